@@ -1,0 +1,6 @@
+pub mod limits;
+pub mod logger;
+pub mod options;
+pub mod queue;
+pub mod sync;
+pub mod wire;

@@ -1,0 +1,71 @@
+//! The build script: turns the board file named by `FIRSTLINE_BOARD` into constants for `src/limits.rs`.
+//!
+//! A wrong board, a missing, unknown or ill-typed key ends the build with one line that says what is known.
+
+use std::{env, fs, path::Path, process::exit};
+
+/// The board that is built when `FIRSTLINE_BOARD` is not set.
+const BOARD_DEFAULT: &str = "pi";
+
+/// Every key of a board file, with what the constant made from it is for.
+const KEYS: [(&str, &str); 9] = [
+    ("clients", "Connections at once."),
+    ("in_flight", "Messages of one client that may be admitted and not yet answered."),
+    ("text_bytes", "The longest text of a message, in bytes."),
+    ("batch", "Messages that the consumer picks at a time."),
+    ("workers", "Worker threads, unless `--workers` says otherwise."),
+    ("receive_bytes", "The receive buffer of one client, in bytes."),
+    ("outbox_bytes", "The outbox of one client, in bytes."),
+    ("worker_stack_bytes", "The stack of one worker thread, in bytes."),
+    ("log_records", "Log records that may wait to be written."),
+];
+
+fn main() {
+    let boards = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("targets/boards");
+    println!("cargo::rerun-if-env-changed=FIRSTLINE_BOARD");
+    println!("cargo::rerun-if-changed={}", boards.display());
+    let board = env::var("FIRSTLINE_BOARD").unwrap_or_else(|_| BOARD_DEFAULT.to_string());
+    match constants(&boards, &board) {
+        Ok(code) => fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("board.rs"), code).unwrap(),
+        Err(reason) => {
+            println!("cargo::error={reason}");
+            exit(1);
+        }
+    }
+}
+
+/// The Rust source of the constants of one board.
+fn constants(boards: &Path, board: &str) -> Result<String, String> {
+    let known = known_boards(boards);
+    if !known.iter().any(|name| name == board) {
+        return Err(format!("FIRSTLINE_BOARD={board}: no such board; there are: {}", known.join(", ")));
+    }
+    let file = format!("targets/boards/{board}.toml");
+    let text = fs::read_to_string(boards.join(format!("{board}.toml"))).map_err(|e| format!("{file}: {e}"))?;
+    let table: toml::Table = text.parse().map_err(|e| format!("{file}: {e}"))?;
+    if let Some(key) = table.keys().find(|key| !KEYS.iter().any(|(known, _)| known == key)) {
+        let keys: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
+        return Err(format!("{file}: unknown key {key}; the keys are: {}", keys.join(", ")));
+    }
+    let mut code = format!("/// The board this was built for.\npub const BOARD: &str = {board:?};\n");
+    for (key, purpose) in KEYS {
+        let value = table.get(key).ok_or_else(|| format!("{file}: the key {key} is missing"))?;
+        let value = value.as_integer().filter(|value| *value > 0);
+        let value = value.ok_or_else(|| format!("{file}: {key} must be a whole number above zero"))?;
+        code += &format!("/// {purpose}\npub const {}: usize = {value};\n", key.to_uppercase());
+    }
+    Ok(code)
+}
+
+/// The names of all board files, sorted.
+fn known_boards(boards: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(boards)
+        .map(|files| files.flatten().map(|file| file.path()).collect::<Vec<_>>())
+        .unwrap_or_default()
+        .iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
+        .collect();
+    names.sort();
+    names
+}
