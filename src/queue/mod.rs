@@ -1,3 +1,114 @@
-//! The queue.
+//! The queue: priorities, the slots that hold the texts, and the bounded heap of what waits.
+//!
+//! [`Queue`] is what workers and the consumer share. It owns the order of messages and knows nothing of
+//! sockets, clients or replies; below it, [`waiting`] knows no threads either.
+
+pub mod order;
 pub mod priority;
+pub mod slot;
+pub mod waiting;
+
+pub use order::Order;
 pub use priority::Priority;
+pub use slot::{Slot, SlotRow, take_slots};
+pub use waiting::{Depth, Picked, Waiting};
+
+use crate::limits::BATCH;
+use crate::sync::{Condvar, Mutex};
+
+/// A batch: what the consumer picks at once. A message waits behind one of them at most.
+pub type Batch<T> = heapless::Vec<Picked<T>, BATCH>;
+
+/// What waits, shared between those who admit and the one who processes. At most `N` items.
+pub struct Queue<T, const N: usize> {
+    shared: Mutex<Shared<T, N>>,
+    admitted: Condvar,
+}
+
+struct Shared<T, const N: usize> {
+    waiting: Waiting<T, N>,
+    closed: bool,
+}
+
+#[cfg(not(loom))]
+impl<T, const N: usize> Default for Queue<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, const N: usize> Queue<T, N> {
+    /// An empty queue.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self { shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }), admitted: Condvar::new() }
+    }
+
+    /// An empty queue.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self { shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }), admitted: Condvar::new() }
+    }
+
+    /// Sets how keys are made. For the start, before anything is admitted.
+    pub fn set_order(&self, order: Order) {
+        self.shared.lock().waiting.set_order(order);
+    }
+
+    /// Admits all of `items` at once, as of `now_ns`, and wakes the consumer if it sleeps.
+    ///
+    /// # Panics
+    /// If more than `N` would wait: the slots of all clients together are `N`, so that cannot be.
+    pub fn admit(&self, items: impl Iterator<Item = (T, Priority)>, now_ns: u64) {
+        let mut shared = self.shared.lock();
+        for (item, priority) in items {
+            let pushed = shared.waiting.push(item, priority, now_ns);
+            assert!(pushed.is_ok(), "the queue has room for the slots of all clients");
+        }
+        drop(shared);
+        self.admitted.notify_one();
+    }
+
+    /// Waits until something is there, and moves the first of it to `batch`, as much as that takes. False: the
+    /// queue is closed.
+    pub fn pick(&self, batch: &mut Batch<T>) -> bool {
+        let mut shared = self.admitted.wait_while(self.shared.lock(), |s| s.waiting.is_empty() && !s.closed);
+        if shared.closed {
+            return false;
+        }
+        fill(batch, &mut shared.waiting);
+        true
+    }
+
+    /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.admitted.notify_all();
+    }
+
+    /// Moves the first of what a closed queue still holds to `batch`; false: there is nothing.
+    pub fn take_rest(&self, batch: &mut Batch<T>) -> bool {
+        fill(batch, &mut self.shared.lock().waiting);
+        !batch.is_empty()
+    }
+
+    /// What is known of each priority, by its index.
+    pub fn depths(&self) -> [Depth; Priority::COUNT] {
+        self.shared.lock().waiting.depths()
+    }
+
+    /// When the longest waiting message of each priority was admitted, by its index. Holds the lock while it reads
+    /// the heap; for `/stats` only.
+    pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
+        self.shared.lock().waiting.oldest_ns()
+    }
+}
+
+fn fill<T, const N: usize>(batch: &mut Batch<T>, waiting: &mut Waiting<T, N>) {
+    while !batch.is_full()
+        && let Some(picked) = waiting.pop()
+    {
+        // The batch has room: it is not full.
+        let _ = batch.push(picked);
+    }
+}

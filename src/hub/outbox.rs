@@ -1,0 +1,387 @@
+//! What goes to one client: its replies and MSG lines on their way out, its slots while nobody uses them, and the
+//! rules of who sends.
+//!
+//! An outbox belongs to a seat, is fixed in size, and stands behind the seat's mutex. The consumer and the
+//! seat's worker both put lines in; whoever comes first takes the *pen* and sends. The pen is what keeps bytes in
+//! order while nobody holds the mutex over a system call: only its holder takes bytes out, he copies them first, and
+//! he looks again before he lays it down, so what others put in meanwhile is not left behind.
+//!
+//! Room is given away in advance: every slot that is not at home has [`REPLY_BYTES_MAX`] reserved for its reply. MSG
+//! lines leave the whole reply room free, so they can never keep a client from being answered.
+//!
+//! This module does no input or output: see [`super::courier`].
+
+use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
+use crate::queue::{Priority, Slot};
+use crate::wire::reply;
+use heapless::Vec;
+use std::os::fd::{OwnedFd, RawFd};
+
+/// Slots that a worker may fill, or that lie at home.
+pub type Slots = Vec<&'static mut Slot, IN_FLIGHT>;
+
+/// Who may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pen {
+    /// Nobody is sending.
+    Free,
+    /// Somebody is, and looks again before he lays it down.
+    Out,
+    /// Somebody is, and the socket became writable meanwhile: should his send have found it full, that
+    /// is no longer true.
+    OutAndWritable,
+    /// The socket takes no more until it reports that it is writable.
+    Blocked,
+}
+
+/// When the worker of this seat wants to be woken by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// Not at all: its socket wakes it.
+    Nothing,
+    /// When a slot came home or bytes left: it has something to do and lacked the room.
+    Room,
+    /// When all slots are at home and nobody sends.
+    Rest,
+}
+
+/// What a send came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes were taken.
+    Bytes(usize),
+    /// The socket is full.
+    Full,
+    /// The connection is broken, with this errno.
+    Broken(i32),
+}
+
+/// What the holder of the pen does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// There is more to send: take the pen again.
+    Again,
+    /// Nothing: all is sent, or the connection is broken.
+    Nothing,
+    /// Wait for the socket to be writable.
+    Blocked,
+}
+
+/// The outbox of one seat. All zeroes when new, so that the static ones take no room in the binary.
+pub struct Outbox {
+    bytes: Vec<u8, OUTBOX_BYTES>,
+    /// So many of `bytes` are sent already.
+    sent: usize,
+    /// Slots that nobody uses.
+    home: Slots,
+    pen: Pen,
+    awaits: Awaits,
+    /// Somebody is connected, and the connection is not known to be broken.
+    alive: bool,
+    socket: RawFd,
+    /// A new connection, until the worker takes it. A vector, for an empty one is all zeroes.
+    arrival: Vec<OwnedFd, 1>,
+    /// The errno that broke the connection; 0: none.
+    broken_by: i32,
+    /// Since when the socket takes nothing, in nanoseconds; 0: it does.
+    stalled_ns: u64,
+    /// When a line was last received, in nanoseconds.
+    heard_ns: u64,
+    joined: Option<Priority>,
+    /// MSG lines not sent and not yet told of.
+    lost: u64,
+    /// Bytes received and sent at this seat since the start, whoever sat there.
+    pub bytes_in: u64,
+    /// See [`Outbox::bytes_in`].
+    pub bytes_out: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Outbox {
+    /// The outbox of a seat that nobody has yet. Its slots are to be brought home.
+    pub const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            sent: 0,
+            home: Vec::new(),
+            pen: Pen::Free,
+            awaits: Awaits::Nothing,
+            alive: false,
+            socket: 0,
+            arrival: Vec::new(),
+            broken_by: 0,
+            stalled_ns: 0,
+            heard_ns: 0,
+            joined: None,
+            lost: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    // ---- The tenant ------------------------------------------------------------------------------------
+
+    /// Begins a connection on `socket`, for the worker to take with [`Outbox::take_arrival`].
+    ///
+    /// # Panics
+    /// If the seat is not at rest: something of the former tenant would be left.
+    pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
+        use std::os::fd::AsRawFd;
+        assert!(!self.alive && self.at_rest() && self.bytes.is_empty() && self.arrival.is_empty());
+        assert!(self.joined.is_none() && self.lost == 0);
+        self.alive = true;
+        self.awaits = Awaits::Nothing;
+        self.socket = socket.as_raw_fd();
+        self.broken_by = 0;
+        self.stalled_ns = 0;
+        self.heard_ns = now_ns;
+        // It is empty: asserted above.
+        let _ = self.arrival.push(socket);
+    }
+
+    /// The new connection, once.
+    pub fn take_arrival(&mut self) -> Option<OwnedFd> {
+        self.arrival.pop()
+    }
+
+    /// Ends the connection: from now on nothing is put in and no send begins. Slots still come home. Once
+    /// [`Outbox::is_pen_out`] is false the socket may be closed, once [`Outbox::at_rest`] the seat is free.
+    pub fn cut(&mut self) {
+        self.alive = false;
+        self.bytes.clear();
+        self.sent = 0;
+        self.joined = None;
+        self.lost = 0;
+        if self.pen == Pen::Blocked {
+            self.pen = Pen::Free;
+        }
+    }
+
+    /// Whether somebody is connected here and the connection is not known to be broken.
+    pub fn is_alive(&self) -> bool {
+        self.alive
+    }
+
+    /// The errno that broke the connection, if one did.
+    pub fn broken_by(&self) -> Option<i32> {
+        (self.broken_by != 0).then_some(self.broken_by)
+    }
+
+    /// Notes that `bytes` were received.
+    pub fn heard(&mut self, bytes: usize, now_ns: u64) {
+        self.bytes_in += bytes as u64;
+        self.heard_ns = now_ns;
+    }
+
+    /// When something was last received, in nanoseconds.
+    pub fn heard_ns(&self) -> u64 {
+        self.heard_ns
+    }
+
+    /// The least priority of the messages that the client wants to be sent, if it joined.
+    pub fn joined(&self) -> Option<Priority> {
+        self.joined
+    }
+
+    /// Sets what [`Outbox::joined`] says. One who leaves is not told any more of what it lost.
+    pub fn set_joined(&mut self, joined: Option<Priority>) {
+        self.joined = joined;
+        if joined.is_none() {
+            self.lost = 0;
+        }
+    }
+
+    // ---- Slots -----------------------------------------------------------------------------------------
+
+    /// Brings a slot home that was used for nothing.
+    pub fn bring_home(&mut self, slot: &'static mut Slot) {
+        // There are as many slots as the vector has room for.
+        let _ = self.home.push(slot);
+    }
+
+    /// Brings a slot home with the reply that closes its line. Nobody there to read it: the reply is dropped.
+    pub fn close(&mut self, slot: &'static mut Slot, reply: &[u8]) {
+        debug_assert!(reply.len() <= REPLY_BYTES_MAX);
+        self.bring_home(slot);
+        if self.alive {
+            self.append(reply);
+        }
+    }
+
+    /// Moves slots from home to `purse`, as many as there is room for their replies.
+    pub fn grant(&mut self, purse: &mut Slots) {
+        while self.room() >= self.reserved() + REPLY_BYTES_MAX
+            && let Some(slot) = self.home.pop()
+        {
+            // There are as many slots as the vector has room for.
+            let _ = purse.push(slot);
+        }
+    }
+
+    /// Whether [`Outbox::grant`] would give something.
+    pub fn can_grant(&self) -> bool {
+        !self.home.is_empty() && self.room() >= self.reserved() + REPLY_BYTES_MAX
+    }
+
+    /// How many slots are not at home: granted, in the queue, or being processed.
+    pub fn slots_out(&self) -> usize {
+        IN_FLIGHT - self.home.len()
+    }
+
+    /// Whether all slots are at home and nobody sends.
+    pub fn at_rest(&self) -> bool {
+        self.home.is_full() && !self.is_pen_out()
+    }
+
+    // ---- Lines -----------------------------------------------------------------------------------------
+
+    /// Puts in a line that no room was reserved for; false: there is no room now.
+    pub fn answer(&mut self, line: &[u8]) -> bool {
+        let fits = self.room() >= self.reserved() + line.len();
+        if fits && self.alive {
+            self.append(line);
+        }
+        fits
+    }
+
+    /// Puts in a MSG line, or counts it as lost; false: lost. Nothing is put in for one who did not join.
+    pub fn deliver(&mut self, line: &[u8]) -> bool {
+        self.tell_lost();
+        let fits = self.lost == 0 && self.room() >= REPLY_ROOM_BYTES + line.len();
+        if fits {
+            self.append(line);
+        } else {
+            self.lost += 1;
+        }
+        fits
+    }
+
+    /// Tells what was lost, once half of the room for MSG lines is free again: so a client that reads
+    /// slowly gets runs of lines with one LOST between them, and not one after each.
+    fn tell_lost(&mut self) {
+        const ROOM_TO_RESUME: usize = REPLY_ROOM_BYTES + (OUTBOX_BYTES - REPLY_ROOM_BYTES) / 2;
+        if self.lost > 0 && self.room() >= ROOM_TO_RESUME {
+            self.append(&reply::lost(self.lost));
+            self.lost = 0;
+        }
+    }
+
+    /// Whether nothing is left to send.
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    fn room(&self) -> usize {
+        OUTBOX_BYTES - (self.bytes.len() - self.sent)
+    }
+
+    /// What is kept free for the replies of the slots that are out.
+    fn reserved(&self) -> usize {
+        self.slots_out() * REPLY_BYTES_MAX
+    }
+
+    fn append(&mut self, line: &[u8]) {
+        if self.bytes.len() + line.len() > OUTBOX_BYTES {
+            self.bytes.copy_within(self.sent.., 0);
+            self.bytes.truncate(self.bytes.len() - self.sent);
+            self.sent = 0;
+        }
+        let appended = self.bytes.extend_from_slice(line);
+        debug_assert!(appended.is_ok(), "room is checked, or reserved");
+    }
+
+    // ---- The pen ---------------------------------------------------------------------------------------
+
+    /// Takes the pen if it is free and there is something to send: copies the first of it to `chunk`, and says
+    /// where to send how much. Then [`Outbox::end_send`] must follow.
+    pub fn begin_send(&mut self, chunk: &mut [u8]) -> Option<(RawFd, usize)> {
+        if self.pen != Pen::Free || !self.alive || self.is_empty() {
+            return None;
+        }
+        self.pen = Pen::Out;
+        let rest = &self.bytes[self.sent..];
+        let len = rest.len().min(chunk.len());
+        chunk[..len].copy_from_slice(&rest[..len]);
+        Some((self.socket, len))
+    }
+
+    /// Lays down the pen after a send, and says what to do next.
+    pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> Next {
+        let writable = self.pen == Pen::OutAndWritable;
+        self.pen = Pen::Free;
+        if !self.alive {
+            return Next::Nothing;
+        }
+        match sent {
+            Sent::Bytes(bytes) => self.progress(bytes),
+            Sent::Full if writable => Next::Again,
+            Sent::Full => {
+                self.pen = Pen::Blocked;
+                if self.stalled_ns == 0 {
+                    self.stalled_ns = now_ns();
+                }
+                Next::Blocked
+            }
+            Sent::Broken(errno) => {
+                self.cut();
+                self.broken_by = errno;
+                Next::Nothing
+            }
+        }
+    }
+
+    fn progress(&mut self, bytes: usize) -> Next {
+        self.sent += bytes;
+        self.bytes_out += bytes as u64;
+        self.stalled_ns = 0;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        self.tell_lost();
+        if self.is_empty() { Next::Nothing } else { Next::Again }
+    }
+
+    /// Notes that the socket is writable.
+    pub fn writable(&mut self) {
+        self.pen = match self.pen {
+            Pen::Free | Pen::Blocked => Pen::Free,
+            Pen::Out | Pen::OutAndWritable => Pen::OutAndWritable,
+        }
+    }
+
+    /// Whether somebody is sending.
+    pub fn is_pen_out(&self) -> bool {
+        matches!(self.pen, Pen::Out | Pen::OutAndWritable)
+    }
+
+    /// Since when the socket takes nothing, in nanoseconds; none: it does, or nothing is to be sent.
+    pub fn stalled_ns(&self) -> Option<u64> {
+        (self.pen == Pen::Blocked).then_some(self.stalled_ns)
+    }
+
+    // ---- Waking the worker -----------------------------------------------------------------------------
+
+    /// Sets when the worker wants to be woken.
+    pub fn set_awaits(&mut self, awaits: Awaits) {
+        self.awaits = awaits;
+    }
+
+    /// For others than the worker, after they brought something home or sent: whether to wake the worker now.
+    pub fn is_worker_wanted(&mut self) -> bool {
+        let wanted = match self.awaits {
+            Awaits::Nothing => false,
+            Awaits::Room => true,
+            Awaits::Rest => self.at_rest(),
+        };
+        if wanted {
+            self.awaits = Awaits::Nothing;
+        }
+        wanted
+    }
+}

@@ -1,0 +1,73 @@
+//! Where the text of a message stays while it waits.
+//!
+//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. Whoever holds the `&'static mut Slot`
+//! owns the message in it, and there is only one such reference to each: from the client's outbox, where it lies
+//! while nobody uses it, it goes to the worker, who fills it, through the queue to the consumer, who reads it,
+//! and back to the outbox together with the reply. So the compiler sees to it that no two threads
+//! ever touch one slot.
+
+use super::Priority;
+use crate::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
+use static_cell::ConstStaticCell;
+
+/// One message of one client.
+pub struct Slot {
+    /// The number of its line on its connection.
+    line: u64,
+    client: u16,
+    len: u16,
+    priority: Priority,
+    text: [u8; TEXT_BYTES],
+}
+
+impl Slot {
+    /// A slot with nothing in it.
+    pub const EMPTY: Self = Self { line: 0, client: 0, len: 0, priority: Priority::MIN, text: [0; TEXT_BYTES] };
+
+    /// Puts a message into it.
+    ///
+    /// # Panics
+    /// If the text is longer than [`TEXT_BYTES`], which the parser refuses.
+    pub fn fill(&mut self, client: usize, line: u64, priority: Priority, text: &[u8]) {
+        self.client = client as u16;
+        self.line = line;
+        self.priority = priority;
+        self.len = text.len() as u16;
+        self.text[..text.len()].copy_from_slice(text);
+    }
+
+    /// Whose message it is: the number of the client's seat.
+    pub fn client(&self) -> usize {
+        usize::from(self.client)
+    }
+
+    /// The number of its line on its connection.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// How urgent it is.
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// What it says.
+    pub fn text(&self) -> &[u8] {
+        &self.text[..usize::from(self.len)]
+    }
+}
+
+/// The slots of one client.
+pub type SlotRow = [Slot; IN_FLIGHT];
+
+/// All slots of all clients.
+static SLOTS: ConstStaticCell<[SlotRow; CLIENTS]> =
+    ConstStaticCell::new([const { [const { Slot::EMPTY }; IN_FLIGHT] }; CLIENTS]);
+
+/// Hands out all slots, a row a client. No page of them is touched before a message needs it.
+///
+/// # Panics
+/// When called twice.
+pub fn take_slots() -> &'static mut [SlotRow; CLIENTS] {
+    SLOTS.take()
+}
