@@ -128,6 +128,24 @@ pub const LOG_FILE_BYTES_DEFAULT: u64 = 1024 * 1024;
 /// The largest `--log-size`, in bytes: a file offset of 32 bits can still address it.
 pub const LOG_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// Bits of a value's leading part that a histogram tells apart: each doubling has 2^4 buckets, so a value is
+/// known to 1/16 of itself.
+pub const HISTOGRAM_PRECISION_BITS: u32 = 4;
+
+/// Bits of the largest value that a histogram tells apart: 2^42 ns is 73 minutes, longer than anything waits
+/// on a server that works.
+pub const HISTOGRAM_VALUE_BITS: u32 = 42;
+
+/// The largest value that a histogram tells apart, in nanoseconds; what is above counts as this.
+pub const HISTOGRAM_VALUE_NS_MAX: u64 = (1 << HISTOGRAM_VALUE_BITS) - 1;
+
+/// The buckets of a histogram: as many for the smallest values, one a bucket, as for each doubling after them.
+pub const HISTOGRAM_BUCKETS: usize =
+    ((HISTOGRAM_VALUE_BITS - HISTOGRAM_PRECISION_BITS + 1) as usize) << HISTOGRAM_PRECISION_BITS;
+
+/// A histogram in memory, in bytes: its buckets, how many values, and the largest.
+pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
+
 /// What a line about a wrong option shows of the value that was given, in bytes before they are escaped.
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 
@@ -143,6 +161,14 @@ const _: () = {
     assert!(TIMEOUT_MS_MIN <= WRITE_TIMEOUT_MS_DEFAULT && WRITE_TIMEOUT_MS_DEFAULT <= WRITE_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= IDLE_TIMEOUT_MS_DEFAULT && IDLE_TIMEOUT_MS_DEFAULT <= IDLE_TIMEOUT_MS_MAX);
     assert!(LOG_FILE_BYTES_MIN <= LOG_FILE_BYTES_DEFAULT && LOG_FILE_BYTES_DEFAULT <= LOG_FILE_BYTES_MAX);
+    assert!(
+        0 < HISTOGRAM_PRECISION_BITS && HISTOGRAM_PRECISION_BITS < HISTOGRAM_VALUE_BITS,
+        "a histogram needs buckets to double"
+    );
+    assert!(
+        HISTOGRAM_VALUE_BITS < u64::BITS,
+        "a histogram's values are 64 bits, and their number is shifted"
+    );
     assert!(WORKERS <= CLIENTS, "a worker with no client to serve would only cost its stack");
     assert!(TEXT_BYTES <= u16::MAX as usize, "a text's length is 16 bits");
     assert!(RECEIVE_BYTES >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer");
