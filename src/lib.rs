@@ -1,3 +1,4 @@
+pub mod histogram;
 pub mod limits;
 pub mod logger;
 pub mod options;

@@ -26,8 +26,13 @@ pub const LINE_BYTES_MAX: usize = COMMAND_PREFIX_BYTES_MAX + TEXT_BYTES;
 pub const ESCAPED_BYTES_MAX: usize = 4 * TEXT_BYTES;
 
 /// The longest `MSG` line with its LF.
-pub const MSG_BYTES_MAX: usize =
-    "MSG ".len() + NUMBER_BYTES_MAX + " p9 ".len() + FROM_BYTES_MAX + " ".len() + ESCAPED_BYTES_MAX + "\n".len();
+pub const MSG_BYTES_MAX: usize = "MSG ".len()
+    + NUMBER_BYTES_MAX
+    + " p9 ".len()
+    + FROM_BYTES_MAX
+    + " ".len()
+    + ESCAPED_BYTES_MAX
+    + "\n".len();
 
 /// The longest closing reply (`ACK`, `NAK`, `OK`, `ERR`) with its LF. Each slot of a client has that much
 /// kept free for it in the outbox, so a reply never has to wait for room. Long enough for an `ERR` with a
@@ -87,6 +92,63 @@ pub const CONSUMER_STACK_BYTES: usize = 64 * 1024;
 /// The stack of the log writer, in bytes.
 pub const LOGGER_STACK_BYTES: usize = 64 * 1024;
 
+/// The port, unless `--listen` says otherwise; from the protocol.
+pub const PORT_DEFAULT: u16 = 9090;
+
+/// The longest `--aging`, in milliseconds: a day for one step of priority is as good as none.
+pub const AGING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// The shortest of all time-outs, in milliseconds: less would close healthy clients on a radio link.
+pub const TIMEOUT_MS_MIN: u64 = 100;
+
+/// `--idle-timeout`, unless set, in milliseconds: an hour, longer than a device that reports sleeps.
+pub const IDLE_TIMEOUT_MS_DEFAULT: u64 = 60 * 60 * 1_000;
+
+/// The longest `--idle-timeout`, in milliseconds: a year; who wants more, wants `off`.
+pub const IDLE_TIMEOUT_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
+
+/// `--write-timeout`, unless set, in milliseconds: outlasts a lost radio link that comes back.
+pub const WRITE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
+
+/// The longest `--write-timeout`, in milliseconds: an hour; who wants more, wants `off`.
+pub const WRITE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
+
+/// `--drain-timeout`, unless set, in milliseconds; from the protocol.
+pub const DRAIN_TIMEOUT_MS_DEFAULT: u64 = 5 * 1_000;
+
+/// The longest `--drain-timeout`, in milliseconds: an hour. It can't be off, for the end is promised.
+pub const DRAIN_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
+
+/// The smallest `--log-size`, in bytes: less would hold no more than what a start says.
+pub const LOG_FILE_BYTES_MIN: u64 = 16 * 1024;
+
+/// `--log-size`, unless set, in bytes.
+pub const LOG_FILE_BYTES_DEFAULT: u64 = 1024 * 1024;
+
+/// The largest `--log-size`, in bytes: a file offset of 32 bits can still address it.
+pub const LOG_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Bits of a value's leading part that a histogram tells apart: each doubling has 2^4 buckets, so a value is
+/// known to 1/16 of itself.
+pub const HISTOGRAM_PRECISION_BITS: u32 = 4;
+
+/// Bits of the largest value that a histogram tells apart: 2^42 ns is 73 minutes, longer than anything waits
+/// on a server that works.
+pub const HISTOGRAM_VALUE_BITS: u32 = 42;
+
+/// The largest value that a histogram tells apart, in nanoseconds; what is above counts as this.
+pub const HISTOGRAM_VALUE_NS_MAX: u64 = (1 << HISTOGRAM_VALUE_BITS) - 1;
+
+/// The buckets of a histogram: as many for the smallest values, one a bucket, as for each doubling after them.
+pub const HISTOGRAM_BUCKETS: usize =
+    ((HISTOGRAM_VALUE_BITS - HISTOGRAM_PRECISION_BITS + 1) as usize) << HISTOGRAM_PRECISION_BITS;
+
+/// A histogram in memory, in bytes: its buckets, how many values, and the largest.
+pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
+
+/// What a line about a wrong option shows of the value that was given, in bytes before they are escaped.
+pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
+
 /// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, those
 /// who are turned away, and one being accepted.
 pub const DESCRIPTORS_OTHER: usize = 3 + LISTENERS_MAX + TURNED_AWAY_MAX + 8;
@@ -95,6 +157,18 @@ const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");
     assert!(IN_FLIGHT <= 64, "the slots of a client are one 64-bit word");
     assert!(BATCH <= 64, "the protocol promises a batch of 64 at most");
+    assert!(TIMEOUT_MS_MIN <= DRAIN_TIMEOUT_MS_DEFAULT && DRAIN_TIMEOUT_MS_DEFAULT <= DRAIN_TIMEOUT_MS_MAX);
+    assert!(TIMEOUT_MS_MIN <= WRITE_TIMEOUT_MS_DEFAULT && WRITE_TIMEOUT_MS_DEFAULT <= WRITE_TIMEOUT_MS_MAX);
+    assert!(TIMEOUT_MS_MIN <= IDLE_TIMEOUT_MS_DEFAULT && IDLE_TIMEOUT_MS_DEFAULT <= IDLE_TIMEOUT_MS_MAX);
+    assert!(LOG_FILE_BYTES_MIN <= LOG_FILE_BYTES_DEFAULT && LOG_FILE_BYTES_DEFAULT <= LOG_FILE_BYTES_MAX);
+    assert!(
+        0 < HISTOGRAM_PRECISION_BITS && HISTOGRAM_PRECISION_BITS < HISTOGRAM_VALUE_BITS,
+        "a histogram needs buckets to double"
+    );
+    assert!(
+        HISTOGRAM_VALUE_BITS < u64::BITS,
+        "a histogram's values are 64 bits, and their number is shifted"
+    );
     assert!(WORKERS <= CLIENTS, "a worker with no client to serve would only cost its stack");
     assert!(TEXT_BYTES <= u16::MAX as usize, "a text's length is 16 bits");
     assert!(RECEIVE_BYTES >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer");
@@ -102,6 +176,9 @@ const _: () = {
         OUTBOX_BYTES >= REPLY_ROOM_BYTES + 2 * MSG_BYTES_MAX,
         "an outbox needs its reply room and some lines for those who joined"
     );
-    assert!(OUTBOX_BYTES >= REPLY_ROOM_BYTES + ANSWER_LINE_BYTES_MAX, "an answer must find room line by line");
+    assert!(
+        OUTBOX_BYTES >= REPLY_ROOM_BYTES + ANSWER_LINE_BYTES_MAX,
+        "an answer must find room line by line"
+    );
     assert!(ANSWER_LINE_BYTES_MAX >= "WHO  p9 ".len() + FROM_BYTES_MAX + NUMBER_BYTES_MAX + "\n".len());
 };

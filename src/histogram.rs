@@ -1,0 +1,220 @@
+//! How latencies are spread, in fixed memory: every value is counted, none is kept.
+//!
+//! The buckets are those of Gil Tene's HdrHistogram (<https://github.com/HdrHistogram/HdrHistogram>,
+//! `countsArrayIndex` and `highestEquivalentValue` in `AbstractHistogram.java`): each doubling of the value is
+//! cut into the same number of equal buckets, so that the error is a fixed part of the value, however large.
+//!
+//! This module must not know what is measured, nor the clock, nor who else counts: the caller has the lock.
+
+use crate::limits::{HISTOGRAM_BUCKETS, HISTOGRAM_BYTES, HISTOGRAM_PRECISION_BITS, HISTOGRAM_VALUE_NS_MAX};
+
+/// Counts of values in nanoseconds, 0 to [`HISTOGRAM_VALUE_NS_MAX`]; a larger value counts as that, but for
+/// [`max`](Self::max).
+///
+/// A value up to 31 is known exactly, any other to 1/16 of itself
+/// (1/2^[`HISTOGRAM_PRECISION_BITS`]). It takes [`HISTOGRAM_BYTES`], and a new one is all zero: a static one
+/// costs nothing in the binary.
+///
+/// ```
+/// use firstline::histogram::Histogram;
+///
+/// let mut histogram = Histogram::new();
+/// (1..=1_000).for_each(|us| histogram.record(us * 1_000));
+/// let median = histogram.percentile(500);
+/// assert!((500_000..500_000 + 500_000 / 16).contains(&median));
+/// assert_eq!(histogram.max(), 1_000_000);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    buckets: [u64; HISTOGRAM_BUCKETS],
+    count: u64,
+    max: u64,
+}
+
+const _: () = assert!(size_of::<Histogram>() == HISTOGRAM_BYTES);
+const _: () = assert!(bucket_of(HISTOGRAM_VALUE_NS_MAX) == HISTOGRAM_BUCKETS - 1);
+
+impl Histogram {
+    /// One with nothing in it.
+    pub const fn new() -> Self {
+        Self { buckets: [0; HISTOGRAM_BUCKETS], count: 0, max: 0 }
+    }
+
+    /// Counts one value.
+    pub fn record(&mut self, value_ns: u64) {
+        self.buckets[bucket_of(value_ns.min(HISTOGRAM_VALUE_NS_MAX))] += 1;
+        self.count += 1;
+        self.max = self.max.max(value_ns);
+    }
+
+    /// Counts all that the other has counted, as if each value had been recorded here.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, others) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine += others;
+        }
+        self.count += other.count;
+        self.max = self.max.max(other.max);
+    }
+
+    /// How many values were counted.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The largest value that was counted, exactly; 0 if there was none.
+    pub const fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// The value that so many thousandths of all values do not exceed: 500 is the median, 999 is p99.9, and
+    /// 1000, or more, the largest, exactly. 0 if there was none.
+    ///
+    /// It is never below the exact one, and above it by less than 1/16, while that is within
+    /// [`HISTOGRAM_VALUE_NS_MAX`]; beyond, it is that.
+    pub fn percentile(&self, permille: u16) -> u64 {
+        let rank = self.rank(u64::from(permille));
+        if rank >= self.count {
+            return self.max;
+        }
+        let mut seen = 0;
+        let within = self.buckets.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        });
+        within.map_or(self.max, |bucket| highest_of(bucket).min(self.max))
+    }
+
+    /// Which of the sorted values, from 1, so many thousandths come to. In two parts, as the whole product
+    /// might overflow.
+    const fn rank(&self, permille: u64) -> u64 {
+        let permille = if permille > 1000 { 1000 } else { permille };
+        let rank = self.count / 1000 * permille + (self.count % 1000 * permille).div_ceil(1000);
+        if rank == 0 { 1 } else { rank }
+    }
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The bucket of a value: its leading bits, behind the number of bits that are left off.
+const fn bucket_of(value: u64) -> usize {
+    let left_off = (value | 1 << HISTOGRAM_PRECISION_BITS).ilog2() - HISTOGRAM_PRECISION_BITS;
+    ((left_off as usize) << HISTOGRAM_PRECISION_BITS) + (value >> left_off) as usize
+}
+
+/// The largest value of a bucket.
+const fn highest_of(bucket: usize) -> u64 {
+    let left_off = (bucket >> HISTOGRAM_PRECISION_BITS).saturating_sub(1);
+    let leading = bucket - (left_off << HISTOGRAM_PRECISION_BITS);
+    ((leading as u64 + 1) << left_off) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PARTS: u64 = 1 << HISTOGRAM_PRECISION_BITS;
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        values.iter().for_each(|value| histogram.record(*value));
+        histogram
+    }
+
+    /// The percentile by its definition, from values that are sorted.
+    fn exact(sorted: &[u64], permille: u16) -> u64 {
+        let rank = (sorted.len() * usize::from(permille)).div_ceil(1000).max(1);
+        sorted[rank - 1]
+    }
+
+    /// Values of every magnitude, not only the large ones that most numbers are.
+    fn value() -> impl Strategy<Value = u64> {
+        (any::<u64>(), 0..u64::BITS).prop_map(|(value, shift)| value >> shift)
+    }
+
+    #[test]
+    fn the_buckets_join_without_gap_or_overlap() {
+        let mut lowest = 0;
+        for bucket in 0..HISTOGRAM_BUCKETS {
+            let highest = highest_of(bucket);
+            assert_eq!((bucket_of(lowest), bucket_of(highest)), (bucket, bucket));
+            assert!((highest - lowest) * PARTS <= lowest, "bucket {bucket} is too wide");
+            lowest = highest + 1;
+        }
+        assert_eq!(lowest, HISTOGRAM_VALUE_NS_MAX + 1);
+    }
+
+    #[test]
+    fn one_with_nothing_in_it_is_all_zero() {
+        static HISTOGRAM: Histogram = Histogram::new();
+        assert_eq!((HISTOGRAM.count(), HISTOGRAM.max(), HISTOGRAM.percentile(500)), (0, 0, 0));
+    }
+
+    #[test]
+    fn small_values_are_exact() {
+        let values: Vec<_> = (0..2 * PARTS).collect();
+        let histogram = of(&values);
+        for permille in 0..=1000 {
+            assert_eq!(histogram.percentile(permille), exact(&values, permille), "{permille}");
+        }
+    }
+
+    #[test]
+    fn values_beyond_the_range_count_as_its_end_but_for_the_largest() {
+        let histogram = of(&[u64::MAX, u64::MAX - 1, HISTOGRAM_VALUE_NS_MAX + 1]);
+        assert_eq!(histogram.percentile(500), HISTOGRAM_VALUE_NS_MAX);
+        assert_eq!(histogram.percentile(1000), u64::MAX);
+        assert_eq!(histogram.percentile(u16::MAX), u64::MAX);
+        assert_eq!((histogram.count(), histogram.max()), (3, u64::MAX));
+    }
+
+    #[test]
+    fn ranks_do_not_overflow() {
+        let mut histogram = Histogram::new();
+        histogram.count = u64::MAX;
+        assert_eq!(histogram.rank(1000), u64::MAX);
+        assert_eq!(histogram.rank(500), u64::MAX / 2 + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_is_within_its_error(
+            mut values in prop::collection::vec(value(), 1..300),
+            permille in 0..=1000_u16,
+        ) {
+            let histogram = of(&values);
+            values.sort_unstable();
+            let (found, exact) = (histogram.percentile(permille), exact(&values, permille));
+            if exact <= HISTOGRAM_VALUE_NS_MAX {
+                prop_assert!(exact <= found && found - exact <= exact / PARTS, "{found} for {exact}");
+            } else {
+                prop_assert!(found == HISTOGRAM_VALUE_NS_MAX || found == histogram.max());
+            }
+            prop_assert_eq!(histogram.count(), values.len() as u64);
+            prop_assert_eq!(Some(&histogram.max()), values.last());
+        }
+
+        #[test]
+        fn percentiles_never_fall(values in prop::collection::vec(value(), 0..100)) {
+            let histogram = of(&values);
+            let all: Vec<_> = (0..=1000).map(|permille| histogram.percentile(permille)).collect();
+            prop_assert!(all.is_sorted());
+        }
+
+        #[test]
+        fn merged_is_as_if_recorded_in_one(
+            values in prop::collection::vec(value(), 0..100),
+            others in prop::collection::vec(value(), 0..100),
+        ) {
+            let mut merged = of(&values);
+            merged.merge(&of(&others));
+            let whole = of(&[values, others].concat());
+            prop_assert_eq!(merged.buckets, whole.buckets);
+            prop_assert_eq!((merged.count, merged.max), (whole.count, whole.max));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What `--help` and `--version` print.
+
+use super::table::{PAGES, PageOption, SETTINGS, Setting};
+use crate::limits::BOARD;
+
+/// The columns that a line of help may have.
+const COLUMNS: usize = 80;
+
+/// The column where the text about an option starts.
+const TEXT_COLUMN: usize = 22;
+
+/// What the help says behind the options and the environment.
+const REST: &str = "
+S may have decimals: 0.5. MS and S may be off, except where never is said.
+Zero of them is refused: it means neither off nor unlimited.
+
+Examples:
+  printf '/urgent smoke in the workshop\\n' | nc -N raspberrypi 9090
+  nc raspberrypi 9090         then /join shows what others send; /help the rest
+
+Exit status:
+  0      told to end, and everything was answered
+  1      could not start
+  2      a wrong option or variable
+  3      --drain-timeout was over; what was left was told NAK shutting-down
+  128+N  ended at once by a second signal, number N
+";
+
+/// The help, one screen, each line with its LF.
+pub fn help() -> String {
+    let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
+    text += "Usage: firstline [OPTION]...\n";
+    text.extend(SETTINGS.iter().map(setting_line));
+    text.extend(PAGES.iter().map(page_line));
+    text += "\nFrom the environment, where the command line is silent (empty is not set):\n";
+    text += &wrapped(SETTINGS.iter().map(|setting| setting.variable));
+    text + REST
+}
+
+/// The version and the board, without LF.
+pub fn version() -> String {
+    format!("firstline {} (board {BOARD})", env!("CARGO_PKG_VERSION"))
+}
+
+fn setting_line(setting: &Setting) -> String {
+    let name = match setting.word {
+        Some(word) => format!("--{} {word}", setting.name),
+        None => format!("--{}", setting.name),
+    };
+    line(&name, &format!("{} [{}]", setting.help, (setting.default)()))
+}
+
+fn page_line(page: &PageOption) -> String {
+    let short = page.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
+    line(&format!("{short}--{}", page.name), page.help)
+}
+
+fn line(name: &str, text: &str) -> String {
+    format!("  {name:width$}{text}\n", width = TEXT_COLUMN - 2)
+}
+
+/// Words on as many lines as they need.
+fn wrapped(words: impl Iterator<Item = &'static str>) -> String {
+    let mut text = String::new();
+    let mut column = 0;
+    for word in words {
+        if column == 0 || column + 1 + word.len() > COLUMNS {
+            text += if text.is_empty() { " " } else { "\n " };
+            column = 1;
+        }
+        text += " ";
+        text += word;
+        column += 1 + word.len();
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_option_and_variable_and_default() {
+        let help = help();
+        for setting in &SETTINGS {
+            let line = help.lines().find(|line| line.contains(&format!("  --{} ", setting.name))).unwrap();
+            assert!(line.ends_with(&format!(" [{}]", (setting.default)())), "{line}");
+            assert!(help.split_whitespace().any(|word| word == setting.variable), "{}", setting.variable);
+        }
+        for page in &PAGES {
+            assert!(help.contains(&format!("--{} ", page.name)), "{}", page.name);
+        }
+    }
+
+    #[test]
+    fn the_help_fits_a_screen() {
+        let help = help();
+        assert!(help.lines().count() <= 40, "{help}");
+        for line in help.lines() {
+            assert!(line.len() <= COLUMNS, "{line}");
+            assert_eq!(line, line.trim_end());
+        }
+    }
+
+    #[test]
+    fn the_version_names_the_board() {
+        assert!(version().starts_with("firstline "));
+        assert!(version().ends_with(&format!(" (board {BOARD})")));
+    }
+}

@@ -1,0 +1,222 @@
+//! Arguments and environment in, a plain [`Options`] out.
+//!
+//! One table says what options there are; the command line, the environment and `--help` are all
+//! read from it, so that none of them can forget one. The command line wins over the environment: a variable
+//! whose option was given is not looked at. An empty variable counts as not set, as in the environment files
+//! of systemd. Given twice, an option has its last value; only `--listen` adds up.
+//!
+//! This module must not know the process: it is handed the arguments and the environment, opens nothing, and
+//! prints nothing. It runs before "ready", so it may allocate.
+
+mod help;
+mod nearest;
+mod table;
+mod usage;
+mod values;
+
+pub use help::{help, version};
+pub use usage::Usage;
+
+use crate::limits;
+use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+use table::{PAGES, PageOption, SETTINGS, Setting};
+
+/// What the names of our environment variables begin with.
+const PREFIX: &str = "FIRSTLINE_";
+
+/// The variable that chose the board when this was built. Whoever builds and runs has it set; it says nothing
+/// to the server.
+const BOARD_VARIABLE: &str = "FIRSTLINE_BOARD";
+
+/// What the variables of the test harness begin with. They are not settings.
+const TEST_PREFIX: &str = "FIRSTLINE_TEST_";
+
+/// Where to listen: one `--listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On all addresses: IPv6 and IPv4, or IPv4 alone on a system without IPv6. Port 0 is any free one.
+    Everywhere {
+        /// The TCP port.
+        port: u16,
+    },
+    /// On this address alone. Port 0 is any free one.
+    At(SocketAddr),
+}
+
+/// How the server is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where to listen, [`limits::LISTENERS_MAX`] at most. Empty when nothing was said: then it is
+    /// [`Listen::Everywhere`] on [`limits::PORT_DEFAULT`].
+    pub listen: Vec<Listen>,
+    /// Worker threads, 1 to [`limits::CLIENTS`].
+    pub workers: usize,
+    /// Whether every message goes to standard output.
+    pub print: bool,
+    /// The wait that counts as one step of priority, or none: who waits gains nothing.
+    pub aging: Option<Duration>,
+    /// How long a client may send nothing, or none: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a client may read nothing that waits for it, or none: for ever.
+    pub write_timeout: Option<Duration>,
+    /// How long the end may take.
+    pub drain_timeout: Duration,
+    /// What to log, as it was given: [`crate::logger`] knows what it means.
+    pub log_level: String,
+    /// The log file, or none: standard error.
+    pub log_file: Option<PathBuf>,
+    /// The bytes of a full log file.
+    pub log_size: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            workers: limits::WORKERS,
+            print: false,
+            aging: None,
+            idle_timeout: Some(Duration::from_millis(limits::IDLE_TIMEOUT_MS_DEFAULT)),
+            write_timeout: Some(Duration::from_millis(limits::WRITE_TIMEOUT_MS_DEFAULT)),
+            drain_timeout: Duration::from_millis(limits::DRAIN_TIMEOUT_MS_DEFAULT),
+            log_level: "info".to_string(),
+            log_file: None,
+            log_size: limits::LOG_FILE_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// To run the server.
+    Serve(Options),
+    /// To print something and end.
+    Print(Page),
+}
+
+/// What can be printed instead of running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `--help`: [`help`].
+    Help,
+    /// `--version`: [`version`].
+    Version,
+    /// `--sizes`: the memory budget, [`crate::budget`].
+    Sizes,
+}
+
+/// Reads the command line (without the program's name) and the environment.
+///
+/// The first `--help`, `--version` or `--sizes` ends the reading: nothing behind it is looked at, and nothing
+/// in the environment.
+///
+/// # Errors
+/// The first thing that is wrong, in one line: an unknown option, a value that is missing or not allowed, an
+/// argument that is no option, and a variable called `FIRSTLINE_…` that is not known, lest a misspelt one be
+/// ignored.
+pub fn parse(
+    args: impl Iterator<Item = OsString>,
+    env: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Action, Usage> {
+    let mut options = Options::default();
+    let mut given = Vec::new();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
+        match find(argument)? {
+            Found::Page(page) => {
+                no_value(page, &mut parser)?;
+                return Ok(Action::Print(page.page));
+            }
+            Found::Setting(setting) => {
+                read_option(setting, &mut parser, &mut options)?;
+                given.push(setting.name);
+            }
+        }
+    }
+    for (name, value) in env {
+        read_variable(&name, &value, &given, &mut options)?;
+    }
+    Ok(Action::Serve(options))
+}
+
+/// What an argument turned out to be.
+enum Found {
+    Setting(&'static Setting),
+    Page(&'static PageOption),
+}
+
+/// Looks an argument up in the tables.
+fn find(argument: lexopt::Arg<'_>) -> Result<Found, Usage> {
+    match argument {
+        lexopt::Arg::Long(name) => find_long(name).ok_or_else(|| usage::unknown_option(&format!("--{name}"))),
+        lexopt::Arg::Short(letter) => {
+            let page = PAGES.iter().find(|page| page.short == Some(letter));
+            page.map(Found::Page).ok_or_else(|| usage::unknown_option(&format!("-{letter}")))
+        }
+        lexopt::Arg::Value(value) => Err(usage::positional(&value)),
+    }
+}
+
+fn find_long(name: &str) -> Option<Found> {
+    let setting = SETTINGS.iter().find(|setting| setting.name == name).map(Found::Setting);
+    setting.or_else(|| PAGES.iter().find(|page| page.name == name).map(Found::Page))
+}
+
+/// Refuses `--help=VALUE` and its like.
+fn no_value(page: &PageOption, parser: &mut lexopt::Parser) -> Result<(), Usage> {
+    match parser.optional_value() {
+        Some(value) => Err(Usage::option(page.name, &value, "takes no value")),
+        None => Ok(()),
+    }
+}
+
+/// Reads one option whose name was just read.
+fn read_option(setting: &Setting, parser: &mut lexopt::Parser, options: &mut Options) -> Result<(), Usage> {
+    let value = match setting.word {
+        Some(_) => parser.value().ok(),
+        None => Some(parser.optional_value().unwrap_or("on".into())),
+    };
+    match value {
+        Some(value) => {
+            set(setting, options, &value).map_err(|allowed| Usage::option(setting.name, &value, allowed))
+        }
+        // An empty value is never allowed, so it tells what is.
+        None => {
+            set(setting, options, OsStr::new("")).map_err(|allowed| usage::missing(setting.name, allowed))
+        }
+    }
+}
+
+/// Reads one variable of the environment, if it is one of ours.
+fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Options) -> Result<(), Usage> {
+    if !is_ours(name) || value.is_empty() {
+        return Ok(());
+    }
+    match SETTINGS.iter().find(|setting| name == setting.variable) {
+        Some(setting) if given.contains(&setting.name) => Ok(()),
+        Some(setting) => {
+            set(setting, options, value).map_err(|allowed| Usage::variable(setting.variable, value, allowed))
+        }
+        None => Err(usage::unknown_variable(name)),
+    }
+}
+
+/// Whether a variable of this name should be a setting.
+fn is_ours(name: &OsStr) -> bool {
+    let begins_with = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
+    begins_with(PREFIX) && !begins_with(TEST_PREFIX) && name != BOARD_VARIABLE
+}
+
+/// Sets one option; else says what it allows.
+fn set(setting: &Setting, options: &mut Options, value: &OsStr) -> Result<(), String> {
+    let text = value.to_str().ok_or("takes text in UTF-8")?;
+    (setting.set)(options, text)
+}
+
+#[cfg(test)]
+mod tests;

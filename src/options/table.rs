@@ -1,0 +1,147 @@
+//! The table of all options: what they are called, what they take, what they do.
+
+use super::{Options, Page, values};
+use crate::limits;
+
+/// An option that sets something, on the command line or in the environment.
+pub(super) struct Setting {
+    /// Its name without the dashes.
+    pub name: &'static str,
+    /// Its environment variable: `FIRSTLINE_` and the name, but for `--log-level`.
+    pub variable: &'static str,
+    /// What its value is called. A switch has none, and is on by its bare name.
+    pub word: Option<&'static str>,
+    /// What it does, for `--help`.
+    pub help: &'static str,
+    /// Its value where nothing is said, in the words that would set it.
+    pub default: fn() -> String,
+    /// Sets it, or says what is allowed. An empty value never is.
+    pub set: fn(&mut Options, &str) -> Result<(), String>,
+}
+
+/// An option that prints something instead of running.
+pub(super) struct PageOption {
+    /// Its name without the dashes.
+    pub name: &'static str,
+    /// Its one letter.
+    pub short: Option<char>,
+    /// What it does, for `--help`.
+    pub help: &'static str,
+    /// What it prints.
+    pub page: Page,
+}
+
+/// Every option that sets something, in the order of `--help`.
+pub(super) const SETTINGS: [Setting; 10] = [
+    Setting {
+        name: "listen",
+        variable: "FIRSTLINE_LISTEN",
+        word: Some("ADDR"),
+        help: "address, port or both; may be repeated",
+        default: || limits::PORT_DEFAULT.to_string(),
+        set: |options, text| values::listen(text, &mut options.listen),
+    },
+    Setting {
+        name: "workers",
+        variable: "FIRSTLINE_WORKERS",
+        word: Some("N"),
+        help: "threads that serve clients",
+        default: || limits::WORKERS.to_string(),
+        set: |options, text| values::count(text, 1..=limits::CLIENTS).map(|count| options.workers = count),
+    },
+    Setting {
+        name: "print",
+        variable: "FIRSTLINE_PRINT",
+        word: None,
+        help: "write every message to standard output",
+        default: || "off".to_string(),
+        set: |options, text| values::switch(text).map(|on| options.print = on),
+    },
+    Setting {
+        name: "aging",
+        variable: "FIRSTLINE_AGING",
+        word: Some("MS"),
+        help: "each MS ms of waiting count as one priority higher",
+        default: || "off".to_string(),
+        set: |options, text| {
+            values::milliseconds_or_off(text, 1..=limits::AGING_MS_MAX).map(|step| options.aging = step)
+        },
+    },
+    Setting {
+        name: "idle-timeout",
+        variable: "FIRSTLINE_IDLE_TIMEOUT",
+        word: Some("S"),
+        help: "close clients that send nothing for S seconds",
+        default: || values::show_seconds(limits::IDLE_TIMEOUT_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds_or_off(text, limits::TIMEOUT_MS_MIN..=limits::IDLE_TIMEOUT_MS_MAX)
+                .map(|time| options.idle_timeout = time)
+        },
+    },
+    Setting {
+        name: "write-timeout",
+        variable: "FIRSTLINE_WRITE_TIMEOUT",
+        word: Some("S"),
+        help: "close clients that read nothing for S seconds",
+        default: || values::show_seconds(limits::WRITE_TIMEOUT_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds_or_off(text, limits::TIMEOUT_MS_MIN..=limits::WRITE_TIMEOUT_MS_MAX)
+                .map(|time| options.write_timeout = time)
+        },
+    },
+    Setting {
+        name: "drain-timeout",
+        variable: "FIRSTLINE_DRAIN_TIMEOUT",
+        word: Some("S"),
+        help: "seconds to answer what is left at the end; never off",
+        default: || values::show_seconds(limits::DRAIN_TIMEOUT_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds(text, limits::TIMEOUT_MS_MIN..=limits::DRAIN_TIMEOUT_MS_MAX)
+                .map(|time| options.drain_timeout = time)
+        },
+    },
+    Setting {
+        name: "log-level",
+        variable: "FIRSTLINE_LOG",
+        word: Some("FILTER"),
+        help: "what to log, as in warn,firstline::net=debug",
+        default: || Options::default().log_level,
+        set: |options, text| values::log_level(text).map(|filter| options.log_level = filter),
+    },
+    Setting {
+        name: "log-file",
+        variable: "FIRSTLINE_LOG_FILE",
+        word: Some("PATH"),
+        help: "where to log; - is standard error",
+        default: || "-".to_string(),
+        set: |options, text| values::log_file(text).map(|path| options.log_file = path),
+    },
+    Setting {
+        name: "log-size",
+        variable: "FIRSTLINE_LOG_SIZE",
+        word: Some("BYTES"),
+        help: "when a log file is full, such as 512k or 1M",
+        default: || values::show_bytes(limits::LOG_FILE_BYTES_DEFAULT),
+        set: |options, text| {
+            values::bytes(text, limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX)
+                .map(|bytes| options.log_size = bytes)
+        },
+    },
+];
+
+/// Every option that prints something instead of running.
+pub(super) const PAGES: [PageOption; 3] = [
+    PageOption {
+        name: "sizes",
+        short: None,
+        help: "print the memory budget, line by line",
+        page: Page::Sizes,
+    },
+    PageOption {
+        name: "version",
+        short: Some('V'),
+        help: "print the version and the board it is for",
+        page: Page::Version,
+    },
+    PageOption { name: "help", short: Some('h'), help: "print this", page: Page::Help },
+];

@@ -1,0 +1,377 @@
+use super::*;
+use proptest::prelude::*;
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::os::unix::ffi::OsStringExt;
+
+fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Action, Usage> {
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    parse(args.iter().map(OsString::from), env)
+}
+
+fn options(args: &[&str], env: &[(&str, &str)]) -> Options {
+    match read(args, env) {
+        Ok(Action::Serve(options)) => options,
+        other => panic!("{args:?} {env:?}: {other:?}"),
+    }
+}
+
+fn refusal(args: &[&str], env: &[(&str, &str)]) -> String {
+    match read(args, env) {
+        Err(usage) => usage.to_string(),
+        Ok(action) => panic!("{args:?} {env:?}: {action:?}"),
+    }
+}
+
+fn with(change: impl FnOnce(&mut Options)) -> Options {
+    let mut options = Options::default();
+    change(&mut options);
+    options
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn at(address: &str) -> Listen {
+    Listen::At(address.parse().unwrap())
+}
+
+/// Values that are allowed, and what they make of the defaults.
+fn good() -> Vec<(&'static str, &'static str, Options)> {
+    let clients: &'static str = limits::CLIENTS.to_string().leak();
+    vec![
+        ("listen", "127.0.0.1:80", with(|o| o.listen = vec![at("127.0.0.1:80")])),
+        ("listen", "[::1]:80", with(|o| o.listen = vec![at("[::1]:80")])),
+        ("listen", "127.0.0.1", with(|o| o.listen = vec![at("127.0.0.1:9090")])),
+        ("listen", "::1", with(|o| o.listen = vec![at("[::1]:9090")])),
+        ("listen", "[::1]", with(|o| o.listen = vec![at("[::1]:9090")])),
+        ("listen", "fe80::1%2", with(|o| o.listen = vec![at("[fe80::1%2]:9090")])),
+        ("listen", "[fe80::1%2]:80", with(|o| o.listen = vec![at("[fe80::1%2]:80")])),
+        ("listen", "80", with(|o| o.listen = vec![Listen::Everywhere { port: 80 }])),
+        ("listen", ":80", with(|o| o.listen = vec![Listen::Everywhere { port: 80 }])),
+        ("listen", "0", with(|o| o.listen = vec![Listen::Everywhere { port: 0 }])),
+        ("listen", "127.0.0.1:0", with(|o| o.listen = vec![at("127.0.0.1:0")])),
+        ("listen", "127.0.0.1,::1", with(|o| o.listen = vec![at("127.0.0.1:9090"), at("[::1]:9090")])),
+        (
+            "listen",
+            " 1  ::1, 2,",
+            with(|o| {
+                o.listen =
+                    vec![Listen::Everywhere { port: 1 }, at("[::1]:9090"), Listen::Everywhere { port: 2 }]
+            }),
+        ),
+        (
+            "listen",
+            "1 2 3 4 5 6 7 8",
+            with(|o| o.listen = (1..=8).map(|port| Listen::Everywhere { port }).collect()),
+        ),
+        ("workers", "1", with(|o| o.workers = 1)),
+        ("workers", clients, with(|o| o.workers = limits::CLIENTS)),
+        ("print", "on", with(|o| o.print = true)),
+        ("print", "off", with(|o| o.print = false)),
+        ("aging", "off", with(|o| o.aging = None)),
+        ("aging", "1", with(|o| o.aging = Some(ms(1)))),
+        ("aging", "86400000", with(|o| o.aging = Some(ms(86_400_000)))),
+        ("idle-timeout", "off", with(|o| o.idle_timeout = None)),
+        ("idle-timeout", "0.1", with(|o| o.idle_timeout = Some(ms(100)))),
+        ("idle-timeout", "31536000", with(|o| o.idle_timeout = Some(ms(31_536_000_000)))),
+        ("write-timeout", "off", with(|o| o.write_timeout = None)),
+        ("write-timeout", "0.125", with(|o| o.write_timeout = Some(ms(125)))),
+        ("write-timeout", "3600.000", with(|o| o.write_timeout = Some(ms(3_600_000)))),
+        ("drain-timeout", "0.25", with(|o| o.drain_timeout = ms(250))),
+        ("drain-timeout", "3600", with(|o| o.drain_timeout = ms(3_600_000))),
+        (
+            "log-level",
+            "warn,firstline::net=debug",
+            with(|o| o.log_level = "warn,firstline::net=debug".into()),
+        ),
+        ("log-file", "/var/log/a b", with(|o| o.log_file = Some("/var/log/a b".into()))),
+        ("log-file", "-", with(|o| o.log_file = None)),
+        ("log-size", "16384", with(|o| o.log_size = 16 * 1024)),
+        ("log-size", "512k", with(|o| o.log_size = 512 * 1024)),
+        ("log-size", "3M", with(|o| o.log_size = 3 * 1024 * 1024)),
+        ("log-size", "1G", with(|o| o.log_size = 1024 * 1024 * 1024)),
+    ]
+}
+
+/// Values that are not allowed, with a part of what is said.
+const BAD: [(&str, &str, &str); 46] = [
+    ("listen", "", "host names are not looked up"),
+    ("listen", ",", "host names are not looked up"),
+    ("listen", "localhost", "host names are not looked up"),
+    ("listen", "localhost:9090", "host names are not looked up"),
+    ("listen", "65536", "takes addresses like 127.0.0.1:9090"),
+    ("listen", "+80", "takes addresses"),
+    ("listen", "127.0.0.1:", "takes addresses"),
+    ("listen", "[127.0.0.1]:80", "takes addresses"),
+    ("listen", "::1:99999", "takes addresses"),
+    ("listen", "1 2 3 4 5 6 7 8 9", "takes no more than 8 addresses"),
+    ("workers", "", "takes a whole number from 1 to "),
+    ("workers", "0", "; zero does not mean unlimited"),
+    ("workers", "-1", "takes a whole number"),
+    ("workers", "1.5", "takes a whole number"),
+    ("workers", "65537", "takes a whole number"),
+    ("workers", "99999999999999999999", "takes a whole number"),
+    ("print", "", "takes on or off"),
+    ("print", "yes", "takes on or off"),
+    ("print", "1", "takes on or off"),
+    ("aging", "", "takes whole milliseconds from 1 to 86400000, or off"),
+    ("aging", "0", "takes whole milliseconds from 1 to 86400000, or off; zero does not mean off"),
+    ("aging", "0.5", "takes whole milliseconds"),
+    ("aging", "86400001", "takes whole milliseconds"),
+    ("aging", "Off", "or off"),
+    ("idle-timeout", "", "takes seconds from 0.1 to 31536000, with up to 3 decimals, or off"),
+    ("idle-timeout", "0.0", "or off; zero does not mean off"),
+    ("idle-timeout", "0.099", "takes seconds"),
+    ("idle-timeout", "31536000.001", "takes seconds"),
+    ("idle-timeout", "1.2345", "with up to 3 decimals"),
+    ("write-timeout", "", "takes seconds from 0.1 to 3600, with up to 3 decimals, or off"),
+    ("write-timeout", "1.", "takes seconds"),
+    ("write-timeout", ".5", "takes seconds"),
+    ("write-timeout", "5s", "takes seconds"),
+    ("write-timeout", "18446744073709551615", "takes seconds"),
+    ("drain-timeout", "", "takes seconds from 0.1 to 3600, with up to 3 decimals, and is never off"),
+    ("drain-timeout", "off", "and is never off"),
+    ("drain-timeout", "0", "; zero does not mean unlimited"),
+    ("drain-timeout", "3600.001", "takes seconds"),
+    ("log-level", "", "takes a filter such as info"),
+    ("log-level", "--print", "none begins with -"),
+    ("log-file", "", "takes a path"),
+    ("log-file", "--print", "or - for standard error"),
+    ("log-size", "", "takes bytes from 16k to 1G"),
+    ("log-size", "0k", "; zero does not mean unlimited"),
+    ("log-size", "16383", "takes bytes"),
+    ("log-size", "18446744073709551615G", "takes bytes"),
+];
+
+fn setting(name: &str) -> &'static Setting {
+    SETTINGS.iter().find(|setting| setting.name == name).unwrap()
+}
+
+#[test]
+fn every_setting_is_read_from_each_place_it_may_stand_in() {
+    for (name, value, expected) in good() {
+        assert_eq!(options(&[&format!("--{name}={value}")], &[]), expected, "--{name}={value}");
+        assert_eq!(options(&[], &[(setting(name).variable, value)]), expected, "{name} {value}");
+        if setting(name).word.is_some() {
+            assert_eq!(options(&[&format!("--{name}"), value], &[]), expected, "--{name} {value}");
+        }
+    }
+}
+
+#[test]
+fn every_wrong_value_is_refused_in_each_place_it_may_stand_in() {
+    for (name, value, said) in BAD {
+        let shown = if value.is_empty() || value.contains(' ') { format!("{value:?}") } else { value.into() };
+        let refusals = [
+            (format!("--{name} {shown}: "), refusal(&[&format!("--{name}={value}")], &[])),
+            // An empty variable is not set.
+            (
+                format!("{}={shown}: ", setting(name).variable),
+                match value {
+                    "" => continue,
+                    _ => refusal(&[], &[(setting(name).variable, value)]),
+                },
+            ),
+        ];
+        for (start, line) in refusals {
+            assert!(line.starts_with(&start) && line.contains(said), "{name} {value}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_table_is_whole() {
+    for setting in &SETTINGS {
+        assert!(good().iter().any(|(name, ..)| *name == setting.name), "{}", setting.name);
+        assert!(
+            BAD.iter().any(|(name, value, _)| *name == setting.name && value.is_empty()),
+            "{}",
+            setting.name
+        );
+        let rule = PREFIX.to_string() + &setting.name.to_uppercase().replace('-', "_");
+        let variable = if setting.name == "log-level" { "FIRSTLINE_LOG" } else { &rule };
+        assert_eq!(setting.variable, variable);
+    }
+}
+
+#[test]
+fn the_defaults_in_the_table_are_the_defaults() {
+    assert_eq!(options(&[], &[]), Options::default());
+    for setting in &SETTINGS {
+        let mut options = Options::default();
+        (setting.set)(&mut options, &(setting.default)()).unwrap();
+        // The list of listeners is empty by default; this is what it then means.
+        if setting.name == "listen" {
+            assert_eq!(options.listen, [Listen::Everywhere { port: limits::PORT_DEFAULT }]);
+            options.listen.clear();
+        }
+        assert_eq!(options, Options::default(), "{}", setting.name);
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment() {
+    let env = [("FIRSTLINE_AGING", "10"), ("FIRSTLINE_PRINT", "on"), ("FIRSTLINE_LISTEN", "1 2")];
+    let read = options(&["--aging", "20", "--print=off", "--listen", "3"], &env);
+    assert_eq!(read.aging, Some(ms(20)));
+    assert!(!read.print);
+    assert_eq!(read.listen, [Listen::Everywhere { port: 3 }]);
+    assert!(options(&["--aging", "20"], &env).print);
+}
+
+#[test]
+fn a_variable_whose_option_is_given_is_not_looked_at() {
+    assert_eq!(options(&["--aging=20"], &[("FIRSTLINE_AGING", "nonsense")]).aging, Some(ms(20)));
+}
+
+#[test]
+fn the_last_of_a_repeated_option_holds_but_listeners_add_up() {
+    let read = options(&["--aging=1", "--listen=1", "--print", "--listen", "2", "--aging=2"], &[]);
+    assert_eq!(read.aging, Some(ms(2)));
+    assert!(read.print);
+    assert_eq!(read.listen, [1, 2].map(|port| Listen::Everywhere { port }));
+    assert_eq!(refusal(&["--listen=1"; 9], &[]), "--listen 1: takes no more than 8 addresses in all");
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    assert_eq!(options(&[], &[("FIRSTLINE_AGING", ""), ("FIRSTLINE_AGIN", "")]), Options::default());
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let env = [("PATH", "/bin"), ("FIRSTLINE", "1"), ("FIRSTLINE_BOARD", "pi"), ("FIRSTLINE_TEST_PORT", "1")];
+    assert_eq!(options(&[], &env), Options::default());
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_those_that_are_known() {
+    let line = refusal(&[], &[("FIRSTLINE_AGIN", "1")]);
+    assert!(line.starts_with("FIRSTLINE_AGIN: no such setting"), "{line}");
+    assert!(SETTINGS.iter().all(|setting| line.contains(setting.variable)), "{line}");
+    assert!(refusal(&[], &[("FIRSTLINE_LOG_LEVEL", "info")]).contains("FIRSTLINE_LOG,"));
+    assert!(refusal(&[], &[("FIRSTLINE_", "1")]).starts_with("FIRSTLINE_: "));
+}
+
+#[test]
+fn an_unknown_option_is_refused_with_the_nearest() {
+    for (given, expected) in [
+        ("--agin", "--agin: no such option; did you mean --aging?"),
+        ("--agin=5", "--agin: no such option; did you mean --aging?"),
+        ("--hlep", "--hlep: no such option; did you mean --help?"),
+        ("--port", "--port: no such option; see --help"),
+        ("-x", "-x: no such option; see --help"),
+        ("--=x", "--: no such option; see --help"),
+        ("--a\nb", r#""--a\nb": no such option; see --help"#),
+    ] {
+        assert_eq!(refusal(&[given], &[]), expected);
+    }
+}
+
+#[test]
+fn what_is_no_option_is_refused() {
+    for given in [["9090", ""], ["--", "9090"], ["-", ""]] {
+        assert!(refusal(&given, &[]).contains(": not an option; "), "{given:?}");
+    }
+}
+
+#[test]
+fn a_missing_value_is_refused_with_what_is_allowed() {
+    assert_eq!(refusal(&["--print", "--workers"], &[]), {
+        format!("--workers without a value: takes a whole number from 1 to {}", limits::CLIENTS)
+    });
+    assert!(refusal(&["--log-file", "--print"], &[]).starts_with("--log-file --print: takes a path"));
+}
+
+#[test]
+fn what_is_not_utf8_is_refused() {
+    let bad = OsString::from_vec(b"/tmp/\xff".to_vec());
+    let refusals = [
+        (parse(["--log-file".into(), bad.clone()].into_iter(), [].into_iter()), "--log-file"),
+        (parse([bad.clone()].into_iter(), [].into_iter()), "\"/tmp/\\xFF\""),
+        (parse([].into_iter(), [("FIRSTLINE_LOG_FILE".into(), bad)].into_iter()), "FIRSTLINE_LOG_FILE="),
+    ];
+    for (result, start) in refusals {
+        let line = result.unwrap_err().to_string();
+        assert!(line.starts_with(start) && line.contains(r#""/tmp/\xFF": "#), "{line}");
+    }
+}
+
+#[test]
+fn the_first_page_is_printed_unless_an_error_stands_before_it() {
+    for (args, page) in [
+        (&["--help"][..], Page::Help),
+        (&["-h"], Page::Help),
+        (&["--version", "--help"], Page::Version),
+        (&["-V"], Page::Version),
+        (&["--sizes", "nonsense"], Page::Sizes),
+        (&["--aging", "5", "--sizes"], Page::Sizes),
+    ] {
+        assert_eq!(read(args, &[("FIRSTLINE_AGING", "nonsense")]), Ok(Action::Print(page)), "{args:?}");
+    }
+    assert!(refusal(&["--aging", "0", "--help"], &[]).starts_with("--aging 0: "));
+    assert_eq!(refusal(&["--help=me"], &[]), "--help me: takes no value");
+}
+
+#[test]
+fn a_scope_is_kept() {
+    let expected = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 9090, 0, 7);
+    assert_eq!(options(&["--listen", "::1%7"], &[]).listen, [Listen::At(expected.into())]);
+}
+
+/// Bytes that are likely to come near to what is read.
+fn argument() -> impl Strategy<Value = OsString> {
+    let name = prop::sample::select(SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
+    let value = prop_oneof![
+        "\\PC*".prop_map(String::into_bytes),
+        "[0-9.:,%kMG \\[\\]-]{0,12}".prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..200),
+    ];
+    prop_oneof![
+        value.clone().prop_map(OsString::from_vec),
+        name.clone().prop_map(|name| format!("--{name}").into()),
+        (name, value).prop_map(|(name, value)| {
+            OsString::from_vec([format!("--{name}=").into_bytes(), value].concat())
+        }),
+    ]
+}
+
+/// Variables, most of them ours.
+fn variable() -> impl Strategy<Value = (OsString, OsString)> {
+    let known = prop::sample::select(SETTINGS.iter().map(|setting| setting.variable).collect::<Vec<_>>());
+    let name = prop_oneof![
+        known.prop_map(OsString::from),
+        prop::collection::vec(any::<u8>(), 0..200)
+            .prop_map(|tail| OsString::from_vec([PREFIX.as_bytes(), &tail].concat())),
+    ];
+    (name, argument())
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics_and_every_refusal_is_one_line(
+        args in prop::collection::vec(argument(), 0..4),
+        env in prop::collection::vec(variable(), 0..3),
+    ) {
+        if let Err(usage) = parse(args.into_iter(), env.into_iter()) {
+            let line = usage.to_string();
+            prop_assert!(!line.is_empty() && !line.chars().any(char::is_control), "{line:?}");
+            prop_assert!(line.len() <= 10 * limits::USAGE_GIVEN_BYTES_MAX + 300, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_read_back_as_they_are_shown(time in limits::TIMEOUT_MS_MIN..=limits::IDLE_TIMEOUT_MS_MAX) {
+        let value = format!("--idle-timeout={}", values::show_seconds(time));
+        prop_assert_eq!(options(&[&value], &[]).idle_timeout, Some(ms(time)));
+    }
+
+    #[test]
+    fn sizes_are_read_back_as_they_are_shown(size in limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX) {
+        for size in [size, size & !1023, (size & !0xf_ffff).max(1 << 20)] {
+            let value = format!("--log-size={}", values::show_bytes(size));
+            prop_assert_eq!(options(&[&value], &[]).log_size, size);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What is said when an option is wrong: one line.
+
+use super::nearest::nearest;
+use super::table::{PAGES, SETTINGS};
+use crate::limits::USAGE_GIVEN_BYTES_MAX;
+use std::ffi::OsStr;
+use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStrExt;
+
+/// A wrong use of the command line or the environment: one line that names the option, what was given, and
+/// what is allowed. What was given is escaped and cut, so it can bring in no line break and no control character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage(String);
+
+impl Usage {
+    /// The option of this name (without its dashes) does not allow the value it was given. `allowed` must be
+    /// one line.
+    pub fn option(name: &str, given: &OsStr, allowed: impl Display) -> Self {
+        Self(format!("--{name} {}: {allowed}", shown(given)))
+    }
+
+    /// The environment variable of this name does not allow its value. `allowed` must be one line.
+    pub fn variable(name: &str, given: &OsStr, allowed: impl Display) -> Self {
+        Self(format!("{name}={}: {allowed}", shown(given)))
+    }
+}
+
+impl Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The option ends the command line, and lacks its value.
+pub(super) fn missing(name: &str, allowed: String) -> Usage {
+    Usage(format!("--{name} without a value: {allowed}"))
+}
+
+/// The argument is no option.
+pub(super) fn positional(given: &OsStr) -> Usage {
+    Usage(format!("{}: not an option; --listen says where to listen, --help the rest", shown(given)))
+}
+
+/// No option is called so; its name comes with its dashes.
+pub(super) fn unknown_option(given: &str) -> Usage {
+    let known = SETTINGS.iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
+    let advice = match nearest(given.trim_start_matches('-'), known) {
+        Some(near) => format!("did you mean --{near}?"),
+        None => "see --help".to_string(),
+    };
+    Usage(format!("{}: no such option; {advice}", shown(OsStr::new(given))))
+}
+
+/// No variable is called so.
+pub(super) fn unknown_variable(name: &OsStr) -> Usage {
+    let known: Vec<_> = SETTINGS.iter().map(|setting| setting.variable).collect();
+    Usage(format!("{}: no such setting in the environment; there are: {}", shown(name), known.join(", ")))
+}
+
+/// What stands behind an option's `=` or letter where nothing may, in lexopt's words.
+pub(super) fn unexpected(error: lexopt::Error) -> Usage {
+    let error = error.to_string();
+    Usage(format!("{}: not understood; see --help", shown(OsStr::new(&error))))
+}
+
+/// A value as it is shown: as it is where it is plain, else quoted and escaped; cut where it is long.
+fn shown(given: &OsStr) -> String {
+    let bytes = given.as_bytes();
+    let cut = &bytes[..bytes.len().min(USAGE_GIVEN_BYTES_MAX)];
+    let more = if cut.len() < bytes.len() { "..." } else { "" };
+    match str::from_utf8(cut) {
+        Ok(plain) if !plain.is_empty() && cut.iter().all(u8::is_ascii_graphic) => format!("{plain}{more}"),
+        _ => format!("{:?}{more}", OsStr::from_bytes(cut)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_values_are_shown_as_they_are_and_others_quoted() {
+        for (given, expected) in [
+            (&b"0"[..], "0"),
+            (b"", r#""""#),
+            (b"a b", r#""a b""#),
+            (b"a\nb\x1b", r#""a\nb\u{1b}""#),
+            (b"\xff", r#""\xFF""#),
+            ("\u{202e}x".as_bytes(), r#""\u{202e}x""#),
+        ] {
+            assert_eq!(shown(OsStr::from_bytes(given)), expected);
+        }
+        assert_eq!(shown(OsStr::new(&"x".repeat(100))), "x".repeat(USAGE_GIVEN_BYTES_MAX) + "...");
+    }
+}

@@ -1,0 +1,175 @@
+//! The values of options: from text to their types, or to a few words on what is allowed.
+//!
+//! Zero never means "without limit" here: where something can be without, `off` says so.
+
+use super::Listen;
+use crate::limits::{LISTENERS_MAX, PORT_DEFAULT};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What sizes may end in, the largest first.
+const SIZE_SUFFIXES: [(&str, u64); 3] = [("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)];
+
+/// Adds the addresses of a list with commas or spaces.
+pub(super) fn listen(text: &str, addresses: &mut Vec<Listen>) -> Result<(), String> {
+    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
+    let listed = words.map(address).collect::<Option<Vec<_>>>().filter(|listed| !listed.is_empty());
+    addresses.extend(listed.ok_or_else(|| {
+        format!(
+            "takes addresses like 127.0.0.1:{PORT_DEFAULT} or [::1]:{PORT_DEFAULT}, an address alone, \
+             or a port alone; host names are not looked up"
+        )
+    })?);
+    if addresses.len() > LISTENERS_MAX {
+        return Err(format!("takes no more than {LISTENERS_MAX} addresses in all"));
+    }
+    Ok(())
+}
+
+/// One address: what is left out of it, the port or the brackets, is added before it is read.
+fn address(word: &str) -> Option<Listen> {
+    if let Some(port) = digits(word.strip_prefix(':').unwrap_or(word)) {
+        return Some(Listen::Everywhere { port: u16::try_from(port).ok()? });
+    }
+    [word.to_string(), format!("{word}:{PORT_DEFAULT}"), format!("[{word}]:{PORT_DEFAULT}")]
+        .iter()
+        .find_map(|whole| whole.parse::<SocketAddr>().ok())
+        .map(Listen::At)
+}
+
+/// A whole number.
+pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let allowed = || format!("takes a whole number {}{}", bounds(&range), zero(text, "unlimited"));
+    let count = digits(text).and_then(|count| usize::try_from(count).ok());
+    count.filter(|count| range.contains(count)).ok_or_else(allowed)
+}
+
+/// `on` or `off`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("takes on or off".to_string()),
+    }
+}
+
+/// Whole milliseconds, or `off`.
+pub(super) fn milliseconds_or_off(
+    text: &str,
+    range: RangeInclusive<u64>,
+) -> Result<Option<Duration>, String> {
+    let allowed = || format!("takes whole milliseconds {}, or off{}", bounds(&range), zero(text, "off"));
+    if text == "off" {
+        return Ok(None);
+    }
+    let ms = digits(text).filter(|ms| range.contains(ms)).ok_or_else(allowed)?;
+    Ok(Some(Duration::from_millis(ms)))
+}
+
+/// Seconds, or `off`; the range is in milliseconds.
+pub(super) fn seconds_or_off(text: &str, range_ms: RangeInclusive<u64>) -> Result<Option<Duration>, String> {
+    let allowed = || format!("takes {}, or off{}", seconds_allowed(&range_ms), zero(text, "off"));
+    if text == "off" {
+        return Ok(None);
+    }
+    let ms = decimal_ms(text).filter(|ms| range_ms.contains(ms)).ok_or_else(allowed)?;
+    Ok(Some(Duration::from_millis(ms)))
+}
+
+/// Seconds that can't be off; the range is in milliseconds.
+pub(super) fn seconds(text: &str, range_ms: RangeInclusive<u64>) -> Result<Duration, String> {
+    let allowed =
+        || format!("takes {}, and is never off{}", seconds_allowed(&range_ms), zero(text, "unlimited"));
+    let ms = decimal_ms(text).filter(|ms| range_ms.contains(ms)).ok_or_else(allowed)?;
+    Ok(Duration::from_millis(ms))
+}
+
+/// A log filter, unread: whoever logs reads it.
+pub(super) fn log_level(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("takes a filter such as info, or warn,firstline::net=debug".to_string()),
+        _ if text.starts_with('-') => Err("takes a filter, and none begins with -".to_string()),
+        _ => Ok(text.to_string()),
+    }
+}
+
+/// The path of a file, or `-` for none. Another dash in front is an option whose predecessor lacks its value.
+pub(super) fn log_file(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "-" => Ok(None),
+        _ if text.is_empty() || text.starts_with('-') => {
+            Err("takes a path, or - for standard error; write ./-NAME for a path that begins with -"
+                .to_string())
+        }
+        _ => Ok(Some(text.into())),
+    }
+}
+
+/// A size in bytes, in full or with a suffix.
+pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let allowed = || {
+        let (min, max) = (show_bytes(*range.start()), show_bytes(*range.end()));
+        format!(
+            "takes bytes from {min} to {max}, where k, M and G are 1024, 1024k and 1024M{}",
+            zero(text, "unlimited")
+        )
+    };
+    let (number, unit) = SIZE_SUFFIXES
+        .iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
+        .unwrap_or((text, 1));
+    let bytes = digits(number).and_then(|number| number.checked_mul(unit));
+    bytes.filter(|bytes| range.contains(bytes)).ok_or_else(allowed)
+}
+
+/// A time in milliseconds as seconds.
+pub(super) fn show_seconds(ms: u64) -> String {
+    match ms % 1000 {
+        0 => (ms / 1000).to_string(),
+        rest => format!("{}.{rest:03}", ms / 1000).trim_end_matches('0').to_string(),
+    }
+}
+
+/// A size, with the largest suffix that keeps it whole.
+pub(super) fn show_bytes(bytes: u64) -> String {
+    match SIZE_SUFFIXES.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((suffix, unit)) => format!("{}{suffix}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
+/// A number of decimal digits and nothing else; the parser of std would let a `+` pass.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Seconds with up to three decimals, in milliseconds.
+fn decimal_ms(text: &str) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    if decimals.len() > 3 {
+        return None;
+    }
+    let ms = digits(decimals)? * 10_u64.pow(3 - decimals.len() as u32);
+    digits(whole)?.checked_mul(1000)?.checked_add(ms)
+}
+
+fn seconds_allowed(range_ms: &RangeInclusive<u64>) -> String {
+    let (min, max) = (show_seconds(*range_ms.start()), show_seconds(*range_ms.end()));
+    format!("seconds from {min} to {max}, with up to 3 decimals")
+}
+
+fn bounds<T: Display>(range: &RangeInclusive<T>) -> String {
+    format!("from {} to {}", range.start(), range.end())
+}
+
+/// The rest of a refusal, when it was zero that was given: what it does not mean.
+fn zero(text: &str, meaning: &str) -> String {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    match !number.is_empty() && number.bytes().all(|byte| matches!(byte, b'0' | b'.')) {
+        true => format!("; zero does not mean {meaning}"),
+        false => String::new(),
+    }
+}
