@@ -83,6 +83,10 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 /// the server from ending.
 pub const LOG_DRAIN_MS_MAX: u64 = 1_000;
 
+/// The longest timed sleep, in seconds: what the clock of a 32-bit kernel holds, 68 years. A longer one has
+/// no end.
+pub const SLEEP_SECONDS_MAX: u64 = i32::MAX as u64;
+
 /// The text of one log record, in bytes; a longer one is cut, and shows it.
 pub const LOG_TEXT_BYTES_MAX: usize = 240;
 

@@ -1,0 +1,134 @@
+//! The futex: a word on which a thread sleeps until another thread wakes it.
+//!
+//! This file owns the system call. It gives the word no meaning: its users do.
+
+use core::time::Duration;
+
+use rustix::io::Errno;
+use rustix::thread::futex::{self, Flags, Nsecs, Secs, Timespec};
+
+use super::atomic::AtomicU32;
+use crate::limits::SLEEP_SECONDS_MAX;
+
+/// As many threads as the kernel can be asked to wake; it takes the number as an `int`.
+const EVERYONE: u32 = i32::MAX as u32;
+
+/// A 32-bit atomic word on which threads of this process can sleep.
+///
+/// The caller first changes [`Futex::word`], then wakes. The kernel looks at the word and puts the thread to
+/// sleep in one step, so a change before the sleep is seen and a wake after it is felt: none falls between.
+/// Source: futex(2), `FUTEX_WAIT` and `FUTEX_WAKE` with `FUTEX_PRIVATE_FLAG`.
+pub struct Futex {
+    /// The word. What it means is up to its owner.
+    pub word: AtomicU32,
+}
+
+impl Futex {
+    /// A futex whose word is `value`.
+    pub const fn new(value: u32) -> Self {
+        Self { word: AtomicU32::new(value) }
+    }
+
+    /// Sleeps while the word is `expected`, until woken; `false` if `timeout` was over first.
+    ///
+    /// Returns `true` also when the word was not `expected` to begin with, when a signal was handled, and now
+    /// and then for no reason: the caller looks again at what it waits for, whatever woke it. A timeout
+    /// above [`SLEEP_SECONDS_MAX`] is none.
+    ///
+    /// # Panics
+    /// If the kernel refuses the call: to go on would be to spin.
+    pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> bool {
+        let timeout = timeout.and_then(timespec);
+        match futex::wait(&self.word, Flags::PRIVATE, expected, timeout.as_ref()) {
+            Ok(()) | Err(Errno::AGAIN | Errno::INTR) => true,
+            Err(Errno::TIMEDOUT) => false,
+            Err(error) => panic!("futex wait: {error}"),
+        }
+    }
+
+    /// Wakes one of the threads that sleep here, if there is one.
+    ///
+    /// # Panics
+    /// If the kernel refuses the call: a thread might sleep for ever.
+    pub fn wake_one(&self) {
+        self.wake(1);
+    }
+
+    /// Wakes all threads that sleep here.
+    ///
+    /// # Panics
+    /// If the kernel refuses the call: a thread might sleep for ever.
+    pub fn wake_all(&self) {
+        self.wake(EVERYONE);
+    }
+
+    fn wake(&self, threads: u32) {
+        if let Err(error) = futex::wake(&self.word, Flags::PRIVATE, threads) {
+            panic!("futex wake: {error}");
+        }
+    }
+}
+
+/// What the kernel takes for `timeout`; nothing if that is as good as for ever.
+fn timespec(timeout: Duration) -> Option<Timespec> {
+    let seconds = timeout.as_secs();
+    let nanoseconds = timeout.subsec_nanos();
+    (seconds <= SLEEP_SECONDS_MAX)
+        .then_some(Timespec { tv_sec: seconds as Secs, tv_nsec: nanoseconds as Nsecs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::atomic::Ordering::Relaxed;
+    use std::time::Instant;
+
+    #[test]
+    fn a_changed_word_does_not_sleep() {
+        assert!(Futex::new(1).wait(0, None));
+    }
+
+    #[test]
+    fn a_timeout_is_over_and_not_too_early() {
+        let (start, timeout) = (Instant::now(), Duration::from_millis(20));
+        let futex = Futex::new(0);
+        // A signal may end a sleep early, and says so.
+        while futex.wait(0, Some(timeout)) {}
+        assert!(start.elapsed() >= timeout);
+    }
+
+    #[test]
+    fn a_timeout_of_nothing_is_over_at_once() {
+        assert!(!Futex::new(0).wait(0, Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn only_a_timeout_that_a_32_bit_clock_holds_is_one() {
+        let longest = Duration::new(SLEEP_SECONDS_MAX, 999_999_999);
+        let spec = timespec(longest).unwrap();
+        assert_eq!((spec.tv_sec, spec.tv_nsec), (Secs::from(i32::MAX), 999_999_999));
+        assert!(timespec(longest + Duration::from_nanos(1)).is_none());
+        assert!(timespec(Duration::MAX).is_none());
+    }
+
+    #[test]
+    fn wake_all_wakes_everyone() {
+        let futex = Futex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while futex.word.load(Relaxed) == 0 {
+                        futex.wait(0, None);
+                    }
+                });
+            }
+            futex.word.store(1, Relaxed);
+            futex.wake_all();
+        });
+    }
+
+    #[test]
+    fn wake_one_with_no_one_asleep_does_nothing() {
+        Futex::new(0).wake_one();
+    }
+}

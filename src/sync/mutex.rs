@@ -1,0 +1,235 @@
+//! The mutex: one word in three states.
+//!
+//! | word | state | |
+//! | --- | --- | --- |
+//! | 0 | unlocked | |
+//! | 1 | locked | no other thread waits |
+//! | 2 | locked and contended | other threads may wait: who unlocks wakes one |
+//!
+//! - To lock is 0 -> 1. If that fails, the word is set to 2; if it was 0 the lock is taken, else the thread
+//!   sleeps for as long as the word is 2, and tries that again.
+//! - To unlock is to set the word to 0; if it was 2, to wake one sleeper.
+//!
+//! A thread that had to wait takes the lock as 2, not 1: it cannot know whether it was the only one. So at
+//! worst one unlock wakes no one. Without contention neither side makes a system call.
+//!
+//! Source: Ulrich Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; the states are those of std's
+//! `sys/sync/mutex/futex.rs`. Unlike theirs, this one never spins: it does not try again before it sleeps.
+//! It is not fair: a running thread may take the lock before one that was just woken.
+//!
+//! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another
+//! left half changed; where panics unwind, as in tests, the lock is just released.
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+use super::Futex;
+use super::atomic::Ordering::{Acquire, Relaxed, Release};
+
+const UNLOCKED: u32 = 0;
+const LOCKED: u32 = 1;
+const CONTENDED: u32 = 2;
+
+/// A value that one thread at a time can use. A thread that has to wait for it sleeps, and never spins.
+///
+/// An unlocked mutex around a value of zero bytes is itself zero bytes, so such a static takes no room in
+/// the executable. It cannot be shared if its value must stay with one thread:
+///
+/// ```compile_fail,E0277
+/// fn assert_sync<T: Sync>() {}
+/// assert_sync::<firstline::sync::Mutex<std::rc::Rc<u8>>>();
+/// ```
+pub struct Mutex<T> {
+    futex: Futex,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the mutex owns its value, so to send one is to send the other.
+unsafe impl<T: Send> Send for Mutex<T> {}
+
+// SAFETY: a shared mutex lends its value to one thread at a time, which may also move it out: `T: Send` is
+// both needed and enough.
+unsafe impl<T: Send> Sync for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    /// An unlocked mutex around `value`.
+    #[cfg(not(loom))]
+    pub const fn new(value: T) -> Self {
+        Self { futex: Futex::new(UNLOCKED), value: UnsafeCell::new(value) }
+    }
+
+    /// An unlocked mutex around `value`.
+    #[cfg(loom)]
+    pub fn new(value: T) -> Self {
+        Self { futex: Futex::new(UNLOCKED), value: UnsafeCell::new(value) }
+    }
+
+    /// Waits until no other thread has the lock, and takes it until the guard is dropped.
+    ///
+    /// Never returns if this thread has the lock already.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        if !self.take() {
+            self.take_contended();
+        }
+        MutexGuard::new(self)
+    }
+
+    /// Takes the lock if it is free now.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.take().then(|| MutexGuard::new(self))
+    }
+
+    /// The value, with no locking: who has the only reference has the lock.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// Takes the lock if it is free; says whether it was.
+    fn take(&self) -> bool {
+        self.futex.word.compare_exchange(UNLOCKED, LOCKED, Acquire, Relaxed).is_ok()
+    }
+
+    #[cold]
+    fn take_contended(&self) {
+        while self.futex.word.swap(CONTENDED, Acquire) != UNLOCKED {
+            self.futex.wait(CONTENDED, None);
+        }
+    }
+
+    fn release(&self) {
+        if self.futex.word.swap(UNLOCKED, Release) == CONTENDED {
+            self.futex.wake_one();
+        }
+    }
+}
+
+/// The lock of a [`Mutex`], and the way to its value. Dropping it unlocks.
+///
+/// It stays with the thread that locked:
+///
+/// ```compile_fail,E0277
+/// fn assert_send<T: Send>() {}
+/// assert_send::<firstline::sync::MutexGuard<'static, u8>>();
+/// ```
+#[must_use = "the mutex is unlocked as soon as its guard is dropped"]
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    /// Makes the guard neither `Send` nor `Sync`; the latter is given back below.
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: a shared guard gives out nothing but `&T`.
+unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
+
+impl<'a, T> MutexGuard<'a, T> {
+    /// The guard of a lock that was just taken.
+    fn new(mutex: &'a Mutex<T>) -> Self {
+        Self { mutex, not_send: PhantomData }
+    }
+
+    /// The mutex that `guard` keeps locked.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: this guard has the lock, so no other thread has a reference, and while this `&self` lives
+        // there is no `&mut` from `deref_mut`.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this guard has the lock, so no other thread has a reference, and `&mut self` is the only
+        // one of this guard.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.mutex.release();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A type that may go to another thread, but not be shared.
+    type OnlySend = core::cell::Cell<u8>;
+
+    const fn assert_send<T: Send>() {}
+    const fn assert_sync<T: Sync>() {}
+    const _: () = {
+        assert_send::<Mutex<OnlySend>>();
+        assert_sync::<Mutex<OnlySend>>();
+        assert_sync::<MutexGuard<'static, u8>>();
+    };
+
+    #[test]
+    fn the_guard_reads_and_writes() {
+        let mutex = Mutex::new(1);
+        *mutex.lock() += 1;
+        assert_eq!(*mutex.lock(), 2);
+    }
+
+    #[test]
+    fn get_mut_needs_no_lock() {
+        let mut mutex = Mutex::new(1);
+        *mutex.get_mut() = 5;
+        assert_eq!(*mutex.lock(), 5);
+    }
+
+    #[test]
+    fn try_lock_takes_a_free_lock_only() {
+        let mutex = Mutex::new(());
+        let guard = mutex.try_lock();
+        assert!(guard.is_some());
+        assert!(mutex.try_lock().is_none());
+        drop(guard);
+        assert!(mutex.try_lock().is_some());
+    }
+
+    #[test]
+    fn a_lock_that_was_waited_for_is_left_unlocked() {
+        let mutex = Mutex::new(0);
+        std::thread::scope(|scope| {
+            let guard = mutex.lock();
+            scope.spawn(|| *mutex.lock() += 1);
+            while mutex.futex.word.load(Relaxed) != CONTENDED {
+                std::thread::yield_now();
+            }
+            drop(guard);
+        });
+        assert_eq!(mutex.futex.word.load(Relaxed), UNLOCKED);
+        assert_eq!(*mutex.lock(), 1);
+    }
+
+    #[test]
+    fn a_panic_under_the_lock_unlocks() {
+        let mutex = Mutex::new(0);
+        let result = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _guard = mutex.lock();
+                panic!("as the test wants it");
+            });
+            thread.join()
+        });
+        assert!(result.is_err());
+        assert!(mutex.try_lock().is_some());
+    }
+
+    #[test]
+    fn an_unlocked_mutex_of_zero_bytes_is_zero_bytes() {
+        // SAFETY: a word and a `u32` have no padding, and any bytes are a valid array of bytes.
+        let bytes: [u8; 8] = unsafe { core::mem::transmute(Mutex::new(0u32)) };
+        assert_eq!(bytes, [0; 8]);
+    }
+}
