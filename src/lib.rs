@@ -1,7 +1,52 @@
+//! # firstline
+//!
+//! A TCP server for small Linux boards. Devices and people on the LAN send it lines with `nc`; it puts them in order
+//! of urgency, processes them one at a time, and acknowledges each.
+//!
+//! ## Principles
+//! 1. **Urgent lines come first**, however busy the board is. One batch of lesser ones, at most, goes before.
+//! 2. **Memory is fixed when this is compiled.** Every buffer, queue, table and wait has a bound with a name, in
+//!    [`limits`]; [`budget`] is their sum. After "ready" nothing allocates and nothing maps.
+//! 3. **Nothing is lost silently.** A message is owned by exactly one place at any time (a slot has one owner, and
+//!    the compiler checks it), and each leads on to its reply.
+//! 4. **A client can only harm itself.** What is kept for it is its own; nobody waits for another's socket.
+//! 5. **Nothing spins**, and no lock is held over a system call that can block.
+//!
+//! ## The way of a message
+//! ```text
+//! accept ─> worker: recv ─> frame ─> parse ─> slot ─┐
+//!                                                   ├─> bounded heap ─> consumer: pick a batch ─> sinks ─┐
+//! client <─ send <─ outbox <─ ACK / NAK ────────────┴────────────────────────────────────────────────────┘
+//! ```
+//!
+//! ## The modules, from the bottom up
+//! - [`limits`]: every bound. [`budget`]: what they cost.
+//! - [`sync`]: a mutex and a condition variable that never spin, and a set of numbers without a lock.
+//! - [`wire`]: bytes only: lines in, commands, replies out, escaping. Knows no operating system.
+//! - [`queue`]: priorities, the slots that hold the texts, the bounded heap.
+//! - [`net`]: sockets.
+//! - [`hub`]: clients, their outboxes, the threads, and the end.
+//! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
+//! - [`options`]: what was asked for at the start.
+//! - [`alloc_guard`]: the proof of principle 2, in test builds.
+//!
+//! `unsafe` stands in [`sync`] and in [`alloc_guard`], and nowhere else.
+
+#[cfg(not(loom))]
+pub mod alloc_guard;
+#[cfg(not(loom))]
+pub mod budget;
+pub mod clock;
 pub mod histogram;
+pub mod hub;
 pub mod limits;
+#[cfg(not(loom))]
 pub mod logger;
+#[cfg(not(loom))]
+pub mod net;
 pub mod options;
 pub mod queue;
+#[cfg(not(loom))]
+pub mod stats;
 pub mod sync;
 pub mod wire;

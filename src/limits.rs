@@ -62,6 +62,33 @@ pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 /// a connection that does not read grow to megabytes; the kernel itself doubles it for its own books.
 pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 
+/// When a silent connection is first probed, and how often then, in seconds; after so many probes without an answer
+/// it is broken. Together 90 s: so a board that lost its power does not keep its seat.
+pub const KEEPALIVE_IDLE_S: u32 = 60;
+/// See [`KEEPALIVE_IDLE_S`].
+pub const KEEPALIVE_INTERVAL_S: u32 = 10;
+/// See [`KEEPALIVE_IDLE_S`].
+pub const KEEPALIVE_PROBES: u32 = 3;
+
+/// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds.
+pub const UNACKNOWLEDGED_MS_MAX: u32 = 90_000;
+
+/// Receives in one turn from one whose bytes are thrown away because it is being closed.
+pub const DISCARDS_PER_TURN_MAX: usize = 8;
+
+/// What one wait of a worker may report, at most; what is left is reported by the next.
+pub const EVENTS_MAX: usize = 64;
+
+/// The lines of one batch, in bytes.
+pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
+
+/// Connections accepted in a row, before signals and others have their turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 16;
+
+/// The time kept of the drain time-out for last words, in milliseconds: what could not be processed by then
+/// is refused, told so, and sent.
+pub const LAST_WORDS_MS: u64 = 500;
+
 /// Listeners (`--listen`).
 pub const LISTENERS_MAX: usize = 8;
 

@@ -15,6 +15,7 @@ use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 use crate::queue::{Priority, Slot};
 use crate::wire::reply;
 use heapless::Vec;
+use nix::errno::Errno;
 use std::os::fd::{OwnedFd, RawFd};
 
 /// Slots that a worker may fill, or that lie at home.
@@ -52,8 +53,8 @@ pub enum Sent {
     Bytes(usize),
     /// The socket is full.
     Full,
-    /// The connection is broken, with this errno.
-    Broken(i32),
+    /// The connection is broken.
+    Broken(Errno),
 }
 
 /// What the holder of the pen does next.
@@ -167,9 +168,9 @@ impl Outbox {
         self.alive
     }
 
-    /// The errno that broke the connection, if one did.
-    pub fn broken_by(&self) -> Option<i32> {
-        (self.broken_by != 0).then_some(self.broken_by)
+    /// What broke the connection that is not alive.
+    pub fn broken_by(&self) -> Errno {
+        Errno::from_raw(self.broken_by)
     }
 
     /// Notes that `bytes` were received.
@@ -188,12 +189,9 @@ impl Outbox {
         self.joined
     }
 
-    /// Sets what [`Outbox::joined`] says. One who leaves is not told any more of what it lost.
+    /// Sets what [`Outbox::joined`] says. One who leaves is still told of what it lost.
     pub fn set_joined(&mut self, joined: Option<Priority>) {
         self.joined = joined;
-        if joined.is_none() {
-            self.lost = 0;
-        }
     }
 
     // ---- Slots -----------------------------------------------------------------------------------------
@@ -215,7 +213,7 @@ impl Outbox {
 
     /// Moves slots from home to `purse`, as many as there is room for their replies.
     pub fn grant(&mut self, purse: &mut Slots) {
-        while self.room() >= self.reserved() + REPLY_BYTES_MAX
+        while self.has_room(REPLY_BYTES_MAX)
             && let Some(slot) = self.home.pop()
         {
             // There are as many slots as the vector has room for.
@@ -225,7 +223,7 @@ impl Outbox {
 
     /// Whether [`Outbox::grant`] would give something.
     pub fn can_grant(&self) -> bool {
-        !self.home.is_empty() && self.room() >= self.reserved() + REPLY_BYTES_MAX
+        !self.home.is_empty() && self.has_room(REPLY_BYTES_MAX)
     }
 
     /// How many slots are not at home: granted, in the queue, or being processed.
@@ -242,7 +240,7 @@ impl Outbox {
 
     /// Puts in a line that no room was reserved for; false: there is no room now.
     pub fn answer(&mut self, line: &[u8]) -> bool {
-        let fits = self.room() >= self.reserved() + line.len();
+        let fits = self.has_room(line.len());
         if fits && self.alive {
             self.append(line);
         }
@@ -269,6 +267,16 @@ impl Outbox {
             self.append(&reply::lost(self.lost));
             self.lost = 0;
         }
+    }
+
+    /// Whether MSG lines were lost and that is not told yet.
+    pub fn owes_lost(&self) -> bool {
+        self.lost > 0
+    }
+
+    /// Whether [`Outbox::answer`] would take a line of that length.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.room() >= self.reserved() + bytes
     }
 
     /// Whether nothing is left to send.
@@ -329,7 +337,7 @@ impl Outbox {
             }
             Sent::Broken(errno) => {
                 self.cut();
-                self.broken_by = errno;
+                self.broken_by = errno as i32;
                 Next::Nothing
             }
         }

@@ -7,6 +7,7 @@
 //! - [`Futex`]: a 32-bit word on which a thread can sleep. The system call is made here and nowhere else.
 //! - [`Mutex`], [`MutexGuard`]: one word in three states, and the value it guards.
 //! - [`Condvar`]: waits for a change of what a mutex guards. To notify no one costs no system call.
+//! - [`Bitmap`]: a set of small numbers that threads share without a lock.
 //! - [`atomic`]: the atomics of the target, or those of the model checker.
 //!
 //! This module owns no threads and no data, allocates nothing, and knows nothing of the server. Only 32-bit
@@ -16,6 +17,7 @@
 //! [loom](https://docs.rs/loom) understands; `tests/loom_sync.rs` then tries the orders in which threads may
 //! run. `new` is not `const` in such a build.
 
+mod bitmap;
 mod condvar;
 mod mutex;
 
@@ -25,6 +27,7 @@ mod futex;
 #[path = "futex_model.rs"]
 mod futex;
 
+pub use bitmap::Bitmap;
 pub use condvar::Condvar;
 pub use futex::Futex;
 pub use mutex::{Mutex, MutexGuard};

@@ -1,0 +1,81 @@
+//! The memory budget: who needs how much of it, and the sum. What the binary really has is compared with it by
+//! `tests/memory.rs`.
+
+use crate::hub::consumer::Lines;
+use crate::hub::outbox::Outbox;
+use crate::hub::roster::Roster;
+use crate::hub::session::Session;
+use crate::limits::{
+    BOARD, CLIENTS, CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES,
+    WORKER_STACK_BYTES, WORKERS,
+};
+use crate::logger;
+use crate::queue::{Queue, Slot};
+use crate::stats::Ledger;
+use crate::sync::Mutex;
+use core::fmt::Write;
+
+/// One consumer of memory.
+pub struct Item {
+    /// What it is for.
+    pub purpose: &'static str,
+    /// How many there are.
+    pub count: usize,
+    /// The bytes of one.
+    pub bytes_each: usize,
+}
+
+impl Item {
+    const fn new(purpose: &'static str, count: usize, bytes_each: usize) -> Self {
+        Self { purpose, count, bytes_each }
+    }
+
+    /// The bytes of all.
+    pub const fn bytes(&self) -> usize {
+        self.count * self.bytes_each
+    }
+}
+
+/// What is static: it is in the binary's `.bss` and `.data`.
+pub const STATIC: [Item; 9] = [
+    Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
+    Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
+    Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
+    Item::new("queue entries", QUEUE_MAX, size_of::<Queue<&'static mut Slot, QUEUE_MAX>>() / QUEUE_MAX),
+    Item::new("sessions", CLIENTS, size_of::<Session>()),
+    Item::new("roster", 1, size_of::<Mutex<Roster>>()),
+    Item::new("lines of a batch", 1, size_of::<Lines>()),
+    Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
+    Item::new("log ring and buffers", 1, logger::STATIC_BYTES),
+];
+
+/// The stacks of the threads, with the board's default number of workers. Mapped, and in memory only as far as they
+/// are used.
+pub const STACKS: [Item; 3] = [
+    Item::new("worker stacks", WORKERS, WORKER_STACK_BYTES),
+    Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
+    Item::new("log writer stack", 1, LOGGER_STACK_BYTES),
+];
+
+/// The bytes of all items.
+pub fn total(items: &[Item]) -> usize {
+    items.iter().map(Item::bytes).sum()
+}
+
+/// What `--sizes` prints.
+pub fn table() -> String {
+    let mut table = format!("memory of firstline for the board {BOARD}, in bytes\n");
+    for item in STATIC.iter().chain(&STACKS) {
+        let Item { purpose, count, bytes_each } = item;
+        line(&mut table, purpose, &format!("{count} x {bytes_each}"), item.bytes());
+    }
+    line(&mut table, "static total", "", total(&STATIC));
+    line(&mut table, "stack total", "", total(&STACKS));
+    line(&mut table, "total", "", total(&STATIC) + total(&STACKS));
+    table
+}
+
+fn line(table: &mut String, purpose: &str, product: &str, bytes: usize) {
+    // Writing to a String does not fail.
+    let _ = writeln!(table, "{purpose:<32} {product:>16} {bytes:>12}");
+}

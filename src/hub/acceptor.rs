@@ -1,0 +1,129 @@
+//! The acceptor: takes connections from the listeners and gives them to their seats, or turns them away. It is
+//! the main thread, so it takes the signals too.
+
+use super::Hub;
+use super::signals::{Signals, Wish};
+use super::turned_away::TurnedAway;
+use crate::clock;
+use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, TURNED_AWAY_MAX};
+use crate::logger;
+use crate::net::{Listener, socket};
+use crate::wire::reply::Farewell;
+use heapless::Vec;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The acceptor and its listeners.
+pub struct Acceptor<'a> {
+    hub: &'static Hub,
+    signals: &'a Signals,
+    listeners: std::vec::Vec<Listener>,
+    turned_away: TurnedAway,
+    /// Accepting failed for want of something; it is tried again at that time, in nanoseconds.
+    retry_ns: Option<u64>,
+    /// The last try failed, and that was told.
+    failing: bool,
+}
+
+impl<'a> Acceptor<'a> {
+    /// The acceptor of the hub.
+    pub fn new(hub: &'static Hub, signals: &'a Signals, listeners: std::vec::Vec<Listener>) -> Self {
+        Self { hub, signals, listeners, turned_away: TurnedAway::default(), retry_ns: None, failing: false }
+    }
+
+    /// Accepts until a signal says to end. The listeners are closed then: nobody waits in a backlog in vain.
+    pub fn run(mut self) {
+        loop {
+            self.wait();
+            if self.is_asked_to_end() {
+                return;
+            }
+            self.turned_away.tidy();
+            if self.retry_ns.is_none_or(|retry_ns| retry_ns <= clock::now_ns()) {
+                self.retry_ns = None;
+                self.accept_some();
+            }
+        }
+    }
+
+    /// Waits for a signal, a connection, one who was turned away, or a deadline.
+    fn wait(&self) {
+        let mut fds: Vec<PollFd<'_>, { 1 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
+        let listeners = if self.retry_ns.is_some() { &[][..] } else { &self.listeners };
+        let listeners = listeners.iter().map(|listener| listener.socket.as_fd());
+        fds.extend([PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)]);
+        fds.extend(self.turned_away.poll_fds());
+        fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let deadline_ns = self.turned_away.deadline_ns().into_iter().chain(self.retry_ns).min();
+        // An interruption is as good as an event: all is looked at again.
+        let _ = poll(&mut fds, patience(deadline_ns));
+    }
+
+    fn is_asked_to_end(&self) -> bool {
+        while let Some(wish) = self.signals.next() {
+            match wish {
+                Wish::Reopen => logger::reopen(),
+                Wish::End(_) => return true,
+            }
+        }
+        false
+    }
+
+    fn accept_some(&mut self) {
+        let mut accepts = 0;
+        for index in 0..self.listeners.len() {
+            while accepts < ACCEPTS_PER_TURN_MAX {
+                accepts += 1;
+                match accept(&self.listeners[index].socket) {
+                    Ok((stream, peer)) => self.take(stream, peer),
+                    Err(Errno::EAGAIN) => break,
+                    Err(errno) if is_want(errno) => return self.pause(errno),
+                    // That connection was gone before it was accepted.
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.failing {
+            self.failing = false;
+            log::info!("connections are accepted again");
+        }
+        let socket = OwnedFd::from(stream);
+        if let Err(errno) = socket::set_up(&socket) {
+            log::debug!("{peer} was gone before it was set up: {}", errno.desc());
+        } else if let Err(socket) = self.hub.welcome(socket, peer, clock::now_ns()) {
+            self.hub.ledger.lock().turned_away += 1;
+            log::info!("{peer} turned away: full");
+            self.turned_away.add(socket, Farewell::Full);
+        }
+    }
+
+    /// Leaves connections in the backlog for a moment: there are no descriptors or no memory for them now.
+    fn pause(&mut self, errno: Errno) {
+        if !self.failing {
+            self.failing = true;
+            log::warn!("cannot accept a connection: {}; it is tried again every {ACCEPT_RETRY_MS} ms", errno.desc());
+        }
+        self.retry_ns = Some(clock::now_ns() + ACCEPT_RETRY_MS * 1_000_000);
+    }
+}
+
+fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), Errno> {
+    listener.accept().map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))
+}
+
+/// Whether accepting failed for want of something that may be there later.
+fn is_want(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+}
+
+/// How long to wait for that deadline, in nanoseconds; rounded up, or it would wake before it.
+pub fn patience(deadline_ns: Option<u64>) -> PollTimeout {
+    let Some(deadline_ns) = deadline_ns else { return PollTimeout::NONE };
+    let wait_ms = deadline_ns.saturating_sub(clock::now_ns()).div_ceil(1_000_000);
+    PollTimeout::try_from(wait_ms.min(i32::MAX as u64) as i32).unwrap_or(PollTimeout::MAX)
+}

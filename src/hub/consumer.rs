@@ -1,0 +1,162 @@
+//! The consumer: the one who processes. It picks a batch of what comes first, numbers it, feeds the sinks, answers, and
+//! sends, in that order; so whoever has an ACK knows that every sink has the message.
+
+use super::Hub;
+use super::courier::{self, Chunk};
+use super::outbox::Next;
+use super::printer::Printer;
+use crate::clock;
+use crate::limits::{BATCH, BATCH_BYTES_MAX, CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
+use crate::queue::{Batch, Picked, Slot};
+use crate::sync::Bitmap;
+use crate::wire::escape::Escaped;
+use crate::wire::reply::{self, Nak};
+use core::ops::Range;
+use heapless::Vec;
+use static_cell::ConstStaticCell;
+
+/// The `MSG` lines of a batch.
+pub type Lines = Vec<u8, BATCH_BYTES_MAX>;
+
+/// The buffer of the one consumer.
+static LINES: ConstStaticCell<Lines> = ConstStaticCell::new(Lines::new());
+
+/// Where the line of a message stands in [`Lines`].
+type Place = Range<usize>;
+
+/// The consumer and what it works with.
+pub struct Consumer {
+    hub: &'static Hub,
+    /// What is being processed; its messages have the IDs from `first_id` on.
+    batch: Batch<&'static mut Slot>,
+    first_id: u64,
+    lines: &'static mut Lines,
+    /// The lines of the batch, if anybody wants them.
+    places: Vec<Place, BATCH>,
+    /// So many messages of the batch have reached every sink that can fail.
+    accepted: usize,
+    printer: Option<Printer>,
+    /// Seats that something was put in the outbox of.
+    touched: Bitmap<CLIENT_WORDS>,
+    chunk: Chunk,
+}
+
+impl Consumer {
+    /// The consumer of the hub, which prints if `printer` is given.
+    ///
+    /// # Panics
+    /// When called twice: there is one.
+    pub fn new(hub: &'static Hub, printer: Option<Printer>) -> Self {
+        Self {
+            hub,
+            batch: Batch::new(),
+            first_id: 1,
+            lines: LINES.take(),
+            places: Vec::new(),
+            accepted: 0,
+            printer,
+            touched: Bitmap::new(),
+            chunk: [0; SEND_BYTES_MAX],
+        }
+    }
+
+    /// Processes whatever is admitted until the queue is closed.
+    pub fn run(mut self) {
+        while self.hub.queue.pick(&mut self.batch) {
+            self.format();
+            self.print();
+            self.deliver();
+            self.acknowledge();
+            self.send();
+        }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = u64> + use<> {
+        let first = self.first_id;
+        first..first + self.batch.len() as u64
+    }
+
+    /// Writes the lines, if anybody wants them.
+    fn format(&mut self) {
+        self.lines.clear();
+        self.places.clear();
+        if self.printer.is_none() && self.hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
+            return;
+        }
+        for (id, message) in self.ids().zip(&self.batch) {
+            let Picked { item: slot, priority, .. } = message;
+            let from = self.hub.name(slot.client());
+            log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
+            // There is room for a batch of the longest lines.
+            let place = reply::msg(self.lines, id, *priority, &from, slot.text()).unwrap_or_default();
+            let _ = self.places.push(place);
+        }
+    }
+
+    /// Prints the lines; the messages whose lines could not be printed are not accepted.
+    fn print(&mut self) {
+        self.accepted = self.batch.len();
+        if let Some(printer) = &mut self.printer {
+            let printed = printer.print(self.lines);
+            self.accepted = self.places.iter().take_while(|place| place.end <= printed).count();
+        }
+    }
+
+    /// Puts the lines of what was accepted into the outboxes of those who joined.
+    fn deliver(&mut self) {
+        let (mut delivered, mut lost) = (0, 0);
+        self.hub.joined.for_each(|seat| {
+            let mut outbox = self.hub.outboxes[seat].lock();
+            let Some(min) = outbox.joined() else { return };
+            for (message, place) in self.batch.iter().zip(&self.places).take(self.accepted) {
+                if message.priority >= min && message.item.client() != seat {
+                    let fits = outbox.deliver(&self.lines[place.clone()]);
+                    *(if fits { &mut delivered } else { &mut lost }) += 1;
+                    self.touched.insert(seat);
+                }
+            }
+        });
+        if delivered + lost > 0 {
+            let mut ledger = self.hub.ledger.lock();
+            ledger.msgs_sent += delivered;
+            ledger.msgs_lost += lost;
+        }
+    }
+
+    /// Brings the slots home with their replies.
+    fn acknowledge(&mut self) {
+        self.count();
+        let ids = self.ids();
+        self.first_id += self.batch.len() as u64;
+        for ((rank, id), Picked { item: slot, .. }) in ids.enumerate().zip(self.batch.drain(..)) {
+            let reply = match rank < self.accepted {
+                true => reply::ack(slot.line(), id),
+                false => reply::nak(slot.line(), Nak::PrintFailed),
+            };
+            let seat = slot.client();
+            self.hub.outboxes[seat].lock().close(slot, &reply);
+            self.touched.insert(seat);
+        }
+    }
+
+    fn count(&self) {
+        let now_ns = clock::now_ns();
+        let mut ledger = self.hub.ledger.lock();
+        for message in &self.batch[..self.accepted] {
+            ledger.processed(message.priority, now_ns.saturating_sub(message.stamp_ns));
+        }
+        ledger.refused[Nak::PrintFailed.index()] += (self.batch.len() - self.accepted) as u64;
+    }
+
+    /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
+    fn send(&mut self) {
+        let Self { hub, touched, chunk, .. } = self;
+        touched.drain(0, CLIENTS, |seat| {
+            let outbox = &hub.outboxes[seat];
+            let next = courier::send(outbox, chunk);
+            if outbox.lock().is_worker_wanted() || next != Next::Nothing {
+                hub.attention.call(seat);
+            }
+        });
+    }
+}

@@ -1,0 +1,149 @@
+//! What one client says, line by line, and what becomes of it: a message to admit, or a reply at once.
+//!
+//! Every line takes a slot, and every closing reply brings one home; so messages and commands are bounded alike, and
+//! a reply always has room. No sockets here: see [`super::session`].
+
+use super::answer::{Answer, Subject};
+use super::outbox::Slots;
+use super::worker::Desk;
+use crate::queue::Slot;
+use crate::wire::command::{Command, Request};
+use crate::wire::framing::Frame;
+use crate::wire::reply::{self, Nak, Refusal};
+use core::mem;
+
+/// The state of one client's conversation.
+pub struct Conversation {
+    seat: usize,
+    /// Lines so far.
+    lines: u64,
+    /// Slots that may be filled.
+    purse: Slots,
+    /// An answer of many lines that is under way.
+    answer: Option<Answer>,
+    /// The line that said `/quit`.
+    quit: Option<u64>,
+}
+
+impl Conversation {
+    /// Nobody has said anything at that seat.
+    pub fn new(seat: usize) -> Self {
+        Self { seat, lines: 0, purse: Slots::new(), answer: None, quit: None }
+    }
+
+    /// Forgets everything but the seat. The purse must have been [taken](Self::take_purse).
+    pub fn reset(&mut self) {
+        debug_assert!(self.purse.is_empty() && self.answer.is_none());
+        *self = Self::new(self.seat);
+    }
+
+    /// Where slots are put that may be filled.
+    pub fn purse(&mut self) -> &mut Slots {
+        &mut self.purse
+    }
+
+    /// How many slots may be filled.
+    pub fn purse_len(&self) -> usize {
+        self.purse.len()
+    }
+
+    /// All slots that it holds: for one who hears nothing more.
+    pub fn take_purse(&mut self) -> Slots {
+        mem::take(&mut self.purse)
+    }
+
+    /// Breaks off what is under way, for a connection that is over; gives back the slot it held.
+    pub fn break_off(&mut self) -> Option<&'static mut Slot> {
+        self.answer.take().map(Answer::into_slot)
+    }
+
+    /// Whether no line can be taken now: an answer is under way, or no slot is left.
+    pub fn is_stalled(&self) -> bool {
+        self.answer.is_some() || self.purse.is_empty()
+    }
+
+    /// Whether an answer is under way.
+    pub fn is_answering(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// The line that said `/quit`; none after it is taken.
+    pub fn quit(&self) -> Option<u64> {
+        self.quit
+    }
+
+    /// Goes on with an answer that is under way.
+    pub fn go_on(&mut self, desk: &Desk) {
+        if let Some(answer) = self.answer.take() {
+            self.answer = answer.go_on(desk.hub, self.seat);
+        }
+    }
+
+    /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
+    pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
+        self.lines += 1;
+        match Request::from(frame) {
+            Request::Blank => {}
+            Request::Message { .. } if desk.draining => self.refuse(Nak::ShuttingDown, desk),
+            Request::Message { priority, text } => {
+                let Some(slot) = self.purse.pop() else { return };
+                slot.fill(self.seat, self.lines, priority, text);
+                desk.admit(slot);
+            }
+            Request::Nak(reason) => self.refuse(reason, desk),
+            Request::Command(_) if desk.draining => self.reject(Refusal::ShuttingDown, desk),
+            Request::Command(command) => self.obey(command, desk),
+            Request::Refused(reason) => self.reject(reason, desk),
+        }
+    }
+
+    fn obey(&mut self, command: Command<'_>, desk: &Desk) {
+        match command {
+            Command::Join { min } => {
+                desk.hub.joined.insert(self.seat);
+                desk.hub.outboxes[self.seat].lock().set_joined(Some(min));
+                self.ok(desk);
+            }
+            Command::Leave => {
+                desk.hub.leave(self.seat);
+                self.ok(desk);
+            }
+            Command::Nick(nick) => {
+                let named = desk.hub.roster.lock().rename(self.seat, nick);
+                if named { self.ok(desk) } else { self.reject(Refusal::NickTaken, desk) }
+            }
+            Command::Who => self.begin(Subject::Who, desk),
+            Command::Stats => self.begin(Subject::Stats, desk),
+            Command::Help => self.begin(Subject::Help, desk),
+            Command::Last(_) | Command::Since(_) => self.reject(Refusal::NoJournal, desk),
+            Command::Ping => self.ok(desk),
+            Command::Quit => self.quit = Some(self.lines),
+        }
+    }
+
+    fn begin(&mut self, subject: Subject, desk: &Desk) {
+        if let Some(slot) = self.purse.pop() {
+            self.answer = Answer::new(subject, self.lines, slot).go_on(desk.hub, self.seat);
+        }
+    }
+
+    fn ok(&mut self, desk: &Desk) {
+        self.close(&reply::ok(self.lines), desk);
+    }
+
+    fn refuse(&mut self, reason: Nak, desk: &Desk) {
+        desk.hub.ledger.lock().refused[reason.index()] += 1;
+        self.close(&reply::nak(self.lines, reason), desk);
+    }
+
+    fn reject(&mut self, reason: Refusal, desk: &Desk) {
+        desk.hub.ledger.lock().commands_refused += 1;
+        self.close(&reply::err(self.lines, reason), desk);
+    }
+
+    fn close(&mut self, reply: &[u8], desk: &Desk) {
+        if let Some(slot) = self.purse.pop() {
+            desk.hub.outboxes[self.seat].lock().close(slot, reply);
+        }
+    }
+}

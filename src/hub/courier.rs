@@ -1,0 +1,30 @@
+//! Sends what is in an outbox, without ever waiting for the client, and without the outbox's mutex held over
+//! the system call.
+
+use super::outbox::{Next, Outbox, Sent};
+use crate::clock;
+use crate::limits::{SEND_BYTES_MAX, SENDS_PER_TURN_MAX};
+use crate::net::socket;
+use crate::sync::Mutex;
+use nix::errno::Errno;
+
+/// Where bytes are copied before they are sent; its holder has one on its stack.
+pub type Chunk = [u8; SEND_BYTES_MAX];
+
+/// Sends from an outbox until it is empty, its socket full, somebody else sending, or [`SENDS_PER_TURN_MAX`]
+/// reached: only then [`Next::Again`].
+pub fn send(outbox: &Mutex<Outbox>, chunk: &mut Chunk) -> Next {
+    for _ in 0..SENDS_PER_TURN_MAX {
+        let Some((socket, len)) = outbox.lock().begin_send(chunk) else { return Next::Nothing };
+        let sent = match socket::send(socket, &chunk[..len]) {
+            Ok(bytes) => Sent::Bytes(bytes),
+            Err(Errno::EAGAIN) => Sent::Full,
+            Err(errno) => Sent::Broken(errno),
+        };
+        match outbox.lock().end_send(sent, clock::now_ns) {
+            Next::Again => {}
+            next => return next,
+        }
+    }
+    Next::Again
+}

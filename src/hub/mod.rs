@@ -1,0 +1,170 @@
+//! The hub: who is connected, what goes to them, and the threads that move a message from one to the other.
+//!
+//! ```text
+//! acceptor ─> worker: session ─> conversation ─┐
+//!                                              ├─> queue ─> consumer ─> printer, those who joined ─┐
+//! client <─ courier <─ outbox <────────────────┴───────────────────────────────────────────────────┘
+//! ```
+//!
+//! [`Hub`] is all that the threads share. Each part has its own mutex; none is taken while another is held, and
+//! none is held over a system call.
+
+pub mod acceptor;
+pub mod answer;
+pub mod attention;
+pub mod consumer;
+pub mod conversation;
+pub mod courier;
+pub mod outbox;
+pub mod printer;
+pub mod roster;
+pub mod server;
+pub mod session;
+pub mod shutdown;
+pub mod signals;
+pub mod turned_away;
+pub mod worker;
+
+use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX};
+use crate::options::Options;
+use crate::queue::{Queue, Slot};
+use crate::stats::Ledger;
+use crate::sync::{Bitmap, Mutex};
+use attention::{Attention, ring};
+use core::sync::atomic::{AtomicBool, Ordering};
+use nix::sys::eventfd::EventFd;
+use outbox::Outbox;
+use roster::{Name, Roster};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+static OUTBOXES: [Mutex<Outbox>; CLIENTS] = [const { Mutex::new(Outbox::new()) }; CLIENTS];
+static QUEUE: Queue<&'static mut Slot, QUEUE_MAX> = Queue::new();
+static ROSTER: Mutex<Roster> = Mutex::new(Roster::new());
+static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
+
+/// The times that were chosen at the start.
+pub struct Settings {
+    /// How long a client may say nothing, in nanoseconds; none: for ever.
+    pub idle_timeout_ns: Option<u64>,
+    /// How long a client may not read what is for it, in nanoseconds; none: for ever.
+    pub write_timeout_ns: Option<u64>,
+    /// How long the end may take.
+    pub drain_timeout: Duration,
+}
+
+impl Settings {
+    fn new(options: &Options) -> Self {
+        let ns = |timeout: Duration| timeout.as_nanos() as u64;
+        Self {
+            idle_timeout_ns: options.idle_timeout.map(ns),
+            write_timeout_ns: options.write_timeout.map(ns),
+            drain_timeout: options.drain_timeout,
+        }
+    }
+}
+
+/// What all threads share.
+pub struct Hub {
+    /// The times that were chosen at the start.
+    pub settings: Settings,
+    /// What goes to the client at each seat.
+    pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
+    /// What waits to be processed.
+    pub queue: &'static Queue<&'static mut Slot, QUEUE_MAX>,
+    /// Who sits where.
+    pub roster: &'static Mutex<Roster>,
+    /// What is counted.
+    pub ledger: &'static Mutex<Ledger>,
+    /// The seats of those who may have joined: the outbox knows, this only says where to look.
+    pub joined: Bitmap<CLIENT_WORDS>,
+    /// How workers are called.
+    pub attention: Attention,
+    draining: AtomicBool,
+    /// The acceptor's bell, and whether it wants to hear of a seat that was given back.
+    bell: EventFd,
+    wants_seat: AtomicBool,
+}
+
+impl Hub {
+    /// The hub over the static parts. For the start, once.
+    ///
+    /// # Errors
+    /// When there are not enough descriptors.
+    pub fn new(options: &Options) -> nix::Result<Self> {
+        Ok(Self {
+            settings: Settings::new(options),
+            outboxes: &OUTBOXES,
+            queue: &QUEUE,
+            roster: &ROSTER,
+            ledger: &LEDGER,
+            joined: Bitmap::new(),
+            attention: Attention::new(options.workers)?,
+            draining: AtomicBool::new(false),
+            bell: attention::new_bell()?,
+            wants_seat: AtomicBool::new(false),
+        })
+    }
+
+    /// Gives a seat to a new client, and its socket to the seat's worker.
+    ///
+    /// # Errors
+    /// Gives the socket back when all seats are taken.
+    pub fn welcome(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
+        let mut roster = self.roster.lock();
+        let Some(seat) = roster.take(peer, |seat| self.attention.worker_of(seat)) else { return Err(socket) };
+        let (taken, _) = roster.taken();
+        drop(roster);
+        log::info!("{} connected: {taken} of {CLIENTS}", self.name(seat));
+        self.outboxes[seat].lock().open(socket, now_ns);
+        self.attention.call(seat);
+        Ok(())
+    }
+
+    /// What the tenant of that seat is called.
+    pub fn name(&self, seat: usize) -> Name {
+        self.roster.lock().name(seat)
+    }
+
+    /// The client at that seat wants no more of what others say.
+    pub fn leave(&self, seat: usize) {
+        self.outboxes[seat].lock().set_joined(None);
+        self.joined.remove(seat);
+    }
+
+    /// Nothing more goes to the client at that seat.
+    pub fn cut(&self, seat: usize) {
+        self.outboxes[seat].lock().cut();
+        self.joined.remove(seat);
+    }
+
+    /// Gives a seat back of which nothing is left.
+    pub fn release(&self, seat: usize) {
+        self.roster.lock().release(seat);
+        if self.wants_seat.load(Ordering::Acquire) {
+            ring(&self.bell);
+        }
+    }
+
+    /// Whether the acceptor's bell rings when a seat is given back.
+    pub fn want_seat(&self, wanted: bool) {
+        self.wants_seat.store(wanted, Ordering::Release);
+    }
+
+    /// The acceptor's bell.
+    pub fn bell(&self) -> &EventFd {
+        &self.bell
+    }
+
+    /// No more reading: what is admitted is processed, and everybody is told goodbye.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        (0..CLIENTS).for_each(|seat| self.attention.call(seat));
+    }
+
+    /// Whether the server is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}

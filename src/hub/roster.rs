@@ -1,0 +1,168 @@
+//! Who sits where: the seats, their names, and which are free.
+//!
+//! A seat is taken by the acceptor and given back by its worker, once nothing of the tenant is left in the hub.
+//! Between the end of a connection and that moment the tenant is *leaving*: still named where its last messages are
+//! processed, but its nick is free for others.
+
+use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
+use heapless::String;
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+/// What a client is called: its nick, or else its `ADDRESS:PORT`.
+pub type Name = String<FROM_BYTES_MAX>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tenancy {
+    Free,
+    Connected,
+    Leaving,
+}
+
+struct Member {
+    tenancy: Tenancy,
+    address: Name,
+    nick: String<NICK_BYTES_MAX>,
+}
+
+impl Member {
+    const NOBODY: Self = Self { tenancy: Tenancy::Free, address: String::new(), nick: String::new() };
+
+    fn name(&self) -> &str {
+        if self.nick.is_empty() { &self.address } else { &self.nick }
+    }
+}
+
+/// The seats of all clients.
+pub struct Roster {
+    members: [Member; CLIENTS],
+    taken: usize,
+    taken_max: usize,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Roster {
+    /// All seats are free.
+    pub const fn new() -> Self {
+        Self { members: [const { Member::NOBODY }; CLIENTS], taken: 0, taken_max: 0 }
+    }
+
+    /// Takes a free seat for a client from `peer`, one whose worker has the least to do; `worker_of` tells a seat's
+    /// worker, a number below `CLIENTS`. None: all are taken.
+    pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(usize) -> usize) -> Option<usize> {
+        let is_free = |seat: usize| self.members[seat].tenancy == Tenancy::Free;
+        let mut load = [0u16; CLIENTS];
+        (0..CLIENTS).filter(|&seat| !is_free(seat)).for_each(|seat| load[worker_of(seat)] += 1);
+        let seat = (0..CLIENTS).filter(|&seat| is_free(seat)).min_by_key(|&seat| load[worker_of(seat)])?;
+        self.members[seat] = Member { tenancy: Tenancy::Connected, address: name_of(peer), nick: String::new() };
+        self.taken += 1;
+        self.taken_max = self.taken_max.max(self.taken);
+        Some(seat)
+    }
+
+    /// The connection at that seat is over.
+    pub fn leave(&mut self, seat: usize) {
+        self.members[seat].tenancy = Tenancy::Leaving;
+    }
+
+    /// Gives the seat back.
+    pub fn release(&mut self, seat: usize) {
+        self.members[seat] = Member::NOBODY;
+        self.taken -= 1;
+    }
+
+    /// How many seats are taken, and the most that ever were.
+    pub fn taken(&self) -> (usize, usize) {
+        (self.taken, self.taken_max)
+    }
+
+    /// What the tenant of that seat is called.
+    pub fn name(&self, seat: usize) -> Name {
+        // A name is no longer than that: both kinds have their bounds.
+        Name::try_from(self.members[seat].name()).unwrap_or_default()
+    }
+
+    /// What the client connected at that seat is called, if there is one.
+    pub fn connected(&self, seat: usize) -> Option<Name> {
+        (self.members[seat].tenancy == Tenancy::Connected).then(|| self.name(seat))
+    }
+
+    /// Names the client at that seat; false: somebody else who is connected has that nick.
+    pub fn rename(&mut self, seat: usize, nick: &str) -> bool {
+        let holds = |member: &Member| member.tenancy == Tenancy::Connected && member.nick == nick;
+        if self.members.iter().enumerate().any(|(other, member)| other != seat && holds(member)) {
+            return false;
+        }
+        // The parser takes no longer nick.
+        self.members[seat].nick = String::try_from(nick).unwrap_or_default();
+        true
+    }
+}
+
+/// `ADDRESS:PORT`; an IPv4 address that came in over IPv6 is shown as what it is.
+fn name_of(peer: SocketAddr) -> Name {
+    let mut peer = peer;
+    if let IpAddr::V6(v6) = peer.ip()
+        && let Some(v4) = v6.to_ipv4_mapped()
+    {
+        peer.set_ip(IpAddr::V4(v4));
+    }
+    let mut name = Name::new();
+    // Its capacity is that of the longest address.
+    let _ = write!(name, "{peer}");
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
+
+    fn roster() -> Box<Roster> {
+        Box::new(Roster::new())
+    }
+
+    #[test]
+    fn seats_go_round_the_workers_and_end() {
+        let mut roster = roster();
+        let worker_of = |seat| seat % 2;
+        for taken in 0..CLIENTS {
+            let seat = roster.take(PEER, worker_of).unwrap();
+            assert_eq!(worker_of(seat), taken % 2);
+        }
+        assert_eq!(roster.take(PEER, worker_of), None);
+        assert_eq!(roster.taken(), (CLIENTS, CLIENTS));
+        roster.release(3);
+        assert_eq!(roster.take(PEER, worker_of), Some(3));
+    }
+
+    #[test]
+    fn a_nick_is_unique_among_those_connected() {
+        let mut roster = roster();
+        let (a, b) = (roster.take(PEER, |s| s).unwrap(), roster.take(PEER, |s| s).unwrap());
+        assert!(roster.rename(a, "alice"));
+        assert!(roster.rename(a, "alice"), "one's own nick may be taken again");
+        assert!(!roster.rename(b, "alice"));
+        roster.leave(a);
+        assert!(roster.rename(b, "alice"), "who leaves has no claim");
+        assert_eq!(roster.name(a), "alice", "but is named still");
+        assert_eq!(roster.connected(a), None);
+        roster.release(a);
+        assert_eq!(roster.take(PEER, |s| s), Some(a));
+        assert_eq!(roster.name(a), "127.0.0.1:4711", "the next one has no trace of it");
+    }
+
+    #[test]
+    fn the_longest_address_fits_and_a_mapped_one_is_shown_as_ipv4() {
+        let widest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535";
+        assert_eq!(name_of(widest.parse().unwrap()), widest);
+        assert_eq!(widest.len(), FROM_BYTES_MAX);
+        assert_eq!(name_of("[::ffff:192.0.2.7]:9".parse().unwrap()), "192.0.2.7:9");
+    }
+}

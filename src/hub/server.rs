@@ -1,0 +1,142 @@
+//! Puts the server together: everything that allocates, maps or makes a thread happens here, before "ready".
+
+use super::acceptor::Acceptor;
+use super::consumer::Consumer;
+use super::printer::Printer;
+use super::session::Session;
+use super::shutdown::{self, Outcome};
+use super::signals::Signals;
+use super::worker::Worker;
+use super::{Hub, OUTBOXES};
+use crate::limits::{
+    CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
+};
+use crate::options::Options;
+use crate::queue::{Order, take_slots};
+use crate::sync::{Condvar, Mutex};
+use crate::{alloc_guard, clock, logger, net};
+use core::fmt;
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use static_cell::{ConstStaticCell, StaticCell};
+use std::time::Duration;
+
+/// What each client's bytes are received into.
+pub type ReceiveBuffers = [[u8; RECEIVE_BYTES]; CLIENTS];
+
+static RECEIVE: ConstStaticCell<ReceiveBuffers> = ConstStaticCell::new([[0; RECEIVE_BYTES]; CLIENTS]);
+static SESSIONS: StaticCell<[Session; CLIENTS]> = StaticCell::new();
+static HUB: StaticCell<Hub> = StaticCell::new();
+static STARTING: Starting = Starting { threads: Mutex::new(0), started: Condvar::new() };
+
+/// Why the server could not start, in one line.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Threads that were made and do not run yet. A thread maps and allocates until it runs its own code, so all
+/// must have come that far before the server is ready.
+struct Starting {
+    threads: Mutex<usize>,
+    started: Condvar,
+}
+
+impl Starting {
+    fn spawn(&'static self, name: String, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        *self.threads.lock() += 1;
+        let run = move || {
+            *self.threads.lock() -= 1;
+            self.started.notify_one();
+            run();
+        };
+        let thread = std::thread::Builder::new().name(name).stack_size(stack_bytes).spawn(run);
+        thread.map(drop).map_err(|error| Error(format!("cannot make a thread: {error}")))
+    }
+
+    fn wait(&self) {
+        drop(self.started.wait_while(self.threads.lock(), |threads| *threads > 0));
+    }
+}
+
+/// Runs the server until it is told to end, and returns how that went. Once in a process.
+///
+/// # Errors
+/// Why it could not start.
+pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> {
+    let signals = Signals::block().map_err(descriptors)?;
+    raise_descriptor_limit(options.workers);
+    clock::start();
+    let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
+    logger::init(config).map_err(|error| Error(error.to_string()))?;
+    let listeners = net::listen(&options.listen).map_err(|error| Error(error.to_string()))?;
+    let hub: &'static Hub = HUB.init(Hub::new(options).map_err(descriptors)?);
+    if let Some(aging) = options.aging {
+        hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
+    }
+    start_threads(hub, options)?;
+    alloc_guard::arm();
+    for listener in &listeners {
+        log::info!("listening on {}", listener.address);
+    }
+    Acceptor::new(hub, &signals, listeners).run();
+    let outcome = shutdown::drain(hub, &signals);
+    report(outcome);
+    logger::flush(Duration::from_millis(LOG_DRAIN_MS_MAX));
+    Ok(outcome)
+}
+
+fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
+    for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
+        slots.iter_mut().for_each(|slot| outbox.lock().bring_home(slot));
+    }
+    let consumer = Consumer::new(hub, options.print.then(|| Printer::new(std::io::stdout())));
+    STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || consumer.run())?;
+    let mut buffers = RECEIVE.take().iter_mut().enumerate();
+    let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
+        core::array::from_fn(|_| {
+            let (seat, buffer) = buffers.next().expect("as many buffers as sessions");
+            Session::new(seat, buffer)
+        })
+    });
+    for number in 0..options.workers {
+        let (mine, others) = sessions.split_at_mut(hub.attention.seats_of(number).len());
+        sessions = others;
+        let worker = Worker::new(hub, number, mine).map_err(descriptors)?;
+        STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || worker.run())?;
+    }
+    STARTING.wait();
+    Ok(())
+}
+
+/// Lets the process have the descriptors it may need, as far as it is allowed to.
+fn raise_descriptor_limit(workers: usize) {
+    let needed = descriptors_needed(workers);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < needed
+    {
+        // Without them it serves fewer clients, and says so when that comes.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
+    }
+}
+
+fn descriptors_needed(workers: usize) -> u64 {
+    // A worker has an epoll set and a bell.
+    (CLIENTS + 2 * workers + DESCRIPTORS_OTHER) as u64
+}
+
+fn descriptors(errno: Errno) -> Error {
+    Error(format!("{}: all clients and workers need some hundred descriptors; see ulimit -n", errno.desc()))
+}
+
+fn report(outcome: Outcome) {
+    match outcome {
+        Outcome::Drained => log::info!("drained: all that was admitted is processed"),
+        Outcome::LeftOver(messages) => log::error!("the drain time-out is over: {messages} messages were not processed"),
+        Outcome::Interrupted(signal) => log::warn!("signal {signal}: not drained"),
+    }
+}

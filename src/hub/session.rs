@@ -1,0 +1,456 @@
+//! One connection, as its worker sees it: from the arrival over reading, answering and the farewell to the moment
+//! when nothing of it is left and the seat is free for the next.
+//!
+//! A session never waits. Its [`turn`](Session::turn) does a bounded piece of whatever can be done now, and says when to
+//! come back.
+
+use super::conversation::Conversation;
+use super::courier;
+use super::outbox::{Awaits, Next as Sending, Outbox};
+use super::worker::Desk;
+use crate::limits::{ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RECEIVE_BYTES};
+use crate::net::socket::{self, Received};
+use crate::wire::framing::Framer;
+use crate::wire::reply::{self, Farewell};
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// Where a session stands. Each phase leads to a later one, and [`Phase::Gone`] back to the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nobody is here.
+    Vacant,
+    /// Lines are taken.
+    Open,
+    /// No line is taken any more; what is outstanding is answered.
+    Finishing(Reason),
+    /// All is answered; what is left is sent.
+    Flushing(Reason),
+    /// All is sent; the client has until then, in nanoseconds, to read it.
+    Lingering(Reason, u64),
+    /// The connection is over; what is still on its way in the hub is waited for.
+    Gone,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// The client sends nothing more.
+    End,
+    /// It said `/quit`.
+    Quit,
+    /// The server ends.
+    ShuttingDown,
+    /// It said nothing for too long.
+    Idle,
+    /// It did not read for too long.
+    TooSlow,
+    /// The connection broke.
+    Broken(Errno),
+}
+
+impl Reason {
+    /// The line that tells it to the client.
+    fn farewell(self) -> Option<Farewell> {
+        match self {
+            Self::End | Self::Broken(_) => None,
+            Self::Quit => Some(Farewell::Quit),
+            Self::ShuttingDown => Some(Farewell::ShuttingDown),
+            Self::Idle => Some(Farewell::Idle),
+            Self::TooSlow => Some(Farewell::TooSlow),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::End => f.write_str("it closed the connection"),
+            Self::Quit => f.write_str("it quit"),
+            Self::ShuttingDown => f.write_str("shutting down"),
+            Self::Idle => f.write_str("idle"),
+            Self::TooSlow => f.write_str("too slow: it did not read"),
+            Self::Broken(errno) => f.write_str(errno.desc()),
+        }
+    }
+}
+
+/// When a session wants its next turn, besides when its socket or somebody calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Soon: there is more to do.
+    Again,
+    /// At that time, in nanoseconds, at the latest.
+    By(u64),
+    /// Not of itself.
+    Done,
+}
+
+/// A seat's connection.
+pub struct Session {
+    seat: usize,
+    phase: Phase,
+    socket: Option<OwnedFd>,
+    framer: Framer<'static, RECEIVE_BYTES>,
+    conversation: Conversation,
+    /// The socket may have something to receive.
+    readable: bool,
+    /// The socket reported that it takes more.
+    writable: bool,
+    /// The socket reported that no more will come after what is there: it will report nothing again.
+    at_last: bool,
+    /// The client has ended its side.
+    ended: bool,
+    /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
+    look_ns: u64,
+}
+
+impl Session {
+    /// A vacant seat, with its receive buffer.
+    pub fn new(seat: usize, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
+        Self {
+            seat,
+            phase: Phase::Vacant,
+            socket: None,
+            framer: Framer::new(buffer),
+            conversation: Conversation::new(seat),
+            readable: false,
+            writable: false,
+            at_last: false,
+            ended: false,
+            look_ns: u64::MAX,
+        }
+    }
+
+    /// Notes what the socket reported.
+    pub fn note(&mut self, events: EpollFlags) {
+        let last = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        self.at_last |= events.intersects(last);
+        self.readable |= events.intersects(EpollFlags::EPOLLIN | last);
+        self.writable |= events.intersects(EpollFlags::EPOLLOUT | last);
+    }
+
+    /// Does what can be done now.
+    pub fn turn(&mut self, desk: &mut Desk) -> Turn {
+        if self.writable {
+            self.writable = false;
+            desk.hub.outboxes[self.seat].lock().writable();
+        }
+        let turn = self.step(desk);
+        self.look_ns = if let Turn::By(deadline_ns) = turn { deadline_ns } else { self.look_ns };
+        turn
+    }
+
+    fn step(&mut self, desk: &mut Desk) -> Turn {
+        match self.phase {
+            Phase::Vacant => self.arrive(desk),
+            Phase::Open => self.converse(desk),
+            Phase::Finishing(reason) => self.finish(reason, desk),
+            Phase::Flushing(reason) => self.flush(reason, desk),
+            Phase::Lingering(reason, until_ns) => self.linger(reason, until_ns, desk),
+            Phase::Gone => self.vacate(desk),
+        }
+    }
+
+    fn arrive(&mut self, desk: &mut Desk) -> Turn {
+        let Some(socket) = desk.hub.outboxes[self.seat].lock().take_arrival() else { return Turn::Done };
+        self.readable = false;
+        self.writable = false;
+        self.at_last = false;
+        self.ended = false;
+        self.look_ns = 0;
+        let watched = desk.watch(self.seat, &socket);
+        self.socket = Some(socket);
+        self.phase = Phase::Open;
+        match watched {
+            Ok(()) => Turn::Again,
+            Err(errno) => self.end(Reason::Broken(errno), desk),
+        }
+    }
+
+    // ---- Open ------------------------------------------------------------------------------------------
+
+    fn converse(&mut self, desk: &mut Desk) -> Turn {
+        if let Some(turn) = self.check(desk) {
+            return turn;
+        }
+        desk.hub.outboxes[self.seat].lock().grant(self.conversation.purse());
+        self.conversation.go_on(desk);
+        self.take_lines(desk);
+        if self.may_receive(desk)
+            && let Err(errno) = self.receive(desk)
+        {
+            desk.admit_all();
+            return self.end(Reason::Broken(errno), desk);
+        }
+        self.take_lines(desk);
+        desk.admit_all();
+        let sending = courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
+        self.rest(sending, desk)
+    }
+
+    fn take_lines(&mut self, desk: &mut Desk) {
+        while !self.conversation.is_stalled()
+            && self.conversation.quit().is_none()
+            && let Some(frame) = self.framer.next()
+        {
+            self.conversation.take(frame, desk);
+        }
+    }
+
+    fn may_receive(&self, desk: &Desk) -> bool {
+        self.readable && !self.ended && !self.conversation.is_stalled() && !self.is_deaf(desk)
+    }
+
+    /// Whether no more is received from this client, whatever it sends.
+    fn is_deaf(&self, desk: &Desk) -> bool {
+        desk.draining || self.conversation.quit().is_some()
+    }
+
+    fn receive(&mut self, desk: &mut Desk) -> Result<(), Errno> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let free = self.framer.free();
+        let room = free.len();
+        match socket::receive(socket, free) {
+            Received::Bytes(bytes) => {
+                self.framer.commit(bytes);
+                // A short one has taken all there was; what comes later is reported, but for the end.
+                self.readable = bytes == room || self.at_last;
+                desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+            }
+            Received::Nothing => self.readable = false,
+            Received::End => {
+                self.ended = true;
+                self.framer.end();
+            }
+            Received::Broken(errno) => return Err(errno),
+        }
+        Ok(())
+    }
+
+    /// What is left to wait for, after all that could be done was done.
+    fn rest(&mut self, sending: Sending, desk: &mut Desk) -> Turn {
+        if self.conversation.is_stalled() {
+            let mut outbox = desk.hub.outboxes[self.seat].lock();
+            let can_go_on = if self.conversation.is_answering() {
+                outbox.has_room(ANSWER_LINE_BYTES_MAX)
+            } else {
+                outbox.can_grant()
+            };
+            outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
+            drop(outbox);
+            return if can_go_on || sending == Sending::Again { Turn::Again } else { self.timer(desk) };
+        }
+        if let Some(reason) = self.is_over(desk) {
+            return self.part(reason, desk);
+        }
+        if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(desk) }
+    }
+
+    /// Why no line will come any more, if so. Only after [`take_lines`](Self::take_lines) left no whole line.
+    fn is_over(&self, desk: &Desk) -> Option<Reason> {
+        match () {
+            () if self.conversation.quit().is_some() => Some(Reason::Quit),
+            () if self.ended => Some(Reason::End),
+            () if desk.draining => Some(Reason::ShuttingDown),
+            () => None,
+        }
+    }
+
+    /// Ends it if the connection is broken or a time is up.
+    fn check(&mut self, desk: &mut Desk) -> Option<Turn> {
+        let outbox = desk.hub.outboxes[self.seat].lock();
+        let (alive, broken_by) = (outbox.is_alive(), outbox.broken_by());
+        drop(outbox);
+        if !alive {
+            return Some(self.end(Reason::Broken(broken_by), desk));
+        }
+        if desk.now_ns < self.look_ns {
+            return None;
+        }
+        match self.timer(desk) {
+            Turn::By(deadline_ns) if deadline_ns <= desk.now_ns => Some(self.time_out(desk)),
+            _ => None,
+        }
+    }
+
+    /// The deadline that holds now: of a client that does not read, or else of one that says nothing.
+    fn timer(&self, desk: &Desk) -> Turn {
+        let settings = &desk.hub.settings;
+        let outbox = desk.hub.outboxes[self.seat].lock();
+        let deadline_ns = match outbox.stalled_ns() {
+            Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
+            None if self.is_idle(outbox.slots_out()) && outbox.joined().is_none() => {
+                settings.idle_timeout_ns.map(|timeout_ns| outbox.heard_ns() + timeout_ns)
+            }
+            None => None,
+        };
+        deadline_ns.map_or(Turn::Done, Turn::By)
+    }
+
+    /// Whether the client waits for nothing: all slots that are out are in the purse.
+    fn is_idle(&self, slots_out: usize) -> bool {
+        self.phase == Phase::Open && slots_out == self.conversation.purse_len()
+    }
+
+    fn time_out(&mut self, desk: &mut Desk) -> Turn {
+        if desk.hub.outboxes[self.seat].lock().stalled_ns().is_none() {
+            return self.part(Reason::Idle, desk);
+        }
+        self.cut_short(desk)
+    }
+
+    // ---- The end ---------------------------------------------------------------------------------------
+
+    /// Takes no more lines, and wants no more of others.
+    fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
+        desk.hub.leave(self.seat);
+        self.phase = Phase::Finishing(reason);
+        Turn::Again
+    }
+
+    fn finish(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        self.go_home(desk);
+        if let Some(turn) = self.check(desk) {
+            return turn;
+        }
+        let sending = courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        if outbox.at_rest() && self.say_farewell(reason, &mut outbox) {
+            self.phase = Phase::Flushing(reason);
+            return Turn::Again;
+        }
+        // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
+        let awaits = if outbox.at_rest() { Awaits::Room } else { Awaits::Rest };
+        outbox.set_awaits(awaits);
+        drop(outbox);
+        if sending == Sending::Again { Turn::Again } else { self.timer(desk) }
+    }
+
+    /// Puts the last words in; false: there is no room now.
+    fn say_farewell(&self, reason: Reason, outbox: &mut Outbox) -> bool {
+        let mut words = reply::Line::new();
+        if let Some(line) = self.conversation.quit() {
+            // Both fit: they are shorter than the line of an answer.
+            let _ = words.extend_from_slice(&reply::ok(line));
+        }
+        if let Some(farewell) = reason.farewell() {
+            let _ = words.extend_from_slice(farewell.line().as_bytes());
+        }
+        !outbox.owes_lost() && outbox.answer(&words)
+    }
+
+    fn flush(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        if let Some(turn) = self.check(desk) {
+            return turn;
+        }
+        let sending = courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        if outbox.is_empty() && !outbox.is_pen_out() {
+            drop(outbox);
+            return self.linger_on(reason, desk);
+        }
+        outbox.set_awaits(Awaits::Room);
+        drop(outbox);
+        if sending == Sending::Again { Turn::Again } else { self.timer(desk) }
+    }
+
+    /// Everything is sent. Closing while something is unread would reset the connection and could take the last
+    /// words from the client; so, unless it has ended its side too, it gets some time to do so.
+    fn linger_on(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        if let Some(socket) = &self.socket {
+            socket::end_sending(socket);
+        }
+        if self.ended {
+            return self.end(reason, desk);
+        }
+        self.phase = Phase::Lingering(reason, desk.now_ns + FAREWELL_MS_MAX * 1_000_000);
+        self.readable = true;
+        Turn::Again
+    }
+
+    /// Closes the connection of one that does not read, with what can be sent: the kernel takes what is left and
+    /// the reason, if it takes anything, and keeps it for a while should the client come back.
+    fn cut_short(&mut self, desk: &mut Desk) -> Turn {
+        if let Some(socket) = &self.socket {
+            socket::widen(socket);
+        }
+        self.go_home(desk);
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        outbox.writable();
+        let told = self.say_farewell(Reason::TooSlow, &mut outbox);
+        drop(outbox);
+        if told {
+            courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
+        }
+        desk.hub.cut(self.seat);
+        self.linger_on(Reason::TooSlow, desk)
+    }
+
+    fn linger(&mut self, reason: Reason, until_ns: u64, desk: &mut Desk) -> Turn {
+        if desk.now_ns >= until_ns || self.discard() {
+            return self.end(reason, desk);
+        }
+        if self.readable { Turn::Again } else { Turn::By(until_ns) }
+    }
+
+    /// Receives and forgets; true: nothing more will come.
+    fn discard(&mut self) -> bool {
+        let Some(socket) = &self.socket else { return true };
+        self.framer.reset();
+        for _ in 0..DISCARDS_PER_TURN_MAX {
+            match socket::receive(socket, self.framer.free()) {
+                Received::Bytes(_) => {}
+                Received::Nothing => {
+                    self.readable = false;
+                    return false;
+                }
+                Received::End | Received::Broken(_) => return true,
+            }
+        }
+        false
+    }
+
+    /// The connection is over.
+    fn end(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        self.go_home(desk);
+        desk.hub.cut(self.seat);
+        desk.hub.roster.lock().leave(self.seat);
+        log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
+        self.phase = Phase::Gone;
+        self.vacate(desk)
+    }
+
+    /// Brings all slots home that the conversation holds.
+    fn go_home(&mut self, desk: &mut Desk) {
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        let mut purse = self.conversation.take_purse();
+        while let Some(slot) = purse.pop() {
+            outbox.bring_home(slot);
+        }
+        if let Some(slot) = self.conversation.break_off() {
+            outbox.bring_home(slot);
+        }
+    }
+
+    /// Closes the socket once nobody sends on it, and gives the seat back once its messages are processed.
+    fn vacate(&mut self, desk: &mut Desk) -> Turn {
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        let is_pen_out = outbox.is_pen_out();
+        let at_rest = outbox.at_rest();
+        outbox.set_awaits(if at_rest { Awaits::Nothing } else { Awaits::Rest });
+        drop(outbox);
+        if !is_pen_out {
+            self.socket = None;
+        }
+        if at_rest {
+            self.framer.reset();
+            self.conversation.reset();
+            self.phase = Phase::Vacant;
+            desk.hub.release(self.seat);
+        }
+        Turn::Done
+    }
+}

@@ -1,0 +1,83 @@
+//! The end: what was admitted is processed and acknowledged, everybody is told goodbye, within the drain time-out.
+
+use super::Hub;
+use super::acceptor::patience;
+use super::signals::{Signals, Wish};
+use crate::clock;
+use crate::limits::LAST_WORDS_MS;
+use crate::queue::Batch;
+use crate::wire::reply::{self, Nak};
+use nix::poll::{PollFd, PollFlags, poll};
+use std::os::fd::AsFd;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything admitted was processed.
+    Drained,
+    /// The time was up: so many messages were not.
+    LeftOver(usize),
+    /// That signal came before it was over.
+    Interrupted(i32),
+}
+
+/// Ends it.
+pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
+    let timeout_ns = hub.settings.drain_timeout.as_nanos() as u64;
+    let deadline_ns = clock::now_ns() + timeout_ns;
+    log::info!("shutting down");
+    hub.want_seat(true);
+    hub.drain();
+    let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(timeout_ns / 4);
+    if let Some(outcome) = wait_for_seats(hub, signals, deadline_ns - last_words_ns) {
+        return outcome;
+    }
+    let refused = refuse_rest(hub);
+    if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
+        return outcome;
+    }
+    match refused + being_processed(hub) {
+        0 => Outcome::Drained,
+        messages => Outcome::LeftOver(messages),
+    }
+}
+
+/// Waits until all seats were given back; none: the time was up.
+fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
+    while clock::now_ns() < deadline_ns {
+        if hub.roster.lock().taken().0 == 0 {
+            return Some(Outcome::Drained);
+        }
+        if let Some(Wish::End(signal)) = signals.next() {
+            return Some(Outcome::Interrupted(signal));
+        }
+        let mut fds =
+            [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(hub.bell().as_fd(), PollFlags::POLLIN)];
+        // An interruption is as good as an event: all is looked at again.
+        let _ = poll(&mut fds, patience(Some(deadline_ns)));
+        // Silences the bell; an error means that it did not ring.
+        let _ = hub.bell().read();
+    }
+    None
+}
+
+/// Takes out of the queue what the consumer did not come to, and says so to those who sent it. Returns how many.
+fn refuse_rest(hub: &Hub) -> usize {
+    let (mut batch, mut refused) = (Batch::new(), 0);
+    hub.queue.close();
+    while hub.queue.take_rest(&mut batch) {
+        refused += batch.len();
+        hub.ledger.lock().refused[Nak::ShuttingDown.index()] += batch.len() as u64;
+        for picked in batch.drain(..) {
+            let (seat, reply) = (picked.item.client(), reply::nak(picked.item.line(), Nak::ShuttingDown));
+            hub.outboxes[seat].lock().close(picked.item, &reply);
+            hub.attention.call(seat);
+        }
+    }
+    refused
+}
+
+/// How many messages are in the hands of a consumer that a sink holds up.
+fn being_processed(hub: &Hub) -> usize {
+    hub.outboxes.iter().map(|outbox| outbox.lock().slots_out()).sum()
+}

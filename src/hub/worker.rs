@@ -1,0 +1,166 @@
+//! A worker: one thread that serves the sessions of its seats, one of them or many. It waits in one place only, for
+//! all of its sockets and its bell at once.
+
+use super::Hub;
+use super::courier::Chunk;
+use super::outbox::Slots;
+use super::session::{Session, Turn};
+use crate::clock;
+use crate::limits::{CLIENT_WORDS, EVENTS_MAX, SEND_BYTES_MAX};
+use crate::queue::Slot;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::os::fd::AsFd;
+
+/// What a bell's event carries in place of a seat.
+const BELL: u64 = u64::MAX;
+
+/// What a worker lends the session whose turn it is.
+pub struct Desk {
+    /// The hub.
+    pub hub: &'static Hub,
+    /// Whether the server is shutting down.
+    pub draining: bool,
+    /// The time when the worker last woke, in nanoseconds.
+    pub now_ns: u64,
+    /// Where bytes are copied before they are sent.
+    pub chunk: Chunk,
+    epoll: Epoll,
+    /// Filled slots that are to be admitted together.
+    filled: Slots,
+}
+
+impl Desk {
+    /// Watches a new connection for as long as it is open.
+    ///
+    /// # Errors
+    /// When the kernel lacks the memory.
+    pub fn watch(&self, seat: usize, socket: &impl AsFd) -> nix::Result<()> {
+        let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        self.epoll.add(socket, EpollEvent::new(events, seat as u64))
+    }
+
+    /// Puts a filled slot aside for [`Desk::admit_all`].
+    pub fn admit(&mut self, slot: &'static mut Slot) {
+        // All slots of one client fit.
+        let _ = self.filled.push(slot);
+    }
+
+    /// Admits what was put aside, all at once.
+    pub fn admit_all(&mut self) {
+        if !self.filled.is_empty() {
+            let filled = self.filled.drain(..).map(|slot| {
+                let priority = slot.priority();
+                (slot, priority)
+            });
+            self.hub.queue.admit(filled, self.now_ns);
+        }
+    }
+}
+
+/// A worker and its sessions.
+pub struct Worker {
+    number: usize,
+    /// Its sessions, of the seats from `first` on.
+    sessions: &'static mut [Session],
+    first: usize,
+    desk: Desk,
+    /// Bit `i`: session `i` wants a turn.
+    runnable: [u32; CLIENT_WORDS],
+    /// No session has a deadline before that time, in nanoseconds.
+    deadline_ns: u64,
+}
+
+impl Worker {
+    /// Worker `number` of the hub, with its sessions.
+    ///
+    /// # Errors
+    /// When there are not enough descriptors.
+    pub fn new(hub: &'static Hub, number: usize, sessions: &'static mut [Session]) -> nix::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        // Edge-triggered: each ring is reported once, and nobody needs to read the bell.
+        let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(hub.attention.bell(number), EpollEvent::new(events, BELL))?;
+        let desk =
+            Desk { hub, draining: false, now_ns: 0, chunk: [0; SEND_BYTES_MAX], epoll, filled: Slots::new() };
+        let first = hub.attention.seats_of(number).start;
+        Ok(Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX })
+    }
+
+    /// Serves its sessions for as long as the process lives.
+    pub fn run(mut self) -> ! {
+        loop {
+            self.wait();
+            self.desk.now_ns = clock::now_ns();
+            self.desk.draining = self.desk.hub.is_draining();
+            self.gather();
+            self.wake_overdue();
+            self.give_turns();
+        }
+    }
+
+    /// Waits for a socket, the bell, or the next deadline; not at all if a session wants a turn.
+    fn wait(&mut self) {
+        let mut events = [EpollEvent::empty(); EVENTS_MAX];
+        let count = match self.desk.epoll.wait(&mut events, self.patience()) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
+        };
+        for event in events[..count].iter().filter(|event| event.data() != BELL) {
+            let session = event.data() as usize - self.first;
+            self.sessions[session].note(event.events());
+            self.want_turn(session);
+        }
+    }
+
+    fn patience(&self) -> EpollTimeout {
+        if self.runnable.iter().any(|word| *word != 0) {
+            return EpollTimeout::ZERO;
+        }
+        if self.deadline_ns == u64::MAX {
+            return EpollTimeout::NONE;
+        }
+        // Rounded up, or it would come back a little too early, again and again.
+        let wait_ms = self.deadline_ns.saturating_sub(clock::now_ns()).div_ceil(1_000_000);
+        EpollTimeout::try_from(wait_ms.min(i32::MAX as u64) as i32).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// Takes the calls of others.
+    fn gather(&mut self) {
+        let (runnable, first) = (&mut self.runnable, self.first);
+        self.desk.hub.attention.answer(self.number, |seat| set(runnable, seat - first));
+    }
+
+    /// Gives a turn to all when the earliest deadline has come: each says its next one.
+    fn wake_overdue(&mut self) {
+        if self.desk.now_ns >= self.deadline_ns {
+            self.deadline_ns = u64::MAX;
+            (0..self.sessions.len()).for_each(|session| self.want_turn(session));
+        }
+    }
+
+    /// One turn for each session that wants one.
+    fn give_turns(&mut self) {
+        for word in 0..CLIENT_WORDS {
+            let mut bits = core::mem::take(&mut self.runnable[word]);
+            while bits != 0 {
+                let session = word * 32 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                match self.sessions[session].turn(&mut self.desk) {
+                    Turn::Again => self.want_turn(session),
+                    Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
+                    Turn::Done => {}
+                }
+            }
+        }
+    }
+
+    fn want_turn(&mut self, session: usize) {
+        set(&mut self.runnable, session);
+    }
+}
+
+fn set(words: &mut [u32; CLIENT_WORDS], bit: usize) {
+    words[bit / 32] |= 1 << (bit % 32);
+}

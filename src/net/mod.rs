@@ -1,0 +1,9 @@
+//! Sockets: the only module that makes them and speaks to them.
+//!
+//! It knows nothing of clients, lines or the queue. Everything here that may be called after "ready" is
+//! non-blocking and allocates nothing.
+
+pub mod listener;
+pub mod socket;
+
+pub use listener::{Listener, listen};

@@ -1,0 +1,189 @@
+//! What the server counts, and how `/stats` tells it.
+//!
+//! Counters stand where they arise: with the queue, with each outbox, and the rest here in the [`Ledger`]. All are plain
+//! numbers behind the mutex that is held there anyway: a 64-bit atomic is not to be had on every board.
+
+use crate::clock;
+use crate::histogram::Histogram;
+use crate::hub::Hub;
+use crate::limits::ANSWER_LINE_BYTES_MAX;
+use crate::logger;
+use crate::queue::{Depth, Priority};
+use crate::wire::reply::Nak;
+use core::fmt::Write;
+use heapless::String;
+
+/// What belongs to no seat and not to the queue, since the start.
+pub struct Ledger {
+    /// Messages that were processed and acknowledged, with the time from admission to that in nanoseconds, by
+    /// priority.
+    latencies: [Histogram; Priority::COUNT],
+    /// Messages that were refused, by reason.
+    pub refused: [u64; Nak::COUNT],
+    /// Commands that were refused.
+    pub commands_refused: u64,
+    /// Connections that were turned away because the server was full.
+    pub turned_away: u64,
+    /// MSG lines put in outboxes.
+    pub msgs_sent: u64,
+    /// MSG lines lost because their reader was too slow.
+    pub msgs_lost: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ledger {
+    /// Nothing has happened.
+    pub const fn new() -> Self {
+        Self {
+            latencies: [const { Histogram::new() }; Priority::COUNT],
+            refused: [0; Nak::COUNT],
+            commands_refused: 0,
+            turned_away: 0,
+            msgs_sent: 0,
+            msgs_lost: 0,
+        }
+    }
+
+    /// A message of that priority is acknowledged, so long after it was admitted.
+    pub fn processed(&mut self, priority: Priority, latency_ns: u64) {
+        self.latencies[priority.index()].record(latency_ns);
+    }
+}
+
+/// What is known of one priority.
+#[derive(Clone, Copy, Default)]
+struct OfPriority {
+    depth: Depth,
+    oldest_ns: u64,
+    processed: u64,
+    p50_ns: u64,
+    p99_ns: u64,
+    max_ns: u64,
+}
+
+/// All counters at one moment.
+#[derive(Default)]
+pub struct Snapshot {
+    uptime_ns: u64,
+    clients: usize,
+    clients_max: usize,
+    turned_away: u64,
+    refused: [u64; Nak::COUNT],
+    commands_refused: u64,
+    msgs_sent: u64,
+    msgs_lost: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    log_lost: u64,
+    priorities: [OfPriority; Priority::COUNT],
+}
+
+/// The name of a `STAT` line.
+pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
+
+/// The counters of the whole server, in the order in which they are told.
+const GENERAL: [(&str, fn(&Snapshot) -> u64); 13] = [
+    ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
+    ("clients", |s| s.clients as u64),
+    ("clients-max", |s| s.clients_max as u64),
+    ("clients-turned-away", |s| s.turned_away),
+    ("admitted", |s| s.sum(|p| p.depth.admitted)),
+    ("processed", |s| s.sum(|p| p.processed)),
+    ("waiting", |s| s.sum(|p| u64::from(p.depth.now))),
+    ("msgs-sent", |s| s.msgs_sent),
+    ("msgs-lost", |s| s.msgs_lost),
+    ("bytes-in", |s| s.bytes_in),
+    ("bytes-out", |s| s.bytes_out),
+    ("log-records-lost", |s| s.log_lost),
+    ("commands-refused", |s| s.commands_refused),
+];
+
+/// The counters of one priority; `pN-` goes before the name.
+const BY_PRIORITY: [(&str, fn(&OfPriority) -> u64); 8] = [
+    ("admitted", |p| p.depth.admitted),
+    ("processed", |p| p.processed),
+    ("waiting", |p| u64::from(p.depth.now)),
+    ("waiting-max", |p| u64::from(p.depth.max)),
+    ("oldest-ms", |p| p.oldest_ns / 1_000_000),
+    ("ack-p50-us", |p| p.p50_ns / 1_000),
+    ("ack-p99-us", |p| p.p99_ns / 1_000),
+    ("ack-max-us", |p| p.max_ns / 1_000),
+];
+
+/// How many lines there may be.
+const LINES: usize = GENERAL.len() + Nak::COUNT + BY_PRIORITY.len() * Priority::COUNT;
+
+impl Snapshot {
+    /// The counters now. Reads the whole queue, and every outbox's counters.
+    pub fn take(hub: &Hub) -> Self {
+        let now_ns = clock::now_ns();
+        let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
+        (snapshot.clients, snapshot.clients_max) = hub.roster.lock().taken();
+        snapshot.read_ledger(&hub.ledger.lock());
+        for outbox in hub.outboxes {
+            let outbox = outbox.lock();
+            snapshot.bytes_in += outbox.bytes_in;
+            snapshot.bytes_out += outbox.bytes_out;
+        }
+        let (depths, oldest_ns) = (hub.queue.depths(), hub.queue.oldest_ns());
+        for (index, of) in snapshot.priorities.iter_mut().enumerate() {
+            of.depth = depths[index];
+            of.oldest_ns = oldest_ns[index].map_or(0, |stamp_ns| now_ns.saturating_sub(stamp_ns));
+        }
+        snapshot
+    }
+
+    fn read_ledger(&mut self, ledger: &Ledger) {
+        self.turned_away = ledger.turned_away;
+        self.refused = ledger.refused;
+        self.commands_refused = ledger.commands_refused;
+        self.msgs_sent = ledger.msgs_sent;
+        self.msgs_lost = ledger.msgs_lost;
+        for (of, latency) in self.priorities.iter_mut().zip(&ledger.latencies) {
+            of.processed = latency.count();
+            of.p50_ns = latency.percentile(500);
+            of.p99_ns = latency.percentile(990);
+            of.max_ns = latency.max();
+        }
+    }
+
+    fn sum(&self, counter: impl Fn(&OfPriority) -> u64) -> u64 {
+        self.priorities.iter().map(counter).sum()
+    }
+
+    /// The first line of the answer from number `from` on: its name and value, and the number to go on with. None
+    /// after the last. A priority that never had a message has no lines.
+    pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
+        (from..LINES).find_map(|number| {
+            let (name, value) = self.numbered(number)?;
+            Some((name, value, number + 1))
+        })
+    }
+
+    fn numbered(&self, number: usize) -> Option<(StatName, u64)> {
+        if let Some((name, value)) = GENERAL.get(number) {
+            return Some((named(format_args!("{name}")), value(self)));
+        }
+        let number = number - GENERAL.len();
+        if let Some(reason) = Nak::ALL.get(number) {
+            return Some((named(format_args!("refused-{}", reason.as_str())), self.refused[number]));
+        }
+        let number = number - Nak::COUNT;
+        let priority = Priority::all().nth(number / BY_PRIORITY.len())?;
+        let of = &self.priorities[priority.index()];
+        let (name, value) = BY_PRIORITY[number % BY_PRIORITY.len()];
+        (of.depth.admitted > 0).then(|| (named(format_args!("{priority}-{name}")), value(of)))
+    }
+}
+
+fn named(name: core::fmt::Arguments<'_>) -> StatName {
+    let mut stat = StatName::new();
+    // All names are short.
+    let _ = stat.write_fmt(name);
+    stat
+}
