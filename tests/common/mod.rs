@@ -1,0 +1,285 @@
+//! The harness: starts the real server, speaks to it over real sockets.
+//!
+//! Every wait is for an event and has one generous limit, [`LIMIT`], after which the test fails. Nothing sleeps for
+//! luck. The server takes a free port and says which.
+//!
+//! Settings for whoever runs the tests: `FIRSTLINE_TEST_BINARY` is the server to test instead of the one built
+//! along, `FIRSTLINE_TEST_RUNNER` is a command that is put before it (an emulator). `FIRSTLINE_WORKERS` and the like
+//! reach the server as its own settings.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long any one event may take: long enough for a loaded machine and an emulated processor.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The log of a running server, line by line as it comes.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+/// A running server; it is killed when this is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    child: Child,
+    log: Arc<Log>,
+}
+
+/// The command that starts the server, with nothing of this process's settings but those for the server.
+pub fn command() -> Command {
+    let binary = std::env::var("FIRSTLINE_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_firstline").to_string());
+    match std::env::var("FIRSTLINE_TEST_RUNNER") {
+        Ok(runner) => {
+            let mut words = runner.split_whitespace();
+            let mut command = Command::new(words.next().expect("FIRSTLINE_TEST_RUNNER names a command"));
+            command.args(words).arg(binary);
+            command
+        }
+        Err(_) => Command::new(binary),
+    }
+}
+
+impl Server {
+    /// Starts the server on a free port of 127.0.0.1 with these further arguments.
+    pub fn start(args: &[&str]) -> Self {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0"]).args(args);
+        Self::start_command(command)
+    }
+
+    /// Starts the server with a command that says where to listen.
+    pub fn start_command(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server can be started");
+        let log = Arc::new(Log::default());
+        let stderr = child.stderr.take().expect("it is piped");
+        let to = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                to.lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+                to.more.notify_all();
+            }
+        });
+        let mut server = Self { address: "127.0.0.1:0".parse().unwrap(), child, log };
+        let ready = server.wait_for_log("listening on ");
+        server.address = ready.rsplit(' ').next().unwrap().parse().unwrap();
+        server
+    }
+
+    /// Waits until a line of the log has that in it, and returns the line.
+    pub fn wait_for_log(&self, part: &str) -> String {
+        let deadline = Instant::now() + LIMIT;
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(part)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {part:?} in the log:\n{}", lines.join("\n"));
+            lines = self.log.more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// The process (with a runner, the runner's).
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Connects a client.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Standard output, once; the command must have it piped.
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("standard output is piped, and not yet taken")
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(status.expect("there is kill").success());
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end; its log:\n{}", self.log().join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it with SIGTERM, and returns the exit code.
+    pub fn end(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.wait().code()
+    }
+
+    /// The counters of `/stats`, from a connection of their own.
+    pub fn stats(&self) -> BTreeMap<String, u64> {
+        self.connect().stats()
+    }
+
+    /// Waits until `condition` holds for the counters of `/stats`.
+    pub fn wait_for_stats(&self, what: &str, condition: impl Fn(&BTreeMap<String, u64>) -> bool) {
+        let mut client = self.connect();
+        eventually(what, || condition(&client.stats()));
+    }
+
+    /// A line of `/proc/PID/status`, as a number.
+    pub fn status(&self, key: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// The processor time it has used so far.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection.
+pub struct Client {
+    pub stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects to that address.
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts");
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.set_write_timeout(Some(LIMIT)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        Self { stream, reader }
+    }
+
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the server receives");
+    }
+
+    /// The next line, without its LF; `None` at the end.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        match self.reader.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => {
+                assert_eq!(line.pop(), Some(b'\n'), "the last line is cut");
+                Some(String::from_utf8(line).expect("the server sends UTF-8"))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("no line came: {error}"),
+        }
+    }
+
+    /// The next line, without its LF.
+    pub fn line(&mut self) -> String {
+        self.try_line().expect("a line, not the end")
+    }
+
+    /// The next `count` lines.
+    pub fn lines(&mut self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.line()).collect()
+    }
+
+    /// Everything up to the end of the connection, line by line.
+    pub fn rest(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.try_line()).collect()
+    }
+
+    /// Sends a line, and returns the one that comes back.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(format!("{line}\n"));
+        self.line()
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn end_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes it so that the server gets a reset.
+    pub fn reset(self) {
+        nix::sys::socket::setsockopt(
+            &self.stream,
+            nix::sys::socket::sockopt::Linger,
+            &nix::libc::linger { l_onoff: 1, l_linger: 0 },
+        )
+        .unwrap();
+    }
+
+    /// The counters of `/stats`. Nothing else may be on its way to this client.
+    pub fn stats(&mut self) -> BTreeMap<String, u64> {
+        self.send("/stats\n");
+        let mut stats = BTreeMap::new();
+        loop {
+            let line = self.line();
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["STAT", name, value] => assert_eq!(stats.insert(name.to_string(), value.parse().unwrap()), None),
+                ["OK", _] => return stats,
+                _ => panic!("not a line of /stats: {line:?}"),
+            }
+        }
+    }
+
+    /// Reads what is there and forgets it, until the end.
+    pub fn swallow(mut self) -> u64 {
+        std::io::copy(&mut self.reader, &mut std::io::sink()).unwrap_or(0)
+    }
+
+    /// The bytes that come, as they come.
+    pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// Waits until something holds that no event tells.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never came: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The number in an `ACK n ID` line: the ID.
+pub fn id_of(ack: &str) -> u64 {
+    let words: Vec<&str> = ack.split(' ').collect();
+    assert!(words.len() == 3 && words[0] == "ACK", "not an ACK: {ack:?}");
+    words[2].parse().unwrap()
+}
