@@ -1,3 +1,4 @@
+pub mod clock;
 pub mod limits;
 pub mod logger;
 pub mod options;
