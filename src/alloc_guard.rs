@@ -23,7 +23,8 @@ mod guard {
     fn check() {
         if ARMED.load(Ordering::SeqCst) {
             // Nothing that would allocate, and nothing that could fail in a way that matters now.
-            let _ = nix::unistd::write(std::io::stderr(), b"firstline: memory was allocated after \"ready\"\n");
+            let _ =
+                nix::unistd::write(std::io::stderr(), b"firstline: memory was allocated after \"ready\"\n");
             std::process::abort();
         }
     }

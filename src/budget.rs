@@ -6,8 +6,8 @@ use crate::hub::outbox::Outbox;
 use crate::hub::roster::Roster;
 use crate::hub::session::Session;
 use crate::limits::{
-    BOARD, CLIENTS, CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES,
-    WORKER_STACK_BYTES, WORKERS,
+    BOARD, CLIENTS, CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
+    WORKERS,
 };
 use crate::logger;
 use crate::queue::{Queue, Slot};
@@ -46,7 +46,7 @@ pub const STATIC: [Item; 9] = [
     Item::new("roster", 1, size_of::<Mutex<Roster>>()),
     Item::new("lines of a batch", 1, size_of::<Lines>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
-    Item::new("log ring and buffers", 1, logger::STATIC_BYTES),
+    Item::new("log ring", 1, logger::RING_BYTES),
 ];
 
 /// The stacks of the threads, with the board's default number of workers. Mapped, and in memory only as far as they

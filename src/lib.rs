@@ -20,15 +20,15 @@
 //! ```
 //!
 //! ## The modules, from the bottom up
-//! - [`limits`]: every bound. [`budget`]: what they cost.
-//! - [`sync`]: a mutex and a condition variable that never spin, and a set of numbers without a lock.
-//! - [`wire`]: bytes only: lines in, commands, replies out, escaping. Knows no operating system.
-//! - [`queue`]: priorities, the slots that hold the texts, the bounded heap.
-//! - [`net`]: sockets.
-//! - [`hub`]: clients, their outboxes, the threads, and the end.
+//! - [`limits`] — every bound; [`budget`] — what they cost.
+//! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
+//! - [`wire`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
+//! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
+//! - [`net`] — listeners, and the two calls that move bytes.
+//! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
-//! - [`options`]: what was asked for at the start.
-//! - [`alloc_guard`]: the proof of principle 2, in test builds.
+//! - [`options`] — what was asked for at the start.
+//! - [`alloc_guard`] — the proof of principle 2, in test builds.
 //!
 //! `unsafe` stands in [`sync`] and in [`alloc_guard`], and nowhere else.
 

@@ -117,6 +117,27 @@ pub const SLEEP_SECONDS_MAX: u64 = i32::MAX as u64;
 /// The text of one log record, in bytes; a longer one is cut, and shows it.
 pub const LOG_TEXT_BYTES_MAX: usize = 240;
 
+/// The part of that which module and line may take where they are shown, in bytes.
+pub const LOG_ORIGIN_BYTES_MAX: usize = 80;
+
+/// The longest log line with its LF: seconds and microseconds from nanoseconds of 64 bits, level, text.
+pub const LOG_LINE_BYTES_MAX: usize =
+    11 + ".000000 ".len() + "ERROR ".len() + LOG_TEXT_BYTES_MAX + "\n".len();
+
+/// What the log writer writes at a time at most, in bytes: one page, so that a burst of records costs an SD
+/// card few writes.
+pub const LOG_BATCH_BYTES: usize = 4096;
+
+/// The pause after the log file could not be opened, in milliseconds.
+pub const LOG_REOPEN_MS: u64 = 1_000;
+
+/// The longest line on standard error about trouble with the log file, in bytes: descriptions of errors have
+/// about 50.
+pub const LOG_COMPLAINT_BYTES_MAX: usize = 160;
+
+/// The smallest `--log-size`, in bytes: less would hold no more than what a start says.
+pub const LOG_FILE_BYTES_MIN: u64 = 16 * 1024;
+
 /// The stack of the consumer, in bytes: it formats and copies, and calls no one deep.
 pub const CONSUMER_STACK_BYTES: usize = 64 * 1024;
 
@@ -149,9 +170,6 @@ pub const DRAIN_TIMEOUT_MS_DEFAULT: u64 = 5 * 1_000;
 
 /// The longest `--drain-timeout`, in milliseconds: an hour. It can't be off, for the end is promised.
 pub const DRAIN_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
-
-/// The smallest `--log-size`, in bytes: less would hold no more than what a start says.
-pub const LOG_FILE_BYTES_MIN: u64 = 16 * 1024;
 
 /// `--log-size`, unless set, in bytes.
 pub const LOG_FILE_BYTES_DEFAULT: u64 = 1024 * 1024;
@@ -211,5 +229,8 @@ const _: () = {
         OUTBOX_BYTES >= REPLY_ROOM_BYTES + ANSWER_LINE_BYTES_MAX,
         "an answer must find room line by line"
     );
+    assert!(LOG_ORIGIN_BYTES_MAX < LOG_TEXT_BYTES_MAX / 2, "a log line is there for its text");
+    assert!(LOG_BATCH_BYTES >= 3 * LOG_LINE_BYTES_MAX, "a batch holds a loss of before, a loss and a record");
+    assert!(LOG_FILE_BYTES_MIN / 2 >= LOG_BATCH_BYTES as u64, "a batch must fit a log file");
     assert!(ANSWER_LINE_BYTES_MAX >= "WHO  p9 ".len() + FROM_BYTES_MAX + NUMBER_BYTES_MAX + "\n".len());
 };

@@ -86,8 +86,11 @@ pub struct Snapshot {
 /// The name of a `STAT` line.
 pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
 
+/// A counter's name, and how it is read.
+type Counter<T> = (&'static str, fn(&T) -> u64);
+
 /// The counters of the whole server, in the order in which they are told.
-const GENERAL: [(&str, fn(&Snapshot) -> u64); 13] = [
+const GENERAL: [Counter<Snapshot>; 13] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
     ("clients-max", |s| s.clients_max as u64),
@@ -104,7 +107,7 @@ const GENERAL: [(&str, fn(&Snapshot) -> u64); 13] = [
 ];
 
 /// The counters of one priority; `pN-` goes before the name.
-const BY_PRIORITY: [(&str, fn(&OfPriority) -> u64); 8] = [
+const BY_PRIORITY: [Counter<OfPriority>; 8] = [
     ("admitted", |p| p.depth.admitted),
     ("processed", |p| p.processed),
     ("waiting", |p| u64::from(p.depth.now)),

@@ -41,7 +41,8 @@ fn constants(boards: &Path, board: &str) -> Result<String, String> {
         return Err(format!("FIRSTLINE_BOARD={board}: no such board; there are: {}", known.join(", ")));
     }
     let file = format!("targets/boards/{board}.toml");
-    let text = fs::read_to_string(boards.join(format!("{board}.toml"))).map_err(|e| format!("{file}: {e}"))?;
+    let text =
+        fs::read_to_string(boards.join(format!("{board}.toml"))).map_err(|e| format!("{file}: {e}"))?;
     let table: toml::Table = text.parse().map_err(|e| format!("{file}: {e}"))?;
     if let Some(key) = table.keys().find(|key| !KEYS.iter().any(|(known, _)| known == key)) {
         let keys: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();

@@ -106,7 +106,10 @@ impl<'a> Acceptor<'a> {
     fn pause(&mut self, errno: Errno) {
         if !self.failing {
             self.failing = true;
-            log::warn!("cannot accept a connection: {}; it is tried again every {ACCEPT_RETRY_MS} ms", errno.desc());
+            log::warn!(
+                "cannot accept a connection: {}; it is tried again every {ACCEPT_RETRY_MS} ms",
+                errno.desc()
+            );
         }
         self.retry_ns = Some(clock::now_ns() + ACCEPT_RETRY_MS * 1_000_000);
     }

@@ -62,7 +62,10 @@ impl<F: AsFd> Printer<F> {
     fn tell(&mut self, errno: Errno) {
         if !self.failing {
             self.failing = true;
-            log::error!("--print: standard output: {}; messages get NAK print-failed until it works", errno.desc());
+            log::error!(
+                "--print: standard output: {}; messages get NAK print-failed until it works",
+                errno.desc()
+            );
         }
     }
 

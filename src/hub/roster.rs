@@ -59,7 +59,8 @@ impl Roster {
         let mut load = [0u16; CLIENTS];
         (0..CLIENTS).filter(|&seat| !is_free(seat)).for_each(|seat| load[worker_of(seat)] += 1);
         let seat = (0..CLIENTS).filter(|&seat| is_free(seat)).min_by_key(|&seat| load[worker_of(seat)])?;
-        self.members[seat] = Member { tenancy: Tenancy::Connected, address: name_of(peer), nick: String::new() };
+        self.members[seat] =
+            Member { tenancy: Tenancy::Connected, address: name_of(peer), nick: String::new() };
         self.taken += 1;
         self.taken_max = self.taken_max.max(self.taken);
         Some(seat)

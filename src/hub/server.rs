@@ -47,7 +47,12 @@ struct Starting {
 }
 
 impl Starting {
-    fn spawn(&'static self, name: String, stack_bytes: usize, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    fn spawn(
+        &'static self,
+        name: String,
+        stack_bytes: usize,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
         *self.threads.lock() += 1;
         let run = move || {
             *self.threads.lock() -= 1;
@@ -136,7 +141,9 @@ fn descriptors(errno: Errno) -> Error {
 fn report(outcome: Outcome) {
     match outcome {
         Outcome::Drained => log::info!("drained: all that was admitted is processed"),
-        Outcome::LeftOver(messages) => log::error!("the drain time-out is over: {messages} messages were not processed"),
+        Outcome::LeftOver(messages) => {
+            log::error!("the drain time-out is over: {messages} messages were not processed")
+        }
         Outcome::Interrupted(signal) => log::warn!("signal {signal}: not drained"),
     }
 }

@@ -51,8 +51,10 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
         if let Some(Wish::End(signal)) = signals.next() {
             return Some(Outcome::Interrupted(signal));
         }
-        let mut fds =
-            [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(hub.bell().as_fd(), PollFlags::POLLIN)];
+        let mut fds = [
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(hub.bell().as_fd(), PollFlags::POLLIN),
+        ];
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, patience(Some(deadline_ns)));
         // Silences the bell; an error means that it did not ring.

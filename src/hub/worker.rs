@@ -36,7 +36,8 @@ impl Desk {
     /// # Errors
     /// When the kernel lacks the memory.
     pub fn watch(&self, seat: usize, socket: &impl AsFd) -> nix::Result<()> {
-        let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let events =
+            EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
         self.epoll.add(socket, EpollEvent::new(events, seat as u64))
     }
 

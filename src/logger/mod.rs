@@ -1,7 +1,171 @@
-//! stub
-pub struct Filter; impl Filter { pub fn parse(_:&str)->Result<Self,String>{Ok(Filter)} }
-pub struct Config { pub filter: Filter, pub file: Option<std::path::PathBuf>, pub size_bytes_max: u64 }
-struct L; impl log::Log for L { fn enabled(&self,_:&log::Metadata)->bool{true} fn log(&self,r:&log::Record){ eprintln!("0.0 {} {}", r.level(), r.args()); } fn flush(&self){} }
-pub fn init(_:Config)->Result<(),String>{ log::set_logger(&L).unwrap(); log::set_max_level(log::LevelFilter::Info); Ok(()) }
-pub const STATIC_BYTES: usize = 0;
-pub fn reopen(){} pub fn lost()->u64{0} pub fn flush(_:std::time::Duration)->bool{true}
+//! The log: what callers say through the macros of the [`log`] crate, as lines on standard error or in a file.
+//!
+//!     log::info!() ─> filter ─> record (stack) ─> ring (static) ─> writer (thread) ─> stream or file
+//!
+//! Who logs only formats a text of fixed size and puts it into a ring of fixed size: nothing is allocated, and
+//! a slow terminal or SD card never slows a caller. What does not fit is lost, counted, and told where it
+//! happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
+//!
+//! A line is `12.345678 INFO  text`, the seconds since the start before it. Where the filter lets `debug`
+//! through, the lines of that module, of any level, end in module and line: `text  (hub::worker:123)`.
+//!
+//! - [`Filter`]: which records are logged.
+//! - [`record`]: what a line looks like; that it is one line.
+//! - [`ring`]: the records that wait.
+//! - [`writer`]: the thread, its batches, and what it could not write.
+//! - [`stream`], [`file`]: all of a batch into a descriptor; a file within its size.
+//!
+//! This module knows nothing of the server.
+
+mod file;
+mod filter;
+mod record;
+mod ring;
+mod stream;
+mod writer;
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{fmt, io, thread};
+
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+
+use crate::limits::{LOG_DRAIN_MS_MAX, LOG_FILE_BYTES_MIN, LOGGER_STACK_BYTES};
+use file::LogFile;
+use record::{Origin, Record};
+use ring::Ring;
+use stream::Stream;
+use writer::{Output, Writer};
+
+pub use filter::{Filter, FilterError};
+
+/// What the records that wait take, in bytes.
+pub const RING_BYTES: usize = size_of::<Ring>();
+
+static RING: Ring = Ring::new();
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// How to log.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What to log.
+    pub filter: Filter,
+    /// The file to append to; none is standard error.
+    pub file: Option<PathBuf>,
+    /// What the file, and the one that it was renamed to when it was full, may take together, in bytes;
+    /// [`LOG_FILE_BYTES_MIN`] at least.
+    pub size_bytes_max: u64,
+}
+
+/// Why logging can't start.
+#[derive(Debug)]
+pub enum Error {
+    /// The log file can't be opened.
+    File(PathBuf, Errno),
+    /// The log file would be too small.
+    Size(u64),
+    /// The process has no more descriptors or threads.
+    System(io::Error),
+    /// This process logs already.
+    Twice,
+}
+
+/// Opens the output, starts the writer, and logs from now on. Returns once the writer runs; it allocates
+/// before that, and nothing does after.
+///
+/// # Errors
+/// See [`Error`].
+pub fn init(config: Config) -> Result<(), Error> {
+    crate::clock::start();
+    let output = open_output(&config)?;
+    let logger = Logger { filter: config.filter, ring: &RING };
+    LOGGER.set(logger).map_err(|_| Error::Twice)?;
+    let logger = LOGGER.get().expect("it was just set");
+    start_writer(Writer::new(logger.ring, output)).map_err(Error::System)?;
+    logger.ring.wait_for_writer();
+    log::set_logger(logger).map_err(|_| Error::Twice)?;
+    log::set_max_level(logger.filter.max());
+    Ok(())
+}
+
+/// Makes the writer close the log file and open its path again, after others have renamed it. Does nothing
+/// where the log goes to standard error.
+pub fn reopen() {
+    RING.ask_reopen();
+}
+
+/// Waits until all that was logged before is written or its loss is counted; `true` if it is. A stuck output
+/// takes the whole time-out.
+pub fn flush(timeout: Duration) -> bool {
+    RING.flush(timeout)
+}
+
+/// How many records were lost since the start, because the ring was full or they could not be written.
+pub fn lost() -> u64 {
+    RING.lost()
+}
+
+fn open_output(config: &Config) -> Result<Output, Error> {
+    let Some(path) = &config.file else {
+        let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(Error::System)?;
+        return Ok(Output::Stream(Stream::new(stderr, 0)));
+    };
+    if config.size_bytes_max < LOG_FILE_BYTES_MIN {
+        return Err(Error::Size(config.size_bytes_max));
+    }
+    let file = LogFile::new(path, config.size_bytes_max);
+    file.map(Output::File).map_err(|errno| Error::File(path.clone(), errno))
+}
+
+fn start_writer(writer: Writer<'static>) -> io::Result<()> {
+    let run = move || {
+        // Signals are for the threads that expect them. It can't fail with a whole set.
+        let _ = SigSet::all().thread_block();
+        writer.run()
+    };
+    thread::Builder::new().name("log".to_string()).stack_size(LOGGER_STACK_BYTES).spawn(run)?;
+    Ok(())
+}
+
+/// The near end of the log: a filter before a ring.
+struct Logger {
+    filter: Filter,
+    ring: &'static Ring,
+}
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let origin = Origin { module: filter::short_target(record.target()), line: record.line() };
+        let origin = self.filter.tells_origin(record.target()).then_some(origin);
+        self.ring.put(Record::new(record.level(), *record.args(), origin));
+    }
+
+    fn flush(&self) {
+        self.ring.flush(Duration::from_millis(LOG_DRAIN_MS_MAX));
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, errno) => write!(f, "log file {path:?}: {}", errno.desc()),
+            Self::Size(bytes) => {
+                write!(f, "a log of {bytes} bytes; it must have {LOG_FILE_BYTES_MIN} at least")
+            }
+            Self::System(error) => write!(f, "the log cannot be started: {error}"),
+            Self::Twice => write!(f, "the log was started twice"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

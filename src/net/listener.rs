@@ -3,7 +3,9 @@
 use crate::limits::{BACKLOG, PORT_DEFAULT, SOCKET_BUFFER_BYTES};
 use crate::options::Listen;
 use nix::errno::Errno;
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt,
+};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -28,9 +30,15 @@ impl fmt::Display for Error {
         let Self { address, errno } = self;
         write!(f, "cannot listen on {address}: ")?;
         match errno {
-            Errno::EADDRINUSE => write!(f, "another program has port {}; stop it or choose another with --listen", address.port()),
+            Errno::EADDRINUSE => write!(
+                f,
+                "another program has port {}; stop it or choose another with --listen",
+                address.port()
+            ),
             Errno::EADDRNOTAVAIL => write!(f, "this machine does not have that address"),
-            Errno::EACCES => write!(f, "no permission for port {}; choose one above 1023 with --listen", address.port()),
+            Errno::EACCES => {
+                write!(f, "no permission for port {}; choose one above 1023 with --listen", address.port())
+            }
             errno => write!(f, "{}", errno.desc()),
         }
     }
@@ -43,10 +51,13 @@ impl fmt::Display for Error {
 pub fn listen(asked: &[Listen]) -> Result<Vec<Listener>, Error> {
     let default = [Listen::Everywhere { port: PORT_DEFAULT }];
     let asked = if asked.is_empty() { &default } else { asked };
-    asked.iter().map(|listen| match *listen {
-        Listen::Everywhere { port } => everywhere(port),
-        Listen::At(address) => open(address, !shares_port_with_v4(address, asked)),
-    }).collect()
+    asked
+        .iter()
+        .map(|listen| match *listen {
+            Listen::Everywhere { port } => everywhere(port),
+            Listen::At(address) => open(address, !shares_port_with_v4(address, asked)),
+        })
+        .collect()
 }
 
 /// Both families on one socket, or IPv4 alone where there is no IPv6.

@@ -69,7 +69,7 @@ pub struct Options {
     pub log_level: String,
     /// The log file, or none: standard error.
     pub log_file: Option<PathBuf>,
-    /// The bytes of a full log file.
+    /// The bytes of the log file and the old one together.
     pub log_size: u64,
 }
 

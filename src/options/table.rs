@@ -120,7 +120,7 @@ pub(super) const SETTINGS: [Setting; 10] = [
         name: "log-size",
         variable: "FIRSTLINE_LOG_SIZE",
         word: Some("BYTES"),
-        help: "when a log file is full, such as 512k or 1M",
+        help: "the log file and the old one together, such as 1M",
         default: || values::show_bytes(limits::LOG_FILE_BYTES_DEFAULT),
         set: |options, text| {
             values::bytes(text, limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX)

@@ -41,13 +41,19 @@ impl<T, const N: usize> Queue<T, N> {
     /// An empty queue.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Self { shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }), admitted: Condvar::new() }
+        Self {
+            shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }),
+            admitted: Condvar::new(),
+        }
     }
 
     /// An empty queue.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Self { shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }), admitted: Condvar::new() }
+        Self {
+            shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }),
+            admitted: Condvar::new(),
+        }
     }
 
     /// Sets how keys are made. For the start, before anything is admitted.

@@ -22,7 +22,8 @@ pub struct Slot {
 
 impl Slot {
     /// A slot with nothing in it.
-    pub const EMPTY: Self = Self { line: 0, client: 0, len: 0, priority: Priority::MIN, text: [0; TEXT_BYTES] };
+    pub const EMPTY: Self =
+        Self { line: 0, client: 0, len: 0, priority: Priority::MIN, text: [0; TEXT_BYTES] };
 
     /// Puts a message into it.
     ///

@@ -161,7 +161,10 @@ mod tests {
 
     impl Model {
         fn pop(&mut self, aging_ns: u64) -> Option<(u8, u64, u32)> {
-            let worth = |p: u8, stamp: u64| u64::from(p) * aging_ns.max(1_000_000) + if aging_ns == 0 { 0 } else { 100_000 - stamp };
+            let worth = |p: u8, stamp: u64| match aging_ns {
+                0 => u64::from(p),
+                _ => u64::from(p) * aging_ns + 100_000 - stamp,
+            };
             let best = (0..self.list.len()).max_by(|&a, &b| {
                 let (a, b) = (self.list[a], self.list[b]);
                 (worth(a.0, a.1), b.1).cmp(&(worth(b.0, b.1), a.1))

@@ -272,10 +272,11 @@ mod tests {
     #[test]
     fn the_text_may_be_as_long_as_that_after_any_word() {
         for word in ["", "/", "/urgent ", "/high ", "/low ", "/0 "] {
-            let text_bytes = if word == "/" { TEXT_BYTES - 1 } else { TEXT_BYTES };
+            // The second slash of `//TEXT` belongs to the text.
             let start = if word == "/" { "/" } else { "x" };
-            let longest = format!("{word}{start}{}", "x".repeat(text_bytes - start.len()));
-            let text_is_whole = |request| matches!(request, Request::Message { text, .. } if text.len() == text_bytes);
+            let longest = format!("{word}{start}{}", "x".repeat(TEXT_BYTES - 1));
+            let text_is_whole =
+                |request| matches!(request, Request::Message { text, .. } if text.len() == TEXT_BYTES);
             assert!(text_is_whole(parse(longest.as_bytes())), "{word:?}");
             assert_eq!(parse(format!("{longest}x").as_bytes()), Request::Nak(Nak::TooLong), "{word:?}");
         }
@@ -342,7 +343,9 @@ mod tests {
 
     #[test]
     fn words_that_are_unknown() {
-        for line in ["/", "/ ", "/ x", "/urgentx", "/Urgent x", "/PING", "/10 x", "/-1 x", "/join\t5", "/é", "/pin"] {
+        for line in
+            ["/", "/ ", "/ x", "/urgentx", "/Urgent x", "/PING", "/10 x", "/-1 x", "/join\t5", "/é", "/pin"]
+        {
             assert_eq!(parse(line.as_bytes()), UNKNOWN, "{line:?}");
         }
         assert_eq!(parse(b"/\xff\0 x"), UNKNOWN);

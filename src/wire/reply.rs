@@ -196,13 +196,7 @@ pub fn msg(
 }
 
 /// Writes the `MSG` line piece by piece: it is some times faster than `write!`.
-fn write_msg(
-    out: &mut VecView<u8>,
-    id: u64,
-    priority: Priority,
-    from: &str,
-    text: &[u8],
-) -> fmt::Result {
+fn write_msg(out: &mut VecView<u8>, id: u64, priority: Priority, from: &str, text: &[u8]) -> fmt::Result {
     out.write_str("MSG ")?;
     out.write_str(Decimal::new().format(id))?;
     out.write_str(" p")?;
@@ -275,8 +269,10 @@ mod tests {
     #[test]
     fn messages_stand_one_after_the_other() {
         let mut batch = Vec::<u8, 100>::new();
-        assert_eq!(msg(&mut batch, 17, Priority::URGENT, "alice", b"smoke in the workshop"), Ok(0..40));
+        let first = msg(&mut batch, 17, Priority::URGENT, "alice", b"smoke in the workshop").unwrap();
         let second = msg(&mut batch, 18, Priority::LOW, "127.0.0.1:9", b"a\n\\").unwrap();
+        assert_eq!((first.start, first.end), (0, second.start));
+        assert_eq!(&batch[first], b"MSG 17 p9 alice smoke in the workshop\n");
         assert_eq!(&batch[second], b"MSG 18 p1 127.0.0.1:9 a\\x0a\\\\\n");
     }
 }

@@ -1,0 +1,189 @@
+//! Which records are logged: the text of `--log-level`, understood once at start-up.
+//!
+//! The syntax is that of `RUST_LOG`, less what would hide a mistake: a word that is no level is refused, and
+//! not taken for a module; there are no regular expressions.
+
+use core::fmt;
+
+use env_filter::Builder;
+use log::{Level, LevelFilter, Metadata};
+
+/// The name that every target of this crate begins with.
+const CRATE: &str = env!("CARGO_CRATE_NAME");
+
+/// The level of each module.
+///
+/// Parsing allocates; asking does not.
+#[derive(Clone, Debug)]
+pub struct Filter(env_filter::Filter);
+
+impl Filter {
+    /// Understands parts separated by commas, each a `LEVEL` for all modules or `MODULE=LEVEL`; of two for
+    /// the same module the last one holds. Without a level for all it is `info`.
+    ///
+    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is a path inside this crate, with
+    /// or without `firstline::` before it, and stands for all paths that begin with it; the longest holds.
+    ///
+    /// ```
+    /// use firstline::logger::Filter;
+    ///
+    /// assert!(Filter::parse("warn,hub::worker=trace").is_ok());
+    /// assert!(Filter::parse("wran").is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// The first part that is neither.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let mut builder = Builder::new();
+        builder.filter_level(LevelFilter::Info);
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (module, level) = parse_part(part).ok_or_else(|| FilterError { part: part.to_string() })?;
+            builder.filter(module.as_deref(), level);
+        }
+        Ok(Self(builder.build()))
+    }
+
+    /// The most detailed level of any module: more is never logged.
+    pub fn max(&self) -> LevelFilter {
+        self.0.filter()
+    }
+
+    /// Whether such a record is logged.
+    pub fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    /// Whether lines of this target say where they come from: where somebody asked for debug, he is looking
+    /// for the place in the source.
+    pub fn tells_origin(&self, target: &str) -> bool {
+        self.enabled(&Metadata::builder().level(Level::Debug).target(target).build())
+    }
+}
+
+impl Default for Filter {
+    /// `info` for all modules.
+    fn default() -> Self {
+        Self(Builder::new().filter_level(LevelFilter::Info).build())
+    }
+}
+
+/// One part of a filter, its module as a whole path.
+fn parse_part(part: &str) -> Option<(Option<String>, LevelFilter)> {
+    match part.split_once('=') {
+        None => Some((None, part.parse().ok()?)),
+        Some((module, level)) => Some((Some(full_path(module.trim())?), level.trim().parse().ok()?)),
+    }
+}
+
+/// The module's path with the name of the crate before it, if it is a path.
+fn full_path(module: &str) -> Option<String> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !module.split("::").all(is_name) {
+        return None;
+    }
+    let whole = module.split("::").next() == Some(CRATE);
+    Some(if whole { module.to_string() } else { format!("{CRATE}::{module}") })
+}
+
+/// The target without the name of the crate: `hub::worker` for `firstline::hub::worker`.
+pub fn short_target(target: &str) -> &str {
+    target.strip_prefix(CRATE).and_then(|rest| rest.strip_prefix("::")).unwrap_or(target)
+}
+
+/// A part of a filter that can't be understood. Says what could be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterError {
+    part: String,
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = &self.part;
+        write!(f, "{part:?} is not LEVEL or MODULE=LEVEL; LEVEL is off, error, warn, info, debug or trace")
+    }
+}
+
+impl std::error::Error for FilterError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn enabled(filter: &str, level: Level, target: &str) -> bool {
+        Filter::parse(filter).unwrap().enabled(&Metadata::builder().level(level).target(target).build())
+    }
+
+    #[test]
+    fn a_level_is_for_all_modules() {
+        assert!(enabled("warn", Level::Warn, "firstline::hub"));
+        assert!(!enabled("warn", Level::Info, "firstline::hub"));
+        assert!(!enabled("off", Level::Error, "firstline"));
+        assert!(enabled("TRACE", Level::Trace, "firstline"));
+    }
+
+    #[test]
+    fn the_longest_module_holds_with_or_without_the_name_of_the_crate() {
+        for filter in
+            ["info,hub=error,hub::worker=trace", "firstline::hub::worker=trace,firstline::hub=error"]
+        {
+            assert!(enabled(filter, Level::Trace, "firstline::hub::worker"));
+            assert!(!enabled(filter, Level::Warn, "firstline::hub"));
+            assert!(enabled(filter, Level::Info, "firstline::journal"));
+            assert!(!enabled(filter, Level::Debug, "firstline::journal"));
+        }
+        assert!(enabled("error,firstline=debug", Level::Debug, "firstline::journal"));
+    }
+
+    #[test]
+    fn without_a_level_for_all_it_is_info() {
+        for filter in ["", "hub=debug", " , "] {
+            assert!(enabled(filter, Level::Info, "firstline::journal"));
+            assert!(!enabled(filter, Level::Debug, "firstline::journal"));
+        }
+        assert_eq!(Filter::default().max(), LevelFilter::Info);
+    }
+
+    #[test]
+    fn the_maximum_is_that_of_the_most_detailed_module() {
+        assert_eq!(Filter::parse("off").unwrap().max(), LevelFilter::Off);
+        assert_eq!(Filter::parse("off,hub=debug").unwrap().max(), LevelFilter::Debug);
+    }
+
+    #[test]
+    fn the_origin_is_told_where_debug_was_asked_for() {
+        let filter = Filter::parse("info,hub=debug").unwrap();
+        assert!(filter.tells_origin("firstline::hub::worker"));
+        assert!(!filter.tells_origin("firstline::journal"));
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_what_is_allowed() {
+        for wrong in
+            ["wran", "hub", "hub=", "=info", "hub=loud", "info/text", "a=b=info", "hub:=info", "a b=info"]
+        {
+            let error = Filter::parse(&format!("info,{wrong}")).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{wrong:?} is not LEVEL or MODULE=LEVEL; LEVEL is off, error, warn, info, debug or trace"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_crate_is_left_out_of_targets() {
+        assert_eq!(short_target("firstline::hub::worker"), "hub::worker");
+        assert_eq!(short_target("firstline"), "firstline");
+        assert_eq!(short_target("firstlines::hub"), "firstlines::hub");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = Filter::parse(&text);
+        }
+    }
+}

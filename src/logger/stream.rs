@@ -1,0 +1,130 @@
+//! An open descriptor that lines are written to: all of them, however long it takes, or an error.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
+
+/// A descriptor, and what is known of the end of what was written to it.
+pub struct Stream {
+    fd: OwnedFd,
+    /// What it holds: what was there at the start and what was written since.
+    bytes: u64,
+    /// Whether a line was begun and, for an error, not finished.
+    torn: bool,
+}
+
+impl Stream {
+    /// A stream that holds so many bytes already, whole lines.
+    pub fn new(fd: OwnedFd, bytes: u64) -> Self {
+        Self { fd, bytes, torn: false }
+    }
+
+    /// How many bytes it would hold with these lines more.
+    pub fn bytes_with(&self, lines: &[u8]) -> u64 {
+        self.bytes + u64::from(self.torn) + lines.len() as u64
+    }
+
+    /// Whether it holds nothing yet.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Writes whole lines, in one system call if it takes them at once; on a new line if the last one was
+    /// torn. Sleeps while it can't take them.
+    ///
+    /// # Errors
+    /// Of write(2). A part may be written then.
+    pub fn write_lines(&mut self, lines: &[u8]) -> Result<(), Errno> {
+        if self.torn {
+            self.write_all(b"\n")?;
+        }
+        self.write_all(lines)
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            match write(&self.fd, bytes) {
+                Ok(0) => return Err(Errno::EIO),
+                Ok(count) => {
+                    self.torn = bytes[count - 1] != b'\n';
+                    self.bytes += count as u64;
+                    bytes = &bytes[count..];
+                }
+                Err(Errno::EINTR) => {}
+                // Somebody who shares a terminal or a pipe made it non-blocking for all.
+                Err(Errno::EAGAIN) => self.wait_writable()?,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_writable(&self) -> Result<(), Errno> {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use nix::sys::stat::Mode;
+    use nix::unistd::{pipe, read};
+    use std::thread;
+
+    #[test]
+    fn a_reader_that_went_away_is_an_error_and_not_the_end() {
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let mut stream = Stream::new(writer, 0);
+        assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::EPIPE));
+        assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::EPIPE));
+    }
+
+    #[test]
+    fn a_full_device_is_an_error_each_time() {
+        let full = nix::fcntl::open(c"/dev/full", OFlag::O_WRONLY, Mode::empty()).unwrap();
+        let mut stream = Stream::new(full, 0);
+        assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::ENOSPC));
+        assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::ENOSPC));
+        assert!(stream.is_empty());
+    }
+
+    #[test]
+    fn after_a_torn_line_the_next_one_starts_anew() {
+        let (reader, writer) = pipe().unwrap();
+        let mut stream = Stream::new(writer, 0);
+        stream.write_all(b"one\ntw").unwrap();
+        assert_eq!(stream.bytes_with(b"three\n"), 6 + 1 + 6);
+        stream.write_lines(b"three\n").unwrap();
+        stream.write_lines(b"four\n").unwrap();
+        let mut bytes = [0; 64];
+        let count = read(&reader, &mut bytes).unwrap();
+        assert_eq!(&bytes[..count], b"one\ntw\nthree\nfour\n");
+        assert_eq!(stream.bytes_with(b""), count as u64);
+    }
+
+    #[test]
+    fn a_non_blocking_pipe_gets_all_there_is() {
+        let (reader, writer) = pipe().unwrap();
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let mut lines = b"a line\n".repeat(100_000);
+        let total = lines.len();
+        let sender =
+            thread::spawn(move || Stream::new(writer, 0).write_lines(&lines).map(|()| lines.clear()));
+        let mut got = Vec::new();
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = read(&reader, &mut bytes) {
+            got.extend_from_slice(&bytes[..count]);
+        }
+        sender.join().unwrap().unwrap();
+        assert_eq!(got.len(), total);
+        assert!(got.chunks(7).all(|line| line == b"a line\n"));
+    }
+}

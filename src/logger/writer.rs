@@ -1,0 +1,278 @@
+//! The thread that writes: takes records out of the ring, makes a batch of lines, writes it at once.
+//!
+//! It is the only one that a slow terminal or SD card holds up. It sleeps while there is nothing to do, ends
+//! with the process, and allocates nothing.
+
+use nix::errno::Errno;
+
+use super::file::LogFile;
+use super::record::Record;
+use super::ring::{Ring, Taken};
+use super::stream::Stream;
+use crate::clock;
+use crate::limits::{LOG_BATCH_BYTES, LOG_LINE_BYTES_MAX};
+
+/// Where lines go.
+pub enum Output {
+    /// Standard error, or what else is open already.
+    Stream(Stream),
+    /// A file that is kept within a size.
+    File(LogFile),
+}
+
+impl Output {
+    fn write_lines(&mut self, lines: &[u8]) -> Result<(), Errno> {
+        match self {
+            Self::Stream(stream) => stream.write_lines(lines),
+            Self::File(file) => file.write_lines(lines, clock::now_ns()),
+        }
+    }
+
+    fn reopen(&mut self) {
+        if let Self::File(file) = self {
+            file.reopen(clock::now_ns());
+        }
+    }
+}
+
+/// The writer: the far end of a ring, and the output.
+pub struct Writer<'a> {
+    ring: &'a Ring,
+    output: Output,
+    batch: Batch,
+    /// Records that could not be written and whose loss is not told yet.
+    unwritten: u64,
+    /// Why not.
+    error: Errno,
+}
+
+impl<'a> Writer<'a> {
+    /// The writer of that ring.
+    pub fn new(ring: &'a Ring, output: Output) -> Self {
+        Self { ring, output, batch: Batch::new(), unwritten: 0, error: Errno::UnknownErrno }
+    }
+
+    /// Writes what is put into the ring, for ever.
+    pub fn run(mut self) -> ! {
+        self.ring.set_writer_runs();
+        loop {
+            self.turn();
+        }
+    }
+
+    /// Waits for something to do, and writes one batch.
+    fn turn(&mut self) {
+        if self.ring.wait_for_work() {
+            self.output.reopen();
+        }
+        self.gather();
+        self.write_out();
+    }
+
+    fn gather(&mut self) {
+        self.batch.clear();
+        if self.unwritten > 0 {
+            self.batch.push_loss(self.unwritten, self.error.desc(), clock::now_ns());
+        }
+        while self.batch.has_room()
+            && let Some(taken) = self.ring.take()
+        {
+            self.batch.push(&taken);
+        }
+    }
+
+    /// Records of a batch that failed count as lost, all of them, for it can't be known which ones the disk
+    /// holds. What the batch told of earlier losses is then still to be told.
+    fn write_out(&mut self) {
+        if self.batch.lines.is_empty() {
+            return;
+        }
+        let Batch { records, lost, .. } = self.batch;
+        match self.output.write_lines(&self.batch.lines) {
+            Ok(()) => {
+                self.unwritten = 0;
+                self.ring.settle(records + lost, 0);
+            }
+            Err(errno) => {
+                self.error = errno;
+                self.unwritten += records + lost;
+                self.ring.settle(records + lost, records);
+            }
+        }
+    }
+}
+
+/// The lines of one write.
+struct Batch {
+    lines: heapless::Vec<u8, LOG_BATCH_BYTES>,
+    /// How many of them are records.
+    records: u64,
+    /// How many records they say the ring could not take.
+    lost: u64,
+}
+
+impl Batch {
+    const fn new() -> Self {
+        Self { lines: heapless::Vec::new(), records: 0, lost: 0 }
+    }
+
+    fn clear(&mut self) {
+        self.lines.clear();
+        self.records = 0;
+        self.lost = 0;
+    }
+
+    /// Whether a record and a loss before it fit.
+    fn has_room(&self) -> bool {
+        self.lines.capacity() - self.lines.len() >= 2 * LOG_LINE_BYTES_MAX
+    }
+
+    fn push(&mut self, taken: &Taken) {
+        if taken.lost > 0 {
+            let time_ns = taken.record.as_ref().map_or_else(clock::now_ns, Record::time_ns);
+            self.push_loss(taken.lost, "the log is written too slowly", time_ns);
+            self.lost += taken.lost;
+        }
+        if let Some(record) = &taken.record {
+            record.append_to(&mut self.lines);
+            self.records += 1;
+        }
+    }
+
+    fn push_loss(&mut self, count: u64, reason: &str, time_ns: u64) {
+        let records = if count == 1 { "record" } else { "records" };
+        let text = format_args!("{count} log {records} lost: {reason}");
+        Record::new(log::Level::Warn, text, None).at(time_ns).append_to(&mut self.lines);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LOG_RECORDS;
+    use nix::fcntl::{OFlag, open};
+    use nix::sys::stat::Mode;
+    use nix::unistd::pipe;
+    use std::fs::File;
+    use std::io::{BufRead, BufReader, Read};
+    use std::os::fd::OwnedFd;
+    use std::thread;
+    use std::time::Duration;
+
+    fn put(ring: &Ring, number: usize) {
+        ring.put(Record::new(log::Level::Info, format_args!("record {number}"), None));
+    }
+
+    fn stream(fd: OwnedFd) -> Output {
+        Output::Stream(Stream::new(fd, 0))
+    }
+
+    fn drain(writer: &mut Writer<'_>) {
+        while !writer.ring.flush(Duration::ZERO) {
+            writer.turn();
+        }
+    }
+
+    /// What was written, without the times.
+    fn texts(reader: OwnedFd, writer: Writer<'_>) -> Vec<String> {
+        drop(writer);
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).unwrap();
+        text.lines().map(|line| line.split_once(' ').unwrap().1.to_string()).collect()
+    }
+
+    #[test]
+    fn a_loss_is_told_where_it_happened() {
+        let ring = Ring::new();
+        let (reader, end) = pipe().unwrap();
+        let mut writer = Writer::new(&ring, stream(end));
+        (0..LOG_RECORDS + 37).for_each(|number| put(&ring, number));
+        drain(&mut writer);
+        put(&ring, LOG_RECORDS + 37);
+        drain(&mut writer);
+        let lines = texts(reader, writer);
+        assert_eq!(ring.lost(), 37);
+        assert_eq!(lines.len(), LOG_RECORDS + 2);
+        assert_eq!(lines[LOG_RECORDS - 1], format!("INFO  record {}", LOG_RECORDS - 1));
+        assert_eq!(lines[LOG_RECORDS], "WARN  37 log records lost: the log is written too slowly");
+        assert_eq!(lines[LOG_RECORDS + 1], format!("INFO  record {}", LOG_RECORDS + 37));
+    }
+
+    #[test]
+    fn a_loss_with_nothing_after_it_is_told_too() {
+        let ring = Ring::new();
+        let (reader, end) = pipe().unwrap();
+        let mut writer = Writer::new(&ring, stream(end));
+        (0..LOG_RECORDS + 1).for_each(|number| put(&ring, number));
+        drain(&mut writer);
+        let lines = texts(reader, writer);
+        assert_eq!(lines.last().unwrap(), "WARN  1 log record lost: the log is written too slowly");
+    }
+
+    #[test]
+    fn what_a_full_device_refuses_is_counted_once_and_told_when_it_takes_more() {
+        let ring = Ring::new();
+        let full = || stream(open(c"/dev/full", OFlag::O_WRONLY, Mode::empty()).unwrap());
+        let mut writer = Writer::new(&ring, full());
+        (0..LOG_RECORDS + 2).for_each(|number| put(&ring, number));
+        drain(&mut writer);
+        put(&ring, 0);
+        drain(&mut writer);
+        assert_eq!(ring.lost(), LOG_RECORDS as u64 + 3);
+        assert!(!ring.has_work(), "a writer that failed must sleep");
+
+        let (reader, end) = pipe().unwrap();
+        writer.output = stream(end);
+        put(&ring, 1);
+        drain(&mut writer);
+        put(&ring, 2);
+        drain(&mut writer);
+        let told = format!("WARN  {} log records lost: No space left on device", LOG_RECORDS + 3);
+        assert_eq!(texts(reader, writer), [told.as_str(), "INFO  record 1", "INFO  record 2"]);
+        assert_eq!(ring.lost(), LOG_RECORDS as u64 + 3);
+    }
+
+    #[test]
+    fn lines_of_full_length_are_written_in_batches() {
+        let ring = Ring::new();
+        let (reader, end) = pipe().unwrap();
+        let mut writer = Writer::new(&ring, stream(end));
+        let count = LOG_RECORDS.min(2 * LOG_BATCH_BYTES / LOG_LINE_BYTES_MAX);
+        for _ in 0..count {
+            ring.put(Record::new(log::Level::Error, format_args!("{:0999}", 0), None));
+        }
+        drain(&mut writer);
+        assert_eq!(texts(reader, writer).len(), count);
+    }
+
+    #[test]
+    fn a_reader_that_is_stuck_holds_up_nobody_who_logs() {
+        // It outlives the test, as the writer does.
+        let ring: &'static Ring = Box::leak(Box::new(Ring::new()));
+        let (reader, end) = pipe().unwrap();
+        thread::spawn(move || Writer::new(ring, stream(end)).run());
+        ring.wait_for_writer();
+        // More than ring, batch and pipe hold together. Returns, though nobody reads.
+        let count = 10 * LOG_RECORDS + 10_000;
+        (0..count).for_each(|number| put(ring, number));
+        assert!(ring.lost() > 0);
+        let mut next = 0;
+        let mut told = 0;
+        for line in BufReader::new(File::from(reader)).lines() {
+            let line = line.unwrap();
+            let mut words = line.split(' ').skip(1);
+            if words.next() == Some("WARN") {
+                let lost: usize = words.nth(1).unwrap().parse().unwrap();
+                next += lost;
+                told += lost as u64;
+            } else {
+                assert_eq!(line.rsplit(' ').next().unwrap(), next.to_string());
+                next += 1;
+            }
+            if next == count {
+                break;
+            }
+        }
+        assert_eq!(told, ring.lost());
+    }
+}
