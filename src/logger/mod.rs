@@ -1,6 +1,8 @@
 //! The log: what callers say through the macros of the [`log`] crate, as lines on standard error or in a file.
 //!
-//!     log::info!() ─> filter ─> record (stack) ─> ring (static) ─> writer (thread) ─> stream or file
+//! ```text
+//! log::info!() ─> filter ─> record (stack) ─> ring (static) ─> writer (thread) ─> stream or file
+//! ```
 //!
 //! Who logs only formats a text of fixed size and puts it into a ring of fixed size: nothing is allocated, and
 //! a slow terminal or SD card never slows a caller. What does not fit is lost, counted, and told where it
