@@ -93,8 +93,9 @@ impl Worker {
         loop {
             self.wait();
             self.desk.now_ns = clock::now_ns();
-            self.desk.draining = self.desk.hub.is_draining();
             self.gather();
+            // After the calls: who is called because of it must see it.
+            self.desk.draining = self.desk.hub.is_draining();
             self.wake_overdue();
             self.give_turns();
         }
