@@ -1,1 +1,3 @@
-//! wire
+//! The protocol as bytes: what clients send and what they are sent.
+
+pub mod framing;

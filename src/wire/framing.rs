@@ -1,0 +1,322 @@
+//! Bytes as they come in, cut into lines.
+//!
+//! Owns the order of the bytes in one client's receive buffer and nothing else: it does not know where they
+//! come from, nor what a line says. The buffer itself belongs to the caller.
+//!
+//! A line ends with LF; one CR directly before it is dropped. A line of more than [`LINE_BYTES_MAX`] bytes
+//! is dropped as it comes in, however long it is, and told by one [`Frame::TooLong`] *when its LF arrives*:
+//! so that replies keep the order of the lines, and no tail is taken for a line.
+//!
+//! Every byte is searched once, and moved once at most if lines are taken before more is received; so a
+//! sender of single bytes costs no more than its bytes.
+
+use core::ops::Range;
+
+use memchr::memchr;
+
+use crate::limits::LINE_BYTES_MAX;
+
+/// The longest line with its end. A buffer of that size is enough.
+const ENDED_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + "\r\n".len();
+
+/// A line, or the place where one was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// A line of [`LINE_BYTES_MAX`] bytes at most, without its end. It may be empty.
+    Line(&'a [u8]),
+    /// A line that was longer, and is gone.
+    TooLong,
+}
+
+/// Cuts what one client sends into lines.
+///
+/// The caller receives into [`free`](Self::free), says with [`commit`](Self::commit) how much came, and takes
+/// lines with [`next`](Self::next) until there is none. It counts them itself: every [`Frame`] is one line.
+pub struct Framer<'b, const N: usize> {
+    buffer: &'b mut [u8; N],
+    /// Where the line begins that is yet to be taken.
+    start: usize,
+    /// Between `start` and here there is no LF.
+    scanned: usize,
+    /// The end of what was received.
+    end: usize,
+    /// The line at `start` is too long; what came of it so far is gone.
+    too_long: bool,
+    /// Nothing more will come.
+    ended: bool,
+}
+
+impl<'b, const N: usize> Framer<'b, N> {
+    /// A framer over a buffer that the longest line fits with its end; a smaller one does not compile.
+    pub const fn new(buffer: &'b mut [u8; N]) -> Self {
+        const { assert!(N >= ENDED_LINE_BYTES_MAX, "a whole line must fit the receive buffer") };
+        Self { buffer, start: 0, scanned: 0, end: 0, too_long: false, ended: false }
+    }
+
+    /// Where to receive into.
+    ///
+    /// Never empty after [`next`](Self::next) found no line, unless the end was told. It may be empty while
+    /// lines wait to be taken: receiving into nothing would then look like the end.
+    pub fn free(&mut self) -> &mut [u8] {
+        if self.ended {
+            return &mut [];
+        }
+        self.make_room();
+        &mut self.buffer[self.end..]
+    }
+
+    /// Says that the first `count` bytes of [`free`](Self::free) have been received. More than there was
+    /// room for counts as all of it.
+    pub fn commit(&mut self, count: usize) {
+        let room = if self.ended { 0 } else { N - self.end };
+        self.end += count.min(room);
+    }
+
+    /// Says that nothing more will come. What was received after the last LF, if anything, is then a line.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next line, if there is a whole one. It stays where it is until the next call of any method.
+    #[expect(clippy::should_implement_trait, reason = "an iterator's items could not borrow from it")]
+    pub fn next(&mut self) -> Option<Frame<'_>> {
+        match memchr(b'\n', &self.buffer[self.scanned..self.end]) {
+            Some(distance) => {
+                let lf = self.scanned + distance;
+                Some(self.take(lf, lf + 1))
+            }
+            None if self.ended => self.take_last(),
+            None => {
+                self.scanned = self.end;
+                self.drop_if_too_long();
+                None
+            }
+        }
+    }
+
+    /// Makes the framer ready for another client: nothing of the last one is left, not even in the buffer.
+    pub fn reset(&mut self) {
+        let Self { buffer, start, scanned, end, too_long, ended } = self;
+        buffer.fill(0);
+        (*start, *scanned, *end) = (0, 0, 0);
+        (*too_long, *ended) = (false, false);
+    }
+
+    /// Takes what has no LF, once, if there is anything.
+    fn take_last(&mut self) -> Option<Frame<'_>> {
+        if self.start == self.end && !self.too_long {
+            return None;
+        }
+        Some(self.take(self.end, self.end))
+    }
+
+    /// Takes the line that ends at `line_end`; the one after it begins at `next_start`.
+    fn take(&mut self, line_end: usize, next_start: usize) -> Frame<'_> {
+        let line = self.start..line_end;
+        let too_long = self.too_long;
+        self.start = next_start;
+        self.scanned = next_start;
+        self.too_long = false;
+        if too_long { Frame::TooLong } else { self.frame(line) }
+    }
+
+    /// The line at that place, without its CR, if it is not too long.
+    fn frame(&self, line: Range<usize>) -> Frame<'_> {
+        let line = &self.buffer[line];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.len() > LINE_BYTES_MAX { Frame::TooLong } else { Frame::Line(line) }
+    }
+
+    /// Drops the unfinished line as soon as no LF can save it. One byte more than the longest line may still
+    /// be the CR before the LF.
+    fn drop_if_too_long(&mut self) {
+        self.too_long |= self.end - self.start > LINE_BYTES_MAX + "\r".len();
+        if self.too_long {
+            self.start = self.end;
+        }
+    }
+
+    /// Moves what is left to the front, but only if the longest line would not fit where it is. A line that
+    /// was moved is at the front, so it is moved no second time.
+    fn make_room(&mut self) {
+        let fits = N - self.start >= ENDED_LINE_BYTES_MAX;
+        if self.start < self.end && fits {
+            return;
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.scanned -= self.start;
+        self.end -= self.start;
+        self.start = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RECEIVE_BYTES;
+
+    /// The smallest buffer there may be.
+    const SMALLEST: usize = ENDED_LINE_BYTES_MAX;
+
+    /// What a frame says, on its own.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Line(Vec<u8>),
+        TooLong,
+    }
+
+    fn line(bytes: impl AsRef<[u8]>) -> Seen {
+        Seen::Line(bytes.as_ref().to_vec())
+    }
+
+    fn take_all<const N: usize>(framer: &mut Framer<'_, N>) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while let Some(frame) = framer.next() {
+            seen.push(match frame {
+                Frame::Line(bytes) => line(bytes),
+                Frame::TooLong => Seen::TooLong,
+            });
+        }
+        seen
+    }
+
+    /// Hands over the bytes in as many reads as there is room for, and takes what lines that makes.
+    fn receive<const N: usize>(framer: &mut Framer<'_, N>, mut bytes: &[u8]) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while !bytes.is_empty() {
+            let free = framer.free();
+            let (now, later) = bytes.split_at(bytes.len().min(free.len()));
+            free[..now.len()].copy_from_slice(now);
+            framer.commit(now.len());
+            seen.extend(take_all(framer));
+            bytes = later;
+        }
+        seen
+    }
+
+    fn end<const N: usize>(framer: &mut Framer<'_, N>) -> Vec<Seen> {
+        framer.end();
+        take_all(framer)
+    }
+
+    #[test]
+    fn lines_end_with_lf_and_lose_one_cr() {
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        assert_eq!(
+            receive(&mut framer, b"one\ntwo\r\n\n\r\n"),
+            [line("one"), line("two"), line(""), line("")]
+        );
+        assert_eq!(receive(&mut framer, b"a\rb\r\r\n\0\xff\n"), [line("a\rb\r"), line(b"\0\xff")]);
+        assert_eq!(end(&mut framer), []);
+    }
+
+    #[test]
+    fn a_last_line_needs_no_lf_and_comes_once() {
+        let mut buffer = [0; SMALLEST];
+        let table: &[(&[u8], &[Seen])] =
+            &[(b"", &[]), (b"hi", &[line("hi")]), (b"hi\r", &[line("hi")]), (b"\r", &[line("")])];
+        for (last, expected) in table {
+            let mut framer = Framer::new(&mut buffer);
+            assert_eq!(receive(&mut framer, last), []);
+            assert_eq!(end(&mut framer), *expected);
+            assert_eq!(end(&mut framer), []);
+        }
+    }
+
+    #[test]
+    fn lines_that_wait_at_the_end_still_come() {
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        framer.free()[..8].copy_from_slice(b"one\ntwo\n");
+        framer.commit(8);
+        assert_eq!(end(&mut framer), [line("one"), line("two")]);
+    }
+
+    #[test]
+    fn after_the_end_nothing_comes_in() {
+        let mut buffer = [b'x'; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        framer.end();
+        assert!(framer.free().is_empty());
+        framer.commit(1);
+        assert_eq!(take_all(&mut framer), []);
+    }
+
+    #[test]
+    fn the_longest_line_and_one_byte_more() {
+        let mut buffer = [0; SMALLEST];
+        let longest = vec![b'x'; LINE_BYTES_MAX];
+        let longer = vec![b'x'; LINE_BYTES_MAX + 1];
+        for ending in ["\n", "\r\n", "\r", ""] {
+            let mut framer = Framer::new(&mut buffer);
+            let mut seen = receive(&mut framer, &[&longest[..], ending.as_bytes()].concat());
+            seen.extend(end(&mut framer));
+            assert_eq!(seen, [line(&longest)], "{ending:?}");
+
+            framer.reset();
+            let mut seen = receive(&mut framer, &[&longer[..], ending.as_bytes()].concat());
+            seen.extend(end(&mut framer));
+            assert_eq!(seen, [Seen::TooLong], "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_at_its_lf() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        for _ in 0..100 {
+            assert_eq!(receive(&mut framer, &[b'x'; RECEIVE_BYTES]), []);
+        }
+        assert_eq!(receive(&mut framer, b"tail\nnext\n"), [Seen::TooLong, line("next")]);
+        assert_eq!(end(&mut framer), []);
+    }
+
+    #[test]
+    fn a_byte_is_searched_once() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        for received in 1..=LINE_BYTES_MAX {
+            assert_eq!(receive(&mut framer, b"x"), []);
+            assert_eq!((framer.start, framer.scanned, framer.end), (0, received, received));
+        }
+    }
+
+    #[test]
+    fn what_is_unfinished_moves_only_when_the_longest_line_would_not_fit() {
+        let mut buffer = [0; SMALLEST + 10];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, b"123456789\nab");
+        assert_eq!((framer.free().len(), framer.start), (SMALLEST - 2, 10));
+        receive(&mut framer, b"\nab");
+        assert_eq!((framer.free().len(), framer.start), (SMALLEST + 8, 0));
+    }
+
+    #[test]
+    fn the_whole_buffer_is_free_when_nothing_is_left() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, b"hi\n");
+        assert_eq!(framer.free().len(), RECEIVE_BYTES);
+    }
+
+    #[test]
+    fn the_next_client_finds_no_trace() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, &[b'x'; 2 * LINE_BYTES_MAX]);
+        receive(&mut framer, b"\nsecret");
+        framer.end();
+        framer.reset();
+        assert_eq!(framer.free(), [0; RECEIVE_BYTES]);
+        assert_eq!(receive(&mut framer, b"hi\n"), [line("hi")]);
+    }
+
+    #[test]
+    fn more_than_there_was_room_for_counts_as_all_of_it() {
+        let mut buffer = [b'\n'; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        framer.commit(usize::MAX);
+        assert_eq!(take_all(&mut framer).len(), SMALLEST);
+    }
+}
