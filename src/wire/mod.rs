@@ -1,3 +1,4 @@
 //! The protocol as bytes: what clients send and what they are sent.
 
+pub mod escape;
 pub mod framing;
