@@ -1,0 +1,336 @@
+//! Every line that the server sends, made without allocation.
+//!
+//! Owns the words and the shape of the lines. It does not know when they are due, nor how they are sent.
+//! Each ends with LF. Numbers and words of its own always fit; a name or text that its caller took from
+//! elsewhere and that does not fit is cut, never the LF. What another client wrote goes into
+//! [`msg`] alone, which escapes it.
+
+use core::fmt::{self, Write};
+use core::ops::Range;
+
+use heapless::{Vec, VecView};
+use itoa::Buffer as Decimal;
+
+use super::escape::escape;
+use crate::limits::{ANSWER_LINE_BYTES_MAX, REPLY_BYTES_MAX};
+use crate::queue::Priority;
+
+/// A closing reply: the one `ACK`, `NAK`, `OK` or `ERR` that a line gets.
+pub type Reply = Vec<u8, REPLY_BYTES_MAX>;
+
+/// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
+pub type Line = Vec<u8, ANSWER_LINE_BYTES_MAX>;
+
+/// Why a message was not processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nak {
+    /// The text, or the whole line, is longer than is taken.
+    TooLong,
+    /// There is no text.
+    Empty,
+    /// The server takes nothing more.
+    ShuttingDown,
+    /// It could not be printed, as `--print` promises.
+    PrintFailed,
+}
+
+impl Nak {
+    /// All of them, by their [`index`](Self::index).
+    pub const ALL: [Self; 4] = [Self::TooLong, Self::Empty, Self::ShuttingDown, Self::PrintFailed];
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Its place in a table of [`Nak::COUNT`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The one word of the reply.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLong => "too-long",
+            Self::Empty => "empty",
+            Self::ShuttingDown => "shutting-down",
+            Self::PrintFailed => "print-failed",
+        }
+    }
+}
+
+/// Why a command was not obeyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such command.
+    UnknownCommand,
+    /// Its argument is missing, malformed or one too many; this is allowed.
+    BadArgument(&'static str),
+    /// Somebody who is connected has that nick.
+    NickTaken,
+    /// There is no journal to read from.
+    NoJournal,
+    /// The server does nothing more.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// The one word of the reply.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownCommand => "unknown-command",
+            Self::BadArgument(_) => "bad-argument",
+            Self::NickTaken => "nick-taken",
+            Self::NoJournal => "no-journal",
+            Self::ShuttingDown => "shutting-down",
+        }
+    }
+
+    /// The few words behind it: what the client can do.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::UnknownCommand => "try /help",
+            Self::BadArgument(allowed) => allowed,
+            Self::NickTaken => "try another",
+            Self::NoJournal => "this server keeps none",
+            Self::ShuttingDown => "try again later",
+        }
+    }
+}
+
+/// Why the server closes a connection. Its line is the last one that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// As many clients are connected as there may be.
+    Full,
+    /// The client's address may not connect.
+    NotAllowed,
+    /// The client said nothing for too long.
+    Idle,
+    /// The client did not read its replies for too long.
+    TooSlow,
+    /// The client said `/quit`.
+    Quit,
+    /// The server ends.
+    ShuttingDown,
+}
+
+impl Farewell {
+    /// The line.
+    pub const fn line(self) -> &'static str {
+        match self {
+            Self::Full => "ERR 0 full\n",
+            Self::NotAllowed => "ERR 0 not-allowed\n",
+            Self::Idle => "ERR 0 idle\n",
+            Self::TooSlow => "ERR 0 too-slow\n",
+            Self::Quit => "BYE quit\n",
+            Self::ShuttingDown => "BYE shutting-down\n",
+        }
+    }
+}
+
+/// A batch has no room for one more line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchFull;
+
+/// Line `n` was a message and has been processed as number `id` of the whole server.
+pub fn ack(n: u64, id: u64) -> Reply {
+    line(&["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)])
+}
+
+/// Line `n` was a message and has not been processed.
+pub fn nak(n: u64, reason: Nak) -> Reply {
+    line(&["NAK ", Decimal::new().format(n), " ", reason.as_str()])
+}
+
+/// Line `n` was a command and is done.
+pub fn ok(n: u64) -> Reply {
+    line(&["OK ", Decimal::new().format(n)])
+}
+
+/// Line `n` was a command and has been refused.
+pub fn err(n: u64, reason: Refusal) -> Reply {
+    line(&["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", reason.advice()])
+}
+
+/// So many `MSG` lines were not sent, because the client read too slowly.
+pub fn lost(count: u64) -> Line {
+    line(&["LOST ", Decimal::new().format(count)])
+}
+
+/// One who is connected: the priority from which on it joined, if it did, and the seconds since it last said
+/// something.
+pub fn who(from: &str, joined: Option<Priority>, idle_s: u64) -> Line {
+    let mut idle_digits = Decimal::new();
+    let idle_s = idle_digits.format(idle_s);
+    match joined {
+        Some(min) => line(&["WHO ", from, " p", Decimal::new().format(min.number()), " ", idle_s]),
+        None => line(&["WHO ", from, " - ", idle_s]),
+    }
+}
+
+/// One of the server's counters.
+pub fn stat(name: &str, value: u64) -> Line {
+    line(&["STAT ", name, " ", Decimal::new().format(value)])
+}
+
+/// One line of the help.
+pub fn help(text: &str) -> Line {
+    line(&["HELP ", text])
+}
+
+/// Appends message `id` to a batch of lines, and says where it stands. The text is escaped. `from` is a nick
+/// or an address: words of the server's own making.
+///
+/// # Errors
+/// The batch is full; it is as it was. With room for [`MSG_BYTES_MAX`](crate::limits::MSG_BYTES_MAX) it
+/// never is.
+pub fn msg(
+    batch: &mut VecView<u8>,
+    id: u64,
+    priority: Priority,
+    from: &str,
+    text: &[u8],
+) -> Result<Range<usize>, BatchFull> {
+    let start = batch.len();
+    if write_msg(batch, id, priority, from, text).is_err() {
+        batch.truncate(start);
+        return Err(BatchFull);
+    }
+    Ok(start..batch.len())
+}
+
+/// Writes the `MSG` line piece by piece, without the detour of `write!`.
+fn write_msg(out: &mut VecView<u8>, id: u64, priority: Priority, from: &str, text: &[u8]) -> fmt::Result {
+    out.write_str("MSG ")?;
+    out.write_str(Decimal::new().format(id))?;
+    out.write_str(" p")?;
+    out.write_char(char::from(priority.digit()))?;
+    out.write_str(" ")?;
+    out.write_str(from)?;
+    out.write_str(" ")?;
+    escape(text, out)?;
+    out.write_str("\n")
+}
+
+/// The parts one after the other, and the LF. What does not fit before the LF is cut.
+fn line<const N: usize>(parts: &[&str]) -> Vec<u8, N> {
+    let mut line = Vec::new();
+    for part in parts {
+        let room = N - "\n".len() - line.len();
+        let fitting = &part.as_bytes()[..part.len().min(room)];
+        // It fits.
+        let _ = line.extend_from_slice(fitting);
+    }
+    let _ = line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
+
+    const REFUSALS: [Refusal; 5] = [
+        Refusal::UnknownCommand,
+        Refusal::BadArgument("MIN is one digit, 0 to 9"),
+        Refusal::NickTaken,
+        Refusal::NoJournal,
+        Refusal::ShuttingDown,
+    ];
+
+    #[test]
+    fn closing_replies() {
+        assert_eq!(ack(3, 17), b"ACK 3 17\n");
+        assert_eq!(ok(0), b"OK 0\n");
+        let naks = Nak::ALL.map(|reason| nak(5, reason));
+        let expected: [&[u8]; Nak::COUNT] =
+            [b"NAK 5 too-long\n", b"NAK 5 empty\n", b"NAK 5 shutting-down\n", b"NAK 5 print-failed\n"];
+        assert_eq!(naks, expected);
+        let errs = REFUSALS.map(|reason| err(5, reason));
+        let expected: [&[u8]; REFUSALS.len()] = [
+            b"ERR 5 unknown-command try /help\n",
+            b"ERR 5 bad-argument MIN is one digit, 0 to 9\n",
+            b"ERR 5 nick-taken try another\n",
+            b"ERR 5 no-journal this server keeps none\n",
+            b"ERR 5 shutting-down try again later\n",
+        ];
+        assert_eq!(errs, expected);
+    }
+
+    #[test]
+    fn the_longest_numbers_fit() {
+        let number = u64::MAX.to_string();
+        assert_eq!(ack(u64::MAX, u64::MAX), format!("ACK {number} {number}\n").as_bytes());
+        assert_eq!(ok(u64::MAX), format!("OK {number}\n").as_bytes());
+        for reason in Nak::ALL {
+            assert_eq!(nak(u64::MAX, reason), format!("NAK {number} {}\n", reason.as_str()).as_bytes());
+        }
+        for reason in REFUSALS {
+            let expected = format!("ERR {number} {} {}\n", reason.as_str(), reason.advice());
+            assert_eq!(err(u64::MAX, reason), expected.as_bytes());
+        }
+        let from = "f".repeat(FROM_BYTES_MAX);
+        let expected = format!("WHO {from} p9 {number}\n");
+        assert_eq!(who(&from, Some(Priority::URGENT), u64::MAX), expected.as_bytes());
+        assert_eq!(lost(u64::MAX), format!("LOST {number}\n").as_bytes());
+    }
+
+    #[test]
+    fn naks_are_indexed_as_listed() {
+        for (index, reason) in Nak::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+        }
+    }
+
+    #[test]
+    fn lines_of_answers() {
+        assert_eq!(who("alice", Some(Priority::NORMAL), 12), b"WHO alice p4 12\n");
+        assert_eq!(who("[::1]:9", None, 0), b"WHO [::1]:9 - 0\n");
+        assert_eq!(stat("clients", 7), b"STAT clients 7\n");
+        assert_eq!(help("/ping  answered at once"), b"HELP /ping  answered at once\n");
+        assert_eq!(lost(40), b"LOST 40\n");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_the_line_still_ends() {
+        for over in 0..3 {
+            let fitting = ANSWER_LINE_BYTES_MAX - "HELP \n".len();
+            let expected = format!("HELP {}\n", "x".repeat(fitting));
+            assert_eq!(help(&"x".repeat(fitting + over)), expected.as_bytes());
+        }
+        assert_eq!(stat(&"x".repeat(1000), 1).last(), Some(&b'\n'));
+    }
+
+    #[test]
+    fn farewells_are_what_the_protocol_says() {
+        use Farewell::*;
+        let lines = [Full, NotAllowed, Idle, TooSlow, Quit, ShuttingDown].map(Farewell::line);
+        let errs = ["ERR 0 full\n", "ERR 0 not-allowed\n", "ERR 0 idle\n", "ERR 0 too-slow\n"];
+        assert_eq!(lines[..4], errs);
+        assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
+    }
+
+    #[test]
+    fn messages_are_appended_and_escaped() {
+        let mut batch: Vec<u8, 100> = Vec::new();
+        let first = msg(&mut batch, 17, Priority::URGENT, "alice", b"smoke in the workshop").unwrap();
+        let second = msg(&mut batch, 18, Priority::MIN, "10.0.0.7:5050", b"\x1b[2J\\").unwrap();
+        assert_eq!(batch[first], *b"MSG 17 p9 alice smoke in the workshop\n");
+        assert_eq!(batch[second], *b"MSG 18 p0 10.0.0.7:5050 \\x1b[2J\\\\\n");
+    }
+
+    #[test]
+    fn the_longest_message_fits_exactly() {
+        let mut batch: Vec<u8, MSG_BYTES_MAX> = Vec::new();
+        let from = "f".repeat(FROM_BYTES_MAX);
+        let range = msg(&mut batch, u64::MAX, Priority::URGENT, &from, &[0xff; TEXT_BYTES]);
+        assert_eq!(range, Ok(0..MSG_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_full_batch_stays_as_it_was() {
+        const LINE: &[u8] = b"MSG 1 p4 a b\n";
+        let mut batch: Vec<u8, { 2 * LINE.len() - 1 }> = Vec::new();
+        assert_eq!(msg(&mut batch, 1, Priority::NORMAL, "a", b"b"), Ok(0..LINE.len()));
+        assert_eq!(msg(&mut batch, 1, Priority::NORMAL, "a", b"b"), Err(BatchFull));
+        assert_eq!(batch, LINE);
+    }
+}
