@@ -1,5 +1,35 @@
 //! The protocol as bytes: what clients send and what they are sent.
+//!
+//! Nothing here does I/O, knows an operating system, allocates or panics, whatever the bytes are. Nothing here
+//! knows who is connected or what waits: it turns bytes into requests, and answers into bytes.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | [`framing`] | bytes as they come in, cut into lines |
+//! | [`command`] | what a line asks for, and the help |
+//! | [`reply`] | every line that is sent |
+//! | [`escape`] | a client's bytes made harmless for other people's terminals and the logs |
+//!
+//! The way of a line:
+//!
+//! ```
+//! use firstline::limits::RECEIVE_BYTES;
+//! use firstline::queue::Priority;
+//! use firstline::wire::{command::Request, framing::Framer, reply};
+//!
+//! let mut buffer = [0; RECEIVE_BYTES];
+//! let mut framer = Framer::new(&mut buffer);
+//! let received = b"/urgent smoke in the workshop\r\n";
+//! framer.free()[..received.len()].copy_from_slice(received);
+//! framer.commit(received.len());
+//!
+//! let request = framer.next().map(Request::from);
+//! let text = b"smoke in the workshop";
+//! assert_eq!(request, Some(Request::Message { priority: Priority::URGENT, text }));
+//! assert_eq!(reply::ack(1, 17).as_slice(), b"ACK 1 17\n");
+//! ```
 
+pub mod command;
 pub mod escape;
 pub mod framing;
 pub mod reply;

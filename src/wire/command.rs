@@ -1,0 +1,365 @@
+//! What a line asks for, and the help that tells people about it.
+//!
+//! Owns the words a client may say. It does not know who says them, nor whether what they ask for can be
+//! done. What it refuses is refused in words of its own: no reply carries a client's bytes back.
+
+use core::num::NonZeroU64;
+use core::str;
+
+use memchr::memchr;
+
+use super::framing::Frame;
+use super::reply::{Nak, Refusal};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, NICK_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
+use crate::queue::Priority;
+
+/// What one line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Nothing. It gets no reply.
+    Blank,
+    /// To process a message.
+    Message {
+        /// How urgent it is.
+        priority: Priority,
+        /// 1 to [`TEXT_BYTES`] bytes of any value but LF.
+        text: &'a [u8],
+    },
+    /// To process a message that cannot be taken.
+    Nak(Nak),
+    /// Something of the server itself.
+    Command(Command<'a>),
+    /// Something that there is not, or not in that way.
+    Refused(Refusal),
+}
+
+/// A command line that is well formed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// To be sent the messages of others from now on.
+    Join {
+        /// The least urgent that is wanted.
+        min: Priority,
+    },
+    /// To be sent them no longer.
+    Leave,
+    /// To be called that: 1 to [`NICK_BYTES_MAX`] of A-Z a-z 0-9 `_` `-`.
+    Nick(&'a str),
+    /// Who is connected.
+    Who,
+    /// The counters.
+    Stats,
+    /// That many messages, the last ones.
+    Last(NonZeroU64),
+    /// The messages after the one with that number.
+    Since(u64),
+    /// A sign of life.
+    Ping,
+    /// [`HELP`].
+    Help,
+    /// To be answered to the end, and then closed.
+    Quit,
+}
+
+/// The answer to `/help`, line by line, in the order of the protocol: how it is written, and what it is.
+pub const HELP: [&str; 16] = [
+    "TEXT          a message of priority 4",
+    "/urgent TEXT  a message of priority 9",
+    "/high TEXT    a message of priority 7",
+    "/low TEXT     a message of priority 1",
+    "/0 TEXT       a message of priority 0; so up to /9 TEXT, the most urgent",
+    "//TEXT        a message of priority 4 whose text is /TEXT",
+    "/join [MIN]   be sent the messages of others, of priority MIN and above",
+    "/leave        no longer",
+    "/nick NAME    be called NAME, 1 to 16 of A-Z a-z 0-9 _ -",
+    "/who          who is connected",
+    "/stats        the server's counters",
+    "/last K       the last K messages, oldest first",
+    "/since ID     the messages after message ID, oldest first",
+    "/ping         answered at once",
+    "/help         this",
+    "/quit         everything outstanding is answered, then goodbye",
+];
+
+const _: () = {
+    let mut line = 0;
+    while line < HELP.len() {
+        assert!("HELP ".len() + HELP[line].len() + "\n".len() <= ANSWER_LINE_BYTES_MAX);
+        line += 1;
+    }
+};
+
+const NO_ARGUMENT: Refusal = bad_argument("it takes no argument");
+const BAD_MIN: Refusal = bad_argument("MIN is one digit, 0 to 9");
+const BAD_NAME: Refusal = bad_argument("NAME is 1 to 16 of A-Z a-z 0-9 _ -");
+const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
+const BAD_ID: Refusal = bad_argument("ID is the number of a message");
+
+/// The refusal that says what is allowed. One that does not fit a reply does not compile: this is called for
+/// constants only.
+const fn bad_argument(allowed: &'static str) -> Refusal {
+    let bytes_max = "ERR ".len() + NUMBER_BYTES_MAX + " bad-argument ".len() + allowed.len() + "\n".len();
+    assert!(bytes_max <= REPLY_BYTES_MAX);
+    Refusal::BadArgument(allowed)
+}
+
+impl<'a> From<Frame<'a>> for Request<'a> {
+    /// What [`parse`] says; a line that was too long counts as a message that is.
+    fn from(frame: Frame<'a>) -> Self {
+        match frame {
+            Frame::Line(line) => parse(line),
+            Frame::TooLong => Self::Nak(Nak::TooLong),
+        }
+    }
+}
+
+/// What a line asks for; the line is without its end.
+///
+/// A line that does not begin with `/` is a message, and so is one that begins with `//`. The word of any
+/// other ends at its first space, or with the line. What follows that one space is the text of a message as
+/// it is, or a command's argument with any spaces around it.
+pub fn parse(line: &[u8]) -> Request<'_> {
+    match line {
+        [] => Request::Blank,
+        [b'/', b'/', ..] => message(Priority::NORMAL, &line[1..]),
+        [b'/', ..] => parse_word(line),
+        text => message(Priority::NORMAL, text),
+    }
+}
+
+/// What a line asks for that begins with a word.
+fn parse_word(line: &[u8]) -> Request<'_> {
+    let (word, rest) = split_at_space(line);
+    if let Some(priority) = priority(word) {
+        return message(priority, rest);
+    }
+    match command(word, trim_spaces(rest)) {
+        Ok(command) => Request::Command(command),
+        Err(refusal) => Request::Refused(refusal),
+    }
+}
+
+/// The message, if its text is of a length that is taken.
+fn message(priority: Priority, text: &[u8]) -> Request<'_> {
+    match text.len() {
+        0 => Request::Nak(Nak::Empty),
+        1..=TEXT_BYTES => Request::Message { priority, text },
+        _ => Request::Nak(Nak::TooLong),
+    }
+}
+
+/// The priority that a word stands for, if it is one of those.
+fn priority(word: &[u8]) -> Option<Priority> {
+    match word {
+        b"/urgent" => Some(Priority::URGENT),
+        b"/high" => Some(Priority::HIGH),
+        b"/low" => Some(Priority::LOW),
+        [b'/', digit] => Priority::from_digit(*digit),
+        _ => None,
+    }
+}
+
+/// The command of that word with that argument, which is empty if there is none.
+fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> {
+    match word {
+        b"/join" => min(argument).map(|min| Command::Join { min }).ok_or(BAD_MIN),
+        b"/leave" => alone(Command::Leave, argument),
+        b"/nick" => name(argument).map(Command::Nick).ok_or(BAD_NAME),
+        b"/who" => alone(Command::Who, argument),
+        b"/stats" => alone(Command::Stats, argument),
+        b"/last" => number(argument).and_then(NonZeroU64::new).map(Command::Last).ok_or(BAD_COUNT),
+        b"/since" => number(argument).map(Command::Since).ok_or(BAD_ID),
+        b"/ping" => alone(Command::Ping, argument),
+        b"/help" => alone(Command::Help, argument),
+        b"/quit" => alone(Command::Quit, argument),
+        _ => Err(Refusal::UnknownCommand),
+    }
+}
+
+/// The command, if it was given no argument.
+fn alone<'a>(command: Command<'a>, argument: &[u8]) -> Result<Command<'a>, Refusal> {
+    if argument.is_empty() { Ok(command) } else { Err(NO_ARGUMENT) }
+}
+
+/// The least priority that is wanted: all of them, if it is left out.
+fn min(argument: &[u8]) -> Option<Priority> {
+    match argument {
+        [] => Some(Priority::MIN),
+        [digit] => Priority::from_digit(*digit),
+        _ => None,
+    }
+}
+
+/// A name that somebody may have.
+fn name(argument: &[u8]) -> Option<&str> {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let valid = matches!(argument.len(), 1..=NICK_BYTES_MAX) && argument.iter().all(allowed);
+    if valid { str::from_utf8(argument).ok() } else { None }
+}
+
+/// A decimal number. `u64::from_str` would take a plus sign too.
+fn number(argument: &[u8]) -> Option<u64> {
+    let digits = argument.iter().all(u8::is_ascii_digit);
+    if digits { str::from_utf8(argument).ok()?.parse().ok() } else { None }
+}
+
+/// What stands before the first space and what stands after it; all and nothing, if there is none.
+fn split_at_space(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr(b' ', line) {
+        Some(space) => (&line[..space], &line[space + 1..]),
+        None => (line, &[]),
+    }
+}
+
+/// The text without the spaces around it.
+fn trim_spaces(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = text {
+        text = rest;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::LINE_BYTES_MAX;
+
+    const UNKNOWN: Request<'static> = Request::Refused(Refusal::UnknownCommand);
+
+    fn of(number: u8, text: &str) -> Request<'_> {
+        Request::Message { priority: Priority::new(number).unwrap(), text: text.as_bytes() }
+    }
+
+    fn check(table: &[(&str, Request<'_>)]) {
+        for (line, expected) in table {
+            assert_eq!(parse(line.as_bytes()), *expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn messages() {
+        check(&[
+            ("", Request::Blank),
+            ("hi", of(4, "hi")),
+            (" ", of(4, " ")),
+            ("  two spaces ", of(4, "  two spaces ")),
+            ("a /urgent b", of(4, "a /urgent b")),
+            (" /urgent b", of(4, " /urgent b")),
+            ("//", of(4, "/")),
+            ("//ping", of(4, "/ping")),
+            ("///", of(4, "//")),
+            ("// x", of(4, "/ x")),
+            ("/urgent smoke", of(9, "smoke")),
+            ("/urgent  smoke ", of(9, " smoke ")),
+            ("/urgent  ", of(9, " ")),
+            ("/high /ping", of(7, "/ping")),
+            ("/low x", of(1, "x")),
+            ("/0 x", of(0, "x")),
+            ("/9 x", of(9, "x")),
+            ("/urgent", Request::Nak(Nak::Empty)),
+            ("/urgent ", Request::Nak(Nak::Empty)),
+            ("/5", Request::Nak(Nak::Empty)),
+        ]);
+    }
+
+    #[test]
+    fn every_digit_is_a_priority() {
+        for priority in Priority::all() {
+            let line = [b'/', priority.digit(), b' ', b'x'];
+            assert_eq!(parse(&line), Request::Message { priority, text: b"x" });
+        }
+    }
+
+    #[test]
+    fn the_text_may_be_as_long_as_that_after_any_word() {
+        let plain = "x".repeat(TEXT_BYTES);
+        let slash = plain.replacen('x', "/", 1);
+        let words = ["", "/urgent ", "/high ", "/low ", "/0 "].map(|word| (word, &plain));
+        for (before, text) in words.into_iter().chain([("/", &slash)]) {
+            let line = format!("{before}{text}");
+            let is_whole =
+                matches!(parse(line.as_bytes()), Request::Message { text: t, .. } if t == text.as_bytes());
+            assert!(is_whole, "{before:?}");
+            assert!(line.len() <= LINE_BYTES_MAX, "{before:?}");
+            assert_eq!(parse(format!("{line}x").as_bytes()), Request::Nak(Nak::TooLong), "{before:?}");
+        }
+        assert_eq!(Request::from(Frame::TooLong), Request::Nak(Nak::TooLong));
+    }
+
+    #[test]
+    fn commands() {
+        let join = |min| Request::Command(Command::Join { min });
+        let nick = |name| Request::Command(Command::Nick(name));
+        let last = |count| Request::Command(Command::Last(NonZeroU64::new(count).unwrap()));
+        let since = |id| Request::Command(Command::Since(id));
+        check(&[
+            ("/join", join(Priority::MIN)),
+            ("/join   ", join(Priority::MIN)),
+            ("/join 7", join(Priority::HIGH)),
+            ("/join  9 ", join(Priority::URGENT)),
+            ("/leave", Request::Command(Command::Leave)),
+            ("/nick alice", nick("alice")),
+            ("/nick  A-b_9  ", nick("A-b_9")),
+            ("/nick 0123456789abcdef", nick("0123456789abcdef")),
+            ("/who", Request::Command(Command::Who)),
+            ("/stats", Request::Command(Command::Stats)),
+            ("/last 1", last(1)),
+            ("/last  0018446744073709551615 ", last(u64::MAX)),
+            ("/since 0", since(0)),
+            ("/since 18446744073709551615", since(u64::MAX)),
+            ("/ping", Request::Command(Command::Ping)),
+            ("/ping  ", Request::Command(Command::Ping)),
+            ("/help", Request::Command(Command::Help)),
+            ("/quit", Request::Command(Command::Quit)),
+        ]);
+    }
+
+    #[test]
+    fn arguments_that_are_refused_are_told_what_is_allowed() {
+        check(&[
+            ("/join 10", Request::Refused(BAD_MIN)),
+            ("/join x", Request::Refused(BAD_MIN)),
+            ("/join 5 6", Request::Refused(BAD_MIN)),
+            ("/nick", Request::Refused(BAD_NAME)),
+            ("/nick ", Request::Refused(BAD_NAME)),
+            ("/nick a b", Request::Refused(BAD_NAME)),
+            ("/nick 0123456789abcdefg", Request::Refused(BAD_NAME)),
+            ("/nick grün", Request::Refused(BAD_NAME)),
+            ("/nick a:1", Request::Refused(BAD_NAME)),
+            ("/nick a\t", Request::Refused(BAD_NAME)),
+            ("/last", Request::Refused(BAD_COUNT)),
+            ("/last 0", Request::Refused(BAD_COUNT)),
+            ("/last -1", Request::Refused(BAD_COUNT)),
+            ("/last +1", Request::Refused(BAD_COUNT)),
+            ("/last 1.5", Request::Refused(BAD_COUNT)),
+            ("/since", Request::Refused(BAD_ID)),
+            ("/since 18446744073709551616", Request::Refused(BAD_ID)),
+            ("/since 0x10", Request::Refused(BAD_ID)),
+            ("/leave now", Request::Refused(NO_ARGUMENT)),
+            ("/who is", Request::Refused(NO_ARGUMENT)),
+            ("/stats all", Request::Refused(NO_ARGUMENT)),
+            ("/ping 1", Request::Refused(NO_ARGUMENT)),
+            ("/help ping", Request::Refused(NO_ARGUMENT)),
+            ("/quit  x", Request::Refused(NO_ARGUMENT)),
+        ]);
+    }
+
+    #[test]
+    fn words_that_are_unknown() {
+        for line in
+            ["/", "/ ", "/ x", "/urgentx", "/Urgent x", "/PING", "/10 x", "/-1 x", "/join\t5", "/é", "/pin"]
+        {
+            assert_eq!(parse(line.as_bytes()), UNKNOWN, "{line:?}");
+        }
+        assert_eq!(parse(b"/\xff\0 x"), UNKNOWN);
+    }
+
+    #[test]
+    fn the_help_names_what_is_known() {
+        for line in HELP {
+            let word = line.split(' ').next().unwrap();
+            assert_ne!(parse(word.as_bytes()), UNKNOWN, "{line}");
+            assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        }
+    }
+}
