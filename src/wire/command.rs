@@ -222,6 +222,7 @@ fn trim_spaces(mut text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LINE_BYTES_MAX;
 
     const UNKNOWN: Request<'static> = Request::Refused(Refusal::UnknownCommand);
 
@@ -271,14 +272,16 @@ mod tests {
 
     #[test]
     fn the_text_may_be_as_long_as_that_after_any_word() {
-        for word in ["", "/", "/urgent ", "/high ", "/low ", "/0 "] {
-            // The second slash of `//TEXT` belongs to the text.
-            let start = if word == "/" { "/" } else { "x" };
-            let longest = format!("{word}{start}{}", "x".repeat(TEXT_BYTES - 1));
-            let text_is_whole =
-                |request| matches!(request, Request::Message { text, .. } if text.len() == TEXT_BYTES);
-            assert!(text_is_whole(parse(longest.as_bytes())), "{word:?}");
-            assert_eq!(parse(format!("{longest}x").as_bytes()), Request::Nak(Nak::TooLong), "{word:?}");
+        let plain = "x".repeat(TEXT_BYTES);
+        let slash = plain.replacen('x', "/", 1);
+        let words = ["", "/urgent ", "/high ", "/low ", "/0 "].map(|word| (word, &plain));
+        for (before, text) in words.into_iter().chain([("/", &slash)]) {
+            let line = format!("{before}{text}");
+            let is_whole =
+                matches!(parse(line.as_bytes()), Request::Message { text: t, .. } if t == text.as_bytes());
+            assert!(is_whole, "{before:?}");
+            assert!(line.len() <= LINE_BYTES_MAX, "{before:?}");
+            assert_eq!(parse(format!("{line}x").as_bytes()), Request::Nak(Nak::TooLong), "{before:?}");
         }
         assert_eq!(Request::from(Frame::TooLong), Request::Nak(Nak::TooLong));
     }

@@ -7,14 +7,17 @@
 //! is dropped as it comes in, however long it is, and told by one [`Frame::TooLong`] *when its LF arrives*:
 //! so that replies keep the order of the lines, and no tail is taken for a line.
 //!
-//! Every byte is searched once, and moved once at most, so a sender of single bytes costs no more than its
-//! bytes.
+//! Every byte is searched once, and moved once at most if lines are taken before more is received; so a
+//! sender of single bytes costs no more than its bytes.
 
 use core::ops::Range;
 
 use memchr::memchr;
 
 use crate::limits::LINE_BYTES_MAX;
+
+/// The longest line with its end. A buffer of that size is enough.
+const ENDED_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + "\r\n".len();
 
 /// A line, or the place where one was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub struct Framer<'b, const N: usize> {
 impl<'b, const N: usize> Framer<'b, N> {
     /// A framer over a buffer that the longest line fits with its end; a smaller one does not compile.
     pub const fn new(buffer: &'b mut [u8; N]) -> Self {
-        const { assert!(N >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer") };
+        const { assert!(N >= ENDED_LINE_BYTES_MAX, "a whole line must fit the receive buffer") };
         Self { buffer, start: 0, scanned: 0, end: 0, too_long: false, ended: false }
     }
 
@@ -93,9 +96,10 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     /// Makes the framer ready for another client: nothing of the last one is left, not even in the buffer.
     pub fn reset(&mut self) {
-        self.buffer.fill(0);
-        (self.start, self.scanned, self.end) = (0, 0, 0);
-        (self.too_long, self.ended) = (false, false);
+        let Self { buffer, start, scanned, end, too_long, ended } = self;
+        buffer.fill(0);
+        (*start, *scanned, *end) = (0, 0, 0);
+        (*too_long, *ended) = (false, false);
     }
 
     /// Takes what has no LF, once, if there is anything.
@@ -135,7 +139,7 @@ impl<'b, const N: usize> Framer<'b, N> {
     /// Moves what is left to the front, but only if the longest line would not fit where it is. A line that
     /// was moved is at the front, so it is moved no second time.
     fn make_room(&mut self) {
-        let fits = N - self.start >= LINE_BYTES_MAX + "\r\n".len();
+        let fits = N - self.start >= ENDED_LINE_BYTES_MAX;
         if self.start < self.end && fits {
             return;
         }
@@ -143,5 +147,176 @@ impl<'b, const N: usize> Framer<'b, N> {
         self.scanned -= self.start;
         self.end -= self.start;
         self.start = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RECEIVE_BYTES;
+
+    /// The smallest buffer there may be.
+    const SMALLEST: usize = ENDED_LINE_BYTES_MAX;
+
+    /// What a frame says, on its own.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Line(Vec<u8>),
+        TooLong,
+    }
+
+    fn line(bytes: impl AsRef<[u8]>) -> Seen {
+        Seen::Line(bytes.as_ref().to_vec())
+    }
+
+    fn take_all<const N: usize>(framer: &mut Framer<'_, N>) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while let Some(frame) = framer.next() {
+            seen.push(match frame {
+                Frame::Line(bytes) => line(bytes),
+                Frame::TooLong => Seen::TooLong,
+            });
+        }
+        seen
+    }
+
+    /// Hands over the bytes in as many reads as there is room for, and takes what lines that makes.
+    fn receive<const N: usize>(framer: &mut Framer<'_, N>, mut bytes: &[u8]) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while !bytes.is_empty() {
+            let free = framer.free();
+            let (now, later) = bytes.split_at(bytes.len().min(free.len()));
+            free[..now.len()].copy_from_slice(now);
+            framer.commit(now.len());
+            seen.extend(take_all(framer));
+            bytes = later;
+        }
+        seen
+    }
+
+    fn end<const N: usize>(framer: &mut Framer<'_, N>) -> Vec<Seen> {
+        framer.end();
+        take_all(framer)
+    }
+
+    #[test]
+    fn lines_end_with_lf_and_lose_one_cr() {
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        assert_eq!(
+            receive(&mut framer, b"one\ntwo\r\n\n\r\n"),
+            [line("one"), line("two"), line(""), line("")]
+        );
+        assert_eq!(receive(&mut framer, b"a\rb\r\r\n\0\xff\n"), [line("a\rb\r"), line(b"\0\xff")]);
+        assert_eq!(end(&mut framer), []);
+    }
+
+    #[test]
+    fn a_last_line_needs_no_lf_and_comes_once() {
+        let mut buffer = [0; SMALLEST];
+        let table: &[(&[u8], &[Seen])] =
+            &[(b"", &[]), (b"hi", &[line("hi")]), (b"hi\r", &[line("hi")]), (b"\r", &[line("")])];
+        for (last, expected) in table {
+            let mut framer = Framer::new(&mut buffer);
+            assert_eq!(receive(&mut framer, last), []);
+            assert_eq!(end(&mut framer), *expected);
+            assert_eq!(end(&mut framer), []);
+        }
+    }
+
+    #[test]
+    fn lines_that_wait_at_the_end_still_come() {
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        framer.free()[..8].copy_from_slice(b"one\ntwo\n");
+        framer.commit(8);
+        assert_eq!(end(&mut framer), [line("one"), line("two")]);
+    }
+
+    #[test]
+    fn after_the_end_nothing_comes_in() {
+        let mut buffer = [b'x'; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        framer.end();
+        assert!(framer.free().is_empty());
+        framer.commit(1);
+        assert_eq!(take_all(&mut framer), []);
+    }
+
+    #[test]
+    fn the_longest_line_and_one_byte_more() {
+        let mut buffer = [0; SMALLEST];
+        let longest = vec![b'x'; LINE_BYTES_MAX];
+        let longer = vec![b'x'; LINE_BYTES_MAX + 1];
+        for ending in ["\n", "\r\n", "\r", ""] {
+            let mut framer = Framer::new(&mut buffer);
+            let mut seen = receive(&mut framer, &[&longest[..], ending.as_bytes()].concat());
+            seen.extend(end(&mut framer));
+            assert_eq!(seen, [line(&longest)], "{ending:?}");
+
+            framer.reset();
+            let mut seen = receive(&mut framer, &[&longer[..], ending.as_bytes()].concat());
+            seen.extend(end(&mut framer));
+            assert_eq!(seen, [Seen::TooLong], "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_at_its_lf() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        for _ in 0..100 {
+            assert_eq!(receive(&mut framer, &[b'x'; RECEIVE_BYTES]), []);
+        }
+        assert_eq!(receive(&mut framer, b"tail\nnext\n"), [Seen::TooLong, line("next")]);
+        assert_eq!(end(&mut framer), []);
+    }
+
+    #[test]
+    fn a_byte_is_searched_once() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        for received in 1..=LINE_BYTES_MAX {
+            assert_eq!(receive(&mut framer, b"x"), []);
+            assert_eq!((framer.start, framer.scanned, framer.end), (0, received, received));
+        }
+    }
+
+    #[test]
+    fn what_is_unfinished_moves_only_when_the_longest_line_would_not_fit() {
+        let mut buffer = [0; SMALLEST + 10];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, b"123456789\nab");
+        assert_eq!((framer.free().len(), framer.start), (SMALLEST - 2, 10));
+        receive(&mut framer, b"\nab");
+        assert_eq!((framer.free().len(), framer.start), (SMALLEST + 8, 0));
+    }
+
+    #[test]
+    fn the_whole_buffer_is_free_when_nothing_is_left() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, b"hi\n");
+        assert_eq!(framer.free().len(), RECEIVE_BYTES);
+    }
+
+    #[test]
+    fn the_next_client_finds_no_trace() {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, &[b'x'; 2 * LINE_BYTES_MAX]);
+        receive(&mut framer, b"\nsecret");
+        framer.end();
+        framer.reset();
+        assert_eq!(framer.free(), [0; RECEIVE_BYTES]);
+        assert_eq!(receive(&mut framer, b"hi\n"), [line("hi")]);
+    }
+
+    #[test]
+    fn more_than_there_was_room_for_counts_as_all_of_it() {
+        let mut buffer = [b'\n'; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        framer.commit(usize::MAX);
+        assert_eq!(take_all(&mut framer).len(), SMALLEST);
     }
 }

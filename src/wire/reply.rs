@@ -126,6 +126,10 @@ impl Farewell {
     }
 }
 
+/// A batch has no room for one more line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchFull;
+
 /// Line `n` was a message and has been processed as number `id` of the whole server.
 pub fn ack(n: u64, id: u64) -> Reply {
     line(&["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)])
@@ -154,12 +158,12 @@ pub fn lost(count: u64) -> Line {
 /// One who is connected: the priority from which on it joined, if it did, and the seconds since it last said
 /// something.
 pub fn who(from: &str, joined: Option<Priority>, idle_s: u64) -> Line {
-    let mut digit = [0; 1];
-    let (p, digit) = match joined {
-        Some(priority) => ("p", char::from(priority.digit()).encode_utf8(&mut digit) as &str),
-        None => ("-", ""),
-    };
-    line(&["WHO ", from, " ", p, digit, " ", Decimal::new().format(idle_s)])
+    let mut idle_digits = Decimal::new();
+    let idle_s = idle_digits.format(idle_s);
+    match joined {
+        Some(min) => line(&["WHO ", from, " p", Decimal::new().format(min.number()), " ", idle_s]),
+        None => line(&["WHO ", from, " - ", idle_s]),
+    }
 }
 
 /// One of the server's counters.
@@ -184,18 +188,16 @@ pub fn msg(
     priority: Priority,
     from: &str,
     text: &[u8],
-) -> Result<Range<usize>, fmt::Error> {
+) -> Result<Range<usize>, BatchFull> {
     let start = batch.len();
-    match write_msg(batch, id, priority, from, text) {
-        Ok(()) => Ok(start..batch.len()),
-        Err(full) => {
-            batch.truncate(start);
-            Err(full)
-        }
+    if write_msg(batch, id, priority, from, text).is_err() {
+        batch.truncate(start);
+        return Err(BatchFull);
     }
+    Ok(start..batch.len())
 }
 
-/// Writes the `MSG` line piece by piece: it is some times faster than `write!`.
+/// Writes the `MSG` line piece by piece, without the detour of `write!`.
 fn write_msg(out: &mut VecView<u8>, id: u64, priority: Priority, from: &str, text: &[u8]) -> fmt::Result {
     out.write_str("MSG ")?;
     out.write_str(Decimal::new().format(id))?;
@@ -224,55 +226,111 @@ fn line<const N: usize>(parts: &[&str]) -> Vec<u8, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{ESCAPED_BYTES_MAX, FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
+    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
+
+    const REFUSALS: [Refusal; 5] = [
+        Refusal::UnknownCommand,
+        Refusal::BadArgument("MIN is one digit, 0 to 9"),
+        Refusal::NickTaken,
+        Refusal::NoJournal,
+        Refusal::ShuttingDown,
+    ];
 
     #[test]
-    fn every_reply_fits_with_the_largest_numbers() {
-        let max = u64::MAX;
-        assert_eq!(ack(max, max), format!("ACK {max} {max}\n").as_bytes());
-        assert_eq!(ok(max), format!("OK {max}\n").as_bytes());
+    fn closing_replies() {
+        assert_eq!(ack(3, 17), b"ACK 3 17\n");
+        assert_eq!(ok(0), b"OK 0\n");
+        let naks = Nak::ALL.map(|reason| nak(5, reason));
+        let expected: [&[u8]; Nak::COUNT] =
+            [b"NAK 5 too-long\n", b"NAK 5 empty\n", b"NAK 5 shutting-down\n", b"NAK 5 print-failed\n"];
+        assert_eq!(naks, expected);
+        let errs = REFUSALS.map(|reason| err(5, reason));
+        let expected: [&[u8]; REFUSALS.len()] = [
+            b"ERR 5 unknown-command try /help\n",
+            b"ERR 5 bad-argument MIN is one digit, 0 to 9\n",
+            b"ERR 5 nick-taken try another\n",
+            b"ERR 5 no-journal this server keeps none\n",
+            b"ERR 5 shutting-down try again later\n",
+        ];
+        assert_eq!(errs, expected);
+    }
+
+    #[test]
+    fn the_longest_numbers_fit() {
+        let number = u64::MAX.to_string();
+        assert_eq!(ack(u64::MAX, u64::MAX), format!("ACK {number} {number}\n").as_bytes());
+        assert_eq!(ok(u64::MAX), format!("OK {number}\n").as_bytes());
+        for reason in Nak::ALL {
+            assert_eq!(nak(u64::MAX, reason), format!("NAK {number} {}\n", reason.as_str()).as_bytes());
+        }
+        for reason in REFUSALS {
+            let expected = format!("ERR {number} {} {}\n", reason.as_str(), reason.advice());
+            assert_eq!(err(u64::MAX, reason), expected.as_bytes());
+        }
+        let from = "f".repeat(FROM_BYTES_MAX);
+        let expected = format!("WHO {from} p9 {number}\n");
+        assert_eq!(who(&from, Some(Priority::URGENT), u64::MAX), expected.as_bytes());
+        assert_eq!(lost(u64::MAX), format!("LOST {number}\n").as_bytes());
+    }
+
+    #[test]
+    fn naks_are_indexed_as_listed() {
         for (index, reason) in Nak::ALL.into_iter().enumerate() {
             assert_eq!(reason.index(), index);
-            assert_eq!(nak(max, reason), format!("NAK {max} {}\n", reason.as_str()).as_bytes());
-        }
-        use Refusal::{NickTaken, NoJournal, ShuttingDown, UnknownCommand};
-        for reason in [UnknownCommand, NickTaken, NoJournal, ShuttingDown] {
-            let whole = format!("ERR {max} {} {}\n", reason.as_str(), reason.advice());
-            assert_eq!(err(max, reason), whole.as_bytes());
         }
     }
 
     #[test]
-    fn the_lines_of_answers() {
-        let max = u64::MAX;
-        assert_eq!(lost(7), b"LOST 7\n");
-        assert_eq!(stat("waiting", 3), b"STAT waiting 3\n");
-        assert_eq!(help("x"), b"HELP x\n");
+    fn lines_of_answers() {
         assert_eq!(who("alice", Some(Priority::NORMAL), 12), b"WHO alice p4 12\n");
-        assert_eq!(who("[::1]:5", None, 0), b"WHO [::1]:5 - 0\n");
-        let widest = "f".repeat(FROM_BYTES_MAX);
-        assert_eq!(who(&widest, Some(Priority::URGENT), max), format!("WHO {widest} p9 {max}\n").as_bytes());
+        assert_eq!(who("[::1]:9", None, 0), b"WHO [::1]:9 - 0\n");
+        assert_eq!(stat("clients", 7), b"STAT clients 7\n");
+        assert_eq!(help("/ping  answered at once"), b"HELP /ping  answered at once\n");
+        assert_eq!(lost(40), b"LOST 40\n");
     }
 
     #[test]
-    fn the_longest_message_fits_and_one_more_byte_does_not() {
-        let (from, text) = ("f".repeat(FROM_BYTES_MAX), [0xff; TEXT_BYTES]);
-        let mut batch = Vec::<u8, MSG_BYTES_MAX>::new();
-        let place = msg(&mut batch, u64::MAX, Priority::URGENT, &from, &text).unwrap();
-        assert_eq!(place, 0..MSG_BYTES_MAX);
-        assert_eq!(batch.len() - format!("MSG {} p9 {from} \n", u64::MAX).len(), ESCAPED_BYTES_MAX);
-        let mut small = Vec::<u8, { MSG_BYTES_MAX - 1 }>::new();
-        assert!(msg(&mut small, u64::MAX, Priority::URGENT, &from, &text).is_err());
-        assert!(small.is_empty(), "what did not fit left nothing");
+    fn what_does_not_fit_is_cut_and_the_line_still_ends() {
+        for over in 0..3 {
+            let fitting = ANSWER_LINE_BYTES_MAX - "HELP \n".len();
+            let expected = format!("HELP {}\n", "x".repeat(fitting));
+            assert_eq!(help(&"x".repeat(fitting + over)), expected.as_bytes());
+        }
+        assert_eq!(stat(&"x".repeat(1000), 1).last(), Some(&b'\n'));
     }
 
     #[test]
-    fn messages_stand_one_after_the_other() {
-        let mut batch = Vec::<u8, 100>::new();
+    fn farewells_are_what_the_protocol_says() {
+        use Farewell::*;
+        let lines = [Full, NotAllowed, Idle, TooSlow, Quit, ShuttingDown].map(Farewell::line);
+        let errs = ["ERR 0 full\n", "ERR 0 not-allowed\n", "ERR 0 idle\n", "ERR 0 too-slow\n"];
+        assert_eq!(lines[..4], errs);
+        assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
+    }
+
+    #[test]
+    fn messages_are_appended_and_escaped() {
+        let mut batch: Vec<u8, 100> = Vec::new();
         let first = msg(&mut batch, 17, Priority::URGENT, "alice", b"smoke in the workshop").unwrap();
-        let second = msg(&mut batch, 18, Priority::LOW, "127.0.0.1:9", b"a\n\\").unwrap();
-        assert_eq!((first.start, first.end), (0, second.start));
-        assert_eq!(&batch[first], b"MSG 17 p9 alice smoke in the workshop\n");
-        assert_eq!(&batch[second], b"MSG 18 p1 127.0.0.1:9 a\\x0a\\\\\n");
+        let second = msg(&mut batch, 18, Priority::MIN, "10.0.0.7:5050", b"\x1b[2J\\").unwrap();
+        assert_eq!(batch[first], *b"MSG 17 p9 alice smoke in the workshop\n");
+        assert_eq!(batch[second], *b"MSG 18 p0 10.0.0.7:5050 \\x1b[2J\\\\\n");
+    }
+
+    #[test]
+    fn the_longest_message_fits_exactly() {
+        let mut batch: Vec<u8, MSG_BYTES_MAX> = Vec::new();
+        let from = "f".repeat(FROM_BYTES_MAX);
+        let range = msg(&mut batch, u64::MAX, Priority::URGENT, &from, &[0xff; TEXT_BYTES]);
+        assert_eq!(range, Ok(0..MSG_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_full_batch_stays_as_it_was() {
+        const LINE: &[u8] = b"MSG 1 p4 a b\n";
+        let mut batch: Vec<u8, { 2 * LINE.len() - 1 }> = Vec::new();
+        assert_eq!(msg(&mut batch, 1, Priority::NORMAL, "a", b"b"), Ok(0..LINE.len()));
+        assert_eq!(msg(&mut batch, 1, Priority::NORMAL, "a", b"b"), Err(BatchFull));
+        assert_eq!(batch, LINE);
     }
 }
