@@ -1,0 +1,177 @@
+//! Measures firstline beside what a user would pick instead, and beside servers that only echo.
+//!
+//! `tests/bench/run` installs the others and calls this. Every round starts every server afresh, one after the other, so
+//! whatever else the machine does meets all of them; what is told are medians over the rounds.
+//!
+//!     compare [--rounds N] [--seconds S] [--only WORK] [--svg PATH]
+
+mod echo;
+mod load;
+mod protocol;
+mod report;
+mod server;
+mod urgent;
+
+use load::Load;
+use report::{Better, Table};
+use server::Server;
+use std::time::Duration;
+
+/// What is measured: its name, what the figures are, and who can do it.
+struct Work {
+    name: &'static str,
+    unit: &'static str,
+    better: Better,
+    takes_part: fn(Server) -> bool,
+    measure: fn(Server, Duration) -> f64,
+}
+
+const WORKS: &[Work] = &[
+    Work {
+        name: "32x1",
+        unit: "32 clients, 1 in flight: acknowledged/s",
+        better: Better::More,
+        takes_part: Server::acknowledges,
+        measure: |s, d| rate(s, 32, 1, d),
+    },
+    Work {
+        name: "32x32",
+        unit: "32 clients, 32 in flight: acknowledged/s",
+        better: Better::More,
+        takes_part: Server::acknowledges,
+        measure: |s, d| rate(s, 32, 32, d),
+    },
+    Work {
+        name: "4x64",
+        unit: "4 clients, 64 in flight: acknowledged/s",
+        better: Better::More,
+        takes_part: Server::acknowledges,
+        measure: |s, d| rate(s, 4, 64, d),
+    },
+    Work {
+        name: "1x1",
+        unit: "1 client, 1 in flight: acknowledged/s",
+        better: Better::More,
+        takes_part: Server::acknowledges,
+        measure: |s, d| rate(s, 1, 1, d),
+    },
+    Work {
+        name: "urgent",
+        unit: "urgent line among 16 x 32 flooding: p99 in µs",
+        better: Better::Less,
+        takes_part: Server::acknowledges,
+        measure: urgent_p99_us,
+    },
+    Work {
+        name: "fan-16",
+        unit: "1 sender, 16 in flight, to 32 joined: deliveries/s",
+        better: Better::More,
+        takes_part: Server::fans_out,
+        measure: |s, d| deliveries(s, 16, d),
+    },
+    Work {
+        name: "fan-1",
+        unit: "1 sender, 1 in flight, to 32 joined: deliveries/s",
+        better: Better::More,
+        takes_part: Server::fans_out,
+        measure: |s, d| deliveries(s, 1, d),
+    },
+    Work {
+        name: "cpu",
+        unit: "32 x 32: ns of server CPU a message",
+        better: Better::Less,
+        takes_part: Server::acknowledges,
+        measure: cpu_ns,
+    },
+    Work {
+        name: "memory",
+        unit: "32 x 32: resident KiB after the load",
+        better: Better::Less,
+        takes_part: Server::acknowledges,
+        measure: resident_kib,
+    },
+];
+
+const TEXT_BYTES: usize = 64;
+
+fn load(connections: usize, in_flight: u64, duration: Duration) -> Load {
+    Load { connections, in_flight, text_bytes: TEXT_BYTES, duration }
+}
+
+fn rate(server: Server, connections: usize, in_flight: u64, duration: Duration) -> f64 {
+    let running = server.start();
+    load::acknowledge(running.address, server.protocol(), load(connections, in_flight, duration)).per_second()
+}
+
+fn deliveries(server: Server, in_flight: u64, duration: Duration) -> f64 {
+    let running = server.start();
+    load::fan_out(running.address, server.protocol(), load(32, in_flight, duration)).per_second()
+}
+
+fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
+    let running = server.start();
+    urgent::under_flood(running.address, server.protocol(), load(16, 32, duration)).percentile(990) as f64
+        / 1e3
+}
+
+fn cpu_ns(server: Server, duration: Duration) -> f64 {
+    let running = server.start();
+    let before = running.cpu_time();
+    let outcome = load::acknowledge(running.address, server.protocol(), load(32, 32, duration));
+    (running.cpu_time() - before).as_nanos() as f64 / outcome.replies as f64
+}
+
+fn resident_kib(server: Server, duration: Duration) -> f64 {
+    let running = server.start();
+    load::acknowledge(running.address, server.protocol(), load(32, 32, duration));
+    running.resident_kib() as f64
+}
+
+/// The settings of a run.
+struct Settings {
+    rounds: usize,
+    duration: Duration,
+    only: Option<String>,
+    svg: Option<String>,
+}
+
+fn main() {
+    let mut settings = Settings { rounds: 7, duration: Duration::from_millis(700), only: None, svg: None };
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    while let Some(word) = words.next() {
+        let mut value = || words.next().unwrap_or_else(|| panic!("{word} takes a value"));
+        match word.as_str() {
+            "echo-threads" => return echo::threads(value().parse().unwrap()),
+            "echo-epoll" => return echo::epoll(value().parse().unwrap()),
+            "--rounds" => settings.rounds = value().parse().expect("a number"),
+            "--seconds" => settings.duration = Duration::from_secs_f64(value().parse().expect("a number")),
+            "--only" => settings.only = Some(value()),
+            "--svg" => settings.svg = Some(value()),
+            _ => panic!("unknown: {word}; there are --rounds, --seconds, --only, --svg"),
+        }
+    }
+    compare(&settings);
+}
+
+fn compare(settings: &Settings) {
+    println!("{}\n", report::machine());
+    let wanted = |work: &&Work| {
+        settings.only.as_ref().is_none_or(|only| only.split(',').any(|name| name == work.name))
+    };
+    let mut tables = Vec::new();
+    for work in WORKS.iter().filter(wanted) {
+        let servers: Vec<Server> =
+            Server::ALL.into_iter().filter(|server| (work.takes_part)(*server)).collect();
+        let mut table = Table::new(work.unit, work.better, servers.clone());
+        for _ in 0..settings.rounds {
+            for (index, server) in servers.iter().enumerate() {
+                table.add(index, (work.measure)(*server, settings.duration));
+            }
+        }
+        println!("{table}");
+        tables.push(table);
+    }
+    if let Some(path) = &settings.svg {
+        std::fs::write(path, report::svg(&tables)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+}

@@ -1,0 +1,224 @@
+//! How each server is spoken to: what a message is, and how its replies and deliveries are counted.
+
+/// The bytes of a message's text.
+pub type Text<'a> = &'a [u8];
+
+/// How many things a stream of bytes holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Count {
+    /// So many LFs make one.
+    Lines(u64),
+    /// So many bytes make one.
+    Bytes(u64),
+}
+
+/// A counter of replies or deliveries that come in pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter {
+    unit: Count,
+    seen: u64,
+}
+
+impl Counter {
+    pub fn new(unit: Count) -> Self {
+        Self { unit, seen: 0 }
+    }
+
+    /// How many are complete with these bytes.
+    pub fn count(&mut self, bytes: &[u8]) -> u64 {
+        let (new, each) = match self.unit {
+            Count::Lines(each) => (memchr::memchr_iter(b'\n', bytes).count() as u64, each),
+            Count::Bytes(each) => (bytes.len() as u64, each),
+        };
+        self.seen += new;
+        let complete = self.seen / each;
+        self.seen %= each;
+        complete
+    }
+}
+
+/// How a connection begins: what is sent, and how many bytes or lines come back before it can be used.
+pub struct Greeting {
+    pub send: Vec<u8>,
+    pub expect: Option<Count>,
+}
+
+impl Greeting {
+    fn none() -> Self {
+        Self { send: Vec::new(), expect: None }
+    }
+}
+
+/// What the load generator must know of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// firstline, and the two servers that only echo: a line, and a line back.
+    Lines,
+    Redis,
+    Beanstalkd,
+    Mosquitto,
+    Nats,
+    /// `ncat --broker`: what one sends all others get, and nothing comes back.
+    Broker,
+}
+
+/// The name of the subject, key or topic that everybody uses.
+const SUBJECT: &str = "q";
+
+/// The same for the urgent ones.
+const URGENT: &str = "u";
+
+impl Protocol {
+    /// How one that sends messages begins.
+    pub fn greet_sender(self) -> Greeting {
+        match self {
+            Self::Mosquitto => Greeting { send: mqtt_connect(), expect: Some(Count::Bytes(4)) },
+            // The INFO line of the server, and +OK to the CONNECT.
+            Self::Nats => {
+                Greeting { send: b"CONNECT {\"verbose\":true}\r\n".to_vec(), expect: Some(Count::Lines(2)) }
+            }
+            _ => Greeting::none(),
+        }
+    }
+
+    /// How one begins that is sent the messages of others.
+    pub fn greet_reader(self) -> Greeting {
+        self.greet_reader_of(SUBJECT)
+    }
+
+    /// How one begins that is sent the urgent messages of others alone.
+    pub fn greet_urgent_reader(self) -> Greeting {
+        self.greet_reader_of(URGENT)
+    }
+
+    fn greet_reader_of(self, subject: &str) -> Greeting {
+        let mut greeting = self.greet_sender();
+        match self {
+            Self::Lines => greeting = Greeting { send: b"/join\n".to_vec(), expect: Some(Count::Lines(1)) },
+            Self::Redis => {
+                greeting = Greeting {
+                    send: format!("SUBSCRIBE {subject}\r\n").into_bytes(),
+                    expect: Some(Count::Lines(6)),
+                };
+            }
+            Self::Mosquitto => {
+                greeting.send.extend(mqtt_subscribe(subject));
+                greeting.expect = Some(Count::Bytes(4 + 5));
+            }
+            Self::Nats => {
+                // Not verbose: a reader wants its messages only. Then a PING, to know that it is subscribed.
+                let commands = format!("CONNECT {{\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
+                greeting = Greeting { send: commands.into_bytes(), expect: Some(Count::Lines(2)) };
+            }
+            Self::Beanstalkd | Self::Broker => {}
+        }
+        greeting
+    }
+
+    /// Appends a message that is to be acknowledged; `number` is its number on the connection.
+    pub fn message(self, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
+        self.message_to(SUBJECT, 1024, out, text, number);
+    }
+
+    /// Appends the most urgent message there is.
+    pub fn urgent(self, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
+        if self == Self::Lines {
+            out.extend_from_slice(b"/urgent ");
+        }
+        self.message_to(URGENT, 0, out, text, number);
+    }
+
+    fn message_to(self, subject: &str, rank: u32, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
+        let len = text.len();
+        match self {
+            Self::Lines | Self::Broker => {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            }
+            Self::Redis => {
+                out.extend(format!("*3\r\n$5\r\nLPUSH\r\n$1\r\n{subject}\r\n${len}\r\n").bytes());
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Beanstalkd => {
+                out.extend(format!("put {rank} 0 60 {len}\r\n").bytes());
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Mosquitto => mqtt_publish(subject, out, text, number),
+            Self::Nats => {
+                out.extend(format!("PUB {subject} {len}\r\n").bytes());
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// Appends a message that the readers are sent.
+    pub fn broadcast(self, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
+        match self {
+            Self::Redis => {
+                out.extend(format!("*3\r\n$7\r\nPUBLISH\r\n$1\r\n{SUBJECT}\r\n${}\r\n", text.len()).bytes());
+                out.extend_from_slice(text);
+                out.extend_from_slice(b"\r\n");
+            }
+            _ => self.message(out, text, number),
+        }
+    }
+
+    /// What acknowledges one message.
+    pub fn reply(self) -> Count {
+        match self {
+            Self::Mosquitto => Count::Bytes(4),
+            _ => Count::Lines(1),
+        }
+    }
+
+    /// What one message is to a reader.
+    pub fn delivery(self, text_bytes: usize) -> Count {
+        match self {
+            Self::Lines | Self::Broker | Self::Beanstalkd => Count::Lines(1),
+            Self::Redis => Count::Lines(7),
+            Self::Nats => Count::Lines(2),
+            Self::Mosquitto => {
+                let rest = 2 + SUBJECT.len() + text_bytes;
+                Count::Bytes((1 + mqtt_length(rest).len() + rest) as u64)
+            }
+        }
+    }
+}
+
+fn mqtt_connect() -> Vec<u8> {
+    // Fixed header, "MQTT", level 4, clean session, keep-alive off, no client id: the server makes one.
+    vec![0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 0]
+}
+
+fn mqtt_subscribe(subject: &str) -> Vec<u8> {
+    let mut packet = vec![0x82, (2 + 2 + subject.len() + 1) as u8, 0, 1, 0, subject.len() as u8];
+    packet.extend(subject.bytes());
+    packet.push(0);
+    packet
+}
+
+fn mqtt_publish(subject: &str, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
+    out.push(0x32);
+    out.extend(mqtt_length(2 + subject.len() + 2 + text.len()));
+    out.extend([0, subject.len() as u8]);
+    out.extend(subject.bytes());
+    // Packet identifiers are 1 to 65535.
+    out.extend(((number % 65_535) as u16 + 1).to_be_bytes());
+    out.extend_from_slice(text);
+}
+
+/// The remaining length, seven bits a byte.
+fn mqtt_length(mut length: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let more = length >= 128;
+        bytes.push((length % 128) as u8 | if more { 0x80 } else { 0 });
+        length /= 128;
+        if !more {
+            return bytes;
+        }
+    }
+}

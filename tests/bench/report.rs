@@ -1,0 +1,141 @@
+//! What is told: tables of medians and ratios, and the same as a plot.
+
+use crate::server::Server;
+use std::fmt::{self, Write};
+
+/// Which of two figures is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    More,
+    Less,
+}
+
+/// The figures of one kind of work, round by round.
+pub struct Table {
+    unit: &'static str,
+    better: Better,
+    rows: Vec<(Server, Vec<f64>)>,
+}
+
+impl Table {
+    pub fn new(unit: &'static str, better: Better, servers: Vec<Server>) -> Self {
+        Self { unit, better, rows: servers.into_iter().map(|server| (server, Vec::new())).collect() }
+    }
+
+    pub fn add(&mut self, row: usize, figure: f64) {
+        self.rows[row].1.push(figure);
+    }
+
+    fn median(&self, wanted: impl Fn(Server) -> bool) -> Option<f64> {
+        let medians = self.rows.iter().filter(|row| wanted(row.0)).map(|row| median(&row.1));
+        match self.better {
+            Better::More => medians.reduce(f64::max),
+            Better::Less => medians.reduce(f64::min),
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let best_peer = self.median(Server::is_peer);
+        let limits =
+            [Server::EchoThreads, Server::EchoEpoll].map(|echo| self.median(|server| server == echo));
+        writeln!(
+            f,
+            "| {} | median | range | of the best peer | of echo, threads | of echo, epoll |",
+            self.unit
+        )?;
+        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: |")?;
+        for (server, figures) in &self.rows {
+            let middle = median(figures);
+            let (low, high) = (
+                figures.iter().copied().fold(f64::MAX, f64::min),
+                figures.iter().copied().fold(0.0, f64::max),
+            );
+            write!(f, "| {} | {} | {}–{} |", server.name(), show(middle), show(low), show(high))?;
+            for reference in [best_peer, limits[0], limits[1]] {
+                match reference {
+                    Some(reference) => write!(f, " {:.2} |", middle / reference)?,
+                    None => write!(f, " |")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn show(figure: f64) -> String {
+    match figure {
+        1e6.. => format!("{:.2} M", figure / 1e6),
+        1e4.. => format!("{:.1} k", figure / 1e3),
+        _ => format!("{figure:.0}"),
+    }
+}
+
+/// What it was measured on.
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("")
+        .trim_start_matches(['\t', ' ', ':']);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!(
+        "{cores} cores ({model}), Linux {}; the load generator runs on them too; 64-byte texts",
+        kernel.trim()
+    )
+}
+
+/// The medians as bars, a panel for each kind of work.
+pub fn svg(tables: &[Table]) -> String {
+    const WIDTH: usize = 760;
+    const ROW: usize = 20;
+    const LABEL: usize = 210;
+    const BAR: usize = 440;
+    let height: usize = tables.iter().map(|table| (table.rows.len() + 2) * ROW).sum();
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+    );
+    let mut y = 0;
+    for table in tables {
+        y += ROW;
+        let note = if table.better == Better::More { "more is better" } else { "less is better" };
+        let _ = writeln!(svg, "<text x=\"8\" y=\"{y}\" font-weight=\"bold\">{} ({note})</text>", table.unit);
+        let most = table.rows.iter().map(|row| median(&row.1)).fold(0.0, f64::max);
+        for (server, figures) in &table.rows {
+            y += ROW;
+            let figure = median(figures);
+            let width = (figure / most * BAR as f64).max(1.0);
+            let color = match server {
+                Server::FirstlineThreads | Server::FirstlineEpoll => "#c0392b",
+                Server::EchoThreads | Server::EchoEpoll => "#bdc3c7",
+                _ => "#5d7fa3",
+            };
+            let _ = writeln!(svg, "<text x=\"8\" y=\"{y}\">{}</text>", server.name());
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{LABEL}\" y=\"{}\" width=\"{width:.0}\" height=\"14\" fill=\"{color}\"/>",
+                y - 11
+            );
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.0}\" y=\"{y}\">{}</text>",
+                LABEL as f64 + width + 6.0,
+                show(figure)
+            );
+        }
+        y += ROW;
+    }
+    svg + "</svg>\n"
+}

@@ -1,0 +1,184 @@
+//! The servers that are compared, each with its fastest settings and no persistence.
+
+use crate::protocol::Protocol;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to accept its first connection.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A server that can be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    FirstlineThreads,
+    FirstlineEpoll,
+    EchoThreads,
+    EchoEpoll,
+    Redis,
+    Beanstalkd,
+    Mosquitto,
+    Nats,
+    Broker,
+}
+
+impl Server {
+    pub const ALL: [Self; 9] = [
+        Self::FirstlineThreads,
+        Self::FirstlineEpoll,
+        Self::EchoThreads,
+        Self::EchoEpoll,
+        Self::Redis,
+        Self::Beanstalkd,
+        Self::Mosquitto,
+        Self::Nats,
+        Self::Broker,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FirstlineThreads => "firstline, a thread a client",
+            Self::FirstlineEpoll => "firstline --workers 1",
+            Self::EchoThreads => "echo, a thread a client",
+            Self::EchoEpoll => "echo, one epoll thread",
+            Self::Redis => "redis",
+            Self::Beanstalkd => "beanstalkd",
+            Self::Mosquitto => "mosquitto",
+            Self::Nats => "nats-server",
+            Self::Broker => "ncat --broker",
+        }
+    }
+
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::FirstlineThreads | Self::FirstlineEpoll | Self::EchoThreads | Self::EchoEpoll => {
+                Protocol::Lines
+            }
+            Self::Redis => Protocol::Redis,
+            Self::Beanstalkd => Protocol::Beanstalkd,
+            Self::Mosquitto => Protocol::Mosquitto,
+            Self::Nats => Protocol::Nats,
+            Self::Broker => Protocol::Broker,
+        }
+    }
+
+    /// Whether it is what a user would pick instead.
+    pub fn is_peer(self) -> bool {
+        matches!(self, Self::Redis | Self::Beanstalkd | Self::Mosquitto | Self::Nats | Self::Broker)
+    }
+
+    /// Whether it acknowledges messages.
+    pub fn acknowledges(self) -> bool {
+        self != Self::Broker
+    }
+
+    /// Whether it sends messages on to those who want them.
+    pub fn fans_out(self) -> bool {
+        !matches!(self, Self::EchoThreads | Self::EchoEpoll | Self::Beanstalkd)
+    }
+
+    fn command(self, port: u16) -> Command {
+        let (program, arguments) = match self {
+            Self::FirstlineThreads => (
+                firstline(),
+                format!("--listen 127.0.0.1:{port} --log-level off --workers {}", firstline::limits::CLIENTS),
+            ),
+            Self::FirstlineEpoll => {
+                (firstline(), format!("--listen 127.0.0.1:{port} --log-level off --workers 1"))
+            }
+            Self::EchoThreads => (itself(), format!("echo-threads {port}")),
+            Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
+            Self::Redis => {
+                ("redis-server".into(), format!("--port {port} --bind 127.0.0.1 --appendonly no --save"))
+            }
+            Self::Beanstalkd => ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port}")),
+            Self::Mosquitto => ("mosquitto".into(), format!("-c {}", mosquitto_settings(port).display())),
+            Self::Nats => ("nats-server".into(), format!("-a 127.0.0.1 -p {port}")),
+            Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments.split_whitespace());
+        if self == Self::Redis {
+            command.arg("");
+        }
+        command
+    }
+
+    /// Starts it and waits until it accepts connections.
+    pub fn start(self) -> Running {
+        let port = free_port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut command = self.command(port);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Debian's sbin is not on everybody's PATH.
+        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; tests/bench/run installs it", self.name()));
+        let running = Running { address, child };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(start.elapsed() < START_LIMIT, "{} does not start", self.name());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        running
+    }
+}
+
+/// A server that runs; it is ended when this is dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+impl Running {
+    /// The processor time that all its threads have used.
+    pub fn cpu_time(&self) -> Duration {
+        let tasks = Path::new("/proc").join(self.child.id().to_string()).join("task");
+        let of_task = |path: PathBuf| -> u64 {
+            let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+        };
+        let tasks = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+        Duration::from_nanos(tasks.map(|task| of_task(task.path())).sum())
+    }
+
+    /// Its resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+fn itself() -> PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+/// The server that was built along with the benchmark, or the one to measure instead.
+fn firstline() -> PathBuf {
+    std::env::var_os("FIRSTLINE_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_firstline").into(), PathBuf::from)
+}
+
+fn mosquitto_settings(port: u16) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("firstline-bench-mosquitto-{}.conf", std::process::id()));
+    let settings = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nlog_type none\n\
+         max_inflight_messages 0\nmax_queued_messages 0\nuser root\n"
+    );
+    std::fs::write(&path, settings).expect("a settings file can be written");
+    path
+}
