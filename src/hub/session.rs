@@ -276,23 +276,22 @@ impl Session {
         }
     }
 
-    /// The deadline that holds now: of a client that does not read, or else of one that says nothing.
+    /// The deadline that holds now: of a client that does not read, or else of one that says nothing. It waits for
+    /// nothing if all of its slots that are out are in the purse.
     fn timer(&self, desk: &Desk) -> Turn {
         let settings = &desk.hub.settings;
         let outbox = desk.hub.outboxes[self.seat].lock();
         let deadline_ns = match outbox.stalled_ns() {
             Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
-            None if self.is_idle(outbox.slots_out()) && outbox.joined().is_none() => {
-                settings.idle_timeout_ns.map(|timeout_ns| outbox.heard_ns() + timeout_ns)
+            None if self.phase == Phase::Open && outbox.joined().is_none() => {
+                // Nobody calls when its last answer goes out: while it waits for one, it is looked at again later.
+                let is_idle = outbox.slots_out() == self.conversation.purse_len();
+                let since_ns = if is_idle { outbox.heard_ns() } else { desk.now_ns };
+                settings.idle_timeout_ns.map(|timeout_ns| since_ns + timeout_ns)
             }
             None => None,
         };
         deadline_ns.map_or(Turn::Done, Turn::By)
-    }
-
-    /// Whether the client waits for nothing: all slots that are out are in the purse.
-    fn is_idle(&self, slots_out: usize) -> bool {
-        self.phase == Phase::Open && slots_out == self.conversation.purse_len()
     }
 
     fn time_out(&mut self, desk: &mut Desk) -> Turn {
