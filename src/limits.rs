@@ -55,6 +55,10 @@ pub const SEND_BYTES_MAX: usize = 4096;
 /// Sends for one client in one turn, before others have theirs.
 pub const SENDS_PER_TURN_MAX: usize = 4;
 
+/// Batches that a worker processes in one go when it sits in the consumer's seat. Then its own clients have their turn,
+/// and the seat's thread goes on.
+pub const SEAT_BATCHES_MAX: usize = 2;
+
 /// Words of a bitmap with one bit a client.
 pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 

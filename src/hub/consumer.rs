@@ -24,9 +24,8 @@ static LINES: ConstStaticCell<Lines> = ConstStaticCell::new(Lines::new());
 /// Where the line of a message stands in [`Lines`].
 type Place = Range<usize>;
 
-/// The consumer and what it works with.
+/// The consumer and what it works with. It is a seat more than a thread: whoever has it processes, one at a time.
 pub struct Consumer {
-    hub: &'static Hub,
     /// What is being processed; its messages have the IDs from `first_id` on.
     batch: Batch<&'static mut Slot>,
     first_id: u64,
@@ -42,13 +41,12 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The consumer of the hub, which prints if `printer` is given.
+    /// The consumer, which prints if `printer` is given.
     ///
     /// # Panics
     /// When called twice: there is one.
-    pub fn new(hub: &'static Hub, printer: Option<Printer>) -> Self {
+    pub fn new(printer: Option<Printer>) -> Self {
         Self {
-            hub,
             batch: Batch::new(),
             first_id: 1,
             lines: LINES.take(),
@@ -60,15 +58,22 @@ impl Consumer {
         }
     }
 
-    /// Processes whatever is admitted until the queue is closed.
-    pub fn run(mut self) {
-        while self.hub.queue.pick(&mut self.batch) {
-            self.format();
-            self.print();
-            self.deliver();
-            self.acknowledge();
-            self.send();
+    /// Whether it may have to wait, for a sink that blocks. Then only its own thread may sit here.
+    pub fn may_block(&self) -> bool {
+        self.printer.is_some()
+    }
+
+    /// Processes one batch of what comes first; false: nothing waits.
+    pub fn turn(&mut self, hub: &Hub) -> bool {
+        if !hub.queue.pick(&mut self.batch) {
+            return false;
         }
+        self.format(hub);
+        self.print();
+        self.deliver(hub);
+        self.acknowledge(hub);
+        self.send(hub);
+        true
     }
 
     fn ids(&self) -> impl Iterator<Item = u64> + use<> {
@@ -77,15 +82,15 @@ impl Consumer {
     }
 
     /// Writes the lines, if anybody wants them.
-    fn format(&mut self) {
+    fn format(&mut self, hub: &Hub) {
         self.lines.clear();
         self.places.clear();
-        if self.printer.is_none() && self.hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
+        if self.printer.is_none() && hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
             return;
         }
         for (id, message) in self.ids().zip(&self.batch) {
             let Picked { item: slot, priority, .. } = message;
-            let from = self.hub.name(slot.client());
+            let from = hub.name(slot.client());
             log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
             // There is room for a batch of the longest lines.
             let place = reply::msg(self.lines, id, *priority, &from, slot.text()).unwrap_or_default();
@@ -103,10 +108,10 @@ impl Consumer {
     }
 
     /// Puts the lines of what was accepted into the outboxes of those who joined.
-    fn deliver(&mut self) {
+    fn deliver(&mut self, hub: &Hub) {
         let (mut delivered, mut lost) = (0, 0);
-        self.hub.joined.for_each(|seat| {
-            let mut outbox = self.hub.outboxes[seat].lock();
+        hub.joined.for_each(|seat| {
+            let mut outbox = hub.outboxes[seat].lock();
             let Some(min) = outbox.joined() else { return };
             for (message, place) in self.batch.iter().zip(&self.places).take(self.accepted) {
                 if message.priority >= min && message.item.client() != seat {
@@ -117,31 +122,38 @@ impl Consumer {
             }
         });
         if delivered + lost > 0 {
-            let mut ledger = self.hub.ledger.lock();
+            let mut ledger = hub.ledger.lock();
             ledger.msgs_sent += delivered;
             ledger.msgs_lost += lost;
         }
     }
 
     /// Brings the slots home with their replies.
-    fn acknowledge(&mut self) {
-        self.count();
+    fn acknowledge(&mut self, hub: &Hub) {
+        self.count(hub);
         let ids = self.ids();
         self.first_id += self.batch.len() as u64;
-        for ((rank, id), Picked { item: slot, .. }) in ids.enumerate().zip(self.batch.drain(..)) {
-            let reply = match rank < self.accepted {
-                true => reply::ack(slot.line(), id),
-                false => reply::nak(slot.line(), Nak::PrintFailed),
-            };
-            let seat = slot.client();
-            self.hub.outboxes[seat].lock().close(slot, &reply);
+        let mut messages = ids.enumerate().zip(self.batch.drain(..)).peekable();
+        while let Some((_, first)) = messages.peek() {
+            let seat = first.item.client();
             self.touched.insert(seat);
+            let mut outbox = hub.outboxes[seat].lock();
+            // The messages of one client often come in a row: one lock for all of them.
+            while let Some(((rank, id), Picked { item: slot, .. })) =
+                messages.next_if(|(_, next)| next.item.client() == seat)
+            {
+                let reply = match rank < self.accepted {
+                    true => reply::ack(slot.line(), id),
+                    false => reply::nak(slot.line(), Nak::PrintFailed),
+                };
+                outbox.close(slot, &reply);
+            }
         }
     }
 
-    fn count(&self) {
+    fn count(&self, hub: &Hub) {
         let now_ns = clock::now_ns();
-        let mut ledger = self.hub.ledger.lock();
+        let mut ledger = hub.ledger.lock();
         for message in &self.batch[..self.accepted] {
             ledger.processed(message.priority, now_ns.saturating_sub(message.stamp_ns));
         }
@@ -149,8 +161,8 @@ impl Consumer {
     }
 
     /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
-    fn send(&mut self) {
-        let Self { hub, touched, chunk, .. } = self;
+    fn send(&mut self, hub: &Hub) {
+        let Self { touched, chunk, .. } = self;
         touched.drain(0, CLIENTS, |seat| {
             let outbox = &hub.outboxes[seat];
             let next = courier::send(outbox, chunk);

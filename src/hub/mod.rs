@@ -18,6 +18,7 @@ pub mod courier;
 pub mod outbox;
 pub mod printer;
 pub mod roster;
+pub mod seat;
 pub mod server;
 pub mod session;
 pub mod shutdown;
@@ -31,10 +32,12 @@ use crate::queue::{Queue, Slot};
 use crate::stats::Ledger;
 use crate::sync::{Bitmap, Mutex};
 use attention::{Attention, ring};
+use consumer::Consumer;
 use core::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
 use roster::{Name, Roster};
+use seat::Seat;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -73,7 +76,9 @@ pub struct Hub {
     pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
     /// What waits to be processed.
     pub queue: &'static Queue<&'static mut Slot, QUEUE_MAX>,
-    /// Who sits where.
+    /// Where the one sits who processes.
+    pub seat: Seat,
+    /// Who is connected where.
     pub roster: &'static Mutex<Roster>,
     /// What is counted.
     pub ledger: &'static Mutex<Ledger>,
@@ -92,11 +97,12 @@ impl Hub {
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(options: &Options) -> nix::Result<Self> {
+    pub fn new(options: &Options, consumer: Consumer) -> nix::Result<Self> {
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
             queue: &QUEUE,
+            seat: Seat::new(consumer),
             roster: &ROSTER,
             ledger: &LEDGER,
             joined: Bitmap::new(),

@@ -79,7 +79,8 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen).map_err(|error| Error(error.to_string()))?;
-    let hub: &'static Hub = HUB.init(Hub::new(options).map_err(descriptors)?);
+    let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())));
+    let hub: &'static Hub = HUB.init(Hub::new(options, consumer).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
@@ -99,8 +100,7 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().bring_home(slot));
     }
-    let consumer = Consumer::new(hub, options.print.then(|| Printer::new(std::io::stdout())));
-    STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || consumer.run())?;
+    STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.seat.keep(hub))?;
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
         core::array::from_fn(|_| {

@@ -6,7 +6,7 @@ use super::courier::Chunk;
 use super::outbox::Slots;
 use super::session::{Session, Turn};
 use crate::clock;
-use crate::limits::{CLIENT_WORDS, EVENTS_MAX, SEND_BYTES_MAX};
+use crate::limits::{BATCH, CLIENT_WORDS, EVENTS_MAX, SEND_BYTES_MAX};
 use crate::queue::Slot;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -28,6 +28,8 @@ pub struct Desk {
     epoll: Epoll,
     /// Filled slots that are to be admitted together.
     filled: Slots,
+    /// Messages admitted since they were last seen to.
+    admitted: usize,
 }
 
 impl Desk {
@@ -50,11 +52,20 @@ impl Desk {
     /// Admits what was put aside, all at once.
     pub fn admit_all(&mut self) {
         if !self.filled.is_empty() {
+            self.admitted += self.filled.len();
             let filled = self.filled.drain(..).map(|slot| {
                 let priority = slot.priority();
                 (slot, priority)
             });
             self.hub.queue.admit(filled, self.now_ns);
+        }
+    }
+
+    /// Has processed what was admitted, once that is `least` messages: here, if the consumer's seat is free.
+    fn process(&mut self, least: usize) {
+        if self.admitted >= least {
+            self.admitted = 0;
+            self.hub.seat.take_turn(self.hub);
         }
     }
 }
@@ -82,8 +93,15 @@ impl Worker {
         // Edge-triggered: each ring is reported once, and nobody needs to read the bell.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(hub.attention.bell(number), EpollEvent::new(events, BELL))?;
-        let desk =
-            Desk { hub, draining: false, now_ns: 0, chunk: [0; SEND_BYTES_MAX], epoll, filled: Slots::new() };
+        let desk = Desk {
+            hub,
+            draining: false,
+            now_ns: 0,
+            chunk: [0; SEND_BYTES_MAX],
+            epoll,
+            filled: Slots::new(),
+            admitted: 0,
+        };
         let first = hub.attention.seats_of(number).start;
         Ok(Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX })
     }
@@ -154,8 +172,10 @@ impl Worker {
                     Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     Turn::Done => {}
                 }
+                self.desk.process(BATCH);
             }
         }
+        self.desk.process(1);
     }
 
     fn want_turn(&mut self, session: usize) {

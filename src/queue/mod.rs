@@ -61,7 +61,8 @@ impl<T, const N: usize> Queue<T, N> {
         self.shared.lock().waiting.set_order(order);
     }
 
-    /// Admits all of `items` at once, as of `now_ns`, and wakes the consumer if it sleeps.
+    /// Admits all of `items` at once, as of `now_ns`. Whoever admits sees to it that it is processed: see
+    /// [`Queue::call`].
     ///
     /// # Panics
     /// If more than `N` would wait: the slots of all clients together are `N`, so that cannot be.
@@ -71,19 +72,30 @@ impl<T, const N: usize> Queue<T, N> {
             let pushed = shared.waiting.push(item, priority, now_ns);
             assert!(pushed.is_ok(), "the queue has room for the slots of all clients");
         }
-        drop(shared);
-        self.admitted.notify_one();
     }
 
-    /// Waits until something is there, and moves the first of it to `batch`, as much as that takes. False: the
-    /// queue is closed.
-    pub fn pick(&self, batch: &mut Batch<T>) -> bool {
-        let mut shared = self.admitted.wait_while(self.shared.lock(), |s| s.waiting.is_empty() && !s.closed);
-        if shared.closed {
-            return false;
+    /// Wakes the one in [`Queue::wait`], if there is something for it.
+    pub fn call(&self) {
+        let is_empty = self.shared.lock().waiting.is_empty();
+        if !is_empty {
+            self.admitted.notify_one();
         }
-        fill(batch, &mut shared.waiting);
-        true
+    }
+
+    /// Waits until something is there. False: the queue is closed.
+    pub fn wait(&self) -> bool {
+        let shared = self.admitted.wait_while(self.shared.lock(), |s| s.waiting.is_empty() && !s.closed);
+        !shared.closed
+    }
+
+    /// Moves the first of what waits to `batch`, as much as that takes; false: there is nothing, or the queue is
+    /// closed.
+    pub fn pick(&self, batch: &mut Batch<T>) -> bool {
+        let mut shared = self.shared.lock();
+        if !shared.closed {
+            fill(batch, &mut shared.waiting);
+        }
+        !batch.is_empty()
     }
 
     /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
