@@ -1,0 +1,95 @@
+//! What single steps of a message's way cost: framing and parsing, admission and picking, escaping, the outbox.
+//!
+//! `cargo bench --bench micro`
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
+use firstline::hub::outbox::{Outbox, Slots};
+use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
+use firstline::queue::{Order, Priority, Slot, Waiting};
+use firstline::wire::command::Request;
+use firstline::wire::framing::Framer;
+use firstline::wire::reply;
+
+fn main() {
+    divan::main();
+}
+
+/// Lines of 64 bytes, as many as one receive may bring.
+fn lines() -> Vec<u8> {
+    let line = [b"/7 ".as_slice(), &[b'x'; 61], b"\n"].concat();
+    line.repeat(RECEIVE_BYTES / line.len())
+}
+
+#[divan::bench]
+fn frame_and_parse(bencher: Bencher) {
+    let lines = lines();
+    let count = lines.len() / 65;
+    let framer = Framer::<RECEIVE_BYTES>::new(Box::leak(Box::new([0; RECEIVE_BYTES])));
+    let framer = std::cell::RefCell::new(framer);
+    bencher.counter(ItemsCount::new(count)).bench_local(|| {
+        let mut framer = framer.borrow_mut();
+        framer.free()[..lines.len()].copy_from_slice(&lines);
+        framer.commit(lines.len());
+        while let Some(frame) = framer.next() {
+            black_box(Request::from(frame));
+        }
+    });
+}
+
+/// One admission and one pick while so many wait.
+#[divan::bench(consts = [64, 1024, 4096, 16384, 65536])]
+fn admit_and_pick<const DEPTH: usize>(bencher: Bencher) {
+    let mut waiting: Box<Waiting<u64, DEPTH>> = Box::default();
+    waiting.set_order(Order::STRICT);
+    let mut number = 0_u64;
+    let mut push = |waiting: &mut Waiting<u64, DEPTH>| {
+        // Priorities in no order, but the same each time.
+        number += 1;
+        let priority = Priority::new((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8 % 10).unwrap();
+        waiting.push(number, priority, number).unwrap();
+    };
+    (0..DEPTH - 1).for_each(|_| push(&mut waiting));
+    bencher.bench_local(|| {
+        push(&mut waiting);
+        black_box(waiting.pop());
+    });
+}
+
+/// Texts that are copied as they are, looked at character by character, and escaped byte by byte.
+const TEXTS: [(&str, &[u8]); 3] = [
+    ("ascii", b"the temperature in the workshop is 21.5 degrees, all is well now"),
+    ("german", "im Gewächshaus ist es zu heiß; bitte die Türen öffnen, und lüften".as_bytes()),
+    ("binary", &[0xff; 64]),
+];
+
+#[divan::bench(args = TEXTS.map(|(name, _)| name))]
+fn msg_line(bencher: Bencher, name: &str) {
+    let (_, text) = TEXTS.into_iter().find(|text| text.0 == name).expect("it is one of them");
+    let mut batch = heapless::Vec::<u8, MSG_BYTES_MAX>::new();
+    bencher.counter(BytesCount::new(text.len())).bench_local(|| {
+        batch.clear();
+        reply::msg(&mut batch, black_box(1_234_567), Priority::NORMAL, "workshop", text)
+    });
+}
+
+/// A client's messages are granted, answered and sent.
+#[divan::bench]
+fn outbox_round(bencher: Bencher) {
+    let mut outbox = Box::new(Outbox::new());
+    for slot in Box::leak(Box::new([const { Slot::EMPTY }; IN_FLIGHT])) {
+        outbox.bring_home(slot);
+    }
+    let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    outbox.open(socket.into(), 1);
+    let (mut purse, mut chunk) = (Slots::new(), [0; SEND_BYTES_MAX]);
+    bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
+        outbox.grant(&mut purse);
+        while let Some(slot) = purse.pop() {
+            outbox.close(slot, &reply::ack(black_box(1_000), black_box(1_000_000)));
+        }
+        while let Some((_, len)) = outbox.begin_send(&mut chunk) {
+            outbox.end_send(firstline::hub::outbox::Sent::Bytes(len), || 1);
+        }
+    });
+}
