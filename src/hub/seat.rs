@@ -50,4 +50,9 @@ impl Seat {
             hub.queue.call();
         }
     }
+
+    /// How many messages are in the hands of one who sits here now.
+    pub fn in_hand(&self, hub: &Hub) -> usize {
+        if self.consumer.try_lock().is_some() { 0 } else { hub.queue.picked() }
+    }
 }

@@ -36,7 +36,7 @@ pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
         return outcome;
     }
-    match refused + being_processed(hub) {
+    match refused + hub.seat.in_hand(hub) {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
@@ -77,9 +77,4 @@ fn refuse_rest(hub: &Hub) -> usize {
         }
     }
     refused
-}
-
-/// How many messages are in the hands of a consumer that a sink holds up.
-fn being_processed(hub: &Hub) -> usize {
-    hub.outboxes.iter().map(|outbox| outbox.lock().slots_out()).sum()
 }

@@ -27,6 +27,8 @@ pub struct Queue<T, const N: usize> {
 
 struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
+    /// How many were picked last.
+    picked: usize,
     closed: bool,
 }
 
@@ -42,7 +44,7 @@ impl<T, const N: usize> Queue<T, N> {
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self {
-            shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }),
+            shared: Mutex::new(Shared { waiting: Waiting::new(), picked: 0, closed: false }),
             admitted: Condvar::new(),
         }
     }
@@ -51,7 +53,7 @@ impl<T, const N: usize> Queue<T, N> {
     #[cfg(loom)]
     pub fn new() -> Self {
         Self {
-            shared: Mutex::new(Shared { waiting: Waiting::new(), closed: false }),
+            shared: Mutex::new(Shared { waiting: Waiting::new(), picked: 0, closed: false }),
             admitted: Condvar::new(),
         }
     }
@@ -95,7 +97,13 @@ impl<T, const N: usize> Queue<T, N> {
         if !shared.closed {
             fill(batch, &mut shared.waiting);
         }
+        shared.picked = batch.len();
         !batch.is_empty()
+    }
+
+    /// How many were picked last: the messages that are in the hands of whoever sits in the consumer's seat.
+    pub fn picked(&self) -> usize {
+        self.shared.lock().picked
     }
 
     /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
