@@ -8,10 +8,14 @@
 //! reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod stuck;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -34,7 +38,8 @@ pub struct Server {
 
 /// The command that starts the server, with nothing of this process's settings but those for the server.
 pub fn command() -> Command {
-    let binary = std::env::var("FIRSTLINE_TEST_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_firstline").to_string());
+    let binary = std::env::var("FIRSTLINE_TEST_BINARY")
+        .unwrap_or_else(|_| env!("CARGO_BIN_EXE_firstline").to_string());
     match std::env::var("FIRSTLINE_TEST_RUNNER") {
         Ok(runner) => {
             let mut words = runner.split_whitespace();
@@ -120,7 +125,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "the server does not end; its log:\n{}", self.log().join("\n"));
+            assert!(
+                Instant::now() < deadline,
+                "the server does not end; its log:\n{}",
+                self.log().join("\n")
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -242,6 +251,17 @@ impl Client {
         .unwrap();
     }
 
+    /// What the server calls this client until it has a nick.
+    pub fn address(&self) -> String {
+        self.stream.local_addr().unwrap().to_string()
+    }
+
+    /// The lines that come before the `OK` that closes line `n`.
+    pub fn lines_until_ok(&mut self, n: usize) -> Vec<String> {
+        let ok = format!("OK {n}");
+        std::iter::from_fn(|| Some(self.line()).filter(|line| *line != ok)).collect()
+    }
+
     /// The counters of `/stats`. Nothing else may be on its way to this client.
     pub fn stats(&mut self) -> BTreeMap<String, u64> {
         self.send("/stats\n");
@@ -250,7 +270,9 @@ impl Client {
             let line = self.line();
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
-                ["STAT", name, value] => assert_eq!(stats.insert(name.to_string(), value.parse().unwrap()), None),
+                ["STAT", name, value] => {
+                    assert_eq!(stats.insert(name.to_string(), value.parse().unwrap()), None)
+                }
                 ["OK", _] => return stats,
                 _ => panic!("not a line of /stats: {line:?}"),
             }
@@ -268,6 +290,50 @@ impl Client {
     }
 }
 
+/// A consumer that is held: what it prints goes into a pipe that is full and that nobody reads. So messages
+/// stay where they are, and commands are still answered.
+pub struct Held {
+    reader: PipeReader,
+}
+
+impl Held {
+    /// Starts the server as [`Server::start`] does, with its consumer held from the first message on.
+    pub fn start(args: &[&str]) -> (Server, Self) {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let capacity = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap();
+        writer.write_all(&vec![b'\n'; capacity as usize]).unwrap();
+        let mut command = command();
+        command.args(["--print", "--listen", "127.0.0.1:0"]).args(args).stdout(writer);
+        (Server::start_command(command), Self { reader })
+    }
+
+    /// Lets go: from now on everything that is printed is read.
+    pub fn release(mut self) {
+        std::thread::spawn(move || std::io::copy(&mut self.reader, &mut std::io::sink()));
+    }
+}
+
+/// Lets this process have as many descriptors as it may: some boards have more clients than it may at first.
+pub fn allow_many_connections() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+/// Runs a command that ends by itself, and returns what it said. For little output: it is read at the end.
+pub fn run_to_end(mut command: Command) -> Output {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            panic!("it does not end: {command:?}: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
 /// Waits until something holds that no event tells.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
@@ -282,4 +348,9 @@ pub fn id_of(ack: &str) -> u64 {
     let words: Vec<&str> = ack.split(' ').collect();
     assert!(words.len() == 3 && words[0] == "ACK", "not an ACK: {ack:?}");
     words[2].parse().unwrap()
+}
+
+/// Whether the server runs in an emulator: then the process that `/proc` tells of is mostly that.
+pub fn is_emulated() -> bool {
+    std::env::var_os("FIRSTLINE_TEST_RUNNER").is_some()
 }

@@ -1,0 +1,680 @@
+//! The bounds hold: whatever one client does, the others are served meanwhile, and afterwards the server is what it
+//! was before. Every test ends in [`Bounded::the_hub_is_unharmed`].
+
+mod common;
+
+use common::{Client, LIMIT, Server, allow_many_connections, eventually, id_of, is_emulated};
+use firstline::limits::{
+    CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, REPLY_ROOM_BYTES, TEXT_BYTES, TURNED_AWAY_MAX,
+};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The pipe behind the server's standard output, in bytes: the smallest there is.
+const PIPE_BYTES: usize = 4096;
+
+/// A client whose socket takes nothing for so long is not being read from. Were it only slow, a test would be
+/// weaker for it, and pass.
+const STUCK: Duration = Duration::from_millis(500);
+
+// ---- The server, and the check --------------------------------------------------------------------------------
+
+/// Reads what the server prints; while it is closed nobody does, and the server's consumer is held up.
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn on(mut output: ChildStdout) -> Arc<Self> {
+        fcntl(&output, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES as i32)).unwrap();
+        let gate = Arc::new(Self { open: Mutex::new(true), opened: Condvar::new() });
+        let inner = Arc::clone(&gate);
+        thread::spawn(move || {
+            let mut buffer = [0; PIPE_BYTES];
+            loop {
+                drop(inner.opened.wait_while(inner.open.lock().unwrap(), |open| !*open).unwrap());
+                if !matches!(output.read(&mut buffer), Ok(1..)) {
+                    return;
+                }
+            }
+        });
+        gate
+    }
+
+    fn close(&self) {
+        *self.open.lock().unwrap() = false;
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+/// What the server takes with all seats taken and nothing to do.
+#[derive(Debug, PartialEq)]
+struct Footprint {
+    threads: u64,
+    descriptors: usize,
+    /// The address space.
+    mapped_kb: u64,
+    /// The pages it has written to.
+    touched_kb: u64,
+}
+
+/// A server that has used all it has once, and what it took then.
+struct Bounded {
+    server: Server,
+    gate: Arc<Gate>,
+    before: Footprint,
+}
+
+impl Bounded {
+    fn start(args: &[&str]) -> Self {
+        allow_many_connections();
+        let mut command = common::command();
+        command.args(["--listen", "127.0.0.1:0", "--print"]).args(args).stdout(Stdio::piped());
+        let mut server = Server::start_command(command);
+        let gate = Gate::on(server.take_stdout());
+        let before = use_everything(&server, &gate);
+        Self { server, gate, before }
+    }
+
+    /// It still serves; no seat, slot, thread or descriptor is lost; and its memory is what it was.
+    fn the_hub_is_unharmed(&self) {
+        // A descriptor that is still to be closed is no lost one: who was turned away may stay for a moment.
+        let mut after = use_everything(&self.server, &self.gate);
+        eventually(&format!("{after:?} is {:?}", self.before), || {
+            after.descriptors = self.server.descriptors() + CLIENTS;
+            after.descriptors == self.before.descriptors
+        });
+        assert_eq!(after.threads, self.before.threads);
+        if is_emulated() {
+            return;
+        }
+        assert_eq!(after.mapped_kb, self.before.mapped_kb);
+        // An outbox and a stack may have been used somewhat deeper.
+        let slack_kb = (CLIENTS * REPLY_ROOM_BYTES / 1024) as u64;
+        eprintln!("XXX {} {}", after.touched_kb, self.before.touched_kb);
+        assert!(after.touched_kb <= self.before.touched_kb + slack_kb, "{after:?}, before {:?}", self.before);
+    }
+}
+
+/// Uses every seat and every slot of the server at once, and its outboxes to the brim; checks each reply. What it
+/// takes is what the server takes while all are still connected.
+fn use_everything(server: &Server, gate: &Gate) -> Footprint {
+    let mut watcher = served(server);
+    eventually("all others have left", || watcher.stats()["clients"] == 1);
+    let mut others: Vec<Client> = (1..CLIENTS).map(|_| server.connect()).collect();
+    for client in &mut others {
+        client.send("/help\n".repeat(IN_FLIGHT));
+        for n in 1..=IN_FLIGHT {
+            while client.line() != format!("OK {n}") {}
+        }
+    }
+    fill_all_slots(&mut watcher, &mut others, gate);
+    others.iter_mut().for_each(|client| assert!(client.ask("/ping").starts_with("OK ")));
+    Footprint {
+        threads: server.status("Threads"),
+        descriptors: server.descriptors(),
+        mapped_kb: server.status("VmSize"),
+        touched_kb: touched_kb(server),
+    }
+}
+
+/// Holds up the consumer, has every client send what it may and somewhat more, and sees all slots in use.
+fn fill_all_slots(watcher: &mut Client, others: &mut [Client], gate: &Gate) {
+    gate.close();
+    let before = watcher.stats();
+    // More than the pipe holds, and more urgent than the rest: so none of the rest is processed.
+    let plug = "\u{1}".repeat(TEXT_BYTES);
+    assert!(IN_FLIGHT * 4 * TEXT_BYTES > 2 * PIPE_BYTES);
+    others[0].send(format!("/urgent {plug}\n").repeat(IN_FLIGHT));
+    let admitted = |stats: &BTreeMap<String, u64>| stats.get("p9-admitted").copied().unwrap_or(0);
+    let plugs = IN_FLIGHT as u64;
+    eventually("the plug is admitted", || admitted(&watcher.stats()) == admitted(&before) + plugs);
+    let line = format!("/low {}\n", "x".repeat(TEXT_BYTES));
+    others.iter_mut().for_each(|client| client.send(line.repeat(IN_FLIGHT + 1)));
+    // One slot is for its questions.
+    watcher.send(line.repeat(IN_FLIGHT - 1));
+    let all = (CLIENTS * IN_FLIGHT - 1) as u64;
+    eventually("all slots are in use", || {
+        let stats = watcher.stats();
+        stats["admitted"] - stats["processed"] == all
+    });
+    gate.open();
+    expect_acks(watcher, IN_FLIGHT - 1);
+    for (index, client) in others.iter_mut().enumerate() {
+        let messages = if index == 0 { 2 * IN_FLIGHT + 1 } else { IN_FLIGHT + 1 };
+        let mut answered: Vec<u64> = client.lines(messages).iter().map(|line| line_of("ACK", line)).collect();
+        answered.sort();
+        let first = IN_FLIGHT as u64 + 1;
+        assert!(answered.into_iter().eq(first..first + messages as u64), "each line has one reply");
+    }
+}
+
+/// A client that has a seat, as soon as there is one.
+fn served(server: &Server) -> Client {
+    let mut served = None;
+    eventually("a seat is free", || {
+        let mut client = server.connect();
+        client.send("/ping\n");
+        let has_seat = client.try_line().as_deref() == Some("OK 1");
+        served = has_seat.then_some(client);
+        has_seat
+    });
+    served.unwrap()
+}
+
+/// Reads so many ACKs and nothing else.
+fn expect_acks(client: &mut Client, count: usize) {
+    for line in client.lines(count) {
+        id_of(&line);
+    }
+}
+
+/// The pages that the server has written to, exactly; what `status` says is an estimate.
+fn touched_kb(server: &Server) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", server.pid())).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The `n` of a closing reply with that word.
+fn line_of(word: &str, reply: &str) -> u64 {
+    let rest = reply.strip_prefix(word).unwrap_or_else(|| panic!("no {word}: {reply:?}"));
+    rest.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+// ---- Those who send and do not read ---------------------------------------------------------------------------
+
+/// A client that has sent until the server took no more, and has read nothing.
+struct Flooder {
+    client: Client,
+    /// Lines it has sent, the last one in part.
+    lines: u64,
+    /// What is left of the last one.
+    rest: Vec<u8>,
+}
+
+impl Flooder {
+    /// Sends what `line` says for each number from 1 on, until the server takes no more.
+    fn flood(client: Client, line: impl Fn(u64) -> String) -> Self {
+        let (mut lines, mut rest) = (0, Vec::new());
+        loop {
+            if rest.is_empty() {
+                lines += 1;
+                assert!(lines < 5_000_000, "the server takes all of a client that does not read");
+                rest.extend(line(lines).into_bytes());
+                rest.push(b'\n');
+            }
+            match send(client.stream.as_raw_fd(), &rest, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+                Ok(sent) => drop(rest.drain(..sent)),
+                Err(Errno::EAGAIN) if !is_writable_soon(&client) => return Self { client, lines, rest },
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(errno) => panic!("the connection broke: {errno}"),
+            }
+        }
+    }
+}
+
+fn is_writable_soon(client: &Client) -> bool {
+    let mut fds = [PollFd::new(client.stream.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::try_from(STUCK).unwrap()).unwrap() == 1
+}
+
+/// Mostly messages, and now and then a question with a long answer.
+fn message_or_question(n: u64) -> String {
+    if is_question(n) { "/help".to_string() } else { format!("message {n}") }
+}
+
+fn is_question(n: u64) -> bool {
+    n.is_multiple_of(100)
+}
+
+#[test]
+fn a_client_that_floods_and_never_reads_harms_nobody_and_gets_every_reply_once_it_reads() {
+    let bounded = Bounded::start(&["--write-timeout", "off"]);
+    let client = bounded.server.connect();
+    let mut other = bounded.server.connect();
+    let is_stuck = AtomicBool::new(false);
+    let mut flooder = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_stuck.load(Ordering::Relaxed) {
+                id_of(&other.ask("in the flood"));
+            }
+        });
+        let flooder = Flooder::flood(client, message_or_question);
+        is_stuck.store(true, Ordering::Relaxed);
+        flooder
+    });
+    id_of(&other.ask("beside the flood"));
+    id_of(&bounded.server.connect().ask("a newcomer"));
+
+    let mut end = flooder.client.stream.try_clone().unwrap();
+    let finishing = thread::spawn(move || std::io::Write::write_all(&mut end, &flooder.rest).unwrap());
+    let (mut answered, mut last_id) = (BTreeSet::new(), 0);
+    while (answered.len() as u64) < flooder.lines {
+        let line = flooder.client.line();
+        let n = match &line[..4] {
+            "HELP" => continue,
+            "ACK " => {
+                let id = id_of(&line);
+                assert!(id > last_id, "messages of one priority stay in order");
+                last_id = id;
+                line_of("ACK", &line)
+            }
+            _ => line_of("OK", &line),
+        };
+        assert_eq!(line.starts_with("OK"), is_question(n), "{line:?}");
+        assert!(answered.insert(n) && n <= flooder.lines, "a second reply: {line:?}");
+    }
+    finishing.join().unwrap();
+    assert_eq!(flooder.client.ask("/ping"), format!("OK {}", flooder.lines + 1));
+    drop((flooder.client, other));
+    bounded.the_hub_is_unharmed();
+}
+
+/// What one who joined was sent.
+#[derive(Default)]
+struct Received {
+    ids: Vec<u64>,
+    lost: u64,
+    /// Lines that are neither `MSG` nor `LOST`.
+    others: Vec<String>,
+}
+
+impl Received {
+    fn take(&mut self, line: String) {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["MSG", id, ..] => self.ids.push(id.parse().unwrap()),
+            ["LOST", count] => self.lost += count.parse::<u64>().unwrap(),
+            _ => self.others.push(line),
+        }
+    }
+
+    fn accounted(&self) -> u64 {
+        self.ids.len() as u64 + self.lost
+    }
+}
+
+/// A client that joined, and will not read.
+fn join(server: &Server) -> Client {
+    let mut client = server.connect();
+    assert_eq!(client.ask("/join"), "OK 1");
+    client
+}
+
+/// Sends as many messages as may wait, the longest there are, and waits for their ACKs.
+fn send_round(sender: &mut Client) {
+    sender.send(format!("{}\n", "m".repeat(TEXT_BYTES)).repeat(IN_FLIGHT));
+    expect_acks(sender, IN_FLIGHT);
+}
+
+/// Sends until all is lost for the one who joined; returns how many messages that took.
+fn send_until_all_is_lost(sender: &mut Client) -> u64 {
+    let round = IN_FLIGHT as u64;
+    for rounds in 1..10_000 {
+        let lost = sender.stats()["msgs-lost"];
+        send_round(sender);
+        if sender.stats()["msgs-lost"] == lost + round {
+            return rounds * round;
+        }
+    }
+    panic!("the server takes all for one who does not read");
+}
+
+#[test]
+fn one_who_joined_and_does_not_read_delays_no_sender_and_learns_how_many_lines_were_lost() {
+    let bounded = Bounded::start(&["--write-timeout", "off"]);
+    let mut reader = join(&bounded.server);
+    let mut sender = bounded.server.connect();
+    let sent = send_until_all_is_lost(&mut sender);
+
+    let mut received = Received::default();
+    while received.accounted() < sent {
+        received.take(reader.line());
+    }
+    assert_eq!(received.accounted(), sent);
+    assert!(received.ids.is_sorted_by(|a, b| a < b), "messages come in their order");
+    assert_eq!(received.others, Vec::<String>::new());
+    let stats = sender.stats();
+    assert_eq!((stats["msgs-sent"], stats["msgs-lost"]), (received.ids.len() as u64, received.lost));
+    // Now that it reads, it loses nothing more.
+    id_of(&sender.ask("again"));
+    assert!(reader.line().ends_with(" again"));
+    assert!(reader.ask("/ping").starts_with("OK "));
+    drop((reader, sender));
+    bounded.the_hub_is_unharmed();
+}
+
+#[test]
+fn a_client_that_makes_no_progress_is_closed_with_what_could_be_sent_and_the_reason() {
+    let bounded = Bounded::start(&["--write-timeout", "0.5"]);
+    let mut other = bounded.server.connect();
+    let mut client = bounded.server.connect();
+    // Few bytes that ask for many: it has sent all it wants to, and is not reset while it sends.
+    const PAIRS: u64 = 5_000;
+    client.send("message\n/help\n".repeat(PAIRS as usize));
+    bounded.server.wait_for_log("disconnected: too slow");
+    id_of(&other.ask("still served"));
+
+    let lines = client.rest();
+    assert_eq!(lines.last().unwrap(), "ERR 0 too-slow");
+    let mut answered = BTreeSet::new();
+    for line in lines[..lines.len() - 1].iter().filter(|line| !line.starts_with("HELP ")) {
+        let n = if line.starts_with("OK") { line_of("OK", line) } else { line_of("ACK", line) };
+        assert!(answered.insert(n), "a second reply: {line:?}");
+        assert_eq!(line.starts_with("OK"), n.is_multiple_of(2), "{line:?}");
+    }
+    assert!((answered.len() as u64) < 2 * PAIRS);
+    drop((client, other));
+    bounded.the_hub_is_unharmed();
+}
+
+#[test]
+fn one_who_joined_and_makes_no_progress_is_closed_and_still_learns_how_many_lines_were_lost() {
+    let bounded = Bounded::start(&["--write-timeout", "0.5"]);
+    let mut reader = join(&bounded.server);
+    let mut sender = bounded.server.connect();
+    eventually("the one who does not read is closed", || {
+        send_round(&mut sender);
+        bounded.server.log().iter().any(|line| line.contains("disconnected: too slow"))
+    });
+
+    let mut received = Received::default();
+    reader.rest().into_iter().for_each(|line| received.take(line));
+    let stats = sender.stats();
+    assert_eq!((stats["msgs-sent"], stats["msgs-lost"]), (received.ids.len() as u64, received.lost));
+    assert!(received.lost > 0);
+    assert!(received.ids.is_sorted_by(|a, b| a < b), "messages come in their order");
+    assert_eq!(received.others, ["ERR 0 too-slow"]);
+    drop((reader, sender));
+    bounded.the_hub_is_unharmed();
+}
+
+// ---- A full server --------------------------------------------------------------------------------------------
+
+#[test]
+fn a_full_server_tells_everybody_so_and_serves_again_when_one_leaves() {
+    let bounded = Bounded::start(&[]);
+    let server = &bounded.server;
+    let mut seated: Vec<Client> = (0..CLIENTS).map(|_| served(server)).collect();
+    let turned_away = seated[0].stats()["clients-turned-away"];
+
+    // As many as are kept to hear why, with lines of theirs that nobody reads.
+    let mut late: Vec<Client> = (0..TURNED_AWAY_MAX).map(|_| server.connect()).collect();
+    late.iter_mut().for_each(|client| client.send("is anybody there\nhalf a line"));
+    late.iter_mut().for_each(|client| assert_eq!(client.rest(), ["ERR 0 full"]));
+
+    // More than are kept: they have said nothing, so to be closed early costs them nothing.
+    let mut many: Vec<Client> = (0..3 * TURNED_AWAY_MAX).map(|_| server.connect()).collect();
+    many.iter_mut().for_each(|client| assert_eq!(client.rest(), ["ERR 0 full"]));
+    for client in &mut seated {
+        id_of(&client.ask("not disturbed"));
+    }
+    let now = seated[0].stats()["clients-turned-away"];
+    assert_eq!(now - turned_away, 4 * TURNED_AWAY_MAX as u64);
+
+    drop(seated.pop());
+    id_of(&served(server).ask("in the seat that is free"));
+    drop((seated, late, many));
+    bounded.the_hub_is_unharmed();
+}
+
+// ---- Lines ----------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_length_around_every_limit_gets_its_one_reply() {
+    let bounded = Bounded::start(&[]);
+    let mut client = bounded.server.connect();
+    let around = |limit: usize| limit - 3..=limit + 3;
+    let lengths: BTreeSet<usize> = [0..=3, around(TEXT_BYTES), around(LINE_BYTES_MAX), around(RECEIVE_BYTES)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let mut n = 0;
+    for prefix in ["", "//", "/urgent ", "/high ", "/low ", "/0 ", "/9 "] {
+        for &length in &lengths {
+            for end in ["\n", "\r\n"] {
+                // Of // the second is part of the text.
+                let text_bytes = length + usize::from(prefix == "//");
+                n += 1;
+                client.send(format!("{prefix}{}{end}/ping\n", "t".repeat(length)));
+                if prefix.is_empty() && length == 0 {
+                    // A blank line: counted, and not answered.
+                } else if text_bytes == 0 {
+                    assert_eq!(client.line(), format!("NAK {n} empty"));
+                } else if text_bytes > TEXT_BYTES {
+                    assert_eq!(client.line(), format!("NAK {n} too-long"), "{prefix:?} and {length} bytes");
+                } else {
+                    expect_ack_and_ok(&mut client, n);
+                    n += 1;
+                    continue;
+                }
+                n += 1;
+                assert_eq!(client.line(), format!("OK {n}"));
+            }
+        }
+    }
+    // A command may be as long as a line, and a last line needs no end.
+    for length in around(LINE_BYTES_MAX).chain(around(RECEIVE_BYTES)) {
+        let fits = length <= LINE_BYTES_MAX;
+        let mut last = bounded.server.connect();
+        last.send(format!("{:<length$}\n/urgent {}", "/ping", "t".repeat(length - "/urgent ".len())));
+        last.end_sending();
+        let replies = last.rest();
+        assert_eq!(replies[0], if fits { "OK 1" } else { "NAK 1 too-long" }, "{length} bytes");
+        assert_eq!(replies.len(), 2);
+        if fits { assert_eq!(line_of("ACK", &replies[1]), 2) } else { assert_eq!(replies[1], "NAK 2 too-long") }
+    }
+    drop(client);
+    bounded.the_hub_is_unharmed();
+}
+
+/// A message and a `/ping` after it: the reply to the latter may overtake.
+fn expect_ack_and_ok(client: &mut Client, n: u64) {
+    let mut replies = client.lines(2);
+    replies.sort();
+    assert_eq!((line_of("ACK", &replies[0]), replies[1].clone()), (n, format!("OK {}", n + 1)));
+}
+
+#[test]
+fn a_line_of_100_megabytes_is_refused_once_and_the_next_one_is_fine() {
+    let bounded = Bounded::start(&[]);
+    let mut client = bounded.server.connect();
+    let megabyte = vec![b'y'; 1_000_000];
+    (0..100).for_each(|_| client.send(&megabyte));
+    client.send("\nnext\n");
+    assert_eq!(client.line(), "NAK 1 too-long");
+    assert_eq!(line_of("ACK", &client.line()), 2);
+    let mut last = bounded.server.connect();
+    (0..3).for_each(|_| last.send(&megabyte));
+    last.end_sending();
+    assert_eq!(last.rest(), ["NAK 1 too-long"]);
+    drop((client, last));
+    bounded.the_hub_is_unharmed();
+}
+
+#[test]
+fn every_byte_may_stand_in_a_line_and_none_reaches_others_raw() {
+    let bounded = Bounded::start(&[]);
+    let mut reader = join(&bounded.server);
+    let mut client = bounded.server.connect();
+    let bytes: Vec<u8> = (0..=u8::MAX).filter(|byte| *byte != b'\n').collect();
+    let mut lines: Vec<Vec<u8>> = bytes.iter().map(|byte| vec![b'a', *byte, b'z']).collect();
+    lines.extend(bytes.iter().filter(|byte| !b"\r/".contains(byte)).map(|byte| vec![*byte]));
+    lines.extend(bytes.chunks(TEXT_BYTES - 1).map(|chunk| [b"b", chunk].concat()));
+    for (n, line) in (1..).zip(&lines) {
+        client.send([line, &b"\n"[..]].concat());
+        assert_eq!(line_of("ACK", &client.line()), n);
+        // The harness has seen to it that this is UTF-8.
+        let told = reader.line();
+        assert!(told.starts_with("MSG ") && !told.contains(char::is_control), "{told:?}");
+    }
+    drop((reader, client));
+    bounded.the_hub_is_unharmed();
+}
+
+#[test]
+fn one_byte_at_a_time_is_as_good_as_all_at_once() {
+    let bounded = Bounded::start(&[]);
+    let mut client = bounded.server.connect();
+    let too_long = "w".repeat(LINE_BYTES_MAX + 2);
+    let script = format!(
+        "plain\n\n\r\n/urgent at once\r\n/ping\n/low\n/nothing\n{too_long}\n//text\n/help\n/quiet\n/leave\nlast"
+    );
+    script.bytes().for_each(|byte| client.send([byte]));
+    client.end_sending();
+    let mut replies: Vec<(u64, String)> = Vec::new();
+    for line in client.rest().iter().filter(|line| !line.starts_with("HELP ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let reason = if words[0] == "ACK" { "" } else { words.get(2).copied().unwrap_or("") };
+        replies.push((words[1].parse().unwrap(), format!("{} {reason}", words[0])));
+    }
+    replies.sort();
+    let expected = [
+        (1, "ACK "),
+        (4, "ACK "),
+        (5, "OK "),
+        (6, "NAK empty"),
+        (7, "ERR unknown-command"),
+        (8, "NAK too-long"),
+        (9, "ACK "),
+        (10, "OK "),
+        (11, "ERR unknown-command"),
+        (12, "OK "),
+        (13, "ACK "),
+    ];
+    assert_eq!(replies, expected.map(|(n, reply)| (n, reply.to_string())));
+    bounded.the_hub_is_unharmed();
+}
+
+#[test]
+fn a_line_may_be_split_at_every_position() {
+    let bounded = Bounded::start(&[]);
+    let mut client = bounded.server.connect();
+    let mut reader = join(&bounded.server);
+    let text = "s".repeat(TEXT_BYTES);
+    let line = format!("/urgent {text}\r\n");
+    for (round, split) in (0..=line.len()).enumerate() {
+        let (first, second) = line.split_at(split);
+        let n = 2 * round as u64 + 1;
+        // The answer says that the first part is received.
+        client.send(format!("/ping\n{first}"));
+        let mut replies = client.lines(1);
+        client.send(second);
+        replies.extend(client.lines(1));
+        replies.sort();
+        assert_eq!((line_of("ACK", &replies[0]), line_of("OK", &replies[1])), (n + 1, n), "split at {split}");
+        assert!(reader.line().ends_with(&format!(" {text}")));
+    }
+    drop((client, reader));
+    bounded.the_hub_is_unharmed();
+}
+
+// ---- Connections, descriptors, and the end --------------------------------------------------------------------
+
+#[test]
+fn ten_thousand_connections_that_are_reset_leave_no_trace() {
+    const THREADS: usize = 4;
+    let bounded = Bounded::start(&[]);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..10_000 / THREADS).for_each(|number| connect_and_reset(&bounded.server, number)));
+        }
+    });
+    bounded.the_hub_is_unharmed();
+}
+
+/// The server may be full for a moment, and closes first then.
+fn connect_and_reset(server: &Server, number: usize) {
+    let mut client = server.connect();
+    let (lines, waits): (&[u8], bool) = match number % 5 {
+        0 => (b"", false),
+        1 => (b"half a li", false),
+        2 => (b"message\n/join\n/urgent message\n/stats\nhalf a li", false),
+        3 => (b"message\n", true),
+        _ => (b"/help\n", true),
+    };
+    let sent = send(client.stream.as_raw_fd(), lines, MsgFlags::MSG_NOSIGNAL);
+    if waits && sent.is_ok() {
+        // The first line of the answer; the server may be putting more of it in.
+        client.try_line();
+    }
+    client.reset();
+}
+
+#[test]
+fn without_descriptors_it_waits_without_spinning_and_serves_again() {
+    const SEATED: usize = 4;
+    let bounded = Bounded::start(&["--workers", "1"]);
+    let server = &bounded.server;
+    let mut watcher = served(server);
+    eventually("all others have left", || watcher.stats()["clients"] == 1);
+    eventually("no descriptor is left of them", || server.descriptors() + CLIENTS == bounded.before.descriptors + 1);
+    limit_descriptors(server, server.descriptors() + SEATED);
+
+    let mut seated: Vec<Client> = (0..SEATED).map(|_| served(server)).collect();
+    let mut waiting: Vec<Client> = (0..SEATED).map(|_| server.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.send("from the backlog\n"));
+    server.wait_for_log("cannot accept a connection");
+    let (since, used) = (Instant::now(), server.cpu_time());
+    for _ in 0..10 {
+        for client in &mut seated {
+            id_of(&client.ask("meanwhile"));
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    let (elapsed, used) = (since.elapsed(), server.cpu_time() - used);
+    assert!(used < elapsed / 4, "it used {used:?} of {elapsed:?}");
+
+    drop(seated);
+    waiting.iter_mut().for_each(|client| expect_acks(client, 1));
+    server.wait_for_log("connections are accepted again");
+    drop((watcher, waiting));
+    limit_descriptors(server, bounded.before.descriptors + TURNED_AWAY_MAX + 1);
+    bounded.the_hub_is_unharmed();
+}
+
+/// Allows the server so many descriptors.
+fn limit_descriptors(server: &Server, count: usize) {
+    let pid = server.pid().to_string();
+    let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={count}:")]).status();
+    assert!(status.expect("there is prlimit").success());
+}
+
+#[test]
+fn it_ends_in_time_and_well_in_the_middle_of_all_that() {
+    let server = Server::start(&["--write-timeout", "off", "--drain-timeout", "2"]);
+    let _flooders = [
+        Flooder::flood(server.connect(), |n| format!("message {n}")),
+        Flooder::flood(server.connect(), |_| "/help".to_string()),
+        Flooder::flood(server.connect(), |n| format!("{}{n}", "x".repeat(LINE_BYTES_MAX + 1))),
+    ];
+    let _reader = join(&server);
+    send_until_all_is_lost(&mut server.connect());
+    let mut half = server.connect();
+    half.send("whole\nhalf a li");
+    id_of(&half.line());
+    let mut normal = server.connect();
+    id_of(&normal.ask("hello"));
+
+    let since = Instant::now();
+    assert_eq!(server.end(), Some(0));
+    assert!(since.elapsed() < LIMIT / 2);
+    assert_eq!(half.rest().last().unwrap(), "BYE shutting-down");
+    assert_eq!(normal.rest(), ["BYE shutting-down"]);
+}

@@ -1,0 +1,274 @@
+//! The promise of the end: no new connections and no more reading, everything admitted is acknowledged,
+//! everybody hears goodbye, within the drain time-out; and a second signal ends it at once.
+
+mod common;
+
+use common::stuck::Stuck;
+use common::{Client, Server, eventually};
+use firstline::limits::IN_FLIGHT;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread::JoinHandle;
+
+const BYE: &str = "BYE shutting-down";
+
+/// Longer than any test.
+const NO_DRAIN_TIMEOUT: [&str; 2] = ["--drain-timeout", "3600"];
+
+#[test]
+fn an_idle_server_ends_at_once_with_success() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(&NO_DRAIN_TIMEOUT);
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn everybody_who_is_connected_hears_goodbye_as_the_last_line() {
+    let mut server = Server::start(&NO_DRAIN_TIMEOUT);
+    let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
+    assert_eq!(clients[1].ask("/join"), "OK 1");
+    assert_eq!(clients[2].ask("/nick alice"), "OK 1");
+    assert_eq!(clients[3].ask("half a line follows"), "ACK 1 1");
+    clients[3].send("half a li");
+    assert!(clients[1].line().starts_with("MSG 1 p4 "));
+    assert_eq!(clients[4].ask("/ping"), "OK 1");
+    server.signal("TERM");
+    for client in &mut clients {
+        assert_eq!(client.rest(), [BYE]);
+    }
+    // They keep their side open; that does not keep the server.
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Sends lines without a pause, of which every tenth is a command, until the connection ends. Returns the
+/// replies.
+fn flood(mut client: Client) -> JoinHandle<Vec<String>> {
+    let mut writer = client.stream.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        let lines: String = (1..=100)
+            .map(|n| if n % 10 == 0 { "/ping\n".into() } else { format!("/{} x\n", n % 10) })
+            .collect();
+        while writer.write_all(lines.as_bytes()).is_ok() {}
+    });
+    std::thread::spawn(move || {
+        let replies = client.rest();
+        // The writer may still be sending; if the server has closed already, that is over.
+        let _ = client.stream.shutdown(Shutdown::Both);
+        writing.join().unwrap();
+        replies
+    })
+}
+
+/// Checks the replies to one flood: each line that was received is closed once, those that were admitted with
+/// an ACK, whose IDs are returned, and those after them with a refusal.
+fn check_flood(replies: &[String]) -> Vec<u64> {
+    let (bye, replies) = replies.split_last().unwrap();
+    assert_eq!(bye, BYE);
+    let (mut closed, mut ids) = (BTreeMap::new(), Vec::new());
+    for reply in replies {
+        let words: Vec<&str> = reply.split(' ').collect();
+        let line: u64 = words[1].parse().unwrap();
+        let accepted = match (line % 10, &words[..]) {
+            (0, ["OK", _]) => true,
+            (0, ["ERR", _, "shutting-down", ..]) => false,
+            (1.., ["ACK", _, id]) => {
+                ids.push(id.parse().unwrap());
+                true
+            }
+            (1.., ["NAK", _, "shutting-down"]) => false,
+            _ => panic!("not a reply to line {line}: {reply:?}"),
+        };
+        assert_eq!(closed.insert(line, accepted), None, "a second reply: {reply:?}");
+    }
+    assert_eq!(
+        closed.last_key_value().map(|(line, _)| *line),
+        Some(closed.len() as u64),
+        "a line without a reply"
+    );
+    assert!(closed.values().is_sorted_by(|before, after| before >= after), "admitted after a refusal");
+    ids
+}
+
+#[test]
+fn in_a_flood_every_line_received_is_acknowledged_or_refused_exactly_once() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(&NO_DRAIN_TIMEOUT);
+        let floods: Vec<_> = (0..6).map(|_| flood(server.connect())).collect();
+        server.wait_for_stats("the flood is on", |stats| stats["processed"] >= 5_000);
+        server.signal(signal);
+        assert_eq!(server.wait().code(), Some(0));
+        let replies: Vec<_> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
+        let ids: Vec<u64> = replies.iter().flat_map(|replies| check_flood(replies)).collect();
+        // No message was processed, and so numbered, whose ACK did not arrive.
+        assert_eq!(ids.iter().copied().collect::<BTreeSet<_>>(), (1..=ids.len() as u64).collect());
+    }
+}
+
+/// A stuck server, and a client that has sent one message more than the plug.
+fn stuck_with_one() -> (Stuck, Client) {
+    let stuck = Stuck::start(&NO_DRAIN_TIMEOUT);
+    let mut client = stuck.server.connect();
+    client.send("waiting\n");
+    stuck.wait_for_waiting(1);
+    (stuck, client)
+}
+
+/// Waits until the server is draining: an idle client has heard goodbye.
+fn begin_to_drain(stuck: &Stuck, signal: &str) {
+    let mut idle = stuck.server.connect();
+    assert_eq!(idle.ask("/ping"), "OK 1");
+    stuck.server.signal(signal);
+    assert_eq!(idle.rest(), [BYE]);
+}
+
+#[test]
+fn what_was_admitted_is_acknowledged_and_what_was_only_received_is_refused() {
+    let mut stuck = Stuck::start(&NO_DRAIN_TIMEOUT);
+    let mut client = stuck.server.connect();
+    let lines: String = (1..=IN_FLIGHT).map(|n| format!("/{} x\n", n % 10)).collect();
+    // It comes in one piece, and is received so.
+    client.send(lines + "late\n/ping\n\n/nosuch\nlater\n");
+    stuck.wait_for_waiting(IN_FLIGHT);
+    begin_to_drain(&stuck, "TERM");
+    client.send("too late\n");
+    stuck.unplug();
+    let mut order: Vec<usize> = (1..=IN_FLIGHT).collect();
+    order.sort_by_key(|line| (9 - line % 10, *line));
+    let acks = order.iter().enumerate().map(|(rank, line)| format!("ACK {line} {}", rank + 2));
+    let n = IN_FLIGHT;
+    let refusals = [
+        format!("NAK {} shutting-down", n + 1),
+        format!("ERR {} shutting-down try again later", n + 2),
+        format!("ERR {} unknown-command try /help", n + 4),
+        format!("NAK {} shutting-down", n + 5),
+        BYE.to_string(),
+    ];
+    // A refusal needs only a slot that came home, and does not wait for the other ACKs.
+    let (refused, acknowledged): (Vec<_>, Vec<_>) =
+        client.rest().into_iter().partition(|line| !line.starts_with("ACK "));
+    assert_eq!(acknowledged, acks.collect::<Vec<_>>());
+    assert_eq!(refused, refusals);
+    assert_eq!(stuck.first.rest(), ["ACK 1 1", BYE]);
+    drop((client, stuck.first));
+    assert_eq!(stuck.server.wait().code(), Some(0));
+}
+
+#[test]
+fn nobody_can_connect_any_more() {
+    let (mut stuck, mut client) = stuck_with_one();
+    begin_to_drain(&stuck, "TERM");
+    assert_eq!(TcpStream::connect(stuck.server.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    stuck.unplug();
+    assert_eq!(client.rest(), ["ACK 1 2", BYE]);
+    drop((client, stuck.first));
+    assert_eq!(stuck.server.wait().code(), Some(0));
+}
+
+#[test]
+fn one_who_has_ended_its_side_still_gets_its_acknowledgements() {
+    // With one worker, whoever is answered knows that what came before is seen.
+    let mut stuck = Stuck::start(&[&NO_DRAIN_TIMEOUT[..], &["--workers", "1"]].concat());
+    let mut client = stuck.server.connect();
+    client.send("/low one\n/urgent two\nthree");
+    client.end_sending();
+    stuck.wait_for_waiting(3);
+    begin_to_drain(&stuck, "TERM");
+    stuck.unplug();
+    assert_eq!(client.rest(), ["ACK 2 2", "ACK 3 3", "ACK 1 4"]);
+    drop((client, stuck.first));
+    assert_eq!(stuck.server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (first, second, code) in
+        [("TERM", "TERM", 128 + 15), ("TERM", "INT", 128 + 2), ("INT", "TERM", 128 + 15)]
+    {
+        let (mut stuck, mut client) = stuck_with_one();
+        begin_to_drain(&stuck, first);
+        stuck.server.signal(second);
+        assert_eq!(stuck.server.wait().code(), Some(code), "{first}, {second}");
+        assert_eq!(client.rest(), [] as [&str; 0], "neither processed nor refused");
+    }
+}
+
+/// Sends SIGHUP, and waits until the server has taken it.
+fn hang_up(server: &Server) {
+    server.signal("HUP");
+    eventually("SIGHUP is taken", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+        u64::from_str_radix(pending.trim(), 16).unwrap() & 1 == 0
+    });
+}
+
+#[test]
+fn sighup_ends_neither_the_server_nor_its_end() {
+    let (mut stuck, mut client) = stuck_with_one();
+    hang_up(&stuck.server);
+    assert_eq!(client.ask("/ping"), "OK 2");
+    begin_to_drain(&stuck, "TERM");
+    hang_up(&stuck.server);
+    stuck.unplug();
+    assert_eq!(client.rest(), ["ACK 1 2", BYE]);
+    drop((client, stuck.first));
+    assert_eq!(stuck.server.wait().code(), Some(0));
+}
+
+#[test]
+fn when_the_time_is_up_what_waits_is_refused_and_the_exit_code_says_so() {
+    let mut stuck = Stuck::start(&["--drain-timeout", "2"]);
+    let (mut client, mut ended) = (stuck.server.connect(), stuck.server.connect());
+    let count = IN_FLIGHT + 10;
+    // Ten of them are received, but not admitted.
+    client.send("x\n".repeat(count));
+    stuck.wait_for_waiting(IN_FLIGHT);
+    ended.send("/urgent one\n/low two\n");
+    stuck.wait_for_waiting(IN_FLIGHT + 2);
+    ended.end_sending();
+    stuck.server.signal("TERM");
+    let mut replies = client.rest();
+    assert_eq!(replies.pop().unwrap(), BYE);
+    assert_eq!(replies.len(), count);
+    let refusals = (1..=count).map(|line| format!("NAK {line} shutting-down"));
+    assert_eq!(BTreeSet::from_iter(replies), refusals.collect());
+    assert_eq!(ended.lines(2), ["NAK 1 shutting-down", "NAK 2 shutting-down"]);
+    assert_eq!(stuck.server.wait().code(), Some(3));
+    // It was with the consumer to the end: nobody can say what became of it.
+    assert_eq!(stuck.first.rest(), [] as [&str; 0]);
+}
+
+/// Sends a line again and again without reading a reply, until the server takes no more.
+fn stuff(server: &Server, client: &mut Client, line: &str) {
+    let (mut watcher, lines) = (server.connect(), line.repeat(10_000));
+    client.stream.set_nonblocking(true).unwrap();
+    let mut received = 0;
+    eventually("the server takes no more", || {
+        let mut full = true;
+        let error = loop {
+            match client.stream.write(lines.as_bytes()) {
+                Ok(_) => full = false,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
+        let before = std::mem::replace(&mut received, watcher.stats()["bytes-in"]);
+        full && received == before + "/stats\n".len() as u64
+    });
+}
+
+#[test]
+fn one_who_reads_nothing_holds_the_end_up_no_longer_than_the_drain_timeout() {
+    // Its replies, or the lines of an answer, are what it does not read.
+    for line in ["x\n", "/help\n"] {
+        let mut server = Server::start(&["--drain-timeout", "1", "--write-timeout", "off"]);
+        let (mut deaf, mut reader) = (server.connect(), server.connect());
+        stuff(&server, &mut deaf, line);
+        server.signal("TERM");
+        assert_eq!(reader.rest(), [BYE]);
+        assert_eq!(server.wait().code(), Some(0), "all that was admitted is processed; {line:?}");
+    }
+}

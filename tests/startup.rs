@@ -1,0 +1,155 @@
+//! How it starts, or says in one line why it does not.
+
+mod common;
+
+use common::{Client, Server, command, eventually, run_to_end};
+use firstline::limits::{BOARD, CLIENTS};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Output;
+
+fn run(args: &[&str]) -> Output {
+    let mut command = command();
+    command.args(args);
+    run_to_end(command)
+}
+
+/// The one line on standard error of a server that did not start, behind `firstline: `.
+fn reason(output: &Output, code: i32) -> String {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(output.stdout.is_empty(), "a failure says nothing on standard output");
+    let line = stderr.strip_suffix('\n').unwrap_or_else(|| panic!("not a line: {stderr:?}"));
+    assert!(!line.contains('\n'), "more than one line: {stderr}");
+    line.strip_prefix("firstline: ").unwrap_or_else(|| panic!("it does not say who: {line}")).to_string()
+}
+
+/// The addresses that the server says it listens on, once there are so many.
+fn listening(server: &Server, count: usize) -> Vec<SocketAddr> {
+    let listening = || {
+        let log = server.log();
+        log.iter().filter_map(|line| line.split_once("listening on ")?.1.parse().ok()).collect::<Vec<_>>()
+    };
+    eventually("it listens everywhere", || listening().len() == count);
+    listening()
+}
+
+#[test]
+fn a_port_that_is_taken_ends_it_with_1() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let reason = reason(&run(&["--listen", &address.to_string()]), 1);
+    let port = address.port();
+    assert_eq!(
+        reason,
+        format!(
+            "cannot listen on {address}: another program has port {port}; stop it or choose another with --listen"
+        )
+    );
+}
+
+#[test]
+fn the_port_of_another_firstline_is_taken_too() {
+    let server = Server::start(&[]);
+    let reason = reason(&run(&["--listen", &server.address.to_string()]), 1);
+    assert!(reason.contains("another program has port"), "{reason}");
+    assert_eq!(server.connect().ask("/ping"), "OK 1", "the first one is not disturbed");
+}
+
+#[test]
+fn an_address_of_another_machine_ends_it_with_1() {
+    // An address for documentation: RFC 5737.
+    let reason = reason(&run(&["--listen", "192.0.2.1:0"]), 1);
+    assert_eq!(reason, "cannot listen on 192.0.2.1:0: this machine does not have that address");
+}
+
+#[test]
+fn a_wrong_option_or_variable_ends_it_with_2_and_says_what_is_allowed() {
+    let too_many = (CLIENTS + 1).to_string();
+    for (args, parts) in [
+        (
+            &["--listen", "nonsense"][..],
+            ["--listen nonsense: takes addresses", "host names are not looked up"],
+        ),
+        (&["--listen", "127.0.0.1:65536"], ["--listen 127.0.0.1:65536: ", "takes addresses"]),
+        (&["--listen"], ["--listen without a value: ", "takes addresses"]),
+        (&["--lisen", "9090"], ["--lisen: no such option", "did you mean --listen?"]),
+        (&["--frobnicate"], ["--frobnicate: no such option", "see --help"]),
+        (&["-x"], ["-x: no such option", "see --help"]),
+        (&["9090"], ["9090: not an option", "--listen"]),
+        (&["--workers", "0"], ["--workers 0: ", "zero does not mean unlimited"]),
+        (&["--workers", &too_many], ["--workers ", "from 1 to "]),
+        (&["--idle-timeout", "soon"], ["--idle-timeout soon: ", "seconds from "]),
+        (&["--drain-timeout", "off"], ["--drain-timeout off: ", "is never off"]),
+        (&["--print=maybe"], ["--print maybe: ", "on or off"]),
+    ] {
+        let reason = reason(&run(args), 2);
+        assert!(reason.starts_with(parts[0]) && reason.contains(parts[1]), "{args:?}: {reason}");
+    }
+    for (name, value, parts) in [
+        ("FIRSTLINE_LISTEN", "nonsense", ["FIRSTLINE_LISTEN=nonsense: takes addresses", "127.0.0.1"]),
+        ("FIRSTLINE_LISTN", "9090", ["FIRSTLINE_LISTN: no such setting", "FIRSTLINE_LISTEN"]),
+    ] {
+        let mut command = command();
+        command.env(name, value);
+        let reason = reason(&run_to_end(command), 2);
+        assert!(reason.starts_with(parts[0]) && reason.contains(parts[1]), "{name}: {reason}");
+    }
+}
+
+#[test]
+fn it_listens_on_every_address_that_is_asked_for() {
+    let server = Server::start(&["--listen", "127.0.0.1:0"]);
+    let addresses = listening(&server, 2);
+    assert_ne!(addresses[0], addresses[1]);
+    let mut clients: Vec<_> = addresses.iter().map(|address| Client::connect(*address)).collect();
+    assert_eq!(clients[0].ask("/join"), "OK 1");
+    assert_eq!(clients[1].ask("hello"), "ACK 1 1");
+    assert_eq!(clients[0].line(), format!("MSG 1 p4 {} hello", clients[1].address()), "it is one server");
+}
+
+#[test]
+fn the_environment_says_where_to_listen_unless_the_command_line_does() {
+    let mut from_environment = command();
+    from_environment.env("FIRSTLINE_LISTEN", "127.0.0.1:0,127.0.0.1:0");
+    let server = Server::start_command(from_environment);
+    for address in listening(&server, 2) {
+        assert!(address.ip().is_loopback());
+        assert_eq!(Client::connect(address).ask("/ping"), "OK 1");
+    }
+    let mut both = command();
+    both.env("FIRSTLINE_LISTEN", "nonsense").args(["--listen", "127.0.0.1:0"]);
+    assert_eq!(Server::start_command(both).connect().ask("/ping"), "OK 1");
+}
+
+#[test]
+fn a_port_can_be_had_again_at_once_after_the_server_ended() {
+    let server = Server::start(&[]);
+    let address = server.address;
+    let mut client = server.connect();
+    assert_eq!(client.ask("/ping"), "OK 1");
+    // It closes first, so the kernel keeps the connection in mind for a while.
+    assert_eq!(server.end(), Some(0));
+    let mut again = command();
+    again.args(["--listen", &address.to_string()]);
+    assert_eq!(Server::start_command(again).connect().ask("/ping"), "OK 1");
+}
+
+#[test]
+fn pages_are_printed_and_end_it_with_0() {
+    let version = format!("firstline {} (board {BOARD})\n", env!("CARGO_PKG_VERSION"));
+    for (args, part) in [
+        (&["--version"][..], version.as_str()),
+        (&["-V"], &version),
+        (&["--help"], "Usage: firstline "),
+        (&["-h"], "--listen ADDR"),
+        (&["--sizes"], BOARD),
+        // What is asked for first is printed, whatever stands behind it.
+        (&["--version", "--frobnicate"], &version),
+    ] {
+        let output = run(args);
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(stdout.contains(part) && stdout.ends_with('\n'), "{args:?}: {stdout}");
+        assert!(output.stderr.is_empty(), "{args:?}");
+    }
+}
