@@ -38,7 +38,15 @@ pub mod alloc_guard;
 pub mod budget;
 pub mod clock;
 pub mod histogram;
+#[cfg(not(loom))]
 pub mod hub;
+/// What of the hub the model checker can run: the rest is statics, threads and system calls.
+#[cfg(loom)]
+pub mod hub {
+    pub mod courier;
+    pub mod outbox;
+    pub mod seat;
+}
 pub mod limits;
 #[cfg(not(loom))]
 pub mod logger;

@@ -478,7 +478,11 @@ fn every_length_around_every_limit_gets_its_one_reply() {
         let replies = last.rest();
         assert_eq!(replies[0], if fits { "OK 1" } else { "NAK 1 too-long" }, "{length} bytes");
         assert_eq!(replies.len(), 2);
-        if fits { assert_eq!(line_of("ACK", &replies[1]), 2) } else { assert_eq!(replies[1], "NAK 2 too-long") }
+        if fits {
+            assert_eq!(line_of("ACK", &replies[1]), 2)
+        } else {
+            assert_eq!(replies[1], "NAK 2 too-long")
+        }
     }
     drop(client);
     bounded.the_hub_is_unharmed();
@@ -593,7 +597,9 @@ fn ten_thousand_connections_that_are_reset_leave_no_trace() {
     let bounded = Bounded::start(&[]);
     thread::scope(|scope| {
         for _ in 0..THREADS {
-            scope.spawn(|| (0..10_000 / THREADS).for_each(|number| connect_and_reset(&bounded.server, number)));
+            scope.spawn(|| {
+                (0..10_000 / THREADS).for_each(|number| connect_and_reset(&bounded.server, number))
+            });
         }
     });
     bounded.the_hub_is_unharmed();
@@ -624,7 +630,9 @@ fn without_descriptors_it_waits_without_spinning_and_serves_again() {
     let server = &bounded.server;
     let mut watcher = served(server);
     eventually("all others have left", || watcher.stats()["clients"] == 1);
-    eventually("no descriptor is left of them", || server.descriptors() + CLIENTS == bounded.before.descriptors + 1);
+    eventually("no descriptor is left of them", || {
+        server.descriptors() + CLIENTS == bounded.before.descriptors + 1
+    });
     limit_descriptors(server, server.descriptors() + SEATED);
 
     let mut seated: Vec<Client> = (0..SEATED).map(|_| served(server)).collect();

@@ -250,7 +250,7 @@ fn stuff(server: &Server, client: &mut Client, line: &str) {
         let mut full = true;
         let error = loop {
             match client.stream.write(lines.as_bytes()) {
-                Ok(_) => full = false,
+                Ok(written) => full &= written == 0,
                 Err(error) => break error,
             }
         };

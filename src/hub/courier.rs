@@ -4,19 +4,31 @@
 use super::outbox::{Next, Outbox, Sent};
 use crate::clock;
 use crate::limits::{SEND_BYTES_MAX, SENDS_PER_TURN_MAX};
+#[cfg(not(loom))]
 use crate::net::socket;
 use crate::sync::Mutex;
 use nix::errno::Errno;
+use std::os::fd::RawFd;
 
 /// Where bytes are copied before they are sent; its holder has one on its stack.
 pub type Chunk = [u8; SEND_BYTES_MAX];
 
 /// Sends from an outbox until it is empty, its socket full, somebody else sending, or [`SENDS_PER_TURN_MAX`]
 /// reached: only then [`Next::Again`].
+#[cfg(not(loom))]
 pub fn send(outbox: &Mutex<Outbox>, chunk: &mut Chunk) -> Next {
+    send_by(socket::send, outbox, chunk)
+}
+
+/// As [`send`], by that call in place of the system's: for models of sockets.
+pub fn send_by(
+    call: impl Fn(RawFd, &[u8]) -> nix::Result<usize>,
+    outbox: &Mutex<Outbox>,
+    chunk: &mut [u8],
+) -> Next {
     for _ in 0..SENDS_PER_TURN_MAX {
         let Some((socket, len)) = outbox.lock().begin_send(chunk) else { return Next::Nothing };
-        let sent = match socket::send(socket, &chunk[..len]) {
+        let sent = match call(socket, &chunk[..len]) {
             Ok(bytes) => Sent::Bytes(bytes),
             Err(Errno::EAGAIN) => Sent::Full,
             Err(errno) => Sent::Broken(errno),

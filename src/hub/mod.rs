@@ -77,7 +77,7 @@ pub struct Hub {
     /// What waits to be processed.
     pub queue: &'static Queue<&'static mut Slot, QUEUE_MAX>,
     /// Where the one sits who processes.
-    pub seat: Seat,
+    pub seat: Seat<Consumer>,
     /// Who is connected where.
     pub roster: &'static Mutex<Roster>,
     /// What is counted.
@@ -98,11 +98,13 @@ impl Hub {
     /// # Errors
     /// When there are not enough descriptors.
     pub fn new(options: &Options, consumer: Consumer) -> nix::Result<Self> {
+        let may_block = consumer.may_block();
+        let seat = Seat::new(consumer, may_block);
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
             queue: &QUEUE,
-            seat: Seat::new(consumer),
+            seat,
             roster: &ROSTER,
             ledger: &LEDGER,
             joined: Bitmap::new(),
@@ -126,6 +128,21 @@ impl Hub {
         self.outboxes[seat].lock().open(socket, now_ns);
         self.attention.call(seat);
         Ok(())
+    }
+
+    /// For the consumer's own thread: processes what others leave, until the queue is closed.
+    pub fn keep_processing(&self) {
+        self.seat.keep(|| self.queue.wait(), |consumer| consumer.turn(self));
+    }
+
+    /// For a worker that has admitted something: sees to it that it is processed.
+    pub fn process(&self) {
+        self.seat.take_turn(|consumer| consumer.turn(self), || self.queue.call());
+    }
+
+    /// How many messages are in the hands of whoever processes now.
+    pub fn in_hand(&self) -> usize {
+        if self.seat.is_taken() { self.queue.picked() } else { 0 }
     }
 
     /// What the tenant of that seat is called.

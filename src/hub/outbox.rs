@@ -259,6 +259,14 @@ impl Outbox {
         fits
     }
 
+    /// Tells what was lost, whatever comes after: for one who is about to be closed.
+    pub fn tell_lost_now(&mut self) {
+        let line = reply::lost(self.lost);
+        if self.lost > 0 && self.answer(&line) {
+            self.lost = 0;
+        }
+    }
+
     /// Tells what was lost, once half of the room for MSG lines is free again: so a client that reads
     /// slowly gets runs of lines with one LOST between them, and not one after each.
     fn tell_lost(&mut self) {

@@ -7,52 +7,52 @@
 //! Nothing is stranded: who stands up looks at the queue *after* the seat is free, and calls the seat's thread if there
 //! is something. A worker that admits and then finds the seat taken can go: either its message was there at
 //! that look, or the look came before it was admitted, and then the seat was free when the worker tried.
+//!
+//! This module knows neither queue nor consumer, only what is done with them; so it can be model-checked.
 
-use super::Hub;
-use super::consumer::Consumer;
 use crate::limits::SEAT_BATCHES_MAX;
 use crate::sync::Mutex;
 
-/// Where the consumer sits.
-pub struct Seat {
-    consumer: Mutex<Consumer>,
+/// Where one sits who processes, with what he needs for it.
+pub struct Seat<C> {
+    consumer: Mutex<C>,
     /// Only its own thread may sit here.
     is_reserved: bool,
 }
 
-impl Seat {
-    /// The seat of that consumer.
-    pub fn new(consumer: Consumer) -> Self {
-        Self { is_reserved: consumer.may_block(), consumer: Mutex::new(consumer) }
+impl<C> Seat<C> {
+    /// A seat, for its own thread alone if `is_reserved`.
+    pub fn new(consumer: C, is_reserved: bool) -> Self {
+        Self { consumer: Mutex::new(consumer), is_reserved }
     }
 
-    /// For the thread that keeps the seat: processes whatever others leave, until the queue is closed.
-    pub fn keep(&self, hub: &Hub) {
-        while hub.queue.wait() {
+    /// For the thread that keeps the seat: whenever `wait` comes back with true, has `turn`s until one finds nothing.
+    pub fn keep(&self, wait: impl Fn() -> bool, turn: impl Fn(&mut C) -> bool) {
+        while wait() {
             // Nobody else holds this for longer than a bounded turn, and nobody waits for it.
             let mut consumer = self.consumer.lock();
-            while consumer.turn(hub) {}
+            while turn(&mut consumer) {}
         }
     }
 
-    /// For a worker that has admitted something: sees to it that it is processed, by itself if the seat is free.
-    pub fn take_turn(&self, hub: &Hub) {
+    /// For a worker that has admitted something: sees to it that it is processed, by itself if the seat is free. `call`
+    /// wakes the seat's thread if there is something for it.
+    pub fn take_turn(&self, turn: impl Fn(&mut C) -> bool, call: impl Fn()) {
         if self.is_reserved {
-            return hub.queue.call();
+            return call();
         }
         if let Some(mut consumer) = self.consumer.try_lock() {
-            for _ in 0..SEAT_BATCHES_MAX {
-                if !consumer.turn(hub) {
-                    break;
-                }
+            let mut turns = 0;
+            while turns < SEAT_BATCHES_MAX && turn(&mut consumer) {
+                turns += 1;
             }
             drop(consumer);
-            hub.queue.call();
+            call();
         }
     }
 
-    /// How many messages are in the hands of one who sits here now.
-    pub fn in_hand(&self, hub: &Hub) -> usize {
-        if self.consumer.try_lock().is_some() { 0 } else { hub.queue.picked() }
+    /// Whether somebody sits here now.
+    pub fn is_taken(&self) -> bool {
+        self.consumer.try_lock().is_none()
     }
 }

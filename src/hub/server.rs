@@ -100,7 +100,7 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().bring_home(slot));
     }
-    STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.seat.keep(hub))?;
+    STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.keep_processing())?;
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
         core::array::from_fn(|_| {

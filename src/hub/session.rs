@@ -379,6 +379,7 @@ impl Session {
         self.go_home(desk);
         let mut outbox = desk.hub.outboxes[self.seat].lock();
         outbox.writable();
+        outbox.tell_lost_now();
         let told = self.say_farewell(Reason::TooSlow, &mut outbox);
         drop(outbox);
         if told {

@@ -36,7 +36,7 @@ pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
         return outcome;
     }
-    match refused + hub.seat.in_hand(hub) {
+    match refused + hub.in_hand() {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }

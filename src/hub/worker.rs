@@ -65,7 +65,7 @@ impl Desk {
     fn process(&mut self, least: usize) {
         if self.admitted >= least {
             self.admitted = 0;
-            self.hub.seat.take_turn(self.hub);
+            self.hub.process();
         }
     }
 }

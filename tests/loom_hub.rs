@@ -1,0 +1,853 @@
+//! What the threads of the hub share, in every order in which they may run: the queue, the calls, and the outbox with
+//! its pen.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release --test loom_hub`
+//!
+//! The outbox, the queue, the bitmap and the courier's loop are the real ones. The kernel, and what a worker and the
+//! consumer do around them, are modelled here: a socket that takes a few bytes and reports once when it takes more,
+//! and a worker that sleeps until its socket or a call wakes it. A lost wake-up or a byte left behind ends in a model
+//! whose threads all sleep, which the checker finds by itself.
+//!
+//! Models of two threads are searched completely; those of three up to a bound of forced switches, in which
+//! nearly all known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
+#![cfg(loom)]
+
+use firstline::hub::courier;
+use firstline::hub::outbox::{Awaits, Next, Outbox, Slots};
+use firstline::hub::seat::Seat as ConsumerSeat;
+use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
+use firstline::queue::{Batch, Priority, Queue, Slot};
+use firstline::sync::{Bitmap, Mutex};
+use loom::cell::Cell;
+use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use loom::sync::{Arc, Condvar, Mutex as Lock};
+use loom::thread;
+use nix::errno::Errno;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+/// Searches all orders of a model with that many forced switches, unless `LOOM_MAX_PREEMPTIONS` says how many.
+fn model(switches_max: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(switches_max));
+    builder.check(model);
+}
+
+/// Runs `work` in a thread of its own.
+fn spawn<S: Send + Sync + 'static, R: 'static>(
+    shared: &Arc<S>,
+    work: impl FnOnce(&S) -> R + 'static,
+) -> thread::JoinHandle<R> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || work(&shared))
+}
+
+// ---- The queue -----------------------------------------------------------------------------------------
+
+/// Who admitted it and its number there. The checker's own cell: it finds out if a parcel is read by one who did not
+/// properly get it.
+type Parcel = Box<Cell<(usize, u32)>>;
+type Parcels = Queue<Parcel, 8>;
+
+fn parcel(from: usize, number: u32, priority: Priority) -> (Parcel, Priority) {
+    let parcel = Box::new(Cell::new((0, 0)));
+    parcel.set((from, number));
+    (parcel, priority)
+}
+
+/// Admits three parcels in two steps, the second of which is urgent.
+fn admit_three(queue: &Parcels, from: usize) {
+    let first = [parcel(from, 1, Priority::NORMAL), parcel(from, 2, Priority::URGENT)];
+    queue.admit(first.into_iter(), 1);
+    queue.call();
+    queue.admit([parcel(from, 3, Priority::NORMAL)].into_iter(), 1);
+    queue.call();
+}
+
+/// As the thread that keeps the consumer's seat: waits, then picks. False: the queue is closed.
+fn next<T, const N: usize>(queue: &Queue<T, N>, batch: &mut Batch<T>) -> bool {
+    queue.wait() && queue.pick(batch)
+}
+
+/// Moves a batch to `taken`, which tells of each parcel its priority, who admitted it, and its number there.
+fn unpack(batch: &mut Batch<Parcel>, taken: &mut Vec<(Priority, usize, u32)>) {
+    let order = |a: &(Priority, u64), b: &(Priority, u64)| a.0 > b.0 || a.0 == b.0 && a.1 < b.1;
+    assert!(batch.iter().map(|picked| (picked.priority, picked.stamp_ns)).is_sorted_by(order));
+    taken.extend(batch.drain(..).map(|picked| {
+        let (from, number) = picked.item.get();
+        (picked.priority, from, number)
+    }));
+}
+
+/// All parcels of two who admitted three each, once, and in order where one admitted them with one priority.
+fn assert_complete(taken: &[(Priority, usize, u32)]) {
+    for from in 0..2 {
+        let numbers = |wanted| {
+            let of = taken.iter().filter(move |(priority, by, _)| (*priority, *by) == (wanted, from));
+            of.map(|(_, _, number)| *number).collect::<Vec<_>>()
+        };
+        assert_eq!((numbers(Priority::URGENT), numbers(Priority::NORMAL)), (vec![2], vec![1, 3]));
+    }
+    assert_eq!(taken.len(), 6);
+}
+
+#[test]
+fn what_two_admit_is_picked_once_and_in_order() {
+    model(2, || {
+        let queue = Arc::new(Parcels::new());
+        let admitters = [0, 1].map(|from| spawn(&queue, move |queue| admit_three(queue, from)));
+        let (mut batch, mut taken) = (Batch::new(), Vec::new());
+        while taken.len() < 6 {
+            assert!(next(&queue, &mut batch));
+            assert!(!batch.is_empty());
+            unpack(&mut batch, &mut taken);
+        }
+        admitters.into_iter().for_each(|admitter| admitter.join().unwrap());
+        assert_complete(&taken);
+    });
+}
+
+#[test]
+fn a_closed_queue_wakes_the_consumer_and_keeps_the_rest() {
+    model(2, || {
+        let queue = Arc::new(Parcels::new());
+        let admitters = [0, 1].map(|from| spawn(&queue, move |queue| admit_three(queue, from)));
+        let consumer = spawn(&queue, |queue| {
+            let (mut batch, mut taken) = (Batch::new(), Vec::new());
+            while next(queue, &mut batch) {
+                unpack(&mut batch, &mut taken);
+            }
+            assert!(batch.is_empty(), "a closed queue gives nothing");
+            taken
+        });
+        queue.close();
+        let mut taken = consumer.join().unwrap();
+        admitters.into_iter().for_each(|admitter| admitter.join().unwrap());
+        let mut batch = Batch::new();
+        while queue.take_rest(&mut batch) {
+            unpack(&mut batch, &mut taken);
+        }
+        assert_complete(&taken);
+    });
+}
+
+#[test]
+fn a_consumer_that_sleeps_over_an_empty_queue_is_told_of_its_end() {
+    loom::model(|| {
+        let queue = Arc::new(Parcels::new());
+        let consumer = spawn(&queue, |queue| next(queue, &mut Batch::new()));
+        queue.close();
+        assert!(!consumer.join().unwrap());
+    });
+}
+
+// ---- The consumer's seat -----------------------------------------------------------------------------
+
+/// A queue, a seat whose turn takes one item, and what was taken.
+struct Workshop {
+    queue: Queue<u32, 4>,
+    seat: ConsumerSeat<Batch<u32>>,
+    taken: Lock<Vec<u32>>,
+    more: Condvar,
+}
+
+impl Workshop {
+    /// One turn: what was picked is moved to `taken`.
+    fn turn(&self, batch: &mut Batch<u32>) -> bool {
+        if !self.queue.pick(batch) {
+            return false;
+        }
+        let mut taken = self.taken.lock().unwrap();
+        taken.extend(batch.drain(..).map(|picked| picked.item));
+        self.more.notify_one();
+        true
+    }
+
+    /// As a worker: admits, and sees to it that it is processed.
+    fn work(&self, number: u32) {
+        self.queue.admit([(number, Priority::NORMAL)].into_iter(), 1);
+        self.seat.take_turn(|batch| self.turn(batch), || self.queue.call());
+    }
+}
+
+/// Two workers and the seat's own thread; if anything were left in the queue while all sleep, the checker would find a
+/// deadlock.
+fn nothing_is_stranded(is_reserved: bool) {
+    model(2, move || {
+        let workshop = Arc::new(Workshop {
+            queue: Queue::new(),
+            seat: ConsumerSeat::new(Batch::new(), is_reserved),
+            taken: Lock::new(Vec::new()),
+            more: Condvar::new(),
+        });
+        let keeper = spawn(&workshop, |shop| shop.seat.keep(|| shop.queue.wait(), |batch| shop.turn(batch)));
+        let other = spawn(&workshop, |shop| shop.work(1));
+        workshop.work(2);
+        other.join().unwrap();
+        let mut taken = workshop.taken.lock().unwrap();
+        while taken.len() < 2 {
+            taken = workshop.more.wait(taken).unwrap();
+        }
+        taken.sort_unstable();
+        assert_eq!(*taken, [1, 2]);
+        drop(taken);
+        workshop.queue.close();
+        keeper.join().unwrap();
+    });
+}
+
+#[test]
+fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
+    nothing_is_stranded(false);
+}
+
+#[test]
+fn what_may_not_be_processed_by_workers_is_left_to_the_seats_thread() {
+    nothing_is_stranded(true);
+}
+
+// ---- Calls ---------------------------------------------------------------------------------------------
+
+/// An eventfd in an edge-triggered epoll set: each ring is reported, but rings before a wait are reported as one.
+struct Bell {
+    rung: Lock<bool>,
+    ringing: Condvar,
+}
+
+impl Bell {
+    fn new() -> Self {
+        Self { rung: Lock::new(false), ringing: Condvar::new() }
+    }
+
+    fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.ringing.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.ringing.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+}
+
+/// What is called for, with a bell for each of two workers, and what the callers did before.
+struct Calls {
+    seats: Bitmap<1>,
+    bells: [Bell; 2],
+    rings: AtomicU32,
+    done: [AtomicU32; 2],
+}
+
+impl Calls {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            seats: Bitmap::new(),
+            bells: [Bell::new(), Bell::new()],
+            rings: AtomicU32::new(0),
+            done: [AtomicU32::new(0), AtomicU32::new(0)],
+        })
+    }
+
+    /// Does something, and calls the worker of `seat`. Only the bitmap carries the news of it, if nothing is rung.
+    fn call(&self, caller: usize, seat: usize, worker: usize) {
+        self.done[caller].store(1, Relaxed);
+        if self.seats.insert(seat) {
+            self.rings.fetch_add(1, Relaxed);
+            self.bells[worker].ring();
+        }
+    }
+
+    fn is_done(&self, caller: usize) -> bool {
+        self.done[caller].load(Relaxed) == 1
+    }
+}
+
+#[test]
+fn of_two_calls_for_one_seat_both_are_heard_and_no_ring_is_needless() {
+    model(3, || {
+        let calls = Calls::new();
+        let callers = [0, 1].map(|caller| spawn(&calls, move |calls| calls.call(caller, 7, 0)));
+        let mut visits = 0;
+        // A turn that a call gives looks at everything; what it does not see, another turn must come for.
+        let mut seen = [false; 2];
+        while seen != [true; 2] {
+            calls.bells[0].wait();
+            calls.seats.drain(0, 32, |seat| {
+                assert_eq!(seat, 7);
+                visits += 1;
+                seen = [calls.is_done(0), calls.is_done(1)];
+            });
+        }
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        calls.seats.drain(0, 32, |_| visits += 1);
+        assert_eq!(visits, calls.rings.load(Relaxed), "each ring is for one visit");
+    });
+}
+
+#[test]
+fn two_workers_share_a_word_and_take_no_call_of_the_other() {
+    model(2, || {
+        let calls = Calls::new();
+        let work = |calls: &Calls, worker: usize, seats: [usize; 2]| {
+            let mut seen = false;
+            while !seen {
+                calls.bells[worker].wait();
+                calls.seats.drain(seats[0], seats[1], |seat| {
+                    assert!((seats[0]..seats[1]).contains(&seat));
+                    seen = calls.is_done(worker);
+                });
+            }
+        };
+        let callers = [(0, 3), (1, 9)]
+            .map(|(worker, seat)| spawn(&calls, move |calls| calls.call(worker, seat, worker)));
+        let other = spawn(&calls, move |calls| work(calls, 1, [8, 32]));
+        work(&calls, 0, [0, 8]);
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        other.join().unwrap();
+        assert!(calls.seats.is_empty());
+    });
+}
+
+#[test]
+fn who_takes_a_number_out_saw_what_came_before_it() {
+    loom::model(|| {
+        let calls = Calls::new();
+        let caller = spawn(&calls, |calls| calls.call(0, 7, 0));
+        // No bell here: the worker was awake for another reason.
+        calls.seats.drain(0, 32, |_| assert!(calls.is_done(0)));
+        caller.join().unwrap();
+    });
+}
+
+// ---- The seat ------------------------------------------------------------------------------------------
+
+/// The kernel: one connection, and what epoll tells the worker of it.
+struct Kernel {
+    state: Lock<State>,
+    worker: Condvar,
+    others: Condvar,
+}
+
+struct State {
+    open: bool,
+    /// Somebody is in the middle of a send.
+    sending: bool,
+    /// So many bytes it takes.
+    room: usize,
+    /// What it took and the client did not read.
+    taken: Vec<u8>,
+    /// A send found it full: it will report when it is not.
+    found_full: bool,
+    /// It reported that it is writable, and the worker has not seen that.
+    writable: bool,
+    rung: bool,
+    /// Nothing more will happen: for the worker to end, should it sleep.
+    over: bool,
+    /// The worker gave the seat back.
+    released: bool,
+}
+
+/// What a wait of the worker brought.
+#[derive(PartialEq)]
+enum Woken {
+    Writable,
+    Called,
+    Over,
+}
+
+impl Kernel {
+    /// With a connection that takes so many bytes before the client reads.
+    fn new(room: usize) -> Self {
+        let state = State {
+            open: true,
+            sending: false,
+            room,
+            taken: Vec::new(),
+            found_full: false,
+            writable: false,
+            rung: false,
+            over: false,
+            released: false,
+        };
+        Self { state: Lock::new(state), worker: Condvar::new(), others: Condvar::new() }
+    }
+
+    /// Changes the state, and lets all look at it who wait for something.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+        self.worker.notify_one();
+        self.others.notify_one();
+    }
+
+    /// Sends, in the two steps in which another can come between: to enter and to do it.
+    fn send(&self, bytes: &[u8]) -> nix::Result<usize> {
+        let mut state = self.state.lock().unwrap();
+        assert!(state.open, "a send on a socket that is closed, or somebody else's");
+        assert!(!state.sending, "two send at once");
+        state.sending = true;
+        drop(state);
+        let mut state = self.state.lock().unwrap();
+        assert!(state.open, "the socket was closed during a send");
+        state.sending = false;
+        let len = bytes.len().min(state.room);
+        state.room -= len;
+        state.taken.extend_from_slice(&bytes[..len]);
+        state.found_full = len == 0;
+        drop(state);
+        self.others.notify_one();
+        if len == 0 { Err(Errno::EAGAIN) } else { Ok(len) }
+    }
+
+    /// The client reads what is there, at least one byte. The socket has the room at once and reports it a little later.
+    fn read(&self) -> Vec<u8> {
+        let mut state = self.state.lock().unwrap();
+        while state.taken.is_empty() {
+            state = self.others.wait(state).unwrap();
+        }
+        let read = std::mem::take(&mut state.taken);
+        state.room += read.len();
+        let reports = std::mem::take(&mut state.found_full);
+        drop(state);
+        if reports {
+            self.change(|state| state.writable = true);
+        }
+        read
+    }
+
+    /// The worker's wait; it does not sleep if it is not `patient`: then none.
+    fn wait(&self, patient: bool) -> Option<Woken> {
+        let mut state = self.state.lock().unwrap();
+        loop {
+            match () {
+                () if std::mem::take(&mut state.writable) => return Some(Woken::Writable),
+                () if std::mem::take(&mut state.rung) => return Some(Woken::Called),
+                () if !patient => return None,
+                () if state.over => return Some(Woken::Over),
+                () => state = self.worker.wait(state).unwrap(),
+            }
+        }
+    }
+}
+
+/// A seat with its client.
+struct Seat {
+    outbox: Mutex<Outbox>,
+    kernel: Kernel,
+    calls: Bitmap<1>,
+    /// All bytes in the order in which they were put in. Used with the outbox locked only, so it needs no model.
+    put: std::sync::Mutex<Vec<u8>>,
+}
+
+impl Seat {
+    /// A seat with somebody connected whose socket takes so many bytes at once.
+    fn new(room: usize) -> Arc<Self> {
+        let make = move || {
+            Arc::new(Self {
+                outbox: Mutex::new(Outbox::new()),
+                kernel: Kernel::new(room),
+                calls: Bitmap::new(),
+                put: std::sync::Mutex::default(),
+            })
+        };
+        // An outbox on its way to the heap is too much for the stack that the checker gives by itself.
+        let maker = thread::Builder::new().stack_size(8 * OUTBOX_BYTES).spawn(make);
+        let seat = maker.unwrap().join().unwrap();
+        pool::take().into_iter().for_each(|slot| seat.outbox.lock().bring_home(slot));
+        seat.open();
+        seat
+    }
+
+    /// Takes so many slots.
+    fn grant(&self, slots: usize) -> Slots {
+        let (mut outbox, mut granted) = (self.outbox.lock(), Slots::new());
+        outbox.grant(&mut granted);
+        (slots..IN_FLIGHT).for_each(|_| outbox.bring_home(granted.pop().unwrap()));
+        granted
+    }
+
+    /// Puts a line in.
+    fn put(&self, line: &[u8]) {
+        let mut outbox = self.outbox.lock();
+        assert!(outbox.answer(line));
+        self.put.lock().unwrap().extend(line);
+    }
+
+    /// The courier's loop on the modelled socket.
+    fn send(&self, chunk: &mut [u8]) -> Next {
+        courier::send_by(|_, bytes| self.kernel.send(bytes), &self.outbox, chunk)
+    }
+
+    /// As `Attention::call`.
+    fn call(&self) {
+        if self.calls.insert(0) {
+            self.kernel.change(|state| state.rung = true);
+        }
+    }
+
+    /// As `Consumer::send`; whether the worker was to be woken.
+    fn send_and_call(&self, chunk: &mut [u8]) -> bool {
+        let next = self.send(chunk);
+        let wanted = self.outbox.lock().is_worker_wanted();
+        if wanted || next != Next::Nothing {
+            self.call();
+        }
+        wanted
+    }
+
+    /// The client reads until it has so many bytes.
+    fn read(&self, len: usize) -> Vec<u8> {
+        let mut read = Vec::new();
+        while read.len() < len {
+            read.extend(self.kernel.read());
+        }
+        read
+    }
+
+    /// Somebody connects.
+    fn open(&self) {
+        let socket = OwnedFd::from(File::open("/dev/null").unwrap());
+        self.outbox.lock().open(socket, 0);
+    }
+}
+
+/// The worker's loop around the turns of its one session.
+struct Worker<'a> {
+    seat: &'a Seat,
+    runnable: bool,
+}
+
+impl<'a> Worker<'a> {
+    fn new(seat: &'a Seat) -> Self {
+        Self { seat, runnable: true }
+    }
+
+    /// Waits until a turn is due; false: none will be.
+    fn wait(&mut self) -> bool {
+        loop {
+            let woken = self.seat.kernel.wait(!self.runnable);
+            self.seat.calls.drain(0, 1, |_| self.runnable = true);
+            if woken == Some(Woken::Writable) {
+                self.runnable = true;
+                self.seat.outbox.lock().writable();
+            }
+            if std::mem::take(&mut self.runnable) {
+                return true;
+            }
+            if woken == Some(Woken::Over) {
+                return false;
+            }
+        }
+    }
+
+    /// Sends, and wants another turn if there is more.
+    fn send(&mut self, chunk: &mut [u8]) {
+        self.runnable |= self.seat.send(chunk) == Next::Again;
+    }
+
+    /// As `Session::vacate`; true: the seat is free.
+    fn vacate(&mut self) -> bool {
+        let mut outbox = self.seat.outbox.lock();
+        let (is_pen_out, at_rest) = (outbox.is_pen_out(), outbox.at_rest());
+        outbox.set_awaits(if at_rest { Awaits::Nothing } else { Awaits::Rest });
+        drop(outbox);
+        if !is_pen_out {
+            self.seat.kernel.change(|state| state.open = false);
+        }
+        at_rest
+    }
+}
+
+/// Slots for all models, one after the other: each is static, so a model must leave none behind.
+mod pool {
+    use super::*;
+
+    static POOL: std::sync::Mutex<Vec<Slots>> = std::sync::Mutex::new(Vec::new());
+
+    pub fn take() -> Slots {
+        let pooled = POOL.lock().unwrap().pop();
+        pooled.unwrap_or_else(|| (0..IN_FLIGHT).map(|_| Box::leak(Box::new(Slot::EMPTY))).collect())
+    }
+
+    /// Takes the slots of a seat that must have all of them, each once.
+    pub fn put_back(seat: &Seat) {
+        let (mut outbox, mut slots) = (seat.outbox.lock(), Slots::new());
+        assert!(outbox.at_rest());
+        outbox.grant(&mut slots);
+        let mut addresses: Vec<*const Slot> = slots.iter().map(|slot| &raw const **slot).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), IN_FLIGHT);
+        POOL.lock().unwrap().push(slots);
+    }
+}
+
+// ---- The pen -------------------------------------------------------------------------------------------
+
+/// The worker and the consumer put lines in and send in pieces of `PIECE` bytes, while the client reads them all.
+fn hand_over<const PIECE: usize>(
+    switches_max: usize,
+    room: usize,
+    of_worker: &'static [&'static str],
+    of_consumer: &'static [&'static str],
+) {
+    model(switches_max, move || {
+        let seat = Seat::new(room);
+        let worker = spawn(&seat, move |seat| {
+            let (mut worker, mut lines) = (Worker::new(seat), of_worker.iter());
+            while worker.wait() {
+                if let Some(line) = lines.next() {
+                    seat.put(line.as_bytes());
+                    worker.runnable = !lines.as_slice().is_empty();
+                }
+                worker.send(&mut [0; PIECE]);
+            }
+        });
+        let consumer = spawn(&seat, move |seat| {
+            for line in of_consumer {
+                seat.put(line.as_bytes());
+                seat.send_and_call(&mut [0; PIECE]);
+            }
+        });
+        let len = of_worker.iter().chain(of_consumer).map(|line| line.len()).sum();
+        let read = seat.read(len);
+        consumer.join().unwrap();
+        seat.kernel.change(|state| state.over = true);
+        worker.join().unwrap();
+        assert_eq!(read, *seat.put.lock().unwrap());
+        assert!(seat.outbox.lock().is_empty());
+        pool::put_back(&seat);
+    });
+}
+
+#[test]
+fn bytes_leave_once_and_in_order_whoever_sends_them() {
+    hand_over::<2>(2, 99, &["ab", "cd"], &["12", "34"]);
+}
+
+#[test]
+fn a_piece_taken_in_part_goes_on_where_it_ended() {
+    hand_over::<3>(2, 2, &["abc"], &["123"]);
+}
+
+#[test]
+fn nothing_is_left_behind_when_the_socket_was_full() {
+    hand_over::<1>(2, 1, &["ab"], &["1", "2"]);
+}
+
+#[test]
+fn nothing_is_left_behind_when_the_worker_only_waits() {
+    hand_over::<2>(2, 1, &[], &["12", "34"]);
+}
+
+#[test]
+fn what_is_too_much_for_one_turn_is_left_to_the_worker() {
+    const MORE: &str = "123456";
+    const { assert!(MORE.len() > SENDS_PER_TURN_MAX) };
+    hand_over::<1>(2, 99, &["a"], &[MORE]);
+}
+
+#[test]
+fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() {
+    model(3, || {
+        let seat = Seat::new(1);
+        let worker = spawn(&seat, |seat| {
+            let (mut worker, mut knows) = (Worker::new(seat), false);
+            seat.put(b"ab");
+            while worker.wait() {
+                worker.send(&mut [0]);
+                // As `Session::timer`, which sets the write time-out.
+                knows = seat.outbox.lock().stalled_ns().is_some();
+            }
+            knows
+        });
+        let consumer = spawn(&seat, |seat| {
+            seat.put(b"1");
+            seat.send_and_call(&mut [0]);
+        });
+        consumer.join().unwrap();
+        seat.kernel.change(|state| state.over = true);
+        assert!(worker.join().unwrap(), "the time-out of one that does not read is set");
+        assert_eq!(seat.kernel.state.lock().unwrap().room, 0);
+        assert!(!seat.outbox.lock().is_empty());
+        pool::put_back(&seat);
+    });
+}
+
+// ---- The end of a tenant -------------------------------------------------------------------------------
+
+#[test]
+fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
+    model(3, || {
+        let seat = Seat::new(3);
+        let slots = seat.grant(2);
+        let consumer = spawn(&seat, move |seat| {
+            let (mut chunk, mut wake_ups) = ([0; 2], 0);
+            for slot in slots {
+                seat.outbox.lock().close(slot, b"12");
+                wake_ups += u32::from(seat.send_and_call(&mut chunk));
+            }
+            wake_ups
+        });
+        let mut worker = Worker::new(&seat);
+        seat.put(b"a");
+        worker.send(&mut [0; 2]);
+        let mut outbox = seat.outbox.lock();
+        outbox.cut();
+        assert!(outbox.is_empty() && outbox.begin_send(&mut [0; 2]).is_none());
+        drop(outbox);
+        while !worker.vacate() {
+            assert!(worker.wait());
+        }
+        assert!(consumer.join().unwrap() <= 1, "the worker awaits rest: only rest wakes it");
+        assert!(!seat.outbox.lock().is_alive());
+        pool::put_back(&seat);
+    });
+}
+
+/// A MSG line that never fits: it is lost.
+static TOO_MUCH: [u8; OUTBOX_BYTES] = [b'l'; OUTBOX_BYTES];
+
+/// As `Consumer::deliver`: one line that fits, and one that is lost.
+fn deliver(seat: &Seat) {
+    let mut outbox = seat.outbox.lock();
+    if outbox.joined().is_some() {
+        outbox.deliver(b"m");
+        outbox.deliver(&TOO_MUCH);
+    }
+}
+
+#[test]
+fn nothing_of_the_former_tenant_reaches_the_next() {
+    model(2, || {
+        let seat = Seat::new(3);
+        let slots = seat.grant(2);
+        seat.outbox.lock().set_joined(Some(Priority::MIN));
+        let consumer = spawn(&seat, |seat| {
+            for slot in slots {
+                deliver(seat);
+                seat.outbox.lock().close(slot, b"r");
+                seat.send_and_call(&mut [0; 2]);
+            }
+            deliver(seat);
+            seat.send_and_call(&mut [0; 2]);
+        });
+        let worker = spawn(&seat, |seat| {
+            let mut worker = Worker::new(seat);
+            drop(seat.outbox.lock().take_arrival());
+            worker.send(&mut [0; 2]);
+            seat.outbox.lock().cut();
+            while !worker.vacate() {
+                assert!(worker.wait());
+            }
+            seat.kernel.change(|state| state.released = true);
+            // The next one sits down when the acceptor calls.
+            worker.runnable = false;
+            loop {
+                assert!(worker.wait());
+                if seat.outbox.lock().take_arrival().is_some() {
+                    break;
+                }
+            }
+            seat.put(b"next");
+            worker.send(&mut [0; 2]);
+            while worker.runnable {
+                assert!(worker.wait());
+                worker.send(&mut [0; 2]);
+            }
+        });
+        // The acceptor: the kernel gives the new connection the number of the old one, as it does.
+        let mut state = seat.kernel.state.lock().unwrap();
+        while !state.released {
+            state = seat.kernel.others.wait(state).unwrap();
+        }
+        assert!(!state.sending);
+        (state.open, state.room, state.found_full, state.writable) = (true, 99, false, false);
+        state.taken.clear();
+        drop(state);
+        seat.open();
+        seat.call();
+        assert_eq!(seat.read(4), b"next");
+        consumer.join().unwrap();
+        worker.join().unwrap();
+        assert!(seat.kernel.state.lock().unwrap().taken.is_empty());
+        let outbox = seat.outbox.lock();
+        assert!(outbox.is_empty() && !outbox.owes_lost() && outbox.joined().is_none());
+        drop(outbox);
+        pool::put_back(&seat);
+    });
+}
+
+// ---- The way of a message ------------------------------------------------------------------------------
+
+/// A seat, and the queue between its worker and the consumer.
+struct Way {
+    seat: Arc<Seat>,
+    queue: Queue<&'static mut Slot, 2>,
+}
+
+/// So many lines are taken with two slots: the worker has to wait for one to come home.
+const LINES: u64 = 3;
+
+/// As `Session::converse`, for a client that has said [`LINES`] lines.
+fn converse(way: &Way) -> Slots {
+    let (seat, mut purse) = (&way.seat, Slots::new());
+    let (mut worker, mut line) = (Worker::new(seat), 0);
+    while worker.wait() {
+        seat.outbox.lock().grant(&mut purse);
+        let mut filled = Slots::new();
+        while line < LINES
+            && let Some(slot) = purse.pop()
+        {
+            line += 1;
+            slot.fill(0, line, Priority::NORMAL, b"");
+            assert!(filled.push(slot).is_ok());
+        }
+        if !filled.is_empty() {
+            way.queue.admit(filled.into_iter().map(|slot| (slot, Priority::NORMAL)), 1);
+            way.queue.call();
+        }
+        worker.send(&mut [0; 2]);
+        if line < LINES {
+            let mut outbox = seat.outbox.lock();
+            let can_go_on = outbox.can_grant();
+            outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
+            worker.runnable |= can_go_on;
+        }
+    }
+    purse
+}
+
+/// As the consumer, for as long as the queue is open.
+fn consume(way: &Way) {
+    let mut batch = Batch::new();
+    while next(&way.queue, &mut batch) {
+        for picked in batch.drain(..) {
+            let reply = [picked.item.line() as u8];
+            way.seat.outbox.lock().close(picked.item, &reply);
+        }
+        way.seat.send_and_call(&mut [0; 2]);
+    }
+}
+
+#[test]
+fn every_line_is_answered_though_slots_are_few_and_every_slot_comes_home() {
+    model(2, || {
+        let seat = Seat::new(1);
+        let aside = seat.grant(IN_FLIGHT - 2);
+        let way = Arc::new(Way { seat: Arc::clone(&seat), queue: Queue::new() });
+        let (worker, consumer) = (spawn(&way, converse), spawn(&way, consume));
+        assert_eq!(seat.read(LINES as usize), (1..=LINES as u8).collect::<Vec<_>>());
+        way.queue.close();
+        consumer.join().unwrap();
+        seat.kernel.change(|state| state.over = true);
+        let purse = worker.join().unwrap();
+        let mut outbox = seat.outbox.lock();
+        assert_eq!(outbox.slots_out(), aside.len() + purse.len(), "a slot is somewhere, always");
+        aside.into_iter().chain(purse).for_each(|slot| outbox.bring_home(slot));
+        drop(outbox);
+        pool::put_back(&seat);
+    });
+}
