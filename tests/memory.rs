@@ -1,1 +1,168 @@
+//! That memory is fixed: `--sizes` tells the truth about the binary and its stacks, and after "ready" the server maps
+//! nothing, whatever it is asked to do.
 
+mod common;
+
+use common::{Client, Kind, Server, allow_many_connections, command, is_emulated, mappings, run_to_end};
+use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, WORKERS};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// The totals of `--sizes`, by their names.
+fn sizes() -> BTreeMap<String, usize> {
+    let mut command = command();
+    command.arg("--sizes");
+    let output = run_to_end(command);
+    assert!(output.status.success());
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows = table.lines().skip(1).map(|line| {
+        let (name, rest) = line.split_at(32);
+        let bytes = rest.split_whitespace().next_back().unwrap();
+        (name.trim().to_string(), bytes.parse().unwrap())
+    });
+    rows.collect()
+}
+
+/// Whether they are the same within a few percent.
+fn are_close(told: usize, real: usize) -> bool {
+    told.abs_diff(real) * 100 <= real * 3
+}
+
+/// The bytes of `.data` and `.bss`, read from the section headers of a 32- or 64-bit little-endian ELF file
+/// (System V ABI, "Sections").
+fn static_bytes(elf: &[u8]) -> usize {
+    assert_eq!(elf[..4], *b"\x7fELF");
+    let wide = elf[4] == 2;
+    let number = |at: usize, bytes: usize| {
+        elf[at..at + bytes].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let word = |at: usize| number(at, if wide { 8 } else { 4 });
+    let (headers, each, count, names_index) = match wide {
+        true => (word(40), number(58, 2), number(60, 2), number(62, 2)),
+        false => (word(32), number(46, 2), number(48, 2), number(50, 2)),
+    };
+    let (offset_at, size_at) = if wide { (24, 32) } else { (16, 20) };
+    let names = word(headers + names_index * each + offset_at);
+    let sections = (0..count).map(|index| headers + index * each).map(|header| {
+        let name = elf[names + number(header, 4)..].split(|byte| *byte == 0).next().unwrap();
+        (name, word(header + size_at))
+    });
+    sections.filter(|(name, _)| matches!(*name, b".data" | b".bss")).map(|(_, size)| size).sum()
+}
+
+#[test]
+fn the_static_total_is_that_of_the_binary() {
+    let command = command();
+    let binary = command.get_args().last().unwrap_or(command.get_program());
+    let real = static_bytes(&std::fs::read(Path::new(binary)).unwrap());
+    let told = sizes()["static total"];
+    assert!(are_close(told, real), "told {told}, is {real}");
+}
+
+#[test]
+fn the_stack_total_is_what_the_threads_have_mapped() {
+    if is_emulated() {
+        return println!("the stacks of an emulator are not the server's: nothing to compare");
+    }
+    let server = Server::start(&["--workers", &WORKERS.to_string()]);
+    // The main thread's grows as it is used, and is the system's to size.
+    let threads = server.status("Threads") as usize - 1;
+    let mappings = mappings(server.pid());
+    let stacks: Vec<usize> = mappings.iter().filter(|m| m.kind == Kind::Stack).map(|m| m.bytes).collect();
+    let real = stacks.iter().sum::<usize>() - main_stack_bytes(server.pid());
+    let told = sizes()["stack total"];
+    assert_eq!(stacks.len() - 1, threads);
+    assert!(told.abs_diff(real) * 100 <= real * 15, "told {told}, mapped {real}");
+}
+
+fn main_stack_bytes(pid: u32) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let line = maps.lines().find(|line| line.ends_with("[stack]")).unwrap();
+    let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+    let [start, end] = [start, end].map(|address| usize::from_str_radix(address, 16).unwrap());
+    end - start
+}
+
+/// A bit of everything that clients do: they come and go, join, fill their slots, ask, say too much, and break off.
+fn load(server: &Server) {
+    let mut joined = server.connect();
+    assert_eq!(joined.ask("/join"), "OK 1");
+    for round in 0..3 {
+        let mut clients: Vec<Client> = (0..(CLIENTS - 2).min(20)).map(|_| server.connect()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(format!("/nick n{round}-{number}\n"));
+            client.send("/urgent \u{1b}[31m smoke\n".repeat(2 * IN_FLIGHT));
+            client.send("x".repeat(LINE_BYTES_MAX + 1) + "\n/who\n/nonsense\n");
+        }
+        for client in &mut clients {
+            // Each line is closed once, in whatever order; WHO lines come between.
+            let mut open = 2 * IN_FLIGHT + "nick, too long, who, nonsense".split(", ").count();
+            while open > 0 {
+                open -= usize::from(!client.line().starts_with("WHO "));
+            }
+            client.stats();
+        }
+        clients.into_iter().for_each(Client::reset);
+    }
+    for _ in 0..3 * 2 * IN_FLIGHT {
+        let line = joined.line();
+        assert!(line.starts_with("MSG ") || line.starts_with("LOST "), "{line}");
+    }
+}
+
+#[test]
+fn under_load_nothing_more_is_mapped() {
+    if is_emulated() {
+        return println!("an emulator maps as it translates: nothing to compare");
+    }
+    allow_many_connections();
+    let server = Server::start(&[]);
+    let before = server.status("VmSize");
+    load(&server);
+    assert_eq!(server.status("VmSize"), before);
+}
+
+#[test]
+fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
+    if is_emulated() {
+        return println!("an emulator's calls are not the server's: nothing to trace");
+    }
+    let trace = std::env::temp_dir().join(format!("firstline-strace-{}", std::process::id()));
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-s", "200", "-o"]).arg(&trace);
+    traced.args([
+        "-e",
+        "trace=mmap,munmap,mremap,brk,mprotect,clone,clone3,vfork,write,rt_sigprocmask,exit_group",
+    ]);
+    let server_command = command();
+    traced.arg(server_command.get_program()).args(["--listen", "127.0.0.1:0"]);
+    if Command::new("strace").arg("-V").output().is_err() {
+        panic!("strace is missing: tests/run installs it");
+    }
+    let mut server = Server::start_command(traced);
+    load(&server);
+    // The one that traces passes no signal on: the server is its child.
+    let children = format!("/proc/{0}/task/{0}/children", server.pid());
+    let child = std::fs::read_to_string(children).unwrap();
+    assert!(Command::new("kill").args(["-s", "TERM", child.trim()]).status().unwrap().success());
+    assert_eq!(server.wait().code(), Some(0));
+    let calls = std::fs::read_to_string(&trace).unwrap();
+    std::fs::remove_file(&trace).unwrap();
+    assert_maps_nothing(&calls);
+}
+
+/// Looks at the calls between the line that says "listening" and the one that says "shutting down".
+fn assert_maps_nothing(calls: &str) {
+    let lines: Vec<&str> = calls.lines().collect();
+    let saying =
+        |words: &str| lines.iter().position(|line| line.contains("write(2") && line.contains(words)).unwrap();
+    let (ready, end) = (saying("listening on"), saying("shutting down"));
+    assert!(lines[..ready].iter().any(|line| line.contains("mmap(")), "the trace shows what it should find");
+    let mapping = |line: &&&str| {
+        let call = line.split_whitespace().nth(1).unwrap_or("");
+        !["write(", "rt_sigprocmask(", "<...", "+++", "---"].iter().any(|harmless| call.starts_with(harmless))
+    };
+    let found: Vec<_> = lines[ready..end].iter().filter(mapping).collect();
+    assert!(found.is_empty(), "after ready:\n{found:#?}");
+}

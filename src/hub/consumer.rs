@@ -107,18 +107,35 @@ impl Consumer {
         }
     }
 
-    /// Puts the lines of what was accepted into the outboxes of those who joined.
+    /// Puts the lines of what was accepted into the outboxes of those who joined. A batch may be more than an outbox
+    /// holds: what is in it is sent then, and a line is lost only if the socket does not take that.
     fn deliver(&mut self, hub: &Hub) {
+        let Self { batch, lines, places, accepted, touched, chunk, .. } = self;
         let (mut delivered, mut lost) = (0, 0);
         hub.joined.for_each(|seat| {
-            let mut outbox = hub.outboxes[seat].lock();
-            let Some(min) = outbox.joined() else { return };
-            for (message, place) in self.batch.iter().zip(&self.places).take(self.accepted) {
-                if message.priority >= min && message.item.client() != seat {
-                    let fits = outbox.deliver(&self.lines[place.clone()]);
-                    *(if fits { &mut delivered } else { &mut lost }) += 1;
-                    self.touched.insert(seat);
+            let outbox = &hub.outboxes[seat];
+            let mut locked = outbox.lock();
+            let Some(min) = locked.joined() else { return };
+            let mut takes_more = true;
+            for (message, place) in batch.iter().zip(&*places).take(*accepted) {
+                if message.priority < min || message.item.client() == seat {
+                    continue;
                 }
+                touched.insert(seat);
+                let line = &lines[place.clone()];
+                if takes_more && !locked.has_room_for_msg(line) {
+                    drop(locked);
+                    if courier::send(outbox, chunk) != Next::Nothing {
+                        hub.attention.call(seat);
+                    }
+                    locked = outbox.lock();
+                    if locked.joined() != Some(min) {
+                        return;
+                    }
+                    takes_more = locked.has_room_for_msg(line);
+                }
+                let fits = locked.deliver(line);
+                *(if fits { &mut delivered } else { &mut lost }) += 1;
             }
         });
         if delivered + lost > 0 {

@@ -28,15 +28,32 @@ pub fn send_by(
 ) -> Next {
     for _ in 0..SENDS_PER_TURN_MAX {
         let Some((socket, len)) = outbox.lock().begin_send(chunk) else { return Next::Nothing };
-        let sent = match call(socket, &chunk[..len]) {
-            Ok(bytes) => Sent::Bytes(bytes),
-            Err(Errno::EAGAIN) => Sent::Full,
-            Err(errno) => Sent::Broken(errno),
-        };
+        let sent = outcome(call(socket, &chunk[..len]));
         match outbox.lock().end_send(sent, clock::now_ns) {
             Next::Again => {}
             next => return next,
         }
     }
     Next::Again
+}
+
+/// Cuts an outbox, and sends what `say` puts in before, if it says that it did. Nothing can come after that.
+#[cfg(not(loom))]
+pub fn send_last(outbox: &Mutex<Outbox>, chunk: &mut Chunk, say: impl FnOnce(&mut Outbox) -> bool) {
+    let mut locked = outbox.lock();
+    let last = if say(&mut locked) { locked.begin_send(chunk) } else { None };
+    locked.cut();
+    drop(locked);
+    if let Some((socket, len)) = last {
+        let sent = outcome(socket::send(socket, &chunk[..len]));
+        outbox.lock().end_send(sent, clock::now_ns);
+    }
+}
+
+fn outcome(sent: nix::Result<usize>) -> Sent {
+    match sent {
+        Ok(bytes) => Sent::Bytes(bytes),
+        Err(Errno::EAGAIN) => Sent::Full,
+        Err(errno) => Sent::Broken(errno),
+    }
 }

@@ -250,7 +250,7 @@ impl Outbox {
     /// Puts in a MSG line, or counts it as lost; false: lost. Nothing is put in for one who did not join.
     pub fn deliver(&mut self, line: &[u8]) -> bool {
         self.tell_lost();
-        let fits = self.lost == 0 && self.room() >= REPLY_ROOM_BYTES + line.len();
+        let fits = self.has_room_for_msg(line);
         if fits {
             self.append(line);
         } else {
@@ -259,12 +259,9 @@ impl Outbox {
         fits
     }
 
-    /// Tells what was lost, whatever comes after: for one who is about to be closed.
-    pub fn tell_lost_now(&mut self) {
-        let line = reply::lost(self.lost);
-        if self.lost > 0 && self.answer(&line) {
-            self.lost = 0;
-        }
+    /// Whether [`Outbox::deliver`] would put that line in.
+    pub fn has_room_for_msg(&self, line: &[u8]) -> bool {
+        self.lost == 0 && self.room() >= REPLY_ROOM_BYTES + line.len()
     }
 
     /// Tells what was lost, once half of the room for MSG lines is free again: so a client that reads

@@ -370,21 +370,18 @@ impl Session {
         Turn::Again
     }
 
-    /// Closes the connection of one that does not read, with what can be sent: the kernel takes what is left and
-    /// the reason, if it takes anything, and keeps it for a while should the client come back.
+    /// Closes the connection of one that does not read, with what can be sent: the kernel takes what is left, what was
+    /// lost and the reason, if it takes anything, and keeps it for a while should the client come back.
     fn cut_short(&mut self, desk: &mut Desk) -> Turn {
         if let Some(socket) = &self.socket {
             socket::widen(socket);
         }
         self.go_home(desk);
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
-        outbox.writable();
-        outbox.tell_lost_now();
-        let told = self.say_farewell(Reason::TooSlow, &mut outbox);
-        drop(outbox);
-        if told {
-            courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
-        }
+        desk.hub.leave(self.seat);
+        let outbox = &desk.hub.outboxes[self.seat];
+        outbox.lock().writable();
+        courier::send(outbox, &mut desk.chunk);
+        courier::send_last(outbox, &mut desk.chunk, |outbox| self.say_farewell(Reason::TooSlow, outbox));
         desk.hub.cut(self.seat);
         self.linger_on(Reason::TooSlow, desk)
     }

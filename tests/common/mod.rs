@@ -10,14 +10,21 @@
 
 pub mod stuck;
 
+use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+/// Mappings of such sizes are stacks: the C library may put some pages of its own to each.
+const STACK_BYTES: RangeInclusive<usize> = WORKER_STACK_BYTES..=WORKER_STACK_BYTES + 16 * 1024;
+const _: () = assert!(CONSUMER_STACK_BYTES == WORKER_STACK_BYTES && LOGGER_STACK_BYTES == WORKER_STACK_BYTES);
 
 /// How long any one event may take: long enough for a loaded machine and an emulated processor.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -343,14 +350,69 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether the server runs in an emulator: then the process that `/proc` tells of is mostly that.
+pub fn is_emulated() -> bool {
+    std::env::var_os("FIRSTLINE_TEST_RUNNER").is_some()
+}
+
+/// Memory that a process has mapped, written or not.
+pub struct Mapping {
+    pub bytes: usize,
+    /// What of it is in memory because the process wrote to it.
+    pub written_kb: u64,
+    pub kind: Kind,
+}
+
+/// What a mapping is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Code and constants of the binary.
+    Constant,
+    /// `.data` and `.bss` of the binary.
+    Static,
+    /// The stack of a thread, the main one's too.
+    Stack,
+    /// The heap, and whatever else.
+    Other,
+}
+
+/// Everything that a process has mapped.
+pub fn mappings(pid: u32) -> Vec<Mapping> {
+    let binary = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+    let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut mappings, mut last_end, mut last_kind) = (Vec::<Mapping>::new(), 0, Kind::Other);
+    for line in smaps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let Some((start, end)) = words[0].split_once('-') {
+            let [start, end] = [start, end].map(|address| usize::from_str_radix(address, 16).unwrap());
+            let (bytes, name) = (end - start, words.get(5).copied().unwrap_or(""));
+            let is_writable = words[1].starts_with("rw");
+            let kind = match name {
+                "[stack]" => Kind::Stack,
+                _ if Path::new(name) == binary => {
+                    if is_writable {
+                        Kind::Static
+                    } else {
+                        Kind::Constant
+                    }
+                }
+                // The rest of .bss has no file behind it.
+                "" if is_writable && start == last_end && last_kind == Kind::Static => Kind::Static,
+                "" if is_writable && STACK_BYTES.contains(&bytes) => Kind::Stack,
+                _ => Kind::Other,
+            };
+            mappings.push(Mapping { bytes, written_kb: 0, kind });
+            (last_end, last_kind) = (end, kind);
+        } else if words[0] == "Anonymous:" {
+            mappings.last_mut().unwrap().written_kb = words[1].parse().unwrap();
+        }
+    }
+    mappings
+}
+
 /// The number in an `ACK n ID` line: the ID.
 pub fn id_of(ack: &str) -> u64 {
     let words: Vec<&str> = ack.split(' ').collect();
     assert!(words.len() == 3 && words[0] == "ACK", "not an ACK: {ack:?}");
     words[2].parse().unwrap()
-}
-
-/// Whether the server runs in an emulator: then the process that `/proc` tells of is mostly that.
-pub fn is_emulated() -> bool {
-    std::env::var_os("FIRSTLINE_TEST_RUNNER").is_some()
 }
