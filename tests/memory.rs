@@ -130,7 +130,7 @@ fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
     }
     let trace = std::env::temp_dir().join(format!("firstline-strace-{}", std::process::id()));
     let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-s", "200", "-o"]).arg(&trace);
+    traced.args(["-f", "-qq", "-s", "65536", "-o"]).arg(&trace);
     traced.args([
         "-e",
         "trace=mmap,munmap,mremap,brk,mprotect,clone,clone3,vfork,write,rt_sigprocmask,exit_group",
