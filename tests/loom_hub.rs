@@ -8,8 +8,8 @@
 //! and a worker that sleeps until its socket or a call wakes it. A lost wake-up or a byte left behind ends in a model
 //! whose threads all sleep, which the checker finds by itself.
 //!
-//! Models of two threads are searched completely; those of three up to a bound of forced switches, in which
-//! nearly all known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
+//! The smallest models are searched completely, the others up to a bound of forced switches, in which nearly all
+//! known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
 #![cfg(loom)]
 
 use firstline::hub::courier;
@@ -346,8 +346,6 @@ struct State {
     rung: bool,
     /// Nothing more will happen: for the worker to end, should it sleep.
     over: bool,
-    /// The worker gave the seat back.
-    released: bool,
 }
 
 /// What a wait of the worker brought.
@@ -370,7 +368,6 @@ impl Kernel {
             writable: false,
             rung: false,
             over: false,
-            released: false,
         };
         Self { state: Lock::new(state), worker: Condvar::new(), others: Condvar::new() }
     }
@@ -701,6 +698,7 @@ fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
         while !worker.vacate() {
             assert!(worker.wait());
         }
+        assert!(!seat.kernel.state.lock().unwrap().open, "nobody sends on what is closed");
         assert!(consumer.join().unwrap() <= 1, "the worker awaits rest: only rest wakes it");
         assert!(!seat.outbox.lock().is_alive());
         pool::put_back(&seat);
@@ -719,65 +717,55 @@ fn deliver(seat: &Seat) {
     }
 }
 
-#[test]
-fn nothing_of_the_former_tenant_reaches_the_next() {
-    model(2, || {
-        let seat = Seat::new(3);
+/// One tenant goes while the consumer has messages of it and for it; the next one comes. The socket of either takes so
+/// many bytes.
+fn change_of_tenants(room: usize) {
+    model(3, move || {
+        let seat = Seat::new(room);
         let slots = seat.grant(2);
+        drop(seat.outbox.lock().take_arrival());
         seat.outbox.lock().set_joined(Some(Priority::MIN));
         let consumer = spawn(&seat, |seat| {
             for slot in slots {
                 deliver(seat);
                 seat.outbox.lock().close(slot, b"r");
-                seat.send_and_call(&mut [0; 2]);
+                seat.send_and_call(&mut [0; 16]);
             }
             deliver(seat);
-            seat.send_and_call(&mut [0; 2]);
+            seat.send_and_call(&mut [0; 16]);
         });
-        let worker = spawn(&seat, |seat| {
-            let mut worker = Worker::new(seat);
-            drop(seat.outbox.lock().take_arrival());
-            worker.send(&mut [0; 2]);
-            seat.outbox.lock().cut();
-            while !worker.vacate() {
-                assert!(worker.wait());
-            }
-            seat.kernel.change(|state| state.released = true);
-            // The next one sits down when the acceptor calls.
-            worker.runnable = false;
-            loop {
-                assert!(worker.wait());
-                if seat.outbox.lock().take_arrival().is_some() {
-                    break;
-                }
-            }
-            seat.put(b"next");
-            worker.send(&mut [0; 2]);
-            while worker.runnable {
-                assert!(worker.wait());
-                worker.send(&mut [0; 2]);
-            }
-        });
-        // The acceptor: the kernel gives the new connection the number of the old one, as it does.
-        let mut state = seat.kernel.state.lock().unwrap();
-        while !state.released {
-            state = seat.kernel.others.wait(state).unwrap();
+        let mut worker = Worker::new(&seat);
+        seat.outbox.lock().cut();
+        while !worker.vacate() {
+            assert!(worker.wait());
         }
-        assert!(!state.sending);
-        (state.open, state.room, state.found_full, state.writable) = (true, 99, false, false);
-        state.taken.clear();
-        drop(state);
+        // The acceptor's part. The kernel gives the new connection the number of the old one, as it does.
+        seat.kernel.change(|state| {
+            assert!(!state.open && !state.sending);
+            (state.open, state.room) = (true, room);
+            state.taken.clear();
+        });
         seat.open();
-        seat.call();
-        assert_eq!(seat.read(4), b"next");
+        assert!(seat.outbox.lock().take_arrival().is_some());
+        seat.put(b"next");
+        worker.send(&mut [0; 16]);
         consumer.join().unwrap();
-        worker.join().unwrap();
-        assert!(seat.kernel.state.lock().unwrap().taken.is_empty());
+        assert_eq!(seat.read(4), b"next");
         let outbox = seat.outbox.lock();
         assert!(outbox.is_empty() && !outbox.owes_lost() && outbox.joined().is_none());
         drop(outbox);
         pool::put_back(&seat);
     });
+}
+
+#[test]
+fn nothing_of_the_former_tenant_reaches_the_next() {
+    change_of_tenants(99);
+}
+
+#[test]
+fn the_full_socket_of_the_former_tenant_does_not_stop_the_next() {
+    change_of_tenants(4);
 }
 
 // ---- The way of a message ------------------------------------------------------------------------------

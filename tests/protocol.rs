@@ -155,7 +155,8 @@ fn a_line_may_come_in_any_pieces() {
         });
     }
     client.send("\n");
-    assert_eq!(client.lines(2), ["ACK 1 1", "OK 2"]);
+    // A ping may be answered before a message.
+    assert_eq!(closing_replies(&client.lines(2)).into_values().collect::<Vec<_>>(), ["ACK 1 1", "OK 2"]);
 }
 
 #[test]
@@ -570,6 +571,7 @@ fn only_one_who_waits_for_nothing_and_did_not_join_is_idle() {
     assert_eq!(mid_line.rest(), ["ERR 0 idle"]);
     let mut again = server.connect();
     assert_eq!(again.rest(), ["ERR 0 idle"]);
+    assert_eq!(waiting.ask("/ping"), "OK 2", "its lines are still taken");
     held.release();
     assert_eq!(member.line(), format!("MSG 1 p4 {} not yet answered", waiting.address()));
     assert_eq!(waiting.rest(), ["ACK 1 1", "ERR 0 idle"], "answered, it waits for nothing any more");
@@ -577,14 +579,6 @@ fn only_one_who_waits_for_nothing_and_did_not_join_is_idle() {
     // One who leaves is as others are.
     assert_eq!(member.ask("/leave"), "OK 3");
     assert_eq!(member.rest(), ["ERR 0 idle"]);
-}
-
-#[test]
-fn one_whose_last_line_was_a_message_becomes_idle_too() {
-    let server = Server::start(&["--idle-timeout", "1"]);
-    let mut client = server.connect();
-    assert_eq!(client.ask("hello"), "ACK 1 1");
-    assert_eq!(client.rest(), ["ERR 0 idle"]);
 }
 
 #[test]
@@ -655,6 +649,7 @@ fn the_next_client_at_a_seat_has_nothing_of_the_former() {
     // One is gone, and what it said is not yet processed: its nick is free, and its seat is not.
     let mut early = server.connect();
     assert_eq!(early.ask("/nick ghost"), "OK 1");
+    eventually("the seats of the others are free", || early.stats()["clients"] <= 3);
     assert_eq!(early.stats()["clients"], 3, "the two that are here and the one whose messages wait");
     held.release();
     for id in 1..=count {
