@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{Client, Kind, Server, allow_many_connections, command, is_emulated, mappings, run_to_end};
+use common::{
+    Client, Kind, Server, allow_many_connections, command, is_emulated, mappings, run_to_end, signal,
+};
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, WORKERS};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -145,7 +147,7 @@ fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
     // The one that traces passes no signal on: the server is its child.
     let children = format!("/proc/{0}/task/{0}/children", server.pid());
     let child = std::fs::read_to_string(children).unwrap();
-    assert!(Command::new("kill").args(["-s", "TERM", child.trim()]).status().unwrap().success());
+    signal(child.trim().parse().unwrap(), "TERM");
     assert_eq!(server.wait().code(), Some(0));
     let calls = std::fs::read_to_string(&trace).unwrap();
     std::fs::remove_file(&trace).unwrap();

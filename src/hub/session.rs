@@ -285,7 +285,8 @@ impl Session {
             Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
             None if self.phase == Phase::Open && outbox.joined().is_none() => {
                 // Nobody calls when its last answer goes out: while it waits for one, it is looked at again later.
-                let is_idle = outbox.slots_out() == self.conversation.purse_len();
+                // So does one whose bytes have come and are not received yet.
+                let is_idle = !self.readable && outbox.slots_out() == self.conversation.purse_len();
                 let since_ns = if is_idle { outbox.heard_ns() } else { desk.now_ns };
                 settings.idle_timeout_ns.map(|timeout_ns| since_ns + timeout_ns)
             }

@@ -13,6 +13,8 @@ pub mod stuck;
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -121,8 +123,7 @@ impl Server {
 
     /// Sends a signal, by its name without SIG.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
-        assert!(status.expect("there is kill").success());
+        signal(self.pid(), name);
     }
 
     /// Waits for the end of the process.
@@ -339,6 +340,12 @@ pub fn run_to_end(mut command: Command) -> Output {
         std::thread::sleep(Duration::from_millis(5));
     }
     child.wait_with_output().unwrap()
+}
+
+/// Sends a signal to a process, by its name without SIG.
+pub fn signal(pid: u32, name: &str) {
+    let signal: Signal = format!("SIG{name}").parse().expect("there is such a signal");
+    kill(Pid::from_raw(pid as i32), signal).expect("the process is there");
 }
 
 /// Waits until something holds that no event tells.
