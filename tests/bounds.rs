@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -225,16 +224,12 @@ fn a_client_that_floods_and_never_reads_harms_nobody_and_gets_every_reply_once_i
     for line in [message, message_or_question] {
         let client = bounded.server.connect();
         let mut other = bounded.server.connect();
-        let is_stuck = AtomicBool::new(false);
         let flooder = thread::scope(|scope| {
-            scope.spawn(|| {
-                while !is_stuck.load(Ordering::Relaxed) {
-                    id_of(&other.ask("in the flood"));
-                }
-            });
-            let flooder = Flooder::flood(client, line);
-            is_stuck.store(true, Ordering::Relaxed);
-            flooder
+            let flooding = scope.spawn(|| Flooder::flood(client, line));
+            while !flooding.is_finished() {
+                id_of(&other.ask("in the flood"));
+            }
+            flooding.join().unwrap()
         });
         id_of(&other.ask("beside the flood"));
         id_of(&bounded.server.connect().ask("a newcomer"));
