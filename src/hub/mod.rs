@@ -6,8 +6,9 @@
 //! client <─ courier <─ outbox <────────────────┴───────────────────────────────────────────────────┘
 //! ```
 //!
-//! [`Hub`] is all that the threads share. Each part has its own mutex; none is taken while another is held, and
-//! none is held over a system call.
+//! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`seat`] holds that,
+//! and takes the others one at a time; besides, none is taken while another is held. None is held over a system call
+//! that can block.
 
 pub mod acceptor;
 pub mod answer;
@@ -140,9 +141,9 @@ impl Hub {
         self.seat.take_turn(|consumer| consumer.turn(self), || self.queue.call());
     }
 
-    /// How many messages are in the hands of whoever processes now.
-    pub fn in_hand(&self) -> usize {
-        if self.seat.is_taken() { self.queue.picked() } else { 0 }
+    /// How many messages are with a sink that holds them up. Where none can, what was picked is processed at once.
+    pub fn held_up(&self) -> usize {
+        if self.seat.is_reserved() { self.queue.picked() } else { 0 }
     }
 
     /// What the tenant of that seat is called.

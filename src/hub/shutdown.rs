@@ -36,7 +36,7 @@ pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
         return outcome;
     }
-    match refused + hub.in_hand() {
+    match refused + hub.held_up() {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
