@@ -22,9 +22,15 @@ pub struct Outcome {
     pub replies: u64,
     pub elapsed: Duration,
     pub latency: Histogram,
+    /// The connections, still open: a server whose threads end with them shows what they took.
+    connections_held: Vec<TcpStream>,
 }
 
 impl Outcome {
+    fn new() -> Self {
+        Self { replies: 0, elapsed: Duration::ZERO, latency: Histogram::new(), connections_held: Vec::new() }
+    }
+
     pub fn per_second(&self) -> f64 {
         self.replies as f64 / self.elapsed.as_secs_f64()
     }
@@ -126,7 +132,7 @@ pub fn acknowledge(address: SocketAddr, protocol: Protocol, load: Load) -> Outco
             Connection { stream, replies, sent: 0, in_flight: 0, times: VecDeque::new(), rest: Vec::new() }
         })
         .collect();
-    let mut outcome = Outcome { replies: 0, elapsed: Duration::ZERO, latency: Histogram::new() };
+    let mut outcome = Outcome::new();
     let start = Instant::now();
     connections.iter_mut().for_each(|connection| connection.fill(protocol, &text, load.in_flight, start));
     let (mut events, mut buffer) = ([EpollEvent::empty(); 256], vec![0; 64 * 1024]);
@@ -139,6 +145,7 @@ pub fn acknowledge(address: SocketAddr, protocol: Protocol, load: Load) -> Outco
         }
     }
     outcome.elapsed = start.elapsed();
+    outcome.connections_held = connections.into_iter().map(|connection| connection.stream).collect();
     outcome
 }
 
@@ -157,7 +164,7 @@ pub fn fan_out(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
     let mut sender = connect(address, &protocol.greet_sender());
     let sender_index = readers.len() as u64;
     epoll.add(&sender, EpollEvent::new(EpollFlags::EPOLLIN, sender_index)).unwrap();
-    let mut outcome = Outcome { replies: 0, elapsed: Duration::ZERO, latency: Histogram::new() };
+    let mut outcome = Outcome::new();
     let (mut events, mut buffer, mut rest) = ([EpollEvent::empty(); 256], vec![0; 64 * 1024], Vec::new());
     let (mut sent, start) = (0, Instant::now());
     while start.elapsed() < load.duration {

@@ -132,11 +132,12 @@ struct Settings {
     rounds: usize,
     duration: Duration,
     only: Option<String>,
+    servers: Option<String>,
     svg: Option<String>,
 }
 
 fn main() {
-    let mut settings = Settings { rounds: 7, duration: Duration::from_millis(700), only: None, svg: None };
+    let mut settings = Settings { rounds: 7, duration: Duration::from_millis(700), only: None, servers: None, svg: None };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} takes a value"));
@@ -146,8 +147,9 @@ fn main() {
             "--rounds" => settings.rounds = value().parse().expect("a number"),
             "--seconds" => settings.duration = Duration::from_secs_f64(value().parse().expect("a number")),
             "--only" => settings.only = Some(value()),
+            "--servers" => settings.servers = Some(value()),
             "--svg" => settings.svg = Some(value()),
-            _ => panic!("unknown: {word}; there are --rounds, --seconds, --only, --svg"),
+            _ => panic!("unknown: {word}; there are --rounds, --seconds, --only, --servers, --svg"),
         }
     }
     compare(&settings);
@@ -158,10 +160,13 @@ fn compare(settings: &Settings) {
     let wanted = |work: &&Work| {
         settings.only.as_ref().is_none_or(|only| only.split(',').any(|name| name == work.name))
     };
+    let takes_part = |work: &Work, server: Server| {
+        server.is_wanted(settings.servers.as_deref()) && (work.takes_part)(server)
+    };
     let mut tables = Vec::new();
     for work in WORKS.iter().filter(wanted) {
         let servers: Vec<Server> =
-            Server::ALL.into_iter().filter(|server| (work.takes_part)(*server)).collect();
+            Server::ALL.into_iter().filter(|server| takes_part(work, *server)).collect();
         let mut table = Table::new(work.unit, work.better, servers.clone());
         for _ in 0..settings.rounds {
             for (index, server) in servers.iter().enumerate() {

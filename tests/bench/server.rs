@@ -14,6 +14,10 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub enum Server {
     FirstlineThreads,
     FirstlineEpoll,
+    /// Another build of firstline, to be compared with this one.
+    BeforeThreads,
+    /// See [`Server::BeforeThreads`].
+    BeforeEpoll,
     EchoThreads,
     EchoEpoll,
     Redis,
@@ -24,9 +28,11 @@ pub enum Server {
 }
 
 impl Server {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::FirstlineThreads,
         Self::FirstlineEpoll,
+        Self::BeforeThreads,
+        Self::BeforeEpoll,
         Self::EchoThreads,
         Self::EchoEpoll,
         Self::Redis,
@@ -40,6 +46,8 @@ impl Server {
         match self {
             Self::FirstlineThreads => "firstline, a thread a client",
             Self::FirstlineEpoll => "firstline --workers 1",
+            Self::BeforeThreads => "before, a thread a client",
+            Self::BeforeEpoll => "before --workers 1",
             Self::EchoThreads => "echo, a thread a client",
             Self::EchoEpoll => "echo, one epoll thread",
             Self::Redis => "redis",
@@ -52,15 +60,26 @@ impl Server {
 
     pub fn protocol(self) -> Protocol {
         match self {
-            Self::FirstlineThreads | Self::FirstlineEpoll | Self::EchoThreads | Self::EchoEpoll => {
-                Protocol::Lines
-            }
+            Self::FirstlineThreads
+            | Self::FirstlineEpoll
+            | Self::BeforeThreads
+            | Self::BeforeEpoll
+            | Self::EchoThreads
+            | Self::EchoEpoll => Protocol::Lines,
             Self::Redis => Protocol::Redis,
             Self::Beanstalkd => Protocol::Beanstalkd,
             Self::Mosquitto => Protocol::Mosquitto,
             Self::Nats => Protocol::Nats,
             Self::Broker => Protocol::Broker,
         }
+    }
+
+    /// Whether it is one of those, by the beginnings of their names; and known at all.
+    pub fn is_wanted(self, names: Option<&str>) -> bool {
+        if matches!(self, Self::BeforeThreads | Self::BeforeEpoll) && before().as_os_str().is_empty() {
+            return false;
+        }
+        names.is_none_or(|names| names.split(',').any(|name| self.name().starts_with(name)))
     }
 
     /// Whether it is what a user would pick instead.
@@ -80,13 +99,10 @@ impl Server {
 
     fn command(self, port: u16) -> Command {
         let (program, arguments) = match self {
-            Self::FirstlineThreads => (
-                firstline(),
-                format!("--listen 127.0.0.1:{port} --log-level off --workers {}", firstline::limits::CLIENTS),
-            ),
-            Self::FirstlineEpoll => {
-                (firstline(), format!("--listen 127.0.0.1:{port} --log-level off --workers 1"))
-            }
+            Self::FirstlineThreads => (firstline(), firstline_arguments(port, firstline::limits::CLIENTS)),
+            Self::FirstlineEpoll => (firstline(), firstline_arguments(port, 1)),
+            Self::BeforeThreads => (before(), firstline_arguments(port, firstline::limits::CLIENTS)),
+            Self::BeforeEpoll => (before(), firstline_arguments(port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
             Self::Redis => {
@@ -171,6 +187,15 @@ fn itself() -> PathBuf {
 fn firstline() -> PathBuf {
     std::env::var_os("FIRSTLINE_TEST_BINARY")
         .map_or_else(|| env!("CARGO_BIN_EXE_firstline").into(), PathBuf::from)
+}
+
+/// The build that this one is compared with, if there is one.
+fn before() -> PathBuf {
+    std::env::var_os("FIRSTLINE_BENCH_BEFORE").map(PathBuf::from).unwrap_or_default()
+}
+
+fn firstline_arguments(port: u16, workers: usize) -> String {
+    format!("--listen 127.0.0.1:{port} --log-level off --workers {workers}")
 }
 
 fn mosquitto_settings(port: u16) -> PathBuf {
