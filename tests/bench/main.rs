@@ -3,7 +3,9 @@
 //! `tests/bench/run` installs the others and calls this. Every round starts every server afresh, one after the other, so
 //! whatever else the machine does meets all of them; what is told are medians over the rounds.
 //!
-//!     compare [--rounds N] [--seconds S] [--only WORK] [--svg PATH]
+//!     compare [--rounds N] [--seconds S] [--only WORK,...] [--servers NAME,...] [--before BINARY] [--svg PATH]
+//!
+//! `--before` is another build of firstline, measured beside this one.
 
 mod echo;
 mod load;
@@ -147,9 +149,10 @@ fn main() {
             "--rounds" => settings.rounds = value().parse().expect("a number"),
             "--seconds" => settings.duration = Duration::from_secs_f64(value().parse().expect("a number")),
             "--only" => settings.only = Some(value()),
+            "--before" => drop(server::BEFORE.set(value().into())),
             "--servers" => settings.servers = Some(value()),
             "--svg" => settings.svg = Some(value()),
-            _ => panic!("unknown: {word}; there are --rounds, --seconds, --only, --servers, --svg"),
+            _ => panic!("unknown: {word}; there are --rounds, --seconds, --only, --servers, --before, --svg"),
         }
     }
     compare(&settings);

@@ -4,6 +4,7 @@ use crate::protocol::Protocol;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to accept its first connection.
@@ -76,7 +77,7 @@ impl Server {
 
     /// Whether it is one of those, by the beginnings of their names; and known at all.
     pub fn is_wanted(self, names: Option<&str>) -> bool {
-        if matches!(self, Self::BeforeThreads | Self::BeforeEpoll) && before().as_os_str().is_empty() {
+        if matches!(self, Self::BeforeThreads | Self::BeforeEpoll) && BEFORE.get().is_none() {
             return false;
         }
         names.is_none_or(|names| names.split(',').any(|name| self.name().starts_with(name)))
@@ -190,8 +191,10 @@ fn firstline() -> PathBuf {
 }
 
 /// The build that this one is compared with, if there is one.
+pub static BEFORE: OnceLock<PathBuf> = OnceLock::new();
+
 fn before() -> PathBuf {
-    std::env::var_os("FIRSTLINE_BENCH_BEFORE").map(PathBuf::from).unwrap_or_default()
+    BEFORE.get().cloned().expect("it takes part only if it is known")
 }
 
 fn firstline_arguments(port: u16, workers: usize) -> String {
