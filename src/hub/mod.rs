@@ -77,8 +77,8 @@ pub struct Hub {
     pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
     /// What waits to be processed.
     pub queue: &'static Queue<&'static mut Slot, QUEUE_MAX>,
-    /// Where the one sits who processes.
-    pub seat: Seat<Consumer>,
+    /// Where the worker sits that processes; none: the consumer has a thread of its own, for it may block.
+    pub seat: Option<Seat<Consumer>>,
     /// Who is connected where.
     pub roster: &'static Mutex<Roster>,
     /// What is counted.
@@ -94,18 +94,16 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// The hub over the static parts. For the start, once.
+    /// The hub over the static parts, with a seat for the consumer that workers share. For the start, once.
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(options: &Options, consumer: Consumer) -> nix::Result<Self> {
-        let may_block = consumer.may_block();
-        let seat = Seat::new(consumer, may_block);
+    pub fn new(options: &Options, shared: Option<Consumer>) -> nix::Result<Self> {
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
             queue: &QUEUE,
-            seat,
+            seat: shared.map(Seat::new),
             roster: &ROSTER,
             ledger: &LEDGER,
             joined: Bitmap::new(),
@@ -131,19 +129,29 @@ impl Hub {
         Ok(())
     }
 
-    /// For the consumer's own thread: processes what others leave, until the queue is closed.
-    pub fn keep_processing(&self) {
-        self.seat.keep(|| self.queue.wait(), |consumer| consumer.turn(self));
+    /// For the consumer's own thread: processes all that is admitted, until the queue is closed.
+    pub fn keep_processing(&self, mut consumer: Consumer) {
+        while self.queue.wait() {
+            while consumer.turn(self) {}
+        }
     }
 
-    /// For a worker that has admitted something: sees to it that it is processed.
-    pub fn process(&self) {
-        self.seat.take_turn(|consumer| consumer.turn(self), || self.queue.call());
+    /// For a worker that has admitted something: sees to it that it is processed. True: the worker must come back, after
+    /// its clients have had their turn.
+    #[must_use = "who must come back and does not strands messages"]
+    pub fn process(&self) -> bool {
+        match &self.seat {
+            Some(seat) => seat.take_turn(|consumer| consumer.turn(self), || !self.queue.is_empty()),
+            None => {
+                self.queue.call();
+                false
+            }
+        }
     }
 
     /// How many messages are with a sink that holds them up. Where none can, what was picked is processed at once.
     pub fn held_up(&self) -> usize {
-        if self.seat.is_reserved() { self.queue.picked() } else { 0 }
+        if self.seat.is_none() { self.queue.picked() } else { 0 }
     }
 
     /// What the tenant of that seat is called.

@@ -80,11 +80,12 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen).map_err(|error| Error(error.to_string()))?;
     let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())));
-    let hub: &'static Hub = HUB.init(Hub::new(options, consumer).map_err(descriptors)?);
+    let (shared, own) = if consumer.may_block() { (None, Some(consumer)) } else { (Some(consumer), None) };
+    let hub: &'static Hub = HUB.init(Hub::new(options, shared).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
-    start_threads(hub, options)?;
+    start_threads(hub, own, options)?;
     alloc_guard::arm();
     for listener in &listeners {
         log::info!("listening on {}", listener.address);
@@ -96,11 +97,14 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     Ok(outcome)
 }
 
-fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
+fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().bring_home(slot));
     }
-    STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.keep_processing())?;
+    if let Some(consumer) = consumer {
+        let run = || hub.keep_processing(consumer);
+        STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, run)?;
+    }
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
         core::array::from_fn(|_| {

@@ -28,8 +28,8 @@ pub struct Desk {
     epoll: Epoll,
     /// Filled slots that are to be admitted together.
     filled: Slots,
-    /// Messages admitted since they were last seen to.
-    admitted: usize,
+    /// Messages that this worker has to see to: those admitted since it last did, or what it found left then.
+    unprocessed: usize,
 }
 
 impl Desk {
@@ -52,7 +52,7 @@ impl Desk {
     /// Admits what was put aside, all at once.
     pub fn admit_all(&mut self) {
         if !self.filled.is_empty() {
-            self.admitted += self.filled.len();
+            self.unprocessed += self.filled.len();
             let filled = self.filled.drain(..).map(|slot| {
                 let priority = slot.priority();
                 (slot, priority)
@@ -63,9 +63,8 @@ impl Desk {
 
     /// Has processed what was admitted, once that is `least` messages: here, if the consumer's seat is free.
     fn process(&mut self, least: usize) {
-        if self.admitted >= least {
-            self.admitted = 0;
-            self.hub.process();
+        if self.unprocessed >= least {
+            self.unprocessed = usize::from(self.hub.process());
         }
     }
 }
@@ -100,7 +99,7 @@ impl Worker {
             chunk: [0; SEND_BYTES_MAX],
             epoll,
             filled: Slots::new(),
-            admitted: 0,
+            unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;
         Ok(Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX })
@@ -119,7 +118,8 @@ impl Worker {
         }
     }
 
-    /// Waits for a socket, the bell, or the next deadline; not at all if a session wants a turn.
+    /// Waits for a socket, the bell, or the next deadline; not at all if a session or what it has to process wants a
+    /// turn.
     fn wait(&mut self) {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = match self.desk.epoll.wait(&mut events, self.patience()) {
@@ -135,7 +135,7 @@ impl Worker {
     }
 
     fn patience(&self) -> EpollTimeout {
-        if self.runnable.iter().any(|word| *word != 0) {
+        if self.desk.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0) {
             return EpollTimeout::ZERO;
         }
         if self.deadline_ns == u64::MAX {

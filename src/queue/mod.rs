@@ -84,6 +84,12 @@ impl<T, const N: usize> Queue<T, N> {
         }
     }
 
+    /// Whether nothing is left for [`Queue::pick`].
+    pub fn is_empty(&self) -> bool {
+        let shared = self.shared.lock();
+        shared.closed || shared.waiting.is_empty()
+    }
+
     /// Waits until something is there. False: the queue is closed.
     pub fn wait(&self) -> bool {
         let shared = self.admitted.wait_while(self.shared.lock(), |s| s.waiting.is_empty() && !s.closed);

@@ -75,12 +75,29 @@ impl Server {
         }
     }
 
-    /// Whether it is one of those, by the beginnings of their names; and known at all.
+    /// What it is called on the command line.
+    fn key(self) -> &'static str {
+        match self {
+            Self::FirstlineThreads => "threads",
+            Self::FirstlineEpoll => "epoll",
+            Self::BeforeThreads => "before-threads",
+            Self::BeforeEpoll => "before-epoll",
+            Self::EchoThreads => "echo-threads",
+            Self::EchoEpoll => "echo-epoll",
+            Self::Redis => "redis",
+            Self::Beanstalkd => "beanstalkd",
+            Self::Mosquitto => "mosquitto",
+            Self::Nats => "nats",
+            Self::Broker => "ncat",
+        }
+    }
+
+    /// Whether it is one of those that are named, or no names are given; and known at all.
     pub fn is_wanted(self, names: Option<&str>) -> bool {
         if matches!(self, Self::BeforeThreads | Self::BeforeEpoll) && BEFORE.get().is_none() {
             return false;
         }
-        names.is_none_or(|names| names.split(',').any(|name| self.name().starts_with(name)))
+        names.is_none_or(|names| names.split(',').any(|name| name == self.key()))
     }
 
     /// Whether it is what a user would pick instead.
