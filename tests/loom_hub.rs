@@ -474,7 +474,7 @@ impl Seat {
 
     /// The courier's loop on the modelled socket.
     fn send(&self, chunk: &mut [u8]) -> Next {
-        courier::send_by(|_, bytes| self.kernel.send(bytes), &self.outbox, chunk)
+        courier::send_by(|_, bytes| self.kernel.send(bytes), &mut self.outbox.lock(), chunk)
     }
 
     /// As `Attention::call`.
@@ -486,8 +486,10 @@ impl Seat {
 
     /// As `Consumer::send`; whether the worker was to be woken.
     fn send_and_call(&self, chunk: &mut [u8]) -> bool {
-        let next = self.send(chunk);
-        let wanted = self.outbox.lock().is_worker_wanted();
+        let mut outbox = self.outbox.lock();
+        let next = courier::send_by(|_, bytes| self.kernel.send(bytes), &mut outbox, chunk);
+        let wanted = outbox.is_worker_wanted();
+        drop(outbox);
         if wanted || next != Next::Nothing {
             self.call();
         }

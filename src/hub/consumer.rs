@@ -113,9 +113,8 @@ impl Consumer {
         let Self { batch, lines, places, accepted, touched, chunk, .. } = self;
         let (mut delivered, mut lost) = (0, 0);
         hub.joined.for_each(|seat| {
-            let outbox = &hub.outboxes[seat];
-            let mut locked = outbox.lock();
-            let Some(min) = locked.joined() else { return };
+            let mut outbox = hub.outboxes[seat].lock();
+            let Some(min) = outbox.joined() else { return };
             let mut takes_more = true;
             for (message, place) in batch.iter().zip(&*places).take(*accepted) {
                 if message.priority < min || message.item.client() == seat {
@@ -123,18 +122,16 @@ impl Consumer {
                 }
                 touched.insert(seat);
                 let line = &lines[place.clone()];
-                if takes_more && !locked.has_room_for_msg(line) {
-                    drop(locked);
-                    if courier::send(outbox, chunk) != Next::Nothing {
+                if takes_more && !outbox.has_room_for_msg(line) {
+                    if courier::send(&mut outbox, chunk) != Next::Nothing {
                         hub.attention.call(seat);
                     }
-                    locked = outbox.lock();
-                    if locked.joined() != Some(min) {
+                    if outbox.joined() != Some(min) {
                         return;
                     }
-                    takes_more = locked.has_room_for_msg(line);
+                    takes_more = outbox.has_room_for_msg(line);
                 }
-                let fits = locked.deliver(line);
+                let fits = outbox.deliver(line);
                 *(if fits { &mut delivered } else { &mut lost }) += 1;
             }
         });
@@ -181,9 +178,11 @@ impl Consumer {
     fn send(&mut self, hub: &Hub) {
         let Self { touched, chunk, .. } = self;
         touched.drain(0, CLIENTS, |seat| {
-            let outbox = &hub.outboxes[seat];
-            let next = courier::send(outbox, chunk);
-            if outbox.lock().is_worker_wanted() || next != Next::Nothing {
+            let mut outbox = hub.outboxes[seat].lock();
+            let next = courier::send(&mut outbox, chunk);
+            let is_wanted = outbox.is_worker_wanted();
+            drop(outbox);
+            if is_wanted || next != Next::Nothing {
                 hub.attention.call(seat);
             }
         });

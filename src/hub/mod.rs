@@ -11,6 +11,7 @@
 //! that can block.
 
 pub mod acceptor;
+pub mod alarm;
 pub mod answer;
 pub mod attention;
 pub mod consumer;

@@ -134,8 +134,8 @@ fn raise_descriptor_limit(workers: usize) {
 }
 
 fn descriptors_needed(workers: usize) -> u64 {
-    // A worker has an epoll set and a bell.
-    (CLIENTS + 2 * workers + DESCRIPTORS_OTHER) as u64
+    // A worker has an epoll set, a bell and an alarm.
+    (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as u64
 }
 
 fn descriptors(errno: Errno) -> Error {

@@ -12,10 +12,15 @@ use crate::limits::{ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MA
 use crate::net::socket::{self, Received};
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
+use crate::sync::MutexGuard;
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::fmt;
+use std::mem;
 use std::os::fd::OwnedFd;
+
+/// The session's outbox, locked.
+type Locked = MutexGuard<'static, Outbox>;
 
 /// Where a session stands. Each phase leads to a later one, and [`Phase::Gone`] back to the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,28 +139,29 @@ impl Session {
 
     /// Does what can be done now.
     pub fn turn(&mut self, desk: &mut Desk) -> Turn {
-        if self.writable {
-            self.writable = false;
-            desk.hub.outboxes[self.seat].lock().writable();
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        if mem::take(&mut self.writable) {
+            outbox.writable();
         }
-        let turn = self.step(desk);
+        let turn = match self.phase {
+            Phase::Vacant => self.arrive(outbox, desk),
+            Phase::Open => self.converse(outbox, desk),
+            Phase::Finishing(reason) => self.finish(reason, outbox, desk),
+            Phase::Flushing(reason) => self.flush(reason, outbox, desk),
+            Phase::Lingering(reason, until_ns) => {
+                drop(outbox);
+                self.linger(reason, until_ns, desk)
+            }
+            Phase::Gone => self.vacate(outbox, desk),
+        };
         self.look_ns = if let Turn::By(deadline_ns) = turn { deadline_ns } else { self.look_ns };
         turn
     }
 
-    fn step(&mut self, desk: &mut Desk) -> Turn {
-        match self.phase {
-            Phase::Vacant => self.arrive(desk),
-            Phase::Open => self.converse(desk),
-            Phase::Finishing(reason) => self.finish(reason, desk),
-            Phase::Flushing(reason) => self.flush(reason, desk),
-            Phase::Lingering(reason, until_ns) => self.linger(reason, until_ns, desk),
-            Phase::Gone => self.vacate(desk),
-        }
-    }
-
-    fn arrive(&mut self, desk: &mut Desk) -> Turn {
-        let Some(socket) = desk.hub.outboxes[self.seat].lock().take_arrival() else { return Turn::Done };
+    fn arrive(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        let arrival = outbox.take_arrival();
+        drop(outbox);
+        let Some(socket) = arrival else { return Turn::Done };
         self.readable = false;
         self.writable = false;
         self.at_last = false;
@@ -172,23 +178,28 @@ impl Session {
 
     // ---- Open ------------------------------------------------------------------------------------------
 
-    fn converse(&mut self, desk: &mut Desk) -> Turn {
-        if let Some(turn) = self.check(desk) {
-            return turn;
+    fn converse(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        if let Some(reason) = self.is_lost(&outbox, desk) {
+            drop(outbox);
+            return self.give_up(reason, desk);
         }
-        desk.hub.outboxes[self.seat].lock().grant(self.conversation.purse());
+        outbox.grant(self.conversation.purse());
+        drop(outbox);
         self.conversation.go_on(desk);
         self.take_lines(desk);
-        if self.may_receive(desk)
-            && let Err(errno) = self.receive(desk)
-        {
-            desk.admit_all();
-            return self.end(Reason::Broken(errno), desk);
-        }
+        let received = if self.may_receive(desk) { self.receive() } else { Ok(0) };
         self.take_lines(desk);
         desk.admit_all();
-        let sending = courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
-        self.rest(sending, desk)
+        let bytes = match received {
+            Ok(bytes) => bytes,
+            Err(errno) => return self.end(Reason::Broken(errno), desk),
+        };
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        if bytes > 0 {
+            outbox.heard(bytes, desk.now_ns);
+        }
+        let sending = courier::send(&mut outbox, &mut desk.chunk);
+        self.rest(sending, outbox, desk)
     }
 
     fn take_lines(&mut self, desk: &mut Desk) {
@@ -209,8 +220,9 @@ impl Session {
         desk.draining || self.conversation.quit().is_some()
     }
 
-    fn receive(&mut self, desk: &mut Desk) -> Result<(), Errno> {
-        let Some(socket) = &self.socket else { return Ok(()) };
+    /// Receives once; returns how many bytes came.
+    fn receive(&mut self) -> Result<usize, Errno> {
+        let Some(socket) = &self.socket else { return Ok(0) };
         let free = self.framer.free();
         let room = free.len();
         match socket::receive(socket, free) {
@@ -218,7 +230,7 @@ impl Session {
                 self.framer.commit(bytes);
                 // A short one has taken all there was; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last;
-                desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+                return Ok(bytes);
             }
             Received::Nothing => self.readable = false,
             Received::End => {
@@ -227,26 +239,25 @@ impl Session {
             }
             Received::Broken(errno) => return Err(errno),
         }
-        Ok(())
+        Ok(0)
     }
 
     /// What is left to wait for, after all that could be done was done.
-    fn rest(&mut self, sending: Sending, desk: &mut Desk) -> Turn {
+    fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
         if self.conversation.is_stalled() {
-            let mut outbox = desk.hub.outboxes[self.seat].lock();
             let can_go_on = if self.conversation.is_answering() {
                 outbox.has_room(ANSWER_LINE_BYTES_MAX)
             } else {
                 outbox.can_grant()
             };
             outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
-            drop(outbox);
-            return if can_go_on || sending == Sending::Again { Turn::Again } else { self.timer(desk) };
+            return if can_go_on || sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
         }
         if let Some(reason) = self.is_over(desk) {
+            drop(outbox);
             return self.part(reason, desk);
         }
-        if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(desk) }
+        if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(&outbox, desk) }
     }
 
     /// Why no line will come any more, if so. Only after [`take_lines`](Self::take_lines) left no whole line.
@@ -259,28 +270,35 @@ impl Session {
         }
     }
 
-    /// Ends it if the connection is broken or a time is up.
-    fn check(&mut self, desk: &mut Desk) -> Option<Turn> {
-        let outbox = desk.hub.outboxes[self.seat].lock();
-        let (alive, broken_by) = (outbox.is_alive(), outbox.broken_by());
-        drop(outbox);
-        if !alive {
-            return Some(self.end(Reason::Broken(broken_by), desk));
+    /// Why it cannot go on, if the connection is broken or a time is up.
+    fn is_lost(&self, outbox: &Outbox, desk: &Desk) -> Option<Reason> {
+        if !outbox.is_alive() {
+            return Some(Reason::Broken(outbox.broken_by()));
         }
         if desk.now_ns < self.look_ns {
             return None;
         }
-        match self.timer(desk) {
-            Turn::By(deadline_ns) if deadline_ns <= desk.now_ns => Some(self.time_out(desk)),
+        match self.timer(outbox, desk) {
+            Turn::By(deadline_ns) if deadline_ns <= desk.now_ns => {
+                Some(if outbox.stalled_ns().is_some() { Reason::TooSlow } else { Reason::Idle })
+            }
             _ => None,
+        }
+    }
+
+    /// Does what follows from [`is_lost`](Self::is_lost).
+    fn give_up(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        match reason {
+            Reason::Idle => self.part(reason, desk),
+            Reason::TooSlow => self.cut_short(desk),
+            _ => self.end(reason, desk),
         }
     }
 
     /// The deadline that holds now: of a client that does not read, or else of one that says nothing. It waits for
     /// nothing if all of its slots that are out are in the purse.
-    fn timer(&self, desk: &Desk) -> Turn {
+    fn timer(&self, outbox: &Outbox, desk: &Desk) -> Turn {
         let settings = &desk.hub.settings;
-        let outbox = desk.hub.outboxes[self.seat].lock();
         let deadline_ns = match outbox.stalled_ns() {
             Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
             None if self.phase == Phase::Open && outbox.joined().is_none() => {
@@ -295,13 +313,6 @@ impl Session {
         deadline_ns.map_or(Turn::Done, Turn::By)
     }
 
-    fn time_out(&mut self, desk: &mut Desk) -> Turn {
-        if desk.hub.outboxes[self.seat].lock().stalled_ns().is_none() {
-            return self.part(Reason::Idle, desk);
-        }
-        self.cut_short(desk)
-    }
-
     // ---- The end ---------------------------------------------------------------------------------------
 
     /// Takes no more lines, and wants no more of others.
@@ -311,13 +322,13 @@ impl Session {
         Turn::Again
     }
 
-    fn finish(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
-        self.go_home(desk);
-        if let Some(turn) = self.check(desk) {
-            return turn;
+    fn finish(&mut self, reason: Reason, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        self.go_home(&mut outbox);
+        if let Some(reason) = self.is_lost(&outbox, desk) {
+            drop(outbox);
+            return self.give_up(reason, desk);
         }
-        let sending = courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        let sending = courier::send(&mut outbox, &mut desk.chunk);
         if outbox.at_rest() && self.say_farewell(reason, &mut outbox) {
             self.phase = Phase::Flushing(reason);
             return Turn::Again;
@@ -325,8 +336,7 @@ impl Session {
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
         let awaits = if outbox.at_rest() { Awaits::Room } else { Awaits::Rest };
         outbox.set_awaits(awaits);
-        drop(outbox);
-        if sending == Sending::Again { Turn::Again } else { self.timer(desk) }
+        if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) }
     }
 
     /// Puts the last words in; false: there is no room now.
@@ -342,19 +352,18 @@ impl Session {
         !outbox.owes_lost() && outbox.answer(&words)
     }
 
-    fn flush(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
-        if let Some(turn) = self.check(desk) {
-            return turn;
+    fn flush(&mut self, reason: Reason, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        if let Some(reason) = self.is_lost(&outbox, desk) {
+            drop(outbox);
+            return self.give_up(reason, desk);
         }
-        let sending = courier::send(&desk.hub.outboxes[self.seat], &mut desk.chunk);
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        let sending = courier::send(&mut outbox, &mut desk.chunk);
         if outbox.is_empty() && !outbox.is_pen_out() {
             drop(outbox);
             return self.linger_on(reason, desk);
         }
         outbox.set_awaits(Awaits::Room);
-        drop(outbox);
-        if sending == Sending::Again { Turn::Again } else { self.timer(desk) }
+        if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) }
     }
 
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last
@@ -377,12 +386,13 @@ impl Session {
         if let Some(socket) = &self.socket {
             socket::widen(socket);
         }
-        self.go_home(desk);
         desk.hub.leave(self.seat);
-        let outbox = &desk.hub.outboxes[self.seat];
-        outbox.lock().writable();
-        courier::send(outbox, &mut desk.chunk);
-        courier::send_last(outbox, &mut desk.chunk, |outbox| self.say_farewell(Reason::TooSlow, outbox));
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        self.go_home(&mut outbox);
+        outbox.writable();
+        courier::send(&mut outbox, &mut desk.chunk);
+        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| self.say_farewell(Reason::TooSlow, outbox));
+        drop(outbox);
         desk.hub.cut(self.seat);
         self.linger_on(Reason::TooSlow, desk)
     }
@@ -413,17 +423,17 @@ impl Session {
 
     /// The connection is over.
     fn end(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
-        self.go_home(desk);
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
         self.phase = Phase::Gone;
-        self.vacate(desk)
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        self.go_home(&mut outbox);
+        self.vacate(outbox, desk)
     }
 
     /// Brings all slots home that the conversation holds.
-    fn go_home(&mut self, desk: &mut Desk) {
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+    fn go_home(&mut self, outbox: &mut Outbox) {
         let mut purse = self.conversation.take_purse();
         while let Some(slot) = purse.pop() {
             outbox.bring_home(slot);
@@ -434,8 +444,7 @@ impl Session {
     }
 
     /// Closes the socket once nobody sends on it, and gives the seat back once its messages are processed.
-    fn vacate(&mut self, desk: &mut Desk) -> Turn {
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+    fn vacate(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
         let is_pen_out = outbox.is_pen_out();
         let at_rest = outbox.at_rest();
         outbox.set_awaits(if at_rest { Awaits::Nothing } else { Awaits::Rest });

@@ -1,7 +1,8 @@
 //! A worker: one thread that serves the sessions of its seats, one of them or many. It waits in one place only, for
-//! all of its sockets and its bell at once.
+//! all of its sockets, its bell and its alarm at once.
 
 use super::Hub;
+use super::alarm::Alarm;
 use super::courier::Chunk;
 use super::outbox::Slots;
 use super::session::{Session, Turn};
@@ -12,8 +13,8 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::AsFd;
 
-/// What a bell's event carries in place of a seat.
-const BELL: u64 = u64::MAX;
+/// What the events of bell and alarm carry in place of a seat: that they woke the worker is all they have to say.
+const NO_SEAT: u64 = u64::MAX;
 
 /// What a worker lends the session whose turn it is.
 pub struct Desk {
@@ -80,6 +81,7 @@ pub struct Worker {
     runnable: [u32; CLIENT_WORDS],
     /// No session has a deadline before that time, in nanoseconds.
     deadline_ns: u64,
+    alarm: Alarm,
 }
 
 impl Worker {
@@ -89,9 +91,11 @@ impl Worker {
     /// When there are not enough descriptors.
     pub fn new(hub: &'static Hub, number: usize, sessions: &'static mut [Session]) -> nix::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        // Edge-triggered: each ring is reported once, and nobody needs to read the bell.
+        let alarm = Alarm::new()?;
+        // Edge-triggered: each ring is reported once, and nobody needs to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(hub.attention.bell(number), EpollEvent::new(events, BELL))?;
+        epoll.add(hub.attention.bell(number), EpollEvent::new(events, NO_SEAT))?;
+        epoll.add(&alarm, EpollEvent::new(events, NO_SEAT))?;
         let desk = Desk {
             hub,
             draining: false,
@@ -102,7 +106,7 @@ impl Worker {
             unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;
-        Ok(Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX })
+        Ok(Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, alarm })
     }
 
     /// Serves its sessions for as long as the process lives.
@@ -118,16 +122,16 @@ impl Worker {
         }
     }
 
-    /// Waits for a socket, the bell, or the next deadline; not at all if a session or what it has to process wants a
-    /// turn.
+    /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
     fn wait(&mut self) {
+        self.alarm.set(self.deadline_ns);
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = match self.desk.epoll.wait(&mut events, self.patience()) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
         };
-        for event in events[..count].iter().filter(|event| event.data() != BELL) {
+        for event in events[..count].iter().filter(|event| event.data() != NO_SEAT) {
             let session = event.data() as usize - self.first;
             self.sessions[session].note(event.events());
             self.want_turn(session);
@@ -135,15 +139,8 @@ impl Worker {
     }
 
     fn patience(&self) -> EpollTimeout {
-        if self.desk.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0) {
-            return EpollTimeout::ZERO;
-        }
-        if self.deadline_ns == u64::MAX {
-            return EpollTimeout::NONE;
-        }
-        // Rounded up, or it would come back a little too early, again and again.
-        let wait_ms = self.deadline_ns.saturating_sub(clock::now_ns()).div_ceil(1_000_000);
-        EpollTimeout::try_from(wait_ms.min(i32::MAX as u64) as i32).unwrap_or(EpollTimeout::MAX)
+        let is_busy = self.desk.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0);
+        if is_busy { EpollTimeout::ZERO } else { EpollTimeout::NONE }
     }
 
     /// Takes the calls of others.

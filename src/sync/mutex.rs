@@ -69,9 +69,7 @@ impl<T> Mutex<T> {
     ///
     /// Never returns if this thread has the lock already.
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        if !self.take() {
-            self.take_contended();
-        }
+        self.take_or_wait();
         MutexGuard::new(self)
     }
 
@@ -83,6 +81,12 @@ impl<T> Mutex<T> {
     /// The value, with no locking: who has the only reference has the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
+    }
+
+    fn take_or_wait(&self) {
+        if !self.take() {
+            self.take_contended();
+        }
     }
 
     /// Takes the lock if it is free; says whether it was.
@@ -126,6 +130,22 @@ impl<'a, T> MutexGuard<'a, T> {
     /// The guard of a lock that was just taken.
     fn new(mutex: &'a Mutex<T>) -> Self {
         Self { mutex, not_send: PhantomData }
+    }
+
+    /// Gives the lock up while `work` runs, then takes it again. The value may be another one after that.
+    pub fn unlocked<R>(guard: &mut Self, work: impl FnOnce() -> R) -> R {
+        /// Takes the lock again, also if `work` panics: the guard will give it up.
+        struct Relock<'a, T>(&'a Mutex<T>);
+
+        impl<T> Drop for Relock<'_, T> {
+            fn drop(&mut self) {
+                self.0.take_or_wait();
+            }
+        }
+
+        guard.mutex.release();
+        let _relock = Relock(guard.mutex);
+        work()
     }
 
     /// The mutex that `guard` keeps locked.
@@ -210,6 +230,25 @@ mod tests {
         });
         assert_eq!(mutex.futex.word.load(Relaxed), UNLOCKED);
         assert_eq!(*mutex.lock(), 1);
+    }
+
+    #[test]
+    fn while_it_is_unlocked_others_can_have_it_and_then_it_is_locked_again() {
+        let mutex = Mutex::new(1);
+        let mut guard = mutex.lock();
+        let seen = MutexGuard::unlocked(&mut guard, || {
+            *mutex.try_lock().expect("it is free") += 1;
+            "seen"
+        });
+        assert_eq!((seen, *guard), ("seen", 2));
+        assert!(mutex.try_lock().is_none());
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            MutexGuard::unlocked(&mut guard, || panic!("as the test wants it"));
+        }));
+        assert!(result.is_err());
+        assert!(mutex.try_lock().is_none(), "locked again after a panic too");
+        drop(guard);
+        assert!(mutex.try_lock().is_some());
     }
 
     #[test]
