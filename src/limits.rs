@@ -56,7 +56,7 @@ pub const SEND_BYTES_MAX: usize = 4096;
 pub const SENDS_PER_TURN_MAX: usize = 4;
 
 /// Batches that a worker processes in one go when it sits in the consumer's seat. Then its own clients have their turn,
-/// and the seat's thread goes on.
+/// before it comes back.
 pub const SEAT_BATCHES_MAX: usize = 2;
 
 /// Words of a bitmap with one bit a client.
@@ -142,7 +142,7 @@ pub const LOG_COMPLAINT_BYTES_MAX: usize = 160;
 /// The smallest `--log-size`, in bytes: less would hold no more than what a start says.
 pub const LOG_FILE_BYTES_MIN: u64 = 16 * 1024;
 
-/// The stack of the consumer, in bytes: it formats and copies, and calls no one deep.
+/// The stack of the consumer where it has a thread of its own, in bytes: it formats and copies, and calls no one deep.
 pub const CONSUMER_STACK_BYTES: usize = 64 * 1024;
 
 /// The stack of the log writer, in bytes.

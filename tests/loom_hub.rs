@@ -64,7 +64,7 @@ fn admit_three(queue: &Parcels, from: usize) {
     queue.call();
 }
 
-/// As the thread that keeps the consumer's seat: waits, then picks. False: the queue is closed.
+/// As the consumer's own thread: waits, then picks. False: the queue is closed.
 fn next<T, const N: usize>(queue: &Queue<T, N>, batch: &mut Batch<T>) -> bool {
     queue.wait() && queue.pick(batch)
 }
@@ -143,67 +143,43 @@ fn a_consumer_that_sleeps_over_an_empty_queue_is_told_of_its_end() {
 
 // ---- The consumer's seat -----------------------------------------------------------------------------
 
-/// A queue, a seat whose turn takes one item, and what was taken.
+/// A queue, a seat, and what was taken by who sat there.
 struct Workshop {
     queue: Queue<u32, 4>,
     seat: ConsumerSeat<Batch<u32>>,
     taken: Lock<Vec<u32>>,
-    more: Condvar,
 }
 
 impl Workshop {
     /// One turn: what was picked is moved to `taken`.
     fn turn(&self, batch: &mut Batch<u32>) -> bool {
-        if !self.queue.pick(batch) {
-            return false;
-        }
-        let mut taken = self.taken.lock().unwrap();
-        taken.extend(batch.drain(..).map(|picked| picked.item));
-        self.more.notify_one();
-        true
+        let picked = self.queue.pick(batch);
+        self.taken.lock().unwrap().extend(batch.drain(..).map(|picked| picked.item));
+        picked
     }
 
-    /// As a worker: admits, and sees to it that it is processed.
+    /// As a worker: admits, and comes back to the seat for as long as it must.
     fn work(&self, number: u32) {
         self.queue.admit([(number, Priority::NORMAL)].into_iter(), 1);
-        self.seat.take_turn(|batch| self.turn(batch), || self.queue.call());
+        while self.seat.take_turn(|batch| self.turn(batch), || !self.queue.is_empty()) {}
     }
-}
-
-/// Two workers and the seat's own thread; if anything were left in the queue while all sleep, the checker would find a
-/// deadlock.
-fn nothing_is_stranded(is_reserved: bool) {
-    model(2, move || {
-        let workshop = Arc::new(Workshop {
-            queue: Queue::new(),
-            seat: ConsumerSeat::new(Batch::new(), is_reserved),
-            taken: Lock::new(Vec::new()),
-            more: Condvar::new(),
-        });
-        let keeper = spawn(&workshop, |shop| shop.seat.keep(|| shop.queue.wait(), |batch| shop.turn(batch)));
-        let other = spawn(&workshop, |shop| shop.work(1));
-        workshop.work(2);
-        other.join().unwrap();
-        let mut taken = workshop.taken.lock().unwrap();
-        while taken.len() < 2 {
-            taken = workshop.more.wait(taken).unwrap();
-        }
-        taken.sort_unstable();
-        assert_eq!(*taken, [1, 2]);
-        drop(taken);
-        workshop.queue.close();
-        keeper.join().unwrap();
-    });
 }
 
 #[test]
 fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
-    nothing_is_stranded(false);
-}
-
-#[test]
-fn what_may_not_be_processed_by_workers_is_left_to_the_seats_thread() {
-    nothing_is_stranded(true);
+    model(3, || {
+        let workshop = Arc::new(Workshop {
+            queue: Queue::new(),
+            seat: ConsumerSeat::new(Batch::new()),
+            taken: Lock::new(Vec::new()),
+        });
+        let others = [1, 2].map(|number| spawn(&workshop, move |shop| shop.work(number)));
+        workshop.work(3);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        let mut taken = workshop.taken.lock().unwrap();
+        taken.sort_unstable();
+        assert_eq!(*taken, [1, 2, 3], "all have gone, and nothing is left");
+    });
 }
 
 // ---- Calls ---------------------------------------------------------------------------------------------
@@ -685,7 +661,7 @@ fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
         let consumer = spawn(&seat, move |seat| {
             let (mut chunk, mut wake_ups) = ([0; 2], 0);
             for slot in slots {
-                seat.outbox.lock().close(slot, b"12");
+                seat.outbox.lock().close(slot, |out| out.extend_from_slice(b"12").unwrap());
                 wake_ups += u32::from(seat.send_and_call(&mut chunk));
             }
             wake_ups
@@ -730,7 +706,7 @@ fn change_of_tenants(room: usize) {
         let consumer = spawn(&seat, |seat| {
             for slot in slots {
                 deliver(seat);
-                seat.outbox.lock().close(slot, b"r");
+                seat.outbox.lock().close(slot, |out| out.push(b'r').unwrap());
                 seat.send_and_call(&mut [0; 16]);
             }
             deliver(seat);
@@ -815,8 +791,8 @@ fn consume(way: &Way) {
     let mut batch = Batch::new();
     while next(&way.queue, &mut batch) {
         for picked in batch.drain(..) {
-            let reply = [picked.item.line() as u8];
-            way.seat.outbox.lock().close(picked.item, &reply);
+            let reply = picked.item.line() as u8;
+            way.seat.outbox.lock().close(picked.item, |out| out.push(reply).unwrap());
         }
         way.seat.send_and_call(&mut [0; 2]);
     }

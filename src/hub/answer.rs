@@ -47,7 +47,7 @@ impl Answer {
             }
             self.next = next;
         }
-        hub.outboxes[seat].lock().close(self.slot, &reply::ok(self.line));
+        hub.outboxes[seat].lock().close(self.slot, |out| reply::ok(out, self.line));
         None
     }
 

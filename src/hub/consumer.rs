@@ -156,11 +156,11 @@ impl Consumer {
             while let Some(((rank, id), Picked { item: slot, .. })) =
                 messages.next_if(|(_, next)| next.item.client() == seat)
             {
-                let reply = match rank < self.accepted {
-                    true => reply::ack(slot.line(), id),
-                    false => reply::nak(slot.line(), Nak::PrintFailed),
-                };
-                outbox.close(slot, &reply);
+                let line = slot.line();
+                outbox.close(slot, |out| match rank < self.accepted {
+                    true => reply::ack(out, line, id),
+                    false => reply::nak(out, line, Nak::PrintFailed),
+                });
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::wire::command::{Command, Request};
 use crate::wire::framing::Frame;
 use crate::wire::reply::{self, Nak, Refusal};
 use core::mem;
+use heapless::VecView;
 
 /// The state of one client's conversation.
 pub struct Conversation {
@@ -128,22 +129,23 @@ impl Conversation {
     }
 
     fn ok(&mut self, desk: &Desk) {
-        self.close(&reply::ok(self.lines), desk);
+        self.close(reply::ok, desk);
     }
 
     fn refuse(&mut self, reason: Nak, desk: &Desk) {
         desk.hub.ledger.lock().refused[reason.index()] += 1;
-        self.close(&reply::nak(self.lines, reason), desk);
+        self.close(|out, line| reply::nak(out, line, reason), desk);
     }
 
     fn reject(&mut self, reason: Refusal, desk: &Desk) {
         desk.hub.ledger.lock().commands_refused += 1;
-        self.close(&reply::err(self.lines, reason), desk);
+        self.close(|out, line| reply::err(out, line, reason), desk);
     }
 
-    fn close(&mut self, reply: &[u8], desk: &Desk) {
+    /// Puts the reply to the line in hand into the outbox.
+    fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), desk: &Desk) {
         if let Some(slot) = self.purse.pop() {
-            desk.hub.outboxes[self.seat].lock().close(slot, reply);
+            desk.hub.outboxes[self.seat].lock().close(slot, |out| reply(out, self.lines));
         }
     }
 }

@@ -14,7 +14,7 @@
 use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 use crate::queue::{Priority, Slot};
 use crate::wire::reply;
-use heapless::Vec;
+use heapless::{Vec, VecView};
 use nix::errno::Errno;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -203,11 +203,14 @@ impl Outbox {
     }
 
     /// Brings a slot home with the reply that closes its line. Nobody there to read it: the reply is dropped.
-    pub fn close(&mut self, slot: &'static mut Slot, reply: &[u8]) {
-        debug_assert!(reply.len() <= REPLY_BYTES_MAX);
+    /// `reply` writes it, [`REPLY_BYTES_MAX`] at most.
+    pub fn close(&mut self, slot: &'static mut Slot, reply: impl FnOnce(&mut VecView<u8>)) {
         self.bring_home(slot);
         if self.alive {
-            self.append(reply);
+            self.make_room(REPLY_BYTES_MAX);
+            let before = self.bytes.len();
+            reply(&mut self.bytes);
+            debug_assert!(self.bytes.len() - before <= REPLY_BYTES_MAX);
         }
     }
 
@@ -298,12 +301,17 @@ impl Outbox {
         self.slots_out() * REPLY_BYTES_MAX
     }
 
-    fn append(&mut self, line: &[u8]) {
-        if self.bytes.len() + line.len() > OUTBOX_BYTES {
+    /// Brings what is not sent yet to the front if there are not so many bytes free behind it.
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() + bytes > OUTBOX_BYTES {
             self.bytes.copy_within(self.sent.., 0);
             self.bytes.truncate(self.bytes.len() - self.sent);
             self.sent = 0;
         }
+    }
+
+    fn append(&mut self, line: &[u8]) {
+        self.make_room(line.len());
         let appended = self.bytes.extend_from_slice(line);
         debug_assert!(appended.is_ok(), "room is checked, or reserved");
     }

@@ -34,3 +34,36 @@ impl<C> Seat<C> {
         is_left()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    #[test]
+    fn a_turn_is_bounded_and_who_leaves_something_is_told_to_come_back() {
+        let seat = Seat::new(());
+        let turns = Cell::new(0);
+        let turn = |(): &mut ()| {
+            turns.set(turns.get() + 1);
+            true
+        };
+        assert!(seat.take_turn(turn, || true));
+        assert_eq!(turns.take(), SEAT_BATCHES_MAX);
+        assert!(!seat.take_turn(turn, || false));
+        let turn_in_vain = |(): &mut ()| !turn(&mut ());
+        turns.set(0);
+        assert!(!seat.take_turn(turn_in_vain, || false));
+        assert_eq!(turns.get(), 1, "nothing was found");
+    }
+
+    #[test]
+    fn who_finds_the_seat_taken_goes() {
+        let seat = Seat::new(());
+        let inner = |(): &mut ()| {
+            assert!(!seat.take_turn(|()| unreachable!("two sit at once"), || true));
+            false
+        };
+        assert!(!seat.take_turn(inner, || false));
+    }
+}

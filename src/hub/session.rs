@@ -10,9 +10,9 @@ use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::worker::Desk;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RECEIVE_BYTES};
 use crate::net::socket::{self, Received};
+use crate::sync::MutexGuard;
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
-use crate::sync::MutexGuard;
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::fmt;
@@ -251,7 +251,11 @@ impl Session {
                 outbox.can_grant()
             };
             outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
-            return if can_go_on || sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+            return if can_go_on || sending == Sending::Again {
+                Turn::Again
+            } else {
+                self.timer(&outbox, desk)
+            };
         }
         if let Some(reason) = self.is_over(desk) {
             drop(outbox);
@@ -344,7 +348,7 @@ impl Session {
         let mut words = reply::Line::new();
         if let Some(line) = self.conversation.quit() {
             // Both fit: they are shorter than the line of an answer.
-            let _ = words.extend_from_slice(&reply::ok(line));
+            reply::ok(&mut words, line);
         }
         if let Some(farewell) = reason.farewell() {
             let _ = words.extend_from_slice(farewell.line().as_bytes());

@@ -71,8 +71,9 @@ fn refuse_rest(hub: &Hub) -> usize {
         refused += batch.len();
         hub.ledger.lock().refused[Nak::ShuttingDown.index()] += batch.len() as u64;
         for picked in batch.drain(..) {
-            let (seat, reply) = (picked.item.client(), reply::nak(picked.item.line(), Nak::ShuttingDown));
-            hub.outboxes[seat].lock().close(picked.item, &reply);
+            let (seat, line) = (picked.item.client(), picked.item.line());
+            let refuse = |out: &mut _| reply::nak(out, line, Nak::ShuttingDown);
+            hub.outboxes[seat].lock().close(picked.item, refuse);
             hub.attention.call(seat);
         }
     }

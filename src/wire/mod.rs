@@ -26,7 +26,9 @@
 //! let request = framer.next().map(Request::from);
 //! let text = b"smoke in the workshop";
 //! assert_eq!(request, Some(Request::Message { priority: Priority::URGENT, text }));
-//! assert_eq!(reply::ack(1, 17).as_slice(), b"ACK 1 17\n");
+//! let mut out = heapless::Vec::<u8, 80>::new();
+//! reply::ack(&mut out, 1, 17);
+//! assert_eq!(out, b"ACK 1 17\n");
 //! ```
 
 pub mod command;

@@ -12,11 +12,8 @@ use heapless::{Vec, VecView};
 use itoa::Buffer as Decimal;
 
 use super::escape::escape;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, REPLY_BYTES_MAX};
+use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::queue::Priority;
-
-/// A closing reply: the one `ACK`, `NAK`, `OK` or `ERR` that a line gets.
-pub type Reply = Vec<u8, REPLY_BYTES_MAX>;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
 pub type Line = Vec<u8, ANSWER_LINE_BYTES_MAX>;
@@ -130,24 +127,27 @@ impl Farewell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchFull;
 
+// The four closing replies: each line gets one of them. They are written where they are sent from, and take
+// REPLY_BYTES_MAX there at most.
+
 /// Line `n` was a message and has been processed as number `id` of the whole server.
-pub fn ack(n: u64, id: u64) -> Reply {
-    line(&["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)])
+pub fn ack(out: &mut VecView<u8>, n: u64, id: u64) {
+    append(out, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
 }
 
 /// Line `n` was a message and has not been processed.
-pub fn nak(n: u64, reason: Nak) -> Reply {
-    line(&["NAK ", Decimal::new().format(n), " ", reason.as_str()])
+pub fn nak(out: &mut VecView<u8>, n: u64, reason: Nak) {
+    append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()]);
 }
 
 /// Line `n` was a command and is done.
-pub fn ok(n: u64) -> Reply {
-    line(&["OK ", Decimal::new().format(n)])
+pub fn ok(out: &mut VecView<u8>, n: u64) {
+    append(out, &["OK ", Decimal::new().format(n)]);
 }
 
 /// Line `n` was a command and has been refused.
-pub fn err(n: u64, reason: Refusal) -> Reply {
-    line(&["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", reason.advice()])
+pub fn err(out: &mut VecView<u8>, n: u64, reason: Refusal) {
+    append(out, &["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", reason.advice()]);
 }
 
 /// So many `MSG` lines were not sent, because the client read too slowly.
@@ -210,23 +210,28 @@ fn write_msg(out: &mut VecView<u8>, id: u64, priority: Priority, from: &str, tex
     out.write_str("\n")
 }
 
-/// The parts one after the other, and the LF. What does not fit before the LF is cut.
-fn line<const N: usize>(parts: &[&str]) -> Vec<u8, N> {
-    let mut line = Vec::new();
+fn line(parts: &[&str]) -> Line {
+    let mut line = Line::new();
+    append(&mut line, parts);
+    line
+}
+
+/// Appends the parts one after the other, and the LF. What does not fit before the LF is cut.
+#[inline]
+fn append(out: &mut VecView<u8>, parts: &[&str]) {
     for part in parts {
-        let room = N - "\n".len() - line.len();
+        let room = (out.capacity() - out.len()).saturating_sub("\n".len());
         let fitting = &part.as_bytes()[..part.len().min(room)];
         // It fits.
-        let _ = line.extend_from_slice(fitting);
+        let _ = out.extend_from_slice(fitting);
     }
-    let _ = line.push(b'\n');
-    line
+    let _ = out.push(b'\n');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
+    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
 
     const REFUSALS: [Refusal; 5] = [
         Refusal::UnknownCommand,
@@ -236,15 +241,22 @@ mod tests {
         Refusal::ShuttingDown,
     ];
 
+    /// A closing reply, in as much room as it has in an outbox.
+    fn closing(write: impl FnOnce(&mut VecView<u8>)) -> Vec<u8, REPLY_BYTES_MAX> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
+    }
+
     #[test]
     fn closing_replies() {
-        assert_eq!(ack(3, 17), b"ACK 3 17\n");
-        assert_eq!(ok(0), b"OK 0\n");
-        let naks = Nak::ALL.map(|reason| nak(5, reason));
+        assert_eq!(closing(|out| ack(out, 3, 17)), b"ACK 3 17\n");
+        assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
+        let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
         let expected: [&[u8]; Nak::COUNT] =
             [b"NAK 5 too-long\n", b"NAK 5 empty\n", b"NAK 5 shutting-down\n", b"NAK 5 print-failed\n"];
         assert_eq!(naks, expected);
-        let errs = REFUSALS.map(|reason| err(5, reason));
+        let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));
         let expected: [&[u8]; REFUSALS.len()] = [
             b"ERR 5 unknown-command try /help\n",
             b"ERR 5 bad-argument MIN is one digit, 0 to 9\n",
@@ -258,14 +270,18 @@ mod tests {
     #[test]
     fn the_longest_numbers_fit() {
         let number = u64::MAX.to_string();
-        assert_eq!(ack(u64::MAX, u64::MAX), format!("ACK {number} {number}\n").as_bytes());
-        assert_eq!(ok(u64::MAX), format!("OK {number}\n").as_bytes());
+        let longest = closing(|out| ack(out, u64::MAX, u64::MAX));
+        assert_eq!(longest, format!("ACK {number} {number}\n").as_bytes());
+        assert_eq!(closing(|out| ok(out, u64::MAX)), format!("OK {number}\n").as_bytes());
         for reason in Nak::ALL {
-            assert_eq!(nak(u64::MAX, reason), format!("NAK {number} {}\n", reason.as_str()).as_bytes());
+            assert_eq!(
+                closing(|out| nak(out, u64::MAX, reason)),
+                format!("NAK {number} {}\n", reason.as_str()).as_bytes()
+            );
         }
         for reason in REFUSALS {
             let expected = format!("ERR {number} {} {}\n", reason.as_str(), reason.advice());
-            assert_eq!(err(u64::MAX, reason), expected.as_bytes());
+            assert_eq!(closing(|out| err(out, u64::MAX, reason)), expected.as_bytes());
         }
         let from = "f".repeat(FROM_BYTES_MAX);
         let expected = format!("WHO {from} p9 {number}\n");

@@ -139,7 +139,8 @@ struct Settings {
 }
 
 fn main() {
-    let mut settings = Settings { rounds: 7, duration: Duration::from_millis(700), only: None, servers: None, svg: None };
+    let mut settings =
+        Settings { rounds: 7, duration: Duration::from_millis(700), only: None, servers: None, svg: None };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} takes a value"));

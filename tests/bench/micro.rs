@@ -86,7 +86,7 @@ fn outbox_round(bencher: Bencher) {
     bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
         outbox.grant(&mut purse);
         while let Some(slot) = purse.pop() {
-            outbox.close(slot, &reply::ack(black_box(1_000), black_box(1_000_000)));
+            outbox.close(slot, |out| reply::ack(out, black_box(1_000), black_box(1_000_000)));
         }
         while let Some((_, len)) = outbox.begin_send(&mut chunk) {
             outbox.end_send(firstline::hub::outbox::Sent::Bytes(len), || 1);
