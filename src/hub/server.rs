@@ -6,7 +6,7 @@ use super::printer::Printer;
 use super::session::Session;
 use super::shutdown::{self, Outcome};
 use super::signals::Signals;
-use super::worker::Worker;
+use super::worker::{Post, Worker};
 use super::{Hub, OUTBOXES};
 use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
@@ -115,8 +115,8 @@ fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Option
     for number in 0..options.workers {
         let (mine, others) = sessions.split_at_mut(hub.attention.seats_of(number).len());
         sessions = others;
-        let worker = Worker::new(hub, number, mine).map_err(descriptors)?;
-        STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || worker.run())?;
+        let post = Post::new(hub, number, mine).map_err(descriptors)?;
+        STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(post).run())?;
     }
     STARTING.wait();
     Ok(())

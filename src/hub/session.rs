@@ -187,17 +187,13 @@ impl Session {
         drop(outbox);
         self.conversation.go_on(desk);
         self.take_lines(desk);
-        let received = if self.may_receive(desk) { self.receive() } else { Ok(0) };
+        let received = if self.may_receive(desk) { self.receive(desk) } else { Ok(()) };
         self.take_lines(desk);
         desk.admit_all();
-        let bytes = match received {
-            Ok(bytes) => bytes,
-            Err(errno) => return self.end(Reason::Broken(errno), desk),
-        };
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
-        if bytes > 0 {
-            outbox.heard(bytes, desk.now_ns);
+        if let Err(errno) = received {
+            return self.end(Reason::Broken(errno), desk);
         }
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
         let sending = courier::send(&mut outbox, &mut desk.chunk);
         self.rest(sending, outbox, desk)
     }
@@ -220,9 +216,8 @@ impl Session {
         desk.draining || self.conversation.quit().is_some()
     }
 
-    /// Receives once; returns how many bytes came.
-    fn receive(&mut self) -> Result<usize, Errno> {
-        let Some(socket) = &self.socket else { return Ok(0) };
+    fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
+        let Some(socket) = &self.socket else { return Ok(()) };
         let free = self.framer.free();
         let room = free.len();
         match socket::receive(socket, free) {
@@ -230,7 +225,8 @@ impl Session {
                 self.framer.commit(bytes);
                 // A short one has taken all there was; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last;
-                return Ok(bytes);
+                // Now, for among these lines may be one that asks for the counters.
+                desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
             }
             Received::Nothing => self.readable = false,
             Received::End => {
@@ -239,7 +235,7 @@ impl Session {
             }
             Received::Broken(errno) => return Err(errno),
         }
-        Ok(0)
+        Ok(())
     }
 
     /// What is left to wait for, after all that could be done was done.

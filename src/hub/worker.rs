@@ -70,6 +70,31 @@ impl Desk {
     }
 }
 
+/// A worker's post: what it needs of the system and of the hub, made ready before its thread is. It is small, for what is
+/// handed to a thread is on the heap first.
+pub struct Post {
+    hub: &'static Hub,
+    number: usize,
+    sessions: &'static mut [Session],
+    epoll: Epoll,
+    alarm: Alarm,
+}
+
+impl Post {
+    /// The post of worker `number` of the hub, with its sessions.
+    ///
+    /// # Errors
+    /// When there are not enough descriptors.
+    pub fn new(hub: &'static Hub, number: usize, sessions: &'static mut [Session]) -> nix::Result<Self> {
+        let (epoll, alarm) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Alarm::new()?);
+        // Edge-triggered: each ring is reported once, and nobody needs to read them.
+        let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
+        epoll.add(hub.attention.bell(number), EpollEvent::new(events, NO_SEAT))?;
+        epoll.add(&alarm, EpollEvent::new(events, NO_SEAT))?;
+        Ok(Self { hub, number, sessions, epoll, alarm })
+    }
+}
+
 /// A worker and its sessions.
 pub struct Worker {
     number: usize,
@@ -85,17 +110,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Worker `number` of the hub, with its sessions.
-    ///
-    /// # Errors
-    /// When there are not enough descriptors.
-    pub fn new(hub: &'static Hub, number: usize, sessions: &'static mut [Session]) -> nix::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let alarm = Alarm::new()?;
-        // Edge-triggered: each ring is reported once, and nobody needs to read them.
-        let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(hub.attention.bell(number), EpollEvent::new(events, NO_SEAT))?;
-        epoll.add(&alarm, EpollEvent::new(events, NO_SEAT))?;
+    /// The worker at that post.
+    pub fn new(post: Post) -> Self {
+        let Post { hub, number, sessions, epoll, alarm } = post;
         let desk = Desk {
             hub,
             draining: false,
@@ -106,7 +123,7 @@ impl Worker {
             unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;
-        Ok(Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, alarm })
+        Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, alarm }
     }
 
     /// Serves its sessions for as long as the process lives.

@@ -5,9 +5,11 @@
 //!
 //!     compare [--rounds N] [--seconds S] [--only WORK,...] [--servers NAME,...] [--before BINARY] [--svg PATH]
 //!
-//! `--before` is another build of firstline, measured beside this one.
+//! `--before` is another build of firstline, measured beside this one. `--growth` measures how the cost of a message
+//! grows instead; 1,000 clients need a build for the board `gateway`, see `run`.
 
 mod echo;
+mod growth;
 mod load;
 mod protocol;
 mod report;
@@ -92,6 +94,13 @@ const WORKS: &[Work] = &[
         takes_part: Server::acknowledges,
         measure: resident_kib,
     },
+    Work {
+        name: "start",
+        unit: "from start to `listening on`: µs",
+        better: Better::Less,
+        takes_part: Server::is_firstline,
+        measure: |server, _| server.time_to_listen().as_nanos() as f64 / 1e3,
+    },
 ];
 
 const TEXT_BYTES: usize = 64;
@@ -135,12 +144,19 @@ struct Settings {
     duration: Duration,
     only: Option<String>,
     servers: Option<String>,
+    growth: bool,
     svg: Option<String>,
 }
 
 fn main() {
-    let mut settings =
-        Settings { rounds: 7, duration: Duration::from_millis(700), only: None, servers: None, svg: None };
+    let mut settings = Settings {
+        rounds: 7,
+        duration: Duration::from_millis(700),
+        only: None,
+        servers: None,
+        growth: false,
+        svg: None,
+    };
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap_or_else(|| panic!("{word} takes a value"));
@@ -150,13 +166,28 @@ fn main() {
             "--rounds" => settings.rounds = value().parse().expect("a number"),
             "--seconds" => settings.duration = Duration::from_secs_f64(value().parse().expect("a number")),
             "--only" => settings.only = Some(value()),
+            "--growth" => settings.growth = true,
             "--before" => drop(server::BEFORE.set(value().into())),
             "--servers" => settings.servers = Some(value()),
             "--svg" => settings.svg = Some(value()),
-            _ => panic!("unknown: {word}; there are --rounds, --seconds, --only, --servers, --before, --svg"),
+            _ => panic!(
+                "unknown: {word}; there are --rounds, --seconds, --only, --servers, --before, --growth, --svg"
+            ),
         }
     }
-    compare(&settings);
+    match settings.growth {
+        true => grow(&settings),
+        false => compare(&settings),
+    }
+}
+
+fn grow(settings: &Settings) {
+    println!("{}\n", report::machine());
+    for server in [Server::FirstlineThreads, Server::FirstlineEpoll] {
+        if server.is_wanted(settings.servers.as_deref()) {
+            growth::print(server, settings.rounds, settings.duration);
+        }
+    }
 }
 
 fn compare(settings: &Settings) {

@@ -1,6 +1,7 @@
 //! The servers that are compared, each with its fastest settings and no persistence.
 
 use crate::protocol::Protocol;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -137,6 +138,33 @@ impl Server {
             command.arg("");
         }
         command
+    }
+
+    /// Whether it is a build of firstline.
+    pub fn is_firstline(self) -> bool {
+        matches!(
+            self,
+            Self::FirstlineThreads | Self::FirstlineEpoll | Self::BeforeThreads | Self::BeforeEpoll
+        )
+    }
+
+    /// How long firstline takes from its start to its line `listening on`.
+    pub fn time_to_listen(self) -> Duration {
+        let mut command = self.command(free_port());
+        command
+            .args(["--log-level", "info"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let start = Instant::now();
+        let mut child = command.spawn().expect("firstline is built");
+        let stderr = child.stderr.take().expect("it is a pipe");
+        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("listening on")), "it ended before it listened");
+        let elapsed = start.elapsed();
+        let _ = child.kill();
+        let _ = child.wait();
+        elapsed
     }
 
     /// Starts it and waits until it accepts connections.
