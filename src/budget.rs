@@ -53,6 +53,7 @@ pub const STATIC: [Item; 9] = [
 /// are used.
 pub const STACKS: [Item; 3] = [
     Item::new("worker stacks", WORKERS, WORKER_STACK_BYTES),
+    // It is there if a sink can block, as with `--print`.
     Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
     Item::new("log writer stack", 1, LOGGER_STACK_BYTES),
 ];

@@ -67,7 +67,8 @@ fn the_stack_total_is_what_the_threads_have_mapped() {
     if is_emulated() {
         return println!("the stacks of an emulator are not the server's: nothing to compare");
     }
-    let server = Server::start(&["--workers", &WORKERS.to_string()]);
+    // With a sink that can block, so that the consumer has its thread too.
+    let server = Server::start(&["--print", "--workers", &WORKERS.to_string()]);
     // The main thread's grows as it is used, and is the system's to size.
     let threads = server.status("Threads") as usize - 1;
     let mappings = mappings(server.pid());
@@ -91,7 +92,7 @@ fn load(server: &Server) {
     let mut joined = server.connect();
     assert_eq!(joined.ask("/join"), "OK 1");
     for round in 0..3 {
-        let mut clients: Vec<Client> = (0..(CLIENTS - 2).min(20)).map(|_| server.connect()).collect();
+        let mut clients: Vec<Client> = (0..(CLIENTS / 2).min(20)).map(|_| server.connect()).collect();
         for (number, client) in clients.iter_mut().enumerate() {
             client.send(format!("/nick n{round}-{number}\n"));
             client.send("/urgent \u{1b}[31m smoke\n".repeat(2 * IN_FLIGHT));
@@ -106,6 +107,8 @@ fn load(server: &Server) {
             client.stats();
         }
         clients.into_iter().for_each(Client::reset);
+        // Their seats are free a little later; the next ones must not find the server full.
+        server.wait_for_stats("all others have left", |stats| stats["clients"] == 2);
     }
     for _ in 0..3 * 2 * IN_FLIGHT {
         let line = joined.line();

@@ -211,6 +211,7 @@ fn compare(settings: &Settings) {
         println!("{table}");
         tables.push(table);
     }
+    println!("{}", report::summary(&tables));
     if let Some(path) = &settings.svg {
         std::fs::write(path, report::svg(&tables)).unwrap_or_else(|error| panic!("{path}: {error}"));
     }

@@ -99,6 +99,25 @@ pub fn machine() -> String {
     )
 }
 
+/// The medians of all tables in one: a row for each kind of work, a column for each server.
+pub fn summary(tables: &[Table]) -> String {
+    let takes_part =
+        |server: &Server| tables.iter().any(|table| table.rows.iter().any(|row| row.0 == *server));
+    let servers: Vec<Server> = Server::ALL.into_iter().filter(takes_part).collect();
+    let mut summary = String::from("| |");
+    servers.iter().for_each(|server| summary += &format!(" {} |", server.name()));
+    summary += "\n| --- |";
+    servers.iter().for_each(|_| summary += " ---: |");
+    for table in tables {
+        summary += &format!("\n| {} |", table.unit);
+        for server in &servers {
+            let figures = table.rows.iter().find(|row| row.0 == *server);
+            summary += &figures.map_or(" |".into(), |row| format!(" {} |", show(median(&row.1))));
+        }
+    }
+    summary + "\n"
+}
+
 /// The medians as bars, a panel for each kind of work.
 pub fn svg(tables: &[Table]) -> String {
     const WIDTH: usize = 760;
