@@ -49,6 +49,16 @@ impl Attention {
         }
     }
 
+    /// As [`Attention::call`], by somebody who sits in the consumer's seat: a worker, or none. A worker that calls itself
+    /// needs no bell: it looks at its calls before it waits.
+    pub fn call_from(&self, sitter: Option<usize>, seat: usize) {
+        if sitter == Some(self.worker_of(seat)) {
+            self.seats.insert(seat);
+        } else {
+            self.call(seat);
+        }
+    }
+
     /// For a worker: calls `each` with its seats that need it.
     pub fn answer(&self, worker: usize, each: impl FnMut(usize)) {
         let seats = self.seats_of(worker);
@@ -85,6 +95,21 @@ mod tests {
                 }
             }
             assert_eq!(seats, CLIENTS);
+        }
+    }
+
+    #[test]
+    fn who_calls_itself_rings_no_bell() {
+        let attention = Attention::new(2).unwrap();
+        attention.call_from(Some(0), 0);
+        assert!(attention.bell(0).read().is_err(), "not rung");
+        let mut seats = std::vec::Vec::new();
+        attention.answer(0, |seat| seats.push(seat));
+        assert_eq!(seats, [0]);
+        for sitter in [Some(1), None] {
+            attention.call_from(sitter, 0);
+            assert_eq!(attention.bell(0).read(), Ok(1));
+            attention.answer(0, |_| ());
         }
     }
 

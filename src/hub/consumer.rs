@@ -63,16 +63,16 @@ impl Consumer {
         self.printer.is_some()
     }
 
-    /// Processes one batch of what comes first; false: nothing waits.
-    pub fn turn(&mut self, hub: &Hub) -> bool {
+    /// Processes one batch of what comes first; false: nothing waits. `sitter` is the worker that does it, or none.
+    pub fn turn(&mut self, hub: &Hub, sitter: Option<usize>) -> bool {
         if !hub.queue.pick(&mut self.batch) {
             return false;
         }
         self.format(hub);
         self.print();
-        self.deliver(hub);
+        self.deliver(hub, sitter);
         self.acknowledge(hub);
-        self.send(hub);
+        self.send(hub, sitter);
         true
     }
 
@@ -109,7 +109,7 @@ impl Consumer {
 
     /// Puts the lines of what was accepted into the outboxes of those who joined. A batch may be more than an outbox
     /// holds: what is in it is sent then, and a line is lost only if the socket does not take that.
-    fn deliver(&mut self, hub: &Hub) {
+    fn deliver(&mut self, hub: &Hub, sitter: Option<usize>) {
         let Self { batch, lines, places, accepted, touched, chunk, .. } = self;
         let (mut delivered, mut lost) = (0, 0);
         hub.joined.for_each(|seat| {
@@ -124,7 +124,7 @@ impl Consumer {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if courier::send(&mut outbox, chunk) != Next::Nothing {
-                        hub.attention.call(seat);
+                        hub.attention.call_from(sitter, seat);
                     }
                     if outbox.joined() != Some(min) {
                         return;
@@ -175,7 +175,7 @@ impl Consumer {
     }
 
     /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
-    fn send(&mut self, hub: &Hub) {
+    fn send(&mut self, hub: &Hub, sitter: Option<usize>) {
         let Self { touched, chunk, .. } = self;
         touched.drain(0, CLIENTS, |seat| {
             let mut outbox = hub.outboxes[seat].lock();
@@ -183,7 +183,7 @@ impl Consumer {
             let is_wanted = outbox.is_worker_wanted();
             drop(outbox);
             if is_wanted || next != Next::Nothing {
-                hub.attention.call(seat);
+                hub.attention.call_from(sitter, seat);
             }
         });
     }

@@ -133,16 +133,18 @@ impl Hub {
     /// For the consumer's own thread: processes all that is admitted, until the queue is closed.
     pub fn keep_processing(&self, mut consumer: Consumer) {
         while self.queue.wait() {
-            while consumer.turn(self) {}
+            while consumer.turn(self, None) {}
         }
     }
 
-    /// For a worker that has admitted something: sees to it that it is processed. True: the worker must come back, after
+    /// For `worker`, which has admitted something: sees to it that it is processed. True: the worker must come back, after
     /// its clients have had their turn.
     #[must_use = "who must come back and does not strands messages"]
-    pub fn process(&self) -> bool {
+    pub fn process(&self, worker: usize) -> bool {
         match &self.seat {
-            Some(seat) => seat.take_turn(|consumer| consumer.turn(self), || !self.queue.is_empty()),
+            Some(seat) => {
+                seat.take_turn(|consumer| consumer.turn(self, Some(worker)), || !self.queue.is_empty())
+            }
             None => {
                 self.queue.call();
                 false

@@ -18,6 +18,8 @@ const NO_SEAT: u64 = u64::MAX;
 
 /// What a worker lends the session whose turn it is.
 pub struct Desk {
+    /// The worker's number.
+    number: usize,
     /// The hub.
     pub hub: &'static Hub,
     /// Whether the server is shutting down.
@@ -65,7 +67,7 @@ impl Desk {
     /// Has processed what was admitted, once that is `least` messages: here, if the consumer's seat is free.
     fn process(&mut self, least: usize) {
         if self.unprocessed >= least {
-            self.unprocessed = usize::from(self.hub.process());
+            self.unprocessed = usize::from(self.hub.process(self.number));
         }
     }
 }
@@ -97,7 +99,6 @@ impl Post {
 
 /// A worker and its sessions.
 pub struct Worker {
-    number: usize,
     /// Its sessions, of the seats from `first` on.
     sessions: &'static mut [Session],
     first: usize,
@@ -114,6 +115,7 @@ impl Worker {
     pub fn new(post: Post) -> Self {
         let Post { hub, number, sessions, epoll, alarm } = post;
         let desk = Desk {
+            number,
             hub,
             draining: false,
             now_ns: 0,
@@ -123,7 +125,7 @@ impl Worker {
             unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;
-        Self { number, sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, alarm }
+        Self { sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, alarm }
     }
 
     /// Serves its sessions for as long as the process lives.
@@ -141,6 +143,8 @@ impl Worker {
 
     /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
     fn wait(&mut self) {
+        // Its own calls, which rang no bell, must not sleep with it.
+        self.gather();
         self.alarm.set(self.deadline_ns);
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = match self.desk.epoll.wait(&mut events, self.patience()) {
@@ -163,7 +167,7 @@ impl Worker {
     /// Takes the calls of others.
     fn gather(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
-        self.desk.hub.attention.answer(self.number, |seat| set(runnable, seat - first));
+        self.desk.hub.attention.answer(self.desk.number, |seat| set(runnable, seat - first));
     }
 
     /// Gives a turn to all when the earliest deadline has come: each says its next one.
