@@ -92,7 +92,7 @@ fn load(server: &Server) {
     let mut joined = server.connect();
     assert_eq!(joined.ask("/join"), "OK 1");
     for round in 0..3 {
-        let mut clients: Vec<Client> = (0..(CLIENTS / 2).min(20)).map(|_| server.connect()).collect();
+        let mut clients: Vec<Client> = (0..(CLIENTS - 2).min(20)).map(|_| server.connect()).collect();
         for (number, client) in clients.iter_mut().enumerate() {
             client.send(format!("/nick n{round}-{number}\n"));
             client.send("/urgent \u{1b}[31m smoke\n".repeat(2 * IN_FLIGHT));

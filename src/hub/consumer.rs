@@ -8,7 +8,7 @@ use super::printer::Printer;
 use crate::clock;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
 use crate::queue::{Batch, Picked, Slot};
-use crate::sync::Bitmap;
+use crate::sync::{Bitmap, MutexGuard};
 use crate::wire::escape::Escaped;
 use crate::wire::reply::{self, Nak};
 use core::ops::Range;
@@ -124,7 +124,8 @@ impl Consumer {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if courier::send(&mut outbox, chunk) != Next::Nothing {
-                        hub.attention.call_from(sitter, seat);
+                        // A bell is rung by a system call.
+                        MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
                     }
                     if outbox.joined() != Some(min) {
                         return;

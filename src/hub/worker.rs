@@ -31,7 +31,7 @@ pub struct Desk {
     epoll: Epoll,
     /// Filled slots that are to be admitted together.
     filled: Slots,
-    /// Messages that this worker has to see to: those admitted since it last did, or what it found left then.
+    /// Messages that this worker has to see to: those admitted since it last did; what it found left then is a batch.
     unprocessed: usize,
 }
 
@@ -67,7 +67,8 @@ impl Desk {
     /// Has processed what was admitted, once that is `least` messages: here, if the consumer's seat is free.
     fn process(&mut self, least: usize) {
         if self.unprocessed >= least {
-            self.unprocessed = usize::from(self.hub.process(self.number));
+            // Told to come back, it does so after the turn of one more client, not of all: others' urgent lines may wait.
+            self.unprocessed = if self.hub.process(self.number) { BATCH } else { 0 };
         }
     }
 }

@@ -13,7 +13,7 @@
 //! The way of a line:
 //!
 //! ```
-//! use firstline::limits::RECEIVE_BYTES;
+//! use firstline::limits::{RECEIVE_BYTES, REPLY_BYTES_MAX};
 //! use firstline::queue::Priority;
 //! use firstline::wire::{command::Request, framing::Framer, reply};
 //!
@@ -26,7 +26,7 @@
 //! let request = framer.next().map(Request::from);
 //! let text = b"smoke in the workshop";
 //! assert_eq!(request, Some(Request::Message { priority: Priority::URGENT, text }));
-//! let mut out = heapless::Vec::<u8, 80>::new();
+//! let mut out = heapless::Vec::<u8, REPLY_BYTES_MAX>::new();
 //! reply::ack(&mut out, 1, 17);
 //! assert_eq!(out, b"ACK 1 17\n");
 //! ```
