@@ -10,7 +10,7 @@ use crate::limits::{
     WORKERS,
 };
 use crate::logger;
-use crate::queue::{Queue, Slot};
+use crate::queue::{Chain, Queue, Slot};
 use crate::stats::Ledger;
 use crate::sync::Mutex;
 use core::fmt::Write;
@@ -41,7 +41,7 @@ pub const STATIC: [Item; 9] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
-    Item::new("queue entries", QUEUE_MAX, size_of::<Queue<&'static mut Slot, QUEUE_MAX>>() / QUEUE_MAX),
+    Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("sessions", CLIENTS, size_of::<Session>()),
     Item::new("roster", 1, size_of::<Mutex<Roster>>()),
     Item::new("lines of a batch", 1, size_of::<Lines>()),

@@ -42,8 +42,13 @@ impl Histogram {
 
     /// Counts one value.
     pub fn record(&mut self, value_ns: u64) {
-        self.buckets[bucket_of(value_ns.min(HISTOGRAM_VALUE_NS_MAX))] += 1;
-        self.count += 1;
+        self.record_many(value_ns, 1);
+    }
+
+    /// Counts a value that came `times` times, at least once.
+    pub fn record_many(&mut self, value_ns: u64, times: u64) {
+        self.buckets[bucket_of(value_ns.min(HISTOGRAM_VALUE_NS_MAX))] += times;
+        self.count += times;
         self.max = self.max.max(value_ns);
     }
 

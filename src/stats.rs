@@ -49,9 +49,9 @@ impl Ledger {
         }
     }
 
-    /// A message of that priority is acknowledged, so long after it was admitted.
-    pub fn processed(&mut self, priority: Priority, latency_ns: u64) {
-        self.latencies[priority.index()].record(latency_ns);
+    /// So many messages of that priority, one at least, are acknowledged, so long after they were admitted.
+    pub fn processed(&mut self, messages: usize, priority: Priority, latency_ns: u64) {
+        self.latencies[priority.index()].record_many(latency_ns, messages as u64);
     }
 }
 

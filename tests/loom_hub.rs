@@ -13,10 +13,10 @@
 #![cfg(loom)]
 
 use firstline::hub::courier;
-use firstline::hub::outbox::{Awaits, Next, Outbox, Slots};
+use firstline::hub::outbox::{Awaits, Next, Outbox};
 use firstline::hub::seat::Seat as ConsumerSeat;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
-use firstline::queue::{Batch, Priority, Queue, Slot};
+use firstline::queue::{Batch, Chain, Picked, Priority, Queue, Run, Slot, Slots};
 use firstline::sync::{Bitmap, Mutex};
 use loom::cell::Cell;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -44,15 +44,28 @@ fn spawn<S: Send + Sync + 'static, R: 'static>(
 
 // ---- The queue -----------------------------------------------------------------------------------------
 
+/// A run of one: what is said of the lock is the same for longer ones.
+struct Single<T>(T);
+
+impl<T> Run for Single<T> {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn split(self, _: usize) -> (Self, Self) {
+        unreachable!("a batch has room for one")
+    }
+}
+
 /// Who admitted it and its number there. The checker's own cell: it finds out if a parcel is read by one who did not
 /// properly get it.
-type Parcel = Box<Cell<(usize, u32)>>;
+type Parcel = Single<Box<Cell<(usize, u32)>>>;
 type Parcels = Queue<Parcel, 8>;
 
 fn parcel(from: usize, number: u32, priority: Priority) -> (Parcel, Priority) {
     let parcel = Box::new(Cell::new((0, 0)));
     parcel.set((from, number));
-    (parcel, priority)
+    (Single(parcel), priority)
 }
 
 /// Admits three parcels in two steps, the second of which is urgent.
@@ -65,16 +78,16 @@ fn admit_three(queue: &Parcels, from: usize) {
 }
 
 /// As the consumer's own thread: waits, then picks. False: the queue is closed.
-fn next<T, const N: usize>(queue: &Queue<T, N>, batch: &mut Batch<T>) -> bool {
+fn next<T: Run, const N: usize>(queue: &Queue<T, N>, batch: &mut Batch<T>) -> bool {
     queue.wait() && queue.pick(batch)
 }
 
 /// Moves a batch to `taken`, which tells of each parcel its priority, who admitted it, and its number there.
 fn unpack(batch: &mut Batch<Parcel>, taken: &mut Vec<(Priority, usize, u32)>) {
     let order = |a: &(Priority, u64), b: &(Priority, u64)| a.0 > b.0 || a.0 == b.0 && a.1 < b.1;
-    assert!(batch.iter().map(|picked| (picked.priority, picked.stamp_ns)).is_sorted_by(order));
-    taken.extend(batch.drain(..).map(|picked| {
-        let (from, number) = picked.item.get();
+    assert!(batch.runs().map(|(_, picked)| (picked.priority, picked.stamp_ns)).is_sorted_by(order));
+    taken.extend(batch.drain().map(|(_, picked)| {
+        let (from, number) = picked.item.0.get();
         (picked.priority, from, number)
     }));
 }
@@ -145,22 +158,22 @@ fn a_consumer_that_sleeps_over_an_empty_queue_is_told_of_its_end() {
 
 /// A queue, a seat, and what was taken by who sat there.
 struct Workshop {
-    queue: Queue<u32, 4>,
-    seat: ConsumerSeat<Batch<u32>>,
+    queue: Queue<Single<u32>, 4>,
+    seat: ConsumerSeat<Batch<Single<u32>>>,
     taken: Lock<Vec<u32>>,
 }
 
 impl Workshop {
     /// One turn: what was picked is moved to `taken`.
-    fn turn(&self, batch: &mut Batch<u32>) -> bool {
+    fn turn(&self, batch: &mut Batch<Single<u32>>) -> bool {
         let picked = self.queue.pick(batch);
-        self.taken.lock().unwrap().extend(batch.drain(..).map(|picked| picked.item));
+        self.taken.lock().unwrap().extend(batch.drain().map(|(_, picked)| picked.item.0));
         picked
     }
 
     /// As a worker: admits, and comes back to the seat for as long as it must.
     fn work(&self, number: u32) {
-        self.queue.admit([(number, Priority::NORMAL)].into_iter(), 1);
+        self.queue.admit([(Single(number), Priority::NORMAL)].into_iter(), 1);
         while self.seat.take_turn(|batch| self.turn(batch), || !self.queue.is_empty()) {}
     }
 }
@@ -428,7 +441,7 @@ impl Seat {
         // An outbox on its way to the heap is too much for the stack that the checker gives by itself.
         let maker = thread::Builder::new().stack_size(8 * OUTBOX_BYTES).spawn(make);
         let seat = maker.unwrap().join().unwrap();
-        pool::take().into_iter().for_each(|slot| seat.outbox.lock().bring_home(slot));
+        seat.outbox.lock().bring_all_home(&mut pool::take());
         seat.open();
         seat
     }
@@ -437,7 +450,7 @@ impl Seat {
     fn grant(&self, slots: usize) -> Slots {
         let (mut outbox, mut granted) = (self.outbox.lock(), Slots::new());
         outbox.grant(&mut granted);
-        (slots..IN_FLIGHT).for_each(|_| outbox.bring_home(granted.pop().unwrap()));
+        (slots..IN_FLIGHT).for_each(|_| outbox.bring_home(Chain::of(granted.pop().unwrap())));
         granted
     }
 
@@ -543,7 +556,11 @@ mod pool {
 
     pub fn take() -> Slots {
         let pooled = POOL.lock().unwrap().pop();
-        pooled.unwrap_or_else(|| (0..IN_FLIGHT).map(|_| Box::leak(Box::new(Slot::EMPTY))).collect())
+        pooled.unwrap_or_else(|| {
+            let mut slots = Slots::new();
+            (0..IN_FLIGHT).for_each(|_| slots.put(Chain::of(Box::leak(Box::new(Slot::EMPTY)))));
+            slots
+        })
     }
 
     /// Takes the slots of a seat that must have all of them, each once.
@@ -551,11 +568,15 @@ mod pool {
         let (mut outbox, mut slots) = (seat.outbox.lock(), Slots::new());
         assert!(outbox.at_rest());
         outbox.grant(&mut slots);
-        let mut addresses: Vec<*const Slot> = slots.iter().map(|slot| &raw const **slot).collect();
+        let (mut addresses, mut pooled) = (Vec::new(), Slots::new());
+        while let Some(slot) = slots.pop() {
+            addresses.push(&raw const *slot);
+            pooled.put(Chain::of(slot));
+        }
         addresses.sort_unstable();
         addresses.dedup();
         assert_eq!(addresses.len(), IN_FLIGHT);
-        POOL.lock().unwrap().push(slots);
+        POOL.lock().unwrap().push(pooled);
     }
 }
 
@@ -657,11 +678,11 @@ fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() 
 fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
     model(3, || {
         let seat = Seat::new(3);
-        let slots = seat.grant(2);
+        let mut slots = seat.grant(2);
         let consumer = spawn(&seat, move |seat| {
             let (mut chunk, mut wake_ups) = ([0; 2], 0);
-            for slot in slots {
-                seat.outbox.lock().close(slot, |out| out.extend_from_slice(b"12").unwrap());
+            while let Some(slot) = slots.pop() {
+                seat.outbox.lock().close(Chain::of(slot), |out| out.extend_from_slice(b"12").unwrap());
                 wake_ups += u32::from(seat.send_and_call(&mut chunk));
             }
             wake_ups
@@ -700,13 +721,13 @@ fn deliver(seat: &Seat) {
 fn change_of_tenants(room: usize) {
     model(3, move || {
         let seat = Seat::new(room);
-        let slots = seat.grant(2);
+        let mut slots = seat.grant(2);
         drop(seat.outbox.lock().take_arrival());
         seat.outbox.lock().set_joined(Some(Priority::MIN));
-        let consumer = spawn(&seat, |seat| {
-            for slot in slots {
+        let consumer = spawn(&seat, move |seat| {
+            while let Some(slot) = slots.pop() {
                 deliver(seat);
-                seat.outbox.lock().close(slot, |out| out.push(b'r').unwrap());
+                seat.outbox.lock().close(Chain::of(slot), |out| out.push(b'r').unwrap());
                 seat.send_and_call(&mut [0; 16]);
             }
             deliver(seat);
@@ -751,7 +772,7 @@ fn the_full_socket_of_the_former_tenant_does_not_stop_the_next() {
 /// A seat, and the queue between its worker and the consumer.
 struct Way {
     seat: Arc<Seat>,
-    queue: Queue<&'static mut Slot, 2>,
+    queue: Queue<Chain, 2>,
 }
 
 /// So many lines are taken with two slots: the worker has to wait for one to come home.
@@ -763,7 +784,7 @@ fn converse(way: &Way) -> Slots {
     let (mut worker, mut line) = (Worker::new(seat), 0);
     while worker.wait() {
         seat.outbox.lock().grant(&mut purse);
-        let mut filled = Slots::new();
+        let (mut filled, mut runs) = (heapless::Vec::<_, 2>::new(), heapless::Vec::<Chain, 2>::new());
         while line < LINES
             && let Some(slot) = purse.pop()
         {
@@ -772,7 +793,8 @@ fn converse(way: &Way) -> Slots {
             assert!(filled.push(slot).is_ok());
         }
         if !filled.is_empty() {
-            way.queue.admit(filled.into_iter().map(|slot| (slot, Priority::NORMAL)), 1);
+            Chain::link(&mut filled, &mut runs);
+            way.queue.admit(runs.into_iter().map(|run| (run, Priority::NORMAL)), 1);
             way.queue.call();
         }
         worker.send(&mut [0; 2]);
@@ -790,9 +812,9 @@ fn converse(way: &Way) -> Slots {
 fn consume(way: &Way) {
     let mut batch = Batch::new();
     while next(&way.queue, &mut batch) {
-        for picked in batch.drain(..) {
-            let reply = picked.item.line() as u8;
-            way.seat.outbox.lock().close(picked.item, |out| out.push(reply).unwrap());
+        for (_, Picked { item: run, .. }) in batch.drain() {
+            let mut lines = run.lines().map(|line| line as u8);
+            way.seat.outbox.lock().close(run, |out| out.extend(&mut lines));
         }
         way.seat.send_and_call(&mut [0; 2]);
     }
@@ -802,17 +824,18 @@ fn consume(way: &Way) {
 fn every_line_is_answered_though_slots_are_few_and_every_slot_comes_home() {
     model(2, || {
         let seat = Seat::new(1);
-        let aside = seat.grant(IN_FLIGHT - 2);
+        let mut aside = seat.grant(IN_FLIGHT - 2);
         let way = Arc::new(Way { seat: Arc::clone(&seat), queue: Queue::new() });
         let (worker, consumer) = (spawn(&way, converse), spawn(&way, consume));
         assert_eq!(seat.read(LINES as usize), (1..=LINES as u8).collect::<Vec<_>>());
         way.queue.close();
         consumer.join().unwrap();
         seat.kernel.change(|state| state.over = true);
-        let purse = worker.join().unwrap();
+        let mut purse = worker.join().unwrap();
         let mut outbox = seat.outbox.lock();
         assert_eq!(outbox.slots_out(), aside.len() + purse.len(), "a slot is somewhere, always");
-        aside.into_iter().chain(purse).for_each(|slot| outbox.bring_home(slot));
+        outbox.bring_all_home(&mut aside);
+        outbox.bring_all_home(&mut purse);
         drop(outbox);
         pool::put_back(&seat);
     });

@@ -4,7 +4,7 @@
 use super::Hub;
 use crate::clock;
 use crate::limits::CLIENTS;
-use crate::queue::Slot;
+use crate::queue::{Chain, Slot};
 use crate::stats::Snapshot;
 use crate::wire::command::HELP;
 use crate::wire::reply::{self, Line};
@@ -47,7 +47,7 @@ impl Answer {
             }
             self.next = next;
         }
-        hub.outboxes[seat].lock().close(self.slot, |out| reply::ok(out, self.line));
+        hub.outboxes[seat].lock().close(Chain::of(self.slot), |out| reply::ok(out, self.line));
         None
     }
 

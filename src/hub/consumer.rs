@@ -7,7 +7,7 @@ use super::outbox::Next;
 use super::printer::Printer;
 use crate::clock;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
-use crate::queue::{Batch, Picked, Slot};
+use crate::queue::{Batch, Chain, Run};
 use crate::sync::{Bitmap, MutexGuard};
 use crate::wire::escape::Escaped;
 use crate::wire::reply::{self, Nak};
@@ -24,10 +24,17 @@ static LINES: ConstStaticCell<Lines> = ConstStaticCell::new(Lines::new());
 /// Where the line of a message stands in [`Lines`].
 type Place = Range<usize>;
 
+/// How many lines were put into outboxes, and how many were lost.
+#[derive(Default)]
+struct Delivery {
+    done: u64,
+    lost: u64,
+}
+
 /// The consumer and what it works with. It is a seat more than a thread: whoever has it processes, one at a time.
 pub struct Consumer {
     /// What is being processed; its messages have the IDs from `first_id` on.
-    batch: Batch<&'static mut Slot>,
+    batch: Batch<Chain>,
     first_id: u64,
     lines: &'static mut Lines,
     /// The lines of the batch, if anybody wants them.
@@ -76,11 +83,6 @@ impl Consumer {
         true
     }
 
-    fn ids(&self) -> impl Iterator<Item = u64> + use<> {
-        let first = self.first_id;
-        first..first + self.batch.len() as u64
-    }
-
     /// Writes the lines, if anybody wants them.
     fn format(&mut self, hub: &Hub) {
         self.lines.clear();
@@ -88,39 +90,63 @@ impl Consumer {
         if self.printer.is_none() && hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
             return;
         }
-        for (id, message) in self.ids().zip(&self.batch) {
-            let Picked { item: slot, priority, .. } = message;
-            let from = hub.name(slot.client());
-            log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
-            // There is room for a batch of the longest lines.
-            let place = reply::msg(self.lines, id, *priority, &from, slot.text()).unwrap_or_default();
-            let _ = self.places.push(place);
+        for (rank, picked) in self.batch.runs() {
+            let (from, priority) = (hub.name(picked.item.client()), picked.priority);
+            for (id, slot) in (self.first_id + rank as u64..).zip(picked.item.iter()) {
+                log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
+                // There is room for a batch of the longest lines.
+                let place = reply::msg(self.lines, id, priority, &from, slot.text()).unwrap_or_default();
+                let _ = self.places.push(place);
+            }
         }
     }
 
     /// Prints the lines; the messages whose lines could not be printed are not accepted.
     fn print(&mut self) {
-        self.accepted = self.batch.len();
+        self.accepted = self.batch.messages();
         if let Some(printer) = &mut self.printer {
             let printed = printer.print(self.lines);
             self.accepted = self.places.iter().take_while(|place| place.end <= printed).count();
         }
     }
 
-    /// Puts the lines of what was accepted into the outboxes of those who joined. A batch may be more than an outbox
-    /// holds: what is in it is sent then, and a line is lost only if the socket does not take that.
+    /// Puts the lines of what was accepted into the outboxes of those who joined.
     fn deliver(&mut self, hub: &Hub, sitter: Option<usize>) {
-        let Self { batch, lines, places, accepted, touched, chunk, .. } = self;
-        let (mut delivered, mut lost) = (0, 0);
+        let mut all = Delivery::default();
         hub.joined.for_each(|seat| {
-            let mut outbox = hub.outboxes[seat].lock();
-            let Some(min) = outbox.joined() else { return };
-            let mut takes_more = true;
-            for (message, place) in batch.iter().zip(&*places).take(*accepted) {
-                if message.priority < min || message.item.client() == seat {
-                    continue;
-                }
-                touched.insert(seat);
+            let to_one = self.deliver_to(seat, hub, sitter);
+            all.done += to_one.done;
+            all.lost += to_one.lost;
+        });
+        if all.done + all.lost > 0 {
+            let mut ledger = hub.ledger.lock();
+            ledger.msgs_sent += all.done;
+            ledger.msgs_lost += all.lost;
+        }
+    }
+
+    /// Puts the lines into one outbox. A batch may be more than that holds: what is in it is sent then, and a line is
+    /// lost only if the socket does not take that.
+    fn deliver_to(&mut self, seat: usize, hub: &Hub, sitter: Option<usize>) -> Delivery {
+        let Self { batch, lines, places, accepted, touched, chunk, .. } = self;
+        let (mut outbox, mut delivery) = (hub.outboxes[seat].lock(), Delivery::default());
+        let Some(min) = outbox.joined() else { return delivery };
+        let mut takes_more = true;
+        for (rank, run) in batch.runs() {
+            // None were written if nobody had joined then.
+            let ranks = rank..rank + accepted_of(&run.item, rank, *accepted);
+            let Some(places @ [first, ..]) = places.get(ranks) else { break };
+            if run.priority < min || run.item.client() == seat {
+                continue;
+            }
+            touched.insert(seat);
+            let together = &lines[first.start..places[places.len() - 1].end];
+            if outbox.has_room_for_msg(together) {
+                outbox.deliver(together);
+                delivery.done += places.len() as u64;
+                continue;
+            }
+            for place in places {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if courier::send(&mut outbox, chunk) != Next::Nothing {
@@ -128,51 +154,43 @@ impl Consumer {
                         MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
                     }
                     if outbox.joined() != Some(min) {
-                        return;
+                        return delivery;
                     }
                     takes_more = outbox.has_room_for_msg(line);
                 }
-                let fits = outbox.deliver(line);
-                *(if fits { &mut delivered } else { &mut lost }) += 1;
+                *(if outbox.deliver(line) { &mut delivery.done } else { &mut delivery.lost }) += 1;
             }
-        });
-        if delivered + lost > 0 {
-            let mut ledger = hub.ledger.lock();
-            ledger.msgs_sent += delivered;
-            ledger.msgs_lost += lost;
         }
+        delivery
     }
 
     /// Brings the slots home with their replies.
     fn acknowledge(&mut self, hub: &Hub) {
         self.count(hub);
-        let ids = self.ids();
-        self.first_id += self.batch.len() as u64;
-        let mut messages = ids.enumerate().zip(self.batch.drain(..)).peekable();
-        while let Some((_, first)) = messages.peek() {
-            let seat = first.item.client();
+        let (first_id, accepted) = (self.first_id, self.accepted);
+        self.first_id += self.batch.messages() as u64;
+        for (rank, picked) in self.batch.drain() {
+            let seat = picked.item.client();
             self.touched.insert(seat);
-            let mut outbox = hub.outboxes[seat].lock();
-            // The messages of one client often come in a row: one lock for all of them.
-            while let Some(((rank, id), Picked { item: slot, .. })) =
-                messages.next_if(|(_, next)| next.item.client() == seat)
-            {
-                let line = slot.line();
-                outbox.close(slot, |out| match rank < self.accepted {
-                    true => reply::ack(out, line, id),
-                    false => reply::nak(out, line, Nak::PrintFailed),
-                });
-            }
+            let lines = picked.item.lines();
+            let refused_from = lines.start + accepted_of(&picked.item, rank, accepted) as u64;
+            hub.outboxes[seat].lock().close(picked.item, |out| {
+                reply::acks(out, lines.start..refused_from, first_id + rank as u64);
+                (refused_from..lines.end).for_each(|line| reply::nak(out, line, Nak::PrintFailed));
+            });
         }
     }
 
     fn count(&self, hub: &Hub) {
         let now_ns = clock::now_ns();
         let mut ledger = hub.ledger.lock();
-        for message in &self.batch[..self.accepted] {
-            ledger.processed(message.priority, now_ns.saturating_sub(message.stamp_ns));
+        for (rank, picked) in self.batch.runs() {
+            let accepted = accepted_of(&picked.item, rank, self.accepted);
+            if accepted > 0 {
+                ledger.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
+            }
         }
-        ledger.refused[Nak::PrintFailed.index()] += (self.batch.len() - self.accepted) as u64;
+        ledger.refused[Nak::PrintFailed.index()] += (self.batch.messages() - self.accepted) as u64;
     }
 
     /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
@@ -188,4 +206,9 @@ impl Consumer {
             }
         });
     }
+}
+
+/// How many messages of a run are accepted, of which the first has that rank in a batch with so many accepted.
+fn accepted_of(run: &Chain, rank: usize, accepted: usize) -> usize {
+    accepted.saturating_sub(rank).min(run.len())
 }

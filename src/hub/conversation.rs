@@ -4,9 +4,8 @@
 //! a reply always has room. No sockets here: see [`super::session`].
 
 use super::answer::{Answer, Subject};
-use super::outbox::Slots;
 use super::worker::Desk;
-use crate::queue::Slot;
+use crate::queue::{Chain, Slot, Slots};
 use crate::wire::command::{Command, Request};
 use crate::wire::framing::Frame;
 use crate::wire::reply::{self, Nak, Refusal};
@@ -145,7 +144,7 @@ impl Conversation {
     /// Puts the reply to the line in hand into the outbox.
     fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), desk: &Desk) {
         if let Some(slot) = self.purse.pop() {
-            desk.hub.outboxes[self.seat].lock().close(slot, |out| reply(out, self.lines));
+            desk.hub.outboxes[self.seat].lock().close(Chain::of(slot), |out| reply(out, self.lines));
         }
     }
 }

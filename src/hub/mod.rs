@@ -30,7 +30,7 @@ pub mod worker;
 
 use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX};
 use crate::options::Options;
-use crate::queue::{Queue, Slot};
+use crate::queue::{Chain, Queue};
 use crate::stats::Ledger;
 use crate::sync::{Bitmap, Mutex};
 use attention::{Attention, ring};
@@ -45,7 +45,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 static OUTBOXES: [Mutex<Outbox>; CLIENTS] = [const { Mutex::new(Outbox::new()) }; CLIENTS];
-static QUEUE: Queue<&'static mut Slot, QUEUE_MAX> = Queue::new();
+static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static ROSTER: Mutex<Roster> = Mutex::new(Roster::new());
 static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
 
@@ -77,7 +77,7 @@ pub struct Hub {
     /// What goes to the client at each seat.
     pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
     /// What waits to be processed.
-    pub queue: &'static Queue<&'static mut Slot, QUEUE_MAX>,
+    pub queue: &'static Queue<Chain, QUEUE_MAX>,
     /// Where the worker sits that processes; none: the consumer has a thread of its own, for it may block.
     pub seat: Option<Seat<Consumer>>,
     /// Who is connected where.

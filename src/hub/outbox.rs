@@ -12,14 +12,11 @@
 //! This module does no input or output: see [`super::courier`].
 
 use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
-use crate::queue::{Priority, Slot};
+use crate::queue::{Chain, Priority, Run, Slots};
 use crate::wire::reply;
 use heapless::{Vec, VecView};
 use nix::errno::Errno;
 use std::os::fd::{OwnedFd, RawFd};
-
-/// Slots that a worker may fill, or that lie at home.
-pub type Slots = Vec<&'static mut Slot, IN_FLIGHT>;
 
 /// Who may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +106,7 @@ impl Outbox {
         Self {
             bytes: Vec::new(),
             sent: 0,
-            home: Vec::new(),
+            home: Slots::new(),
             pen: Pen::Free,
             awaits: Awaits::Nothing,
             alive: false,
@@ -196,32 +193,33 @@ impl Outbox {
 
     // ---- Slots -----------------------------------------------------------------------------------------
 
-    /// Brings a slot home that was used for nothing.
-    pub fn bring_home(&mut self, slot: &'static mut Slot) {
-        // There are as many slots as the vector has room for.
-        let _ = self.home.push(slot);
+    /// Brings slots home that were used for nothing.
+    pub fn bring_home(&mut self, chain: Chain) {
+        self.home.put(chain);
     }
 
-    /// Brings a slot home with the reply that closes its line. Nobody there to read it: the reply is dropped.
-    /// `reply` writes it, [`REPLY_BYTES_MAX`] at most.
-    pub fn close(&mut self, slot: &'static mut Slot, reply: impl FnOnce(&mut VecView<u8>)) {
-        self.bring_home(slot);
+    /// Brings all slots home that are in `purse`.
+    pub fn bring_all_home(&mut self, purse: &mut Slots) {
+        self.home.take(purse, IN_FLIGHT);
+    }
+
+    /// Brings slots home with the replies that close their lines. Nobody there to read them: they are dropped. `reply`
+    /// writes them, [`REPLY_BYTES_MAX`] a slot at most.
+    pub fn close(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
+        let bytes_max = chain.len() * REPLY_BYTES_MAX;
+        self.bring_home(chain);
         if self.alive {
-            self.make_room(REPLY_BYTES_MAX);
+            self.make_room(bytes_max);
             let before = self.bytes.len();
             reply(&mut self.bytes);
-            debug_assert!(self.bytes.len() - before <= REPLY_BYTES_MAX);
+            debug_assert!(self.bytes.len() - before <= bytes_max);
         }
     }
 
     /// Moves slots from home to `purse`, as many as there is room for their replies.
     pub fn grant(&mut self, purse: &mut Slots) {
-        while self.has_room(REPLY_BYTES_MAX)
-            && let Some(slot) = self.home.pop()
-        {
-            // There are as many slots as the vector has room for.
-            let _ = purse.push(slot);
-        }
+        let room = self.room().saturating_sub(self.reserved());
+        purse.take(&mut self.home, room / REPLY_BYTES_MAX);
     }
 
     /// Whether [`Outbox::grant`] would give something.
@@ -250,7 +248,7 @@ impl Outbox {
         fits
     }
 
-    /// Puts in a MSG line, or counts it as lost; false: lost. Nothing is put in for one who did not join.
+    /// Puts in a MSG line, or several that fit, or counts one as lost; false: lost. Nothing is put in for one who did not join.
     pub fn deliver(&mut self, line: &[u8]) -> bool {
         self.tell_lost();
         let fits = self.has_room_for_msg(line);

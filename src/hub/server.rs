@@ -12,7 +12,7 @@ use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
 };
 use crate::options::Options;
-use crate::queue::{Order, take_slots};
+use crate::queue::{Chain, Order, take_slots};
 use crate::sync::{Condvar, Mutex};
 use crate::{alloc_guard, clock, logger, net};
 use core::fmt;
@@ -99,7 +99,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
 
 fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
-        slots.iter_mut().for_each(|slot| outbox.lock().bring_home(slot));
+        slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
     }
     if let Some(consumer) = consumer {
         let run = || hub.keep_processing(consumer);

@@ -10,6 +10,7 @@ use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::worker::Desk;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RECEIVE_BYTES};
 use crate::net::socket::{self, Received};
+use crate::queue::Chain;
 use crate::sync::MutexGuard;
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
@@ -208,7 +209,21 @@ impl Session {
     }
 
     fn may_receive(&self, desk: &Desk) -> bool {
-        self.readable && !self.ended && !self.conversation.is_stalled() && !self.is_deaf(desk)
+        self.has_more(desk) && !self.conversation.is_stalled()
+    }
+
+    /// Whether the socket may have something that is to be received.
+    fn has_more(&self, desk: &Desk) -> bool {
+        self.readable && !self.ended && !self.is_deaf(desk)
+    }
+
+    /// Whether an answer goes on once there is room, or lines that have come wait for a slot. No slot left and no line
+    /// that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
+    /// case.
+    fn is_held_up(&mut self, desk: &Desk) -> bool {
+        let has_line = |session: &mut Self| session.framer.has_next() || session.has_more(desk);
+        self.conversation.is_answering()
+            || self.conversation.is_stalled() && self.conversation.quit().is_none() && has_line(self)
     }
 
     /// Whether no more is received from this client, whatever it sends.
@@ -240,7 +255,7 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        if self.conversation.is_stalled() {
+        if self.is_held_up(desk) {
             let can_go_on = if self.conversation.is_answering() {
                 outbox.has_room(ANSWER_LINE_BYTES_MAX)
             } else {
@@ -435,11 +450,9 @@ impl Session {
     /// Brings all slots home that the conversation holds.
     fn go_home(&mut self, outbox: &mut Outbox) {
         let mut purse = self.conversation.take_purse();
-        while let Some(slot) = purse.pop() {
-            outbox.bring_home(slot);
-        }
+        outbox.bring_all_home(&mut purse);
         if let Some(slot) = self.conversation.break_off() {
-            outbox.bring_home(slot);
+            outbox.bring_home(Chain::of(slot));
         }
     }
 

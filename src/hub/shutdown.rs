@@ -68,12 +68,14 @@ fn refuse_rest(hub: &Hub) -> usize {
     let (mut batch, mut refused) = (Batch::new(), 0);
     hub.queue.close();
     while hub.queue.take_rest(&mut batch) {
-        refused += batch.len();
-        hub.ledger.lock().refused[Nak::ShuttingDown.index()] += batch.len() as u64;
-        for picked in batch.drain(..) {
-            let (seat, line) = (picked.item.client(), picked.item.line());
-            let refuse = |out: &mut _| reply::nak(out, line, Nak::ShuttingDown);
-            hub.outboxes[seat].lock().close(picked.item, refuse);
+        refused += batch.messages();
+        hub.ledger.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
+        for (_, picked) in batch.drain() {
+            let seat = picked.item.client();
+            let mut outbox = hub.outboxes[seat].lock();
+            let lines = picked.item.lines();
+            outbox.close(picked.item, |out| lines.for_each(|line| reply::nak(out, line, Nak::ShuttingDown)));
+            drop(outbox);
             hub.attention.call(seat);
         }
     }

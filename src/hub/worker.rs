@@ -4,11 +4,11 @@
 use super::Hub;
 use super::alarm::Alarm;
 use super::courier::Chunk;
-use super::outbox::Slots;
 use super::session::{Session, Turn};
 use crate::clock;
-use crate::limits::{BATCH, CLIENT_WORDS, EVENTS_MAX, SEND_BYTES_MAX};
-use crate::queue::Slot;
+use crate::limits::{BATCH, CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEND_BYTES_MAX};
+use crate::queue::{Chain, Slot};
+use heapless::Vec;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::AsFd;
@@ -30,7 +30,9 @@ pub struct Desk {
     pub chunk: Chunk,
     epoll: Epoll,
     /// Filled slots that are to be admitted together.
-    filled: Slots,
+    filled: Vec<&'static mut Slot, IN_FLIGHT>,
+    /// What they are linked to, the last run first.
+    runs: Vec<Chain, IN_FLIGHT>,
     /// Messages that this worker has to see to: those admitted since it last did; what it found left then is a batch.
     unprocessed: usize,
 }
@@ -56,11 +58,15 @@ impl Desk {
     pub fn admit_all(&mut self) {
         if !self.filled.is_empty() {
             self.unprocessed += self.filled.len();
-            let filled = self.filled.drain(..).map(|slot| {
-                let priority = slot.priority();
-                (slot, priority)
-            });
-            self.hub.queue.admit(filled, self.now_ns);
+            Chain::link(&mut self.filled, &mut self.runs);
+            let runs = core::iter::from_fn(|| self.runs.pop());
+            self.hub.queue.admit(
+                runs.map(|run| {
+                    let priority = run.priority();
+                    (run, priority)
+                }),
+                self.now_ns,
+            );
         }
     }
 
@@ -122,7 +128,8 @@ impl Worker {
             now_ns: 0,
             chunk: [0; SEND_BYTES_MAX],
             epoll,
-            filled: Slots::new(),
+            filled: Vec::new(),
+            runs: Vec::new(),
             unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;

@@ -3,23 +3,25 @@
 //! [`Queue`] is what workers and the consumer share. It owns the order of messages and knows nothing of
 //! sockets, clients or replies; below it, [`waiting`] knows no threads either.
 
+pub mod batch;
+pub mod chain;
 pub mod order;
 pub mod priority;
 pub mod slot;
+pub mod slots;
 pub mod waiting;
 
+pub use batch::Batch;
+pub use chain::{Chain, Run};
 pub use order::Order;
 pub use priority::Priority;
 pub use slot::{Slot, SlotRow, take_slots};
+pub use slots::Slots;
 pub use waiting::{Depth, Picked, Waiting};
 
-use crate::limits::BATCH;
 use crate::sync::{Condvar, Mutex};
 
-/// A batch: what the consumer picks at once. A message waits behind one of them at most.
-pub type Batch<T> = heapless::Vec<Picked<T>, BATCH>;
-
-/// What waits, shared between those who admit and the one who processes. At most `N` items.
+/// What waits, shared between those who admit and the one who processes. At most `N` runs.
 pub struct Queue<T, const N: usize> {
     shared: Mutex<Shared<T, N>>,
     admitted: Condvar,
@@ -27,19 +29,19 @@ pub struct Queue<T, const N: usize> {
 
 struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
-    /// How many were picked last.
+    /// How many messages were picked last.
     picked: usize,
     closed: bool,
 }
 
 #[cfg(not(loom))]
-impl<T, const N: usize> Default for Queue<T, N> {
+impl<T: Run, const N: usize> Default for Queue<T, N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T, const N: usize> Queue<T, N> {
+impl<T: Run, const N: usize> Queue<T, N> {
     /// An empty queue.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
@@ -63,15 +65,15 @@ impl<T, const N: usize> Queue<T, N> {
         self.shared.lock().waiting.set_order(order);
     }
 
-    /// Admits all of `items` at once, as of `now_ns`. Whoever admits sees to it that it is processed: see
+    /// Admits all of these runs at once, as of `now_ns`. Whoever admits sees to it that it is processed: see
     /// [`Queue::call`].
     ///
     /// # Panics
     /// If more than `N` would wait: the slots of all clients together are `N`, so that cannot be.
-    pub fn admit(&self, items: impl Iterator<Item = (T, Priority)>, now_ns: u64) {
+    pub fn admit(&self, runs: impl Iterator<Item = (T, Priority)>, now_ns: u64) {
         let mut shared = self.shared.lock();
-        for (item, priority) in items {
-            let pushed = shared.waiting.push(item, priority, now_ns);
+        for (run, priority) in runs {
+            let pushed = shared.waiting.push(run, priority, now_ns);
             assert!(pushed.is_ok(), "the queue has room for the slots of all clients");
         }
     }
@@ -103,11 +105,11 @@ impl<T, const N: usize> Queue<T, N> {
         if !shared.closed {
             fill(batch, &mut shared.waiting);
         }
-        shared.picked = batch.len();
+        shared.picked = batch.messages();
         !batch.is_empty()
     }
 
-    /// How many were picked last: the messages that are in the hands of whoever sits in the consumer's seat.
+    /// How many messages were picked last: those that are in the hands of whoever sits in the consumer's seat.
     pub fn picked(&self) -> usize {
         self.shared.lock().picked
     }
@@ -136,11 +138,10 @@ impl<T, const N: usize> Queue<T, N> {
     }
 }
 
-fn fill<T, const N: usize>(batch: &mut Batch<T>, waiting: &mut Waiting<T, N>) {
-    while !batch.is_full()
-        && let Some(picked) = waiting.pop()
+fn fill<T: Run, const N: usize>(batch: &mut Batch<T>, waiting: &mut Waiting<T, N>) {
+    while batch.room() > 0
+        && let Some(picked) = waiting.pop(batch.room())
     {
-        // The batch has room: it is not full.
-        let _ = batch.push(picked);
+        batch.push(picked);
     }
 }

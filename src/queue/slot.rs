@@ -6,14 +6,20 @@
 //! and back to the outbox together with the reply. So the compiler sees to it that no two threads
 //! ever touch one slot.
 
-use super::Priority;
+use super::{Chain, Priority};
 use crate::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
 use static_cell::ConstStaticCell;
 
-/// One message of one client.
+/// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines.
+#[repr(C)]
 pub struct Slot {
     /// The number of its line on its connection.
     line: u64,
+    /// The rest of the chain that this slot is the first of.
+    pub(super) next: Option<Chain>,
+    /// How many slots are in that. A slot by itself has nothing but zeroes here, so that it need not be written to, and no
+    /// page of it is touched, before a message needs it.
+    pub(super) followers: u16,
     client: u16,
     len: u16,
     priority: Priority,
@@ -22,8 +28,15 @@ pub struct Slot {
 
 impl Slot {
     /// A slot with nothing in it.
-    pub const EMPTY: Self =
-        Self { line: 0, client: 0, len: 0, priority: Priority::MIN, text: [0; TEXT_BYTES] };
+    pub const EMPTY: Self = Self {
+        line: 0,
+        client: 0,
+        len: 0,
+        followers: 0,
+        priority: Priority::MIN,
+        next: None,
+        text: [0; TEXT_BYTES],
+    };
 
     /// Puts a message into it.
     ///

@@ -1,11 +1,11 @@
 //! The messages that wait, in a bounded heap, and what is known of them. No locks here, and no clock:
 //! see [`super::Queue`] for what threads share.
 
-use super::{Order, Priority};
+use super::{Order, Priority, Run};
 use core::cmp::Ordering;
 use heapless::{BinaryHeap, binary_heap::Max};
 
-/// One waiting item: its key and what is to be processed.
+/// One waiting run: the key of its first message, and what is to be processed.
 struct Entry<T> {
     key: u64,
     item: T,
@@ -28,14 +28,15 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-/// An item picked from the heap, with when it was admitted and as what.
+/// A run picked from the heap, with when it was admitted and as what.
 #[derive(Debug)]
 pub struct Picked<T> {
     /// What was admitted.
     pub item: T,
     /// Its priority.
     pub priority: Priority,
-    /// When it was admitted, in nanoseconds; strictly rising in the order of admission.
+    /// When its first message was admitted, in nanoseconds; strictly rising in the order of admission. Each of the others
+    /// counts as admitted one nanosecond after the one before.
     pub stamp_ns: u64,
 }
 
@@ -54,7 +55,7 @@ impl Depth {
     const ZERO: Self = Self { admitted: 0, now: 0, max: 0 };
 }
 
-/// At most `N` waiting items.
+/// What waits, in at most `N` runs.
 pub struct Waiting<T, const N: usize> {
     heap: BinaryHeap<Entry<T>, Max, N>,
     order: Order,
@@ -62,13 +63,13 @@ pub struct Waiting<T, const N: usize> {
     depths: [Depth; Priority::COUNT],
 }
 
-impl<T, const N: usize> Default for Waiting<T, N> {
+impl<T: Run, const N: usize> Default for Waiting<T, N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T, const N: usize> Waiting<T, N> {
+impl<T: Run, const N: usize> Waiting<T, N> {
     /// Nothing waits yet; the order is [`Order::STRICT`].
     pub const fn new() -> Self {
         Self {
@@ -88,27 +89,36 @@ impl<T, const N: usize> Waiting<T, N> {
         self.order = order;
     }
 
-    /// Admits one item at the time `now_ns`.
+    /// Admits a run at the time `now_ns`.
     ///
     /// # Errors
-    /// Gives the item back if `N` wait already.
+    /// Gives it back if `N` wait already.
     pub fn push(&mut self, item: T, priority: Priority, now_ns: u64) -> Result<(), T> {
-        let stamp_ns = now_ns.max(self.stamp_last_ns + 1);
+        let (stamp_ns, messages) = (now_ns.max(self.stamp_last_ns + 1), item.len());
         let entry = Entry { key: self.order.key(priority, stamp_ns), item };
         self.heap.push(entry).map_err(|entry| entry.item)?;
-        self.stamp_last_ns = stamp_ns;
+        self.stamp_last_ns = stamp_ns + messages as u64 - 1;
         let depth = &mut self.depths[priority.index()];
-        depth.admitted += 1;
-        depth.now += 1;
+        depth.admitted += messages as u64;
+        depth.now += messages as u32;
         depth.max = depth.max.max(depth.now);
         Ok(())
     }
 
-    /// Takes the item that comes first.
-    pub fn pop(&mut self) -> Option<Picked<T>> {
+    /// Takes the run that comes first; of a longer one the first `messages_max` messages, at least one.
+    pub fn pop(&mut self, messages_max: usize) -> Option<Picked<T>> {
         let Entry { key, item } = self.heap.pop()?;
         let (priority, stamp_ns) = self.order.read(key);
-        self.depths[priority.index()].now -= 1;
+        let item = if item.len() > messages_max {
+            let (first, rest) = item.split(messages_max);
+            let key = self.order.key(priority, stamp_ns + messages_max as u64);
+            // It was just taken out of there.
+            let _ = self.heap.push(Entry { key, item: rest });
+            first
+        } else {
+            item
+        };
+        self.depths[priority.index()].now -= item.len() as u32;
         Some(Picked { item, priority, stamp_ns })
     }
 
@@ -122,7 +132,7 @@ impl<T, const N: usize> Waiting<T, N> {
         self.depths
     }
 
-    /// The stamp of the longest waiting item of each priority, by its index. Reads the whole heap: `N` entries of
+    /// The stamp of the longest waiting message of each priority, by its index. Reads the whole heap: `N` entries of
     /// 16 bytes at most, one after the other.
     pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
         let mut oldest: [Option<u64>; Priority::COUNT] = [None; Priority::COUNT];
@@ -135,71 +145,109 @@ impl<T, const N: usize> Waiting<T, N> {
     }
 }
 
-const _: () = assert!(size_of::<Entry<&'static mut super::Slot>>() <= 16, "the heap moves small entries");
+const _: () = assert!(size_of::<Entry<super::Chain>>() <= 16, "the heap moves small entries");
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Messages with numbers in a row.
+    impl Run for core::ops::Range<u32> {
+        fn len(&self) -> usize {
+            ExactSizeIterator::len(self)
+        }
+
+        fn split(self, count: usize) -> (Self, Self) {
+            let middle = self.start + count as u32;
+            (self.start..middle, middle..self.end)
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
-        Push(u8, u64),
-        Pop,
+        Push(u8, u64, u32),
+        Pop(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let push = (0..10u8, 0..50u64).prop_map(|(priority, wait)| Step::Push(priority, wait));
-        prop::collection::vec(prop_oneof![3 => push, 2 => Just(Step::Pop)], 0..200)
+        let push =
+            (0..10u8, 0..50u64, 1..6u32).prop_map(|(priority, wait, len)| Step::Push(priority, wait, len));
+        prop::collection::vec(prop_oneof![3 => push, 2 => (1..6usize).prop_map(Step::Pop)], 0..200)
     }
 
-    /// The plain slow model: all that waits in a list; the best is searched for each time.
+    /// A run as the model has it.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Waits {
+        priority: u8,
+        stamp: u64,
+        numbers: core::ops::Range<u32>,
+    }
+
+    /// The plain slow model: all that waits in a list; the best is searched for each time. A run is where its first
+    /// message is.
     #[derive(Default)]
     struct Model {
-        list: Vec<(u8, u64, u32)>,
+        list: Vec<Waits>,
     }
 
     impl Model {
-        fn pop(&mut self, aging_ns: u64) -> Option<(u8, u64, u32)> {
-            let worth = |p: u8, stamp: u64| match aging_ns {
-                0 => u64::from(p),
-                _ => u64::from(p) * aging_ns + 100_000 - stamp,
+        fn pop(&mut self, aging_ns: u64, max: usize) -> Option<Waits> {
+            let worth = |waits: &Waits| match aging_ns {
+                0 => u64::from(waits.priority),
+                _ => u64::from(waits.priority) * aging_ns + 100_000 - waits.stamp,
             };
             let best = (0..self.list.len()).max_by(|&a, &b| {
-                let (a, b) = (self.list[a], self.list[b]);
-                (worth(a.0, a.1), b.1).cmp(&(worth(b.0, b.1), a.1))
+                let (a, b) = (&self.list[a], &self.list[b]);
+                (worth(a), b.stamp).cmp(&(worth(b), a.stamp))
             })?;
-            Some(self.list.remove(best))
+            let waits = &mut self.list[best];
+            let first = waits.numbers.clone().take(max);
+            let popped = Waits {
+                numbers: waits.numbers.start..waits.numbers.start + first.len() as u32,
+                ..waits.clone()
+            };
+            waits.stamp += first.len() as u64;
+            waits.numbers.start += first.len() as u32;
+            if waits.numbers.is_empty() {
+                self.list.remove(best);
+            }
+            Some(popped)
         }
     }
 
     proptest! {
         #[test]
         fn any_mixture_of_admissions_and_pops_gives_the_models_order(steps in steps(), aging_ns in prop_oneof![Just(0u64), 1..300u64]) {
-            let mut waiting: Waiting<u32, 64> = Waiting::new();
+            let mut waiting: Waiting<core::ops::Range<u32>, 64> = Waiting::new();
             waiting.set_order(if aging_ns == 0 { Order::STRICT } else { Order::aging(aging_ns) });
             let (mut model, mut now, mut stamp, mut serial) = (Model::default(), 0, 0, 0);
             for step in steps {
                 match step {
-                    Step::Push(priority, wait) => {
+                    Step::Push(priority, wait, len) => {
                         now += wait;
-                        serial += 1;
-                        let pushed = waiting.push(serial, Priority::new(priority).unwrap(), now);
+                        let numbers = serial..serial + len;
+                        serial += len;
+                        let pushed = waiting.push(numbers.clone(), Priority::new(priority).unwrap(), now);
                         prop_assert_eq!(pushed.is_err(), model.list.len() == 64);
                         if pushed.is_ok() {
-                            stamp = now.max(stamp + 1);
-                            model.list.push((priority, stamp, serial));
+                            let first = now.max(stamp + 1);
+                            stamp = first + u64::from(len) - 1;
+                            model.list.push(Waits { priority, stamp: first, numbers });
                         }
                     }
-                    Step::Pop => {
-                        let picked = waiting.pop().map(|p| (p.priority.number(), p.stamp_ns, p.item));
-                        prop_assert_eq!(picked, model.pop(aging_ns));
+                    Step::Pop(max) => {
+                        let picked = waiting.pop(max).map(|p| {
+                            Waits { priority: p.priority.number(), stamp: p.stamp_ns, numbers: p.item }
+                        });
+                        prop_assert_eq!(picked, model.pop(aging_ns, max));
                     }
                 }
                 for priority in Priority::all() {
-                    let of = model.list.iter().filter(|entry| entry.0 == priority.number());
-                    prop_assert_eq!(waiting.depths()[priority.index()].now as usize, of.clone().count());
-                    prop_assert_eq!(waiting.oldest_ns()[priority.index()], of.map(|entry| entry.1).min());
+                    let of = model.list.iter().filter(|waits| waits.priority == priority.number());
+                    let messages = of.clone().map(|waits| Run::len(&waits.numbers)).sum::<usize>();
+                    prop_assert_eq!(waiting.depths()[priority.index()].now as usize, messages);
+                    prop_assert_eq!(waiting.oldest_ns()[priority.index()], of.map(|waits| waits.stamp).min());
                 }
             }
         }
@@ -207,11 +255,17 @@ mod tests {
 
     #[test]
     fn a_full_heap_gives_the_item_back_and_counts_nothing() {
-        let mut waiting: Waiting<u32, 2> = Waiting::new();
-        assert_eq!(waiting.push(1, Priority::NORMAL, 0), Ok(()));
-        assert_eq!(waiting.push(2, Priority::NORMAL, 0), Ok(()));
-        assert_eq!(waiting.push(3, Priority::URGENT, 0), Err(3));
+        let mut waiting: Waiting<core::ops::Range<u32>, 2> = Waiting::new();
+        assert_eq!(waiting.push(1..4, Priority::NORMAL, 0), Ok(()));
+        assert_eq!(waiting.push(4..5, Priority::NORMAL, 0), Ok(()));
+        assert_eq!(waiting.push(5..6, Priority::URGENT, 0), Err(5..6));
         assert_eq!(waiting.depths()[Priority::URGENT.index()], Depth::ZERO);
-        assert_eq!(waiting.depths()[Priority::NORMAL.index()], Depth { admitted: 2, now: 2, max: 2 });
+        assert_eq!(waiting.depths()[Priority::NORMAL.index()], Depth { admitted: 4, now: 4, max: 4 });
+        assert_eq!(waiting.pop(2).map(|picked| (picked.item, picked.stamp_ns)), Some((1..3, 1)));
+        assert_eq!(
+            waiting.pop(2).map(|picked| (picked.item, picked.stamp_ns)),
+            Some((3..4, 3)),
+            "it has kept its place"
+        );
     }
 }

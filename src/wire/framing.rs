@@ -94,6 +94,17 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
+    /// Whether [`next`](Self::next) would give something.
+    pub fn has_next(&mut self) -> bool {
+        match memchr(b'\n', &self.buffer[self.scanned..self.end]) {
+            Some(distance) => {
+                self.scanned += distance;
+                true
+            }
+            None => self.ended && self.has_last(),
+        }
+    }
+
     /// Makes the framer ready for another client: nothing of the last one is left, not even in the buffer.
     pub fn reset(&mut self) {
         let Self { buffer, start, scanned, end, too_long, ended } = self;
@@ -102,12 +113,14 @@ impl<'b, const N: usize> Framer<'b, N> {
         (*too_long, *ended) = (false, false);
     }
 
+    /// Whether there is something without LF.
+    fn has_last(&self) -> bool {
+        self.start < self.end || self.too_long
+    }
+
     /// Takes what has no LF, once, if there is anything.
     fn take_last(&mut self) -> Option<Frame<'_>> {
-        if self.start == self.end && !self.too_long {
-            return None;
-        }
-        Some(self.take(self.end, self.end))
+        self.has_last().then(|| self.take(self.end, self.end))
     }
 
     /// Takes the line that ends at `line_end`; the one after it begins at `next_start`.

@@ -12,7 +12,7 @@ use heapless::{Vec, VecView};
 use itoa::Buffer as Decimal;
 
 use super::escape::escape;
-use crate::limits::ANSWER_LINE_BYTES_MAX;
+use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX};
 use crate::queue::Priority;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
@@ -130,9 +130,63 @@ pub struct BatchFull;
 // The four closing replies: each line gets one of them. They are written where they are sent from, and take
 // REPLY_BYTES_MAX there at most.
 
-/// Line `n` was a message and has been processed as number `id` of the whole server.
-pub fn ack(out: &mut VecView<u8>, n: u64, id: u64) {
-    append(out, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
+/// These lines were messages and have been processed, as numbers of the whole server from `first_id` on.
+pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64) {
+    let mut ack = Ack::new(lines.start, first_id);
+    for _ in lines {
+        ack.append_to(out);
+        ack.go_on();
+    }
+}
+
+/// An `ACK` that counts up in place: most are one more, in both of their numbers, than the one before.
+struct Ack {
+    n: u64,
+    id: u64,
+    bytes: [u8; Self::BYTES_MAX],
+    /// Where each of the numbers ends.
+    ends: [usize; 2],
+}
+
+impl Ack {
+    const BYTES_MAX: usize = "ACK ".len() + NUMBER_BYTES_MAX + " ".len() + NUMBER_BYTES_MAX + "\n".len();
+
+    fn new(n: u64, id: u64) -> Self {
+        let mut bytes = Vec::<u8, { Self::BYTES_MAX }>::new();
+        append(&mut bytes, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
+        let ends = ["ACK ".len() + Decimal::new().format(n).len(), bytes.len() - "\n".len()];
+        let _ = bytes.resize(Self::BYTES_MAX, 0);
+        Self { n, id, bytes: bytes.into_array().unwrap_or([0; Self::BYTES_MAX]), ends }
+    }
+
+    fn append_to(&self, out: &mut VecView<u8>) {
+        let end = out.len() + self.ends[1] + "\n".len();
+        // All of it, for to copy so many bytes as are known when this is compiled takes a few instructions.
+        let _ = out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+
+    fn go_on(&mut self) {
+        (self.n, self.id) = (self.n.wrapping_add(1), self.id.wrapping_add(1));
+        if !self.ends.iter().all(|end| count_up(&mut self.bytes[..*end])) {
+            *self = Self::new(self.n, self.id);
+        }
+    }
+}
+
+/// Adds one to the decimal number at the end of `bytes`; false: it needs a digit more, and is spoilt.
+fn count_up(bytes: &mut [u8]) -> bool {
+    for digit in bytes.iter_mut().rev() {
+        match digit {
+            b'9' => *digit = b'0',
+            b'0'..=b'8' => {
+                *digit += 1;
+                return true;
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Line `n` was a message and has not been processed.
@@ -250,7 +304,9 @@ mod tests {
 
     #[test]
     fn closing_replies() {
-        assert_eq!(closing(|out| ack(out, 3, 17)), b"ACK 3 17\n");
+        assert_eq!(closing(|out| acks(out, 3..4, 17)), b"ACK 3 17\n");
+        assert_eq!(closing(|out| acks(out, 3..3, 17)), b"");
+        assert_eq!(closing(|out| acks(out, 98..101, 9)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
         let expected: [&[u8]; Nak::COUNT] =
@@ -270,8 +326,8 @@ mod tests {
     #[test]
     fn the_longest_numbers_fit() {
         let number = u64::MAX.to_string();
-        let longest = closing(|out| ack(out, u64::MAX, u64::MAX));
-        assert_eq!(longest, format!("ACK {number} {number}\n").as_bytes());
+        let longest = closing(|out| acks(out, u64::MAX - 1..u64::MAX, u64::MAX));
+        assert_eq!(longest, format!("ACK {} {number}\n", u64::MAX - 1).as_bytes());
         assert_eq!(closing(|out| ok(out, u64::MAX)), format!("OK {number}\n").as_bytes());
         for reason in Nak::ALL {
             assert_eq!(

@@ -4,9 +4,9 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use firstline::hub::outbox::{Outbox, Slots};
+use firstline::hub::outbox::Outbox;
 use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
-use firstline::queue::{Order, Priority, Slot, Waiting};
+use firstline::queue::{Chain, Order, Priority, Run, Slot, Slots, Waiting};
 use firstline::wire::command::Request;
 use firstline::wire::framing::Framer;
 use firstline::wire::reply;
@@ -37,22 +37,35 @@ fn frame_and_parse(bencher: Bencher) {
     });
 }
 
-/// One admission and one pick while so many wait.
+/// A message that comes by itself.
+struct Single(u64);
+
+impl Run for Single {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn split(self, _: usize) -> (Self, Self) {
+        unreachable!("a single message is not split")
+    }
+}
+
+/// One admission and one pick while so many wait, each by itself.
 #[divan::bench(consts = [64, 1024, 4096, 16384, 65536])]
 fn admit_and_pick<const DEPTH: usize>(bencher: Bencher) {
-    let mut waiting: Box<Waiting<u64, DEPTH>> = Box::default();
+    let mut waiting: Box<Waiting<Single, DEPTH>> = Box::default();
     waiting.set_order(Order::STRICT);
     let mut number = 0_u64;
-    let mut push = |waiting: &mut Waiting<u64, DEPTH>| {
+    let mut push = |waiting: &mut Waiting<Single, DEPTH>| {
         // Priorities in no order, but the same each time.
         number += 1;
         let priority = Priority::new((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8 % 10).unwrap();
-        waiting.push(number, priority, number).unwrap();
+        assert!(waiting.push(Single(number), priority, number).is_ok());
     };
     (0..DEPTH - 1).for_each(|_| push(&mut waiting));
     bencher.bench_local(|| {
         push(&mut waiting);
-        black_box(waiting.pop());
+        black_box(waiting.pop(1).map(|picked| picked.item.0));
     });
 }
 
@@ -73,20 +86,28 @@ fn msg_line(bencher: Bencher, name: &str) {
     });
 }
 
-/// A client's messages are granted, answered and sent.
+/// A client's messages are granted, linked, answered and sent.
 #[divan::bench]
 fn outbox_round(bencher: Bencher) {
     let mut outbox = Box::new(Outbox::new());
     for slot in Box::leak(Box::new([const { Slot::EMPTY }; IN_FLIGHT])) {
-        outbox.bring_home(slot);
+        outbox.bring_home(Chain::of(slot));
     }
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     outbox.open(socket.into(), 1);
     let (mut purse, mut chunk) = (Slots::new(), [0; SEND_BYTES_MAX]);
+    let mut filled = heapless::Vec::<&'static mut Slot, IN_FLIGHT>::new();
+    let mut runs = heapless::Vec::<Chain, IN_FLIGHT>::new();
     bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
         outbox.grant(&mut purse);
         while let Some(slot) = purse.pop() {
-            outbox.close(slot, |out| reply::ack(out, black_box(1_000), black_box(1_000_000)));
+            slot.fill(0, filled.len() as u64 + black_box(1_000), Priority::NORMAL, b"");
+            let _ = filled.push(slot);
+        }
+        Chain::link(&mut filled, &mut runs);
+        while let Some(run) = runs.pop() {
+            let lines = run.lines();
+            outbox.close(run, |out| reply::acks(out, lines, black_box(1_000_000)));
         }
         while let Some((_, len)) = outbox.begin_send(&mut chunk) {
             outbox.end_send(firstline::hub::outbox::Sent::Bytes(len), || 1);
