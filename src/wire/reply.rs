@@ -140,36 +140,58 @@ pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64) {
 }
 
 /// An `ACK` that counts up in place: most are one more, in both of their numbers, than the one before.
+///
+/// The last digits are kept apart. A byte that was just written delays whoever reads the bytes around it as one word, and
+/// so the template, which is copied each time, is written to only where a tens digit changes.
 struct Ack {
     n: u64,
     id: u64,
-    bytes: [u8; Self::BYTES_MAX],
-    /// Where each of the numbers ends.
-    ends: [usize; 2],
+    template: [u8; Self::BYTES_MAX],
+    len: usize,
+    last_digits: [LastDigit; 2],
+}
+
+/// The last digit of a number, and where it stands.
+#[derive(Clone, Copy)]
+struct LastDigit {
+    place: usize,
+    digit: u8,
 }
 
 impl Ack {
     const BYTES_MAX: usize = "ACK ".len() + NUMBER_BYTES_MAX + " ".len() + NUMBER_BYTES_MAX + "\n".len();
 
     fn new(n: u64, id: u64) -> Self {
-        let mut bytes = Vec::<u8, { Self::BYTES_MAX }>::new();
-        append(&mut bytes, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
-        let ends = ["ACK ".len() + Decimal::new().format(n).len(), bytes.len() - "\n".len()];
-        let _ = bytes.resize(Self::BYTES_MAX, 0);
-        Self { n, id, bytes: bytes.into_array().unwrap_or([0; Self::BYTES_MAX]), ends }
+        let mut line = Vec::<u8, { Self::BYTES_MAX }>::new();
+        append(&mut line, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
+        let mut template = [0; Self::BYTES_MAX];
+        template[..line.len()].copy_from_slice(&line);
+        let places = ["ACK ".len() + Decimal::new().format(n).len() - 1, line.len() - "\n".len() - 1];
+        let last_digits = places.map(|place| LastDigit { place, digit: template[place] });
+        Self { n, id, template, len: line.len(), last_digits }
     }
 
     fn append_to(&self, out: &mut VecView<u8>) {
-        let end = out.len() + self.ends[1] + "\n".len();
+        let start = out.len();
         // All of it, for to copy so many bytes as are known when this is compiled takes a few instructions.
-        let _ = out.extend_from_slice(&self.bytes);
-        out.truncate(end);
+        if out.extend_from_slice(&self.template).is_ok() {
+            let line = &mut out[start..];
+            self.last_digits.iter().for_each(|last| line[last.place] = last.digit);
+            out.truncate(start + self.len);
+        }
     }
 
     fn go_on(&mut self) {
         (self.n, self.id) = (self.n.wrapping_add(1), self.id.wrapping_add(1));
-        if !self.ends.iter().all(|end| count_up(&mut self.bytes[..*end])) {
-            *self = Self::new(self.n, self.id);
+        for last in &mut self.last_digits {
+            last.digit += 1;
+            if last.digit > b'9' {
+                last.digit = b'0';
+                if !count_up(&mut self.template[..last.place]) {
+                    *self = Self::new(self.n, self.id);
+                    return;
+                }
+            }
         }
     }
 }
@@ -343,6 +365,17 @@ mod tests {
         let expected = format!("WHO {from} p9 {number}\n");
         assert_eq!(who(&from, Some(Priority::URGENT), u64::MAX), expected.as_bytes());
         assert_eq!(lost(u64::MAX), format!("LOST {number}\n").as_bytes());
+    }
+
+    #[test]
+    fn acks_count_up_over_every_change_of_digits() {
+        for (n, id) in [(1, 1), (7, 94), (95, 999_990), (9_999_999_990, 5), (u64::MAX - 30, u64::MAX - 30)] {
+            let mut out: Vec<u8, { 30 * REPLY_BYTES_MAX }> = Vec::new();
+            acks(&mut out, n..n + 25, id);
+            let expected =
+                (0..25).map(|more| format!("ACK {} {}\n", n + more, id + more)).collect::<String>();
+            assert_eq!(out, expected.as_bytes());
+        }
     }
 
     #[test]
