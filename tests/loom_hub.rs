@@ -51,10 +51,6 @@ impl<T> Run for Single<T> {
     fn len(&self) -> usize {
         1
     }
-
-    fn split(self, _: usize) -> (Self, Self) {
-        unreachable!("a batch has room for one")
-    }
 }
 
 /// Who admitted it and its number there. The checker's own cell: it finds out if a parcel is read by one who did not

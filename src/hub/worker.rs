@@ -198,7 +198,7 @@ impl Worker {
                     Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     Turn::Done => {}
                 }
-                self.desk.process(BATCH);
+                self.desk.process(BATCH / 2);
             }
         }
         self.desk.process(1);

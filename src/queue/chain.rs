@@ -6,18 +6,16 @@
 //! the first of them only, and what the order costs is paid once a run, not once a message.
 
 use super::{Priority, Slot};
+use crate::limits::BATCH;
 use core::iter;
 use core::ops::Range;
 use heapless::VecView;
 
-/// What the queue holds in one entry: one message or several in a row.
+/// What the queue holds in one entry: one message, or several in a row that are picked together.
 #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
 pub trait Run: Sized {
-    /// How many messages: one at least.
+    /// How many messages: one at least, [`BATCH`] at most.
     fn len(&self) -> usize;
-
-    /// The first `count` messages, and the others; `count` is at least one and less than [`Run::len`].
-    fn split(self, count: usize) -> (Self, Self);
 }
 
 /// One slot or several. It must not be dropped, for its slots would be lost.
@@ -51,7 +49,7 @@ impl Chain {
     pub fn link(slots: &mut VecView<&'static mut Slot>, runs: &mut VecView<Self>) {
         while let Some(slot) = slots.pop() {
             let behind = match runs.last() {
-                Some(run) if run.goes_on(slot) => runs.pop(),
+                Some(run) if run.follows(slot) => runs.pop(),
                 _ => None,
             };
             let run = match behind {
@@ -63,9 +61,9 @@ impl Chain {
         }
     }
 
-    /// Whether it goes on where the message in `slot` ends.
-    fn goes_on(&self, slot: &Slot) -> bool {
-        self.first.line() == slot.line() + 1 && self.priority() == slot.priority()
+    /// Whether the message in `slot` is the one before it, and a batch has room for one more.
+    fn follows(&self, slot: &Slot) -> bool {
+        self.first.line() == slot.line() + 1 && self.priority() == slot.priority() && self.len() < BATCH
     }
 
     /// Whose messages a run has: the number of the client's seat.
@@ -92,17 +90,6 @@ impl Chain {
 impl Run for Chain {
     fn len(&self) -> usize {
         usize::from(self.first.followers) + 1
-    }
-
-    fn split(self, count: usize) -> (Self, Self) {
-        let mut last = &mut *self.first;
-        for followers in (1..count as u16).rev() {
-            last.followers = followers;
-            last = &mut *last.next.as_mut().expect("it is longer than what is split off").first;
-        }
-        last.followers = 0;
-        let rest = last.next.take().expect("it is longer than what is split off");
-        (self, rest)
     }
 }
 
@@ -145,18 +132,6 @@ mod tests {
         let told = runs.iter().map(|run| (lines(run), run.priority().number()));
         assert!(told.eq([(1..4, 4), (4..5, 9), (5..6, 4), (7..9, 4)]));
         assert!(link(&[]).is_empty());
-    }
-
-    #[test]
-    fn a_run_is_split_anywhere_and_keeps_its_order() {
-        for count in 1..8 {
-            let (front, rest) = run_of_eight().split(count);
-            assert_eq!((lines(&front), lines(&rest)), (1..count as u64 + 1, count as u64 + 1..9));
-            if count > 1 {
-                let (first, others) = front.split(1);
-                assert_eq!((lines(&first), lines(&others)), (1..2, 2..count as u64 + 1));
-            }
-        }
     }
 
     #[test]

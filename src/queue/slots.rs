@@ -51,24 +51,25 @@ impl Slots {
         Some(slot)
     }
 
-    /// Moves slots of another place here, at most `count`.
+    /// Moves slots of another place here, at most `count`: whole chains, and what is left to move slot by slot.
     pub fn take(&mut self, from: &mut Self, count: usize) {
         let mut left = count;
         while left > 0
-            && let Some(chain) = from.chains.pop()
+            && let Some(chain) = from.pop_chain(left)
         {
-            let chain = if chain.len() > left {
-                let (first, rest) = chain.split(left);
-                // It was just taken out of there.
-                let _ = from.chains.push(rest);
-                first
-            } else {
-                chain
-            };
-            from.count -= chain.len();
             left -= chain.len();
             self.put(chain);
         }
+    }
+
+    /// Takes a chain of at most `len_max` slots.
+    fn pop_chain(&mut self, len_max: usize) -> Option<Chain> {
+        if self.chains.last()?.len() > len_max {
+            return self.pop().map(Chain::of);
+        }
+        let chain = self.chains.pop()?;
+        self.count -= chain.len();
+        Some(chain)
     }
 }
 

@@ -105,19 +105,11 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         Ok(())
     }
 
-    /// Takes the run that comes first; of a longer one the first `messages_max` messages, at least one.
+    /// Takes the run that comes first, if it has no more than `messages_max` messages.
     pub fn pop(&mut self, messages_max: usize) -> Option<Picked<T>> {
+        self.heap.peek().filter(|entry| entry.item.len() <= messages_max)?;
         let Entry { key, item } = self.heap.pop()?;
         let (priority, stamp_ns) = self.order.read(key);
-        let item = if item.len() > messages_max {
-            let (first, rest) = item.split(messages_max);
-            let key = self.order.key(priority, stamp_ns + messages_max as u64);
-            // It was just taken out of there.
-            let _ = self.heap.push(Entry { key, item: rest });
-            first
-        } else {
-            item
-        };
         self.depths[priority.index()].now -= item.len() as u32;
         Some(Picked { item, priority, stamp_ns })
     }
@@ -156,11 +148,6 @@ mod tests {
     impl Run for core::ops::Range<u32> {
         fn len(&self) -> usize {
             ExactSizeIterator::len(self)
-        }
-
-        fn split(self, count: usize) -> (Self, Self) {
-            let middle = self.start + count as u32;
-            (self.start..middle, middle..self.end)
         }
     }
 
@@ -201,18 +188,7 @@ mod tests {
                 let (a, b) = (&self.list[a], &self.list[b]);
                 (worth(a), b.stamp).cmp(&(worth(b), a.stamp))
             })?;
-            let waits = &mut self.list[best];
-            let first = waits.numbers.clone().take(max);
-            let popped = Waits {
-                numbers: waits.numbers.start..waits.numbers.start + first.len() as u32,
-                ..waits.clone()
-            };
-            waits.stamp += first.len() as u64;
-            waits.numbers.start += first.len() as u32;
-            if waits.numbers.is_empty() {
-                self.list.remove(best);
-            }
-            Some(popped)
+            (Run::len(&self.list[best].numbers) <= max).then(|| self.list.remove(best))
         }
     }
 
@@ -261,11 +237,15 @@ mod tests {
         assert_eq!(waiting.push(5..6, Priority::URGENT, 0), Err(5..6));
         assert_eq!(waiting.depths()[Priority::URGENT.index()], Depth::ZERO);
         assert_eq!(waiting.depths()[Priority::NORMAL.index()], Depth { admitted: 4, now: 4, max: 4 });
-        assert_eq!(waiting.pop(2).map(|picked| (picked.item, picked.stamp_ns)), Some((1..3, 1)));
-        assert_eq!(
-            waiting.pop(2).map(|picked| (picked.item, picked.stamp_ns)),
-            Some((3..4, 3)),
-            "it has kept its place"
-        );
+    }
+
+    #[test]
+    fn a_run_that_is_too_long_stays_and_nothing_overtakes_it() {
+        let mut waiting: Waiting<core::ops::Range<u32>, 2> = Waiting::new();
+        assert_eq!(waiting.push(1..4, Priority::NORMAL, 0), Ok(()));
+        assert_eq!(waiting.push(4..5, Priority::NORMAL, 0), Ok(()));
+        assert!(waiting.pop(2).is_none());
+        assert_eq!(waiting.pop(3).map(|picked| (picked.item, picked.stamp_ns)), Some((1..4, 1)));
+        assert_eq!(waiting.pop(1).map(|picked| (picked.item, picked.stamp_ns)), Some((4..5, 4)));
     }
 }

@@ -44,10 +44,6 @@ impl Run for Single {
     fn len(&self) -> usize {
         1
     }
-
-    fn split(self, _: usize) -> (Self, Self) {
-        unreachable!("a single message is not split")
-    }
 }
 
 /// One admission and one pick while so many wait, each by itself.
