@@ -24,13 +24,14 @@
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
 //! - [`wire`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
+//! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`net`] — listeners, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
 //! - [`options`] — what was asked for at the start.
 //! - [`alloc_guard`] — the proof of principle 2, in test builds.
 //!
-//! `unsafe` stands in [`sync`] and in [`alloc_guard`], and nowhere else.
+//! `unsafe` stands in [`sync`], in [`scheduler`] and in [`alloc_guard`], and nowhere else.
 
 #[cfg(not(loom))]
 pub mod alloc_guard;
@@ -54,6 +55,8 @@ pub mod logger;
 pub mod net;
 pub mod options;
 pub mod queue;
+#[cfg(not(loom))]
+pub mod scheduler;
 #[cfg(not(loom))]
 pub mod stats;
 pub mod sync;

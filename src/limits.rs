@@ -59,6 +59,9 @@ pub const SENDS_PER_TURN_MAX: usize = 4;
 /// before it comes back.
 pub const SEAT_BATCHES_MAX: usize = 2;
 
+/// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
+pub const SLICE_URGENT_NS: u64 = 100_000;
+
 /// Words of a bitmap with one bit a client.
 pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 

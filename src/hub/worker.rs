@@ -7,7 +7,8 @@ use super::courier::Chunk;
 use super::session::{Session, Turn};
 use crate::clock;
 use crate::limits::{BATCH, CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEND_BYTES_MAX};
-use crate::queue::{Chain, Slot};
+use crate::queue::{Chain, Priority, Slot};
+use crate::scheduler;
 use heapless::Vec;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -29,6 +30,8 @@ pub struct Desk {
     /// Where bytes are copied before they are sent.
     pub chunk: Chunk,
     epoll: Epoll,
+    /// Whether it has asked for short slices.
+    hurries: bool,
     /// Filled slots that are to be admitted together.
     filled: Vec<&'static mut Slot, IN_FLIGHT>,
     /// What they are linked to, the last run first.
@@ -50,8 +53,21 @@ impl Desk {
 
     /// Puts a filled slot aside for [`Desk::admit_all`].
     pub fn admit(&mut self, slot: &'static mut Slot) {
+        if slot.priority() >= Priority::HIGH {
+            self.hurry();
+        }
         // All slots of one client fit.
         let _ = self.filled.push(slot);
+    }
+
+    /// Sees to it that the thread gets a processor soon when an urgent line comes: the next one, for this one has come.
+    fn hurry(&mut self) {
+        if !self.hurries {
+            self.hurries = true;
+            if let Err(errno) = scheduler::ask_for_short_slices() {
+                log::debug!("no short slices: {}", errno.desc());
+            }
+        }
     }
 
     /// Admits what was put aside, all at once.
@@ -128,6 +144,7 @@ impl Worker {
             now_ns: 0,
             chunk: [0; SEND_BYTES_MAX],
             epoll,
+            hurries: false,
             filled: Vec::new(),
             runs: Vec::new(),
             unprocessed: 0,
