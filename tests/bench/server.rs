@@ -113,7 +113,7 @@ impl Server {
 
     /// Whether it sends messages on to those who want them.
     pub fn fans_out(self) -> bool {
-        !matches!(self, Self::EchoThreads | Self::EchoEpoll | Self::Beanstalkd)
+        !matches!(self, Self::EchoThreads | Self::Beanstalkd)
     }
 
     fn command(self, port: u16) -> Command {
