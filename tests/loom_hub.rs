@@ -58,10 +58,10 @@ impl<T> Run for Single<T> {
 type Parcel = Single<Box<Cell<(usize, u32)>>>;
 type Parcels = Queue<Parcel, 8>;
 
-fn parcel(from: usize, number: u32, priority: Priority) -> (Parcel, Priority) {
+fn parcel(from: usize, number: u32, priority: Priority) -> (Priority, Parcel) {
     let parcel = Box::new(Cell::new((0, 0)));
     parcel.set((from, number));
-    (Single(parcel), priority)
+    (priority, Single(parcel))
 }
 
 /// Admits three parcels in two steps, the second of which is urgent.
@@ -169,7 +169,7 @@ impl Workshop {
 
     /// As a worker: admits, and comes back to the seat for as long as it must.
     fn work(&self, number: u32) {
-        self.queue.admit([(Single(number), Priority::NORMAL)].into_iter(), 1);
+        self.queue.admit([(Priority::NORMAL, Single(number))].into_iter(), 1);
         while self.seat.take_turn(|batch| self.turn(batch), || !self.queue.is_empty()) {}
     }
 }
@@ -780,17 +780,16 @@ fn converse(way: &Way) -> Slots {
     let (mut worker, mut line) = (Worker::new(seat), 0);
     while worker.wait() {
         seat.outbox.lock().grant(&mut purse);
-        let (mut filled, mut runs) = (heapless::Vec::<_, 2>::new(), heapless::Vec::<Chain, 2>::new());
+        let mut runs = heapless::Vec::<Chain, 2>::new();
         while line < LINES
             && let Some(slot) = purse.pop()
         {
             line += 1;
             slot.fill(0, line, Priority::NORMAL, b"");
-            assert!(filled.push(slot).is_ok());
+            Chain::append(slot, &mut runs);
         }
-        if !filled.is_empty() {
-            Chain::link(&mut filled, &mut runs);
-            way.queue.admit(runs.into_iter().map(|run| (run, Priority::NORMAL)), 1);
+        if !runs.is_empty() {
+            way.queue.admit(runs.into_iter().map(|run| (Priority::NORMAL, run)), 1);
             way.queue.call();
         }
         worker.send(&mut [0; 2]);

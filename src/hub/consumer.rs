@@ -92,7 +92,7 @@ impl Consumer {
         }
         for (rank, picked) in self.batch.runs() {
             let (from, priority) = (hub.name(picked.item.client()), picked.priority);
-            for (id, slot) in (self.first_id + rank as u64..).zip(picked.item.iter()) {
+            for (id, slot) in (self.first_id + rank as u64..).zip(picked.item.messages()) {
                 log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
                 // There is room for a batch of the longest lines.
                 let place = reply::msg(self.lines, id, priority, &from, slot.text()).unwrap_or_default();

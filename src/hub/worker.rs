@@ -32,9 +32,7 @@ pub struct Desk {
     epoll: Epoll,
     /// Whether it has asked for short slices.
     hurries: bool,
-    /// Filled slots that are to be admitted together.
-    filled: Vec<&'static mut Slot, IN_FLIGHT>,
-    /// What they are linked to, the last run first.
+    /// What is to be admitted together: at most all slots of one client.
     runs: Vec<Chain, IN_FLIGHT>,
     /// Messages that this worker has to see to: those admitted since it last did; what it found left then is a batch.
     unprocessed: usize,
@@ -56,8 +54,8 @@ impl Desk {
         if slot.priority() >= Priority::HIGH {
             self.hurry();
         }
-        // All slots of one client fit.
-        let _ = self.filled.push(slot);
+        self.unprocessed += 1;
+        Chain::append(slot, &mut self.runs);
     }
 
     /// Sees to it that the thread gets a processor soon when an urgent line comes: the next one, for this one has come.
@@ -72,17 +70,9 @@ impl Desk {
 
     /// Admits what was put aside, all at once.
     pub fn admit_all(&mut self) {
-        if !self.filled.is_empty() {
-            self.unprocessed += self.filled.len();
-            Chain::link(&mut self.filled, &mut self.runs);
-            let runs = core::iter::from_fn(|| self.runs.pop());
-            self.hub.queue.admit(
-                runs.map(|run| {
-                    let priority = run.priority();
-                    (run, priority)
-                }),
-                self.now_ns,
-            );
+        if !self.runs.is_empty() {
+            let runs = self.runs.drain(..).map(|run| (run.priority(), run));
+            self.hub.queue.admit(runs, self.now_ns);
         }
     }
 
@@ -145,7 +135,6 @@ impl Worker {
             chunk: [0; SEND_BYTES_MAX],
             epoll,
             hurries: false,
-            filled: Vec::new(),
             runs: Vec::new(),
             unprocessed: 0,
         };

@@ -70,9 +70,9 @@ impl<T: Run, const N: usize> Queue<T, N> {
     ///
     /// # Panics
     /// If more than `N` would wait: the slots of all clients together are `N`, so that cannot be.
-    pub fn admit(&self, runs: impl Iterator<Item = (T, Priority)>, now_ns: u64) {
+    pub fn admit(&self, runs: impl Iterator<Item = (Priority, T)>, now_ns: u64) {
         let mut shared = self.shared.lock();
-        for (run, priority) in runs {
+        for (priority, run) in runs {
             let pushed = shared.waiting.push(run, priority, now_ns);
             assert!(pushed.is_ok(), "the queue has room for the slots of all clients");
         }

@@ -15,7 +15,7 @@ use static_cell::ConstStaticCell;
 pub struct Slot {
     /// The number of its line on its connection.
     line: u64,
-    /// The rest of the chain that this slot is the first of.
+    /// The rest of the chain that this slot is the head of.
     pub(super) next: Option<Chain>,
     /// How many slots are in that. A slot by itself has nothing but zeroes here, so that it need not be written to, and no
     /// page of it is touched, before a message needs it.

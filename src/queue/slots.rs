@@ -42,7 +42,7 @@ impl Slots {
 
     /// Takes one slot.
     pub fn pop(&mut self) -> Option<&'static mut Slot> {
-        let (slot, rest) = self.chains.pop()?.take_first();
+        let (slot, rest) = self.chains.pop()?.pop();
         self.count -= 1;
         if let Some(rest) = rest {
             // It was just taken out of there.
@@ -79,7 +79,7 @@ mod tests {
 
     fn chain(len: usize) -> Chain {
         let slot = || Box::leak(Box::new(Slot::EMPTY));
-        (1..len).fold(Chain::of(slot()), |chain, _| chain.prepend(slot()))
+        (1..len).fold(Chain::of(slot()), |chain, _| chain.push(slot()))
     }
 
     fn slots(lens: &[usize]) -> Slots {

@@ -82,7 +82,7 @@ fn msg_line(bencher: Bencher, name: &str) {
     });
 }
 
-/// A client's messages are granted, linked, answered and sent.
+/// A client's messages are granted, filled, answered and sent.
 #[divan::bench]
 fn outbox_round(bencher: Bencher) {
     let mut outbox = Box::new(Outbox::new());
@@ -92,15 +92,14 @@ fn outbox_round(bencher: Bencher) {
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     outbox.open(socket.into(), 1);
     let (mut purse, mut chunk) = (Slots::new(), [0; SEND_BYTES_MAX]);
-    let mut filled = heapless::Vec::<&'static mut Slot, IN_FLIGHT>::new();
-    let mut runs = heapless::Vec::<Chain, IN_FLIGHT>::new();
+    let (mut runs, mut line) = (heapless::Vec::<Chain, IN_FLIGHT>::new(), 1_000);
     bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
         outbox.grant(&mut purse);
         while let Some(slot) = purse.pop() {
-            slot.fill(0, filled.len() as u64 + black_box(1_000), Priority::NORMAL, b"");
-            let _ = filled.push(slot);
+            line += 1;
+            slot.fill(0, line, Priority::NORMAL, b"");
+            Chain::append(slot, &mut runs);
         }
-        Chain::link(&mut filled, &mut runs);
         while let Some(run) = runs.pop() {
             let lines = run.lines();
             outbox.close(run, |out| reply::acks(out, lines, black_box(1_000_000)));
