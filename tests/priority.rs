@@ -271,7 +271,8 @@ impl Tide {
 
     fn send(&mut self, client: usize) {
         let number = self.sent.len().to_string();
-        let line = format!("/urgent {}\n", long(&number));
+        // The blank line makes each a run of its own: so every batch is full, and ends where this test thinks it does.
+        let line = format!("\n/urgent {}\n", long(&number));
         self.sent.insert(number, (Instant::now(), client));
         self.clients[client].send(line);
     }
