@@ -189,11 +189,12 @@ fn long(words: &str) -> String {
 /// picked, another is waiting.
 const TIDE: usize = (2 * BATCH).div_ceil(IN_FLIGHT);
 
-/// Sends so many messages with that word before, from as many clients as it takes.
+/// Sends so many messages with that word before, from as many clients as it takes. The blank lines between make each a
+/// run of its own, so that every batch is full.
 fn send_long(stuck: &Stuck, word: &str, count: usize) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..count.div_ceil(IN_FLIGHT)).map(|_| stuck.server.connect()).collect();
     for number in 0..count {
-        clients[number / IN_FLIGHT].send(format!("{word} {}\n", long(&number.to_string())));
+        clients[number / IN_FLIGHT].send(format!("\n{word} {}\n", long(&number.to_string())));
     }
     clients
 }
@@ -212,6 +213,35 @@ fn an_urgent_message_waits_behind_exactly_the_one_batch_that_was_picked_before()
     let rank = msgs.iter().position(|msg| msg.priority == 9);
     assert_eq!(rank, Some(BATCH), "so many of low priority went before");
     assert_eq!(urgent.line(), format!("ACK 1 {}", 2 + BATCH));
+}
+
+#[test]
+fn runs_are_picked_whole_and_an_urgent_message_waits_behind_one_batch_of_them_at_most() {
+    // Two of these runs are more than a batch.
+    const RUN: usize = BATCH / 2 + 1;
+    let mut stuck = Stuck::start(&[]);
+    let mut clients: Vec<Client> = (0..4).map(|_| stuck.server.connect()).collect();
+    let texts = |client: usize| (0..RUN).map(move |number| format!("{client}-{number}-"));
+    for (client, number) in clients.iter_mut().zip(0..) {
+        // Short ones: all of them are received at once, if nothing comes in between.
+        client.send(texts(number).map(|text| format!("/low {text} \n")).collect::<String>());
+    }
+    stuck.wait_for_waiting(4 * RUN);
+    let mut urgent = stuck.server.connect();
+    urgent.send("/urgent smoke in the workshop\n");
+    stuck.wait_for_waiting(4 * RUN + 1);
+    stuck.unplug();
+    let msgs = stuck.printed.msgs(4 * RUN + 1);
+    assert_eq!(msgs[0].priority, 9, "it was admitted before anything else was picked");
+    let mut printed: Vec<&str> = msgs[1..].iter().map(|msg| msg.text.trim_end()).collect();
+    // Clients are heard in any order, each one's messages in theirs.
+    printed.sort_by_key(|text| text.split('-').next().map(str::to_string));
+    assert!(printed.iter().map(|text| text.to_string()).eq((0..4).flat_map(texts)));
+    for (client, number) in clients.iter_mut().zip(0..) {
+        let ids = msgs.iter().filter(|msg| msg.text.starts_with(&format!("{number}-"))).map(|msg| msg.id);
+        let acks: Vec<String> = ids.zip(1..).map(|(id, line)| format!("ACK {line} {id}")).collect();
+        assert_eq!(client.lines(RUN), acks);
+    }
 }
 
 #[test]
@@ -271,7 +301,7 @@ impl Tide {
 
     fn send(&mut self, client: usize) {
         let number = self.sent.len().to_string();
-        // The blank line makes each a run of its own: so every batch is full, and ends where this test thinks it does.
+        // The blank line makes each a run of its own: so every batch is full.
         let line = format!("\n/urgent {}\n", long(&number));
         self.sent.insert(number, (Instant::now(), client));
         self.clients[client].send(line);
