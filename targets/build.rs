@@ -7,7 +7,10 @@ use std::{env, fs, path::Path, process::exit};
 /// The board that is built when `FIRSTLINE_BOARD` is not set.
 const BOARD_DEFAULT: &str = "pi";
 
-/// Every key of a board file, with what the constant made from it is for.
+/// The keys of a board file that `targets/build` reads, and this does not.
+const KEYS_OF_SCRIPT: [&str; 2] = ["triple", "cpu"];
+
+/// Every other key, with what the constant made from it is for.
 const KEYS: [(&str, &str); 9] = [
     ("clients", "Connections at once."),
     ("in_flight", "Messages of one client that may be admitted and not yet answered."),
@@ -44,8 +47,8 @@ fn constants(boards: &Path, board: &str) -> Result<String, String> {
     let text =
         fs::read_to_string(boards.join(format!("{board}.toml"))).map_err(|e| format!("{file}: {e}"))?;
     let table: toml::Table = text.parse().map_err(|e| format!("{file}: {e}"))?;
-    if let Some(key) = table.keys().find(|key| !KEYS.iter().any(|(known, _)| known == key)) {
-        let keys: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
+    if let Some(key) = table.keys().find(|key| !is_known(key)) {
+        let keys: Vec<_> = KEYS.iter().map(|(key, _)| *key).chain(KEYS_OF_SCRIPT).collect();
         return Err(format!("{file}: unknown key {key}; the keys are: {}", keys.join(", ")));
     }
     let mut code = format!("/// The board this was built for.\npub const BOARD: &str = {board:?};\n");
@@ -56,6 +59,10 @@ fn constants(boards: &Path, board: &str) -> Result<String, String> {
         code += &format!("/// {purpose}\npub const {}: usize = {value};\n", key.to_uppercase());
     }
     Ok(code)
+}
+
+fn is_known(key: &str) -> bool {
+    KEYS.iter().any(|(known, _)| *known == key) || KEYS_OF_SCRIPT.contains(&key)
 }
 
 /// The names of all board files, sorted.

@@ -17,7 +17,7 @@ use crate::sync::{Condvar, Mutex};
 use crate::{alloc_guard, clock, logger, net};
 use core::fmt;
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use static_cell::{ConstStaticCell, StaticCell};
 use std::time::Duration;
 
@@ -133,9 +133,9 @@ fn raise_descriptor_limit(workers: usize) {
     }
 }
 
-fn descriptors_needed(workers: usize) -> u64 {
+fn descriptors_needed(workers: usize) -> rlim_t {
     // A worker has an epoll set, a bell and an alarm.
-    (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as u64
+    (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as rlim_t
 }
 
 fn descriptors(errno: Errno) -> Error {

@@ -1,0 +1,131 @@
+//! The service manager: what systemd hands over at the start, and what it is told.
+//!
+//! Sockets come as sd_listen_fds(3) says, and news goes as sd_notify(3) says: a datagram each, to the socket that
+//! `NOTIFY_SOCKET` names. Where there is no service manager, nothing comes and nothing is told. Datagrams are small and
+//! sent without waiting; one that cannot be sent is lost, as the manager's own library has it. Nothing here allocates after
+//! [`Service::from_environment`].
+
+use crate::limits::SERVICE_NEWS_BYTES_MAX;
+use core::fmt::{self, Write};
+use heapless::String;
+use nix::time::{ClockId, clock_gettime};
+use std::env;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// The service manager, if there is one.
+pub struct Service {
+    news: Option<UnixDatagram>,
+    /// How often it wants to hear that progress is made, if it does.
+    watchdog: Option<Duration>,
+}
+
+impl Service {
+    /// The one that the environment tells of. For the start: it allocates.
+    pub fn from_environment() -> Self {
+        let news = env::var_os("NOTIFY_SOCKET").and_then(|path| connect(path.as_bytes()).ok());
+        let watchdog = if news.is_some() { watchdog() } else { None };
+        Self { news, watchdog }
+    }
+
+    /// How often [`Service::progress`] is to be told: twice in the time after which the manager restarts the server.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// All is ready.
+    pub fn ready(&self, status: fmt::Arguments<'_>) {
+        self.tell(format_args!("READY=1\nSTATUS={status}"));
+    }
+
+    /// The server works, and this is how it goes.
+    pub fn progress(&self, status: fmt::Arguments<'_>) {
+        self.tell(format_args!("WATCHDOG=1\nSTATUS={status}"));
+    }
+
+    /// SIGHUP has come; [`Service::ready`] follows.
+    pub fn reloading(&self) {
+        // The manager tells by the time which reload it is.
+        if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
+            self.tell(format_args!("RELOADING=1\nMONOTONIC_USEC={}", Duration::from(now).as_micros()));
+        }
+    }
+
+    /// The server ends.
+    pub fn stopping(&self) {
+        self.tell(format_args!("STOPPING=1\nSTATUS=draining"));
+    }
+
+    fn tell(&self, news: fmt::Arguments<'_>) {
+        let Some(socket) = &self.news else { return };
+        let mut datagram: String<SERVICE_NEWS_BYTES_MAX> = String::new();
+        // What does not fit is cut: it is the end of a status, for people.
+        let _ = datagram.write_fmt(news);
+        // It is not waited for: the manager may hang, and the messages go on.
+        let _ = socket.send(datagram.as_bytes());
+    }
+}
+
+/// A socket connected to the manager's: one in the file system, or, after `@`, one in the abstract name space.
+fn connect(path: &[u8]) -> std::io::Result<UnixDatagram> {
+    let address = match path {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        path => SocketAddr::from_pathname(std::path::Path::new(std::ffi::OsStr::from_bytes(path)))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
+}
+
+/// Half the time that `WATCHDOG_USEC` gives, if it is given to this process: see sd_watchdog_enabled(3).
+fn watchdog() -> Option<Duration> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    let is_other = number("WATCHDOG_PID").is_some_and(|pid| pid != u64::from(std::process::id()));
+    let usec = number("WATCHDOG_USEC").filter(|usec| *usec > 0 && !is_other)?;
+    Some(Duration::from_micros(usec.div_ceil(2)))
+}
+
+/// The listening sockets that were handed over. For the start: it allocates.
+///
+/// # Errors
+/// A descriptor that was handed over is not a TCP socket.
+pub fn take_listeners() -> std::io::Result<Vec<TcpListener>> {
+    let mut handed_over = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::with_capacity(handed_over.len());
+    for index in 0..handed_over.len() {
+        listeners.extend(handed_over.take_tcp_listener(index)?);
+    }
+    Ok(listeners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_reach_an_abstract_socket_and_a_long_status_is_cut() {
+        let name = format!("firstline-test-{}", std::process::id());
+        let manager =
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap()).unwrap();
+        let service =
+            Service { news: Some(connect(format!("@{name}").as_bytes()).unwrap()), watchdog: None };
+        let mut datagram = [0; 2 * SERVICE_NEWS_BYTES_MAX];
+        let mut next = || {
+            let count = manager.recv(&mut datagram).unwrap();
+            std::string::String::from_utf8(datagram[..count].to_vec()).unwrap()
+        };
+        service.ready(format_args!("{} clients", 3));
+        assert_eq!(next(), "READY=1\nSTATUS=3 clients");
+        service.reloading();
+        assert!(next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        service.stopping();
+        assert_eq!(next(), "STOPPING=1\nSTATUS=draining");
+        service.progress(format_args!("{}", "x".repeat(SERVICE_NEWS_BYTES_MAX)));
+        let long = next();
+        assert!(long.starts_with("WATCHDOG=1\nSTATUS=") && long.len() <= SERVICE_NEWS_BYTES_MAX);
+    }
+}

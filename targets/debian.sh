@@ -1,0 +1,27 @@
+# For other scripts: Debian's packages, installed where that may be done.
+
+# install_packages WHO PACKAGE...: has these packages installed, for the script WHO; says what to do where it may not.
+install_packages() {
+    local who=$1 package missing=()
+    shift
+    for package; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then return; fi
+    local foreign
+    foreign=$(printf '%s\n' "${missing[@]}" | sed -n 's/^[^:]*://p' | sort -u)
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        {
+            echo "$who: these packages of Debian are missing, and only root can install them: ${missing[*]}"
+            echo "$who: run: ${foreign:+sudo dpkg --add-architecture $foreign && sudo apt-get update && }sudo apt-get install ${missing[*]}"
+        } >&2
+        return 1
+    fi
+    echo "$who: installing ${missing[*]}" >&2
+    if [ -n "$foreign" ]; then dpkg --add-architecture "$foreign"; fi
+    {
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}"
+    } >&2
+}
