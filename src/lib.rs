@@ -27,6 +27,7 @@
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`net`] — listeners, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
+//! - [`service`] — what systemd hands over, and what it is told.
 //! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
 //! - [`options`] — what was asked for at the start.
 //! - [`alloc_guard`] — the proof of principle 2, in test builds.
@@ -57,6 +58,8 @@ pub mod options;
 pub mod queue;
 #[cfg(not(loom))]
 pub mod scheduler;
+#[cfg(not(loom))]
+pub mod service;
 #[cfg(not(loom))]
 pub mod stats;
 pub mod sync;

@@ -111,8 +111,7 @@ mod tests {
         let name = format!("firstline-test-{}", std::process::id());
         let manager =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap()).unwrap();
-        let service =
-            Service { news: Some(connect(format!("@{name}").as_bytes()).unwrap()), watchdog: None };
+        let service = Service { news: Some(connect(format!("@{name}").as_bytes()).unwrap()), watchdog: None };
         let mut datagram = [0; 2 * SERVICE_NEWS_BYTES_MAX];
         let mut next = || {
             let count = manager.recv(&mut datagram).unwrap();

@@ -18,6 +18,8 @@ pub struct Ledger {
     /// Messages that were processed and acknowledged, with the time from admission to that in nanoseconds, by
     /// priority.
     latencies: [Histogram; Priority::COUNT],
+    /// Messages that the consumer is done with, whatever came of them.
+    pub handled: u64,
     /// Messages that were refused, by reason.
     pub refused: [u64; Nak::COUNT],
     /// Commands that were refused.
@@ -41,6 +43,7 @@ impl Ledger {
     pub const fn new() -> Self {
         Self {
             latencies: [const { Histogram::new() }; Priority::COUNT],
+            handled: 0,
             refused: [0; Nak::COUNT],
             commands_refused: 0,
             turned_away: 0,

@@ -4,10 +4,12 @@
 use super::Hub;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
+use super::watchdog::Watchdog;
 use crate::clock;
 use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
 use crate::net::{Listener, socket};
+use crate::service::Service;
 use crate::wire::reply::Farewell;
 use heapless::Vec;
 use nix::errno::Errno;
@@ -21,6 +23,8 @@ pub struct Acceptor<'a> {
     signals: &'a Signals,
     listeners: std::vec::Vec<Listener>,
     turned_away: TurnedAway,
+    service: &'a Service,
+    watchdog: Watchdog<'a>,
     /// Accepting failed for want of something; it is tried again at that time, in nanoseconds.
     retry_ns: Option<u64>,
     /// The last try failed, and that was told.
@@ -29,8 +33,22 @@ pub struct Acceptor<'a> {
 
 impl<'a> Acceptor<'a> {
     /// The acceptor of the hub.
-    pub fn new(hub: &'static Hub, signals: &'a Signals, listeners: std::vec::Vec<Listener>) -> Self {
-        Self { hub, signals, listeners, turned_away: TurnedAway::default(), retry_ns: None, failing: false }
+    pub fn new(
+        hub: &'static Hub,
+        signals: &'a Signals,
+        service: &'a Service,
+        listeners: std::vec::Vec<Listener>,
+    ) -> Self {
+        Self {
+            hub,
+            signals,
+            listeners,
+            turned_away: TurnedAway::default(),
+            service,
+            watchdog: Watchdog::new(service),
+            retry_ns: None,
+            failing: false,
+        }
     }
 
     /// Accepts until a signal says to end. The listeners are closed then: nobody waits in a backlog in vain.
@@ -41,6 +59,7 @@ impl<'a> Acceptor<'a> {
                 return;
             }
             self.turned_away.tidy();
+            self.watchdog.look(self.hub);
             if self.retry_ns.is_none_or(|retry_ns| retry_ns <= clock::now_ns()) {
                 self.retry_ns = None;
                 self.accept_some();
@@ -56,7 +75,8 @@ impl<'a> Acceptor<'a> {
         fds.extend([PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)]);
         fds.extend(self.turned_away.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let deadline_ns = self.turned_away.deadline_ns().into_iter().chain(self.retry_ns).min();
+        let deadlines = [self.turned_away.deadline_ns(), self.watchdog.deadline_ns(), self.retry_ns];
+        let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, patience(deadline_ns));
     }
@@ -64,11 +84,17 @@ impl<'a> Acceptor<'a> {
     fn is_asked_to_end(&self) -> bool {
         while let Some(wish) = self.signals.next() {
             match wish {
-                Wish::Reopen => logger::reopen(),
+                Wish::Reopen => self.reload(),
                 Wish::End(_) => return true,
             }
         }
         false
+    }
+
+    fn reload(&self) {
+        self.service.reloading();
+        logger::reopen();
+        self.service.ready(format_args!("the log file is reopened"));
     }
 
     fn accept_some(&mut self) {

@@ -190,6 +190,7 @@ impl Consumer {
                 ledger.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
             }
         }
+        ledger.handled += self.batch.messages() as u64;
         ledger.refused[Nak::PrintFailed.index()] += (self.batch.messages() - self.accepted) as u64;
     }
 

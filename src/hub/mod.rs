@@ -26,6 +26,7 @@ pub mod session;
 pub mod shutdown;
 pub mod signals;
 pub mod turned_away;
+pub mod watchdog;
 pub mod worker;
 
 use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX};

@@ -13,6 +13,7 @@ use crate::limits::{
 };
 use crate::options::Options;
 use crate::queue::{Chain, Order, take_slots};
+use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
 use crate::{alloc_guard, clock, logger, net};
 use core::fmt;
@@ -73,12 +74,15 @@ impl Starting {
 /// # Errors
 /// Why it could not start.
 pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> {
+    let service = Service::from_environment();
+    let handed_over =
+        service::take_listeners().map_err(|error| Error(format!("the sockets of systemd: {error}")))?;
     let signals = Signals::block().map_err(descriptors)?;
     raise_descriptor_limit(options.workers);
     clock::start();
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
-    let listeners = net::listen(&options.listen).map_err(|error| Error(error.to_string()))?;
+    let listeners = net::listen(&options.listen, handed_over).map_err(|error| Error(error.to_string()))?;
     let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())));
     let (shared, own) = if consumer.may_block() { (None, Some(consumer)) } else { (Some(consumer), None) };
     let hub: &'static Hub = HUB.init(Hub::new(options, shared).map_err(descriptors)?);
@@ -90,7 +94,9 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     for listener in &listeners {
         log::info!("listening on {}", listener.address);
     }
-    Acceptor::new(hub, &signals, listeners).run();
+    service.ready(format_args!("listening, for {CLIENTS} clients"));
+    Acceptor::new(hub, &signals, &service, listeners).run();
+    service.stopping();
     let outcome = shutdown::drain(hub, &signals);
     report(outcome);
     logger::flush(Duration::from_millis(LOG_DRAIN_MS_MAX));

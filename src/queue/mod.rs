@@ -126,6 +126,11 @@ impl<T: Run, const N: usize> Queue<T, N> {
         !batch.is_empty()
     }
 
+    /// How many messages were admitted since the start.
+    pub fn admitted(&self) -> u64 {
+        self.depths().iter().map(|depth| depth.admitted).sum()
+    }
+
     /// What is known of each priority, by its index.
     pub fn depths(&self) -> [Depth; Priority::COUNT] {
         self.shared.lock().waiting.depths()

@@ -70,7 +70,13 @@ impl Server {
 
     /// Starts the server with a command that says where to listen.
     pub fn start_command(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
+        Self::start_with_input(command)
+    }
+
+    /// The same, with the standard input that the command has.
+    pub fn start_with_input(mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server can be started");
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().expect("it is piped");

@@ -1,0 +1,46 @@
+//! The watchdog: tells the service manager that messages are processed, for as long as they are. Nothing else feeds it: a
+//! server whose consumer hangs is started again, however well its other threads are.
+
+use super::Hub;
+use crate::clock;
+use crate::limits::CLIENTS;
+use crate::service::Service;
+
+/// What is told, and when.
+pub struct Watchdog<'a> {
+    service: &'a Service,
+    interval_ns: Option<u64>,
+    /// When it is told next, in nanoseconds.
+    next_ns: u64,
+    /// Messages that had been processed when it was last looked.
+    processed: u64,
+}
+
+impl<'a> Watchdog<'a> {
+    /// The watchdog of that manager, if it wants one.
+    pub fn new(service: &'a Service) -> Self {
+        let interval_ns = service.watchdog().map(|interval| interval.as_nanos() as u64);
+        Self { service, interval_ns, next_ns: clock::now_ns(), processed: 0 }
+    }
+
+    /// When [`Watchdog::look`] has something to do, in nanoseconds.
+    pub fn deadline_ns(&self) -> Option<u64> {
+        self.interval_ns.map(|_| self.next_ns)
+    }
+
+    /// Tells of progress, if it is time: something was processed since, or nothing waits to be.
+    pub fn look(&mut self, hub: &Hub) {
+        let now_ns = clock::now_ns();
+        let Some(interval_ns) = self.interval_ns.filter(|_| self.next_ns <= now_ns) else { return };
+        self.next_ns = now_ns + interval_ns;
+        // In this order: what is admitted in between is not taken for something that waits.
+        let admitted = hub.queue.admitted();
+        let processed = hub.ledger.lock().handled;
+        if processed > self.processed || processed >= admitted {
+            let (clients, _) = hub.roster.lock().taken();
+            self.service
+                .progress(format_args!("{clients} of {CLIENTS} clients, {processed} messages processed"));
+        }
+        self.processed = processed;
+    }
+}
