@@ -3,7 +3,7 @@
 mod common;
 
 use common::stuck::Printed;
-use common::{Client, LIMIT, Server, command, eventually};
+use common::{Client, LIMIT, Server, command, eventually, run_to_end};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -142,6 +142,30 @@ fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
     printed.unplug();
     assert_eq!(client.line(), "ACK 1 1");
     manager.wait_for("WATCHDOG=1");
+}
+
+/// The environment file: the name and the value of each line that is to be uncommented.
+fn environment_file() -> Vec<(&'static str, &'static str)> {
+    let settings = include_str!("../deploy/firstline.env").lines().filter_map(|line| line.strip_prefix('#'));
+    settings.filter(|line| line.starts_with("FIRSTLINE_")).map(|line| line.split_once('=').unwrap()).collect()
+}
+
+#[test]
+fn the_environment_file_has_every_option_and_its_values_are_taken() {
+    let settings = environment_file();
+    let mut help = command();
+    help.arg("--help");
+    let help = String::from_utf8(run_to_end(help).stdout).unwrap();
+    let mut known: Vec<&str> =
+        help.split_whitespace().filter(|word| word.starts_with("FIRSTLINE_")).collect();
+    let mut told: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
+    known.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, known);
+    let mut command = command();
+    command.envs(settings).args(["--listen", "127.0.0.1:0", "--workers", "1"]).stdout(Stdio::null());
+    let server = Server::start_command(command);
+    server.connect().send("/quit\n");
 }
 
 #[test]
