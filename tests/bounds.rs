@@ -46,7 +46,8 @@ struct Memory {
 impl Footprint {
     fn of(server: &Server) -> Self {
         let memory = || Memory {
-            mapped_kb: server.status("VmSize"),
+            // The main thread's stack is mapped as it is used.
+            mapped_kb: server.status("VmSize") - server.status("VmStk"),
             writable_kb: server.status("VmData"),
             elsewhere_kb: mappings(server.pid())
                 .iter()

@@ -1,0 +1,194 @@
+//! Whole boards, emulated: a kernel boots, firstline runs on it, and clients of this machine speak to it through a forwarded
+//! port, as `targets/emulate` has it.
+//!
+//! It has no harness: where QEMU or the kernel cannot be had, a board is skipped, and counted so.
+
+mod common;
+
+use common::{Client, id_of};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// How long anything may take, the boot too: a loaded machine emulates slowly.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// What `targets/emulate` exits with when it cannot have what it needs.
+const UNAVAILABLE: i32 = 3;
+
+/// Messages of a load.
+const LOAD: usize = 1_000;
+
+/// A board that runs.
+struct Board {
+    child: Child,
+    address: SocketAddr,
+    /// Lines of its console, as they come.
+    lines: Receiver<String>,
+    /// Those that came already.
+    console: Vec<String>,
+}
+
+impl Board {
+    fn boot(machine: &str) -> Self {
+        // Free now; QEMU takes it a moment later.
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+        let binary = std::env::var("FIRSTLINE_TEST_BINARY").expect("tests/run says which binary");
+        let mut child = Command::new("targets/emulate")
+            .args([machine, &binary, "--print"])
+            .env("FIRSTLINE_EMULATE_PORT", address.port().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // QEMU is its child, and is to end with it.
+            .process_group(0)
+            .spawn()
+            .expect("targets/emulate can be started");
+        let (sender, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        std::thread::spawn(move || {
+            for line in stdout.split(b'\n').map_while(Result::ok) {
+                let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_string());
+            }
+        });
+        Self { child, address, lines, console: Vec::new() }
+    }
+
+    /// Waits for a line of the console that has that in it; false: the board went off before.
+    fn shows(&mut self, part: &str) -> bool {
+        let deadline = Instant::now() + LIMIT;
+        while !self.console.iter().any(|line| line.contains(part)) {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.console.push(line),
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return false,
+                Err(_) => panic!("no {part:?} on the console:\n{}", self.console.join("\n")),
+            }
+        }
+        true
+    }
+
+    /// Types a line on the console.
+    fn types(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}").unwrap();
+    }
+
+    /// What the board's kernel says of the server: sizes in kB, and threads. `mark` is a word of its own each time.
+    fn status(&mut self, mark: &str) -> BTreeMap<String, u64> {
+        // In two parts, for the console shows what is typed as well.
+        self.types(&format!("cat /proc/$(pidof firstline)/status; echo {mark}'-told'"));
+        assert!(self.shows(&format!("{mark}-told")));
+        let numbers = self.console.iter().filter_map(|line| {
+            let (name, rest) = line.split_once(':')?;
+            Some((name.to_string(), rest.split_whitespace().next()?.parse().ok()?))
+        });
+        // Of several, the last.
+        numbers.collect()
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Several clients, one of them joined.
+fn sessions(board: &Board) {
+    let (mut alice, mut bob) = (board.connect(), board.connect());
+    alice.send("/nick alice\n/join 5\n");
+    assert_eq!(alice.lines(2), ["OK 1", "OK 2"]);
+    bob.send("/nick bob\n");
+    assert_eq!(bob.line(), "OK 1");
+    bob.send("too quiet\n");
+    let quiet = id_of(&bob.line());
+    bob.send("/urgent smoke\n");
+    let id = id_of(&bob.line());
+    assert_eq!(id, quiet + 1);
+    assert_eq!(alice.line(), format!("MSG {id} p9 bob smoke"));
+}
+
+/// The urgent one is the last of one segment, and is printed first.
+fn priority_order(board: &mut Board) {
+    let mut client = board.connect();
+    client.send("/low order-1\n/low order-2\norder-3\n/urgent order-4\n");
+    client.lines(4);
+    ["order-1", "order-2", "order-3", "order-4"].iter().for_each(|text| assert!(board.shows(text)));
+    let printed = board.console.iter().filter(|line| line.contains("order-"));
+    let texts: Vec<&str> = printed.map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(texts, ["order-4", "order-3", "order-1", "order-2"]);
+}
+
+/// Every line is acknowledged and printed, once.
+fn load(board: &mut Board, name: &str) {
+    let mut client = board.connect();
+    let mut writer = client.stream.try_clone().unwrap();
+    let lines: String = (0..LOAD).map(|number| format!("{name}-{number}.\n")).collect();
+    let sending = std::thread::spawn(move || writer.write_all(lines.as_bytes()).unwrap());
+    let mut ids: Vec<u64> = client.lines(LOAD).iter().map(|line| id_of(line)).collect();
+    sending.join().unwrap();
+    assert!(ids.is_sorted(), "one client's messages of one priority stay in order");
+    ids.dedup();
+    assert_eq!(ids.len(), LOAD);
+    // It is printed before it is acknowledged, but the console is slow.
+    assert!(board.shows(&format!("{name}-{}.", LOAD - 1)));
+    for number in 0..LOAD {
+        let text = format!(" {name}-{number}.");
+        assert_eq!(board.console.iter().filter(|line| line.ends_with(&text)).count(), 1, "{text}");
+    }
+}
+
+/// False: there is nothing to boot it with.
+fn boots_serves_and_ends(machine: &str) -> bool {
+    let mut board = Board::boot(machine);
+    if !board.shows("listening on") {
+        assert_eq!(board.child.wait().unwrap().code(), Some(UNAVAILABLE), "{}", board.console.join("\n"));
+        return false;
+    }
+    sessions(&board);
+    priority_order(&mut board);
+    load(&mut board, "first");
+    let before = board.status("before");
+    load(&mut board, "second");
+    let after = board.status("after");
+    // The main thread's stack is mapped as it is used.
+    let mapped = |status: &BTreeMap<String, u64>| status["VmSize"] - status["VmStk"];
+    assert_eq!((mapped(&before), before["Threads"]), (mapped(&after), after["Threads"]));
+    println!(
+        "{machine}: VmRSS {} kB, then {} kB; {} threads",
+        before["VmRSS"], after["VmRSS"], after["Threads"]
+    );
+    // The same work again touches a page here and there.
+    assert!(after["VmRSS"] <= before["VmRSS"] + 64, "resident memory grows");
+    board.types("kill $(pidof firstline)");
+    assert!(board.shows("firstline: exit code 0"));
+    assert!(board.console.iter().any(|line| line.contains("drained: all that was admitted is processed")));
+    assert_eq!(board.child.wait().unwrap().code(), Some(0));
+    true
+}
+
+fn main() -> ExitCode {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for machine in ["virt", "raspi3b"] {
+        let outcome = match std::panic::catch_unwind(|| boots_serves_and_ends(machine)) {
+            Ok(true) => (&mut passed, "ok"),
+            Ok(false) => (&mut skipped, "skipped: see above"),
+            Err(_) => (&mut failed, "FAILED"),
+        };
+        *outcome.0 += 1;
+        println!("emulated board {machine} ... {}", outcome.1);
+    }
+    println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
