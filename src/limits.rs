@@ -59,6 +59,10 @@ pub const SENDS_PER_TURN_MAX: usize = 4;
 /// before it comes back.
 pub const SEAT_BATCHES_MAX: usize = 2;
 
+/// Messages that are worth a turn at the consumer's seat while other clients of the worker still wait for theirs: half a
+/// batch, so that the first have their ACKs while the others' lines are read. Fewer are processed after all clients' turns.
+pub const SEAT_MESSAGES_MIN: usize = BATCH.div_ceil(2);
+
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
 pub const SLICE_URGENT_NS: u64 = 100_000;
 
@@ -209,7 +213,7 @@ pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 
 /// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, those
-/// who are turned away, and one being accepted.
+/// who are turned away, one being accepted, and the one to the service manager.
 pub const DESCRIPTORS_OTHER: usize = 3 + LISTENERS_MAX + TURNED_AWAY_MAX + 8;
 
 const _: () = {

@@ -6,7 +6,7 @@ use super::alarm::Alarm;
 use super::courier::Chunk;
 use super::session::{Session, Turn};
 use crate::clock;
-use crate::limits::{BATCH, CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEND_BYTES_MAX};
+use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEAT_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::queue::{Chain, Priority, Slot};
 use crate::scheduler;
 use heapless::Vec;
@@ -34,7 +34,7 @@ pub struct Desk {
     hurries: bool,
     /// What is to be admitted together: at most all slots of one client.
     runs: Vec<Chain, IN_FLIGHT>,
-    /// Messages that this worker has to see to: those admitted since it last did; what it found left then is a batch.
+    /// Messages that this worker has to see to: those admitted since it last did; what it found left then counts as [`SEAT_MESSAGES_MIN`].
     unprocessed: usize,
 }
 
@@ -80,7 +80,7 @@ impl Desk {
     fn process(&mut self, least: usize) {
         if self.unprocessed >= least {
             // Told to come back, it does so after the turn of one more client, not of all: others' urgent lines may wait.
-            self.unprocessed = if self.hub.process(self.number) { BATCH } else { 0 };
+            self.unprocessed = if self.hub.process(self.number) { SEAT_MESSAGES_MIN } else { 0 };
         }
     }
 }
@@ -204,7 +204,7 @@ impl Worker {
                     Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     Turn::Done => {}
                 }
-                self.desk.process(BATCH / 2);
+                self.desk.process(SEAT_MESSAGES_MIN);
             }
         }
         self.desk.process(1);
