@@ -25,6 +25,7 @@
 //! - [`wire`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
+//! - [`realtime`] — the consumer before everything else on the board, on request.
 //! - [`net`] — listeners, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`service`] — what systemd hands over, and what it is told.
@@ -56,6 +57,8 @@ pub mod logger;
 pub mod net;
 pub mod options;
 pub mod queue;
+#[cfg(not(loom))]
+pub mod realtime;
 #[cfg(not(loom))]
 pub mod scheduler;
 #[cfg(not(loom))]

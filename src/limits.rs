@@ -158,6 +158,9 @@ pub const LOGGER_STACK_BYTES: usize = 64 * 1024;
 /// The port, unless `--listen` says otherwise; from the protocol.
 pub const PORT_DEFAULT: u16 = 9090;
 
+/// The highest `--realtime`: above it are only the kernel's own threads, which move others between processors.
+pub const REALTIME_PRIORITY_MAX: u32 = 98;
+
 /// The longest `--aging`, in milliseconds: a day for one step of priority is as good as none.
 pub const AGING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 

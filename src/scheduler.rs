@@ -4,10 +4,12 @@
 //! the middle of a longer (EEVDF, since 6.12: `Documentation/scheduler/sched-eevdf.rst`). The share of the processor stays
 //! the same. So a worker that has urgent messages asks for short slices: it need not wait until those who flood the
 //! server have used up theirs. An older kernel takes the wish and does nothing about it.
+//!
+//! A thread in real time (`SCHED_FIFO`, sched(7)) runs before all of those, until it waits.
 
 use crate::limits::SLICE_URGENT_NS;
 use nix::errno::Errno;
-use nix::libc::{SCHED_OTHER, SYS_sched_getattr, SYS_sched_setattr, sched_attr, syscall};
+use nix::libc::{SCHED_FIFO, SCHED_OTHER, SYS_sched_getattr, SYS_sched_setattr, sched_attr, syscall};
 
 /// Asks for short slices for the calling thread, for as long as it lives. Its policy and niceness stay as they are; one
 /// that is not under the usual policy has no slices, and nothing is asked.
@@ -21,6 +23,24 @@ pub fn ask_for_short_slices() -> nix::Result<()> {
     }
     attributes.sched_runtime = SLICE_URGENT_NS;
     set(&attributes)
+}
+
+/// Does `work` in real time: under `SCHED_FIFO`, at that priority, from 1 to 99. Threads that it makes inherit that, and keep
+/// it; the calling thread is then again what it was.
+///
+/// # Errors
+/// `EPERM` where the process may not, `ENOSYS` where the system does not have it; then `work` is not done.
+pub fn in_real_time<R>(priority: u32, work: impl FnOnce() -> R) -> nix::Result<R> {
+    let usual = get()?;
+    set(&sched_attr {
+        sched_policy: SCHED_FIFO as u32,
+        sched_priority: priority,
+        sched_runtime: 0,
+        ..usual
+    })?;
+    let result = work();
+    set(&usual)?;
+    Ok(result)
 }
 
 /// The attributes of the calling thread.
@@ -51,6 +71,14 @@ fn set(attributes: &sched_attr) -> nix::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_permission_nothing_is_done_and_nothing_changed() {
+        let before = get().unwrap();
+        // No system has that priority; so it is refused to root too.
+        assert_eq!(in_real_time(100, || unreachable!("it is not permitted")), Err::<(), _>(Errno::EINVAL));
+        assert_eq!(get().unwrap().sched_policy, before.sched_policy);
+    }
 
     #[test]
     fn slices_are_short_in_the_thread_that_asked_and_in_no_other() {

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use firstline::sync::{Condvar, Mutex};
+use firstline::sync::{Condvar, Mutex, inheritance};
 use loom::cell::Cell;
 use loom::sync::Arc;
 use loom::thread;
@@ -57,11 +57,30 @@ fn join_all(threads: [thread::JoinHandle<()>; 2]) {
     }
 }
 
+/// Checks a model of two threads.
+fn model_of_two(model: impl Fn() + Sync + Send + 'static) {
+    check(None, model);
+}
+
 /// Checks a model of three threads.
 fn model_of_three(model: impl Fn() + Sync + Send + 'static) {
+    check(Some(SWITCHES_MAX), model);
+}
+
+/// Checks a model without priority inheritance, and with it.
+fn check(switches_max: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(SWITCHES_MAX);
-    builder.check(model);
+    builder.preemption_bound = switches_max;
+    let model = std::sync::Arc::new(model);
+    for inherits in [false, true] {
+        let model = std::sync::Arc::clone(&model);
+        builder.check(move || {
+            if inherits {
+                inheritance::turn_on().unwrap();
+            }
+            model();
+        });
+    }
 }
 
 /// Two waiters that each take one; `give_two` makes it two, and has to wake both.
@@ -77,7 +96,7 @@ fn two_takers(give_two: fn(&Shared)) {
 
 #[test]
 fn two_threads_exclude_each_other() {
-    loom::model(|| {
+    model_of_two(|| {
         let shared = Shared::new(0);
         let other = spawn(&shared, |shared| {
             shared.add();
@@ -120,7 +139,7 @@ fn try_lock_takes_the_lock_or_leaves_it() {
 
 #[test]
 fn a_notification_without_the_lock_is_not_lost() {
-    loom::model(|| {
+    model_of_two(|| {
         let shared = Shared::new(0);
         let taker = spawn(&shared, Shared::take);
         shared.add();
@@ -132,7 +151,7 @@ fn a_notification_without_the_lock_is_not_lost() {
 
 #[test]
 fn a_notification_with_the_lock_is_not_lost() {
-    loom::model(|| {
+    model_of_two(|| {
         let shared = Shared::new(0);
         let taker = spawn(&shared, Shared::take);
         let number = shared.number.lock();
@@ -146,7 +165,7 @@ fn a_notification_with_the_lock_is_not_lost() {
 
 #[test]
 fn a_notification_before_the_change_is_not_lost() {
-    loom::model(|| {
+    model_of_two(|| {
         let shared = Shared::new(0);
         let taker = spawn(&shared, Shared::take);
         let number = shared.number.lock();
@@ -215,7 +234,7 @@ fn waiters_may_notify_each_other() {
 
 #[test]
 fn a_timed_wait_ends_and_tells_the_truth() {
-    loom::model(|| {
+    model_of_two(|| {
         let shared = Shared::new(0);
         let giver = spawn(&shared, |shared| {
             shared.add();

@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::queue::{Chain, Order, take_slots};
 use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
-use crate::{alloc_guard, clock, logger, net};
+use crate::{alloc_guard, clock, logger, net, realtime};
 use core::fmt;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
@@ -37,6 +37,12 @@ pub struct Error(String);
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<realtime::Error> for Error {
+    fn from(error: realtime::Error) -> Self {
+        Self(error.to_string())
     }
 }
 
@@ -77,6 +83,9 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let service = Service::from_environment();
     let handed_over =
         service::take_listeners().map_err(|error| Error(format!("the sockets of systemd: {error}")))?;
+    if options.realtime.is_some() {
+        realtime::prepare()?;
+    }
     let signals = Signals::block().map_err(descriptors)?;
     raise_descriptor_limit(options.workers);
     clock::start();
@@ -84,7 +93,9 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen, handed_over).map_err(|error| Error(error.to_string()))?;
     let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())));
-    let (shared, own) = if consumer.may_block() { (None, Some(consumer)) } else { (Some(consumer), None) };
+    // In real time no worker sits in its seat, for they have the usual policy.
+    let is_apart = consumer.may_block() || options.realtime.is_some();
+    let (shared, own) = if is_apart { (None, Some(consumer)) } else { (Some(consumer), None) };
     let hub: &'static Hub = HUB.init(Hub::new(options, shared).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
@@ -109,7 +120,11 @@ fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Option
     }
     if let Some(consumer) = consumer {
         let run = || hub.keep_processing(consumer);
-        STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, run)?;
+        let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, run);
+        match options.realtime {
+            Some(priority) => realtime::run(priority, spawn)??,
+            None => spawn()?,
+        }
     }
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
@@ -125,6 +140,10 @@ fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Option
         STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(post).run())?;
     }
     STARTING.wait();
+    if let Some(priority) = options.realtime {
+        realtime::lock_memory()?;
+        log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
+    }
     Ok(())
 }
 

@@ -59,6 +59,8 @@ pub struct Options {
     pub print: bool,
     /// The wait that counts as one step of priority, or none: who waits gains nothing.
     pub aging: Option<Duration>,
+    /// The real-time priority of the consumer, or none: it is a thread like others.
+    pub realtime: Option<u32>,
     /// How long a client may send nothing, or none: for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a client may read nothing that waits for it, or none: for ever.
@@ -80,6 +82,7 @@ impl Default for Options {
             workers: limits::WORKERS,
             print: false,
             aging: None,
+            realtime: None,
             idle_timeout: Some(Duration::from_millis(limits::IDLE_TIMEOUT_MS_DEFAULT)),
             write_timeout: Some(Duration::from_millis(limits::WRITE_TIMEOUT_MS_DEFAULT)),
             drain_timeout: Duration::from_millis(limits::DRAIN_TIMEOUT_MS_DEFAULT),

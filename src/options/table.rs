@@ -32,7 +32,7 @@ pub(super) struct PageOption {
 }
 
 /// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 10] = [
+pub(super) const SETTINGS: [Setting; 11] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -65,6 +65,17 @@ pub(super) const SETTINGS: [Setting; 10] = [
         default: || "off".to_string(),
         set: |options, text| {
             values::milliseconds_or_off(text, 1..=limits::AGING_MS_MAX).map(|step| options.aging = step)
+        },
+    },
+    Setting {
+        name: "realtime",
+        variable: "FIRSTLINE_REALTIME",
+        word: Some("PRIO"),
+        help: "process under SCHED_FIFO, with memory locked",
+        default: || "off".to_string(),
+        set: |options, text| {
+            values::count_or_off(text, 1..=limits::REALTIME_PRIORITY_MAX as usize)
+                .map(|priority| options.realtime = priority.map(|priority| priority as u32))
         },
     },
     Setting {

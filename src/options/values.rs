@@ -43,8 +43,16 @@ fn address(word: &str) -> Option<Listen> {
 /// A whole number.
 pub(super) fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let allowed = || format!("takes a whole number {}{}", bounds(&range), zero(text, "unlimited"));
-    let count = digits(text).and_then(|count| usize::try_from(count).ok());
-    count.filter(|count| range.contains(count)).ok_or_else(allowed)
+    whole(text, &range).ok_or_else(allowed)
+}
+
+/// A whole number, or `off`.
+pub(super) fn count_or_off(text: &str, range: RangeInclusive<usize>) -> Result<Option<usize>, String> {
+    let allowed = || format!("takes a whole number {}, or off{}", bounds(&range), zero(text, "off"));
+    if text == "off" {
+        return Ok(None);
+    }
+    whole(text, &range).map(Some).ok_or_else(allowed)
 }
 
 /// `on` or `off`.
@@ -139,6 +147,11 @@ pub(super) fn show_bytes(bytes: u64) -> String {
         Some((suffix, unit)) => format!("{}{suffix}", bytes / unit),
         None => bytes.to_string(),
     }
+}
+
+fn whole(text: &str, range: &RangeInclusive<usize>) -> Option<usize> {
+    let count = digits(text).and_then(|count| usize::try_from(count).ok());
+    count.filter(|count| range.contains(count))
 }
 
 /// A number of decimal digits and nothing else; the parser of std would let a `+` pass.

@@ -4,14 +4,32 @@
 
 use core::time::Duration;
 
+use core::cell::Cell;
+
 use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Nsecs, Secs, Timespec};
+use rustix::thread::gettid;
 
 use super::atomic::AtomicU32;
 use crate::limits::SLEEP_SECONDS_MAX;
 
 /// As many threads as the kernel can be asked to wake; it takes the number as an `int`.
 const EVERYONE: u32 = i32::MAX as u32;
+
+thread_local! {
+    /// The ID of this thread, or 0: not asked for yet.
+    static ID: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The ID of this thread, as the kernel has it: not zero, and below 2^30. Asked for once in each thread.
+pub fn thread_id() -> u32 {
+    ID.with(|id| {
+        if id.get() == 0 {
+            id.set(gettid().as_raw_nonzero().get() as u32);
+        }
+        id.get()
+    })
+}
 
 /// A 32-bit atomic word on which threads of this process can sleep.
 ///
@@ -60,6 +78,39 @@ impl Futex {
     /// If the kernel refuses the call: a thread might sleep for ever.
     pub fn wake_all(&self) {
         self.wake(EVERYONE);
+    }
+
+    /// Makes the word this thread's ID: sleeps while it is another's, who has the priority of this thread for that time if
+    /// it is the higher one. Source: futex(2), `FUTEX_LOCK_PI`.
+    ///
+    /// # Panics
+    /// If the kernel refuses the call: so it does if the word is this thread's already.
+    pub fn lock_inheriting(&self) {
+        // Again where the owner is a thread that is just ending.
+        while let Err(error) = futex::lock_pi(&self.word, Flags::PRIVATE, None) {
+            assert!(matches!(error, Errno::AGAIN | Errno::INTR), "futex lock: {error}");
+        }
+    }
+
+    /// Makes the word, which is this thread's ID, that of the most urgent thread that waits for it, or 0. Source: futex(2),
+    /// `FUTEX_UNLOCK_PI`.
+    ///
+    /// # Panics
+    /// If the kernel refuses the call: so it does if the word is another thread's.
+    pub fn unlock_inheriting(&self) {
+        if let Err(error) = futex::unlock_pi(&self.word, Flags::PRIVATE) {
+            panic!("futex unlock: {error}");
+        }
+    }
+
+    /// Whether the kernel knows the other two calls.
+    ///
+    /// # Errors
+    /// `ENOSYS`: it was built without them.
+    pub fn try_inheriting() -> Result<(), Errno> {
+        let futex = Self::new(0);
+        futex::lock_pi(&futex.word, Flags::PRIVATE, None)?;
+        futex::unlock_pi(&futex.word, Flags::PRIVATE)
     }
 
     fn wake(&self, threads: u32) {

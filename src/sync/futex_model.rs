@@ -3,31 +3,50 @@
 //! Stands in for `futex.rs` under `--cfg loom`; the interface is the same.
 
 use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32 as Counter, Ordering};
 
-use loom::sync::{Condvar, Mutex};
+use loom::sync::{Condvar, Mutex, MutexGuard};
+use rustix::io::Errno;
 
 use super::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// The bit of the word that says that threads wait for it to be theirs: `FUTEX_WAITERS`.
+const WAITERS: u32 = 1 << 31;
+
+/// The last ID that was given to a thread.
+static LAST_ID: Counter = Counter::new(0);
+
+loom::thread_local! {
+    static ID: u32 = LAST_ID.fetch_add(1, Ordering::Relaxed) % (WAITERS / 2) + 1;
+}
+
+/// The ID of this thread: not zero, and below 2^30 + 1.
+pub fn thread_id() -> u32 {
+    ID.with(|id| *id)
+}
 
 /// A 32-bit atomic word on which threads of a model can sleep.
 pub struct Futex {
     /// The word. What it means is up to its owner.
     pub word: AtomicU32,
-    /// Held to look at the word and fall asleep, and to wake: the kernel's lock on its list of sleepers.
-    gate: Mutex<()>,
+    /// Held to look at the word and fall asleep, and to wake: the kernel's lock on its list of sleepers. The list is of those
+    /// who want the word to be theirs.
+    gate: Mutex<VecDeque<u32>>,
     sleepers: Condvar,
 }
 
 impl Futex {
     /// A futex whose word is `value`.
     pub fn new(value: u32) -> Self {
-        Self { word: AtomicU32::new(value), gate: Mutex::new(()), sleepers: Condvar::new() }
+        Self { word: AtomicU32::new(value), gate: Mutex::new(VecDeque::new()), sleepers: Condvar::new() }
     }
 
     /// Sleeps while the word is `expected`, until woken; `false` if `timeout` was over first.
     ///
     /// A model has no clock. A timed sleep is over as soon as others had a chance to run.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> bool {
-        let gate = self.gate.lock().unwrap();
+        let gate = self.gate();
         if self.word.load(Relaxed) != expected {
             return true;
         }
@@ -42,13 +61,47 @@ impl Futex {
 
     /// Wakes one of the threads that sleep here, if there is one.
     pub fn wake_one(&self) {
-        let _gate = self.gate.lock().unwrap();
+        let _gate = self.gate();
         self.sleepers.notify_one();
     }
 
     /// Wakes all threads that sleep here.
     pub fn wake_all(&self) {
-        let _gate = self.gate.lock().unwrap();
+        let _gate = self.gate();
         self.sleepers.notify_all();
+    }
+
+    /// Makes the word this thread's ID; sleeps until another, whose it is, hands it over.
+    pub fn lock_inheriting(&self) {
+        let mut waiting = self.gate();
+        let seen = self.word.fetch_update(Ordering::Acquire, Relaxed, |word| {
+            Some(if word == 0 { thread_id() } else { word | WAITERS })
+        });
+        if seen == Ok(0) {
+            return;
+        }
+        waiting.push_back(thread_id());
+        while self.word.load(Ordering::Acquire) & !WAITERS != thread_id() {
+            waiting = self.sleepers.wait(waiting).unwrap();
+        }
+    }
+
+    /// Hands the word, which is this thread's ID, to the one who waits longest, or makes it 0.
+    pub fn unlock_inheriting(&self) {
+        let mut waiting = self.gate();
+        assert_eq!(self.word.load(Relaxed) & !WAITERS, thread_id());
+        let next = waiting.pop_front().unwrap_or(0);
+        let flag = if waiting.is_empty() { 0 } else { WAITERS };
+        self.word.store(next | flag, Ordering::Release);
+        self.sleepers.notify_all();
+    }
+
+    /// A model has it.
+    pub fn try_inheriting() -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn gate(&self) -> MutexGuard<'_, VecDeque<u32>> {
+        self.gate.lock().unwrap()
     }
 }

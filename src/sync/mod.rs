@@ -6,6 +6,7 @@
 //!
 //! - [`Futex`]: a 32-bit word on which a thread can sleep. The system call is made here and nowhere else.
 //! - [`Mutex`], [`MutexGuard`]: one word in three states, and the value it guards.
+//! - [`inheritance`]: whether a thread that waits for a mutex lends its priority to the one that has it.
 //! - [`Condvar`]: waits for a change of what a mutex guards. To notify no one costs no system call.
 //! - [`Bitmap`]: a set of small numbers that threads share without a lock.
 //! - [`atomic`]: the atomics of the target, or those of the model checker.
@@ -19,6 +20,7 @@
 
 mod bitmap;
 mod condvar;
+pub mod inheritance;
 mod mutex;
 
 #[cfg(not(loom))]
@@ -31,6 +33,8 @@ pub use bitmap::Bitmap;
 pub use condvar::Condvar;
 pub use futex::Futex;
 pub use mutex::{Mutex, MutexGuard};
+
+use futex::thread_id;
 
 #[cfg(not(loom))]
 pub use core::sync::atomic;

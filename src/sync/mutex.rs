@@ -3,19 +3,22 @@
 //! | word | state | |
 //! | --- | --- | --- |
 //! | 0 | unlocked | |
-//! | 1 | locked | no other thread waits |
-//! | 2 | locked and contended | other threads may wait: who unlocks wakes one |
+//! | a thread's ID | locked by that thread | no other thread waits |
+//! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: who unlocks wakes one |
 //!
-//! - To lock is 0 -> 1. If that fails, the word is set to 2; if it was 0 the lock is taken, else the thread
-//!   sleeps for as long as the word is 2, and tries that again.
-//! - To unlock is to set the word to 0; if it was 2, to wake one sleeper.
+//! Without contention neither side makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. Where one of the two
+//! fails there is contention, and then there are two ways to go on, of which a process has one:
 //!
-//! A thread that had to wait takes the lock as 2, not 1: it cannot know whether it was the only one. So at
-//! worst one unlock wakes no one. Without contention neither side makes a system call.
-//!
-//! Source: Ulrich Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; the states are those of std's
-//! `sys/sync/mutex/futex.rs`. Unlike theirs, this one never spins: it does not try again before it sleeps.
-//! It is not fair: a running thread may take the lock before one that was just woken.
+//! - **Usually** who cannot lock sets the word to `CONTENDED`; if it was 0 the lock is taken, else the thread sleeps for as
+//!   long as the word is that, and tries again. Who unlocks sets it to 0, and if it was contended wakes one sleeper. A
+//!   thread that had to wait takes the lock as contended: it cannot know whether it was the only one. So at worst
+//!   one unlock wakes no one. It is not fair: a running thread may take the lock before one that was just woken.
+//!   Source: Ulrich Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it
+//!   never spins: it does not try again before it sleeps.
+//! - **With [priority inheritance](super::inheritance)** both leave it to the kernel, which keeps `CONTENDED` and the
+//!   ID of the owner in the word, lends the owner the priority of the most urgent who waits, and hands the lock over to that
+//!   one. Source: futex(2), "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance Protocols"
+//!   (1990).
 //!
 //! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another
 //! left half changed; where panics unwind, as in tests, the lock is just released.
@@ -24,12 +27,12 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
-use super::Futex;
 use super::atomic::Ordering::{Acquire, Relaxed, Release};
+use super::{Futex, inheritance, thread_id};
 
 const UNLOCKED: u32 = 0;
-const LOCKED: u32 = 1;
-const CONTENDED: u32 = 2;
+/// The bit that no ID of a thread has: `FUTEX_WAITERS`.
+const CONTENDED: u32 = 1 << 31;
 
 /// A value that one thread at a time can use. A thread that has to wait for it sleeps, and never spins.
 ///
@@ -67,7 +70,7 @@ impl<T> Mutex<T> {
 
     /// Waits until no other thread has the lock, and takes it until the guard is dropped.
     ///
-    /// Never returns if this thread has the lock already.
+    /// Never returns if this thread has the lock already; with priority inheritance it panics.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.take_or_wait();
         MutexGuard::new(self)
@@ -91,17 +94,30 @@ impl<T> Mutex<T> {
 
     /// Takes the lock if it is free; says whether it was.
     fn take(&self) -> bool {
-        self.futex.word.compare_exchange(UNLOCKED, LOCKED, Acquire, Relaxed).is_ok()
+        self.futex.word.compare_exchange(UNLOCKED, thread_id(), Acquire, Relaxed).is_ok()
     }
 
     #[cold]
     fn take_contended(&self) {
+        if inheritance::is_on() {
+            return self.futex.lock_inheriting();
+        }
         while self.futex.word.swap(CONTENDED, Acquire) != UNLOCKED {
             self.futex.wait(CONTENDED, None);
         }
     }
 
     fn release(&self) {
+        if self.futex.word.compare_exchange(thread_id(), UNLOCKED, Release, Relaxed).is_err() {
+            self.release_contended();
+        }
+    }
+
+    #[cold]
+    fn release_contended(&self) {
+        if inheritance::is_on() {
+            return self.futex.unlock_inheriting();
+        }
         if self.futex.word.swap(UNLOCKED, Release) == CONTENDED {
             self.futex.wake_one();
         }
