@@ -72,6 +72,9 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
         ("aging", "off", with(|o| o.aging = None)),
         ("aging", "1", with(|o| o.aging = Some(ms(1)))),
         ("aging", "86400000", with(|o| o.aging = Some(ms(86_400_000)))),
+        ("realtime", "off", with(|o| o.realtime = None)),
+        ("realtime", "1", with(|o| o.realtime = Some(1))),
+        ("realtime", "98", with(|o| o.realtime = Some(98))),
         ("idle-timeout", "off", with(|o| o.idle_timeout = None)),
         ("idle-timeout", "0.1", with(|o| o.idle_timeout = Some(ms(100)))),
         ("idle-timeout", "31536000", with(|o| o.idle_timeout = Some(ms(31_536_000_000)))),
@@ -95,7 +98,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 46] = [
+const BAD: [(&str, &str, &str); 49] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -120,6 +123,9 @@ const BAD: [(&str, &str, &str); 46] = [
     ("aging", "0.5", "takes whole milliseconds"),
     ("aging", "86400001", "takes whole milliseconds"),
     ("aging", "Off", "or off"),
+    ("realtime", "0", "takes a whole number from 1 to 98, or off; zero does not mean off"),
+    ("realtime", "99", "takes a whole number from 1 to 98, or off"),
+    ("realtime", "high", "takes a whole number from 1 to 98, or off"),
     ("idle-timeout", "", "takes seconds from 0.1 to 31536000, with up to 3 decimals, or off"),
     ("idle-timeout", "0.0", "or off; zero does not mean off"),
     ("idle-timeout", "0.099", "takes seconds"),
