@@ -98,7 +98,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 49] = [
+const BAD: [(&str, &str, &str); 50] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -123,6 +123,7 @@ const BAD: [(&str, &str, &str); 49] = [
     ("aging", "0.5", "takes whole milliseconds"),
     ("aging", "86400001", "takes whole milliseconds"),
     ("aging", "Off", "or off"),
+    ("realtime", "", "takes a whole number from 1 to 98, or off"),
     ("realtime", "0", "takes a whole number from 1 to 98, or off; zero does not mean off"),
     ("realtime", "99", "takes a whole number from 1 to 98, or off"),
     ("realtime", "high", "takes a whole number from 1 to 98, or off"),
