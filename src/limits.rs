@@ -100,6 +100,33 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// is refused, told so, and sent.
 pub const LAST_WORDS_MS: u64 = 500;
 
+/// Files of the journal. Two would do; with eight, no more than an eighth of the history goes when the oldest is used again.
+pub const JOURNAL_SEGMENTS: usize = 8;
+
+/// What each of them has for its header, in bytes: a page, so that nobody writes to it again.
+pub const SEGMENT_HEADER_BYTES: usize = 4096;
+
+/// `--journal-size`, unless set, in bytes.
+pub const JOURNAL_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// The smallest `--journal-size`, in bytes: a segment has to hold more than one batch of the longest messages.
+pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
+
+/// The largest `--journal-size`, in bytes: a segment's offsets are 32 bits, and file offsets are on some boards.
+pub const JOURNAL_BYTES_MAX: u64 = JOURNAL_SEGMENTS as u64 * 1024 * 1024 * 1024;
+
+/// What stands before FROM and text in a record of the journal, in bytes.
+pub const RECORD_HEADER_BYTES: usize = 28;
+
+/// The longest record without its padding, in bytes.
+pub const RECORD_BYTES_MAX: usize = RECORD_HEADER_BYTES + FROM_BYTES_MAX + TEXT_BYTES;
+
+/// The records of one batch, in bytes: what one write to the journal takes at most.
+pub const JOURNAL_BATCH_BYTES: usize = BATCH * RECORD_BYTES_MAX.next_multiple_of(8);
+
+/// What one read of the journal takes, in bytes.
+pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
+
 /// Listeners (`--listen`).
 pub const LISTENERS_MAX: usize = 8;
 
@@ -246,6 +273,11 @@ const _: () = {
         OUTBOX_BYTES >= REPLY_ROOM_BYTES + ANSWER_LINE_BYTES_MAX,
         "an answer must find room line by line"
     );
+    assert!(
+        SEGMENT_HEADER_BYTES + JOURNAL_BATCH_BYTES < JOURNAL_BYTES_MIN as usize / JOURNAL_SEGMENTS,
+        "a segment holds a batch"
+    );
+    assert!(JOURNAL_READ_BYTES >= 2 * RECORD_BYTES_MAX, "a read holds a record wherever it begins");
     assert!(LOG_ORIGIN_BYTES_MAX < LOG_TEXT_BYTES_MAX / 2, "a log line is there for its text");
     assert!(LOG_BATCH_BYTES >= 3 * LOG_LINE_BYTES_MAX, "a batch holds a loss of before, a loss and a record");
     assert!(LOG_FILE_BYTES_MIN / 2 >= LOG_BATCH_BYTES as u64, "a batch must fit a log file");

@@ -1,0 +1,395 @@
+//! The journal as files in a directory: `0.journal` to `7.journal`, each of one length from the start.
+//!
+//! All of them are open from the start to the end, so that no client can take the descriptors that they need. Whoever writes
+//! holds a lock on the directory; who only reads needs none.
+
+use super::disk::{Disk, Source};
+use super::segment::{HEADER_BYTES, Header};
+use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
+use core::fmt;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat, stat};
+use nix::sys::uio::{pread, pwrite};
+use nix::unistd::{fdatasync, fsync, mkdir};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What the segments are called.
+pub const NAMES: [&str; JOURNAL_SEGMENTS] =
+    ["0.journal", "1.journal", "2.journal", "3.journal", "4.journal", "5.journal", "6.journal", "7.journal"];
+
+/// What a new segment is filled with, piece by piece.
+static ZEROES: [u8; JOURNAL_READ_BYTES] = [0; JOURNAL_READ_BYTES];
+
+/// Why a journal cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Another process writes to it; its ID, if the system says so.
+    InUse(Option<u32>),
+    /// It was made with that size, in bytes.
+    OtherSize(u64),
+    /// It is not there, for one who only reads.
+    NoJournal,
+    /// What could not be done, with what.
+    System(&'static str, Errno),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(Some(pid)) => write!(f, "process {pid} writes to it"),
+            Self::InUse(None) => f.write_str("another process writes to it"),
+            Self::OtherSize(bytes) => {
+                write!(f, "it was made with --journal-size {bytes}; use that, or another directory")
+            }
+            Self::NoJournal => f.write_str("there is no journal in it"),
+            Self::System(what, errno) => write!(f, "{what}: {}", errno.desc()),
+        }
+    }
+}
+
+/// The files of a journal.
+pub struct Files {
+    directory: PathBuf,
+    segment_bytes: u32,
+    lock: Flock<OwnedFd>,
+    segments: [OwnedFd; JOURNAL_SEGMENTS],
+}
+
+impl Files {
+    /// Opens the journal in that directory to write to it, and makes what is not there, in its full length. That may take as
+    /// long as the disk takes to write all of it, once.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn open(directory: &Path, segment_bytes: u32) -> Result<Self, Error> {
+        let lock = lock(directory).map_err(|error| match error {
+            Error::InUse(_) => Error::InUse(holder(directory)),
+            other => other,
+        })?;
+        let segments = open_all(&lock, segment_bytes)?;
+        Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments })
+    }
+
+    /// Whether the directory is still where it was, and all segments are in it.
+    fn is_in_place(&self) -> bool {
+        let same = |one: nix::sys::stat::FileStat, other: nix::sys::stat::FileStat| {
+            (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+        };
+        let at_path = stat(&self.directory).ok().zip(fstat(&*self.lock).ok());
+        at_path.is_some_and(|(path, held)| same(path, held))
+            && self.segments.iter().all(|file| is_linked(file))
+    }
+}
+
+impl Source for Files {
+    fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+        read_all(&self.segments[segment], offset, bytes)
+    }
+}
+
+impl Disk for Files {
+    fn write(&mut self, segment: usize, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+        write_all(&self.segments[segment], offset, bytes)
+    }
+
+    fn sync(&mut self, segment: usize) -> Result<(), Errno> {
+        fdatasync(&self.segments[segment])?;
+        // A file that somebody removed takes all that is written, and keeps nothing.
+        if is_linked(&self.segments[segment]) { Ok(()) } else { Err(Errno::ENOENT) }
+    }
+
+    fn reopen(&mut self) -> Result<(), Errno> {
+        if self.is_in_place() {
+            return Ok(());
+        }
+        let again = |error| match error {
+            Error::System(_, errno) => errno,
+            _ => Errno::EBUSY,
+        };
+        let lock = lock(&self.directory).map_err(again)?;
+        self.segments = open_all(&lock, self.segment_bytes).map_err(again)?;
+        self.lock = lock;
+        Ok(())
+    }
+}
+
+/// The segments of a journal that another process may write to at the same time.
+pub struct ReadOnly {
+    segments: [OwnedFd; JOURNAL_SEGMENTS],
+    segment_bytes: u32,
+}
+
+impl ReadOnly {
+    /// Opens the journal in that directory.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn open(directory: &Path) -> Result<Self, Error> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = open(directory, flags, Mode::empty()).map_err(missing("the directory"))?;
+        let segments = try_array(|segment| {
+            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+            openat(&directory, NAMES[segment], flags, Mode::empty()).map_err(missing("a segment"))
+        })?;
+        let bytes = length(&segments[0])?;
+        let segment_bytes = u32::try_from(bytes).map_err(|_| Error::OtherSize(bytes))?;
+        Ok(Self { segments, segment_bytes })
+    }
+
+    /// The length of each segment.
+    pub fn segment_bytes(&self) -> u32 {
+        self.segment_bytes
+    }
+}
+
+impl Source for ReadOnly {
+    fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+        read_all(&self.segments[segment], offset, bytes)
+    }
+}
+
+fn missing(what: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| if errno == Errno::ENOENT { Error::NoJournal } else { Error::System(what, errno) }
+}
+
+/// Opens the directory, made if it is not there, with the lock of the one who writes.
+fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
+    match mkdir(directory, Mode::S_IRWXU) {
+        Ok(()) => sync_parent(directory)?,
+        Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(Error::System("the directory cannot be made", errno)),
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let opened = open(directory, flags, Mode::empty());
+    let opened = opened.map_err(|errno| Error::System("the directory cannot be opened", errno))?;
+    Flock::lock(opened, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EAGAIN => Error::InUse(None),
+        _ => Error::System("the directory cannot be locked", errno),
+    })
+}
+
+/// A directory that was just made must be there after a power cut too.
+fn sync_parent(directory: &Path) -> Result<(), Error> {
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let synced =
+        open(parent.unwrap_or(Path::new(".")), flags, Mode::empty()).and_then(|parent| fsync(&parent));
+    synced.map_err(|errno| Error::System("the directory above it cannot be synced", errno))
+}
+
+/// Who holds the lock of a directory, as /proc/locks has it: see proc_locks(5).
+fn holder(directory: &Path) -> Option<u32> {
+    let inode = stat(directory).ok()?.st_ino.to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let line = locks.lines().find(|line| {
+        let file = line.split_whitespace().nth(5).and_then(|file| file.rsplit(':').next());
+        line.contains("FLOCK") && file == Some(&inode)
+    });
+    line?.split_whitespace().nth(4)?.parse().ok()
+}
+
+fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<[OwnedFd; JOURNAL_SEGMENTS], Error> {
+    let segments = try_array(|segment| {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC;
+        let file = openat(directory, NAMES[segment], flags, Mode::S_IRUSR | Mode::S_IWUSR);
+        let file = file.map_err(|errno| Error::System("a segment cannot be opened", errno))?;
+        match other_length(&file, segment_bytes)? {
+            Some(bytes) => Err(Error::OtherSize(bytes * JOURNAL_SEGMENTS as u64)),
+            None => fill(&file, segment_bytes).map(|()| file),
+        }
+    })?;
+    fsync(directory).map_err(|errno| Error::System("the directory cannot be synced", errno))?;
+    Ok(segments)
+}
+
+/// The length that a segment was made with, if it is not that. One that is shorter and has no header was not finished.
+fn other_length(file: &OwnedFd, segment_bytes: u32) -> Result<Option<u64>, Error> {
+    let length = length(file)?;
+    let mut bytes = [0; HEADER_BYTES];
+    let is_used = read_all(file, 0, &mut bytes).is_ok() && Header::from_bytes(&bytes).is_some();
+    let is_other = length > segment_bytes.into() || (is_used && length < segment_bytes.into());
+    Ok(is_other.then_some(length))
+}
+
+/// Brings a segment to its length, and has it on the disk: zeroes that were written are blocks that are there, so that a sync has
+/// no more to do than to write the data.
+fn fill(file: &OwnedFd, segment_bytes: u32) -> Result<(), Error> {
+    let mut end = length(file)? as u32;
+    if end == segment_bytes {
+        return Ok(());
+    }
+    while end < segment_bytes {
+        let count = (segment_bytes - end).min(ZEROES.len() as u32);
+        write_all(file, end, &ZEROES[..count as usize])
+            .map_err(|errno| Error::System("a segment cannot be brought to its length", errno))?;
+        end += count;
+    }
+    fsync(file).map_err(|errno| Error::System("a segment cannot be synced", errno))
+}
+
+fn length(file: &OwnedFd) -> Result<u64, Error> {
+    let status = fstat(file).map_err(|errno| Error::System("a segment cannot be looked at", errno))?;
+    Ok(status.st_size as u64)
+}
+
+fn is_linked(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|status| status.st_nlink > 0)
+}
+
+fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match pread(file, &mut bytes[done..], i64::from(offset) + done as i64) {
+            Ok(0) => return Err(Errno::ENODATA),
+            Ok(count) => done += count,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match pwrite(file.as_fd(), &bytes[done..], i64::from(offset) + done as i64) {
+            Ok(0) => return Err(Errno::ENOSPC),
+            Ok(count) => done += count,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// An array of what `make` makes for each index.
+fn try_array<T>(mut make: impl FnMut(usize) -> Result<T, Error>) -> Result<[T; JOURNAL_SEGMENTS], Error> {
+    let mut made = heapless::Vec::<T, JOURNAL_SEGMENTS>::new();
+    for segment in 0..JOURNAL_SEGMENTS {
+        // As many as it has room for.
+        let _ = made.push(make(segment)?);
+    }
+    made.into_array().map_err(|_| Error::NoJournal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::record::Record;
+    use crate::journal::scan::{Scan, Step};
+    use crate::journal::writer::{Buffers, FIRST_OFFSET, Writer, read_headers};
+    use crate::queue::Priority;
+
+    const SEGMENT_BYTES: u32 = 128 * 1024;
+
+    /// A directory of the test's own, not there yet.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("firstline-files-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            Self(path)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn record(id: u64, text: &[u8]) -> Record<'_> {
+        Record { id, time_ms: 5, priority: Priority::NORMAL, from: b"test", text }
+    }
+
+    /// Writes messages with these IDs, each committed by itself.
+    fn write(place: &Place, ids: core::ops::Range<u64>) -> u64 {
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (mut writer, found) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        for id in ids {
+            writer.begin_group(true);
+            writer.append(&record(id, &[b'x'; 500]));
+            writer.commit(true).unwrap();
+        }
+        found.next_id
+    }
+
+    /// The IDs of all messages, in the order of the segments' use.
+    fn ids(place: &Place) -> Vec<u64> {
+        let files = ReadOnly::open(&place.0).unwrap();
+        let mut headers = read_headers(&files, files.segment_bytes()).unwrap().map(|header| header);
+        let (mut ids, mut window) = (Vec::new(), [0; JOURNAL_READ_BYTES]);
+        let mut order: Vec<usize> =
+            (0..JOURNAL_SEGMENTS).filter(|segment| headers[*segment].is_some()).collect();
+        order.sort_by_key(|segment| headers[*segment].unwrap().sequence);
+        for segment in order {
+            let seal = headers[segment].take().unwrap().seal;
+            let mut scan = Scan::new(segment, seal, FIRST_OFFSET..SEGMENT_BYTES, &mut window);
+            while let Step::Record(record) = scan.next(&files).unwrap() {
+                ids.push(record.id);
+            }
+        }
+        ids
+    }
+
+    #[test]
+    fn what_was_written_is_there_after_a_restart_and_the_oldest_goes_first() {
+        let place = Place::new("restart");
+        assert_eq!(write(&place, 1..11), 1);
+        assert_eq!(ids(&place), (1..11).collect::<Vec<_>>());
+        assert_eq!(write(&place, 11..5_001), 11);
+        let kept = ids(&place);
+        assert!(kept.len() > 1_000 && kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{kept:?}");
+        assert_eq!(kept.last(), Some(&5_000));
+        let lengths = NAMES.map(|name| std::fs::metadata(place.0.join(name)).unwrap().len());
+        assert_eq!(lengths, [u64::from(SEGMENT_BYTES); JOURNAL_SEGMENTS]);
+        assert_eq!(std::fs::read_dir(&place.0).unwrap().count(), JOURNAL_SEGMENTS);
+    }
+
+    #[test]
+    fn a_second_one_is_told_who_writes_and_another_size_is_refused() {
+        let place = Place::new("second");
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let second = Files::open(&place.0, SEGMENT_BYTES).err();
+        assert_eq!(second, Some(Error::InUse(Some(std::process::id()))));
+        drop(files);
+        write(&place, 1..2);
+        for other in [SEGMENT_BYTES / 2, SEGMENT_BYTES * 2] {
+            let refused = Files::open(&place.0, other).err();
+            assert_eq!(refused, Some(Error::OtherSize(u64::from(SEGMENT_BYTES) * JOURNAL_SEGMENTS as u64)));
+        }
+    }
+
+    #[test]
+    fn a_start_that_was_cut_off_is_finished() {
+        let place = Place::new("cut");
+        std::fs::create_dir(&place.0).unwrap();
+        std::fs::write(place.0.join(NAMES[0]), [0; 5_000]).unwrap();
+        std::fs::write(place.0.join(NAMES[1]), []).unwrap();
+        assert_eq!(write(&place, 1..3), 1);
+        assert_eq!(ids(&place), [1, 2]);
+    }
+
+    #[test]
+    fn a_directory_that_vanishes_is_noticed_and_made_again() {
+        let place = Place::new("vanish");
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (mut writer, _) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        std::fs::remove_dir_all(&place.0).unwrap();
+        writer.begin_group(true);
+        writer.append(&record(1, b"lost"));
+        assert_eq!(writer.commit(true), Err(Errno::ENOENT));
+        assert!(!writer.works());
+        writer.revive().unwrap();
+        writer.begin_group(true);
+        writer.append(&record(1, b"kept"));
+        writer.commit(true).unwrap();
+        drop(writer);
+        assert_eq!(ids(&place), [1]);
+    }
+}

@@ -1,0 +1,7 @@
+//! The journal: the history of messages on disk, in bounded space.
+pub mod disk;
+pub mod files;
+pub mod record;
+pub mod scan;
+pub mod segment;
+pub mod writer;

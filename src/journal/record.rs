@@ -1,0 +1,227 @@
+//! One message in the journal, byte by byte. Numbers are little-endian.
+//!
+//! | offset | bytes | |
+//! | ---: | ---: | --- |
+//! | 0 | 4 | the checksum: CRC-32 (IEEE) of the segment's salt, 8 bytes, and of all that follows here up to the length |
+//! | 4 | 4 | the segment's mark |
+//! | 8 | 8 | the ID |
+//! | 16 | 8 | the time when it was processed, in milliseconds since 1970 by the board's clock, right or wrong |
+//! | 24 | 2 | the length of all this without the padding |
+//! | 26 | 1 | the priority |
+//! | 27 | 1 | the length of FROM |
+//! | 28 | | FROM, then the text as the client sent it |
+//! | | 0 to 7 | zeroes, up to the next multiple of 8 |
+//!
+//! Salt and mark are random numbers of the segment, which no client knows. So what a segment held before it was used
+//! again is not taken for what it holds now, and nor is a text that somebody made to look like a record.
+//!
+//! Bytes only: no I/O. Nothing here panics, whatever the bytes are.
+
+use super::segment::Seal;
+use crate::limits::{FROM_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, TEXT_BYTES};
+use crate::queue::Priority;
+
+/// Records start at multiples of that.
+pub const ALIGNMENT: usize = 8;
+
+/// A message in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number in the whole server.
+    pub id: u64,
+    /// When it was processed, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// How urgent it was.
+    pub priority: Priority,
+    /// Who sent it: a nick, or else ADDRESS:PORT.
+    pub from: &'a [u8],
+    /// What it says.
+    pub text: &'a [u8],
+}
+
+/// Why there is no record at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It has not the mark of the segment: it is empty, or of former use, or damaged there.
+    Unmarked,
+    /// It has the mark, and is damaged.
+    Corrupt,
+    /// It has the mark, and would go on behind the end of the bytes.
+    Cut,
+}
+
+impl<'a> Record<'a> {
+    /// The bytes that it takes with its padding.
+    pub fn bytes(&self) -> usize {
+        padded(RECORD_HEADER_BYTES + self.from.len() + self.text.len())
+    }
+
+    /// Writes it to the first of these bytes, padding included, and says how many that are. None: they are too few, or FROM
+    /// or the text is longer than a record takes.
+    pub fn write(&self, seal: &Seal, out: &mut [u8]) -> Option<usize> {
+        if self.from.len() > FROM_BYTES_MAX || self.text.len() > TEXT_BYTES {
+            return None;
+        }
+        let length = RECORD_HEADER_BYTES + self.from.len() + self.text.len();
+        let out = out.get_mut(..padded(length))?;
+        out[4..8].copy_from_slice(&seal.mark.to_le_bytes());
+        out[8..16].copy_from_slice(&self.id.to_le_bytes());
+        out[16..24].copy_from_slice(&self.time_ms.to_le_bytes());
+        out[24..26].copy_from_slice(&(length as u16).to_le_bytes());
+        out[26] = self.priority.number();
+        out[27] = self.from.len() as u8;
+        let (from, text) = out[RECORD_HEADER_BYTES..].split_at_mut(self.from.len());
+        from.copy_from_slice(self.from);
+        text[..self.text.len()].copy_from_slice(self.text);
+        text[self.text.len()..].fill(0);
+        let checksum = seal.checksum(&out[4..length]);
+        out[..4].copy_from_slice(&checksum.to_le_bytes());
+        Some(out.len())
+    }
+
+    /// The record that these bytes begin with, and how many bytes it takes with its padding.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn read(seal: &Seal, bytes: &'a [u8]) -> Result<(Self, usize), Absence> {
+        let taken = Self::check(seal, bytes)?;
+        Self::fields(bytes).map(|record| (record, taken)).ok_or(Absence::Corrupt)
+    }
+
+    /// Whether these bytes begin with a record, and how many bytes it takes with its padding.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn check(seal: &Seal, bytes: &[u8]) -> Result<usize, Absence> {
+        if !is_marked(seal, bytes) {
+            return Err(Absence::Unmarked);
+        }
+        let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Absence::Cut)?;
+        let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
+        if length > RECORD_BYTES_MAX || length < RECORD_HEADER_BYTES {
+            return Err(Absence::Corrupt);
+        }
+        let record = bytes.get(..padded(length)).ok_or(Absence::Cut)?;
+        let is_whole = u64::from(seal.checksum(&record[4..length])) == number(&record[..4]);
+        if is_whole && Record::fields(record).is_some() { Ok(record.len()) } else { Err(Absence::Corrupt) }
+    }
+
+    /// The record that bytes begin with which were [checked](Self::check). None: they were not.
+    pub fn fields(bytes: &'a [u8]) -> Option<Self> {
+        let header = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
+        let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
+        let (from, text) = bytes.get(RECORD_HEADER_BYTES..length)?.split_at_checked(header[27].into())?;
+        let priority = Priority::new(header[26])?;
+        let (id, time_ms) = (number(&header[8..16]), number(&header[16..24]));
+        Some(Self { id, time_ms, priority, from, text })
+    }
+}
+
+/// Whether these bytes begin as a record of the segment does.
+pub fn is_marked(seal: &Seal, bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(&seal.mark.to_le_bytes())
+}
+
+/// A length with the padding behind it.
+const fn padded(length: usize) -> usize {
+    length.next_multiple_of(ALIGNMENT)
+}
+
+/// A little-endian number of 8 bytes at most.
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+const _: () = {
+    assert!(RECORD_BYTES_MAX <= u16::MAX as usize, "a record's length is 16 bits");
+    assert!(FROM_BYTES_MAX <= u8::MAX as usize, "the length of FROM is 8 bits");
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEAL: Seal = Seal { mark: 0x1234_5678, salt: 0x0102_0304_0506_0708 };
+
+    fn record() -> Record<'static> {
+        Record {
+            id: 7,
+            time_ms: 1_700_000_000_000,
+            priority: Priority::URGENT,
+            from: b"alice",
+            text: b"smoke",
+        }
+    }
+
+    fn written(record: &Record<'_>) -> Vec<u8> {
+        let mut bytes = vec![0xff; RECORD_BYTES_MAX + ALIGNMENT];
+        let length = record.write(&SEAL, &mut bytes).unwrap();
+        bytes.truncate(length);
+        bytes
+    }
+
+    #[test]
+    fn it_is_as_documented() {
+        let bytes = written(&record());
+        assert_eq!(bytes.len(), 40);
+        assert_eq!(bytes[4..8], [0x78, 0x56, 0x34, 0x12]);
+        assert_eq!(bytes[8..16], [7, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[16..24], 1_700_000_000_000_u64.to_le_bytes());
+        assert_eq!(bytes[24..28], [38, 0, 9, 5]);
+        assert_eq!(&bytes[28..], b"alicesmoke\0\0");
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&SEAL.salt.to_le_bytes());
+        hasher.update(&bytes[4..38]);
+        assert_eq!(bytes[..4], hasher.finalize().to_le_bytes());
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        for (from, text) in
+            [(&b""[..], &b""[..]), (b"a", b"b"), (&[b'f'; FROM_BYTES_MAX], &[0xff; TEXT_BYTES])]
+        {
+            let record = Record { from, text, ..record() };
+            let bytes = written(&record);
+            assert_eq!(bytes.len(), record.bytes());
+            assert_eq!(Record::read(&SEAL, &bytes), Ok((record, bytes.len())));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_has_no_room_is_not_written() {
+        let mut bytes = [0; 2 * RECORD_BYTES_MAX];
+        let long = Record { text: &[0; TEXT_BYTES + 1], ..record() };
+        assert_eq!(long.write(&SEAL, &mut bytes), None);
+        let long = Record { from: &[0; FROM_BYTES_MAX + 1], ..record() };
+        assert_eq!(long.write(&SEAL, &mut bytes), None);
+        assert_eq!(record().write(&SEAL, &mut bytes[..39]), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = written(&record());
+        for bit in 0..8 * 38 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Record::read(&SEAL, &flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn every_cut_is_noticed() {
+        let bytes = written(&record());
+        for length in 0..bytes.len() {
+            let expected = if length < 8 { Absence::Unmarked } else { Absence::Cut };
+            assert_eq!(Record::read(&SEAL, &bytes[..length]), Err(expected), "{length}");
+        }
+    }
+
+    #[test]
+    fn another_segments_record_is_not_this_ones() {
+        let bytes = written(&record());
+        let other = Seal { mark: 1, ..SEAL };
+        assert_eq!(Record::read(&other, &bytes), Err(Absence::Unmarked));
+        let other = Seal { salt: 1, ..SEAL };
+        assert_eq!(Record::read(&other, &bytes), Err(Absence::Corrupt));
+    }
+}

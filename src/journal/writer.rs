@@ -1,0 +1,428 @@
+//! The writer: appends records to the current segment, and knows up to where they count.
+//!
+//! Records are appended and then committed together (group commit). A commit that fails takes all of them back: the segment
+//! is left as it is, never to be written to or believed behind the last commit again, and the next one begins, whose header
+//! says where belief in the former ends. For after a failed sync nobody knows what is on the disk, and a second sync that
+//! succeeds says nothing about it ("fsyncgate", 2018).
+//!
+//! At the start the last segment is read. Where its records end and nothing but bytes of former use follow, it goes on. Where
+//! there are signs of more, what follows was torn by a power cut or damaged: it is kept where it is, and the next segment
+//! begins.
+
+use super::disk::{Disk, Source};
+use super::record::{Record, number};
+use super::scan::{Scan, Step, Window};
+use super::segment::{HEADER_BYTES, Header, Seal};
+use crate::limits::{JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
+use heapless::Vec;
+use nix::errno::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// Where the records of a segment begin.
+pub const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
+
+/// Where a header stands a second time: in another sector of its page.
+const SECOND_HEADER: usize = SEGMENT_HEADER_BYTES / 2;
+
+/// What the segments hold, by their files. None: nothing, or nobody knows.
+pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
+
+/// What the writer needs besides the disk.
+pub struct Buffers {
+    /// Records that are not written yet.
+    out: Vec<u8, JOURNAL_BATCH_BYTES>,
+    /// What is read at the start, and the page of a header.
+    window: Window,
+}
+
+impl Buffers {
+    /// Empty ones.
+    pub const fn new() -> Self {
+        Self { out: Vec::new(), window: [0; JOURNAL_READ_BYTES] }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What was found at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The ID of the next message.
+    pub next_id: u64,
+    /// Segments with something in them.
+    pub segments: usize,
+    /// Bytes at the end of the last one that are not believed, and kept aside where they are; 0: it ended in order.
+    pub aside_bytes: u32,
+    /// Records among them that are whole.
+    pub aside_records: u64,
+}
+
+/// What has been done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Done {
+    /// Bytes of records that were committed.
+    pub record_bytes: u64,
+    /// Bytes that the disk had to take for them: whole pages, again with each sync that found a page not full.
+    pub page_bytes: u64,
+    /// Syncs.
+    pub syncs: u64,
+    /// Commits that failed.
+    pub failures: u64,
+}
+
+/// Appends to the journal. There is one for each journal.
+pub struct Writer<'a, D> {
+    disk: D,
+    segment_bytes: u32,
+    headers: Headers,
+    buffers: &'a mut Buffers,
+    /// The segment that records are written to; none before the first, and after one that was given up and has no successor.
+    current: Option<Place>,
+    /// Up to where the last segment that was begun is believed; what the header of the next one says.
+    last: End,
+    /// The ID that the next record has at least, and the same at the last commit.
+    next_id: u64,
+    committed_id: u64,
+    /// Why what was appended since the last commit cannot be committed.
+    fault: Option<Errno>,
+    done: Done,
+}
+
+/// The segment that records are written to, and up to where that is done.
+#[derive(Clone, Copy)]
+struct Place {
+    segment: usize,
+    seal: Seal,
+    /// Where the next record goes, once what waits in the buffer is written.
+    end: u32,
+    /// The end of what is on the disk for sure.
+    synced: u32,
+}
+
+/// Up to where a segment is believed.
+#[derive(Clone, Copy)]
+struct End {
+    sequence: u64,
+    end: u32,
+}
+
+impl<'a, D: Disk> Writer<'a, D> {
+    /// Opens the journal on that disk, whose files have that length, and makes it ready to be written to.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn open(disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
+        let headers = read_headers(&disk, segment_bytes)?;
+        let mut writer = Self {
+            disk,
+            segment_bytes,
+            headers,
+            buffers,
+            current: None,
+            last: End { sequence: 0, end: FIRST_OFFSET },
+            next_id: 1,
+            committed_id: 1,
+            fault: None,
+            done: Done::default(),
+        };
+        let found = writer.recover()?;
+        Ok((writer, found))
+    }
+
+    /// Reads the last segment, and goes on with it or begins the next.
+    fn recover(&mut self) -> Result<Found, Errno> {
+        let last = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
+        let segments = self.headers.iter().flatten().count();
+        let Some((segment, header)) = last.and_then(|segment| Some((segment, self.headers[segment]?))) else {
+            self.begin_segment(true)?;
+            return Ok(Found { next_id: self.next_id, ..Found::default() });
+        };
+        let tail = Tail::read(&self.disk, segment, &header, &mut self.buffers.window)?;
+        self.next_id = tail.next_id;
+        self.committed_id = tail.next_id;
+        self.last = End { sequence: header.sequence, end: tail.end };
+        if tail.aside_bytes == 0 {
+            // What was written and not synced before a crash is believed now, and shown: it must not be lost by the next one.
+            self.disk.sync(segment)?;
+            self.current = Some(Place { segment, seal: header.seal, end: tail.end, synced: tail.end });
+        } else {
+            self.begin_segment(true)?;
+        }
+        Ok(Found {
+            next_id: tail.next_id,
+            segments,
+            aside_bytes: tail.aside_bytes,
+            aside_records: tail.aside_records,
+        })
+    }
+
+    fn sequence_of(&self, segment: usize) -> u64 {
+        self.headers[segment].map_or(0, |header| header.sequence)
+    }
+
+    /// The ID of the next message.
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// What has been done so far.
+    pub fn done(&self) -> Done {
+        self.done
+    }
+
+    /// What the segments hold, and where the last one's committed records end.
+    pub fn extent(&self) -> (&Headers, u32) {
+        (&self.headers, self.last.end)
+    }
+
+    /// Whether records can be committed.
+    pub fn works(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Whether something was committed that is not synced.
+    pub fn is_unsynced(&self) -> bool {
+        self.current.is_some_and(|place| place.synced < self.last.end)
+    }
+
+    /// Begins to append what is to be committed together. Turns over to the next segment where this one might not hold a batch;
+    /// what is in this one is synced before, if `is_synced`.
+    pub fn begin_group(&mut self, is_synced: bool) {
+        debug_assert!(self.buffers.out.is_empty() && self.fault.is_none());
+        if self.works() && !self.has_room() {
+            self.fault = self.turn_over(is_synced).err();
+        }
+    }
+
+    /// Whether another batch can be committed together with what was appended. Always so right after
+    /// [`Writer::begin_group`].
+    pub fn has_room(&self) -> bool {
+        self.current.is_none_or(|place| {
+            place.end as usize + self.buffers.out.len() + JOURNAL_BATCH_BYTES <= self.segment_bytes as usize
+        })
+    }
+
+    fn turn_over(&mut self, is_synced: bool) -> Result<(), Errno> {
+        if is_synced && self.is_unsynced() {
+            self.sync()?;
+        }
+        self.begin_segment(false)
+    }
+
+    /// Appends a record, which counts from the next [`Writer::commit`] on, if that succeeds. Its ID must be
+    /// [`Writer::next_id`] or above.
+    pub fn append(&mut self, record: &Record<'_>) {
+        debug_assert!(record.id >= self.next_id);
+        if self.fault.is_none() {
+            self.fault = self.try_append(record).err();
+        }
+    }
+
+    fn try_append(&mut self, record: &Record<'_>) -> Result<(), Errno> {
+        let seal = self.current.ok_or(Errno::EIO)?.seal;
+        let (start, bytes) = (self.buffers.out.len(), record.bytes());
+        if start + bytes > JOURNAL_BATCH_BYTES {
+            self.write()?;
+            return self.try_append(record);
+        }
+        let out = &mut self.buffers.out;
+        let resized = out.resize_default(start + bytes).ok();
+        resized.and_then(|()| record.write(&seal, &mut out[start..])).ok_or(Errno::EMSGSIZE)?;
+        self.next_id = record.id + 1;
+        Ok(())
+    }
+
+    /// Writes what was appended, so that the buffer is free for the next batch.
+    pub fn flush(&mut self) {
+        if self.fault.is_none() {
+            self.fault = self.write().err();
+        }
+    }
+
+    /// Makes all that was appended since the last commit count, and with `is_synced` waits until it is on the disk.
+    ///
+    /// # Errors
+    /// Those of the disk: then none of it counts. It goes on with the next segment, if that can be had.
+    pub fn commit(&mut self, is_synced: bool) -> Result<(), Errno> {
+        self.flush();
+        let result = match self.fault.take() {
+            Some(fault) => Err(fault),
+            None if is_synced => self.sync(),
+            None => Ok(()),
+        };
+        match (result, self.current) {
+            (Ok(()), Some(place)) => {
+                self.done.record_bytes += u64::from(place.end - self.last.end);
+                self.last.end = place.end;
+                self.committed_id = self.next_id;
+            }
+            _ => self.give_up(),
+        }
+        result
+    }
+
+    /// Syncs what was committed without it.
+    ///
+    /// # Errors
+    /// Those of the disk: then what was not synced may be lost, and it goes on with the next segment, if that can be had.
+    pub fn sync_rest(&mut self) -> Result<(), Errno> {
+        let result = if self.is_unsynced() { self.sync() } else { Ok(()) };
+        if result.is_err() {
+            self.give_up();
+        }
+        result
+    }
+
+    /// Takes back what was not committed, and tries to go on with the next segment.
+    fn give_up(&mut self) {
+        self.done.failures += 1;
+        self.buffers.out.clear();
+        self.next_id = self.committed_id;
+        self.current = None;
+        // Told by the one whose call failed; tried again by `revive`.
+        let _ = self.begin_segment(true);
+    }
+
+    /// Tries to go on after a failure; to be called now and then while it does not [work](Self::works).
+    ///
+    /// # Errors
+    /// Those of the disk: it does not go on.
+    pub fn revive(&mut self) -> Result<(), Errno> {
+        self.disk.reopen()?;
+        self.begin_segment(true)
+    }
+
+    /// Writes what waits in the buffer to the current segment.
+    fn write(&mut self) -> Result<(), Errno> {
+        let place = self.current.as_mut().ok_or(Errno::EIO)?;
+        if !self.buffers.out.is_empty() {
+            self.disk.write(place.segment, place.end, &self.buffers.out)?;
+            place.end += self.buffers.out.len() as u32;
+            self.buffers.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Waits until what was written to the current segment is on the disk.
+    fn sync(&mut self) -> Result<(), Errno> {
+        let place = self.current.as_mut().ok_or(Errno::EIO)?;
+        self.disk.sync(place.segment)?;
+        self.done.syncs += 1;
+        self.done.page_bytes += page_bytes(place.synced, place.end);
+        place.synced = place.end;
+        Ok(())
+    }
+
+    /// Begins the next segment: one that holds nothing, or else the oldest. With `is_synced` its header is on the disk
+    /// then, and what was not committed of the one before is never believed again.
+    fn begin_segment(&mut self, is_synced: bool) -> Result<(), Errno> {
+        let former = self.current.take().map(|place| place.segment);
+        let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
+        let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
+        let header = Header {
+            segment_bytes: self.segment_bytes,
+            sequence: self.last.sequence + 1,
+            seal: new_seal()?,
+            previous_end: self.last.end,
+            first_id: self.next_id,
+        };
+        // Whatever comes of it: what it held is gone.
+        self.headers[segment] = None;
+        write_header(&mut self.disk, segment, &header, &mut self.buffers.window)?;
+        if is_synced {
+            self.disk.sync(segment)?;
+            self.done.syncs += 1;
+        }
+        self.done.page_bytes += SEGMENT_HEADER_BYTES as u64;
+        self.headers[segment] = Some(header);
+        self.last = End { sequence: header.sequence, end: FIRST_OFFSET };
+        self.current = Some(Place { segment, seal: header.seal, end: FIRST_OFFSET, synced: FIRST_OFFSET });
+        Ok(())
+    }
+}
+
+/// What the last segment holds.
+struct Tail {
+    /// Where its records end, and the ID that comes next.
+    end: u32,
+    next_id: u64,
+    /// Bytes behind that which show that there was more.
+    aside_bytes: u32,
+    aside_records: u64,
+}
+
+impl Tail {
+    fn read(disk: &impl Source, segment: usize, header: &Header, window: &mut Window) -> Result<Self, Errno> {
+        let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..header.segment_bytes, window);
+        let mut tail = Self { end: FIRST_OFFSET, next_id: header.first_id, aside_bytes: 0, aside_records: 0 };
+        loop {
+            match scan.next(disk)? {
+                Step::Record(record) => {
+                    tail.next_id = tail.next_id.max(record.id.saturating_add(1));
+                    if tail.aside_bytes > 0 {
+                        tail.aside_records += 1;
+                    }
+                }
+                Step::Damage(bytes) => tail.aside_bytes += bytes,
+                Step::End => return Ok(tail),
+            }
+            match tail.aside_bytes {
+                0 => tail.end = scan.at(),
+                _ => tail.aside_bytes = scan.at() - tail.end,
+            }
+        }
+    }
+}
+
+/// The headers of all segments.
+///
+/// # Errors
+/// Those of the disk.
+pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, Errno> {
+    let mut headers = [None; JOURNAL_SEGMENTS];
+    for (segment, header) in headers.iter_mut().enumerate() {
+        for offset in [0, SECOND_HEADER] {
+            let mut bytes = [0; HEADER_BYTES];
+            disk.read(segment, offset as u32, &mut bytes)?;
+            let read = Header::from_bytes(&bytes).filter(|header| header.segment_bytes == segment_bytes);
+            *header = header.or(read);
+        }
+    }
+    Ok(headers)
+}
+
+/// Writes a header and its double, and nothing else to their page.
+fn write_header(
+    disk: &mut impl Disk,
+    segment: usize,
+    header: &Header,
+    window: &mut Window,
+) -> Result<(), Errno> {
+    let page = &mut window[..SEGMENT_HEADER_BYTES];
+    page.fill(0);
+    for offset in [0, SECOND_HEADER] {
+        page[offset..offset + HEADER_BYTES].copy_from_slice(&header.to_bytes());
+    }
+    disk.write(segment, 0, page)
+}
+
+/// Two random numbers that no client knows.
+fn new_seal() -> Result<Seal, Errno> {
+    let mut bytes = [0; 12];
+    let filled = getrandom(&mut bytes, GetRandomFlags::empty());
+    let filled = filled.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+    if filled != bytes.len() {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(Seal { mark: number(&bytes[..4]) as u32, salt: number(&bytes[4..]) })
+}
+
+/// The bytes of the pages that hold what stands between two places.
+fn page_bytes(start: u32, end: u32) -> u64 {
+    let page = SEGMENT_HEADER_BYTES as u64;
+    if start == end { 0 } else { u64::from(end).next_multiple_of(page) - u64::from(start) / page * page }
+}
