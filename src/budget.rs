@@ -1,10 +1,11 @@
 //! The memory budget: who needs how much of it, and the sum. What the binary really has is compared with it by
 //! `tests/memory.rs`.
 
-use crate::hub::consumer::Lines;
+use crate::hub::consumer::{Group, Lines};
 use crate::hub::outbox::Outbox;
 use crate::hub::roster::Roster;
 use crate::hub::session::Session;
+use crate::journal::writer::Buffers;
 use crate::limits::{
     BOARD, CLIENTS, CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
     WORKERS,
@@ -37,7 +38,7 @@ impl Item {
 }
 
 /// What is static: it is in the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 9] = [
+pub const STATIC: [Item; 11] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
@@ -45,6 +46,8 @@ pub const STATIC: [Item; 9] = [
     Item::new("sessions", CLIENTS, size_of::<Session>()),
     Item::new("roster", 1, size_of::<Mutex<Roster>>()),
     Item::new("lines of a batch", 1, size_of::<Lines>()),
+    Item::new("batches under way", 1, size_of::<Group>()),
+    Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
     Item::new("log ring", 1, logger::RING_BYTES),
 ];

@@ -50,7 +50,6 @@ pub mod hub {
     pub mod outbox;
     pub mod seat;
 }
-#[cfg(not(loom))]
 pub mod journal;
 pub mod limits;
 #[cfg(not(loom))]

@@ -115,6 +115,22 @@ pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
 /// The largest `--journal-size`, in bytes: a segment's offsets are 32 bits, and file offsets are on some boards.
 pub const JOURNAL_BYTES_MAX: u64 = JOURNAL_SEGMENTS as u64 * 1024 * 1024 * 1024;
 
+/// Batches that are committed to the journal together at most: as many messages as a sync may cover that was asked for while
+/// the one before it was under way.
+pub const JOURNAL_BATCHES_MAX: usize = 16;
+
+/// How often it is tried to go on with a journal whose disk failed, in milliseconds.
+pub const JOURNAL_RETRY_MS: u64 = 1_000;
+
+/// `--sync-interval`, unless set, in milliseconds.
+pub const SYNC_INTERVAL_MS_DEFAULT: u64 = 1_000;
+
+/// The shortest `--sync-interval`, in milliseconds: what an SD card takes for a sync.
+pub const SYNC_INTERVAL_MS_MIN: u64 = 10;
+
+/// The longest `--sync-interval`, in milliseconds: an hour; who wants more, wants `--sync none`.
+pub const SYNC_INTERVAL_MS_MAX: u64 = 60 * 60 * 1_000;
+
 /// What stands before FROM and text in a record of the journal, in bytes.
 pub const RECORD_HEADER_BYTES: usize = 28;
 

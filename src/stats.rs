@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::histogram::Histogram;
 use crate::hub::Hub;
+use crate::journal::writer::Done;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
 use crate::queue::{Depth, Priority};
@@ -30,6 +31,8 @@ pub struct Ledger {
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
+    /// What the journal has done, and whether it works, where there is one.
+    pub journal: Option<(Done, bool)>,
 }
 
 impl Default for Ledger {
@@ -49,6 +52,7 @@ impl Ledger {
             turned_away: 0,
             msgs_sent: 0,
             msgs_lost: 0,
+            journal: None,
         }
     }
 
@@ -69,6 +73,14 @@ struct OfPriority {
     max_ns: u64,
 }
 
+/// What is known of the journal.
+#[derive(Clone, Copy)]
+struct OfJournal {
+    done: Done,
+    works: bool,
+    uptime_ns: u64,
+}
+
 /// All counters at one moment.
 #[derive(Default)]
 pub struct Snapshot {
@@ -83,6 +95,7 @@ pub struct Snapshot {
     bytes_in: u64,
     bytes_out: u64,
     log_lost: u64,
+    journal: Option<OfJournal>,
     priorities: [OfPriority; Priority::COUNT],
 }
 
@@ -109,6 +122,17 @@ const GENERAL: [Counter<Snapshot>; 13] = [
     ("commands-refused", |s| s.commands_refused),
 ];
 
+/// The counters of the journal, where there is one.
+const OF_JOURNAL: [Counter<OfJournal>; 7] = [
+    ("journal-works", |j| j.works.into()),
+    ("journal-bytes", |j| j.done.record_bytes),
+    ("journal-page-bytes", |j| j.done.page_bytes),
+    ("journal-page-bytes-a-day", |j| a_day(j.done.page_bytes, j.uptime_ns)),
+    ("journal-write-amplification-percent", |j| percent(j.done.page_bytes, j.done.record_bytes)),
+    ("journal-syncs", |j| j.done.syncs),
+    ("journal-failures", |j| j.done.failures),
+];
+
 /// The counters of one priority; `pN-` goes before the name.
 const BY_PRIORITY: [Counter<OfPriority>; 8] = [
     ("admitted", |p| p.depth.admitted),
@@ -122,7 +146,7 @@ const BY_PRIORITY: [Counter<OfPriority>; 8] = [
 ];
 
 /// How many lines there may be.
-const LINES: usize = GENERAL.len() + Nak::COUNT + BY_PRIORITY.len() * Priority::COUNT;
+const LINES: usize = GENERAL.len() + OF_JOURNAL.len() + Nak::COUNT + BY_PRIORITY.len() * Priority::COUNT;
 
 impl Snapshot {
     /// The counters now. Reads the whole queue, and every outbox's counters.
@@ -150,6 +174,8 @@ impl Snapshot {
         self.commands_refused = ledger.commands_refused;
         self.msgs_sent = ledger.msgs_sent;
         self.msgs_lost = ledger.msgs_lost;
+        self.journal =
+            ledger.journal.map(|(done, works)| OfJournal { done, works, uptime_ns: self.uptime_ns });
         for (of, latency) in self.priorities.iter_mut().zip(&ledger.latencies) {
             of.processed = latency.count();
             of.p50_ns = latency.percentile(500);
@@ -163,7 +189,8 @@ impl Snapshot {
     }
 
     /// The first line of the answer from number `from` on: its name and value, and the number to go on with. None
-    /// after the last. A priority that never had a message has no lines.
+    /// after the last. A priority that never had a message has no lines, nor has
+    /// a journal that is not kept.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
         (from..LINES).find_map(|number| {
             let (name, value) = self.numbered(number)?;
@@ -176,6 +203,10 @@ impl Snapshot {
             return Some((named(format_args!("{name}")), value(self)));
         }
         let number = number - GENERAL.len();
+        if let Some((name, value)) = OF_JOURNAL.get(number) {
+            return Some((named(format_args!("{name}")), value(self.journal.as_ref()?)));
+        }
+        let number = number - OF_JOURNAL.len();
         if let Some(reason) = Nak::ALL.get(number) {
             return Some((named(format_args!("refused-{}", reason.as_str())), self.refused[number]));
         }
@@ -185,6 +216,17 @@ impl Snapshot {
         let (name, value) = BY_PRIORITY[number % BY_PRIORITY.len()];
         (of.depth.admitted > 0).then(|| (named(format_args!("{priority}-{name}")), value(of)))
     }
+}
+
+/// How many a day, at the rate so far.
+fn a_day(count: u64, uptime_ns: u64) -> u64 {
+    const DAY_NS: u128 = 24 * 60 * 60 * 1_000_000_000;
+    (u128::from(count) * DAY_NS / u128::from(uptime_ns.max(1))) as u64
+}
+
+/// How much that is of `whole`, in percent; 0 of nothing.
+fn percent(part: u64, whole: u64) -> u64 {
+    (u128::from(part) * 100 / u128::from(whole.max(1))) as u64
 }
 
 fn named(name: core::fmt::Arguments<'_>) -> StatName {

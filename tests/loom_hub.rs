@@ -75,7 +75,7 @@ fn admit_three(queue: &Parcels, from: usize) {
 
 /// As the consumer's own thread: waits, then picks. False: the queue is closed.
 fn next<T: Run, const N: usize>(queue: &Queue<T, N>, batch: &mut Batch<T>) -> bool {
-    queue.wait() && queue.pick(batch)
+    queue.wait(None) && queue.pick(batch)
 }
 
 /// Moves a batch to `taken`, which tells of each parcel its priority, who admitted it, and its number there.

@@ -1,12 +1,16 @@
 //! The consumer: the one who processes. It picks a batch of what comes first, numbers it, feeds the sinks, answers, and
 //! sends, in that order; so whoever has an ACK knows that every sink has the message.
+//!
+//! With a journal it is several batches that go this way together, as many as wait at the moment: what came while a sync was
+//! under way shares the next (group commit). Nobody waits for more to come.
 
 use super::Hub;
 use super::courier::{self, Chunk};
 use super::outbox::Next;
 use super::printer::Printer;
+use super::recorder::Recorder;
 use crate::clock;
-use crate::limits::{BATCH, BATCH_BYTES_MAX, CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
+use crate::limits::{BATCH, BATCH_BYTES_MAX, CLIENT_WORDS, CLIENTS, JOURNAL_BATCHES_MAX, SEND_BYTES_MAX};
 use crate::queue::{Batch, Chain, Run};
 use crate::sync::{Bitmap, MutexGuard};
 use crate::wire::escape::Escaped;
@@ -14,15 +18,39 @@ use crate::wire::reply::{self, Nak};
 use core::ops::Range;
 use heapless::Vec;
 use static_cell::ConstStaticCell;
+use std::time::Duration;
 
 /// The `MSG` lines of a batch.
 pub type Lines = Vec<u8, BATCH_BYTES_MAX>;
 
-/// The buffer of the one consumer.
+/// The batches that go through the sinks together.
+pub type Group = [Work; JOURNAL_BATCHES_MAX];
+
+/// The buffers of the one consumer.
 static LINES: ConstStaticCell<Lines> = ConstStaticCell::new(Lines::new());
+static GROUP: ConstStaticCell<Group> = ConstStaticCell::new([const { Work::NONE }; JOURNAL_BATCHES_MAX]);
 
 /// Where the line of a message stands in [`Lines`].
 type Place = Range<usize>;
+
+/// A batch that is being processed; its messages have the IDs from `first_id` on.
+pub struct Work {
+    batch: Batch<Chain>,
+    first_id: u64,
+    /// So many of its messages have reached every sink that can fail.
+    accepted: usize,
+    /// What the others are told.
+    reason: Nak,
+}
+
+impl Work {
+    const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::PrintFailed };
+
+    /// How many messages of a run are accepted, of which the first has that rank in the batch.
+    fn accepted_of(&self, run: &Chain, rank: usize) -> usize {
+        accepted_of(run, rank, self.accepted)
+    }
+}
 
 /// How many lines were put into outboxes, and how many were lost.
 #[derive(Default)]
@@ -33,33 +61,34 @@ struct Delivery {
 
 /// The consumer and what it works with. It is a seat more than a thread: whoever has it processes, one at a time.
 pub struct Consumer {
-    /// What is being processed; its messages have the IDs from `first_id` on.
-    batch: Batch<Chain>,
-    first_id: u64,
+    group: &'static mut Group,
+    /// The ID of the next message.
+    next_id: u64,
     lines: &'static mut Lines,
-    /// The lines of the batch, if anybody wants them.
+    /// The lines of the batch in `formatted`.
     places: Vec<Place, BATCH>,
-    /// So many messages of the batch have reached every sink that can fail.
-    accepted: usize,
+    formatted: Option<usize>,
     printer: Option<Printer>,
+    recorder: Option<Recorder>,
     /// Seats that something was put in the outbox of.
     touched: Bitmap<CLIENT_WORDS>,
     chunk: Chunk,
 }
 
 impl Consumer {
-    /// The consumer, which prints if `printer` is given.
+    /// The consumer, which prints if `printer` is given, and keeps a journal if `recorder` is.
     ///
     /// # Panics
     /// When called twice: there is one.
-    pub fn new(printer: Option<Printer>) -> Self {
+    pub fn new(printer: Option<Printer>, recorder: Option<Recorder>) -> Self {
         Self {
-            batch: Batch::new(),
-            first_id: 1,
+            group: GROUP.take(),
+            next_id: recorder.as_ref().map_or(1, Recorder::next_id),
             lines: LINES.take(),
             places: Vec::new(),
-            accepted: 0,
+            formatted: None,
             printer,
+            recorder,
             touched: Bitmap::new(),
             chunk: [0; SEND_BYTES_MAX],
         }
@@ -67,32 +96,77 @@ impl Consumer {
 
     /// Whether it may have to wait, for a sink that blocks. Then only its own thread may sit here.
     pub fn may_block(&self) -> bool {
-        self.printer.is_some()
+        self.printer.is_some() || self.recorder.is_some()
     }
 
-    /// Processes one batch of what comes first; false: nothing waits. `sitter` is the worker that does it, or none.
+    /// Processes one batch of what comes first, or with a journal what can be committed together; false: nothing waits.
+    /// `sitter` is the worker that does it, or none.
     pub fn turn(&mut self, hub: &Hub, sitter: Option<usize>) -> bool {
-        if !hub.queue.pick(&mut self.batch) {
-            return false;
+        let batches = self.take(hub);
+        if batches > 0 {
+            self.commit(hub, batches);
+            for index in 0..batches {
+                self.deliver(index, hub, sitter);
+                self.acknowledge(index, hub);
+            }
+            self.send(hub, sitter);
         }
-        self.format(hub);
-        self.print();
-        self.deliver(hub, sitter);
-        self.acknowledge(hub);
-        self.send(hub, sitter);
-        true
+        batches > 0
     }
 
-    /// Writes the lines, if anybody wants them.
-    fn format(&mut self, hub: &Hub) {
-        self.lines.clear();
-        self.places.clear();
-        if self.printer.is_none() && hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
+    /// Does what the sinks have to do by a certain time, whether or not anything waits; at the end, all that they still have
+    /// to do.
+    pub fn tidy(&mut self, hub: &Hub, is_end: bool) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.sync_due(is_end);
+            recorder.count(hub);
+        }
+    }
+
+    /// How long it may sleep until [`Consumer::tidy`] has something to do.
+    pub fn patience(&self) -> Option<Duration> {
+        let deadline_ns = self.recorder.as_ref()?.deadline_ns()?;
+        Some(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())))
+    }
+
+    /// Picks what comes first, numbers and prints it, and gives it to the journal; returns how many batches that are.
+    fn take(&mut self, hub: &Hub) -> usize {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin();
+        }
+        self.formatted = None;
+        let batches_max = if self.recorder.is_some() { JOURNAL_BATCHES_MAX } else { 1 };
+        let mut batches = 0;
+        while batches < batches_max
+            && self.recorder.as_ref().is_none_or(Recorder::has_room)
+            && hub.queue.pick(&mut self.group[batches].batch)
+        {
+            self.number(batches);
+            self.print(batches, hub);
+            self.record(batches, hub);
+            batches += 1;
+        }
+        batches
+    }
+
+    fn number(&mut self, index: usize) {
+        let work = &mut self.group[index];
+        work.first_id = self.next_id;
+        work.accepted = work.batch.messages();
+        self.next_id += work.accepted as u64;
+    }
+
+    /// Writes the lines of a batch, unless they are there.
+    fn format(&mut self, index: usize, hub: &Hub) {
+        if self.formatted.replace(index) == Some(index) {
             return;
         }
-        for (rank, picked) in self.batch.runs() {
+        self.lines.clear();
+        self.places.clear();
+        let work = &self.group[index];
+        for (rank, picked) in work.batch.runs() {
             let (from, priority) = (hub.name(picked.item.client()), picked.priority);
-            for (id, slot) in (self.first_id + rank as u64..).zip(picked.item.messages()) {
+            for (id, slot) in (work.first_id + rank as u64..).zip(picked.item.messages()) {
                 log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
                 // There is room for a batch of the longest lines.
                 let place = reply::msg(self.lines, id, priority, &from, slot.text()).unwrap_or_default();
@@ -102,19 +176,53 @@ impl Consumer {
     }
 
     /// Prints the lines; the messages whose lines could not be printed are not accepted.
-    fn print(&mut self) {
-        self.accepted = self.batch.messages();
+    fn print(&mut self, index: usize, hub: &Hub) {
+        if self.printer.is_some() {
+            self.format(index, hub);
+        }
         if let Some(printer) = &mut self.printer {
             let printed = printer.print(self.lines);
-            self.accepted = self.places.iter().take_while(|place| place.end <= printed).count();
+            let work = &mut self.group[index];
+            work.accepted = self.places.iter().take_while(|place| place.end <= printed).count();
+            work.reason = Nak::PrintFailed;
+        }
+    }
+
+    /// Gives what is accepted to the journal.
+    fn record(&mut self, index: usize, hub: &Hub) {
+        let (Some(recorder), work) = (&mut self.recorder, &self.group[index]) else { return };
+        for (rank, picked) in work.batch.runs() {
+            let from = hub.name(picked.item.client());
+            let accepted = work.accepted_of(&picked.item, rank);
+            let numbered = (work.first_id + rank as u64..).zip(picked.item.messages());
+            for (id, slot) in numbered.take(accepted) {
+                recorder.record(id, picked.priority, from.as_bytes(), slot.text());
+            }
+        }
+        recorder.flush();
+    }
+
+    /// Has the journal commit what it was given; if it fails, nothing of it is accepted.
+    fn commit(&mut self, hub: &Hub, batches: usize) {
+        if let Some(recorder) = &mut self.recorder
+            && !recorder.commit(hub)
+        {
+            for work in &mut self.group[..batches] {
+                work.accepted = 0;
+                work.reason = Nak::JournalFailed;
+            }
         }
     }
 
     /// Puts the lines of what was accepted into the outboxes of those who joined.
-    fn deliver(&mut self, hub: &Hub, sitter: Option<usize>) {
+    fn deliver(&mut self, index: usize, hub: &Hub, sitter: Option<usize>) {
+        if hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
+            return;
+        }
+        self.format(index, hub);
         let mut all = Delivery::default();
         hub.joined.for_each(|seat| {
-            let to_one = self.deliver_to(seat, hub, sitter);
+            let to_one = self.deliver_to(index, seat, hub, sitter);
             all.done += to_one.done;
             all.lost += to_one.lost;
         });
@@ -127,14 +235,14 @@ impl Consumer {
 
     /// Puts the lines into one outbox. A batch may be more than that holds: what is in it is sent then, and a line is
     /// lost only if the socket does not take that.
-    fn deliver_to(&mut self, seat: usize, hub: &Hub, sitter: Option<usize>) -> Delivery {
-        let Self { batch, lines, places, accepted, touched, chunk, .. } = self;
+    fn deliver_to(&mut self, index: usize, seat: usize, hub: &Hub, sitter: Option<usize>) -> Delivery {
+        let Self { group, lines, places, touched, chunk, .. } = self;
+        let work = &group[index];
         let (mut outbox, mut delivery) = (hub.outboxes[seat].lock(), Delivery::default());
         let Some(min) = outbox.joined() else { return delivery };
         let mut takes_more = true;
-        for (rank, run) in batch.runs() {
-            // None were written if nobody had joined then.
-            let ranks = rank..rank + accepted_of(&run.item, rank, *accepted);
+        for (rank, run) in work.batch.runs() {
+            let ranks = rank..rank + work.accepted_of(&run.item, rank);
             let Some(places @ [first, ..]) = places.get(ranks) else { break };
             if run.priority < min || run.item.client() == seat {
                 continue;
@@ -165,33 +273,20 @@ impl Consumer {
     }
 
     /// Brings the slots home with their replies.
-    fn acknowledge(&mut self, hub: &Hub) {
-        self.count(hub);
-        let (first_id, accepted) = (self.first_id, self.accepted);
-        self.first_id += self.batch.messages() as u64;
-        for (rank, picked) in self.batch.drain() {
+    fn acknowledge(&mut self, index: usize, hub: &Hub) {
+        let work = &mut self.group[index];
+        count(work, hub);
+        let (first_id, accepted, reason) = (work.first_id, work.accepted, work.reason);
+        for (rank, picked) in work.batch.drain() {
             let seat = picked.item.client();
             self.touched.insert(seat);
             let lines = picked.item.lines();
             let refused_from = lines.start + accepted_of(&picked.item, rank, accepted) as u64;
             hub.outboxes[seat].lock().close(picked.item, |out| {
                 reply::acks(out, lines.start..refused_from, first_id + rank as u64);
-                (refused_from..lines.end).for_each(|line| reply::nak(out, line, Nak::PrintFailed));
+                (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
             });
         }
-    }
-
-    fn count(&self, hub: &Hub) {
-        let now_ns = clock::now_ns();
-        let mut ledger = hub.ledger.lock();
-        for (rank, picked) in self.batch.runs() {
-            let accepted = accepted_of(&picked.item, rank, self.accepted);
-            if accepted > 0 {
-                ledger.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
-            }
-        }
-        ledger.handled += self.batch.messages() as u64;
-        ledger.refused[Nak::PrintFailed.index()] += (self.batch.messages() - self.accepted) as u64;
     }
 
     /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
@@ -212,4 +307,17 @@ impl Consumer {
 /// How many messages of a run are accepted, of which the first has that rank in a batch with so many accepted.
 fn accepted_of(run: &Chain, rank: usize, accepted: usize) -> usize {
     accepted.saturating_sub(rank).min(run.len())
+}
+
+fn count(work: &Work, hub: &Hub) {
+    let now_ns = clock::now_ns();
+    let mut ledger = hub.ledger.lock();
+    for (rank, picked) in work.batch.runs() {
+        let accepted = work.accepted_of(&picked.item, rank);
+        if accepted > 0 {
+            ledger.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
+        }
+    }
+    ledger.handled += work.batch.messages() as u64;
+    ledger.refused[work.reason.index()] += (work.batch.messages() - work.accepted) as u64;
 }

@@ -19,6 +19,7 @@ pub mod conversation;
 pub mod courier;
 pub mod outbox;
 pub mod printer;
+pub mod recorder;
 pub mod roster;
 pub mod seat;
 pub mod server;
@@ -33,7 +34,7 @@ use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX};
 use crate::options::Options;
 use crate::queue::{Chain, Queue};
 use crate::stats::Ledger;
-use crate::sync::{Bitmap, Mutex};
+use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use consumer::Consumer;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,9 @@ pub struct Hub {
     /// How workers are called.
     pub attention: Attention,
     draining: AtomicBool,
+    /// Whether the consumer's own thread has ended.
+    is_done: Mutex<bool>,
+    done: Condvar,
     /// The acceptor's bell, and whether it wants to hear of a seat that was given back.
     bell: EventFd,
     wants_seat: AtomicBool,
@@ -111,6 +115,8 @@ impl Hub {
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
             draining: AtomicBool::new(false),
+            is_done: Mutex::new(false),
+            done: Condvar::new(),
             bell: attention::new_bell()?,
             wants_seat: AtomicBool::new(false),
         })
@@ -133,8 +139,24 @@ impl Hub {
 
     /// For the consumer's own thread: processes all that is admitted, until the queue is closed.
     pub fn keep_processing(&self, mut consumer: Consumer) {
-        while self.queue.wait() {
-            while consumer.turn(self, None) {}
+        consumer.tidy(self, false);
+        while self.queue.wait(consumer.patience()) {
+            while consumer.turn(self, None) {
+                consumer.tidy(self, false);
+            }
+            consumer.tidy(self, false);
+        }
+        consumer.tidy(self, true);
+        *self.is_done.lock() = true;
+        self.done.notify_all();
+    }
+
+    /// Closes the queue, and waits until the consumer's own thread, if it has one, has done all that it had to do; no longer than
+    /// `timeout`.
+    pub fn finish(&self, timeout: Duration) {
+        self.queue.close();
+        if self.seat.is_none() {
+            drop(self.done.wait_timeout_while(self.is_done.lock(), timeout, |is_done| !*is_done));
         }
     }
 

@@ -3,6 +3,7 @@
 use super::acceptor::Acceptor;
 use super::consumer::Consumer;
 use super::printer::Printer;
+use super::recorder::Recorder;
 use super::session::Session;
 use super::shutdown::{self, Outcome};
 use super::signals::Signals;
@@ -92,7 +93,8 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen, handed_over).map_err(|error| Error(error.to_string()))?;
-    let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())));
+    let recorder = Recorder::open(options).map_err(|error| Error(error.to_string()))?;
+    let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())), recorder);
     // In real time no worker sits in its seat, for they have the usual policy.
     let is_apart = consumer.may_block() || options.realtime.is_some();
     let (shared, own) = if is_apart { (None, Some(consumer)) } else { (Some(consumer), None) };

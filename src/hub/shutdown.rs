@@ -9,6 +9,7 @@ use crate::queue::Batch;
 use crate::wire::reply::{self, Nak};
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,16 @@ pub enum Outcome {
 
 /// Ends it.
 pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
+    let deadline_ns = clock::now_ns() + hub.settings.drain_timeout.as_nanos() as u64;
+    let outcome = answer_all(hub, signals);
+    if !matches!(outcome, Outcome::Interrupted(_)) {
+        // What was acknowledged before it was synced is synced now.
+        hub.finish(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())));
+    }
+    outcome
+}
+
+fn answer_all(hub: &Hub, signals: &Signals) -> Outcome {
     let timeout_ns = hub.settings.drain_timeout.as_nanos() as u64;
     let deadline_ns = clock::now_ns() + timeout_ns;
     log::info!("shutting down");

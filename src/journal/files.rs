@@ -5,7 +5,7 @@
 
 use super::disk::{Disk, Source};
 use super::segment::{HEADER_BYTES, Header};
-use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
+use crate::limits::JOURNAL_SEGMENTS;
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
@@ -20,7 +20,7 @@ pub const NAMES: [&str; JOURNAL_SEGMENTS] =
     ["0.journal", "1.journal", "2.journal", "3.journal", "4.journal", "5.journal", "6.journal", "7.journal"];
 
 /// What a new segment is filled with, piece by piece.
-static ZEROES: [u8; JOURNAL_READ_BYTES] = [0; JOURNAL_READ_BYTES];
+static ZEROES: [u8; 4096] = [0; 4096];
 
 /// Why a journal cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,6 +280,7 @@ mod tests {
     use crate::journal::record::Record;
     use crate::journal::scan::{Scan, Step};
     use crate::journal::writer::{Buffers, FIRST_OFFSET, Writer, read_headers};
+    use crate::limits::JOURNAL_READ_BYTES;
     use crate::queue::Priority;
 
     const SEGMENT_BYTES: u32 = 128 * 1024;

@@ -17,6 +17,7 @@ mod values;
 pub use help::{help, version};
 pub use usage::Usage;
 
+use crate::journal::policy::Sync;
 use crate::limits;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -59,6 +60,14 @@ pub struct Options {
     pub print: bool,
     /// The wait that counts as one step of priority, or none: who waits gains nothing.
     pub aging: Option<Duration>,
+    /// The directory of the journal, or none: there is none.
+    pub journal: Option<PathBuf>,
+    /// The bytes that the journal takes in all.
+    pub journal_size: u64,
+    /// Which messages are on the disk before their ACK.
+    pub sync: Sync,
+    /// Within which time the others are.
+    pub sync_interval: Duration,
     /// The real-time priority of the consumer, or none: it is a thread like others.
     pub realtime: Option<u32>,
     /// How long a client may send nothing, or none: for ever.
@@ -82,6 +91,10 @@ impl Default for Options {
             workers: limits::WORKERS,
             print: false,
             aging: None,
+            journal: None,
+            journal_size: limits::JOURNAL_BYTES_DEFAULT,
+            sync: Sync::All,
+            sync_interval: Duration::from_millis(limits::SYNC_INTERVAL_MS_DEFAULT),
             realtime: None,
             idle_timeout: Some(Duration::from_millis(limits::IDLE_TIMEOUT_MS_DEFAULT)),
             write_timeout: Some(Duration::from_millis(limits::WRITE_TIMEOUT_MS_DEFAULT)),

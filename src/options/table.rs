@@ -32,7 +32,7 @@ pub(super) struct PageOption {
 }
 
 /// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 11] = [
+pub(super) const SETTINGS: [Setting; 15] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -56,6 +56,44 @@ pub(super) const SETTINGS: [Setting; 11] = [
         help: "write every message to standard output",
         default: || "off".to_string(),
         set: |options, text| values::switch(text).map(|on| options.print = on),
+    },
+    Setting {
+        name: "journal",
+        variable: "FIRSTLINE_JOURNAL",
+        word: Some("DIR"),
+        help: "keep every message in DIR before its ACK",
+        default: || "off".to_string(),
+        set: |options, text| values::directory_or_off(text).map(|path| options.journal = path),
+    },
+    Setting {
+        name: "journal-size",
+        variable: "FIRSTLINE_JOURNAL_SIZE",
+        word: Some("BYTES"),
+        help: "what the journal takes on the disk",
+        default: || values::show_bytes(limits::JOURNAL_BYTES_DEFAULT),
+        set: |options, text| {
+            values::bytes(text, limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX)
+                .map(|bytes| options.journal_size = bytes)
+        },
+    },
+    Setting {
+        name: "sync",
+        variable: "FIRSTLINE_SYNC",
+        word: Some("WHICH"),
+        help: "on disk before ACK: all, none, or priority N up",
+        default: || "all".to_string(),
+        set: |options, text| values::sync(text).map(|sync| options.sync = sync),
+    },
+    Setting {
+        name: "sync-interval",
+        variable: "FIRSTLINE_SYNC_INTERVAL",
+        word: Some("S"),
+        help: "the rest within S seconds; never off",
+        default: || values::show_seconds(limits::SYNC_INTERVAL_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds(text, limits::SYNC_INTERVAL_MS_MIN..=limits::SYNC_INTERVAL_MS_MAX)
+                .map(|time| options.sync_interval = time)
+        },
     },
     Setting {
         name: "aging",

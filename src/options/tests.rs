@@ -1,4 +1,5 @@
 use super::*;
+use crate::queue::Priority;
 use proptest::prelude::*;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::unix::ffi::OsStringExt;
@@ -72,6 +73,15 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
         ("aging", "off", with(|o| o.aging = None)),
         ("aging", "1", with(|o| o.aging = Some(ms(1)))),
         ("aging", "86400000", with(|o| o.aging = Some(ms(86_400_000)))),
+        ("journal", "off", with(|o| o.journal = None)),
+        ("journal", "/var/lib/firstline", with(|o| o.journal = Some("/var/lib/firstline".into()))),
+        ("journal-size", "1M", with(|o| o.journal_size = 1 << 20)),
+        ("journal-size", "8G", with(|o| o.journal_size = 8 << 30)),
+        ("sync", "all", with(|o| o.sync = Sync::All)),
+        ("sync", "none", with(|o| o.sync = Sync::None)),
+        ("sync", "7", with(|o| o.sync = Sync::From(Priority::HIGH))),
+        ("sync-interval", "0.01", with(|o| o.sync_interval = ms(10))),
+        ("sync-interval", "3600", with(|o| o.sync_interval = ms(3_600_000))),
         ("realtime", "off", with(|o| o.realtime = None)),
         ("realtime", "1", with(|o| o.realtime = Some(1))),
         ("realtime", "98", with(|o| o.realtime = Some(98))),
@@ -98,7 +108,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 50] = [
+const BAD: [(&str, &str, &str); 60] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -123,6 +133,16 @@ const BAD: [(&str, &str, &str); 50] = [
     ("aging", "0.5", "takes whole milliseconds"),
     ("aging", "86400001", "takes whole milliseconds"),
     ("aging", "Off", "or off"),
+    ("journal", "", "takes the path of a directory, or off"),
+    ("journal", "--sync", "write ./-NAME for a path that begins with -"),
+    ("journal-size", "", "takes bytes from 1M to 8G"),
+    ("journal-size", "1023k", "takes bytes from 1M to 8G"),
+    ("journal-size", "0", "zero does not mean unlimited"),
+    ("sync", "", "takes all, none, or a priority from 0 to 9"),
+    ("sync", "10", "takes all, none, or a priority from 0 to 9"),
+    ("sync", "off", "takes all, none, or a priority from 0 to 9"),
+    ("sync-interval", "", "takes seconds from 0.01 to 3600"),
+    ("sync-interval", "off", "and is never off"),
     ("realtime", "", "takes a whole number from 1 to 98, or off"),
     ("realtime", "0", "takes a whole number from 1 to 98, or off; zero does not mean off"),
     ("realtime", "99", "takes a whole number from 1 to 98, or off"),

@@ -3,7 +3,9 @@
 //! Zero never means "without limit" here: where something can be without, `off` says so.
 
 use super::Listen;
+use crate::journal::policy::Sync;
 use crate::limits::{LISTENERS_MAX, PORT_DEFAULT};
+use crate::queue::Priority;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -113,6 +115,30 @@ pub(super) fn log_file(text: &str) -> Result<Option<PathBuf>, String> {
                 .to_string())
         }
         _ => Ok(Some(text.into())),
+    }
+}
+
+/// The path of a directory, or `off`. A dash in front is an option whose predecessor lacks its value.
+pub(super) fn directory_or_off(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "off" => Ok(None),
+        _ if text.is_empty() || text.starts_with('-') => {
+            Err("takes the path of a directory, or off; write ./-NAME for a path that begins with -"
+                .to_string())
+        }
+        _ => Ok(Some(text.into())),
+    }
+}
+
+/// Which messages are synced.
+pub(super) fn sync(text: &str) -> Result<Sync, String> {
+    let priority = || digits(text).and_then(|number| u8::try_from(number).ok()).and_then(Priority::new);
+    match text {
+        "all" => Ok(Sync::All),
+        "none" => Ok(Sync::None),
+        _ => {
+            priority().map(Sync::From).ok_or_else(|| "takes all, none, or a priority from 0 to 9".to_string())
+        }
     }
 }
 

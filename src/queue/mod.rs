@@ -20,6 +20,7 @@ pub use slots::Slots;
 pub use waiting::{Depth, Picked, Waiting};
 
 use crate::sync::{Condvar, Mutex};
+use core::time::Duration;
 
 /// What waits, shared between those who admit and the one who processes. At most `N` runs.
 pub struct Queue<T, const N: usize> {
@@ -92,9 +93,13 @@ impl<T: Run, const N: usize> Queue<T, N> {
         shared.closed || shared.waiting.is_empty()
     }
 
-    /// Waits until something is there. False: the queue is closed.
-    pub fn wait(&self) -> bool {
-        let shared = self.admitted.wait_while(self.shared.lock(), |s| s.waiting.is_empty() && !s.closed);
+    /// Waits until something is there, or the time is over, if there is one. False: the queue is closed.
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
+        let is_idle = |shared: &mut Shared<T, N>| shared.waiting.is_empty() && !shared.closed;
+        let shared = match timeout {
+            Some(timeout) => self.admitted.wait_timeout_while(self.shared.lock(), timeout, is_idle).0,
+            None => self.admitted.wait_while(self.shared.lock(), is_idle),
+        };
         !shared.closed
     }
 

@@ -29,11 +29,14 @@ pub enum Nak {
     ShuttingDown,
     /// It could not be printed, as `--print` promises.
     PrintFailed,
+    /// It could not be kept in the journal, as `--journal` promises.
+    JournalFailed,
 }
 
 impl Nak {
     /// All of them, by their [`index`](Self::index).
-    pub const ALL: [Self; 4] = [Self::TooLong, Self::Empty, Self::ShuttingDown, Self::PrintFailed];
+    pub const ALL: [Self; 5] =
+        [Self::TooLong, Self::Empty, Self::ShuttingDown, Self::PrintFailed, Self::JournalFailed];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -49,6 +52,7 @@ impl Nak {
             Self::Empty => "empty",
             Self::ShuttingDown => "shutting-down",
             Self::PrintFailed => "print-failed",
+            Self::JournalFailed => "journal-failed",
         }
     }
 }

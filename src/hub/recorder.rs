@@ -1,0 +1,179 @@
+//! The sink behind `--journal`: has what is processed together committed together, with or without a sync as `--sync` says, and
+//! sees to the disk when it fails.
+
+use super::Hub;
+use crate::clock;
+use crate::journal::files::{self, Files};
+use crate::journal::policy::Sync;
+use crate::journal::record::Record;
+use crate::journal::writer::{Buffers, Writer};
+use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS};
+use crate::options::Options;
+use crate::queue::Priority;
+use core::fmt;
+use nix::errno::Errno;
+use static_cell::ConstStaticCell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The buffers of the one recorder.
+static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+
+/// Why the journal cannot be written to at the start.
+#[derive(Debug)]
+pub struct Error {
+    directory: PathBuf,
+    error: files::Error,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--journal {}: {}", self.directory.display(), self.error)
+    }
+}
+
+/// Records what is processed.
+pub struct Recorder {
+    writer: Writer<'static, Files>,
+    sync: Sync,
+    interval: Duration,
+    /// Whether what was appended since the last commit is to be synced.
+    is_urgent: bool,
+    /// The time of what is processed now, in milliseconds since 1970.
+    time_ms: u64,
+    /// When what is not synced must be, in nanoseconds.
+    due_ns: Option<u64>,
+    /// When it is tried again to go on, in nanoseconds, while the disk does not work.
+    retry_ns: u64,
+    /// The last commit failed, and that was told.
+    failing: bool,
+}
+
+impl Recorder {
+    /// Opens the journal, if there is to be one.
+    ///
+    /// # Errors
+    /// Why it cannot be written to.
+    ///
+    /// # Panics
+    /// When called twice: there is one.
+    pub fn open(options: &Options) -> Result<Option<Self>, Error> {
+        let Some(directory) = &options.journal else { return Ok(None) };
+        let error = |error| Error { directory: directory.clone(), error };
+        let segment_bytes = segment_bytes(options.journal_size);
+        let files = Files::open(directory, segment_bytes).map_err(error)?;
+        let opened = Writer::open(files, segment_bytes, BUFFERS.take());
+        let (writer, found) =
+            opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
+        tell_found(directory, &found);
+        Ok(Some(Self {
+            writer,
+            sync: options.sync,
+            interval: options.sync_interval,
+            is_urgent: false,
+            time_ms: 0,
+            due_ns: None,
+            retry_ns: 0,
+            failing: false,
+        }))
+    }
+
+    /// The ID of the next message.
+    pub fn next_id(&self) -> u64 {
+        self.writer.next_id()
+    }
+
+    /// Begins with what is to be committed together.
+    pub fn begin(&mut self) {
+        self.is_urgent = false;
+        // A board's clock may be set at any time, and may be before 1970.
+        self.time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+        if !self.writer.works() && self.retry_ns <= clock::now_ns() {
+            self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
+            let _ = self.writer.revive();
+        }
+        self.writer.begin_group(self.sync != Sync::None);
+    }
+
+    /// Whether another batch can be committed together with what was recorded since [`Recorder::begin`].
+    pub fn has_room(&self) -> bool {
+        self.writer.has_room()
+    }
+
+    /// Records a message.
+    pub fn record(&mut self, id: u64, priority: Priority, from: &[u8], text: &[u8]) {
+        self.is_urgent |= self.sync.covers(priority);
+        self.writer.append(&Record { id, time_ms: self.time_ms, priority, from, text });
+    }
+
+    /// Has what was recorded written, so that there is room for another batch.
+    pub fn flush(&mut self) {
+        self.writer.flush();
+    }
+
+    /// Commits what was recorded since [`Recorder::begin`]; false: none of it is in the journal.
+    pub fn commit(&mut self, hub: &Hub) -> bool {
+        let committed = self.writer.commit(self.is_urgent);
+        self.tell(committed);
+        self.schedule_sync();
+        self.count(hub);
+        committed.is_ok()
+    }
+
+    /// When [`Recorder::sync_due`] has something to do, in nanoseconds.
+    pub fn deadline_ns(&self) -> Option<u64> {
+        self.due_ns
+    }
+
+    /// Syncs what was acknowledged without that, if it is time, or else if the end has come.
+    pub fn sync_due(&mut self, is_end: bool) {
+        if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
+            let synced = self.writer.sync_rest();
+            self.tell(synced);
+            self.schedule_sync();
+        }
+    }
+
+    fn schedule_sync(&mut self) {
+        let is_owed = self.sync != Sync::None && self.writer.is_unsynced();
+        let due_ns = || clock::now_ns() + self.interval.as_nanos() as u64;
+        self.due_ns = if is_owed { self.due_ns.or_else(|| Some(due_ns())) } else { None };
+    }
+
+    /// Tells the ledger what was done so far.
+    pub fn count(&self, hub: &Hub) {
+        hub.ledger.lock().journal = Some((self.writer.done(), self.writer.works() && !self.failing));
+    }
+
+    fn tell(&mut self, result: Result<(), Errno>) {
+        match result {
+            Err(errno) if !self.failing => {
+                self.failing = true;
+                log::error!("--journal: {}; messages get NAK journal-failed until it works", errno.desc());
+            }
+            Ok(()) if self.failing => {
+                self.failing = false;
+                log::warn!("--journal: the disk works again");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The length of a segment where all together have that size: whole pages.
+fn segment_bytes(journal_bytes: u64) -> u32 {
+    (journal_bytes / JOURNAL_SEGMENTS as u64 / 4096 * 4096) as u32
+}
+
+fn tell_found(directory: &Path, found: &crate::journal::writer::Found) {
+    let directory = directory.display();
+    log::info!("journal {directory}: goes on with message {}", found.next_id);
+    if found.aside_bytes > 0 {
+        log::warn!(
+            "journal {directory}: the last {} bytes are torn or damaged, {} whole messages among them; they are kept \
+             where they are, and not believed",
+            found.aside_bytes,
+            found.aside_records
+        );
+    }
+}

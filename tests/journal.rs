@@ -1,0 +1,238 @@
+//! The journal of the real server: what an ACK means, restarts, failures of the disk, and kills.
+
+mod common;
+
+use common::{Client, LIMIT, Server, command, id_of};
+use firstline::journal::files::ReadOnly;
+use firstline::journal::scan::{Scan, Step};
+use firstline::journal::writer::{FIRST_OFFSET, read_headers};
+use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A directory of the test's own for a journal, not there yet.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("firstline-journal-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the temporary directory has a plain name")
+    }
+
+    fn start(&self, args: &[&str]) -> Server {
+        Server::start(&[&["--journal", self.path(), "--journal-size", "1M"], args].concat())
+    }
+
+    /// All messages of the journal: their texts by their IDs. Each ID must be there once, and they must rise.
+    fn messages(&self) -> BTreeMap<u64, String> {
+        let mut messages = BTreeMap::new();
+        read(&self.0, |id, text| {
+            assert!(messages.last_key_value().is_none_or(|(last, _)| *last < id), "{id} after {messages:?}");
+            messages.insert(id, text);
+        });
+        messages
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Reads a journal as another process does: the segments in their order, each up to where the next one says that it counts.
+fn read(directory: &Path, mut each: impl FnMut(u64, String)) {
+    let files = ReadOnly::open(directory).unwrap();
+    let mut headers = Vec::from(read_headers(&files, files.segment_bytes()).unwrap().map(|header| header));
+    let mut order: Vec<usize> = (0..JOURNAL_SEGMENTS).filter(|segment| headers[*segment].is_some()).collect();
+    order.sort_by_key(|segment| headers[*segment].unwrap().sequence);
+    let mut window = [0; JOURNAL_READ_BYTES];
+    for (place, segment) in order.iter().enumerate() {
+        let next = order.get(place + 1).and_then(|next| headers[*next]);
+        let end = next.map_or(files.segment_bytes(), |next| next.previous_end);
+        let seal = headers[*segment].take().unwrap().seal;
+        let mut scan = Scan::new(*segment, seal, FIRST_OFFSET..end, &mut window);
+        loop {
+            match scan.next(&files).unwrap() {
+                Step::Record(record) => each(record.id, String::from_utf8_lossy(record.text).into_owned()),
+                Step::End => break,
+                // The last one may end in what a kill left behind.
+                Step::Damage(_) => assert!(next.is_none(), "damage in an older segment"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_acknowledged_is_in_the_journal_and_ids_go_on_after_a_restart() {
+    let directory = Directory::new("restart");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    let first = id_of(&client.ask("hello"));
+    assert_eq!(first, 1);
+    assert_eq!(directory.messages(), BTreeMap::from([(1, "hello".to_string())]));
+    assert_eq!(server.end(), Some(0));
+    let server = directory.start(&[]);
+    assert_eq!(id_of(&server.connect().ask("/urgent again")), 2);
+    assert_eq!(server.end(), Some(0));
+    assert_eq!(directory.messages().len(), 2);
+}
+
+#[test]
+fn a_second_server_is_told_who_has_it() {
+    let directory = Directory::new("second");
+    let server = directory.start(&[]);
+    let mut second = command();
+    second.args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"]);
+    let output = second.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected =
+        format!("firstline: --journal {}: process {} writes to it\n", directory.path(), server.pid());
+    assert!(said.ends_with(&expected), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn each_ack_follows_a_sync_that_covers_it_as_far_as_was_asked_for() {
+    for (sync, urgent_syncs, low_syncs) in [("all", 1, 1), ("7", 1, 0), ("none", 0, 0)] {
+        let directory = Directory::new(&format!("sync-{sync}"));
+        let server = directory.start(&["--sync", sync, "--sync-interval", "3600"]);
+        let mut client = server.connect();
+        for (line, expected) in [("/urgent smoke", urgent_syncs), ("/low dust", low_syncs)] {
+            let before = client.stats()["journal-syncs"];
+            id_of(&client.ask(line));
+            let syncs = client.stats()["journal-syncs"] - before;
+            assert_eq!(syncs, expected, "--sync {sync}: {line}");
+        }
+        let syncs = client.stats()["journal-syncs"];
+        assert_eq!(server.end(), Some(0));
+        assert_eq!(directory.messages().len(), 2, "{syncs}");
+    }
+}
+
+#[test]
+fn what_is_not_synced_before_its_ack_is_synced_within_the_interval() {
+    let directory = Directory::new("interval");
+    let server = directory.start(&["--sync", "9", "--sync-interval", "0.05"]);
+    let mut client = server.connect();
+    let before = client.stats()["journal-syncs"];
+    id_of(&client.ask("/low dust"));
+    server.wait_for_stats("the sync", |stats| stats["journal-syncs"] == before + 1);
+}
+
+#[test]
+fn what_waits_while_a_sync_is_under_way_shares_the_next() {
+    let directory = Directory::new("group");
+    let server = directory.start(&[]);
+    let mut clients: Vec<Client> = (0..16).map(|_| server.connect()).collect();
+    let before = server.stats()["journal-syncs"];
+    // In two rounds: what comes last of the first has a sync to wait for.
+    for client in &mut clients {
+        client.send("one\ntwo\nthree\nfour\n".repeat(10));
+    }
+    for client in &mut clients {
+        (0..40).for_each(|_| assert!(id_of(&client.line()) > 0));
+    }
+    let syncs = server.stats()["journal-syncs"] - before;
+    assert!((1..=160).contains(&syncs), "{syncs} syncs for 640 messages");
+    assert_eq!(directory.messages().len(), 640);
+}
+
+#[test]
+fn the_ring_takes_no_more_room_while_it_turns_over() {
+    let directory = Directory::new("ring");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    let text = "x".repeat(500);
+    for round in 0..200 {
+        client.send(format!("{round} {text}\n").repeat(32));
+        (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
+        let on_disk: u64 = std::fs::read_dir(&directory.0)
+            .unwrap()
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum();
+        assert_eq!(on_disk, 1 << 20);
+    }
+    let messages = directory.messages();
+    assert_eq!(messages.last_key_value().map(|(id, _)| *id), Some(6_400));
+    assert!(messages.len() > 1_000, "{}", messages.len());
+    assert_eq!(messages.len() as u64, 6_400 - messages.first_key_value().unwrap().0 + 1, "in a row");
+}
+
+#[test]
+fn a_directory_that_vanishes_means_naks_until_it_can_be_made_again() {
+    let directory = Directory::new("vanish");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    id_of(&client.ask("before"));
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    assert!(client.ask("into the void").ends_with("journal-failed"));
+    server.wait_for_log("messages get NAK journal-failed until it works");
+    common::eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+    server.wait_for_log("the disk works again");
+    assert!(directory.messages().values().all(|text| text == "after"));
+    assert_eq!(server.end(), Some(0));
+}
+
+/// What a client knows of one message.
+type Acknowledged = BTreeMap<u64, String>;
+
+/// Sends messages as fast as they are acknowledged, until the server is gone; returns those that were.
+fn flood(address: std::net::SocketAddr, name: &str) -> Acknowledged {
+    use std::io::{BufRead, BufReader, Write};
+    let mut acknowledged = Acknowledged::new();
+    let Ok(mut stream) = std::net::TcpStream::connect(address) else { return acknowledged };
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    let mut line = 0;
+    loop {
+        let texts: Vec<String> = (1..=16).map(|more| format!("{name} {}", line + more)).collect();
+        if stream.write_all((texts.join("\n") + "\n").as_bytes()).is_err() {
+            return acknowledged;
+        }
+        for _ in &texts {
+            let Some(reply) = replies.next() else { return acknowledged };
+            let words: Vec<&str> = reply.split(' ').collect();
+            assert_eq!(words[0], "ACK", "{reply}");
+            acknowledged.insert(words[2].parse().unwrap(), format!("{name} {}", words[1]));
+        }
+        line += texts.len();
+    }
+}
+
+#[test]
+fn whatever_was_acknowledged_before_a_kill_is_in_the_journal_once() {
+    const KILLS: usize = 200;
+    let directory = Directory::new("kill");
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut last_id = 0;
+    for kill in 0..KILLS {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let server = directory.start(&["--sync", ["all", "7", "none"][kill % 3]]);
+        let address = server.address;
+        let floods: Vec<_> = (0..3)
+            .map(|client| std::thread::spawn(move || flood(address, &format!("{kill}-{client}"))))
+            .collect();
+        // The moment is random, and nothing depends on which it is.
+        std::thread::sleep(std::time::Duration::from_micros(random % 30_000));
+        server.signal("KILL");
+        drop(server);
+        let messages = directory.messages();
+        for (id, text) in floods.into_iter().flat_map(|flood| flood.join().unwrap()) {
+            assert!(id > last_id, "kill {kill}: {id} was given before");
+            // What the ring turned over is gone; with a sync for each ACK that cannot be so many in so short a time.
+            let is_gone =
+                !kill.is_multiple_of(3) && messages.first_key_value().is_some_and(|(first, _)| id < *first);
+            assert!(is_gone || messages.get(&id) == Some(&text), "kill {kill}: {id} {text}");
+        }
+        last_id = messages.last_key_value().map_or(last_id, |(id, _)| *id);
+    }
+    assert!(last_id > KILLS as u64, "the clients were at work");
+}
