@@ -9,8 +9,11 @@ const COLUMNS: usize = 80;
 /// The column where the text about an option starts.
 const TEXT_COLUMN: usize = 22;
 
-/// What the help says behind the options and the environment.
+/// What the help says behind the options.
 const REST: &str = "
+Each is a variable too, for where the command line is silent; empty is not set:
+--sync-interval is FIRSTLINE_SYNC_INTERVAL. But --log-level is FIRSTLINE_LOG.
+
 S may have decimals: 0.5. MS and S may be off, except where never is said.
 Zero of them is refused: it means neither off nor unlimited.
 
@@ -32,8 +35,6 @@ pub fn help() -> String {
     text += "Usage: firstline [OPTION]...\n";
     text.extend(SETTINGS.iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
-    text += "\nFrom the environment, where the command line is silent (empty is not set):\n";
-    text += &wrapped(SETTINGS.iter().map(|setting| setting.variable));
     text + REST
 }
 
@@ -59,33 +60,16 @@ fn line(name: &str, text: &str) -> String {
     format!("  {name:width$}{text}\n", width = TEXT_COLUMN - 2)
 }
 
-/// Words on as many lines as they need.
-fn wrapped(words: impl Iterator<Item = &'static str>) -> String {
-    let mut text = String::new();
-    let mut column = 0;
-    for word in words {
-        if column == 0 || column + 1 + word.len() > COLUMNS {
-            text += if text.is_empty() { " " } else { "\n " };
-            column = 1;
-        }
-        text += " ";
-        text += word;
-        column += 1 + word.len();
-    }
-    text + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_help_names_every_option_and_variable_and_default() {
+    fn the_help_names_every_option_and_its_default() {
         let help = help();
         for setting in &SETTINGS {
             let line = help.lines().find(|line| line.contains(&format!("  --{} ", setting.name))).unwrap();
             assert!(line.ends_with(&format!(" [{}]", (setting.default)())), "{line}");
-            assert!(help.split_whitespace().any(|word| word == setting.variable), "{}", setting.variable);
         }
         for page in &PAGES {
             assert!(help.contains(&format!("--{} ", page.name)), "{}", page.name);

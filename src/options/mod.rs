@@ -110,7 +110,7 @@ impl Default for Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// To run the server.
-    Serve(Options),
+    Serve(Box<Options>),
     /// To print something and end.
     Print(Page),
 }
@@ -157,7 +157,7 @@ pub fn parse(
     for (name, value) in env {
         read_variable(&name, &value, &given, &mut options)?;
     }
-    Ok(Action::Serve(options))
+    Ok(Action::Serve(Box::new(options)))
 }
 
 /// What an argument turned out to be.

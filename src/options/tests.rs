@@ -11,7 +11,7 @@ fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Action, Usage> {
 
 fn options(args: &[&str], env: &[(&str, &str)]) -> Options {
     match read(args, env) {
-        Ok(Action::Serve(options)) => options,
+        Ok(Action::Serve(options)) => *options,
         other => panic!("{args:?} {env:?}: {other:?}"),
     }
 }

@@ -335,8 +335,13 @@ mod tests {
         assert_eq!(closing(|out| acks(out, 98..101, 9)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
-        let expected: [&[u8]; Nak::COUNT] =
-            [b"NAK 5 too-long\n", b"NAK 5 empty\n", b"NAK 5 shutting-down\n", b"NAK 5 print-failed\n"];
+        let expected: [&[u8]; Nak::COUNT] = [
+            b"NAK 5 too-long\n",
+            b"NAK 5 empty\n",
+            b"NAK 5 shutting-down\n",
+            b"NAK 5 print-failed\n",
+            b"NAK 5 journal-failed\n",
+        ];
         assert_eq!(naks, expected);
         let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));
         let expected: [&[u8]; REFUSALS.len()] = [
