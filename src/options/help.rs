@@ -3,9 +3,6 @@
 use super::table::{PAGES, PageOption, SETTINGS, Setting};
 use crate::limits::BOARD;
 
-/// The columns that a line of help may have.
-const COLUMNS: usize = 80;
-
 /// The column where the text about an option starts.
 const TEXT_COLUMN: usize = 22;
 
@@ -81,7 +78,7 @@ mod tests {
         let help = help();
         assert!(help.lines().count() <= 40, "{help}");
         for line in help.lines() {
-            assert!(line.len() <= COLUMNS, "{line}");
+            assert!(line.len() <= 80, "{line}");
             assert_eq!(line, line.trim_end());
         }
     }
