@@ -8,6 +8,7 @@
 //! `--before` is another build of firstline, measured beside this one. `--growth` measures how the cost of a message
 //! grows instead; 1,000 clients need a build for the board `gateway`, see `run`.
 
+mod bare;
 mod echo;
 mod growth;
 mod load;
@@ -95,6 +96,34 @@ const WORKS: &[Work] = &[
         measure: resident_kib,
     },
     Work {
+        name: "synced-1x1",
+        unit: "1 client, 1 in flight: on the disk and acknowledged/s",
+        better: Better::More,
+        takes_part: Server::syncs,
+        measure: |s, d| rate(s, 1, 1, d),
+    },
+    Work {
+        name: "synced-32x1",
+        unit: "32 clients, 1 in flight: on the disk and acknowledged/s",
+        better: Better::More,
+        takes_part: |server| server.syncs() && server != Server::Bare,
+        measure: |s, d| rate(s, 32, 1, d),
+    },
+    Work {
+        name: "synced-32x32",
+        unit: "32 clients, 32 in flight: on the disk and acknowledged/s",
+        better: Better::More,
+        takes_part: |server| server.syncs() && server != Server::Bare,
+        measure: |s, d| rate(s, 32, 32, d),
+    },
+    Work {
+        name: "synced-urgent",
+        unit: "urgent line among 16 x 32 flooding, on the disk: p99 in µs; of the loop: one sync",
+        better: Better::Less,
+        takes_part: Server::syncs,
+        measure: urgent_p99_us,
+    },
+    Work {
         name: "start",
         unit: "from start to `listening on`: µs",
         better: Better::Less,
@@ -110,6 +139,9 @@ fn load(connections: usize, in_flight: u64, duration: Duration) -> Load {
 }
 
 fn rate(server: Server, connections: usize, in_flight: u64, duration: Duration) -> f64 {
+    if server == Server::Bare {
+        return bare::syncs_per_second(duration);
+    }
     let running = server.start();
     load::acknowledge(running.address, server.protocol(), load(connections, in_flight, duration)).per_second()
 }
@@ -122,6 +154,9 @@ fn deliveries(server: Server, in_flight: u64, duration: Duration) -> f64 {
 fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
     // Longer than the others: one line every 2 ms, and the 99th percentile of few is chance.
     let duration = 4 * duration;
+    if server == Server::Bare {
+        return 1e6 / bare::syncs_per_second(duration);
+    }
     let running = server.start();
     urgent::under_flood(running.address, server.protocol(), load(16, 32, duration)).percentile(990) as f64
         / 1e3

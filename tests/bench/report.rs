@@ -140,7 +140,7 @@ pub fn svg(tables: &[Table]) -> String {
             let figure = median(figures);
             let width = (figure / most * BAR as f64).max(1.0);
             let color = match server {
-                Server::FirstlineThreads | Server::FirstlineEpoll => "#c0392b",
+                server if server.is_firstline() => "#c0392b",
                 Server::EchoThreads | Server::EchoEpoll => "#bdc3c7",
                 _ => "#5d7fa3",
             };

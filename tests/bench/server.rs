@@ -1,4 +1,5 @@
-//! The servers that are compared, each with its fastest settings and no persistence.
+//! The servers that are compared: each with its fastest settings and no persistence, and those that can with all that they do
+//! to have a message on the disk before they acknowledge it.
 
 use crate::protocol::Protocol;
 use std::io::{BufRead, BufReader};
@@ -27,10 +28,16 @@ pub enum Server {
     Mosquitto,
     Nats,
     Broker,
+    JournalThreads,
+    JournalEpoll,
+    /// A loop that writes and syncs: see `bare.rs`. It is no server.
+    Bare,
+    RedisSynced,
+    BeanstalkdSynced,
 }
 
 impl Server {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::FirstlineThreads,
         Self::FirstlineEpoll,
         Self::BeforeThreads,
@@ -42,6 +49,11 @@ impl Server {
         Self::Mosquitto,
         Self::Nats,
         Self::Broker,
+        Self::JournalThreads,
+        Self::JournalEpoll,
+        Self::Bare,
+        Self::RedisSynced,
+        Self::BeanstalkdSynced,
     ];
 
     pub fn name(self) -> &'static str {
@@ -57,6 +69,11 @@ impl Server {
             Self::Mosquitto => "mosquitto",
             Self::Nats => "nats-server",
             Self::Broker => "ncat --broker",
+            Self::JournalThreads => "firstline --journal, a thread a client",
+            Self::JournalEpoll => "firstline --journal --workers 1",
+            Self::Bare => "a loop of write and fdatasync",
+            Self::RedisSynced => "redis, appendfsync always",
+            Self::BeanstalkdSynced => "beanstalkd -b -f 0",
         }
     }
 
@@ -66,10 +83,13 @@ impl Server {
             | Self::FirstlineEpoll
             | Self::BeforeThreads
             | Self::BeforeEpoll
+            | Self::JournalThreads
+            | Self::JournalEpoll
+            | Self::Bare
             | Self::EchoThreads
             | Self::EchoEpoll => Protocol::Lines,
-            Self::Redis => Protocol::Redis,
-            Self::Beanstalkd => Protocol::Beanstalkd,
+            Self::Redis | Self::RedisSynced => Protocol::Redis,
+            Self::Beanstalkd | Self::BeanstalkdSynced => Protocol::Beanstalkd,
             Self::Mosquitto => Protocol::Mosquitto,
             Self::Nats => Protocol::Nats,
             Self::Broker => Protocol::Broker,
@@ -90,6 +110,11 @@ impl Server {
             Self::Mosquitto => "mosquitto",
             Self::Nats => "nats",
             Self::Broker => "ncat",
+            Self::JournalThreads => "journal-threads",
+            Self::JournalEpoll => "journal-epoll",
+            Self::Bare => "bare",
+            Self::RedisSynced => "redis-synced",
+            Self::BeanstalkdSynced => "beanstalkd-synced",
         }
     }
 
@@ -104,19 +129,33 @@ impl Server {
     /// Whether it is what a user would pick instead.
     pub fn is_peer(self) -> bool {
         matches!(self, Self::Redis | Self::Beanstalkd | Self::Mosquitto | Self::Nats | Self::Broker)
+            || matches!(self, Self::RedisSynced | Self::BeanstalkdSynced)
     }
 
-    /// Whether it acknowledges messages.
+    /// Whether it has a message on the disk before it acknowledges it.
+    pub fn syncs(self) -> bool {
+        matches!(
+            self,
+            Self::JournalThreads
+                | Self::JournalEpoll
+                | Self::Bare
+                | Self::RedisSynced
+                | Self::BeanstalkdSynced
+        )
+    }
+
+    /// Whether it acknowledges messages, with no disk.
     pub fn acknowledges(self) -> bool {
-        self != Self::Broker
+        self != Self::Broker && !self.syncs()
     }
 
     /// Whether it sends messages on to those who want them.
     pub fn fans_out(self) -> bool {
-        !matches!(self, Self::EchoThreads | Self::Beanstalkd)
+        !matches!(self, Self::EchoThreads | Self::Beanstalkd) && !self.syncs()
     }
 
-    fn command(self, port: u16) -> Command {
+    fn command(self, port: u16, data: &Path) -> Command {
+        let data = data.display();
         let (program, arguments) = match self {
             Self::FirstlineThreads => (firstline(), firstline_arguments(port, firstline::limits::CLIENTS)),
             Self::FirstlineEpoll => (firstline(), firstline_arguments(port, 1)),
@@ -131,10 +170,23 @@ impl Server {
             Self::Mosquitto => ("mosquitto".into(), format!("-c {}", mosquitto_settings(port).display())),
             Self::Nats => ("nats-server".into(), format!("-a 127.0.0.1 -p {port}")),
             Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
+            Self::JournalThreads => (
+                firstline(),
+                firstline_arguments(port, firstline::limits::CLIENTS) + &format!(" --journal {data}"),
+            ),
+            Self::JournalEpoll => (firstline(), firstline_arguments(port, 1) + &format!(" --journal {data}")),
+            Self::Bare => unreachable!("it is no server"),
+            Self::RedisSynced => (
+                "redis-server".into(),
+                format!(
+                    "--port {port} --bind 127.0.0.1 --dir {data} --appendonly yes --appendfsync always --save"
+                ),
+            ),
+            Self::BeanstalkdSynced => ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b {data} -f 0")),
         };
         let mut command = Command::new(program);
         command.args(arguments.split_whitespace());
-        if self == Self::Redis {
+        if matches!(self, Self::Redis | Self::RedisSynced) {
             command.arg("");
         }
         command
@@ -150,7 +202,8 @@ impl Server {
 
     /// How long firstline takes from its start to its line `listening on`.
     pub fn time_to_listen(self) -> Duration {
-        let mut command = self.command(free_port());
+        let data = data_directory();
+        let mut command = self.command(free_port(), data.path());
         command
             .args(["--log-level", "info"])
             .stdin(Stdio::null())
@@ -171,14 +224,15 @@ impl Server {
     pub fn start(self) -> Running {
         let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut command = self.command(port);
+        let data = data_directory();
+        let mut command = self.command(port, data.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Debian's sbin is not on everybody's PATH.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; tests/bench/run installs it", self.name()));
-        let running = Running { address, child };
+        let running = Running { address, child, _data: data };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < START_LIMIT, "{} does not start", self.name());
@@ -192,6 +246,31 @@ impl Server {
 pub struct Running {
     pub address: SocketAddr,
     child: Child,
+    /// Goes when the server has.
+    _data: DataDirectory,
+}
+
+/// A directory for a server's files, on the disk that this is built on; it is removed when this is dropped.
+pub struct DataDirectory(PathBuf);
+
+impl DataDirectory {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An empty one.
+pub fn data_directory() -> DataDirectory {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).expect("a directory can be made");
+    DataDirectory(path)
 }
 
 impl Running {
