@@ -1,0 +1,202 @@
+//! The journal on disks that fill up, turn read-only, and come back.
+//!
+//! Needs to mount file systems, as root: `tests/run disks`, which gives them a mount namespace of their own.
+
+mod common;
+
+use common::{Server, command, eventually, id_of};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The bytes of the journals here: the smallest there is.
+const JOURNAL: &str = "1M";
+
+/// A directory on which something is mounted; it is unmounted and removed when this is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("firstline-disks-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// A file system in memory of so many KiB.
+    fn tmpfs(name: &str, kib: usize) -> Self {
+        let mounted = Self::new(name);
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "none", mounted.path()]);
+        mounted
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the temporary directory has a plain name")
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    fn start(&self) -> Server {
+        Server::start_command(self.command())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0", "--journal-size", JOURNAL, "--journal"]).arg(self.journal());
+        command
+    }
+
+    /// Takes all room that is left.
+    fn fill(&self) {
+        let all = std::fs::File::create(self.0.join("fill"))
+            .and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file));
+        assert_eq!(all.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.join("fill")).unwrap();
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        while Command::new("umount").args(["-l", self.path()]).output().is_ok_and(|out| out.status.success())
+        {
+        }
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}; these tests need to run as root");
+    output
+}
+
+#[test]
+fn a_disk_that_fills_up_later_does_not_matter_for_the_journal_has_its_room() {
+    let disk = Mounted::tmpfs("room", 3_000);
+    let server = disk.start();
+    disk.fill();
+    let mut client = server.connect();
+    // Several times its size.
+    for _ in 0..200 {
+        client.send(format!("{}\n", "x".repeat(500)).repeat(32));
+        (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
+    }
+}
+
+#[test]
+fn without_room_for_it_the_start_is_refused_and_then_not() {
+    let disk = Mounted::tmpfs("full", 3_000);
+    disk.fill();
+    let output = disk.command().output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = format!(
+        "firstline: --journal {}: a segment cannot be brought to its length: No space left on device\n",
+        disk.journal().display()
+    );
+    assert!(said.ends_with(&expected), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    disk.free();
+    assert_eq!(id_of(&disk.start().connect().ask("hello")), 1);
+}
+
+#[test]
+fn a_journal_that_vanished_from_a_full_disk_is_made_again_when_there_is_room() {
+    let disk = Mounted::tmpfs("vanished", 3_000);
+    let server = disk.start();
+    let mut client = server.connect();
+    id_of(&client.ask("before"));
+    std::fs::remove_dir_all(disk.journal()).unwrap();
+    // The room of the files that the server holds open comes back with them only.
+    std::fs::write(disk.0.join("more"), [0; 1_000_000]).unwrap();
+    disk.fill();
+    assert!(client.ask("into the void").ends_with("journal-failed"));
+    server.wait_for_log("messages get NAK journal-failed until it works");
+    assert_eq!(client.stats()["journal-works"], 0);
+    assert!(client.ask("still").ends_with("journal-failed"));
+    disk.free();
+    std::fs::remove_file(disk.0.join("more")).unwrap();
+    eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+    assert_eq!(client.stats()["journal-works"], 1);
+}
+
+/// A place for disks in files, with the file system that boards have.
+struct Ext4 {
+    mounted: Mounted,
+    images: Vec<PathBuf>,
+}
+
+impl Ext4 {
+    fn new() -> Self {
+        let mut disk = Self { mounted: Mounted::new("ext4"), images: Vec::new() };
+        disk.mount_new();
+        disk
+    }
+
+    /// Mounts a new disk there.
+    fn mount_new(&mut self) {
+        let image = self.mounted.0.with_extension(format!("image-{}", self.images.len()));
+        std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
+        run("mount", &["-o", "loop,errors=remount-ro", image.to_str().unwrap(), self.mounted.path()]);
+        self.images.push(image);
+    }
+
+    /// What the kernel calls the disk.
+    fn device(&self) -> String {
+        let found = run("findmnt", &["-n", "-o", "SOURCE", self.mounted.path()]);
+        let device = String::from_utf8(found.stdout).unwrap();
+        device.trim().trim_start_matches("/dev/").to_string()
+    }
+
+    /// Has the kernel find an error in the file system: it turns read-only.
+    fn break_down(&self) {
+        let trigger = Path::new("/sys/fs/ext4").join(self.device()).join("trigger_fs_error");
+        std::fs::write(trigger, "as the test wants it").unwrap();
+    }
+}
+
+impl Drop for Ext4 {
+    fn drop(&mut self) {
+        for image in &self.images {
+            let _ = std::fs::remove_file(image);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_turns_read_only_means_naks_until_another_is_in_its_place() {
+    let mut disk = Ext4::new();
+    let server = disk.mounted.start();
+    let mut client = server.connect();
+    assert_eq!(id_of(&client.ask("before")), 1);
+    disk.break_down();
+    assert!(client.ask("read-only").ends_with("journal-failed"));
+    server.wait_for_log("messages get NAK journal-failed until it works");
+    // Others are served all the same, and commands are answered.
+    assert_eq!(server.connect().ask("/ping"), "OK 1");
+    run("umount", &["-l", disk.mounted.path()]);
+    disk.mount_new();
+    eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+    server.wait_for_log("the disk works again");
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn clients_that_take_all_descriptors_leave_the_journal_its_own() {
+    let disk = Mounted::tmpfs("descriptors", 3_000);
+    let mut limited = Command::new("prlimit");
+    let command = disk.command();
+    limited.arg("--nofile=40").arg(command.get_program()).args(command.get_args()).args(["--workers", "1"]);
+    let server = Server::start_command(limited);
+    let mut first = server.connect();
+    let _others: Vec<_> = (0..50).map(|_| std::net::TcpStream::connect(server.address).unwrap()).collect();
+    server.wait_for_log("cannot accept a connection");
+    let text = "x".repeat(500);
+    for _ in 0..100 {
+        first.send(format!("{text}\n").repeat(32));
+        (0..32).for_each(|_| assert!(id_of(&first.line()) > 0));
+    }
+}
