@@ -156,8 +156,13 @@ fn the_environment_file_has_every_option_and_its_values_are_taken() {
     let mut help = command();
     help.arg("--help");
     let help = String::from_utf8(run_to_end(help).stdout).unwrap();
-    let mut known: Vec<&str> =
-        help.split_whitespace().filter(|word| word.starts_with("FIRSTLINE_")).collect();
+    // What has a default is a setting, and a variable by the rule that the help tells.
+    let options = help.lines().filter(|line| line.ends_with(']')).filter_map(|line| line.split("--").nth(1));
+    let variable = |option: &str| match option.split(' ').next().unwrap() {
+        "log-level" => "FIRSTLINE_LOG".to_string(),
+        name => "FIRSTLINE_".to_string() + &name.to_uppercase().replace('-', "_"),
+    };
+    let mut known: Vec<String> = options.map(variable).collect();
     let mut told: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
     known.sort_unstable();
     told.sort_unstable();
