@@ -22,6 +22,13 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// What `targets/emulate` exits with when it cannot have what it needs.
 const UNAVAILABLE: i32 = 3;
 
+/// The boards, each with the variable that names the binary for it: aarch64, or ARMv6.
+const BOARDS: [(&str, &str); 3] = [
+    ("virt", "FIRSTLINE_TEST_BINARY"),
+    ("raspi3b", "FIRSTLINE_TEST_BINARY"),
+    ("raspi0", "FIRSTLINE_TEST_BINARY_ARMV6"),
+];
+
 /// Messages of a load.
 const LOAD: usize = 1_000;
 
@@ -36,10 +43,10 @@ struct Board {
 }
 
 impl Board {
-    fn boot(machine: &str) -> Self {
+    fn boot(machine: &str, binary: &str) -> Self {
         // Free now; QEMU takes it a moment later.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-        let binary = std::env::var("FIRSTLINE_TEST_BINARY").expect("tests/run says which binary");
+        let binary = std::env::var(binary).expect("tests/run says which binary");
         let mut child = Command::new("targets/emulate")
             .args([machine, &binary, "--print"])
             .env("FIRSTLINE_EMULATE_PORT", address.port().to_string())
@@ -150,8 +157,8 @@ fn load(board: &mut Board, name: &str) {
 }
 
 /// False: there is nothing to boot it with.
-fn boots_serves_and_ends(machine: &str) -> bool {
-    let mut board = Board::boot(machine);
+fn boots_serves_and_ends(machine: &str, binary: &str) -> bool {
+    let mut board = Board::boot(machine, binary);
     if !board.shows("listening on") {
         assert_eq!(board.child.wait().unwrap().code(), Some(UNAVAILABLE), "{}", board.console.join("\n"));
         return false;
@@ -180,8 +187,8 @@ fn boots_serves_and_ends(machine: &str) -> bool {
 
 fn main() -> ExitCode {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for machine in ["virt", "raspi3b"] {
-        let outcome = match std::panic::catch_unwind(|| boots_serves_and_ends(machine)) {
+    for (machine, binary) in BOARDS {
+        let outcome = match std::panic::catch_unwind(|| boots_serves_and_ends(machine, binary)) {
             Ok(true) => (&mut passed, "ok"),
             Ok(false) => (&mut skipped, "skipped: see above"),
             Err(_) => (&mut failed, "FAILED"),

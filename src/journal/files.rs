@@ -9,6 +9,7 @@ use crate::limits::JOURNAL_SEGMENTS;
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::libc::off_t;
 use nix::sys::stat::{Mode, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{fdatasync, fsync, mkdir};
@@ -240,7 +241,7 @@ fn is_linked(file: &OwnedFd) -> bool {
 fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match pread(file, &mut bytes[done..], i64::from(offset) + done as i64) {
+        match pread(file, &mut bytes[done..], place(offset, done)) {
             Ok(0) => return Err(Errno::ENODATA),
             Ok(count) => done += count,
             Err(Errno::EINTR) => {}
@@ -253,7 +254,7 @@ fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> 
 fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match pwrite(file.as_fd(), &bytes[done..], i64::from(offset) + done as i64) {
+        match pwrite(file.as_fd(), &bytes[done..], place(offset, done)) {
             Ok(0) => return Err(Errno::ENOSPC),
             Ok(count) => done += count,
             Err(Errno::EINTR) => {}
@@ -261,6 +262,11 @@ fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// So many bytes behind an offset: a segment is no longer than what 32 bits with a sign can say.
+fn place(offset: u32, done: usize) -> off_t {
+    (offset as usize + done) as off_t
 }
 
 /// An array of what `make` makes for each index.
