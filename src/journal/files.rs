@@ -79,8 +79,7 @@ impl Files {
             (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
         };
         let at_path = stat(&self.directory).ok().zip(fstat(&*self.lock).ok());
-        at_path.is_some_and(|(path, held)| same(path, held))
-            && self.segments.iter().all(|file| is_linked(file))
+        at_path.is_some_and(|(path, held)| same(path, held)) && self.segments.iter().all(is_linked)
     }
 }
 
