@@ -19,6 +19,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 const SEGMENT_BYTES: u32 = 128 * 1024;
 
+/// What does harm to a journal.
+type Damaging = fn(&Place);
+
 /// A directory of the test's own, not there yet.
 struct Place(PathBuf);
 
@@ -355,7 +358,7 @@ fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
         let (file, _) = place.find(1_000);
         file.file_name().unwrap().to_str().unwrap().to_string()
     };
-    let tests: [(&str, fn(&Place), &str); 6] = [
+    let tests: [(&str, Damaging, &str); 6] = [
         ("first", |place| flip(&place.file(0), u64::from(FIRST_OFFSET) + 9), "0.journal: damaged: "),
         ("last", |place| flip(&place.find(1_000).0, place.find(1_000).1), ", the last that were written: "),
         ("header", |place| flip(&place.file(1), 20), "1.journal: damaged: one of its two headers"),

@@ -127,8 +127,8 @@ write to it: TIME MSG ID pP FROM TEXT, with the time in UTC by the board's clock
 when the message was processed, and the rest as clients are sent it.
   - LOST K         K messages are not in the journal: they went to make room,
                    or their place is damaged, which standard error tells
-  - WITHDRAWN ID   those from ID on that were just printed were refused in the
-                   end, because the disk failed; others have these IDs, and follow
+  - WITHDRAWN ID   those from ID on that were just printed were refused after
+                   all, for the disk failed; others have these IDs, and follow
 
   --since ID    only messages with this ID or a higher one
   --follow      go on with what comes, until told to end or nobody reads it
