@@ -31,6 +31,7 @@
 //! - [`service`] — what systemd hands over, and what it is told.
 //! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
 //! - [`options`] — what was asked for at the start.
+//! - [`journal_command`] — `firstline journal`: reads a journal from outside of the server.
 //! - [`alloc_guard`] — the proof of principle 2, in test builds.
 //!
 //! `unsafe` stands in [`sync`], in [`scheduler`] and in [`alloc_guard`], and nowhere else.
@@ -51,6 +52,8 @@ pub mod hub {
     pub mod seat;
 }
 pub mod journal;
+#[cfg(not(loom))]
+pub mod journal_command;
 pub mod limits;
 #[cfg(not(loom))]
 pub mod logger;

@@ -143,6 +143,13 @@ pub const JOURNAL_BATCH_BYTES: usize = BATCH * RECORD_BYTES_MAX.next_multiple_of
 /// What one read of the journal takes, in bytes.
 pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
 
+/// How long one who reads a journal that another process writes to waits before it looks for more, in milliseconds: short for a
+/// person, and little work.
+pub const JOURNAL_POLL_MS: u16 = 200;
+
+/// The ranges of missing IDs that a check of the journal lists; the rest of them it only counts.
+pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
+
 /// Listeners (`--listen`).
 pub const LISTENERS_MAX: usize = 8;
 

@@ -3,8 +3,9 @@
 use firstline::budget;
 use firstline::hub::server;
 use firstline::hub::shutdown::Outcome;
+use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
-use firstline::options::{self, Action, Options, Page, Usage};
+use firstline::options::{self, Action, JournalOptions, Options, Page, Usage};
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +16,8 @@ static ALLOCATOR: firstline::alloc_guard::Guard = firstline::alloc_guard::Guard;
 
 /// It could not start.
 const NOT_STARTED: u8 = 1;
+/// A journal cannot be read, or something in it is damaged.
+const NOT_SOUND: u8 = 1;
 /// It was called in a wrong way.
 const USAGE: u8 = 2;
 /// The drain time-out was over before everything was processed.
@@ -26,6 +29,7 @@ const INTERRUPTED: u8 = 128;
 pub fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Action::Serve(options)) => serve(&options),
+        Ok(Action::Journal(options)) => journal(&options),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
     }
@@ -44,9 +48,18 @@ fn serve(options: &Options) -> ExitCode {
     }
 }
 
+fn journal(options: &JournalOptions) -> ExitCode {
+    match journal_command::run(options) {
+        Ok(Verdict::Sound) => ExitCode::SUCCESS,
+        Ok(Verdict::Damaged) => ExitCode::from(NOT_SOUND),
+        Err(error) => fail(NOT_SOUND, error),
+    }
+}
+
 fn show(page: Page) -> ExitCode {
     let text = match page {
         Page::Help => options::help(),
+        Page::JournalHelp => options::journal_help(),
         Page::Version => options::version() + "\n",
         Page::Sizes => budget::table(),
     };

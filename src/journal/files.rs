@@ -5,6 +5,7 @@
 
 use super::disk::{Disk, Source};
 use super::segment::{HEADER_BYTES, Header};
+use super::writer::read_both_headers;
 use crate::limits::JOURNAL_SEGMENTS;
 use core::fmt;
 use nix::errno::Errno;
@@ -117,7 +118,8 @@ impl Disk for Files {
 
 /// The segments of a journal that another process may write to at the same time.
 pub struct ReadOnly {
-    segments: [OwnedFd; JOURNAL_SEGMENTS],
+    /// None: the file is missing.
+    segments: [Option<OwnedFd>; JOURNAL_SEGMENTS],
     segment_bytes: u32,
 }
 
@@ -128,30 +130,65 @@ impl ReadOnly {
     /// Why not.
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = open(directory, flags, Mode::empty()).map_err(missing("the directory"))?;
+        let directory = match open(directory, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(Errno::ENOENT) => return Err(Error::NoJournal),
+            Err(errno) => return Err(Error::System("the directory cannot be opened", errno)),
+        };
         let segments = try_array(|segment| {
             let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            openat(&directory, NAMES[segment], flags, Mode::empty()).map_err(missing("a segment"))
+            match openat(&directory, NAMES[segment], flags, Mode::empty()) {
+                Ok(file) => Ok(Some(file)),
+                Err(Errno::ENOENT) => Ok(None),
+                Err(errno) => Err(Error::System("a segment cannot be opened", errno)),
+            }
         })?;
-        let bytes = length(&segments[0])?;
-        let segment_bytes = u32::try_from(bytes).map_err(|_| Error::OtherSize(bytes))?;
-        Ok(Self { segments, segment_bytes })
+        if segments.iter().all(Option::is_none) {
+            return Err(Error::NoJournal);
+        }
+        let mut files = Self { segments, segment_bytes: 0 };
+        files.segment_bytes = files.newest_length()?;
+        Ok(files)
     }
 
-    /// The length of each segment.
+    /// The length that the newest header gives: a file may have been cut short. Without any, that of the longest file.
+    fn newest_length(&self) -> Result<u32, Error> {
+        let (mut newest, mut longest) = (None::<Header>, 0);
+        for segment in 0..JOURNAL_SEGMENTS {
+            longest = longest.max(self.length(segment)?.unwrap_or(0));
+            let headers = read_both_headers(self, segment)
+                .map_err(|errno| Error::System("a segment cannot be read", errno))?;
+            for header in headers.into_iter().flatten() {
+                newest = newest.filter(|newest| newest.sequence >= header.sequence).or(Some(header));
+            }
+        }
+        Ok(newest.map_or(longest.min(u32::MAX.into()) as u32, |header| header.segment_bytes))
+    }
+
+    /// The length that each segment should have.
     pub fn segment_bytes(&self) -> u32 {
         self.segment_bytes
+    }
+
+    /// The length that a segment has; none: it is missing.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn length(&self, segment: usize) -> Result<Option<u64>, Error> {
+        self.segments[segment].as_ref().map(length).transpose()
     }
 }
 
 impl Source for ReadOnly {
+    /// What is missing because a file is, or was cut short, reads as zeroes. Where records should be, that is damage, and costs
+    /// itself alone.
     fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
-        read_all(&self.segments[segment], offset, bytes)
+        bytes.fill(0);
+        match self.segments[segment].as_ref().map_or(Ok(()), |file| read_all(file, offset, bytes)) {
+            Err(Errno::ENODATA) => Ok(()),
+            other => other,
+        }
     }
-}
-
-fn missing(what: &'static str) -> impl Fn(Errno) -> Error {
-    move |errno| if errno == Errno::ENOENT { Error::NoJournal } else { Error::System(what, errno) }
 }
 
 /// Opens the directory, made if it is not there, with the lock of the one who writes.

@@ -1,5 +1,9 @@
 //! The journal: the history of messages on disk, in bounded space.
 #[cfg(not(loom))]
+pub mod catalog;
+#[cfg(not(loom))]
+pub mod cursor;
+#[cfg(not(loom))]
 pub mod disk;
 #[cfg(not(loom))]
 pub mod files;

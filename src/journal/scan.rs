@@ -1,6 +1,7 @@
 //! Reads a part of a segment record by record. What is damaged in it costs itself alone: the scan goes on with the next
 //! whole record.
 
+use super::catalog::{Extent, Span};
 use super::disk::Source;
 use super::record::{ALIGNMENT, Record, is_marked};
 use super::segment::Seal;
@@ -11,16 +12,40 @@ use nix::errno::Errno;
 /// What a scan reads into.
 pub type Window = [u8; JOURNAL_READ_BYTES];
 
+/// How far a scan has come in its segment, for one that goes on later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Behind what came last.
+    at: u32,
+    /// Up to where it was looked for a record in vain.
+    sought: u32,
+    /// The end of what has the segment's mark among that: there was a record.
+    damage_end: Option<u32>,
+}
+
+impl Position {
+    /// At that offset, where a record begins.
+    pub fn new(at: u32) -> Self {
+        Self { at, sought: at, damage_end: None }
+    }
+
+    /// Behind what came last.
+    pub fn at(&self) -> u32 {
+        self.at
+    }
+}
+
 /// A scan of a part of a segment.
 pub struct Scan<'a> {
     segment: usize,
     seal: Seal,
-    /// Where it has come to, and where it ends.
-    at: u32,
-    end: u32,
+    position: Position,
+    extent: Extent,
     window: &'a mut Window,
     /// What of the segment is in the window.
     loaded: Range<u32>,
+    /// Where in the window the record is that came last.
+    record: usize,
 }
 
 /// What comes next in a scan.
@@ -34,15 +59,44 @@ pub enum Step<'a> {
     End,
 }
 
+/// The same, and the record stays in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ahead {
+    /// A record: [`Scan::record`].
+    Record,
+    /// See [`Step::Damage`].
+    Damage(u32),
+    /// See [`Step::End`].
+    End,
+}
+
 impl<'a> Scan<'a> {
     /// A scan of that part of a segment, where a record begins.
     pub fn new(segment: usize, seal: Seal, part: Range<u32>, window: &'a mut Window) -> Self {
-        Self { segment, seal, at: part.start, end: part.end, window, loaded: 0..0 }
+        let position = Position::new(part.start);
+        Self { segment, seal, position, extent: Extent::Open(part.end), window, loaded: 0..0, record: 0 }
+    }
+
+    /// Goes on in that use of a segment, or in the same read anew.
+    pub fn go_to(&mut self, span: &Span, position: Position) {
+        self.loaded = 0..0;
+        (self.segment, self.seal, self.extent) = (span.segment, span.header.seal, span.extent);
+        self.position = position;
+    }
+
+    /// Goes back to a position it had in this segment.
+    pub fn go_back(&mut self, position: Position) {
+        self.position = position;
     }
 
     /// Where it has come to: behind what came last.
     pub fn at(&self) -> u32 {
-        self.at
+        self.position.at
+    }
+
+    /// The same, with what is needed to go on.
+    pub fn position(&self) -> Position {
+        self.position
     }
 
     /// What comes next.
@@ -50,52 +104,91 @@ impl<'a> Scan<'a> {
     /// # Errors
     /// Those of the disk.
     pub fn next(&mut self, disk: &impl Source) -> Result<Step<'_>, Errno> {
-        self.load(disk, self.at)?;
-        let Ok(bytes) = Record::check(&self.seal, self.view(self.at)) else {
-            return self.resynchronise(disk);
-        };
-        let start = (self.at - self.loaded.start) as usize;
-        self.at += bytes as u32;
-        Ok(Record::fields(&self.window[start..]).map_or(Step::End, Step::Record))
+        // A segment has no more bytes than that.
+        let mut budget = u32::MAX;
+        let ahead = self.advance(disk, &mut budget)?;
+        Ok(match ahead {
+            Some(Ahead::Record) => self.record().map_or(Step::End, Step::Record),
+            Some(Ahead::Damage(bytes)) => Step::Damage(bytes),
+            Some(Ahead::End) | None => Step::End,
+        })
+    }
+
+    /// What comes next, as far as it is found within so many bytes, which are counted down. None: they are used up, and the
+    /// search goes on next time.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn advance(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Option<Ahead>, Errno> {
+        let at = self.position.at;
+        if self.position.sought == at {
+            self.load(disk, at)?;
+            if let Ok(bytes) = Record::check(&self.seal, self.view(at)) {
+                self.record = (at - self.loaded.start) as usize;
+                self.position = Position::new(at + bytes as u32);
+                *budget = budget.saturating_sub(bytes as u32);
+                return Ok(Some(Ahead::Record));
+            }
+        }
+        self.resynchronise(disk, budget)
+    }
+
+    /// The record that came last.
+    pub fn record(&self) -> Option<Record<'_>> {
+        Record::fields(&self.window[self.record..])
     }
 
     /// Looks for the next whole record.
-    fn resynchronise(&mut self, disk: &impl Source) -> Result<Step<'_>, Errno> {
-        let (from, mut damage_end) = (self.at, None);
-        for at in (from..self.end).step_by(ALIGNMENT) {
-            self.load(disk, at)?;
-            let view = self.view(at);
-            if !is_marked(&self.seal, view) {
-                continue;
+    fn resynchronise(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Option<Ahead>, Errno> {
+        let end = self.extent.end();
+        while self.position.sought < end {
+            if *budget == 0 {
+                return Ok(None);
             }
-            if Record::check(&self.seal, view).is_ok() {
-                self.at = at;
-                return Ok(Step::Damage(at - from));
+            let sought = self.position.sought;
+            self.load(disk, sought)?;
+            let behind = sought.saturating_add(ALIGNMENT as u32).min(end);
+            if is_marked(&self.seal, self.view(sought)) {
+                if Record::check(&self.seal, self.view(sought)).is_ok() {
+                    return Ok(Some(self.damage_up_to(sought)));
+                }
+                self.position.damage_end = Some(behind);
             }
-            damage_end = Some((at + ALIGNMENT as u32).min(self.end));
+            self.position.sought = behind;
+            *budget = budget.saturating_sub(ALIGNMENT as u32);
         }
-        Ok(match damage_end {
-            Some(end) => {
-                self.at = end;
-                Step::Damage(end - from)
-            }
-            None => Step::End,
-        })
+        let damage_end = match self.extent {
+            // There were records up to there.
+            Extent::Known(end) => Some(end).filter(|end| self.position.at < *end),
+            Extent::Open(_) => self.position.damage_end,
+        };
+        Ok(Some(damage_end.map_or(Ahead::End, |end| self.damage_up_to(end))))
+    }
+
+    fn damage_up_to(&mut self, end: u32) -> Ahead {
+        let bytes = end - self.position.at;
+        self.position = Position::new(end);
+        Ahead::Damage(bytes)
     }
 
     /// Has in the window what a record at that place takes, or what is left.
     fn load(&mut self, disk: &impl Source, at: u32) -> Result<(), Errno> {
-        let needed = at..self.end.min(at + RECORD_BYTES_MAX.next_multiple_of(ALIGNMENT) as u32);
+        let up_to = |bytes: usize| at.saturating_add(bytes as u32).min(self.extent.end());
+        let needed = at..up_to(RECORD_BYTES_MAX.next_multiple_of(ALIGNMENT));
         if self.loaded.start <= needed.start && needed.end <= self.loaded.end {
             return Ok(());
         }
-        let loaded = at..self.end.min(at + JOURNAL_READ_BYTES as u32);
+        let loaded = at..up_to(JOURNAL_READ_BYTES);
+        // Until it is read, nothing is in it.
+        self.loaded = 0..0;
         disk.read(self.segment, loaded.start, &mut self.window[..loaded.len()])?;
         self.loaded = loaded;
         Ok(())
     }
 
+    /// What of the window stands at that place and behind it.
     fn view(&self, at: u32) -> &[u8] {
-        &self.window[(at - self.loaded.start) as usize..self.loaded.len()]
+        let start = at.saturating_sub(self.loaded.start) as usize;
+        self.window.get(start..self.loaded.len()).unwrap_or(&[])
     }
 }

@@ -385,12 +385,30 @@ impl Tail {
 pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, Errno> {
     let mut headers = [None; JOURNAL_SEGMENTS];
     for (segment, header) in headers.iter_mut().enumerate() {
-        for offset in [0, SECOND_HEADER] {
-            let mut bytes = [0; HEADER_BYTES];
-            disk.read(segment, offset as u32, &mut bytes)?;
-            let read = Header::from_bytes(&bytes).filter(|header| header.segment_bytes == segment_bytes);
-            *header = header.or(read);
-        }
+        *header = read_header(disk, segment, segment_bytes)?;
+    }
+    Ok(headers)
+}
+
+/// The header of one segment.
+///
+/// # Errors
+/// Those of the disk.
+pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Result<Option<Header>, Errno> {
+    let both = read_both_headers(disk, segment)?;
+    Ok(both.into_iter().flatten().find(|header| header.segment_bytes == segment_bytes))
+}
+
+/// A segment's header and its double, each if it is whole.
+///
+/// # Errors
+/// Those of the disk.
+pub fn read_both_headers(disk: &impl Source, segment: usize) -> Result<[Option<Header>; 2], Errno> {
+    let mut headers = [None; 2];
+    for (header, offset) in headers.iter_mut().zip([0, SECOND_HEADER]) {
+        let mut bytes = [0; HEADER_BYTES];
+        disk.read(segment, offset as u32, &mut bytes)?;
+        *header = Header::from_bytes(&bytes);
     }
     Ok(headers)
 }

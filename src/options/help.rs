@@ -30,6 +30,7 @@ Exit status:
 pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
+    text += "       firstline journal DIR ...   reads a journal; see firstline journal --help\n";
     text.extend(SETTINGS.iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST

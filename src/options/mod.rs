@@ -9,12 +9,14 @@
 //! prints nothing. It runs before "ready", so it may allocate.
 
 mod help;
+mod journal;
 mod nearest;
 mod table;
 mod usage;
 mod values;
 
 pub use help::{help, version};
+pub use journal::{JournalOptions, JournalTask, help as journal_help};
 pub use usage::Usage;
 
 use crate::journal::policy::Sync;
@@ -111,6 +113,8 @@ impl Default for Options {
 pub enum Action {
     /// To run the server.
     Serve(Box<Options>),
+    /// To read a journal.
+    Journal(JournalOptions),
     /// To print something and end.
     Print(Page),
 }
@@ -120,6 +124,8 @@ pub enum Action {
 pub enum Page {
     /// `--help`: [`help`].
     Help,
+    /// `journal --help`: [`journal_help`].
+    JournalHelp,
     /// `--version`: [`version`].
     Version,
     /// `--sizes`: the memory budget, [`crate::budget`].
@@ -128,7 +134,8 @@ pub enum Page {
 
 /// Reads the command line (without the program's name) and the environment.
 ///
-/// The first `--help`, `--version` or `--sizes` ends the reading: nothing behind it is looked at, and nothing
+/// If the first argument is [`journal`](JournalOptions), the others are its own, and the environment says nothing to it. Else the
+/// first `--help`, `--version` or `--sizes` ends the reading: nothing behind it is looked at, and nothing
 /// in the environment.
 ///
 /// # Errors
@@ -141,6 +148,10 @@ pub fn parse(
 ) -> Result<Action, Usage> {
     let mut options = Options::default();
     let mut given = Vec::new();
+    let mut args = args.peekable();
+    if args.next_if(|argument| argument == journal::WORD).is_some() {
+        return journal::parse(lexopt::Parser::from_args(args));
+    }
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(argument) = parser.next().map_err(usage::unexpected)? {
         match find(argument)? {

@@ -19,6 +19,11 @@ impl Usage {
         Self(format!("--{name} {}: {allowed}", shown(given)))
     }
 
+    /// What was given is not allowed where it stands.
+    pub(super) fn given(given: &OsStr, allowed: impl Display) -> Self {
+        Self(format!("{}: {allowed}", shown(given)))
+    }
+
     /// The environment variable of this name does not allow its value. `allowed` must be one line.
     pub fn variable(name: &str, given: &OsStr, allowed: impl Display) -> Self {
         Self(format!("{name}={}: {allowed}", shown(given)))
@@ -46,9 +51,14 @@ pub(super) fn positional(given: &OsStr) -> Usage {
 /// No option is called so; its name comes with its dashes.
 pub(super) fn unknown_option(given: &str) -> Usage {
     let known = SETTINGS.iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
+    unknown_among(given, known, "--help")
+}
+
+/// None of the known options is called so; `help` tells of those.
+pub(super) fn unknown_among(given: &str, known: impl Iterator<Item = &'static str>, help: &str) -> Usage {
     let advice = match nearest(given.trim_start_matches('-'), known) {
         Some(near) => format!("did you mean --{near}?"),
-        None => "see --help".to_string(),
+        None => format!("see {help}"),
     };
     Usage(format!("{}: no such option; {advice}", shown(OsStr::new(given))))
 }

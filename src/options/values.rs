@@ -181,7 +181,7 @@ fn whole(text: &str, range: &RangeInclusive<usize>) -> Option<usize> {
 }
 
 /// A number of decimal digits and nothing else; the parser of std would let a `+` pass.
-fn digits(text: &str) -> Option<u64> {
+pub(super) fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 

@@ -1,0 +1,303 @@
+//! Verifies all that was written to a journal, and tells what is there.
+
+use super::lines::Time;
+use super::{Failure, Output, Verdict};
+use crate::journal::catalog::{Catalog, Extent, Span};
+use crate::journal::disk::Source;
+use crate::journal::files::{NAMES, ReadOnly};
+use crate::journal::record::Record;
+use crate::journal::scan::{Position, Scan, Step, Window};
+use crate::journal::segment::Header;
+use crate::journal::writer::{FIRST_OFFSET, read_both_headers, read_header, read_headers};
+use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
+use nix::errno::Errno;
+use std::fmt::{self, Display};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// Something that is not as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Finding {
+    segment: usize,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// There is no such file.
+    Missing,
+    /// The file has another length than the others.
+    Length { is: u64, should: u32 },
+    /// The header and its double are damaged, or are those of another journal: nothing in it can be read.
+    Header,
+    /// One of the two is damaged, and the other tells the same.
+    OneHeader,
+    /// Bytes in which there was a record.
+    Bytes { offset: u32, bytes: u32 },
+    /// The same at the end of the newest segment.
+    Tail { offset: u32, bytes: u32 },
+}
+
+impl Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", NAMES[self.segment])?;
+        match self.what {
+            What::Missing => f.write_str("damaged: the file is missing"),
+            What::Length { is, should } => write!(f, "damaged: {is} bytes long instead of {should}"),
+            What::Header => f.write_str("damaged: no whole header, so nothing in it can be read"),
+            What::OneHeader => f.write_str("damaged: one of its two headers; the other is whole"),
+            What::Bytes { offset, bytes } => write!(f, "damaged: {bytes} bytes at offset {offset}"),
+            What::Tail { offset, bytes } => write!(
+                f,
+                "damaged: {bytes} bytes at offset {offset}, the last that were written: a power cut does that"
+            ),
+        }
+    }
+}
+
+/// What a segment holds.
+struct Content {
+    segment: usize,
+    records: u64,
+    /// First and last.
+    ids: (u64, u64),
+    times_ms: (u64, u64),
+    /// Bytes behind where it counts in which there were records, and how many of those are whole.
+    aside_bytes: u32,
+    aside_records: u64,
+}
+
+impl Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { segment, records, ids, times_ms, aside_bytes, aside_records } = *self;
+        let name = NAMES[segment];
+        match records {
+            0 => write!(f, "{name}: no messages")?,
+            _ => {
+                let (from, to) = (Time(times_ms.0), Time(times_ms.1));
+                write!(f, "{name}: {records} messages, IDs {} to {}, {from} to {to}", ids.0, ids.1)?;
+            }
+        }
+        if aside_bytes > 0 {
+            write!(f, "; {aside_bytes} bytes behind them are set aside, with {aside_records} whole records")?;
+        }
+        Ok(())
+    }
+}
+
+/// All that was found.
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+    /// The oldest first.
+    contents: Vec<Content>,
+    /// Ranges of IDs, first and last, that are not there between others.
+    gaps: Vec<(u64, u64)>,
+    missing: u64,
+}
+
+/// Checks the journal and tells what is there.
+pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Verdict, Failure> {
+    let report = examine_surely(files).map_err(|errno| Failure::Unread(directory.to_path_buf(), errno))?;
+    match report.write(&mut output) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    Ok(if report.findings.is_empty() { Verdict::Sound } else { Verdict::Damaged })
+}
+
+/// What a server writes at this moment looks damaged. So what does is looked at twice.
+fn examine_surely(files: &ReadOnly) -> Result<Report, Errno> {
+    let first = examine(files)?;
+    if first.findings.is_empty() {
+        return Ok(first);
+    }
+    std::thread::sleep(Duration::from_millis(JOURNAL_POLL_MS.into()));
+    let mut report = examine(files)?;
+    report.findings.retain(|finding| first.findings.contains(finding));
+    Ok(report)
+}
+
+fn examine(files: &ReadOnly) -> Result<Report, Errno> {
+    let headers = read_headers(files, files.segment_bytes())?;
+    let catalog = Catalog::new(&headers, None);
+    let newest = catalog.spans().last().map_or(0, |span| span.header.sequence);
+    let mut report = Report::default();
+    for (segment, header) in headers.iter().enumerate() {
+        report.examine_file(files, segment, header.as_ref(), newest)?;
+    }
+    let mut window = [0; JOURNAL_READ_BYTES];
+    for span in catalog.spans() {
+        let is_last = span.header.sequence == newest;
+        let examined = Report::of_span(files, span, is_last, &mut window)?;
+        // What was turned over to meanwhile is no longer what was listed.
+        if read_header(files, span.segment, files.segment_bytes())? == Some(span.header) {
+            report.add(examined);
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// The file and its headers. The files are used in their order, so there is one in each that the newest segment is not before.
+    fn examine_file(
+        &mut self,
+        files: &ReadOnly,
+        segment: usize,
+        header: Option<&Header>,
+        newest: u64,
+    ) -> Result<(), Errno> {
+        let length = files.length(segment).map_err(|_| Errno::EIO)?;
+        let mut found = |what| self.findings.push(Finding { segment, what });
+        match length {
+            None => found(What::Missing),
+            Some(is) if is != u64::from(files.segment_bytes()) => {
+                found(What::Length { is, should: files.segment_bytes() });
+            }
+            Some(_) => {}
+        }
+        let both = read_both_headers(files, segment)?;
+        match header {
+            None if length.is_some() && ((segment as u64) < newest || !is_empty(files, segment)?) => {
+                found(What::Header);
+            }
+            Some(_) if both[0] != both[1] => found(What::OneHeader),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// One use of a segment.
+    fn of_span(files: &ReadOnly, span: &Span, is_last: bool, window: &mut Window) -> Result<Self, Errno> {
+        let mut report = Self::default();
+        let mut content = Content {
+            segment: span.segment,
+            records: 0,
+            ids: (0, 0),
+            times_ms: (0, 0),
+            aside_bytes: 0,
+            aside_records: 0,
+        };
+        let mut scan = Scan::new(span.segment, span.header.seal, 0..0, window);
+        scan.go_to(span, Position::new(FIRST_OFFSET));
+        loop {
+            let offset = scan.at();
+            match scan.next(files)? {
+                Step::Record(record) => report.add_record(&mut content, &record),
+                Step::Damage(bytes) => {
+                    report
+                        .findings
+                        .push(Finding { segment: span.segment, what: What::Bytes { offset, bytes } });
+                }
+                Step::End => break,
+            }
+        }
+        let end = scan.at();
+        if let Some(Finding { what, .. }) = report.findings.last_mut()
+            && let What::Bytes { offset, bytes } = *what
+            && is_last
+            && offset + bytes == end
+        {
+            *what = What::Tail { offset, bytes };
+        }
+        if let Extent::Known(end) = span.extent {
+            content.examine_aside(files, span, end, scan)?;
+        }
+        report.contents.push(content);
+        Ok(report)
+    }
+
+    fn add_record(&mut self, content: &mut Content, record: &Record<'_>) {
+        if content.records == 0 {
+            (content.ids.0, content.times_ms.0) = (record.id, record.time_ms);
+        } else {
+            self.add_gap(content.ids.1, record.id);
+        }
+        (content.ids.1, content.times_ms.1) = (record.id, record.time_ms);
+        content.records += 1;
+    }
+
+    /// What is missing between two IDs that follow each other.
+    fn add_gap(&mut self, before: u64, after: u64) {
+        let missing = after.saturating_sub(before).saturating_sub(1);
+        if missing == 0 {
+            return;
+        }
+        self.missing += missing;
+        if self.gaps.len() < JOURNAL_GAPS_LISTED_MAX {
+            self.gaps.push((before + 1, after - 1));
+        }
+    }
+
+    /// Adds what was found in the next segment.
+    fn add(&mut self, next: Self) {
+        let last_of = |content: &Content| (content.records > 0).then_some(content.ids);
+        let before = self.contents.iter().rev().find_map(last_of);
+        if let (Some(before), Some(after)) = (before, next.contents.iter().find_map(last_of)) {
+            self.add_gap(before.1, after.0);
+        }
+        self.findings.extend(next.findings);
+        self.contents.extend(next.contents);
+        self.missing += next.missing;
+        self.gaps.extend(next.gaps);
+        self.gaps.truncate(JOURNAL_GAPS_LISTED_MAX);
+    }
+
+    fn write(&self, out: &mut Output) -> std::io::Result<()> {
+        for content in &self.contents {
+            writeln!(out, "{content}")?;
+        }
+        for finding in &self.findings {
+            writeln!(out, "{finding}")?;
+        }
+        for (first, last) in &self.gaps {
+            writeln!(out, "missing: IDs {first} to {last}")?;
+        }
+        if self.gaps.len() == JOURNAL_GAPS_LISTED_MAX {
+            writeln!(out, "missing: no more than these ranges are listed")?;
+        }
+        let verdict = match self.findings.len() {
+            0 => "sound".to_string(),
+            1 => "damaged in 1 place".to_string(),
+            places => format!("damaged in {places} places"),
+        };
+        let records: u64 = self.contents.iter().map(|content| content.records).sum();
+        let (segments, missing) = (self.contents.len(), self.missing);
+        writeln!(
+            out,
+            "{verdict}: {records} messages in {segments} segments, {missing} missing between them"
+        )?;
+        out.flush()
+    }
+}
+
+impl Content {
+    /// What stands behind where the segment counts. It was refused, or torn by a power cut, and nobody reads it.
+    fn examine_aside(
+        &mut self,
+        files: &ReadOnly,
+        span: &Span,
+        start: u32,
+        mut scan: Scan<'_>,
+    ) -> Result<(), Errno> {
+        let extent = Extent::Open(span.header.segment_bytes);
+        scan.go_to(&Span { extent, ..*span }, Position::new(start));
+        loop {
+            match scan.next(files)? {
+                Step::Record(_) => self.aside_records += 1,
+                Step::Damage(_) => {}
+                Step::End => break,
+            }
+        }
+        self.aside_bytes = scan.at() - start;
+        Ok(())
+    }
+}
+
+/// Whether a file was never written to since it was made: where its headers would be is nothing.
+fn is_empty(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
+    let mut page = [0; FIRST_OFFSET as usize];
+    files.read(segment, 0, &mut page)?;
+    Ok(page.iter().all(|byte| *byte == 0))
+}

@@ -1,0 +1,180 @@
+//! Reads a journal whose bytes the fuzzer chooses, while they change: nothing may panic, go on for ever, or read out of bounds.
+//!
+//! The fuzzer writes a small program: where to read from, and operations that write headers, records and bytes to segments. Headers and
+//! records get their checksums here, for no fuzzer guesses those. The program's second half is done in the middle of the reading, as
+//! a writer would.
+
+#![no_main]
+
+use firstline::journal::catalog::Catalog;
+use firstline::journal::cursor::{Cursor, Step};
+use firstline::journal::disk::Source;
+use firstline::journal::record::Record;
+use firstline::journal::scan::{Scan, Step as ScanStep};
+use firstline::journal::segment::{Header, Seal};
+use firstline::journal::writer::{FIRST_OFFSET, Headers, read_headers};
+use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
+use firstline::queue::Priority;
+use libfuzzer_sys::fuzz_target;
+use nix::errno::Errno;
+
+const SEGMENT_BYTES: u32 = 16 * 1024;
+
+/// What can come of a segment at most, besides records: each takes 8 bytes or more.
+const STEPS_MAX: usize = SEGMENT_BYTES as usize / 8;
+
+/// The program, read from its start; zeroes follow its end.
+struct Program<'a>(&'a [u8]);
+
+impl Program<'_> {
+    fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn bytes(&mut self, count: usize) -> &[u8] {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// A small number, or one of the largest.
+    fn number(&mut self) -> u64 {
+        match self.byte() {
+            byte @ 0xf0.. => u64::MAX - u64::from(byte & 15),
+            byte => byte.into(),
+        }
+    }
+}
+
+/// Segments in memory, and where the next thing is written in each.
+struct Disk {
+    segments: Vec<Vec<u8>>,
+    ends: [usize; JOURNAL_SEGMENTS],
+    seals: [Seal; JOURNAL_SEGMENTS],
+}
+
+impl Source for Disk {
+    fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+        let range = offset as usize..offset as usize + bytes.len();
+        bytes.copy_from_slice(self.segments[segment].get(range).ok_or(Errno::ENODATA)?);
+        Ok(())
+    }
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self {
+            segments: vec![vec![0; SEGMENT_BYTES as usize]; JOURNAL_SEGMENTS],
+            ends: [FIRST_OFFSET as usize; JOURNAL_SEGMENTS],
+            seals: [Seal { mark: 0, salt: 0 }; JOURNAL_SEGMENTS],
+        }
+    }
+
+    fn put(&mut self, segment: usize, offset: usize, bytes: &[u8]) {
+        if let Some(room) = self.segments[segment].get_mut(offset..offset + bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+    }
+
+    /// Does one operation of the program.
+    fn change(&mut self, program: &mut Program<'_>) {
+        let operation = program.byte();
+        let segment = usize::from(operation >> 4) % JOURNAL_SEGMENTS;
+        match operation & 15 {
+            0 => self.begin(segment, program),
+            1..=7 => self.append(segment, program),
+            8..=9 => {
+                // So many bytes of the program itself, right behind what was written last.
+                let count = usize::from(program.byte());
+                let bytes = program.bytes(count).to_vec();
+                self.put(segment, self.ends[segment], &bytes);
+                self.ends[segment] += bytes.len().next_multiple_of(8);
+            }
+            10 => self.ends[segment] = FIRST_OFFSET as usize + 64 * usize::from(program.byte()),
+            11 => self.segments[segment].truncate(64 * usize::from(program.byte())),
+            _ => {
+                let offset = usize::from(program.byte()) << 6 | usize::from(program.byte()) & 63;
+                let byte = program.byte();
+                self.put(segment, offset, &[byte]);
+            }
+        }
+    }
+
+    fn begin(&mut self, segment: usize, program: &mut Program<'_>) {
+        let seal = Seal { mark: u32::from(program.byte()), salt: program.byte().into() };
+        let header = Header {
+            segment_bytes: SEGMENT_BYTES,
+            sequence: program.number(),
+            seal,
+            previous_end: u32::from(program.byte()) << 6 | u32::from(program.byte()),
+            first_id: program.number(),
+        };
+        self.put(segment, 0, &header.to_bytes());
+        if program.byte() & 1 == 0 {
+            self.put(segment, SEGMENT_HEADER_BYTES / 2, &header.to_bytes());
+        }
+        self.seals[segment] = seal;
+        self.ends[segment] = FIRST_OFFSET as usize;
+    }
+
+    fn append(&mut self, segment: usize, program: &mut Program<'_>) {
+        let id = program.number();
+        let priority = Priority::new(program.byte() % 10).unwrap_or(Priority::NORMAL);
+        let count = usize::from(program.byte());
+        let text = program.bytes(count).to_vec();
+        let record = Record { id, time_ms: id, priority, from: b"from", text: &text };
+        let room = self.segments[segment].get_mut(self.ends[segment]..);
+        let written = room.and_then(|room| record.write(&self.seals[segment], room));
+        self.ends[segment] += written.unwrap_or(0);
+    }
+
+    fn headers(&self) -> Headers {
+        // A file that is cut within its header cannot be read.
+        read_headers(self, SEGMENT_BYTES).unwrap_or([None; JOURNAL_SEGMENTS])
+    }
+}
+
+/// Reads on until there is nothing more, or the disk says no.
+fn read(disk: &Disk, cursor: &mut Cursor, last_end: Option<u32>, at_a_time: u32, calls: usize) {
+    let mut window = [0; JOURNAL_READ_BYTES];
+    let catalog = Catalog::new(&disk.headers(), last_end);
+    for _ in 0..calls {
+        let mut reading = cursor.read(&catalog, &mut window, at_a_time);
+        for count in 0.. {
+            assert!(count <= 2 * JOURNAL_SEGMENTS * STEPS_MAX, "it goes on and on");
+            let wanted = std::hint::black_box(reading.next(disk));
+            match wanted {
+                Ok(Step::Pause | Step::Unsettled) => break,
+                Ok(Step::End | Step::Overtaken) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+fuzz_target!(|program: &[u8]| {
+    let mut program = Program(program);
+    let (kind, since, at_a_time) = (program.byte(), program.number(), u32::from(program.byte()) << 5);
+    let last_end = (kind & 1 == 1).then(|| FIRST_OFFSET + u32::from(program.byte()) * 48);
+    let mut cursor = if kind & 2 == 2 { Cursor::since(since) } else { Cursor::oldest() };
+    let mut disk = Disk::new();
+    let half = program.0.len() / 2;
+    while program.0.len() > half {
+        disk.change(&mut program);
+    }
+    read(&disk, &mut cursor, last_end, at_a_time.max(1), usize::from(kind >> 2));
+    while !program.0.is_empty() {
+        disk.change(&mut program);
+    }
+    read(&disk, &mut cursor, last_end, at_a_time.max(1), JOURNAL_SEGMENTS * STEPS_MAX);
+    let mut window = [0; JOURNAL_READ_BYTES];
+    let mut scan = Scan::new(0, disk.seals[0], u32::from(kind)..SEGMENT_BYTES, &mut window);
+    for count in 0.. {
+        assert!(count <= STEPS_MAX, "a scan goes on and on");
+        if matches!(scan.next(&disk), Ok(ScanStep::End) | Err(_)) {
+            break;
+        }
+    }
+});

@@ -1,0 +1,210 @@
+//! Whatever a disk says, reading a journal neither panics nor hangs nor makes up a message.
+
+use firstline::journal::catalog::Catalog;
+use firstline::journal::cursor::{Cursor, Step};
+use firstline::journal::disk::Source;
+use firstline::journal::record::Record;
+use firstline::journal::scan::{Scan, Step as ScanStep};
+use firstline::journal::segment::{Header, Seal};
+use firstline::journal::writer::{FIRST_OFFSET, read_headers};
+use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES, TEXT_BYTES};
+use firstline::queue::Priority;
+use nix::errno::Errno;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const SEGMENT_BYTES: u32 = 64 * 1024;
+
+/// How many records a segment can hold at most, were they as short as they can be.
+const RECORDS_MAX: usize = SEGMENT_BYTES as usize / 32;
+
+/// Segments in memory.
+#[derive(Clone, Debug)]
+struct Memory(Vec<Vec<u8>>);
+
+impl Source for Memory {
+    fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+        let range = offset as usize..offset as usize + bytes.len();
+        bytes.copy_from_slice(self.0[segment].get(range).ok_or(Errno::ENODATA)?);
+        Ok(())
+    }
+}
+
+/// A part of a segment.
+#[derive(Clone, Debug)]
+enum Piece {
+    Message(u64, Vec<u8>),
+    /// A message of another use of the segment.
+    Former(u64),
+    /// The segment's mark and that behind it: up to a record that is none.
+    Marked(Vec<u8>),
+    Noise(Vec<u8>),
+}
+
+/// What a segment holds: a header, and pieces.
+type Segment = (Option<Header>, Vec<Piece>);
+
+fn header() -> impl Strategy<Value = Option<Header>> {
+    let numbers = prop_oneof![4 => 0..20_u64, 1 => any::<u64>()];
+    let previous_end = prop_oneof![FIRST_OFFSET..=SEGMENT_BYTES, any::<u32>()];
+    let header = (numbers.clone(), numbers, any::<u32>(), previous_end).prop_map(
+        |(sequence, first_id, mark, previous_end)| Header {
+            segment_bytes: SEGMENT_BYTES,
+            sequence,
+            seal: Seal { mark, salt: mark.into() },
+            previous_end,
+            first_id,
+        },
+    );
+    prop::option::weighted(0.9, header)
+}
+
+fn piece() -> impl Strategy<Value = Piece> {
+    let id = prop_oneof![8 => 0..200_u64, 1 => any::<u64>()];
+    prop_oneof![
+        8 => (id, vec(any::<u8>(), 0..TEXT_BYTES)).prop_map(|(id, text)| Piece::Message(id, text)),
+        1 => any::<u64>().prop_map(Piece::Former),
+        1 => vec(any::<u8>(), 0..64).prop_map(Piece::Marked),
+        1 => vec(any::<u8>(), 0..2_000).prop_map(Piece::Noise),
+    ]
+}
+
+fn segments() -> impl Strategy<Value = Vec<Segment>> {
+    vec((header(), vec(piece(), 0..40)), JOURNAL_SEGMENTS)
+}
+
+/// Bytes that are put anywhere.
+fn flips() -> impl Strategy<Value = Vec<(usize, usize, u8)>> {
+    vec((0..JOURNAL_SEGMENTS, 0..2 * SEGMENT_HEADER_BYTES, any::<u8>()), 0..4)
+}
+
+fn record(id: u64, text: &[u8]) -> Record<'_> {
+    Record { id, time_ms: id, priority: Priority::NORMAL, from: b"from", text }
+}
+
+fn bytes_of((header, pieces): &Segment) -> Vec<u8> {
+    let mut bytes = vec![0; SEGMENT_BYTES as usize];
+    let seal = header.map_or(Seal { mark: 0, salt: 0 }, |header| header.seal);
+    if let Some(header) = header {
+        let header = header.to_bytes();
+        bytes[..header.len()].copy_from_slice(&header);
+    }
+    let mut at = FIRST_OFFSET as usize;
+    for piece in pieces {
+        let room = &mut bytes[at..];
+        let length = match piece {
+            Piece::Message(id, text) => record(*id, text).write(&seal, room),
+            Piece::Former(id) => record(*id, b"former").write(&Seal { salt: !seal.salt, ..seal }, room),
+            Piece::Marked(tail) => put(room, &[&[0; 4], &seal.mark.to_le_bytes()[..], tail].concat()),
+            Piece::Noise(noise) => put(room, noise),
+        };
+        at += length.unwrap_or(0);
+    }
+    bytes
+}
+
+fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
+    room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(bytes.len().next_multiple_of(8).min(room.len()))
+}
+
+/// Reads all of it, so many bytes at a time, as often as one who follows would. Says which messages came.
+fn read(memory: &Memory, mut cursor: Cursor, last_end: Option<u32>, at_a_time: u32) -> Vec<(u64, Vec<u8>)> {
+    let mut window = [0; JOURNAL_READ_BYTES];
+    let (mut all, mut ends, mut lost) = (Vec::new(), 0, 0_u64);
+    let catalog = Catalog::new(&read_headers(memory, SEGMENT_BYTES).unwrap(), last_end);
+    for _ in 0..JOURNAL_SEGMENTS * (SEGMENT_BYTES / 8) as usize {
+        let mut reading = cursor.read(&catalog, &mut window, at_a_time);
+        for count in 0.. {
+            assert!(count <= at_a_time as usize / 8 + JOURNAL_SEGMENTS + 2, "one call goes on and on");
+            match reading.next(memory).unwrap() {
+                Step::Record(record) => all.push((record.id, record.text.to_vec())),
+                Step::Lost(count) => lost = lost.checked_add(count).expect("more is lost than there can be"),
+                Step::Damage(damage) => {
+                    assert!(damage.offset >= FIRST_OFFSET && damage.offset + damage.bytes <= SEGMENT_BYTES);
+                }
+                Step::Withdrawn(_) => lost = 0,
+                Step::Overtaken => panic!("nobody writes"),
+                Step::Pause | Step::Unsettled => break,
+                Step::End => {
+                    ends += 1;
+                    break;
+                }
+            }
+        }
+        if ends == 3 {
+            return all;
+        }
+    }
+    panic!("it comes to no end")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_on_the_disk_is_read_to_an_end_and_only_messages_come(
+        segments in segments(),
+        flips in flips(),
+        since in prop::option::of(0..100_u64),
+        last_end in prop::option::of(FIRST_OFFSET..=SEGMENT_BYTES),
+        at_a_time in prop_oneof![1..64_u32, Just(1_000), Just(u32::MAX - 7)],
+    ) {
+        let mut memory = Memory(segments.iter().map(bytes_of).collect());
+        for (segment, offset, byte) in flips {
+            memory.0[segment][offset] = byte;
+        }
+        let cursor = since.map_or_else(Cursor::oldest, Cursor::since);
+        for (id, text) in read(&memory, cursor, last_end, at_a_time) {
+            prop_assert!(since.is_none_or(|since| id >= since));
+            let was_written = segments.iter().any(|(header, pieces)| {
+                header.is_some() && pieces.iter().any(|piece| {
+                    matches!(piece, Piece::Message(one, other) if *one == id && *other == text)
+                })
+            });
+            prop_assert!(was_written, "message {} was made up", id);
+        }
+    }
+
+    #[test]
+    fn where_all_is_whole_all_comes_in_order(
+        lengths in vec(0..40_u64, 1..JOURNAL_SEGMENTS),
+        sequence in 1..1_000_u64,
+        at_a_time in prop_oneof![1..64_u32, Just(u32::MAX)],
+    ) {
+        let (mut id, mut previous_end, mut segments) = (1, FIRST_OFFSET, Vec::new());
+        for (length, sequence) in lengths.iter().zip(sequence..) {
+            let seal = Seal { mark: sequence as u32, salt: sequence };
+            let header = Header { segment_bytes: SEGMENT_BYTES, sequence, seal, previous_end, first_id: id };
+            let pieces: Vec<_> = (id..id + length).map(|id| Piece::Message(id, vec![b'x'; id as usize % 300])).collect();
+            let bytes: usize = (id..id + length).map(|id| record(id, &[b'x'; 300][..id as usize % 300]).bytes()).sum();
+            (id, previous_end) = (id + length, FIRST_OFFSET + bytes as u32);
+            segments.push((Some(header), pieces));
+        }
+        segments.resize(JOURNAL_SEGMENTS, (None, Vec::new()));
+        // The order of files is not that of their use.
+        segments.rotate_right(sequence as usize % JOURNAL_SEGMENTS);
+        let memory = Memory(segments.iter().map(bytes_of).collect());
+        for last_end in [None, Some(previous_end)] {
+            let ids: Vec<_> = read(&memory, Cursor::oldest(), last_end, at_a_time).iter().map(|(id, _)| *id).collect();
+            prop_assert_eq!(ids, (1..id).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_scan_of_noise_ends(
+        noise in vec(any::<u8>(), 0..SEGMENT_BYTES as usize),
+        start in 0..2 * SEGMENT_BYTES,
+        end in 0..SEGMENT_BYTES,
+    ) {
+        let mut bytes = noise;
+        bytes.resize(2 * SEGMENT_BYTES as usize, 0);
+        let (memory, mut window) = (Memory(vec![bytes]), [0; JOURNAL_READ_BYTES]);
+        let mut scan = Scan::new(0, Seal { mark: 0, salt: 0 }, start..end, &mut window);
+        let mut steps = 0;
+        while scan.next(&memory).unwrap() != ScanStep::End {
+            steps += 1;
+            prop_assert!(steps <= RECORDS_MAX + 2);
+        }
+    }
+}
