@@ -2,13 +2,15 @@
 //! `tests/memory.rs`.
 
 use crate::hub::consumer::{Group, Lines};
+use crate::hub::historian::Requests;
 use crate::hub::outbox::Outbox;
 use crate::hub::roster::Roster;
 use crate::hub::session::Session;
+use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{
-    BOARD, CLIENTS, CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
-    WORKERS,
+    BOARD, CLIENTS, CONSUMER_STACK_BYTES, HISTORIAN_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX,
+    RECEIVE_BYTES, WORKER_STACK_BYTES, WORKERS,
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
@@ -38,7 +40,7 @@ impl Item {
 }
 
 /// What is static: it is in the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 11] = [
+pub const STATIC: [Item; 12] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
@@ -48,16 +50,19 @@ pub const STATIC: [Item; 11] = [
     Item::new("lines of a batch", 1, size_of::<Lines>()),
     Item::new("batches under way", 1, size_of::<Group>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
+    Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
     Item::new("log ring", 1, logger::RING_BYTES),
 ];
 
 /// The stacks of the threads, with the board's default number of workers. Mapped, and in memory only as far as they
 /// are used.
-pub const STACKS: [Item; 3] = [
+pub const STACKS: [Item; 4] = [
     Item::new("worker stacks", WORKERS, WORKER_STACK_BYTES),
     // It is there if a sink can block, as with `--print`.
     Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
+    // It is there if there is a journal.
+    Item::new("historian stack", 1, HISTORIAN_STACK_BYTES),
     Item::new("log writer stack", 1, LOGGER_STACK_BYTES),
 ];
 

@@ -122,6 +122,16 @@ pub const JOURNAL_BATCHES_MAX: usize = 16;
 /// How often it is tried to go on with a journal whose disk failed, in milliseconds.
 pub const JOURNAL_RETRY_MS: u64 = 1_000;
 
+/// What is read of the journal for one client, before others have their turn, in bytes.
+pub const HISTORY_BYTES_PER_TURN: u32 = 2 * JOURNAL_READ_BYTES as u32;
+
+/// The room in an outbox with which it is worth while to read on for its client, in bytes: for the longest line, and one that
+/// tells what was lost.
+pub const HISTORY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;
+
+/// The stack of the historian, in bytes: it reads and copies, and calls no one deep.
+pub const HISTORIAN_STACK_BYTES: usize = 64 * 1024;
+
 /// `--sync-interval`, unless set, in milliseconds.
 pub const SYNC_INTERVAL_MS_DEFAULT: u64 = 1_000;
 
@@ -266,8 +276,9 @@ pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 
 /// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, those
-/// who are turned away, one being accepted, and the one to the service manager.
-pub const DESCRIPTORS_OTHER: usize = 3 + LISTENERS_MAX + TURNED_AWAY_MAX + 8;
+/// who are turned away, one being accepted, the one to the service manager, and the segments of the journal with their
+/// directory, for the one who writes and the one who reads, and once more while they are opened anew.
+pub const DESCRIPTORS_OTHER: usize = 3 + LISTENERS_MAX + TURNED_AWAY_MAX + 8 + 4 * (JOURNAL_SEGMENTS + 1);
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");
@@ -289,7 +300,7 @@ const _: () = {
     assert!(TEXT_BYTES <= u16::MAX as usize, "a text's length is 16 bits");
     assert!(RECEIVE_BYTES >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer");
     assert!(
-        OUTBOX_BYTES >= REPLY_ROOM_BYTES + 2 * MSG_BYTES_MAX,
+        OUTBOX_BYTES >= REPLY_ROOM_BYTES + 2 * MSG_BYTES_MAX && HISTORY_ROOM_BYTES < 2 * MSG_BYTES_MAX,
         "an outbox needs its reply room and some lines for those who joined"
     );
     assert!(

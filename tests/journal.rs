@@ -236,3 +236,162 @@ fn whatever_was_acknowledged_before_a_kill_is_in_the_journal_once() {
     }
     assert!(last_id > KILLS as u64, "the clients were at work");
 }
+
+/// The IDs and texts of the `MSG` lines up to the line that closes it.
+fn answer(client: &mut Client) -> (Vec<(u64, String)>, Vec<String>) {
+    let (mut messages, mut others) = (Vec::new(), Vec::new());
+    loop {
+        let line = client.line();
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["MSG", id, _, _, ref text @ ..] => messages.push((id.parse().unwrap(), text.join(" "))),
+            ["LOST", _] => others.push(line),
+            _ => {
+                others.push(line);
+                return (messages, others);
+            }
+        }
+    }
+}
+
+/// Sends messages called `1` to `count`, and waits until all are acknowledged.
+fn fill(client: &mut Client, count: usize) {
+    for first in (1..=count).step_by(32) {
+        let texts: Vec<String> = (first..=count.min(first + 31)).map(|number| number.to_string()).collect();
+        client.send(texts.join("\n") + "\n");
+        texts.iter().for_each(|_| assert!(id_of(&client.line()) > 0));
+    }
+}
+
+/// Messages from one ID to another, as [`fill`] has sent them to a new journal.
+fn numbered(ids: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
+    ids.map(|id| (id, id.to_string())).collect()
+}
+
+#[test]
+fn what_was_said_is_read_back_oldest_first() {
+    let directory = Directory::new("back");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    client.send("/last 3\n/since 0\n");
+    assert_eq!(answer(&mut client), (vec![], vec!["OK 1".to_string()]));
+    assert_eq!(answer(&mut client), (vec![], vec!["OK 2".to_string()]));
+    fill(&mut client, 1_000);
+    let mut reader = server.connect();
+    reader.send("/last 3\n/since 990\n/since 0\n/last 5000\n/since 1000\n/since 18446744073709551615\n");
+    assert_eq!(answer(&mut reader), (numbered(998..=1_000), vec!["OK 1".to_string()]));
+    assert_eq!(answer(&mut reader), (numbered(991..=1_000), vec!["OK 2".to_string()]));
+    assert_eq!(answer(&mut reader), (numbered(1..=1_000), vec!["OK 3".to_string()]));
+    assert_eq!(answer(&mut reader), (numbered(1..=1_000), vec!["OK 4".to_string()]));
+    assert_eq!(answer(&mut reader), (vec![], vec!["OK 5".to_string()]));
+    assert_eq!(answer(&mut reader), (vec![], vec!["OK 6".to_string()]));
+}
+
+#[test]
+fn what_the_ring_has_turned_over_is_told_as_lost_unless_only_the_last_are_asked_for() {
+    let directory = Directory::new("lost");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    fill(&mut client, 40_000);
+    let mut reader = server.connect();
+    reader.send("/since 0\n");
+    let (messages, others) = answer(&mut reader);
+    let first = messages[0].0;
+    assert_eq!(messages, numbered(first..=40_000));
+    assert_eq!(others, [format!("LOST {}", first - 1), "OK 1".to_string()]);
+    reader.send("/last 40000\n");
+    assert_eq!(answer(&mut reader), (numbered(first..=40_000), vec!["OK 2".to_string()]));
+}
+
+#[test]
+fn a_reader_that_joins_has_the_history_and_then_what_comes_with_no_gap_and_no_repetition() {
+    let directory = Directory::new("join");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    fill(&mut client, 2_000);
+    let address = server.address;
+    let sending = std::thread::spawn(move || {
+        let mut client = Client::connect(address);
+        fill(&mut client, 8_000);
+    });
+    let mut readers: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for reader in &mut readers {
+        reader.send("/join 0 since 1000\n");
+    }
+    for mut reader in readers {
+        let (mut next, mut closed) = (1_001, false);
+        while next <= 10_000 {
+            let line = reader.line();
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["MSG", id, ..] => {
+                    assert_eq!(id.parse::<u64>().unwrap(), next, "{line}");
+                    next += 1;
+                }
+                ["OK", "1"] => closed = true,
+                _ => panic!("{line}"),
+            }
+        }
+        assert!(closed || reader.line() == "OK 1");
+        assert_eq!(reader.ask("/ping"), "OK 2");
+    }
+    sending.join().unwrap();
+}
+
+#[test]
+fn one_who_joins_for_the_urgent_is_sent_those_alone_of_the_history_too() {
+    let directory = Directory::new("urgent");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    for line in ["/low dust", "/urgent smoke", "plain", "/high water"] {
+        id_of(&client.ask(line));
+    }
+    let mut reader = server.connect();
+    reader.send("/join 7 since 0\n");
+    let expected = vec![(2, "smoke".to_string()), (4, "water".to_string())];
+    assert_eq!(answer(&mut reader), (expected, vec!["OK 1".to_string()]));
+    id_of(&client.ask("/low dust"));
+    id_of(&client.ask("/urgent fire"));
+    assert!(reader.line().ends_with("fire"));
+    reader.send("/leave\n");
+    assert_eq!(reader.line(), "OK 2");
+}
+
+#[test]
+fn readers_that_stop_reading_or_go_away_disturb_nobody() {
+    let directory = Directory::new("readers");
+    let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
+    let mut client = server.connect();
+    fill(&mut client, 60_000);
+    let mut stuck = server.connect();
+    stuck.send("/since 0\n");
+    for _ in 0..20 {
+        let mut gone = server.connect();
+        gone.send("/join since 0\n");
+        assert!(gone.line().starts_with("MSG 1 "));
+        gone.reset();
+    }
+    id_of(&client.ask("still here"));
+    // The stuck one gets all of it once it reads.
+    let (messages, others) = answer(&mut stuck);
+    assert_eq!((messages, others), (numbered(1..=60_000), vec!["OK 1".to_string()]));
+    // One that ends its side is answered to the end.
+    let mut half = server.connect();
+    half.send("/last 30000\nhello\n");
+    half.end_sending();
+    let rest = half.rest();
+    assert_eq!(rest.len(), 30_002, "{:?}", rest.last());
+    assert!(rest[30_001].starts_with("ACK 2 "));
+    server.wait_for_stats("the seats of those who are gone", |stats| stats["clients"] == 3);
+    let mut late = server.connect();
+    late.send("/since 0\n");
+    assert!(late.line().starts_with("MSG 1 "));
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn without_a_journal_nothing_is_read_back() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for (number, line) in ["/last 1", "/since 0", "/join since 0"].into_iter().enumerate() {
+        assert_eq!(client.ask(line), format!("ERR {} no-journal this server keeps none", number + 1));
+    }
+}

@@ -168,17 +168,35 @@ fn message_of(priority: u8, text: &[u8]) -> Request<'_> {
     }
 }
 
+fn join_of(arguments: &[&[u8]]) -> Option<Command<'static>> {
+    let (least, since) = match arguments {
+        [least @ .., word, id] if word == b"since" => (least, Some(*id)),
+        least => (least, None),
+    };
+    let number = |word: &[u8]| {
+        let text =
+            std::str::from_utf8(word).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+        text.parse::<u64>().ok()
+    };
+    let min = match least {
+        [] => Priority::MIN,
+        [digit] if digit.len() == 1 => Priority::new(number(digit)? as u8)?,
+        _ => return None,
+    };
+    let since = match since {
+        Some(id) => Some(number(id)?),
+        None => None,
+    };
+    Some(Command::Join { min, since })
+}
+
 fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
     let alone = |command| arguments.is_empty().then_some(command);
     let only = if let [only] = arguments { std::str::from_utf8(only).ok() } else { None };
     let number = only.filter(|text| !text.starts_with('+')).and_then(|text| text.parse::<u64>().ok());
     let is_name_character = |c: char| "_-".contains(c) || c.is_ascii_alphanumeric();
     let command = match std::str::from_utf8(word).unwrap_or_default() {
-        "/join" if arguments.is_empty() => Some(Command::Join { min: Priority::MIN }),
-        "/join" => only
-            .filter(|text| text.len() == 1)
-            .and_then(|text| text.parse().ok().and_then(Priority::new))
-            .map(|min| Command::Join { min }),
+        "/join" => join_of(arguments),
         "/nick" => only
             .filter(|text| text.len() <= NICK_BYTES_MAX && text.chars().all(is_name_character))
             .map(Command::Nick),

@@ -244,7 +244,8 @@ impl Consumer {
         for (rank, run) in work.batch.runs() {
             let ranks = rank..rank + work.accepted_of(&run.item, rank);
             let Some(places @ [first, ..]) = places.get(ranks) else { break };
-            if run.priority < min || run.item.client() == seat {
+            let is_old = work.first_id + (rank as u64) < outbox.live_from();
+            if run.priority < min || run.item.client() == seat || is_old {
                 continue;
             }
             touched.insert(seat);

@@ -4,6 +4,7 @@
 //! a reply always has room. No sockets here: see [`super::session`].
 
 use super::answer::{Answer, Subject};
+use super::historian::Wish;
 use super::worker::Desk;
 use crate::queue::{Chain, Slot, Slots};
 use crate::wire::command::{Command, Request};
@@ -21,6 +22,8 @@ pub struct Conversation {
     purse: Slots,
     /// An answer of many lines that is under way.
     answer: Option<Answer>,
+    /// The historian reads for it.
+    is_reading: bool,
     /// The line that said `/quit`.
     quit: Option<u64>,
 }
@@ -28,7 +31,7 @@ pub struct Conversation {
 impl Conversation {
     /// Nobody has said anything at that seat.
     pub fn new(seat: usize) -> Self {
-        Self { seat, lines: 0, purse: Slots::new(), answer: None, quit: None }
+        Self { seat, lines: 0, purse: Slots::new(), answer: None, is_reading: false, quit: None }
     }
 
     /// Forgets everything but the seat. The purse must have been [taken](Self::take_purse).
@@ -59,7 +62,12 @@ impl Conversation {
 
     /// Whether no line can be taken now: an answer is under way, or no slot is left.
     pub fn is_stalled(&self) -> bool {
-        self.answer.is_some() || self.purse.is_empty()
+        self.answer.is_some() || self.is_reading || self.purse.is_empty()
+    }
+
+    /// Whether the historian reads for it.
+    pub fn is_reading(&self) -> bool {
+        self.is_reading
     }
 
     /// Whether an answer is under way.
@@ -74,6 +82,7 @@ impl Conversation {
 
     /// Goes on with an answer that is under way.
     pub fn go_on(&mut self, desk: &Desk) {
+        self.is_reading &= desk.hub.history.as_ref().is_some_and(|history| history.is_busy(self.seat));
         if let Some(answer) = self.answer.take() {
             self.answer = answer.go_on(desk.hub, self.seat);
         }
@@ -99,9 +108,10 @@ impl Conversation {
 
     fn obey(&mut self, command: Command<'_>, desk: &Desk) {
         match command {
-            Command::Join { min } => {
+            Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
+            Command::Join { min, since: None } => {
                 desk.hub.joined.insert(self.seat);
-                desk.hub.outboxes[self.seat].lock().set_joined(Some(min));
+                desk.hub.outboxes[self.seat].lock().join(min, 0);
                 self.ok(desk);
             }
             Command::Leave => {
@@ -115,7 +125,8 @@ impl Conversation {
             Command::Who => self.begin(Subject::Who, desk),
             Command::Stats => self.begin(Subject::Stats, desk),
             Command::Help => self.begin(Subject::Help, desk),
-            Command::Last(_) | Command::Since(_) => self.reject(Refusal::NoJournal, desk),
+            Command::Last(count) => self.read(Wish::Last(count), desk),
+            Command::Since(id) => self.read(Wish::Since(id), desk),
             Command::Ping => self.ok(desk),
             Command::Quit => self.quit = Some(self.lines),
         }
@@ -124,6 +135,18 @@ impl Conversation {
     fn begin(&mut self, subject: Subject, desk: &Desk) {
         if let Some(slot) = self.purse.pop() {
             self.answer = Answer::new(subject, self.lines, slot).go_on(desk.hub, self.seat);
+        }
+    }
+
+    /// Has the historian read. What comes live comes again once that is done.
+    fn read(&mut self, wish: Wish, desk: &Desk) {
+        let Some(history) = &desk.hub.history else { return self.reject(Refusal::NoJournal, desk) };
+        if let Some(slot) = self.purse.pop() {
+            if matches!(wish, Wish::JoinSince(..)) {
+                desk.hub.leave(self.seat);
+            }
+            self.is_reading = true;
+            history.begin(wish, self.seat, self.lines, slot);
         }
     }
 

@@ -17,6 +17,7 @@ pub mod attention;
 pub mod consumer;
 pub mod conversation;
 pub mod courier;
+pub mod historian;
 pub mod outbox;
 pub mod printer;
 pub mod recorder;
@@ -38,6 +39,7 @@ use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use consumer::Consumer;
 use core::sync::atomic::{AtomicBool, Ordering};
+use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
 use roster::{Name, Roster};
@@ -90,6 +92,8 @@ pub struct Hub {
     pub joined: Bitmap<CLIENT_WORDS>,
     /// How workers are called.
     pub attention: Attention,
+    /// What is read of the journal for clients, if there is one.
+    pub history: Option<History>,
     draining: AtomicBool,
     /// Whether the consumer's own thread has ended.
     is_done: Mutex<bool>,
@@ -104,7 +108,7 @@ impl Hub {
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(options: &Options, shared: Option<Consumer>) -> nix::Result<Self> {
+    pub fn new(options: &Options, shared: Option<Consumer>, history: Option<History>) -> nix::Result<Self> {
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
@@ -114,6 +118,7 @@ impl Hub {
             ledger: &LEDGER,
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
+            history,
             draining: AtomicBool::new(false),
             is_done: Mutex::new(false),
             done: Condvar::new(),
@@ -187,7 +192,7 @@ impl Hub {
 
     /// The client at that seat wants no more of what others say.
     pub fn leave(&self, seat: usize) {
-        self.outboxes[seat].lock().set_joined(None);
+        self.outboxes[seat].lock().leave();
         self.joined.remove(seat);
     }
 

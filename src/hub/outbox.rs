@@ -86,6 +86,8 @@ pub struct Outbox {
     /// When a line was last received, in nanoseconds.
     heard_ns: u64,
     joined: Option<Priority>,
+    /// The ID of the first message that it is sent because it joined.
+    live_from: u64,
     /// MSG lines not sent and not yet told of.
     lost: u64,
     /// Bytes received and sent at this seat since the start, whoever sat there.
@@ -116,6 +118,7 @@ impl Outbox {
             stalled_ns: 0,
             heard_ns: 0,
             joined: None,
+            live_from: 0,
             lost: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -186,9 +189,20 @@ impl Outbox {
         self.joined
     }
 
-    /// Sets what [`Outbox::joined`] says. One who leaves is still told of what it lost.
-    pub fn set_joined(&mut self, joined: Option<Priority>) {
-        self.joined = joined;
+    /// The client joins: wants to be sent messages of that priority and above, from that ID on.
+    pub fn join(&mut self, min: Priority, live_from: u64) {
+        self.joined = Some(min);
+        self.live_from = live_from;
+    }
+
+    /// The ID of the first message that one who joined is sent.
+    pub fn live_from(&self) -> u64 {
+        self.live_from
+    }
+
+    /// The client leaves. It is still told of what it lost.
+    pub fn leave(&mut self) {
+        self.joined = None;
     }
 
     // ---- Slots -----------------------------------------------------------------------------------------

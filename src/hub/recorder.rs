@@ -2,6 +2,7 @@
 //! sees to the disk when it fails.
 
 use super::Hub;
+use super::historian::Committed;
 use crate::clock;
 use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
@@ -47,6 +48,8 @@ pub struct Recorder {
     retry_ns: u64,
     /// The last commit failed, and that was told.
     failing: bool,
+    /// How often the files were opened anew.
+    openings: u64,
 }
 
 impl Recorder {
@@ -75,6 +78,7 @@ impl Recorder {
             due_ns: None,
             retry_ns: 0,
             failing: false,
+            openings: 0,
         }))
     }
 
@@ -90,7 +94,7 @@ impl Recorder {
         self.time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
-            let _ = self.writer.revive();
+            self.openings += u64::from(self.writer.revive().is_ok());
         }
         self.writer.begin_group(self.sync != Sync::None);
     }
@@ -117,7 +121,17 @@ impl Recorder {
         self.tell(committed);
         self.schedule_sync();
         self.count(hub);
+        // Before it is delivered: see the historian.
+        if let Some(history) = &hub.history {
+            history.publish(self.committed());
+        }
         committed.is_ok()
+    }
+
+    /// What is committed so far.
+    pub fn committed(&self) -> Committed {
+        let (headers, end) = self.writer.extent();
+        Committed { headers: *headers, end, next_id: self.writer.next_id(), openings: self.openings }
     }
 
     /// When [`Recorder::sync_due`] has something to do, in nanoseconds.

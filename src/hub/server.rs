@@ -2,6 +2,7 @@
 
 use super::acceptor::Acceptor;
 use super::consumer::Consumer;
+use super::historian::{Historian, History};
 use super::printer::Printer;
 use super::recorder::Recorder;
 use super::session::Session;
@@ -9,8 +10,10 @@ use super::shutdown::{self, Outcome};
 use super::signals::Signals;
 use super::worker::{Post, Worker};
 use super::{Hub, OUTBOXES};
+use crate::journal::files::ReadOnly;
 use crate::limits::{
-    CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
+    CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,
+    WORKER_STACK_BYTES,
 };
 use crate::options::Options;
 use crate::queue::{Chain, Order, take_slots};
@@ -94,11 +97,13 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen, handed_over).map_err(|error| Error(error.to_string()))?;
     let recorder = Recorder::open(options).map_err(|error| Error(error.to_string()))?;
+    let history = recorder.as_ref().zip(options.journal.clone());
+    let history = history.map(|(recorder, directory)| History::new(directory, recorder.committed()));
     let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())), recorder);
     // In real time no worker sits in its seat, for they have the usual policy.
     let is_apart = consumer.may_block() || options.realtime.is_some();
     let (shared, own) = if is_apart { (None, Some(consumer)) } else { (Some(consumer), None) };
-    let hub: &'static Hub = HUB.init(Hub::new(options, shared).map_err(descriptors)?);
+    let hub: &'static Hub = HUB.init(Hub::new(options, shared, history).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
@@ -127,6 +132,11 @@ fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Option
             Some(priority) => realtime::run(priority, spawn)??,
             None => spawn()?,
         }
+    }
+    if let Some((history, directory)) = hub.history.as_ref().zip(options.journal.as_ref()) {
+        let files = ReadOnly::open(directory);
+        let historian = Historian::new(files.map_err(|error| Error(format!("the journal: {error}")))?);
+        STARTING.spawn("historian".to_string(), HISTORIAN_STACK_BYTES, || historian.run(hub, history))?;
     }
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {

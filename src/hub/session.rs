@@ -8,7 +8,9 @@ use super::conversation::Conversation;
 use super::courier;
 use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::worker::Desk;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RECEIVE_BYTES};
+use crate::limits::{
+    ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES, RECEIVE_BYTES,
+};
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
@@ -255,6 +257,9 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        if self.conversation.is_reading() {
+            return self.await_history(sending, outbox, desk);
+        }
         if self.is_held_up(desk) {
             let can_go_on = if self.conversation.is_answering() {
                 outbox.has_room(ANSWER_LINE_BYTES_MAX)
@@ -273,6 +278,24 @@ impl Session {
             return self.part(reason, desk);
         }
         if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(&outbox, desk) }
+    }
+
+    /// Lets the historian go on if there is room. It calls when it has put something in, and when it is done.
+    fn await_history(&self, sending: Sending, mut outbox: Locked, desk: &Desk) -> Turn {
+        let has_room = outbox.has_room(HISTORY_ROOM_BYTES);
+        outbox.set_awaits(if has_room { Awaits::Nothing } else { Awaits::Room });
+        let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+        drop(outbox);
+        if has_room || desk.draining {
+            self.call_historian(desk);
+        }
+        turn
+    }
+
+    fn call_historian(&self, desk: &Desk) {
+        if let Some(history) = &desk.hub.history {
+            history.call(self.seat);
+        }
     }
 
     /// Why no line will come any more, if so. Only after [`take_lines`](Self::take_lines) left no whole line.
@@ -442,6 +465,8 @@ impl Session {
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
         self.phase = Phase::Gone;
+        // It finds that nobody is here.
+        self.call_historian(desk);
         let mut outbox = desk.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
         self.vacate(outbox, desk)

@@ -39,6 +39,11 @@ impl<const WORDS: usize> Bitmap<WORDS> {
         self.words[number / 32].fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
+    /// Whether a number is in it.
+    pub fn contains(&self, number: usize) -> bool {
+        self.words[number / 32].load(Ordering::Acquire) & (1 << (number % 32)) != 0
+    }
+
     /// Takes out all numbers from `first` to before `end`, and calls `each` with them, rising.
     pub fn drain(&self, first: usize, end: usize, mut each: impl FnMut(usize)) {
         for word in first / 32..end.div_ceil(32) {
@@ -94,6 +99,7 @@ mod tests {
         for number in [0, 31, 32, 63, 64, 95] {
             assert!(bitmap.insert(number));
             assert!(!bitmap.insert(number));
+            assert!(bitmap.contains(number) && !bitmap.contains(number ^ 2));
         }
         assert_eq!(all(&bitmap), [0, 31, 32, 63, 64, 95]);
         assert!(bitmap.remove(32));

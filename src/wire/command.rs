@@ -40,6 +40,8 @@ pub enum Command<'a> {
     Join {
         /// The least urgent that is wanted.
         min: Priority,
+        /// First those that came after that one.
+        since: Option<u64>,
     },
     /// To be sent them no longer.
     Leave,
@@ -62,7 +64,7 @@ pub enum Command<'a> {
 }
 
 /// The answer to `/help`, line by line, in the order of the protocol: how it is written, and what it is.
-pub const HELP: [&str; 16] = [
+pub const HELP: [&str; 17] = [
     "TEXT          a message of priority 4",
     "/urgent TEXT  a message of priority 9",
     "/high TEXT    a message of priority 7",
@@ -70,6 +72,7 @@ pub const HELP: [&str; 16] = [
     "/0 TEXT       a message of priority 0; so up to /9 TEXT, the most urgent",
     "//TEXT        a message of priority 4 whose text is /TEXT",
     "/join [MIN]   be sent the messages of others, of priority MIN and above",
+    "/join [MIN] since ID   the same, and first those after message ID",
     "/leave        no longer",
     "/nick NAME    be called NAME, 1 to 16 of A-Z a-z 0-9 _ -",
     "/who          who is connected",
@@ -93,6 +96,7 @@ const NO_ARGUMENT: Refusal = bad_argument("it takes no argument");
 const BAD_MIN: Refusal = bad_argument("MIN is one digit, 0 to 9");
 const BAD_NAME: Refusal = bad_argument("NAME is 1 to 16 of A-Z a-z 0-9 _ -");
 const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
+const BAD_SINCE: Refusal = bad_argument("ID in since ID is the number of a message");
 const BAD_ID: Refusal = bad_argument("ID is the number of a message");
 
 /// The refusal that says what is allowed. One that does not fit a reply does not compile: this is called for
@@ -162,7 +166,7 @@ fn priority(word: &[u8]) -> Option<Priority> {
 /// The command of that word with that argument, which is empty if there is none.
 fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> {
     match word {
-        b"/join" => min(argument).map(|min| Command::Join { min }).ok_or(BAD_MIN),
+        b"/join" => join(argument),
         b"/leave" => alone(Command::Leave, argument),
         b"/nick" => name(argument).map(Command::Nick).ok_or(BAD_NAME),
         b"/who" => alone(Command::Who, argument),
@@ -195,6 +199,20 @@ fn name(argument: &[u8]) -> Option<&str> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let valid = matches!(argument.len(), 1..=NICK_BYTES_MAX) && argument.iter().all(allowed);
     if valid { str::from_utf8(argument).ok() } else { None }
+}
+
+/// The arguments of `/join`: `[MIN] [since ID]`.
+fn join(argument: &[u8]) -> Result<Command<'_>, Refusal> {
+    let mut words = argument.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let (least, id) = match [words.next(), words.next(), words.next(), words.next()] {
+        [least, None, ..] => (least, None),
+        [Some(b"since"), id, None, _] => (None, id),
+        [least, Some(b"since"), id @ Some(_), None] => (least, id),
+        [_, Some(b"since"), ..] | [Some(b"since"), ..] => return Err(BAD_SINCE),
+        _ => return Err(BAD_MIN),
+    };
+    let since = id.map(|id| number(id).ok_or(BAD_SINCE)).transpose()?;
+    min(least.unwrap_or_default()).map(|min| Command::Join { min, since }).ok_or(BAD_MIN)
 }
 
 /// A decimal number. `u64::from_str` would take a plus sign too.
@@ -288,7 +306,8 @@ mod tests {
 
     #[test]
     fn commands() {
-        let join = |min| Request::Command(Command::Join { min });
+        let join = |min| Request::Command(Command::Join { min, since: None });
+        let join_since = |min, id| Request::Command(Command::Join { min, since: Some(id) });
         let nick = |name| Request::Command(Command::Nick(name));
         let last = |count| Request::Command(Command::Last(NonZeroU64::new(count).unwrap()));
         let since = |id| Request::Command(Command::Since(id));
@@ -297,6 +316,9 @@ mod tests {
             ("/join   ", join(Priority::MIN)),
             ("/join 7", join(Priority::HIGH)),
             ("/join  9 ", join(Priority::URGENT)),
+            ("/join since 0", join_since(Priority::MIN, 0)),
+            ("/join 7 since 18", join_since(Priority::HIGH, 18)),
+            ("/join 7  since  18 ", join_since(Priority::HIGH, 18)),
             ("/leave", Request::Command(Command::Leave)),
             ("/nick alice", nick("alice")),
             ("/nick  A-b_9  ", nick("A-b_9")),
@@ -320,6 +342,11 @@ mod tests {
             ("/join 10", Request::Refused(BAD_MIN)),
             ("/join x", Request::Refused(BAD_MIN)),
             ("/join 5 6", Request::Refused(BAD_MIN)),
+            ("/join 55 since 6", Request::Refused(BAD_MIN)),
+            ("/join 5 since", Request::Refused(BAD_SINCE)),
+            ("/join 7since5", Request::Refused(BAD_MIN)),
+            ("/join since -1", Request::Refused(BAD_SINCE)),
+            ("/join 5 since 6 7", Request::Refused(BAD_SINCE)),
             ("/nick", Request::Refused(BAD_NAME)),
             ("/nick ", Request::Refused(BAD_NAME)),
             ("/nick a b", Request::Refused(BAD_NAME)),

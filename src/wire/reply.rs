@@ -68,6 +68,8 @@ pub enum Refusal {
     NickTaken,
     /// There is no journal to read from.
     NoJournal,
+    /// The journal cannot be read.
+    JournalFailed,
     /// The server does nothing more.
     ShuttingDown,
 }
@@ -80,6 +82,7 @@ impl Refusal {
             Self::BadArgument(_) => "bad-argument",
             Self::NickTaken => "nick-taken",
             Self::NoJournal => "no-journal",
+            Self::JournalFailed => "journal-failed",
             Self::ShuttingDown => "shutting-down",
         }
     }
@@ -91,6 +94,7 @@ impl Refusal {
             Self::BadArgument(allowed) => allowed,
             Self::NickTaken => "try another",
             Self::NoJournal => "this server keeps none",
+            Self::JournalFailed => "see the server's log",
             Self::ShuttingDown => "try again later",
         }
     }
@@ -313,11 +317,12 @@ mod tests {
     use super::*;
     use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
 
-    const REFUSALS: [Refusal; 5] = [
+    const REFUSALS: [Refusal; 6] = [
         Refusal::UnknownCommand,
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
         Refusal::NoJournal,
+        Refusal::JournalFailed,
         Refusal::ShuttingDown,
     ];
 
@@ -349,6 +354,7 @@ mod tests {
             b"ERR 5 bad-argument MIN is one digit, 0 to 9\n",
             b"ERR 5 nick-taken try another\n",
             b"ERR 5 no-journal this server keeps none\n",
+            b"ERR 5 journal-failed see the server's log\n",
             b"ERR 5 shutting-down try again later\n",
         ];
         assert_eq!(errs, expected);

@@ -1,0 +1,302 @@
+//! The historian: reads the journal for clients that ask for it (`/last`, `/since`, `/join MIN since ID`), at the speed at which each
+//! of them reads, in a thread of its own. So neither the consumer nor a worker ever waits for the disk because of a reader.
+//!
+//! A request owns the slot of the line that asked. It comes home with the reply that closes the line; so a seat is never given to
+//! another while something is read for it. The historian fills the outbox as far as there is room, and calls the worker; the
+//! worker sends, and calls the historian when there is room again.
+//!
+//! Who joins goes over from the history to what comes live without a gap or a repetition: the consumer tells what is committed
+//! *before* it delivers, and the historian lets a client join only while nothing is committed that it has not been sent,
+//! looking at that under the outbox's lock. What the consumer then delivers of before is left out by its ID.
+
+use super::Hub;
+use crate::journal::catalog::Catalog;
+use crate::journal::cursor::{Cursor, Step};
+use crate::journal::files::ReadOnly;
+use crate::journal::record::Record;
+use crate::journal::scan::Window;
+use crate::journal::writer::Headers;
+use crate::limits::{
+    CLIENT_WORDS, CLIENTS, HISTORY_BYTES_PER_TURN, HISTORY_ROOM_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS,
+    MSG_BYTES_MAX,
+};
+use crate::queue::{Chain, Priority, Slot};
+use crate::sync::{Bitmap, Condvar, Mutex};
+use crate::wire::reply::{self, Refusal};
+use core::num::NonZeroU64;
+use heapless::Vec;
+use nix::errno::Errno;
+use static_cell::ConstStaticCell;
+use std::path::PathBuf;
+
+/// What is read for the client at each seat, while nobody reads for it.
+pub type Requests = [Mutex<Option<Request>>; CLIENTS];
+
+static REQUESTS: Requests = [const { Mutex::new(None) }; CLIENTS];
+static WINDOW: ConstStaticCell<Window> = ConstStaticCell::new([0; JOURNAL_READ_BYTES]);
+
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The last so many messages.
+    Last(NonZeroU64),
+    /// The messages after that one, up to now.
+    Since(u64),
+    /// The messages after that one, and then what comes; each of that priority or above.
+    JoinSince(u64, Priority),
+}
+
+/// A wish that is being fulfilled.
+pub struct Request {
+    cursor: Cursor,
+    /// The first ID that is not sent any more. None: it never ends.
+    end_id: Option<u64>,
+    /// Messages below that priority are left out.
+    min: Priority,
+    /// Whether it is to be told of what is not there any more, and how many messages that are.
+    tells_lost: bool,
+    lost: u64,
+    /// The line that asked, and its slot, which reserves the room for the closing reply.
+    line: u64,
+    slot: &'static mut Slot,
+}
+
+/// What the consumer has committed.
+#[derive(Clone, Copy)]
+pub struct Committed {
+    /// What the segments hold, and where the last one's records end.
+    pub headers: Headers,
+    /// See [`Committed::headers`].
+    pub end: u32,
+    /// The ID of the next message.
+    pub next_id: u64,
+    /// How often the files were opened anew: they are others then.
+    pub openings: u64,
+}
+
+impl Committed {
+    /// Nothing.
+    pub const NOTHING: Self = Self { headers: [None; JOURNAL_SEGMENTS], end: 0, next_id: 1, openings: 0 };
+}
+
+/// What the others know of the historian.
+pub struct History {
+    directory: PathBuf,
+    committed: Mutex<Committed>,
+    /// The seats that something is read for.
+    busy: Bitmap<CLIENT_WORDS>,
+    /// Those of them that can go on.
+    called: Bitmap<CLIENT_WORDS>,
+    is_called: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl History {
+    /// Of the journal in that directory, of which so much is committed.
+    pub fn new(directory: PathBuf, committed: Committed) -> Self {
+        Self {
+            directory,
+            committed: Mutex::new(committed),
+            busy: Bitmap::new(),
+            called: Bitmap::new(),
+            is_called: Mutex::new(false),
+            bell: Condvar::new(),
+        }
+    }
+
+    /// For the consumer, before it delivers: so much is committed.
+    pub fn publish(&self, committed: Committed) {
+        *self.committed.lock() = committed;
+    }
+
+    /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
+    pub fn begin(&self, wish: Wish, seat: usize, line: u64, slot: &'static mut Slot) {
+        let next_id = self.committed.lock().next_id;
+        let (from, end_id, min) = match wish {
+            Wish::Last(count) => (next_id.saturating_sub(count.get()), Some(next_id), Priority::MIN),
+            Wish::Since(id) => (id.saturating_add(1), Some(next_id), Priority::MIN),
+            Wish::JoinSince(id, min) => (id.saturating_add(1), None, min),
+        };
+        let cursor = Cursor::since(from);
+        let tells_lost = !matches!(wish, Wish::Last(_));
+        self.busy.insert(seat);
+        *REQUESTS[seat].lock() = Some(Request { cursor, end_id, min, tells_lost, lost: 0, line, slot });
+        self.call(seat);
+    }
+
+    /// Whether something is being read for the client at that seat.
+    pub fn is_busy(&self, seat: usize) -> bool {
+        self.busy.contains(seat)
+    }
+
+    /// There is room in the outbox of that seat, or its client is gone.
+    pub fn call(&self, seat: usize) {
+        if self.called.insert(seat) {
+            *self.is_called.lock() = true;
+            self.bell.notify_one();
+        }
+    }
+
+    fn wait(&self) {
+        *self.bell.wait_while(self.is_called.lock(), |is_called| !*is_called) = false;
+    }
+}
+
+/// The one who reads.
+pub struct Historian {
+    files: ReadOnly,
+    /// Which opening of the files that is.
+    openings: u64,
+    window: &'static mut Window,
+    line: Vec<u8, MSG_BYTES_MAX>,
+}
+
+/// Why a request is not read on now.
+enum Halt {
+    /// There is no room: the worker calls when there is.
+    NoRoom,
+    /// It has had its share: others come first.
+    Share,
+    /// It is done; none: nobody waits for it.
+    Done(Option<Refusal>),
+}
+
+impl Historian {
+    /// The historian of these files.
+    ///
+    /// # Panics
+    /// When called twice: there is one.
+    pub fn new(files: ReadOnly) -> Self {
+        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new() }
+    }
+
+    /// Reads for as long as the process lives.
+    pub fn run(mut self, hub: &Hub, history: &History) -> ! {
+        loop {
+            history.wait();
+            history.called.drain(0, CLIENTS, |seat| self.serve(seat, hub, history));
+        }
+    }
+
+    /// Reads a bounded piece for one seat.
+    fn serve(&mut self, seat: usize, hub: &Hub, history: &History) {
+        let Some(mut request) = REQUESTS[seat].lock().take() else { return };
+        let halt = match self.read(&mut request, seat, hub, history) {
+            Ok(halt) => halt,
+            Err(errno) => {
+                log::warn!("the journal cannot be read: {}", errno.desc());
+                Halt::Done(Some(Refusal::JournalFailed))
+            }
+        };
+        match halt {
+            Halt::NoRoom => *REQUESTS[seat].lock() = Some(request),
+            Halt::Share => {
+                *REQUESTS[seat].lock() = Some(request);
+                history.call(seat);
+            }
+            Halt::Done(refusal) => {
+                let Request { line, slot, .. } = request;
+                hub.outboxes[seat].lock().close(Chain::of(slot), |out| match refusal {
+                    Some(refusal) => reply::err(out, line, refusal),
+                    None => reply::ok(out, line),
+                });
+                // After its slot is home, or the session might begin another.
+                history.busy.remove(seat);
+            }
+        }
+        hub.attention.call(seat);
+    }
+
+    fn read(
+        &mut self,
+        request: &mut Request,
+        seat: usize,
+        hub: &Hub,
+        history: &History,
+    ) -> Result<Halt, Errno> {
+        let committed = *history.committed.lock();
+        self.follow(&committed, history)?;
+        let catalog = Catalog::new(&committed.headers, Some(committed.end));
+        let Self { files, window, line, .. } = self;
+        let mut reading = request.cursor.read(&catalog, window, HISTORY_BYTES_PER_TURN);
+        loop {
+            if let Some(halt) = look_for_room(&mut request.lost, seat, hub) {
+                return Ok(halt);
+            }
+            let record = match reading.next(files)? {
+                Step::Record(record) if request.end_id.is_some_and(|end_id| record.id >= end_id) => {
+                    return Ok(Halt::Done(None));
+                }
+                Step::Record(record) => record,
+                Step::Lost(count) => {
+                    request.lost += if request.tells_lost { count } else { 0 };
+                    request.tells_lost = true;
+                    continue;
+                }
+                // The IDs that it had are told as lost.
+                Step::Damage(_) | Step::Withdrawn(_) => continue,
+                Step::Overtaken | Step::Unsettled | Step::Pause => return Ok(Halt::Share),
+                Step::End => break,
+            };
+            request.tells_lost = true;
+            if record.priority >= request.min {
+                let id = record.id;
+                write_line(line, &record);
+                if !hub.outboxes[seat].lock().answer(line) {
+                    // Others have filled it meanwhile.
+                    request.cursor = Cursor::since(id);
+                    return Ok(Halt::NoRoom);
+                }
+            }
+        }
+        let is_done = request.end_id.is_some() || join(request, &committed, seat, hub, history);
+        Ok(if is_done { Halt::Done(None) } else { Halt::Share })
+    }
+
+    /// Opens the files anew where the writer has.
+    fn follow(&mut self, committed: &Committed, history: &History) -> Result<(), Errno> {
+        if self.openings != committed.openings {
+            self.files = ReadOnly::open(&history.directory).map_err(|_| Errno::ENOENT)?;
+            self.openings = committed.openings;
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing can be put in the outbox of that seat now, if so. What was lost is told as soon as it can be.
+fn look_for_room(lost: &mut u64, seat: usize, hub: &Hub) -> Option<Halt> {
+    let mut outbox = hub.outboxes[seat].lock();
+    match () {
+        () if !outbox.is_alive() => Some(Halt::Done(None)),
+        () if hub.is_draining() => Some(Halt::Done(Some(Refusal::ShuttingDown))),
+        () if !outbox.has_room(HISTORY_ROOM_BYTES) => Some(Halt::NoRoom),
+        () => {
+            if *lost > 0 {
+                outbox.answer(&reply::lost(core::mem::take(lost)));
+            }
+            None
+        }
+    }
+}
+
+fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
+    line.clear();
+    // FROM is what the server wrote itself, or else the checksum would not be right.
+    let from = str::from_utf8(record.from).unwrap_or("?");
+    // There is room for the longest line.
+    let _ = reply::msg(line, record.id, record.priority, from, record.text);
+}
+
+/// Has a client join that was sent all that was committed then, if nothing was since; says whether.
+fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, history: &History) -> bool {
+    hub.joined.insert(seat);
+    let mut outbox = hub.outboxes[seat].lock();
+    let has_all = history.committed.lock().next_id == committed.next_id;
+    if has_all && outbox.is_alive() {
+        let live_from = request.cursor.next_id().unwrap_or(0).max(committed.next_id);
+        outbox.join(request.min, live_from);
+    } else {
+        hub.joined.remove(seat);
+    }
+    has_all
+}
