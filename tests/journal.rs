@@ -395,3 +395,35 @@ fn without_a_journal_nothing_is_read_back() {
         assert_eq!(client.ask(line), format!("ERR {} no-journal this server keeps none", number + 1));
     }
 }
+
+#[test]
+fn one_who_joined_with_the_history_and_is_too_slow_loses_nothing_that_the_journal_still_has() {
+    let directory = Directory::new("slow");
+    let server = directory.start(&["--sync", "none"]);
+    let mut reader = server.connect();
+    assert_eq!(reader.ask("/join since 0"), "OK 1");
+    // Several times what the sockets and the outbox hold, and then what the ring holds.
+    let mut client = server.connect();
+    fill(&mut client, 100_000);
+    let (mut next, mut lost) = (1, 0);
+    while next <= 100_000 {
+        let line = reader.line();
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["MSG", id, ..] => {
+                assert_eq!(id.parse::<u64>().unwrap(), next, "{line}");
+                next += 1;
+            }
+            ["LOST", count] => {
+                lost += count.parse::<u64>().unwrap();
+                next += count.parse::<u64>().unwrap();
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    let kept = directory.messages().len() as u64;
+    assert!(lost > 0 && lost <= 100_000 - kept, "{lost} lost, {kept} kept");
+    // And it is up to date again.
+    id_of(&client.ask("/urgent smoke"));
+    assert!(reader.line().ends_with("smoke"));
+    assert_eq!(reader.ask("/ping"), "OK 2");
+}

@@ -719,7 +719,7 @@ fn change_of_tenants(room: usize) {
         let seat = Seat::new(room);
         let mut slots = seat.grant(2);
         drop(seat.outbox.lock().take_arrival());
-        seat.outbox.lock().set_joined(Some(Priority::MIN));
+        seat.outbox.lock().join(Priority::MIN);
         let consumer = spawn(&seat, move |seat| {
             while let Some(slot) = slots.pop() {
                 deliver(seat);

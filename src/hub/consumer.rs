@@ -255,7 +255,7 @@ impl Consumer {
                 delivery.done += places.len() as u64;
                 continue;
             }
-            for place in places {
+            for (id, place) in (work.first_id + rank as u64..).zip(places) {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if courier::send(&mut outbox, chunk) != Next::Nothing {
@@ -266,6 +266,10 @@ impl Consumer {
                         return delivery;
                     }
                     takes_more = outbox.has_room_for_msg(line);
+                }
+                if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
+                    MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
+                    return delivery;
                 }
                 *(if outbox.deliver(line) { &mut delivery.done } else { &mut delivery.lost }) += 1;
             }

@@ -6,7 +6,7 @@
 use super::answer::{Answer, Subject};
 use super::historian::Wish;
 use super::worker::Desk;
-use crate::queue::{Chain, Slot, Slots};
+use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};
 use crate::wire::framing::Frame;
 use crate::wire::reply::{self, Nak, Refusal};
@@ -111,7 +111,7 @@ impl Conversation {
             Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
             Command::Join { min, since: None } => {
                 desk.hub.joined.insert(self.seat);
-                desk.hub.outboxes[self.seat].lock().join(min, 0);
+                desk.hub.outboxes[self.seat].lock().join(min);
                 self.ok(desk);
             }
             Command::Leave => {
@@ -147,6 +147,16 @@ impl Conversation {
             }
             self.is_reading = true;
             history.begin(wish, self.seat, self.lines, slot);
+        }
+    }
+
+    /// Has the historian read for a client that fell behind, from that ID on. There must be a slot in the purse.
+    pub fn resume(&mut self, id: u64, min: Priority, desk: &Desk) {
+        if let Some(history) = &desk.hub.history
+            && let Some(slot) = self.purse.pop()
+        {
+            self.is_reading = true;
+            history.resume(id, min, self.seat, slot);
         }
     }
 

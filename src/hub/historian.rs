@@ -7,7 +7,8 @@
 //!
 //! Who joins goes over from the history to what comes live without a gap or a repetition: the consumer tells what is committed
 //! *before* it delivers, and the historian lets a client join only while nothing is committed that it has not been sent,
-//! looking at that under the outbox's lock. What the consumer then delivers of before is left out by its ID.
+//! looking at that under the outbox's lock. What the consumer then delivers of before is left out by its ID. Where the client is
+//! too slow for what comes live, it is sent the history again from there.
 
 use super::Hub;
 use crate::journal::catalog::Catalog;
@@ -56,8 +57,8 @@ pub struct Request {
     /// Whether it is to be told of what is not there any more, and how many messages that are.
     tells_lost: bool,
     lost: u64,
-    /// The line that asked, and its slot, which reserves the room for the closing reply.
-    line: u64,
+    /// The line that asked, to be closed; none for one that fell behind. Its slot reserves the room for the reply.
+    line: Option<u64>,
     slot: &'static mut Slot,
 }
 
@@ -119,8 +120,18 @@ impl History {
         };
         let cursor = Cursor::since(from);
         let tells_lost = !matches!(wish, Wish::Last(_));
+        self.take(seat, Request { cursor, end_id, min, tells_lost, lost: 0, line: Some(line), slot });
+    }
+
+    /// Begins to read for a client that joined with [`Wish::JoinSince`] and fell behind, from that ID on.
+    pub fn resume(&self, id: u64, min: Priority, seat: usize, slot: &'static mut Slot) {
+        let cursor = Cursor::since(id);
+        self.take(seat, Request { cursor, end_id: None, min, tells_lost: true, lost: 0, line: None, slot });
+    }
+
+    fn take(&self, seat: usize, request: Request) {
         self.busy.insert(seat);
-        *REQUESTS[seat].lock() = Some(Request { cursor, end_id, min, tells_lost, lost: 0, line, slot });
+        *REQUESTS[seat].lock() = Some(request);
         self.call(seat);
     }
 
@@ -196,9 +207,10 @@ impl Historian {
             }
             Halt::Done(refusal) => {
                 let Request { line, slot, .. } = request;
-                hub.outboxes[seat].lock().close(Chain::of(slot), |out| match refusal {
-                    Some(refusal) => reply::err(out, line, refusal),
-                    None => reply::ok(out, line),
+                hub.outboxes[seat].lock().close(Chain::of(slot), |out| match (line, refusal) {
+                    (Some(line), Some(refusal)) => reply::err(out, line, refusal),
+                    (Some(line), None) => reply::ok(out, line),
+                    (None, _) => {}
                 });
                 // After its slot is home, or the session might begin another.
                 history.busy.remove(seat);
@@ -294,7 +306,7 @@ fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, histor
     let has_all = history.committed.lock().next_id == committed.next_id;
     if has_all && outbox.is_alive() {
         let live_from = request.cursor.next_id().unwrap_or(0).max(committed.next_id);
-        outbox.join(request.min, live_from);
+        outbox.join_from(live_from, request.min);
     } else {
         hub.joined.remove(seat);
     }

@@ -88,6 +88,11 @@ pub struct Outbox {
     joined: Option<Priority>,
     /// The ID of the first message that it is sent because it joined.
     live_from: u64,
+    /// Whether it goes back to the history where it is too slow for what comes live.
+    resumes: bool,
+    /// Where it was too slow: from which ID on it is to be sent the history, of that priority and above. A vector, for an empty
+    /// one is all zeroes.
+    behind: Vec<(u64, Priority), 1>,
     /// MSG lines not sent and not yet told of.
     lost: u64,
     /// Bytes received and sent at this seat since the start, whoever sat there.
@@ -119,6 +124,8 @@ impl Outbox {
             heard_ns: 0,
             joined: None,
             live_from: 0,
+            resumes: false,
+            behind: Vec::new(),
             lost: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -156,7 +163,7 @@ impl Outbox {
         self.alive = false;
         self.bytes.clear();
         self.sent = 0;
-        self.joined = None;
+        self.leave();
         self.lost = 0;
         if self.pen == Pen::Blocked {
             self.pen = Pen::Free;
@@ -189,10 +196,38 @@ impl Outbox {
         self.joined
     }
 
-    /// The client joins: wants to be sent messages of that priority and above, from that ID on.
-    pub fn join(&mut self, min: Priority, live_from: u64) {
+    /// The client joins: wants to be sent messages of that priority and above, from now on.
+    pub fn join(&mut self, min: Priority) {
+        self.leave();
         self.joined = Some(min);
+        self.live_from = 0;
+    }
+
+    /// The client joins who has been sent the history up to before that ID, and goes back to it where it is too slow.
+    pub fn join_from(&mut self, live_from: u64, min: Priority) {
+        self.join(min);
         self.live_from = live_from;
+        self.resumes = true;
+    }
+
+    /// For one who joined with [`Outbox::join_from`] and has no room for that message: it is sent no more of what comes live.
+    /// False: it is another, and messages are lost to it.
+    pub fn fall_behind(&mut self, id: u64) -> bool {
+        let Some(min) = self.joined.filter(|_| self.resumes) else { return false };
+        self.leave();
+        // It was just emptied.
+        let _ = self.behind.push((id, min));
+        true
+    }
+
+    /// Where the client fell behind, if it did: for the worker, who has it sent the history from there.
+    pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
+        self.behind.pop()
+    }
+
+    /// Whether the client fell behind.
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     /// The ID of the first message that one who joined is sent.
@@ -203,6 +238,8 @@ impl Outbox {
     /// The client leaves. It is still told of what it lost.
     pub fn leave(&mut self) {
         self.joined = None;
+        self.resumes = false;
+        self.behind.clear();
     }
 
     // ---- Slots -----------------------------------------------------------------------------------------

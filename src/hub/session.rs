@@ -187,7 +187,11 @@ impl Session {
             return self.give_up(reason, desk);
         }
         outbox.grant(self.conversation.purse());
+        let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
         drop(outbox);
+        if let Some((id, min)) = behind {
+            self.conversation.resume(id, min, desk);
+        }
         self.conversation.go_on(desk);
         self.take_lines(desk);
         let received = if self.may_receive(desk) { self.receive(desk) } else { Ok(()) };
@@ -260,7 +264,7 @@ impl Session {
         if self.conversation.is_reading() {
             return self.await_history(sending, outbox, desk);
         }
-        if self.is_held_up(desk) {
+        if self.is_held_up(desk) || outbox.is_behind() {
             let can_go_on = if self.conversation.is_answering() {
                 outbox.has_room(ANSWER_LINE_BYTES_MAX)
             } else {
