@@ -99,7 +99,8 @@ struct Report {
 
 /// Checks the journal and tells what is there.
 pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Verdict, Failure> {
-    let report = examine_surely(files).map_err(|errno| Failure::Unread(directory.to_path_buf(), errno))?;
+    let report =
+        examine_surely(|| examine(files)).map_err(|errno| Failure::Unread(directory.to_path_buf(), errno))?;
     match report.write(&mut output) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
@@ -107,14 +108,14 @@ pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Ver
     Ok(if report.findings.is_empty() { Verdict::Sound } else { Verdict::Damaged })
 }
 
-/// What a server writes at this moment looks damaged. So what does is looked at twice.
-fn examine_surely(files: &ReadOnly) -> Result<Report, Errno> {
-    let first = examine(files)?;
+/// What a server writes at this moment may look damaged. So what does is looked at twice.
+fn examine_surely(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<Report, Errno> {
+    let first = examine()?;
     if first.findings.is_empty() {
         return Ok(first);
     }
     std::thread::sleep(Duration::from_millis(JOURNAL_POLL_MS.into()));
-    let mut report = examine(files)?;
+    let mut report = examine()?;
     report.findings.retain(|finding| first.findings.contains(finding));
     Ok(report)
 }
@@ -131,9 +132,10 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     for span in catalog.spans() {
         let is_last = span.header.sequence == newest;
         let examined = Report::of_span(files, span, is_last, &mut window)?;
-        // What was turned over to meanwhile is no longer what was listed.
         if read_header(files, span.segment, files.segment_bytes())? == Some(span.header) {
             report.add(examined);
+        } else {
+            report.forget_contents();
         }
     }
     Ok(report)
@@ -244,6 +246,14 @@ impl Report {
         self.gaps.truncate(JOURNAL_GAPS_LISTED_MAX);
     }
 
+    /// A segment was turned over to while it was read: then it is gone, and so are those before it.
+    fn forget_contents(&mut self) {
+        self.findings.retain(|finding| !matches!(finding.what, What::Bytes { .. }));
+        self.contents.clear();
+        self.gaps.clear();
+        self.missing = 0;
+    }
+
     fn write(&self, out: &mut Output) -> std::io::Result<()> {
         for content in &self.contents {
             writeln!(out, "{content}")?;
@@ -300,4 +310,49 @@ fn is_empty(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
     let mut page = [0; FIRST_OFFSET as usize];
     files.read(segment, 0, &mut page)?;
     Ok(page.iter().all(|byte| *byte == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(findings: &[Finding]) -> Report {
+        Report { findings: findings.to_vec(), ..Report::default() }
+    }
+
+    #[test]
+    fn what_is_seen_only_once_is_no_damage() {
+        let bytes = |offset| Finding { segment: 1, what: What::Bytes { offset, bytes: 8 } };
+        for (first, second, told) in [
+            (&[bytes(8)][..], &[][..], &[][..]),
+            (&[bytes(8)], &[bytes(16)], &[]),
+            (&[bytes(8), bytes(24)], &[bytes(16), bytes(24)], &[bytes(24)]),
+        ] {
+            let mut looks = [first, second].into_iter();
+            let surely = examine_surely(|| Ok(report(looks.next().expect("two looks at most")))).unwrap();
+            assert_eq!(surely.findings, told);
+        }
+    }
+
+    #[test]
+    fn gaps_are_counted_and_the_first_are_listed() {
+        let mut report = Report::default();
+        for id in (1..1_000).step_by(10) {
+            report.add_gap(id, id + 10);
+        }
+        report.add_gap(5, 6);
+        report.add_gap(7, 7);
+        report.add_gap(8, 0);
+        assert_eq!((report.gaps.len(), report.missing), (JOURNAL_GAPS_LISTED_MAX, 900));
+        assert_eq!(report.gaps[..2], [(2, 10), (12, 20)]);
+    }
+
+    #[test]
+    fn what_was_turned_over_to_is_forgotten_with_all_before_it() {
+        let kept = Finding { segment: 1, what: What::Missing };
+        let mut report = report(&[kept, Finding { segment: 0, what: What::Bytes { offset: 0, bytes: 8 } }]);
+        report.add_gap(1, 5);
+        report.forget_contents();
+        assert_eq!((report.findings, report.gaps.len(), report.missing), (vec![kept], 0, 0));
+    }
 }
