@@ -128,16 +128,7 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     for (segment, header) in headers.iter().enumerate() {
         report.examine_file(files, segment, header.as_ref(), newest)?;
     }
-    let mut window = [0; JOURNAL_READ_BYTES];
-    for span in catalog.spans() {
-        let is_last = span.header.sequence == newest;
-        let examined = Report::of_span(files, span, is_last, &mut window)?;
-        if read_header(files, span.segment, files.segment_bytes())? == Some(span.header) {
-            report.add(examined);
-        } else {
-            report.forget_contents();
-        }
-    }
+    report.examine_spans(files, &catalog)?;
     Ok(report)
 }
 
@@ -170,8 +161,23 @@ impl Report {
         Ok(())
     }
 
+    /// All records.
+    fn examine_spans(&mut self, files: &impl Source, catalog: &Catalog) -> Result<(), Errno> {
+        let mut window = [0; JOURNAL_READ_BYTES];
+        for span in catalog.spans() {
+            let is_last = catalog.after(span.header.sequence).is_none();
+            let examined = Self::of_span(files, span, is_last, &mut window)?;
+            if read_header(files, span.segment, span.header.segment_bytes)? == Some(span.header) {
+                self.add(examined);
+            } else {
+                self.forget_contents();
+            }
+        }
+        Ok(())
+    }
+
     /// One use of a segment.
-    fn of_span(files: &ReadOnly, span: &Span, is_last: bool, window: &mut Window) -> Result<Self, Errno> {
+    fn of_span(files: &impl Source, span: &Span, is_last: bool, window: &mut Window) -> Result<Self, Errno> {
         let mut report = Self::default();
         let mut content = Content {
             segment: span.segment,
@@ -286,7 +292,7 @@ impl Content {
     /// What stands behind where the segment counts. It was refused, or torn by a power cut, and nobody reads it.
     fn examine_aside(
         &mut self,
-        files: &ReadOnly,
+        files: &impl Source,
         span: &Span,
         start: u32,
         mut scan: Scan<'_>,
@@ -315,6 +321,10 @@ fn is_empty(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::segment::{HEADER_BYTES, Seal};
+    use crate::limits::JOURNAL_SEGMENTS;
+    use crate::queue::Priority;
+    use std::cell::RefCell;
 
     fn report(findings: &[Finding]) -> Report {
         Report { findings: findings.to_vec(), ..Report::default() }
@@ -347,12 +357,53 @@ mod tests {
         assert_eq!(report.gaps[..2], [(2, 10), (12, 20)]);
     }
 
+    const FILE: u32 = 8_192;
+
+    /// Three segments in memory, with messages 1 to 9. The second one is turned over to while it is read.
+    struct Turning(RefCell<Vec<Vec<u8>>>);
+
+    impl Source for Turning {
+        fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+            let mut files = self.0.borrow_mut();
+            if segment == 1 && offset == FIRST_OFFSET {
+                files[1].fill(0);
+            }
+            let range = offset as usize..offset as usize + bytes.len();
+            bytes.copy_from_slice(files[segment].get(range).ok_or(Errno::ENODATA)?);
+            Ok(())
+        }
+    }
+
+    impl Turning {
+        fn new() -> (Self, Catalog) {
+            let (mut files, mut headers) = (Vec::new(), [None; JOURNAL_SEGMENTS]);
+            let mut previous_end = FIRST_OFFSET;
+            for (segment, first_id) in [1, 4, 7].into_iter().enumerate() {
+                let (sequence, seal) = (segment as u64 + 1, Seal { mark: 5, salt: segment as u64 });
+                let header = Header { segment_bytes: FILE, sequence, seal, previous_end, first_id };
+                headers[segment] = Some(header);
+                let mut file = vec![0; FILE as usize];
+                file[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+                let mut at = FIRST_OFFSET as usize;
+                for id in first_id..first_id + 3 {
+                    let record = Record { id, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };
+                    at += record.write(&seal, &mut file[at..]).unwrap();
+                }
+                previous_end = at as u32;
+                files.push(file);
+            }
+            (Self(RefCell::new(files)), Catalog::new(&headers, None))
+        }
+    }
+
     #[test]
-    fn what_was_turned_over_to_is_forgotten_with_all_before_it() {
-        let kept = Finding { segment: 1, what: What::Missing };
-        let mut report = report(&[kept, Finding { segment: 0, what: What::Bytes { offset: 0, bytes: 8 } }]);
-        report.add_gap(1, 5);
-        report.forget_contents();
+    fn what_is_turned_over_to_is_forgotten_with_all_before_it() {
+        let (files, catalog) = Turning::new();
+        let kept = Finding { segment: 3, what: What::Missing };
+        let mut report = report(&[kept]);
+        report.examine_spans(&files, &catalog).unwrap();
         assert_eq!((report.findings, report.gaps.len(), report.missing), (vec![kept], 0, 0));
+        let ids: Vec<_> = report.contents.iter().map(|content| content.ids).collect();
+        assert_eq!(ids, [(7, 9)]);
     }
 }
