@@ -426,7 +426,7 @@ fn a_check_while_it_is_written_to_finds_it_sound() {
     let (stop, stopped) = channel::<()>();
     let path = place.path().to_string();
     let check = std::thread::spawn(move || {
-        let checks: Vec<_> = (0..5).map(|_| run(&[&path, "--check"])).collect();
+        let checks: Vec<_> = (0..30).map(|_| run(&[&path, "--check"])).collect();
         drop(stop);
         checks
     });
@@ -437,7 +437,9 @@ fn a_check_while_it_is_written_to_finds_it_sound() {
     }
     for ran in check.join().unwrap() {
         assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
+        assert!(ran.stdout.last().unwrap().ends_with(", 0 missing between them"), "{:?}", ran.stdout);
     }
+    assert!(id > 10_000, "it turned over to segments meanwhile");
 }
 
 #[test]

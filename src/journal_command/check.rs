@@ -99,7 +99,8 @@ struct Report {
 
 /// Checks the journal and tells what is there.
 pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Verdict, Failure> {
-    let report = examine_surely(files).map_err(|errno| Failure::Unread(directory.to_path_buf(), errno))?;
+    let report =
+        examine_surely(|| examine(files)).map_err(|errno| Failure::Unread(directory.to_path_buf(), errno))?;
     match report.write(&mut output) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
@@ -107,14 +108,14 @@ pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Ver
     Ok(if report.findings.is_empty() { Verdict::Sound } else { Verdict::Damaged })
 }
 
-/// What a server writes at this moment looks damaged. So what does is looked at twice.
-fn examine_surely(files: &ReadOnly) -> Result<Report, Errno> {
-    let first = examine(files)?;
+/// What a server writes at this moment may look damaged. So what does is looked at twice.
+fn examine_surely(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<Report, Errno> {
+    let first = examine()?;
     if first.findings.is_empty() {
         return Ok(first);
     }
     std::thread::sleep(Duration::from_millis(JOURNAL_POLL_MS.into()));
-    let mut report = examine(files)?;
+    let mut report = examine()?;
     report.findings.retain(|finding| first.findings.contains(finding));
     Ok(report)
 }
@@ -127,15 +128,7 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     for (segment, header) in headers.iter().enumerate() {
         report.examine_file(files, segment, header.as_ref(), newest)?;
     }
-    let mut window = [0; JOURNAL_READ_BYTES];
-    for span in catalog.spans() {
-        let is_last = span.header.sequence == newest;
-        let examined = Report::of_span(files, span, is_last, &mut window)?;
-        // What was turned over to meanwhile is no longer what was listed.
-        if read_header(files, span.segment, files.segment_bytes())? == Some(span.header) {
-            report.add(examined);
-        }
-    }
+    report.examine_spans(files, &catalog)?;
     Ok(report)
 }
 
@@ -168,8 +161,23 @@ impl Report {
         Ok(())
     }
 
+    /// All records.
+    fn examine_spans(&mut self, files: &impl Source, catalog: &Catalog) -> Result<(), Errno> {
+        let mut window = [0; JOURNAL_READ_BYTES];
+        for span in catalog.spans() {
+            let is_last = catalog.after(span.header.sequence).is_none();
+            let examined = Self::of_span(files, span, is_last, &mut window)?;
+            if read_header(files, span.segment, span.header.segment_bytes)? == Some(span.header) {
+                self.add(examined);
+            } else {
+                self.forget_contents();
+            }
+        }
+        Ok(())
+    }
+
     /// One use of a segment.
-    fn of_span(files: &ReadOnly, span: &Span, is_last: bool, window: &mut Window) -> Result<Self, Errno> {
+    fn of_span(files: &impl Source, span: &Span, is_last: bool, window: &mut Window) -> Result<Self, Errno> {
         let mut report = Self::default();
         let mut content = Content {
             segment: span.segment,
@@ -244,6 +252,14 @@ impl Report {
         self.gaps.truncate(JOURNAL_GAPS_LISTED_MAX);
     }
 
+    /// A segment was turned over to while it was read: then it is gone, and so are those before it.
+    fn forget_contents(&mut self) {
+        self.findings.retain(|finding| !matches!(finding.what, What::Bytes { .. }));
+        self.contents.clear();
+        self.gaps.clear();
+        self.missing = 0;
+    }
+
     fn write(&self, out: &mut Output) -> std::io::Result<()> {
         for content in &self.contents {
             writeln!(out, "{content}")?;
@@ -276,7 +292,7 @@ impl Content {
     /// What stands behind where the segment counts. It was refused, or torn by a power cut, and nobody reads it.
     fn examine_aside(
         &mut self,
-        files: &ReadOnly,
+        files: &impl Source,
         span: &Span,
         start: u32,
         mut scan: Scan<'_>,
@@ -300,4 +316,94 @@ fn is_empty(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
     let mut page = [0; FIRST_OFFSET as usize];
     files.read(segment, 0, &mut page)?;
     Ok(page.iter().all(|byte| *byte == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::segment::{HEADER_BYTES, Seal};
+    use crate::limits::JOURNAL_SEGMENTS;
+    use crate::queue::Priority;
+    use std::cell::RefCell;
+
+    fn report(findings: &[Finding]) -> Report {
+        Report { findings: findings.to_vec(), ..Report::default() }
+    }
+
+    #[test]
+    fn what_is_seen_only_once_is_no_damage() {
+        let bytes = |offset| Finding { segment: 1, what: What::Bytes { offset, bytes: 8 } };
+        for (first, second, told) in [
+            (&[bytes(8)][..], &[][..], &[][..]),
+            (&[bytes(8)], &[bytes(16)], &[]),
+            (&[bytes(8), bytes(24)], &[bytes(16), bytes(24)], &[bytes(24)]),
+        ] {
+            let mut looks = [first, second].into_iter();
+            let surely = examine_surely(|| Ok(report(looks.next().expect("two looks at most")))).unwrap();
+            assert_eq!(surely.findings, told);
+        }
+    }
+
+    #[test]
+    fn gaps_are_counted_and_the_first_are_listed() {
+        let mut report = Report::default();
+        for id in (1..1_000).step_by(10) {
+            report.add_gap(id, id + 10);
+        }
+        report.add_gap(5, 6);
+        report.add_gap(7, 7);
+        report.add_gap(8, 0);
+        assert_eq!((report.gaps.len(), report.missing), (JOURNAL_GAPS_LISTED_MAX, 900));
+        assert_eq!(report.gaps[..2], [(2, 10), (12, 20)]);
+    }
+
+    const FILE: u32 = 8_192;
+
+    /// Three segments in memory, with messages 1 to 9. The second one is turned over to while it is read.
+    struct Turning(RefCell<Vec<Vec<u8>>>);
+
+    impl Source for Turning {
+        fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+            let mut files = self.0.borrow_mut();
+            if segment == 1 && offset == FIRST_OFFSET {
+                files[1].fill(0);
+            }
+            let range = offset as usize..offset as usize + bytes.len();
+            bytes.copy_from_slice(files[segment].get(range).ok_or(Errno::ENODATA)?);
+            Ok(())
+        }
+    }
+
+    impl Turning {
+        fn new() -> (Self, Catalog) {
+            let (mut files, mut headers) = (Vec::new(), [None; JOURNAL_SEGMENTS]);
+            let mut previous_end = FIRST_OFFSET;
+            for (segment, first_id) in [1, 4, 7].into_iter().enumerate() {
+                let (sequence, seal) = (segment as u64 + 1, Seal { mark: 5, salt: segment as u64 });
+                let header = Header { segment_bytes: FILE, sequence, seal, previous_end, first_id };
+                headers[segment] = Some(header);
+                let mut file = vec![0; FILE as usize];
+                file[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+                let mut at = FIRST_OFFSET as usize;
+                for id in first_id..first_id + 3 {
+                    let record = Record { id, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };
+                    at += record.write(&seal, &mut file[at..]).unwrap();
+                }
+                previous_end = at as u32;
+                files.push(file);
+            }
+            (Self(RefCell::new(files)), Catalog::new(&headers, None))
+        }
+    }
+
+    #[test]
+    fn what_is_turned_over_to_is_forgotten_with_all_before_it() {
+        let (files, catalog) = Turning::new();
+        let kept = Finding { segment: 3, what: What::Missing };
+        let mut report = report(&[kept]);
+        report.examine_spans(&files, &catalog).unwrap();
+        assert_eq!((report.findings, report.gaps.len(), report.missing), (vec![kept], 0, 0));
+        let ids: Vec<_> = report.contents.iter().map(|content| content.ids).collect();
+        assert_eq!(ids, [(7, 9)]);
+    }
 }
