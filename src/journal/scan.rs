@@ -2,7 +2,7 @@
 //! whole record.
 
 use super::disk::Source;
-use super::record::{ALIGNMENT, Record, is_marked};
+use super::record::{ALIGNMENT, Absence, Record, is_marked};
 use super::segment::Seal;
 use crate::limits::{JOURNAL_READ_BYTES, RECORD_BYTES_MAX};
 use core::ops::Range;
@@ -51,8 +51,9 @@ impl<'a> Scan<'a> {
     /// Those of the disk.
     pub fn next(&mut self, disk: &impl Source) -> Result<Step<'_>, Errno> {
         self.load(disk, self.at)?;
-        let Ok(bytes) = Record::check(&self.seal, self.view(self.at)) else {
-            return self.resynchronise(disk);
+        let bytes = match Record::check(&self.seal, self.view(self.at)) {
+            Ok(bytes) => bytes,
+            Err(absence) => return self.resynchronise(disk, absence),
         };
         let start = (self.at - self.loaded.start) as usize;
         self.at += bytes as u32;
@@ -60,8 +61,9 @@ impl<'a> Scan<'a> {
     }
 
     /// Looks for the next whole record.
-    fn resynchronise(&mut self, disk: &impl Source) -> Result<Step<'_>, Errno> {
-        let (from, mut damage_end) = (self.at, None);
+    fn resynchronise(&mut self, disk: &impl Source, absence: Absence) -> Result<Step<'_>, Errno> {
+        let from = self.at;
+        let mut damage_end = (absence != Absence::Unmarked).then_some(from + ALIGNMENT as u32);
         for at in (from..self.end).step_by(ALIGNMENT) {
             self.load(disk, at)?;
             let view = self.view(at);
@@ -72,10 +74,11 @@ impl<'a> Scan<'a> {
                 self.at = at;
                 return Ok(Step::Damage(at - from));
             }
-            damage_end = Some((at + ALIGNMENT as u32).min(self.end));
+            damage_end = Some(at + ALIGNMENT as u32);
         }
         Ok(match damage_end {
             Some(end) => {
+                let end = end.min(self.end);
                 self.at = end;
                 Step::Damage(end - from)
             }
