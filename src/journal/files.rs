@@ -106,7 +106,7 @@ impl Disk for Files {
     }
 
     fn reopen(&mut self) -> Result<(), Errno> {
-        if self.is_directory_in_place() && self.segments.iter().all(|file| is_linked(file)) {
+        if self.is_directory_in_place() && self.segments.iter().all(is_linked) {
             return Ok(());
         }
         let again = |error| match error {

@@ -184,9 +184,12 @@ impl Books {
     }
 }
 
+/// IDs and serial numbers, as they were read.
+type Seen = Vec<(u64, u64)>;
+
 /// Reads what the journal shows, and remembers what has not changed since.
 struct Reader {
-    known: [Option<(Part, Vec<(u64, u64)>)>; JOURNAL_SEGMENTS],
+    known: [Option<(Part, Seen)>; JOURNAL_SEGMENTS],
     window: Box<Window>,
 }
 
@@ -204,7 +207,7 @@ impl Reader {
     }
 
     /// IDs and serial numbers in the order of the segments.
-    fn read(&mut self, disk: &SimulatedDisk, headers: &Headers, end: u32) -> Result<Vec<(u64, u64)>, String> {
+    fn read(&mut self, disk: &SimulatedDisk, headers: &Headers, end: u32) -> Result<Seen, String> {
         let mut seen = Vec::new();
         for (segment, end) in order(headers, end) {
             let sequence = headers[segment].map_or(0, |header| header.sequence);
@@ -224,7 +227,7 @@ impl Reader {
         headers: &Headers,
         segment: usize,
         end: u32,
-    ) -> Result<Vec<(u64, u64)>, String> {
+    ) -> Result<Seen, String> {
         let seal = headers[segment].unwrap().seal;
         let mut scan = Scan::new(segment, seal, FIRST_OFFSET..end, &mut self.window);
         let mut read = Vec::new();

@@ -105,7 +105,7 @@ impl<'a> Record<'a> {
     fn check_unmarked(seal: &Seal, bytes: &[u8]) -> Result<usize, Absence> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Absence::Cut)?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
-        if length > RECORD_BYTES_MAX || length < RECORD_HEADER_BYTES {
+        if !(RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(&length) {
             return Err(Absence::Corrupt);
         }
         let record = bytes.get(..padded(length)).ok_or(Absence::Cut)?;
