@@ -27,6 +27,13 @@ pub trait Disk: Source {
     /// is in no directory any more.
     fn sync(&mut self, segment: usize) -> Result<(), Errno>;
 
+    /// Syncs what others have written to a segment, and has what is read from then on come from the disk. For after a sync
+    /// that failed the system still shows what it could not write, also to the next process, and syncs of it succeed.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn settle(&mut self, segment: usize) -> Result<(), Errno>;
+
     /// Prepares to go on after errors: opens anew what is no longer where it should be.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::writer::read_both_headers;
 use crate::limits::JOURNAL_SEGMENTS;
 use core::fmt;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise};
 use nix::libc::off_t;
 use nix::sys::stat::{Mode, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
@@ -74,13 +74,13 @@ impl Files {
         Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments })
     }
 
-    /// Whether the directory is still where it was, and all segments are in it.
-    fn is_in_place(&self) -> bool {
+    /// Whether the directory is still where it was.
+    fn is_directory_in_place(&self) -> bool {
         let same = |one: nix::sys::stat::FileStat, other: nix::sys::stat::FileStat| {
             (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
         };
         let at_path = stat(&self.directory).ok().zip(fstat(&*self.lock).ok());
-        at_path.is_some_and(|(path, held)| same(path, held)) && self.segments.iter().all(is_linked)
+        at_path.is_some_and(|(path, held)| same(path, held))
     }
 }
 
@@ -101,14 +101,25 @@ impl Disk for Files {
         if is_linked(&self.segments[segment]) { Ok(()) } else { Err(Errno::ENOENT) }
     }
 
+    fn settle(&mut self, segment: usize) -> Result<(), Errno> {
+        self.sync(segment)?;
+        // Nothing of it is dirty now, so all of it can go. To the end of the file: 0.
+        posix_fadvise(&self.segments[segment], 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+    }
+
     fn reopen(&mut self) -> Result<(), Errno> {
-        if self.is_in_place() {
+        if self.is_directory_in_place() && self.segments.iter().all(is_linked) {
             return Ok(());
         }
         let again = |error| match error {
             Error::System(_, errno) => errno,
             _ => Errno::EBUSY,
         };
+        if self.is_directory_in_place() {
+            // Its lock is ours, and would not be given to us again.
+            self.segments = open_all(&self.lock, self.segment_bytes).map_err(again)?;
+            return Ok(());
+        }
         let lock = lock(&self.directory).map_err(again)?;
         self.segments = open_all(&lock, self.segment_bytes).map_err(again)?;
         self.lock = lock;
@@ -241,13 +252,15 @@ fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<[OwnedFd; JOURNAL
     Ok(segments)
 }
 
-/// The length that a segment was made with, if it is not that. One that is shorter and has no header was not finished.
+/// The length that a segment was made with, if it is not that. One that is shorter and has no header was not finished; one whose
+/// header says that it was longer was cut off, by a repair of the file system perhaps: the rest of it is read.
 fn other_length(file: &OwnedFd, segment_bytes: u32) -> Result<Option<u64>, Error> {
     let length = length(file)?;
     let mut bytes = [0; HEADER_BYTES];
-    let is_used = read_all(file, 0, &mut bytes).is_ok() && Header::from_bytes(&bytes).is_some();
-    let is_other = length > segment_bytes.into() || (is_used && length < segment_bytes.into());
-    Ok(is_other.then_some(length))
+    let header = read_all(file, 0, &mut bytes).ok().and_then(|()| Header::from_bytes(&bytes));
+    let made_with = header.map_or(segment_bytes, |header| header.segment_bytes);
+    let is_longer = length > segment_bytes.into();
+    Ok(if made_with != segment_bytes { Some(made_with.into()) } else { is_longer.then_some(length) })
 }
 
 /// Brings a segment to its length, and has it on the disk: zeroes that were written are blocks that are there, so that a sync has
@@ -415,6 +428,37 @@ mod tests {
         std::fs::write(place.0.join(NAMES[1]), []).unwrap();
         assert_eq!(write(&place, 1..3), 1);
         assert_eq!(ids(&place), [1, 2]);
+    }
+
+    #[test]
+    fn a_segment_that_was_cut_off_loses_what_is_behind() {
+        let place = Place::new("short");
+        write(&place, 1..11);
+        let file = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[0])).unwrap();
+        file.set_len(FIRST_OFFSET as u64 + 3_000).unwrap();
+        let next_id = write(&place, 20..21);
+        assert!((6..=11).contains(&next_id), "{next_id}");
+        assert_eq!(std::fs::metadata(place.0.join(NAMES[0])).unwrap().len(), u64::from(SEGMENT_BYTES));
+        assert_eq!(ids(&place)[..5], [1, 2, 3, 4, 5]);
+        assert_eq!(ids(&place).last(), Some(&20));
+    }
+
+    #[test]
+    fn a_segment_that_vanishes_is_made_again() {
+        let place = Place::new("one");
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (mut writer, _) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        std::fs::remove_file(place.0.join(NAMES[0])).unwrap();
+        writer.begin_group(true);
+        writer.append(&record(1, b"lost"));
+        assert_eq!(writer.commit(true), Err(Errno::ENOENT));
+        writer.revive().unwrap();
+        writer.begin_group(true);
+        writer.append(&record(1, b"kept"));
+        writer.commit(true).unwrap();
+        drop(writer);
+        assert_eq!(ids(&place), [1]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct Record<'a> {
 pub enum Absence {
     /// It has not the mark of the segment: it is empty, or of former use, or damaged there.
     Unmarked,
-    /// It has the mark, and is damaged.
+    /// It has the mark, and is damaged; or its mark is damaged, and nothing else.
     Corrupt,
     /// It has the mark, and would go on behind the end of the bytes.
     Cut,
@@ -74,7 +74,7 @@ impl<'a> Record<'a> {
         from.copy_from_slice(self.from);
         text[..self.text.len()].copy_from_slice(self.text);
         text[self.text.len()..].fill(0);
-        let checksum = seal.checksum(&out[4..length]);
+        let checksum = seal.checksum(&out[8..length]);
         out[..4].copy_from_slice(&checksum.to_le_bytes());
         Some(out.len())
     }
@@ -93,16 +93,23 @@ impl<'a> Record<'a> {
     /// # Errors
     /// Why there is none.
     pub fn check(seal: &Seal, bytes: &[u8]) -> Result<usize, Absence> {
-        if !is_marked(seal, bytes) {
-            return Err(Absence::Unmarked);
+        match (is_marked(seal, bytes), Self::check_unmarked(seal, bytes)) {
+            (true, checked) => checked,
+            // It was one: where it is the last, nothing else would tell that it is gone.
+            (false, Ok(_)) => Err(Absence::Corrupt),
+            (false, Err(_)) => Err(Absence::Unmarked),
         }
+    }
+
+    /// The same whatever stands where the mark should.
+    fn check_unmarked(seal: &Seal, bytes: &[u8]) -> Result<usize, Absence> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Absence::Cut)?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
         if !(RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(&length) {
             return Err(Absence::Corrupt);
         }
         let record = bytes.get(..padded(length)).ok_or(Absence::Cut)?;
-        let is_whole = u64::from(seal.checksum(&record[4..length])) == number(&record[..4]);
+        let is_whole = u64::from(seal.checksum(&record[8..length])) == number(&record[..4]);
         if is_whole && Record::fields(record).is_some() { Ok(record.len()) } else { Err(Absence::Corrupt) }
     }
 

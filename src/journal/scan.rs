@@ -3,7 +3,7 @@
 
 use super::catalog::{Extent, Span};
 use super::disk::Source;
-use super::record::{ALIGNMENT, Record, is_marked};
+use super::record::{ALIGNMENT, Absence, Record, is_marked};
 use super::segment::Seal;
 use crate::limits::{JOURNAL_READ_BYTES, RECORD_BYTES_MAX};
 use core::ops::Range;

@@ -40,6 +40,7 @@ impl Seal {
     pub fn checksum(&self, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.salt.to_le_bytes());
+        hasher.update(&self.mark.to_le_bytes());
         hasher.update(bytes);
         hasher.finalize()
     }

@@ -13,7 +13,9 @@ use super::disk::{Disk, Source};
 use super::record::{Record, number};
 use super::scan::{Scan, Step, Window};
 use super::segment::{HEADER_BYTES, Header, Seal};
-use crate::limits::{JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
+use crate::limits::{
+    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
+};
 use heapless::Vec;
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -115,7 +117,9 @@ impl<'a, D: Disk> Writer<'a, D> {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn open(disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
+    pub fn open(mut disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
+        // What is believed from now on is shown, and must not be lost by the next power cut.
+        (0..JOURNAL_SEGMENTS).try_for_each(|segment| disk.settle(segment))?;
         let headers = read_headers(&disk, segment_bytes)?;
         let mut writer = Self {
             disk,
@@ -138,7 +142,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         let last = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
         let segments = self.headers.iter().flatten().count();
         let Some((segment, header)) = last.and_then(|segment| Some((segment, self.headers[segment]?))) else {
-            self.begin_segment(true)?;
+            self.begin_segment()?;
             return Ok(Found { next_id: self.next_id, ..Found::default() });
         };
         let tail = Tail::read(&self.disk, segment, &header, &mut self.buffers.window)?;
@@ -146,11 +150,9 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.committed_id = tail.next_id;
         self.last = End { sequence: header.sequence, end: tail.end };
         if tail.aside_bytes == 0 {
-            // What was written and not synced before a crash is believed now, and shown: it must not be lost by the next one.
-            self.disk.sync(segment)?;
             self.current = Some(Place { segment, seal: header.seal, end: tail.end, synced: tail.end });
         } else {
-            self.begin_segment(true)?;
+            self.begin_segment()?;
         }
         Ok(Found {
             next_id: tail.next_id,
@@ -210,7 +212,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         if is_synced && self.is_unsynced() {
             self.sync()?;
         }
-        self.begin_segment(false)
+        self.begin_segment()
     }
 
     /// Appends a record, which counts from the next [`Writer::commit`] on, if that succeeds. Its ID must be
@@ -282,9 +284,13 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.done.failures += 1;
         self.buffers.out.clear();
         self.next_id = self.committed_id;
+        // What was acknowledged before, and promised to the next sync: no later one comes here.
+        if self.is_unsynced() {
+            let _ = self.sync();
+        }
         self.current = None;
         // Told by the one whose call failed; tried again by `revive`.
-        let _ = self.begin_segment(true);
+        let _ = self.begin_segment();
     }
 
     /// Tries to go on after a failure; to be called now and then while it does not [work](Self::works).
@@ -293,7 +299,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Those of the disk: it does not go on.
     pub fn revive(&mut self) -> Result<(), Errno> {
         self.disk.reopen()?;
-        self.begin_segment(true)
+        self.begin_segment()
     }
 
     /// Writes what waits in the buffer to the current segment.
@@ -310,16 +316,21 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Waits until what was written to the current segment is on the disk.
     fn sync(&mut self) -> Result<(), Errno> {
         let place = self.current.as_mut().ok_or(Errno::EIO)?;
-        self.disk.sync(place.segment)?;
+        if let Err(errno) = self.disk.sync(place.segment) {
+            // Nobody may ask again: the answer would be `Ok`.
+            self.current = None;
+            return Err(errno);
+        }
         self.done.syncs += 1;
         self.done.page_bytes += page_bytes(place.synced, place.end);
         place.synced = place.end;
         Ok(())
     }
 
-    /// Begins the next segment: one that holds nothing, or else the oldest. With `is_synced` its header is on the disk
-    /// then, and what was not committed of the one before is never believed again.
-    fn begin_segment(&mut self, is_synced: bool) -> Result<(), Errno> {
+    /// Begins the next segment: one that holds nothing, or else the oldest. Its header is on the disk then, and what was not
+    /// committed of the one before is never believed again. Nor is what the oldest held: if it came back after a power cut, and
+    /// the second oldest did not, nobody would know any more where belief in it ends.
+    fn begin_segment(&mut self) -> Result<(), Errno> {
         let former = self.current.take().map(|place| place.segment);
         let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
         let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
@@ -333,10 +344,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         // Whatever comes of it: what it held is gone.
         self.headers[segment] = None;
         write_header(&mut self.disk, segment, &header, &mut self.buffers.window)?;
-        if is_synced {
-            self.disk.sync(segment)?;
-            self.done.syncs += 1;
-        }
+        self.disk.sync(segment)?;
+        self.done.syncs += 1;
         self.done.page_bytes += SEGMENT_HEADER_BYTES as u64;
         self.headers[segment] = Some(header);
         self.last = End { sequence: header.sequence, end: FIRST_OFFSET };
@@ -367,7 +376,12 @@ impl Tail {
                         tail.aside_records += 1;
                     }
                 }
-                Step::Damage(bytes) => tail.aside_bytes += bytes,
+                Step::Damage(bytes) => {
+                    tail.aside_bytes += bytes;
+                    // So many messages may have stood there, and their IDs are taken.
+                    let lost = bytes.div_ceil(RECORD_HEADER_BYTES as u32);
+                    tail.next_id = tail.next_id.saturating_add(lost.into());
+                }
                 Step::End => return Ok(tail),
             }
             match tail.aside_bytes {
@@ -378,12 +392,13 @@ impl Tail {
     }
 }
 
-/// The headers of all segments.
+/// The headers of all segments. Where the two of a segment differ, the later one counts: its segment was given to it, and the
+/// former one might come to light when the later is gone, after the journal has gone on.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, Errno> {
-    let mut headers = [None; JOURNAL_SEGMENTS];
+    let mut headers: Headers = [None; JOURNAL_SEGMENTS];
     for (segment, header) in headers.iter_mut().enumerate() {
         *header = read_header(disk, segment, segment_bytes)?;
     }
@@ -396,7 +411,9 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
 /// Those of the disk.
 pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Result<Option<Header>, Errno> {
     let both = read_both_headers(disk, segment)?;
-    Ok(both.into_iter().flatten().find(|header| header.segment_bytes == segment_bytes))
+    let of_that_length = both.into_iter().flatten().filter(|header| header.segment_bytes == segment_bytes);
+    // Of equals the first.
+    Ok(of_that_length.reduce(|first, second| if second.sequence > first.sequence { second } else { first }))
 }
 
 /// A segment's header and its double, each if it is whole.

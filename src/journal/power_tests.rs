@@ -1,0 +1,661 @@
+//! Power cuts, kills and failures of the disk, by the thousand, and what the journal promises for each way to sync.
+//!
+//! A model keeps the books of what was acknowledged and what was refused. After each cut the journal is opened again, all of
+//! it is read, and compared with the books; then it goes on, so that what went wrong before piles up.
+
+use super::disk::Source;
+use super::record::Record;
+use super::scan::{Scan, Step, Window};
+use super::segment::HEADER_BYTES;
+use super::simulated::{Call, Fault, Random, SimulatedDisk, Target};
+use super::writer::{Buffers, FIRST_OFFSET, Found, Headers, Writer, read_headers};
+use crate::limits::{BATCH, FROM_BYTES_MAX, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, TEXT_BYTES};
+use crate::queue::Priority;
+use core::ops::Range;
+use nix::errno::Errno;
+
+/// Small segments turn over often.
+const SEGMENT_BYTES: u32 = 128 * 1024;
+
+/// Power cuts that each test lives through; there are four for each mode.
+const CUTS: usize = 2_500;
+
+/// What is synced before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    All,
+    /// Messages of that priority and above.
+    From(u8),
+    None,
+}
+
+/// A message that stands for its serial number, which is its time. So whatever is read can be told.
+struct Message {
+    serial: u64,
+    priority: Priority,
+    from: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Message {
+    fn new(serial: u64) -> Self {
+        let mut random = Random(serial);
+        let priority = Priority::new(random.below(Priority::COUNT) as u8).unwrap();
+        let mut bytes = |count: usize| -> Vec<u8> { (0..count).map(|_| random.next() as u8).collect() };
+        let length = match serial % 8 {
+            0 => 0,
+            1 => TEXT_BYTES,
+            _ => usize::from(bytes(1)[0]) * TEXT_BYTES / 255,
+        };
+        let from = bytes(serial as usize % (FROM_BYTES_MAX + 1));
+        Self { serial, priority, from, text: bytes(length) }
+    }
+
+    fn record(&self, id: u64) -> Record<'_> {
+        Record { id, time_ms: self.serial, priority: self.priority, from: &self.from, text: &self.text }
+    }
+}
+
+/// What is known of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It was acknowledged and synced, or shown after a start: it must be there.
+    Kept,
+    /// It was acknowledged: it must be there, unless the power goes.
+    Acknowledged,
+    /// It may be there.
+    Open,
+    /// It was refused, or was not there once: it must not be there.
+    Gone,
+}
+
+/// An entry of the books.
+#[derive(Debug)]
+struct Entry {
+    serial: u64,
+    id: u64,
+    /// The use of a segment that it was written in.
+    sequence: u64,
+    fate: Fate,
+}
+
+/// What ended the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    Kill,
+    Cut,
+}
+
+/// The books.
+#[derive(Default)]
+struct Books {
+    /// By serial number; those that the ring may have dropped are left out.
+    entries: Vec<Entry>,
+    next_serial: u64,
+    /// Refused, though no header on the disk says so yet.
+    refused: Vec<u64>,
+    /// The latest use of a segment that anybody may have begun, and the same as a header that was written says it.
+    sequence: u64,
+    known_sequence: u64,
+    /// The highest ID that somebody may have seen and that is not to be forgotten.
+    top_id: u64,
+}
+
+impl Books {
+    fn change(&mut self, from: Fate, to: Fate) {
+        self.entries.iter_mut().filter(|entry| entry.fate == from).for_each(|entry| entry.fate = to);
+    }
+
+    fn note_written(&mut self, id: u64) {
+        let (serial, sequence) = (self.next_serial, self.known_sequence);
+        self.entries.push(Entry { serial, id, sequence, fate: Fate::Open });
+        self.next_serial += 1;
+    }
+
+    /// The messages from that entry on were committed together.
+    fn note_commit(&mut self, first: usize, is_synced: bool, result: Result<(), Errno>) {
+        let entries = &mut self.entries[first..];
+        if result.is_err() {
+            self.refused.extend(entries.iter().map(|entry| entry.serial));
+            return;
+        }
+        entries.iter_mut().for_each(|entry| entry.fate = Fate::Acknowledged);
+        if is_synced {
+            self.note_synced();
+        }
+    }
+
+    fn note_synced(&mut self) {
+        self.change(Fate::Acknowledged, Fate::Kept);
+        let kept = self.entries.iter().filter(|entry| entry.fate == Fate::Kept);
+        self.top_id = kept.map(|entry| entry.id).fold(self.top_id, u64::max);
+    }
+
+    /// What was to be synced then may be lost.
+    fn note_failed_syncs(&mut self, count: u64) {
+        if count > 0 {
+            self.change(Fate::Acknowledged, Fate::Open);
+        }
+    }
+
+    /// The header of the next segment is on the disk: what was refused is gone.
+    fn note_refused(&mut self) {
+        let refused = core::mem::take(&mut self.refused);
+        let is_refused = |entry: &&mut Entry| refused.binary_search(&entry.serial).is_ok();
+        self.entries.iter_mut().filter(is_refused).for_each(|entry| entry.fate = Fate::Gone);
+    }
+
+    /// The last segment that was begun, and how many more may have been.
+    fn note_sequence(&mut self, headers: &Headers, more: u64) {
+        self.known_sequence = headers.iter().flatten().map(|header| header.sequence).max().unwrap_or(0);
+        self.sequence = self.sequence.max(self.known_sequence + more);
+    }
+
+    /// The lowest use of a segment that must be there.
+    fn first_sequence(&self) -> u64 {
+        (self.sequence + 1).saturating_sub(JOURNAL_SEGMENTS as u64)
+    }
+
+    /// Compares what was read after a blow with what must be there, and takes it over.
+    fn check(&mut self, seen: &[(u64, u64)], next_id: u64, blow: Blow) -> Result<(), String> {
+        let does_rise = |pair: &[(u64, u64)]| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1;
+        if let Some(pair) = seen.windows(2).find(|pair| !does_rise(pair)) {
+            return Err(format!("IDs do not rise: {pair:?}"));
+        }
+        let first = self.first_sequence();
+        self.entries.retain(|entry| entry.sequence >= first);
+        for entry in &mut self.entries {
+            let found = seen.binary_search_by_key(&entry.serial, |(_, serial)| *serial).ok();
+            match (found.map(|at| seen[at].0), entry.fate) {
+                (Some(id), _) if id != entry.id => return Err(format!("{entry:?} has the ID {id}")),
+                (Some(_), Fate::Gone) => return Err(format!("{entry:?} is back")),
+                (None, Fate::Kept) => return Err(format!("{entry:?} is lost")),
+                (None, Fate::Acknowledged) if blow == Blow::Kill => return Err(format!("{entry:?} is lost")),
+                (None, _) => entry.fate = Fate::Gone,
+                (Some(_), _) => entry.fate = Fate::Kept,
+            }
+        }
+        self.top_id = seen.iter().map(|(id, _)| *id).fold(self.top_id, u64::max);
+        self.refused.clear();
+        if next_id <= self.top_id {
+            return Err(format!("the next ID is {next_id}, and {} was given", self.top_id));
+        }
+        Ok(())
+    }
+}
+
+/// IDs and serial numbers, as they were read.
+type Seen = Vec<(u64, u64)>;
+
+/// Reads what the journal shows, and remembers what has not changed since.
+struct Reader {
+    known: [Option<(Part, Seen)>; JOURNAL_SEGMENTS],
+    window: Box<Window>,
+}
+
+/// A part of a segment that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Part {
+    version: u64,
+    sequence: u64,
+    end: u32,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self { known: [const { None }; JOURNAL_SEGMENTS], window: Box::new([0; JOURNAL_READ_BYTES]) }
+    }
+
+    /// IDs and serial numbers in the order of the segments.
+    fn read(&mut self, disk: &SimulatedDisk, headers: &Headers, end: u32) -> Result<Seen, String> {
+        let mut seen = Vec::new();
+        for (segment, end) in order(headers, end) {
+            let sequence = headers[segment].map_or(0, |header| header.sequence);
+            let part = Part { version: disk.version(segment), sequence, end };
+            if self.known[segment].as_ref().is_none_or(|(known, _)| *known != part) {
+                let read = self.read_segment(&disk.calm(), headers, segment, end)?;
+                self.known[segment] = Some((part, read));
+            }
+            seen.extend(self.known[segment].iter().flat_map(|(_, read)| read));
+        }
+        Ok(seen)
+    }
+
+    fn read_segment(
+        &mut self,
+        disk: &impl Source,
+        headers: &Headers,
+        segment: usize,
+        end: u32,
+    ) -> Result<Seen, String> {
+        let seal = headers[segment].unwrap().seal;
+        let mut scan = Scan::new(segment, seal, FIRST_OFFSET..end, &mut self.window);
+        let mut read = Vec::new();
+        loop {
+            match scan.next(disk).map_err(|errno| format!("segment {segment}: {errno}"))? {
+                Step::Record(record) if record != Message::new(record.time_ms).record(record.id) => {
+                    return Err(format!("{record:?} was never written"));
+                }
+                Step::Record(record) => read.push((record.id, record.time_ms)),
+                Step::Damage(_) => {}
+                Step::End => return Ok(read),
+            }
+        }
+    }
+}
+
+/// The segments in the order of their use, and up to where each is believed.
+fn order(headers: &Headers, last_end: u32) -> Vec<(usize, u32)> {
+    let mut used: Vec<_> =
+        (0..JOURNAL_SEGMENTS).filter_map(|at| headers[at].map(|header| (header, at))).collect();
+    used.sort_by_key(|(header, _)| header.sequence);
+    let last = used.last().map(|(header, _)| header.sequence);
+    let end = |sequence: u64| {
+        let next = used.iter().find(|(header, _)| header.sequence == sequence + 1);
+        let end = next.map_or(SEGMENT_BYTES, |(header, _)| header.previous_end);
+        if last == Some(sequence) { last_end } else { end }
+    };
+    used.iter().map(|(header, segment)| (*segment, end(header.sequence))).collect()
+}
+
+/// A journal, the books about it, and what happens to it.
+struct Trial {
+    mode: Mode,
+    random: Random,
+    disk: SimulatedDisk,
+    books: Books,
+    reader: Reader,
+    cuts: usize,
+    /// Whether more goes wrong than usual, and segments are full sooner.
+    is_rough: bool,
+}
+
+impl Trial {
+    fn new(mode: Mode, seed: u64) -> Self {
+        let disk = SimulatedDisk::new(SEGMENT_BYTES, !seed);
+        Self {
+            mode,
+            random: Random(seed),
+            disk,
+            books: Books::default(),
+            reader: Reader::new(),
+            cuts: 0,
+            is_rough: false,
+        }
+    }
+
+    /// Lives through so many power cuts.
+    fn run(&mut self, cuts: usize) -> Result<(), String> {
+        let mut buffers = Box::new(Buffers::new());
+        let mut blow = Blow::Cut;
+        while self.cuts < cuts {
+            if self.random.once_in(4) {
+                self.plan_faults();
+            }
+            if let Some(mut writer) = self.open(&mut buffers, blow)? {
+                self.plan_faults();
+                self.write_groups(&mut writer);
+                blow = Blow::Kill;
+            }
+            if self.disk.is_off() || !self.random.once_in(4) {
+                self.disk.cut();
+                self.cuts += 1;
+                blow = Blow::Cut;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan_faults(&mut self) {
+        let random = &mut self.random;
+        let (often, operations) = if self.is_rough { (1, 30) } else { (3, 60) };
+        if random.once_in(often) {
+            for _ in 0..1 + random.below(3) {
+                let fault = match random.below(4) {
+                    0 => Fault::Write(Errno::EIO),
+                    1 => Fault::Write(Errno::ENOSPC),
+                    2 => Fault::Sync,
+                    _ => Fault::Outage(1 + random.below(operations / 2) as u64),
+                };
+                self.disk.fail_after(random.below(operations) as u64, fault);
+            }
+        }
+        if random.once_in(2) {
+            self.disk.fail_after(random.below(operations) as u64, Fault::Off);
+        }
+    }
+
+    /// Opens the journal after a blow, and checks it. None: it cannot be opened now.
+    fn open<'a>(
+        &mut self,
+        buffers: &'a mut Buffers,
+        blow: Blow,
+    ) -> Result<Option<Writer<'a, SimulatedDisk>>, String> {
+        let failed_syncs = self.disk.failed_syncs();
+        self.disk.enter(Call::Open);
+        let Ok((writer, found)) = Writer::open(self.disk.clone(), SEGMENT_BYTES, buffers) else {
+            self.books.note_failed_syncs(self.disk.failed_syncs() - failed_syncs);
+            // It may have begun the next segment.
+            self.books.sequence = self.books.sequence.max(self.books.known_sequence + 1);
+            return Ok(None);
+        };
+        let (headers, end) = writer.extent();
+        self.books.note_sequence(headers, 0);
+        let seen = self.reader.read(&self.disk, headers, end)?;
+        let checked = self.books.check(&seen, found.next_id, blow);
+        checked.map_err(|what| format!("{what}; after {} cuts, the last blow a {blow:?}", self.cuts))?;
+        Ok(Some(writer))
+    }
+
+    fn write_groups(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+        for _ in 0..1 + self.random.below(20) {
+            if !writer.works() && self.random.once_in(3) {
+                self.disk.enter(Call::Revive);
+                let failed_syncs = self.disk.failed_syncs();
+                // That it fails shows when it is written to.
+                let _ = writer.revive();
+                self.note_call(writer, failed_syncs);
+            }
+            let failed_syncs = self.disk.failed_syncs();
+            self.write_group(writer);
+            self.note_call(writer, failed_syncs);
+            if self.disk.is_off() {
+                return;
+            }
+            if matches!(self.mode, Mode::From(_)) && self.random.once_in(6) {
+                self.disk.enter(Call::SyncRest);
+                let failed_syncs = self.disk.failed_syncs();
+                let result = writer.sync_rest();
+                self.note_call(writer, failed_syncs);
+                if result.is_ok() {
+                    self.books.note_synced();
+                }
+            }
+        }
+    }
+
+    /// Takes over what a call made of the journal, before which so many syncs had failed.
+    fn note_call(&mut self, writer: &Writer<'_, SimulatedDisk>, failed_syncs: u64) {
+        self.books.note_sequence(writer.extent().0, u64::from(!writer.works()));
+        self.books.note_failed_syncs(self.disk.failed_syncs() - failed_syncs);
+        if writer.works() {
+            self.books.note_refused();
+        }
+    }
+
+    fn write_group(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+        self.disk.enter(Call::BeginGroup);
+        writer.begin_group(self.mode != Mode::None);
+        self.books.note_sequence(writer.extent().0, u64::from(!writer.works()));
+        let first = self.books.entries.len();
+        self.disk.enter(Call::Commit);
+        let mut is_synced = self.write_batch(writer);
+        while writer.has_room() && self.random.once_in(4) {
+            writer.flush();
+            is_synced |= self.write_batch(writer);
+        }
+        let result = writer.commit(is_synced);
+        self.books.note_commit(first, is_synced, result);
+    }
+
+    /// Writes some messages, and says whether one of them has to be synced.
+    fn write_batch(&mut self, writer: &mut Writer<'_, SimulatedDisk>) -> bool {
+        let many = if self.is_rough { 2 } else { 8 };
+        let count = if self.random.once_in(many) { BATCH } else { 1 + self.random.below(6) };
+        let mut is_synced = false;
+        for _ in 0..count {
+            let (message, id) = (Message::new(self.books.next_serial), writer.next_id());
+            is_synced |= match self.mode {
+                Mode::All => true,
+                Mode::From(least) => message.priority.number() >= least,
+                Mode::None => false,
+            };
+            writer.append(&message.record(id));
+            self.books.note_written(id);
+        }
+        is_synced
+    }
+}
+
+/// Lives through power cuts with one seed.
+fn check_cuts(mode: Mode, seed: u64) {
+    let mut trial = Trial::new(mode, seed);
+    if let Err(what) = trial.run(CUTS) {
+        panic!("{mode:?}, seed {seed}: {what}");
+    }
+    // Otherwise there was nothing to check.
+    assert!(
+        trial.books.top_id > CUTS as u64 && trial.books.sequence > CUTS as u64 / 20,
+        "{mode:?}, seed {seed}"
+    );
+}
+
+#[test]
+fn cuts_with_each_message_synced_1() {
+    check_cuts(Mode::All, 1);
+}
+
+#[test]
+fn cuts_with_each_message_synced_2() {
+    check_cuts(Mode::All, 2);
+}
+
+#[test]
+fn cuts_with_each_message_synced_3() {
+    check_cuts(Mode::All, 3);
+}
+
+#[test]
+fn cuts_with_each_message_synced_4() {
+    check_cuts(Mode::All, 107);
+}
+
+#[test]
+fn cuts_with_urgent_messages_synced_1() {
+    check_cuts(Mode::From(9), 5);
+}
+
+#[test]
+fn cuts_with_urgent_messages_synced_2() {
+    check_cuts(Mode::From(9), 6);
+}
+
+#[test]
+fn cuts_with_urgent_messages_synced_3() {
+    check_cuts(Mode::From(7), 7);
+}
+
+#[test]
+fn cuts_with_urgent_messages_synced_4() {
+    check_cuts(Mode::From(7), 8);
+}
+
+#[test]
+fn cuts_with_no_message_synced_1() {
+    check_cuts(Mode::None, 9);
+}
+
+#[test]
+fn cuts_with_no_message_synced_2() {
+    check_cuts(Mode::None, 10);
+}
+
+#[test]
+fn cuts_with_no_message_synced_3() {
+    check_cuts(Mode::None, 11);
+}
+
+#[test]
+fn cuts_with_no_message_synced_4() {
+    check_cuts(Mode::None, 12);
+}
+
+/// Whether the checks fail within so many cuts if these syncs do nothing but say `Ok`.
+fn check_noticed(syncs: (Call, Target), mode: Mode, cuts: usize) {
+    let fails = |seed: u64| {
+        let mut trial = Trial::new(mode, seed);
+        trial.is_rough = true;
+        trial.disk.ignore(syncs);
+        trial.run(CUTS).is_err()
+    };
+    let count = cuts.div_ceil(CUTS) as u64;
+    assert!((100..100 + count).any(fails), "{syncs:?} can be left out, and nobody notices");
+}
+
+#[test]
+fn a_sync_left_out_at_a_commit_is_noticed() {
+    check_noticed((Call::Commit, Target::Records), Mode::All, 2_500);
+    check_noticed((Call::Commit, Target::Records), Mode::From(9), 2_500);
+}
+
+#[test]
+fn a_sync_left_out_after_a_failed_write_is_noticed() {
+    check_noticed((Call::Commit, Target::Rest), Mode::From(9), 5_000);
+}
+
+#[test]
+fn a_sync_left_out_of_the_header_after_a_failure_is_noticed() {
+    check_noticed((Call::Commit, Target::Header), Mode::All, 5_000);
+}
+
+#[test]
+fn a_sync_left_out_of_the_header_after_an_outage_is_noticed() {
+    check_noticed((Call::Revive, Target::Header), Mode::All, 20_000);
+}
+
+#[test]
+fn a_sync_left_out_at_a_turn_over_is_noticed() {
+    check_noticed((Call::BeginGroup, Target::Records), Mode::From(9), 5_000);
+}
+
+#[test]
+fn a_sync_left_out_of_the_header_at_a_turn_over_is_noticed() {
+    check_noticed((Call::BeginGroup, Target::Header), Mode::From(9), 20_000);
+}
+
+#[test]
+fn a_sync_left_out_at_a_start_is_noticed() {
+    check_noticed((Call::Open, Target::Former), Mode::All, 20_000);
+}
+
+#[test]
+fn a_sync_left_out_of_the_header_at_a_start_is_noticed() {
+    check_noticed((Call::Open, Target::Header), Mode::All, 20_000);
+}
+
+#[test]
+fn a_sync_left_out_of_what_was_due_is_noticed() {
+    check_noticed((Call::SyncRest, Target::Records), Mode::From(9), 2_500);
+}
+
+/// A small journal of three segments with a few dozen records, all of them synced; the last segment is the third.
+fn small_journal() -> SimulatedDisk {
+    let disk = SimulatedDisk::new(SMALL_BYTES, 1);
+    let mut buffers = Box::new(Buffers::new());
+    let (mut writer, _) = Writer::open(disk.clone(), SMALL_BYTES, &mut buffers).unwrap();
+    for serial in 0..24 {
+        writer.begin_group(true);
+        writer.append(&Message::new(serial).record(serial + 1));
+        writer.commit(true).unwrap();
+        // A failure begins the next one without filling this one.
+        if serial % 8 == 7 && serial < 23 {
+            disk.fail_after(0, Fault::Write(Errno::EIO));
+            writer.begin_group(true);
+            writer.append(&Message::new(1_000).record(serial + 2));
+            writer.commit(true).unwrap_err();
+        }
+    }
+    assert_eq!(writer.extent().0.iter().flatten().count(), 3);
+    disk
+}
+
+const SMALL_BYTES: u32 = 48 * 1024;
+
+/// What a journal shows after a start: IDs, the next ID, and the bytes that were set aside.
+fn start(disk: &SimulatedDisk) -> (Vec<u64>, Found) {
+    let mut buffers = Box::new(Buffers::new());
+    let (writer, found) = Writer::open(disk.clone(), SMALL_BYTES, &mut buffers).unwrap();
+    let (headers, end) = writer.extent();
+    let seen = Reader::new().read(disk, headers, end).unwrap();
+    assert!(seen.iter().all(|(id, serial)| *id == serial + 1), "{seen:?}");
+    (seen.iter().map(|(id, _)| *id).collect(), found)
+}
+
+/// The IDs in each segment of the small journal, and where each record begins and ends.
+fn places(disk: &SimulatedDisk) -> Vec<(usize, u64, Range<u32>)> {
+    let headers = read_headers(&disk.calm(), SMALL_BYTES).unwrap();
+    let mut places = Vec::new();
+    for (segment, header) in headers.iter().enumerate().filter_map(|(at, header)| Some((at, (*header)?))) {
+        let mut window = Box::new([0; JOURNAL_READ_BYTES]);
+        let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..SMALL_BYTES, &mut window);
+        let mut begin = FIRST_OFFSET;
+        while let Step::Record(record) = scan.next(&disk.calm()).unwrap() {
+            let (id, serial) = (record.id, record.time_ms);
+            if id == serial + 1 {
+                places.push((segment, id, begin..scan.at()));
+            }
+            begin = scan.at();
+        }
+    }
+    places
+}
+
+#[test]
+fn every_flipped_bit_costs_one_record_or_ends_the_last_segment() {
+    let disk = small_journal();
+    let places = places(&disk);
+    assert_eq!(places.len(), 24);
+    let flip = |segment: usize, bit: u32| {
+        let flipped = if segment == 2 { disk.copy() } else { disk.clone() };
+        let damage = |bytes: &mut [u8]| bytes[bit as usize / 8] ^= 1 << (bit % 8);
+        flipped.damage(segment, damage);
+        let started = start(&flipped);
+        flipped.damage(segment, damage);
+        started
+    };
+    let all: Vec<u64> = (1..=24).collect();
+    for (segment, id, part) in &places {
+        for bit in 8 * part.start..8 * part.end {
+            let (ids, found) = flip(*segment, bit);
+            let is_padding = ids == all && bit >= 8 * (part.end - 7);
+            let lost = |lost: &u64| if *segment == 2 { lost >= id } else { lost == id };
+            let expected: Vec<u64> = all.iter().copied().filter(|id| !lost(id)).collect();
+            assert!(is_padding || ids == expected, "segment {segment}, ID {id}, bit {bit}: {ids:?}");
+            assert!(found.next_id >= 25, "segment {segment}, ID {id}, bit {bit}: {found:?}");
+            assert_eq!(found.aside_bytes > 0, *segment == 2 && !is_padding, "bit {bit}");
+        }
+    }
+    for segment in 0..3 {
+        for bit in 0..8 * FIRST_OFFSET {
+            let (ids, found) = flip(segment, bit);
+            assert!(ids == all && found.next_id == 25, "segment {segment}, bit {bit}: {ids:?}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_cut_off_at_every_byte_keeps_what_is_before() {
+    let disk = small_journal();
+    let places = places(&disk);
+    for segment in 0..3 {
+        let last_end =
+            places.iter().filter(|(at, ..)| *at == segment).map(|(.., part)| part.end).max().unwrap();
+        // Before that, the second header is gone as well.
+        for length in FIRST_OFFSET / 2 + HEADER_BYTES as u32..=last_end {
+            let (cut, mut changed) = (disk.copy(), Vec::new());
+            cut.damage(segment, |bytes| {
+                let tail = &mut bytes[length as usize..];
+                // What was zero already is not lost.
+                changed.extend((length..).zip(&*tail).filter(|(_, byte)| **byte != 0).map(|(at, _)| at));
+                tail.fill(0);
+            });
+            let (ids, found) = start(&cut);
+            let is_kept =
+                |at: usize, part: &Range<u32>| at != segment || !changed.iter().any(|at| part.contains(at));
+            let kept = places.iter().filter(|(at, _, part)| is_kept(*at, part)).map(|(_, id, _)| *id);
+            let kept: Vec<u64> = kept.collect();
+            assert_eq!(ids, kept, "segment {segment}, {length} bytes");
+            assert!(found.next_id > *ids.last().unwrap(), "segment {segment}, {length} bytes: {found:?}");
+        }
+    }
+}
