@@ -334,6 +334,10 @@ mod tests {
             if self.is_broken.get() { Err(Errno::EIO) } else { Ok(()) }
         }
 
+        fn settle(&mut self, segment: usize) -> Result<(), Errno> {
+            self.sync(segment)
+        }
+
         fn reopen(&mut self) -> Result<(), Errno> {
             Ok(())
         }

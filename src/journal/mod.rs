@@ -1,4 +1,16 @@
 //! The journal: the history of messages on disk, in bounded space.
+//!
+//! - [`segment`], [`record`] — the format, byte by byte. Bytes only.
+//! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
+//! - [`writer`] — appends and commits, and recovers at the start.
+//! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged.
+//! - [`policy`] — which messages are synced before their ACK.
+//!
+//! It is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files that have their full length from the start: it
+//! never takes more room than that, a full disk cannot stop it, and a sync has nothing to write but data.
+//!
+//! Knows neither clients nor threads. Nothing here allocates after the files are open.
+
 #[cfg(not(loom))]
 pub mod catalog;
 #[cfg(not(loom))]

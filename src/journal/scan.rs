@@ -123,11 +123,19 @@ impl<'a> Scan<'a> {
         let at = self.position.at;
         if self.position.sought == at {
             self.load(disk, at)?;
-            if let Ok(bytes) = Record::check(&self.seal, self.view(at)) {
-                self.record = (at - self.loaded.start) as usize;
-                self.position = Position::new(at + bytes as u32);
-                *budget = budget.saturating_sub(bytes as u32);
-                return Ok(Some(Ahead::Record));
+            match Record::check(&self.seal, self.view(at)) {
+                Ok(bytes) => {
+                    self.record = (at - self.loaded.start) as usize;
+                    self.position = Position::new(at + bytes as u32);
+                    *budget = budget.saturating_sub(bytes as u32);
+                    return Ok(Some(Ahead::Record));
+                }
+                Err(Absence::Unmarked) => {}
+                // Also one whose mark alone is damaged.
+                Err(_) => {
+                    let behind = at.saturating_add(ALIGNMENT as u32);
+                    self.position.damage_end = Some(behind.min(self.extent.end()));
+                }
             }
         }
         self.resynchronise(disk, budget)
