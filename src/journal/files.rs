@@ -10,6 +10,7 @@ use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::libc::off_t;
 use nix::sys::stat::{Mode, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{fdatasync, fsync, mkdir};
@@ -277,7 +278,7 @@ fn is_linked(file: &OwnedFd) -> bool {
 fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match pread(file, &mut bytes[done..], i64::from(offset) + done as i64) {
+        match pread(file, &mut bytes[done..], file_offset(offset, done)?) {
             Ok(0) => return Err(Errno::ENODATA),
             Ok(count) => done += count,
             Err(Errno::EINTR) => {}
@@ -290,7 +291,7 @@ fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> 
 fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match pwrite(file.as_fd(), &bytes[done..], i64::from(offset) + done as i64) {
+        match pwrite(file.as_fd(), &bytes[done..], file_offset(offset, done)?) {
             Ok(0) => return Err(Errno::ENOSPC),
             Ok(count) => done += count,
             Err(Errno::EINTR) => {}
@@ -298,6 +299,11 @@ fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// A place in a file, behind so many bytes that are done. Some boards have 32 bits for it, and a sign.
+fn file_offset(offset: u32, done: usize) -> Result<off_t, Errno> {
+    off_t::try_from(u64::from(offset) + done as u64).map_err(|_| Errno::EOVERFLOW)
 }
 
 /// An array of what `make` makes for each index.
