@@ -38,7 +38,7 @@ enum Rest {
 impl Printer {
     /// For that journal, from that ID on or from the oldest message.
     pub fn new(directory: &Path, files: ReadOnly, output: Output, since: Option<u64>, json: bool) -> Self {
-        let cursor = since.map_or_else(Cursor::oldest, Cursor::since);
+        let cursor = since.map_or_else(Cursor::oldest, |id| Cursor::since(id.saturating_add(1)));
         let directory = directory.to_path_buf();
         Self { directory, files, output, json, cursor, verdict: Verdict::Sound, line: String::new() }
     }

@@ -130,7 +130,7 @@ when the message was processed, and the rest as clients are sent it.
   - WITHDRAWN ID   those from ID on that were just printed were refused after
                    all, for the disk failed; others have these IDs, and follow
 
-  --since ID    only messages with this ID or a higher one
+  --since ID    only the messages after the one with this ID
   --follow      go on with what comes, until told to end or nobody reads it
   --json        one JSON object a line: id, time, time_ms, priority, from, text.
                 Where the text is not UTF-8, text_base64 has its bytes, and text
