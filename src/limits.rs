@@ -103,8 +103,11 @@ pub const LAST_WORDS_MS: u64 = 500;
 /// Files of the journal. Two would do; with eight, no more than an eighth of the history goes when the oldest is used again.
 pub const JOURNAL_SEGMENTS: usize = 8;
 
+/// What a disk is written in, in bytes: the system's pages.
+pub const PAGE_BYTES: usize = 4096;
+
 /// What each of them has for its header, in bytes: a page, so that nobody writes to it again.
-pub const SEGMENT_HEADER_BYTES: usize = 4096;
+pub const SEGMENT_HEADER_BYTES: usize = PAGE_BYTES;
 
 /// `--journal-size`, unless set, in bytes.
 pub const JOURNAL_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;

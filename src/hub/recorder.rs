@@ -8,7 +8,7 @@ use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::writer::{Buffers, Writer};
-use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS};
+use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PAGE_BYTES};
 use crate::options::Options;
 use crate::queue::Priority;
 use core::fmt;
@@ -176,7 +176,8 @@ impl Recorder {
 
 /// The length of a segment where all together have that size: whole pages.
 fn segment_bytes(journal_bytes: u64) -> u32 {
-    (journal_bytes / JOURNAL_SEGMENTS as u64 / 4096 * 4096) as u32
+    let pages = journal_bytes / (JOURNAL_SEGMENTS * PAGE_BYTES) as u64;
+    (pages * PAGE_BYTES as u64) as u32
 }
 
 fn tell_found(directory: &Path, found: &crate::journal::writer::Found) {

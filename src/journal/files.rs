@@ -6,7 +6,7 @@
 use super::disk::{Disk, Source};
 use super::segment::{HEADER_BYTES, Header};
 use super::writer::read_both_headers;
-use crate::limits::JOURNAL_SEGMENTS;
+use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES};
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise};
@@ -22,7 +22,7 @@ pub const NAMES: [&str; JOURNAL_SEGMENTS] =
     ["0.journal", "1.journal", "2.journal", "3.journal", "4.journal", "5.journal", "6.journal", "7.journal"];
 
 /// What a new segment is filled with, piece by piece.
-static ZEROES: [u8; 4096] = [0; 4096];
+static ZEROES: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
 /// Why a journal cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! - [`segment`], [`record`] — the format, byte by byte. Bytes only.
 //! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
+//! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
 //! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged.
 //! - [`policy`] — which messages are synced before their ACK.
@@ -19,6 +20,8 @@ pub mod cursor;
 pub mod disk;
 #[cfg(not(loom))]
 pub mod files;
+#[cfg(not(loom))]
+pub mod pages;
 pub mod policy;
 #[cfg(all(test, not(loom)))]
 mod power_tests;

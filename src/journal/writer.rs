@@ -10,13 +10,14 @@
 //! begins.
 
 use super::disk::{Disk, Source};
+use super::pages::Pages;
 use super::record::{Record, number};
 use super::scan::{Scan, Step, Window};
 use super::segment::{HEADER_BYTES, Header, Seal};
 use crate::limits::{
-    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
+    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES, RECORD_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
 };
-use heapless::Vec;
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -32,7 +33,7 @@ pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
 /// What the writer needs besides the disk.
 pub struct Buffers {
     /// Records that are not written yet.
-    out: Vec<u8, JOURNAL_BATCH_BYTES>,
+    out: Pages,
     /// What is read at the start, and the page of a header.
     window: Window,
 }
@@ -40,7 +41,7 @@ pub struct Buffers {
 impl Buffers {
     /// Empty ones.
     pub const fn new() -> Self {
-        Self { out: Vec::new(), window: [0; JOURNAL_READ_BYTES] }
+        Self { out: Pages::new(), window: [0; JOURNAL_READ_BYTES] }
     }
 }
 
@@ -150,6 +151,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.committed_id = tail.next_id;
         self.last = End { sequence: header.sequence, end: tail.end };
         if tail.aside_bytes == 0 {
+            self.buffers.out.resume(&self.disk, segment, tail.end)?;
             self.current = Some(Place { segment, seal: header.seal, end: tail.end, synced: tail.end });
         } else {
             self.begin_segment()?;
@@ -194,7 +196,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Begins to append what is to be committed together. Turns over to the next segment where this one might not hold a batch;
     /// what is in this one is synced before, if `is_synced`.
     pub fn begin_group(&mut self, is_synced: bool) {
-        debug_assert!(self.buffers.out.is_empty() && self.fault.is_none());
+        debug_assert!(self.buffers.out.waiting() == 0 && self.fault.is_none());
         if self.works() && !self.has_room() {
             self.fault = self.turn_over(is_synced).err();
         }
@@ -204,7 +206,8 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// [`Writer::begin_group`].
     pub fn has_room(&self) -> bool {
         self.current.is_none_or(|place| {
-            place.end as usize + self.buffers.out.len() + JOURNAL_BATCH_BYTES <= self.segment_bytes as usize
+            place.end as usize + self.buffers.out.waiting() + JOURNAL_BATCH_BYTES
+                <= self.segment_bytes as usize
         })
     }
 
@@ -226,14 +229,12 @@ impl<'a, D: Disk> Writer<'a, D> {
 
     fn try_append(&mut self, record: &Record<'_>) -> Result<(), Errno> {
         let seal = self.current.ok_or(Errno::EIO)?.seal;
-        let (start, bytes) = (self.buffers.out.len(), record.bytes());
-        if start + bytes > JOURNAL_BATCH_BYTES {
+        let bytes = record.bytes();
+        if self.buffers.out.waiting() + bytes > JOURNAL_BATCH_BYTES {
             self.write()?;
-            return self.try_append(record);
         }
-        let out = &mut self.buffers.out;
-        let resized = out.resize_default(start + bytes).ok();
-        resized.and_then(|()| record.write(&seal, &mut out[start..])).ok_or(Errno::EMSGSIZE)?;
+        let room = self.buffers.out.extend(bytes);
+        room.and_then(|room| record.write(&seal, room)).ok_or(Errno::EMSGSIZE)?;
         self.next_id = record.id + 1;
         Ok(())
     }
@@ -282,7 +283,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Takes back what was not committed, and tries to go on with the next segment.
     fn give_up(&mut self) {
         self.done.failures += 1;
-        self.buffers.out.clear();
+        self.buffers.out.reset();
         self.next_id = self.committed_id;
         // What was acknowledged before, and promised to the next sync: no later one comes here.
         if self.is_unsynced() {
@@ -305,11 +306,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Writes what waits in the buffer to the current segment.
     fn write(&mut self) -> Result<(), Errno> {
         let place = self.current.as_mut().ok_or(Errno::EIO)?;
-        if !self.buffers.out.is_empty() {
-            self.disk.write(place.segment, place.end, &self.buffers.out)?;
-            place.end += self.buffers.out.len() as u32;
-            self.buffers.out.clear();
-        }
+        place.end = self.buffers.out.write(&mut self.disk, place.segment, place.end)?;
         Ok(())
     }
 
@@ -332,6 +329,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// the second oldest did not, nobody would know any more where belief in it ends.
     fn begin_segment(&mut self) -> Result<(), Errno> {
         let former = self.current.take().map(|place| place.segment);
+        self.buffers.out.reset();
         let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
         let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
         let header = Header {
@@ -458,6 +456,6 @@ fn new_seal() -> Result<Seal, Errno> {
 
 /// The bytes of the pages that hold what stands between two places.
 fn page_bytes(start: u32, end: u32) -> u64 {
-    let page = SEGMENT_HEADER_BYTES as u64;
+    let page = PAGE_BYTES as u64;
     if start == end { 0 } else { u64::from(end).next_multiple_of(page) - u64::from(start) / page * page }
 }
