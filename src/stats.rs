@@ -33,6 +33,8 @@ pub struct Ledger {
     pub msgs_lost: u64,
     /// What the journal has done, and whether it works, where there is one.
     pub journal: Option<(Done, bool)>,
+    /// Bytes of the journal that were found damaged by those who read it; again each time.
+    pub journal_damage_bytes: u64,
 }
 
 impl Default for Ledger {
@@ -53,6 +55,7 @@ impl Ledger {
             msgs_sent: 0,
             msgs_lost: 0,
             journal: None,
+            journal_damage_bytes: 0,
         }
     }
 
@@ -78,6 +81,7 @@ struct OfPriority {
 struct OfJournal {
     done: Done,
     works: bool,
+    damage_bytes: u64,
     uptime_ns: u64,
 }
 
@@ -123,7 +127,7 @@ const GENERAL: [Counter<Snapshot>; 13] = [
 ];
 
 /// The counters of the journal, where there is one.
-const OF_JOURNAL: [Counter<OfJournal>; 7] = [
+const OF_JOURNAL: [Counter<OfJournal>; 8] = [
     ("journal-works", |j| j.works.into()),
     ("journal-bytes", |j| j.done.record_bytes),
     ("journal-page-bytes", |j| j.done.page_bytes),
@@ -131,6 +135,7 @@ const OF_JOURNAL: [Counter<OfJournal>; 7] = [
     ("journal-write-amplification-percent", |j| percent(j.done.page_bytes, j.done.record_bytes)),
     ("journal-syncs", |j| j.done.syncs),
     ("journal-failures", |j| j.done.failures),
+    ("journal-damaged-bytes-read", |j| j.damage_bytes),
 ];
 
 /// The counters of one priority; `pN-` goes before the name.
@@ -174,8 +179,8 @@ impl Snapshot {
         self.commands_refused = ledger.commands_refused;
         self.msgs_sent = ledger.msgs_sent;
         self.msgs_lost = ledger.msgs_lost;
-        self.journal =
-            ledger.journal.map(|(done, works)| OfJournal { done, works, uptime_ns: self.uptime_ns });
+        let (damage_bytes, uptime_ns) = (ledger.journal_damage_bytes, self.uptime_ns);
+        self.journal = ledger.journal.map(|(done, works)| OfJournal { done, works, damage_bytes, uptime_ns });
         for (of, latency) in self.priorities.iter_mut().zip(&ledger.latencies) {
             of.processed = latency.count();
             of.p50_ns = latency.percentile(500);

@@ -427,3 +427,27 @@ fn one_who_joined_with_the_history_and_is_too_slow_loses_nothing_that_the_journa
     assert!(reader.line().ends_with("smoke"));
     assert_eq!(reader.ask("/ping"), "OK 2");
 }
+
+#[test]
+fn a_damaged_message_in_the_middle_costs_itself_alone_and_is_told() {
+    let directory = Directory::new("damaged");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    // Over the end of the first segment: damage in the last one ends it.
+    let text = "x".repeat(400);
+    for number in 1..=600 {
+        id_of(&client.ask(&format!("{number} {text}")));
+    }
+    let path = directory.0.join("0.journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"100 xxx").unwrap();
+    bytes[at + 10] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    client.send("/since 98\n");
+    let (messages, others) = answer(&mut client);
+    let ids: Vec<u64> = messages.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [99].into_iter().chain(101..=600).collect::<Vec<_>>());
+    assert_eq!(others, ["LOST 1", "OK 601"]);
+    server.wait_for_log("bytes of 0.journal are damaged, from ");
+    assert!(client.stats()["journal-damaged-bytes-read"] > 400);
+}

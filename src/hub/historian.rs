@@ -12,8 +12,8 @@
 
 use super::Hub;
 use crate::journal::catalog::Catalog;
-use crate::journal::cursor::{Cursor, Step};
-use crate::journal::files::ReadOnly;
+use crate::journal::cursor::{Cursor, Damage, Step};
+use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
@@ -246,7 +246,11 @@ impl Historian {
                     continue;
                 }
                 // The IDs that it had are told as lost.
-                Step::Damage(_) | Step::Withdrawn(_) => continue,
+                Step::Damage(damage) => {
+                    tell_damage(&damage, hub);
+                    continue;
+                }
+                Step::Withdrawn(_) => continue,
                 Step::Overtaken | Step::Unsettled | Step::Pause => return Ok(Halt::Share),
                 Step::End => break,
             };
@@ -289,6 +293,12 @@ fn look_for_room(lost: &mut u64, seat: usize, hub: &Hub) -> Option<Halt> {
             None
         }
     }
+}
+
+fn tell_damage(damage: &Damage, hub: &Hub) {
+    let Damage { segment, offset, bytes } = damage;
+    log::warn!("journal: {bytes} bytes of {} are damaged, from {offset} on", NAMES[*segment]);
+    hub.ledger.lock().journal_damage_bytes += u64::from(*bytes);
 }
 
 fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
