@@ -26,6 +26,7 @@
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`realtime`] — the consumer before everything else on the board, on request.
+//! - [`journal`] — the history on disk: its format, who writes it, who reads it. Knows no clients.
 //! - [`net`] — listeners, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`service`] — what systemd hands over, and what it is told.

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! acceptor ─> worker: session ─> conversation ─┐
-//!                                              ├─> queue ─> consumer ─> printer, those who joined ─┐
-//! client <─ courier <─ outbox <────────────────┴───────────────────────────────────────────────────┘
+//!                                              ├─> queue ─> consumer ─> printer, recorder, those who joined ─┐
+//! client <─ courier <─ outbox <────────────────┴─────────────────────────────────────────────────────────────┤
+//!                                                                            historian: what was recorded ───┘
 //! ```
 //!
 //! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`seat`] holds that,
-//! and takes the others one at a time; besides, none is taken while another is held. None is held over a system call
-//! that can block.
+//! and takes the others one at a time; the [`historian`] looks at what is committed under an outbox's; besides, none is taken
+//! while another is held. None is held over a system call that can block.
 
 pub mod acceptor;
 pub mod alarm;

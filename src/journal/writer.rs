@@ -196,8 +196,9 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Begins to append what is to be committed together. Turns over to the next segment where this one might not hold a batch;
     /// what is in this one is synced before, if `is_synced`.
     pub fn begin_group(&mut self, is_synced: bool) {
-        debug_assert!(self.buffers.out.waiting() == 0 && self.fault.is_none());
-        if self.works() && !self.has_room() {
+        debug_assert!(self.buffers.out.waiting() == 0);
+        // A group that came to nothing may have left a fault: the next commit tells it.
+        if self.fault.is_none() && self.works() && !self.has_room() {
             self.fault = self.turn_over(is_synced).err();
         }
     }
