@@ -67,14 +67,19 @@ fn the_stack_total_is_what_the_threads_have_mapped() {
     if is_emulated() {
         return println!("the stacks of an emulator are not the server's: nothing to compare");
     }
-    // With a sink that can block, so that the consumer has its thread too.
-    let server = Server::start(&["--print", "--workers", &WORKERS.to_string()]);
+    // With a journal, so that the consumer and the historian have their threads too.
+    let journal = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{}", std::process::id()));
+    let workers = WORKERS.to_string();
+    let place = journal.to_str().expect("the build has a plain name");
+    let server = Server::start(&["--journal", place, "--journal-size", "1M", "--workers", &workers]);
     // The main thread's grows as it is used, and is the system's to size.
     let threads = server.status("Threads") as usize - 1;
     let mappings = mappings(server.pid());
     let stacks: Vec<usize> = mappings.iter().filter(|m| m.kind == Kind::Stack).map(|m| m.bytes).collect();
     let real = stacks.iter().sum::<usize>() - main_stack_bytes(server.pid());
     let told = sizes()["stack total"];
+    drop(server);
+    std::fs::remove_dir_all(journal).unwrap();
     assert_eq!(stacks.len() - 1, threads);
     assert!(told.abs_diff(real) * 100 <= real * 15, "told {told}, mapped {real}");
 }
