@@ -451,3 +451,131 @@ fn a_damaged_message_in_the_middle_costs_itself_alone_and_is_told() {
     server.wait_for_log("bytes of 0.journal are damaged, from ");
     assert!(client.stats()["journal-damaged-bytes-read"] > 400);
 }
+
+#[test]
+fn what_is_lost_of_an_answer_is_no_more_than_was_asked_for() {
+    let directory = Directory::new("end");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    let text = "x".repeat(200);
+    let mut fill = |count: usize| {
+        for _ in 0..count / 32 {
+            client.send(format!("{text}\n").repeat(32));
+            (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
+        }
+    };
+    // More than the sockets hold, and then what turns the ring over while the answer waits for its reader.
+    fill(1_600);
+    let mut readers = [server.connect_reading_little(), server.connect_reading_little()];
+    readers[0].send("/since 0\n");
+    readers[1].send("/last 1600\n");
+    readers.iter_mut().for_each(|reader| assert!(reader.line().starts_with("MSG 1 ")));
+    fill(32_000);
+    for reader in &mut readers {
+        let (messages, others) = answer(reader);
+        let lost: u64 =
+            others.iter().filter_map(|line| line.strip_prefix("LOST ")?.parse::<u64>().ok()).sum();
+        assert!(lost > 0, "{others:?}");
+        assert_eq!(1 + messages.len() as u64 + lost, 1_600, "{others:?}");
+    }
+}
+
+#[test]
+fn one_who_joins_since_a_message_that_is_to_come_has_what_comes_after_it() {
+    let directory = Directory::new("future");
+    let server = directory.start(&["--sync", "none"]);
+    let mut reader = server.connect();
+    assert_eq!(reader.ask("/join since 5"), "OK 1");
+    let mut client = server.connect();
+    // In one piece: most likely it is one run.
+    fill(&mut client, 10);
+    let ids: Vec<u64> = (0..5).map(|_| reader.line().split(' ').nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(ids, [6, 7, 8, 9, 10]);
+}
+
+/// A client that joined with the history and is behind by more than the sockets hold. Returns the ID of the last message.
+fn fall_behind(server: &Server) -> (Client, u64) {
+    const COUNT: u64 = 4_000;
+    let mut reader = server.connect_reading_little();
+    assert_eq!(reader.ask("/join since 0"), "OK 1");
+    let text = "x".repeat(200);
+    let mut client = server.connect();
+    for _ in 0..COUNT / 32 {
+        client.send(format!("{text}\n").repeat(32));
+        (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
+    }
+    (reader, COUNT)
+}
+
+/// Reads `MSG` and `LOST` lines up to that ID: the IDs must rise, with no gap but what is lost. Returns how many that are.
+fn read_on(reader: &mut Client, last: u64) -> u64 {
+    let (mut next, mut lost) = (1, 0);
+    while next <= last {
+        let line = reader.line();
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["MSG", id, ..] => {
+                assert_eq!(id.parse::<u64>().unwrap(), next, "{line}");
+                next += 1;
+            }
+            ["LOST", count] => {
+                lost += count.parse::<u64>().unwrap();
+                next += count.parse::<u64>().unwrap();
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    lost
+}
+
+#[test]
+fn files_that_were_wiped_are_told_as_lost_and_the_reader_goes_on() {
+    let directory = Directory::new("wiped");
+    let server = directory.start(&["--sync", "none"]);
+    let (mut reader, last) = fall_behind(&server);
+    for segment in 0..JOURNAL_SEGMENTS {
+        let path = directory.0.join(format!("{segment}.journal"));
+        std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
+    }
+    assert!(read_on(&mut reader, last) > 0);
+    assert_eq!(reader.ask("/ping"), "OK 2");
+    id_of(&server.connect().ask("/urgent smoke"));
+    assert!(reader.line().ends_with("smoke"));
+}
+
+#[test]
+fn a_slow_reader_whose_history_cannot_be_read_is_told_what_that_costs_and_goes_on() {
+    let directory = Directory::new("unread");
+    let server = directory.start(&[]);
+    let (mut reader, last) = fall_behind(&server);
+    let mut client = server.connect();
+    // Made anew, so that the reader's history has to be opened again, and gone once more before it is.
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    assert!(client.ask("into the void").ends_with("journal-failed"));
+    common::eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    assert!(read_on(&mut reader, last) > 0);
+    server.wait_for_log("the journal cannot be read");
+    common::eventually("an ACK again", || client.ask("/urgent smoke").starts_with("ACK "));
+    assert!(reader.line().ends_with("smoke"));
+    assert_eq!(reader.ask("/ping"), "OK 2");
+}
+
+#[test]
+fn the_last_messages_are_told_as_lost_where_they_are_damaged() {
+    let directory = Directory::new("tail");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    fill(&mut client, 10);
+    id_of(&client.ask("the last one"));
+    let path = directory.0.join("0.journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(12).position(|window| window == b"the last one").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    for command in ["/since 9", "/join since 9"] {
+        let mut reader = server.connect();
+        reader.send(format!("{command}\n"));
+        let expected = (numbered(10..=10), vec!["LOST 1".to_string(), "OK 1".to_string()]);
+        assert_eq!(answer(&mut reader), expected, "{command}");
+    }
+}

@@ -240,12 +240,15 @@ impl Consumer {
         let work = &group[index];
         let (mut outbox, mut delivery) = (hub.outboxes[seat].lock(), Delivery::default());
         let Some(min) = outbox.joined() else { return delivery };
+        let live_from = outbox.live_from();
+        let first_rank = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
         let mut takes_more = true;
         for (rank, run) in work.batch.runs() {
-            let ranks = rank..rank + work.accepted_of(&run.item, rank);
-            let Some(places @ [first, ..]) = places.get(ranks) else { break };
-            let is_old = work.first_id + (rank as u64) < outbox.live_from();
-            if run.priority < min || run.item.client() == seat || is_old {
+            let end = rank + work.accepted_of(&run.item, rank);
+            // It may have asked for what comes in the middle of a run.
+            let rank = rank.max(first_rank);
+            let Some(places @ [first, ..]) = places.get(rank..end) else { continue };
+            if run.priority < min || run.item.client() == seat {
                 continue;
             }
             touched.insert(seat);
@@ -262,7 +265,8 @@ impl Consumer {
                         // A bell is rung by a system call.
                         MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
                     }
-                    if outbox.joined() != Some(min) {
+                    // It may also have left and joined again: then it has these from the history.
+                    if (outbox.joined(), outbox.live_from()) != (Some(min), live_from) {
                         return delivery;
                     }
                     takes_more = outbox.has_room_for_msg(line);

@@ -196,6 +196,9 @@ impl Historian {
             Ok(halt) => halt,
             Err(errno) => {
                 log::warn!("the journal cannot be read: {}", errno.desc());
+                if request.line.is_none() {
+                    go_live(&request, seat, hub, history);
+                }
                 Halt::Done(Some(Refusal::JournalFailed))
             }
         };
@@ -207,12 +210,13 @@ impl Historian {
             }
             Halt::Done(refusal) => {
                 let Request { line, slot, .. } = request;
-                hub.outboxes[seat].lock().close(Chain::of(slot), |out| match (line, refusal) {
+                let mut outbox = hub.outboxes[seat].lock();
+                outbox.close(Chain::of(slot), |out| match (line, refusal) {
                     (Some(line), Some(refusal)) => reply::err(out, line, refusal),
                     (Some(line), None) => reply::ok(out, line),
                     (None, _) => {}
                 });
-                // After its slot is home, or the session might begin another.
+                // Together with its slot: before, the session might begin another; after, the next tenant might have.
                 history.busy.remove(seat);
             }
         }
@@ -241,7 +245,9 @@ impl Historian {
                 }
                 Step::Record(record) => record,
                 Step::Lost(count) => {
-                    request.lost += if request.tells_lost { count } else { 0 };
+                    // What is behind the end was not asked for.
+                    let beyond = request.end_id.map_or(0, |end_id| reading.next_id().saturating_sub(end_id));
+                    request.lost += if request.tells_lost { count.saturating_sub(beyond) } else { 0 };
                     request.tells_lost = true;
                     continue;
                 }
@@ -264,6 +270,14 @@ impl Historian {
                     return Ok(Halt::NoRoom);
                 }
             }
+        }
+        let end_id = request.end_id.unwrap_or(committed.next_id);
+        let missing = end_id.saturating_sub(request.cursor.next_id().unwrap_or(end_id));
+        if missing > 0 {
+            // The last ones are damaged: no message comes that would tell. Told in the next turn, if there is room.
+            request.lost += if request.tells_lost { missing } else { 0 };
+            request.cursor = Cursor::since(end_id);
+            return Ok(Halt::Share);
         }
         let is_done = request.end_id.is_some() || join(request, &committed, seat, hub, history);
         Ok(if is_done { Halt::Done(None) } else { Halt::Share })
@@ -321,4 +335,17 @@ fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, histor
         hub.joined.remove(seat);
     }
     has_all
+}
+
+/// Has a client that fell behind, and cannot be sent the history, go on with what comes live: what is between is lost to it.
+fn go_live(request: &Request, seat: usize, hub: &Hub, history: &History) {
+    hub.joined.insert(seat);
+    let mut outbox = hub.outboxes[seat].lock();
+    let live_from = history.committed.lock().next_id;
+    if outbox.is_alive() {
+        let unread = live_from.saturating_sub(request.cursor.next_id().unwrap_or(live_from));
+        outbox.join_after_loss(request.lost + unread, live_from, request.min);
+    } else {
+        hub.joined.remove(seat);
+    }
 }

@@ -210,6 +210,15 @@ impl Outbox {
         self.resumes = true;
     }
 
+    /// The client goes on with what comes live from that ID on, so many having been lost to it. It does not go back to the
+    /// history again.
+    pub fn join_after_loss(&mut self, lost: u64, live_from: u64, min: Priority) {
+        self.join(min);
+        self.live_from = live_from;
+        self.lost += lost;
+        self.tell_lost();
+    }
+
     /// For one who joined with [`Outbox::join_from`] and has no room for that message: it is sent no more of what comes live.
     /// False: it is another, and messages are lost to it.
     pub fn fall_behind(&mut self, id: u64) -> bool {

@@ -130,6 +130,11 @@ enum Leg {
 }
 
 impl Reading<'_> {
+    /// The ID that comes next; 0: the oldest there is.
+    pub fn next_id(&self) -> u64 {
+        self.cursor.next_id.unwrap_or(0)
+    }
+
     /// What comes next.
     ///
     /// # Errors
@@ -218,7 +223,8 @@ impl Reading<'_> {
     /// What looks damaged from that place on is so only if the segment was not turned over to, and the writer is not just there.
     fn damage(&mut self, source: &impl Source, span: Span, place: Place, bytes: u32) -> Result<Leg, Errno> {
         let header = read_header(source, span.segment, span.header.segment_bytes)?;
-        if header != Some(span.header) {
+        // None is damaged too: a header is written twice, and one of the two is whole at any time.
+        if header.is_some_and(|header| header != span.header) {
             (self.cursor.place, self.span) = (None, None);
             return Ok(Leg::Tell(Step::Overtaken));
         }

@@ -122,6 +122,13 @@ impl Server {
         Client::connect(self.address)
     }
 
+    /// Connects a client whose socket holds little of what is sent to it.
+    pub fn connect_reading_little(&self) -> Client {
+        let client = self.connect();
+        nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
+        client
+    }
+
     /// Standard output, once; the command must have it piped.
     pub fn take_stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().expect("standard output is piped, and not yet taken")
