@@ -113,7 +113,8 @@ fn read(memory: &Memory, mut cursor: Cursor, last_end: Option<u32>, at_a_time: u
     let mut window = [0; JOURNAL_READ_BYTES];
     let (mut all, mut ends, mut lost) = (Vec::new(), 0, 0_u64);
     let catalog = Catalog::new(&read_headers(memory, SEGMENT_BYTES).unwrap(), last_end);
-    for _ in 0..JOURNAL_SEGMENTS * (SEGMENT_BYTES / 8) as usize {
+    // A step of 8 bytes at least each time; and what looks damaged in the last segment is searched again, each of three times.
+    for _ in 0..4 * JOURNAL_SEGMENTS * (SEGMENT_BYTES / 8) as usize {
         let mut reading = cursor.read(&catalog, &mut window, at_a_time);
         for count in 0.. {
             assert!(count <= at_a_time as usize / 8 + JOURNAL_SEGMENTS + 2, "one call goes on and on");
