@@ -194,8 +194,8 @@ impl Snapshot {
     }
 
     /// The first line of the answer from number `from` on: its name and value, and the number to go on with. None
-    /// after the last. A priority that never had a message has no lines, nor has
-    /// a journal that is not kept.
+    /// after the last. A priority that never had a message has no lines, nor has a journal that is
+    /// not kept.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
         (from..LINES).find_map(|number| {
             let (name, value) = self.numbered(number)?;

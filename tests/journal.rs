@@ -405,21 +405,7 @@ fn one_who_joined_with_the_history_and_is_too_slow_loses_nothing_that_the_journa
     // Several times what the sockets and the outbox hold, and then what the ring holds.
     let mut client = server.connect();
     fill(&mut client, 100_000);
-    let (mut next, mut lost) = (1, 0);
-    while next <= 100_000 {
-        let line = reader.line();
-        match line.split(' ').collect::<Vec<_>>()[..] {
-            ["MSG", id, ..] => {
-                assert_eq!(id.parse::<u64>().unwrap(), next, "{line}");
-                next += 1;
-            }
-            ["LOST", count] => {
-                lost += count.parse::<u64>().unwrap();
-                next += count.parse::<u64>().unwrap();
-            }
-            _ => panic!("{line}"),
-        }
-    }
+    let lost = read_on(&mut reader, 100_000);
     let kept = directory.messages().len() as u64;
     assert!(lost > 0 && lost <= 100_000 - kept, "{lost} lost, {kept} kept");
     // And it is up to date again.

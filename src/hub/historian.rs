@@ -19,7 +19,7 @@ use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
 use crate::limits::{
     CLIENT_WORDS, CLIENTS, HISTORY_BYTES_PER_TURN, HISTORY_ROOM_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS,
-    MSG_BYTES_MAX,
+    MSG_BYTES_MAX, TURN_OVER_MS_MAX,
 };
 use crate::queue::{Chain, Priority, Slot};
 use crate::sync::{Bitmap, Condvar, Mutex};
@@ -29,6 +29,7 @@ use heapless::Vec;
 use nix::errno::Errno;
 use static_cell::ConstStaticCell;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is read for the client at each seat, while nobody reads for it.
 pub type Requests = [Mutex<Option<Request>>; CLIENTS];
@@ -84,6 +85,7 @@ impl Committed {
 pub struct History {
     directory: PathBuf,
     committed: Mutex<Committed>,
+    published: Condvar,
     /// The seats that something is read for.
     busy: Bitmap<CLIENT_WORDS>,
     /// Those of them that can go on.
@@ -98,6 +100,7 @@ impl History {
         Self {
             directory,
             committed: Mutex::new(committed),
+            published: Condvar::new(),
             busy: Bitmap::new(),
             called: Bitmap::new(),
             is_called: Mutex::new(false),
@@ -108,6 +111,15 @@ impl History {
     /// For the consumer, before it delivers: so much is committed.
     pub fn publish(&self, committed: Committed) {
         *self.committed.lock() = committed;
+        self.published.notify_all();
+    }
+
+    /// Waits until it is published that the writer has turned over to another segment than these headers tell: it writes to
+    /// that before it says so, and syncs in between. To read again at once would be to spin.
+    fn await_turn_over(&self, headers: &Headers) {
+        let timeout = Duration::from_millis(TURN_OVER_MS_MAX);
+        let is_old = |committed: &mut Committed| committed.headers == *headers;
+        drop(self.published.wait_timeout_while(self.committed.lock(), timeout, is_old));
     }
 
     /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
@@ -257,7 +269,11 @@ impl Historian {
                     continue;
                 }
                 Step::Withdrawn(_) => continue,
-                Step::Overtaken | Step::Unsettled | Step::Pause => return Ok(Halt::Share),
+                Step::Overtaken => {
+                    history.await_turn_over(&committed.headers);
+                    return Ok(Halt::Share);
+                }
+                Step::Unsettled | Step::Pause => return Ok(Halt::Share),
                 Step::End => break,
             };
             request.tells_lost = true;

@@ -2,9 +2,8 @@
 //!
 //! This file owns the system call. It gives the word no meaning: its users do.
 
-use core::time::Duration;
-
 use core::cell::Cell;
+use core::time::Duration;
 
 use rustix::io::Errno;
 use rustix::thread::futex::{self, Flags, Nsecs, Secs, Timespec};
