@@ -9,6 +9,7 @@ use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A directory of the test's own for a journal, not there yet.
 struct Directory(PathBuf);
@@ -66,6 +67,37 @@ fn read(directory: &Path, mut each: impl FnMut(u64, String)) {
             }
         }
     }
+}
+
+/// The server, on a disk that takes so long for each sync.
+fn start_on_slow_disk(directory: &Directory, sync: &str, args: &[&str]) -> Server {
+    let mut slowed = Command::new("strace");
+    let slow = format!("inject=fdatasync:delay_enter={sync}");
+    // Traced by a grandchild: the process is the server's own.
+    slowed.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &slow]);
+    let server = command();
+    slowed.arg(server.get_program()).args(server.get_args());
+    slowed
+        .args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"])
+        .args(args);
+    Server::start_command(slowed)
+}
+
+#[test]
+fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
+    let directory = Directory::new("slow");
+    // To make a journal takes many syncs.
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    let server = start_on_slow_disk(&directory, "300ms", &["--workers", "1"]);
+    let mut sender = server.connect();
+    for number in 1..=3 {
+        sender.send(format!("message {number}\n"));
+        server.wait_for_stats("an answer while a message is on its way to the disk", |stats| {
+            stats["admitted"] == number && stats["processed"] == number - 1 && stats["waiting"] == 0
+        });
+        assert_eq!(id_of(&sender.line()), number);
+    }
+    assert_eq!(server.end(), Some(0));
 }
 
 #[test]
