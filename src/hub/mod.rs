@@ -35,7 +35,7 @@ pub mod worker;
 use crate::clock;
 use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, SEAT_MESSAGES_MIN};
 use crate::options::Options;
-use crate::queue::{Chain, Queue};
+use crate::queue::{Chain, Priority, Queue};
 use crate::stats::Ledger;
 use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
@@ -88,7 +88,7 @@ pub struct Hub {
     pub roster: &'static Mutex<Roster>,
     /// What is counted.
     pub ledger: &'static Mutex<Ledger>,
-    /// The seats of those who may have joined: the outbox knows, this only says where to look.
+    /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
     pub joined: Bitmap<CLIENT_WORDS>,
     /// How workers are called.
     pub attention: Attention,
@@ -226,16 +226,32 @@ impl Hub {
         self.roster.lock().name(seat)
     }
 
+    /// The client at that seat wants to be sent messages of that priority and above, from now on.
+    pub fn join(&self, seat: usize, min: Priority) {
+        let mut outbox = self.outboxes[seat].lock();
+        self.joined.insert(seat);
+        outbox.join(min);
+    }
+
+    /// The client at that seat is to be sent the history, of that priority and above, until it has caught up.
+    pub fn follow(&self, seat: usize, min: Priority) {
+        let mut outbox = self.outboxes[seat].lock();
+        self.joined.remove(seat);
+        outbox.follow(min);
+    }
+
     /// The client at that seat wants no more of what others say.
     pub fn leave(&self, seat: usize) {
-        self.outboxes[seat].lock().leave();
+        let mut outbox = self.outboxes[seat].lock();
         self.joined.remove(seat);
+        outbox.leave();
     }
 
     /// Nothing more goes to the client at that seat.
     pub fn cut(&self, seat: usize) {
-        self.outboxes[seat].lock().cut();
+        let mut outbox = self.outboxes[seat].lock();
         self.joined.remove(seat);
+        outbox.cut();
     }
 
     /// Gives a seat back of which nothing is left.

@@ -8,9 +8,7 @@ use super::conversation::Conversation;
 use super::courier;
 use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::worker::Desk;
-use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES, RECEIVE_BYTES,
-};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RECEIVE_BYTES};
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
@@ -187,11 +185,7 @@ impl Session {
             return self.give_up(reason, desk);
         }
         outbox.grant(self.conversation.purse());
-        let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
         drop(outbox);
-        if let Some((id, min)) = behind {
-            self.conversation.resume(id, min, desk);
-        }
         self.conversation.go_on(desk);
         self.take_lines(desk);
         let received = if self.may_receive(desk) { self.receive(desk) } else { Ok(()) };
@@ -223,13 +217,14 @@ impl Session {
         self.readable && !self.ended && !self.is_deaf(desk)
     }
 
-    /// Whether an answer goes on once there is room, or lines that have come wait for a slot. No slot left and no line
-    /// that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
-    /// case.
-    fn is_held_up(&mut self, desk: &Desk) -> bool {
-        let has_line = |session: &mut Self| session.framer.has_next() || session.has_more(desk);
-        self.conversation.is_answering()
-            || self.conversation.is_stalled() && self.conversation.quit().is_none() && has_line(self)
+    /// Whether an answer goes on once there is room, or lines that have come, or what it missed, wait for a slot. No slot left and
+    /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
+    /// case. Nor is a line that waits for the historian: that calls when it is done.
+    fn is_held_up(&mut self, outbox: &Outbox, desk: &Desk) -> bool {
+        let conversation = &self.conversation;
+        let misses = outbox.is_behind() && !conversation.is_reading();
+        let lacks_slot = conversation.lacks_slot() && conversation.quit().is_none();
+        conversation.is_answering() || misses || lacks_slot && (self.framer.has_next() || self.has_more(desk))
     }
 
     /// Whether no more is received from this client, whatever it sends.
@@ -261,39 +256,36 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        if self.conversation.is_reading() {
-            return self.await_history(sending, outbox, desk);
-        }
-        if self.is_held_up(desk) || outbox.is_behind() {
-            let can_go_on = if self.conversation.is_answering() {
-                outbox.has_room(ANSWER_LINE_BYTES_MAX)
-            } else {
-                outbox.can_grant()
-            };
-            outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
-            return if can_go_on || sending == Sending::Again {
-                Turn::Again
-            } else {
-                self.timer(&outbox, desk)
-            };
-        }
-        if let Some(reason) = self.is_over(desk) {
-            drop(outbox);
-            return self.part(reason, desk);
-        }
-        if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(&outbox, desk) }
-    }
-
-    /// Lets the historian go on if there is room. It calls when it has put something in, and when it is done.
-    fn await_history(&self, sending: Sending, mut outbox: Locked, desk: &Desk) -> Turn {
-        let has_room = outbox.has_room(HISTORY_ROOM_BYTES);
-        outbox.set_awaits(if has_room { Awaits::Nothing } else { Awaits::Room });
-        let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+        let is_held_up = self.is_held_up(&outbox, desk);
+        let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
+        let is_read_for = self.conversation.is_reading();
+        let can_read_on = is_read_for && outbox.has_room_for_history();
+        let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
+        outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
+        let turn = self.timer(&outbox, desk);
         drop(outbox);
-        if has_room || desk.draining {
+        if can_read_on || is_read_for && desk.draining {
+            // It calls when it has put something in, and when it is done.
             self.call_historian(desk);
         }
-        turn
+        match () {
+            () if can_go_on || sending == Sending::Again => Turn::Again,
+            () if is_held_up || self.conversation.awaits_history() => turn,
+            () => match self.is_over(desk) {
+                Some(reason) => self.part(reason, desk),
+                None if self.may_receive(desk) => Turn::Again,
+                None => turn,
+            },
+        }
+    }
+
+    /// Whether there is room for what [holds it up](Self::is_held_up).
+    fn has_room_to_go_on(&self, outbox: &Outbox) -> bool {
+        if self.conversation.is_answering() {
+            outbox.has_room(ANSWER_LINE_BYTES_MAX)
+        } else {
+            outbox.can_grant()
+        }
     }
 
     fn call_historian(&self, desk: &Desk) {
@@ -360,6 +352,8 @@ impl Session {
     /// Takes no more lines, and wants no more of others.
     fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
         desk.hub.leave(self.seat);
+        // What it reads is not wanted any more.
+        self.call_historian(desk);
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }
