@@ -2,13 +2,14 @@
 //! the main thread, so it takes the signals too.
 
 use super::Hub;
+use super::mentions::{Mention, Mentions};
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
 use crate::clock;
-use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
-use crate::net::{Listener, socket};
+use crate::net::{Allowed, Listener, socket};
 use crate::service::Service;
 use crate::wire::reply::Farewell;
 use heapless::Vec;
@@ -22,6 +23,8 @@ pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
     listeners: std::vec::Vec<Listener>,
+    allowed: Allowed,
+    mentions: Mentions,
     turned_away: TurnedAway,
     service: &'a Service,
     watchdog: Watchdog<'a>,
@@ -38,11 +41,14 @@ impl<'a> Acceptor<'a> {
         signals: &'a Signals,
         service: &'a Service,
         listeners: std::vec::Vec<Listener>,
+        allowed: Allowed,
     ) -> Self {
         Self {
             hub,
             signals,
             listeners,
+            allowed,
+            mentions: Mentions::default(),
             turned_away: TurnedAway::default(),
             service,
             watchdog: Watchdog::new(service),
@@ -119,13 +125,29 @@ impl<'a> Acceptor<'a> {
             log::info!("connections are accepted again");
         }
         let socket = OwnedFd::from(stream);
-        if let Err(errno) = socket::set_up(&socket) {
+        if !self.allowed.admits(peer.ip()) {
+            self.refuse(socket, peer);
+        } else if let Err(errno) = socket::set_up(&socket) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
         } else if let Err(socket) = self.hub.welcome(socket, peer, clock::now_ns()) {
             self.hub.ledger.lock().turned_away += 1;
             log::info!("{peer} turned away: full");
             self.turned_away.add(socket, Farewell::Full);
         }
+    }
+
+    /// Turns away one who may not connect.
+    fn refuse(&mut self, socket: OwnedFd, peer: SocketAddr) {
+        self.hub.ledger.lock().not_allowed += 1;
+        let address = peer.ip().to_canonical();
+        match self.mentions.of(address, clock::now_ns()) {
+            Mention::Address => log::warn!("{address} turned away: not allowed; see --allow"),
+            Mention::Crowd => log::warn!(
+                "more than {MENTIONS_MAX} addresses turned away in a minute: not allowed; /stats counts them"
+            ),
+            Mention::Nothing => {}
+        }
+        self.turned_away.add(socket, Farewell::NotAllowed);
     }
 
     /// Leaves connections in the backlog for a moment: there are no descriptors or no memory for them now.
