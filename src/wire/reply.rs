@@ -12,7 +12,7 @@ use heapless::{Vec, VecView};
 use itoa::Buffer as Decimal;
 
 use super::escape::escape;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::queue::Priority;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
@@ -138,9 +138,28 @@ pub struct BatchFull;
 // The four closing replies: each line gets one of them. They are written where they are sent from, and take
 // REPLY_BYTES_MAX there at most.
 
-/// These lines were messages and have been processed, as numbers of the whole server from `first_id` on.
-pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64) {
-    let mut ack = Ack::new(lines.start, first_id);
+/// These lines were messages and have been processed, as numbers of the whole server from `first_id` on. They may have been less
+/// urgent than their sender wanted.
+pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, are_lowered: bool) {
+    // Apart, for the usual line is copied quicker without room for the other's remark.
+    if are_lowered {
+        count::<{ PLAIN_ACK_BYTES_MAX + LOWERED.len() }>(out, lines, first_id, LOWERED);
+    } else {
+        count::<PLAIN_ACK_BYTES_MAX>(out, lines, first_id, "");
+    }
+}
+
+/// What the `ACK` of a message says whose priority was lowered.
+const LOWERED: &str = " lowered";
+
+const PLAIN_ACK_BYTES_MAX: usize =
+    "ACK ".len() + NUMBER_BYTES_MAX + " ".len() + NUMBER_BYTES_MAX + "\n".len();
+
+const _: () = assert!(PLAIN_ACK_BYTES_MAX + LOWERED.len() <= REPLY_BYTES_MAX);
+
+#[inline]
+fn count<const N: usize>(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, remark: &'static str) {
+    let mut ack = Ack::<N>::new(lines.start, first_id, remark);
     for _ in lines {
         ack.append_to(out);
         ack.go_on();
@@ -151,10 +170,11 @@ pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64) {
 ///
 /// The last digits are kept apart. A byte that was just written delays whoever reads the bytes around it as one word, and
 /// so the template, which is copied each time, is written to only where a tens digit changes.
-struct Ack {
+struct Ack<const N: usize> {
     n: u64,
     id: u64,
-    template: [u8; Self::BYTES_MAX],
+    remark: &'static str,
+    template: [u8; N],
     len: usize,
     last_digits: [LastDigit; 2],
 }
@@ -166,17 +186,15 @@ struct LastDigit {
     digit: u8,
 }
 
-impl Ack {
-    const BYTES_MAX: usize = "ACK ".len() + NUMBER_BYTES_MAX + " ".len() + NUMBER_BYTES_MAX + "\n".len();
-
-    fn new(n: u64, id: u64) -> Self {
-        let mut line = Vec::<u8, { Self::BYTES_MAX }>::new();
-        append(&mut line, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
-        let mut template = [0; Self::BYTES_MAX];
+impl<const N: usize> Ack<N> {
+    fn new(n: u64, id: u64, remark: &'static str) -> Self {
+        let mut line = Vec::<u8, N>::new();
+        append(&mut line, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id), remark]);
+        let mut template = [0; N];
         template[..line.len()].copy_from_slice(&line);
-        let places = ["ACK ".len() + Decimal::new().format(n).len() - 1, line.len() - "\n".len() - 1];
-        let last_digits = places.map(|place| LastDigit { place, digit: template[place] });
-        Self { n, id, template, len: line.len(), last_digits }
+        let ends = ["ACK ".len() + Decimal::new().format(n).len(), line.len() - remark.len() - "\n".len()];
+        let last_digits = ends.map(|end| LastDigit { place: end - 1, digit: template[end - 1] });
+        Self { n, id, remark, template, len: line.len(), last_digits }
     }
 
     fn append_to(&self, out: &mut VecView<u8>) {
@@ -196,7 +214,7 @@ impl Ack {
             if last.digit > b'9' {
                 last.digit = b'0';
                 if !count_up(&mut self.template[..last.place]) {
-                    *self = Self::new(self.n, self.id);
+                    *self = Self::new(self.n, self.id, self.remark);
                     return;
                 }
             }
@@ -315,7 +333,7 @@ fn append(out: &mut VecView<u8>, parts: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
+    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 
     const REFUSALS: [Refusal; 6] = [
         Refusal::UnknownCommand,
@@ -335,9 +353,10 @@ mod tests {
 
     #[test]
     fn closing_replies() {
-        assert_eq!(closing(|out| acks(out, 3..4, 17)), b"ACK 3 17\n");
-        assert_eq!(closing(|out| acks(out, 3..3, 17)), b"");
-        assert_eq!(closing(|out| acks(out, 98..101, 9)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
+        assert_eq!(closing(|out| acks(out, 3..4, 17, false)), b"ACK 3 17\n");
+        assert_eq!(closing(|out| acks(out, 3..4, 17, true)), b"ACK 3 17 lowered\n");
+        assert_eq!(closing(|out| acks(out, 3..3, 17, false)), b"");
+        assert_eq!(closing(|out| acks(out, 98..101, 9, false)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
         let expected: [&[u8]; Nak::COUNT] = [
@@ -363,8 +382,10 @@ mod tests {
     #[test]
     fn the_longest_numbers_fit() {
         let number = u64::MAX.to_string();
-        let longest = closing(|out| acks(out, u64::MAX - 1..u64::MAX, u64::MAX));
-        assert_eq!(longest, format!("ACK {} {number}\n", u64::MAX - 1).as_bytes());
+        for (is_lowered, remark) in [(false, ""), (true, " lowered")] {
+            let longest = closing(|out| acks(out, u64::MAX - 1..u64::MAX, u64::MAX, is_lowered));
+            assert_eq!(longest, format!("ACK {} {number}{remark}\n", u64::MAX - 1).as_bytes());
+        }
         assert_eq!(closing(|out| ok(out, u64::MAX)), format!("OK {number}\n").as_bytes());
         for reason in Nak::ALL {
             assert_eq!(
@@ -385,11 +406,12 @@ mod tests {
     #[test]
     fn acks_count_up_over_every_change_of_digits() {
         for (n, id) in [(1, 1), (7, 94), (95, 999_990), (9_999_999_990, 5), (u64::MAX - 30, u64::MAX - 30)] {
-            let mut out: Vec<u8, { 30 * REPLY_BYTES_MAX }> = Vec::new();
-            acks(&mut out, n..n + 25, id);
-            let expected =
-                (0..25).map(|more| format!("ACK {} {}\n", n + more, id + more)).collect::<String>();
-            assert_eq!(out, expected.as_bytes());
+            for (are_lowered, remark) in [(false, ""), (true, " lowered")] {
+                let mut out: Vec<u8, { 30 * REPLY_BYTES_MAX }> = Vec::new();
+                acks(&mut out, n..n + 25, id, are_lowered);
+                let ack = |more| format!("ACK {} {}{remark}\n", n + more, id + more);
+                assert_eq!(out, (0..25).map(ack).collect::<String>().as_bytes());
+            }
         }
     }
 
