@@ -1,5 +1,5 @@
-//! What the log tells of addresses that may not connect: each of them once in a while, however often it tries, and no more of them
-//! than a table of fixed size holds.
+//! What the log tells of addresses that may not connect, or try wrong tokens: each of them once in a while, however often it tries,
+//! and no more of them than a table of fixed size holds.
 
 use crate::limits::{MENTION_INTERVAL_MS, MENTIONS_MAX};
 use heapless::Vec;
@@ -27,6 +27,11 @@ pub struct Mentions {
 }
 
 impl Mentions {
+    /// It has told of nobody.
+    pub const fn new() -> Self {
+        Self { recent: Vec::new(), crowd_ns: None }
+    }
+
     /// What to tell of that address at this time.
     pub fn of(&mut self, address: IpAddr, now_ns: u64) -> Mention {
         self.recent.retain(|(_, told_ns)| !is_over(*told_ns, now_ns));
