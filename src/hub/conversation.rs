@@ -5,6 +5,7 @@
 
 use super::answer::{Answer, Subject};
 use super::historian::{History, Wish};
+use super::identity::{Identity, Outcome};
 use super::worker::Desk;
 use crate::queue::{Chain, Slot, Slots};
 use crate::wire::command::{Command, Request};
@@ -44,6 +45,8 @@ pub struct Conversation {
     reading: Reading,
     /// What it is asked to read next.
     wish: Option<Asked>,
+    /// Who the client is.
+    identity: Identity,
     /// The line that said `/quit`.
     quit: Option<u64>,
 }
@@ -58,6 +61,7 @@ impl Conversation {
             answer: None,
             reading: Reading::Nothing,
             wish: None,
+            identity: Identity::new(seat),
             quit: None,
         }
     }
@@ -89,14 +93,38 @@ impl Conversation {
         self.answer.take().map(Answer::into_slot).or_else(|| self.wish.take().map(|asked| asked.slot))
     }
 
-    /// Whether no line can be taken now: an answer is under way, or a line waits for the historian, or no slot is left.
+    /// Whether no line can be taken now: an answer or an `/auth` is under way, or a line waits for the historian, or no slot is left.
     pub fn is_stalled(&self) -> bool {
-        self.answer.is_some() || self.wish.is_some() || self.purse.is_empty()
+        self.is_busy() || self.purse.is_empty()
     }
 
     /// Whether no line can be taken now, for want of a slot.
     pub fn lacks_slot(&self) -> bool {
-        self.answer.is_none() && self.wish.is_none() && self.purse.is_empty()
+        !self.is_busy() && self.purse.is_empty()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.answer.is_some() || self.wish.is_some() || self.identity.is_under_way()
+    }
+
+    /// When an `/auth` that is under way goes on, in nanoseconds.
+    pub fn due_ns(&self) -> Option<u64> {
+        self.identity.due_ns()
+    }
+
+    /// Whether the client has to show a token first.
+    pub fn is_stranger(&self, desk: &Desk) -> bool {
+        self.identity.is_stranger(desk.hub.gate.as_ref())
+    }
+
+    /// Whether the client has tried as many wrong tokens as it may.
+    pub fn is_given_up(&self) -> bool {
+        self.identity.is_given_up()
+    }
+
+    /// Whether the client's token is not what it was when it was shown.
+    pub fn is_withdrawn(&mut self, desk: &Desk) -> bool {
+        self.identity.is_withdrawn(desk.hub.gate.as_ref())
     }
 
     /// Whether the historian reads for it.
@@ -104,9 +132,9 @@ impl Conversation {
         self.reading != Reading::Nothing
     }
 
-    /// Whether the historian has a line to close.
-    pub fn awaits_history(&self) -> bool {
-        self.reading == Reading::Answer || self.wish.is_some()
+    /// Whether there is a line that the historian has to close, or that waits for its time.
+    pub fn awaits_closing(&self) -> bool {
+        self.reading == Reading::Answer || self.wish.is_some() || self.identity.is_under_way()
     }
 
     /// Whether an answer is under way.
@@ -121,6 +149,9 @@ impl Conversation {
 
     /// Goes on with what is under way.
     pub fn go_on(&mut self, desk: &Desk) {
+        if let Some(outcome) = self.identity.go_on(desk) {
+            self.close_auth(outcome, desk);
+        }
         if let Some(history) = &desk.hub.history {
             self.go_on_reading(history, desk);
         }
@@ -153,12 +184,13 @@ impl Conversation {
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
     pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
         self.lines += 1;
-        match Request::from(frame) {
+        match self.identity.screen(Request::from(frame), desk.hub.gate.as_ref()) {
             Request::Blank => {}
             Request::Message { .. } if desk.draining => self.refuse(Nak::ShuttingDown, desk),
             Request::Message { priority, text } => {
                 let Some(slot) = self.purse.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
+                slot.lower_to(self.identity.rights().priority_max);
                 desk.admit(slot);
             }
             Request::Nak(reason) => self.refuse(reason, desk),
@@ -170,6 +202,10 @@ impl Conversation {
 
     fn obey(&mut self, command: Command<'_>, desk: &Desk) {
         match command {
+            Command::Auth(token) => {
+                self.identity.show(token);
+                self.go_on(desk);
+            }
             Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
             Command::Join { min, since: None } => {
                 desk.hub.join(self.seat, min);
@@ -192,6 +228,25 @@ impl Conversation {
             Command::Since(id) => self.read(Wish::Since(id), desk),
             Command::Ping => self.ok(desk),
             Command::Quit => self.quit = Some(self.lines),
+        }
+    }
+
+    /// Answers the `/auth` that was under way.
+    fn close_auth(&mut self, outcome: Outcome, desk: &Desk) {
+        match outcome {
+            Ok(name) => {
+                log::info!("{} is {name}", desk.hub.name(self.seat));
+                desk.hub.roster.lock().call(self.seat, &name);
+                self.close(|out, line| reply::ok_with(out, line, &name), desk);
+            }
+            Err(refusal) => self.reject(refusal, desk),
+        }
+    }
+
+    /// The time is over in which the client has to show its token: answers an `/auth` that is under way.
+    pub fn break_off_auth(&mut self, desk: &Desk) {
+        if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated) {
+            self.close_auth(outcome, desk);
         }
     }
 

@@ -18,12 +18,9 @@ Examples:
   printf '/urgent smoke in the workshop\\n' | nc -N raspberrypi 9090
   nc raspberrypi 9090         then /join shows what others send; /help the rest
 
-Exit status:
-  0      told to end, and everything was answered
-  1      could not start
-  2      a wrong option or variable
-  3      --drain-timeout was over; what was left was told NAK shutting-down
-  128+N  ended at once by a second signal, number N
+Exit status: 0 told to end, and all was answered; 1 could not start; 2 a wrong
+option or variable; 3 --drain-timeout was over, and what was left was told NAK
+shutting-down; 128+N ended at once by a second signal, number N.
 ";
 
 /// The help, one screen, each line with its LF.
@@ -55,7 +52,7 @@ fn page_line(page: &PageOption) -> String {
 }
 
 fn line(name: &str, text: &str) -> String {
-    format!("  {name:width$}{text}\n", width = TEXT_COLUMN - 2)
+    format!("  {name:width$} {text}\n", width = TEXT_COLUMN - 3)
 }
 
 #[cfg(test)]
