@@ -2,6 +2,7 @@
 //! the main thread, so it takes the signals too.
 
 use super::Hub;
+use super::newcomers::Newcomers;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
@@ -22,6 +23,7 @@ pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
     listeners: std::vec::Vec<Listener>,
+    newcomers: Newcomers,
     turned_away: TurnedAway,
     service: &'a Service,
     watchdog: Watchdog<'a>,
@@ -43,6 +45,7 @@ impl<'a> Acceptor<'a> {
             hub,
             signals,
             listeners,
+            newcomers: Newcomers::default(),
             turned_away: TurnedAway::default(),
             service,
             watchdog: Watchdog::new(service),
@@ -56,9 +59,10 @@ impl<'a> Acceptor<'a> {
         loop {
             self.wait();
             if self.is_asked_to_end() {
-                return;
+                return self.dismiss();
             }
             self.turned_away.tidy();
+            self.settle();
             self.watchdog.look(self.hub);
             if self.retry_ns.is_none_or(|retry_ns| retry_ns <= clock::now_ns()) {
                 self.retry_ns = None;
@@ -67,18 +71,27 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Waits for a signal, a connection, one who was turned away, or a deadline.
+    /// Waits for a signal, a connection, a seat for a newcomer, one who was turned away, or a deadline.
     fn wait(&self) {
-        let mut fds: Vec<PollFd<'_>, { 1 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
+        let mut fds: Vec<PollFd<'_>, { 2 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
         let listeners = if self.retry_ns.is_some() { &[][..] } else { &self.listeners };
         let listeners = listeners.iter().map(|listener| listener.socket.as_fd());
-        fds.extend([PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)]);
+        fds.extend(
+            [self.signals.as_fd(), self.hub.bell().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        );
         fds.extend(self.turned_away.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let deadlines = [self.turned_away.deadline_ns(), self.watchdog.deadline_ns(), self.retry_ns];
+        let deadlines = [
+            self.newcomers.deadline_ns(),
+            self.turned_away.deadline_ns(),
+            self.watchdog.deadline_ns(),
+            self.retry_ns,
+        ];
         let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, patience(deadline_ns));
+        // Silences the bell; an error means that it did not ring.
+        let _ = self.hub.bell().read();
     }
 
     fn is_asked_to_end(&self) -> bool {
@@ -121,10 +134,40 @@ impl<'a> Acceptor<'a> {
         let socket = OwnedFd::from(stream);
         if let Err(errno) = socket::set_up(&socket) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
-        } else if let Err(socket) = self.hub.welcome(socket, peer, clock::now_ns()) {
-            self.hub.ledger.lock().turned_away += 1;
-            log::info!("{peer} turned away: full");
-            self.turned_away.add(socket, Farewell::Full);
+        } else {
+            self.admit(socket, peer);
+        }
+    }
+
+    /// Gives a newcomer a seat, or lets it wait for one, if its host has not as many as it may.
+    fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
+        let from_there = self.hub.connected_from(peer) + self.newcomers.waiting_from(peer);
+        if from_there >= self.hub.settings.per_address {
+            return self.turn_away(socket, peer, Farewell::AddressFull);
+        }
+        match self.newcomers.add(socket, peer, clock::now_ns()) {
+            Ok(()) => self.settle(),
+            Err(socket) => self.turn_away(socket, peer, Farewell::Full),
+        }
+    }
+
+    /// Seats newcomers where there is room, and turns away those who would wait in vain.
+    fn settle(&mut self) {
+        while let Some(newcomer) = self.newcomers.settle(self.hub, clock::now_ns()) {
+            self.turn_away(newcomer.socket, newcomer.peer, Farewell::Full);
+        }
+    }
+
+    fn turn_away(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
+        self.hub.ledger.lock().said_farewell(why);
+        log::info!("{peer} turned away: {}", why.as_str());
+        self.turned_away.add(socket, why);
+    }
+
+    /// Tells those who wait for a seat that there will be none.
+    fn dismiss(&mut self) {
+        while let Some(newcomer) = self.newcomers.pop() {
+            self.turned_away.add(newcomer.socket, Farewell::ShuttingDown);
         }
     }
 

@@ -5,9 +5,11 @@
 
 use super::answer::{Answer, Subject};
 use super::historian::Wish;
+use super::pace::Bucket;
 use super::worker::Desk;
 use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};
+use crate::wire::foreign::{self, Foreign};
 use crate::wire::framing::Frame;
 use crate::wire::reply::{self, Nak, Refusal};
 use core::mem;
@@ -26,12 +28,28 @@ pub struct Conversation {
     is_reading: bool,
     /// The line that said `/quit`.
     quit: Option<u64>,
+    /// How many urgent messages it may still send.
+    urgent: Bucket,
+    /// No message and no command of its was taken yet: it may turn out to speak another protocol.
+    is_opening: bool,
+    /// The protocol that it speaks in place of ours.
+    foreign: Option<Foreign>,
 }
 
 impl Conversation {
     /// Nobody has said anything at that seat.
     pub fn new(seat: usize) -> Self {
-        Self { seat, lines: 0, purse: Slots::new(), answer: None, is_reading: false, quit: None }
+        Self {
+            seat,
+            lines: 0,
+            purse: Slots::new(),
+            answer: None,
+            is_reading: false,
+            quit: None,
+            urgent: Bucket::FULL,
+            is_opening: true,
+            foreign: None,
+        }
     }
 
     /// Forgets everything but the seat. The purse must have been [taken](Self::take_purse).
@@ -80,6 +98,26 @@ impl Conversation {
         self.quit
     }
 
+    /// Whether it may still turn out that the client speaks another protocol.
+    pub fn is_opening(&self) -> bool {
+        self.is_opening
+    }
+
+    /// The client speaks another protocol: no line of it is taken.
+    pub fn meet(&mut self, foreign: Foreign) {
+        self.foreign = Some(foreign);
+    }
+
+    /// The protocol that the client speaks in place of ours.
+    pub fn foreign(&self) -> Option<Foreign> {
+        self.foreign
+    }
+
+    /// Whether no line is taken any more, whatever comes.
+    pub fn is_over(&self) -> bool {
+        self.quit.is_some() || self.foreign.is_some()
+    }
+
     /// Goes on with an answer that is under way.
     pub fn go_on(&mut self, desk: &Desk) {
         self.is_reading &= desk.hub.history.as_ref().is_some_and(|history| history.is_busy(self.seat));
@@ -90,6 +128,12 @@ impl Conversation {
 
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
     pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
+        if self.is_opening
+            && let Frame::Line(line) = frame
+            && let Some(foreign) = foreign::in_line(line)
+        {
+            return self.meet(foreign);
+        }
         self.lines += 1;
         match Request::from(frame) {
             Request::Blank => {}
@@ -97,6 +141,8 @@ impl Conversation {
             Request::Message { priority, text } => {
                 let Some(slot) = self.purse.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
+                self.lower(slot, desk);
+                self.is_opening = false;
                 desk.admit(slot);
             }
             Request::Nak(reason) => self.refuse(reason, desk),
@@ -106,7 +152,19 @@ impl Conversation {
         }
     }
 
+    /// Lowers a message that is one urgent one too many.
+    fn lower(&mut self, slot: &mut Slot, desk: &Desk) {
+        if slot.priority() >= Priority::HIGH
+            && let Some(rate) = desk.hub.settings.urgent_rate
+            && !self.urgent.take(rate, desk.now_ns)
+        {
+            slot.lower_to(Priority::NORMAL);
+            desk.hub.ledger.lock().lowered += 1;
+        }
+    }
+
     fn obey(&mut self, command: Command<'_>, desk: &Desk) {
+        self.is_opening = false;
         match command {
             Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
             Command::Join { min, since: None } => {

@@ -7,13 +7,16 @@
 use super::conversation::Conversation;
 use super::courier;
 use super::outbox::{Awaits, Next as Sending, Outbox};
+use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES, RECEIVE_BYTES,
+    ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES, RATE_PAUSE_MS,
+    RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
+use crate::wire::foreign::{self, Foreign, Opening};
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
 use nix::errno::Errno;
@@ -53,8 +56,14 @@ enum Reason {
     ShuttingDown,
     /// It said nothing for too long.
     Idle,
+    /// It said nothing for a while, and another wanted its seat.
+    GaveWay,
     /// It did not read for too long.
     TooSlow,
+    /// It did not end a line that it had begun.
+    LineTimeout,
+    /// It speaks another protocol.
+    Foreign(Foreign),
     /// The connection broke.
     Broken(Errno),
 }
@@ -67,7 +76,10 @@ impl Reason {
             Self::Quit => Some(Farewell::Quit),
             Self::ShuttingDown => Some(Farewell::ShuttingDown),
             Self::Idle => Some(Farewell::Idle),
+            Self::GaveWay => Some(Farewell::GaveWay),
             Self::TooSlow => Some(Farewell::TooSlow),
+            Self::LineTimeout => Some(Farewell::LineTimeout),
+            Self::Foreign(foreign) => Some(Farewell::Foreign(foreign)),
         }
     }
 }
@@ -79,7 +91,10 @@ impl fmt::Display for Reason {
             Self::Quit => f.write_str("it quit"),
             Self::ShuttingDown => f.write_str("shutting down"),
             Self::Idle => f.write_str("idle"),
+            Self::GaveWay => f.write_str("idle, and its seat was wanted"),
             Self::TooSlow => f.write_str("too slow: it did not read"),
+            Self::LineTimeout => f.write_str("it did not end a line that it had begun"),
+            Self::Foreign(foreign) => write!(f, "it is {}", foreign.client()),
             Self::Broken(errno) => f.write_str(errno.desc()),
         }
     }
@@ -94,6 +109,17 @@ pub enum Turn {
     By(u64),
     /// Not of itself.
     Done,
+}
+
+impl Turn {
+    /// The same, and at that time at the latest.
+    fn by(self, deadline_ns: u64) -> Self {
+        match self {
+            Self::Again => Self::Again,
+            Self::By(other_ns) => Self::By(other_ns.min(deadline_ns)),
+            Self::Done => Self::By(deadline_ns),
+        }
+    }
 }
 
 /// A seat's connection.
@@ -111,6 +137,10 @@ pub struct Session {
     at_last: bool,
     /// The client has ended its side.
     ended: bool,
+    /// How many lines it may still send.
+    lines: Bucket,
+    /// Since when the end of a line is waited for that has begun, in nanoseconds.
+    line_since_ns: Option<u64>,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
 }
@@ -128,6 +158,8 @@ impl Session {
             writable: false,
             at_last: false,
             ended: false,
+            lines: Bucket::FULL,
+            line_since_ns: None,
             look_ns: u64::MAX,
         }
     }
@@ -169,6 +201,8 @@ impl Session {
         self.writable = false;
         self.at_last = false;
         self.ended = false;
+        self.lines = Bucket::FULL;
+        self.line_since_ns = None;
         self.look_ns = 0;
         let watched = desk.watch(self.seat, &socket);
         self.socket = Some(socket);
@@ -185,6 +219,10 @@ impl Session {
         if let Some(reason) = self.is_lost(&outbox, desk) {
             drop(outbox);
             return self.give_up(reason, desk);
+        }
+        if outbox.is_asked_to_go() && !self.readable {
+            drop(outbox);
+            return self.part(Reason::GaveWay, desk);
         }
         outbox.grant(self.conversation.purse());
         let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
@@ -206,16 +244,44 @@ impl Session {
     }
 
     fn take_lines(&mut self, desk: &mut Desk) {
-        while !self.conversation.is_stalled()
-            && self.conversation.quit().is_none()
-            && let Some(frame) = self.framer.next()
-        {
+        while self.may_take_line(desk) {
+            if self.conversation.is_opening()
+                && let Some(foreign) = self.opening()
+            {
+                return self.conversation.meet(foreign);
+            }
+            let Some(frame) = self.framer.next() else { return };
+            self.line_since_ns = None;
+            if let Some(rate) = desk.hub.settings.rate {
+                self.lines.take(rate, desk.now_ns);
+            }
             self.conversation.take(frame, desk);
         }
     }
 
+    fn may_take_line(&self, desk: &Desk) -> bool {
+        !self.conversation.is_stalled() && !self.conversation.is_over() && self.paced_until_ns(desk).is_none()
+    }
+
+    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast.
+    fn paced_until_ns(&self, desk: &Desk) -> Option<u64> {
+        let rate = desk.hub.settings.rate.filter(|_| !desk.draining)?;
+        Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > desk.now_ns)
+    }
+
+    /// The protocol in which the client opens, if it is not ours. Telnet's offers are no part of a line.
+    fn opening(&mut self) -> Option<Foreign> {
+        loop {
+            match foreign::opening(self.framer.pending()) {
+                Opening::Negotiation(bytes) => self.framer.skip(bytes),
+                Opening::Foreign(foreign) => return Some(foreign),
+                Opening::Lines => return None,
+            }
+        }
+    }
+
     fn may_receive(&self, desk: &Desk) -> bool {
-        self.has_more(desk) && !self.conversation.is_stalled()
+        self.has_more(desk) && self.may_take_line(desk)
     }
 
     /// Whether the socket may have something that is to be received.
@@ -227,14 +293,20 @@ impl Session {
     /// that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
     /// case.
     fn is_held_up(&mut self, desk: &Desk) -> bool {
-        let has_line = |session: &mut Self| session.framer.has_next() || session.has_more(desk);
+        // The rest of a line is waited for once there is a slot for it, not before.
+        let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
         self.conversation.is_answering()
-            || self.conversation.is_stalled() && self.conversation.quit().is_none() && has_line(self)
+            || self.conversation.is_stalled() && !self.conversation.is_over() && has_any(self)
+    }
+
+    /// Whether a line waits that has come, or something may have come that is not received yet.
+    fn has_line(&mut self, desk: &Desk) -> bool {
+        !self.conversation.is_over() && (self.framer.has_next() || self.has_more(desk))
     }
 
     /// Whether no more is received from this client, whatever it sends.
     fn is_deaf(&self, desk: &Desk) -> bool {
-        desk.draining || self.conversation.quit().is_some()
+        desk.draining || self.conversation.is_over()
     }
 
     fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
@@ -247,7 +319,10 @@ impl Session {
                 // A short one has taken all there was; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last;
                 // Now, for among these lines may be one that asks for the counters.
-                desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+                let stays = desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+                if stays {
+                    desk.hub.tell_of_seat();
+                }
             }
             Received::Nothing => self.readable = false,
             Received::End => {
@@ -261,6 +336,10 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        outbox.rest_with(None);
+        if self.conversation.is_stalled() {
+            self.line_since_ns = None;
+        }
         if self.conversation.is_reading() {
             return self.await_history(sending, outbox, desk);
         }
@@ -277,11 +356,37 @@ impl Session {
                 self.timer(&outbox, desk)
             };
         }
+        if let Some(until_ns) = self.paced_until_ns(desk)
+            && self.has_line(desk)
+        {
+            self.line_since_ns = None;
+            let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+            // Not for each line: others have to be served meanwhile.
+            return turn.by(until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000));
+        }
         if let Some(reason) = self.is_over(desk) {
             drop(outbox);
             return self.part(reason, desk);
         }
-        if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(&outbox, desk) }
+        if self.is_line_overdue(desk) {
+            drop(outbox);
+            return self.part(Reason::LineTimeout, desk);
+        }
+        let is_busy = sending == Sending::Again || self.readable || outbox.is_asked_to_go();
+        outbox.rest_with(Some(self.conversation.purse_len()).filter(|_| !is_busy));
+        if is_busy { Turn::Again } else { self.timer(&outbox, desk) }
+    }
+
+    /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
+    /// are not waited for; nor is what has come and is not received yet, unless the line is too long already.
+    fn is_line_overdue(&mut self, desk: &Desk) -> bool {
+        if !self.framer.is_within_line() {
+            self.line_since_ns = None;
+            return false;
+        }
+        self.line_since_ns.get_or_insert(desk.now_ns);
+        let is_overdue = self.line_deadline_ns(desk).is_some_and(|deadline_ns| deadline_ns <= desk.now_ns);
+        is_overdue && (!self.readable || self.framer.is_dropping())
     }
 
     /// Lets the historian go on if there is room. It calls when it has put something in, and when it is done.
@@ -306,6 +411,7 @@ impl Session {
     fn is_over(&self, desk: &Desk) -> Option<Reason> {
         match () {
             () if self.conversation.quit().is_some() => Some(Reason::Quit),
+            () if self.conversation.is_over() => self.conversation.foreign().map(Reason::Foreign),
             () if self.ended => Some(Reason::End),
             () if desk.draining => Some(Reason::ShuttingDown),
             () => None,
@@ -320,12 +426,9 @@ impl Session {
         if desk.now_ns < self.look_ns {
             return None;
         }
-        match self.timer(outbox, desk) {
-            Turn::By(deadline_ns) if deadline_ns <= desk.now_ns => {
-                Some(if outbox.stalled_ns().is_some() { Reason::TooSlow } else { Reason::Idle })
-            }
-            _ => None,
-        }
+        let is_over = |deadline_ns: &u64| *deadline_ns <= desk.now_ns;
+        self.silence_deadline_ns(outbox, desk).filter(is_over)?;
+        Some(if outbox.stalled_ns().is_some() { Reason::TooSlow } else { Reason::Idle })
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
@@ -337,22 +440,31 @@ impl Session {
         }
     }
 
-    /// The deadline that holds now: of a client that does not read, or else of one that says nothing. It waits for
-    /// nothing if all of its slots that are out are in the purse.
+    /// The first deadline that holds now.
     fn timer(&self, outbox: &Outbox, desk: &Desk) -> Turn {
+        let deadlines = [self.silence_deadline_ns(outbox, desk), self.line_deadline_ns(desk)];
+        deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
+    }
+
+    /// The deadline of a line that has begun, in nanoseconds.
+    fn line_deadline_ns(&self, desk: &Desk) -> Option<u64> {
+        Some(self.line_since_ns? + desk.hub.settings.line_timeout_ns?)
+    }
+
+    /// The deadline of a client that does not read, or else of one that says nothing, in nanoseconds.
+    fn silence_deadline_ns(&self, outbox: &Outbox, desk: &Desk) -> Option<u64> {
         let settings = &desk.hub.settings;
-        let deadline_ns = match outbox.stalled_ns() {
+        match outbox.stalled_ns() {
             Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
             None if self.phase == Phase::Open && outbox.joined().is_none() => {
                 // Nobody calls when its last answer goes out: while it waits for one, it is looked at again later.
                 // So does one whose bytes have come and are not received yet.
-                let is_idle = !self.readable && outbox.slots_out() == self.conversation.purse_len();
-                let since_ns = if is_idle { outbox.heard_ns() } else { desk.now_ns };
+                let idle_since_ns = outbox.idle_since_ns().filter(|_| !self.readable);
+                let since_ns = idle_since_ns.unwrap_or(desk.now_ns);
                 settings.idle_timeout_ns.map(|timeout_ns| since_ns + timeout_ns)
             }
             None => None,
-        };
-        deadline_ns.map_or(Turn::Done, Turn::By)
+        }
     }
 
     // ---- The end ---------------------------------------------------------------------------------------
@@ -360,6 +472,7 @@ impl Session {
     /// Takes no more lines, and wants no more of others.
     fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
         desk.hub.leave(self.seat);
+        self.line_since_ns = None;
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }
@@ -468,6 +581,9 @@ impl Session {
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
+        if let Some(farewell) = reason.farewell() {
+            desk.hub.ledger.lock().said_farewell(farewell);
+        }
         self.phase = Phase::Gone;
         // It finds that nobody is here.
         self.call_historian(desk);
