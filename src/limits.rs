@@ -170,6 +170,16 @@ pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
 /// Listeners (`--listen`).
 pub const LISTENERS_MAX: usize = 8;
 
+/// Networks that may connect (`--allow`): more than a site has, and few enough to look through for each connection.
+pub const ALLOWED_MAX: usize = 32;
+
+/// How often the log tells at most of one address that is turned away, for each reason, in milliseconds.
+pub const MENTION_INTERVAL_MS: u64 = 60_000;
+
+/// Addresses that the log tells of in that time. That there are more is told once, without their names: who has a whole network
+/// to connect from must not be able to fill the log.
+pub const MENTIONS_MAX: usize = 32;
+
 /// Connections that the kernel completes before they are accepted.
 pub const BACKLOG: i32 = 128;
 

@@ -2,14 +2,15 @@
 //! the main thread, so it takes the signals too.
 
 use super::Hub;
+use super::mentions::{Mention, Mentions};
 use super::newcomers::Newcomers;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
 use crate::clock;
-use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
-use crate::net::{Listener, socket};
+use crate::net::{Allowed, Listener, socket};
 use crate::service::Service;
 use crate::wire::reply::Farewell;
 use heapless::Vec;
@@ -23,6 +24,8 @@ pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
     listeners: std::vec::Vec<Listener>,
+    allowed: Allowed,
+    mentions: Mentions,
     newcomers: Newcomers,
     turned_away: TurnedAway,
     service: &'a Service,
@@ -40,11 +43,14 @@ impl<'a> Acceptor<'a> {
         signals: &'a Signals,
         service: &'a Service,
         listeners: std::vec::Vec<Listener>,
+        allowed: Allowed,
     ) -> Self {
         Self {
             hub,
             signals,
             listeners,
+            allowed,
+            mentions: Mentions::default(),
             newcomers: Newcomers::default(),
             turned_away: TurnedAway::default(),
             service,
@@ -132,7 +138,9 @@ impl<'a> Acceptor<'a> {
             log::info!("connections are accepted again");
         }
         let socket = OwnedFd::from(stream);
-        if let Err(errno) = socket::set_up(&socket) {
+        if !self.allowed.admits(peer.ip()) {
+            self.turn_away(socket, peer, Farewell::NotAllowed);
+        } else if let Err(errno) = socket::set_up(&socket) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
         } else {
             self.admit(socket, peer);
@@ -158,9 +166,17 @@ impl<'a> Acceptor<'a> {
         }
     }
 
+    /// Tells a newcomer why it is not taken. Who tries again and again does not fill the log.
     fn turn_away(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
         self.hub.ledger.lock().said_farewell(why);
-        log::info!("{peer} turned away: {}", why.as_str());
+        let address = peer.ip().to_canonical();
+        match self.mentions.of(address, why, clock::now_ns()) {
+            Mention::Address => log::warn!("{address} turned away: {}", explained(why)),
+            Mention::Crowd => {
+                log::warn!("more than {MENTIONS_MAX} addresses turned away in a minute; /stats counts them")
+            }
+            Mention::Nothing => {}
+        }
         self.turned_away.add(socket, why);
     }
 
@@ -186,6 +202,15 @@ impl<'a> Acceptor<'a> {
 
 fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), Errno> {
     listener.accept().map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))
+}
+
+/// Why a newcomer is not taken, for who reads the log.
+fn explained(why: Farewell) -> &'static str {
+    match why {
+        Farewell::NotAllowed => "not allowed; see --allow",
+        Farewell::AddressFull => "it has as many connections as it may; see --per-address",
+        _ => "all seats are taken, and nobody gives way; see --idle-grace",
+    }
 }
 
 /// Whether accepting failed for want of something that may be there later.

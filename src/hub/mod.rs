@@ -19,6 +19,7 @@ pub mod consumer;
 pub mod conversation;
 pub mod courier;
 pub mod historian;
+pub mod mentions;
 pub mod newcomers;
 pub mod outbox;
 pub mod pace;

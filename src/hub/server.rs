@@ -15,6 +15,7 @@ use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,
     WORKER_STACK_BYTES,
 };
+use crate::net::Allowed;
 use crate::options::Options;
 use crate::queue::{Chain, Order, take_slots};
 use crate::service::{self, Service};
@@ -107,13 +108,14 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
+    let allowed = Allowed::new(&options.allow);
     start_threads(hub, own, options)?;
     alloc_guard::arm();
     for listener in &listeners {
         log::info!("listening on {}", listener.address);
     }
     service.ready(format_args!("listening, for {CLIENTS} clients"));
-    Acceptor::new(hub, &signals, &service, listeners).run();
+    Acceptor::new(hub, &signals, &service, listeners, allowed).run();
     service.stopping();
     let outcome = shutdown::drain(hub, &signals);
     report(outcome);

@@ -32,7 +32,7 @@ pub(super) struct PageOption {
 }
 
 /// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 20] = [
+pub(super) const SETTINGS: [Setting; 21] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -40,6 +40,14 @@ pub(super) const SETTINGS: [Setting; 20] = [
         help: "address, port or both; may be repeated",
         default: || limits::PORT_DEFAULT.to_string(),
         set: |options, text| values::listen(text, &mut options.listen),
+    },
+    Setting {
+        name: "allow",
+        variable: "FIRSTLINE_ALLOW",
+        word: Some("CIDR"),
+        help: "who may connect, or any; may be repeated",
+        default: || "local".to_string(),
+        set: |options, text| values::allow(text, &mut options.allow),
     },
     Setting {
         name: "workers",

@@ -212,7 +212,11 @@ pub struct Client {
 impl Client {
     /// Connects to that address.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts");
+        Self::of(TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts"))
+    }
+
+    /// The client on a connection that there is.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
