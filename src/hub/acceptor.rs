@@ -149,8 +149,9 @@ impl<'a> Acceptor<'a> {
 
     /// Gives a newcomer a seat, or lets it wait for one, if its host has not as many as it may.
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
-        let from_there = self.hub.connected_from(peer) + self.newcomers.waiting_from(peer);
-        if from_there >= self.hub.settings.per_address {
+        if let Some(count_max) = self.hub.settings.per_address
+            && self.hub.connected_from(peer) + self.newcomers.waiting_from(peer) >= count_max
+        {
             return self.turn_away(socket, peer, Farewell::AddressFull);
         }
         match self.newcomers.add(socket, peer, clock::now_ns()) {
@@ -172,9 +173,10 @@ impl<'a> Acceptor<'a> {
         let address = peer.ip().to_canonical();
         match self.mentions.of(address, why, clock::now_ns()) {
             Mention::Address => log::warn!("{address} turned away: {}", explained(why)),
-            Mention::Crowd => {
-                log::warn!("more than {MENTIONS_MAX} addresses turned away in a minute; /stats counts them")
-            }
+            Mention::Crowd => log::warn!(
+                "more than {MENTIONS_MAX} addresses turned away in a minute: {}; /stats counts them",
+                explained(why)
+            ),
             Mention::Nothing => {}
         }
         self.turned_away.add(socket, why);

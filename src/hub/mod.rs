@@ -60,8 +60,8 @@ static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
 
 /// The times and shares that were chosen at the start.
 pub struct Settings {
-    /// How many clients may be connected from one address.
-    pub per_address: usize,
+    /// How many clients may be connected from one address; none: as many as there are seats, and then it is full.
+    pub per_address: Option<usize>,
     /// How many lines a client may send; none: as fast as it can.
     pub rate: Option<Rate>,
     /// How many messages of a client keep a high priority; none: all of them.
@@ -85,7 +85,7 @@ impl Settings {
             Rate::new(count as u64, period_s * 1_000_000_000, burst_ms * 1_000_000)
         };
         Self {
-            per_address: options.per_address.unwrap_or(CLIENTS),
+            per_address: options.per_address.filter(|count| *count < CLIENTS),
             rate: options.rate.map(|count| rate(count, 1, RATE_BURST_MS)),
             urgent_rate: options.urgent_rate.map(|count| rate(count, 60, URGENT_BURST_MS)),
             idle_grace_ns: options.idle_grace.map(ns),

@@ -16,7 +16,7 @@ use crate::limits::{
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
-use crate::wire::foreign::{self, Foreign, Opening};
+use crate::wire::foreign::{self, Foreign};
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
 use nix::errno::Errno;
@@ -246,7 +246,7 @@ impl Session {
     fn take_lines(&mut self, desk: &mut Desk) {
         while self.may_take_line(desk) {
             if self.conversation.is_opening()
-                && let Some(foreign) = self.opening()
+                && let Some(foreign) = foreign::meet(&mut self.framer)
             {
                 return self.conversation.meet(foreign);
             }
@@ -267,17 +267,6 @@ impl Session {
     fn paced_until_ns(&self, desk: &Desk) -> Option<u64> {
         let rate = desk.hub.settings.rate.filter(|_| !desk.draining)?;
         Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > desk.now_ns)
-    }
-
-    /// The protocol in which the client opens, if it is not ours. Telnet's offers are no part of a line.
-    fn opening(&mut self) -> Option<Foreign> {
-        loop {
-            match foreign::opening(self.framer.pending()) {
-                Opening::Negotiation(bytes) => self.framer.skip(bytes),
-                Opening::Foreign(foreign) => return Some(foreign),
-                Opening::Lines => return None,
-            }
-        }
     }
 
     fn may_receive(&self, desk: &Desk) -> bool {
