@@ -29,6 +29,8 @@ pub struct Ledger {
     pub lowered: u64,
     /// Connections that the server closed, by what it told them.
     farewells: [u64; Farewell::COUNT],
+    /// Tokens that were shown and are nobody's.
+    pub wrong_tokens: u64,
     /// MSG lines put in outboxes.
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
@@ -55,6 +57,7 @@ impl Ledger {
             commands_refused: 0,
             lowered: 0,
             farewells: [0; Farewell::COUNT],
+            wrong_tokens: 0,
             msgs_sent: 0,
             msgs_lost: 0,
             journal: None,
@@ -101,6 +104,7 @@ pub struct Snapshot {
     clients_max: usize,
     lowered: u64,
     farewells: [u64; Farewell::COUNT],
+    wrong_tokens: u64,
     refused: [u64; Nak::COUNT],
     commands_refused: u64,
     msgs_sent: u64,
@@ -119,11 +123,12 @@ pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
 type Counter<T> = (&'static str, fn(&T) -> u64);
 
 /// The counters of the whole server, in the order in which they are told.
-const GENERAL: [Counter<Snapshot>; 14] = [
+const GENERAL: [Counter<Snapshot>; 15] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
     ("clients-max", |s| s.clients_max as u64),
     ("clients-turned-away", |s| s.turned_away()),
+    ("wrong-tokens", |s| s.wrong_tokens),
     ("admitted", |s| s.sum(|p| p.depth.admitted)),
     ("lowered", |s| s.lowered),
     ("processed", |s| s.sum(|p| p.processed)),
@@ -187,6 +192,7 @@ impl Snapshot {
     fn read_ledger(&mut self, ledger: &Ledger) {
         self.lowered = ledger.lowered;
         self.farewells = ledger.farewells;
+        self.wrong_tokens = ledger.wrong_tokens;
         self.refused = ledger.refused;
         self.commands_refused = ledger.commands_refused;
         self.msgs_sent = ledger.msgs_sent;

@@ -7,6 +7,7 @@ use super::newcomers::Newcomers;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
+use crate::access::AuthFile;
 use crate::clock;
 use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
@@ -25,6 +26,7 @@ pub struct Acceptor<'a> {
     signals: &'a Signals,
     listeners: std::vec::Vec<Listener>,
     allowed: Allowed,
+    auth_file: Option<AuthFile>,
     mentions: Mentions,
     newcomers: Newcomers,
     turned_away: TurnedAway,
@@ -44,13 +46,15 @@ impl<'a> Acceptor<'a> {
         service: &'a Service,
         listeners: std::vec::Vec<Listener>,
         allowed: Allowed,
+        auth_file: Option<AuthFile>,
     ) -> Self {
         Self {
             hub,
             signals,
             listeners,
             allowed,
-            mentions: Mentions::default(),
+            auth_file,
+            mentions: Mentions::new(),
             newcomers: Newcomers::default(),
             turned_away: TurnedAway::default(),
             service,
@@ -100,20 +104,38 @@ impl<'a> Acceptor<'a> {
         let _ = self.hub.bell().read();
     }
 
-    fn is_asked_to_end(&self) -> bool {
+    fn is_asked_to_end(&mut self) -> bool {
         while let Some(wish) = self.signals.next() {
             match wish {
-                Wish::Reopen => self.reload(),
+                Wish::Reload => self.reload(),
                 Wish::End(_) => return true,
             }
         }
         false
     }
 
-    fn reload(&self) {
+    fn reload(&mut self) {
         self.service.reloading();
         logger::reopen();
-        self.service.ready(format_args!("the log file is reopened"));
+        let of_tokens = self.reload_tokens();
+        self.service.ready(format_args!("the log file is reopened{of_tokens}"));
+    }
+
+    /// Reads the auth file again, if there is one, and says how that went. One that is wrong changes nothing.
+    fn reload_tokens(&mut self) -> &'static str {
+        let Some(auth_file) = &mut self.auth_file else { return "" };
+        match auth_file.load() {
+            Ok(tokens) => {
+                log::info!("the auth file is read again: it has {} names", tokens.len());
+                self.hub.replace_tokens(tokens);
+                "; the auth file is read again"
+            }
+            Err(error) => {
+                let path = auth_file.path().display();
+                log::error!("--auth-file {path}: {error}; what it said before still holds");
+                "; the auth file is wrong, and what it said before still holds"
+            }
+        }
     }
 
     fn accept_some(&mut self) {

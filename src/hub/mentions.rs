@@ -1,5 +1,5 @@
-//! What the log tells of addresses that are turned away: each of them once in a while for each reason, however often it tries, and no more of them
-//! than a table of fixed size holds.
+//! What the log tells of addresses that are turned away, or try wrong tokens: each of them once in a while for each reason, however often
+//! it tries, and no more of them than a table of fixed size holds.
 
 use crate::limits::{MENTION_INTERVAL_MS, MENTIONS_MAX};
 use crate::wire::reply::Farewell;
@@ -28,7 +28,12 @@ pub struct Mentions {
 }
 
 impl Mentions {
-    /// What to tell of that address at this time, which is turned away for that reason.
+    /// It has told of nobody.
+    pub const fn new() -> Self {
+        Self { recent: Vec::new(), crowd_ns: None }
+    }
+
+    /// What to tell of that address at this time, which is told that.
     pub fn of(&mut self, address: IpAddr, why: Farewell, now_ns: u64) -> Mention {
         self.recent.retain(|(.., told_ns)| !is_over(*told_ns, now_ns));
         if self.recent.iter().any(|(told, reason, _)| (*told, *reason) == (address, why)) {

@@ -18,7 +18,9 @@ pub mod attention;
 pub mod consumer;
 pub mod conversation;
 pub mod courier;
+pub mod gate;
 pub mod historian;
+pub mod identity;
 pub mod mentions;
 pub mod newcomers;
 pub mod outbox;
@@ -35,6 +37,7 @@ pub mod turned_away;
 pub mod watchdog;
 pub mod worker;
 
+use crate::access::Tokens;
 use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS};
 use crate::options::Options;
 use crate::queue::{Chain, Queue};
@@ -43,13 +46,14 @@ use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use consumer::Consumer;
 use core::sync::atomic::{AtomicBool, Ordering};
+use gate::Gate;
 use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
 use pace::Rate;
 use roster::{Name, Roster};
 use seat::Seat;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -117,6 +121,8 @@ pub struct Hub {
     pub attention: Attention,
     /// What is read of the journal for clients, if there is one.
     pub history: Option<History>,
+    /// Where tokens are shown, if they are asked for.
+    pub gate: Option<Gate>,
     draining: AtomicBool,
     /// Whether the consumer's own thread has ended.
     is_done: Mutex<bool>,
@@ -131,7 +137,12 @@ impl Hub {
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(options: &Options, shared: Option<Consumer>, history: Option<History>) -> nix::Result<Self> {
+    pub fn new(
+        options: &Options,
+        shared: Option<Consumer>,
+        history: Option<History>,
+        gate: Option<Gate>,
+    ) -> nix::Result<Self> {
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
@@ -142,6 +153,7 @@ impl Hub {
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
             history,
+            gate,
             draining: AtomicBool::new(false),
             is_done: Mutex::new(false),
             done: Condvar::new(),
@@ -247,6 +259,11 @@ impl Hub {
         self.roster.lock().name(seat)
     }
 
+    /// The address of the tenant of that seat.
+    pub fn address(&self, seat: usize) -> IpAddr {
+        self.roster.lock().address(seat)
+    }
+
     /// The client at that seat wants no more of what others say.
     pub fn leave(&self, seat: usize) {
         self.outboxes[seat].lock().leave();
@@ -280,6 +297,14 @@ impl Hub {
     /// The acceptor's bell.
     pub fn bell(&self) -> &EventFd {
         &self.bell
+    }
+
+    /// From now on those tokens are the right ones; the others go back to the caller. Who had one of those that is gone is told so.
+    pub fn replace_tokens(&self, tokens: &mut Tokens) {
+        if let Some(gate) = &self.gate {
+            gate.replace(tokens);
+            (0..CLIENTS).for_each(|seat| self.attention.call(seat));
+        }
     }
 
     /// No more reading: what is admitted is processed, and everybody is told goodbye.

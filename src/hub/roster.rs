@@ -110,14 +110,24 @@ impl Roster {
         (self.members[seat].tenancy == Tenancy::Connected).then(|| self.name(seat))
     }
 
+    /// The address of the tenant of that seat: an IPv4 one that came in over IPv6 is what it is.
+    pub fn address(&self, seat: usize) -> IpAddr {
+        self.members[seat].host.ip()
+    }
+
+    /// Calls the client at that seat by the name that its token says. Another who has shown the same is called so too.
+    pub fn call(&mut self, seat: usize, name: &str) {
+        // A name is no longer than a nick.
+        self.members[seat].nick = String::try_from(name).unwrap_or_default();
+    }
+
     /// Names the client at that seat; false: somebody else who is connected has that nick.
     pub fn rename(&mut self, seat: usize, nick: &str) -> bool {
         let holds = |member: &Member| member.tenancy == Tenancy::Connected && member.nick == nick;
         if self.members.iter().enumerate().any(|(other, member)| other != seat && holds(member)) {
             return false;
         }
-        // The parser takes no longer nick.
-        self.members[seat].nick = String::try_from(nick).unwrap_or_default();
+        self.call(seat, nick);
         true
     }
 }

@@ -10,8 +10,8 @@ use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES, RATE_PAUSE_MS,
-    RECEIVE_BYTES,
+    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES,
+    RATE_PAUSE_MS, RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -64,6 +64,12 @@ enum Reason {
     LineTimeout,
     /// It speaks another protocol.
     Foreign(Foreign),
+    /// It tried wrong tokens.
+    WrongToken,
+    /// It showed no token in time.
+    NotAuthenticated,
+    /// The token that it has shown gives no right any more to what it gave.
+    TokenWithdrawn,
     /// The connection broke.
     Broken(Errno),
 }
@@ -80,6 +86,9 @@ impl Reason {
             Self::TooSlow => Some(Farewell::TooSlow),
             Self::LineTimeout => Some(Farewell::LineTimeout),
             Self::Foreign(foreign) => Some(Farewell::Foreign(foreign)),
+            Self::WrongToken => Some(Farewell::WrongToken),
+            Self::NotAuthenticated => Some(Farewell::NotAuthenticated),
+            Self::TokenWithdrawn => Some(Farewell::TokenWithdrawn),
         }
     }
 }
@@ -95,6 +104,9 @@ impl fmt::Display for Reason {
             Self::TooSlow => f.write_str("too slow: it did not read"),
             Self::LineTimeout => f.write_str("it did not end a line that it had begun"),
             Self::Foreign(foreign) => write!(f, "it is {}", foreign.client()),
+            Self::WrongToken => f.write_str("it tried wrong tokens"),
+            Self::NotAuthenticated => f.write_str("it showed no token in time"),
+            Self::TokenWithdrawn => f.write_str("its line in the auth file is gone or changed"),
             Self::Broken(errno) => f.write_str(errno.desc()),
         }
     }
@@ -143,6 +155,8 @@ pub struct Session {
     line_since_ns: Option<u64>,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
+    /// When it arrived, in nanoseconds.
+    arrived_ns: u64,
 }
 
 impl Session {
@@ -161,6 +175,7 @@ impl Session {
             lines: Bucket::FULL,
             line_since_ns: None,
             look_ns: u64::MAX,
+            arrived_ns: 0,
         }
     }
 
@@ -204,6 +219,7 @@ impl Session {
         self.lines = Bucket::FULL;
         self.line_since_ns = None;
         self.look_ns = 0;
+        self.arrived_ns = desk.now_ns;
         let watched = desk.watch(self.seat, &socket);
         self.socket = Some(socket);
         self.phase = Phase::Open;
@@ -227,6 +243,9 @@ impl Session {
         outbox.grant(self.conversation.purse());
         let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
         drop(outbox);
+        if self.conversation.is_withdrawn(desk) {
+            return self.give_up(Reason::TokenWithdrawn, desk);
+        }
         if let Some((id, min)) = behind {
             self.conversation.resume(id, min, desk);
         }
@@ -260,7 +279,7 @@ impl Session {
     }
 
     fn may_take_line(&self, desk: &Desk) -> bool {
-        !self.conversation.is_stalled() && !self.conversation.is_over() && self.paced_until_ns(desk).is_none()
+        !self.conversation.is_stalled() && !self.is_parting() && self.paced_until_ns(desk).is_none()
     }
 
     /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast.
@@ -285,17 +304,24 @@ impl Session {
         // The rest of a line is waited for once there is a slot for it, not before.
         let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
         self.conversation.is_answering()
-            || self.conversation.is_stalled() && !self.conversation.is_over() && has_any(self)
+            || self.conversation.is_stalled() && !self.is_parting() && has_any(self)
     }
 
     /// Whether a line waits that has come, or something may have come that is not received yet.
     fn has_line(&mut self, desk: &Desk) -> bool {
-        !self.conversation.is_over() && (self.framer.has_next() || self.has_more(desk))
+        !self.is_parting() && (self.framer.has_next() || self.has_more(desk))
     }
 
     /// Whether no more is received from this client, whatever it sends.
     fn is_deaf(&self, desk: &Desk) -> bool {
-        desk.draining || self.conversation.is_over()
+        desk.draining || self.is_parting()
+    }
+
+    /// Whether the client will be told goodbye for what it said.
+    fn is_parting(&self) -> bool {
+        self.conversation.quit().is_some()
+            || self.conversation.is_given_up()
+            || self.conversation.foreign().is_some()
     }
 
     fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
@@ -332,6 +358,10 @@ impl Session {
         if self.conversation.is_reading() {
             return self.await_history(sending, outbox, desk);
         }
+        if self.conversation.due_ns().is_some() {
+            outbox.set_awaits(Awaits::Nothing);
+            return if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+        }
         if self.is_held_up(desk) || outbox.is_behind() {
             let can_go_on = if self.conversation.is_answering() {
                 outbox.has_room(ANSWER_LINE_BYTES_MAX)
@@ -362,7 +392,8 @@ impl Session {
             return self.part(Reason::LineTimeout, desk);
         }
         let is_busy = sending == Sending::Again || self.readable || outbox.is_asked_to_go();
-        outbox.rest_with(Some(self.conversation.purse_len()).filter(|_| !is_busy));
+        let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
+        outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
         if is_busy { Turn::Again } else { self.timer(&outbox, desk) }
     }
 
@@ -400,7 +431,8 @@ impl Session {
     fn is_over(&self, desk: &Desk) -> Option<Reason> {
         match () {
             () if self.conversation.quit().is_some() => Some(Reason::Quit),
-            () if self.conversation.is_over() => self.conversation.foreign().map(Reason::Foreign),
+            () if self.conversation.is_given_up() => Some(Reason::WrongToken),
+            () if self.is_parting() => self.conversation.foreign().map(Reason::Foreign),
             () if self.ended => Some(Reason::End),
             () if desk.draining => Some(Reason::ShuttingDown),
             () => None,
@@ -415,23 +447,30 @@ impl Session {
         if desk.now_ns < self.look_ns {
             return None;
         }
-        let is_over = |deadline_ns: &u64| *deadline_ns <= desk.now_ns;
-        self.silence_deadline_ns(outbox, desk).filter(is_over)?;
-        Some(if outbox.stalled_ns().is_some() { Reason::TooSlow } else { Reason::Idle })
+        self.time_up(outbox, desk)
+            .filter(|(deadline_ns, _)| *deadline_ns <= desk.now_ns)
+            .map(|(_, reason)| reason)
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
     fn give_up(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         match reason {
-            Reason::Idle => self.part(reason, desk),
-            Reason::TooSlow => self.cut_short(desk),
+            Reason::NotAuthenticated => {
+                self.conversation.break_off_auth(desk);
+                self.part(reason, desk)
+            }
+            // The history may be long, and is not for it any more.
+            Reason::TokenWithdrawn if self.conversation.is_reading() => self.cut_short(reason, desk),
+            Reason::Idle | Reason::TokenWithdrawn => self.part(reason, desk),
+            Reason::TooSlow => self.cut_short(reason, desk),
             _ => self.end(reason, desk),
         }
     }
 
-    /// The first deadline that holds now.
+    /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
     fn timer(&self, outbox: &Outbox, desk: &Desk) -> Turn {
-        let deadlines = [self.silence_deadline_ns(outbox, desk), self.line_deadline_ns(desk)];
+        let time_up_ns = self.time_up(outbox, desk).map(|(deadline_ns, _)| deadline_ns);
+        let deadlines = [time_up_ns, self.conversation.due_ns(), self.line_deadline_ns(desk)];
         deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
     }
 
@@ -440,20 +479,28 @@ impl Session {
         Some(self.line_since_ns? + desk.hub.settings.line_timeout_ns?)
     }
 
-    /// The deadline of a client that does not read, or else of one that says nothing, in nanoseconds.
-    fn silence_deadline_ns(&self, outbox: &Outbox, desk: &Desk) -> Option<u64> {
+    /// The deadline that holds now, and why it ends then: it does not read, or else it does not say who it is, or nothing.
+    fn time_up(&self, outbox: &Outbox, desk: &Desk) -> Option<(u64, Reason)> {
         let settings = &desk.hub.settings;
-        match outbox.stalled_ns() {
-            Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
-            None if self.phase == Phase::Open && outbox.joined().is_none() => {
-                // Nobody calls when its last answer goes out: while it waits for one, it is looked at again later.
-                // So does one whose bytes have come and are not received yet.
-                let idle_since_ns = outbox.idle_since_ns().filter(|_| !self.readable);
-                let since_ns = idle_since_ns.unwrap_or(desk.now_ns);
-                settings.idle_timeout_ns.map(|timeout_ns| since_ns + timeout_ns)
-            }
-            None => None,
+        if let Some(since_ns) = outbox.stalled_ns() {
+            return Some((since_ns + settings.write_timeout_ns?, Reason::TooSlow));
         }
+        if self.phase != Phase::Open || outbox.joined().is_some() {
+            return None;
+        }
+        let is_stranger = self.conversation.is_stranger(desk);
+        let shown_ns = is_stranger.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
+        let idle_ns =
+            settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, desk) + timeout_ns);
+        let shown = shown_ns.map(|deadline_ns| (deadline_ns, Reason::NotAuthenticated));
+        let idle = idle_ns.map(|deadline_ns| (deadline_ns, Reason::Idle));
+        shown.into_iter().chain(idle).min_by_key(|(deadline_ns, _)| *deadline_ns)
+    }
+
+    /// Since when it says nothing and waits for nothing. Nobody calls when its last answer goes out: while it waits for one, it is
+    /// looked at again later. So does one whose bytes have come and are not received yet.
+    fn idle_since_ns(&self, outbox: &Outbox, desk: &Desk) -> u64 {
+        outbox.idle_since_ns().filter(|_| !self.readable).unwrap_or(desk.now_ns)
     }
 
     // ---- The end ---------------------------------------------------------------------------------------
@@ -524,9 +571,10 @@ impl Session {
         Turn::Again
     }
 
-    /// Closes the connection of one that does not read, with what can be sent: the kernel takes what is left, what was
-    /// lost and the reason, if it takes anything, and keeps it for a while should the client come back.
-    fn cut_short(&mut self, desk: &mut Desk) -> Turn {
+    /// Closes the connection at once, of one that does not read or is sent what it may not read any more, with what can be sent: the
+    /// kernel takes what is left, what was lost and the reason, if it takes anything, and keeps it for a while should the client
+    /// come back.
+    fn cut_short(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         if let Some(socket) = &self.socket {
             socket::widen(socket);
         }
@@ -535,10 +583,10 @@ impl Session {
         self.go_home(&mut outbox);
         outbox.writable();
         courier::send(&mut outbox, &mut desk.chunk);
-        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| self.say_farewell(Reason::TooSlow, outbox));
+        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| self.say_farewell(reason, outbox));
         drop(outbox);
         desk.hub.cut(self.seat);
-        self.linger_on(Reason::TooSlow, desk)
+        self.linger_on(reason, desk)
     }
 
     fn linger(&mut self, reason: Reason, until_ns: u64, desk: &mut Desk) -> Turn {

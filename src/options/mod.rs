@@ -71,6 +71,8 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// Who may connect, [`limits::ALLOWED_MAX`] at most. Empty when nothing was said: then it is [`Allow::Local`].
     pub allow: Vec<Allow>,
+    /// The file with the tokens, or none: no token is asked for.
+    pub auth_file: Option<PathBuf>,
     /// Worker threads, 1 to [`limits::CLIENTS`].
     pub workers: usize,
     /// Whether every message goes to standard output.
@@ -116,6 +118,7 @@ impl Default for Options {
         Self {
             listen: Vec::new(),
             allow: Vec::new(),
+            auth_file: None,
             workers: limits::WORKERS,
             print: false,
             aging: None,

@@ -32,7 +32,7 @@ pub(super) struct PageOption {
 }
 
 /// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 21] = [
+pub(super) const SETTINGS: [Setting; 22] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -48,6 +48,14 @@ pub(super) const SETTINGS: [Setting; 21] = [
         help: "who may connect, or any; may be repeated",
         default: || "local".to_string(),
         set: |options, text| values::allow(text, &mut options.allow),
+    },
+    Setting {
+        name: "auth-file",
+        variable: "FIRSTLINE_AUTH_FILE",
+        word: Some("FILE"),
+        help: "names and tokens of those who may do something",
+        default: || "off".to_string(),
+        set: |options, text| values::file_or_off(text).map(|path| options.auth_file = path),
     },
     Setting {
         name: "workers",

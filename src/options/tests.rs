@@ -86,6 +86,8 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
             " local,10.0.0.0/8  any,",
             with(|o| o.allow = vec![Allow::Local, network("10.0.0.0/8"), Allow::Any]),
         ),
+        ("auth-file", "off", with(|o| o.auth_file = None)),
+        ("auth-file", "/etc/firstline/auth", with(|o| o.auth_file = Some("/etc/firstline/auth".into()))),
         ("workers", "1", with(|o| o.workers = 1)),
         ("workers", clients, with(|o| o.workers = limits::CLIENTS)),
         ("print", "on", with(|o| o.print = true)),
@@ -143,7 +145,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 87] = [
+const BAD: [(&str, &str, &str); 89] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -169,6 +171,8 @@ const BAD: [(&str, &str, &str); 87] = [
         "takes 192.168.1.0/24 for that whole network, or 192.168.1.7 for that address alone",
     ),
     ("allow", "2001:db8::1/32", "takes 2001:db8::/32 for that whole network, or 2001:db8::1 for"),
+    ("auth-file", "", "takes the path of a file, or off"),
+    ("auth-file", "--print", "write ./-NAME for a path that begins with -"),
     ("workers", "", "takes a whole number from 1 to "),
     ("workers", "0", "; zero does not mean unlimited"),
     ("workers", "-1", "takes a whole number"),

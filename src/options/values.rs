@@ -162,13 +162,22 @@ pub(super) fn log_file(text: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// The path of a directory, or `off`. A dash in front is an option whose predecessor lacks its value.
+/// The path of a directory, or `off`.
 pub(super) fn directory_or_off(text: &str) -> Result<Option<PathBuf>, String> {
+    path_or_off(text, "directory")
+}
+
+/// The path of a file, or `off`.
+pub(super) fn file_or_off(text: &str) -> Result<Option<PathBuf>, String> {
+    path_or_off(text, "file")
+}
+
+/// A path, or `off`. A dash in front is an option whose predecessor lacks its value.
+fn path_or_off(text: &str, of: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "off" => Ok(None),
         _ if text.is_empty() || text.starts_with('-') => {
-            Err("takes the path of a directory, or off; write ./-NAME for a path that begins with -"
-                .to_string())
+            Err(format!("takes the path of a {of}, or off; write ./-NAME for a path that begins with -"))
         }
         _ => Ok(Some(text.into())),
     }

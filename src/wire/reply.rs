@@ -32,12 +32,20 @@ pub enum Nak {
     PrintFailed,
     /// It could not be kept in the journal, as `--journal` promises.
     JournalFailed,
+    /// Its sender has to show a token first.
+    NotAuthenticated,
 }
 
 impl Nak {
     /// All of them, by their [`index`](Self::index).
-    pub const ALL: [Self; 5] =
-        [Self::TooLong, Self::Empty, Self::ShuttingDown, Self::PrintFailed, Self::JournalFailed];
+    pub const ALL: [Self; 6] = [
+        Self::TooLong,
+        Self::Empty,
+        Self::ShuttingDown,
+        Self::PrintFailed,
+        Self::JournalFailed,
+        Self::NotAuthenticated,
+    ];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -54,6 +62,7 @@ impl Nak {
             Self::ShuttingDown => "shutting-down",
             Self::PrintFailed => "print-failed",
             Self::JournalFailed => "journal-failed",
+            Self::NotAuthenticated => "not-authenticated",
         }
     }
 }
@@ -73,6 +82,14 @@ pub enum Refusal {
     JournalFailed,
     /// The server does nothing more.
     ShuttingDown,
+    /// The client has to show a token first.
+    NotAuthenticated,
+    /// Nobody has that token.
+    WrongToken,
+    /// The server asks for no token.
+    NoAuth,
+    /// The client's token does not give the right to that, for this reason.
+    NotPermitted(&'static str),
 }
 
 impl Refusal {
@@ -85,6 +102,10 @@ impl Refusal {
             Self::NoJournal => "no-journal",
             Self::JournalFailed => "journal-failed",
             Self::ShuttingDown => "shutting-down",
+            Self::NotAuthenticated => "not-authenticated",
+            Self::WrongToken => "wrong-token",
+            Self::NoAuth => "no-auth",
+            Self::NotPermitted(_) => "not-permitted",
         }
     }
 
@@ -97,6 +118,10 @@ impl Refusal {
             Self::NoJournal => "this server keeps none",
             Self::JournalFailed => "see the server's log",
             Self::ShuttingDown => "try again later",
+            Self::NotAuthenticated => "say /auth TOKEN first",
+            Self::WrongToken => "nobody has that one",
+            Self::NoAuth => "this server asks for no token",
+            Self::NotPermitted(reason) => reason,
         }
     }
 }
@@ -120,6 +145,12 @@ pub enum Farewell {
     LineTimeout,
     /// The client speaks another protocol.
     Foreign(Foreign),
+    /// The client tried wrong tokens.
+    WrongToken,
+    /// The client showed no token in time.
+    NotAuthenticated,
+    /// The client's token, or what it gives the right to, is no longer what it was.
+    TokenWithdrawn,
     /// The client said `/quit`.
     Quit,
     /// The server ends.
@@ -128,7 +159,7 @@ pub enum Farewell {
 
 impl Farewell {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Full,
         Self::AddressFull,
         Self::NotAllowed,
@@ -140,6 +171,9 @@ impl Farewell {
         Self::Foreign(Foreign::Tls),
         Self::Foreign(Foreign::Ssh),
         Self::Foreign(Foreign::Mqtt),
+        Self::WrongToken,
+        Self::NotAuthenticated,
+        Self::TokenWithdrawn,
         Self::Quit,
         Self::ShuttingDown,
     ];
@@ -165,6 +199,9 @@ impl Farewell {
             Self::Foreign(Foreign::Tls) => "not-tls",
             Self::Foreign(Foreign::Ssh) => "not-ssh",
             Self::Foreign(Foreign::Mqtt) => "not-mqtt",
+            Self::WrongToken => "wrong-token",
+            Self::NotAuthenticated => "not-authenticated",
+            Self::TokenWithdrawn => "token-withdrawn",
             Self::Quit => "quit",
             Self::ShuttingDown => "shutting-down",
         }
@@ -185,6 +222,9 @@ impl Farewell {
             }
             Self::Foreign(Foreign::Ssh) => "ERR 0 not-ssh this is firstline: speak to it with nc\n",
             Self::Foreign(Foreign::Mqtt) => "ERR 0 not-mqtt this is firstline: speak to it with nc\n",
+            Self::WrongToken => "ERR 0 wrong-token\n",
+            Self::NotAuthenticated => "ERR 0 not-authenticated\n",
+            Self::TokenWithdrawn => "ERR 0 token-withdrawn\n",
             Self::Quit => "BYE quit\n",
             Self::ShuttingDown => "BYE shutting-down\n",
         }
@@ -307,6 +347,11 @@ pub fn ok(out: &mut VecView<u8>, n: u64) {
     append(out, &["OK ", Decimal::new().format(n)]);
 }
 
+/// Line `n` was a command, is done, and that is the answer.
+pub fn ok_with(out: &mut VecView<u8>, n: u64, answer: &str) {
+    append(out, &["OK ", Decimal::new().format(n), " ", answer]);
+}
+
 /// Line `n` was a command and has been refused.
 pub fn err(out: &mut VecView<u8>, n: u64, reason: Refusal) {
     append(out, &["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", reason.advice()]);
@@ -395,13 +440,17 @@ mod tests {
     use super::*;
     use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 
-    const REFUSALS: [Refusal; 6] = [
+    const REFUSALS: [Refusal; 10] = [
         Refusal::UnknownCommand,
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
         Refusal::NoJournal,
         Refusal::JournalFailed,
         Refusal::ShuttingDown,
+        Refusal::NotAuthenticated,
+        Refusal::WrongToken,
+        Refusal::NoAuth,
+        Refusal::NotPermitted("your token says your name"),
     ];
 
     /// A closing reply, in as much room as it has in an outbox.
@@ -418,6 +467,7 @@ mod tests {
         assert_eq!(closing(|out| acks(out, 3..3, 17, false)), b"");
         assert_eq!(closing(|out| acks(out, 98..101, 9, false)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
+        assert_eq!(closing(|out| ok_with(out, 7, "alice")), b"OK 7 alice\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
         let expected: [&[u8]; Nak::COUNT] = [
             b"NAK 5 too-long\n",
@@ -425,6 +475,7 @@ mod tests {
             b"NAK 5 shutting-down\n",
             b"NAK 5 print-failed\n",
             b"NAK 5 journal-failed\n",
+            b"NAK 5 not-authenticated\n",
         ];
         assert_eq!(naks, expected);
         let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));
@@ -435,6 +486,10 @@ mod tests {
             b"ERR 5 no-journal this server keeps none\n",
             b"ERR 5 journal-failed see the server's log\n",
             b"ERR 5 shutting-down try again later\n",
+            b"ERR 5 not-authenticated say /auth TOKEN first\n",
+            b"ERR 5 wrong-token nobody has that one\n",
+            b"ERR 5 no-auth this server asks for no token\n",
+            b"ERR 5 not-permitted your token says your name\n",
         ];
         assert_eq!(errs, expected);
     }
@@ -508,6 +563,8 @@ mod tests {
         let errs = ["ERR 0 full\n", "ERR 0 not-allowed\n", "ERR 0 idle\n", "ERR 0 too-slow\n"];
         assert_eq!(lines[..4], errs);
         assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
+        let lines = [WrongToken, NotAuthenticated, TokenWithdrawn].map(Farewell::line);
+        assert_eq!(lines, ["ERR 0 wrong-token\n", "ERR 0 not-authenticated\n", "ERR 0 token-withdrawn\n"]);
     }
 
     #[test]

@@ -258,6 +258,15 @@ impl Client {
         std::iter::from_fn(|| self.try_line()).collect()
     }
 
+    /// The whole lines that come before the end of a connection that is cut.
+    pub fn rest_that_comes(&mut self) -> Vec<String> {
+        let mut bytes = Vec::new();
+        // What came before an error is there all the same.
+        let _ = self.reader.read_to_end(&mut bytes);
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_string).collect()
+    }
+
     /// Sends a line, and returns the one that comes back.
     pub fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\n"));
