@@ -63,6 +63,10 @@ pub const SEAT_BATCHES_MAX: usize = 2;
 /// batch, so that the first have their ACKs while the others' lines are read. Fewer are processed after all clients' turns.
 pub const SEAT_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 
+/// How long a commit to the journal may take, on average, for workers to sit in the consumer's seat, in microseconds: what it
+/// costs to wake another thread for it, several times; above it, their other clients would notice that they wait for the disk.
+pub const SEAT_SYNC_US_MAX: u64 = 1_000;
+
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
 pub const SLICE_URGENT_NS: u64 = 100_000;
 

@@ -10,8 +10,8 @@ use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES,
-    RATE_PAUSE_MS, RECEIVE_BYTES,
+    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RATE_PAUSE_MS,
+    RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -124,12 +124,12 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// The same, and at that time at the latest.
-    fn by(self, deadline_ns: u64) -> Self {
-        match self {
-            Self::Again => Self::Again,
-            Self::By(other_ns) => Self::By(other_ns.min(deadline_ns)),
-            Self::Done => Self::By(deadline_ns),
+    /// The same, and at that time at the latest, if there is one.
+    fn by(self, deadline_ns: Option<u64>) -> Self {
+        match (self, deadline_ns) {
+            (Self::By(other_ns), Some(deadline_ns)) => Self::By(other_ns.min(deadline_ns)),
+            (Self::Done, Some(deadline_ns)) => Self::By(deadline_ns),
+            (turn, _) => turn,
         }
     }
 }
@@ -241,13 +241,9 @@ impl Session {
             return self.part(Reason::GaveWay, desk);
         }
         outbox.grant(self.conversation.purse());
-        let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
         drop(outbox);
         if self.conversation.is_withdrawn(desk) {
             return self.give_up(Reason::TokenWithdrawn, desk);
-        }
-        if let Some((id, min)) = behind {
-            self.conversation.resume(id, min, desk);
         }
         self.conversation.go_on(desk);
         self.take_lines(desk);
@@ -297,14 +293,15 @@ impl Session {
         self.readable && !self.ended && !self.is_deaf(desk)
     }
 
-    /// Whether an answer goes on once there is room, or lines that have come wait for a slot. No slot left and no line
-    /// that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
-    /// case.
-    fn is_held_up(&mut self, desk: &Desk) -> bool {
+    /// Whether an answer goes on once there is room, or lines that have come, or what it missed, wait for a slot. No slot left and
+    /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
+    /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
+    fn is_held_up(&mut self, outbox: &Outbox, desk: &Desk) -> bool {
+        let misses = outbox.is_behind() && !self.conversation.is_reading();
+        let lacks_slot = self.conversation.lacks_slot() && !self.is_parting();
         // The rest of a line is waited for once there is a slot for it, not before.
-        let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
-        self.conversation.is_answering()
-            || self.conversation.is_stalled() && !self.is_parting() && has_any(self)
+        let waits_for_slot = lacks_slot && (self.has_line(desk) || self.framer.has_begun());
+        self.conversation.is_answering() || misses || waits_for_slot
     }
 
     /// Whether a line waits that has come, or something may have come that is not received yet.
@@ -351,56 +348,44 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        outbox.rest_with(None);
-        if self.conversation.is_stalled() {
-            self.line_since_ns = None;
+        let is_held_up = self.is_held_up(&outbox, desk);
+        let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
+        let is_read_for = self.conversation.is_reading();
+        let can_read_on = is_read_for && outbox.has_room_for_history();
+        let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
+        outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
+        let paced_until_ns = self.paced_until_ns(desk).filter(|_| self.has_line(desk));
+        let is_line_overdue = self.is_line_overdue(paced_until_ns.is_some(), desk);
+        let may_go_on = can_go_on || sending == Sending::Again;
+        let is_waiting = is_held_up || paced_until_ns.is_some() || self.conversation.awaits_closing();
+        let has_more_to_do = self.may_receive(desk) || outbox.is_asked_to_go();
+        let is_at_rest = !may_go_on && !is_waiting && !has_more_to_do;
+        outbox.rest_with(is_at_rest.then_some(self.conversation.purse_len()));
+        let turn = self.timer(&outbox, desk);
+        drop(outbox);
+        if can_read_on || is_read_for && desk.draining {
+            // It calls when it has put something in, and when it is done.
+            self.call_historian(desk);
         }
-        if self.conversation.is_reading() {
-            return self.await_history(sending, outbox, desk);
-        }
-        if self.conversation.due_ns().is_some() {
-            outbox.set_awaits(Awaits::Nothing);
-            return if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
-        }
-        if self.is_held_up(desk) || outbox.is_behind() {
-            let can_go_on = if self.conversation.is_answering() {
-                outbox.has_room(ANSWER_LINE_BYTES_MAX)
-            } else {
-                outbox.can_grant()
-            };
-            outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
-            return if can_go_on || sending == Sending::Again {
-                Turn::Again
-            } else {
-                self.timer(&outbox, desk)
-            };
-        }
-        if let Some(until_ns) = self.paced_until_ns(desk)
-            && self.has_line(desk)
-        {
-            self.line_since_ns = None;
-            let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+        match () {
+            () if may_go_on => Turn::Again,
             // Not for each line: others have to be served meanwhile.
-            return turn.by(until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000));
+            () if is_waiting => {
+                turn.by(paced_until_ns.map(|until_ns| until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000)))
+            }
+            () => match self.is_over(desk) {
+                Some(reason) => self.part(reason, desk),
+                None if is_line_overdue => self.part(Reason::LineTimeout, desk),
+                None if has_more_to_do => Turn::Again,
+                None => turn,
+            },
         }
-        if let Some(reason) = self.is_over(desk) {
-            drop(outbox);
-            return self.part(reason, desk);
-        }
-        if self.is_line_overdue(desk) {
-            drop(outbox);
-            return self.part(Reason::LineTimeout, desk);
-        }
-        let is_busy = sending == Sending::Again || self.readable || outbox.is_asked_to_go();
-        let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
-        outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
-        if is_busy { Turn::Again } else { self.timer(&outbox, desk) }
     }
 
-    /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
-    /// are not waited for; nor is what has come and is not received yet, unless the line is too long already.
-    fn is_line_overdue(&mut self, desk: &Desk) -> bool {
-        if !self.framer.is_within_line() {
+    /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind
+    /// them, are not waited for; nor is what has come and is not received yet, unless the line is too long already.
+    fn is_line_overdue(&mut self, is_paced: bool, desk: &Desk) -> bool {
+        if is_paced || self.conversation.is_stalled() || !self.framer.is_within_line() {
             self.line_since_ns = None;
             return false;
         }
@@ -409,16 +394,13 @@ impl Session {
         is_overdue && (!self.readable || self.framer.is_dropping())
     }
 
-    /// Lets the historian go on if there is room. It calls when it has put something in, and when it is done.
-    fn await_history(&self, sending: Sending, mut outbox: Locked, desk: &Desk) -> Turn {
-        let has_room = outbox.has_room(HISTORY_ROOM_BYTES);
-        outbox.set_awaits(if has_room { Awaits::Nothing } else { Awaits::Room });
-        let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
-        drop(outbox);
-        if has_room || desk.draining {
-            self.call_historian(desk);
+    /// Whether there is room for what [holds it up](Self::is_held_up).
+    fn has_room_to_go_on(&self, outbox: &Outbox) -> bool {
+        if self.conversation.is_answering() {
+            outbox.has_room(ANSWER_LINE_BYTES_MAX)
+        } else {
+            outbox.can_grant()
         }
-        turn
     }
 
     fn call_historian(&self, desk: &Desk) {
@@ -509,6 +491,8 @@ impl Session {
     fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
         desk.hub.leave(self.seat);
         self.line_since_ns = None;
+        // What it reads is not wanted any more.
+        self.call_historian(desk);
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }

@@ -204,7 +204,7 @@ impl Worker {
                     Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     Turn::Done => {}
                 }
-                self.desk.process(SEAT_MESSAGES_MIN);
+                self.desk.process(self.desk.hub.messages_worth_a_turn());
             }
         }
         self.desk.process(1);

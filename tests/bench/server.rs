@@ -157,9 +157,13 @@ impl Server {
     fn command(self, port: u16, data: &Path) -> Command {
         let data = data.display();
         let (program, arguments) = match self {
-            Self::FirstlineThreads => (firstline(), firstline_arguments(&firstline(), port, firstline::limits::CLIENTS)),
+            Self::FirstlineThreads => {
+                (firstline(), firstline_arguments(&firstline(), port, firstline::limits::CLIENTS))
+            }
             Self::FirstlineEpoll => (firstline(), firstline_arguments(&firstline(), port, 1)),
-            Self::BeforeThreads => (before(), firstline_arguments(&before(), port, firstline::limits::CLIENTS)),
+            Self::BeforeThreads => {
+                (before(), firstline_arguments(&before(), port, firstline::limits::CLIENTS))
+            }
             Self::BeforeEpoll => (before(), firstline_arguments(&before(), port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
@@ -172,9 +176,12 @@ impl Server {
             Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
             Self::JournalThreads => (
                 firstline(),
-                firstline_arguments(&firstline(), port, firstline::limits::CLIENTS) + &format!(" --journal {data}"),
+                firstline_arguments(&firstline(), port, firstline::limits::CLIENTS)
+                    + &format!(" --journal {data}"),
             ),
-            Self::JournalEpoll => (firstline(), firstline_arguments(&firstline(), port, 1) + &format!(" --journal {data}")),
+            Self::JournalEpoll => {
+                (firstline(), firstline_arguments(&firstline(), port, 1) + &format!(" --journal {data}"))
+            }
             Self::Bare => unreachable!("it is no server"),
             Self::RedisSynced => (
                 "redis-server".into(),
