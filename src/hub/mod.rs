@@ -100,6 +100,11 @@ impl Settings {
             drain_timeout: options.drain_timeout,
         }
     }
+
+    /// How long a client may not read what is for it, in milliseconds; none: for ever.
+    pub fn write_timeout_ms(&self) -> Option<u32> {
+        self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
+    }
 }
 
 /// What all threads share.

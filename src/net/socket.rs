@@ -2,6 +2,7 @@
 
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, SOCKET_BUFFER_BYTES, UNACKNOWLEDGED_MS_MAX,
+    WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
@@ -21,18 +22,21 @@ pub enum Received {
 }
 
 /// Sets up a fresh connection: small segments go at once, the kernel's buffers have a bound, and a peer that has
-/// lost its power or its cable is noticed.
+/// lost its power or its cable is noticed: in 90 s, unless `write_timeout_ms`, the time that a client may not read, is longer than the
+/// usual one, or none.
 ///
 /// # Errors
 /// Those of setsockopt: the peer may be gone already.
-pub fn set_up(socket: &impl AsFd) -> nix::Result<()> {
+pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<()> {
     setsockopt(socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES)?;
     setsockopt(socket, sockopt::KeepAlive, &true)?;
     setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S)?;
     setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S)?;
     setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
-    setsockopt(socket, sockopt::TcpUserTimeout, &UNACKNOWLEDGED_MS_MAX)
+    // 0 is the system's own.
+    let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(ms + WRITE_MARGIN_MS));
+    setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms)
 }
 
 /// Receives what is there into `buffer`, which must not be empty.
@@ -71,4 +75,29 @@ pub fn end_sending(socket: &impl AsRawFd) {
 pub fn widen(socket: &impl AsFd) {
     // It is a favour: without it the client just gets less.
     let _ = setsockopt(socket, sockopt::SndBuf, &(4 * SOCKET_BUFFER_BYTES));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::getsockopt;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn a_connection_is_watched_as_the_limits_say() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        for (write_timeout_ms, expected_ms) in
+            [(Some(30_000), UNACKNOWLEDGED_MS_MAX), (Some(3_600_000), 3_600_000 + WRITE_MARGIN_MS), (None, 0)]
+        {
+            set_up(&socket, write_timeout_ms).unwrap();
+            assert_eq!(getsockopt(&socket, sockopt::TcpUserTimeout), Ok(expected_ms));
+        }
+        assert_eq!(getsockopt(&socket, sockopt::KeepAlive), Ok(true));
+        assert_eq!(getsockopt(&socket, sockopt::TcpKeepIdle), Ok(KEEPALIVE_IDLE_S));
+        assert_eq!(getsockopt(&socket, sockopt::TcpKeepInterval), Ok(KEEPALIVE_INTERVAL_S));
+        assert_eq!(getsockopt(&socket, sockopt::TcpKeepCount), Ok(KEEPALIVE_PROBES));
+        assert_eq!(getsockopt(&socket, sockopt::TcpNoDelay), Ok(true));
+    }
 }
