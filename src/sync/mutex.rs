@@ -86,6 +86,11 @@ impl<T> Mutex<T> {
         self.value.get_mut()
     }
 
+    /// The value: who owns the mutex is the only one left.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
     fn take_or_wait(&self) {
         if !self.take() {
             self.take_contended();
