@@ -1,1 +1,201 @@
+//! The whole hub in orders that are made up at random: its workers, its consumer, clients that come and go, and its end in the middle of
+//! all that.
+//!
+//! `RUSTFLAGS="--cfg shuttle" cargo test --release --test shuttle_hub -- --nocapture`
+//!
+//! These models are much too large to try all orders, as `tests/loom_hub.rs` does with small ones. All that runs is the real code, on
+//! real sockets and epoll sets of this process; what waits for a descriptor in a model is in `tests/models/kernel.rs`. After each run
+//! all that is promised to each client is checked, and that nothing of anybody is left in the hub. Who sleeps for ever is found out.
+//!
+//! `FIRSTLINE_TEST_SCHEDULES` says how many orders there are of each model, `FIRSTLINE_TEST_SEED` from which number they are made up.
 #![cfg(shuttle)]
+
+mod models;
+
+use firstline::hub::consumer::Consumer;
+use firstline::hub::{Hub, shutdown};
+use firstline::options::Options;
+use models::kernel::Kernel;
+use models::party::{Member, one_in, run_schedules};
+use models::promises::{Talk, Witness};
+use models::world::{Client, Kit, Parts};
+use nix::poll::PollFlags;
+use nix::sys::epoll::EpollTimeout;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::thread;
+use std::sync::{Arc, Mutex};
+
+/// What each run takes over from the one before. Only one model runs at a time: there is one consumer.
+static KIT: Mutex<Option<Kit>> = Mutex::new(None);
+static TURN: Mutex<()> = Mutex::new(());
+
+/// More than all that a witness is sent in a run.
+const WITNESS_BYTES: usize = 1 << 20;
+/// Less than what is sent to one who joined: the socket is full now and then.
+const LITTLE: usize = 1;
+
+/// When the end comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// After all have gone by themselves.
+    Late,
+    /// At some time.
+    Early,
+    /// At some time, and without the time to process what waits.
+    Abrupt,
+}
+
+/// The others of a run, each with what it is asked to do.
+struct Day {
+    hub: &'static Hub,
+    kernel: Arc<Kernel>,
+}
+
+impl Day {
+    fn connect(&self, serial: u32, holds: usize) -> Member {
+        Member::connect(self.hub, &self.kernel, serial, holds)
+    }
+
+    /// Says things of all priorities, and waits now and then for what it is told.
+    fn talk(&self, serial: u32) -> Talk {
+        let mut member = self.connect(serial, 1 << 16);
+        member.say(b"a\nb\n/urgent c\n");
+        if one_in(2) {
+            member.read_lines(2);
+        }
+        member.say(b"/low d\n/ping\n\ne\n/9 f\n");
+        if one_in(2) {
+            member.say(b"/quit\nand not this\n");
+            return member.read_rest();
+        }
+        member.finish()
+    }
+
+    /// Joins, leaves and joins again, and reads little at a time.
+    fn listen(&self, serial: u32) -> Talk {
+        let mut member = self.connect(serial, LITTLE);
+        member.say(b"/nick ear\n/join\n/1 x\n");
+        member.read_lines(thread_rng().gen_range(0..4));
+        if one_in(2) {
+            member.say(b"/leave\n/join 5\n/help\n");
+        }
+        member.finish()
+    }
+
+    /// Is gone before it has its answers; another comes, perhaps to the same seat.
+    fn come_and_go(&self, serial: u32) -> [Talk; 2] {
+        let mut first = self.connect(serial, LITTLE);
+        first.say(b"/join\n/7 g\nh\n");
+        let first = if one_in(2) { first.vanish() } else { first.finish() };
+        let mut second = self.connect(serial + 1, 1 << 16);
+        second.say(b"/urgent i\nj");
+        [first, second.finish()]
+    }
+
+    /// As `shutdown::drain`, which waits for signals too: everybody is told goodbye.
+    fn end(&self, end: End) {
+        self.hub.want_seat(true);
+        self.hub.drain();
+        while end == End::Abrupt && self.hub.roster.lock().taken().0 > 0 {
+            // Again and again: a worker that has not heard of the end yet may admit something still.
+            shutdown::refuse_rest(self.hub);
+            thread::yield_now();
+        }
+        while self.hub.roster.lock().taken().0 > 0 {
+            self.kernel.wait(self.hub.bell(), PollFlags::POLLIN);
+            let _ = self.hub.bell().read();
+        }
+    }
+}
+
+/// One run. Somebody sits in the consumer's seat, or it has a thread of its own.
+fn run(workers: usize, is_shared: bool, end: End) {
+    let kit = KIT.lock().unwrap().take();
+    let kit = kit.unwrap_or_else(|| Kit::new(Consumer::new(None, None), None));
+    let options = Options { workers, ..Options::default() };
+    let Parts { hub, workers, mut consumer, sessions } = Parts::new(kit, &options, is_shared, |hub| {
+        (hub.settings.idle_timeout_ns, hub.settings.write_timeout_ns) = (None, None);
+    });
+    let (kernel, looks) = Kernel::start();
+    let mut workers = workers;
+    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
+    witness.send(b"/join\n");
+    workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
+    let day = Arc::new(Day { hub, kernel: Arc::clone(&kernel) });
+    let workers: Vec<_> = workers
+        .into_iter()
+        .map(|worker| {
+            let kernel = Arc::clone(&kernel);
+            thread::spawn(move || models::party::serve(worker, &kernel))
+        })
+        .collect();
+    let processing = consumer.take().map(|mut consumer| {
+        thread::spawn(move || {
+            hub.keep_processing(&mut consumer);
+            consumer
+        })
+    });
+    let spawn = |act: fn(&Day) -> Vec<Talk>| {
+        let day = Arc::clone(&day);
+        thread::spawn(move || act(&day))
+    };
+    let party = [
+        spawn(|day| vec![day.talk(2)]),
+        spawn(|day| vec![day.talk(3)]),
+        spawn(|day| vec![day.listen(4)]),
+        spawn(|day| day.come_and_go(5).into()),
+    ];
+    let mut talks = Vec::new();
+    if end == End::Late {
+        talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
+        witness.end_sending();
+        day.end(end);
+    } else {
+        for _ in 0..thread_rng().gen_range(0..200) {
+            thread::yield_now();
+        }
+        witness.end_sending();
+        day.end(end);
+        talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
+    }
+    hub.finish(std::time::Duration::MAX);
+    let consumer = processing.map(|processing| processing.join().unwrap());
+    kernel.end();
+    looks.join().unwrap();
+    let workers = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+    while witness.read(usize::MAX) != models::world::Came::End {}
+    let mut seen = Witness::new(&witness.talk, None);
+    seen.is_gone |= end != End::Late;
+    talks.iter().for_each(|talk| talk.check(&seen));
+    *KIT.lock().unwrap() = Some(Parts { hub, workers, consumer, sessions }.end());
+}
+
+fn model(name: &str, workers: usize, is_shared: bool, end: End) {
+    let _turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
+    run_schedules(name, move || run(workers, is_shared, end));
+}
+
+#[test]
+fn every_promise_is_kept_with_a_consumer_apart() {
+    model("a consumer apart", 2, false, End::Late);
+}
+
+#[test]
+fn every_promise_is_kept_where_workers_process() {
+    model("workers that process", 3, true, End::Late);
+}
+
+#[test]
+fn the_end_may_come_at_any_time_with_a_consumer_apart() {
+    model("the end, with a consumer apart", 2, false, End::Early);
+}
+
+#[test]
+fn the_end_may_come_at_any_time_where_workers_process() {
+    model("the end, with workers that process", 2, true, End::Early);
+}
+
+#[test]
+fn what_there_is_no_time_for_is_refused() {
+    model("an abrupt end", 2, false, End::Abrupt);
+}

@@ -144,7 +144,7 @@ impl Hub {
     }
 
     /// For the consumer's own thread: processes all that is admitted, until the queue is closed.
-    pub fn keep_processing(&self, mut consumer: Consumer) {
+    pub fn keep_processing(&self, consumer: &mut Consumer) {
         consumer.tidy(self, false);
         while self.queue.wait(consumer.patience()) {
             while consumer.turn(self, None) {

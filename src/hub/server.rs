@@ -125,8 +125,8 @@ fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Option
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
     }
-    if let Some(consumer) = consumer {
-        let run = || hub.keep_processing(consumer);
+    if let Some(mut consumer) = consumer {
+        let run = move || hub.keep_processing(&mut consumer);
         let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, run);
         match options.realtime {
             Some(priority) => realtime::run(priority, spawn)??,

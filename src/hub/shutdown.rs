@@ -47,7 +47,8 @@ fn answer_all(hub: &Hub, signals: &Signals) -> Outcome {
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
         return outcome;
     }
-    match refused + hub.held_up() {
+    // A worker that had not heard of the end in time may have admitted something still.
+    match refused + refuse_rest(hub) + hub.held_up() {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
@@ -75,7 +76,7 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
 }
 
 /// Takes out of the queue what the consumer did not come to, and says so to those who sent it. Returns how many.
-fn refuse_rest(hub: &Hub) -> usize {
+pub fn refuse_rest(hub: &Hub) -> usize {
     let (mut batch, mut refused) = (Batch::new(), 0);
     hub.queue.close();
     while hub.queue.take_rest(&mut batch) {

@@ -159,13 +159,13 @@ impl Worker {
         self.desk.draining = self.desk.hub.is_draining();
         self.wake_overdue();
         self.give_turns();
+        // Its own calls, which rang no bell, must not sleep with it.
+        self.gather();
         self.is_busy()
     }
 
     /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
     fn wait(&mut self, patience: EpollTimeout) {
-        // Its own calls, which rang no bell, must not sleep with it.
-        self.gather();
         self.alarm.set(self.deadline_ns);
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let patience = if self.is_busy() { EpollTimeout::ZERO } else { patience };

@@ -252,7 +252,7 @@ fuzz_target!(|program: &[u8]| {
     let mut rest = REST.lock().unwrap();
     let former = rest.take();
     let former =
-        former.unwrap_or_else(|| Rest { kit: Kit::new(Consumer::new(None, None)), serial: 0, last_id: 0 });
+        former.unwrap_or_else(|| Rest { kit: Kit::new(Consumer::new(None, None), None), serial: 0, last_id: 0 });
     let mut run = Run::new(former, program.byte());
     while !program.is_over() {
         run.step(&mut program);

@@ -7,6 +7,7 @@ use super::promises::Talk;
 use firstline::clock;
 use firstline::hub::Hub;
 use firstline::hub::consumer::Consumer;
+use firstline::hub::historian::History;
 use firstline::hub::session::Session;
 use firstline::hub::worker::{Post, Worker};
 use firstline::limits::{CLIENTS, RECEIVE_BYTES};
@@ -21,16 +22,18 @@ use std::os::unix::net::UnixStream;
 /// What there is once in a process. One hub after the other has it.
 pub struct Kit {
     pub consumer: Consumer,
+    /// For a consumer that keeps a journal.
+    pub history: Option<History>,
     sessions: &'static mut [Session],
     are_slots_home: bool,
 }
 
 impl Kit {
     /// For whoever comes first.
-    pub fn new(consumer: Consumer) -> Self {
+    pub fn new(consumer: Consumer, history: Option<History>) -> Self {
         let sessions = (0..CLIENTS).map(|seat| Session::new(seat, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
-        Self { consumer, sessions: Box::leak(sessions), are_slots_home: false }
+        Self { consumer, history, sessions: Box::leak(sessions), are_slots_home: false }
     }
 }
 
@@ -40,15 +43,15 @@ pub struct Parts {
     pub workers: Vec<Worker>,
     /// The consumer, if no worker sits in its seat.
     pub consumer: Option<Consumer>,
-    sessions: &'static mut [Session],
+    pub sessions: &'static mut [Session],
 }
 
 impl Parts {
     /// A hub for these options; the consumer's seat is the workers' if it `is_shared`.
     pub fn new(kit: Kit, options: &Options, is_shared: bool, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Kit { consumer, sessions, are_slots_home } = kit;
+        let Kit { consumer, history, sessions, are_slots_home } = kit;
         let (shared, own) = if is_shared { (Some(consumer), None) } else { (None, Some(consumer)) };
-        let mut hub = Hub::new(options, shared, None).expect("there are descriptors");
+        let mut hub = Hub::new(options, shared, history).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         adjust(&mut hub);
@@ -82,7 +85,7 @@ impl Parts {
         drop(queue);
         let shared = hub.seat.map(firstline::hub::seat::Seat::into_inner);
         let consumer = consumer.or(shared).expect("there is one");
-        Kit { consumer, sessions, are_slots_home: true }
+        Kit { consumer, history: hub.history, sessions, are_slots_home: true }
     }
 }
 
