@@ -1,7 +1,9 @@
 //! The memory budget: who needs how much of it, and the sum. What the binary really has is compared with it by
 //! `tests/memory.rs`.
 
+use crate::access::{Tokens, file::Buffer};
 use crate::hub::consumer::{Group, Lines};
+use crate::hub::gate::Guarded;
 use crate::hub::historian::Requests;
 use crate::hub::outbox::Outbox;
 use crate::hub::roster::Roster;
@@ -40,7 +42,7 @@ impl Item {
 }
 
 /// What is static: it is in the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 12] = [
+pub const STATIC: [Item; 14] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
@@ -51,6 +53,8 @@ pub const STATIC: [Item; 12] = [
     Item::new("batches under way", 1, size_of::<Group>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),
+    Item::new("tokens, and who tries wrong ones", 1, size_of::<Mutex<Guarded>>()),
+    Item::new("the auth file as it is read", 1, size_of::<Buffer>() + size_of::<Tokens>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
     Item::new("log ring", 1, logger::RING_BYTES),
 ];

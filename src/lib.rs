@@ -27,7 +27,8 @@
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`realtime`] — the consumer before everything else on the board, on request.
 //! - [`journal`] — the history on disk: its format, who writes it, who reads it. Knows no clients.
-//! - [`net`] — listeners, and the two calls that move bytes.
+//! - [`access`] — tokens: who may do what. Knows no clients.
+//! - [`net`] — listeners, who may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`service`] — what systemd hands over, and what it is told.
 //! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
@@ -37,6 +38,8 @@
 //!
 //! `unsafe` stands in [`sync`], in [`scheduler`] and in [`alloc_guard`], and nowhere else.
 
+#[cfg(not(loom))]
+pub mod access;
 #[cfg(not(loom))]
 pub mod alloc_guard;
 #[cfg(not(loom))]

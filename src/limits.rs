@@ -170,6 +170,51 @@ pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
 /// Listeners (`--listen`).
 pub const LISTENERS_MAX: usize = 8;
 
+/// Networks that may connect (`--allow`): more than a site has, and few enough to look through for each connection.
+pub const ALLOWED_MAX: usize = 32;
+
+/// How often the log tells of one address at most that may not connect, or tries wrong tokens, in milliseconds.
+pub const MENTION_INTERVAL_MS: u64 = 60_000;
+
+/// Addresses that the log tells of in that time, of each kind. That there are more is told once, without their names: who has a whole network
+/// to connect from must not be able to fill the log.
+pub const MENTIONS_MAX: usize = 32;
+
+/// Names in the file of `--auth-file`: not all of them are connected at a time.
+pub const TOKENS_MAX: usize = 2 * CLIENTS;
+
+/// The shortest token, in bytes: not to be guessed at the rate at which it may be tried, if it is random.
+pub const TOKEN_BYTES_MIN: usize = 16;
+
+/// The longest token, in bytes: 256 random bits in hexadecimal digits.
+pub const TOKEN_BYTES_MAX: usize = 64;
+
+/// The longest line of that file, with its LF, if there are no more spaces than it takes.
+pub const AUTH_LINE_BYTES_MAX: usize = NICK_BYTES_MAX + TOKEN_BYTES_MAX + "   9 no-join\n".len() - 1;
+
+/// The file of `--auth-file`, in bytes: with as many names as there may be, a quarter of it is for comments.
+pub const AUTH_FILE_BYTES_MAX: usize = TOKENS_MAX * AUTH_LINE_BYTES_MAX / 3 * 4;
+
+/// How long a client may take to show its token where one is asked for, in milliseconds: enough for a person to paste it. Who has
+/// none does not keep a seat from others.
+pub const AUTHENTICATION_MS_MAX: u64 = 20_000;
+
+/// Wrong tokens on a connection; the last one costs the connection.
+pub const WRONG_TOKENS_MAX: u8 = 3;
+
+/// What the first wrong token from an address costs it, in milliseconds: until then it has no answer, and no other token from there
+/// is looked at. Each further one costs twice as much as the one before.
+pub const WRONG_TOKEN_MS: u64 = 1_000;
+
+/// The most that a wrong token costs, in milliseconds. Longer would keep those away who share the address.
+pub const WRONG_TOKEN_MS_MAX: u64 = 8_000;
+
+/// How long an address must not have tried wrong tokens until that is forgotten, in milliseconds.
+pub const WRONG_TOKEN_MEMORY_MS: u64 = 60_000;
+
+/// Addresses of which wrong tokens are remembered. All further ones count as one address then.
+pub const SUSPECTS_MAX: usize = 64;
+
 /// Connections that the kernel completes before they are accepted.
 pub const BACKLOG: i32 = 128;
 
@@ -305,6 +350,12 @@ const _: () = {
     );
     assert!(WORKERS <= CLIENTS, "a worker with no client to serve would only cost its stack");
     assert!(TEXT_BYTES <= u16::MAX as usize, "a text's length is 16 bits");
+    assert!("/auth ".len() + TOKEN_BYTES_MAX <= LINE_BYTES_MAX, "a token fits a line");
+    assert!(TOKEN_BYTES_MAX.is_multiple_of(size_of::<u64>()), "a token is compared word by word");
+    assert!(
+        WRONG_TOKEN_MS <= WRONG_TOKEN_MS_MAX && WRONG_TOKEN_MS_MAX < AUTHENTICATION_MS_MAX,
+        "one who waits because of its address still has its turn"
+    );
     assert!(RECEIVE_BYTES >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer");
     assert!(
         OUTBOX_BYTES >= REPLY_ROOM_BYTES + 2 * MSG_BYTES_MAX && HISTORY_ROOM_BYTES < 2 * MSG_BYTES_MAX,

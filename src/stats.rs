@@ -27,6 +27,10 @@ pub struct Ledger {
     pub commands_refused: u64,
     /// Connections that were turned away because the server was full.
     pub turned_away: u64,
+    /// Connections that were turned away because of their address.
+    pub not_allowed: u64,
+    /// Tokens that were shown and are nobody's.
+    pub wrong_tokens: u64,
     /// MSG lines put in outboxes.
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
@@ -52,6 +56,8 @@ impl Ledger {
             refused: [0; Nak::COUNT],
             commands_refused: 0,
             turned_away: 0,
+            not_allowed: 0,
+            wrong_tokens: 0,
             msgs_sent: 0,
             msgs_lost: 0,
             journal: None,
@@ -92,6 +98,8 @@ pub struct Snapshot {
     clients: usize,
     clients_max: usize,
     turned_away: u64,
+    not_allowed: u64,
+    wrong_tokens: u64,
     refused: [u64; Nak::COUNT],
     commands_refused: u64,
     msgs_sent: u64,
@@ -110,11 +118,13 @@ pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
 type Counter<T> = (&'static str, fn(&T) -> u64);
 
 /// The counters of the whole server, in the order in which they are told.
-const GENERAL: [Counter<Snapshot>; 13] = [
+const GENERAL: [Counter<Snapshot>; 15] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
     ("clients-max", |s| s.clients_max as u64),
     ("clients-turned-away", |s| s.turned_away),
+    ("not-allowed", |s| s.not_allowed),
+    ("wrong-tokens", |s| s.wrong_tokens),
     ("admitted", |s| s.sum(|p| p.depth.admitted)),
     ("processed", |s| s.sum(|p| p.processed)),
     ("waiting", |s| s.sum(|p| u64::from(p.depth.now))),
@@ -175,6 +185,8 @@ impl Snapshot {
 
     fn read_ledger(&mut self, ledger: &Ledger) {
         self.turned_away = ledger.turned_away;
+        self.not_allowed = ledger.not_allowed;
+        self.wrong_tokens = ledger.wrong_tokens;
         self.refused = ledger.refused;
         self.commands_refused = ledger.commands_refused;
         self.msgs_sent = ledger.msgs_sent;

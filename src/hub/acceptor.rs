@@ -2,13 +2,15 @@
 //! the main thread, so it takes the signals too.
 
 use super::Hub;
+use super::mentions::{Mention, Mentions};
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
+use crate::access::AuthFile;
 use crate::clock;
-use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
-use crate::net::{Listener, socket};
+use crate::net::{Allowed, Listener, socket};
 use crate::service::Service;
 use crate::wire::reply::Farewell;
 use heapless::Vec;
@@ -22,6 +24,9 @@ pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
     listeners: std::vec::Vec<Listener>,
+    allowed: Allowed,
+    auth_file: Option<AuthFile>,
+    mentions: Mentions,
     turned_away: TurnedAway,
     service: &'a Service,
     watchdog: Watchdog<'a>,
@@ -38,11 +43,16 @@ impl<'a> Acceptor<'a> {
         signals: &'a Signals,
         service: &'a Service,
         listeners: std::vec::Vec<Listener>,
+        allowed: Allowed,
+        auth_file: Option<AuthFile>,
     ) -> Self {
         Self {
             hub,
             signals,
             listeners,
+            allowed,
+            auth_file,
+            mentions: Mentions::new(),
             turned_away: TurnedAway::default(),
             service,
             watchdog: Watchdog::new(service),
@@ -81,20 +91,38 @@ impl<'a> Acceptor<'a> {
         let _ = poll(&mut fds, patience(deadline_ns));
     }
 
-    fn is_asked_to_end(&self) -> bool {
+    fn is_asked_to_end(&mut self) -> bool {
         while let Some(wish) = self.signals.next() {
             match wish {
-                Wish::Reopen => self.reload(),
+                Wish::Reload => self.reload(),
                 Wish::End(_) => return true,
             }
         }
         false
     }
 
-    fn reload(&self) {
+    fn reload(&mut self) {
         self.service.reloading();
         logger::reopen();
-        self.service.ready(format_args!("the log file is reopened"));
+        let of_tokens = self.reload_tokens();
+        self.service.ready(format_args!("the log file is reopened{of_tokens}"));
+    }
+
+    /// Reads the auth file again, if there is one, and says how that went. One that is wrong changes nothing.
+    fn reload_tokens(&mut self) -> &'static str {
+        let Some(auth_file) = &mut self.auth_file else { return "" };
+        match auth_file.load() {
+            Ok(tokens) => {
+                log::info!("the auth file is read again: it has {} names", tokens.len());
+                self.hub.replace_tokens(tokens);
+                "; the auth file is read again"
+            }
+            Err(error) => {
+                let path = auth_file.path().display();
+                log::error!("--auth-file {path}: {error}; what it said before still holds");
+                "; the auth file is wrong, and what it said before still holds"
+            }
+        }
     }
 
     fn accept_some(&mut self) {
@@ -119,13 +147,29 @@ impl<'a> Acceptor<'a> {
             log::info!("connections are accepted again");
         }
         let socket = OwnedFd::from(stream);
-        if let Err(errno) = socket::set_up(&socket) {
+        if !self.allowed.admits(peer.ip()) {
+            self.refuse(socket, peer);
+        } else if let Err(errno) = socket::set_up(&socket) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
         } else if let Err(socket) = self.hub.welcome(socket, peer, clock::now_ns()) {
             self.hub.ledger.lock().turned_away += 1;
             log::info!("{peer} turned away: full");
             self.turned_away.add(socket, Farewell::Full);
         }
+    }
+
+    /// Turns away one who may not connect.
+    fn refuse(&mut self, socket: OwnedFd, peer: SocketAddr) {
+        self.hub.ledger.lock().not_allowed += 1;
+        let address = peer.ip().to_canonical();
+        match self.mentions.of(address, clock::now_ns()) {
+            Mention::Address => log::warn!("{address} turned away: not allowed; see --allow"),
+            Mention::Crowd => log::warn!(
+                "more than {MENTIONS_MAX} addresses turned away in a minute: not allowed; /stats counts them"
+            ),
+            Mention::Nothing => {}
+        }
+        self.turned_away.add(socket, Farewell::NotAllowed);
     }
 
     /// Leaves connections in the backlog for a moment: there are no descriptors or no memory for them now.

@@ -5,6 +5,7 @@
 
 use super::answer::{Answer, Subject};
 use super::historian::Wish;
+use super::identity::{Identity, Outcome};
 use super::worker::Desk;
 use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};
@@ -24,6 +25,8 @@ pub struct Conversation {
     answer: Option<Answer>,
     /// The historian reads for it.
     is_reading: bool,
+    /// Who the client is.
+    identity: Identity,
     /// The line that said `/quit`.
     quit: Option<u64>,
 }
@@ -31,7 +34,15 @@ pub struct Conversation {
 impl Conversation {
     /// Nobody has said anything at that seat.
     pub fn new(seat: usize) -> Self {
-        Self { seat, lines: 0, purse: Slots::new(), answer: None, is_reading: false, quit: None }
+        Self {
+            seat,
+            lines: 0,
+            purse: Slots::new(),
+            answer: None,
+            is_reading: false,
+            identity: Identity::new(seat),
+            quit: None,
+        }
     }
 
     /// Forgets everything but the seat. The purse must have been [taken](Self::take_purse).
@@ -60,9 +71,29 @@ impl Conversation {
         self.answer.take().map(Answer::into_slot)
     }
 
-    /// Whether no line can be taken now: an answer is under way, or no slot is left.
+    /// Whether no line can be taken now: an answer or an `/auth` is under way, or no slot is left.
     pub fn is_stalled(&self) -> bool {
-        self.answer.is_some() || self.is_reading || self.purse.is_empty()
+        self.answer.is_some() || self.is_reading || self.identity.is_under_way() || self.purse.is_empty()
+    }
+
+    /// When an `/auth` that is under way goes on, in nanoseconds.
+    pub fn due_ns(&self) -> Option<u64> {
+        self.identity.due_ns()
+    }
+
+    /// Whether the client has to show a token first.
+    pub fn is_stranger(&self, desk: &Desk) -> bool {
+        self.identity.is_stranger(desk.hub.gate.as_ref())
+    }
+
+    /// Whether the client has tried as many wrong tokens as it may.
+    pub fn is_given_up(&self) -> bool {
+        self.identity.is_given_up()
+    }
+
+    /// Whether the client's token is not what it was when it was shown.
+    pub fn is_withdrawn(&mut self, desk: &Desk) -> bool {
+        self.identity.is_withdrawn(desk.hub.gate.as_ref())
     }
 
     /// Whether the historian reads for it.
@@ -80,8 +111,11 @@ impl Conversation {
         self.quit
     }
 
-    /// Goes on with an answer that is under way.
+    /// Goes on with an answer or an `/auth` that is under way.
     pub fn go_on(&mut self, desk: &Desk) {
+        if let Some(outcome) = self.identity.go_on(desk) {
+            self.close_auth(outcome, desk);
+        }
         self.is_reading &= desk.hub.history.as_ref().is_some_and(|history| history.is_busy(self.seat));
         if let Some(answer) = self.answer.take() {
             self.answer = answer.go_on(desk.hub, self.seat);
@@ -91,12 +125,13 @@ impl Conversation {
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
     pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
         self.lines += 1;
-        match Request::from(frame) {
+        match self.identity.screen(Request::from(frame), desk.hub.gate.as_ref()) {
             Request::Blank => {}
             Request::Message { .. } if desk.draining => self.refuse(Nak::ShuttingDown, desk),
             Request::Message { priority, text } => {
                 let Some(slot) = self.purse.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
+                slot.lower_to(self.identity.rights().priority_max);
                 desk.admit(slot);
             }
             Request::Nak(reason) => self.refuse(reason, desk),
@@ -108,6 +143,10 @@ impl Conversation {
 
     fn obey(&mut self, command: Command<'_>, desk: &Desk) {
         match command {
+            Command::Auth(token) => {
+                self.identity.show(token);
+                self.go_on(desk);
+            }
             Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
             Command::Join { min, since: None } => {
                 desk.hub.joined.insert(self.seat);
@@ -129,6 +168,25 @@ impl Conversation {
             Command::Since(id) => self.read(Wish::Since(id), desk),
             Command::Ping => self.ok(desk),
             Command::Quit => self.quit = Some(self.lines),
+        }
+    }
+
+    /// Answers the `/auth` that was under way.
+    fn close_auth(&mut self, outcome: Outcome, desk: &Desk) {
+        match outcome {
+            Ok(name) => {
+                log::info!("{} is {name}", desk.hub.name(self.seat));
+                desk.hub.roster.lock().call(self.seat, &name);
+                self.close(|out, line| reply::ok_with(out, line, &name), desk);
+            }
+            Err(refusal) => self.reject(refusal, desk),
+        }
+    }
+
+    /// The time is over in which the client has to show its token: answers an `/auth` that is under way.
+    pub fn break_off_auth(&mut self, desk: &Desk) {
+        if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated) {
+            self.close_auth(outcome, desk);
         }
     }
 

@@ -18,7 +18,10 @@ pub mod attention;
 pub mod consumer;
 pub mod conversation;
 pub mod courier;
+pub mod gate;
 pub mod historian;
+pub mod identity;
+pub mod mentions;
 pub mod outbox;
 pub mod printer;
 pub mod recorder;
@@ -32,6 +35,7 @@ pub mod turned_away;
 pub mod watchdog;
 pub mod worker;
 
+use crate::access::Tokens;
 use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX};
 use crate::options::Options;
 use crate::queue::{Chain, Queue};
@@ -40,12 +44,13 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use consumer::Consumer;
+use gate::Gate;
 use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
 use roster::{Name, Roster};
 use seat::Seat;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -95,6 +100,8 @@ pub struct Hub {
     pub attention: Attention,
     /// What is read of the journal for clients, if there is one.
     pub history: Option<History>,
+    /// Where tokens are shown, if they are asked for.
+    pub gate: Option<Gate>,
     draining: AtomicBool,
     /// Whether the consumer's own thread has ended.
     is_done: Mutex<bool>,
@@ -109,7 +116,12 @@ impl Hub {
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(options: &Options, shared: Option<Consumer>, history: Option<History>) -> nix::Result<Self> {
+    pub fn new(
+        options: &Options,
+        shared: Option<Consumer>,
+        history: Option<History>,
+        gate: Option<Gate>,
+    ) -> nix::Result<Self> {
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
@@ -120,6 +132,7 @@ impl Hub {
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
             history,
+            gate,
             draining: AtomicBool::new(false),
             is_done: Mutex::new(false),
             done: Condvar::new(),
@@ -191,6 +204,11 @@ impl Hub {
         self.roster.lock().name(seat)
     }
 
+    /// The address of the tenant of that seat.
+    pub fn address(&self, seat: usize) -> IpAddr {
+        self.roster.lock().address(seat)
+    }
+
     /// The client at that seat wants no more of what others say.
     pub fn leave(&self, seat: usize) {
         self.outboxes[seat].lock().leave();
@@ -219,6 +237,14 @@ impl Hub {
     /// The acceptor's bell.
     pub fn bell(&self) -> &EventFd {
         &self.bell
+    }
+
+    /// From now on those tokens are the right ones; the others go back to the caller. Who had one of those that is gone is told so.
+    pub fn replace_tokens(&self, tokens: &mut Tokens) {
+        if let Some(gate) = &self.gate {
+            gate.replace(tokens);
+            (0..CLIENTS).for_each(|seat| self.attention.call(seat));
+        }
     }
 
     /// No more reading: what is admitted is processed, and everybody is told goodbye.

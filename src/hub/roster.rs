@@ -7,7 +7,7 @@
 use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
 use heapless::String;
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What a client is called: its nick, or else its `ADDRESS:PORT`.
 pub type Name = String<FROM_BYTES_MAX>;
@@ -21,12 +21,18 @@ enum Tenancy {
 
 struct Member {
     tenancy: Tenancy,
+    ip: IpAddr,
     address: Name,
     nick: String<NICK_BYTES_MAX>,
 }
 
 impl Member {
-    const NOBODY: Self = Self { tenancy: Tenancy::Free, address: String::new(), nick: String::new() };
+    const NOBODY: Self = Self {
+        tenancy: Tenancy::Free,
+        ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        address: String::new(),
+        nick: String::new(),
+    };
 
     fn name(&self) -> &str {
         if self.nick.is_empty() { &self.address } else { &self.nick }
@@ -59,8 +65,12 @@ impl Roster {
         let mut load = [0u16; CLIENTS];
         (0..CLIENTS).filter(|&seat| !is_free(seat)).for_each(|seat| load[worker_of(seat)] += 1);
         let seat = (0..CLIENTS).filter(|&seat| is_free(seat)).min_by_key(|&seat| load[worker_of(seat)])?;
-        self.members[seat] =
-            Member { tenancy: Tenancy::Connected, address: name_of(peer), nick: String::new() };
+        self.members[seat] = Member {
+            tenancy: Tenancy::Connected,
+            ip: peer.ip().to_canonical(),
+            address: name_of(peer),
+            nick: String::new(),
+        };
         self.taken += 1;
         self.taken_max = self.taken_max.max(self.taken);
         Some(seat)
@@ -93,14 +103,24 @@ impl Roster {
         (self.members[seat].tenancy == Tenancy::Connected).then(|| self.name(seat))
     }
 
+    /// The address of the tenant of that seat: an IPv4 one that came in over IPv6 is what it is.
+    pub fn address(&self, seat: usize) -> IpAddr {
+        self.members[seat].ip
+    }
+
+    /// Calls the client at that seat by the name that its token says. Another who has shown the same is called so too.
+    pub fn call(&mut self, seat: usize, name: &str) {
+        // A name is no longer than a nick.
+        self.members[seat].nick = String::try_from(name).unwrap_or_default();
+    }
+
     /// Names the client at that seat; false: somebody else who is connected has that nick.
     pub fn rename(&mut self, seat: usize, nick: &str) -> bool {
         let holds = |member: &Member| member.tenancy == Tenancy::Connected && member.nick == nick;
         if self.members.iter().enumerate().any(|(other, member)| other != seat && holds(member)) {
             return false;
         }
-        // The parser takes no longer nick.
-        self.members[seat].nick = String::try_from(nick).unwrap_or_default();
+        self.call(seat, nick);
         true
     }
 }

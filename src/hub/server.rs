@@ -2,6 +2,7 @@
 
 use super::acceptor::Acceptor;
 use super::consumer::Consumer;
+use super::gate::Gate;
 use super::historian::{Historian, History};
 use super::printer::Printer;
 use super::recorder::Recorder;
@@ -10,11 +11,13 @@ use super::shutdown::{self, Outcome};
 use super::signals::Signals;
 use super::worker::{Post, Worker};
 use super::{Hub, OUTBOXES};
+use crate::access::{AuthFile, file};
 use crate::journal::files::ReadOnly;
 use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,
     WORKER_STACK_BYTES,
 };
+use crate::net::Allowed;
 use crate::options::Options;
 use crate::queue::{Chain, Order, take_slots};
 use crate::service::{self, Service};
@@ -24,6 +27,7 @@ use core::fmt;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use static_cell::{ConstStaticCell, StaticCell};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What each client's bytes are received into.
@@ -103,22 +107,45 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     // In real time no worker sits in its seat, for they have the usual policy.
     let is_apart = consumer.may_block() || options.realtime.is_some();
     let (shared, own) = if is_apart { (None, Some(consumer)) } else { (Some(consumer), None) };
-    let hub: &'static Hub = HUB.init(Hub::new(options, shared, history).map_err(descriptors)?);
+    let mut auth_file = open_auth_file(options)?;
+    let gate = auth_file.as_mut().map(read_tokens).transpose()?;
+    let hub: &'static Hub = HUB.init(Hub::new(options, shared, history, gate).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
+    let allowed = Allowed::new(&options.allow);
     start_threads(hub, own, options)?;
     alloc_guard::arm();
     for listener in &listeners {
         log::info!("listening on {}", listener.address);
     }
     service.ready(format_args!("listening, for {CLIENTS} clients"));
-    Acceptor::new(hub, &signals, &service, listeners).run();
+    Acceptor::new(hub, &signals, &service, listeners, allowed, auth_file).run();
     service.stopping();
     let outcome = shutdown::drain(hub, &signals);
     report(outcome);
     logger::flush(Duration::from_millis(LOG_DRAIN_MS_MAX));
     Ok(outcome)
+}
+
+fn open_auth_file(options: &Options) -> Result<Option<AuthFile>, Error> {
+    let open = |path: &PathBuf| AuthFile::new(path).map_err(|error| wrong_auth_file(path, &error));
+    options.auth_file.as_ref().map(open).transpose()
+}
+
+/// The gate to the tokens of that file.
+fn read_tokens(auth_file: &mut AuthFile) -> Result<Gate, Error> {
+    match auth_file.load() {
+        Ok(tokens) => {
+            log::info!("tokens are asked for: the auth file has {} names", tokens.len());
+            Ok(Gate::new(tokens))
+        }
+        Err(error) => Err(wrong_auth_file(auth_file.path(), &error)),
+    }
+}
+
+fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
+    Error(format!("--auth-file {}: {error}", path.display()))
 }
 
 fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Options) -> Result<(), Error> {

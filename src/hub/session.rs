@@ -9,7 +9,8 @@ use super::courier;
 use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::worker::Desk;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES, RECEIVE_BYTES,
+    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES,
+    RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -55,6 +56,12 @@ enum Reason {
     Idle,
     /// It did not read for too long.
     TooSlow,
+    /// It tried wrong tokens.
+    WrongToken,
+    /// It showed no token in time.
+    NotAuthenticated,
+    /// The token that it has shown gives no right any more to what it gave.
+    TokenWithdrawn,
     /// The connection broke.
     Broken(Errno),
 }
@@ -68,6 +75,9 @@ impl Reason {
             Self::ShuttingDown => Some(Farewell::ShuttingDown),
             Self::Idle => Some(Farewell::Idle),
             Self::TooSlow => Some(Farewell::TooSlow),
+            Self::WrongToken => Some(Farewell::WrongToken),
+            Self::NotAuthenticated => Some(Farewell::NotAuthenticated),
+            Self::TokenWithdrawn => Some(Farewell::TokenWithdrawn),
         }
     }
 }
@@ -80,6 +90,9 @@ impl fmt::Display for Reason {
             Self::ShuttingDown => f.write_str("shutting down"),
             Self::Idle => f.write_str("idle"),
             Self::TooSlow => f.write_str("too slow: it did not read"),
+            Self::WrongToken => f.write_str("it tried wrong tokens"),
+            Self::NotAuthenticated => f.write_str("it showed no token in time"),
+            Self::TokenWithdrawn => f.write_str("its line in the auth file is gone or changed"),
             Self::Broken(errno) => f.write_str(errno.desc()),
         }
     }
@@ -113,6 +126,8 @@ pub struct Session {
     ended: bool,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
+    /// When it arrived, in nanoseconds.
+    arrived_ns: u64,
 }
 
 impl Session {
@@ -129,6 +144,7 @@ impl Session {
             at_last: false,
             ended: false,
             look_ns: u64::MAX,
+            arrived_ns: 0,
         }
     }
 
@@ -170,6 +186,7 @@ impl Session {
         self.at_last = false;
         self.ended = false;
         self.look_ns = 0;
+        self.arrived_ns = desk.now_ns;
         let watched = desk.watch(self.seat, &socket);
         self.socket = Some(socket);
         self.phase = Phase::Open;
@@ -189,6 +206,9 @@ impl Session {
         outbox.grant(self.conversation.purse());
         let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
         drop(outbox);
+        if self.conversation.is_withdrawn(desk) {
+            return self.give_up(Reason::TokenWithdrawn, desk);
+        }
         if let Some((id, min)) = behind {
             self.conversation.resume(id, min, desk);
         }
@@ -207,7 +227,7 @@ impl Session {
 
     fn take_lines(&mut self, desk: &mut Desk) {
         while !self.conversation.is_stalled()
-            && self.conversation.quit().is_none()
+            && !self.is_parting()
             && let Some(frame) = self.framer.next()
         {
             self.conversation.take(frame, desk);
@@ -229,12 +249,17 @@ impl Session {
     fn is_held_up(&mut self, desk: &Desk) -> bool {
         let has_line = |session: &mut Self| session.framer.has_next() || session.has_more(desk);
         self.conversation.is_answering()
-            || self.conversation.is_stalled() && self.conversation.quit().is_none() && has_line(self)
+            || self.conversation.is_stalled() && !self.is_parting() && has_line(self)
     }
 
     /// Whether no more is received from this client, whatever it sends.
     fn is_deaf(&self, desk: &Desk) -> bool {
-        desk.draining || self.conversation.quit().is_some()
+        desk.draining || self.is_parting()
+    }
+
+    /// Whether the client will be told goodbye for what it said.
+    fn is_parting(&self) -> bool {
+        self.conversation.quit().is_some() || self.conversation.is_given_up()
     }
 
     fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
@@ -263,6 +288,10 @@ impl Session {
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
         if self.conversation.is_reading() {
             return self.await_history(sending, outbox, desk);
+        }
+        if self.conversation.due_ns().is_some() {
+            outbox.set_awaits(Awaits::Nothing);
+            return if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
         }
         if self.is_held_up(desk) || outbox.is_behind() {
             let can_go_on = if self.conversation.is_answering() {
@@ -306,6 +335,7 @@ impl Session {
     fn is_over(&self, desk: &Desk) -> Option<Reason> {
         match () {
             () if self.conversation.quit().is_some() => Some(Reason::Quit),
+            () if self.conversation.is_given_up() => Some(Reason::WrongToken),
             () if self.ended => Some(Reason::End),
             () if desk.draining => Some(Reason::ShuttingDown),
             () => None,
@@ -320,39 +350,58 @@ impl Session {
         if desk.now_ns < self.look_ns {
             return None;
         }
-        match self.timer(outbox, desk) {
-            Turn::By(deadline_ns) if deadline_ns <= desk.now_ns => {
-                Some(if outbox.stalled_ns().is_some() { Reason::TooSlow } else { Reason::Idle })
-            }
-            _ => None,
-        }
+        self.time_up(outbox, desk)
+            .filter(|(deadline_ns, _)| *deadline_ns <= desk.now_ns)
+            .map(|(_, reason)| reason)
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
     fn give_up(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         match reason {
-            Reason::Idle => self.part(reason, desk),
-            Reason::TooSlow => self.cut_short(desk),
+            Reason::NotAuthenticated => {
+                self.conversation.break_off_auth(desk);
+                self.part(reason, desk)
+            }
+            // The history may be long, and is not for it any more.
+            Reason::TokenWithdrawn if self.conversation.is_reading() => self.cut_short(reason, desk),
+            Reason::Idle | Reason::TokenWithdrawn => self.part(reason, desk),
+            Reason::TooSlow => self.cut_short(reason, desk),
             _ => self.end(reason, desk),
         }
     }
 
-    /// The deadline that holds now: of a client that does not read, or else of one that says nothing. It waits for
-    /// nothing if all of its slots that are out are in the purse.
+    /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
     fn timer(&self, outbox: &Outbox, desk: &Desk) -> Turn {
-        let settings = &desk.hub.settings;
-        let deadline_ns = match outbox.stalled_ns() {
-            Some(since_ns) => settings.write_timeout_ns.map(|timeout_ns| since_ns + timeout_ns),
-            None if self.phase == Phase::Open && outbox.joined().is_none() => {
-                // Nobody calls when its last answer goes out: while it waits for one, it is looked at again later.
-                // So does one whose bytes have come and are not received yet.
-                let is_idle = !self.readable && outbox.slots_out() == self.conversation.purse_len();
-                let since_ns = if is_idle { outbox.heard_ns() } else { desk.now_ns };
-                settings.idle_timeout_ns.map(|timeout_ns| since_ns + timeout_ns)
-            }
-            None => None,
-        };
+        let time_up_ns = self.time_up(outbox, desk).map(|(deadline_ns, _)| deadline_ns);
+        let deadline_ns = time_up_ns.into_iter().chain(self.conversation.due_ns()).min();
         deadline_ns.map_or(Turn::Done, Turn::By)
+    }
+
+    /// The deadline that holds now, and why it ends then: it does not read, or else it does not say who it is, or nothing.
+    fn time_up(&self, outbox: &Outbox, desk: &Desk) -> Option<(u64, Reason)> {
+        let settings = &desk.hub.settings;
+        if let Some(since_ns) = outbox.stalled_ns() {
+            return Some((since_ns + settings.write_timeout_ns?, Reason::TooSlow));
+        }
+        if self.phase != Phase::Open || outbox.joined().is_some() {
+            return None;
+        }
+        let is_stranger = self.conversation.is_stranger(desk);
+        let shown_ns = is_stranger.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
+        let idle_ns =
+            settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, desk) + timeout_ns);
+        let shown = shown_ns.map(|deadline_ns| (deadline_ns, Reason::NotAuthenticated));
+        let idle = idle_ns.map(|deadline_ns| (deadline_ns, Reason::Idle));
+        shown.into_iter().chain(idle).min_by_key(|(deadline_ns, _)| *deadline_ns)
+    }
+
+    /// Since when it says nothing and waits for nothing: all of its slots that are out are in the purse. Nobody calls when its
+    /// last answer goes out: while it waits for one, it is looked at again later. So does one whose bytes have come and are not
+    /// received yet.
+    fn idle_since_ns(&self, outbox: &Outbox, desk: &Desk) -> u64 {
+        let waits_for_nothing =
+            outbox.slots_out() == self.conversation.purse_len() && self.conversation.due_ns().is_none();
+        if !self.readable && waits_for_nothing { outbox.heard_ns() } else { desk.now_ns }
     }
 
     // ---- The end ---------------------------------------------------------------------------------------
@@ -422,9 +471,10 @@ impl Session {
         Turn::Again
     }
 
-    /// Closes the connection of one that does not read, with what can be sent: the kernel takes what is left, what was
-    /// lost and the reason, if it takes anything, and keeps it for a while should the client come back.
-    fn cut_short(&mut self, desk: &mut Desk) -> Turn {
+    /// Closes the connection at once, of one that does not read or is sent what it may not read any more, with what can be sent: the
+    /// kernel takes what is left, what was lost and the reason, if it takes anything, and keeps it for a while should the client
+    /// come back.
+    fn cut_short(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         if let Some(socket) = &self.socket {
             socket::widen(socket);
         }
@@ -436,11 +486,11 @@ impl Session {
         outbox.writable();
         courier::send(&mut outbox, &mut desk.chunk);
         courier::send_last(&mut outbox, &mut desk.chunk, |outbox| {
-            !is_told && self.say_farewell(Reason::TooSlow, outbox)
+            !is_told && self.say_farewell(reason, outbox)
         });
         drop(outbox);
         desk.hub.cut(self.seat);
-        self.linger_on(Reason::TooSlow, desk)
+        self.linger_on(reason, desk)
     }
 
     fn linger(&mut self, reason: Reason, until_ns: u64, desk: &mut Desk) -> Turn {

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub enum Wish {
     /// SIGTERM or SIGINT: to end. The number of the signal.
     End(i32),
-    /// SIGHUP: to reopen the log file.
-    Reopen,
+    /// SIGHUP: to reopen the log file, and to read the auth file again.
+    Reload,
 }
 
 /// The signals that were sent to the process.
@@ -34,7 +34,7 @@ impl Signals {
     /// The next one that came, if one did.
     pub fn next(&self) -> Option<Wish> {
         let number = self.fd.read_signal().ok()??.ssi_signo as i32;
-        Some(if number == Signal::SIGHUP as i32 { Wish::Reopen } else { Wish::End(number) })
+        Some(if number == Signal::SIGHUP as i32 { Wish::Reload } else { Wish::End(number) })
     }
 }
 

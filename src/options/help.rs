@@ -18,12 +18,9 @@ Examples:
   printf '/urgent smoke in the workshop\\n' | nc -N raspberrypi 9090
   nc raspberrypi 9090         then /join shows what others send; /help the rest
 
-Exit status:
-  0      told to end, and everything was answered
-  1      could not start
-  2      a wrong option or variable
-  3      --drain-timeout was over; what was left was told NAK shutting-down
-  128+N  ended at once by a second signal, number N
+Exit status: 0 told to end, and all was answered; 1 could not start; 2 a wrong
+option or variable; 3 --drain-timeout was over, and what was left was told NAK
+shutting-down; 128+N ended at once by a second signal, number N.
 ";
 
 /// The help, one screen, each line with its LF.

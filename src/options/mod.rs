@@ -3,7 +3,8 @@
 //! One table says what options there are; the command line, the environment and `--help` are all
 //! read from it, so that none of them can forget one. The command line wins over the environment: a variable
 //! whose option was given is not looked at. An empty variable counts as not set, as in the environment files
-//! of systemd. Given twice, an option has its last value; only `--listen` adds up.
+//! of systemd. Given twice, an option has its last value; only `--listen` and `--allow`
+//! add up.
 //!
 //! This module must not know the process: it is handed the arguments and the environment, opens nothing, and
 //! prints nothing. It runs before "ready", so it may allocate.
@@ -21,6 +22,7 @@ pub use usage::Usage;
 
 use crate::journal::policy::Sync;
 use crate::limits;
+use ipnet::IpNet;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -50,12 +52,27 @@ pub enum Listen {
     At(SocketAddr),
 }
 
+/// Who may connect: one `--allow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// Everybody.
+    Any,
+    /// Who is near: addresses that are loopback, private, link-local or unique-local.
+    Local,
+    /// Who has an address in that network.
+    Network(IpNet),
+}
+
 /// How the server is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Where to listen, [`limits::LISTENERS_MAX`] at most. Empty when nothing was said: then it is
     /// [`Listen::Everywhere`] on [`limits::PORT_DEFAULT`].
     pub listen: Vec<Listen>,
+    /// Who may connect, [`limits::ALLOWED_MAX`] at most. Empty when nothing was said: then it is [`Allow::Local`].
+    pub allow: Vec<Allow>,
+    /// The file with the tokens, or none: no token is asked for.
+    pub auth_file: Option<PathBuf>,
     /// Worker threads, 1 to [`limits::CLIENTS`].
     pub workers: usize,
     /// Whether every message goes to standard output.
@@ -90,6 +107,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            allow: Vec::new(),
+            auth_file: None,
             workers: limits::WORKERS,
             print: false,
             aging: None,

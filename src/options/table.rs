@@ -32,7 +32,7 @@ pub(super) struct PageOption {
 }
 
 /// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 15] = [
+pub(super) const SETTINGS: [Setting; 17] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -40,6 +40,22 @@ pub(super) const SETTINGS: [Setting; 15] = [
         help: "address, port or both; may be repeated",
         default: || limits::PORT_DEFAULT.to_string(),
         set: |options, text| values::listen(text, &mut options.listen),
+    },
+    Setting {
+        name: "allow",
+        variable: "FIRSTLINE_ALLOW",
+        word: Some("CIDR"),
+        help: "who may connect, or any; may be repeated",
+        default: || "local".to_string(),
+        set: |options, text| values::allow(text, &mut options.allow),
+    },
+    Setting {
+        name: "auth-file",
+        variable: "FIRSTLINE_AUTH_FILE",
+        word: Some("FILE"),
+        help: "names and tokens of those who may do something",
+        default: || "off".to_string(),
+        set: |options, text| values::file_or_off(text).map(|path| options.auth_file = path),
     },
     Setting {
         name: "workers",

@@ -33,6 +33,10 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+fn network(text: &str) -> Allow {
+    Allow::Network(text.parse().unwrap())
+}
+
 fn at(address: &str) -> Listen {
     Listen::At(address.parse().unwrap())
 }
@@ -66,6 +70,24 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
             "1 2 3 4 5 6 7 8",
             with(|o| o.listen = (1..=8).map(|port| Listen::Everywhere { port }).collect()),
         ),
+        ("allow", "any", with(|o| o.allow = vec![Allow::Any])),
+        ("allow", "local", with(|o| o.allow = vec![Allow::Local])),
+        ("allow", "192.168.1.0/24", with(|o| o.allow = vec![network("192.168.1.0/24")])),
+        ("allow", "2001:db8::/32", with(|o| o.allow = vec![network("2001:db8::/32")])),
+        ("allow", "0.0.0.0/0", with(|o| o.allow = vec![network("0.0.0.0/0")])),
+        ("allow", "192.0.2.1", with(|o| o.allow = vec![network("192.0.2.1/32")])),
+        ("allow", "2001:db8::1", with(|o| o.allow = vec![network("2001:db8::1/128")])),
+        ("allow", "::ffff:192.0.2.1", with(|o| o.allow = vec![network("192.0.2.1/32")])),
+        ("allow", "::ffff:192.168.1.0/120", with(|o| o.allow = vec![network("192.168.1.0/24")])),
+        ("allow", "::ffff:0.0.0.0/96", with(|o| o.allow = vec![network("0.0.0.0/0")])),
+        ("allow", "::/64", with(|o| o.allow = vec![network("::/64")])),
+        (
+            "allow",
+            " local,10.0.0.0/8  any,",
+            with(|o| o.allow = vec![Allow::Local, network("10.0.0.0/8"), Allow::Any]),
+        ),
+        ("auth-file", "off", with(|o| o.auth_file = None)),
+        ("auth-file", "/etc/firstline/auth", with(|o| o.auth_file = Some("/etc/firstline/auth".into()))),
         ("workers", "1", with(|o| o.workers = 1)),
         ("workers", clients, with(|o| o.workers = limits::CLIENTS)),
         ("print", "on", with(|o| o.print = true)),
@@ -108,7 +130,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 60] = [
+const BAD: [(&str, &str, &str); 73] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -119,6 +141,23 @@ const BAD: [(&str, &str, &str); 60] = [
     ("listen", "[127.0.0.1]:80", "takes addresses"),
     ("listen", "::1:99999", "takes addresses"),
     ("listen", "1 2 3 4 5 6 7 8 9", "takes no more than 8 addresses"),
+    ("allow", "", "takes networks like 192.168.1.0/24 or 2001:db8::/32, an address alone, local, or any"),
+    ("allow", ",", "takes networks"),
+    ("allow", "raspberrypi", "host names are not looked up"),
+    ("allow", "192.168.1", "takes networks"),
+    ("allow", "192.168.1.0/33", "takes networks"),
+    ("allow", "192.168.1.0/", "takes networks"),
+    ("allow", "10.0.0.0/8:9090", "takes networks"),
+    ("allow", "fe80::1%2", "takes networks"),
+    ("allow", "off", "takes networks"),
+    (
+        "allow",
+        "192.168.1.7/24",
+        "takes 192.168.1.0/24 for that whole network, or 192.168.1.7 for that address alone",
+    ),
+    ("allow", "2001:db8::1/32", "takes 2001:db8::/32 for that whole network, or 2001:db8::1 for"),
+    ("auth-file", "", "takes the path of a file, or off"),
+    ("auth-file", "--print", "write ./-NAME for a path that begins with -"),
     ("workers", "", "takes a whole number from 1 to "),
     ("workers", "0", "; zero does not mean unlimited"),
     ("workers", "-1", "takes a whole number"),
@@ -228,10 +267,14 @@ fn the_defaults_in_the_table_are_the_defaults() {
     for setting in &SETTINGS {
         let mut options = Options::default();
         (setting.set)(&mut options, &(setting.default)()).unwrap();
-        // The list of listeners is empty by default; this is what it then means.
+        // These lists are empty by default; this is what it then means.
         if setting.name == "listen" {
             assert_eq!(options.listen, [Listen::Everywhere { port: limits::PORT_DEFAULT }]);
             options.listen.clear();
+        }
+        if setting.name == "allow" {
+            assert_eq!(options.allow, [Allow::Local]);
+            options.allow.clear();
         }
         assert_eq!(options, Options::default(), "{}", setting.name);
     }
@@ -253,12 +296,15 @@ fn a_variable_whose_option_is_given_is_not_looked_at() {
 }
 
 #[test]
-fn the_last_of_a_repeated_option_holds_but_listeners_add_up() {
+fn the_last_of_a_repeated_option_holds_but_listeners_and_networks_add_up() {
     let read = options(&["--aging=1", "--listen=1", "--print", "--listen", "2", "--aging=2"], &[]);
     assert_eq!(read.aging, Some(ms(2)));
     assert!(read.print);
     assert_eq!(read.listen, [1, 2].map(|port| Listen::Everywhere { port }));
     assert_eq!(refusal(&["--listen=1"; 9], &[]), "--listen 1: takes no more than 8 addresses in all");
+    let read = options(&["--allow=local", "--allow", "192.0.2.0/24"], &[("FIRSTLINE_ALLOW", "any")]);
+    assert_eq!(read.allow, [Allow::Local, network("192.0.2.0/24")]);
+    assert_eq!(refusal(&["--allow=any"; 33], &[]), "--allow any: takes no more than 32 networks in all");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //!
 //! Zero never means "without limit" here: where something can be without, `off` says so.
 
-use super::Listen;
+use super::{Allow, Listen};
 use crate::journal::policy::Sync;
-use crate::limits::{LISTENERS_MAX, PORT_DEFAULT};
+use crate::limits::{ALLOWED_MAX, LISTENERS_MAX, PORT_DEFAULT};
 use crate::queue::Priority;
+use ipnet::{IpNet, Ipv4Net};
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +18,7 @@ const SIZE_SUFFIXES: [(&str, u64); 3] = [("G", 1 << 30), ("M", 1 << 20), ("k", 1
 
 /// Adds the addresses of a list with commas or spaces.
 pub(super) fn listen(text: &str, addresses: &mut Vec<Listen>) -> Result<(), String> {
-    let words = text.split([',', ' ']).filter(|word| !word.is_empty());
-    let listed = words.map(address).collect::<Option<Vec<_>>>().filter(|listed| !listed.is_empty());
+    let listed = words(text).map(address).collect::<Option<Vec<_>>>().filter(|listed| !listed.is_empty());
     addresses.extend(listed.ok_or_else(|| {
         format!(
             "takes addresses like 127.0.0.1:{PORT_DEFAULT} or [::1]:{PORT_DEFAULT}, an address alone, \
@@ -29,6 +29,50 @@ pub(super) fn listen(text: &str, addresses: &mut Vec<Listen>) -> Result<(), Stri
         return Err(format!("takes no more than {LISTENERS_MAX} addresses in all"));
     }
     Ok(())
+}
+
+/// Adds the networks of a list with commas or spaces.
+pub(super) fn allow(text: &str, allowed: &mut Vec<Allow>) -> Result<(), String> {
+    let listed = words(text).map(network).collect::<Result<Vec<_>, _>>()?;
+    if listed.is_empty() {
+        return Err(NETWORKS.to_string());
+    }
+    allowed.extend(listed);
+    if allowed.len() > ALLOWED_MAX {
+        return Err(format!("takes no more than {ALLOWED_MAX} networks in all"));
+    }
+    Ok(())
+}
+
+/// What `--allow` takes.
+const NETWORKS: &str = "takes networks like 192.168.1.0/24 or 2001:db8::/32, an address alone, local, or any; host names are not \
+                        looked up";
+
+/// One network. An address stands for itself alone.
+fn network(word: &str) -> Result<Allow, String> {
+    let network = match word {
+        "any" => return Ok(Allow::Any),
+        "local" => return Ok(Allow::Local),
+        _ => word.parse::<IpAddr>().map(IpNet::from).or_else(|_| word.parse::<IpNet>()),
+    };
+    let network = network.map_err(|_| NETWORKS)?;
+    if network != network.trunc() {
+        let (whole, address) = (network.trunc(), network.addr());
+        return Err(format!("takes {whole} for that whole network, or {address} for that address alone"));
+    }
+    Ok(Allow::Network(as_ipv4(network)))
+}
+
+/// The IPv4 network that an IPv6 one of IPv4-mapped addresses (`::ffff:192.168.1.0/120`) stands for.
+fn as_ipv4(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    v4.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
+}
+
+/// The words of a list.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ']).filter(|word| !word.is_empty())
 }
 
 /// One address: what is left out of it, the port or the brackets, is added before it is read.
@@ -118,13 +162,22 @@ pub(super) fn log_file(text: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// The path of a directory, or `off`. A dash in front is an option whose predecessor lacks its value.
+/// The path of a directory, or `off`.
 pub(super) fn directory_or_off(text: &str) -> Result<Option<PathBuf>, String> {
+    path_or_off(text, "directory")
+}
+
+/// The path of a file, or `off`.
+pub(super) fn file_or_off(text: &str) -> Result<Option<PathBuf>, String> {
+    path_or_off(text, "file")
+}
+
+/// A path, or `off`. A dash in front is an option whose predecessor lacks its value.
+fn path_or_off(text: &str, of: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "off" => Ok(None),
         _ if text.is_empty() || text.starts_with('-') => {
-            Err("takes the path of a directory, or off; write ./-NAME for a path that begins with -"
-                .to_string())
+            Err(format!("takes the path of a {of}, or off; write ./-NAME for a path that begins with -"))
         }
         _ => Ok(Some(text.into())),
     }

@@ -1,7 +1,7 @@
 //! Chains: slots in a row, each of which owns the next. They need no memory of their own, and move as one.
 //!
 //! A client that sends many lines at once has them received, admitted, picked and acknowledged together: as one [`Run`],
-//! a chain whose messages are of one priority and came in lines with numbers in a row, the last at its head. Nothing can come between them, for
+//! a chain whose messages are of one priority, lowered or not, and came in lines with numbers in a row, the last at its head. Nothing can come between them, for
 //! they are admitted under one lock with stamps in a row. So the queue holds them as one entry, the consumer reads
 //! one slot of it only, and what the order costs is paid once a run, not once a message.
 
@@ -63,7 +63,9 @@ impl Chain {
 
     /// Whether the message in `slot` comes next, and a batch has room for one more.
     fn is_followed_by(&self, slot: &Slot) -> bool {
-        self.head.line() + 1 == slot.line() && self.priority() == slot.priority() && self.len() < BATCH
+        self.head.line() + 1 == slot.line()
+            && (self.priority(), self.is_lowered()) == (slot.priority(), slot.is_lowered())
+            && self.len() < BATCH
     }
 
     /// Whose messages a run has: the number of the client's seat.
@@ -74,6 +76,11 @@ impl Chain {
     /// How urgent a run is.
     pub fn priority(&self) -> Priority {
         self.head.priority()
+    }
+
+    /// Whether a run is less urgent than its sender wanted.
+    pub fn is_lowered(&self) -> bool {
+        self.head.is_lowered()
     }
 
     /// The numbers of the lines that a run came in.
@@ -126,6 +133,30 @@ mod tests {
         let runs = runs_of(&[(1, 4), (2, 4), (3, 4), (4, 9), (5, 4), (7, 4), (8, 4)]);
         let told = runs.iter().map(|run| (lines(run), run.priority().number()));
         assert!(told.eq([(1..4, 4), (4..5, 9), (5..6, 4), (7..9, 4)]));
+    }
+
+    #[test]
+    fn what_was_lowered_is_no_run_with_what_was_not() {
+        let mut runs: Vec<Chain, 100> = Vec::new();
+        for (line, wanted) in [(1, 4), (2, 9), (3, 7), (4, 4), (5, 3)] {
+            let slot = Box::leak(Box::new(Slot::EMPTY));
+            slot.fill(3, line, Priority::new(wanted).unwrap(), b"text");
+            slot.lower_to(Priority::NORMAL);
+            Chain::append(slot, &mut runs);
+        }
+        let told = runs.iter().map(|run| (lines(run), run.priority().number(), run.is_lowered()));
+        assert!(told.eq([(1..2, 4, false), (2..4, 4, true), (4..5, 4, false), (5..6, 3, false)]));
+    }
+
+    #[test]
+    fn a_slot_that_is_filled_again_is_not_lowered() {
+        let mut slot = Slot::EMPTY;
+        slot.fill(0, 1, Priority::URGENT, b"");
+        slot.lower_to(Priority::HIGH);
+        assert_eq!((slot.priority(), slot.is_lowered()), (Priority::HIGH, true));
+        slot.fill(0, 2, Priority::HIGH, b"");
+        slot.lower_to(Priority::HIGH);
+        assert_eq!((slot.priority(), slot.is_lowered()), (Priority::HIGH, false));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct Slot {
     client: u16,
     len: u16,
     priority: Priority,
+    lowered: bool,
     text: [u8; TEXT_BYTES],
 }
 
@@ -34,11 +35,12 @@ impl Slot {
         len: 0,
         followers: 0,
         priority: Priority::MIN,
+        lowered: false,
         next: None,
         text: [0; TEXT_BYTES],
     };
 
-    /// Puts a message into it.
+    /// Puts a message into it, of the priority that it was sent with.
     ///
     /// # Panics
     /// If the text is longer than [`TEXT_BYTES`], which the parser refuses.
@@ -46,8 +48,17 @@ impl Slot {
         self.client = client as u16;
         self.line = line;
         self.priority = priority;
+        self.lowered = false;
         self.len = text.len() as u16;
         self.text[..text.len()].copy_from_slice(text);
+    }
+
+    /// Makes its message no more urgent than that. It is remembered, for its sender is told.
+    pub fn lower_to(&mut self, max: Priority) {
+        if self.priority > max {
+            self.priority = max;
+            self.lowered = true;
+        }
     }
 
     /// Whose message it is: the number of the client's seat.
@@ -65,6 +76,11 @@ impl Slot {
         self.priority
     }
 
+    /// Whether it is less urgent than its sender wanted.
+    pub fn is_lowered(&self) -> bool {
+        self.lowered
+    }
+
     /// What it says.
     pub fn text(&self) -> &[u8] {
         &self.text[..usize::from(self.len)]
@@ -73,6 +89,9 @@ impl Slot {
 
 /// The slots of one client.
 pub type SlotRow = [Slot; IN_FLIGHT];
+
+// The text begins where the fields before it end, and no padding makes a slot longer: there are thousands.
+const _: () = assert!(size_of::<Slot>() <= (24 + TEXT_BYTES).next_multiple_of(8));
 
 /// All slots of all clients.
 static SLOTS: ConstStaticCell<[SlotRow; CLIENTS]> =

@@ -10,7 +10,10 @@ use memchr::memchr;
 
 use super::framing::Frame;
 use super::reply::{Nak, Refusal};
-use crate::limits::{ANSWER_LINE_BYTES_MAX, NICK_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
+use crate::limits::{
+    ANSWER_LINE_BYTES_MAX, NICK_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES, TOKEN_BYTES_MAX,
+    TOKEN_BYTES_MIN,
+};
 use crate::queue::Priority;
 
 /// What one line asks for.
@@ -36,6 +39,8 @@ pub enum Request<'a> {
 /// A command line that is well formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
+    /// To be the one who has that token: [`TOKEN_BYTES_MIN`] to [`TOKEN_BYTES_MAX`] printable ASCII characters but the space.
+    Auth(&'a [u8]),
     /// To be sent the messages of others from now on.
     Join {
         /// The least urgent that is wanted.
@@ -64,13 +69,14 @@ pub enum Command<'a> {
 }
 
 /// The answer to `/help`, line by line, in the order of the protocol: how it is written, and what it is.
-pub const HELP: [&str; 17] = [
+pub const HELP: [&str; 18] = [
     "TEXT          a message of priority 4",
     "/urgent TEXT  a message of priority 9",
     "/high TEXT    a message of priority 7",
     "/low TEXT     a message of priority 1",
     "/0 TEXT       a message of priority 0; so up to /9 TEXT, the most urgent",
     "//TEXT        a message of priority 4 whose text is /TEXT",
+    "/auth TOKEN   show who you are; comes first where the server asks for it",
     "/join [MIN]   be sent the messages of others, of priority MIN and above",
     "/join [MIN] since ID   the same, and first those after message ID",
     "/leave        no longer",
@@ -95,6 +101,8 @@ const _: () = {
 const NO_ARGUMENT: Refusal = bad_argument("it takes no argument");
 const BAD_MIN: Refusal = bad_argument("MIN is one digit, 0 to 9");
 const BAD_NAME: Refusal = bad_argument("NAME is 1 to 16 of A-Z a-z 0-9 _ -");
+/// What is said of an `/auth` without a token that somebody could have.
+pub const BAD_TOKEN: Refusal = bad_argument("TOKEN is 16 to 64 characters, no spaces");
 const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
 const BAD_SINCE: Refusal = bad_argument("ID in since ID is the number of a message");
 const BAD_ID: Refusal = bad_argument("ID is the number of a message");
@@ -166,6 +174,7 @@ fn priority(word: &[u8]) -> Option<Priority> {
 /// The command of that word with that argument, which is empty if there is none.
 fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> {
     match word {
+        b"/auth" => token(argument).map(Command::Auth).ok_or(BAD_TOKEN),
         b"/join" => join(argument),
         b"/leave" => alone(Command::Leave, argument),
         b"/nick" => name(argument).map(Command::Nick).ok_or(BAD_NAME),
@@ -194,8 +203,15 @@ fn min(argument: &[u8]) -> Option<Priority> {
     }
 }
 
+/// A token that somebody may have.
+pub fn token(argument: &[u8]) -> Option<&[u8]> {
+    let valid = matches!(argument.len(), TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX)
+        && argument.iter().all(u8::is_ascii_graphic);
+    valid.then_some(argument)
+}
+
 /// A name that somebody may have.
-fn name(argument: &[u8]) -> Option<&str> {
+pub fn name(argument: &[u8]) -> Option<&str> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let valid = matches!(argument.len(), 1..=NICK_BYTES_MAX) && argument.iter().all(allowed);
     if valid { str::from_utf8(argument).ok() } else { None }
@@ -309,6 +325,7 @@ mod tests {
         let join = |min| Request::Command(Command::Join { min, since: None });
         let join_since = |min, id| Request::Command(Command::Join { min, since: Some(id) });
         let nick = |name| Request::Command(Command::Nick(name));
+        let auth = |token: &'static str| Request::Command(Command::Auth(token.as_bytes()));
         let last = |count| Request::Command(Command::Last(NonZeroU64::new(count).unwrap()));
         let since = |id| Request::Command(Command::Since(id));
         check(&[
@@ -320,6 +337,8 @@ mod tests {
             ("/join 7 since 18", join_since(Priority::HIGH, 18)),
             ("/join 7  since  18 ", join_since(Priority::HIGH, 18)),
             ("/leave", Request::Command(Command::Leave)),
+            ("/auth !234567890abcde~", auth("!234567890abcde~")),
+            ("/auth   /234567890abcdef  ", auth("/234567890abcdef")),
             ("/nick alice", nick("alice")),
             ("/nick  A-b_9  ", nick("A-b_9")),
             ("/nick 0123456789abcdef", nick("0123456789abcdef")),
@@ -347,6 +366,11 @@ mod tests {
             ("/join 7since5", Request::Refused(BAD_MIN)),
             ("/join since -1", Request::Refused(BAD_SINCE)),
             ("/join 5 since 6 7", Request::Refused(BAD_SINCE)),
+            ("/auth", Request::Refused(BAD_TOKEN)),
+            ("/auth 1234567890abcde", Request::Refused(BAD_TOKEN)),
+            ("/auth 12345678 90abcdef", Request::Refused(BAD_TOKEN)),
+            ("/auth 1234567890abcdefü", Request::Refused(BAD_TOKEN)),
+            ("/auth 1234567890abcdef\x7f", Request::Refused(BAD_TOKEN)),
             ("/nick", Request::Refused(BAD_NAME)),
             ("/nick ", Request::Refused(BAD_NAME)),
             ("/nick a b", Request::Refused(BAD_NAME)),

@@ -27,7 +27,7 @@
 //! let text = b"smoke in the workshop";
 //! assert_eq!(request, Some(Request::Message { priority: Priority::URGENT, text }));
 //! let mut out = heapless::Vec::<u8, REPLY_BYTES_MAX>::new();
-//! reply::acks(&mut out, 1..2, 17);
+//! reply::acks(&mut out, 1..2, 17, false);
 //! assert_eq!(out, b"ACK 1 17\n");
 //! ```
 

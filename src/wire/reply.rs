@@ -12,7 +12,7 @@ use heapless::{Vec, VecView};
 use itoa::Buffer as Decimal;
 
 use super::escape::escape;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::queue::Priority;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
@@ -31,12 +31,20 @@ pub enum Nak {
     PrintFailed,
     /// It could not be kept in the journal, as `--journal` promises.
     JournalFailed,
+    /// Its sender has to show a token first.
+    NotAuthenticated,
 }
 
 impl Nak {
     /// All of them, by their [`index`](Self::index).
-    pub const ALL: [Self; 5] =
-        [Self::TooLong, Self::Empty, Self::ShuttingDown, Self::PrintFailed, Self::JournalFailed];
+    pub const ALL: [Self; 6] = [
+        Self::TooLong,
+        Self::Empty,
+        Self::ShuttingDown,
+        Self::PrintFailed,
+        Self::JournalFailed,
+        Self::NotAuthenticated,
+    ];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -53,6 +61,7 @@ impl Nak {
             Self::ShuttingDown => "shutting-down",
             Self::PrintFailed => "print-failed",
             Self::JournalFailed => "journal-failed",
+            Self::NotAuthenticated => "not-authenticated",
         }
     }
 }
@@ -72,6 +81,14 @@ pub enum Refusal {
     JournalFailed,
     /// The server does nothing more.
     ShuttingDown,
+    /// The client has to show a token first.
+    NotAuthenticated,
+    /// Nobody has that token.
+    WrongToken,
+    /// The server asks for no token.
+    NoAuth,
+    /// The client's token does not give the right to that, for this reason.
+    NotPermitted(&'static str),
 }
 
 impl Refusal {
@@ -84,6 +101,10 @@ impl Refusal {
             Self::NoJournal => "no-journal",
             Self::JournalFailed => "journal-failed",
             Self::ShuttingDown => "shutting-down",
+            Self::NotAuthenticated => "not-authenticated",
+            Self::WrongToken => "wrong-token",
+            Self::NoAuth => "no-auth",
+            Self::NotPermitted(_) => "not-permitted",
         }
     }
 
@@ -96,6 +117,10 @@ impl Refusal {
             Self::NoJournal => "this server keeps none",
             Self::JournalFailed => "see the server's log",
             Self::ShuttingDown => "try again later",
+            Self::NotAuthenticated => "say /auth TOKEN first",
+            Self::WrongToken => "nobody has that one",
+            Self::NoAuth => "this server asks for no token",
+            Self::NotPermitted(reason) => reason,
         }
     }
 }
@@ -111,6 +136,12 @@ pub enum Farewell {
     Idle,
     /// The client did not read its replies for too long.
     TooSlow,
+    /// The client tried wrong tokens.
+    WrongToken,
+    /// The client showed no token in time.
+    NotAuthenticated,
+    /// The client's token, or what it gives the right to, is no longer what it was.
+    TokenWithdrawn,
     /// The client said `/quit`.
     Quit,
     /// The server ends.
@@ -125,6 +156,9 @@ impl Farewell {
             Self::NotAllowed => "ERR 0 not-allowed\n",
             Self::Idle => "ERR 0 idle\n",
             Self::TooSlow => "ERR 0 too-slow\n",
+            Self::WrongToken => "ERR 0 wrong-token\n",
+            Self::NotAuthenticated => "ERR 0 not-authenticated\n",
+            Self::TokenWithdrawn => "ERR 0 token-withdrawn\n",
             Self::Quit => "BYE quit\n",
             Self::ShuttingDown => "BYE shutting-down\n",
         }
@@ -138,9 +172,28 @@ pub struct BatchFull;
 // The four closing replies: each line gets one of them. They are written where they are sent from, and take
 // REPLY_BYTES_MAX there at most.
 
-/// These lines were messages and have been processed, as numbers of the whole server from `first_id` on.
-pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64) {
-    let mut ack = Ack::new(lines.start, first_id);
+/// These lines were messages and have been processed, as numbers of the whole server from `first_id` on. They may have been less
+/// urgent than their sender wanted.
+pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, are_lowered: bool) {
+    // Apart, for the usual line is copied quicker without room for the other's remark.
+    if are_lowered {
+        count::<{ PLAIN_ACK_BYTES_MAX + LOWERED.len() }>(out, lines, first_id, LOWERED);
+    } else {
+        count::<PLAIN_ACK_BYTES_MAX>(out, lines, first_id, "");
+    }
+}
+
+/// What the `ACK` of a message says whose priority was lowered.
+const LOWERED: &str = " lowered";
+
+const PLAIN_ACK_BYTES_MAX: usize =
+    "ACK ".len() + NUMBER_BYTES_MAX + " ".len() + NUMBER_BYTES_MAX + "\n".len();
+
+const _: () = assert!(PLAIN_ACK_BYTES_MAX + LOWERED.len() <= REPLY_BYTES_MAX);
+
+#[inline]
+fn count<const N: usize>(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, remark: &'static str) {
+    let mut ack = Ack::<N>::new(lines.start, first_id, remark);
     for _ in lines {
         ack.append_to(out);
         ack.go_on();
@@ -151,10 +204,11 @@ pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64) {
 ///
 /// The last digits are kept apart. A byte that was just written delays whoever reads the bytes around it as one word, and
 /// so the template, which is copied each time, is written to only where a tens digit changes.
-struct Ack {
+struct Ack<const N: usize> {
     n: u64,
     id: u64,
-    template: [u8; Self::BYTES_MAX],
+    remark: &'static str,
+    template: [u8; N],
     len: usize,
     last_digits: [LastDigit; 2],
 }
@@ -166,17 +220,15 @@ struct LastDigit {
     digit: u8,
 }
 
-impl Ack {
-    const BYTES_MAX: usize = "ACK ".len() + NUMBER_BYTES_MAX + " ".len() + NUMBER_BYTES_MAX + "\n".len();
-
-    fn new(n: u64, id: u64) -> Self {
-        let mut line = Vec::<u8, { Self::BYTES_MAX }>::new();
-        append(&mut line, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id)]);
-        let mut template = [0; Self::BYTES_MAX];
+impl<const N: usize> Ack<N> {
+    fn new(n: u64, id: u64, remark: &'static str) -> Self {
+        let mut line = Vec::<u8, N>::new();
+        append(&mut line, &["ACK ", Decimal::new().format(n), " ", Decimal::new().format(id), remark]);
+        let mut template = [0; N];
         template[..line.len()].copy_from_slice(&line);
-        let places = ["ACK ".len() + Decimal::new().format(n).len() - 1, line.len() - "\n".len() - 1];
-        let last_digits = places.map(|place| LastDigit { place, digit: template[place] });
-        Self { n, id, template, len: line.len(), last_digits }
+        let ends = ["ACK ".len() + Decimal::new().format(n).len(), line.len() - remark.len() - "\n".len()];
+        let last_digits = ends.map(|end| LastDigit { place: end - 1, digit: template[end - 1] });
+        Self { n, id, remark, template, len: line.len(), last_digits }
     }
 
     fn append_to(&self, out: &mut VecView<u8>) {
@@ -196,7 +248,7 @@ impl Ack {
             if last.digit > b'9' {
                 last.digit = b'0';
                 if !count_up(&mut self.template[..last.place]) {
-                    *self = Self::new(self.n, self.id);
+                    *self = Self::new(self.n, self.id, self.remark);
                     return;
                 }
             }
@@ -227,6 +279,11 @@ pub fn nak(out: &mut VecView<u8>, n: u64, reason: Nak) {
 /// Line `n` was a command and is done.
 pub fn ok(out: &mut VecView<u8>, n: u64) {
     append(out, &["OK ", Decimal::new().format(n)]);
+}
+
+/// Line `n` was a command, is done, and that is the answer.
+pub fn ok_with(out: &mut VecView<u8>, n: u64, answer: &str) {
+    append(out, &["OK ", Decimal::new().format(n), " ", answer]);
 }
 
 /// Line `n` was a command and has been refused.
@@ -315,15 +372,19 @@ fn append(out: &mut VecView<u8>, parts: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
+    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 
-    const REFUSALS: [Refusal; 6] = [
+    const REFUSALS: [Refusal; 10] = [
         Refusal::UnknownCommand,
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
         Refusal::NoJournal,
         Refusal::JournalFailed,
         Refusal::ShuttingDown,
+        Refusal::NotAuthenticated,
+        Refusal::WrongToken,
+        Refusal::NoAuth,
+        Refusal::NotPermitted("your token says your name"),
     ];
 
     /// A closing reply, in as much room as it has in an outbox.
@@ -335,10 +396,12 @@ mod tests {
 
     #[test]
     fn closing_replies() {
-        assert_eq!(closing(|out| acks(out, 3..4, 17)), b"ACK 3 17\n");
-        assert_eq!(closing(|out| acks(out, 3..3, 17)), b"");
-        assert_eq!(closing(|out| acks(out, 98..101, 9)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
+        assert_eq!(closing(|out| acks(out, 3..4, 17, false)), b"ACK 3 17\n");
+        assert_eq!(closing(|out| acks(out, 3..4, 17, true)), b"ACK 3 17 lowered\n");
+        assert_eq!(closing(|out| acks(out, 3..3, 17, false)), b"");
+        assert_eq!(closing(|out| acks(out, 98..101, 9, false)), b"ACK 98 9\nACK 99 10\nACK 100 11\n");
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
+        assert_eq!(closing(|out| ok_with(out, 7, "alice")), b"OK 7 alice\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
         let expected: [&[u8]; Nak::COUNT] = [
             b"NAK 5 too-long\n",
@@ -346,6 +409,7 @@ mod tests {
             b"NAK 5 shutting-down\n",
             b"NAK 5 print-failed\n",
             b"NAK 5 journal-failed\n",
+            b"NAK 5 not-authenticated\n",
         ];
         assert_eq!(naks, expected);
         let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));
@@ -356,6 +420,10 @@ mod tests {
             b"ERR 5 no-journal this server keeps none\n",
             b"ERR 5 journal-failed see the server's log\n",
             b"ERR 5 shutting-down try again later\n",
+            b"ERR 5 not-authenticated say /auth TOKEN first\n",
+            b"ERR 5 wrong-token nobody has that one\n",
+            b"ERR 5 no-auth this server asks for no token\n",
+            b"ERR 5 not-permitted your token says your name\n",
         ];
         assert_eq!(errs, expected);
     }
@@ -363,8 +431,10 @@ mod tests {
     #[test]
     fn the_longest_numbers_fit() {
         let number = u64::MAX.to_string();
-        let longest = closing(|out| acks(out, u64::MAX - 1..u64::MAX, u64::MAX));
-        assert_eq!(longest, format!("ACK {} {number}\n", u64::MAX - 1).as_bytes());
+        for (is_lowered, remark) in [(false, ""), (true, " lowered")] {
+            let longest = closing(|out| acks(out, u64::MAX - 1..u64::MAX, u64::MAX, is_lowered));
+            assert_eq!(longest, format!("ACK {} {number}{remark}\n", u64::MAX - 1).as_bytes());
+        }
         assert_eq!(closing(|out| ok(out, u64::MAX)), format!("OK {number}\n").as_bytes());
         for reason in Nak::ALL {
             assert_eq!(
@@ -385,11 +455,12 @@ mod tests {
     #[test]
     fn acks_count_up_over_every_change_of_digits() {
         for (n, id) in [(1, 1), (7, 94), (95, 999_990), (9_999_999_990, 5), (u64::MAX - 30, u64::MAX - 30)] {
-            let mut out: Vec<u8, { 30 * REPLY_BYTES_MAX }> = Vec::new();
-            acks(&mut out, n..n + 25, id);
-            let expected =
-                (0..25).map(|more| format!("ACK {} {}\n", n + more, id + more)).collect::<String>();
-            assert_eq!(out, expected.as_bytes());
+            for (are_lowered, remark) in [(false, ""), (true, " lowered")] {
+                let mut out: Vec<u8, { 30 * REPLY_BYTES_MAX }> = Vec::new();
+                acks(&mut out, n..n + 25, id, are_lowered);
+                let ack = |more| format!("ACK {} {}{remark}\n", n + more, id + more);
+                assert_eq!(out, (0..25).map(ack).collect::<String>().as_bytes());
+            }
         }
     }
 
@@ -426,6 +497,8 @@ mod tests {
         let errs = ["ERR 0 full\n", "ERR 0 not-allowed\n", "ERR 0 idle\n", "ERR 0 too-slow\n"];
         assert_eq!(lines[..4], errs);
         assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
+        let lines = [WrongToken, NotAuthenticated, TokenWithdrawn].map(Farewell::line);
+        assert_eq!(lines, ["ERR 0 wrong-token\n", "ERR 0 not-authenticated\n", "ERR 0 token-withdrawn\n"]);
     }
 
     #[test]

@@ -209,7 +209,11 @@ pub struct Client {
 impl Client {
     /// Connects to that address.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts");
+        Self::of(TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts"))
+    }
+
+    /// The client on a connection that there is.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -249,6 +253,15 @@ impl Client {
     /// Everything up to the end of the connection, line by line.
     pub fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.try_line()).collect()
+    }
+
+    /// The whole lines that come before the end of a connection that is cut.
+    pub fn rest_that_comes(&mut self) -> Vec<String> {
+        let mut bytes = Vec::new();
+        // What came before an error is there all the same.
+        let _ = self.reader.read_to_end(&mut bytes);
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_string).collect()
     }
 
     /// Sends a line, and returns the one that comes back.

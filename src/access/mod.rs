@@ -1,0 +1,15 @@
+//! Who may do what, where tokens are asked for: the file of `--auth-file`, and what wrong tokens cost.
+//!
+//! - [`tokens`]: names, their tokens and rights; what the file says.
+//! - [`file`]: the file itself: that nobody else can read it, and into which memory it is read.
+//! - [`brake`]: how long an address waits that tries wrong tokens.
+//!
+//! It knows no clients and no sockets: see [`crate::hub::gate`]. Nothing here allocates after the start.
+
+pub mod brake;
+pub mod file;
+pub mod tokens;
+
+pub use brake::Brake;
+pub use file::AuthFile;
+pub use tokens::{Entry, Rights, Token, Tokens};

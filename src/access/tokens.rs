@@ -1,0 +1,435 @@
+//! Names, their tokens and rights, and the format in which a person writes them down.
+//!
+//! A line each: name, token, the highest priority it may use, and whether it may join, with spaces or tabs between. Blank lines say
+//! nothing, nor does what stands behind a `#` at the beginning of a line or after its last word:
+//!
+//! ```text
+//! # NAME  TOKEN                     PRIORITY  JOIN
+//! alice   pT0Vn1l3cZq8yK4mWb7RtXeA  9         join
+//! meter   q5ZsN8fLd2GhJ6vYxC1uMwKo  4         no-join    # in the cellar
+//! ```
+//!
+//! Bytes in, a table out. Nothing here allocates, and nothing that is said of a mistake has anything of a token in it.
+
+use crate::limits::{NICK_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKENS_MAX};
+use crate::queue::Priority;
+use crate::wire::command;
+use core::fmt;
+use heapless::{String, Vec};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// What one who has shown a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// The highest priority that its messages have.
+    pub priority_max: Priority,
+    /// Whether it may read what others say.
+    pub may_join: bool,
+}
+
+impl Rights {
+    /// Everything: where no token is asked for.
+    pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true };
+}
+
+/// A token, which is compared in the same time whatever it is and however much of it is right.
+#[derive(Clone, Copy)]
+pub struct Token([u64; TOKEN_BYTES_MAX / size_of::<u64>()]);
+
+impl Token {
+    /// The token of that text, if it can be one.
+    pub fn new(text: &[u8]) -> Option<Self> {
+        let text = command::token(text)?;
+        // No token has a zero in it, and so none is another with zeroes behind it.
+        let mut padded = [0; TOKEN_BYTES_MAX];
+        padded[..text.len()].copy_from_slice(text);
+        let (words, _) = padded.as_chunks();
+        let mut token = [0; TOKEN_BYTES_MAX / size_of::<u64>()];
+        token.iter_mut().zip(words).for_each(|(to, word)| *to = u64::from_ne_bytes(*word));
+        Some(Self(token))
+    }
+}
+
+impl ConstantTimeEq for Token {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        self.0.iter().zip(&other.0).fold(Choice::from(1), |equal, (a, b)| equal & a.ct_eq(b))
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(secret)")
+    }
+}
+
+/// One line of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// What its holder is called.
+    pub name: String<NICK_BYTES_MAX>,
+    /// What it has to show.
+    pub token: Token,
+    /// What it may do then.
+    pub rights: Rights,
+}
+
+/// All names, each once, with a token that no other has.
+#[derive(Default)]
+pub struct Tokens {
+    entries: Vec<Entry, TOKENS_MAX>,
+}
+
+/// What is wrong in the file, and in which line, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The number of the line; none: it is the whole file.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub what: What,
+}
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// There is a word too few or too many.
+    Words,
+    /// That is no name.
+    Name,
+    /// That is no token.
+    Token,
+    /// That is no priority.
+    Priority,
+    /// It does not say whether it may join.
+    Join,
+    /// A line before has that name.
+    NameTwice,
+    /// A line before has that token.
+    TokenTwice,
+    /// There are more than [`TOKENS_MAX`].
+    TooMany,
+    /// There is nobody.
+    Nobody,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        match self.what {
+            What::Words => f.write_str("takes NAME TOKEN PRIORITY and join or no-join"),
+            What::Name => write!(f, "the name is 1 to {NICK_BYTES_MAX} of A-Z a-z 0-9 _ -"),
+            What::Token => write!(
+                f,
+                "the token is {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} printable ASCII characters; \
+                 head -c 18 /dev/urandom | base64 makes one"
+            ),
+            What::Priority => f.write_str("the highest priority is one digit, 0 to 9"),
+            What::Join => f.write_str("the last word is join or no-join"),
+            What::NameTwice => f.write_str("a line before has that name"),
+            What::TokenTwice => f.write_str("a line before has that token"),
+            What::TooMany => write!(f, "there are {TOKENS_MAX} names before it, and no more may be"),
+            What::Nobody => f.write_str("there is no name in it, and nobody could do anything"),
+        }
+    }
+}
+
+impl Tokens {
+    /// Nobody.
+    pub const fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes over what a file says.
+    ///
+    /// # Errors
+    /// The first mistake in it. What was taken over before stays then, and is of no use.
+    pub fn read(&mut self, file: &[u8]) -> Result<(), Mistake> {
+        self.entries.clear();
+        for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
+            let added = entry(line).and_then(|entry| entry.map_or(Ok(()), |entry| self.add(entry)));
+            added.map_err(|what| Mistake { line: Some(number), what })?;
+        }
+        if self.is_empty() { Err(Mistake { line: None, what: What::Nobody }) } else { Ok(()) }
+    }
+
+    fn add(&mut self, entry: Entry) -> Result<(), What> {
+        if self.entries.iter().any(|other| other.name == entry.name) {
+            return Err(What::NameTwice);
+        }
+        if self.find(&entry.token).is_some() {
+            return Err(What::TokenTwice);
+        }
+        self.entries.push(entry).map_err(|_| What::TooMany)
+    }
+
+    /// Whose token that is. Takes the same time whether it is anybody's, and whose: all are compared, to their ends.
+    pub fn find(&self, token: &Token) -> Option<&Entry> {
+        let mut found = u32::MAX;
+        for (index, entry) in (0..).zip(&self.entries) {
+            found.conditional_assign(&index, entry.token.ct_eq(token));
+        }
+        self.entries.get(found as usize)
+    }
+
+    /// Whether there is such a line.
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.entries.contains(entry)
+    }
+}
+
+/// What a line says, if it says something.
+fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
+    let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
+    let mut words = words.take_while(comment()).fuse();
+    let Some(name) = words.next() else { return Ok(None) };
+    let (Some(token), Some(priority), Some(join), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(What::Words);
+    };
+    let name = command::name(name).and_then(|name| String::try_from(name).ok()).ok_or(What::Name)?;
+    let token = Token::new(token).ok_or(What::Token)?;
+    let rights = Rights { priority_max: priority_max(priority)?, may_join: may_join(join)? };
+    Ok(Some(Entry { name, token, rights }))
+}
+
+/// Whether a word belongs to the line: not from a `#` on, at its beginning or behind its last word. A token may have one too.
+fn comment() -> impl FnMut(&&[u8]) -> bool {
+    let mut words = 0;
+    move |word| {
+        words += 1;
+        !(word.starts_with(b"#") && (words == 1 || words > 4))
+    }
+}
+
+fn priority_max(word: &[u8]) -> Result<Priority, What> {
+    let [digit] = word else { return Err(What::Priority) };
+    Priority::from_digit(*digit).ok_or(What::Priority)
+}
+
+fn may_join(word: &[u8]) -> Result<bool, What> {
+    match word {
+        b"join" => Ok(true),
+        b"no-join" => Ok(false),
+        _ => Err(What::Join),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const A: &str = "aaaaaaaaaaaaaaaa";
+    const B: &str = "bbbbbbbbbbbbbbbb";
+
+    fn read(file: &str) -> Result<std::vec::Vec<Entry>, Mistake> {
+        let mut tokens = Box::new(Tokens::new());
+        tokens.read(file.as_bytes()).map(|()| tokens.entries.iter().cloned().collect())
+    }
+
+    fn of(name: &str, token: &str, priority_max: u8, may_join: bool) -> Entry {
+        Entry {
+            name: String::try_from(name).unwrap(),
+            token: Token::new(token.as_bytes()).unwrap(),
+            rights: Rights { priority_max: Priority::new(priority_max).unwrap(), may_join },
+        }
+    }
+
+    #[test]
+    fn what_a_person_may_write() {
+        let (alice, meter) = (of("alice", A, 9, true), of("meter", B, 0, false));
+        for file in [
+            format!("alice {A} 9 join\nmeter {B} 0 no-join\n"),
+            format!("alice {A} 9 join\nmeter {B} 0 no-join"),
+            format!(
+                "\n# all\n\n  alice\t{A}   9 \t join  \r\n\t\r\n#\nmeter {B} 0 no-join # in the cellar\n"
+            ),
+            format!("alice {A} 9 join #\nmeter {B} 0 no-join #no more\n  # alice {A} 9 join"),
+        ] {
+            assert_eq!(read(&file), Ok([alice.clone(), meter.clone()].to_vec()), "{file}");
+        }
+        let signs = "#!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+        assert_eq!(read(&format!("x {signs} 4 join")), Ok(vec![of("x", signs, 4, true)]));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_line() {
+        let long = "x".repeat(TOKEN_BYTES_MAX);
+        let good = |token: &str| format!("bob {token} 4 join");
+        assert!(read(&good(&long)).is_ok() && read(&good(&long[..TOKEN_BYTES_MIN])).is_ok());
+        for (line, what) in [
+            ("bob".to_string(), What::Words),
+            (format!("bob {B}"), What::Words),
+            (format!("bob {B} 4"), What::Words),
+            (format!("bob {B} 4 join join"), What::Words),
+            (format!("bob {B} 4 # join"), What::Words),
+            (format!("bob# {B} 4 join"), What::Name),
+            (format!("bob.b {B} 4 join"), What::Name),
+            (format!("abcdefghijklmnopq {B} 4 join"), What::Name),
+            (format!("\u{feff}bob {B} 4 join"), What::Name),
+            (good(&long[..TOKEN_BYTES_MIN - 1]), What::Token),
+            (good(&format!("{long}x")), What::Token),
+            (good("bbbbbbbbbbbbbbbbü"), What::Token),
+            (good("bbbbbbbbbbbbbbbb\0"), What::Token),
+            (good("bbbbbbbbbbbbbbbb\x7f"), What::Token),
+            (format!("bob {B} 10 join"), What::Priority),
+            (format!("bob {B} p4 join"), What::Priority),
+            (format!("bob {B} 4 yes"), What::Join),
+            (format!("bob {B} 4 Join"), What::Join),
+            (format!("alice {B} 4 join"), What::NameTwice),
+            (format!("bob {A} 4 join"), What::TokenTwice),
+        ] {
+            let file = format!("# first\nalice {A} 9 join\n\n{line}\nbob nonsense\n");
+            assert_eq!(read(&file), Err(Mistake { line: Some(4), what }), "{line}");
+            let said = Mistake { line: Some(4), what }.to_string();
+            assert!(said.starts_with("line 4: ") && !said.contains("bbbb"), "{said}");
+        }
+        for nobody in ["", "\n", "# nobody\n", " \t \r\n"] {
+            assert_eq!(read(nobody), Err(Mistake { line: None, what: What::Nobody }));
+        }
+    }
+
+    #[test]
+    fn there_may_be_so_many_and_no_more() {
+        let line = |number: usize| format!("{number} token-of-that-one-{number} 4 join\n");
+        let mut file: std::string::String = (0..TOKENS_MAX).map(line).collect();
+        let mut tokens = Box::new(Tokens::new());
+        tokens.read(file.as_bytes()).unwrap();
+        assert_eq!(tokens.len(), TOKENS_MAX);
+        for number in 0..TOKENS_MAX {
+            let token = Token::new(format!("token-of-that-one-{number}").as_bytes()).unwrap();
+            assert_eq!(tokens.find(&token).unwrap().name.as_str(), number.to_string());
+        }
+        file += &line(TOKENS_MAX);
+        assert_eq!(
+            tokens.read(file.as_bytes()),
+            Err(Mistake { line: Some(TOKENS_MAX + 1), what: What::TooMany })
+        );
+    }
+
+    #[test]
+    fn only_the_whole_token_is_found() {
+        let mut tokens = Box::new(Tokens::new());
+        let longer = format!("{A}a");
+        tokens.read(format!("alice {A} 9 join\nbob {longer} 9 join\ncarol {B} 9 join").as_bytes()).unwrap();
+        let find =
+            |text: &str| tokens.find(&Token::new(text.as_bytes()).unwrap()).map(|entry| entry.name.as_str());
+        assert_eq!(find(A), Some("alice"));
+        assert_eq!(find(&longer), Some("bob"));
+        assert_eq!(find(B), Some("carol"));
+        assert_eq!(find(&format!("{longer}a")), None);
+        assert_eq!(find("baaaaaaaaaaaaaaa"), None);
+        assert_eq!(find("aaaaaaaaaaaaaaab"), None);
+    }
+
+    #[test]
+    fn a_line_is_the_same_only_if_all_of_it_is() {
+        let mut tokens = Box::new(Tokens::new());
+        tokens.read(format!("alice {A} 7 join").as_bytes()).unwrap();
+        assert!(tokens.has(&of("alice", A, 7, true)));
+        for other in [
+            of("alicf", A, 7, true),
+            of("alice", B, 7, true),
+            of("alice", A, 6, true),
+            of("alice", A, 7, false),
+        ] {
+            assert!(!tokens.has(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let entry = of("alice", A, 7, true);
+        assert!(!format!("{entry:?} {:?}", entry.token).contains("aaa"));
+    }
+
+    /// Bytes that come near to a file.
+    fn nearly_a_file() -> impl Strategy<Value = std::vec::Vec<u8>> {
+        let word = prop_oneof![
+            Just(A.as_bytes().to_vec()),
+            Just(B.as_bytes().to_vec()),
+            Just(b"alice".to_vec()),
+            Just(b"join".to_vec()),
+            Just(b"no-join".to_vec()),
+            Just(b"#".to_vec()),
+            "[0-9]".prop_map(std::string::String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..20),
+        ];
+        let gap = prop_oneof![
+            Just(b" ".to_vec()),
+            Just(b"\t ".to_vec()),
+            Just(b"\n".to_vec()),
+            Just(b"\r\n".to_vec())
+        ];
+        prop::collection::vec((word, gap), 0..40)
+            .prop_map(|words| words.into_iter().flat_map(|(word, gap)| [word, gap].concat()).collect())
+    }
+
+    /// The plain slow reading of a file: what its lines say, or else the number of the first that is wrong.
+    fn model(file: &[u8]) -> Result<std::vec::Vec<(std::vec::Vec<u8>, std::vec::Vec<u8>)>, usize> {
+        let mut entries: std::vec::Vec<(std::vec::Vec<u8>, std::vec::Vec<u8>)> = vec![];
+        for (index, line) in file.split(|byte| *byte == b'\n').enumerate() {
+            let mut words: std::vec::Vec<&[u8]> =
+                line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty()).collect();
+            let comment =
+                (0..words.len()).find(|&place| (place == 0 || place >= 4) && words[place][0] == b'#');
+            words.truncate(comment.unwrap_or(words.len()));
+            if words.is_empty() {
+                continue;
+            }
+            let is_name = |word: &[u8]| {
+                word.len() <= 16
+                    && word.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
+            };
+            let is_token = |word: &[u8]| {
+                (16..=64).contains(&word.len()) && word.iter().all(|byte| (33..127).contains(byte))
+            };
+            let is_good = words.len() == 4
+                && is_name(words[0])
+                && is_token(words[1])
+                && words[2].len() == 1
+                && words[2][0].is_ascii_digit()
+                && [&b"join"[..], b"no-join"].contains(&words[3])
+                && entries.iter().all(|(name, token)| name != words[0] && token != words[1]);
+            if !is_good {
+                return Err(index + 1);
+            }
+            entries.push((words[0].to_vec(), words[1].to_vec()));
+        }
+        if entries.is_empty() { Err(0) } else { Ok(entries) }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_as_the_model_reads_them(
+            file in prop_oneof![nearly_a_file(), prop::collection::vec(any::<u8>(), 0..300)],
+        ) {
+            let mut tokens = Box::new(Tokens::new());
+            let read = tokens.read(&file).map_err(|mistake| mistake.line.unwrap_or(0));
+            let expected = model(&file);
+            prop_assert_eq!(read, expected.as_ref().map(|_| ()).map_err(|line| *line));
+            for (name, token) in expected.unwrap_or_default() {
+                let found = tokens.find(&Token::new(&token).unwrap()).map(|entry| entry.name.as_bytes());
+                prop_assert_eq!(found, Some(&name[..]));
+            }
+        }
+    }
+}

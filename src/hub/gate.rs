@@ -1,0 +1,73 @@
+//! The gate, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
+//! share it.
+
+use super::mentions::{Mention, Mentions};
+use crate::access::{Brake, Entry, Token, Tokens};
+use crate::sync::Mutex;
+use core::mem;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::net::IpAddr;
+
+static GUARDED: Mutex<Guarded> =
+    Mutex::new(Guarded { tokens: Tokens::new(), brake: Brake::new(), mentions: Mentions::new() });
+
+/// What the gate knows.
+pub struct Guarded {
+    tokens: Tokens,
+    brake: Brake,
+    mentions: Mentions,
+}
+
+/// What becomes of a token that was shown.
+pub enum Verdict {
+    /// It is that one's.
+    Known(Entry),
+    /// Nobody has it. To be answered at that time, in nanoseconds; and that is to be logged now.
+    Wrong(u64, Mention),
+    /// It is not looked at before that time, in nanoseconds.
+    Wait(u64),
+}
+
+/// The gate.
+pub struct Gate {
+    guarded: &'static Mutex<Guarded>,
+    /// Another number once the auth file says something else.
+    edition: AtomicU32,
+}
+
+impl Gate {
+    /// The gate to those tokens, which it takes over. For the start, once.
+    pub fn new(tokens: &mut Tokens) -> Self {
+        let gate = Self { guarded: &GUARDED, edition: AtomicU32::new(0) };
+        gate.replace(tokens);
+        gate
+    }
+
+    /// From now on those tokens are the right ones; those that were go back to the caller.
+    pub fn replace(&self, tokens: &mut Tokens) {
+        mem::swap(&mut self.guarded.lock().tokens, tokens);
+        self.edition.fetch_add(1, Ordering::Release);
+    }
+
+    /// Which edition of the auth file holds now.
+    pub fn edition(&self) -> u32 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    /// Whether the auth file has that line still.
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.guarded.lock().tokens.has(entry)
+    }
+
+    /// Looks at a token that was shown by one with that address, unless that has to wait.
+    pub fn show(&self, token: &Token, address: IpAddr, now_ns: u64) -> Verdict {
+        let Guarded { tokens, brake, mentions } = &mut *self.guarded.lock();
+        if let Some(until_ns) = brake.waits_until(address, now_ns) {
+            return Verdict::Wait(until_ns);
+        }
+        match tokens.find(token) {
+            Some(entry) => Verdict::Known(entry.clone()),
+            None => Verdict::Wrong(brake.note(address, now_ns), mentions.of(address, now_ns)),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Who a client is and what it may do, where tokens are asked for: from nobody, by `/auth TOKEN`, to one of the auth file's names.
+//!
+//! An `/auth` may take its time: the answer to a wrong token comes late, and no token is looked at as long as its address has to
+//! wait. Nobody waits for it but the client itself, of which no line is taken meanwhile.
+
+use super::gate::{Gate, Verdict};
+use super::mentions::Mention;
+use super::worker::Desk;
+use crate::access::{Entry, Rights, Token};
+use crate::limits::{MENTIONS_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
+use crate::wire::command::{BAD_TOKEN, Command, Request};
+use crate::wire::reply::{Nak, Refusal};
+use core::mem;
+use heapless::String;
+
+/// Who the client at a seat is.
+pub struct Identity {
+    seat: usize,
+    state: State,
+    /// Wrong tokens so far.
+    wrong: u8,
+}
+
+enum State {
+    /// Nobody, as far as is known.
+    Stranger,
+    /// It has shown a token, which is looked at at that time, in nanoseconds.
+    Shown(Token, u64),
+    /// It has shown a wrong token, which is answered at that time, in nanoseconds.
+    Wrong(u64),
+    /// That one; so it was in that edition of the auth file.
+    Known(Entry, u32),
+}
+
+/// What became of an `/auth`.
+pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
+
+impl Identity {
+    /// Nobody at that seat.
+    pub fn new(seat: usize) -> Self {
+        Self { seat, state: State::Stranger, wrong: 0 }
+    }
+
+    /// What it may do. One that has to show a token first has nothing [admitted](Self::screen) before.
+    pub fn rights(&self) -> Rights {
+        if let State::Known(entry, _) = &self.state { entry.rights } else { Rights::ALL }
+    }
+
+    /// Whether it has to show a token first.
+    pub fn is_stranger(&self, gate: Option<&Gate>) -> bool {
+        gate.is_some() && !matches!(self.state, State::Known(..))
+    }
+
+    /// What it asks for, or else the refusal if it may not.
+    pub fn screen<'a>(&self, request: Request<'a>, gate: Option<&Gate>) -> Request<'a> {
+        let is_stranger = self.is_stranger(gate);
+        match request {
+            Request::Message { .. } | Request::Nak(_) if is_stranger => Request::Nak(Nak::NotAuthenticated),
+            Request::Command(Command::Auth(_)) if gate.is_none() => Request::Refused(Refusal::NoAuth),
+            Request::Command(command) if gate.is_some() => {
+                let refusal = if is_stranger { before(command) } else { self.after(command) };
+                refusal.map_or(request, Request::Refused)
+            }
+            Request::Refused(reason) if is_stranger && reason != BAD_TOKEN => {
+                Request::Refused(Refusal::NotAuthenticated)
+            }
+            request => request,
+        }
+    }
+
+    /// Why one who has shown its token may not do that, if so.
+    fn after(&self, command: Command<'_>) -> Option<Refusal> {
+        match command {
+            Command::Auth(_) => Some(Refusal::NotPermitted("you have shown a token already")),
+            Command::Nick(_) => Some(Refusal::NotPermitted("your token says your name")),
+            Command::Join { .. } | Command::Last(_) | Command::Since(_) if !self.rights().may_join => {
+                Some(Refusal::NotPermitted("your token is not for reading"))
+            }
+            _ => None,
+        }
+    }
+
+    /// It shows a token.
+    pub fn show(&mut self, token: &[u8]) {
+        // The parser takes nothing else.
+        if let Some(token) = Token::new(token) {
+            self.state = State::Shown(token, 0);
+        }
+    }
+
+    /// Whether an `/auth` is under way.
+    pub fn is_under_way(&self) -> bool {
+        self.due_ns().is_some()
+    }
+
+    /// When an `/auth` that is under way goes on, in nanoseconds.
+    pub fn due_ns(&self) -> Option<u64> {
+        match self.state {
+            State::Shown(_, due_ns) | State::Wrong(due_ns) => Some(due_ns),
+            State::Stranger | State::Known(..) => None,
+        }
+    }
+
+    /// Goes on with an `/auth` that is under way, if it is time.
+    pub fn go_on(&mut self, desk: &Desk) -> Option<Outcome> {
+        let (due_ns, gate) = (self.due_ns()?, desk.hub.gate.as_ref()?);
+        if desk.draining {
+            return self.break_off(Refusal::ShuttingDown);
+        }
+        if desk.now_ns < due_ns {
+            return None;
+        }
+        match mem::replace(&mut self.state, State::Stranger) {
+            State::Shown(token, _) => self.look_at(token, gate, desk),
+            State::Wrong(_) => Some(Err(Refusal::WrongToken)),
+            State::Stranger | State::Known(..) => None,
+        }
+    }
+
+    fn look_at(&mut self, token: Token, gate: &Gate, desk: &Desk) -> Option<Outcome> {
+        // Before: what changes in between is noticed.
+        let edition = gate.edition();
+        match gate.show(&token, desk.hub.address(self.seat), desk.now_ns) {
+            Verdict::Known(entry) => {
+                let name = entry.name.clone();
+                self.state = State::Known(entry, edition);
+                Some(Ok(name))
+            }
+            Verdict::Wrong(due_ns, mention) => {
+                self.wrong += 1;
+                self.state = State::Wrong(due_ns);
+                desk.hub.ledger.lock().wrong_tokens += 1;
+                self.tell(mention, desk);
+                None
+            }
+            Verdict::Wait(due_ns) => {
+                self.state = State::Shown(token, due_ns);
+                None
+            }
+        }
+    }
+
+    fn tell(&self, mention: Mention, desk: &Desk) {
+        match mention {
+            Mention::Address => log::warn!("{} tries wrong tokens", desk.hub.name(self.seat)),
+            Mention::Crowd => log::warn!(
+                "more than {MENTIONS_MAX} addresses try wrong tokens in a minute; /stats counts how many"
+            ),
+            Mention::Nothing => {}
+        }
+    }
+
+    /// Ends an `/auth` that is under way with that answer.
+    pub fn break_off(&mut self, refusal: Refusal) -> Option<Outcome> {
+        self.due_ns()?;
+        self.state = State::Stranger;
+        Some(Err(refusal))
+    }
+
+    /// Whether it has tried, and been answered, as many wrong tokens as it may.
+    pub fn is_given_up(&self) -> bool {
+        self.wrong >= WRONG_TOKENS_MAX && !self.is_under_way()
+    }
+
+    /// Whether what it was known as holds no longer: its line in the auth file is gone, or says something else.
+    pub fn is_withdrawn(&mut self, gate: Option<&Gate>) -> bool {
+        let (Some(gate), State::Known(entry, edition)) = (gate, &mut self.state) else { return false };
+        let now = gate.edition();
+        mem::replace(edition, now) != now && !gate.has(entry)
+    }
+}
+
+/// Why one who has not shown its token may not do that, if so.
+fn before(command: Command<'_>) -> Option<Refusal> {
+    match command {
+        Command::Auth(_) | Command::Help | Command::Ping | Command::Quit => None,
+        _ => Some(Refusal::NotAuthenticated),
+    }
+}

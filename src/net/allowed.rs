@@ -1,0 +1,127 @@
+//! Who may connect: the rules of `--allow`.
+
+use crate::options::Allow;
+use std::net::IpAddr;
+
+/// Which addresses may connect.
+pub struct Allowed {
+    rules: Vec<Allow>,
+}
+
+impl Allowed {
+    /// Those that one of these rules names; those who are near, if there is none. For the start: it allocates.
+    pub fn new(rules: &[Allow]) -> Self {
+        Self { rules: if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() } }
+    }
+
+    /// Whether who has that address may connect. An IPv4 address that came in over IPv6 (`::ffff:192.0.2.1`) is taken for what it
+    /// is.
+    pub fn admits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.rules.iter().any(|rule| match rule {
+            Allow::Any => true,
+            Allow::Local => is_near(address),
+            Allow::Network(network) => network.contains(&address),
+        })
+    }
+}
+
+/// Whether nobody has that address who is not on this machine or on a network that its owner runs.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    fn admits(rules: &[Allow], address: &str) -> bool {
+        Allowed::new(rules).admits(address.parse().unwrap())
+    }
+
+    #[test]
+    fn without_rules_those_who_are_near_may_connect_and_no_one_else() {
+        for (first, last, before, behind) in [
+            ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
+            ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
+            ("172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"),
+            ("192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"),
+            ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
+            ("::1", "::1", "::", "::2"),
+            ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fbff::", "fe00::"),
+            ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe7f::", "fec0::"),
+        ] {
+            for (address, expected) in [(first, true), (last, true), (before, false), (behind, false)] {
+                assert_eq!(admits(&[], address), expected, "{address}");
+                if address.contains('.') {
+                    assert_eq!(admits(&[], &format!("::ffff:{address}")), expected, "{address} over IPv6");
+                }
+            }
+        }
+        // Shared by the customers of a provider (RFC 6598), and so not near; and addresses for documentation.
+        for address in ["100.64.0.1", "192.0.2.1", "2001:db8::1", "0.0.0.0", "255.255.255.255", "ff02::1"] {
+            assert!(!admits(&[], address), "{address}");
+        }
+    }
+
+    #[test]
+    fn rules_take_the_place_of_what_holds_without_them_and_add_up() {
+        let network = |text: &str| Allow::Network(text.parse().unwrap());
+        let lan = [network("192.0.2.0/24"), network("2001:db8::/32")];
+        for (address, expected) in [
+            ("192.0.2.255", true),
+            ("::ffff:192.0.2.1", true),
+            ("192.0.3.0", false),
+            ("2001:db8:ffff::1", true),
+            ("2001:db9::1", false),
+            ("127.0.0.1", false),
+            ("::1", false),
+        ] {
+            assert_eq!(admits(&lan, address), expected, "{address}");
+        }
+        assert!(admits(&[Allow::Local, lan[0]], "127.0.0.1"));
+        assert!(admits(&[lan[0], Allow::Any], "203.0.113.1") && admits(&[Allow::Any], "2001:db8::1"));
+        assert!(!admits(&[network("::/0")], "203.0.113.1"), "all of IPv6 is not all of IPv4");
+        assert!(!admits(&[network("::/0")], "::ffff:203.0.113.1"), "however that comes in");
+    }
+
+    /// A network as text, and bits of an address that is likely to be near its edge.
+    fn near_a_network() -> impl Strategy<Value = (bool, u128, u8, u128)> {
+        (any::<bool>(), any::<u128>(), any::<u128>(), 0..=128_u8).prop_flat_map(
+            |(is_v4, bits, other, prefix)| {
+                let prefix = if is_v4 { prefix % 33 } else { prefix };
+                let width = if is_v4 { 32 } else { 128 };
+                // One bit is another: in the network or just outside of it.
+                let flipped = (0..width).prop_map(move |bit| bits ^ (1_u128 << bit));
+                (Just(is_v4), Just(bits), Just(prefix), prop_oneof![Just(bits), Just(other), flipped])
+            },
+        )
+    }
+
+    fn address(is_v4: bool, bits: u128) -> IpAddr {
+        if is_v4 { Ipv4Addr::from_bits(bits as u32).into() } else { Ipv6Addr::from_bits(bits).into() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_is_those_who_share_its_first_bits((is_v4, bits, prefix, other) in near_a_network()) {
+            let width = if is_v4 { 32 } else { 128 };
+            let digits = |bits: u128| format!("{:0128b}", if is_v4 { bits & u128::from(u32::MAX) } else { bits });
+            let first = |bits: u128| digits(bits)[128 - width..][..usize::from(prefix)].to_string();
+            let model = first(bits) == first(other);
+            let network = ipnet::IpNet::new(address(is_v4, bits), prefix).unwrap().trunc();
+            let allowed = Allowed::new(&[Allow::Network(network)]);
+            let other = address(is_v4, other);
+            // An IPv6 address of the mapped kind is an IPv4 one, and in no network of IPv6.
+            prop_assert_eq!(allowed.admits(other), model && other.to_canonical() == other);
+            if let IpAddr::V4(v4) = other {
+                prop_assert_eq!(allowed.admits(v4.to_ipv6_mapped().into()), model);
+            }
+        }
+    }
+}

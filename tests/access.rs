@@ -1,0 +1,547 @@
+//! Who may connect, and who may do what: the real server, and clients with addresses and tokens of their own.
+
+mod common;
+
+use common::{Client, Server, command, eventually, run_to_end};
+use firstline::limits::{
+    AUTHENTICATION_MS_MAX, MENTIONS_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX, WRONG_TOKENS_MAX,
+};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
+use std::fs::{self, Permissions};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A client with that address; all of 127.0.0.0/8 are this machine.
+fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Client {
+    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((from, 0)))).unwrap();
+    socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to)).unwrap();
+    Client::of(TcpStream::from(socket))
+}
+
+fn is_refused(mut client: Client) -> bool {
+    match &client.rest()[..] {
+        [line] if line == "ERR 0 not-allowed" => true,
+        lines => panic!("{lines:?}"),
+    }
+}
+
+/// The lines of the log about those who may not connect, up to that of the client that connected last.
+fn told(server: &Server, last: &Client) -> Vec<String> {
+    server.wait_for_log(&format!("{} connected", last.address()));
+    let lines = server.log().into_iter().filter(|line| line.contains("not allowed"));
+    lines.map(|line| line.split_once("WARN  ").expect("it is a warning").1.to_string()).collect()
+}
+
+// ---- Addresses -----------------------------------------------------------------------------------------
+
+#[test]
+fn who_is_not_allowed_is_told_counted_and_takes_no_seat() {
+    let server = Server::start(&["--allow", "127.0.0.2", "--allow=192.0.2.0/24"]);
+    for _ in 0..3 {
+        assert!(is_refused(server.connect()));
+    }
+    let mut allowed = connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    let stats = allowed.stats();
+    assert_eq!((stats["not-allowed"], stats["clients-max"], stats["clients-turned-away"]), (3, 1, 0));
+    assert_eq!(told(&server, &allowed), ["127.0.0.1 turned away: not allowed; see --allow"], "told once");
+}
+
+#[test]
+fn what_one_who_is_not_allowed_sends_is_thrown_away_and_the_reason_arrives() {
+    let server = Server::start(&["--allow", "127.0.0.2"]);
+    let mut client = server.connect();
+    // The server may have closed it already.
+    let _ = std::io::Write::write_all(&mut client.stream, &b"/urgent let me in\n".repeat(100));
+    assert!(is_refused(client));
+    let mut allowed = connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    assert_eq!(allowed.ask("mine"), "ACK 1 1", "nothing of it became a message");
+}
+
+#[test]
+fn the_environment_says_who_may_connect_unless_the_command_line_does() {
+    let start = |args: &[&str]| {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0"]).args(args).env("FIRSTLINE_ALLOW", "127.0.0.2,127.0.0.3");
+        Server::start_command(command)
+    };
+    let server = start(&[]);
+    assert!(is_refused(server.connect()));
+    assert_eq!(connect_from(Ipv4Addr::new(127, 0, 0, 3), server.address).ask("/ping"), "OK 1");
+    let server = start(&["--allow", "any"]);
+    assert_eq!(server.connect().ask("/ping"), "OK 1");
+    let server = start(&["--allow", "127.0.0.4/32", "--allow", "local"]);
+    assert_eq!(server.connect().ask("/ping"), "OK 1", "what is given twice adds up");
+}
+
+#[test]
+fn an_ipv4_address_that_comes_in_over_ipv6_is_an_ipv4_address() {
+    // Where there is no IPv6, nothing comes in over it.
+    if TcpListener::bind("[::1]:0").is_err() {
+        let mut command = command();
+        command.args(["--listen", "[::]:0"]);
+        assert_eq!(run_to_end(command).status.code(), Some(1));
+        return;
+    }
+    let localhost = |server: &Server, ip: &str| SocketAddr::new(ip.parse().unwrap(), server.address.port());
+    for (rule, v4, v6) in [
+        ("127.0.0.0/8", true, false),
+        ("::ffff:127.0.0.1", true, false),
+        ("::1", false, true),
+        ("::/0", false, true),
+    ] {
+        let mut command = command();
+        command.args(["--listen", "[::]:0", "--allow", rule]);
+        let server = Server::start_command(command);
+        for (ip, expected) in [("127.0.0.1", v4), ("::1", v6)] {
+            let mut client = Client::connect(localhost(&server, ip));
+            let expected = if expected { "OK 1" } else { "ERR 0 not-allowed" };
+            // One that is turned away hears that without asking.
+            let _ = std::io::Write::write_all(&mut client.stream, b"/ping\n");
+            assert_eq!(client.line(), expected, "{ip} with --allow {rule}");
+        }
+    }
+}
+
+#[test]
+fn who_has_many_addresses_cannot_fill_the_log() {
+    let server = Server::start(&["--allow", "127.0.0.1"]);
+    let addresses = (0..2 * MENTIONS_MAX).map(|number| Ipv4Addr::new(127, 0, 1, number as u8));
+    for address in addresses.clone().chain(addresses) {
+        assert!(is_refused(connect_from(address, server.address)));
+    }
+    let mut allowed = server.connect();
+    assert_eq!(allowed.stats()["not-allowed"], 4 * MENTIONS_MAX as u64);
+    let lines = told(&server, &allowed);
+    let (last, addresses) = lines.split_last().unwrap();
+    assert_eq!(addresses.len(), MENTIONS_MAX);
+    let of_address = |line: &String| line.split(' ').next().unwrap().parse::<IpAddr>().is_ok();
+    assert!(addresses.iter().all(of_address), "{addresses:?}");
+    assert!(
+        last.starts_with(&format!("more than {MENTIONS_MAX} addresses turned away in a minute")),
+        "{last}"
+    );
+}
+
+// ---- Tokens --------------------------------------------------------------------------------------------
+
+const ALICE: &str = "alice-AAAAAAAAAAAAAAAAAA";
+const METER: &str = "meter-BBBBBBBBBBBBBBBBBB";
+const WRONG: &str = "wrong-CCCCCCCCCCCCCCCCCC";
+
+/// What the file says, unless a test has it say something else.
+const LINES: &str = "# NAME TOKEN PRIORITY JOIN\n\nalice alice-AAAAAAAAAAAAAAAAAA 9 join\nmeter\tmeter-BBBBBBBBBBBBBBBBBB 4 no-join\n";
+
+/// An auth file, which goes with the test.
+struct AuthFile(PathBuf);
+
+impl AuthFile {
+    fn new(name: &str, text: &str) -> Self {
+        let file = format!("auth-{name}-{}", std::process::id());
+        let file = Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file));
+        file.write(text, 0o600);
+        file
+    }
+
+    fn write(&self, text: &str, mode: u32) {
+        // A new file, as an editor makes it: the server may be reading the old one.
+        let new = self.0.with_extension("new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, Permissions::from_mode(mode)).unwrap();
+        fs::rename(new, &self.0).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("the build has a plain name")
+    }
+
+    fn start(&self, args: &[&str]) -> Server {
+        Server::start(&[&["--auth-file", self.path()], args].concat())
+    }
+
+    /// Has the server read it again, with that in it, and waits until it says that it has: the `count`th time.
+    fn reload(&self, server: &Server, text: &str, said: &str, count: usize) {
+        self.write(text, 0o600);
+        server.signal("HUP");
+        let says = |line: &&String| line.contains(said);
+        eventually(said, || server.log().iter().filter(says).count() == count);
+    }
+}
+
+impl Drop for AuthFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn authenticated(server: &Server, token: &str) -> Client {
+    let mut client = server.connect();
+    let name = token.split('-').next().unwrap();
+    assert_eq!(client.ask(&format!("/auth {token}")), format!("OK 1 {name}"));
+    client
+}
+
+/// Waits until so many wrong tokens were looked at.
+fn server_has_looked_at(server: &Server, wrong: u64) {
+    let mut client = authenticated(server, ALICE);
+    eventually("they were looked at", || client.stats()["wrong-tokens"] >= wrong);
+}
+
+/// How long that takes.
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+#[test]
+fn before_its_token_a_client_may_do_nothing_but_ask_for_help() {
+    let file = AuthFile::new("before", LINES);
+    let server = file.start(&[]);
+    let mut watcher = authenticated(&server, ALICE);
+    assert_eq!(watcher.ask("/join"), "OK 2");
+    let mut client = server.connect();
+    let (nak, err) = ("NAK {n} not-authenticated", "ERR {n} not-authenticated say /auth TOKEN first");
+    let too_long = "x".repeat(10_000);
+    let table = [
+        ("hello", nak),
+        ("/urgent hello", nak),
+        ("/urgent", nak),
+        (&too_long, nak),
+        ("//auth", nak),
+        ("/join", err),
+        ("/join 7 since 1", err),
+        ("/leave", err),
+        ("/nick alice", err),
+        ("/who", err),
+        ("/stats", err),
+        ("/last 3", err),
+        ("/since 0", err),
+        ("/nonsense", err),
+        ("/join 55", err),
+        ("/ping", "OK {n}"),
+        ("/auth", "ERR {n} bad-argument TOKEN is 16 to 64 characters, no spaces"),
+        ("/auth too-short", "ERR {n} bad-argument TOKEN is 16 to 64 characters, no spaces"),
+    ];
+    for (n, (line, expected)) in (1..).zip(table) {
+        assert_eq!(client.ask(line), expected.replace("{n}", &format!("{n}")), "{line:.20}");
+    }
+    client.send("/help\n");
+    let help = client.lines_until_ok(table.len() + 1);
+    assert!(help.iter().any(|line| line.starts_with("HELP /auth TOKEN ")), "{help:?}");
+    client.send("/quit\n");
+    assert_eq!(client.rest(), [format!("OK {}", table.len() + 2), "BYE quit".to_string()]);
+    let stats = watcher.stats();
+    assert_eq!((stats["admitted"], stats["refused-not-authenticated"]), (0, 5));
+}
+
+#[test]
+fn a_token_gives_a_name_that_nobody_can_forge() {
+    let file = AuthFile::new("name", LINES);
+    let server = file.start(&[]);
+    let mut alice = authenticated(&server, ALICE);
+    assert_eq!(alice.ask("/join"), "OK 2");
+    assert_eq!(alice.ask("/nick bob"), "ERR 3 not-permitted your token says your name");
+    assert_eq!(alice.ask(&format!("/auth {METER}")), "ERR 4 not-permitted you have shown a token already");
+    let mut meter = authenticated(&server, METER);
+    assert_eq!(meter.ask("/nick alice"), "ERR 2 not-permitted your token says your name");
+    assert_eq!(meter.ask("21.5 C"), "ACK 3 1");
+    assert_eq!(alice.line(), "MSG 1 p4 meter 21.5 C");
+    alice.send("/who\n");
+    assert_eq!(alice.lines_until_ok(5), ["WHO alice p0 0", "WHO meter - 0"]);
+}
+
+#[test]
+fn one_who_comes_again_gets_in_at_once_whoever_has_its_name() {
+    let file = AuthFile::new("again", LINES);
+    let server = file.start(&[]);
+    let mut first = authenticated(&server, ALICE);
+    assert_eq!(first.ask("/join"), "OK 2");
+    let mut second = authenticated(&server, ALICE);
+    assert_eq!(second.ask("from the other one"), "ACK 2 1");
+    assert_eq!(first.line(), "MSG 1 p4 alice from the other one");
+    assert_eq!(first.ask("/ping"), "OK 3", "the first one stays");
+}
+
+#[test]
+fn rights_bound_the_priority_and_what_may_be_read() {
+    let file = AuthFile::new("rights", LINES);
+    let server = file.start(&[]);
+    let mut alice = authenticated(&server, ALICE);
+    assert_eq!(alice.ask("/join"), "OK 2");
+    let mut meter = authenticated(&server, METER);
+    let lines = ["a", "/urgent b", "/4 c", "/5 d", "/low e", "/9 f", "/high g", "h"];
+    meter.send(lines.map(|line| format!("{line}\n")).concat());
+    let mut acks = meter.lines(lines.len());
+    acks.sort();
+    let lowered = acks.iter().map(|ack| ack.ends_with(" lowered")).collect::<Vec<_>>();
+    assert_eq!(lowered, [false, true, false, true, false, true, true, false], "{acks:?}");
+    let msgs = alice.lines(lines.len());
+    let told: Vec<_> = msgs.iter().map(|msg| msg.split(' ').skip(2).collect::<Vec<_>>().join(" ")).collect();
+    for (text, priority) in [("b", 4), ("c", 4), ("d", 4), ("e", 1), ("f", 4), ("g", 4)] {
+        assert!(told.contains(&format!("p{priority} meter {text}")), "{text}: {told:?}");
+    }
+    for (n, line) in (lines.len() + 2..).zip(["/join", "/join 7 since 1", "/last 1", "/since 0"]) {
+        assert_eq!(meter.ask(line), format!("ERR {n} not-permitted your token is not for reading"));
+    }
+    assert_eq!(alice.ask("/urgent mine"), "ACK 3 9", "what one may use is not lowered");
+}
+
+#[test]
+fn a_wrong_token_costs_more_each_time_the_third_the_connection_and_nobody_else_waits() {
+    let file = AuthFile::new("wrong", LINES);
+    let server = file.start(&[]);
+    let mut bystander = authenticated(&server, ALICE);
+    let mut client = server.connect();
+    // All at once: what is behind a wrong one is not looked at before that is answered.
+    client.send(
+        format!("/auth {WRONG}\n").repeat(usize::from(WRONG_TOKENS_MAX)) + &format!("/auth {ALICE}\n/ping\n"),
+    );
+    let start = Instant::now();
+    let mut due = Duration::ZERO;
+    for n in 1..=WRONG_TOKENS_MAX {
+        assert_eq!(bystander.ask("/ping"), format!("OK {}", n + 1), "the worker is not held up");
+        assert_eq!(client.line(), format!("ERR {n} wrong-token nobody has that one"));
+        due += Duration::from_millis(WRONG_TOKEN_MS << (n - 1));
+        assert!(start.elapsed() >= due, "{n}: {:?}", start.elapsed());
+    }
+    assert_eq!(client.rest(), ["ERR 0 wrong-token"]);
+    server.wait_for_log("disconnected: it tried wrong tokens");
+    let told = server.log().iter().filter(|line| line.contains("tries wrong tokens")).count();
+    assert_eq!((told, bystander.stats()["wrong-tokens"]), (1, u64::from(WRONG_TOKENS_MAX)));
+}
+
+#[test]
+fn who_connects_again_waits_all_the_same_and_other_addresses_do_not() {
+    let file = AuthFile::new("evade", LINES);
+    let server = file.start(&[]);
+    let from = |last| connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+    let start = Instant::now();
+    for wrong in 1..=2 {
+        // It does not wait for the answer.
+        from(5).send(format!("/auth {WRONG}\n"));
+        server_has_looked_at(&server, wrong);
+    }
+    let mut same = from(5);
+    same.send(format!("/auth {ALICE}\n"));
+    let mut other = from(6);
+    let waited = time(|| assert_eq!(other.ask(&format!("/auth {ALICE}")), "OK 1 alice"));
+    assert!(waited < Duration::from_millis(2 * WRONG_TOKEN_MS), "{waited:?}");
+    assert_eq!(same.line(), "OK 1 alice");
+    assert!(start.elapsed() >= Duration::from_millis(3 * WRONG_TOKEN_MS), "{:?}", start.elapsed());
+}
+
+#[test]
+fn many_connections_try_no_more_tokens_than_one() {
+    let file = AuthFile::new("many", LINES);
+    let server = file.start(&[]);
+    let start = Instant::now();
+    let mut clients: Vec<_> =
+        (0..6).map(|_| connect_from(Ipv4Addr::new(127, 0, 0, 5), server.address)).collect();
+    clients.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\n")));
+    server_has_looked_at(&server, 3);
+    assert!(start.elapsed() >= Duration::from_millis(3 * WRONG_TOKEN_MS), "{:?}", start.elapsed());
+}
+
+#[test]
+fn one_who_shows_no_token_does_not_keep_its_seat() {
+    let file = AuthFile::new("deadline", LINES);
+    let server = file.start(&[]);
+    let mut known = authenticated(&server, METER);
+    let mut stranger = server.connect();
+    let deadline = Duration::from_millis(AUTHENTICATION_MS_MAX);
+    stranger.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let (start, mut said) = (Instant::now(), String::new());
+    while !said.ends_with("ERR 0 not-authenticated\n") {
+        assert!(start.elapsed() < 3 * deadline, "{said}");
+        // It says something all the time, and is not idle.
+        let _ = std::io::Write::write_all(&mut stranger.stream, b"/ping\n");
+        let mut part = [0; 1024];
+        if let Ok(count) = stranger.read(&mut part) {
+            said += str::from_utf8(&part[..count]).unwrap();
+        }
+    }
+    assert!(start.elapsed() >= deadline - Duration::from_millis(100), "{:?}", start.elapsed());
+    assert_eq!(known.ask("/ping"), "OK 2", "one who has shown its token stays");
+}
+
+#[test]
+fn without_an_auth_file_there_are_no_tokens() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask(&format!("/auth {ALICE}")), "ERR 1 no-auth this server asks for no token");
+    assert_eq!(client.ask("/auth"), "ERR 2 bad-argument TOKEN is 16 to 64 characters, no spaces");
+    assert_eq!(client.ask("/urgent hello"), "ACK 3 1");
+    assert_eq!(client.ask("/nick alice"), "OK 4");
+    assert_eq!(client.ask("/join"), "OK 5");
+}
+
+#[test]
+fn a_file_that_is_wrong_or_that_others_can_read_keeps_it_from_starting() {
+    let file = AuthFile::new("start", LINES);
+    let with = |line: &str| format!("{LINES}{line}\n");
+    let long_token = "x".repeat(65);
+    for (text, mode, expected) in [
+        (LINES.to_string(), 0o644, "others can read it, or write to it; chmod 600 helps"),
+        (LINES.to_string(), 0o620, "others can read it, or write to it; chmod 600 helps"),
+        (String::new(), 0o600, "there is no name in it, and nobody could do anything"),
+        (with("bob"), 0o600, "line 5: takes NAME TOKEN PRIORITY and join or no-join"),
+        (with(&format!("bob {WRONG} 4")), 0o600, "line 5: takes NAME TOKEN PRIORITY and join or no-join"),
+        (with(&format!("bob {WRONG} 10 join")), 0o600, "line 5: the highest priority is one digit, 0 to 9"),
+        (with(&format!("bob {WRONG} 4 yes")), 0o600, "line 5: the last word is join or no-join"),
+        (with(&format!("alice {WRONG} 4 join")), 0o600, "line 5: a line before has that name"),
+        (with(&format!("bob {ALICE} 4 join")), 0o600, "line 5: a line before has that token"),
+        (with(&format!("bob {long_token} 4 join")), 0o600, "line 5: the token is 16 to 64 printable ASCII"),
+        (
+            with("# x\nb\u{f6}b xxxxxxxxxxxxxxxx 4 join"),
+            0o600,
+            "line 6: the name is 1 to 16 of A-Z a-z 0-9 _ -",
+        ),
+    ] {
+        file.write(&text, mode);
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0", "--auth-file", file.path()]);
+        let output = run_to_end(command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let last = said.lines().last().unwrap();
+        let start = format!("firstline: --auth-file {}: {expected}", file.path());
+        assert!(output.status.code() == Some(1) && last.starts_with(&start), "{said}");
+        assert!(!said.contains("AAAA") && !said.contains("CCCC"), "no token is told: {said}");
+    }
+    let mut command = command();
+    command.args(["--auth-file", "/nowhere/to/be/found"]);
+    let said = String::from_utf8(run_to_end(command).stderr).unwrap();
+    assert!(said.contains("--auth-file /nowhere/to/be/found: No such file or directory"), "{said}");
+}
+
+#[test]
+fn a_reload_takes_effect_at_once_on_those_whose_line_is_another() {
+    let file = AuthFile::new("reload", LINES);
+    let server = file.start(&[]);
+    let (mut alice, mut meter) = (authenticated(&server, ALICE), authenticated(&server, METER));
+    assert_eq!(alice.ask("/join"), "OK 2");
+    meter.send("last words\n");
+    assert_eq!(meter.line(), "ACK 2 1");
+    let again = "the auth file is read again: it has 2 names";
+    // What is not written differently is the same: order, comments and spaces.
+    let same = format!("meter {METER}   4 no-join # here\nalice {ALICE} 9 join\n");
+    file.reload(&server, &same, again, 1);
+    assert_eq!(meter.ask("/ping"), "OK 3");
+    // One right more is another line, and another token is.
+    file.reload(&server, &format!("alice {ALICE} 9 join\nmeter {METER} 5 no-join\n"), again, 2);
+    assert_eq!(meter.rest(), ["ERR 0 token-withdrawn"]);
+    server.wait_for_log("meter disconnected: its line in the auth file is gone or changed");
+    let mut meter = authenticated(&server, METER);
+    file.reload(&server, &format!("alice {WRONG} 9 join\nmeter {METER} 5 no-join\n"), again, 3);
+    assert_eq!(alice.line(), "MSG 1 p4 meter last words");
+    assert_eq!(alice.rest(), ["ERR 0 token-withdrawn"]);
+    assert_eq!(meter.ask("/5 still here"), "ACK 2 2");
+    let mut stale = server.connect();
+    assert_eq!(stale.ask(&format!("/auth {ALICE}")), "ERR 1 wrong-token nobody has that one");
+    assert_eq!(stale.ask(&format!("/auth {WRONG}")), "OK 2 alice");
+}
+
+#[test]
+fn a_bad_reload_changes_nothing_and_tells_the_line() {
+    let file = AuthFile::new("bad-reload", LINES);
+    let server = file.start(&[]);
+    let mut alice = authenticated(&server, ALICE);
+    let still = |what: &str| format!("{what}; what it said before still holds");
+    file.reload(
+        &server,
+        "bob nonsense\n",
+        &still("line 1: takes NAME TOKEN PRIORITY and join or no-join"),
+        1,
+    );
+    file.reload(&server, "", &still("there is no name in it, and nobody could do anything"), 1);
+    file.write(LINES, 0o640 | 0o004);
+    server.signal("HUP");
+    server.wait_for_log(&still("others can read it, or write to it; chmod 600 helps"));
+    fs::remove_file(&file.0).unwrap();
+    server.signal("HUP");
+    server.wait_for_log(&still("No such file or directory"));
+    assert_eq!(alice.ask("/ping"), "OK 2");
+    authenticated(&server, METER);
+}
+
+#[test]
+fn one_whose_token_is_withdrawn_is_sent_no_more_of_the_history() {
+    let file = AuthFile::new("history", LINES);
+    let journal = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-{}", std::process::id()));
+    let server = file.start(&["--journal", journal.to_str().unwrap(), "--sync", "none"]);
+    let messages = 20_000;
+    let mut meter = authenticated(&server, METER);
+    for _ in 0..messages / 50 {
+        meter.send(format!("{}\n", "x".repeat(500)).repeat(50));
+        meter.lines(50);
+    }
+    let mut alice = server.connect_reading_little();
+    assert_eq!(alice.ask(&format!("/auth {ALICE}")), "OK 1 alice");
+    alice.send("/since 0\n");
+    let mut read = vec![alice.line()];
+    file.reload(&server, &format!("meter {METER} 4 no-join\n"), "it has 1 names", 1);
+    read.extend(alice.rest_that_comes());
+    assert!(read.len() < messages / 2, "{} of {messages} were sent", read.len());
+    server.wait_for_log("alice disconnected: its line in the auth file is gone or changed");
+    drop(server);
+    let _ = fs::remove_dir_all(journal);
+}
+
+#[test]
+fn no_token_is_told_anywhere() {
+    let file = AuthFile::new("told", LINES);
+    let journal =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-told-{}", std::process::id()));
+    let journal_path = journal.to_str().unwrap();
+    let server = file.start(&[
+        "--log-level",
+        "trace,hub::server=info",
+        "--journal",
+        journal_path,
+        "--journal-size",
+        "1M",
+    ]);
+    let mut alice = authenticated(&server, ALICE);
+    let mut client = server.connect();
+    client.send(format!("auth {METER}\n/auth {WRONG}\n/auth {METER}\nhello\n"));
+    assert_eq!(client.line(), "NAK 1 not-authenticated");
+    let rest = client.lines(3);
+    assert_eq!(rest[1..], ["OK 3 meter", "ACK 4 1"]);
+    file.reload(&server, "alice nonsense", "still holds", 1);
+    alice.send("/who\n/stats\n/last 10\n");
+    let told = [alice.lines_until_ok(2), alice.lines_until_ok(3), alice.lines_until_ok(4), rest].concat();
+    assert!(told.contains(&"MSG 1 p4 meter hello".to_string()), "the history is told: {told:?}");
+    server.wait_for_log("message 1 p4 meter hello");
+    let mut kept = [told, server.log()].concat().join("\n").into_bytes();
+    for part in fs::read_dir(&journal).unwrap() {
+        kept.extend(fs::read(part.unwrap().path()).unwrap());
+    }
+    for secret in ["AAAAAA", "BBBBBB", "CCCCCC"] {
+        assert!(!kept.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
+    }
+    drop(server);
+    let _ = fs::remove_dir_all(journal);
+}
+
+#[test]
+fn the_end_does_not_wait_for_wrong_tokens() {
+    let file = AuthFile::new("end", LINES);
+    let mut server = file.start(&[]);
+    let mut alice = authenticated(&server, ALICE);
+    let mut clients = [server.connect(), server.connect()];
+    clients.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\n")));
+    eventually("one is looked at, and the other waits", || alice.stats()["wrong-tokens"] == 1);
+    let took = time(|| {
+        server.signal("TERM");
+        for client in &mut clients {
+            let lines = client.rest();
+            assert_eq!(lines, ["ERR 1 shutting-down try again later", "BYE shutting-down"]);
+        }
+        drop(alice);
+        assert_eq!(server.wait().code(), Some(0));
+    });
+    assert!(took < Duration::from_millis(WRONG_TOKEN_MS_MAX), "{took:?}");
+}
