@@ -4,9 +4,11 @@
 
 #![no_main]
 
+use firstline::access::Tokens;
 use firstline::clock;
 use firstline::hub::consumer::Consumer;
-use firstline::limits::BATCH;
+use firstline::hub::gate::Gate;
+use firstline::limits::{BATCH, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::queue::Priority;
 use libfuzzer_sys::fuzz_target;
@@ -30,6 +32,9 @@ const ROUNDS_MAX: usize = 20_000;
 /// What a witness's socket holds: more than all that can be said between two looks at it.
 const WITNESS_BYTES: usize = 16 << 20;
 
+/// Wrong tokens that may have to be answered one after the other in the end.
+const TOKENS_WAITED_FOR_MAX: usize = 4;
+
 const IDLE_TIMEOUT_NS: u64 = 60_000_000_000;
 const WRITE_TIMEOUT_NS: u64 = 5_000_000_000;
 
@@ -43,7 +48,11 @@ struct Rest {
 static REST: Mutex<Option<Rest>> = Mutex::new(None);
 
 /// Lines that are worth to be said, for the fuzzer need not guess them.
-const SAYINGS: [&[u8]; 16] = [
+const SAYINGS: [&[u8]; 20] = [
+    b"/auth 0123456789abcdef\n",
+    b"/auth fedcba9876543210\n",
+    b"/auth wrong-wrong-wrong\n",
+    b"/stats\n/who\n/9 x\n",
     b"hi\n",
     b"/urgent smoke\n",
     b"/low later\n",
@@ -62,6 +71,12 @@ const SAYINGS: [&[u8]; 16] = [
     b"\r\n",
 ];
 
+/// Who has which token, where tokens are asked for.
+const AUTH_FILE: &[u8] = b"witness the-token-of-the-witness 9 join
+all 0123456789abcdef 9 join
+some fedcba9876543210 4 no-join
+";
+
 /// One run.
 struct Run {
     parts: Parts,
@@ -79,18 +94,22 @@ impl Run {
     fn new(rest: Rest, setup: u8) -> Self {
         let Rest { kit, serial, last_id } = rest;
         let options = Options { workers: usize::from(setup & 3) + 1, ..Options::default() };
+        let has_gate = setup & 32 == 32;
         let parts = Parts::new(kit, &options, setup & 4 == 4, |hub| {
+            let mut tokens = Tokens::new();
+            tokens.read(AUTH_FILE).expect("there is no mistake in it");
+            hub.gate = has_gate.then(|| Gate::new(&mut tokens));
             hub.settings.idle_timeout_ns = (setup & 8 == 8).then_some(IDLE_TIMEOUT_NS);
             hub.settings.write_timeout_ns = (setup & 16 == 16).then_some(WRITE_TIMEOUT_NS);
         });
         let serial = serial % (1 << 23) + 1;
         let mut witness = Client::connect(parts.hub, serial, WITNESS_BYTES).expect("a seat is free");
-        witness.send(b"/join\n");
+        witness.send(if has_gate { b"/auth the-token-of-the-witness\n/join\n" } else { b"/join\n" });
         let clients = [const { None }; PARTY];
         let mut run =
             Self { parts, witness, clients, former: Vec::new(), serial, last_id, is_draining: false };
         run.settle();
-        assert_eq!(run.witness.talk.heard(), 1, "it has joined");
+        assert_eq!(run.witness.talk.heard(), 1 + usize::from(has_gate), "it has joined");
         run
     }
 
@@ -209,8 +228,16 @@ impl Run {
             if is_over {
                 return self.check();
             }
+            self.await_tokens();
         }
         panic!("a client that waits is never answered");
+    }
+
+    /// One who showed a wrong token waits for its answer, even if it is gone. Else nobody waits for time to go by.
+    fn await_tokens(&self) {
+        if self.parts.hub.gate.is_some() {
+            clock::by_hand::advance(WRONG_TOKEN_MS_MAX * 1_000_000 / 8);
+        }
     }
 
     fn check(mut self) -> Rest {
@@ -219,7 +246,11 @@ impl Run {
         while self.witness.read(usize::MAX) != Came::End {
             self.settle();
         }
-        self.settle();
+        let has_gate = self.parts.hub.gate.is_some();
+        for _ in 0..if has_gate { 8 * TOKENS_WAITED_FOR_MAX } else { 0 } {
+            self.await_tokens();
+            self.settle();
+        }
         let admitted = self.parts.hub.queue.admitted();
         let after = (!self.is_draining).then_some(self.last_id);
         let mut witness = Witness::new(&self.witness.talk, after);
@@ -251,8 +282,11 @@ fuzz_target!(|program: &[u8]| {
     let mut program = Program(program);
     let mut rest = REST.lock().unwrap();
     let former = rest.take();
-    let former =
-        former.unwrap_or_else(|| Rest { kit: Kit::new(Consumer::new(None, None), None), serial: 0, last_id: 0 });
+    let former = former.unwrap_or_else(|| Rest {
+        kit: Kit::new(Consumer::new(None, None), None),
+        serial: 0,
+        last_id: 0,
+    });
     let mut run = Run::new(former, program.byte());
     while !program.is_over() {
         run.step(&mut program);

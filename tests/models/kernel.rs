@@ -45,8 +45,12 @@ impl Kernel {
     /// Sleeps until the descriptor has one of the events, or all is over.
     pub fn wait(&self, of: &impl AsFd, events: PollFlags) {
         let is_ready = Arc::new(AtomicBool::new(false));
-        let waiter =
-            Waiter { fd: of.as_fd().as_raw_fd(), events, thread: thread::current(), is_ready: Arc::clone(&is_ready) };
+        let waiter = Waiter {
+            fd: of.as_fd().as_raw_fd(),
+            events,
+            thread: thread::current(),
+            is_ready: Arc::clone(&is_ready),
+        };
         self.waiters.lock().unwrap().push(waiter);
         while !is_ready.load(Relaxed) && !self.is_over() {
             thread::park();
@@ -66,7 +70,8 @@ impl Kernel {
     /// Wakes those who have something to wake for; says whether there was one.
     fn look(&self) -> bool {
         let all: Vec<Waiter> = std::mem::take(&mut *self.waiters.lock().unwrap());
-        let (ready, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|waiter| self.is_over() || waiter.has_event());
+        let (ready, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|waiter| self.is_over() || waiter.has_event());
         self.waiters.lock().unwrap().extend(others);
         for waiter in &ready {
             waiter.is_ready.store(true, Relaxed);

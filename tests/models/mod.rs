@@ -1,4 +1,5 @@
 //! What tests of several kinds compare the server with.
+#![allow(dead_code, reason = "each who uses it uses its part")]
 
 #[cfg(shuttle)]
 pub mod kernel;

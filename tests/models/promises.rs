@@ -15,7 +15,8 @@ pub enum Told {
     /// The last: it was lowered.
     Ack(u64, u64, bool),
     Nak(u64, String),
-    Ok(u64),
+    /// With what it says besides.
+    Ok(u64, String),
     Err(u64, String),
     Msg(Message),
     Lost(u64),
@@ -51,7 +52,8 @@ impl Told {
             ["ACK", n, id] => Self::Ack(number(n), number(id), false),
             ["ACK", n, id, "lowered"] => Self::Ack(number(n), number(id), true),
             ["NAK", n, reason] => Self::Nak(number(n), reason.to_string()),
-            ["OK", n] => Self::Ok(number(n)),
+            ["OK", n] => Self::Ok(number(n), String::new()),
+            ["OK", n, text] => Self::Ok(number(n), text.to_string()),
             ["ERR", n, reason, ..] => Self::Err(number(n), reason.to_string()),
             ["LOST", count] => Self::Lost(number(count)),
             ["BYE", reason @ ("quit" | "shutting-down")] => Self::Bye(reason.to_string()),
@@ -71,6 +73,20 @@ impl Told {
         }
     }
 }
+
+/// Why the server may close a connection that had begun, besides BYE.
+const FAREWELLS: [&str; 10] = [
+    "idle",
+    "too-slow",
+    "wrong-token",
+    "not-authenticated",
+    "token-withdrawn",
+    "line-timeout",
+    "not-http",
+    "not-tls",
+    "not-ssh",
+    "not-mqtt",
+];
 
 /// Why a connection was over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +119,8 @@ impl Witness {
                     last = Some(message.id);
                     messages.insert(message.id, message.clone());
                 }
-                Told::Ok(1) => {}
+                // It joined, and perhaps showed its token before.
+                Told::Ok(1 | 2, _) => {}
                 Told::Lost(_) | Told::Bye(_) | Told::Err(0, _) => is_gone = true,
                 other => panic!("{other:?} for the witness"),
             }
@@ -176,9 +193,10 @@ impl Talk {
     pub fn names(&self) -> BTreeSet<String> {
         let lines = lines_of(&self.sent);
         let named = self.told.iter().filter_map(|(told, _)| {
-            let Told::Ok(n) = told else { return None };
+            let Told::Ok(n, text) = told else { return None };
             match request_of(lines.get(*n as usize - 1)?.as_deref()?) {
                 Request::Command(Command::Nick(nick)) => Some(nick.to_string()),
+                Request::Command(Command::Auth(_)) => Some(text.clone()),
                 _ => None,
             }
         });
@@ -209,6 +227,7 @@ impl Talk {
             names: self.names(),
             requests: requests.collect(),
             answered: BTreeSet::new(),
+            refused: BTreeSet::new(),
             last_id: 0,
             last_at_once: 0,
             last_of: [0; Priority::COUNT],
@@ -235,6 +254,8 @@ struct Check<'a> {
     /// What its lines ask for: the first is number 1.
     requests: Vec<Request<'a>>,
     answered: BTreeSet<u64>,
+    /// The commands among them that were refused.
+    refused: BTreeSet<u64>,
     last_id: u64,
     /// The last line that was answered at once.
     last_at_once: u64,
@@ -255,9 +276,9 @@ impl<'a> Check<'a> {
         match told {
             Told::Ack(n, id, lowered) => self.ack(*n, *id, *lowered, lines),
             Told::Nak(n, reason) => self.nak(*n, reason, lines),
-            Told::Ok(n) => self.ok(*n, lines),
+            Told::Ok(n, text) => self.ok(*n, text, lines),
             Told::Err(0, reason) => {
-                assert!(matches!(reason.as_str(), "idle" | "too-slow"), "{reason}");
+                assert!(FAREWELLS.contains(&reason.as_str()), "{reason}");
                 self.end = End::Farewell;
             }
             Told::Err(n, reason) => self.err(*n, reason, lines),
@@ -311,13 +332,15 @@ impl<'a> Check<'a> {
             return;
         }
         let request = self.close_at_once(n, lines);
-        assert!(
-            matches!(request, Request::Nak(nak) if nak.as_str() == reason),
-            "NAK {n} {reason} for {request:?}"
-        );
+        let is_right = match request {
+            Request::Message { .. } => reason == "not-authenticated",
+            Request::Nak(nak) => reason == nak.as_str() || reason == "not-authenticated",
+            _ => false,
+        };
+        assert!(is_right, "NAK {n} {reason} for {request:?}");
     }
 
-    fn ok(&mut self, n: u64, lines: u64) {
+    fn ok(&mut self, n: u64, text: &str, lines: u64) {
         let request = self.close_at_once(n, lines);
         let Request::Command(command) = request else { panic!("OK {n} for {request:?}") };
         let items = std::mem::take(&mut self.items);
@@ -328,6 +351,7 @@ impl<'a> Check<'a> {
             Command::Help => assert!(items.iter().eq(&HELP.map(|line| format!("HELP {line}"))), "{items:?}"),
             _ => assert!(items.is_empty(), "{items:?} for {command:?}"),
         }
+        assert_eq!(text.is_empty(), !matches!(command, Command::Auth(_)), "OK {n} {text} for {command:?}");
         match command {
             Command::Join { min, since: None } => self.epoch(Some(min)),
             Command::Join { min, since: Some(_) } => self.joined = Some(min),
@@ -343,17 +367,31 @@ impl<'a> Check<'a> {
 
     fn err(&mut self, n: u64, reason: &str, lines: u64) {
         let request = self.close_at_once(n, lines);
+        self.refused.insert(n);
         // An answer that is broken off is one of history.
         assert!(self.items.is_empty(), "{:?}", self.items);
-        let is_right = match request {
-            Request::Refused(_) => matches!(reason, "unknown-command" | "bad-argument"),
-            Request::Command(Command::Nick(_)) => matches!(reason, "nick-taken" | "shutting-down"),
-            Request::Command(Command::Last(_) | Command::Since(_) | Command::Join { since: Some(_), .. }) => {
-                matches!(reason, "no-journal" | "journal-failed" | "shutting-down")
-            }
-            Request::Command(_) => reason == "shutting-down",
-            _ => false,
+        let reasons: &[&str] = match request {
+            Request::Refused(_) => &["unknown-command", "bad-argument", "not-authenticated"],
+            Request::Command(command) => match command {
+                Command::Auth(_) => &[
+                    "no-auth",
+                    "wrong-token",
+                    "nick-taken",
+                    "not-authenticated",
+                    "not-permitted",
+                    "shutting-down",
+                ],
+                Command::Nick(_) => &["nick-taken", "not-authenticated", "not-permitted", "shutting-down"],
+                Command::Last(_) | Command::Since(_) | Command::Join { since: Some(_), .. } => {
+                    &["no-journal", "journal-failed", "not-authenticated", "not-permitted", "shutting-down"]
+                }
+                Command::Join { .. } => &["not-authenticated", "not-permitted", "shutting-down"],
+                Command::Ping | Command::Help | Command::Quit => &["shutting-down"],
+                Command::Leave | Command::Who | Command::Stats => &["not-authenticated", "shutting-down"],
+            },
+            _ => &[],
         };
+        let is_right = reasons.contains(&reason);
         assert!(is_right, "ERR {n} {reason} for {request:?}");
     }
 
@@ -415,8 +453,10 @@ impl<'a> Check<'a> {
         assert!(self.items.is_empty(), "an answer is not closed: {:?}", self.items);
         self.end = End::Closed;
         let wants_answer = |n: &u64| self.requests[*n as usize - 1] != Request::Blank;
-        let quit = self.requests.iter().position(|request| *request == Request::Command(Command::Quit));
-        let taken = quit.map_or(self.requests.len(), |quit| quit + 1) as u64;
+        let is_quit = |n: &u64| self.requests[*n as usize - 1] == Request::Command(Command::Quit);
+        let lines = self.requests.len() as u64;
+        let quit = (1..=lines).find(|n| is_quit(n) && !self.refused.contains(n));
+        let taken = quit.unwrap_or(lines);
         let expected: Vec<u64> = (1..=taken).filter(wants_answer).collect();
         let answered: Vec<u64> = self.answered.iter().copied().collect();
         match last {

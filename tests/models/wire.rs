@@ -131,6 +131,11 @@ fn join_of(arguments: &[&[u8]]) -> Option<Command<'static>> {
     Some(Command::Join { min, since })
 }
 
+/// Whether somebody may have that token.
+pub fn is_token(text: &str) -> bool {
+    (16..=64).contains(&text.len()) && text.chars().all(|character| ('!'..='~').contains(&character))
+}
+
 fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
     let alone = |command| arguments.is_empty().then_some(command);
     let only = if let [only] = arguments { std::str::from_utf8(only).ok() } else { None };
@@ -141,6 +146,7 @@ fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
         "/nick" => only
             .filter(|text| text.len() <= NICK_BYTES_MAX && text.chars().all(is_name_character))
             .map(Command::Nick),
+        "/auth" => only.filter(|text| is_token(text)).map(|text| Command::Auth(text.as_bytes())),
         "/last" => number.and_then(NonZeroU64::new).map(Command::Last),
         "/since" => number.map(Command::Since),
         "/leave" => alone(Command::Leave),

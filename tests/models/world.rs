@@ -1,7 +1,6 @@
 //! A whole hub, driven by hand: its workers and its consumer are the real ones and move when they are told to, and its clients are at
 //! the other ends of sockets of this process. So nothing happens that the one who drives does not want, and the same happens again
 //! when he does the same.
-#![allow(dead_code, reason = "each who uses it uses its part")]
 
 use super::promises::Talk;
 use firstline::clock;
@@ -51,7 +50,7 @@ impl Parts {
     pub fn new(kit: Kit, options: &Options, is_shared: bool, adjust: impl FnOnce(&mut Hub)) -> Self {
         let Kit { consumer, history, sessions, are_slots_home } = kit;
         let (shared, own) = if is_shared { (Some(consumer), None) } else { (None, Some(consumer)) };
-        let mut hub = Hub::new(options, shared, history).expect("there are descriptors");
+        let mut hub = Hub::new(options, shared, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         adjust(&mut hub);
