@@ -14,6 +14,7 @@ mod models;
 
 use firstline::hub::consumer::Consumer;
 use firstline::hub::{Hub, shutdown};
+use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;
 use models::kernel::Kernel;
 use models::party::{Member, one_in, run_schedules};
@@ -71,6 +72,27 @@ impl Day {
         member.finish()
     }
 
+    /// Says more than there are slots for, with a socket that is full now and then.
+    fn flood(&self, serial: u32) -> Talk {
+        let mut member = self.connect(serial, LITTLE);
+        member.say(&b"flood\n".repeat(IN_FLIGHT + 6));
+        member.finish()
+    }
+
+    /// Says one thing.
+    fn speak(&self, serial: u32) -> Talk {
+        let mut member = self.connect(serial, LITTLE);
+        member.say(b"k\n");
+        member.finish()
+    }
+
+    /// Says one thing, and stays to the end.
+    fn stay(&self, serial: u32) -> Talk {
+        let mut member = self.connect(serial, LITTLE);
+        member.say(b"/ping\n");
+        member.read_rest()
+    }
+
     /// Joins, leaves and joins again, and reads little at a time.
     fn listen(&self, serial: u32) -> Talk {
         let mut member = self.connect(serial, LITTLE);
@@ -108,8 +130,25 @@ impl Day {
     }
 }
 
+/// What one does in a thread of its own, with all that was said in each of its connections.
+type Act = fn(&Day) -> Vec<Talk>;
+
+/// Clients of all kinds.
+const ALL_KINDS: &[Act] = &[
+    |day| vec![day.talk(2)],
+    |day| vec![day.flood(3)],
+    |day| vec![day.listen(4)],
+    |day| day.come_and_go(5).into(),
+];
+
+/// Clients that need a worker each, and little of it.
+const FEW_WORDS: &[Act] = &[|day| vec![day.speak(2)], |day| vec![day.speak(3)], |day| vec![day.speak(4)]];
+
+/// Clients that wait for the end.
+const PATIENT: &[Act] = &[|day| vec![day.stay(2)], |day| vec![day.stay(3)]];
+
 /// One run. Somebody sits in the consumer's seat, or it has a thread of its own.
-fn run(workers: usize, is_shared: bool, end: End) {
+fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     let kit = KIT.lock().unwrap().take();
     let kit = kit.unwrap_or_else(|| Kit::new(Consumer::new(None, None), None));
     let options = Options { workers, ..Options::default() };
@@ -135,23 +174,20 @@ fn run(workers: usize, is_shared: bool, end: End) {
             consumer
         })
     });
-    let spawn = |act: fn(&Day) -> Vec<Talk>| {
-        let day = Arc::clone(&day);
-        thread::spawn(move || act(&day))
-    };
-    let party = [
-        spawn(|day| vec![day.talk(2)]),
-        spawn(|day| vec![day.talk(3)]),
-        spawn(|day| vec![day.listen(4)]),
-        spawn(|day| day.come_and_go(5).into()),
-    ];
+    let party: Vec<_> = party
+        .iter()
+        .map(|act| {
+            let day = Arc::clone(&day);
+            thread::spawn(move || act(&day))
+        })
+        .collect();
     let mut talks = Vec::new();
     if end == End::Late {
         talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
         witness.end_sending();
         day.end(end);
     } else {
-        for _ in 0..thread_rng().gen_range(0..200) {
+        for _ in 0..thread_rng().gen_range(0..100) {
             thread::yield_now();
         }
         witness.end_sending();
@@ -170,32 +206,42 @@ fn run(workers: usize, is_shared: bool, end: End) {
     *KIT.lock().unwrap() = Some(Parts { hub, workers, consumer, sessions }.end());
 }
 
-fn model(name: &str, workers: usize, is_shared: bool, end: End) {
+fn model(name: &str, party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     let _turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
-    run_schedules(name, move || run(workers, is_shared, end));
+    run_schedules(name, move || run(party, workers, is_shared, end));
 }
 
 #[test]
 fn every_promise_is_kept_with_a_consumer_apart() {
-    model("a consumer apart", 2, false, End::Late);
+    model("a consumer apart", ALL_KINDS, 2, false, End::Late);
 }
 
 #[test]
 fn every_promise_is_kept_where_workers_process() {
-    model("workers that process", 3, true, End::Late);
+    model("workers that process", ALL_KINDS, 2, true, End::Late);
+}
+
+#[test]
+fn nobody_is_stranded_whose_line_finds_the_seat_taken() {
+    model("the last lines of each", FEW_WORDS, 3, true, End::Late);
 }
 
 #[test]
 fn the_end_may_come_at_any_time_with_a_consumer_apart() {
-    model("the end, with a consumer apart", 2, false, End::Early);
+    model("the end, with a consumer apart", ALL_KINDS, 2, false, End::Early);
 }
 
 #[test]
 fn the_end_may_come_at_any_time_where_workers_process() {
-    model("the end, with workers that process", 2, true, End::Early);
+    model("the end, with workers that process", ALL_KINDS, 2, true, End::Early);
+}
+
+#[test]
+fn who_only_waits_is_told_of_the_end() {
+    model("the end, for who only waits", PATIENT, 2, true, End::Early);
 }
 
 #[test]
 fn what_there_is_no_time_for_is_refused() {
-    model("an abrupt end", 2, false, End::Abrupt);
+    model("an abrupt end", ALL_KINDS, 2, false, End::Abrupt);
 }

@@ -21,6 +21,7 @@
 
 mod bitmap;
 mod condvar;
+mod helgrind;
 pub mod inheritance;
 mod mutex;
 
