@@ -351,7 +351,6 @@ const _: () = {
     assert!(WORKERS <= CLIENTS, "a worker with no client to serve would only cost its stack");
     assert!(TEXT_BYTES <= u16::MAX as usize, "a text's length is 16 bits");
     assert!("/auth ".len() + TOKEN_BYTES_MAX <= LINE_BYTES_MAX, "a token fits a line");
-    assert!(TOKEN_BYTES_MAX.is_multiple_of(size_of::<u64>()), "a token is compared word by word");
     assert!(
         WRONG_TOKEN_MS <= WRONG_TOKEN_MS_MAX && WRONG_TOKEN_MS_MAX < AUTHENTICATION_MS_MAX,
         "one who waits because of its address still has its turn"

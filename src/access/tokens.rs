@@ -14,9 +14,9 @@
 use crate::limits::{NICK_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKENS_MAX};
 use crate::queue::Priority;
 use crate::wire::command;
+use constant_time_eq::constant_time_eq_64;
 use core::fmt;
 use heapless::{String, Vec};
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// What one who has shown a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,33 +32,26 @@ impl Rights {
     pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true };
 }
 
-/// A token, which is compared in the same time whatever it is and however much of it is right.
+/// A token, which is compared in the same time whatever it is and however much of it is right. No token has a zero in it, so none is
+/// another with zeroes behind it.
 #[derive(Clone, Copy)]
-pub struct Token([u64; TOKEN_BYTES_MAX / size_of::<u64>()]);
+pub struct Token([u8; TOKEN_BYTES_MAX]);
+
+const _: () = assert!(TOKEN_BYTES_MAX == 64, "that many bytes are compared");
 
 impl Token {
     /// The token of that text, if it can be one.
     pub fn new(text: &[u8]) -> Option<Self> {
         let text = command::token(text)?;
-        // No token has a zero in it, and so none is another with zeroes behind it.
-        let mut padded = [0; TOKEN_BYTES_MAX];
-        padded[..text.len()].copy_from_slice(text);
-        let (words, _) = padded.as_chunks();
-        let mut token = [0; TOKEN_BYTES_MAX / size_of::<u64>()];
-        token.iter_mut().zip(words).for_each(|(to, word)| *to = u64::from_ne_bytes(*word));
+        let mut token = [0; TOKEN_BYTES_MAX];
+        token[..text.len()].copy_from_slice(text);
         Some(Self(token))
-    }
-}
-
-impl ConstantTimeEq for Token {
-    fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.iter().zip(&other.0).fold(Choice::from(1), |equal, (a, b)| equal & a.ct_eq(b))
     }
 }
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
+        constant_time_eq_64(&self.0, &other.0)
     }
 }
 
@@ -179,13 +172,9 @@ impl Tokens {
         self.entries.push(entry).map_err(|_| What::TooMany)
     }
 
-    /// Whose token that is. Takes the same time whether it is anybody's, and whose: all are compared, to their ends.
+    /// Whose token that is. Takes the same time whoever's it nearly is: it is compared with all, to their ends.
     pub fn find(&self, token: &Token) -> Option<&Entry> {
-        let mut found = u32::MAX;
-        for (index, entry) in (0..).zip(&self.entries) {
-            found.conditional_assign(&index, entry.token.ct_eq(token));
-        }
-        self.entries.get(found as usize)
+        self.entries.iter().fold(None, |found, entry| if entry.token == *token { Some(entry) } else { found })
     }
 
     /// Whether there is such a line.
@@ -383,9 +372,12 @@ mod tests {
             .prop_map(|words| words.into_iter().flat_map(|(word, gap)| [word, gap].concat()).collect())
     }
 
+    /// A name and a token.
+    type Line = (std::vec::Vec<u8>, std::vec::Vec<u8>);
+
     /// The plain slow reading of a file: what its lines say, or else the number of the first that is wrong.
-    fn model(file: &[u8]) -> Result<std::vec::Vec<(std::vec::Vec<u8>, std::vec::Vec<u8>)>, usize> {
-        let mut entries: std::vec::Vec<(std::vec::Vec<u8>, std::vec::Vec<u8>)> = vec![];
+    fn model(file: &[u8]) -> Result<std::vec::Vec<Line>, usize> {
+        let mut entries = std::vec::Vec::<Line>::new();
         for (index, line) in file.split(|byte| *byte == b'\n').enumerate() {
             let mut words: std::vec::Vec<&[u8]> =
                 line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty()).collect();

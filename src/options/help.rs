@@ -52,7 +52,7 @@ fn page_line(page: &PageOption) -> String {
 }
 
 fn line(name: &str, text: &str) -> String {
-    format!("  {name:width$}{text}\n", width = TEXT_COLUMN - 2)
+    format!("  {name:width$} {text}\n", width = TEXT_COLUMN - 3)
 }
 
 #[cfg(test)]
