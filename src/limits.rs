@@ -173,7 +173,7 @@ pub const LISTENERS_MAX: usize = 8;
 /// Networks that may connect (`--allow`): more than a site has, and few enough to look through for each connection.
 pub const ALLOWED_MAX: usize = 32;
 
-/// How often the log tells of one address at most that may not connect, or tries wrong tokens, in milliseconds.
+/// How often the log tells at most of one address that is turned away or tries wrong tokens, for each reason, in milliseconds.
 pub const MENTION_INTERVAL_MS: u64 = 60_000;
 
 /// Addresses that the log tells of in that time, of each kind. That there are more is told once, without their names: who has a whole network
@@ -225,6 +225,12 @@ pub const TURNED_AWAY_MAX: usize = 16;
 /// How long a closed connection may take to read its last line before it is dropped, in milliseconds.
 /// Closing at once would reset it, and the client might never see the reason.
 pub const FAREWELL_MS_MAX: u64 = 2_000;
+
+/// Newcomers that wait for a seat which an idle client was asked to give up. More than so many at a time are turned away.
+pub const NEWCOMERS_MAX: usize = 16;
+
+/// How long one of them waits at most, in milliseconds: as long as a client may take that is told to go, and some more.
+pub const NEWCOMER_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
 
 /// The pause after `accept` failed for want of descriptors or memory, in milliseconds.
 pub const ACCEPT_RETRY_MS: u64 = 200;
@@ -291,6 +297,40 @@ pub const WRITE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
 /// The longest `--write-timeout`, in milliseconds: an hour; who wants more, wants `off`.
 pub const WRITE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
 
+/// `--line-timeout`, unless set, in milliseconds: outlasts a lost radio link that comes back, and a person who thinks while typing
+/// sends whole lines all the same.
+pub const LINE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
+
+/// The longest `--line-timeout`, in milliseconds: an hour; who wants more, wants `off`.
+pub const LINE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
+
+/// `--idle-grace`, unless set, in milliseconds: who reports each minute keeps its seat.
+pub const IDLE_GRACE_MS_DEFAULT: u64 = 60 * 1_000;
+
+/// The longest `--idle-grace`, in milliseconds: a day; who wants more, wants `off`.
+pub const IDLE_GRACE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// `--per-address`, unless set: a quarter of the usual board, so that one host cannot keep others out. A small board has no more seats
+/// than that.
+pub const PER_ADDRESS_DEFAULT: usize = if CLIENTS < 16 { CLIENTS } else { 16 };
+
+/// The highest `--rate`, in lines a second: more than a board of this kind takes from all clients together.
+pub const RATE_MAX: usize = 1_000_000;
+
+/// Lines that a client under `--rate` may send at once: as many as come in that time, in milliseconds.
+pub const RATE_BURST_MS: u64 = 1_000;
+
+/// The highest `--urgent-rate`, in messages a minute: a thousand a second are no alarm.
+pub const URGENT_RATE_MAX: usize = 60_000;
+
+/// How long a client under `--rate` that was too fast is left alone at least, in milliseconds; then it may send what it could have sent
+/// meanwhile. To come back for each line would keep the processor busy with waiting.
+pub const RATE_PAUSE_MS: u64 = 10;
+
+/// Urgent messages that a client under `--urgent-rate` may send at once: as many as come in that time, in milliseconds; so a minute's
+/// worth, for an alarm seldom comes alone.
+pub const URGENT_BURST_MS: u64 = 60_000;
+
 /// `--drain-timeout`, unless set, in milliseconds; from the protocol.
 pub const DRAIN_TIMEOUT_MS_DEFAULT: u64 = 5 * 1_000;
 
@@ -328,9 +368,10 @@ pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 
 /// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, those
-/// who are turned away, one being accepted, the one to the service manager, and the segments of the journal with their
+/// who are turned away, those who wait for a seat, one being accepted, the one to the service manager, and the segments of the journal with their
 /// directory, for the one who writes and the one who reads, and once more while they are opened anew.
-pub const DESCRIPTORS_OTHER: usize = 3 + LISTENERS_MAX + TURNED_AWAY_MAX + 8 + 4 * (JOURNAL_SEGMENTS + 1);
+pub const DESCRIPTORS_OTHER: usize =
+    3 + LISTENERS_MAX + TURNED_AWAY_MAX + NEWCOMERS_MAX + 8 + 4 * (JOURNAL_SEGMENTS + 1);
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");
@@ -338,6 +379,9 @@ const _: () = {
     assert!(BATCH <= 64, "the protocol promises a batch of 64 at most");
     assert!(TIMEOUT_MS_MIN <= DRAIN_TIMEOUT_MS_DEFAULT && DRAIN_TIMEOUT_MS_DEFAULT <= DRAIN_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= WRITE_TIMEOUT_MS_DEFAULT && WRITE_TIMEOUT_MS_DEFAULT <= WRITE_TIMEOUT_MS_MAX);
+    assert!(RATE_PAUSE_MS < RATE_BURST_MS, "a bucket holds what comes in a pause");
+    assert!(TIMEOUT_MS_MIN <= LINE_TIMEOUT_MS_DEFAULT && LINE_TIMEOUT_MS_DEFAULT <= LINE_TIMEOUT_MS_MAX);
+    assert!(TIMEOUT_MS_MIN <= IDLE_GRACE_MS_DEFAULT && IDLE_GRACE_MS_DEFAULT <= IDLE_GRACE_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= IDLE_TIMEOUT_MS_DEFAULT && IDLE_TIMEOUT_MS_DEFAULT <= IDLE_TIMEOUT_MS_MAX);
     assert!(LOG_FILE_BYTES_MIN <= LOG_FILE_BYTES_DEFAULT && LOG_FILE_BYTES_DEFAULT <= LOG_FILE_BYTES_MAX);
     assert!(

@@ -10,7 +10,7 @@ use crate::journal::writer::Done;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
 use crate::queue::{Depth, Priority};
-use crate::wire::reply::Nak;
+use crate::wire::reply::{Farewell, Nak};
 use core::fmt::Write;
 use heapless::String;
 
@@ -25,10 +25,10 @@ pub struct Ledger {
     pub refused: [u64; Nak::COUNT],
     /// Commands that were refused.
     pub commands_refused: u64,
-    /// Connections that were turned away because the server was full.
-    pub turned_away: u64,
-    /// Connections that were turned away because of their address.
-    pub not_allowed: u64,
+    /// Messages that were admitted as less urgent than their sender wanted.
+    pub lowered: u64,
+    /// Connections that the server closed, by what it told them.
+    farewells: [u64; Farewell::COUNT],
     /// Tokens that were shown and are nobody's.
     pub wrong_tokens: u64,
     /// MSG lines put in outboxes.
@@ -55,14 +55,19 @@ impl Ledger {
             handled: 0,
             refused: [0; Nak::COUNT],
             commands_refused: 0,
-            turned_away: 0,
-            not_allowed: 0,
+            lowered: 0,
+            farewells: [0; Farewell::COUNT],
             wrong_tokens: 0,
             msgs_sent: 0,
             msgs_lost: 0,
             journal: None,
             journal_damage_bytes: 0,
         }
+    }
+
+    /// One more connection is told that and closed.
+    pub fn said_farewell(&mut self, why: Farewell) {
+        self.farewells[why.index()] += 1;
     }
 
     /// So many messages of that priority, one at least, are acknowledged, so long after they were admitted.
@@ -97,8 +102,8 @@ pub struct Snapshot {
     uptime_ns: u64,
     clients: usize,
     clients_max: usize,
-    turned_away: u64,
-    not_allowed: u64,
+    lowered: u64,
+    farewells: [u64; Farewell::COUNT],
     wrong_tokens: u64,
     refused: [u64; Nak::COUNT],
     commands_refused: u64,
@@ -122,10 +127,10 @@ const GENERAL: [Counter<Snapshot>; 15] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
     ("clients-max", |s| s.clients_max as u64),
-    ("clients-turned-away", |s| s.turned_away),
-    ("not-allowed", |s| s.not_allowed),
+    ("clients-turned-away", |s| s.turned_away()),
     ("wrong-tokens", |s| s.wrong_tokens),
     ("admitted", |s| s.sum(|p| p.depth.admitted)),
+    ("lowered", |s| s.lowered),
     ("processed", |s| s.sum(|p| p.processed)),
     ("waiting", |s| s.sum(|p| u64::from(p.depth.now))),
     ("msgs-sent", |s| s.msgs_sent),
@@ -161,7 +166,8 @@ const BY_PRIORITY: [Counter<OfPriority>; 8] = [
 ];
 
 /// How many lines there may be.
-const LINES: usize = GENERAL.len() + OF_JOURNAL.len() + Nak::COUNT + BY_PRIORITY.len() * Priority::COUNT;
+const LINES: usize =
+    GENERAL.len() + OF_JOURNAL.len() + Nak::COUNT + Farewell::COUNT + BY_PRIORITY.len() * Priority::COUNT;
 
 impl Snapshot {
     /// The counters now. Reads the whole queue, and every outbox's counters.
@@ -184,8 +190,8 @@ impl Snapshot {
     }
 
     fn read_ledger(&mut self, ledger: &Ledger) {
-        self.turned_away = ledger.turned_away;
-        self.not_allowed = ledger.not_allowed;
+        self.lowered = ledger.lowered;
+        self.farewells = ledger.farewells;
         self.wrong_tokens = ledger.wrong_tokens;
         self.refused = ledger.refused;
         self.commands_refused = ledger.commands_refused;
@@ -199,6 +205,12 @@ impl Snapshot {
             of.p99_ns = latency.percentile(990);
             of.max_ns = latency.max();
         }
+    }
+
+    /// Connections that had no seat.
+    fn turned_away(&self) -> u64 {
+        let reasons = [Farewell::Full, Farewell::AddressFull, Farewell::NotAllowed];
+        reasons.into_iter().map(|why| self.farewells[why.index()]).sum()
     }
 
     fn sum(&self, counter: impl Fn(&OfPriority) -> u64) -> u64 {
@@ -228,6 +240,10 @@ impl Snapshot {
             return Some((named(format_args!("refused-{}", reason.as_str())), self.refused[number]));
         }
         let number = number - Nak::COUNT;
+        if let Some(why) = Farewell::ALL.get(number) {
+            return Some((named(format_args!("closed-{}", why.as_str())), self.farewells[number]));
+        }
+        let number = number - Farewell::COUNT;
         let priority = Priority::all().nth(number / BY_PRIORITY.len())?;
         let of = &self.priorities[priority.index()];
         let (name, value) = BY_PRIORITY[number % BY_PRIORITY.len()];

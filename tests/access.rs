@@ -46,7 +46,7 @@ fn who_is_not_allowed_is_told_counted_and_takes_no_seat() {
     }
     let mut allowed = connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
     let stats = allowed.stats();
-    assert_eq!((stats["not-allowed"], stats["clients-max"], stats["clients-turned-away"]), (3, 1, 0));
+    assert_eq!((stats["closed-not-allowed"], stats["clients-max"], stats["clients-turned-away"]), (3, 1, 3));
     assert_eq!(told(&server, &allowed), ["127.0.0.1 turned away: not allowed; see --allow"], "told once");
 }
 
@@ -114,7 +114,7 @@ fn who_has_many_addresses_cannot_fill_the_log() {
         assert!(is_refused(connect_from(address, server.address)));
     }
     let mut allowed = server.connect();
-    assert_eq!(allowed.stats()["not-allowed"], 4 * MENTIONS_MAX as u64);
+    assert_eq!(allowed.stats()["closed-not-allowed"], 4 * MENTIONS_MAX as u64);
     let lines = told(&server, &allowed);
     let (last, addresses) = lines.split_last().unwrap();
     assert_eq!(addresses.len(), MENTIONS_MAX);

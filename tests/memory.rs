@@ -148,7 +148,7 @@ fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
         "trace=mmap,munmap,mremap,brk,mprotect,clone,clone3,vfork,write,rt_sigprocmask,exit_group",
     ]);
     let server_command = command();
-    traced.arg(server_command.get_program()).args(["--listen", "127.0.0.1:0"]);
+    traced.arg(server_command.get_program()).args(["--listen", "127.0.0.1:0", "--per-address", "off"]);
     if Command::new("strace").arg("-V").output().is_err() {
         panic!("strace is missing: tests/run installs it");
     }

@@ -3,6 +3,7 @@
 
 use super::Hub;
 use super::mentions::{Mention, Mentions};
+use super::newcomers::Newcomers;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
@@ -27,6 +28,7 @@ pub struct Acceptor<'a> {
     allowed: Allowed,
     auth_file: Option<AuthFile>,
     mentions: Mentions,
+    newcomers: Newcomers,
     turned_away: TurnedAway,
     service: &'a Service,
     watchdog: Watchdog<'a>,
@@ -53,6 +55,7 @@ impl<'a> Acceptor<'a> {
             allowed,
             auth_file,
             mentions: Mentions::new(),
+            newcomers: Newcomers::default(),
             turned_away: TurnedAway::default(),
             service,
             watchdog: Watchdog::new(service),
@@ -66,9 +69,10 @@ impl<'a> Acceptor<'a> {
         loop {
             self.wait();
             if self.is_asked_to_end() {
-                return;
+                return self.dismiss();
             }
             self.turned_away.tidy();
+            self.settle();
             self.watchdog.look(self.hub);
             if self.retry_ns.is_none_or(|retry_ns| retry_ns <= clock::now_ns()) {
                 self.retry_ns = None;
@@ -77,18 +81,27 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Waits for a signal, a connection, one who was turned away, or a deadline.
+    /// Waits for a signal, a connection, a seat for a newcomer, one who was turned away, or a deadline.
     fn wait(&self) {
-        let mut fds: Vec<PollFd<'_>, { 1 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
+        let mut fds: Vec<PollFd<'_>, { 2 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
         let listeners = if self.retry_ns.is_some() { &[][..] } else { &self.listeners };
         let listeners = listeners.iter().map(|listener| listener.socket.as_fd());
-        fds.extend([PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)]);
+        fds.extend(
+            [self.signals.as_fd(), self.hub.bell().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        );
         fds.extend(self.turned_away.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let deadlines = [self.turned_away.deadline_ns(), self.watchdog.deadline_ns(), self.retry_ns];
+        let deadlines = [
+            self.newcomers.deadline_ns(),
+            self.turned_away.deadline_ns(),
+            self.watchdog.deadline_ns(),
+            self.retry_ns,
+        ];
         let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, patience(deadline_ns));
+        // Silences the bell; an error means that it did not ring.
+        let _ = self.hub.bell().read();
     }
 
     fn is_asked_to_end(&mut self) -> bool {
@@ -148,28 +161,54 @@ impl<'a> Acceptor<'a> {
         }
         let socket = OwnedFd::from(stream);
         if !self.allowed.admits(peer.ip()) {
-            self.refuse(socket, peer);
+            self.turn_away(socket, peer, Farewell::NotAllowed);
         } else if let Err(errno) = socket::set_up(&socket) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
-        } else if let Err(socket) = self.hub.welcome(socket, peer, clock::now_ns()) {
-            self.hub.ledger.lock().turned_away += 1;
-            log::info!("{peer} turned away: full");
-            self.turned_away.add(socket, Farewell::Full);
+        } else {
+            self.admit(socket, peer);
         }
     }
 
-    /// Turns away one who may not connect.
-    fn refuse(&mut self, socket: OwnedFd, peer: SocketAddr) {
-        self.hub.ledger.lock().not_allowed += 1;
+    /// Gives a newcomer a seat, or lets it wait for one, if its host has not as many as it may.
+    fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
+        if let Some(count_max) = self.hub.settings.per_address
+            && self.hub.connected_from(peer) + self.newcomers.waiting_from(peer) >= count_max
+        {
+            return self.turn_away(socket, peer, Farewell::AddressFull);
+        }
+        match self.newcomers.add(socket, peer, clock::now_ns()) {
+            Ok(()) => self.settle(),
+            Err(socket) => self.turn_away(socket, peer, Farewell::Full),
+        }
+    }
+
+    /// Seats newcomers where there is room, and turns away those who would wait in vain.
+    fn settle(&mut self) {
+        while let Some(newcomer) = self.newcomers.settle(self.hub, clock::now_ns()) {
+            self.turn_away(newcomer.socket, newcomer.peer, Farewell::Full);
+        }
+    }
+
+    /// Tells a newcomer why it is not taken. Who tries again and again does not fill the log.
+    fn turn_away(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
+        self.hub.ledger.lock().said_farewell(why);
         let address = peer.ip().to_canonical();
-        match self.mentions.of(address, clock::now_ns()) {
-            Mention::Address => log::warn!("{address} turned away: not allowed; see --allow"),
+        match self.mentions.of(address, why, clock::now_ns()) {
+            Mention::Address => log::warn!("{address} turned away: {}", explained(why)),
             Mention::Crowd => log::warn!(
-                "more than {MENTIONS_MAX} addresses turned away in a minute: not allowed; /stats counts them"
+                "more than {MENTIONS_MAX} addresses turned away in a minute: {}; /stats counts them",
+                explained(why)
             ),
             Mention::Nothing => {}
         }
-        self.turned_away.add(socket, Farewell::NotAllowed);
+        self.turned_away.add(socket, why);
+    }
+
+    /// Tells those who wait for a seat that there will be none.
+    fn dismiss(&mut self) {
+        while let Some(newcomer) = self.newcomers.pop() {
+            self.turned_away.add(newcomer.socket, Farewell::ShuttingDown);
+        }
     }
 
     /// Leaves connections in the backlog for a moment: there are no descriptors or no memory for them now.
@@ -187,6 +226,15 @@ impl<'a> Acceptor<'a> {
 
 fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), Errno> {
     listener.accept().map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))
+}
+
+/// Why a newcomer is not taken, for who reads the log.
+fn explained(why: Farewell) -> &'static str {
+    match why {
+        Farewell::NotAllowed => "not allowed; see --allow",
+        Farewell::AddressFull => "it has as many connections as it may; see --per-address",
+        _ => "all seats are taken, and nobody gives way; see --idle-grace",
+    }
 }
 
 /// Whether accepting failed for want of something that may be there later.

@@ -6,9 +6,11 @@
 use super::answer::{Answer, Subject};
 use super::historian::Wish;
 use super::identity::{Identity, Outcome};
+use super::pace::Bucket;
 use super::worker::Desk;
 use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};
+use crate::wire::foreign::{self, Foreign};
 use crate::wire::framing::Frame;
 use crate::wire::reply::{self, Nak, Refusal};
 use core::mem;
@@ -29,6 +31,12 @@ pub struct Conversation {
     identity: Identity,
     /// The line that said `/quit`.
     quit: Option<u64>,
+    /// How many urgent messages it may still send.
+    urgent: Bucket,
+    /// No message and no command of its was taken yet: it may turn out to speak another protocol.
+    is_opening: bool,
+    /// The protocol that it speaks in place of ours.
+    foreign: Option<Foreign>,
 }
 
 impl Conversation {
@@ -42,6 +50,9 @@ impl Conversation {
             is_reading: false,
             identity: Identity::new(seat),
             quit: None,
+            urgent: Bucket::FULL,
+            is_opening: true,
+            foreign: None,
         }
     }
 
@@ -111,6 +122,21 @@ impl Conversation {
         self.quit
     }
 
+    /// Whether it may still turn out that the client speaks another protocol.
+    pub fn is_opening(&self) -> bool {
+        self.is_opening
+    }
+
+    /// The client speaks another protocol: no line of it is taken.
+    pub fn meet(&mut self, foreign: Foreign) {
+        self.foreign = Some(foreign);
+    }
+
+    /// The protocol that the client speaks in place of ours.
+    pub fn foreign(&self) -> Option<Foreign> {
+        self.foreign
+    }
+
     /// Goes on with an answer or an `/auth` that is under way.
     pub fn go_on(&mut self, desk: &Desk) {
         if let Some(outcome) = self.identity.go_on(desk) {
@@ -124,6 +150,12 @@ impl Conversation {
 
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
     pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
+        if self.is_opening
+            && let Frame::Line(line) = frame
+            && let Some(foreign) = foreign::in_line(line)
+        {
+            return self.meet(foreign);
+        }
         self.lines += 1;
         match self.identity.screen(Request::from(frame), desk.hub.gate.as_ref()) {
             Request::Blank => {}
@@ -131,7 +163,8 @@ impl Conversation {
             Request::Message { priority, text } => {
                 let Some(slot) = self.purse.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
-                slot.lower_to(self.identity.rights().priority_max);
+                self.lower(slot, desk);
+                self.is_opening = false;
                 desk.admit(slot);
             }
             Request::Nak(reason) => self.refuse(reason, desk),
@@ -141,7 +174,22 @@ impl Conversation {
         }
     }
 
+    /// Lowers a message that is more urgent than its sender may send, or one urgent one too many.
+    fn lower(&mut self, slot: &mut Slot, desk: &Desk) {
+        slot.lower_to(self.identity.rights().priority_max);
+        if slot.priority() >= Priority::HIGH
+            && let Some(rate) = desk.hub.settings.urgent_rate
+            && !self.urgent.take(rate, desk.now_ns)
+        {
+            slot.lower_to(Priority::NORMAL);
+        }
+        if slot.is_lowered() {
+            desk.hub.ledger.lock().lowered += 1;
+        }
+    }
+
     fn obey(&mut self, command: Command<'_>, desk: &Desk) {
+        self.is_opening = false;
         match command {
             Command::Auth(token) => {
                 self.identity.show(token);

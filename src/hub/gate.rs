@@ -4,6 +4,7 @@
 use super::mentions::{Mention, Mentions};
 use crate::access::{Brake, Entry, Token, Tokens};
 use crate::sync::Mutex;
+use crate::wire::reply::Farewell;
 use core::mem;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::net::IpAddr;
@@ -67,7 +68,10 @@ impl Gate {
         }
         match tokens.find(token) {
             Some(entry) => Verdict::Known(entry.clone()),
-            None => Verdict::Wrong(brake.note(address, now_ns), mentions.of(address, now_ns)),
+            None => Verdict::Wrong(
+                brake.note(address, now_ns),
+                mentions.of(address, Farewell::WrongToken, now_ns),
+            ),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What the log tells of addresses that may not connect, or try wrong tokens: each of them once in a while, however often it tries,
-//! and no more of them than a table of fixed size holds.
+//! What the log tells of addresses that are turned away, or try wrong tokens: each of them once in a while for each reason, however often
+//! it tries, and no more of them than a table of fixed size holds.
 
 use crate::limits::{MENTION_INTERVAL_MS, MENTIONS_MAX};
+use crate::wire::reply::Farewell;
 use heapless::Vec;
 use std::net::IpAddr;
 
@@ -22,7 +23,7 @@ pub enum Mention {
 #[derive(Default)]
 pub struct Mentions {
     /// With the time when it was told, in nanoseconds.
-    recent: Vec<(IpAddr, u64), MENTIONS_MAX>,
+    recent: Vec<(IpAddr, Farewell, u64), MENTIONS_MAX>,
     crowd_ns: Option<u64>,
 }
 
@@ -32,13 +33,13 @@ impl Mentions {
         Self { recent: Vec::new(), crowd_ns: None }
     }
 
-    /// What to tell of that address at this time.
-    pub fn of(&mut self, address: IpAddr, now_ns: u64) -> Mention {
-        self.recent.retain(|(_, told_ns)| !is_over(*told_ns, now_ns));
-        if self.recent.iter().any(|(told, _)| *told == address) {
+    /// What to tell of that address at this time, which is told that.
+    pub fn of(&mut self, address: IpAddr, why: Farewell, now_ns: u64) -> Mention {
+        self.recent.retain(|(.., told_ns)| !is_over(*told_ns, now_ns));
+        if self.recent.iter().any(|(told, reason, _)| (*told, *reason) == (address, why)) {
             return Mention::Nothing;
         }
-        match self.recent.push((address, now_ns)) {
+        match self.recent.push((address, why, now_ns)) {
             Ok(()) => Mention::Address,
             Err(_) if self.crowd_ns.is_none_or(|told_ns| is_over(told_ns, now_ns)) => {
                 self.crowd_ns = Some(now_ns);
@@ -75,8 +76,14 @@ mod tests {
             (2, 5 + INTERVAL_NS, Mention::Nothing),
             (2, 6 + INTERVAL_NS, Mention::Address),
         ] {
-            assert_eq!(mentions.of(address(number), now_ns), expected, "{number} at {now_ns}");
+            assert_eq!(
+                mentions.of(address(number), Farewell::Full, now_ns),
+                expected,
+                "{number} at {now_ns}"
+            );
         }
+        let other = mentions.of(address(2), Farewell::AddressFull, 6 + INTERVAL_NS);
+        assert_eq!(other, Mention::Address, "another reason is told too");
     }
 
     #[test]
@@ -86,7 +93,7 @@ mod tests {
         for number in 0..100_000_u32 {
             // Ten times the interval in all.
             let now_ns = u64::from(number) * (INTERVAL_NS / 10_000);
-            match mentions.of(address(number), now_ns) {
+            match mentions.of(address(number), Farewell::Full, now_ns) {
                 Mention::Address => lines[0] += 1,
                 Mention::Crowd => lines[1] += 1,
                 Mention::Nothing => lines[2] += 1,

@@ -22,7 +22,9 @@ pub mod gate;
 pub mod historian;
 pub mod identity;
 pub mod mentions;
+pub mod newcomers;
 pub mod outbox;
+pub mod pace;
 pub mod printer;
 pub mod recorder;
 pub mod roster;
@@ -36,7 +38,7 @@ pub mod watchdog;
 pub mod worker;
 
 use crate::access::Tokens;
-use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX};
+use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS};
 use crate::options::Options;
 use crate::queue::{Chain, Queue};
 use crate::stats::Ledger;
@@ -48,6 +50,7 @@ use gate::Gate;
 use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
+use pace::Rate;
 use roster::{Name, Roster};
 use seat::Seat;
 use std::net::{IpAddr, SocketAddr};
@@ -59,8 +62,18 @@ static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static ROSTER: Mutex<Roster> = Mutex::new(Roster::new());
 static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
 
-/// The times that were chosen at the start.
+/// The times and shares that were chosen at the start.
 pub struct Settings {
+    /// How many clients may be connected from one address; none: as many as there are seats, and then it is full.
+    pub per_address: Option<usize>,
+    /// How many lines a client may send; none: as fast as it can.
+    pub rate: Option<Rate>,
+    /// How many messages of a client keep a high priority; none: all of them.
+    pub urgent_rate: Option<Rate>,
+    /// How long a client says nothing before it gives way to another, in nanoseconds; none: for ever.
+    pub idle_grace_ns: Option<u64>,
+    /// How long a client may take for a line, in nanoseconds; none: for ever.
+    pub line_timeout_ns: Option<u64>,
     /// How long a client may say nothing, in nanoseconds; none: for ever.
     pub idle_timeout_ns: Option<u64>,
     /// How long a client may not read what is for it, in nanoseconds; none: for ever.
@@ -72,7 +85,15 @@ pub struct Settings {
 impl Settings {
     fn new(options: &Options) -> Self {
         let ns = |timeout: Duration| timeout.as_nanos() as u64;
+        let rate = |count: usize, period_s: u64, burst_ms: u64| {
+            Rate::new(count as u64, period_s * 1_000_000_000, burst_ms * 1_000_000)
+        };
         Self {
+            per_address: options.per_address.filter(|count| *count < CLIENTS),
+            rate: options.rate.map(|count| rate(count, 1, RATE_BURST_MS)),
+            urgent_rate: options.urgent_rate.map(|count| rate(count, 60, URGENT_BURST_MS)),
+            idle_grace_ns: options.idle_grace.map(ns),
+            line_timeout_ns: options.line_timeout.map(ns),
             idle_timeout_ns: options.idle_timeout.map(ns),
             write_timeout_ns: options.write_timeout.map(ns),
             drain_timeout: options.drain_timeout,
@@ -82,7 +103,7 @@ impl Settings {
 
 /// What all threads share.
 pub struct Hub {
-    /// The times that were chosen at the start.
+    /// The times and shares that were chosen at the start.
     pub settings: Settings,
     /// What goes to the client at each seat.
     pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
@@ -156,6 +177,40 @@ impl Hub {
         Ok(())
     }
 
+    /// How many clients are connected from the host of that peer.
+    pub fn connected_from(&self, peer: SocketAddr) -> usize {
+        self.roster.lock().connected_from(peer)
+    }
+
+    /// Has so many clients asked for their seats, those first that are idle longest. Returns how many are asked now and have neither
+    /// gone nor said something: they are fewer if no others are idle for long enough.
+    pub fn ask_for_seats(&self, wanted: usize, now_ns: u64) -> usize {
+        let mut asked = self.outboxes.iter().filter(|outbox| outbox.lock().is_asked_to_go()).count();
+        while asked < wanted
+            && let Some((idle_since_ns, seat)) = self.longest_idle(now_ns)
+        {
+            // It may have said something just now. Then it is not among the idle any more.
+            if self.outboxes[seat].lock().ask_to_go(idle_since_ns) {
+                asked += 1;
+                self.attention.call(seat);
+            }
+        }
+        asked
+    }
+
+    /// The client that is idle longest of those who have been for longer than the grace, and was not asked yet: since when,
+    /// and its seat.
+    fn longest_idle(&self, now_ns: u64) -> Option<(u64, usize)> {
+        let grace_ns = self.settings.idle_grace_ns?;
+        let idle_since_ns = |seat: usize| {
+            let outbox = self.outboxes[seat].lock();
+            outbox
+                .idle_since_ns()
+                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_asked_to_go())
+        };
+        (0..CLIENTS).filter_map(|seat| Some((idle_since_ns(seat)?, seat))).min()
+    }
+
     /// For the consumer's own thread: processes all that is admitted, until the queue is closed.
     pub fn keep_processing(&self, consumer: &mut Consumer) {
         consumer.tidy(self, false);
@@ -224,12 +279,17 @@ impl Hub {
     /// Gives a seat back of which nothing is left.
     pub fn release(&self, seat: usize) {
         self.roster.lock().release(seat);
+        self.tell_of_seat();
+    }
+
+    /// Tells the acceptor that a seat was given back, or will not be, if it wants to know.
+    pub fn tell_of_seat(&self) {
         if self.wants_seat.load(Ordering::Acquire) {
             ring(&self.bell);
         }
     }
 
-    /// Whether the acceptor's bell rings when a seat is given back.
+    /// Whether the acceptor's bell rings when a seat is given back, or is not though its tenant was asked.
     pub fn want_seat(&self, wanted: bool) {
         self.wants_seat.store(wanted, Ordering::Release);
     }

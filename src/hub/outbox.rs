@@ -14,6 +14,7 @@
 use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 use crate::queue::{Chain, Priority, Run, Slots};
 use crate::wire::reply;
+use core::mem;
 use heapless::{Vec, VecView};
 use nix::errno::Errno;
 use std::os::fd::{OwnedFd, RawFd};
@@ -85,6 +86,10 @@ pub struct Outbox {
     stalled_ns: u64,
     /// When a line was last received, in nanoseconds.
     heard_ns: u64,
+    /// How many slots the worker had at hand when it last found nothing to do for the client; none: there is something to do.
+    at_hand: Option<usize>,
+    /// The client is to give up its seat, unless it says something before its worker comes to that.
+    asked_to_go: bool,
     joined: Option<Priority>,
     /// The ID of the first message that it is sent because it joined.
     live_from: u64,
@@ -122,6 +127,8 @@ impl Outbox {
             broken_by: 0,
             stalled_ns: 0,
             heard_ns: 0,
+            at_hand: None,
+            asked_to_go: false,
             joined: None,
             live_from: 0,
             resumes: false,
@@ -148,6 +155,8 @@ impl Outbox {
         self.broken_by = 0;
         self.stalled_ns = 0;
         self.heard_ns = now_ns;
+        self.at_hand = None;
+        self.asked_to_go = false;
         // It is empty: asserted above.
         let _ = self.arrival.push(socket);
     }
@@ -180,10 +189,38 @@ impl Outbox {
         Errno::from_raw(self.broken_by)
     }
 
-    /// Notes that `bytes` were received.
-    pub fn heard(&mut self, bytes: usize, now_ns: u64) {
+    /// Notes that `bytes` were received. True: the client was asked to go, and stays.
+    #[must_use = "whoever waits for the seat has to know"]
+    pub fn heard(&mut self, bytes: usize, now_ns: u64) -> bool {
         self.bytes_in += bytes as u64;
         self.heard_ns = now_ns;
+        mem::take(&mut self.asked_to_go)
+    }
+
+    /// Notes that the worker has nothing to do for the client, and so many slots at hand; none: that it has.
+    pub fn rest_with(&mut self, at_hand: Option<usize>) {
+        self.at_hand = at_hand;
+    }
+
+    /// Since when the client has said nothing, in nanoseconds; none: something is to be done for it or sent to it, or it joined and
+    /// listens.
+    pub fn idle_since_ns(&self) -> Option<u64> {
+        let listens = self.joined.is_some() || self.is_behind();
+        // A slot that is neither at home nor with the worker has a message that is not answered yet.
+        let is_idle = self.at_hand == Some(self.slots_out()) && self.is_empty();
+        (self.alive && is_idle && !listens).then_some(self.heard_ns)
+    }
+
+    /// Asks the client to go that is idle since then; false: it is not any more, or was asked before.
+    pub fn ask_to_go(&mut self, idle_since_ns: u64) -> bool {
+        let is_still = !self.asked_to_go && self.idle_since_ns() == Some(idle_since_ns);
+        self.asked_to_go |= is_still;
+        is_still
+    }
+
+    /// Whether the client is to give up its seat.
+    pub fn is_asked_to_go(&self) -> bool {
+        self.asked_to_go
     }
 
     /// When something was last received, in nanoseconds.

@@ -7,7 +7,7 @@
 use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
 use heapless::String;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
 /// What a client is called: its nick, or else its `ADDRESS:PORT`.
 pub type Name = String<FROM_BYTES_MAX>;
@@ -21,7 +21,7 @@ enum Tenancy {
 
 struct Member {
     tenancy: Tenancy,
-    ip: IpAddr,
+    host: SocketAddr,
     address: Name,
     nick: String<NICK_BYTES_MAX>,
 }
@@ -29,7 +29,7 @@ struct Member {
 impl Member {
     const NOBODY: Self = Self {
         tenancy: Tenancy::Free,
-        ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        host: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         address: String::new(),
         nick: String::new(),
     };
@@ -67,7 +67,7 @@ impl Roster {
         let seat = (0..CLIENTS).filter(|&seat| is_free(seat)).min_by_key(|&seat| load[worker_of(seat)])?;
         self.members[seat] = Member {
             tenancy: Tenancy::Connected,
-            ip: peer.ip().to_canonical(),
+            host: host_of(peer),
             address: name_of(peer),
             nick: String::new(),
         };
@@ -85,6 +85,13 @@ impl Roster {
     pub fn release(&mut self, seat: usize) {
         self.members[seat] = Member::NOBODY;
         self.taken -= 1;
+    }
+
+    /// How many seats are taken by clients from the host of that peer, those included that leave.
+    pub fn connected_from(&self, peer: SocketAddr) -> usize {
+        let host = host_of(peer);
+        let is_from = |member: &&Member| member.tenancy != Tenancy::Free && member.host == host;
+        self.members.iter().filter(is_from).count()
     }
 
     /// How many seats are taken, and the most that ever were.
@@ -105,7 +112,7 @@ impl Roster {
 
     /// The address of the tenant of that seat: an IPv4 one that came in over IPv6 is what it is.
     pub fn address(&self, seat: usize) -> IpAddr {
-        self.members[seat].ip
+        self.members[seat].host.ip()
     }
 
     /// Calls the client at that seat by the name that its token says. Another who has shown the same is called so too.
@@ -125,14 +132,28 @@ impl Roster {
     }
 }
 
+/// What tells a peer's host from others: its address, and for a link-local one the link; the port is 0.
+///
+/// That is each address by itself in IPv6 too, where a host may have many of one network: all hosts of a LAN are in one
+/// network of 64 bits, so to count by networks would let one of them keep out all others.
+pub fn host_of(peer: SocketAddr) -> SocketAddr {
+    match unmapped(peer) {
+        SocketAddr::V4(v4) => SocketAddr::from((*v4.ip(), 0)),
+        SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), 0, 0, v6.scope_id()).into(),
+    }
+}
+
+/// An IPv4 address that came in over IPv6 as what it is.
+fn unmapped(peer: SocketAddr) -> SocketAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(v4) => SocketAddr::from((v4, peer.port())),
+        IpAddr::V6(_) => peer,
+    }
+}
+
 /// `ADDRESS:PORT`; an IPv4 address that came in over IPv6 is shown as what it is.
 fn name_of(peer: SocketAddr) -> Name {
-    let mut peer = peer;
-    if let IpAddr::V6(v6) = peer.ip()
-        && let Some(v4) = v6.to_ipv4_mapped()
-    {
-        peer.set_ip(IpAddr::V4(v4));
-    }
+    let peer = unmapped(peer);
     let mut name = Name::new();
     // Its capacity is that of the longest address.
     let _ = write!(name, "{peer}");
@@ -161,6 +182,29 @@ mod tests {
         assert_eq!(roster.taken(), (CLIENTS, CLIENTS));
         roster.release(3);
         assert_eq!(roster.take(PEER, worker_of), Some(3));
+    }
+
+    #[test]
+    fn clients_are_counted_by_host() {
+        let mut roster = roster();
+        let take = |roster: &mut Roster, peer: &str| roster.take(peer.parse().unwrap(), |seat| seat).unwrap();
+        let first = take(&mut roster, "192.0.2.7:1");
+        for peer in
+            ["[::ffff:192.0.2.7]:2", "192.0.2.8:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "[fe80::1%2]:1"]
+        {
+            take(&mut roster, peer);
+        }
+        let count = |roster: &Roster, peer: &str| roster.connected_from(peer.parse().unwrap());
+        let counts =
+            [("192.0.2.7:9", 2), ("[::ffff:192.0.2.8]:9", 1), ("[2001:db8::2]:9", 1), ("0.0.0.0:0", 0)];
+        let links = [("[fe80::1%2]:9", 1), ("[fe80::1%3]:9", 0)];
+        for (peer, expected) in counts.into_iter().chain(links) {
+            assert_eq!(count(&roster, peer), expected, "{peer}");
+        }
+        roster.leave(first);
+        assert_eq!(count(&roster, "192.0.2.7:9"), 2, "who leaves has the seat still");
+        roster.release(first);
+        assert_eq!(count(&roster, "192.0.2.7:9"), 1);
     }
 
     #[test]

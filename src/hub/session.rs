@@ -7,14 +7,16 @@
 use super::conversation::Conversation;
 use super::courier;
 use super::outbox::{Awaits, Next as Sending, Outbox};
+use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES,
-    RECEIVE_BYTES,
+    RATE_PAUSE_MS, RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
+use crate::wire::foreign::{self, Foreign};
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
 use nix::errno::Errno;
@@ -54,8 +56,14 @@ enum Reason {
     ShuttingDown,
     /// It said nothing for too long.
     Idle,
+    /// It said nothing for a while, and another wanted its seat.
+    GaveWay,
     /// It did not read for too long.
     TooSlow,
+    /// It did not end a line that it had begun.
+    LineTimeout,
+    /// It speaks another protocol.
+    Foreign(Foreign),
     /// It tried wrong tokens.
     WrongToken,
     /// It showed no token in time.
@@ -74,7 +82,10 @@ impl Reason {
             Self::Quit => Some(Farewell::Quit),
             Self::ShuttingDown => Some(Farewell::ShuttingDown),
             Self::Idle => Some(Farewell::Idle),
+            Self::GaveWay => Some(Farewell::GaveWay),
             Self::TooSlow => Some(Farewell::TooSlow),
+            Self::LineTimeout => Some(Farewell::LineTimeout),
+            Self::Foreign(foreign) => Some(Farewell::Foreign(foreign)),
             Self::WrongToken => Some(Farewell::WrongToken),
             Self::NotAuthenticated => Some(Farewell::NotAuthenticated),
             Self::TokenWithdrawn => Some(Farewell::TokenWithdrawn),
@@ -89,7 +100,10 @@ impl fmt::Display for Reason {
             Self::Quit => f.write_str("it quit"),
             Self::ShuttingDown => f.write_str("shutting down"),
             Self::Idle => f.write_str("idle"),
+            Self::GaveWay => f.write_str("idle, and its seat was wanted"),
             Self::TooSlow => f.write_str("too slow: it did not read"),
+            Self::LineTimeout => f.write_str("it did not end a line that it had begun"),
+            Self::Foreign(foreign) => write!(f, "it is {}", foreign.client()),
             Self::WrongToken => f.write_str("it tried wrong tokens"),
             Self::NotAuthenticated => f.write_str("it showed no token in time"),
             Self::TokenWithdrawn => f.write_str("its line in the auth file is gone or changed"),
@@ -109,6 +123,17 @@ pub enum Turn {
     Done,
 }
 
+impl Turn {
+    /// The same, and at that time at the latest.
+    fn by(self, deadline_ns: u64) -> Self {
+        match self {
+            Self::Again => Self::Again,
+            Self::By(other_ns) => Self::By(other_ns.min(deadline_ns)),
+            Self::Done => Self::By(deadline_ns),
+        }
+    }
+}
+
 /// A seat's connection.
 pub struct Session {
     seat: usize,
@@ -124,6 +149,10 @@ pub struct Session {
     at_last: bool,
     /// The client has ended its side.
     ended: bool,
+    /// How many lines it may still send.
+    lines: Bucket,
+    /// Since when the end of a line is waited for that has begun, in nanoseconds.
+    line_since_ns: Option<u64>,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
     /// When it arrived, in nanoseconds.
@@ -143,6 +172,8 @@ impl Session {
             writable: false,
             at_last: false,
             ended: false,
+            lines: Bucket::FULL,
+            line_since_ns: None,
             look_ns: u64::MAX,
             arrived_ns: 0,
         }
@@ -185,6 +216,8 @@ impl Session {
         self.writable = false;
         self.at_last = false;
         self.ended = false;
+        self.lines = Bucket::FULL;
+        self.line_since_ns = None;
         self.look_ns = 0;
         self.arrived_ns = desk.now_ns;
         let watched = desk.watch(self.seat, &socket);
@@ -202,6 +235,10 @@ impl Session {
         if let Some(reason) = self.is_lost(&outbox, desk) {
             drop(outbox);
             return self.give_up(reason, desk);
+        }
+        if outbox.is_asked_to_go() && !self.readable {
+            drop(outbox);
+            return self.part(Reason::GaveWay, desk);
         }
         outbox.grant(self.conversation.purse());
         let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
@@ -226,16 +263,33 @@ impl Session {
     }
 
     fn take_lines(&mut self, desk: &mut Desk) {
-        while !self.conversation.is_stalled()
-            && !self.is_parting()
-            && let Some(frame) = self.framer.next()
-        {
+        while self.may_take_line(desk) {
+            if self.conversation.is_opening()
+                && let Some(foreign) = foreign::meet(&mut self.framer)
+            {
+                return self.conversation.meet(foreign);
+            }
+            let Some(frame) = self.framer.next() else { return };
+            self.line_since_ns = None;
+            if let Some(rate) = desk.hub.settings.rate {
+                self.lines.take(rate, desk.now_ns);
+            }
             self.conversation.take(frame, desk);
         }
     }
 
+    fn may_take_line(&self, desk: &Desk) -> bool {
+        !self.conversation.is_stalled() && !self.is_parting() && self.paced_until_ns(desk).is_none()
+    }
+
+    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast.
+    fn paced_until_ns(&self, desk: &Desk) -> Option<u64> {
+        let rate = desk.hub.settings.rate.filter(|_| !desk.draining)?;
+        Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > desk.now_ns)
+    }
+
     fn may_receive(&self, desk: &Desk) -> bool {
-        self.has_more(desk) && !self.conversation.is_stalled()
+        self.has_more(desk) && self.may_take_line(desk)
     }
 
     /// Whether the socket may have something that is to be received.
@@ -247,9 +301,15 @@ impl Session {
     /// that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
     /// case.
     fn is_held_up(&mut self, desk: &Desk) -> bool {
-        let has_line = |session: &mut Self| session.framer.has_next() || session.has_more(desk);
+        // The rest of a line is waited for once there is a slot for it, not before.
+        let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
         self.conversation.is_answering()
-            || self.conversation.is_stalled() && !self.is_parting() && has_line(self)
+            || self.conversation.is_stalled() && !self.is_parting() && has_any(self)
+    }
+
+    /// Whether a line waits that has come, or something may have come that is not received yet.
+    fn has_line(&mut self, desk: &Desk) -> bool {
+        !self.is_parting() && (self.framer.has_next() || self.has_more(desk))
     }
 
     /// Whether no more is received from this client, whatever it sends.
@@ -259,7 +319,9 @@ impl Session {
 
     /// Whether the client will be told goodbye for what it said.
     fn is_parting(&self) -> bool {
-        self.conversation.quit().is_some() || self.conversation.is_given_up()
+        self.conversation.quit().is_some()
+            || self.conversation.is_given_up()
+            || self.conversation.foreign().is_some()
     }
 
     fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
@@ -272,7 +334,10 @@ impl Session {
                 // A short one has taken all there was; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last;
                 // Now, for among these lines may be one that asks for the counters.
-                desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+                let stays = desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+                if stays {
+                    desk.hub.tell_of_seat();
+                }
             }
             Received::Nothing => self.readable = false,
             Received::End => {
@@ -286,6 +351,10 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        outbox.rest_with(None);
+        if self.conversation.is_stalled() {
+            self.line_since_ns = None;
+        }
         if self.conversation.is_reading() {
             return self.await_history(sending, outbox, desk);
         }
@@ -306,11 +375,38 @@ impl Session {
                 self.timer(&outbox, desk)
             };
         }
+        if let Some(until_ns) = self.paced_until_ns(desk)
+            && self.has_line(desk)
+        {
+            self.line_since_ns = None;
+            let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+            // Not for each line: others have to be served meanwhile.
+            return turn.by(until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000));
+        }
         if let Some(reason) = self.is_over(desk) {
             drop(outbox);
             return self.part(reason, desk);
         }
-        if sending == Sending::Again || self.readable { Turn::Again } else { self.timer(&outbox, desk) }
+        if self.is_line_overdue(desk) {
+            drop(outbox);
+            return self.part(Reason::LineTimeout, desk);
+        }
+        let is_busy = sending == Sending::Again || self.readable || outbox.is_asked_to_go();
+        let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
+        outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
+        if is_busy { Turn::Again } else { self.timer(&outbox, desk) }
+    }
+
+    /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
+    /// are not waited for; nor is what has come and is not received yet, unless the line is too long already.
+    fn is_line_overdue(&mut self, desk: &Desk) -> bool {
+        if !self.framer.is_within_line() {
+            self.line_since_ns = None;
+            return false;
+        }
+        self.line_since_ns.get_or_insert(desk.now_ns);
+        let is_overdue = self.line_deadline_ns(desk).is_some_and(|deadline_ns| deadline_ns <= desk.now_ns);
+        is_overdue && (!self.readable || self.framer.is_dropping())
     }
 
     /// Lets the historian go on if there is room. It calls when it has put something in, and when it is done.
@@ -336,6 +432,7 @@ impl Session {
         match () {
             () if self.conversation.quit().is_some() => Some(Reason::Quit),
             () if self.conversation.is_given_up() => Some(Reason::WrongToken),
+            () if self.is_parting() => self.conversation.foreign().map(Reason::Foreign),
             () if self.ended => Some(Reason::End),
             () if desk.draining => Some(Reason::ShuttingDown),
             () => None,
@@ -373,8 +470,13 @@ impl Session {
     /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
     fn timer(&self, outbox: &Outbox, desk: &Desk) -> Turn {
         let time_up_ns = self.time_up(outbox, desk).map(|(deadline_ns, _)| deadline_ns);
-        let deadline_ns = time_up_ns.into_iter().chain(self.conversation.due_ns()).min();
-        deadline_ns.map_or(Turn::Done, Turn::By)
+        let deadlines = [time_up_ns, self.conversation.due_ns(), self.line_deadline_ns(desk)];
+        deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
+    }
+
+    /// The deadline of a line that has begun, in nanoseconds.
+    fn line_deadline_ns(&self, desk: &Desk) -> Option<u64> {
+        Some(self.line_since_ns? + desk.hub.settings.line_timeout_ns?)
     }
 
     /// The deadline that holds now, and why it ends then: it does not read, or else it does not say who it is, or nothing.
@@ -395,13 +497,10 @@ impl Session {
         shown.into_iter().chain(idle).min_by_key(|(deadline_ns, _)| *deadline_ns)
     }
 
-    /// Since when it says nothing and waits for nothing: all of its slots that are out are in the purse. Nobody calls when its
-    /// last answer goes out: while it waits for one, it is looked at again later. So does one whose bytes have come and are not
-    /// received yet.
+    /// Since when it says nothing and waits for nothing. Nobody calls when its last answer goes out: while it waits for one, it is
+    /// looked at again later. So does one whose bytes have come and are not received yet.
     fn idle_since_ns(&self, outbox: &Outbox, desk: &Desk) -> u64 {
-        let waits_for_nothing =
-            outbox.slots_out() == self.conversation.purse_len() && self.conversation.due_ns().is_none();
-        if !self.readable && waits_for_nothing { outbox.heard_ns() } else { desk.now_ns }
+        outbox.idle_since_ns().filter(|_| !self.readable).unwrap_or(desk.now_ns)
     }
 
     // ---- The end ---------------------------------------------------------------------------------------
@@ -409,6 +508,7 @@ impl Session {
     /// Takes no more lines, and wants no more of others.
     fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
         desk.hub.leave(self.seat);
+        self.line_since_ns = None;
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }
@@ -522,6 +622,9 @@ impl Session {
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
+        if let Some(farewell) = reason.farewell() {
+            desk.hub.ledger.lock().said_farewell(farewell);
+        }
         self.phase = Phase::Gone;
         // It finds that nobody is here.
         self.call_historian(desk);

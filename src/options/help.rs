@@ -4,23 +4,19 @@ use super::table::{PAGES, PageOption, SETTINGS, Setting};
 use crate::limits::BOARD;
 
 /// The column where the text about an option starts.
-const TEXT_COLUMN: usize = 22;
+const TEXT_COLUMN: usize = 23;
 
 /// What the help says behind the options.
 const REST: &str = "
 Each is a variable too, for where the command line is silent; empty is not set:
 --sync-interval is FIRSTLINE_SYNC_INTERVAL. But --log-level is FIRSTLINE_LOG.
-
-S may have decimals: 0.5. MS and S may be off, except where never is said.
-Zero of them is refused: it means neither off nor unlimited.
-
-Examples:
+S may have decimals: 0.5. N, MS and S of most may be off. Zero of them is
+refused: it means neither off nor unlimited. Examples:
   printf '/urgent smoke in the workshop\\n' | nc -N raspberrypi 9090
   nc raspberrypi 9090         then /join shows what others send; /help the rest
 
-Exit status: 0 told to end, and all was answered; 1 could not start; 2 a wrong
-option or variable; 3 --drain-timeout was over, and what was left was told NAK
-shutting-down; 128+N ended at once by a second signal, number N.
+Exit status: 0 all was answered; 1 could not start; 2 wrong option or variable;
+3 --drain-timeout was over, the rest got NAK shutting-down; 128+N by signal N.
 ";
 
 /// The help, one screen, each line with its LF.

@@ -89,6 +89,16 @@ pub struct Options {
     pub sync_interval: Duration,
     /// The real-time priority of the consumer, or none: it is a thread like others.
     pub realtime: Option<u32>,
+    /// How many clients may be connected from one address, or none: as many as there may be at all.
+    pub per_address: Option<usize>,
+    /// Lines a second of one client, or none: as fast as it can. It is slowed down, and nothing is refused.
+    pub rate: Option<usize>,
+    /// Messages a minute of one client that keep a priority of 7 and above, or none: all of them.
+    pub urgent_rate: Option<usize>,
+    /// How long a client says nothing before it gives way to another when all seats are taken, or none: it does not.
+    pub idle_grace: Option<Duration>,
+    /// How long a client may take for a line once its first byte came, or none: for ever.
+    pub line_timeout: Option<Duration>,
     /// How long a client may send nothing, or none: for ever.
     pub idle_timeout: Option<Duration>,
     /// How long a client may read nothing that waits for it, or none: for ever.
@@ -117,6 +127,11 @@ impl Default for Options {
             sync: Sync::All,
             sync_interval: Duration::from_millis(limits::SYNC_INTERVAL_MS_DEFAULT),
             realtime: None,
+            per_address: Some(limits::PER_ADDRESS_DEFAULT),
+            rate: None,
+            urgent_rate: None,
+            idle_grace: Some(Duration::from_millis(limits::IDLE_GRACE_MS_DEFAULT)),
+            line_timeout: Some(Duration::from_millis(limits::LINE_TIMEOUT_MS_DEFAULT)),
             idle_timeout: Some(Duration::from_millis(limits::IDLE_TIMEOUT_MS_DEFAULT)),
             write_timeout: Some(Duration::from_millis(limits::WRITE_TIMEOUT_MS_DEFAULT)),
             drain_timeout: Duration::from_millis(limits::DRAIN_TIMEOUT_MS_DEFAULT),

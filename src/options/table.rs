@@ -32,7 +32,7 @@ pub(super) struct PageOption {
 }
 
 /// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 17] = [
+pub(super) const SETTINGS: [Setting; 22] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -130,6 +130,58 @@ pub(super) const SETTINGS: [Setting; 17] = [
         set: |options, text| {
             values::count_or_off(text, 1..=limits::REALTIME_PRIORITY_MAX as usize)
                 .map(|priority| options.realtime = priority.map(|priority| priority as u32))
+        },
+    },
+    Setting {
+        name: "per-address",
+        variable: "FIRSTLINE_PER_ADDRESS",
+        word: Some("N"),
+        help: "connections from one address",
+        default: || limits::PER_ADDRESS_DEFAULT.to_string(),
+        set: |options, text| {
+            values::count_or_off(text, 1..=limits::CLIENTS).map(|count| options.per_address = count)
+        },
+    },
+    Setting {
+        name: "rate",
+        variable: "FIRSTLINE_RATE",
+        word: Some("N"),
+        help: "lines a second of a client, which is slowed down",
+        default: || "off".to_string(),
+        set: |options, text| {
+            values::count_or_off(text, 1..=limits::RATE_MAX).map(|count| options.rate = count)
+        },
+    },
+    Setting {
+        name: "urgent-rate",
+        variable: "FIRSTLINE_URGENT_RATE",
+        word: Some("N"),
+        help: "7 and up a minute of a client; the rest become 4",
+        default: || "off".to_string(),
+        set: |options, text| {
+            values::count_or_off(text, 1..=limits::URGENT_RATE_MAX).map(|count| options.urgent_rate = count)
+        },
+    },
+    Setting {
+        name: "idle-grace",
+        variable: "FIRSTLINE_IDLE_GRACE",
+        word: Some("S"),
+        help: "when full, close one idle for S s for a newcomer",
+        default: || values::show_seconds(limits::IDLE_GRACE_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds_or_off(text, limits::TIMEOUT_MS_MIN..=limits::IDLE_GRACE_MS_MAX)
+                .map(|time| options.idle_grace = time)
+        },
+    },
+    Setting {
+        name: "line-timeout",
+        variable: "FIRSTLINE_LINE_TIMEOUT",
+        word: Some("S"),
+        help: "close clients that take S seconds for a line",
+        default: || values::show_seconds(limits::LINE_TIMEOUT_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds_or_off(text, limits::TIMEOUT_MS_MIN..=limits::LINE_TIMEOUT_MS_MAX)
+                .map(|time| options.line_timeout = time)
         },
     },
     Setting {

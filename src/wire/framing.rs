@@ -105,6 +105,32 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
+    /// What has come of the line that is to be taken next, and what has come behind it. Nothing of one that is too long.
+    pub fn pending(&self) -> &[u8] {
+        if self.too_long { &[] } else { &self.buffer[self.start..self.end] }
+    }
+
+    /// Drops the first `count` bytes of [`pending`](Self::pending), which must have no LF. More than there are counts as all.
+    pub fn skip(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        self.scanned = self.scanned.max(self.start);
+    }
+
+    /// Whether anything has come that is not taken: lines, or the beginning of one.
+    pub fn has_begun(&self) -> bool {
+        self.has_last()
+    }
+
+    /// Whether the line that is to be taken next is too long already, and what comes of it is dropped.
+    pub fn is_dropping(&self) -> bool {
+        self.too_long
+    }
+
+    /// Whether a line has begun, and its end has not come. Only after [`next`](Self::next) found no line.
+    pub fn is_within_line(&self) -> bool {
+        self.scanned == self.end && self.has_last()
+    }
+
     /// Makes the framer ready for another client: nothing of the last one is left, not even in the buffer.
     pub fn reset(&mut self) {
         let Self { buffer, start, scanned, end, too_long, ended } = self;
@@ -303,6 +329,41 @@ mod tests {
         assert_eq!((framer.free().len(), framer.start), (SMALLEST - 2, 10));
         receive(&mut framer, b"\nab");
         assert_eq!((framer.free().len(), framer.start), (SMALLEST + 8, 0));
+    }
+
+    #[test]
+    fn a_line_that_has_begun_is_known_until_its_end() {
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        assert!(!framer.is_within_line());
+        for part in ["x".to_string(), "\r".to_string(), "x".repeat(LINE_BYTES_MAX), "y".to_string()] {
+            receive(&mut framer, part.as_bytes());
+            assert!(framer.is_within_line());
+        }
+        assert_eq!(receive(&mut framer, b"\n"), [Seen::TooLong]);
+        assert!(!framer.is_within_line());
+        let free = framer.free();
+        free[..3].copy_from_slice(b"a\nb");
+        framer.commit(3);
+        assert!(framer.has_next() && !framer.is_within_line(), "a whole line waits");
+        assert_eq!(take_all(&mut framer), [line("a")]);
+        assert!(framer.is_within_line());
+    }
+
+    #[test]
+    fn what_is_skipped_is_no_part_of_the_line() {
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, b"abc");
+        assert_eq!(framer.pending(), b"abc");
+        framer.skip(2);
+        assert_eq!(framer.pending(), b"c");
+        assert_eq!(receive(&mut framer, b"d\n"), [line("cd")]);
+        receive(&mut framer, b"ab");
+        framer.skip(9);
+        assert_eq!(receive(&mut framer, b"\n"), [line("")]);
+        receive(&mut framer, &[b'x'; LINE_BYTES_MAX + 2]);
+        assert_eq!(framer.pending(), b"", "nothing is told of what is too long");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`framing`] | bytes as they come in, cut into lines |
 //! | [`command`] | what a line asks for, and the help |
 //! | [`reply`] | every line that is sent |
+//! | [`foreign`] | who speaks another protocol: HTTP, TLS, SSH, MQTT, Telnet's negotiation |
 //! | [`escape`] | a client's bytes made harmless for other people's terminals and the logs |
 //!
 //! The way of a line:
@@ -33,5 +34,6 @@
 
 pub mod command;
 pub mod escape;
+pub mod foreign;
 pub mod framing;
 pub mod reply;

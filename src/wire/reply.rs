@@ -12,6 +12,7 @@ use heapless::{Vec, VecView};
 use itoa::Buffer as Decimal;
 
 use super::escape::escape;
+use super::foreign::Foreign;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::queue::Priority;
 
@@ -130,12 +131,20 @@ impl Refusal {
 pub enum Farewell {
     /// As many clients are connected as there may be.
     Full,
+    /// As many are connected from the client's address as there may be.
+    AddressFull,
     /// The client's address may not connect.
     NotAllowed,
     /// The client said nothing for too long.
     Idle,
+    /// The client said nothing for a while, and another wants its seat.
+    GaveWay,
     /// The client did not read its replies for too long.
     TooSlow,
+    /// The client did not end a line that it had begun.
+    LineTimeout,
+    /// The client speaks another protocol.
+    Foreign(Foreign),
     /// The client tried wrong tokens.
     WrongToken,
     /// The client showed no token in time.
@@ -149,13 +158,70 @@ pub enum Farewell {
 }
 
 impl Farewell {
+    /// All of them, in the order of their indices.
+    pub const ALL: [Self; 16] = [
+        Self::Full,
+        Self::AddressFull,
+        Self::NotAllowed,
+        Self::Idle,
+        Self::GaveWay,
+        Self::TooSlow,
+        Self::LineTimeout,
+        Self::Foreign(Foreign::Http),
+        Self::Foreign(Foreign::Tls),
+        Self::Foreign(Foreign::Ssh),
+        Self::Foreign(Foreign::Mqtt),
+        Self::WrongToken,
+        Self::NotAuthenticated,
+        Self::TokenWithdrawn,
+        Self::Quit,
+        Self::ShuttingDown,
+    ];
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Its place in [`Farewell::ALL`].
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|other| *other == self).unwrap_or_default()
+    }
+
+    /// What it is called in the counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::AddressFull => "address-full",
+            Self::NotAllowed => "not-allowed",
+            Self::Idle => "idle",
+            Self::GaveWay => "gave-way",
+            Self::TooSlow => "too-slow",
+            Self::LineTimeout => "line-timeout",
+            Self::Foreign(Foreign::Http) => "not-http",
+            Self::Foreign(Foreign::Tls) => "not-tls",
+            Self::Foreign(Foreign::Ssh) => "not-ssh",
+            Self::Foreign(Foreign::Mqtt) => "not-mqtt",
+            Self::WrongToken => "wrong-token",
+            Self::NotAuthenticated => "not-authenticated",
+            Self::TokenWithdrawn => "token-withdrawn",
+            Self::Quit => "quit",
+            Self::ShuttingDown => "shutting-down",
+        }
+    }
+
     /// The line.
     pub const fn line(self) -> &'static str {
         match self {
             Self::Full => "ERR 0 full\n",
+            Self::AddressFull => "ERR 0 address-full\n",
             Self::NotAllowed => "ERR 0 not-allowed\n",
-            Self::Idle => "ERR 0 idle\n",
+            Self::Idle | Self::GaveWay => "ERR 0 idle\n",
             Self::TooSlow => "ERR 0 too-slow\n",
+            Self::LineTimeout => "ERR 0 line-timeout\n",
+            Self::Foreign(Foreign::Http) => "ERR 0 not-http this is firstline: speak to it with nc\n",
+            Self::Foreign(Foreign::Tls) => {
+                "ERR 0 not-tls this is firstline: speak to it with nc, in plain text\n"
+            }
+            Self::Foreign(Foreign::Ssh) => "ERR 0 not-ssh this is firstline: speak to it with nc\n",
+            Self::Foreign(Foreign::Mqtt) => "ERR 0 not-mqtt this is firstline: speak to it with nc\n",
             Self::WrongToken => "ERR 0 wrong-token\n",
             Self::NotAuthenticated => "ERR 0 not-authenticated\n",
             Self::TokenWithdrawn => "ERR 0 token-withdrawn\n",
@@ -499,6 +565,18 @@ mod tests {
         assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
         let lines = [WrongToken, NotAuthenticated, TokenWithdrawn].map(Farewell::line);
         assert_eq!(lines, ["ERR 0 wrong-token\n", "ERR 0 not-authenticated\n", "ERR 0 token-withdrawn\n"]);
+    }
+
+    #[test]
+    fn farewells_are_indexed_as_listed_and_one_line_each() {
+        for (index, farewell) in Farewell::ALL.into_iter().enumerate() {
+            assert_eq!(farewell.index(), index);
+            let (line, word) = (farewell.line(), farewell.as_str());
+            assert_eq!(line.find('\n'), Some(line.len() - 1));
+            assert!(line.contains(word) || farewell == Farewell::GaveWay, "{line} {word}");
+            // The last reply of all, that to `/quit`, goes before it in one line's room.
+            assert!("OK \n".len() + NUMBER_BYTES_MAX + line.len() <= ANSWER_LINE_BYTES_MAX);
+        }
     }
 
     #[test]

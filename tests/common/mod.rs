@@ -49,7 +49,7 @@ pub struct Server {
 pub fn command() -> Command {
     let binary = std::env::var("FIRSTLINE_TEST_BINARY")
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_firstline").to_string());
-    match std::env::var("FIRSTLINE_TEST_RUNNER") {
+    let mut command = match std::env::var("FIRSTLINE_TEST_RUNNER") {
         Ok(runner) => {
             let mut words = runner.split_whitespace();
             let mut command = Command::new(words.next().expect("FIRSTLINE_TEST_RUNNER names a command"));
@@ -57,7 +57,10 @@ pub fn command() -> Command {
             command
         }
         Err(_) => Command::new(binary),
-    }
+    };
+    // All clients of a test come from one address.
+    command.env("FIRSTLINE_PER_ADDRESS", "off");
+    command
 }
 
 impl Server {

@@ -1,0 +1,315 @@
+//! Clients that speak another protocol: what they open with, and what a line of theirs looks like.
+//!
+//! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in its
+//! body. So nobody who opens like a browser may get a line through. The others are people and programs that took the wrong
+//! port: they are told in one line where they are.
+//!
+//! It is looked for until a client's first message or command was taken, and not after: whoever got one through has a
+//! client that speaks lines. What looks like a request may be sent as a first message all the same, as `/4 GET / HTTP/1.1`.
+//!
+//! Only what comes before the first LF decides, so it does not matter how the bytes come in.
+
+use super::framing::Framer;
+use crate::limits::LINE_BYTES_MAX;
+use memchr::memchr;
+
+/// A protocol that is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// A browser, or another HTTP client.
+    Http,
+    /// A TLS handshake: `https://`, or a client that was told to encrypt.
+    Tls,
+    /// An SSH client.
+    Ssh,
+    /// An MQTT client.
+    Mqtt,
+}
+
+impl Foreign {
+    /// Who speaks it, for the log.
+    pub const fn client(self) -> &'static str {
+        match self {
+            Self::Http => "an HTTP client",
+            Self::Tls => "a TLS client",
+            Self::Ssh => "an SSH client",
+            Self::Mqtt => "an MQTT client",
+        }
+    }
+}
+
+/// What a connection opens with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// Nothing that another protocol opens with; or not yet, and then there is no whole line.
+    Lines,
+    /// Another protocol.
+    Foreign(Foreign),
+    /// So many bytes of Telnet's negotiation, and then something else or nothing yet. Leaving its offers without an answer refuses them.
+    Negotiation(usize),
+}
+
+/// A request line is known by its beginning only where its end cannot be seen: it is too long for a line.
+const METHODS: [&[u8]; 9] =
+    [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE"];
+
+/// Telnet's "interpret as command".
+const IAC: u8 = 0xff;
+
+/// Its WILL, WONT, DO and DONT: each is followed by an option.
+const OFFERS: core::ops::RangeInclusive<u8> = 0xfb..=0xfe;
+
+/// The protocol that a client opens in, if it is not ours, as far as can be told from what has come. Telnet's offers are dropped.
+///
+/// To be asked before each line is taken, as long as nothing was taken of this client; the line itself has to be looked at too, by
+/// [`in_line`].
+pub fn meet<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
+    loop {
+        match opening(framer.pending()) {
+            Opening::Negotiation(bytes) => framer.skip(bytes),
+            Opening::Foreign(foreign) => return Some(foreign),
+            Opening::Lines => return None,
+        }
+    }
+}
+
+/// What a line opens with that begins with these bytes.
+fn opening(bytes: &[u8]) -> Opening {
+    let first = memchr(b'\n', bytes).map_or(bytes, |lf| &bytes[..lf]);
+    let negotiation = negotiation_bytes(first);
+    match () {
+        () if negotiation > 0 => Opening::Negotiation(negotiation),
+        () if is_tls(first) => Opening::Foreign(Foreign::Tls),
+        () if is_ssh(first) => Opening::Foreign(Foreign::Ssh),
+        () if is_mqtt(first) => Opening::Foreign(Foreign::Mqtt),
+        () if is_long_request(first) => Opening::Foreign(Foreign::Http),
+        () => Opening::Lines,
+    }
+}
+
+/// What protocol a whole line is of, if it is not ours: a request line of HTTP, or the header that every request has.
+pub fn in_line(line: &[u8]) -> Option<Foreign> {
+    (is_request(line) || is_host(line)).then_some(Foreign::Http)
+}
+
+/// The length of all the offers at the beginning.
+fn negotiation_bytes(bytes: &[u8]) -> usize {
+    let is_offer = |three: &&[u8]| three[0] == IAC && OFFERS.contains(&three[1]);
+    3 * bytes.chunks_exact(3).take_while(is_offer).count()
+}
+
+/// A record of the type "handshake", of SSL 3.0 to TLS 1.3.
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x16, 0x03, 0x00..=0x04, ..])
+}
+
+/// `SSH-2.0-` or of another version.
+fn is_ssh(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'S', b'S', b'H', b'-', b'0'..=b'9', b'.', b'0'..=b'9', ..])
+}
+
+/// CONNECT, the remaining length in one to four bytes, and the name of the protocol with its length. A length with an LF in it,
+/// as 1280 has, is not seen.
+fn is_mqtt(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(&[0x10]) else { return false };
+    let more = rest.iter().take(3).take_while(|byte| **byte >= 0x80).count();
+    rest.get(more + 1..)
+        .is_some_and(|name| name.starts_with(b"\x00\x04MQTT") || name.starts_with(b"\x00\x06MQIsdp"))
+}
+
+/// A line that begins as a request does and is too long to be taken: nobody will see how it ends.
+fn is_long_request(line: &[u8]) -> bool {
+    let is_too_long = line.strip_suffix(b"\r").unwrap_or(line).len() > LINE_BYTES_MAX;
+    is_too_long && parts_of_request(line).is_some_and(|(method, _)| METHODS.contains(&method))
+}
+
+/// `METHOD TARGET HTTP/1.1`, or of another version. Whatever the target has in it.
+fn is_request(line: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_digit();
+    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let is_version = match version.strip_prefix(b"HTTP/") {
+        Some([major, b'.', minor]) => is_digit(major) && is_digit(minor),
+        Some([major]) => is_digit(major),
+        _ => false,
+    };
+    is_version && parts_of_request(&line[..line.len() - version.len()]).is_some()
+}
+
+/// Method and target of what begins as a request does. The target of a request is a path, a URL, an authority with its port,
+/// or `*`: so `I use HTTP/2` is none.
+fn parts_of_request(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = memchr(b' ', line)?;
+    let (method, target) = (&line[..space], &line[space + 1..]);
+    let is_target = target.starts_with(b"/") || target.starts_with(b"* ") || memchr(b':', target).is_some();
+    (!method.is_empty() && method.iter().all(is_token) && is_target).then_some((method, target))
+}
+
+/// What the name of a method is made of.
+fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+/// The header `Host`.
+fn is_host(line: &[u8]) -> bool {
+    line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"Host:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RECEIVE_BYTES;
+    use crate::wire::framing::Frame;
+    use proptest::prelude::*;
+
+    /// What becomes of a client that sends these pieces: the lines before it is known, and what it is.
+    fn met(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Foreign>) {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let (mut framer, mut lines) = (Framer::new(&mut buffer), Vec::new());
+        for piece in pieces.iter().flat_map(|piece| piece.chunks(LINE_BYTES_MAX)).map(Some).chain([None]) {
+            match piece {
+                Some(piece) => {
+                    framer.free()[..piece.len()].copy_from_slice(piece);
+                    framer.commit(piece.len());
+                }
+                None => framer.end(),
+            }
+            loop {
+                if let Some(foreign) = meet(&mut framer) {
+                    return (lines, Some(foreign));
+                }
+                match framer.next() {
+                    Some(Frame::Line(line)) if in_line(line).is_some() => return (lines, in_line(line)),
+                    Some(Frame::Line(line)) => lines.push(line.to_vec()),
+                    Some(Frame::TooLong) => lines.push(b"too long".to_vec()),
+                    None => break,
+                }
+            }
+        }
+        (lines, None)
+    }
+
+    fn foreign(bytes: &[u8]) -> Option<Foreign> {
+        met(&[bytes]).1
+    }
+
+    /// What clients of other protocols send first.
+    fn openings() -> Vec<(Vec<u8>, Foreign)> {
+        let long = format!("GET /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
+        let unknown =
+            format!("FETCH /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
+        let text: [(&[u8], Foreign); 15] = [
+            (b"GET / HTTP/1.1\r\nHost: board:9090\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n", Foreign::Http),
+            (
+                b"POST /x HTTP/1.1\r\nHost: board:9090\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n/urgent smoke\n",
+                Foreign::Http,
+            ),
+            (b"OPTIONS * HTTP/1.0\n\n", Foreign::Http),
+            (b"CONNECT board:9090 HTTP/1.1\r\n\r\n", Foreign::Http),
+            (b"GET http://board:9090/ HTTP/1.1\r\n\r\n", Foreign::Http),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Foreign::Http),
+            (b"GET /a b c HTTP/1.1\r\n\r\n", Foreign::Http),
+            (b"M-SEARCH * HTTP/1.1\r\n", Foreign::Http),
+            (b"host:board\r\n", Foreign::Http),
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Foreign::Tls),
+            (b"\x16\x03\x01\n\n\x01\n", Foreign::Tls),
+            (b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", Foreign::Ssh),
+            (b"SSH-1.99-x", Foreign::Ssh),
+            (b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", Foreign::Mqtt),
+            (b"\x10\x80\x01\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x00", Foreign::Mqtt),
+        ];
+        let text = text.into_iter().map(|(bytes, foreign)| (bytes.to_vec(), foreign));
+        text.chain([(long.into(), Foreign::Http), (unknown.into(), Foreign::Http)]).collect()
+    }
+
+    #[test]
+    fn each_is_known_by_what_it_opens_with_and_nothing_of_it_is_a_line() {
+        for (bytes, expected) in openings() {
+            let (lines, foreign) = met(&[&bytes]);
+            assert_eq!(foreign, Some(expected), "{}", bytes.escape_ascii());
+            // But for one of a method that nobody knows, which is too long, and refused for that.
+            assert!(lines.iter().all(|line| line == b"too long"), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn blank_lines_and_offers_of_telnet_may_go_before_it() {
+        for (bytes, expected) in openings() {
+            for before in [&b"\n"[..], b"\r\n\r\n", b"\xff\xfb\x1f\xff\xfd\x01"] {
+                assert_eq!(foreign(&[before, &bytes].concat()), Some(expected), "{}", bytes.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn who_negotiates_as_telnet_does_has_its_lines_taken() {
+        // What PuTTY sends first.
+        let offers = b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfb\x27\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03";
+        for split in 0..=offers.len() {
+            let (first, second) = offers.split_at(split);
+            let (lines, foreign) = met(&[first, second, b"/urgent smoke\r\n"]);
+            assert_eq!((lines, foreign), (vec![b"/urgent smoke".to_vec()], None), "split at {split}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_a_person_is_a_line() {
+        for line in [
+            "hello",
+            "I use HTTP/2",
+            "we all love HTTP/1.1",
+            "GET up, it is late",
+            "GET / HTTP/1.1 was what it sent",
+            "10.0.0.7 - - \"GET / HTTP/1.1\" 200",
+            "/4 GET / HTTP/1.1",
+            "/urgent Host: board",
+            "The Host: who is it?",
+            "SSH to the board",
+            "SSH-keys",
+            "HTTP/1.1 200 OK",
+            "\u{10}MQTT",
+            "\u{16}\u{3}",
+            "\u{16}\u{3}\u{5}",
+        ] {
+            let sent = format!("{line}\n");
+            assert_eq!(met(&[sent.as_bytes()]), (vec![line.as_bytes().to_vec()], None));
+        }
+        // Of Telnet's commands only offers are dropped, and only whole ones in front.
+        for line in [&b"\xff"[..], b"\xff\xfb", b"\xff\xff\xfbx", b"\xff\xf4x", b"x\xff\xfb\x01"] {
+            assert_eq!(met(&[line, b"\n"]), (vec![line.to_vec()], None));
+        }
+    }
+
+    /// What clients open with, ordinary lines, and bytes that are like both, with anything behind.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let opening = prop::sample::select(openings()).prop_map(|(bytes, _)| bytes);
+        let near = prop::collection::vec(
+            prop::sample::select(
+                b"\x16\x03\x01\x10\x80\x00\x04\x06MQTTIsdpSSH-2.0\xff\xfb\xfd\n\r /:*HTTP/1.1Host:GET"
+                    .to_vec(),
+            ),
+            0..40,
+        );
+        let any = prop::collection::vec(any::<u8>(), 0..3 * LINE_BYTES_MAX);
+        (prop_oneof![opening, near.clone(), any.clone()], prop_oneof![near, any])
+            .prop_map(|(first, rest)| [first, rest].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_split_changes_the_verdict(bytes in bytes(), splits in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+            let mut splits: Vec<_> = splits.iter().map(|split| split.index(bytes.len() + 1)).collect();
+            splits.extend([0, bytes.len()]);
+            splits.sort_unstable();
+            let pieces: Vec<&[u8]> = splits.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect();
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            let whole = met(&[&bytes]);
+            prop_assert_eq!(&met(&pieces), &whole);
+            prop_assert_eq!(&met(&single), &whole);
+        }
+
+        #[test]
+        fn words_are_never_taken_for_another_protocol(words in "[a-zA-Z0-9,.!?äöü]{1,12}( [a-zA-Z0-9,.!?äöü/]{1,12}){0,12}") {
+            prop_assert_eq!(foreign(format!("{words}\n").as_bytes()), None);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What one client gets, so that there is something left for the others: connections, lines, urgency, seats and time.
+
+mod common;
+
+use common::{Client, Held, LIMIT, Server, allow_many_connections, command, eventually, is_emulated};
+use firstline::limits::{
+    CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
+};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+/// A client whose address is that one.
+fn connect_from(address: Ipv4Addr, server: SocketAddr) -> Client {
+    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).unwrap();
+    socket::bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(address, 0))).unwrap();
+    let SocketAddr::V4(server) = server else { panic!("{server} is not IPv4") };
+    socket::connect(socket.as_raw_fd(), &SockaddrIn::from(server)).unwrap();
+    Client::of(TcpStream::from(socket))
+}
+
+/// Whether the client has a seat, or else what it was told.
+fn seated(client: &mut Client) -> Result<(), Vec<String>> {
+    // It may be closed already.
+    let _ = client.stream.write_all(b"/ping\n");
+    match client.try_line() {
+        Some(line) if line == "OK 1" => Ok(()),
+        line => Err(line.into_iter().chain(client.rest()).collect()),
+    }
+}
+
+fn told(line: &str) -> Result<(), Vec<String>> {
+    Err(vec![line.to_string()])
+}
+
+// ---- Connections ---------------------------------------------------------------------------------------
+
+#[test]
+fn one_address_has_no_more_than_its_share_of_connections() {
+    let server = Server::start(&["--per-address", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    assert_eq!((seated(&mut first), seated(&mut second)), (Ok(()), Ok(())));
+    for _ in 0..20 {
+        assert_eq!(seated(&mut server.connect()), told("ERR 0 address-full"));
+    }
+    let mut other = connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    assert_eq!(seated(&mut other), Ok(()), "others have their own share");
+    let stats = other.stats();
+    assert_eq!((stats["closed-address-full"], stats["closed-full"], stats["clients-turned-away"]), (20, 0, 20));
+    let lines = server.log().into_iter().filter(|line| line.contains("turned away")).count();
+    assert_eq!(lines, 1, "it is told once, not each time");
+    drop(first);
+    eventually("a seat of the address is free", || seated(&mut server.connect()).is_ok());
+}
+
+#[test]
+fn an_ipv4_address_is_the_same_one_when_it_comes_in_over_ipv6() {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--listen", "[::]:0", "--per-address", "2"]);
+    let server = Server::start_command(command);
+    let everywhere = server.wait_for_log("listening on [::]:");
+    let port: u16 = everywhere.rsplit(':').next().unwrap().parse().unwrap();
+    let mut first = server.connect();
+    let mut second = Client::connect((Ipv4Addr::LOCALHOST, port).into());
+    assert_eq!((seated(&mut first), seated(&mut second)), (Ok(()), Ok(())));
+    for address in [server.address, (Ipv4Addr::LOCALHOST, port).into()] {
+        assert_eq!(seated(&mut Client::connect(address)), told("ERR 0 address-full"), "{address}");
+    }
+    let mut over_ipv6 = Client::connect((std::net::Ipv6Addr::LOCALHOST, port).into());
+    assert_eq!(seated(&mut over_ipv6), Ok(()));
+}
+
+// ---- Lines ---------------------------------------------------------------------------------------------
+
+#[test]
+fn one_that_sends_too_fast_is_slowed_down_and_refused_nothing() {
+    const RATE: usize = 200;
+    const LINES: usize = RATE * 2;
+    let server = Server::start(&["--rate", "200"]);
+    let (mut fast, mut other) = (server.connect(), server.connect());
+    let (start, cpu_before) = (Instant::now(), server.cpu_time());
+    fast.send("text\n\n".repeat(LINES / 2));
+    fast.end_sending();
+    let replies: Vec<_> = (0..5).map(|n| other.ask(&format!("/urgent {n}"))).collect();
+    assert!(replies.iter().all(|reply| reply.starts_with("ACK")), "{replies:?}");
+    assert_eq!(fast.rest().len(), LINES / 2, "blank lines count, and get no reply");
+    // The first came at once, all that come in the burst; the others in their time.
+    let at_least = Duration::from_secs_f64((LINES - RATE * RATE_BURST_MS as usize / 1000) as f64 / RATE as f64);
+    assert!(start.elapsed() >= at_least, "{:?}", start.elapsed());
+    let cpu = server.cpu_time() - cpu_before;
+    assert!(is_emulated() || cpu < at_least / 2, "it waits, and does not spin: {cpu:?}");
+}
+
+#[test]
+fn what_waits_for_its_time_is_refused_at_the_end_and_answered() {
+    let server = Server::start(&["--rate", "1"]);
+    let mut client = server.connect();
+    client.send("one\ntwo\n/ping\n");
+    assert_eq!(client.line(), "ACK 1 1");
+    server.signal("TERM");
+    let expected = ["NAK 2 shutting-down", "ERR 3 shutting-down try again later", "BYE shutting-down"];
+    assert_eq!(client.rest(), expected);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn an_urgent_message_too_many_is_lowered_and_its_sender_is_told() {
+    let server = Server::start(&["--urgent-rate", "3"]);
+    let (mut watcher, mut shouter, mut other) = (server.connect(), server.connect(), server.connect());
+    watcher.ask("/join");
+    // The next is due a third of the burst later: long after.
+    assert_eq!(URGENT_BURST_MS / 3, 20_000);
+    let lines = ["/urgent a", "low", "/high b", "/6 c", "/7 d", "/8 e", "/urgent f", "/6 g"];
+    let replies = lines.map(|line| shouter.ask(line));
+    let lowered = ["", "", "", "", "", " lowered", " lowered", ""];
+    let expected: Vec<_> =
+        lowered.iter().enumerate().map(|(n, remark)| format!("ACK {0} {0}{remark}", n + 1)).collect();
+    assert_eq!(replies, expected[..]);
+    let heard = lines.map(|_| watcher.line().split(' ').nth(2).unwrap().to_string());
+    assert_eq!(heard, ["p9", "p4", "p7", "p6", "p7", "p4", "p4", "p6"]);
+    assert_eq!(other.ask("/urgent mine"), "ACK 1 9", "each has its own");
+    // Sent at once, they are told apart all the same.
+    other.send("/9 x\n/9 x\n/9 x\n/9 x\n");
+    let mut replies = other.lines(4);
+    replies.sort();
+    let is_lowered: Vec<_> = replies.iter().map(|reply| reply.ends_with(" lowered")).collect();
+    assert_eq!(is_lowered, [false, false, true, true], "{replies:?}");
+    assert_eq!(server.stats()["lowered"], 4);
+}
+
+// ---- Seats ---------------------------------------------------------------------------------------------
+
+/// Takes all seats; those of the clients that have been seated first are idle longest.
+fn fill(server: &Server) -> Vec<Client> {
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("/ping"), "OK 1");
+    }
+    clients
+}
+
+/// Waits until all clients have been idle for the grace.
+fn wait_for_grace(grace_ms: u64) {
+    let start = Instant::now();
+    eventually("the grace is over", || start.elapsed() > Duration::from_millis(grace_ms));
+}
+
+#[test]
+fn who_is_idle_longest_gives_way_and_nobody_who_listens_or_waits() {
+    allow_many_connections();
+    let (server, held) = Held::start(&["--idle-grace", "0.3"]);
+    let mut clients = fill(&server);
+    assert_eq!(clients[0].ask("/join"), "OK 2");
+    clients[1].send("this waits\n");
+    server.wait_for_log(&clients[1].address());
+    for client in &mut clients[4..] {
+        assert_eq!(client.ask("/ping"), "OK 2");
+    }
+    wait_for_grace(300);
+    // Both at once: each has a seat of its own.
+    let mut newcomers = [server.connect(), server.connect()];
+    let seats = newcomers.each_mut().map(seated);
+    assert_eq!(seats, [Ok(()), Ok(())]);
+    assert_eq!(clients[2].rest(), ["ERR 0 idle"]);
+    assert_eq!(clients[3].rest(), ["ERR 0 idle"]);
+    assert_eq!(clients[4].ask("/ping"), "OK 3", "no more of them than there are newcomers");
+    assert_eq!(clients[0].ask("/ping"), "OK 3");
+    let stats = newcomers[0].stats();
+    assert_eq!((stats["closed-gave-way"], stats["closed-idle"], stats["clients-turned-away"]), (2, 0, 0));
+    held.release();
+    assert_eq!(clients[1].line(), "ACK 2 1");
+}
+
+#[test]
+fn newcomers_drive_nobody_out_who_is_not_idle() {
+    allow_many_connections();
+    let server = Server::start(&["--idle-grace", "0.5"]);
+    let mut clients = fill(&server);
+    wait_for_grace(500);
+    for client in &mut clients[1..] {
+        assert_eq!(client.ask("/ping"), "OK 2");
+    }
+    let mut newcomers: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    // The one that is to go is gone at once: who is slow to notice is waited for.
+    assert_eq!(clients[0].rest(), ["ERR 0 idle"]);
+    clients.swap_remove(0);
+    let seats: Vec<_> = newcomers.iter_mut().map(seated).collect();
+    let full = seats.iter().filter(|seat| **seat == told("ERR 0 full")).count();
+    let ok = seats.iter().filter(|seat| seat.is_ok()).count();
+    // On a slow machine others may have been idle for long enough before all had come.
+    assert!(ok >= 1 && ok + full == 5, "{seats:?}");
+    assert_eq!(newcomers.swap_remove(0).stats()["closed-gave-way"], ok as u64);
+}
+
+#[test]
+fn without_grace_the_next_one_finds_it_full() {
+    allow_many_connections();
+    let server = Server::start(&["--idle-grace", "off"]);
+    let mut clients = fill(&server);
+    assert_eq!(seated(&mut server.connect()), told("ERR 0 full"));
+    assert_eq!(clients[0].stats()["closed-full"], 1);
+}
+
+#[test]
+fn who_waits_for_a_seat_at_the_end_is_told_of_it() {
+    allow_many_connections();
+    let server = Server::start(&["--idle-grace", "0.1"]);
+    let _clients = fill(&server);
+    wait_for_grace(100);
+    let mut newcomer = server.connect();
+    server.wait_for_stats_of(&_clients);
+    server.signal("TERM");
+    let last = newcomer.rest();
+    assert!(last.is_empty() || last == ["BYE shutting-down"], "{last:?}");
+    assert_eq!(server.end(), Some(0));
+}
+
+// ---- Time ----------------------------------------------------------------------------------------------
+
+/// Sends a byte of a line again and again, until the server has enough of it.
+fn drip(client: &mut Client) -> Vec<String> {
+    let mut stream = client.stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    client.rest()
+}
+
+#[test]
+fn a_line_that_does_not_end_is_not_waited_for() {
+    let server = Server::start(&["--line-timeout", "0.3"]);
+    for before in ["", "hello\n", "\r\n/urg"] {
+        let (mut client, start) = (server.connect(), Instant::now());
+        client.send(before);
+        let lines = drip(&mut client);
+        assert_eq!(lines.last().map(String::as_str), Some("ERR 0 line-timeout"), "{before:?}: {lines:?}");
+        assert_eq!(lines.len(), 1 + usize::from(before == "hello\n"), "what went before is answered");
+        assert!(start.elapsed() >= Duration::from_millis(300));
+    }
+    let mut client = server.connect();
+    client.send("x".repeat(LINE_BYTES_MAX + 2));
+    assert_eq!(drip(&mut client), ["ERR 0 line-timeout"], "nor is one that is too long");
+    assert_eq!(server.stats()["closed-line-timeout"], 4);
+}
+
+#[test]
+fn who_sends_whole_lines_may_take_its_time() {
+    let server = Server::start(&["--line-timeout", "0.2"]);
+    let mut client = server.connect();
+    for n in 1..=4 {
+        // Longer than a line may take; it has none begun.
+        std::thread::sleep(Duration::from_millis(250));
+        client.send("/pi");
+        assert_eq!(client.ask("ng"), format!("OK {n}"));
+    }
+}
+
+#[test]
+fn a_line_that_the_server_does_not_take_is_not_its_clients_fault() {
+    let (server, held) = Held::start(&["--line-timeout", "0.2"]);
+    let mut client = server.connect();
+    client.send("text\n".repeat(IN_FLIGHT + 1) + "and the beginning");
+    let sent = "text\n".len() as u64 * (IN_FLIGHT as u64 + 1) + "and the beginning".len() as u64;
+    server.wait_for_stats("it is received", |stats| stats["bytes-in"] >= sent);
+    // Longer than a line may take.
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(server.stats()["closed-line-timeout"], 0);
+    held.release();
+    let replies = client.rest();
+    assert_eq!(replies.len(), IN_FLIGHT + 2);
+    assert!(replies[..=IN_FLIGHT].iter().all(|reply| reply.starts_with("ACK ")), "{replies:?}");
+    assert_eq!(replies[IN_FLIGHT + 1], "ERR 0 line-timeout", "now it is waited for");
+}
+
+#[test]
+fn a_line_that_waits_for_its_time_is_not_its_clients_fault() {
+    let server = Server::start(&["--line-timeout", "0.2", "--rate", "2"]);
+    let mut client = server.connect();
+    client.send("/ping\n".repeat(4) + "/pi");
+    assert_eq!(client.lines(4), ["OK 1", "OK 2", "OK 3", "OK 4"]);
+    assert_eq!(client.rest(), ["ERR 0 line-timeout"]);
+}
+
+#[test]
+fn the_kernel_looks_whether_a_silent_client_is_there() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("/ping"), "OK 1");
+    let port = |address: SocketAddr| format!("{:04X}", address.port());
+    let (server_port, client_port) = (port(server.address), port(client.stream.local_addr().unwrap()));
+    let is_ours = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().is_some_and(|local| local.ends_with(&server_port))
+            && words.next().is_some_and(|remote| remote.ends_with(&client_port))
+    };
+    // Timer 2 is that of keepalive; the time is in hundredths of a second.
+    eventually("the timer of keepalive runs, and no other", || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let socket = sockets.lines().find(is_ours).expect("the kernel has the connection");
+        let (timer, left) = socket.split_whitespace().nth(5).unwrap().split_once(':').unwrap();
+        let left_s = u32::from_str_radix(left, 16).unwrap() / 100;
+        assert!(left_s <= KEEPALIVE_IDLE_S, "{socket}");
+        timer == "02" && left_s + 10 > KEEPALIVE_IDLE_S
+    });
+    assert!(LIMIT > Duration::from_secs(1));
+}
