@@ -93,9 +93,7 @@ fn run() {
     // Some of them are of the day before, and are in the journal from the start.
     let since = before - thread_rng().gen_range(0..=before.min(20));
     let options = Options { workers: 1, ..Options::default() };
-    let Parts { hub, mut workers, consumer, sessions } = Parts::new(kit, &options, false, |hub| {
-        (hub.settings.idle_timeout_ns, hub.settings.write_timeout_ns) = (None, None);
-    });
+    let Parts { hub, mut workers, consumer, sessions } = Parts::new(kit, &options, false, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
     witness.send(b"/join\n");

@@ -152,9 +152,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     let kit = KIT.lock().unwrap().take();
     let kit = kit.unwrap_or_else(|| Kit::new(Consumer::new(None, None), None));
     let options = Options { workers, ..Options::default() };
-    let Parts { hub, workers, mut consumer, sessions } = Parts::new(kit, &options, is_shared, |hub| {
-        (hub.settings.idle_timeout_ns, hub.settings.write_timeout_ns) = (None, None);
-    });
+    let Parts { hub, workers, mut consumer, sessions } = Parts::new(kit, &options, is_shared, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut workers = workers;
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");

@@ -8,6 +8,7 @@ use firstline::access::Tokens;
 use firstline::clock;
 use firstline::hub::consumer::Consumer;
 use firstline::hub::gate::Gate;
+use firstline::hub::pace::Rate;
 use firstline::limits::{BATCH, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::queue::Priority;
@@ -32,11 +33,13 @@ const ROUNDS_MAX: usize = 20_000;
 /// What a witness's socket holds: more than all that can be said between two looks at it.
 const WITNESS_BYTES: usize = 16 << 20;
 
-/// Wrong tokens that may have to be answered one after the other in the end.
-const TOKENS_WAITED_FOR_MAX: usize = 4;
+/// How often time goes by in the end for those who wait for that.
+const WAITS_MAX: usize = 1_000;
 
 const IDLE_TIMEOUT_NS: u64 = 60_000_000_000;
 const WRITE_TIMEOUT_NS: u64 = 5_000_000_000;
+const LINE_TIMEOUT_NS: u64 = 10_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// What each run takes over from the one before: the parts that there are once, how many clients there were, and the last ID.
 struct Rest {
@@ -94,13 +97,18 @@ impl Run {
     fn new(rest: Rest, setup: u8) -> Self {
         let Rest { kit, serial, last_id } = rest;
         let options = Options { workers: usize::from(setup & 3) + 1, ..Options::default() };
-        let has_gate = setup & 32 == 32;
+        let (has_gate, has_rates) = (setup & 32 == 32, setup & 64 == 64);
         let parts = Parts::new(kit, &options, setup & 4 == 4, |hub| {
             let mut tokens = Tokens::new();
             tokens.read(AUTH_FILE).expect("there is no mistake in it");
             hub.gate = has_gate.then(|| Gate::new(&mut tokens));
-            hub.settings.idle_timeout_ns = (setup & 8 == 8).then_some(IDLE_TIMEOUT_NS);
-            hub.settings.write_timeout_ns = (setup & 16 == 16).then_some(WRITE_TIMEOUT_NS);
+            let settings = &mut hub.settings;
+            settings.idle_timeout_ns = (setup & 8 == 8).then_some(IDLE_TIMEOUT_NS);
+            settings.write_timeout_ns = (setup & 16 == 16).then_some(WRITE_TIMEOUT_NS);
+            settings.rate = has_rates.then_some(Rate::new(10, SECOND_NS, SECOND_NS));
+            settings.urgent_rate = has_rates.then_some(Rate::new(3, SECOND_NS, SECOND_NS));
+            settings.idle_grace_ns = has_rates.then_some(SECOND_NS);
+            settings.line_timeout_ns = (setup & 128 == 128).then_some(LINE_TIMEOUT_NS);
         });
         let serial = serial % (1 << 23) + 1;
         let mut witness = Client::connect(parts.hub, serial, WITNESS_BYTES).expect("a seat is free");
@@ -157,11 +165,14 @@ impl Run {
         }
     }
 
-    /// The server ends. Seldom, for it says goodbye to all.
+    /// The server ends, seldom, for it says goodbye to all; or somebody wants the seats of those who are idle.
     fn drain(&mut self, really: u8) {
         if really & 15 == 15 && !self.is_draining {
             self.is_draining = true;
             self.parts.hub.drain();
+        }
+        if really & 15 == 14 {
+            self.parts.hub.ask_for_seats(usize::from(really >> 4), clock::now_ns());
         }
     }
 
@@ -228,16 +239,19 @@ impl Run {
             if is_over {
                 return self.check();
             }
-            self.await_tokens();
+            self.let_time_go_by();
         }
         panic!("a client that waits is never answered");
     }
 
-    /// One who showed a wrong token waits for its answer, even if it is gone. Else nobody waits for time to go by.
-    fn await_tokens(&self) {
-        if self.parts.hub.gate.is_some() {
+    /// One who showed a wrong token waits for its answer, even if it is gone, and one who said too much is not read. Else nobody waits
+    /// for time to go by. True: somebody might.
+    fn let_time_go_by(&self) -> bool {
+        let may_wait = self.parts.hub.gate.is_some() || self.parts.hub.settings.rate.is_some();
+        if may_wait {
             clock::by_hand::advance(WRONG_TOKEN_MS_MAX * 1_000_000 / 8);
         }
+        may_wait
     }
 
     fn check(mut self) -> Rest {
@@ -246,10 +260,10 @@ impl Run {
         while self.witness.read(usize::MAX) != Came::End {
             self.settle();
         }
-        let has_gate = self.parts.hub.gate.is_some();
-        for _ in 0..if has_gate { 8 * TOKENS_WAITED_FOR_MAX } else { 0 } {
-            self.await_tokens();
+        let mut waits = 0;
+        while waits < WAITS_MAX && self.parts.hub.roster.lock().taken().0 > 0 && self.let_time_go_by() {
             self.settle();
+            waits += 1;
         }
         let admitted = self.parts.hub.queue.admitted();
         let after = (!self.is_draining).then_some(self.last_id);

@@ -4,6 +4,7 @@
 //! which they are processed. What anybody else is told is compared with what the witness saw.
 
 use super::wire::{escaped, is_harmless, lines_of, request_of};
+use firstline::limits::LINE_BYTES_MAX;
 use firstline::queue::Priority;
 use firstline::wire::command::{Command, HELP, Request};
 use firstline::wire::reply::Nak;
@@ -191,7 +192,7 @@ impl Talk {
 
     /// The names that it asked for and got.
     pub fn names(&self) -> BTreeSet<String> {
-        let lines = lines_of(&self.sent);
+        let lines = lines_of(&without_offers(&self.sent));
         let named = self.told.iter().filter_map(|(told, _)| {
             let Told::Ok(n, text) = told else { return None };
             match request_of(lines.get(*n as usize - 1)?.as_deref()?) {
@@ -215,7 +216,7 @@ impl Talk {
 
     /// Checks all that is promised.
     pub fn check(&self, witness: &Witness) {
-        let mut lines = lines_of(&self.sent);
+        let mut lines = lines_of(&without_offers(&self.sent));
         if !self.ended && !self.sent.is_empty() && !self.sent.ends_with(b"\n") {
             lines.pop();
         }
@@ -244,6 +245,23 @@ impl Talk {
             check.end();
         }
     }
+}
+
+/// What a client sent, without what Telnet opens with: that is dropped from its lines until the first of them that is a message or a
+/// command.
+fn without_offers(sent: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<Vec<u8>> = sent.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    for line in &mut lines {
+        while matches!(line[..], [0xff, 0xfb..=0xfe, _, ..]) {
+            line.drain(..3);
+        }
+        let is_short = line.len() <= LINE_BYTES_MAX + 1;
+        let request = request_of(line.strip_suffix(b"\r").unwrap_or(line));
+        if is_short && matches!(request, Request::Message { .. } | Request::Command(_)) {
+            break;
+        }
+    }
+    lines.join(&b'\n')
 }
 
 /// The state of a check.

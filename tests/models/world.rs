@@ -46,13 +46,17 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// A hub for these options; the consumer's seat is the workers' if it `is_shared`.
+    /// A hub for these options, without time-outs and rates unless `adjust` sets some; the consumer's seat is the workers' if it
+    /// `is_shared`.
     pub fn new(kit: Kit, options: &Options, is_shared: bool, adjust: impl FnOnce(&mut Hub)) -> Self {
         let Kit { consumer, history, sessions, are_slots_home } = kit;
         let (shared, own) = if is_shared { (Some(consumer), None) } else { (None, Some(consumer)) };
         let mut hub = Hub::new(options, shared, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
+        let settings = &mut hub.settings;
+        (settings.rate, settings.urgent_rate, settings.idle_grace_ns) = (None, None, None);
+        (settings.line_timeout_ns, settings.idle_timeout_ns, settings.write_timeout_ns) = (None, None, None);
         adjust(&mut hub);
         let hub: &'static Hub = Box::leak(Box::new(hub));
         if !are_slots_home {
