@@ -580,11 +580,15 @@ impl Session {
             socket::widen(socket);
         }
         desk.hub.leave(self.seat);
+        // Who was told goodbye already is told nothing more.
+        let is_told = matches!(self.phase, Phase::Flushing(_));
         let mut outbox = desk.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
         outbox.writable();
         courier::send(&mut outbox, &mut desk.chunk);
-        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| self.say_farewell(reason, outbox));
+        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| {
+            !is_told && self.say_farewell(reason, outbox)
+        });
         drop(outbox);
         desk.hub.cut(self.seat);
         self.linger_on(reason, desk)
