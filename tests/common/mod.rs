@@ -8,6 +8,8 @@
 //! reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod accounts;
+pub mod random;
 pub mod stuck;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
