@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// One value over time, a point a second.
+/// One value over time, second by second.
 pub struct Series {
     pub name: &'static str,
     pub values: Vec<f64>,
@@ -21,6 +21,22 @@ const WIDTH: f64 = 680.0;
 const HEIGHT: f64 = 150.0;
 /// A panel with its title, and the room below it.
 const ROW: f64 = HEIGHT + 60.0;
+
+/// More points than that cannot be told apart.
+const POINTS_MAX: usize = 300;
+
+impl Series {
+    /// So many seconds are one point.
+    fn seconds_a_point(&self) -> usize {
+        self.values.len().div_ceil(POINTS_MAX).max(1)
+    }
+
+    /// The largest value of each such span.
+    fn points(&self) -> Vec<f64> {
+        let most = |span: &[f64]| span.iter().copied().fold(0.0, f64::max);
+        self.values.chunks(self.seconds_a_point()).map(most).collect()
+    }
+}
 
 impl Panel {
     /// The largest value of the axis: a round one.
@@ -78,10 +94,11 @@ impl Panel {
         }
         // What is drawn first lies below: the largest values of a panel come last.
         for (number, series) in self.series.iter().enumerate().rev() {
-            let step = WIDTH / series.values.len().max(2) as f64;
-            let points: Vec<String> = (series.values.iter().enumerate())
-                .map(|(second, value)| {
-                    format!("{:.1},{:.1}", LEFT + second as f64 * step, base - self.height(*value) * HEIGHT)
+            let values = series.points();
+            let step = WIDTH / (values.len() - 1).max(1) as f64;
+            let points: Vec<String> = (values.iter().enumerate())
+                .map(|(place, value)| {
+                    format!("{:.1},{:.1}", LEFT + place as f64 * step, base - self.height(*value) * HEIGHT)
                 })
                 .collect();
             let color = COLORS[number % COLORS.len()];
@@ -108,9 +125,9 @@ pub fn svg(panels: &[Panel], seconds: u64) -> String {
     for (number, panel) in panels.iter().enumerate() {
         let y = number as f64 * ROW;
         panel.draw(&mut svg, y);
-        for (at, anchor, what) in
-            [(LEFT, "start", "0".to_string()), (LEFT + WIDTH, "end", format!("{seconds} s"))]
-        {
+        let span = panel.series.first().map_or(1, Series::seconds_a_point);
+        let until = format!("{seconds} s; each point is the largest value of {span} s");
+        for (at, anchor, what) in [(LEFT, "start", "0"), (LEFT + WIDTH, "end", &until)] {
             let below = y + 24.0 + HEIGHT + 16.0;
             let _ = writeln!(svg, "<text x=\"{at}\" y=\"{below:.0}\" text-anchor=\"{anchor}\">{what}</text>");
         }
