@@ -95,6 +95,17 @@ impl Server {
         server
     }
 
+    /// Starts the server with standard error as the command has it, so that nobody hears which address it has: it is this one.
+    pub fn start_unheard(mut command: Command, address: SocketAddr) -> Self {
+        let child = command.stdin(Stdio::null()).spawn().expect("the server can be started");
+        let mut server = Self { address, child, log: Arc::default() };
+        eventually("the server accepts", || {
+            assert_eq!(server.child.try_wait().unwrap(), None, "it must run");
+            TcpStream::connect(address).is_ok()
+        });
+        server
+    }
+
     /// Waits until a line of the log has that in it, and returns the line.
     pub fn wait_for_log(&self, part: &str) -> String {
         let deadline = Instant::now() + LIMIT;
