@@ -4,11 +4,11 @@
 
 use crate::common::LIMIT;
 use crate::common::accounts::{Account, Speaker};
+use crate::common::mounted::run;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
-use std::process::Command;
 
 /// Gives the calling thread a network namespace of its own, with nothing but loopback.
 pub fn be_alone() {
@@ -18,15 +18,7 @@ pub fn be_alone() {
 
 /// Runs `ip` in the namespace of the calling thread.
 pub fn ip(args: &str) {
-    run("ip", args);
-}
-
-/// Runs a command in the namespace of the calling thread, and returns what it said.
-pub fn run(program: &str, args: &str) -> String {
-    let output = Command::new(program).args(args.split(' ')).output();
-    let output = output.unwrap_or_else(|_| panic!("{program} is missing: tests/run faults installs it"));
-    assert!(output.status.success(), "{program} {args}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    run("ip", &args.split(' ').collect::<Vec<_>>());
 }
 
 /// The namespace of the calling thread.

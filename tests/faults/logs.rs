@@ -2,10 +2,11 @@
 //! directory is gone.
 
 use crate::common::eventually;
-use crate::hosts::{be_alone, run};
+use crate::common::mounted::Mounted;
+use crate::hosts::be_alone;
 use crate::scene::Scene;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// So many come and go, each with its records in the log.
@@ -68,35 +69,6 @@ fn standard_error_that_was_closed_before_it_began_is_no_matter() {
     });
 }
 
-/// A disk of the test's own, with little room. It is unmounted and removed when this is dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("firstline-faults-{}-{name}-disk", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        run("mount", &format!("-t tmpfs -o size=256k none {}", path.display()));
-        Self(path)
-    }
-
-    fn fill(&self) {
-        let all = File::create(self.0.join("fill"))
-            .and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file));
-        assert_eq!(all.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.0.join("fill")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        run("umount", &format!("-l {}", self.0.display()));
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 /// A server that logs to that file.
 fn start_with_log_file(name: &str, log: &Path) -> Scene {
     be_alone();
@@ -112,7 +84,7 @@ fn has(log: &Path, what: &str) -> bool {
 
 #[test]
 fn a_log_file_on_a_full_disk_loses_records_which_is_told_and_nobody_waits() {
-    let disk = Disk::new("log");
+    let disk = Mounted::tmpfs("log", 256);
     let log = disk.0.join("log");
     let scene = start_with_log_file("log-full", &log);
     let bystander = scene.bystander();

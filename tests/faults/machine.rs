@@ -1,8 +1,8 @@
 //! Machines that have no memory, no time, or no idea how late it is.
 
 use crate::common::accounts::Speaker;
+use crate::common::mounted::run;
 use crate::common::{allow_many_connections, command, eventually};
-use crate::hosts::run;
 use crate::scene::{Scene, tell_not_run};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -41,7 +41,7 @@ fn without_memory_it_goes_on_as_it_needs_none() {
 fn when_it_may_map_nothing_more() {
     let scene = Scene::start("no-memory", &[]);
     // Less than it has: whatever maps a page more fails.
-    run("prlimit", &format!("--pid {} --as=4096 --data=4096", scene.server.pid()));
+    run("prlimit", &["--pid", &scene.server.pid().to_string(), "--as=4096", "--data=4096"]);
     let bystander = scene.bystander();
     use_everything(&scene);
     eventually("all have left", || scene.clients() == 1);

@@ -2,7 +2,8 @@
 
 use crate::common::accounts::{Heard, Reply, Speaker};
 use crate::common::eventually;
-use crate::hosts::{Host, be_alone, run};
+use crate::common::mounted::run;
+use crate::hosts::{Host, be_alone};
 use crate::rough::Cable;
 use crate::scene::{Scene, tell_not_run, within};
 use firstline::limits::{
@@ -85,13 +86,19 @@ fn over_a_cable_with_netem() {
             "this kernel has none; packets are lost, delayed and reordered by the test's own cable alone",
         );
     }
-    let rough = "netem loss 5% delay 10ms 10ms reorder 25% duplicate 1%";
-    run("tc", &format!("qdisc change dev {} root {rough}", host.device()));
-    host.on(move || run("tc", &format!("qdisc add dev wire root {rough}")));
+    be_rough("change", &host.device());
+    host.on(|| be_rough("add", "wire"));
     serve_over_a_bad_cable("netem", &host);
-    let told = run("tc", &format!("-s qdisc show dev {}", host.device()));
+    let told = run("tc", &["-s", "qdisc", "show", "dev", &host.device()]).stdout;
+    let told = String::from_utf8(told).unwrap();
     let dropped = told.split("dropped ").nth(1).and_then(|rest| rest.split([',', ' ']).next()).unwrap_or("0");
     assert_ne!(dropped, "0", "nothing was lost: {told}");
+}
+
+/// Has netem make a device bad.
+fn be_rough(how: &str, device: &str) {
+    let rough = "netem loss 5% delay 10ms 10ms reorder 25% duplicate 1%".split(' ');
+    run("tc", &["qdisc", how, "dev", device, "root"].into_iter().chain(rough).collect::<Vec<_>>());
 }
 
 /// Whether this kernel has netem.

@@ -4,11 +4,11 @@ use crate::common::accounts::{Speaker, Wrong};
 use crate::common::eventually;
 use crate::common::stuck::Printed;
 use crate::scene::Scene;
-use firstline::limits::IN_FLIGHT;
+use firstline::limits::{CLIENTS, IN_FLIGHT};
 use nix::sys::socket::{setsockopt, sockopt};
 
 /// How often each state is reset: what happens depends on who is told first.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 100;
 
 /// A state, and how to come to it.
 type State = (&'static str, fn(&mut Speaker) -> Result<(), Wrong>);
@@ -61,6 +61,8 @@ fn a_reset_in_any_state_harms_nobody_and_half_a_line_never_counts() {
             let scene = &scene;
             scope.spawn(move || {
                 for round in 0..ROUNDS {
+                    // Those who were reset before may still have their seats; one who is turned away shows nothing.
+                    eventually("there are seats", || scene.clients() < CLIENTS as u64 / 2);
                     let mut speaker = scene.speaker(&format!("{name}-{round}"));
                     come_to(&mut speaker).unwrap();
                     speaker.reset();
