@@ -17,6 +17,7 @@ use common::{Client, LIMIT, Server, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
 use kinds::{KINDS, Kind};
 use samples::{Sample, Samples};
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -28,6 +29,9 @@ use world::{Arrival, World};
 
 /// The server's `--write-timeout`: short, so that many who do not read come and go.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// So many of the last messages are compared with the journal, which has room for more.
+const COMPARED: usize = 10_000;
 
 /// How often each kind of client lived to its end, and was turned away.
 #[derive(Default)]
@@ -62,7 +66,7 @@ fn soak(duration: Duration, options: &[String]) -> Result<(), Wrong> {
     let (server, printed) = start(&directory, options);
     let world = World::new(server.address, CLIENTS, WRITE_TIMEOUT);
     let lives: Vec<Lives> = KINDS.iter().map(|_| Lives::default()).collect();
-    let samples = thread::scope(|scope| {
+    let (samples, last) = thread::scope(|scope| {
         let recording = scope.spawn(|| record(printed, &world));
         let samples = run(&world, &server, duration, &lives);
         if samples.is_err() {
@@ -70,15 +74,15 @@ fn soak(duration: Duration, options: &[String]) -> Result<(), Wrong> {
             server.signal("KILL");
         }
         let ended = server.end();
-        recording.join().expect("the sink is read to its end");
+        let last = recording.join().expect("what is printed is read to its end");
         let samples = samples?;
-        if ended == Some(0) { Ok(samples) } else { Err(format!("the server ended with {ended:?}")) }
+        if ended == Some(0) { Ok((samples, last)) } else { Err(format!("the server ended with {ended:?}")) }
     })?;
     tell(&samples, &lives, &world, &place);
     world.books.close()?;
     samples.check()?;
     lived_all(&lives)?;
-    journal(&directory, &["--check"]).map(drop)
+    check_journal(&directory, &last)
 }
 
 /// The release server, with all that it may keep and print.
@@ -103,13 +107,39 @@ fn start(journal: &Path, options: &[String]) -> (Server, ChildStdout) {
     (server, printed)
 }
 
-/// Enters all that the server prints into the books.
-fn record(printed: ChildStdout, world: &World) {
+/// Enters all that the server prints into the books; returns the last lines.
+fn record(printed: ChildStdout, world: &World) -> VecDeque<String> {
+    let mut last = VecDeque::with_capacity(COMPARED);
     for line in BufReader::new(printed).lines() {
         let recorded = line.map_err(|error| format!("what is printed cannot be read: {error}"));
-        if let Err(wrong) = recorded.and_then(|line| world.books.record_line(&line)) {
-            world.is_wrong(wrong);
+        let recorded = recorded.and_then(|line| world.books.record_line(&line).map(|()| line));
+        match recorded {
+            Ok(line) => {
+                if last.len() == COMPARED {
+                    last.pop_front();
+                }
+                last.push_back(line);
+            }
+            Err(wrong) => world.is_wrong(wrong),
         }
+    }
+    last
+}
+
+/// The journal must be sound, and have all that was printed last, in the same words.
+fn check_journal(directory: &Path, printed: &VecDeque<String>) -> Result<(), Wrong> {
+    journal(directory, &["--check"])?;
+    let id = printed
+        .front()
+        .and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok())
+        .ok_or("nothing was printed")?;
+    let kept = journal(directory, &["--since", &(id - 1).to_string()])?;
+    let kept: Vec<&str> =
+        kept.lines().map(|line| line.split_once(' ').map_or(line, |(_time, line)| line)).collect();
+    match kept.iter().zip(printed).find(|(kept, printed)| kept != printed) {
+        Some((kept, printed)) => Err(format!("the journal has {kept:?} where {printed:?} was printed")),
+        None if kept.len() == printed.len() => Ok(()),
+        None => Err(format!("the journal has {} of the last {} messages", kept.len(), printed.len())),
     }
 }
 
