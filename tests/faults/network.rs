@@ -6,9 +6,7 @@ use crate::common::mounted::run;
 use crate::hosts::{Host, be_alone};
 use crate::rough::Cable;
 use crate::scene::{Scene, tell_not_run, within};
-use firstline::limits::{
-    IN_FLIGHT, KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, UNACKNOWLEDGED_MS_MAX,
-};
+use firstline::limits::IN_FLIGHT;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -155,12 +153,8 @@ fn a_cable_that_is_pulled_and_plugged_in_again_costs_time_and_nothing_else() {
 
 // ---- Machines that are gone -----------------------------------------------------------------------------------
 
-/// When the server has noticed that a machine lost its power, and some time for a busy one.
-const NOTICED: Duration =
-    Duration::from_secs((KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_S) as u64 + 15);
-const _: () = assert!(UNACKNOWLEDGED_MS_MAX <= 90_000, "in 90 s, it is promised");
-const _: () =
-    assert!(KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_S <= 90, "in 90 s, it is promised");
+/// By when the server has noticed that a machine lost its power: that is promised, and some time more for a busy one here.
+const NOTICED: Duration = Duration::from_secs(90 + 15);
 
 #[test]
 fn a_machine_that_lost_its_power_has_its_seats_taken_away_within_90_seconds() {
