@@ -69,8 +69,6 @@ pub struct Consumer {
     formatted: Option<usize>,
     printer: Option<Printer>,
     recorder: Option<Recorder>,
-    /// Only its own thread may sit here, which runs in real time: workers do not.
-    is_apart: bool,
     /// By when the recorder must be looked at, as the hub was told, in nanoseconds.
     due_ns: Option<u64>,
     /// Seats that something was put in the outbox of.
@@ -79,12 +77,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The consumer, which prints if `printer` is given, and keeps a journal if `recorder` is; `is_apart`: only its own thread
-    /// may be it.
+    /// The consumer, which prints if `printer` is given, and keeps a journal if `recorder` is.
     ///
     /// # Panics
     /// When called twice: there is one.
-    pub fn new(printer: Option<Printer>, recorder: Option<Recorder>, is_apart: bool) -> Self {
+    pub fn new(printer: Option<Printer>, recorder: Option<Recorder>) -> Self {
         Self {
             group: GROUP.take(),
             next_id: recorder.as_ref().map_or(1, Recorder::next_id),
@@ -93,7 +90,6 @@ impl Consumer {
             formatted: None,
             printer,
             recorder,
-            is_apart,
             due_ns: None,
             touched: Bitmap::new(),
             chunk: [0; SEND_BYTES_MAX],
@@ -102,13 +98,13 @@ impl Consumer {
 
     /// Whether there must be a thread for it alone: for a sink may hold up who sits here, or wants something done in time.
     pub fn needs_thread(&self) -> bool {
-        self.is_apart || self.printer.is_some() || self.recorder.is_some()
+        self.printer.is_some() || self.recorder.is_some()
     }
 
     /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a
     /// journal where its disk is quick.
     pub fn lets_workers_sit(&self) -> bool {
-        !self.is_apart && self.printer.is_none() && self.recorder.as_ref().is_none_or(Recorder::is_quick)
+        self.printer.is_none() && self.recorder.as_ref().is_none_or(Recorder::is_quick)
     }
 
     /// Processes one batch of what comes first, or with a journal what can be committed together; false: nothing waits.

@@ -4,9 +4,9 @@
 use super::mentions::{Mention, Mentions};
 use crate::access::{Brake, Entry, Token, Tokens};
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::wire::reply::Farewell;
 use core::mem;
-use core::sync::atomic::{AtomicU32, Ordering};
 use std::net::IpAddr;
 
 static GUARDED: Mutex<Guarded> =

@@ -206,9 +206,14 @@ impl Historian {
     /// Reads for as long as the process lives.
     pub fn run(mut self, hub: &Hub, history: &History) -> ! {
         loop {
-            history.wait();
-            history.called.drain(0, CLIENTS, |seat| self.serve(seat, hub, history));
+            self.round(hub, history);
         }
+    }
+
+    /// Waits until it is called, and reads a bounded piece for each seat that it is called for.
+    pub fn round(&mut self, hub: &Hub, history: &History) {
+        history.wait();
+        history.called.drain(0, CLIENTS, |seat| self.serve(seat, hub, history));
     }
 
     /// Reads a bounded piece for one seat.

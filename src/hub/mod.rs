@@ -43,10 +43,10 @@ use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, SEAT_MESSAG
 use crate::options::Options;
 use crate::queue::{Chain, Priority, Queue};
 use crate::stats::Ledger;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use consumer::Consumer;
-use core::sync::atomic::{AtomicBool, Ordering};
 use gate::Gate;
 use historian::History;
 use nix::sys::eventfd::EventFd;
@@ -130,8 +130,12 @@ pub struct Hub {
     draining: AtomicBool,
     /// Where one sits who processes.
     seat: Seat<Consumer>,
+    /// Whether the consumer's own thread alone sits there: it runs in real time, and workers do not.
+    is_seat_kept: bool,
     /// Whether workers may sit there now: no sink holds them up for long.
     is_seat_open: AtomicBool,
+    /// Whether the consumer has a thread of its own.
+    has_own_thread: bool,
     /// When somebody must have sat there, in nanoseconds, if something is to be done by then; the consumer's own thread sees to it.
     due_ns: Mutex<Option<u64>>,
     /// Whether all is done that the consumer's own thread had to do.
@@ -153,6 +157,8 @@ impl Hub {
         history: Option<History>,
         gate: Option<Gate>,
     ) -> nix::Result<Self> {
+        let is_seat_kept = options.realtime.is_some();
+        let has_own_thread = is_seat_kept || consumer.needs_thread();
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
@@ -164,9 +170,11 @@ impl Hub {
             history,
             gate,
             draining: AtomicBool::new(false),
-            is_seat_open: AtomicBool::new(consumer.lets_workers_sit()),
+            is_seat_kept,
+            is_seat_open: AtomicBool::new(!is_seat_kept && consumer.lets_workers_sit()),
+            has_own_thread,
             due_ns: Mutex::new(None),
-            is_done: Mutex::new(!consumer.needs_thread()),
+            is_done: Mutex::new(!has_own_thread),
             seat: Seat::new(consumer),
             done: Condvar::new(),
             bell: attention::new_bell()?,
@@ -223,6 +231,16 @@ impl Hub {
         (0..CLIENTS).filter_map(|seat| Some((idle_since_ns(seat)?, seat))).min()
     }
 
+    /// Whether there is to be a thread that [keeps processing](Hub::keep_processing).
+    pub fn has_own_thread(&self) -> bool {
+        self.has_own_thread
+    }
+
+    /// The consumer and the history, of a hub that nobody works in any more.
+    pub fn into_parts(self) -> (Consumer, Option<History>) {
+        (self.seat.into_inner(), self.history)
+    }
+
     /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
     pub fn keep_processing(&self) {
         while self.sit(None) {}
@@ -252,14 +270,15 @@ impl Hub {
         false
     }
 
-    /// Sits down if the seat is free; true: to come back. `sitter` is the worker that does it, or none.
-    fn sit(&self, sitter: Option<usize>) -> bool {
+    /// Sits down in the consumer's seat if it is free; true: to come back. `sitter` is the worker that does it, or none.
+    #[must_use = "who must come back and does not strands messages"]
+    pub fn sit(&self, sitter: Option<usize>) -> bool {
         self.seat.take_turn(|consumer| consumer.turn(self, sitter), || self.queue.wants_a_turn())
     }
 
     /// Lets workers sit down, or leaves that to the consumer's own thread.
     fn open_seat(&self, is_open: bool) {
-        self.is_seat_open.store(is_open, Ordering::Relaxed);
+        self.is_seat_open.store(is_open && !self.is_seat_kept, Ordering::Relaxed);
     }
 
     /// How many messages of a worker's are worth a turn while others of its clients still wait for theirs. With a journal all

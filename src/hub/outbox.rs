@@ -211,7 +211,7 @@ impl Outbox {
     /// Since when the client has said nothing, in nanoseconds; none: something is to be done for it or sent to it, or it joined and
     /// listens.
     pub fn idle_since_ns(&self) -> Option<u64> {
-        let listens = self.joined.is_some() || self.is_behind();
+        let listens = self.joined.is_some() || self.is_behind() || self.follows.is_some();
         // A slot that is neither at home nor with the worker has a message that is not answered yet.
         let is_idle = self.at_hand == Some(self.slots_out()) && self.is_empty();
         (self.alive && is_idle && !listens).then_some(self.heard_ns)

@@ -23,6 +23,11 @@ impl<C> Seat<C> {
         Self(Mutex::new(consumer))
     }
 
+    /// The consumer, of a seat where nobody sits any more.
+    pub fn into_inner(self) -> C {
+        self.0.into_inner()
+    }
+
     /// For one who has admitted something, or was called, or told to come back: sits down if the seat is free, for
     /// [`SEAT_BATCHES_MAX`] `turn`s or until one finds nothing. True: he must come back, for something `is_left` and
     /// perhaps nobody else sees to it.

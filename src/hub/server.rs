@@ -104,8 +104,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let history = recorder.as_ref().zip(options.journal.clone());
     let history = history.map(|(recorder, directory)| History::new(directory, recorder.committed()));
     let printer = options.print.then(|| Printer::new(std::io::stdout()));
-    let consumer = Consumer::new(printer, recorder, options.realtime.is_some());
-    let needs_thread = consumer.needs_thread();
+    let consumer = Consumer::new(printer, recorder);
     let mut auth_file = open_auth_file(options)?;
     let gate = auth_file.as_mut().map(read_tokens).transpose()?;
     let hub: &'static Hub = HUB.init(Hub::new(options, consumer, history, gate).map_err(descriptors)?);
@@ -113,7 +112,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
     let allowed = Allowed::new(&options.allow);
-    start_threads(hub, needs_thread, options)?;
+    start_threads(hub, options)?;
     alloc_guard::arm();
     for listener in &listeners {
         log::info!("listening on {}", listener.address);
@@ -147,11 +146,11 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
     Error(format!("--auth-file {}: {error}", path.display()))
 }
 
-fn start_threads(hub: &'static Hub, has_consumer: bool, options: &Options) -> Result<(), Error> {
+fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
     }
-    if has_consumer {
+    if hub.has_own_thread() {
         let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.keep_processing());
         match options.realtime {
             Some(priority) => realtime::run(priority, spawn)??,

@@ -124,12 +124,12 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// The same, and at that time at the latest, if there is one.
-    fn by(self, deadline_ns: Option<u64>) -> Self {
-        match (self, deadline_ns) {
-            (Self::By(other_ns), Some(deadline_ns)) => Self::By(other_ns.min(deadline_ns)),
-            (Self::Done, Some(deadline_ns)) => Self::By(deadline_ns),
-            (turn, _) => turn,
+    /// The same, and at that time at the latest.
+    fn by(self, deadline_ns: u64) -> Self {
+        match self {
+            Self::Again => Self::Again,
+            Self::By(other_ns) => Self::By(other_ns.min(deadline_ns)),
+            Self::Done => Self::By(deadline_ns),
         }
     }
 }
@@ -297,11 +297,12 @@ impl Session {
     /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
     /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
     fn is_held_up(&mut self, outbox: &Outbox, desk: &Desk) -> bool {
-        let misses = outbox.is_behind() && !self.conversation.is_reading();
-        let lacks_slot = self.conversation.lacks_slot() && !self.is_parting();
+        let conversation = &self.conversation;
+        let misses = outbox.is_behind() && !conversation.is_reading();
+        let lacks_slot = conversation.lacks_slot() && !self.is_parting();
         // The rest of a line is waited for once there is a slot for it, not before.
-        let waits_for_slot = lacks_slot && (self.has_line(desk) || self.framer.has_begun());
-        self.conversation.is_answering() || misses || waits_for_slot
+        let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
+        conversation.is_answering() || misses || lacks_slot && has_any(self)
     }
 
     /// Whether a line waits that has come, or something may have come that is not received yet.
@@ -348,44 +349,60 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
+        outbox.rest_with(None);
         let is_held_up = self.is_held_up(&outbox, desk);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
         let is_read_for = self.conversation.is_reading();
         let can_read_on = is_read_for && outbox.has_room_for_history();
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
         outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
-        let paced_until_ns = self.paced_until_ns(desk).filter(|_| self.has_line(desk));
-        let is_line_overdue = self.is_line_overdue(paced_until_ns.is_some(), desk);
-        let may_go_on = can_go_on || sending == Sending::Again;
-        let is_waiting = is_held_up || paced_until_ns.is_some() || self.conversation.awaits_closing();
-        let has_more_to_do = self.may_receive(desk) || outbox.is_asked_to_go();
-        let is_at_rest = !may_go_on && !is_waiting && !has_more_to_do;
-        outbox.rest_with(is_at_rest.then_some(self.conversation.purse_len()));
-        let turn = self.timer(&outbox, desk);
+        let next = match () {
+            () if can_go_on || sending == Sending::Again => Ok(Turn::Again),
+            () if is_held_up => {
+                self.line_since_ns = None;
+                Ok(self.timer(&outbox, desk))
+            }
+            () => self.next(&mut outbox, desk),
+        };
         drop(outbox);
         if can_read_on || is_read_for && desk.draining {
             // It calls when it has put something in, and when it is done.
             self.call_historian(desk);
         }
-        match () {
-            () if may_go_on => Turn::Again,
-            // Not for each line: others have to be served meanwhile.
-            () if is_waiting => {
-                turn.by(paced_until_ns.map(|until_ns| until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000)))
-            }
-            () => match self.is_over(desk) {
-                Some(reason) => self.part(reason, desk),
-                None if is_line_overdue => self.part(Reason::LineTimeout, desk),
-                None if has_more_to_do => Turn::Again,
-                None => turn,
-            },
-        }
+        next.unwrap_or_else(|reason| self.part(reason, desk))
     }
 
-    /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind
-    /// them, are not waited for; nor is what has come and is not received yet, unless the line is too long already.
-    fn is_line_overdue(&mut self, is_paced: bool, desk: &Desk) -> bool {
-        if is_paced || self.conversation.is_stalled() || !self.framer.is_within_line() {
+    /// When it goes on where nothing holds it up, or why it ends.
+    fn next(&mut self, outbox: &mut Outbox, desk: &Desk) -> Result<Turn, Reason> {
+        if self.conversation.is_stalled() {
+            self.line_since_ns = None;
+        }
+        if let Some(until_ns) = self.paced_until_ns(desk)
+            && self.has_line(desk)
+        {
+            self.line_since_ns = None;
+            // Not for each line: others have to be served meanwhile.
+            let until_ns = until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000);
+            return Ok(self.timer(outbox, desk).by(until_ns));
+        }
+        if !self.conversation.awaits_closing()
+            && let Some(reason) = self.is_over(desk)
+        {
+            return Err(reason);
+        }
+        if self.is_line_overdue(desk) {
+            return Err(Reason::LineTimeout);
+        }
+        let is_busy = self.may_receive(desk) || outbox.is_asked_to_go();
+        let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
+        outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
+        Ok(if is_busy { Turn::Again } else { self.timer(outbox, desk) })
+    }
+
+    /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
+    /// are not waited for; nor is what has come and is not received yet, unless the line is too long already.
+    fn is_line_overdue(&mut self, desk: &Desk) -> bool {
+        if !self.framer.is_within_line() {
             self.line_since_ns = None;
             return false;
         }
@@ -490,9 +507,9 @@ impl Session {
     /// Takes no more lines, and wants no more of others.
     fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
         desk.hub.leave(self.seat);
-        self.line_since_ns = None;
         // What it reads is not wanted any more.
         self.call_historian(desk);
+        self.line_since_ns = None;
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }
@@ -544,10 +561,6 @@ impl Session {
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last
     /// words from the client; so, unless it has ended its side too, it gets some time to do so.
     fn linger_on(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
-        // Before its end, so that who has seen that finds it counted.
-        if let Some(farewell) = reason.farewell() {
-            desk.hub.ledger.lock().said_farewell(farewell);
-        }
         if let Some(socket) = &self.socket {
             socket::end_sending(socket);
         }
@@ -567,11 +580,15 @@ impl Session {
             socket::widen(socket);
         }
         desk.hub.leave(self.seat);
+        // Who was told goodbye already is told nothing more.
+        let is_told = matches!(self.phase, Phase::Flushing(_));
         let mut outbox = desk.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
         outbox.writable();
         courier::send(&mut outbox, &mut desk.chunk);
-        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| self.say_farewell(reason, outbox));
+        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| {
+            !is_told && self.say_farewell(reason, outbox)
+        });
         drop(outbox);
         desk.hub.cut(self.seat);
         self.linger_on(reason, desk)
@@ -606,6 +623,9 @@ impl Session {
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
+        if let Some(farewell) = reason.farewell() {
+            desk.hub.ledger.lock().said_farewell(farewell);
+        }
         self.phase = Phase::Gone;
         // It finds that nobody is here.
         self.call_historian(desk);

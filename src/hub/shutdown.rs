@@ -47,6 +47,8 @@ fn answer_all(hub: &Hub, signals: &Signals) -> Outcome {
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
         return outcome;
     }
+    // A worker that had not heard of the end in time may have admitted something still.
+    refuse_rest(hub);
     // Those that were refused are among them.
     match hub.unprocessed() {
         0 => Outcome::Drained,
@@ -76,7 +78,7 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
 }
 
 /// Takes out of the queue what the consumer did not come to, and says so to those who sent it.
-fn refuse_rest(hub: &Hub) {
+pub fn refuse_rest(hub: &Hub) {
     let mut batch = Batch::new();
     hub.queue.close();
     while hub.queue.take_rest(&mut batch) {

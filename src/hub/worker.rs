@@ -12,7 +12,7 @@ use crate::scheduler;
 use heapless::Vec;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What the events of bell and alarm carry in place of a seat: that they woke the worker is all they have to say.
 const NO_SEAT: u64 = u64::MAX;
@@ -145,37 +145,52 @@ impl Worker {
     /// Serves its sessions for as long as the process lives.
     pub fn run(mut self) -> ! {
         loop {
-            self.wait();
-            self.desk.now_ns = clock::now_ns();
-            self.gather();
-            // After the calls: who is called because of it must see it.
-            self.desk.draining = self.desk.hub.is_draining();
-            self.wake_overdue();
-            self.give_turns();
+            self.round(EpollTimeout::NONE);
         }
     }
 
-    /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
-    fn wait(&mut self) {
+    /// Waits, no longer than that, for something to do, and does it. True: there is more to do at once. For models, which wait for
+    /// this worker's descriptor in their own way, and then give it a round that does not wait.
+    pub fn round(&mut self, patience: EpollTimeout) -> bool {
+        self.wait(patience);
+        self.desk.now_ns = clock::now_ns();
+        self.gather();
+        // After the calls: who is called because of it must see it.
+        self.desk.draining = self.desk.hub.is_draining();
+        self.wake_overdue();
+        self.give_turns();
         // Its own calls, which rang no bell, must not sleep with it.
         self.gather();
+        self.is_busy()
+    }
+
+    /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
+    fn wait(&mut self, patience: EpollTimeout) {
         self.alarm.set(self.deadline_ns);
+        self.note_events(if self.is_busy() { EpollTimeout::ZERO } else { patience });
+    }
+
+    /// Waits for events and notes them; returns how many.
+    fn note_events(&mut self, patience: EpollTimeout) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
-        let count = match self.desk.epoll.wait(&mut events, self.patience()) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
+        let count = loop {
+            match self.desk.epoll.wait(&mut events, patience) {
+                Ok(count) => break count,
+                // Whoever was stopped and goes on is told so first, and of what has happened meanwhile only then.
+                Err(Errno::EINTR) => {}
+                Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
+            }
         };
         for event in events[..count].iter().filter(|event| event.data() != NO_SEAT) {
             let session = event.data() as usize - self.first;
             self.sessions[session].note(event.events());
             self.want_turn(session);
         }
+        count
     }
 
-    fn patience(&self) -> EpollTimeout {
-        let is_busy = self.desk.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0);
-        if is_busy { EpollTimeout::ZERO } else { EpollTimeout::NONE }
+    fn is_busy(&self) -> bool {
+        self.desk.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0)
     }
 
     /// Takes the calls of others.
@@ -184,9 +199,13 @@ impl Worker {
         self.desk.hub.attention.answer(self.desk.number, |seat| set(runnable, seat - first));
     }
 
-    /// Gives a turn to all when the earliest deadline has come: each says its next one.
+    /// Gives a turn to all when the earliest deadline has come: each says its next one. All that has happened is noted before,
+    /// or one who did its part in time would be late for a worker that did not run meanwhile.
     fn wake_overdue(&mut self) {
         if self.desk.now_ns >= self.deadline_ns {
+            // Each socket is reported once before any is reported again.
+            let rounds = self.sessions.len().div_ceil(EVENTS_MAX);
+            let _ = (0..rounds).find(|_| self.note_events(EpollTimeout::ZERO) < EVENTS_MAX);
             self.deadline_ns = u64::MAX;
             (0..self.sessions.len()).for_each(|session| self.want_turn(session));
         }
@@ -212,6 +231,13 @@ impl Worker {
 
     fn want_turn(&mut self, session: usize) {
         set(&mut self.runnable, session);
+    }
+}
+
+impl AsFd for Worker {
+    /// Becomes readable when there is something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.desk.epoll.0.as_fd()
     }
 }
 

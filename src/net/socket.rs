@@ -5,6 +5,7 @@ use crate::limits::{
     WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
@@ -40,10 +41,11 @@ pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<
 }
 
 /// Receives what is there into `buffer`, which must not be empty.
-pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> Received {
+pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     debug_assert!(!buffer.is_empty());
     loop {
         return match socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) if is_reset(socket) => Received::Broken(Errno::ECONNRESET),
             Ok(0) => Received::End,
             Ok(bytes) => Received::Bytes(bytes),
             Err(Errno::EINTR) => continue,
@@ -51,6 +53,15 @@ pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> Received {
             Err(errno) => Received::Broken(errno),
         };
     }
+}
+
+/// Whether the connection broke, so that what came last is not the end that the peer wanted. The system tells of a break once,
+/// and may have told whoever was sending; after that a receive looks as if the peer had ended its side.
+fn is_reset(socket: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    // An interruption leaves no answer: then it is what it looks like, as it is for whoever does not ask.
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
 /// Sends as much of `bytes` as the socket takes at once. The caller makes sure that it is open.
@@ -80,14 +91,62 @@ pub fn widen(socket: &impl AsFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::libc::linger;
     use nix::sys::socket::getsockopt;
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
+
+    /// A connection: the server's side, and the client's.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    fn wait_for(socket: &TcpStream, wanted: PollFlags) {
+        let mut fds = [PollFd::new(socket.as_fd(), wanted)];
+        while !fds[0].revents().is_some_and(|events| events.contains(wanted)) {
+            poll(&mut fds, PollTimeout::NONE).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_who_ends_its_side_has_said_all() {
+        let (server, mut client) = pair();
+        client.write_all(b"last words").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        wait_for(&server, PollFlags::POLLIN);
+        assert_eq!(receive(&server, &mut [0; 64]), Received::Bytes(10));
+        wait_for(&server, PollFlags::POLLIN);
+        assert_eq!(receive(&server, &mut [0; 64]), Received::End);
+        assert_eq!(send(server.as_raw_fd(), b"still answered"), Ok(14));
+        assert_eq!(receive(&server, &mut [0; 64]), Received::End);
+    }
+
+    #[test]
+    fn a_reset_is_no_end_whoever_was_told_of_it_first() {
+        for sender_is_told_first in [false, true] {
+            let (server, mut client) = pair();
+            client.write_all(b"half a li").unwrap();
+            setsockopt(&client, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
+            drop(client);
+            wait_for(&server, PollFlags::POLLHUP);
+            if sender_is_told_first {
+                assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Err(Errno::ECONNRESET));
+            }
+            let mut received = receive(&server, &mut [0; 64]);
+            if received == Received::Bytes(9) {
+                received = receive(&server, &mut [0; 64]);
+            }
+            assert_eq!(received, Received::Broken(Errno::ECONNRESET));
+            // It stays so.
+            assert_eq!(receive(&server, &mut [0; 64]), Received::Broken(Errno::ECONNRESET));
+        }
+    }
 
     #[test]
     fn a_connection_is_watched_as_the_limits_say() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (socket, _) = listener.accept().unwrap();
+        let (socket, _peer) = pair();
         for (write_timeout_ms, expected_ms) in
             [(Some(30_000), UNACKNOWLEDGED_MS_MAX), (Some(3_600_000), 3_600_000 + WRITE_MARGIN_MS), (None, 0)]
         {

@@ -1,15 +1,16 @@
 //! The futex as the model checker sees it: a word, and a gate for what the kernel does in one step.
 //!
-//! Stands in for `futex.rs` under `--cfg loom`; the interface is the same.
+//! Stands in for `futex.rs` under `--cfg loom` and `--cfg shuttle`; the interface is the same.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32 as Counter, Ordering};
 
-use loom::sync::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 
 use super::atomic::{AtomicU32, Ordering::Relaxed};
+use super::checker::sync::{Condvar, Mutex, MutexGuard};
+use super::checker::thread::yield_now;
 
 /// The bit of the word that says that threads wait for it to be theirs: `FUTEX_WAITERS`.
 const WAITERS: u32 = 1 << 31;
@@ -17,7 +18,7 @@ const WAITERS: u32 = 1 << 31;
 /// The last ID that was given to a thread.
 static LAST_ID: Counter = Counter::new(0);
 
-loom::thread_local! {
+super::checker::thread_local! {
     static ID: u32 = LAST_ID.fetch_add(1, Ordering::Relaxed) % (WAITERS / 2) + 1;
 }
 
@@ -38,6 +39,13 @@ pub struct Futex {
 
 impl Futex {
     /// A futex whose word is `value`.
+    #[cfg(shuttle)]
+    pub const fn new(value: u32) -> Self {
+        Self { word: AtomicU32::new(value), gate: Mutex::new(VecDeque::new()), sleepers: Condvar::new() }
+    }
+
+    /// A futex whose word is `value`.
+    #[cfg(loom)]
     pub fn new(value: u32) -> Self {
         Self { word: AtomicU32::new(value), gate: Mutex::new(VecDeque::new()), sleepers: Condvar::new() }
     }
@@ -52,7 +60,7 @@ impl Futex {
         }
         if timeout.is_some() {
             drop(gate);
-            loom::thread::yield_now();
+            yield_now();
             return false;
         }
         drop(self.sleepers.wait(gate).unwrap());

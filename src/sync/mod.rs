@@ -16,18 +16,26 @@
 //!
 //! Under `--cfg loom` the same mutex and condition variable run on a futex that the model checker
 //! [loom](https://docs.rs/loom) understands; `tests/loom_sync.rs` then tries the orders in which threads may
-//! run. `new` is not `const` in such a build.
+//! run. `new` is not `const` in such a build. Under `--cfg shuttle` they run on [shuttle](https://docs.rs/shuttle), which tries orders
+//! at random, of more than loom can try all: `tests/shuttle_hub.rs`.
 
 mod bitmap;
 mod condvar;
+mod helgrind;
 pub mod inheritance;
 mod mutex;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod futex;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 #[path = "futex_model.rs"]
 mod futex;
+
+/// Whose threads these are in a model.
+#[cfg(loom)]
+use loom as checker;
+#[cfg(shuttle)]
+use shuttle as checker;
 
 pub use bitmap::Bitmap;
 pub use condvar::Condvar;
@@ -36,7 +44,7 @@ pub use mutex::{Mutex, MutexGuard};
 
 use futex::thread_id;
 
-#[cfg(not(loom))]
+#[cfg(any(loom, shuttle))]
+pub use checker::sync::atomic;
+#[cfg(not(any(loom, shuttle)))]
 pub use core::sync::atomic;
-#[cfg(loom)]
-pub use loom::sync::atomic;

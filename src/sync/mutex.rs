@@ -28,7 +28,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
 use super::atomic::Ordering::{Acquire, Relaxed, Release};
-use super::{Futex, inheritance, thread_id};
+use super::{Futex, helgrind, inheritance, thread_id};
 
 const UNLOCKED: u32 = 0;
 /// The bit that no ID of a thread has: `FUTEX_WAITERS`.
@@ -86,15 +86,25 @@ impl<T> Mutex<T> {
         self.value.get_mut()
     }
 
+    /// The value: who owns the mutex is the only one left.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+
     fn take_or_wait(&self) {
         if !self.take() {
             self.take_contended();
+            helgrind::taken(&self.futex);
         }
     }
 
     /// Takes the lock if it is free; says whether it was.
     fn take(&self) -> bool {
-        self.futex.word.compare_exchange(UNLOCKED, thread_id(), Acquire, Relaxed).is_ok()
+        let is_taken = self.futex.word.compare_exchange(UNLOCKED, thread_id(), Acquire, Relaxed).is_ok();
+        if is_taken {
+            helgrind::taken(&self.futex);
+        }
+        is_taken
     }
 
     #[cold]
@@ -108,6 +118,7 @@ impl<T> Mutex<T> {
     }
 
     fn release(&self) {
+        helgrind::to_be_released(&self.futex);
         if self.futex.word.compare_exchange(thread_id(), UNLOCKED, Release, Relaxed).is_err() {
             self.release_contended();
         }

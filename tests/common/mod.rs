@@ -8,6 +8,9 @@
 //! reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod accounts;
+pub mod mounted;
+pub mod random;
 pub mod stuck;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
@@ -95,6 +98,17 @@ impl Server {
         let mut server = Self { address: "127.0.0.1:0".parse().unwrap(), child, log };
         let ready = server.wait_for_log("listening on ");
         server.address = ready.rsplit(' ').next().unwrap().parse().unwrap();
+        server
+    }
+
+    /// Starts the server with standard error as the command has it, so that nobody hears which address it has: it is this one.
+    pub fn start_unheard(mut command: Command, address: SocketAddr) -> Self {
+        let child = command.stdin(Stdio::null()).spawn().expect("the server can be started");
+        let mut server = Self { address, child, log: Arc::default() };
+        eventually("the server accepts", || {
+            assert_eq!(server.child.try_wait().unwrap(), None, "it must run");
+            TcpStream::connect(address).is_ok()
+        });
         server
     }
 

@@ -17,36 +17,14 @@ use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYT
 use firstline::queue::Priority;
 use libfuzzer_sys::fuzz_target;
 use nix::errno::Errno;
+use program::Program;
+
+mod program;
 
 const SEGMENT_BYTES: u32 = 16 * 1024;
 
 /// What can come of a segment at most, besides records: each takes 8 bytes or more.
 const STEPS_MAX: usize = SEGMENT_BYTES as usize / 8;
-
-/// The program, read from its start; zeroes follow its end.
-struct Program<'a>(&'a [u8]);
-
-impl Program<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn bytes(&mut self, count: usize) -> &[u8] {
-        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-
-    /// A small number, or one of the largest.
-    fn number(&mut self) -> u64 {
-        match self.byte() {
-            byte @ 0xf0.. => u64::MAX - u64::from(byte & 15),
-            byte => byte.into(),
-        }
-    }
-}
 
 /// Segments in memory, and where the next thing is written in each.
 struct Disk {

@@ -1,0 +1,40 @@
+//! Tells valgrind's helgrind what a mutex orders: it knows the mutexes of the C library, and takes a word in memory for just that. Only in
+//! a build with `--cfg helgrind`, for x86_64, which `tests/helgrind` makes; else nothing is left of it.
+
+use super::Futex;
+
+/// This thread has taken the lock: what the one before did is seen.
+#[inline]
+pub fn taken(_lock: &Futex) {
+    #[cfg(helgrind)]
+    request::send(request::RECEIVED, _lock);
+}
+
+/// This thread is about to give the lock up: what it did will be seen.
+#[inline]
+pub fn to_be_released(_lock: &Futex) {
+    #[cfg(helgrind)]
+    request::send(request::TO_BE_SENT, _lock);
+}
+
+/// How a program speaks to valgrind: instructions that do nothing in a row that nobody else would write. Source: valgrind.h.
+#[cfg(helgrind)]
+mod request {
+    use super::Futex;
+    use core::arch::asm;
+
+    /// `_VG_USERREQ__HG_USERSO_SEND_PRE` and `_VG_USERREQ__HG_USERSO_RECV_POST` of helgrind.h.
+    pub const TO_BE_SENT: usize = 0x4847_0121;
+    pub const RECEIVED: usize = 0x4847_0122;
+
+    pub fn send(request: usize, of: &Futex) {
+        let words = [request, &raw const *of as usize, 0, 0, 0, 0];
+        // SAFETY: the instructions leave all registers as they are, but for rdx, where valgrind puts its answer.
+        unsafe {
+            asm!(
+                "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",
+                in("rax") words.as_ptr(), inout("rdx") 0usize => _,
+            );
+        }
+    }
+}

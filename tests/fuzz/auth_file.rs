@@ -1,0 +1,76 @@
+//! The auth file, compared with a plain model: whatever it says, it gives names with their tokens and rights, or one line that names
+//! the first line that is wrong.
+
+#![no_main]
+
+use firstline::access::{Token, Tokens};
+use firstline::limits::{NICK_BYTES_MAX, TOKENS_MAX};
+use libfuzzer_sys::fuzz_target;
+use model::{is_harmless, is_token};
+
+#[path = "../models/wire.rs"]
+mod model;
+
+/// One line of the file: the name, its token, the highest priority and whether it may join.
+type Entry<'a> = (&'a str, &'a str, u8, bool);
+
+/// What a file says, or the number of the first line that is wrong; 0: nobody is in it.
+fn entries_of(file: &[u8]) -> Result<Vec<Entry<'_>>, usize> {
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
+        let mut words: Vec<&[u8]> =
+            line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty()).collect();
+        if words.first().is_none_or(|word| word[0] == b'#') {
+            continue;
+        }
+        if words.get(4).is_some_and(|word| word[0] == b'#') {
+            words.truncate(4);
+        }
+        let entry = entry_of(&words).ok_or(number)?;
+        let is_new = entries.iter().all(|other| other.0 != entry.0 && other.1 != entry.1);
+        if !is_new || entries.len() == TOKENS_MAX {
+            return Err(number);
+        }
+        entries.push(entry);
+    }
+    if entries.is_empty() { Err(0) } else { Ok(entries) }
+}
+
+fn entry_of<'a>(words: &[&'a [u8]]) -> Option<Entry<'a>> {
+    let words: Vec<&str> = words.iter().map(|word| str::from_utf8(word)).collect::<Result<_, _>>().ok()?;
+    let [name, token, priority, join] = words[..] else { return None };
+    let is_name = name.len() <= NICK_BYTES_MAX
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let priority = (0..10).find(|number| u8::to_string(number) == priority)?;
+    let may_join = match join {
+        "join" => true,
+        "no-join" => false,
+        _ => return None,
+    };
+    (is_name && is_token(token)).then_some((name, token, priority, may_join))
+}
+
+fuzz_target!(|file: &[u8]| {
+    let mut tokens = Box::new(Tokens::new());
+    match (tokens.read(file), entries_of(file)) {
+        (Ok(()), Ok(entries)) => {
+            assert_eq!(tokens.len(), entries.len());
+            for (name, text, priority, may_join) in entries {
+                let entry =
+                    tokens.find(&Token::new(text.as_bytes()).expect("it is one")).expect("somebody has it");
+                let rights = (entry.rights.priority_max.number(), entry.rights.may_join);
+                assert_eq!((entry.name.as_str(), rights), (name, (priority, may_join)));
+                assert!(
+                    tokens.has(entry) && !format!("{entry:?}").contains(text),
+                    "what is logged tells no token"
+                );
+            }
+        }
+        (Err(mistake), Err(line)) => {
+            assert_eq!(mistake.line.unwrap_or(0), line);
+            let told = mistake.to_string();
+            assert!(told.chars().all(is_harmless) && told.len() < 200, "{told:?}");
+        }
+        (read, model) => panic!("{read:?} for {model:?}"),
+    }
+});

@@ -1,0 +1,41 @@
+//! Lines and what they mean, compared with a plain model: however the stream of bytes is cut, the lines are the same, and each
+//! asks for what the protocol says.
+
+#![no_main]
+
+use firstline::limits::{LINE_BYTES_MAX, RECEIVE_BYTES};
+use firstline::wire::command::parse;
+use libfuzzer_sys::fuzz_target;
+use model::{SMALLEST, Turn, frames_are_the_lines, lines_of, request_of, without_advice};
+use program::Program;
+
+#[path = "../models/wire.rs"]
+mod model;
+mod program;
+
+/// How much is received at once, and how many lines are taken then.
+fn turn(program: &mut Program<'_>) -> Turn {
+    let bytes = match program.byte() {
+        byte @ 0..0xf0 => usize::from(byte) + 1,
+        byte @ 0xf0..0xf8 => LINE_BYTES_MAX - 3 + usize::from(byte & 7),
+        _ => RECEIVE_BYTES,
+    };
+    let lines = match program.byte() {
+        0xff => usize::MAX,
+        byte => byte.into(),
+    };
+    (bytes, lines)
+}
+
+fuzz_target!(|program: &[u8]| {
+    let mut program = Program(program);
+    let turns: Vec<Turn> = (0..=program.byte() & 7).map(|_| turn(&mut program)).collect();
+    let before = program.text();
+    let stream = program.text();
+    frames_are_the_lines::<SMALLEST>(&before, &stream, &turns);
+    frames_are_the_lines::<{ SMALLEST + 1 }>(&before, &stream, &turns);
+    frames_are_the_lines::<RECEIVE_BYTES>(&before, &stream, &turns);
+    for line in lines_of(&stream).iter().flatten() {
+        assert_eq!(without_advice(parse(line)), request_of(line));
+    }
+});

@@ -1,0 +1,126 @@
+//! Clients that are threads of a model, and how a model is run.
+
+use super::kernel::Kernel;
+use super::promises::Talk;
+use super::world::{Came, Client};
+use firstline::hub::Hub;
+use firstline::hub::worker::Worker;
+use nix::poll::PollFlags;
+use nix::sys::epoll::EpollTimeout;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::scheduler::RandomScheduler;
+use shuttle::{Config, MaxSteps, Runner};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The stack of a thread of a model.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Steps of one run, above which it is going round in circles.
+const STEPS_MAX: usize = 200_000;
+
+/// Orders of a model, unless `FIRSTLINE_TEST_SCHEDULES` says how many.
+const SCHEDULES: u64 = 1_000;
+
+/// A number of the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Runs a model in many orders, and says how many and from which seed.
+pub fn run_schedules(name: &str, model: impl Fn() + Send + Sync + 'static) {
+    let schedules = setting("FIRSTLINE_TEST_SCHEDULES").unwrap_or(SCHEDULES);
+    let seed = setting("FIRSTLINE_TEST_SEED").unwrap_or_else(rand_seed);
+    println!("{name}: {schedules} schedules from FIRSTLINE_TEST_SEED={seed}");
+    let mut config = Config::new();
+    config.stack_size = STACK_BYTES;
+    config.max_steps = MaxSteps::FailAfter(STEPS_MAX);
+    let start = Instant::now();
+    Runner::new(RandomScheduler::new_from_seed(seed, schedules as usize), config).run(model);
+    println!("{name}: {schedules} schedules passed in {:.1} s", start.elapsed().as_secs_f64());
+}
+
+/// Another one each time.
+fn rand_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// True, with a chance of one in so many.
+pub fn one_in(count: u32) -> bool {
+    thread_rng().gen_range(0..count) == 0
+}
+
+/// Gives a worker its rounds until all is over, and returns it.
+pub fn serve(mut worker: Worker, kernel: &Kernel) -> Worker {
+    while !kernel.is_over() {
+        if !worker.round(EpollTimeout::ZERO) {
+            kernel.wait(&worker, PollFlags::POLLIN);
+        }
+    }
+    worker
+}
+
+/// A client with a thread of its own.
+pub struct Member {
+    pub client: Client,
+    kernel: Arc<Kernel>,
+}
+
+impl Member {
+    /// Connects; there must be a seat.
+    pub fn connect(hub: &Hub, kernel: &Arc<Kernel>, serial: u32, holds: usize) -> Self {
+        let client = Client::connect(hub, serial, holds).expect("a seat is free");
+        Self { client, kernel: Arc::clone(kernel) }
+    }
+
+    /// Sends bytes in pieces, as far as the connection is open.
+    pub fn say(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.client.socket.is_some() {
+            let piece = if one_in(2) { bytes.len() } else { thread_rng().gen_range(1..=bytes.len()) };
+            let sent = self.client.send(&bytes[..piece]);
+            bytes = &bytes[sent..];
+            if sent == 0 {
+                // It is full, or the server has closed it.
+                self.read();
+            }
+        }
+    }
+
+    /// Waits until something comes; false: nothing more will.
+    pub fn read(&mut self) -> bool {
+        loop {
+            match self.client.read(usize::MAX) {
+                Came::Bytes(_) => return true,
+                Came::End => return false,
+                Came::Nothing => {
+                    let socket = self.client.socket.as_ref().expect("it is not closed");
+                    self.kernel.wait(socket, PollFlags::POLLIN);
+                }
+            }
+        }
+    }
+
+    /// Reads until so many lines have come in all, or the end.
+    pub fn read_lines(&mut self, lines: usize) {
+        while self.client.talk.heard() < lines && self.read() {}
+    }
+
+    /// Reads to the end.
+    pub fn read_rest(mut self) -> Talk {
+        while self.read() {}
+        self.client.talk
+    }
+
+    /// Sends no more, and reads to the end.
+    pub fn finish(mut self) -> Talk {
+        self.client.end_sending();
+        self.read_rest()
+    }
+
+    /// Is gone at once.
+    pub fn vanish(mut self) -> Talk {
+        self.client.vanish();
+        self.client.talk
+    }
+}

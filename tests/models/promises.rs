@@ -1,0 +1,500 @@
+//! What the protocol promises to a client, checked on all that it sent and was sent.
+//!
+//! A *witness* is one who joined before everybody else and is never too slow: it is sent every message of the others in the order in
+//! which they are processed. What anybody else is told is compared with what the witness saw.
+
+use super::wire::{escaped, is_harmless, lines_of, request_of};
+use firstline::limits::LINE_BYTES_MAX;
+use firstline::queue::Priority;
+use firstline::wire::command::{Command, HELP, Request};
+use firstline::wire::reply::Nak;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One line of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The last: it was lowered.
+    Ack(u64, u64, bool),
+    Nak(u64, String),
+    /// With what it says besides.
+    Ok(u64, String),
+    Err(u64, String),
+    Msg(Message),
+    Lost(u64),
+    /// A line of a longer answer.
+    Item(String),
+    Bye(String),
+}
+
+/// A `MSG` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub id: u64,
+    pub priority: Priority,
+    pub from: String,
+    /// Escaped.
+    pub text: String,
+}
+
+/// A number as the server writes them.
+fn number(word: &str) -> u64 {
+    let number = word.parse().unwrap_or_else(|_| panic!("no number: {word:?}"));
+    assert_eq!(u64::to_string(&number), word);
+    number
+}
+
+impl Told {
+    /// Takes a line apart; any that is not in the protocol is a forgery.
+    fn of(line: &[u8]) -> Self {
+        let line = str::from_utf8(line).expect("what the server sends is UTF-8");
+        assert!(line.chars().all(is_harmless), "{line:?}");
+        let words: Vec<&str> = line.splitn(5, ' ').collect();
+        match words[..] {
+            ["ACK", n, id] => Self::Ack(number(n), number(id), false),
+            ["ACK", n, id, "lowered"] => Self::Ack(number(n), number(id), true),
+            ["NAK", n, reason] => Self::Nak(number(n), reason.to_string()),
+            ["OK", n] => Self::Ok(number(n), String::new()),
+            ["OK", n, text] => Self::Ok(number(n), text.to_string()),
+            ["ERR", n, reason, ..] => Self::Err(number(n), reason.to_string()),
+            ["LOST", count] => Self::Lost(number(count)),
+            ["BYE", reason @ ("quit" | "shutting-down")] => Self::Bye(reason.to_string()),
+            ["WHO" | "STAT" | "HELP", ..] => Self::Item(line.to_string()),
+            ["MSG", id, priority, from, text] => {
+                let digit = priority.strip_prefix('p').expect("pP").as_bytes();
+                assert_eq!(digit.len(), 1);
+                let priority = Priority::from_digit(digit[0]).expect("a digit");
+                Self::Msg(Message {
+                    id: number(id),
+                    priority,
+                    from: from.to_string(),
+                    text: text.to_string(),
+                })
+            }
+            _ => panic!("not a line of the server: {line:?}"),
+        }
+    }
+}
+
+/// Why the server may close a connection that had begun, besides BYE.
+const FAREWELLS: [&str; 10] = [
+    "idle",
+    "too-slow",
+    "wrong-token",
+    "not-authenticated",
+    "token-withdrawn",
+    "line-timeout",
+    "not-http",
+    "not-tls",
+    "not-ssh",
+    "not-mqtt",
+];
+
+/// Why a connection was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It is not.
+    No,
+    /// The last words were said, and no other line may follow.
+    Farewell,
+    /// The server closed it.
+    Closed,
+}
+
+/// All messages that were processed, as the witness was told of them.
+pub struct Witness {
+    messages: BTreeMap<u64, Message>,
+    /// It was not told to the end.
+    pub is_gone: bool,
+    /// Somebody took a name that another had had: it says no longer who somebody is.
+    pub names_are_shared: bool,
+}
+
+impl Witness {
+    /// One who did nothing but join, and is sent what comes after that message.
+    pub fn new(talk: &Talk, after: Option<u64>) -> Self {
+        let (mut messages, mut last, mut is_gone) = (BTreeMap::new(), after, false);
+        for (told, _) in &talk.told {
+            match told {
+                Told::Msg(message) => {
+                    assert!(last.is_none_or(|last| message.id == last + 1), "numbered in a row: {message:?}");
+                    last = Some(message.id);
+                    messages.insert(message.id, message.clone());
+                }
+                // It joined, and perhaps showed its token before.
+                Told::Ok(1 | 2, _) => {}
+                Told::Lost(_) | Told::Bye(_) | Told::Err(0, _) => is_gone = true,
+                other => panic!("{other:?} for the witness"),
+            }
+        }
+        Self { messages, is_gone, names_are_shared: false }
+    }
+
+    /// The ID of the last message that it saw.
+    pub fn last_id(&self) -> Option<u64> {
+        self.messages.last_key_value().map(|(id, _)| *id)
+    }
+}
+
+/// What one client sent and was sent.
+pub struct Talk {
+    /// Its address as the server shows it.
+    address: String,
+    sent: Vec<u8>,
+    /// It said that it sends no more.
+    pub ended: bool,
+    /// It closed the connection without waiting for what it had asked for: nothing is promised any more.
+    pub gone: bool,
+    /// What came, line by line, and how many lines had been sent then at most.
+    told: Vec<(Told, u64)>,
+    partial: Vec<u8>,
+    /// The server closed the connection.
+    pub closed: bool,
+}
+
+impl Talk {
+    pub fn new(address: String) -> Self {
+        Self {
+            address,
+            sent: Vec::new(),
+            ended: false,
+            gone: false,
+            told: Vec::new(),
+            partial: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Notes what was sent.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.sent.extend_from_slice(bytes);
+    }
+
+    /// Notes what came.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        self.partial.extend_from_slice(bytes);
+        let lines = self.sent.iter().filter(|byte| **byte == b'\n').count() as u64 + u64::from(self.ended);
+        while let Some(lf) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=lf).collect();
+            self.told.push((Told::of(&line[..lf]), lines));
+        }
+    }
+
+    /// How many lines came.
+    pub fn heard(&self) -> usize {
+        self.told.len()
+    }
+
+    /// The priorities of the messages of others that came after so many lines.
+    pub fn priorities_after(&self, heard: usize) -> impl Iterator<Item = Priority> {
+        let told = self.told[heard..].iter();
+        told.filter_map(|(told, _)| if let Told::Msg(message) = told { Some(message.priority) } else { None })
+    }
+
+    /// The names that it asked for and got.
+    pub fn names(&self) -> BTreeSet<String> {
+        let lines = lines_of(&without_offers(&self.sent));
+        let named = self.told.iter().filter_map(|(told, _)| {
+            let Told::Ok(n, text) = told else { return None };
+            match request_of(lines.get(*n as usize - 1)?.as_deref()?) {
+                Request::Command(Command::Nick(nick)) => Some(nick.to_string()),
+                Request::Command(Command::Auth(_)) => Some(text.clone()),
+                _ => None,
+            }
+        });
+        named.collect()
+    }
+
+    /// The IDs of its messages that were acknowledged.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.told.iter().filter_map(|(told, _)| if let Told::Ack(_, id, _) = told { Some(*id) } else { None })
+    }
+
+    /// The IDs of the messages of others that it was sent.
+    pub fn ids_of_others(&self) -> impl Iterator<Item = u64> {
+        self.told.iter().filter_map(|(told, _)| if let Told::Msg(msg) = told { Some(msg.id) } else { None })
+    }
+
+    /// Checks all that is promised.
+    pub fn check(&self, witness: &Witness) {
+        let mut lines = lines_of(&without_offers(&self.sent));
+        if !self.ended && !self.sent.is_empty() && !self.sent.ends_with(b"\n") {
+            lines.pop();
+        }
+        let requests =
+            lines.iter().map(|line| line.as_deref().map_or(Request::Nak(Nak::TooLong), request_of));
+        let mut check = Check {
+            talk: self,
+            witness,
+            names: self.names(),
+            requests: requests.collect(),
+            answered: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            last_id: 0,
+            last_at_once: 0,
+            last_of: [0; Priority::COUNT],
+            items: Vec::new(),
+            joined: None,
+            last_seen: None,
+            lost: 0,
+            end: End::No,
+        };
+        for (told, lines) in &self.told {
+            check.line(told, *lines);
+        }
+        if self.closed {
+            check.end();
+        }
+    }
+}
+
+/// What a client sent, without what Telnet opens with: that is dropped from its lines until the first of them that is a message or a
+/// command.
+fn without_offers(sent: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<Vec<u8>> = sent.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    for line in &mut lines {
+        while matches!(line[..], [0xff, 0xfb..=0xfe, _, ..]) {
+            line.drain(..3);
+        }
+        let is_short = line.len() <= LINE_BYTES_MAX + 1;
+        let request = request_of(line.strip_suffix(b"\r").unwrap_or(line));
+        if is_short && matches!(request, Request::Message { .. } | Request::Command(_)) {
+            break;
+        }
+    }
+    lines.join(&b'\n')
+}
+
+/// The state of a check.
+struct Check<'a> {
+    talk: &'a Talk,
+    witness: &'a Witness,
+    names: BTreeSet<String>,
+    /// What its lines ask for: the first is number 1.
+    requests: Vec<Request<'a>>,
+    answered: BTreeSet<u64>,
+    /// The commands among them that were refused.
+    refused: BTreeSet<u64>,
+    last_id: u64,
+    /// The last line that was answered at once.
+    last_at_once: u64,
+    /// The last line of each priority that was acknowledged.
+    last_of: [u64; Priority::COUNT],
+    /// The lines of an answer that is not closed yet.
+    items: Vec<String>,
+    joined: Option<Priority>,
+    /// The last message of others that was seen since it joined, and how many were lost since that.
+    last_seen: Option<u64>,
+    lost: u64,
+    end: End,
+}
+
+impl<'a> Check<'a> {
+    fn line(&mut self, told: &Told, lines: u64) {
+        assert_eq!(self.end, End::No, "{told:?} after the last words");
+        match told {
+            Told::Ack(n, id, lowered) => self.ack(*n, *id, *lowered, lines),
+            Told::Nak(n, reason) => self.nak(*n, reason, lines),
+            Told::Ok(n, text) => self.ok(*n, text, lines),
+            Told::Err(0, reason) => {
+                assert!(FAREWELLS.contains(&reason.as_str()), "{reason}");
+                self.end = End::Farewell;
+            }
+            Told::Err(n, reason) => self.err(*n, reason, lines),
+            Told::Msg(message) => self.msg(message),
+            Told::Lost(count) => self.lost += count,
+            Told::Item(line) => self.items.push(line.clone()),
+            Told::Bye(_) => self.end = End::Farewell,
+        }
+    }
+
+    /// What line `n` asked for, which must have been sent and not been answered.
+    fn close(&mut self, n: u64, lines: u64) -> Request<'a> {
+        assert!(1 <= n && n <= lines, "line {n} is answered before it was sent");
+        assert!(self.answered.insert(n), "line {n} is answered twice");
+        self.requests[n as usize - 1]
+    }
+
+    /// As [`Check::close`], of a line that is answered when it is read: those come in order.
+    fn close_at_once(&mut self, n: u64, lines: u64) -> Request<'a> {
+        assert!(self.last_at_once < n, "line {n} is answered after line {}", self.last_at_once);
+        self.last_at_once = n;
+        self.close(n, lines)
+    }
+
+    fn ack(&mut self, n: u64, id: u64, lowered: bool, lines: u64) {
+        let request = self.close(n, lines);
+        let Request::Message { priority: asked, text } = request else {
+            panic!("ACK {n} {id} for {request:?}")
+        };
+        assert!(self.last_id < id, "ACK {n} {id} after {}", self.last_id);
+        self.last_id = id;
+        let Some(message) = self.witness.messages.get(&id) else {
+            assert!(self.witness.is_gone, "{id} was acknowledged and not processed");
+            return;
+        };
+        let is_right = if lowered { message.priority < asked } else { message.priority == asked };
+        assert!(
+            is_right && message.text == escaped(text),
+            "ACK {n} {id} for {request:?}, and it was {message:?}"
+        );
+        assert!(self.is_own(message), "{message:?} is of {}", self.talk.address);
+        let last = &mut self.last_of[message.priority.index()];
+        assert!(*last < n, "line {n} was processed after line {last}, of the same priority");
+        *last = n;
+    }
+
+    fn nak(&mut self, n: u64, reason: &str, lines: u64) {
+        if matches!(reason, "shutting-down" | "journal-failed" | "print-failed") {
+            let request = self.close(n, lines);
+            assert!(matches!(request, Request::Message { .. }), "NAK {n} {reason} for {request:?}");
+            return;
+        }
+        let request = self.close_at_once(n, lines);
+        let is_right = match request {
+            Request::Message { .. } => reason == "not-authenticated",
+            Request::Nak(nak) => reason == nak.as_str() || reason == "not-authenticated",
+            _ => false,
+        };
+        assert!(is_right, "NAK {n} {reason} for {request:?}");
+    }
+
+    fn ok(&mut self, n: u64, text: &str, lines: u64) {
+        let request = self.close_at_once(n, lines);
+        let Request::Command(command) = request else { panic!("OK {n} for {request:?}") };
+        let items = std::mem::take(&mut self.items);
+        let all_are = |word: &str| items.iter().all(|item| item.split(' ').next() == Some(word));
+        match command {
+            Command::Who => assert!(!items.is_empty() && all_are("WHO"), "{items:?}"),
+            Command::Stats => assert!(!items.is_empty() && all_are("STAT"), "{items:?}"),
+            Command::Help => assert!(items.iter().eq(&HELP.map(|line| format!("HELP {line}"))), "{items:?}"),
+            _ => assert!(items.is_empty(), "{items:?} for {command:?}"),
+        }
+        assert_eq!(text.is_empty(), !matches!(command, Command::Auth(_)), "OK {n} {text} for {command:?}");
+        match command {
+            Command::Join { min, since: None } => self.epoch(Some(min)),
+            Command::Join { min, since: Some(_) } => self.joined = Some(min),
+            Command::Leave => self.epoch(None),
+            _ => {}
+        }
+    }
+
+    /// From now on other messages come, or none.
+    fn epoch(&mut self, joined: Option<Priority>) {
+        (self.joined, self.last_seen, self.lost) = (joined, None, 0);
+    }
+
+    fn err(&mut self, n: u64, reason: &str, lines: u64) {
+        let request = self.close_at_once(n, lines);
+        self.refused.insert(n);
+        // An answer that is broken off is one of history.
+        assert!(self.items.is_empty(), "{:?}", self.items);
+        let reasons: &[&str] = match request {
+            Request::Refused(_) => &["unknown-command", "bad-argument", "not-authenticated"],
+            Request::Command(command) => match command {
+                Command::Auth(_) => &[
+                    "no-auth",
+                    "wrong-token",
+                    "nick-taken",
+                    "not-authenticated",
+                    "not-permitted",
+                    "shutting-down",
+                ],
+                Command::Nick(_) => &["nick-taken", "not-authenticated", "not-permitted", "shutting-down"],
+                Command::Last(_) | Command::Since(_) | Command::Join { since: Some(_), .. } => {
+                    &["no-journal", "journal-failed", "not-authenticated", "not-permitted", "shutting-down"]
+                }
+                Command::Join { .. } => &["not-authenticated", "not-permitted", "shutting-down"],
+                Command::Ping | Command::Help | Command::Quit => &["shutting-down"],
+                Command::Leave | Command::Who | Command::Stats => &["not-authenticated", "shutting-down"],
+            },
+            _ => &[],
+        };
+        let is_right = reasons.contains(&reason);
+        assert!(is_right, "ERR {n} {reason} for {request:?}");
+    }
+
+    fn msg(&mut self, message: &Message) {
+        match self.witness.messages.get(&message.id) {
+            Some(seen) => assert_eq!(message, seen, "everybody is told the same"),
+            None => assert!(self.witness.is_gone, "{message:?} was not processed"),
+        }
+        let Some(min) = self.joined.or_else(|| self.is_joining()) else {
+            panic!("{message:?}, and it did not join")
+        };
+        // One that is just joining may be sent what its last wish was, or its next.
+        assert!(
+            min <= message.priority || self.is_joining().is_some(),
+            "{message:?} for one who joined {min}"
+        );
+        if let Some(last) = self.last_seen {
+            assert!(last < message.id, "{message:?} after {last}");
+            if !self.witness.is_gone && !self.witness.names_are_shared && self.is_joining().is_none() {
+                let between = self.witness.messages.range(last + 1..message.id);
+                let missing = between.filter(|(_, other)| other.priority >= min && !self.is_own(other));
+                assert_eq!(
+                    missing.count() as u64,
+                    self.lost,
+                    "lost between {last} and {message:?}, and told"
+                );
+            }
+        }
+        (self.last_seen, self.lost) = (Some(message.id), 0);
+    }
+
+    /// Whether a message is the client's own: that is not sent to it.
+    fn is_own(&self, message: &Message) -> bool {
+        message.from == self.talk.address || self.names.contains(&message.from)
+    }
+
+    /// What it wants to be sent from a line on that is not answered yet.
+    fn is_joining(&self) -> Option<Priority> {
+        let requests = self.requests.iter().skip(self.last_at_once as usize);
+        let mut mins = requests.filter_map(|request| match request {
+            Request::Command(Command::Join { min, .. }) => Some(*min),
+            _ => None,
+        });
+        mins.next()
+    }
+
+    /// All that came before the server closed the connection.
+    fn end(&mut self) {
+        let last = self.talk.told.last().map(|(told, _)| told);
+        let is_short = matches!(last, Some(Told::Err(0, reason)) if reason == "too-slow") || self.talk.gone;
+        if is_short {
+            return;
+        }
+        // One that was too slow may not even have been told.
+        if self.end == End::No && !self.talk.ended {
+            return;
+        }
+        assert!(self.talk.partial.is_empty(), "the last line is cut: {:?}", self.talk.partial);
+        assert!(self.items.is_empty(), "an answer is not closed: {:?}", self.items);
+        self.end = End::Closed;
+        let wants_answer = |n: &u64| self.requests[*n as usize - 1] != Request::Blank;
+        let is_quit = |n: &u64| self.requests[*n as usize - 1] == Request::Command(Command::Quit);
+        let lines = self.requests.len() as u64;
+        let quit = (1..=lines).find(|n| is_quit(n) && !self.refused.contains(n));
+        let taken = quit.unwrap_or(lines);
+        let expected: Vec<u64> = (1..=taken).filter(wants_answer).collect();
+        let answered: Vec<u64> = self.answered.iter().copied().collect();
+        match last {
+            Some(Told::Bye(reason)) if reason == "quit" => assert!(quit.is_some()),
+            Some(Told::Bye(_) | Told::Err(..))
+                if self.talk.told.last().is_some_and(|(told, _)| told.is_early_end()) =>
+            {
+                // What it sent was read up to some line.
+                assert_eq!(answered, expected[..answered.len()], "all that was read is answered");
+                return;
+            }
+            _ => assert!(quit.is_none(), "it quit, and was not told goodbye"),
+        }
+        assert_eq!(answered, expected, "every line is answered");
+    }
+}
+
+impl Told {
+    /// Whether the server closes although the client might have gone on.
+    fn is_early_end(&self) -> bool {
+        matches!(self, Self::Err(0, _)) || *self == Self::Bye("shutting-down".to_string())
+    }
+}

@@ -1,0 +1,197 @@
+//! The rules of the protocol about bytes, lines and words, written down a second time: plain, slow, and without a look at `wire`.
+//! Property tests and fuzzers compare what `wire` does with this.
+#![allow(dead_code, reason = "each who uses it uses its part")]
+
+use firstline::limits::{LINE_BYTES_MAX, NICK_BYTES_MAX, TEXT_BYTES};
+use firstline::queue::Priority;
+use firstline::wire::command::{Command, Request};
+use firstline::wire::framing::{Frame, Framer};
+use firstline::wire::reply::{Nak, Refusal};
+use std::num::NonZeroU64;
+
+/// A line as the model and the framer tell it; `None` is one that is too long.
+pub type Told = Option<Vec<u8>>;
+
+/// The smallest receive buffer there may be.
+pub const SMALLEST: usize = LINE_BYTES_MAX + "\r\n".len();
+
+/// What one receive brings at most, and how many lines are taken before the next one.
+pub type Turn = (usize, usize);
+
+/// The lines of a stream, by the words of the protocol.
+pub fn lines_of(stream: &[u8]) -> Vec<Told> {
+    let mut lines: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').collect();
+    if lines.last().is_some_and(|last| last.is_empty()) {
+        lines.pop();
+    }
+    let without_cr = lines.into_iter().map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    without_cr.map(|line| (line.len() <= LINE_BYTES_MAX).then(|| line.to_vec())).collect()
+}
+
+/// Takes so many lines at most. Says whether there were fewer.
+fn take<const N: usize>(framer: &mut Framer<'_, N>, count: usize, told: &mut Vec<Told>) -> bool {
+    for _ in 0..count {
+        match framer.next() {
+            Some(Frame::Line(line)) => told.push(Some(line.to_vec())),
+            Some(Frame::TooLong) => told.push(None),
+            None => return true,
+        }
+    }
+    false
+}
+
+/// Sends the stream through a framer. Lines are also taken, all of them, when there is no room to receive.
+fn frame<const N: usize>(framer: &mut Framer<'_, N>, mut stream: &[u8], turns: &[Turn]) -> Vec<Told> {
+    let mut told = Vec::new();
+    let mut turns = turns.iter().cycle();
+    while let Some((bytes, lines)) = turns.next().filter(|_| !stream.is_empty()) {
+        if framer.free().is_empty() {
+            assert!(take(framer, usize::MAX, &mut told));
+        }
+        let free = framer.free();
+        assert!(!free.is_empty(), "no line waits, and there is no room");
+        let (now, later) = stream.split_at(stream.len().min(*bytes).min(free.len()));
+        free[..now.len()].copy_from_slice(now);
+        framer.commit(now.len());
+        stream = later;
+        take(framer, *lines, &mut told);
+    }
+    framer.end();
+    assert!(take(framer, usize::MAX, &mut told));
+    told
+}
+
+/// Checks one stream in a buffer of that size, behind another client's leavings.
+pub fn frames_are_the_lines<const N: usize>(before: &[u8], stream: &[u8], turns: &[Turn]) {
+    let mut buffer = [0; N];
+    let mut framer = Framer::new(&mut buffer);
+    let leavings = before.len().min(N);
+    framer.free()[..leavings].copy_from_slice(&before[..leavings]);
+    framer.commit(leavings);
+    take(&mut framer, before.len() % 5, &mut Vec::new());
+    framer.reset();
+    assert_eq!(framer.free(), [0; N]);
+    assert_eq!(frame(&mut framer, stream, turns), lines_of(stream));
+}
+
+/// What a line asks for, by the words of the protocol. What a bad argument is told is left out.
+pub fn request_of(line: &[u8]) -> Request<'_> {
+    if line.is_empty() {
+        return Request::Blank;
+    }
+    if line[0] != b'/' {
+        return message_of(4, line);
+    }
+    if line.starts_with(b"//") {
+        return message_of(4, &line[1..]);
+    }
+    let word = line.split(|byte| *byte == b' ').next().unwrap();
+    let rest = line.get(word.len() + 1..).unwrap_or_default();
+    for (known, priority) in [("/urgent", 9), ("/high", 7), ("/low", 1)] {
+        if word == known.as_bytes() {
+            return message_of(priority, rest);
+        }
+    }
+    for priority in 0..10 {
+        if word == format!("/{priority}").as_bytes() {
+            return message_of(priority, rest);
+        }
+    }
+    let arguments: Vec<&[u8]> = rest.split(|byte| *byte == b' ').filter(|part| !part.is_empty()).collect();
+    command_of(word, &arguments)
+}
+
+fn message_of(priority: u8, text: &[u8]) -> Request<'_> {
+    match text.len() {
+        0 => Request::Nak(Nak::Empty),
+        bytes if bytes > TEXT_BYTES => Request::Nak(Nak::TooLong),
+        _ => Request::Message { priority: Priority::new(priority).unwrap(), text },
+    }
+}
+
+fn join_of(arguments: &[&[u8]]) -> Option<Command<'static>> {
+    let (least, since) = match arguments {
+        [least @ .., word, id] if word == b"since" => (least, Some(*id)),
+        least => (least, None),
+    };
+    let number = |word: &[u8]| {
+        let text =
+            std::str::from_utf8(word).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+        text.parse::<u64>().ok()
+    };
+    let min = match least {
+        [] => Priority::MIN,
+        [digit] if digit.len() == 1 => Priority::new(number(digit)? as u8)?,
+        _ => return None,
+    };
+    let since = match since {
+        Some(id) => Some(number(id)?),
+        None => None,
+    };
+    Some(Command::Join { min, since })
+}
+
+/// Whether somebody may have that token.
+pub fn is_token(text: &str) -> bool {
+    (16..=64).contains(&text.len()) && text.chars().all(|character| ('!'..='~').contains(&character))
+}
+
+fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
+    let alone = |command| arguments.is_empty().then_some(command);
+    let only = if let [only] = arguments { std::str::from_utf8(only).ok() } else { None };
+    let number = only.filter(|text| !text.starts_with('+')).and_then(|text| text.parse::<u64>().ok());
+    let is_name_character = |c: char| "_-".contains(c) || c.is_ascii_alphanumeric();
+    let command = match std::str::from_utf8(word).unwrap_or_default() {
+        "/join" => join_of(arguments),
+        "/nick" => only
+            .filter(|text| text.len() <= NICK_BYTES_MAX && text.chars().all(is_name_character))
+            .map(Command::Nick),
+        "/auth" => only.filter(|text| is_token(text)).map(|text| Command::Auth(text.as_bytes())),
+        "/last" => number.and_then(NonZeroU64::new).map(Command::Last),
+        "/since" => number.map(Command::Since),
+        "/leave" => alone(Command::Leave),
+        "/who" => alone(Command::Who),
+        "/stats" => alone(Command::Stats),
+        "/ping" => alone(Command::Ping),
+        "/help" => alone(Command::Help),
+        "/quit" => alone(Command::Quit),
+        _ => return Request::Refused(Refusal::UnknownCommand),
+    };
+    command.map_or(Request::Refused(Refusal::BadArgument("")), Request::Command)
+}
+
+/// The request without what a bad argument is told.
+pub fn without_advice(request: Request<'_>) -> Request<'_> {
+    match request {
+        Request::Refused(Refusal::BadArgument(_)) => Request::Refused(Refusal::BadArgument("")),
+        other => other,
+    }
+}
+
+/// Whether a character may reach a terminal, by the words of the protocol.
+pub fn is_harmless(character: char) -> bool {
+    let code = u32::from(character);
+    let is_control = code < 0x20 || (0x7f..=0x9f).contains(&code);
+    let bidi =
+        [0x61c, 0x200e, 0x200f, 0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069];
+    !is_control && !bidi.contains(&code)
+}
+
+/// The text as it may reach a terminal: byte by byte where a character must not.
+pub fn escaped(text: &[u8]) -> String {
+    let mut escaped = String::new();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let mut rest = text;
+    while !rest.is_empty() {
+        // A character is the shortest beginning that is one; it has four bytes at most.
+        let character = (1..=rest.len().min(4)).find(|len| std::str::from_utf8(&rest[..*len]).is_ok());
+        let len = character.unwrap_or(1);
+        match std::str::from_utf8(&rest[..len]).ok().and_then(|text| text.chars().next()) {
+            Some('\\') => escaped += "\\\\",
+            Some(character) if is_harmless(character) => escaped.push(character),
+            _ => escaped += &hex(&rest[..len]),
+        }
+        rest = &rest[len..];
+    }
+    escaped
+}

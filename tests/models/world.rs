@@ -1,0 +1,179 @@
+//! A whole hub, driven by hand: its workers and its consumer are the real ones and move when they are told to, and its clients are at
+//! the other ends of sockets of this process. So nothing happens that the one who drives does not want, and the same happens again
+//! when he does the same.
+
+use super::promises::Talk;
+use firstline::clock;
+use firstline::hub::Hub;
+use firstline::hub::consumer::Consumer;
+use firstline::hub::historian::History;
+use firstline::hub::session::Session;
+use firstline::hub::worker::{Post, Worker};
+use firstline::limits::{CLIENTS, RECEIVE_BYTES};
+use firstline::options::Options;
+use firstline::queue::{Chain, Priority, Queue, take_slots};
+use nix::sys::socket::{setsockopt, sockopt};
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+/// What there is once in a process. One hub after the other has it.
+pub struct Kit {
+    pub consumer: Consumer,
+    /// For a consumer that keeps a journal.
+    pub history: Option<History>,
+    sessions: &'static mut [Session],
+    are_slots_home: bool,
+}
+
+impl Kit {
+    /// For whoever comes first.
+    pub fn new(consumer: Consumer, history: Option<History>) -> Self {
+        let sessions = (0..CLIENTS).map(|seat| Session::new(seat, Box::leak(Box::new([0; RECEIVE_BYTES]))));
+        let sessions: Box<[Session]> = sessions.collect();
+        Self { consumer, history, sessions: Box::leak(sessions), are_slots_home: false }
+    }
+}
+
+/// A hub, and who works in it.
+pub struct Parts {
+    pub hub: &'static Hub,
+    pub workers: Vec<Worker>,
+    pub sessions: &'static mut [Session],
+}
+
+impl Parts {
+    /// A hub for these options, without time-outs and rates unless `adjust` sets some.
+    pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
+        let Kit { consumer, history, sessions, are_slots_home } = kit;
+        let mut hub = Hub::new(options, consumer, history, None).expect("there are descriptors");
+        // A queue that was closed is not opened again.
+        hub.queue = Box::leak(Box::new(Queue::new()));
+        let settings = &mut hub.settings;
+        (settings.rate, settings.urgent_rate, settings.idle_grace_ns) = (None, None, None);
+        (settings.line_timeout_ns, settings.idle_timeout_ns, settings.write_timeout_ns) = (None, None, None);
+        adjust(&mut hub);
+        let hub: &'static Hub = Box::leak(Box::new(hub));
+        if !are_slots_home {
+            for (outbox, slots) in hub.outboxes.iter().zip(take_slots()) {
+                slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
+            }
+        }
+        // SAFETY: the workers have the sessions until they are dropped, and `Parts::end` returns them only then.
+        let mut lent: &'static mut [Session] = unsafe { &mut *(&raw mut *sessions) };
+        let mut workers = Vec::new();
+        for number in 0..options.workers {
+            let (mine, others) = lent.split_at_mut(hub.attention.seats_of(number).len());
+            lent = others;
+            workers.push(Worker::new(Post::new(hub, number, mine).expect("there are descriptors")));
+        }
+        Self { hub, workers, sessions }
+    }
+
+    /// Ends a hub that must have come to rest: nothing of anybody may be left in it.
+    pub fn end(self) -> Kit {
+        let Self { hub, workers, sessions } = self;
+        drop(workers);
+        assert_rest(hub);
+        // SAFETY: both were leaked above, and nobody is left who has them.
+        let (hub, queue) = unsafe {
+            let queue = Box::from_raw((&raw const *hub.queue).cast_mut());
+            (Box::from_raw((&raw const *hub).cast_mut()), queue)
+        };
+        drop(queue);
+        let (consumer, history) = hub.into_parts();
+        Kit { consumer, history, sessions, are_slots_home: true }
+    }
+}
+
+fn assert_rest(hub: &Hub) {
+    assert_eq!(hub.roster.lock().taken().0, 0, "a seat is still taken");
+    assert!(hub.joined.is_empty(), "somebody is still sent what others say");
+    assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "something still waits");
+    for outbox in hub.outboxes {
+        let outbox = outbox.lock();
+        assert!(outbox.at_rest() && outbox.is_empty() && !outbox.is_alive() && !outbox.owes_lost());
+        assert!(outbox.joined().is_none() && !outbox.is_behind());
+        assert_eq!(outbox.slots_out(), 0, "a slot is not at home");
+    }
+}
+
+/// A client.
+pub struct Client {
+    /// None: it has closed the connection.
+    pub socket: Option<UnixStream>,
+    pub talk: Talk,
+}
+
+/// Whether a read brought something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    Bytes(usize),
+    Nothing,
+    End,
+}
+
+impl Client {
+    /// One that connects to the hub, from an address that no other has had; its socket holds about so many bytes that it does not read.
+    /// None: all seats are taken.
+    pub fn connect(hub: &Hub, serial: u32, holds: usize) -> Option<Self> {
+        let (socket, other) = UnixStream::pair().expect("there are descriptors");
+        socket.set_nonblocking(true).unwrap();
+        // Without that right it is as much as the system allows.
+        if setsockopt(&other, sockopt::SndBufForce, &holds).is_err() {
+            setsockopt(&other, sockopt::SndBuf, &holds).unwrap();
+        }
+        let peer = SocketAddr::new(IpAddr::V4((0x0a00_0000 + serial).into()), 9);
+        hub.welcome(OwnedFd::from(other), peer, clock::now_ns()).ok()?;
+        Some(Self { socket: Some(socket), talk: Talk::new(peer.to_string()) })
+    }
+
+    /// Sends as much as the connection takes at once, and returns how much that is.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        let Some(mut socket) = self.socket.as_ref() else { return 0 };
+        if self.talk.ended || bytes.is_empty() {
+            return 0;
+        }
+        // Where the server has closed it, nothing of it is heard.
+        let sent = socket.write(bytes).unwrap_or(0);
+        self.talk.send(&bytes[..sent]);
+        sent
+    }
+
+    /// Says that it sends no more.
+    pub fn end_sending(&mut self) {
+        if let Some(socket) = &self.socket {
+            let _ = socket.shutdown(Shutdown::Write);
+            self.talk.ended = true;
+        }
+    }
+
+    /// Reads what is there, so many bytes at most.
+    pub fn read(&mut self, bytes_max: usize) -> Came {
+        let (Some(mut socket), mut buffer) = (self.socket.as_ref(), [0; 8192]) else { return Came::End };
+        let room = buffer.len().min(bytes_max);
+        match std::io::Read::read(&mut socket, &mut buffer[..room]) {
+            Ok(0) if room > 0 => self.closed(),
+            Ok(bytes) => {
+                self.talk.hear(&buffer[..bytes]);
+                Came::Bytes(bytes)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Came::Nothing,
+            // It is reset when the server closes it with something unread.
+            Err(_) => self.closed(),
+        }
+    }
+
+    fn closed(&mut self) -> Came {
+        self.talk.closed = true;
+        self.socket = None;
+        Came::End
+    }
+
+    /// Closes the connection, whatever is on its way.
+    pub fn vanish(&mut self) {
+        self.talk.gone |= !self.talk.closed;
+        self.socket = None;
+    }
+}
