@@ -197,6 +197,25 @@ fn the_ring_takes_no_more_room_while_it_turns_over() {
 }
 
 #[test]
+fn a_file_that_was_cut_off_behind_a_record_is_told_at_the_start() {
+    let directory = Directory::new("cut");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    (1..=3).for_each(|id| assert_eq!(id_of(&client.ask("the same length")), id));
+    drop(server);
+    let path = directory.0.join("0.journal");
+    let bytes = std::fs::read(&path).unwrap();
+    let places: Vec<_> = bytes.windows(15).enumerate().filter(|(_, at)| at == b"the same length").collect();
+    let record_bytes = places[2].0 - places[1].0;
+    let whole_records = FIRST_OFFSET as usize + 2 * record_bytes;
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(whole_records as u64).unwrap();
+    let server = directory.start(&[]);
+    server.wait_for_log(&format!("{} bytes of its files are missing", bytes.len() - whole_records));
+    assert_eq!(directory.messages().len(), 2);
+    assert!(id_of(&server.connect().ask("goes on")) > 2);
+}
+
+#[test]
 fn a_directory_that_vanishes_means_naks_until_it_can_be_made_again() {
     let directory = Directory::new("vanish");
     let server = directory.start(&[]);

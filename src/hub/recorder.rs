@@ -67,6 +67,7 @@ impl Recorder {
         let error = |error| Error { directory: directory.clone(), error };
         let segment_bytes = segment_bytes(options.journal_size);
         let files = Files::open(directory, segment_bytes).map_err(error)?;
+        tell_cut(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
         let (writer, found) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
@@ -203,6 +204,15 @@ impl Recorder {
 fn segment_bytes(journal_bytes: u64) -> u32 {
     let pages = journal_bytes / (JOURNAL_SEGMENTS * PAGE_BYTES) as u64;
     (pages * PAGE_BYTES as u64) as u32
+}
+
+fn tell_cut(directory: &Path, bytes: u64) {
+    if bytes > 0 {
+        log::warn!(
+            "journal {}: {bytes} bytes of its files are missing, and what stood there is lost",
+            directory.display()
+        );
+    }
 }
 
 fn tell_found(directory: &Path, found: &crate::journal::writer::Found) {
