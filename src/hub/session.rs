@@ -561,6 +561,10 @@ impl Session {
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last
     /// words from the client; so, unless it has ended its side too, it gets some time to do so.
     fn linger_on(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        // Before its end, so that who has seen that finds it counted.
+        if let Some(farewell) = reason.farewell() {
+            desk.hub.ledger.lock().said_farewell(farewell);
+        }
         if let Some(socket) = &self.socket {
             socket::end_sending(socket);
         }
@@ -623,9 +627,6 @@ impl Session {
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
-        if let Some(farewell) = reason.farewell() {
-            desk.hub.ledger.lock().said_farewell(farewell);
-        }
         self.phase = Phase::Gone;
         // It finds that nobody is here.
         self.call_historian(desk);
