@@ -1,6 +1,6 @@
 //! What `--help` and `--version` print.
 
-use super::table::{PAGES, PageOption, SETTINGS, Setting};
+use super::table::{PAGES, PageOption, Setting, settings};
 use crate::limits::BOARD;
 
 /// The column where the text about an option starts.
@@ -24,7 +24,7 @@ pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
     text += "       firstline journal DIR ...   reads a journal; see firstline journal --help\n";
-    text.extend(SETTINGS.iter().map(setting_line));
+    text.extend(settings().iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST
 }
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn the_help_names_every_option_and_its_default() {
         let help = help();
-        for setting in &SETTINGS {
+        for setting in settings() {
             let line = help.lines().find(|line| line.contains(&format!("  --{} ", setting.name))).unwrap();
             assert!(line.ends_with(&format!(" [{}]", (setting.default)())), "{line}");
         }

@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::{PAGES, PageOption, SETTINGS, Setting};
+use table::{PAGES, PageOption, Setting, settings};
 
 /// What the names of our environment variables begin with.
 const PREFIX: &str = "FIRSTLINE_";
@@ -224,7 +224,7 @@ fn find(argument: lexopt::Arg<'_>) -> Result<Found, Usage> {
 }
 
 fn find_long(name: &str) -> Option<Found> {
-    let setting = SETTINGS.iter().find(|setting| setting.name == name).map(Found::Setting);
+    let setting = settings().iter().find(|setting| setting.name == name).map(Found::Setting);
     setting.or_else(|| PAGES.iter().find(|page| page.name == name).map(Found::Page))
 }
 
@@ -258,7 +258,7 @@ fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Opti
     if !is_ours(name) || value.is_empty() {
         return Ok(());
     }
-    match SETTINGS.iter().find(|setting| name == setting.variable) {
+    match settings().iter().find(|setting| name == setting.variable) {
         Some(setting) if given.contains(&setting.name) => Ok(()),
         Some(setting) => {
             set(setting, options, value).map_err(|allowed| Usage::variable(setting.variable, value, allowed))

@@ -31,8 +31,14 @@ pub(super) struct PageOption {
     pub page: Page,
 }
 
-/// Every option that sets something, in the order of `--help`.
-pub(super) const SETTINGS: [Setting; 22] = [
+/// Every option that sets something, in the order of `--help`. The compiler is not to know how many they are: it would unroll each
+/// search for a name, and take minutes over what follows from each letter of it.
+pub(super) fn settings() -> &'static [Setting] {
+    core::hint::black_box(&SETTINGS)
+}
+
+/// See [`settings`].
+static SETTINGS: [Setting; 22] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",

@@ -242,7 +242,7 @@ const BAD: [(&str, &str, &str); 89] = [
 ];
 
 fn setting(name: &str) -> &'static Setting {
-    SETTINGS.iter().find(|setting| setting.name == name).unwrap()
+    settings().iter().find(|setting| setting.name == name).unwrap()
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn every_wrong_value_is_refused_in_each_place_it_may_stand_in() {
 
 #[test]
 fn the_table_is_whole() {
-    for setting in &SETTINGS {
+    for setting in settings() {
         assert!(good().iter().any(|(name, ..)| *name == setting.name), "{}", setting.name);
         assert!(
             BAD.iter().any(|(name, value, _)| *name == setting.name && value.is_empty()),
@@ -295,7 +295,7 @@ fn the_table_is_whole() {
 #[test]
 fn the_defaults_in_the_table_are_the_defaults() {
     assert_eq!(options(&[], &[]), Options::default());
-    for setting in &SETTINGS {
+    for setting in settings() {
         let mut options = Options::default();
         (setting.set)(&mut options, &(setting.default)()).unwrap();
         // These lists are empty by default; this is what it then means.
@@ -353,7 +353,7 @@ fn variables_of_others_are_left_alone() {
 fn an_unknown_variable_is_refused_with_those_that_are_known() {
     let line = refusal(&[], &[("FIRSTLINE_AGIN", "1")]);
     assert!(line.starts_with("FIRSTLINE_AGIN: no such setting"), "{line}");
-    assert!(SETTINGS.iter().all(|setting| line.contains(setting.variable)), "{line}");
+    assert!(settings().iter().all(|setting| line.contains(setting.variable)), "{line}");
     assert!(refusal(&[], &[("FIRSTLINE_LOG_LEVEL", "info")]).contains("FIRSTLINE_LOG,"));
     assert!(refusal(&[], &[("FIRSTLINE_", "1")]).starts_with("FIRSTLINE_: "));
 }
@@ -426,7 +426,7 @@ fn a_scope_is_kept() {
 
 /// Bytes that are likely to come near to what is read.
 fn argument() -> impl Strategy<Value = OsString> {
-    let name = prop::sample::select(SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>());
+    let name = prop::sample::select(settings().iter().map(|setting| setting.name).collect::<Vec<_>>());
     let value = prop_oneof![
         "\\PC*".prop_map(String::into_bytes),
         "[0-9.:,%kMG \\[\\]-]{0,12}".prop_map(String::into_bytes),
@@ -443,7 +443,7 @@ fn argument() -> impl Strategy<Value = OsString> {
 
 /// Variables, most of them ours.
 fn variable() -> impl Strategy<Value = (OsString, OsString)> {
-    let known = prop::sample::select(SETTINGS.iter().map(|setting| setting.variable).collect::<Vec<_>>());
+    let known = prop::sample::select(settings().iter().map(|setting| setting.variable).collect::<Vec<_>>());
     let name = prop_oneof![
         known.prop_map(OsString::from),
         prop::collection::vec(any::<u8>(), 0..200)

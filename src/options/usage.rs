@@ -1,7 +1,7 @@
 //! What is said when an option is wrong: one line.
 
 use super::nearest::nearest;
-use super::table::{PAGES, SETTINGS};
+use super::table::{PAGES, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
@@ -50,7 +50,7 @@ pub(super) fn positional(given: &OsStr) -> Usage {
 
 /// No option is called so; its name comes with its dashes.
 pub(super) fn unknown_option(given: &str) -> Usage {
-    let known = SETTINGS.iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
+    let known = settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
     unknown_among(given, known, "--help")
 }
 
@@ -65,7 +65,7 @@ pub(super) fn unknown_among(given: &str, known: impl Iterator<Item = &'static st
 
 /// No variable is called so.
 pub(super) fn unknown_variable(name: &OsStr) -> Usage {
-    let known: Vec<_> = SETTINGS.iter().map(|setting| setting.variable).collect();
+    let known: Vec<_> = settings().iter().map(|setting| setting.variable).collect();
     Usage(format!("{}: no such setting in the environment; there are: {}", shown(name), known.join(", ")))
 }
 
