@@ -255,16 +255,17 @@ impl Run {
     }
 
     fn check(mut self) -> Rest {
-        self.witness.end_sending();
-        self.settle();
-        while self.witness.read(usize::MAX) != Came::End {
-            self.settle();
-        }
+        // Who is gone may have left something that is still to be processed, and seen by the witness.
         let mut waits = 0;
-        while waits < WAITS_MAX && self.parts.hub.roster.lock().taken().0 > 0 && self.let_time_go_by() {
+        while waits < WAITS_MAX && self.parts.hub.roster.lock().taken().0 > 1 && self.let_time_go_by() {
             self.settle();
             waits += 1;
         }
+        self.witness.end_sending();
+        while self.witness.read(usize::MAX) != Came::End {
+            self.settle();
+        }
+        self.settle();
         let admitted = self.parts.hub.queue.admitted();
         let after = (!self.is_draining).then_some(self.last_id);
         let mut witness = Witness::new(&self.witness.talk, after);
