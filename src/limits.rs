@@ -63,6 +63,10 @@ pub const SEAT_BATCHES_MAX: usize = 2;
 /// batch, so that the first have their ACKs while the others' lines are read. Fewer are processed after all clients' turns.
 pub const SEAT_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 
+/// How long a commit to the journal may take, on average, for workers to sit in the consumer's seat, in microseconds: what it
+/// costs to wake another thread for it, several times; above it, their other clients would notice that they wait for the disk.
+pub const SEAT_SYNC_US_MAX: u64 = 1_000;
+
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
 pub const SLICE_URGENT_NS: u64 = 100_000;
 
@@ -73,16 +77,25 @@ pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 /// a connection that does not read grow to megabytes; the kernel itself doubles it for its own books.
 pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 
-/// When a silent connection is first probed, and how often then, in seconds; after so many probes without an answer
-/// it is broken. Together 90 s: so a board that lost its power does not keep its seat.
-pub const KEEPALIVE_IDLE_S: u32 = 60;
+/// When a silent connection is first probed, and how often then, in seconds; after so many probes without an answer it is broken.
+///
+/// A board that lost its power is noticed in 90 s, whatever was under way. Nothing was: that is the sum of these, 40 s after it was heard
+/// last. Something was on its way to it: [`UNACKNOWLEDGED_MS_MAX`], 40 s after it was sent first. The worst is both: it is probed, and just
+/// before the last probe something is sent, and while that is on its way the kernel does not probe; 80 s. The rest is for timers of the
+/// kernel, which may be late by an eighth of their time, and for the first time that it sends again.
+pub const KEEPALIVE_IDLE_S: u32 = 25;
 /// See [`KEEPALIVE_IDLE_S`].
-pub const KEEPALIVE_INTERVAL_S: u32 = 10;
+pub const KEEPALIVE_INTERVAL_S: u32 = 5;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_PROBES: u32 = 3;
 
-/// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds.
-pub const UNACKNOWLEDGED_MS_MAX: u32 = 90_000;
+/// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds. It also counts for one whose kernel
+/// acknowledges and has no room, for it reads nothing; so where `--write-timeout` is longer, this is that and
+/// [`WRITE_MARGIN_MS`]. With that time-out off it is the system's own, a quarter of an hour.
+pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
+
+/// How much later than the write time-out the kernel ends a connection, in milliseconds: so it is told why.
+pub const WRITE_MARGIN_MS: u32 = 5_000;
 
 /// Receives in one turn from one whose bytes are thrown away because it is being closed.
 pub const DISCARDS_PER_TURN_MAX: usize = 8;
@@ -391,6 +404,12 @@ const _: () = {
     assert!(
         HISTOGRAM_VALUE_BITS < u64::BITS,
         "a histogram's values are 64 bits, and their number is shifted"
+    );
+    let probed_ms = (KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_S) * 1_000;
+    assert!(probed_ms <= UNACKNOWLEDGED_MS_MAX, "the kernel counts probes for that long, if it is longer");
+    assert!(
+        (probed_ms + UNACKNOWLEDGED_MS_MAX) / 8 + probed_ms + UNACKNOWLEDGED_MS_MAX <= 90_000,
+        "a board that lost its power is noticed in 90 s"
     );
     assert!(WORKERS <= CLIENTS, "a worker with no client to serve would only cost its stack");
     assert!(TEXT_BYTES <= u16::MAX as usize, "a text's length is 16 bits");

@@ -6,21 +6,11 @@ use common::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{
     AUTHENTICATION_MS_MAX, MENTIONS_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX, WRONG_TOKENS_MAX,
 };
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use std::fs::{self, Permissions};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-/// A client with that address; all of 127.0.0.0/8 are this machine.
-fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Client {
-    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((from, 0)))).unwrap();
-    socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to)).unwrap();
-    Client::of(TcpStream::from(socket))
-}
 
 fn is_refused(mut client: Client) -> bool {
     match &client.rest()[..] {
@@ -44,7 +34,7 @@ fn who_is_not_allowed_is_told_counted_and_takes_no_seat() {
     for _ in 0..3 {
         assert!(is_refused(server.connect()));
     }
-    let mut allowed = connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    let mut allowed = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
     let stats = allowed.stats();
     assert_eq!((stats["closed-not-allowed"], stats["clients-max"], stats["clients-turned-away"]), (3, 1, 3));
     assert_eq!(told(&server, &allowed), ["127.0.0.1 turned away: not allowed; see --allow"], "told once");
@@ -57,7 +47,7 @@ fn what_one_who_is_not_allowed_sends_is_thrown_away_and_the_reason_arrives() {
     // The server may have closed it already.
     let _ = std::io::Write::write_all(&mut client.stream, &b"/urgent let me in\n".repeat(100));
     assert!(is_refused(client));
-    let mut allowed = connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
+    let mut allowed = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
     assert_eq!(allowed.ask("mine"), "ACK 1 1", "nothing of it became a message");
 }
 
@@ -70,7 +60,7 @@ fn the_environment_says_who_may_connect_unless_the_command_line_does() {
     };
     let server = start(&[]);
     assert!(is_refused(server.connect()));
-    assert_eq!(connect_from(Ipv4Addr::new(127, 0, 0, 3), server.address).ask("/ping"), "OK 1");
+    assert_eq!(Client::connect_from(Ipv4Addr::new(127, 0, 0, 3), server.address).ask("/ping"), "OK 1");
     let server = start(&["--allow", "any"]);
     assert_eq!(server.connect().ask("/ping"), "OK 1");
     let server = start(&["--allow", "127.0.0.4/32", "--allow", "local"]);
@@ -111,7 +101,7 @@ fn who_has_many_addresses_cannot_fill_the_log() {
     let server = Server::start(&["--allow", "127.0.0.1"]);
     let addresses = (0..2 * MENTIONS_MAX).map(|number| Ipv4Addr::new(127, 0, 1, number as u8));
     for address in addresses.clone().chain(addresses) {
-        assert!(is_refused(connect_from(address, server.address)));
+        assert!(is_refused(Client::connect_from(address, server.address)));
     }
     let mut allowed = server.connect();
     assert_eq!(allowed.stats()["closed-not-allowed"], 4 * MENTIONS_MAX as u64);
@@ -318,7 +308,7 @@ fn a_wrong_token_costs_more_each_time_the_third_the_connection_and_nobody_else_w
 fn who_connects_again_waits_all_the_same_and_other_addresses_do_not() {
     let file = AuthFile::new("evade", LINES);
     let server = file.start(&[]);
-    let from = |last| connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+    let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
     let start = Instant::now();
     for wrong in 1..=2 {
         // It does not wait for the answer.
@@ -340,7 +330,7 @@ fn many_connections_try_no_more_tokens_than_one() {
     let server = file.start(&[]);
     let start = Instant::now();
     let mut clients: Vec<_> =
-        (0..6).map(|_| connect_from(Ipv4Addr::new(127, 0, 0, 5), server.address)).collect();
+        (0..6).map(|_| Client::connect_from(Ipv4Addr::new(127, 0, 0, 5), server.address)).collect();
     clients.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\n")));
     server_has_looked_at(&server, 3);
     assert!(start.elapsed() >= Duration::from_millis(3 * WRONG_TOKEN_MS), "{:?}", start.elapsed());

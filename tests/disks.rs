@@ -4,34 +4,15 @@
 
 mod common;
 
+use common::mounted::{Mounted, run};
 use common::{Server, command, eventually, id_of};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 /// The bytes of the journals here: the smallest there is.
 const JOURNAL: &str = "1M";
 
-/// A directory on which something is mounted; it is unmounted and removed when this is dropped.
-struct Mounted(PathBuf);
-
 impl Mounted {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("firstline-disks-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// A file system in memory of so many KiB.
-    fn tmpfs(name: &str, kib: usize) -> Self {
-        let mounted = Self::new(name);
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "none", mounted.path()]);
-        mounted
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("the temporary directory has a plain name")
-    }
-
     fn journal(&self) -> PathBuf {
         self.0.join("journal")
     }
@@ -45,32 +26,6 @@ impl Mounted {
         command.args(["--listen", "127.0.0.1:0", "--journal-size", JOURNAL, "--journal"]).arg(self.journal());
         command
     }
-
-    /// Takes all room that is left.
-    fn fill(&self) {
-        let all = std::fs::File::create(self.0.join("fill"))
-            .and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file));
-        assert_eq!(all.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.0.join("fill")).unwrap();
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        while Command::new("umount").args(["-l", self.path()]).output().is_ok_and(|out| out.status.success())
-        {
-        }
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Output {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}; these tests need to run as root");
-    output
 }
 
 #[test]

@@ -9,6 +9,7 @@ use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A directory of the test's own for a journal, not there yet.
 struct Directory(PathBuf);
@@ -66,6 +67,37 @@ fn read(directory: &Path, mut each: impl FnMut(u64, String)) {
             }
         }
     }
+}
+
+/// The server, on a disk that takes so long for each sync.
+fn start_on_slow_disk(directory: &Directory, sync: &str, args: &[&str]) -> Server {
+    let mut slowed = Command::new("strace");
+    let slow = format!("inject=fdatasync:delay_enter={sync}");
+    // Traced by a grandchild: the process is the server's own.
+    slowed.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &slow]);
+    let server = command();
+    slowed.arg(server.get_program()).args(server.get_args());
+    slowed
+        .args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"])
+        .args(args);
+    Server::start_command(slowed)
+}
+
+#[test]
+fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
+    let directory = Directory::new("slow-disk");
+    // To make a journal takes many syncs.
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    let server = start_on_slow_disk(&directory, "300ms", &["--workers", "1"]);
+    let mut sender = server.connect();
+    for number in 1..=3 {
+        sender.send(format!("message {number}\n"));
+        server.wait_for_stats("an answer while a message is on its way to the disk", |stats| {
+            stats["admitted"] == number && stats["processed"] == number - 1 && stats["waiting"] == 0
+        });
+        assert_eq!(id_of(&sender.line()), number);
+    }
+    assert_eq!(server.end(), Some(0));
 }
 
 #[test]
@@ -162,6 +194,25 @@ fn the_ring_takes_no_more_room_while_it_turns_over() {
     assert_eq!(messages.last_key_value().map(|(id, _)| *id), Some(6_400));
     assert!(messages.len() > 1_000, "{}", messages.len());
     assert_eq!(messages.len() as u64, 6_400 - messages.first_key_value().unwrap().0 + 1, "in a row");
+}
+
+#[test]
+fn a_file_that_was_cut_off_behind_a_record_is_told_at_the_start() {
+    let directory = Directory::new("cut");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    (1..=3).for_each(|id| assert_eq!(id_of(&client.ask("the same length")), id));
+    drop(server);
+    let path = directory.0.join("0.journal");
+    let bytes = std::fs::read(&path).unwrap();
+    let places: Vec<_> = bytes.windows(15).enumerate().filter(|(_, at)| at == b"the same length").collect();
+    let record_bytes = places[2].0 - places[1].0;
+    let whole_records = FIRST_OFFSET as usize + 2 * record_bytes;
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(whole_records as u64).unwrap();
+    let server = directory.start(&[]);
+    server.wait_for_log(&format!("{} bytes of its files are missing", bytes.len() - whole_records));
+    assert_eq!(directory.messages().len(), 2);
+    assert!(id_of(&server.connect().ask("goes on")) > 2);
 }
 
 #[test]
@@ -379,7 +430,9 @@ fn readers_that_stop_reading_or_go_away_disturb_nobody() {
     half.end_sending();
     let rest = half.rest();
     assert_eq!(rest.len(), 30_002, "{:?}", rest.last());
-    assert!(rest[30_001].starts_with("ACK 2 "));
+    // What it says does not wait for the history.
+    let said: Vec<_> = rest.iter().filter(|line| !line.starts_with("MSG ")).collect();
+    assert!(said.iter().any(|line| line.starts_with("ACK 2 ")) && said.iter().any(|line| *line == "OK 1"));
     server.wait_for_stats("the seats of those who are gone", |stats| stats["clients"] == 3);
     let mut late = server.connect();
     late.send("/since 0\n");
@@ -511,6 +564,53 @@ fn read_on(reader: &mut Client, last: u64) -> u64 {
         }
     }
     lost
+}
+
+#[test]
+fn one_who_does_not_read_the_history_can_speak_and_leave_and_quit() {
+    let directory = Directory::new("speaks");
+    let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
+    let mut watcher = server.connect();
+    assert_eq!(watcher.ask("/join 9"), "OK 1");
+    let (behind, last) = fall_behind(&server);
+    let mut joining = server.connect_reading_little();
+    joining.send("/join since 0\n");
+    for mut reader in [behind, joining] {
+        reader.send("/urgent smoke\n");
+        assert!(watcher.line().ends_with(" smoke"), "it is heard before it reads");
+        reader.send("/leave\n/ping\n/quit\n");
+        let rest = reader.rest();
+        let is_from_others = |line: &&String| line.starts_with("MSG ");
+        let said: Vec<&String> = rest.iter().filter(|line| !is_from_others(line)).collect();
+        assert!(said.iter().any(|line| line.starts_with("ACK 2 ")), "{said:?}");
+        assert!(
+            ["OK 3", "OK 4", "OK 5"].iter().all(|reply| said.iter().any(|line| line == reply)),
+            "{said:?}"
+        );
+        assert_eq!(*said[said.len() - 1], "BYE quit");
+        let sent = rest.iter().filter(is_from_others).count() as u64;
+        assert!(sent < last, "{sent} of {last}: it is sent no more than was on its way");
+    }
+}
+
+#[test]
+fn what_one_missed_stands_aside_for_what_it_asks_for() {
+    let directory = Directory::new("aside");
+    let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
+    let (mut reader, last) = fall_behind(&server);
+    reader.send("/last 2\n");
+    let (mut next, mut asked) = (1, Vec::new());
+    while next <= last || asked.len() < 3 {
+        let line = reader.line();
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["MSG", id, ..] if id.parse() == Ok(next) => next += 1,
+            _ => asked.push(line),
+        }
+    }
+    let starts = [format!("MSG {} ", last - 1), format!("MSG {last} "), "OK 2".to_string()];
+    assert!(asked.iter().zip(&starts).all(|(line, start)| line.starts_with(start)), "{asked:?}");
+    id_of(&server.connect().ask("up to date"));
+    assert!(reader.line().ends_with("up to date"));
 }
 
 #[test]

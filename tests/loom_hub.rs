@@ -73,9 +73,13 @@ fn admit_three(queue: &Parcels, from: usize) {
     queue.call();
 }
 
-/// As the consumer's own thread: waits, then picks. False: the queue is closed.
-fn next<T: Run, const N: usize>(queue: &Queue<T, N>, batch: &mut Batch<T>) -> bool {
-    queue.wait(None) && queue.pick(batch)
+/// As the consumer's own thread: waits to be called, then picks all there is. False: the queue is closed.
+fn next<T: Run, const N: usize>(queue: &Queue<T, N>, mut process: impl FnMut(&mut Batch<T>)) -> bool {
+    let (is_open, mut batch) = (queue.wait(None), Batch::new());
+    while queue.pick(&mut batch) {
+        process(&mut batch);
+    }
+    is_open
 }
 
 /// Moves a batch to `taken`, which tells of each parcel its priority, who admitted it, and its number there.
@@ -105,11 +109,9 @@ fn what_two_admit_is_picked_once_and_in_order() {
     model(2, || {
         let queue = Arc::new(Parcels::new());
         let admitters = [0, 1].map(|from| spawn(&queue, move |queue| admit_three(queue, from)));
-        let (mut batch, mut taken) = (Batch::new(), Vec::new());
+        let mut taken = Vec::new();
         while taken.len() < 6 {
-            assert!(next(&queue, &mut batch));
-            assert!(!batch.is_empty());
-            unpack(&mut batch, &mut taken);
+            assert!(next(&queue, |batch| unpack(batch, &mut taken)));
         }
         admitters.into_iter().for_each(|admitter| admitter.join().unwrap());
         assert_complete(&taken);
@@ -122,11 +124,9 @@ fn a_closed_queue_wakes_the_consumer_and_keeps_the_rest() {
         let queue = Arc::new(Parcels::new());
         let admitters = [0, 1].map(|from| spawn(&queue, move |queue| admit_three(queue, from)));
         let consumer = spawn(&queue, |queue| {
-            let (mut batch, mut taken) = (Batch::new(), Vec::new());
-            while next(queue, &mut batch) {
-                unpack(&mut batch, &mut taken);
-            }
-            assert!(batch.is_empty(), "a closed queue gives nothing");
+            let mut taken = Vec::new();
+            while next(queue, |batch| unpack(batch, &mut taken)) {}
+            assert!(!queue.pick(&mut Batch::new()), "a closed queue gives nothing");
             taken
         });
         queue.close();
@@ -144,7 +144,7 @@ fn a_closed_queue_wakes_the_consumer_and_keeps_the_rest() {
 fn a_consumer_that_sleeps_over_an_empty_queue_is_told_of_its_end() {
     loom::model(|| {
         let queue = Arc::new(Parcels::new());
-        let consumer = spawn(&queue, |queue| next(queue, &mut Batch::new()));
+        let consumer = spawn(&queue, |queue| next(queue, |_| unreachable!("nothing was admitted")));
         queue.close();
         assert!(!consumer.join().unwrap());
     });
@@ -157,37 +157,79 @@ struct Workshop {
     queue: Queue<Single<u32>, 4>,
     seat: ConsumerSeat<Batch<Single<u32>>>,
     taken: Lock<Vec<u32>>,
+    /// How many are admitted in all.
+    messages: usize,
 }
 
 impl Workshop {
-    /// One turn: what was picked is moved to `taken`.
+    /// One turn: what was picked is moved to `taken`. The queue is closed with the last one.
     fn turn(&self, batch: &mut Batch<Single<u32>>) -> bool {
         let picked = self.queue.pick(batch);
-        self.taken.lock().unwrap().extend(batch.drain().map(|(_, picked)| picked.item.0));
+        let mut taken = self.taken.lock().unwrap();
+        taken.extend(batch.drain().map(|(_, picked)| picked.item.0));
+        if taken.len() == self.messages {
+            self.queue.close();
+        }
         picked
+    }
+
+    fn new(messages: usize) -> Arc<Self> {
+        let taken = Lock::new(Vec::new());
+        Arc::new(Self { queue: Queue::new(), seat: ConsumerSeat::new(Batch::new()), taken, messages })
+    }
+
+    /// As `Hub::sit`, and as whoever does that.
+    fn sit_while_wanted(&self) {
+        while self.seat.take_turn(|batch| self.turn(batch), || self.queue.wants_a_turn()) {}
+    }
+
+    fn admit(&self, number: u32) {
+        self.queue.admit([(Priority::NORMAL, Single(number))].into_iter(), 1);
     }
 
     /// As a worker: admits, and comes back to the seat for as long as it must.
     fn work(&self, number: u32) {
-        self.queue.admit([(Priority::NORMAL, Single(number))].into_iter(), 1);
-        while self.seat.take_turn(|batch| self.turn(batch), || !self.queue.is_empty()) {}
+        self.admit(number);
+        self.sit_while_wanted();
+    }
+
+    /// What was taken, in order of the numbers.
+    fn taken(&self) -> Vec<u32> {
+        let mut taken = self.taken.lock().unwrap().clone();
+        taken.sort_unstable();
+        taken
     }
 }
 
 #[test]
 fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
     model(3, || {
-        let workshop = Arc::new(Workshop {
-            queue: Queue::new(),
-            seat: ConsumerSeat::new(Batch::new()),
-            taken: Lock::new(Vec::new()),
-        });
+        let workshop = Workshop::new(3);
         let others = [1, 2].map(|number| spawn(&workshop, move |shop| shop.work(number)));
         workshop.work(3);
         others.into_iter().for_each(|other| other.join().unwrap());
-        let mut taken = workshop.taken.lock().unwrap();
-        taken.sort_unstable();
-        assert_eq!(*taken, [1, 2, 3], "all have gone, and nothing is left");
+        assert_eq!(workshop.taken(), [1, 2, 3], "all have gone, and nothing is left");
+    });
+}
+
+#[test]
+fn nothing_is_left_where_a_worker_sits_and_another_calls_the_consumers_own_thread() {
+    model(3, || {
+        let workshop = Workshop::new(2);
+        // As `Hub::keep_processing`.
+        let own = spawn(&workshop, |shop| {
+            while shop.queue.wait(None) {
+                shop.sit_while_wanted();
+            }
+        });
+        let caller = spawn(&workshop, |shop| {
+            shop.admit(2);
+            shop.queue.call();
+        });
+        workshop.work(1);
+        caller.join().unwrap();
+        own.join().unwrap();
+        assert_eq!(workshop.taken(), [1, 2]);
     });
 }
 
@@ -805,14 +847,14 @@ fn converse(way: &Way) -> Slots {
 
 /// As the consumer, for as long as the queue is open.
 fn consume(way: &Way) {
-    let mut batch = Batch::new();
-    while next(&way.queue, &mut batch) {
+    let process = |batch: &mut Batch<Chain>| {
         for (_, Picked { item: run, .. }) in batch.drain() {
             let mut lines = run.lines().map(|line| line as u8);
             way.seat.outbox.lock().close(run, |out| out.extend(&mut lines));
         }
         way.seat.send_and_call(&mut [0; 2]);
-    }
+    };
+    while next(&way.queue, process) {}
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::random::Random;
 use common::stuck::{Msg, Stuck};
 use common::{Client, LIMIT, id_of};
 use firstline::limits::{AGING_MS_MAX, BATCH, IN_FLIGHT, TEXT_BYTES};
@@ -11,19 +12,6 @@ use std::time::{Duration, Instant};
 
 /// Senders of a mixture.
 const SENDERS: usize = 5;
-
-/// SplitMix64: the same mixture for the same seed, everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
-    }
-}
 
 /// A message that waits. Its text says its place in the order of admission.
 struct Sent {

@@ -93,7 +93,7 @@ fn run() {
     // Some of them are of the day before, and are in the journal from the start.
     let since = before - thread_rng().gen_range(0..=before.min(20));
     let options = Options { workers: 1, ..Options::default() };
-    let Parts { hub, mut workers, consumer, sessions } = Parts::new(kit, &options, false, |_| ());
+    let Parts { hub, mut workers, sessions } = Parts::new(kit, &options, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
     witness.send(b"/join\n");
@@ -111,11 +111,7 @@ fn run() {
     ];
     let own = Arc::clone(&kernel);
     let working = thread::spawn(move || serve(worker, &own));
-    let mut consumer = consumer.expect("it may block, and has a thread of its own");
-    let processing = thread::spawn(move || {
-        hub.keep_processing(&mut consumer);
-        consumer
-    });
+    let processing = thread::spawn(|| hub.keep_processing());
     let own = Arc::clone(&kernel);
     let reading = thread::spawn(move || {
         let history = hub.history.as_ref().expect("there is one");
@@ -130,7 +126,7 @@ fn run() {
         thread::yield_now();
     }
     hub.finish(Duration::MAX);
-    let consumer = processing.join().unwrap();
+    processing.join().unwrap();
     kernel.end();
     looks.join().unwrap();
     hub.history.as_ref().expect("there is one").call(0);
@@ -142,7 +138,7 @@ fn run() {
     // What came before it did is not known to it.
     seen.is_gone = true;
     talks.iter().for_each(|talk| talk.check(&seen));
-    let kit = Parts { hub, workers, consumer: Some(consumer), sessions }.end();
+    let kit = Parts { hub, workers, sessions }.end();
     *KIT.lock().unwrap() = Some((kit, historian, last));
 }
 

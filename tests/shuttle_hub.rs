@@ -151,8 +151,10 @@ const PATIENT: &[Act] = &[|day| vec![day.stay(2)], |day| vec![day.stay(3)]];
 fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     let kit = KIT.lock().unwrap().take();
     let kit = kit.unwrap_or_else(|| Kit::new(Consumer::new(None, None), None));
-    let options = Options { workers, ..Options::default() };
-    let Parts { hub, workers, mut consumer, sessions } = Parts::new(kit, &options, is_shared, |_| ());
+    // A consumer in real time has its seat for itself; its policy is not set here.
+    let realtime = (!is_shared).then_some(1);
+    let options = Options { workers, realtime, ..Options::default() };
+    let Parts { hub, workers, sessions } = Parts::new(kit, &options, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut workers = workers;
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
@@ -166,12 +168,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
             thread::spawn(move || models::party::serve(worker, &kernel))
         })
         .collect();
-    let processing = consumer.take().map(|mut consumer| {
-        thread::spawn(move || {
-            hub.keep_processing(&mut consumer);
-            consumer
-        })
-    });
+    let processing = hub.has_own_thread().then(|| thread::spawn(|| hub.keep_processing()));
     let party: Vec<_> = party
         .iter()
         .map(|act| {
@@ -193,7 +190,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
         talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
     }
     hub.finish(std::time::Duration::MAX);
-    let consumer = processing.map(|processing| processing.join().unwrap());
+    processing.into_iter().for_each(|processing| processing.join().unwrap());
     kernel.end();
     looks.join().unwrap();
     let workers = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
@@ -201,7 +198,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     let mut seen = Witness::new(&witness.talk, None);
     seen.is_gone |= end != End::Late;
     talks.iter().for_each(|talk| talk.check(&seen));
-    *KIT.lock().unwrap() = Some(Parts { hub, workers, consumer, sessions }.end());
+    *KIT.lock().unwrap() = Some(Parts { hub, workers, sessions }.end());
 }
 
 fn model(name: &str, party: &'static [Act], workers: usize, is_shared: bool, end: End) {

@@ -162,7 +162,7 @@ impl<'a> Acceptor<'a> {
         let socket = OwnedFd::from(stream);
         if !self.allowed.admits(peer.ip()) {
             self.turn_away(socket, peer, Farewell::NotAllowed);
-        } else if let Err(errno) = socket::set_up(&socket) {
+        } else if let Err(errno) = socket::set_up(&socket, self.hub.settings.write_timeout_ms()) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
         } else {
             self.admit(socket, peer);

@@ -75,7 +75,7 @@ fn who(hub: &Hub, seat: usize) -> Option<Line> {
     let name = hub.roster.lock().connected(seat)?;
     let (joined, heard_ns) = {
         let outbox = hub.outboxes[seat].lock();
-        (outbox.joined(), outbox.heard_ns())
+        (outbox.joined().or(outbox.follows()), outbox.heard_ns())
     };
     let idle_s = clock::now_ns().saturating_sub(heard_ns) / 1_000_000_000;
     Some(reply::who(&name, joined, idle_s))

@@ -18,7 +18,6 @@ use crate::wire::reply::{self, Nak};
 use core::ops::Range;
 use heapless::Vec;
 use static_cell::ConstStaticCell;
-use std::time::Duration;
 
 /// The `MSG` lines of a batch.
 pub type Lines = Vec<u8, BATCH_BYTES_MAX>;
@@ -70,6 +69,8 @@ pub struct Consumer {
     formatted: Option<usize>,
     printer: Option<Printer>,
     recorder: Option<Recorder>,
+    /// By when the recorder must be looked at, as the hub was told, in nanoseconds.
+    due_ns: Option<u64>,
     /// Seats that something was put in the outbox of.
     touched: Bitmap<CLIENT_WORDS>,
     chunk: Chunk,
@@ -89,14 +90,21 @@ impl Consumer {
             formatted: None,
             printer,
             recorder,
+            due_ns: None,
             touched: Bitmap::new(),
             chunk: [0; SEND_BYTES_MAX],
         }
     }
 
-    /// Whether it may have to wait, for a sink that blocks. Then only its own thread may sit here.
-    pub fn may_block(&self) -> bool {
+    /// Whether there must be a thread for it alone: for a sink may hold up who sits here, or wants something done in time.
+    pub fn needs_thread(&self) -> bool {
         self.printer.is_some() || self.recorder.is_some()
+    }
+
+    /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a
+    /// journal where its disk is quick.
+    pub fn lets_workers_sit(&self) -> bool {
+        self.printer.is_none() && self.recorder.as_ref().is_none_or(Recorder::is_quick)
     }
 
     /// Processes one batch of what comes first, or with a journal what can be committed together; false: nothing waits.
@@ -108,25 +116,25 @@ impl Consumer {
             for index in 0..batches {
                 self.deliver(index, hub, sitter);
                 self.acknowledge(index, hub);
+                // Those that come first hear first, and say the next while the others' are on their way.
+                self.send(hub, sitter);
             }
-            self.send(hub, sitter);
         }
+        self.tidy(hub, false);
         batches > 0
     }
 
     /// Does what the sinks have to do by a certain time, whether or not anything waits; at the end, all that they still have
     /// to do.
     pub fn tidy(&mut self, hub: &Hub, is_end: bool) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.sync_due(is_end);
-            recorder.count(hub);
+        let Some(recorder) = &mut self.recorder else { return };
+        recorder.sync_due(is_end);
+        recorder.count(hub);
+        let due_ns = recorder.deadline_ns();
+        if self.due_ns != due_ns {
+            self.due_ns = due_ns;
+            hub.set_due_ns(due_ns);
         }
-    }
-
-    /// How long it may sleep until [`Consumer::tidy`] has something to do.
-    pub fn patience(&self) -> Option<Duration> {
-        let deadline_ns = self.recorder.as_ref()?.deadline_ns()?;
-        Some(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())))
     }
 
     /// Picks what comes first, numbers and prints it, and gives it to the journal; returns how many batches that are.
@@ -204,14 +212,14 @@ impl Consumer {
 
     /// Has the journal commit what it was given; if it fails, nothing of it is accepted.
     fn commit(&mut self, hub: &Hub, batches: usize) {
-        if let Some(recorder) = &mut self.recorder
-            && !recorder.commit(hub)
-        {
+        let Some(recorder) = &mut self.recorder else { return };
+        if !recorder.commit(hub) {
             for work in &mut self.group[..batches] {
                 work.accepted = 0;
                 work.reason = Nak::JournalFailed;
             }
         }
+        hub.open_seat(self.lets_workers_sit());
     }
 
     /// Puts the lines of what was accepted into the outboxes of those who joined.

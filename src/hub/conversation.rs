@@ -4,7 +4,7 @@
 //! a reply always has room. No sockets here: see [`super::session`].
 
 use super::answer::{Answer, Subject};
-use super::historian::Wish;
+use super::historian::{History, Wish};
 use super::identity::{Identity, Outcome};
 use super::pace::Bucket;
 use super::worker::Desk;
@@ -16,6 +16,24 @@ use crate::wire::reply::{self, Nak, Refusal};
 use core::mem;
 use heapless::VecView;
 
+/// What the historian reads for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Nothing.
+    Nothing,
+    /// What a line asked for that is not closed yet.
+    Answer,
+    /// What it missed where it fell behind.
+    Missed,
+}
+
+/// A line that asks for some of the history.
+struct Asked {
+    wish: Wish,
+    line: u64,
+    slot: &'static mut Slot,
+}
+
 /// The state of one client's conversation.
 pub struct Conversation {
     seat: usize,
@@ -25,8 +43,10 @@ pub struct Conversation {
     purse: Slots,
     /// An answer of many lines that is under way.
     answer: Option<Answer>,
-    /// The historian reads for it.
-    is_reading: bool,
+    /// What the historian reads for it.
+    reading: Reading,
+    /// What it is asked to read next.
+    wish: Option<Asked>,
     /// Who the client is.
     identity: Identity,
     /// The line that said `/quit`.
@@ -47,7 +67,8 @@ impl Conversation {
             lines: 0,
             purse: Slots::new(),
             answer: None,
-            is_reading: false,
+            reading: Reading::Nothing,
+            wish: None,
             identity: Identity::new(seat),
             quit: None,
             urgent: Bucket::FULL,
@@ -58,7 +79,7 @@ impl Conversation {
 
     /// Forgets everything but the seat. The purse must have been [taken](Self::take_purse).
     pub fn reset(&mut self) {
-        debug_assert!(self.purse.is_empty() && self.answer.is_none());
+        debug_assert!(self.purse.is_empty() && self.answer.is_none() && self.wish.is_none());
         *self = Self::new(self.seat);
     }
 
@@ -79,12 +100,22 @@ impl Conversation {
 
     /// Breaks off what is under way, for a connection that is over; gives back the slot it held.
     pub fn break_off(&mut self) -> Option<&'static mut Slot> {
-        self.answer.take().map(Answer::into_slot)
+        // No line is taken while there is one of them, so there is not the other.
+        self.answer.take().map(Answer::into_slot).or_else(|| self.wish.take().map(|asked| asked.slot))
     }
 
-    /// Whether no line can be taken now: an answer or an `/auth` is under way, or no slot is left.
+    /// Whether no line can be taken now: an answer or an `/auth` is under way, or a line waits for the historian, or no slot is left.
     pub fn is_stalled(&self) -> bool {
-        self.answer.is_some() || self.is_reading || self.identity.is_under_way() || self.purse.is_empty()
+        self.is_busy() || self.purse.is_empty()
+    }
+
+    /// Whether no line can be taken now, for want of a slot.
+    pub fn lacks_slot(&self) -> bool {
+        !self.is_busy() && self.purse.is_empty()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.answer.is_some() || self.wish.is_some() || self.identity.is_under_way()
     }
 
     /// When an `/auth` that is under way goes on, in nanoseconds.
@@ -109,7 +140,12 @@ impl Conversation {
 
     /// Whether the historian reads for it.
     pub fn is_reading(&self) -> bool {
-        self.is_reading
+        self.reading != Reading::Nothing
+    }
+
+    /// Whether there is a line that the historian has to close, or that waits for its time.
+    pub fn awaits_closing(&self) -> bool {
+        self.reading == Reading::Answer || self.wish.is_some() || self.identity.is_under_way()
     }
 
     /// Whether an answer is under way.
@@ -137,14 +173,37 @@ impl Conversation {
         self.foreign
     }
 
-    /// Goes on with an answer or an `/auth` that is under way.
+    /// Goes on with what is under way.
     pub fn go_on(&mut self, desk: &Desk) {
         if let Some(outcome) = self.identity.go_on(desk) {
             self.close_auth(outcome, desk);
         }
-        self.is_reading &= desk.hub.history.as_ref().is_some_and(|history| history.is_busy(self.seat));
+        if let Some(history) = &desk.hub.history {
+            self.go_on_reading(history, desk);
+        }
         if let Some(answer) = self.answer.take() {
             self.answer = answer.go_on(desk.hub, self.seat);
+        }
+    }
+
+    /// Has the historian read what is asked for next, or missed, once it has done with what it reads.
+    fn go_on_reading(&mut self, history: &History, desk: &Desk) {
+        if history.is_busy(self.seat) {
+            return;
+        }
+        self.reading = Reading::Nothing;
+        if let Some(Asked { wish, line, slot }) = self.wish.take() {
+            self.reading = Reading::Answer;
+            if let Wish::JoinSince(_, min) = wish {
+                desk.hub.follow(self.seat, min);
+            }
+            history.begin(wish, self.seat, line, slot);
+        } else if !self.purse.is_empty()
+            && let Some((id, min)) = desk.hub.outboxes[self.seat].lock().take_behind()
+            && let Some(slot) = self.purse.pop()
+        {
+            self.reading = Reading::Missed;
+            history.resume(id, min, self.seat, slot);
         }
     }
 
@@ -197,12 +256,13 @@ impl Conversation {
             }
             Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
             Command::Join { min, since: None } => {
-                desk.hub.joined.insert(self.seat);
-                desk.hub.outboxes[self.seat].lock().join(min);
+                desk.hub.join(self.seat, min);
+                self.stop_reading(desk);
                 self.ok(desk);
             }
             Command::Leave => {
                 desk.hub.leave(self.seat);
+                self.stop_reading(desk);
                 self.ok(desk);
             }
             Command::Nick(nick) => {
@@ -244,25 +304,25 @@ impl Conversation {
         }
     }
 
-    /// Has the historian read. What comes live comes again once that is done.
+    /// Has the historian read, as soon as it has done with what was asked for before. What the client is sent because it joined stands
+    /// aside for that.
     fn read(&mut self, wish: Wish, desk: &Desk) {
         let Some(history) = &desk.hub.history else { return self.reject(Refusal::NoJournal, desk) };
-        if let Some(slot) = self.purse.pop() {
-            if matches!(wish, Wish::JoinSince(..)) {
-                desk.hub.leave(self.seat);
-            }
-            self.is_reading = true;
-            history.begin(wish, self.seat, self.lines, slot);
+        let Some(slot) = self.purse.pop() else { return };
+        if let Wish::JoinSince(..) = wish {
+            desk.hub.leave(self.seat);
+        } else if self.reading == Reading::Missed {
+            desk.hub.outboxes[self.seat].lock().set_aside();
         }
+        self.stop_reading(desk);
+        self.wish = Some(Asked { wish, line: self.lines, slot });
+        self.go_on_reading(history, desk);
     }
 
-    /// Has the historian read for a client that fell behind, from that ID on. There must be a slot in the purse.
-    pub fn resume(&mut self, id: u64, min: Priority, desk: &Desk) {
-        if let Some(history) = &desk.hub.history
-            && let Some(slot) = self.purse.pop()
-        {
-            self.is_reading = true;
-            history.resume(id, min, self.seat, slot);
+    /// Has the historian look whether what it reads is wanted still.
+    fn stop_reading(&self, desk: &Desk) {
+        if let Some(history) = desk.hub.history.as_ref().filter(|_| self.is_reading()) {
+            history.call(self.seat);
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A request owns the slot of the line that asked. It comes home with the reply that closes the line; so a seat is never given to
 //! another while something is read for it. The historian fills the outbox as far as there is room, and calls the worker; the
-//! worker sends, and calls the historian when there is room again.
+//! worker sends, and calls the historian when there is room again. Meanwhile the client's lines are taken as ever: the room for
+//! replies is left free, and one that leaves, or joins anew, is read for no longer.
 //!
 //! Who joins goes over from the history to what comes live without a gap or a repetition: the consumer tells what is committed
 //! *before* it delivers, and the historian lets a client join only while nothing is committed that it has not been sent,
@@ -11,6 +12,7 @@
 //! too slow for what comes live, it is sent the history again from there.
 
 use super::Hub;
+use super::outbox::Outbox;
 use crate::journal::catalog::Catalog;
 use crate::journal::cursor::{Cursor, Damage, Step};
 use crate::journal::files::{NAMES, ReadOnly};
@@ -18,8 +20,8 @@ use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
 use crate::limits::{
-    CLIENT_WORDS, CLIENTS, HISTORY_BYTES_PER_TURN, HISTORY_ROOM_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS,
-    MSG_BYTES_MAX, TURN_OVER_MS_MAX,
+    CLIENT_WORDS, CLIENTS, HISTORY_BYTES_PER_TURN, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX,
+    TURN_OVER_MS_MAX,
 };
 use crate::queue::{Chain, Priority, Slot};
 use crate::sync::{Bitmap, Condvar, Mutex};
@@ -61,6 +63,14 @@ pub struct Request {
     /// The line that asked, to be closed; none for one that fell behind. Its slot reserves the room for the reply.
     line: Option<u64>,
     slot: &'static mut Slot,
+}
+
+impl Request {
+    /// What a client missed stands aside for something else that it asked for; true: it does.
+    fn stands_aside(&self, outbox: &mut Outbox) -> bool {
+        let is_missed = self.end_id.is_none() && self.line.is_none();
+        is_missed && self.cursor.next_id().is_some_and(|id| outbox.stand_aside(id, self.lost))
+    }
 }
 
 /// What the consumer has committed.
@@ -247,13 +257,16 @@ impl Historian {
         hub: &Hub,
         history: &History,
     ) -> Result<Halt, Errno> {
+        if request.stands_aside(&mut hub.outboxes[seat].lock()) {
+            return Ok(Halt::Done(None));
+        }
         let committed = *history.committed.lock();
         self.follow(&committed, history)?;
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
         let Self { files, window, line, .. } = self;
         let mut reading = request.cursor.read(&catalog, window, HISTORY_BYTES_PER_TURN);
         loop {
-            if let Some(halt) = look_for_room(&mut request.lost, seat, hub) {
+            if let Some(halt) = look_for_room(request.end_id, &mut request.lost, seat, hub) {
                 return Ok(halt);
             }
             let record = match reading.next(files)? {
@@ -285,7 +298,7 @@ impl Historian {
             if record.priority >= request.min {
                 let id = record.id;
                 write_line(line, &record);
-                if !hub.outboxes[seat].lock().answer(line) {
+                if !hub.outboxes[seat].lock().put_history(line) {
                     // Others have filled it meanwhile.
                     request.cursor = Cursor::since(id);
                     return Ok(Halt::NoRoom);
@@ -314,16 +327,21 @@ impl Historian {
     }
 }
 
+/// Whether somebody is there and has not left meanwhile: what never ends is read for one who follows.
+fn is_wanted(end_id: Option<u64>, outbox: &Outbox) -> bool {
+    outbox.is_alive() && (end_id.is_some() || outbox.follows().is_some())
+}
+
 /// Why nothing can be put in the outbox of that seat now, if so. What was lost is told as soon as it can be.
-fn look_for_room(lost: &mut u64, seat: usize, hub: &Hub) -> Option<Halt> {
+fn look_for_room(end_id: Option<u64>, lost: &mut u64, seat: usize, hub: &Hub) -> Option<Halt> {
     let mut outbox = hub.outboxes[seat].lock();
     match () {
-        () if !outbox.is_alive() => Some(Halt::Done(None)),
+        () if !is_wanted(end_id, &outbox) => Some(Halt::Done(None)),
         () if hub.is_draining() => Some(Halt::Done(Some(Refusal::ShuttingDown))),
-        () if !outbox.has_room(HISTORY_ROOM_BYTES) => Some(Halt::NoRoom),
+        () if !outbox.has_room_for_history() => Some(Halt::NoRoom),
         () => {
             if *lost > 0 {
-                outbox.answer(&reply::lost(core::mem::take(lost)));
+                outbox.put_history(&reply::lost(core::mem::take(lost)));
             }
             None
         }
@@ -344,12 +362,16 @@ fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
     let _ = reply::msg(line, record.id, record.priority, from, record.text);
 }
 
-/// Has a client join that was sent all that was committed then, if nothing was since; says whether.
+/// Has a client join that was sent all that was committed then, if nothing was since; says whether there is nothing left to do.
 fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, history: &History) -> bool {
-    hub.joined.insert(seat);
     let mut outbox = hub.outboxes[seat].lock();
+    if !is_wanted(request.end_id, &outbox) {
+        return true;
+    }
+    // Before it is looked at what is committed: the consumer tells that before it looks who joined.
+    hub.joined.insert(seat);
     let has_all = history.committed.lock().next_id == committed.next_id;
-    if has_all && outbox.is_alive() {
+    if has_all {
         let live_from = request.cursor.next_id().unwrap_or(0).max(committed.next_id);
         outbox.join_from(live_from, request.min);
     } else {
@@ -360,13 +382,11 @@ fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, histor
 
 /// Has a client that fell behind, and cannot be sent the history, go on with what comes live: what is between is lost to it.
 fn go_live(request: &Request, seat: usize, hub: &Hub, history: &History) {
-    hub.joined.insert(seat);
     let mut outbox = hub.outboxes[seat].lock();
-    let live_from = history.committed.lock().next_id;
-    if outbox.is_alive() {
+    if is_wanted(request.end_id, &outbox) {
+        hub.joined.insert(seat);
+        let live_from = history.committed.lock().next_id;
         let unread = live_from.saturating_sub(request.cursor.next_id().unwrap_or(live_from));
         outbox.join_after_loss(request.lost + unread, live_from, request.min);
-    } else {
-        hub.joined.remove(seat);
     }
 }

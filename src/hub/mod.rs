@@ -9,7 +9,7 @@
 //!
 //! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`seat`] holds that,
 //! and takes the others one at a time; the [`historian`] looks at what is committed under an outbox's; besides, none is taken
-//! while another is held. None is held over a system call that can block.
+//! while another is held. None is held over a system call that can block, but for the seat, which nobody waits for.
 
 pub mod acceptor;
 pub mod alarm;
@@ -38,9 +38,10 @@ pub mod watchdog;
 pub mod worker;
 
 use crate::access::Tokens;
-use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS};
+use crate::clock;
+use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, SEAT_MESSAGES_MIN, URGENT_BURST_MS};
 use crate::options::Options;
-use crate::queue::{Chain, Queue};
+use crate::queue::{Chain, Priority, Queue};
 use crate::stats::Ledger;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
@@ -99,6 +100,11 @@ impl Settings {
             drain_timeout: options.drain_timeout,
         }
     }
+
+    /// How long a client may not read what is for it, in milliseconds; none: for ever.
+    pub fn write_timeout_ms(&self) -> Option<u32> {
+        self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
+    }
 }
 
 /// What all threads share.
@@ -109,13 +115,11 @@ pub struct Hub {
     pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
     /// What waits to be processed.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
-    /// Where the worker sits that processes; none: the consumer has a thread of its own, for it may block.
-    pub seat: Option<Seat<Consumer>>,
     /// Who is connected where.
     pub roster: &'static Mutex<Roster>,
     /// What is counted.
     pub ledger: &'static Mutex<Ledger>,
-    /// The seats of those who may have joined: the outbox knows, this only says where to look.
+    /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
     pub joined: Bitmap<CLIENT_WORDS>,
     /// How workers are called.
     pub attention: Attention,
@@ -124,7 +128,17 @@ pub struct Hub {
     /// Where tokens are shown, if they are asked for.
     pub gate: Option<Gate>,
     draining: AtomicBool,
-    /// Whether the consumer's own thread has ended.
+    /// Where one sits who processes.
+    seat: Seat<Consumer>,
+    /// Whether the consumer's own thread alone sits there: it runs in real time, and workers do not.
+    is_seat_kept: bool,
+    /// Whether workers may sit there now: no sink holds them up for long.
+    is_seat_open: AtomicBool,
+    /// Whether the consumer has a thread of its own.
+    has_own_thread: bool,
+    /// When somebody must have sat there, in nanoseconds, if something is to be done by then; the consumer's own thread sees to it.
+    due_ns: Mutex<Option<u64>>,
+    /// Whether all is done that the consumer's own thread had to do.
     is_done: Mutex<bool>,
     done: Condvar,
     /// The acceptor's bell, and whether it wants to hear of a seat that was given back.
@@ -133,21 +147,22 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// The hub over the static parts, with a seat for the consumer that workers share. For the start, once.
+    /// The hub over the static parts. For the start, once.
     ///
     /// # Errors
     /// When there are not enough descriptors.
     pub fn new(
         options: &Options,
-        shared: Option<Consumer>,
+        consumer: Consumer,
         history: Option<History>,
         gate: Option<Gate>,
     ) -> nix::Result<Self> {
+        let is_seat_kept = options.realtime.is_some();
+        let has_own_thread = is_seat_kept || consumer.needs_thread();
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
             queue: &QUEUE,
-            seat: shared.map(Seat::new),
             roster: &ROSTER,
             ledger: &LEDGER,
             joined: Bitmap::new(),
@@ -155,7 +170,12 @@ impl Hub {
             history,
             gate,
             draining: AtomicBool::new(false),
-            is_done: Mutex::new(false),
+            is_seat_kept,
+            is_seat_open: AtomicBool::new(!is_seat_kept && consumer.lets_workers_sit()),
+            has_own_thread,
+            due_ns: Mutex::new(None),
+            is_done: Mutex::new(!has_own_thread),
+            seat: Seat::new(consumer),
             done: Condvar::new(),
             bell: attention::new_bell()?,
             wants_seat: AtomicBool::new(false),
@@ -211,16 +231,23 @@ impl Hub {
         (0..CLIENTS).filter_map(|seat| Some((idle_since_ns(seat)?, seat))).min()
     }
 
-    /// For the consumer's own thread: processes all that is admitted, until the queue is closed.
-    pub fn keep_processing(&self, consumer: &mut Consumer) {
-        consumer.tidy(self, false);
-        while self.queue.wait(consumer.patience()) {
-            while consumer.turn(self, None) {
-                consumer.tidy(self, false);
-            }
-            consumer.tidy(self, false);
+    /// Whether there is to be a thread that [keeps processing](Hub::keep_processing).
+    pub fn has_own_thread(&self) -> bool {
+        self.has_own_thread
+    }
+
+    /// The consumer and the history, of a hub that nobody works in any more.
+    pub fn into_parts(self) -> (Consumer, Option<History>) {
+        (self.seat.into_inner(), self.history)
+    }
+
+    /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
+    pub fn keep_processing(&self) {
+        while self.sit(None) {}
+        while self.queue.wait(self.patience()) {
+            while self.sit(None) {}
         }
-        consumer.tidy(self, true);
+        self.seat.take_last_turn(|consumer| consumer.tidy(self, true));
         *self.is_done.lock() = true;
         self.done.notify_all();
     }
@@ -229,29 +256,61 @@ impl Hub {
     /// `timeout`.
     pub fn finish(&self, timeout: Duration) {
         self.queue.close();
-        if self.seat.is_none() {
-            drop(self.done.wait_timeout_while(self.is_done.lock(), timeout, |is_done| !*is_done));
-        }
+        drop(self.done.wait_timeout_while(self.is_done.lock(), timeout, |is_done| !*is_done));
     }
 
     /// For `worker`, which has admitted something: sees to it that it is processed. True: the worker must come back, after
     /// its clients have had their turn.
     #[must_use = "who must come back and does not strands messages"]
     pub fn process(&self, worker: usize) -> bool {
-        match &self.seat {
-            Some(seat) => {
-                seat.take_turn(|consumer| consumer.turn(self, Some(worker)), || !self.queue.is_empty())
-            }
-            None => {
-                self.queue.call();
-                false
-            }
+        if self.is_seat_open.load(Ordering::Relaxed) {
+            return self.sit(Some(worker));
+        }
+        self.queue.call();
+        false
+    }
+
+    /// Sits down in the consumer's seat if it is free; true: to come back. `sitter` is the worker that does it, or none.
+    #[must_use = "who must come back and does not strands messages"]
+    pub fn sit(&self, sitter: Option<usize>) -> bool {
+        self.seat.take_turn(|consumer| consumer.turn(self, sitter), || self.queue.wants_a_turn())
+    }
+
+    /// Lets workers sit down, or leaves that to the consumer's own thread.
+    fn open_seat(&self, is_open: bool) {
+        self.is_seat_open.store(is_open && !self.is_seat_kept, Ordering::Relaxed);
+    }
+
+    /// How many messages of a worker's are worth a turn while others of its clients still wait for theirs. With a journal all
+    /// that they have: it is one sync for all.
+    pub fn messages_worth_a_turn(&self) -> usize {
+        if self.history.is_some() { usize::MAX } else { SEAT_MESSAGES_MIN }
+    }
+
+    /// Somebody is to sit down by that time, in nanoseconds.
+    fn set_due_ns(&self, due_ns: Option<u64>) {
+        *self.due_ns.lock() = due_ns;
+        if due_ns.is_some() {
+            self.queue.ring();
         }
     }
 
-    /// How many messages are with a sink that holds them up. Where none can, what was picked is processed at once.
-    pub fn held_up(&self) -> usize {
-        if self.seat.is_none() { self.queue.picked() } else { 0 }
+    /// How long the consumer's own thread may sleep. What is due now is told once: either it sits down then, or whoever does looks
+    /// at it again.
+    fn patience(&self) -> Option<Duration> {
+        let mut due_ns = self.due_ns.lock();
+        let patience = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));
+        if patience.is_zero() {
+            *due_ns = None;
+        }
+        Some(patience)
+    }
+
+    /// How many messages were admitted and are not processed.
+    pub fn unprocessed(&self) -> u64 {
+        // In this order: what is processed meanwhile was admitted.
+        let handled = self.ledger.lock().handled;
+        self.queue.admitted().saturating_sub(handled)
     }
 
     /// What the tenant of that seat is called.
@@ -264,16 +323,32 @@ impl Hub {
         self.roster.lock().address(seat)
     }
 
+    /// The client at that seat wants to be sent messages of that priority and above, from now on.
+    pub fn join(&self, seat: usize, min: Priority) {
+        let mut outbox = self.outboxes[seat].lock();
+        self.joined.insert(seat);
+        outbox.join(min);
+    }
+
+    /// The client at that seat is to be sent the history, of that priority and above, until it has caught up.
+    pub fn follow(&self, seat: usize, min: Priority) {
+        let mut outbox = self.outboxes[seat].lock();
+        self.joined.remove(seat);
+        outbox.follow(min);
+    }
+
     /// The client at that seat wants no more of what others say.
     pub fn leave(&self, seat: usize) {
-        self.outboxes[seat].lock().leave();
+        let mut outbox = self.outboxes[seat].lock();
         self.joined.remove(seat);
+        outbox.leave();
     }
 
     /// Nothing more goes to the client at that seat.
     pub fn cut(&self, seat: usize) {
-        self.outboxes[seat].lock().cut();
+        let mut outbox = self.outboxes[seat].lock();
         self.joined.remove(seat);
+        outbox.cut();
     }
 
     /// Gives a seat back of which nothing is left.

@@ -11,7 +11,7 @@
 //!
 //! This module does no input or output: see [`super::courier`].
 
-use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
+use crate::limits::{HISTORY_ROOM_BYTES, IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 use crate::queue::{Chain, Priority, Run, Slots};
 use crate::wire::reply;
 use core::mem;
@@ -98,6 +98,10 @@ pub struct Outbox {
     /// Where it was too slow: from which ID on it is to be sent the history, of that priority and above. A vector, for an empty
     /// one is all zeroes.
     behind: Vec<(u64, Priority), 1>,
+    /// It is sent the history, of that priority and above, until it has caught up and is one who joined.
+    follows: Option<Priority>,
+    /// That is to stand aside for something else that it asked for.
+    is_aside: bool,
     /// MSG lines not sent and not yet told of.
     lost: u64,
     /// Bytes received and sent at this seat since the start, whoever sat there.
@@ -133,6 +137,8 @@ impl Outbox {
             live_from: 0,
             resumes: false,
             behind: Vec::new(),
+            follows: None,
+            is_aside: false,
             lost: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -205,7 +211,7 @@ impl Outbox {
     /// Since when the client has said nothing, in nanoseconds; none: something is to be done for it or sent to it, or it joined and
     /// listens.
     pub fn idle_since_ns(&self) -> Option<u64> {
-        let listens = self.joined.is_some() || self.is_behind();
+        let listens = self.joined.is_some() || self.is_behind() || self.follows.is_some();
         // A slot that is neither at home nor with the worker has a message that is not answered yet.
         let is_idle = self.at_hand == Some(self.slots_out()) && self.is_empty();
         (self.alive && is_idle && !listens).then_some(self.heard_ns)
@@ -266,14 +272,43 @@ impl Outbox {
         true
     }
 
-    /// Where the client fell behind, if it did: for the worker, who has it sent the history from there.
+    /// Where the client fell behind, if it did: for the worker, who has it sent the history from there. It follows that now.
     pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
-        self.behind.pop()
+        let (id, min) = self.behind.pop()?;
+        self.follow(min);
+        Some((id, min))
     }
 
     /// Whether the client fell behind.
     pub fn is_behind(&self) -> bool {
         !self.behind.is_empty()
+    }
+
+    /// The client is to be sent the history, of that priority and above, until it has caught up.
+    pub fn follow(&mut self, min: Priority) {
+        self.leave();
+        self.follows = Some(min);
+    }
+
+    /// Of which priority on it is sent the history; none: it has left, or has caught up.
+    pub fn follows(&self) -> Option<Priority> {
+        self.follows
+    }
+
+    /// The history that it follows is to stand aside: the client asked for another part of it.
+    pub fn set_aside(&mut self) {
+        self.is_aside = self.follows.is_some();
+    }
+
+    /// For the historian: stands aside, with what the client has until then; so many messages were lost to it. False: there is no
+    /// need.
+    pub fn stand_aside(&mut self, id: u64, lost: u64) -> bool {
+        let Some(min) = self.follows.filter(|_| self.is_aside) else { return false };
+        self.leave();
+        self.lost += lost;
+        // It was just emptied.
+        let _ = self.behind.push((id, min));
+        true
     }
 
     /// The ID of the first message that one who joined is sent.
@@ -286,6 +321,8 @@ impl Outbox {
         self.joined = None;
         self.resumes = false;
         self.behind.clear();
+        self.follows = None;
+        self.is_aside = false;
     }
 
     // ---- Slots -----------------------------------------------------------------------------------------
@@ -343,6 +380,21 @@ impl Outbox {
             self.append(line);
         }
         fits
+    }
+
+    /// Puts in a line of the history; false: there is no room now. It leaves the whole reply room free, so that a client that is sent
+    /// the history can speak.
+    pub fn put_history(&mut self, line: &[u8]) -> bool {
+        let fits = self.room() >= REPLY_ROOM_BYTES + line.len();
+        if fits && self.alive {
+            self.append(line);
+        }
+        fits
+    }
+
+    /// Whether there is room for any line of the history.
+    pub fn has_room_for_history(&self) -> bool {
+        self.room() >= REPLY_ROOM_BYTES + HISTORY_ROOM_BYTES
     }
 
     /// Puts in a MSG line, or several that fit, or counts one as lost; false: lost. Nothing is put in for one who did not join.

@@ -8,7 +8,7 @@ use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::writer::{Buffers, Writer};
-use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PAGE_BYTES};
+use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PAGE_BYTES, SEAT_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
 use core::fmt;
@@ -50,6 +50,8 @@ pub struct Recorder {
     failing: bool,
     /// How often the files were opened anew.
     openings: u64,
+    /// How long the disk lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
+    disk_ns: Option<u64>,
 }
 
 impl Recorder {
@@ -65,6 +67,7 @@ impl Recorder {
         let error = |error| Error { directory: directory.clone(), error };
         let segment_bytes = segment_bytes(options.journal_size);
         let files = Files::open(directory, segment_bytes).map_err(error)?;
+        tell_cut(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
         let (writer, found) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
@@ -79,6 +82,7 @@ impl Recorder {
             retry_ns: 0,
             failing: false,
             openings: 0,
+            disk_ns: None,
         }))
     }
 
@@ -117,7 +121,11 @@ impl Recorder {
 
     /// Commits what was recorded since [`Recorder::begin`]; false: none of it is in the journal.
     pub fn commit(&mut self, hub: &Hub) -> bool {
+        let start_ns = clock::now_ns();
         let committed = self.writer.commit(self.is_urgent);
+        if self.is_urgent || self.sync == Sync::None {
+            self.learn(committed.is_ok(), start_ns);
+        }
         self.tell(committed);
         self.schedule_sync();
         self.count(hub);
@@ -126,6 +134,22 @@ impl Recorder {
             history.publish(self.committed());
         }
         committed.is_ok()
+    }
+
+    /// Whether the disk takes so little time that who waits for it does not notice. Not believed of one that is not known.
+    pub fn is_quick(&self) -> bool {
+        self.disk_ns.is_some_and(|disk_ns| disk_ns < SEAT_SYNC_US_MAX * 1_000)
+    }
+
+    /// Learns how quick the disk is from what it was asked then: a moving average, so that a slow disk is known soon, and for as
+    /// long as it is slow.
+    fn learn(&mut self, is_done: bool, since_ns: u64) {
+        let took_ns = clock::now_ns() - since_ns;
+        self.disk_ns = match self.disk_ns {
+            _ if !is_done => None,
+            Some(disk_ns) => Some(disk_ns - disk_ns / 8 + took_ns / 8),
+            None => Some(took_ns),
+        };
     }
 
     /// What is committed so far.
@@ -142,7 +166,9 @@ impl Recorder {
     /// Syncs what was acknowledged without that, if it is time, or else if the end has come.
     pub fn sync_due(&mut self, is_end: bool) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
+            let start_ns = clock::now_ns();
             let synced = self.writer.sync_rest();
+            self.learn(synced.is_ok(), start_ns);
             self.tell(synced);
             self.schedule_sync();
         }
@@ -178,6 +204,15 @@ impl Recorder {
 fn segment_bytes(journal_bytes: u64) -> u32 {
     let pages = journal_bytes / (JOURNAL_SEGMENTS * PAGE_BYTES) as u64;
     (pages * PAGE_BYTES as u64) as u32
+}
+
+fn tell_cut(directory: &Path, bytes: u64) {
+    if bytes > 0 {
+        log::warn!(
+            "journal {}: {bytes} bytes of its files are missing, and what stood there is lost",
+            directory.display()
+        );
+    }
 }
 
 fn tell_found(directory: &Path, found: &crate::journal::writer::Found) {

@@ -1,13 +1,13 @@
 //! The consumer's seat: at most one processes at a time.
 //!
 //! A worker that has just admitted something and finds the seat free sits down for one bounded turn: no thread has to be
-//! woken for its message. Where a sink can block there is no seat: the consumer has a thread of its own then, and no
-//! worker, who has clients that wait, ever waits for the sink.
+//! woken for its message. Where a sink may hold up who sits there, the consumer has a thread of its own, so that no worker,
+//! who has clients that wait, waits for the sink; with a disk that is quick enough, both sit there, whoever comes first.
 //!
 //! Nothing is stranded: who stands up looks at the queue *after* the seat is free, and comes back, once his own clients
-//! have had their turn, if there is something. A worker that admits and then finds the seat taken can go: either its
-//! message was there at that look, or the look came before it was admitted, and then the seat was free when the
-//! worker tried.
+//! have had their turn, if there is something. One who admits and then finds the seat taken can go: either its
+//! message was there at that look, or the look came before it was admitted, and then the seat was free when it tried.
+//! So nobody waits for the seat, which is held for as long as a sink takes; but at the end, when there is nothing else to do.
 //!
 //! This module knows neither queue nor consumer, only what is done with them; so it can be model-checked.
 
@@ -28,8 +28,8 @@ impl<C> Seat<C> {
         self.0.into_inner()
     }
 
-    /// For a worker that has admitted something, or was told to come back: sits down if the seat is free, for
-    /// [`SEAT_BATCHES_MAX`] `turn`s or until one finds nothing. True: it must come back, for something `is_left` and
+    /// For one who has admitted something, or was called, or told to come back: sits down if the seat is free, for
+    /// [`SEAT_BATCHES_MAX`] `turn`s or until one finds nothing. True: he must come back, for something `is_left` and
     /// perhaps nobody else sees to it.
     #[must_use = "who must come back and does not strands messages"]
     pub fn take_turn(&self, turn: impl Fn(&mut C) -> bool, is_left: impl Fn() -> bool) -> bool {
@@ -37,6 +37,11 @@ impl<C> Seat<C> {
         let _ = (0..SEAT_BATCHES_MAX).all(|_| turn(&mut consumer));
         drop(consumer);
         is_left()
+    }
+
+    /// For the last one: sits down once nobody else does.
+    pub fn take_last_turn(&self, turn: impl FnOnce(&mut C)) {
+        turn(&mut self.0.lock());
     }
 }
 

@@ -103,18 +103,16 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let recorder = Recorder::open(options).map_err(|error| Error(error.to_string()))?;
     let history = recorder.as_ref().zip(options.journal.clone());
     let history = history.map(|(recorder, directory)| History::new(directory, recorder.committed()));
-    let consumer = Consumer::new(options.print.then(|| Printer::new(std::io::stdout())), recorder);
-    // In real time no worker sits in its seat, for they have the usual policy.
-    let is_apart = consumer.may_block() || options.realtime.is_some();
-    let (shared, own) = if is_apart { (None, Some(consumer)) } else { (Some(consumer), None) };
+    let printer = options.print.then(|| Printer::new(std::io::stdout()));
+    let consumer = Consumer::new(printer, recorder);
     let mut auth_file = open_auth_file(options)?;
     let gate = auth_file.as_mut().map(read_tokens).transpose()?;
-    let hub: &'static Hub = HUB.init(Hub::new(options, shared, history, gate).map_err(descriptors)?);
+    let hub: &'static Hub = HUB.init(Hub::new(options, consumer, history, gate).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
     let allowed = Allowed::new(&options.allow);
-    start_threads(hub, own, options)?;
+    start_threads(hub, options)?;
     alloc_guard::arm();
     for listener in &listeners {
         log::info!("listening on {}", listener.address);
@@ -148,13 +146,12 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
     Error(format!("--auth-file {}: {error}", path.display()))
 }
 
-fn start_threads(hub: &'static Hub, consumer: Option<Consumer>, options: &Options) -> Result<(), Error> {
+fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
     }
-    if let Some(mut consumer) = consumer {
-        let run = move || hub.keep_processing(&mut consumer);
-        let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, run);
+    if hub.has_own_thread() {
+        let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.keep_processing());
         match options.realtime {
             Some(priority) => realtime::run(priority, spawn)??,
             None => spawn()?,

@@ -10,8 +10,8 @@ use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, HISTORY_ROOM_BYTES,
-    RATE_PAUSE_MS, RECEIVE_BYTES,
+    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RATE_PAUSE_MS,
+    RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -241,13 +241,9 @@ impl Session {
             return self.part(Reason::GaveWay, desk);
         }
         outbox.grant(self.conversation.purse());
-        let behind = if self.conversation.is_stalled() { None } else { outbox.take_behind() };
         drop(outbox);
         if self.conversation.is_withdrawn(desk) {
             return self.give_up(Reason::TokenWithdrawn, desk);
-        }
-        if let Some((id, min)) = behind {
-            self.conversation.resume(id, min, desk);
         }
         self.conversation.go_on(desk);
         self.take_lines(desk);
@@ -297,14 +293,16 @@ impl Session {
         self.readable && !self.ended && !self.is_deaf(desk)
     }
 
-    /// Whether an answer goes on once there is room, or lines that have come wait for a slot. No slot left and no line
-    /// that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
-    /// case.
-    fn is_held_up(&mut self, desk: &Desk) -> bool {
+    /// Whether an answer goes on once there is room, or lines that have come, or what it missed, wait for a slot. No slot left and
+    /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
+    /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
+    fn is_held_up(&mut self, outbox: &Outbox, desk: &Desk) -> bool {
+        let conversation = &self.conversation;
+        let misses = outbox.is_behind() && !conversation.is_reading();
+        let lacks_slot = conversation.lacks_slot() && !self.is_parting();
         // The rest of a line is waited for once there is a slot for it, not before.
         let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
-        self.conversation.is_answering()
-            || self.conversation.is_stalled() && !self.is_parting() && has_any(self)
+        conversation.is_answering() || misses || lacks_slot && has_any(self)
     }
 
     /// Whether a line waits that has come, or something may have come that is not received yet.
@@ -352,49 +350,53 @@ impl Session {
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
         outbox.rest_with(None);
+        let is_held_up = self.is_held_up(&outbox, desk);
+        let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
+        let is_read_for = self.conversation.is_reading();
+        let can_read_on = is_read_for && outbox.has_room_for_history();
+        let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
+        outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
+        let next = match () {
+            () if can_go_on || sending == Sending::Again => Ok(Turn::Again),
+            () if is_held_up => {
+                self.line_since_ns = None;
+                Ok(self.timer(&outbox, desk))
+            }
+            () => self.next(&mut outbox, desk),
+        };
+        drop(outbox);
+        if can_read_on || is_read_for && desk.draining {
+            // It calls when it has put something in, and when it is done.
+            self.call_historian(desk);
+        }
+        next.unwrap_or_else(|reason| self.part(reason, desk))
+    }
+
+    /// When it goes on where nothing holds it up, or why it ends.
+    fn next(&mut self, outbox: &mut Outbox, desk: &Desk) -> Result<Turn, Reason> {
         if self.conversation.is_stalled() {
             self.line_since_ns = None;
-        }
-        if self.conversation.is_reading() {
-            return self.await_history(sending, outbox, desk);
-        }
-        if self.conversation.due_ns().is_some() {
-            outbox.set_awaits(Awaits::Nothing);
-            return if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
-        }
-        if self.is_held_up(desk) || outbox.is_behind() {
-            let can_go_on = if self.conversation.is_answering() {
-                outbox.has_room(ANSWER_LINE_BYTES_MAX)
-            } else {
-                outbox.can_grant()
-            };
-            outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
-            return if can_go_on || sending == Sending::Again {
-                Turn::Again
-            } else {
-                self.timer(&outbox, desk)
-            };
         }
         if let Some(until_ns) = self.paced_until_ns(desk)
             && self.has_line(desk)
         {
             self.line_since_ns = None;
-            let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
             // Not for each line: others have to be served meanwhile.
-            return turn.by(until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000));
+            let until_ns = until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000);
+            return Ok(self.timer(outbox, desk).by(until_ns));
         }
-        if let Some(reason) = self.is_over(desk) {
-            drop(outbox);
-            return self.part(reason, desk);
+        if !self.conversation.awaits_closing()
+            && let Some(reason) = self.is_over(desk)
+        {
+            return Err(reason);
         }
         if self.is_line_overdue(desk) {
-            drop(outbox);
-            return self.part(Reason::LineTimeout, desk);
+            return Err(Reason::LineTimeout);
         }
-        let is_busy = sending == Sending::Again || self.readable || outbox.is_asked_to_go();
+        let is_busy = self.may_receive(desk) || outbox.is_asked_to_go();
         let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
         outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
-        if is_busy { Turn::Again } else { self.timer(&outbox, desk) }
+        Ok(if is_busy { Turn::Again } else { self.timer(outbox, desk) })
     }
 
     /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
@@ -409,16 +411,13 @@ impl Session {
         is_overdue && (!self.readable || self.framer.is_dropping())
     }
 
-    /// Lets the historian go on if there is room. It calls when it has put something in, and when it is done.
-    fn await_history(&self, sending: Sending, mut outbox: Locked, desk: &Desk) -> Turn {
-        let has_room = outbox.has_room(HISTORY_ROOM_BYTES);
-        outbox.set_awaits(if has_room { Awaits::Nothing } else { Awaits::Room });
-        let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
-        drop(outbox);
-        if has_room || desk.draining {
-            self.call_historian(desk);
+    /// Whether there is room for what [holds it up](Self::is_held_up).
+    fn has_room_to_go_on(&self, outbox: &Outbox) -> bool {
+        if self.conversation.is_answering() {
+            outbox.has_room(ANSWER_LINE_BYTES_MAX)
+        } else {
+            outbox.can_grant()
         }
-        turn
     }
 
     fn call_historian(&self, desk: &Desk) {
@@ -508,6 +507,8 @@ impl Session {
     /// Takes no more lines, and wants no more of others.
     fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
         desk.hub.leave(self.seat);
+        // What it reads is not wanted any more.
+        self.call_historian(desk);
         self.line_since_ns = None;
         self.phase = Phase::Finishing(reason);
         Turn::Again
@@ -560,6 +561,10 @@ impl Session {
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last
     /// words from the client; so, unless it has ended its side too, it gets some time to do so.
     fn linger_on(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        // Before its end, so that who has seen that finds it counted.
+        if let Some(farewell) = reason.farewell() {
+            desk.hub.ledger.lock().said_farewell(farewell);
+        }
         if let Some(socket) = &self.socket {
             socket::end_sending(socket);
         }
@@ -622,9 +627,6 @@ impl Session {
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
-        if let Some(farewell) = reason.farewell() {
-            desk.hub.ledger.lock().said_farewell(farewell);
-        }
         self.phase = Phase::Gone;
         // It finds that nobody is here.
         self.call_historian(desk);

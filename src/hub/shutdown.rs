@@ -17,7 +17,7 @@ pub enum Outcome {
     /// Everything admitted was processed.
     Drained,
     /// The time was up: so many messages were not.
-    LeftOver(usize),
+    LeftOver(u64),
     /// That signal came before it was over.
     Interrupted(i32),
 }
@@ -43,12 +43,14 @@ fn answer_all(hub: &Hub, signals: &Signals) -> Outcome {
     if let Some(outcome) = wait_for_seats(hub, signals, deadline_ns - last_words_ns) {
         return outcome;
     }
-    let refused = refuse_rest(hub);
+    refuse_rest(hub);
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
         return outcome;
     }
     // A worker that had not heard of the end in time may have admitted something still.
-    match refused + refuse_rest(hub) + hub.held_up() {
+    refuse_rest(hub);
+    // Those that were refused are among them.
+    match hub.unprocessed() {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
@@ -75,12 +77,11 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
     None
 }
 
-/// Takes out of the queue what the consumer did not come to, and says so to those who sent it. Returns how many.
-pub fn refuse_rest(hub: &Hub) -> usize {
-    let (mut batch, mut refused) = (Batch::new(), 0);
+/// Takes out of the queue what the consumer did not come to, and says so to those who sent it.
+pub fn refuse_rest(hub: &Hub) {
+    let mut batch = Batch::new();
     hub.queue.close();
     while hub.queue.take_rest(&mut batch) {
-        refused += batch.messages();
         hub.ledger.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
         for (_, picked) in batch.drain() {
             let seat = picked.item.client();
@@ -91,5 +92,4 @@ pub fn refuse_rest(hub: &Hub) -> usize {
             hub.attention.call(seat);
         }
     }
-    refused
 }

@@ -167,18 +167,26 @@ impl Worker {
     /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
     fn wait(&mut self, patience: EpollTimeout) {
         self.alarm.set(self.deadline_ns);
+        self.note_events(if self.is_busy() { EpollTimeout::ZERO } else { patience });
+    }
+
+    /// Waits for events and notes them; returns how many.
+    fn note_events(&mut self, patience: EpollTimeout) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
-        let patience = if self.is_busy() { EpollTimeout::ZERO } else { patience };
-        let count = match self.desk.epoll.wait(&mut events, patience) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
+        let count = loop {
+            match self.desk.epoll.wait(&mut events, patience) {
+                Ok(count) => break count,
+                // Whoever was stopped and goes on is told so first, and of what has happened meanwhile only then.
+                Err(Errno::EINTR) => {}
+                Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
+            }
         };
         for event in events[..count].iter().filter(|event| event.data() != NO_SEAT) {
             let session = event.data() as usize - self.first;
             self.sessions[session].note(event.events());
             self.want_turn(session);
         }
+        count
     }
 
     fn is_busy(&self) -> bool {
@@ -191,9 +199,13 @@ impl Worker {
         self.desk.hub.attention.answer(self.desk.number, |seat| set(runnable, seat - first));
     }
 
-    /// Gives a turn to all when the earliest deadline has come: each says its next one.
+    /// Gives a turn to all when the earliest deadline has come: each says its next one. All that has happened is noted before,
+    /// or one who did its part in time would be late for a worker that did not run meanwhile.
     fn wake_overdue(&mut self) {
         if self.desk.now_ns >= self.deadline_ns {
+            // Each socket is reported once before any is reported again.
+            let rounds = self.sessions.len().div_ceil(EVENTS_MAX);
+            let _ = (0..rounds).find(|_| self.note_events(EpollTimeout::ZERO) < EVENTS_MAX);
             self.deadline_ns = u64::MAX;
             (0..self.sessions.len()).for_each(|session| self.want_turn(session));
         }
@@ -211,7 +223,7 @@ impl Worker {
                     Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     Turn::Done => {}
                 }
-                self.desk.process(SEAT_MESSAGES_MIN);
+                self.desk.process(self.desk.hub.messages_worth_a_turn());
             }
         }
         self.desk.process(1);

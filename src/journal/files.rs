@@ -57,6 +57,7 @@ pub struct Files {
     segment_bytes: u32,
     lock: Flock<OwnedFd>,
     segments: [OwnedFd; JOURNAL_SEGMENTS],
+    cut_bytes: u64,
 }
 
 impl Files {
@@ -70,8 +71,14 @@ impl Files {
             Error::InUse(_) => Error::InUse(holder(directory)),
             other => other,
         })?;
-        let segments = open_all(&lock, segment_bytes)?;
-        Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments })
+        let (segments, cut_bytes) = open_all(&lock, segment_bytes)?;
+        Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments, cut_bytes })
+    }
+
+    /// Bytes that were missing at the end of segments when they were opened: a repair of the file system cut them off, perhaps.
+    /// Where that is just behind a record, nothing else tells.
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
     }
 
     /// Whether the directory is still where it was.
@@ -117,11 +124,11 @@ impl Disk for Files {
         };
         if self.is_directory_in_place() {
             // Its lock is ours, and would not be given to us again.
-            self.segments = open_all(&self.lock, self.segment_bytes).map_err(again)?;
+            (self.segments, self.cut_bytes) = open_all(&self.lock, self.segment_bytes).map_err(again)?;
             return Ok(());
         }
         let lock = lock(&self.directory).map_err(again)?;
-        self.segments = open_all(&lock, self.segment_bytes).map_err(again)?;
+        (self.segments, self.cut_bytes) = open_all(&lock, self.segment_bytes).map_err(again)?;
         self.lock = lock;
         Ok(())
     }
@@ -238,29 +245,37 @@ fn holder(directory: &Path) -> Option<u32> {
     line?.split_whitespace().nth(4)?.parse().ok()
 }
 
-fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<[OwnedFd; JOURNAL_SEGMENTS], Error> {
+/// Opens all segments, each in its full length, and says how many bytes were cut off of those that had it.
+fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<([OwnedFd; JOURNAL_SEGMENTS], u64), Error> {
+    let mut cut_bytes = 0;
     let segments = try_array(|segment| {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC;
         let file = openat(directory, NAMES[segment], flags, Mode::S_IRUSR | Mode::S_IWUSR);
         let file = file.map_err(|errno| Error::System("a segment cannot be opened", errno))?;
-        match other_length(&file, segment_bytes)? {
-            Some(bytes) => Err(Error::OtherSize(bytes * JOURNAL_SEGMENTS as u64)),
-            None => fill(&file, segment_bytes).map(|()| file),
-        }
+        cut_bytes += cut_off(&file, segment_bytes)?;
+        fill(&file, segment_bytes).map(|()| file)
     })?;
     fsync(directory).map_err(|errno| Error::System("the directory cannot be synced", errno))?;
-    Ok(segments)
+    Ok((segments, cut_bytes))
 }
 
-/// The length that a segment was made with, if it is not that. One that is shorter and has no header was not finished; one whose
-/// header says that it was longer was cut off, by a repair of the file system perhaps: the rest of it is read.
-fn other_length(file: &OwnedFd, segment_bytes: u32) -> Result<Option<u64>, Error> {
-    let length = length(file)?;
+/// How much is missing of a segment that had that length: it was cut off, and the rest of it is read. One that is shorter and has no
+/// header was not finished.
+///
+/// # Errors
+/// It was made with another length.
+fn cut_off(file: &OwnedFd, segment_bytes: u32) -> Result<u64, Error> {
+    let (length, segment_bytes) = (length(file)?, u64::from(segment_bytes));
     let mut bytes = [0; HEADER_BYTES];
     let header = read_all(file, 0, &mut bytes).ok().and_then(|()| Header::from_bytes(&bytes));
-    let made_with = header.map_or(segment_bytes, |header| header.segment_bytes);
-    let is_longer = length > segment_bytes.into();
-    Ok(if made_with != segment_bytes { Some(made_with.into()) } else { is_longer.then_some(length) })
+    match header.map(|header| u64::from(header.segment_bytes)) {
+        Some(made_with) if made_with != segment_bytes => {
+            Err(Error::OtherSize(made_with * JOURNAL_SEGMENTS as u64))
+        }
+        _ if length > segment_bytes => Err(Error::OtherSize(length * JOURNAL_SEGMENTS as u64)),
+        Some(_) => Ok(segment_bytes - length),
+        None => Ok(0),
+    }
 }
 
 /// Brings a segment to its length, and has it on the disk: zeroes that were written are blocks that are there, so that a sync has

@@ -2,8 +2,10 @@
 
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, SOCKET_BUFFER_BYTES, UNACKNOWLEDGED_MS_MAX,
+    WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
@@ -21,25 +23,29 @@ pub enum Received {
 }
 
 /// Sets up a fresh connection: small segments go at once, the kernel's buffers have a bound, and a peer that has
-/// lost its power or its cable is noticed.
+/// lost its power or its cable is noticed: in 90 s, unless `write_timeout_ms`, the time that a client may not read, is longer than the
+/// usual one, or none.
 ///
 /// # Errors
 /// Those of setsockopt: the peer may be gone already.
-pub fn set_up(socket: &impl AsFd) -> nix::Result<()> {
+pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<()> {
     setsockopt(socket, sockopt::TcpNoDelay, &true)?;
     setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES)?;
     setsockopt(socket, sockopt::KeepAlive, &true)?;
     setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S)?;
     setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S)?;
     setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
-    setsockopt(socket, sockopt::TcpUserTimeout, &UNACKNOWLEDGED_MS_MAX)
+    // 0 is the system's own.
+    let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(ms + WRITE_MARGIN_MS));
+    setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms)
 }
 
 /// Receives what is there into `buffer`, which must not be empty.
-pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> Received {
+pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     debug_assert!(!buffer.is_empty());
     loop {
         return match socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) if is_reset(socket) => Received::Broken(Errno::ECONNRESET),
             Ok(0) => Received::End,
             Ok(bytes) => Received::Bytes(bytes),
             Err(Errno::EINTR) => continue,
@@ -47,6 +53,15 @@ pub fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> Received {
             Err(errno) => Received::Broken(errno),
         };
     }
+}
+
+/// Whether the connection broke, so that what came last is not the end that the peer wanted. The system tells of a break once,
+/// and may have told whoever was sending; after that a receive looks as if the peer had ended its side.
+fn is_reset(socket: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    // An interruption leaves no answer: then it is what it looks like, as it is for whoever does not ask.
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
 /// Sends as much of `bytes` as the socket takes at once. The caller makes sure that it is open.
@@ -71,4 +86,77 @@ pub fn end_sending(socket: &impl AsRawFd) {
 pub fn widen(socket: &impl AsFd) {
     // It is a favour: without it the client just gets less.
     let _ = setsockopt(socket, sockopt::SndBuf, &(4 * SOCKET_BUFFER_BYTES));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::libc::linger;
+    use nix::sys::socket::getsockopt;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    /// A connection: the server's side, and the client's.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, client)
+    }
+
+    fn wait_for(socket: &TcpStream, wanted: PollFlags) {
+        let mut fds = [PollFd::new(socket.as_fd(), wanted)];
+        while !fds[0].revents().is_some_and(|events| events.contains(wanted)) {
+            poll(&mut fds, PollTimeout::NONE).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_who_ends_its_side_has_said_all() {
+        let (server, mut client) = pair();
+        client.write_all(b"last words").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        wait_for(&server, PollFlags::POLLIN);
+        assert_eq!(receive(&server, &mut [0; 64]), Received::Bytes(10));
+        wait_for(&server, PollFlags::POLLIN);
+        assert_eq!(receive(&server, &mut [0; 64]), Received::End);
+        assert_eq!(send(server.as_raw_fd(), b"still answered"), Ok(14));
+        assert_eq!(receive(&server, &mut [0; 64]), Received::End);
+    }
+
+    #[test]
+    fn a_reset_is_no_end_whoever_was_told_of_it_first() {
+        for sender_is_told_first in [false, true] {
+            let (server, mut client) = pair();
+            client.write_all(b"half a li").unwrap();
+            setsockopt(&client, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
+            drop(client);
+            wait_for(&server, PollFlags::POLLHUP);
+            if sender_is_told_first {
+                assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Err(Errno::ECONNRESET));
+            }
+            let mut received = receive(&server, &mut [0; 64]);
+            if received == Received::Bytes(9) {
+                received = receive(&server, &mut [0; 64]);
+            }
+            assert_eq!(received, Received::Broken(Errno::ECONNRESET));
+            // It stays so.
+            assert_eq!(receive(&server, &mut [0; 64]), Received::Broken(Errno::ECONNRESET));
+        }
+    }
+
+    #[test]
+    fn a_connection_is_watched_as_the_limits_say() {
+        let (socket, _peer) = pair();
+        for (write_timeout_ms, expected_ms) in
+            [(Some(30_000), UNACKNOWLEDGED_MS_MAX), (Some(3_600_000), 3_600_000 + WRITE_MARGIN_MS), (None, 0)]
+        {
+            set_up(&socket, write_timeout_ms).unwrap();
+            assert_eq!(getsockopt(&socket, sockopt::TcpUserTimeout), Ok(expected_ms));
+        }
+        assert_eq!(getsockopt(&socket, sockopt::KeepAlive), Ok(true));
+        assert_eq!(getsockopt(&socket, sockopt::TcpKeepIdle), Ok(KEEPALIVE_IDLE_S));
+        assert_eq!(getsockopt(&socket, sockopt::TcpKeepInterval), Ok(KEEPALIVE_INTERVAL_S));
+        assert_eq!(getsockopt(&socket, sockopt::TcpKeepCount), Ok(KEEPALIVE_PROBES));
+        assert_eq!(getsockopt(&socket, sockopt::TcpNoDelay), Ok(true));
+    }
 }

@@ -25,14 +25,22 @@ use core::time::Duration;
 /// What waits, shared between those who admit and the one who processes. At most `N` runs.
 pub struct Queue<T, const N: usize> {
     shared: Mutex<Shared<T, N>>,
-    admitted: Condvar,
+    bell: Condvar,
 }
 
 struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
-    /// How many messages were picked last.
-    picked: usize,
+    /// The one in [`Queue::wait`] is called.
+    called: bool,
+    /// His time was over, and nobody has picked since.
+    overdue: bool,
     closed: bool,
+}
+
+impl<T: Run, const N: usize> Shared<T, N> {
+    const fn new() -> Self {
+        Self { waiting: Waiting::new(), called: false, overdue: false, closed: false }
+    }
 }
 
 #[cfg(not(loom))]
@@ -46,19 +54,13 @@ impl<T: Run, const N: usize> Queue<T, N> {
     /// An empty queue.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Self {
-            shared: Mutex::new(Shared { waiting: Waiting::new(), picked: 0, closed: false }),
-            admitted: Condvar::new(),
-        }
+        Self { shared: Mutex::new(Shared::new()), bell: Condvar::new() }
     }
 
     /// An empty queue.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Self {
-            shared: Mutex::new(Shared { waiting: Waiting::new(), picked: 0, closed: false }),
-            admitted: Condvar::new(),
-        }
+        Self { shared: Mutex::new(Shared::new()), bell: Condvar::new() }
     }
 
     /// Sets how keys are made. For the start, before anything is admitted.
@@ -79,27 +81,37 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Wakes the one in [`Queue::wait`], if there is something for it.
+    /// For one who admitted something: calls the one in [`Queue::wait`], unless it is picked already.
     pub fn call(&self) {
         let is_empty = self.shared.lock().waiting.is_empty();
         if !is_empty {
-            self.admitted.notify_one();
+            self.ring();
         }
     }
 
-    /// Whether nothing is left for [`Queue::pick`].
-    pub fn is_empty(&self) -> bool {
-        let shared = self.shared.lock();
-        shared.closed || shared.waiting.is_empty()
+    /// Calls the one in [`Queue::wait`], or who will be, whether or not something waits: his time is another one now.
+    pub fn ring(&self) {
+        let was_called = core::mem::replace(&mut self.shared.lock().called, true);
+        if !was_called {
+            self.bell.notify_one();
+        }
     }
 
-    /// Waits until something is there, or the time is over, if there is one. False: the queue is closed.
+    /// Whether somebody is to [pick](Queue::pick): something waits, or the time of the one in [`Queue::wait`] was over.
+    pub fn wants_a_turn(&self) -> bool {
+        let shared = self.shared.lock();
+        !shared.closed && (!shared.waiting.is_empty() || shared.overdue)
+    }
+
+    /// Waits until it is called, or the time is over, if there is one. False: the queue is closed.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        let is_idle = |shared: &mut Shared<T, N>| shared.waiting.is_empty() && !shared.closed;
-        let shared = match timeout {
-            Some(timeout) => self.admitted.wait_timeout_while(self.shared.lock(), timeout, is_idle).0,
-            None => self.admitted.wait_while(self.shared.lock(), is_idle),
+        let is_idle = |shared: &mut Shared<T, N>| !shared.called && !shared.closed;
+        let mut shared = match timeout {
+            Some(timeout) => self.bell.wait_timeout_while(self.shared.lock(), timeout, is_idle).0,
+            None => self.bell.wait_while(self.shared.lock(), is_idle),
         };
+        shared.overdue |= !shared.called;
+        shared.called = false;
         !shared.closed
     }
 
@@ -107,22 +119,17 @@ impl<T: Run, const N: usize> Queue<T, N> {
     /// closed.
     pub fn pick(&self, batch: &mut Batch<T>) -> bool {
         let mut shared = self.shared.lock();
+        shared.overdue = false;
         if !shared.closed {
             fill(batch, &mut shared.waiting);
         }
-        shared.picked = batch.messages();
         !batch.is_empty()
-    }
-
-    /// How many messages were picked last: those that are in the hands of whoever sits in the consumer's seat.
-    pub fn picked(&self) -> usize {
-        self.shared.lock().picked
     }
 
     /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
     pub fn close(&self) {
         self.shared.lock().closed = true;
-        self.admitted.notify_all();
+        self.bell.notify_all();
     }
 
     /// Moves the first of what a closed queue still holds to `batch`; false: there is nothing.

@@ -101,7 +101,10 @@ impl<'b, const N: usize> Framer<'b, N> {
                 self.scanned += distance;
                 true
             }
-            None => self.ended && self.has_last(),
+            None => {
+                self.scanned = self.end;
+                self.ended && self.has_last()
+            }
         }
     }
 
@@ -126,7 +129,7 @@ impl<'b, const N: usize> Framer<'b, N> {
         self.too_long
     }
 
-    /// Whether a line has begun, and its end has not come. Only after [`next`](Self::next) found no line.
+    /// Whether a line has begun, and its end has not come. Only after [`next`](Self::next) or [`has_next`](Self::has_next) found none.
     pub fn is_within_line(&self) -> bool {
         self.scanned == self.end && self.has_last()
     }

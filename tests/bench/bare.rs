@@ -1,4 +1,4 @@
-//! The limit of one who waits for the disk: a loop that writes a message and syncs it, and does nothing else.
+//! The limit of one who waits for the disk: a loop that writes messages and syncs them, and does nothing else.
 
 use crate::server::data_directory;
 use std::fs::OpenOptions;
@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 const FILE_BYTES: u64 = 8 << 20;
 
 /// A record of the journal with a text of 64 bytes.
-const RECORD_BYTES: u64 = 112;
+const RECORD_BYTES: usize = 112;
 
-/// How often a second it can be done.
-pub fn syncs_per_second(duration: Duration) -> f64 {
+/// How often a second it can be done with so many messages at a time.
+pub fn syncs_per_second(messages: usize, duration: Duration) -> f64 {
+    let records = vec![b'x'; messages * RECORD_BYTES];
+    let bytes = records.len() as u64;
     let directory = data_directory();
     let path = directory.path().join("bare");
     std::fs::write(&path, vec![0; FILE_BYTES as usize]).expect("a file can be made");
@@ -20,8 +22,8 @@ pub fn syncs_per_second(duration: Duration) -> f64 {
     file.sync_all().expect("a file can be synced");
     let (start, mut syncs) = (Instant::now(), 0);
     while start.elapsed() < duration {
-        let offset = syncs * RECORD_BYTES % (FILE_BYTES - RECORD_BYTES);
-        file.write_all_at(&[b'x'; RECORD_BYTES as usize], offset).expect("it has its length");
+        let offset = syncs * bytes % (FILE_BYTES - bytes);
+        file.write_all_at(&records, offset).expect("it has its length");
         file.sync_data().expect("a file can be synced");
         syncs += 1;
     }

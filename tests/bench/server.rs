@@ -157,10 +157,14 @@ impl Server {
     fn command(self, port: u16, data: &Path) -> Command {
         let data = data.display();
         let (program, arguments) = match self {
-            Self::FirstlineThreads => (firstline(), firstline_arguments(port, firstline::limits::CLIENTS)),
-            Self::FirstlineEpoll => (firstline(), firstline_arguments(port, 1)),
-            Self::BeforeThreads => (before(), firstline_arguments(port, firstline::limits::CLIENTS)),
-            Self::BeforeEpoll => (before(), firstline_arguments(port, 1)),
+            Self::FirstlineThreads => {
+                (firstline(), firstline_arguments(&firstline(), port, firstline::limits::CLIENTS))
+            }
+            Self::FirstlineEpoll => (firstline(), firstline_arguments(&firstline(), port, 1)),
+            Self::BeforeThreads => {
+                (before(), firstline_arguments(&before(), port, firstline::limits::CLIENTS))
+            }
+            Self::BeforeEpoll => (before(), firstline_arguments(&before(), port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
             Self::Redis => {
@@ -172,9 +176,12 @@ impl Server {
             Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
             Self::JournalThreads => (
                 firstline(),
-                firstline_arguments(port, firstline::limits::CLIENTS) + &format!(" --journal {data}"),
+                firstline_arguments(&firstline(), port, firstline::limits::CLIENTS)
+                    + &format!(" --journal {data}"),
             ),
-            Self::JournalEpoll => (firstline(), firstline_arguments(port, 1) + &format!(" --journal {data}")),
+            Self::JournalEpoll => {
+                (firstline(), firstline_arguments(&firstline(), port, 1) + &format!(" --journal {data}"))
+            }
             Self::Bare => unreachable!("it is no server"),
             Self::RedisSynced => (
                 "redis-server".into(),
@@ -321,8 +328,14 @@ fn before() -> PathBuf {
     BEFORE.get().cloned().expect("it takes part only if it is known")
 }
 
-fn firstline_arguments(port: u16, workers: usize) -> String {
-    format!("--listen 127.0.0.1:{port} --log-level off --workers {workers}")
+fn firstline_arguments(binary: &Path, port: u16, workers: usize) -> String {
+    // All clients come from one address. An older build does not count them, and knows no such option.
+    let counts = Command::new(binary)
+        .arg("--help")
+        .output()
+        .is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--per-address"));
+    let share = if counts { " --per-address off" } else { "" };
+    format!("--listen 127.0.0.1:{port} --log-level off --workers {workers}{share}")
 }
 
 fn mosquitto_settings(port: u16) -> PathBuf {

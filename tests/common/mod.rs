@@ -8,17 +8,22 @@
 //! reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod accounts;
+pub mod mounted;
+pub mod random;
 pub mod stuck;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -93,6 +98,17 @@ impl Server {
         let mut server = Self { address: "127.0.0.1:0".parse().unwrap(), child, log };
         let ready = server.wait_for_log("listening on ");
         server.address = ready.rsplit(' ').next().unwrap().parse().unwrap();
+        server
+    }
+
+    /// Starts the server with standard error as the command has it, so that nobody hears which address it has: it is this one.
+    pub fn start_unheard(mut command: Command, address: SocketAddr) -> Self {
+        let child = command.stdin(Stdio::null()).spawn().expect("the server can be started");
+        let mut server = Self { address, child, log: Arc::default() };
+        eventually("the server accepts", || {
+            assert_eq!(server.child.try_wait().unwrap(), None, "it must run");
+            TcpStream::connect(address).is_ok()
+        });
         server
     }
 
@@ -213,6 +229,15 @@ impl Client {
     /// Connects to that address.
     pub fn connect(address: SocketAddr) -> Self {
         Self::of(TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts"))
+    }
+
+    /// Connects to that address from another one; all of 127.0.0.0/8 are this machine.
+    pub fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Self {
+        let socket =
+            socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::from((from, 0)))).unwrap();
+        socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to)).unwrap();
+        Self::of(TcpStream::from(socket))
     }
 
     /// The client on a connection that there is.

@@ -9,7 +9,7 @@ use firstline::clock;
 use firstline::hub::consumer::Consumer;
 use firstline::hub::gate::Gate;
 use firstline::hub::pace::Rate;
-use firstline::limits::{BATCH, WRONG_TOKEN_MS_MAX};
+use firstline::limits::{BATCH, SEAT_BATCHES_MAX, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::queue::Priority;
 use libfuzzer_sys::fuzz_target;
@@ -96,9 +96,11 @@ impl Run {
     /// Begins as the program's first byte says.
     fn new(rest: Rest, setup: u8) -> Self {
         let Rest { kit, serial, last_id } = rest;
-        let options = Options { workers: usize::from(setup & 3) + 1, ..Options::default() };
+        // With a consumer in real time the seat is not the workers'.
+        let realtime = (setup & 4 == 0).then_some(1);
+        let options = Options { workers: usize::from(setup & 3) + 1, realtime, ..Options::default() };
         let (has_gate, has_rates) = (setup & 32 == 32, setup & 64 == 64);
-        let parts = Parts::new(kit, &options, setup & 4 == 4, |hub| {
+        let parts = Parts::new(kit, &options, |hub| {
             let mut tokens = Tokens::new();
             tokens.read(AUTH_FILE).expect("there is no mistake in it");
             hub.gate = has_gate.then(|| Gate::new(&mut tokens));
@@ -186,17 +188,19 @@ impl Run {
 
     /// A turn of the consumer, if it is not the workers'. False: nothing waits.
     fn consume(&mut self) -> bool {
-        let Some(consumer) = &mut self.parts.consumer else { return false };
+        if !self.parts.hub.has_own_thread() {
+            return false;
+        }
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
         let heard = self.witness.talk.heard();
-        let is_done = consumer.turn(self.parts.hub, None);
+        let is_left = self.parts.hub.sit(None);
         self.listen();
         let mut processed = [0; Priority::COUNT];
         self.witness.talk.priorities_after(heard).for_each(|priority| processed[priority.index()] += 1);
         if !self.is_draining {
             assert_most_urgent_first(before, processed);
         }
-        is_done
+        is_left || before != [0; Priority::COUNT]
     }
 
     /// The witness reads all there is, so that it is never too slow.
@@ -282,9 +286,9 @@ impl Run {
     }
 }
 
-/// That what was processed of what had waited, so many of each priority, is what comes first of it, and a batch of that at most.
+/// That what was processed of what had waited, so many of each priority, is what comes first of it, and what is processed in one go at most.
 fn assert_most_urgent_first(waited: [usize; Priority::COUNT], processed: [usize; Priority::COUNT]) {
-    assert!(processed.iter().sum::<usize>() <= BATCH);
+    assert!(processed.iter().sum::<usize>() <= SEAT_BATCHES_MAX * BATCH);
     let least = Priority::all().find(|priority| processed[priority.index()] > 0);
     let above = Priority::all().filter(|priority| Some(*priority) > least && least.is_some());
     for priority in above {

@@ -40,18 +40,14 @@ impl Kit {
 pub struct Parts {
     pub hub: &'static Hub,
     pub workers: Vec<Worker>,
-    /// The consumer, if no worker sits in its seat.
-    pub consumer: Option<Consumer>,
     pub sessions: &'static mut [Session],
 }
 
 impl Parts {
-    /// A hub for these options, without time-outs and rates unless `adjust` sets some; the consumer's seat is the workers' if it
-    /// `is_shared`.
-    pub fn new(kit: Kit, options: &Options, is_shared: bool, adjust: impl FnOnce(&mut Hub)) -> Self {
+    /// A hub for these options, without time-outs and rates unless `adjust` sets some.
+    pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
         let Kit { consumer, history, sessions, are_slots_home } = kit;
-        let (shared, own) = if is_shared { (Some(consumer), None) } else { (None, Some(consumer)) };
-        let mut hub = Hub::new(options, shared, history, None).expect("there are descriptors");
+        let mut hub = Hub::new(options, consumer, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         let settings = &mut hub.settings;
@@ -72,12 +68,12 @@ impl Parts {
             lent = others;
             workers.push(Worker::new(Post::new(hub, number, mine).expect("there are descriptors")));
         }
-        Self { hub, workers, consumer: own, sessions }
+        Self { hub, workers, sessions }
     }
 
     /// Ends a hub that must have come to rest: nothing of anybody may be left in it.
     pub fn end(self) -> Kit {
-        let Self { hub, workers, consumer, sessions } = self;
+        let Self { hub, workers, sessions } = self;
         drop(workers);
         assert_rest(hub);
         // SAFETY: both were leaked above, and nobody is left who has them.
@@ -86,9 +82,8 @@ impl Parts {
             (Box::from_raw((&raw const *hub).cast_mut()), queue)
         };
         drop(queue);
-        let shared = hub.seat.map(firstline::hub::seat::Seat::into_inner);
-        let consumer = consumer.or(shared).expect("there is one");
-        Kit { consumer, history: hub.history, sessions, are_slots_home: true }
+        let (consumer, history) = hub.into_parts();
+        Kit { consumer, history, sessions, are_slots_home: true }
     }
 }
 

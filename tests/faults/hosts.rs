@@ -1,0 +1,109 @@
+//! Machines that are network namespaces of this one, with cables to the server's.
+//!
+//! The thread of a test has a namespace of its own, for its server; so has each host. They go with the test.
+
+use crate::common::LIMIT;
+use crate::common::accounts::{Account, Speaker};
+use crate::common::mounted::run;
+use nix::sched::{CloneFlags, setns, unshare};
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+
+/// Gives the calling thread a network namespace of its own, with nothing but loopback.
+pub fn be_alone() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("only root may make namespaces: sudo tests/run faults");
+    ip("link set lo up");
+}
+
+/// Runs `ip` in the namespace of the calling thread.
+pub fn ip(args: &str) {
+    run("ip", &args.split(' ').collect::<Vec<_>>());
+}
+
+/// The namespace of the calling thread.
+fn own_namespace() -> File {
+    File::open("/proc/thread-self/ns/net").unwrap()
+}
+
+/// Another machine, and how the server's calls the one end of the cable and the other.
+pub struct Host {
+    namespace: File,
+    number: u8,
+}
+
+impl Host {
+    /// A machine with no cable yet; the number is its own.
+    pub fn new(number: u8) -> Self {
+        let in_its_own = || {
+            be_alone();
+            own_namespace()
+        };
+        Self { namespace: std::thread::spawn(in_its_own).join().unwrap(), number }
+    }
+
+    /// A machine that a cable, which is a pair of veth devices, connects to the namespace of the calling thread.
+    pub fn wired(number: u8) -> Self {
+        let host = Self::new(number);
+        let (here, there) = (host.device(), "wire");
+        let namespace = format!("/proc/{}/fd/{}", std::process::id(), host.namespace.as_raw_fd());
+        ip(&format!("link add {here} type veth peer name {there} netns {namespace}"));
+        ip(&format!("addr add {}/24 dev {here}", host.server_address()));
+        ip(&format!("link set {here} up"));
+        let address = host.address();
+        host.on(move || {
+            ip(&format!("addr add {address}/24 dev {there}"));
+            ip(&format!("link set {there} up"));
+        });
+        host
+    }
+
+    /// Does something on that machine.
+    pub fn on<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
+        let namespace = self.namespace.try_clone().unwrap();
+        let there = move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            what()
+        };
+        std::thread::spawn(there).join().unwrap()
+    }
+
+    /// What the server's machine calls its end of the cable.
+    pub fn device(&self) -> String {
+        format!("host{}", self.number)
+    }
+
+    /// The address of this machine.
+    pub fn address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, self.number, 2)
+    }
+
+    /// The address of the server's machine, as this one sees it.
+    pub fn server_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, self.number, 1)
+    }
+
+    /// Pulls the cable.
+    pub fn unplug(&self) {
+        ip(&format!("link set {} down", self.device()));
+    }
+
+    /// Plugs it in again.
+    pub fn plug(&self) {
+        ip(&format!("link set {} up", self.device()));
+    }
+
+    /// Takes the power from this machine. The cable's other end, a switch so to say, stays up: nothing tells the server.
+    pub fn lose_power(&self) {
+        self.on(|| {
+            ip("link set wire arp off");
+            ip("addr flush dev wire");
+        });
+    }
+
+    /// Connects from this machine to that port of the server's.
+    pub fn speaker(&self, port: u16, account: Account) -> Speaker {
+        let address = SocketAddr::from((self.server_address(), port));
+        Speaker::new(self.on(move || TcpStream::connect_timeout(&address, LIMIT).unwrap()), account)
+    }
+}

@@ -1,0 +1,344 @@
+//! Machines that have no memory, no time, or no idea how late it is.
+
+use crate::common::accounts::Speaker;
+use crate::common::mounted::run;
+use crate::common::{allow_many_connections, command, eventually};
+use crate::scene::{Scene, tell_not_run};
+use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
+use nix::sys::socket::{setsockopt, sockopt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+// ---- No memory ------------------------------------------------------------------------------------------------
+
+/// Takes all seats that are left, and everything that a seat has.
+fn use_everything(scene: &Scene) {
+    let seats = CLIENTS - scene.clients() as usize - 1;
+    let mut speakers: Vec<Speaker> =
+        (0..seats).map(|number| scene.speaker(&format!("all-{number}"))).collect();
+    for speaker in &mut speakers {
+        speaker.command("/join 0 since 0").unwrap();
+        speaker.say_many(IN_FLIGHT).unwrap();
+    }
+    for speaker in &mut speakers {
+        speaker.settle().unwrap();
+    }
+    speakers.into_iter().for_each(Speaker::vanish);
+}
+
+#[test]
+fn without_memory_it_goes_on_as_it_needs_none() {
+    allow_many_connections();
+    when_it_may_map_nothing_more();
+    // It may be left out, and so has no test of its own that would have passed.
+    match MemoryGroup::new(memory_max()) {
+        Ok(group) => with_all_seats_full_of_what_nobody_reads(&group),
+        Err(why) => tell_not_run("a memory cgroup", &why),
+    }
+}
+
+fn when_it_may_map_nothing_more() {
+    let scene = Scene::start("no-memory", &[]);
+    // Less than it has: whatever maps a page more fails.
+    run("prlimit", &["--pid", &scene.server.pid().to_string(), "--as=4096", "--data=4096"]);
+    let bystander = scene.bystander();
+    use_everything(&scene);
+    eventually("all have left", || scene.clients() == 1);
+    bystander.noticed_nothing();
+    scene.end();
+}
+
+/// A group of processes that may have so much memory. It is removed when this is dropped.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    /// A group below that of this process, where groups can be made and have limits.
+    fn new(bytes: u64) -> Result<Self, String> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
+        let path_of = |line: &str, controller: &str| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            (fields.next() == Some(controller)).then(|| fields.next().unwrap_or("/").to_string())
+        };
+        let first = |controller| own.lines().find_map(|line| path_of(line, controller));
+        let (root, path, limit) = match first("memory") {
+            Some(path) => ("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"),
+            None => ("/sys/fs/cgroup", first("").unwrap_or_default(), "memory.max"),
+        };
+        let group = Self(
+            Path::new(root)
+                .join(path.trim_start_matches('/'))
+                .join(format!("firstline-{}", std::process::id())),
+        );
+        let told = |error: std::io::Error| format!("{}: {error}", group.0.display());
+        std::fs::create_dir(&group.0).map_err(told)?;
+        std::fs::write(group.0.join(limit), bytes.to_string()).map_err(told)?;
+        Ok(group)
+    }
+
+    /// Puts a shell before the command that moves itself into this group.
+    fn put_in(&self, command: &mut Command) {
+        let inner = std::mem::replace(command, Command::new("sh"));
+        let procs = self.0.join("cgroup.procs");
+        command.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]).arg(procs);
+        command.arg(inner.get_program()).args(inner.get_args());
+    }
+
+    /// The most that it has had, in bytes.
+    fn most(&self) -> u64 {
+        let read = |name| std::fs::read_to_string(self.0.join(name));
+        let most = read("memory.max_usage_in_bytes").or_else(|_| read("memory.peak"));
+        most.map_or(0, |most| most.trim().parse().unwrap_or(0))
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// What the unit for systemd lets it have, in bytes.
+fn memory_max() -> u64 {
+    let unit =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/firstline.service"))
+            .unwrap();
+    let megabytes = unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")?.strip_suffix('M'));
+    megabytes.expect("MemoryMax is in M").parse::<u64>().unwrap() << 20
+}
+
+/// The server with no more memory than its unit for systemd allows, of which the kernel takes some for connections.
+fn with_all_seats_full_of_what_nobody_reads(group: &MemoryGroup) {
+    let scene = Scene::start_with("memory-group", |command| {
+        command.args(["--write-timeout", "off"]);
+        group.put_in(command);
+    });
+    let bystander = scene.bystander();
+    let questions = "/help\n".repeat(50_000);
+    let deaf: Vec<_> = (0..CLIENTS - 3)
+        .map(|number| {
+            let speaker = scene.speaker(&format!("deaf-{number}"));
+            speaker.stream.set_nonblocking(true).unwrap();
+            speaker
+        })
+        .collect();
+    for _ in 0..10 {
+        for speaker in &deaf {
+            while std::io::Write::write(&mut &speaker.stream, questions.as_bytes()).is_ok() {}
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let most = group.most();
+    assert!(most > 1 << 20, "the server is not in the group: {most} bytes");
+    println!("{most} bytes at most, of {}", memory_max());
+    deaf.into_iter().for_each(Speaker::vanish);
+    eventually("all have left", || scene.clients() == 1);
+    bystander.noticed_nothing();
+    scene.end();
+}
+
+// ---- No time --------------------------------------------------------------------------------------------------
+
+/// Something that takes all the time of one processor. It is ended when this is dropped.
+struct Burner(Child);
+
+impl Burner {
+    fn on(processor: usize) -> Self {
+        let mut command = Command::new("taskset");
+        command.args(["-c", &processor.to_string(), "sh", "-c", "while :; do :; done"]);
+        Self(command.spawn().expect("there is taskset"))
+    }
+}
+
+impl Drop for Burner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A processor that this may run on.
+fn a_processor() -> usize {
+    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).unwrap();
+    (0..nix::sched::CpuSet::count()).find(|processor| set.is_set(*processor).unwrap()).unwrap()
+}
+
+#[test]
+fn on_one_processor_with_four_that_burn_it_everybody_is_answered() {
+    let processor = a_processor();
+    let scene = Scene::start_with("burners", |command| {
+        let inner = std::mem::replace(command, Command::new("taskset"));
+        command.args(["-c", &processor.to_string()]).arg(inner.get_program()).args(inner.get_args());
+    });
+    let burners: Vec<Burner> = (0..4).map(|_| Burner::on(processor)).collect();
+    let bystander = scene.bystander();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let mut speaker = scene.speaker(&format!("busy-{number}"));
+            scope.spawn(move || (0..20).for_each(|_| speaker.say_and_settle(2 * IN_FLIGHT).unwrap()));
+        }
+    });
+    bystander.noticed_nothing();
+    drop(burners);
+    scene.speaker("after").say_and_settle(1).unwrap();
+    scene.end();
+}
+
+/// How long it is stopped.
+const STOPPED: Duration = Duration::from_secs(10);
+
+#[test]
+fn stopped_for_longer_than_its_time_outs_it_goes_on_where_it_was() {
+    // Both are over while it is stopped, for those who did their part meanwhile too.
+    let scene = Scene::start("stopped", &["--idle-timeout", "5", "--write-timeout", "5"]);
+    let mut before = scene.speaker("before");
+    let mut during = scene.speaker("during");
+    let mut joined = scene.speaker("joined");
+    let mut slow = scene.speaker("slow");
+    joined.command("/join").unwrap();
+    joined.settle().unwrap();
+    // Small enough for the server to be held up, and large enough to go on at once when it is read.
+    setsockopt(&slow.stream, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES).unwrap();
+    let questions: Vec<u8> = (0..1_000).flat_map(|_| slow.account.command("/help")).collect();
+    slow.send(&questions).unwrap();
+    eventually("it is sent as much as its socket takes", || {
+        scene.stat("bytes-out") > SOCKET_BUFFER_BYTES as u64
+    });
+    before.say_many(IN_FLIGHT).unwrap();
+    scene.server.signal("STOP");
+    let since = Instant::now();
+    during.say_many(IN_FLIGHT).unwrap();
+    let (mut half, mut newcomer, mut reset) =
+        (scene.speaker("half"), scene.speaker("newcomer"), scene.speaker("reset"));
+    half.say_many(IN_FLIGHT).unwrap();
+    half.end_sending();
+    newcomer.say_many(IN_FLIGHT).unwrap();
+    reset.say_many(IN_FLIGHT).unwrap();
+    reset.reset();
+    let reading = std::thread::spawn(move || {
+        // It takes what is there, and then waits for more.
+        slow.settle().unwrap();
+        slow
+    });
+    std::thread::sleep(STOPPED.saturating_sub(since.elapsed()));
+    scene.server.signal("CONT");
+    for speaker in [&mut during, &mut newcomer] {
+        speaker.settle().unwrap();
+        speaker.say_and_settle(IN_FLIGHT).unwrap();
+    }
+    // It has said nothing for longer than it may, but was waiting: it is answered, and may be closed then.
+    before.settle().unwrap();
+    before.end_sending();
+    before.finish().unwrap();
+    assert_eq!(half.finish().unwrap(), [] as [String; 0]);
+    let slow = reading.join().unwrap();
+    for speaker in [during, newcomer, slow] {
+        speaker.end_sending();
+        speaker.finish().unwrap();
+    }
+    quit(joined);
+    scene.end();
+}
+
+/// Says goodbye; what it was sent as one who joined is no matter here.
+fn quit(mut speaker: Speaker) {
+    speaker.command("/quit").unwrap();
+    let others = speaker.finish().unwrap();
+    assert_eq!(others.last().map(String::as_str), Some("BYE quit"));
+}
+
+// ---- No idea of the time --------------------------------------------------------------------------------------
+
+/// A clock that the test sets, for one process. The machine's own is left alone: this is a library that answers in place of the
+/// system, for the wall clock only.
+struct WallClock(PathBuf);
+
+impl WallClock {
+    fn new() -> Self {
+        let clock = Self(std::env::temp_dir().join(format!("firstline-faults-{}-time", std::process::id())));
+        clock.set("+0");
+        clock
+    }
+
+    /// Puts it before the command.
+    fn put_before(&self, command: &mut Command) {
+        let library = Path::new("/usr/lib").join(triple()).join("faketime/libfaketimeMT.so.1");
+        assert!(library.exists(), "{} is missing: tests/run faults installs it", library.display());
+        command.env("LD_PRELOAD", library);
+        command.env("FAKETIME_TIMESTAMP_FILE", &self.0).env("FAKETIME_NO_CACHE", "1");
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_RESET", "1");
+    }
+
+    /// Sets it, to so much before or after the machine's.
+    fn set(&self, offset: &str) {
+        let next = self.0.with_extension("next");
+        std::fs::write(&next, format!("{offset}\n")).unwrap();
+        std::fs::rename(&next, &self.0).unwrap();
+    }
+}
+
+impl Drop for WallClock {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What Debian calls this machine, in names of directories.
+fn triple() -> String {
+    format!("{}-linux-gnu", std::env::consts::ARCH)
+}
+
+#[test]
+fn a_clock_that_is_set_back_and_forth_by_years_changes_the_times_in_the_journal_and_nothing_else() {
+    let clock = WallClock::new();
+    let scene = Scene::start_with("clock", |command| {
+        clock.put_before(command);
+        command.args([
+            "--idle-timeout",
+            "60",
+            "--write-timeout",
+            "60",
+            "--sync",
+            "7",
+            "--sync-interval",
+            "0.2",
+        ]);
+    });
+    let bystander = scene.bystander();
+    let mut idle = scene.speaker("idle");
+    let mut speaker = scene.speaker("speaker");
+    for offset in ["-20y", "+10y", "-60y", "+3650d", "+0"] {
+        clock.set(offset);
+        for _ in 0..10 {
+            speaker.say_and_settle(IN_FLIGHT).unwrap();
+        }
+        let syncs = scene.stat("journal-syncs");
+        speaker.say(0).unwrap();
+        speaker.settle().unwrap();
+        eventually("what is not urgent is synced in time", || scene.stat("journal-syncs") > syncs);
+    }
+    bystander.noticed_nothing();
+    // Years went by, and no time-out.
+    idle.say_and_settle(1).unwrap();
+    let years = years_in(scene.journal());
+    assert!(
+        years.len() >= 4 && years[0] == 1970,
+        "the clock was not set, to {years:?}: is the server linked statically?"
+    );
+    for speaker in [idle, speaker] {
+        speaker.end_sending();
+        speaker.finish().unwrap();
+    }
+    scene.end();
+}
+
+/// The years that messages in a journal are of.
+fn years_in(journal: &Path) -> Vec<u32> {
+    let mut reading = command();
+    let output = reading.arg("journal").arg(journal).stderr(Stdio::inherit()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let mut years: Vec<u32> = said.lines().map(|line| line[..4].parse().unwrap()).collect();
+    years.sort_unstable();
+    years.dedup();
+    years
+}

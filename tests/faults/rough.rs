@@ -1,0 +1,121 @@
+//! A cable that loses, delays and reorders packets, on any kernel that has TUN: a device at each end, and this process in
+//! between. Few kernels of small machines have netem; where one has it, the tests use that as well.
+
+use crate::common::random::Random;
+use crate::hosts::{Host, ip};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Of a thousand packets so many are lost, and so many come twice.
+const LOST_PERMILLE: usize = 50;
+const DOUBLED_PERMILLE: usize = 10;
+/// Each is delayed by a time of its own, up to this; so they overtake one another.
+const DELAY_MS_MAX: usize = 20;
+
+/// What became of the packets, in both directions.
+#[derive(Default)]
+pub struct Counts {
+    pub passed: AtomicU64,
+    pub lost: AtomicU64,
+    pub overtaken: AtomicU64,
+}
+
+/// The cable; it is pulled for good when this is dropped.
+pub struct Cable {
+    pub counts: Arc<Counts>,
+    is_cut: Arc<AtomicBool>,
+    carrying: Vec<JoinHandle<()>>,
+}
+
+impl Cable {
+    /// Connects the host, which must have no cable yet, to the namespace of the calling thread.
+    pub fn connect(host: &Host) -> Self {
+        let (name, local, peer) = (host.device(), host.server_address(), host.address());
+        let here = device(&name, &format!("{local} peer {peer}"));
+        let there = host.on(move || device("wire", &format!("{peer} peer {local}")));
+        let (counts, is_cut) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
+        let carry = |seed, from: &File, to: &File| {
+            let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            let (counts, is_cut) = (Arc::clone(&counts), Arc::clone(&is_cut));
+            std::thread::spawn(move || carry(Random(seed), from, to, &counts, &is_cut))
+        };
+        let carrying = vec![carry(1, &here, &there), carry(2, &there, &here)];
+        Self { counts, is_cut, carrying }
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+        self.carrying.drain(..).for_each(|carrying| carrying.join().unwrap());
+    }
+}
+
+/// A TUN device with that name and these addresses, in the namespace of the calling thread.
+fn device(name: &str, addresses: &str) -> File {
+    let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    let tun = tun.expect("this kernel has no TUN devices, which the rough cable is made of");
+    let mut bytes = [0; libc::IFNAMSIZ];
+    for (byte, character) in bytes.iter_mut().zip(name.bytes()) {
+        *byte = character as libc::c_char;
+    }
+    let flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    let request =
+        libc::ifreq { ifr_name: bytes, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags } };
+    // SAFETY: the descriptor is open, and the kernel reads and writes one ifreq, which outlives the call.
+    let result = unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &request) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    ip(&format!("addr add {addresses} dev {name}"));
+    ip(&format!("link set {name} up"));
+    tun
+}
+
+/// A packet on its way: when it arrives, which one it is, and its bytes.
+type Packet = Reverse<(Instant, u64, Vec<u8>)>;
+
+/// Carries packets in one direction, badly.
+fn carry(mut random: Random, mut from: File, mut to: File, counts: &Counts, is_cut: &AtomicBool) {
+    let (mut under_way, mut number, mut last) = (BinaryHeap::<Packet>::new(), 0, 0);
+    let mut buffer = vec![0; 64 * 1024];
+    while !is_cut.load(Ordering::Relaxed) {
+        if is_readable(&from, under_way.peek()) {
+            let bytes = from.read(&mut buffer).unwrap();
+            number += 1;
+            if random.below(1_000) < LOST_PERMILLE {
+                counts.lost.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            for _ in 0..=usize::from(random.below(1_000) < DOUBLED_PERMILLE) {
+                let due = Instant::now() + Duration::from_millis(random.below(DELAY_MS_MAX + 1) as u64);
+                under_way.push(Reverse((due, number, buffer[..bytes].to_vec())));
+            }
+        }
+        while under_way.peek().is_some_and(|Reverse((due, ..))| *due <= Instant::now()) {
+            let Some(Reverse((_, number, packet))) = under_way.pop() else { break };
+            counts.passed.fetch_add(1, Ordering::Relaxed);
+            counts.overtaken.fetch_add(u64::from(number < last), Ordering::Relaxed);
+            last = number.max(last);
+            // A device that is down takes nothing: that packet is lost, too.
+            let _ = to.write_all(&packet);
+        }
+    }
+}
+
+/// Waits for a packet, until the next one under way is due.
+fn is_readable(from: &File, next: Option<&Packet>) -> bool {
+    let until = next.map_or(Duration::from_millis(100), |Reverse((due, ..))| {
+        due.saturating_duration_since(Instant::now())
+    });
+    let mut fds = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+    let wait_ms = until.as_micros().div_ceil(1_000) as u16;
+    poll(&mut fds, PollTimeout::from(wait_ms)).unwrap_or(0) > 0
+}

@@ -1,0 +1,201 @@
+//! Clients of other protocols, as they are: nothing of them counts as a message, and each is told where it is.
+
+mod common;
+
+use common::{Server, eventually, run_to_end};
+use firstline::limits::LINE_BYTES_MAX;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+const NOT_HTTP: &str = "ERR 0 not-http this is firstline: speak to it with nc";
+const NOT_TLS: &str = "ERR 0 not-tls this is firstline: speak to it with nc, in plain text";
+const NOT_SSH: &str = "ERR 0 not-ssh this is firstline: speak to it with nc";
+const NOT_MQTT: &str = "ERR 0 not-mqtt this is firstline: speak to it with nc";
+
+/// What a browser sends for a page that wants it to speak to us: the body is lines of the page's choice.
+fn request(target: &str) -> String {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: board:9090\r\nOrigin: http://evil.example\r\nContent-Type: text/plain\r\n\
+         Content-Length: 30\r\n\r\n/urgent open the door\n/quit\n"
+    )
+}
+
+/// Sends it in these pieces, each in a segment of its own as far as the kernel goes along, and returns what comes back. The server may
+/// have closed before all is sent.
+fn told(server: &Server, pieces: &[&[u8]]) -> Vec<String> {
+    let mut client = server.connect();
+    for piece in pieces {
+        let _ = client.stream.write_all(piece);
+    }
+    client.rest()
+}
+
+/// Checks that nothing was admitted, but what the test itself sent.
+fn expect_admitted(server: &Server, count: u64) {
+    let stats = server.stats();
+    assert_eq!((stats["admitted"], stats["waiting"]), (count, 0));
+}
+
+#[test]
+fn nothing_of_a_browsers_request_is_a_message_however_it_is_split() {
+    let server = Server::start(&[]);
+    let request = request("/");
+    let head = request.find("\r\n\r\n").unwrap();
+    for split in 0..=head {
+        let (first, second) = request.as_bytes().split_at(split);
+        assert_eq!(told(&server, &[first, second]), [NOT_HTTP], "split at {split}");
+    }
+    let single: Vec<_> = request.as_bytes().chunks(1).collect();
+    assert_eq!(told(&server, &single), [NOT_HTTP]);
+    expect_admitted(&server, 0);
+    assert_eq!(server.stats()["closed-not-http"], head as u64 + 2);
+    server.wait_for_log("disconnected: it is an HTTP client");
+}
+
+#[test]
+fn a_request_line_that_is_too_long_is_one_all_the_same() {
+    let server = Server::start(&[]);
+    let path = "x".repeat(2 * LINE_BYTES_MAX);
+    for (request, before) in [
+        (request(&format!("/{path}")), 0),
+        (request(&format!("http://board:9090/{path}")), 0),
+        // Of a method that nobody has heard of: the next line tells.
+        (request(&format!("/{path}")).replace("POST", "EVIL"), 1),
+    ] {
+        let lines = told(&server, &[request.as_bytes()]);
+        assert_eq!(lines.len(), before + 1, "{lines:?}");
+        assert_eq!(lines[before], NOT_HTTP);
+        assert!(lines[..before].iter().all(|line| line == "NAK 1 too-long"), "{lines:?}");
+    }
+    expect_admitted(&server, 0);
+}
+
+#[test]
+fn once_a_client_has_spoken_our_protocol_its_lines_are_its_own() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("/4 GET / HTTP/1.1"), "ACK 1 1");
+    for (n, line) in ["GET / HTTP/1.1", "Host: board", "SSH-2.0-x", "\u{16}\u{3}\u{1}"].iter().enumerate() {
+        assert_eq!(client.ask(line), format!("ACK {} {}", n + 2, n + 2));
+    }
+    let mut client = server.connect();
+    client.send("\n/nope\n/low\n/urgent x\nHost: board\n");
+    client.end_sending();
+    assert_eq!(
+        client.rest().len(),
+        4,
+        "what was refused before does not make it one of ours, but the message does"
+    );
+}
+
+#[test]
+fn others_are_known_before_a_line_is_complete() {
+    let server = Server::start(&[]);
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    let connect = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
+    for (bytes, expected) in [
+        (&hello[..], NOT_TLS),
+        (b"\x16\x03\x01\x0a\x0a\x01\x00\x0a", NOT_TLS),
+        (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", NOT_SSH),
+        (b"SSH-2.0-nobody", NOT_SSH),
+        (connect, NOT_MQTT),
+    ] {
+        let single: Vec<_> = bytes.chunks(1).collect();
+        assert_eq!(told(&server, &[bytes]), [expected], "{}", bytes.escape_ascii());
+        assert_eq!(told(&server, &single), [expected], "{}", bytes.escape_ascii());
+    }
+    expect_admitted(&server, 0);
+    let stats = server.stats();
+    let closed =
+        ["closed-not-tls", "closed-not-ssh", "closed-not-mqtt", "closed-not-http"].map(|name| stats[name]);
+    assert_eq!(closed, [4, 4, 2, 0]);
+}
+
+#[test]
+fn telnets_offers_are_no_part_of_a_line() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    // What PuTTY sends before anything else.
+    client.send(b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfb\x27\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03");
+    assert_eq!(client.ask("/ping\r"), "OK 1");
+    assert_eq!(client.ask("hello\r"), "ACK 2 1");
+}
+
+// ---- Real clients --------------------------------------------------------------------------------------
+
+/// Runs a client with nothing to read, but for `input`.
+fn run(program: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(args);
+    run_to_end(command)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+#[test]
+fn curl_is_told_and_gets_nothing_through() {
+    let server = Server::start(&[]);
+    let url = format!("http://{}/", server.address);
+    for args in [
+        &[][..],
+        &["--data-binary", "/urgent open the door\n"],
+        &["-X", "EVIL"],
+        &["--http2-prior-knowledge"],
+    ] {
+        let output = run("curl", &[&["-sS", "--max-time", "30", &url], args].concat());
+        assert!(!output.status.success(), "{args:?}: {}", said(&output));
+    }
+    let shown = run("curl", &["-sS", "--http0.9", "--max-time", "30", &url]);
+    assert_eq!(said(&shown), format!("{NOT_HTTP}\n"));
+    let encrypted = run("curl", &["-sS", "--max-time", "30", &url.replace("http:", "https:")]);
+    assert!(!encrypted.status.success(), "{}", said(&encrypted));
+    expect_admitted(&server, 0);
+    let stats = server.stats();
+    assert_eq!((stats["closed-not-http"], stats["closed-not-tls"]), (5, 1));
+}
+
+#[test]
+fn openssl_ssh_and_mosquitto_are_told() {
+    let server = Server::start(&[]);
+    let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
+    let openssl = run("openssl", &["s_client", "-connect", &server.address.to_string()]);
+    assert!(!openssl.status.success(), "{}", said(&openssl));
+    server.wait_for_log("disconnected: it is a TLS client");
+    let ssh = run("ssh", &["-v", "-F", "none", "-o", "BatchMode=yes", "-p", &port, &host, "true"]);
+    assert!(!ssh.status.success() && said(&ssh).contains(NOT_SSH), "{}", said(&ssh));
+    server.wait_for_log("disconnected: it is an SSH client");
+    for version in ["mqttv31", "mqttv311", "mqttv5"] {
+        let mqtt =
+            run("mosquitto_pub", &["-V", version, "-h", &host, "-p", &port, "-t", "a", "-m", "/urgent b"]);
+        assert!(!mqtt.status.success(), "{version}: {}", said(&mqtt));
+    }
+    server.wait_for_log("disconnected: it is an MQTT client");
+    expect_admitted(&server, 0);
+    assert_eq!(server.stats()["closed-not-mqtt"], 3);
+}
+
+#[test]
+fn telnet_works() {
+    let server = Server::start(&[]);
+    let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
+    let mut telnet = Command::new("telnet")
+        .args([&host, &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a telnet");
+    let mut listener = server.connect();
+    assert_eq!(listener.ask("/join"), "OK 1");
+    telnet.stdin.as_mut().unwrap().write_all(b"/urgent from telnet\n").unwrap();
+    assert!(listener.line().ends_with(" from telnet"));
+    eventually("it is told goodbye", || {
+        let _ = telnet.stdin.as_mut().unwrap().write_all(b"/quit\n");
+        server.stats()["closed-quit"] == 1
+    });
+    let output = telnet.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("ACK 1 1") && shown.contains("BYE quit"), "{shown}");
+}
