@@ -144,6 +144,8 @@ pub struct Talk {
     pub ended: bool,
     /// It closed the connection without waiting for what it had asked for: nothing is promised any more.
     pub gone: bool,
+    /// It may have read nothing for longer than it may.
+    pub may_be_cut_short: bool,
     /// What came, line by line, and how many lines had been sent then at most.
     told: Vec<(Told, u64)>,
     partial: Vec<u8>,
@@ -158,6 +160,7 @@ impl Talk {
             sent: Vec::new(),
             ended: false,
             gone: false,
+            may_be_cut_short: false,
             told: Vec::new(),
             partial: Vec::new(),
             closed: false,
@@ -464,7 +467,7 @@ impl<'a> Check<'a> {
             return;
         }
         // One that was too slow may not even have been told.
-        if self.end == End::No && !self.talk.ended {
+        if self.end == End::No && (!self.talk.ended || self.talk.may_be_cut_short) {
             return;
         }
         assert!(self.talk.partial.is_empty(), "the last line is cut: {:?}", self.talk.partial);
