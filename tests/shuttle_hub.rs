@@ -76,6 +76,10 @@ impl Day {
     fn flood(&self, serial: u32) -> Talk {
         let mut member = self.connect(serial, LITTLE);
         member.say(&b"flood\n".repeat(IN_FLIGHT + 6));
+        if one_in(2) {
+            // Nothing that it does wakes the worker meanwhile.
+            member.read_lines(IN_FLIGHT + 6);
+        }
         member.finish()
     }
 
@@ -188,6 +192,10 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
         witness.end_sending();
         day.end(end);
         talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
+    }
+    // Some may have come when all the others had gone.
+    while hub.roster.lock().taken().0 > 0 {
+        thread::yield_now();
     }
     hub.finish(std::time::Duration::MAX);
     processing.into_iter().for_each(|processing| processing.join().unwrap());

@@ -291,10 +291,13 @@ impl Conversation {
         }
     }
 
-    /// The time is over in which the client has to show its token: answers an `/auth` that is under way.
-    pub fn break_off_auth(&mut self, desk: &Desk) {
+    /// The client has not shown its token in time, or it holds no longer: closes the line that is under way with that.
+    pub fn refuse_line(&mut self, desk: &Desk) {
         if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated) {
             self.close_auth(outcome, desk);
+        } else if let Some(slot) = self.break_off() {
+            self.purse.put(Chain::of(slot));
+            self.reject(Refusal::NotAuthenticated, desk);
         }
     }
 

@@ -454,13 +454,13 @@ impl Session {
     /// Does what follows from [`is_lost`](Self::is_lost).
     fn give_up(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         match reason {
-            Reason::NotAuthenticated => {
-                self.conversation.break_off_auth(desk);
-                self.part(reason, desk)
-            }
             // The history may be long, and is not for it any more.
             Reason::TokenWithdrawn if self.conversation.is_reading() => self.cut_short(reason, desk),
-            Reason::Idle | Reason::TokenWithdrawn => self.part(reason, desk),
+            Reason::NotAuthenticated | Reason::TokenWithdrawn => {
+                self.conversation.refuse_line(desk);
+                self.part(reason, desk)
+            }
+            Reason::Idle => self.part(reason, desk),
             Reason::TooSlow => self.cut_short(reason, desk),
             _ => self.end(reason, desk),
         }

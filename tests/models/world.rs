@@ -126,7 +126,9 @@ impl Client {
         }
         let peer = SocketAddr::new(IpAddr::V4((0x0a00_0000 + serial).into()), 9);
         hub.welcome(OwnedFd::from(other), peer, clock::now_ns()).ok()?;
-        Some(Self { socket: Some(socket), talk: Talk::new(peer.to_string()) })
+        let mut talk = Talk::new(peer.to_string());
+        talk.may_be_cut_short = hub.settings.write_timeout_ns.is_some();
+        Some(Self { socket: Some(socket), talk })
     }
 
     /// Sends as much as the connection takes at once, and returns how much that is.
