@@ -60,10 +60,10 @@ fuzz_target!(|file: &[u8]| {
                     tokens.find(&Token::new(text.as_bytes()).expect("it is one")).expect("somebody has it");
                 let rights = (entry.rights.priority_max.number(), entry.rights.may_join);
                 assert_eq!((entry.name.as_str(), rights), (name, (priority, may_join)));
-                assert!(
-                    tokens.has(entry) && !format!("{entry:?}").contains(text),
-                    "what is logged tells no token"
-                );
+                assert!(tokens.has(entry));
+                // A name may be a token too, of whoever wanted that.
+                let tells_token = format!("{entry:?}").replace(name, "").contains(text);
+                assert!(!tells_token, "what is logged tells no token");
             }
         }
         (Err(mistake), Err(line)) => {

@@ -61,7 +61,8 @@ impl Parts {
             }
         }
         // SAFETY: the workers have the sessions until they are dropped, and `Parts::end` returns them only then.
-        let mut lent: &'static mut [Session] = unsafe { &mut *(&raw mut *sessions) };
+        let mut lent: &'static mut [Session] =
+            unsafe { core::slice::from_raw_parts_mut(sessions.as_mut_ptr(), sessions.len()) };
         let mut workers = Vec::new();
         for number in 0..options.workers {
             let (mine, others) = lent.split_at_mut(hub.attention.seats_of(number).len());
