@@ -64,13 +64,7 @@ fn high_comes_before_middle() -> bool {
         static HIGH_HAD_IT: AtomicBool = AtomicBool::new(false);
         HIGH_HAD_IT.store(false, SeqCst);
         stay_on_one_processor();
-        let (locked, is_locked) = channel();
-        let low = spawn_at(LOW, move || {
-            let _guard = MUTEX.lock();
-            locked.send(()).unwrap();
-        });
-        is_locked.recv().unwrap();
-        // From here on the low one, which has the mutex, runs only when all others wait.
+        // To make a thread may have to wait for others of this process; so all are there before anything is locked.
         let (start_high, high_may_start) = channel();
         let high = spawn_at(HIGH, move || {
             high_may_start.recv().unwrap();
@@ -82,6 +76,13 @@ fn high_comes_before_middle() -> bool {
             middle_may_start.recv().unwrap();
             keep_busy_until(&HIGH_HAD_IT)
         });
+        let (locked, is_locked) = channel();
+        let low = spawn_at(LOW, move || {
+            let _guard = MUTEX.lock();
+            locked.send(()).unwrap();
+        });
+        is_locked.recv().unwrap();
+        // From here on the low one, which has the mutex, runs only when all others wait.
         start_high.send(()).unwrap();
         start_middle.send(()).unwrap();
         low.join().unwrap();
