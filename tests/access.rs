@@ -522,13 +522,15 @@ fn the_end_does_not_wait_for_wrong_tokens() {
     let mut server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
     let mut clients = [server.connect(), server.connect()];
-    clients.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\n")));
+    // The answer to the first line shows that the second one has come, too.
+    clients.iter_mut().for_each(|client| client.send(format!("/ping\n/auth {WRONG}\n")));
+    clients.iter_mut().for_each(|client| assert_eq!(client.line(), "OK 1"));
     eventually("one is looked at, and the other waits", || alice.stats()["wrong-tokens"] == 1);
     let took = time(|| {
         server.signal("TERM");
         for client in &mut clients {
             let lines = client.rest();
-            assert_eq!(lines, ["ERR 1 shutting-down try again later", "BYE shutting-down"]);
+            assert_eq!(lines, ["ERR 2 shutting-down try again later", "BYE shutting-down"]);
         }
         drop(alice);
         assert_eq!(server.wait().code(), Some(0));
