@@ -1,11 +1,14 @@
-//! The two baselines: servers that only echo, a thread a client and one epoll thread. What they take is what the kernel
+//! The baselines: servers that only echo, a thread a client and one epoll thread. What they take is what the kernel
 //! takes; nobody who does something with the lines can be faster in the same shape. The epoll thread also sends what
-//! comes to those who said `/join`: as little as can be done for that, a send for each reader.
+//! comes to those who said `/join`: as little as can be done for that, a send for each reader. The third has what came
+//! on the disk before it answers: what came together, with one sync.
 
+use crate::bare::Log;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
 /// What is answered to each line: as long as an ACK.
 const REPLY: &[u8] = b"ACK 100000 1000000\n";
@@ -58,46 +61,86 @@ fn broadcast(received: &[u8], lines: &mut Vec<u8>) {
     }
 }
 
-/// One epoll thread. The load never leaves so much unread that a send would block.
-pub fn epoll(port: u16) {
-    let listener = listen(port);
-    listener.set_nonblocking(true).unwrap();
-    let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
-    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX)).unwrap();
-    let mut streams: HashMap<u64, TcpStream> = HashMap::new();
-    let (mut events, mut next) = ([EpollEvent::empty(); 64], 0);
-    let mut joined: Vec<u64> = Vec::new();
-    let (mut buffer, mut lines) = ([0; RECEIVE_BYTES], Vec::new());
-    let mut replies = Vec::with_capacity(RECEIVE_BYTES * REPLY.len());
-    loop {
-        let count = epoll.wait(&mut events, EpollTimeout::NONE).unwrap();
-        for event in &events[..count] {
-            if event.data() == u64::MAX {
-                while let Ok((stream, _)) = listener.accept() {
-                    stream.set_nonblocking(true).unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, next)).unwrap();
-                    streams.insert(next, stream);
-                    next += 1;
-                }
+/// Streams in an epoll set, by their numbers, and the listener that they come from.
+struct Streams {
+    listener: TcpListener,
+    epoll: Epoll,
+    all: HashMap<u64, TcpStream>,
+    next: u64,
+    events: [EpollEvent; 64],
+}
+
+impl Streams {
+    const LISTENER: u64 = u64::MAX;
+
+    fn listen(port: u16) -> Self {
+        let listener = listen(port);
+        listener.set_nonblocking(true).unwrap();
+        let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, Self::LISTENER)).unwrap();
+        Self { listener, epoll, all: HashMap::new(), next: 0, events: [EpollEvent::empty(); 64] }
+    }
+
+    /// Waits, and receives from each that has sent something.
+    fn receive(&mut self, mut take: impl FnMut(&HashMap<u64, TcpStream>, u64, &[u8])) {
+        let mut buffer = [0; RECEIVE_BYTES];
+        let count = self.epoll.wait(&mut self.events, EpollTimeout::NONE).unwrap();
+        for number in self.events.map(|event| event.data()).into_iter().take(count) {
+            if number == Self::LISTENER {
+                self.accept();
                 continue;
             }
-            let mut stream = &streams[&event.data()];
-            match stream.read(&mut buffer) {
+            match (&self.all[&number]).read(&mut buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Ok(count) if count > 0 => {
-                    let received = &buffer[..count];
-                    if received.starts_with(b"/join") {
-                        joined.push(event.data());
-                    } else if !joined.is_empty() {
-                        broadcast(received, &mut lines);
-                        joined.iter().for_each(|reader| drop((&streams[reader]).write_all(&lines)));
-                    }
-                    answer(received, &mut replies);
-                    let _ = stream.write_all(&replies);
-                }
-                _ => drop(streams.remove(&event.data())),
+                Ok(count) if count > 0 => take(&self.all, number, &buffer[..count]),
+                _ => drop(self.all.remove(&number)),
             }
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            stream.set_nonblocking(true).unwrap();
+            stream.set_nodelay(true).unwrap();
+            self.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, self.next)).unwrap();
+            self.all.insert(self.next, stream);
+            self.next += 1;
+        }
+    }
+}
+
+/// One epoll thread. The load never leaves so much unread that a send would block.
+pub fn epoll(port: u16) {
+    let (mut streams, mut joined) = (Streams::listen(port), Vec::new());
+    let (mut lines, mut replies) = (Vec::new(), Vec::with_capacity(RECEIVE_BYTES * REPLY.len()));
+    loop {
+        streams.receive(|all, number, received| {
+            if received.starts_with(b"/join") {
+                joined.push(number);
+            } else if !joined.is_empty() {
+                broadcast(received, &mut lines);
+                joined.iter().for_each(|reader| drop((&all[reader]).write_all(&lines)));
+            }
+            answer(received, &mut replies);
+            let _ = (&all[&number]).write_all(&replies);
+        });
+    }
+}
+
+/// One epoll thread that writes what came to a file in that directory, syncs it, and answers it then.
+pub fn synced(port: u16, directory: &Path) {
+    let (mut streams, mut log) = (Streams::listen(port), Log::new(directory));
+    let (mut came, mut replies) = (Vec::new(), Vec::with_capacity(RECEIVE_BYTES * REPLY.len()));
+    loop {
+        streams.receive(|_, number, received| {
+            log.append(memchr::memchr_iter(b'\n', received).count());
+            answer(received, &mut replies);
+            came.push((number, replies.clone()));
+        });
+        log.sync();
+        for (number, replies) in came.drain(..) {
+            // It may have gone meanwhile.
+            let _ = streams.all.get(&number).map(|mut stream| stream.write_all(&replies));
         }
     }
 }

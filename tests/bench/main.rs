@@ -200,6 +200,7 @@ fn main() {
         match word.as_str() {
             "echo-threads" => return echo::threads(value().parse().unwrap()),
             "echo-epoll" => return echo::epoll(value().parse().unwrap()),
+            "echo-synced" => return echo::synced(value().parse().unwrap(), value().as_ref()),
             "--rounds" => settings.rounds = value().parse().expect("a number"),
             "--seconds" => settings.duration = Duration::from_secs_f64(value().parse().expect("a number")),
             "--only" => settings.only = Some(value()),

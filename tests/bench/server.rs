@@ -32,12 +32,13 @@ pub enum Server {
     JournalEpoll,
     /// A loop that writes and syncs: see `bare.rs`. It is no server.
     Bare,
+    EchoSynced,
     RedisSynced,
     BeanstalkdSynced,
 }
 
 impl Server {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::FirstlineThreads,
         Self::FirstlineEpoll,
         Self::BeforeThreads,
@@ -52,6 +53,7 @@ impl Server {
         Self::JournalThreads,
         Self::JournalEpoll,
         Self::Bare,
+        Self::EchoSynced,
         Self::RedisSynced,
         Self::BeanstalkdSynced,
     ];
@@ -72,6 +74,7 @@ impl Server {
             Self::JournalThreads => "firstline --journal, a thread a client",
             Self::JournalEpoll => "firstline --journal --workers 1",
             Self::Bare => "a loop of write and fdatasync",
+            Self::EchoSynced => "echo, one epoll thread, a sync a round",
             Self::RedisSynced => "redis, appendfsync always",
             Self::BeanstalkdSynced => "beanstalkd -b -f 0",
         }
@@ -86,6 +89,7 @@ impl Server {
             | Self::JournalThreads
             | Self::JournalEpoll
             | Self::Bare
+            | Self::EchoSynced
             | Self::EchoThreads
             | Self::EchoEpoll => Protocol::Lines,
             Self::Redis | Self::RedisSynced => Protocol::Redis,
@@ -113,6 +117,7 @@ impl Server {
             Self::JournalThreads => "journal-threads",
             Self::JournalEpoll => "journal-epoll",
             Self::Bare => "bare",
+            Self::EchoSynced => "echo-synced",
             Self::RedisSynced => "redis-synced",
             Self::BeanstalkdSynced => "beanstalkd-synced",
         }
@@ -139,6 +144,7 @@ impl Server {
             Self::JournalThreads
                 | Self::JournalEpoll
                 | Self::Bare
+                | Self::EchoSynced
                 | Self::RedisSynced
                 | Self::BeanstalkdSynced
         )
@@ -167,6 +173,7 @@ impl Server {
             Self::BeforeEpoll => (before(), firstline_arguments(&before(), port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
+            Self::EchoSynced => (itself(), format!("echo-synced {port} {data}")),
             Self::Redis => {
                 ("redis-server".into(), format!("--port {port} --bind 127.0.0.1 --appendonly no --save"))
             }
