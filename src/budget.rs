@@ -2,8 +2,8 @@
 //! `tests/memory.rs`.
 
 use crate::access::{Tokens, file::Buffer};
-use crate::hub::consumer::{Group, Lines};
 use crate::hub::gate::Guarded;
+use crate::hub::group::Group;
 use crate::hub::historian::Requests;
 use crate::hub::outbox::Outbox;
 use crate::hub::roster::Roster;
@@ -11,7 +11,7 @@ use crate::hub::session::Session;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{
-    BOARD, CLIENTS, CONSUMER_STACK_BYTES, HISTORIAN_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX,
+    BOARD, CLIENTS, CONSUMER_STACK_BYTES, GROUPS, HISTORIAN_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX,
     RECEIVE_BYTES, WORKER_STACK_BYTES, WORKERS,
 };
 use crate::logger;
@@ -42,15 +42,14 @@ impl Item {
 }
 
 /// What is static: it is in the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 14] = [
+pub const STATIC: [Item; 13] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("sessions", CLIENTS, size_of::<Session>()),
     Item::new("roster", 1, size_of::<Mutex<Roster>>()),
-    Item::new("lines of a batch", 1, size_of::<Lines>()),
-    Item::new("batches under way", 1, size_of::<Group>()),
+    Item::new("batches under way", GROUPS, size_of::<Group>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),
     Item::new("tokens, and who tries wrong ones", 1, size_of::<Mutex<Guarded>>()),

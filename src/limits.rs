@@ -55,9 +55,9 @@ pub const SEND_BYTES_MAX: usize = 4096;
 /// Sends for one client in one turn, before others have theirs.
 pub const SENDS_PER_TURN_MAX: usize = 4;
 
-/// Batches that a worker processes in one go when it sits in the consumer's seat. Then its own clients have their turn,
-/// before it comes back.
-pub const SEAT_BATCHES_MAX: usize = 2;
+/// Batches, or with a journal groups of them, that a worker processes in one go when it sits in the consumer's seat. Then its own
+/// clients have their turn, before it comes back.
+pub const SEAT_TURNS_MAX: usize = 2;
 
 /// Messages that are worth a turn at the consumer's seat while other clients of the worker still wait for theirs: half a
 /// batch, so that the first have their ACKs while the others' lines are read. Fewer are processed after all clients' turns.
@@ -134,6 +134,9 @@ pub const JOURNAL_BYTES_MAX: u64 = JOURNAL_SEGMENTS as u64 * 1024 * 1024 * 1024;
 /// Batches that are committed to the journal together at most: as many messages as a sync may cover that was asked for while
 /// the one before it was under way.
 pub const JOURNAL_BATCHES_MAX: usize = 16;
+
+/// Groups of batches that are under way: one that is being committed, and one that is being delivered.
+pub const GROUPS: usize = 2;
 
 /// How often it is tried to go on with a journal whose disk failed, in milliseconds.
 pub const JOURNAL_RETRY_MS: u64 = 1_000;

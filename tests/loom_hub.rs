@@ -152,35 +152,56 @@ fn a_consumer_that_sleeps_over_an_empty_queue_is_told_of_its_end() {
 
 // ---- The consumer's seat -----------------------------------------------------------------------------
 
-/// A queue, a seat, and what was taken by who sat there.
+/// What was picked, and its number among all that were.
+struct Numbered {
+    batch: Batch<Single<u32>>,
+    number: u32,
+}
+
+impl Numbered {
+    fn new() -> Self {
+        Self { batch: Batch::new(), number: 0 }
+    }
+}
+
+/// A queue, a seat, and what was taken by who sat there. The consumer counts what it picks, and so does the delivery.
 struct Workshop {
     queue: Queue<Single<u32>, 4>,
-    seat: ConsumerSeat<Batch<Single<u32>>>,
+    seat: ConsumerSeat<u32, u32, Numbered>,
     taken: Lock<Vec<u32>>,
     /// How many are admitted in all.
     messages: usize,
 }
 
 impl Workshop {
-    /// One turn: what was picked is moved to `taken`. The queue is closed with the last one.
-    fn turn(&self, batch: &mut Batch<Single<u32>>) -> bool {
-        let picked = self.queue.pick(batch);
+    fn new(messages: usize, is_left_early: bool) -> Arc<Self> {
+        let seat = ConsumerSeat::new(0, 0, [Numbered::new(), Numbered::new()], is_left_early);
+        Arc::new(Self { queue: Queue::new(), seat, taken: Lock::new(Vec::new()), messages })
+    }
+
+    fn process(&self, picked: &mut u32, group: &mut Numbered) -> bool {
+        assert!(group.batch.is_empty(), "what was there is delivered");
+        *picked += 1;
+        group.number = *picked;
+        self.queue.pick(&mut group.batch)
+    }
+
+    /// What was picked is moved to `taken`. The queue is closed with the last one.
+    fn deliver(&self, delivered: &mut u32, group: &mut Numbered) {
+        assert!(group.number > *delivered, "in order");
+        *delivered = group.number;
         let mut taken = self.taken.lock().unwrap();
-        taken.extend(batch.drain().map(|(_, picked)| picked.item.0));
+        taken.extend(group.batch.drain().map(|(_, picked)| picked.item.0));
         if taken.len() == self.messages {
             self.queue.close();
         }
-        picked
-    }
-
-    fn new(messages: usize) -> Arc<Self> {
-        let taken = Lock::new(Vec::new());
-        Arc::new(Self { queue: Queue::new(), seat: ConsumerSeat::new(Batch::new()), taken, messages })
     }
 
     /// As `Hub::sit`, and as whoever does that.
     fn sit_while_wanted(&self) {
-        while self.seat.take_turn(|batch| self.turn(batch), || self.queue.wants_a_turn()) {}
+        let process = |picked: &mut u32, group: &mut Numbered| self.process(picked, group);
+        let deliver = |delivered: &mut u32, group: &mut Numbered| self.deliver(delivered, group);
+        while self.seat.take_turn(process, deliver, || self.queue.wants_a_turn()) {}
     }
 
     fn admit(&self, number: u32) {
@@ -201,10 +222,9 @@ impl Workshop {
     }
 }
 
-#[test]
-fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
-    model(3, || {
-        let workshop = Workshop::new(3);
+fn what_finds_the_seat_taken_is_processed(is_left_early: bool) {
+    model(3, move || {
+        let workshop = Workshop::new(3, is_left_early);
         let others = [1, 2].map(|number| spawn(&workshop, move |shop| shop.work(number)));
         workshop.work(3);
         others.into_iter().for_each(|other| other.join().unwrap());
@@ -213,9 +233,18 @@ fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
 }
 
 #[test]
-fn nothing_is_left_where_a_worker_sits_and_another_calls_the_consumers_own_thread() {
-    model(3, || {
-        let workshop = Workshop::new(2);
+fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
+    what_finds_the_seat_taken_is_processed(false);
+}
+
+#[test]
+fn what_finds_the_seat_taken_is_processed_by_who_sits_there_or_by_who_delivers() {
+    what_finds_the_seat_taken_is_processed(true);
+}
+
+fn nothing_is_left_with_an_own_thread(is_left_early: bool) {
+    model(3, move || {
+        let workshop = Workshop::new(2, is_left_early);
         // As `Hub::keep_processing`.
         let own = spawn(&workshop, |shop| {
             while shop.queue.wait(None) {
@@ -231,6 +260,16 @@ fn nothing_is_left_where_a_worker_sits_and_another_calls_the_consumers_own_threa
         own.join().unwrap();
         assert_eq!(workshop.taken(), [1, 2]);
     });
+}
+
+#[test]
+fn nothing_is_left_where_a_worker_sits_and_another_calls_the_consumers_own_thread() {
+    nothing_is_left_with_an_own_thread(false);
+}
+
+#[test]
+fn nothing_is_left_where_one_delivers_and_another_calls_the_consumers_own_thread() {
+    nothing_is_left_with_an_own_thread(true);
 }
 
 // ---- Calls ---------------------------------------------------------------------------------------------

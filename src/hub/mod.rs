@@ -18,7 +18,9 @@ pub mod attention;
 pub mod consumer;
 pub mod conversation;
 pub mod courier;
+pub mod delivery;
 pub mod gate;
+pub mod group;
 pub mod historian;
 pub mod identity;
 pub mod mentions;
@@ -46,14 +48,13 @@ use crate::stats::Ledger;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
-use consumer::Consumer;
+use consumer::ConsumerSeat;
 use gate::Gate;
 use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
 use pace::Rate;
 use roster::{Name, Roster};
-use seat::Seat;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -129,7 +130,7 @@ pub struct Hub {
     pub gate: Option<Gate>,
     draining: AtomicBool,
     /// Where one sits who processes.
-    seat: Seat<Consumer>,
+    seat: ConsumerSeat,
     /// Whether the consumer's own thread alone sits there: it runs in real time, and workers do not.
     is_seat_kept: bool,
     /// Whether workers may sit there now: no sink holds them up for long.
@@ -153,11 +154,12 @@ impl Hub {
     /// When there are not enough descriptors.
     pub fn new(
         options: &Options,
-        consumer: Consumer,
+        mut seat: ConsumerSeat,
         history: Option<History>,
         gate: Option<Gate>,
     ) -> nix::Result<Self> {
         let is_seat_kept = options.realtime.is_some();
+        let consumer = seat.consumer();
         let has_own_thread = is_seat_kept || consumer.needs_thread();
         Ok(Self {
             settings: Settings::new(options),
@@ -175,7 +177,7 @@ impl Hub {
             has_own_thread,
             due_ns: Mutex::new(None),
             is_done: Mutex::new(!has_own_thread),
-            seat: Seat::new(consumer),
+            seat,
             done: Condvar::new(),
             bell: attention::new_bell()?,
             wants_seat: AtomicBool::new(false),
@@ -236,9 +238,9 @@ impl Hub {
         self.has_own_thread
     }
 
-    /// The consumer and the history, of a hub that nobody works in any more.
-    pub fn into_parts(self) -> (Consumer, Option<History>) {
-        (self.seat.into_inner(), self.history)
+    /// The consumer's seat and the history, of a hub that nobody works in any more.
+    pub fn into_parts(self) -> (ConsumerSeat, Option<History>) {
+        (self.seat, self.history)
     }
 
     /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
@@ -273,7 +275,11 @@ impl Hub {
     /// Sits down in the consumer's seat if it is free; true: to come back. `sitter` is the worker that does it, or none.
     #[must_use = "who must come back and does not strands messages"]
     pub fn sit(&self, sitter: Option<usize>) -> bool {
-        self.seat.take_turn(|consumer| consumer.turn(self, sitter), || self.queue.wants_a_turn())
+        self.seat.take_turn(
+            |consumer, group| consumer.process(group, self),
+            |delivery, group| delivery.deliver_all(group, self, sitter),
+            || self.queue.wants_a_turn(),
+        )
     }
 
     /// Lets workers sit down, or leaves that to the consumer's own thread.

@@ -4,76 +4,152 @@
 //! woken for its message. Where a sink may hold up who sits there, the consumer has a thread of its own, so that no worker,
 //! who has clients that wait, waits for the sink; with a disk that is quick enough, both sit there, whoever comes first.
 //!
+//! What was processed is delivered by the one who did it, one group after the other. With a disk to wait for he stands up
+//! before: so the next can be on its way to the disk meanwhile. Each has a group of its own, and they change them as they
+//! go on to the delivery, which is taken before the seat is free: so the order stays.
+//!
 //! Nothing is stranded: who stands up looks at the queue *after* the seat is free, and comes back, once his own clients
 //! have had their turn, if there is something. One who admits and then finds the seat taken can go: either its
 //! message was there at that look, or the look came before it was admitted, and then the seat was free when it tried.
 //! So nobody waits for the seat, which is held for as long as a sink takes; but at the end, when there is nothing else to do.
+//! The delivery is waited for, by at most one: no client can hold it up.
 //!
 //! This module knows neither queue nor consumer, only what is done with them; so it can be model-checked.
 
-use crate::limits::SEAT_BATCHES_MAX;
+use crate::limits::SEAT_TURNS_MAX;
 use crate::sync::Mutex;
+use core::mem;
 
-/// Where one sits who processes, with what he needs for it.
-pub struct Seat<C>(Mutex<C>);
+/// Where one sits who processes, with what he needs for it: a consumer `C`, a delivery `D`, and a group `G` for each of them.
+pub struct Seat<C, D, G> {
+    consumer: Mutex<(C, G)>,
+    delivery: Mutex<(D, G)>,
+    /// Whether another may sit down during the delivery.
+    is_left_early: bool,
+}
 
-impl<C> Seat<C> {
-    /// A free seat.
-    pub fn new(consumer: C) -> Self {
-        Self(Mutex::new(consumer))
+impl<C, D, G> Seat<C, D, G> {
+    /// A free seat. `is_left_early`: whether another may sit down during the delivery.
+    pub fn new(consumer: C, delivery: D, groups: [G; 2], is_left_early: bool) -> Self {
+        let [first, second] = groups;
+        Self {
+            consumer: Mutex::new((consumer, first)),
+            delivery: Mutex::new((delivery, second)),
+            is_left_early,
+        }
     }
 
-    /// The consumer, of a seat where nobody sits any more.
-    pub fn into_inner(self) -> C {
-        self.0.into_inner()
+    /// The consumer, at a seat where nobody sits.
+    pub fn consumer(&mut self) -> &mut C {
+        &mut self.consumer.get_mut().0
     }
 
-    /// For one who has admitted something, or was called, or told to come back: sits down if the seat is free, for
-    /// [`SEAT_BATCHES_MAX`] `turn`s or until one finds nothing. True: he must come back, for something `is_left` and
-    /// perhaps nobody else sees to it.
+    /// The delivery, at a seat where nobody sits.
+    pub fn delivery(&mut self) -> &mut D {
+        &mut self.delivery.get_mut().0
+    }
+
+    /// For one who has admitted something, or was called, or told to come back: if the seat is free, has the consumer
+    /// `process` something, and has it delivered, [`SEAT_TURNS_MAX`] times or until there was nothing. True: he must come
+    /// back, for something `is_left` and perhaps nobody else sees to it.
     #[must_use = "who must come back and does not strands messages"]
-    pub fn take_turn(&self, turn: impl Fn(&mut C) -> bool, is_left: impl Fn() -> bool) -> bool {
-        let Some(mut consumer) = self.0.try_lock() else { return false };
-        let _ = (0..SEAT_BATCHES_MAX).all(|_| turn(&mut consumer));
-        drop(consumer);
+    pub fn take_turn(
+        &self,
+        process: impl Fn(&mut C, &mut G) -> bool,
+        deliver: impl Fn(&mut D, &mut G),
+        is_left: impl Fn() -> bool,
+    ) -> bool {
+        for _ in 0..SEAT_TURNS_MAX {
+            // Who sits there sees to it.
+            let Some(mut sitting) = self.consumer.try_lock() else { return false };
+            let (consumer, group) = &mut *sitting;
+            if !process(consumer, group) {
+                break;
+            }
+            let mut delivering = self.delivery.lock();
+            mem::swap(group, &mut delivering.1);
+            // Dropped here, if it is left early.
+            let _sitting = (!self.is_left_early).then_some(sitting);
+            let (delivery, group) = &mut *delivering;
+            deliver(delivery, group);
+        }
         is_left()
     }
 
-    /// For the last one: sits down once nobody else does.
+    /// For the last one: sits down once nobody else does and all is delivered.
     pub fn take_last_turn(&self, turn: impl FnOnce(&mut C)) {
-        turn(&mut self.0.lock());
+        let mut sitting = self.consumer.lock();
+        drop(self.delivery.lock());
+        turn(&mut sitting.0);
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use core::cell::Cell;
+    use core::cell::{Cell, RefCell};
+
+    fn seat(is_left_early: bool) -> Seat<u32, Vec<u32>, u32> {
+        Seat::new(0, Vec::new(), [0, 0], is_left_early)
+    }
+
+    /// Numbers what it processes.
+    fn process(consumer: &mut u32, group: &mut u32) -> bool {
+        *consumer += 1;
+        *group = *consumer;
+        true
+    }
+
+    fn deliver(delivery: &mut Vec<u32>, group: &mut u32) {
+        delivery.push(*group);
+    }
 
     #[test]
     fn a_turn_is_bounded_and_who_leaves_something_is_told_to_come_back() {
-        let seat = Seat::new(());
-        let turns = Cell::new(0);
-        let turn = |(): &mut ()| {
-            turns.set(turns.get() + 1);
-            true
-        };
-        assert!(seat.take_turn(turn, || true));
-        assert_eq!(turns.take(), SEAT_BATCHES_MAX);
-        assert!(!seat.take_turn(turn, || false));
-        let turn_in_vain = |(): &mut ()| !turn(&mut ());
-        turns.set(0);
-        assert!(!seat.take_turn(turn_in_vain, || false));
-        assert_eq!(turns.get(), 1, "nothing was found");
+        for is_left_early in [false, true] {
+            let mut seat = seat(is_left_early);
+            assert!(seat.take_turn(process, deliver, || true));
+            assert!(!seat.take_turn(process, deliver, || false));
+            let found = Cell::new(0);
+            let process_one =
+                |consumer: &mut u32, group: &mut u32| found.replace(1) == 0 && process(consumer, group);
+            assert!(!seat.take_turn(process_one, deliver, || false), "then nothing was found");
+            let delivered: Vec<u32> = (1..=2 * SEAT_TURNS_MAX as u32 + 1).collect();
+            assert_eq!(seat.delivery(), &delivered);
+        }
     }
 
     #[test]
     fn who_finds_the_seat_taken_goes() {
-        let seat = Seat::new(());
-        let inner = |(): &mut ()| {
-            assert!(!seat.take_turn(|()| unreachable!("two sit at once"), || true));
+        let seat = seat(true);
+        let inner = |_: &mut u32, _: &mut u32| {
+            assert!(!seat.take_turn(|_, _| unreachable!("two sit at once"), deliver, || true));
             false
         };
-        assert!(!seat.take_turn(inner, || false));
+        assert!(!seat.take_turn(inner, deliver, || false));
+    }
+
+    #[test]
+    fn another_sits_down_during_the_delivery_only_if_it_may() {
+        for is_left_early in [false, true] {
+            let (seat, others) = (seat(is_left_early), RefCell::new(Vec::new()));
+            let deliver_and_look = |delivery: &mut Vec<u32>, group: &mut u32| {
+                // It finds nothing: to deliver, it would have to wait.
+                let mut found = false;
+                let look = |_: &mut u32, _: &mut u32| false;
+                found |= seat.take_turn(look, deliver, || true);
+                others.borrow_mut().push(found);
+                deliver(delivery, group);
+            };
+            assert!(!seat.take_turn(process, deliver_and_look, || false));
+            assert_eq!(others.take(), [is_left_early; SEAT_TURNS_MAX]);
+        }
+    }
+
+    #[test]
+    fn the_last_turn_has_the_consumer() {
+        let mut seat = seat(true);
+        seat.take_last_turn(|consumer| *consumer = 7);
+        assert_eq!(*seat.consumer(), 7);
     }
 }

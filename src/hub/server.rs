@@ -107,7 +107,8 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let consumer = Consumer::new(printer, recorder);
     let mut auth_file = open_auth_file(options)?;
     let gate = auth_file.as_mut().map(read_tokens).transpose()?;
-    let hub: &'static Hub = HUB.init(Hub::new(options, consumer, history, gate).map_err(descriptors)?);
+    let hub: &'static Hub =
+        HUB.init(Hub::new(options, consumer.into_seat(), history, gate).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }

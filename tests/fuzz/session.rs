@@ -9,7 +9,7 @@ use firstline::clock;
 use firstline::hub::consumer::Consumer;
 use firstline::hub::gate::Gate;
 use firstline::hub::pace::Rate;
-use firstline::limits::{BATCH, SEAT_BATCHES_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
+use firstline::limits::{BATCH, SEAT_TURNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::queue::Priority;
 use libfuzzer_sys::fuzz_target;
@@ -290,7 +290,7 @@ impl Run {
 
 /// That what was processed of what had waited, so many of each priority, is what comes first of it, and what is processed in one go at most.
 fn assert_most_urgent_first(waited: [usize; Priority::COUNT], processed: [usize; Priority::COUNT]) {
-    assert!(processed.iter().sum::<usize>() <= SEAT_BATCHES_MAX * BATCH);
+    assert!(processed.iter().sum::<usize>() <= SEAT_TURNS_MAX * BATCH);
     let least = Priority::all().find(|priority| processed[priority.index()] > 0);
     let above = Priority::all().filter(|priority| Some(*priority) > least && least.is_some());
     for priority in above {

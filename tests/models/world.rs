@@ -5,7 +5,7 @@
 use super::promises::Talk;
 use firstline::clock;
 use firstline::hub::Hub;
-use firstline::hub::consumer::Consumer;
+use firstline::hub::consumer::{Consumer, ConsumerSeat};
 use firstline::hub::historian::History;
 use firstline::hub::session::Session;
 use firstline::hub::worker::{Post, Worker};
@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 
 /// What there is once in a process. One hub after the other has it.
 pub struct Kit {
-    pub consumer: Consumer,
+    pub seat: ConsumerSeat,
     /// For a consumer that keeps a journal.
     pub history: Option<History>,
     sessions: &'static mut [Session],
@@ -32,7 +32,7 @@ impl Kit {
     pub fn new(consumer: Consumer, history: Option<History>) -> Self {
         let sessions = (0..CLIENTS).map(|seat| Session::new(seat, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
-        Self { consumer, history, sessions: Box::leak(sessions), are_slots_home: false }
+        Self { seat: consumer.into_seat(), history, sessions: Box::leak(sessions), are_slots_home: false }
     }
 }
 
@@ -46,8 +46,8 @@ pub struct Parts {
 impl Parts {
     /// A hub for these options, without time-outs and rates unless `adjust` sets some.
     pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Kit { consumer, history, sessions, are_slots_home } = kit;
-        let mut hub = Hub::new(options, consumer, history, None).expect("there are descriptors");
+        let Kit { seat, history, sessions, are_slots_home } = kit;
+        let mut hub = Hub::new(options, seat, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         let settings = &mut hub.settings;
@@ -83,8 +83,8 @@ impl Parts {
             (Box::from_raw((&raw const *hub).cast_mut()), queue)
         };
         drop(queue);
-        let (consumer, history) = hub.into_parts();
-        Kit { consumer, history, sessions, are_slots_home: true }
+        let (seat, history) = hub.into_parts();
+        Kit { seat, history, sessions, are_slots_home: true }
     }
 }
 

@@ -1,0 +1,155 @@
+//! The delivery of what the sinks have accepted: to those who joined, and the answers to those who sent it.
+
+use super::Hub;
+use super::courier::{self, Chunk};
+use super::group::{Group, Place, Work, accepted_of};
+use super::outbox::Next;
+use crate::clock;
+use crate::limits::{CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
+use crate::sync::{Bitmap, MutexGuard};
+use crate::wire::reply;
+
+/// A batch, its lines, and where that of each message stands there.
+type Written<'a> = (&'a mut Work, &'a [u8], &'a [Place]);
+
+/// How many lines were put into outboxes, and how many were lost.
+#[derive(Default)]
+struct Count {
+    done: u64,
+    lost: u64,
+}
+
+/// What delivers, one group after the other.
+pub struct Delivery {
+    /// Seats that something was put in the outbox of.
+    touched: Bitmap<CLIENT_WORDS>,
+    chunk: Chunk,
+}
+
+impl Delivery {
+    /// One that has delivered nothing yet.
+    #[expect(clippy::new_without_default, reason = "nobody makes one up")]
+    pub fn new() -> Self {
+        Self { touched: Bitmap::new(), chunk: [0; SEND_BYTES_MAX] }
+    }
+
+    /// Delivers a group that was processed. `sitter` is the worker that does it, or none.
+    pub fn deliver_all(&mut self, group: &mut Group, hub: &Hub, sitter: Option<usize>) {
+        for index in 0..group.works().len() {
+            self.deliver(group, index, hub, sitter);
+            self.acknowledge(&mut group.works()[index], hub);
+            // Those that come first hear first, and say the next while the others' are on their way.
+            self.send(hub, sitter);
+        }
+    }
+
+    /// Puts the lines of what was accepted into the outboxes of those who joined.
+    fn deliver(&mut self, group: &mut Group, index: usize, hub: &Hub, sitter: Option<usize>) {
+        if hub.joined.is_empty() && !log::log_enabled!(log::Level::Trace) {
+            return;
+        }
+        let written = group.written(index, hub);
+        let mut all = Count::default();
+        hub.joined.for_each(|seat| {
+            let to_one = self.deliver_to(seat, &written, hub, sitter);
+            all.done += to_one.done;
+            all.lost += to_one.lost;
+        });
+        if all.done + all.lost > 0 {
+            let mut ledger = hub.ledger.lock();
+            ledger.msgs_sent += all.done;
+            ledger.msgs_lost += all.lost;
+        }
+    }
+
+    /// Puts the lines into one outbox. A batch may be more than that holds: what is in it is sent then, and a line is
+    /// lost only if the socket does not take that.
+    fn deliver_to(&mut self, seat: usize, written: &Written, hub: &Hub, sitter: Option<usize>) -> Count {
+        let Self { touched, chunk } = self;
+        let (work, lines, places) = written;
+        let (mut outbox, mut count) = (hub.outboxes[seat].lock(), Count::default());
+        let Some(min) = outbox.joined() else { return count };
+        let live_from = outbox.live_from();
+        let first_rank = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
+        let mut takes_more = true;
+        for (rank, run) in work.batch.runs() {
+            let end = rank + work.accepted_of(&run.item, rank);
+            // It may have asked for what comes in the middle of a run.
+            let rank = rank.max(first_rank);
+            let Some(places @ [first, ..]) = places.get(rank..end) else { continue };
+            if run.priority < min || run.item.client() == seat {
+                continue;
+            }
+            touched.insert(seat);
+            let together = &lines[first.start..places[places.len() - 1].end];
+            if outbox.has_room_for_msg(together) {
+                outbox.deliver(together);
+                count.done += places.len() as u64;
+                continue;
+            }
+            for (id, place) in (work.first_id + rank as u64..).zip(places) {
+                let line = &lines[place.clone()];
+                if takes_more && !outbox.has_room_for_msg(line) {
+                    if courier::send(&mut outbox, chunk) != Next::Nothing {
+                        // A bell is rung by a system call.
+                        MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
+                    }
+                    // It may also have left and joined again: then it has these from the history.
+                    if (outbox.joined(), outbox.live_from()) != (Some(min), live_from) {
+                        return count;
+                    }
+                    takes_more = outbox.has_room_for_msg(line);
+                }
+                if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
+                    MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
+                    return count;
+                }
+                *(if outbox.deliver(line) { &mut count.done } else { &mut count.lost }) += 1;
+            }
+        }
+        count
+    }
+
+    /// Brings the slots home with their replies.
+    fn acknowledge(&mut self, work: &mut Work, hub: &Hub) {
+        tell_ledger(work, hub);
+        let (first_id, accepted, reason) = (work.first_id, work.accepted, work.reason);
+        for (rank, picked) in work.batch.drain() {
+            let seat = picked.item.client();
+            self.touched.insert(seat);
+            let (lines, is_lowered) = (picked.item.lines(), picked.item.is_lowered());
+            let refused_from = lines.start + accepted_of(&picked.item, rank, accepted) as u64;
+            hub.outboxes[seat].lock().close(picked.item, |out| {
+                reply::acks(out, lines.start..refused_from, first_id + rank as u64, is_lowered);
+                (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
+            });
+        }
+    }
+
+    /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
+    fn send(&mut self, hub: &Hub, sitter: Option<usize>) {
+        let Self { touched, chunk } = self;
+        touched.drain(0, CLIENTS, |seat| {
+            let mut outbox = hub.outboxes[seat].lock();
+            let next = courier::send(&mut outbox, chunk);
+            let is_wanted = outbox.is_worker_wanted();
+            drop(outbox);
+            if is_wanted || next != Next::Nothing {
+                hub.attention.call_from(sitter, seat);
+            }
+        });
+    }
+}
+
+fn tell_ledger(work: &Work, hub: &Hub) {
+    let now_ns = clock::now_ns();
+    let mut ledger = hub.ledger.lock();
+    for (rank, picked) in work.batch.runs() {
+        let accepted = work.accepted_of(&picked.item, rank);
+        if accepted > 0 {
+            ledger.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
+        }
+    }
+    ledger.handled += work.batch.messages() as u64;
+    ledger.refused[work.reason.index()] += (work.batch.messages() - work.accepted) as u64;
+}

@@ -1,0 +1,124 @@
+//! What goes through the sinks together, and then to those who are to hear of it: some batches, and the lines of one of them.
+//!
+//! There are two groups: while one is delivered, the next can be on its way to the disk.
+
+use super::Hub;
+use crate::limits::{BATCH, BATCH_BYTES_MAX, GROUPS, JOURNAL_BATCHES_MAX};
+use crate::queue::{Batch, Chain, Run};
+use crate::wire::escape::Escaped;
+use crate::wire::reply::{self, Nak};
+use core::ops::Range;
+use heapless::Vec;
+use static_cell::ConstStaticCell;
+
+static ALL: [ConstStaticCell<Group>; GROUPS] = [const { ConstStaticCell::new(Group::new()) }; GROUPS];
+
+/// The `MSG` lines of a batch.
+type Lines = Vec<u8, BATCH_BYTES_MAX>;
+
+/// Where the line of a message stands in [`Lines`].
+pub type Place = Range<usize>;
+
+/// A batch that is being processed; its messages have the IDs from `first_id` on.
+pub struct Work {
+    /// What was picked.
+    pub batch: Batch<Chain>,
+    /// The ID of its first message.
+    pub first_id: u64,
+    /// So many of its messages have reached every sink that can fail.
+    pub accepted: usize,
+    /// What the others are told.
+    pub reason: Nak,
+}
+
+impl Work {
+    const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::PrintFailed };
+
+    /// How many messages of a run are accepted, of which the first has that rank in the batch.
+    pub fn accepted_of(&self, run: &Chain, rank: usize) -> usize {
+        accepted_of(run, rank, self.accepted)
+    }
+}
+
+/// How many messages of a run are accepted, of which the first has that rank in a batch with so many accepted.
+pub fn accepted_of(run: &Chain, rank: usize, accepted: usize) -> usize {
+    accepted.saturating_sub(rank).min(run.len())
+}
+
+/// Batches that go through the sinks together: the first [`Group::batches`] of `works`.
+pub struct Group {
+    works: [Work; JOURNAL_BATCHES_MAX],
+    batches: usize,
+    lines: Lines,
+    /// The lines of the batch in `formatted`.
+    places: Vec<Place, BATCH>,
+    formatted: Option<usize>,
+}
+
+impl Group {
+    const fn new() -> Self {
+        Self {
+            works: [const { Work::NONE }; JOURNAL_BATCHES_MAX],
+            batches: 0,
+            lines: Lines::new(),
+            places: Vec::new(),
+            formatted: None,
+        }
+    }
+
+    /// Both groups.
+    ///
+    /// # Panics
+    /// When called twice: there are no others.
+    pub fn all() -> [&'static mut Self; GROUPS] {
+        ALL.each_ref().map(|group| group.take())
+    }
+
+    /// Begins with a new one. Of the last one, all must have been delivered.
+    pub fn clear(&mut self) {
+        self.batches = 0;
+        self.formatted = None;
+    }
+
+    /// The batches of it.
+    pub fn works(&mut self) -> &mut [Work] {
+        &mut self.works[..self.batches]
+    }
+
+    /// Has `fill` put one more batch in; false: it did not. There must be room.
+    pub fn add(&mut self, fill: impl FnOnce(&mut Batch<Chain>) -> bool) -> bool {
+        let is_filled = fill(&mut self.works[self.batches].batch);
+        self.batches += usize::from(is_filled);
+        is_filled
+    }
+
+    /// Whether there is room for another batch.
+    pub fn has_room(&self) -> bool {
+        self.batches < JOURNAL_BATCHES_MAX
+    }
+
+    /// A batch, its lines, and where that of each message stands there.
+    pub fn written(&mut self, index: usize, hub: &Hub) -> (&mut Work, &[u8], &[Place]) {
+        self.write(index, hub);
+        (&mut self.works[index], &self.lines, &self.places)
+    }
+
+    /// Writes the lines of a batch, unless they are there.
+    fn write(&mut self, index: usize, hub: &Hub) {
+        if self.formatted.replace(index) == Some(index) {
+            return;
+        }
+        self.lines.clear();
+        self.places.clear();
+        let work = &self.works[index];
+        for (rank, picked) in work.batch.runs() {
+            let (from, priority) = (hub.name(picked.item.client()), picked.priority);
+            for (id, slot) in (work.first_id + rank as u64..).zip(picked.item.messages()) {
+                log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
+                // There is room for a batch of the longest lines.
+                let place = reply::msg(&mut self.lines, id, priority, &from, slot.text()).unwrap_or_default();
+                let _ = self.places.push(place);
+            }
+        }
+    }
+}
