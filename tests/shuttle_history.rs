@@ -92,13 +92,13 @@ fn run() {
     let last = before + 2 * SAYINGS as u64;
     // Some of them are of the day before, and are in the journal from the start.
     let since = before - thread_rng().gen_range(0..=before.min(20));
-    let options = Options { workers: 1, ..Options::default() };
+    // Two sit in the consumer's seat in turn, one while what the other processed is delivered.
+    let options = Options { workers: thread_rng().gen_range(1..=2), ..Options::default() };
     let Parts { hub, mut workers, sessions } = Parts::new(kit, &options, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
     witness.send(b"/join\n");
-    let mut worker = workers.pop().expect("there is one");
-    while worker.round(EpollTimeout::ZERO) {}
+    workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
     let spawn = |act: fn(&'static Hub, &Arc<Kernel>, u64, u64) -> Talk| {
         let kernel = Arc::clone(&kernel);
         thread::spawn(move || act(hub, &kernel, since, last))
@@ -109,8 +109,13 @@ fn run() {
         spawn(|hub, kernel, since, last| follow(hub, kernel, 4, since, last)),
         spawn(|hub, kernel, since, last| follow(hub, kernel, 5, since, last)),
     ];
-    let own = Arc::clone(&kernel);
-    let working = thread::spawn(move || serve(worker, &own));
+    let working: Vec<_> = workers
+        .into_iter()
+        .map(|worker| {
+            let kernel = Arc::clone(&kernel);
+            thread::spawn(move || serve(worker, &kernel))
+        })
+        .collect();
     let processing = thread::spawn(|| hub.keep_processing());
     let own = Arc::clone(&kernel);
     let reading = thread::spawn(move || {
@@ -131,7 +136,7 @@ fn run() {
     looks.join().unwrap();
     hub.history.as_ref().expect("there is one").call(0);
     let historian = reading.join().unwrap();
-    let workers = vec![working.join().unwrap()];
+    let workers = working.into_iter().map(|worker| worker.join().unwrap()).collect();
     while witness.read(usize::MAX) != Came::End {}
     let mut seen = Witness::new(&witness.talk, Some(before));
     assert_eq!(seen.last_id(), Some(last));
