@@ -4,9 +4,10 @@ mod common;
 
 use common::{Client, LIMIT, Server, command, id_of};
 use firstline::journal::files::ReadOnly;
+use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
-use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
+use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,9 +33,10 @@ impl Directory {
     /// All messages of the journal: their texts by their IDs. Each ID must be there once, and they must rise.
     fn messages(&self) -> BTreeMap<u64, String> {
         let mut messages = BTreeMap::new();
-        read(&self.0, |id, text| {
+        read(&self.0, |record| {
+            let id = record.id;
             assert!(messages.last_key_value().is_none_or(|(last, _)| *last < id), "{id} after {messages:?}");
-            messages.insert(id, text);
+            messages.insert(id, String::from_utf8_lossy(record.text).into_owned());
         });
         messages
     }
@@ -47,7 +49,7 @@ impl Drop for Directory {
 }
 
 /// Reads a journal as another process does: the segments in their order, each up to where the next one says that it counts.
-fn read(directory: &Path, mut each: impl FnMut(u64, String)) {
+fn read(directory: &Path, mut each: impl FnMut(&Record)) {
     let files = ReadOnly::open(directory).unwrap();
     let mut headers = Vec::from(read_headers(&files, files.segment_bytes()).unwrap().map(|header| header));
     let mut order: Vec<usize> = (0..JOURNAL_SEGMENTS).filter(|segment| headers[*segment].is_some()).collect();
@@ -60,7 +62,7 @@ fn read(directory: &Path, mut each: impl FnMut(u64, String)) {
         let mut scan = Scan::new(*segment, seal, FIRST_OFFSET..end, &mut window);
         loop {
             match scan.next(&files).unwrap() {
-                Step::Record(record) => each(record.id, String::from_utf8_lossy(record.text).into_owned()),
+                Step::Record(record) => each(&record),
                 Step::End => break,
                 // The last one may end in what a kill left behind.
                 Step::Damage(_) => assert!(next.is_none(), "damage in an older segment"),
@@ -98,6 +100,31 @@ fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
         assert_eq!(id_of(&sender.line()), number);
     }
     assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn an_urgent_message_goes_to_the_disk_without_all_the_lesser_ones_that_wait() {
+    let directory = Directory::new("urgent");
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    let server = start_on_slow_disk(&directory, "400ms", &[]);
+    let mut others: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for other in &mut others {
+        other.send("lesser\n".repeat(BATCH));
+    }
+    server.wait_for_stats("one batch at least is on its way to the disk, and the others wait", |stats| {
+        stats["admitted"] == 4 * BATCH as u64 && stats["waiting"] <= 3 * BATCH as u64
+    });
+    assert!(server.connect().ask("/urgent now").starts_with("ACK 1 "));
+    others.iter_mut().for_each(|other| drop(other.lines(BATCH)));
+    assert_eq!(server.end(), Some(0));
+    // What goes to the disk together has the time when that began.
+    let mut groups: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    read(&directory.0, |record| {
+        groups.entry(record.time_ms).or_default().push(String::from_utf8_lossy(record.text).into_owned());
+    });
+    let urgent = groups.into_values().find(|texts| texts.contains(&"now".to_string())).unwrap();
+    assert_eq!(urgent[0], "now");
+    assert!(urgent.len() <= BATCH, "{} messages went along", urgent.len());
 }
 
 #[test]

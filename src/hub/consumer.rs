@@ -10,6 +10,7 @@ use super::group::Group;
 use super::printer::Printer;
 use super::recorder::Recorder;
 use super::seat::Seat;
+use crate::queue::Priority;
 use crate::wire::reply::Nak;
 
 /// Its seat.
@@ -88,19 +89,21 @@ impl Consumer {
             recorder.begin();
         }
         group.clear();
-        while self.has_room(group) && group.add(|batch| hub.queue.pick(batch)) {
+        while self.has_room(group, hub) && group.add(|batch| hub.queue.pick(batch)) {
             self.number(group);
             self.print(group, hub);
             self.record(group, hub);
         }
     }
 
-    /// Whether another batch can go along.
-    fn has_room(&self, group: &mut Group) -> bool {
-        match &self.recorder {
-            Some(recorder) => group.has_room() && recorder.has_room(),
-            None => group.works().is_empty(),
-        }
+    /// Whether another batch can go along. None that begins with a lesser message goes with urgent ones: so these do not wait until
+    /// more is written.
+    fn has_room(&self, group: &mut Group, hub: &Hub) -> bool {
+        let Some(recorder) = &self.recorder else { return group.works().is_empty() };
+        let is_urgent = |priority: Priority| priority >= Priority::HIGH;
+        group.has_room()
+            && recorder.has_room()
+            && (!group.is_last_of(is_urgent) || hub.queue.next_priority().is_some_and(is_urgent))
     }
 
     fn number(&mut self, group: &mut Group) {

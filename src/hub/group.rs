@@ -4,7 +4,7 @@
 
 use super::Hub;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, GROUPS, JOURNAL_BATCHES_MAX};
-use crate::queue::{Batch, Chain, Run};
+use crate::queue::{Batch, Chain, Priority, Run};
 use crate::wire::escape::Escaped;
 use crate::wire::reply::{self, Nak};
 use core::ops::Range;
@@ -95,6 +95,12 @@ impl Group {
     /// Whether there is room for another batch.
     pub fn has_room(&self) -> bool {
         self.batches < JOURNAL_BATCHES_MAX
+    }
+
+    /// Whether the last batch has a message of such a priority.
+    pub fn is_last_of(&self, is_such: impl Fn(Priority) -> bool) -> bool {
+        let last = self.works[..self.batches].last();
+        last.is_some_and(|work| work.batch.runs().any(|(_, picked)| is_such(picked.priority)))
     }
 
     /// A batch, its lines, and where that of each message stands there.

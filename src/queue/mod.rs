@@ -126,6 +126,11 @@ impl<T: Run, const N: usize> Queue<T, N> {
         !batch.is_empty()
     }
 
+    /// The priority of what comes first now, if something waits.
+    pub fn next_priority(&self) -> Option<Priority> {
+        self.shared.lock().waiting.next_priority()
+    }
+
     /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
     pub fn close(&self) {
         self.shared.lock().closed = true;

@@ -114,6 +114,11 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         Some(Picked { item, priority, stamp_ns })
     }
 
+    /// The priority of the run that comes first.
+    pub fn next_priority(&self) -> Option<Priority> {
+        self.heap.peek().map(|entry| self.order.read(entry.key).0)
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
