@@ -41,6 +41,8 @@ fn one_address_has_no_more_than_its_share_of_connections() {
         (stats["closed-address-full"], stats["closed-full"], stats["clients-turned-away"]),
         (20, 0, 20)
     );
+    // What was told before it is there when this is.
+    server.wait_for_log(&format!("{} connected", other.address()));
     let lines = server.log().into_iter().filter(|line| line.contains("turned away")).count();
     assert_eq!(lines, 1, "it is told once, not each time");
     drop(first);
