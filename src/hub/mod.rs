@@ -7,9 +7,10 @@
 //!                                                                               historian: what was recorded ───┘
 //! ```
 //!
-//! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`seat`] holds that, or
-//! that of the [`delivery`], and takes the others one at a time; the [`historian`] looks at what is committed under an outbox's; besides, none is taken
-//! while another is held. None is held over a system call that can block, but for the seat, which nobody waits for.
+//! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`seat`] holds that, and
+//! then that of the [`delivery`], and takes the others one at a time; the [`historian`] looks at what is committed under an
+//! outbox's; besides, none is taken while another is held. None is held over a system call that can block, but for the seat,
+//! which nobody waits for.
 
 pub mod acceptor;
 pub mod alarm;

@@ -4,9 +4,9 @@
 //! woken for its message. Where a sink may hold up who sits there, the consumer has a thread of its own, so that no worker,
 //! who has clients that wait, waits for the sink; with a disk that is quick enough, both sit there, whoever comes first.
 //!
-//! What was processed is delivered by the one who did it, one group after the other. With a disk to wait for he stands up
-//! before: so the next can be on its way to the disk meanwhile. Each has a group of its own, and they change them as they
-//! go on to the delivery, which is taken before the seat is free: so the order stays.
+//! What was processed is delivered by the one who did it, one group after the other. Where there is a disk to wait for he stands
+//! up before that, so that the next group can be on its way to the disk meanwhile. Consumer and delivery have a group each,
+//! and change them when one is done; the delivery is taken before the seat is left, so the order stays.
 //!
 //! Nothing is stranded: who stands up looks at the queue *after* the seat is free, and comes back, once his own clients
 //! have had their turn, if there is something. One who admits and then finds the seat taken can go: either its
