@@ -3,7 +3,7 @@
 //! It is monotonic: nobody who sets the wall clock can turn it back. It reads no date, for most boards have no
 //! clock that survives a power cut.
 //!
-//! For fuzzers and models it stands still until they [put it forward](by_hand::advance), so that each run of theirs can be had again.
+//! For fuzzers and models it stands still until they put it forward (`by_hand::advance`), so that each run of theirs can be had again.
 
 #[cfg(any(fuzzing, shuttle))]
 pub use by_hand::now_ns;

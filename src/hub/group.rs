@@ -16,7 +16,7 @@ static ALL: [ConstStaticCell<Group>; GROUPS] = [const { ConstStaticCell::new(Gro
 /// The `MSG` lines of a batch.
 type Lines = Vec<u8, BATCH_BYTES_MAX>;
 
-/// Where the line of a message stands in [`Lines`].
+/// Where the line of a message stands among those of its batch.
 pub type Place = Range<usize>;
 
 /// A batch that is being processed; its messages have the IDs from `first_id` on.
