@@ -67,6 +67,10 @@ pub const SEAT_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 /// costs to wake another thread for it, several times; above it, their other clients would notice that they wait for the disk.
 pub const SEAT_SYNC_US_MAX: u64 = 1_000;
 
+/// With a journal, workers sit in the consumer's seat as long as no more than one in so many of the groups that go to the disk has
+/// messages of several workers' clients. A quarter: 32 clients that a thread each serves have so few only when they say little.
+pub const SEAT_SHARED_GROUPS_DIVISOR: u32 = 4;
+
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
 pub const SLICE_URGENT_NS: u64 = 100_000;
 

@@ -10,6 +10,7 @@ use super::group::Group;
 use super::printer::Printer;
 use super::recorder::Recorder;
 use super::seat::Seat;
+use crate::limits::SEAT_SHARED_GROUPS_DIVISOR;
 use crate::queue::Priority;
 use crate::wire::reply::Nak;
 
@@ -22,15 +23,20 @@ pub struct Consumer {
     next_id: u64,
     printer: Option<Printer>,
     recorder: Option<Recorder>,
+    /// How many of the groups lately had messages for several workers, of [`ALL_GROUPS`]: a moving average.
+    shared_groups: u32,
     /// By when the recorder must be looked at, as the hub was told, in nanoseconds.
     due_ns: Option<u64>,
 }
+
+/// What [`Consumer::shared_groups`] is if all are.
+const ALL_GROUPS: u32 = 256;
 
 impl Consumer {
     /// The consumer, which prints if `printer` is given, and keeps a journal if `recorder` is.
     pub fn new(printer: Option<Printer>, recorder: Option<Recorder>) -> Self {
         let next_id = recorder.as_ref().map_or(1, Recorder::next_id);
-        Self { next_id, printer, recorder, due_ns: None }
+        Self { next_id, printer, recorder, shared_groups: 0, due_ns: None }
     }
 
     /// Whether there must be a thread for it alone: for a sink may hold up who sits here, or wants something done in time.
@@ -39,9 +45,12 @@ impl Consumer {
     }
 
     /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a
-    /// journal where its disk is quick.
+    /// journal where its disk is quick, and what goes there together is mostly one worker's. Where several have something to say
+    /// all the time, a thread that is here anyway has more of it on the disk with each sync than those who take turns.
     pub fn lets_workers_sit(&self) -> bool {
-        self.printer.is_none() && self.recorder.as_ref().is_none_or(Recorder::is_quick)
+        let is_crowded = self.shared_groups > ALL_GROUPS / SEAT_SHARED_GROUPS_DIVISOR;
+        self.printer.is_none()
+            && self.recorder.as_ref().is_none_or(|recorder| recorder.is_quick() && !is_crowded)
     }
 
     /// Its seat, where nobody sits yet.
@@ -148,6 +157,9 @@ impl Consumer {
             }
         }
         self.tell_due(hub);
+        let is_shared = group.is_for_several(|seat| hub.attention.worker_of(seat));
+        self.shared_groups =
+            self.shared_groups - self.shared_groups / 8 + u32::from(is_shared) * ALL_GROUPS / 8;
         hub.open_seat(self.lets_workers_sit());
     }
 }

@@ -103,6 +103,14 @@ impl Group {
         last.is_some_and(|work| work.batch.runs().any(|(_, picked)| is_such(picked.priority)))
     }
 
+    /// Whether it has messages of several workers' clients.
+    pub fn is_for_several(&self, worker_of: impl Fn(usize) -> usize) -> bool {
+        let runs = self.works[..self.batches].iter().flat_map(|work| work.batch.runs());
+        let mut workers = runs.map(|(_, picked)| worker_of(picked.item.client()));
+        let first = workers.next();
+        workers.any(|worker| Some(worker) != first)
+    }
+
     /// A batch, its lines, and where that of each message stands there.
     pub fn written(&mut self, index: usize, hub: &Hub) -> (&mut Work, &[u8], &[Place]) {
         self.write(index, hub);
