@@ -104,7 +104,7 @@ fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
 
 #[test]
 fn an_urgent_message_goes_to_the_disk_without_all_the_lesser_ones_that_wait() {
-    let directory = Directory::new("urgent");
+    let directory = Directory::new("urgent-first");
     assert_eq!(directory.start(&[]).end(), Some(0));
     let server = start_on_slow_disk(&directory, "400ms", &[]);
     let mut others: Vec<Client> = (0..4).map(|_| server.connect()).collect();
