@@ -184,6 +184,10 @@ pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
 /// person, and little work.
 pub const JOURNAL_POLL_MS: u16 = 200;
 
+/// How often one who reads a journal that another process writes to reads all headers until they are those of one moment. They
+/// are not if a segment was turned over to meanwhile: that takes a sync, and the 16 reads take a fraction of one.
+pub const JOURNAL_SNAPSHOT_READS_MAX: usize = 1_000;
+
 /// The ranges of missing IDs that a check of the journal lists; the rest of them it only counts.
 pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
 

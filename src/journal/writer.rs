@@ -15,8 +15,8 @@ use super::record::{Record, number};
 use super::scan::{Scan, Step, Window};
 use super::segment::{HEADER_BYTES, Header, Seal};
 use crate::limits::{
-    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES, RECORD_HEADER_BYTES,
-    SEGMENT_HEADER_BYTES,
+    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX, PAGE_BYTES,
+    RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
 };
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -404,6 +404,24 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
     Ok(headers)
 }
 
+/// The headers of all segments as they were at one moment, though another process turns over to one while they are read: read
+/// until they are the same twice, for no header ever comes again ("double collect": Afek et al., "Atomic Snapshots of Shared
+/// Memory", JACM 40(4), 1993).
+///
+/// # Errors
+/// Those of the disk; `EAGAIN` if they were never the same, in [`JOURNAL_SNAPSHOT_READS_MAX`] times.
+pub fn snapshot_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, Errno> {
+    let mut before = read_headers(disk, segment_bytes)?;
+    for _ in 1..JOURNAL_SNAPSHOT_READS_MAX {
+        let headers = read_headers(disk, segment_bytes)?;
+        if headers == before {
+            return Ok(headers);
+        }
+        before = headers;
+    }
+    Err(Errno::EAGAIN)
+}
+
 /// The header of one segment.
 ///
 /// # Errors
@@ -459,4 +477,72 @@ fn new_seal() -> Result<Seal, Errno> {
 fn page_bytes(start: u32, end: u32) -> u64 {
     let page = PAGE_BYTES as u64;
     if start == end { 0 } else { u64::from(end).next_multiple_of(page) - u64::from(start) / page * page }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    const FILE: u32 = 8_192;
+
+    /// The headers of a journal whose oldest segments are turned over to while they are read: so many, before each read that
+    /// `is_time` says.
+    struct Turning<F> {
+        headers: RefCell<Headers>,
+        reads: Cell<usize>,
+        segments: usize,
+        is_time: F,
+    }
+
+    impl<F: Fn(usize) -> bool> Turning<F> {
+        fn new(segments: usize, is_time: F) -> Self {
+            let headers = core::array::from_fn(|segment| Some(header(segment as u64 + 1)));
+            Self { headers: RefCell::new(headers), reads: Cell::new(0), segments, is_time }
+        }
+
+        fn turn_over(&self) {
+            let mut headers = self.headers.borrow_mut();
+            let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap();
+            headers[newest as usize % JOURNAL_SEGMENTS] = Some(header(newest + 1));
+        }
+    }
+
+    impl<F: Fn(usize) -> bool> Source for Turning<F> {
+        fn read(&self, segment: usize, _: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+            if (self.is_time)(self.reads.replace(self.reads.get() + 1)) {
+                (0..self.segments).for_each(|_| self.turn_over());
+            }
+            bytes.copy_from_slice(&self.headers.borrow()[segment].unwrap().to_bytes());
+            Ok(())
+        }
+    }
+
+    fn header(sequence: u64) -> Header {
+        let seal = Seal { mark: 1, salt: sequence };
+        Header { segment_bytes: FILE, sequence, seal, previous_end: FIRST_OFFSET, first_id: sequence }
+    }
+
+    #[test]
+    fn a_snapshot_is_of_one_moment_whenever_segments_are_turned_over_to() {
+        let reads_of_all = 2 * JOURNAL_SEGMENTS;
+        for (time, segments) in (0..3 * reads_of_all).flat_map(|time| (1..20).map(move |count| (time, count)))
+        {
+            let disk = Turning::new(segments, |read| read == time || read == time + reads_of_all);
+            let headers = snapshot_headers(&disk, FILE).unwrap();
+            let mut sequences = headers.map(|header| header.unwrap().sequence);
+            sequences.sort_unstable();
+            let oldest = sequences[0];
+            assert!(
+                sequences.into_iter().eq(oldest..oldest + JOURNAL_SEGMENTS as u64),
+                "{segments} before {time}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_that_never_rest_are_not_waited_for_without_end() {
+        let disk = Turning::new(1, |_| true);
+        assert_eq!(snapshot_headers(&disk, FILE), Err(Errno::EAGAIN));
+    }
 }

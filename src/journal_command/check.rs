@@ -8,7 +8,7 @@ use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::Header;
-use crate::journal::writer::{FIRST_OFFSET, read_both_headers, read_header, read_headers};
+use crate::journal::writer::{FIRST_OFFSET, read_both_headers, read_header, snapshot_headers};
 use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use nix::errno::Errno;
 use std::fmt::{self, Display};
@@ -121,7 +121,7 @@ fn examine_surely(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<
 }
 
 fn examine(files: &ReadOnly) -> Result<Report, Errno> {
-    let headers = read_headers(files, files.segment_bytes())?;
+    let headers = snapshot_headers(files, files.segment_bytes())?;
     let catalog = Catalog::new(&headers, None);
     let newest = catalog.spans().last().map_or(0, |span| span.header.sequence);
     let mut report = Report::default();

@@ -6,7 +6,7 @@ use crate::journal::catalog::Catalog;
 use crate::journal::cursor::{Cursor, Damage, Step};
 use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::scan::Window;
-use crate::journal::writer::read_headers;
+use crate::journal::writer::snapshot_headers;
 use crate::limits::{JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -71,7 +71,7 @@ impl Printer {
 
     fn catalog(&self) -> Result<Catalog, Failure> {
         let headers =
-            read_headers(&self.files, self.files.segment_bytes()).map_err(|errno| self.unread(errno))?;
+            snapshot_headers(&self.files, self.files.segment_bytes()).map_err(|errno| self.unread(errno))?;
         Ok(Catalog::new(&headers, None))
     }
 
