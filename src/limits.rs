@@ -399,7 +399,7 @@ pub const DESCRIPTORS_OTHER: usize =
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");
-    assert!(IN_FLIGHT <= 64, "the slots of a client are one 64-bit word");
+    assert!(IN_FLIGHT <= 64, "no more is tested; the room for replies in an outbox grows with it");
     assert!(BATCH <= 64, "the protocol promises a batch of 64 at most");
     assert!(TIMEOUT_MS_MIN <= DRAIN_TIMEOUT_MS_DEFAULT && DRAIN_TIMEOUT_MS_DEFAULT <= DRAIN_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= WRITE_TIMEOUT_MS_DEFAULT && WRITE_TIMEOUT_MS_DEFAULT <= WRITE_TIMEOUT_MS_MAX);

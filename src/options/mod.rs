@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
-use table::{PAGES, PageOption, Setting, settings};
+use table::{DETAILS, PAGES, PageOption, Setting, settings};
 
 /// What the names of our environment variables begin with.
 const PREFIX: &str = "FIRSTLINE_";
@@ -174,8 +174,8 @@ pub enum Page {
 ///
 /// # Errors
 /// The first thing that is wrong, in one line: an unknown option, a value that is missing or not allowed, an
-/// argument that is no option, and a variable called `FIRSTLINE_…` that is not known, lest a misspelt one be
-/// ignored.
+/// argument that is no option, an option that does nothing without another one, and a variable called
+/// `FIRSTLINE_…` that is not known, lest a misspelt one be ignored.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (OsString, OsString)>,
@@ -202,7 +202,15 @@ pub fn parse(
     for (name, value) in env {
         read_variable(&name, &value, &given, &mut options)?;
     }
+    expect_what_is_needed(&given, &options)?;
     Ok(Action::Serve(Box::new(options)))
+}
+
+/// Refuses an option that does nothing without another one, which is off: who asks for `--sync all` and no journal believes that an
+/// ACK means more than it does. In the environment it may stand alone, so that one line of its file turns the journal off.
+fn expect_what_is_needed(given: &[&str], options: &Options) -> Result<(), Usage> {
+    let mut idle = DETAILS.iter().filter(|detail| given.contains(&detail.name) && !(detail.is_on)(options));
+    idle.next().map_or(Ok(()), |detail| Err(usage::detail_of_nothing(detail)))
 }
 
 /// What an argument turned out to be.

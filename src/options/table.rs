@@ -19,6 +19,16 @@ pub(super) struct Setting {
     pub set: fn(&mut Options, &str) -> Result<(), String>,
 }
 
+/// An option that says how something works which another one turns on.
+pub(super) struct Detail {
+    /// Its name without the dashes.
+    pub name: &'static str,
+    /// The other one's.
+    pub of: &'static str,
+    /// Whether that is on.
+    pub is_on: fn(&Options) -> bool,
+}
+
 /// An option that prints something instead of running.
 pub(super) struct PageOption {
     /// Its name without the dashes.
@@ -250,6 +260,14 @@ static SETTINGS: [Setting; 22] = [
                 .map(|bytes| options.log_size = bytes)
         },
     },
+];
+
+/// Every option that does nothing without another one.
+pub(super) const DETAILS: [Detail; 4] = [
+    Detail { name: "journal-size", of: "journal", is_on: |options| options.journal.is_some() },
+    Detail { name: "sync", of: "journal", is_on: |options| options.journal.is_some() },
+    Detail { name: "sync-interval", of: "journal", is_on: |options| options.journal.is_some() },
+    Detail { name: "log-size", of: "log-file", is_on: |options| options.log_file.is_some() },
 ];
 
 /// Every option that prints something instead of running.

@@ -248,12 +248,45 @@ fn setting(name: &str) -> &'static Setting {
 #[test]
 fn every_setting_is_read_from_each_place_it_may_stand_in() {
     for (name, value, expected) in good() {
-        assert_eq!(options(&[&format!("--{name}={value}")], &[]), expected, "--{name}={value}");
         assert_eq!(options(&[], &[(setting(name).variable, value)]), expected, "{name} {value}");
+        // On the command line it needs what it is about.
+        let detail = DETAILS.iter().find(|detail| detail.name == name);
+        let needed: Vec<_> = detail.into_iter().map(|detail| (setting(detail.of).variable, "here")).collect();
+        let expected = Options {
+            journal: options(&[], &needed).journal.or(expected.journal.clone()),
+            log_file: options(&[], &needed).log_file.or(expected.log_file.clone()),
+            ..expected
+        };
+        assert_eq!(options(&[&format!("--{name}={value}")], &needed), expected, "--{name}={value}");
         if setting(name).word.is_some() {
-            assert_eq!(options(&[&format!("--{name}"), value], &[]), expected, "--{name} {value}");
+            assert_eq!(options(&[&format!("--{name}"), value], &needed), expected, "--{name} {value}");
         }
     }
+}
+
+#[test]
+fn what_does_nothing_without_another_option_is_refused() {
+    for (args, env, said) in [
+        (&["--sync=all"][..], &[][..], "--sync: does nothing without --journal DIR; give that too"),
+        (
+            &["--sync-interval", "2"],
+            &[],
+            "--sync-interval: does nothing without --journal DIR; give that too",
+        ),
+        (&["--journal-size=1M"], &[], "--journal-size: does nothing without --journal DIR; give that too"),
+        (&["--log-size=1M"], &[], "--log-size: does nothing without --log-file PATH; give that too"),
+        (
+            &["--sync", "3", "--journal", "off"],
+            &[("FIRSTLINE_JOURNAL", "d")],
+            "--sync: does nothing without --journal DIR; give that too",
+        ),
+    ] {
+        assert_eq!(refusal(args, env), said);
+    }
+    assert!(options(&["--sync=3", "--journal=d"], &[]).journal.is_some());
+    assert!(options(&["--sync=3"], &[("FIRSTLINE_JOURNAL", "d")]).journal.is_some());
+    let file = [("FIRSTLINE_JOURNAL_SIZE", "1M"), ("FIRSTLINE_SYNC", "3"), ("FIRSTLINE_LOG_SIZE", "1M")];
+    assert_eq!(options(&["--journal=off"], &file).sync, Sync::From(Priority::new(3).unwrap()));
 }
 
 #[test]
@@ -475,7 +508,7 @@ proptest! {
     fn sizes_are_read_back_as_they_are_shown(size in limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX) {
         for size in [size, size & !1023, (size & !0xf_ffff).max(1 << 20)] {
             let value = format!("--log-size={}", values::show_bytes(size));
-            prop_assert_eq!(options(&[&value], &[]).log_size, size);
+            prop_assert_eq!(options(&[&value, "--log-file=log"], &[]).log_size, size);
         }
     }
 }

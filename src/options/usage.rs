@@ -1,7 +1,7 @@
 //! What is said when an option is wrong: one line.
 
 use super::nearest::nearest;
-use super::table::{PAGES, settings};
+use super::table::{Detail, PAGES, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
@@ -41,6 +41,13 @@ impl std::error::Error for Usage {}
 /// The option ends the command line, and lacks its value.
 pub(super) fn missing(name: &str, allowed: String) -> Usage {
     Usage(format!("--{name} without a value: {allowed}"))
+}
+
+/// The option does nothing, for what it is about is off.
+pub(super) fn detail_of_nothing(detail: &Detail) -> Usage {
+    let needed = settings().iter().find(|setting| setting.name == detail.of);
+    let word = needed.and_then(|setting| setting.word).unwrap_or_default();
+    Usage(format!("--{}: does nothing without --{} {word}; give that too", detail.name, detail.of))
 }
 
 /// The argument is no option.
