@@ -120,6 +120,22 @@ pub fn connect(address: SocketAddr, greeting: &crate::protocol::Greeting) -> Tcp
     stream
 }
 
+/// Waits until a message is acknowledged: connections are accepted before a server has made its files.
+pub fn await_ready(address: SocketAddr, protocol: Protocol) {
+    let mut stream = connect(address, &protocol.greet_sender());
+    stream.set_nonblocking(false).unwrap();
+    let (mut message, mut reply, mut buffer) = (Vec::new(), Counter::new(protocol.reply()), [0; 1024]);
+    protocol.message(&mut message, b"ready?", 0);
+    stream.write_all(&message).unwrap();
+    loop {
+        let count = stream.read(&mut buffer).expect("an answer");
+        assert!(count > 0, "the server closed a connection");
+        if reply.count(&buffer[..count]) > 0 {
+            return;
+        }
+    }
+}
+
 /// Keeps `load.in_flight` messages under way on each connection for `load.duration`.
 pub fn acknowledge(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
     let text = text(load.text_bytes);

@@ -1,6 +1,7 @@
 //! The servers that are compared: each with its fastest settings and no persistence, and those that can with all that they do
 //! to have a message on the disk before they acknowledge it.
 
+use crate::load;
 use crate::protocol::Protocol;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -234,7 +235,7 @@ impl Server {
         elapsed
     }
 
-    /// Starts it and waits until it accepts connections.
+    /// Starts it and waits until it acknowledges messages, or accepts connections if it never does.
     pub fn start(self) -> Running {
         let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -251,6 +252,9 @@ impl Server {
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < START_LIMIT, "{} does not start", self.name());
             std::thread::sleep(Duration::from_millis(2));
+        }
+        if self.protocol() != Protocol::Broker {
+            load::await_ready(address, self.protocol());
         }
         running
     }
