@@ -31,6 +31,7 @@ pub enum Server {
     Broker,
     JournalThreads,
     JournalEpoll,
+    JournalTwo,
     /// A loop that writes and syncs: see `bare.rs`. It is no server.
     Bare,
     EchoSynced,
@@ -39,7 +40,7 @@ pub enum Server {
 }
 
 impl Server {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::FirstlineThreads,
         Self::FirstlineEpoll,
         Self::BeforeThreads,
@@ -53,6 +54,7 @@ impl Server {
         Self::Broker,
         Self::JournalThreads,
         Self::JournalEpoll,
+        Self::JournalTwo,
         Self::Bare,
         Self::EchoSynced,
         Self::RedisSynced,
@@ -74,6 +76,7 @@ impl Server {
             Self::Broker => "ncat --broker",
             Self::JournalThreads => "firstline --journal, a thread a client",
             Self::JournalEpoll => "firstline --journal --workers 1",
+            Self::JournalTwo => "firstline --journal --workers 2",
             Self::Bare => "a loop of write and fdatasync",
             Self::EchoSynced => "echo, one epoll thread, a sync a round",
             Self::RedisSynced => "redis, appendfsync always",
@@ -89,6 +92,7 @@ impl Server {
             | Self::BeforeEpoll
             | Self::JournalThreads
             | Self::JournalEpoll
+            | Self::JournalTwo
             | Self::Bare
             | Self::EchoSynced
             | Self::EchoThreads
@@ -117,6 +121,7 @@ impl Server {
             Self::Broker => "ncat",
             Self::JournalThreads => "journal-threads",
             Self::JournalEpoll => "journal-epoll",
+            Self::JournalTwo => "journal-two",
             Self::Bare => "bare",
             Self::EchoSynced => "echo-synced",
             Self::RedisSynced => "redis-synced",
@@ -144,6 +149,8 @@ impl Server {
             self,
             Self::JournalThreads
                 | Self::JournalEpoll
+                | Self::JournalTwo
+                | Self::JournalTwo
                 | Self::Bare
                 | Self::EchoSynced
                 | Self::RedisSynced
@@ -162,7 +169,6 @@ impl Server {
     }
 
     fn command(self, port: u16, data: &Path) -> Command {
-        let data = data.display();
         let (program, arguments) = match self {
             Self::FirstlineThreads => {
                 (firstline(), firstline_arguments(&firstline(), port, firstline::limits::CLIENTS))
@@ -174,7 +180,7 @@ impl Server {
             Self::BeforeEpoll => (before(), firstline_arguments(&before(), port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
-            Self::EchoSynced => (itself(), format!("echo-synced {port} {data}")),
+            Self::EchoSynced => (itself(), format!("echo-synced {port} {}", data.display())),
             Self::Redis => {
                 ("redis-server".into(), format!("--port {port} --bind 127.0.0.1 --appendonly no --save"))
             }
@@ -182,22 +188,20 @@ impl Server {
             Self::Mosquitto => ("mosquitto".into(), format!("-c {}", mosquitto_settings(port).display())),
             Self::Nats => ("nats-server".into(), format!("-a 127.0.0.1 -p {port}")),
             Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
-            Self::JournalThreads => (
-                firstline(),
-                firstline_arguments(&firstline(), port, firstline::limits::CLIENTS)
-                    + &format!(" --journal {data}"),
-            ),
-            Self::JournalEpoll => {
-                (firstline(), firstline_arguments(&firstline(), port, 1) + &format!(" --journal {data}"))
-            }
+            Self::JournalThreads => (firstline(), journal_arguments(port, firstline::limits::CLIENTS, data)),
+            Self::JournalEpoll => (firstline(), journal_arguments(port, 1, data)),
+            Self::JournalTwo => (firstline(), journal_arguments(port, 2, data)),
             Self::Bare => unreachable!("it is no server"),
             Self::RedisSynced => (
                 "redis-server".into(),
                 format!(
-                    "--port {port} --bind 127.0.0.1 --dir {data} --appendonly yes --appendfsync always --save"
+                    "--port {port} --bind 127.0.0.1 --dir {} --appendonly yes --appendfsync always --save",
+                    data.display()
                 ),
             ),
-            Self::BeanstalkdSynced => ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b {data} -f 0")),
+            Self::BeanstalkdSynced => {
+                ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b {} -f 0", data.display()))
+            }
         };
         let mut command = Command::new(program);
         command.args(arguments.split_whitespace());
@@ -347,6 +351,10 @@ fn firstline_arguments(binary: &Path, port: u16, workers: usize) -> String {
         .is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--per-address"));
     let share = if counts { " --per-address off" } else { "" };
     format!("--listen 127.0.0.1:{port} --log-level off --workers {workers}{share}")
+}
+
+fn journal_arguments(port: u16, workers: usize, data: &Path) -> String {
+    firstline_arguments(&firstline(), port, workers) + &format!(" --journal {}", data.display())
 }
 
 fn mosquitto_settings(port: u16) -> PathBuf {
