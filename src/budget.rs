@@ -11,8 +11,8 @@ use crate::hub::session::Session;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{
-    BOARD, CLIENTS, CONSUMER_STACK_BYTES, GROUPS, HISTORIAN_STACK_BYTES, LOGGER_STACK_BYTES, QUEUE_MAX,
-    RECEIVE_BYTES, WORKER_STACK_BYTES, WORKERS,
+    BOARD, CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, GROUPS, HISTORIAN_STACK_BYTES,
+    LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES, WORKERS,
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
@@ -60,11 +60,12 @@ pub const STATIC: [Item; 13] = [
 
 /// The stacks of the threads, with the board's default number of workers. Mapped, and in memory only as far as they
 /// are used.
-pub const STACKS: [Item; 4] = [
+pub const STACKS: [Item; 5] = [
     Item::new("worker stacks", WORKERS, WORKER_STACK_BYTES),
     // It is there if a sink can block, as with `--print`.
     Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
-    // It is there if there is a journal.
+    // These are there if there is a journal.
+    Item::new("delivery stack", 1, DELIVERY_STACK_BYTES),
     Item::new("historian stack", 1, HISTORIAN_STACK_BYTES),
     Item::new("log writer stack", 1, LOGGER_STACK_BYTES),
 ];

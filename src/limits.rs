@@ -68,7 +68,7 @@ pub const SEAT_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 pub const SEAT_SYNC_US_MAX: u64 = 1_000;
 
 /// With a journal, workers sit in the consumer's seat as long as no more than one in so many of the groups that go to the disk has
-/// messages of several workers' clients. A quarter: 32 clients that a thread each serves have so few only when they say little.
+/// messages of several clients. A quarter: 32 clients that a thread each serves have so few only when they say little.
 pub const SEAT_SHARED_GROUPS_DIVISOR: u32 = 4;
 
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
@@ -293,6 +293,9 @@ pub const LOG_FILE_BYTES_MIN: u64 = 16 * 1024;
 
 /// The stack of the consumer where it has a thread of its own, in bytes: it formats and copies, and calls no one deep.
 pub const CONSUMER_STACK_BYTES: usize = 64 * 1024;
+
+/// The stack of the delivery where it has a thread of its own, in bytes: as the consumer's.
+pub const DELIVERY_STACK_BYTES: usize = CONSUMER_STACK_BYTES;
 
 /// The stack of the log writer, in bytes.
 pub const LOGGER_STACK_BYTES: usize = 64 * 1024;

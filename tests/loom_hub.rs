@@ -198,10 +198,23 @@ impl Workshop {
     }
 
     /// As `Hub::sit`, and as whoever does that.
-    fn sit_while_wanted(&self) {
+    fn sit_while_wanted(&self, hands_over: bool) {
         let process = |picked: &mut u32, group: &mut Numbered| self.process(picked, group);
         let deliver = |delivered: &mut u32, group: &mut Numbered| self.deliver(delivered, group);
-        while self.seat.take_turn(process, deliver, || self.queue.wants_a_turn()) {}
+        while self.seat.take_turn(process, deliver, |_| hands_over, || self.queue.wants_a_turn()) {}
+    }
+
+    /// As `Hub::keep_processing`.
+    fn keep_processing(&self, hands_over: bool) {
+        while self.queue.wait(None) {
+            self.sit_while_wanted(hands_over);
+        }
+        self.seat.take_last_turn(|delivered, group| self.deliver(delivered, group), |_| ());
+    }
+
+    /// As `Hub::keep_delivering`.
+    fn keep_delivering(&self) {
+        self.seat.keep_delivering(|delivered, group| self.deliver(delivered, group));
     }
 
     fn admit(&self, number: u32) {
@@ -211,7 +224,7 @@ impl Workshop {
     /// As a worker: admits, and comes back to the seat for as long as it must.
     fn work(&self, number: u32) {
         self.admit(number);
-        self.sit_while_wanted();
+        self.sit_while_wanted(false);
     }
 
     /// What was taken, in order of the numbers.
@@ -245,12 +258,7 @@ fn what_finds_the_seat_taken_is_processed_by_who_sits_there_or_by_who_delivers()
 fn nothing_is_left_with_an_own_thread(is_left_early: bool) {
     model(3, move || {
         let workshop = Workshop::new(2, is_left_early);
-        // As `Hub::keep_processing`.
-        let own = spawn(&workshop, |shop| {
-            while shop.queue.wait(None) {
-                shop.sit_while_wanted();
-            }
-        });
+        let own = spawn(&workshop, |shop| shop.keep_processing(false));
         let caller = spawn(&workshop, |shop| {
             shop.admit(2);
             shop.queue.call();
@@ -270,6 +278,22 @@ fn nothing_is_left_where_a_worker_sits_and_another_calls_the_consumers_own_threa
 #[test]
 fn nothing_is_left_where_one_delivers_and_another_calls_the_consumers_own_thread() {
     nothing_is_left_with_an_own_thread(true);
+}
+
+#[test]
+fn what_the_own_thread_hands_over_is_delivered_by_a_third_or_by_a_worker_and_all_of_them_end() {
+    model(2, || {
+        let workshop = Workshop::new(2, true);
+        let own = spawn(&workshop, |shop| shop.keep_processing(true));
+        let delivering = spawn(&workshop, Workshop::keep_delivering);
+        // Processed by the own thread, or by the worker, if that sits there already.
+        workshop.admit(1);
+        workshop.queue.call();
+        workshop.work(2);
+        own.join().unwrap();
+        delivering.join().unwrap();
+        assert_eq!(workshop.taken(), [1, 2]);
+    });
 }
 
 // ---- Calls ---------------------------------------------------------------------------------------------

@@ -116,7 +116,9 @@ fn run() {
             thread::spawn(move || serve(worker, &kernel))
         })
         .collect();
-    let processing = thread::spawn(|| hub.keep_processing());
+    assert!(hub.has_delivery_thread(), "with a journal");
+    let processing =
+        [Hub::keep_processing, Hub::keep_delivering].map(|keep| thread::spawn(move || keep(hub)));
     let own = Arc::clone(&kernel);
     let reading = thread::spawn(move || {
         let history = hub.history.as_ref().expect("there is one");
@@ -131,7 +133,7 @@ fn run() {
         thread::yield_now();
     }
     hub.finish(Duration::MAX);
-    processing.join().unwrap();
+    processing.map(|thread| thread.join().unwrap());
     kernel.end();
     looks.join().unwrap();
     hub.history.as_ref().expect("there is one").call(0);

@@ -23,7 +23,7 @@ pub struct Consumer {
     next_id: u64,
     printer: Option<Printer>,
     recorder: Option<Recorder>,
-    /// How many of the groups lately had messages for several workers, of [`ALL_GROUPS`]: a moving average.
+    /// How many of the groups lately had messages of several clients, of [`ALL_GROUPS`]: a moving average.
     shared_groups: u32,
     /// By when the recorder must be looked at, as the hub was told, in nanoseconds.
     due_ns: Option<u64>,
@@ -45,8 +45,8 @@ impl Consumer {
     }
 
     /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a
-    /// journal where its disk is quick, and what goes there together is mostly one worker's. Where several have something to say
-    /// all the time, a thread that is here anyway has more of it on the disk with each sync than those who take turns.
+    /// journal where its disk is quick, and what goes there together is mostly one client's. Where several have something to say
+    /// all the time, the worker reads what they say while another thread waits for the disk.
     pub fn lets_workers_sit(&self) -> bool {
         let is_crowded = self.shared_groups > ALL_GROUPS / SEAT_SHARED_GROUPS_DIVISOR;
         self.printer.is_none()
@@ -109,10 +109,8 @@ impl Consumer {
     /// more is written.
     fn has_room(&self, group: &mut Group, hub: &Hub) -> bool {
         let Some(recorder) = &self.recorder else { return group.works().is_empty() };
-        let is_urgent = |priority: Priority| priority >= Priority::HIGH;
-        group.has_room()
-            && recorder.has_room()
-            && (!group.is_last_of(is_urgent) || hub.queue.next_priority().is_some_and(is_urgent))
+        let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
+        group.has_room() && recorder.has_room() && (!group.is_urgent() || is_next_urgent())
     }
 
     fn number(&mut self, group: &mut Group) {
@@ -157,7 +155,7 @@ impl Consumer {
             }
         }
         self.tell_due(hub);
-        let is_shared = group.is_for_several(|seat| hub.attention.worker_of(seat));
+        let is_shared = group.is_of_several();
         self.shared_groups =
             self.shared_groups - self.shared_groups / 8 + u32::from(is_shared) * ALL_GROUPS / 8;
         hub.open_seat(self.lets_workers_sit());

@@ -97,18 +97,17 @@ impl Group {
         self.batches < JOURNAL_BATCHES_MAX
     }
 
-    /// Whether the last batch has a message of such a priority.
-    pub fn is_last_of(&self, is_such: impl Fn(Priority) -> bool) -> bool {
+    /// Whether its last batch has an urgent message.
+    pub fn is_urgent(&self) -> bool {
         let last = self.works[..self.batches].last();
-        last.is_some_and(|work| work.batch.runs().any(|(_, picked)| is_such(picked.priority)))
+        last.is_some_and(|work| work.batch.runs().any(|(_, picked)| picked.priority >= Priority::HIGH))
     }
 
-    /// Whether it has messages of several workers' clients.
-    pub fn is_for_several(&self, worker_of: impl Fn(usize) -> usize) -> bool {
-        let runs = self.works[..self.batches].iter().flat_map(|work| work.batch.runs());
-        let mut workers = runs.map(|(_, picked)| worker_of(picked.item.client()));
-        let first = workers.next();
-        workers.any(|worker| Some(worker) != first)
+    /// Whether it has messages of several clients.
+    pub fn is_of_several(&self) -> bool {
+        let mut runs = self.works[..self.batches].iter().flat_map(|work| work.batch.runs());
+        let first = runs.next().map(|(_, picked)| picked.item.client());
+        runs.any(|(_, picked)| Some(picked.item.client()) != first)
     }
 
     /// A batch, its lines, and where that of each message stands there.

@@ -51,6 +51,7 @@ use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use consumer::ConsumerSeat;
 use gate::Gate;
+use group::Group;
 use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
@@ -138,6 +139,9 @@ pub struct Hub {
     is_seat_open: AtomicBool,
     /// Whether the consumer has a thread of its own.
     has_own_thread: bool,
+    /// Whether the delivery has one, too: it goes on while the consumer's waits for the disk. Not in real time, where what is next
+    /// must not depend on a thread that is not.
+    has_delivery_thread: bool,
     /// When somebody must have sat there, in nanoseconds, if something is to be done by then; the consumer's own thread sees to it.
     due_ns: Mutex<Option<u64>>,
     /// Whether all is done that the consumer's own thread had to do.
@@ -170,6 +174,7 @@ impl Hub {
             ledger: &LEDGER,
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
+            has_delivery_thread: history.is_some() && !is_seat_kept,
             history,
             gate,
             draining: AtomicBool::new(false),
@@ -239,6 +244,11 @@ impl Hub {
         self.has_own_thread
     }
 
+    /// Whether there is to be a thread that [keeps delivering](Hub::keep_delivering).
+    pub fn has_delivery_thread(&self) -> bool {
+        self.has_delivery_thread
+    }
+
     /// The consumer's seat and the history, of a hub that nobody works in any more.
     pub fn into_parts(self) -> (ConsumerSeat, Option<History>) {
         (self.seat, self.history)
@@ -250,9 +260,17 @@ impl Hub {
         while self.queue.wait(self.patience()) {
             while self.sit(None) {}
         }
-        self.seat.take_last_turn(|consumer| consumer.tidy(self, true));
+        self.seat.take_last_turn(
+            |delivery, group| delivery.deliver_all(group, self, None),
+            |consumer| consumer.tidy(self, true),
+        );
         *self.is_done.lock() = true;
         self.done.notify_all();
+    }
+
+    /// For the delivery's own thread: delivers what the consumer's own thread hands over, until that has ended.
+    pub fn keep_delivering(&self) {
+        self.seat.keep_delivering(|delivery, group| delivery.deliver_all(group, self, None));
     }
 
     /// Closes the queue, and waits until the consumer's own thread, if it has one, has done all that it had to do; no longer than
@@ -279,8 +297,15 @@ impl Hub {
         self.seat.take_turn(
             |consumer, group| consumer.process(group, self),
             |delivery, group| delivery.deliver_all(group, self, sitter),
+            |group| sitter.is_none() && self.hands_over(group),
             || self.queue.wants_a_turn(),
         )
+    }
+
+    /// Whether the consumer's own thread hands a group over instead of delivering it: where the next one waits to go to the disk.
+    /// Urgent messages are answered at once: to wake another thread for them takes a while.
+    fn hands_over(&self, group: &Group) -> bool {
+        self.has_delivery_thread && !group.is_urgent() && self.queue.wants_a_turn()
     }
 
     /// Lets workers sit down, or leaves that to the consumer's own thread.

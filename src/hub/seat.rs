@@ -4,9 +4,11 @@
 //! woken for its message. Where a sink may hold up who sits there, the consumer has a thread of its own, so that no worker,
 //! who has clients that wait, waits for the sink; with a disk that is quick enough, both sit there, whoever comes first.
 //!
-//! What was processed is delivered by the one who did it, one group after the other. Where there is a disk to wait for he stands
-//! up before that, so that the next group can be on its way to the disk meanwhile. Consumer and delivery have a group each,
-//! and change them when one is done; the delivery is taken before the seat is left, so the order stays.
+//! What was processed is delivered one group after the other. Where there is a disk to wait for, who did it stands up before
+//! that, so that the next group can be on its way to the disk meanwhile: another sits down, or he does it himself, and hands what
+//! is to be delivered over to a thread that does nothing else. Consumer and delivery have a group each, and change them when
+//! one is done; the delivery is taken before the seat is left, so the order stays. What was handed over is delivered by whoever has
+//! the delivery next, be it that thread or one who brings more.
 //!
 //! Nothing is stranded: who stands up looks at the queue *after* the seat is free, and comes back, once his own clients
 //! have had their turn, if there is something. One who admits and then finds the seat taken can go: either its
@@ -17,15 +19,36 @@
 //! This module knows neither queue nor consumer, only what is done with them; so it can be model-checked.
 
 use crate::limits::SEAT_TURNS_MAX;
-use crate::sync::Mutex;
+use crate::sync::{Condvar, Mutex};
 use core::mem;
 
 /// Where one sits who processes, with what he needs for it: a consumer `C`, a delivery `D`, and a group `G` for each of them.
 pub struct Seat<C, D, G> {
     consumer: Mutex<(C, G)>,
-    delivery: Mutex<(D, G)>,
+    delivery: Mutex<Delivering<D, G>>,
+    /// Rings when there is something for the thread that only delivers.
+    handed_over: Condvar,
     /// Whether another may sit down during the delivery.
     is_left_early: bool,
+}
+
+/// The delivery and its group.
+struct Delivering<D, G> {
+    delivery: D,
+    group: G,
+    /// Whether the group is to be delivered.
+    is_waiting: bool,
+    /// Whether nothing will be handed over any more.
+    is_over: bool,
+}
+
+impl<D, G> Delivering<D, G> {
+    /// Delivers what is waiting for it, if anything is.
+    fn deliver(&mut self, deliver: impl Fn(&mut D, &mut G)) {
+        if mem::take(&mut self.is_waiting) {
+            deliver(&mut self.delivery, &mut self.group);
+        }
+    }
 }
 
 impl<C, D, G> Seat<C, D, G> {
@@ -34,7 +57,8 @@ impl<C, D, G> Seat<C, D, G> {
         let [first, second] = groups;
         Self {
             consumer: Mutex::new((consumer, first)),
-            delivery: Mutex::new((delivery, second)),
+            delivery: Mutex::new(Delivering { delivery, group: second, is_waiting: false, is_over: false }),
+            handed_over: Condvar::new(),
             is_left_early,
         }
     }
@@ -46,17 +70,18 @@ impl<C, D, G> Seat<C, D, G> {
 
     /// The delivery, at a seat where nobody sits.
     pub fn delivery(&mut self) -> &mut D {
-        &mut self.delivery.get_mut().0
+        &mut self.delivery.get_mut().delivery
     }
 
     /// For one who has admitted something, or was called, or told to come back: if the seat is free, has the consumer
-    /// `process` something, and has it delivered, [`SEAT_TURNS_MAX`] times or until there was nothing. True: he must come
-    /// back, for something `is_left` and perhaps nobody else sees to it.
+    /// `process` something, and delivers it or `hands_over` that, [`SEAT_TURNS_MAX`] times or until there was nothing. True: he
+    /// must come back, for something `is_left` and perhaps nobody else sees to it.
     #[must_use = "who must come back and does not strands messages"]
     pub fn take_turn(
         &self,
         process: impl Fn(&mut C, &mut G) -> bool,
         deliver: impl Fn(&mut D, &mut G),
+        hands_over: impl Fn(&G) -> bool,
         is_left: impl Fn() -> bool,
     ) -> bool {
         for _ in 0..SEAT_TURNS_MAX {
@@ -67,19 +92,44 @@ impl<C, D, G> Seat<C, D, G> {
                 break;
             }
             let mut delivering = self.delivery.lock();
-            mem::swap(group, &mut delivering.1);
+            // What was handed over before it comes first.
+            delivering.deliver(&deliver);
+            mem::swap(group, &mut delivering.group);
+            delivering.is_waiting = true;
             // Dropped here, if it is left early.
             let _sitting = (!self.is_left_early).then_some(sitting);
-            let (delivery, group) = &mut *delivering;
-            deliver(delivery, group);
+            if hands_over(&delivering.group) {
+                drop(delivering);
+                self.handed_over.notify_one();
+            } else {
+                delivering.deliver(&deliver);
+            }
         }
         is_left()
     }
 
+    /// For a thread that does nothing else, the only one: delivers what is handed over, until the [last turn](Seat::take_last_turn)
+    /// was taken.
+    pub fn keep_delivering(&self, deliver: impl Fn(&mut D, &mut G)) {
+        let mut delivering = self.delivery.lock();
+        loop {
+            let is_idle = |delivering: &mut Delivering<D, G>| !delivering.is_waiting && !delivering.is_over;
+            delivering = self.handed_over.wait_while(delivering, is_idle);
+            delivering.deliver(&deliver);
+            if mem::take(&mut delivering.is_over) {
+                return;
+            }
+        }
+    }
+
     /// For the last one: sits down once nobody else does and all is delivered.
-    pub fn take_last_turn(&self, turn: impl FnOnce(&mut C)) {
+    pub fn take_last_turn(&self, deliver: impl Fn(&mut D, &mut G), turn: impl FnOnce(&mut C)) {
         let mut sitting = self.consumer.lock();
-        drop(self.delivery.lock());
+        let mut delivering = self.delivery.lock();
+        delivering.deliver(deliver);
+        delivering.is_over = true;
+        drop(delivering);
+        self.handed_over.notify_one();
         turn(&mut sitting.0);
     }
 }
@@ -104,16 +154,21 @@ mod tests {
         delivery.push(*group);
     }
 
+    /// Hands nothing over.
+    fn keep(_: &u32) -> bool {
+        false
+    }
+
     #[test]
     fn a_turn_is_bounded_and_who_leaves_something_is_told_to_come_back() {
         for is_left_early in [false, true] {
             let mut seat = seat(is_left_early);
-            assert!(seat.take_turn(process, deliver, || true));
-            assert!(!seat.take_turn(process, deliver, || false));
+            assert!(seat.take_turn(process, deliver, keep, || true));
+            assert!(!seat.take_turn(process, deliver, keep, || false));
             let found = Cell::new(0);
             let process_one =
                 |consumer: &mut u32, group: &mut u32| found.replace(1) == 0 && process(consumer, group);
-            assert!(!seat.take_turn(process_one, deliver, || false), "then nothing was found");
+            assert!(!seat.take_turn(process_one, deliver, keep, || false), "then nothing was found");
             let delivered: Vec<u32> = (1..=2 * SEAT_TURNS_MAX as u32 + 1).collect();
             assert_eq!(seat.delivery(), &delivered);
         }
@@ -123,10 +178,10 @@ mod tests {
     fn who_finds_the_seat_taken_goes() {
         let seat = seat(true);
         let inner = |_: &mut u32, _: &mut u32| {
-            assert!(!seat.take_turn(|_, _| unreachable!("two sit at once"), deliver, || true));
+            assert!(!seat.take_turn(|_, _| unreachable!("two sit at once"), deliver, keep, || true));
             false
         };
-        assert!(!seat.take_turn(inner, deliver, || false));
+        assert!(!seat.take_turn(inner, deliver, keep, || false));
     }
 
     #[test]
@@ -137,19 +192,45 @@ mod tests {
                 // It finds nothing: to deliver, it would have to wait.
                 let mut found = false;
                 let look = |_: &mut u32, _: &mut u32| false;
-                found |= seat.take_turn(look, deliver, || true);
+                found |= seat.take_turn(look, deliver, keep, || true);
                 others.borrow_mut().push(found);
                 deliver(delivery, group);
             };
-            assert!(!seat.take_turn(process, deliver_and_look, || false));
+            assert!(!seat.take_turn(process, deliver_and_look, keep, || false));
             assert_eq!(others.take(), [is_left_early; SEAT_TURNS_MAX]);
         }
     }
 
     #[test]
+    fn what_was_handed_over_is_delivered_by_who_comes_next_and_in_order() {
+        let mut seat = seat(true);
+        assert!(seat.take_turn(process, deliver, |_| true, || true));
+        assert_eq!(seat.delivery(), &[1], "the last one waits");
+        assert!(seat.take_turn(process, deliver, |group| *group == 4, || true));
+        assert_eq!(seat.delivery(), &[1, 2, 3], "what waited came before what was new");
+        seat.take_last_turn(deliver, |_| ());
+        assert_eq!(seat.delivery(), &[1, 2, 3, 4]);
+        seat.keep_delivering(|_, _| unreachable!("nothing was left for it"));
+        assert!(!seat.delivery.get_mut().is_over, "it can be used again");
+    }
+
+    #[test]
+    fn the_thread_that_only_delivers_is_woken_for_it() {
+        const TURNS: u32 = 1_000;
+        let seat = seat(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| seat.keep_delivering(deliver));
+            (0..TURNS).for_each(|_| assert!(seat.take_turn(process, deliver, |_| true, || true)));
+            seat.take_last_turn(deliver, |_| ());
+        });
+        let Delivering { delivery, .. } = seat.delivery.into_inner();
+        assert!(delivery.into_iter().eq(1..=TURNS * SEAT_TURNS_MAX as u32));
+    }
+
+    #[test]
     fn the_last_turn_has_the_consumer() {
         let mut seat = seat(true);
-        seat.take_last_turn(|consumer| *consumer = 7);
+        seat.take_last_turn(deliver, |consumer| *consumer = 7);
         assert_eq!(*seat.consumer(), 7);
     }
 }

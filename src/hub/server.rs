@@ -14,8 +14,8 @@ use super::{Hub, OUTBOXES};
 use crate::access::{AuthFile, file};
 use crate::journal::files::ReadOnly;
 use crate::limits::{
-    CLIENTS, CONSUMER_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,
-    WORKER_STACK_BYTES,
+    CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES,
+    LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
 };
 use crate::net::Allowed;
 use crate::options::Options;
@@ -157,6 +157,9 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
             Some(priority) => realtime::run(priority, spawn)??,
             None => spawn()?,
         }
+    }
+    if hub.has_delivery_thread() {
+        STARTING.spawn("delivery".to_string(), DELIVERY_STACK_BYTES, || hub.keep_delivering())?;
     }
     if let Some((history, directory)) = hub.history.as_ref().zip(options.journal.as_ref()) {
         let files = ReadOnly::open(directory);

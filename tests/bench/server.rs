@@ -150,7 +150,6 @@ impl Server {
             Self::JournalThreads
                 | Self::JournalEpoll
                 | Self::JournalTwo
-                | Self::JournalTwo
                 | Self::Bare
                 | Self::EchoSynced
                 | Self::RedisSynced
