@@ -37,6 +37,8 @@ pub struct Ledger {
     pub msgs_lost: u64,
     /// What the journal has done, and whether it works, where there is one.
     pub journal: Option<(Done, bool)>,
+    /// How long the journal's syncs took, in nanoseconds.
+    sync_times: Histogram,
     /// Bytes of the journal that were found damaged by those who read it; again each time.
     pub journal_damage_bytes: u64,
 }
@@ -61,6 +63,7 @@ impl Ledger {
             msgs_sent: 0,
             msgs_lost: 0,
             journal: None,
+            sync_times: Histogram::new(),
             journal_damage_bytes: 0,
         }
     }
@@ -68,6 +71,11 @@ impl Ledger {
     /// One more connection is told that and closed.
     pub fn said_farewell(&mut self, why: Farewell) {
         self.farewells[why.index()] += 1;
+    }
+
+    /// The journal was synced once more, and that took so long, from the first byte that was written for it.
+    pub fn synced(&mut self, took_ns: u64) {
+        self.sync_times.record(took_ns);
     }
 
     /// So many messages of that priority, one at least, are acknowledged, so long after they were admitted.
@@ -92,6 +100,9 @@ struct OfPriority {
 struct OfJournal {
     done: Done,
     works: bool,
+    sync_p50_ns: u64,
+    sync_p99_ns: u64,
+    sync_max_ns: u64,
     damage_bytes: u64,
     uptime_ns: u64,
 }
@@ -142,13 +153,16 @@ const GENERAL: [Counter<Snapshot>; 15] = [
 ];
 
 /// The counters of the journal, where there is one.
-const OF_JOURNAL: [Counter<OfJournal>; 8] = [
+const OF_JOURNAL: [Counter<OfJournal>; 11] = [
     ("journal-works", |j| j.works.into()),
     ("journal-bytes", |j| j.done.record_bytes),
     ("journal-page-bytes", |j| j.done.page_bytes),
     ("journal-page-bytes-a-day", |j| a_day(j.done.page_bytes, j.uptime_ns)),
     ("journal-write-amplification-percent", |j| percent(j.done.page_bytes, j.done.record_bytes)),
     ("journal-syncs", |j| j.done.syncs),
+    ("journal-sync-p50-us", |j| j.sync_p50_ns / 1_000),
+    ("journal-sync-p99-us", |j| j.sync_p99_ns / 1_000),
+    ("journal-sync-max-us", |j| j.sync_max_ns / 1_000),
     ("journal-failures", |j| j.done.failures),
     ("journal-damaged-bytes-read", |j| j.damage_bytes),
 ];
@@ -197,8 +211,16 @@ impl Snapshot {
         self.commands_refused = ledger.commands_refused;
         self.msgs_sent = ledger.msgs_sent;
         self.msgs_lost = ledger.msgs_lost;
-        let (damage_bytes, uptime_ns) = (ledger.journal_damage_bytes, self.uptime_ns);
-        self.journal = ledger.journal.map(|(done, works)| OfJournal { done, works, damage_bytes, uptime_ns });
+        let sync_times = &ledger.sync_times;
+        self.journal = ledger.journal.map(|(done, works)| OfJournal {
+            done,
+            works,
+            sync_p50_ns: sync_times.percentile(500),
+            sync_p99_ns: sync_times.percentile(990),
+            sync_max_ns: sync_times.max(),
+            damage_bytes: ledger.journal_damage_bytes,
+            uptime_ns: self.uptime_ns,
+        });
         for (of, latency) in self.priorities.iter_mut().zip(&ledger.latencies) {
             of.processed = latency.count();
             of.p50_ns = latency.percentile(500);

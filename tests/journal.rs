@@ -168,9 +168,12 @@ fn each_ack_follows_a_sync_that_covers_it_as_far_as_was_asked_for() {
             let syncs = client.stats()["journal-syncs"] - before;
             assert_eq!(syncs, expected, "--sync {sync}: {line}");
         }
-        let syncs = client.stats()["journal-syncs"];
+        let stats = client.stats();
+        let times = ["p50", "p99", "max"].map(|of| stats[&format!("journal-sync-{of}-us")]);
+        assert_eq!(times.iter().all(|us| *us > 0), urgent_syncs > 0, "--sync {sync}: {times:?}");
+        assert!(times.is_sorted(), "{times:?}");
         assert_eq!(server.end(), Some(0));
-        assert_eq!(directory.messages().len(), 2, "{syncs}");
+        assert_eq!(directory.messages().len(), 2, "{stats:?}");
     }
 }
 

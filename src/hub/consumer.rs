@@ -79,7 +79,7 @@ impl Consumer {
     /// to do.
     pub fn tidy(&mut self, hub: &Hub, is_end: bool) {
         let Some(recorder) = &mut self.recorder else { return };
-        recorder.sync_due(is_end);
+        recorder.sync_due(is_end, hub);
         recorder.count(hub);
         self.tell_due(hub);
     }

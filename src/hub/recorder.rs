@@ -124,7 +124,7 @@ impl Recorder {
         let start_ns = clock::now_ns();
         let committed = self.writer.commit(self.is_urgent);
         if self.is_urgent || self.sync == Sync::None {
-            self.learn(committed.is_ok(), start_ns);
+            self.learn(committed.is_ok(), start_ns, hub);
         }
         self.tell(committed);
         self.schedule_sync();
@@ -143,8 +143,11 @@ impl Recorder {
 
     /// Learns how quick the disk is from what it was asked then: a moving average, so that a slow disk is known soon, and for as
     /// long as it is slow.
-    fn learn(&mut self, is_done: bool, since_ns: u64) {
+    fn learn(&mut self, is_done: bool, since_ns: u64, hub: &Hub) {
         let took_ns = clock::now_ns() - since_ns;
+        if is_done && self.sync != Sync::None {
+            hub.ledger.lock().synced(took_ns);
+        }
         self.disk_ns = match self.disk_ns {
             _ if !is_done => None,
             Some(disk_ns) => Some(disk_ns - disk_ns / 8 + took_ns / 8),
@@ -164,11 +167,11 @@ impl Recorder {
     }
 
     /// Syncs what was acknowledged without that, if it is time, or else if the end has come.
-    pub fn sync_due(&mut self, is_end: bool) {
+    pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
             let start_ns = clock::now_ns();
             let synced = self.writer.sync_rest();
-            self.learn(synced.is_ok(), start_ns);
+            self.learn(synced.is_ok(), start_ns, hub);
             self.tell(synced);
             self.schedule_sync();
         }

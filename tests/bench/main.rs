@@ -20,6 +20,8 @@ mod urgent;
 use load::Load;
 use report::{Better, Table};
 use server::Server;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// What is measured: its name, what the figures are, and who can do it.
@@ -124,6 +126,13 @@ const WORKS: &[Work] = &[
         measure: urgent_p99_us,
     },
     Work {
+        name: "synced-flood",
+        unit: "a sync among 16 x 32 flooding: median in µs; of the loop: one of as many messages",
+        better: Better::Less,
+        takes_part: |server| server.keeps_journal() || server == Server::Bare,
+        measure: flooded_sync_us,
+    },
+    Work {
         name: "start",
         unit: "from start to `listening on`: µs",
         better: Better::Less,
@@ -151,15 +160,44 @@ fn deliveries(server: Server, in_flight: u64, duration: Duration) -> f64 {
     load::fan_out(running.address, server.protocol(), load(32, in_flight, duration)).per_second()
 }
 
+/// The clients that flood a server while an urgent line comes now and then.
+fn flood(duration: Duration) -> Load {
+    // Longer than the others: one urgent line every 2 ms, and the 99th percentile of few is chance.
+    load(16, 32, 4 * duration)
+}
+
 fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
-    // Longer than the others: one line every 2 ms, and the 99th percentile of few is chance.
-    let load = load(16, 32, 4 * duration);
     if server == Server::Bare {
-        // As many as are in flight: a sync takes longer, the more it has to write.
-        return 1e6 / bare::syncs_per_second(load.connections * load.in_flight as usize, load.duration);
+        return bare_sync_us(flood(duration));
     }
     let running = server.start();
-    urgent::under_flood(running.address, server.protocol(), load).percentile(990) as f64 / 1e3
+    urgent::under_flood(running.address, server.protocol(), flood(duration)).percentile(990) as f64 / 1e3
+}
+
+/// A sync takes longer where clients are served meanwhile.
+fn flooded_sync_us(server: Server, duration: Duration) -> f64 {
+    if server == Server::Bare {
+        return bare_sync_us(flood(duration));
+    }
+    let running = server.start();
+    urgent::under_flood(running.address, server.protocol(), flood(duration));
+    stat(running.address, "journal-sync-p50-us") as f64
+}
+
+/// One sync of as many messages as the flood has in flight: it takes longer, the more it has to write.
+fn bare_sync_us(flood: Load) -> f64 {
+    1e6 / bare::syncs_per_second(flood.connections * flood.in_flight as usize, flood.duration)
+}
+
+/// What firstline tells of itself by that name.
+fn stat(address: SocketAddr, name: &str) -> u64 {
+    let mut stream = TcpStream::connect(address).expect("the server accepts");
+    stream.write_all(b"/stats\n/quit\n").unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).unwrap();
+    let value =
+        told.lines().find_map(|line| line.strip_prefix("STAT ")?.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is not in: {told}"))
 }
 
 fn cpu_ns(server: Server, duration: Duration) -> f64 {

@@ -145,16 +145,13 @@ impl Server {
 
     /// Whether it has a message on the disk before it acknowledges it.
     pub fn syncs(self) -> bool {
-        matches!(
-            self,
-            Self::JournalThreads
-                | Self::JournalEpoll
-                | Self::JournalTwo
-                | Self::Bare
-                | Self::EchoSynced
-                | Self::RedisSynced
-                | Self::BeanstalkdSynced
-        )
+        let others = [Self::Bare, Self::EchoSynced, Self::RedisSynced, Self::BeanstalkdSynced];
+        self.keeps_journal() || others.contains(&self)
+    }
+
+    /// Whether it is firstline with a journal.
+    pub fn keeps_journal(self) -> bool {
+        [Self::JournalThreads, Self::JournalEpoll, Self::JournalTwo].contains(&self)
     }
 
     /// Whether it acknowledges messages, with no disk.
