@@ -19,9 +19,11 @@ install_packages() {
     fi
     echo "$who: installing ${missing[*]}" >&2
     if [ -n "$foreign" ]; then dpkg --add-architecture "$foreign"; fi
+    # One after the other: apt-get does not wait for another that reads the lists.
     {
+        flock 9
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive \
             apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}"
-    } >&2
+    } >&2 9>"${TMPDIR:-/tmp}/firstline-apt.lock"
 }

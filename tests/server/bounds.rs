@@ -1,9 +1,9 @@
 //! The bounds hold: whatever one client does, the others are served meanwhile, and afterwards the server is what it
 //! was before. Every test ends in [`Bounded::the_hub_is_unharmed`].
 
-mod common;
-
-use common::{Client, Kind, LIMIT, Server, allow_many_connections, eventually, id_of, is_emulated, mappings};
+use crate::common::{
+    Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
+};
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES, TURNED_AWAY_MAX};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -413,7 +413,7 @@ fn a_full_server_tells_everybody_so_and_serves_again_when_one_leaves() {
 
 /// A server that prints to a pipe that nobody reads: whoever processes is held up once the pipe is full.
 fn start_held_up() -> (Server, ChildStdout) {
-    let mut command = common::command();
+    let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--print"]).stdout(Stdio::piped());
     let mut server = Server::start_command(command);
     let printed = server.take_stdout();

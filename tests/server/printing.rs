@@ -1,9 +1,7 @@
 //! `--print` to outputs that fail: what could not be printed is refused, and the server lives.
 
-mod common;
-
-use common::stuck::{Printed, Stuck};
-use common::{Client, Server, command};
+use crate::common::stuck::{Printed, Stuck};
+use crate::common::{Client, Server, command};
 use firstline::limits::IN_FLIGHT;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{File, OpenOptions};
@@ -101,7 +99,8 @@ struct Output {
 
 impl Output {
     fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("printing-{name}-{}", std::process::id()));
         let file = OpenOptions::new().append(true).create_new(true).open(&path).unwrap();
         Self { path, file }
     }

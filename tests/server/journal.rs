@@ -1,8 +1,6 @@
 //! The journal of the real server: what an ACK means, restarts, failures of the disk, and kills.
 
-mod common;
-
-use common::{Client, LIMIT, Server, command, id_of};
+use crate::common::{Client, LIMIT, Server, command, eventually, id_of};
 use firstline::journal::files::ReadOnly;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step};
@@ -250,11 +248,20 @@ fn a_directory_that_vanishes_means_naks_until_it_can_be_made_again() {
     let directory = Directory::new("vanish");
     let server = directory.start(&[]);
     let mut client = server.connect();
-    id_of(&client.ask("before"));
+    let id = id_of(&client.ask("before"));
     std::fs::remove_dir_all(&directory.0).unwrap();
     assert!(client.ask("into the void").ends_with("journal-failed"));
     server.wait_for_log("messages get NAK journal-failed until it works");
-    common::eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+    let mut reply = String::new();
+    eventually("an ACK again", || {
+        reply = client.ask("after");
+        reply.starts_with("ACK ")
+    });
+    assert_eq!(
+        id_of(&reply),
+        id + 1,
+        "what was refused has used up no ID, so nobody is told that it is lost"
+    );
     server.wait_for_log("the disk works again");
     assert!(directory.messages().values().all(|text| text == "after"));
     assert_eq!(server.end(), Some(0));
@@ -667,11 +674,11 @@ fn a_slow_reader_whose_history_cannot_be_read_is_told_what_that_costs_and_goes_o
     // Made anew, so that the reader's history has to be opened again, and gone once more before it is.
     std::fs::remove_dir_all(&directory.0).unwrap();
     assert!(client.ask("into the void").ends_with("journal-failed"));
-    common::eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+    eventually("an ACK again", || client.ask("after").starts_with("ACK "));
     std::fs::remove_dir_all(&directory.0).unwrap();
     assert!(read_on(&mut reader, last) > 0);
     server.wait_for_log("the journal cannot be read");
-    common::eventually("an ACK again", || client.ask("/urgent smoke").starts_with("ACK "));
+    eventually("an ACK again", || client.ask("/urgent smoke").starts_with("ACK "));
     assert!(reader.line().ends_with("smoke"));
     assert_eq!(reader.ask("/ping"), "OK 2");
 }

@@ -1,8 +1,6 @@
 //! What one client gets, so that there is something left for the others: connections, lines, urgency, seats and time.
 
-mod common;
-
-use common::{Client, Held, Server, allow_many_connections, command, eventually, is_emulated};
+use crate::common::{Client, Held, Server, allow_many_connections, command, eventually, is_emulated};
 use firstline::limits::{
     CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
 };

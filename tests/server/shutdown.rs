@@ -1,10 +1,8 @@
 //! The promise of the end: no new connections and no more reading, everything admitted is acknowledged,
 //! everybody hears goodbye, within the drain time-out; and a second signal ends it at once.
 
-mod common;
-
-use common::stuck::Stuck;
-use common::{Client, Server, eventually};
+use crate::common::stuck::Stuck;
+use crate::common::{Client, Server, eventually};
 use firstline::limits::IN_FLIGHT;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Write};

@@ -1,8 +1,6 @@
 //! Clients of other protocols, as they are: nothing of them counts as a message, and each is told where it is.
 
-mod common;
-
-use common::{Server, eventually, run_to_end};
+use crate::common::{Server, eventually, run_to_end};
 use firstline::limits::LINE_BYTES_MAX;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

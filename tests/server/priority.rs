@@ -1,11 +1,9 @@
 //! The promise of priority, proved: with the consumer stuck the test knows all that waits, and compares the
 //! whole order in which it is processed with a model.
 
-mod common;
-
-use common::random::Random;
-use common::stuck::{Msg, Stuck};
-use common::{Client, LIMIT, id_of};
+use crate::common::random::Random;
+use crate::common::stuck::{Msg, Stuck};
+use crate::common::{Client, LIMIT, id_of};
 use firstline::limits::{AGING_MS_MAX, BATCH, IN_FLIGHT, TEXT_BYTES};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};

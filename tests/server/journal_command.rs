@@ -1,8 +1,6 @@
 //! `firstline journal`: another process than the one that writes the journal reads it.
 
-mod common;
-
-use common::{LIMIT, command, eventually, signal};
+use crate::common::{LIMIT, command, eventually, signal};
 use firstline::journal::files::{Files, NAMES};
 use firstline::journal::record::Record;
 use firstline::journal::writer::{Buffers, FIRST_OFFSET, Writer};
@@ -27,7 +25,8 @@ struct Place(PathBuf);
 
 impl Place {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("firstline-journal-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("firstline-journal-command-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
     }

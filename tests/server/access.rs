@@ -1,8 +1,6 @@
 //! Who may connect, and who may do what: the real server, and clients with addresses and tokens of their own.
 
-mod common;
-
-use common::{Client, Server, command, eventually, run_to_end};
+use crate::common::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{
     AUTHENTICATION_MS_MAX, MENTIONS_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX, WRONG_TOKENS_MAX,
 };

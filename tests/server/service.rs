@@ -1,9 +1,7 @@
 //! The service manager's side: sockets that it hands over, and what it is told.
 
-mod common;
-
-use common::stuck::Printed;
-use common::{Client, LIMIT, Server, command, eventually, run_to_end};
+use crate::common::stuck::Printed;
+use crate::common::{Client, LIMIT, Server, command, eventually, run_to_end};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -146,7 +144,8 @@ fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
 
 /// The environment file: the name and the value of each line that is to be uncommented.
 fn environment_file() -> Vec<(&'static str, &'static str)> {
-    let settings = include_str!("../deploy/firstline.env").lines().filter_map(|line| line.strip_prefix('#'));
+    let settings =
+        include_str!("../../deploy/firstline.env").lines().filter_map(|line| line.strip_prefix('#'));
     settings.filter(|line| line.starts_with("FIRSTLINE_")).map(|line| line.split_once('=').unwrap()).collect()
 }
 

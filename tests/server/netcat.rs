@@ -1,8 +1,6 @@
 //! What people type: the main jobs with the real `nc` (netcat-openbsd) and `ncat`.
 
-mod common;
-
-use common::{LIMIT, Server, id_of};
+use crate::common::{LIMIT, Server, id_of};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

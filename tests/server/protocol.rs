@@ -1,8 +1,6 @@
 //! The protocol, line by line, as a client sees it: the real binary over real sockets.
 
-mod common;
-
-use common::{Client, Held, Server, allow_many_connections, command, eventually, id_of};
+use crate::common::{Client, Held, Server, allow_many_connections, command, eventually, id_of};
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES};
 use firstline::wire::command::HELP;
 use firstline::wire::escape::{BadEscape, unescape};

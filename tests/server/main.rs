@@ -1,0 +1,20 @@
+//! The real server, started afresh for each test, and what its clients and its users see of it.
+//!
+//! One program, so that what waits in one test leaves the processor to the others. `cargo test --test server access::` runs those of
+//! one module.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod bounds;
+mod foreign;
+mod journal;
+mod journal_command;
+mod netcat;
+mod printing;
+mod priority;
+mod protocol;
+mod service;
+mod sharing;
+mod shutdown;
