@@ -87,6 +87,17 @@ fn follow(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, last
     talk
 }
 
+/// Joins since a message, and leaves while it is sent what came after it: nothing of that comes behind the answer.
+fn leave(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, _: u64) -> Talk {
+    let mut member = Member::connect(hub, kernel, serial, LITTLE);
+    member.say(format!("/join 5 since {since}\n").as_bytes());
+    for _ in 0..thread_rng().gen_range(0..4) {
+        assert!(member.read(), "it is closed before the last message came");
+    }
+    member.say(b"/leave\n/quit\n");
+    member.read_rest()
+}
+
 fn run() {
     let (kit, mut historian, before) = KIT.lock().unwrap().take().unwrap_or_else(open);
     let last = before + 2 * SAYINGS as u64;
@@ -108,6 +119,7 @@ fn run() {
         spawn(|hub, kernel, _, _| talk(hub, kernel, 3)),
         spawn(|hub, kernel, since, last| follow(hub, kernel, 4, since, last)),
         spawn(|hub, kernel, since, last| follow(hub, kernel, 5, since, last)),
+        spawn(|hub, kernel, since, last| leave(hub, kernel, 6, since, last)),
     ];
     let working: Vec<_> = workers
         .into_iter()
@@ -133,7 +145,7 @@ fn run() {
         thread::yield_now();
     }
     hub.finish(Duration::MAX);
-    processing.map(|thread| thread.join().unwrap());
+    processing.into_iter().for_each(|thread| thread.join().unwrap());
     kernel.end();
     looks.join().unwrap();
     hub.history.as_ref().expect("there is one").call(0);

@@ -298,7 +298,12 @@ impl Historian {
             if record.priority >= request.min {
                 let id = record.id;
                 write_line(line, &record);
-                if !hub.outboxes[seat].lock().put_history(line) {
+                let mut outbox = hub.outboxes[seat].lock();
+                // It may have left while this was read.
+                if !is_wanted(request.end_id, &outbox) {
+                    return Ok(Halt::Done(None));
+                }
+                if !outbox.put_history(line) {
                     // Others have filled it meanwhile.
                     request.cursor = Cursor::since(id);
                     return Ok(Halt::NoRoom);

@@ -256,6 +256,7 @@ impl Talk {
             last_of: [0; Priority::COUNT],
             items: Vec::new(),
             joined: None,
+            last_wish: 0,
             last_seen: None,
             lost: 0,
             end: End::No,
@@ -304,6 +305,8 @@ struct Check<'a> {
     /// The lines of an answer that is not closed yet.
     items: Vec<String>,
     joined: Option<Priority>,
+    /// The last line that said whether it is to be sent messages of others, of those that were answered.
+    last_wish: u64,
     /// The last message of others that was seen since it joined, and how many were lost since that.
     last_seen: Option<u64>,
     lost: u64,
@@ -336,8 +339,14 @@ impl<'a> Check<'a> {
         self.requests[n as usize - 1]
     }
 
-    /// As [`Check::close`], of a line that is answered when it is read: those come in order.
-    fn close_at_once(&mut self, n: u64, lines: u64) -> Request<'a> {
+    /// As [`Check::close`], of a line that is no message. All are answered when they are read, and so in order, but for one: who joins
+    /// since a message is told so once he has what came after it.
+    fn close_command(&mut self, n: u64, lines: u64) -> Request<'a> {
+        let is_later =
+            |request: &&Request| matches!(request, Request::Command(Command::Join { since: Some(_), .. }));
+        if self.requests.get(n.saturating_sub(1) as usize).as_ref().is_some_and(is_later) {
+            return self.close(n, lines);
+        }
         assert!(self.last_at_once < n, "line {n} is answered after line {}", self.last_at_once);
         self.last_at_once = n;
         self.close(n, lines)
@@ -371,7 +380,7 @@ impl<'a> Check<'a> {
             assert!(matches!(request, Request::Message { .. }), "NAK {n} {reason} for {request:?}");
             return;
         }
-        let request = self.close_at_once(n, lines);
+        let request = self.close_command(n, lines);
         let is_right = match request {
             Request::Message { .. } => reason == "not-authenticated",
             Request::Nak(nak) => reason == nak.as_str() || reason == "not-authenticated",
@@ -381,7 +390,7 @@ impl<'a> Check<'a> {
     }
 
     fn ok(&mut self, n: u64, text: &str, lines: u64) {
-        let request = self.close_at_once(n, lines);
+        let request = self.close_command(n, lines);
         let Request::Command(command) = request else { panic!("OK {n} for {request:?}") };
         let items = std::mem::take(&mut self.items);
         let all_are = |word: &str| items.iter().all(|item| item.split(' ').next() == Some(word));
@@ -393,20 +402,22 @@ impl<'a> Check<'a> {
         }
         assert_eq!(text.is_empty(), !matches!(command, Command::Auth(_)), "OK {n} {text} for {command:?}");
         match command {
-            Command::Join { min, since: None } => self.epoch(Some(min)),
-            Command::Join { min, since: Some(_) } => self.joined = Some(min),
-            Command::Leave => self.epoch(None),
+            Command::Join { min, since: None } => self.epoch(n, Some(min)),
+            Command::Join { min, since: Some(_) } if self.last_wish < n => {
+                (self.last_wish, self.joined) = (n, Some(min));
+            }
+            Command::Leave => self.epoch(n, None),
             _ => {}
         }
     }
 
-    /// From now on other messages come, or none.
-    fn epoch(&mut self, joined: Option<Priority>) {
-        (self.joined, self.last_seen, self.lost) = (joined, None, 0);
+    /// From that line on other messages come, or none.
+    fn epoch(&mut self, n: u64, joined: Option<Priority>) {
+        (self.last_wish, self.joined, self.last_seen, self.lost) = (n, joined, None, 0);
     }
 
     fn err(&mut self, n: u64, reason: &str, lines: u64) {
-        let request = self.close_at_once(n, lines);
+        let request = self.close_command(n, lines);
         self.refused.insert(n);
         // An answer is broken off if its reader is to go.
         let items = std::mem::take(&mut self.items);
@@ -472,11 +483,13 @@ impl<'a> Check<'a> {
 
     /// What it wants to be sent from a line on that is not answered yet.
     fn is_joining(&self) -> Option<Priority> {
-        let requests = self.requests.iter().skip(self.last_at_once as usize);
-        let mut mins = requests.filter_map(|request| match request {
-            Request::Command(Command::Join { min, .. }) => Some(*min),
-            _ => None,
-        });
+        let mut mins =
+            (1..).zip(&self.requests).skip(self.last_wish as usize).filter_map(
+                |(n, request)| match request {
+                    Request::Command(Command::Join { min, .. }) if !self.answered.contains(&n) => Some(*min),
+                    _ => None,
+                },
+            );
         mins.next()
     }
 
