@@ -25,6 +25,7 @@ use loom::thread;
 use nix::errno::Errno;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// Searches all orders of a model with that many forced switches, unless `LOOM_MAX_PREEMPTIONS` says how many.
 fn model(switches_max: usize, model: impl Fn() + Sync + Send + 'static) {
@@ -293,6 +294,41 @@ fn what_the_own_thread_hands_over_is_delivered_by_a_third_or_by_a_worker_and_all
         own.join().unwrap();
         delivering.join().unwrap();
         assert_eq!(workshop.taken(), [1, 2]);
+    });
+}
+
+/// A seat with something that is to be done by a certain time, and whether that was done.
+struct Clock {
+    queue: Parcels,
+    seat: ConsumerSeat<bool, (), ()>,
+    is_due: AtomicU32,
+}
+
+impl Clock {
+    fn sit_while_wanted(&self) {
+        // As `Consumer::process`: looks what is due, and then what waits.
+        let process = |is_done: &mut bool, (): &mut ()| {
+            self.queue.hear_time();
+            *is_done |= self.is_due.load(Relaxed) == 1;
+            self.queue.pick(&mut Batch::new())
+        };
+        while self.seat.take_turn(process, |_, _| (), |_| false, || self.queue.wants_a_turn()) {}
+    }
+}
+
+#[test]
+fn what_becomes_due_while_a_worker_sits_is_done_by_one_of_the_two() {
+    model(3, || {
+        let seat = ConsumerSeat::new(false, (), [(), ()], true);
+        let clock = Arc::new(Clock { queue: Queue::new(), seat, is_due: AtomicU32::new(0) });
+        let own = spawn(&clock, |clock| {
+            clock.is_due.store(1, Relaxed);
+            clock.queue.wait(Some(Duration::ZERO));
+            clock.sit_while_wanted();
+        });
+        clock.sit_while_wanted();
+        own.join().unwrap();
+        clock.seat.take_last_turn(|_, _| (), |is_done| assert!(*is_done));
     });
 }
 

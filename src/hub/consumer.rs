@@ -79,6 +79,8 @@ impl Consumer {
     /// to do.
     pub fn tidy(&mut self, hub: &Hub, is_end: bool) {
         let Some(recorder) = &mut self.recorder else { return };
+        // Before it is looked at: what becomes due later is seen by who does not find this seat free, and gives another turn.
+        hub.queue.hear_time();
         recorder.sync_due(is_end, hub);
         recorder.count(hub);
         self.tell_due(hub);

@@ -97,7 +97,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Whether somebody is to [pick](Queue::pick): something waits, or the time of the one in [`Queue::wait`] was over.
+    /// Whether somebody is to take a turn: something waits to be [picked](Queue::pick), or the time of the one in [`Queue::wait`] was
+    /// over and nobody has [heard](Queue::hear_time) of that.
     pub fn wants_a_turn(&self) -> bool {
         let shared = self.shared.lock();
         !shared.closed && (!shared.waiting.is_empty() || shared.overdue)
@@ -115,11 +116,15 @@ impl<T: Run, const N: usize> Queue<T, N> {
         !shared.closed
     }
 
+    /// For one who is to look from now on at what was to be done by a certain time: what becomes due after that gives a turn again.
+    pub fn hear_time(&self) {
+        self.shared.lock().overdue = false;
+    }
+
     /// Moves the first of what waits to `batch`, as much as that takes; false: there is nothing, or the queue is
     /// closed.
     pub fn pick(&self, batch: &mut Batch<T>) -> bool {
         let mut shared = self.shared.lock();
-        shared.overdue = false;
         if !shared.closed {
             fill(batch, &mut shared.waiting);
         }
