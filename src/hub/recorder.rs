@@ -50,7 +50,9 @@ pub struct Recorder {
     failing: bool,
     /// How often the files were opened anew.
     openings: u64,
-    /// How long the disk lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
+    /// How long the disk took so far for what was recorded since [`Recorder::begin`], in nanoseconds.
+    took_ns: u64,
+    /// How long it lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
     disk_ns: Option<u64>,
 }
 
@@ -82,6 +84,7 @@ impl Recorder {
             retry_ns: 0,
             failing: false,
             openings: 0,
+            took_ns: 0,
             disk_ns: None,
         }))
     }
@@ -93,14 +96,23 @@ impl Recorder {
 
     /// Begins with what is to be committed together.
     pub fn begin(&mut self) {
-        self.is_urgent = false;
+        (self.is_urgent, self.took_ns) = (false, 0);
         // A board's clock may be set at any time, and may be before 1970.
         self.time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
             self.openings += u64::from(self.writer.revive().is_ok());
         }
-        self.writer.begin_group(self.sync != Sync::None);
+        let is_synced = self.sync != Sync::None;
+        self.timed(|writer| writer.begin_group(is_synced));
+    }
+
+    /// Has the disk do something, and counts the time that it takes.
+    fn timed<R>(&mut self, ask: impl FnOnce(&mut Writer<'static, Files>) -> R) -> R {
+        let since_ns = clock::now_ns();
+        let result = ask(&mut self.writer);
+        self.took_ns += clock::now_ns() - since_ns;
+        result
     }
 
     /// Whether another batch can be committed together with what was recorded since [`Recorder::begin`].
@@ -116,16 +128,14 @@ impl Recorder {
 
     /// Has what was recorded written, so that there is room for another batch.
     pub fn flush(&mut self) {
-        self.writer.flush();
+        self.timed(Writer::flush);
     }
 
     /// Commits what was recorded since [`Recorder::begin`]; false: none of it is in the journal.
     pub fn commit(&mut self, hub: &Hub) -> bool {
-        let start_ns = clock::now_ns();
-        let committed = self.writer.commit(self.is_urgent);
-        if self.is_urgent || self.sync == Sync::None {
-            self.learn(committed.is_ok(), start_ns, hub);
-        }
+        let is_synced = self.is_urgent;
+        let committed = self.timed(|writer| writer.commit(is_synced));
+        self.learn(committed.is_ok(), is_synced, hub);
         self.tell(committed);
         self.schedule_sync();
         self.count(hub);
@@ -141,15 +151,18 @@ impl Recorder {
         self.disk_ns.is_some_and(|disk_ns| disk_ns < SEAT_SYNC_US_MAX * 1_000)
     }
 
-    /// Learns how quick the disk is from what it was asked then: a moving average, so that a slow disk is known soon, and for as
-    /// long as it is slow.
-    fn learn(&mut self, is_done: bool, since_ns: u64, hub: &Hub) {
-        let took_ns = clock::now_ns() - since_ns;
-        if is_done && self.sync != Sync::None {
+    /// Learns how quick the disk is from what it was asked: a moving average, so that a slow disk is known soon, and for as
+    /// long as it is slow. Where some is synced and some is not, what was not tells only whether it is slower than thought.
+    fn learn(&mut self, is_done: bool, is_synced: bool, hub: &Hub) {
+        let took_ns = self.took_ns;
+        if is_done && is_synced {
             hub.ledger.lock().synced(took_ns);
         }
+        let tells =
+            is_synced || self.sync == Sync::None || self.disk_ns.is_some_and(|disk_ns| took_ns > disk_ns);
         self.disk_ns = match self.disk_ns {
             _ if !is_done => None,
+            disk_ns if !tells => disk_ns,
             Some(disk_ns) => Some(disk_ns - disk_ns / 8 + took_ns / 8),
             None => Some(took_ns),
         };
@@ -169,9 +182,9 @@ impl Recorder {
     /// Syncs what was acknowledged without that, if it is time, or else if the end has come.
     pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
-            let start_ns = clock::now_ns();
-            let synced = self.writer.sync_rest();
-            self.learn(synced.is_ok(), start_ns, hub);
+            self.took_ns = 0;
+            let synced = self.timed(Writer::sync_rest);
+            self.learn(synced.is_ok(), true, hub);
             self.tell(synced);
             self.schedule_sync();
         }
