@@ -122,14 +122,8 @@ impl<'a> Scan<'a> {
     pub fn advance(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Option<Ahead>, Errno> {
         let at = self.position.at;
         if self.position.sought == at {
-            self.load(disk, at)?;
-            match Record::check(&self.seal, self.view(at)) {
-                Ok(bytes) => {
-                    self.record = (at - self.loaded.start) as usize;
-                    self.position = Position::new(at + bytes as u32);
-                    *budget = budget.saturating_sub(bytes as u32);
-                    return Ok(Some(Ahead::Record));
-                }
+            match self.take(disk, budget)? {
+                Ok(record) => return Ok(Some(record)),
                 Err(Absence::Unmarked) => {}
                 // Also one whose mark alone is damaged.
                 Err(_) => {
@@ -139,6 +133,18 @@ impl<'a> Scan<'a> {
             }
         }
         self.resynchronise(disk, budget)
+    }
+
+    /// What stands where it has come to, if that is a record.
+    fn take(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Result<Ahead, Absence>, Errno> {
+        let at = self.position.at;
+        self.load(disk, at)?;
+        Ok(Record::check(&self.seal, self.view(at)).map(|bytes| {
+            self.record = (at - self.loaded.start) as usize;
+            self.position = Position::new(at + bytes as u32);
+            *budget = budget.saturating_sub(bytes as u32);
+            Ahead::Record
+        }))
     }
 
     /// The record that came last.
@@ -158,7 +164,10 @@ impl<'a> Scan<'a> {
             let behind = sought.saturating_add(ALIGNMENT as u32).min(end);
             if is_marked(&self.seal, self.view(sought)) {
                 if Record::check(&self.seal, self.view(sought)).is_ok() {
-                    return Ok(Some(self.damage_up_to(sought)));
+                    // What is before it was written before it, but may have been read before that.
+                    self.loaded = 0..0;
+                    let taken = self.take(disk, budget)?;
+                    return Ok(Some(taken.unwrap_or_else(|_| self.damage_up_to(sought))));
                 }
                 self.position.damage_end = Some(behind);
             }
@@ -198,5 +207,51 @@ impl<'a> Scan<'a> {
     fn view(&self, at: u32) -> &[u8] {
         let start = at.saturating_sub(self.loaded.start) as usize;
         self.window.get(start..self.loaded.len()).unwrap_or(&[])
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::queue::Priority;
+    use core::cell::Cell;
+
+    const SEAL: Seal = Seal { mark: 0x5eed, salt: 7 };
+    const RECORDS: u64 = 4 * JOURNAL_READ_BYTES as u64 / 400;
+
+    /// A file to which all that is in it was written right after it was read for the first time.
+    struct Growing {
+        bytes: std::vec::Vec<u8>,
+        is_read: Cell<bool>,
+    }
+
+    impl Source for Growing {
+        fn read(&self, _: usize, offset: u32, buffer: &mut [u8]) -> Result<(), Errno> {
+            match self.is_read.replace(true) {
+                true => buffer.copy_from_slice(&self.bytes[offset as usize..][..buffer.len()]),
+                false => buffer.fill(0),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_written_between_two_reads_is_no_damage() {
+        let mut bytes = std::vec::Vec::new();
+        for id in 1..=RECORDS {
+            let record =
+                Record { id, time_ms: 0, priority: Priority::NORMAL, from: b"a", text: &[b'x'; 350] };
+            let start = bytes.len();
+            bytes.resize(start + record.bytes(), 0);
+            record.write(&SEAL, &mut bytes[start..]).unwrap();
+        }
+        let mut window = [0; JOURNAL_READ_BYTES];
+        let mut scan = Scan::new(0, SEAL, 0..bytes.len() as u32, &mut window);
+        let file = Growing { bytes, is_read: Cell::new(false) };
+        for expected in 1..=RECORDS {
+            let step = scan.next(&file).unwrap();
+            assert!(matches!(&step, Step::Record(record) if record.id == expected), "{expected}: {step:?}");
+        }
+        assert_eq!(scan.next(&file), Ok(Step::End));
     }
 }
