@@ -155,6 +155,10 @@ impl Consumer {
                 work.accepted = 0;
                 work.reason = Nak::JournalFailed;
             }
+            // Nobody was told of these IDs, unless they were printed. If others did not get them, readers would hear of a loss.
+            if self.printer.is_none() {
+                self.next_id = recorder.next_id();
+            }
         }
         self.tell_due(hub);
         let is_shared = group.is_of_several();
