@@ -149,6 +149,8 @@ pub struct Session {
     at_last: bool,
     /// The client has ended its side.
     ended: bool,
+    /// Whether the kernel [takes more](socket::overdraw) from it, because it has to read first.
+    is_overdrawn: bool,
     /// How many lines it may still send.
     lines: Bucket,
     /// Since when the end of a line is waited for that has begun, in nanoseconds.
@@ -172,6 +174,7 @@ impl Session {
             writable: false,
             at_last: false,
             ended: false,
+            is_overdrawn: false,
             lines: Bucket::FULL,
             line_since_ns: None,
             look_ns: u64::MAX,
@@ -216,6 +219,7 @@ impl Session {
         self.writable = false;
         self.at_last = false;
         self.ended = false;
+        self.is_overdrawn = false;
         self.lines = Bucket::FULL;
         self.line_since_ns = None;
         self.look_ns = 0;
@@ -324,6 +328,9 @@ impl Session {
 
     fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
         let Some(socket) = &self.socket else { return Ok(()) };
+        if mem::take(&mut self.is_overdrawn) {
+            socket::settle(socket);
+        }
         let free = self.framer.free();
         let room = free.len();
         match socket::receive(socket, free) {
@@ -365,11 +372,23 @@ impl Session {
             () => self.next(&mut outbox, desk),
         };
         drop(outbox);
+        if lacks_room {
+            self.overdraw();
+        }
         if can_read_on || is_read_for && desk.draining {
             // It calls when it has put something in, and when it is done.
             self.call_historian(desk);
         }
         next.unwrap_or_else(|reason| self.part(reason, desk))
+    }
+
+    /// Nothing is received until the client reads.
+    fn overdraw(&mut self) {
+        if let Some(socket) = &self.socket
+            && !mem::replace(&mut self.is_overdrawn, true)
+        {
+            socket::overdraw(socket);
+        }
     }
 
     /// When it goes on where nothing holds it up, or why it ends.

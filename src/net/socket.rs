@@ -1,12 +1,13 @@
 //! One accepted connection: how it is set up, and the two calls that move bytes.
 
 use crate::limits::{
-    KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, SOCKET_BUFFER_BYTES, UNACKNOWLEDGED_MS_MAX,
-    WRITE_MARGIN_MS,
+    KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, OVERDRAWN_BUFFER_BYTES, SOCKET_BUFFER_BYTES,
+    UNACKNOWLEDGED_MS_MAX, WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// What a receive came to.
@@ -82,6 +83,32 @@ pub fn end_sending(socket: &impl AsRawFd) {
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Write);
 }
 
+sockopt_impl!(
+    /// Which of a socket's buffers keep their bound: true, that of what is to be sent alone. Since Linux 5.14.
+    BoundsSendingOnly,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_BUF_LOCK,
+    bool
+);
+
+/// For a client that has to read before more of it is received: the kernel is to take all that it has let it send, and a little more.
+///
+/// It lets a client send as much as fits if it comes in large pieces. In small ones it takes more room, and what is too much is dropped.
+/// Then Linux, since 6.17, drops all that comes from that client until something is received (`tcp_sequence` in
+/// net/ipv4/tcp_input.c: it ends beyond the window), even the news that it has read: and nothing is received before that is heard. So
+/// both would wait for ever. On an older system it does nothing, and nothing is needed.
+pub fn overdraw(socket: &impl AsFd) {
+    if setsockopt(socket, sockopt::RcvBuf, &OVERDRAWN_BUFFER_BYTES).is_ok() {
+        let _ = setsockopt(socket, BoundsSendingOnly, &true);
+    }
+}
+
+/// The end of that: what comes has its usual bound again.
+pub fn settle(socket: &impl AsFd) {
+    let _ = setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES);
+}
+
 /// Lets the kernel take some more of what is to be sent, for one that did not read and is about to be closed.
 pub fn widen(socket: &impl AsFd) {
     // It is a favour: without it the client just gets less.
@@ -101,6 +128,17 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         (listener.accept().unwrap().0, client)
+    }
+
+    #[test]
+    fn what_comes_has_a_wider_bound_for_as_long_as_it_is_overdrawn() {
+        let (server, _client) = pair();
+        settle(&server);
+        let usual = getsockopt(&server, sockopt::RcvBuf).unwrap();
+        overdraw(&server);
+        assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual / 4 * 5);
+        settle(&server);
+        assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual);
     }
 
     fn wait_for(socket: &TcpStream, wanted: PollFlags) {
