@@ -73,7 +73,7 @@ impl Ledger {
         self.farewells[why.index()] += 1;
     }
 
-    /// The journal was synced once more, and that took so long, from the first byte that was written for it.
+    /// The journal was synced once more, and that took so long, with all that was written for it.
     pub fn synced(&mut self, took_ns: u64) {
         self.sync_times.record(took_ns);
     }

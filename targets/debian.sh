@@ -25,5 +25,5 @@ install_packages() {
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive \
             apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}"
-    } >&2 9>"${TMPDIR:-/tmp}/firstline-apt.lock"
+    } >&2 9</var/lib/apt
 }

@@ -139,9 +139,6 @@ pub struct Hub {
     is_seat_open: AtomicBool,
     /// Whether the consumer has a thread of its own.
     has_own_thread: bool,
-    /// Whether the delivery has one, too: it goes on while the consumer's waits for the disk. Not in real time, where what is next
-    /// must not depend on a thread that is not.
-    has_delivery_thread: bool,
     /// When somebody must have sat there, in nanoseconds, if something is to be done by then; the consumer's own thread sees to it.
     due_ns: Mutex<Option<u64>>,
     /// Whether all is done that the consumer's own thread had to do.
@@ -174,7 +171,6 @@ impl Hub {
             ledger: &LEDGER,
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
-            has_delivery_thread: history.is_some() && !is_seat_kept,
             history,
             gate,
             draining: AtomicBool::new(false),
@@ -244,9 +240,10 @@ impl Hub {
         self.has_own_thread
     }
 
-    /// Whether there is to be a thread that [keeps delivering](Hub::keep_delivering).
+    /// Whether there is to be a thread that [keeps delivering](Hub::keep_delivering): where there is a disk to wait for meanwhile. Not
+    /// in real time, where what is next must not depend on a thread that is not.
     pub fn has_delivery_thread(&self) -> bool {
-        self.has_delivery_thread
+        self.history.is_some() && !self.is_seat_kept
     }
 
     /// The consumer's seat and the history, of a hub that nobody works in any more.
@@ -305,7 +302,7 @@ impl Hub {
     /// Whether the consumer's own thread hands a group over instead of delivering it: where the next one waits to go to the disk.
     /// Urgent messages are answered at once: to wake another thread for them takes a while.
     fn hands_over(&self, group: &Group) -> bool {
-        self.has_delivery_thread && !group.is_urgent() && self.queue.wants_a_turn()
+        self.has_delivery_thread() && !group.is_urgent() && self.queue.wants_a_turn()
     }
 
     /// Lets workers sit down, or leaves that to the consumer's own thread.

@@ -547,7 +547,7 @@ impl Session {
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
         let awaits = if outbox.at_rest() { Awaits::Room } else { Awaits::Rest };
         outbox.set_awaits(awaits);
-        if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) }
+        self.await_reader(sending, outbox, desk)
     }
 
     /// Puts the last words in; false: there is no room now.
@@ -574,7 +574,18 @@ impl Session {
             return self.linger_on(reason, desk);
         }
         outbox.set_awaits(Awaits::Room);
-        if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) }
+        self.await_reader(sending, outbox, desk)
+    }
+
+    /// What is left to wait for, of one from which nothing is received any more.
+    fn await_reader(&mut self, sending: Sending, outbox: Locked, desk: &Desk) -> Turn {
+        let is_stalled = outbox.stalled_ns().is_some();
+        let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+        drop(outbox);
+        if is_stalled {
+            self.overdraw();
+        }
+        turn
     }
 
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last

@@ -95,9 +95,9 @@ sockopt_impl!(
 /// For a client that has to read before more of it is received: the kernel is to take all that it has let it send, and a little more.
 ///
 /// It lets a client send as much as fits if it comes in large pieces. In small ones it takes more room, and what is too much is dropped.
-/// Then Linux, since 6.17, drops all that comes from that client until something is received (`tcp_sequence` in
-/// net/ipv4/tcp_input.c: it ends beyond the window), even the news that it has read: and nothing is received before that is heard. So
-/// both would wait for ever. On an older system it does nothing, and nothing is needed.
+/// Then Linux, since 6.17, drops all that comes from that client until something is received, for it ends beyond the window (commit
+/// 9ca48d616ed7, "tcp: do not accept packets beyond window"), even the news that it has read: and nothing is received before that is
+/// heard. So both would wait for ever. Before 5.14 the buffer only has the little more, and nothing is needed.
 pub fn overdraw(socket: &impl AsFd) {
     if setsockopt(socket, sockopt::RcvBuf, &OVERDRAWN_BUFFER_BYTES).is_ok() {
         let _ = setsockopt(socket, BoundsSendingOnly, &true);

@@ -32,7 +32,7 @@ struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
     /// The one in [`Queue::wait`] is called.
     called: bool,
-    /// His time was over, and nobody has picked since.
+    /// His time was over, and nobody has [heard](Queue::hear_time) of that.
     overdue: bool,
     closed: bool,
 }

@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod accounts;
+pub mod directory;
 pub mod mounted;
 pub mod random;
 pub mod stuck;

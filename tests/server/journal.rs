@@ -1,5 +1,6 @@
 //! The journal of the real server: what an ACK means, restarts, failures of the disk, and kills.
 
+use crate::common::directory::Directory;
 use crate::common::{Client, LIMIT, Server, command, eventually, id_of};
 use firstline::journal::files::ReadOnly;
 use firstline::journal::record::Record;
@@ -7,23 +8,10 @@ use firstline::journal::scan::{Scan, Step};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// A directory of the test's own for a journal, not there yet.
-struct Directory(PathBuf);
-
 impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("firstline-journal-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("the temporary directory has a plain name")
-    }
-
     fn start(&self, args: &[&str]) -> Server {
         Server::start(&[&["--journal", self.path(), "--journal-size", "1M"], args].concat())
     }
@@ -37,12 +25,6 @@ impl Directory {
             messages.insert(id, String::from_utf8_lossy(record.text).into_owned());
         });
         messages
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,5 +1,6 @@
 //! `firstline journal`: another process than the one that writes the journal reads it.
 
+use crate::common::directory::Directory;
 use crate::common::{LIMIT, command, eventually, signal};
 use firstline::journal::files::{Files, NAMES};
 use firstline::journal::record::Record;
@@ -18,23 +19,9 @@ use std::sync::mpsc::{Receiver, channel};
 const SEGMENT_BYTES: u32 = 128 * 1024;
 
 /// What does harm to a journal.
-type Damaging = fn(&Place);
+type Damaging = fn(&Directory);
 
-/// A directory of the test's own, not there yet.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("firstline-journal-command-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
+impl Directory {
     fn file(&self, segment: usize) -> PathBuf {
         self.0.join(NAMES[segment])
     }
@@ -57,12 +44,6 @@ impl Place {
                 Some((self.file(segment), offset as u64))
             })
             .expect("it is there")
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -155,7 +136,7 @@ fn flip(file: &Path, offset: u64) {
 
 #[test]
 fn it_prints_all_messages_or_those_from_an_id_on() {
-    let place = Place::with("prints", 1..1_001);
+    let place = Directory::with("prints", 1..1_001);
     let ran = run(&[place.path()]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     assert_eq!(ran.stdout, lines(1..1_001));
@@ -167,7 +148,7 @@ fn it_prints_all_messages_or_those_from_an_id_on() {
 
 #[test]
 fn it_needs_no_lock_and_tells_what_went_to_make_room() {
-    let place = Place::new("ring");
+    let place = Directory::new("ring");
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
     write(&mut writer, 1..9_001);
@@ -186,7 +167,7 @@ fn it_needs_no_lock_and_tells_what_went_to_make_room() {
 
 #[test]
 fn its_json_is_json_whatever_a_client_sent() {
-    let place = Place::new("json");
+    let place = Directory::new("json");
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
     let all: Vec<u8> = (0..=u8::MAX).collect();
@@ -236,7 +217,7 @@ fn decode_base64(text: &str) -> Vec<u8> {
 
 #[test]
 fn it_follows_what_comes_and_tells_what_it_was_too_slow_for() {
-    let place = Place::new("follow");
+    let place = Directory::new("follow");
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
     write(&mut writer, 1..101);
@@ -274,7 +255,7 @@ fn it_follows_what_comes_and_tells_what_it_was_too_slow_for() {
 
 #[test]
 fn it_ends_quietly_when_nobody_reads_it() {
-    let place = Place::with("closed", 1..3_001);
+    let place = Directory::with("closed", 1..3_001);
     for args in [&[place.path()][..], &[place.path(), "--follow"]] {
         let mut child = start(args);
         let mut first = String::new();
@@ -294,7 +275,7 @@ fn it_ends_quietly_when_nobody_reads_it() {
 
 #[test]
 fn a_sound_journal_is_told_to_be_sound() {
-    let place = Place::with("sound", 1..1_001);
+    let place = Directory::with("sound", 1..1_001);
     let ran = run(&[place.path(), "--check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     let (verdict, segments) = ran.stdout.split_last().unwrap();
@@ -310,7 +291,7 @@ fn a_sound_journal_is_told_to_be_sound() {
 
 #[test]
 fn a_flipped_bit_costs_one_message_and_is_told_where_it_is() {
-    let place = Place::with("flipped", 1..1_001);
+    let place = Directory::with("flipped", 1..1_001);
     let (file, offset) = place.find(20);
     flip(&file, offset);
     let ran = run(&[place.path()]);
@@ -335,7 +316,7 @@ fn a_flipped_bit_costs_one_message_and_is_told_where_it_is() {
 
 #[test]
 fn a_file_that_is_cut_short_costs_what_is_cut() {
-    let place = Place::with("cut", 1..1_001);
+    let place = Directory::with("cut", 1..1_001);
     let file = OpenOptions::new().write(true).open(place.file(0)).unwrap();
     file.set_len(10_000).unwrap();
     let ran = run(&[place.path()]);
@@ -353,7 +334,7 @@ fn a_file_that_is_cut_short_costs_what_is_cut() {
 
 #[test]
 fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
-    let newest = |place: &Place| {
+    let newest = |place: &Directory| {
         let (file, _) = place.find(1_000);
         file.file_name().unwrap().to_str().unwrap().to_string()
     };
@@ -383,7 +364,7 @@ fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
         ),
     ];
     for (name, damage, part) in tests {
-        let place = Place::with(name, 1..1_001);
+        let place = Directory::with(name, 1..1_001);
         assert_eq!(run(&[place.path(), "--check"]).code, Some(0), "{name}");
         assert_ne!(newest(&place), "1.journal", "{name}");
         damage(&place);
@@ -399,7 +380,7 @@ fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
 
 #[test]
 fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
-    let place = Place::with("aside", 1..101);
+    let place = Directory::with("aside", 1..101);
     let (file, offset) = place.find(90);
     flip(&file, offset);
     let mut buffers = Buffers::new();
@@ -424,7 +405,7 @@ fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
 
 #[test]
 fn a_check_while_it_is_written_to_finds_it_sound() {
-    let place = Place::new("busy");
+    let place = Directory::new("busy");
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
     write(&mut writer, 1..4_001);
@@ -449,7 +430,7 @@ fn a_check_while_it_is_written_to_finds_it_sound() {
 
 #[test]
 fn what_is_no_journal_is_told_in_one_line() {
-    let place = Place::new("none");
+    let place = Directory::new("none");
     std::fs::create_dir(&place.0).unwrap();
     let absent = format!("{}/absent", place.path());
     let file = format!("{}/file", place.path());
