@@ -130,6 +130,9 @@ pub const PAGE_BYTES: usize = 4096;
 /// What each of them has for its header, in bytes: a page, so that nobody writes to it again.
 pub const SEGMENT_HEADER_BYTES: usize = PAGE_BYTES;
 
+/// What each of them has at its end for what it says of IDs that were given, in bytes: two pages that take turns.
+pub const SEGMENT_MARKS_BYTES: usize = 2 * PAGE_BYTES;
+
 /// `--journal-size`, unless set, in bytes.
 pub const JOURNAL_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
@@ -446,7 +449,8 @@ const _: () = {
         "an answer must find room line by line"
     );
     assert!(
-        SEGMENT_HEADER_BYTES + JOURNAL_BATCH_BYTES < JOURNAL_BYTES_MIN as usize / JOURNAL_SEGMENTS,
+        SEGMENT_HEADER_BYTES + JOURNAL_BATCH_BYTES + SEGMENT_MARKS_BYTES
+            < JOURNAL_BYTES_MIN as usize / JOURNAL_SEGMENTS,
         "a segment holds a batch"
     );
     assert!(JOURNAL_READ_BYTES >= 2 * RECORD_BYTES_MAX, "a read holds a record wherever it begins");

@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::histogram::Histogram;
 use crate::hub::Hub;
+use crate::journal::segment::Identity;
 use crate::journal::writer::Done;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
@@ -35,8 +36,8 @@ pub struct Ledger {
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
-    /// What the journal has done, and whether it works, where there is one.
-    pub journal: Option<(Done, bool)>,
+    /// Which journal it is, what it has done, and whether it works, where there is one.
+    pub journal: Option<(Identity, Done, bool)>,
     /// How long the journal's syncs took, in nanoseconds.
     sync_times: Histogram,
     /// Bytes of the journal that were found damaged by those who read it; again each time.
@@ -98,6 +99,7 @@ struct OfPriority {
 /// What is known of the journal.
 #[derive(Clone, Copy)]
 struct OfJournal {
+    identity: Identity,
     done: Done,
     works: bool,
     sync_p50_ns: u64,
@@ -153,7 +155,8 @@ const GENERAL: [Counter<Snapshot>; 15] = [
 ];
 
 /// The counters of the journal, where there is one.
-const OF_JOURNAL: [Counter<OfJournal>; 11] = [
+const OF_JOURNAL: [Counter<OfJournal>; 12] = [
+    ("journal-id", |j| j.identity.0),
     ("journal-works", |j| j.works.into()),
     ("journal-bytes", |j| j.done.record_bytes),
     ("journal-page-bytes", |j| j.done.page_bytes),
@@ -212,7 +215,8 @@ impl Snapshot {
         self.msgs_sent = ledger.msgs_sent;
         self.msgs_lost = ledger.msgs_lost;
         let sync_times = &ledger.sync_times;
-        self.journal = ledger.journal.map(|(done, works)| OfJournal {
+        self.journal = ledger.journal.map(|(identity, done, works)| OfJournal {
+            identity,
             done,
             works,
             sync_p50_ns: sync_times.percentile(500),

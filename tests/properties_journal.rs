@@ -5,7 +5,7 @@ use firstline::journal::cursor::{Cursor, Step};
 use firstline::journal::disk::Source;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step as ScanStep};
-use firstline::journal::segment::{Header, Seal};
+use firstline::journal::segment::{Header, Identity, Origin, Seal};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES, TEXT_BYTES};
 use firstline::queue::Priority;
@@ -14,6 +14,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const SEGMENT_BYTES: u32 = 64 * 1024;
+
+const ORIGIN: Origin = Origin { identity: Identity(1), is_unsynced: false };
 
 /// How many records a segment can hold at most, were they as short as they can be.
 const RECORDS_MAX: usize = SEGMENT_BYTES as usize / 32;
@@ -54,6 +56,7 @@ fn header() -> impl Strategy<Value = Option<Header>> {
             seal: Seal { mark, salt: mark.into() },
             previous_end,
             first_id,
+            origin: mark.is_multiple_of(2).then_some(ORIGIN),
         },
     );
     prop::option::weighted(0.9, header)
@@ -86,8 +89,7 @@ fn bytes_of((header, pieces): &Segment) -> Vec<u8> {
     let mut bytes = vec![0; SEGMENT_BYTES as usize];
     let seal = header.map_or(Seal { mark: 0, salt: 0 }, |header| header.seal);
     if let Some(header) = header {
-        let header = header.to_bytes();
-        bytes[..header.len()].copy_from_slice(&header);
+        bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.to_page());
     }
     let mut at = FIRST_OFFSET as usize;
     for piece in pieces {
@@ -176,7 +178,7 @@ proptest! {
         let (mut id, mut previous_end, mut segments) = (1, FIRST_OFFSET, Vec::new());
         for (length, sequence) in lengths.iter().zip(sequence..) {
             let seal = Seal { mark: sequence as u32, salt: sequence };
-            let header = Header { segment_bytes: SEGMENT_BYTES, sequence, seal, previous_end, first_id: id };
+            let header = Header { segment_bytes: SEGMENT_BYTES, sequence, seal, previous_end, first_id: id, origin: Some(ORIGIN) };
             let pieces: Vec<_> = (id..id + length).map(|id| Piece::Message(id, vec![b'x'; id as usize % 300])).collect();
             let bytes: usize = (id..id + length).map(|id| record(id, &[b'x'; 300][..id as usize % 300]).bytes()).sum();
             (id, previous_end) = (id + length, FIRST_OFFSET + bytes as u32);

@@ -158,6 +158,8 @@ impl Consumer {
             // Nobody was told of these IDs, unless they were printed. If others did not get them, readers would hear of a loss.
             if self.printer.is_none() {
                 self.next_id = recorder.next_id();
+            } else {
+                recorder.skip_to(self.next_id);
             }
         }
         self.tell_due(hub);

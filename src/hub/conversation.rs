@@ -311,6 +311,9 @@ impl Conversation {
     /// aside for that.
     fn read(&mut self, wish: Wish, desk: &Desk) {
         let Some(history) = &desk.hub.history else { return self.reject(Refusal::NoJournal, desk) };
+        if let Some(newest) = history.newest_before(wish.position()) {
+            return self.reject(Refusal::AheadOfHistory(newest), desk);
+        }
         let Some(slot) = self.purse.pop() else { return };
         if let Wish::JoinSince(..) = wish {
             desk.hub.leave(self.seat);

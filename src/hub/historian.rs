@@ -50,6 +50,16 @@ pub enum Wish {
     JoinSince(u64, Priority),
 }
 
+impl Wish {
+    /// The position in the history that it names.
+    pub fn position(self) -> u64 {
+        match self {
+            Self::Last(_) => 0,
+            Self::Since(id) | Self::JoinSince(id, _) => id,
+        }
+    }
+}
+
 /// A wish that is being fulfilled.
 pub struct Request {
     cursor: Cursor,
@@ -132,13 +142,20 @@ impl History {
         drop(self.published.wait_timeout_while(self.committed.lock(), timeout, is_old));
     }
 
+    /// The ID of the newest message, if the history has not come to that position. The ID that comes next is none of those: whoever
+    /// asks for what comes after it has miscounted by one, and is sent that message too.
+    pub fn newest_before(&self, position: u64) -> Option<u64> {
+        let next_id = self.committed.lock().next_id;
+        (position > next_id).then(|| next_id.saturating_sub(1))
+    }
+
     /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
     pub fn begin(&self, wish: Wish, seat: usize, line: u64, slot: &'static mut Slot) {
         let next_id = self.committed.lock().next_id;
         let (from, end_id, min) = match wish {
             Wish::Last(count) => (next_id.saturating_sub(count.get()), Some(next_id), Priority::MIN),
-            Wish::Since(id) => (id.saturating_add(1), Some(next_id), Priority::MIN),
-            Wish::JoinSince(id, min) => (id.saturating_add(1), None, min),
+            Wish::Since(id) => (id.saturating_add(1).min(next_id), Some(next_id), Priority::MIN),
+            Wish::JoinSince(id, min) => (id.saturating_add(1).min(next_id), None, min),
         };
         let cursor = Cursor::since(from);
         let tells_lost = !matches!(wish, Wish::Last(_));

@@ -7,7 +7,8 @@ use crate::clock;
 use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
-use crate::journal::writer::{Buffers, Writer};
+use crate::journal::segment::Identity;
+use crate::journal::writer::{Buffers, Found, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PAGE_BYTES, SEAT_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
@@ -71,9 +72,13 @@ impl Recorder {
         let files = Files::open(directory, segment_bytes).map_err(error)?;
         tell_cut(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
-        let (writer, found) =
+        let (mut writer, found) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
-        tell_found(directory, &found);
+        if options.sync != Sync::All {
+            let said = writer.expect_unsynced();
+            said.map_err(|errno| error(files::Error::System("the last segment cannot be written", errno)))?;
+        }
+        tell_found(directory, &found, writer.identity());
         Ok(Some(Self {
             writer,
             sync: options.sync,
@@ -174,12 +179,17 @@ impl Recorder {
         Committed { headers: *headers, end, next_id: self.writer.next_id(), openings: self.openings }
     }
 
+    /// Leaves out IDs that were given to what was not recorded: the next one is that one at least.
+    pub fn skip_to(&mut self, id: u64) {
+        self.writer.skip_to(id);
+    }
+
     /// When [`Recorder::sync_due`] has something to do, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
         self.due_ns
     }
 
-    /// Syncs what was acknowledged without that, if it is time, or else if the end has come.
+    /// Syncs what was acknowledged without that, if it is time, or else if the end has come: then the journal is closed too.
     pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
             self.took_ns = 0;
@@ -187,6 +197,10 @@ impl Recorder {
             self.learn(synced.is_ok(), true, hub);
             self.tell(synced);
             self.schedule_sync();
+        }
+        // A failure was told, and skips IDs at the next start.
+        if is_end && let Err(errno) = self.writer.close() {
+            log::warn!("--journal: it is not closed in order: {}", errno.desc());
         }
     }
 
@@ -198,7 +212,8 @@ impl Recorder {
 
     /// Tells the ledger what was done so far.
     pub fn count(&self, hub: &Hub) {
-        hub.ledger.lock().journal = Some((self.writer.done(), self.writer.works() && !self.failing));
+        let works = self.writer.works() && !self.failing;
+        hub.ledger.lock().journal = Some((self.writer.identity(), self.writer.done(), works));
     }
 
     fn tell(&mut self, result: Result<(), Errno>) {
@@ -231,9 +246,23 @@ fn tell_cut(directory: &Path, bytes: u64) {
     }
 }
 
-fn tell_found(directory: &Path, found: &crate::journal::writer::Found) {
+fn tell_found(directory: &Path, found: &Found, identity: Identity) {
     let directory = directory.display();
-    log::info!("journal {directory}: goes on with message {}", found.next_id);
+    log::info!("journal {directory}: goes on with message {}; its identity is {identity}", found.next_id);
+    if found.lost_segments > 0 {
+        log::warn!(
+            "journal {directory}: the headers of {} files are damaged or another journal's, and what is in them cannot be \
+             read: it may be the newest",
+            found.lost_segments
+        );
+    }
+    if found.skipped > 0 {
+        log::warn!(
+            "journal {directory}: IDs {} to {} are skipped: they may have been given to messages that are not on the disk",
+            found.next_id - found.skipped,
+            found.next_id - 1
+        );
+    }
     if found.aside_bytes > 0 {
         log::warn!(
             "journal {directory}: the last {} bytes are torn or damaged, {} whole messages among them; they are kept \

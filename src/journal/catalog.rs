@@ -48,7 +48,7 @@ impl Catalog {
         for (segment, header) in headers.iter().enumerate() {
             if let Some(header) = *header {
                 // There are as many places as headers.
-                let _ = spans.push(Span { segment, header, extent: Extent::Open(header.segment_bytes) });
+                let _ = spans.push(Span { segment, header, extent: Extent::Open(header.records_end()) });
             }
         }
         spans.sort_unstable_by_key(|span| (span.header.sequence, span.segment));
@@ -98,7 +98,7 @@ mod tests {
 
     fn header(sequence: u64, previous_end: u32, first_id: u64) -> Option<Header> {
         let seal = Seal { mark: sequence as u32, salt: sequence };
-        Some(Header { segment_bytes: FILE, sequence, seal, previous_end, first_id })
+        Some(Header { segment_bytes: FILE, sequence, seal, previous_end, first_id, origin: None })
     }
 
     fn catalog(listed: &[(usize, Option<Header>)], last_end: Option<u32>) -> Catalog {

@@ -4,9 +4,8 @@
 //! holds a lock on the directory; who only reads needs none.
 
 use super::disk::{Disk, Source};
-use super::segment::{HEADER_BYTES, Header};
-use super::writer::read_both_headers;
-use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES};
+use super::segment::{Header, VERSION};
+use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise};
@@ -32,6 +31,8 @@ pub enum Error {
     InUse(Option<u32>),
     /// It was made with that size, in bytes.
     OtherSize(u64),
+    /// A later version of the program made it, with that version of the format.
+    Newer(u64),
     /// It is not there, for one who only reads.
     NoJournal,
     /// What could not be done, with what.
@@ -46,6 +47,10 @@ impl fmt::Display for Error {
             Self::OtherSize(bytes) => {
                 write!(f, "it was made with --journal-size {bytes}; use that, or another directory")
             }
+            Self::Newer(version) => write!(
+                f,
+                "a later firstline made it: its format is {version}, and this one knows up to {VERSION}"
+            ),
             Self::NoJournal => f.write_str("there is no journal in it"),
             Self::System(what, errno) => write!(f, "{what}: {}", errno.desc()),
         }
@@ -173,11 +178,10 @@ impl ReadOnly {
     /// The length that the newest header gives: a file may have been cut short. Without any, that of the longest file.
     fn newest_length(&self) -> Result<u32, Error> {
         let (mut newest, mut longest) = (None::<Header>, 0);
-        for segment in 0..JOURNAL_SEGMENTS {
+        for (segment, file) in self.segments.iter().enumerate() {
             longest = longest.max(self.length(segment)?.unwrap_or(0));
-            let headers = read_both_headers(self, segment)
-                .map_err(|errno| Error::System("a segment cannot be read", errno))?;
-            for header in headers.into_iter().flatten() {
+            let header = file.as_ref().map_or(Ok(None), header_of)?;
+            if let Some(header) = header {
                 newest = newest.filter(|newest| newest.sequence >= header.sequence).or(Some(header));
             }
         }
@@ -267,8 +271,7 @@ fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<([OwnedFd; JOURNA
 /// It was made with another length.
 fn cut_off(file: &OwnedFd, segment_bytes: u32) -> Result<u64, Error> {
     let (length, segment_bytes) = (length(file)?, u64::from(segment_bytes));
-    let mut bytes = [0; HEADER_BYTES];
-    let header = read_all(file, 0, &mut bytes).ok().and_then(|()| Header::from_bytes(&bytes));
+    let header = header_of(file)?;
     match header.map(|header| u64::from(header.segment_bytes)) {
         Some(made_with) if made_with != segment_bytes => {
             Err(Error::OtherSize(made_with * JOURNAL_SEGMENTS as u64))
@@ -277,6 +280,21 @@ fn cut_off(file: &OwnedFd, segment_bytes: u32) -> Result<u64, Error> {
         Some(_) => Ok(segment_bytes - length),
         None => Ok(0),
     }
+}
+
+/// The later of a segment's headers, as far as there is a whole one in a file that may have been cut short.
+fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
+    let (mut page, mut length) = ([0; SEGMENT_HEADER_BYTES], 0);
+    loop {
+        match pread(file, &mut page[length..], place(0, length)) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::System("a segment cannot be read", errno)),
+        }
+    }
+    let headers = Header::from_page(&page).map_err(Error::Newer)?;
+    Ok(headers.into_iter().flatten().max_by_key(|header| header.sequence))
 }
 
 /// Brings a segment to its length, and has it on the disk: zeroes that were written are blocks that are there, so that a sync has

@@ -1,6 +1,6 @@
 //! The journal: the history of messages on disk, in bounded space.
 //!
-//! - [`segment`], [`record`] — the format, byte by byte. Bytes only.
+//! - [`segment`], [`record`], [`mark`] — the format, byte by byte.
 //! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
@@ -20,6 +20,8 @@ pub mod cursor;
 pub mod disk;
 #[cfg(not(loom))]
 pub mod files;
+#[cfg(not(loom))]
+pub mod mark;
 #[cfg(not(loom))]
 pub mod pages;
 pub mod policy;

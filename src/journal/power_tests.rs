@@ -4,9 +4,10 @@
 //! it is read, and compared with the books; then it goes on, so that what went wrong before piles up.
 
 use super::disk::Source;
+use super::mark::ids_in;
 use super::record::Record;
 use super::scan::{Scan, Step, Window};
-use super::segment::HEADER_BYTES;
+use super::segment::{HEADER_BYTES, Header, Seal};
 use super::simulated::{Call, Fault, Random, SimulatedDisk, Target};
 use super::writer::{Buffers, FIRST_OFFSET, Found, Headers, Writer, read_headers};
 use crate::limits::{BATCH, FROM_BYTES_MAX, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, TEXT_BYTES};
@@ -99,6 +100,12 @@ struct Books {
     known_sequence: u64,
     /// The highest ID that somebody may have seen and that is not to be forgotten.
     top_id: u64,
+    /// The highest ID that was acknowledged, whatever became of its message: it must not be given again.
+    acknowledged_id: u64,
+    /// The next ID at the last start.
+    started_id: u64,
+    /// The next ID at an end in order: no ID is skipped after that.
+    closed_id: Option<u64>,
 }
 
 impl Books {
@@ -120,6 +127,7 @@ impl Books {
             return;
         }
         entries.iter_mut().for_each(|entry| entry.fate = Fate::Acknowledged);
+        self.acknowledged_id = entries.iter().map(|entry| entry.id).fold(self.acknowledged_id, u64::max);
         if is_synced {
             self.note_synced();
         }
@@ -157,7 +165,7 @@ impl Books {
     }
 
     /// Compares what was read after a blow with what must be there, and takes it over.
-    fn check(&mut self, seen: &[(u64, u64)], next_id: u64, blow: Blow) -> Result<(), String> {
+    fn check(&mut self, seen: &[(u64, u64)], found: &Found, blow: Blow) -> Result<(), String> {
         let does_rise = |pair: &[(u64, u64)]| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1;
         if let Some(pair) = seen.windows(2).find(|pair| !does_rise(pair)) {
             return Err(format!("IDs do not rise: {pair:?}"));
@@ -177,11 +185,35 @@ impl Books {
         }
         self.top_id = seen.iter().map(|(id, _)| *id).fold(self.top_id, u64::max);
         self.refused.clear();
-        if next_id <= self.top_id {
-            return Err(format!("the next ID is {next_id}, and {} was given", self.top_id));
+        let (given, next_id) = (self.top_id.max(self.acknowledged_id), found.next_id);
+        if next_id <= given {
+            return Err(format!("the next ID is {next_id}, and {given} was given"));
         }
-        Ok(())
+        let bound = (given + 1).max(self.started_id) + ids_skipped_max(found.lost_segments);
+        self.started_id = next_id;
+        if next_id > bound {
+            return Err(format!("the next ID is {next_id}, more than {bound}"));
+        }
+        match self.closed_id {
+            Some(closed_id) if closed_id != next_id => {
+                Err(format!("the next ID is {next_id}, and the journal was closed at {closed_id}"))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+/// The most IDs that a start may skip where so many headers are torn: those that were given, and those that stood in a torn end.
+fn ids_skipped_max(lost_segments: u64) -> u64 {
+    let header = Header {
+        segment_bytes: SEGMENT_BYTES,
+        sequence: 1,
+        seal: Seal { mark: 0, salt: 0 },
+        previous_end: FIRST_OFFSET,
+        first_id: 1,
+        origin: None,
+    };
+    (2 + lost_segments) * ids_in(&header, FIRST_OFFSET)
 }
 
 /// IDs and serial numbers, as they were read.
@@ -294,7 +326,9 @@ impl Trial {
             }
             if let Some(mut writer) = self.open(&mut buffers, blow)? {
                 self.plan_faults();
+                self.begin_run(&mut writer);
                 self.write_groups(&mut writer);
+                self.end_run(&mut writer);
                 blow = Blow::Kill;
             }
             if self.disk.is_off() || !self.random.once_in(4) {
@@ -304,6 +338,35 @@ impl Trial {
             }
         }
         Ok(())
+    }
+
+    /// Does what a server does at its start, which does not start where that fails. Or nothing: the first commit does it then.
+    fn begin_run(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+        self.books.closed_id = None;
+        if self.mode != Mode::All && self.random.once_in(2) {
+            self.disk.enter(Call::Expect);
+            let failed_syncs = self.disk.failed_syncs();
+            // Some run on all the same: what is not said now is said by the first commit.
+            let _ = writer.expect_unsynced();
+            self.note_call(writer, failed_syncs);
+        }
+    }
+
+    /// Ends in order, sometimes.
+    fn end_run(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+        if self.random.once_in(4) {
+            self.disk.enter(Call::Close);
+            let failed_syncs = self.disk.failed_syncs();
+            let closed = writer.close();
+            self.note_call(writer, failed_syncs);
+            if closed.is_ok() && writer.works() && self.disk.failed_syncs() == failed_syncs {
+                // Without any syncs, former segments may be lost still.
+                if self.mode != Mode::None {
+                    self.books.note_synced();
+                }
+                self.books.closed_id = Some(writer.next_id());
+            }
+        }
     }
 
     fn plan_faults(&mut self) {
@@ -342,7 +405,7 @@ impl Trial {
         let (headers, end) = writer.extent();
         self.books.note_sequence(headers, 0);
         let seen = self.reader.read(&self.disk, headers, end)?;
-        let checked = self.books.check(&seen, found.next_id, blow);
+        let checked = self.books.check(&seen, &found, blow);
         checked.map_err(|what| format!("{what}; after {} cuts, the last blow a {blow:?}", self.cuts))?;
         Ok(Some(writer))
     }
@@ -544,6 +607,13 @@ fn a_sync_left_out_of_the_header_at_a_start_is_noticed() {
 }
 
 #[test]
+fn a_sync_left_out_of_a_mark_is_noticed() {
+    check_noticed((Call::Open, Target::Records), Mode::None, 20_000);
+    check_noticed((Call::Expect, Target::Records), Mode::None, 5_000);
+    check_noticed((Call::Close, Target::Records), Mode::From(9), 5_000);
+}
+
+#[test]
 fn a_sync_left_out_of_what_was_due_is_noticed() {
     check_noticed((Call::SyncRest, Target::Records), Mode::From(9), 2_500);
 }
@@ -569,7 +639,7 @@ fn small_journal() -> SimulatedDisk {
     disk
 }
 
-const SMALL_BYTES: u32 = 48 * 1024;
+const SMALL_BYTES: u32 = 56 * 1024;
 
 /// What a journal shows after a start: IDs, the next ID, and the bytes that were set aside.
 fn start(disk: &SimulatedDisk) -> (Vec<u64>, Found) {

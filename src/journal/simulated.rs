@@ -54,10 +54,12 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Open,
+    Expect,
     BeginGroup,
     Commit,
     SyncRest,
     Revive,
+    Close,
 }
 
 /// What it syncs.

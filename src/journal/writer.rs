@@ -8,12 +8,17 @@
 //! At the start the last segment is read. Where its records end and nothing but bytes of former use follow, it goes on. Where
 //! there are signs of more, what follows was torn by a power cut or damaged: it is kept where it is, and the next segment
 //! begins.
+//!
+//! No ID is given twice. Those that may have been acknowledged though their messages are on no disk are skipped: [`mark`](super::mark)
+//! says how they are known where messages are acknowledged before they are synced. The same where the newest segments may be lost
+//! with their headers: as many IDs are skipped as find room in them.
 
 use super::disk::{Disk, Source};
+use super::mark::{Given, Marks, ids_in};
 use super::pages::Pages;
 use super::record::{Record, number};
 use super::scan::{Scan, Step, Window};
-use super::segment::{HEADER_BYTES, Header, Seal};
+use super::segment::{HEADER_OFFSETS, Header, HeaderPage, Identity, Origin, Seal};
 use crate::limits::{
     JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX, PAGE_BYTES,
     RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
@@ -23,9 +28,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Where the records of a segment begin.
 pub const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
-
-/// Where a header stands a second time: in another sector of its page.
-const SECOND_HEADER: usize = SEGMENT_HEADER_BYTES / 2;
 
 /// What the segments hold, by their files. None: nothing, or nobody knows.
 pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
@@ -62,6 +64,10 @@ pub struct Found {
     pub aside_bytes: u32,
     /// Records among them that are whole.
     pub aside_records: u64,
+    /// IDs before the next one that no message has: they may have been given.
+    pub skipped: u64,
+    /// Segments that may have come after the last one that can be read: their headers are lost.
+    pub lost_segments: u64,
 }
 
 /// What has been done so far.
@@ -81,6 +87,7 @@ pub struct Done {
 pub struct Writer<'a, D> {
     disk: D,
     segment_bytes: u32,
+    identity: Identity,
     headers: Headers,
     buffers: &'a mut Buffers,
     /// The segment that records are written to; none before the first, and after one that was given up and has no successor.
@@ -90,6 +97,8 @@ pub struct Writer<'a, D> {
     /// The ID that the next record has at least, and the same at the last commit.
     next_id: u64,
     committed_id: u64,
+    /// Whether messages are acknowledged before they are synced: each segment that begins says so.
+    is_unsynced_run: bool,
     /// Why what was appended since the last commit cannot be committed.
     fault: Option<Errno>,
     done: Done,
@@ -104,6 +113,8 @@ struct Place {
     end: u32,
     /// The end of what is on the disk for sure.
     synced: u32,
+    /// What it says of the IDs that were given.
+    marks: Marks,
 }
 
 /// Up to where a segment is believed.
@@ -122,15 +133,20 @@ impl<'a, D: Disk> Writer<'a, D> {
         // What is believed from now on is shown, and must not be lost by the next power cut.
         (0..JOURNAL_SEGMENTS).try_for_each(|segment| disk.settle(segment))?;
         let headers = read_headers(&disk, segment_bytes)?;
+        let newest = headers.iter().flatten().filter(|header| header.origin.is_some());
+        let identity = newest.max_by_key(|header| header.sequence).and_then(Header::identity);
+        let identity = identity.map_or_else(new_identity, Ok)?;
         let mut writer = Self {
             disk,
             segment_bytes,
+            identity,
             headers,
             buffers,
             current: None,
             last: End { sequence: 0, end: FIRST_OFFSET },
             next_id: 1,
             committed_id: 1,
+            is_unsynced_run: false,
             fault: None,
             done: Done::default(),
         };
@@ -142,26 +158,103 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn recover(&mut self) -> Result<Found, Errno> {
         let last = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
         let segments = self.headers.iter().flatten().count();
+        let lost_segments = self.lost_segments()?;
         let Some((segment, header)) = last.and_then(|segment| Some((segment, self.headers[segment]?))) else {
-            self.begin_segment()?;
-            return Ok(Found { next_id: self.next_id, ..Found::default() });
+            return self.begin_anew(lost_segments);
         };
         let tail = Tail::read(&self.disk, segment, &header, &mut self.buffers.window)?;
-        self.next_id = tail.next_id;
-        self.committed_id = tail.next_id;
-        self.last = End { sequence: header.sequence, end: tail.end };
-        if tail.aside_bytes == 0 {
-            self.buffers.out.resume(&self.disk, segment, tail.end)?;
-            self.current = Some(Place { segment, seal: header.seal, end: tail.end, synced: tail.end });
+        let marks = Marks::read(&self.disk, segment, &header)?;
+        let given = marks.given();
+        let is_unsynced = given.is_unsynced || lost_segments > 0;
+        let next_id = Given { is_unsynced, ..given }.next_id(&header, tail.end, tail.next_id);
+        self.set_next_id(next_id.saturating_add(lost_segments * ids_in(&header, FIRST_OFFSET)));
+        // The sequences of what is lost are left out: so it is known that they are accounted for.
+        self.last = End { sequence: header.sequence + lost_segments, end: tail.end };
+        if tail.aside_bytes == 0 && lost_segments == 0 && tail.end <= self.with_origin(header).records_end() {
+            self.resume(segment, header, tail.end, marks)?;
         } else {
             self.begin_segment()?;
         }
         Ok(Found {
-            next_id: tail.next_id,
+            next_id: self.next_id,
             segments,
             aside_bytes: tail.aside_bytes,
             aside_records: tail.aside_records,
+            skipped: self.next_id - tail.next_id,
+            lost_segments,
         })
+    }
+
+    /// Begins where no segment can be read.
+    fn begin_anew(&mut self, lost_segments: u64) -> Result<Found, Errno> {
+        let header = self.next_header(Seal { mark: 0, salt: 0 });
+        let skipped = lost_segments * ids_in(&header, FIRST_OFFSET);
+        self.set_next_id(1 + skipped);
+        self.last.sequence = lost_segments;
+        self.begin_segment()?;
+        Ok(Found { next_id: self.next_id, skipped, lost_segments, ..Found::default() })
+    }
+
+    /// Goes on with a segment whose records end there.
+    fn resume(&mut self, segment: usize, header: Header, end: u32, marks: Marks) -> Result<(), Errno> {
+        let header = self.renew_header(segment, header)?;
+        self.buffers.out.resume(&self.disk, segment, end)?;
+        self.current = Some(Place { segment, seal: header.seal, end, synced: end, marks });
+        if marks.given().is_unsynced {
+            // What is skipped now is not skipped again.
+            self.mark(Given { next_id: self.next_id, is_unsynced: false })?;
+        }
+        Ok(())
+    }
+
+    /// Has a segment of version 1 be of this version, and one whose header's page is not as it was written whole again. In two steps:
+    /// after each of them, whatever a power cut leaves, one of the headers is whole.
+    fn renew_header(&mut self, segment: usize, header: Header) -> Result<Header, Errno> {
+        let header = self.with_origin(header);
+        let (mut page, whole) = ([0; SEGMENT_HEADER_BYTES], header.to_page());
+        self.disk.read(segment, 0, &mut page)?;
+        if page != whole {
+            for offset in HEADER_OFFSETS {
+                let sector = offset..offset + SEGMENT_HEADER_BYTES / 8;
+                page[sector.clone()].copy_from_slice(&whole[sector]);
+            }
+            for page in [page, whole] {
+                self.disk.write(segment, 0, &page)?;
+                self.disk.sync(segment)?;
+                self.done.syncs += 1;
+                self.done.page_bytes += SEGMENT_HEADER_BYTES as u64;
+            }
+        }
+        self.headers[segment] = Some(header);
+        Ok(header)
+    }
+
+    /// The header of a segment as this version has it.
+    fn with_origin(&self, header: Header) -> Header {
+        let origin = Origin { identity: self.identity, is_unsynced: false };
+        Header { origin: header.origin.or(Some(origin)), ..header }
+    }
+
+    /// How many segments may have come after the last one that can be read: those that were used and cannot be read, but for as many
+    /// as are missing between others.
+    fn lost_segments(&self) -> Result<u64, Errno> {
+        let mut unreadable = 0;
+        for segment in 0..JOURNAL_SEGMENTS {
+            if self.headers[segment].is_none() && is_used(&self.disk, segment)? {
+                unreadable += 1;
+            }
+        }
+        let sequences = || self.headers.iter().flatten().map(|header| header.sequence);
+        let readable = sequences().count() as u64;
+        let (first, last) = (sequences().min().unwrap_or(1), sequences().max().unwrap_or(0));
+        let between = (last - first.min(last)).saturating_add(1).saturating_sub(readable);
+        let used = last.min(JOURNAL_SEGMENTS as u64);
+        let lost = used.saturating_sub(readable).max(unreadable);
+        Ok(if readable == 0 { unreadable } else { lost.saturating_sub(between) })
+    }
+
+    fn set_next_id(&mut self, id: u64) {
+        (self.next_id, self.committed_id) = (id, id);
     }
 
     fn sequence_of(&self, segment: usize) -> u64 {
@@ -171,6 +264,11 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// The ID of the next message.
     pub fn next_id(&self) -> u64 {
         self.next_id
+    }
+
+    /// What tells this journal from all others.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// What has been done so far.
@@ -208,8 +306,12 @@ impl<'a, D: Disk> Writer<'a, D> {
     pub fn has_room(&self) -> bool {
         self.current.is_none_or(|place| {
             place.end as usize + self.buffers.out.waiting() + JOURNAL_BATCH_BYTES
-                <= self.segment_bytes as usize
+                <= self.records_end(place.segment) as usize
         })
+    }
+
+    fn records_end(&self, segment: usize) -> u32 {
+        self.headers[segment].map_or(0, |header| header.records_end())
     }
 
     fn turn_over(&mut self, is_synced: bool) -> Result<(), Errno> {
@@ -256,6 +358,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         let result = match self.fault.take() {
             Some(fault) => Err(fault),
             None if is_synced => self.sync(),
+            None if self.current.is_some_and(|place| place.end > self.last.end) => self.expect_unsynced(),
             None => Ok(()),
         };
         match (result, self.current) {
@@ -267,6 +370,51 @@ impl<'a, D: Disk> Writer<'a, D> {
             _ => self.give_up(),
         }
         result
+    }
+
+    /// Prepares to acknowledge messages before they are synced: has the segment say so, on the disk, and each that begins later. Else
+    /// the first commit without a sync does that.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn expect_unsynced(&mut self) -> Result<(), Errno> {
+        self.is_unsynced_run = true;
+        match self.current {
+            Some(place) if !place.marks.given().is_unsynced => {
+                self.mark(Given { next_id: self.committed_id, is_unsynced: true })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends in order: syncs what was committed without it, and has the segment say which ID is next, so that the next start skips none.
+    /// It may go on after that all the same.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn close(&mut self) -> Result<(), Errno> {
+        self.sync_rest()?;
+        match self.current {
+            Some(place) if place.marks.given().is_unsynced => {
+                self.mark(Given { next_id: self.committed_id, is_unsynced: false })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves out IDs: the next one is that one at least.
+    pub fn skip_to(&mut self, id: u64) {
+        self.set_next_id(self.committed_id.max(id));
+    }
+
+    /// Has the current segment say that of the IDs that were given, on the disk.
+    fn mark(&mut self, given: Given) -> Result<(), Errno> {
+        let place = self.current.as_mut().ok_or(Errno::EIO)?;
+        let header = self.headers[place.segment].ok_or(Errno::EIO)?;
+        let page = self.buffers.window.first_chunk_mut().ok_or(Errno::EIO)?;
+        place.marks.write(&mut self.disk, place.segment, &header, page, given)?;
+        self.done.page_bytes += PAGE_BYTES as u64;
+        self.sync()
     }
 
     /// Syncs what was committed without it.
@@ -333,23 +481,30 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.buffers.out.reset();
         let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
         let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
-        let header = Header {
-            segment_bytes: self.segment_bytes,
-            sequence: self.last.sequence + 1,
-            seal: new_seal()?,
-            previous_end: self.last.end,
-            first_id: self.next_id,
-        };
+        let header = self.next_header(new_seal()?);
         // Whatever comes of it: what it held is gone.
         self.headers[segment] = None;
-        write_header(&mut self.disk, segment, &header, &mut self.buffers.window)?;
+        self.disk.write(segment, 0, &header.to_page())?;
         self.disk.sync(segment)?;
         self.done.syncs += 1;
         self.done.page_bytes += SEGMENT_HEADER_BYTES as u64;
         self.headers[segment] = Some(header);
         self.last = End { sequence: header.sequence, end: FIRST_OFFSET };
-        self.current = Some(Place { segment, seal: header.seal, end: FIRST_OFFSET, synced: FIRST_OFFSET });
+        let (seal, marks) = (header.seal, Marks::of_header(&header));
+        self.current = Some(Place { segment, seal, end: FIRST_OFFSET, synced: FIRST_OFFSET, marks });
         Ok(())
+    }
+
+    /// The header of the segment that begins next.
+    fn next_header(&self, seal: Seal) -> Header {
+        Header {
+            segment_bytes: self.segment_bytes,
+            sequence: self.last.sequence + 1,
+            seal,
+            previous_end: self.last.end,
+            first_id: self.next_id,
+            origin: Some(Origin { identity: self.identity, is_unsynced: self.is_unsynced_run }),
+        }
     }
 }
 
@@ -365,7 +520,7 @@ struct Tail {
 
 impl Tail {
     fn read(disk: &impl Source, segment: usize, header: &Header, window: &mut Window) -> Result<Self, Errno> {
-        let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..header.segment_bytes, window);
+        let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..header.records_end(), window);
         let mut tail = Self { end: FIRST_OFFSET, next_id: header.first_id, aside_bytes: 0, aside_records: 0 };
         loop {
             match scan.next(disk)? {
@@ -391,8 +546,9 @@ impl Tail {
     }
 }
 
-/// The headers of all segments. Where the two of a segment differ, the later one counts: its segment was given to it, and the
-/// former one might come to light when the later is gone, after the journal has gone on.
+/// The headers of all segments of one journal. Where the two of a segment differ, the later one counts: its segment was given to it, and
+/// the former one might come to light when the later is gone, after the journal has gone on. Files of another journal are left out: see
+/// [`leave_out_strangers`].
 ///
 /// # Errors
 /// Those of the disk.
@@ -401,7 +557,38 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
     for (segment, header) in headers.iter_mut().enumerate() {
         *header = read_header(disk, segment, segment_bytes)?;
     }
+    leave_out_strangers(&mut headers);
     Ok(headers)
+}
+
+/// Leaves out files that somebody put among those of another journal: those whose identity fewer have. Of as many as others, the newest
+/// are believed.
+fn leave_out_strangers(headers: &mut Headers) {
+    let identities =
+        || headers.iter().flatten().filter_map(|header| Some((header.identity()?, header.sequence)));
+    let weight = |identity: Identity| {
+        let of_it = || identities().filter(|(other, _)| *other == identity);
+        (of_it().count(), of_it().map(|(_, sequence)| sequence).max())
+    };
+    let ours = identities().map(|(identity, _)| identity).max_by_key(|identity| weight(*identity));
+    for header in headers.iter_mut() {
+        *header = header.filter(|header| header.identity().is_none_or(|identity| Some(identity) == ours));
+    }
+}
+
+/// Whether something was ever written to a segment: to its first page, or to the next one if its header is gone.
+///
+/// # Errors
+/// Those of the disk.
+pub fn is_used(disk: &impl Source, segment: usize) -> Result<bool, Errno> {
+    for offset in [0, FIRST_OFFSET] {
+        let mut page = [0; PAGE_BYTES];
+        disk.read(segment, offset, &mut page)?;
+        if page.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The headers of all segments as they were at one moment, though another process turns over to one while they are read: read
@@ -433,44 +620,40 @@ pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Re
     Ok(of_that_length.reduce(|first, second| if second.sequence > first.sequence { second } else { first }))
 }
 
-/// A segment's header and its double, each if it is whole.
+/// A segment's header and its double, each if it is whole, and of a version that is known.
 ///
 /// # Errors
 /// Those of the disk.
 pub fn read_both_headers(disk: &impl Source, segment: usize) -> Result<[Option<Header>; 2], Errno> {
-    let mut headers = [None; 2];
-    for (header, offset) in headers.iter_mut().zip([0, SECOND_HEADER]) {
-        let mut bytes = [0; HEADER_BYTES];
-        disk.read(segment, offset as u32, &mut bytes)?;
-        *header = Header::from_bytes(&bytes);
-    }
-    Ok(headers)
+    Ok(Header::from_page(&read_header_page(disk, segment)?).unwrap_or([None; 2]))
 }
 
-/// Writes a header and its double, and nothing else to their page.
-fn write_header(
-    disk: &mut impl Disk,
-    segment: usize,
-    header: &Header,
-    window: &mut Window,
-) -> Result<(), Errno> {
-    let page = &mut window[..SEGMENT_HEADER_BYTES];
-    page.fill(0);
-    for offset in [0, SECOND_HEADER] {
-        page[offset..offset + HEADER_BYTES].copy_from_slice(&header.to_bytes());
-    }
-    disk.write(segment, 0, page)
+/// The page of a segment's header.
+///
+/// # Errors
+/// Those of the disk.
+pub fn read_header_page(disk: &impl Source, segment: usize) -> Result<HeaderPage, Errno> {
+    let mut page = [0; SEGMENT_HEADER_BYTES];
+    disk.read(segment, 0, &mut page)?;
+    Ok(page)
 }
 
 /// Two random numbers that no client knows.
 fn new_seal() -> Result<Seal, Errno> {
-    let mut bytes = [0; 12];
+    let bytes = random::<12>()?;
+    Ok(Seal { mark: number(&bytes[..4]) as u32, salt: number(&bytes[4..]) })
+}
+
+/// The identity of a new journal.
+fn new_identity() -> Result<Identity, Errno> {
+    random::<8>().map(|bytes| Identity(u64::from_le_bytes(bytes)))
+}
+
+fn random<const BYTES: usize>() -> Result<[u8; BYTES], Errno> {
+    let mut bytes = [0; BYTES];
     let filled = getrandom(&mut bytes, GetRandomFlags::empty());
     let filled = filled.map_err(|error| Errno::from_raw(error.raw_os_error()))?;
-    if filled != bytes.len() {
-        return Err(Errno::EAGAIN);
-    }
-    Ok(Seal { mark: number(&bytes[..4]) as u32, salt: number(&bytes[4..]) })
+    if filled == BYTES { Ok(bytes) } else { Err(Errno::EAGAIN) }
 }
 
 /// The bytes of the pages that hold what stands between two places.
@@ -513,19 +696,26 @@ mod tests {
             if (self.is_time)(self.reads.replace(self.reads.get() + 1)) {
                 (0..self.segments).for_each(|_| self.turn_over());
             }
-            bytes.copy_from_slice(&self.headers.borrow()[segment].unwrap().to_bytes());
+            bytes.copy_from_slice(&self.headers.borrow()[segment].unwrap().to_page());
             Ok(())
         }
     }
 
     fn header(sequence: u64) -> Header {
         let seal = Seal { mark: 1, salt: sequence };
-        Header { segment_bytes: FILE, sequence, seal, previous_end: FIRST_OFFSET, first_id: sequence }
+        Header {
+            segment_bytes: FILE,
+            sequence,
+            seal,
+            previous_end: FIRST_OFFSET,
+            first_id: sequence,
+            origin: None,
+        }
     }
 
     #[test]
     fn a_snapshot_is_of_one_moment_whenever_segments_are_turned_over_to() {
-        let reads_of_all = 2 * JOURNAL_SEGMENTS;
+        let reads_of_all = JOURNAL_SEGMENTS;
         for (time, segments) in (0..3 * reads_of_all).flat_map(|time| (1..20).map(move |count| (time, count)))
         {
             let disk = Turning::new(segments, |read| read == time || read == time + reads_of_all);

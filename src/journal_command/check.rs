@@ -7,8 +7,8 @@ use crate::journal::disk::Source;
 use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
-use crate::journal::segment::Header;
-use crate::journal::writer::{FIRST_OFFSET, read_both_headers, read_header, snapshot_headers};
+use crate::journal::segment::{Header, Identity};
+use crate::journal::writer::{FIRST_OFFSET, is_used, read_header, read_header_page, snapshot_headers};
 use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use nix::errno::Errno;
 use std::fmt::{self, Display};
@@ -33,6 +33,8 @@ enum What {
     Header,
     /// One of the two is damaged, and the other tells the same.
     OneHeader,
+    /// It is of another journal.
+    Stranger(Identity),
     /// Bytes in which there was a record.
     Bytes { offset: u32, bytes: u32 },
     /// The same at the end of the newest segment.
@@ -46,6 +48,9 @@ impl Display for Finding {
             What::Missing => f.write_str("damaged: the file is missing"),
             What::Length { is, should } => write!(f, "damaged: {is} bytes long instead of {should}"),
             What::Header => f.write_str("damaged: no whole header, so nothing in it can be read"),
+            What::Stranger(identity) => {
+                write!(f, "damaged: it is a file of another journal, {identity}, and is not read")
+            }
             What::OneHeader => f.write_str("damaged: one of its two headers; the other is whole"),
             What::Bytes { offset, bytes } => write!(f, "damaged: {bytes} bytes at offset {offset}"),
             What::Tail { offset, bytes } => write!(
@@ -89,6 +94,8 @@ impl Display for Content {
 /// All that was found.
 #[derive(Default)]
 struct Report {
+    /// None: all segments are of version 1.
+    identity: Option<Identity>,
     findings: Vec<Finding>,
     /// The oldest first.
     contents: Vec<Content>,
@@ -124,7 +131,8 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let headers = snapshot_headers(files, files.segment_bytes())?;
     let catalog = Catalog::new(&headers, None);
     let newest = catalog.spans().last().map_or(0, |span| span.header.sequence);
-    let mut report = Report::default();
+    let identity = catalog.spans().iter().rev().find_map(|span| span.header.identity());
+    let mut report = Report { identity, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
         report.examine_file(files, segment, header.as_ref(), newest)?;
     }
@@ -150,12 +158,17 @@ impl Report {
             }
             Some(_) => {}
         }
-        let both = read_both_headers(files, segment)?;
+        let page = read_header_page(files, segment)?;
+        let stranger = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
+        let stranger = stranger.filter(|_| header.is_none()).and_then(|header| header.identity());
         match header {
-            None if length.is_some() && ((segment as u64) < newest || !is_empty(files, segment)?) => {
+            None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
+                found(What::Stranger(identity));
+            }
+            None if length.is_some() && ((segment as u64) < newest || is_used(files, segment)?) => {
                 found(What::Header);
             }
-            Some(_) if both[0] != both[1] => found(What::OneHeader),
+            Some(header) if page != header.to_page() => found(What::OneHeader),
             _ => {}
         }
         Ok(())
@@ -273,6 +286,9 @@ impl Report {
         if self.gaps.len() == JOURNAL_GAPS_LISTED_MAX {
             writeln!(out, "missing: no more than these ranges are listed")?;
         }
+        if let Some(identity) = self.identity {
+            writeln!(out, "identity: {identity}")?;
+        }
         let verdict = match self.findings.len() {
             0 => "sound".to_string(),
             1 => "damaged in 1 place".to_string(),
@@ -297,7 +313,7 @@ impl Content {
         start: u32,
         mut scan: Scan<'_>,
     ) -> Result<(), Errno> {
-        let extent = Extent::Open(span.header.segment_bytes);
+        let extent = Extent::Open(span.header.records_end());
         scan.go_to(&Span { extent, ..*span }, Position::new(start));
         loop {
             match scan.next(files)? {
@@ -311,17 +327,10 @@ impl Content {
     }
 }
 
-/// Whether a file was never written to since it was made: where its headers would be is nothing.
-fn is_empty(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
-    let mut page = [0; FIRST_OFFSET as usize];
-    files.read(segment, 0, &mut page)?;
-    Ok(page.iter().all(|byte| *byte == 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::segment::{HEADER_BYTES, Seal};
+    use crate::journal::segment::Seal;
     use crate::limits::JOURNAL_SEGMENTS;
     use crate::queue::Priority;
     use std::cell::RefCell;
@@ -380,10 +389,11 @@ mod tests {
             let mut previous_end = FIRST_OFFSET;
             for (segment, first_id) in [1, 4, 7].into_iter().enumerate() {
                 let (sequence, seal) = (segment as u64 + 1, Seal { mark: 5, salt: segment as u64 });
-                let header = Header { segment_bytes: FILE, sequence, seal, previous_end, first_id };
+                let header =
+                    Header { segment_bytes: FILE, sequence, seal, previous_end, first_id, origin: None };
                 headers[segment] = Some(header);
                 let mut file = vec![0; FILE as usize];
-                file[..HEADER_BYTES].copy_from_slice(&header.to_bytes());
+                file[..FIRST_OFFSET as usize].copy_from_slice(&header.to_page());
                 let mut at = FIRST_OFFSET as usize;
                 for id in first_id..first_id + 3 {
                     let record = Record { id, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };

@@ -80,6 +80,8 @@ pub enum Refusal {
     NoJournal,
     /// The journal cannot be read.
     JournalFailed,
+    /// It has not come to that position: this is the ID of the newest message, or 0.
+    AheadOfHistory(u64),
     /// The server does nothing more.
     ShuttingDown,
     /// The client has to show a token first.
@@ -101,6 +103,7 @@ impl Refusal {
             Self::NickTaken => "nick-taken",
             Self::NoJournal => "no-journal",
             Self::JournalFailed => "journal-failed",
+            Self::AheadOfHistory(_) => "ahead-of-history",
             Self::ShuttingDown => "shutting-down",
             Self::NotAuthenticated => "not-authenticated",
             Self::WrongToken => "wrong-token",
@@ -109,7 +112,7 @@ impl Refusal {
         }
     }
 
-    /// The few words behind it: what the client can do.
+    /// The few words behind it: what the client can do. Nothing behind [`Refusal::AheadOfHistory`] but its number.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::UnknownCommand => "try /help",
@@ -117,6 +120,7 @@ impl Refusal {
             Self::NickTaken => "try another",
             Self::NoJournal => "this server keeps none",
             Self::JournalFailed => "see the server's log",
+            Self::AheadOfHistory(_) => "",
             Self::ShuttingDown => "try again later",
             Self::NotAuthenticated => "say /auth TOKEN first",
             Self::WrongToken => "nobody has that one",
@@ -354,7 +358,12 @@ pub fn ok_with(out: &mut VecView<u8>, n: u64, answer: &str) {
 
 /// Line `n` was a command and has been refused.
 pub fn err(out: &mut VecView<u8>, n: u64, reason: Refusal) {
-    append(out, &["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", reason.advice()]);
+    let mut number = Decimal::new();
+    let behind = match reason {
+        Refusal::AheadOfHistory(newest) => number.format(newest),
+        _ => reason.advice(),
+    };
+    append(out, &["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", behind]);
 }
 
 /// So many `MSG` lines were not sent, because the client read too slowly.
@@ -440,12 +449,13 @@ mod tests {
     use super::*;
     use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 
-    const REFUSALS: [Refusal; 10] = [
+    const REFUSALS: [Refusal; 11] = [
         Refusal::UnknownCommand,
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
         Refusal::NoJournal,
         Refusal::JournalFailed,
+        Refusal::AheadOfHistory(u64::MAX),
         Refusal::ShuttingDown,
         Refusal::NotAuthenticated,
         Refusal::WrongToken,
@@ -485,6 +495,7 @@ mod tests {
             b"ERR 5 nick-taken try another\n",
             b"ERR 5 no-journal this server keeps none\n",
             b"ERR 5 journal-failed see the server's log\n",
+            b"ERR 5 ahead-of-history 18446744073709551615\n",
             b"ERR 5 shutting-down try again later\n",
             b"ERR 5 not-authenticated say /auth TOKEN first\n",
             b"ERR 5 wrong-token nobody has that one\n",
@@ -509,7 +520,11 @@ mod tests {
             );
         }
         for reason in REFUSALS {
-            let expected = format!("ERR {number} {} {}\n", reason.as_str(), reason.advice());
+            let behind = match reason {
+                Refusal::AheadOfHistory(newest) => newest.to_string(),
+                _ => reason.advice().to_string(),
+            };
+            let expected = format!("ERR {number} {} {behind}\n", reason.as_str());
             assert_eq!(closing(|out| err(out, u64::MAX, reason)), expected.as_bytes());
         }
         let from = "f".repeat(FROM_BYTES_MAX);

@@ -11,7 +11,7 @@ use firstline::journal::cursor::{Cursor, Step};
 use firstline::journal::disk::Source;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step as ScanStep};
-use firstline::journal::segment::{Header, Seal};
+use firstline::journal::segment::{Header, Identity, Origin, Seal};
 use firstline::journal::writer::{FIRST_OFFSET, Headers, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
 use firstline::queue::Priority;
@@ -88,10 +88,14 @@ impl Disk {
             seal,
             previous_end: u32::from(program.byte()) << 6 | u32::from(program.byte()),
             first_id: program.number(),
+            origin: None,
         };
-        self.put(segment, 0, &header.to_bytes());
-        if program.byte() & 1 == 0 {
-            self.put(segment, SEGMENT_HEADER_BYTES / 2, &header.to_bytes());
+        let how = program.byte();
+        let origin = Origin { identity: Identity(u64::from(how >> 6)), is_unsynced: how & 4 != 0 };
+        let header = Header { origin: (how & 2 != 0).then_some(origin), ..header };
+        self.put(segment, 0, &header.to_page());
+        if how & 1 != 0 {
+            self.put(segment, SEGMENT_HEADER_BYTES / 2, &[0; SEGMENT_HEADER_BYTES / 2]);
         }
         self.seals[segment] = seal;
         self.ends[segment] = FIRST_OFFSET as usize;

@@ -4,6 +4,7 @@ use crate::common::directory::Directory;
 use crate::common::{LIMIT, command, eventually, signal};
 use firstline::journal::files::{Files, NAMES};
 use firstline::journal::record::Record;
+use firstline::journal::segment::HEADER_OFFSETS;
 use firstline::journal::writer::{Buffers, FIRST_OFFSET, Writer};
 use firstline::limits::{JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
 use firstline::queue::Priority;
@@ -341,11 +342,15 @@ fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
     let tests: [(&str, Damaging, &str); 6] = [
         ("first", |place| flip(&place.file(0), u64::from(FIRST_OFFSET) + 9), "0.journal: damaged: "),
         ("last", |place| flip(&place.find(1_000).0, place.find(1_000).1), ", the last that were written: "),
-        ("header", |place| flip(&place.file(1), 20), "1.journal: damaged: one of its two headers"),
+        (
+            "header",
+            |place| flip(&place.file(1), HEADER_OFFSETS[0] as u64 + 20),
+            "1.journal: damaged: one of its two headers",
+        ),
         (
             "headers",
             |place| {
-                [20, SEGMENT_HEADER_BYTES as u64 / 2 + 20].iter().for_each(|at| flip(&place.file(1), *at))
+                HEADER_OFFSETS.iter().for_each(|at| flip(&place.file(1), *at as u64 + 20));
             },
             "1.journal: damaged: no whole header",
         ),
