@@ -48,11 +48,12 @@ fn without_room_for_it_the_start_is_refused_and_then_not() {
     let output = disk.command().output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     let expected = format!(
-        "firstline: --journal {}: a segment cannot be brought to its length: No space left on device\n",
+        "firstline: --journal {}: it needs 1048576 bytes more, and the disk has 0 to give; --journal-size takes less\n",
         disk.journal().display()
     );
     assert!(said.ends_with(&expected), "{said}");
     assert_eq!(output.status.code(), Some(1));
+    assert!(!disk.journal().exists());
     disk.free();
     assert_eq!(id_of(&disk.start().connect().ask("hello")), 1);
 }

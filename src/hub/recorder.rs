@@ -9,7 +9,7 @@ use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
 use crate::journal::writer::{Buffers, Found, Writer};
-use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PAGE_BYTES, SEAT_SYNC_US_MAX};
+use crate::limits::{JOURNAL_RETRY_MS, SEAT_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
 use core::fmt;
@@ -68,7 +68,7 @@ impl Recorder {
     pub fn open(options: &Options) -> Result<Option<Self>, Error> {
         let Some(directory) = &options.journal else { return Ok(None) };
         let error = |error| Error { directory: directory.clone(), error };
-        let segment_bytes = segment_bytes(options.journal_size);
+        let segment_bytes = files::segment_bytes(options.journal_size);
         let files = Files::open(directory, segment_bytes).map_err(error)?;
         tell_cut(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
@@ -231,12 +231,6 @@ impl Recorder {
     }
 }
 
-/// The length of a segment where all together have that size: whole pages.
-fn segment_bytes(journal_bytes: u64) -> u32 {
-    let pages = journal_bytes / (JOURNAL_SEGMENTS * PAGE_BYTES) as u64;
-    (pages * PAGE_BYTES as u64) as u32
-}
-
 fn tell_cut(directory: &Path, bytes: u64) {
     if bytes > 0 {
         log::warn!(
@@ -249,12 +243,15 @@ fn tell_cut(directory: &Path, bytes: u64) {
 fn tell_found(directory: &Path, found: &Found, identity: Identity) {
     let directory = directory.display();
     log::info!("journal {directory}: goes on with message {}; its identity is {identity}", found.next_id);
-    if found.lost_segments > 0 {
+    if found.unreadable_segments > 0 {
         log::warn!(
-            "journal {directory}: the headers of {} files are damaged or another journal's, and what is in them cannot be \
-             read: it may be the newest",
-            found.lost_segments
+            "journal {directory}: {} files are damaged or another journal's, and cannot be read; firstline journal --check \
+             tells which",
+            found.unreadable_segments
         );
+    }
+    if found.lost_segments > 0 {
+        log::warn!("journal {directory}: the newest messages may be lost with their files");
     }
     if found.skipped > 0 {
         log::warn!(

@@ -4,6 +4,7 @@
 //! holds a lock on the directory; who only reads needs none.
 
 use super::disk::{Disk, Source};
+use super::resize;
 use super::segment::{Header, VERSION};
 use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::fmt;
@@ -12,14 +13,20 @@ use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix
 use nix::libc::off_t;
 use nix::sys::stat::{Mode, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
-use nix::unistd::{fdatasync, fsync, mkdir};
-use rustix::fs::{AtFlags, StatxFlags, statx};
+use nix::unistd::{UnlinkatFlags, fdatasync, fsync, ftruncate, mkdir, unlinkat};
+use rustix::fs::{AtFlags, StatxFlags, fstatvfs, rmdir, statx};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What the segments are called.
 pub const NAMES: [&str; JOURNAL_SEGMENTS] =
     ["0.journal", "1.journal", "2.journal", "3.journal", "4.journal", "5.journal", "6.journal", "7.journal"];
+
+/// The length of a segment where all together have that size: whole pages.
+pub fn segment_bytes(journal_bytes: u64) -> u32 {
+    let pages = journal_bytes / (JOURNAL_SEGMENTS * PAGE_BYTES) as u64;
+    (pages * PAGE_BYTES as u64) as u32
+}
 
 /// What a new segment is filled with, piece by piece.
 static ZEROES: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
@@ -31,6 +38,13 @@ pub enum Error {
     InUse(Option<u32>),
     /// It was made with that size, in bytes.
     OtherSize(u64),
+    /// The disk has no room for so many bytes, but for so many.
+    NoRoom {
+        /// The bytes that are missing.
+        needed: u64,
+        /// The bytes that may be used.
+        available: u64,
+    },
     /// A later version of the program made it, with that version of the format.
     Newer(u64),
     /// It is not there, for one who only reads.
@@ -44,9 +58,15 @@ impl fmt::Display for Error {
         match self {
             Self::InUse(Some(pid)) => write!(f, "process {pid} writes to it"),
             Self::InUse(None) => f.write_str("another process writes to it"),
-            Self::OtherSize(bytes) => {
-                write!(f, "it was made with --journal-size {bytes}; use that, or another directory")
-            }
+            Self::OtherSize(bytes) => write!(
+                f,
+                "it was made with --journal-size {bytes}; use that, or another directory, or have it carried over: \
+                 firstline journal DIR --resize SIZE"
+            ),
+            Self::NoRoom { needed, available } => write!(
+                f,
+                "it needs {needed} bytes more, and the disk has {available} to give; --journal-size takes less"
+            ),
             Self::Newer(version) => write!(
                 f,
                 "a later firstline made it: its format is {version}, and this one knows up to {VERSION}"
@@ -73,10 +93,22 @@ impl Files {
     /// # Errors
     /// Why not.
     pub fn open(directory: &Path, segment_bytes: u32) -> Result<Self, Error> {
+        let is_new = mkdir_if_missing(directory)?;
+        let opened = Self::open_in_place(directory, segment_bytes);
+        if is_new && opened.is_err() {
+            // It stays where something else was put into it meanwhile.
+            let _ = rmdir(directory);
+        }
+        opened
+    }
+
+    /// The same where the directory is there.
+    fn open_in_place(directory: &Path, segment_bytes: u32) -> Result<Self, Error> {
         let lock = lock(directory).map_err(|error| match error {
             Error::InUse(_) => Error::InUse(holder(directory)),
             other => other,
         })?;
+        resize::finish(&*lock)?;
         let (segments, cut_bytes) = open_all(&lock, segment_bytes)?;
         Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments, cut_bytes })
     }
@@ -85,6 +117,11 @@ impl Files {
     /// Where that is just behind a record, nothing else tells.
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes
+    }
+
+    /// The length of a segment.
+    pub fn segment_bytes(&self) -> u32 {
+        self.segment_bytes
     }
 
     /// Whether the directory is still where it was.
@@ -133,6 +170,7 @@ impl Disk for Files {
             (self.segments, self.cut_bytes) = open_all(&self.lock, self.segment_bytes).map_err(again)?;
             return Ok(());
         }
+        mkdir_if_missing(&self.directory).map_err(again)?;
         let lock = lock(&self.directory).map_err(again)?;
         (self.segments, self.cut_bytes) = open_all(&lock, self.segment_bytes).map_err(again)?;
         self.lock = lock;
@@ -214,13 +252,17 @@ impl Source for ReadOnly {
     }
 }
 
-/// Opens the directory, made if it is not there, with the lock of the one who writes.
-fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
+/// Makes the directory if it is not there, and says whether it was not.
+fn mkdir_if_missing(directory: &Path) -> Result<bool, Error> {
     match mkdir(directory, Mode::S_IRWXU) {
-        Ok(()) => sync_parent(directory)?,
-        Err(Errno::EEXIST) => {}
-        Err(errno) => return Err(Error::System("the directory cannot be made", errno)),
+        Ok(()) => sync_parent(directory).map(|()| true),
+        Err(Errno::EEXIST) => Ok(false),
+        Err(errno) => Err(Error::System("the directory cannot be made", errno)),
     }
+}
+
+/// Opens the directory, with the lock of the one who writes.
+fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let opened = open(directory, flags, Mode::empty());
     let opened = opened.map_err(|errno| Error::System("the directory cannot be opened", errno))?;
@@ -250,67 +292,169 @@ fn holder(directory: &Path) -> Option<u32> {
     line?.split_whitespace().nth(4)?.parse().ok()
 }
 
-/// Opens all segments, each in its full length, and says how many bytes were cut off of those that had it.
+/// Opens all segments, each in its full length, and says how many bytes were cut off of those that had it. Where that cannot be done,
+/// all is as it was before.
 fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<([OwnedFd; JOURNAL_SEGMENTS], u64), Error> {
-    let mut cut_bytes = 0;
-    let segments = try_array(|segment| {
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC;
-        let file = openat(directory, NAMES[segment], flags, Mode::S_IRUSR | Mode::S_IWUSR);
-        let file = file.map_err(|errno| Error::System("a segment cannot be opened", errno))?;
-        cut_bytes += cut_off(&file, segment_bytes)?;
-        fill(&file, segment_bytes).map(|()| file)
-    })?;
+    let mut former = try_array(|segment| Former::open(directory, segment))?;
+    let cut_bytes = former.iter().try_fold(0, |sum, former| Ok(sum + former.cut_off(segment_bytes)?))?;
+    let is_nothing = former.iter().all(|former| !former.is_used);
+    if !is_nothing
+        && let Some(bytes) = former.iter().map(Former::length).find(|bytes| *bytes > segment_bytes.into())
+    {
+        return Err(Error::OtherSize(bytes * JOURNAL_SEGMENTS as u64));
+    }
+    let missing = |former: &Former| u64::from(segment_bytes).saturating_sub(former.length());
+    ask_for_room(directory, former.iter().map(missing).sum())?;
+    let is_begun = former.iter().any(|former| former.header.is_some());
+    let mut numbered = former.iter_mut().enumerate();
+    let made = numbered
+        .try_for_each(|(segment, former)| former.bring_to(directory, segment, segment_bytes, is_begun));
+    if made.is_err() {
+        former.iter().enumerate().for_each(|(segment, former)| former.restore(directory, segment));
+    }
+    made?;
+    let segments = try_array(|segment| former[segment].file.take().ok_or(Error::NoJournal))?;
     fsync(directory).map_err(|errno| Error::System("the directory cannot be synced", errno))?;
     Ok((segments, cut_bytes))
 }
 
-/// How much is missing of a segment that had that length: it was cut off, and the rest of it is read. One that is shorter and has no
-/// header was not finished.
-///
-/// # Errors
-/// It was made with another length.
-fn cut_off(file: &OwnedFd, segment_bytes: u32) -> Result<u64, Error> {
-    let (length, segment_bytes) = (length(file)?, u64::from(segment_bytes));
-    let header = header_of(file)?;
-    match header.map(|header| u64::from(header.segment_bytes)) {
-        Some(made_with) if made_with != segment_bytes => {
-            Err(Error::OtherSize(made_with * JOURNAL_SEGMENTS as u64))
-        }
-        _ if length > segment_bytes => Err(Error::OtherSize(length * JOURNAL_SEGMENTS as u64)),
-        Some(_) => Ok(segment_bytes - length),
-        None => Ok(0),
+/// A segment as it was found.
+struct Former {
+    /// None: it is missing, and not made yet.
+    file: Option<OwnedFd>,
+    /// None: it was missing.
+    former_length: Option<u64>,
+    header: Option<Header>,
+    /// Whether something was ever written to it.
+    is_used: bool,
+}
+
+impl Former {
+    fn open(directory: &OwnedFd, segment: usize) -> Result<Self, Error> {
+        let file = match openat(directory, NAMES[segment], OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => {
+                return Ok(Self { file: None, former_length: None, header: None, is_used: false });
+            }
+            Err(errno) => return Err(Error::System("a segment cannot be opened", errno)),
+        };
+        let (length, header, is_used) = (length(&file)?, header_of(&file)?, is_used(&file)?);
+        Ok(Self { file: Some(file), former_length: Some(length), header, is_used })
     }
+
+    fn length(&self) -> u64 {
+        self.former_length.unwrap_or(0)
+    }
+
+    /// How much is missing of it, if it had that length: it was cut off, and the rest of it is read. One that is shorter and has no
+    /// header was not finished.
+    ///
+    /// # Errors
+    /// It was made with another length.
+    fn cut_off(&self, segment_bytes: u32) -> Result<u64, Error> {
+        match self.header.map(|header| header.segment_bytes) {
+            Some(made_with) if made_with != segment_bytes => {
+                Err(Error::OtherSize(u64::from(made_with) * JOURNAL_SEGMENTS as u64))
+            }
+            Some(_) => Ok(u64::from(segment_bytes).saturating_sub(self.length())),
+            None => Ok(0),
+        }
+    }
+
+    /// Has it in its full length on the disk: zeroes that were written are blocks that are there, so that a sync has no more to do than
+    /// to write the data. One that is missing in a journal that was begun gets what no segment begins with: so it is seen that there was
+    /// one, the newest perhaps.
+    fn bring_to(
+        &mut self,
+        directory: &OwnedFd,
+        segment: usize,
+        segment_bytes: u32,
+        is_begun: bool,
+    ) -> Result<(), Error> {
+        let (length, was_missing) = (self.length(), self.file.is_none());
+        if was_missing {
+            let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC;
+            let file = openat(directory, NAMES[segment], flags, Mode::S_IRUSR | Mode::S_IWUSR);
+            self.file = Some(file.map_err(|errno| Error::System("a segment cannot be made", errno))?);
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        if length == u64::from(segment_bytes) {
+            return Ok(());
+        }
+        let cannot = |errno| Error::System("a segment cannot be brought to its length", errno);
+        if length > segment_bytes.into() {
+            ftruncate(file, segment_bytes as off_t).map_err(cannot)?;
+        }
+        let mut end = length.min(segment_bytes.into()) as u32;
+        while end < segment_bytes {
+            let count = (segment_bytes - end).min(ZEROES.len() as u32);
+            write_all(file, end, &ZEROES[..count as usize]).map_err(cannot)?;
+            end += count;
+        }
+        if is_begun && was_missing {
+            write_all(file, 0, MISSING).map_err(cannot)?;
+        }
+        fsync(file).map_err(|errno| Error::System("a segment cannot be synced", errno))
+    }
+
+    /// Has it as it was found, as far as that can be done.
+    fn restore(&self, directory: &OwnedFd, segment: usize) {
+        // What cannot be undone is finished, or undone, by the next start.
+        let _ = match (&self.file, self.former_length) {
+            (Some(_), None) => unlinkat(directory, NAMES[segment], UnlinkatFlags::NoRemoveDir),
+            (Some(file), Some(former)) if length(file).is_ok_and(|length| length > former) => {
+                ftruncate(file, former as off_t)
+            }
+            _ => Ok(()),
+        };
+    }
+}
+
+/// What a segment begins with that was missing.
+const MISSING: &[u8] = b"missing";
+
+/// Whether something was ever written to a segment that may be cut short.
+fn is_used(file: &OwnedFd) -> Result<bool, Error> {
+    let mut bytes = [0; PAGE_BYTES];
+    for offset in [0, SEGMENT_HEADER_BYTES as u32] {
+        let count = read_up_to(file, offset, &mut bytes)?;
+        if bytes[..count].iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Asks whether there is room for so many bytes, without what is kept for the superuser: a disk without any room does harm to others.
+fn ask_for_room(directory: &OwnedFd, needed: u64) -> Result<(), Error> {
+    let Ok(disk) = fstatvfs(directory) else { return Ok(()) };
+    let available = disk.f_bavail.saturating_mul(disk.f_frsize);
+    // Some file systems do not say.
+    if disk.f_blocks > 0 && available < needed {
+        return Err(Error::NoRoom { needed, available });
+    }
+    Ok(())
 }
 
 /// The later of a segment's headers, as far as there is a whole one in a file that may have been cut short.
 fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
-    let (mut page, mut length) = ([0; SEGMENT_HEADER_BYTES], 0);
-    loop {
-        match pread(file, &mut page[length..], place(0, length)) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::System("a segment cannot be read", errno)),
-        }
-    }
+    let mut page = [0; SEGMENT_HEADER_BYTES];
+    read_up_to(file, 0, &mut page)?;
     let headers = Header::from_page(&page).map_err(Error::Newer)?;
     Ok(headers.into_iter().flatten().max_by_key(|header| header.sequence))
 }
 
-/// Brings a segment to its length, and has it on the disk: zeroes that were written are blocks that are there, so that a sync has
-/// no more to do than to write the data.
-fn fill(file: &OwnedFd, segment_bytes: u32) -> Result<(), Error> {
-    let mut end = length(file)? as u32;
-    if end == segment_bytes {
-        return Ok(());
+/// Reads what there is, and says how many bytes that are.
+fn read_up_to(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<usize, Error> {
+    let mut done = 0;
+    loop {
+        match pread(file, &mut bytes[done..], place(offset, done)) {
+            Ok(0) => return Ok(done),
+            Ok(count) => done += count,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::System("a segment cannot be read", errno)),
+        }
     }
-    while end < segment_bytes {
-        let count = (segment_bytes - end).min(ZEROES.len() as u32);
-        write_all(file, end, &ZEROES[..count as usize])
-            .map_err(|errno| Error::System("a segment cannot be brought to its length", errno))?;
-        end += count;
-    }
-    fsync(file).map_err(|errno| Error::System("a segment cannot be synced", errno))
 }
 
 fn length(file: &OwnedFd) -> Result<u64, Error> {
@@ -458,6 +602,67 @@ mod tests {
             let refused = Files::open(&place.0, other).err();
             assert_eq!(refused, Some(Error::OtherSize(u64::from(SEGMENT_BYTES) * JOURNAL_SEGMENTS as u64)));
         }
+    }
+
+    #[test]
+    fn another_size_is_taken_where_the_files_hold_nothing() {
+        let place = Place::new("nothing");
+        for bytes in [SEGMENT_BYTES, 2 * SEGMENT_BYTES, SEGMENT_BYTES / 2, SEGMENT_BYTES] {
+            drop(Files::open(&place.0, bytes).unwrap());
+            let lengths = NAMES.map(|name| std::fs::metadata(place.0.join(name)).unwrap().len());
+            assert_eq!(lengths, [u64::from(bytes); JOURNAL_SEGMENTS]);
+        }
+        // One whose header alone is gone holds something.
+        write(&place, 1..2);
+        let file = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[0])).unwrap();
+        nix::sys::uio::pwrite(&file, &[0; SEGMENT_HEADER_BYTES], 0).unwrap();
+        let refused = Files::open(&place.0, SEGMENT_BYTES / 2).err();
+        assert_eq!(refused, Some(Error::OtherSize(u64::from(SEGMENT_BYTES) * JOURNAL_SEGMENTS as u64)));
+    }
+
+    #[test]
+    fn what_a_start_made_in_vain_is_removed_and_what_holds_messages_is_not() {
+        let place = Place::new("vain");
+        // A directory in place of the last file.
+        let in_the_way = place.0.join(NAMES[7]);
+        std::fs::create_dir_all(&in_the_way).unwrap();
+        assert!(Files::open(&place.0, SEGMENT_BYTES).is_err());
+        assert_eq!(std::fs::read_dir(&place.0).unwrap().count(), 1);
+        std::fs::remove_dir(&in_the_way).unwrap();
+        write(&place, 1..11);
+        let short = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[6])).unwrap();
+        short.set_len(5_000).unwrap();
+        std::fs::remove_file(&in_the_way).unwrap();
+        let directory = std::fs::File::open(&place.0).unwrap().into();
+        let mut former = try_array(|segment| Former::open(&directory, segment)).unwrap();
+        former.iter_mut().enumerate().for_each(|(segment, former)| {
+            former.bring_to(&directory, segment, SEGMENT_BYTES, true).unwrap();
+            former.restore(&directory, segment);
+        });
+        assert_eq!(short.metadata().unwrap().len(), 5_000);
+        assert!(!in_the_way.exists());
+        assert_eq!(ids(&place), (1..11).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_disk_without_room_is_told_before_anything_is_made() {
+        let place = Place::new("room");
+        std::fs::create_dir(&place.0).unwrap();
+        let directory = std::fs::File::open(&place.0).unwrap().into();
+        assert_eq!(ask_for_room(&directory, 1), Ok(()));
+        let refused = ask_for_room(&directory, u64::MAX);
+        assert!(matches!(refused, Err(Error::NoRoom { needed: u64::MAX, available }) if available < 1 << 60));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_may_have_been_the_newest() {
+        let place = Place::new("gone");
+        write(&place, 1..400);
+        std::fs::remove_file(place.0.join(NAMES[1])).unwrap();
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (_, found) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        assert!(found.next_id >= 400 && found.skipped > 0 && found.lost_segments == 1, "{found:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
 //! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged.
+//! - [`resize`] — carries a history over to files of another length.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
 //! It is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files that have their full length from the start: it
@@ -29,6 +30,8 @@ pub mod policy;
 mod power_tests;
 #[cfg(not(loom))]
 pub mod record;
+#[cfg(not(loom))]
+pub mod resize;
 #[cfg(not(loom))]
 pub mod scan;
 #[cfg(not(loom))]

@@ -729,3 +729,49 @@ fn a_segment_cut_off_at_every_byte_keeps_what_is_before() {
         }
     }
 }
+
+#[test]
+fn without_its_header_no_segment_has_ids_given_again_and_they_are_skipped_once() {
+    let disk = small_journal();
+    for segment in 0..3 {
+        let headless = disk.copy();
+        headless.damage(segment, |bytes| bytes[..FIRST_OFFSET as usize].fill(0));
+        let (ids, found) = start(&headless);
+        assert_eq!((ids.len(), found.unreadable_segments), (16, 1), "segment {segment}");
+        assert!(found.next_id >= 25, "segment {segment}: {found:?}");
+        // What is missing between others is known.
+        assert_eq!(found.skipped > 0, segment != 1, "segment {segment}: {found:?}");
+        let (_, again) = start(&headless);
+        assert_eq!((again.next_id, again.skipped), (found.next_id, 0), "segment {segment}");
+    }
+}
+
+#[test]
+fn wherever_the_power_goes_while_version_1_is_taken_over_nothing_is_lost() {
+    let disk = small_journal();
+    let headers = read_headers(&disk.calm(), SMALL_BYTES).unwrap();
+    for (segment, header) in headers.iter().enumerate().filter_map(|(at, header)| Some((at, (*header)?))) {
+        let page = Header { origin: None, ..header }.to_page();
+        disk.damage(segment, |bytes| bytes[..FIRST_OFFSET as usize].copy_from_slice(&page));
+    }
+    let open = |disk: &SimulatedDisk| {
+        let mut buffers = Box::new(Buffers::new());
+        Writer::open(disk.clone(), SMALL_BYTES, &mut buffers).is_ok()
+    };
+    let mut is_taken_over = false;
+    for operations in 0.. {
+        let cut = disk.copy();
+        cut.fail_after(operations, Fault::Off);
+        is_taken_over = open(&cut);
+        cut.cut();
+        let (ids, found) = start(&cut);
+        assert!(ids.into_iter().eq(1..=24), "after {operations} operations");
+        assert_eq!((found.next_id, found.skipped), (25, 0), "after {operations} operations");
+        let headers = read_headers(&cut.calm(), SMALL_BYTES).unwrap();
+        assert_eq!(headers.iter().flatten().filter(|header| header.origin.is_some()).count(), 1);
+        if is_taken_over {
+            break;
+        }
+    }
+    assert!(is_taken_over);
+}

@@ -66,6 +66,8 @@ pub struct Found {
     pub aside_records: u64,
     /// IDs before the next one that no message has: they may have been given.
     pub skipped: u64,
+    /// Segments that were used and cannot be read: their headers are damaged, or those of another journal.
+    pub unreadable_segments: u64,
     /// Segments that may have come after the last one that can be read: their headers are lost.
     pub lost_segments: u64,
 }
@@ -129,12 +131,34 @@ impl<'a, D: Disk> Writer<'a, D> {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn open(mut disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
+    pub fn open(disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
+        Self::open_as(disk, segment_bytes, buffers, None)
+    }
+
+    /// Begins a journal that is another one carried over: it has the same identity.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn open_copy(
+        disk: D,
+        segment_bytes: u32,
+        buffers: &'a mut Buffers,
+        identity: Identity,
+    ) -> Result<Self, Errno> {
+        Self::open_as(disk, segment_bytes, buffers, Some(identity)).map(|(writer, _)| writer)
+    }
+
+    fn open_as(
+        mut disk: D,
+        segment_bytes: u32,
+        buffers: &'a mut Buffers,
+        identity: Option<Identity>,
+    ) -> Result<(Self, Found), Errno> {
         // What is believed from now on is shown, and must not be lost by the next power cut.
         (0..JOURNAL_SEGMENTS).try_for_each(|segment| disk.settle(segment))?;
         let headers = read_headers(&disk, segment_bytes)?;
         let newest = headers.iter().flatten().filter(|header| header.origin.is_some());
-        let identity = newest.max_by_key(|header| header.sequence).and_then(Header::identity);
+        let identity = newest.max_by_key(|header| header.sequence).and_then(Header::identity).or(identity);
         let identity = identity.map_or_else(new_identity, Ok)?;
         let mut writer = Self {
             disk,
@@ -158,9 +182,10 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn recover(&mut self) -> Result<Found, Errno> {
         let last = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
         let segments = self.headers.iter().flatten().count();
-        let lost_segments = self.lost_segments()?;
+        let unreadable_segments = self.unreadable_segments()?;
+        let lost_segments = self.lost_segments(unreadable_segments);
         let Some((segment, header)) = last.and_then(|segment| Some((segment, self.headers[segment]?))) else {
-            return self.begin_anew(lost_segments);
+            return self.begin_anew(unreadable_segments);
         };
         let tail = Tail::read(&self.disk, segment, &header, &mut self.buffers.window)?;
         let marks = Marks::read(&self.disk, segment, &header)?;
@@ -181,6 +206,7 @@ impl<'a, D: Disk> Writer<'a, D> {
             aside_bytes: tail.aside_bytes,
             aside_records: tail.aside_records,
             skipped: self.next_id - tail.next_id,
+            unreadable_segments,
             lost_segments,
         })
     }
@@ -192,7 +218,13 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.set_next_id(1 + skipped);
         self.last.sequence = lost_segments;
         self.begin_segment()?;
-        Ok(Found { next_id: self.next_id, skipped, lost_segments, ..Found::default() })
+        Ok(Found {
+            next_id: self.next_id,
+            skipped,
+            unreadable_segments: lost_segments,
+            lost_segments,
+            ..Found::default()
+        })
     }
 
     /// Goes on with a segment whose records end there.
@@ -235,22 +267,26 @@ impl<'a, D: Disk> Writer<'a, D> {
         Header { origin: header.origin.or(Some(origin)), ..header }
     }
 
-    /// How many segments may have come after the last one that can be read: those that were used and cannot be read, but for as many
-    /// as are missing between others.
-    fn lost_segments(&self) -> Result<u64, Errno> {
+    /// How many segments were used and cannot be read.
+    fn unreadable_segments(&self) -> Result<u64, Errno> {
         let mut unreadable = 0;
         for segment in 0..JOURNAL_SEGMENTS {
             if self.headers[segment].is_none() && is_used(&self.disk, segment)? {
                 unreadable += 1;
             }
         }
+        Ok(unreadable)
+    }
+
+    /// How many segments may have come after the last one that can be read: those that cannot, but for as many as are missing between
+    /// others.
+    fn lost_segments(&self, unreadable: u64) -> u64 {
         let sequences = || self.headers.iter().flatten().map(|header| header.sequence);
+        let (Some(first), Some(last)) = (sequences().min(), sequences().max()) else { return unreadable };
         let readable = sequences().count() as u64;
-        let (first, last) = (sequences().min().unwrap_or(1), sequences().max().unwrap_or(0));
-        let between = (last - first.min(last)).saturating_add(1).saturating_sub(readable);
+        let between = (last - first).saturating_add(1).saturating_sub(readable);
         let used = last.min(JOURNAL_SEGMENTS as u64);
-        let lost = used.saturating_sub(readable).max(unreadable);
-        Ok(if readable == 0 { unreadable } else { lost.saturating_sub(between) })
+        used.saturating_sub(readable).max(unreadable).saturating_sub(between)
     }
 
     fn set_next_id(&mut self, id: u64) {
@@ -506,6 +542,21 @@ impl<'a, D: Disk> Writer<'a, D> {
             origin: Some(Origin { identity: self.identity, is_unsynced: self.is_unsynced_run }),
         }
     }
+}
+
+/// The ID that comes next where that is the last segment, as far as one can know who only reads.
+///
+/// # Errors
+/// Those of the disk.
+pub fn read_next_id(
+    disk: &impl Source,
+    segment: usize,
+    header: &Header,
+    window: &mut Window,
+) -> Result<u64, Errno> {
+    let tail = Tail::read(disk, segment, header, window)?;
+    let given = Marks::read(disk, segment, header)?.given();
+    Ok(given.next_id.max(tail.next_id).max(1))
 }
 
 /// What the last segment holds.

@@ -6,13 +6,14 @@ mod lines;
 mod print;
 
 use crate::journal::files;
+use crate::journal::resize::{self, Resized};
 use crate::options::{JournalOptions, JournalTask};
 use nix::errno::Errno;
 use std::fmt::{self, Display};
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +65,29 @@ type Output = BufWriter<File>;
 /// Why it cannot.
 pub fn run(options: &JournalOptions) -> Result<Verdict, Failure> {
     let directory = options.directory.as_path();
-    let files = files::ReadOnly::open(directory)
-        .map_err(|error| Failure::Unopened(directory.to_path_buf(), error))?;
-    let output = BufWriter::new(File::from(io::stdout().as_fd().try_clone_to_owned()?));
+    let files = || {
+        files::ReadOnly::open(directory).map_err(|error| Failure::Unopened(directory.to_path_buf(), error))
+    };
+    let output = || io::stdout().as_fd().try_clone_to_owned().map(|file| BufWriter::new(File::from(file)));
     match options.task {
-        JournalTask::Check => check::run(directory, &files, output),
+        JournalTask::Check => check::run(directory, &files()?, output()?),
         JournalTask::Print { since, follow, json } => {
-            print::Printer::new(directory, files, output, since, json).run(follow)
+            print::Printer::new(directory, files()?, output()?, since, json).run(follow)
         }
+        JournalTask::Resize(bytes) => resize(directory, bytes),
     }
+}
+
+/// Carries it over to another size, and tells what became of it.
+fn resize(directory: &Path, bytes: u64) -> Result<Verdict, Failure> {
+    let resized = resize::resize(directory, files::segment_bytes(bytes))
+        .map_err(|error| Failure::Unopened(directory.to_path_buf(), error))?;
+    let Resized { messages, next_id, damage_bytes, .. } = resized;
+    let mut output = io::stdout();
+    writeln!(output, "{messages} messages were read, and the newest are kept; the next ID is {next_id}")?;
+    if damage_bytes > 0 {
+        eprintln!("firstline: {}: {damage_bytes} bytes were damaged, and are left out", directory.display());
+        return Ok(Verdict::Damaged);
+    }
+    Ok(Verdict::Sound)
 }

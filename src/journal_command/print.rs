@@ -6,7 +6,7 @@ use crate::journal::catalog::Catalog;
 use crate::journal::cursor::{Cursor, Damage, Step};
 use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::scan::Window;
-use crate::journal::writer::snapshot_headers;
+use crate::journal::writer::{read_next_id, snapshot_headers};
 use crate::limits::{JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -56,6 +56,7 @@ impl Printer {
     fn print(&mut self, follow: bool) -> Result<(), Failure> {
         let mut window = [0; JOURNAL_READ_BYTES];
         let mut catalog = self.catalog()?;
+        self.stay_in_history(&catalog, &mut window)?;
         if catalog.spans().is_empty() {
             return Err(Failure::NoHeader(self.directory.clone()));
         }
@@ -67,6 +68,26 @@ impl Printer {
             }
             catalog = self.catalog()?;
         }
+    }
+
+    /// A position that the history has not come to is told, and what is new is printed.
+    fn stay_in_history(&mut self, catalog: &Catalog, window: &mut Window) -> Result<(), Failure> {
+        let Some((asked, last)) = self.cursor.next_id().zip(catalog.spans().last()) else { return Ok(()) };
+        let next_id = read_next_id(&self.files, last.segment, &last.header, window);
+        let next_id = next_id.map_err(|errno| self.unread(errno))?;
+        if asked > next_id {
+            self.cursor = Cursor::since(next_id);
+        }
+        // Whoever asks for what comes after the next one has miscounted by one.
+        if asked > next_id.saturating_add(1) {
+            eprintln!(
+                "firstline: {}: message {} is ahead of this history, whose newest is {}; what is new is printed",
+                self.directory.display(),
+                asked - 1,
+                next_id - 1
+            );
+        }
+        Ok(())
     }
 
     fn catalog(&self) -> Result<Catalog, Failure> {

@@ -2,6 +2,7 @@
 
 use super::usage::{self, Usage};
 use super::{Action, Page, values};
+use crate::limits;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 pub(super) const WORD: &str = "journal";
 
 /// The options, but for --help.
-const NAMES: [&str; 4] = ["since", "follow", "json", "check"];
+const NAMES: [&str; 5] = ["since", "follow", "json", "check", "resize"];
 
 /// Where to look for help.
 const HELP: &str = "firstline journal --help";
@@ -37,6 +38,8 @@ pub enum JournalTask {
     },
     /// To verify it.
     Check,
+    /// To carry it over to files that take so many bytes in all.
+    Resize(u64),
 }
 
 /// What was given so far.
@@ -47,6 +50,7 @@ struct Given {
     follow: bool,
     json: bool,
     check: bool,
+    resize: Option<u64>,
 }
 
 /// Reads what stands behind the word.
@@ -59,6 +63,10 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
             }
             lexopt::Arg::Long("since") => {
                 given.since = Some(since(parser.value().unwrap_or_default())?);
+                continue;
+            }
+            lexopt::Arg::Long("resize") => {
+                given.resize = Some(resize(parser.value().unwrap_or_default())?);
                 continue;
             }
             lexopt::Arg::Long("follow") => &mut given.follow,
@@ -88,6 +96,14 @@ fn since(value: OsString) -> Result<u64, Usage> {
     id.ok_or_else(|| Usage::option("since", &value, "takes the ID of a message, a whole number"))
 }
 
+fn resize(value: OsString) -> Result<u64, Usage> {
+    let bytes = values::bytes(
+        value.to_str().unwrap_or_default(),
+        limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX,
+    );
+    bytes.map_err(|allowed| Usage::option("resize", &value, allowed))
+}
+
 impl Given {
     fn set_directory(&mut self, value: OsString) -> Result<(), Usage> {
         match &self.directory {
@@ -105,12 +121,16 @@ impl Given {
             ));
         };
         let prints = self.follow || self.json || self.since.is_some();
-        let task = match self.check {
-            true if prints => {
+        let task = match (self.check, self.resize) {
+            (true, _) if prints || self.resize.is_some() => {
                 return Err(Usage::given("--check".as_ref(), "takes no other option than the directory"));
             }
-            true => JournalTask::Check,
-            false => JournalTask::Print { since: self.since, follow: self.follow, json: self.json },
+            (_, Some(_)) if prints => {
+                return Err(Usage::given("--resize".as_ref(), "takes no other option than the directory"));
+            }
+            (true, _) => JournalTask::Check,
+            (false, Some(bytes)) => JournalTask::Resize(bytes),
+            (false, None) => JournalTask::Print { since: self.since, follow: self.follow, json: self.json },
         };
         Ok(JournalOptions { directory: directory.into(), task })
     }
@@ -121,6 +141,7 @@ pub fn help() -> String {
     "\
 Usage: firstline journal DIR [--since ID] [--follow] [--json]
        firstline journal DIR --check
+       firstline journal DIR --resize BYTES
 
 Prints the messages in the journal DIR, the oldest first, while a server may
 write to it: TIME MSG ID pP FROM TEXT, with the time in UTC by the board's clock
@@ -130,12 +151,18 @@ when the message was processed, and the rest as clients are sent it.
   - WITHDRAWN ID   those from ID on that were just printed were refused after
                    all, for the disk failed; others have these IDs, and follow
 
-  --since ID    only the messages after the one with this ID
+  --since ID    only the messages after the one with this ID; standard error
+                tells if the history has not come to it, and what is new comes
   --follow      go on with what comes, until told to end or nobody reads it
   --json        one JSON object a line: id, time, time_ms, priority, from, text.
                 Where the text is not UTF-8, text_base64 has its bytes, and text
                 has U+FFFD in their places. {\"lost\":K} and {\"withdrawn\":ID} too
-  --check       verify all that was written, and tell what is there
+  --check       verify all that was written, and tell what is there, and the
+                identity: a number that tells this journal from all others
+  --resize BYTES  carry the history over to another --journal-size, 1M to 8G,
+                while no server writes to it. A new journal is written beside
+                the old one, which takes that much room meanwhile, and replaces
+                it when it is whole. In a smaller one the newest are kept
   -h, --help    print this
 
 Exit status:

@@ -8,6 +8,7 @@ use firstline::journal::scan::{Scan, Step};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -347,13 +348,17 @@ fn what_was_said_is_read_back_oldest_first() {
     assert_eq!(answer(&mut client), (vec![], vec!["OK 2".to_string()]));
     fill(&mut client, 1_000);
     let mut reader = server.connect();
-    reader.send("/last 3\n/since 990\n/since 0\n/last 5000\n/since 1000\n/since 18446744073709551615\n");
+    reader.send("/last 3\n/since 990\n/since 0\n/last 5000\n/since 1000\n/since 1001\n");
     assert_eq!(answer(&mut reader), (numbered(998..=1_000), vec!["OK 1".to_string()]));
     assert_eq!(answer(&mut reader), (numbered(991..=1_000), vec!["OK 2".to_string()]));
     assert_eq!(answer(&mut reader), (numbered(1..=1_000), vec!["OK 3".to_string()]));
     assert_eq!(answer(&mut reader), (numbered(1..=1_000), vec!["OK 4".to_string()]));
     assert_eq!(answer(&mut reader), (vec![], vec!["OK 5".to_string()]));
     assert_eq!(answer(&mut reader), (vec![], vec!["OK 6".to_string()]));
+    for ahead in ["1002", "18446744073709551615"] {
+        let refused = reader.ask(&format!("/since {ahead}"));
+        assert!(refused.ends_with(" ahead-of-history 1000"), "{refused}");
+    }
 }
 
 #[test]
@@ -539,16 +544,213 @@ fn what_is_lost_of_an_answer_is_no_more_than_was_asked_for() {
 }
 
 #[test]
-fn one_who_joins_since_a_message_that_is_to_come_has_what_comes_after_it() {
+fn a_position_that_the_history_has_not_come_to_is_refused_and_nothing_new_is_missed() {
     let directory = Directory::new("future");
     let server = directory.start(&["--sync", "none"]);
-    let mut reader = server.connect();
-    assert_eq!(reader.ask("/join since 5"), "OK 1");
     let mut client = server.connect();
-    // In one piece: most likely it is one run.
-    fill(&mut client, 10);
-    let ids: Vec<u64> = (0..5).map(|_| reader.line().split(' ').nth(1).unwrap().parse().unwrap()).collect();
-    assert_eq!(ids, [6, 7, 8, 9, 10]);
+    fill(&mut client, 4);
+    let mut reader = server.connect();
+    assert_eq!(reader.ask("/join 3"), "OK 1");
+    assert_eq!(reader.ask("/join 0 since 6"), "ERR 2 ahead-of-history 4");
+    assert_eq!(reader.ask("/since 5000"), "ERR 3 ahead-of-history 4");
+    // It is joined as before. The very next one is nobody's mistake, and the message itself comes.
+    let mut next = server.connect();
+    assert_eq!(next.ask("/join 0 since 5"), "OK 1");
+    id_of(&client.ask("/urgent smoke"));
+    for listener in [&mut reader, &mut next] {
+        let line = listener.line();
+        assert!(line.starts_with("MSG 5 p9 ") && line.ends_with(" smoke"), "{line}");
+    }
+}
+
+#[test]
+fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone() {
+    for sync in ["7", "none"] {
+        let directory = Directory::new(&format!("given-{sync}"));
+        let args = ["--sync", sync, "--sync-interval", "3600"];
+        let server = directory.start(&args);
+        let mut client = server.connect();
+        let last = (0..3).map(|_| id_of(&client.ask("/low dust"))).last().unwrap();
+        server.signal("KILL");
+        drop(server);
+        // As a power cut has it: what was not synced is not there.
+        let path = directory.0.join("0.journal");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let records = bytes.windows(4).position(|text| text == b"dust").unwrap();
+        bytes[FIRST_OFFSET as usize..records + 4_096].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let server = directory.start(&args);
+        server.wait_for_log("are skipped: they may have been given to messages that are not on the disk");
+        let mut client = server.connect();
+        let (identity, next) = (client.stats()["journal-id"], id_of(&client.ask("/low more")));
+        assert!(next > last, "{next} was given before");
+        assert!(next < 10_000, "{next}: more than find room in a segment");
+        assert_eq!(server.end(), Some(0));
+        // In order: none is skipped.
+        let server = directory.start(&args);
+        let mut client = server.connect();
+        assert_eq!(id_of(&client.ask("/low again")), next + 1);
+        assert_eq!(client.stats()["journal-id"], identity);
+        assert_eq!(server.end(), Some(0));
+    }
+}
+
+#[test]
+fn without_the_header_of_the_newest_segment_ids_go_on_and_a_check_tells() {
+    let directory = Directory::new("headless");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    fill(&mut client, 40);
+    assert_eq!(server.end(), Some(0));
+    let file = std::fs::File::options().write(true).open(directory.0.join("0.journal")).unwrap();
+    file.write_all_at(&[0; FIRST_OFFSET as usize], 0).unwrap();
+    let check = command().args(["journal", directory.path(), "--check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(said.contains("0.journal: damaged: no whole header"), "{said}");
+    assert_eq!(check.status.code(), Some(1));
+    let server = directory.start(&[]);
+    server.wait_for_log("the newest messages may be lost with their files");
+    assert!(id_of(&server.connect().ask("goes on")) > 40);
+}
+
+#[test]
+fn a_file_of_another_journal_is_told_and_not_read() {
+    let [directory, other] = ["ours", "theirs"].map(Directory::new);
+    for (directory, text) in [(&directory, "ours"), (&other, "theirs")] {
+        let server = directory.start(&["--sync", "none"]);
+        let mut client = server.connect();
+        for _ in 0..20 {
+            client.send(format!("{text} {}\n", "x".repeat(400)).repeat(32));
+            (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
+        }
+        assert_eq!(server.end(), Some(0));
+    }
+    std::fs::copy(other.0.join("1.journal"), directory.0.join("1.journal")).unwrap();
+    let check = command().args(["journal", directory.path(), "--check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(said.contains("1.journal: damaged: it is a file of another journal, "), "{said}");
+    assert!(directory.messages().values().all(|text| text.starts_with("ours")));
+    let server = directory.start(&[]);
+    server.wait_for_log("are damaged or another journal's");
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn a_journal_is_carried_over_to_another_size() {
+    let directory = Directory::new("resize");
+    let server = directory.start(&[]);
+    let identity = server.stats()["journal-id"];
+    let mut client = server.connect();
+    fill(&mut client, 1_000);
+    assert_eq!(server.end(), Some(0));
+    let resize = |size: &str| {
+        let output = command().args(["journal", directory.path(), "--resize", size]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    };
+    let refused = |size: &str| {
+        let mut server = command();
+        server.args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", size]);
+        let output = server.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.ends_with("firstline journal DIR --resize SIZE\n"), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+    };
+    refused("2M");
+    let before = directory.messages();
+    assert_eq!(before.len(), 1_000);
+    resize("2M");
+    assert_eq!(directory.messages(), before);
+    refused("1M");
+    // A try that was cut off after the new one was whole: a start does the rest.
+    let whole = directory.0.join("resize.whole");
+    std::fs::create_dir(&whole).unwrap();
+    std::fs::rename(directory.0.join("7.journal"), whole.join("7.journal")).unwrap();
+    // And one that was cut off before.
+    let unfinished = directory.0.join("resize.unfinished");
+    std::fs::create_dir(&unfinished).unwrap();
+    std::fs::write(unfinished.join("0.journal"), b"half").unwrap();
+    let server = directory.start(&["--journal-size", "2M"]);
+    assert!(!whole.exists() && !unfinished.exists());
+    let mut client = server.connect();
+    assert_eq!(client.stats()["journal-id"], identity);
+    assert_eq!(id_of(&client.ask("goes on")), 1_001);
+    let text = "x".repeat(500);
+    for _ in 0..100 {
+        client.send(format!("{text}\n").repeat(32));
+        (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
+    }
+    assert_eq!(server.end(), Some(0));
+    let before = directory.messages();
+    resize("1M");
+    // The newest are kept, and there is no more room than that.
+    let after = directory.messages();
+    assert!(after.len() < before.len() && after.len() > 1_000, "{} of {}", after.len(), before.len());
+    assert!(after.iter().all(|(id, text)| before.get(id) == Some(text)));
+    assert_eq!(after.last_key_value(), before.last_key_value());
+    let server = directory.start(&[]);
+    assert_eq!(id_of(&server.connect().ask("again")), before.last_key_value().unwrap().0 + 1);
+}
+
+#[test]
+fn a_journal_of_a_later_version_is_refused_in_one_line() {
+    let directory = Directory::new("later");
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    let path = directory.0.join("0.journal");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The guard says which version it is.
+    bytes[40] = 3;
+    let checksum = crc32fast::hash(&bytes[..48]);
+    bytes[48..52].copy_from_slice(&checksum.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let mut server = command();
+    server.args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"]);
+    let mut reader = command();
+    reader.args(["journal", directory.path()]);
+    for mut program in [server, reader] {
+        let output = program.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = "a later firstline made it: its format is 3, and this one knows up to 2\n";
+        assert!(said.ends_with(told), "{said}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+/// A journal of 1M that version 1 wrote, with `message 1 xxx…` and so on: of its first two files what is not zero at the end. The others
+/// are zero.
+const VERSION_1: [&[u8]; 2] =
+    [include_bytes!("journal_version_1/0.prefix"), include_bytes!("journal_version_1/1.prefix")];
+
+#[test]
+fn a_journal_of_version_1_is_read_and_carried_on_and_kept_from_who_knows_that_alone() {
+    const LAST: u64 = 170;
+    let directory = Directory::new("version-1");
+    std::fs::create_dir(&directory.0).unwrap();
+    for segment in 0..JOURNAL_SEGMENTS {
+        let mut bytes = VERSION_1.get(segment).map_or(Vec::new(), |prefix| prefix.to_vec());
+        bytes.resize(128 * 1024, 0);
+        std::fs::write(directory.0.join(format!("{segment}.journal")), bytes).unwrap();
+    }
+    let before = directory.messages();
+    let numbers: Vec<u64> = before.keys().copied().collect();
+    assert_eq!(numbers, (1..=LAST).collect::<Vec<_>>());
+    assert!(before.iter().all(|(id, text)| text.starts_with(&format!("message {id} xxx"))));
+    let check = || command().args(["journal", directory.path(), "--check"]).output().unwrap().status.code();
+    assert_eq!(check(), Some(0));
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    let identity = client.stats()["journal-id"];
+    assert_eq!(id_of(&client.ask("carried on")), LAST + 1);
+    client.send("/since 0\n");
+    let (messages, closing) = answer(&mut client);
+    assert_eq!((messages.len(), closing), (LAST as usize + 1, vec!["OK 3".to_string()]));
+    assert_eq!(server.end(), Some(0));
+    assert_eq!(directory.messages().len() as u64, LAST + 1, "nothing is lost by that");
+    assert_eq!(check(), Some(0));
+    // Version 1 looks at this header alone. It asks for the length that it tells, which is no segment's.
+    let bytes = std::fs::read(directory.0.join("1.journal")).unwrap();
+    assert_eq!(bytes[..16], *b"firstlnJ\x01\0\0\0\x01\x10\0\0");
+    let server = directory.start(&[]);
+    assert_eq!(server.stats()["journal-id"], identity);
 }
 
 /// A client that joined with the history and is behind by more than the sockets hold. Returns the ID of the last message.

@@ -31,7 +31,10 @@ impl Directory {
     fn with(name: &str, ids: Range<u64>) -> Self {
         let place = Self::new(name);
         let mut buffers = Buffers::new();
-        write(&mut open(&place.0, &mut buffers), ids);
+        let mut writer = open(&place.0, &mut buffers);
+        write(&mut writer, ids);
+        writer.close().unwrap();
+        drop(writer);
         place
     }
 
@@ -275,11 +278,42 @@ fn it_ends_quietly_when_nobody_reads_it() {
 }
 
 #[test]
+fn a_position_that_the_history_has_not_come_to_is_told_and_what_is_new_is_printed() {
+    let place = Directory::with("ahead", 1..5);
+    let told = |newest: u64| {
+        let place = place.path();
+        format!(
+            "firstline: {place}: message 5000 is ahead of this history, whose newest is {newest}; what is new is printed\n"
+        )
+    };
+    let ran = run(&[place.path(), "--since", "5000"]);
+    assert_eq!((ran.code, ran.stderr, ran.stdout.len()), (Some(0), told(4), 0));
+    for (since, newest) in [("4", 4), ("5000", 5)] {
+        let mut child = start(&[place.path(), "--since", since, "--follow"]);
+        let (printed, said) = (follow(child.stdout.take().unwrap()), child.stderr.take().unwrap());
+        if since == "5000" {
+            let mut line = String::new();
+            BufReader::new(said).read_line(&mut line).unwrap();
+            assert_eq!(line, told(newest));
+        }
+        let mut buffers = Buffers::new();
+        let mut writer = open(&place.0, &mut buffers);
+        write(&mut writer, newest + 1..newest + 2);
+        writer.close().unwrap();
+        assert_eq!(printed.recv_timeout(LIMIT).unwrap(), line(newest + 1), "{since}");
+        signal(child.id(), "TERM");
+        let _ = child.wait();
+    }
+}
+
+#[test]
 fn a_sound_journal_is_told_to_be_sound() {
     let place = Directory::with("sound", 1..1_001);
     let ran = run(&[place.path(), "--check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    let (verdict, segments) = ran.stdout.split_last().unwrap();
+    let (verdict, told) = ran.stdout.split_last().unwrap();
+    let (identity, segments) = told.split_last().unwrap();
+    assert!(identity.starts_with("identity: "), "{identity}");
     assert_eq!(
         *verdict,
         format!("sound: 1000 messages in {} segments, 0 missing between them", segments.len())
