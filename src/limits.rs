@@ -187,6 +187,9 @@ pub const JOURNAL_BATCH_BYTES: usize = BATCH * RECORD_BYTES_MAX.next_multiple_of
 /// What one read of the journal takes, in bytes.
 pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
 
+/// What is read of the journal at a place to find a record near it, in bytes: wherever that is, a whole one begins in it and ends in it.
+pub const JOURNAL_PROBE_BYTES: usize = 2 * RECORD_BYTES_MAX.next_multiple_of(8);
+
 /// How long one who reads a journal that another process writes to waits before it looks for more, in milliseconds: short for a
 /// person, and little work.
 pub const JOURNAL_POLL_MS: u16 = 200;
@@ -454,6 +457,8 @@ const _: () = {
         "a segment holds a batch"
     );
     assert!(JOURNAL_READ_BYTES >= 2 * RECORD_BYTES_MAX, "a read holds a record wherever it begins");
+    assert!(JOURNAL_READ_BYTES >= JOURNAL_PROBE_BYTES, "a probe has room where a read has");
+    assert!(HISTORY_BYTES_PER_TURN as usize >= 32 * JOURNAL_PROBE_BYTES, "a binary search fits in a turn");
     assert!(LOG_ORIGIN_BYTES_MAX < LOG_TEXT_BYTES_MAX / 2, "a log line is there for its text");
     assert!(LOG_BATCH_BYTES >= 3 * LOG_LINE_BYTES_MAX, "a batch holds a loss of before, a loss and a record");
     assert!(LOG_FILE_BYTES_MIN / 2 >= LOG_BATCH_BYTES as u64, "a batch must fit a log file");

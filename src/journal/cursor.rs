@@ -152,7 +152,7 @@ impl Reading<'_> {
 
     /// Goes to what comes next in the segment, or to the next segment.
     fn go(&mut self, source: &impl Source) -> Result<Leg, Errno> {
-        let Some((span, place)) = self.enter() else { return Ok(Leg::Tell(Step::End)) };
+        let Some((span, place)) = self.enter(source)? else { return Ok(Leg::Tell(Step::End)) };
         if self.budget == 0 {
             return Ok(Leg::Tell(Step::Pause));
         }
@@ -175,22 +175,35 @@ impl Reading<'_> {
     }
 
     /// Has the scan where the cursor is; none: there is nothing to be read.
-    fn enter(&mut self) -> Option<(Span, Place)> {
+    fn enter(&mut self, source: &impl Source) -> Result<Option<(Span, Place)>, Errno> {
         if let (Some(span), Some(place)) = (self.span, self.cursor.place) {
-            return Some((span, place));
+            return Ok(Some((span, place)));
         }
-        let kept = self
-            .cursor
-            .place
-            .and_then(|place| Some((*self.catalog.find(place.sequence, place.seal)?, place)));
-        let (span, place) = kept.or_else(|| {
-            let span = self.catalog.holding(self.cursor.next_id.unwrap_or(0))?;
-            Some((*span, Place::start_of(span)))
-        })?;
+        let kept = self.cursor.place;
+        let kept = kept.and_then(|place| Some((*self.catalog.find(place.sequence, place.seal)?, place)));
+        let found = match kept {
+            Some(_) => kept,
+            None => self.find_place(source)?,
+        };
+        let Some((span, place)) = found else { return Ok(None) };
         self.cursor.place = Some(place);
         self.span = Some(span);
         self.scan.go_to(&span, place.position);
-        Some((span, place))
+        Ok(Some((span, place)))
+    }
+
+    /// Finds a place from which the message that comes next can be read, close before it; none: there is nothing to be read.
+    fn find_place(&mut self, source: &impl Source) -> Result<Option<(Span, Place)>, Errno> {
+        let next_id = self.cursor.next_id.unwrap_or(0);
+        let Some(span) = self.catalog.holding(next_id) else { return Ok(None) };
+        let mut place = Place::start_of(span);
+        self.scan.go_to(span, place.position);
+        if next_id > span.header.first_id
+            && let Some(landmark) = self.scan.seek(source, next_id, &mut self.budget)?
+        {
+            place.position = Position::new(landmark.offset);
+        }
+        Ok(Some((*span, place)))
     }
 
     /// Keeps how far the scan has come.

@@ -5,7 +5,7 @@ use super::catalog::{Extent, Span};
 use super::disk::Source;
 use super::record::{ALIGNMENT, Absence, Record, is_marked};
 use super::segment::Seal;
-use crate::limits::{JOURNAL_READ_BYTES, RECORD_BYTES_MAX};
+use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, RECORD_BYTES_MAX};
 use core::ops::Range;
 use nix::errno::Errno;
 
@@ -33,6 +33,15 @@ impl Position {
     pub fn at(&self) -> u32 {
         self.at
     }
+}
+
+/// Where a record begins, and its ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Its offset in the segment.
+    pub offset: u32,
+    /// The ID of its message.
+    pub id: u64,
 }
 
 /// A scan of a part of a segment.
@@ -87,6 +96,42 @@ impl<'a> Scan<'a> {
     /// Goes back to a position it had in this segment.
     pub fn go_back(&mut self, position: Position) {
         self.position = position;
+    }
+
+    /// A record from which the scan can go on to find the message with that ID and all that come after it: it has that ID or a
+    /// lower one, and few records are between. None: no such record is found, and the scan has to begin where it is.
+    ///
+    /// IDs rise with the offsets, so this is a binary search. It reads [`JOURNAL_PROBE_BYTES`] at a time, which are counted down
+    /// from `budget`, and no more than 32 times. Damage makes the result less close, and never wrong.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn seek(&mut self, disk: &impl Source, id: u64, budget: &mut u32) -> Result<Option<Landmark>, Errno> {
+        let (mut low, mut high) = (self.position.at, self.extent.end());
+        let mut found = None;
+        while high.saturating_sub(low) > JOURNAL_PROBE_BYTES as u32 {
+            let middle = low + ((high - low) / 2).next_multiple_of(ALIGNMENT as u32);
+            match self.probe(disk, middle, budget)?.filter(|landmark| landmark.id <= id) {
+                Some(landmark) => (low, found) = (landmark.offset, Some(landmark)),
+                None => high = middle,
+            }
+        }
+        match found {
+            // Those before the first probe were passed over.
+            None => Ok(self.probe(disk, low, budget)?.filter(|landmark| landmark.id <= id)),
+            _ => Ok(found),
+        }
+    }
+
+    /// The first whole record that begins at that offset or less than the longest record behind it.
+    fn probe(&mut self, disk: &impl Source, at: u32, budget: &mut u32) -> Result<Option<Landmark>, Errno> {
+        *budget = budget.saturating_sub(JOURNAL_PROBE_BYTES as u32);
+        let end = self.extent.end().min(at.saturating_add(JOURNAL_PROBE_BYTES as u32));
+        self.fill(disk, at..end)?;
+        let mut offsets = (at..end).step_by(ALIGNMENT);
+        let is_record = |offset: &u32| Record::check(&self.seal, self.view(*offset)).is_ok();
+        let Some(offset) = offsets.find(is_record) else { return Ok(None) };
+        Ok(Record::fields(self.view(offset)).map(|record| Landmark { offset, id: record.id }))
     }
 
     /// Where it has come to: behind what came last.
@@ -195,11 +240,15 @@ impl<'a> Scan<'a> {
         if self.loaded.start <= needed.start && needed.end <= self.loaded.end {
             return Ok(());
         }
-        let loaded = at..up_to(JOURNAL_READ_BYTES);
+        self.fill(disk, at..up_to(JOURNAL_READ_BYTES))
+    }
+
+    /// Reads that part of the segment into the window.
+    fn fill(&mut self, disk: &impl Source, part: Range<u32>) -> Result<(), Errno> {
         // Until it is read, nothing is in it.
         self.loaded = 0..0;
-        disk.read(self.segment, loaded.start, &mut self.window[..loaded.len()])?;
-        self.loaded = loaded;
+        disk.read(self.segment, part.start, &mut self.window[..part.len()])?;
+        self.loaded = part;
         Ok(())
     }
 
@@ -253,5 +302,84 @@ mod tests {
             assert!(matches!(&step, Step::Record(record) if record.id == expected), "{expected}: {step:?}");
         }
         assert_eq!(scan.next(&file), Ok(Step::End));
+    }
+
+    /// A segment in memory.
+    struct File(std::vec::Vec<u8>);
+
+    impl Source for File {
+        fn read(&self, _: usize, offset: u32, buffer: &mut [u8]) -> Result<(), Errno> {
+            buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
+            Ok(())
+        }
+    }
+
+    /// A segment with every second ID up to twice that number, in records of all lengths, and room for as much again. With where each
+    /// begins.
+    fn segment(records: u64) -> (File, std::vec::Vec<u32>) {
+        let (mut bytes, mut offsets) = (std::vec::Vec::new(), std::vec::Vec::new());
+        for index in 1..=records {
+            let text = [b'x'; crate::limits::TEXT_BYTES];
+            let text = &text[..(index * index) as usize % text.len()];
+            let record = Record { id: 2 * index, time_ms: 0, priority: Priority::NORMAL, from: b"a", text };
+            offsets.push(bytes.len() as u32);
+            bytes.resize(bytes.len() + record.bytes(), 0);
+            record.write(&SEAL, &mut bytes[*offsets.last().unwrap() as usize..]).unwrap();
+        }
+        bytes.resize(2 * bytes.len() + 2 * JOURNAL_PROBE_BYTES, 0);
+        (File(bytes), offsets)
+    }
+
+    /// What is found when that ID is sought, after it was checked that nothing that is wanted stands before it.
+    fn sought(file: &File, id: u64) -> Option<Landmark> {
+        let mut window = [0; JOURNAL_READ_BYTES];
+        let mut scan = Scan::new(0, SEAL, 0..file.0.len() as u32, &mut window);
+        let mut budget = 32 * JOURNAL_PROBE_BYTES as u32;
+        let landmark = scan.seek(file, id, &mut budget).unwrap();
+        assert!(budget > 0, "it takes 32 probes at most");
+        assert!(landmark.is_none_or(|landmark| landmark.id <= id));
+        landmark
+    }
+
+    #[test]
+    fn each_message_is_sought_in_few_probes_and_no_record_before_it_is_read_in_vain() {
+        for count in [1, 2, 3, 10, 1_000] {
+            let (file, offsets) = segment(count);
+            for id in 0..=2 * count + 1 {
+                let expected = (id / 2).checked_sub(1).map(|index| offsets[index as usize]);
+                let landmark = sought(&file, id);
+                assert_eq!(landmark.is_some(), expected.is_some(), "{id} of {count}");
+                if let (Some(landmark), Some(expected)) = (landmark, expected) {
+                    assert_eq!(landmark.offset, offsets[landmark.id as usize / 2 - 1]);
+                    assert!(expected - landmark.offset <= JOURNAL_PROBE_BYTES as u32, "{id} of {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hole_makes_what_is_sought_less_close_and_never_wrong() {
+        let (whole, offsets) = segment(300);
+        let end = offsets[299] as usize;
+        for start in (0..end).step_by(1_600) {
+            let mut file = File(whole.0.clone());
+            file.0[start..start + 20_000].fill(0xa5);
+            for id in (1..601).step_by(7) {
+                if let Some(landmark) = sought(&file, id) {
+                    assert_eq!(
+                        landmark.offset,
+                        offsets[landmark.id as usize / 2 - 1],
+                        "{id}, hole at {start}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_sought_in_nothing() {
+        assert_eq!(sought(&File(vec![0; 100_000]), 5), None);
+        assert_eq!(sought(&File(vec![0; 8]), 5), None);
+        assert_eq!(sought(&File(vec![]), 5), None);
     }
 }
