@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use crate::journal::catalog::Catalog;
 use crate::journal::cursor::{Cursor, Damage, Step};
 use crate::journal::files::{NAMES, ReadOnly};
+use crate::journal::last::{Last, Progress};
 use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
@@ -62,12 +63,17 @@ impl Wish {
 
 /// A wish that is being fulfilled.
 pub struct Request {
+    /// Where the last messages begin that were asked for, as long as that is looked for.
+    last: Option<Last>,
     cursor: Cursor,
+    /// Messages that are left out at the beginning.
+    skipped: u64,
     /// The first ID that is not sent any more. None: it never ends.
     end_id: Option<u64>,
     /// Messages below that priority are left out.
     min: Priority,
-    /// Whether it is to be told of what is not there any more, and how many messages that are.
+    /// Whether it is to be told of what is not there any more, and how many messages that are. Before the first of the last messages
+    /// nothing was asked for.
     tells_lost: bool,
     lost: u64,
     /// The line that asked, to be closed; none for one that fell behind. Its slot reserves the room for the reply.
@@ -152,20 +158,25 @@ impl History {
     /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
     pub fn begin(&self, wish: Wish, seat: usize, line: u64, slot: &'static mut Slot) {
         let next_id = self.committed.lock().next_id;
-        let (from, end_id, min) = match wish {
-            Wish::Last(count) => (next_id.saturating_sub(count.get()), Some(next_id), Priority::MIN),
-            Wish::Since(id) => (id.saturating_add(1).min(next_id), Some(next_id), Priority::MIN),
-            Wish::JoinSince(id, min) => (id.saturating_add(1).min(next_id), None, min),
+        let since = |id: u64| Cursor::since(id.saturating_add(1).min(next_id));
+        let (last, cursor, end_id, min) = match wish {
+            Wish::Last(count) => {
+                let last = Last::new(count.get(), next_id);
+                (Some(last), Cursor::oldest(), Some(next_id), Priority::MIN)
+            }
+            Wish::Since(id) => (None, since(id), Some(next_id), Priority::MIN),
+            Wish::JoinSince(id, min) => (None, since(id), None, min),
         };
-        let cursor = Cursor::since(from);
-        let tells_lost = !matches!(wish, Wish::Last(_));
-        self.take(seat, Request { cursor, end_id, min, tells_lost, lost: 0, line: Some(line), slot });
+        let tells_lost = last.is_none();
+        let line = Some(line);
+        self.take(seat, Request { last, cursor, skipped: 0, end_id, min, tells_lost, lost: 0, line, slot });
     }
 
     /// Begins to read for a client that joined with [`Wish::JoinSince`] and fell behind, from that ID on.
     pub fn resume(&self, id: u64, min: Priority, seat: usize, slot: &'static mut Slot) {
-        let cursor = Cursor::since(id);
-        self.take(seat, Request { cursor, end_id: None, min, tells_lost: true, lost: 0, line: None, slot });
+        let (last, cursor, skipped) = (None, Cursor::since(id), 0);
+        let (end_id, tells_lost, lost, line) = (None, true, 0, None);
+        self.take(seat, Request { last, cursor, skipped, end_id, min, tells_lost, lost, line, slot });
     }
 
     fn take(&self, seat: usize, request: Request) {
@@ -281,6 +292,19 @@ impl Historian {
         self.follow(&committed, history)?;
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
         let Self { files, window, line, .. } = self;
+        if let Some(last) = &mut request.last {
+            if let Some(halt) = look_for_room(request.end_id, &mut request.lost, seat, hub) {
+                return Ok(halt);
+            }
+            match last.search(&catalog, files, window, HISTORY_BYTES_PER_TURN)? {
+                Progress::Found(cursor, skipped) => {
+                    (request.last, request.cursor, request.skipped) = (None, cursor, skipped);
+                }
+                Progress::Overtaken => history.await_turn_over(&committed.headers),
+                Progress::Pause => {}
+            }
+            return Ok(Halt::Share);
+        }
         let mut reading = request.cursor.read(&catalog, window, HISTORY_BYTES_PER_TURN);
         loop {
             if let Some(halt) = look_for_room(request.end_id, &mut request.lost, seat, hub) {
@@ -290,12 +314,15 @@ impl Historian {
                 Step::Record(record) if request.end_id.is_some_and(|end_id| record.id >= end_id) => {
                     return Ok(Halt::Done(None));
                 }
+                Step::Record(_) if request.skipped > 0 => {
+                    request.skipped -= 1;
+                    continue;
+                }
                 Step::Record(record) => record,
                 Step::Lost(count) => {
                     // What is behind the end was not asked for.
                     let beyond = request.end_id.map_or(0, |end_id| reading.next_id().saturating_sub(end_id));
                     request.lost += if request.tells_lost { count.saturating_sub(beyond) } else { 0 };
-                    request.tells_lost = true;
                     continue;
                 }
                 // The IDs that it had are told as lost.

@@ -260,12 +260,18 @@ fn tell_found(directory: &Path, found: &Found, identity: Identity) {
             found.next_id - 1
         );
     }
-    if found.aside_bytes > 0 {
+    if found.damaged_bytes > 0 {
         log::warn!(
-            "journal {directory}: the last {} bytes are torn or damaged, {} whole messages among them; they are kept \
-             where they are, and not believed",
-            found.aside_bytes,
-            found.aside_records
+            "journal {directory}: {} bytes in its newest file are damaged, and the messages that stood there are lost; \
+             firstline journal --check tells where",
+            found.damaged_bytes
+        );
+    }
+    if found.torn_bytes > 0 {
+        log::warn!(
+            "journal {directory}: the last {} bytes are torn, as a power cut does that, and the messages that stood there \
+             are lost; the bytes stay where they are",
+            found.torn_bytes
         );
     }
 }

@@ -4,7 +4,7 @@
 //! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
-//! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged.
+//! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged; [`last`] — the last messages.
 //! - [`resize`] — carries a history over to files of another length.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
@@ -21,6 +21,8 @@ pub mod cursor;
 pub mod disk;
 #[cfg(not(loom))]
 pub mod files;
+#[cfg(not(loom))]
+pub mod last;
 #[cfg(not(loom))]
 pub mod mark;
 #[cfg(not(loom))]

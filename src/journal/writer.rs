@@ -5,9 +5,9 @@
 //! says where belief in the former ends. For after a failed sync nobody knows what is on the disk, and a second sync that
 //! succeeds says nothing about it ("fsyncgate", 2018).
 //!
-//! At the start the last segment is read. Where its records end and nothing but bytes of former use follow, it goes on. Where
-//! there are signs of more, what follows was torn by a power cut or damaged: it is kept where it is, and the next segment
-//! begins.
+//! At the start the last segment is read. All whole records in it count: damage between them costs itself. If nothing but bytes of
+//! a former use follow the last one, the journal goes on behind it. If there are signs of more, what follows was torn by a power cut:
+//! it is kept where it is, and the next segment begins.
 //!
 //! No ID is given twice. Those that may have been acknowledged though their messages are on no disk are skipped: [`mark`](super::mark)
 //! says how they are known where messages are acknowledged before they are synced. The same where the newest segments may be lost
@@ -60,10 +60,11 @@ pub struct Found {
     pub next_id: u64,
     /// Segments with something in them.
     pub segments: usize,
-    /// Bytes at the end of the last one that are not believed, and kept aside where they are; 0: it ended in order.
-    pub aside_bytes: u32,
-    /// Records among them that are whole.
-    pub aside_records: u64,
+    /// Bytes in the last one that are damaged, with whole records behind them.
+    pub damaged_bytes: u32,
+    /// Bytes behind the last record of the last one that were to be a record: a power cut tore it, or it is damaged. They stay where
+    /// they are.
+    pub torn_bytes: u32,
     /// IDs before the next one that no message has: they may have been given.
     pub skipped: u64,
     /// Segments that were used and cannot be read: their headers are damaged, or those of another journal.
@@ -195,7 +196,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.set_next_id(next_id.saturating_add(lost_segments * ids_in(&header, FIRST_OFFSET)));
         // The sequences of what is lost are left out: so it is known that they are accounted for.
         self.last = End { sequence: header.sequence + lost_segments, end: tail.end };
-        if tail.aside_bytes == 0 && lost_segments == 0 && tail.end <= self.with_origin(header).records_end() {
+        if tail.torn_bytes == 0 && lost_segments == 0 && tail.end <= self.with_origin(header).records_end() {
             self.resume(segment, header, tail.end, marks)?;
         } else {
             self.begin_segment()?;
@@ -203,8 +204,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(Found {
             next_id: self.next_id,
             segments,
-            aside_bytes: tail.aside_bytes,
-            aside_records: tail.aside_records,
+            damaged_bytes: tail.damaged_bytes,
+            torn_bytes: tail.torn_bytes,
             skipped: self.next_id - tail.next_id,
             unreadable_segments,
             lost_segments,
@@ -561,39 +562,35 @@ pub fn read_next_id(
 
 /// What the last segment holds.
 struct Tail {
-    /// Where its records end, and the ID that comes next.
+    /// Where its last record ends, and the ID that comes next.
     end: u32,
     next_id: u64,
-    /// Bytes behind that which show that there was more.
-    aside_bytes: u32,
-    aside_records: u64,
+    /// Bytes between its records that are damaged.
+    damaged_bytes: u32,
+    /// Bytes behind its last record that show that there was more.
+    torn_bytes: u32,
 }
 
 impl Tail {
     fn read(disk: &impl Source, segment: usize, header: &Header, window: &mut Window) -> Result<Self, Errno> {
         let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..header.records_end(), window);
-        let mut tail = Self { end: FIRST_OFFSET, next_id: header.first_id, aside_bytes: 0, aside_records: 0 };
+        let mut tail = Self { end: FIRST_OFFSET, next_id: header.first_id, damaged_bytes: 0, torn_bytes: 0 };
         loop {
             match scan.next(disk)? {
                 Step::Record(record) => {
                     tail.next_id = tail.next_id.max(record.id.saturating_add(1));
-                    if tail.aside_bytes > 0 {
-                        tail.aside_records += 1;
-                    }
+                    tail.end = scan.at();
+                    // A whole record follows: what is between was written before it, and is damaged since.
+                    tail.damaged_bytes += core::mem::take(&mut tail.torn_bytes);
                 }
-                Step::Damage(bytes) => {
-                    tail.aside_bytes += bytes;
-                    // So many messages may have stood there, and their IDs are taken.
-                    let lost = bytes.div_ceil(RECORD_HEADER_BYTES as u32);
-                    tail.next_id = tail.next_id.saturating_add(lost.into());
-                }
-                Step::End => return Ok(tail),
-            }
-            match tail.aside_bytes {
-                0 => tail.end = scan.at(),
-                _ => tail.aside_bytes = scan.at() - tail.end,
+                Step::Damage(bytes) => tail.torn_bytes += bytes,
+                Step::End => break,
             }
         }
+        // So many messages may have stood there, and their IDs are taken.
+        let torn = tail.torn_bytes.div_ceil(RECORD_HEADER_BYTES as u32);
+        tail.next_id = tail.next_id.saturating_add(torn.into());
+        Ok(tail)
     }
 }
 

@@ -1,0 +1,251 @@
+//! Finds where the last messages of the history begin, however their IDs are spaced: IDs are missing where messages were damaged,
+//! torn, or refused after they had one.
+//!
+//! It counts backwards in rounds. A round looks up the last message before those that are counted, steps back from its ID by as many
+//! as are still missing, and counts what is there. Where no ID is missing, the first round finds all. It reads the messages that it
+//! counts, and a few probes for each round; what is asked for, and no other, sets what it costs.
+
+use super::catalog::Catalog;
+use super::cursor::{Cursor, Step};
+use super::disk::Source;
+use super::scan::{Position, Scan, Window};
+use super::segment::Seal;
+use super::writer::FIRST_OFFSET;
+use nix::errno::Errno;
+
+/// The search for the last messages.
+#[derive(Debug)]
+pub struct Last {
+    /// Messages that are still to be found.
+    missing: u64,
+    /// Those from that ID on are found.
+    found_from: u64,
+    round: Option<Round>,
+}
+
+/// The messages of one round, as far as they are counted.
+#[derive(Debug)]
+struct Round {
+    from: u64,
+    cursor: Cursor,
+    count: u64,
+}
+
+/// How far the search has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// As much was read as was to be read in one go.
+    Pause,
+    /// A segment was turned over to while it was read. Go on with a new catalog.
+    Overtaken,
+    /// They are the messages from that cursor on, without the first so many.
+    Found(Cursor, u64),
+}
+
+impl Last {
+    /// The search for the last `count` messages with IDs below `end_id`.
+    pub fn new(count: u64, end_id: u64) -> Self {
+        Self { missing: count, found_from: end_id, round: None }
+    }
+
+    /// Goes on with it, and reads about `budget` bytes. `window` may be shared with others.
+    ///
+    /// # Errors
+    /// Those of the disk. The search can be gone on with.
+    pub fn search(
+        &mut self,
+        catalog: &Catalog,
+        source: &impl Source,
+        window: &mut Window,
+        mut budget: u32,
+    ) -> Result<Progress, Errno> {
+        if self.round.is_none() {
+            self.round = self.begin_round(catalog, source, window, &mut budget)?;
+        }
+        let Some(round) = &mut self.round else { return Ok(Progress::Found(Cursor::oldest(), 0)) };
+        if let Some(unfinished) = round.count(self.found_from, catalog, source, window, budget)? {
+            return Ok(unfinished);
+        }
+        if let Some(too_many) = round.count.checked_sub(self.missing) {
+            return Ok(Progress::Found(Cursor::since(round.from), too_many));
+        }
+        self.missing -= round.count;
+        self.found_from = round.from;
+        self.round = None;
+        Ok(Progress::Pause)
+    }
+
+    /// The next round; none: there are no other messages.
+    fn begin_round(
+        &self,
+        catalog: &Catalog,
+        source: &impl Source,
+        window: &mut Window,
+        budget: &mut u32,
+    ) -> Result<Option<Round>, Errno> {
+        let before = id_before(self.found_from, catalog, source, window, budget)?;
+        Ok(before.map(|id| {
+            let from = (id + 1).saturating_sub(self.missing).max(1);
+            Round { from, cursor: Cursor::since(from), count: 0 }
+        }))
+    }
+}
+
+impl Round {
+    /// Counts the messages below that ID; none: all of them are counted.
+    fn count(
+        &mut self,
+        end_id: u64,
+        catalog: &Catalog,
+        source: &impl Source,
+        window: &mut Window,
+        budget: u32,
+    ) -> Result<Option<Progress>, Errno> {
+        let mut reading = self.cursor.read(catalog, window, budget);
+        loop {
+            match reading.next(source)? {
+                Step::Record(record) if record.id >= end_id => return Ok(None),
+                Step::Record(_) => self.count += 1,
+                Step::Lost(_) | Step::Damage(_) | Step::Withdrawn(_) => {}
+                Step::Overtaken => return Ok(Some(Progress::Overtaken)),
+                Step::Unsettled | Step::Pause => return Ok(Some(Progress::Pause)),
+                Step::End => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The ID of a message shortly before that ID: of the last one, or, near damage, of one that comes earlier. None: there is none.
+fn id_before(
+    id: u64,
+    catalog: &Catalog,
+    source: &impl Source,
+    window: &mut Window,
+    budget: &mut u32,
+) -> Result<Option<u64>, Errno> {
+    let mut scan = Scan::new(0, Seal { mark: 0, salt: 0 }, 0..0, window);
+    for span in catalog.spans().iter().rev().filter(|span| span.header.first_id < id) {
+        scan.go_to(span, Position::new(FIRST_OFFSET));
+        if let Some(landmark) = scan.seek(source, id - 1, budget)? {
+            return Ok(Some(landmark.id));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::journal::record::Record;
+    use crate::journal::simulated::{Random, SimulatedDisk};
+    use crate::journal::writer::{Buffers, Writer, read_headers};
+    use crate::limits::JOURNAL_READ_BYTES;
+    use crate::queue::Priority;
+
+    const FILE: u32 = 128 * 1024;
+
+    /// A journal with so many messages, before each of which as many IDs are left out as `gap` says.
+    fn journal(messages: u64, mut gap: impl FnMut(u64) -> u64) -> SimulatedDisk {
+        let disk = SimulatedDisk::new(FILE, 1);
+        let mut buffers = Box::new(Buffers::new());
+        let (mut writer, _) = Writer::open(disk.clone(), FILE, &mut buffers).unwrap();
+        for index in 0..messages {
+            writer.begin_group(true);
+            let id = writer.next_id() + gap(index);
+            let text = [b'x'; 300];
+            writer.append(&Record {
+                id,
+                time_ms: index,
+                priority: Priority::NORMAL,
+                from: b"a",
+                text: &text[..(index * 7) as usize % 300],
+            });
+            writer.commit(true).unwrap();
+        }
+        disk
+    }
+
+    fn catalog(disk: &SimulatedDisk) -> Catalog {
+        Catalog::new(&read_headers(&disk.calm(), FILE).unwrap(), None)
+    }
+
+    /// The IDs from that cursor on, without the first so many.
+    fn ids(disk: &SimulatedDisk, cursor: &mut Cursor, skipped: u64) -> Vec<u64> {
+        let (catalog, mut window, mut ids) = (catalog(disk), [0; JOURNAL_READ_BYTES], Vec::new());
+        let mut reading = cursor.read(&catalog, &mut window, u32::MAX);
+        loop {
+            match reading.next(&disk.calm()).unwrap() {
+                Step::Record(record) => ids.push(record.id),
+                Step::End => return ids.split_off(ids.len().min(skipped as usize)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The last messages below an ID, as the search finds them, and how many turns it took.
+    fn search(disk: &SimulatedDisk, count: u64, end_id: u64, budget: u32) -> (Vec<u64>, usize) {
+        let (catalog, mut window) = (catalog(disk), [0; JOURNAL_READ_BYTES]);
+        let (mut last, mut turns) = (Last::new(count, end_id), 0);
+        loop {
+            turns += 1;
+            match last.search(&catalog, &disk.calm(), &mut window, budget).unwrap() {
+                Progress::Found(mut cursor, skipped) => {
+                    let mut ids = ids(disk, &mut cursor, skipped);
+                    ids.retain(|id| *id < end_id);
+                    return (ids, turns);
+                }
+                Progress::Pause => {}
+                Progress::Overtaken => panic!("nobody writes"),
+            }
+        }
+    }
+
+    fn check(disk: &SimulatedDisk) {
+        let all = ids(disk, &mut Cursor::oldest(), 0);
+        let newest = *all.last().unwrap();
+        for end_id in [newest + 1, newest, newest + 100_000, all[all.len() / 2] + 1] {
+            let below: Vec<u64> = all.iter().copied().filter(|id| *id < end_id).collect();
+            for count in [1, 2, 10, 100, 999, 1_000, 5_000] {
+                let expected = &below[below.len().saturating_sub(count)..];
+                for budget in [u32::MAX, 5_000] {
+                    let (found, _) = search(disk, count as u64, end_id, budget);
+                    assert_eq!(found, expected, "{count} below {end_id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_messages_are_counted_and_not_their_ids() {
+        check(&journal(1, |_| 0));
+        check(&journal(1_500, |_| 0));
+        // The ring has turned over.
+        check(&journal(8_000, |_| 0));
+        check(&journal(1_500, |index| if index % 400 == 399 { 1_000_000 } else { 0 }));
+        let mut random = Random(5);
+        check(&journal(1_500, |_| if random.once_in(5) { random.next() % 1_000 } else { 0 }));
+    }
+
+    #[test]
+    fn damage_costs_no_message_but_its_own() {
+        let mut random = Random(6);
+        for _ in 0..10 {
+            let disk = journal(1_500, |_| 0);
+            for _ in 0..5 {
+                let (segment, start) = (random.below(3), random.below(FILE as usize - 20_000));
+                let length = 1 + random.below(20_000);
+                let first = FIRST_OFFSET as usize;
+                disk.damage(segment, |bytes| bytes[start.max(first)..(start + length).max(first)].fill(0xa5));
+            }
+            check(&disk);
+        }
+    }
+
+    #[test]
+    fn where_no_id_is_missing_one_round_finds_all() {
+        let disk = journal(1_500, |_| 0);
+        for count in [1, 100, 1_400] {
+            assert_eq!(search(&disk, count, 1_501, u32::MAX).1, 1, "{count}");
+        }
+    }
+}
