@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use crate::journal::disk::Disk;
     use crate::journal::writer::{Buffers, Writer, read_headers};
-    use crate::limits::{JOURNAL_SEGMENTS, RECORD_BYTES_MAX};
+    use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_SEGMENTS, RECORD_BYTES_MAX};
     use crate::queue::Priority;
     use std::cell::{Cell, RefCell};
 
@@ -357,8 +357,8 @@ mod tests {
             self.sync(segment)
         }
 
-        fn reopen(&mut self) -> Result<(), Errno> {
-            Ok(())
+        fn reopen(&mut self) -> Result<bool, Errno> {
+            Ok(false)
         }
     }
 
@@ -658,6 +658,23 @@ mod tests {
         let kept = told.iter().filter(|told| matches!(told, Told::Id(_))).count();
         assert!(lost > 100 && damages == 1 && kept as u64 + lost == 1_000, "{lost} {damages} {kept}");
         assert!(40_000 + RECORD_BYTES_MAX > lost as usize * 200);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_found_without_what_is_before_it() {
+        let (memory, mut buffers) = (Memory::new(), Buffers::new());
+        let mut writer = open(&memory, &mut buffers);
+        write(&mut writer, 1..2_001);
+        let catalog = memory.catalog();
+        for id in 1..2_001 {
+            let before = memory.read.get();
+            let mut window = [0; JOURNAL_READ_BYTES];
+            let mut cursor = Cursor::since(id);
+            let mut reading = cursor.read(&catalog, &mut window, u32::MAX);
+            assert_eq!(told(reading.next(&&memory).unwrap()), Some(Told::Id(id)));
+            let read = memory.read.get() - before;
+            assert!(read <= (32 * JOURNAL_PROBE_BYTES + JOURNAL_READ_BYTES) as u64, "{id}: {read}");
+        }
     }
 
     #[test]

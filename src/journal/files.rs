@@ -11,7 +11,7 @@ use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise};
 use nix::libc::off_t;
-use nix::sys::stat::{Mode, fstat, stat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{UnlinkatFlags, fdatasync, fsync, ftruncate, mkdir, unlinkat};
 use rustix::fs::{AtFlags, StatxFlags, fstatvfs, rmdir, statx};
@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 /// What the segments are called.
 pub const NAMES: [&str; JOURNAL_SEGMENTS] =
     ["0.journal", "1.journal", "2.journal", "3.journal", "4.journal", "5.journal", "6.journal", "7.journal"];
+
+/// How segments are opened: a pipe that has the name of one must not hold this up.
+const SEGMENT_FLAGS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
 
 /// The length of a segment where all together have that size: whole pages.
 pub fn segment_bytes(journal_bytes: u64) -> u32 {
@@ -49,6 +52,8 @@ pub enum Error {
     Newer(u64),
     /// It is not there, for one who only reads.
     NoJournal,
+    /// What has the name of that segment is not a file: a directory, a pipe, a device.
+    NotAFile(&'static str),
     /// What could not be done, with what.
     System(&'static str, Errno),
 }
@@ -72,6 +77,7 @@ impl fmt::Display for Error {
                 "a later firstline made it: its format is {version}, and this one knows up to {VERSION}"
             ),
             Self::NoJournal => f.write_str("there is no journal in it"),
+            Self::NotAFile(name) => write!(f, "{name} in it is not a regular file; move it away"),
             Self::System(what, errno) => write!(f, "{what}: {}", errno.desc()),
         }
     }
@@ -126,9 +132,7 @@ impl Files {
 
     /// Whether the directory is still where it was.
     fn is_directory_in_place(&self) -> bool {
-        let same = |one: nix::sys::stat::FileStat, other: nix::sys::stat::FileStat| {
-            (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-        };
+        let same = |one: FileStat, other: FileStat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
         let at_path = stat(&self.directory).ok().zip(fstat(&*self.lock).ok());
         at_path.is_some_and(|(path, held)| same(path, held))
     }
@@ -146,20 +150,22 @@ impl Disk for Files {
     }
 
     fn sync(&mut self, segment: usize) -> Result<(), Errno> {
-        fdatasync(&self.segments[segment])?;
+        uninterrupted(|| fdatasync(&self.segments[segment]))?;
         // A file that somebody removed takes all that is written, and keeps nothing.
         if is_linked(&self.segments[segment]) { Ok(()) } else { Err(Errno::ENOENT) }
     }
 
     fn settle(&mut self, segment: usize) -> Result<(), Errno> {
         self.sync(segment)?;
-        // Nothing of it is dirty now, so all of it can go. To the end of the file: 0.
-        posix_fadvise(&self.segments[segment], 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+        // Nothing of it is dirty now, so all of it can go. To the end of the file: 0. Where that is not permitted, or not known, as in
+        // some containers, what is read may come from memory: a journal is worth more than that doubt.
+        let _ = posix_fadvise(&self.segments[segment], 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        Ok(())
     }
 
-    fn reopen(&mut self) -> Result<(), Errno> {
+    fn reopen(&mut self) -> Result<bool, Errno> {
         if self.is_directory_in_place() && self.segments.iter().all(is_linked) {
-            return Ok(());
+            return Ok(false);
         }
         let again = |error| match error {
             Error::System(_, errno) => errno,
@@ -168,13 +174,13 @@ impl Disk for Files {
         if self.is_directory_in_place() {
             // Its lock is ours, and would not be given to us again.
             (self.segments, self.cut_bytes) = open_all(&self.lock, self.segment_bytes).map_err(again)?;
-            return Ok(());
+            return Ok(true);
         }
         mkdir_if_missing(&self.directory).map_err(again)?;
         let lock = lock(&self.directory).map_err(again)?;
         (self.segments, self.cut_bytes) = open_all(&lock, self.segment_bytes).map_err(again)?;
         self.lock = lock;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -198,9 +204,8 @@ impl ReadOnly {
             Err(errno) => return Err(Error::System("the directory cannot be opened", errno)),
         };
         let segments = try_array(|segment| {
-            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-            match openat(&directory, NAMES[segment], flags, Mode::empty()) {
-                Ok(file) => Ok(Some(file)),
+            match openat(&directory, NAMES[segment], OFlag::O_RDONLY | SEGMENT_FLAGS, Mode::empty()) {
+                Ok(file) => check_regular(&file, segment).map(|()| Some(file)),
                 Err(Errno::ENOENT) => Ok(None),
                 Err(errno) => Err(Error::System("a segment cannot be opened", errno)),
             }
@@ -276,8 +281,8 @@ fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
 fn sync_parent(directory: &Path) -> Result<(), Error> {
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let synced =
-        open(parent.unwrap_or(Path::new(".")), flags, Mode::empty()).and_then(|parent| fsync(&parent));
+    let synced = open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())
+        .and_then(|parent| uninterrupted(|| fsync(&parent)));
     synced.map_err(|errno| Error::System("the directory above it cannot be synced", errno))
 }
 
@@ -314,8 +319,15 @@ fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<([OwnedFd; JOURNA
     }
     made?;
     let segments = try_array(|segment| former[segment].file.take().ok_or(Error::NoJournal))?;
-    fsync(directory).map_err(|errno| Error::System("the directory cannot be synced", errno))?;
+    uninterrupted(|| fsync(directory))
+        .map_err(|errno| Error::System("the directory cannot be synced", errno))?;
     Ok((segments, cut_bytes))
+}
+
+/// Whether what was opened is a file.
+fn check_regular(file: &OwnedFd, segment: usize) -> Result<(), Error> {
+    let is_regular = SFlag::from_bits_truncate(status(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    if is_regular { Ok(()) } else { Err(Error::NotAFile(NAMES[segment])) }
 }
 
 /// A segment as it was found.
@@ -331,13 +343,16 @@ struct Former {
 
 impl Former {
     fn open(directory: &OwnedFd, segment: usize) -> Result<Self, Error> {
-        let file = match openat(directory, NAMES[segment], OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+        let file = match openat(directory, NAMES[segment], OFlag::O_RDWR | SEGMENT_FLAGS, Mode::empty()) {
             Ok(file) => file,
+            // To be opened for writing, a directory is no file either.
+            Err(Errno::EISDIR) => return Err(Error::NotAFile(NAMES[segment])),
             Err(Errno::ENOENT) => {
                 return Ok(Self { file: None, former_length: None, header: None, is_used: false });
             }
             Err(errno) => return Err(Error::System("a segment cannot be opened", errno)),
         };
+        check_regular(&file, segment)?;
         let (length, header, is_used) = (length(&file)?, header_of(&file)?, is_used(&file)?);
         Ok(Self { file: Some(file), former_length: Some(length), header, is_used })
     }
@@ -394,7 +409,7 @@ impl Former {
         if is_begun && was_missing {
             write_all(file, 0, MISSING).map_err(cannot)?;
         }
-        fsync(file).map_err(|errno| Error::System("a segment cannot be synced", errno))
+        uninterrupted(|| fsync(file)).map_err(|errno| Error::System("a segment cannot be synced", errno))
     }
 
     /// Has it as it was found, as far as that can be done.
@@ -448,18 +463,31 @@ fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
 fn read_up_to(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<usize, Error> {
     let mut done = 0;
     loop {
-        match pread(file, &mut bytes[done..], place(offset, done)) {
-            Ok(0) => return Ok(done),
-            Ok(count) => done += count,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::System("a segment cannot be read", errno)),
+        let count = uninterrupted(|| pread(file, &mut bytes[done..], place(offset, done)))
+            .map_err(|errno| Error::System("a segment cannot be read", errno))?;
+        if count == 0 {
+            return Ok(done);
         }
+        done += count;
     }
 }
 
 fn length(file: &OwnedFd) -> Result<u64, Error> {
-    let status = fstat(file).map_err(|errno| Error::System("a segment cannot be looked at", errno))?;
-    Ok(status.st_size as u64)
+    Ok(status(file)?.st_size as u64)
+}
+
+fn status(file: &OwnedFd) -> Result<FileStat, Error> {
+    fstat(file).map_err(|errno| Error::System("a segment cannot be looked at", errno))
+}
+
+/// Calls the system until no signal interrupts it: that is no failure of the disk.
+fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
 }
 
 /// Whether a file is in a directory still. Its link count alone is asked for: who asks for time stamps has the next write set them anew,
@@ -475,11 +503,9 @@ fn is_linked(file: &OwnedFd) -> bool {
 fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match pread(file, &mut bytes[done..], place(offset, done)) {
-            Ok(0) => return Err(Errno::ENODATA),
-            Ok(count) => done += count,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+        match uninterrupted(|| pread(file, &mut bytes[done..], place(offset, done)))? {
+            0 => return Err(Errno::ENODATA),
+            count => done += count,
         }
     }
     Ok(())
@@ -488,11 +514,9 @@ fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> 
 fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match pwrite(file.as_fd(), &bytes[done..], place(offset, done)) {
-            Ok(0) => return Err(Errno::ENOSPC),
-            Ok(count) => done += count,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+        match uninterrupted(|| pwrite(file.as_fd(), &bytes[done..], place(offset, done)))? {
+            0 => return Err(Errno::ENOSPC),
+            count => done += count,
         }
     }
     Ok(())
@@ -663,6 +687,28 @@ mod tests {
         let mut buffers = Buffers::new();
         let (_, found) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
         assert!(found.next_id >= 400 && found.skipped > 0 && found.lost_segments == 1, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_told_and_waited_for_by_nobody() {
+        let place = Place::new("no-file");
+        std::fs::create_dir(&place.0).unwrap();
+        let path = place.0.join(NAMES[3]);
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert_eq!(ReadOnly::open(&place.0).err(), Some(Error::NotAFile(NAMES[3])));
+        assert_eq!(Files::open(&place.0, SEGMENT_BYTES).err(), Some(Error::NotAFile(NAMES[3])));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert_eq!(ReadOnly::open(&place.0).err(), Some(Error::NotAFile(NAMES[3])));
+        assert_eq!(Files::open(&place.0, SEGMENT_BYTES).err(), Some(Error::NotAFile(NAMES[3])));
+    }
+
+    #[test]
+    fn a_signal_is_no_failure_of_the_disk() {
+        let mut answers = [Err(Errno::EINTR), Err(Errno::EINTR), Ok(7), Err(Errno::EIO)].into_iter();
+        let mut call = || answers.next().unwrap();
+        assert_eq!(uninterrupted(&mut call), Ok(7));
+        assert_eq!(uninterrupted(&mut call), Err(Errno::EIO));
     }
 
     #[test]

@@ -371,7 +371,7 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn reopen(&mut self) -> Result<(), Errno> {
-        if self.0.borrow_mut().operate(|_| false).is_some() { Err(Errno::EIO) } else { Ok(()) }
+    fn reopen(&mut self) -> Result<bool, Errno> {
+        if self.0.borrow_mut().operate(|_| false).is_some() { Err(Errno::EIO) } else { Ok(false) }
     }
 }

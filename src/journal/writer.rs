@@ -485,8 +485,21 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// # Errors
     /// Those of the disk: it does not go on.
     pub fn revive(&mut self) -> Result<(), Errno> {
-        self.disk.reopen()?;
+        if self.disk.reopen()? {
+            self.take_over()?;
+        }
         self.begin_segment()
+    }
+
+    /// Takes over what the segments hold that were opened anew: others may have been put in their place.
+    fn take_over(&mut self) -> Result<(), Errno> {
+        let known = core::mem::replace(&mut self.headers, read_headers(&self.disk, self.segment_bytes)?);
+        let newest = self.headers.into_iter().flatten().max_by_key(|header| header.sequence);
+        if let Some(newest) = newest.filter(|newest| !known.contains(&Some(*newest))) {
+            // Not its successor, whose header would say where what counts of it ends.
+            self.last.sequence = self.last.sequence.max(newest.sequence.saturating_add(1));
+        }
+        Ok(())
     }
 
     /// Writes what waits in the buffer to the current segment.

@@ -130,24 +130,25 @@ fn examine_surely(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<
 fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let headers = snapshot_headers(files, files.segment_bytes())?;
     let catalog = Catalog::new(&headers, None);
-    let newest = catalog.spans().last().map_or(0, |span| span.header.sequence);
     let identity = catalog.spans().iter().rev().find_map(|span| span.header.identity());
     let mut report = Report { identity, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
-        report.examine_file(files, segment, header.as_ref(), newest)?;
+        // Files are used in their order: before one that is used, none is left out.
+        let is_due = headers[segment..].iter().any(Option::is_some);
+        report.examine_file(files, segment, header.as_ref(), is_due)?;
     }
     report.examine_spans(files, &catalog)?;
     Ok(report)
 }
 
 impl Report {
-    /// The file and its headers. The files are used in their order, so there is one in each that the newest segment is not before.
+    /// The file and its headers. There is one if it `is_due`.
     fn examine_file(
         &mut self,
         files: &ReadOnly,
         segment: usize,
         header: Option<&Header>,
-        newest: u64,
+        is_due: bool,
     ) -> Result<(), Errno> {
         let length = files.length(segment).map_err(|_| Errno::EIO)?;
         let mut found = |what| self.findings.push(Finding { segment, what });
@@ -165,7 +166,7 @@ impl Report {
             None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
                 found(What::Stranger(identity));
             }
-            None if length.is_some() && ((segment as u64) < newest || is_used(files, segment)?) => {
+            None if length.is_some() && (is_due || is_used(files, segment)?) => {
                 found(What::Header);
             }
             Some(header) if page != header.to_page() => found(What::OneHeader),

@@ -1,7 +1,7 @@
 //! The journal of the real server: what an ACK means, restarts, failures of the disk, and kills.
 
 use crate::common::directory::Directory;
-use crate::common::{Client, LIMIT, Server, command, eventually, id_of};
+use crate::common::{Client, LIMIT, Server, command, eventually, id_of, run_to_end};
 use firstline::journal::files::ReadOnly;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step};
@@ -885,4 +885,86 @@ fn the_last_messages_are_told_as_lost_where_they_are_damaged() {
         let expected = (numbered(10..=10), vec!["LOST 1".to_string(), "OK 1".to_string()]);
         assert_eq!(answer(&mut reader), expected, "{command}");
     }
+}
+
+/// Flips a bit of a file.
+fn flip(file: &Path, offset: u64) {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}
+
+/// What `firstline journal DIR --check` says, and its exit code.
+fn check(directory: &Directory) -> (String, Option<i32>) {
+    let mut check = command();
+    check.args(["journal", directory.path(), "--check"]);
+    let output = run_to_end(check);
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
+}
+
+#[test]
+fn a_flipped_bit_in_the_newest_file_costs_one_message_also_after_a_restart() {
+    const COUNT: u64 = 1_500;
+    let directory = Directory::new("flip");
+    let server = directory.start(&["--sync", "none"]);
+    fill(&mut server.connect(), COUNT as usize);
+    assert_eq!(server.end(), Some(0));
+    flip(&directory.0.join("0.journal"), u64::from(FIRST_OFFSET) + 9);
+    for start in 0..2_u64 {
+        let (told, code) = check(&directory);
+        assert!(told.contains("0.journal: damaged: ") && code == Some(1), "{told}");
+        let server = directory.start(&[]);
+        let mut reader = server.connect();
+        reader.send("/since 0\n");
+        let (messages, others) = answer(&mut reader);
+        assert_eq!(messages[..COUNT as usize - 1], numbered(2..=COUNT));
+        assert_eq!(others, ["LOST 1", "OK 1"]);
+        assert_eq!(id_of(&server.connect().ask("more")), COUNT + 1 + start, "none is skipped");
+        server.wait_for_log("bytes in its newest file are damaged");
+        assert_eq!(server.end(), Some(0));
+    }
+}
+
+#[test]
+fn the_last_messages_are_counted_also_where_a_torn_end_took_ids() {
+    let directory = Directory::new("torn-last");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    fill(&mut client, 20);
+    let long = "x".repeat(500);
+    (21..=32).for_each(|id| assert_eq!(id_of(&client.ask(&long)), id));
+    assert_eq!(server.end(), Some(0));
+    let file = directory.0.join("0.journal");
+    let bytes = std::fs::read(&file).unwrap();
+    memchr::memmem::find_iter(&bytes, &long).for_each(|offset| flip(&file, offset as u64));
+    let server = directory.start(&[]);
+    let mut reader = server.connect();
+    reader.send("/last 10\n/last 1\n/last 1000\n");
+    assert_eq!(answer(&mut reader), (numbered(11..=20), vec!["OK 1".to_string()]));
+    assert_eq!(answer(&mut reader), (numbered(20..=20), vec!["OK 2".to_string()]));
+    assert_eq!(answer(&mut reader), (numbered(1..=20), vec!["OK 3".to_string()]));
+    assert!(id_of(&server.connect().ask("more")) > 100, "the torn end may have held so many messages");
+    reader.send("/last 2\n");
+    let (messages, others) = answer(&mut reader);
+    assert_eq!(messages.iter().map(|(_, text)| &text[..]).collect::<Vec<_>>(), ["20", "more"]);
+    assert!(others[0].starts_with("LOST ") && others[1] == "OK 4", "{others:?}");
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn a_journal_that_goes_on_on_another_disk_is_sound() {
+    let directory = Directory::new("other-disk");
+    let server = directory.start(&["--sync", "none"]);
+    let mut client = server.connect();
+    // The ring turns over, so that its sequence is higher than there are files.
+    fill(&mut client, 40_000);
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    eventually("the journal goes on in new files", || {
+        client.send("again\n");
+        client.line().starts_with("ACK ") && directory.0.join("7.journal").exists()
+    });
+    assert_eq!(check(&directory), (check(&directory).0, Some(0)));
+    assert_eq!(server.end(), Some(0));
+    assert_eq!(check(&directory), (check(&directory).0, Some(0)));
 }

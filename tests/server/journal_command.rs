@@ -420,8 +420,11 @@ fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
 #[test]
 fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
     let place = Directory::with("aside", 1..101);
-    let (file, offset) = place.find(90);
-    flip(&file, offset);
+    // A power cut tears what was written last.
+    for id in 90..101 {
+        let (file, offset) = place.find(id);
+        flip(&file, offset);
+    }
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
     // As many IDs as the damaged bytes may have had are not given again.
@@ -432,7 +435,7 @@ fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
     let ran = run(&[place.path(), "--check"]);
     assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
     assert!(ran.stdout[0].contains("89 messages, IDs 1 to 89, "), "{:?}", ran.stdout);
-    assert!(ran.stdout[0].ends_with(" are set aside, with 10 whole records"), "{:?}", ran.stdout);
+    assert!(ran.stdout[0].ends_with(" are set aside, with 0 whole records"), "{:?}", ran.stdout);
     assert_eq!(ran.stdout[2], format!("missing: IDs 90 to {}", next - 1));
     let printed = run(&[place.path()]);
     assert_eq!(
