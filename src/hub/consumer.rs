@@ -137,7 +137,7 @@ impl Consumer {
     fn record(&mut self, group: &mut Group, hub: &Hub) {
         let (Some(recorder), Some(work)) = (&mut self.recorder, group.works().last()) else { return };
         for (rank, picked) in work.batch.runs() {
-            let from = hub.name(picked.item.client());
+            let from = hub.sender(&picked.item);
             let accepted = work.accepted_of(&picked.item, rank);
             let numbered = (work.first_id + rank as u64..).zip(picked.item.messages());
             for (id, slot) in numbered.take(accepted) {

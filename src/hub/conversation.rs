@@ -8,13 +8,14 @@ use super::historian::{History, Wish};
 use super::identity::{Identity, Outcome};
 use super::pace::Bucket;
 use super::worker::Desk;
+use crate::limits::NICK_BYTES_MAX;
 use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};
 use crate::wire::foreign::{self, Foreign};
 use crate::wire::framing::Frame;
 use crate::wire::reply::{self, Nak, Refusal};
 use core::mem;
-use heapless::VecView;
+use heapless::{String, VecView};
 
 /// What the historian reads for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Conversation {
     wish: Option<Asked>,
     /// Who the client is.
     identity: Identity,
+    /// What the client is called, as the roster has it; empty: it has no name. Each message is signed with it as it is said.
+    nick: String<NICK_BYTES_MAX>,
     /// The line that said `/quit`.
     quit: Option<u64>,
     /// How many urgent messages it may still send.
@@ -70,6 +73,7 @@ impl Conversation {
             reading: Reading::Nothing,
             wish: None,
             identity: Identity::new(seat),
+            nick: String::new(),
             quit: None,
             urgent: Bucket::FULL,
             is_opening: true,
@@ -222,6 +226,7 @@ impl Conversation {
             Request::Message { priority, text } => {
                 let Some(slot) = self.purse.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
+                slot.sign(&self.nick);
                 self.lower(slot, desk);
                 self.is_opening = false;
                 desk.admit(slot);
@@ -266,8 +271,12 @@ impl Conversation {
                 self.ok(desk);
             }
             Command::Nick(nick) => {
-                let named = desk.hub.roster.lock().rename(self.seat, nick);
-                if named { self.ok(desk) } else { self.reject(Refusal::NickTaken, desk) }
+                if !desk.hub.roster.lock().rename(self.seat, nick) {
+                    return self.reject(Refusal::NickTaken, desk);
+                }
+                // A name is no longer than a nick.
+                self.nick = String::try_from(nick).unwrap_or_default();
+                self.ok(desk);
             }
             Command::Who => self.begin(Subject::Who, desk),
             Command::Stats => self.begin(Subject::Stats, desk),
@@ -286,6 +295,7 @@ impl Conversation {
                 log::info!("{} is {name}", desk.hub.name(self.seat));
                 desk.hub.roster.lock().call(self.seat, &name);
                 self.close(|out, line| reply::ok_with(out, line, &name), desk);
+                self.nick = name;
             }
             Err(refusal) => self.reject(refusal, desk),
         }

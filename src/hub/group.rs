@@ -125,7 +125,7 @@ impl Group {
         self.places.clear();
         let work = &self.works[index];
         for (rank, picked) in work.batch.runs() {
-            let (from, priority) = (hub.name(picked.item.client()), picked.priority);
+            let (from, priority) = (hub.sender(&picked.item), picked.priority);
             for (id, slot) in (work.first_id + rank as u64..).zip(picked.item.messages()) {
                 log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
                 // There is room for a batch of the longest lines.

@@ -342,7 +342,13 @@ impl Hub {
         self.queue.admitted().saturating_sub(handled)
     }
 
-    /// What the tenant of that seat is called.
+    /// What the sender of a run was called when it sent it.
+    pub fn sender(&self, run: &Chain) -> Name {
+        let nick = run.nick().and_then(|nick| Name::try_from(nick).ok());
+        nick.unwrap_or_else(|| self.roster.lock().origin(run.client()))
+    }
+
+    /// What the tenant of that seat is called now.
     pub fn name(&self, seat: usize) -> Name {
         self.roster.lock().name(seat)
     }

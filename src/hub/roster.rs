@@ -1,8 +1,8 @@
 //! Who sits where: the seats, their names, and which are free.
 //!
 //! A seat is taken by the acceptor and given back by its worker, once nothing of the tenant is left in the hub.
-//! Between the end of a connection and that moment the tenant is *leaving*: still named where its last messages are
-//! processed, but its nick is free for others.
+//! Between the end of a connection and that moment the tenant is *leaving*: its last messages may still wait, each with the
+//! name that it was said under, but its nick is free for others.
 
 use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
 use heapless::String;
@@ -99,7 +99,12 @@ impl Roster {
         (self.taken, self.taken_max)
     }
 
-    /// What the tenant of that seat is called.
+    /// Where the tenant of that seat connects from, `ADDRESS:PORT`: what it is called while it has no nick.
+    pub fn origin(&self, seat: usize) -> Name {
+        self.members[seat].address.clone()
+    }
+
+    /// What the tenant of that seat is called now.
     pub fn name(&self, seat: usize) -> Name {
         // A name is no longer than that: both kinds have their bounds.
         Name::try_from(self.members[seat].name()).unwrap_or_default()

@@ -55,7 +55,10 @@ impl Chain {
             _ => None,
         };
         let appended = runs.push(match run {
-            Some(run) => run.push(slot),
+            Some(run) => {
+                debug_assert_eq!(run.nick(), slot.nick(), "to be called something else takes a line");
+                run.push(slot)
+            }
             None => Self::of(slot),
         });
         debug_assert!(appended.is_ok());
@@ -71,6 +74,12 @@ impl Chain {
     /// Whose messages a run has: the number of the client's seat.
     pub fn client(&self) -> usize {
         self.head.client()
+    }
+
+    /// What their sender was called when it sent them; none: it had no nick. It has one name in all of a run: to change it takes a line
+    /// between.
+    pub fn nick(&self) -> Option<&str> {
+        self.head.nick()
     }
 
     /// How urgent a run is.
@@ -108,6 +117,7 @@ impl Run for Chain {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::limits::TEXT_BYTES;
 
     /// Appends lines of these numbers and priorities.
     fn runs_of(lines: &[(u64, u8)]) -> Vec<Chain, 100> {
@@ -146,6 +156,18 @@ mod tests {
         }
         let told = runs.iter().map(|run| (lines(run), run.priority().number(), run.is_lowered()));
         assert!(told.eq([(1..2, 4, false), (2..4, 4, true), (4..5, 4, false), (5..6, 3, false)]));
+    }
+
+    #[test]
+    fn a_message_keeps_the_name_of_its_sender_and_the_next_in_its_slot_has_none_of_it() {
+        let mut slot = Slot::EMPTY;
+        for nick in ["kitchen", "0123456789abcdef", "c", ""] {
+            slot.fill(0, 1, Priority::NORMAL, &[b'x'; TEXT_BYTES]);
+            assert_eq!(slot.nick(), None);
+            slot.sign(nick);
+            assert_eq!(slot.nick(), Some(nick).filter(|nick| !nick.is_empty()));
+            assert_eq!(slot.text(), [b'x'; TEXT_BYTES]);
+        }
     }
 
     #[test]

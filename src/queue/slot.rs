@@ -1,4 +1,4 @@
-//! Where the text of a message stays while it waits.
+//! Where the text of a message, and the name of its sender, stay while it waits.
 //!
 //! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. Whoever holds the `&'static mut Slot`
 //! owns the message in it, and there is only one such reference to each: from the client's outbox, where it lies
@@ -7,7 +7,7 @@
 //! ever touch one slot.
 
 use super::{Chain, Priority};
-use crate::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
+use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
 use static_cell::ConstStaticCell;
 
 /// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines.
@@ -19,11 +19,14 @@ pub struct Slot {
     pub(super) next: Option<Chain>,
     /// How many slots are in that. A slot by itself has nothing but zeroes here, so that it need not be written to, and no
     /// page of it is touched, before a message needs it.
-    pub(super) followers: u16,
+    pub(super) followers: u8,
+    /// The length of the sender's nick; 0: it had none.
+    nick_len: u8,
     client: u16,
     len: u16,
     priority: Priority,
     lowered: bool,
+    nick: [u8; NICK_BYTES_MAX],
     text: [u8; TEXT_BYTES],
 }
 
@@ -34,13 +37,15 @@ impl Slot {
         client: 0,
         len: 0,
         followers: 0,
+        nick_len: 0,
         priority: Priority::MIN,
         lowered: false,
         next: None,
+        nick: [0; NICK_BYTES_MAX],
         text: [0; TEXT_BYTES],
     };
 
-    /// Puts a message into it, of the priority that it was sent with.
+    /// Puts a message into it, of the priority that it was sent with, from a sender without a nick.
     ///
     /// # Panics
     /// If the text is longer than [`TEXT_BYTES`], which the parser refuses.
@@ -49,8 +54,18 @@ impl Slot {
         self.line = line;
         self.priority = priority;
         self.lowered = false;
+        self.nick_len = 0;
         self.len = text.len() as u16;
         self.text[..text.len()].copy_from_slice(text);
+    }
+
+    /// Names the sender of its message, by the nick that it has now; it has none if that is empty.
+    ///
+    /// # Panics
+    /// If the nick is longer than [`NICK_BYTES_MAX`], which the parser refuses.
+    pub fn sign(&mut self, nick: &str) {
+        self.nick_len = nick.len() as u8;
+        self.nick[..nick.len()].copy_from_slice(nick.as_bytes());
     }
 
     /// Makes its message no more urgent than that. It is remembered, for its sender is told.
@@ -64,6 +79,11 @@ impl Slot {
     /// Whose message it is: the number of the client's seat.
     pub fn client(&self) -> usize {
         usize::from(self.client)
+    }
+
+    /// What its sender was called when it sent it; none: it had no nick.
+    pub fn nick(&self) -> Option<&str> {
+        str::from_utf8(&self.nick[..usize::from(self.nick_len)]).ok().filter(|nick| !nick.is_empty())
     }
 
     /// The number of its line on its connection.
@@ -91,7 +111,8 @@ impl Slot {
 pub type SlotRow = [Slot; IN_FLIGHT];
 
 // The text begins where the fields before it end, and no padding makes a slot longer: there are thousands.
-const _: () = assert!(size_of::<Slot>() <= (24 + TEXT_BYTES).next_multiple_of(8));
+const _: () = assert!(size_of::<Slot>() <= (24 + NICK_BYTES_MAX + TEXT_BYTES).next_multiple_of(8));
+const _: () = assert!(BATCH <= u8::MAX as usize && NICK_BYTES_MAX <= u8::MAX as usize, "their numbers are 8 bits");
 
 /// All slots of all clients.
 static SLOTS: ConstStaticCell<[SlotRow; CLIENTS]> =
