@@ -214,12 +214,17 @@ impl Talk {
 
     /// The names that it asked for and got.
     pub fn names(&self) -> BTreeSet<String> {
+        self.names_by_line().into_values().collect()
+    }
+
+    /// The names that it asked for and got, by the lines in which it did.
+    fn names_by_line(&self) -> BTreeMap<u64, String> {
         let lines = lines_of(&without_offers(&self.sent));
         let named = self.told.iter().filter_map(|(told, _)| {
             let Told::Ok(n, text) = told else { return None };
             match request_of(lines.get(*n as usize - 1)?.as_deref()?) {
-                Request::Command(Command::Nick(nick)) => Some(nick.to_string()),
-                Request::Command(Command::Auth(_)) => Some(text.clone()),
+                Request::Command(Command::Nick(nick)) => Some((*n, nick.to_string())),
+                Request::Command(Command::Auth(_)) => Some((*n, text.clone())),
                 _ => None,
             }
         });
@@ -247,7 +252,7 @@ impl Talk {
         let mut check = Check {
             talk: self,
             witness,
-            names: self.names(),
+            names: self.names_by_line(),
             requests: requests.collect(),
             answered: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -291,7 +296,8 @@ fn without_offers(sent: &[u8]) -> Vec<u8> {
 struct Check<'a> {
     talk: &'a Talk,
     witness: &'a Witness,
-    names: BTreeSet<String>,
+    /// What it is called from those lines on.
+    names: BTreeMap<u64, String>,
     /// What its lines ask for: the first is number 1.
     requests: Vec<Request<'a>>,
     answered: BTreeSet<u64>,
@@ -368,7 +374,7 @@ impl<'a> Check<'a> {
             is_right && message.text == escaped(text),
             "ACK {n} {id} for {request:?}, and it was {message:?}"
         );
-        assert!(self.is_own(message), "{message:?} is of {}", self.talk.address);
+        assert_eq!(&message.from, self.name_in(n), "ACK {n} {id} for {request:?}, and it was {message:?}");
         let last = &mut self.last_of[message.priority.index()];
         assert!(*last < n, "line {n} was processed after line {last}, of the same priority");
         *last = n;
@@ -476,9 +482,14 @@ impl<'a> Check<'a> {
         (self.last_seen, self.lost) = (Some(message.id), 0);
     }
 
+    /// What it is called in that line.
+    fn name_in(&self, n: u64) -> &str {
+        self.names.range(..n).next_back().map_or(&self.talk.address, |(_, name)| name)
+    }
+
     /// Whether a message is the client's own: that is not sent to it.
     fn is_own(&self, message: &Message) -> bool {
-        message.from == self.talk.address || self.names.contains(&message.from)
+        message.from == self.talk.address || self.names.values().any(|name| *name == message.from)
     }
 
     /// What it wants to be sent from a line on that is not answered yet.
