@@ -22,6 +22,7 @@
 //! ## The modules, from the bottom up
 //! - [`limits`] — every bound; [`budget`] — what they cost.
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
+//! - [`nearest`] — which known name a misspelt one comes nearest to.
 //! - [`wire`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
@@ -61,6 +62,7 @@ pub mod journal_command;
 pub mod limits;
 #[cfg(not(loom))]
 pub mod logger;
+pub mod nearest;
 #[cfg(not(loom))]
 pub mod net;
 pub mod options;

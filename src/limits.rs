@@ -401,6 +401,9 @@ pub const HISTOGRAM_BUCKETS: usize =
 /// A histogram in memory, in bytes: its buckets, how many values, and the largest.
 pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
 
+/// The longest known name that a misspelt one is compared with, in bytes: of an option without its dashes, or of a command.
+pub const NAME_BYTES_MAX: usize = 32;
+
 /// What a line about a wrong option shows of the value that was given, in bytes before they are escaped.
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 

@@ -43,7 +43,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 fn line() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: &[&str] = &[
         "/urgent", "/high", "/low", "/join", "/leave", "/nick", "/who", "/stats", "/last", "/since", "/ping",
-        "/help", "/quit", "/", "//", "/0", "/4", "/9", "/10", "/urgentx", "/PING", "",
+        "/help", "/quit", "/", "//", "/0", "/4", "/9", "/10", "/urgentx", "/PING", "/Urgent", "/jOIN", "",
     ];
     const ARGUMENTS: &[&str] = &[
         "0",
@@ -59,6 +59,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     ];
     let piece = prop_oneof![
         4 => Just(b" ".to_vec()),
+        1 => Just(b"\t".to_vec()),
         3 => select(ARGUMENTS).prop_map(|argument| argument.as_bytes().to_vec()),
         1 => select(WORDS).prop_map(|word| word.as_bytes().to_vec()),
         1 => vec(any::<u8>(), 0..4),

@@ -11,7 +11,6 @@
 
 mod help;
 mod journal;
-mod nearest;
 mod table;
 mod usage;
 mod values;

@@ -1,8 +1,8 @@
 //! What is said when an option is wrong: one line.
 
-use super::nearest::nearest;
 use super::table::{Detail, PAGES, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
+use crate::nearest::nearest;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
@@ -63,7 +63,7 @@ pub(super) fn unknown_option(given: &str) -> Usage {
 
 /// None of the known options is called so; `help` tells of those.
 pub(super) fn unknown_among(given: &str, known: impl Iterator<Item = &'static str>, help: &str) -> Usage {
-    let advice = match nearest(given.trim_start_matches('-'), known) {
+    let advice = match nearest(given.trim_start_matches('-').as_bytes(), known) {
         Some(near) => format!("did you mean --{near}?"),
         None => format!("see {help}"),
     };
@@ -96,6 +96,14 @@ fn shown(given: &OsStr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::NAME_BYTES_MAX;
+
+    #[test]
+    fn every_name_can_be_compared_with_a_misspelt_one() {
+        let mut names =
+            settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
+        assert!(names.all(|name| name.len() <= NAME_BYTES_MAX));
+    }
 
     #[test]
     fn plain_values_are_shown_as_they_are_and_others_quoted() {

@@ -6,14 +6,15 @@
 use core::num::NonZeroU64;
 use core::str;
 
-use memchr::memchr;
+use memchr::memchr2;
 
 use super::framing::Frame;
 use super::reply::{Nak, Refusal};
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, NICK_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES, TOKEN_BYTES_MAX,
-    TOKEN_BYTES_MIN,
+    ANSWER_LINE_BYTES_MAX, NAME_BYTES_MAX, NICK_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES,
+    TOKEN_BYTES_MAX, TOKEN_BYTES_MIN,
 };
+use crate::nearest::nearest;
 use crate::queue::Priority;
 
 /// What one line asks for.
@@ -107,12 +108,35 @@ const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
 const BAD_SINCE: Refusal = bad_argument("ID in since ID is the number of a message");
 const BAD_ID: Refusal = bad_argument("ID is the number of a message");
 
+/// What is said of a word that is near no command.
+const UNKNOWN: Refusal = unknown_command("try /help");
+
+macro_rules! known {
+    ($($word:literal)*) => {
+        [$(($word, unknown_command(concat!("did you mean /", $word, "?")))),*]
+    };
+}
+
+/// The words of all commands, each with what is said of one that is near to it.
+const KNOWN: [(&str, Refusal); 14] = known![
+    "urgent" "high" "low" "auth" "join" "leave" "nick" "who" "stats" "last" "since" "ping" "help" "quit"
+];
+
 /// The refusal that says what is allowed. One that does not fit a reply does not compile: this is called for
 /// constants only.
 const fn bad_argument(allowed: &'static str) -> Refusal {
-    let bytes_max = "ERR ".len() + NUMBER_BYTES_MAX + " bad-argument ".len() + allowed.len() + "\n".len();
-    assert!(bytes_max <= REPLY_BYTES_MAX);
-    Refusal::BadArgument(allowed)
+    fitting(Refusal::BadArgument(allowed))
+}
+
+/// The refusal that says what may have been meant, if it fits a reply, as above.
+const fn unknown_command(advice: &'static str) -> Refusal {
+    fitting(Refusal::UnknownCommand(advice))
+}
+
+const fn fitting(refusal: Refusal) -> Refusal {
+    let words = refusal.as_str().len() + " ".len() + refusal.advice().len();
+    assert!("ERR ".len() + NUMBER_BYTES_MAX + " ".len() + words + "\n".len() <= REPLY_BYTES_MAX);
+    refusal
 }
 
 impl<'a> From<Frame<'a>> for Request<'a> {
@@ -128,8 +152,8 @@ impl<'a> From<Frame<'a>> for Request<'a> {
 /// What a line asks for; the line is without its end.
 ///
 /// A line that does not begin with `/` is a message, and so is one that begins with `//`. The word of any
-/// other ends at its first space, or with the line. What follows that one space is the text of a message as
-/// it is, or a command's argument with any spaces around it.
+/// other ends at its first blank, which is a space or a tab, or with the line; capital letters in it count as small ones. What
+/// follows that one blank is the text of a message as it is, or a command's argument with any blanks around it.
 pub fn parse(line: &[u8]) -> Request<'_> {
     match line {
         [] => Request::Blank,
@@ -141,11 +165,16 @@ pub fn parse(line: &[u8]) -> Request<'_> {
 
 /// What a line asks for that begins with a word.
 fn parse_word(line: &[u8]) -> Request<'_> {
-    let (word, rest) = split_at_space(line);
-    if let Some(priority) = priority(word) {
-        return message(priority, rest);
+    let (word, rest) = split_at_blank(&line[1..]);
+    let mut small = [0; NAME_BYTES_MAX];
+    let Some(small) = small.get_mut(..word.len()) else { return Request::Refused(UNKNOWN) };
+    small.copy_from_slice(word);
+    small.make_ascii_lowercase();
+    let argument = trim_blanks(rest);
+    if let Some(priority) = priority(small) {
+        return if argument.is_empty() { Request::Nak(Nak::Empty) } else { message(priority, rest) };
     }
-    match command(word, trim_spaces(rest)) {
+    match command(small, argument) {
         Ok(command) => Request::Command(command),
         Err(refusal) => Request::Refused(refusal),
     }
@@ -160,33 +189,40 @@ fn message(priority: Priority, text: &[u8]) -> Request<'_> {
     }
 }
 
-/// The priority that a word stands for, if it is one of those.
+/// The priority that a word stands for, which comes in small letters, if it is one of those.
 fn priority(word: &[u8]) -> Option<Priority> {
     match word {
-        b"/urgent" => Some(Priority::URGENT),
-        b"/high" => Some(Priority::HIGH),
-        b"/low" => Some(Priority::LOW),
-        [b'/', digit] => Priority::from_digit(*digit),
+        b"urgent" => Some(Priority::URGENT),
+        b"high" => Some(Priority::HIGH),
+        b"low" => Some(Priority::LOW),
+        [digit] => Priority::from_digit(*digit),
         _ => None,
     }
 }
 
-/// The command of that word with that argument, which is empty if there is none.
+/// The command of that word, which comes in small letters, with that argument, which is empty if there is none.
 fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> {
     match word {
-        b"/auth" => token(argument).map(Command::Auth).ok_or(BAD_TOKEN),
-        b"/join" => join(argument),
-        b"/leave" => alone(Command::Leave, argument),
-        b"/nick" => name(argument).map(Command::Nick).ok_or(BAD_NAME),
-        b"/who" => alone(Command::Who, argument),
-        b"/stats" => alone(Command::Stats, argument),
-        b"/last" => number(argument).and_then(NonZeroU64::new).map(Command::Last).ok_or(BAD_COUNT),
-        b"/since" => number(argument).map(Command::Since).ok_or(BAD_ID),
-        b"/ping" => alone(Command::Ping, argument),
-        b"/help" => alone(Command::Help, argument),
-        b"/quit" => alone(Command::Quit, argument),
-        _ => Err(Refusal::UnknownCommand),
+        b"auth" => token(argument).map(Command::Auth).ok_or(BAD_TOKEN),
+        b"join" => join(argument),
+        b"leave" => alone(Command::Leave, argument),
+        b"nick" => name(argument).map(Command::Nick).ok_or(BAD_NAME),
+        b"who" => alone(Command::Who, argument),
+        b"stats" => alone(Command::Stats, argument),
+        b"last" => number(argument).and_then(NonZeroU64::new).map(Command::Last).ok_or(BAD_COUNT),
+        b"since" => number(argument).map(Command::Since).ok_or(BAD_ID),
+        b"ping" => alone(Command::Ping, argument),
+        b"help" => alone(Command::Help, argument),
+        b"quit" => alone(Command::Quit, argument),
+        _ => Err(unknown(word)),
     }
+}
+
+/// The refusal of that word, which names the command that it is near to.
+fn unknown(word: &[u8]) -> Refusal {
+    let near = nearest(word, KNOWN.iter().map(|(known, _)| *known));
+    let named = KNOWN.iter().find(|(known, _)| near == Some(known));
+    named.map_or(UNKNOWN, |(_, refusal)| *refusal)
 }
 
 /// The command, if it was given no argument.
@@ -219,7 +255,7 @@ pub fn name(argument: &[u8]) -> Option<&str> {
 
 /// The arguments of `/join`: `[MIN] [since ID]`.
 fn join(argument: &[u8]) -> Result<Command<'_>, Refusal> {
-    let mut words = argument.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut words = argument.split(is_blank).filter(|word| !word.is_empty());
     let (least, id) = match [words.next(), words.next(), words.next(), words.next()] {
         [least, None, ..] => (least, None),
         [Some(b"since"), id, None, _] => (None, id),
@@ -237,17 +273,22 @@ fn number(argument: &[u8]) -> Option<u64> {
     if digits { str::from_utf8(argument).ok()?.parse().ok() } else { None }
 }
 
-/// What stands before the first space and what stands after it; all and nothing, if there is none.
-fn split_at_space(line: &[u8]) -> (&[u8], &[u8]) {
-    match memchr(b' ', line) {
-        Some(space) => (&line[..space], &line[space + 1..]),
+/// What stands between words.
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// What stands before the first blank and what stands after it; all and nothing, if there is none.
+fn split_at_blank(line: &[u8]) -> (&[u8], &[u8]) {
+    match memchr2(b' ', b'\t', line) {
+        Some(blank) => (&line[..blank], &line[blank + 1..]),
         None => (line, &[]),
     }
 }
 
-/// The text without the spaces around it.
-fn trim_spaces(mut text: &[u8]) -> &[u8] {
-    while let [b' ', rest @ ..] | [rest @ .., b' '] = text {
+/// The text without the blanks around it.
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
     text
@@ -257,8 +298,6 @@ fn trim_spaces(mut text: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use crate::limits::LINE_BYTES_MAX;
-
-    const UNKNOWN: Request<'static> = Request::Refused(Refusal::UnknownCommand);
 
     fn of(number: u8, text: &str) -> Request<'_> {
         Request::Message { priority: Priority::new(number).unwrap(), text: text.as_bytes() }
@@ -285,7 +324,15 @@ mod tests {
             ("// x", of(4, "/ x")),
             ("/urgent smoke", of(9, "smoke")),
             ("/urgent  smoke ", of(9, " smoke ")),
-            ("/urgent  ", of(9, " ")),
+            ("/urgent \t ", Request::Nak(Nak::Empty)),
+            ("/5\t", Request::Nak(Nak::Empty)),
+            ("/urgent\tsmoke", of(9, "smoke")),
+            ("/urgent\t smoke\t", of(9, " smoke\t")),
+            ("/Urgent smoke", of(9, "smoke")),
+            ("/URGENT Smoke", of(9, "Smoke")),
+            ("/LoW x", of(1, "x")),
+            ("/9\tx", of(9, "x")),
+            ("\t", of(4, "\t")),
             ("/high /ping", of(7, "/ping")),
             ("/low x", of(1, "x")),
             ("/0 x", of(0, "x")),
@@ -329,6 +376,10 @@ mod tests {
         let last = |count| Request::Command(Command::Last(NonZeroU64::new(count).unwrap()));
         let since = |id| Request::Command(Command::Since(id));
         check(&[
+            ("/JOIN", join(Priority::MIN)),
+            ("/Join\t7 \tsince\t18", join_since(Priority::HIGH, 18)),
+            ("/nick\tAlice\t", nick("Alice")),
+            ("/Auth\t!234567890ABCDE~ ", auth("!234567890ABCDE~")),
             ("/join", join(Priority::MIN)),
             ("/join   ", join(Priority::MIN)),
             ("/join 7", join(Priority::HIGH)),
@@ -377,7 +428,8 @@ mod tests {
             ("/nick 0123456789abcdefg", Request::Refused(BAD_NAME)),
             ("/nick grün", Request::Refused(BAD_NAME)),
             ("/nick a:1", Request::Refused(BAD_NAME)),
-            ("/nick a\t", Request::Refused(BAD_NAME)),
+            ("/nick a\tb", Request::Refused(BAD_NAME)),
+            ("/join 7 SINCE 5", Request::Refused(BAD_MIN)),
             ("/last", Request::Refused(BAD_COUNT)),
             ("/last 0", Request::Refused(BAD_COUNT)),
             ("/last -1", Request::Refused(BAD_COUNT)),
@@ -397,20 +449,45 @@ mod tests {
 
     #[test]
     fn words_that_are_unknown() {
-        for line in
-            ["/", "/ ", "/ x", "/urgentx", "/Urgent x", "/PING", "/10 x", "/-1 x", "/join\t5", "/é", "/pin"]
+        let long = format!("/urgent{}", "t".repeat(LINE_BYTES_MAX));
+        for line in ["/", "/ ", "/ x", "/\tx", "/10 x", "/-1 x", "/é", "/foo", "/x", "/temperature 21", &long]
         {
-            assert_eq!(parse(line.as_bytes()), UNKNOWN, "{line:?}");
+            assert_eq!(parse(line.as_bytes()), Request::Refused(UNKNOWN), "{line:?}");
         }
-        assert_eq!(parse(b"/\xff\0 x"), UNKNOWN);
+        assert_eq!(parse(b"/\xff\0 x"), Request::Refused(UNKNOWN));
+    }
+
+    #[test]
+    fn words_that_are_near_to_a_command_name_it() {
+        for (line, advice) in [
+            ("/urgnt smoke", "did you mean /urgent?"),
+            ("/urgentx", "did you mean /urgent?"),
+            ("/URGANT x", "did you mean /urgent?"),
+            ("/jion 5", "did you mean /join?"),
+            ("/pin", "did you mean /ping?"),
+            ("/stat", "did you mean /stats?"),
+            ("/lo x", "did you mean /low?"),
+            ("/exit", "did you mean /quit?"),
+        ] {
+            let refusal = Request::Refused(Refusal::UnknownCommand(advice));
+            assert_eq!(parse(line.as_bytes()), refusal, "{line:?}");
+        }
+    }
+
+    fn is_unknown(word: &str) -> bool {
+        matches!(parse(word.as_bytes()), Request::Refused(Refusal::UnknownCommand(_)))
     }
 
     #[test]
     fn the_help_names_what_is_known() {
         for line in HELP {
             let word = line.split(' ').next().unwrap();
-            assert_ne!(parse(word.as_bytes()), UNKNOWN, "{line}");
+            assert!(!is_unknown(word), "{line}");
             assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+            let letters = word.trim_start_matches('/');
+            let is_letters = letters.len() > 1 && letters.bytes().all(|byte| byte.is_ascii_lowercase());
+            assert_eq!(is_letters, KNOWN.iter().any(|(known, _)| *known == letters), "{line}");
         }
+        assert!(KNOWN.iter().all(|(known, _)| !is_unknown(&format!("/{known}"))));
     }
 }

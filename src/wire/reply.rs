@@ -70,8 +70,8 @@ impl Nak {
 /// Why a command was not obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such command.
-    UnknownCommand,
+    /// There is no such command; this may have been meant.
+    UnknownCommand(&'static str),
     /// Its argument is missing, malformed or one too many; this is allowed.
     BadArgument(&'static str),
     /// Somebody who is connected has that nick.
@@ -98,7 +98,7 @@ impl Refusal {
     /// The one word of the reply.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::UnknownCommand => "unknown-command",
+            Self::UnknownCommand(_) => "unknown-command",
             Self::BadArgument(_) => "bad-argument",
             Self::NickTaken => "nick-taken",
             Self::NoJournal => "no-journal",
@@ -115,8 +115,7 @@ impl Refusal {
     /// The few words behind it: what the client can do. Nothing behind [`Refusal::AheadOfHistory`] but its number.
     pub const fn advice(self) -> &'static str {
         match self {
-            Self::UnknownCommand => "try /help",
-            Self::BadArgument(allowed) => allowed,
+            Self::UnknownCommand(advice) | Self::BadArgument(advice) => advice,
             Self::NickTaken => "try another",
             Self::NoJournal => "this server keeps none",
             Self::JournalFailed => "see the server's log",
@@ -450,7 +449,7 @@ mod tests {
     use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 
     const REFUSALS: [Refusal; 11] = [
-        Refusal::UnknownCommand,
+        Refusal::UnknownCommand("try /help"),
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
         Refusal::NoJournal,

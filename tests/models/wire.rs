@@ -74,7 +74,7 @@ pub fn frames_are_the_lines<const N: usize>(before: &[u8], stream: &[u8], turns:
     assert_eq!(frame(&mut framer, stream, turns), lines_of(stream));
 }
 
-/// What a line asks for, by the words of the protocol. What a bad argument is told is left out.
+/// What a line asks for, by the words of the protocol. What a bad argument or an unknown command is told is left out.
 pub fn request_of(line: &[u8]) -> Request<'_> {
     if line.is_empty() {
         return Request::Blank;
@@ -85,19 +85,22 @@ pub fn request_of(line: &[u8]) -> Request<'_> {
     if line.starts_with(b"//") {
         return message_of(4, &line[1..]);
     }
-    let word = line.split(|byte| *byte == b' ').next().unwrap();
+    let is_blank = |byte: &u8| b" \t".contains(byte);
+    let word = line.split(is_blank).next().unwrap();
     let rest = line.get(word.len() + 1..).unwrap_or_default();
+    let word = &word.to_ascii_lowercase()[..];
+    let is_said = !rest.iter().all(is_blank);
     for (known, priority) in [("/urgent", 9), ("/high", 7), ("/low", 1)] {
         if word == known.as_bytes() {
-            return message_of(priority, rest);
+            return if is_said { message_of(priority, rest) } else { Request::Nak(Nak::Empty) };
         }
     }
     for priority in 0..10 {
         if word == format!("/{priority}").as_bytes() {
-            return message_of(priority, rest);
+            return if is_said { message_of(priority, rest) } else { Request::Nak(Nak::Empty) };
         }
     }
-    let arguments: Vec<&[u8]> = rest.split(|byte| *byte == b' ').filter(|part| !part.is_empty()).collect();
+    let arguments: Vec<&[u8]> = rest.split(is_blank).filter(|part| !part.is_empty()).collect();
     command_of(word, &arguments)
 }
 
@@ -155,14 +158,15 @@ fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
         "/ping" => alone(Command::Ping),
         "/help" => alone(Command::Help),
         "/quit" => alone(Command::Quit),
-        _ => return Request::Refused(Refusal::UnknownCommand),
+        _ => return Request::Refused(Refusal::UnknownCommand("")),
     };
     command.map_or(Request::Refused(Refusal::BadArgument("")), Request::Command)
 }
 
-/// The request without what a bad argument is told.
+/// The request without what a bad argument or an unknown command is told.
 pub fn without_advice(request: Request<'_>) -> Request<'_> {
     match request {
+        Request::Refused(Refusal::UnknownCommand(_)) => Request::Refused(Refusal::UnknownCommand("")),
         Request::Refused(Refusal::BadArgument(_)) => Request::Refused(Refusal::BadArgument("")),
         other => other,
     }

@@ -219,11 +219,11 @@ fn a_command_that_is_not_well_formed_is_refused() {
         ("/", "unknown-command"),
         ("/ ping", "unknown-command"),
         ("/nope", "unknown-command"),
-        ("/PING", "unknown-command"),
+        ("/PONG", "unknown-command"),
         ("/10 text", "unknown-command"),
         ("/-1 text", "unknown-command"),
         ("/urgentx text", "unknown-command"),
-        ("/ping\t", "unknown-command"),
+        ("/ping\t1", "bad-argument"),
         ("/join 10", "bad-argument"),
         ("/join -1", "bad-argument"),
         ("/join x", "bad-argument"),
@@ -677,4 +677,30 @@ fn the_next_client_at_a_seat_has_nothing_of_the_former() {
         assert_eq!(all[&next.address()].0, "-");
     }
     assert_eq!(server.connect().rest(), ["ERR 0 full"]);
+}
+
+#[test]
+fn command_words_count_in_any_case_and_end_with_a_tab_too() {
+    let server = Server::start(&[]);
+    let mut watcher = joined(&server, 0);
+    let mut client = server.connect();
+    for (line, reply) in [
+        ("/Urgent a", "ACK 1 1"),
+        ("/URGENT b", "ACK 2 2"),
+        ("/urgent\tc", "ACK 3 3"),
+        ("/7\td", "ACK 4 4"),
+        ("/urgent  \t ", "NAK 5 empty"),
+        ("/Nick\tAlice", "OK 6"),
+        ("/PING", "OK 7"),
+        ("/urgnt e", "ERR 8 unknown-command did you mean /urgent?"),
+        ("/Lo f", "ERR 9 unknown-command did you mean /low?"),
+        ("/temperature 21", "ERR 10 unknown-command try /help"),
+    ] {
+        assert_eq!(client.ask(line), reply, "{line:?}");
+    }
+    let told = watcher.lines(4);
+    for (line, end) in told.iter().zip([" p9 ", " p9 ", " p9 ", " p7 "]) {
+        assert!(line.contains(end), "{line}");
+    }
+    assert!(told.iter().zip(["a", "b", "c", "d"]).all(|(line, text)| line.ends_with(text)), "{told:?}");
 }
