@@ -58,6 +58,8 @@ pub struct Conversation {
     urgent: Bucket,
     /// No message and no command of its was taken yet: it may turn out to speak another protocol.
     is_opening: bool,
+    /// The line before was too long to be seen.
+    is_after_long: bool,
     /// The protocol that it speaks in place of ours.
     foreign: Option<Foreign>,
 }
@@ -77,6 +79,7 @@ impl Conversation {
             quit: None,
             urgent: Bucket::FULL,
             is_opening: true,
+            is_after_long: false,
             foreign: None,
         }
     }
@@ -215,10 +218,11 @@ impl Conversation {
     pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
         if self.is_opening
             && let Frame::Line(line) = frame
-            && let Some(foreign) = foreign::in_line(line)
+            && let Some(foreign) = foreign::in_line(line, self.is_after_long)
         {
             return self.meet(foreign);
         }
+        self.is_after_long = frame == Frame::TooLong;
         self.lines += 1;
         match self.identity.screen(Request::from(frame), desk.hub.gate.as_ref()) {
             Request::Blank => {}

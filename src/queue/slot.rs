@@ -112,7 +112,8 @@ pub type SlotRow = [Slot; IN_FLIGHT];
 
 // The text begins where the fields before it end, and no padding makes a slot longer: there are thousands.
 const _: () = assert!(size_of::<Slot>() <= (24 + NICK_BYTES_MAX + TEXT_BYTES).next_multiple_of(8));
-const _: () = assert!(BATCH <= u8::MAX as usize && NICK_BYTES_MAX <= u8::MAX as usize, "their numbers are 8 bits");
+const _: () =
+    assert!(BATCH <= u8::MAX as usize && NICK_BYTES_MAX <= u8::MAX as usize, "their numbers are 8 bits");
 
 /// All slots of all clients.
 static SLOTS: ConstStaticCell<[SlotRow; CLIENTS]> =

@@ -1,4 +1,4 @@
-//! Clients that speak another protocol: what they open with, and what a line of theirs looks like.
+//! Clients that speak another protocol, or another character set: what they open with, and what a line of theirs looks like.
 //!
 //! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in its
 //! body. So nobody who opens like a browser may get a line through. The others are people and programs that took the wrong
@@ -24,6 +24,12 @@ pub enum Foreign {
     Ssh,
     /// An MQTT client.
     Mqtt,
+    /// A Redis client.
+    Redis,
+    /// A proxy that sends a PROXY header first.
+    Proxy,
+    /// A client that speaks lines, in UTF-16.
+    Utf16,
 }
 
 impl Foreign {
@@ -34,6 +40,9 @@ impl Foreign {
             Self::Tls => "a TLS client",
             Self::Ssh => "an SSH client",
             Self::Mqtt => "an MQTT client",
+            Self::Redis => "a Redis client",
+            Self::Proxy => "a proxy that sends a PROXY header",
+            Self::Utf16 => "a client that sends UTF-16",
         }
     }
 }
@@ -45,8 +54,9 @@ enum Opening {
     Lines,
     /// Another protocol.
     Foreign(Foreign),
-    /// So many bytes of Telnet's negotiation, and then something else or nothing yet. Leaving its offers without an answer refuses them.
-    Negotiation(usize),
+    /// So many bytes that are no part of a line, and then something else or nothing yet: a byte order mark, or Telnet's negotiation.
+    /// Leaving its offers without an answer refuses them.
+    Prelude(usize),
 }
 
 /// A request line is known by its beginning only where its end cannot be seen: it is too long for a line.
@@ -57,16 +67,33 @@ const METHODS: [&[u8]; 9] =
 const IAC: u8 = 0xff;
 
 /// Its WILL, WONT, DO and DONT: each is followed by an option.
-const OFFERS: core::ops::RangeInclusive<u8> = 0xfb..=0xfe;
+const OFFERS: core::ops::RangeInclusive<u8> = 0xfb..=DONT;
+const DONT: u8 = 0xfe;
 
-/// The protocol that a client opens in, if it is not ours, as far as can be told from what has come. Telnet's offers are dropped.
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Its like in UTF-16, the lesser byte first; a DONT of Telnet looks the same.
+const MARK_LESSER_FIRST: &[u8] = &[IAC, DONT];
+
+/// Its like in UTF-16, the greater byte first.
+const MARK_GREATER_FIRST: &[u8] = b"\xfe\xff";
+
+/// The greater bytes of the characters of alphabets, Latin to Arabic, in UTF-16. Behind Telnet's offers a person types none of them.
+const ALPHABETS: core::ops::RangeInclusive<u8> = 0..=7;
+
+/// The longest number of words that a client of Redis announces, in digits.
+const REDIS_DIGITS_MAX: usize = 7;
+
+/// The protocol that a client opens in, if it is not ours, as far as can be told from what has come. A byte order mark and
+/// Telnet's offers are dropped.
 ///
 /// To be asked before each line is taken, as long as nothing was taken of this client; the line itself has to be looked at too, by
 /// [`in_line`].
 pub fn meet<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
     loop {
         match opening(framer.pending()) {
-            Opening::Negotiation(bytes) => framer.skip(bytes),
+            Opening::Prelude(bytes) => framer.skip(bytes),
             Opening::Foreign(foreign) => return Some(foreign),
             Opening::Lines => return None,
         }
@@ -75,10 +102,14 @@ pub fn meet<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
 
 /// What a line opens with that begins with these bytes.
 fn opening(bytes: &[u8]) -> Opening {
-    let first = memchr(b'\n', bytes).map_or(bytes, |lf| &bytes[..lf]);
-    let negotiation = negotiation_bytes(first);
+    let lf = memchr(b'\n', bytes);
+    let first = lf.map_or(bytes, |lf| &bytes[..lf]);
+    let prelude = prelude_bytes(first, lf.is_some());
     match () {
-        () if negotiation > 0 => Opening::Negotiation(negotiation),
+        () if prelude > 0 => Opening::Prelude(prelude),
+        () if is_marked_utf_16(first) => Opening::Foreign(Foreign::Utf16),
+        () if is_redis(bytes) => Opening::Foreign(Foreign::Redis),
+        () if bytes.starts_with(b"\0\r\n") => Opening::Foreign(Foreign::Proxy),
         () if is_tls(first) => Opening::Foreign(Foreign::Tls),
         () if is_ssh(first) => Opening::Foreign(Foreign::Ssh),
         () if is_mqtt(first) => Opening::Foreign(Foreign::Mqtt),
@@ -87,15 +118,30 @@ fn opening(bytes: &[u8]) -> Opening {
     }
 }
 
-/// What protocol a whole line is of, if it is not ours: a request line of HTTP, or the header that every request has.
-pub fn in_line(line: &[u8]) -> Option<Foreign> {
-    (is_request(line) || is_host(line)).then_some(Foreign::Http)
+/// What protocol a whole line is of, if it is not ours: a request line of HTTP, or where that was too long to be seen, the header that
+/// every request has; or a PROXY header; or UTF-16.
+pub fn in_line(line: &[u8], is_after_long: bool) -> Option<Foreign> {
+    match () {
+        () if is_request(line) || is_after_long && is_host(line) => Some(Foreign::Http),
+        () if is_proxy(line) => Some(Foreign::Proxy),
+        () if is_utf_16(line) => Some(Foreign::Utf16),
+        () => None,
+    }
 }
 
-/// The length of all the offers at the beginning.
-fn negotiation_bytes(bytes: &[u8]) -> usize {
-    let is_offer = |three: &&[u8]| three[0] == IAC && OFFERS.contains(&three[1]);
-    3 * bytes.chunks_exact(3).take_while(is_offer).count()
+/// The length of all byte order marks and offers at the beginning, as far as it is certain that they are some.
+fn prelude_bytes(line: &[u8], is_whole: bool) -> usize {
+    let mut rest = line;
+    while let [first, second, _, behind @ ..] = rest {
+        let is_offer = *first == IAC && OFFERS.contains(second);
+        // What comes next tells a DONT from a mark.
+        let is_told = *second != DONT || behind.first().map_or(is_whole, |next| !ALPHABETS.contains(next));
+        if !(rest.starts_with(MARK) || is_offer && is_told) {
+            break;
+        }
+        rest = behind;
+    }
+    line.len() - rest.len()
 }
 
 /// A record of the type "handshake", of SSL 3.0 to TLS 1.3.
@@ -149,6 +195,51 @@ fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
+/// A line that begins with the mark of UTF-16, as far as it is certain that it is one.
+fn is_marked_utf_16(line: &[u8]) -> bool {
+    line.starts_with(MARK_GREATER_FIRST)
+        || line.starts_with(MARK_LESSER_FIRST) && line.get(3).is_some_and(|next| ALPHABETS.contains(next))
+}
+
+/// A whole line of UTF-16: it has a mark; or it ends as lines of Windows do; or no less than half of all characters, two of them at
+/// least, are Latin, so that zeros stand where their greater bytes do.
+fn is_utf_16(line: &[u8]) -> bool {
+    let mut zeros = [0; 2];
+    line.iter().enumerate().filter(|(_, byte)| **byte == 0).for_each(|(place, _)| zeros[place % 2] += 1);
+    let [few, many] = [zeros[0].min(zeros[1]), zeros[0].max(zeros[1])];
+    line.starts_with(MARK_LESSER_FIRST)
+        || line.starts_with(MARK_GREATER_FIRST)
+        || line.ends_with(b"\r\0")
+        || few == 0 && many >= 2 && 4 * many >= line.len()
+}
+
+/// An array of so many words, as every request to Redis is.
+fn is_redis(bytes: &[u8]) -> bool {
+    let Some(rest) = bytes.strip_prefix(b"*") else { return false };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    matches!(digits, 1..=REDIS_DIGITS_MAX) && rest[digits..].starts_with(b"\r\n")
+}
+
+/// Version 1 of the PROXY header: the protocol and, unless that is unknown, two addresses and two ports. Version 2 is known by the line
+/// of one zero behind its blank lines.
+fn is_proxy(line: &[u8]) -> bool {
+    let mut words = line.split(|byte| *byte == b' ');
+    let is_port = |word: Option<&[u8]>| {
+        word.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
+    };
+    words.next() == Some(b"PROXY")
+        && match words.next() {
+            Some(b"UNKNOWN") if words.clone().next().is_none() => true,
+            Some(b"UNKNOWN" | b"TCP4" | b"TCP6") => {
+                words.nth(1).is_some()
+                    && is_port(words.next())
+                    && is_port(words.next())
+                    && words.next().is_none()
+            }
+            _ => false,
+        }
+}
+
 /// The header `Host`.
 fn is_host(line: &[u8]) -> bool {
     line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"Host:"))
@@ -165,6 +256,7 @@ mod tests {
     fn met(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Foreign>) {
         let mut buffer = [0; RECEIVE_BYTES];
         let (mut framer, mut lines) = (Framer::new(&mut buffer), Vec::new());
+        let mut is_after_long = false;
         for piece in pieces.iter().flat_map(|piece| piece.chunks(LINE_BYTES_MAX)).map(Some).chain([None]) {
             match piece {
                 Some(piece) => {
@@ -177,12 +269,15 @@ mod tests {
                 if let Some(foreign) = meet(&mut framer) {
                     return (lines, Some(foreign));
                 }
-                match framer.next() {
-                    Some(Frame::Line(line)) if in_line(line).is_some() => return (lines, in_line(line)),
-                    Some(Frame::Line(line)) => lines.push(line.to_vec()),
-                    Some(Frame::TooLong) => lines.push(b"too long".to_vec()),
-                    None => break,
+                let Some(frame) = framer.next() else { break };
+                match frame {
+                    Frame::Line(line) => match in_line(line, is_after_long) {
+                        Some(foreign) => return (lines, Some(foreign)),
+                        None => lines.push(line.to_vec()),
+                    },
+                    Frame::TooLong => lines.push(b"too long".to_vec()),
                 }
+                is_after_long = frame == Frame::TooLong;
             }
         }
         (lines, None)
@@ -197,7 +292,7 @@ mod tests {
         let long = format!("GET /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
         let unknown =
             format!("FETCH /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
-        let text: [(&[u8], Foreign); 15] = [
+        let text: [(&[u8], Foreign); 23] = [
             (b"GET / HTTP/1.1\r\nHost: board:9090\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n", Foreign::Http),
             (
                 b"POST /x HTTP/1.1\r\nHost: board:9090\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n/urgent smoke\n",
@@ -209,13 +304,21 @@ mod tests {
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Foreign::Http),
             (b"GET /a b c HTTP/1.1\r\n\r\n", Foreign::Http),
             (b"M-SEARCH * HTTP/1.1\r\n", Foreign::Http),
-            (b"host:board\r\n", Foreign::Http),
             (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Foreign::Tls),
             (b"\x16\x03\x01\n\n\x01\n", Foreign::Tls),
             (b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", Foreign::Ssh),
             (b"SSH-1.99-x", Foreign::Ssh),
             (b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", Foreign::Mqtt),
             (b"\x10\x80\x01\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x00", Foreign::Mqtt),
+            (b"*1\r\n$4\r\nPING\r\n", Foreign::Redis),
+            (b"PROXY TCP4 192.0.2.7 192.0.2.8 56324 9090\r\nhello\n", Foreign::Proxy),
+            (b"PROXY UNKNOWN ffff:f... ffff:f... 65535 65535\r\n", Foreign::Proxy),
+            (b"PROXY UNKNOWN\r\n", Foreign::Proxy),
+            (b"\0\r\nQUIT\n\x21\x11\0\x0c", Foreign::Proxy),
+            (b"\xff\xfeh\0i\0\n\0", Foreign::Utf16),
+            (b"\xfe\xff\0h\0i\0\n", Foreign::Utf16),
+            (b"/\0p\0\r\0\n\0", Foreign::Utf16),
+            (b"\0\r\0\n\0x\0\r\0\n", Foreign::Utf16),
         ];
         let text = text.into_iter().map(|(bytes, foreign)| (bytes.to_vec(), foreign));
         text.chain([(long.into(), Foreign::Http), (unknown.into(), Foreign::Http)]).collect()
@@ -232,9 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_and_offers_of_telnet_may_go_before_it() {
+    fn blank_lines_a_mark_and_offers_of_telnet_may_go_before_it() {
         for (bytes, expected) in openings() {
-            for before in [&b"\n"[..], b"\r\n\r\n", b"\xff\xfb\x1f\xff\xfd\x01"] {
+            for before in [&b"\n"[..], b"\r\n\r\n", b"\xff\xfb\x1f\xff\xfd\x01", MARK] {
                 assert_eq!(foreign(&[before, &bytes].concat()), Some(expected), "{}", bytes.escape_ascii());
             }
         }
@@ -266,12 +369,24 @@ mod tests {
             "SSH to the board",
             "SSH-keys",
             "HTTP/1.1 200 OK",
+            "Host: kitchen",
+            "*1",
+            "*",
+            "PROXY TCP4 is down",
+            "PROXY UNKNOWN to me, what is it",
+            "hello\0",
+            "5\0",
+            "\0",
             "\u{10}MQTT",
             "\u{16}\u{3}",
             "\u{16}\u{3}\u{5}",
         ] {
             let sent = format!("{line}\n");
             assert_eq!(met(&[sent.as_bytes()]), (vec![line.as_bytes().to_vec()], None));
+        }
+        // Nor with the end that a line of Redis has.
+        for line in ["*", "*12345678", "*1 point", "1"] {
+            assert_eq!(met(&[line.as_bytes(), b"\r\n"]), (vec![line.as_bytes().to_vec()], None));
         }
         // Of Telnet's commands only offers are dropped, and only whole ones in front.
         for line in [&b"\xff"[..], b"\xff\xfb", b"\xff\xff\xfbx", b"\xff\xf4x", b"x\xff\xfb\x01"] {
@@ -284,7 +399,7 @@ mod tests {
         let opening = prop::sample::select(openings()).prop_map(|(bytes, _)| bytes);
         let near = prop::collection::vec(
             prop::sample::select(
-                b"\x16\x03\x01\x10\x80\x00\x04\x06MQTTIsdpSSH-2.0\xff\xfb\xfd\n\r /:*HTTP/1.1Host:GET"
+                b"\x16\x03\x01\x10\x80\x00\x04\x06MQTTIsdpSSH-2.0\xff\xfb\xfd\xfe\xef\xbb\xbf\n\r\0 /:*HTTP/1.1Host:GET"
                     .to_vec(),
             ),
             0..40,

@@ -8,7 +8,7 @@
 //! | [`framing`] | bytes as they come in, cut into lines |
 //! | [`command`] | what a line asks for, and the help |
 //! | [`reply`] | every line that is sent |
-//! | [`foreign`] | who speaks another protocol: HTTP, TLS, SSH, MQTT, Telnet's negotiation |
+//! | [`foreign`] | who speaks another protocol: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; Telnet's negotiation |
 //! | [`escape`] | a client's bytes made harmless for other people's terminals and the logs |
 //!
 //! The way of a line:

@@ -162,7 +162,7 @@ pub enum Farewell {
 
 impl Farewell {
     /// All of them, in the order of their indices.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Full,
         Self::AddressFull,
         Self::NotAllowed,
@@ -174,6 +174,9 @@ impl Farewell {
         Self::Foreign(Foreign::Tls),
         Self::Foreign(Foreign::Ssh),
         Self::Foreign(Foreign::Mqtt),
+        Self::Foreign(Foreign::Redis),
+        Self::Foreign(Foreign::Proxy),
+        Self::Foreign(Foreign::Utf16),
         Self::WrongToken,
         Self::NotAuthenticated,
         Self::TokenWithdrawn,
@@ -202,6 +205,9 @@ impl Farewell {
             Self::Foreign(Foreign::Tls) => "not-tls",
             Self::Foreign(Foreign::Ssh) => "not-ssh",
             Self::Foreign(Foreign::Mqtt) => "not-mqtt",
+            Self::Foreign(Foreign::Redis) => "not-redis",
+            Self::Foreign(Foreign::Proxy) => "not-proxy",
+            Self::Foreign(Foreign::Utf16) => "not-utf-16",
             Self::WrongToken => "wrong-token",
             Self::NotAuthenticated => "not-authenticated",
             Self::TokenWithdrawn => "token-withdrawn",
@@ -225,6 +231,13 @@ impl Farewell {
             }
             Self::Foreign(Foreign::Ssh) => "ERR 0 not-ssh this is firstline: speak to it with nc\n",
             Self::Foreign(Foreign::Mqtt) => "ERR 0 not-mqtt this is firstline: speak to it with nc\n",
+            Self::Foreign(Foreign::Redis) => "ERR 0 not-redis this is firstline: speak to it with nc\n",
+            Self::Foreign(Foreign::Proxy) => {
+                "ERR 0 not-proxy this is firstline: have the proxy send no PROXY header\n"
+            }
+            Self::Foreign(Foreign::Utf16) => {
+                "ERR 0 not-utf-16 this is firstline: send UTF-8 (PowerShell: Out-File -Encoding utf8)\n"
+            }
             Self::WrongToken => "ERR 0 wrong-token\n",
             Self::NotAuthenticated => "ERR 0 not-authenticated\n",
             Self::TokenWithdrawn => "ERR 0 token-withdrawn\n",

@@ -76,7 +76,7 @@ impl Told {
 }
 
 /// Why the server may close a connection that had begun, besides BYE.
-const FAREWELLS: [&str; 10] = [
+const FAREWELLS: [&str; 13] = [
     "idle",
     "too-slow",
     "wrong-token",
@@ -87,6 +87,9 @@ const FAREWELLS: [&str; 10] = [
     "not-tls",
     "not-ssh",
     "not-mqtt",
+    "not-redis",
+    "not-proxy",
+    "not-utf-16",
 ];
 
 /// Why a connection was over.
@@ -275,12 +278,12 @@ impl Talk {
     }
 }
 
-/// What a client sent, without what Telnet opens with: that is dropped from its lines until the first of them that is a message or a
+/// What a client sent, without byte order marks and what Telnet opens with: that is dropped from its lines until the first of them that is a message or a
 /// command.
 fn without_offers(sent: &[u8]) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = sent.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     for line in &mut lines {
-        while matches!(line[..], [0xff, 0xfb..=0xfe, _, ..]) {
+        while matches!(line[..], [0xff, 0xfb..=0xfe, _, ..] | [0xef, 0xbb, 0xbf, ..]) {
             line.drain(..3);
         }
         let is_short = line.len() <= LINE_BYTES_MAX + 1;

@@ -8,6 +8,10 @@ use std::process::{Command, Output, Stdio};
 const NOT_HTTP: &str = "ERR 0 not-http this is firstline: speak to it with nc";
 const NOT_TLS: &str = "ERR 0 not-tls this is firstline: speak to it with nc, in plain text";
 const NOT_SSH: &str = "ERR 0 not-ssh this is firstline: speak to it with nc";
+const NOT_REDIS: &str = "ERR 0 not-redis this is firstline: speak to it with nc";
+const NOT_PROXY: &str = "ERR 0 not-proxy this is firstline: have the proxy send no PROXY header";
+const NOT_UTF_16: &str =
+    "ERR 0 not-utf-16 this is firstline: send UTF-8 (PowerShell: Out-File -Encoding utf8)";
 const NOT_MQTT: &str = "ERR 0 not-mqtt this is firstline: speak to it with nc";
 
 /// What a browser sends for a page that wants it to speak to us: the body is lines of the page's choice.
@@ -76,8 +80,9 @@ fn once_a_client_has_spoken_our_protocol_its_lines_are_its_own() {
     for (n, line) in ["GET / HTTP/1.1", "Host: board", "SSH-2.0-x", "\u{16}\u{3}\u{1}"].iter().enumerate() {
         assert_eq!(client.ask(line), format!("ACK {} {}", n + 2, n + 2));
     }
+    assert_eq!(server.connect().ask("Host: kitchen"), "ACK 1 6", "a header is no request");
     let mut client = server.connect();
-    client.send("\n/nope\n/low\n/urgent x\nHost: board\n");
+    client.send("\n/nope\n/low\n/urgent x\nGET / HTTP/1.1\n");
     client.end_sending();
     assert_eq!(
         client.rest().len(),
@@ -107,6 +112,108 @@ fn others_are_known_before_a_line_is_complete() {
     let closed =
         ["closed-not-tls", "closed-not-ssh", "closed-not-mqtt", "closed-not-http"].map(|name| stats[name]);
     assert_eq!(closed, [4, 4, 2, 0]);
+}
+
+/// The text in UTF-16, the lesser byte of each unit first or last.
+fn utf_16(text: &str, is_lesser_first: bool) -> Vec<u8> {
+    let bytes = if is_lesser_first { u16::to_le_bytes } else { u16::to_be_bytes };
+    text.encode_utf16().flat_map(bytes).collect()
+}
+
+#[test]
+fn nothing_of_redis_a_proxy_or_utf_16_is_a_message_however_it_is_split() {
+    let server = Server::start(&[]);
+    let mut openings: Vec<(Vec<u8>, &str)> = vec![
+        (b"*1\r\n$4\r\nPING\r\n".to_vec(), NOT_REDIS),
+        (b"*2\r\n$7\r\nCOMMAND\r\n$4\r\nDOCS\r\n".to_vec(), NOT_REDIS),
+        (b"PROXY TCP4 192.0.2.7 192.0.2.8 56324 9090\r\n/urgent x\n".to_vec(), NOT_PROXY),
+        (b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 9090\r\n".to_vec(), NOT_PROXY),
+        (b"PROXY UNKNOWN\r\nhello\n".to_vec(), NOT_PROXY),
+        (
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc0\0\x02\x08\xdc\x04\x23\x82hello\n".to_vec(),
+            NOT_PROXY,
+        ),
+    ];
+    for is_lesser_first in [true, false] {
+        for text in [
+            "\u{feff}/urgent Grüße\r\n",
+            "\u{feff}x\n",
+            "\u{feff}\nx\n",
+            "/urgent smoke\r\n",
+            "5\r\n",
+            "21.5 \u{20ac}\n",
+        ] {
+            openings.push((utf_16(text, is_lesser_first), NOT_UTF_16));
+        }
+    }
+    openings.push((utf_16("\u{feff}Пожар\r\n", true), NOT_UTF_16));
+    let (mut redis, mut proxy, mut utf_16) = (0, 0, 0);
+    for (bytes, expected) in &openings {
+        for split in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(split);
+            assert_eq!(told(&server, &[first, second]), [*expected], "{} at {split}", bytes.escape_ascii());
+            *match *expected {
+                NOT_REDIS => &mut redis,
+                NOT_PROXY => &mut proxy,
+                _ => &mut utf_16,
+            } += 1;
+        }
+    }
+    expect_admitted(&server, 0);
+    let stats = server.stats();
+    let closed = ["closed-not-redis", "closed-not-proxy", "closed-not-utf-16"].map(|name| stats[name]);
+    assert_eq!(closed, [redis, proxy, utf_16]);
+}
+
+#[test]
+fn what_looks_a_little_like_it_is_a_message() {
+    let server = Server::start(&[]);
+    let lines: [&[u8]; 12] = [
+        b"Host: kitchen",
+        b"*1",
+        b"*1 point\r",
+        b"*\r",
+        b"PROXY TCP4 is down\r",
+        b"PROXY UNKNOWN to me, what is it\r",
+        b"PROXY",
+        b"hello\0\r",
+        b"5\0",
+        b"\0",
+        b"\xef\xbb",
+        b"\xff\xfbx\x01",
+    ];
+    for (index, line) in lines.into_iter().enumerate() {
+        let mut client = server.connect();
+        client.send([line, b"\n"].concat());
+        assert_eq!(client.line(), format!("ACK 1 {}", index + 1), "{}", line.escape_ascii());
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line_however_it_is_split() {
+    let server = Server::start(&[]);
+    let mut reader = server.connect();
+    assert_eq!(reader.ask("/join"), "OK 1");
+    let sent = b"\xef\xbb\xbf/urgent smoke\n";
+    for split in 0..=sent.len() {
+        let (first, second) = sent.split_at(split);
+        let mut client = server.connect();
+        client.send(first);
+        client.send(second);
+        client.line();
+        assert_eq!(
+            reader.line(),
+            format!("MSG {} p9 {} smoke", 2 * split + 1, client.address()),
+            "at {split}"
+        );
+        // It belongs to a text after that.
+        client.send("\u{feff}x\n");
+        client.line();
+        let later = reader.line();
+        assert!(later.ends_with(" \u{feff}x"), "{later}");
+        client.send("/quit\n");
+        client.rest();
+    }
 }
 
 #[test]
