@@ -173,7 +173,7 @@ pub enum Page {
 ///
 /// # Errors
 /// The first thing that is wrong, in one line: an unknown option, a value that is missing or not allowed, an
-/// argument that is no option, an option that does nothing without another one, and a variable called
+/// argument that is no option, an option that does nothing beside the others, and a variable called
 /// `FIRSTLINE_…` that is not known, lest a misspelt one be ignored.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
@@ -201,14 +201,14 @@ pub fn parse(
     for (name, value) in env {
         read_variable(&name, &value, &given, &mut options)?;
     }
-    expect_what_is_needed(&given, &options)?;
+    expect_all_to_work(&given, &options)?;
     Ok(Action::Serve(Box::new(options)))
 }
 
-/// Refuses an option that does nothing without another one, which is off: who asks for `--sync all` and no journal believes that an
-/// ACK means more than it does. In the environment it may stand alone, so that one line of its file turns the journal off.
-fn expect_what_is_needed(given: &[&str], options: &Options) -> Result<(), Usage> {
-    let mut idle = DETAILS.iter().filter(|detail| given.contains(&detail.name) && !(detail.is_on)(options));
+/// Refuses an option that does nothing without another one, or beside it: who asks for `--sync all` and no journal believes that an
+/// ACK means more than it does. In the environment it may stand there, so that one line of its file turns the journal off.
+fn expect_all_to_work(given: &[&str], options: &Options) -> Result<(), Usage> {
+    let mut idle = DETAILS.iter().filter(|detail| given.contains(&detail.name) && !(detail.works)(options));
     idle.next().map_or(Ok(()), |detail| Err(usage::detail_of_nothing(detail)))
 }
 

@@ -1,7 +1,9 @@
 //! The table of all options: what they are called, what they take, what they do.
 
-use super::{Options, Page, values};
+use super::{Allow, Options, Page, values};
+use crate::journal::policy::Sync;
 use crate::limits;
+use crate::queue::Priority;
 
 /// An option that sets something, on the command line or in the environment.
 pub(super) struct Setting {
@@ -19,14 +21,14 @@ pub(super) struct Setting {
     pub set: fn(&mut Options, &str) -> Result<(), String>,
 }
 
-/// An option that says how something works which another one turns on.
+/// An option that does nothing beside some values of others.
 pub(super) struct Detail {
     /// Its name without the dashes.
     pub name: &'static str,
-    /// The other one's.
-    pub of: &'static str,
-    /// Whether that is on.
-    pub is_on: fn(&Options) -> bool,
+    /// Whether it does something.
+    pub works: fn(&Options) -> bool,
+    /// When it does nothing, and what to do, for people: it stands behind "does nothing".
+    pub otherwise: &'static str,
 }
 
 /// An option that prints something instead of running.
@@ -262,12 +264,49 @@ static SETTINGS: [Setting; 22] = [
     },
 ];
 
-/// Every option that does nothing without another one.
-pub(super) const DETAILS: [Detail; 4] = [
-    Detail { name: "journal-size", of: "journal", is_on: |options| options.journal.is_some() },
-    Detail { name: "sync", of: "journal", is_on: |options| options.journal.is_some() },
-    Detail { name: "sync-interval", of: "journal", is_on: |options| options.journal.is_some() },
-    Detail { name: "log-size", of: "log-file", is_on: |options| options.log_file.is_some() },
+const WITHOUT_JOURNAL: &str = "without --journal DIR; give that too";
+
+/// Every option that does nothing beside some values of others.
+pub(super) static DETAILS: [Detail; 9] = [
+    Detail { name: "journal-size", works: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
+    Detail { name: "sync", works: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
+    Detail { name: "sync-interval", works: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
+    Detail {
+        name: "sync-interval",
+        works: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
+        otherwise: "without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+    },
+    Detail {
+        name: "log-size",
+        works: |options| options.log_file.is_some(),
+        otherwise: "without --log-file PATH; give that too",
+    },
+    Detail {
+        name: "log-file",
+        works: |options| !options.log_level.eq_ignore_ascii_case("off"),
+        otherwise: "with --log-level off; leave one of them out",
+    },
+    Detail {
+        name: "allow",
+        works: |options| options.allow.len() == 1 || !options.allow.contains(&Allow::Any),
+        otherwise: "beside any, which allows all; leave one of them out",
+    },
+    Detail {
+        name: "idle-grace",
+        works: |options| match (options.idle_grace, options.idle_timeout) {
+            (Some(grace), Some(timeout)) => grace < timeout,
+            _ => true,
+        },
+        otherwise: "unless it is shorter than --idle-timeout; give less, or --idle-timeout off",
+    },
+    Detail {
+        name: "urgent-rate",
+        works: |options| match (options.urgent_rate, options.rate) {
+            (Some(a_minute), Some(a_second)) => a_minute < 60 * a_second,
+            _ => true,
+        },
+        otherwise: "unless it is less than --rate lets through, 60 times that a minute; give less",
+    },
 ];
 
 /// Every option that prints something instead of running.

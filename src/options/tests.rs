@@ -83,8 +83,8 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
         ("allow", "::/64", with(|o| o.allow = vec![network("::/64")])),
         (
             "allow",
-            " local,10.0.0.0/8  any,",
-            with(|o| o.allow = vec![Allow::Local, network("10.0.0.0/8"), Allow::Any]),
+            " local,10.0.0.0/8  192.0.2.1,",
+            with(|o| o.allow = vec![Allow::Local, network("10.0.0.0/8"), network("192.0.2.1/32")]),
         ),
         ("auth-file", "off", with(|o| o.auth_file = None)),
         ("auth-file", "/etc/firstline/auth", with(|o| o.auth_file = Some("/etc/firstline/auth".into()))),
@@ -245,18 +245,25 @@ fn setting(name: &str) -> &'static Setting {
     settings().iter().find(|setting| setting.name == name).unwrap()
 }
 
+/// What options need to do something: their names, a variable, and its value.
+const NEEDED: [(&str, &str, &str); 6] = [
+    ("journal-size", "FIRSTLINE_JOURNAL", "here"),
+    ("sync", "FIRSTLINE_JOURNAL", "here"),
+    ("sync-interval", "FIRSTLINE_JOURNAL", "here"),
+    ("sync-interval", "FIRSTLINE_SYNC", "7"),
+    ("log-size", "FIRSTLINE_LOG_FILE", "here"),
+    ("idle-grace", "FIRSTLINE_IDLE_TIMEOUT", "off"),
+];
+
 #[test]
 fn every_setting_is_read_from_each_place_it_may_stand_in() {
     for (name, value, expected) in good() {
-        assert_eq!(options(&[], &[(setting(name).variable, value)]), expected, "{name} {value}");
+        let variable = (setting(name).variable, value);
+        assert_eq!(options(&[], &[variable]), expected, "{name} {value}");
         // On the command line it needs what it is about.
-        let detail = DETAILS.iter().find(|detail| detail.name == name);
-        let needed: Vec<_> = detail.into_iter().map(|detail| (setting(detail.of).variable, "here")).collect();
-        let expected = Options {
-            journal: options(&[], &needed).journal.or(expected.journal.clone()),
-            log_file: options(&[], &needed).log_file.or(expected.log_file.clone()),
-            ..expected
-        };
+        let needed: Vec<_> =
+            NEEDED.iter().filter(|(of, ..)| *of == name).map(|(_, other, value)| (*other, *value)).collect();
+        let expected = options(&[], &[&needed[..], &[variable]].concat());
         assert_eq!(options(&[&format!("--{name}={value}")], &needed), expected, "--{name}={value}");
         if setting(name).word.is_some() {
             assert_eq!(options(&[&format!("--{name}"), value], &needed), expected, "--{name} {value}");
@@ -276,12 +283,69 @@ fn what_does_nothing_without_another_option_is_refused() {
         (&["--journal-size=1M"], &[], "--journal-size: does nothing without --journal DIR; give that too"),
         (&["--log-size=1M"], &[], "--log-size: does nothing without --log-file PATH; give that too"),
         (
+            &["--journal=d", "--sync-interval=2"],
+            &[],
+            "--sync-interval: does nothing without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+        ),
+        (
+            &["--journal=d", "--sync=none", "--sync-interval=2"],
+            &[],
+            "--sync-interval: does nothing without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+        ),
+        (
+            &["--sync=0", "--sync-interval=2"],
+            &[("FIRSTLINE_JOURNAL", "d")],
+            "--sync-interval: does nothing without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+        ),
+        (
+            &["--log-file=f", "--log-level=OFF"],
+            &[],
+            "--log-file: does nothing with --log-level off; leave one of them out",
+        ),
+        (
+            &["--allow=any", "--allow=10.0.0.0/8"],
+            &[],
+            "--allow: does nothing beside any, which allows all; leave one of them out",
+        ),
+        (
+            &["--allow", "10.0.0.0/8 any"],
+            &[],
+            "--allow: does nothing beside any, which allows all; leave one of them out",
+        ),
+        (
+            &["--idle-grace=3600"],
+            &[],
+            "--idle-grace: does nothing unless it is shorter than --idle-timeout; give less, or --idle-timeout off",
+        ),
+        (
+            &["--idle-grace=5"],
+            &[("FIRSTLINE_IDLE_TIMEOUT", "4")],
+            "--idle-grace: does nothing unless it is shorter than --idle-timeout; give less, or --idle-timeout off",
+        ),
+        (
+            &["--urgent-rate=60", "--rate=1"],
+            &[],
+            "--urgent-rate: does nothing unless it is less than --rate lets through, 60 times that a minute; give less",
+        ),
+        (
             &["--sync", "3", "--journal", "off"],
             &[("FIRSTLINE_JOURNAL", "d")],
             "--sync: does nothing without --journal DIR; give that too",
         ),
     ] {
         assert_eq!(refusal(args, env), said);
+    }
+    for args in [
+        &["--sync=3", "--sync-interval=2", "--journal=d"][..],
+        &["--log-file=f", "--log-level=off,hub=info"],
+        &["--allow=any"],
+        &["--idle-grace=5", "--idle-timeout=5.1"],
+        // What is not asked for by name is not refused: the grace is longer than that.
+        &["--idle-timeout=5"],
+        &["--idle-grace=off", "--idle-timeout=5"],
+        &["--urgent-rate=59", "--rate=1"],
+    ] {
+        options(args, &[]);
     }
     assert!(options(&["--sync=3", "--journal=d"], &[]).journal.is_some());
     assert!(options(&["--sync=3"], &[("FIRSTLINE_JOURNAL", "d")]).journal.is_some());

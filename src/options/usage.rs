@@ -43,11 +43,9 @@ pub(super) fn missing(name: &str, allowed: String) -> Usage {
     Usage(format!("--{name} without a value: {allowed}"))
 }
 
-/// The option does nothing, for what it is about is off.
+/// The option does nothing beside what else was asked for.
 pub(super) fn detail_of_nothing(detail: &Detail) -> Usage {
-    let needed = settings().iter().find(|setting| setting.name == detail.of);
-    let word = needed.and_then(|setting| setting.word).unwrap_or_default();
-    Usage(format!("--{}: does nothing without --{} {word}; give that too", detail.name, detail.of))
+    Usage(format!("--{}: does nothing {}", detail.name, detail.otherwise))
 }
 
 /// The argument is no option.
