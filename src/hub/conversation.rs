@@ -216,13 +216,14 @@ impl Conversation {
 
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
     pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
-        if self.is_opening
-            && let Frame::Line(line) = frame
-            && let Some(foreign) = foreign::in_line(line, self.is_after_long)
-        {
-            return self.meet(foreign);
+        if self.is_opening {
+            let is_after_long = mem::replace(&mut self.is_after_long, matches!(frame, Frame::TooLong));
+            if let Frame::Line(line) = frame
+                && let Some(foreign) = foreign::in_line(line, is_after_long)
+            {
+                return self.meet(foreign);
+            }
         }
-        self.is_after_long = frame == Frame::TooLong;
         self.lines += 1;
         match self.identity.screen(Request::from(frame), desk.hub.gate.as_ref()) {
             Request::Blank => {}

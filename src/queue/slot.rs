@@ -10,7 +10,8 @@ use super::{Chain, Priority};
 use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
 use static_cell::ConstStaticCell;
 
-/// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines.
+/// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines; the name is
+/// behind it, where those who have none do not pay for it.
 #[repr(C)]
 pub struct Slot {
     /// The number of its line on its connection.
@@ -26,8 +27,8 @@ pub struct Slot {
     len: u16,
     priority: Priority,
     lowered: bool,
-    nick: [u8; NICK_BYTES_MAX],
     text: [u8; TEXT_BYTES],
+    nick: [u8; NICK_BYTES_MAX],
 }
 
 impl Slot {
@@ -41,8 +42,8 @@ impl Slot {
         priority: Priority::MIN,
         lowered: false,
         next: None,
-        nick: [0; NICK_BYTES_MAX],
         text: [0; TEXT_BYTES],
+        nick: [0; NICK_BYTES_MAX],
     };
 
     /// Puts a message into it, of the priority that it was sent with, from a sender without a nick.
@@ -63,7 +64,12 @@ impl Slot {
     ///
     /// # Panics
     /// If the nick is longer than [`NICK_BYTES_MAX`], which the parser refuses.
+    #[inline]
     pub fn sign(&mut self, nick: &str) {
+        if nick.is_empty() {
+            // As it is filled.
+            return;
+        }
         self.nick_len = nick.len() as u8;
         self.nick[..nick.len()].copy_from_slice(nick.as_bytes());
     }
@@ -112,8 +118,10 @@ pub type SlotRow = [Slot; IN_FLIGHT];
 
 // The text begins where the fields before it end, and no padding makes a slot longer: there are thousands.
 const _: () = assert!(size_of::<Slot>() <= (24 + NICK_BYTES_MAX + TEXT_BYTES).next_multiple_of(8));
-const _: () =
-    assert!(BATCH <= u8::MAX as usize && NICK_BYTES_MAX <= u8::MAX as usize, "their numbers are 8 bits");
+const _: () = {
+    assert!(BATCH <= u8::MAX as usize, "how many follow is 8 bits");
+    assert!(NICK_BYTES_MAX <= u8::MAX as usize, "a nick's length is 8 bits");
+};
 
 /// All slots of all clients.
 static SLOTS: ConstStaticCell<[SlotRow; CLIENTS]> =
