@@ -184,6 +184,10 @@ pub const RECORD_BYTES_MAX: usize = RECORD_HEADER_BYTES + FROM_BYTES_MAX + TEXT_
 /// The records of one batch, in bytes: what one write to the journal takes at most.
 pub const JOURNAL_BATCH_BYTES: usize = BATCH * RECORD_BYTES_MAX.next_multiple_of(8);
 
+/// How slowly a disk may make or read the journal at the start, in bytes a second: a slow SD card that has other things to do. The
+/// service manager is asked for as much time as that takes.
+pub const JOURNAL_OPENING_BYTES_A_SECOND: u64 = 2 * 1024 * 1024;
+
 /// What one read of the journal takes, in bytes.
 pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
 
@@ -204,8 +208,31 @@ pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
 /// Listeners (`--listen`).
 pub const LISTENERS_MAX: usize = 8;
 
+/// The longest name of a network interface, in bytes: the kernel's own bound (IFNAMSIZ), without its NUL.
+pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
+
 /// Networks that may connect (`--allow`): more than a site has, and few enough to look through for each connection.
 pub const ALLOWED_MAX: usize = 32;
+
+/// Networks of this machine's interfaces that `--allow local` lets in, of those that are not private anyway: an address of each kind for
+/// more interfaces than a board has.
+pub const INTERFACE_NETWORKS_MAX: usize = 32;
+
+/// How long they hold when they were read, in milliseconds: nobody has to read them for each stranger that comes, and who comes when an
+/// address just came or went does not wait long.
+pub const INTERFACE_NETWORKS_MS: u64 = 1_000;
+
+/// The shortest prefix of an interface's IPv4 network that is taken for local: that of a large site. In a larger one there are others.
+pub const INTERFACE_NETWORK_V4_PREFIX_MIN: u8 = 16;
+
+/// The same of IPv6: that of one link, which is never longer where hosts choose their addresses (RFC 4291).
+pub const INTERFACE_NETWORK_V6_PREFIX_MIN: u8 = 64;
+
+/// What one read of addresses takes, in bytes: rtnetlink fills no more if it was asked with that much (netlink(7)).
+pub const NETLINK_BYTES: usize = 8 * 1024;
+
+/// Reads of addresses at a time: some thousands of them.
+pub const NETLINK_READS_MAX: usize = 64;
 
 /// How often the log tells at most of one address that is turned away or tries wrong tokens, for each reason, in milliseconds.
 pub const MENTION_INTERVAL_MS: u64 = 60_000;
@@ -266,8 +293,15 @@ pub const NEWCOMERS_MAX: usize = 16;
 /// How long one of them waits at most, in milliseconds: as long as a client may take that is told to go, and some more.
 pub const NEWCOMER_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
 
-/// The pause after `accept` failed for want of descriptors or memory, in milliseconds.
+/// The pause after `accept` failed for want of descriptors or memory, in milliseconds; and the first one after another failure that is not
+/// about one connection, each further one being twice as long.
 pub const ACCEPT_RETRY_MS: u64 = 200;
+
+/// The longest of those pauses, in milliseconds: a socket that never works again costs nothing, and one that does is soon used.
+pub const ACCEPT_RETRY_MS_MAX: u64 = 5_000;
+
+/// Failures in a row that are about one connection each, and cost no pause: as many as are accepted in one turn.
+pub const ACCEPT_FAILURES_MAX: u32 = ACCEPTS_PER_TURN_MAX as u32;
 
 /// How long the log may take to be written out at the end, in milliseconds: a stuck terminal must not keep
 /// the server from ending.
@@ -408,10 +442,11 @@ pub const NAME_BYTES_MAX: usize = 32;
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 
 /// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, those
-/// who are turned away, those who wait for a seat, one being accepted, the one to the service manager, and the segments of the journal with their
+/// who are turned away, those who wait for a seat, one being accepted, the one to the service manager, the one that tells of interfaces and one that asks for their
+/// names, and the segments of the journal with their
 /// directory, for the one who writes and the one who reads, and once more while they are opened anew.
 pub const DESCRIPTORS_OTHER: usize =
-    3 + LISTENERS_MAX + TURNED_AWAY_MAX + NEWCOMERS_MAX + 8 + 4 * (JOURNAL_SEGMENTS + 1);
+    3 + LISTENERS_MAX + TURNED_AWAY_MAX + NEWCOMERS_MAX + 10 + 4 * (JOURNAL_SEGMENTS + 1);
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");
@@ -419,6 +454,7 @@ const _: () = {
     assert!(BATCH <= 64, "the protocol promises a batch of 64 at most");
     assert!(TIMEOUT_MS_MIN <= DRAIN_TIMEOUT_MS_DEFAULT && DRAIN_TIMEOUT_MS_DEFAULT <= DRAIN_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= WRITE_TIMEOUT_MS_DEFAULT && WRITE_TIMEOUT_MS_DEFAULT <= WRITE_TIMEOUT_MS_MAX);
+    assert!(ACCEPT_RETRY_MS <= ACCEPT_RETRY_MS_MAX);
     assert!(RATE_PAUSE_MS < RATE_BURST_MS, "a bucket holds what comes in a pause");
     assert!(TIMEOUT_MS_MIN <= LINE_TIMEOUT_MS_DEFAULT && LINE_TIMEOUT_MS_DEFAULT <= LINE_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= IDLE_GRACE_MS_DEFAULT && IDLE_GRACE_MS_DEFAULT <= IDLE_GRACE_MS_MAX);

@@ -5,9 +5,10 @@
 //! sent without waiting; one that cannot be sent is lost, as the manager's own library has it. Nothing here allocates after
 //! [`Service::from_environment`].
 
-use crate::limits::SERVICE_NEWS_BYTES_MAX;
+use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, SERVICE_NEWS_BYTES_MAX};
 use core::fmt::{self, Write};
 use heapless::String;
+use listenfd::ListenFd;
 use nix::time::{ClockId, clock_gettime};
 use std::env;
 use std::net::TcpListener;
@@ -34,6 +35,12 @@ impl Service {
     /// How often [`Service::progress`] is to be told: twice in the time after which the manager restarts the server.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
+    }
+
+    /// A journal of that size is opened. A large one may take longer to make, and to read, than the manager waits for [`Service::ready`].
+    pub fn opening_journal(&self, journal_bytes: u64) {
+        let time = Duration::from_secs(journal_bytes.div_ceil(JOURNAL_OPENING_BYTES_A_SECOND));
+        self.tell(format_args!("EXTEND_TIMEOUT_USEC={}\nSTATUS=opening the journal", time.as_micros()));
     }
 
     /// All is ready.
@@ -89,17 +96,51 @@ fn watchdog() -> Option<Duration> {
     Some(Duration::from_micros(usec.div_ceil(2)))
 }
 
-/// The listening sockets that were handed over. For the start: it allocates.
+/// A descriptor was handed over that is no TCP socket.
+#[derive(Debug)]
+pub struct NoTcp {
+    /// Which of them, from 0.
+    index: usize,
+    /// What it is.
+    kind: &'static str,
+}
+
+impl fmt::Display for NoTcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, kind } = self;
+        write!(
+            f,
+            "descriptor {index} that systemd hands over is {kind}, and not a TCP socket; put ListenStream= with a port into the \
+             socket unit, and nothing else"
+        )
+    }
+}
+
+/// The sockets that were handed over. For the start: it allocates.
 ///
 /// # Errors
-/// A descriptor that was handed over is not a TCP socket.
-pub fn take_listeners() -> std::io::Result<Vec<TcpListener>> {
-    let mut handed_over = listenfd::ListenFd::from_env();
+/// One of them is no TCP socket.
+pub fn take_listeners() -> Result<Vec<TcpListener>, NoTcp> {
+    let mut handed_over = ListenFd::from_env();
     let mut listeners = Vec::with_capacity(handed_over.len());
     for index in 0..handed_over.len() {
-        listeners.extend(handed_over.take_tcp_listener(index)?);
+        match handed_over.take_tcp_listener(index) {
+            Ok(listener) => listeners.extend(listener),
+            Err(_) => return Err(NoTcp { index, kind: kind_of(&mut handed_over, index) }),
+        }
     }
     Ok(listeners)
+}
+
+/// What the descriptor is that is no TCP socket.
+fn kind_of(handed_over: &mut ListenFd, index: usize) -> &'static str {
+    if handed_over.take_udp_socket(index).is_ok() {
+        "a UDP socket"
+    } else if handed_over.take_unix_listener(index).is_ok() || handed_over.take_unix_datagram(index).is_ok() {
+        "a UNIX socket"
+    } else {
+        "something else"
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +158,8 @@ mod tests {
             let count = manager.recv(&mut datagram).unwrap();
             std::string::String::from_utf8(datagram[..count].to_vec()).unwrap()
         };
+        service.opening_journal(8 << 30);
+        assert_eq!(next(), "EXTEND_TIMEOUT_USEC=4096000000\nSTATUS=opening the journal");
         service.ready(format_args!("{} clients", 3));
         assert_eq!(next(), "READY=1\nSTATUS=3 clients");
         service.reloading();

@@ -56,10 +56,29 @@ fn the_port_of_another_firstline_is_taken_too() {
 }
 
 #[test]
-fn an_address_of_another_machine_ends_it_with_1() {
-    // An address for documentation: RFC 5737.
-    let reason = reason(&run(&["--listen", "192.0.2.1:0"]), 1);
-    assert_eq!(reason, "cannot listen on 192.0.2.1:0: this machine does not have that address");
+fn an_address_that_is_not_there_yet_is_told_and_keeps_nobody_from_the_others() {
+    // Addresses for documentation: RFC 5737 and RFC 3849. That clients reach them later is in tests/faults.
+    let mut arguments = vec!["--listen", "127.0.0.1:0", "--listen", "192.0.2.1:0"];
+    if TcpListener::bind("[::1]:0").is_ok() {
+        arguments.extend(["--listen", "[2001:db8::1]:0"]);
+    }
+    let mut all = command();
+    all.args(&arguments);
+    let server = Server::start_command(all);
+    assert_eq!(listening(&server, arguments.len() / 2).len(), arguments.len() / 2);
+    assert_eq!(server.connect().ask("/ping"), "OK 1");
+    let log = server.log();
+    let waits = |address: &str| {
+        let told = format!("WARN  this machine does not have the address {address} yet");
+        log.iter().any(|line| line.contains(&told))
+    };
+    assert!(waits("192.0.2.1") && !waits("127.0.0.1"), "{log:?}");
+}
+
+#[test]
+fn an_interface_that_is_not_there_ends_it_with_1() {
+    let reason = reason(&run(&["--listen", "[fe80::1%no-such-one]:9090"]), 1);
+    assert_eq!(reason, "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one");
 }
 
 #[test]
@@ -73,6 +92,10 @@ fn a_wrong_option_or_variable_ends_it_with_2_and_says_what_is_allowed() {
         (&["--listen", "127.0.0.1:65536"], ["--listen 127.0.0.1:65536: ", "takes addresses"]),
         (&["--listen"], ["--listen without a value: ", "takes addresses"]),
         (&["--lisen", "9090"], ["--lisen: no such option", "did you mean --listen?"]),
+        (
+            &["--listen", "[fe80::1]:9090"],
+            ["--listen [fe80::1]:9090: ", "takes a link-local address with its interface: fe80::1%eth0"],
+        ),
         (&["--frobnicate"], ["--frobnicate: no such option", "see --help"]),
         (&["-x"], ["-x: no such option", "see --help"]),
         (&["9090"], ["9090: not an option", "--listen"]),

@@ -2,6 +2,7 @@
 //! the main thread, so it takes the signals too.
 
 use super::Hub;
+use super::backoff::{Backoff, Next};
 use super::mentions::{Mention, Mentions};
 use super::newcomers::Newcomers;
 use super::signals::{Signals, Wish};
@@ -9,7 +10,7 @@ use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
 use crate::access::AuthFile;
 use crate::clock;
-use crate::limits::{ACCEPT_RETRY_MS, ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
 use crate::net::{Allowed, Listener, socket};
 use crate::service::Service;
@@ -20,11 +21,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 
+/// A listener, and how accepting on it goes.
+struct Door {
+    listener: Listener,
+    backoff: Backoff,
+}
+
 /// The acceptor and its listeners.
 pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
-    listeners: std::vec::Vec<Listener>,
+    doors: std::vec::Vec<Door>,
     allowed: Allowed,
     auth_file: Option<AuthFile>,
     mentions: Mentions,
@@ -32,10 +39,6 @@ pub struct Acceptor<'a> {
     turned_away: TurnedAway,
     service: &'a Service,
     watchdog: Watchdog<'a>,
-    /// Accepting failed for want of something; it is tried again at that time, in nanoseconds.
-    retry_ns: Option<u64>,
-    /// The last try failed, and that was told.
-    failing: bool,
 }
 
 impl<'a> Acceptor<'a> {
@@ -48,10 +51,11 @@ impl<'a> Acceptor<'a> {
         allowed: Allowed,
         auth_file: Option<AuthFile>,
     ) -> Self {
+        let door = |listener| Door { listener, backoff: Backoff::default() };
         Self {
             hub,
             signals,
-            listeners,
+            doors: listeners.into_iter().map(door).collect(),
             allowed,
             auth_file,
             mentions: Mentions::new(),
@@ -59,8 +63,6 @@ impl<'a> Acceptor<'a> {
             turned_away: TurnedAway::default(),
             service,
             watchdog: Watchdog::new(service),
-            retry_ns: None,
-            failing: false,
         }
     }
 
@@ -74,18 +76,15 @@ impl<'a> Acceptor<'a> {
             self.turned_away.tidy();
             self.settle();
             self.watchdog.look(self.hub);
-            if self.retry_ns.is_none_or(|retry_ns| retry_ns <= clock::now_ns()) {
-                self.retry_ns = None;
-                self.accept_some();
-            }
+            self.accept_some();
         }
     }
 
     /// Waits for a signal, a connection, a seat for a newcomer, one who was turned away, or a deadline.
     fn wait(&self) {
         let mut fds: Vec<PollFd<'_>, { 2 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
-        let listeners = if self.retry_ns.is_some() { &[][..] } else { &self.listeners };
-        let listeners = listeners.iter().map(|listener| listener.socket.as_fd());
+        let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
+        let listeners = open.map(|door| door.listener.socket.as_fd());
         fds.extend(
             [self.signals.as_fd(), self.hub.bell().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
@@ -95,7 +94,7 @@ impl<'a> Acceptor<'a> {
             self.newcomers.deadline_ns(),
             self.turned_away.deadline_ns(),
             self.watchdog.deadline_ns(),
-            self.retry_ns,
+            self.doors.iter().filter_map(|door| door.backoff.until_ns()).min(),
         ];
         let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
@@ -140,27 +139,18 @@ impl<'a> Acceptor<'a> {
 
     fn accept_some(&mut self) {
         let mut accepts = 0;
-        for index in 0..self.listeners.len() {
-            while accepts < ACCEPTS_PER_TURN_MAX {
-                accepts += 1;
-                match accept(&self.listeners[index].socket) {
-                    Ok((stream, peer)) => self.take(stream, peer),
-                    Err(Errno::EAGAIN) => break,
-                    Err(errno) if is_want(errno) => return self.pause(errno),
-                    // That connection was gone before it was accepted.
-                    Err(_) => {}
-                }
+        for index in 0..self.doors.len() {
+            while accepts < ACCEPTS_PER_TURN_MAX
+                && let Some((stream, peer)) = self.doors[index].accept(&mut accepts)
+            {
+                self.take(stream, peer);
             }
         }
     }
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if self.failing {
-            self.failing = false;
-            log::info!("connections are accepted again");
-        }
         let socket = OwnedFd::from(stream);
-        if !self.allowed.admits(peer.ip()) {
+        if !self.allowed.admits(peer, clock::now_ns()) {
             self.turn_away(socket, peer, Farewell::NotAllowed);
         } else if let Err(errno) = socket::set_up(&socket, self.hub.settings.write_timeout_ms()) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
@@ -210,17 +200,43 @@ impl<'a> Acceptor<'a> {
             self.turned_away.add(newcomer.socket, Farewell::ShuttingDown);
         }
     }
+}
 
-    /// Leaves connections in the backlog for a moment: there are no descriptors or no memory for them now.
-    fn pause(&mut self, errno: Errno) {
-        if !self.failing {
-            self.failing = true;
-            log::warn!(
-                "cannot accept a connection: {}; it is tried again every {ACCEPT_RETRY_MS} ms",
-                errno.desc()
-            );
+impl Door {
+    /// The next connection, if there is one and accepting works now. Counts its tries in `accepts`, up to [`ACCEPTS_PER_TURN_MAX`].
+    fn accept(&mut self, accepts: &mut usize) -> Option<(TcpStream, SocketAddr)> {
+        while *accepts < ACCEPTS_PER_TURN_MAX && !self.backoff.is_pausing(clock::now_ns()) {
+            *accepts += 1;
+            match accept(&self.listener.socket) {
+                Err(Errno::EAGAIN) => {
+                    self.tell_if_well();
+                    break;
+                }
+                Err(errno) => self.tell_failure(errno),
+                Ok(accepted) => {
+                    self.tell_if_well();
+                    return Some(accepted);
+                }
+            }
         }
-        self.retry_ns = Some(clock::now_ns() + ACCEPT_RETRY_MS * 1_000_000);
+        None
+    }
+
+    fn tell_failure(&mut self, errno: Errno) {
+        if self.backoff.failed(errno, clock::now_ns()) == (Next::Pause { is_told: true }) {
+            let more = match errno {
+                Errno::EINVAL => " (the socket does not listen any more: who handed it over has shut it down)",
+                _ => "",
+            };
+            let address = self.listener.address;
+            log::warn!("cannot accept a connection on {address}: {}{more}; it is tried again", errno.desc());
+        }
+    }
+
+    fn tell_if_well(&mut self) {
+        if self.backoff.works() {
+            log::info!("connections are accepted again on {}", self.listener.address);
+        }
     }
 }
 
@@ -235,11 +251,6 @@ fn explained(why: Farewell) -> &'static str {
         Farewell::AddressFull => "it has as many connections as it may; see --per-address",
         _ => "all seats are taken, and nobody gives way; see --idle-grace",
     }
-}
-
-/// Whether accepting failed for want of something that may be there later.
-fn is_want(errno: Errno) -> bool {
-    matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
 }
 
 /// How long to wait for that deadline, in nanoseconds; rounded up, or it would wake before it.

@@ -16,6 +16,7 @@ pub mod acceptor;
 pub mod alarm;
 pub mod answer;
 pub mod attention;
+pub mod backoff;
 pub mod consumer;
 pub mod conversation;
 pub mod courier;

@@ -16,10 +16,19 @@ use core::fmt;
 use nix::errno::Errno;
 use static_cell::ConstStaticCell;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The buffers of the one recorder.
 static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+
+/// Whether the one recorder waits for the disk.
+static IS_AT_DISK: AtomicBool = AtomicBool::new(false);
+
+/// Whether the recorder waits for the disk now: what does not move then is the disk, and not the server.
+pub fn is_at_disk() -> bool {
+    IS_AT_DISK.load(Ordering::Relaxed)
+}
 
 /// Why the journal cannot be written to at the start.
 #[derive(Debug)]
@@ -106,7 +115,8 @@ impl Recorder {
         self.time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
-            self.openings += u64::from(self.writer.revive().is_ok());
+            let revived = self.timed(Writer::revive).is_ok();
+            self.openings += u64::from(revived);
         }
         let is_synced = self.sync != Sync::None;
         self.timed(|writer| writer.begin_group(is_synced));
@@ -115,7 +125,9 @@ impl Recorder {
     /// Has the disk do something, and counts the time that it takes.
     fn timed<R>(&mut self, ask: impl FnOnce(&mut Writer<'static, Files>) -> R) -> R {
         let since_ns = clock::now_ns();
+        IS_AT_DISK.store(true, Ordering::Relaxed);
         let result = ask(&mut self.writer);
+        IS_AT_DISK.store(false, Ordering::Relaxed);
         self.took_ns += clock::now_ns() - since_ns;
         result
     }

@@ -17,7 +17,7 @@ use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES,
     LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
 };
-use crate::net::Allowed;
+use crate::net::{Allowed, Listener};
 use crate::options::Options;
 use crate::queue::{Chain, Order, take_slots};
 use crate::service::{self, Service};
@@ -89,8 +89,7 @@ impl Starting {
 /// Why it could not start.
 pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> {
     let service = Service::from_environment();
-    let handed_over =
-        service::take_listeners().map_err(|error| Error(format!("the sockets of systemd: {error}")))?;
+    let handed_over = service::take_listeners().map_err(|error| Error(error.to_string()))?;
     if options.realtime.is_some() {
         realtime::prepare()?;
     }
@@ -100,6 +99,9 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen, handed_over).map_err(|error| Error(error.to_string()))?;
+    if options.journal.is_some() {
+        service.opening_journal(options.journal_size);
+    }
     let recorder = Recorder::open(options).map_err(|error| Error(error.to_string()))?;
     let history = recorder.as_ref().zip(options.journal.clone());
     let history = history.map(|(recorder, directory)| History::new(directory, recorder.committed()));
@@ -112,12 +114,10 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
-    let allowed = Allowed::new(&options.allow);
+    let allowed = Allowed::new(&options.allow, clock::now_ns());
     start_threads(hub, options)?;
     alloc_guard::arm();
-    for listener in &listeners {
-        log::info!("listening on {}", listener.address);
-    }
+    listeners.iter().for_each(tell_of_listener);
     service.ready(format_args!("listening, for {CLIENTS} clients"));
     Acceptor::new(hub, &signals, &service, listeners, allowed, auth_file).run();
     service.stopping();
@@ -125,6 +125,17 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     report(outcome);
     logger::flush(Duration::from_millis(LOG_DRAIN_MS_MAX));
     Ok(outcome)
+}
+
+fn tell_of_listener(listener: &Listener) {
+    let Listener { address, is_awaited, .. } = listener;
+    match is_awaited {
+        false => log::info!("listening on {address}"),
+        true => log::warn!(
+            "this machine does not have the address {} yet, and is reached there as soon as it has: listening on {address}",
+            address.ip()
+        ),
+    }
 }
 
 fn open_auth_file(options: &Options) -> Result<Option<AuthFile>, Error> {
@@ -203,8 +214,17 @@ fn descriptors_needed(workers: usize) -> rlim_t {
     (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as rlim_t
 }
 
+/// Why there is no descriptor of the kinds that threads wait on.
 fn descriptors(errno: Errno) -> Error {
-    Error(format!("{}: all clients and workers need some hundred descriptors; see ulimit -n", errno.desc()))
+    let needed = match errno {
+        Errno::ENOSYS => {
+            "the kernel must have epoll, eventfd, signalfd and timerfd (CONFIG_EPOLL, CONFIG_EVENTFD, CONFIG_SIGNALFD, \
+             CONFIG_TIMERFD), as Linux 3.2 and later"
+        }
+        Errno::EPERM | Errno::EACCES => "something, perhaps a container's filter, forbids epoll, eventfd, signalfd or timerfd",
+        _ => "all clients and workers need some hundred descriptors; see ulimit -n",
+    };
+    Error(format!("{}: {needed}", errno.desc()))
 }
 
 fn report(outcome: Outcome) {

@@ -20,13 +20,16 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks them in this thread and those it will make, so that they come here only. To be called before there
-    /// is another thread.
+    /// is another thread. SIGXFSZ is blocked too, and never read: a file that may not grow is an error of the write then (`EFBIG`), as a
+    /// full disk is.
     ///
     /// # Errors
-    /// When there are not enough descriptors.
+    /// When there are not enough descriptors, or the kernel has no signalfd.
     pub fn block() -> nix::Result<Self> {
         let taken: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
-        taken.thread_block()?;
+        let mut blocked = taken;
+        blocked.add(Signal::SIGXFSZ);
+        blocked.thread_block()?;
         let fd = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { fd })
     }

@@ -1,47 +1,69 @@
 //! Who may connect: the rules of `--allow`.
 
-use crate::options::Allow;
-use std::net::IpAddr;
+use super::near::Near;
+use crate::options::{Allow, Interface};
+use ipnet::Ipv6Net;
+use nix::net::if_::if_nametoindex;
+use std::net::SocketAddr;
 
 /// Which addresses may connect.
 pub struct Allowed {
     rules: Vec<Allow>,
+    near: Near,
 }
 
 impl Allowed {
     /// Those that one of these rules names; those who are near, if there is none. For the start: it allocates.
-    pub fn new(rules: &[Allow]) -> Self {
-        Self { rules: if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() } }
+    pub fn new(rules: &[Allow], now_ns: u64) -> Self {
+        let rules = if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() };
+        let near = match rules.contains(&Allow::Local) {
+            true => Near::with_interfaces(now_ns),
+            false => Near::default(),
+        };
+        Self { rules, near }
     }
 
-    /// Whether who has that address may connect. An IPv4 address that came in over IPv6 (`::ffff:192.0.2.1`) is taken for what it
-    /// is.
-    pub fn admits(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+    /// Whether who comes from there may connect at that time, in nanoseconds. An IPv4 address that came in over IPv6
+    /// (`::ffff:192.0.2.1`) is taken for what it is.
+    pub fn admits(&mut self, peer: SocketAddr, now_ns: u64) -> bool {
+        let address = peer.ip().to_canonical();
         self.rules.iter().any(|rule| match rule {
             Allow::Any => true,
-            Allow::Local => is_near(address),
+            Allow::Local => self.near.has(address, now_ns),
             Allow::Network(network) => network.contains(&address),
+            Allow::NetworkOn { network, interface } => is_in(network, peer) && came_by(interface, peer),
         })
     }
 }
 
-/// Whether nobody has that address who is not on this machine or on a network that its owner runs.
-fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
+fn is_in(network: &Ipv6Net, peer: SocketAddr) -> bool {
+    matches!(peer, SocketAddr::V6(v6) if network.contains(v6.ip()))
+}
+
+/// Whether the peer came by that interface: by its name, as it is now, or by its number.
+fn came_by(interface: &Interface, peer: SocketAddr) -> bool {
+    let SocketAddr::V6(v6) = peer else { return false };
+    let name = interface.name();
+    if_nametoindex(name).ok().or_else(|| name.parse().ok()) == Some(v6.scope_id())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+
+    /// The rules on a machine without interfaces.
+    fn allowed(rules: &[Allow]) -> Allowed {
+        Allowed { near: Near::default(), ..Allowed::new(rules, 0) }
+    }
 
     fn admits(rules: &[Allow], address: &str) -> bool {
-        Allowed::new(rules).admits(address.parse().unwrap())
+        admits_address(rules, address.parse().unwrap())
+    }
+
+    fn admits_address(rules: &[Allow], address: IpAddr) -> bool {
+        allowed(rules).admits(SocketAddr::new(address, 1), 0)
     }
 
     #[test]
@@ -51,6 +73,7 @@ mod tests {
             ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
             ("172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"),
             ("192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"),
+            ("100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"),
             ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
             ("::1", "::1", "::", "::2"),
             ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fbff::", "fe00::"),
@@ -63,8 +86,8 @@ mod tests {
                 }
             }
         }
-        // Shared by the customers of a provider (RFC 6598), and so not near; and addresses for documentation.
-        for address in ["100.64.0.1", "192.0.2.1", "2001:db8::1", "0.0.0.0", "255.255.255.255", "ff02::1"] {
+        // Addresses for documentation are nobody's.
+        for address in ["192.0.2.1", "2001:db8::1", "0.0.0.0", "255.255.255.255", "ff02::1"] {
             assert!(!admits(&[], address), "{address}");
         }
     }
@@ -84,10 +107,26 @@ mod tests {
         ] {
             assert_eq!(admits(&lan, address), expected, "{address}");
         }
-        assert!(admits(&[Allow::Local, lan[0]], "127.0.0.1"));
-        assert!(admits(&[lan[0], Allow::Any], "203.0.113.1") && admits(&[Allow::Any], "2001:db8::1"));
+        assert!(admits(&[Allow::Local, lan[0].clone()], "127.0.0.1"));
+        assert!(admits(&[lan[0].clone(), Allow::Any], "203.0.113.1") && admits(&[Allow::Any], "2001:db8::1"));
         assert!(!admits(&[network("::/0")], "203.0.113.1"), "all of IPv6 is not all of IPv4");
         assert!(!admits(&[network("::/0")], "::ffff:203.0.113.1"), "however that comes in");
+    }
+
+    #[test]
+    fn a_link_local_network_is_that_of_its_interface() {
+        let number = if_nametoindex("lo").unwrap();
+        let from = |address: &str, scope: u32| SocketAddrV6::new(address.parse().unwrap(), 1, 0, scope).into();
+        for (name, own, other) in [("lo", number, number + 1), ("4242", 4242, number), ("no-such-one", 0, number)] {
+            let interface = Interface::new(name).unwrap();
+            let rule = Allow::NetworkOn { network: "fe80::/64".parse().unwrap(), interface };
+            let mut allowed = allowed(&[rule]);
+            let is_there = name != "no-such-one";
+            assert_eq!(allowed.admits(from("fe80::1", own), 0), is_there, "{name}");
+            assert!(!allowed.admits(from("fe80::1", other), 0), "{name}");
+            assert!(!allowed.admits(from("fe80:0:0:1::1", own), 0), "{name}");
+            assert!(!allowed.admits("192.0.2.1:1".parse().unwrap(), 0), "{name}");
+        }
     }
 
     /// A network as text, and bits of an address that is likely to be near its edge.
@@ -115,12 +154,12 @@ mod tests {
             let first = |bits: u128| digits(bits)[128 - width..][..usize::from(prefix)].to_string();
             let model = first(bits) == first(other);
             let network = ipnet::IpNet::new(address(is_v4, bits), prefix).unwrap().trunc();
-            let allowed = Allowed::new(&[Allow::Network(network)]);
+            let rules = [Allow::Network(network)];
             let other = address(is_v4, other);
             // An IPv6 address of the mapped kind is an IPv4 one, and in no network of IPv6.
-            prop_assert_eq!(allowed.admits(other), model && other.to_canonical() == other);
+            prop_assert_eq!(admits_address(&rules, other), model && other.to_canonical() == other);
             if let IpAddr::V4(v4) = other {
-                prop_assert_eq!(allowed.admits(v4.to_ipv6_mapped().into()), model);
+                prop_assert_eq!(admits_address(&rules, v4.to_ipv6_mapped().into()), model);
             }
         }
     }

@@ -1,14 +1,20 @@
 //! Listeners: from the addresses that were asked for to sockets that listen.
+//!
+//! An address that this machine does not have yet is listened on all the same (`IP_FREEBIND`): at boot a server may come up before its
+//! network does, and clients reach it as soon as the address is there.
 
+use super::socket::optional;
 use crate::limits::{BACKLOG, LISTENERS_MAX, PORT_DEFAULT, SOCKET_BUFFER_BYTES};
-use crate::options::Listen;
+use crate::options::{Interface, Listen};
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
-    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt,
+    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, getsockopt, setsockopt, sockopt,
 };
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// A socket that listens, non-blocking, and its address.
 pub struct Listener {
@@ -16,6 +22,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// The address, with the real port.
     pub address: SocketAddr,
+    /// This machine did not have that address when the socket was made: nobody reaches it there before it has.
+    pub is_awaited: bool,
 }
 
 /// Why there is no listener.
@@ -31,33 +39,49 @@ enum Cause {
     System(Errno),
     /// It would be one more than [`LISTENERS_MAX`].
     TooMany,
+    /// There is no such interface.
+    NoInterface(Interface),
+    /// The service manager has that port, and hands it over.
+    HandedOver,
+    /// What the service manager handed over is a connection.
+    Connection,
+    /// What the service manager handed over does not listen.
+    NotListening,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, cause } = self;
         write!(f, "cannot listen on {address}: ")?;
-        let errno = match cause {
-            Cause::System(errno) => errno,
+        match cause {
+            Cause::System(errno) => write_errno(f, *errno, address.port()),
             Cause::TooMany => {
-                return write!(
-                    f,
-                    "there may be {LISTENERS_MAX} listeners, systemd's and those of --listen together"
-                );
+                write!(f, "there may be {LISTENERS_MAX} listeners, systemd's and those of --listen together")
             }
-        };
-        match errno {
-            Errno::EADDRINUSE => write!(
+            Cause::NoInterface(interface) => write!(f, "this machine does not have the interface {interface}"),
+            Cause::HandedOver => write!(
                 f,
-                "another program has port {}; stop it or choose another with --listen",
+                "systemd has port {} itself and hands it over; leave it out of --listen and FIRSTLINE_LISTEN, or \
+                 disable firstline.socket",
                 address.port()
             ),
-            Errno::EADDRNOTAVAIL => write!(f, "this machine does not have that address"),
-            Errno::EACCES => {
-                write!(f, "no permission for port {}; choose one above 1023 with --listen", address.port())
-            }
-            errno => write!(f, "{}", errno.desc()),
+            Cause::Connection => f.write_str(
+                "systemd hands over a connection, not a socket that listens; put Accept=no into the socket unit",
+            ),
+            Cause::NotListening => f.write_str("the socket that was handed over does not listen"),
         }
+    }
+}
+
+fn write_errno(f: &mut fmt::Formatter<'_>, errno: Errno, port: u16) -> fmt::Result {
+    match errno {
+        Errno::EADDRINUSE => {
+            write!(f, "another program has port {port}; stop it or choose another with --listen")
+        }
+        Errno::EADDRNOTAVAIL => write!(f, "this machine does not have that address"),
+        Errno::ENODEV => write!(f, "this machine does not have an interface of that number"),
+        Errno::EACCES => write!(f, "no permission for port {port}; choose one above 1023 with --listen"),
+        errno => write!(f, "{}", errno.desc()),
     }
 }
 
@@ -69,15 +93,41 @@ impl fmt::Display for Error {
 pub fn listen(asked: &[Listen], handed_over: Vec<TcpListener>) -> Result<Vec<Listener>, Error> {
     let default = [Listen::Everywhere { port: PORT_DEFAULT }];
     let asked = if asked.is_empty() && handed_over.is_empty() { &default } else { asked };
-    let opened = asked.iter().map(|listen| match *listen {
-        Listen::Everywhere { port } => everywhere(port),
-        Listen::At(address) => open(address, !shares_port_with_v4(address, asked)),
-    });
-    let listeners: Vec<Listener> =
-        handed_over.into_iter().map(adopt).chain(opened).collect::<Result<_, _>>()?;
+    let mut listeners: Vec<Listener> = handed_over.into_iter().map(adopt).collect::<Result<_, _>>()?;
+    let adopted: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+    for listen in asked {
+        listeners.push(open_asked(listen, asked).map_err(|error| error.beside(&adopted))?);
+    }
     match listeners.get(LISTENERS_MAX) {
         Some(listener) => Err(Error { address: listener.address, cause: Cause::TooMany }),
         None => Ok(listeners),
+    }
+}
+
+fn open_asked(listen: &Listen, asked: &[Listen]) -> Result<Listener, Error> {
+    match listen {
+        Listen::Everywhere { port } => everywhere(*port),
+        Listen::At(address) => open(*address, !shares_port_with_v4(*address, asked)),
+        Listen::On { address, interface } => open(with_interface(*address, interface)?.into(), true),
+    }
+}
+
+impl Error {
+    /// The same, in the knowledge of the addresses that are listened on already.
+    fn beside(self, adopted: &[SocketAddr]) -> Self {
+        let is_adopted = || adopted.iter().any(|adopted| adopted.port() == self.address.port());
+        match self.cause {
+            Cause::System(Errno::EADDRINUSE) if is_adopted() => Self { cause: Cause::HandedOver, ..self },
+            _ => self,
+        }
+    }
+}
+
+/// The address with the number that its interface has now.
+fn with_interface(address: SocketAddrV6, interface: &Interface) -> Result<SocketAddrV6, Error> {
+    match if_nametoindex(interface.name()) {
+        Ok(number) => Ok(SocketAddrV6::new(*address.ip(), address.port(), 0, number)),
+        Err(_) => Err(Error { address: address.into(), cause: Cause::NoInterface(interface.clone()) }),
     }
 }
 
@@ -86,13 +136,19 @@ fn adopt(socket: TcpListener) -> Result<Listener, Error> {
     let unknown = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     let address =
         address_of(&socket).map_err(|errno| Error { address: unknown, cause: Cause::System(errno) })?;
-    set_up_adopted(&socket).map_err(|errno| Error { address, cause: Cause::System(errno) })?;
-    Ok(Listener { socket, address })
+    let error = |errno| Error { address, cause: Cause::System(errno) };
+    if !getsockopt(&socket, sockopt::AcceptConn).map_err(error)? {
+        let stream = TcpStream::from(OwnedFd::from(socket));
+        let cause = if stream.peer_addr().is_ok() { Cause::Connection } else { Cause::NotListening };
+        return Err(Error { address, cause });
+    }
+    set_up_adopted(&socket).map_err(error)?;
+    Ok(Listener { socket, address, is_awaited: false })
 }
 
 fn set_up_adopted(socket: &TcpListener) -> nix::Result<()> {
     socket.set_nonblocking(true).map_err(errno_of)?;
-    setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES)
+    optional("SO_RCVBUF", setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES))
 }
 
 fn address_of(socket: &TcpListener) -> nix::Result<SocketAddr> {
@@ -128,15 +184,42 @@ fn try_open(address: SocketAddr, both_families: bool) -> nix::Result<Listener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket::socket(family, SockType::Stream, flags, None)?;
     // A restart must not wait for old connections of its own.
-    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    optional("SO_REUSEADDR", setsockopt(&socket, sockopt::ReuseAddr, &true))?;
     // Inherited by those accepted; it must stand before they come, for it decides their window.
-    setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES)?;
+    optional("SO_RCVBUF", setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES))?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &!both_families)?;
     }
-    socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    let is_awaited = bind(&socket, address)?;
     socket::listen(&socket, Backlog::new(BACKLOG)?)?;
     let socket = TcpListener::from(socket);
     let address = address_of(&socket)?;
-    Ok(Listener { socket, address })
+    Ok(Listener { socket, address, is_awaited })
+}
+
+sockopt_impl!(
+    /// Lets an IPv6 socket have an address that this machine does not have yet. Since Linux 4.15.
+    Ipv6Freebind,
+    SetOnly,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_FREEBIND,
+    bool
+);
+
+/// Gives the socket that address; true: this machine does not have it yet.
+fn bind(socket: &OwnedFd, address: SocketAddr) -> nix::Result<bool> {
+    let bind = || socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address));
+    match bind() {
+        // All addresses are not there where there is no IPv6.
+        Err(Errno::EADDRNOTAVAIL) if !address.ip().is_unspecified() => {
+            let freed = match address {
+                SocketAddr::V4(_) => setsockopt(socket, sockopt::IpFreebind, &true),
+                SocketAddr::V6(_) => setsockopt(socket, Ipv6Freebind, &true),
+            };
+            // Where that is not possible, it is the address that is missing.
+            freed.and_then(|()| bind()).map_err(|_| Errno::EADDRNOTAVAIL)?;
+            Ok(true)
+        }
+        bound => bound.map(|()| false),
+    }
 }

@@ -5,6 +5,8 @@
 
 pub mod allowed;
 pub mod listener;
+pub mod near;
+pub mod netlink;
 pub mod socket;
 
 pub use allowed::Allowed;

@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a receive came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +31,39 @@ pub enum Received {
 /// # Errors
 /// Those of setsockopt: the peer may be gone already.
 pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<()> {
-    setsockopt(socket, sockopt::TcpNoDelay, &true)?;
-    setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES)?;
-    setsockopt(socket, sockopt::KeepAlive, &true)?;
-    setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S)?;
-    setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S)?;
-    setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
+    optional("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))?;
+    optional("SO_SNDBUF", setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES))?;
+    optional("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true))?;
+    optional("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S))?;
+    optional("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S))?;
+    optional("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES))?;
     // 0 is the system's own.
     let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(ms + WRITE_MARGIN_MS));
-    setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms)
+    optional("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms))
+}
+
+/// Whether it was told that this system lacks an option.
+static LACK_IS_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// What setting an option came to. A system that does not have it is no reason to be without the socket: that is told once, for all
+/// of them, and the socket is used without it.
+///
+/// # Errors
+/// Any other than that the option is not supported.
+pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
+    match set {
+        Err(errno @ (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP | Errno::ENOSYS)) => {
+            if !LACK_IS_TOLD.swap(true, Ordering::Relaxed) {
+                log::warn!(
+                    "this system does not let sockets have {name}: {}; a peer that is gone may be noticed late, and the kernel may \
+                     hold more for it",
+                    errno.desc()
+                );
+            }
+            Ok(())
+        }
+        set => set,
+    }
 }
 
 /// Receives what is there into `buffer`, which must not be empty.

@@ -9,21 +9,24 @@
 //! This module must not know the process: it is handed the arguments and the environment, opens nothing, and
 //! prints nothing. It runs before "ready", so it may allocate.
 
+mod containers;
 mod help;
+mod interface;
 mod journal;
 mod table;
 mod usage;
 mod values;
 
 pub use help::{help, version};
+pub use interface::Interface;
 pub use journal::{JournalOptions, JournalTask, help as journal_help};
 pub use usage::Usage;
 
 use crate::journal::policy::Sync;
 use crate::limits;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +43,7 @@ const BOARD_VARIABLE: &str = "FIRSTLINE_BOARD";
 const TEST_PREFIX: &str = "FIRSTLINE_TEST_";
 
 /// Where to listen: one `--listen`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// On all addresses: IPv6 and IPv4, or IPv4 alone on a system without IPv6. Port 0 is any free one.
     Everywhere {
@@ -49,17 +52,32 @@ pub enum Listen {
     },
     /// On this address alone. Port 0 is any free one.
     At(SocketAddr),
+    /// On this address of that interface alone. Port 0 is any free one.
+    On {
+        /// The address, without the interface's number: only the system knows it.
+        address: SocketAddrV6,
+        /// The interface.
+        interface: Interface,
+    },
 }
 
 /// Who may connect: one `--allow`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allow {
     /// Everybody.
     Any,
-    /// Who is near: addresses that are loopback, private, link-local or unique-local.
+    /// Who is near: addresses that are loopback, private, shared (RFC 6598), link-local or unique-local, and those of the networks of
+    /// this machine's own interfaces.
     Local,
     /// Who has an address in that network.
     Network(IpNet),
+    /// Who has an address in that link-local network, on that interface.
+    NetworkOn {
+        /// The network.
+        network: Ipv6Net,
+        /// The interface.
+        interface: Interface,
+    },
 }
 
 /// How the server is to run.
@@ -174,7 +192,8 @@ pub enum Page {
 /// # Errors
 /// The first thing that is wrong, in one line: an unknown option, a value that is missing or not allowed, an
 /// argument that is no option, an option that does nothing beside the others, and a variable called
-/// `FIRSTLINE_…` that is not known, lest a misspelt one be ignored.
+/// `FIRSTLINE_…` that is not known, lest a misspelt one be ignored; but for those that a container system sets for a service of that
+/// name.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (OsString, OsString)>,
@@ -270,6 +289,7 @@ fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Opti
         Some(setting) => {
             set(setting, options, value).map_err(|allowed| Usage::variable(setting.variable, value, allowed))
         }
+        None if containers::set_by_them(&name.as_bytes()[PREFIX.len()..], value.as_bytes()) => Ok(()),
         None => Err(usage::unknown_variable(name)),
     }
 }

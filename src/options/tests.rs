@@ -37,6 +37,18 @@ fn network(text: &str) -> Allow {
     Allow::Network(text.parse().unwrap())
 }
 
+fn interface(name: &str) -> Interface {
+    Interface::new(name).unwrap()
+}
+
+fn network_on(text: &str, name: &str) -> Allow {
+    Allow::NetworkOn { network: text.parse().unwrap(), interface: interface(name) }
+}
+
+fn on(address: &str, name: &str) -> Listen {
+    Listen::On { address: address.parse().unwrap(), interface: interface(name) }
+}
+
 fn at(address: &str) -> Listen {
     Listen::At(address.parse().unwrap())
 }
@@ -52,6 +64,9 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
         ("listen", "[::1]", with(|o| o.listen = vec![at("[::1]:9090")])),
         ("listen", "fe80::1%2", with(|o| o.listen = vec![at("[fe80::1%2]:9090")])),
         ("listen", "[fe80::1%2]:80", with(|o| o.listen = vec![at("[fe80::1%2]:80")])),
+        ("listen", "fe80::1%eth0", with(|o| o.listen = vec![on("[fe80::1]:9090", "eth0")])),
+        ("listen", "[fe80::1%wlan0.5]:80", with(|o| o.listen = vec![on("[fe80::1]:80", "wlan0.5")])),
+        ("listen", "[fe80::1%eth0]", with(|o| o.listen = vec![on("[fe80::1]:9090", "eth0")])),
         ("listen", "80", with(|o| o.listen = vec![Listen::Everywhere { port: 80 }])),
         ("listen", ":80", with(|o| o.listen = vec![Listen::Everywhere { port: 80 }])),
         ("listen", "0", with(|o| o.listen = vec![Listen::Everywhere { port: 0 }])),
@@ -80,6 +95,9 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
         ("allow", "::ffff:192.0.2.1", with(|o| o.allow = vec![network("192.0.2.1/32")])),
         ("allow", "::ffff:192.168.1.0/120", with(|o| o.allow = vec![network("192.168.1.0/24")])),
         ("allow", "::ffff:0.0.0.0/96", with(|o| o.allow = vec![network("0.0.0.0/0")])),
+        ("allow", "fe80::1", with(|o| o.allow = vec![network("fe80::1/128")])),
+        ("allow", "fe80::1%eth0", with(|o| o.allow = vec![network_on("fe80::1/128", "eth0")])),
+        ("allow", "fe80::%2/64", with(|o| o.allow = vec![network_on("fe80::/64", "2")])),
         ("allow", "::/64", with(|o| o.allow = vec![network("::/64")])),
         (
             "allow",
@@ -145,7 +163,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 89] = [
+const BAD: [(&str, &str, &str); 96] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -163,7 +181,6 @@ const BAD: [(&str, &str, &str); 89] = [
     ("allow", "192.168.1.0/33", "takes networks"),
     ("allow", "192.168.1.0/", "takes networks"),
     ("allow", "10.0.0.0/8:9090", "takes networks"),
-    ("allow", "fe80::1%2", "takes networks"),
     ("allow", "off", "takes networks"),
     (
         "allow",
@@ -179,6 +196,14 @@ const BAD: [(&str, &str, &str); 89] = [
     ("workers", "1.5", "takes a whole number"),
     ("workers", "65537", "takes a whole number"),
     ("workers", "99999999999999999999", "takes a whole number"),
+    ("listen", "fe80::1", "takes a link-local address with its interface: fe80::1%eth0"),
+    ("listen", "[fe80::1]:80", "takes a link-local address with its interface: fe80::1%eth0"),
+    ("listen", "127.0.0.1%eth0", "takes addresses like"),
+    ("listen", "fe80::1%", "takes addresses like"),
+    ("listen", "fe80::1%0123456789abcdef", "takes addresses like"),
+    ("allow", "10.0.0.1%eth0", "with link-local addresses alone"),
+    ("allow", "2001:db8::1%eth0", "with link-local addresses alone"),
+    ("allow", "fe80::1%", "takes networks like"),
     ("print", "", "takes on or off"),
     ("print", "yes", "takes on or off"),
     ("print", "1", "takes on or off"),
@@ -444,6 +469,43 @@ fn an_empty_variable_is_not_set() {
 fn variables_of_others_are_left_alone() {
     let env = [("PATH", "/bin"), ("FIRSTLINE", "1"), ("FIRSTLINE_BOARD", "pi"), ("FIRSTLINE_TEST_PORT", "1")];
     assert_eq!(options(&[], &env), Options::default());
+}
+
+#[test]
+fn what_a_container_system_sets_for_a_service_of_that_name_is_left_alone() {
+    let kubernetes = [
+        ("FIRSTLINE_SERVICE_HOST", "10.96.0.7"),
+        ("FIRSTLINE_SERVICE_PORT", "9090"),
+        ("FIRSTLINE_SERVICE_PORT_LINES", "9090"),
+        ("FIRSTLINE_PORT", "tcp://10.96.0.7:9090"),
+        ("FIRSTLINE_PORT_9090_TCP", "tcp://10.96.0.7:9090"),
+        ("FIRSTLINE_PORT_9090_TCP_PROTO", "tcp"),
+        ("FIRSTLINE_PORT_9090_TCP_PORT", "9090"),
+        ("FIRSTLINE_PORT_9090_TCP_ADDR", "10.96.0.7"),
+        // The service is called firstline-web.
+        ("FIRSTLINE_WEB_SERVICE_HOST", "10.96.0.8"),
+        ("FIRSTLINE_WEB_PORT", "tcp://10.96.0.8:80"),
+        ("FIRSTLINE_WEB_PORT_80_TCP_ADDR", "10.96.0.8"),
+    ];
+    let docker = [
+        ("FIRSTLINE_NAME", "/web/firstline"),
+        ("FIRSTLINE_PORT_9090_TCP_START", "tcp://172.17.0.2:9090"),
+        ("FIRSTLINE_ENV_PATH", "/bin"),
+    ];
+    assert_eq!(options(&[], &kubernetes), Options::default());
+    assert_eq!(options(&[], &docker), Options::default());
+    for (name, value) in [
+        ("FIRSTLINE_PORT", "9090"),
+        ("FIRSTLINE_PORT", ":9090"),
+        ("FIRSTLINE_NAME", "kitchen"),
+        ("FIRSTLINE_HOST", "10.96.0.7"),
+        ("FIRSTLINE_SERVICE", "on"),
+        ("FIRSTLINE_PORT_TCP", "9090"),
+        ("FIRSTLINE_PORT_9090_TCPP", "tcp://10.96.0.7:9090"),
+        ("FIRSTLINE_ENV", "x"),
+    ] {
+        assert!(refusal(&[], &[(name, value)]).starts_with(&format!("{name}: no such setting")), "{name}");
+    }
 }
 
 #[test]

@@ -2,13 +2,13 @@
 //!
 //! Zero never means "without limit" here: where something can be without, `off` says so.
 
-use super::{Allow, Listen};
+use super::{Allow, Listen, interface};
 use crate::journal::policy::Sync;
 use crate::limits::{ALLOWED_MAX, LISTENERS_MAX, PORT_DEFAULT};
 use crate::queue::Priority;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,12 +19,16 @@ const SIZE_SUFFIXES: [(&str, u64); 3] = [("G", 1 << 30), ("M", 1 << 20), ("k", 1
 /// Adds the addresses of a list with commas or spaces.
 pub(super) fn listen(text: &str, addresses: &mut Vec<Listen>) -> Result<(), String> {
     let listed = words(text).map(address).collect::<Option<Vec<_>>>().filter(|listed| !listed.is_empty());
-    addresses.extend(listed.ok_or_else(|| {
+    let listed = listed.ok_or_else(|| {
         format!(
             "takes addresses like 127.0.0.1:{PORT_DEFAULT} or [::1]:{PORT_DEFAULT}, an address alone, \
              or a port alone; host names are not looked up"
         )
-    })?);
+    })?;
+    if let Some(ip) = listed.iter().find_map(without_interface) {
+        return Err(format!("takes a link-local address with its interface: {ip}%eth0"));
+    }
+    addresses.extend(listed);
     if addresses.len() > LISTENERS_MAX {
         return Err(format!("takes no more than {LISTENERS_MAX} addresses in all"));
     }
@@ -50,17 +54,34 @@ const NETWORKS: &str = "takes networks like 192.168.1.0/24 or 2001:db8::/32, an 
 
 /// One network. An address stands for itself alone.
 fn network(word: &str) -> Result<Allow, String> {
-    let network = match word {
+    match word {
         "any" => return Ok(Allow::Any),
         "local" => return Ok(Allow::Local),
-        _ => word.parse::<IpAddr>().map(IpNet::from).or_else(|_| word.parse::<IpNet>()),
+        _ => {}
+    }
+    let Some((unscoped, interface)) = interface::split(word) else {
+        return Ok(Allow::Network(as_ipv4(whole_network(word)?)));
     };
+    match whole_network(&unscoped)? {
+        IpNet::V6(network) if is_link_local(&network) => Ok(Allow::NetworkOn { network, interface }),
+        _ => Err(format!("takes an interface (%{interface}) with link-local addresses alone, which begin with fe80:")),
+    }
+}
+
+/// A network with all of its addresses, or one address.
+fn whole_network(word: &str) -> Result<IpNet, String> {
+    let network = word.parse::<IpAddr>().map(IpNet::from).or_else(|_| word.parse::<IpNet>());
     let network = network.map_err(|_| NETWORKS)?;
     if network != network.trunc() {
         let (whole, address) = (network.trunc(), network.addr());
         return Err(format!("takes {whole} for that whole network, or {address} for that address alone"));
     }
-    Ok(Allow::Network(as_ipv4(network)))
+    Ok(network)
+}
+
+/// Whether all of a network is link-local: fe80::/10.
+fn is_link_local(network: &Ipv6Net) -> bool {
+    network.addr().is_unicast_link_local() && network.prefix_len() >= 10
 }
 
 /// The IPv4 network that an IPv6 one of IPv4-mapped addresses (`::ffff:192.168.1.0/120`) stands for.
@@ -80,10 +101,28 @@ fn address(word: &str) -> Option<Listen> {
     if let Some(port) = digits(word.strip_prefix(':').unwrap_or(word)) {
         return Some(Listen::Everywhere { port: u16::try_from(port).ok()? });
     }
+    if let Some(address) = socket_address(word) {
+        return Some(Listen::At(address));
+    }
+    let (unscoped, interface) = interface::split(word)?;
+    match socket_address(&unscoped)? {
+        SocketAddr::V6(address) => Some(Listen::On { address, interface }),
+        SocketAddr::V4(_) => None,
+    }
+}
+
+fn socket_address(word: &str) -> Option<SocketAddr> {
     [word.to_string(), format!("{word}:{PORT_DEFAULT}"), format!("[{word}]:{PORT_DEFAULT}")]
         .iter()
-        .find_map(|whole| whole.parse::<SocketAddr>().ok())
-        .map(Listen::At)
+        .find_map(|whole| whole.parse().ok())
+}
+
+/// The address, if it is a link-local one that does not say on which interface: there is one of them on each.
+fn without_interface(listen: &Listen) -> Option<Ipv6Addr> {
+    match listen {
+        Listen::At(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Some(*v6.ip()),
+        _ => None,
+    }
 }
 
 /// A whole number.

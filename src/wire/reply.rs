@@ -221,7 +221,7 @@ impl Farewell {
         match self {
             Self::Full => "ERR 0 full\n",
             Self::AddressFull => "ERR 0 address-full\n",
-            Self::NotAllowed => "ERR 0 not-allowed\n",
+            Self::NotAllowed => "ERR 0 not-allowed --allow does not let your address in\n",
             Self::Idle | Self::GaveWay => "ERR 0 idle\n",
             Self::TooSlow => "ERR 0 too-slow\n",
             Self::LineTimeout => "ERR 0 line-timeout\n",
@@ -587,7 +587,8 @@ mod tests {
     fn farewells_are_what_the_protocol_says() {
         use Farewell::*;
         let lines = [Full, NotAllowed, Idle, TooSlow, Quit, ShuttingDown].map(Farewell::line);
-        let errs = ["ERR 0 full\n", "ERR 0 not-allowed\n", "ERR 0 idle\n", "ERR 0 too-slow\n"];
+        let not_allowed = "ERR 0 not-allowed --allow does not let your address in\n";
+        let errs = ["ERR 0 full\n", not_allowed, "ERR 0 idle\n", "ERR 0 too-slow\n"];
         assert_eq!(lines[..4], errs);
         assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
         let lines = [WrongToken, NotAuthenticated, TokenWithdrawn].map(Farewell::line);

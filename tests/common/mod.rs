@@ -13,6 +13,7 @@ pub mod directory;
 pub mod mounted;
 pub mod random;
 pub mod stuck;
+pub mod traced;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -384,8 +385,13 @@ pub fn allow_many_connections() {
 
 /// Runs a command that ends by itself, and returns what it said. For little output: it is read at the end.
 pub fn run_to_end(mut command: Command) -> Output {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.stdin(Stdio::null());
+    run_to_end_with_input(command)
+}
+
+/// The same, with the standard input that the command has.
+pub fn run_to_end_with_input(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + LIMIT;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() >= deadline {

@@ -5,6 +5,7 @@
 //! Needs to make network namespaces and to mount, as root: `tests/run faults`. What other tests show is not shown again: no
 //! descriptors left (bounds, disks), standard output that fails (printing), disks of the journal that fail (disks, journal).
 
+mod addresses;
 #[path = "../common/mod.rs"]
 mod common;
 mod hosts;

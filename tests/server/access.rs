@@ -10,9 +10,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// What who may not connect is told.
+const NOT_ALLOWED: &str = "ERR 0 not-allowed --allow does not let your address in";
+
 fn is_refused(mut client: Client) -> bool {
     match &client.rest()[..] {
-        [line] if line == "ERR 0 not-allowed" => true,
+        [line] if line == NOT_ALLOWED => true,
         lines => panic!("{lines:?}"),
     }
 }
@@ -86,7 +89,7 @@ fn an_ipv4_address_that_comes_in_over_ipv6_is_an_ipv4_address() {
         let server = Server::start_command(command);
         for (ip, expected) in [("127.0.0.1", v4), ("::1", v6)] {
             let mut client = Client::connect(localhost(&server, ip));
-            let expected = if expected { "OK 1" } else { "ERR 0 not-allowed" };
+            let expected = if expected { "OK 1" } else { NOT_ALLOWED };
             // One that is turned away hears that without asking.
             let _ = std::io::Write::write_all(&mut client.stream, b"/ping\n");
             assert_eq!(client.line(), expected, "{ip} with --allow {rule}");

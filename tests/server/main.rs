@@ -19,3 +19,4 @@ mod protocol;
 mod service;
 mod sharing;
 mod shutdown;
+mod system;

@@ -1,10 +1,14 @@
 //! The service manager's side: sockets that it hands over, and what it is told.
 
+use crate::common::directory::Directory;
 use crate::common::stuck::Printed;
-use crate::common::{Client, LIMIT, Server, command, eventually, run_to_end};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use crate::common::traced::{Trace, hasty};
+use crate::common::{Client, LIMIT, Server, command, eventually, run_to_end, run_to_end_with_input};
+use nix::sys::socket::{self, AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage};
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -63,13 +67,17 @@ impl Drop for Manager {
     }
 }
 
-/// A command that has the sockets of `listener` handed over to it, as the third descriptor.
-fn handed_over(listener: TcpListener, asked: &[&str]) -> Command {
-    let server = command();
+/// A command that has `listener` handed over to it, as the third descriptor.
+fn handed_over(listener: impl Into<OwnedFd>, asked: &[&str]) -> Command {
+    hand_over(&command(), listener, asked)
+}
+
+/// The same, to that command of the server.
+fn hand_over(server: &Command, listener: impl Into<OwnedFd>, asked: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@" 3<&0 </dev/null"#]);
     shell.arg(server.get_program()).args(server.get_args()).args(asked);
-    shell.stdin(Stdio::from(OwnedFd::from(listener)));
+    shell.stdin(Stdio::from(listener.into()));
     shell
 }
 
@@ -106,6 +114,71 @@ fn sockets_may_be_handed_over_and_asked_for() {
     assert_eq!(other.line(), "OK 1");
 }
 
+/// The one line of a server that does not start with that handed over to it.
+fn refusal(what: impl Into<OwnedFd>, asked: &[&str]) -> String {
+    let output = run_to_end_with_input(handed_over(what, asked));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said
+}
+
+#[test]
+fn what_is_handed_over_and_does_not_listen_is_told() {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let bound = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket::bind(bound.as_raw_fd(), &SockaddrStorage::from(anywhere)).unwrap();
+    let said = refusal(bound, &[]);
+    assert!(said.contains("cannot listen on 127.0.0.1:") && said.contains("does not listen"), "{said}");
+    let listener = TcpListener::bind(anywhere).unwrap();
+    let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let said = refusal(connection, &[]);
+    assert!(said.contains("hands over a connection") && said.contains("Accept=no"), "{said}");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("unix-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let unix = UnixListener::bind(&path).unwrap();
+    let _ = std::fs::remove_file(&path);
+    for (what, kind) in [
+        (OwnedFd::from(UdpSocket::bind(anywhere).unwrap()), "a UDP socket"),
+        (OwnedFd::from(unix), "a UNIX socket"),
+        (OwnedFd::from(File::open("/dev/null").unwrap()), "something else"),
+    ] {
+        let said = refusal(what, &[]);
+        assert!(said.contains(&format!("is {kind}, and not a TCP socket; put ListenStream=")), "{said}");
+    }
+}
+
+#[test]
+fn a_port_that_the_manager_has_is_not_that_of_another_program() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let said = refusal(listener, &["--listen", &address]);
+    assert!(said.contains("systemd has port") && said.contains("leave it out of --listen"), "{said}");
+}
+
+#[test]
+fn a_socket_that_its_owner_shuts_down_is_told_and_does_not_spin() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let owned = listener.try_clone().unwrap();
+    let trace = Trace::new();
+    let traced = trace.of(&command(), "accept4", &[]);
+    let server = Server::start_with_input(hand_over(&traced, listener, &["--listen", "127.0.0.1:0"]));
+    eventually("it listens on both", || listening_on(&server).len() == 2);
+    let mut client = Client::connect(listening_on(&server)[1]);
+    assert_eq!(client.ask("/ping"), "OK 1");
+    socket::shutdown(owned.as_raw_fd(), Shutdown::Both).unwrap();
+    let told = server.wait_for_log("cannot accept a connection");
+    assert!(told.contains("who handed it over has shut it down"), "{told}");
+    let before = trace.times("accept4").len();
+    eventually("it is tried again", || trace.times("accept4").len() >= before + 6);
+    // Each turn looks at both listeners.
+    let hasty = hasty(&trace.times("accept4")[before..]);
+    assert!(hasty <= 4, "it is tried all the time: {hasty} without a pause");
+    assert_eq!(client.ask("/ping"), "OK 2");
+    assert_eq!(Client::connect(listening_on(&server)[1]).ask("/ping"), "OK 1", "the other one is open");
+}
+
 #[test]
 fn the_manager_is_told_of_readiness_reload_and_end() {
     let manager = Manager::new("told");
@@ -140,6 +213,79 @@ fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
     printed.unplug();
     assert_eq!(client.line(), "ACK 1 1");
     manager.wait_for("WATCHDOG=1");
+}
+
+#[test]
+fn a_disk_that_freezes_is_not_a_server_that_hangs() {
+    let manager = Manager::new("frozen");
+    let directory = Directory::new("frozen");
+    let journal = ["--journal-size", "1M", "--journal", directory.path()];
+    // To make a journal takes many syncs.
+    let mut first = command();
+    first.args(["--listen", "127.0.0.1:0"]).args(journal);
+    assert_eq!(Server::start_command(first).end(), Some(0));
+    let mut server = manager.command();
+    server.args(journal);
+    let trace = Trace::new();
+    // It freezes for ten times as long as the watchdog waits.
+    let frozen = format!("fdatasync:delay_enter={}ms", (10 * WATCHDOG).as_millis());
+    let server = Server::start_command(trace.of(&server, "fdatasync", &[&frozen]));
+    let mut client = server.connect();
+    client.send("it takes a while to the disk\n");
+    server.wait_for_stats("it is on its way", |stats| stats["admitted"] == 1 && stats["waiting"] == 0);
+    // Until then it was fed as a server is that waits for nothing.
+    let told = manager.wait_for("WATCHDOG=1\nSTATUS=1 messages wait for the disk");
+    assert!(told.ends_with("which does not answer"), "{told}");
+    server.wait_for_log("the disk does not answer; 1 messages wait for it");
+    assert_eq!(client.line(), "ACK 1 1");
+    manager.wait_for("WATCHDOG=1\nSTATUS=1 of");
+}
+
+#[test]
+fn the_manager_is_asked_for_as_much_time_as_a_slow_disk_takes_for_the_journal() {
+    let manager = Manager::new("extended");
+    let directory = Directory::new("extended");
+    let mut command = manager.command();
+    command.args(["--journal-size", "4M", "--journal", directory.path()]);
+    let _server = Server::start_command(command);
+    let first = manager.hears_within(LIMIT);
+    assert_eq!(first.as_deref(), Some("EXTEND_TIMEOUT_USEC=2000000\nSTATUS=opening the journal"));
+    manager.wait_for("READY=1");
+}
+
+/// The value of a line of the unit.
+fn unit(key: &str) -> &'static str {
+    let lines = include_str!("../../deploy/firstline.service").lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.next().unwrap_or_else(|| panic!("the unit says nothing of {key}"))
+}
+
+#[test]
+fn the_unit_reloads_with_nothing_but_a_shell() {
+    let manager = Manager::new("reload");
+    let server = Server::start_command(manager.command());
+    manager.wait_for("READY=1");
+    // As systemd takes it apart: words, of which the last is quoted, and two $ for one.
+    let script = unit("ExecReload").strip_prefix("/bin/sh -c '").and_then(|rest| rest.strip_suffix('\''));
+    let script = script.expect("it is the shell that sends the signal").replace("$$", "$");
+    let mut shell = Command::new("/bin/sh");
+    // There is no program to be found.
+    shell.args(["-c", &script]).env("PATH", "/nowhere").env("MAINPID", server.pid().to_string());
+    assert_eq!(run_to_end(shell).status.code(), Some(0));
+    manager.wait_for("RELOADING=1");
+}
+
+#[test]
+fn the_unit_is_started_again_however_often_but_for_a_wrong_option() {
+    assert_eq!((unit("StartLimitIntervalSec"), unit("Restart")), ("0", "always"));
+    let mut wrong = command();
+    wrong.arg("--no-such-option");
+    let code = run_to_end(wrong).status.code().map(|code| code.to_string());
+    assert_eq!(code.as_deref(), Some(unit("RestartPreventExitStatus")));
+    // One that only has to wait for something is not among those.
+    let mut waiting = command();
+    waiting.args(["--listen", "[fe80::1%no-such-one]:9090"]);
+    assert_eq!(run_to_end(waiting).status.code(), Some(1));
 }
 
 /// The environment file: the name and the value of each line that is to be uncommented.
