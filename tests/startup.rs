@@ -78,7 +78,10 @@ fn an_address_that_is_not_there_yet_is_told_and_keeps_nobody_from_the_others() {
 #[test]
 fn an_interface_that_is_not_there_ends_it_with_1() {
     let reason = reason(&run(&["--listen", "[fe80::1%no-such-one]:9090"]), 1);
-    assert_eq!(reason, "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one");
+    assert_eq!(
+        reason,
+        "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one"
+    );
 }
 
 #[test]

@@ -225,7 +225,9 @@ impl Door {
     fn tell_failure(&mut self, errno: Errno) {
         if self.backoff.failed(errno, clock::now_ns()) == (Next::Pause { is_told: true }) {
             let more = match errno {
-                Errno::EINVAL => " (the socket does not listen any more: who handed it over has shut it down)",
+                Errno::EINVAL => {
+                    " (the socket does not listen any more: who handed it over has shut it down)"
+                }
                 _ => "",
             };
             let address = self.listener.address;

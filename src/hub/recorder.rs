@@ -110,7 +110,6 @@ impl Recorder {
 
     /// Begins with what is to be committed together.
     pub fn begin(&mut self) {
-        (self.is_urgent, self.took_ns) = (false, 0);
         // A board's clock may be set at any time, and may be before 1970.
         self.time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
@@ -118,6 +117,7 @@ impl Recorder {
             let revived = self.timed(Writer::revive).is_ok();
             self.openings += u64::from(revived);
         }
+        (self.is_urgent, self.took_ns) = (false, 0);
         let is_synced = self.sync != Sync::None;
         self.timed(|writer| writer.begin_group(is_synced));
     }

@@ -221,7 +221,9 @@ fn descriptors(errno: Errno) -> Error {
             "the kernel must have epoll, eventfd, signalfd and timerfd (CONFIG_EPOLL, CONFIG_EVENTFD, CONFIG_SIGNALFD, \
              CONFIG_TIMERFD), as Linux 3.2 and later"
         }
-        Errno::EPERM | Errno::EACCES => "something, perhaps a container's filter, forbids epoll, eventfd, signalfd or timerfd",
+        Errno::EPERM | Errno::EACCES => {
+            "something, perhaps a container's filter, forbids epoll, eventfd, signalfd or timerfd"
+        }
         _ => "all clients and workers need some hundred descriptors; see ulimit -n",
     };
     Error(format!("{}: {needed}", errno.desc()))

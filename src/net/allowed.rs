@@ -116,8 +116,11 @@ mod tests {
     #[test]
     fn a_link_local_network_is_that_of_its_interface() {
         let number = if_nametoindex("lo").unwrap();
-        let from = |address: &str, scope: u32| SocketAddrV6::new(address.parse().unwrap(), 1, 0, scope).into();
-        for (name, own, other) in [("lo", number, number + 1), ("4242", 4242, number), ("no-such-one", 0, number)] {
+        let from =
+            |address: &str, scope: u32| SocketAddrV6::new(address.parse().unwrap(), 1, 0, scope).into();
+        for (name, own, other) in
+            [("lo", number, number + 1), ("4242", 4242, number), ("no-such-one", 0, number)]
+        {
             let interface = Interface::new(name).unwrap();
             let rule = Allow::NetworkOn { network: "fe80::/64".parse().unwrap(), interface };
             let mut allowed = allowed(&[rule]);

@@ -64,10 +64,20 @@ impl Near {
         });
         match told {
             Ok(()) => networks.retain(|(_, interface)| netlink.is_up(*interface).unwrap_or(false)),
-            Err(errno) => return log::debug!("the networks of the interfaces: {}", errno.desc()),
+            Err(errno) => {
+                log::debug!("the networks of the interfaces: {}", errno.desc());
+                return self.connect_anew();
+            }
         }
         self.tell_of(&networks, is_overfull);
         (self.networks, self.is_overfull) = (networks, is_overfull);
+    }
+
+    /// What is left of an answer goes with its socket: until it is read, the kernel takes no other question there.
+    fn connect_anew(&mut self) {
+        if let Ok(netlink) = Netlink::open() {
+            self.netlink = Some(netlink);
+        }
     }
 
     /// Tells of those that are new.
@@ -76,7 +86,9 @@ impl Near {
             log::info!("{network}, of an interface of this machine, is local too");
         }
         if is_overfull && !self.is_overfull {
-            log::warn!("interfaces have more than {INTERFACE_NETWORKS_MAX} networks; the others are not local");
+            log::warn!(
+                "interfaces have more than {INTERFACE_NETWORKS_MAX} networks; the others are not local"
+            );
         }
     }
 }
@@ -94,7 +106,8 @@ fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
         IpNet::V6(_) => INTERFACE_NETWORK_V6_PREFIX_MIN,
     };
     let network = Some(address.network).filter(|network| network.prefix_len() >= prefix_min);
-    let own = Some(IpNet::from(address.own)).filter(|own| network.is_none_or(|network| !network.contains(own)));
+    let own =
+        Some(IpNet::from(address.own)).filter(|own| network.is_none_or(|network| !network.contains(own)));
     [network, own].map(|network| network.filter(|network| !is_near_anywhere(network.addr())))
 }
 

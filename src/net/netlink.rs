@@ -100,7 +100,10 @@ impl Netlink {
     }
 
     /// The next part of the answer to what was asked last. What is left of another answer is passed over.
-    fn read<'a>(&self, buffer: &'a mut [u8; NETLINK_BYTES]) -> nix::Result<impl Iterator<Item = Message<'a>>> {
+    fn read<'a>(
+        &self,
+        buffer: &'a mut [u8; NETLINK_BYTES],
+    ) -> nix::Result<impl Iterator<Item = Message<'a>>> {
         let count = socket::recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?;
         let sequence = self.sequence;
         Ok(Messages(&buffer[..count]).filter(move |message| message.sequence == sequence))

@@ -12,7 +12,9 @@ impl Interface {
     /// The interface of that name, if one can have it: see `dev_valid_name` of the kernel.
     pub fn new(name: &str) -> Option<Self> {
         let is_name = !matches!(name, "" | "." | "..")
-            && !name.contains(|letter: char| matches!(letter, '/' | ':') || letter.is_whitespace() || letter.is_control());
+            && !name.contains(|letter: char| {
+                matches!(letter, '/' | ':') || letter.is_whitespace() || letter.is_control()
+            });
         String::try_from(name).ok().filter(|_| is_name).map(Self)
     }
 

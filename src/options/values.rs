@@ -64,7 +64,9 @@ fn network(word: &str) -> Result<Allow, String> {
     };
     match whole_network(&unscoped)? {
         IpNet::V6(network) if is_link_local(&network) => Ok(Allow::NetworkOn { network, interface }),
-        _ => Err(format!("takes an interface (%{interface}) with link-local addresses alone, which begin with fe80:")),
+        _ => Err(format!(
+            "takes an interface (%{interface}) with link-local addresses alone, which begin with fe80:"
+        )),
     }
 }
 
@@ -120,7 +122,9 @@ fn socket_address(word: &str) -> Option<SocketAddr> {
 /// The address, if it is a link-local one that does not say on which interface: there is one of them on each.
 fn without_interface(listen: &Listen) -> Option<Ipv6Addr> {
     match listen {
-        Listen::At(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Some(*v6.ip()),
+        Listen::At(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
+            Some(*v6.ip())
+        }
         _ => None,
     }
 }
