@@ -1,14 +1,15 @@
 //! The time since the process started, for all that measures or stamps: log lines, latencies, time-outs.
 //!
-//! It is monotonic: nobody who sets the wall clock can turn it back. It reads no date, for most boards have no
-//! clock that survives a power cut.
+//! It is monotonic: nobody who sets the wall clock can turn it back. The date beside it, [`utc_ns`], is for people who read a journal or
+//! a log file, and nothing waits for it: most boards have no clock that survives a power cut.
 //!
 //! For fuzzers and models it stands still until they put it forward (`by_hand::advance`), so that each run of theirs can be had again.
 
 #[cfg(any(fuzzing, shuttle))]
 pub use by_hand::now_ns;
+use std::fmt::{self, Display};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 static START: OnceLock<Instant> = OnceLock::new();
 
@@ -24,6 +25,43 @@ pub fn start() {
 #[cfg(not(any(fuzzing, shuttle)))]
 pub fn now_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+/// The wall clock, in nanoseconds since 1970; 0 if it is before that. It says whatever it was set to, and jumps when it is set: a board
+/// without a clock of its own begins at 1970, or at the time of its last shutdown. Does not allocate, and makes no system call where the
+/// kernel offers its clock without one.
+pub fn utc_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
+}
+
+/// Milliseconds since 1970, shown as date and time in UTC: ISO 8601, RFC 3339.
+#[derive(Clone, Copy, Debug)]
+pub struct Utc(pub u64);
+
+impl Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, ms) = (self.0 / 1_000, self.0 % 1_000);
+        let (year, month, day) = date(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01. A year begins in March here, so that the day that is not in all of them is its last:
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn date(day: u64) -> (u64, u64, u64) {
+    /// From 0000-03-01 to 1970-01-01.
+    const DAYS_BEFORE_1970: u64 = 719_468;
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let day = day + DAYS_BEFORE_1970;
+    let (era, day) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    // Five months from March on have 153 days, and so do the next five.
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, of_next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (400 * era + year + of_next_year, month, day)
 }
 
 /// The clock of fuzzers and models.
@@ -61,5 +99,40 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn every_day_of_a_thousand_years_follows_the_one_before() {
+        let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..366_000 {
+            assert_eq!(date(days), (year, month, day), "{days}");
+            let length = match month {
+                2 if is_leap(year) => 29,
+                2 => 28,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            day += 1;
+            if day > length {
+                (month, day) = (month + 1, 1);
+            }
+            if month > 12 {
+                (year, month) = (year + 1, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_utc() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_001, "2000-02-29T00:00:00.001Z"),
+            (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(Utc(ms).to_string(), text);
+        }
+        assert!(Utc(u64::MAX).to_string().ends_with(":51.615Z"), "a clock may say anything");
     }
 }

@@ -317,9 +317,13 @@ pub const LOG_TEXT_BYTES_MAX: usize = 240;
 /// The part of that which module and line may take where they are shown, in bytes.
 pub const LOG_ORIGIN_BYTES_MAX: usize = 80;
 
-/// The longest log line with its LF: seconds and microseconds from nanoseconds of 64 bits, level, text.
+/// The longest log line with its LF: date, level, text. Seconds and microseconds from nanoseconds of 64 bits are shorter than a date.
 pub const LOG_LINE_BYTES_MAX: usize =
-    11 + ".000000 ".len() + "ERROR ".len() + LOG_TEXT_BYTES_MAX + "\n".len();
+    "2026-11-28T16:41:31.123Z ".len() + "ERROR ".len() + LOG_TEXT_BYTES_MAX + "\n".len();
+
+/// By how much the wall clock must be set for a log file to tell, in milliseconds: less does not confuse who looks for a line by its date,
+/// and is what a clock is corrected by now and then.
+pub const LOG_DATE_JUMP_MS: u64 = 1_000;
 
 /// What the log writer writes at a time at most, in bytes: one page, so that a burst of records costs an SD
 /// card few writes.
@@ -499,7 +503,10 @@ const _: () = {
     assert!(JOURNAL_READ_BYTES >= JOURNAL_PROBE_BYTES, "a probe has room where a read has");
     assert!(HISTORY_BYTES_PER_TURN as usize >= 32 * JOURNAL_PROBE_BYTES, "a binary search fits in a turn");
     assert!(LOG_ORIGIN_BYTES_MAX < LOG_TEXT_BYTES_MAX / 2, "a log line is there for its text");
-    assert!(LOG_BATCH_BYTES >= 3 * LOG_LINE_BYTES_MAX, "a batch holds a loss of before, a loss and a record");
+    assert!(
+        LOG_BATCH_BYTES >= 4 * LOG_LINE_BYTES_MAX,
+        "a batch holds a jump of the date, a loss of before, a loss and a record"
+    );
     assert!(LOG_FILE_BYTES_MIN / 2 >= LOG_BATCH_BYTES as u64, "a batch must fit a log file");
     assert!(ANSWER_LINE_BYTES_MAX >= "WHO  p9 ".len() + FROM_BYTES_MAX + NUMBER_BYTES_MAX + "\n".len());
 };

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use static_cell::ConstStaticCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The buffers of the one recorder.
 static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
@@ -111,7 +111,7 @@ impl Recorder {
     /// Begins with what is to be committed together.
     pub fn begin(&mut self) {
         // A board's clock may be set at any time, and may be before 1970.
-        self.time_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+        self.time_ms = clock::utc_ns() / 1_000_000;
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
             let revived = self.timed(Writer::revive).is_ok();

@@ -1,7 +1,7 @@
 //! Verifies all that was written to a journal, and tells what is there.
 
-use super::lines::Time;
 use super::{Failure, Output, Verdict};
+use crate::clock::Utc;
 use crate::journal::catalog::{Catalog, Extent, Span};
 use crate::journal::disk::Source;
 use crate::journal::files::{NAMES, ReadOnly};
@@ -80,7 +80,7 @@ impl Display for Content {
         match records {
             0 => write!(f, "{name}: no messages")?,
             _ => {
-                let (from, to) = (Time(times_ms.0), Time(times_ms.1));
+                let (from, to) = (Utc(times_ms.0), Utc(times_ms.1));
                 write!(f, "{name}: {records} messages, IDs {} to {}, {from} to {to}", ids.0, ids.1)?;
             }
         }

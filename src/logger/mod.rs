@@ -8,11 +8,13 @@
 //! a slow terminal or SD card never slows a caller. What does not fit is lost, counted, and told where it
 //! happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
 //!
-//! A line is `12.345678 INFO  text`, the seconds since the start before it. Where the filter lets `debug`
+//! A line is `12.345678 INFO  text`, the seconds since the start before it; in a file, which is read later, the date is before it, as
+//! `2026-11-28T16:41:31.123Z`. Where the filter lets `debug`
 //! through, the lines of that module, of any level, end in module and line: `text  (hub::worker:123)`.
 //!
 //! - [`Filter`]: which records are logged.
 //! - [`record`]: what a line looks like; that it is one line.
+//! - [`times`]: what a line begins with.
 //! - [`ring`]: the records that wait.
 //! - [`writer`]: the thread, its batches, and what it could not write.
 //! - [`stream`], [`file`]: all of a batch into a descriptor; a file within its size.
@@ -24,6 +26,7 @@ mod filter;
 mod record;
 mod ring;
 mod stream;
+mod times;
 mod writer;
 
 use std::os::fd::AsFd;
@@ -42,7 +45,7 @@ use ring::Ring;
 use stream::Stream;
 use writer::{Output, Writer};
 
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, MODULES};
 
 /// What the records that wait take, in bytes.
 pub const RING_BYTES: usize = size_of::<Ring>();

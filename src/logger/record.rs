@@ -1,12 +1,13 @@
 //! One log record: of fixed size, made on the stack of the caller, with no allocation.
 //!
-//! Owns what a line looks like: `12.345678 INFO  text`, the seconds since the start, the level, the text.
+//! Owns what a line looks like: `12.345678 INFO  text`, its time, the level, the text.
 //! Knows neither where lines wait nor where they go.
 
 use core::fmt::{self, Write};
 
 use log::LevelFilter;
 
+use super::times::Times;
 use crate::limits::{LOG_ORIGIN_BYTES_MAX, LOG_TEXT_BYTES_MAX};
 
 /// What stands at the end of a text that was cut.
@@ -62,14 +63,13 @@ impl Record {
         self.time_ns
     }
 
-    /// Appends the record as a line.
+    /// Appends the record as a line, with its time as `times` has it.
     ///
     /// # Panics
     /// If there is no room for [`LOG_LINE_BYTES_MAX`](crate::limits::LOG_LINE_BYTES_MAX).
-    pub fn append_to<const CAPACITY: usize>(&self, out: &mut heapless::Vec<u8, CAPACITY>) {
-        let seconds = self.time_ns / 1_000_000_000;
-        let micros = self.time_ns / 1_000 % 1_000_000;
-        write!(out, "{seconds}.{micros:06} {:<5} ", self.level.as_str()).expect("a line must fit");
+    pub fn append_to<const CAPACITY: usize>(&self, times: &Times, out: &mut heapless::Vec<u8, CAPACITY>) {
+        let time = times.shown(self.time_ns);
+        write!(out, "{time} {:<5} ", self.level.as_str()).expect("a line must fit");
         out.extend_from_slice(&self.text[..self.text_bytes]).expect("a line must fit");
         out.push(b'\n').expect("a line must fit");
     }
@@ -157,7 +157,7 @@ mod tests {
 
     fn line(record: &Record) -> String {
         let mut out = heapless::Vec::<u8, LOG_LINE_BYTES_MAX>::new();
-        record.append_to(&mut out);
+        record.append_to(&Times::SinceStart, &mut out);
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -191,7 +191,10 @@ mod tests {
     #[test]
     fn the_longest_line_fits() {
         let record = Record::new(Level::Error, format_args!("{:0999}", 0), None).at(u64::MAX);
-        assert_eq!(line(&record).len(), LOG_LINE_BYTES_MAX);
+        assert!(line(&record).len() <= LOG_LINE_BYTES_MAX);
+        let mut out = heapless::Vec::<u8, LOG_LINE_BYTES_MAX>::new();
+        record.append_to(&Times::utc(), &mut out);
+        assert_eq!(out.len(), LOG_LINE_BYTES_MAX);
     }
 
     #[test]

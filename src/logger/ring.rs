@@ -176,6 +176,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logger::times::Times;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
@@ -185,7 +186,7 @@ mod tests {
 
     fn number(record: &Record) -> u64 {
         let mut line = heapless::Vec::<u8, 512>::new();
-        record.append_to(&mut line);
+        record.append_to(&Times::SinceStart, &mut line);
         core::str::from_utf8(&line).unwrap().split_whitespace().last().unwrap().parse().unwrap()
     }
 

@@ -3,12 +3,15 @@
 //! It is the only one that a slow terminal or SD card holds up. It sleeps while there is nothing to do, ends
 //! with the process, and allocates nothing.
 
+use core::fmt::Arguments;
+
 use nix::errno::Errno;
 
 use super::file::LogFile;
 use super::record::Record;
 use super::ring::{Ring, Taken};
 use super::stream::Stream;
+use super::times::{Jump, Times};
 use crate::clock;
 use crate::limits::{LOG_BATCH_BYTES, LOG_LINE_BYTES_MAX};
 
@@ -28,6 +31,14 @@ impl Output {
         }
     }
 
+    /// What its lines begin with.
+    fn times(&self) -> Times {
+        match self {
+            Self::Stream(_) => Times::SinceStart,
+            Self::File(_) => Times::utc(),
+        }
+    }
+
     fn reopen(&mut self) {
         if let Self::File(file) = self {
             file.reopen(clock::now_ns());
@@ -39,6 +50,7 @@ impl Output {
 pub struct Writer<'a> {
     ring: &'a Ring,
     output: Output,
+    times: Times,
     batch: Batch,
     /// Records that could not be written and whose loss is not told yet.
     unwritten: u64,
@@ -49,7 +61,8 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// The writer of that ring.
     pub fn new(ring: &'a Ring, output: Output) -> Self {
-        Self { ring, output, batch: Batch::new(), unwritten: 0, error: Errno::UnknownErrno }
+        let times = output.times();
+        Self { ring, output, times, batch: Batch::new(), unwritten: 0, error: Errno::UnknownErrno }
     }
 
     /// Writes what is put into the ring, for ever.
@@ -70,9 +83,14 @@ impl<'a> Writer<'a> {
     }
 
     fn gather(&mut self) {
-        self.batch.clear();
+        let now_ns = clock::now_ns();
+        let jump = self.times.follow(clock::utc_ns(), now_ns);
+        self.batch.clear(self.times);
+        if let Some(jump) = jump {
+            self.batch.push_jump(jump, now_ns);
+        }
         if self.unwritten > 0 {
-            self.batch.push_loss(self.unwritten, self.error.desc(), clock::now_ns());
+            self.batch.push_loss(self.unwritten, self.error.desc(), now_ns);
         }
         while self.batch.has_room()
             && let Some(taken) = self.ring.take()
@@ -105,6 +123,8 @@ impl<'a> Writer<'a> {
 /// The lines of one write.
 struct Batch {
     lines: heapless::Vec<u8, LOG_BATCH_BYTES>,
+    /// What they begin with.
+    times: Times,
     /// How many of them are records.
     records: u64,
     /// How many records they say the ring could not take.
@@ -113,11 +133,12 @@ struct Batch {
 
 impl Batch {
     const fn new() -> Self {
-        Self { lines: heapless::Vec::new(), records: 0, lost: 0 }
+        Self { lines: heapless::Vec::new(), times: Times::SinceStart, records: 0, lost: 0 }
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self, times: Times) {
         self.lines.clear();
+        self.times = times;
         self.records = 0;
         self.lost = 0;
     }
@@ -134,15 +155,23 @@ impl Batch {
             self.lost += taken.lost;
         }
         if let Some(record) = &taken.record {
-            record.append_to(&mut self.lines);
+            record.append_to(&self.times, &mut self.lines);
             self.records += 1;
         }
     }
 
     fn push_loss(&mut self, count: u64, reason: &str, time_ns: u64) {
         let records = if count == 1 { "record" } else { "records" };
-        let text = format_args!("{count} log {records} lost: {reason}");
-        Record::new(log::Level::Warn, text, None).at(time_ns).append_to(&mut self.lines);
+        self.push_own(log::Level::Warn, format_args!("{count} log {records} lost: {reason}"), time_ns);
+    }
+
+    fn push_jump(&mut self, jump: Jump, time_ns: u64) {
+        self.push_own(log::Level::Info, format_args!("{jump}"), time_ns);
+    }
+
+    /// Appends a line that is about the log itself, which no filter keeps back.
+    fn push_own(&mut self, level: log::Level, text: Arguments<'_>, time_ns: u64) {
+        Record::new(level, text, None).at(time_ns).append_to(&self.times, &mut self.lines);
     }
 }
 
@@ -230,6 +259,27 @@ mod tests {
         let told = format!("WARN  {} log records lost: No space left on device", LOG_RECORDS + 3);
         assert_eq!(texts(reader, writer), [told.as_str(), "INFO  record 1", "INFO  record 2"]);
         assert_eq!(ring.lost(), LOG_RECORDS as u64 + 3);
+    }
+
+    #[test]
+    fn a_date_that_jumps_is_told_before_the_first_line_that_has_it() {
+        let ring = Ring::new();
+        let (reader, end) = pipe().unwrap();
+        let mut writer = Writer::new(&ring, stream(end));
+        // As if the wall clock had stood at 1970 when this was started.
+        writer.times = Times::Utc { start_ns: 0 };
+        put(&ring, 1);
+        drain(&mut writer);
+        put(&ring, 2);
+        drain(&mut writer);
+        drop(writer);
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let [jump, first, second] = lines[..] else { panic!("{text}") };
+        assert!(jump.contains("Z INFO  the date jumps forward by "), "{jump}");
+        assert!(first.ends_with("Z INFO  record 1") && second.ends_with("Z INFO  record 2"), "{text}");
+        assert!(!text.contains("1970") && jump[..24] <= first[..24] && first[..24] <= second[..24], "{text}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Machines that have no memory, no time, or no idea how late it is.
 
 use crate::common::accounts::Speaker;
+use crate::common::directory::Directory;
 use crate::common::mounted::run;
 use crate::common::{allow_many_connections, command, eventually};
+use crate::hosts::be_alone;
 use crate::scene::{Scene, tell_not_run};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -254,8 +256,9 @@ fn quit(mut speaker: Speaker) {
 struct WallClock(PathBuf);
 
 impl WallClock {
-    fn new() -> Self {
-        let clock = Self(std::env::temp_dir().join(format!("firstline-faults-{}-time", std::process::id())));
+    fn new(name: &str) -> Self {
+        let clock =
+            Self(std::env::temp_dir().join(format!("firstline-faults-{}-time-{name}", std::process::id())));
         clock.set("+0");
         clock
     }
@@ -290,7 +293,7 @@ fn triple() -> String {
 
 #[test]
 fn a_clock_that_is_set_back_and_forth_by_years_changes_the_times_in_the_journal_and_nothing_else() {
-    let clock = WallClock::new();
+    let clock = WallClock::new("journal");
     let scene = Scene::start_with("clock", |command| {
         clock.put_before(command);
         command.args([
@@ -329,6 +332,48 @@ fn a_clock_that_is_set_back_and_forth_by_years_changes_the_times_in_the_journal_
         speaker.end_sending();
         speaker.finish().unwrap();
     }
+    scene.end();
+}
+
+#[test]
+fn a_clock_that_is_set_is_told_in_the_log_file_before_the_first_line_with_the_new_date() {
+    be_alone();
+    let clock = WallClock::new("log");
+    clock.set("-30y");
+    let directory = Directory::new("date");
+    std::fs::create_dir(&directory.0).unwrap();
+    let log = directory.0.join("log");
+    let scene = Scene::start_unheard("date", |mut command| {
+        clock.put_before(&mut command);
+        command.stderr(Stdio::null()).arg("--log-file").arg(&log);
+        command
+    });
+    let say = |nick: &str| {
+        let mut speaker = scene.speaker(nick);
+        speaker.say_and_settle(1).unwrap();
+        speaker.end_sending();
+        speaker.finish().unwrap();
+    };
+    let text = || std::fs::read_to_string(&log).unwrap();
+    say("early");
+    let ends = || text().matches(" disconnected").count();
+    eventually("its end is logged", || ends() == 1);
+    clock.set("+0");
+    say("late");
+    eventually("its end is logged", || ends() == 2);
+    let text = text();
+    let lines: Vec<&str> = text.lines().collect();
+    let is_told = |line: &&str| line.contains(" INFO  the date jumps forward by ");
+    let told = lines.iter().position(is_told).unwrap_or_else(|| panic!("{text}"));
+    let year = |line: &str| line[..4].parse::<u32>().unwrap();
+    let (before, after) = lines.split_at(told);
+    let now = year(after[0]);
+    assert!(
+        before.iter().all(|line| year(line) < now - 20) && after.iter().all(|line| year(line) == now),
+        "{text}"
+    );
+    assert!(before.iter().any(|line| line.contains(" disconnected")), "{text}");
+    assert_eq!(lines.iter().filter(|line| is_told(line)).count(), 1, "{text}");
     scene.end();
 }
 
