@@ -1,14 +1,16 @@
-//! The known name that a misspelt one comes nearest to: for options and for commands, without allocation.
+//! The known name that a misspelt one comes nearest to: for options, commands and modules, without allocation.
 
 use crate::limits::NAME_BYTES_MAX;
 
 /// How many letters may be wrong, and no more than half of them: with more, a guess is no help.
 pub const EDITS_MAX: usize = 2;
 
-/// The nearest of the known names, if one is near. None of them may be longer than [`NAME_BYTES_MAX`].
+/// The nearest of the known names, if one is near. A name longer than [`NAME_BYTES_MAX`] is not compared.
 pub fn nearest<'a>(name: &[u8], known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= EDITS_MAX)
+        .filter(|candidate| {
+            candidate.len() <= NAME_BYTES_MAX && candidate.len().abs_diff(name.len()) <= EDITS_MAX
+        })
         .map(|candidate| (edits(name, candidate.as_bytes()), candidate))
         .filter(|(edits, candidate)| *edits <= EDITS_MAX.min(candidate.len() / 2))
         .min()

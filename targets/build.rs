@@ -1,8 +1,9 @@
-//! The build script: turns the board file named by `FIRSTLINE_BOARD` into constants for `src/limits.rs`.
+//! The build script: turns the board file named by `FIRSTLINE_BOARD` into constants for `src/limits.rs`, and finds the modules that log,
+//! which `--log-level` may name.
 //!
 //! A wrong board, a missing, unknown or ill-typed key ends the build with one line that says what is known.
 
-use std::{env, fs, path::Path, process::exit};
+use std::{collections::BTreeSet, env, fs, path::Path, process::exit};
 
 /// The board that is built when `FIRSTLINE_BOARD` is not set.
 const BOARD_DEFAULT: &str = "pi";
@@ -24,17 +25,54 @@ const KEYS: [(&str, &str); 9] = [
 ];
 
 fn main() {
-    let boards = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("targets/boards");
+    let directory = env::var("CARGO_MANIFEST_DIR").unwrap();
+    let source = Path::new(&directory).join("src");
+    println!("cargo::rerun-if-changed={}", source.display());
+    let mut modules = BTreeSet::new();
+    find_modules_that_log(&source, &[], &mut modules);
+    let modules = Vec::from_iter(modules);
+    write(
+        "log_modules.rs",
+        &format!("/// The modules that log.\npub const MODULES: &[&str] = &{modules:?};\n"),
+    );
+    let boards = Path::new(&directory).join("targets/boards");
     println!("cargo::rerun-if-env-changed=FIRSTLINE_BOARD");
     println!("cargo::rerun-if-changed={}", boards.display());
     let board = env::var("FIRSTLINE_BOARD").unwrap_or_else(|_| BOARD_DEFAULT.to_string());
     match constants(&boards, &board) {
-        Ok(code) => fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("board.rs"), code).unwrap(),
+        Ok(code) => write("board.rs", &code),
         Err(reason) => {
             println!("cargo::error={reason}");
             exit(1);
         }
     }
+}
+
+/// Writes a file that the crate includes.
+fn write(name: &str, code: &str) {
+    fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join(name), code).unwrap();
+}
+
+/// Finds the modules in this directory, which is that of the module `path`, in which a macro of the crate log is called; with those that
+/// they are in.
+fn find_modules_that_log(directory: &Path, path: &[&str], modules: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_stem().unwrap().to_str().unwrap();
+        let path = if name == "mod" { path.to_vec() } else { [path, &[name]].concat() };
+        if entry.is_dir() {
+            find_modules_that_log(&entry, &path, modules);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") && logs(&entry) {
+            modules.extend((1..=path.len()).map(|depth| path[..depth].join("::")));
+        }
+    }
+}
+
+/// Whether a file of Rust has a call of such a macro outside of comments.
+fn logs(file: &Path) -> bool {
+    let code = fs::read_to_string(file).unwrap();
+    let calls = ["log", "error", "warn", "info", "debug", "trace"].map(|level| format!("log::{level}!("));
+    let mut lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.any(|line| calls.iter().any(|call| line.contains(call)))
 }
 
 /// The Rust source of the constants of one board.

@@ -1,12 +1,22 @@
 //! Which records are logged: the text of `--log-level`, understood once at start-up.
 //!
 //! The syntax is that of `RUST_LOG`, less what would hide a mistake: a word that is no level is refused, and
-//! not taken for a module; there are no regular expressions.
+//! not taken for a module; so is a module that never logs; there are no regular expressions.
 
 use core::fmt;
 
 use env_filter::Builder;
 use log::{Level, LevelFilter, Metadata};
+
+use crate::nearest::nearest;
+
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/log_modules.rs"));
+}
+
+/// The modules of this crate that log, and those that they are in, as the build script found them in the source: sorted paths,
+/// without the name of the crate.
+pub use generated::MODULES;
 
 /// The name that every target of this crate begins with.
 const CRATE: &str = env!("CARGO_CRATE_NAME");
@@ -21,8 +31,8 @@ impl Filter {
     /// Understands parts separated by commas, each a `LEVEL` for all modules or `MODULE=LEVEL`; of two for
     /// the same module the last one holds. Without a level for all it is `info`.
     ///
-    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is a path inside this crate, with
-    /// or without `firstline::` before it, and stands for all paths that begin with it; the longest holds.
+    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is one of [`MODULES`], with or without
+    /// `firstline::` before it, or `firstline`, and stands for all that are in it; the longest holds.
     ///
     /// ```
     /// use firstline::logger::Filter;
@@ -32,12 +42,12 @@ impl Filter {
     /// ```
     ///
     /// # Errors
-    /// The first part that is neither.
+    /// The first part that is neither, or names a module that never logs.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let mut builder = Builder::new();
         builder.filter_level(LevelFilter::Info);
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (module, level) = parse_part(part).ok_or_else(|| FilterError { part: part.to_string() })?;
+            let (module, level) = parse_part(part)?;
             builder.filter(module.as_deref(), level);
         }
         Ok(Self(builder.build()))
@@ -68,22 +78,38 @@ impl Default for Filter {
 }
 
 /// One part of a filter, its module as a whole path.
-fn parse_part(part: &str) -> Option<(Option<String>, LevelFilter)> {
-    match part.split_once('=') {
-        None => Some((None, part.parse().ok()?)),
-        Some((module, level)) => Some((Some(full_path(module.trim())?), level.trim().parse().ok()?)),
+fn parse_part(part: &str) -> Result<(Option<String>, LevelFilter), FilterError> {
+    let syntax = || FilterError::Syntax(part.to_string());
+    let (module, level) = match part.split_once('=') {
+        None => (None, part),
+        Some((module, level)) => (Some(module.trim()), level.trim()),
+    };
+    let level = level.parse().map_err(|_| syntax())?;
+    let Some(module) = module else { return Ok((None, level)) };
+    if !is_path(module) {
+        return Err(syntax());
+    }
+    let short = short_target(module);
+    if short == CRATE {
+        return Ok((Some(CRATE.to_string()), level));
+    }
+    match MODULES.contains(&short) {
+        true => Ok((Some(format!("{CRATE}::{short}")), level)),
+        false => Err(FilterError::Module(module.to_string())),
     }
 }
 
-/// The module's path with the name of the crate before it, if it is a path.
-fn full_path(module: &str) -> Option<String> {
+/// Whether it could be a module's path.
+fn is_path(module: &str) -> bool {
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !module.split("::").all(is_name) {
-        return None;
-    }
-    let whole = module.split("::").next() == Some(CRATE);
-    Some(if whole { module.to_string() } else { format!("{CRATE}::{module}") })
+    module.split("::").all(is_name)
+}
+
+/// The module that somebody meant who gave this path: one whose path is near, or ends so.
+fn meant(path: &str) -> Option<&'static str> {
+    let is_end = |module: &&&str| module.rsplit("::").next() == path.rsplit("::").next();
+    nearest(path.as_bytes(), MODULES.iter().copied()).or_else(|| MODULES.iter().find(is_end).copied())
 }
 
 /// The target without the name of the crate: `hub::worker` for `firstline::hub::worker`.
@@ -91,16 +117,30 @@ pub fn short_target(target: &str) -> &str {
     target.strip_prefix(CRATE).and_then(|rest| rest.strip_prefix("::")).unwrap_or(target)
 }
 
-/// A part of a filter that can't be understood. Says what could be.
+/// A part of a filter that can't be understood, or does nothing. Says what could be, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilterError {
-    part: String,
+pub enum FilterError {
+    /// This part is neither a level nor that of a module.
+    Syntax(String),
+    /// This module never logs.
+    Module(String),
 }
 
 impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = &self.part;
-        write!(f, "{part:?} is not LEVEL or MODULE=LEVEL; LEVEL is off, error, warn, info, debug or trace")
+        match self {
+            Self::Syntax(part) => write!(
+                f,
+                "{part:?} is not LEVEL or MODULE=LEVEL; LEVEL is off, error, warn, info, debug or trace"
+            ),
+            Self::Module(path) => {
+                write!(f, "no module {path} logs; ")?;
+                if let Some(meant) = meant(short_target(path)) {
+                    write!(f, "did you mean {meant}? ")?;
+                }
+                write!(f, "there are: {}", MODULES.join(", "))
+            }
+        }
     }
 }
 
@@ -171,6 +211,38 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_module_that_never_logs_is_refused_with_those_that_do() {
+        for (wrong, meant) in [
+            ("firstline::hubb", "did you mean hub? "),
+            ("hub::sesion", "did you mean hub::session? "),
+            ("session", "did you mean hub::session? "),
+            ("net::session", "did you mean hub::session? "),
+            ("hu", "did you mean hub? "),
+            ("hub::session::x", ""),
+            ("kitchen", ""),
+            ("wire", ""),
+            ("mod", ""),
+        ] {
+            let error = Filter::parse(&format!("info,{wrong}=debug")).unwrap_err();
+            let (said, there_are) = (error.to_string(), MODULES.join(", "));
+            assert_eq!(said, format!("no module {wrong} logs; {meant}there are: {there_are}"));
+        }
+    }
+
+    #[test]
+    fn the_modules_that_log_are_found_in_the_source() {
+        for module in ["hub", "hub::session", "hub::group", "hub::server"] {
+            assert!(MODULES.contains(&module), "{module}: {MODULES:?}");
+            assert!(Filter::parse(&format!("{module}=debug,firstline::{module}=trace")).is_ok());
+        }
+        assert!(
+            !MODULES.iter().any(|module| module.contains("mod") || module.starts_with("logger")),
+            "{MODULES:?}"
+        );
+        assert!(MODULES.is_sorted());
     }
 
     #[test]

@@ -239,7 +239,7 @@ static SETTINGS: [Setting; 22] = [
         name: "log-level",
         variable: "FIRSTLINE_LOG",
         word: Some("FILTER"),
-        help: "what to log, as in warn,firstline::net=debug",
+        help: "what to log; warn,hub::group=trace: each message",
         default: || Options::default().log_level,
         set: |options, text| values::log_level(text).map(|filter| options.log_level = filter),
     },

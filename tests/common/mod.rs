@@ -99,7 +99,9 @@ impl Server {
         });
         let mut server = Self { address: "127.0.0.1:0".parse().unwrap(), child, log };
         let ready = server.wait_for_log("listening on ");
-        server.address = ready.rsplit(' ').next().unwrap().parse().unwrap();
+        let (_, address) = ready.split_once("listening on ").expect("it was waited for");
+        // Where it comes from is told behind it, if somebody asked for debug.
+        server.address = address.split(' ').next().unwrap().parse().unwrap();
         server
     }
 
