@@ -116,6 +116,11 @@ impl Group {
         (&mut self.works[index], &self.lines, &self.places)
     }
 
+    /// Whether the lines are to be written for the log, if for no one else.
+    pub fn is_logged() -> bool {
+        log::log_enabled!(log::Level::Trace)
+    }
+
     /// Writes the lines of a batch, unless they are there.
     fn write(&mut self, index: usize, hub: &Hub) {
         if self.formatted.replace(index) == Some(index) {

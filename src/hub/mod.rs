@@ -194,9 +194,8 @@ impl Hub {
     pub fn welcome(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
         let mut roster = self.roster.lock();
         let Some(seat) = roster.take(peer, |seat| self.attention.worker_of(seat)) else { return Err(socket) };
-        let (taken, _) = roster.taken();
         drop(roster);
-        log::info!("{} connected: {taken} of {CLIENTS}", self.name(seat));
+        log::debug!("{} opened a connection", self.name(seat));
         self.outboxes[seat].lock().open(socket, now_ns);
         self.attention.call(seat);
         Ok(())

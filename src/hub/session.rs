@@ -10,8 +10,8 @@ use super::outbox::{Awaits, Next as Sending, Outbox};
 use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
-    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX, RATE_PAUSE_MS,
-    RECEIVE_BYTES,
+    ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
+    RATE_PAUSE_MS, RECEIVE_BYTES,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -19,6 +19,7 @@ use crate::sync::MutexGuard;
 use crate::wire::foreign::{self, Foreign};
 use crate::wire::framing::Framer;
 use crate::wire::reply::{self, Farewell};
+use log::Level;
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::fmt;
@@ -75,6 +76,11 @@ enum Reason {
 }
 
 impl Reason {
+    /// Whether the client just went away.
+    fn is_of_client(self) -> bool {
+        matches!(self, Self::End | Self::Broken(Errno::ECONNRESET | Errno::EPIPE))
+    }
+
     /// The line that tells it to the client.
     fn farewell(self) -> Option<Farewell> {
         match self {
@@ -159,6 +165,8 @@ pub struct Session {
     look_ns: u64,
     /// When it arrived, in nanoseconds.
     arrived_ns: u64,
+    /// Whether the client has sent anything to be read: a line, or the beginning of another protocol.
+    has_spoken: bool,
 }
 
 impl Session {
@@ -179,6 +187,7 @@ impl Session {
             line_since_ns: None,
             look_ns: u64::MAX,
             arrived_ns: 0,
+            has_spoken: false,
         }
     }
 
@@ -224,6 +233,7 @@ impl Session {
         self.line_since_ns = None;
         self.look_ns = 0;
         self.arrived_ns = desk.now_ns;
+        self.has_spoken = false;
         let watched = desk.watch(self.seat, &socket);
         self.socket = Some(socket);
         self.phase = Phase::Open;
@@ -267,9 +277,11 @@ impl Session {
             if self.conversation.is_opening()
                 && let Some(foreign) = foreign::meet(&mut self.framer)
             {
+                log_first_words(&mut self.has_spoken, self.seat, desk);
                 return self.conversation.meet(foreign);
             }
             let Some(frame) = self.framer.next() else { return };
+            log_first_words(&mut self.has_spoken, self.seat, desk);
             self.line_since_ns = None;
             if let Some(rate) = desk.hub.settings.rate {
                 self.lines.take(rate, desk.now_ns);
@@ -656,7 +668,9 @@ impl Session {
     fn end(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
-        log::info!("{} disconnected: {reason}", desk.hub.name(self.seat));
+        // A health check opens a connection and closes it, some times a minute.
+        let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };
+        log::log!(level, "{} disconnected: {reason}", desk.hub.name(self.seat));
         self.phase = Phase::Gone;
         // It finds that nobody is here.
         self.call_historian(desk);
@@ -690,5 +704,13 @@ impl Session {
             desk.hub.release(self.seat);
         }
         Turn::Done
+    }
+}
+
+/// Logs a client that speaks for the first time.
+fn log_first_words(has_spoken: &mut bool, seat: usize, desk: &Desk) {
+    if !mem::replace(has_spoken, true) {
+        let (taken, _) = desk.hub.roster.lock().taken();
+        log::info!("{} connected: {taken} of {CLIENTS}", desk.hub.name(seat));
     }
 }

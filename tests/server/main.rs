@@ -11,6 +11,7 @@ mod bounds;
 mod foreign;
 mod journal;
 mod journal_command;
+mod logging;
 mod names;
 mod netcat;
 mod printing;

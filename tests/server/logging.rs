@@ -1,0 +1,167 @@
+//! What the log says, and where: dates in a file, no word of who has none, and filters that do what they seem to.
+
+use crate::common::directory::Directory;
+use crate::common::{Client, Server, command, eventually, run_to_end};
+use firstline::clock::{Utc, utc_ns};
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Whether a line of the log says that something listens; then where.
+fn listening(line: &str) -> Option<&str> {
+    line.split_once("listening on ").map(|(_, address)| address)
+}
+
+// ---- The file ------------------------------------------------------------------------------------------
+
+/// The date of now, as the log has it.
+fn now() -> String {
+    Utc(utc_ns() / 1_000_000).to_string()
+}
+
+#[test]
+fn a_log_file_has_the_date_before_each_line() {
+    let directory = Directory::new("log-file");
+    fs::create_dir(&directory.0).unwrap();
+    let path = directory.0.join("log");
+    let before = now();
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--log-file"]).arg(&path);
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let text = || fs::read_to_string(&path).unwrap_or_default();
+    eventually("it listens", || {
+        text().ends_with('\n') && text().lines().any(|line| listening(line).is_some())
+    });
+    let text_then = text();
+    let address = text_then.lines().find_map(listening).unwrap().parse().unwrap();
+    assert_eq!(Client::connect(address).ask("hello"), "ACK 1 1");
+    crate::common::signal(child.id(), "TERM");
+    assert!(child.wait().unwrap().success());
+    let (after, text) = (now(), text());
+    assert!(text.contains("connected: 1 of") && text.contains("drained"), "{text}");
+    let mut last = before;
+    for line in text.lines() {
+        let (date, rest) = line.split_once(' ').unwrap();
+        // Dates of that form are in order if their texts are.
+        assert!(date.len() == 24 && *last <= *date && *date <= *after, "{last} {line} {after}");
+        assert!(["INFO  ", "WARN  "].iter().any(|level| rest.starts_with(level)), "{line}");
+        last = date.to_string();
+    }
+}
+
+#[test]
+fn standard_error_has_the_time_since_the_start() {
+    let server = Server::start(&[]);
+    assert_eq!(server.connect().ask("hello"), "ACK 1 1");
+    server.wait_for_log("disconnected");
+    for line in server.log() {
+        let seconds: f64 = line.split(' ').next().unwrap().parse().unwrap();
+        assert!(seconds < 1e6, "{line}");
+    }
+}
+
+// ---- Who has no word -----------------------------------------------------------------------------------
+
+/// Health checks: connections that end without a line.
+const CHECKS: usize = 100;
+
+/// The log without its times, once that many health checks and a speaker after them came and went.
+fn log_of_checks(filter: &str) -> Vec<String> {
+    let server = Server::start(&["--log-level", filter]);
+    for number in 0..CHECKS {
+        let client = server.connect();
+        if number % 2 == 0 { client.reset() } else { drop(client) }
+    }
+    server.wait_for_stats("all are gone", |stats| stats["clients"] == 1);
+    let mut speaker = server.connect();
+    assert_eq!(speaker.ask("/nick alice"), "OK 1");
+    drop(speaker);
+    server.wait_for_log("alice disconnected");
+    server.log().iter().map(|line| line.split_once(' ').unwrap().1.to_string()).collect()
+}
+
+#[test]
+fn a_connection_without_a_line_is_logged_for_debug_only() {
+    let log = log_of_checks("info");
+    let of_anyone = |part: &str| log.iter().filter(|line| line.contains(part)).count();
+    // The one that asks for the counters speaks too.
+    assert_eq!((of_anyone(" connected: "), of_anyone(" disconnected: ")), (2, 2), "{log:#?}");
+    let log = log_of_checks("info,hub=debug");
+    let of_anyone =
+        |part: &str| log.iter().filter(|line| line.starts_with("DEBUG") && line.contains(part)).count();
+    assert!(of_anyone(" opened a connection") > CHECKS && of_anyone(" disconnected: ") >= CHECKS, "{log:#?}");
+}
+
+#[test]
+fn a_connection_without_a_line_that_the_server_ends_is_logged() {
+    let server = Server::start(&["--idle-timeout", "0.1"]);
+    assert_eq!(server.connect().rest(), ["ERR 0 idle"]);
+    server.wait_for_log(" disconnected: idle");
+    assert!(!server.log().iter().any(|line| line.contains(" connected: ")), "it never said anything");
+}
+
+#[test]
+fn another_protocol_is_a_word_too() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    client.rest();
+    server.wait_for_log(" connected: 1 of ");
+    server.wait_for_log(" disconnected: it is an HTTP client");
+}
+
+// ---- Filters -------------------------------------------------------------------------------------------
+
+#[test]
+fn a_module_that_never_logs_is_refused_in_one_line() {
+    for (filter, said) in [
+        (
+            "firstline::hubb=debug",
+            "no module firstline::hubb logs; did you mean hub? there are: hub, hub::acceptor, ",
+        ),
+        ("info,wire=trace", "no module wire logs; there are: hub, hub::acceptor, "),
+    ] {
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0", "--log-level", filter]);
+        let output = run_to_end(command);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.starts_with(&format!("firstline: --log-level {filter}: {said}")), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+/// The filters that a page gives as examples.
+fn examples(page: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_ascii_lowercase() || "_:=,".contains(c);
+    let words = page.split(|c: char| !is_part(c)).map(|word| word.trim_matches(|c| ",:=".contains(c)));
+    words
+        .filter(|word| ["=debug", "=trace"].iter().any(|end| word.ends_with(end)))
+        .map(str::to_string)
+        .collect()
+}
+
+#[test]
+fn each_filter_of_the_pages_shows_a_message() {
+    let page = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let mut help = command();
+    help.arg("--help");
+    let help = String::from_utf8(run_to_end(help).stdout).unwrap();
+    let mut filters = Vec::new();
+    for (name, page) in
+        [("README.md", page("README.md")), ("--help", help), ("the manual", page("deploy/firstline.1"))]
+    {
+        let found = examples(&page);
+        assert!(!found.is_empty(), "{name} has an example");
+        filters.extend(found);
+    }
+    filters.sort();
+    filters.dedup();
+    for filter in filters {
+        // Which address it has is to be told too.
+        let server = Server::start(&["--log-level", &format!("{filter},hub::server=info")]);
+        assert_eq!(server.connect().ask("/urgent smoke"), "ACK 1 1");
+        let line = server.wait_for_log("message 1 p9 ");
+        assert!(line.contains(" smoke  (hub::group:"), "{filter}: {line}");
+    }
+}
