@@ -31,6 +31,13 @@ pub struct Taken {
     pub record: Option<Record>,
 }
 
+impl Taken {
+    /// When it was logged, in nanoseconds since the start; if it is but a loss, now.
+    pub fn time_ns(&self) -> u64 {
+        self.record.as_ref().map_or_else(clock::now_ns, Record::time_ns)
+    }
+}
+
 struct State {
     slots: [Slot; LOG_RECORDS],
     /// Where the oldest record is.

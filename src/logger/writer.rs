@@ -83,19 +83,21 @@ impl<'a> Writer<'a> {
     }
 
     fn gather(&mut self) {
-        let now_ns = clock::now_ns();
-        let jump = self.times.follow(clock::utc_ns(), now_ns);
+        let jump = self.times.follow(clock::utc_ns(), clock::now_ns());
+        let first = self.ring.take();
+        // What is told before the first record has its time, so that lines are in the order of their times.
+        let time_ns = first.as_ref().map_or_else(clock::now_ns, Taken::time_ns);
         self.batch.clear(self.times);
         if let Some(jump) = jump {
-            self.batch.push_jump(jump, now_ns);
+            self.batch.push_jump(jump, time_ns);
         }
         if self.unwritten > 0 {
-            self.batch.push_loss(self.unwritten, self.error.desc(), now_ns);
+            self.batch.push_loss(self.unwritten, self.error.desc(), time_ns);
         }
-        while self.batch.has_room()
-            && let Some(taken) = self.ring.take()
-        {
+        let mut next = first;
+        while let Some(taken) = next {
             self.batch.push(&taken);
+            next = if self.batch.has_room() { self.ring.take() } else { None };
         }
     }
 
@@ -150,8 +152,7 @@ impl Batch {
 
     fn push(&mut self, taken: &Taken) {
         if taken.lost > 0 {
-            let time_ns = taken.record.as_ref().map_or_else(clock::now_ns, Record::time_ns);
-            self.push_loss(taken.lost, "the log is written too slowly", time_ns);
+            self.push_loss(taken.lost, "the log is written too slowly", taken.time_ns());
             self.lost += taken.lost;
         }
         if let Some(record) = &taken.record {
