@@ -75,12 +75,12 @@ mod tests {
     use super::*;
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use nix::sys::stat::Mode;
-    use nix::unistd::{pipe, read};
+    use nix::unistd::{pipe2, read};
     use std::thread;
 
     #[test]
     fn a_reader_that_went_away_is_an_error_and_not_the_end() {
-        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         drop(reader);
         let mut stream = Stream::new(writer, 0);
         assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::EPIPE));
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_full_device_is_an_error_each_time() {
-        let full = nix::fcntl::open(c"/dev/full", OFlag::O_WRONLY, Mode::empty()).unwrap();
+        let full = nix::fcntl::open(c"/dev/full", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
         let mut stream = Stream::new(full, 0);
         assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::ENOSPC));
         assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::ENOSPC));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn after_a_torn_line_the_next_one_starts_anew() {
-        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut stream = Stream::new(writer, 0);
         stream.write_all(b"one\ntw").unwrap();
         assert_eq!(stream.bytes_with(b"three\n"), 6 + 1 + 6);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_non_blocking_pipe_gets_all_there_is() {
-        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         let mut lines = b"a line\n".repeat(100_000);
         let total = lines.len();

@@ -182,7 +182,7 @@ mod tests {
     use crate::limits::LOG_RECORDS;
     use nix::fcntl::{OFlag, open};
     use nix::sys::stat::Mode;
-    use nix::unistd::pipe;
+    use nix::unistd::pipe2;
     use std::fs::File;
     use std::io::{BufRead, BufReader, Read};
     use std::os::fd::OwnedFd;
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_loss_is_told_where_it_happened() {
         let ring = Ring::new();
-        let (reader, end) = pipe().unwrap();
+        let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
         (0..LOG_RECORDS + 37).for_each(|number| put(&ring, number));
         drain(&mut writer);
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_loss_with_nothing_after_it_is_told_too() {
         let ring = Ring::new();
-        let (reader, end) = pipe().unwrap();
+        let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
         (0..LOG_RECORDS + 1).for_each(|number| put(&ring, number));
         drain(&mut writer);
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn what_a_full_device_refuses_is_counted_once_and_told_when_it_takes_more() {
         let ring = Ring::new();
-        let full = || stream(open(c"/dev/full", OFlag::O_WRONLY, Mode::empty()).unwrap());
+        let full = || stream(open(c"/dev/full", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap());
         let mut writer = Writer::new(&ring, full());
         (0..LOG_RECORDS + 2).for_each(|number| put(&ring, number));
         drain(&mut writer);
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(ring.lost(), LOG_RECORDS as u64 + 3);
         assert!(!ring.has_work(), "a writer that failed must sleep");
 
-        let (reader, end) = pipe().unwrap();
+        let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         writer.output = stream(end);
         put(&ring, 1);
         drain(&mut writer);
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_date_that_jumps_is_told_before_the_first_line_that_has_it() {
         let ring = Ring::new();
-        let (reader, end) = pipe().unwrap();
+        let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
         // As if the wall clock had stood at 1970 when this was started.
         writer.times = Times::Utc { start_ns: 0 };
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn lines_of_full_length_are_written_in_batches() {
         let ring = Ring::new();
-        let (reader, end) = pipe().unwrap();
+        let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
         let count = LOG_RECORDS.min(2 * LOG_BATCH_BYTES / LOG_LINE_BYTES_MAX);
         for _ in 0..count {
@@ -300,7 +300,7 @@ mod tests {
     fn a_reader_that_is_stuck_holds_up_nobody_who_logs() {
         // It outlives the test, as the writer does.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()));
-        let (reader, end) = pipe().unwrap();
+        let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         thread::spawn(move || Writer::new(ring, stream(end)).run());
         ring.wait_for_writer();
         // More than ring, batch and pipe hold together. Returns, though nobody reads.

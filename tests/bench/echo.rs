@@ -76,7 +76,7 @@ impl Streams {
     fn listen(port: u16) -> Self {
         let listener = listen(port);
         listener.set_nonblocking(true).unwrap();
-        let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, Self::LISTENER)).unwrap();
         Self { listener, epoll, all: HashMap::new(), next: 0, events: [EpollEvent::empty(); 64] }
     }

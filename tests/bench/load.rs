@@ -139,7 +139,7 @@ pub fn await_ready(address: SocketAddr, protocol: Protocol) {
 /// Keeps `load.in_flight` messages under way on each connection for `load.duration`.
 pub fn acknowledge(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
     let text = text(load.text_bytes);
-    let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     let mut connections: Vec<Connection> = (0..load.connections)
         .map(|index| {
             let stream = connect(address, &protocol.greet_sender());
@@ -169,7 +169,7 @@ pub fn acknowledge(address: SocketAddr, protocol: Protocol, load: Load) -> Outco
 /// all of them have it. The outcome counts deliveries.
 pub fn fan_out(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
     let text = text(load.text_bytes);
-    let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     let mut readers: Vec<(TcpStream, Counter, u64)> = (0..load.connections)
         .map(|index| {
             let stream = connect(address, &protocol.greet_reader());
