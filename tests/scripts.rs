@@ -1,0 +1,78 @@
+//! Every script of `targets/` and `deploy/` says how it is called, and refuses an option that it does not know.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// How many lines a usage may have: what fits on a terminal.
+const USAGE_LINES_MAX: usize = 24;
+
+/// The executable files of these directories, which are not in others below.
+fn scripts() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["targets", "deploy"].into_iter().flat_map(|name| fs::read_dir(root.join(name)).unwrap());
+    let mut scripts: Vec<_> = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| {
+            path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        })
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+/// Runs a script from elsewhere, as somebody may who has it in the `PATH`.
+fn run(script: &Path, argument: &str) -> Output {
+    Command::new(script)
+        .arg(argument)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}", script.display()))
+}
+
+fn name(script: &Path) -> &str {
+    script.file_name().unwrap().to_str().unwrap()
+}
+
+#[test]
+fn every_script_prints_its_usage_for_help() {
+    for option in ["--help", "-h"] {
+        for script in scripts() {
+            let output = run(&script, option);
+            let usage = String::from_utf8(output.stdout).unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{} {option}: {}: {said}", script.display(), output.status);
+            assert_eq!(said, "", "{} {option}", script.display());
+            let is_called = |line: &str| line.starts_with("  ") && line.contains(name(&script));
+            assert!(
+                usage.lines().any(is_called),
+                "{} {option} does not show a call:\n{usage}",
+                script.display()
+            );
+            assert!(usage.lines().count() <= USAGE_LINES_MAX, "{} {option}:\n{usage}", script.display());
+        }
+    }
+}
+
+#[test]
+fn every_script_refuses_an_unknown_option_in_one_line() {
+    for script in scripts() {
+        let output = run(&script, "--no-such-option");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}: {said}", script.display());
+        assert_eq!(said.lines().count(), 1, "{}: {said}", script.display());
+        assert!(said.contains(name(&script)), "{}: {said}", script.display());
+        assert!(output.stdout.is_empty(), "{}", script.display());
+    }
+}
+
+#[test]
+fn all_scripts_are_found() {
+    let scripts = scripts();
+    let names: Vec<_> = scripts.iter().map(|script| name(script)).collect();
+    for known in ["build", "package", "release", "cross-check", "emulate", "install", "install-here"] {
+        assert!(names.contains(&known), "{known} is not among {names:?}");
+    }
+}
