@@ -31,7 +31,7 @@ struct Door {
 pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
-    doors: std::vec::Vec<Door>,
+    doors: Vec<Door, LISTENERS_MAX>,
     allowed: Allowed,
     auth_file: Option<AuthFile>,
     mentions: Mentions,
@@ -43,6 +43,9 @@ pub struct Acceptor<'a> {
 
 impl<'a> Acceptor<'a> {
     /// The acceptor of the hub.
+    ///
+    /// # Panics
+    /// When there are more than [`LISTENERS_MAX`] listeners.
     pub fn new(
         hub: &'static Hub,
         signals: &'a Signals,

@@ -129,12 +129,13 @@ fn standard_output_that_may_not_grow_is_a_print_that_failed() {
 #[test]
 fn a_journal_whose_files_may_not_grow_fails_and_does_not_end_the_server() {
     let directory = Directory::new("file-limit");
-    let mut server = command();
-    server.args(["--listen", "127.0.0.1:0", "--journal-size", "1M", "--journal", directory.path()]);
-    let mut unlimited = command();
-    unlimited.args(server.get_args());
-    assert_eq!(Server::start_command(unlimited).end(), Some(0));
-    let server = Server::start_command(with_file_limit(&server, 32 * 1024));
+    let with_journal = || {
+        let mut server = command();
+        server.args(["--listen", "127.0.0.1:0", "--journal-size", "1M", "--journal", directory.path()]);
+        server
+    };
+    assert_eq!(Server::start_command(with_journal()).end(), Some(0));
+    let server = Server::start_command(with_file_limit(&with_journal(), 32 * 1024));
     let (mut client, mut number) = (server.connect(), 0);
     say_until(&mut client, &mut number, "NAK # journal-failed");
     // It goes on in the next of its files.
