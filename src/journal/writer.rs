@@ -609,7 +609,7 @@ impl Tail {
 
 /// The headers of all segments of one journal. Where the two of a segment differ, the later one counts: its segment was given to it, and
 /// the former one might come to light when the later is gone, after the journal has gone on. Files of another journal are left out: see
-/// [`leave_out_strangers`].
+/// `leave_out_strangers`.
 ///
 /// # Errors
 /// Those of the disk.
