@@ -97,6 +97,10 @@ pub const KEEPALIVE_INTERVAL_S: u32 = 5;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_PROBES: u32 = 3;
 
+/// Probes, or times that something was sent again, without an answer, after which a connection gives its seat to another that wants one:
+/// one may be lost on a radio link, and is on its way to a slow one.
+pub const UNANSWERED_MIN: u8 = 2;
+
 /// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds. It also counts for one whose kernel
 /// acknowledges and has no room, for it reads nothing; so where `--write-timeout` is longer, this is that and
 /// [`WRITE_MARGIN_MS`]. With that time-out off it is the system's own, a quarter of an hour.
@@ -120,6 +124,10 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// The time kept of the drain time-out for last words, in milliseconds: what could not be processed by then
 /// is refused, told so, and sent.
 pub const LAST_WORDS_MS: u64 = 500;
+
+/// How long at the end of the server a client may take for what it is not owed, in milliseconds: to read messages of others that are left
+/// once it has all its replies, and then to hear the last words. What the kernel has taken by then it goes on sending.
+pub const UNOWED_MS_MAX: u64 = 500;
 
 /// Files of the journal. Two would do; with eight, no more than an eighth of the history goes when the oldest is used again.
 pub const JOURNAL_SEGMENTS: usize = 8;
@@ -473,6 +481,7 @@ const _: () = {
         "a histogram's values are 64 bits, and their number is shifted"
     );
     let probed_ms = (KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL_S) * 1_000;
+    assert!(UNANSWERED_MIN as u32 <= KEEPALIVE_PROBES, "a connection that is unanswered is not over yet");
     assert!(probed_ms <= UNACKNOWLEDGED_MS_MAX, "the kernel counts probes for that long, if it is longer");
     assert!(
         (probed_ms + UNACKNOWLEDGED_MS_MAX) / 8 + probed_ms + UNACKNOWLEDGED_MS_MAX <= 90_000,

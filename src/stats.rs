@@ -124,6 +124,7 @@ pub struct Snapshot {
     msgs_lost: u64,
     bytes_in: u64,
     bytes_out: u64,
+    replies_unsent: u64,
     log_lost: u64,
     journal: Option<OfJournal>,
     priorities: [OfPriority; Priority::COUNT],
@@ -136,7 +137,7 @@ pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
 type Counter<T> = (&'static str, fn(&T) -> u64);
 
 /// The counters of the whole server, in the order in which they are told.
-const GENERAL: [Counter<Snapshot>; 15] = [
+const GENERAL: [Counter<Snapshot>; 16] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
     ("clients-max", |s| s.clients_max as u64),
@@ -150,6 +151,7 @@ const GENERAL: [Counter<Snapshot>; 15] = [
     ("msgs-lost", |s| s.msgs_lost),
     ("bytes-in", |s| s.bytes_in),
     ("bytes-out", |s| s.bytes_out),
+    ("replies-unsent", |s| s.replies_unsent),
     ("log-records-lost", |s| s.log_lost),
     ("commands-refused", |s| s.commands_refused),
 ];
@@ -197,6 +199,7 @@ impl Snapshot {
             let outbox = outbox.lock();
             snapshot.bytes_in += outbox.bytes_in;
             snapshot.bytes_out += outbox.bytes_out;
+            snapshot.replies_unsent += outbox.replies_unsent;
         }
         let (depths, oldest_ns) = (hub.queue.depths(), hub.queue.oldest_ns());
         for (index, of) in snapshot.priorities.iter_mut().enumerate() {

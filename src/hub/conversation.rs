@@ -205,13 +205,21 @@ impl Conversation {
                 desk.hub.follow(self.seat, min);
             }
             history.begin(wish, self.seat, line, slot);
-        } else if !self.purse.is_empty()
-            && let Some((id, min)) = desk.hub.outboxes[self.seat].lock().take_behind()
+        } else if let Some((id, min)) = self.take_behind(desk)
             && let Some(slot) = self.purse.pop()
         {
             self.reading = Reading::Missed;
             history.resume(id, min, self.seat, slot);
         }
+    }
+
+    /// Where the client fell behind, if it did and there is a slot for it. The outbox is not locked any more when the historian is called.
+    fn take_behind(&self, desk: &Desk) -> Option<(u64, Priority)> {
+        if self.purse.is_empty() {
+            return None;
+        }
+        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        outbox.take_behind()
     }
 
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
@@ -306,14 +314,16 @@ impl Conversation {
         }
     }
 
-    /// The client has not shown its token in time, or it holds no longer: closes the line that is under way with that.
-    pub fn refuse_line(&mut self, desk: &Desk) {
+    /// The client has not shown its token in time, or it holds no longer: closes the line that is under way with that, and all that
+    /// are taken from now on.
+    pub fn dismiss(&mut self, desk: &Desk) {
         if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated) {
             self.close_auth(outcome, desk);
         } else if let Some(slot) = self.break_off() {
             self.purse.put(Chain::of(slot));
             self.reject(Refusal::NotAuthenticated, desk);
         }
+        self.identity.dismiss();
     }
 
     fn begin(&mut self, subject: Subject, desk: &Desk) {

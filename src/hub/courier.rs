@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 /// Where bytes are copied before they are sent; its holder has one on its stack.
 pub type Chunk = [u8; SEND_BYTES_MAX];
 
-/// Sends from an outbox until it is empty, its socket full, somebody else sending, or [`SENDS_PER_TURN_MAX`]
+/// Sends from an outbox until it is empty, its socket full or broken, somebody else sending, or [`SENDS_PER_TURN_MAX`]
 /// reached: only then [`Next::Again`].
 #[cfg(not(loom))]
 pub fn send(outbox: &mut MutexGuard<'_, Outbox>, chunk: &mut Chunk) -> Next {

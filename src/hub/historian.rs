@@ -344,8 +344,8 @@ impl Historian {
                 write_line(line, &record);
                 let mut outbox = hub.outboxes[seat].lock();
                 // It may have left while this was read.
-                if !is_wanted(request.end_id, &outbox) {
-                    return Ok(Halt::Done(None));
+                if let Some(halt) = is_unwanted(request.end_id, &outbox) {
+                    return Ok(halt);
                 }
                 if !outbox.put_history(line) {
                     // Others have filled it meanwhile.
@@ -378,14 +378,26 @@ impl Historian {
 
 /// Whether somebody is there and has not left meanwhile: what never ends is read for one who follows.
 fn is_wanted(end_id: Option<u64>, outbox: &Outbox) -> bool {
-    outbox.is_alive() && (end_id.is_some() || outbox.follows().is_some())
+    is_unwanted(end_id, outbox).is_none()
+}
+
+/// Why nobody is to be sent any more of it, if so.
+fn is_unwanted(end_id: Option<u64>, outbox: &Outbox) -> Option<Halt> {
+    let is_gone = !outbox.is_alive() || end_id.is_none() && outbox.follows().is_none();
+    if outbox.is_barred() {
+        Some(Halt::Done(Some(Refusal::NotAuthenticated)))
+    } else {
+        is_gone.then_some(Halt::Done(None))
+    }
 }
 
 /// Why nothing can be put in the outbox of that seat now, if so. What was lost is told as soon as it can be.
 fn look_for_room(end_id: Option<u64>, lost: &mut u64, seat: usize, hub: &Hub) -> Option<Halt> {
     let mut outbox = hub.outboxes[seat].lock();
+    if let Some(halt) = is_unwanted(end_id, &outbox) {
+        return Some(halt);
+    }
     match () {
-        () if !is_wanted(end_id, &outbox) => Some(Halt::Done(None)),
         () if hub.is_draining() => Some(Halt::Done(Some(Refusal::ShuttingDown))),
         () if !outbox.has_room_for_history() => Some(Halt::NoRoom),
         () => {

@@ -24,6 +24,8 @@ pub struct Identity {
 enum State {
     /// Nobody, as far as is known.
     Stranger,
+    /// Nobody any more, and no token helps.
+    Dismissed,
     /// It has shown a token, which is looked at at that time, in nanoseconds.
     Shown(Token, u64),
     /// It has shown a wrong token, which is answered at that time, in nanoseconds.
@@ -57,6 +59,9 @@ impl Identity {
         match request {
             Request::Message { .. } | Request::Nak(_) if is_stranger => Request::Nak(Nak::NotAuthenticated),
             Request::Command(Command::Auth(_)) if gate.is_none() => Request::Refused(Refusal::NoAuth),
+            Request::Command(Command::Auth(_)) if self.is_dismissed() => {
+                Request::Refused(Refusal::NotAuthenticated)
+            }
             Request::Command(command) if gate.is_some() => {
                 let refusal = if is_stranger { before(command) } else { self.after(command) };
                 refusal.map_or(request, Request::Refused)
@@ -97,7 +102,7 @@ impl Identity {
     pub fn due_ns(&self) -> Option<u64> {
         match self.state {
             State::Shown(_, due_ns) | State::Wrong(due_ns) => Some(due_ns),
-            State::Stranger | State::Known(..) => None,
+            State::Stranger | State::Dismissed | State::Known(..) => None,
         }
     }
 
@@ -113,7 +118,7 @@ impl Identity {
         match mem::replace(&mut self.state, State::Stranger) {
             State::Shown(token, _) => self.look_at(token, gate, desk),
             State::Wrong(_) => Some(Err(Refusal::WrongToken)),
-            State::Stranger | State::Known(..) => None,
+            State::Stranger | State::Dismissed | State::Known(..) => None,
         }
     }
 
@@ -155,6 +160,15 @@ impl Identity {
         self.due_ns()?;
         self.state = State::Stranger;
         Some(Err(refusal))
+    }
+
+    /// From now on it is a stranger whom no token helps. An `/auth` must not be under way.
+    pub fn dismiss(&mut self) {
+        self.state = State::Dismissed;
+    }
+
+    fn is_dismissed(&self) -> bool {
+        matches!(self.state, State::Dismissed)
     }
 
     /// Whether it has tried, and been answered, as many wrong tokens as it may.

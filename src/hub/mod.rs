@@ -379,6 +379,13 @@ impl Hub {
         outbox.leave();
     }
 
+    /// The client at that seat may not read any more what others say, nor what they said.
+    pub fn bar(&self, seat: usize) {
+        let mut outbox = self.outboxes[seat].lock();
+        self.joined.remove(seat);
+        outbox.bar();
+    }
+
     /// Nothing more goes to the client at that seat.
     pub fn cut(&self, seat: usize) {
         let mut outbox = self.outboxes[seat].lock();

@@ -60,10 +60,23 @@ pub enum Sent {
 pub enum Next {
     /// There is more to send: take the pen again.
     Again,
-    /// Nothing: all is sent, or the connection is broken.
+    /// Nothing: all is sent, or nothing can be sent any more.
     Nothing,
     /// Wait for the socket to be writable.
     Blocked,
+    /// The connection has just turned out to take nothing more: its worker has to know.
+    Broken,
+}
+
+/// What an outbox has of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connection {
+    /// None, or one that is over.
+    Closed,
+    /// One that is not known to be broken.
+    Open,
+    /// One that takes nothing more. What the client sent before is still received; the replies to it are dropped.
+    ReceiveOnly,
 }
 
 /// The outbox of one seat. All zeroes when new, so that the static ones take no room in the binary.
@@ -71,16 +84,17 @@ pub struct Outbox {
     bytes: Vec<u8, OUTBOX_BYTES>,
     /// So many of `bytes` are sent already.
     sent: usize,
+    /// Up to here there are replies among `bytes`; what is behind is of others.
+    owed: usize,
     /// Slots that nobody uses.
     home: Slots,
     pen: Pen,
     awaits: Awaits,
-    /// Somebody is connected, and the connection is not known to be broken.
-    alive: bool,
+    connection: Connection,
     socket: RawFd,
     /// A new connection, until the worker takes it. A vector, for an empty one is all zeroes.
     arrival: Vec<OwnedFd, 1>,
-    /// The errno that broke the connection; 0: none.
+    /// The errno that broke the connection, of one that is [`Connection::ReceiveOnly`].
     broken_by: i32,
     /// Since when the socket takes nothing, in nanoseconds; 0: it does.
     stalled_ns: u64,
@@ -90,6 +104,8 @@ pub struct Outbox {
     at_hand: Option<usize>,
     /// The client is to give up its seat, unless it says something before its worker comes to that.
     asked_to_go: bool,
+    /// It is sent no more of the history: it may not read it any more.
+    is_barred: bool,
     joined: Option<Priority>,
     /// The ID of the first message that it is sent because it joined.
     live_from: u64,
@@ -108,6 +124,8 @@ pub struct Outbox {
     pub bytes_in: u64,
     /// See [`Outbox::bytes_in`].
     pub bytes_out: u64,
+    /// Closing replies that were dropped, for their connection was over or took nothing more, since the start.
+    pub replies_unsent: u64,
 }
 
 impl Default for Outbox {
@@ -122,10 +140,11 @@ impl Outbox {
         Self {
             bytes: Vec::new(),
             sent: 0,
+            owed: 0,
             home: Slots::new(),
             pen: Pen::Free,
             awaits: Awaits::Nothing,
-            alive: false,
+            connection: Connection::Closed,
             socket: 0,
             arrival: Vec::new(),
             broken_by: 0,
@@ -133,6 +152,7 @@ impl Outbox {
             heard_ns: 0,
             at_hand: None,
             asked_to_go: false,
+            is_barred: false,
             joined: None,
             live_from: 0,
             resumes: false,
@@ -142,6 +162,7 @@ impl Outbox {
             lost: 0,
             bytes_in: 0,
             bytes_out: 0,
+            replies_unsent: 0,
         }
     }
 
@@ -153,9 +174,10 @@ impl Outbox {
     /// If the seat is not at rest: something of the former tenant would be left.
     pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
         use std::os::fd::AsRawFd;
-        assert!(!self.alive && self.at_rest() && self.bytes.is_empty() && self.arrival.is_empty());
+        assert!(self.connection == Connection::Closed && self.at_rest());
+        assert!(self.bytes.is_empty() && self.arrival.is_empty());
         assert!(self.joined.is_none() && self.lost == 0);
-        self.alive = true;
+        self.connection = Connection::Open;
         self.awaits = Awaits::Nothing;
         self.socket = socket.as_raw_fd();
         self.broken_by = 0;
@@ -163,6 +185,7 @@ impl Outbox {
         self.heard_ns = now_ns;
         self.at_hand = None;
         self.asked_to_go = false;
+        self.is_barred = false;
         // It is empty: asserted above.
         let _ = self.arrival.push(socket);
     }
@@ -175,9 +198,13 @@ impl Outbox {
     /// Ends the connection: from now on nothing is put in and no send begins. Slots still come home. Once
     /// [`Outbox::is_pen_out`] is false the socket may be closed, once [`Outbox::at_rest`] the seat is free.
     pub fn cut(&mut self) {
-        self.alive = false;
-        self.bytes.clear();
-        self.sent = 0;
+        self.empty(Connection::Closed);
+    }
+
+    /// Drops all that is not sent, for a connection that is that from now on.
+    fn empty(&mut self, connection: Connection) {
+        self.connection = connection;
+        self.clear();
         self.leave();
         self.lost = 0;
         if self.pen == Pen::Blocked {
@@ -187,12 +214,12 @@ impl Outbox {
 
     /// Whether somebody is connected here and the connection is not known to be broken.
     pub fn is_alive(&self) -> bool {
-        self.alive
+        self.connection == Connection::Open
     }
 
-    /// What broke the connection that is not alive.
-    pub fn broken_by(&self) -> Errno {
-        Errno::from_raw(self.broken_by)
+    /// What broke the connection, if it takes nothing more and is not over: what has come on it is still to be received.
+    pub fn broken_by(&self) -> Option<Errno> {
+        (self.connection == Connection::ReceiveOnly).then(|| Errno::from_raw(self.broken_by))
     }
 
     /// Notes that `bytes` were received. True: the client was asked to go, and stays.
@@ -214,7 +241,7 @@ impl Outbox {
         let listens = self.joined.is_some() || self.is_behind() || self.follows.is_some();
         // A slot that is neither at home nor with the worker has a message that is not answered yet.
         let is_idle = self.at_hand == Some(self.slots_out()) && self.is_empty();
-        (self.alive && is_idle && !listens).then_some(self.heard_ns)
+        (self.is_alive() && is_idle && !listens).then_some(self.heard_ns)
     }
 
     /// Asks the client to go that is idle since then; false: it is not any more, or was asked before.
@@ -242,7 +269,7 @@ impl Outbox {
     /// The client joins: wants to be sent messages of that priority and above, from now on.
     pub fn join(&mut self, min: Priority) {
         self.leave();
-        self.joined = Some(min);
+        self.joined = self.is_alive().then_some(min);
         self.live_from = 0;
     }
 
@@ -287,7 +314,7 @@ impl Outbox {
     /// The client is to be sent the history, of that priority and above, until it has caught up.
     pub fn follow(&mut self, min: Priority) {
         self.leave();
-        self.follows = Some(min);
+        self.follows = self.is_alive().then_some(min);
     }
 
     /// Of which priority on it is sent the history; none: it has left, or has caught up.
@@ -325,6 +352,17 @@ impl Outbox {
         self.is_aside = false;
     }
 
+    /// The client leaves, and is sent no more of the history that it asked for.
+    pub fn bar(&mut self) {
+        self.leave();
+        self.is_barred = true;
+    }
+
+    /// Whether the client is sent no more of the history.
+    pub fn is_barred(&self) -> bool {
+        self.is_barred
+    }
+
     // ---- Slots -----------------------------------------------------------------------------------------
 
     /// Brings slots home that were used for nothing.
@@ -340,14 +378,17 @@ impl Outbox {
     /// Brings slots home with the replies that close their lines. Nobody there to read them: they are dropped. `reply`
     /// writes them, [`REPLY_BYTES_MAX`] a slot at most.
     pub fn close(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
-        let bytes_max = chain.len() * REPLY_BYTES_MAX;
+        let replies = chain.len();
         self.bring_home(chain);
-        if self.alive {
-            self.make_room(bytes_max);
-            let before = self.bytes.len();
-            reply(&mut self.bytes);
-            debug_assert!(self.bytes.len() - before <= bytes_max);
+        if !self.is_alive() {
+            self.replies_unsent += replies as u64;
+            return;
         }
+        self.make_room(replies * REPLY_BYTES_MAX);
+        let before = self.bytes.len();
+        reply(&mut self.bytes);
+        debug_assert!(self.bytes.len() - before <= replies * REPLY_BYTES_MAX);
+        self.owed = self.bytes.len();
     }
 
     /// Moves slots from home to `purse`, as many as there is room for their replies.
@@ -376,8 +417,9 @@ impl Outbox {
     /// Puts in a line that no room was reserved for; false: there is no room now.
     pub fn answer(&mut self, line: &[u8]) -> bool {
         let fits = self.has_room(line.len());
-        if fits && self.alive {
+        if fits {
             self.append(line);
+            self.owed = self.bytes.len();
         }
         fits
     }
@@ -386,7 +428,7 @@ impl Outbox {
     /// the history can speak.
     pub fn put_history(&mut self, line: &[u8]) -> bool {
         let fits = self.room() >= REPLY_ROOM_BYTES + line.len();
-        if fits && self.alive {
+        if fits {
             self.append(line);
         }
         fits
@@ -397,8 +439,12 @@ impl Outbox {
         self.room() >= REPLY_ROOM_BYTES + HISTORY_ROOM_BYTES
     }
 
-    /// Puts in a MSG line, or several that fit, or counts one as lost; false: lost. Nothing is put in for one who did not join.
+    /// Puts in a MSG line, or several that fit, or counts one as lost; false: it is not put in. A client that has not joined is
+    /// sent nothing, and loses nothing.
     pub fn deliver(&mut self, line: &[u8]) -> bool {
+        if self.joined.is_none() {
+            return false;
+        }
         self.tell_lost();
         let fits = self.has_room_for_msg(line);
         if fits {
@@ -434,6 +480,11 @@ impl Outbox {
         self.room() >= self.reserved() + bytes
     }
 
+    /// Whether all slots are at home and their replies are sent; what may be left are messages of others.
+    pub fn owes_nothing(&self) -> bool {
+        self.home.is_full() && self.owed <= self.sent
+    }
+
     /// Whether nothing is left to send.
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len()
@@ -453,11 +504,23 @@ impl Outbox {
         if self.bytes.len() + bytes > OUTBOX_BYTES {
             self.bytes.copy_within(self.sent.., 0);
             self.bytes.truncate(self.bytes.len() - self.sent);
+            self.owed = self.owed.saturating_sub(self.sent);
             self.sent = 0;
         }
     }
 
+    /// Forgets what is sent, or is not sent any more.
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.owed = 0;
+    }
+
+    /// Puts a line in; where nobody can be sent it, it is dropped.
     fn append(&mut self, line: &[u8]) {
+        if !self.is_alive() {
+            return;
+        }
         self.make_room(line.len());
         let appended = self.bytes.extend_from_slice(line);
         debug_assert!(appended.is_ok(), "room is checked, or reserved");
@@ -468,7 +531,7 @@ impl Outbox {
     /// Takes the pen if it is free and there is something to send: copies the first of it to `chunk`, and says
     /// where to send how much. Then [`Outbox::end_send`] must follow.
     pub fn begin_send(&mut self, chunk: &mut [u8]) -> Option<(RawFd, usize)> {
-        if self.pen != Pen::Free || !self.alive || self.is_empty() {
+        if self.pen != Pen::Free || !self.is_alive() || self.is_empty() {
             return None;
         }
         self.pen = Pen::Out;
@@ -482,7 +545,7 @@ impl Outbox {
     pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> Next {
         let writable = self.pen == Pen::OutAndWritable;
         self.pen = Pen::Free;
-        if !self.alive {
+        if !self.is_alive() {
             return Next::Nothing;
         }
         match sent {
@@ -496,9 +559,9 @@ impl Outbox {
                 Next::Blocked
             }
             Sent::Broken(errno) => {
-                self.cut();
+                self.empty(Connection::ReceiveOnly);
                 self.broken_by = errno as i32;
-                Next::Nothing
+                Next::Broken
             }
         }
     }
@@ -508,8 +571,7 @@ impl Outbox {
         self.bytes_out += bytes as u64;
         self.stalled_ns = 0;
         if self.is_empty() {
-            self.bytes.clear();
-            self.sent = 0;
+            self.clear();
         }
         self.tell_lost();
         if self.is_empty() { Next::Nothing } else { Next::Again }

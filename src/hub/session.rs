@@ -11,7 +11,7 @@ use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
-    RATE_PAUSE_MS, RECEIVE_BYTES,
+    RATE_PAUSE_MS, RECEIVE_BYTES, UNOWED_MS_MAX,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -151,10 +151,18 @@ pub struct Session {
     readable: bool,
     /// The socket reported that it takes more.
     writable: bool,
-    /// The socket reported that no more will come after what is there: it will report nothing again.
+    /// No more will come after what is there, and the socket will report nothing again.
     at_last: bool,
+    /// The socket reported urgent data: what is received ends at their mark, and more may be behind it.
+    has_mark: bool,
     /// The client has ended its side.
     ended: bool,
+    /// What broke the connection for whoever was sending. What has come is received all the same.
+    unsendable: Option<Errno>,
+    /// The client may do nothing any more, for that reason: what it had sent by then is refused.
+    dismissed: Option<Reason>,
+    /// How many bytes had come when it was dismissed, and are not received yet.
+    owed_bytes: usize,
     /// Whether the kernel [takes more](socket::overdraw) from it, because it has to read first.
     is_overdrawn: bool,
     /// How many lines it may still send.
@@ -167,6 +175,8 @@ pub struct Session {
     arrived_ns: u64,
     /// Whether the client has sent anything to be read: a line, or the beginning of another protocol.
     has_spoken: bool,
+    /// When the session stopped taking lines, in nanoseconds.
+    parted_ns: u64,
 }
 
 impl Session {
@@ -181,13 +191,18 @@ impl Session {
             readable: false,
             writable: false,
             at_last: false,
+            has_mark: false,
             ended: false,
+            unsendable: None,
+            dismissed: None,
+            owed_bytes: 0,
             is_overdrawn: false,
             lines: Bucket::FULL,
             line_since_ns: None,
             look_ns: u64::MAX,
             arrived_ns: 0,
             has_spoken: false,
+            parted_ns: 0,
         }
     }
 
@@ -195,7 +210,8 @@ impl Session {
     pub fn note(&mut self, events: EpollFlags) {
         let last = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         self.at_last |= events.intersects(last);
-        self.readable |= events.intersects(EpollFlags::EPOLLIN | last);
+        self.has_mark |= events.contains(EpollFlags::EPOLLPRI);
+        self.readable |= events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | last);
         self.writable |= events.intersects(EpollFlags::EPOLLOUT | last);
     }
 
@@ -227,7 +243,10 @@ impl Session {
         self.readable = false;
         self.writable = false;
         self.at_last = false;
+        self.has_mark = false;
         self.ended = false;
+        self.unsendable = None;
+        self.dismissed = None;
         self.is_overdrawn = false;
         self.lines = Bucket::FULL;
         self.line_since_ns = None;
@@ -254,12 +273,16 @@ impl Session {
             drop(outbox);
             return self.part(Reason::GaveWay, desk);
         }
+        self.note_break(&outbox);
         outbox.grant(self.conversation.purse());
         drop(outbox);
         if self.conversation.is_withdrawn(desk) {
-            return self.give_up(Reason::TokenWithdrawn, desk);
+            self.dismiss(Reason::TokenWithdrawn, desk);
         }
         self.conversation.go_on(desk);
+        if self.dismissed.is_none() && self.conversation.is_given_up() {
+            self.dismiss(Reason::WrongToken, desk);
+        }
         self.take_lines(desk);
         let received = if self.may_receive(desk) { self.receive(desk) } else { Ok(()) };
         self.take_lines(desk);
@@ -294,9 +317,29 @@ impl Session {
         !self.conversation.is_stalled() && !self.is_parting() && self.paced_until_ns(desk).is_none()
     }
 
-    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast.
+    /// Nothing can be sent any more: nobody hears the replies. What has come is taken all the same, until a receive finds no more.
+    fn note_break(&mut self, outbox: &Outbox) {
+        if self.unsendable.is_none() && outbox.broken_by().is_some() {
+            self.unsendable = outbox.broken_by();
+            self.at_last = true;
+            self.readable = true;
+        }
+    }
+
+    /// From now on the client may do nothing. What it has sent until then is refused line by line, and it is told why.
+    fn dismiss(&mut self, reason: Reason, desk: &Desk) {
+        desk.hub.bar(self.seat);
+        self.call_historian(desk);
+        self.conversation.dismiss(desk);
+        self.dismissed = Some(reason);
+        self.owed_bytes = self.socket.as_ref().map_or(0, socket::unreceived);
+        self.readable |= self.owed_bytes > 0;
+    }
+
+    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast. What is refused anyway does not wait.
     fn paced_until_ns(&self, desk: &Desk) -> Option<u64> {
-        let rate = desk.hub.settings.rate.filter(|_| !desk.draining)?;
+        let is_refused = desk.draining || self.dismissed.is_some();
+        let rate = desk.hub.settings.rate.filter(|_| !is_refused)?;
         Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > desk.now_ns)
     }
 
@@ -328,14 +371,12 @@ impl Session {
 
     /// Whether no more is received from this client, whatever it sends.
     fn is_deaf(&self, desk: &Desk) -> bool {
-        desk.draining || self.is_parting()
+        desk.draining || self.is_parting() || self.dismissed.is_some() && self.owed_bytes == 0
     }
 
     /// Whether the client will be told goodbye for what it said.
     fn is_parting(&self) -> bool {
-        self.conversation.quit().is_some()
-            || self.conversation.is_given_up()
-            || self.conversation.foreign().is_some()
+        self.conversation.quit().is_some() || self.conversation.foreign().is_some()
     }
 
     fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
@@ -344,24 +385,46 @@ impl Session {
             socket::settle(socket);
         }
         let free = self.framer.free();
-        let room = free.len();
-        match socket::receive(socket, free) {
+        let room = if self.dismissed.is_some() { free.len().min(self.owed_bytes) } else { free.len() };
+        match socket::receive(socket, &mut free[..room]) {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
-                // A short one has taken all there was; what comes later is reported, but for the end.
-                self.readable = bytes == room || self.at_last;
+                self.owed_bytes = self.owed_bytes.saturating_sub(bytes);
+                // A short one has taken all there was, unless it ends at a mark; what comes later is reported, but for the end.
+                self.readable = bytes == room || self.at_last || self.has_mark;
                 // Now, for among these lines may be one that asks for the counters.
                 let stays = desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
                 if stays {
                     desk.hub.tell_of_seat();
                 }
             }
-            Received::Nothing => self.readable = false,
-            Received::End => {
-                self.ended = true;
-                self.framer.end();
+            Received::Nothing => {
+                self.readable = false;
+                self.has_mark = false;
             }
-            Received::Broken(errno) => return Err(errno),
+            Received::End => self.end_receiving(),
+            Received::Broken(Some(errno)) => return Err(errno),
+            Received::Broken(None) => return self.ask_sender(desk),
+        }
+        Ok(())
+    }
+
+    fn end_receiving(&mut self) {
+        self.ended = true;
+        self.framer.end();
+    }
+
+    /// Whoever was sending was told what broke the connection. That is EPIPE if the client had ended its side before, and then what came
+    /// last is a line, LF or not.
+    fn ask_sender(&mut self, desk: &Desk) -> Result<(), Errno> {
+        let outbox = desk.hub.outboxes[self.seat].lock();
+        let (told, is_pen_out) = (outbox.broken_by(), outbox.is_pen_out());
+        drop(outbox);
+        match told {
+            Some(Errno::EPIPE) => self.end_receiving(),
+            // It has not said so yet, and calls when it has.
+            None if is_pen_out => self.readable = false,
+            _ => return Err(told.unwrap_or(Errno::ECONNRESET)),
         }
         Ok(())
     }
@@ -376,7 +439,7 @@ impl Session {
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
         outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
         let next = match () {
-            () if can_go_on || sending == Sending::Again => Ok(Turn::Again),
+            () if can_go_on || wants_turn(sending) => Ok(Turn::Again),
             () if is_held_up => {
                 self.line_since_ns = None;
                 Ok(self.timer(&outbox, desk))
@@ -461,9 +524,10 @@ impl Session {
     fn is_over(&self, desk: &Desk) -> Option<Reason> {
         match () {
             () if self.conversation.quit().is_some() => Some(Reason::Quit),
-            () if self.conversation.is_given_up() => Some(Reason::WrongToken),
             () if self.is_parting() => self.conversation.foreign().map(Reason::Foreign),
+            () if self.dismissed.is_some() && !self.has_more(desk) => self.dismissed,
             () if self.ended => Some(Reason::End),
+            () if !self.readable && self.unsendable.is_some() => self.unsendable.map(Reason::Broken),
             () if desk.draining => Some(Reason::ShuttingDown),
             () => None,
         }
@@ -471,8 +535,11 @@ impl Session {
 
     /// Why it cannot go on, if the connection is broken or a time is up.
     fn is_lost(&self, outbox: &Outbox, desk: &Desk) -> Option<Reason> {
-        if !outbox.is_alive() {
-            return Some(Reason::Broken(outbox.broken_by()));
+        // As long as it is open, what has come is taken first.
+        if self.phase != Phase::Open
+            && let Some(errno) = outbox.broken_by()
+        {
+            return Some(Reason::Broken(errno));
         }
         if desk.now_ns < self.look_ns {
             return None;
@@ -485,14 +552,12 @@ impl Session {
     /// Does what follows from [`is_lost`](Self::is_lost).
     fn give_up(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
         match reason {
-            // The history may be long, and is not for it any more.
-            Reason::TokenWithdrawn if self.conversation.is_reading() => self.cut_short(reason, desk),
-            Reason::NotAuthenticated | Reason::TokenWithdrawn => {
-                self.conversation.refuse_line(desk);
-                self.part(reason, desk)
+            Reason::NotAuthenticated => {
+                self.dismiss(reason, desk);
+                Turn::Again
             }
             Reason::Idle => self.part(reason, desk),
-            Reason::TooSlow => self.cut_short(reason, desk),
+            Reason::TooSlow | Reason::ShuttingDown => self.cut_short(reason, desk),
             _ => self.end(reason, desk),
         }
     }
@@ -513,9 +578,13 @@ impl Session {
     fn time_up(&self, outbox: &Outbox, desk: &Desk) -> Option<(u64, Reason)> {
         let settings = &desk.hub.settings;
         if let Some(since_ns) = outbox.stalled_ns() {
-            return Some((since_ns + settings.write_timeout_ns?, Reason::TooSlow));
+            let is_unowed = desk.draining && self.phase != Phase::Open && outbox.owes_nothing();
+            let unowed_ns = is_unowed.then_some(self.parted_ns + UNOWED_MS_MAX * 1_000_000);
+            let unowed = unowed_ns.map(|deadline_ns| (deadline_ns, Reason::ShuttingDown));
+            let slow = settings.write_timeout_ns.map(|timeout_ns| (since_ns + timeout_ns, Reason::TooSlow));
+            return unowed.into_iter().chain(slow).min_by_key(|(deadline_ns, _)| *deadline_ns);
         }
-        if self.phase != Phase::Open || outbox.joined().is_some() {
+        if self.phase != Phase::Open || outbox.joined().is_some() || self.dismissed.is_some() {
             return None;
         }
         let is_stranger = self.conversation.is_stranger(desk);
@@ -541,6 +610,7 @@ impl Session {
         // What it reads is not wanted any more.
         self.call_historian(desk);
         self.line_since_ns = None;
+        self.parted_ns = desk.now_ns;
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }
@@ -592,7 +662,7 @@ impl Session {
     /// What is left to wait for, of one from which nothing is received any more.
     fn await_reader(&mut self, sending: Sending, outbox: Locked, desk: &Desk) -> Turn {
         let is_stalled = outbox.stalled_ns().is_some();
-        let turn = if sending == Sending::Again { Turn::Again } else { self.timer(&outbox, desk) };
+        let turn = if wants_turn(sending) { Turn::Again } else { self.timer(&outbox, desk) };
         drop(outbox);
         if is_stalled {
             self.overdraw();
@@ -613,7 +683,8 @@ impl Session {
         if self.ended {
             return self.end(reason, desk);
         }
-        self.phase = Phase::Lingering(reason, desk.now_ns + FAREWELL_MS_MAX * 1_000_000);
+        let linger_ms = if desk.draining { UNOWED_MS_MAX } else { FAREWELL_MS_MAX };
+        self.phase = Phase::Lingering(reason, desk.now_ns + linger_ms * 1_000_000);
         self.readable = true;
         Turn::Again
     }
@@ -640,11 +711,23 @@ impl Session {
         self.linger_on(reason, desk)
     }
 
+    /// At the end of the server it is not waited for what the client does, only for its system to have heard the last words: it tells
+    /// that by a change of the socket's state.
     fn linger(&mut self, reason: Reason, until_ns: u64, desk: &mut Desk) -> Turn {
         if desk.now_ns >= until_ns || self.discard() {
             return self.end(reason, desk);
         }
-        if self.readable { Turn::Again } else { Turn::By(until_ns) }
+        match () {
+            () if self.readable => Turn::Again,
+            () if desk.draining && self.has_told_all() => self.end(reason, desk),
+            () => Turn::By(until_ns),
+        }
+    }
+
+    /// Whether the client's system has acknowledged all that was sent, and that nothing more comes.
+    fn has_told_all(&self) -> bool {
+        let transmission = self.socket.as_ref().and_then(socket::transmission);
+        transmission.is_some_and(|transmission| !transmission.is_ending)
     }
 
     /// Receives and forgets; true: nothing more will come.
@@ -713,4 +796,9 @@ fn log_first_words(has_spoken: &mut bool, seat: usize, desk: &Desk) {
         let (taken, _) = desk.hub.roster.lock().taken();
         log::info!("{} connected: {taken} of {CLIENTS}", desk.hub.name(seat));
     }
+}
+
+/// Whether a session has more to do because of what a send came to.
+fn wants_turn(sending: Sending) -> bool {
+    matches!(sending, Sending::Again | Sending::Broken)
 }

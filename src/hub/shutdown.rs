@@ -25,7 +25,7 @@ pub enum Outcome {
 /// Ends it.
 pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
     let deadline_ns = clock::now_ns() + hub.settings.drain_timeout.as_nanos() as u64;
-    let outcome = answer_all(hub, signals);
+    let outcome = answer_all(hub, signals, deadline_ns);
     if !matches!(outcome, Outcome::Interrupted(_)) {
         // What was acknowledged before it was synced is synced now.
         hub.finish(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())));
@@ -33,13 +33,11 @@ pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
     outcome
 }
 
-fn answer_all(hub: &Hub, signals: &Signals) -> Outcome {
-    let timeout_ns = hub.settings.drain_timeout.as_nanos() as u64;
-    let deadline_ns = clock::now_ns() + timeout_ns;
+fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     log::info!("shutting down");
     hub.want_seat(true);
     hub.drain();
-    let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(timeout_ns / 4);
+    let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(hub.settings.drain_timeout.as_nanos() as u64 / 4);
     if let Some(outcome) = wait_for_seats(hub, signals, deadline_ns - last_words_ns) {
         return outcome;
     }

@@ -44,8 +44,8 @@ impl Desk {
     /// # Errors
     /// When the kernel lacks the memory.
     pub fn watch(&self, seat: usize, socket: &impl AsFd) -> nix::Result<()> {
-        let events =
-            EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let reading = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP;
+        let events = reading | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         self.epoll.add(socket, EpollEvent::new(events, seat as u64))
     }
 

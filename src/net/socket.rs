@@ -2,12 +2,12 @@
 
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, OVERDRAWN_BUFFER_BYTES, SOCKET_BUFFER_BYTES,
-    UNACKNOWLEDGED_MS_MAX, WRITE_MARGIN_MS,
+    UNACKNOWLEDGED_MS_MAX, UNANSWERED_MIN, WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
-use nix::{libc, setsockopt_impl, sockopt_impl};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,8 +20,17 @@ pub enum Received {
     End,
     /// Nothing is there now.
     Nothing,
-    /// The connection is broken.
-    Broken(Errno),
+    /// The connection is broken; by what, unless somebody was told that before.
+    Broken(Option<Errno>),
+}
+
+/// What of a connection is still under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmission {
+    /// Our end was told to the peer, and its system has not acknowledged that yet, or something before it.
+    pub is_ending: bool,
+    /// The peer's system has not answered several times in a row: it is off, or cannot be reached.
+    pub is_unanswered: bool,
 }
 
 /// Sets up a fresh connection: small segments go at once, the kernel's buffers have a bound, and a peer that has
@@ -32,6 +41,8 @@ pub enum Received {
 /// Those of setsockopt: the peer may be gone already.
 pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<()> {
     optional("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))?;
+    // Urgent data are bytes like others, as RFC 6093 asks for: the last of them, which may be the LF of a line, is not left out.
+    optional("SO_OOBINLINE", setsockopt(socket, sockopt::OobInline, &true))?;
     optional("SO_SNDBUF", setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES))?;
     optional("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true))?;
     optional("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S))?;
@@ -66,24 +77,34 @@ pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
     }
 }
 
-/// Receives what is there into `buffer`, which must not be empty.
+/// Receives what is there into `buffer`, which must not be empty. Less than all of it may come where a peer has sent urgent data: no
+/// receive goes past the mark at their end.
 pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     debug_assert!(!buffer.is_empty());
     loop {
         return match socket::recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) if is_reset(socket) => Received::Broken(Errno::ECONNRESET),
+            Ok(0) if is_over(socket) => ending(socket),
             Ok(0) => Received::End,
             Ok(bytes) => Received::Bytes(bytes),
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => Received::Nothing,
-            Err(errno) => Received::Broken(errno),
+            Err(errno) => Received::Broken(Some(errno)),
         };
     }
 }
 
-/// Whether the connection broke, so that what came last is not the end that the peer wanted. The system tells of a break once,
-/// and may have told whoever was sending; after that a receive looks as if the peer had ended its side.
-fn is_reset(socket: &impl AsFd) -> bool {
+/// What it is where nothing more comes on a connection that is over in both directions. The system tells of a break once, and whoever
+/// comes later finds what looks as if the peer had ended its side. But where that had ended it before the break, no receive is told
+/// of the break at all, and it is there to be told still, unless it was to whoever was sending.
+fn ending(socket: &impl AsFd) -> Received {
+    match socket::getsockopt(socket, sockopt::SocketError) {
+        Ok(0) | Err(_) => Received::Broken(None),
+        Ok(_) => Received::End,
+    }
+}
+
+/// Whether the connection is over in both directions: it broke, or both sides have ended it.
+fn is_over(socket: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     // An interruption leaves no answer: then it is what it looks like, as it is for whoever does not ask.
     poll(&mut fds, PollTimeout::ZERO).is_ok()
@@ -101,6 +122,33 @@ pub fn send(socket: RawFd, bytes: &[u8]) -> nix::Result<usize> {
             return sent;
         }
     }
+}
+
+/// How many bytes have come that are not received yet.
+pub fn unreceived(socket: &impl AsFd) -> usize {
+    rustix::io::ioctl_fionread(socket).map_or(0, |bytes| bytes as usize)
+}
+
+sockopt_impl!(
+    /// The first bytes of what the system knows of a connection: its state, one more, retransmissions and probes without an answer.
+    InfoHead,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u8; 4]
+);
+
+/// What is under way on a connection; none: the system does not say.
+pub fn transmission(socket: &impl AsFd) -> Option<Transmission> {
+    // States in which our end is not acknowledged, from the kernel's net/tcp_states.h.
+    const FIN_WAIT_1: u8 = 4;
+    const LAST_ACK: u8 = 9;
+    const CLOSING: u8 = 11;
+    let [state, _, retransmissions, probes] = socket::getsockopt(socket, InfoHead).ok()?;
+    Some(Transmission {
+        is_ending: matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING),
+        is_unanswered: retransmissions.max(probes) >= UNANSWERED_MIN,
+    })
 }
 
 /// Says that nothing more will be sent. An error means that the peer is gone, which the next receive tells too.
@@ -187,6 +235,53 @@ mod tests {
     }
 
     #[test]
+    fn an_end_before_a_reset_is_an_end_whoever_was_told_of_the_reset_first() {
+        for sender_is_told_first in [false, true] {
+            let (server, mut client) = pair();
+            client.write_all(b"last words").unwrap();
+            drop(client);
+            wait_for(&server, PollFlags::POLLRDHUP);
+            // The system of a client that has closed answers that with a reset.
+            assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Ok(8));
+            wait_for(&server, PollFlags::POLLHUP);
+            if sender_is_told_first {
+                assert_eq!(send(server.as_raw_fd(), b"ACK 2 2\n"), Err(Errno::EPIPE));
+            }
+            assert_eq!(receive(&server, &mut [0; 64]), Received::Bytes(10), "what has come is there");
+            let expected = if sender_is_told_first { Received::Broken(None) } else { Received::End };
+            assert_eq!(receive(&server, &mut [0; 64]), expected);
+        }
+    }
+
+    #[test]
+    fn urgent_data_are_received_as_others_and_split_what_is_received() {
+        let (server, client) = pair();
+        set_up(&server, None).unwrap();
+        let send_urgent = |bytes: &[u8]| socket::send(client.as_raw_fd(), bytes, MsgFlags::MSG_OOB).unwrap();
+        assert_eq!(send_urgent(b"smoke\n") + send(client.as_raw_fd(), b"more\n").unwrap(), 11);
+        wait_for(&server, PollFlags::POLLPRI);
+        let (mut all, mut buffer) = (Vec::new(), [0; 64]);
+        while all.len() < 11 {
+            wait_for(&server, PollFlags::POLLIN);
+            let Received::Bytes(bytes) = receive(&server, &mut buffer) else { panic!("nothing came") };
+            all.extend_from_slice(&buffer[..bytes]);
+        }
+        assert_eq!(all, b"smoke\nmore\n");
+    }
+
+    #[test]
+    fn a_connection_tells_whether_its_end_is_acknowledged() {
+        let (server, client) = pair();
+        let of_open = transmission(&server).unwrap();
+        assert_eq!(of_open, Transmission { is_ending: false, is_unanswered: false });
+        end_sending(&server);
+        wait_for(&client, PollFlags::POLLRDHUP);
+        while transmission(&server).unwrap().is_ending {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn a_reset_is_no_end_whoever_was_told_of_it_first() {
         for sender_is_told_first in [false, true] {
             let (server, mut client) = pair();
@@ -197,13 +292,14 @@ mod tests {
             if sender_is_told_first {
                 assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Err(Errno::ECONNRESET));
             }
+            let told = if sender_is_told_first { None } else { Some(Errno::ECONNRESET) };
             let mut received = receive(&server, &mut [0; 64]);
             if received == Received::Bytes(9) {
                 received = receive(&server, &mut [0; 64]);
             }
-            assert_eq!(received, Received::Broken(Errno::ECONNRESET));
-            // It stays so.
-            assert_eq!(receive(&server, &mut [0; 64]), Received::Broken(Errno::ECONNRESET));
+            assert_eq!(received, Received::Broken(told));
+            // It stays so, and is told once.
+            assert_eq!(receive(&server, &mut [0; 64]), Received::Broken(None));
         }
     }
 

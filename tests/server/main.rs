@@ -11,6 +11,7 @@ mod bounds;
 mod foreign;
 mod journal;
 mod journal_command;
+mod leaving;
 mod logging;
 mod names;
 mod netcat;
