@@ -271,11 +271,11 @@ pub const AUTHENTICATION_MS_MAX: u64 = 20_000;
 /// Wrong tokens on a connection; the last one costs the connection.
 pub const WRONG_TOKENS_MAX: u8 = 3;
 
-/// What the first wrong token from an address costs it, in milliseconds: until then it has no answer, and no other token from there
-/// is looked at. Each further one costs twice as much as the one before.
+/// How long after a wrong token no other one from that address is looked at, in milliseconds; and how long the answer to the first one
+/// takes. To each further one it takes twice as long as to the one before.
 pub const WRONG_TOKEN_MS: u64 = 1_000;
 
-/// The most that a wrong token costs, in milliseconds. Longer would keep those away who share the address.
+/// The longest that the answer to a wrong token takes, in milliseconds.
 pub const WRONG_TOKEN_MS_MAX: u64 = 8_000;
 
 /// How long an address must not have tried wrong tokens until that is forgotten, in milliseconds.
@@ -297,6 +297,9 @@ pub const FAREWELL_MS_MAX: u64 = 2_000;
 
 /// Newcomers that wait for a seat which an idle client was asked to give up. More than so many at a time are turned away.
 pub const NEWCOMERS_MAX: usize = 16;
+
+/// Newcomers from one address that wait for a seat of that address, for it has as many as it may: so that it leaves room for others.
+pub const NEWCOMERS_PER_ADDRESS_MAX: usize = NEWCOMERS_MAX / 4;
 
 /// How long one of them waits at most, in milliseconds: as long as a client may take that is told to go, and some more.
 pub const NEWCOMER_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
@@ -492,7 +495,11 @@ const _: () = {
     assert!("/auth ".len() + TOKEN_BYTES_MAX <= LINE_BYTES_MAX, "a token fits a line");
     assert!(
         WRONG_TOKEN_MS <= WRONG_TOKEN_MS_MAX && WRONG_TOKEN_MS_MAX < AUTHENTICATION_MS_MAX,
-        "one who waits because of its address still has its turn"
+        "a wrong token is answered before the time for it is over"
+    );
+    assert!(
+        PER_ADDRESS_DEFAULT as u64 * WRONG_TOKEN_MS < AUTHENTICATION_MS_MAX,
+        "who shares its address with others that try wrong tokens still has its turn"
     );
     assert!(RECEIVE_BYTES >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer");
     assert!(

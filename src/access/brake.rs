@@ -1,15 +1,20 @@
 //! How long an address waits that tries wrong tokens: longer each time, on whichever connection it tries.
 //!
-//! While an address waits, no token from there is looked at, a right one neither: else who does not wait for the answer, and tries
-//! on another connection at once, would not be slowed down at all. Others notice nothing of it. Addresses are remembered in a
-//! table of fixed size. When it is full all further ones wait together, as if they were one: so who has many addresses tries
-//! [`SUSPECTS_MAX`] tokens at a time and not one more.
+//! Two times bound what an address can try. The *answer* to a wrong token comes late, and later each time. And after a wrong token
+//! none from that address is *looked at* for [`WRONG_TOKEN_MS`], a right one neither: else who does not wait for the answer, and tries
+//! on another connection at once, would not be slowed down at all. Connections that wait for that stand in a queue, each once, so
+//! that who shares an address with others that try wrong tokens has its turn: no later than that time for each connection of the
+//! address. Those who connect again stand at its end.
+//!
+//! Other addresses notice nothing of it. Addresses are remembered in a table of fixed size. When it is full all further ones wait
+//! together, as if they were one: so who has many addresses tries [`SUSPECTS_MAX`] tokens at a time and not one more.
 
-use crate::limits::{SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
+use crate::limits::{CLIENTS, SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
 use heapless::Vec;
 use std::net::IpAddr;
 
 const MEMORY_NS: u64 = WRONG_TOKEN_MEMORY_MS * 1_000_000;
+const INTERVAL_NS: u64 = WRONG_TOKEN_MS * 1_000_000;
 
 /// Who tried wrong tokens lately.
 #[derive(Default)]
@@ -17,66 +22,98 @@ pub struct Brake {
     suspects: Vec<(IpAddr, Record), SUSPECTS_MAX>,
     /// All that the table has no room for.
     others: Record,
+    /// The seats that wait for their token to be looked at, with their addresses; the first one first.
+    queue: Vec<(usize, IpAddr), CLIENTS>,
 }
 
 /// What is known of an address.
 #[derive(Clone, Copy, Default)]
 struct Record {
     wrong: u32,
-    /// Until when it waits, in nanoseconds.
+    /// Until when no token is looked at, in nanoseconds.
     until_ns: u64,
+    /// When the last wrong token is answered, in nanoseconds.
+    answer_ns: u64,
 }
 
 impl Record {
-    const NOTHING: Self = Self { wrong: 0, until_ns: 0 };
+    const NOTHING: Self = Self { wrong: 0, until_ns: 0, answer_ns: 0 };
 
     fn is_forgotten(&self, now_ns: u64) -> bool {
-        self.until_ns + MEMORY_NS <= now_ns
+        self.answer_ns + MEMORY_NS <= now_ns
     }
 
-    /// One more; returns until when it waits.
+    /// One more; returns when it is answered.
     fn add(&mut self, now_ns: u64) -> u64 {
         let doubled = 1_u64.checked_shl(self.wrong).and_then(|times| WRONG_TOKEN_MS.checked_mul(times));
         let cost_ms = doubled.map_or(WRONG_TOKEN_MS_MAX, |cost_ms| cost_ms.min(WRONG_TOKEN_MS_MAX));
         self.wrong = self.wrong.saturating_add(1);
-        self.until_ns = now_ns + cost_ms * 1_000_000;
-        self.until_ns
+        self.until_ns = now_ns + INTERVAL_NS;
+        self.answer_ns = now_ns + cost_ms * 1_000_000;
+        self.answer_ns
     }
 }
 
 impl Brake {
     /// Nobody has tried anything.
     pub const fn new() -> Self {
-        Self { suspects: Vec::new(), others: Record::NOTHING }
+        Self { suspects: Vec::new(), others: Record::NOTHING, queue: Vec::new() }
     }
 
-    /// Until when no token from that address is looked at, in nanoseconds; none: it need not wait.
-    pub fn waits_until(&mut self, address: IpAddr, now_ns: u64) -> Option<u64> {
+    /// When a token from that address, shown at that seat, is to be brought again, in nanoseconds; none: it is its turn. Until then the
+    /// seat stands in the queue, unless it [leaves](Self::leave).
+    pub fn waits_until(&mut self, seat: usize, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
-        let until_ns = self.record(address).map_or(0, |record| record.until_ns);
-        (now_ns < until_ns).then_some(until_ns)
+        let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);
+        let place = self.queue.iter().position(|(waiting, _)| *waiting == seat);
+        let before = &self.queue[..place.unwrap_or(self.queue.len())];
+        let ahead = before.iter().filter(|(_, other)| self.is_one(*other, address)).count();
+        if ahead == 0 && until_ns == now_ns {
+            self.leave(seat);
+            return None;
+        }
+        if place.is_none() {
+            // There is room: each seat stands there once.
+            let _ = self.queue.push((seat, address));
+        }
+        Some(until_ns + ahead as u64 * INTERVAL_NS)
     }
 
-    /// That address has tried a wrong one; until when it waits, in nanoseconds.
+    /// The client at that seat does not wait any more, if it did.
+    pub fn leave(&mut self, seat: usize) {
+        self.queue.retain(|(waiting, _)| *waiting != seat);
+    }
+
+    /// That address has tried a wrong one; when it is answered, in nanoseconds.
     pub fn note(&mut self, address: IpAddr, now_ns: u64) -> u64 {
         self.forget(now_ns);
         if let Some(record) = self.record(address) {
             return record.add(now_ns);
         }
         let mut record = Record::NOTHING;
-        let until_ns = record.add(now_ns);
+        let answer_ns = record.add(now_ns);
         // There is room, or it would count as one of the others.
         let _ = self.suspects.push((address, record));
-        until_ns
+        answer_ns
     }
 
     /// What that address shares; none: nothing is known of it, and there is room for it.
     fn record(&mut self, address: IpAddr) -> Option<&mut Record> {
-        match self.suspects.iter().position(|(suspect, _)| *suspect == address) {
+        match self.place(address) {
             Some(place) => Some(&mut self.suspects[place].1),
             None if self.suspects.is_full() => Some(&mut self.others),
             None => None,
         }
+    }
+
+    fn place(&self, address: IpAddr) -> Option<usize> {
+        self.suspects.iter().position(|(suspect, _)| *suspect == address)
+    }
+
+    /// Whether two addresses wait together.
+    fn is_one(&self, one: IpAddr, other: IpAddr) -> bool {
+        let is_other = |address| self.suspects.is_full() && self.place(address).is_none();
+        one == other || is_other(one) && is_other(other)
     }
 
     fn forget(&mut self, now_ns: u64) {
@@ -90,6 +127,7 @@ impl Brake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::PER_ADDRESS_DEFAULT;
     use std::net::Ipv4Addr;
 
     const S: u64 = 1_000_000_000;
@@ -101,14 +139,14 @@ mod tests {
     #[test]
     fn each_wrong_token_costs_twice_as_much_up_to_a_bound() {
         let (mut brake, mut now_ns) = (Brake::new(), 5);
-        assert_eq!(brake.waits_until(address(1), now_ns), None);
+        assert_eq!(brake.waits_until(1, address(1), now_ns), None);
         for cost_s in [1, 2, 4, 8].into_iter().chain([8; 100]) {
-            let until_ns = brake.note(address(1), now_ns);
-            assert_eq!(until_ns, now_ns + cost_s * S);
-            assert_eq!(brake.waits_until(address(1), now_ns), Some(until_ns));
-            assert_eq!(brake.waits_until(address(1), until_ns - 1), Some(until_ns));
-            assert_eq!(brake.waits_until(address(1), until_ns), None);
-            assert_eq!(brake.waits_until(address(2), now_ns), None, "others do not wait");
+            assert_eq!(brake.note(address(1), now_ns), now_ns + cost_s * S);
+            let until_ns = now_ns + INTERVAL_NS;
+            assert_eq!(brake.waits_until(1, address(1), now_ns), Some(until_ns));
+            assert_eq!(brake.waits_until(1, address(1), until_ns - 1), Some(until_ns));
+            assert_eq!(brake.waits_until(1, address(1), until_ns), None);
+            assert_eq!(brake.waits_until(2, address(2), now_ns), None, "others do not wait");
             now_ns = until_ns;
         }
     }
@@ -128,14 +166,73 @@ mod tests {
         for number in 0..SUSPECTS_MAX as u32 {
             assert_eq!(brake.note(address(number), 0), S);
         }
-        assert_eq!(brake.waits_until(address(1000), 0), None, "one of them has to begin");
+        assert_eq!(brake.waits_until(0, address(1000), 0), None, "one of them has to begin");
         assert_eq!(brake.note(address(1000), 0), S);
-        assert_eq!(brake.waits_until(address(1001), 0), Some(S));
+        assert_eq!(brake.waits_until(1, address(1001), 0), Some(S));
+        assert_eq!(brake.waits_until(2, address(1002), 0), Some(2 * S), "in a queue");
+        assert_eq!(brake.waits_until(3, address(0), S), None, "one in the table has its own time");
+        assert_eq!(brake.waits_until(1, address(1001), S), None);
         assert_eq!(brake.note(address(1001), S), 3 * S);
-        assert_eq!(brake.waits_until(address(0), S), None, "one in the table has its own time");
         assert_eq!(brake.note(address(0), S), 3 * S);
         let later_ns = 3 * S + MEMORY_NS;
-        assert_eq!(brake.waits_until(address(1002), later_ns), None);
-        assert_eq!(brake.note(address(1002), later_ns), later_ns + S, "all is forgotten");
+        brake.leave(2);
+        assert_eq!(brake.waits_until(4, address(1003), later_ns), None);
+        assert_eq!(brake.note(address(1003), later_ns), later_ns + S, "all is forgotten");
+    }
+
+    /// One connection of an address.
+    struct Connection {
+        seat: usize,
+        /// When it comes next, in nanoseconds.
+        due_ns: u64,
+    }
+
+    #[test]
+    fn who_shares_its_address_with_others_that_try_has_its_turn_in_a_bounded_time() {
+        let (mut brake, mut now_ns, mut wrong) = (Brake::new(), 0, 0_u64);
+        const HONEST: usize = 0;
+        // All others try as fast as they may: they leave as soon as their token was looked at, and come again at once.
+        let mut others: Vec<Connection, PER_ADDRESS_DEFAULT> = Vec::new();
+        for seat in 1..PER_ADDRESS_DEFAULT {
+            let _ = others.push(Connection { seat, due_ns: 0 });
+        }
+        for try_ in 0..20 {
+            // It comes in between, at another moment each time.
+            let comes_ns = now_ns + try_ * S / 7;
+            let (mut due_ns, mut is_in) = (comes_ns, false);
+            while !is_in {
+                now_ns = others.iter().map(|other| other.due_ns).chain([due_ns]).min().unwrap();
+                for other in others.iter_mut().filter(|other| other.due_ns == now_ns) {
+                    other.due_ns = brake.waits_until(other.seat, address(1), now_ns).unwrap_or_else(|| {
+                        wrong += 1;
+                        brake.note(address(1), now_ns);
+                        now_ns + 1
+                    });
+                }
+                if due_ns == now_ns {
+                    match brake.waits_until(HONEST, address(1), now_ns) {
+                        Some(later_ns) => due_ns = later_ns,
+                        None => is_in = true,
+                    }
+                }
+            }
+            let waited_ns = now_ns - comes_ns;
+            assert!(waited_ns <= PER_ADDRESS_DEFAULT as u64 * INTERVAL_NS, "try {try_}: {waited_ns}");
+        }
+        assert!(wrong <= now_ns / INTERVAL_NS + 1, "{wrong} wrong ones in {now_ns} ns");
+    }
+
+    #[test]
+    fn who_leaves_the_queue_keeps_nobody_waiting() {
+        let mut brake = Brake::new();
+        brake.note(address(1), 0);
+        for seat in 0..CLIENTS {
+            let due_ns = (seat as u64 + 1) * S;
+            assert_eq!(brake.waits_until(seat, address(1), 0), Some(due_ns));
+            assert_eq!(brake.waits_until(seat, address(1), 0), Some(due_ns), "it stands there once");
+        }
+        (0..CLIENTS - 1).for_each(|seat| brake.leave(seat));
+        assert_eq!(brake.waits_until(CLIENTS - 1, address(1), S), None);
+        assert_eq!(brake.queue.len(), 0);
     }
 }

@@ -162,23 +162,18 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Gives a newcomer a seat, or lets it wait for one, if its host has not as many as it may.
+    /// Gives a newcomer a seat, or lets it wait for one.
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
-        if let Some(count_max) = self.hub.settings.per_address
-            && self.hub.connected_from(peer) + self.newcomers.waiting_from(peer) >= count_max
-        {
-            return self.turn_away(socket, peer, Farewell::AddressFull);
-        }
-        match self.newcomers.add(socket, peer, clock::now_ns()) {
+        match self.newcomers.add(socket, peer, self.hub, clock::now_ns()) {
             Ok(()) => self.settle(),
-            Err(socket) => self.turn_away(socket, peer, Farewell::Full),
+            Err((socket, why)) => self.turn_away(socket, peer, why),
         }
     }
 
     /// Seats newcomers where there is room, and turns away those who would wait in vain.
     fn settle(&mut self) {
-        while let Some(newcomer) = self.newcomers.settle(self.hub, clock::now_ns()) {
-            self.turn_away(newcomer.socket, newcomer.peer, Farewell::Full);
+        while let Some((newcomer, why)) = self.newcomers.settle(self.hub, clock::now_ns()) {
+            self.turn_away(newcomer.socket, newcomer.peer, why);
         }
     }
 

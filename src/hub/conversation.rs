@@ -135,6 +135,16 @@ impl Conversation {
         self.identity.is_stranger(desk.hub.gate.as_ref())
     }
 
+    /// Whether the client has shown a token in time that is looked at later.
+    pub fn awaits_turn(&self) -> bool {
+        self.identity.awaits_turn()
+    }
+
+    /// The token that it has shown is not to be looked at any more: the connection is over.
+    pub fn leave_queue(&self, desk: &Desk) {
+        self.identity.leave_queue(desk.hub.gate.as_ref());
+    }
+
     /// Whether the client has tried as many wrong tokens as it may.
     pub fn is_given_up(&self) -> bool {
         self.identity.is_given_up()
@@ -317,7 +327,7 @@ impl Conversation {
     /// The client has not shown its token in time, or it holds no longer: closes the line that is under way with that, and all that
     /// are taken from now on.
     pub fn dismiss(&mut self, desk: &Desk) {
-        if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated) {
+        if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated, desk.hub.gate.as_ref()) {
             self.close_auth(outcome, desk);
         } else if let Some(slot) = self.break_off() {
             self.purse.put(Chain::of(slot));

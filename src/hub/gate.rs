@@ -60,10 +60,10 @@ impl Gate {
         self.guarded.lock().tokens.has(entry)
     }
 
-    /// Looks at a token that was shown by one with that address, unless that has to wait.
-    pub fn show(&self, token: &Token, address: IpAddr, now_ns: u64) -> Verdict {
+    /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
+    pub fn show(&self, token: &Token, seat: usize, address: IpAddr, now_ns: u64) -> Verdict {
         let Guarded { tokens, brake, mentions } = &mut *self.guarded.lock();
-        if let Some(until_ns) = brake.waits_until(address, now_ns) {
+        if let Some(until_ns) = brake.waits_until(seat, address, now_ns) {
             return Verdict::Wait(until_ns);
         }
         match tokens.find(token) {
@@ -73,5 +73,10 @@ impl Gate {
                 mentions.of(address, Farewell::WrongToken, now_ns),
             ),
         }
+    }
+
+    /// The token that was shown at that seat is not to be looked at any more.
+    pub fn leave(&self, seat: usize) {
+        self.guarded.lock().brake.leave(seat);
     }
 }

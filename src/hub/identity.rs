@@ -1,7 +1,6 @@
 //! Who a client is and what it may do, where tokens are asked for: from nobody, by `/auth TOKEN`, to one of the auth file's names.
 //!
-//! An `/auth` may take its time: the answer to a wrong token comes late, and no token is looked at as long as its address has to
-//! wait. Nobody waits for it but the client itself, of which no line is taken meanwhile.
+//! An `/auth` may take its time: the answer to a wrong token comes late, and after one a token from the same address waits for its turn. Nobody waits for it but the client itself, of which no line is taken meanwhile.
 
 use super::gate::{Gate, Verdict};
 use super::mentions::Mention;
@@ -110,7 +109,7 @@ impl Identity {
     pub fn go_on(&mut self, desk: &Desk) -> Option<Outcome> {
         let (due_ns, gate) = (self.due_ns()?, desk.hub.gate.as_ref()?);
         if desk.draining {
-            return self.break_off(Refusal::ShuttingDown);
+            return self.break_off(Refusal::ShuttingDown, Some(gate));
         }
         if desk.now_ns < due_ns {
             return None;
@@ -125,7 +124,7 @@ impl Identity {
     fn look_at(&mut self, token: Token, gate: &Gate, desk: &Desk) -> Option<Outcome> {
         // Before: what changes in between is noticed.
         let edition = gate.edition();
-        match gate.show(&token, desk.hub.address(self.seat), desk.now_ns) {
+        match gate.show(&token, self.seat, desk.hub.address(self.seat), desk.now_ns) {
             Verdict::Known(entry) => {
                 let name = entry.name.clone();
                 self.state = State::Known(entry, edition);
@@ -155,9 +154,22 @@ impl Identity {
         }
     }
 
+    /// Whether it has shown its first token, and others of its address have their turn before.
+    pub fn awaits_turn(&self) -> bool {
+        self.wrong == 0 && matches!(self.state, State::Shown(..))
+    }
+
+    /// Waits for no turn any more.
+    pub fn leave_queue(&self, gate: Option<&Gate>) {
+        if let (State::Shown(..), Some(gate)) = (&self.state, gate) {
+            gate.leave(self.seat);
+        }
+    }
+
     /// Ends an `/auth` that is under way with that answer.
-    pub fn break_off(&mut self, refusal: Refusal) -> Option<Outcome> {
+    pub fn break_off(&mut self, refusal: Refusal, gate: Option<&Gate>) -> Option<Outcome> {
         self.due_ns()?;
+        self.leave_queue(gate);
         self.state = State::Stranger;
         Some(Err(refusal))
     }

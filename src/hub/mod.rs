@@ -201,30 +201,52 @@ impl Hub {
         Ok(())
     }
 
-    /// How many clients are connected from the host of that peer.
-    pub fn connected_from(&self, peer: SocketAddr) -> usize {
-        self.roster.lock().connected_from(peer)
+    /// Whether the host of that peer has fewer seats than it may have.
+    pub fn has_share(&self, peer: SocketAddr) -> bool {
+        self.settings.per_address.is_none_or(|count_max| self.roster.lock().connected_from(peer) < count_max)
     }
 
-    /// Has so many clients asked for their seats, those first that are idle longest. Returns how many are asked now and have neither
-    /// gone nor said something: they are fewer if no others are idle for long enough.
-    pub fn ask_for_seats(&self, wanted: usize, now_ns: u64) -> usize {
-        let mut asked = self.outboxes.iter().filter(|outbox| outbox.lock().is_asked_to_go()).count();
-        while asked < wanted
-            && let Some((idle_since_ns, seat)) = self.longest_idle(now_ns)
+    /// Has so many clients give up their seats, those first that do not answer any more, then those that are idle longest; of that host,
+    /// if it is one's own share that is wanted. Returns how many do and have neither gone nor said something: they are fewer if no
+    /// others are idle for long enough.
+    pub fn ask_for_seats(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
+        let is_meant = |seat: &usize| host.is_none_or(|host| self.roster.lock().is_from(*seat, host));
+        let mut leaving =
+            (0..CLIENTS).filter(is_meant).filter(|seat| self.outboxes[*seat].lock().is_leaving()).count();
+        for seat in (0..CLIENTS).filter(is_meant) {
+            if leaving < wanted && self.time_out(seat) {
+                leaving += 1;
+            }
+        }
+        while leaving < wanted
+            && let Some((idle_since_ns, seat)) = self.longest_idle((0..CLIENTS).filter(is_meant), now_ns)
         {
             // It may have said something just now. Then it is not among the idle any more.
             if self.outboxes[seat].lock().ask_to_go(idle_since_ns) {
-                asked += 1;
+                leaving += 1;
                 self.attention.call(seat);
             }
         }
-        asked
+        leaving
+    }
+
+    /// Ends the connection at that seat if its peer's system does not answer any more; true: it does so now.
+    fn time_out(&self, seat: usize) -> bool {
+        let mut outbox = self.outboxes[seat].lock();
+        let is_over = !outbox.is_leaving() && outbox.is_unanswered();
+        if is_over {
+            outbox.time_out();
+        }
+        drop(outbox);
+        if is_over {
+            self.attention.call(seat);
+        }
+        is_over
     }
 
     /// The client that is idle longest of those who have been for longer than the grace, and was not asked yet: since when,
     /// and its seat.
-    fn longest_idle(&self, now_ns: u64) -> Option<(u64, usize)> {
+    fn longest_idle(&self, seats: impl Iterator<Item = usize>, now_ns: u64) -> Option<(u64, usize)> {
         let grace_ns = self.settings.idle_grace_ns?;
         let idle_since_ns = |seat: usize| {
             let outbox = self.outboxes[seat].lock();
@@ -232,7 +254,7 @@ impl Hub {
                 .idle_since_ns()
                 .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_asked_to_go())
         };
-        (0..CLIENTS).filter_map(|seat| Some((idle_since_ns(seat)?, seat))).min()
+        seats.filter_map(|seat| Some((idle_since_ns(seat)?, seat))).min()
     }
 
     /// Whether there is to be a thread that [keeps processing](Hub::keep_processing).

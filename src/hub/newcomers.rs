@@ -1,12 +1,15 @@
-//! Newcomers: connections that were accepted and have no seat yet. Where all seats are taken, an idle client is asked for its own for
-//! each of them; that takes a moment, for it is told why it goes, and the newcomer waits so long, and no longer.
+//! Newcomers: connections that were accepted and have no seat yet. Where all seats are taken, or all that its address may have, a client
+//! that does not answer any more or is idle has to give up its own for each of them; that takes a moment, for it is told why it goes,
+//! and the newcomer waits so long, and no longer.
 //!
-//! Seats that come free go to them in the order in which they came, whoever gave the seat; nobody waits for a certain one.
+//! Seats that come free go to them in the order in which they came, whoever gave the seat; nobody waits for a certain one. Only who comes
+//! from an address that has its share waits until that has a seat less.
 
 use super::Hub;
 use super::roster::host_of;
-use crate::limits::{NEWCOMER_MS_MAX, NEWCOMERS_MAX};
-use heapless::Deque;
+use crate::limits::{NEWCOMER_MS_MAX, NEWCOMERS_MAX, NEWCOMERS_PER_ADDRESS_MAX};
+use crate::wire::reply::Farewell;
+use heapless::Vec;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
@@ -22,32 +25,42 @@ pub struct Newcomer {
 /// Those who wait, the first one first.
 #[derive(Default)]
 pub struct Newcomers {
-    waiting: Deque<Newcomer, NEWCOMERS_MAX>,
+    waiting: Vec<Newcomer, NEWCOMERS_MAX>,
 }
 
 impl Newcomers {
     /// Lets one more wait, from now on.
     ///
     /// # Errors
-    /// Gives the socket back when [`NEWCOMERS_MAX`] wait already.
-    pub fn add(&mut self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
+    /// Gives the socket back, and why it is to be turned away: too many wait already.
+    pub fn add(
+        &mut self,
+        socket: OwnedFd,
+        peer: SocketAddr,
+        hub: &Hub,
+        now_ns: u64,
+    ) -> Result<(), (OwnedFd, Farewell)> {
+        if self.waiting_from(peer) >= NEWCOMERS_PER_ADDRESS_MAX && !hub.has_share(peer) {
+            return Err((socket, Farewell::AddressFull));
+        }
         let until_ns = now_ns + NEWCOMER_MS_MAX * 1_000_000;
-        self.waiting.push_back(Newcomer { socket, peer, until_ns }).map_err(|newcomer| newcomer.socket)
+        let newcomer = Newcomer { socket, peer, until_ns };
+        self.waiting.push(newcomer).map_err(|newcomer| (newcomer.socket, Farewell::Full))
     }
 
     /// How many wait from the host of that peer.
-    pub fn waiting_from(&self, peer: SocketAddr) -> usize {
+    fn waiting_from(&self, peer: SocketAddr) -> usize {
         self.waiting.iter().filter(|newcomer| host_of(newcomer.peer) == host_of(peer)).count()
     }
 
     /// When the first of them has waited long enough, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
-        self.waiting.front().map(|newcomer| newcomer.until_ns)
+        self.waiting.first().map(|newcomer| newcomer.until_ns)
     }
 
     /// Gives them the seats that are free, and sees to it that for each of the others one will be. Returns one that is to be turned
-    /// away: it has waited long enough, or nobody gives way to it. To be called until there is none.
-    pub fn settle(&mut self, hub: &Hub, now_ns: u64) -> Option<Newcomer> {
+    /// away, and why: it has waited long enough, or nobody gives way to it. To be called until there is none.
+    pub fn settle(&mut self, hub: &Hub, now_ns: u64) -> Option<(Newcomer, Farewell)> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -55,25 +68,39 @@ impl Newcomers {
         hub.want_seat(true);
         self.seat(hub, now_ns);
         hub.want_seat(!self.waiting.is_empty());
-        if self.deadline_ns()? <= now_ns {
-            return self.waiting.pop_front();
-        }
-        let asked = hub.ask_for_seats(self.waiting.len(), now_ns);
-        if asked < self.waiting.len() { self.waiting.pop_back() } else { None }
+        // Who came last goes first.
+        let place = (0..self.waiting.len()).rev().find(|place| !self.has_prospect(*place, hub, now_ns))?;
+        let newcomer = self.waiting.remove(place);
+        let why = if hub.has_share(newcomer.peer) { Farewell::Full } else { Farewell::AddressFull };
+        Some((newcomer, why))
     }
 
     fn seat(&mut self, hub: &Hub, now_ns: u64) {
-        while let Some(newcomer) = self.waiting.pop_front() {
+        let mut place = 0;
+        while let Some(newcomer) = self.waiting.get(place) {
+            if !hub.has_share(newcomer.peer) {
+                place += 1;
+                continue;
+            }
+            let newcomer = self.waiting.remove(place);
             if let Err(socket) = hub.welcome(newcomer.socket, newcomer.peer, now_ns) {
                 // It was just taken out.
-                let _ = self.waiting.push_front(Newcomer { socket, ..newcomer });
+                let _ = self.waiting.insert(place, Newcomer { socket, ..newcomer });
                 return;
             }
         }
     }
 
+    /// Whether the one at that place has not waited long enough, and somebody gives way to it.
+    fn has_prospect(&self, place: usize, hub: &Hub, now_ns: u64) -> bool {
+        let newcomer = &self.waiting[place];
+        let own = (!hub.has_share(newcomer.peer)).then(|| host_of(newcomer.peer));
+        let wanted = if own.is_some() { self.waiting_from(newcomer.peer) } else { self.waiting.len() };
+        now_ns < newcomer.until_ns && hub.ask_for_seats(wanted, own, now_ns) >= wanted
+    }
+
     /// Takes one out, at the end.
     pub fn pop(&mut self) -> Option<Newcomer> {
-        self.waiting.pop_front()
+        self.waiting.pop()
     }
 }

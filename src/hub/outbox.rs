@@ -12,11 +12,15 @@
 //! This module does no input or output: see [`super::courier`].
 
 use crate::limits::{HISTORY_ROOM_BYTES, IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
+#[cfg(not(loom))]
+use crate::net::socket;
 use crate::queue::{Chain, Priority, Run, Slots};
 use crate::wire::reply;
 use core::mem;
 use heapless::{Vec, VecView};
 use nix::errno::Errno;
+#[cfg(not(loom))]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{OwnedFd, RawFd};
 
 /// Who may send.
@@ -201,6 +205,12 @@ impl Outbox {
         self.empty(Connection::Closed);
     }
 
+    /// The connection takes nothing more.
+    fn break_off(&mut self, errno: Errno) {
+        self.empty(Connection::ReceiveOnly);
+        self.broken_by = errno as i32;
+    }
+
     /// Drops all that is not sent, for a connection that is that from now on.
     fn empty(&mut self, connection: Connection) {
         self.connection = connection;
@@ -249,6 +259,29 @@ impl Outbox {
         let is_still = !self.asked_to_go && self.idle_since_ns() == Some(idle_since_ns);
         self.asked_to_go |= is_still;
         is_still
+    }
+
+    /// Whether the peer's system does not answer any more, as far as ours knows by now.
+    #[cfg(not(loom))]
+    pub fn is_unanswered(&self) -> bool {
+        if self.connection == Connection::Closed {
+            return false;
+        }
+        // SAFETY: the worker closes the socket only after the connection was cut, and that takes the lock that is held here.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        socket::transmission(&socket).is_some_and(|transmission| transmission.is_unanswered)
+    }
+
+    /// Does not wait any longer for a peer that does not answer: as if the system had said so already.
+    pub fn time_out(&mut self) {
+        if self.is_alive() {
+            self.break_off(Errno::ETIMEDOUT);
+        }
+    }
+
+    /// Whether the client is on its way out: asked to give up its seat, or nobody hears it any more.
+    pub fn is_leaving(&self) -> bool {
+        self.asked_to_go || self.connection == Connection::ReceiveOnly
     }
 
     /// Whether the client is to give up its seat.
@@ -559,8 +592,7 @@ impl Outbox {
                 Next::Blocked
             }
             Sent::Broken(errno) => {
-                self.empty(Connection::ReceiveOnly);
-                self.broken_by = errno as i32;
+                self.break_off(errno);
                 Next::Broken
             }
         }

@@ -94,6 +94,11 @@ impl Roster {
         self.members.iter().filter(is_from).count()
     }
 
+    /// Whether the client at that seat comes from that host.
+    pub fn is_from(&self, seat: usize, host: SocketAddr) -> bool {
+        self.members[seat].tenancy != Tenancy::Free && self.members[seat].host == host
+    }
+
     /// How many seats are taken, and the most that ever were.
     pub fn taken(&self) -> (usize, usize) {
         (self.taken, self.taken_max)

@@ -587,7 +587,7 @@ impl Session {
         if self.phase != Phase::Open || outbox.joined().is_some() || self.dismissed.is_some() {
             return None;
         }
-        let is_stranger = self.conversation.is_stranger(desk);
+        let is_stranger = self.conversation.is_stranger(desk) && !self.conversation.awaits_turn();
         let shown_ns = is_stranger.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
         let idle_ns =
             settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, desk) + timeout_ns);
@@ -755,6 +755,7 @@ impl Session {
         let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };
         log::log!(level, "{} disconnected: {reason}", desk.hub.name(self.seat));
         self.phase = Phase::Gone;
+        self.conversation.leave_queue(desk);
         // It finds that nobody is here.
         self.call_historian(desk);
         let mut outbox = desk.hub.outboxes[self.seat].lock();
