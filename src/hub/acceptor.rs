@@ -111,6 +111,10 @@ impl<'a> Acceptor<'a> {
             match wish {
                 Wish::Reload => self.reload(),
                 Wish::End(_) => return true,
+                Wish::HangUp => {
+                    log::info!("SIGHUP: the terminal has gone");
+                    return true;
+                }
             }
         }
         false
@@ -120,6 +124,7 @@ impl<'a> Acceptor<'a> {
         self.service.reloading();
         logger::reopen();
         let of_tokens = self.reload_tokens();
+        log::info!("SIGHUP: the log file is reopened{of_tokens}");
         self.service.ready(format_args!("the log file is reopened{of_tokens}"));
     }
 

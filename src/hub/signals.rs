@@ -1,8 +1,12 @@
 //! The signals the server takes: blocked in every thread, and read like a file by the acceptor's.
 
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::os::fd::{AsFd, BorrowedFd};
+use nix::sys::stat::Mode;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +15,15 @@ pub enum Wish {
     End(i32),
     /// SIGHUP: to reopen the log file, and to read the auth file again.
     Reload,
+    /// SIGHUP, because the terminal has gone that the server was started from: to end.
+    HangUp,
 }
 
 /// The signals that were sent to the process.
 pub struct Signals {
     fd: SignalFd,
+    /// It was started from a terminal, and not so that it outlives that, as `nohup` does.
+    ends_with_terminal: bool,
 }
 
 impl Signals {
@@ -26,19 +34,39 @@ impl Signals {
     /// # Errors
     /// When there are not enough descriptors, or the kernel has no signalfd.
     pub fn block() -> nix::Result<Self> {
+        let ends_with_terminal = terminal().is_ok() && !is_hang_up_ignored();
         let taken: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
         let mut blocked = taken;
         blocked.add(Signal::SIGXFSZ);
         blocked.thread_block()?;
         let fd = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { fd })
+        Ok(Self { fd, ends_with_terminal })
     }
 
     /// The next one that came, if one did.
     pub fn next(&self) -> Option<Wish> {
         let number = self.fd.read_signal().ok()??.ssi_signo as i32;
-        Some(if number == Signal::SIGHUP as i32 { Wish::Reload } else { Wish::End(number) })
+        Some(match number {
+            _ if number != Signal::SIGHUP as i32 => Wish::End(number),
+            // The kernel takes the terminal away before it sends the signal. Sent by somebody else, it is there still.
+            _ if self.ends_with_terminal && terminal().is_err() => Wish::HangUp,
+            _ => Wish::Reload,
+        })
     }
+}
+
+/// The terminal that controls this process, if there is one.
+fn terminal() -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    open("/dev/tty", flags, Mode::empty())
+}
+
+/// Whether whoever started this process wants it to ignore SIGHUP. That does not keep the signal from coming: it is blocked, and read.
+fn is_hang_up_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (Signal::SIGHUP as i32 - 1) & 1 == 1)
 }
 
 impl AsFd for Signals {
