@@ -387,6 +387,16 @@ pub const WRITE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
 /// sends whole lines all the same.
 pub const LINE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
 
+/// What one key sends at most, in bytes: a character of UTF-8. A program that sends each key by itself, as telnet of Windows does, is known
+/// by receives of no more than that which end no line.
+pub const KEY_BYTES_MAX: usize = 4;
+
+/// So many of them in a connection are somebody's who types: one may be the beginning of a line that came in two parts.
+pub const TYPIST_KEYS_MIN: u8 = 2;
+
+/// How often as long as `--line-timeout` a line may take of which each key comes by itself, within that time after the one before.
+pub const TYPED_LINE_TIMEOUTS: u64 = 10;
+
 /// The longest `--line-timeout`, in milliseconds: an hour; who wants more, wants `off`.
 pub const LINE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
 

@@ -11,7 +11,7 @@ use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
-    RATE_PAUSE_MS, RECEIVE_BYTES, UNOWED_MS_MAX,
+    KEY_BYTES_MAX, RATE_PAUSE_MS, RECEIVE_BYTES, TYPED_LINE_TIMEOUTS, TYPIST_KEYS_MIN, UNOWED_MS_MAX,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -169,6 +169,10 @@ pub struct Session {
     lines: Bucket,
     /// Since when the end of a line is waited for that has begun, in nanoseconds.
     line_since_ns: Option<u64>,
+    /// How many receives in a row have brought a single key, but for ends of lines: somebody types, and each key is sent by itself.
+    keys: u8,
+    /// When the last of them came, in nanoseconds.
+    key_ns: u64,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
     /// When it arrived, in nanoseconds.
@@ -199,6 +203,8 @@ impl Session {
             is_overdrawn: false,
             lines: Bucket::FULL,
             line_since_ns: None,
+            keys: 0,
+            key_ns: 0,
             look_ns: u64::MAX,
             arrived_ns: 0,
             has_spoken: false,
@@ -250,6 +256,7 @@ impl Session {
         self.is_overdrawn = false;
         self.lines = Bucket::FULL;
         self.line_since_ns = None;
+        self.keys = 0;
         self.look_ns = 0;
         self.arrived_ns = desk.now_ns;
         self.has_spoken = false;
@@ -389,6 +396,7 @@ impl Session {
         match socket::receive(socket, &mut free[..room]) {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
+                self.note_keys(bytes, desk);
                 self.owed_bytes = self.owed_bytes.saturating_sub(bytes);
                 // A short one has taken all there was, unless it ends at a mark; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last || self.has_mark;
@@ -407,6 +415,25 @@ impl Session {
             Received::Broken(None) => return self.ask_sender(desk),
         }
         Ok(())
+    }
+
+    /// Notes whether what came are keys. Somebody who types may erase, and has new time for the line with each key.
+    fn note_keys(&mut self, bytes: usize, desk: &Desk) {
+        let is_key =
+            bytes <= KEY_BYTES_MAX && self.framer.pending().last().is_some_and(|byte| *byte != b'\n');
+        if is_key {
+            self.keys = self.keys.saturating_add(1);
+            self.key_ns = desk.now_ns;
+        } else if bytes > KEY_BYTES_MAX {
+            self.keys = 0;
+        }
+        if self.is_typist() {
+            self.framer.erase(bytes);
+        }
+    }
+
+    fn is_typist(&self) -> bool {
+        self.keys >= TYPIST_KEYS_MIN
     }
 
     fn end_receiving(&mut self) {
@@ -569,9 +596,13 @@ impl Session {
         deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
     }
 
-    /// The deadline of a line that has begun, in nanoseconds.
+    /// The deadline of a line that has begun, in nanoseconds. Of one that is typed, each key puts it off, up to a bound.
     fn line_deadline_ns(&self, desk: &Desk) -> Option<u64> {
-        Some(self.line_since_ns? + desk.hub.settings.line_timeout_ns?)
+        let (since_ns, timeout_ns) = (self.line_since_ns?, desk.hub.settings.line_timeout_ns?);
+        if !self.is_typist() {
+            return Some(since_ns + timeout_ns);
+        }
+        Some((self.key_ns.max(since_ns) + timeout_ns).min(since_ns + TYPED_LINE_TIMEOUTS * timeout_ns))
     }
 
     /// The deadline that holds now, and why it ends then: it does not read, or else it does not say who it is, or nothing.

@@ -19,6 +19,9 @@ use crate::limits::LINE_BYTES_MAX;
 /// The longest line with its end. A buffer of that size is enough.
 const ENDED_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + "\r\n".len();
 
+/// What a key sends that takes the last character away: backspace and delete.
+const ERASING: [u8; 2] = [0x08, 0x7f];
+
 /// A line, or the place where one was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
@@ -70,6 +73,32 @@ impl<'b, const N: usize> Framer<'b, N> {
     pub fn commit(&mut self, count: usize) {
         let room = if self.ended { 0 } else { N - self.end };
         self.end += count.min(room);
+    }
+
+    /// Takes the last `count` bytes that came for keys of somebody who types: each backspace or delete among them takes the character
+    /// before it away, if there is one in the same line.
+    pub fn erase(&mut self, count: usize) {
+        let typed = self.end.saturating_sub(count).max(self.start)..self.end;
+        self.end = typed.start;
+        for place in typed {
+            let byte = self.buffer[place];
+            if ERASING.contains(&byte) {
+                self.erase_one();
+            } else {
+                self.buffer[self.end] = byte;
+                self.end += 1;
+            }
+        }
+        self.scanned = self.scanned.min(self.end);
+    }
+
+    fn erase_one(&mut self) {
+        let line = &self.buffer[self.start..self.end];
+        // The bytes of a character behind its first one.
+        let rest = line.iter().rev().take_while(|byte| **byte & 0xc0 == 0x80).count();
+        if line.len() > rest && line[line.len() - rest - 1] != b'\n' {
+            self.end -= rest + 1;
+        }
     }
 
     /// Says that nothing more will come. What was received after the last LF, if anything, is then a line.
@@ -367,6 +396,39 @@ mod tests {
         assert_eq!(receive(&mut framer, b"\n"), [line("")]);
         receive(&mut framer, &[b'x'; LINE_BYTES_MAX + 2]);
         assert_eq!(framer.pending(), b"", "nothing is told of what is too long");
+    }
+
+    #[test]
+    fn keys_that_erase_take_the_character_before_in_the_same_line() {
+        let table: [(&[&str], &[&str]); 8] = [
+            (&["smk\x08oke\n"], &["smoke"]),
+            (&["s", "m", "k", "\x7f", "\x08", "moke\r\n"], &["smoke"]),
+            (&["caf\u{e9}", "\x08", "e\n"], &["cafe"]),
+            (&["\x08\x08a\n"], &["a"]),
+            (&["ab\x08\x08\x08\x08\x08c\n"], &["c"]),
+            (&["one\n", "\x08two\n"], &["one", "two"]),
+            (&["one\n\x7f\x7ftwo\n"], &["one", "two"]),
+            (&["", "\n"], &[""]),
+        ];
+        for (parts, expected) in table {
+            let mut buffer = [0; SMALLEST];
+            let (mut framer, mut seen) = (Framer::new(&mut buffer), Vec::new());
+            for part in parts {
+                framer.free()[..part.len()].copy_from_slice(part.as_bytes());
+                framer.commit(part.len());
+                framer.erase(part.len());
+                seen.extend(take_all(&mut framer));
+            }
+            assert_eq!(seen, expected.iter().map(line).collect::<Vec<_>>(), "{parts:?}");
+            assert!(!framer.is_within_line());
+        }
+        let mut buffer = [0; SMALLEST];
+        let mut framer = Framer::new(&mut buffer);
+        receive(&mut framer, &[b'x'; LINE_BYTES_MAX + 2]);
+        framer.free()[0] = 0x08;
+        framer.commit(1);
+        framer.erase(1);
+        assert_eq!(receive(&mut framer, b"\n"), [Seen::TooLong], "what is gone is not brought back");
     }
 
     #[test]

@@ -48,6 +48,33 @@ fn one_address_has_no_more_than_its_share_of_connections() {
 }
 
 #[test]
+fn an_idle_client_gives_way_to_a_newcomer_of_its_own_address_where_that_has_its_share() {
+    let server = Server::start(&["--per-address", "2", "--idle-grace", "0.3"]);
+    let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+    // Idle for longer than all others, but of another address.
+    let mut other = from(2);
+    assert_eq!(other.ask("/ping"), "OK 1");
+    let mut own = [from(1), from(1)];
+    assert_eq!(own.each_mut().map(|client| client.ask("hello")), ["ACK 1 1", "ACK 1 2"]);
+    wait_for_grace(300);
+    let mut newcomer = from(1);
+    assert_eq!(seated(&mut newcomer), Ok(()));
+    assert_eq!(own[0].rest(), ["ERR 0 idle"]);
+    assert_eq!(other.ask("/ping"), "OK 2");
+    assert_eq!(newcomer.ask("/ping"), "OK 2");
+    // The other one is idle still: many at once have its seat, one after the other, or none; nobody waits for nothing.
+    assert_eq!(own[1].ask("/ping"), "OK 2");
+    let mut more: Vec<_> = (0..8).map(|_| from(1)).collect();
+    let seats: Vec<_> = more.iter_mut().map(seated).collect();
+    let full = seats.iter().filter(|seat| **seat == told("ERR 0 address-full")).count();
+    let ok = seats.iter().filter(|seat| seat.is_ok()).count();
+    assert_eq!(ok + full, 8, "{seats:?}");
+    let stats = other.stats();
+    assert_eq!(stats["closed-gave-way"], 1 + ok as u64);
+    assert_eq!(stats["closed-full"], 0);
+}
+
+#[test]
 fn an_ipv4_address_is_the_same_one_when_it_comes_in_over_ipv6() {
     let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--listen", "0", "--per-address", "2"]);
@@ -228,6 +255,24 @@ fn a_line_that_does_not_end_is_not_waited_for() {
     client.send("x".repeat(LINE_BYTES_MAX + 2));
     assert_eq!(drip(&mut client), ["ERR 0 line-timeout"], "nor is one that is too long");
     assert_eq!(server.stats()["closed-line-timeout"], 4);
+}
+
+#[test]
+fn somebody_who_types_has_time_for_each_key_and_may_erase() {
+    let server = Server::start(&["--line-timeout", "3"]);
+    let (mut watcher, mut typist) = (server.connect(), server.connect());
+    assert_eq!(watcher.ask("/join"), "OK 1");
+    // All together longer than a line may take.
+    for key in ["s", "m", "k", "\x08", "o", "k", "\u{e9}", "\x7f", "e", "\r\n"] {
+        typist.send(key);
+        std::thread::sleep(Duration::from_millis(400));
+    }
+    assert_eq!(typist.line(), "ACK 1 1");
+    assert!(watcher.line().ends_with(" smoke"));
+    // Who sends whole lines has them as they are.
+    let mut program = server.connect();
+    assert_eq!(program.ask("a\x08b\x7f"), "ACK 1 2");
+    assert!(watcher.line().ends_with(" a\\x08b\\x7f"));
 }
 
 #[test]

@@ -2,12 +2,15 @@
 //! everybody hears goodbye, within the drain time-out; and a second signal ends it at once.
 
 use crate::common::stuck::Stuck;
-use crate::common::{Client, Server, eventually};
-use firstline::limits::IN_FLIGHT;
+use crate::common::{Client, Server, command, eventually, signal};
+use firstline::limits::{FAREWELL_MS_MAX, IN_FLIGHT};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::Command;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 const BYE: &str = "BYE shutting-down";
 
@@ -272,4 +275,89 @@ fn one_who_reads_nothing_holds_the_end_up_no_longer_than_the_drain_timeout() {
         assert_eq!(reader.rest(), [BYE]);
         assert_eq!(server.wait().code(), Some(0), "all that was admitted is processed; {line:?}");
     }
+}
+
+#[test]
+fn the_end_does_not_wait_for_clients_that_hear_goodbye_and_stay() {
+    let ends_sooner_than_a_farewell = || {
+        let mut server = Server::start(&NO_DRAIN_TIMEOUT);
+        let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            assert_eq!(client.ask("hello").split(' ').next(), Some("ACK"));
+        }
+        let start = Instant::now();
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+        let took = start.elapsed();
+        for client in &mut clients {
+            assert_eq!(client.rest(), [BYE]);
+        }
+        took < Duration::from_millis(FAREWELL_MS_MAX) / 2
+    };
+    // On a loaded machine it may take longer for once; one that waits for them takes longer each time.
+    assert!((0..10).any(|_| ends_sooner_than_a_farewell()));
+}
+
+#[test]
+fn the_end_does_not_wait_for_one_who_has_its_replies_and_does_not_read_what_others_said() {
+    let mut server = Server::start(&[&NO_DRAIN_TIMEOUT[..], &["--write-timeout", "off"]].concat());
+    let mut joined = server.connect_reading_little();
+    assert_eq!(joined.ask("mine"), "ACK 1 1");
+    assert_eq!(joined.ask("/join"), "OK 2");
+    let (mut speaker, lines) = (server.connect(), format!("{}\n", "x".repeat(500)).repeat(20));
+    let mut watcher = server.connect();
+    eventually("it is lost to it", || {
+        speaker.send(&lines);
+        assert!(speaker.lines(20).iter().all(|line| line.starts_with("ACK ")));
+        watcher.stats()["msgs-lost"] > 0
+    });
+    server.signal("TERM");
+    assert_eq!(speaker.rest(), [BYE]);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// A server in a terminal of its own, which `script` makes: the server, and the process of the server itself.
+fn start_in_terminal(prelude: &str) -> (Server, u32) {
+    let mut shell = Command::new("sh");
+    let program = command().get_program().to_str().expect("the build has a plain name").to_string();
+    let serve = format!("{prelude} exec {program} --listen 127.0.0.1:0 2>&3");
+    shell.args(["-c", "exec 3>&2; exec script -qec \"$SERVE\" /dev/null"]).env("SERVE", serve);
+    let server = Server::start_command(shell);
+    let script = server.pid();
+    let children = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+    let pid = children.split_whitespace().next().expect("script has made a process").parse().unwrap();
+    (server, pid)
+}
+
+fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
+}
+
+#[test]
+fn when_its_terminal_goes_it_ends_in_order() {
+    let (server, pid) = start_in_terminal("");
+    let mut client = server.connect();
+    assert_eq!(client.ask("hello"), "ACK 1 1");
+    // As long as the terminal is there, the signal has its usual meaning.
+    signal(pid, "HUP");
+    server.wait_for_log("SIGHUP: ");
+    assert_eq!(client.ask("/ping"), "OK 2");
+    server.signal("KILL");
+    assert_eq!(client.rest(), [BYE]);
+    eventually("it has ended", || !is_running(pid));
+}
+
+#[test]
+fn one_that_is_to_outlive_its_terminal_does() {
+    let (server, pid) = start_in_terminal("trap '' HUP;");
+    let mut client = server.connect();
+    server.signal("KILL");
+    eventually("the terminal is gone", || !is_running(server.pid()));
+    // As nohup does, and then the terminal hangs up.
+    signal(pid, "HUP");
+    assert_eq!(client.ask("hello"), "ACK 1 1");
+    signal(pid, "TERM");
+    assert_eq!(client.rest(), [BYE]);
+    eventually("it has ended", || !is_running(pid));
 }
