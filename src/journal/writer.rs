@@ -280,14 +280,14 @@ impl<'a, D: Disk> Writer<'a, D> {
     }
 
     /// How many segments may have come after the last one that can be read: those that cannot, but for as many as are missing between
-    /// others.
+    /// others, and before them in the first round.
     fn lost_segments(&self, unreadable: u64) -> u64 {
         let sequences = || self.headers.iter().flatten().map(|header| header.sequence);
         let (Some(first), Some(last)) = (sequences().min(), sequences().max()) else { return unreadable };
         let readable = sequences().count() as u64;
         let between = (last - first).saturating_add(1).saturating_sub(readable);
-        let used = last.min(JOURNAL_SEGMENTS as u64);
-        used.saturating_sub(readable).max(unreadable).saturating_sub(between)
+        let before = if last < JOURNAL_SEGMENTS as u64 { first.saturating_sub(1) } else { 0 };
+        unreadable.saturating_sub(between.saturating_add(before))
     }
 
     fn set_next_id(&mut self, id: u64) {
