@@ -202,6 +202,12 @@ pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
 /// What is read of the journal at a place to find a record near it, in bytes: wherever that is, a whole one begins in it and ends in it.
 pub const JOURNAL_PROBE_BYTES: usize = 2 * RECORD_BYTES_MAX.next_multiple_of(8);
 
+/// The stretches into which a segment is divided where its end is looked for, in bytes: there is a look into each, and only the last
+/// one that holds something is read, with what may follow it. No more than a stretch is written without a sync, whatever `--sync`
+/// says, so that it is known how far the system may have gone ahead when the power failed. A segment of the default size is read
+/// whole; one of the largest takes 127 looks, and three times as much reading.
+pub const JOURNAL_STRETCH_BYTES: u32 = 8 * 1024 * 1024;
+
 /// How long one who reads a journal that another process writes to waits before it looks for more, in milliseconds: short for a
 /// person, and little work.
 pub const JOURNAL_POLL_MS: u16 = 200;
@@ -528,6 +534,10 @@ const _: () = {
     assert!(JOURNAL_READ_BYTES >= 2 * RECORD_BYTES_MAX, "a read holds a record wherever it begins");
     assert!(JOURNAL_READ_BYTES >= JOURNAL_PROBE_BYTES, "a probe has room where a read has");
     assert!(HISTORY_BYTES_PER_TURN as usize >= 32 * JOURNAL_PROBE_BYTES, "a binary search fits in a turn");
+    assert!(
+        JOURNAL_BYTES_MAX / JOURNAL_SEGMENTS as u64 / JOURNAL_STRETCH_BYTES as u64 <= 128,
+        "a start takes few looks"
+    );
     assert!(LOG_ORIGIN_BYTES_MAX < LOG_TEXT_BYTES_MAX / 2, "a log line is there for its text");
     assert!(
         LOG_BATCH_BYTES >= 4 * LOG_LINE_BYTES_MAX,

@@ -110,10 +110,12 @@ impl Marks {
         page: &mut [u8; PAGE_BYTES],
         given: Given,
     ) -> Result<(), Errno> {
-        *self = Self { number: self.number + 1, given };
+        let mark = Self { number: self.number + 1, given };
         page.fill(0);
-        page[..MARK_BYTES].copy_from_slice(&self.to_bytes(&header.seal));
-        disk.write(segment, offset(header, self.number % 2), page)
+        page[..MARK_BYTES].copy_from_slice(&mark.to_bytes(&header.seal));
+        disk.write(segment, offset(header, mark.number % 2), page)?;
+        *self = mark;
+        Ok(())
     }
 
     fn to_bytes(self, seal: &Seal) -> [u8; MARK_BYTES] {

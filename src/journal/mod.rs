@@ -4,6 +4,7 @@
 //! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
+//! - [`tail`] — where the records of a segment end.
 //! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged; [`last`] — the last messages.
 //! - [`resize`] — carries a history over to files of another length.
 //! - [`policy`] — which messages are synced before their ACK.
@@ -40,5 +41,7 @@ pub mod scan;
 pub mod segment;
 #[cfg(all(test, not(loom)))]
 mod simulated;
+#[cfg(not(loom))]
+pub mod tail;
 #[cfg(not(loom))]
 pub mod writer;

@@ -16,7 +16,17 @@ use core::ops::Range;
 use nix::errno::Errno;
 
 /// Small segments turn over often.
-const SEGMENT_BYTES: u32 = 128 * 1024;
+const SHORT: Size = Size { segment_bytes: 128 * 1024, stretch_bytes: 24 * 1024 };
+
+/// Longer ones have many stretches, and more room behind their end than a start looks through.
+const LONG: Size = Size { segment_bytes: 512 * 1024, stretch_bytes: 8 * 1024 };
+
+/// The size of a segment.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    segment_bytes: u32,
+    stretch_bytes: u32,
+}
 
 /// Power cuts that each test lives through; there are four for each mode.
 const CUTS: usize = 2_500;
@@ -165,7 +175,7 @@ impl Books {
     }
 
     /// Compares what was read after a blow with what must be there, and takes it over.
-    fn check(&mut self, seen: &[(u64, u64)], found: &Found, blow: Blow) -> Result<(), String> {
+    fn check(&mut self, seen: &[(u64, u64)], found: &Found, size: Size, blow: Blow) -> Result<(), String> {
         let does_rise = |pair: &[(u64, u64)]| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1;
         if let Some(pair) = seen.windows(2).find(|pair| !does_rise(pair)) {
             return Err(format!("IDs do not rise: {pair:?}"));
@@ -189,7 +199,7 @@ impl Books {
         if next_id <= given {
             return Err(format!("the next ID is {next_id}, and {given} was given"));
         }
-        let bound = (given + 1).max(self.started_id) + ids_skipped_max(found.lost_segments);
+        let bound = (given + 1).max(self.started_id) + ids_skipped_max(size, found.lost_segments);
         self.started_id = next_id;
         if next_id > bound {
             return Err(format!("the next ID is {next_id}, more than {bound}"));
@@ -204,9 +214,9 @@ impl Books {
 }
 
 /// The most IDs that a start may skip where so many headers are torn: those that were given, and those that stood in a torn end.
-fn ids_skipped_max(lost_segments: u64) -> u64 {
+fn ids_skipped_max(size: Size, lost_segments: u64) -> u64 {
     let header = Header {
-        segment_bytes: SEGMENT_BYTES,
+        segment_bytes: size.segment_bytes,
         sequence: 1,
         seal: Seal { mark: 0, salt: 0 },
         previous_end: FIRST_OFFSET,
@@ -292,27 +302,38 @@ fn order(headers: &Headers, last_end: u32) -> Vec<(usize, u32)> {
 
 /// A journal, the books about it, and what happens to it.
 struct Trial {
+    size: Size,
     mode: Mode,
     random: Random,
     disk: SimulatedDisk,
     books: Books,
     reader: Reader,
     cuts: usize,
+    flips: usize,
     /// Whether more goes wrong than usual, and segments are full sooner.
     is_rough: bool,
+    /// Whether bits of records change by themselves.
+    has_flips: bool,
 }
 
 impl Trial {
     fn new(mode: Mode, seed: u64) -> Self {
-        let disk = SimulatedDisk::new(SEGMENT_BYTES, !seed);
+        Self::of_size(SHORT, mode, seed)
+    }
+
+    fn of_size(size: Size, mode: Mode, seed: u64) -> Self {
+        let disk = SimulatedDisk::new(size.segment_bytes, !seed);
         Self {
+            size,
             mode,
             random: Random(seed),
             disk,
             books: Books::default(),
             reader: Reader::new(),
             cuts: 0,
+            flips: 0,
             is_rough: false,
+            has_flips: false,
         }
     }
 
@@ -321,6 +342,9 @@ impl Trial {
         let mut buffers = Box::new(Buffers::new());
         let mut blow = Blow::Cut;
         while self.cuts < cuts {
+            if self.has_flips && self.random.once_in(3) {
+                self.flip_bit()?;
+            }
             if self.random.once_in(4) {
                 self.plan_faults();
             }
@@ -369,6 +393,47 @@ impl Trial {
         }
     }
 
+    /// Flips a bit of some record, which may be lost then, and nothing else.
+    fn flip_bit(&mut self) -> Result<(), String> {
+        let headers =
+            read_headers(&self.disk.calm(), self.size.segment_bytes).map_err(|errno| errno.to_string())?;
+        let used: Vec<(usize, Header)> =
+            headers.iter().enumerate().filter_map(|(segment, header)| Some((segment, (*header)?))).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        // In the newest one more often than not.
+        let newest = *used.iter().max_by_key(|(_, header)| header.sequence).unwrap();
+        let (segment, header) =
+            if self.random.once_in(3) { used[self.random.below(used.len())] } else { newest };
+        let part = FIRST_OFFSET..header.records_end();
+        let mut scan = Scan::new(segment, header.seal, part, &mut self.reader.window);
+        let mut places = Vec::new();
+        loop {
+            match scan.next(&self.disk.calm()).map_err(|errno| errno.to_string())? {
+                Step::Record(record) => {
+                    let (serial, bytes) = (record.time_ms, record.bytes() as u32);
+                    places.push((serial, scan.at() - bytes..scan.at()));
+                }
+                Step::Damage(_) => {}
+                Step::End => break,
+            }
+        }
+        if places.is_empty() {
+            return Ok(());
+        }
+        let (serial, part) = places.swap_remove(self.random.below(places.len()));
+        let bit = 8 * part.start as usize + self.random.below(8 * part.len());
+        self.disk.flip(segment, bit);
+        let entry = self.books.entries.iter_mut().find(|entry| entry.serial == serial);
+        if let Some(entry) = entry.filter(|entry| entry.fate != Fate::Gone) {
+            entry.fate = Fate::Open;
+        }
+        self.books.closed_id = None;
+        self.flips += 1;
+        Ok(())
+    }
+
     fn plan_faults(&mut self) {
         let random = &mut self.random;
         let (often, operations) = if self.is_rough { (1, 30) } else { (3, 60) };
@@ -396,7 +461,9 @@ impl Trial {
     ) -> Result<Option<Writer<'a, SimulatedDisk>>, String> {
         let failed_syncs = self.disk.failed_syncs();
         self.disk.enter(Call::Open);
-        let Ok((writer, found)) = Writer::open(self.disk.clone(), SEGMENT_BYTES, buffers) else {
+        let Size { segment_bytes, stretch_bytes } = self.size;
+        let opened = Writer::open_with(self.disk.clone(), segment_bytes, stretch_bytes, buffers);
+        let Ok((writer, found)) = opened else {
             self.books.note_failed_syncs(self.disk.failed_syncs() - failed_syncs);
             // It may have begun the next segment.
             self.books.sequence = self.books.sequence.max(self.books.known_sequence + 1);
@@ -405,7 +472,7 @@ impl Trial {
         let (headers, end) = writer.extent();
         self.books.note_sequence(headers, 0);
         let seen = self.reader.read(&self.disk, headers, end)?;
-        let checked = self.books.check(&seen, &found, blow);
+        let checked = self.books.check(&seen, &found, self.size, blow);
         checked.map_err(|what| format!("{what}; after {} cuts, the last blow a {blow:?}", self.cuts))?;
         Ok(Some(writer))
     }
@@ -551,6 +618,34 @@ fn cuts_with_no_message_synced_3() {
 #[test]
 fn cuts_with_no_message_synced_4() {
     check_cuts(Mode::None, 12);
+}
+
+/// The same where bits flip besides.
+fn check_flips(size: Size, mode: Mode, seed: u64) {
+    let mut trial = Trial::of_size(size, mode, seed);
+    trial.has_flips = true;
+    if let Err(what) = trial.run(CUTS) {
+        panic!("{size:?}, {mode:?}, seed {seed}, {} flips: {what}", trial.flips);
+    }
+    assert!(trial.flips > CUTS / 10 && trial.books.top_id > CUTS as u64, "{} flips", trial.flips);
+}
+
+#[test]
+fn cuts_and_flipped_bits_with_each_message_synced() {
+    check_flips(SHORT, Mode::All, 13);
+    check_flips(LONG, Mode::All, 14);
+}
+
+#[test]
+fn cuts_and_flipped_bits_with_urgent_messages_synced() {
+    check_flips(SHORT, Mode::From(9), 15);
+    check_flips(LONG, Mode::From(7), 16);
+}
+
+#[test]
+fn cuts_and_flipped_bits_with_no_message_synced() {
+    check_flips(SHORT, Mode::None, 17);
+    check_flips(LONG, Mode::None, 18);
 }
 
 /// Whether the checks fail within so many cuts if these syncs do nothing but say `Ok`.

@@ -5,7 +5,8 @@ use super::catalog::{Extent, Span};
 use super::disk::Source;
 use super::record::{ALIGNMENT, Absence, Record, is_marked};
 use super::segment::Seal;
-use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, RECORD_BYTES_MAX};
+use super::tail;
+use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, RECORD_BYTES_MAX};
 use core::ops::Range;
 use nix::errno::Errno;
 
@@ -50,6 +51,8 @@ pub struct Scan<'a> {
     seal: Seal,
     position: Position,
     extent: Extent,
+    /// In an open extent, so many bytes without a record are the end.
+    patience: u32,
     window: &'a mut Window,
     /// What of the segment is in the window.
     loaded: Range<u32>,
@@ -82,8 +85,14 @@ pub enum Ahead {
 impl<'a> Scan<'a> {
     /// A scan of that part of a segment, where a record begins.
     pub fn new(segment: usize, seal: Seal, part: Range<u32>, window: &'a mut Window) -> Self {
-        let position = Position::new(part.start);
-        Self { segment, seal, position, extent: Extent::Open(part.end), window, loaded: 0..0, record: 0 }
+        let (position, extent) = (Position::new(part.start), Extent::Open(part.end));
+        let patience = tail::silence_bytes(JOURNAL_STRETCH_BYTES);
+        Self { segment, seal, position, extent, patience, window, loaded: 0..0, record: 0 }
+    }
+
+    /// The same that takes only so many bytes without a record for the end, where that is not known.
+    pub fn with_patience(self, bytes: u32) -> Self {
+        Self { patience: bytes, ..self }
     }
 
     /// Goes on in that use of a segment, or in the same read anew.
@@ -123,8 +132,17 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The first whole record that begins at that offset or less than the longest record behind it.
-    fn probe(&mut self, disk: &impl Source, at: u32, budget: &mut u32) -> Result<Option<Landmark>, Errno> {
+    /// The first whole record that begins at that offset or less than the longest record behind it. Counts what it reads down from
+    /// `budget`.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn probe(
+        &mut self,
+        disk: &impl Source,
+        at: u32,
+        budget: &mut u32,
+    ) -> Result<Option<Landmark>, Errno> {
         *budget = budget.saturating_sub(JOURNAL_PROBE_BYTES as u32);
         let end = self.extent.end().min(at.saturating_add(JOURNAL_PROBE_BYTES as u32));
         self.fill(disk, at..end)?;
@@ -199,7 +217,10 @@ impl<'a> Scan<'a> {
 
     /// Looks for the next whole record.
     fn resynchronise(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Option<Ahead>, Errno> {
-        let end = self.extent.end();
+        let end = match self.extent {
+            Extent::Known(end) => end,
+            Extent::Open(end) => end.min(self.position.at.saturating_add(self.patience)),
+        };
         while self.position.sought < end {
             if *budget == 0 {
                 return Ok(None);

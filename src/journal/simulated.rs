@@ -185,6 +185,15 @@ impl SimulatedDisk {
         segment.version += 1;
     }
 
+    /// Flips a bit of what stands in a segment, in the cache and on the disk.
+    pub fn flip(&self, segment: usize, bit: usize) {
+        let segment = &mut self.0.borrow_mut().segments[segment];
+        for bytes in [&mut segment.durable, &mut segment.cached] {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        segment.version += 1;
+    }
+
     /// What one sees who disturbs nothing, and is not disturbed.
     pub fn calm(&self) -> Calm<'_> {
         Calm(self)

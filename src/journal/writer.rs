@@ -5,9 +5,9 @@
 //! says where belief in the former ends. For after a failed sync nobody knows what is on the disk, and a second sync that
 //! succeeds says nothing about it ("fsyncgate", 2018).
 //!
-//! At the start the last segment is read. All whole records in it count: damage between them costs itself. If nothing but bytes of
-//! a former use follow the last one, the journal goes on behind it. If there are signs of more, what follows was torn by a power cut:
-//! it is kept where it is, and the next segment begins.
+//! At the start the end of the last segment is looked for: see [`tail`](super::tail). All whole records before it count: damage between
+//! them costs itself. If nothing but bytes of a former use follow the last one, the journal goes on behind it. If there are signs of
+//! more, what follows was torn by a power cut: it is kept where it is, and the next segment begins.
 //!
 //! No ID is given twice. Those that may have been acknowledged though their messages are on no disk are skipped: [`mark`](super::mark)
 //! says how they are known where messages are acknowledged before they are synced. The same where the newest segments may be lost
@@ -17,11 +17,12 @@ use super::disk::{Disk, Source};
 use super::mark::{Given, Marks, ids_in};
 use super::pages::Pages;
 use super::record::{Record, number};
-use super::scan::{Scan, Step, Window};
+use super::scan::Window;
 use super::segment::{HEADER_OFFSETS, Header, HeaderPage, Identity, Origin, Seal};
+use super::tail::Tail;
 use crate::limits::{
-    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX, PAGE_BYTES,
-    RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES,
+    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
+    JOURNAL_STRETCH_BYTES, PAGE_BYTES, SEGMENT_HEADER_BYTES,
 };
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -90,6 +91,8 @@ pub struct Done {
 pub struct Writer<'a, D> {
     disk: D,
     segment_bytes: u32,
+    /// What is written without a sync at most, but for one batch.
+    stretch_bytes: u32,
     identity: Identity,
     headers: Headers,
     buffers: &'a mut Buffers,
@@ -133,7 +136,18 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// # Errors
     /// Those of the disk.
     pub fn open(disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
-        Self::open_as(disk, segment_bytes, buffers, None)
+        Self::open_as(disk, segment_bytes, JOURNAL_STRETCH_BYTES, buffers, None)
+    }
+
+    /// The same with other stretches: see [`tail`](super::tail).
+    #[cfg(test)]
+    pub fn open_with(
+        disk: D,
+        segment_bytes: u32,
+        stretch_bytes: u32,
+        buffers: &'a mut Buffers,
+    ) -> Result<(Self, Found), Errno> {
+        Self::open_as(disk, segment_bytes, stretch_bytes, buffers, None)
     }
 
     /// Begins a journal that is another one carried over: it has the same identity.
@@ -146,12 +160,14 @@ impl<'a, D: Disk> Writer<'a, D> {
         buffers: &'a mut Buffers,
         identity: Identity,
     ) -> Result<Self, Errno> {
-        Self::open_as(disk, segment_bytes, buffers, Some(identity)).map(|(writer, _)| writer)
+        let opened = Self::open_as(disk, segment_bytes, JOURNAL_STRETCH_BYTES, buffers, Some(identity));
+        opened.map(|(writer, _)| writer)
     }
 
     fn open_as(
         mut disk: D,
         segment_bytes: u32,
+        stretch_bytes: u32,
         buffers: &'a mut Buffers,
         identity: Option<Identity>,
     ) -> Result<(Self, Found), Errno> {
@@ -164,6 +180,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         let mut writer = Self {
             disk,
             segment_bytes,
+            stretch_bytes,
             identity,
             headers,
             buffers,
@@ -188,7 +205,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         let Some((segment, header)) = last.and_then(|segment| Some((segment, self.headers[segment]?))) else {
             return self.begin_anew(unreadable_segments);
         };
-        let tail = Tail::read(&self.disk, segment, &header, &mut self.buffers.window)?;
+        let tail = Tail::read(&self.disk, segment, &header, self.stretch_bytes, &mut self.buffers.window)?;
         let marks = Marks::read(&self.disk, segment, &header)?;
         let given = marks.given();
         let is_unsynced = given.is_unsynced || lost_segments > 0;
@@ -502,8 +519,13 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(())
     }
 
-    /// Writes what waits in the buffer to the current segment.
+    /// Writes what waits in the buffer to the current segment. What is written is synced before it is more than a stretch.
     fn write(&mut self) -> Result<(), Errno> {
+        let unsynced = |place: Place| place.end - place.synced + self.buffers.out.waiting() as u32;
+        if self.current.is_some_and(|place| place.end > place.synced && unsynced(place) > self.stretch_bytes)
+        {
+            self.sync()?;
+        }
         let place = self.current.as_mut().ok_or(Errno::EIO)?;
         place.end = self.buffers.out.write(&mut self.disk, place.segment, place.end)?;
         Ok(())
@@ -568,43 +590,9 @@ pub fn read_next_id(
     header: &Header,
     window: &mut Window,
 ) -> Result<u64, Errno> {
-    let tail = Tail::read(disk, segment, header, window)?;
+    let tail = Tail::read(disk, segment, header, JOURNAL_STRETCH_BYTES, window)?;
     let given = Marks::read(disk, segment, header)?.given();
     Ok(given.next_id.max(tail.next_id).max(1))
-}
-
-/// What the last segment holds.
-struct Tail {
-    /// Where its last record ends, and the ID that comes next.
-    end: u32,
-    next_id: u64,
-    /// Bytes between its records that are damaged.
-    damaged_bytes: u32,
-    /// Bytes behind its last record that show that there was more.
-    torn_bytes: u32,
-}
-
-impl Tail {
-    fn read(disk: &impl Source, segment: usize, header: &Header, window: &mut Window) -> Result<Self, Errno> {
-        let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..header.records_end(), window);
-        let mut tail = Self { end: FIRST_OFFSET, next_id: header.first_id, damaged_bytes: 0, torn_bytes: 0 };
-        loop {
-            match scan.next(disk)? {
-                Step::Record(record) => {
-                    tail.next_id = tail.next_id.max(record.id.saturating_add(1));
-                    tail.end = scan.at();
-                    // A whole record follows: what is between was written before it, and is damaged since.
-                    tail.damaged_bytes += core::mem::take(&mut tail.torn_bytes);
-                }
-                Step::Damage(bytes) => tail.torn_bytes += bytes,
-                Step::End => break,
-            }
-        }
-        // So many messages may have stood there, and their IDs are taken.
-        let torn = tail.torn_bytes.div_ceil(RECORD_HEADER_BYTES as u32);
-        tail.next_id = tail.next_id.saturating_add(torn.into());
-        Ok(tail)
-    }
 }
 
 /// The headers of all segments of one journal. Where the two of a segment differ, the later one counts: its segment was given to it, and
