@@ -214,9 +214,6 @@ mod tests {
         assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual);
     }
 
-    /// The peer has ended its side; nix has no name for it.
-    const PEER_ENDS: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
-
     fn wait_for(socket: &TcpStream, wanted: PollFlags) {
         let mut fds = [PollFd::new(socket.as_fd(), wanted)];
         while !fds[0].revents().is_some_and(|events| events.contains(wanted)) {
@@ -243,7 +240,7 @@ mod tests {
             let (server, mut client) = pair();
             client.write_all(b"last words").unwrap();
             drop(client);
-            wait_for(&server, PEER_ENDS);
+            wait_for(&server, PollFlags::POLLRDHUP);
             // The system of a client that has closed answers that with a reset.
             assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Ok(8));
             wait_for(&server, PollFlags::POLLHUP);
@@ -278,7 +275,7 @@ mod tests {
         let of_open = transmission(&server).unwrap();
         assert_eq!(of_open, Transmission { is_ending: false, is_unanswered: false });
         end_sending(&server);
-        wait_for(&client, PEER_ENDS);
+        wait_for(&client, PollFlags::POLLRDHUP);
         while transmission(&server).unwrap().is_ending {
             std::thread::yield_now();
         }
