@@ -239,8 +239,11 @@ mod tests {
         for sender_is_told_first in [false, true] {
             let (server, mut client) = pair();
             client.write_all(b"last words").unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            while transmission(&client).unwrap().is_ending {
+                std::thread::yield_now();
+            }
             drop(client);
-            wait_for(&server, PollFlags::POLLRDHUP);
             // The system of a client that has closed answers that with a reset.
             assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Ok(8));
             wait_for(&server, PollFlags::POLLHUP);
@@ -275,7 +278,7 @@ mod tests {
         let of_open = transmission(&server).unwrap();
         assert_eq!(of_open, Transmission { is_ending: false, is_unanswered: false });
         end_sending(&server);
-        wait_for(&client, PollFlags::POLLRDHUP);
+        wait_for(&client, PollFlags::POLLIN);
         while transmission(&server).unwrap().is_ending {
             std::thread::yield_now();
         }

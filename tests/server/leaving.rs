@@ -8,7 +8,6 @@ use std::os::fd::AsRawFd;
 /// Has many clients connect while the server stands still, say their lines, and go. It finds all of it at once: what they have said, and
 /// that they have gone, or its replies tell it. (What their own systems have not sent when they go is not sent any more.)
 fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: impl Fn(Client)) {
-    let mut watcher = server.connect();
     let mut left = clients;
     while left > 0 {
         let at_once = left.min(CLIENTS / 2);
@@ -19,6 +18,8 @@ fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: imp
         eventually("the server's system has it all", || clients.iter().all(is_delivered));
         clients.into_iter().for_each(&go);
         server.signal("CONT");
+        // It is accepted after all of them.
+        let mut watcher = server.connect();
         eventually("all have left", || watcher.stats()["clients"] == 1);
     }
 }
