@@ -37,8 +37,8 @@
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside of the server.
 //! - [`alloc_guard`] — the proof of principle 2, in test builds.
 //!
-//! `unsafe` stands in [`sync`], in [`scheduler`], in [`alloc_guard`] and, to look at a socket that its worker owns, in
-//! [`hub::outbox`], and nowhere else.
+//! `unsafe` stands in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel) and, to look at a
+//! socket that its worker owns, in [`hub::outbox`], and nowhere else.
 
 #[cfg(not(loom))]
 pub mod access;

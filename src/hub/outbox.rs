@@ -627,6 +627,13 @@ impl Outbox {
         (self.pen == Pen::Blocked).then_some(self.stalled_ns)
     }
 
+    /// The client has read some of what the socket holds, if not enough for it to take more: it is waited for anew.
+    pub fn is_read(&mut self, now_ns: u64) {
+        if self.pen == Pen::Blocked {
+            self.stalled_ns = now_ns;
+        }
+    }
+
     // ---- Waking the worker -----------------------------------------------------------------------------
 
     /// Sets when the worker wants to be woken.

@@ -173,11 +173,13 @@ pub struct Session {
     keys: u8,
     /// When the last of them came, in nanoseconds.
     key_ns: u64,
+    /// Since when the socket takes nothing, and how much the kernel held then that the client had not taken.
+    untaken: Option<(u64, usize)>,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
     /// When it arrived, in nanoseconds.
     arrived_ns: u64,
-    /// Whether the client has sent anything to be read: a line, or the beginning of another protocol.
+    /// Whether the client has sent anything.
     has_spoken: bool,
     /// When the session stopped taking lines, in nanoseconds.
     parted_ns: u64,
@@ -205,6 +207,7 @@ impl Session {
             line_since_ns: None,
             keys: 0,
             key_ns: 0,
+            untaken: None,
             look_ns: u64::MAX,
             arrived_ns: 0,
             has_spoken: false,
@@ -257,6 +260,7 @@ impl Session {
         self.lines = Bucket::FULL;
         self.line_since_ns = None;
         self.keys = 0;
+        self.untaken = None;
         self.look_ns = 0;
         self.arrived_ns = desk.now_ns;
         self.has_spoken = false;
@@ -269,10 +273,18 @@ impl Session {
         }
     }
 
+    /// Logs a client that speaks for the first time.
+    fn log_first_words(&mut self, desk: &Desk) {
+        if !mem::replace(&mut self.has_spoken, true) {
+            let (taken, _) = desk.hub.roster.lock().taken();
+            log::info!("{} connected: {taken} of {CLIENTS}", desk.hub.name(self.seat));
+        }
+    }
+
     // ---- Open ------------------------------------------------------------------------------------------
 
     fn converse(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        if let Some(reason) = self.is_lost(&outbox, desk) {
+        if let Some(reason) = self.is_lost(&mut outbox, desk) {
             drop(outbox);
             return self.give_up(reason, desk);
         }
@@ -307,11 +319,9 @@ impl Session {
             if self.conversation.is_opening()
                 && let Some(foreign) = foreign::meet(&mut self.framer)
             {
-                log_first_words(&mut self.has_spoken, self.seat, desk);
                 return self.conversation.meet(foreign);
             }
             let Some(frame) = self.framer.next() else { return };
-            log_first_words(&mut self.has_spoken, self.seat, desk);
             self.line_since_ns = None;
             if let Some(rate) = desk.hub.settings.rate {
                 self.lines.take(rate, desk.now_ns);
@@ -396,6 +406,7 @@ impl Session {
         match socket::receive(socket, &mut free[..room]) {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
+                self.log_first_words(desk);
                 self.note_keys(bytes, desk);
                 self.owed_bytes = self.owed_bytes.saturating_sub(bytes);
                 // A short one has taken all there was, unless it ends at a mark; what comes later is reported, but for the end.
@@ -561,7 +572,7 @@ impl Session {
     }
 
     /// Why it cannot go on, if the connection is broken or a time is up.
-    fn is_lost(&self, outbox: &Outbox, desk: &Desk) -> Option<Reason> {
+    fn is_lost(&mut self, outbox: &mut Outbox, desk: &Desk) -> Option<Reason> {
         // As long as it is open, what has come is taken first.
         if self.phase != Phase::Open
             && let Some(errno) = outbox.broken_by()
@@ -571,9 +582,30 @@ impl Session {
         if desk.now_ns < self.look_ns {
             return None;
         }
-        self.time_up(outbox, desk)
-            .filter(|(deadline_ns, _)| *deadline_ns <= desk.now_ns)
-            .map(|(_, reason)| reason)
+        let is_up = |(deadline_ns, _): &(u64, Reason)| *deadline_ns <= desk.now_ns;
+        let (_, reason) = self.time_up(outbox, desk).filter(is_up)?;
+        if reason == Reason::TooSlow && self.has_read_some() {
+            outbox.is_read(desk.now_ns);
+            return None;
+        }
+        Some(reason)
+    }
+
+    /// Whether the client has taken some of what the kernel held for it when its socket took no more. The kernel reports a socket only
+    /// when a third of that is gone, which may take long where the client, or the network, is slow.
+    fn has_read_some(&self) -> bool {
+        let then = self.untaken.map(|(_, bytes)| bytes);
+        let now = self.socket.as_ref().and_then(socket::untaken);
+        now.zip(then).is_some_and(|(now, then)| now < then)
+    }
+
+    /// Notes what the kernel holds for the client, once for each time from which on it is waited for.
+    fn note_untaken(&mut self, outbox: &Outbox) {
+        let Some(since_ns) = outbox.stalled_ns() else { return };
+        if self.untaken.is_none_or(|(noted_ns, _)| noted_ns != since_ns) {
+            let bytes = self.socket.as_ref().and_then(socket::untaken);
+            self.untaken = bytes.map(|bytes| (since_ns, bytes));
+        }
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
@@ -590,7 +622,8 @@ impl Session {
     }
 
     /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
-    fn timer(&self, outbox: &Outbox, desk: &Desk) -> Turn {
+    fn timer(&mut self, outbox: &Outbox, desk: &Desk) -> Turn {
+        self.note_untaken(outbox);
         let time_up_ns = self.time_up(outbox, desk).map(|(deadline_ns, _)| deadline_ns);
         let deadlines = [time_up_ns, self.conversation.due_ns(), self.line_deadline_ns(desk)];
         deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
@@ -648,7 +681,7 @@ impl Session {
 
     fn finish(&mut self, reason: Reason, mut outbox: Locked, desk: &mut Desk) -> Turn {
         self.go_home(&mut outbox);
-        if let Some(reason) = self.is_lost(&outbox, desk) {
+        if let Some(reason) = self.is_lost(&mut outbox, desk) {
             drop(outbox);
             return self.give_up(reason, desk);
         }
@@ -677,7 +710,7 @@ impl Session {
     }
 
     fn flush(&mut self, reason: Reason, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        if let Some(reason) = self.is_lost(&outbox, desk) {
+        if let Some(reason) = self.is_lost(&mut outbox, desk) {
             drop(outbox);
             return self.give_up(reason, desk);
         }
@@ -819,14 +852,6 @@ impl Session {
             desk.hub.release(self.seat);
         }
         Turn::Done
-    }
-}
-
-/// Logs a client that speaks for the first time.
-fn log_first_words(has_spoken: &mut bool, seat: usize, desk: &Desk) {
-    if !mem::replace(has_spoken, true) {
-        let (taken, _) = desk.hub.roster.lock().taken();
-        log::info!("{} connected: {taken} of {CLIENTS}", desk.hub.name(seat));
     }
 }
 

@@ -8,6 +8,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, MsgFlags, Shutdown, setsockopt, sockopt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
+use rustix::ioctl::{Getter, Opcode, ioctl};
+use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -156,6 +158,16 @@ pub fn end_sending(socket: &impl AsRawFd) {
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Write);
 }
 
+/// How much of what was sent the peer has not taken yet, in bytes: SIOCOUTQ of tcp(7). None if the kernel does not tell.
+pub fn untaken(socket: &impl AsFd) -> Option<usize> {
+    // SAFETY: this request writes one int, whatever the descriptor is.
+    let bytes = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) }.ok()?;
+    usize::try_from(bytes).ok()
+}
+
+/// The same number as the request of terminals that asks the same.
+const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
+
 sockopt_impl!(
     /// Which of a socket's buffers keep their bound: true, that of what is to be sent alone. Since Linux 5.14.
     BoundsSendingOnly,
@@ -193,7 +205,7 @@ mod tests {
     use super::*;
     use nix::libc::linger;
     use nix::sys::socket::getsockopt;
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     /// A connection: the server's side, and the client's.
@@ -201,6 +213,21 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         (listener.accept().unwrap().0, client)
+    }
+
+    #[test]
+    fn what_the_peer_has_not_taken_is_known_and_gets_less_when_it_reads() {
+        let (server, mut client) = pair();
+        assert_eq!(untaken(&server), Some(0));
+        while send(server.as_raw_fd(), &[b'x'; 4096]).is_ok() {}
+        let all = untaken(&server).unwrap();
+        assert!(all > 0);
+        let mut some = vec![0; 4096];
+        // The kernel of the peer takes much before its program reads.
+        while untaken(&server).unwrap() >= all {
+            client.read_exact(&mut some).unwrap();
+        }
+        assert_eq!(untaken(&std::fs::File::open("/dev/null").unwrap()), None);
     }
 
     #[test]

@@ -356,6 +356,32 @@ fn a_client_that_makes_no_progress_is_closed_with_what_could_be_sent_and_the_rea
 }
 
 #[test]
+fn a_client_that_reads_a_little_now_and_then_is_not_too_slow() {
+    // The kernel says that a socket takes more when a third of what it holds is read: 40 kB, for which this reader takes longer than the
+    // time-out.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    let server = Server::start(&["--write-timeout", &TIMEOUT.as_secs().to_string()]);
+    let mut client = server.connect_reading_little();
+    const QUESTIONS: usize = 1_000;
+    client.send("/help\n".repeat(QUESTIONS));
+    let (begin, mut bytes, mut ended) = (Instant::now(), Vec::new(), false);
+    while begin.elapsed() < TIMEOUT * 3 / 2 {
+        let mut some = [0; 512];
+        let count = client.read(&mut some).expect("it is not closed");
+        bytes.extend_from_slice(&some[..count]);
+        ended |= count == 0;
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(
+        !ended && bytes.len() < 60_000,
+        "{} bytes: what was read must not be a third of all",
+        bytes.len()
+    );
+    assert!(!server.log().iter().any(|line| line.contains("too slow")), "it reads all the time");
+    assert_eq!(server.stats()["closed-too-slow"], 0);
+}
+
+#[test]
 fn one_who_joined_and_makes_no_progress_is_closed_and_still_learns_how_many_lines_were_lost() {
     let bounded = Bounded::start(&["--write-timeout", "0.5"]);
     let mut reader = join(&bounded.server);
