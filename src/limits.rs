@@ -208,6 +208,9 @@ pub const JOURNAL_PROBE_BYTES: usize = 2 * RECORD_BYTES_MAX.next_multiple_of(8);
 /// whole; one of the largest takes 127 looks, and three times as much reading.
 pub const JOURNAL_STRETCH_BYTES: u32 = 8 * 1024 * 1024;
 
+/// How often a call to the disk is made again that a signal interrupts: a disk that does nothing but that has failed.
+pub const JOURNAL_INTERRUPTIONS_MAX: usize = 100;
+
 /// How long one who reads a journal that another process writes to waits before it looks for more, in milliseconds: short for a
 /// person, and little work.
 pub const JOURNAL_POLL_MS: u16 = 200;

@@ -274,8 +274,8 @@ fn tell_found(directory: &Path, found: &Found, identity: Identity) {
     }
     if found.damaged_bytes > 0 {
         log::warn!(
-            "journal {directory}: {} bytes in its newest file are damaged, and the messages that stood there are lost; \
-             firstline journal --check tells where",
+            "journal {directory}: {} bytes among its last messages are damaged, and what stood there is lost; firstline journal \
+             --check tells where",
             found.damaged_bytes
         );
     }

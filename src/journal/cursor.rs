@@ -357,8 +357,8 @@ mod tests {
             self.sync(segment)
         }
 
-        fn reopen(&mut self) -> Result<bool, Errno> {
-            Ok(false)
+        fn reopen(&mut self) -> Result<(), Errno> {
+            Ok(())
         }
     }
 

@@ -34,10 +34,9 @@ pub trait Disk: Source {
     /// Those of the system.
     fn settle(&mut self, segment: usize) -> Result<(), Errno>;
 
-    /// Prepares to go on after errors: opens anew what is no longer where it should be. Returns whether it did: then the segments
-    /// may hold something else.
+    /// Prepares to go on after errors: opens anew what is no longer where it should be.
     ///
     /// # Errors
     /// Those of the system.
-    fn reopen(&mut self) -> Result<bool, Errno>;
+    fn reopen(&mut self) -> Result<(), Errno>;
 }

@@ -6,7 +6,7 @@
 use super::disk::{Disk, Source};
 use super::resize;
 use super::segment::{Header, VERSION};
-use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
+use crate::limits::{JOURNAL_INTERRUPTIONS_MAX, JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise};
@@ -163,9 +163,9 @@ impl Disk for Files {
         Ok(())
     }
 
-    fn reopen(&mut self) -> Result<bool, Errno> {
+    fn reopen(&mut self) -> Result<(), Errno> {
         if self.is_directory_in_place() && self.segments.iter().all(is_linked) {
-            return Ok(false);
+            return Ok(());
         }
         let again = |error| match error {
             Error::System(_, errno) => errno,
@@ -174,13 +174,13 @@ impl Disk for Files {
         if self.is_directory_in_place() {
             // Its lock is ours, and would not be given to us again.
             (self.segments, self.cut_bytes) = open_all(&self.lock, self.segment_bytes).map_err(again)?;
-            return Ok(true);
+            return Ok(());
         }
         mkdir_if_missing(&self.directory).map_err(again)?;
         let lock = lock(&self.directory).map_err(again)?;
         (self.segments, self.cut_bytes) = open_all(&lock, self.segment_bytes).map_err(again)?;
         self.lock = lock;
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -480,14 +480,15 @@ fn status(file: &OwnedFd) -> Result<FileStat, Error> {
     fstat(file).map_err(|errno| Error::System("a segment cannot be looked at", errno))
 }
 
-/// Calls the system until no signal interrupts it: that is no failure of the disk.
+/// Calls the system until no signal interrupts it, which is no failure of the disk; [`JOURNAL_INTERRUPTIONS_MAX`] times at most.
 fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    loop {
+    for _ in 1..JOURNAL_INTERRUPTIONS_MAX {
         match call() {
             Err(Errno::EINTR) => {}
             result => return result,
         }
     }
+    call()
 }
 
 /// Whether a file is in a directory still. Its link count alone is asked for: who asks for time stamps has the next write set them anew,
@@ -712,6 +713,7 @@ mod tests {
         let mut call = || answers.next().unwrap();
         assert_eq!(uninterrupted(&mut call), Ok(7));
         assert_eq!(uninterrupted(&mut call), Err(Errno::EIO));
+        assert_eq!(uninterrupted(|| Err::<(), _>(Errno::EINTR)), Err(Errno::EINTR), "not for ever");
     }
 
     #[test]

@@ -16,14 +16,15 @@
 use super::disk::{Disk, Source};
 use super::mark::{Given, Marks, ids_in};
 use super::pages::Pages;
-use super::record::{Record, number};
+use super::record::{ALIGNMENT, Absence, Record, number};
 use super::scan::Window;
 use super::segment::{HEADER_OFFSETS, Header, HeaderPage, Identity, Origin, Seal};
 use super::tail::Tail;
 use crate::limits::{
     JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
-    JOURNAL_STRETCH_BYTES, PAGE_BYTES, SEGMENT_HEADER_BYTES,
+    JOURNAL_STRETCH_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES,
 };
+use heapless::Vec;
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -289,11 +290,20 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn unreadable_segments(&self) -> Result<u64, Errno> {
         let mut unreadable = 0;
         for segment in 0..JOURNAL_SEGMENTS {
-            if self.headers[segment].is_none() && is_used(&self.disk, segment)? {
+            if self.headers[segment].is_none()
+                && !self.is_superseded(segment)?
+                && is_used(&self.disk, segment)?
+            {
                 unreadable += 1;
             }
         }
         Ok(unreadable)
+    }
+
+    /// Whether a segment that is left out has a whole header of this journal all the same.
+    fn is_superseded(&self, segment: usize) -> Result<bool, Errno> {
+        let header = read_header(&self.disk, segment, self.segment_bytes)?;
+        Ok(header.is_some_and(|header| header.identity().is_none_or(|identity| identity == self.identity)))
     }
 
     /// How many segments may have come after the last one that can be read: those that cannot, but for as many as are missing between
@@ -466,7 +476,11 @@ impl<'a, D: Disk> Writer<'a, D> {
         let place = self.current.as_mut().ok_or(Errno::EIO)?;
         let header = self.headers[place.segment].ok_or(Errno::EIO)?;
         let page = self.buffers.window.first_chunk_mut().ok_or(Errno::EIO)?;
-        place.marks.write(&mut self.disk, place.segment, &header, page, given)?;
+        if let Err(errno) = place.marks.write(&mut self.disk, place.segment, &header, page, given) {
+            // Nobody knows what it says now.
+            self.current = None;
+            return Err(errno);
+        }
         self.done.page_bytes += PAGE_BYTES as u64;
         self.sync()
     }
@@ -502,21 +516,30 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// # Errors
     /// Those of the disk: it does not go on.
     pub fn revive(&mut self) -> Result<(), Errno> {
-        if self.disk.reopen()? {
-            self.take_over()?;
-        }
+        self.disk.reopen()?;
+        self.forget_what_is_gone()?;
         self.begin_segment()
     }
 
-    /// Takes over what the segments hold that were opened anew: others may have been put in their place.
-    fn take_over(&mut self) -> Result<(), Errno> {
-        let known = core::mem::replace(&mut self.headers, read_headers(&self.disk, self.segment_bytes)?);
-        let newest = self.headers.into_iter().flatten().max_by_key(|header| header.sequence);
-        if let Some(newest) = newest.filter(|newest| !known.contains(&Some(*newest))) {
-            // Not its successor, whose header would say where what counts of it ends.
-            self.last.sequence = self.last.sequence.max(newest.sequence.saturating_add(1));
+    /// Forgets what the segments held if another disk is in their place.
+    ///
+    /// # Errors
+    /// `EMEDIUMTYPE`: it holds another journal, and nothing of this one.
+    fn forget_what_is_gone(&mut self) -> Result<(), Errno> {
+        let (mut is_ours, mut is_anothers) = (false, false);
+        for segment in 0..JOURNAL_SEGMENTS {
+            // What cannot be read now is taken to be as it was.
+            let Ok(header) = read_header(&self.disk, segment, self.segment_bytes) else { continue };
+            if let Some(header) = header {
+                let is_foreign = header.identity().is_some_and(|identity| identity != self.identity);
+                is_ours |= !is_foreign;
+                is_anothers |= is_foreign;
+            }
+            if header != self.headers[segment] {
+                self.headers[segment] = None;
+            }
         }
-        Ok(())
+        if is_anothers && !is_ours { Err(Errno::EMEDIUMTYPE) } else { Ok(()) }
     }
 
     /// Writes what waits in the buffer to the current segment. What is written is synced before it is more than a stretch.
@@ -545,14 +568,48 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(())
     }
 
-    /// Begins the next segment: one that holds nothing, or else the oldest. Its header is on the disk then, and what was not
-    /// committed of the one before is never believed again. Nor is what the oldest held: if it came back after a power cut, and
-    /// the second oldest did not, nobody would know any more where belief in it ends.
+    /// Begins the next segment: one that holds nothing, or else the oldest; where its first page cannot be written though the disk
+    /// works, the one after that. Each is tried once, and never the last one.
     fn begin_segment(&mut self) -> Result<(), Errno> {
-        let former = self.current.take().map(|place| place.segment);
+        self.current = None;
         self.buffers.out.reset();
-        let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
-        let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
+        let newest = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
+        let newest = newest.filter(|segment| self.headers[*segment].is_some());
+        let mut order: Vec<usize, JOURNAL_SEGMENTS> =
+            (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != newest).collect();
+        order.sort_unstable_by_key(|segment| (self.sequence_of(*segment), *segment));
+        let mut result = Err(Errno::ENODEV);
+        for segment in order {
+            result = self.begin_in(segment);
+            // While the disk takes nothing, each further try would cost an eighth of the history.
+            if result.is_ok() || !self.does_disk_work(segment, newest) {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Whether something can be written where nothing is lost by it: to the second page of a segment that holds nothing any more, or
+    /// what the newest has in its mark.
+    fn does_disk_work(&mut self, void: usize, newest: Option<usize>) -> bool {
+        let Some(page) = self.buffers.window.first_chunk_mut::<PAGE_BYTES>() else { return false };
+        page.fill(0);
+        if self.disk.write(void, FIRST_OFFSET, page).and_then(|()| self.disk.sync(void)).is_ok() {
+            return true;
+        }
+        let Some((segment, header)) = newest.and_then(|segment| Some((segment, self.headers[segment]?)))
+        else {
+            return false;
+        };
+        let marks = Marks::read(&self.disk, segment, &header);
+        let written = marks.and_then(|marks| marks.rewrite(&mut self.disk, segment, &header, page));
+        written.and_then(|()| self.disk.sync(segment)).is_ok()
+    }
+
+    /// Begins a segment. Its header is on the disk then, and what was not committed of the one before is never believed again. Nor is
+    /// what it held: if it came back after a power cut, and the second oldest did not, nobody would know any more where belief in it
+    /// ends.
+    fn begin_in(&mut self, segment: usize) -> Result<(), Errno> {
         let header = self.next_header(new_seal()?);
         // Whatever comes of it: what it held is gone.
         self.headers[segment] = None;
@@ -607,7 +664,37 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
         *header = read_header(disk, segment, segment_bytes)?;
     }
     leave_out_strangers(&mut headers);
+    leave_out_superseded(disk, &mut headers)?;
     Ok(headers)
+}
+
+/// Leaves out segments whose turn came, and whose first page could not be written then: another one is used in their place. They hold what
+/// they held before, and nobody knows where that ends; or they are the other one's double, and hold nothing.
+fn leave_out_superseded(disk: &impl Source, headers: &mut Headers) -> Result<(), Errno> {
+    let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap_or(0);
+    for segment in 0..JOURNAL_SEGMENTS {
+        let Some(header) = headers[segment] else { continue };
+        let is_outdated = header.sequence.saturating_add(JOURNAL_SEGMENTS as u64) <= newest;
+        let double =
+            (0..segment).find(|other| headers[*other].is_some_and(|other| other.sequence == header.sequence));
+        match double {
+            _ if is_outdated => headers[segment] = None,
+            Some(other) if is_begun(disk, segment, &header)? => headers[other] = None,
+            Some(_) => headers[segment] = None,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a segment has its first record, or had it, or has a mark.
+fn is_begun(disk: &impl Source, segment: usize, header: &Header) -> Result<bool, Errno> {
+    let mut bytes = [0; RECORD_BYTES_MAX.next_multiple_of(ALIGNMENT)];
+    let room = header.records_end().saturating_sub(FIRST_OFFSET) as usize;
+    let bytes = &mut bytes[..room.min(RECORD_BYTES_MAX.next_multiple_of(ALIGNMENT))];
+    disk.read(segment, FIRST_OFFSET, bytes)?;
+    let is_begun = Record::check(&header.seal, bytes) != Err(Absence::Unmarked);
+    Ok(is_begun || Marks::read(disk, segment, header)?.is_written())
 }
 
 /// Leaves out files that somebody put among those of another journal: those whose identity fewer have. Of as many as others, the newest

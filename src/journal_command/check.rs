@@ -9,7 +9,9 @@ use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::{Header, Identity};
 use crate::journal::writer::{FIRST_OFFSET, is_used, read_header, read_header_page, snapshot_headers};
-use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
+use crate::limits::{
+    JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
+};
 use nix::errno::Errno;
 use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write};
@@ -133,22 +135,19 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let identity = catalog.spans().iter().rev().find_map(|span| span.header.identity());
     let mut report = Report { identity, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
-        // Files are used in their order: before one that is used, none is left out.
-        let is_due = headers[segment..].iter().any(Option::is_some);
-        report.examine_file(files, segment, header.as_ref(), is_due)?;
+        report.examine_file(files, segment, header.as_ref())?;
     }
     report.examine_spans(files, &catalog)?;
     Ok(report)
 }
 
 impl Report {
-    /// The file and its headers. There is one if it `is_due`.
+    /// The file and its headers.
     fn examine_file(
         &mut self,
         files: &ReadOnly,
         segment: usize,
         header: Option<&Header>,
-        is_due: bool,
     ) -> Result<(), Errno> {
         let length = files.length(segment).map_err(|_| Errno::EIO)?;
         let mut found = |what| self.findings.push(Finding { segment, what });
@@ -160,15 +159,15 @@ impl Report {
             Some(_) => {}
         }
         let page = read_header_page(files, segment)?;
-        let stranger = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
-        let stranger = stranger.filter(|_| header.is_none()).and_then(|header| header.identity());
+        let left_out = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
+        let stranger = left_out.filter(|_| header.is_none()).and_then(|header| header.identity());
         match header {
             None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
                 found(What::Stranger(identity));
             }
-            None if length.is_some() && (is_due || is_used(files, segment)?) => {
-                found(What::Header);
-            }
+            // Another segment is used in its place.
+            None if left_out.is_some_and(|header| header.segment_bytes == files.segment_bytes()) => {}
+            None if length.is_some() && holds_something(files, segment)? => found(What::Header),
             Some(header) if page != header.to_page() => found(What::OneHeader),
             _ => {}
         }
@@ -201,7 +200,8 @@ impl Report {
             aside_bytes: 0,
             aside_records: 0,
         };
-        let mut scan = Scan::new(span.segment, span.header.seal, 0..0, window);
+        // To the very end: whatever is there.
+        let mut scan = Scan::new(span.segment, span.header.seal, 0..0, window).with_patience(u32::MAX);
         scan.go_to(span, Position::new(FIRST_OFFSET));
         loop {
             let offset = scan.at();
@@ -326,6 +326,18 @@ impl Content {
         self.aside_bytes = scan.at() - start;
         Ok(())
     }
+}
+
+/// Whether something was ever written to a segment: to its first pages, or to the first page of any stretch of it.
+fn holds_something(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
+    for stretch in 1..=files.segment_bytes() / JOURNAL_STRETCH_BYTES {
+        let mut page = [0; PAGE_BYTES];
+        files.read(segment, stretch * JOURNAL_STRETCH_BYTES, &mut page)?;
+        if page.iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+    }
+    is_used(files, segment)
 }
 
 #[cfg(test)]

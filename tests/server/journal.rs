@@ -8,9 +8,10 @@ use firstline::journal::scan::{Scan, Step};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 impl Directory {
     fn start(&self, args: &[&str]) -> Server {
@@ -54,16 +55,151 @@ fn read(directory: &Path, mut each: impl FnMut(&Record)) {
 
 /// The server, on a disk that takes so long for each sync.
 fn start_on_slow_disk(directory: &Directory, sync: &str, args: &[&str]) -> Server {
-    let mut slowed = Command::new("strace");
     let slow = format!("inject=fdatasync:delay_enter={sync}");
+    start_traced(directory, &["-e", "trace=fdatasync", "-e", &slow], args)
+}
+
+/// The server, with what strace does to its system calls.
+fn start_traced(directory: &Directory, how: &[&str], args: &[&str]) -> Server {
+    let mut traced = Command::new("strace");
     // Traced by a grandchild: the process is the server's own.
-    slowed.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &slow]);
+    traced.args(["-D", "-f", "-qq", "-o", "/dev/null"]).args(how);
     let server = command();
-    slowed.arg(server.get_program()).args(server.get_args());
-    slowed
+    traced.arg(server.get_program()).args(server.get_args());
+    traced
         .args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"])
         .args(args);
-    Server::start_command(slowed)
+    Server::start_command(traced)
+}
+
+#[test]
+fn a_signal_during_a_sync_is_no_failure_of_the_disk() {
+    let directory = Directory::new("interrupted");
+    let often = "inject=fdatasync,fsync,pwrite64,pread64:error=EINTR:when=1+2";
+    let server =
+        start_traced(&directory, &["-e", "trace=fdatasync,fsync,pwrite64,pread64", "-e", often], &[]);
+    let mut client = server.connect();
+    (1..=20).for_each(|id| assert_eq!(id_of(&client.ask("goes on")), id));
+    let stats = client.stats();
+    assert_eq!(stats["journal-failures"], 0, "{stats:?}");
+    assert_eq!(server.end(), Some(0));
+    assert_eq!(directory.messages().len(), 20);
+}
+
+#[test]
+fn a_sync_that_is_interrupted_for_ever_is_given_up() {
+    let directory = Directory::new("interrupted-ever");
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    // After those of the start.
+    let ever = "inject=fdatasync:error=EINTR:when=30+";
+    let server = start_traced(&directory, &["-e", "trace=fdatasync", "-e", ever], &[]);
+    let mut client = server.connect();
+    eventually("a NAK", || client.ask("again").ends_with("journal-failed"));
+}
+
+#[test]
+fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
+    let directory = Directory::new("no-advice");
+    let refused = "inject=?fadvise64,?fadvise64_64,?arm_fadvise64_64:error=ENOSYS";
+    let traced = "trace=?fadvise64,?fadvise64_64,?arm_fadvise64_64";
+    let server = start_traced(&directory, &["-e", traced, "-e", refused], &[]);
+    assert_eq!(id_of(&server.connect().ask("hello")), 1);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_left_out_and_no_message_is_refused() {
+    let directory = Directory::new("bad-file");
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    let file = directory.0.join("3.journal");
+    let broken = ["-P", file.to_str().unwrap(), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO"];
+    let server = start_traced(&directory, &broken, &["--sync", "none"]);
+    let mut client = server.connect();
+    fill(&mut client, 60_000);
+    let mut reader = server.connect();
+    reader.send("/last 3\n");
+    assert_eq!(answer(&mut reader), (numbered(59_998..=60_000), vec!["OK 1".to_string()]));
+    assert_eq!(server.end(), Some(0));
+    let messages = directory.messages();
+    assert_eq!(messages.last_key_value().map(|(id, _)| *id), Some(60_000));
+    assert!(messages.len() > 5_000, "{}", messages.len());
+}
+
+/// Where each record of a segment begins, as another process finds it.
+fn places(directory: &Path, segment: usize) -> Vec<u32> {
+    let files = ReadOnly::open(directory).unwrap();
+    let header = read_headers(&files, files.segment_bytes()).unwrap()[segment].unwrap();
+    let mut window = [0; JOURNAL_READ_BYTES];
+    let part = FIRST_OFFSET..header.records_end();
+    let mut scan = Scan::new(segment, header.seal, part, &mut window);
+    let mut places = Vec::new();
+    let mut at = FIRST_OFFSET;
+    while let Step::Record(_) = scan.next(&files).unwrap() {
+        places.push(at);
+        at = scan.at();
+    }
+    places
+}
+
+#[test]
+fn a_bit_that_flips_in_the_newest_segment_costs_one_message() {
+    const MESSAGES: u64 = 70_000;
+    let directory = Directory::new("flip");
+    let start = || {
+        let args = ["--journal", directory.path(), "--journal-size", "64M", "--sync", "none"];
+        Server::start(&args)
+    };
+    let server = start();
+    fill(&mut server.connect(), MESSAGES as usize);
+    let flipped = places(&directory.0, 0)[99];
+    let file = std::fs::File::options().read(true).write(true).open(directory.0.join("0.journal")).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, u64::from(flipped) + 30).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], u64::from(flipped) + 30).unwrap();
+    let list = |server: &Server| {
+        let mut reader = server.connect();
+        reader.send("/since 0\n");
+        answer(&mut reader)
+    };
+    let kept = [numbered(1..=99), numbered(101..=MESSAGES)].concat();
+    let told = vec!["LOST 1".to_string(), "OK 1".to_string()];
+    assert_eq!(list(&server), (kept.clone(), told.clone()));
+    assert_eq!(server.end(), Some(0));
+    let server = start();
+    server.wait_for_log("bytes among its last messages are damaged");
+    assert_eq!(list(&server), (kept, told));
+    assert_eq!(id_of(&server.connect().ask("goes on")), MESSAGES + 1);
+    assert_eq!(server.end(), Some(0));
+    let check = command().args(["journal", directory.path(), "--check"]).output().unwrap();
+    let said = String::from_utf8(check.stdout).unwrap();
+    assert_eq!(check.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("0.journal: damaged: 48 bytes at offset {flipped}")), "{said}");
+    assert!(said.contains("missing: IDs 100 to 100"), "{said}");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_told() {
+    let directory = Directory::new("pipe");
+    assert_eq!(directory.start(&[]).end(), Some(0));
+    let path = directory.0.join("3.journal");
+    std::fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let start = ["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"];
+    for args in [&["journal", directory.path(), "--check"][..], &["journal", directory.path()], &start] {
+        let mut asked = command().args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut code = None;
+        eventually("it ends", || {
+            code = asked.try_wait().unwrap();
+            code.is_some()
+        });
+        let mut said = String::new();
+        asked.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(code.unwrap().code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.ends_with(": 3.journal in it is not a regular file; move it away\n"),
+            "{args:?}: {said}"
+        );
+    }
 }
 
 #[test]
@@ -909,29 +1045,6 @@ fn check(directory: &Directory) -> (String, Option<i32>) {
     check.args(["journal", directory.path(), "--check"]);
     let output = run_to_end(check);
     (String::from_utf8(output.stdout).unwrap(), output.status.code())
-}
-
-#[test]
-fn a_flipped_bit_in_the_newest_file_costs_one_message_also_after_a_restart() {
-    const COUNT: u64 = 1_500;
-    let directory = Directory::new("flip");
-    let server = directory.start(&["--sync", "none"]);
-    fill(&mut server.connect(), COUNT as usize);
-    assert_eq!(server.end(), Some(0));
-    flip(&directory.0.join("0.journal"), u64::from(FIRST_OFFSET) + 9);
-    for start in 0..2_u64 {
-        let (told, code) = check(&directory);
-        assert!(told.contains("0.journal: damaged: ") && code == Some(1), "{told}");
-        let server = directory.start(&[]);
-        let mut reader = server.connect();
-        reader.send("/since 0\n");
-        let (messages, others) = answer(&mut reader);
-        assert_eq!(messages[..COUNT as usize - 1], numbered(2..=COUNT));
-        assert_eq!(others, ["LOST 1", "OK 1"]);
-        assert_eq!(id_of(&server.connect().ask("more")), COUNT + 1 + start, "none is skipped");
-        server.wait_for_log("bytes in its newest file are damaged");
-        assert_eq!(server.end(), Some(0));
-    }
 }
 
 #[test]

@@ -420,11 +420,8 @@ fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
 #[test]
 fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
     let place = Directory::with("aside", 1..101);
-    // A power cut tears what was written last.
-    for id in 90..101 {
-        let (file, offset) = place.find(id);
-        flip(&file, offset);
-    }
+    let (file, offset) = place.find(100);
+    flip(&file, offset);
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
     // As many IDs as the damaged bytes may have had are not given again.
@@ -434,15 +431,58 @@ fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
     drop(writer);
     let ran = run(&[place.path(), "--check"]);
     assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
-    assert!(ran.stdout[0].contains("89 messages, IDs 1 to 89, "), "{:?}", ran.stdout);
+    assert!(ran.stdout[0].contains("99 messages, IDs 1 to 99, "), "{:?}", ran.stdout);
     assert!(ran.stdout[0].ends_with(" are set aside, with 0 whole records"), "{:?}", ran.stdout);
-    assert_eq!(ran.stdout[2], format!("missing: IDs 90 to {}", next - 1));
+    assert_eq!(ran.stdout[2], format!("missing: IDs 100 to {}", next - 1));
     let printed = run(&[place.path()]);
     assert_eq!(
         printed.stdout,
-        [&lines(1..90)[..], &[format!("- LOST {}", next - 90)], &lines(next..next + 10)].concat()
+        [&lines(1..100)[..], &[format!("- LOST {}", next - 100)], &lines(next..next + 10)].concat()
     );
     assert_eq!(printed.code, Some(0));
+}
+
+#[test]
+fn what_is_damaged_in_the_newest_segment_costs_itself_at_a_start_too() {
+    let place = Directory::with("middle", 1..101);
+    let (file, offset) = place.find(90);
+    flip(&file, offset);
+    let mut buffers = Buffers::new();
+    let mut writer = open(&place.0, &mut buffers);
+    assert_eq!(writer.next_id(), 101);
+    write(&mut writer, 101..111);
+    drop(writer);
+    let printed = run(&[place.path()]);
+    assert_eq!(printed.stdout, [&lines(1..90)[..], &["- LOST 1".to_string()], &lines(91..111)].concat());
+    let ran = run(&[place.path(), "--check"]);
+    assert_eq!(ran.code, Some(1), "{:?}", ran.stdout);
+    assert!(
+        ran.stdout.last().unwrap().starts_with("damaged in 1 place: 109 messages in 1 "),
+        "{:?}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn files_that_were_not_used_yet_on_another_disk_are_no_damage() {
+    let place = Directory::with("another", 1..2_001);
+    let mut buffers = Buffers::new();
+    let mut writer = open(&place.0, &mut buffers);
+    std::fs::remove_dir_all(&place.0).unwrap();
+    writer.begin_group(true);
+    let record = Record { id: 2_001, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };
+    writer.append(&record);
+    writer.commit(true).unwrap_err();
+    writer.revive().unwrap();
+    let (headers, _) = writer.extent();
+    assert!(
+        headers.iter().flatten().all(|header| header.sequence > 4) && headers.iter().flatten().count() == 1
+    );
+    write(&mut writer, 2_001..2_011);
+    let ran = run(&[place.path(), "--check"]);
+    assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
+    assert!(ran.stdout.last().unwrap().starts_with("sound: 10 messages in 1 segments"), "{:?}", ran.stdout);
+    assert_eq!(run(&[place.path()]).stdout, lines(2_001..2_011));
 }
 
 #[test]
