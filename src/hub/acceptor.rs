@@ -122,9 +122,9 @@ impl<'a> Acceptor<'a> {
 
     fn reload(&mut self) {
         self.service.reloading();
+        log::info!("SIGHUP: the log file is reopened");
         logger::reopen();
         let of_tokens = self.reload_tokens();
-        log::info!("SIGHUP: the log file is reopened{of_tokens}");
         self.service.ready(format_args!("the log file is reopened{of_tokens}"));
     }
 

@@ -15,8 +15,12 @@ fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: imp
         server.signal("STOP");
         let mut clients: Vec<Client> = (0..at_once).map(|_| server.connect()).collect();
         clients.iter_mut().for_each(&say);
-        eventually("the server's system has it all", || clients.iter().all(is_delivered));
+        let ports: Vec<u16> =
+            clients.iter().map(|client| client.stream.local_addr().unwrap().port()).collect();
+        let are_delivered = || ports.iter().all(|port| is_delivered(*port));
+        eventually("the server's system has what they said", are_delivered);
         clients.into_iter().for_each(&go);
+        eventually("it has heard that they go", are_delivered);
         server.signal("CONT");
         // It is accepted after all of them.
         let mut watcher = server.connect();
@@ -24,15 +28,13 @@ fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: imp
     }
 }
 
-/// Whether all that the client has sent is acknowledged by the server's system.
-fn is_delivered(client: &Client) -> bool {
-    let port = client.stream.local_addr().unwrap().port();
+/// Whether all that was sent from that port, its end too, is acknowledged by the server's system.
+fn is_delivered(port: u16) -> bool {
+    const FIN_WAIT_1: &str = "04";
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let own = sockets
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .find(|words| words.get(1).is_some_and(|local| local.ends_with(&format!(":{port:04X}"))));
-    own.expect("the system has the connection")[4].starts_with("00000000:")
+    let sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut own = sockets.filter(|words| words[1].ends_with(&format!(":{port:04X}")));
+    own.all(|words| words[3] != FIN_WAIT_1 && words[4].starts_with("00000000:"))
 }
 
 #[test]
