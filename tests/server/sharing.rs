@@ -4,6 +4,8 @@ use crate::common::{Client, Held, Server, allow_many_connections, command, event
 use firstline::limits::{
     CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
 };
+use nix::sys::socket::setsockopt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -72,6 +74,37 @@ fn an_idle_client_gives_way_to_a_newcomer_of_its_own_address_where_that_has_its_
     let stats = other.stats();
     assert_eq!(stats["closed-gave-way"], 1 + ok as u64);
     assert_eq!(stats["closed-full"], 0);
+}
+
+sockopt_impl!(
+    /// What a socket takes of what comes, as a program for the kernel.
+    AttachFilter,
+    SetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_ATTACH_FILTER,
+    libc::sock_fprog
+);
+
+/// From now on the client's system takes nothing that comes for it, and acknowledges nothing: as if it had lost its power.
+fn lose_power(client: &Client) {
+    let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    setsockopt(&client.stream, AttachFilter, &program).unwrap();
+}
+
+#[test]
+fn who_does_not_answer_any_more_gives_way_first_however_short_its_silence() {
+    // Without a write time-out the kernel itself waits for a quarter of an hour.
+    let server = Server::start(&["--per-address", "2", "--write-timeout", "off"]);
+    let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+    let (mut other, mut own, mut dead) = (from(2), from(1), from(1));
+    assert_eq!((own.ask("/ping"), dead.ask("/join")), ("OK 1".to_string(), "OK 1".to_string()));
+    lose_power(&dead);
+    assert_eq!(other.ask("is anybody there"), "ACK 1 1");
+    eventually("the newcomer has its seat", || seated(&mut from(1)).is_ok());
+    server.wait_for_log(&format!("{} disconnected: Connection timed out", dead.address()));
+    assert_eq!(own.ask("/ping"), "OK 2", "the other one stays");
+    assert_eq!(other.stats()["closed-gave-way"], 0);
 }
 
 #[test]
