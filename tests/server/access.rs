@@ -438,7 +438,7 @@ fn a_file_that_is_wrong_or_that_others_can_read_keeps_it_from_starting() {
         assert!(!said.contains("AAAA") && !said.contains("CCCC"), "no token is told: {said}");
     }
     let mut command = command();
-    command.args(["--auth-file", "/nowhere/to/be/found"]);
+    command.args(["--listen", "127.0.0.1:0", "--auth-file", "/nowhere/to/be/found"]);
     let said = String::from_utf8(run_to_end(command).stderr).unwrap();
     assert!(said.contains("--auth-file /nowhere/to/be/found: No such file or directory"), "{said}");
 }
