@@ -10,6 +10,8 @@ use super::group::Group;
 use super::printer::Printer;
 use super::recorder::Recorder;
 use super::seat::Seat;
+use crate::journal::segment::Identity;
+use crate::journal::writer::Done;
 use crate::limits::SEAT_SHARED_GROUPS_DIVISOR;
 use crate::queue::Priority;
 use crate::wire::reply::Nak;
@@ -42,6 +44,11 @@ impl Consumer {
     /// Whether there must be a thread for it alone: for a sink may hold up who sits here, or wants something done in time.
     pub fn needs_thread(&self) -> bool {
         self.printer.is_some() || self.recorder.is_some()
+    }
+
+    /// What the ledger has of the journal, if there is one.
+    pub fn journal_state(&self) -> Option<(Identity, Done, bool)> {
+        self.recorder.as_ref().map(Recorder::state)
     }
 
     /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a

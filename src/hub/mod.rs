@@ -164,6 +164,8 @@ impl Hub {
         let is_seat_kept = options.realtime.is_some();
         let consumer = seat.consumer();
         let has_own_thread = is_seat_kept || consumer.needs_thread();
+        // The first client to ask for the counters finds those of the journal among them.
+        LEDGER.lock().journal = consumer.journal_state();
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,

@@ -8,7 +8,7 @@ use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
-use crate::journal::writer::{Buffers, Found, Writer};
+use crate::journal::writer::{Buffers, Done, Found, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, SEAT_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
@@ -222,10 +222,14 @@ impl Recorder {
         self.due_ns = if is_owed { self.due_ns.or_else(|| Some(due_ns())) } else { None };
     }
 
+    /// What the ledger has of the journal: which one it is, what was done so far, and whether it works.
+    pub fn state(&self) -> (Identity, Done, bool) {
+        (self.writer.identity(), self.writer.done(), self.writer.works() && !self.failing)
+    }
+
     /// Tells the ledger what was done so far.
     pub fn count(&self, hub: &Hub) {
-        let works = self.writer.works() && !self.failing;
-        hub.ledger.lock().journal = Some((self.writer.identity(), self.writer.done(), works));
+        hub.ledger.lock().journal = Some(self.state());
     }
 
     fn tell(&mut self, result: Result<(), Errno>) {
