@@ -111,33 +111,11 @@ impl Marks {
         given: Given,
     ) -> Result<(), Errno> {
         let mark = Self { number: self.number + 1, given };
-        mark.rewrite(disk, segment, header, page)?;
+        page.fill(0);
+        page[..MARK_BYTES].copy_from_slice(&mark.to_bytes(&header.seal));
+        disk.write(segment, offset(header, mark.number % 2), page)?;
         *self = mark;
         Ok(())
-    }
-
-    /// Writes the same to the same place. Version 1 has none.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn rewrite(
-        &self,
-        disk: &mut impl Disk,
-        segment: usize,
-        header: &Header,
-        page: &mut [u8; PAGE_BYTES],
-    ) -> Result<(), Errno> {
-        if header.origin.is_none() {
-            return Err(Errno::ENODEV);
-        }
-        page.fill(0);
-        page[..MARK_BYTES].copy_from_slice(&self.to_bytes(&header.seal));
-        disk.write(segment, offset(header, self.number % 2), page)
-    }
-
-    /// Whether there is one.
-    pub fn is_written(&self) -> bool {
-        self.number > 0
     }
 
     fn to_bytes(self, seal: &Seal) -> [u8; MARK_BYTES] {

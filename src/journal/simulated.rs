@@ -104,8 +104,6 @@ struct State {
     outage_end: u64,
     is_off: bool,
     failed_syncs: u64,
-    /// Segments whose first page cannot be written.
-    spoilt: Vec<usize>,
     call: Call,
     has_failed_in_call: bool,
     /// The syncs that do nothing.
@@ -131,7 +129,6 @@ impl SimulatedDisk {
             outage_end: 0,
             is_off: false,
             failed_syncs: 0,
-            spoilt: Vec::new(),
             call: Call::Open,
             has_failed_in_call: false,
             ignored: None,
@@ -143,11 +140,6 @@ impl SimulatedDisk {
         let mut state = self.0.borrow_mut();
         let at = state.operations + operations;
         state.faults.push((at, fault));
-    }
-
-    /// From now on, the first page of that segment cannot be written.
-    pub fn spoil(&self, segment: usize) {
-        self.0.borrow_mut().spoilt.push(segment);
     }
 
     /// From now on, what is synced is synced for that call.
@@ -358,12 +350,7 @@ impl Source for SimulatedDisk {
 impl Disk for SimulatedDisk {
     fn write(&mut self, segment: usize, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
         let mut state = self.0.borrow_mut();
-        let is_spoilt = offset == 0 && state.spoilt.contains(&segment);
         let fault = state.operate(|fault| matches!(fault, Fault::Write(_)));
-        if is_spoilt {
-            state.has_failed_in_call = true;
-            return Err(Errno::EIO);
-        }
         let State { segments, random, .. } = &mut *state;
         let done = if fault.is_none() { bytes.len() } else { random.below(bytes.len() + 1) };
         segments[segment].write(offset as usize, &bytes[..done], random);

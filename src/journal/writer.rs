@@ -16,15 +16,14 @@
 use super::disk::{Disk, Source};
 use super::mark::{Given, Marks, ids_in};
 use super::pages::Pages;
-use super::record::{ALIGNMENT, Absence, Record, number};
+use super::record::{Record, number};
 use super::scan::Window;
 use super::segment::{HEADER_OFFSETS, Header, HeaderPage, Identity, Origin, Seal};
 use super::tail::Tail;
 use crate::limits::{
     JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
-    JOURNAL_STRETCH_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES,
+    JOURNAL_STRETCH_BYTES, PAGE_BYTES, SEGMENT_HEADER_BYTES,
 };
-use heapless::Vec;
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -290,20 +289,11 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn unreadable_segments(&self) -> Result<u64, Errno> {
         let mut unreadable = 0;
         for segment in 0..JOURNAL_SEGMENTS {
-            if self.headers[segment].is_none()
-                && !self.is_superseded(segment)?
-                && is_used(&self.disk, segment)?
-            {
+            if self.headers[segment].is_none() && is_used(&self.disk, segment)? {
                 unreadable += 1;
             }
         }
         Ok(unreadable)
-    }
-
-    /// Whether a segment that is left out has a whole header of this journal all the same.
-    fn is_superseded(&self, segment: usize) -> Result<bool, Errno> {
-        let header = read_header(&self.disk, segment, self.segment_bytes)?;
-        Ok(header.is_some_and(|header| header.identity().is_none_or(|identity| identity == self.identity)))
     }
 
     /// How many segments may have come after the last one that can be read: those that cannot, but for as many as are missing between
@@ -568,48 +558,14 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(())
     }
 
-    /// Begins the next segment: one that holds nothing, or else the oldest; where its first page cannot be written though the disk
-    /// works, the one after that. Each is tried once, and never the last one.
+    /// Begins the next segment: one that holds nothing, or else the oldest. Its header is on the disk then, and what was not
+    /// committed of the one before is never believed again. Nor is what the oldest held: if it came back after a power cut, and
+    /// the second oldest did not, nobody would know any more where belief in it ends.
     fn begin_segment(&mut self) -> Result<(), Errno> {
-        self.current = None;
+        let former = self.current.take().map(|place| place.segment);
         self.buffers.out.reset();
-        let newest = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
-        let newest = newest.filter(|segment| self.headers[*segment].is_some());
-        let mut order: Vec<usize, JOURNAL_SEGMENTS> =
-            (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != newest).collect();
-        order.sort_unstable_by_key(|segment| (self.sequence_of(*segment), *segment));
-        let mut result = Err(Errno::ENODEV);
-        for segment in order {
-            result = self.begin_in(segment);
-            // While the disk takes nothing, each further try would cost an eighth of the history.
-            if result.is_ok() || !self.does_disk_work(segment, newest) {
-                break;
-            }
-        }
-        result
-    }
-
-    /// Whether something can be written where nothing is lost by it: to the second page of a segment that holds nothing any more, or
-    /// what the newest has in its mark.
-    fn does_disk_work(&mut self, void: usize, newest: Option<usize>) -> bool {
-        let Some(page) = self.buffers.window.first_chunk_mut::<PAGE_BYTES>() else { return false };
-        page.fill(0);
-        if self.disk.write(void, FIRST_OFFSET, page).and_then(|()| self.disk.sync(void)).is_ok() {
-            return true;
-        }
-        let Some((segment, header)) = newest.and_then(|segment| Some((segment, self.headers[segment]?)))
-        else {
-            return false;
-        };
-        let marks = Marks::read(&self.disk, segment, &header);
-        let written = marks.and_then(|marks| marks.rewrite(&mut self.disk, segment, &header, page));
-        written.and_then(|()| self.disk.sync(segment)).is_ok()
-    }
-
-    /// Begins a segment. Its header is on the disk then, and what was not committed of the one before is never believed again. Nor is
-    /// what it held: if it came back after a power cut, and the second oldest did not, nobody would know any more where belief in it
-    /// ends.
-    fn begin_in(&mut self, segment: usize) -> Result<(), Errno> {
+        let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
+        let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
         let header = self.next_header(new_seal()?);
         // Whatever comes of it: what it held is gone.
         self.headers[segment] = None;
@@ -664,37 +620,7 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
         *header = read_header(disk, segment, segment_bytes)?;
     }
     leave_out_strangers(&mut headers);
-    leave_out_superseded(disk, &mut headers)?;
     Ok(headers)
-}
-
-/// Leaves out segments whose turn came, and whose first page could not be written then: another one is used in their place. They hold what
-/// they held before, and nobody knows where that ends; or they are the other one's double, and hold nothing.
-fn leave_out_superseded(disk: &impl Source, headers: &mut Headers) -> Result<(), Errno> {
-    let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap_or(0);
-    for segment in 0..JOURNAL_SEGMENTS {
-        let Some(header) = headers[segment] else { continue };
-        let is_outdated = header.sequence.saturating_add(JOURNAL_SEGMENTS as u64) <= newest;
-        let double =
-            (0..segment).find(|other| headers[*other].is_some_and(|other| other.sequence == header.sequence));
-        match double {
-            _ if is_outdated => headers[segment] = None,
-            Some(other) if is_begun(disk, segment, &header)? => headers[other] = None,
-            Some(_) => headers[segment] = None,
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-/// Whether a segment has its first record, or had it, or has a mark.
-fn is_begun(disk: &impl Source, segment: usize, header: &Header) -> Result<bool, Errno> {
-    let mut bytes = [0; RECORD_BYTES_MAX.next_multiple_of(ALIGNMENT)];
-    let room = header.records_end().saturating_sub(FIRST_OFFSET) as usize;
-    let bytes = &mut bytes[..room.min(RECORD_BYTES_MAX.next_multiple_of(ALIGNMENT))];
-    disk.read(segment, FIRST_OFFSET, bytes)?;
-    let is_begun = Record::check(&header.seal, bytes) != Err(Absence::Unmarked);
-    Ok(is_begun || Marks::read(disk, segment, header)?.is_written())
 }
 
 /// Leaves out files that somebody put among those of another journal: those whose identity fewer have. Of as many as others, the newest

@@ -165,8 +165,6 @@ impl Report {
             None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
                 found(What::Stranger(identity));
             }
-            // Another segment is used in its place.
-            None if left_out.is_some_and(|header| header.segment_bytes == files.segment_bytes()) => {}
             None if length.is_some() && holds_something(files, segment)? => found(What::Header),
             Some(header) if page != header.to_page() => found(What::OneHeader),
             _ => {}

@@ -106,24 +106,6 @@ fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
     assert_eq!(server.end(), Some(0));
 }
 
-#[test]
-fn a_file_that_cannot_be_written_is_left_out_and_no_message_is_refused() {
-    let directory = Directory::new("bad-file");
-    assert_eq!(directory.start(&[]).end(), Some(0));
-    let file = directory.0.join("3.journal");
-    let broken = ["-P", file.to_str().unwrap(), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO"];
-    let server = start_traced(&directory, &broken, &["--sync", "none"]);
-    let mut client = server.connect();
-    fill(&mut client, 60_000);
-    let mut reader = server.connect();
-    reader.send("/last 3\n");
-    assert_eq!(answer(&mut reader), (numbered(59_998..=60_000), vec!["OK 1".to_string()]));
-    assert_eq!(server.end(), Some(0));
-    let messages = directory.messages();
-    assert_eq!(messages.last_key_value().map(|(id, _)| *id), Some(60_000));
-    assert!(messages.len() > 5_000, "{}", messages.len());
-}
-
 /// Where each record of a segment begins, as another process finds it.
 fn places(directory: &Path, segment: usize) -> Vec<u32> {
     let files = ReadOnly::open(directory).unwrap();
