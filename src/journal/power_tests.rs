@@ -706,7 +706,7 @@ fn a_sync_left_out_of_the_header_at_a_start_is_noticed() {
 
 #[test]
 fn a_sync_left_out_of_a_mark_is_noticed() {
-    check_noticed((Call::Open, Target::Records), Mode::None, 20_000);
+    // That of a start may be lost: the next start skips the same IDs again, and no more.
     check_noticed((Call::Expect, Target::Records), Mode::None, 5_000);
     check_noticed((Call::Close, Target::Records), Mode::From(9), 5_000);
 }
