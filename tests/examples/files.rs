@@ -1,0 +1,45 @@
+//! What holds for all examples.
+
+use crate::{example, text_of};
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+
+/// The longest that an example may be.
+const LINES: usize = 40;
+/// The widest that a line of an example may be.
+const COLUMNS: usize = 125;
+
+/// The names of all examples; the README is none.
+fn examples() -> BTreeSet<String> {
+    let entries = std::fs::read_dir(example("")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "README.md").collect()
+}
+
+#[test]
+fn each_is_short_and_a_script_can_be_started() {
+    assert!(examples().len() >= 9);
+    for name in examples() {
+        let text = text_of(&name);
+        assert!(text.lines().count() <= LINES, "{name} has {} lines", text.lines().count());
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= COLUMNS, "{name} has {widest} columns");
+        let mode = std::fs::metadata(example(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111 != 0, text.starts_with("#!"), "{name} can be started");
+    }
+}
+
+#[test]
+fn each_is_in_the_table_and_in_the_package() {
+    let readme = text_of("README.md");
+    let named =
+        readme.lines().filter_map(|line| Some(line.strip_prefix("| [`")?.split_once('`')?.0.to_string()));
+    assert_eq!(named.collect::<BTreeSet<_>>(), examples());
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+    for name in examples() {
+        let mode = if text_of(&name).starts_with("#!") { 755 } else { 644 };
+        let asset =
+            format!("[\"deploy/examples/{name}\", \"usr/share/doc/firstline/examples/\", \"{mode}\"]");
+        assert!(manifest.contains(&asset), "{asset} is missing in Cargo.toml");
+    }
+}

@@ -1,0 +1,13 @@
+# A stand-in for the Pico's: the reading is the next number of standard input; when there is none, the program ends.
+import sys
+
+
+class ADC:
+    def __init__(self, channel):
+        assert channel == 4
+
+    def read_u16(self):
+        reading = sys.stdin.readline()
+        if not reading:
+            sys.exit()
+        return int(reading)

@@ -1,0 +1,116 @@
+//! An address of a test's own, where servers come and go.
+
+use crate::common::accounts::journal;
+use crate::common::directory::Directory;
+use crate::common::{LIMIT, Server, command, eventually};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many there were: no two tests have the same.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A message, as the journal has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub priority: u8,
+    pub text: String,
+}
+
+/// An address, and a journal that outlives servers.
+pub struct Place {
+    pub address: SocketAddr,
+    pub directory: Directory,
+}
+
+impl Place {
+    /// An address in 127.0.0.0/8 that nothing else uses. On 127.0.0.1 any client's connection could take the port while no server has it.
+    pub fn new(name: &str) -> Self {
+        let number = (std::process::id() << 5) | COUNT.fetch_add(1, Ordering::Relaxed);
+        let address = Ipv4Addr::from_bits((127 << 24) | (number & 0xff_ffff));
+        let directory = Directory::new(name);
+        std::fs::create_dir(&directory.0).unwrap();
+        Self { address: (address, 9090).into(), directory }
+    }
+
+    /// Host and port, as a user types them.
+    pub fn words(&self) -> [String; 2] {
+        [self.address.ip().to_string(), self.address.port().to_string()]
+    }
+
+    /// A path in the test's directory.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.directory.path())
+    }
+
+    /// Writes a file into the test's directory, and returns its path.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Starts a server here, with the journal; what was there before goes on.
+    pub fn serve(&self) -> Server {
+        self.serve_with(&["--journal", &self.path("journal"), "--journal-size", "1M"])
+    }
+
+    /// Starts a server here with these arguments.
+    pub fn serve_with(&self, args: &[&str]) -> Server {
+        let mut command = command();
+        command.args(["--listen", &self.address.to_string()]).args(args);
+        Server::start_command(command)
+    }
+
+    /// What the journal has.
+    pub fn messages(&self) -> Vec<Message> {
+        let said = journal(self.path("journal").as_ref(), &[]).expect("there is a journal");
+        said.lines()
+            .map(|line| {
+                let words: Vec<&str> = line.splitn(6, ' ').collect();
+                let priority = words[3].strip_prefix('p').and_then(|digit| digit.parse().ok());
+                Message { priority: priority.expect("a MSG line"), text: words[5].to_string() }
+            })
+            .collect()
+    }
+
+    /// Waits until the journal has a message whose text ends so, and returns it.
+    pub fn wait_for(&self, text: &str) -> Message {
+        let mut found = None;
+        eventually(text, || {
+            found = self.messages().into_iter().find(|message| message.text.ends_with(text));
+            found.is_some()
+        });
+        found.expect("it was waited for")
+    }
+
+    /// Is a server for as long as it takes to be sent this text twice, each on a connection of its own: the first is closed without a
+    /// word, the second gets a NAK whose reason passes.
+    pub fn refuse(&self, text: &str) {
+        let listener = TcpListener::bind(self.address).expect("nothing else is here");
+        listener.set_nonblocking(true).unwrap();
+        for reply in ["", "NAK 2 shutting-down\nBYE shutting-down\n"] {
+            loop {
+                let mut accepted = None;
+                eventually("a connection", || {
+                    accepted = listener.accept().ok();
+                    accepted.is_some()
+                });
+                let (mut stream, _) = accepted.expect("it was waited for");
+                stream.set_nonblocking(false).unwrap();
+                stream.set_read_timeout(Some(LIMIT)).unwrap();
+                let (mut came, mut some) = (Vec::new(), [0; 512]);
+                while !String::from_utf8_lossy(&came).contains(text) {
+                    match stream.read(&mut some).unwrap() {
+                        0 => break,
+                        count => came.extend(&some[..count]),
+                    }
+                }
+                if String::from_utf8_lossy(&came).contains(text) {
+                    stream.write_all(reply.as_bytes()).unwrap();
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A program that runs beside the test.
+
+use crate::common::{LIMIT, eventually};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// It is ended with all that it has started when this is dropped.
+pub struct Process {
+    child: Child,
+    typed: Option<ChildStdin>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts it, with a standard input that stays open.
+    pub fn start(mut command: Command) -> Self {
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let said = Arc::default();
+        collect(child.stdout.take().unwrap(), &said);
+        collect(child.stderr.take().unwrap(), &said);
+        Self { typed: child.stdin.take(), child, said }
+    }
+
+    /// Writes a line to its standard input.
+    pub fn type_in(&mut self, line: &str) {
+        let typed = self.typed.as_mut().expect("it is not ended");
+        typed.write_all(format!("{line}\n").as_bytes()).expect("it reads");
+    }
+
+    /// What it has said so far, on standard output and error.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said that many lines that begin so.
+    pub fn wait_for(&self, count: usize, beginning: &str) {
+        let holds = || self.said().iter().filter(|line| line.starts_with(beginning)).count() >= count;
+        eventually(&format!("{count} lines {beginning:?} in {:?}", self.said()), holds);
+    }
+
+    /// Ends its input, waits for its end, and returns the exit code.
+    pub fn finish(&mut self) -> Option<i32> {
+        self.typed = None;
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end; it said {:?}", self.said());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Sends it alone a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        crate::common::signal(self.child.id(), name);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = killpg(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// Collects the lines of a pipe.
+fn collect(pipe: impl Read + Send + 'static, said: &Arc<Mutex<Vec<String>>>) {
+    let said = Arc::clone(said);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            said.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+}
