@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Sends each line of standard input to firstline, one by one, and prints its reply. Needs: Node.js 16, and no package.
+// Sends each line of standard input to firstline, one by one, and prints its reply. Needs: Node.js (run with 20).
 //
 //   echo '/urgent smoke' | node send.mjs HOST [PORT]      as you would type it into nc; exit code 1: some were refused
 //
