@@ -11,7 +11,7 @@ source targets/cross.sh
 SERVER=(--test server -- --skip journal::)
 
 # Tests that need rights, time, or packages of their own. They change nothing of the server, so all are built at once.
-FEATURES=emulated-board,realtime,disks,faults,soak
+FEATURES=emulated-board,realtime,disks,faults,soak,examples
 # They wait for the server most of their time.
 export RUST_TEST_THREADS=8
 
