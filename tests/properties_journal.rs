@@ -191,6 +191,11 @@ proptest! {
         for last_end in [None, Some(previous_end)] {
             let ids: Vec<_> = read(&memory, Cursor::oldest(), last_end, at_a_time).iter().map(|(id, _)| *id).collect();
             prop_assert_eq!(ids, (1..id).collect::<Vec<_>>());
+            for wanted in [1, id / 3, id / 2, id.saturating_sub(2)].map(|wanted| wanted.max(1)) {
+                let since = read(&memory, Cursor::since(wanted), last_end, at_a_time);
+                let since: Vec<_> = since.iter().map(|(id, _)| *id).collect();
+                prop_assert_eq!(since, (wanted..id).collect::<Vec<_>>());
+            }
         }
     }
 

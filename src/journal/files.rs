@@ -775,4 +775,22 @@ mod tests {
         drop(writer);
         assert_eq!(ids(&place), [1]);
     }
+
+    #[test]
+    fn a_disk_that_holds_another_journal_gets_nothing() {
+        let place = Place::new("foreign");
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (mut writer, _) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        std::fs::remove_dir_all(&place.0).unwrap();
+        assert_eq!(write(&place, 1..4), 1);
+        writer.begin_group(true);
+        writer.append(&record(1, b"lost"));
+        assert_eq!(writer.commit(true), Err(Errno::ENOENT));
+        for _ in 0..3 {
+            assert_eq!(writer.revive(), Err(Errno::EMEDIUMTYPE));
+        }
+        assert!(!writer.works());
+        assert_eq!(ids(&place), [1, 2, 3]);
+    }
 }

@@ -12,6 +12,7 @@ use firstline::journal::disk::Source;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step as ScanStep};
 use firstline::journal::segment::{Header, Identity, Origin, Seal};
+use firstline::journal::tail::Tail;
 use firstline::journal::writer::{FIRST_OFFSET, Headers, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
 use firstline::queue::Priority;
@@ -152,6 +153,13 @@ fuzz_target!(|program: &[u8]| {
     }
     read(&disk, &mut cursor, last_end, at_a_time.max(1), JOURNAL_SEGMENTS * STEPS_MAX);
     let mut window = [0; JOURNAL_READ_BYTES];
+    for (segment, header) in disk.headers().iter().enumerate() {
+        if let Some(header) = header {
+            let tail = Tail::read(&disk, segment, header, 4_096, &mut window);
+            let is_cut = disk.segments[segment].len() < SEGMENT_BYTES as usize;
+            assert!(is_cut || tail.is_ok_and(|tail| tail.end >= FIRST_OFFSET));
+        }
+    }
     let mut scan = Scan::new(0, disk.seals[0], u32::from(kind)..SEGMENT_BYTES, &mut window);
     for count in 0.. {
         assert!(count <= STEPS_MAX, "a scan goes on and on");

@@ -147,8 +147,8 @@ fn a_bit_that_flips_in_the_newest_segment_costs_one_message() {
     assert_eq!(list(&server), (kept.clone(), told.clone()));
     assert_eq!(server.end(), Some(0));
     let server = start();
-    server.wait_for_log("bytes among its last messages are damaged");
     assert_eq!(list(&server), (kept, told));
+    server.wait_for_log("bytes among its last messages are damaged");
     assert_eq!(id_of(&server.connect().ask("goes on")), MESSAGES + 1);
     assert_eq!(server.end(), Some(0));
     let check = command().args(["journal", directory.path(), "--check"]).output().unwrap();
