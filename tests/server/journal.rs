@@ -690,10 +690,9 @@ fn a_position_that_the_history_has_not_come_to_is_refused_and_nothing_new_is_mis
 
 #[test]
 fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone() {
-    for sync in ["7", "none"] {
-        let directory = Directory::new(&format!("given-{sync}"));
-        let args = ["--sync", sync, "--sync-interval", "3600"];
-        let server = directory.start(&args);
+    for args in [&["--sync", "7", "--sync-interval", "3600"][..], &["--sync", "none"]] {
+        let directory = Directory::new(&format!("given-{}", args[1]));
+        let server = directory.start(args);
         let mut client = server.connect();
         let last = (0..3).map(|_| id_of(&client.ask("/low dust"))).last().unwrap();
         server.signal("KILL");
@@ -704,7 +703,7 @@ fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone
         let records = bytes.windows(4).position(|text| text == b"dust").unwrap();
         bytes[FIRST_OFFSET as usize..records + 4_096].fill(0);
         std::fs::write(&path, bytes).unwrap();
-        let server = directory.start(&args);
+        let server = directory.start(args);
         server.wait_for_log("are skipped: they may have been given to messages that are not on the disk");
         let mut client = server.connect();
         let (identity, next) = (client.stats()["journal-id"], id_of(&client.ask("/low more")));
@@ -712,7 +711,7 @@ fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone
         assert!(next < 10_000, "{next}: more than find room in a segment");
         assert_eq!(server.end(), Some(0));
         // In order: none is skipped.
-        let server = directory.start(&args);
+        let server = directory.start(args);
         let mut client = server.connect();
         assert_eq!(id_of(&client.ask("/low again")), next + 1);
         assert_eq!(client.stats()["journal-id"], identity);
