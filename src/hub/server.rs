@@ -114,8 +114,8 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
-    let allowed = Allowed::new(&options.allow, clock::now_ns());
     start_threads(hub, options)?;
+    let allowed = Allowed::new(&options.allow, clock::now_ns());
     alloc_guard::arm();
     listeners.iter().for_each(tell_of_listener);
     service.ready(format_args!("listening, for {CLIENTS} clients"));
