@@ -58,8 +58,6 @@ pub struct Recorder {
     retry_ns: u64,
     /// The last commit failed, and that was told.
     failing: bool,
-    /// How often the files were opened anew.
-    openings: u64,
     /// How long the disk took so far for what was recorded since [`Recorder::begin`], in nanoseconds.
     took_ns: u64,
     /// How long it lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
@@ -97,7 +95,6 @@ impl Recorder {
             due_ns: None,
             retry_ns: 0,
             failing: false,
-            openings: 0,
             took_ns: 0,
             disk_ns: None,
         }))
@@ -114,8 +111,8 @@ impl Recorder {
         self.time_ms = clock::utc_ns() / 1_000_000;
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
-            let revived = self.timed(Writer::revive).is_ok();
-            self.openings += u64::from(revived);
+            // That it fails shows when it is written to.
+            let _ = self.timed(Writer::revive);
         }
         (self.is_urgent, self.took_ns) = (false, 0);
         let is_synced = self.sync != Sync::None;
@@ -188,7 +185,12 @@ impl Recorder {
     /// What is committed so far.
     pub fn committed(&self) -> Committed {
         let (headers, end) = self.writer.extent();
-        Committed { headers: *headers, end, next_id: self.writer.next_id(), openings: self.openings }
+        Committed {
+            headers: *headers,
+            end,
+            next_id: self.writer.next_id(),
+            openings: self.writer.reopenings(),
+        }
     }
 
     /// Leaves out IDs that were given to what was not recorded: the next one is that one at least.

@@ -789,8 +789,14 @@ mod tests {
         assert_eq!(writer.commit(true), Err(Errno::ENOENT));
         for _ in 0..3 {
             assert_eq!(writer.revive(), Err(Errno::EMEDIUMTYPE));
+            assert!(!writer.works());
+            writer.begin_group(true);
+            writer.append(&record(1, b"lost"));
+            assert!(writer.commit(true).is_err());
+            assert!(!writer.works());
         }
-        assert!(!writer.works());
+        // Those who read must open them anew as well, though nothing could be begun.
+        assert_eq!(writer.reopenings(), 3);
         assert_eq!(ids(&place), [1, 2, 3]);
     }
 }

@@ -26,6 +26,7 @@ pub struct Last {
 /// The messages of one round, as far as they are counted.
 #[derive(Debug)]
 struct Round {
+    /// The ID that it begins with; 0: it begins with the oldest message, and there are no others.
     from: u64,
     cursor: Cursor,
     count: u64,
@@ -59,39 +60,46 @@ impl Last {
         window: &mut Window,
         mut budget: u32,
     ) -> Result<Progress, Errno> {
-        if self.round.is_none() {
-            self.round = self.begin_round(catalog, source, window, &mut budget)?;
-        }
-        let Some(round) = &mut self.round else { return Ok(Progress::Found(Cursor::oldest(), 0)) };
-        if let Some(unfinished) = round.count(self.found_from, catalog, source, window, budget)? {
+        let found_from = self.found_from;
+        let round = match &mut self.round {
+            Some(round) => round,
+            none => none.insert(Round::new(self.missing, found_from, catalog, source, window, &mut budget)?),
+        };
+        if let Some(unfinished) = round.count(found_from, catalog, source, window, budget)? {
             return Ok(unfinished);
         }
-        if let Some(too_many) = round.count.checked_sub(self.missing) {
-            return Ok(Progress::Found(Cursor::since(round.from), too_many));
+        let (from, count) = (round.from, round.count);
+        if from == 0 || count >= self.missing {
+            return Ok(Progress::Found(start_of(from), count.saturating_sub(self.missing)));
         }
-        self.missing -= round.count;
-        self.found_from = round.from;
+        self.missing -= count;
+        self.found_from = from;
         self.round = None;
         Ok(Progress::Pause)
     }
+}
 
-    /// The next round; none: there are no other messages.
-    fn begin_round(
-        &self,
+/// The cursor that a round begins with.
+fn start_of(from: u64) -> Cursor {
+    if from == 0 { Cursor::oldest() } else { Cursor::since(from) }
+}
+
+impl Round {
+    /// The round in which the last `missing` messages below that ID are, if no ID is missing. Where none is found near that ID, it has
+    /// all that there are.
+    fn new(
+        missing: u64,
+        end_id: u64,
         catalog: &Catalog,
         source: &impl Source,
         window: &mut Window,
         budget: &mut u32,
-    ) -> Result<Option<Round>, Errno> {
-        let before = id_before(self.found_from, catalog, source, window, budget)?;
-        Ok(before.map(|id| {
-            let from = (id + 1).saturating_sub(self.missing).max(1);
-            Round { from, cursor: Cursor::since(from), count: 0 }
-        }))
+    ) -> Result<Self, Errno> {
+        let before = id_before(end_id, catalog, source, window, budget)?;
+        let from = before.map_or(0, |id| (id + 1).saturating_sub(missing).max(1));
+        Ok(Self { from, cursor: start_of(from), count: 0 })
     }
-}
 
-impl Round {
     /// Counts the messages below that ID; none: all of them are counted.
     fn count(
         &mut self,
@@ -237,6 +245,17 @@ mod tests {
                 let first = FIRST_OFFSET as usize;
                 disk.damage(segment, |bytes| bytes[start.max(first)..(start + length).max(first)].fill(0xa5));
             }
+            check(&disk);
+        }
+    }
+
+    #[test]
+    fn a_large_hole_at_the_beginning_hides_nothing_behind_it() {
+        for percent in [30, 55, 80, 95] {
+            let disk = journal(300, |_| 0);
+            let first = FIRST_OFFSET as usize;
+            let end = first + 300 * 190 * percent / 100;
+            disk.damage(0, |bytes| bytes[first..end].fill(0));
             check(&disk);
         }
     }

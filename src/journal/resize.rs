@@ -16,6 +16,7 @@ use nix::fcntl::{OFlag, open, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 /// Where the new journal is while it is not whole.
@@ -91,12 +92,31 @@ fn carry_over(directory: &Path, files: Files, segment_bytes: u32, held: &OwnedFd
     new.skip_to(old.next_id());
     new.close().map_err(unwritten)?;
     drop(new);
+    keep_owner(directory)?;
     let replaced = renameat(held, UNFINISHED, held, WHOLE).and_then(|()| fsync(held));
     replaced.map_err(|errno| Error::System("the new one cannot be put in its place", errno))?;
     finish(held)?;
     // It holds the lock until then.
     drop(old);
     Ok(resized)
+}
+
+/// Gives the new files to whoever has the old ones: a server that runs as another user must be able to open them.
+fn keep_owner(directory: &Path) -> Result<(), Error> {
+    let cannot = |error: std::io::Error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        Error::System("the new one cannot be given to the owner of the old one", errno)
+    };
+    let old = NAMES.iter().find_map(|name| std::fs::metadata(directory.join(name)).ok());
+    let Some(old) = old else { return Ok(()) };
+    for name in NAMES {
+        let file = directory.join(UNFINISHED).join(name);
+        let new = std::fs::metadata(&file).map_err(cannot)?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            chown(&file, Some(old.uid()), Some(old.gid())).map_err(cannot)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the journal to write to it, whatever the length of its segments is.

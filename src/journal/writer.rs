@@ -105,6 +105,10 @@ pub struct Writer<'a, D> {
     committed_id: u64,
     /// Whether messages are acknowledged before they are synced: each segment that begins says so.
     is_unsynced_run: bool,
+    /// The files in their place are another journal's, to which nothing is written.
+    is_anothers: bool,
+    /// How often the files were opened anew.
+    reopenings: u64,
     /// Why what was appended since the last commit cannot be committed.
     fault: Option<Errno>,
     done: Done,
@@ -189,6 +193,8 @@ impl<'a, D: Disk> Writer<'a, D> {
             next_id: 1,
             committed_id: 1,
             is_unsynced_run: false,
+            is_anothers: false,
+            reopenings: 0,
             fault: None,
             done: Done::default(),
         };
@@ -504,32 +510,37 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Tries to go on after a failure; to be called now and then while it does not [work](Self::works).
     ///
     /// # Errors
-    /// Those of the disk: it does not go on.
+    /// Those of the disk: it does not go on. `EMEDIUMTYPE`: the files in their place are another journal's.
     pub fn revive(&mut self) -> Result<(), Errno> {
         self.disk.reopen()?;
-        self.forget_what_is_gone()?;
+        self.reopenings += 1;
+        self.forget_what_is_gone();
         self.begin_segment()
     }
 
-    /// Forgets what the segments held if another disk is in their place.
-    ///
-    /// # Errors
-    /// `EMEDIUMTYPE`: it holds another journal, and nothing of this one.
-    fn forget_what_is_gone(&mut self) -> Result<(), Errno> {
+    /// Forgets what the segments held if another disk is in their place, and notes whether it holds another journal, and nothing of
+    /// this one. A segment of version 1 does not say whose it is: it is this journal's if it is known.
+    fn forget_what_is_gone(&mut self) {
         let (mut is_ours, mut is_anothers) = (false, false);
         for segment in 0..JOURNAL_SEGMENTS {
             // What cannot be read now is taken to be as it was.
             let Ok(header) = read_header(&self.disk, segment, self.segment_bytes) else { continue };
             if let Some(header) = header {
-                let is_foreign = header.identity().is_some_and(|identity| identity != self.identity);
-                is_ours |= !is_foreign;
-                is_anothers |= is_foreign;
+                let is_known =
+                    self.headers.contains(&Some(header)) || header.identity() == Some(self.identity);
+                is_ours |= is_known;
+                is_anothers |= !is_known;
             }
             if header != self.headers[segment] {
                 self.headers[segment] = None;
             }
         }
-        if is_anothers && !is_ours { Err(Errno::EMEDIUMTYPE) } else { Ok(()) }
+        self.is_anothers = is_anothers && !is_ours;
+    }
+
+    /// How often the files were opened anew: they may be others since.
+    pub fn reopenings(&self) -> u64 {
+        self.reopenings
     }
 
     /// Writes what waits in the buffer to the current segment. What is written is synced before it is more than a stretch.
@@ -564,6 +575,9 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn begin_segment(&mut self) -> Result<(), Errno> {
         let former = self.current.take().map(|place| place.segment);
         self.buffers.out.reset();
+        if self.is_anothers {
+            return Err(Errno::EMEDIUMTYPE);
+        }
         let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
         let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
         let header = self.next_header(new_seal()?);
