@@ -102,11 +102,15 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 pub const UNANSWERED_MIN: u8 = 2;
 
 /// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds. It also counts for one whose kernel
-/// acknowledges and has no room, for it reads nothing; so where `--write-timeout` is longer, this is that and
-/// [`WRITE_MARGIN_MS`]. With that time-out off it is the system's own, a quarter of an hour.
+/// acknowledges and has no room, for it reads nothing; so where `--write-timeout` is longer, this is that, one
+/// of the [`WRITE_LOOKS`] and [`WRITE_MARGIN_MS`]. With that time-out off it is the system's own, a quarter of an hour.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
-/// How much later than the write time-out the kernel ends a connection, in milliseconds: so it is told why.
+/// How often within the write time-out it is looked whether a client that takes nothing reads all the same.
+pub const WRITE_LOOKS: u64 = 8;
+
+/// How much later than the write time-out, and one of the [`WRITE_LOOKS`] within it, the kernel ends a connection, in milliseconds: so it
+/// is told why.
 pub const WRITE_MARGIN_MS: u32 = 5_000;
 
 /// Receives in one turn from one whose bytes are thrown away because it is being closed.

@@ -12,6 +12,7 @@ use super::worker::Desk;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
     KEY_BYTES_MAX, RATE_PAUSE_MS, RECEIVE_BYTES, TYPED_LINE_TIMEOUTS, TYPIST_KEYS_MIN, UNOWED_MS_MAX,
+    WRITE_LOOKS,
 };
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
@@ -140,6 +141,17 @@ impl Turn {
     }
 }
 
+/// What the kernel holds for a client whose socket takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Untaken {
+    /// Since when it takes no more, in nanoseconds.
+    since_ns: u64,
+    /// When that was looked at last, in nanoseconds.
+    looked_ns: u64,
+    /// How many bytes the kernel held then.
+    bytes: usize,
+}
+
 /// A seat's connection.
 pub struct Session {
     seat: usize,
@@ -173,8 +185,8 @@ pub struct Session {
     keys: u8,
     /// When the last of them came, in nanoseconds.
     key_ns: u64,
-    /// Since when the socket takes nothing, and how much the kernel held then that the client had not taken.
-    untaken: Option<(u64, usize)>,
+    /// What the client's socket has not taken, while it takes no more.
+    untaken: Option<Untaken>,
     /// When a time-out is to be looked at, in nanoseconds: no later than the first that can be over.
     look_ns: u64,
     /// When it arrived, in nanoseconds.
@@ -582,30 +594,37 @@ impl Session {
         if desk.now_ns < self.look_ns {
             return None;
         }
-        let is_up = |(deadline_ns, _): &(u64, Reason)| *deadline_ns <= desk.now_ns;
-        let (_, reason) = self.time_up(outbox, desk).filter(is_up)?;
-        if reason == Reason::TooSlow && self.has_read_some() {
+        if self.has_read_some(desk) {
             outbox.is_read(desk.now_ns);
-            return None;
         }
-        Some(reason)
+        let is_up = |(deadline_ns, _): &(u64, Reason)| *deadline_ns <= desk.now_ns;
+        self.time_up(outbox, desk).filter(is_up).map(|(_, reason)| reason)
     }
 
-    /// Whether the client has taken some of what the kernel held for it when its socket took no more. The kernel reports a socket only
+    /// Whether the client has taken some of what the kernel holds for it since that was looked at last. The kernel reports a socket only
     /// when a third of that is gone, which may take long where the client, or the network, is slow.
-    fn has_read_some(&self) -> bool {
-        let then = self.untaken.map(|(_, bytes)| bytes);
-        let now = self.socket.as_ref().and_then(socket::untaken);
-        now.zip(then).is_some_and(|(now, then)| now < then)
+    fn has_read_some(&mut self, desk: &Desk) -> bool {
+        let Some(then) = self.untaken else { return false };
+        let now = self.socket.as_ref().and_then(socket::untaken).unwrap_or(then.bytes);
+        self.untaken = Some(Untaken { looked_ns: desk.now_ns, bytes: now, ..then });
+        now < then.bytes
     }
 
     /// Notes what the kernel holds for the client, once for each time from which on it is waited for.
-    fn note_untaken(&mut self, outbox: &Outbox) {
-        let Some(since_ns) = outbox.stalled_ns() else { return };
-        if self.untaken.is_none_or(|(noted_ns, _)| noted_ns != since_ns) {
-            let bytes = self.socket.as_ref().and_then(socket::untaken);
-            self.untaken = bytes.map(|bytes| (since_ns, bytes));
+    fn note_untaken(&mut self, outbox: &Outbox, desk: &Desk) {
+        let since_ns = outbox.stalled_ns();
+        if self.untaken.map(|untaken| untaken.since_ns) == since_ns {
+            return;
         }
+        let bytes = since_ns.and_then(|_| self.socket.as_ref().and_then(socket::untaken));
+        self.untaken =
+            since_ns.zip(bytes).map(|(since_ns, bytes)| Untaken { since_ns, looked_ns: desk.now_ns, bytes });
+    }
+
+    /// When it is looked again whether the client reads, in nanoseconds. The client's kernel takes something at first though nobody reads:
+    /// that is seen in the first of these looks, and costs no more than it.
+    fn read_look_ns(&self, desk: &Desk) -> Option<u64> {
+        Some(self.untaken?.looked_ns + desk.hub.settings.write_timeout_ns? / WRITE_LOOKS)
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
@@ -623,9 +642,10 @@ impl Session {
 
     /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
     fn timer(&mut self, outbox: &Outbox, desk: &Desk) -> Turn {
-        self.note_untaken(outbox);
+        self.note_untaken(outbox, desk);
         let time_up_ns = self.time_up(outbox, desk).map(|(deadline_ns, _)| deadline_ns);
-        let deadlines = [time_up_ns, self.conversation.due_ns(), self.line_deadline_ns(desk)];
+        let read_look_ns = self.read_look_ns(desk);
+        let deadlines = [time_up_ns, read_look_ns, self.conversation.due_ns(), self.line_deadline_ns(desk)];
         deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, OVERDRAWN_BUFFER_BYTES, SOCKET_BUFFER_BYTES,
-    UNACKNOWLEDGED_MS_MAX, UNANSWERED_MIN, WRITE_MARGIN_MS,
+    UNACKNOWLEDGED_MS_MAX, UNANSWERED_MIN, WRITE_LOOKS, WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -51,7 +51,8 @@ pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<
     optional("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S))?;
     optional("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES))?;
     // 0 is the system's own.
-    let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(ms + WRITE_MARGIN_MS));
+    let longest_ms = |ms: u32| ms.saturating_add(ms / WRITE_LOOKS as u32).saturating_add(WRITE_MARGIN_MS);
+    let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(longest_ms(ms)));
     optional("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms))
 }
 
@@ -337,7 +338,7 @@ mod tests {
     fn a_connection_is_watched_as_the_limits_say() {
         let (socket, _peer) = pair();
         for (write_timeout_ms, expected_ms) in
-            [(Some(30_000), UNACKNOWLEDGED_MS_MAX), (Some(3_600_000), 3_600_000 + WRITE_MARGIN_MS), (None, 0)]
+            [(Some(30_000), UNACKNOWLEDGED_MS_MAX), (Some(3_600_000), 4_050_000 + WRITE_MARGIN_MS), (None, 0)]
         {
             set_up(&socket, write_timeout_ms).unwrap();
             assert_eq!(getsockopt(&socket, sockopt::TcpUserTimeout), Ok(expected_ms));
