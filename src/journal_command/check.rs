@@ -159,14 +159,15 @@ impl Report {
             Some(_) => {}
         }
         let page = read_header_page(files, segment)?;
-        let left_out = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
-        let stranger = left_out.filter(|_| header.is_none()).and_then(|header| header.identity());
+        let in_page = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
+        let stranger = in_page.filter(|_| header.is_none()).and_then(|header| header.identity());
         match header {
             None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
                 found(What::Stranger(identity));
             }
             None if length.is_some() && holds_something(files, segment)? => found(What::Header),
-            Some(header) if page != header.to_page() => found(What::OneHeader),
+            // By what stands in the page: the segment may have been turned over to since its header was read.
+            Some(_) if in_page.is_none_or(|header| page != header.to_page()) => found(What::OneHeader),
             _ => {}
         }
         Ok(())

@@ -319,8 +319,12 @@ fn the_end_does_not_wait_for_one_who_has_its_replies_and_does_not_read_what_othe
 /// A server in a terminal of its own, which `script` makes: the server, and the process of the server itself.
 fn start_in_terminal(prelude: &str) -> (Server, u32) {
     let mut shell = Command::new("sh");
-    let program = command().get_program().to_str().expect("the build has a plain name").to_string();
-    let serve = format!("{prelude} exec {program} --listen 127.0.0.1:0 2>&3");
+    let server = command();
+    let words = std::iter::once(server.get_program()).chain(server.get_args());
+    // For a shell, in case that there is a space in one of them.
+    let words: Vec<String> =
+        words.map(|word| format!("'{}'", word.to_str().expect("a plain name"))).collect();
+    let serve = format!("{prelude} exec {} --listen 127.0.0.1:0 2>&3", words.join(" "));
     shell.args(["-c", "exec 3>&2; exec script -qec \"$SERVE\" /dev/null"]).env("SERVE", serve);
     let server = Server::start_command(shell);
     let script = server.pid();
