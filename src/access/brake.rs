@@ -7,7 +7,7 @@
 //! address. Those who connect again stand at its end.
 //!
 //! Other addresses notice nothing of it. Addresses are remembered in a table of fixed size. When it is full all further ones wait
-//! together, as if they were one: so who has many addresses tries [`SUSPECTS_MAX`] tokens at a time and not one more.
+//! together, as if they were one: so a client with many addresses tries [`SUSPECTS_MAX`] tokens at a time and not one more.
 
 use crate::limits::{CLIENTS, SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
 use heapless::Vec;

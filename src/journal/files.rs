@@ -266,7 +266,7 @@ fn mkdir_if_missing(directory: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens the directory, with the lock of the one who writes.
+/// Opens the directory, and takes the writer's lock.
 fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let opened = open(directory, flags, Mode::empty());

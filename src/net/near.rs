@@ -1,4 +1,4 @@
-//! Who is near: on this machine, on a network that its owner runs, or on one of its own interfaces.
+//! Which addresses are near: those of this machine, of networks that its owner runs, and of networks on its own interfaces.
 
 use super::netlink::{Address, Netlink};
 use crate::limits::{
@@ -15,7 +15,7 @@ const HOLDS_NS: u64 = INTERFACE_NETWORKS_MS * 1_000_000;
 /// A network, and the number of the interface that it is on.
 type Network = (IpNet, u32);
 
-/// Who is near. The networks of the interfaces are read when somebody comes who is near by nothing else.
+/// Which addresses are near. The networks of the interfaces are read when no other rule makes an address near.
 #[derive(Default)]
 pub struct Near {
     /// None: the kernel cannot be asked.
@@ -41,7 +41,7 @@ impl Near {
         near
     }
 
-    /// Whether who has that address is near. What the interfaces have is not older than [`INTERFACE_NETWORKS_MS`].
+    /// Whether that address is near. What the interfaces have is not older than [`INTERFACE_NETWORKS_MS`].
     pub fn has(&mut self, address: IpAddr, now_ns: u64) -> bool {
         if is_near_anywhere(address) {
             return true;
@@ -111,7 +111,7 @@ fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
     [network, own].map(|network| network.filter(|network| !is_near_anywhere(network.addr())))
 }
 
-/// Whether nobody has that address, on whatever machine, who is not on it or on a network that its owner runs.
+/// Whether the address is near on every machine: loopback, private, shared, link-local or unique-local.
 fn is_near_anywhere(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_shared(v4),
