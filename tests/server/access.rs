@@ -2,7 +2,7 @@
 
 use crate::common::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{
-    AUTHENTICATION_MS_MAX, MENTIONS_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX, WRONG_TOKENS_MAX,
+    AUTHENTICATION_MS_MAX, CLIENTS, MENTIONS_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX, WRONG_TOKENS_MAX,
 };
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -353,12 +353,13 @@ fn attack(from: Ipv4Addr, server: SocketAddr, is_over: &AtomicBool) {
 #[test]
 fn a_right_token_gets_in_in_a_bounded_time_from_an_address_that_tries_wrong_ones_on_all_its_connections() {
     let file = AuthFile::new("shared", LINES);
-    // Room for those that are on their way out, too.
-    let server = file.start(&["--per-address", "18"]);
+    // Besides them there are one that watches, one with the right token, and two that are on their way out.
+    let attackers = (CLIENTS - 4).min(15);
+    let server = file.start(&["--per-address", &(attackers + 3).to_string()]);
     let (from, is_over) = (Ipv4Addr::new(127, 0, 0, 5), AtomicBool::new(false));
     let mut watcher = authenticated(&server, ALICE);
     std::thread::scope(|scope| {
-        (0..15).for_each(|_| drop(scope.spawn(|| attack(from, server.address, &is_over))));
+        (0..attackers).for_each(|_| drop(scope.spawn(|| attack(from, server.address, &is_over))));
         eventually("they try", || watcher.stats()["wrong-tokens"] >= 2);
         for _ in 0..2 {
             let (start, wrong) = (Instant::now(), watcher.stats()["wrong-tokens"]);
