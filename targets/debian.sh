@@ -19,11 +19,13 @@ install_packages() {
     fi
     echo "$who: installing ${missing[*]}" >&2
     if [ -n "$foreign" ]; then dpkg --add-architecture "$foreign"; fi
-    # One after the other: apt-get does not wait for another that reads the lists.
-    {
-        flock 9
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}"
-    } >&2 9</var/lib/apt
+    update_package_lists && alone env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}"
 }
+
+# update_package_lists [OPTION...]: has apt-get learn which packages there are.
+update_package_lists() { alone apt-get "$@" update -qq; }
+
+# alone COMMAND...: runs it while no other script does so: apt-get does not wait for another that reads the lists. It says all on standard
+# error.
+alone() { flock /var/lib/apt "$@" >&2; }

@@ -136,6 +136,7 @@ fn under_load_nothing_more_is_mapped() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
     if is_emulated() {
         return println!("an emulator's calls are not the server's: nothing to trace");

@@ -1,4 +1,4 @@
-//! Every script of `targets/` and `deploy/` says how it is called, and refuses an option that it does not know.
+//! Every script that somebody may call says how it is called, and refuses an option that it does not know.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,15 +8,23 @@ use std::process::{Command, Output, Stdio};
 /// How many lines a usage may have: what fits on a terminal.
 const USAGE_LINES_MAX: usize = 24;
 
-/// The executable files of these directories, which are not in others below.
+/// Where they are; what is in directories below is not for people.
+const DIRECTORIES: [&str; 7] =
+    ["targets", "deploy", "tests", "tests/bench", "tests/debian", "tests/fuzz", "tests/stages"];
+
+/// Takes the place of a program that has other options.
+const STAND_IN: &str = "recording_engine";
+
+/// The executable files of these directories.
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["targets", "deploy"].into_iter().flat_map(|name| fs::read_dir(root.join(name)).unwrap());
+    let files = DIRECTORIES.into_iter().flat_map(|name| fs::read_dir(root.join(name)).unwrap());
     let mut scripts: Vec<_> = files
         .map(|file| file.unwrap().path())
         .filter(|path| {
             path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         })
+        .filter(|path| name(path) != STAND_IN)
         .collect();
     scripts.sort();
     scripts
@@ -72,7 +80,9 @@ fn every_script_refuses_an_unknown_option_in_one_line() {
 fn all_scripts_are_found() {
     let scripts = scripts();
     let names: Vec<_> = scripts.iter().map(|script| name(script)).collect();
-    for known in ["build", "package", "release", "cross-check", "emulate", "install", "install-here"] {
+    for known in
+        ["build", "package", "release", "cross-check", "emulate", "install", "install-here", "soak", "units"]
+    {
         assert!(names.contains(&known), "{known} is not among {names:?}");
     }
 }

@@ -3,10 +3,7 @@
 //! `tests/bench/run` installs the others and calls this. Every round starts every server afresh, one after the other, so
 //! whatever else the machine does meets all of them; what is told are medians over the rounds.
 //!
-//!     compare [--rounds N] [--seconds S] [--only WORK,...] [--servers NAME,...] [--before BINARY] [--svg PATH]
-//!
-//! `--before` is another build of firstline, measured beside this one. `--growth` measures how the cost of a message
-//! grows instead; 1,000 clients need a build for the board `gateway`, see `run`.
+//! `tests/bench/run --help` tells of the options.
 
 mod bare;
 mod echo;

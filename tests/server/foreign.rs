@@ -240,6 +240,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
+#[cfg_attr(not(feature = "clients"), ignore = "takes ncat, curl, openssl, ssh, mosquitto_pub and telnet")]
 fn curl_is_told_and_gets_nothing_through() {
     let server = Server::start(&[]);
     let url = format!("http://{}/", server.address);
@@ -262,6 +263,7 @@ fn curl_is_told_and_gets_nothing_through() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "clients"), ignore = "takes ncat, curl, openssl, ssh, mosquitto_pub and telnet")]
 fn openssl_ssh_and_mosquitto_are_told() {
     let server = Server::start(&[]);
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
@@ -282,6 +284,7 @@ fn openssl_ssh_and_mosquitto_are_told() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "clients"), ignore = "takes ncat, curl, openssl, ssh, mosquitto_pub and telnet")]
 fn telnet_works() {
     let server = Server::start(&[]);
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());

@@ -73,6 +73,7 @@ fn start_traced(directory: &Directory, how: &[&str], args: &[&str]) -> Server {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_signal_during_a_sync_is_no_failure_of_the_disk() {
     let directory = Directory::new("interrupted");
     let often = "inject=fdatasync,fsync,pwrite64:error=EINTR:when=1+2";
@@ -86,6 +87,7 @@ fn a_signal_during_a_sync_is_no_failure_of_the_disk() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_sync_that_is_interrupted_for_ever_is_given_up() {
     let directory = Directory::new("interrupted-ever");
     assert_eq!(directory.start(&[]).end(), Some(0));
@@ -97,6 +99,7 @@ fn a_sync_that_is_interrupted_for_ever_is_given_up() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
     let directory = Directory::new("no-advice");
     let refused = "inject=?fadvise64,?fadvise64_64,?arm_fadvise64_64:error=ENOSYS";
@@ -184,6 +187,7 @@ fn a_pipe_in_the_place_of_a_file_is_told() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
     let directory = Directory::new("slow-disk");
     // To make a journal takes many syncs.
@@ -201,6 +205,7 @@ fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn an_urgent_message_goes_to_the_disk_without_all_the_lesser_ones_that_wait() {
     let directory = Directory::new("urgent-first");
     assert_eq!(directory.start(&[]).end(), Some(0));

@@ -158,6 +158,7 @@ fn a_port_that_the_manager_has_is_not_that_of_another_program() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_socket_that_its_owner_shuts_down_is_told_and_does_not_spin() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let owned = listener.try_clone().unwrap();
@@ -216,6 +217,7 @@ fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_disk_that_freezes_is_not_a_server_that_hangs() {
     let manager = Manager::new("frozen");
     let directory = Directory::new("frozen");

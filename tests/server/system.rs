@@ -33,6 +33,7 @@ fn hasty_accepts(errno: &str, hasty_max: usize) -> usize {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn whatever_accepting_fails_with_it_is_told_and_nothing_spins() {
     std::thread::scope(|scope| {
         for (errno, hasty_max) in [
@@ -53,6 +54,7 @@ fn whatever_accepting_fails_with_it_is_told_and_nothing_spins() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn who_waits_is_served_when_accepting_works_again() {
     let trace = Trace::new();
     let server = Server::start_command(listening(&trace, "accept4", &["accept4:error=EPERM:when=1..3"]));
@@ -63,6 +65,7 @@ fn who_waits_is_served_when_accepting_works_again() {
 // ---- Options of sockets -------------------------------------------------------------------------------------
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_system_that_lacks_options_of_sockets_has_clients_all_the_same() {
     for errno in ["ENOPROTOOPT", "EOPNOTSUPP", "ENOSYS"] {
         let trace = Trace::new();
@@ -79,6 +82,7 @@ fn a_system_that_lacks_options_of_sockets_has_clients_all_the_same() {
 // ---- Kernels that lack something ----------------------------------------------------------------------------
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_kernel_that_lacks_what_threads_wait_on_is_told_apart_from_a_lack_of_descriptors() {
     for call in ["signalfd4", "eventfd2", "epoll_create1", "timerfd_create"] {
         for (errno, expected) in [("ENOSYS", "CONFIG_EPOLL"), ("EPERM", "forbids"), ("EMFILE", "ulimit -n")] {

@@ -6,34 +6,45 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 source targets/debian.sh
 source targets/cross.sh
+source targets/usage.sh
+answer_options "$0" "$@"
+
+# are_there PROGRAM...: whether all of them are on the PATH.
+are_there() {
+    local program
+    for program; do command -v "$program" >/dev/null || return 1; done
+}
+
+# What tests take that not every machine has: rights, time, programs. All stages build with the same features, or each would compile the
+# tests anew. With alloc-guard the server that cargo builds along with them ends itself when it allocates after "ready".
+FEATURES=alloc-guard,emulated-board,realtime,disks,faults,soak,examples
+if are_there strace; then FEATURES+=,strace; fi
+if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
+export FEATURES
+# They wait for the server most of their time.
+export RUST_TEST_THREADS=8
 
 # The tests of the real server, but for those of its journal: its disk is the same whoever runs it, and 200 kills take long.
 SERVER=(--test server -- --skip journal::)
 
-# Tests that need rights, time, or packages of their own. They change nothing of the server, so all are built at once.
-FEATURES=emulated-board,realtime,disks,faults,soak,examples
-# They wait for the server most of their time.
-export RUST_TEST_THREADS=8
-
 say() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
 
-# Builds the release server; the tests then speak to that one. They themselves are built without optimization: that is quicker, and
-# checks more.
+# run_tests [ARGUMENT...]: of cargo test.
+run_tests() { cargo test --features "$FEATURES" "$@"; }
+
+# release: the tests speak to the release then, which is built once.
 release() {
     cargo build --release --target-dir target/suite
     export FIRSTLINE_TEST_BINARY="$PWD/target/suite/release/firstline"
 }
 
-# quick NAME [ARGUMENT...]: builds a server that is optimized, but built in a fraction of the time, with these arguments for cargo; the
-# tests then speak to that one, which is kept as target/quick/NAME: the next build takes its place. For stages that look at what it
-# does and not at how fast.
-quick() {
-    local name=$1
-    shift
-    cargo build --profile quick --bin firstline --target-dir target/quick "$@"
-    cp target/quick/quick/firstline "target/quick/$name"
-    export FIRSTLINE_TEST_BINARY="$PWD/target/quick/$name"
+# usual_server: the tests speak to the release then if all stages are run, or else to the server that cargo builds along with them.
+usual_server() {
+    if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then release; fi
 }
+
+# packages PACKAGE...: has these installed, or else ends the stage.
+packages() { install_packages tests/run "$@" || not_here "packages are missing: $*"; }
 
 # not_here REASON: ends the stage, which cannot be run here.
 not_here() {
