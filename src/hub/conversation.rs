@@ -125,6 +125,11 @@ impl Conversation {
         self.answer.is_some() || self.wish.is_some() || self.identity.is_under_way()
     }
 
+    /// Whether an `/auth` is under way.
+    pub fn is_authenticating(&self) -> bool {
+        self.identity.is_under_way()
+    }
+
     /// When an `/auth` that is under way goes on, in nanoseconds.
     pub fn due_ns(&self) -> Option<u64> {
         self.identity.due_ns()

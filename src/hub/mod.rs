@@ -235,7 +235,7 @@ impl Hub {
     /// Ends the connection at that seat if its peer's system does not answer any more; true: it does so now.
     fn time_out(&self, seat: usize) -> bool {
         let mut outbox = self.outboxes[seat].lock();
-        let is_over = !outbox.is_leaving() && outbox.is_unanswered();
+        let is_over = !outbox.is_leaving() && outbox.is_gone();
         if is_over {
             outbox.time_out();
         }

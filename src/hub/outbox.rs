@@ -261,18 +261,18 @@ impl Outbox {
         is_still
     }
 
-    /// Whether the peer's system does not answer any more, as far as ours knows by now.
+    /// Whether the peer's system does not answer any more or has reset the connection, as far as ours knows by now.
     #[cfg(not(loom))]
-    pub fn is_unanswered(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         if self.connection == Connection::Closed {
             return false;
         }
         // SAFETY: the worker closes the socket only after the connection was cut, and that takes the lock that is held here.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
-        socket::transmission(&socket).is_some_and(|transmission| transmission.is_unanswered)
+        socket::transmission(&socket).is_some_and(|transmission| transmission.is_gone)
     }
 
-    /// Does not wait any longer for a peer that does not answer: as if the system had said so already.
+    /// Does not wait any longer for a peer that is gone: as if the system had said so already.
     pub fn time_out(&mut self) {
         if self.is_alive() {
             self.break_off(Errno::ETIMEDOUT);

@@ -310,6 +310,10 @@ impl Session {
         if self.conversation.is_withdrawn(desk) {
             self.dismiss(Reason::TokenWithdrawn, desk);
         }
+        // Others of its address wait for the seat, and for their turn in the queue of tokens.
+        if self.unsendable == Some(Errno::ETIMEDOUT) && self.conversation.is_authenticating() {
+            self.dismiss(Reason::Broken(Errno::ETIMEDOUT), desk);
+        }
         self.conversation.go_on(desk);
         if self.dismissed.is_none() && self.conversation.is_given_up() {
             self.dismiss(Reason::WrongToken, desk);

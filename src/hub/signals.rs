@@ -2,9 +2,11 @@
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::sys::stat::Mode;
+use nix::unistd::getsid;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -24,6 +26,8 @@ pub struct Signals {
     fd: SignalFd,
     /// It was started from a terminal, and not so that it outlives that, as `nohup` does.
     ends_with_terminal: bool,
+    /// The process that leads the session: a shell, or this one.
+    session: u32,
 }
 
 impl Signals {
@@ -40,18 +44,26 @@ impl Signals {
         blocked.add(Signal::SIGXFSZ);
         blocked.thread_block()?;
         let fd = SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { fd, ends_with_terminal })
+        let session = getsid(None).map_or(0, |id| id.as_raw() as u32);
+        Ok(Self { fd, ends_with_terminal, session })
     }
 
     /// The next one that came, if one did.
     pub fn next(&self) -> Option<Wish> {
-        let number = self.fd.read_signal().ok()??.ssi_signo as i32;
+        let signal = self.fd.read_signal().ok()??;
+        let number = signal.ssi_signo as i32;
         Some(match number {
             _ if number != Signal::SIGHUP as i32 => Wish::End(number),
-            // The kernel takes the terminal away before it sends the signal. Sent by somebody else, it is there still.
-            _ if self.ends_with_terminal && terminal().is_err() => Wish::HangUp,
+            _ if self.is_hang_up(&signal) => Wish::HangUp,
             _ => Wish::Reload,
         })
+    }
+
+    /// Whether a SIGHUP says that the terminal has gone. The kernel sends it then, or the shell that leads the session passes it on;
+    /// anybody else asks for a reload, also where the terminal went long before, as it does for a server that was disowned.
+    fn is_hang_up(&self, signal: &siginfo) -> bool {
+        let is_of_session = signal.ssi_code == libc::SI_KERNEL || signal.ssi_pid == self.session;
+        self.ends_with_terminal && is_of_session && terminal().is_err()
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Transmission {
     /// Our end was told to the peer, and its system has not acknowledged that yet, or something before it.
     pub is_ending: bool,
     /// The peer's system has not answered several times in a row: it is off, or cannot be reached.
-    pub is_unanswered: bool,
+    pub is_gone: bool,
 }
 
 /// Sets up a fresh connection: small segments go at once, the kernel's buffers have a bound, and a peer that has
@@ -143,14 +143,15 @@ sockopt_impl!(
 
 /// What is under way on a connection; none: the system does not say.
 pub fn transmission(socket: &impl AsFd) -> Option<Transmission> {
-    // States in which our end is not acknowledged, from the kernel's net/tcp_states.h.
+    // From the kernel's net/tcp_states.h: states in which our end is not acknowledged, and that of a connection that was reset.
     const FIN_WAIT_1: u8 = 4;
+    const CLOSE: u8 = 7;
     const LAST_ACK: u8 = 9;
     const CLOSING: u8 = 11;
     let [state, _, retransmissions, probes] = socket::getsockopt(socket, InfoHead).ok()?;
     Some(Transmission {
         is_ending: matches!(state, FIN_WAIT_1 | LAST_ACK | CLOSING),
-        is_unanswered: retransmissions.max(probes) >= UNANSWERED_MIN,
+        is_gone: state == CLOSE || retransmissions.max(probes) >= UNANSWERED_MIN,
     })
 }
 
@@ -304,7 +305,7 @@ mod tests {
     fn a_connection_tells_whether_its_end_is_acknowledged() {
         let (server, client) = pair();
         let of_open = transmission(&server).unwrap();
-        assert_eq!(of_open, Transmission { is_ending: false, is_unanswered: false });
+        assert_eq!(of_open, Transmission { is_ending: false, is_gone: false });
         end_sending(&server);
         wait_for(&client, PollFlags::POLLIN);
         while transmission(&server).unwrap().is_ending {

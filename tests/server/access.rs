@@ -374,6 +374,25 @@ fn a_right_token_gets_in_in_a_bounded_time_from_an_address_that_tries_wrong_ones
 }
 
 #[test]
+fn connections_that_are_reset_while_their_tokens_wait_give_their_seats_to_their_address() {
+    let file = AuthFile::new("reset", LINES);
+    let server = file.start(&["--per-address", "8"]);
+    let from = Ipv4Addr::new(127, 0, 0, 5);
+    let start = Instant::now();
+    let mut gone: Vec<_> = (0..8).map(|_| Client::connect_from(from, server.address)).collect();
+    gone.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\nhello\n")));
+    server_has_looked_at(&server, 1);
+    gone.into_iter().for_each(Client::reset);
+    let mut honest = Client::connect_from(from, server.address);
+    assert_eq!(honest.ask(&format!("/auth {METER}")), "OK 1 meter");
+    // Each of the others would have had its turn before, and its seat until it was answered.
+    let waited = start.elapsed();
+    let stats = authenticated(&server, ALICE).stats();
+    assert!(stats["wrong-tokens"] <= waited.as_millis() as u64 / WRONG_TOKEN_MS + 1, "{waited:?}");
+    eventually("all others have gone", || honest.stats()["clients"] == 1);
+}
+
+#[test]
 fn one_who_shows_no_token_does_not_keep_its_seat() {
     let file = AuthFile::new("deadline", LINES);
     let server = file.start(&[]);

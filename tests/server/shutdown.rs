@@ -317,20 +317,29 @@ fn the_end_does_not_wait_for_one_who_has_its_replies_and_does_not_read_what_othe
 }
 
 /// A server in a terminal of its own, which `script` makes: the server, and the process of the server itself.
-fn start_in_terminal(prelude: &str) -> (Server, u32) {
+fn start_in_terminal(how: impl Fn(&str) -> String) -> (Server, u32) {
     let mut shell = Command::new("sh");
     let server = command();
     let words = std::iter::once(server.get_program()).chain(server.get_args());
     // For a shell, in case that there is a space in one of them.
     let words: Vec<String> =
         words.map(|word| format!("'{}'", word.to_str().expect("a plain name"))).collect();
-    let serve = format!("{prelude} exec {} --listen 127.0.0.1:0 2>&3", words.join(" "));
-    shell.args(["-c", "exec 3>&2; exec script -qec \"$SERVE\" /dev/null"]).env("SERVE", serve);
+    let serve = how(&format!("{} --listen 127.0.0.1:0 2>&3", words.join(" ")));
+    // Whoever runs these tests by nohup ignores the signal.
+    shell.args(["-c", "exec 3>&2; exec env --default-signal=HUP script -qec \"$SERVE\" /dev/null"]);
+    shell.env("SERVE", serve);
     let server = Server::start_command(shell);
-    let script = server.pid();
-    let children = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
-    let pid = children.split_whitespace().next().expect("script has made a process").parse().unwrap();
+    let mut pid = server.pid();
+    while let Some(child) = child_of(pid) {
+        pid = child;
+    }
     (server, pid)
+}
+
+/// The first process that this one has made.
+fn child_of(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 fn is_running(pid: u32) -> bool {
@@ -340,7 +349,7 @@ fn is_running(pid: u32) -> bool {
 
 #[test]
 fn when_its_terminal_goes_it_ends_in_order() {
-    let (server, pid) = start_in_terminal("");
+    let (server, pid) = start_in_terminal(|serve| format!("exec {serve}"));
     let mut client = server.connect();
     assert_eq!(client.ask("hello"), "ACK 1 1");
     // As long as the terminal is there, the signal has its usual meaning.
@@ -354,13 +363,29 @@ fn when_its_terminal_goes_it_ends_in_order() {
 
 #[test]
 fn one_that_is_to_outlive_its_terminal_does() {
-    let (server, pid) = start_in_terminal("trap '' HUP;");
+    let (server, pid) = start_in_terminal(|serve| format!("trap '' HUP; exec {serve}"));
     let mut client = server.connect();
     server.signal("KILL");
     eventually("the terminal is gone", || !is_running(server.pid()));
     // As nohup does, and then the terminal hangs up.
     signal(pid, "HUP");
     assert_eq!(client.ask("hello"), "ACK 1 1");
+    signal(pid, "TERM");
+    assert_eq!(client.rest(), [BYE]);
+    eventually("it has ended", || !is_running(pid));
+}
+
+#[test]
+fn one_that_was_disowned_reloads_after_its_terminal_is_gone() {
+    // A job of its own, which the kernel does not tell, and whose shell is gone before it could.
+    let (server, pid) = start_in_terminal(|serve| format!("set -m; {serve} & wait"));
+    let mut client = server.connect();
+    let shell = server.pid();
+    server.signal("KILL");
+    eventually("the terminal is gone", || !is_running(shell));
+    signal(pid, "HUP");
+    assert_eq!(client.ask("hello"), "ACK 1 1");
+    assert!(is_running(pid));
     signal(pid, "TERM");
     assert_eq!(client.rest(), [BYE]);
     eventually("it has ended", || !is_running(pid));
