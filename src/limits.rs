@@ -125,12 +125,12 @@ pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
 /// Connections accepted in a row, before signals and others have their turn.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 
-/// The time kept of the drain time-out for last words, in milliseconds: what could not be processed by then
-/// is refused, told so, and sent.
-pub const LAST_WORDS_MS: u64 = 500;
+/// The time kept of the drain time-out for last words, in milliseconds, but a quarter of it at most: what could not be processed by then
+/// is refused, told so, and sent. Half a second was too short on a board with twenty processes that wanted its two processors.
+pub const LAST_WORDS_MS: u64 = 2_000;
 
-/// How long at the end of the server a client may take for what it is not owed, in milliseconds: to read messages of others that are left
-/// once it has all its replies, and then to hear the last words. What the kernel has taken by then it goes on sending.
+/// How long at the end of the server a client may take in all for what it is not owed, in milliseconds: to read messages of others that
+/// are left once it has all its replies, and to hear the last words. What the kernel has taken by then it goes on sending.
 pub const UNOWED_MS_MAX: u64 = 500;
 
 /// Files of the journal. Two would do; with eight, no more than an eighth of the history goes when the oldest is used again.

@@ -5,7 +5,7 @@
 //! sent without waiting; one that cannot be sent is lost, as the manager's own library has it. Nothing here allocates after
 //! [`Service::from_environment`].
 
-use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, SERVICE_NEWS_BYTES_MAX};
+use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, LISTENERS_MAX, SERVICE_NEWS_BYTES_MAX};
 use core::fmt::{self, Write};
 use heapless::String;
 use listenfd::ListenFd;
@@ -88,45 +88,61 @@ fn connect(path: &[u8]) -> std::io::Result<UnixDatagram> {
     Ok(socket)
 }
 
+/// A number that the environment has under that name, if it is for this process: if the other name has no other's ID.
+fn number_for_this_process(name: &str, id_name: &str) -> Option<u64> {
+    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+    number(name).filter(|_| number(id_name).is_none_or(|id| id == u64::from(std::process::id())))
+}
+
 /// Half the time that `WATCHDOG_USEC` gives, if it is given to this process: see sd_watchdog_enabled(3).
 fn watchdog() -> Option<Duration> {
-    let number = |name| env::var(name).ok()?.parse::<u64>().ok();
-    let is_other = number("WATCHDOG_PID").is_some_and(|pid| pid != u64::from(std::process::id()));
-    let usec = number("WATCHDOG_USEC").filter(|usec| *usec > 0 && !is_other)?;
+    let usec = number_for_this_process("WATCHDOG_USEC", "WATCHDOG_PID").filter(|usec| *usec > 0)?;
     Some(Duration::from_micros(usec.div_ceil(2)))
 }
 
-/// A descriptor was handed over that is no TCP socket.
+/// What was handed over cannot be taken.
 #[derive(Debug)]
-pub struct NoTcp {
-    /// Which of them, from 0.
-    index: usize,
-    /// What it is.
-    kind: &'static str,
+pub enum HandOverError {
+    /// That descriptor, counted from 0, is no TCP socket, but of that kind.
+    NoTcp(usize, &'static str),
+    /// More than [`LISTENERS_MAX`] descriptors: so many.
+    TooMany(u64),
 }
 
-impl fmt::Display for NoTcp {
+impl fmt::Display for HandOverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { index, kind } = self;
-        write!(
-            f,
-            "descriptor {index} that systemd hands over is {kind}, and not a TCP socket; put ListenStream= with a port into the \
-             socket unit, and nothing else"
-        )
+        match self {
+            Self::NoTcp(index, kind) => write!(
+                f,
+                "descriptor {index} that systemd hands over is {kind}, and not a TCP socket; put ListenStream= with a \
+                 port into the socket unit, and nothing else"
+            ),
+            Self::TooMany(count) => write!(
+                f,
+                "systemd hands over {count} sockets (LISTEN_FDS), and {LISTENERS_MAX} may be listened on; put fewer \
+                 lines ListenStream= into the socket unit"
+            ),
+        }
     }
 }
 
 /// The sockets that were handed over. For the start: it allocates.
 ///
 /// # Errors
-/// One of them is no TCP socket.
-pub fn take_listeners() -> Result<Vec<TcpListener>, NoTcp> {
+/// One of them is no TCP socket, or they are too many.
+pub fn take_listeners() -> Result<Vec<TcpListener>, HandOverError> {
+    // Before each of them is looked at.
+    if let Some(count) = number_for_this_process("LISTEN_FDS", "LISTEN_PID")
+        && count > LISTENERS_MAX as u64
+    {
+        return Err(HandOverError::TooMany(count));
+    }
     let mut handed_over = ListenFd::from_env();
     let mut listeners = Vec::with_capacity(handed_over.len());
     for index in 0..handed_over.len() {
         match handed_over.take_tcp_listener(index) {
             Ok(listener) => listeners.extend(listener),
-            Err(_) => return Err(NoTcp { index, kind: kind_of(&mut handed_over, index) }),
+            Err(_) => return Err(HandOverError::NoTcp(index, kind_of(&mut handed_over, index))),
         }
     }
     Ok(listeners)

@@ -667,7 +667,7 @@ impl Session {
         let settings = &desk.hub.settings;
         if let Some(since_ns) = outbox.stalled_ns() {
             let is_unowed = desk.draining && self.phase != Phase::Open && outbox.owes_nothing();
-            let unowed_ns = is_unowed.then_some(self.parted_ns + UNOWED_MS_MAX * 1_000_000);
+            let unowed_ns = is_unowed.then_some(self.unowed_until_ns());
             let unowed = unowed_ns.map(|deadline_ns| (deadline_ns, Reason::ShuttingDown));
             let slow = settings.write_timeout_ns.map(|timeout_ns| (since_ns + timeout_ns, Reason::TooSlow));
             return unowed.into_iter().chain(slow).min_by_key(|(deadline_ns, _)| *deadline_ns);
@@ -682,6 +682,11 @@ impl Session {
         let shown = shown_ns.map(|deadline_ns| (deadline_ns, Reason::NotAuthenticated));
         let idle = idle_ns.map(|deadline_ns| (deadline_ns, Reason::Idle));
         shown.into_iter().chain(idle).min_by_key(|(deadline_ns, _)| *deadline_ns)
+    }
+
+    /// Until when, at the end of the server, it is waited for what it is not owed, in nanoseconds.
+    fn unowed_until_ns(&self) -> u64 {
+        self.parted_ns + UNOWED_MS_MAX * 1_000_000
     }
 
     /// Since when it says nothing and waits for nothing. Nobody calls when its last answer goes out: while it waits for one, it is
@@ -771,8 +776,9 @@ impl Session {
         if self.ended {
             return self.end(reason, desk);
         }
-        let linger_ms = if desk.draining { UNOWED_MS_MAX } else { FAREWELL_MS_MAX };
-        self.phase = Phase::Lingering(reason, desk.now_ns + linger_ms * 1_000_000);
+        let until_ns =
+            if desk.draining { self.unowed_until_ns() } else { desk.now_ns + FAREWELL_MS_MAX * 1_000_000 };
+        self.phase = Phase::Lingering(reason, until_ns);
         self.readable = true;
         Turn::Again
     }
@@ -802,7 +808,8 @@ impl Session {
     /// At the end of the server it is not waited for what the client does, only for its system to have heard the last words: it tells
     /// that by a change of the socket's state.
     fn linger(&mut self, reason: Reason, until_ns: u64, desk: &mut Desk) -> Turn {
-        if desk.now_ns >= until_ns || self.discard() {
+        // Received first: what is unread when the socket is closed resets the connection.
+        if self.discard() || desk.now_ns >= until_ns {
             return self.end(reason, desk);
         }
         match () {

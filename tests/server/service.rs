@@ -150,6 +150,16 @@ fn what_is_handed_over_and_does_not_listen_is_told() {
 }
 
 #[test]
+fn more_sockets_than_may_be_listened_on_are_refused_at_once() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=99999999 exec "$0""#]).arg(command().get_program());
+    let output = run_to_end_with_input(shell);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("99999999 sockets (LISTEN_FDS)") && said.contains("ListenStream="), "{said}");
+}
+
+#[test]
 fn a_port_that_the_manager_has_is_not_that_of_another_program() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

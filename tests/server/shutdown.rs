@@ -217,7 +217,7 @@ fn sighup_ends_neither_the_server_nor_its_end() {
 
 #[test]
 fn when_the_time_is_up_what_waits_is_refused_and_the_exit_code_says_so() {
-    let mut stuck = Stuck::start(&["--drain-timeout", "2"]);
+    let mut stuck = Stuck::start(&["--drain-timeout", "8"]);
     let (mut client, mut ended) = (stuck.server.connect(), stuck.server.connect());
     let count = IN_FLIGHT + 10;
     // Ten of them are received, but not admitted.
