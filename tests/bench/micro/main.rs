@@ -1,6 +1,6 @@
 //! What single steps of a message's way cost: framing and parsing, admission and picking, escaping, the outbox.
 //!
-//! `cargo bench --bench micro`
+//! `tests/bench/run --micro`
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
