@@ -22,6 +22,7 @@
 //! ## The modules, from the bottom up
 //! - [`limits`] — every bound; [`budget`] — what they cost.
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
+//! - [`counted`] — a number with its noun.
 //! - [`nearest`] — which known name a misspelt one comes nearest to.
 //! - [`wire`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
@@ -47,6 +48,7 @@ pub mod alloc_guard;
 #[cfg(not(loom))]
 pub mod budget;
 pub mod clock;
+pub mod counted;
 pub mod histogram;
 #[cfg(not(loom))]
 pub mod hub;
