@@ -4,6 +4,9 @@
 //! It counts backwards in rounds. A round looks up the last message before those that are counted, steps back from its ID by as many
 //! as are still missing, and counts what is there. Where no ID is missing, the first round finds all. It reads the messages that it
 //! counts, and a few probes for each round; what is asked for, and no other, sets what it costs.
+//!
+//! Of messages of some priorities alone there may be few. So a round steps back further if the rounds before it found less than they
+//! looked at, but by no more IDs than those: the search reads about twice what it has to, at most, and keeps nothing of it in memory.
 
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
@@ -11,6 +14,7 @@ use super::disk::Source;
 use super::scan::{Position, Scan, Window};
 use super::segment::Seal;
 use super::writer::FIRST_OFFSET;
+use crate::queue::Priority;
 use nix::errno::Errno;
 
 /// The search for the last messages.
@@ -20,6 +24,13 @@ pub struct Last {
     missing: u64,
     /// Those from that ID on are found.
     found_from: u64,
+    /// Messages with lower IDs do not count.
+    first_id: u64,
+    /// Nor do those of lower priorities.
+    min: Priority,
+    /// Messages that are found, and the IDs that were looked at for them.
+    found: u64,
+    looked_at: u64,
     round: Option<Round>,
 }
 
@@ -28,6 +39,8 @@ pub struct Last {
 struct Round {
     /// The ID that it begins with; 0: it begins with the oldest message, and there are no others.
     from: u64,
+    /// The ID of the last message that it may have.
+    to: u64,
     cursor: Cursor,
     count: u64,
 }
@@ -39,14 +52,25 @@ pub enum Progress {
     Pause,
     /// A segment was turned over to while it was read. Go on with a new catalog.
     Overtaken,
-    /// They are the messages from that cursor on, without the first so many.
+    /// They are the messages that count from that cursor on, without the first so many.
     Found(Cursor, u64),
 }
 
 impl Last {
     /// The search for the last `count` messages with IDs below `end_id`.
     pub fn new(count: u64, end_id: u64) -> Self {
-        Self { missing: count, found_from: end_id, round: None }
+        let (first_id, min, found, looked_at) = (0, Priority::MIN, 0, 0);
+        Self { missing: count, found_from: end_id, first_id, min, found, looked_at, round: None }
+    }
+
+    /// The same among the messages with that ID or a higher one.
+    pub fn since(self, first_id: u64) -> Self {
+        Self { first_id, ..self }
+    }
+
+    /// The same among the messages of that priority or a higher one.
+    pub fn of(self, min: Priority) -> Self {
+        Self { min, ..self }
     }
 
     /// Goes on with it, and reads about `budget` bytes. `window` may be shared with others.
@@ -60,22 +84,33 @@ impl Last {
         window: &mut Window,
         mut budget: u32,
     ) -> Result<Progress, Errno> {
-        let found_from = self.found_from;
+        let (found_from, step, first_id) = (self.found_from, self.step(), self.first_id);
         let round = match &mut self.round {
             Some(round) => round,
-            none => none.insert(Round::new(self.missing, found_from, catalog, source, window, &mut budget)?),
+            none => {
+                none.insert(Round::new(step, found_from, first_id, catalog, source, window, &mut budget)?)
+            }
         };
-        if let Some(unfinished) = round.count(found_from, catalog, source, window, budget)? {
+        if let Some(unfinished) = round.count(found_from, self.min, catalog, source, window, budget)? {
             return Ok(unfinished);
         }
-        let (from, count) = (round.from, round.count);
-        if from == 0 || count >= self.missing {
+        let Round { from, to, count, .. } = *round;
+        if from <= first_id || count >= self.missing {
             return Ok(Progress::Found(start_of(from), count.saturating_sub(self.missing)));
         }
         self.missing -= count;
+        self.found += count;
+        self.looked_at += to.saturating_add(1).saturating_sub(from);
         self.found_from = from;
         self.round = None;
         Ok(Progress::Pause)
+    }
+
+    /// By how many IDs the next round steps back: as many as the messages that are missing take, if they are as dense as those that were
+    /// found.
+    fn step(&self) -> u64 {
+        let density = self.looked_at.div_ceil(self.found.max(1)).max(1);
+        self.missing.saturating_mul(density).min(self.missing.max(self.looked_at))
     }
 }
 
@@ -85,25 +120,27 @@ fn start_of(from: u64) -> Cursor {
 }
 
 impl Round {
-    /// The round in which the last `missing` messages below that ID are, if no ID is missing. Where none is found near that ID, it has
-    /// all that there are.
+    /// The round that looks at the last `step` IDs below that one, down to `first_id`. Where no message is found near that ID, it has all
+    /// that there are.
     fn new(
-        missing: u64,
+        step: u64,
         end_id: u64,
+        first_id: u64,
         catalog: &Catalog,
         source: &impl Source,
         window: &mut Window,
         budget: &mut u32,
     ) -> Result<Self, Errno> {
         let before = id_before(end_id, catalog, source, window, budget)?;
-        let from = before.map_or(0, |id| (id + 1).saturating_sub(missing).max(1));
-        Ok(Self { from, cursor: start_of(from), count: 0 })
+        let from = before.map_or(first_id, |id| (id + 1).saturating_sub(step).max(first_id).max(1));
+        Ok(Self { from, to: before.unwrap_or(from), cursor: start_of(from), count: 0 })
     }
 
     /// Counts the messages below that ID; none: all of them are counted.
     fn count(
         &mut self,
         end_id: u64,
+        min: Priority,
         catalog: &Catalog,
         source: &impl Source,
         window: &mut Window,
@@ -113,7 +150,7 @@ impl Round {
         loop {
             match reading.next(source)? {
                 Step::Record(record) if record.id >= end_id => return Ok(None),
-                Step::Record(_) => self.count += 1,
+                Step::Record(record) => self.count += u64::from(record.priority >= min),
                 Step::Lost(_) | Step::Damage(_) | Step::Withdrawn(_) => {}
                 Step::Overtaken => return Ok(Some(Progress::Overtaken)),
                 Step::Unsettled | Step::Pause => return Ok(Some(Progress::Pause)),
@@ -147,7 +184,7 @@ mod tests {
     use crate::journal::record::Record;
     use crate::journal::simulated::{Random, SimulatedDisk};
     use crate::journal::writer::{Buffers, Writer, read_headers};
-    use crate::limits::JOURNAL_READ_BYTES;
+    use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, RECORD_HEADER_BYTES};
     use crate::queue::Priority;
 
     const FILE: u32 = 128 * 1024;
@@ -192,8 +229,12 @@ mod tests {
 
     /// The last messages below an ID, as the search finds them, and how many turns it took.
     fn search(disk: &SimulatedDisk, count: u64, end_id: u64, budget: u32) -> (Vec<u64>, usize) {
-        let (catalog, mut window) = (catalog(disk), [0; JOURNAL_READ_BYTES]);
-        let (mut last, mut turns) = (Last::new(count, end_id), 0);
+        search_on(disk, Last::new(count, end_id), end_id, budget)
+    }
+
+    /// The messages below an ID that a search finds, with all that do not count, and how many turns it took.
+    fn search_on(disk: &SimulatedDisk, mut last: Last, end_id: u64, budget: u32) -> (Vec<u64>, usize) {
+        let (catalog, mut window, mut turns) = (catalog(disk), [0; JOURNAL_READ_BYTES], 0);
         loop {
             turns += 1;
             match last.search(&catalog, &disk.calm(), &mut window, budget).unwrap() {
@@ -265,6 +306,53 @@ mod tests {
         let disk = journal(1_500, |_| 0);
         for count in [1, 100, 1_400] {
             assert_eq!(search(&disk, count, 1_501, u32::MAX).1, 1, "{count}");
+        }
+    }
+
+    /// The last so many of the urgent messages from that ID on, where one of `every` is: as they are found, with how many IDs back the
+    /// search went, and how many rounds it took.
+    fn urgent(every: u64, count: u64, first_id: u64) -> (Vec<u64>, u64, usize) {
+        let disk = SimulatedDisk::new(FILE, 1);
+        let mut buffers = Box::new(Buffers::new());
+        let (mut writer, _) = Writer::open(disk.clone(), FILE, &mut buffers).unwrap();
+        let is_urgent = |id: u64| id.is_multiple_of(every);
+        for id in 1..=3_000 {
+            writer.begin_group(true);
+            let priority = if is_urgent(id) { Priority::URGENT } else { Priority::NORMAL };
+            writer.append(&Record { id, time_ms: 0, priority, from: b"a", text: b"x" });
+            writer.commit(true).unwrap();
+        }
+        let (catalog, mut window, mut rounds) = (catalog(&disk), [0; JOURNAL_READ_BYTES], 0);
+        let mut last = Last::new(count, 3_001).since(first_id).of(Priority::HIGH);
+        loop {
+            rounds += 1;
+            if let Progress::Found(mut cursor, skipped) =
+                last.search(&catalog, &disk.calm(), &mut window, u32::MAX).unwrap()
+            {
+                let start = cursor.next_id().unwrap_or(1);
+                let mut found = ids(&disk, &mut cursor, 0);
+                found.retain(|id| is_urgent(*id));
+                return (found.split_off(skipped as usize), 3_000 - start, rounds);
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_of_some_priorities_are_found_and_no_more_than_twice_as_far_back_is_looked() {
+        for every in [1, 2, 7, 100, 1_000, 10_000] {
+            for count in [1, 2, 10, 100, 3_000] {
+                for first_id in [0, 1, 1_500, 2_999] {
+                    let all: Vec<u64> = (1..=3_000).filter(|id| *id >= first_id && id % every == 0).collect();
+                    let expected = &all[all.len().saturating_sub(count as usize)..];
+                    let (found, back, rounds) = urgent(every, count, first_id);
+                    assert_eq!(found, expected, "{count} of each {every}th from {first_id}");
+                    assert!(rounds <= 30, "{rounds}");
+                    let needed = if expected.len() as u64 == count { 3_001 - expected[0] } else { 3_000 };
+                    // A round begins with a record that a probe finds.
+                    let probe = JOURNAL_PROBE_BYTES.div_ceil(RECORD_HEADER_BYTES) as u64;
+                    assert!(back <= 2 * (needed.max(count) + probe), "{back} IDs back for {needed}");
+                }
+            }
         }
     }
 }
