@@ -1,5 +1,6 @@
 //! What is said when an option is wrong: one line.
 
+use super::journal;
 use super::table::{Detail, PAGES, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use crate::nearest::nearest;
@@ -48,15 +49,24 @@ pub(super) fn detail_of_nothing(detail: &Detail) -> Usage {
     Usage(format!("--{}: does nothing {}", detail.name, detail.otherwise))
 }
 
-/// The argument is no option.
+/// The argument is no option; the word before the options may be meant, or an option without its dashes.
 pub(super) fn positional(given: &OsStr) -> Usage {
-    Usage(format!("{}: not an option; --listen says where to listen, --help the rest", shown(given)))
+    let advice = match nearest(given.as_bytes(), known().chain([journal::WORD])) {
+        Some(near) if near == journal::WORD => format!("did you mean firstline {near} DIR?"),
+        Some(near) => format!("did you mean --{near}?"),
+        None => "--listen says where to listen, --help the rest".to_string(),
+    };
+    Usage(format!("{}: not an option; {advice}", shown(given)))
+}
+
+/// The names of all options.
+fn known() -> impl Iterator<Item = &'static str> {
+    settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name))
 }
 
 /// No option is called so; its name comes with its dashes.
 pub(super) fn unknown_option(given: &str) -> Usage {
-    let known = settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
-    unknown_among(given, known, "--help")
+    unknown_among(given, known(), "--help")
 }
 
 /// None of the known options is called so; `help` tells of those.
@@ -98,9 +108,20 @@ mod tests {
 
     #[test]
     fn every_name_can_be_compared_with_a_misspelt_one() {
-        let mut names =
-            settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name));
-        assert!(names.all(|name| name.len() <= NAME_BYTES_MAX));
+        assert!(known().all(|name| name.len() <= NAME_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_word_that_is_no_option_names_what_is_near() {
+        for (given, advice) in [
+            ("journl", "did you mean firstline journal DIR?"),
+            ("journal", "did you mean firstline journal DIR?"),
+            ("listen", "did you mean --listen?"),
+            ("halp", "did you mean --help?"),
+            ("9090", "--listen says where to listen, --help the rest"),
+        ] {
+            assert_eq!(positional(given.as_ref()).to_string(), format!("{given}: not an option; {advice}"));
+        }
     }
 
     #[test]
