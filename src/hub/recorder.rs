@@ -58,6 +58,8 @@ pub struct Recorder {
     retry_ns: u64,
     /// The last commit failed, and that was told.
     failing: bool,
+    /// The files in the journal's place are another's, and that was told.
+    is_anothers: bool,
     /// How long the disk took so far for what was recorded since [`Recorder::begin`], in nanoseconds.
     took_ns: u64,
     /// How long it lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
@@ -95,6 +97,7 @@ impl Recorder {
             due_ns: None,
             retry_ns: 0,
             failing: false,
+            is_anothers: false,
             took_ns: 0,
             disk_ns: None,
         }))
@@ -111,8 +114,8 @@ impl Recorder {
         self.time_ms = clock::utc_ns() / 1_000_000;
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
-            // That it fails shows when it is written to.
-            let _ = self.timed(Writer::revive);
+            let revived = self.timed(Writer::revive);
+            self.tell_another(revived);
         }
         (self.is_urgent, self.took_ns) = (false, 0);
         let is_synced = self.sync != Sync::None;
@@ -232,6 +235,18 @@ impl Recorder {
     /// Tells the ledger what was done so far.
     pub fn count(&self, hub: &Hub) {
         hub.ledger.lock().journal = Some(self.state());
+    }
+
+    /// Tells that the files in the journal's place are another journal's, once for each time. All else shows when it is written to.
+    fn tell_another(&mut self, revived: Result<(), Errno>) {
+        let is_anothers = revived == Err(Errno::EMEDIUMTYPE);
+        if is_anothers && !self.is_anothers {
+            log::error!(
+                "--journal: this disk holds another journal, which stays as it is; put the right one there, or start again to go \
+                 on with that one"
+            );
+        }
+        self.is_anothers = is_anothers;
     }
 
     fn tell(&mut self, result: Result<(), Errno>) {

@@ -765,6 +765,25 @@ fn a_file_of_another_journal_is_told_and_not_read() {
 }
 
 #[test]
+fn a_disk_with_another_journal_is_told_by_name() {
+    let [directory, other] = ["here", "there"].map(Directory::new);
+    assert_eq!(other.start(&[]).end(), Some(0));
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    id_of(&client.ask("before"));
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    std::fs::rename(&other.0, &directory.0).unwrap();
+    let is_told = || server.log().iter().any(|line| line.contains("this disk holds another journal"));
+    eventually("it is told", || {
+        assert!(client.ask("not there").ends_with("journal-failed"));
+        is_told()
+    });
+    assert_eq!(directory.messages().len(), 0);
+    std::fs::remove_dir_all(&directory.0).unwrap();
+    eventually("an ACK again", || client.ask("after").starts_with("ACK "));
+}
+
+#[test]
 fn a_journal_is_carried_over_to_another_size() {
     let directory = Directory::new("resize");
     let server = directory.start(&[]);
