@@ -223,6 +223,10 @@ pub const JOURNAL_POLL_MS: u16 = 200;
 /// are not if a segment was turned over to meanwhile: that takes a sync, and the 16 reads take a fraction of one.
 pub const JOURNAL_SNAPSHOT_READS_MAX: usize = 1_000;
 
+/// What is read of a directory at a time, in bytes, where it is looked for what does not belong there: the system gives some dozen names
+/// in it, and needs room for the longest one, of 255 bytes, and its number.
+pub const JOURNAL_LISTING_BYTES: usize = 2_048;
+
 /// The ranges of missing IDs that a check of the journal lists; the rest of them it only counts.
 pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
 

@@ -6,6 +6,8 @@ mod common;
 
 use common::mounted::{Mounted, run};
 use common::{Server, command, eventually, id_of};
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -154,5 +156,89 @@ fn clients_that_take_all_descriptors_leave_the_journal_its_own() {
     for _ in 0..100 {
         first.send(format!("{text}\n").repeat(32));
         (0..32).for_each(|_| assert!(id_of(&first.line()) > 0));
+    }
+}
+
+/// What `firstline journal DIR --resize SIZE` says on standard error, and its exit code.
+fn resize(disk: &Mounted, size: &str) -> (String, Option<i32>) {
+    let output = command().arg("journal").arg(disk.journal()).args(["--resize", size]).output().unwrap();
+    (String::from_utf8(output.stderr).unwrap(), output.status.code())
+}
+
+/// The files of a journal, with what is in them.
+fn contents(disk: &Mounted) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(disk.journal()).unwrap().map(|entry| entry.unwrap().path());
+    let mut contents: Vec<_> = entries.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    contents.sort();
+    contents
+}
+
+#[test]
+fn a_resize_without_room_changes_nothing_and_with_room_it_is_done() {
+    let disk = Mounted::tmpfs("resize", 4_000);
+    let server = disk.start();
+    id_of(&server.connect().ask("before the end"));
+    assert_eq!(server.end(), Some(0));
+    // A torn end, of which a start would make something else.
+    let newest = disk.journal().join("0.journal");
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let at = bytes.windows(14).position(|window| window == b"before the end").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let before = contents(&disk);
+    let told = |needed: u64| {
+        let journal = disk.journal();
+        format!(
+            "firstline: {}: the new one needs {needed} bytes beside the old one, and the disk has ",
+            journal.display()
+        )
+    };
+    let (said, code) = resize(&disk, "8M");
+    assert!(said.starts_with(&told(8 << 20)), "{said}");
+    assert!(said.ends_with(" to give; make room, or give a smaller --resize\n"), "{said}");
+    assert_eq!(code, Some(1));
+    assert!(contents(&disk) == before);
+    disk.fill();
+    assert!(resize(&disk, "1M").0.starts_with(&told(1 << 20)));
+    assert!(contents(&disk) == before);
+    disk.free();
+    let (said, code) = resize(&disk, "2M");
+    assert!(said.ends_with(" bytes: torn at the end, as a power cut does that, and left out\n"), "{said}");
+    assert_eq!((code, contents(&disk).len()), (Some(1), before.len()));
+}
+
+#[test]
+fn a_resize_by_root_leaves_owner_group_and_mode_as_they_are() {
+    let disk = Mounted::tmpfs("owner", 6_000);
+    assert_eq!(disk.start().end(), Some(0));
+    let files = || std::fs::read_dir(disk.journal()).unwrap().map(|entry| entry.unwrap().path());
+    for path in files() {
+        chown(&path, Some(12_345), Some(54_321)).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    }
+    chown(disk.journal(), Some(12_345), Some(54_321)).unwrap();
+    std::fs::set_permissions(disk.journal(), Permissions::from_mode(0o750)).unwrap();
+    // As a power cut would leave it: before it is whole, and after that; the owner must be able to go on.
+    let journal = disk.journal();
+    for when in [1, 4] {
+        let mut cut = Command::new("strace");
+        cut.args(["-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2"]);
+        cut.args(["-e", &format!("inject=rename,renameat,renameat2:signal=KILL:when={when}")]);
+        cut.arg(command().get_program()).arg("journal").arg(&journal).args(["--resize", "2M"]);
+        assert!(!cut.status().unwrap().success());
+        let left = journal.join(if when == 1 { "resize.unfinished" } else { "resize.whole" });
+        for path in std::fs::read_dir(&left).unwrap().map(|entry| entry.unwrap().path()).chain([left.clone()])
+        {
+            let status = std::fs::metadata(&path).unwrap();
+            assert_eq!((status.uid(), status.gid()), (12_345, 54_321), "{}", path.display());
+            assert_eq!(status.mode() & 0o777, if path == left { 0o750 } else { 0o640 }, "{}", path.display());
+        }
+    }
+    assert_eq!(resize(&disk, "1M").1, Some(0));
+    assert_eq!(files().count(), 8);
+    for path in files() {
+        let status = std::fs::metadata(&path).unwrap();
+        assert_eq!((status.uid(), status.gid(), status.mode() & 0o777), (12_345, 54_321, 0o640));
+        assert_eq!(status.len(), 128 * 1024);
     }
 }

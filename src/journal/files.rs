@@ -14,7 +14,7 @@ use nix::libc::off_t;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{UnlinkatFlags, fdatasync, fsync, ftruncate, mkdir, unlinkat};
-use rustix::fs::{AtFlags, StatxFlags, fstatvfs, rmdir, statx};
+use rustix::fs::{AtFlags, CWD, StatxFlags, fstatvfs, rmdir, statx};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -52,8 +52,12 @@ pub enum Error {
     Newer(u64),
     /// It is not there, for one who only reads.
     NoJournal,
+    /// No segment has a whole header, so nothing says where something is in it.
+    NoHeader,
     /// What has the name of that segment is not a file: a directory, a pipe, a device.
     NotAFile(&'static str),
+    /// What has that name is not this journal's.
+    Foreign(&'static str),
     /// What could not be done, with what.
     System(&'static str, Errno),
 }
@@ -74,9 +78,15 @@ impl fmt::Display for Error {
             ),
             Self::Newer(version) => write!(
                 f,
-                "a later firstline made it: its format is {version}, and this one knows up to {VERSION}"
+                "a later firstline made it: its format is {version}, and this one knows up to {VERSION}; use the later one"
             ),
             Self::NoJournal => f.write_str("there is no journal in it"),
+            Self::NoHeader => f.write_str(
+                "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check tells more",
+            ),
+            Self::Foreign(name) => {
+                write!(f, "{name} in it does not belong to this journal; move it away")
+            }
             Self::NotAFile(name) => write!(f, "{name} in it is not a regular file; move it away"),
             Self::System(what, errno) => write!(f, "{what}: {}", errno.desc()),
         }
@@ -110,10 +120,7 @@ impl Files {
 
     /// The same where the directory is there.
     fn open_in_place(directory: &Path, segment_bytes: u32) -> Result<Self, Error> {
-        let lock = lock(directory).map_err(|error| match error {
-            Error::InUse(_) => Error::InUse(holder(directory)),
-            other => other,
-        })?;
+        let lock = lock_to_write(directory)?;
         resize::finish(&*lock)?;
         let (segments, cut_bytes) = open_all(&lock, segment_bytes)?;
         Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments, cut_bytes })
@@ -203,8 +210,8 @@ impl ReadOnly {
             Err(Errno::ENOENT) => return Err(Error::NoJournal),
             Err(errno) => return Err(Error::System("the directory cannot be opened", errno)),
         };
-        let segments = try_array(|segment| {
-            match openat(&directory, NAMES[segment], OFlag::O_RDONLY | SEGMENT_FLAGS, Mode::empty()) {
+        let segments = resize::open_one_journal(&directory, |directory, segment| {
+            match openat(directory, NAMES[segment], OFlag::O_RDONLY | SEGMENT_FLAGS, Mode::empty()) {
                 Ok(file) => check_regular(&file, segment).map(|()| Some(file)),
                 Err(Errno::ENOENT) => Ok(None),
                 Err(errno) => Err(Error::System("a segment cannot be opened", errno)),
@@ -234,6 +241,20 @@ impl ReadOnly {
     /// The length that each segment should have.
     pub fn segment_bytes(&self) -> u32 {
         self.segment_bytes
+    }
+
+    /// Whether the file of a segment is missing.
+    pub fn is_missing(&self, segment: usize) -> bool {
+        self.segments[segment].is_none()
+    }
+
+    /// Whether the files in that directory are still these.
+    pub fn is_in_place(&self, directory: &Path) -> bool {
+        let mut segments = self.segments.iter().zip(NAMES);
+        segments.all(|(file, name)| {
+            let file = file.as_ref().map(|file| file_number(file, Path::new("")));
+            file.unwrap_or(None) == file_number(CWD, &directory.join(name))
+        })
     }
 
     /// The length that a segment has; none: it is missing.
@@ -274,6 +295,17 @@ fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
     Flock::lock(opened, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EAGAIN => Error::InUse(None),
         _ => Error::System("the directory cannot be locked", errno),
+    })
+}
+
+/// The same, and an error tells which process has it.
+///
+/// # Errors
+/// Why not.
+pub(super) fn lock_to_write(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
+    lock(directory).map_err(|error| match error {
+        Error::InUse(_) => Error::InUse(holder(directory)),
+        other => other,
     })
 }
 
@@ -426,7 +458,7 @@ impl Former {
 }
 
 /// What a segment begins with that was missing.
-const MISSING: &[u8] = b"missing";
+pub(super) const MISSING: &[u8] = b"missing";
 
 /// Whether something was ever written to a segment that may be cut short.
 fn is_used(file: &OwnedFd) -> Result<bool, Error> {
@@ -441,7 +473,7 @@ fn is_used(file: &OwnedFd) -> Result<bool, Error> {
 }
 
 /// Asks whether there is room for so many bytes, without what is kept for the superuser: a disk without any room does harm to others.
-fn ask_for_room(directory: &OwnedFd, needed: u64) -> Result<(), Error> {
+pub(super) fn ask_for_room(directory: &OwnedFd, needed: u64) -> Result<(), Error> {
     let Ok(disk) = fstatvfs(directory) else { return Ok(()) };
     let available = disk.f_bavail.saturating_mul(disk.f_frsize);
     // Some file systems do not say.
@@ -491,9 +523,16 @@ fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Err
     call()
 }
 
+/// Which file is there, by its disk and its number; an empty path is the descriptor itself. It asks for no time stamps: see
+/// [`is_linked`].
+fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64)> {
+    let status = statx(from, path, AtFlags::EMPTY_PATH, StatxFlags::INO).ok()?;
+    Some((status.stx_dev_major, status.stx_dev_minor, status.stx_ino))
+}
+
 /// Whether a file is in a directory still. Its link count alone is asked for: who asks for time stamps has the next write set them anew,
 /// exactly (Linux 6.13, "multigrain timestamps"), and its sync write them, too; that makes it longer by half.
-fn is_linked(file: &OwnedFd) -> bool {
+pub(super) fn is_linked(file: &OwnedFd) -> bool {
     match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(status) => status.stx_nlink > 0,
         // A kernel, or a filter of system calls, that does not know it.
@@ -529,7 +568,9 @@ fn place(offset: u32, done: usize) -> off_t {
 }
 
 /// An array of what `make` makes for each index.
-fn try_array<T>(mut make: impl FnMut(usize) -> Result<T, Error>) -> Result<[T; JOURNAL_SEGMENTS], Error> {
+pub(super) fn try_array<T>(
+    mut make: impl FnMut(usize) -> Result<T, Error>,
+) -> Result<[T; JOURNAL_SEGMENTS], Error> {
     let mut made = heapless::Vec::<T, JOURNAL_SEGMENTS>::new();
     for segment in 0..JOURNAL_SEGMENTS {
         // As many as it has room for.

@@ -6,7 +6,7 @@
 //! - [`writer`] — appends and commits, and recovers at the start.
 //! - [`tail`] — where the records of a segment end.
 //! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged; [`last`] — the last messages.
-//! - [`resize`] — carries a history over to files of another length.
+//! - [`resize`] — carries a history over to files of another length; [`overlay`] — the old one, which stays as it is meanwhile.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
 //! It is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files that have their full length from the start: it
@@ -26,6 +26,8 @@ pub mod files;
 pub mod last;
 #[cfg(not(loom))]
 pub mod mark;
+#[cfg(not(loom))]
+pub mod overlay;
 #[cfg(not(loom))]
 pub mod pages;
 pub mod policy;

@@ -2,30 +2,38 @@
 //!
 //! A new journal is written beside the old one, in a directory within it, and synced. Then that directory gets another name: from then
 //! on the new journal is the one that counts. Its files take the places of the old ones, one by one; a start, or the next try, does what
-//! is left of that. So at whatever moment it is cut off, one of the two is whole. It takes as much room as the new journal, beside the
+//! is left of that. So at whatever moment it is cut off, one of the two is whole, and who reads it meanwhile opens one of the two. The old
+//! one does not change before: what a start would do to it is done in memory. It takes as much room as the new journal, beside the
 //! old one, and reads and writes all of it once. What finds no room in a smaller one is the oldest.
 
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
-use super::files::{Error, Files, NAMES, ReadOnly};
-use super::segment::Identity;
-use super::writer::{Buffers, Writer};
-use crate::limits::JOURNAL_READ_BYTES;
+use super::files::{self, Error, Files, NAMES, ReadOnly};
+use super::overlay::Overlay;
+use super::segment::{Header, Identity};
+use super::writer::{Buffers, Writer, is_used, read_both_headers, read_header, read_headers};
+use crate::limits::{
+    JOURNAL_LISTING_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
+};
+use core::mem::MaybeUninit;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, renameat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
+use rustix::fs::{FileType, RawDir};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 /// Where the new journal is while it is not whole.
 const UNFINISHED: &str = "resize.unfinished";
 /// Where it is when it counts.
 const WHOLE: &str = "resize.whole";
+/// How a directory is opened: not through a link, for a resize makes none.
+const DIRECTORY_FLAGS: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resized {
     /// The journal's identity, which stays.
     pub identity: Identity,
@@ -33,115 +41,234 @@ pub struct Resized {
     pub messages: u64,
     /// The ID of the next message, which stays too.
     pub next_id: u64,
-    /// Bytes that were damaged, and are left out.
-    pub damage_bytes: u64,
+    /// What is not in the new journal, though it was in the old one.
+    pub left_out: LeftOut,
+}
+
+/// What a resize could not carry over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Bytes that are no whole record, though there was one.
+    pub damaged_bytes: u64,
+    /// Bytes at the end of the newest segment that were to be records: a power cut tore them.
+    pub torn_bytes: u64,
+    /// Bytes that were cut off at the end of files.
+    pub cut_bytes: u64,
+    /// Files that were used and cannot be read: their headers are damaged, or those of another journal.
+    pub unreadable: Vec<&'static str>,
+    /// Files that are missing.
+    pub missing: Vec<&'static str>,
 }
 
 /// Carries the journal in that directory over to segments of that length. Nobody may write to it meanwhile.
 ///
 /// # Errors
-/// Why it cannot: then the journal is as it was.
+/// Why it cannot: then the journal is as it was, to the byte.
 pub fn resize(directory: &Path, segment_bytes: u32) -> Result<Resized, Error> {
-    let files = open_as_it_is(directory)?;
-    let held = open_directory(directory)?;
-    carry_over(directory, files, segment_bytes, &held).inspect_err(|_| {
+    let held = files::lock_to_write(directory).map_err(|error| match error {
+        Error::System(_, Errno::ENOENT) => Error::NoJournal,
+        other => other,
+    })?;
+    finish(&*held)?;
+    let files = ReadOnly::open(directory)?;
+    files::ask_for_room(&held, u64::from(segment_bytes) * JOURNAL_SEGMENTS as u64)?;
+    let old = Old::read(&files)?;
+    old.carry_over(directory, segment_bytes, &held).inspect_err(|_| {
         // What was written in vain takes no room any more; else the next start sees to it.
-        let _ = finish(&held);
+        let _ = finish(&*held);
     })
 }
 
-fn carry_over(directory: &Path, files: Files, segment_bytes: u32, held: &OwnedFd) -> Result<Resized, Error> {
-    let old_bytes = files.segment_bytes();
-    let (mut old_buffers, mut new_buffers) = (Box::new(Buffers::new()), Box::new(Buffers::new()));
-    let unread = |errno| Error::System("it cannot be read", errno);
-    let unwritten = |errno| Error::System("the new one cannot be written", errno);
-    let (old, _) = Writer::open(files, old_bytes, &mut old_buffers).map_err(unread)?;
-    let (headers, end) = old.extent();
-    let catalog = Catalog::new(headers, Some(end));
-    let new_files = Files::open(&directory.join(UNFINISHED), segment_bytes)?;
-    let mut new =
-        Writer::open_copy(new_files, segment_bytes, &mut new_buffers, old.identity()).map_err(unwritten)?;
-    let mut resized =
-        Resized { identity: old.identity(), messages: 0, next_id: old.next_id(), damage_bytes: 0 };
-    // Its segments say that it is not closed, until it is.
-    new.expect_unsynced().map_err(unwritten)?;
-    let source = ReadOnly::open(directory)?;
-    let (mut cursor, mut window) = (Cursor::oldest(), Box::new([0; JOURNAL_READ_BYTES]));
-    let mut is_read = false;
-    while !is_read {
-        let mut reading = cursor.read(&catalog, &mut window, u32::MAX);
-        is_read = loop {
-            match reading.next(&source).map_err(unread)? {
-                Step::Record(record) => {
-                    new.begin_group(true);
-                    new.append(&record);
-                    new.commit(false).map_err(unwritten)?;
-                    resized.messages += 1;
-                }
-                Step::Damage(damage) => resized.damage_bytes += u64::from(damage.bytes),
-                Step::Lost(_) | Step::Withdrawn(_) => {}
-                // There are more bytes than that.
-                Step::Pause => break false,
-                Step::End => break true,
-                Step::Overtaken | Step::Unsettled => {
-                    return Err(Error::System("somebody else writes to it", Errno::EBUSY));
-                }
-            }
-        };
-    }
-    new.skip_to(old.next_id());
-    new.close().map_err(unwritten)?;
-    drop(new);
-    keep_owner(directory)?;
-    let replaced = renameat(held, UNFINISHED, held, WHOLE).and_then(|()| fsync(held));
-    replaced.map_err(|errno| Error::System("the new one cannot be put in its place", errno))?;
-    finish(held)?;
-    // It holds the lock until then.
-    drop(old);
-    Ok(resized)
+/// A journal as a start would find it.
+struct Old<'a> {
+    files: &'a ReadOnly,
+    catalog: Catalog,
+    identity: Identity,
+    next_id: u64,
+    left_out: LeftOut,
 }
 
-/// Gives the new files to whoever has the old ones: a server that runs as another user must be able to open them.
-fn keep_owner(directory: &Path) -> Result<(), Error> {
-    let cannot = |error: std::io::Error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
-        Error::System("the new one cannot be given to the owner of the old one", errno)
-    };
-    let old = NAMES.iter().find_map(|name| std::fs::metadata(directory.join(name)).ok());
-    let Some(old) = old else { return Ok(()) };
-    for name in NAMES {
-        let file = directory.join(UNFINISHED).join(name);
-        let new = std::fs::metadata(&file).map_err(cannot)?;
-        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-            chown(&file, Some(old.uid()), Some(old.gid())).map_err(cannot)?;
+fn unread(errno: Errno) -> Error {
+    Error::System("it cannot be read", errno)
+}
+
+fn unwritten(errno: Errno) -> Error {
+    Error::System("the new one cannot be written", errno)
+}
+
+impl<'a> Old<'a> {
+    fn read(files: &'a ReadOnly) -> Result<Self, Error> {
+        expect_one_length(files)?;
+        let segment_bytes = files.segment_bytes();
+        let headers = read_headers(files, segment_bytes).map_err(unread)?;
+        let mut buffers = Box::new(Buffers::new());
+        let overlay = Overlay::new(files).map_err(unread)?;
+        let (recovered, found) = Writer::open(overlay, segment_bytes, &mut buffers).map_err(unread)?;
+        let mut left_out = LeftOut::of_files(files, &headers, recovered.identity())?;
+        left_out.torn_bytes = found.torn_bytes.into();
+        if found.segments == 0 && !left_out.unreadable.is_empty() {
+            return Err(Error::NoHeader);
         }
+        // If it would go on with another segment, that one tells where the last one ends.
+        let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap_or(0);
+        let (after, end) = recovered.extent();
+        let next = after.iter().flatten().find(|header| header.sequence > newest);
+        let catalog = Catalog::new(&headers, Some(next.map_or(end, |next| next.previous_end)));
+        Ok(Self { files, catalog, identity: recovered.identity(), next_id: recovered.next_id(), left_out })
+    }
+
+    fn carry_over(mut self, directory: &Path, segment_bytes: u32, held: &OwnedFd) -> Result<Resized, Error> {
+        make_unfinished(held)?;
+        let mut buffers = Box::new(Buffers::new());
+        let new_files = Files::open(&directory.join(UNFINISHED), segment_bytes)?;
+        let new = Writer::open_copy(new_files, segment_bytes, &mut buffers, self.identity);
+        let mut new = new.map_err(unwritten)?;
+        // Its segments say that it is not closed, until it is.
+        new.expect_unsynced().map_err(unwritten)?;
+        let messages = self.copy_to(&mut new)?;
+        new.skip_to(self.next_id);
+        new.close().map_err(unwritten)?;
+        drop(new);
+        keep_owner(held)?;
+        let replaced = renameat(held, UNFINISHED, held, WHOLE).and_then(|()| fsync(held));
+        replaced.map_err(|errno| Error::System("the new one cannot be put in its place", errno))?;
+        finish(held)?;
+        Ok(Resized { identity: self.identity, messages, next_id: self.next_id, left_out: self.left_out })
+    }
+
+    /// Copies all messages, and counts them.
+    fn copy_to(&mut self, new: &mut Writer<'_, Files>) -> Result<u64, Error> {
+        let (mut cursor, mut window) = (Cursor::oldest(), Box::new([0; JOURNAL_READ_BYTES]));
+        let mut messages = 0;
+        loop {
+            let mut reading = cursor.read(&self.catalog, &mut window, u32::MAX);
+            loop {
+                match reading.next(self.files).map_err(unread)? {
+                    Step::Record(record) => {
+                        new.begin_group(true);
+                        new.append(&record);
+                        new.commit(false).map_err(unwritten)?;
+                        messages += 1;
+                    }
+                    Step::Damage(damage) => self.left_out.damaged_bytes += u64::from(damage.bytes),
+                    Step::Lost(_) | Step::Withdrawn(_) => {}
+                    // There are more bytes than that.
+                    Step::Pause => break,
+                    Step::End => return Ok(messages),
+                    Step::Overtaken | Step::Unsettled => {
+                        return Err(Error::System("somebody else writes to it", Errno::EBUSY));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl LeftOut {
+    /// Whether all is in the new journal that was in the old one.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What the files show, without the records.
+    fn of_files(
+        files: &ReadOnly,
+        headers: &[Option<Header>; JOURNAL_SEGMENTS],
+        identity: Identity,
+    ) -> Result<Self, Error> {
+        let mut left_out = Self::default();
+        let is_begun = headers.iter().any(Option::is_some);
+        for (segment, header) in headers.iter().enumerate() {
+            let length = files.length(segment)?;
+            match length {
+                None if is_begun => left_out.missing.push(NAMES[segment]),
+                Some(length) if header.is_some() => {
+                    left_out.cut_bytes += u64::from(files.segment_bytes()).saturating_sub(length);
+                }
+                Some(_) if is_unreadable(files, segment, identity).map_err(unread)? => {
+                    left_out.unreadable.push(NAMES[segment]);
+                }
+                _ => {}
+            }
+        }
+        Ok(left_out)
+    }
+}
+
+/// Whether a segment that does not count was used, and not by this journal.
+fn is_unreadable(files: &ReadOnly, segment: usize, identity: Identity) -> Result<bool, Errno> {
+    let header = read_header(files, segment, files.segment_bytes())?;
+    let is_ours = |header: Header| header.identity().is_none_or(|its| its == identity);
+    Ok(!header.is_some_and(is_ours) && is_used(files, segment)?)
+}
+
+/// Refuses files of which some were made with another length: to carry over those of one length would cost the others. The fewer are
+/// taken for those that do not belong there, or of as many the older ones.
+fn expect_one_length(files: &ReadOnly) -> Result<(), Error> {
+    let mut lengths = [None; JOURNAL_SEGMENTS];
+    for (segment, length) in lengths.iter_mut().enumerate() {
+        let headers = read_both_headers(files, segment).map_err(unread)?;
+        *length = headers.into_iter().flatten().map(|header| header.segment_bytes).next();
+    }
+    let newest = files.segment_bytes();
+    let weight =
+        |length: &u32| (lengths.iter().flatten().filter(|other| *other == length).count(), *length == newest);
+    let ours = lengths.iter().flatten().copied().max_by_key(weight);
+    match lengths.iter().position(|length| length.is_some() && *length != ours) {
+        Some(segment) => Err(Error::Foreign(NAMES[segment])),
+        None => Ok(()),
+    }
+}
+
+/// Makes the directory of the new journal, for those who may use the old one's: whoever starts after a power cut must be able to put in
+/// order what is in it.
+fn make_unfinished(held: &OwnedFd) -> Result<(), Error> {
+    let cannot = |errno| Error::System("the directory of the new one cannot be made", errno);
+    mkdirat(held, UNFINISHED, Mode::S_IRWXU).map_err(cannot)?;
+    let made = openat(held, UNFINISHED, DIRECTORY_FLAGS, Mode::empty()).map_err(cannot)?;
+    fstat(held).and_then(|old| give(&made, &old)).map_err(cannot)
+}
+
+/// Gives the new files to whoever has the old ones, with the same permissions: a server that runs as another user must be able to open
+/// them, and a group that reads them, too.
+fn keep_owner(held: &OwnedFd) -> Result<(), Error> {
+    let cannot = |errno| Error::System("the new one cannot be given to the owner of the old one", errno);
+    let old = NAMES.iter().find_map(|name| fstatat(held, *name, nix::fcntl::AtFlags::empty()).ok());
+    let Some(old) = old else { return Ok(()) };
+    let directory = openat(held, UNFINISHED, DIRECTORY_FLAGS, Mode::empty()).map_err(cannot)?;
+    for name in NAMES {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let new = openat(&directory, name, flags, Mode::empty()).map_err(cannot)?;
+        give(&new, &old).and_then(|()| fsync(&new)).map_err(cannot)?;
     }
     Ok(())
 }
 
-/// Opens the journal to write to it, whatever the length of its segments is.
-fn open_as_it_is(directory: &Path) -> Result<Files, Error> {
-    let segment_bytes = ReadOnly::open(directory)?.segment_bytes();
-    match Files::open(directory, segment_bytes) {
-        // What another try left undone was done just now.
-        Err(Error::OtherSize(_)) => Files::open(directory, ReadOnly::open(directory)?.segment_bytes()),
-        opened => opened,
+/// Gives a file the owner, the group and the permissions of another one.
+fn give(new: &OwnedFd, old: &FileStat) -> Result<(), Errno> {
+    let status = fstat(new)?;
+    if (status.st_uid, status.st_gid) != (old.st_uid, old.st_gid) {
+        fchown(new, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)))?;
     }
+    fchmod(new, Mode::from_bits_truncate(old.st_mode))
 }
 
 /// Does what a try left undone that was cut off: puts a new journal that is whole in its place, and removes one that is not.
 ///
 /// # Errors
-/// Those of the system.
+/// Those of the system; something else has the name of one of the two. Then that is left as it is.
 pub fn finish(directory: impl AsFd) -> Result<(), Error> {
     let cannot = |errno| Error::System("what a resize left cannot be put in order", errno);
     for (name, is_whole) in [(WHOLE, true), (UNFINISHED, false)] {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let left = match nix::fcntl::openat(&directory, name, flags, Mode::empty()) {
+        let left = match openat(&directory, name, DIRECTORY_FLAGS, Mode::empty()) {
             Ok(left) => left,
             Err(Errno::ENOENT) => continue,
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return Err(Error::Foreign(name)),
             Err(errno) => return Err(cannot(errno)),
         };
+        if !holds_segments_alone(&left).map_err(cannot)? {
+            return Err(Error::Foreign(name));
+        }
         for file in NAMES {
             let done = match is_whole {
                 true => renameat(&left, file, &directory, file),
@@ -155,8 +282,60 @@ pub fn finish(directory: impl AsFd) -> Result<(), Error> {
     Ok(())
 }
 
-fn open_directory(directory: &Path) -> Result<OwnedFd, Error> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    open(directory, flags, Mode::empty())
-        .map_err(|errno| Error::System("the directory cannot be opened", errno))
+/// Whether nothing is in a directory but files that are called as segments are.
+fn holds_segments_alone(directory: &OwnedFd) -> Result<bool, Errno> {
+    let mut buffer = [MaybeUninit::uninit(); JOURNAL_LISTING_BYTES];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+        let name = entry.file_name().to_bytes();
+        // Some file systems do not say what it is.
+        let may_be_file = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
+        let is_segment = may_be_file && NAMES.iter().any(|segment| segment.as_bytes() == name);
+        if !is_segment && name != b"." && name != b".." {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Opens the segments of one journal in that directory while a resize may replace them: those of the old one until the new one is
+/// whole, and from then on those of the new one, wherever each is. `open` opens a segment in a directory; none: it is not there.
+///
+/// # Errors
+/// Those of `open`. The files were replaced each of [`JOURNAL_SNAPSHOT_READS_MAX`] times that they were opened.
+pub(super) fn open_one_journal(
+    directory: &OwnedFd,
+    open: impl Fn(&OwnedFd, usize) -> Result<Option<OwnedFd>, Error>,
+) -> Result<[Option<OwnedFd>; JOURNAL_SEGMENTS], Error> {
+    for _ in 0..JOURNAL_SNAPSHOT_READS_MAX {
+        let whole = open_whole(directory)?;
+        let segments = files::try_array(|segment| {
+            let moved = whole.as_ref().map_or(Ok(None), |whole| open(whole, segment))?;
+            moved.map_or_else(|| open(directory, segment), |file| Ok(Some(file)))
+        })?;
+        // A file that was replaced since is in no directory.
+        if number(&whole) == number(&open_whole(directory)?)
+            && segments.iter().flatten().all(files::is_linked)
+        {
+            return Ok(segments);
+        }
+    }
+    Err(Error::System("its files are replaced all the time; try again", Errno::EAGAIN))
+}
+
+/// Opens the directory of a new journal that counts; none: there is none.
+fn open_whole(directory: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
+    let cannot = |errno| Error::System("what a resize left cannot be opened", errno);
+    match openat(directory, WHOLE, DIRECTORY_FLAGS, Mode::empty()) {
+        // No resize made anything else: see `finish`.
+        Ok(whole) => Ok(holds_segments_alone(&whole).map_err(cannot)?.then_some(whole)),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+        Err(errno) => Err(cannot(errno)),
+    }
+}
+
+/// What tells a directory from others for as long as it is open.
+fn number(directory: &Option<OwnedFd>) -> Option<u64> {
+    directory.as_ref().and_then(|directory| fstat(directory).ok()).map(|status| status.st_ino)
 }

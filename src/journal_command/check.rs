@@ -2,6 +2,7 @@
 
 use super::{Failure, Output, Verdict};
 use crate::clock::Utc;
+use crate::counted::Counted;
 use crate::journal::catalog::{Catalog, Extent, Span};
 use crate::journal::disk::Source;
 use crate::journal::files::{NAMES, ReadOnly};
@@ -48,16 +49,21 @@ impl Display for Finding {
         write!(f, "{}: ", NAMES[self.segment])?;
         match self.what {
             What::Missing => f.write_str("damaged: the file is missing"),
-            What::Length { is, should } => write!(f, "damaged: {is} bytes long instead of {should}"),
+            What::Length { is, should } => {
+                write!(f, "damaged: {} long instead of {should}", Counted(is, "byte"))
+            }
             What::Header => f.write_str("damaged: no whole header, so nothing in it can be read"),
             What::Stranger(identity) => {
                 write!(f, "damaged: it is a file of another journal, {identity}, and is not read")
             }
             What::OneHeader => f.write_str("damaged: one of its two headers; the other is whole"),
-            What::Bytes { offset, bytes } => write!(f, "damaged: {bytes} bytes at offset {offset}"),
+            What::Bytes { offset, bytes } => {
+                write!(f, "damaged: {} at offset {offset}", Counted(bytes.into(), "byte"))
+            }
             What::Tail { offset, bytes } => write!(
                 f,
-                "damaged: {bytes} bytes at offset {offset}, the last that were written: a power cut does that"
+                "damaged: {} at offset {offset}, the last that were written: a power cut does that",
+                Counted(bytes.into(), "byte")
             ),
         }
     }
@@ -83,11 +89,13 @@ impl Display for Content {
             0 => write!(f, "{name}: no messages")?,
             _ => {
                 let (from, to) = (Utc(times_ms.0), Utc(times_ms.1));
-                write!(f, "{name}: {records} messages, IDs {} to {}, {from} to {to}", ids.0, ids.1)?;
+                let messages = Counted(records, "message");
+                write!(f, "{name}: {messages}, IDs {} to {}, {from} to {to}", ids.0, ids.1)?;
             }
         }
         if aside_bytes > 0 {
-            write!(f, "; {aside_bytes} bytes behind them are set aside, with {aside_records} whole records")?;
+            let records = Counted(aside_records, "whole record");
+            write!(f, "; {aside_bytes} bytes behind them are set aside, with {records}")?;
         }
         Ok(())
     }
@@ -108,8 +116,7 @@ struct Report {
 
 /// Checks the journal and tells what is there.
 pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Verdict, Failure> {
-    let report =
-        examine_surely(|| examine(files)).map_err(|errno| Failure::Unread(directory.to_path_buf(), errno))?;
+    let report = examine_surely(|| examine(files)).map_err(|errno| Failure::unread(directory, errno))?;
     match report.write(&mut output) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
@@ -291,15 +298,12 @@ impl Report {
         }
         let verdict = match self.findings.len() {
             0 => "sound".to_string(),
-            1 => "damaged in 1 place".to_string(),
-            places => format!("damaged in {places} places"),
+            places => format!("damaged in {}", Counted(places as u64, "place")),
         };
-        let records: u64 = self.contents.iter().map(|content| content.records).sum();
-        let (segments, missing) = (self.contents.len(), self.missing);
-        writeln!(
-            out,
-            "{verdict}: {records} messages in {segments} segments, {missing} missing between them"
-        )?;
+        let messages = self.contents.iter().map(|content| content.records).sum();
+        let (messages, segments) =
+            (Counted(messages, "message"), Counted(self.contents.len() as u64, "segment"));
+        writeln!(out, "{verdict}: {messages} in {segments}, {} missing between them", self.missing)?;
         out.flush()
     }
 }

@@ -2,18 +2,19 @@
 //! and writes nothing to it. Runs instead of the server, so it may allocate.
 
 mod check;
+mod failure;
 mod lines;
 mod print;
 
+use crate::counted::Counted;
 use crate::journal::files;
-use crate::journal::resize::{self, Resized};
+use crate::journal::resize::{self, LeftOut, Resized};
 use crate::options::{JournalOptions, JournalTask};
-use nix::errno::Errno;
-use std::fmt::{self, Display};
+pub use failure::Failure;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,38 +23,6 @@ pub enum Verdict {
     Sound,
     /// Something is.
     Damaged,
-}
-
-/// Why it cannot go on.
-#[derive(Debug)]
-pub enum Failure {
-    /// The journal in that directory cannot be opened.
-    Unopened(PathBuf, files::Error),
-    /// Nothing says where something is in it.
-    NoHeader(PathBuf),
-    /// It cannot be read.
-    Unread(PathBuf, Errno),
-    /// What was read cannot be written.
-    Output(io::Error),
-}
-
-impl Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unopened(directory, error) => write!(f, "{}: {error}", directory.display()),
-            Self::NoHeader(directory) => {
-                write!(f, "{}: no segment has a whole header; --check tells more", directory.display())
-            }
-            Self::Unread(directory, errno) => write!(f, "{}: {}", directory.display(), errno.desc()),
-            Self::Output(error) => write!(f, "standard output: {error}"),
-        }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
 }
 
 /// Where everything is written to, many lines at a time.
@@ -65,15 +34,11 @@ type Output = BufWriter<File>;
 /// Why it cannot.
 pub fn run(options: &JournalOptions) -> Result<Verdict, Failure> {
     let directory = options.directory.as_path();
-    let files = || {
-        files::ReadOnly::open(directory).map_err(|error| Failure::Unopened(directory.to_path_buf(), error))
-    };
+    let files = || files::ReadOnly::open(directory).map_err(|error| Failure::unopened(directory, error));
     let output = || io::stdout().as_fd().try_clone_to_owned().map(|file| BufWriter::new(File::from(file)));
     match options.task {
         JournalTask::Check => check::run(directory, &files()?, output()?),
-        JournalTask::Print { since, follow, json } => {
-            print::Printer::new(directory, files()?, output()?, since, json).run(follow)
-        }
+        JournalTask::Print(printing) => print::Printer::new(directory, files()?, output()?, printing).run(),
         JournalTask::Resize(bytes) => resize(directory, bytes),
     }
 }
@@ -81,13 +46,32 @@ pub fn run(options: &JournalOptions) -> Result<Verdict, Failure> {
 /// Carries it over to another size, and tells what became of it.
 fn resize(directory: &Path, bytes: u64) -> Result<Verdict, Failure> {
     let resized = resize::resize(directory, files::segment_bytes(bytes))
-        .map_err(|error| Failure::Unopened(directory.to_path_buf(), error))?;
-    let Resized { messages, next_id, damage_bytes, .. } = resized;
-    let mut output = io::stdout();
-    writeln!(output, "{messages} messages were read, and the newest are kept; the next ID is {next_id}")?;
-    if damage_bytes > 0 {
-        eprintln!("firstline: {}: {damage_bytes} bytes were damaged, and are left out", directory.display());
-        return Ok(Verdict::Damaged);
+        .map_err(|error| Failure::unresized(directory, error))?;
+    let Resized { messages, next_id, left_out, .. } = resized;
+    let verb = if messages == 1 { "was" } else { "were" };
+    let messages = Counted(messages, "message");
+    writeln!(io::stdout(), "{messages} {verb} read, and the newest are kept; the next ID is {next_id}")?;
+    for (file, what) in tell(&left_out) {
+        eprintln!(
+            "firstline: {}: {what}",
+            file.map_or(directory.into(), |name| directory.join(name)).display()
+        );
     }
-    Ok(Verdict::Sound)
+    Ok(if left_out.is_nothing() { Verdict::Sound } else { Verdict::Damaged })
+}
+
+/// What a resize left out, each with its file where there is one.
+fn tell(left_out: &LeftOut) -> Vec<(Option<&'static str>, String)> {
+    let LeftOut { damaged_bytes, torn_bytes, cut_bytes, unreadable, missing } = left_out;
+    let bytes = [
+        (damaged_bytes, "damaged, and left out"),
+        (torn_bytes, "torn at the end, as a power cut does that, and left out"),
+        (cut_bytes, "missing at the ends of files"),
+    ];
+    let told = bytes.into_iter().filter(|(count, _)| **count > 0);
+    let told = told.map(|(count, what)| (None, format!("{}: {what}", Counted(*count, "byte"))));
+    let unreadable =
+        unreadable.iter().map(|name| (Some(*name), "damaged or another journal's, and left out".to_string()));
+    let missing = missing.iter().map(|name| (Some(*name), "missing, with what it held".to_string()));
+    told.chain(unreadable).chain(missing).collect()
 }

@@ -3,6 +3,7 @@
 use super::usage::{self, Usage};
 use super::{Action, Page, values};
 use crate::limits;
+use crate::queue::Priority;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 pub(super) const WORD: &str = "journal";
 
 /// The options, but for --help.
-const NAMES: [&str; 5] = ["since", "follow", "json", "check", "resize"];
+const NAMES: [&str; 7] = ["since", "last", "min", "follow", "json", "check", "resize"];
 
 /// Where to look for help.
 const HELP: &str = "firstline journal --help";
@@ -28,27 +29,33 @@ pub struct JournalOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalTask {
     /// To print its messages.
-    Print {
-        /// Those with that ID and higher ones; none: all of them.
-        since: Option<u64>,
-        /// And what comes later too.
-        follow: bool,
-        /// As JSON.
-        json: bool,
-    },
+    Print(Printing),
     /// To verify it.
     Check,
     /// To carry it over to files that take so many bytes in all.
     Resize(u64),
 }
 
+/// Which messages to print, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Printing {
+    /// Those behind that ID; none: all of them.
+    pub since: Option<u64>,
+    /// The last so many of them; none: all of them.
+    pub last: Option<u64>,
+    /// Those of that priority and above; none: all of them.
+    pub min: Option<Priority>,
+    /// And what comes later too.
+    pub follow: bool,
+    /// As JSON.
+    pub json: bool,
+}
+
 /// What was given so far.
 #[derive(Default)]
 struct Given {
     directory: Option<OsString>,
-    since: Option<u64>,
-    follow: bool,
-    json: bool,
+    printing: Printing,
     check: bool,
     resize: Option<u64>,
 }
@@ -62,15 +69,25 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
                 return Ok(Action::Print(Page::JournalHelp));
             }
             lexopt::Arg::Long("since") => {
-                given.since = Some(since(parser.value().unwrap_or_default())?);
+                let allowed = "takes the ID of a message, a whole number";
+                given.printing.since = Some(number("since", parser.value().unwrap_or_default(), allowed)?);
+                continue;
+            }
+            lexopt::Arg::Long("last") => {
+                let allowed = "takes a number of messages, a whole number";
+                given.printing.last = Some(number("last", parser.value().unwrap_or_default(), allowed)?);
+                continue;
+            }
+            lexopt::Arg::Long("min") => {
+                given.printing.min = Some(priority(parser.value().unwrap_or_default())?);
                 continue;
             }
             lexopt::Arg::Long("resize") => {
                 given.resize = Some(resize(parser.value().unwrap_or_default())?);
                 continue;
             }
-            lexopt::Arg::Long("follow") => &mut given.follow,
-            lexopt::Arg::Long("json") => &mut given.json,
+            lexopt::Arg::Long("follow") => &mut given.printing.follow,
+            lexopt::Arg::Long("json") => &mut given.printing.json,
             lexopt::Arg::Long("check") => &mut given.check,
             lexopt::Arg::Long(name) => return Err(unknown(&format!("--{name}"))),
             lexopt::Arg::Short(letter) => return Err(unknown(&format!("-{letter}"))),
@@ -88,12 +105,20 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
 }
 
 fn unknown(given: &str) -> Usage {
-    usage::unknown_among(given, NAMES.into_iter(), HELP)
+    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
-fn since(value: OsString) -> Result<u64, Usage> {
-    let id = value.to_str().filter(|text| !text.is_empty()).and_then(values::digits);
-    id.ok_or_else(|| Usage::option("since", &value, "takes the ID of a message, a whole number"))
+fn number(name: &str, value: OsString, allowed: &str) -> Result<u64, Usage> {
+    let number = value.to_str().filter(|text| !text.is_empty()).and_then(values::digits);
+    number.ok_or_else(|| Usage::option(name, &value, allowed))
+}
+
+fn priority(value: OsString) -> Result<Priority, Usage> {
+    let priority = match value.as_encoded_bytes() {
+        [digit] => Priority::from_digit(*digit),
+        _ => None,
+    };
+    priority.ok_or_else(|| Usage::option("min", &value, "takes a priority, 0 to 9"))
 }
 
 fn resize(value: OsString) -> Result<u64, Usage> {
@@ -120,7 +145,7 @@ impl Given {
                 format_args!("takes the directory of a journal; see {HELP}"),
             ));
         };
-        let prints = self.follow || self.json || self.since.is_some();
+        let prints = self.printing != Printing::default();
         let task = match (self.check, self.resize) {
             (true, _) if prints || self.resize.is_some() => {
                 return Err(Usage::given("--check".as_ref(), "takes no other option than the directory"));
@@ -130,7 +155,7 @@ impl Given {
             }
             (true, _) => JournalTask::Check,
             (false, Some(bytes)) => JournalTask::Resize(bytes),
-            (false, None) => JournalTask::Print { since: self.since, follow: self.follow, json: self.json },
+            (false, None) => JournalTask::Print(self.printing),
         };
         Ok(JournalOptions { directory: directory.into(), task })
     }
@@ -139,7 +164,8 @@ impl Given {
 /// The help of `firstline journal`, each line with its LF.
 pub fn help() -> String {
     "\
-Usage: firstline journal DIR [--since ID] [--follow] [--json]
+Usage: firstline journal DIR [--since ID] [--last N] [--min P] [--follow]
+                         [--json]
        firstline journal DIR --check
        firstline journal DIR --resize BYTES
 
@@ -153,7 +179,12 @@ when the message was processed, and the rest as clients are sent it.
 
   --since ID    only the messages after the one with this ID; standard error
                 tells if the history has not come to it, and what is new comes
-  --follow      go on with what comes, until told to end or nobody reads it
+  --last N      only the last N of them, whatever N is: the journal is searched
+                backwards, and then read; with --follow also what comes
+  --min P       only messages of priority P, 0 to 9, or higher: with --last the
+                last N of those. LOST counts messages of any priority
+  --follow      go on with what comes, until told to end, nobody reads it or
+                another journal takes its place; through a --resize of this one
   --json        one JSON object a line: id, time, time_ms, priority, from, text.
                 Where the text is not UTF-8, text_base64 has its bytes, and text
                 has U+FFFD in their places. {\"lost\":K} and {\"withdrawn\":ID} too
@@ -162,12 +193,14 @@ when the message was processed, and the rest as clients are sent it.
   --resize BYTES  carry the history over to another --journal-size, 1M to 8G,
                 while no server writes to it. A new journal is written beside
                 the old one, which takes that much room meanwhile, and replaces
-                it when it is whole. In a smaller one the newest are kept
+                it when it is whole. In a smaller one the newest are kept.
+                Standard error tells what is damaged and left out. Without room
+                for the new one nothing changes
   -h, --help    print this
 
 Exit status:
   0      all is well
-  1      something is damaged, or there is no journal
+  1      something is damaged or left out, or there is no journal
   2      a wrong option
 "
     .to_string()
@@ -183,16 +216,30 @@ mod tests {
         super::super::parse(args, env.into_iter()).map_err(|usage| usage.to_string())
     }
 
-    fn printing(since: Option<u64>, follow: bool, json: bool) -> Result<Action, String> {
-        let task = JournalTask::Print { since, follow, json };
+    fn printing(printing: Printing) -> Result<Action, String> {
+        let task = JournalTask::Print(printing);
         Ok(Action::Journal(JournalOptions { directory: "d".into(), task }))
     }
 
     #[test]
     fn what_is_asked_for() {
-        assert_eq!(read(&["d"]), printing(None, false, false));
-        assert_eq!(read(&["--since", "7", "d"]), printing(Some(7), false, false));
-        assert_eq!(read(&["d", "--since=0", "--follow", "--json"]), printing(Some(0), true, true));
+        let none = Printing::default();
+        assert_eq!(read(&["d"]), printing(none));
+        assert_eq!(read(&["--since", "7", "d"]), printing(Printing { since: Some(7), ..none }));
+        assert_eq!(
+            read(&["d", "--since=0", "--follow", "--json"]),
+            printing(Printing { since: Some(0), follow: true, json: true, ..none })
+        );
+        assert_eq!(
+            read(&["d", "--last", "10", "--min=7"]),
+            printing(Printing { last: Some(10), min: Some(Priority::HIGH), ..none })
+        );
+        let most = "18446744073709551615";
+        assert_eq!(
+            read(&["d", "--last", most, "--min", "0"]),
+            printing(Printing { last: Some(u64::MAX), min: Some(Priority::MIN), ..none })
+        );
+        assert_eq!(read(&["d", "--last=0"]), printing(Printing { last: Some(0), ..none }));
         let check = JournalOptions { directory: "-d".into(), task: JournalTask::Check };
         assert_eq!(read(&["--check", "--", "-d"]), Ok(Action::Journal(check)));
         for args in [&["--help"][..], &["d", "-h", "nonsense"]] {
@@ -209,6 +256,17 @@ mod tests {
             (&["d", "--since", "-1"], "--since -1: takes the ID of a message, a whole number"),
             (&["d", "--folow"], "--folow: no such option; did you mean --follow?"),
             (&["d", "--listen"], "--listen: no such option; see firstline journal --help"),
+            (&["d", "--las"], "--las: no such option; did you mean --last?"),
+            (&["d", "--minn=7"], "--minn: no such option; did you mean --min?"),
+            (&["d", "--hlep"], "--hlep: no such option; did you mean --help?"),
+            (&["d", "--last"], "--last \"\": takes a number of messages, a whole number"),
+            (&["d", "--last", "ten"], "--last ten: takes a number of messages, a whole number"),
+            (&["d", "--last=-1"], "--last -1: takes a number of messages, a whole number"),
+            (&["d", "--min"], "--min \"\": takes a priority, 0 to 9"),
+            (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
+            (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9"),
+            (&["d", "--check", "--last=1"], "--check: takes no other option than the directory"),
+            (&["d", "--resize=1M", "--min=1"], "--resize: takes no other option than the directory"),
             (&["d", "-x"], "-x: no such option; see firstline journal --help"),
             (&["d", "--json=yes"], "yes: the option before it takes no value"),
             (&["d", "--check", "--json"], "--check: takes no other option than the directory"),

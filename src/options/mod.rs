@@ -19,7 +19,7 @@ mod values;
 
 pub use help::{help, version};
 pub use interface::Interface;
-pub use journal::{JournalOptions, JournalTask, help as journal_help};
+pub use journal::{JournalOptions, JournalTask, Printing, help as journal_help};
 pub use usage::Usage;
 
 use crate::journal::policy::Sync;

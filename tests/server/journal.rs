@@ -857,7 +857,8 @@ fn a_journal_of_a_later_version_is_refused_in_one_line() {
     for mut program in [server, reader] {
         let output = program.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let told = "a later firstline made it: its format is 3, and this one knows up to 2\n";
+        let told =
+            "a later firstline made it: its format is 3, and this one knows up to 2; use the later one\n";
         assert!(said.ends_with(told), "{said}");
         assert_eq!(output.status.code(), Some(1));
     }
@@ -865,7 +866,7 @@ fn a_journal_of_a_later_version_is_refused_in_one_line() {
 
 /// A journal of 1M that version 1 wrote, with `message 1 xxx…` and so on: of its first two files what is not zero at the end. The others
 /// are zero.
-const VERSION_1: [&[u8]; 2] =
+pub const VERSION_1: [&[u8]; 2] =
     [include_bytes!("journal_version_1/0.prefix"), include_bytes!("journal_version_1/1.prefix")];
 
 #[test]

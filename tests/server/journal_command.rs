@@ -17,18 +17,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-const SEGMENT_BYTES: u32 = 128 * 1024;
+pub const SEGMENT_BYTES: u32 = 128 * 1024;
 
 /// What does harm to a journal.
 type Damaging = fn(&Directory);
 
 impl Directory {
-    fn file(&self, segment: usize) -> PathBuf {
+    pub fn file(&self, segment: usize) -> PathBuf {
         self.0.join(NAMES[segment])
     }
 
     /// A journal with messages of these IDs; it is not written to any more.
-    fn with(name: &str, ids: Range<u64>) -> Self {
+    pub fn with(name: &str, ids: Range<u64>) -> Self {
         let place = Self::new(name);
         let mut buffers = Buffers::new();
         let mut writer = open(&place.0, &mut buffers);
@@ -39,7 +39,7 @@ impl Directory {
     }
 
     /// Where the text of that message stands.
-    fn find(&self, id: u64) -> (PathBuf, u64) {
+    pub fn find(&self, id: u64) -> (PathBuf, u64) {
         let text = text(id);
         (0..JOURNAL_SEGMENTS)
             .find_map(|segment| {
@@ -51,21 +51,21 @@ impl Directory {
     }
 }
 
-fn open<'a>(path: &Path, buffers: &'a mut Buffers) -> Writer<'a, Files> {
+pub fn open<'a>(path: &Path, buffers: &'a mut Buffers) -> Writer<'a, Files> {
     Writer::open(Files::open(path, SEGMENT_BYTES).unwrap(), SEGMENT_BYTES, buffers).unwrap().0
 }
 
-fn text(id: u64) -> String {
+pub fn text(id: u64) -> String {
     format!("message {id} {}.", "x".repeat(200 + id as usize % 100))
 }
 
-fn append(writer: &mut Writer<'_, Files>, record: Record<'_>) {
+pub fn append(writer: &mut Writer<'_, Files>, record: Record<'_>) {
     writer.begin_group(false);
     writer.append(&record);
     writer.commit(false).unwrap();
 }
 
-fn write(writer: &mut Writer<'_, Files>, ids: Range<u64>) {
+pub fn write(writer: &mut Writer<'_, Files>, ids: Range<u64>) {
     for id in ids {
         let text = text(id);
         let (time_ms, priority) = (1_700_000_000_000 + id, Priority::NORMAL);
@@ -74,29 +74,29 @@ fn write(writer: &mut Writer<'_, Files>, ids: Range<u64>) {
 }
 
 /// What a message of [`write`] is printed as.
-fn line(id: u64) -> String {
+pub fn line(id: u64) -> String {
     let ms = 20_000 + id;
     format!("2023-11-14T22:13:{:02}.{:03}Z MSG {id} p4 alice {}", ms / 1_000, ms % 1_000, text(id))
 }
 
-fn lines(ids: Range<u64>) -> Vec<String> {
+pub fn lines(ids: Range<u64>) -> Vec<String> {
     ids.map(line).collect()
 }
 
-struct Ran {
-    code: Option<i32>,
-    stdout: Vec<String>,
-    stderr: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: Vec<String>,
+    pub stderr: String,
 }
 
-fn start(args: &[&str]) -> Child {
+pub fn start(args: &[&str]) -> Child {
     let mut command = command();
     command.arg("journal").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
 /// Runs it to the end, however much it says.
-fn run(args: &[&str]) -> Ran {
+pub fn run(args: &[&str]) -> Ran {
     let mut child = start(args);
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let stdout = std::thread::spawn(move || {
@@ -109,7 +109,7 @@ fn run(args: &[&str]) -> Ran {
     Ran { code, stdout: stdout.join().unwrap().lines().map(str::to_string).collect(), stderr: said }
 }
 
-fn end(child: &mut Child) -> Option<i32> {
+pub fn end(child: &mut Child) -> Option<i32> {
     let mut code = None;
     eventually("it ends", || {
         code = child.try_wait().unwrap();
@@ -119,7 +119,7 @@ fn end(child: &mut Child) -> Option<i32> {
 }
 
 /// The lines that come, one by one.
-fn follow(stdout: ChildStdout) -> Receiver<String> {
+pub fn follow(stdout: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
@@ -131,7 +131,7 @@ fn json(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
-fn flip(file: &Path, offset: u64) {
+pub fn flip(file: &Path, offset: u64) {
     let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
@@ -481,7 +481,7 @@ fn files_that_were_not_used_yet_on_another_disk_are_no_damage() {
     write(&mut writer, 2_001..2_011);
     let ran = run(&[place.path(), "--check"]);
     assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
-    assert!(ran.stdout.last().unwrap().starts_with("sound: 10 messages in 1 segments"), "{:?}", ran.stdout);
+    assert!(ran.stdout.last().unwrap().starts_with("sound: 10 messages in 1 segment, "), "{:?}", ran.stdout);
     assert_eq!(run(&[place.path()]).stdout, lines(2_001..2_011));
 }
 
@@ -517,11 +517,14 @@ fn what_is_no_journal_is_told_in_one_line() {
     let absent = format!("{}/absent", place.path());
     let file = format!("{}/file", place.path());
     std::fs::write(&file, b"").unwrap();
-    for task in [&[][..], &["--check"], &["--follow"]] {
+    for task in [&[][..], &["--check"], &["--follow"], &["--last", "1"], &["--resize", "2M"]] {
         for (directory, reason) in [
-            (place.path(), "there is no journal in it"),
-            (&absent, "there is no journal in it"),
-            (&file, "the directory cannot be opened: Not a directory"),
+            (
+                place.path(),
+                "there is no journal in it, which is 0.journal to 7.journal; give the DIR of the server's --journal",
+            ),
+            (&absent, "there is no such directory; give the DIR of the server's --journal"),
+            (&file, "it is not a directory; give the directory that the journal's files are in"),
         ] {
             let ran = run(&[&[directory][..], task].concat());
             assert_eq!(ran.code, Some(1));
@@ -530,9 +533,12 @@ fn what_is_no_journal_is_told_in_one_line() {
         }
     }
     NAMES.iter().for_each(|name| std::fs::write(place.0.join(name), [1; 100]).unwrap());
-    let ran = run(&[place.path()]);
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("no segment has a whole header"), "{}", ran.stderr);
+    for task in [&[][..], &["--last", "1"], &["--resize", "2M"]] {
+        let ran = run(&[&[place.path()][..], task].concat());
+        assert_eq!(ran.code, Some(1));
+        let reason = "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check tells more";
+        assert_eq!(ran.stderr, format!("firstline: {}: {reason}\n", place.path()));
+    }
     assert_eq!(run(&[place.path(), "--check"]).code, Some(1));
 }
 
@@ -542,6 +548,9 @@ fn a_wrong_option_is_told_in_one_line_and_help_helps() {
         (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
         (&["d", "--since", "soon"], "--since soon: takes the ID of a message"),
         (&["d", "--chek"], "did you mean --check?"),
+        (&["d", "--las"], "did you mean --last?"),
+        (&["d", "--last", "all"], "--last all: takes a number of messages, a whole number"),
+        (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
     ] {
         let ran = run(args);
         assert_eq!((ran.code, ran.stdout.len()), (Some(2), 0));
@@ -550,4 +559,39 @@ fn a_wrong_option_is_told_in_one_line_and_help_helps() {
     let ran = run(&["--help"]);
     assert_eq!(ran.code, Some(0));
     assert!(ran.stdout[0].starts_with("Usage: firstline journal DIR "));
+}
+
+#[test]
+fn a_misspelt_word_names_the_near_one() {
+    let output = command().args(["journl", "d"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "firstline: journl: not an option; did you mean firstline journal DIR?\n");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn one_is_told_in_the_singular() {
+    let place = Directory::with("singular", 1..2);
+    let verdict = run(&[place.path(), "--check"]).stdout.pop().unwrap();
+    assert_eq!(verdict, "sound: 1 message in 1 segment, 0 missing between them");
+    let ran = run(&[place.path(), "--resize", "2M"]);
+    assert_eq!(ran.stdout, ["1 message was read, and the newest are kept; the next ID is 2"]);
+}
+
+#[test]
+fn what_only_another_may_read_is_told_with_who_may() {
+    let place = Directory::with("denied", 1..2);
+    // The calls fail, whoever runs this.
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-qq", "-e", "trace=openat", "-e", "inject=openat:error=EACCES", "-P", place.path()]);
+    traced.arg(command().get_program()).args(["journal", place.path()]);
+    let output = traced.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let told = format!(
+        "firstline: {}: the directory cannot be opened: Permission denied; run this as root, or as the user that the \
+         server runs as\n",
+        place.path()
+    );
+    assert!(said.ends_with(&told), "{said}");
+    assert_eq!(output.status.code(), Some(1));
 }

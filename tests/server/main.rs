@@ -11,6 +11,8 @@ mod bounds;
 mod foreign;
 mod journal;
 mod journal_command;
+mod journal_command_last;
+mod journal_command_resize;
 mod leaving;
 mod logging;
 mod names;

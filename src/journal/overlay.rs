@@ -1,0 +1,110 @@
+//! A disk that keeps its files as they are: what is written to it stays in memory and covers what the files hold. So a writer recovers
+//! a journal as it would at a start, and a journal that is only to be read does not change.
+
+use super::disk::{Disk, Source};
+use super::files::{MISSING, ReadOnly};
+use super::writer::read_headers;
+use crate::limits::JOURNAL_SEGMENTS;
+use nix::errno::Errno;
+
+/// The files of a journal, covered by what was written since. It keeps each write, so it is for the few pages of a recovery.
+pub struct Overlay<'a> {
+    files: &'a ReadOnly,
+    writes: Vec<Write>,
+}
+
+/// Some bytes of a segment.
+struct Write {
+    segment: usize,
+    offset: u32,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Overlay<'a> {
+    /// These files, with those that are missing as a start makes them.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn new(files: &'a ReadOnly) -> Result<Self, Errno> {
+        let mut overlay = Self { files, writes: Vec::new() };
+        let is_begun = read_headers(files, files.segment_bytes())?.iter().any(Option::is_some);
+        for segment in (0..JOURNAL_SEGMENTS).filter(|segment| is_begun && files.is_missing(*segment)) {
+            overlay.write(segment, 0, MISSING)?;
+        }
+        Ok(overlay)
+    }
+}
+
+impl Source for Overlay<'_> {
+    fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
+        self.files.read(segment, offset, bytes)?;
+        let start = offset as usize;
+        for write in self.writes.iter().filter(|write| write.segment == segment) {
+            let covered = write.offset as usize;
+            let from = covered.max(start);
+            let to = (covered + write.bytes.len()).min(start + bytes.len());
+            if from < to {
+                bytes[from - start..to - start].copy_from_slice(&write.bytes[from - covered..to - covered]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Overlay<'_> {
+    fn write(&mut self, segment: usize, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
+        self.writes.push(Write { segment, offset, bytes: bytes.to_vec() });
+        Ok(())
+    }
+
+    fn sync(&mut self, _: usize) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn settle(&mut self, _: usize) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::files::{Files, NAMES};
+    use crate::journal::writer::{Buffers, Writer};
+
+    const SEGMENT_BYTES: u32 = 128 * 1024;
+
+    #[test]
+    fn what_was_written_last_covers_the_files_and_they_stay_as_they_are() {
+        let path = std::env::temp_dir().join(format!("firstline-overlay-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let mut buffers = Box::new(Buffers::new());
+        let files = Files::open(&path, SEGMENT_BYTES).unwrap();
+        Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap().0.close().unwrap();
+        std::fs::remove_file(path.join(NAMES[5])).unwrap();
+        let before = std::fs::read(path.join(NAMES[0])).unwrap();
+        let files = ReadOnly::open(&path).unwrap();
+        let mut overlay = Overlay::new(&files).unwrap();
+        overlay.write(0, 10, &[1; 10]).unwrap();
+        overlay.write(0, 15, &[2; 10]).unwrap();
+        overlay.write(1, 0, &[3; 40]).unwrap();
+        let mut expected = before.clone();
+        expected[10..15].fill(1);
+        expected[15..25].fill(2);
+        for (start, end) in [(0, 40), (12, 18), (0, 10), (25, 40), (20, 21), (9, 26)] {
+            let mut bytes = vec![0; end - start];
+            overlay.read(0, start as u32, &mut bytes).unwrap();
+            assert_eq!(bytes, expected[start..end], "{start} to {end}");
+        }
+        let mut bytes = [0; MISSING.len()];
+        overlay.read(5, 0, &mut bytes).unwrap();
+        assert_eq!(bytes, MISSING, "a file that is missing may have been the newest");
+        assert_eq!(std::fs::read(path.join(NAMES[0])).unwrap(), before);
+        assert!(!path.join(NAMES[5]).exists());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! Why `firstline journal` cannot go on, in one line that says what to do next.
+
+use crate::journal::files;
+use nix::errno::Errno;
+use std::fmt::{self, Display};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why it cannot go on.
+#[derive(Debug)]
+pub enum Failure {
+    /// There is no such directory.
+    NoDirectory(PathBuf),
+    /// The journal in that directory cannot be opened.
+    Unopened(PathBuf, files::Error),
+    /// It cannot be carried over to another size.
+    Unresized(PathBuf, files::Error),
+    /// It cannot be read.
+    Unread(PathBuf, Errno),
+    /// Another journal is in its place now.
+    Replaced(PathBuf),
+    /// What was read cannot be written.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// The journal in that directory cannot be opened.
+    pub fn unopened(directory: &Path, error: files::Error) -> Self {
+        let directory = directory.to_path_buf();
+        match error {
+            files::Error::NoJournal if !directory.exists() => Self::NoDirectory(directory),
+            error => Self::Unopened(directory, error),
+        }
+    }
+
+    /// It cannot be carried over to another size.
+    pub fn unresized(directory: &Path, error: files::Error) -> Self {
+        match Self::unopened(directory, error) {
+            Self::Unopened(directory, error) => Self::Unresized(directory, error),
+            failure => failure,
+        }
+    }
+
+    /// The journal in that directory cannot be read.
+    pub fn unread(directory: &Path, errno: Errno) -> Self {
+        Self::Unread(directory.to_path_buf(), errno)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDirectory(directory) => write!(
+                f,
+                "{}: there is no such directory; give the DIR of the server's --journal",
+                directory.display()
+            ),
+            Self::Unopened(directory, error) => {
+                write!(f, "{}: ", directory.display())?;
+                write_unopened(f, error)
+            }
+            Self::Unresized(directory, error) => {
+                write!(f, "{}: ", directory.display())?;
+                write_unresized(f, error)
+            }
+            Self::Unread(directory, Errno::EAGAIN) => write!(
+                f,
+                "{}: the server turns over to other files all the time; try again",
+                directory.display()
+            ),
+            Self::Unread(directory, errno) => {
+                write!(f, "{}: the disk cannot be read: {}", directory.display(), errno.desc())
+            }
+            Self::Replaced(directory) => write!(
+                f,
+                "{}: another journal is in its place now; say the same again to read that one",
+                directory.display()
+            ),
+            Self::Output(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+fn write_unopened(f: &mut fmt::Formatter<'_>, error: &files::Error) -> fmt::Result {
+    match error {
+        files::Error::NoJournal => f.write_str(
+            "there is no journal in it, which is 0.journal to 7.journal; give the DIR of the server's --journal",
+        ),
+        files::Error::System(_, Errno::ENOTDIR) => {
+            f.write_str("it is not a directory; give the directory that the journal's files are in")
+        }
+        files::Error::System(_, Errno::EACCES | Errno::EPERM) => {
+            write!(f, "{error}; run this as root, or as the user that the server runs as")
+        }
+        error => error.fmt(f),
+    }
+}
+
+fn write_unresized(f: &mut fmt::Formatter<'_>, error: &files::Error) -> fmt::Result {
+    match error {
+        files::Error::InUse(_) => write!(f, "{error}; stop the server first"),
+        files::Error::NoRoom { needed, available } => write!(
+            f,
+            "the new one needs {needed} bytes beside the old one, and the disk has {available} to give; make room, or \
+             give a smaller --resize"
+        ),
+        error => write_unopened(f, error),
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
