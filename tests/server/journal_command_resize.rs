@@ -13,6 +13,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Command;
 
+/// What does harm to a journal.
+type Harm<'a> = &'a dyn Fn(&Directory);
+
 /// All files below that directory, with what is in them.
 fn contents(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut contents = BTreeMap::new();
@@ -97,7 +100,7 @@ fn what_is_carried_over_is_what_a_start_would_find() {
 #[test]
 fn all_that_is_left_out_is_told() {
     let other = Directory::with("other", 1..3_001);
-    let tests: [(&str, &dyn Fn(&Directory), &str); 4] = [
+    let tests: [(&str, Harm<'_>, &str); 4] = [
         (
             "foreign",
             &|place| assert!(std::fs::copy(other.file(1), place.file(1)).unwrap() > 0),
