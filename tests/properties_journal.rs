@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 const SEGMENT_BYTES: u32 = 64 * 1024;
 
-const ORIGIN: Origin = Origin { identity: Identity(1), is_unsynced: false };
+const ORIGIN: Origin = Origin { identity: Identity(1), is_unsynced: false, oldest: 0, attempt: 0 };
 
 /// How many records a segment can hold at most, were they as short as they can be.
 const RECORDS_MAX: usize = SEGMENT_BYTES as usize / 32;
@@ -56,7 +56,11 @@ fn header() -> impl Strategy<Value = Option<Header>> {
             seal: Seal { mark, salt: mark.into() },
             previous_end,
             first_id,
-            origin: mark.is_multiple_of(2).then_some(ORIGIN),
+            origin: mark.is_multiple_of(2).then_some(Origin {
+                oldest: u64::from(mark / 2 % 8),
+                attempt: mark / 16 % 3,
+                ..ORIGIN
+            }),
         },
     );
     prop::option::weighted(0.9, header)

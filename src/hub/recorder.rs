@@ -4,12 +4,12 @@
 use super::Hub;
 use super::historian::Committed;
 use crate::clock;
-use crate::journal::files::{self, Files};
+use crate::journal::files::{self, Files, NAMES};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
-use crate::journal::writer::{Buffers, Done, Found, Writer};
-use crate::limits::{JOURNAL_RETRY_MS, SEAT_SYNC_US_MAX};
+use crate::journal::writer::{Buffers, Done, Found, Refusals, Writer};
+use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, SEAT_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
 use core::fmt;
@@ -60,6 +60,8 @@ pub struct Recorder {
     failing: bool,
     /// The files in the journal's place are another's, and that was told.
     is_anothers: bool,
+    /// The files that cannot be written, as they were told.
+    refusals: Refusals,
     /// How long the disk took so far for what was recorded since [`Recorder::begin`], in nanoseconds.
     took_ns: u64,
     /// How long it lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
@@ -81,12 +83,8 @@ impl Recorder {
         let files = Files::open(directory, segment_bytes).map_err(error)?;
         tell_cut(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
-        let (mut writer, found) =
+        let (writer, found) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
-        if options.sync != Sync::All {
-            let said = writer.expect_unsynced();
-            said.map_err(|errno| error(files::Error::System("the last segment cannot be written", errno)))?;
-        }
         tell_found(directory, &found, writer.identity());
         Ok(Some(Self {
             writer,
@@ -98,6 +96,7 @@ impl Recorder {
             retry_ns: 0,
             failing: false,
             is_anothers: false,
+            refusals: [None; JOURNAL_SEGMENTS],
             took_ns: 0,
             disk_ns: None,
         }))
@@ -261,6 +260,25 @@ impl Recorder {
             }
             _ => {}
         }
+        if result.is_ok() {
+            self.tell_refusals();
+        }
+    }
+
+    /// Tells which files the journal does without, each once.
+    fn tell_refusals(&mut self) {
+        let refusals = *self.writer.refusals();
+        for ((name, told), refusal) in NAMES.iter().zip(self.refusals).zip(refusals) {
+            match refusal {
+                Some(errno) if told.is_none() => log::error!(
+                    "--journal: {name} cannot be written: {}; the next file takes its place, and the history is shorter by it",
+                    errno.desc()
+                ),
+                None if told.is_some() => log::warn!("--journal: {name} can be written again"),
+                _ => {}
+            }
+        }
+        self.refusals = refusals;
     }
 }
 

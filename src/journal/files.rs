@@ -488,7 +488,7 @@ fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
     let mut page = [0; SEGMENT_HEADER_BYTES];
     read_up_to(file, 0, &mut page)?;
     let headers = Header::from_page(&page).map_err(Error::Newer)?;
-    Ok(headers.into_iter().flatten().max_by_key(|header| header.sequence))
+    Ok(headers.into_iter().flatten().max_by_key(|header| header.turn()))
 }
 
 /// Reads what there is, and says how many bytes that are.

@@ -111,11 +111,28 @@ impl Marks {
         given: Given,
     ) -> Result<(), Errno> {
         let mark = Self { number: self.number + 1, given };
-        page.fill(0);
-        page[..MARK_BYTES].copy_from_slice(&mark.to_bytes(&header.seal));
-        disk.write(segment, offset(header, mark.number % 2), page)?;
+        mark.rewrite(disk, segment, header, page)?;
         *self = mark;
         Ok(())
+    }
+
+    /// Writes the last mark to its place once more, which changes nothing. It must be synced.
+    ///
+    /// # Errors
+    /// Those of the disk; `ENODEV`: version 1 has no marks.
+    pub fn rewrite(
+        &self,
+        disk: &mut impl Disk,
+        segment: usize,
+        header: &Header,
+        page: &mut [u8; PAGE_BYTES],
+    ) -> Result<(), Errno> {
+        if header.origin.is_none() {
+            return Err(Errno::ENODEV);
+        }
+        page.fill(0);
+        page[..MARK_BYTES].copy_from_slice(&self.to_bytes(&header.seal));
+        disk.write(segment, offset(header, self.number % 2), page)
     }
 
     fn to_bytes(self, seal: &Seal) -> [u8; MARK_BYTES] {
@@ -166,7 +183,7 @@ mod tests {
     #[test]
     fn no_more_ids_are_skipped_than_find_room() {
         use crate::journal::segment::{Identity, Origin};
-        let origin = Some(Origin { identity: Identity(1), is_unsynced: true });
+        let origin = Some(Origin { identity: Identity(1), is_unsynced: true, oldest: 1, attempt: 0 });
         let header = Header {
             segment_bytes: 131_072,
             sequence: 1,
@@ -179,6 +196,9 @@ mod tests {
         let given = Given::of_header(&header);
         assert_eq!(given.next_id(&header, 4_096, 5), 5 + (131_072 - 3 * 4_096) / 32 + slack);
         assert_eq!(given.next_id(&header, header.records_end(), 90), 90 + slack);
+        // What the README says, for 1M and 64M.
+        let of_8_mib = Header { segment_bytes: 8 << 20, ..header };
+        assert_eq!((ids_in(&header, 4_096), ids_in(&of_8_mib, 4_096)), (4_736, 262_784));
         let synced = Given { next_id: 100, is_unsynced: false };
         assert_eq!((synced.next_id(&header, 4_096, 5), synced.next_id(&header, 4_096, 200)), (100, 200));
     }

@@ -12,12 +12,18 @@
 //! | 40 | 8 | the least ID that a message in it may have |
 //! | 48 | 8 | the journal's identity: a random number, made with it |
 //! | 56 | 4 | 1: from its first message on, IDs may have been acknowledged before their messages were synced; else 0 |
-//! | 60 | 4 | the checksum: CRC-32 (IEEE) of these 60 bytes |
+//! | 60 | 8 | the sequence of the oldest segment that counts: what is older was given up |
+//! | 68 | 4 | how many headers with the same sequence could not be written before, each to another file |
+//! | 72 | 4 | the checksum: CRC-32 (IEEE) of these 72 bytes |
 //!
 //! The header stands at 1,024 and again at 3,072, in other sectors. It has the first 4,096 bytes for itself, so that nobody writes to
 //! its page again; records follow. All files have one length from the start, filled with zeroes. The next use of the oldest begins
 //! with a new header, and makes all that is in it void. So the journal takes no more room while it runs than at its start, and a
 //! sync has nothing to write but the data. The last two pages of the file are for [`marks`](super::mark).
+//!
+//! If a header cannot be written, the segment gives up its file, and begins in another one. The disk may hold either header then, or what
+//! the file held before. So the header says what no longer counts, whatever the other files show: a segment that is older than the
+//! oldest, and one with the same sequence that was tried before.
 //!
 //! Version 1 is read too, and never written: its header stands at 0 and at 2,048, ends with the checksum at 48, and its records may go
 //! up to the end of the file.
@@ -35,7 +41,7 @@ const MAGIC: &[u8; 8] = b"firstlnJ";
 /// The version of what is written here.
 pub const VERSION: u64 = 2;
 /// The length of a header of that version.
-pub const HEADER_BYTES: usize = 64;
+pub const HEADER_BYTES: usize = 76;
 /// Where it stands.
 pub const HEADER_OFFSETS: [usize; 2] = [1024, 3072];
 /// The same of version 1.
@@ -84,6 +90,10 @@ pub struct Origin {
     pub identity: Identity,
     /// Whether IDs may have been acknowledged before their messages were synced, from the first on.
     pub is_unsynced: bool,
+    /// The sequence of the oldest segment that counts.
+    pub oldest: u64,
+    /// How many headers with this sequence could not be written before.
+    pub attempt: u32,
 }
 
 /// What a segment says of itself.
@@ -115,6 +125,16 @@ impl Header {
     /// The journal that it belongs to, if it says so.
     pub fn identity(&self) -> Option<Identity> {
         self.origin.map(|origin| origin.identity)
+    }
+
+    /// The sequence of the oldest segment that counts, as far as it says so.
+    pub fn oldest(&self) -> u64 {
+        self.origin.map_or(0, |origin| origin.oldest)
+    }
+
+    /// Its sequence and its attempt: of two segments of one journal, the one with the greater turn is the later one.
+    pub fn turn(&self) -> (u64, u32) {
+        (self.sequence, self.origin.map_or(0, |origin| origin.attempt))
     }
 
     /// The first page of its segment.
@@ -149,6 +169,8 @@ impl Header {
         if let Some(origin) = self.origin {
             bytes[48..56].copy_from_slice(&origin.identity.0.to_le_bytes());
             bytes[56..60].copy_from_slice(&u32::from(origin.is_unsynced).to_le_bytes());
+            bytes[60..68].copy_from_slice(&origin.oldest.to_le_bytes());
+            bytes[68..72].copy_from_slice(&origin.attempt.to_le_bytes());
             end = HEADER_BYTES - 4;
         }
         let checksum = crc32fast::hash(&bytes[..end]);
@@ -178,7 +200,12 @@ impl Header {
         if !is_ours || field(length - 4, 4) != crc32fast::hash(&bytes[..length - 4]).into() {
             return None;
         }
-        let origin = || Origin { identity: Identity(field(48, 8)), is_unsynced: field(56, 4) != 0 };
+        let origin = || Origin {
+            identity: Identity(field(48, 8)),
+            is_unsynced: field(56, 4) != 0,
+            oldest: field(60, 8),
+            attempt: field(68, 4) as u32,
+        };
         let header = Self {
             segment_bytes: field(12, 4) as u32,
             sequence: field(16, 8),
@@ -188,7 +215,8 @@ impl Header {
             origin: (version > 1).then(origin),
         };
         let ends = SEGMENT_HEADER_BYTES as u32..=header.segment_bytes;
-        (ends.contains(&header.previous_end) && header.sequence > 0).then_some(header)
+        let sequences = header.oldest().max(1)..;
+        (ends.contains(&header.previous_end) && sequences.contains(&header.sequence)).then_some(header)
     }
 }
 
@@ -204,8 +232,8 @@ mod tests {
         first_id: 77,
         origin: None,
     };
-    const SECOND: Header =
-        Header { origin: Some(Origin { identity: Identity(8), is_unsynced: true }), ..FIRST };
+    const ORIGIN: Origin = Origin { identity: Identity(8), is_unsynced: true, oldest: 2, attempt: 1 };
+    const SECOND: Header = Header { origin: Some(ORIGIN), ..FIRST };
 
     #[test]
     fn what_was_written_is_read_and_every_flipped_bit_is_noticed() {
@@ -287,5 +315,7 @@ mod tests {
                 assert_eq!(Header::from_page(&header.to_page()), Ok([None; 2]), "{header:?}");
             }
         }
+        let younger_than_the_oldest = Header { sequence: ORIGIN.oldest - 1, ..SECOND };
+        assert_eq!(Header::from_page(&younger_than_the_oldest.to_page()), Ok([None; 2]));
     }
 }

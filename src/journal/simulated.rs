@@ -54,7 +54,6 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Open,
-    Expect,
     BeginGroup,
     Commit,
     SyncRest,
@@ -75,6 +74,22 @@ pub enum Target {
     Header,
 }
 
+/// What failed so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// Syncs of anything but a header alone.
+    pub syncs: u64,
+    /// Headers that could not be written, or not be synced.
+    pub headers: u64,
+}
+
+impl Failures {
+    /// What failed since that was all.
+    pub fn since(self, before: Self) -> Self {
+        Self { syncs: self.syncs - before.syncs, headers: self.headers - before.headers }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sector {
     Clean,
@@ -91,6 +106,8 @@ struct Segment {
     sectors: Vec<Sector>,
     /// Whether records were written since its last header.
     has_records: bool,
+    /// Whether its first page stays as it is on the disk, whatever is written.
+    is_spoilt: bool,
     /// How often what a reader sees may have changed.
     version: u64,
 }
@@ -103,7 +120,7 @@ struct State {
     faults: Vec<(u64, Fault)>,
     outage_end: u64,
     is_off: bool,
-    failed_syncs: u64,
+    failures: Failures,
     call: Call,
     has_failed_in_call: bool,
     /// The syncs that do nothing.
@@ -119,8 +136,14 @@ impl SimulatedDisk {
     pub fn new(segment_bytes: u32, seed: u64) -> Self {
         let bytes = vec![0; segment_bytes as usize];
         let sectors = vec![Sector::Clean; bytes.len() / SECTOR_BYTES];
-        let segment =
-            Segment { durable: bytes.clone(), cached: bytes, sectors, has_records: false, version: 0 };
+        let segment = Segment {
+            durable: bytes.clone(),
+            cached: bytes,
+            sectors,
+            has_records: false,
+            is_spoilt: false,
+            version: 0,
+        };
         Self(Rc::new(RefCell::new(State {
             segments: vec![segment; JOURNAL_SEGMENTS],
             random: Random(seed),
@@ -128,7 +151,7 @@ impl SimulatedDisk {
             faults: Vec::new(),
             outage_end: 0,
             is_off: false,
-            failed_syncs: 0,
+            failures: Failures::default(),
             call: Call::Open,
             has_failed_in_call: false,
             ignored: None,
@@ -140,6 +163,11 @@ impl SimulatedDisk {
         let mut state = self.0.borrow_mut();
         let at = state.operations + operations;
         state.faults.push((at, fault));
+    }
+
+    /// From now on, the first page of that segment cannot be written: each sync of it fails.
+    pub fn spoil(&self, segment: usize) {
+        self.0.borrow_mut().segments[segment].is_spoilt = true;
     }
 
     /// From now on, what is synced is synced for that call.
@@ -158,8 +186,8 @@ impl SimulatedDisk {
         self.0.borrow().is_off
     }
 
-    pub fn failed_syncs(&self) -> u64 {
-        self.0.borrow().failed_syncs
+    pub fn failures(&self) -> Failures {
+        self.0.borrow().failures
     }
 
     /// Changes when what a reader sees of a segment may have.
@@ -219,7 +247,15 @@ impl Source for Calm<'_> {
 }
 
 impl Segment {
+    /// Whether that sector stays as it is on the disk.
+    fn is_stuck(&self, sector: usize) -> bool {
+        self.is_spoilt && sector < PAGE_SECTORS
+    }
+
     fn store(&mut self, sector: usize, bytes: usize) {
+        if self.is_stuck(sector) {
+            return;
+        }
         let start = sector * SECTOR_BYTES;
         self.durable[start..start + bytes].copy_from_slice(&self.cached[start..start + bytes]);
     }
@@ -273,11 +309,15 @@ impl Segment {
     /// Writes those dirty sectors for which that is so.
     fn sync(&mut self, mut is_written: impl FnMut() -> bool) {
         for sector in self.indices(|sector| sector == Sector::Dirty) {
-            if is_written() {
+            if !self.is_stuck(sector) && is_written() {
                 self.store(sector, SECTOR_BYTES);
                 self.sectors[sector] = Sector::Clean;
             }
         }
+    }
+
+    fn can_be_synced(&self) -> bool {
+        !self.is_spoilt || !self.sectors[..PAGE_SECTORS].contains(&Sector::Dirty)
     }
 
     fn fail_to_sync(&mut self, random: &mut Random) {
@@ -313,14 +353,16 @@ impl State {
         }
         let fault = self.operate(|fault| fault == Fault::Sync);
         let State { segments, random, .. } = self;
-        if fault.is_none() {
+        if fault.is_none() && segments[segment].can_be_synced() {
             segments[segment].sync(|| true);
             return Ok(());
         }
+        self.has_failed_in_call = true;
+        self.failures.headers += u64::from(target == Target::Header);
         // Without power nothing is told to anybody: what is dirty is for the cut.
         if !self.is_off {
             segments[segment].fail_to_sync(random);
-            self.failed_syncs += 1;
+            self.failures.syncs += u64::from(target != Target::Header);
         }
         Err(Errno::EIO)
     }
@@ -351,8 +393,9 @@ impl Disk for SimulatedDisk {
     fn write(&mut self, segment: usize, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
         let mut state = self.0.borrow_mut();
         let fault = state.operate(|fault| matches!(fault, Fault::Write(_)));
-        let State { segments, random, .. } = &mut *state;
+        let State { segments, random, failures, .. } = &mut *state;
         let done = if fault.is_none() { bytes.len() } else { random.below(bytes.len() + 1) };
+        failures.headers += u64::from(fault.is_some() && offset == 0);
         segments[segment].write(offset as usize, &bytes[..done], random);
         match fault {
             None => Ok(()),

@@ -5,6 +5,9 @@
 //! says where belief in the former ends. For after a failed sync nobody knows what is on the disk, and a second sync that
 //! succeeds says nothing about it ("fsyncgate", 2018).
 //!
+//! If the header of the next segment cannot be written, its file is given up for now, and the segment begins in the file after that one.
+//! A file that is given up is tried again at the next turn-over, before all others.
+//!
 //! At the start the end of the last segment is looked for: see [`tail`](super::tail). All whole records before it count: damage between
 //! them costs itself. If nothing but bytes of a former use follow the last one, the journal goes on behind it. If there are signs of
 //! more, what follows was torn by a power cut: it is kept where it is, and the next segment begins.
@@ -24,6 +27,7 @@ use crate::limits::{
     JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
     JOURNAL_STRETCH_BYTES, PAGE_BYTES, SEGMENT_HEADER_BYTES,
 };
+use heapless::Vec;
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -32,6 +36,9 @@ pub const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
 
 /// What the segments hold, by their files. None: nothing, or nobody knows.
 pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
+
+/// Why a segment could not begin in each file, by their numbers. None: it could, or that was not tried.
+pub type Refusals = [Option<Errno>; JOURNAL_SEGMENTS];
 
 /// What the writer needs besides the disk.
 pub struct Buffers {
@@ -100,6 +107,10 @@ pub struct Writer<'a, D> {
     current: Option<Place>,
     /// Up to where the last segment that was begun is believed; what the header of the next one says.
     last: End,
+    /// How many headers of the next segment could not be written so far.
+    attempt: u32,
+    /// Why the header could not be written to each file when that was last tried.
+    refusals: Refusals,
     /// The ID that the next record has at least, and the same at the last commit.
     next_id: u64,
     committed_id: u64,
@@ -179,7 +190,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         (0..JOURNAL_SEGMENTS).try_for_each(|segment| disk.settle(segment))?;
         let headers = read_headers(&disk, segment_bytes)?;
         let newest = headers.iter().flatten().filter(|header| header.origin.is_some());
-        let identity = newest.max_by_key(|header| header.sequence).and_then(Header::identity).or(identity);
+        let identity = newest.max_by_key(|header| header.turn()).and_then(Header::identity).or(identity);
         let identity = identity.map_or_else(new_identity, Ok)?;
         let mut writer = Self {
             disk,
@@ -190,6 +201,8 @@ impl<'a, D: Disk> Writer<'a, D> {
             buffers,
             current: None,
             last: End { sequence: 0, end: FIRST_OFFSET },
+            attempt: 0,
+            refusals: [None; JOURNAL_SEGMENTS],
             next_id: 1,
             committed_id: 1,
             is_unsynced_run: false,
@@ -204,7 +217,7 @@ impl<'a, D: Disk> Writer<'a, D> {
 
     /// Reads the last segment, and goes on with it or begins the next.
     fn recover(&mut self) -> Result<Found, Errno> {
-        let last = (0..JOURNAL_SEGMENTS).max_by_key(|segment| self.sequence_of(*segment));
+        let last = self.newest();
         let segments = self.headers.iter().flatten().count();
         let unreadable_segments = self.unreadable_segments()?;
         let lost_segments = self.lost_segments(unreadable_segments);
@@ -219,8 +232,13 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.set_next_id(next_id.saturating_add(lost_segments * ids_in(&header, FIRST_OFFSET)));
         // The sequences of what is lost are left out: so it is known that they are accounted for.
         self.last = End { sequence: header.sequence + lost_segments, end: tail.end };
-        if tail.torn_bytes == 0 && lost_segments == 0 && tail.end <= self.with_origin(header).records_end() {
-            self.resume(segment, header, tail.end, marks)?;
+        let is_whole = tail.torn_bytes == 0 && lost_segments == 0;
+        let has_room = tail.end <= self.with_origin(header).records_end();
+        if is_whole && has_room {
+            match self.resume(segment, header, tail.end, marks) {
+                Err(_) if self.does_disk_work(segment) => self.begin_segment()?,
+                resumed => resumed?,
+            }
         } else {
             self.begin_segment()?;
         }
@@ -287,7 +305,8 @@ impl<'a, D: Disk> Writer<'a, D> {
 
     /// The header of a segment as this version has it.
     fn with_origin(&self, header: Header) -> Header {
-        let origin = Origin { identity: self.identity, is_unsynced: false };
+        let origin =
+            Origin { identity: self.identity, is_unsynced: false, oldest: self.oldest(), attempt: 0 };
         Header { origin: header.origin.or(Some(origin)), ..header }
     }
 
@@ -295,11 +314,21 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn unreadable_segments(&self) -> Result<u64, Errno> {
         let mut unreadable = 0;
         for segment in 0..JOURNAL_SEGMENTS {
-            if self.headers[segment].is_none() && is_used(&self.disk, segment)? {
+            if self.headers[segment].is_none()
+                && !self.is_superseded(segment)?
+                && is_used(&self.disk, segment)?
+            {
                 unreadable += 1;
             }
         }
         Ok(unreadable)
+    }
+
+    /// Whether a segment has a header of this journal and does not count any more all the same.
+    fn is_superseded(&self, segment: usize) -> Result<bool, Errno> {
+        let header = read_header(&self.disk, segment, self.segment_bytes)?;
+        let is_ours = |header: Header| header.identity().is_none_or(|identity| identity == self.identity);
+        Ok(self.headers[segment].is_none() && header.is_some_and(is_ours))
     }
 
     /// How many segments may have come after the last one that can be read: those that cannot, but for as many as are missing between
@@ -321,6 +350,18 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.headers[segment].map_or(0, |header| header.sequence)
     }
 
+    /// The segment that was begun last; none: none holds anything.
+    fn newest(&self) -> Option<usize> {
+        let used = (0..JOURNAL_SEGMENTS).filter(|segment| self.headers[*segment].is_some());
+        used.max_by_key(|segment| self.sequence_of(*segment))
+    }
+
+    /// The sequence of the oldest segment that counts; that of the next one if none does.
+    fn oldest(&self) -> u64 {
+        let sequences = self.headers.iter().flatten().map(|header| header.sequence);
+        sequences.min().unwrap_or(self.last.sequence + 1)
+    }
+
     /// The ID of the next message.
     pub fn next_id(&self) -> u64 {
         self.next_id
@@ -339,6 +380,11 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// What the segments hold, and where the last one's committed records end.
     pub fn extent(&self) -> (&Headers, u32) {
         (&self.headers, self.last.end)
+    }
+
+    /// Why a segment could not begin in each file when that was last tried.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Whether records can be committed.
@@ -569,24 +615,66 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(())
     }
 
-    /// Begins the next segment: one that holds nothing, or else the oldest. Its header is on the disk then, and what was not
-    /// committed of the one before is never believed again. Nor is what the oldest held: if it came back after a power cut, and
-    /// the second oldest did not, nobody would know any more where belief in it ends.
+    /// Begins the next segment: in a file that holds nothing, or else in that of the oldest. If its header cannot be written though the
+    /// disk works, in the file after that one. Each is tried once, but never that of the newest segment.
     fn begin_segment(&mut self) -> Result<(), Errno> {
-        let former = self.current.take().map(|place| place.segment);
+        self.current = None;
         self.buffers.out.reset();
         if self.is_anothers {
             return Err(Errno::EMEDIUMTYPE);
         }
-        let segments = (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != former);
-        let segment = segments.min_by_key(|segment| self.sequence_of(*segment)).ok_or(Errno::ENODEV)?;
-        let header = self.next_header(new_seal()?);
-        // Whatever comes of it: what it held is gone.
-        self.headers[segment] = None;
-        self.disk.write(segment, 0, &header.to_page())?;
+        let mut result = Err(Errno::ENODEV);
+        for segment in self.files_to_begin_in() {
+            result = self.begin_in(segment);
+            // While the disk takes nothing, each further try would cost a segment in vain.
+            if result.is_ok() || !self.does_disk_work(segment) {
+                break;
+            }
+        }
+        result
+    }
+
+    /// All files but that of the newest segment, in the order of their use.
+    fn files_to_begin_in(&self) -> Vec<usize, JOURNAL_SEGMENTS> {
+        let newest = self.newest();
+        let mut files: Vec<usize, JOURNAL_SEGMENTS> =
+            (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != newest).collect();
+        files.sort_unstable_by_key(|segment| (self.sequence_of(*segment), *segment));
+        files
+    }
+
+    /// Whether the disk takes, for any file but one that failed, what changes nothing: the mark of a segment once more. Where no other
+    /// holds anything, nothing is lost by another try.
+    fn does_disk_work(&mut self, failed: usize) -> bool {
+        let is_other = |segment: &usize| *segment != failed && self.headers[*segment].is_some();
+        let others: Vec<usize, JOURNAL_SEGMENTS> = (0..JOURNAL_SEGMENTS).filter(is_other).collect();
+        others.is_empty() || others.into_iter().any(|segment| self.rewrite_mark(segment).is_ok())
+    }
+
+    fn rewrite_mark(&mut self, segment: usize) -> Result<(), Errno> {
+        let header = self.headers[segment].ok_or(Errno::EIO)?;
+        let page = self.buffers.window.first_chunk_mut().ok_or(Errno::EIO)?;
+        Marks::read(&self.disk, segment, &header)?.rewrite(&mut self.disk, segment, &header, page)?;
+        self.done.page_bytes += PAGE_BYTES as u64;
         self.disk.sync(segment)?;
         self.done.syncs += 1;
-        self.done.page_bytes += SEGMENT_HEADER_BYTES as u64;
+        Ok(())
+    }
+
+    /// Begins the next segment in that file. Its header is on the disk then, and says what of all that was written before is never
+    /// believed again: what was not committed of the segment before it, and what is older than the oldest that is left. A header that
+    /// cannot be written is noticed here, before anything is put behind it.
+    fn begin_in(&mut self, segment: usize) -> Result<(), Errno> {
+        // Whatever comes of it: what it held is gone.
+        self.headers[segment] = None;
+        let header = self.next_header(new_seal()?);
+        let written = self.write_header(segment, &header);
+        self.refusals[segment] = written.err();
+        if written.is_err() {
+            self.attempt = self.attempt.saturating_add(1);
+            return written;
+        }
+        self.attempt = 0;
         self.headers[segment] = Some(header);
         self.last = End { sequence: header.sequence, end: FIRST_OFFSET };
         let (seal, marks) = (header.seal, Marks::of_header(&header));
@@ -594,15 +682,29 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(())
     }
 
+    fn write_header(&mut self, segment: usize, header: &Header) -> Result<(), Errno> {
+        self.disk.write(segment, 0, &header.to_page())?;
+        self.disk.sync(segment)?;
+        self.done.syncs += 1;
+        self.done.page_bytes += SEGMENT_HEADER_BYTES as u64;
+        Ok(())
+    }
+
     /// The header of the segment that begins next.
     fn next_header(&self, seal: Seal) -> Header {
+        let origin = Origin {
+            identity: self.identity,
+            is_unsynced: self.is_unsynced_run,
+            oldest: self.oldest(),
+            attempt: self.attempt,
+        };
         Header {
             segment_bytes: self.segment_bytes,
             sequence: self.last.sequence + 1,
             seal,
             previous_end: self.last.end,
             first_id: self.next_id,
-            origin: Some(Origin { identity: self.identity, is_unsynced: self.is_unsynced_run }),
+            origin: Some(origin),
         }
     }
 }
@@ -623,8 +725,8 @@ pub fn read_next_id(
 }
 
 /// The headers of all segments of one journal. Where the two of a segment differ, the later one counts: its segment was given to it, and
-/// the former one might come to light when the later is gone, after the journal has gone on. Files of another journal are left out: see
-/// `leave_out_strangers`.
+/// the former one might come to light when the later is gone, after the journal has gone on. Left out are files of another journal, see
+/// `leave_out_strangers`, and segments that do not count any more, see `leave_out_superseded`.
 ///
 /// # Errors
 /// Those of the disk.
@@ -634,7 +736,22 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
         *header = read_header(disk, segment, segment_bytes)?;
     }
     leave_out_strangers(&mut headers);
+    leave_out_superseded(&mut headers);
     Ok(headers)
+}
+
+/// Leaves out segments that are older than a later one says the oldest is, or that have the sequence of a later one. Their turn came, and
+/// their headers could not be written then: they may hold what they held before, and nobody knows where that ends.
+fn leave_out_superseded(headers: &mut Headers) {
+    let oldest = headers.iter().flatten().map(Header::oldest).max().unwrap_or(0);
+    let all = *headers;
+    let has_later = |header: &Header| {
+        let mut same = all.iter().flatten().filter(|other| other.sequence == header.sequence);
+        same.any(|other| other.turn() > header.turn())
+    };
+    for header in headers.iter_mut() {
+        *header = header.filter(|header| header.sequence >= oldest && !has_later(header));
+    }
 }
 
 /// Leaves out files that somebody put among those of another journal: those whose identity fewer have. Of as many as others, the newest
@@ -693,7 +810,7 @@ pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Re
     let both = read_both_headers(disk, segment)?;
     let of_that_length = both.into_iter().flatten().filter(|header| header.segment_bytes == segment_bytes);
     // Of equals the first.
-    Ok(of_that_length.reduce(|first, second| if second.sequence > first.sequence { second } else { first }))
+    Ok(of_that_length.reduce(|first, second| if second.turn() > first.turn() { second } else { first }))
 }
 
 /// A segment's header and its double, each if it is whole, and of a version that is known.

@@ -172,6 +172,8 @@ impl Report {
             None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
                 found(What::Stranger(identity));
             }
+            // It does not count any more: another file took its place.
+            None if in_page.is_some_and(|header| header.segment_bytes == files.segment_bytes()) => {}
             None if length.is_some() && holds_something(files, segment)? => found(What::Header),
             // By what stands in the page: the segment may have been turned over to since its header was read.
             Some(_) if in_page.is_none_or(|header| page != header.to_page()) => found(What::OneHeader),

@@ -92,7 +92,12 @@ impl Disk {
             origin: None,
         };
         let how = program.byte();
-        let origin = Origin { identity: Identity(u64::from(how >> 6)), is_unsynced: how & 4 != 0 };
+        let origin = Origin {
+            identity: Identity(u64::from(how >> 6)),
+            is_unsynced: how & 4 != 0,
+            oldest: if how & 8 != 0 { program.number() } else { 0 },
+            attempt: u32::from(how >> 4 & 3),
+        };
         let header = Header { origin: (how & 2 != 0).then_some(origin), ..header };
         self.put(segment, 0, &header.to_page());
         if how & 1 != 0 {

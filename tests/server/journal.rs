@@ -2,7 +2,7 @@
 
 use crate::common::directory::Directory;
 use crate::common::{Client, LIMIT, Server, command, eventually, id_of, run_to_end};
-use firstline::journal::files::ReadOnly;
+use firstline::journal::files::{NAMES, ReadOnly};
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
@@ -107,6 +107,62 @@ fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
     let server = start_traced(&directory, &["-e", traced, "-e", refused], &[]);
     assert_eq!(id_of(&server.connect().ask("hello")), 1);
     assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn file_that_cannot_be_written_costs_no_message() {
+    let directory = Directory::new("bad-file");
+    let server = directory.start(&["--sync", "none"]);
+    fill(&mut server.connect(), 18_000);
+    assert_eq!(server.end(), Some(0));
+    let file = directory.0.join("3.journal");
+    let broken = ["-P", file.to_str().unwrap(), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO"];
+    let server = start_traced(&directory, &broken, &["--sync", "none"]);
+    let mut client = server.connect();
+    fill(&mut client, 40_000);
+    server.wait_for_log("3.journal cannot be written: I/O error; the next file takes its place");
+    assert_eq!(client.stats()["journal-failures"], 0);
+    let mut reader = server.connect();
+    reader.send("/last 3\n");
+    let last = (39_998..=40_000).map(|number: u64| (18_000 + number, number.to_string())).collect();
+    assert_eq!(answer(&mut reader), (last, vec!["OK 1".to_string()]));
+    assert_eq!(server.end(), Some(0));
+    let (told, code) = check(&directory);
+    assert_eq!(code, Some(0), "{told}");
+    let ids: Vec<u64> = directory.messages().into_keys().collect();
+    assert!(ids.iter().copied().eq(ids[0]..=58_000), "{} to {:?}", ids[0], ids.last());
+    // Six files are full, and a seventh is in use.
+    assert!(ids.len() > 10_000, "{}", ids.len());
+    let server = directory.start(&["--sync", "none"]);
+    assert_eq!(id_of(&server.connect().ask("goes on")), 58_001);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn newest_file_that_cannot_be_written_costs_no_start() {
+    let directory = Directory::new("bad-newest");
+    for args in [&["--sync", "none"][..], &["--sync", "all"]] {
+        let server = directory.start(&["--sync", "none"]);
+        let last = id_of(&server.connect().ask("before"));
+        server.signal("KILL");
+        drop(server);
+        let file = std::fs::canonicalize(newest(&directory)).unwrap();
+        let broken =
+            ["-P", file.to_str().unwrap(), "-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EIO"];
+        let server = start_traced(&directory, &broken, args);
+        let next = id_of(&server.connect().ask("after"));
+        assert!(next > last);
+        assert_eq!(server.end(), Some(0));
+        assert!(directory.messages().keys().copied().filter(|id| *id >= last).eq([last, next]));
+    }
+}
+
+/// The file of the newest segment.
+fn newest(directory: &Directory) -> std::path::PathBuf {
+    let files = ReadOnly::open(&directory.0).unwrap();
+    let headers = read_headers(&files, files.segment_bytes()).unwrap();
+    let sequence_of = |segment: &usize| headers[*segment].map(|header| header.sequence);
+    directory.0.join(NAMES[(0..JOURNAL_SEGMENTS).max_by_key(sequence_of).unwrap()])
 }
 
 /// Where each record of a segment begins, as another process finds it.
@@ -261,13 +317,14 @@ fn a_second_server_is_told_who_has_it() {
 
 #[test]
 fn each_ack_follows_a_sync_that_covers_it_as_far_as_was_asked_for() {
-    for (sync, urgent_syncs, low_syncs) in [("all", 1, 1), ("7", 1, 0), ("none", 0, 0)] {
+    // The first message that is not synced has the file say that there are such messages, on the disk.
+    for (sync, syncs) in [("all", [1, 1, 1]), ("7", [1, 1, 0]), ("none", [1, 0, 0])] {
         let directory = Directory::new(&format!("sync-{sync}"));
         // The others are not synced while this looks.
         let interval: &[&str] = if sync == "7" { &["--sync-interval", "3600"] } else { &[] };
         let server = directory.start(&[&["--sync", sync], interval].concat());
         let mut client = server.connect();
-        for (line, expected) in [("/urgent smoke", urgent_syncs), ("/low dust", low_syncs)] {
+        for (line, expected) in ["/urgent smoke", "/low dust", "/low more dust"].into_iter().zip(syncs) {
             let before = client.stats()["journal-syncs"];
             id_of(&client.ask(line));
             let syncs = client.stats()["journal-syncs"] - before;
@@ -275,10 +332,10 @@ fn each_ack_follows_a_sync_that_covers_it_as_far_as_was_asked_for() {
         }
         let stats = client.stats();
         let times = ["p50", "p99", "max"].map(|of| stats[&format!("journal-sync-{of}-us")]);
-        assert_eq!(times.iter().all(|us| *us > 0), urgent_syncs > 0, "--sync {sync}: {times:?}");
+        assert_eq!(times.iter().all(|us| *us > 0), sync != "none", "--sync {sync}: {times:?}");
         assert!(times.is_sorted(), "{times:?}");
         assert_eq!(server.end(), Some(0));
-        assert_eq!(directory.messages().len(), 2, "{stats:?}");
+        assert_eq!(directory.messages().len(), 3, "{stats:?}");
     }
 }
 
@@ -720,6 +777,29 @@ fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone
         let mut client = server.connect();
         assert_eq!(id_of(&client.ask("/low again")), next + 1);
         assert_eq!(client.stats()["journal-id"], identity);
+        assert_eq!(server.end(), Some(0));
+    }
+}
+
+#[test]
+fn starts_that_end_before_a_message_skip_no_ids_anew() {
+    for args in [&["--sync", "7", "--sync-interval", "3600"][..], &["--sync", "none"]] {
+        let directory = Directory::new(&format!("idle-{}", args[1]));
+        for _ in 0..3 {
+            let server = directory.start(args);
+            server.signal("KILL");
+        }
+        let server = directory.start(args);
+        assert_eq!(id_of(&server.connect().ask("/low first")), 1);
+        server.signal("KILL");
+        drop(server);
+        for _ in 0..3 {
+            let server = directory.start(args);
+            server.signal("KILL");
+        }
+        let server = directory.start(args);
+        let next = id_of(&server.connect().ask("/low second"));
+        assert!((2..=2 + 4_736).contains(&next), "{next}");
         assert_eq!(server.end(), Some(0));
     }
 }
