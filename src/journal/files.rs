@@ -4,6 +4,7 @@
 //! holds a lock on the directory; who only reads needs none.
 
 use super::disk::{Disk, Source};
+use super::mark;
 use super::resize;
 use super::segment::{Header, VERSION};
 use crate::limits::{JOURNAL_INTERRUPTIONS_MAX, JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
@@ -394,7 +395,7 @@ impl Former {
     }
 
     /// How much is missing of it, if it had that length: it was cut off, and the rest of it is read. One that is shorter and has no
-    /// header was not finished.
+    /// header was not finished, or is lost: see [`Former::bring_to`].
     ///
     /// # Errors
     /// It was made with another length.
@@ -409,8 +410,7 @@ impl Former {
     }
 
     /// Has it in its full length on the disk: zeroes that were written are blocks that are there, so that a sync has no more to do than
-    /// to write the data. One that is missing in a journal that was begun gets what no segment begins with: so it is seen that there was
-    /// one, the newest perhaps.
+    /// to write the data. What is lost leaves a trace there, for it may have been the newest.
     fn bring_to(
         &mut self,
         directory: &OwnedFd,
@@ -418,8 +418,8 @@ impl Former {
         segment_bytes: u32,
         is_begun: bool,
     ) -> Result<(), Error> {
-        let (length, was_missing) = (self.length(), self.file.is_none());
-        if was_missing {
+        let length = self.length();
+        if self.file.is_none() {
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC;
             let file = openat(directory, NAMES[segment], flags, Mode::S_IRUSR | Mode::S_IWUSR);
             self.file = Some(file.map_err(|errno| Error::System("a segment cannot be made", errno))?);
@@ -431,15 +431,14 @@ impl Former {
         let cannot = |errno| Error::System("a segment cannot be brought to its length", errno);
         if length > segment_bytes.into() {
             ftruncate(file, segment_bytes as off_t).map_err(cannot)?;
-        }
-        let mut end = length.min(segment_bytes.into()) as u32;
-        while end < segment_bytes {
-            let count = (segment_bytes - end).min(ZEROES.len() as u32);
-            write_all(file, end, &ZEROES[..count as usize]).map_err(cannot)?;
-            end += count;
-        }
-        if is_begun && was_missing {
-            write_all(file, 0, MISSING).map_err(cannot)?;
+        } else if self.header.is_some() {
+            extend_cut(file, length as u32, segment_bytes).map_err(cannot)?;
+        } else {
+            // A journal that was begun had all of it.
+            if is_begun && !self.is_used {
+                write_all(file, 0, MISSING).map_err(cannot)?;
+            }
+            fill(file, length.max(MISSING.len() as u64) as u32, segment_bytes).map_err(cannot)?;
         }
         uninterrupted(|| fsync(file)).map_err(|errno| Error::System("a segment cannot be synced", errno))
     }
@@ -457,8 +456,29 @@ impl Former {
     }
 }
 
-/// What a segment begins with that was missing.
+/// What a segment begins with that was missing, or empty: no segment begins so.
 pub(super) const MISSING: &[u8] = b"missing";
+
+/// Writes zeroes from one offset to another.
+fn fill(file: &OwnedFd, mut start: u32, end: u32) -> Result<(), Errno> {
+    while start < end {
+        let count = (end - start).min(ZEROES.len() as u32);
+        write_all(file, start, &ZEROES[..count as usize])?;
+        start += count;
+    }
+    Ok(())
+}
+
+/// Brings a segment with a header to its length. With the last bytes of it comes that there were others in their place: see
+/// [`mark::cut_page`].
+fn extend_cut(file: &OwnedFd, length: u32, segment_bytes: u32) -> Result<(), Errno> {
+    let last_page = segment_bytes - PAGE_BYTES as u32;
+    if length >= last_page + mark::MARK_BYTES as u32 {
+        return fill(file, length, segment_bytes);
+    }
+    fill(file, length, last_page)?;
+    write_all(file, last_page, &mark::cut_page())
+}
 
 /// Whether something was ever written to a segment that may be cut short.
 fn is_used(file: &OwnedFd) -> Result<bool, Error> {
@@ -584,7 +604,8 @@ mod tests {
     use super::*;
     use crate::journal::record::Record;
     use crate::journal::scan::{Scan, Step};
-    use crate::journal::writer::{Buffers, FIRST_OFFSET, Writer, read_headers};
+    use crate::journal::segment::HEADER_BYTES;
+    use crate::journal::writer::{Buffers, FIRST_OFFSET, Found, Writer, read_headers};
     use crate::limits::JOURNAL_READ_BYTES;
     use crate::queue::Priority;
 
@@ -768,16 +789,55 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_was_cut_off_loses_what_is_behind() {
+    fn a_segment_that_was_cut_off_loses_what_is_behind_and_no_id_is_given_again() {
         let place = Place::new("short");
         write(&place, 1..11);
         let file = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[0])).unwrap();
         file.set_len(FIRST_OFFSET as u64 + 3_000).unwrap();
-        let next_id = write(&place, 20..21);
-        assert!((6..=11).contains(&next_id), "{next_id}");
+        // A start that ends before its first message forgets nothing.
+        drop(Files::open(&place.0, SEGMENT_BYTES).unwrap());
         assert_eq!(std::fs::metadata(place.0.join(NAMES[0])).unwrap().len(), u64::from(SEGMENT_BYTES));
-        assert_eq!(ids(&place)[..5], [1, 2, 3, 4, 5]);
-        assert_eq!(ids(&place).last(), Some(&20));
+        let next_id = write(&place, 5_000..5_001);
+        assert!((11..5_000).contains(&next_id), "{next_id}");
+        assert_eq!(ids(&place), [1, 2, 3, 4, 5, 5_000]);
+        // And none are skipped anew.
+        assert_eq!(write(&place, 5_001..5_001), 5_001);
+    }
+
+    /// What the next start finds after `harm` was done to the newest file, of which messages up to 400 were written.
+    fn found_after(name: &str, harm: impl Fn(&std::fs::File)) -> Found {
+        let place = Place::new(name);
+        write(&place, 1..401);
+        let newest = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[2])).unwrap();
+        harm(&newest);
+        let open = || {
+            let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+            Writer::open(files, SEGMENT_BYTES, &mut Buffers::new()).unwrap().1
+        };
+        let found = open();
+        assert!(found.next_id > 400, "{name}: {found:?}");
+        assert_eq!(open().next_id, found.next_id, "{name}: no more are skipped anew");
+        found
+    }
+
+    #[test]
+    fn newest_file_that_somebody_cut_short_or_emptied_costs_no_id() {
+        let whole = found_after("whole", |_| {});
+        assert_eq!((whole.next_id, whole.skipped, whole.lost_segments), (401, 0, 0));
+        for length in [0, 1, 100, 1_050, 1_100, 4_000] {
+            let found = found_after("emptied", |file| file.set_len(length).unwrap());
+            let lost = u64::from(length < 1_024 + HEADER_BYTES as u64);
+            assert_eq!(found.lost_segments, lost, "{length} bytes: {found:?}");
+            assert!(found.skipped > 0, "{length} bytes: {found:?}");
+        }
+        let last_page = u64::from(SEGMENT_BYTES) - PAGE_BYTES as u64;
+        for length in [4_096, 4_100, 10_000, last_page - 5_000, last_page - 1, last_page, last_page + 31] {
+            let found = found_after("cut", |file| file.set_len(length).unwrap());
+            assert!(found.skipped > 0 && found.lost_segments == 0, "{length} bytes: {found:?}");
+        }
+        // Nothing but zeroes was there.
+        let found = found_after("padding", |file| file.set_len(last_page + 32).unwrap());
+        assert_eq!(found, whole);
     }
 
     #[test]

@@ -15,6 +15,9 @@
 //!
 //! Two pages at the end of the segment take turns, so a torn mark leaves the one before it. The salt of the segment is in the checksum,
 //! so a mark of a former use is none.
+//!
+//! If a file was cut short, its last mark is gone. So the start that brings it to its length leaves a trace in that place: then IDs may have
+//! been given as if they had not been synced.
 
 use super::disk::{Disk, Source};
 use super::record::{ALIGNMENT, number};
@@ -23,7 +26,18 @@ use crate::limits::{BATCH, JOURNAL_BATCHES_MAX, PAGE_BYTES, RECORD_HEADER_BYTES,
 use nix::errno::Errno;
 
 /// The length of a mark without the rest of its page.
-const MARK_BYTES: usize = 32;
+pub const MARK_BYTES: usize = 32;
+
+/// What stands in place of the last mark where bytes at the end of the segment were missing at a start.
+const CUT: &[u8] = b"cut off";
+
+/// The last page of a segment whose last bytes were missing: any ID that finds room in it may have been given. The next mark overwrites
+/// it, for it is in the place of the first one, and of the later one where an earlier is left.
+pub fn cut_page() -> [u8; PAGE_BYTES] {
+    let mut page = [0; PAGE_BYTES];
+    page[..CUT.len()].copy_from_slice(CUT);
+    page
+}
 
 /// The smallest record, in bytes.
 const RECORD_BYTES_MIN: usize = RECORD_HEADER_BYTES.next_multiple_of(ALIGNMENT);
@@ -72,24 +86,24 @@ impl Marks {
         Self { number: 0, given: Given::of_header(header) }
     }
 
-    /// Those of a segment with that header. Version 1 has none.
+    /// Those of a segment with that header. Version 1 has none, but may be cut short.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn read(disk: &impl Source, segment: usize, header: &Header) -> Result<Self, Errno> {
         let mut marks = Self::of_header(header);
-        if header.origin.is_none() {
-            return Ok(marks);
-        }
+        let mut is_cut = false;
         for page in 0..2 {
             let mut bytes = [0; MARK_BYTES];
             disk.read(segment, offset(header, page), &mut bytes)?;
+            is_cut |= bytes.starts_with(CUT);
             if let Some(mark) =
                 Self::from_bytes(&bytes, &header.seal).filter(|mark| mark.number > marks.number)
             {
                 marks = mark;
             }
         }
+        marks.given.is_unsynced |= is_cut;
         Ok(marks)
     }
 
@@ -154,9 +168,9 @@ impl Marks {
     }
 }
 
-/// Where the mark in that page stands.
+/// Where the mark in that page stands, of the last two.
 fn offset(header: &Header, page: u64) -> u32 {
-    header.records_end() + (page * PAGE_BYTES as u64) as u32
+    header.segment_bytes.saturating_sub(SEGMENT_MARKS_BYTES as u32) + (page * PAGE_BYTES as u64) as u32
 }
 
 const _: () = assert!(SEGMENT_MARKS_BYTES == 2 * PAGE_BYTES, "two marks take turns");
