@@ -8,7 +8,7 @@ use crate::journal::files::{self, Files, NAMES};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
-use crate::journal::writer::{Buffers, Done, Found, Refusals, Writer};
+use crate::journal::writer::{Buffers, Done, Found, Refusals, Strangers, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, SEAT_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
@@ -62,6 +62,8 @@ pub struct Recorder {
     is_anothers: bool,
     /// The files that cannot be written, as they were told.
     refusals: Refusals,
+    /// The files of another journal, as they were told.
+    strangers: Strangers,
     /// How long the disk took so far for what was recorded since [`Recorder::begin`], in nanoseconds.
     took_ns: u64,
     /// How long it lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
@@ -86,7 +88,7 @@ impl Recorder {
         let (writer, found) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
         tell_found(directory, &found, writer.identity());
-        Ok(Some(Self {
+        let mut recorder = Self {
             writer,
             sync: options.sync,
             interval: options.sync_interval,
@@ -97,9 +99,12 @@ impl Recorder {
             failing: false,
             is_anothers: false,
             refusals: [None; JOURNAL_SEGMENTS],
+            strangers: [false; JOURNAL_SEGMENTS],
             took_ns: 0,
             disk_ns: None,
-        }))
+        };
+        recorder.tell_strangers();
+        Ok(Some(recorder))
     }
 
     /// The ID of the next message.
@@ -260,9 +265,28 @@ impl Recorder {
             }
             _ => {}
         }
+        self.tell_strangers();
         if result.is_ok() {
             self.tell_refusals();
         }
+    }
+
+    /// Tells which files hold another journal's messages, and when one is written over.
+    fn tell_strangers(&mut self) {
+        let strangers = *self.writer.strangers();
+        for ((name, told), is_stranger) in NAMES.iter().zip(self.strangers).zip(strangers) {
+            match (told, is_stranger) {
+                (false, true) => log::warn!(
+                    "--journal: {name} holds messages of another journal; move it away to keep them: it is written over when no file \
+                     is empty any more"
+                ),
+                (true, false) => {
+                    log::warn!("--journal: {name} held messages of another journal, and is written over now");
+                }
+                _ => {}
+            }
+        }
+        self.strangers = strangers;
     }
 
     /// Tells which files the journal does without, each once.

@@ -7,6 +7,7 @@ use super::disk::{Disk, Source};
 use super::mark;
 use super::resize;
 use super::segment::{Header, VERSION};
+use super::writer::leave_out_strangers;
 use crate::limits::{JOURNAL_INTERRUPTIONS_MAX, JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::fmt;
 use nix::errno::Errno;
@@ -228,14 +229,13 @@ impl ReadOnly {
 
     /// The length that the newest header gives: a file may have been cut short. Without any, that of the longest file.
     fn newest_length(&self) -> Result<u32, Error> {
-        let (mut newest, mut longest) = (None::<Header>, 0);
+        let (mut headers, mut longest) = ([None; JOURNAL_SEGMENTS], 0);
         for (segment, file) in self.segments.iter().enumerate() {
             longest = longest.max(self.length(segment)?.unwrap_or(0));
-            let header = file.as_ref().map_or(Ok(None), header_of)?;
-            if let Some(header) = header {
-                newest = newest.filter(|newest| newest.sequence >= header.sequence).or(Some(header));
-            }
+            headers[segment] = file.as_ref().map_or(Ok(None), header_of)?;
         }
+        leave_out_strangers(&mut headers);
+        let newest = headers.into_iter().flatten().max_by_key(Header::turn);
         Ok(newest.map_or(longest.min(u32::MAX.into()) as u32, |header| header.segment_bytes))
     }
 
@@ -508,7 +508,7 @@ fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
     let mut page = [0; SEGMENT_HEADER_BYTES];
     read_up_to(file, 0, &mut page)?;
     let headers = Header::from_page(&page).map_err(Error::Newer)?;
-    Ok(headers.into_iter().flatten().max_by_key(|header| header.turn()))
+    Ok(headers.into_iter().flatten().max_by_key(Header::turn))
 }
 
 /// Reads what there is, and says how many bytes that are.

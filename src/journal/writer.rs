@@ -27,6 +27,7 @@ use crate::limits::{
     JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
     JOURNAL_STRETCH_BYTES, PAGE_BYTES, SEGMENT_HEADER_BYTES,
 };
+use core::cmp::Reverse;
 use heapless::Vec;
 use nix::errno::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -39,6 +40,9 @@ pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
 
 /// Why a segment could not begin in each file, by their numbers. None: it could, or that was not tried.
 pub type Refusals = [Option<Errno>; JOURNAL_SEGMENTS];
+
+/// Which files hold another journal's messages.
+pub type Strangers = [bool; JOURNAL_SEGMENTS];
 
 /// What the writer needs besides the disk.
 pub struct Buffers {
@@ -111,6 +115,8 @@ pub struct Writer<'a, D> {
     attempt: u32,
     /// Why the header could not be written to each file when that was last tried.
     refusals: Refusals,
+    /// The files that hold another journal's messages.
+    strangers: Strangers,
     /// The ID that the next record has at least, and the same at the last commit.
     next_id: u64,
     committed_id: u64,
@@ -203,6 +209,7 @@ impl<'a, D: Disk> Writer<'a, D> {
             last: End { sequence: 0, end: FIRST_OFFSET },
             attempt: 0,
             refusals: [None; JOURNAL_SEGMENTS],
+            strangers: [false; JOURNAL_SEGMENTS],
             next_id: 1,
             committed_id: 1,
             is_unsynced_run: false,
@@ -219,6 +226,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn recover(&mut self) -> Result<Found, Errno> {
         let last = self.newest();
         let segments = self.headers.iter().flatten().count();
+        self.strangers = self.find_strangers()?;
         let unreadable_segments = self.unreadable_segments()?;
         let lost_segments = self.lost_segments(unreadable_segments);
         let Some((segment, header)) = last.and_then(|segment| Some((segment, self.headers[segment]?))) else {
@@ -327,8 +335,22 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Whether a segment has a header of this journal and does not count any more all the same.
     fn is_superseded(&self, segment: usize) -> Result<bool, Errno> {
         let header = read_header(&self.disk, segment, self.segment_bytes)?;
-        let is_ours = |header: Header| header.identity().is_none_or(|identity| identity == self.identity);
-        Ok(self.headers[segment].is_none() && header.is_some_and(is_ours))
+        Ok(self.headers[segment].is_none() && header.is_some() && !self.strangers[segment])
+    }
+
+    /// Which segments have a whole header that is not this journal's. One of version 1 does not say whose it is: then it is one that
+    /// could not be older than all that counts.
+    fn find_strangers(&self) -> Result<Strangers, Errno> {
+        let mut strangers = [false; JOURNAL_SEGMENTS];
+        for (segment, is_stranger) in strangers.iter_mut().enumerate() {
+            let header = read_header(&self.disk, segment, self.segment_bytes)?;
+            let is_ours = |header: &Header| match header.identity() {
+                Some(identity) => identity == self.identity,
+                None => header.sequence < self.oldest(),
+            };
+            *is_stranger = self.headers[segment].is_none() && header.is_some_and(|header| !is_ours(&header));
+        }
+        Ok(strangers)
     }
 
     /// How many segments may have come after the last one that can be read: those that cannot, but for as many as are missing between
@@ -385,6 +407,11 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Why a segment could not begin in each file when that was last tried.
     pub fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    /// Which files hold another journal's messages. They are written over before this journal's own, and after those that are empty.
+    pub fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// Whether records can be committed.
@@ -576,6 +603,7 @@ impl<'a, D: Disk> Writer<'a, D> {
                     self.headers.contains(&Some(header)) || header.identity() == Some(self.identity);
                 is_ours |= is_known;
                 is_anothers |= !is_known;
+                self.strangers[segment] = !is_known;
             }
             if header != self.headers[segment] {
                 self.headers[segment] = None;
@@ -639,7 +667,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         let newest = self.newest();
         let mut files: Vec<usize, JOURNAL_SEGMENTS> =
             (0..JOURNAL_SEGMENTS).filter(|segment| Some(*segment) != newest).collect();
-        files.sort_unstable_by_key(|segment| (self.sequence_of(*segment), *segment));
+        files
+            .sort_unstable_by_key(|segment| (self.sequence_of(*segment), self.strangers[*segment], *segment));
         files
     }
 
@@ -666,7 +695,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// cannot be written is noticed here, before anything is put behind it.
     fn begin_in(&mut self, segment: usize) -> Result<(), Errno> {
         // Whatever comes of it: what it held is gone.
-        self.headers[segment] = None;
+        (self.headers[segment], self.strangers[segment]) = (None, false);
         let header = self.next_header(new_seal()?);
         let written = self.write_header(segment, &header);
         self.refusals[segment] = written.err();
@@ -754,19 +783,57 @@ fn leave_out_superseded(headers: &mut Headers) {
     }
 }
 
-/// Leaves out files that somebody put among those of another journal: those whose identity fewer have. Of as many as others, the newest
-/// are believed.
-fn leave_out_strangers(headers: &mut Headers) {
-    let identities =
-        || headers.iter().flatten().filter_map(|header| Some((header.identity()?, header.sequence)));
-    let weight = |identity: Identity| {
-        let of_it = || identities().filter(|(other, _)| *other == identity);
-        (of_it().count(), of_it().map(|(_, sequence)| sequence).max())
+/// Leaves out files that somebody put among those of another journal. The journal that most files agree on is believed; of several, the
+/// one that misses the fewest files and has the most in their order.
+pub fn leave_out_strangers(headers: &mut Headers) {
+    let all = *headers;
+    let identities = all.iter().flatten().map(Header::identity);
+    let journals = identities.map(|identity| files_of(&all, identity));
+    *headers = journals.max_by_key(weight).unwrap_or(all);
+}
+
+/// The files that may be those of the journal with that identity. None: of one of version 1.
+fn files_of(all: &Headers, identity: Option<Identity>) -> Headers {
+    let of_identity = || all.iter().flatten().filter(|header| header.identity() == identity);
+    // Those of version 1 come before all others of their journal. The last of them, and one that has to be before that.
+    let (last, next) = match identity {
+        Some(_) => {
+            let first = of_identity().min_by_key(|header| header.turn());
+            (first.map_or(0, |first| first.sequence.saturating_sub(1)), first)
+        }
+        None => (last_of_first_version(all), None),
     };
-    let ours = identities().map(|(identity, _)| identity).max_by_key(|identity| weight(*identity));
-    for header in headers.iter_mut() {
-        *header = header.filter(|header| header.identity().is_none_or(|identity| Some(identity) == ours));
-    }
+    let ring = last.saturating_sub(JOURNAL_SEGMENTS as u64 - 1)..=last;
+    let may_be = |header: &Header| {
+        let is_before = next.is_none_or(|next| header.first_id <= next.first_id);
+        let is_first_version = header.identity().is_none() && ring.contains(&header.sequence) && is_before;
+        header.identity().is_some() && header.identity() == identity || is_first_version
+    };
+    all.map(|header| header.filter(may_be))
+}
+
+/// The last sequence of the ring that most files of version 1 are in.
+fn last_of_first_version(all: &Headers) -> u64 {
+    let sequences =
+        || all.iter().flatten().filter(|header| header.identity().is_none()).map(|header| header.sequence);
+    let ring = |last: u64| last.saturating_sub(JOURNAL_SEGMENTS as u64 - 1)..=last;
+    let files_up_to = |last: u64| sequences().filter(|sequence| ring(last).contains(sequence)).count();
+    sequences().max_by_key(|last| (files_up_to(*last), *last)).unwrap_or(0)
+}
+
+/// How much speaks for these files being the journal: their number, how few are missing, how many are where the first round puts them,
+/// and how new they are.
+fn weight(files: &Headers) -> (usize, Reverse<u64>, usize, u64) {
+    let count = files.iter().flatten().count();
+    let newest = files.iter().flatten().max_by_key(|header| header.turn());
+    let (last, oldest) = newest.map_or((0, 1), |newest| (newest.sequence, newest.oldest()));
+    // Version 1 does not say which the oldest is.
+    let oldest = oldest.max(last.saturating_add(1).saturating_sub(JOURNAL_SEGMENTS as u64)).max(1);
+    let missing = last.saturating_add(1).saturating_sub(oldest).saturating_sub(count as u64);
+    let is_in_order = |(segment, header): &(usize, &Option<Header>)| {
+        header.is_some_and(|header| (header.sequence - 1) % JOURNAL_SEGMENTS as u64 == *segment as u64)
+    };
+    (count, Reverse(missing), files.iter().enumerate().filter(is_in_order).count(), last)
 }
 
 /// Whether something was ever written to a segment: to its first page, or to the next one if its header is gone.
@@ -927,5 +994,56 @@ mod tests {
     fn headers_that_never_rest_are_not_waited_for_without_end() {
         let disk = Turning::new(1, |_| true);
         assert_eq!(snapshot_headers(&disk, FILE), Err(Errno::EAGAIN));
+    }
+
+    /// The header of a segment in a journal of version 2 whose ring is full, or not yet.
+    fn of(identity: u64, sequence: u64) -> Option<Header> {
+        let oldest = sequence.saturating_sub(JOURNAL_SEGMENTS as u64 - 1).max(1);
+        let origin = Origin { identity: Identity(identity), is_unsynced: false, oldest, attempt: 0 };
+        Some(Header { origin: Some(origin), ..header(sequence) })
+    }
+
+    /// Which files are left.
+    fn left(files: &[(usize, Option<Header>)]) -> std::vec::Vec<usize> {
+        let mut headers = [None; JOURNAL_SEGMENTS];
+        files.iter().for_each(|(segment, header)| headers[*segment] = *header);
+        leave_out_strangers(&mut headers);
+        (0..JOURNAL_SEGMENTS).filter(|segment| headers[*segment].is_some()).collect()
+    }
+
+    #[test]
+    fn files_of_the_journal_that_most_agree_on_are_left() {
+        let first_version = |sequence| Some(header(sequence));
+        // Of another one, newer.
+        assert_eq!(left(&[(0, of(1, 1)), (1, of(1, 2)), (2, of(2, 30))]), [0, 1]);
+        // One of each: that from a full ring misses seven others.
+        assert_eq!(left(&[(0, of(1, 1)), (1, of(2, 10))]), [0]);
+        assert_eq!(left(&[(0, of(2, 10)), (1, of(1, 1))]), [1]);
+        assert_eq!(left(&[(0, of(1, 1)), (1, first_version(5))]), [0]);
+        // Neither misses any, but one was the first file, and is the second.
+        assert_eq!(left(&[(0, of(1, 1)), (1, of(2, 1))]), [0]);
+        assert_eq!(left(&[(0, of(1, 1)), (1, first_version(1))]), [0]);
+        // One of version 1 among others of it, and among later ones.
+        assert_eq!(left(&[(0, first_version(1)), (1, first_version(2)), (2, first_version(90))]), [0, 1]);
+        assert_eq!(left(&[(0, of(1, 17)), (1, of(1, 18)), (2, first_version(90))]), [0, 1]);
+        // One of version 2 among those of version 1.
+        assert_eq!(left(&[(0, first_version(1)), (1, first_version(2)), (2, of(2, 1))]), [0, 1]);
+        assert_eq!(left(&[(0, first_version(1)), (1, first_version(2)), (2, of(2, 30))]), [0, 1]);
+    }
+
+    #[test]
+    fn files_of_version_1_are_left_until_the_ring_has_turned_over() {
+        for turns in 1..=JOURNAL_SEGMENTS as u64 {
+            let files: std::vec::Vec<_> = (1..=JOURNAL_SEGMENTS as u64)
+                .map(|place| {
+                    let sequence = if place <= turns { 20 + place } else { 12 + place };
+                    (
+                        place as usize - 1,
+                        if place <= turns { of(1, sequence) } else { Some(header(sequence)) },
+                    )
+                })
+                .collect();
+            assert_eq!(left(&files).len(), JOURNAL_SEGMENTS, "{turns}");
+        }
     }
 }

@@ -36,8 +36,8 @@ enum What {
     Header,
     /// One of the two is damaged, and the other tells the same.
     OneHeader,
-    /// It is of another journal.
-    Stranger(Identity),
+    /// It is of another journal; none: of one of version 1.
+    Stranger(Option<Identity>),
     /// Bytes in which there was a record.
     Bytes { offset: u32, bytes: u32 },
     /// The same at the end of the newest segment.
@@ -53,9 +53,10 @@ impl Display for Finding {
                 write!(f, "damaged: {} long instead of {should}", Counted(is, "byte"))
             }
             What::Header => f.write_str("damaged: no whole header, so nothing in it can be read"),
-            What::Stranger(identity) => {
+            What::Stranger(Some(identity)) => {
                 write!(f, "damaged: it is a file of another journal, {identity}, and is not read")
             }
+            What::Stranger(None) => f.write_str("damaged: it is a file of another journal, and is not read"),
             What::OneHeader => f.write_str("damaged: one of its two headers; the other is whole"),
             What::Bytes { offset, bytes } => {
                 write!(f, "damaged: {} at offset {offset}", Counted(bytes.into(), "byte"))
@@ -106,6 +107,8 @@ impl Display for Content {
 struct Report {
     /// None: all segments are of version 1.
     identity: Option<Identity>,
+    /// The sequence of the oldest segment that counts.
+    oldest: u64,
     findings: Vec<Finding>,
     /// The oldest first.
     contents: Vec<Content>,
@@ -140,7 +143,8 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let headers = snapshot_headers(files, files.segment_bytes())?;
     let catalog = Catalog::new(&headers, None);
     let identity = catalog.spans().iter().rev().find_map(|span| span.header.identity());
-    let mut report = Report { identity, ..Report::default() };
+    let oldest = headers.iter().flatten().map(Header::oldest).max().unwrap_or(0);
+    let mut report = Report { identity, oldest, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
         report.examine_file(files, segment, header.as_ref())?;
     }
@@ -167,13 +171,18 @@ impl Report {
         }
         let page = read_header_page(files, segment)?;
         let in_page = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
-        let stranger = in_page.filter(|_| header.is_none()).and_then(|header| header.identity());
+        let (ours, oldest) = (self.identity, self.oldest);
+        // What is older does not count any more: another file took its place.
+        let is_ours = |header: &Header| match header.identity() {
+            None => header.sequence < oldest,
+            identity => identity == ours,
+        };
+        let is_of_that_length = |header: &Header| header.segment_bytes == files.segment_bytes();
         match header {
-            None if let Some(identity) = stranger.filter(|identity| Some(*identity) != self.identity) => {
-                found(What::Stranger(identity));
+            None if let Some(stranger) = in_page.filter(|header| !is_ours(header)) => {
+                found(What::Stranger(stranger.identity()));
             }
-            // It does not count any more: another file took its place.
-            None if in_page.is_some_and(|header| header.segment_bytes == files.segment_bytes()) => {}
+            None if in_page.as_ref().is_some_and(is_of_that_length) => {}
             None if length.is_some() && holds_something(files, segment)? => found(What::Header),
             // By what stands in the page: the segment may have been turned over to since its header was read.
             Some(_) if in_page.is_none_or(|header| page != header.to_page()) => found(What::OneHeader),

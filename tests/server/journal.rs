@@ -864,6 +864,39 @@ fn a_disk_with_another_journal_is_told_by_name() {
 }
 
 #[test]
+fn young_journal_wins_over_a_file_of_another_and_writes_over_it_last() {
+    let [directory, other] = ["young", "old"].map(Directory::new);
+    let old = other.start(&["--sync", "none"]);
+    fill(&mut old.connect(), 20_000);
+    assert_eq!(old.end(), Some(0));
+    let young = directory.start(&["--sync", "none"]);
+    fill(&mut young.connect(), 10);
+    assert_eq!(young.end(), Some(0));
+    std::fs::copy(other.0.join("1.journal"), directory.0.join("1.journal")).unwrap();
+    let theirs = std::fs::read(directory.0.join("1.journal")).unwrap();
+    let server = directory.start(&["--sync", "none"]);
+    server.wait_for_log("1.journal holds messages of another journal");
+    let mut client = server.connect();
+    // What stood in that file before may have been the newest of this journal.
+    let next = id_of(&client.ask("goes on"));
+    assert!((11..=10 + 2 * 4_736).contains(&next), "{next}");
+    // Six other files are empty.
+    let files_begun = || {
+        let files = ReadOnly::open(&directory.0).unwrap();
+        read_headers(&files, files.segment_bytes()).unwrap().into_iter().flatten().count()
+    };
+    while files_begun() < JOURNAL_SEGMENTS - 1 {
+        fill(&mut client, 32);
+    }
+    assert!(std::fs::read(directory.0.join("1.journal")).unwrap() == theirs, "it is as it was");
+    fill(&mut client, 2_000);
+    server.wait_for_log("1.journal held messages of another journal, and is written over now");
+    assert_eq!(server.end(), Some(0));
+    let ids: Vec<u64> = directory.messages().into_keys().collect();
+    assert!(ids.iter().copied().eq((1..=10).chain(next..next + ids.len() as u64 - 10)), "{} IDs", ids.len());
+}
+
+#[test]
 fn a_journal_is_carried_over_to_another_size() {
     let directory = Directory::new("resize");
     let server = directory.start(&[]);
