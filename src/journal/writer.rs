@@ -598,13 +598,13 @@ impl<'a, D: Disk> Writer<'a, D> {
         for segment in 0..JOURNAL_SEGMENTS {
             // What cannot be read now is taken to be as it was.
             let Ok(header) = read_header(&self.disk, segment, self.segment_bytes) else { continue };
-            if let Some(header) = header {
-                let is_known =
-                    self.headers.contains(&Some(header)) || header.identity() == Some(self.identity);
-                is_ours |= is_known;
-                is_anothers |= !is_known;
-                self.strangers[segment] = !is_known;
-            }
+            let is_known = |header: &Header| {
+                self.headers.contains(&Some(*header)) || header.identity() == Some(self.identity)
+            };
+            let is_strangers = header.is_some_and(|header| !is_known(&header));
+            is_ours |= header.is_some() && !is_strangers;
+            is_anothers |= is_strangers;
+            self.strangers[segment] = is_strangers;
             if header != self.headers[segment] {
                 self.headers[segment] = None;
             }
@@ -785,7 +785,7 @@ fn leave_out_superseded(headers: &mut Headers) {
 
 /// Leaves out files that somebody put among those of another journal. The journal that most files agree on is believed; of several, the
 /// one that misses the fewest files and has the most in their order.
-pub fn leave_out_strangers(headers: &mut Headers) {
+pub(super) fn leave_out_strangers(headers: &mut Headers) {
     let all = *headers;
     let identities = all.iter().flatten().map(Header::identity);
     let journals = identities.map(|identity| files_of(&all, identity));
@@ -807,7 +807,7 @@ fn files_of(all: &Headers, identity: Option<Identity>) -> Headers {
     let may_be = |header: &Header| {
         let is_before = next.is_none_or(|next| header.first_id <= next.first_id);
         let is_first_version = header.identity().is_none() && ring.contains(&header.sequence) && is_before;
-        header.identity().is_some() && header.identity() == identity || is_first_version
+        (header.identity().is_some() && header.identity() == identity) || is_first_version
     };
     all.map(|header| header.filter(may_be))
 }
