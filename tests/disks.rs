@@ -208,6 +208,7 @@ fn a_resize_without_room_changes_nothing_and_with_room_it_is_done() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_resize_by_root_leaves_owner_group_and_mode_as_they_are() {
     let disk = Mounted::tmpfs("owner", 6_000);
     assert_eq!(disk.start().end(), Some(0));

@@ -110,6 +110,7 @@ fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn file_that_cannot_be_written_costs_no_message() {
     let directory = Directory::new("bad-file");
     let server = directory.start(&["--sync", "none"]);
@@ -139,6 +140,7 @@ fn file_that_cannot_be_written_costs_no_message() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn newest_file_that_cannot_be_written_costs_no_start() {
     let directory = Directory::new("bad-newest");
     for args in [&["--sync", "none"][..], &["--sync", "all"]] {

@@ -579,6 +579,7 @@ fn one_is_told_in_the_singular() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn what_only_another_may_read_is_told_with_who_may() {
     let place = Directory::with("denied", 1..2);
     // The calls fail, whoever runs this.

@@ -64,6 +64,7 @@ fn torn(name: &str) -> Directory {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_resize_that_is_refused_changes_nothing() {
     for place in [torn("torn"), version_1("old"), Directory::with("sound", 1..2_001)] {
         let before = contents(&place.0);
@@ -266,6 +267,7 @@ fn what_is_called_as_a_resize_calls_its_own_is_named_and_stays() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_resize_that_is_cut_off_shows_one_whole_journal_and_the_next_start_goes_on() {
     // Of a journal that has more than the new one holds, so the two are told apart.
     for cut in 1..10 {
