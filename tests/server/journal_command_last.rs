@@ -141,9 +141,20 @@ fn the_last_messages_of_a_journal_that_is_written_to_are_whole() {
     }
     for ran in reads.join().unwrap() {
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-        let numbers: Vec<u64> =
-            ran.stdout.iter().map(|line| line.split(' ').nth(2).unwrap().parse().unwrap()).collect();
-        assert!(numbers.len() >= 50 && numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+        assert!(ran.stdout.len() >= 50, "{}", ran.stdout.len());
+        let mut expected = None;
+        for line in &ran.stdout {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number: u64 = words[2].parse().unwrap();
+            expected = match words[1] {
+                // On a busy machine the writer may overtake who reads.
+                "LOST" => expected.map(|next| next + number),
+                _ => {
+                    assert_eq!(number, expected.unwrap_or(number), "{line}");
+                    Some(number + 1)
+                }
+            };
+        }
     }
     assert!(id > u64::from(SEGMENT_BYTES / 300) + 4_001, "it turned over to a segment meanwhile");
 }
