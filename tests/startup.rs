@@ -42,7 +42,7 @@ fn a_port_that_is_taken_ends_it_with_1() {
     assert_eq!(
         reason,
         format!(
-            "cannot listen on {address}: another program has port {port}; stop it or choose another with --listen"
+            "cannot listen on {address}: another program has port {port}; stop it (ss -ltnp tells which) or choose another with --listen"
         )
     );
 }
@@ -80,8 +80,35 @@ fn an_interface_that_is_not_there_ends_it_with_1() {
     let reason = reason(&run(&["--listen", "[fe80::1%no-such-one]:9090"]), 1);
     assert_eq!(
         reason,
-        "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one"
+        "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one; ip link lists those it has"
     );
+}
+
+#[test]
+fn an_interface_that_may_connect_and_is_not_there_is_told() {
+    let rules = ["--allow", "127.0.0.1 fe80::%no-such-one/64 fe80::%lo/64"];
+    let server = Server::start(&rules);
+    assert_eq!(server.connect().ask("/ping"), "OK 1");
+    let log = server.log();
+    let told: Vec<_> = log.iter().filter(|line| line.contains("does not have the interface")).collect();
+    assert_eq!(told.len(), 1, "{log:?}");
+    assert!(told[0].contains("WARN ") && told[0].contains("no-such-one"), "{told:?}");
+    assert!(told[0].contains("fe80::/64"), "{told:?}");
+}
+
+#[test]
+fn a_journal_that_cannot_be_made_is_told_with_what_to_do() {
+    let reason = reason(&run(&["--listen", "127.0.0.1:0", "--journal", "/dev/null"]), 1);
+    assert!(reason.starts_with("--journal /dev/null: "), "{reason}");
+    assert!(reason.ends_with("; give the path of a directory"), "{reason}");
+}
+
+#[test]
+fn an_address_for_broadcasts_ends_it_with_1() {
+    // Of the loopback network, which each machine is in.
+    let reason = reason(&run(&["--listen", "127.255.255.255:0"]), 1);
+    assert!(reason.starts_with("cannot listen on 127.255.255.255:0: "), "{reason}");
+    assert!(reason.contains("broadcast address") && reason.contains("--listen"), "{reason}");
 }
 
 #[test]
@@ -101,6 +128,11 @@ fn a_wrong_option_or_variable_ends_it_with_2_and_says_what_is_allowed() {
         ),
         (&["--frobnicate"], ["--frobnicate: no such option", "see --help"]),
         (&["-x"], ["-x: no such option", "see --help"]),
+        (&["--port", "8080"], ["--port: no such option", "did you mean --listen?"]),
+        (&["--prot=8080"], ["--prot: no such option", "did you mean --listen?"]),
+        (&["-p", "8080"], ["-p: no such option", "did you mean --listen?"]),
+        (&["--listen", "239.1.2.3"], ["--listen 239.1.2.3: takes addresses of this machine", "multicast"]),
+        (&["--listen", "255.255.255.255:80"], ["--listen 255.255.255.255:80: ", "broadcast"]),
         (&["9090"], ["9090: not an option", "--listen"]),
         (&["--workers", "0"], ["--workers 0: ", "zero does not mean unlimited"]),
         (&["--workers", &too_many], ["--workers ", "from 1 to "]),

@@ -39,7 +39,22 @@ pub struct Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "--journal {}: {}", self.directory.display(), self.error)
+        write!(f, "--journal {}: {}", self.directory.display(), self.error)?;
+        match self.error {
+            files::Error::System(_, errno) => f.write_str(way_out(errno)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What to do about an error of the system, for people: it stands behind that.
+fn way_out(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EROFS => "; mount its disk for writing, or give another directory",
+        Errno::EACCES | Errno::EPERM => "; let the server's user write there, or give another directory",
+        Errno::ENOENT => "; make the directory that it is to be in",
+        Errno::ENOTDIR | Errno::EEXIST => "; give the path of a directory",
+        _ => "",
     }
 }
 
@@ -348,5 +363,28 @@ fn tell_found(directory: &Path, found: &Found, identity: Identity) {
              are lost; the bytes stay where they are",
             found.torn_bytes
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_it_cannot_be_written_to_is_told_with_what_to_do() {
+        for (errno, way_out) in [
+            (Errno::EROFS, "Read-only file system; mount its disk for writing, or give another directory"),
+            (
+                Errno::EACCES,
+                "Permission denied; let the server's user write there, or give another directory",
+            ),
+            (Errno::ENOENT, "No such file or directory; make the directory that it is to be in"),
+            (Errno::ENOTDIR, "Not a directory; give the path of a directory"),
+            (Errno::EIO, "I/O error"),
+        ] {
+            let error = files::Error::System("the directory cannot be made", errno);
+            let said = Error { directory: "/mnt/journal".into(), error }.to_string();
+            assert_eq!(said, format!("--journal /mnt/journal: the directory cannot be made: {way_out}"));
+        }
     }
 }

@@ -18,12 +18,13 @@ use crate::limits::{
     LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
 };
 use crate::net::{Allowed, Listener};
-use crate::options::Options;
+use crate::options::{Interface, Options};
 use crate::queue::{Chain, Order, take_slots};
 use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
 use crate::{alloc_guard, clock, logger, net, realtime};
 use core::fmt;
+use ipnet::Ipv6Net;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use static_cell::{ConstStaticCell, StaticCell};
@@ -116,6 +117,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     }
     start_threads(hub, options)?;
     let allowed = Allowed::new(&options.allow, clock::now_ns());
+    allowed.awaited().for_each(tell_of_interface);
     alloc_guard::arm();
     listeners.iter().for_each(tell_of_listener);
     service.ready(format_args!("listening, for {CLIENTS} clients"));
@@ -136,6 +138,12 @@ fn tell_of_listener(listener: &Listener) {
             address.ip()
         ),
     }
+}
+
+fn tell_of_interface((network, interface): (&Ipv6Net, &Interface)) {
+    log::warn!(
+        "this machine does not have the interface {interface} yet: until it has, --allow lets nobody in from {network} on it"
+    );
 }
 
 fn open_auth_file(options: &Options) -> Result<Option<AuthFile>, Error> {

@@ -3,7 +3,7 @@
 use super::near::Near;
 use crate::options::{Allow, Interface};
 use ipnet::Ipv6Net;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use std::net::SocketAddr;
 
 /// Which addresses may connect.
@@ -34,6 +34,14 @@ impl Allowed {
             Allow::NetworkOn { network, interface } => is_in(network, peer) && came_by(interface, peer),
         })
     }
+
+    /// The rules that let nobody in now, because this machine does not have their interface. For the start: it allocates.
+    pub fn awaited(&self) -> impl Iterator<Item = (&Ipv6Net, &Interface)> {
+        self.rules.iter().filter_map(|rule| match rule {
+            Allow::NetworkOn { network, interface } if !is_there(interface) => Some((network, interface)),
+            _ => None,
+        })
+    }
 }
 
 fn is_in(network: &Ipv6Net, peer: SocketAddr) -> bool {
@@ -43,8 +51,20 @@ fn is_in(network: &Ipv6Net, peer: SocketAddr) -> bool {
 /// Whether the peer came by that interface: by its name, as it is now, or by its number.
 fn came_by(interface: &Interface, peer: SocketAddr) -> bool {
     let SocketAddr::V6(v6) = peer else { return false };
+    number(interface) == Some(v6.scope_id())
+}
+
+/// The number that stands for an interface, or that it has now.
+fn number(interface: &Interface) -> Option<u32> {
     let name = interface.name();
-    if_nametoindex(name).ok().or_else(|| name.parse().ok()) == Some(v6.scope_id())
+    if_nametoindex(name).ok().or_else(|| name.parse().ok())
+}
+
+/// Whether this machine has that interface now. For the start: it allocates.
+fn is_there(interface: &Interface) -> bool {
+    // No name at all is given for a number that no interface has.
+    let has_name = |number| if_indextoname(number).is_ok_and(|name| !name.is_empty());
+    number(interface).is_some_and(has_name)
 }
 
 #[cfg(test)]
@@ -126,6 +146,7 @@ mod tests {
             let mut allowed = allowed(&[rule]);
             let is_there = name != "no-such-one";
             assert_eq!(allowed.admits(from("fe80::1", own), 0), is_there, "{name}");
+            assert_eq!(allowed.awaited().count(), usize::from(name != "lo"), "{name}");
             assert!(!allowed.admits(from("fe80::1", other), 0), "{name}");
             assert!(!allowed.admits(from("fe80:0:0:1::1", own), 0), "{name}");
             assert!(!allowed.admits("192.0.2.1:1".parse().unwrap(), 0), "{name}");

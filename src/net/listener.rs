@@ -13,7 +13,7 @@ use nix::sys::socket::{
 };
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// A socket that listens, non-blocking, and its address.
@@ -39,6 +39,8 @@ enum Cause {
     System(Errno),
     /// It would be one more than [`LISTENERS_MAX`].
     TooMany,
+    /// It is the broadcast address of a network that this machine is in.
+    Broadcast,
     /// There is no such interface.
     NoInterface(Interface),
     /// The service manager has that port, and hands it over.
@@ -58,7 +60,11 @@ impl fmt::Display for Error {
             Cause::TooMany => {
                 write!(f, "there may be {LISTENERS_MAX} listeners, systemd's and those of --listen together")
             }
-            Cause::NoInterface(interface) => write!(f, "this machine does not have the interface {interface}"),
+            Cause::Broadcast => write!(
+                f,
+                "that is the broadcast address of a network, and TCP has none; give --listen an address of this machine"
+            ),
+            Cause::NoInterface(interface) => write!(f, "this machine does not have the interface {interface}; ip link lists those it has"),
             Cause::HandedOver => write!(
                 f,
                 "systemd has port {} itself and hands it over; leave it out of --listen and FIRSTLINE_LISTEN, or \
@@ -76,11 +82,17 @@ impl fmt::Display for Error {
 fn write_errno(f: &mut fmt::Formatter<'_>, errno: Errno, port: u16) -> fmt::Result {
     match errno {
         Errno::EADDRINUSE => {
-            write!(f, "another program has port {port}; stop it or choose another with --listen")
+            write!(
+                f,
+                "another program has port {port}; stop it (ss -ltnp tells which) or choose another with --listen"
+            )
         }
         Errno::EADDRNOTAVAIL => write!(f, "this machine does not have that address"),
         Errno::ENODEV => write!(f, "this machine does not have an interface of that number"),
-        Errno::EACCES => write!(f, "no permission for port {port}; choose one above 1023 with --listen"),
+        Errno::EACCES => write!(
+            f,
+            "no permission for port {port}; choose one above 1023 with --listen, or give CAP_NET_BIND_SERVICE"
+        ),
         errno => write!(f, "{}", errno.desc()),
     }
 }
@@ -107,6 +119,9 @@ pub fn listen(asked: &[Listen], handed_over: Vec<TcpListener>) -> Result<Vec<Lis
 fn open_asked(listen: &Listen, asked: &[Listen]) -> Result<Listener, Error> {
     match listen {
         Listen::Everywhere { port } => everywhere(*port),
+        Listen::At(address) if is_broadcast(*address) => {
+            Err(Error { address: *address, cause: Cause::Broadcast })
+        }
         Listen::At(address) => open(*address, !shares_port_with_v4(*address, asked)),
         Listen::On { address, interface } => open(with_interface(*address, interface)?.into(), true),
     }
@@ -172,6 +187,16 @@ fn everywhere(port: u16) -> Result<Listener, Error> {
 /// Whether an IPv4 address was asked for on the port of that IPv6 one: then the latter must leave IPv4 alone.
 fn shares_port_with_v4(address: SocketAddr, asked: &[Listen]) -> bool {
     asked.iter().any(|other| matches!(other, Listen::At(SocketAddr::V4(v4)) if v4.port() == address.port()))
+}
+
+/// Whether that is the broadcast address of a network that this machine is in now. The kernel knows: it lets a datagram socket speak to
+/// one only if that is asked for. Nothing is sent.
+fn is_broadcast(address: SocketAddr) -> bool {
+    let may_speak_to = |socket: &UdpSocket| socket.connect((address.ip().to_canonical(), PORT_DEFAULT));
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).is_ok_and(|socket| {
+        let is_refused = may_speak_to(&socket).is_err_and(|error| errno_of(error) == Errno::EACCES);
+        is_refused && socket.set_broadcast(true).is_ok() && may_speak_to(&socket).is_ok()
+    })
 }
 
 /// Listens on one address; for an IPv6 one, `both_families` says whether IPv4 clients may come in there too.

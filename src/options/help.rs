@@ -8,10 +8,10 @@ const TEXT_COLUMN: usize = 23;
 
 /// What the help says behind the options.
 const REST: &str = "
-Each is a variable too, for where the command line is silent; empty is not set:
+Each option has a variable, used if the option is not given; empty is not set:
 --sync-interval is FIRSTLINE_SYNC_INTERVAL. But --log-level is FIRSTLINE_LOG.
-S may have decimals: 0.5. N, MS and S of most may be off. Zero of them is
-refused: it means neither off nor unlimited. Examples:
+S is seconds, such as 0.5. Most N, MS and S can be off. Zero is refused, because
+it means neither off nor unlimited. Examples:
   printf '/urgent smoke in the workshop\\n' | nc -N raspberrypi 9090
   nc raspberrypi 9090         then /join shows what others send; /help the rest
 

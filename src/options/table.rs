@@ -63,7 +63,7 @@ static SETTINGS: [Setting; 22] = [
         name: "allow",
         variable: "FIRSTLINE_ALLOW",
         word: Some("CIDR"),
-        help: "who may connect, or any; may be repeated",
+        help: "networks to let in, or any; may be repeated",
         default: || "local".to_string(),
         set: |options, text| values::allow(text, &mut options.allow),
     },
@@ -71,7 +71,7 @@ static SETTINGS: [Setting; 22] = [
         name: "auth-file",
         variable: "FIRSTLINE_AUTH_FILE",
         word: Some("FILE"),
-        help: "names and tokens of those who may do something",
+        help: "ask clients for a token; FILE has names and tokens",
         default: || "off".to_string(),
         set: |options, text| values::file_or_off(text).map(|path| options.auth_file = path),
     },
@@ -122,7 +122,7 @@ static SETTINGS: [Setting; 22] = [
         name: "sync-interval",
         variable: "FIRSTLINE_SYNC_INTERVAL",
         word: Some("S"),
-        help: "the rest within S seconds; never off",
+        help: "sync the others within S seconds; never off",
         default: || values::show_seconds(limits::SYNC_INTERVAL_MS_DEFAULT),
         set: |options, text| {
             values::seconds(text, limits::SYNC_INTERVAL_MS_MIN..=limits::SYNC_INTERVAL_MS_MAX)
@@ -164,7 +164,7 @@ static SETTINGS: [Setting; 22] = [
         name: "rate",
         variable: "FIRSTLINE_RATE",
         word: Some("N"),
-        help: "lines a second of a client, which is slowed down",
+        help: "lines a second per client; faster ones must wait",
         default: || "off".to_string(),
         set: |options, text| {
             values::count_or_off(text, 1..=limits::RATE_MAX).map(|count| options.rate = count)
@@ -174,7 +174,7 @@ static SETTINGS: [Setting; 22] = [
         name: "urgent-rate",
         variable: "FIRSTLINE_URGENT_RATE",
         word: Some("N"),
-        help: "7 and up a minute of a client; the rest become 4",
+        help: "priority 7-9 a minute per client; more become 4",
         default: || "off".to_string(),
         set: |options, text| {
             values::count_or_off(text, 1..=limits::URGENT_RATE_MAX).map(|count| options.urgent_rate = count)
@@ -184,7 +184,7 @@ static SETTINGS: [Setting; 22] = [
         name: "idle-grace",
         variable: "FIRSTLINE_IDLE_GRACE",
         word: Some("S"),
-        help: "when full, close one idle for S s for a newcomer",
+        help: "if full, a client idle for S seconds makes room",
         default: || values::show_seconds(limits::IDLE_GRACE_MS_DEFAULT),
         set: |options, text| {
             values::seconds_or_off(text, limits::TIMEOUT_MS_MIN..=limits::IDLE_GRACE_MS_MAX)
@@ -239,7 +239,7 @@ static SETTINGS: [Setting; 22] = [
         name: "log-level",
         variable: "FIRSTLINE_LOG",
         word: Some("FILTER"),
-        help: "what to log; warn,hub::group=trace: each message",
+        help: "e.g. debug; warn,hub::group=trace shows messages",
         default: || Options::default().log_level,
         set: |options, text| values::log_level(text).map(|filter| options.log_level = filter),
     },
@@ -307,6 +307,17 @@ pub(super) static DETAILS: [Detail; 9] = [
         },
         otherwise: "unless it is less than --rate lets through, 60 times that a minute; give less",
     },
+];
+
+/// What other programs call an option, without the dashes, and what it is called here.
+pub(super) const ELSEWHERE: [(&str, &str); 7] = [
+    ("port", "listen"),
+    ("p", "listen"),
+    ("bind", "listen"),
+    ("address", "listen"),
+    ("host", "listen"),
+    ("verbose", "log-level"),
+    ("v", "log-level"),
 ];
 
 /// Every option that prints something instead of running.

@@ -163,7 +163,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, with a part of what is said.
-const BAD: [(&str, &str, &str); 96] = [
+const BAD: [(&str, &str, &str); 101] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -200,6 +200,15 @@ const BAD: [(&str, &str, &str); 96] = [
     ("listen", "[fe80::1]:80", "takes a link-local address with its interface: fe80::1%eth0"),
     ("listen", "127.0.0.1%eth0", "takes addresses like"),
     ("listen", "fe80::1%", "takes addresses like"),
+    (
+        "listen",
+        "224.0.0.1",
+        "takes addresses of this machine; 224.0.0.1 is a multicast address, and TCP has none",
+    ),
+    ("listen", "[ff02::1]:80", "ff02::1 is a multicast address"),
+    ("listen", "ff02::1%eth0", "ff02::1 is a multicast address"),
+    ("listen", "::ffff:224.0.0.1", "is a multicast address"),
+    ("listen", "127.0.0.1 255.255.255.255:80", "255.255.255.255 is a broadcast address"),
     ("listen", "fe80::1%0123456789abcdef", "takes addresses like"),
     ("allow", "10.0.0.1%eth0", "with link-local addresses alone"),
     ("allow", "2001:db8::1%eth0", "with link-local addresses alone"),
@@ -523,7 +532,11 @@ fn an_unknown_option_is_refused_with_the_nearest() {
         ("--agin", "--agin: no such option; did you mean --aging?"),
         ("--agin=5", "--agin: no such option; did you mean --aging?"),
         ("--hlep", "--hlep: no such option; did you mean --help?"),
-        ("--port", "--port: no such option; see --help"),
+        ("--prot", "--prot: no such option; did you mean --listen?"),
+        ("--port=80", "--port: no such option; did you mean --listen?"),
+        ("-p", "-p: no such option; did you mean --listen?"),
+        ("--verbose", "--verbose: no such option; did you mean --log-level?"),
+        ("--frobnicate", "--frobnicate: no such option; see --help"),
         ("-x", "-x: no such option; see --help"),
         ("--=x", "--: no such option; see --help"),
         ("--a\nb", r#""--a\nb": no such option; see --help"#),

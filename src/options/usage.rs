@@ -1,7 +1,7 @@
 //! What is said when an option is wrong: one line.
 
 use super::journal;
-use super::table::{Detail, PAGES, settings};
+use super::table::{Detail, ELSEWHERE, PAGES, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use crate::nearest::nearest;
 use std::ffi::OsStr;
@@ -66,12 +66,27 @@ fn known() -> impl Iterator<Item = &'static str> {
 
 /// No option is called so; its name comes with its dashes.
 pub(super) fn unknown_option(given: &str) -> Usage {
-    unknown_among(given, known(), "--help")
+    let names = known().chain(ELSEWHERE.iter().map(|(name, _)| *name));
+    unknown(given, near(given, names).map(here), "--help")
+}
+
+/// What an option is called here that has that name here or elsewhere.
+fn here(name: &'static str) -> &'static str {
+    ELSEWHERE.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| *ours)
 }
 
 /// None of the known options is called so; `help` tells of those.
 pub(super) fn unknown_among(given: &str, known: impl Iterator<Item = &'static str>, help: &str) -> Usage {
-    let advice = match nearest(given.trim_start_matches('-').as_bytes(), known) {
+    unknown(given, near(given, known), help)
+}
+
+/// The name that the given one, which may come with dashes, is near to.
+fn near(given: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    nearest(given.trim_start_matches('-').as_bytes(), known)
+}
+
+fn unknown(given: &str, near: Option<&str>, help: &str) -> Usage {
+    let advice = match near {
         Some(near) => format!("did you mean --{near}?"),
         None => format!("see {help}"),
     };
@@ -121,6 +136,14 @@ mod tests {
             ("9090", "--listen says where to listen, --help the rest"),
         ] {
             assert_eq!(positional(given.as_ref()).to_string(), format!("{given}: not an option; {advice}"));
+        }
+    }
+
+    #[test]
+    fn what_is_called_otherwise_elsewhere_is_an_option_here_and_no_name_of_one() {
+        let is_ours = |name: &str| settings().iter().any(|setting| setting.name == name);
+        for (other, ours) in ELSEWHERE {
+            assert!(is_ours(ours) && !is_ours(other) && other.len() <= NAME_BYTES_MAX, "{other}");
         }
     }
 

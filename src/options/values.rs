@@ -8,7 +8,7 @@ use crate::limits::{ALLOWED_MAX, LISTENERS_MAX, PORT_DEFAULT};
 use crate::queue::Priority;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt::Display;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +27,9 @@ pub(super) fn listen(text: &str, addresses: &mut Vec<Listen>) -> Result<(), Stri
     })?;
     if let Some(ip) = listed.iter().find_map(without_interface) {
         return Err(format!("takes a link-local address with its interface: {ip}%eth0"));
+    }
+    if let Some((ip, kind)) = listed.iter().find_map(of_many) {
+        return Err(format!("takes addresses of this machine; {ip} is a {kind} address, and TCP has none"));
     }
     addresses.extend(listed);
     if addresses.len() > LISTENERS_MAX {
@@ -125,6 +128,20 @@ fn without_interface(listen: &Listen) -> Option<Ipv6Addr> {
         Listen::At(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
             Some(*v6.ip())
         }
+        _ => None,
+    }
+}
+
+/// The address, if it is none of a single machine, and its kind.
+fn of_many(listen: &Listen) -> Option<(IpAddr, &'static str)> {
+    let ip = match listen {
+        Listen::Everywhere { .. } => return None,
+        Listen::At(address) => address.ip(),
+        Listen::On { address, .. } => (*address.ip()).into(),
+    };
+    match ip.to_canonical() {
+        canonical if canonical.is_multicast() => Some((ip, "multicast")),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some((ip, "broadcast")),
         _ => None,
     }
 }
