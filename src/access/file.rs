@@ -46,14 +46,17 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::System(Errno::EACCES) => write!(f, "user {} may not read it", geteuid()),
+            Self::System(Errno::EACCES) => write!(f, "user {0} may not read it; chown {0} helps", geteuid()),
+            Self::System(Errno::ENOENT) => {
+                f.write_str("No such file or directory; make it, or give its path")
+            }
             Self::System(errno) => f.write_str(errno.desc()),
-            Self::NoFile => f.write_str("it is not a file"),
+            Self::NoFile => f.write_str("it is not a file; give the path of one"),
             Self::Exposed => f.write_str("others can read it, or write to it; chmod 600 helps"),
             Self::Foreign(user) => {
-                write!(f, "it belongs to user {user}; it must be root's, or of user {}", geteuid())
+                write!(f, "it belongs to user {user}; chown it to root or to user {}", geteuid())
             }
-            Self::TooLong => write!(f, "it has more than {AUTH_FILE_BYTES_MAX} bytes"),
+            Self::TooLong => write!(f, "it has more than {AUTH_FILE_BYTES_MAX} bytes; shorten its comments"),
             Self::Mistake(mistake) => mistake.fmt(f),
         }
     }
@@ -254,12 +257,12 @@ mod tests {
     fn what_is_said_is_one_line() {
         let mistake = Error::Mistake(Mistake { line: Some(3), what: What::Join });
         for (error, part) in [
-            (Error::System(Errno::EACCES), "may not read it"),
-            (Error::System(Errno::ENOENT), "No such file"),
-            (Error::NoFile, "not a file"),
+            (Error::System(Errno::EACCES), "may not read it; chown "),
+            (Error::System(Errno::ENOENT), "No such file or directory; make it"),
+            (Error::NoFile, "not a file; give the path of one"),
             (Error::Exposed, "chmod 600"),
-            (Error::Foreign(4711), "belongs to user 4711"),
-            (Error::TooLong, "more than"),
+            (Error::Foreign(4711), "belongs to user 4711; chown it to root"),
+            (Error::TooLong, "; shorten its comments"),
             (mistake, "line 3: the last word is join or no-join"),
         ] {
             let said = error.to_string();

@@ -125,10 +125,16 @@ impl fmt::Display for Mistake {
             ),
             What::Priority => f.write_str("the highest priority is one digit, 0 to 9"),
             What::Join => f.write_str("the last word is join or no-join"),
-            What::NameTwice => f.write_str("a line before has that name"),
-            What::TokenTwice => f.write_str("a line before has that token"),
-            What::TooMany => write!(f, "there are {TOKENS_MAX} names before it, and no more may be"),
-            What::Nobody => f.write_str("there is no name in it, and nobody could do anything"),
+            What::NameTwice => f.write_str("a line before has that name; leave one of them out"),
+            What::TokenTwice => {
+                f.write_str("a line before has that token; head -c 18 /dev/urandom | base64 makes another")
+            }
+            What::TooMany => {
+                write!(f, "there are {TOKENS_MAX} names before it, and no more may be; leave some out")
+            }
+            What::Nobody => f.write_str(
+                "there is no name in it, and nobody could do anything; add a line: NAME TOKEN 9 join",
+            ),
         }
     }
 }
