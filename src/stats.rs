@@ -32,6 +32,8 @@ pub struct Ledger {
     farewells: [u64; Farewell::COUNT],
     /// Tokens that were shown and are nobody's.
     pub wrong_tokens: u64,
+    /// Lines that had begun and not ended when their connection broke.
+    pub lines_cut_off: u64,
     /// MSG lines put in outboxes.
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
@@ -61,6 +63,7 @@ impl Ledger {
             lowered: 0,
             farewells: [0; Farewell::COUNT],
             wrong_tokens: 0,
+            lines_cut_off: 0,
             msgs_sent: 0,
             msgs_lost: 0,
             journal: None,
@@ -118,6 +121,7 @@ pub struct Snapshot {
     lowered: u64,
     farewells: [u64; Farewell::COUNT],
     wrong_tokens: u64,
+    lines_cut_off: u64,
     refused: [u64; Nak::COUNT],
     commands_refused: u64,
     msgs_sent: u64,
@@ -137,7 +141,7 @@ pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
 type Counter<T> = (&'static str, fn(&T) -> u64);
 
 /// The counters of the whole server, in the order in which they are told.
-const GENERAL: [Counter<Snapshot>; 16] = [
+const GENERAL: [Counter<Snapshot>; 17] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
     ("clients-max", |s| s.clients_max as u64),
@@ -152,6 +156,7 @@ const GENERAL: [Counter<Snapshot>; 16] = [
     ("bytes-in", |s| s.bytes_in),
     ("bytes-out", |s| s.bytes_out),
     ("replies-unsent", |s| s.replies_unsent),
+    ("lines-cut-off", |s| s.lines_cut_off),
     ("log-records-lost", |s| s.log_lost),
     ("commands-refused", |s| s.commands_refused),
 ];
@@ -213,6 +218,7 @@ impl Snapshot {
         self.lowered = ledger.lowered;
         self.farewells = ledger.farewells;
         self.wrong_tokens = ledger.wrong_tokens;
+        self.lines_cut_off = ledger.lines_cut_off;
         self.refused = ledger.refused;
         self.commands_refused = ledger.commands_refused;
         self.msgs_sent = ledger.msgs_sent;

@@ -446,8 +446,7 @@ impl Session {
 
     /// Notes whether what came are keys. Somebody who types may erase, and has new time for the line with each key.
     fn note_keys(&mut self, bytes: usize, desk: &Desk) {
-        let is_key =
-            bytes <= KEY_BYTES_MAX && self.framer.pending().last().is_some_and(|byte| *byte != b'\n');
+        let is_key = bytes <= KEY_BYTES_MAX && self.framer.last_byte().is_some_and(|byte| byte != b'\n');
         if is_key {
             self.keys = self.keys.saturating_add(1);
             self.key_ns = desk.now_ns;
@@ -844,6 +843,9 @@ impl Session {
 
     /// The connection is over.
     fn end(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+        if self.is_cut_off(reason) {
+            desk.hub.ledger.lock().lines_cut_off += 1;
+        }
         desk.hub.cut(self.seat);
         desk.hub.roster.lock().leave(self.seat);
         // A health check opens a connection and closes it, some times a minute.
@@ -856,6 +858,14 @@ impl Session {
         let mut outbox = desk.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
         self.vacate(outbox, desk)
+    }
+
+    /// Whether the connection broke in the middle of a line. That is not taken: nobody knows how it would have gone on.
+    fn is_cut_off(&mut self, reason: Reason) -> bool {
+        matches!(reason, Reason::Broken(_))
+            && self.phase == Phase::Open
+            && !self.framer.has_next()
+            && self.framer.has_begun()
     }
 
     /// Brings all slots home that the conversation holds.

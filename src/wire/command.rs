@@ -108,8 +108,8 @@ const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
 const BAD_SINCE: Refusal = bad_argument("ID in since ID is the number of a message");
 const BAD_ID: Refusal = bad_argument("ID is the number of a message");
 
-/// What is said of a word that is near no command.
-const UNKNOWN: Refusal = unknown_command("try /help");
+/// What is said of a word that is near no command. It may be the beginning of a text, as of a path.
+const UNKNOWN: Refusal = unknown_command("try /help; //TEXT sends /TEXT");
 
 macro_rules! known {
     ($($word:literal)*) => {
@@ -257,14 +257,19 @@ pub fn name(argument: &[u8]) -> Option<&str> {
 fn join(argument: &[u8]) -> Result<Command<'_>, Refusal> {
     let mut words = argument.split(is_blank).filter(|word| !word.is_empty());
     let (least, id) = match [words.next(), words.next(), words.next(), words.next()] {
+        [Some(word), Some(id), None, _] if is_since(word) => (None, Some(id)),
+        [least, Some(word), Some(id), None] if is_since(word) => (least, Some(id)),
+        [Some(word), ..] | [_, Some(word), ..] if is_since(word) => return Err(BAD_SINCE),
         [least, None, ..] => (least, None),
-        [Some(b"since"), id, None, _] => (None, id),
-        [least, Some(b"since"), id @ Some(_), None] => (least, id),
-        [_, Some(b"since"), ..] | [Some(b"since"), ..] => return Err(BAD_SINCE),
         _ => return Err(BAD_MIN),
     };
     let since = id.map(|id| number(id).ok_or(BAD_SINCE)).transpose()?;
     min(least.unwrap_or_default()).map(|min| Command::Join { min, since }).ok_or(BAD_MIN)
+}
+
+/// Whether that is the word `since`, whose capital letters count as small ones, as those of a command do.
+fn is_since(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"since")
 }
 
 /// A decimal number. `u64::from_str` would take a plus sign too.
@@ -378,6 +383,8 @@ mod tests {
         check(&[
             ("/JOIN", join(Priority::MIN)),
             ("/Join\t7 \tsince\t18", join_since(Priority::HIGH, 18)),
+            ("/join 5 SINCE 0", join_since(Priority::new(5).unwrap(), 0)),
+            ("/JOIN Since 18", join_since(Priority::MIN, 18)),
             ("/nick\tAlice\t", nick("Alice")),
             ("/Auth\t!234567890ABCDE~ ", auth("!234567890ABCDE~")),
             ("/join", join(Priority::MIN)),
@@ -414,6 +421,8 @@ mod tests {
             ("/join 5 6", Request::Refused(BAD_MIN)),
             ("/join 55 since 6", Request::Refused(BAD_MIN)),
             ("/join 5 since", Request::Refused(BAD_SINCE)),
+            ("/join since", Request::Refused(BAD_SINCE)),
+            ("/join 5 SINCE x", Request::Refused(BAD_SINCE)),
             ("/join 7since5", Request::Refused(BAD_MIN)),
             ("/join since -1", Request::Refused(BAD_SINCE)),
             ("/join 5 since 6 7", Request::Refused(BAD_SINCE)),
@@ -429,7 +438,6 @@ mod tests {
             ("/nick grün", Request::Refused(BAD_NAME)),
             ("/nick a:1", Request::Refused(BAD_NAME)),
             ("/nick a\tb", Request::Refused(BAD_NAME)),
-            ("/join 7 SINCE 5", Request::Refused(BAD_MIN)),
             ("/last", Request::Refused(BAD_COUNT)),
             ("/last 0", Request::Refused(BAD_COUNT)),
             ("/last -1", Request::Refused(BAD_COUNT)),
@@ -468,6 +476,8 @@ mod tests {
             ("/stat", "did you mean /stats?"),
             ("/lo x", "did you mean /low?"),
             ("/exit", "did you mean /quit?"),
+            ("/lwo x", "did you mean /low?"),
+            ("/nope/path", "try /help; //TEXT sends /TEXT"),
         ] {
             let refusal = Request::Refused(Refusal::UnknownCommand(advice));
             assert_eq!(parse(line.as_bytes()), refusal, "{line:?}");

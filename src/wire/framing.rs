@@ -142,6 +142,11 @@ impl<'b, const N: usize> Framer<'b, N> {
         if self.too_long { &[] } else { &self.buffer[self.start..self.end] }
     }
 
+    /// The last byte that has come, if it is not taken yet: of a line that is too long as well, before [`next`](Self::next) drops it.
+    pub fn last_byte(&self) -> Option<u8> {
+        self.buffer[self.start..self.end].last().copied()
+    }
+
     /// Drops the first `count` bytes of [`pending`](Self::pending), which must have no LF. More than there are counts as all.
     pub fn skip(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);

@@ -13,7 +13,7 @@ use itoa::Buffer as Decimal;
 
 use super::escape::escape;
 use super::foreign::Foreign;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
 use crate::queue::Priority;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
@@ -219,12 +219,14 @@ impl Farewell {
     /// The line.
     pub const fn line(self) -> &'static str {
         match self {
-            Self::Full => "ERR 0 full\n",
-            Self::AddressFull => "ERR 0 address-full\n",
+            Self::Full => "ERR 0 full all seats are taken; try again later\n",
+            Self::AddressFull => {
+                "ERR 0 address-full close another connection of your address, or raise --per-address\n"
+            }
             Self::NotAllowed => "ERR 0 not-allowed --allow does not let your address in\n",
             Self::Idle | Self::GaveWay => "ERR 0 idle\n",
             Self::TooSlow => "ERR 0 too-slow\n",
-            Self::LineTimeout => "ERR 0 line-timeout\n",
+            Self::LineTimeout => "ERR 0 line-timeout end each line with LF\n",
             Self::Foreign(Foreign::Http) => "ERR 0 not-http this is firstline: speak to it with nc\n",
             Self::Foreign(Foreign::Tls) => {
                 "ERR 0 not-tls this is firstline: speak to it with nc, in plain text\n"
@@ -239,7 +241,7 @@ impl Farewell {
                 "ERR 0 not-utf-16 this is firstline: send UTF-8 (PowerShell: Out-File -Encoding utf8)\n"
             }
             Self::WrongToken => "ERR 0 wrong-token\n",
-            Self::NotAuthenticated => "ERR 0 not-authenticated\n",
+            Self::NotAuthenticated => "ERR 0 not-authenticated say /auth TOKEN first\n",
             Self::TokenWithdrawn => "ERR 0 token-withdrawn\n",
             Self::Quit => "BYE quit\n",
             Self::ShuttingDown => "BYE shutting-down\n",
@@ -353,9 +355,16 @@ fn count_up(bytes: &mut [u8]) -> bool {
     false
 }
 
-/// Line `n` was a message and has not been processed.
+/// Line `n` was a message and has not been processed. Behind the reason stands what its sender can do, if that is not plain.
 pub fn nak(out: &mut VecView<u8>, n: u64, reason: Nak) {
-    append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()]);
+    let mut bytes = Decimal::new();
+    let advice = match reason {
+        Nak::TooLong => [" send ", bytes.format(TEXT_BYTES), " bytes at most"],
+        Nak::NotAuthenticated => [" ", Refusal::NotAuthenticated.advice(), ""],
+        Nak::Empty | Nak::ShuttingDown | Nak::PrintFailed | Nak::JournalFailed => [""; 3],
+    };
+    let [before, number, after] = advice;
+    append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str(), before, number, after]);
 }
 
 /// Line `n` was a command and is done.
@@ -462,7 +471,7 @@ mod tests {
     use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 
     const REFUSALS: [Refusal; 11] = [
-        Refusal::UnknownCommand("try /help"),
+        Refusal::UnknownCommand("try /help; //TEXT sends /TEXT"),
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
         Refusal::NoJournal,
@@ -491,18 +500,19 @@ mod tests {
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
         assert_eq!(closing(|out| ok_with(out, 7, "alice")), b"OK 7 alice\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
+        let too_long = format!("NAK 5 too-long send {TEXT_BYTES} bytes at most\n");
         let expected: [&[u8]; Nak::COUNT] = [
-            b"NAK 5 too-long\n",
+            too_long.as_bytes(),
             b"NAK 5 empty\n",
             b"NAK 5 shutting-down\n",
             b"NAK 5 print-failed\n",
             b"NAK 5 journal-failed\n",
-            b"NAK 5 not-authenticated\n",
+            b"NAK 5 not-authenticated say /auth TOKEN first\n",
         ];
         assert_eq!(naks, expected);
         let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));
         let expected: [&[u8]; REFUSALS.len()] = [
-            b"ERR 5 unknown-command try /help\n",
+            b"ERR 5 unknown-command try /help; //TEXT sends /TEXT\n",
             b"ERR 5 bad-argument MIN is one digit, 0 to 9\n",
             b"ERR 5 nick-taken try another\n",
             b"ERR 5 no-journal this server keeps none\n",
@@ -526,10 +536,9 @@ mod tests {
         }
         assert_eq!(closing(|out| ok(out, u64::MAX)), format!("OK {number}\n").as_bytes());
         for reason in Nak::ALL {
-            assert_eq!(
-                closing(|out| nak(out, u64::MAX, reason)),
-                format!("NAK {number} {}\n", reason.as_str()).as_bytes()
-            );
+            let [short, longest] = [5, u64::MAX].map(|n| closing(|out| nak(out, n, reason)));
+            let short = str::from_utf8(&short).unwrap();
+            assert_eq!(longest, short.replacen('5', &number, 1).as_bytes());
         }
         for reason in REFUSALS {
             let behind = match reason {
@@ -588,11 +597,17 @@ mod tests {
         use Farewell::*;
         let lines = [Full, NotAllowed, Idle, TooSlow, Quit, ShuttingDown].map(Farewell::line);
         let not_allowed = "ERR 0 not-allowed --allow does not let your address in\n";
-        let errs = ["ERR 0 full\n", not_allowed, "ERR 0 idle\n", "ERR 0 too-slow\n"];
+        let full = "ERR 0 full all seats are taken; try again later\n";
+        let errs = [full, not_allowed, "ERR 0 idle\n", "ERR 0 too-slow\n"];
         assert_eq!(lines[..4], errs);
         assert_eq!(lines[4..], ["BYE quit\n", "BYE shutting-down\n"]);
         let lines = [WrongToken, NotAuthenticated, TokenWithdrawn].map(Farewell::line);
-        assert_eq!(lines, ["ERR 0 wrong-token\n", "ERR 0 not-authenticated\n", "ERR 0 token-withdrawn\n"]);
+        let not_authenticated = "ERR 0 not-authenticated say /auth TOKEN first\n";
+        assert_eq!(lines, ["ERR 0 wrong-token\n", not_authenticated, "ERR 0 token-withdrawn\n"]);
+        let lines = [AddressFull, LineTimeout].map(Farewell::line);
+        let address_full =
+            "ERR 0 address-full close another connection of your address, or raise --per-address\n";
+        assert_eq!(lines, [address_full, "ERR 0 line-timeout end each line with LF\n"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl World {
         if speaker.send(&ping).is_ok() {
             match speaker.next()? {
                 Some(Reply::Closed) => return Ok(Arrival::Welcome(speaker)),
-                Some(Reply::Other(line)) if line == "ERR 0 full" => {}
+                Some(Reply::Other(line)) if line.starts_with("ERR 0 full ") => {}
                 Some(reply) => return Err(format!("{name}: {reply:?} where it was to be welcome, or full")),
                 // Closed at once: there were too many to tell them why.
                 None => {}

@@ -15,13 +15,14 @@ pub mod random;
 pub mod stuck;
 pub mod traced;
 
-use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
+use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, TEXT_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::ops::RangeInclusive;
@@ -409,6 +410,11 @@ pub fn run_to_end_with_input(mut command: Command) -> Output {
 pub fn signal(pid: u32, name: &str) {
     let signal: Signal = format!("SIG{name}").parse().expect("there is such a signal");
     kill(Pid::from_raw(pid as i32), signal).expect("the process is there");
+}
+
+/// The reply to line `n`, which was too long.
+pub fn too_long(n: impl Display) -> String {
+    format!("NAK {n} too-long send {TEXT_BYTES} bytes at most")
 }
 
 /// Waits until something holds that no event tells.

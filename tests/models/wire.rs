@@ -114,7 +114,7 @@ fn message_of(priority: u8, text: &[u8]) -> Request<'_> {
 
 fn join_of(arguments: &[&[u8]]) -> Option<Command<'static>> {
     let (least, since) = match arguments {
-        [least @ .., word, id] if word == b"since" => (least, Some(*id)),
+        [least @ .., word, id] if word.eq_ignore_ascii_case(b"since") => (least, Some(*id)),
         least => (least, None),
     };
     let number = |word: &[u8]| {

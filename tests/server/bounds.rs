@@ -3,6 +3,7 @@
 
 use crate::common::{
     Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
+    too_long,
 };
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES, TURNED_AWAY_MAX};
 use nix::errno::Errno;
@@ -406,7 +407,7 @@ fn one_who_joined_and_makes_no_progress_is_closed_and_still_learns_how_many_line
 
 /// Hears why, and then the end, which is no reset.
 fn expect_full(client: &mut Client) {
-    assert_eq!(client.line(), "ERR 0 full");
+    assert_eq!(client.line(), "ERR 0 full all seats are taken; try again later");
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }
 
@@ -505,7 +506,7 @@ fn every_length_around_every_limit_gets_its_one_reply() {
                 } else if text_bytes == 0 {
                     assert_eq!(client.line(), format!("NAK {n} empty"));
                 } else if text_bytes > TEXT_BYTES {
-                    assert_eq!(client.line(), format!("NAK {n} too-long"), "{prefix:?} and {length} bytes");
+                    assert_eq!(client.line(), too_long(n), "{prefix:?} and {length} bytes");
                 } else {
                     expect_ack_and_ok(&mut client, n);
                     n += 1;
@@ -523,13 +524,9 @@ fn every_length_around_every_limit_gets_its_one_reply() {
         last.send(format!("{:<length$}\n/urgent {}", "/ping", "t".repeat(length - "/urgent ".len())));
         last.end_sending();
         let replies = last.rest();
-        assert_eq!(replies[0], if fits { "OK 1" } else { "NAK 1 too-long" }, "{length} bytes");
+        assert_eq!(replies[0], if fits { "OK 1".to_string() } else { too_long(1) }, "{length} bytes");
         assert_eq!(replies.len(), 2);
-        if fits {
-            assert_eq!(line_of("ACK", &replies[1]), 2)
-        } else {
-            assert_eq!(replies[1], "NAK 2 too-long")
-        }
+        if fits { assert_eq!(line_of("ACK", &replies[1]), 2) } else { assert_eq!(replies[1], too_long(2)) }
     }
     drop(client);
     bounded.the_hub_is_unharmed();
@@ -549,12 +546,12 @@ fn a_line_of_100_megabytes_is_refused_once_and_the_next_one_is_fine() {
     let megabyte = vec![b'y'; 1_000_000];
     (0..100).for_each(|_| client.send(&megabyte));
     client.send("\nnext\n");
-    assert_eq!(client.line(), "NAK 1 too-long");
+    assert_eq!(client.line(), too_long(1));
     assert_eq!(line_of("ACK", &client.line()), 2);
     let mut last = bounded.server.connect();
     (0..3).for_each(|_| last.send(&megabyte));
     last.end_sending();
-    assert_eq!(last.rest(), ["NAK 1 too-long"]);
+    assert_eq!(last.rest(), [too_long(1)]);
     drop((client, last));
     bounded.the_hub_is_unharmed();
 }

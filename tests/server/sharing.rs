@@ -1,6 +1,8 @@
 //! What one client gets, so that there is something left for the others: connections, lines, urgency, seats and time.
 
-use crate::common::{Client, Held, Server, allow_many_connections, command, eventually, is_emulated};
+use crate::common::{
+    Client, Held, Server, allow_many_connections, command, eventually, is_emulated, too_long,
+};
 use firstline::limits::{
     CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
 };
@@ -20,6 +22,11 @@ fn seated(client: &mut Client) -> Result<(), Vec<String>> {
     }
 }
 
+/// What a newcomer is told for whom there is no seat, and one whose address has as many as it may.
+const FULL: &str = "ERR 0 full all seats are taken; try again later";
+const ADDRESS_FULL: &str =
+    "ERR 0 address-full close another connection of your address, or raise --per-address";
+
 fn told(line: &str) -> Result<(), Vec<String>> {
     Err(vec![line.to_string()])
 }
@@ -32,7 +39,7 @@ fn one_address_has_no_more_than_its_share_of_connections() {
     let (mut first, mut second) = (server.connect(), server.connect());
     assert_eq!((seated(&mut first), seated(&mut second)), (Ok(()), Ok(())));
     for _ in 0..20 {
-        assert_eq!(seated(&mut server.connect()), told("ERR 0 address-full"));
+        assert_eq!(seated(&mut server.connect()), told(ADDRESS_FULL));
     }
     let mut other = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
     assert_eq!(seated(&mut other), Ok(()), "others have their own share");
@@ -68,7 +75,7 @@ fn an_idle_client_gives_way_to_a_newcomer_of_its_own_address_where_that_has_its_
     assert_eq!(own[1].ask("/ping"), "OK 2");
     let mut more: Vec<_> = (0..8).map(|_| from(1)).collect();
     let seats: Vec<_> = more.iter_mut().map(seated).collect();
-    let full = seats.iter().filter(|seat| **seat == told("ERR 0 address-full")).count();
+    let full = seats.iter().filter(|seat| **seat == told(ADDRESS_FULL)).count();
     let ok = seats.iter().filter(|seat| seat.is_ok()).count();
     assert_eq!(ok + full, 8, "{seats:?}");
     let stats = other.stats();
@@ -122,7 +129,7 @@ fn an_ipv4_address_is_the_same_one_when_it_comes_in_over_ipv6() {
     let mut second = Client::connect((Ipv4Addr::LOCALHOST, port).into());
     assert_eq!((seated(&mut first), seated(&mut second)), (Ok(()), Ok(())));
     for address in [server.address, (Ipv4Addr::LOCALHOST, port).into()] {
-        assert_eq!(seated(&mut Client::connect(address)), told("ERR 0 address-full"), "{address}");
+        assert_eq!(seated(&mut Client::connect(address)), told(ADDRESS_FULL), "{address}");
     }
     let mut over_ipv6 = Client::connect((std::net::Ipv6Addr::LOCALHOST, port).into());
     assert_eq!(seated(&mut over_ipv6), Ok(()));
@@ -248,7 +255,7 @@ fn newcomers_drive_nobody_out_who_is_not_idle() {
     assert_eq!(clients[0].rest(), ["ERR 0 idle"]);
     clients.swap_remove(0);
     let seats: Vec<_> = newcomers.iter_mut().map(seated).collect();
-    let full = seats.iter().filter(|seat| **seat == told("ERR 0 full")).count();
+    let full = seats.iter().filter(|seat| **seat == told(FULL)).count();
     let ok = seats.iter().filter(|seat| seat.is_ok()).count();
     // On a slow machine others may have been idle for long enough before all had come.
     assert!(ok >= 1 && ok + full == 5, "{seats:?}");
@@ -260,7 +267,7 @@ fn without_grace_the_next_one_finds_it_full() {
     allow_many_connections();
     let server = Server::start(&["--idle-grace", "off"]);
     let mut clients = fill(&server);
-    assert_eq!(seated(&mut server.connect()), told("ERR 0 full"));
+    assert_eq!(seated(&mut server.connect()), told(FULL));
     assert_eq!(clients[0].stats()["closed-full"], 1);
 }
 
@@ -284,13 +291,21 @@ fn a_line_that_does_not_end_is_not_waited_for() {
         let (mut client, start) = (server.connect(), Instant::now());
         client.send(before);
         let lines = drip(&mut client);
-        assert_eq!(lines.last().map(String::as_str), Some("ERR 0 line-timeout"), "{before:?}: {lines:?}");
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("ERR 0 line-timeout end each line with LF"),
+            "{before:?}: {lines:?}"
+        );
         assert_eq!(lines.len(), 1 + usize::from(before == "hello\n"), "what went before is answered");
         assert!(start.elapsed() >= Duration::from_millis(300));
     }
     let mut client = server.connect();
     client.send("x".repeat(LINE_BYTES_MAX + 2));
-    assert_eq!(drip(&mut client), ["ERR 0 line-timeout"], "nor is one that is too long");
+    assert_eq!(
+        drip(&mut client),
+        ["ERR 0 line-timeout end each line with LF"],
+        "nor is one that is too long"
+    );
     assert_eq!(server.stats()["closed-line-timeout"], 4);
 }
 
@@ -306,6 +321,14 @@ fn somebody_who_types_has_time_for_each_key_and_may_erase() {
     }
     assert_eq!(typist.line(), "ACK 1 1");
     assert!(watcher.line().ends_with(" smoke"));
+    // Of a line that is too long as well, so that it gets the reply that is due.
+    let mut verbose = server.connect();
+    verbose.send("x".repeat(LINE_BYTES_MAX + 2));
+    for key in ["y"; 10] {
+        std::thread::sleep(Duration::from_millis(400));
+        verbose.send(key);
+    }
+    assert_eq!(verbose.ask(""), too_long(1));
     // Who sends whole lines has them as they are.
     let mut program = server.connect();
     assert_eq!(program.ask("a\x08b\x7f"), "ACK 1 2");
@@ -338,7 +361,7 @@ fn a_line_that_the_server_does_not_take_is_not_its_clients_fault() {
     let replies = client.rest();
     assert_eq!(replies.len(), IN_FLIGHT + 2);
     assert!(replies[..=IN_FLIGHT].iter().all(|reply| reply.starts_with("ACK ")), "{replies:?}");
-    assert_eq!(replies[IN_FLIGHT + 1], "ERR 0 line-timeout", "now it is waited for");
+    assert_eq!(replies[IN_FLIGHT + 1], "ERR 0 line-timeout end each line with LF", "now it is waited for");
 }
 
 #[test]
@@ -347,7 +370,7 @@ fn a_line_that_waits_for_its_time_is_not_its_clients_fault() {
     let mut client = server.connect();
     client.send("/ping\n".repeat(4) + "/pi");
     assert_eq!(client.lines(4), ["OK 1", "OK 2", "OK 3", "OK 4"]);
-    assert_eq!(client.rest(), ["ERR 0 line-timeout"]);
+    assert_eq!(client.rest(), ["ERR 0 line-timeout end each line with LF"]);
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn what_was_admitted_is_acknowledged_and_what_was_only_received_is_refused() {
     let refusals = [
         format!("NAK {} shutting-down", n + 1),
         format!("ERR {} shutting-down try again later", n + 2),
-        format!("ERR {} unknown-command try /help", n + 4),
+        format!("ERR {} unknown-command try /help; //TEXT sends /TEXT", n + 4),
         format!("NAK {} shutting-down", n + 5),
         BYE.to_string(),
     ];
