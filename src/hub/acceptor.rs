@@ -122,27 +122,33 @@ impl<'a> Acceptor<'a> {
 
     fn reload(&mut self) {
         self.service.reloading();
-        log::info!("SIGHUP: the log file is reopened");
-        logger::reopen();
-        let of_tokens = self.reload_tokens();
-        self.service.ready(format_args!("the log file is reopened{of_tokens}"));
+        let status = match (reopen_log(), self.reload_tokens()) {
+            (None, None) => {
+                log::info!("SIGHUP: nothing to do, without --log-file and --auth-file");
+                ["nothing to reload", "", ""]
+            }
+            (Some(of_log), Some(of_tokens)) => [of_log, "; ", of_tokens],
+            (of_log, of_tokens) => [of_log.or(of_tokens).unwrap_or_default(), "", ""],
+        };
+        let [first, between, second] = status;
+        self.service.ready(format_args!("{first}{between}{second}"));
     }
 
     /// Reads the auth file again, if there is one, and says how that went. One that is wrong changes nothing.
-    fn reload_tokens(&mut self) -> &'static str {
-        let Some(auth_file) = &mut self.auth_file else { return "" };
-        match auth_file.load() {
+    fn reload_tokens(&mut self) -> Option<&'static str> {
+        let auth_file = self.auth_file.as_mut()?;
+        Some(match auth_file.load() {
             Ok(tokens) => {
                 log::info!("the auth file is read again: it has {} names", tokens.len());
                 self.hub.replace_tokens(tokens);
-                "; the auth file is read again"
+                "the auth file is read again"
             }
             Err(error) => {
                 let path = auth_file.path().display();
                 log::error!("--auth-file {path}: {error}; what it said before still holds");
-                "; the auth file is wrong, and what it said before still holds"
+                "the auth file is wrong, and what it said before still holds"
             }
-        }
+        })
     }
 
     fn accept_some(&mut self) {
@@ -247,6 +253,14 @@ impl Door {
 
 fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), Errno> {
     listener.accept().map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))
+}
+
+/// Has the log file opened again, if there is one, and says so.
+fn reopen_log() -> Option<&'static str> {
+    logger::reopen().then(|| {
+        log::info!("SIGHUP: the log file is reopened");
+        "the log file is reopened"
+    })
 }
 
 /// Why a newcomer is not taken, for who reads the log.

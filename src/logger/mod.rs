@@ -86,7 +86,7 @@ pub enum Error {
 pub fn init(config: Config) -> Result<(), Error> {
     crate::clock::start();
     let output = open_output(&config)?;
-    let logger = Logger { filter: config.filter, ring: &RING };
+    let logger = Logger { filter: config.filter, ring: &RING, has_file: config.file.is_some() };
     LOGGER.set(logger).map_err(|_| Error::Twice)?;
     let logger = LOGGER.get().expect("it was just set");
     start_writer(Writer::new(logger.ring, output)).map_err(Error::System)?;
@@ -96,10 +96,14 @@ pub fn init(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the writer close the log file and open its path again, after others have renamed it. Does nothing
-/// where the log goes to standard error.
-pub fn reopen() {
-    RING.ask_reopen();
+/// Makes the writer close the log file and open its path again, after others have renamed it. False: there is none, because the log
+/// goes to standard error.
+pub fn reopen() -> bool {
+    let has_file = LOGGER.get().is_some_and(|logger| logger.has_file);
+    if has_file {
+        RING.ask_reopen();
+    }
+    has_file
 }
 
 /// Waits until all that was logged before is written or its loss is counted; `true` if it is. A stuck output
@@ -139,6 +143,8 @@ fn start_writer(writer: Writer<'static>) -> io::Result<()> {
 struct Logger {
     filter: Filter,
     ring: &'static Ring,
+    /// Whether it writes to a file, and not to standard error.
+    has_file: bool,
 }
 
 impl log::Log for Logger {

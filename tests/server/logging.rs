@@ -114,6 +114,34 @@ fn another_protocol_is_a_word_too() {
     server.wait_for_log(" disconnected: it is an HTTP client");
 }
 
+// ---- SIGHUP ---------------------------------------------------------------------------------------------
+
+#[test]
+fn sighup_tells_of_no_log_file_where_there_is_none() {
+    let server = Server::start(&[]);
+    server.signal("HUP");
+    server.wait_for_log("SIGHUP: nothing to do, without --log-file and --auth-file");
+    assert_eq!(server.connect().ask("/ping"), "OK 1");
+    assert!(!server.log().iter().any(|line| line.contains("reopened")), "{:?}", server.log());
+}
+
+#[test]
+fn sighup_reopens_a_log_file() {
+    let directory = Directory::new("log-reopened");
+    fs::create_dir(&directory.0).unwrap();
+    let path = directory.0.join("log");
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--log-file"]).arg(&path);
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let says = |part: &str| fs::read_to_string(&path).is_ok_and(|text| text.contains(part));
+    eventually("it listens", || says("listening on "));
+    fs::rename(&path, directory.0.join("old")).unwrap();
+    crate::common::signal(child.id(), "HUP");
+    eventually("it is opened again", || says("SIGHUP: the log file is reopened"));
+    crate::common::signal(child.id(), "TERM");
+    assert!(child.wait().unwrap().success());
+}
+
 // ---- Filters -------------------------------------------------------------------------------------------
 
 #[test]
