@@ -27,7 +27,7 @@ while [ "$try" -lt "${TRIES:-60}" ]; do
     case $reply in
     ACK*) echo "$reply" && exit 0 ;;
     # Another try would end the same way.
-    *" too-long"* | *" empty" | *" not-"* | *"-token"* | "ERR 2 "*) echo "send.sh: refused: $reply" >&2 && exit 1 ;;
+    *" too-long" | *" empty" | *" not-"* | *"-token"* | "ERR 2 "*) echo "send.sh: refused: $reply" >&2 && exit 1 ;;
     esac
     if [ "$try" -eq 1 ]; then echo "send.sh: no ACK from $1 port $2, trying again: ${reply:-${said:-no answer}}" >&2; fi
     sleep 1

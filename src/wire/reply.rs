@@ -13,7 +13,7 @@ use itoa::Buffer as Decimal;
 
 use super::escape::escape;
 use super::foreign::Foreign;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::queue::Priority;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
@@ -355,16 +355,9 @@ fn count_up(bytes: &mut [u8]) -> bool {
     false
 }
 
-/// Line `n` was a message and has not been processed. Behind the reason stands what its sender can do, if that is not plain.
+/// Line `n` was a message and has not been processed.
 pub fn nak(out: &mut VecView<u8>, n: u64, reason: Nak) {
-    let mut bytes = Decimal::new();
-    let advice = match reason {
-        Nak::TooLong => [" send ", bytes.format(TEXT_BYTES), " bytes at most"],
-        Nak::NotAuthenticated => [" ", Refusal::NotAuthenticated.advice(), ""],
-        Nak::Empty | Nak::ShuttingDown | Nak::PrintFailed | Nak::JournalFailed => [""; 3],
-    };
-    let [before, number, after] = advice;
-    append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str(), before, number, after]);
+    append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()]);
 }
 
 /// Line `n` was a command and is done.
@@ -500,14 +493,13 @@ mod tests {
         assert_eq!(closing(|out| ok(out, 0)), b"OK 0\n");
         assert_eq!(closing(|out| ok_with(out, 7, "alice")), b"OK 7 alice\n");
         let naks = Nak::ALL.map(|reason| closing(|out| nak(out, 5, reason)));
-        let too_long = format!("NAK 5 too-long send {TEXT_BYTES} bytes at most\n");
         let expected: [&[u8]; Nak::COUNT] = [
-            too_long.as_bytes(),
+            b"NAK 5 too-long\n",
             b"NAK 5 empty\n",
             b"NAK 5 shutting-down\n",
             b"NAK 5 print-failed\n",
             b"NAK 5 journal-failed\n",
-            b"NAK 5 not-authenticated say /auth TOKEN first\n",
+            b"NAK 5 not-authenticated\n",
         ];
         assert_eq!(naks, expected);
         let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));

@@ -15,7 +15,7 @@ pub mod random;
 pub mod stuck;
 pub mod traced;
 
-use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, TEXT_BYTES, WORKER_STACK_BYTES};
+use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -414,7 +414,7 @@ pub fn signal(pid: u32, name: &str) {
 
 /// The reply to line `n`, which was too long.
 pub fn too_long(n: impl Display) -> String {
-    format!("NAK {n} too-long send {TEXT_BYTES} bytes at most")
+    format!("NAK {n} too-long")
 }
 
 /// Waits until something holds that no event tells.

@@ -52,7 +52,7 @@ impl Told {
         match words[..] {
             ["ACK", n, id] => Self::Ack(number(n), number(id), false),
             ["ACK", n, id, "lowered"] => Self::Ack(number(n), number(id), true),
-            ["NAK", n, reason, ..] => Self::Nak(number(n), reason.to_string()),
+            ["NAK", n, reason] => Self::Nak(number(n), reason.to_string()),
             ["OK", n] => Self::Ok(number(n), String::new()),
             ["OK", n, text] => Self::Ok(number(n), text.to_string()),
             ["ERR", n, reason, ..] => Self::Err(number(n), reason.to_string()),
