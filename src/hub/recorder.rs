@@ -4,6 +4,7 @@
 use super::Hub;
 use super::historian::Committed;
 use crate::clock;
+use crate::counted::Counted;
 use crate::journal::files::{self, Files, NAMES};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
@@ -324,8 +325,9 @@ impl Recorder {
 fn tell_cut(directory: &Path, bytes: u64) {
     if bytes > 0 {
         log::warn!(
-            "journal {}: {bytes} bytes of its files are missing, and what stood there is lost",
-            directory.display()
+            "journal {}: its files are short of {}, and what stood there is lost",
+            directory.display(),
+            Counted(bytes, "byte")
         );
     }
 }
@@ -335,9 +337,8 @@ fn tell_found(directory: &Path, found: &Found, identity: Identity) {
     log::info!("journal {directory}: goes on with message {}; its identity is {identity}", found.next_id);
     if found.unreadable_segments > 0 {
         log::warn!(
-            "journal {directory}: {} files are damaged or another journal's, and cannot be read; firstline journal --check \
-             tells which",
-            found.unreadable_segments
+            "journal {directory}: cannot read {}: damaged, or another journal's; firstline journal --check tells which",
+            Counted(found.unreadable_segments, "file")
         );
     }
     if found.lost_segments > 0 {
@@ -352,16 +353,15 @@ fn tell_found(directory: &Path, found: &Found, identity: Identity) {
     }
     if found.damaged_bytes > 0 {
         log::warn!(
-            "journal {directory}: {} bytes among its last messages are damaged, and what stood there is lost; firstline journal \
-             --check tells where",
-            found.damaged_bytes
+            "journal {directory}: damage among its last messages costs what stood in {}; firstline journal --check tells where",
+            Counted(u64::from(found.damaged_bytes), "byte")
         );
     }
     if found.torn_bytes > 0 {
         log::warn!(
-            "journal {directory}: the last {} bytes are torn, as a power cut does that, and the messages that stood there \
-             are lost; the bytes stay where they are",
-            found.torn_bytes
+            "journal {directory}: its end is torn, as after a power cut: the messages in the last {} are lost; the bytes stay where \
+             they are",
+            Counted(u64::from(found.torn_bytes), "byte")
         );
     }
 }

@@ -209,7 +209,7 @@ fn a_bit_that_flips_in_the_newest_segment_costs_one_message() {
     assert_eq!(server.end(), Some(0));
     let server = start();
     assert_eq!(list(&server), (kept, told));
-    server.wait_for_log("bytes among its last messages are damaged");
+    server.wait_for_log("damage among its last messages costs");
     assert_eq!(id_of(&server.connect().ask("goes on")), MESSAGES + 1);
     assert_eq!(server.end(), Some(0));
     let check = command().args(["journal", directory.path(), "--check"]).output().unwrap();
@@ -404,7 +404,7 @@ fn a_file_that_was_cut_off_behind_a_record_is_told_at_the_start() {
     let whole_records = FIRST_OFFSET as usize + 2 * record_bytes;
     std::fs::File::options().write(true).open(&path).unwrap().set_len(whole_records as u64).unwrap();
     let server = directory.start(&[]);
-    server.wait_for_log(&format!("{} bytes of its files are missing", bytes.len() - whole_records));
+    server.wait_for_log(&format!("its files are short of {} bytes", bytes.len() - whole_records));
     assert_eq!(directory.messages().len(), 2);
     assert!(id_of(&server.connect().ask("goes on")) > 2);
 }
@@ -842,7 +842,7 @@ fn a_file_of_another_journal_is_told_and_not_read() {
     assert!(said.contains("1.journal: damaged: it is a file of another journal, "), "{said}");
     assert!(directory.messages().values().all(|text| text.starts_with("ours")));
     let server = directory.start(&[]);
-    server.wait_for_log("are damaged or another journal's");
+    server.wait_for_log("damaged, or another journal's");
     assert_eq!(server.end(), Some(0));
 }
 
