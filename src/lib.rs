@@ -19,6 +19,31 @@
 //! client <─ send <─ outbox <─ ACK / NAK ────────────┴────────────────────────────────────────────────────┘
 //! ```
 //!
+//! - Texts lie in static slots, 64 a client. A slot is owned by whoever holds the only reference
+//!   to it: client, queue, consumer, client. The heap holds 16-byte entries: a key of priority and
+//!   admission, and that reference.
+//! - What one client sends at once, in one priority, is one entry: a run, of slots that own one
+//!   another. So order is paid for once a run, and the consumer reads one slot of it. Lines that
+//!   come one by one are runs of one.
+//! - A worker serves one client, or with `--workers N` its share of them, by the same code: its
+//!   sessions never wait, the worker waits for all of them in one `epoll_wait`.
+//! - The consumer picks a batch under one lock, writes the lines, feeds the sinks, puts replies
+//!   into outboxes and tries one non-blocking send a client. What the socket does not take is the
+//!   worker's to finish. It never waits for a client.
+//! - The consumer is a seat: a worker that has admitted something and finds it free processes it
+//!   itself, and saves waking another thread. With a journal too, while the disk takes less than a
+//!   millisecond for a sync and what goes there together is mostly one client's. On a slower one,
+//!   where several clients have something to say all the time, with `--print` and with
+//!   `--realtime` it is left to a thread of the consumer's own.
+//! - With a journal, who has synced a group of batches leaves the seat before he delivers it: the
+//!   next group goes to the disk while the ACKs of the last one go out. The consumer's own thread
+//!   even hands the delivery over to a thread that does nothing else, if more waits for the disk
+//!   and nothing of the group is urgent.
+//! - A worker that has urgent messages asks the scheduler for short slices (Linux 6.12 and later),
+//!   and so is not kept waiting by those who flood the server.
+//! - The mutex and the condition variable sleep in a futex at once and never spin. Model-checked
+//!   with loom, as are the queue and the hand-over of outboxes.
+//!
 //! ## The modules, from the bottom up
 //! - [`limits`] — every bound; [`budget`] — what they cost.
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.

@@ -210,7 +210,7 @@ mod tests {
         let given = Given::of_header(&header);
         assert_eq!(given.next_id(&header, 4_096, 5), 5 + (131_072 - 3 * 4_096) / 32 + slack);
         assert_eq!(given.next_id(&header, header.records_end(), 90), 90 + slack);
-        // What the README says, for 1M and 64M.
+        // What operations.md says, for 1M and 64M.
         let of_8_mib = Header { segment_bytes: 8 << 20, ..header };
         assert_eq!((ids_in(&header, 4_096), ids_in(&of_8_mib, 4_096)), (4_736, 262_784));
         let synced = Given { next_id: 100, is_unsynced: false };

@@ -180,9 +180,11 @@ fn each_filter_of_the_pages_shows_a_message() {
     help.arg("--help");
     let help = String::from_utf8(run_to_end(help).stdout).unwrap();
     let mut filters = Vec::new();
-    for (name, page) in
-        [("README.md", page("README.md")), ("--help", help), ("the manual", page("deploy/firstline.1"))]
-    {
+    for (name, page) in [
+        ("operations.md", page("deploy/doc/operations.md")),
+        ("--help", help),
+        ("the manual", page("deploy/firstline.1")),
+    ] {
         let found = examples(&page);
         assert!(!found.is_empty(), "{name} has an example");
         filters.extend(found);
