@@ -13,7 +13,6 @@
 //! which nobody waits for.
 
 pub mod acceptor;
-pub mod alarm;
 pub mod answer;
 pub mod attention;
 pub mod backoff;
@@ -37,6 +36,7 @@ pub mod server;
 pub mod session;
 pub mod shutdown;
 pub mod signals;
+pub mod timer;
 pub mod turned_away;
 pub mod watchdog;
 pub mod worker;

@@ -218,7 +218,7 @@ fn raise_descriptor_limit(workers: usize) {
 }
 
 fn descriptors_needed(workers: usize) -> rlim_t {
-    // A worker has an epoll set, a bell and an alarm.
+    // A worker has an epoll set, a bell and a timer.
     (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as rlim_t
 }
 

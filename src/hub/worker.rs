@@ -1,10 +1,10 @@
 //! A worker: one thread that serves the sessions of its seats, one of them or many. It waits in one place only, for
-//! all of its sockets, its bell and its alarm at once.
+//! all of its sockets, its bell and its timer at once.
 
 use super::Hub;
-use super::alarm::Alarm;
 use super::courier::Chunk;
 use super::session::{Session, Turn};
+use super::timer::Timer;
 use crate::clock;
 use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEAT_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::queue::{Chain, Priority, Slot};
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What the events of bell and alarm carry in place of a seat: that they woke the worker is all they have to say.
+/// What the events of bell and timer carry in place of a seat: that they woke the worker is all they have to say.
 const NO_SEAT: u64 = u64::MAX;
 
 /// What a worker lends the session whose turn it is.
@@ -92,7 +92,7 @@ pub struct Post {
     number: usize,
     sessions: &'static mut [Session],
     epoll: Epoll,
-    alarm: Alarm,
+    timer: Timer,
 }
 
 impl Post {
@@ -101,12 +101,12 @@ impl Post {
     /// # Errors
     /// When there are not enough descriptors.
     pub fn new(hub: &'static Hub, number: usize, sessions: &'static mut [Session]) -> nix::Result<Self> {
-        let (epoll, alarm) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Alarm::new()?);
+        let (epoll, timer) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         // Edge-triggered: each ring is reported once, and nobody needs to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(hub.attention.bell(number), EpollEvent::new(events, NO_SEAT))?;
-        epoll.add(&alarm, EpollEvent::new(events, NO_SEAT))?;
-        Ok(Self { hub, number, sessions, epoll, alarm })
+        epoll.add(&timer, EpollEvent::new(events, NO_SEAT))?;
+        Ok(Self { hub, number, sessions, epoll, timer })
     }
 }
 
@@ -120,13 +120,13 @@ pub struct Worker {
     runnable: [u32; CLIENT_WORDS],
     /// No session has a deadline before that time, in nanoseconds.
     deadline_ns: u64,
-    alarm: Alarm,
+    timer: Timer,
 }
 
 impl Worker {
     /// The worker at that post.
     pub fn new(post: Post) -> Self {
-        let Post { hub, number, sessions, epoll, alarm } = post;
+        let Post { hub, number, sessions, epoll, timer } = post;
         let desk = Desk {
             number,
             hub,
@@ -139,7 +139,7 @@ impl Worker {
             unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;
-        Self { sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, alarm }
+        Self { sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
     }
 
     /// Serves its sessions for as long as the process lives.
@@ -164,9 +164,9 @@ impl Worker {
         self.is_busy()
     }
 
-    /// Waits for a socket, the bell, or the alarm; not at all if a session or what it has to process wants a turn.
+    /// Waits for a socket, the bell, or the timer; not at all if a session or what it has to process wants a turn.
     fn wait(&mut self, patience: EpollTimeout) {
-        self.alarm.set(self.deadline_ns);
+        self.timer.set(self.deadline_ns);
         self.note_events(if self.is_busy() { EpollTimeout::ZERO } else { patience });
     }
 

@@ -1,0 +1,87 @@
+//! A worker's timer: a descriptor for its epoll set that becomes readable at a deadline.
+//!
+//! Most deadlines move before they expire: each received line postpones the idle time-out. A timeout
+//! for each wait would have to be armed and cancelled each time. The timer is armed once, expires at
+//! what was the earliest deadline, and is then armed for what is the earliest now.
+
+use crate::clock;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// A timer. It is meant for edge-triggered epoll: nothing reads it.
+pub struct Timer {
+    fd: TimerFd,
+    set_ns: u64,
+}
+
+impl Timer {
+    /// A timer that does not expire before it is [set](Self::set).
+    ///
+    /// # Errors
+    /// When there are not enough descriptors.
+    pub fn new() -> nix::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        Ok(Self { fd: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, set_ns: u64::MAX })
+    }
+
+    /// Arms it for that time alone, in nanoseconds; `u64::MAX`: it may expire at any time. For a time that
+    /// has passed it expires at once.
+    pub fn set(&mut self, deadline_ns: u64) {
+        if deadline_ns != self.set_ns && deadline_ns != u64::MAX {
+            // Zero would mean never.
+            let left_ns = deadline_ns.saturating_sub(clock::now_ns()).max(1);
+            let left = TimeSpec::from_duration(Duration::from_nanos(left_ns));
+            let set = self.fd.set(Expiration::OneShot(left), TimerSetTimeFlags::empty());
+            debug_assert!(set.is_ok(), "a time of at most years is valid");
+        }
+        self.set_ns = deadline_ns;
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    fn expires(timer: &Timer, timeout: PollTimeout) -> bool {
+        poll(&mut [PollFd::new(timer.as_fd(), PollFlags::POLLIN)], timeout) == Ok(1)
+    }
+
+    #[test]
+    fn it_expires_when_it_is_set_to_and_not_before_it_is_set() {
+        let mut timer = Timer::new().unwrap();
+        assert!(!expires(&timer, PollTimeout::ZERO));
+        timer.set(u64::MAX);
+        assert!(!expires(&timer, PollTimeout::ZERO));
+        let deadline_ns = clock::now_ns() + 1_000_000;
+        timer.set(deadline_ns);
+        assert!(expires(&timer, PollTimeout::NONE));
+        assert!(clock::now_ns() >= deadline_ns);
+    }
+
+    #[test]
+    fn a_time_that_has_passed_rings_at_once() {
+        let mut timer = Timer::new().unwrap();
+        timer.set(1);
+        assert!(expires(&timer, PollTimeout::NONE));
+    }
+
+    #[test]
+    fn the_last_setting_holds() {
+        let mut timer = Timer::new().unwrap();
+        timer.set(1);
+        let hour_ns = 3_600_000_000_000;
+        timer.set(clock::now_ns() + hour_ns);
+        assert!(!expires(&timer, PollTimeout::ZERO));
+        timer.set(clock::now_ns() + 1);
+        assert!(expires(&timer, PollTimeout::NONE));
+    }
+}
