@@ -101,7 +101,7 @@ impl<'a> Acceptor<'a> {
         ];
         let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
-        let _ = poll(&mut fds, patience(deadline_ns));
+        let _ = poll(&mut fds, timeout(deadline_ns));
         // Silences the bell; an error means that it did not ring.
         let _ = self.hub.bell().read();
     }
@@ -273,7 +273,7 @@ fn explained(why: Farewell) -> &'static str {
 }
 
 /// How long to wait for that deadline, in nanoseconds; rounded up, or it would wake before it.
-pub fn patience(deadline_ns: Option<u64>) -> PollTimeout {
+pub fn timeout(deadline_ns: Option<u64>) -> PollTimeout {
     let Some(deadline_ns) = deadline_ns else { return PollTimeout::NONE };
     let wait_ms = deadline_ns.saturating_sub(clock::now_ns()).div_ceil(1_000_000);
     PollTimeout::try_from(wait_ms.min(i32::MAX as u64) as i32).unwrap_or(PollTimeout::MAX)

@@ -278,7 +278,7 @@ impl Hub {
     /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
     pub fn keep_processing(&self) {
         while self.sit(None) {}
-        while self.queue.wait(self.patience()) {
+        while self.queue.wait(self.timeout()) {
             while self.sit(None) {}
         }
         self.seat.take_last_turn(
@@ -350,13 +350,13 @@ impl Hub {
 
     /// How long the consumer's own thread may sleep. What is due now is told once: either it sits down then, or whoever does looks
     /// at it again.
-    fn patience(&self) -> Option<Duration> {
+    fn timeout(&self) -> Option<Duration> {
         let mut due_ns = self.due_ns.lock();
-        let patience = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));
-        if patience.is_zero() {
+        let timeout = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));
+        if timeout.is_zero() {
             *due_ns = None;
         }
-        Some(patience)
+        Some(timeout)
     }
 
     /// How many messages were admitted and are not processed.

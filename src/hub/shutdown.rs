@@ -1,7 +1,7 @@
 //! The end: what was admitted is processed and acknowledged, everybody is told goodbye, within the drain time-out.
 
 use super::Hub;
-use super::acceptor::patience;
+use super::acceptor::timeout;
 use super::signals::{Signals, Wish};
 use crate::clock;
 use crate::limits::LAST_WORDS_MS;
@@ -68,7 +68,7 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
             PollFd::new(hub.bell().as_fd(), PollFlags::POLLIN),
         ];
         // An interruption is as good as an event: all is looked at again.
-        let _ = poll(&mut fds, patience(Some(deadline_ns)));
+        let _ = poll(&mut fds, timeout(Some(deadline_ns)));
         // Silences the bell; an error means that it did not ring.
         let _ = hub.bell().read();
     }

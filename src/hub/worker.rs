@@ -151,8 +151,8 @@ impl Worker {
 
     /// Waits, no longer than that, for something to do, and does it. True: there is more to do at once. For models, which wait for
     /// this worker's descriptor in their own way, and then give it a round that does not wait.
-    pub fn round(&mut self, patience: EpollTimeout) -> bool {
-        self.wait(patience);
+    pub fn round(&mut self, timeout: EpollTimeout) -> bool {
+        self.wait(timeout);
         self.desk.now_ns = clock::now_ns();
         self.gather();
         // After the calls: who is called because of it must see it.
@@ -165,16 +165,16 @@ impl Worker {
     }
 
     /// Waits for a socket, the bell, or the timer; not at all if a session or what it has to process wants a turn.
-    fn wait(&mut self, patience: EpollTimeout) {
+    fn wait(&mut self, timeout: EpollTimeout) {
         self.timer.set(self.deadline_ns);
-        self.note_events(if self.is_busy() { EpollTimeout::ZERO } else { patience });
+        self.note_events(if self.is_busy() { EpollTimeout::ZERO } else { timeout });
     }
 
     /// Waits for events and notes them; returns how many.
-    fn note_events(&mut self, patience: EpollTimeout) -> usize {
+    fn note_events(&mut self, timeout: EpollTimeout) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = loop {
-            match self.desk.epoll.wait(&mut events, patience) {
+            match self.desk.epoll.wait(&mut events, timeout) {
                 Ok(count) => break count,
                 // Whoever was stopped and goes on is told so first, and of what has happened meanwhile only then.
                 Err(Errno::EINTR) => {}

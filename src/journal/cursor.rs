@@ -158,10 +158,10 @@ impl Reading<'_> {
         }
         // More of an open segment comes right behind what it had. To look through all of it each time would be much.
         let is_polled = place.is_searched && matches!(span.extent, Extent::Open(_));
-        let patience = if is_polled { self.budget.min(JOURNAL_READ_BYTES as u32) } else { self.budget };
-        let mut left = patience;
+        let limit = if is_polled { self.budget.min(JOURNAL_READ_BYTES as u32) } else { self.budget };
+        let mut left = limit;
         let ahead = self.scan.advance(source, &mut left)?;
-        self.budget -= patience - left;
+        self.budget -= limit - left;
         match ahead {
             Some(Ahead::Record) => Ok(self.record(place)),
             Some(Ahead::Damage(bytes)) => self.damage(source, span, place, bytes),

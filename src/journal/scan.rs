@@ -51,8 +51,8 @@ pub struct Scan<'a> {
     seal: Seal,
     position: Position,
     extent: Extent,
-    /// In an open extent, so many bytes without a record are the end.
-    patience: u32,
+    /// In an open extent, this many bytes without a record are the end.
+    gap_bytes_max: u32,
     window: &'a mut Window,
     /// What of the segment is in the window.
     loaded: Range<u32>,
@@ -86,13 +86,13 @@ impl<'a> Scan<'a> {
     /// A scan of that part of a segment, where a record begins.
     pub fn new(segment: usize, seal: Seal, part: Range<u32>, window: &'a mut Window) -> Self {
         let (position, extent) = (Position::new(part.start), Extent::Open(part.end));
-        let patience = tail::silence_bytes(JOURNAL_STRETCH_BYTES);
-        Self { segment, seal, position, extent, patience, window, loaded: 0..0, record: 0 }
+        let gap_bytes_max = tail::silence_bytes(JOURNAL_STRETCH_BYTES);
+        Self { segment, seal, position, extent, gap_bytes_max, window, loaded: 0..0, record: 0 }
     }
 
-    /// The same that takes only so many bytes without a record for the end, where that is not known.
-    pub fn with_patience(self, bytes: u32) -> Self {
-        Self { patience: bytes, ..self }
+    /// The same scan, but in an open extent only this many bytes without a record are the end.
+    pub fn with_gap_bytes_max(self, bytes: u32) -> Self {
+        Self { gap_bytes_max: bytes, ..self }
     }
 
     /// Goes on in that use of a segment, or in the same read anew.
@@ -219,7 +219,7 @@ impl<'a> Scan<'a> {
     fn resynchronise(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Option<Ahead>, Errno> {
         let end = match self.extent {
             Extent::Known(end) => end,
-            Extent::Open(end) => end.min(self.position.at.saturating_add(self.patience)),
+            Extent::Open(end) => end.min(self.position.at.saturating_add(self.gap_bytes_max)),
         };
         while self.position.sought < end {
             if *budget == 0 {

@@ -44,7 +44,7 @@ impl Tail {
     ) -> Result<Self, Errno> {
         let span = Span { segment, header: *header, extent: Extent::Open(header.records_end()) };
         let scan = Scan::new(segment, header.seal, 0..0, window);
-        let mut scan = scan.with_patience(silence_bytes(stretch_bytes));
+        let mut scan = scan.with_gap_bytes_max(silence_bytes(stretch_bytes));
         let start = last_stretch(disk, &mut scan, &span, stretch_bytes)?;
         scan.go_to(&span, Position::new(start));
         let mut tail = Self { end: start, next_id: header.first_id, damaged_bytes: 0, torn_bytes: 0 };

@@ -218,7 +218,7 @@ impl Report {
             aside_records: 0,
         };
         // To the very end: whatever is there.
-        let mut scan = Scan::new(span.segment, span.header.seal, 0..0, window).with_patience(u32::MAX);
+        let mut scan = Scan::new(span.segment, span.header.seal, 0..0, window).with_gap_bytes_max(u32::MAX);
         scan.go_to(span, Position::new(FIRST_OFFSET));
         loop {
             let offset = scan.at();
