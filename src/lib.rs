@@ -80,7 +80,7 @@ pub mod hub;
 /// What of the hub the model checker can run: the rest is statics, threads and system calls.
 #[cfg(loom)]
 pub mod hub {
-    pub mod courier;
+    pub mod flush;
     pub mod outbox;
     pub mod seat;
 }

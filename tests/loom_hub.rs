@@ -3,7 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile models --test loom_hub`
 //!
-//! The outbox, the queue, the bitmap and the courier's loop are the real ones. The kernel, and what a worker and the
+//! The outbox, the queue, the bitmap and the flush's loop are the real ones. The kernel, and what a worker and the
 //! consumer do around them, are modelled here: a socket that takes a few bytes and reports once when it takes more,
 //! and a worker that sleeps until its socket or a call wakes it. A lost wake-up or a byte left behind ends in a model
 //! whose threads all sleep, which the checker finds by itself.
@@ -12,8 +12,8 @@
 //! known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
 #![cfg(loom)]
 
-use firstline::hub::courier;
-use firstline::hub::outbox::{Awaits, Next, Outbox};
+use firstline::hub::flush;
+use firstline::hub::outbox::{Awaits, FlushStatus, Outbox};
 use firstline::hub::seat::Seat as ConsumerSeat;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
 use firstline::queue::{Batch, Chain, Picked, Priority, Queue, Run, Slot, Slots};
@@ -598,9 +598,9 @@ impl Seat {
         self.put.lock().unwrap().extend(line);
     }
 
-    /// The courier's loop on the modelled socket.
-    fn send(&self, chunk: &mut [u8]) -> Next {
-        courier::send_by(|_, bytes| self.kernel.send(bytes), &mut self.outbox.lock(), chunk)
+    /// The flush's loop on the modelled socket.
+    fn send(&self, chunk: &mut [u8]) -> FlushStatus {
+        flush::flush_by(|_, bytes| self.kernel.send(bytes), &mut self.outbox.lock(), chunk)
     }
 
     /// As `Attention::call`.
@@ -613,10 +613,10 @@ impl Seat {
     /// As `Consumer::send`; whether the worker was to be woken.
     fn send_and_call(&self, chunk: &mut [u8]) -> bool {
         let mut outbox = self.outbox.lock();
-        let next = courier::send_by(|_, bytes| self.kernel.send(bytes), &mut outbox, chunk);
+        let next = flush::flush_by(|_, bytes| self.kernel.send(bytes), &mut outbox, chunk);
         let wanted = outbox.is_worker_wanted();
         drop(outbox);
-        if wanted || next != Next::Nothing {
+        if wanted || next != FlushStatus::Nothing {
             self.call();
         }
         wanted
@@ -669,7 +669,7 @@ impl<'a> Worker<'a> {
 
     /// Sends, and wants another turn if there is more.
     fn send(&mut self, chunk: &mut [u8]) {
-        self.runnable |= self.seat.send(chunk) == Next::Again;
+        self.runnable |= self.seat.send(chunk) == FlushStatus::Again;
     }
 
     /// As `Session::vacate`; true: the seat is free.

@@ -1,9 +1,9 @@
 //! The delivery of what the sinks have accepted: to those who joined, and the answers to those who sent it.
 
 use super::Hub;
-use super::courier::{self, Chunk};
+use super::flush::{self, Chunk};
 use super::group::{Group, Place, Work, accepted_of};
-use super::outbox::Next;
+use super::outbox::FlushStatus;
 use crate::clock;
 use crate::limits::{CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
 use crate::sync::{Bitmap, MutexGuard};
@@ -90,7 +90,7 @@ impl Delivery {
             for (id, place) in (work.first_id + rank as u64..).zip(places) {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
-                    if courier::send(&mut outbox, chunk) != Next::Nothing {
+                    if flush::flush(&mut outbox, chunk) != FlushStatus::Nothing {
                         // A bell is rung by a system call.
                         MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
                     }
@@ -131,10 +131,10 @@ impl Delivery {
         let Self { touched, chunk } = self;
         touched.drain(0, CLIENTS, |seat| {
             let mut outbox = hub.outboxes[seat].lock();
-            let next = courier::send(&mut outbox, chunk);
+            let next = flush::flush(&mut outbox, chunk);
             let is_wanted = outbox.is_worker_wanted();
             drop(outbox);
-            if is_wanted || next != Next::Nothing {
+            if is_wanted || next != FlushStatus::Nothing {
                 hub.attention.call_from(sitter, seat);
             }
         });

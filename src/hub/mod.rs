@@ -3,7 +3,7 @@
 //! ```text
 //! acceptor ─> worker: session ─> conversation ─┐
 //!                                              ├─> queue ─> consumer ─> printer, recorder ─> group ─> delivery ─┐
-//! client <─ courier <─ outbox <────────────────┴────────────────────────────────────────────────────────────────┤
+//! client <─ flush <─ outbox <────────────────┴────────────────────────────────────────────────────────────────┤
 //!                                                                               historian: what was recorded ───┘
 //! ```
 //!
@@ -18,8 +18,8 @@ pub mod attention;
 pub mod backoff;
 pub mod consumer;
 pub mod conversation;
-pub mod courier;
 pub mod delivery;
+pub mod flush;
 pub mod gate;
 pub mod group;
 pub mod historian;

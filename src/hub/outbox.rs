@@ -9,7 +9,7 @@
 //! Room is given away in advance: every slot that is not at home has [`REPLY_BYTES_MAX`] reserved for its reply. MSG
 //! lines leave the whole reply room free, so they can never keep a client from being answered.
 //!
-//! This module does no input or output: see [`super::courier`].
+//! This module does no input or output: see [`super::flush`].
 
 use crate::limits::{HISTORY_ROOM_BYTES, IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 #[cfg(not(loom))]
@@ -59,9 +59,9 @@ pub enum Sent {
     Broken(Errno),
 }
 
-/// What the holder of the pen does next.
+/// What whoever sends does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum FlushStatus {
     /// There is more to send: take the pen again.
     Again,
     /// Nothing: all is sent, or nothing can be sent any more.
@@ -575,30 +575,30 @@ impl Outbox {
     }
 
     /// Lays down the pen after a send, and says what to do next.
-    pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> Next {
+    pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> FlushStatus {
         let writable = self.pen == Pen::OutAndWritable;
         self.pen = Pen::Free;
         if !self.is_alive() {
-            return Next::Nothing;
+            return FlushStatus::Nothing;
         }
         match sent {
             Sent::Bytes(bytes) => self.progress(bytes),
-            Sent::Full if writable => Next::Again,
+            Sent::Full if writable => FlushStatus::Again,
             Sent::Full => {
                 self.pen = Pen::Blocked;
                 if self.stalled_ns == 0 {
                     self.stalled_ns = now_ns();
                 }
-                Next::Blocked
+                FlushStatus::Blocked
             }
             Sent::Broken(errno) => {
                 self.break_off(errno);
-                Next::Broken
+                FlushStatus::Broken
             }
         }
     }
 
-    fn progress(&mut self, bytes: usize) -> Next {
+    fn progress(&mut self, bytes: usize) -> FlushStatus {
         self.sent += bytes;
         self.bytes_out += bytes as u64;
         self.stalled_ns = 0;
@@ -606,7 +606,7 @@ impl Outbox {
             self.clear();
         }
         self.tell_lost();
-        if self.is_empty() { Next::Nothing } else { Next::Again }
+        if self.is_empty() { FlushStatus::Nothing } else { FlushStatus::Again }
     }
 
     /// Notes that the socket is writable.

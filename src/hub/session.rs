@@ -5,8 +5,8 @@
 //! come back.
 
 use super::conversation::Conversation;
-use super::courier;
-use super::outbox::{Awaits, Next as Sending, Outbox};
+use super::flush;
+use super::outbox::{Awaits, FlushStatus, Outbox};
 use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
@@ -326,8 +326,8 @@ impl Session {
             return self.end(Reason::Broken(errno), desk);
         }
         let mut outbox = desk.hub.outboxes[self.seat].lock();
-        let sending = courier::send(&mut outbox, &mut desk.chunk);
-        self.rest(sending, outbox, desk)
+        let status = flush::flush(&mut outbox, &mut desk.chunk);
+        self.rest(status, outbox, desk)
     }
 
     fn take_lines(&mut self, desk: &mut Desk) {
@@ -483,7 +483,7 @@ impl Session {
     }
 
     /// What is left to wait for, after all that could be done was done.
-    fn rest(&mut self, sending: Sending, mut outbox: Locked, desk: &mut Desk) -> Turn {
+    fn rest(&mut self, status: FlushStatus, mut outbox: Locked, desk: &mut Desk) -> Turn {
         outbox.rest_with(None);
         let is_held_up = self.is_held_up(&outbox, desk);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
@@ -492,7 +492,7 @@ impl Session {
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
         outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
         let next = match () {
-            () if can_go_on || wants_turn(sending) => Ok(Turn::Again),
+            () if can_go_on || wants_turn(status) => Ok(Turn::Again),
             () if is_held_up => {
                 self.line_since_ns = None;
                 Ok(self.timer(&outbox, desk))
@@ -713,7 +713,7 @@ impl Session {
             drop(outbox);
             return self.give_up(reason, desk);
         }
-        let sending = courier::send(&mut outbox, &mut desk.chunk);
+        let status = flush::flush(&mut outbox, &mut desk.chunk);
         if outbox.at_rest() && self.say_farewell(reason, &mut outbox) {
             self.phase = Phase::Flushing(reason);
             return Turn::Again;
@@ -721,7 +721,7 @@ impl Session {
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
         let awaits = if outbox.at_rest() { Awaits::Room } else { Awaits::Rest };
         outbox.set_awaits(awaits);
-        self.await_reader(sending, outbox, desk)
+        self.await_reader(status, outbox, desk)
     }
 
     /// Puts the last words in; false: there is no room now.
@@ -742,19 +742,19 @@ impl Session {
             drop(outbox);
             return self.give_up(reason, desk);
         }
-        let sending = courier::send(&mut outbox, &mut desk.chunk);
+        let status = flush::flush(&mut outbox, &mut desk.chunk);
         if outbox.is_empty() && !outbox.is_pen_out() {
             drop(outbox);
             return self.linger_on(reason, desk);
         }
         outbox.set_awaits(Awaits::Room);
-        self.await_reader(sending, outbox, desk)
+        self.await_reader(status, outbox, desk)
     }
 
     /// What is left to wait for, of one from which nothing is received any more.
-    fn await_reader(&mut self, sending: Sending, outbox: Locked, desk: &Desk) -> Turn {
+    fn await_reader(&mut self, status: FlushStatus, outbox: Locked, desk: &Desk) -> Turn {
         let is_stalled = outbox.stalled_ns().is_some();
-        let turn = if wants_turn(sending) { Turn::Again } else { self.timer(&outbox, desk) };
+        let turn = if wants_turn(status) { Turn::Again } else { self.timer(&outbox, desk) };
         drop(outbox);
         if is_stalled {
             self.overdraw();
@@ -795,8 +795,8 @@ impl Session {
         let mut outbox = desk.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
         outbox.writable();
-        courier::send(&mut outbox, &mut desk.chunk);
-        courier::send_last(&mut outbox, &mut desk.chunk, |outbox| {
+        flush::flush(&mut outbox, &mut desk.chunk);
+        flush::flush_last(&mut outbox, &mut desk.chunk, |outbox| {
             !is_told && self.say_farewell(reason, outbox)
         });
         drop(outbox);
@@ -897,6 +897,6 @@ impl Session {
 }
 
 /// Whether a session has more to do because of what a send came to.
-fn wants_turn(sending: Sending) -> bool {
-    matches!(sending, Sending::Again | Sending::Broken)
+fn wants_turn(status: FlushStatus) -> bool {
+    matches!(status, FlushStatus::Again | FlushStatus::Broken)
 }

@@ -2,7 +2,7 @@
 //! all of its sockets, its bell and its timer at once.
 
 use super::Hub;
-use super::courier::Chunk;
+use super::flush::Chunk;
 use super::session::{Session, Turn};
 use super::timer::Timer;
 use crate::clock;

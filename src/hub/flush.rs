@@ -1,7 +1,7 @@
-//! Sends what is in an outbox, without ever waiting for the client. The outbox comes locked, is unlocked for the time of the
-//! system call, and is locked again afterwards.
+//! Sends what an outbox holds, and never waits for the client. The caller holds the outbox's lock; the
+//! lock is released during the system call.
 
-use super::outbox::{Next, Outbox, Sent};
+use super::outbox::{FlushStatus, Outbox, Sent};
 use crate::clock;
 use crate::limits::{SEND_BYTES_MAX, SENDS_PER_TURN_MAX};
 #[cfg(not(loom))]
@@ -10,36 +10,36 @@ use crate::sync::MutexGuard;
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// Where bytes are copied before they are sent; its holder has one on its stack.
+/// Where bytes are copied before they are sent; each thread that sends has one on its stack.
 pub type Chunk = [u8; SEND_BYTES_MAX];
 
-/// Sends from an outbox until it is empty, its socket full or broken, somebody else sending, or [`SENDS_PER_TURN_MAX`]
-/// reached: only then [`Next::Again`].
+/// Sends until the outbox is empty, its socket is full or broken, another thread is sending, or
+/// [`SENDS_PER_TURN_MAX`] calls were made: only then [`FlushStatus::Again`].
 #[cfg(not(loom))]
-pub fn send(outbox: &mut MutexGuard<'_, Outbox>, chunk: &mut Chunk) -> Next {
-    send_by(socket::send, outbox, chunk)
+pub fn flush(outbox: &mut MutexGuard<'_, Outbox>, chunk: &mut Chunk) -> FlushStatus {
+    flush_by(socket::send, outbox, chunk)
 }
 
-/// As [`send`], by that call in place of the system's: for models of sockets.
-pub fn send_by(
+/// The same with another call in place of the system's: for models of sockets.
+pub fn flush_by(
     call: impl Fn(RawFd, &[u8]) -> nix::Result<usize>,
     outbox: &mut MutexGuard<'_, Outbox>,
     chunk: &mut [u8],
-) -> Next {
+) -> FlushStatus {
     for _ in 0..SENDS_PER_TURN_MAX {
-        let Some((socket, len)) = outbox.begin_send(chunk) else { return Next::Nothing };
+        let Some((socket, len)) = outbox.begin_send(chunk) else { return FlushStatus::Nothing };
         let sent = MutexGuard::unlocked(outbox, || outcome(call(socket, &chunk[..len])));
         match outbox.end_send(sent, clock::now_ns) {
-            Next::Again => {}
+            FlushStatus::Again => {}
             next => return next,
         }
     }
-    Next::Again
+    FlushStatus::Again
 }
 
-/// Cuts an outbox, and sends what `say` puts in before, if it says that it did. Nothing can come after that.
+/// Aborts an outbox, after a last send of what `say` puts in, if `say` returns that it did.
 #[cfg(not(loom))]
-pub fn send_last(
+pub fn flush_last(
     outbox: &mut MutexGuard<'_, Outbox>,
     chunk: &mut Chunk,
     say: impl FnOnce(&mut Outbox) -> bool,
