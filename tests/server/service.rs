@@ -152,7 +152,9 @@ fn what_is_handed_over_and_does_not_listen_is_told() {
 #[test]
 fn more_sockets_than_may_be_listened_on_are_refused_at_once() {
     let mut shell = Command::new("sh");
-    shell.args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=99999999 exec "$0""#]).arg(command().get_program());
+    shell.args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=99999999 exec "$0" "$@""#]);
+    let server = command();
+    shell.arg(server.get_program()).args(server.get_args());
     let output = run_to_end_with_input(shell);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
