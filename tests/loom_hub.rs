@@ -13,7 +13,7 @@
 #![cfg(loom)]
 
 use firstline::hub::flush;
-use firstline::hub::outbox::{Awaits, FlushStatus, Outbox};
+use firstline::hub::outbox::{FlushStatus, Outbox, WakeOn};
 use firstline::hub::seat::Seat as ConsumerSeat;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
 use firstline::queue::{Batch, Chain, Picked, Priority, Queue, Run, Slot, Slots};
@@ -676,7 +676,7 @@ impl<'a> Worker<'a> {
     fn vacate(&mut self) -> bool {
         let mut outbox = self.seat.outbox.lock();
         let (is_pen_out, at_rest) = (outbox.is_pen_out(), outbox.at_rest());
-        outbox.set_awaits(if at_rest { Awaits::Nothing } else { Awaits::Rest });
+        outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
         if !is_pen_out {
             self.seat.kernel.change(|state| state.open = false);
@@ -937,7 +937,7 @@ fn converse(way: &Way) -> Slots {
         if line < LINES {
             let mut outbox = seat.outbox.lock();
             let can_go_on = outbox.can_grant();
-            outbox.set_awaits(if can_go_on { Awaits::Nothing } else { Awaits::Room });
+            outbox.set_wake_on(if can_go_on { WakeOn::Nothing } else { WakeOn::Room });
             worker.runnable |= can_go_on;
         }
     }

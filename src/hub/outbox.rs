@@ -37,15 +37,15 @@ enum Pen {
     Blocked,
 }
 
-/// When the worker of this seat wants to be woken by others.
+/// What other threads wake the worker for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Awaits {
+pub enum WakeOn {
     /// Not at all: its socket wakes it.
     Nothing,
-    /// When a slot came home or bytes left: it has something to do and lacked the room.
+    /// When a slot was returned or bytes were sent: it has something to do and lacked the room.
     Room,
-    /// When all slots are at home and nobody sends.
-    Rest,
+    /// When no slot is outstanding and no thread sends.
+    Quiescence,
 }
 
 /// What a send came to.
@@ -93,7 +93,7 @@ pub struct Outbox {
     /// Slots that nobody uses.
     home: Slots,
     pen: Pen,
-    awaits: Awaits,
+    wake_on: WakeOn,
     connection: Connection,
     socket: RawFd,
     /// A new connection, until the worker takes it. A vector, for an empty one is all zeroes.
@@ -147,7 +147,7 @@ impl Outbox {
             owed: 0,
             home: Slots::new(),
             pen: Pen::Free,
-            awaits: Awaits::Nothing,
+            wake_on: WakeOn::Nothing,
             connection: Connection::Closed,
             socket: 0,
             arrival: Vec::new(),
@@ -182,7 +182,7 @@ impl Outbox {
         assert!(self.bytes.is_empty() && self.arrival.is_empty());
         assert!(self.joined.is_none() && self.lost == 0);
         self.connection = Connection::Open;
-        self.awaits = Awaits::Nothing;
+        self.wake_on = WakeOn::Nothing;
         self.socket = socket.as_raw_fd();
         self.broken_by = 0;
         self.stalled_ns = 0;
@@ -636,20 +636,20 @@ impl Outbox {
 
     // ---- Waking the worker -----------------------------------------------------------------------------
 
-    /// Sets when the worker wants to be woken.
-    pub fn set_awaits(&mut self, awaits: Awaits) {
-        self.awaits = awaits;
+    /// Sets what other threads wake the worker for.
+    pub fn set_wake_on(&mut self, wake_on: WakeOn) {
+        self.wake_on = wake_on;
     }
 
     /// For others than the worker, after they brought something home or sent: whether to wake the worker now.
     pub fn is_worker_wanted(&mut self) -> bool {
-        let wanted = match self.awaits {
-            Awaits::Nothing => false,
-            Awaits::Room => true,
-            Awaits::Rest => self.at_rest(),
+        let wanted = match self.wake_on {
+            WakeOn::Nothing => false,
+            WakeOn::Room => true,
+            WakeOn::Quiescence => self.at_rest(),
         };
         if wanted {
-            self.awaits = Awaits::Nothing;
+            self.wake_on = WakeOn::Nothing;
         }
         wanted
     }

@@ -6,7 +6,7 @@
 
 use super::conversation::Conversation;
 use super::flush;
-use super::outbox::{Awaits, FlushStatus, Outbox};
+use super::outbox::{FlushStatus, Outbox, WakeOn};
 use super::pace::Bucket;
 use super::worker::Desk;
 use crate::limits::{
@@ -490,7 +490,7 @@ impl Session {
         let is_read_for = self.conversation.is_reading();
         let can_read_on = is_read_for && outbox.has_room_for_history();
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
-        outbox.set_awaits(if lacks_room { Awaits::Room } else { Awaits::Nothing });
+        outbox.set_wake_on(if lacks_room { WakeOn::Room } else { WakeOn::Nothing });
         let next = match () {
             () if can_go_on || wants_turn(status) => Ok(Turn::Again),
             () if is_held_up => {
@@ -719,8 +719,8 @@ impl Session {
             return Turn::Again;
         }
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
-        let awaits = if outbox.at_rest() { Awaits::Room } else { Awaits::Rest };
-        outbox.set_awaits(awaits);
+        let wake_on = if outbox.at_rest() { WakeOn::Room } else { WakeOn::Quiescence };
+        outbox.set_wake_on(wake_on);
         self.await_reader(status, outbox, desk)
     }
 
@@ -747,7 +747,7 @@ impl Session {
             drop(outbox);
             return self.linger_on(reason, desk);
         }
-        outbox.set_awaits(Awaits::Room);
+        outbox.set_wake_on(WakeOn::Room);
         self.await_reader(status, outbox, desk)
     }
 
@@ -881,7 +881,7 @@ impl Session {
     fn vacate(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
         let is_pen_out = outbox.is_pen_out();
         let at_rest = outbox.at_rest();
-        outbox.set_awaits(if at_rest { Awaits::Nothing } else { Awaits::Rest });
+        outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
         if !is_pen_out {
             self.socket = None;

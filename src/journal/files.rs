@@ -545,7 +545,7 @@ fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Err
 
 /// Which file is there, by its disk and its number; an empty path is the descriptor itself. It asks for no time stamps: see
 /// [`is_linked`].
-fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64)> {
+pub(super) fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64)> {
     let status = statx(from, path, AtFlags::EMPTY_PATH, StatxFlags::INO).ok()?;
     Some((status.stx_dev_major, status.stx_dev_minor, status.stx_ino))
 }

@@ -336,6 +336,6 @@ fn open_whole(directory: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
 }
 
 /// What tells a directory from others for as long as it is open.
-fn number(directory: &Option<OwnedFd>) -> Option<u64> {
-    directory.as_ref().and_then(|directory| fstat(directory).ok()).map(|status| status.st_ino)
+fn number(directory: &Option<OwnedFd>) -> Option<(u32, u32, u64)> {
+    files::file_number(directory.as_ref()?, Path::new(""))
 }
