@@ -5,6 +5,7 @@
 mod common;
 
 use common::mounted::{Mounted, run};
+use common::traced::under_strace;
 use common::{Server, command, eventually, id_of};
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -222,10 +223,10 @@ fn a_resize_by_root_leaves_owner_group_and_mode_as_they_are() {
     // As a power cut would leave it: before it is whole, and after that; the owner must be able to go on.
     let journal = disk.journal();
     for when in [1, 4] {
-        let mut cut = Command::new("strace");
-        cut.args(["-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2"]);
-        cut.args(["-e", &format!("inject=rename,renameat,renameat2:signal=KILL:when={when}")]);
-        cut.arg(command().get_program()).arg("journal").arg(&journal).args(["--resize", "2M"]);
+        let rule = format!("inject=rename,renameat,renameat2:signal=KILL:when={when}");
+        let how = ["-o", "/dev/null", "-e", "trace=rename,renameat,renameat2", "-e", &rule];
+        let mut cut = under_strace(&how, &command());
+        cut.arg("journal").arg(&journal).args(["--resize", "2M"]);
         assert!(!cut.status().unwrap().success());
         let left = journal.join(if when == 1 { "resize.unfinished" } else { "resize.whole" });
         for path in std::fs::read_dir(&left).unwrap().map(|entry| entry.unwrap().path()).chain([left.clone()])

@@ -3,13 +3,13 @@
 
 mod common;
 
+use common::traced::under_strace;
 use common::{
     Client, Kind, Server, allow_many_connections, command, is_emulated, mappings, run_to_end, signal,
 };
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, WORKERS};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 /// The totals of `--sizes`, by their names.
 fn sizes() -> BTreeMap<String, usize> {
@@ -142,17 +142,10 @@ fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
         return println!("an emulator's calls are not the server's: nothing to trace");
     }
     let trace = std::env::temp_dir().join(format!("firstline-strace-{}", std::process::id()));
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-s", "65536", "-o"]).arg(&trace);
-    traced.args([
-        "-e",
-        "trace=mmap,munmap,mremap,brk,mprotect,clone,clone3,vfork,write,rt_sigprocmask,exit_group",
-    ]);
-    let server_command = command();
-    traced.arg(server_command.get_program()).args(["--listen", "127.0.0.1:0", "--per-address", "off"]);
-    if Command::new("strace").arg("-V").output().is_err() {
-        panic!("strace is missing: tests/run installs it");
-    }
+    let calls = "trace=mmap,munmap,mremap,brk,mprotect,clone,clone3,vfork,write,rt_sigprocmask,exit_group";
+    let file = trace.to_str().expect("a plain name");
+    let mut traced = under_strace(&["-f", "-s", "65536", "-o", file, "-e", calls], &command());
+    traced.args(["--listen", "127.0.0.1:0", "--per-address", "off"]);
     let mut server = Server::start_command(traced);
     load(&server);
     // The one that traces passes no signal on: the server is its child.

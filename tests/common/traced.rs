@@ -22,16 +22,11 @@ impl Trace {
     /// Puts the tracer before a command of the server: it writes these calls down, and does with them what the rules say. The process
     /// stays the server's own, for the tracer is its grandchild.
     pub fn of(&self, server: &Command, calls: &str, rules: &[&str]) -> Command {
-        let mut traced = Command::new("strace");
-        traced.args(["-D", "-f", "-qq", "-ttt", "-e", &format!("trace={calls}"), "-o"]).arg(&self.0);
-        for rule in rules {
-            traced.args(["-e", &format!("inject={rule}")]);
-        }
-        traced.arg(server.get_program()).args(server.get_args());
-        for (name, value) in server.get_envs() {
-            traced.env(name, value.unwrap_or_default());
-        }
-        traced
+        let (calls, file) = (format!("trace={calls}"), self.0.to_str().expect("the build has a plain name"));
+        let rules: Vec<String> = rules.iter().map(|rule| format!("inject={rule}")).collect();
+        let mut how = vec!["-D", "-f", "-ttt", "-e", &calls, "-o", file];
+        rules.iter().for_each(|rule| how.extend(["-e", rule]));
+        under_strace(&how, server)
     }
 
     /// When each call of that name began, in seconds.
@@ -51,6 +46,16 @@ impl Drop for Trace {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// Puts the tracer with these options before a command, which keeps its arguments and its environment.
+pub fn under_strace(how: &[&str], command: &Command) -> Command {
+    let mut traced = Command::new("strace");
+    traced.arg("-qq").args(how).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        traced.env(name, value.unwrap_or_default());
+    }
+    traced
 }
 
 /// How many calls follow another without a pause.

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// It is ended with all that it has started when this is dropped.
@@ -14,6 +15,8 @@ pub struct Process {
     child: Child,
     typed: Option<ChildStdin>,
     said: Arc<Mutex<Vec<String>>>,
+    /// Those that collect it, until nobody can say more.
+    collectors: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -22,9 +25,9 @@ impl Process {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let said = Arc::default();
-        collect(child.stdout.take().unwrap(), &said);
-        collect(child.stderr.take().unwrap(), &said);
-        Self { typed: child.stdin.take(), child, said }
+        let collectors =
+            [collect(child.stdout.take().unwrap(), &said), collect(child.stderr.take().unwrap(), &said)];
+        Self { typed: child.stdin.take(), child, said, collectors }
     }
 
     /// Writes a line to its standard input.
@@ -44,12 +47,13 @@ impl Process {
         eventually(&format!("{count} lines {beginning:?} in {:?}", self.said()), holds);
     }
 
-    /// Ends its input, waits for its end, and returns the exit code.
+    /// Ends its input, waits for its end and for all that it has said, and returns the exit code.
     pub fn finish(&mut self) -> Option<i32> {
         self.typed = None;
         let deadline = Instant::now() + LIMIT;
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            let status = self.child.try_wait().unwrap();
+            if let Some(status) = status.filter(|_| self.collectors.iter().all(JoinHandle::is_finished)) {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "it does not end; it said {:?}", self.said());
@@ -71,11 +75,11 @@ impl Drop for Process {
 }
 
 /// Collects the lines of a pipe.
-fn collect(pipe: impl Read + Send + 'static, said: &Arc<Mutex<Vec<String>>>) {
+fn collect(pipe: impl Read + Send + 'static, said: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     let said = Arc::clone(said);
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             said.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
         }
-    });
+    })
 }

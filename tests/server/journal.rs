@@ -1,6 +1,7 @@
 //! The journal of the real server: what an ACK means, restarts, failures of the disk, and kills.
 
 use crate::common::directory::Directory;
+use crate::common::traced::under_strace;
 use crate::common::{Client, LIMIT, Server, command, eventually, id_of, run_to_end};
 use firstline::journal::files::{NAMES, ReadOnly};
 use firstline::journal::record::Record;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 impl Directory {
     fn start(&self, args: &[&str]) -> Server {
@@ -61,11 +62,8 @@ fn start_on_slow_disk(directory: &Directory, sync: &str, args: &[&str]) -> Serve
 
 /// The server, with what strace does to its system calls.
 fn start_traced(directory: &Directory, how: &[&str], args: &[&str]) -> Server {
-    let mut traced = Command::new("strace");
     // Traced by a grandchild: the process is the server's own.
-    traced.args(["-D", "-f", "-qq", "-o", "/dev/null"]).args(how);
-    let server = command();
-    traced.arg(server.get_program()).args(server.get_args());
+    let mut traced = under_strace(&[&["-D", "-f", "-o", "/dev/null"], how].concat(), &command());
     traced
         .args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"])
         .args(args);

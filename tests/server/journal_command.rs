@@ -1,6 +1,7 @@
 //! `firstline journal`: another process than the one that writes the journal reads it.
 
 use crate::common::directory::Directory;
+use crate::common::traced::under_strace;
 use crate::common::{LIMIT, command, eventually, signal};
 use firstline::journal::files::{Files, NAMES};
 use firstline::journal::record::Record;
@@ -583,10 +584,10 @@ fn one_is_told_in_the_singular() {
 fn what_only_another_may_read_is_told_with_who_may() {
     let place = Directory::with("denied", 1..2);
     // The calls fail, whoever runs this.
-    let mut traced = std::process::Command::new("strace");
-    traced.args(["-qq", "-e", "trace=openat", "-e", "inject=openat:error=EACCES", "-P", place.path()]);
-    traced.arg(command().get_program()).args(["journal", place.path()]);
-    let output = traced.output().unwrap();
+    let how = ["-e", "trace=openat", "-e", "inject=openat:error=EACCES", "-P", place.path()];
+    let mut reading = command();
+    reading.args(["journal", place.path()]);
+    let output = under_strace(&how, &reading).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     let told = format!(
         "firstline: {}: the directory cannot be opened: Permission denied; run this as root, or as the user that the \

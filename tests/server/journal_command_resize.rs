@@ -1,6 +1,7 @@
 //! `firstline journal DIR --resize SIZE`, and who reads the journal meanwhile.
 
 use crate::common::directory::Directory;
+use crate::common::traced::under_strace;
 use crate::common::{LIMIT, Server, command, id_of, signal};
 use crate::journal::VERSION_1;
 use crate::journal_command::{Ran, end, flip, follow, line, lines, open, run, start, write};
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Command;
 
 /// What does harm to a journal.
 type Harm<'a> = &'a dyn Fn(&Directory);
@@ -35,11 +35,10 @@ fn resize(place: &Directory, size: &str) -> Ran {
 
 /// The same with what strace does to its system calls.
 fn traced(place: &Directory, size: &str, calls: &str, rule: &str) -> (Option<i32>, String) {
-    let mut traced = Command::new("strace");
-    traced.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-    traced.args(["-e", &format!("inject={calls}:{rule}")]);
-    traced.arg(command().get_program()).args(["journal", place.path(), "--resize", size]);
-    let output = traced.output().unwrap();
+    let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{rule}"));
+    let mut resize = command();
+    resize.args(["journal", place.path(), "--resize", size]);
+    let output = under_strace(&["-o", "/dev/null", "-e", &trace, "-e", &inject], &resize).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
