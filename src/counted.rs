@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Display};
 
-/// So many of what that noun says, whose plural ends in `s`.
+/// A count and its noun; the plural of the noun ends in `s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted(pub u64, pub &'static str);
 

@@ -30,13 +30,14 @@
 //! - The consumer picks a batch under one lock, writes the lines, feeds the sinks, puts replies
 //!   into outboxes and tries one non-blocking send a client. What the socket does not take is the
 //!   worker's to finish. It never waits for a client.
-//! - The consumer is a seat: a worker that has admitted something and finds it free processes it
-//!   itself, and saves waking another thread. With a journal too, while the disk takes less than a
-//!   millisecond for a sync and what goes there together is mostly one client's. On a slower one,
+//! - Consumer is a role, not a fixed thread: a worker that has admitted something while no thread
+//!   has the role takes it, and saves waking another thread. With a journal it does so while a
+//!   sync takes less than a millisecond and most of a group comes from one client. On a slower one,
 //!   where several clients have something to say all the time, with `--print` and with
 //!   `--realtime` it is left to a thread of the consumer's own.
-//! - With a journal, who has synced a group of batches leaves the seat before he delivers it: the
-//!   next group goes to the disk while the ACKs of the last one go out. The consumer's own thread
+//! - With a journal, a thread that has synced a group of batches gives up the consumer's role
+//!   before it delivers that group: the next group goes to the disk while the ACKs of the last one
+//!   go out. The consumer's own thread
 //!   even hands the delivery over to a thread that does nothing else, if more waits for the disk
 //!   and nothing of the group is urgent.
 //! - A worker that has urgent messages asks the scheduler for short slices (Linux 6.12 and later),

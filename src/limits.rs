@@ -129,8 +129,8 @@ pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// is refused, told so, and sent. Half a second was too short on a board with twenty processes that wanted its two processors.
 pub const LAST_WORDS_MS: u64 = 2_000;
 
-/// How long at the end of the server a client may take in all for what it is not owed, in milliseconds: to read messages of others that
-/// are left once it has all its replies, and to hear the last words. What the kernel has taken by then it goes on sending.
+/// How long a client may take in all, in milliseconds, when the server ends and the client has all its replies: to read the messages of
+/// others that are left, and the last line. The kernel still sends what it has taken by then.
 pub const UNOWED_MS_MAX: u64 = 500;
 
 /// Files of the journal. Two would do; with eight, no more than an eighth of the history goes when the oldest is used again.

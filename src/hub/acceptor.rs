@@ -10,6 +10,7 @@ use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
 use crate::access::AuthFile;
 use crate::clock;
+use crate::counted::Counted;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
 use crate::logger;
 use crate::net::{Allowed, Listener, socket};
@@ -139,7 +140,7 @@ impl<'a> Acceptor<'a> {
         let auth_file = self.auth_file.as_mut()?;
         Some(match auth_file.load() {
             Ok(tokens) => {
-                log::info!("the auth file is read again: it has {} names", tokens.len());
+                log::info!("the auth file is read again: it has {}", Counted(tokens.len() as u64, "name"));
                 self.hub.replace_tokens(tokens);
                 "the auth file is read again"
             }

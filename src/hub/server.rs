@@ -12,6 +12,7 @@ use super::signals::Signals;
 use super::worker::{Post, Worker};
 use super::{Hub, OUTBOXES};
 use crate::access::{AuthFile, file};
+use crate::counted::Counted;
 use crate::journal::files::ReadOnly;
 use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES,
@@ -155,7 +156,10 @@ fn open_auth_file(options: &Options) -> Result<Option<AuthFile>, Error> {
 fn read_tokens(auth_file: &mut AuthFile) -> Result<Gate, Error> {
     match auth_file.load() {
         Ok(tokens) => {
-            log::info!("tokens are asked for: the auth file has {} names", tokens.len());
+            log::info!(
+                "clients must show a token: the auth file has {}",
+                Counted(tokens.len() as u64, "name")
+            );
             Ok(Gate::new(tokens))
         }
         Err(error) => Err(wrong_auth_file(auth_file.path(), &error)),

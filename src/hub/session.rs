@@ -683,7 +683,7 @@ impl Session {
         shown.into_iter().chain(idle).min_by_key(|(deadline_ns, _)| *deadline_ns)
     }
 
-    /// Until when, at the end of the server, it is waited for what it is not owed, in nanoseconds.
+    /// The deadline, in nanoseconds, for everything but replies when the server ends.
     fn unowed_until_ns(&self) -> u64 {
         self.parted_ns + UNOWED_MS_MAX * 1_000_000
     }

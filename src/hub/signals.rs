@@ -60,7 +60,7 @@ impl Signals {
     }
 
     /// Whether a SIGHUP says that the terminal has gone. The kernel sends it then, or the shell that leads the session passes it on;
-    /// anybody else asks for a reload, also where the terminal went long before, as it does for a server that was disowned.
+    /// a SIGHUP from any other process asks for a reload, even if the terminal closed long before, as with a disowned server.
     fn is_hang_up(&self, signal: &siginfo) -> bool {
         let is_of_session = signal.ssi_code == libc::SI_KERNEL || signal.ssi_pid == self.session;
         self.ends_with_terminal && is_of_session && terminal().is_err()

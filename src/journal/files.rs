@@ -58,7 +58,7 @@ pub enum Error {
     NoHeader,
     /// What has the name of that segment is not a file: a directory, a pipe, a device.
     NotAFile(&'static str),
-    /// What has that name is not this journal's.
+    /// The file with that name does not belong to this journal.
     Foreign(&'static str),
     /// What could not be done, with what.
     System(&'static str, Errno),
@@ -244,9 +244,13 @@ impl ReadOnly {
         self.segment_bytes
     }
 
-    /// Whether the file of a segment is missing.
-    pub fn is_missing(&self, segment: usize) -> bool {
-        self.segments[segment].is_none()
+    /// What a segment has lost because its file is missing or too short, in a journal that was begun.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn loss(&self, segment: usize) -> Result<Option<Loss>, Error> {
+        let Some(file) = &self.segments[segment] else { return Ok(Some(Loss::All)) };
+        Ok(Loss::of(length(file)?, header_of(file)?.is_some(), is_used(file)?, self.segment_bytes))
     }
 
     /// Whether the files in that directory are still these.
@@ -410,7 +414,7 @@ impl Former {
     }
 
     /// Has it in its full length on the disk: zeroes that were written are blocks that are there, so that a sync has no more to do than
-    /// to write the data. What is lost leaves a trace there, for it may have been the newest.
+    /// to write the data. A lost mark leaves a trace there, because it may have been the newest one.
     fn bring_to(
         &mut self,
         directory: &OwnedFd,
@@ -431,14 +435,9 @@ impl Former {
         let cannot = |errno| Error::System("a segment cannot be brought to its length", errno);
         if length > segment_bytes.into() {
             ftruncate(file, segment_bytes as off_t).map_err(cannot)?;
-        } else if self.header.is_some() {
-            extend_cut(file, length as u32, segment_bytes).map_err(cannot)?;
         } else {
-            // A journal that was begun had all of it.
-            if is_begun && !self.is_used {
-                write_all(file, 0, MISSING).map_err(cannot)?;
-            }
-            fill(file, length.max(MISSING.len() as u64) as u32, segment_bytes).map_err(cannot)?;
+            let loss = Loss::of(length, self.header.is_some(), self.is_used, segment_bytes);
+            extend(file, length as u32, segment_bytes, loss.filter(|_| is_begun)).map_err(cannot)?;
         }
         uninterrupted(|| fsync(file)).map_err(|errno| Error::System("a segment cannot be synced", errno))
     }
@@ -459,6 +458,39 @@ impl Former {
 /// What a segment begins with that was missing, or empty: no segment begins so.
 pub(super) const MISSING: &[u8] = b"missing";
 
+/// What a segment of a journal that was begun has lost because its file is too short, and what a start finds in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// All of it, which may have been the newest segment.
+    All,
+    /// Its last mark, which may have been the newest one.
+    Mark,
+}
+
+impl Loss {
+    /// What is lost of a segment whose file has that length, if anything of this is.
+    fn of(length: u64, has_header: bool, is_used: bool, segment_bytes: u32) -> Option<Self> {
+        if has_header {
+            let marks_end = mark_place(segment_bytes) + mark::MARK_BYTES as u32;
+            return (length < marks_end.into()).then_some(Self::Mark);
+        }
+        (length < segment_bytes.into() && !is_used).then_some(Self::All)
+    }
+
+    /// Where its trace stands in the segment, and the trace.
+    pub(super) fn trace(self, segment_bytes: u32) -> (u32, Vec<u8>) {
+        match self {
+            Self::All => (0, MISSING.to_vec()),
+            Self::Mark => (mark_place(segment_bytes), mark::cut_page().to_vec()),
+        }
+    }
+}
+
+/// Where the last mark of a segment stands.
+fn mark_place(segment_bytes: u32) -> u32 {
+    segment_bytes - PAGE_BYTES as u32
+}
+
 /// Writes zeroes from one offset to another.
 fn fill(file: &OwnedFd, mut start: u32, end: u32) -> Result<(), Errno> {
     while start < end {
@@ -469,15 +501,20 @@ fn fill(file: &OwnedFd, mut start: u32, end: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Brings a segment with a header to its length. With the last bytes of it comes that there were others in their place: see
-/// [`mark::cut_page`].
-fn extend_cut(file: &OwnedFd, length: u32, segment_bytes: u32) -> Result<(), Errno> {
-    let last_page = segment_bytes - PAGE_BYTES as u32;
-    if length >= last_page + mark::MARK_BYTES as u32 {
-        return fill(file, length, segment_bytes);
+/// Brings a segment to its length, with the trace of what is lost. The trace of a mark is written last.
+fn extend(file: &OwnedFd, length: u32, segment_bytes: u32, loss: Option<Loss>) -> Result<(), Errno> {
+    let Some(loss) = loss else { return fill(file, length, segment_bytes) };
+    let (offset, trace) = loss.trace(segment_bytes);
+    match loss {
+        Loss::All => {
+            write_all(file, offset, &trace)?;
+            fill(file, length.max(trace.len() as u32), segment_bytes)
+        }
+        Loss::Mark => {
+            fill(file, length, offset)?;
+            write_all(file, offset, &trace)
+        }
     }
-    fill(file, length, last_page)?;
-    write_all(file, last_page, &mark::cut_page())
 }
 
 /// Whether something was ever written to a segment that may be cut short.

@@ -2,7 +2,7 @@
 //! a journal as it would at a start, and a journal that is only to be read does not change.
 
 use super::disk::{Disk, Source};
-use super::files::{MISSING, ReadOnly};
+use super::files::{Error, ReadOnly};
 use super::writer::read_headers;
 use crate::limits::JOURNAL_SEGMENTS;
 use nix::errno::Errno;
@@ -21,15 +21,22 @@ struct Write {
 }
 
 impl<'a> Overlay<'a> {
-    /// These files, with those that are missing as a start makes them.
+    /// These files, with what is lost of them as a start leaves it.
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn new(files: &'a ReadOnly) -> Result<Self, Errno> {
+    pub fn new(files: &'a ReadOnly) -> Result<Self, Error> {
         let mut overlay = Self { files, writes: Vec::new() };
-        let is_begun = read_headers(files, files.segment_bytes())?.iter().any(Option::is_some);
-        for segment in (0..JOURNAL_SEGMENTS).filter(|segment| is_begun && files.is_missing(*segment)) {
-            overlay.write(segment, 0, MISSING)?;
+        let cannot = |errno| Error::System("the headers cannot be read", errno);
+        let headers = read_headers(files, files.segment_bytes()).map_err(cannot)?;
+        if headers.iter().all(Option::is_none) {
+            return Ok(overlay);
+        }
+        for segment in 0..JOURNAL_SEGMENTS {
+            if let Some(loss) = files.loss(segment)? {
+                let (offset, bytes) = loss.trace(files.segment_bytes());
+                overlay.writes.push(Write { segment, offset, bytes });
+            }
         }
         Ok(overlay)
     }
@@ -73,7 +80,7 @@ impl Disk for Overlay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::files::{Files, NAMES};
+    use crate::journal::files::{Files, MISSING, NAMES};
     use crate::journal::writer::{Buffers, Writer};
 
     const SEGMENT_BYTES: u32 = 128 * 1024;

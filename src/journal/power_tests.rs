@@ -155,7 +155,7 @@ impl Books {
         self.top_id = kept.map(|entry| entry.id).fold(self.top_id, u64::max);
     }
 
-    /// Takes over that so much failed in a call: what was to be synced then may be lost.
+    /// Records how many writes and syncs failed in a call: what that call should have synced may be lost.
     fn note_failures(&mut self, failed: Failures) {
         if failed.syncs > 0 {
             self.change(Fate::Acknowledged, Fate::Open);
@@ -504,7 +504,7 @@ impl Trial {
         }
     }
 
-    /// Takes over what a call made of the journal, before which so much had failed.
+    /// Records the journal's state after a call; the argument says how many writes and syncs had failed before it.
     fn note_call(&mut self, writer: &Writer<'_, SimulatedDisk>, before: Failures) {
         self.books.note_sequence(writer.extent().0);
         self.books.note_failures(self.disk.failures().since(before));

@@ -8,7 +8,7 @@
 
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
-use super::files::{self, Error, Files, NAMES, ReadOnly};
+use super::files::{self, Error, Files, Loss, NAMES, ReadOnly};
 use super::overlay::Overlay;
 use super::segment::{Header, Identity};
 use super::writer::{Buffers, Writer, is_used, read_both_headers, read_header, read_headers};
@@ -28,7 +28,7 @@ use std::path::Path;
 const UNFINISHED: &str = "resize.unfinished";
 /// Where it is when it counts.
 const WHOLE: &str = "resize.whole";
-/// How a directory is opened: not through a link, for a resize makes none.
+/// The flags to open a directory with. They do not follow links, because a resize makes none.
 const DIRECTORY_FLAGS: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
@@ -56,7 +56,7 @@ pub struct LeftOut {
     pub cut_bytes: u64,
     /// Files that were used and cannot be read: their headers are damaged, or those of another journal.
     pub unreadable: Vec<&'static str>,
-    /// Files that are missing.
+    /// Files that are missing, or empty though they should not be.
     pub missing: Vec<&'static str>,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Old<'a> {
         let segment_bytes = files.segment_bytes();
         let headers = read_headers(files, segment_bytes).map_err(unread)?;
         let mut buffers = Box::new(Buffers::new());
-        let overlay = Overlay::new(files).map_err(unread)?;
+        let overlay = Overlay::new(files)?;
         let (recovered, found) = Writer::open(overlay, segment_bytes, &mut buffers).map_err(unread)?;
         let mut left_out = LeftOut::of_files(files, &headers, recovered.identity())?;
         left_out.torn_bytes = found.torn_bytes.into();
@@ -179,9 +179,9 @@ impl LeftOut {
         let mut left_out = Self::default();
         let is_begun = headers.iter().any(Option::is_some);
         for (segment, header) in headers.iter().enumerate() {
-            let length = files.length(segment)?;
+            let (length, loss) = (files.length(segment)?, files.loss(segment)?);
             match length {
-                None if is_begun => left_out.missing.push(NAMES[segment]),
+                _ if is_begun && loss == Some(Loss::All) => left_out.missing.push(NAMES[segment]),
                 Some(length) if header.is_some() => {
                     left_out.cut_bytes += u64::from(files.segment_bytes()).saturating_sub(length);
                 }
@@ -327,12 +327,20 @@ pub(super) fn open_one_journal(
 /// Opens the directory of a new journal that counts; none: there is none.
 fn open_whole(directory: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
     let cannot = |errno| Error::System("what a resize left cannot be opened", errno);
-    match openat(directory, WHOLE, DIRECTORY_FLAGS, Mode::empty()) {
-        // No resize made anything else: see `finish`.
-        Ok(whole) => Ok(holds_segments_alone(&whole).map_err(cannot)?.then_some(whole)),
-        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
-        Err(errno) => Err(cannot(errno)),
+    for _ in 0..JOURNAL_SNAPSHOT_READS_MAX {
+        let whole = match openat(directory, WHOLE, DIRECTORY_FLAGS, Mode::empty()) {
+            Ok(whole) => whole,
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+            Err(errno) => return Err(cannot(errno)),
+        };
+        match holds_segments_alone(&whole) {
+            // A resize is just moving its files out of there.
+            Err(Errno::ENOENT) => {}
+            // No resize made a directory with anything else: see `finish`.
+            is_ours => return Ok(is_ours.map_err(cannot)?.then_some(whole)),
+        }
     }
+    Err(cannot(Errno::EAGAIN))
 }
 
 /// What tells a directory from others for as long as it is open.

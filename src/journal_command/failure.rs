@@ -73,7 +73,7 @@ impl Display for Failure {
             }
             Self::Replaced(directory) => write!(
                 f,
-                "{}: another journal is in its place now; say the same again to read that one",
+                "{}: another journal has taken its place; run the command again to read that one",
                 directory.display()
             ),
             Self::Output(error) => write!(f, "standard output: {error}"),

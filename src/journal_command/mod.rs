@@ -50,7 +50,10 @@ fn resize(directory: &Path, bytes: u64) -> Result<Verdict, Failure> {
     let Resized { messages, next_id, left_out, .. } = resized;
     let verb = if messages == 1 { "was" } else { "were" };
     let messages = Counted(messages, "message");
-    writeln!(io::stdout(), "{messages} {verb} read, and the newest are kept; the next ID is {next_id}")?;
+    writeln!(
+        io::stdout(),
+        "{messages} {verb} read; the new journal has as many of the newest as fit; the next ID is {next_id}"
+    )?;
     for (file, what) in tell(&left_out) {
         eprintln!(
             "firstline: {}: {what}",
@@ -72,6 +75,7 @@ fn tell(left_out: &LeftOut) -> Vec<(Option<&'static str>, String)> {
     let told = told.map(|(count, what)| (None, format!("{}: {what}", Counted(*count, "byte"))));
     let unreadable =
         unreadable.iter().map(|name| (Some(*name), "damaged or another journal's, and left out".to_string()));
-    let missing = missing.iter().map(|name| (Some(*name), "missing, with what it held".to_string()));
+    let missing =
+        missing.iter().map(|name| (Some(*name), "missing or emptied, with what it held".to_string()));
     told.chain(unreadable).chain(missing).collect()
 }

@@ -169,7 +169,7 @@ impl Printer {
         if !self.tells_gone {
             self.tells_gone = true;
             eprintln!(
-                "firstline: {}: its files are gone; it goes on when they are there again",
+                "firstline: {}: its files are gone; --follow waits until they are back",
                 self.directory.display()
             );
         }

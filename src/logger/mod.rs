@@ -169,7 +169,12 @@ impl log::Log for Logger {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path, errno) => write!(f, "log file {path:?}: {}", errno.desc()),
+            Self::File(path, errno) => write!(
+                f,
+                "--log-file {}: {}; give a file in a directory that the server may write to",
+                path.display(),
+                errno.desc()
+            ),
             Self::Size(bytes) => {
                 write!(f, "a log of {bytes} bytes; it must have {LOG_FILE_BYTES_MIN} at least")
             }

@@ -83,7 +83,9 @@ impl Near {
     /// Tells of those that are new.
     fn tell_of(&self, networks: &[Network], is_overfull: bool) {
         for (network, _) in networks.iter().filter(|network| !self.networks.contains(network)) {
-            log::info!("{network}, of an interface of this machine, is local too");
+            log::info!(
+                "--allow local lets in {network} too: it is the network of an interface of this machine"
+            );
         }
         if is_overfull && !self.is_overfull {
             log::warn!(

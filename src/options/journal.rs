@@ -133,7 +133,12 @@ impl Given {
     fn set_directory(&mut self, value: OsString) -> Result<(), Usage> {
         match &self.directory {
             None => self.directory = Some(value),
-            Some(_) => return Err(Usage::given(&value, "one directory is read, and this is a second one")),
+            Some(_) => {
+                return Err(Usage::given(
+                    &value,
+                    "a second directory; give one only, and put -- before each option",
+                ));
+            }
         }
         Ok(())
     }
@@ -172,23 +177,24 @@ Usage: firstline journal DIR [--since ID] [--last N] [--min P] [--follow]
 Prints the messages in the journal DIR, the oldest first, while a server may
 write to it: TIME MSG ID pP FROM TEXT, with the time in UTC by the board's clock
 when the message was processed, and the rest as clients are sent it.
-  - LOST K         K messages are not in the journal: they went to make room,
-                   or their place is damaged, which standard error tells
-  - WITHDRAWN ID   those from ID on that were just printed were refused after
-                   all, for the disk failed; others have these IDs, and follow
+  - LOST K         K messages are not in the journal: newer ones took their
+                   place, or it is damaged, which standard error tells
+  - WITHDRAWN ID   the disk failed, so the server refused the messages from ID
+                   on that were just printed; others get these IDs, and follow
 
-  --since ID    only the messages after the one with this ID; standard error
-                tells if the history has not come to it, and what is new comes
-  --last N      only the last N of them, whatever N is: the journal is searched
-                backwards, and then read; with --follow also what comes
+  --since ID    only the messages after the one with this ID; if no message has
+                it yet, standard error says so, and only new ones are printed
+  --last N      only the last N of the chosen messages; N has no upper limit.
+                With --follow, then the new ones
   --min P       only messages of priority P, 0 to 9, or higher: with --last the
                 last N of those. LOST counts messages of any priority
-  --follow      go on with what comes, until told to end, nobody reads it or
-                another journal takes its place; through a --resize of this one
+  --follow      then print new messages as they come, also after a --resize.
+                It ends on Ctrl-C, when its output is closed, or when another
+                journal takes the place of this one (exit status 1)
   --json        one JSON object a line: id, time, time_ms, priority, from, text.
                 Where the text is not UTF-8, text_base64 has its bytes, and text
                 has U+FFFD in their places. {\"lost\":K} and {\"withdrawn\":ID} too
-  --check       verify all that was written, and tell what is there, and the
+  --check       verify all records; print what each file holds, and the
                 identity: a number that tells this journal from all others
   --resize BYTES  carry the history over to another --journal-size, 1M to 8G,
                 while no server writes to it. A new journal is written beside
@@ -251,7 +257,7 @@ mod tests {
     fn every_refusal_says_what_is_allowed() {
         for (args, line) in [
             (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
-            (&["d", "e"], "e: one directory is read, and this is a second one"),
+            (&["d", "e"], "e: a second directory; give one only, and put -- before each option"),
             (&["d", "--since"], "--since \"\": takes the ID of a message, a whole number"),
             (&["d", "--since", "-1"], "--since -1: takes the ID of a message, a whole number"),
             (&["d", "--folow"], "--folow: no such option; did you mean --follow?"),

@@ -540,7 +540,7 @@ fn one_whose_token_is_withdrawn_is_answered_for_all_that_it_has_sent() {
     let (count, text) = (120, "x".repeat(400));
     meter.send(format!("{text}\n").repeat(count) + "/ping\n/auth\n/nosuch\nhalf a li");
     assert_eq!(meter.line(), "ACK 2 1");
-    file.reload(&server, &format!("alice {ALICE} 9 join\n"), "it has 1 names", 1);
+    file.reload(&server, &format!("alice {ALICE} 9 join\n"), "it has 1 name", 1);
     let replies = meter.rest();
     let (last, replies) = replies.split_last().unwrap();
     assert_eq!(last, "ERR 0 token-withdrawn");
@@ -568,7 +568,7 @@ fn one_whose_token_is_withdrawn_is_sent_no_more_of_the_history() {
     assert_eq!(alice.ask(&format!("/auth {ALICE}")), "OK 1 alice");
     alice.send("/since 0\n");
     let mut read = vec![alice.line()];
-    file.reload(&server, &format!("meter {METER} 4 no-join\n"), "it has 1 names", 1);
+    file.reload(&server, &format!("meter {METER} 4 no-join\n"), "it has 1 name", 1);
     read.extend(alice.rest_that_comes());
     assert!(read.len() < messages / 2, "{} of {messages} were sent", read.len());
     server.wait_for_log("alice disconnected: its line in the auth file is gone or changed");

@@ -656,7 +656,10 @@ fn without_a_journal_nothing_is_read_back() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     for (number, line) in ["/last 1", "/since 0", "/join since 0"].into_iter().enumerate() {
-        assert_eq!(client.ask(line), format!("ERR {} no-journal this server keeps none", number + 1));
+        assert_eq!(
+            client.ask(line),
+            format!("ERR {} no-journal this server keeps none; start it with --journal DIR", number + 1)
+        );
     }
 }
 

@@ -84,6 +84,7 @@ pub fn lines(ids: Range<u64>) -> Vec<String> {
     ids.map(line).collect()
 }
 
+#[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: Vec<String>,
@@ -576,7 +577,10 @@ fn one_is_told_in_the_singular() {
     let verdict = run(&[place.path(), "--check"]).stdout.pop().unwrap();
     assert_eq!(verdict, "sound: 1 message in 1 segment, 0 missing between them");
     let ran = run(&[place.path(), "--resize", "2M"]);
-    assert_eq!(ran.stdout, ["1 message was read, and the newest are kept; the next ID is 2"]);
+    assert_eq!(
+        ran.stdout,
+        ["1 message was read; the new journal has as many of the newest as fit; the next ID is 2"]
+    );
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn all_that_is_left_out_is_told() {
         (
             "missing",
             &|place| std::fs::remove_file(place.file(2)).unwrap(),
-            "/2.journal: missing, with what it held\n",
+            "/2.journal: missing or emptied, with what it held\n",
         ),
         ("flipped", &|place| flip(&place.find(20).0, place.find(20).1), " bytes: damaged, and left out\n"),
     ];
@@ -139,10 +139,11 @@ fn a_file_that_was_cut_off_is_told_as_such() {
     let cut = |segment, length| {
         OpenOptions::new().write(true).open(place.file(segment)).unwrap().set_len(length).unwrap();
     };
-    // Nothing was ever written there.
+    // Nothing was ever written there; but what was may have been cut off.
     cut(7, 5_000);
     let ran = resize(&place, "1M");
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.ends_with("7.journal: missing or emptied, with what it held\n"), "{}", ran.stderr);
     cut(0, 100_000);
     let ran = resize(&place, "2M");
     assert_eq!(ran.code, Some(1));
@@ -209,7 +210,7 @@ fn whoever_follows_is_told_that_another_journal_is_there_or_none() {
     };
     let start = format!("firstline: {}: ", place.path());
     std::fs::rename(&place.0, &aside.0).unwrap();
-    assert_eq!(told(), format!("{start}its files are gone; it goes on when they are there again\n"));
+    assert_eq!(told(), format!("{start}its files are gone; --follow waits until they are back\n"));
     std::fs::rename(&aside.0, &place.0).unwrap();
     let mut buffers = Buffers::new();
     let mut writer = open(&place.0, &mut buffers);
@@ -222,7 +223,7 @@ fn whoever_follows_is_told_that_another_journal_is_there_or_none() {
     let told: Vec<String> = std::iter::repeat_with(told).take_while(|line| !line.is_empty()).collect();
     assert_eq!(
         told.last().unwrap(),
-        &format!("{start}another journal is in its place now; say the same again to read that one\n")
+        &format!("{start}another journal has taken its place; run the command again to read that one\n")
     );
     assert_eq!(end(&mut child), Some(1));
 }
@@ -319,4 +320,21 @@ fn whoever_reads_during_resizes_sees_one_whole_journal() {
         assert_eq!(ran.stdout, lines(1..501));
     }
     assert!(resizes > 2, "{resizes}");
+}
+
+#[test]
+fn no_id_is_given_again_after_a_resize_of_a_journal_whose_newest_file_is_lost() {
+    for length in [None, Some(0), Some(50), Some(50_000)] {
+        let place = Directory::with("lost", 1..2_001);
+        let (newest, _) = place.find(2_000);
+        match length {
+            None => std::fs::remove_file(&newest).unwrap(),
+            Some(length) => OpenOptions::new().write(true).open(&newest).unwrap().set_len(length).unwrap(),
+        }
+        let ran = resize(&place, "2M");
+        assert_eq!(ran.code, Some(1), "{length:?}: {ran:?}");
+        assert_ne!(ran.stderr, "", "{length:?}");
+        let next: u64 = ran.stdout[0].rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(next > 2_000, "{length:?}: {next}");
+    }
 }

@@ -13,6 +13,8 @@ fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: imp
         let at_once = left.min(CLIENTS / 2);
         left -= at_once;
         server.signal("STOP");
+        // On a busy machine that takes its time, and until then it would reply.
+        eventually("it has stopped", || has_stopped(server.pid()));
         let mut clients: Vec<Client> = (0..at_once).map(|_| server.connect()).collect();
         clients.iter_mut().for_each(&say);
         let ports: Vec<u16> =
@@ -26,6 +28,15 @@ fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: imp
         let mut watcher = server.connect();
         eventually("all have left", || watcher.stats()["clients"] == 1);
     }
+}
+
+/// Whether all threads of that process are stopped.
+fn has_stopped(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap()).all(|stat| {
+        // Behind the name, which may have anything in it.
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
 
 /// Whether all that was sent from that port, its end too, is acknowledged by the server's system.
