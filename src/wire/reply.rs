@@ -117,7 +117,7 @@ impl Refusal {
         match self {
             Self::UnknownCommand(advice) | Self::BadArgument(advice) => advice,
             Self::NickTaken => "try another",
-            Self::NoJournal => "this server keeps none; start it with --journal DIR",
+            Self::NoJournal => "start the server with --journal",
             Self::JournalFailed => "see the server's log",
             Self::AheadOfHistory(_) => "",
             Self::ShuttingDown => "try again later",
@@ -507,7 +507,7 @@ mod tests {
             b"ERR 5 unknown-command try /help; //TEXT sends /TEXT\n",
             b"ERR 5 bad-argument MIN is one digit, 0 to 9\n",
             b"ERR 5 nick-taken try another\n",
-            b"ERR 5 no-journal this server keeps none; start it with --journal DIR\n",
+            b"ERR 5 no-journal start the server with --journal\n",
             b"ERR 5 journal-failed see the server's log\n",
             b"ERR 5 ahead-of-history 18446744073709551615\n",
             b"ERR 5 shutting-down try again later\n",
