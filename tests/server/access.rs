@@ -373,6 +373,14 @@ fn a_right_token_gets_in_in_a_bounded_time_from_an_address_that_tries_wrong_ones
     });
 }
 
+/// Whether this machine has a connection whose other end is one of these ports. One that was reset is listed no more.
+fn has_connections_from(ports: &[u16]) -> bool {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let others: Vec<&str> =
+        sockets.lines().filter_map(|line| line.split_whitespace().nth(2)?.split(':').nth(1)).collect();
+    ports.iter().any(|port| others.contains(&format!("{port:04X}").as_str()))
+}
+
 #[test]
 fn connections_that_are_reset_while_their_tokens_wait_give_their_seats_to_their_address() {
     let file = AuthFile::new("reset", LINES);
@@ -382,7 +390,9 @@ fn connections_that_are_reset_while_their_tokens_wait_give_their_seats_to_their_
     let mut gone: Vec<_> = (0..8).map(|_| Client::connect_from(from, server.address)).collect();
     gone.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\nhello\n")));
     server_has_looked_at(&server, 1);
+    let ports: Vec<u16> = gone.iter().map(|client| client.stream.local_addr().unwrap().port()).collect();
     gone.into_iter().for_each(Client::reset);
+    eventually("the server's system has heard of all resets", || !has_connections_from(&ports));
     let mut honest = Client::connect_from(from, server.address);
     assert_eq!(honest.ask(&format!("/auth {METER}")), "OK 1 meter");
     // Each of the others would have had its turn before, and its seat until it was answered.
