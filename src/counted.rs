@@ -1,4 +1,4 @@
-//! A number with its noun, in the singular where there is one: for people.
+//! Numbers as people read them: with a noun, in the singular where there is one; sizes with a suffix.
 
 use core::fmt::{self, Display};
 
@@ -14,6 +14,23 @@ impl Display for Counted {
     }
 }
 
+/// What sizes may end in, the largest first, and how many bytes that stands for.
+pub const SIZE_SUFFIXES: [(&str, u64); 3] = [("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)];
+
+/// A number of bytes, as options take it: with the largest suffix that keeps it whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = *self;
+        match SIZE_SUFFIXES.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+            Some((suffix, unit)) => write!(f, "{}{suffix}", bytes / unit),
+            None => write!(f, "{bytes}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,5 +39,11 @@ mod tests {
     fn one_is_singular_and_none_is_plural() {
         let counted = [0, 1, 2, u64::MAX].map(|count| std::format!("{}", Counted(count, "byte")));
         assert_eq!(counted, ["0 bytes", "1 byte", "2 bytes", "18446744073709551615 bytes"]);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_suffix_that_keeps_them_whole() {
+        let sizes = [0, 1, 1_024, 1_536, 1 << 20, 3 << 30].map(|bytes| std::format!("{}", Size(bytes)));
+        assert_eq!(sizes, ["0", "1", "1k", "1536", "1M", "3G"]);
     }
 }

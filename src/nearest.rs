@@ -5,8 +5,24 @@ use crate::limits::NAME_BYTES_MAX;
 /// How many letters may be wrong, and no more than half of them: with more, a guess is no help.
 pub const EDITS_MAX: usize = 2;
 
-/// The nearest of the known names, if one is near. A name longer than [`NAME_BYTES_MAX`] is not compared.
-pub fn nearest<'a>(name: &[u8], known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// How many letters of a name must be there for it to be taken for one that was cut off.
+const PREFIX_BYTES_MIN: usize = 3;
+
+/// The nearest of the known names, if one is near. A known name longer than [`NAME_BYTES_MAX`] is not compared letter by letter. If none
+/// is near, the first one that goes on where the given one ends, or the longest one that the given one goes on from
+/// with a dash or an underscore.
+pub fn nearest<'a>(name: &[u8], known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let is_cut_off =
+        |candidate: &&str| name.len() >= PREFIX_BYTES_MIN && candidate.as_bytes().starts_with(name);
+    let goes_on = |candidate: &&str| {
+        name.strip_prefix(candidate.as_bytes()).is_some_and(|rest| matches!(rest, [b'-' | b'_', ..]))
+    };
+    nearest_by_edits(name, known.clone())
+        .or_else(|| known.clone().find(is_cut_off))
+        .or_else(|| known.filter(goes_on).max_by_key(|candidate| candidate.len()))
+}
+
+fn nearest_by_edits<'a>(name: &[u8], known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .filter(|candidate| {
             candidate.len() <= NAME_BYTES_MAX && candidate.len().abs_diff(name.len()) <= EDITS_MAX
@@ -68,5 +84,17 @@ mod tests {
         assert_eq!(nearest("port"), None);
         assert_eq!(nearest("foo"), None, "one letter of three is right");
         assert_eq!(nearest(&"listen".repeat(100_000)), None);
+    }
+
+    #[test]
+    fn names_that_are_cut_off_or_go_on_are_near() {
+        let known = ["idle-grace", "idle-timeout", "journal", "journal-size", "log"];
+        let nearest = |name: &str| nearest(name.as_bytes(), known.into_iter());
+        assert_eq!(nearest("idle"), Some("idle-grace"), "the first");
+        assert_eq!(nearest("idle-t"), Some("idle-timeout"));
+        assert_eq!(nearest("journal-directory"), Some("journal"));
+        assert_eq!(nearest("journal-size-max"), Some("journal-size"), "the longest");
+        assert_eq!(nearest("logarithm"), None);
+        assert_eq!(nearest("id"), None, "two letters may be anything");
     }
 }

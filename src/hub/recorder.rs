@@ -4,7 +4,7 @@
 use super::Hub;
 use super::historian::Committed;
 use crate::clock;
-use crate::counted::Counted;
+use crate::counted::{Counted, Size};
 use crate::journal::files::{self, Files, NAMES};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
@@ -40,9 +40,21 @@ pub struct Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "--journal {}: {}", self.directory.display(), self.error)?;
+        let directory = self.directory.display();
+        write!(f, "--journal {directory}: {}", self.error)?;
         match self.error {
+            files::Error::System(_, Errno::ENOENT) => {
+                let above = self.directory.parent().unwrap_or(Path::new("/")).display();
+                write!(f, "; make the one above it: mkdir -p {above}")
+            }
             files::Error::System(_, errno) => f.write_str(way_out(errno)),
+            files::Error::OtherSize { is, asked } => write!(
+                f,
+                "; start it with --journal-size {}, give another directory, or carry it over: firstline journal {directory} \
+                 --resize {}",
+                Size(is),
+                Size(asked)
+            ),
             _ => Ok(()),
         }
     }
@@ -53,7 +65,6 @@ fn way_out(errno: Errno) -> &'static str {
     match errno {
         Errno::EROFS => "; mount its disk for writing, or give another directory",
         Errno::EACCES | Errno::EPERM => "; let the server's user write there, or give another directory",
-        Errno::ENOENT => "; make the directory that it is to be in",
         Errno::ENOTDIR | Errno::EEXIST => "; give the path of a directory",
         _ => "",
     }
@@ -334,7 +345,13 @@ fn tell_cut(directory: &Path, bytes: u64) {
 
 fn tell_found(directory: &Path, found: &Found, identity: Identity) {
     let directory = directory.display();
-    log::info!("journal {directory}: goes on with message {}; its identity is {identity}", found.next_id);
+    match found.is_new() {
+        true => log::info!("journal {directory}: it is new; its identity is {identity}"),
+        false => log::info!(
+            "journal {directory}: goes on with message {}; its identity is {identity}",
+            found.next_id
+        ),
+    }
     if found.unreadable_segments > 0 {
         log::warn!(
             "journal {directory}: cannot read {}: damaged, or another journal's; firstline journal --check tells which",
@@ -378,7 +395,7 @@ mod tests {
                 Errno::EACCES,
                 "Permission denied; let the server's user write there, or give another directory",
             ),
-            (Errno::ENOENT, "No such file or directory; make the directory that it is to be in"),
+            (Errno::ENOENT, "No such file or directory; make the one above it: mkdir -p /mnt"),
             (Errno::ENOTDIR, "Not a directory; give the path of a directory"),
             (Errno::EIO, "I/O error"),
         ] {
@@ -386,5 +403,12 @@ mod tests {
             let said = Error { directory: "/mnt/journal".into(), error }.to_string();
             assert_eq!(said, format!("--journal /mnt/journal: the directory cannot be made: {way_out}"));
         }
+        let error = files::Error::OtherSize { is: 2 << 20, asked: 1 << 20 };
+        let said = Error { directory: "/mnt/journal".into(), error }.to_string();
+        assert_eq!(
+            said,
+            "--journal /mnt/journal: it was made with --journal-size 2M, not 1M; start it with --journal-size 2M, give another \
+             directory, or carry it over: firstline journal /mnt/journal --resize 1M"
+        );
     }
 }

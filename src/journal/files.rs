@@ -8,6 +8,7 @@ use super::mark;
 use super::resize;
 use super::segment::{Header, VERSION};
 use super::writer::leave_out_strangers;
+use crate::counted::Size;
 use crate::limits::{JOURNAL_INTERRUPTIONS_MAX, JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::fmt;
 use nix::errno::Errno;
@@ -41,8 +42,13 @@ static ZEROES: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 pub enum Error {
     /// Another process writes to it; its ID, if the system says so.
     InUse(Option<u32>),
-    /// It was made with that size, in bytes.
-    OtherSize(u64),
+    /// It was made with another size than the one that was asked for: both in bytes, of all files together.
+    OtherSize {
+        /// What it was made with.
+        is: u64,
+        /// What was asked for.
+        asked: u64,
+    },
     /// The disk has no room for so many bytes, but for so many.
     NoRoom {
         /// The bytes that are missing.
@@ -69,11 +75,9 @@ impl fmt::Display for Error {
         match self {
             Self::InUse(Some(pid)) => write!(f, "process {pid} writes to it"),
             Self::InUse(None) => f.write_str("another process writes to it"),
-            Self::OtherSize(bytes) => write!(
-                f,
-                "it was made with --journal-size {bytes}; use that, or another directory, or have it carried over: \
-                 firstline journal DIR --resize SIZE"
-            ),
+            Self::OtherSize { is, asked } => {
+                write!(f, "it was made with --journal-size {}, not {}", Size(*is), Size(*asked))
+            }
             Self::NoRoom { needed, available } => write!(
                 f,
                 "it needs {needed} bytes more, and the disk has {available} to give; --journal-size takes less"
@@ -244,13 +248,23 @@ impl ReadOnly {
         self.segment_bytes
     }
 
-    /// What a segment has lost because its file is missing or too short, in a journal that was begun.
+    /// Refuses files of which some were made with another length than the others.
+    ///
+    /// # Errors
+    /// Which does not belong there; those of the system.
+    pub(super) fn expect_one_length(&self) -> Result<(), Error> {
+        let header = |segment: usize| self.segments[segment].as_ref().map_or(Ok(None), header_of);
+        common_length(&try_array(header)?).map(drop)
+    }
+
+    /// What each segment has lost because its file is missing, or has another length.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn loss(&self, segment: usize) -> Result<Option<Loss>, Error> {
-        let Some(file) = &self.segments[segment] else { return Ok(Some(Loss::All)) };
-        Ok(Loss::of(length(file)?, header_of(file)?.is_some(), is_used(file)?, self.segment_bytes))
+    pub(super) fn losses(&self) -> Result<Losses, Error> {
+        let states =
+            try_array(|segment| self.segments[segment].as_ref().map_or(Ok(State::MISSING), State::of))?;
+        Ok(losses(&states, self.segment_bytes))
     }
 
     /// Whether the files in that directory are still these.
@@ -338,19 +352,15 @@ fn holder(directory: &Path) -> Option<u32> {
 /// all is as it was before.
 fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<([OwnedFd; JOURNAL_SEGMENTS], u64), Error> {
     let mut former = try_array(|segment| Former::open(directory, segment))?;
-    let cut_bytes = former.iter().try_fold(0, |sum, former| Ok(sum + former.cut_off(segment_bytes)?))?;
-    let is_nothing = former.iter().all(|former| !former.is_used);
-    if !is_nothing
-        && let Some(bytes) = former.iter().map(Former::length).find(|bytes| *bytes > segment_bytes.into())
-    {
-        return Err(Error::OtherSize(bytes * JOURNAL_SEGMENTS as u64));
-    }
-    let missing = |former: &Former| u64::from(segment_bytes).saturating_sub(former.length());
-    ask_for_room(directory, former.iter().map(missing).sum())?;
-    let is_begun = former.iter().any(|former| former.header.is_some());
+    let states = former.each_ref().map(|former| former.state);
+    expect_length(&states, segment_bytes)?;
+    let missing = |state: &State| u64::from(segment_bytes).saturating_sub(state.length());
+    ask_for_room(directory, states.iter().map(missing).sum())?;
+    let losses = losses(&states, segment_bytes);
     let mut numbered = former.iter_mut().enumerate();
-    let made = numbered
-        .try_for_each(|(segment, former)| former.bring_to(directory, segment, segment_bytes, is_begun));
+    let made = numbered.try_for_each(|(segment, former)| {
+        former.bring_to(directory, segment, segment_bytes, losses[segment])
+    });
     if made.is_err() {
         former.iter().enumerate().for_each(|(segment, former)| former.restore(directory, segment));
     }
@@ -358,7 +368,43 @@ fn open_all(directory: &OwnedFd, segment_bytes: u32) -> Result<([OwnedFd; JOURNA
     let segments = try_array(|segment| former[segment].file.take().ok_or(Error::NoJournal))?;
     uninterrupted(|| fsync(directory))
         .map_err(|errno| Error::System("the directory cannot be synced", errno))?;
-    Ok((segments, cut_bytes))
+    let cut_off = states.iter().filter(|state| state.header.is_some()).map(missing);
+    Ok((segments, cut_off.sum()))
+}
+
+/// Refuses files that were made with another length. What holds nothing may have any.
+fn expect_length(states: &[State; JOURNAL_SEGMENTS], segment_bytes: u32) -> Result<(), Error> {
+    let whole = |length: u64| length * JOURNAL_SEGMENTS as u64;
+    let other = |length: u64| Error::OtherSize { is: whole(length), asked: whole(segment_bytes.into()) };
+    let made_with = common_length(&states.map(|state| state.header))?;
+    if let Some(length) = made_with.filter(|length| *length != segment_bytes) {
+        return Err(other(length.into()));
+    }
+    let is_too_long = |state: &State| state.header.is_none() && state.length() > segment_bytes.into();
+    match states.iter().position(is_too_long) {
+        Some(segment) if made_with.is_some() => Err(Error::Foreign(NAMES[segment])),
+        Some(segment) if states.iter().any(|state| state.is_used) => Err(other(states[segment].length())),
+        _ => Ok(()),
+    }
+}
+
+/// The length that the segments were made with; none: no header says so. If some were made with another one, the fewer are taken for
+/// those that do not belong there, or of as many the older ones.
+///
+/// # Errors
+/// Not all were made with the same.
+fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Result<Option<u32>, Error> {
+    let known = || headers.iter().flatten();
+    let weight = |length: &u32| {
+        let same = || known().filter(|header| header.segment_bytes == *length);
+        (same().count(), same().map(Header::turn).max())
+    };
+    let ours = known().map(|header| header.segment_bytes).max_by_key(weight);
+    let is_other = |header: &Header| Some(header.segment_bytes) != ours;
+    match headers.iter().position(|header| header.as_ref().is_some_and(is_other)) {
+        Some(segment) => Err(Error::Foreign(NAMES[segment])),
+        None => Ok(ours),
+    }
 }
 
 /// Whether what was opened is a file.
@@ -367,15 +413,33 @@ fn check_regular(file: &OwnedFd, segment: usize) -> Result<(), Error> {
     if is_regular { Ok(()) } else { Err(Error::NotAFile(NAMES[segment])) }
 }
 
-/// A segment as it was found.
-struct Former {
-    /// None: it is missing, and not made yet.
-    file: Option<OwnedFd>,
-    /// None: it was missing.
-    former_length: Option<u64>,
+/// What the file of a segment shows before anything is done to it.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// None: it is missing.
+    length: Option<u64>,
     header: Option<Header>,
     /// Whether something was ever written to it.
     is_used: bool,
+}
+
+impl State {
+    const MISSING: Self = Self { length: None, header: None, is_used: false };
+
+    fn of(file: &OwnedFd) -> Result<Self, Error> {
+        Ok(Self { length: Some(length(file)?), header: header_of(file)?, is_used: is_used(file)? })
+    }
+
+    fn length(&self) -> u64 {
+        self.length.unwrap_or(0)
+    }
+}
+
+/// The file of a segment, and as it was found.
+struct Former {
+    /// None: it is missing, and not made yet.
+    file: Option<OwnedFd>,
+    state: State,
 }
 
 impl Former {
@@ -384,33 +448,12 @@ impl Former {
             Ok(file) => file,
             // To be opened for writing, a directory is no file either.
             Err(Errno::EISDIR) => return Err(Error::NotAFile(NAMES[segment])),
-            Err(Errno::ENOENT) => {
-                return Ok(Self { file: None, former_length: None, header: None, is_used: false });
-            }
+            Err(Errno::ENOENT) => return Ok(Self { file: None, state: State::MISSING }),
             Err(errno) => return Err(Error::System("a segment cannot be opened", errno)),
         };
         check_regular(&file, segment)?;
-        let (length, header, is_used) = (length(&file)?, header_of(&file)?, is_used(&file)?);
-        Ok(Self { file: Some(file), former_length: Some(length), header, is_used })
-    }
-
-    fn length(&self) -> u64 {
-        self.former_length.unwrap_or(0)
-    }
-
-    /// How much is missing of it, if it had that length: it was cut off, and the rest of it is read. One that is shorter and has no
-    /// header was not finished, or is lost: see [`Former::bring_to`].
-    ///
-    /// # Errors
-    /// It was made with another length.
-    fn cut_off(&self, segment_bytes: u32) -> Result<u64, Error> {
-        match self.header.map(|header| header.segment_bytes) {
-            Some(made_with) if made_with != segment_bytes => {
-                Err(Error::OtherSize(u64::from(made_with) * JOURNAL_SEGMENTS as u64))
-            }
-            Some(_) => Ok(u64::from(segment_bytes).saturating_sub(self.length())),
-            None => Ok(0),
-        }
+        let state = State::of(&file)?;
+        Ok(Self { file: Some(file), state })
     }
 
     /// Has it in its full length on the disk: zeroes that were written are blocks that are there, so that a sync has no more to do than
@@ -420,24 +463,25 @@ impl Former {
         directory: &OwnedFd,
         segment: usize,
         segment_bytes: u32,
-        is_begun: bool,
+        loss: Option<Loss>,
     ) -> Result<(), Error> {
-        let length = self.length();
+        let length = self.state.length();
         if self.file.is_none() {
             let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC;
             let file = openat(directory, NAMES[segment], flags, Mode::S_IRUSR | Mode::S_IWUSR);
             self.file = Some(file.map_err(|errno| Error::System("a segment cannot be made", errno))?);
         }
         let Some(file) = &self.file else { return Ok(()) };
-        if length == u64::from(segment_bytes) {
+        let is_long = length > u64::from(segment_bytes);
+        // What somebody put behind the end of a segment is not this journal's to remove.
+        if length == u64::from(segment_bytes) || (is_long && self.state.header.is_some()) {
             return Ok(());
         }
         let cannot = |errno| Error::System("a segment cannot be brought to its length", errno);
-        if length > segment_bytes.into() {
+        if is_long {
             ftruncate(file, segment_bytes as off_t).map_err(cannot)?;
         } else {
-            let loss = Loss::of(length, self.header.is_some(), self.is_used, segment_bytes);
-            extend(file, length as u32, segment_bytes, loss.filter(|_| is_begun)).map_err(cannot)?;
+            extend(file, length as u32, segment_bytes, loss).map_err(cannot)?;
         }
         uninterrupted(|| fsync(file)).map_err(|errno| Error::System("a segment cannot be synced", errno))
     }
@@ -445,7 +489,7 @@ impl Former {
     /// Has it as it was found, as far as that can be done.
     fn restore(&self, directory: &OwnedFd, segment: usize) {
         // What cannot be undone is finished, or undone, by the next start.
-        let _ = match (&self.file, self.former_length) {
+        let _ = match (&self.file, self.state.length) {
             (Some(_), None) => unlinkat(directory, NAMES[segment], UnlinkatFlags::NoRemoveDir),
             (Some(file), Some(former)) if length(file).is_ok_and(|length| length > former) => {
                 ftruncate(file, former as off_t)
@@ -458,7 +502,8 @@ impl Former {
 /// What a segment begins with that was missing, or empty: no segment begins so.
 pub(super) const MISSING: &[u8] = b"missing";
 
-/// What a segment of a journal that was begun has lost because its file is too short, and what a start finds in its place.
+/// What a segment of a journal that was begun has lost because its file is missing or has another length, and what a start finds in its
+/// place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
     /// All of it, which may have been the newest segment.
@@ -467,14 +512,32 @@ pub(super) enum Loss {
     Mark,
 }
 
+/// What each segment has lost, if anything.
+pub(super) type Losses = [Option<Loss>; JOURNAL_SEGMENTS];
+
+/// What the segments have lost, as their files show.
+fn losses(states: &[State; JOURNAL_SEGMENTS], segment_bytes: u32) -> Losses {
+    match is_begun(states, segment_bytes) {
+        true => states.map(|state| Loss::of(&state, segment_bytes)),
+        false => [None; JOURNAL_SEGMENTS],
+    }
+}
+
+/// Whether the journal was begun: something was written to it, or a file is not there though later ones are. For they are made one after
+/// the other.
+fn is_begun(states: &[State; JOURNAL_SEGMENTS], segment_bytes: u32) -> bool {
+    let is_whole = |state: &State| state.length() >= segment_bytes.into();
+    let first_short = states.iter().position(|state| !is_whole(state)).unwrap_or(JOURNAL_SEGMENTS);
+    states.iter().any(|state| state.is_used) || states[first_short..].iter().any(is_whole)
+}
+
 impl Loss {
-    /// What is lost of a segment whose file has that length, if anything of this is.
-    fn of(length: u64, has_header: bool, is_used: bool, segment_bytes: u32) -> Option<Self> {
-        if has_header {
+    fn of(state: &State, segment_bytes: u32) -> Option<Self> {
+        if state.header.is_some() {
             let marks_end = mark_place(segment_bytes) + mark::MARK_BYTES as u32;
-            return (length < marks_end.into()).then_some(Self::Mark);
+            return (state.length() < marks_end.into()).then_some(Self::Mark);
         }
-        (length < segment_bytes.into() && !is_used).then_some(Self::All)
+        (state.length() != segment_bytes.into() && !state.is_used).then_some(Self::All)
     }
 
     /// Where its trace stands in the segment, and the trace.
@@ -724,8 +787,13 @@ mod tests {
         write(&place, 1..2);
         for other in [SEGMENT_BYTES / 2, SEGMENT_BYTES * 2] {
             let refused = Files::open(&place.0, other).err();
-            assert_eq!(refused, Some(Error::OtherSize(u64::from(SEGMENT_BYTES) * JOURNAL_SEGMENTS as u64)));
+            assert_eq!(refused, Some(other_size(SEGMENT_BYTES, other)));
         }
+    }
+
+    fn other_size(is: u32, asked: u32) -> Error {
+        let all = |segment_bytes: u32| u64::from(segment_bytes) * JOURNAL_SEGMENTS as u64;
+        Error::OtherSize { is: all(is), asked: all(asked) }
     }
 
     #[test]
@@ -741,7 +809,7 @@ mod tests {
         let file = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[0])).unwrap();
         nix::sys::uio::pwrite(&file, &[0; SEGMENT_HEADER_BYTES], 0).unwrap();
         let refused = Files::open(&place.0, SEGMENT_BYTES / 2).err();
-        assert_eq!(refused, Some(Error::OtherSize(u64::from(SEGMENT_BYTES) * JOURNAL_SEGMENTS as u64)));
+        assert_eq!(refused, Some(other_size(SEGMENT_BYTES, SEGMENT_BYTES / 2)));
     }
 
     #[test]
@@ -760,7 +828,7 @@ mod tests {
         let directory = std::fs::File::open(&place.0).unwrap().into();
         let mut former = try_array(|segment| Former::open(&directory, segment)).unwrap();
         former.iter_mut().enumerate().for_each(|(segment, former)| {
-            former.bring_to(&directory, segment, SEGMENT_BYTES, true).unwrap();
+            former.bring_to(&directory, segment, SEGMENT_BYTES, None).unwrap();
             former.restore(&directory, segment);
         });
         assert_eq!(short.metadata().unwrap().len(), 5_000);
@@ -875,6 +943,47 @@ mod tests {
         // Nothing but zeroes was there.
         let found = found_after("padding", |file| file.set_len(last_page + 32).unwrap());
         assert_eq!(found, whole);
+    }
+
+    #[test]
+    fn file_of_another_length_among_those_that_are_used_is_told_and_nothing_changes() {
+        let place = Place::new("other-length");
+        write(&place, 1..11);
+        for length in [SEGMENT_BYTES + 1, 2 * SEGMENT_BYTES] {
+            std::fs::File::create(place.0.join(NAMES[3])).unwrap().set_len(length.into()).unwrap();
+            assert_eq!(Files::open(&place.0, SEGMENT_BYTES).err(), Some(Error::Foreign(NAMES[3])));
+            assert_eq!(Files::open(&place.0, length).err(), Some(other_size(SEGMENT_BYTES, length)));
+            let losses = ReadOnly::open(&place.0).unwrap().losses().unwrap();
+            assert_eq!(losses, core::array::from_fn(|segment| (segment == 3).then_some(Loss::All)));
+            assert_eq!(ids(&place), (1..11).collect::<Vec<_>>());
+        }
+        std::fs::remove_file(place.0.join(NAMES[3])).unwrap();
+        // What is behind the end of one that is used stays, and costs nothing.
+        let used = std::fs::OpenOptions::new().append(true).open(place.0.join(NAMES[0])).unwrap();
+        std::io::Write::write_all(&mut &used, b"of somebody else").unwrap();
+        let length = used.metadata().unwrap().len();
+        assert!(write(&place, 20_000..20_001) < 20_000);
+        assert_eq!(used.metadata().unwrap().len(), length);
+        assert_eq!(ids(&place), (1..11).chain([20_000]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn young_journal_whose_only_used_file_is_gone_gives_no_id_again() {
+        for (name, length) in [("young-gone", None), ("young-emptied", Some(0)), ("young-cut", Some(500))] {
+            let place = Place::new(name);
+            write(&place, 1..11);
+            let used = place.0.join(NAMES[0]);
+            match length {
+                None => std::fs::remove_file(&used).unwrap(),
+                Some(length) => std::fs::File::create(&used).unwrap().set_len(length).unwrap(),
+            }
+            let losses = ReadOnly::open(&place.0).unwrap().losses().unwrap();
+            assert_eq!(losses[0], Some(Loss::All), "{name}");
+            let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+            let mut buffers = Buffers::new();
+            let (_, found) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+            assert!(found.next_id > 10 && found.lost_segments == 1 && !found.is_new(), "{name}: {found:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,6 @@
 
 use super::disk::{Disk, Source};
 use super::files::{Error, ReadOnly};
-use super::writer::read_headers;
-use crate::limits::JOURNAL_SEGMENTS;
 use nix::errno::Errno;
 
 /// The files of a journal, covered by what was written since. It keeps each write, so it is for the few pages of a recovery.
@@ -26,19 +24,10 @@ impl<'a> Overlay<'a> {
     /// # Errors
     /// Those of the disk.
     pub fn new(files: &'a ReadOnly) -> Result<Self, Error> {
-        let mut overlay = Self { files, writes: Vec::new() };
-        let cannot = |errno| Error::System("the headers cannot be read", errno);
-        let headers = read_headers(files, files.segment_bytes()).map_err(cannot)?;
-        if headers.iter().all(Option::is_none) {
-            return Ok(overlay);
-        }
-        for segment in 0..JOURNAL_SEGMENTS {
-            if let Some(loss) = files.loss(segment)? {
-                let (offset, bytes) = loss.trace(files.segment_bytes());
-                overlay.writes.push(Write { segment, offset, bytes });
-            }
-        }
-        Ok(overlay)
+        let losses = files.losses()?.into_iter().enumerate();
+        let lost = losses.filter_map(|(segment, loss)| Some((segment, loss?.trace(files.segment_bytes()))));
+        let writes = lost.map(|(segment, (offset, bytes))| Write { segment, offset, bytes }).collect();
+        Ok(Self { files, writes })
     }
 }
 

@@ -11,7 +11,7 @@ use super::cursor::{Cursor, Step};
 use super::files::{self, Error, Files, Loss, NAMES, ReadOnly};
 use super::overlay::Overlay;
 use super::segment::{Header, Identity};
-use super::writer::{Buffers, Writer, is_used, read_both_headers, read_header, read_headers};
+use super::writer::{Buffers, Writer, is_used, read_header, read_headers};
 use crate::limits::{
     JOURNAL_LISTING_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
 };
@@ -56,7 +56,7 @@ pub struct LeftOut {
     pub cut_bytes: u64,
     /// Files that were used and cannot be read: their headers are damaged, or those of another journal.
     pub unreadable: Vec<&'static str>,
-    /// Files that are missing, or empty though they should not be.
+    /// Files that are missing, or hold nothing and are of another length.
     pub missing: Vec<&'static str>,
 }
 
@@ -98,17 +98,18 @@ fn unwritten(errno: Errno) -> Error {
 
 impl<'a> Old<'a> {
     fn read(files: &'a ReadOnly) -> Result<Self, Error> {
-        expect_one_length(files)?;
+        // To carry over those of one length would cost the others.
+        files.expect_one_length()?;
         let segment_bytes = files.segment_bytes();
         let headers = read_headers(files, segment_bytes).map_err(unread)?;
+        if headers.iter().all(Option::is_none) {
+            return Err(Error::NoHeader);
+        }
         let mut buffers = Box::new(Buffers::new());
         let overlay = Overlay::new(files)?;
         let (recovered, found) = Writer::open(overlay, segment_bytes, &mut buffers).map_err(unread)?;
         let mut left_out = LeftOut::of_files(files, &headers, recovered.identity())?;
         left_out.torn_bytes = found.torn_bytes.into();
-        if found.segments == 0 && !left_out.unreadable.is_empty() {
-            return Err(Error::NoHeader);
-        }
         // If it would go on with another segment, that one tells where the last one ends.
         let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap_or(0);
         let (after, end) = recovered.extent();
@@ -177,11 +178,10 @@ impl LeftOut {
         identity: Identity,
     ) -> Result<Self, Error> {
         let mut left_out = Self::default();
-        let is_begun = headers.iter().any(Option::is_some);
+        let losses = files.losses()?;
         for (segment, header) in headers.iter().enumerate() {
-            let (length, loss) = (files.length(segment)?, files.loss(segment)?);
-            match length {
-                _ if is_begun && loss == Some(Loss::All) => left_out.missing.push(NAMES[segment]),
+            match files.length(segment)? {
+                _ if losses[segment] == Some(Loss::All) => left_out.missing.push(NAMES[segment]),
                 Some(length) if header.is_some() => {
                     left_out.cut_bytes += u64::from(files.segment_bytes()).saturating_sub(length);
                 }
@@ -200,24 +200,6 @@ fn is_unreadable(files: &ReadOnly, segment: usize, identity: Identity) -> Result
     let header = read_header(files, segment, files.segment_bytes())?;
     let is_ours = |header: Header| header.identity().is_none_or(|its| its == identity);
     Ok(!header.is_some_and(is_ours) && is_used(files, segment)?)
-}
-
-/// Refuses files of which some were made with another length: to carry over those of one length would cost the others. The fewer are
-/// taken for those that do not belong there, or of as many the older ones.
-fn expect_one_length(files: &ReadOnly) -> Result<(), Error> {
-    let mut lengths = [None; JOURNAL_SEGMENTS];
-    for (segment, length) in lengths.iter_mut().enumerate() {
-        let headers = read_both_headers(files, segment).map_err(unread)?;
-        *length = headers.into_iter().flatten().map(|header| header.segment_bytes).next();
-    }
-    let newest = files.segment_bytes();
-    let weight =
-        |length: &u32| (lengths.iter().flatten().filter(|other| *other == length).count(), *length == newest);
-    let ours = lengths.iter().flatten().copied().max_by_key(weight);
-    match lengths.iter().position(|length| length.is_some() && *length != ours) {
-        Some(segment) => Err(Error::Foreign(NAMES[segment])),
-        None => Ok(()),
-    }
 }
 
 /// Makes the directory of the new journal, for those who may use the old one's: whoever starts after a power cut must be able to put in

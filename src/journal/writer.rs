@@ -85,6 +85,13 @@ pub struct Found {
     pub lost_segments: u64,
 }
 
+impl Found {
+    /// Whether the journal begins now.
+    pub fn is_new(&self) -> bool {
+        *self == Self { next_id: 1, ..Self::default() }
+    }
+}
+
 /// What has been done so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Done {

@@ -107,6 +107,8 @@ impl Display for Content {
 struct Report {
     /// None: all segments are of version 1.
     identity: Option<Identity>,
+    /// Whether no segment has a header.
+    is_headless: bool,
     /// The sequence of the oldest segment that counts.
     oldest: u64,
     findings: Vec<Finding>,
@@ -144,7 +146,8 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let catalog = Catalog::new(&headers, None);
     let identity = catalog.spans().iter().rev().find_map(|span| span.header.identity());
     let oldest = headers.iter().flatten().map(Header::oldest).max().unwrap_or(0);
-    let mut report = Report { identity, oldest, ..Report::default() };
+    let is_headless = headers.iter().all(Option::is_none);
+    let mut report = Report { identity, is_headless, oldest, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
         report.examine_file(files, segment, header.as_ref())?;
     }
@@ -183,7 +186,10 @@ impl Report {
                 found(What::Stranger(stranger.identity()));
             }
             None if in_page.as_ref().is_some_and(is_of_that_length) => {}
-            None if length.is_some() && holds_something(files, segment)? => found(What::Header),
+            // A start leaves a header in one of them at least.
+            None if length.is_some() && (self.is_headless || holds_something(files, segment)?) => {
+                found(What::Header)
+            }
             // By what stands in the page: the segment may have been turned over to since its header was read.
             Some(_) if in_page.is_none_or(|header| page != header.to_page()) => found(What::OneHeader),
             _ => {}

@@ -75,7 +75,8 @@ fn tell(left_out: &LeftOut) -> Vec<(Option<&'static str>, String)> {
     let told = told.map(|(count, what)| (None, format!("{}: {what}", Counted(*count, "byte"))));
     let unreadable =
         unreadable.iter().map(|name| (Some(*name), "damaged or another journal's, and left out".to_string()));
-    let missing =
-        missing.iter().map(|name| (Some(*name), "missing or emptied, with what it held".to_string()));
+    let missing = missing
+        .iter()
+        .map(|name| (Some(*name), "missing, emptied or replaced, with what it held".to_string()));
     told.chain(unreadable).chain(missing).collect()
 }

@@ -4,7 +4,7 @@ use super::usage::{self, Usage};
 use super::{Action, Page, values};
 use crate::limits;
 use crate::queue::Priority;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The word that all this stands behind.
@@ -64,33 +64,33 @@ struct Given {
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
     let mut given = Given::default();
     while let Some(argument) = parser.next().map_err(usage::unexpected)? {
-        let switch = match argument {
+        let (name, switch) = match argument {
             lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
                 return Ok(Action::Print(Page::JournalHelp));
             }
             lexopt::Arg::Long("since") => {
                 let allowed = "takes the ID of a message, a whole number";
-                given.printing.since = Some(number("since", parser.value().unwrap_or_default(), allowed)?);
+                given.printing.since = Some(value("since", &mut parser, allowed, number)?);
                 continue;
             }
             lexopt::Arg::Long("last") => {
                 let allowed = "takes a number of messages, a whole number";
-                given.printing.last = Some(number("last", parser.value().unwrap_or_default(), allowed)?);
+                given.printing.last = Some(value("last", &mut parser, allowed, number)?);
                 continue;
             }
             lexopt::Arg::Long("min") => {
-                given.printing.min = Some(priority(parser.value().unwrap_or_default())?);
+                given.printing.min = Some(value("min", &mut parser, "takes a priority, 0 to 9", priority)?);
                 continue;
             }
             lexopt::Arg::Long("resize") => {
-                given.resize = Some(resize(parser.value().unwrap_or_default())?);
+                given.resize = Some(resize(&mut parser)?);
                 continue;
             }
-            lexopt::Arg::Long("follow") => &mut given.printing.follow,
-            lexopt::Arg::Long("json") => &mut given.printing.json,
-            lexopt::Arg::Long("check") => &mut given.check,
+            lexopt::Arg::Long("follow") => ("follow", &mut given.printing.follow),
+            lexopt::Arg::Long("json") => ("json", &mut given.printing.json),
+            lexopt::Arg::Long("check") => ("check", &mut given.check),
             lexopt::Arg::Long(name) => return Err(unknown(&format!("--{name}"))),
-            lexopt::Arg::Short(letter) => return Err(unknown(&format!("-{letter}"))),
+            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
             lexopt::Arg::Value(value) => {
                 given.set_directory(value)?;
                 continue;
@@ -98,7 +98,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
         };
         *switch = true;
         if let Some(value) = parser.optional_value() {
-            return Err(Usage::given(&value, "the option before it takes no value"));
+            return Err(Usage::option(name, &value, "takes no value"));
         }
     }
     given.options().map(Action::Journal)
@@ -108,30 +108,44 @@ fn unknown(given: &str) -> Usage {
     usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
-fn number(name: &str, value: OsString, allowed: &str) -> Result<u64, Usage> {
-    let number = value.to_str().filter(|text| !text.is_empty()).and_then(values::digits);
-    number.ok_or_else(|| Usage::option(name, &value, allowed))
+/// The value of the option whose name was just read.
+fn value<T>(
+    name: &str,
+    parser: &mut lexopt::Parser,
+    allowed: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, Usage> {
+    let Ok(value) = parser.value() else { return Err(usage::missing(name, allowed.to_string())) };
+    value.to_str().and_then(read).ok_or_else(|| Usage::option(name, &value, allowed))
 }
 
-fn priority(value: OsString) -> Result<Priority, Usage> {
-    let priority = match value.as_encoded_bytes() {
+fn number(text: &str) -> Option<u64> {
+    values::digits(text).filter(|_| !text.is_empty())
+}
+
+fn priority(text: &str) -> Option<Priority> {
+    match text.as_bytes() {
         [digit] => Priority::from_digit(*digit),
         _ => None,
-    };
-    priority.ok_or_else(|| Usage::option("min", &value, "takes a priority, 0 to 9"))
+    }
 }
 
-fn resize(value: OsString) -> Result<u64, Usage> {
-    let bytes = values::bytes(
-        value.to_str().unwrap_or_default(),
-        limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX,
-    );
-    bytes.map_err(|allowed| Usage::option("resize", &value, allowed))
+fn resize(parser: &mut lexopt::Parser) -> Result<u64, Usage> {
+    let given = parser.value().ok();
+    let text = given.as_deref().and_then(OsStr::to_str).unwrap_or_default();
+    let bytes = values::bytes(text, limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX);
+    bytes.map_err(|allowed| match &given {
+        Some(value) => Usage::option("resize", value, allowed),
+        None => usage::missing("resize", allowed),
+    })
 }
 
 impl Given {
     fn set_directory(&mut self, value: OsString) -> Result<(), Usage> {
         match &self.directory {
+            _ if value.is_empty() => {
+                return Err(Usage::given(&value, "no directory; give that of a journal"));
+            }
             None => self.directory = Some(value),
             Some(_) => {
                 return Err(Usage::given(
@@ -151,13 +165,13 @@ impl Given {
             ));
         };
         let prints = self.printing != Printing::default();
+        let alone = |name: &str| {
+            let advice = "goes with the directory alone, and with no other option; leave those out";
+            Usage::given(name.as_ref(), advice)
+        };
         let task = match (self.check, self.resize) {
-            (true, _) if prints || self.resize.is_some() => {
-                return Err(Usage::given("--check".as_ref(), "takes no other option than the directory"));
-            }
-            (_, Some(_)) if prints => {
-                return Err(Usage::given("--resize".as_ref(), "takes no other option than the directory"));
-            }
+            (true, _) if prints || self.resize.is_some() => return Err(alone("--check")),
+            (_, Some(_)) if prints => return Err(alone("--resize")),
             (true, _) => JournalTask::Check,
             (false, Some(bytes)) => JournalTask::Resize(bytes),
             (false, None) => JournalTask::Print(self.printing),
@@ -258,24 +272,55 @@ mod tests {
         for (args, line) in [
             (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
             (&["d", "e"], "e: a second directory; give one only, and put -- before each option"),
-            (&["d", "--since"], "--since \"\": takes the ID of a message, a whole number"),
+            (&["d", "--since"], "--since without a value: takes the ID of a message, a whole number"),
+            (&["d", "--since="], "--since \"\": takes the ID of a message, a whole number"),
+            (&["d", "-last", "3"], "-last: no such option; did you mean --last?"),
+            (&["d", "-since=3"], "-since: no such option; did you mean --since?"),
+            (&["d", "-last3"], "-last3: no such option; did you mean --last?"),
+            (&[""], "\"\": no directory; give that of a journal"),
+            (
+                &["d", "--resize", "2MB"],
+                "--resize 2MB: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 2M",
+            ),
+            (
+                &["d", "--resize", "3GiB"],
+                "--resize 3GiB: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 3G",
+            ),
+            (
+                &["d", "--resize", "2m"],
+                "--resize 2m: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 2M",
+            ),
+            (
+                &["d", "--resize", "9g"],
+                "--resize 9g: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M",
+            ),
             (&["d", "--since", "-1"], "--since -1: takes the ID of a message, a whole number"),
             (&["d", "--folow"], "--folow: no such option; did you mean --follow?"),
             (&["d", "--listen"], "--listen: no such option; see firstline journal --help"),
             (&["d", "--las"], "--las: no such option; did you mean --last?"),
             (&["d", "--minn=7"], "--minn: no such option; did you mean --min?"),
             (&["d", "--hlep"], "--hlep: no such option; did you mean --help?"),
-            (&["d", "--last"], "--last \"\": takes a number of messages, a whole number"),
+            (&["d", "--last"], "--last without a value: takes a number of messages, a whole number"),
             (&["d", "--last", "ten"], "--last ten: takes a number of messages, a whole number"),
             (&["d", "--last=-1"], "--last -1: takes a number of messages, a whole number"),
-            (&["d", "--min"], "--min \"\": takes a priority, 0 to 9"),
+            (&["d", "--min"], "--min without a value: takes a priority, 0 to 9"),
             (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
             (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9"),
-            (&["d", "--check", "--last=1"], "--check: takes no other option than the directory"),
-            (&["d", "--resize=1M", "--min=1"], "--resize: takes no other option than the directory"),
+            (
+                &["d", "--check", "--last=1"],
+                "--check: goes with the directory alone, and with no other option; leave those out",
+            ),
+            (
+                &["d", "--resize=1M", "--min=1"],
+                "--resize: goes with the directory alone, and with no other option; leave those out",
+            ),
             (&["d", "-x"], "-x: no such option; see firstline journal --help"),
-            (&["d", "--json=yes"], "yes: the option before it takes no value"),
-            (&["d", "--check", "--json"], "--check: takes no other option than the directory"),
+            (&["d", "--json=yes"], "--json yes: takes no value"),
+            (&["d", "--check=1"], "--check 1: takes no value"),
+            (
+                &["d", "--check", "--json"],
+                "--check: goes with the directory alone, and with no other option; leave those out",
+            ),
         ] {
             assert_eq!(read(args), Err(line.to_string()));
         }

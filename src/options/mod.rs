@@ -205,8 +205,8 @@ pub fn parse(
         return journal::parse(lexopt::Parser::from_args(args));
     }
     let mut parser = lexopt::Parser::from_args(args);
-    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
-        match find(argument)? {
+    while let Some(found) = find_next(&mut parser)? {
+        match found {
             Found::Page(page) => {
                 no_value(page, &mut parser)?;
                 return Ok(Action::Print(page.page));
@@ -237,15 +237,19 @@ enum Found {
     Page(&'static PageOption),
 }
 
-/// Looks an argument up in the tables.
-fn find(argument: lexopt::Arg<'_>) -> Result<Found, Usage> {
-    match argument {
-        lexopt::Arg::Long(name) => find_long(name).ok_or_else(|| usage::unknown_option(&format!("--{name}"))),
-        lexopt::Arg::Short(letter) => {
-            let page = PAGES.iter().find(|page| page.short == Some(letter));
-            page.map(Found::Page).ok_or_else(|| usage::unknown_option(&format!("-{letter}")))
+/// Looks the next argument up in the tables; none: there are no more.
+fn find_next(parser: &mut lexopt::Parser) -> Result<Option<Found>, Usage> {
+    let letter = match parser.next().map_err(usage::unexpected)? {
+        None => return Ok(None),
+        Some(lexopt::Arg::Long(name)) => {
+            return find_long(name).map(Some).ok_or_else(|| usage::unknown_option(&format!("--{name}")));
         }
-        lexopt::Arg::Value(value) => Err(usage::positional(&value)),
+        Some(lexopt::Arg::Value(value)) => return Err(usage::positional(&value)),
+        Some(lexopt::Arg::Short(letter)) => letter,
+    };
+    match PAGES.iter().find(|page| page.short == Some(letter)) {
+        Some(page) => Ok(Some(Found::Page(page))),
+        None => Err(usage::unknown_option(&usage::after_one_dash(letter, parser))),
     }
 }
 

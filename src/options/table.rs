@@ -1,6 +1,7 @@
 //! The table of all options: what they are called, what they take, what they do.
 
 use super::{Allow, Options, Page, values};
+use crate::counted::Size;
 use crate::journal::policy::Sync;
 use crate::limits;
 use crate::queue::Priority;
@@ -104,7 +105,7 @@ static SETTINGS: [Setting; 22] = [
         variable: "FIRSTLINE_JOURNAL_SIZE",
         word: Some("BYTES"),
         help: "what the journal takes on the disk",
-        default: || values::show_bytes(limits::JOURNAL_BYTES_DEFAULT),
+        default: || Size(limits::JOURNAL_BYTES_DEFAULT).to_string(),
         set: |options, text| {
             values::bytes(text, limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX)
                 .map(|bytes| options.journal_size = bytes)
@@ -256,7 +257,7 @@ static SETTINGS: [Setting; 22] = [
         variable: "FIRSTLINE_LOG_SIZE",
         word: Some("BYTES"),
         help: "the log file and the old one together, such as 1M",
-        default: || values::show_bytes(limits::LOG_FILE_BYTES_DEFAULT),
+        default: || Size(limits::LOG_FILE_BYTES_DEFAULT).to_string(),
         set: |options, text| {
             values::bytes(text, limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX)
                 .map(|bytes| options.log_size = bytes)
@@ -274,7 +275,7 @@ pub(super) static DETAILS: [Detail; 9] = [
     Detail {
         name: "sync-interval",
         works: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
-        otherwise: "without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+        otherwise: "unless --sync is a priority from 1 to 9, which lets lesser messages wait for it; give --sync 7, for example",
     },
     Detail {
         name: "log-size",

@@ -319,17 +319,17 @@ fn what_does_nothing_without_another_option_is_refused() {
         (
             &["--journal=d", "--sync-interval=2"],
             &[],
-            "--sync-interval: does nothing without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+            "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets lesser messages wait for it; give --sync 7, for example",
         ),
         (
             &["--journal=d", "--sync=none", "--sync-interval=2"],
             &[],
-            "--sync-interval: does nothing without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+            "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets lesser messages wait for it; give --sync 7, for example",
         ),
         (
             &["--sync=0", "--sync-interval=2"],
             &[("FIRSTLINE_JOURNAL", "d")],
-            "--sync-interval: does nothing without --sync N, 1 to 9, which lets lesser messages wait for it; give that too",
+            "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets lesser messages wait for it; give --sync 7, for example",
         ),
         (
             &["--log-file=f", "--log-level=OFF"],
@@ -519,10 +519,18 @@ fn what_a_container_system_sets_for_a_service_of_that_name_is_left_alone() {
 
 #[test]
 fn an_unknown_variable_is_refused_with_those_that_are_known() {
-    let line = refusal(&[], &[("FIRSTLINE_AGIN", "1")]);
-    assert!(line.starts_with("FIRSTLINE_AGIN: no such setting"), "{line}");
+    let line = refusal(&[], &[("FIRSTLINE_FROBNICATE", "1")]);
+    assert!(line.starts_with("FIRSTLINE_FROBNICATE: no such setting"), "{line}");
     assert!(settings().iter().all(|setting| line.contains(setting.variable)), "{line}");
-    assert!(refusal(&[], &[("FIRSTLINE_LOG_LEVEL", "info")]).contains("FIRSTLINE_LOG,"));
+    for (given, near) in [
+        ("FIRSTLINE_LISTN", "FIRSTLINE_LISTEN"),
+        ("FIRSTLINE_LOG_LEVEL", "FIRSTLINE_LOG"),
+        ("FIRSTLINE_AUTH", "FIRSTLINE_AUTH_FILE"),
+        ("FIRSTLINE_aging", "FIRSTLINE_AGING"),
+    ] {
+        let expected = format!("{given}: no such setting in the environment; did you mean {near}?");
+        assert_eq!(refusal(&[], &[(given, "1")]), expected);
+    }
     assert!(refusal(&[], &[("FIRSTLINE_", "1")]).starts_with("FIRSTLINE_: "));
 }
 
@@ -538,6 +546,12 @@ fn an_unknown_option_is_refused_with_the_nearest() {
         ("--verbose", "--verbose: no such option; did you mean --log-level?"),
         ("--frobnicate", "--frobnicate: no such option; see --help"),
         ("-x", "-x: no such option; see --help"),
+        ("--auth", "--auth: no such option; did you mean --auth-file?"),
+        ("--auth=file", "--auth: no such option; did you mean --auth-file?"),
+        ("--journal-dir", "--journal-dir: no such option; did you mean --journal?"),
+        ("--idle", "--idle: no such option; did you mean --idle-grace?"),
+        ("-listen", "-listen: no such option; did you mean --listen?"),
+        ("-p9090", "-p9090: no such option; did you mean --listen?"),
         ("--=x", "--: no such option; see --help"),
         ("--a\nb", r#""--a\nb": no such option; see --help"#),
     ] {
@@ -646,7 +660,7 @@ proptest! {
     #[test]
     fn sizes_are_read_back_as_they_are_shown(size in limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX) {
         for size in [size, size & !1023, (size & !0xf_ffff).max(1 << 20)] {
-            let value = format!("--log-size={}", values::show_bytes(size));
+            let value = format!("--log-size={}", crate::counted::Size(size));
             prop_assert_eq!(options(&[&value, "--log-file=log"], &[]).log_size, size);
         }
     }

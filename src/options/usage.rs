@@ -1,7 +1,7 @@
 //! What is said when an option is wrong: one line.
 
-use super::journal;
 use super::table::{Detail, ELSEWHERE, PAGES, settings};
+use super::{PREFIX, journal};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use crate::nearest::nearest;
 use std::ffi::OsStr;
@@ -60,7 +60,7 @@ pub(super) fn positional(given: &OsStr) -> Usage {
 }
 
 /// The names of all options.
-fn known() -> impl Iterator<Item = &'static str> {
+fn known() -> impl Iterator<Item = &'static str> + Clone {
     settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name))
 }
 
@@ -76,13 +76,27 @@ fn here(name: &'static str) -> &'static str {
 }
 
 /// None of the known options is called so; `help` tells of those.
-pub(super) fn unknown_among(given: &str, known: impl Iterator<Item = &'static str>, help: &str) -> Usage {
+pub(super) fn unknown_among(
+    given: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+    help: &str,
+) -> Usage {
     unknown(given, near(given, known), help)
 }
 
-/// The name that the given one, which may come with dashes, is near to.
-fn near(given: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    nearest(given.trim_start_matches('-').as_bytes(), known)
+/// An argument with one dash as it was written, without a value: its first letter was just read.
+pub(super) fn after_one_dash(letter: char, parser: &mut lexopt::Parser) -> String {
+    let rest = parser.optional_value().unwrap_or_default();
+    let rest = rest.to_string_lossy();
+    format!("-{letter}{}", rest.split('=').next().unwrap_or_default())
+}
+
+/// The name that the given one, which comes with its dashes, is near to. Behind a single dash may stand a whole name, or a letter and
+/// its value.
+fn near(given: &str, known: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
+    let name = given.trim_start_matches('-').as_bytes();
+    let letter = || if given.starts_with("--") { None } else { name.get(..1) };
+    nearest(name, known.clone()).or_else(|| nearest(letter()?, known))
 }
 
 fn unknown(given: &str, near: Option<&str>, help: &str) -> Usage {
@@ -93,10 +107,15 @@ fn unknown(given: &str, near: Option<&str>, help: &str) -> Usage {
     Usage(format!("{}: no such option; {advice}", shown(OsStr::new(given))))
 }
 
-/// No variable is called so.
+/// No variable is called so, which has our prefix.
 pub(super) fn unknown_variable(name: &OsStr) -> Usage {
-    let known: Vec<_> = settings().iter().map(|setting| setting.variable).collect();
-    Usage(format!("{}: no such setting in the environment; there are: {}", shown(name), known.join(", ")))
+    let known = || settings().iter().map(|setting| &setting.variable[PREFIX.len()..]);
+    let given = name.as_bytes()[PREFIX.len()..].to_ascii_uppercase();
+    let advice = match nearest(&given, known()) {
+        Some(near) => format!("did you mean {PREFIX}{near}?"),
+        None => format!("there are: {PREFIX}{}", known().collect::<Vec<_>>().join(&format!(", {PREFIX}"))),
+    };
+    Usage(format!("{}: no such setting in the environment; {advice}", shown(name)))
 }
 
 /// What stands behind an option's `=` or letter where nothing may, in lexopt's words.

@@ -3,6 +3,7 @@
 //! Zero never means "without limit" here: where something can be without, `off` says so.
 
 use super::{Allow, Listen, interface};
+use crate::counted::{SIZE_SUFFIXES, Size};
 use crate::journal::policy::Sync;
 use crate::limits::{ALLOWED_MAX, LISTENERS_MAX, PORT_DEFAULT};
 use crate::queue::Priority;
@@ -12,9 +13,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// What sizes may end in, the largest first.
-const SIZE_SUFFIXES: [(&str, u64); 3] = [("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)];
 
 /// Adds the addresses of a list with commas or spaces.
 pub(super) fn listen(text: &str, addresses: &mut Vec<Listen>) -> Result<(), String> {
@@ -258,18 +256,36 @@ pub(super) fn sync(text: &str) -> Result<Sync, String> {
 /// A size in bytes, in full or with a suffix.
 pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
     let allowed = || {
-        let (min, max) = (show_bytes(*range.start()), show_bytes(*range.end()));
+        let (min, max) = (Size(*range.start()), Size(*range.end()));
         format!(
-            "takes bytes from {min} to {max}, where k, M and G are 1024, 1024k and 1024M{}",
-            zero(text, "unlimited")
+            "takes bytes from {min} to {max}, where k, M and G are 1024, 1024k and 1024M{}{}",
+            zero(text, "unlimited"),
+            meant_size(text, &range)
         )
     };
+    size(text).filter(|bytes| range.contains(bytes)).ok_or_else(allowed)
+}
+
+/// A size, whatever it is.
+fn size(text: &str) -> Option<u64> {
     let (number, unit) = SIZE_SUFFIXES
         .iter()
         .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
         .unwrap_or((text, 1));
-    let bytes = digits(number).and_then(|number| number.checked_mul(unit));
-    bytes.filter(|bytes| range.contains(bytes)).ok_or_else(allowed)
+    digits(number).filter(|_| !number.is_empty())?.checked_mul(unit)
+}
+
+/// The rest of a refusal, where the size is allowed but is written as elsewhere (`2m`, `2MB`, `2 MiB`): how to write it.
+fn meant_size(text: &str, range: &RangeInclusive<u64>) -> String {
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.trim_end_matches('b').trim_end_matches('i').replace(' ', "");
+    let suffix = SIZE_SUFFIXES.iter().find(|(suffix, _)| bare.ends_with(&suffix.to_ascii_lowercase()));
+    let bytes = match suffix {
+        Some((suffix, _)) => size(&format!("{}{suffix}", &bare[..bare.len() - 1])),
+        None => size(&bare),
+    };
+    let bytes = bytes.filter(|bytes| range.contains(bytes));
+    bytes.map_or_else(String::new, |bytes| format!("; write {}", Size(bytes)))
 }
 
 /// A time in milliseconds as seconds.
@@ -277,14 +293,6 @@ pub(super) fn show_seconds(ms: u64) -> String {
     match ms % 1000 {
         0 => (ms / 1000).to_string(),
         rest => format!("{}.{rest:03}", ms / 1000).trim_end_matches('0').to_string(),
-    }
-}
-
-/// A size, with the largest suffix that keeps it whole.
-pub(super) fn show_bytes(bytes: u64) -> String {
-    match SIZE_SUFFIXES.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
-        Some((suffix, unit)) => format!("{}{suffix}", bytes / unit),
-        None => bytes.to_string(),
     }
 }
 

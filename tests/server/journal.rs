@@ -11,7 +11,7 @@ use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES}
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 impl Directory {
@@ -900,6 +900,23 @@ fn young_journal_wins_over_a_file_of_another_and_writes_over_it_last() {
 }
 
 #[test]
+fn young_journal_that_lost_its_only_used_file_says_so_and_gives_no_id_again() {
+    for harm in [std::fs::remove_file::<PathBuf>, |path| std::fs::write(path, [])] {
+        let directory = Directory::new("young-lost");
+        let server = directory.start(&[]);
+        server.wait_for_log(": it is new; its identity is ");
+        fill(&mut server.connect(), 10);
+        assert_eq!(server.end(), Some(0));
+        harm(directory.0.join("0.journal")).unwrap();
+        let server = directory.start(&[]);
+        server.wait_for_log(": the newest messages may be lost with their files");
+        server.wait_for_log(": IDs 1 to ");
+        assert!(id_of(&server.connect().ask("next")) > 10);
+        assert_eq!(server.end(), Some(0));
+    }
+}
+
+#[test]
 fn a_journal_is_carried_over_to_another_size() {
     let directory = Directory::new("resize");
     let server = directory.start(&[]);
@@ -916,7 +933,8 @@ fn a_journal_is_carried_over_to_another_size() {
         server.args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", size]);
         let output = server.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.ends_with("firstline journal DIR --resize SIZE\n"), "{said}");
+        let paste = format!("firstline journal {} --resize {size}\n", directory.path());
+        assert!(said.ends_with(&paste), "{said}");
         assert_eq!(output.status.code(), Some(1));
     };
     refused("2M");

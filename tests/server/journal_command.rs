@@ -488,6 +488,26 @@ fn files_that_were_not_used_yet_on_another_disk_are_no_damage() {
 }
 
 #[test]
+fn files_of_which_none_has_a_header_are_not_sound() {
+    for length in [0, 1_000, 128 * 1024] {
+        let place = Directory::new("headless");
+        std::fs::create_dir(&place.0).unwrap();
+        for name in NAMES {
+            std::fs::File::create(place.0.join(name)).unwrap().set_len(length).unwrap();
+        }
+        let ran = run(&[place.path(), "--check"]);
+        assert_eq!(ran.code, Some(1), "{length}");
+        let last = ran.stdout.last().map(String::as_str);
+        assert_eq!(last, Some("damaged in 8 places: 0 messages in 0 segments, 0 missing between them"));
+        for arguments in [&[place.path()][..], &[place.path(), "--resize", "2M"]] {
+            let ran = run(arguments);
+            assert_eq!(ran.code, Some(1), "{length}");
+            assert!(ran.stderr.contains("no segment has a whole header: "), "{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_check_while_it_is_written_to_finds_it_sound() {
     let place = Directory::new("busy");
     let mut buffers = Buffers::new();

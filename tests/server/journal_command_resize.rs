@@ -100,7 +100,7 @@ fn what_is_carried_over_is_what_a_start_would_find() {
 #[test]
 fn all_that_is_left_out_is_told() {
     let other = Directory::with("other", 1..3_001);
-    let tests: [(&str, Harm<'_>, &str); 4] = [
+    let tests: [(&str, Harm<'_>, &str); 5] = [
         (
             "foreign",
             &|place| assert!(std::fs::copy(other.file(1), place.file(1)).unwrap() > 0),
@@ -114,7 +114,12 @@ fn all_that_is_left_out_is_told() {
         (
             "missing",
             &|place| std::fs::remove_file(place.file(2)).unwrap(),
-            "/2.journal: missing or emptied, with what it held\n",
+            "/2.journal: missing, emptied or replaced, with what it held\n",
+        ),
+        (
+            "replaced",
+            &|place| std::fs::File::create(place.file(1)).unwrap().set_len(256 * 1024).unwrap(),
+            "/1.journal: missing, emptied or replaced, with what it held\n",
         ),
         ("flipped", &|place| flip(&place.find(20).0, place.find(20).1), " bytes: damaged, and left out\n"),
     ];
@@ -143,7 +148,11 @@ fn a_file_that_was_cut_off_is_told_as_such() {
     cut(7, 5_000);
     let ran = resize(&place, "1M");
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.ends_with("7.journal: missing or emptied, with what it held\n"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.ends_with("7.journal: missing, emptied or replaced, with what it held\n"),
+        "{}",
+        ran.stderr
+    );
     cut(0, 100_000);
     let ran = resize(&place, "2M");
     assert_eq!(ran.code, Some(1));
