@@ -260,11 +260,11 @@ pub const NETLINK_BYTES: usize = 8 * 1024;
 pub const NETLINK_READS_MAX: usize = 64;
 
 /// How often the log tells at most of one address that is turned away or tries wrong tokens, for each reason, in milliseconds.
-pub const MENTION_INTERVAL_MS: u64 = 60_000;
+pub const LOG_THROTTLE_MS: u64 = 60_000;
 
 /// Addresses that the log tells of in that time, of each kind. That there are more is told once, without their names: who has a whole network
 /// to connect from must not be able to fill the log.
-pub const MENTIONS_MAX: usize = 32;
+pub const LOG_THROTTLE_ADDRESSES_MAX: usize = 32;
 
 /// Names in the file of `--auth-file`: not all of them are connected at a time.
 pub const TOKENS_MAX: usize = 2 * CLIENTS;

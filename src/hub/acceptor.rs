@@ -3,7 +3,7 @@
 
 use super::Hub;
 use super::backoff::{Backoff, Next};
-use super::mentions::{Mention, Mentions};
+use super::log_throttle::{LogDecision, LogThrottle};
 use super::newcomers::Newcomers;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
@@ -11,7 +11,7 @@ use super::watchdog::Watchdog;
 use crate::access::AuthFile;
 use crate::clock;
 use crate::counted::Counted;
-use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, MENTIONS_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, TURNED_AWAY_MAX};
 use crate::logger;
 use crate::net::{Allowed, Listener, socket};
 use crate::service::Service;
@@ -35,7 +35,7 @@ pub struct Acceptor<'a> {
     doors: Vec<Door, LISTENERS_MAX>,
     allowed: Allowed,
     auth_file: Option<AuthFile>,
-    mentions: Mentions,
+    log_throttle: LogThrottle,
     newcomers: Newcomers,
     turned_away: TurnedAway,
     service: &'a Service,
@@ -62,7 +62,7 @@ impl<'a> Acceptor<'a> {
             doors: listeners.into_iter().map(door).collect(),
             allowed,
             auth_file,
-            mentions: Mentions::new(),
+            log_throttle: LogThrottle::new(),
             newcomers: Newcomers::default(),
             turned_away: TurnedAway::default(),
             service,
@@ -193,13 +193,13 @@ impl<'a> Acceptor<'a> {
     fn turn_away(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
         self.hub.ledger.lock().said_farewell(why);
         let address = peer.ip().to_canonical();
-        match self.mentions.of(address, why, clock::now_ns()) {
-            Mention::Address => log::warn!("{address} turned away: {}", explained(why)),
-            Mention::Crowd => log::warn!(
-                "more than {MENTIONS_MAX} addresses turned away in a minute: {}; /stats counts them",
+        match self.log_throttle.of(address, why, clock::now_ns()) {
+            LogDecision::Address => log::warn!("{address} turned away: {}", explained(why)),
+            LogDecision::Overflow => log::warn!(
+                "more than {LOG_THROTTLE_ADDRESSES_MAX} addresses turned away in a minute: {}; /stats counts them",
                 explained(why)
             ),
-            Mention::Nothing => {}
+            LogDecision::Nothing => {}
         }
         self.turned_away.add(socket, why);
     }

@@ -1,7 +1,7 @@
 //! What to do when accepting fails: an error that is about one connection costs that connection; all others leave the listener alone for a
 //! while, or it would be tried again at once and for ever, and so would those of connections, if nothing else comes.
 
-use crate::limits::{ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MS, ACCEPT_RETRY_MS_MAX, MENTION_INTERVAL_MS};
+use crate::limits::{ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MS, ACCEPT_RETRY_MS_MAX, LOG_THROTTLE_MS};
 use nix::errno::Errno;
 
 /// What a failure was about.
@@ -54,7 +54,7 @@ impl Backoff {
         let pause_ms = (ACCEPT_RETRY_MS << doublings).min(ACCEPT_RETRY_MS_MAX);
         self.pauses = self.pauses.saturating_add(1);
         self.until_ns = Some(now_ns + pause_ms * 1_000_000);
-        let is_told = self.told_ns.is_none_or(|told_ns| now_ns - told_ns >= MENTION_INTERVAL_MS * 1_000_000);
+        let is_told = self.told_ns.is_none_or(|told_ns| now_ns - told_ns >= LOG_THROTTLE_MS * 1_000_000);
         if is_told {
             (self.told_ns, self.is_owed) = (Some(now_ns), true);
         }
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(backoff.failed(Errno::EMFILE, now_ns), Next::Pause { is_told: false });
             assert!(!backoff.works());
         }
-        let later_ns = 1 + MENTION_INTERVAL_MS * 1_000_000;
+        let later_ns = 1 + LOG_THROTTLE_MS * 1_000_000;
         assert_eq!(backoff.failed(Errno::EMFILE, later_ns), Next::Pause { is_told: true });
         assert!(backoff.works());
     }

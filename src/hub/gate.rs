@@ -1,7 +1,7 @@
 //! The gate, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
 //! share it.
 
-use super::mentions::{Mention, Mentions};
+use super::log_throttle::{LogDecision, LogThrottle};
 use crate::access::{Brake, Entry, Token, Tokens};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -10,13 +10,13 @@ use core::mem;
 use std::net::IpAddr;
 
 static GUARDED: Mutex<Guarded> =
-    Mutex::new(Guarded { tokens: Tokens::new(), brake: Brake::new(), mentions: Mentions::new() });
+    Mutex::new(Guarded { tokens: Tokens::new(), brake: Brake::new(), log_throttle: LogThrottle::new() });
 
 /// What the gate knows.
 pub struct Guarded {
     tokens: Tokens,
     brake: Brake,
-    mentions: Mentions,
+    log_throttle: LogThrottle,
 }
 
 /// What becomes of a token that was shown.
@@ -24,7 +24,7 @@ pub enum Verdict {
     /// It is that one's.
     Known(Entry),
     /// Nobody has it. To be answered at that time, in nanoseconds; and that is to be logged now.
-    Wrong(u64, Mention),
+    Wrong(u64, LogDecision),
     /// It is not looked at before that time, in nanoseconds.
     Wait(u64),
 }
@@ -62,7 +62,7 @@ impl Gate {
 
     /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
     pub fn show(&self, token: &Token, seat: usize, address: IpAddr, now_ns: u64) -> Verdict {
-        let Guarded { tokens, brake, mentions } = &mut *self.guarded.lock();
+        let Guarded { tokens, brake, log_throttle } = &mut *self.guarded.lock();
         if let Some(until_ns) = brake.waits_until(seat, address, now_ns) {
             return Verdict::Wait(until_ns);
         }
@@ -70,7 +70,7 @@ impl Gate {
             Some(entry) => Verdict::Known(entry.clone()),
             None => Verdict::Wrong(
                 brake.note(address, now_ns),
-                mentions.of(address, Farewell::WrongToken, now_ns),
+                log_throttle.of(address, Farewell::WrongToken, now_ns),
             ),
         }
     }

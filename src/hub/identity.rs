@@ -3,10 +3,10 @@
 //! An `/auth` may take its time: the answer to a wrong token comes late, and after one a token from the same address waits for its turn. Nobody waits for it but the client itself, of which no line is taken meanwhile.
 
 use super::gate::{Gate, Verdict};
-use super::mentions::Mention;
+use super::log_throttle::LogDecision;
 use super::worker::Desk;
 use crate::access::{Entry, Rights, Token};
-use crate::limits::{MENTIONS_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
+use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
 use crate::wire::command::{BAD_TOKEN, Command, Request};
 use crate::wire::reply::{Nak, Refusal};
 use core::mem;
@@ -144,13 +144,13 @@ impl Identity {
         }
     }
 
-    fn tell(&self, mention: Mention, desk: &Desk) {
+    fn tell(&self, mention: LogDecision, desk: &Desk) {
         match mention {
-            Mention::Address => log::warn!("{} tries wrong tokens", desk.hub.name(self.seat)),
-            Mention::Crowd => log::warn!(
-                "more than {MENTIONS_MAX} addresses try wrong tokens in a minute; /stats counts how many"
+            LogDecision::Address => log::warn!("{} tries wrong tokens", desk.hub.name(self.seat)),
+            LogDecision::Overflow => log::warn!(
+                "more than {LOG_THROTTLE_ADDRESSES_MAX} addresses try wrong tokens in a minute; /stats counts how many"
             ),
-            Mention::Nothing => {}
+            LogDecision::Nothing => {}
         }
     }
 

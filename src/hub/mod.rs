@@ -24,7 +24,7 @@ pub mod gate;
 pub mod group;
 pub mod historian;
 pub mod identity;
-pub mod mentions;
+pub mod log_throttle;
 pub mod newcomers;
 pub mod outbox;
 pub mod pace;

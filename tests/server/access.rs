@@ -2,7 +2,8 @@
 
 use crate::common::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{
-    AUTHENTICATION_MS_MAX, CLIENTS, MENTIONS_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX, WRONG_TOKENS_MAX,
+    AUTHENTICATION_MS_MAX, CLIENTS, LOG_THROTTLE_ADDRESSES_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX,
+    WRONG_TOKENS_MAX,
 };
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -102,19 +103,21 @@ fn an_ipv4_address_that_comes_in_over_ipv6_is_an_ipv4_address() {
 #[test]
 fn who_has_many_addresses_cannot_fill_the_log() {
     let server = Server::start(&["--allow", "127.0.0.1"]);
-    let addresses = (0..2 * MENTIONS_MAX).map(|number| Ipv4Addr::new(127, 0, 1, number as u8));
+    let addresses = (0..2 * LOG_THROTTLE_ADDRESSES_MAX).map(|number| Ipv4Addr::new(127, 0, 1, number as u8));
     for address in addresses.clone().chain(addresses) {
         assert!(is_refused(Client::connect_from(address, server.address)));
     }
     let mut allowed = server.connect();
-    assert_eq!(allowed.stats()["closed-not-allowed"], 4 * MENTIONS_MAX as u64);
+    assert_eq!(allowed.stats()["closed-not-allowed"], 4 * LOG_THROTTLE_ADDRESSES_MAX as u64);
     let lines = told(&server, &allowed);
     let (last, addresses) = lines.split_last().unwrap();
-    assert_eq!(addresses.len(), MENTIONS_MAX);
+    assert_eq!(addresses.len(), LOG_THROTTLE_ADDRESSES_MAX);
     let of_address = |line: &String| line.split(' ').next().unwrap().parse::<IpAddr>().is_ok();
     assert!(addresses.iter().all(of_address), "{addresses:?}");
     assert!(
-        last.starts_with(&format!("more than {MENTIONS_MAX} addresses turned away in a minute")),
+        last.starts_with(&format!(
+            "more than {LOG_THROTTLE_ADDRESSES_MAX} addresses turned away in a minute"
+        )),
         "{last}"
     );
 }
