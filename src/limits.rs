@@ -470,7 +470,7 @@ pub const HISTOGRAM_VALUE_BITS: u32 = 42;
 /// The largest value that a histogram tells apart, in nanoseconds; what is above counts as this.
 pub const HISTOGRAM_VALUE_NS_MAX: u64 = (1 << HISTOGRAM_VALUE_BITS) - 1;
 
-/// The buckets of a histogram: as many for the smallest values, one a bucket, as for each doubling after them.
+/// The buckets of a histogram: as many for the smallest values, one a limiter, as for each doubling after them.
 pub const HISTOGRAM_BUCKETS: usize =
     ((HISTOGRAM_VALUE_BITS - HISTOGRAM_PRECISION_BITS + 1) as usize) << HISTOGRAM_PRECISION_BITS;
 
@@ -497,7 +497,7 @@ const _: () = {
     assert!(TIMEOUT_MS_MIN <= DRAIN_TIMEOUT_MS_DEFAULT && DRAIN_TIMEOUT_MS_DEFAULT <= DRAIN_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= WRITE_TIMEOUT_MS_DEFAULT && WRITE_TIMEOUT_MS_DEFAULT <= WRITE_TIMEOUT_MS_MAX);
     assert!(ACCEPT_RETRY_MS <= ACCEPT_RETRY_MS_MAX);
-    assert!(RATE_PAUSE_MS < RATE_BURST_MS, "a bucket holds what comes in a pause");
+    assert!(RATE_PAUSE_MS < RATE_BURST_MS, "a limiter holds what comes in a pause");
     assert!(TIMEOUT_MS_MIN <= LINE_TIMEOUT_MS_DEFAULT && LINE_TIMEOUT_MS_DEFAULT <= LINE_TIMEOUT_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= IDLE_GRACE_MS_DEFAULT && IDLE_GRACE_MS_DEFAULT <= IDLE_GRACE_MS_MAX);
     assert!(TIMEOUT_MS_MIN <= IDLE_TIMEOUT_MS_DEFAULT && IDLE_TIMEOUT_MS_DEFAULT <= IDLE_TIMEOUT_MS_MAX);

@@ -6,7 +6,7 @@
 use super::answer::{Answer, Subject};
 use super::historian::{History, Wish};
 use super::identity::{Identity, Outcome};
-use super::pace::Bucket;
+use super::rate_limit::RateLimiter;
 use super::worker::Desk;
 use crate::limits::NICK_BYTES_MAX;
 use crate::queue::{Chain, Priority, Slot, Slots};
@@ -55,7 +55,7 @@ pub struct Conversation {
     /// The line that said `/quit`.
     quit: Option<u64>,
     /// How many urgent messages it may still send.
-    urgent: Bucket,
+    urgent: RateLimiter,
     /// No message and no command of its was taken yet: it may turn out to speak another protocol.
     is_opening: bool,
     /// The line before was too long to be seen.
@@ -77,7 +77,7 @@ impl Conversation {
             identity: Identity::new(seat),
             nick: String::new(),
             quit: None,
-            urgent: Bucket::FULL,
+            urgent: RateLimiter::FULL,
             is_opening: true,
             is_after_long: false,
             foreign: None,

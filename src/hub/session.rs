@@ -7,7 +7,7 @@
 use super::conversation::Conversation;
 use super::flush;
 use super::outbox::{FlushStatus, Outbox, WakeOn};
-use super::pace::Bucket;
+use super::rate_limit::RateLimiter;
 use super::worker::Desk;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
@@ -178,7 +178,7 @@ pub struct Session {
     /// Whether the kernel [takes more](socket::overdraw) from it, because it has to read first.
     is_overdrawn: bool,
     /// How many lines it may still send.
-    lines: Bucket,
+    lines: RateLimiter,
     /// Since when the end of a line is waited for that has begun, in nanoseconds.
     line_since_ns: Option<u64>,
     /// How many receives in a row have brought a single key, but for ends of lines: somebody types, and each key is sent by itself.
@@ -215,7 +215,7 @@ impl Session {
             dismissed: None,
             owed_bytes: 0,
             is_overdrawn: false,
-            lines: Bucket::FULL,
+            lines: RateLimiter::FULL,
             line_since_ns: None,
             keys: 0,
             key_ns: 0,
@@ -269,7 +269,7 @@ impl Session {
         self.unsendable = None;
         self.dismissed = None;
         self.is_overdrawn = false;
-        self.lines = Bucket::FULL;
+        self.lines = RateLimiter::FULL;
         self.line_since_ns = None;
         self.keys = 0;
         self.untaken = None;

@@ -1,4 +1,4 @@
-//! How often a client may do something: a token bucket, without tokens. It is one number, the time at which the bucket
+//! How often a client may do something: a token limiter, without tokens. It is one number, the time at which the limiter
 //! will be full again; each thing done puts that off, and nothing has to be refilled.
 
 /// So many in a time, of which so many may come at once.
@@ -6,7 +6,7 @@
 pub struct Rate {
     /// The time from one to the next, in nanoseconds.
     interval_ns: u64,
-    /// What fills an empty bucket, in nanoseconds.
+    /// What fills an empty limiter, in nanoseconds.
     burst_ns: u64,
 }
 
@@ -21,13 +21,13 @@ impl Rate {
     }
 }
 
-/// The bucket of one client. It begins full.
+/// The limiter of one client. It begins full.
 #[derive(Default)]
-pub struct Bucket {
+pub struct RateLimiter {
     full_at_ns: u64,
 }
 
-impl Bucket {
+impl RateLimiter {
     /// A full one.
     pub const FULL: Self = Self { full_at_ns: 0 };
 
@@ -58,20 +58,20 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    fn taken(bucket: &mut Bucket, rate: Rate, now_ns: u64) -> usize {
-        std::iter::from_fn(|| bucket.take(rate, now_ns).then_some(())).count()
+    fn taken(limiter: &mut RateLimiter, rate: Rate, now_ns: u64) -> usize {
+        std::iter::from_fn(|| limiter.take(rate, now_ns).then_some(())).count()
     }
 
     #[test]
     fn it_gives_its_burst_and_then_one_an_interval() {
-        let (mut bucket, rate) = (Bucket::FULL, Rate::new(5, SECOND_NS, SECOND_NS));
-        assert_eq!(taken(&mut bucket, rate, 7 * SECOND_NS), 5);
-        assert_eq!(bucket.ready_ns(rate), 7 * SECOND_NS + 200_000_000);
-        assert_eq!(taken(&mut bucket, rate, 7 * SECOND_NS + 199_999_999), 0);
-        assert_eq!(taken(&mut bucket, rate, 7 * SECOND_NS + 200_000_000), 1);
-        assert_eq!(taken(&mut bucket, rate, 8 * SECOND_NS - 200_000_000), 3);
+        let (mut limiter, rate) = (RateLimiter::FULL, Rate::new(5, SECOND_NS, SECOND_NS));
+        assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS), 5);
+        assert_eq!(limiter.ready_ns(rate), 7 * SECOND_NS + 200_000_000);
+        assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS + 199_999_999), 0);
+        assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS + 200_000_000), 1);
+        assert_eq!(taken(&mut limiter, rate, 8 * SECOND_NS - 200_000_000), 3);
         assert_eq!(
-            taken(&mut bucket, rate, 100 * SECOND_NS),
+            taken(&mut limiter, rate, 100 * SECOND_NS),
             5,
             "no more than its burst, however long it was left alone"
         );
@@ -79,10 +79,10 @@ mod tests {
 
     #[test]
     fn one_comes_at_once_even_of_a_rate_that_is_slower_than_its_burst() {
-        let (mut bucket, rate) = (Bucket::FULL, Rate::new(1, 60 * SECOND_NS, SECOND_NS));
-        assert_eq!(taken(&mut bucket, rate, 0), 1);
-        assert!(!bucket.has_one(rate, 60 * SECOND_NS - 1));
-        assert_eq!(taken(&mut bucket, rate, 60 * SECOND_NS), 1);
+        let (mut limiter, rate) = (RateLimiter::FULL, Rate::new(1, 60 * SECOND_NS, SECOND_NS));
+        assert_eq!(taken(&mut limiter, rate, 0), 1);
+        assert!(!limiter.has_one(rate, 60 * SECOND_NS - 1));
+        assert_eq!(taken(&mut limiter, rate, 60 * SECOND_NS), 1);
     }
 
     proptest! {
@@ -94,14 +94,14 @@ mod tests {
             waits in prop::collection::vec(0..50_000_000u64, 1..300),
         ) {
             let interval = SECOND_NS.div_ceil(count);
-            let (mut bucket, rate) = (Bucket::FULL, Rate::new(count, SECOND_NS, burst * interval));
+            let (mut limiter, rate) = (RateLimiter::FULL, Rate::new(count, SECOND_NS, burst * interval));
             let (mut now, mut tokens) = (0, burst * interval);
             for wait in waits {
                 now += wait;
                 tokens = (tokens + wait).min(burst * interval);
                 let has_one = tokens >= interval;
-                prop_assert_eq!(bucket.has_one(rate, now), has_one);
-                prop_assert_eq!(bucket.take(rate, now), has_one);
+                prop_assert_eq!(limiter.has_one(rate, now), has_one);
+                prop_assert_eq!(limiter.take(rate, now), has_one);
                 tokens -= if has_one { interval } else { 0 };
             }
         }
