@@ -2,7 +2,7 @@
 //! `tests/memory.rs`.
 
 use crate::access::{Tokens, file::Buffer};
-use crate::hub::gate::Guarded;
+use crate::hub::authenticator::State;
 use crate::hub::group::Group;
 use crate::hub::historian::Requests;
 use crate::hub::outbox::Outbox;
@@ -52,7 +52,7 @@ pub const STATIC: [Item; 13] = [
     Item::new("batches under way", GROUPS, size_of::<Group>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),
-    Item::new("tokens, and who tries wrong ones", 1, size_of::<Mutex<Guarded>>()),
+    Item::new("authenticator", 1, size_of::<Mutex<State>>()),
     Item::new("the auth file as it is read", 1, size_of::<Buffer>() + size_of::<Tokens>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
     Item::new("log ring", 1, logger::RING_BYTES),

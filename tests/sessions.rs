@@ -5,8 +5,8 @@ mod models;
 use firstline::access::Tokens;
 use firstline::clock;
 use firstline::hub::Hub;
+use firstline::hub::authenticator::Authenticator;
 use firstline::hub::consumer::Consumer;
-use firstline::hub::gate::Gate;
 use firstline::limits::AUTHENTICATION_MS_MAX;
 use firstline::options::Options;
 use models::promises::Witness;
@@ -71,7 +71,7 @@ fn a_stranger_who_is_answered_when_its_time_is_over_is_told_so_for_that_line_too
         |hub| {
             let mut tokens = Tokens::new();
             tokens.read(file).expect("there is no mistake in it");
-            hub.gate = Some(Gate::new(&mut tokens));
+            hub.authenticator = Some(Authenticator::new(&mut tokens));
         },
         |parts, client| {
             let arrived_ns = clock::now_ns();

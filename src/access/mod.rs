@@ -4,7 +4,7 @@
 //! - [`file`]: the file itself: that nobody else can read it, and into which memory it is read.
 //! - [`brake`]: how long an address waits that tries wrong tokens.
 //!
-//! It knows no clients and no sockets: see [`crate::hub::gate`]. Nothing here allocates after the start.
+//! It knows no clients and no sockets: see [`crate::hub::authenticator`]. Nothing here allocates after the start.
 
 pub mod brake;
 pub mod file;

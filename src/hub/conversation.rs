@@ -137,7 +137,7 @@ impl Conversation {
 
     /// Whether the client has to show a token first.
     pub fn is_stranger(&self, desk: &Desk) -> bool {
-        self.identity.is_stranger(desk.hub.gate.as_ref())
+        self.identity.is_stranger(desk.hub.authenticator.as_ref())
     }
 
     /// Whether the client has shown a token in time that is looked at later.
@@ -147,7 +147,7 @@ impl Conversation {
 
     /// The token that it has shown is not to be looked at any more: the connection is over.
     pub fn leave_queue(&self, desk: &Desk) {
-        self.identity.leave_queue(desk.hub.gate.as_ref());
+        self.identity.leave_queue(desk.hub.authenticator.as_ref());
     }
 
     /// Whether the client has tried as many wrong tokens as it may.
@@ -157,7 +157,7 @@ impl Conversation {
 
     /// Whether the client's token is not what it was when it was shown.
     pub fn is_withdrawn(&mut self, desk: &Desk) -> bool {
-        self.identity.is_withdrawn(desk.hub.gate.as_ref())
+        self.identity.is_withdrawn(desk.hub.authenticator.as_ref())
     }
 
     /// Whether the historian reads for it.
@@ -248,7 +248,7 @@ impl Conversation {
             }
         }
         self.lines += 1;
-        match self.identity.screen(Request::from(frame), desk.hub.gate.as_ref()) {
+        match self.identity.screen(Request::from(frame), desk.hub.authenticator.as_ref()) {
             Request::Blank => {}
             Request::Message { .. } if desk.draining => self.refuse(Nak::ShuttingDown, desk),
             Request::Message { priority, text } => {
@@ -332,7 +332,9 @@ impl Conversation {
     /// The client has not shown its token in time, or it holds no longer: closes the line that is under way with that, and all that
     /// are taken from now on.
     pub fn dismiss(&mut self, desk: &Desk) {
-        if let Some(outcome) = self.identity.break_off(Refusal::NotAuthenticated, desk.hub.gate.as_ref()) {
+        if let Some(outcome) =
+            self.identity.break_off(Refusal::NotAuthenticated, desk.hub.authenticator.as_ref())
+        {
             self.close_auth(outcome, desk);
         } else if let Some(slot) = self.break_off() {
             self.purse.put(Chain::of(slot));

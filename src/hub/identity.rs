@@ -2,7 +2,7 @@
 //!
 //! An `/auth` may take its time: the answer to a wrong token comes late, and after one a token from the same address waits for its turn. Nobody waits for it but the client itself, of which no line is taken meanwhile.
 
-use super::gate::{Gate, Verdict};
+use super::authenticator::{Authenticator, Verdict};
 use super::log_throttle::LogDecision;
 use super::worker::Desk;
 use crate::access::{Entry, Rights, Token};
@@ -48,20 +48,22 @@ impl Identity {
     }
 
     /// Whether it has to show a token first.
-    pub fn is_stranger(&self, gate: Option<&Gate>) -> bool {
-        gate.is_some() && !matches!(self.state, State::Known(..))
+    pub fn is_stranger(&self, authenticator: Option<&Authenticator>) -> bool {
+        authenticator.is_some() && !matches!(self.state, State::Known(..))
     }
 
     /// What it asks for, or else the refusal if it may not.
-    pub fn screen<'a>(&self, request: Request<'a>, gate: Option<&Gate>) -> Request<'a> {
-        let is_stranger = self.is_stranger(gate);
+    pub fn screen<'a>(&self, request: Request<'a>, authenticator: Option<&Authenticator>) -> Request<'a> {
+        let is_stranger = self.is_stranger(authenticator);
         match request {
             Request::Message { .. } | Request::Nak(_) if is_stranger => Request::Nak(Nak::NotAuthenticated),
-            Request::Command(Command::Auth(_)) if gate.is_none() => Request::Refused(Refusal::NoAuth),
+            Request::Command(Command::Auth(_)) if authenticator.is_none() => {
+                Request::Refused(Refusal::NoAuth)
+            }
             Request::Command(Command::Auth(_)) if self.is_dismissed() => {
                 Request::Refused(Refusal::NotAuthenticated)
             }
-            Request::Command(command) if gate.is_some() => {
+            Request::Command(command) if authenticator.is_some() => {
                 let refusal = if is_stranger { before(command) } else { self.after(command) };
                 refusal.map_or(request, Request::Refused)
             }
@@ -107,24 +109,24 @@ impl Identity {
 
     /// Goes on with an `/auth` that is under way, if it is time.
     pub fn go_on(&mut self, desk: &Desk) -> Option<Outcome> {
-        let (due_ns, gate) = (self.due_ns()?, desk.hub.gate.as_ref()?);
+        let (due_ns, authenticator) = (self.due_ns()?, desk.hub.authenticator.as_ref()?);
         if desk.draining {
-            return self.break_off(Refusal::ShuttingDown, Some(gate));
+            return self.break_off(Refusal::ShuttingDown, Some(authenticator));
         }
         if desk.now_ns < due_ns {
             return None;
         }
         match mem::replace(&mut self.state, State::Stranger) {
-            State::Shown(token, _) => self.look_at(token, gate, desk),
+            State::Shown(token, _) => self.look_at(token, authenticator, desk),
             State::Wrong(_) => Some(Err(Refusal::WrongToken)),
             State::Stranger | State::Dismissed | State::Known(..) => None,
         }
     }
 
-    fn look_at(&mut self, token: Token, gate: &Gate, desk: &Desk) -> Option<Outcome> {
+    fn look_at(&mut self, token: Token, authenticator: &Authenticator, desk: &Desk) -> Option<Outcome> {
         // Before: what changes in between is noticed.
-        let edition = gate.edition();
-        match gate.show(&token, self.seat, desk.hub.address(self.seat), desk.now_ns) {
+        let edition = authenticator.edition();
+        match authenticator.show(&token, self.seat, desk.hub.address(self.seat), desk.now_ns) {
             Verdict::Known(entry) => {
                 let name = entry.name.clone();
                 self.state = State::Known(entry, edition);
@@ -160,16 +162,16 @@ impl Identity {
     }
 
     /// Waits for no turn any more.
-    pub fn leave_queue(&self, gate: Option<&Gate>) {
-        if let (State::Shown(..), Some(gate)) = (&self.state, gate) {
-            gate.leave(self.seat);
+    pub fn leave_queue(&self, authenticator: Option<&Authenticator>) {
+        if let (State::Shown(..), Some(authenticator)) = (&self.state, authenticator) {
+            authenticator.leave(self.seat);
         }
     }
 
     /// Ends an `/auth` that is under way with that answer.
-    pub fn break_off(&mut self, refusal: Refusal, gate: Option<&Gate>) -> Option<Outcome> {
+    pub fn break_off(&mut self, refusal: Refusal, authenticator: Option<&Authenticator>) -> Option<Outcome> {
         self.due_ns()?;
-        self.leave_queue(gate);
+        self.leave_queue(authenticator);
         self.state = State::Stranger;
         Some(Err(refusal))
     }
@@ -189,10 +191,12 @@ impl Identity {
     }
 
     /// Whether what it was known as holds no longer: its line in the auth file is gone, or says something else.
-    pub fn is_withdrawn(&mut self, gate: Option<&Gate>) -> bool {
-        let (Some(gate), State::Known(entry, edition)) = (gate, &mut self.state) else { return false };
-        let now = gate.edition();
-        mem::replace(edition, now) != now && !gate.has(entry)
+    pub fn is_withdrawn(&mut self, authenticator: Option<&Authenticator>) -> bool {
+        let (Some(authenticator), State::Known(entry, edition)) = (authenticator, &mut self.state) else {
+            return false;
+        };
+        let now = authenticator.edition();
+        mem::replace(edition, now) != now && !authenticator.has(entry)
     }
 }
 

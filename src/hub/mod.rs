@@ -15,12 +15,12 @@
 pub mod acceptor;
 pub mod answer;
 pub mod attention;
+pub mod authenticator;
 pub mod backoff;
 pub mod consumer;
 pub mod conversation;
 pub mod delivery;
 pub mod flush;
-pub mod gate;
 pub mod group;
 pub mod historian;
 pub mod identity;
@@ -50,8 +50,8 @@ use crate::stats::Ledger;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
+use authenticator::Authenticator;
 use consumer::ConsumerSeat;
-use gate::Gate;
 use group::Group;
 use historian::History;
 use nix::sys::eventfd::EventFd;
@@ -130,7 +130,7 @@ pub struct Hub {
     /// What is read of the journal for clients, if there is one.
     pub history: Option<History>,
     /// Where tokens are shown, if they are asked for.
-    pub gate: Option<Gate>,
+    pub authenticator: Option<Authenticator>,
     draining: AtomicBool,
     /// Where one sits who processes.
     seat: ConsumerSeat,
@@ -159,7 +159,7 @@ impl Hub {
         options: &Options,
         mut seat: ConsumerSeat,
         history: Option<History>,
-        gate: Option<Gate>,
+        authenticator: Option<Authenticator>,
     ) -> nix::Result<Self> {
         let is_seat_kept = options.realtime.is_some();
         let consumer = seat.consumer();
@@ -175,7 +175,7 @@ impl Hub {
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
             history,
-            gate,
+            authenticator,
             draining: AtomicBool::new(false),
             is_seat_kept,
             is_seat_open: AtomicBool::new(!is_seat_kept && consumer.lets_workers_sit()),
@@ -442,8 +442,8 @@ impl Hub {
 
     /// From now on those tokens are the right ones; the others go back to the caller. Who had one of those that is gone is told so.
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
-        if let Some(gate) = &self.gate {
-            gate.replace(tokens);
+        if let Some(authenticator) = &self.authenticator {
+            authenticator.replace(tokens);
             (0..CLIENTS).for_each(|seat| self.attention.call(seat));
         }
     }

@@ -1,8 +1,8 @@
 //! Puts the server together: everything that allocates, maps or makes a thread happens here, before "ready".
 
 use super::acceptor::Acceptor;
+use super::authenticator::Authenticator;
 use super::consumer::Consumer;
-use super::gate::Gate;
 use super::historian::{Historian, History};
 use super::printer::Printer;
 use super::recorder::Recorder;
@@ -110,9 +110,9 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let printer = options.print.then(|| Printer::new(std::io::stdout()));
     let consumer = Consumer::new(printer, recorder);
     let mut auth_file = open_auth_file(options)?;
-    let gate = auth_file.as_mut().map(read_tokens).transpose()?;
+    let authenticator = auth_file.as_mut().map(read_tokens).transpose()?;
     let hub: &'static Hub =
-        HUB.init(Hub::new(options, consumer.into_seat(), history, gate).map_err(descriptors)?);
+        HUB.init(Hub::new(options, consumer.into_seat(), history, authenticator).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
@@ -152,15 +152,15 @@ fn open_auth_file(options: &Options) -> Result<Option<AuthFile>, Error> {
     options.auth_file.as_ref().map(open).transpose()
 }
 
-/// The gate to the tokens of that file.
-fn read_tokens(auth_file: &mut AuthFile) -> Result<Gate, Error> {
+/// The authenticator to the tokens of that file.
+fn read_tokens(auth_file: &mut AuthFile) -> Result<Authenticator, Error> {
     match auth_file.load() {
         Ok(tokens) => {
             log::info!(
                 "clients must show a token: the auth file has {}",
                 Counted(tokens.len() as u64, "name")
             );
-            Ok(Gate::new(tokens))
+            Ok(Authenticator::new(tokens))
         }
         Err(error) => Err(wrong_auth_file(auth_file.path(), &error)),
     }

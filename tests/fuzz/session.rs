@@ -7,7 +7,7 @@
 use firstline::access::Tokens;
 use firstline::clock;
 use firstline::hub::consumer::Consumer;
-use firstline::hub::gate::Gate;
+use firstline::hub::authenticator::Authenticator;
 use firstline::hub::pace::Rate;
 use firstline::limits::{BATCH, SEAT_TURNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
@@ -103,7 +103,7 @@ impl Run {
         let parts = Parts::new(kit, &options, |hub| {
             let mut tokens = Tokens::new();
             tokens.read(AUTH_FILE).expect("there is no mistake in it");
-            hub.gate = has_gate.then(|| Gate::new(&mut tokens));
+            hub.authenticator = has_gate.then(|| Authenticator::new(&mut tokens));
             let settings = &mut hub.settings;
             settings.idle_timeout_ns = (setup & 8 == 8).then_some(IDLE_TIMEOUT_NS);
             settings.write_timeout_ns = (setup & 16 == 16).then_some(WRITE_TIMEOUT_NS);
@@ -253,7 +253,7 @@ impl Run {
     /// One who showed a wrong token waits for its answer, even if it is gone, and one who said too much is not read. Else nobody waits
     /// for time to go by. True: somebody might.
     fn let_time_go_by(&self) -> bool {
-        let may_wait = self.parts.hub.gate.is_some() || self.parts.hub.settings.rate.is_some();
+        let may_wait = self.parts.hub.authenticator.is_some() || self.parts.hub.settings.rate.is_some();
         if may_wait {
             clock::by_hand::advance(WRONG_TOKEN_MS_MAX * 1_000_000 / 8);
         }

@@ -1,4 +1,4 @@
-//! The gate, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
+//! The authenticator, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
 //! share it.
 
 use super::log_throttle::{LogDecision, LogThrottle};
@@ -9,11 +9,11 @@ use crate::wire::reply::Farewell;
 use core::mem;
 use std::net::IpAddr;
 
-static GUARDED: Mutex<Guarded> =
-    Mutex::new(Guarded { tokens: Tokens::new(), brake: Brake::new(), log_throttle: LogThrottle::new() });
+static STATE: Mutex<State> =
+    Mutex::new(State { tokens: Tokens::new(), brake: Brake::new(), log_throttle: LogThrottle::new() });
 
-/// What the gate knows.
-pub struct Guarded {
+/// What the authenticator knows.
+pub struct State {
     tokens: Tokens,
     brake: Brake,
     log_throttle: LogThrottle,
@@ -29,24 +29,24 @@ pub enum Verdict {
     Wait(u64),
 }
 
-/// The gate.
-pub struct Gate {
-    guarded: &'static Mutex<Guarded>,
+/// The authenticator.
+pub struct Authenticator {
+    state: &'static Mutex<State>,
     /// Another number once the auth file says something else.
     edition: AtomicU32,
 }
 
-impl Gate {
-    /// The gate to those tokens, which it takes over. For the start, once.
+impl Authenticator {
+    /// The authenticator to those tokens, which it takes over. For the start, once.
     pub fn new(tokens: &mut Tokens) -> Self {
-        let gate = Self { guarded: &GUARDED, edition: AtomicU32::new(0) };
-        gate.replace(tokens);
-        gate
+        let authenticator = Self { state: &STATE, edition: AtomicU32::new(0) };
+        authenticator.replace(tokens);
+        authenticator
     }
 
     /// From now on those tokens are the right ones; those that were go back to the caller.
     pub fn replace(&self, tokens: &mut Tokens) {
-        mem::swap(&mut self.guarded.lock().tokens, tokens);
+        mem::swap(&mut self.state.lock().tokens, tokens);
         self.edition.fetch_add(1, Ordering::Release);
     }
 
@@ -57,12 +57,12 @@ impl Gate {
 
     /// Whether the auth file has that line still.
     pub fn has(&self, entry: &Entry) -> bool {
-        self.guarded.lock().tokens.has(entry)
+        self.state.lock().tokens.has(entry)
     }
 
     /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
     pub fn show(&self, token: &Token, seat: usize, address: IpAddr, now_ns: u64) -> Verdict {
-        let Guarded { tokens, brake, log_throttle } = &mut *self.guarded.lock();
+        let State { tokens, brake, log_throttle } = &mut *self.state.lock();
         if let Some(until_ns) = brake.waits_until(seat, address, now_ns) {
             return Verdict::Wait(until_ns);
         }
@@ -77,6 +77,6 @@ impl Gate {
 
     /// The token that was shown at that seat is not to be looked at any more.
     pub fn leave(&self, seat: usize) {
-        self.guarded.lock().brake.leave(seat);
+        self.state.lock().brake.leave(seat);
     }
 }
