@@ -2,20 +2,23 @@
 //! share it.
 
 use super::log_throttle::{LogDecision, LogThrottle};
-use crate::access::{Brake, Entry, Token, Tokens};
+use crate::access::{Entry, LoginBackoff, Token, Tokens};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::wire::reply::Farewell;
 use core::mem;
 use std::net::IpAddr;
 
-static STATE: Mutex<State> =
-    Mutex::new(State { tokens: Tokens::new(), brake: Brake::new(), log_throttle: LogThrottle::new() });
+static STATE: Mutex<State> = Mutex::new(State {
+    tokens: Tokens::new(),
+    backoff: LoginBackoff::new(),
+    log_throttle: LogThrottle::new(),
+});
 
 /// What the authenticator knows.
 pub struct State {
     tokens: Tokens,
-    brake: Brake,
+    backoff: LoginBackoff,
     log_throttle: LogThrottle,
 }
 
@@ -62,14 +65,14 @@ impl Authenticator {
 
     /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
     pub fn show(&self, token: &Token, seat: usize, address: IpAddr, now_ns: u64) -> Verdict {
-        let State { tokens, brake, log_throttle } = &mut *self.state.lock();
-        if let Some(until_ns) = brake.waits_until(seat, address, now_ns) {
+        let State { tokens, backoff, log_throttle } = &mut *self.state.lock();
+        if let Some(until_ns) = backoff.waits_until(seat, address, now_ns) {
             return Verdict::Wait(until_ns);
         }
         match tokens.find(token) {
             Some(entry) => Verdict::Known(entry.clone()),
             None => Verdict::Wrong(
-                brake.note(address, now_ns),
+                backoff.note(address, now_ns),
                 log_throttle.of(address, Farewell::WrongToken, now_ns),
             ),
         }
@@ -77,6 +80,6 @@ impl Authenticator {
 
     /// The token that was shown at that seat is not to be looked at any more.
     pub fn leave(&self, seat: usize) {
-        self.state.lock().brake.leave(seat);
+        self.state.lock().backoff.leave(seat);
     }
 }

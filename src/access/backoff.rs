@@ -18,7 +18,7 @@ const INTERVAL_NS: u64 = WRONG_TOKEN_MS * 1_000_000;
 
 /// Who tried wrong tokens lately.
 #[derive(Default)]
-pub struct Brake {
+pub struct LoginBackoff {
     suspects: Vec<(IpAddr, Record), SUSPECTS_MAX>,
     /// All that the table has no room for.
     others: Record,
@@ -54,7 +54,7 @@ impl Record {
     }
 }
 
-impl Brake {
+impl LoginBackoff {
     /// Nobody has tried anything.
     pub const fn new() -> Self {
         Self { suspects: Vec::new(), others: Record::NOTHING, queue: Vec::new() }
@@ -138,46 +138,46 @@ mod tests {
 
     #[test]
     fn each_wrong_token_costs_twice_as_much_up_to_a_bound() {
-        let (mut brake, mut now_ns) = (Brake::new(), 5);
-        assert_eq!(brake.waits_until(1, address(1), now_ns), None);
+        let (mut backoff, mut now_ns) = (LoginBackoff::new(), 5);
+        assert_eq!(backoff.waits_until(1, address(1), now_ns), None);
         for cost_s in [1, 2, 4, 8].into_iter().chain([8; 100]) {
-            assert_eq!(brake.note(address(1), now_ns), now_ns + cost_s * S);
+            assert_eq!(backoff.note(address(1), now_ns), now_ns + cost_s * S);
             let until_ns = now_ns + INTERVAL_NS;
-            assert_eq!(brake.waits_until(1, address(1), now_ns), Some(until_ns));
-            assert_eq!(brake.waits_until(1, address(1), until_ns - 1), Some(until_ns));
-            assert_eq!(brake.waits_until(1, address(1), until_ns), None);
-            assert_eq!(brake.waits_until(2, address(2), now_ns), None, "others do not wait");
+            assert_eq!(backoff.waits_until(1, address(1), now_ns), Some(until_ns));
+            assert_eq!(backoff.waits_until(1, address(1), until_ns - 1), Some(until_ns));
+            assert_eq!(backoff.waits_until(1, address(1), until_ns), None);
+            assert_eq!(backoff.waits_until(2, address(2), now_ns), None, "others do not wait");
             now_ns = until_ns;
         }
     }
 
     #[test]
     fn it_is_forgotten_after_a_time_and_not_before() {
-        let mut brake = Brake::new();
-        let first_ns = brake.note(address(1), 0);
-        let second_ns = brake.note(address(1), first_ns + MEMORY_NS - 1);
+        let mut backoff = LoginBackoff::new();
+        let first_ns = backoff.note(address(1), 0);
+        let second_ns = backoff.note(address(1), first_ns + MEMORY_NS - 1);
         assert_eq!(second_ns, first_ns + MEMORY_NS - 1 + 2 * S);
-        assert_eq!(brake.note(address(1), second_ns + MEMORY_NS), second_ns + MEMORY_NS + S);
+        assert_eq!(backoff.note(address(1), second_ns + MEMORY_NS), second_ns + MEMORY_NS + S);
     }
 
     #[test]
     fn those_who_find_no_room_wait_together() {
-        let mut brake = Brake::new();
+        let mut backoff = LoginBackoff::new();
         for number in 0..SUSPECTS_MAX as u32 {
-            assert_eq!(brake.note(address(number), 0), S);
+            assert_eq!(backoff.note(address(number), 0), S);
         }
-        assert_eq!(brake.waits_until(0, address(1000), 0), None, "one of them has to begin");
-        assert_eq!(brake.note(address(1000), 0), S);
-        assert_eq!(brake.waits_until(1, address(1001), 0), Some(S));
-        assert_eq!(brake.waits_until(2, address(1002), 0), Some(2 * S), "in a queue");
-        assert_eq!(brake.waits_until(3, address(0), S), None, "one in the table has its own time");
-        assert_eq!(brake.waits_until(1, address(1001), S), None);
-        assert_eq!(brake.note(address(1001), S), 3 * S);
-        assert_eq!(brake.note(address(0), S), 3 * S);
+        assert_eq!(backoff.waits_until(0, address(1000), 0), None, "one of them has to begin");
+        assert_eq!(backoff.note(address(1000), 0), S);
+        assert_eq!(backoff.waits_until(1, address(1001), 0), Some(S));
+        assert_eq!(backoff.waits_until(2, address(1002), 0), Some(2 * S), "in a queue");
+        assert_eq!(backoff.waits_until(3, address(0), S), None, "one in the table has its own time");
+        assert_eq!(backoff.waits_until(1, address(1001), S), None);
+        assert_eq!(backoff.note(address(1001), S), 3 * S);
+        assert_eq!(backoff.note(address(0), S), 3 * S);
         let later_ns = 3 * S + MEMORY_NS;
-        brake.leave(2);
-        assert_eq!(brake.waits_until(4, address(1003), later_ns), None);
-        assert_eq!(brake.note(address(1003), later_ns), later_ns + S, "all is forgotten");
+        backoff.leave(2);
+        assert_eq!(backoff.waits_until(4, address(1003), later_ns), None);
+        assert_eq!(backoff.note(address(1003), later_ns), later_ns + S, "all is forgotten");
     }
 
     /// One connection of an address.
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn who_shares_its_address_with_others_that_try_has_its_turn_in_a_bounded_time() {
-        let (mut brake, mut now_ns, mut wrong) = (Brake::new(), 0, 0_u64);
+        let (mut backoff, mut now_ns, mut wrong) = (LoginBackoff::new(), 0, 0_u64);
         const HONEST: usize = 0;
         // All others try as fast as they may: they leave as soon as their token was looked at, and come again at once.
         let mut others: Vec<Connection, PER_ADDRESS_DEFAULT> = Vec::new();
@@ -203,14 +203,14 @@ mod tests {
             while !is_in {
                 now_ns = others.iter().map(|other| other.due_ns).chain([due_ns]).min().unwrap();
                 for other in others.iter_mut().filter(|other| other.due_ns == now_ns) {
-                    other.due_ns = brake.waits_until(other.seat, address(1), now_ns).unwrap_or_else(|| {
+                    other.due_ns = backoff.waits_until(other.seat, address(1), now_ns).unwrap_or_else(|| {
                         wrong += 1;
-                        brake.note(address(1), now_ns);
+                        backoff.note(address(1), now_ns);
                         now_ns + 1
                     });
                 }
                 if due_ns == now_ns {
-                    match brake.waits_until(HONEST, address(1), now_ns) {
+                    match backoff.waits_until(HONEST, address(1), now_ns) {
                         Some(later_ns) => due_ns = later_ns,
                         None => is_in = true,
                     }
@@ -224,15 +224,15 @@ mod tests {
 
     #[test]
     fn who_leaves_the_queue_keeps_nobody_waiting() {
-        let mut brake = Brake::new();
-        brake.note(address(1), 0);
+        let mut backoff = LoginBackoff::new();
+        backoff.note(address(1), 0);
         for seat in 0..CLIENTS {
             let due_ns = (seat as u64 + 1) * S;
-            assert_eq!(brake.waits_until(seat, address(1), 0), Some(due_ns));
-            assert_eq!(brake.waits_until(seat, address(1), 0), Some(due_ns), "it stands there once");
+            assert_eq!(backoff.waits_until(seat, address(1), 0), Some(due_ns));
+            assert_eq!(backoff.waits_until(seat, address(1), 0), Some(due_ns), "it stands there once");
         }
-        (0..CLIENTS - 1).for_each(|seat| brake.leave(seat));
-        assert_eq!(brake.waits_until(CLIENTS - 1, address(1), S), None);
-        assert_eq!(brake.queue.len(), 0);
+        (0..CLIENTS - 1).for_each(|seat| backoff.leave(seat));
+        assert_eq!(backoff.waits_until(CLIENTS - 1, address(1), S), None);
+        assert_eq!(backoff.queue.len(), 0);
     }
 }
