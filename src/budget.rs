@@ -3,10 +3,10 @@
 
 use crate::access::{Tokens, file::Buffer};
 use crate::hub::authenticator::State;
+use crate::hub::clients::ClientTable;
 use crate::hub::group::Group;
 use crate::hub::historian::Requests;
 use crate::hub::outbox::Outbox;
-use crate::hub::roster::Roster;
 use crate::hub::session::Session;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
@@ -48,7 +48,7 @@ pub const STATIC: [Item; 13] = [
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("sessions", CLIENTS, size_of::<Session>()),
-    Item::new("roster", 1, size_of::<Mutex<Roster>>()),
+    Item::new("clients", 1, size_of::<Mutex<ClientTable>>()),
     Item::new("batches under way", GROUPS, size_of::<Group>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),

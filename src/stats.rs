@@ -198,7 +198,7 @@ impl Snapshot {
     pub fn take(hub: &Hub) -> Self {
         let now_ns = clock::now_ns();
         let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
-        (snapshot.clients, snapshot.clients_max) = hub.roster.lock().taken();
+        (snapshot.clients, snapshot.clients_max) = hub.clients.lock().taken();
         snapshot.read_ledger(&hub.ledger.lock());
         for outbox in hub.outboxes {
             let outbox = outbox.lock();

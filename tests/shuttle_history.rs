@@ -141,7 +141,7 @@ fn run() {
     });
     let talks: Vec<Talk> = party.drain(..).map(|member| member.join().unwrap()).collect();
     witness.end_sending();
-    while hub.roster.lock().taken().0 > 0 {
+    while hub.clients.lock().taken().0 > 0 {
         thread::yield_now();
     }
     hub.finish(Duration::MAX);

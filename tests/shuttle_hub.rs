@@ -122,12 +122,12 @@ impl Day {
     fn end(&self, end: End) {
         self.hub.want_seat(true);
         self.hub.drain();
-        while end == End::Abrupt && self.hub.roster.lock().taken().0 > 0 {
+        while end == End::Abrupt && self.hub.clients.lock().taken().0 > 0 {
             // Again and again: a worker that has not heard of the end yet may admit something still.
             shutdown::refuse_rest(self.hub);
             thread::yield_now();
         }
-        while self.hub.roster.lock().taken().0 > 0 {
+        while self.hub.clients.lock().taken().0 > 0 {
             self.kernel.wait(self.hub.bell(), PollFlags::POLLIN);
             let _ = self.hub.bell().read();
         }
@@ -194,7 +194,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
         talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
     }
     // Some may have come when all the others had gone.
-    while hub.roster.lock().taken().0 > 0 {
+    while hub.clients.lock().taken().0 > 0 {
         thread::yield_now();
     }
     hub.finish(std::time::Duration::MAX);

@@ -72,7 +72,7 @@ impl Answer {
 
 /// The `WHO` line of a seat, if somebody is connected there.
 fn who(hub: &Hub, seat: usize) -> Option<Line> {
-    let name = hub.roster.lock().connected(seat)?;
+    let name = hub.clients.lock().connected(seat)?;
     let (joined, heard_ns) = {
         let outbox = hub.outboxes[seat].lock();
         (outbox.joined().or(outbox.follows()), outbox.heard_ns())

@@ -50,7 +50,7 @@ pub struct Conversation {
     wish: Option<Asked>,
     /// Who the client is.
     identity: Identity,
-    /// What the client is called, as the roster has it; empty: it has no name. Each message is signed with it as it is said.
+    /// What the client is called, as the clients has it; empty: it has no name. Each message is signed with it as it is said.
     nick: String<NICK_BYTES_MAX>,
     /// The line that said `/quit`.
     quit: Option<u64>,
@@ -299,7 +299,7 @@ impl Conversation {
                 self.ok(desk);
             }
             Command::Nick(nick) => {
-                if !desk.hub.roster.lock().rename(self.seat, nick) {
+                if !desk.hub.clients.lock().rename(self.seat, nick) {
                     return self.reject(Refusal::NickTaken, desk);
                 }
                 // A name is no longer than a nick.
@@ -321,7 +321,7 @@ impl Conversation {
         match outcome {
             Ok(name) => {
                 log::info!("{} is {name}", desk.hub.name(self.seat));
-                desk.hub.roster.lock().call(self.seat, &name);
+                desk.hub.clients.lock().call(self.seat, &name);
                 self.close(|out, line| reply::ok_with(out, line, &name), desk);
                 self.nick = name;
             }

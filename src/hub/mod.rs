@@ -17,6 +17,7 @@ pub mod answer;
 pub mod attention;
 pub mod authenticator;
 pub mod backoff;
+pub mod clients;
 pub mod consumer;
 pub mod conversation;
 pub mod delivery;
@@ -30,7 +31,6 @@ pub mod outbox;
 pub mod printer;
 pub mod rate_limit;
 pub mod recorder;
-pub mod roster;
 pub mod seat;
 pub mod server;
 pub mod session;
@@ -51,20 +51,20 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use authenticator::Authenticator;
+use clients::{ClientTable, Name};
 use consumer::ConsumerSeat;
 use group::Group;
 use historian::History;
 use nix::sys::eventfd::EventFd;
 use outbox::Outbox;
 use rate_limit::Rate;
-use roster::{Name, Roster};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 static OUTBOXES: [Mutex<Outbox>; CLIENTS] = [const { Mutex::new(Outbox::new()) }; CLIENTS];
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
-static ROSTER: Mutex<Roster> = Mutex::new(Roster::new());
+static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
 
 /// The times and shares that were chosen at the start.
@@ -120,7 +120,7 @@ pub struct Hub {
     /// What waits to be processed.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
     /// Who is connected where.
-    pub roster: &'static Mutex<Roster>,
+    pub clients: &'static Mutex<ClientTable>,
     /// What is counted.
     pub ledger: &'static Mutex<Ledger>,
     /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
@@ -170,7 +170,7 @@ impl Hub {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
             queue: &QUEUE,
-            roster: &ROSTER,
+            clients: &CLIENT_TABLE,
             ledger: &LEDGER,
             joined: Bitmap::new(),
             attention: Attention::new(options.workers)?,
@@ -194,9 +194,11 @@ impl Hub {
     /// # Errors
     /// Gives the socket back when all seats are taken.
     pub fn welcome(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
-        let mut roster = self.roster.lock();
-        let Some(seat) = roster.take(peer, |seat| self.attention.worker_of(seat)) else { return Err(socket) };
-        drop(roster);
+        let mut clients = self.clients.lock();
+        let Some(seat) = clients.take(peer, |seat| self.attention.worker_of(seat)) else {
+            return Err(socket);
+        };
+        drop(clients);
         log::debug!("{} opened a connection", self.name(seat));
         self.outboxes[seat].lock().open(socket, now_ns);
         self.attention.call(seat);
@@ -205,14 +207,14 @@ impl Hub {
 
     /// Whether the host of that peer has fewer seats than it may have.
     pub fn has_share(&self, peer: SocketAddr) -> bool {
-        self.settings.per_address.is_none_or(|count_max| self.roster.lock().connected_from(peer) < count_max)
+        self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
     }
 
     /// Has so many clients give up their seats, those first that do not answer any more, then those that are idle longest; of that host,
     /// if it is one's own share that is wanted. Returns how many do and have neither gone nor said something: they are fewer if no
     /// others are idle for long enough.
     pub fn ask_for_seats(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
-        let is_meant = |seat: &usize| host.is_none_or(|host| self.roster.lock().is_from(*seat, host));
+        let is_meant = |seat: &usize| host.is_none_or(|host| self.clients.lock().is_from(*seat, host));
         let mut leaving =
             (0..CLIENTS).filter(is_meant).filter(|seat| self.outboxes[*seat].lock().is_leaving()).count();
         for seat in (0..CLIENTS).filter(is_meant) {
@@ -369,17 +371,17 @@ impl Hub {
     /// What the sender of a run was called when it sent it.
     pub fn sender(&self, run: &Chain) -> Name {
         let nick = run.nick().and_then(|nick| Name::try_from(nick).ok());
-        nick.unwrap_or_else(|| self.roster.lock().origin(run.client()))
+        nick.unwrap_or_else(|| self.clients.lock().origin(run.client()))
     }
 
     /// What the tenant of that seat is called now.
     pub fn name(&self, seat: usize) -> Name {
-        self.roster.lock().name(seat)
+        self.clients.lock().name(seat)
     }
 
     /// The address of the tenant of that seat.
     pub fn address(&self, seat: usize) -> IpAddr {
-        self.roster.lock().address(seat)
+        self.clients.lock().address(seat)
     }
 
     /// The client at that seat wants to be sent messages of that priority and above, from now on.
@@ -419,7 +421,7 @@ impl Hub {
 
     /// Gives a seat back of which nothing is left.
     pub fn release(&self, seat: usize) {
-        self.roster.lock().release(seat);
+        self.clients.lock().release(seat);
         self.tell_of_seat();
     }
 

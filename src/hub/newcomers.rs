@@ -6,7 +6,7 @@
 //! from an address that has its share waits until that has a seat less.
 
 use super::Hub;
-use super::roster::host_of;
+use super::clients::host_of;
 use crate::limits::{NEWCOMER_MS_MAX, NEWCOMERS_MAX, NEWCOMERS_PER_ADDRESS_MAX};
 use crate::wire::reply::Farewell;
 use heapless::Vec;

@@ -288,7 +288,7 @@ impl Session {
     /// Logs a client that speaks for the first time.
     fn log_first_words(&mut self, desk: &Desk) {
         if !mem::replace(&mut self.has_spoken, true) {
-            let (taken, _) = desk.hub.roster.lock().taken();
+            let (taken, _) = desk.hub.clients.lock().taken();
             log::info!("{} connected: {taken} of {CLIENTS}", desk.hub.name(self.seat));
         }
     }
@@ -847,7 +847,7 @@ impl Session {
             desk.hub.ledger.lock().lines_cut_off += 1;
         }
         desk.hub.cut(self.seat);
-        desk.hub.roster.lock().leave(self.seat);
+        desk.hub.clients.lock().leave(self.seat);
         // A health check opens a connection and closes it, some times a minute.
         let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };
         log::log!(level, "{} disconnected: {reason}", desk.hub.name(self.seat));

@@ -57,7 +57,7 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
 /// Waits until all seats were given back; none: the time was up.
 fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
     while clock::now_ns() < deadline_ns {
-        if hub.roster.lock().taken().0 == 0 {
+        if hub.clients.lock().taken().0 == 0 {
             return Some(Outcome::Drained);
         }
         if let Some(Wish::End(signal)) = signals.next() {

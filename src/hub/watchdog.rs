@@ -43,7 +43,7 @@ impl<'a> Watchdog<'a> {
         let admitted = hub.queue.admitted();
         let processed = hub.ledger.lock().handled;
         if processed > self.processed || processed >= admitted {
-            let (clients, _) = hub.roster.lock().taken();
+            let (clients, _) = hub.clients.lock().taken();
             self.is_frozen = false;
             self.service
                 .progress(format_args!("{clients} of {CLIENTS} clients, {processed} messages processed"));

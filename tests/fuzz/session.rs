@@ -263,7 +263,7 @@ impl Run {
     fn check(mut self) -> Rest {
         // Who is gone may have left something that is still to be processed, and seen by the witness.
         let mut waits = 0;
-        while waits < WAITS_MAX && self.parts.hub.roster.lock().taken().0 > 1 && self.let_time_go_by() {
+        while waits < WAITS_MAX && self.parts.hub.clients.lock().taken().0 > 1 && self.let_time_go_by() {
             self.settle();
             waits += 1;
         }

@@ -89,7 +89,7 @@ impl Parts {
 }
 
 fn assert_rest(hub: &Hub) {
-    assert_eq!(hub.roster.lock().taken().0, 0, "a seat is still taken");
+    assert_eq!(hub.clients.lock().taken().0, 0, "a seat is still taken");
     assert!(hub.joined.is_empty(), "somebody is still sent what others say");
     assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "something still waits");
     for outbox in hub.outboxes {

@@ -40,19 +40,19 @@ impl Member {
 }
 
 /// The seats of all clients.
-pub struct Roster {
+pub struct ClientTable {
     members: [Member; CLIENTS],
     taken: usize,
     taken_max: usize,
 }
 
-impl Default for Roster {
+impl Default for ClientTable {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Roster {
+impl ClientTable {
     /// All seats are free.
     pub const fn new() -> Self {
         Self { members: [const { Member::NOBODY }; CLIENTS], taken: 0, taken_max: 0 }
@@ -176,61 +176,62 @@ mod tests {
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 
-    fn roster() -> Box<Roster> {
-        Box::new(Roster::new())
+    fn clients() -> Box<ClientTable> {
+        Box::new(ClientTable::new())
     }
 
     #[test]
     fn seats_go_round_the_workers_and_end() {
-        let mut roster = roster();
+        let mut clients = clients();
         let worker_of = |seat| seat % 2;
         for taken in 0..CLIENTS {
-            let seat = roster.take(PEER, worker_of).unwrap();
+            let seat = clients.take(PEER, worker_of).unwrap();
             assert_eq!(worker_of(seat), taken % 2);
         }
-        assert_eq!(roster.take(PEER, worker_of), None);
-        assert_eq!(roster.taken(), (CLIENTS, CLIENTS));
-        roster.release(3);
-        assert_eq!(roster.take(PEER, worker_of), Some(3));
+        assert_eq!(clients.take(PEER, worker_of), None);
+        assert_eq!(clients.taken(), (CLIENTS, CLIENTS));
+        clients.release(3);
+        assert_eq!(clients.take(PEER, worker_of), Some(3));
     }
 
     #[test]
     fn clients_are_counted_by_host() {
-        let mut roster = roster();
-        let take = |roster: &mut Roster, peer: &str| roster.take(peer.parse().unwrap(), |seat| seat).unwrap();
-        let first = take(&mut roster, "192.0.2.7:1");
+        let mut clients = clients();
+        let take =
+            |clients: &mut ClientTable, peer: &str| clients.take(peer.parse().unwrap(), |seat| seat).unwrap();
+        let first = take(&mut clients, "192.0.2.7:1");
         for peer in
             ["[::ffff:192.0.2.7]:2", "192.0.2.8:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "[fe80::1%2]:1"]
         {
-            take(&mut roster, peer);
+            take(&mut clients, peer);
         }
-        let count = |roster: &Roster, peer: &str| roster.connected_from(peer.parse().unwrap());
+        let count = |clients: &ClientTable, peer: &str| clients.connected_from(peer.parse().unwrap());
         let counts =
             [("192.0.2.7:9", 2), ("[::ffff:192.0.2.8]:9", 1), ("[2001:db8::2]:9", 1), ("0.0.0.0:0", 0)];
         let links = [("[fe80::1%2]:9", 1), ("[fe80::1%3]:9", 0)];
         for (peer, expected) in counts.into_iter().chain(links) {
-            assert_eq!(count(&roster, peer), expected, "{peer}");
+            assert_eq!(count(&clients, peer), expected, "{peer}");
         }
-        roster.leave(first);
-        assert_eq!(count(&roster, "192.0.2.7:9"), 2, "who leaves has the seat still");
-        roster.release(first);
-        assert_eq!(count(&roster, "192.0.2.7:9"), 1);
+        clients.leave(first);
+        assert_eq!(count(&clients, "192.0.2.7:9"), 2, "who leaves has the seat still");
+        clients.release(first);
+        assert_eq!(count(&clients, "192.0.2.7:9"), 1);
     }
 
     #[test]
     fn a_nick_is_unique_among_those_connected() {
-        let mut roster = roster();
-        let (a, b) = (roster.take(PEER, |s| s).unwrap(), roster.take(PEER, |s| s).unwrap());
-        assert!(roster.rename(a, "alice"));
-        assert!(roster.rename(a, "alice"), "one's own nick may be taken again");
-        assert!(!roster.rename(b, "alice"));
-        roster.leave(a);
-        assert!(roster.rename(b, "alice"), "who leaves has no claim");
-        assert_eq!(roster.name(a), "alice", "but is named still");
-        assert_eq!(roster.connected(a), None);
-        roster.release(a);
-        assert_eq!(roster.take(PEER, |s| s), Some(a));
-        assert_eq!(roster.name(a), "127.0.0.1:4711", "the next one has no trace of it");
+        let mut clients = clients();
+        let (a, b) = (clients.take(PEER, |s| s).unwrap(), clients.take(PEER, |s| s).unwrap());
+        assert!(clients.rename(a, "alice"));
+        assert!(clients.rename(a, "alice"), "one's own nick may be taken again");
+        assert!(!clients.rename(b, "alice"));
+        clients.leave(a);
+        assert!(clients.rename(b, "alice"), "who leaves has no claim");
+        assert_eq!(clients.name(a), "alice", "but is named still");
+        assert_eq!(clients.connected(a), None);
+        clients.release(a);
+        assert_eq!(clients.take(PEER, |s| s), Some(a));
+        assert_eq!(clients.name(a), "127.0.0.1:4711", "the next one has no trace of it");
     }
 
     #[test]
