@@ -312,14 +312,14 @@ pub const TURNED_AWAY_MAX: usize = 16;
 /// Closing at once would reset it, and the client might never see the reason.
 pub const FAREWELL_MS_MAX: u64 = 2_000;
 
-/// Newcomers that wait for a seat which an idle client was asked to give up. More than so many at a time are turned away.
-pub const NEWCOMERS_MAX: usize = 16;
+/// PendingConnections that wait for a seat which an idle client was asked to give up. More than so many at a time are turned away.
+pub const PENDING_MAX: usize = 16;
 
-/// Newcomers from one address that wait for a seat of that address, for it has as many as it may: so that it leaves room for others.
-pub const NEWCOMERS_PER_ADDRESS_MAX: usize = NEWCOMERS_MAX / 4;
+/// PendingConnections from one address that wait for a seat of that address, for it has as many as it may: so that it leaves room for others.
+pub const PENDING_PER_ADDRESS_MAX: usize = PENDING_MAX / 4;
 
 /// How long one of them waits at most, in milliseconds: as long as a client may take that is told to go, and some more.
-pub const NEWCOMER_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
+pub const PENDING_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
 
 /// The pause after `accept` failed for want of descriptors or memory, in milliseconds; and the first one after another failure that is not
 /// about one connection, each further one being twice as long.
@@ -488,7 +488,7 @@ pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 /// names, and the segments of the journal with their
 /// directory, for the one who writes and the one who reads, and once more while they are opened anew.
 pub const DESCRIPTORS_OTHER: usize =
-    3 + LISTENERS_MAX + TURNED_AWAY_MAX + NEWCOMERS_MAX + 10 + 4 * (JOURNAL_SEGMENTS + 1);
+    3 + LISTENERS_MAX + TURNED_AWAY_MAX + PENDING_MAX + 10 + 4 * (JOURNAL_SEGMENTS + 1);
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");

@@ -4,7 +4,7 @@
 use super::Hub;
 use super::backoff::{Backoff, Next};
 use super::log_throttle::{LogDecision, LogThrottle};
-use super::newcomers::Newcomers;
+use super::pending::PendingConnections;
 use super::signals::{Signals, Wish};
 use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
@@ -36,7 +36,7 @@ pub struct Acceptor<'a> {
     allowed: Allowed,
     auth_file: Option<AuthFile>,
     log_throttle: LogThrottle,
-    newcomers: Newcomers,
+    pending: PendingConnections,
     turned_away: TurnedAway,
     service: &'a Service,
     watchdog: Watchdog<'a>,
@@ -63,7 +63,7 @@ impl<'a> Acceptor<'a> {
             allowed,
             auth_file,
             log_throttle: LogThrottle::new(),
-            newcomers: Newcomers::default(),
+            pending: PendingConnections::default(),
             turned_away: TurnedAway::default(),
             service,
             watchdog: Watchdog::new(service),
@@ -84,7 +84,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Waits for a signal, a connection, a seat for a newcomer, one who was turned away, or a deadline.
+    /// Waits for a signal, a connection, a seat for a connection, one who was turned away, or a deadline.
     fn wait(&self) {
         let mut fds: Vec<PollFd<'_>, { 2 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
         let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
@@ -95,7 +95,7 @@ impl<'a> Acceptor<'a> {
         fds.extend(self.turned_away.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let deadlines = [
-            self.newcomers.deadline_ns(),
+            self.pending.deadline_ns(),
             self.turned_away.deadline_ns(),
             self.watchdog.deadline_ns(),
             self.doors.iter().filter_map(|door| door.backoff.until_ns()).min(),
@@ -174,22 +174,22 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Gives a newcomer a seat, or lets it wait for one.
+    /// Gives a connection a seat, or lets it wait for one.
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
-        match self.newcomers.add(socket, peer, self.hub, clock::now_ns()) {
+        match self.pending.add(socket, peer, self.hub, clock::now_ns()) {
             Ok(()) => self.settle(),
             Err((socket, why)) => self.turn_away(socket, peer, why),
         }
     }
 
-    /// Seats newcomers where there is room, and turns away those who would wait in vain.
+    /// Seats pending where there is room, and turns away those who would wait in vain.
     fn settle(&mut self) {
-        while let Some((newcomer, why)) = self.newcomers.settle(self.hub, clock::now_ns()) {
-            self.turn_away(newcomer.socket, newcomer.peer, why);
+        while let Some((connection, why)) = self.pending.settle(self.hub, clock::now_ns()) {
+            self.turn_away(connection.socket, connection.peer, why);
         }
     }
 
-    /// Tells a newcomer why it is not taken. Who tries again and again does not fill the log.
+    /// Tells a connection why it is not taken. Who tries again and again does not fill the log.
     fn turn_away(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
         self.hub.ledger.lock().said_farewell(why);
         let address = peer.ip().to_canonical();
@@ -206,8 +206,8 @@ impl<'a> Acceptor<'a> {
 
     /// Tells those who wait for a seat that there will be none.
     fn dismiss(&mut self) {
-        while let Some(newcomer) = self.newcomers.pop() {
-            self.turned_away.add(newcomer.socket, Farewell::ShuttingDown);
+        while let Some(connection) = self.pending.pop() {
+            self.turned_away.add(connection.socket, Farewell::ShuttingDown);
         }
     }
 }
@@ -264,7 +264,7 @@ fn reopen_log() -> Option<&'static str> {
     })
 }
 
-/// Why a newcomer is not taken, for who reads the log.
+/// Why a connection is not taken, for who reads the log.
 fn explained(why: Farewell) -> &'static str {
     match why {
         Farewell::NotAllowed => "not allowed; see --allow",

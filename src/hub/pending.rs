@@ -1,20 +1,20 @@
-//! Newcomers: connections that were accepted and have no seat yet. Where all seats are taken, or all that its address may have, a client
+//! PendingConnections: connections that were accepted and have no seat yet. Where all seats are taken, or all that its address may have, a client
 //! that does not answer any more or is idle has to give up its own for each of them; that takes a moment, for it is told why it goes,
-//! and the newcomer waits so long, and no longer.
+//! and the connection waits so long, and no longer.
 //!
 //! Seats that come free go to them in the order in which they came, whoever gave the seat; nobody waits for a certain one. Only who comes
 //! from an address that has its share waits until that has a seat less.
 
 use super::Hub;
 use super::clients::host_of;
-use crate::limits::{NEWCOMER_MS_MAX, NEWCOMERS_MAX, NEWCOMERS_PER_ADDRESS_MAX};
+use crate::limits::{PENDING_MAX, PENDING_MS_MAX, PENDING_PER_ADDRESS_MAX};
 use crate::wire::reply::Farewell;
 use heapless::Vec;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 /// One of them.
-pub struct Newcomer {
+pub struct PendingConnection {
     /// Its connection, set up.
     pub socket: OwnedFd,
     /// Where it comes from.
@@ -24,11 +24,11 @@ pub struct Newcomer {
 
 /// Those who wait, the first one first.
 #[derive(Default)]
-pub struct Newcomers {
-    waiting: Vec<Newcomer, NEWCOMERS_MAX>,
+pub struct PendingConnections {
+    waiting: Vec<PendingConnection, PENDING_MAX>,
 }
 
-impl Newcomers {
+impl PendingConnections {
     /// Lets one more wait, from now on.
     ///
     /// # Errors
@@ -40,27 +40,27 @@ impl Newcomers {
         hub: &Hub,
         now_ns: u64,
     ) -> Result<(), (OwnedFd, Farewell)> {
-        if self.waiting_from(peer) >= NEWCOMERS_PER_ADDRESS_MAX && !hub.has_share(peer) {
+        if self.waiting_from(peer) >= PENDING_PER_ADDRESS_MAX && !hub.has_share(peer) {
             return Err((socket, Farewell::AddressFull));
         }
-        let until_ns = now_ns + NEWCOMER_MS_MAX * 1_000_000;
-        let newcomer = Newcomer { socket, peer, until_ns };
-        self.waiting.push(newcomer).map_err(|newcomer| (newcomer.socket, Farewell::Full))
+        let until_ns = now_ns + PENDING_MS_MAX * 1_000_000;
+        let connection = PendingConnection { socket, peer, until_ns };
+        self.waiting.push(connection).map_err(|connection| (connection.socket, Farewell::Full))
     }
 
     /// How many wait from the host of that peer.
     fn waiting_from(&self, peer: SocketAddr) -> usize {
-        self.waiting.iter().filter(|newcomer| host_of(newcomer.peer) == host_of(peer)).count()
+        self.waiting.iter().filter(|connection| host_of(connection.peer) == host_of(peer)).count()
     }
 
     /// When the first of them has waited long enough, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
-        self.waiting.first().map(|newcomer| newcomer.until_ns)
+        self.waiting.first().map(|connection| connection.until_ns)
     }
 
     /// Gives them the seats that are free, and sees to it that for each of the others one will be. Returns one that is to be turned
     /// away, and why: it has waited long enough, or nobody gives way to it. To be called until there is none.
-    pub fn settle(&mut self, hub: &Hub, now_ns: u64) -> Option<(Newcomer, Farewell)> {
+    pub fn settle(&mut self, hub: &Hub, now_ns: u64) -> Option<(PendingConnection, Farewell)> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -70,22 +70,22 @@ impl Newcomers {
         hub.want_seat(!self.waiting.is_empty());
         // Who came last goes first.
         let place = (0..self.waiting.len()).rev().find(|place| !self.has_prospect(*place, hub, now_ns))?;
-        let newcomer = self.waiting.remove(place);
-        let why = if hub.has_share(newcomer.peer) { Farewell::Full } else { Farewell::AddressFull };
-        Some((newcomer, why))
+        let connection = self.waiting.remove(place);
+        let why = if hub.has_share(connection.peer) { Farewell::Full } else { Farewell::AddressFull };
+        Some((connection, why))
     }
 
     fn seat(&mut self, hub: &Hub, now_ns: u64) {
         let mut place = 0;
-        while let Some(newcomer) = self.waiting.get(place) {
-            if !hub.has_share(newcomer.peer) {
+        while let Some(connection) = self.waiting.get(place) {
+            if !hub.has_share(connection.peer) {
                 place += 1;
                 continue;
             }
-            let newcomer = self.waiting.remove(place);
-            if let Err(socket) = hub.welcome(newcomer.socket, newcomer.peer, now_ns) {
+            let connection = self.waiting.remove(place);
+            if let Err(socket) = hub.welcome(connection.socket, connection.peer, now_ns) {
                 // It was just taken out.
-                let _ = self.waiting.insert(place, Newcomer { socket, ..newcomer });
+                let _ = self.waiting.insert(place, PendingConnection { socket, ..connection });
                 return;
             }
         }
@@ -93,14 +93,14 @@ impl Newcomers {
 
     /// Whether the one at that place has not waited long enough, and somebody gives way to it.
     fn has_prospect(&self, place: usize, hub: &Hub, now_ns: u64) -> bool {
-        let newcomer = &self.waiting[place];
-        let own = (!hub.has_share(newcomer.peer)).then(|| host_of(newcomer.peer));
-        let wanted = if own.is_some() { self.waiting_from(newcomer.peer) } else { self.waiting.len() };
-        now_ns < newcomer.until_ns && hub.ask_for_seats(wanted, own, now_ns) >= wanted
+        let connection = &self.waiting[place];
+        let own = (!hub.has_share(connection.peer)).then(|| host_of(connection.peer));
+        let wanted = if own.is_some() { self.waiting_from(connection.peer) } else { self.waiting.len() };
+        now_ns < connection.until_ns && hub.ask_for_seats(wanted, own, now_ns) >= wanted
     }
 
     /// Takes one out, at the end.
-    pub fn pop(&mut self) -> Option<Newcomer> {
+    pub fn pop(&mut self) -> Option<PendingConnection> {
         self.waiting.pop()
     }
 }
