@@ -306,7 +306,7 @@ pub const BACKLOG: i32 = 128;
 
 /// Connections that were turned away and still have to hear why: kept until they close or
 /// [`FAREWELL_MS_MAX`] is over. When they are more, the oldest goes first.
-pub const TURNED_AWAY_MAX: usize = 16;
+pub const REJECTED_MAX: usize = 16;
 
 /// How long a closed connection may take to read its last line before it is dropped, in milliseconds.
 /// Closing at once would reset it, and the client might never see the reason.
@@ -488,7 +488,7 @@ pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 /// names, and the segments of the journal with their
 /// directory, for the one who writes and the one who reads, and once more while they are opened anew.
 pub const DESCRIPTORS_OTHER: usize =
-    3 + LISTENERS_MAX + TURNED_AWAY_MAX + PENDING_MAX + 10 + 4 * (JOURNAL_SEGMENTS + 1);
+    3 + LISTENERS_MAX + REJECTED_MAX + PENDING_MAX + 10 + 4 * (JOURNAL_SEGMENTS + 1);
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a client's number is 16 bits of a handle");

@@ -5,13 +5,13 @@ use super::Hub;
 use super::backoff::{Backoff, Next};
 use super::log_throttle::{LogDecision, LogThrottle};
 use super::pending::PendingConnections;
+use super::rejected::Rejected;
 use super::signals::{Signals, Wish};
-use super::turned_away::TurnedAway;
 use super::watchdog::Watchdog;
 use crate::access::AuthFile;
 use crate::clock;
 use crate::counted::Counted;
-use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, TURNED_AWAY_MAX};
+use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
 use crate::logger;
 use crate::net::{Allowed, Listener, socket};
 use crate::service::Service;
@@ -37,7 +37,7 @@ pub struct Acceptor<'a> {
     auth_file: Option<AuthFile>,
     log_throttle: LogThrottle,
     pending: PendingConnections,
-    turned_away: TurnedAway,
+    rejected: Rejected,
     service: &'a Service,
     watchdog: Watchdog<'a>,
 }
@@ -64,7 +64,7 @@ impl<'a> Acceptor<'a> {
             auth_file,
             log_throttle: LogThrottle::new(),
             pending: PendingConnections::default(),
-            turned_away: TurnedAway::default(),
+            rejected: Rejected::default(),
             service,
             watchdog: Watchdog::new(service),
         }
@@ -77,7 +77,7 @@ impl<'a> Acceptor<'a> {
             if self.is_asked_to_end() {
                 return self.dismiss();
             }
-            self.turned_away.tidy();
+            self.rejected.tidy();
             self.settle();
             self.watchdog.look(self.hub);
             self.accept_some();
@@ -86,17 +86,17 @@ impl<'a> Acceptor<'a> {
 
     /// Waits for a signal, a connection, a seat for a connection, one who was turned away, or a deadline.
     fn wait(&self) {
-        let mut fds: Vec<PollFd<'_>, { 2 + TURNED_AWAY_MAX + LISTENERS_MAX }> = Vec::new();
+        let mut fds: Vec<PollFd<'_>, { 2 + REJECTED_MAX + LISTENERS_MAX }> = Vec::new();
         let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
         let listeners = open.map(|door| door.listener.socket.as_fd());
         fds.extend(
             [self.signals.as_fd(), self.hub.bell().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
-        fds.extend(self.turned_away.poll_fds());
+        fds.extend(self.rejected.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let deadlines = [
             self.pending.deadline_ns(),
-            self.turned_away.deadline_ns(),
+            self.rejected.deadline_ns(),
             self.watchdog.deadline_ns(),
             self.doors.iter().filter_map(|door| door.backoff.until_ns()).min(),
         ];
@@ -166,7 +166,7 @@ impl<'a> Acceptor<'a> {
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let socket = OwnedFd::from(stream);
         if !self.allowed.admits(peer, clock::now_ns()) {
-            self.turn_away(socket, peer, Farewell::NotAllowed);
+            self.reject(socket, peer, Farewell::NotAllowed);
         } else if let Err(errno) = socket::set_up(&socket, self.hub.settings.write_timeout_ms()) {
             log::debug!("{peer} was gone before it was set up: {}", errno.desc());
         } else {
@@ -178,19 +178,19 @@ impl<'a> Acceptor<'a> {
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
         match self.pending.add(socket, peer, self.hub, clock::now_ns()) {
             Ok(()) => self.settle(),
-            Err((socket, why)) => self.turn_away(socket, peer, why),
+            Err((socket, why)) => self.reject(socket, peer, why),
         }
     }
 
     /// Seats pending where there is room, and turns away those who would wait in vain.
     fn settle(&mut self) {
         while let Some((connection, why)) = self.pending.settle(self.hub, clock::now_ns()) {
-            self.turn_away(connection.socket, connection.peer, why);
+            self.reject(connection.socket, connection.peer, why);
         }
     }
 
     /// Tells a connection why it is not taken. Who tries again and again does not fill the log.
-    fn turn_away(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
+    fn reject(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
         self.hub.ledger.lock().said_farewell(why);
         let address = peer.ip().to_canonical();
         match self.log_throttle.of(address, why, clock::now_ns()) {
@@ -201,13 +201,13 @@ impl<'a> Acceptor<'a> {
             ),
             LogDecision::Nothing => {}
         }
-        self.turned_away.add(socket, why);
+        self.rejected.add(socket, why);
     }
 
     /// Tells those who wait for a seat that there will be none.
     fn dismiss(&mut self) {
         while let Some(connection) = self.pending.pop() {
-            self.turned_away.add(connection.socket, Farewell::ShuttingDown);
+            self.rejected.add(connection.socket, Farewell::ShuttingDown);
         }
     }
 }

@@ -31,13 +31,13 @@ pub mod pending;
 pub mod printer;
 pub mod rate_limit;
 pub mod recorder;
+pub mod rejected;
 pub mod seat;
 pub mod server;
 pub mod session;
 pub mod shutdown;
 pub mod signals;
 pub mod timer;
-pub mod turned_away;
 pub mod watchdog;
 pub mod worker;
 

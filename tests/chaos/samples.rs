@@ -5,7 +5,7 @@ use crate::common::accounts::Wrong;
 use crate::plot::{Panel, Series};
 use crate::world::World;
 use firstline::histogram::Histogram;
-use firstline::limits::TURNED_AWAY_MAX;
+use firstline::limits::REJECTED_MAX;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ impl Samples {
                 "resident memory grew: at most {before_kib} KiB first, and {after_kib} KiB at last"
             ));
         }
-        let descriptors_max = self.idle_descriptors + self.seats + TURNED_AWAY_MAX + 1;
+        let descriptors_max = self.idle_descriptors + self.seats + REJECTED_MAX + 1;
         if let Some(sample) = self.all.iter().find(|sample| sample.descriptors > descriptors_max) {
             let (count, second) = (sample.descriptors, sample.second);
             return Err(format!(

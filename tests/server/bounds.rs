@@ -5,7 +5,7 @@ use crate::common::{
     Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
     too_long,
 };
-use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES, TURNED_AWAY_MAX};
+use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, REJECTED_MAX, TEXT_BYTES};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -419,18 +419,18 @@ fn a_full_server_tells_everybody_so_and_serves_again_when_one_leaves() {
     let turned_away = seated[0].stats()["clients-turned-away"];
 
     // As many as are kept to hear why, with lines of theirs that nobody reads.
-    let mut late: Vec<Client> = (0..TURNED_AWAY_MAX).map(|_| server.connect()).collect();
+    let mut late: Vec<Client> = (0..REJECTED_MAX).map(|_| server.connect()).collect();
     late.iter_mut().for_each(|client| client.send("is anybody there\nhalf a line"));
     late.iter_mut().for_each(expect_full);
 
     // More than are kept: they have said nothing, so to be closed early costs them nothing.
-    let mut many: Vec<Client> = (0..3 * TURNED_AWAY_MAX).map(|_| server.connect()).collect();
+    let mut many: Vec<Client> = (0..3 * REJECTED_MAX).map(|_| server.connect()).collect();
     many.iter_mut().for_each(expect_full);
     for client in &mut seated {
         id_of(&client.ask("not disturbed"));
     }
     let now = seated[0].stats()["clients-turned-away"];
-    assert_eq!(now - turned_away, 4 * TURNED_AWAY_MAX as u64);
+    assert_eq!(now - turned_away, 4 * REJECTED_MAX as u64);
 
     drop(seated.pop());
     id_of(&served(server).ask("in the seat that is free"));

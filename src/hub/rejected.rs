@@ -4,7 +4,7 @@
 //! each is told, ended on our side, and kept for a moment, in a small table with a bound.
 
 use crate::clock;
-use crate::limits::{FAREWELL_MS_MAX, RECEIVE_BYTES, TURNED_AWAY_MAX};
+use crate::limits::{FAREWELL_MS_MAX, RECEIVE_BYTES, REJECTED_MAX};
 use crate::net::socket::{self, Received};
 use crate::wire::reply::Farewell;
 use heapless::Deque;
@@ -18,12 +18,12 @@ struct Leaver {
 
 /// Those who were turned away, the first one first.
 #[derive(Default)]
-pub struct TurnedAway {
-    leavers: Deque<Leaver, TURNED_AWAY_MAX>,
+pub struct Rejected {
+    leavers: Deque<Leaver, REJECTED_MAX>,
 }
 
-impl TurnedAway {
-    /// Tells a connection why it is not taken. If there are [`TURNED_AWAY_MAX`] already, the first of them is closed.
+impl Rejected {
+    /// Tells a connection why it is not taken. If there are [`REJECTED_MAX`] already, the first of them is closed.
     pub fn add(&mut self, socket: OwnedFd, why: Farewell) {
         // A fresh socket takes a line; if it does not, the peer is gone.
         let _ = socket::send(socket.as_raw_fd(), why.line().as_bytes());
