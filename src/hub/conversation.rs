@@ -7,7 +7,7 @@ use super::answer::{Answer, Subject};
 use super::historian::{History, Wish};
 use super::identity::{Identity, Outcome};
 use super::rate_limit::RateLimiter;
-use super::worker::Desk;
+use super::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
 use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};
@@ -136,8 +136,8 @@ impl Conversation {
     }
 
     /// Whether the client has to show a token first.
-    pub fn is_stranger(&self, desk: &Desk) -> bool {
-        self.identity.is_stranger(desk.hub.authenticator.as_ref())
+    pub fn is_stranger(&self, context: &WorkerContext) -> bool {
+        self.identity.is_stranger(context.hub.authenticator.as_ref())
     }
 
     /// Whether the client has shown a token in time that is looked at later.
@@ -146,8 +146,8 @@ impl Conversation {
     }
 
     /// The token that it has shown is not to be looked at any more: the connection is over.
-    pub fn leave_queue(&self, desk: &Desk) {
-        self.identity.leave_queue(desk.hub.authenticator.as_ref());
+    pub fn leave_queue(&self, context: &WorkerContext) {
+        self.identity.leave_queue(context.hub.authenticator.as_ref());
     }
 
     /// Whether the client has tried as many wrong tokens as it may.
@@ -156,8 +156,8 @@ impl Conversation {
     }
 
     /// Whether the client's token is not what it was when it was shown.
-    pub fn is_withdrawn(&mut self, desk: &Desk) -> bool {
-        self.identity.is_withdrawn(desk.hub.authenticator.as_ref())
+    pub fn is_withdrawn(&mut self, context: &WorkerContext) -> bool {
+        self.identity.is_withdrawn(context.hub.authenticator.as_ref())
     }
 
     /// Whether the historian reads for it.
@@ -196,20 +196,20 @@ impl Conversation {
     }
 
     /// Goes on with what is under way.
-    pub fn go_on(&mut self, desk: &Desk) {
-        if let Some(outcome) = self.identity.go_on(desk) {
-            self.close_auth(outcome, desk);
+    pub fn go_on(&mut self, context: &WorkerContext) {
+        if let Some(outcome) = self.identity.go_on(context) {
+            self.close_auth(outcome, context);
         }
-        if let Some(history) = &desk.hub.history {
-            self.go_on_reading(history, desk);
+        if let Some(history) = &context.hub.history {
+            self.go_on_reading(history, context);
         }
         if let Some(answer) = self.answer.take() {
-            self.answer = answer.go_on(desk.hub, self.seat);
+            self.answer = answer.go_on(context.hub, self.seat);
         }
     }
 
     /// Has the historian read what is asked for next, or missed, once it has done with what it reads.
-    fn go_on_reading(&mut self, history: &History, desk: &Desk) {
+    fn go_on_reading(&mut self, history: &History, context: &WorkerContext) {
         if history.is_busy(self.seat) {
             return;
         }
@@ -217,10 +217,10 @@ impl Conversation {
         if let Some(Asked { wish, line, slot }) = self.wish.take() {
             self.reading = Reading::Answer;
             if let Wish::JoinSince(_, min) = wish {
-                desk.hub.follow(self.seat, min);
+                context.hub.follow(self.seat, min);
             }
             history.begin(wish, self.seat, line, slot);
-        } else if let Some((id, min)) = self.take_behind(desk)
+        } else if let Some((id, min)) = self.take_behind(context)
             && let Some(slot) = self.purse.pop()
         {
             self.reading = Reading::Missed;
@@ -229,16 +229,16 @@ impl Conversation {
     }
 
     /// Where the client fell behind, if it did and there is a slot for it. The outbox is not locked any more when the historian is called.
-    fn take_behind(&self, desk: &Desk) -> Option<(u64, Priority)> {
+    fn take_behind(&self, context: &WorkerContext) -> Option<(u64, Priority)> {
         if self.purse.is_empty() {
             return None;
         }
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.seat].lock();
         outbox.take_behind()
     }
 
     /// Takes the next line. Not to be called when [stalled](Self::is_stalled).
-    pub fn take(&mut self, frame: Frame<'_>, desk: &mut Desk) {
+    pub fn take(&mut self, frame: Frame<'_>, context: &mut WorkerContext) {
         if self.is_opening {
             let is_after_long = mem::replace(&mut self.is_after_long, matches!(frame, Frame::TooLong));
             if let Frame::Line(line) = frame
@@ -248,150 +248,150 @@ impl Conversation {
             }
         }
         self.lines += 1;
-        match self.identity.screen(Request::from(frame), desk.hub.authenticator.as_ref()) {
+        match self.identity.screen(Request::from(frame), context.hub.authenticator.as_ref()) {
             Request::Blank => {}
-            Request::Message { .. } if desk.draining => self.refuse(Nak::ShuttingDown, desk),
+            Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => {
                 let Some(slot) = self.purse.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
                 slot.sign(&self.nick);
-                self.lower(slot, desk);
+                self.lower(slot, context);
                 self.is_opening = false;
-                desk.admit(slot);
+                context.admit(slot);
             }
-            Request::Nak(reason) => self.refuse(reason, desk),
-            Request::Command(_) if desk.draining => self.reject(Refusal::ShuttingDown, desk),
-            Request::Command(command) => self.obey(command, desk),
-            Request::Refused(reason) => self.reject(reason, desk),
+            Request::Nak(reason) => self.refuse(reason, context),
+            Request::Command(_) if context.draining => self.reject(Refusal::ShuttingDown, context),
+            Request::Command(command) => self.obey(command, context),
+            Request::Refused(reason) => self.reject(reason, context),
         }
     }
 
     /// Lowers a message that is more urgent than its sender may send, or one urgent one too many.
-    fn lower(&mut self, slot: &mut Slot, desk: &Desk) {
+    fn lower(&mut self, slot: &mut Slot, context: &WorkerContext) {
         slot.lower_to(self.identity.rights().priority_max);
         if slot.priority() >= Priority::HIGH
-            && let Some(rate) = desk.hub.settings.urgent_rate
-            && !self.urgent.take(rate, desk.now_ns)
+            && let Some(rate) = context.hub.settings.urgent_rate
+            && !self.urgent.take(rate, context.now_ns)
         {
             slot.lower_to(Priority::NORMAL);
         }
         if slot.is_lowered() {
-            desk.hub.ledger.lock().lowered += 1;
+            context.hub.ledger.lock().lowered += 1;
         }
     }
 
-    fn obey(&mut self, command: Command<'_>, desk: &Desk) {
+    fn obey(&mut self, command: Command<'_>, context: &WorkerContext) {
         self.is_opening = false;
         match command {
             Command::Auth(token) => {
                 self.identity.show(token);
-                self.go_on(desk);
+                self.go_on(context);
             }
-            Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), desk),
+            Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), context),
             Command::Join { min, since: None } => {
-                desk.hub.join(self.seat, min);
-                self.stop_reading(desk);
-                self.ok(desk);
+                context.hub.join(self.seat, min);
+                self.stop_reading(context);
+                self.ok(context);
             }
             Command::Leave => {
-                desk.hub.leave(self.seat);
-                self.stop_reading(desk);
-                self.ok(desk);
+                context.hub.leave(self.seat);
+                self.stop_reading(context);
+                self.ok(context);
             }
             Command::Nick(nick) => {
-                if !desk.hub.clients.lock().rename(self.seat, nick) {
-                    return self.reject(Refusal::NickTaken, desk);
+                if !context.hub.clients.lock().rename(self.seat, nick) {
+                    return self.reject(Refusal::NickTaken, context);
                 }
                 // A name is no longer than a nick.
                 self.nick = String::try_from(nick).unwrap_or_default();
-                self.ok(desk);
+                self.ok(context);
             }
-            Command::Who => self.begin(Subject::Who, desk),
-            Command::Stats => self.begin(Subject::Stats, desk),
-            Command::Help => self.begin(Subject::Help, desk),
-            Command::Last(count) => self.read(Wish::Last(count), desk),
-            Command::Since(id) => self.read(Wish::Since(id), desk),
-            Command::Ping => self.ok(desk),
+            Command::Who => self.begin(Subject::Who, context),
+            Command::Stats => self.begin(Subject::Stats, context),
+            Command::Help => self.begin(Subject::Help, context),
+            Command::Last(count) => self.read(Wish::Last(count), context),
+            Command::Since(id) => self.read(Wish::Since(id), context),
+            Command::Ping => self.ok(context),
             Command::Quit => self.quit = Some(self.lines),
         }
     }
 
     /// Answers the `/auth` that was under way.
-    fn close_auth(&mut self, outcome: Outcome, desk: &Desk) {
+    fn close_auth(&mut self, outcome: Outcome, context: &WorkerContext) {
         match outcome {
             Ok(name) => {
-                log::info!("{} is {name}", desk.hub.name(self.seat));
-                desk.hub.clients.lock().call(self.seat, &name);
-                self.close(|out, line| reply::ok_with(out, line, &name), desk);
+                log::info!("{} is {name}", context.hub.name(self.seat));
+                context.hub.clients.lock().call(self.seat, &name);
+                self.close(|out, line| reply::ok_with(out, line, &name), context);
                 self.nick = name;
             }
-            Err(refusal) => self.reject(refusal, desk),
+            Err(refusal) => self.reject(refusal, context),
         }
     }
 
     /// The client has not shown its token in time, or it holds no longer: closes the line that is under way with that, and all that
     /// are taken from now on.
-    pub fn dismiss(&mut self, desk: &Desk) {
+    pub fn dismiss(&mut self, context: &WorkerContext) {
         if let Some(outcome) =
-            self.identity.break_off(Refusal::NotAuthenticated, desk.hub.authenticator.as_ref())
+            self.identity.break_off(Refusal::NotAuthenticated, context.hub.authenticator.as_ref())
         {
-            self.close_auth(outcome, desk);
+            self.close_auth(outcome, context);
         } else if let Some(slot) = self.break_off() {
             self.purse.put(Chain::of(slot));
-            self.reject(Refusal::NotAuthenticated, desk);
+            self.reject(Refusal::NotAuthenticated, context);
         }
         self.identity.dismiss();
     }
 
-    fn begin(&mut self, subject: Subject, desk: &Desk) {
+    fn begin(&mut self, subject: Subject, context: &WorkerContext) {
         if let Some(slot) = self.purse.pop() {
-            self.answer = Answer::new(subject, self.lines, slot).go_on(desk.hub, self.seat);
+            self.answer = Answer::new(subject, self.lines, slot).go_on(context.hub, self.seat);
         }
     }
 
     /// Has the historian read, as soon as it has done with what was asked for before. What the client is sent because it joined stands
     /// aside for that.
-    fn read(&mut self, wish: Wish, desk: &Desk) {
-        let Some(history) = &desk.hub.history else { return self.reject(Refusal::NoJournal, desk) };
+    fn read(&mut self, wish: Wish, context: &WorkerContext) {
+        let Some(history) = &context.hub.history else { return self.reject(Refusal::NoJournal, context) };
         if let Some(newest) = history.newest_before(wish.position()) {
-            return self.reject(Refusal::AheadOfHistory(newest), desk);
+            return self.reject(Refusal::AheadOfHistory(newest), context);
         }
         let Some(slot) = self.purse.pop() else { return };
         if let Wish::JoinSince(..) = wish {
-            desk.hub.leave(self.seat);
+            context.hub.leave(self.seat);
         } else if self.reading == Reading::Missed {
-            desk.hub.outboxes[self.seat].lock().set_aside();
+            context.hub.outboxes[self.seat].lock().set_aside();
         }
-        self.stop_reading(desk);
+        self.stop_reading(context);
         self.wish = Some(Asked { wish, line: self.lines, slot });
-        self.go_on_reading(history, desk);
+        self.go_on_reading(history, context);
     }
 
     /// Has the historian look whether what it reads is wanted still.
-    fn stop_reading(&self, desk: &Desk) {
-        if let Some(history) = desk.hub.history.as_ref().filter(|_| self.is_reading()) {
+    fn stop_reading(&self, context: &WorkerContext) {
+        if let Some(history) = context.hub.history.as_ref().filter(|_| self.is_reading()) {
             history.call(self.seat);
         }
     }
 
-    fn ok(&mut self, desk: &Desk) {
-        self.close(reply::ok, desk);
+    fn ok(&mut self, context: &WorkerContext) {
+        self.close(reply::ok, context);
     }
 
-    fn refuse(&mut self, reason: Nak, desk: &Desk) {
-        desk.hub.ledger.lock().refused[reason.index()] += 1;
-        self.close(|out, line| reply::nak(out, line, reason), desk);
+    fn refuse(&mut self, reason: Nak, context: &WorkerContext) {
+        context.hub.ledger.lock().refused[reason.index()] += 1;
+        self.close(|out, line| reply::nak(out, line, reason), context);
     }
 
-    fn reject(&mut self, reason: Refusal, desk: &Desk) {
-        desk.hub.ledger.lock().commands_refused += 1;
-        self.close(|out, line| reply::err(out, line, reason), desk);
+    fn reject(&mut self, reason: Refusal, context: &WorkerContext) {
+        context.hub.ledger.lock().commands_refused += 1;
+        self.close(|out, line| reply::err(out, line, reason), context);
     }
 
     /// Puts the reply to the line in hand into the outbox.
-    fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), desk: &Desk) {
+    fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), context: &WorkerContext) {
         if let Some(slot) = self.purse.pop() {
-            desk.hub.outboxes[self.seat].lock().close(Chain::of(slot), |out| reply(out, self.lines));
+            context.hub.outboxes[self.seat].lock().close(Chain::of(slot), |out| reply(out, self.lines));
         }
     }
 }

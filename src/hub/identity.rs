@@ -4,7 +4,7 @@
 
 use super::authenticator::{Authenticator, Verdict};
 use super::log_throttle::LogDecision;
-use super::worker::Desk;
+use super::worker::WorkerContext;
 use crate::access::{Entry, Rights, Token};
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
 use crate::wire::command::{BAD_TOKEN, Command, Request};
@@ -108,25 +108,30 @@ impl Identity {
     }
 
     /// Goes on with an `/auth` that is under way, if it is time.
-    pub fn go_on(&mut self, desk: &Desk) -> Option<Outcome> {
-        let (due_ns, authenticator) = (self.due_ns()?, desk.hub.authenticator.as_ref()?);
-        if desk.draining {
+    pub fn go_on(&mut self, context: &WorkerContext) -> Option<Outcome> {
+        let (due_ns, authenticator) = (self.due_ns()?, context.hub.authenticator.as_ref()?);
+        if context.draining {
             return self.break_off(Refusal::ShuttingDown, Some(authenticator));
         }
-        if desk.now_ns < due_ns {
+        if context.now_ns < due_ns {
             return None;
         }
         match mem::replace(&mut self.state, State::Stranger) {
-            State::Shown(token, _) => self.look_at(token, authenticator, desk),
+            State::Shown(token, _) => self.look_at(token, authenticator, context),
             State::Wrong(_) => Some(Err(Refusal::WrongToken)),
             State::Stranger | State::Dismissed | State::Known(..) => None,
         }
     }
 
-    fn look_at(&mut self, token: Token, authenticator: &Authenticator, desk: &Desk) -> Option<Outcome> {
+    fn look_at(
+        &mut self,
+        token: Token,
+        authenticator: &Authenticator,
+        context: &WorkerContext,
+    ) -> Option<Outcome> {
         // Before: what changes in between is noticed.
         let edition = authenticator.edition();
-        match authenticator.show(&token, self.seat, desk.hub.address(self.seat), desk.now_ns) {
+        match authenticator.show(&token, self.seat, context.hub.address(self.seat), context.now_ns) {
             Verdict::Known(entry) => {
                 let name = entry.name.clone();
                 self.state = State::Known(entry, edition);
@@ -135,8 +140,8 @@ impl Identity {
             Verdict::Wrong(due_ns, mention) => {
                 self.wrong += 1;
                 self.state = State::Wrong(due_ns);
-                desk.hub.ledger.lock().wrong_tokens += 1;
-                self.tell(mention, desk);
+                context.hub.ledger.lock().wrong_tokens += 1;
+                self.tell(mention, context);
                 None
             }
             Verdict::Wait(due_ns) => {
@@ -146,9 +151,9 @@ impl Identity {
         }
     }
 
-    fn tell(&self, mention: LogDecision, desk: &Desk) {
+    fn tell(&self, mention: LogDecision, context: &WorkerContext) {
         match mention {
-            LogDecision::Address => log::warn!("{} tries wrong tokens", desk.hub.name(self.seat)),
+            LogDecision::Address => log::warn!("{} tries wrong tokens", context.hub.name(self.seat)),
             LogDecision::Overflow => log::warn!(
                 "more than {LOG_THROTTLE_ADDRESSES_MAX} addresses try wrong tokens in a minute; /stats counts how many"
             ),

@@ -9,7 +9,7 @@ use super::recorder::Recorder;
 use super::session::Session;
 use super::shutdown::{self, Outcome};
 use super::signals::Signals;
-use super::worker::{Post, Worker};
+use super::worker::{Worker, WorkerParts};
 use super::{Hub, OUTBOXES};
 use crate::access::{AuthFile, file};
 use crate::counted::Counted;
@@ -199,8 +199,8 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for number in 0..options.workers {
         let (mine, others) = sessions.split_at_mut(hub.attention.seats_of(number).len());
         sessions = others;
-        let post = Post::new(hub, number, mine).map_err(descriptors)?;
-        STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(post).run())?;
+        let parts = WorkerParts::new(hub, number, mine).map_err(descriptors)?;
+        STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
     }
     STARTING.wait();
     if let Some(priority) = options.realtime {

@@ -8,7 +8,7 @@ use super::conversation::Conversation;
 use super::flush;
 use super::outbox::{FlushStatus, Outbox, WakeOn};
 use super::rate_limit::RateLimiter;
-use super::worker::Desk;
+use super::worker::WorkerContext;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
     KEY_BYTES_MAX, RATE_PAUSE_MS, RECEIVE_BYTES, TYPED_LINE_TIMEOUTS, TYPIST_KEYS_MIN, UNOWED_MS_MAX,
@@ -237,27 +237,27 @@ impl Session {
     }
 
     /// Does what can be done now.
-    pub fn turn(&mut self, desk: &mut Desk) -> Turn {
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+    pub fn turn(&mut self, context: &mut WorkerContext) -> Turn {
+        let mut outbox = context.hub.outboxes[self.seat].lock();
         if mem::take(&mut self.writable) {
             outbox.writable();
         }
         let turn = match self.phase {
-            Phase::Vacant => self.arrive(outbox, desk),
-            Phase::Open => self.converse(outbox, desk),
-            Phase::Finishing(reason) => self.finish(reason, outbox, desk),
-            Phase::Flushing(reason) => self.flush(reason, outbox, desk),
+            Phase::Vacant => self.arrive(outbox, context),
+            Phase::Open => self.converse(outbox, context),
+            Phase::Finishing(reason) => self.finish(reason, outbox, context),
+            Phase::Flushing(reason) => self.flush(reason, outbox, context),
             Phase::Lingering(reason, until_ns) => {
                 drop(outbox);
-                self.linger(reason, until_ns, desk)
+                self.linger(reason, until_ns, context)
             }
-            Phase::Gone => self.vacate(outbox, desk),
+            Phase::Gone => self.vacate(outbox, context),
         };
         self.look_ns = if let Turn::By(deadline_ns) = turn { deadline_ns } else { self.look_ns };
         turn
     }
 
-    fn arrive(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
+    fn arrive(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
         let arrival = outbox.take_arrival();
         drop(outbox);
         let Some(socket) = arrival else { return Turn::Done };
@@ -274,64 +274,64 @@ impl Session {
         self.keys = 0;
         self.untaken = None;
         self.look_ns = 0;
-        self.arrived_ns = desk.now_ns;
+        self.arrived_ns = context.now_ns;
         self.has_spoken = false;
-        let watched = desk.watch(self.seat, &socket);
+        let watched = context.watch(self.seat, &socket);
         self.socket = Some(socket);
         self.phase = Phase::Open;
         match watched {
             Ok(()) => Turn::Again,
-            Err(errno) => self.end(Reason::Broken(errno), desk),
+            Err(errno) => self.end(Reason::Broken(errno), context),
         }
     }
 
     /// Logs a client that speaks for the first time.
-    fn log_first_words(&mut self, desk: &Desk) {
+    fn log_first_words(&mut self, context: &WorkerContext) {
         if !mem::replace(&mut self.has_spoken, true) {
-            let (taken, _) = desk.hub.clients.lock().taken();
-            log::info!("{} connected: {taken} of {CLIENTS}", desk.hub.name(self.seat));
+            let (taken, _) = context.hub.clients.lock().taken();
+            log::info!("{} connected: {taken} of {CLIENTS}", context.hub.name(self.seat));
         }
     }
 
     // ---- Open ------------------------------------------------------------------------------------------
 
-    fn converse(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        if let Some(reason) = self.is_lost(&mut outbox, desk) {
+    fn converse(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+        if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
-            return self.give_up(reason, desk);
+            return self.give_up(reason, context);
         }
         if outbox.is_asked_to_go() && !self.readable {
             drop(outbox);
-            return self.part(Reason::GaveWay, desk);
+            return self.part(Reason::GaveWay, context);
         }
         self.note_break(&outbox);
         outbox.grant(self.conversation.purse());
         drop(outbox);
-        if self.conversation.is_withdrawn(desk) {
-            self.dismiss(Reason::TokenWithdrawn, desk);
+        if self.conversation.is_withdrawn(context) {
+            self.dismiss(Reason::TokenWithdrawn, context);
         }
         // Others of its address wait for the seat, and for their turn in the queue of tokens.
         if self.unsendable == Some(Errno::ETIMEDOUT) && self.conversation.is_authenticating() {
-            self.dismiss(Reason::Broken(Errno::ETIMEDOUT), desk);
+            self.dismiss(Reason::Broken(Errno::ETIMEDOUT), context);
         }
-        self.conversation.go_on(desk);
+        self.conversation.go_on(context);
         if self.dismissed.is_none() && self.conversation.is_given_up() {
-            self.dismiss(Reason::WrongToken, desk);
+            self.dismiss(Reason::WrongToken, context);
         }
-        self.take_lines(desk);
-        let received = if self.may_receive(desk) { self.receive(desk) } else { Ok(()) };
-        self.take_lines(desk);
-        desk.admit_all();
+        self.take_lines(context);
+        let received = if self.may_receive(context) { self.receive(context) } else { Ok(()) };
+        self.take_lines(context);
+        context.admit_all();
         if let Err(errno) = received {
-            return self.end(Reason::Broken(errno), desk);
+            return self.end(Reason::Broken(errno), context);
         }
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
-        let status = flush::flush(&mut outbox, &mut desk.chunk);
-        self.rest(status, outbox, desk)
+        let mut outbox = context.hub.outboxes[self.seat].lock();
+        let status = flush::flush(&mut outbox, &mut context.chunk);
+        self.rest(status, outbox, context)
     }
 
-    fn take_lines(&mut self, desk: &mut Desk) {
-        while self.may_take_line(desk) {
+    fn take_lines(&mut self, context: &mut WorkerContext) {
+        while self.may_take_line(context) {
             if self.conversation.is_opening()
                 && let Some(foreign) = foreign::meet(&mut self.framer)
             {
@@ -339,15 +339,15 @@ impl Session {
             }
             let Some(frame) = self.framer.next() else { return };
             self.line_since_ns = None;
-            if let Some(rate) = desk.hub.settings.rate {
-                self.lines.take(rate, desk.now_ns);
+            if let Some(rate) = context.hub.settings.rate {
+                self.lines.take(rate, context.now_ns);
             }
-            self.conversation.take(frame, desk);
+            self.conversation.take(frame, context);
         }
     }
 
-    fn may_take_line(&self, desk: &Desk) -> bool {
-        !self.conversation.is_stalled() && !self.is_parting() && self.paced_until_ns(desk).is_none()
+    fn may_take_line(&self, context: &WorkerContext) -> bool {
+        !self.conversation.is_stalled() && !self.is_parting() && self.paced_until_ns(context).is_none()
     }
 
     /// Nothing can be sent any more: nobody hears the replies. What has come is taken all the same, until a receive finds no more.
@@ -360,51 +360,51 @@ impl Session {
     }
 
     /// From now on the client may do nothing. What it has sent until then is refused line by line, and it is told why.
-    fn dismiss(&mut self, reason: Reason, desk: &Desk) {
-        desk.hub.bar(self.seat);
-        self.call_historian(desk);
-        self.conversation.dismiss(desk);
+    fn dismiss(&mut self, reason: Reason, context: &WorkerContext) {
+        context.hub.bar(self.seat);
+        self.call_historian(context);
+        self.conversation.dismiss(context);
         self.dismissed = Some(reason);
         self.owed_bytes = self.socket.as_ref().map_or(0, socket::unreceived);
         self.readable |= self.owed_bytes > 0;
     }
 
     /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast. What is refused anyway does not wait.
-    fn paced_until_ns(&self, desk: &Desk) -> Option<u64> {
-        let is_refused = desk.draining || self.dismissed.is_some();
-        let rate = desk.hub.settings.rate.filter(|_| !is_refused)?;
-        Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > desk.now_ns)
+    fn paced_until_ns(&self, context: &WorkerContext) -> Option<u64> {
+        let is_refused = context.draining || self.dismissed.is_some();
+        let rate = context.hub.settings.rate.filter(|_| !is_refused)?;
+        Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > context.now_ns)
     }
 
-    fn may_receive(&self, desk: &Desk) -> bool {
-        self.has_more(desk) && self.may_take_line(desk)
+    fn may_receive(&self, context: &WorkerContext) -> bool {
+        self.has_more(context) && self.may_take_line(context)
     }
 
     /// Whether the socket may have something that is to be received.
-    fn has_more(&self, desk: &Desk) -> bool {
-        self.readable && !self.ended && !self.is_deaf(desk)
+    fn has_more(&self, context: &WorkerContext) -> bool {
+        self.readable && !self.ended && !self.is_deaf(context)
     }
 
     /// Whether an answer goes on once there is room, or lines that have come, or what it missed, wait for a slot. No slot left and
     /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
     /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
-    fn is_held_up(&mut self, outbox: &Outbox, desk: &Desk) -> bool {
+    fn is_held_up(&mut self, outbox: &Outbox, context: &WorkerContext) -> bool {
         let conversation = &self.conversation;
         let misses = outbox.is_behind() && !conversation.is_reading();
         let lacks_slot = conversation.lacks_slot() && !self.is_parting();
         // The rest of a line is waited for once there is a slot for it, not before.
-        let has_any = |session: &mut Self| session.has_line(desk) || session.framer.has_begun();
+        let has_any = |session: &mut Self| session.has_line(context) || session.framer.has_begun();
         conversation.is_answering() || misses || lacks_slot && has_any(self)
     }
 
     /// Whether a line waits that has come, or something may have come that is not received yet.
-    fn has_line(&mut self, desk: &Desk) -> bool {
-        !self.is_parting() && (self.framer.has_next() || self.has_more(desk))
+    fn has_line(&mut self, context: &WorkerContext) -> bool {
+        !self.is_parting() && (self.framer.has_next() || self.has_more(context))
     }
 
     /// Whether no more is received from this client, whatever it sends.
-    fn is_deaf(&self, desk: &Desk) -> bool {
-        desk.draining || self.is_parting() || self.dismissed.is_some() && self.owed_bytes == 0
+    fn is_deaf(&self, context: &WorkerContext) -> bool {
+        context.draining || self.is_parting() || self.dismissed.is_some() && self.owed_bytes == 0
     }
 
     /// Whether the client will be told goodbye for what it said.
@@ -412,7 +412,7 @@ impl Session {
         self.conversation.quit().is_some() || self.conversation.foreign().is_some()
     }
 
-    fn receive(&mut self, desk: &Desk) -> Result<(), Errno> {
+    fn receive(&mut self, context: &WorkerContext) -> Result<(), Errno> {
         let Some(socket) = &self.socket else { return Ok(()) };
         if mem::take(&mut self.is_overdrawn) {
             socket::settle(socket);
@@ -422,15 +422,15 @@ impl Session {
         match socket::receive(socket, &mut free[..room]) {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
-                self.log_first_words(desk);
-                self.note_keys(bytes, desk);
+                self.log_first_words(context);
+                self.note_keys(bytes, context);
                 self.owed_bytes = self.owed_bytes.saturating_sub(bytes);
                 // A short one has taken all there was, unless it ends at a mark; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last || self.has_mark;
                 // Now, for among these lines may be one that asks for the counters.
-                let stays = desk.hub.outboxes[self.seat].lock().heard(bytes, desk.now_ns);
+                let stays = context.hub.outboxes[self.seat].lock().heard(bytes, context.now_ns);
                 if stays {
-                    desk.hub.tell_of_seat();
+                    context.hub.tell_of_seat();
                 }
             }
             Received::Nothing => {
@@ -439,17 +439,17 @@ impl Session {
             }
             Received::End => self.end_receiving(),
             Received::Broken(Some(errno)) => return Err(errno),
-            Received::Broken(None) => return self.ask_sender(desk),
+            Received::Broken(None) => return self.ask_sender(context),
         }
         Ok(())
     }
 
     /// Notes whether what came are keys. Somebody who types may erase, and has new time for the line with each key.
-    fn note_keys(&mut self, bytes: usize, desk: &Desk) {
+    fn note_keys(&mut self, bytes: usize, context: &WorkerContext) {
         let is_key = bytes <= KEY_BYTES_MAX && self.framer.last_byte().is_some_and(|byte| byte != b'\n');
         if is_key {
             self.keys = self.keys.saturating_add(1);
-            self.key_ns = desk.now_ns;
+            self.key_ns = context.now_ns;
         } else if bytes > KEY_BYTES_MAX {
             self.keys = 0;
         }
@@ -469,8 +469,8 @@ impl Session {
 
     /// Whoever was sending was told what broke the connection. That is EPIPE if the client had ended its side before, and then what came
     /// last is a line, LF or not.
-    fn ask_sender(&mut self, desk: &Desk) -> Result<(), Errno> {
-        let outbox = desk.hub.outboxes[self.seat].lock();
+    fn ask_sender(&mut self, context: &WorkerContext) -> Result<(), Errno> {
+        let outbox = context.hub.outboxes[self.seat].lock();
         let (told, is_pen_out) = (outbox.broken_by(), outbox.is_pen_out());
         drop(outbox);
         match told {
@@ -483,9 +483,9 @@ impl Session {
     }
 
     /// What is left to wait for, after all that could be done was done.
-    fn rest(&mut self, status: FlushStatus, mut outbox: Locked, desk: &mut Desk) -> Turn {
+    fn rest(&mut self, status: FlushStatus, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
         outbox.rest_with(None);
-        let is_held_up = self.is_held_up(&outbox, desk);
+        let is_held_up = self.is_held_up(&outbox, context);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
         let is_read_for = self.conversation.is_reading();
         let can_read_on = is_read_for && outbox.has_room_for_history();
@@ -495,19 +495,19 @@ impl Session {
             () if can_go_on || wants_turn(status) => Ok(Turn::Again),
             () if is_held_up => {
                 self.line_since_ns = None;
-                Ok(self.timer(&outbox, desk))
+                Ok(self.timer(&outbox, context))
             }
-            () => self.next(&mut outbox, desk),
+            () => self.next(&mut outbox, context),
         };
         drop(outbox);
         if lacks_room {
             self.overdraw();
         }
-        if can_read_on || is_read_for && desk.draining {
+        if can_read_on || is_read_for && context.draining {
             // It calls when it has put something in, and when it is done.
-            self.call_historian(desk);
+            self.call_historian(context);
         }
-        next.unwrap_or_else(|reason| self.part(reason, desk))
+        next.unwrap_or_else(|reason| self.part(reason, context))
     }
 
     /// Nothing is received until the client reads.
@@ -520,41 +520,42 @@ impl Session {
     }
 
     /// When it goes on where nothing holds it up, or why it ends.
-    fn next(&mut self, outbox: &mut Outbox, desk: &Desk) -> Result<Turn, Reason> {
+    fn next(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> Result<Turn, Reason> {
         if self.conversation.is_stalled() {
             self.line_since_ns = None;
         }
-        if let Some(until_ns) = self.paced_until_ns(desk)
-            && self.has_line(desk)
+        if let Some(until_ns) = self.paced_until_ns(context)
+            && self.has_line(context)
         {
             self.line_since_ns = None;
             // Not for each line: others have to be served meanwhile.
-            let until_ns = until_ns.max(desk.now_ns + RATE_PAUSE_MS * 1_000_000);
-            return Ok(self.timer(outbox, desk).by(until_ns));
+            let until_ns = until_ns.max(context.now_ns + RATE_PAUSE_MS * 1_000_000);
+            return Ok(self.timer(outbox, context).by(until_ns));
         }
         if !self.conversation.awaits_closing()
-            && let Some(reason) = self.is_over(desk)
+            && let Some(reason) = self.is_over(context)
         {
             return Err(reason);
         }
-        if self.is_line_overdue(desk) {
+        if self.is_line_overdue(context) {
             return Err(Reason::LineTimeout);
         }
-        let is_busy = self.may_receive(desk) || outbox.is_asked_to_go();
+        let is_busy = self.may_receive(context) || outbox.is_asked_to_go();
         let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
         outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
-        Ok(if is_busy { Turn::Again } else { self.timer(outbox, desk) })
+        Ok(if is_busy { Turn::Again } else { self.timer(outbox, context) })
     }
 
     /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
     /// are not waited for; nor is what has come and is not received yet, unless the line is too long already.
-    fn is_line_overdue(&mut self, desk: &Desk) -> bool {
+    fn is_line_overdue(&mut self, context: &WorkerContext) -> bool {
         if !self.framer.is_within_line() {
             self.line_since_ns = None;
             return false;
         }
-        self.line_since_ns.get_or_insert(desk.now_ns);
-        let is_overdue = self.line_deadline_ns(desk).is_some_and(|deadline_ns| deadline_ns <= desk.now_ns);
+        self.line_since_ns.get_or_insert(context.now_ns);
+        let is_overdue =
+            self.line_deadline_ns(context).is_some_and(|deadline_ns| deadline_ns <= context.now_ns);
         is_overdue && (!self.readable || self.framer.is_dropping())
     }
 
@@ -567,94 +568,98 @@ impl Session {
         }
     }
 
-    fn call_historian(&self, desk: &Desk) {
-        if let Some(history) = &desk.hub.history {
+    fn call_historian(&self, context: &WorkerContext) {
+        if let Some(history) = &context.hub.history {
             history.call(self.seat);
         }
     }
 
     /// Why no line will come any more, if so. Only after [`take_lines`](Self::take_lines) left no whole line.
-    fn is_over(&self, desk: &Desk) -> Option<Reason> {
+    fn is_over(&self, context: &WorkerContext) -> Option<Reason> {
         match () {
             () if self.conversation.quit().is_some() => Some(Reason::Quit),
             () if self.is_parting() => self.conversation.foreign().map(Reason::Foreign),
-            () if self.dismissed.is_some() && !self.has_more(desk) => self.dismissed,
+            () if self.dismissed.is_some() && !self.has_more(context) => self.dismissed,
             () if self.ended => Some(Reason::End),
             () if !self.readable && self.unsendable.is_some() => self.unsendable.map(Reason::Broken),
-            () if desk.draining => Some(Reason::ShuttingDown),
+            () if context.draining => Some(Reason::ShuttingDown),
             () => None,
         }
     }
 
     /// Why it cannot go on, if the connection is broken or a time is up.
-    fn is_lost(&mut self, outbox: &mut Outbox, desk: &Desk) -> Option<Reason> {
+    fn is_lost(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> Option<Reason> {
         // As long as it is open, what has come is taken first.
         if self.phase != Phase::Open
             && let Some(errno) = outbox.broken_by()
         {
             return Some(Reason::Broken(errno));
         }
-        if desk.now_ns < self.look_ns {
+        if context.now_ns < self.look_ns {
             return None;
         }
-        if self.has_read_some(desk) {
-            outbox.is_read(desk.now_ns);
+        if self.has_read_some(context) {
+            outbox.is_read(context.now_ns);
         }
-        let is_up = |(deadline_ns, _): &(u64, Reason)| *deadline_ns <= desk.now_ns;
-        self.time_up(outbox, desk).filter(is_up).map(|(_, reason)| reason)
+        let is_up = |(deadline_ns, _): &(u64, Reason)| *deadline_ns <= context.now_ns;
+        self.time_up(outbox, context).filter(is_up).map(|(_, reason)| reason)
     }
 
     /// Whether the client has taken some of what the kernel holds for it since that was looked at last. The kernel reports a socket only
     /// when a third of that is gone, which may take long where the client, or the network, is slow.
-    fn has_read_some(&mut self, desk: &Desk) -> bool {
+    fn has_read_some(&mut self, context: &WorkerContext) -> bool {
         let Some(then) = self.untaken else { return false };
         let now = self.socket.as_ref().and_then(socket::untaken).unwrap_or(then.bytes);
-        self.untaken = Some(Untaken { looked_ns: desk.now_ns, bytes: now, ..then });
+        self.untaken = Some(Untaken { looked_ns: context.now_ns, bytes: now, ..then });
         now < then.bytes
     }
 
     /// Notes what the kernel holds for the client, once for each time from which on it is waited for.
-    fn note_untaken(&mut self, outbox: &Outbox, desk: &Desk) {
+    fn note_untaken(&mut self, outbox: &Outbox, context: &WorkerContext) {
         let since_ns = outbox.stalled_ns();
         if self.untaken.map(|untaken| untaken.since_ns) == since_ns {
             return;
         }
         let bytes = since_ns.and_then(|_| self.socket.as_ref().and_then(socket::untaken));
-        self.untaken =
-            since_ns.zip(bytes).map(|(since_ns, bytes)| Untaken { since_ns, looked_ns: desk.now_ns, bytes });
+        self.untaken = since_ns.zip(bytes).map(|(since_ns, bytes)| Untaken {
+            since_ns,
+            looked_ns: context.now_ns,
+            bytes,
+        });
     }
 
     /// When it is looked again whether the client reads, in nanoseconds. The client's kernel takes something at first though nobody reads:
     /// that is seen in the first of these looks, and costs no more than it.
-    fn read_look_ns(&self, desk: &Desk) -> Option<u64> {
-        Some(self.untaken?.looked_ns + desk.hub.settings.write_timeout_ns? / WRITE_LOOKS)
+    fn read_look_ns(&self, context: &WorkerContext) -> Option<u64> {
+        Some(self.untaken?.looked_ns + context.hub.settings.write_timeout_ns? / WRITE_LOOKS)
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
-    fn give_up(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+    fn give_up(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
         match reason {
             Reason::NotAuthenticated => {
-                self.dismiss(reason, desk);
+                self.dismiss(reason, context);
                 Turn::Again
             }
-            Reason::Idle => self.part(reason, desk),
-            Reason::TooSlow | Reason::ShuttingDown => self.cut_short(reason, desk),
-            _ => self.end(reason, desk),
+            Reason::Idle => self.part(reason, context),
+            Reason::TooSlow | Reason::ShuttingDown => self.cut_short(reason, context),
+            _ => self.end(reason, context),
         }
     }
 
     /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
-    fn timer(&mut self, outbox: &Outbox, desk: &Desk) -> Turn {
-        self.note_untaken(outbox, desk);
-        let time_up_ns = self.time_up(outbox, desk).map(|(deadline_ns, _)| deadline_ns);
-        let read_look_ns = self.read_look_ns(desk);
-        let deadlines = [time_up_ns, read_look_ns, self.conversation.due_ns(), self.line_deadline_ns(desk)];
+    fn timer(&mut self, outbox: &Outbox, context: &WorkerContext) -> Turn {
+        self.note_untaken(outbox, context);
+        let time_up_ns = self.time_up(outbox, context).map(|(deadline_ns, _)| deadline_ns);
+        let read_look_ns = self.read_look_ns(context);
+        let deadlines =
+            [time_up_ns, read_look_ns, self.conversation.due_ns(), self.line_deadline_ns(context)];
         deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
     }
 
     /// The deadline of a line that has begun, in nanoseconds. Of one that is typed, each key puts it off, up to a bound.
-    fn line_deadline_ns(&self, desk: &Desk) -> Option<u64> {
-        let (since_ns, timeout_ns) = (self.line_since_ns?, desk.hub.settings.line_timeout_ns?);
+    fn line_deadline_ns(&self, context: &WorkerContext) -> Option<u64> {
+        let (since_ns, timeout_ns) = (self.line_since_ns?, context.hub.settings.line_timeout_ns?);
         if !self.is_typist() {
             return Some(since_ns + timeout_ns);
         }
@@ -662,10 +667,10 @@ impl Session {
     }
 
     /// The deadline that holds now, and why it ends then: it does not read, or else it does not say who it is, or nothing.
-    fn time_up(&self, outbox: &Outbox, desk: &Desk) -> Option<(u64, Reason)> {
-        let settings = &desk.hub.settings;
+    fn time_up(&self, outbox: &Outbox, context: &WorkerContext) -> Option<(u64, Reason)> {
+        let settings = &context.hub.settings;
         if let Some(since_ns) = outbox.stalled_ns() {
-            let is_unowed = desk.draining && self.phase != Phase::Open && outbox.owes_nothing();
+            let is_unowed = context.draining && self.phase != Phase::Open && outbox.owes_nothing();
             let unowed_ns = is_unowed.then_some(self.unowed_until_ns());
             let unowed = unowed_ns.map(|deadline_ns| (deadline_ns, Reason::ShuttingDown));
             let slow = settings.write_timeout_ns.map(|timeout_ns| (since_ns + timeout_ns, Reason::TooSlow));
@@ -674,10 +679,10 @@ impl Session {
         if self.phase != Phase::Open || outbox.joined().is_some() || self.dismissed.is_some() {
             return None;
         }
-        let is_stranger = self.conversation.is_stranger(desk) && !self.conversation.awaits_turn();
+        let is_stranger = self.conversation.is_stranger(context) && !self.conversation.awaits_turn();
         let shown_ns = is_stranger.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
         let idle_ns =
-            settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, desk) + timeout_ns);
+            settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, context) + timeout_ns);
         let shown = shown_ns.map(|deadline_ns| (deadline_ns, Reason::NotAuthenticated));
         let idle = idle_ns.map(|deadline_ns| (deadline_ns, Reason::Idle));
         shown.into_iter().chain(idle).min_by_key(|(deadline_ns, _)| *deadline_ns)
@@ -690,30 +695,30 @@ impl Session {
 
     /// Since when it says nothing and waits for nothing. Nobody calls when its last answer goes out: while it waits for one, it is
     /// looked at again later. So does one whose bytes have come and are not received yet.
-    fn idle_since_ns(&self, outbox: &Outbox, desk: &Desk) -> u64 {
-        outbox.idle_since_ns().filter(|_| !self.readable).unwrap_or(desk.now_ns)
+    fn idle_since_ns(&self, outbox: &Outbox, context: &WorkerContext) -> u64 {
+        outbox.idle_since_ns().filter(|_| !self.readable).unwrap_or(context.now_ns)
     }
 
     // ---- The end ---------------------------------------------------------------------------------------
 
     /// Takes no more lines, and wants no more of others.
-    fn part(&mut self, reason: Reason, desk: &Desk) -> Turn {
-        desk.hub.leave(self.seat);
+    fn part(&mut self, reason: Reason, context: &WorkerContext) -> Turn {
+        context.hub.leave(self.seat);
         // What it reads is not wanted any more.
-        self.call_historian(desk);
+        self.call_historian(context);
         self.line_since_ns = None;
-        self.parted_ns = desk.now_ns;
+        self.parted_ns = context.now_ns;
         self.phase = Phase::Finishing(reason);
         Turn::Again
     }
 
-    fn finish(&mut self, reason: Reason, mut outbox: Locked, desk: &mut Desk) -> Turn {
+    fn finish(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
         self.go_home(&mut outbox);
-        if let Some(reason) = self.is_lost(&mut outbox, desk) {
+        if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
-            return self.give_up(reason, desk);
+            return self.give_up(reason, context);
         }
-        let status = flush::flush(&mut outbox, &mut desk.chunk);
+        let status = flush::flush(&mut outbox, &mut context.chunk);
         if outbox.at_rest() && self.say_farewell(reason, &mut outbox) {
             self.phase = Phase::Flushing(reason);
             return Turn::Again;
@@ -721,7 +726,7 @@ impl Session {
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
         let wake_on = if outbox.at_rest() { WakeOn::Room } else { WakeOn::Quiescence };
         outbox.set_wake_on(wake_on);
-        self.await_reader(status, outbox, desk)
+        self.await_reader(status, outbox, context)
     }
 
     /// Puts the last words in; false: there is no room now.
@@ -737,24 +742,24 @@ impl Session {
         !outbox.owes_lost() && outbox.answer(&words)
     }
 
-    fn flush(&mut self, reason: Reason, mut outbox: Locked, desk: &mut Desk) -> Turn {
-        if let Some(reason) = self.is_lost(&mut outbox, desk) {
+    fn flush(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+        if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
-            return self.give_up(reason, desk);
+            return self.give_up(reason, context);
         }
-        let status = flush::flush(&mut outbox, &mut desk.chunk);
+        let status = flush::flush(&mut outbox, &mut context.chunk);
         if outbox.is_empty() && !outbox.is_pen_out() {
             drop(outbox);
-            return self.linger_on(reason, desk);
+            return self.linger_on(reason, context);
         }
         outbox.set_wake_on(WakeOn::Room);
-        self.await_reader(status, outbox, desk)
+        self.await_reader(status, outbox, context)
     }
 
     /// What is left to wait for, of one from which nothing is received any more.
-    fn await_reader(&mut self, status: FlushStatus, outbox: Locked, desk: &Desk) -> Turn {
+    fn await_reader(&mut self, status: FlushStatus, outbox: Locked, context: &WorkerContext) -> Turn {
         let is_stalled = outbox.stalled_ns().is_some();
-        let turn = if wants_turn(status) { Turn::Again } else { self.timer(&outbox, desk) };
+        let turn = if wants_turn(status) { Turn::Again } else { self.timer(&outbox, context) };
         drop(outbox);
         if is_stalled {
             self.overdraw();
@@ -764,19 +769,22 @@ impl Session {
 
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last
     /// words from the client; so, unless it has ended its side too, it gets some time to do so.
-    fn linger_on(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+    fn linger_on(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
         // Before its end, so that who has seen that finds it counted.
         if let Some(farewell) = reason.farewell() {
-            desk.hub.ledger.lock().said_farewell(farewell);
+            context.hub.ledger.lock().said_farewell(farewell);
         }
         if let Some(socket) = &self.socket {
             socket::end_sending(socket);
         }
         if self.ended {
-            return self.end(reason, desk);
+            return self.end(reason, context);
         }
-        let until_ns =
-            if desk.draining { self.unowed_until_ns() } else { desk.now_ns + FAREWELL_MS_MAX * 1_000_000 };
+        let until_ns = if context.draining {
+            self.unowed_until_ns()
+        } else {
+            context.now_ns + FAREWELL_MS_MAX * 1_000_000
+        };
         self.phase = Phase::Lingering(reason, until_ns);
         self.readable = true;
         Turn::Again
@@ -785,35 +793,35 @@ impl Session {
     /// Closes the connection at once, of one that does not read or is sent what it may not read any more, with what can be sent: the
     /// kernel takes what is left, what was lost and the reason, if it takes anything, and keeps it for a while should the client
     /// come back.
-    fn cut_short(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+    fn cut_short(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
         if let Some(socket) = &self.socket {
             socket::widen(socket);
         }
-        desk.hub.leave(self.seat);
+        context.hub.leave(self.seat);
         // Who was told goodbye already is told nothing more.
         let is_told = matches!(self.phase, Phase::Flushing(_));
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
         outbox.writable();
-        flush::flush(&mut outbox, &mut desk.chunk);
-        flush::flush_last(&mut outbox, &mut desk.chunk, |outbox| {
+        flush::flush(&mut outbox, &mut context.chunk);
+        flush::flush_last(&mut outbox, &mut context.chunk, |outbox| {
             !is_told && self.say_farewell(reason, outbox)
         });
         drop(outbox);
-        desk.hub.cut(self.seat);
-        self.linger_on(reason, desk)
+        context.hub.cut(self.seat);
+        self.linger_on(reason, context)
     }
 
     /// At the end of the server it is not waited for what the client does, only for its system to have heard the last words: it tells
     /// that by a change of the socket's state.
-    fn linger(&mut self, reason: Reason, until_ns: u64, desk: &mut Desk) -> Turn {
+    fn linger(&mut self, reason: Reason, until_ns: u64, context: &mut WorkerContext) -> Turn {
         // Received first: what is unread when the socket is closed resets the connection.
-        if self.discard() || desk.now_ns >= until_ns {
-            return self.end(reason, desk);
+        if self.discard() || context.now_ns >= until_ns {
+            return self.end(reason, context);
         }
         match () {
             () if self.readable => Turn::Again,
-            () if desk.draining && self.has_told_all() => self.end(reason, desk),
+            () if context.draining && self.has_told_all() => self.end(reason, context),
             () => Turn::By(until_ns),
         }
     }
@@ -842,22 +850,22 @@ impl Session {
     }
 
     /// The connection is over.
-    fn end(&mut self, reason: Reason, desk: &mut Desk) -> Turn {
+    fn end(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
         if self.is_cut_off(reason) {
-            desk.hub.ledger.lock().lines_cut_off += 1;
+            context.hub.ledger.lock().lines_cut_off += 1;
         }
-        desk.hub.cut(self.seat);
-        desk.hub.clients.lock().leave(self.seat);
+        context.hub.cut(self.seat);
+        context.hub.clients.lock().leave(self.seat);
         // A health check opens a connection and closes it, some times a minute.
         let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };
-        log::log!(level, "{} disconnected: {reason}", desk.hub.name(self.seat));
+        log::log!(level, "{} disconnected: {reason}", context.hub.name(self.seat));
         self.phase = Phase::Gone;
-        self.conversation.leave_queue(desk);
+        self.conversation.leave_queue(context);
         // It finds that nobody is here.
-        self.call_historian(desk);
-        let mut outbox = desk.hub.outboxes[self.seat].lock();
+        self.call_historian(context);
+        let mut outbox = context.hub.outboxes[self.seat].lock();
         self.go_home(&mut outbox);
-        self.vacate(outbox, desk)
+        self.vacate(outbox, context)
     }
 
     /// Whether the connection broke in the middle of a line. That is not taken: nobody knows how it would have gone on.
@@ -878,7 +886,7 @@ impl Session {
     }
 
     /// Closes the socket once nobody sends on it, and gives the seat back once its messages are processed.
-    fn vacate(&mut self, mut outbox: Locked, desk: &mut Desk) -> Turn {
+    fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
         let is_pen_out = outbox.is_pen_out();
         let at_rest = outbox.at_rest();
         outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
@@ -890,7 +898,7 @@ impl Session {
             self.framer.reset();
             self.conversation.reset();
             self.phase = Phase::Vacant;
-            desk.hub.release(self.seat);
+            context.hub.release(self.seat);
         }
         Turn::Done
     }

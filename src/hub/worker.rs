@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 const NO_SEAT: u64 = u64::MAX;
 
 /// What a worker lends the session whose turn it is.
-pub struct Desk {
+pub struct WorkerContext {
     /// The worker's number.
     number: usize,
     /// The hub.
@@ -38,7 +38,7 @@ pub struct Desk {
     unprocessed: usize,
 }
 
-impl Desk {
+impl WorkerContext {
     /// Watches a new connection for as long as it is open.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Desk {
         self.epoll.add(socket, EpollEvent::new(events, seat as u64))
     }
 
-    /// Puts a filled slot aside for [`Desk::admit_all`].
+    /// Puts a filled slot aside for [`WorkerContext::admit_all`].
     pub fn admit(&mut self, slot: &'static mut Slot) {
         if slot.priority() >= Priority::HIGH {
             self.hurry();
@@ -85,9 +85,9 @@ impl Desk {
     }
 }
 
-/// A worker's post: what it needs of the system and of the hub, made ready before its thread is. It is small, for what is
+/// A worker's parts: what it needs of the system and of the hub, made ready before its thread is. It is small, for what is
 /// handed to a thread is on the heap first.
-pub struct Post {
+pub struct WorkerParts {
     hub: &'static Hub,
     number: usize,
     sessions: &'static mut [Session],
@@ -95,8 +95,8 @@ pub struct Post {
     timer: Timer,
 }
 
-impl Post {
-    /// The post of worker `number` of the hub, with its sessions.
+impl WorkerParts {
+    /// The parts of worker `number` of the hub, with its sessions.
     ///
     /// # Errors
     /// When there are not enough descriptors.
@@ -115,7 +115,7 @@ pub struct Worker {
     /// Its sessions, of the seats from `first` on.
     sessions: &'static mut [Session],
     first: usize,
-    desk: Desk,
+    context: WorkerContext,
     /// Bit `i`: session `i` wants a turn.
     runnable: [u32; CLIENT_WORDS],
     /// No session has a deadline before that time, in nanoseconds.
@@ -124,10 +124,10 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The worker at that post.
-    pub fn new(post: Post) -> Self {
-        let Post { hub, number, sessions, epoll, timer } = post;
-        let desk = Desk {
+    /// The worker at that parts.
+    pub fn new(parts: WorkerParts) -> Self {
+        let WorkerParts { hub, number, sessions, epoll, timer } = parts;
+        let context = WorkerContext {
             number,
             hub,
             draining: false,
@@ -139,7 +139,7 @@ impl Worker {
             unprocessed: 0,
         };
         let first = hub.attention.seats_of(number).start;
-        Self { sessions, first, desk, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
+        Self { sessions, first, context, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
     }
 
     /// Serves its sessions for as long as the process lives.
@@ -153,10 +153,10 @@ impl Worker {
     /// this worker's descriptor in their own way, and then give it a round that does not wait.
     pub fn round(&mut self, timeout: EpollTimeout) -> bool {
         self.wait(timeout);
-        self.desk.now_ns = clock::now_ns();
+        self.context.now_ns = clock::now_ns();
         self.gather();
         // After the calls: who is called because of it must see it.
-        self.desk.draining = self.desk.hub.is_draining();
+        self.context.draining = self.context.hub.is_draining();
         self.wake_overdue();
         self.give_turns();
         // Its own calls, which rang no bell, must not sleep with it.
@@ -174,7 +174,7 @@ impl Worker {
     fn note_events(&mut self, timeout: EpollTimeout) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = loop {
-            match self.desk.epoll.wait(&mut events, timeout) {
+            match self.context.epoll.wait(&mut events, timeout) {
                 Ok(count) => break count,
                 // Whoever was stopped and goes on is told so first, and of what has happened meanwhile only then.
                 Err(Errno::EINTR) => {}
@@ -190,19 +190,19 @@ impl Worker {
     }
 
     fn is_busy(&self) -> bool {
-        self.desk.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0)
+        self.context.unprocessed > 0 || self.runnable.iter().any(|word| *word != 0)
     }
 
     /// Takes the calls of others.
     fn gather(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
-        self.desk.hub.attention.answer(self.desk.number, |seat| set(runnable, seat - first));
+        self.context.hub.attention.answer(self.context.number, |seat| set(runnable, seat - first));
     }
 
     /// Gives a turn to all when the earliest deadline has come: each says its next one. All that has happened is noted before,
     /// or one who did its part in time would be late for a worker that did not run meanwhile.
     fn wake_overdue(&mut self) {
-        if self.desk.now_ns >= self.deadline_ns {
+        if self.context.now_ns >= self.deadline_ns {
             // Each socket is reported once before any is reported again.
             let rounds = self.sessions.len().div_ceil(EVENTS_MAX);
             let _ = (0..rounds).find(|_| self.note_events(EpollTimeout::ZERO) < EVENTS_MAX);
@@ -218,15 +218,15 @@ impl Worker {
             while bits != 0 {
                 let session = word * 32 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                match self.sessions[session].turn(&mut self.desk) {
+                match self.sessions[session].turn(&mut self.context) {
                     Turn::Again => self.want_turn(session),
                     Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     Turn::Done => {}
                 }
-                self.desk.process(self.desk.hub.messages_worth_a_turn());
+                self.context.process(self.context.hub.messages_worth_a_turn());
             }
         }
-        self.desk.process(1);
+        self.context.process(1);
     }
 
     fn want_turn(&mut self, session: usize) {
@@ -237,7 +237,7 @@ impl Worker {
 impl AsFd for Worker {
     /// Becomes readable when there is something to do.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.desk.epoll.0.as_fd()
+        self.context.epoll.0.as_fd()
     }
 }
 

@@ -8,7 +8,7 @@ use firstline::hub::Hub;
 use firstline::hub::consumer::{Consumer, ConsumerSeat};
 use firstline::hub::historian::History;
 use firstline::hub::session::Session;
-use firstline::hub::worker::{Post, Worker};
+use firstline::hub::worker::{Worker, WorkerParts};
 use firstline::limits::{CLIENTS, RECEIVE_BYTES};
 use firstline::options::Options;
 use firstline::queue::{Chain, Priority, Queue, take_slots};
@@ -67,7 +67,7 @@ impl Parts {
         for number in 0..options.workers {
             let (mine, others) = lent.split_at_mut(hub.attention.seats_of(number).len());
             lent = others;
-            workers.push(Worker::new(Post::new(hub, number, mine).expect("there are descriptors")));
+            workers.push(Worker::new(WorkerParts::new(hub, number, mine).expect("there are descriptors")));
         }
         Self { hub, workers, sessions }
     }
