@@ -1,5 +1,5 @@
 //! What the threads of the hub share, in every order in which they may run: the queue, the calls, and the outbox with
-//! its pen.
+//! its send_state.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile models --test loom_hub`
 //!
@@ -675,10 +675,10 @@ impl<'a> Worker<'a> {
     /// As `Session::vacate`; true: the seat is free.
     fn vacate(&mut self) -> bool {
         let mut outbox = self.seat.outbox.lock();
-        let (is_pen_out, at_rest) = (outbox.is_pen_out(), outbox.at_rest());
+        let (is_sending, at_rest) = (outbox.is_sending(), outbox.at_rest());
         outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
-        if !is_pen_out {
+        if !is_sending {
             self.seat.kernel.change(|state| state.open = false);
         }
         at_rest
@@ -717,7 +717,7 @@ mod pool {
     }
 }
 
-// ---- The pen -------------------------------------------------------------------------------------------
+// ---- The send_state -------------------------------------------------------------------------------------------
 
 /// The worker and the consumer put lines in and send in pieces of `PIECE` bytes, while the client reads them all.
 fn hand_over<const PIECE: usize>(

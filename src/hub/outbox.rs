@@ -2,7 +2,7 @@
 //! rules of who sends.
 //!
 //! An outbox belongs to a seat, is fixed in size, and stands behind the seat's mutex. The consumer and the
-//! seat's worker both put lines in; whoever comes first takes the *pen* and sends. The pen is what keeps bytes in
+//! seat's worker both put lines in; whoever comes first takes the *send_state* and sends. The send_state is what keeps bytes in
 //! order while nobody holds the mutex over a system call: only its holder takes bytes out, he copies them first, and
 //! he looks again before he lays it down, so what others put in meanwhile is not left behind.
 //!
@@ -25,16 +25,15 @@ use std::os::fd::{OwnedFd, RawFd};
 
 /// Who may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pen {
-    /// Nobody is sending.
-    Free,
-    /// Somebody is, and looks again before he lays it down.
-    Out,
-    /// Somebody is, and the socket became writable meanwhile: should his send have found it full, that
-    /// is no longer true.
-    OutAndWritable,
+enum SendState {
+    /// No thread is sending.
+    Idle,
+    /// A thread is sending. It looks for more bytes before it ends.
+    InProgress,
+    /// A thread is sending, and the socket became writable meanwhile: if its send found the socket full, that is no longer true.
+    InProgressWritable,
     /// The socket takes no more until it reports that it is writable.
-    Blocked,
+    WouldBlock,
 }
 
 /// What other threads wake the worker for.
@@ -62,7 +61,7 @@ pub enum Sent {
 /// What whoever sends does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushStatus {
-    /// There is more to send: take the pen again.
+    /// There is more to send: take the send_state again.
     Again,
     /// Nothing: all is sent, or nothing can be sent any more.
     Nothing,
@@ -92,7 +91,7 @@ pub struct Outbox {
     owed: usize,
     /// Slots that nobody uses.
     home: Slots,
-    pen: Pen,
+    send_state: SendState,
     wake_on: WakeOn,
     connection: Connection,
     socket: RawFd,
@@ -146,7 +145,7 @@ impl Outbox {
             sent: 0,
             owed: 0,
             home: Slots::new(),
-            pen: Pen::Free,
+            send_state: SendState::Idle,
             wake_on: WakeOn::Nothing,
             connection: Connection::Closed,
             socket: 0,
@@ -200,7 +199,7 @@ impl Outbox {
     }
 
     /// Ends the connection: from now on nothing is put in and no send begins. Slots still come home. Once
-    /// [`Outbox::is_pen_out`] is false the socket may be closed, once [`Outbox::at_rest`] the seat is free.
+    /// [`Outbox::is_sending`] is false the socket may be closed, once [`Outbox::at_rest`] the seat is free.
     pub fn cut(&mut self) {
         self.empty(Connection::Closed);
     }
@@ -217,8 +216,8 @@ impl Outbox {
         self.clear();
         self.leave();
         self.lost = 0;
-        if self.pen == Pen::Blocked {
-            self.pen = Pen::Free;
+        if self.send_state == SendState::WouldBlock {
+            self.send_state = SendState::Idle;
         }
     }
 
@@ -442,7 +441,7 @@ impl Outbox {
 
     /// Whether all slots are at home and nobody sends.
     pub fn at_rest(&self) -> bool {
-        self.home.is_full() && !self.is_pen_out()
+        self.home.is_full() && !self.is_sending()
     }
 
     // ---- Lines -----------------------------------------------------------------------------------------
@@ -559,25 +558,25 @@ impl Outbox {
         debug_assert!(appended.is_ok(), "room is checked, or reserved");
     }
 
-    // ---- The pen ---------------------------------------------------------------------------------------
+    // ---- The send_state ---------------------------------------------------------------------------------------
 
-    /// Takes the pen if it is free and there is something to send: copies the first of it to `chunk`, and says
+    /// Takes the send_state if it is free and there is something to send: copies the first of it to `chunk`, and says
     /// where to send how much. Then [`Outbox::end_send`] must follow.
     pub fn begin_send(&mut self, chunk: &mut [u8]) -> Option<(RawFd, usize)> {
-        if self.pen != Pen::Free || !self.is_alive() || self.is_empty() {
+        if self.send_state != SendState::Idle || !self.is_alive() || self.is_empty() {
             return None;
         }
-        self.pen = Pen::Out;
+        self.send_state = SendState::InProgress;
         let rest = &self.bytes[self.sent..];
         let len = rest.len().min(chunk.len());
         chunk[..len].copy_from_slice(&rest[..len]);
         Some((self.socket, len))
     }
 
-    /// Lays down the pen after a send, and says what to do next.
+    /// Lays down the send_state after a send, and says what to do next.
     pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> FlushStatus {
-        let writable = self.pen == Pen::OutAndWritable;
-        self.pen = Pen::Free;
+        let writable = self.send_state == SendState::InProgressWritable;
+        self.send_state = SendState::Idle;
         if !self.is_alive() {
             return FlushStatus::Nothing;
         }
@@ -585,7 +584,7 @@ impl Outbox {
             Sent::Bytes(bytes) => self.progress(bytes),
             Sent::Full if writable => FlushStatus::Again,
             Sent::Full => {
-                self.pen = Pen::Blocked;
+                self.send_state = SendState::WouldBlock;
                 if self.stalled_ns == 0 {
                     self.stalled_ns = now_ns();
                 }
@@ -611,25 +610,25 @@ impl Outbox {
 
     /// Notes that the socket is writable.
     pub fn writable(&mut self) {
-        self.pen = match self.pen {
-            Pen::Free | Pen::Blocked => Pen::Free,
-            Pen::Out | Pen::OutAndWritable => Pen::OutAndWritable,
+        self.send_state = match self.send_state {
+            SendState::Idle | SendState::WouldBlock => SendState::Idle,
+            SendState::InProgress | SendState::InProgressWritable => SendState::InProgressWritable,
         }
     }
 
     /// Whether somebody is sending.
-    pub fn is_pen_out(&self) -> bool {
-        matches!(self.pen, Pen::Out | Pen::OutAndWritable)
+    pub fn is_sending(&self) -> bool {
+        matches!(self.send_state, SendState::InProgress | SendState::InProgressWritable)
     }
 
     /// Since when the socket takes nothing, in nanoseconds; none: it does, or nothing is to be sent.
     pub fn stalled_ns(&self) -> Option<u64> {
-        (self.pen == Pen::Blocked).then_some(self.stalled_ns)
+        (self.send_state == SendState::WouldBlock).then_some(self.stalled_ns)
     }
 
     /// The client has read some of what the socket holds, if not enough for it to take more: it is waited for anew.
     pub fn is_read(&mut self, now_ns: u64) {
-        if self.pen == Pen::Blocked {
+        if self.send_state == SendState::WouldBlock {
             self.stalled_ns = now_ns;
         }
     }

@@ -471,12 +471,12 @@ impl Session {
     /// last is a line, LF or not.
     fn ask_sender(&mut self, context: &WorkerContext) -> Result<(), Errno> {
         let outbox = context.hub.outboxes[self.seat].lock();
-        let (told, is_pen_out) = (outbox.broken_by(), outbox.is_pen_out());
+        let (told, is_sending) = (outbox.broken_by(), outbox.is_sending());
         drop(outbox);
         match told {
             Some(Errno::EPIPE) => self.end_receiving(),
             // It has not said so yet, and calls when it has.
-            None if is_pen_out => self.readable = false,
+            None if is_sending => self.readable = false,
             _ => return Err(told.unwrap_or(Errno::ECONNRESET)),
         }
         Ok(())
@@ -748,7 +748,7 @@ impl Session {
             return self.give_up(reason, context);
         }
         let status = flush::flush(&mut outbox, &mut context.chunk);
-        if outbox.is_empty() && !outbox.is_pen_out() {
+        if outbox.is_empty() && !outbox.is_sending() {
             drop(outbox);
             return self.linger_on(reason, context);
         }
@@ -887,11 +887,11 @@ impl Session {
 
     /// Closes the socket once nobody sends on it, and gives the seat back once its messages are processed.
     fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
-        let is_pen_out = outbox.is_pen_out();
+        let is_sending = outbox.is_sending();
         let at_rest = outbox.at_rest();
         outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
-        if !is_pen_out {
+        if !is_sending {
             self.socket = None;
         }
         if at_rest {
