@@ -66,7 +66,7 @@ pub enum FlushStatus {
     /// Nothing: all is sent, or nothing can be sent any more.
     Nothing,
     /// Wait for the socket to be writable.
-    Blocked,
+    WouldBlock,
     /// The connection has just turned out to take nothing more: its worker has to know.
     Broken,
 }
@@ -588,7 +588,7 @@ impl Outbox {
                 if self.stalled_ns == 0 {
                     self.stalled_ns = now_ns();
                 }
-                FlushStatus::Blocked
+                FlushStatus::WouldBlock
             }
             Sent::Broken(errno) => {
                 self.break_off(errno);
