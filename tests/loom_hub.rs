@@ -578,7 +578,7 @@ impl Seat {
         // An outbox on its way to the heap is too much for the stack that the checker gives by itself.
         let maker = thread::Builder::new().stack_size(8 * OUTBOX_BYTES).spawn(make);
         let seat = maker.unwrap().join().unwrap();
-        seat.outbox.lock().bring_all_home(&mut pool::take());
+        seat.outbox.lock().release_all(&mut pool::take());
         seat.open();
         seat
     }
@@ -587,7 +587,7 @@ impl Seat {
     fn grant(&self, slots: usize) -> Slots {
         let (mut outbox, mut granted) = (self.outbox.lock(), Slots::new());
         outbox.grant(&mut granted);
-        (slots..IN_FLIGHT).for_each(|_| outbox.bring_home(Chain::of(granted.pop().unwrap())));
+        (slots..IN_FLIGHT).for_each(|_| outbox.release_slots(Chain::of(granted.pop().unwrap())));
         granted
     }
 
@@ -675,13 +675,13 @@ impl<'a> Worker<'a> {
     /// As `Session::vacate`; true: the seat is free.
     fn vacate(&mut self) -> bool {
         let mut outbox = self.seat.outbox.lock();
-        let (is_sending, at_rest) = (outbox.is_sending(), outbox.at_rest());
-        outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
+        let (is_sending, is_quiescent) = (outbox.is_sending(), outbox.is_quiescent());
+        outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
         if !is_sending {
             self.seat.kernel.change(|state| state.open = false);
         }
-        at_rest
+        is_quiescent
     }
 }
 
@@ -703,7 +703,7 @@ mod pool {
     /// Takes the slots of a seat that must have all of them, each once.
     pub fn put_back(seat: &Seat) {
         let (mut outbox, mut slots) = (seat.outbox.lock(), Slots::new());
-        assert!(outbox.at_rest());
+        assert!(outbox.is_quiescent());
         outbox.grant(&mut slots);
         let (mut addresses, mut pooled) = (Vec::new(), Slots::new());
         while let Some(slot) = slots.pop() {
@@ -917,13 +917,13 @@ const LINES: u64 = 3;
 
 /// As `Session::converse`, for a client that has said [`LINES`] lines.
 fn converse(way: &Way) -> Slots {
-    let (seat, mut purse) = (&way.seat, Slots::new());
+    let (seat, mut credits) = (&way.seat, Slots::new());
     let (mut worker, mut line) = (Worker::new(seat), 0);
     while worker.wait() {
-        seat.outbox.lock().grant(&mut purse);
+        seat.outbox.lock().grant(&mut credits);
         let mut runs = heapless::Vec::<Chain, 2>::new();
         while line < LINES
-            && let Some(slot) = purse.pop()
+            && let Some(slot) = credits.pop()
         {
             line += 1;
             slot.fill(0, line, Priority::NORMAL, b"");
@@ -941,7 +941,7 @@ fn converse(way: &Way) -> Slots {
             worker.runnable |= can_go_on;
         }
     }
-    purse
+    credits
 }
 
 /// As the consumer, for as long as the queue is open.
@@ -967,11 +967,11 @@ fn every_line_is_answered_though_slots_are_few_and_every_slot_comes_home() {
         way.queue.close();
         consumer.join().unwrap();
         seat.kernel.change(|state| state.over = true);
-        let mut purse = worker.join().unwrap();
+        let mut credits = worker.join().unwrap();
         let mut outbox = seat.outbox.lock();
-        assert_eq!(outbox.slots_out(), aside.len() + purse.len(), "a slot is somewhere, always");
-        outbox.bring_all_home(&mut aside);
-        outbox.bring_all_home(&mut purse);
+        assert_eq!(outbox.outstanding(), aside.len() + credits.len(), "a slot is somewhere, always");
+        outbox.release_all(&mut aside);
+        outbox.release_all(&mut credits);
         drop(outbox);
         pool::put_back(&seat);
     });

@@ -41,7 +41,7 @@ pub struct Conversation {
     /// Lines so far.
     lines: u64,
     /// Slots that may be filled.
-    purse: Slots,
+    credits: Slots,
     /// An answer of many lines that is under way.
     answer: Option<Answer>,
     /// What the historian reads for it.
@@ -70,7 +70,7 @@ impl Conversation {
         Self {
             seat,
             lines: 0,
-            purse: Slots::new(),
+            credits: Slots::new(),
             answer: None,
             reading: Reading::Nothing,
             wish: None,
@@ -84,25 +84,25 @@ impl Conversation {
         }
     }
 
-    /// Forgets everything but the seat. The purse must have been [taken](Self::take_purse).
+    /// Forgets everything but the seat. The credits must have been [taken](Self::take_credits).
     pub fn reset(&mut self) {
-        debug_assert!(self.purse.is_empty() && self.answer.is_none() && self.wish.is_none());
+        debug_assert!(self.credits.is_empty() && self.answer.is_none() && self.wish.is_none());
         *self = Self::new(self.seat);
     }
 
     /// Where slots are put that may be filled.
-    pub fn purse(&mut self) -> &mut Slots {
-        &mut self.purse
+    pub fn credits(&mut self) -> &mut Slots {
+        &mut self.credits
     }
 
     /// How many slots may be filled.
-    pub fn purse_len(&self) -> usize {
-        self.purse.len()
+    pub fn credit_count(&self) -> usize {
+        self.credits.len()
     }
 
     /// All slots that it holds: for one who hears nothing more.
-    pub fn take_purse(&mut self) -> Slots {
-        mem::take(&mut self.purse)
+    pub fn take_credits(&mut self) -> Slots {
+        mem::take(&mut self.credits)
     }
 
     /// Breaks off what is under way, for a connection that is over; gives back the slot it held.
@@ -113,12 +113,12 @@ impl Conversation {
 
     /// Whether no line can be taken now: an answer or an `/auth` is under way, or a line waits for the historian, or no slot is left.
     pub fn is_stalled(&self) -> bool {
-        self.is_busy() || self.purse.is_empty()
+        self.is_busy() || self.credits.is_empty()
     }
 
     /// Whether no line can be taken now, for want of a slot.
     pub fn lacks_slot(&self) -> bool {
-        !self.is_busy() && self.purse.is_empty()
+        !self.is_busy() && self.credits.is_empty()
     }
 
     fn is_busy(&self) -> bool {
@@ -221,7 +221,7 @@ impl Conversation {
             }
             history.begin(wish, self.seat, line, slot);
         } else if let Some((id, min)) = self.take_behind(context)
-            && let Some(slot) = self.purse.pop()
+            && let Some(slot) = self.credits.pop()
         {
             self.reading = Reading::Missed;
             history.resume(id, min, self.seat, slot);
@@ -230,7 +230,7 @@ impl Conversation {
 
     /// Where the client fell behind, if it did and there is a slot for it. The outbox is not locked any more when the historian is called.
     fn take_behind(&self, context: &WorkerContext) -> Option<(u64, Priority)> {
-        if self.purse.is_empty() {
+        if self.credits.is_empty() {
             return None;
         }
         let mut outbox = context.hub.outboxes[self.seat].lock();
@@ -252,7 +252,7 @@ impl Conversation {
             Request::Blank => {}
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => {
-                let Some(slot) = self.purse.pop() else { return };
+                let Some(slot) = self.credits.pop() else { return };
                 slot.fill(self.seat, self.lines, priority, text);
                 slot.sign(&self.nick);
                 self.lower(slot, context);
@@ -337,14 +337,14 @@ impl Conversation {
         {
             self.close_auth(outcome, context);
         } else if let Some(slot) = self.break_off() {
-            self.purse.put(Chain::of(slot));
+            self.credits.put(Chain::of(slot));
             self.reject(Refusal::NotAuthenticated, context);
         }
         self.identity.dismiss();
     }
 
     fn begin(&mut self, subject: Subject, context: &WorkerContext) {
-        if let Some(slot) = self.purse.pop() {
+        if let Some(slot) = self.credits.pop() {
             self.answer = Answer::new(subject, self.lines, slot).go_on(context.hub, self.seat);
         }
     }
@@ -356,7 +356,7 @@ impl Conversation {
         if let Some(newest) = history.newest_before(wish.position()) {
             return self.reject(Refusal::AheadOfHistory(newest), context);
         }
-        let Some(slot) = self.purse.pop() else { return };
+        let Some(slot) = self.credits.pop() else { return };
         if let Wish::JoinSince(..) = wish {
             context.hub.leave(self.seat);
         } else if self.reading == Reading::Missed {
@@ -390,7 +390,7 @@ impl Conversation {
 
     /// Puts the reply to the line in hand into the outbox.
     fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), context: &WorkerContext) {
-        if let Some(slot) = self.purse.pop() {
+        if let Some(slot) = self.credits.pop() {
             context.hub.outboxes[self.seat].lock().close(Chain::of(slot), |out| reply(out, self.lines));
         }
     }

@@ -90,7 +90,7 @@ pub struct Outbox {
     /// Up to here there are replies among `bytes`; what is behind is of others.
     owed: usize,
     /// Slots that nobody uses.
-    home: Slots,
+    free: Slots,
     send_state: SendState,
     wake_on: WakeOn,
     connection: Connection,
@@ -104,7 +104,7 @@ pub struct Outbox {
     /// When a line was last received, in nanoseconds.
     heard_ns: u64,
     /// How many slots the worker had at hand when it last found nothing to do for the client; none: there is something to do.
-    at_hand: Option<usize>,
+    at_worker: Option<usize>,
     /// The client is to give up its seat, unless it says something before its worker comes to that.
     asked_to_go: bool,
     /// It is sent no more of the history: it may not read it any more.
@@ -144,7 +144,7 @@ impl Outbox {
             bytes: Vec::new(),
             sent: 0,
             owed: 0,
-            home: Slots::new(),
+            free: Slots::new(),
             send_state: SendState::Idle,
             wake_on: WakeOn::Nothing,
             connection: Connection::Closed,
@@ -153,7 +153,7 @@ impl Outbox {
             broken_by: 0,
             stalled_ns: 0,
             heard_ns: 0,
-            at_hand: None,
+            at_worker: None,
             asked_to_go: false,
             is_barred: false,
             joined: None,
@@ -177,7 +177,7 @@ impl Outbox {
     /// If the seat is not at rest: something of the former tenant would be left.
     pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
         use std::os::fd::AsRawFd;
-        assert!(self.connection == Connection::Closed && self.at_rest());
+        assert!(self.connection == Connection::Closed && self.is_quiescent());
         assert!(self.bytes.is_empty() && self.arrival.is_empty());
         assert!(self.joined.is_none() && self.lost == 0);
         self.connection = Connection::Open;
@@ -186,7 +186,7 @@ impl Outbox {
         self.broken_by = 0;
         self.stalled_ns = 0;
         self.heard_ns = now_ns;
-        self.at_hand = None;
+        self.at_worker = None;
         self.asked_to_go = false;
         self.is_barred = false;
         // It is empty: asserted above.
@@ -199,7 +199,7 @@ impl Outbox {
     }
 
     /// Ends the connection: from now on nothing is put in and no send begins. Slots still come home. Once
-    /// [`Outbox::is_sending`] is false the socket may be closed, once [`Outbox::at_rest`] the seat is free.
+    /// [`Outbox::is_sending`] is false the socket may be closed, once [`Outbox::is_quiescent`] the seat is free.
     pub fn cut(&mut self) {
         self.empty(Connection::Closed);
     }
@@ -240,8 +240,8 @@ impl Outbox {
     }
 
     /// Notes that the worker has nothing to do for the client, and so many slots at hand; none: that it has.
-    pub fn rest_with(&mut self, at_hand: Option<usize>) {
-        self.at_hand = at_hand;
+    pub fn set_idle(&mut self, at_worker: Option<usize>) {
+        self.at_worker = at_worker;
     }
 
     /// Since when the client has said nothing, in nanoseconds; none: something is to be done for it or sent to it, or it joined and
@@ -249,7 +249,7 @@ impl Outbox {
     pub fn idle_since_ns(&self) -> Option<u64> {
         let listens = self.joined.is_some() || self.is_behind() || self.follows.is_some();
         // A slot that is neither at home nor with the worker has a message that is not answered yet.
-        let is_idle = self.at_hand == Some(self.slots_out()) && self.is_empty();
+        let is_idle = self.at_worker == Some(self.outstanding()) && self.is_empty();
         (self.is_alive() && is_idle && !listens).then_some(self.heard_ns)
     }
 
@@ -398,20 +398,20 @@ impl Outbox {
     // ---- Slots -----------------------------------------------------------------------------------------
 
     /// Brings slots home that were used for nothing.
-    pub fn bring_home(&mut self, chain: Chain) {
-        self.home.put(chain);
+    pub fn release_slots(&mut self, chain: Chain) {
+        self.free.put(chain);
     }
 
-    /// Brings all slots home that are in `purse`.
-    pub fn bring_all_home(&mut self, purse: &mut Slots) {
-        self.home.take(purse, IN_FLIGHT);
+    /// Brings all slots home that are in `credits`.
+    pub fn release_all(&mut self, credits: &mut Slots) {
+        self.free.take(credits, IN_FLIGHT);
     }
 
     /// Brings slots home with the replies that close their lines. Nobody there to read them: they are dropped. `reply`
     /// writes them, [`REPLY_BYTES_MAX`] a slot at most.
     pub fn close(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
         let replies = chain.len();
-        self.bring_home(chain);
+        self.release_slots(chain);
         if !self.is_alive() {
             self.replies_unsent += replies as u64;
             return;
@@ -423,25 +423,25 @@ impl Outbox {
         self.owed = self.bytes.len();
     }
 
-    /// Moves slots from home to `purse`, as many as there is room for their replies.
-    pub fn grant(&mut self, purse: &mut Slots) {
+    /// Moves slots from home to `credits`, as many as there is room for their replies.
+    pub fn grant(&mut self, credits: &mut Slots) {
         let room = self.room().saturating_sub(self.reserved());
-        purse.take(&mut self.home, room / REPLY_BYTES_MAX);
+        credits.take(&mut self.free, room / REPLY_BYTES_MAX);
     }
 
     /// Whether [`Outbox::grant`] would give something.
     pub fn can_grant(&self) -> bool {
-        !self.home.is_empty() && self.has_room(REPLY_BYTES_MAX)
+        !self.free.is_empty() && self.has_room(REPLY_BYTES_MAX)
     }
 
     /// How many slots are not at home: granted, in the queue, or being processed.
-    pub fn slots_out(&self) -> usize {
-        IN_FLIGHT - self.home.len()
+    pub fn outstanding(&self) -> usize {
+        IN_FLIGHT - self.free.len()
     }
 
     /// Whether all slots are at home and nobody sends.
-    pub fn at_rest(&self) -> bool {
-        self.home.is_full() && !self.is_sending()
+    pub fn is_quiescent(&self) -> bool {
+        self.free.is_full() && !self.is_sending()
     }
 
     // ---- Lines -----------------------------------------------------------------------------------------
@@ -514,7 +514,7 @@ impl Outbox {
 
     /// Whether all slots are at home and their replies are sent; what may be left are messages of others.
     pub fn owes_nothing(&self) -> bool {
-        self.home.is_full() && self.owed <= self.sent
+        self.free.is_full() && self.owed <= self.sent
     }
 
     /// Whether nothing is left to send.
@@ -528,7 +528,7 @@ impl Outbox {
 
     /// What is kept free for the replies of the slots that are out.
     fn reserved(&self) -> usize {
-        self.slots_out() * REPLY_BYTES_MAX
+        self.outstanding() * REPLY_BYTES_MAX
     }
 
     /// Brings what is not sent yet to the front if there are not so many bytes free behind it.
@@ -645,7 +645,7 @@ impl Outbox {
         let wanted = match self.wake_on {
             WakeOn::Nothing => false,
             WakeOn::Room => true,
-            WakeOn::Quiescence => self.at_rest(),
+            WakeOn::Quiescence => self.is_quiescent(),
         };
         if wanted {
             self.wake_on = WakeOn::Nothing;

@@ -172,7 +172,7 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
 
 fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
-        slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
+        slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
     }
     if hub.has_own_thread() {
         let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.keep_processing());

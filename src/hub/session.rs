@@ -305,7 +305,7 @@ impl Session {
             return self.part(Reason::GaveWay, context);
         }
         self.note_break(&outbox);
-        outbox.grant(self.conversation.purse());
+        outbox.grant(self.conversation.credits());
         drop(outbox);
         if self.conversation.is_withdrawn(context) {
             self.dismiss(Reason::TokenWithdrawn, context);
@@ -484,7 +484,7 @@ impl Session {
 
     /// What is left to wait for, after all that could be done was done.
     fn rest(&mut self, status: FlushStatus, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
-        outbox.rest_with(None);
+        outbox.set_idle(None);
         let is_held_up = self.is_held_up(&outbox, context);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
         let is_read_for = self.conversation.is_reading();
@@ -542,7 +542,7 @@ impl Session {
         }
         let is_busy = self.may_receive(context) || outbox.is_asked_to_go();
         let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
-        outbox.rest_with(waits_for_nothing.then_some(self.conversation.purse_len()));
+        outbox.set_idle(waits_for_nothing.then_some(self.conversation.credit_count()));
         Ok(if is_busy { Turn::Again } else { self.timer(outbox, context) })
     }
 
@@ -713,18 +713,18 @@ impl Session {
     }
 
     fn finish(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
-        self.go_home(&mut outbox);
+        self.release_credits(&mut outbox);
         if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
             return self.give_up(reason, context);
         }
         let status = flush::flush(&mut outbox, &mut context.chunk);
-        if outbox.at_rest() && self.say_farewell(reason, &mut outbox) {
+        if outbox.is_quiescent() && self.say_farewell(reason, &mut outbox) {
             self.phase = Phase::Flushing(reason);
             return Turn::Again;
         }
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
-        let wake_on = if outbox.at_rest() { WakeOn::Room } else { WakeOn::Quiescence };
+        let wake_on = if outbox.is_quiescent() { WakeOn::Room } else { WakeOn::Quiescence };
         outbox.set_wake_on(wake_on);
         self.await_reader(status, outbox, context)
     }
@@ -801,7 +801,7 @@ impl Session {
         // Who was told goodbye already is told nothing more.
         let is_told = matches!(self.phase, Phase::Flushing(_));
         let mut outbox = context.hub.outboxes[self.seat].lock();
-        self.go_home(&mut outbox);
+        self.release_credits(&mut outbox);
         outbox.writable();
         flush::flush(&mut outbox, &mut context.chunk);
         flush::flush_last(&mut outbox, &mut context.chunk, |outbox| {
@@ -864,7 +864,7 @@ impl Session {
         // It finds that nobody is here.
         self.call_historian(context);
         let mut outbox = context.hub.outboxes[self.seat].lock();
-        self.go_home(&mut outbox);
+        self.release_credits(&mut outbox);
         self.vacate(outbox, context)
     }
 
@@ -877,24 +877,24 @@ impl Session {
     }
 
     /// Brings all slots home that the conversation holds.
-    fn go_home(&mut self, outbox: &mut Outbox) {
-        let mut purse = self.conversation.take_purse();
-        outbox.bring_all_home(&mut purse);
+    fn release_credits(&mut self, outbox: &mut Outbox) {
+        let mut credits = self.conversation.take_credits();
+        outbox.release_all(&mut credits);
         if let Some(slot) = self.conversation.break_off() {
-            outbox.bring_home(Chain::of(slot));
+            outbox.release_slots(Chain::of(slot));
         }
     }
 
     /// Closes the socket once nobody sends on it, and gives the seat back once its messages are processed.
     fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
         let is_sending = outbox.is_sending();
-        let at_rest = outbox.at_rest();
-        outbox.set_wake_on(if at_rest { WakeOn::Nothing } else { WakeOn::Quiescence });
+        let is_quiescent = outbox.is_quiescent();
+        outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
         if !is_sending {
             self.socket = None;
         }
-        if at_rest {
+        if is_quiescent {
             self.framer.reset();
             self.conversation.reset();
             self.phase = Phase::Vacant;

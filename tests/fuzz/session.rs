@@ -214,7 +214,7 @@ impl Run {
     fn assert_bounds(&self) {
         for outbox in self.parts.hub.outboxes {
             // It panics itself if there are more slots than there are.
-            let _ = outbox.lock().slots_out();
+            let _ = outbox.lock().outstanding();
         }
     }
 

@@ -57,7 +57,7 @@ impl Parts {
         let hub: &'static Hub = Box::leak(Box::new(hub));
         if !are_slots_home {
             for (outbox, slots) in hub.outboxes.iter().zip(take_slots()) {
-                slots.iter_mut().for_each(|slot| outbox.lock().bring_home(Chain::of(slot)));
+                slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
             }
         }
         // SAFETY: the workers have the sessions until they are dropped, and `Parts::end` returns them only then.
@@ -94,9 +94,9 @@ fn assert_rest(hub: &Hub) {
     assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "something still waits");
     for outbox in hub.outboxes {
         let outbox = outbox.lock();
-        assert!(outbox.at_rest() && outbox.is_empty() && !outbox.is_alive() && !outbox.owes_lost());
+        assert!(outbox.is_quiescent() && outbox.is_empty() && !outbox.is_alive() && !outbox.owes_lost());
         assert!(outbox.joined().is_none() && !outbox.is_behind());
-        assert_eq!(outbox.slots_out(), 0, "a slot is not at home");
+        assert_eq!(outbox.outstanding(), 0, "a slot is not at home");
     }
 }
 

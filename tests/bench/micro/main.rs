@@ -87,15 +87,15 @@ fn msg_line(bencher: Bencher, name: &str) {
 fn outbox_round(bencher: Bencher) {
     let mut outbox = Box::new(Outbox::new());
     for slot in Box::leak(Box::new([const { Slot::EMPTY }; IN_FLIGHT])) {
-        outbox.bring_home(Chain::of(slot));
+        outbox.release_slots(Chain::of(slot));
     }
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     outbox.open(socket.into(), 1);
-    let (mut purse, mut chunk) = (Slots::new(), [0; SEND_BYTES_MAX]);
+    let (mut credits, mut chunk) = (Slots::new(), [0; SEND_BYTES_MAX]);
     let (mut runs, mut line) = (heapless::Vec::<Chain, IN_FLIGHT>::new(), 1_000);
     bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
-        outbox.grant(&mut purse);
-        while let Some(slot) = purse.pop() {
+        outbox.grant(&mut credits);
+        while let Some(slot) = credits.pop() {
             line += 1;
             slot.fill(0, line, Priority::NORMAL, b"");
             Chain::append(slot, &mut runs);
