@@ -1,7 +1,7 @@
 //! The hub: who is connected, what goes to them, and the threads that move a message from one to the other.
 //!
 //! ```text
-//! acceptor ─> worker: session ─> conversation ─┐
+//! acceptor ─> worker: session ─> commands ─┐
 //!                                              ├─> queue ─> consumer ─> printer, recorder ─> group ─> delivery ─┐
 //! client <─ flush <─ outbox <────────────────┴────────────────────────────────────────────────────────────────┤
 //!                                                                               historian: what was recorded ───┘
@@ -18,8 +18,8 @@ pub mod attention;
 pub mod authenticator;
 pub mod backoff;
 pub mod clients;
+pub mod commands;
 pub mod consumer;
-pub mod conversation;
 pub mod delivery;
 pub mod flush;
 pub mod group;

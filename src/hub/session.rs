@@ -4,7 +4,7 @@
 //! A session never waits. Its [`turn`](Session::turn) does a bounded piece of whatever can be done now, and says when to
 //! come back.
 
-use super::conversation::Conversation;
+use super::commands::Commands;
 use super::flush;
 use super::outbox::{FlushStatus, Outbox, WakeOn};
 use super::rate_limit::RateLimiter;
@@ -158,7 +158,7 @@ pub struct Session {
     phase: Phase,
     socket: Option<OwnedFd>,
     framer: Framer<'static, RECEIVE_BYTES>,
-    conversation: Conversation,
+    commands: Commands,
     /// The socket may have something to receive.
     readable: bool,
     /// The socket reported that it takes more.
@@ -205,7 +205,7 @@ impl Session {
             phase: Phase::Vacant,
             socket: None,
             framer: Framer::new(buffer),
-            conversation: Conversation::new(seat),
+            commands: Commands::new(seat),
             readable: false,
             writable: false,
             at_last: false,
@@ -305,17 +305,17 @@ impl Session {
             return self.part(Reason::GaveWay, context);
         }
         self.note_break(&outbox);
-        outbox.grant(self.conversation.credits());
+        outbox.grant(self.commands.credits());
         drop(outbox);
-        if self.conversation.is_withdrawn(context) {
+        if self.commands.is_withdrawn(context) {
             self.dismiss(Reason::TokenWithdrawn, context);
         }
         // Others of its address wait for the seat, and for their turn in the queue of tokens.
-        if self.unsendable == Some(Errno::ETIMEDOUT) && self.conversation.is_authenticating() {
+        if self.unsendable == Some(Errno::ETIMEDOUT) && self.commands.is_authenticating() {
             self.dismiss(Reason::Broken(Errno::ETIMEDOUT), context);
         }
-        self.conversation.go_on(context);
-        if self.dismissed.is_none() && self.conversation.is_given_up() {
+        self.commands.go_on(context);
+        if self.dismissed.is_none() && self.commands.is_given_up() {
             self.dismiss(Reason::WrongToken, context);
         }
         self.take_lines(context);
@@ -332,22 +332,22 @@ impl Session {
 
     fn take_lines(&mut self, context: &mut WorkerContext) {
         while self.may_take_line(context) {
-            if self.conversation.is_opening()
+            if self.commands.is_opening()
                 && let Some(foreign) = foreign::meet(&mut self.framer)
             {
-                return self.conversation.meet(foreign);
+                return self.commands.meet(foreign);
             }
             let Some(frame) = self.framer.next() else { return };
             self.line_since_ns = None;
             if let Some(rate) = context.hub.settings.rate {
                 self.lines.take(rate, context.now_ns);
             }
-            self.conversation.take(frame, context);
+            self.commands.take(frame, context);
         }
     }
 
     fn may_take_line(&self, context: &WorkerContext) -> bool {
-        !self.conversation.is_stalled() && !self.is_parting() && self.paced_until_ns(context).is_none()
+        !self.commands.is_stalled() && !self.is_parting() && self.paced_until_ns(context).is_none()
     }
 
     /// Nothing can be sent any more: nobody hears the replies. What has come is taken all the same, until a receive finds no more.
@@ -363,7 +363,7 @@ impl Session {
     fn dismiss(&mut self, reason: Reason, context: &WorkerContext) {
         context.hub.bar(self.seat);
         self.call_historian(context);
-        self.conversation.dismiss(context);
+        self.commands.dismiss(context);
         self.dismissed = Some(reason);
         self.owed_bytes = self.socket.as_ref().map_or(0, socket::unreceived);
         self.readable |= self.owed_bytes > 0;
@@ -389,12 +389,12 @@ impl Session {
     /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
     /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
     fn is_held_up(&mut self, outbox: &Outbox, context: &WorkerContext) -> bool {
-        let conversation = &self.conversation;
-        let misses = outbox.is_behind() && !conversation.is_reading();
-        let lacks_slot = conversation.lacks_slot() && !self.is_parting();
+        let commands = &self.commands;
+        let misses = outbox.is_behind() && !commands.is_reading();
+        let lacks_slot = commands.lacks_slot() && !self.is_parting();
         // The rest of a line is waited for once there is a slot for it, not before.
         let has_any = |session: &mut Self| session.has_line(context) || session.framer.has_begun();
-        conversation.is_answering() || misses || lacks_slot && has_any(self)
+        commands.is_answering() || misses || lacks_slot && has_any(self)
     }
 
     /// Whether a line waits that has come, or something may have come that is not received yet.
@@ -409,7 +409,7 @@ impl Session {
 
     /// Whether the client will be told goodbye for what it said.
     fn is_parting(&self) -> bool {
-        self.conversation.quit().is_some() || self.conversation.foreign().is_some()
+        self.commands.quit().is_some() || self.commands.foreign().is_some()
     }
 
     fn receive(&mut self, context: &WorkerContext) -> Result<(), Errno> {
@@ -487,7 +487,7 @@ impl Session {
         outbox.set_idle(None);
         let is_held_up = self.is_held_up(&outbox, context);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
-        let is_read_for = self.conversation.is_reading();
+        let is_read_for = self.commands.is_reading();
         let can_read_on = is_read_for && outbox.has_room_for_history();
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
         outbox.set_wake_on(if lacks_room { WakeOn::Room } else { WakeOn::Nothing });
@@ -521,7 +521,7 @@ impl Session {
 
     /// When it goes on where nothing holds it up, or why it ends.
     fn next(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> Result<Turn, Reason> {
-        if self.conversation.is_stalled() {
+        if self.commands.is_stalled() {
             self.line_since_ns = None;
         }
         if let Some(until_ns) = self.paced_until_ns(context)
@@ -532,7 +532,7 @@ impl Session {
             let until_ns = until_ns.max(context.now_ns + RATE_PAUSE_MS * 1_000_000);
             return Ok(self.timer(outbox, context).by(until_ns));
         }
-        if !self.conversation.awaits_closing()
+        if !self.commands.awaits_closing()
             && let Some(reason) = self.is_over(context)
         {
             return Err(reason);
@@ -541,8 +541,8 @@ impl Session {
             return Err(Reason::LineTimeout);
         }
         let is_busy = self.may_receive(context) || outbox.is_asked_to_go();
-        let waits_for_nothing = !is_busy && self.conversation.due_ns().is_none();
-        outbox.set_idle(waits_for_nothing.then_some(self.conversation.credit_count()));
+        let waits_for_nothing = !is_busy && self.commands.due_ns().is_none();
+        outbox.set_idle(waits_for_nothing.then_some(self.commands.credit_count()));
         Ok(if is_busy { Turn::Again } else { self.timer(outbox, context) })
     }
 
@@ -561,11 +561,7 @@ impl Session {
 
     /// Whether there is room for what [holds it up](Self::is_held_up).
     fn has_room_to_go_on(&self, outbox: &Outbox) -> bool {
-        if self.conversation.is_answering() {
-            outbox.has_room(ANSWER_LINE_BYTES_MAX)
-        } else {
-            outbox.can_grant()
-        }
+        if self.commands.is_answering() { outbox.has_room(ANSWER_LINE_BYTES_MAX) } else { outbox.can_grant() }
     }
 
     fn call_historian(&self, context: &WorkerContext) {
@@ -577,8 +573,8 @@ impl Session {
     /// Why no line will come any more, if so. Only after [`take_lines`](Self::take_lines) left no whole line.
     fn is_over(&self, context: &WorkerContext) -> Option<Reason> {
         match () {
-            () if self.conversation.quit().is_some() => Some(Reason::Quit),
-            () if self.is_parting() => self.conversation.foreign().map(Reason::Foreign),
+            () if self.commands.quit().is_some() => Some(Reason::Quit),
+            () if self.is_parting() => self.commands.foreign().map(Reason::Foreign),
             () if self.dismissed.is_some() && !self.has_more(context) => self.dismissed,
             () if self.ended => Some(Reason::End),
             () if !self.readable && self.unsendable.is_some() => self.unsendable.map(Reason::Broken),
@@ -652,8 +648,7 @@ impl Session {
         self.note_untaken(outbox, context);
         let time_up_ns = self.time_up(outbox, context).map(|(deadline_ns, _)| deadline_ns);
         let read_look_ns = self.read_look_ns(context);
-        let deadlines =
-            [time_up_ns, read_look_ns, self.conversation.due_ns(), self.line_deadline_ns(context)];
+        let deadlines = [time_up_ns, read_look_ns, self.commands.due_ns(), self.line_deadline_ns(context)];
         deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
     }
 
@@ -679,7 +674,7 @@ impl Session {
         if self.phase != Phase::Open || outbox.joined().is_some() || self.dismissed.is_some() {
             return None;
         }
-        let is_stranger = self.conversation.is_stranger(context) && !self.conversation.awaits_turn();
+        let is_stranger = self.commands.is_stranger(context) && !self.commands.awaits_turn();
         let shown_ns = is_stranger.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
         let idle_ns =
             settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, context) + timeout_ns);
@@ -732,7 +727,7 @@ impl Session {
     /// Puts the last words in; false: there is no room now.
     fn say_farewell(&self, reason: Reason, outbox: &mut Outbox) -> bool {
         let mut words = reply::Line::new();
-        if let Some(line) = self.conversation.quit() {
+        if let Some(line) = self.commands.quit() {
             // Both fit: they are shorter than the line of an answer.
             reply::ok(&mut words, line);
         }
@@ -860,7 +855,7 @@ impl Session {
         let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };
         log::log!(level, "{} disconnected: {reason}", context.hub.name(self.seat));
         self.phase = Phase::Gone;
-        self.conversation.leave_queue(context);
+        self.commands.leave_queue(context);
         // It finds that nobody is here.
         self.call_historian(context);
         let mut outbox = context.hub.outboxes[self.seat].lock();
@@ -876,11 +871,11 @@ impl Session {
             && self.framer.has_begun()
     }
 
-    /// Brings all slots home that the conversation holds.
+    /// Brings all slots home that the commands holds.
     fn release_credits(&mut self, outbox: &mut Outbox) {
-        let mut credits = self.conversation.take_credits();
+        let mut credits = self.commands.take_credits();
         outbox.release_all(&mut credits);
-        if let Some(slot) = self.conversation.break_off() {
+        if let Some(slot) = self.commands.break_off() {
             outbox.release_slots(Chain::of(slot));
         }
     }
@@ -896,7 +891,7 @@ impl Session {
         }
         if is_quiescent {
             self.framer.reset();
-            self.conversation.reset();
+            self.commands.reset();
             self.phase = Phase::Vacant;
             context.hub.release(self.seat);
         }

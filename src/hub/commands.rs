@@ -35,8 +35,8 @@ struct Asked {
     slot: &'static mut Slot,
 }
 
-/// The state of one client's conversation.
-pub struct Conversation {
+/// The state of one client's commands.
+pub struct Commands {
     seat: usize,
     /// Lines so far.
     lines: u64,
@@ -64,7 +64,7 @@ pub struct Conversation {
     foreign: Option<Foreign>,
 }
 
-impl Conversation {
+impl Commands {
     /// Nobody has said anything at that seat.
     pub fn new(seat: usize) -> Self {
         Self {
