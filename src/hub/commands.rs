@@ -3,9 +3,9 @@
 //! Every line takes a slot, and every closing reply brings one home; so messages and commands are bounded alike, and
 //! a reply always has room. No sockets here: see [`super::session`].
 
-use super::answer::{Answer, Subject};
 use super::historian::{History, Wish};
 use super::identity::{Identity, Outcome};
+use super::listing::{Listing, Subject};
 use super::rate_limit::RateLimiter;
 use super::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
@@ -23,7 +23,7 @@ enum Reading {
     /// Nothing.
     Nothing,
     /// What a line asked for that is not closed yet.
-    Answer,
+    Listing,
     /// What it missed where it fell behind.
     Missed,
 }
@@ -42,8 +42,8 @@ pub struct Commands {
     lines: u64,
     /// Slots that may be filled.
     credits: Slots,
-    /// An answer of many lines that is under way.
-    answer: Option<Answer>,
+    /// An listing of many lines that is under way.
+    listing: Option<Listing>,
     /// What the historian reads for it.
     reading: Reading,
     /// What it is asked to read next.
@@ -71,7 +71,7 @@ impl Commands {
             seat,
             lines: 0,
             credits: Slots::new(),
-            answer: None,
+            listing: None,
             reading: Reading::Nothing,
             wish: None,
             identity: Identity::new(seat),
@@ -86,7 +86,7 @@ impl Commands {
 
     /// Forgets everything but the seat. The credits must have been [taken](Self::take_credits).
     pub fn reset(&mut self) {
-        debug_assert!(self.credits.is_empty() && self.answer.is_none() && self.wish.is_none());
+        debug_assert!(self.credits.is_empty() && self.listing.is_none() && self.wish.is_none());
         *self = Self::new(self.seat);
     }
 
@@ -108,10 +108,10 @@ impl Commands {
     /// Breaks off what is under way, for a connection that is over; gives back the slot it held.
     pub fn break_off(&mut self) -> Option<&'static mut Slot> {
         // No line is taken while there is one of them, so there is not the other.
-        self.answer.take().map(Answer::into_slot).or_else(|| self.wish.take().map(|asked| asked.slot))
+        self.listing.take().map(Listing::into_slot).or_else(|| self.wish.take().map(|asked| asked.slot))
     }
 
-    /// Whether no line can be taken now: an answer or an `/auth` is under way, or a line waits for the historian, or no slot is left.
+    /// Whether no line can be taken now: an listing or an `/auth` is under way, or a line waits for the historian, or no slot is left.
     pub fn is_stalled(&self) -> bool {
         self.is_busy() || self.credits.is_empty()
     }
@@ -122,7 +122,7 @@ impl Commands {
     }
 
     fn is_busy(&self) -> bool {
-        self.answer.is_some() || self.wish.is_some() || self.identity.is_under_way()
+        self.listing.is_some() || self.wish.is_some() || self.identity.is_under_way()
     }
 
     /// Whether an `/auth` is under way.
@@ -167,12 +167,12 @@ impl Commands {
 
     /// Whether there is a line that the historian has to close, or that waits for its time.
     pub fn awaits_closing(&self) -> bool {
-        self.reading == Reading::Answer || self.wish.is_some() || self.identity.is_under_way()
+        self.reading == Reading::Listing || self.wish.is_some() || self.identity.is_under_way()
     }
 
-    /// Whether an answer is under way.
+    /// Whether an listing is under way.
     pub fn is_answering(&self) -> bool {
-        self.answer.is_some()
+        self.listing.is_some()
     }
 
     /// The line that said `/quit`; none after it is taken.
@@ -203,8 +203,8 @@ impl Commands {
         if let Some(history) = &context.hub.history {
             self.go_on_reading(history, context);
         }
-        if let Some(answer) = self.answer.take() {
-            self.answer = answer.go_on(context.hub, self.seat);
+        if let Some(listing) = self.listing.take() {
+            self.listing = listing.go_on(context.hub, self.seat);
         }
     }
 
@@ -215,7 +215,7 @@ impl Commands {
         }
         self.reading = Reading::Nothing;
         if let Some(Asked { wish, line, slot }) = self.wish.take() {
-            self.reading = Reading::Answer;
+            self.reading = Reading::Listing;
             if let Wish::JoinSince(_, min) = wish {
                 context.hub.follow(self.seat, min);
             }
@@ -345,7 +345,7 @@ impl Commands {
 
     fn begin(&mut self, subject: Subject, context: &WorkerContext) {
         if let Some(slot) = self.credits.pop() {
-            self.answer = Answer::new(subject, self.lines, slot).go_on(context.hub, self.seat);
+            self.listing = Listing::new(subject, self.lines, slot).go_on(context.hub, self.seat);
         }
     }
 

@@ -13,7 +13,6 @@
 //! which nobody waits for.
 
 pub mod acceptor;
-pub mod answer;
 pub mod attention;
 pub mod authenticator;
 pub mod backoff;
@@ -25,6 +24,7 @@ pub mod flush;
 pub mod group;
 pub mod historian;
 pub mod identity;
+pub mod listing;
 pub mod log_throttle;
 pub mod outbox;
 pub mod pending;
@@ -210,7 +210,7 @@ impl Hub {
         self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
     }
 
-    /// Has so many clients give up their seats, those first that do not answer any more, then those that are idle longest; of that host,
+    /// Has so many clients give up their seats, those first that do not listing any more, then those that are idle longest; of that host,
     /// if it is one's own share that is wanted. Returns how many do and have neither gone nor said something: they are fewer if no
     /// others are idle for long enough.
     pub fn ask_for_seats(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
@@ -234,7 +234,7 @@ impl Hub {
         leaving
     }
 
-    /// Ends the connection at that seat if its peer's system does not answer any more; true: it does so now.
+    /// Ends the connection at that seat if its peer's system does not listing any more; true: it does so now.
     fn time_out(&self, seat: usize) -> bool {
         let mut outbox = self.outboxes[seat].lock();
         let is_over = !outbox.is_leaving() && outbox.is_gone();

@@ -385,7 +385,7 @@ impl Session {
         self.readable && !self.ended && !self.is_deaf(context)
     }
 
-    /// Whether an answer goes on once there is room, or lines that have come, or what it missed, wait for a slot. No slot left and
+    /// Whether an listing goes on once there is room, or lines that have come, or what it missed, wait for a slot. No slot left and
     /// no line that needs one is nothing to be woken for: a client that keeps as many messages in flight as it may is the usual
     /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
     fn is_held_up(&mut self, outbox: &Outbox, context: &WorkerContext) -> bool {
@@ -688,7 +688,7 @@ impl Session {
         self.parted_ns + UNOWED_MS_MAX * 1_000_000
     }
 
-    /// Since when it says nothing and waits for nothing. Nobody calls when its last answer goes out: while it waits for one, it is
+    /// Since when it says nothing and waits for nothing. Nobody calls when its last listing goes out: while it waits for one, it is
     /// looked at again later. So does one whose bytes have come and are not received yet.
     fn idle_since_ns(&self, outbox: &Outbox, context: &WorkerContext) -> u64 {
         outbox.idle_since_ns().filter(|_| !self.readable).unwrap_or(context.now_ns)
@@ -728,7 +728,7 @@ impl Session {
     fn say_farewell(&self, reason: Reason, outbox: &mut Outbox) -> bool {
         let mut words = reply::Line::new();
         if let Some(line) = self.commands.quit() {
-            // Both fit: they are shorter than the line of an answer.
+            // Both fit: they are shorter than the line of an listing.
             reply::ok(&mut words, line);
         }
         if let Some(farewell) = reason.farewell() {

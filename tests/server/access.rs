@@ -376,12 +376,18 @@ fn a_right_token_gets_in_in_a_bounded_time_from_an_address_that_tries_wrong_ones
     });
 }
 
-/// Whether this machine has a connection whose other end is one of these ports. One that was reset is listed no more.
-fn has_connections_from(ports: &[u16]) -> bool {
+/// Whether this machine's end of a connection is there: that with these addresses, its own first. One that was reset is listed no more.
+fn has_connection(ours: SocketAddr, theirs: SocketAddr) -> bool {
+    let listed = |address: SocketAddr| match address {
+        SocketAddr::V4(v4) => format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()),
+        SocketAddr::V6(v6) => panic!("{v6} is listed elsewhere"),
+    };
+    let (ours, theirs) = (listed(ours), listed(theirs));
     let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
-    let others: Vec<&str> =
-        sockets.lines().filter_map(|line| line.split_whitespace().nth(2)?.split(':').nth(1)).collect();
-    ports.iter().any(|port| others.contains(&format!("{port:04X}").as_str()))
+    sockets.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next() == Some(&ours) && fields.next() == Some(&theirs)
+    })
 }
 
 #[test]
@@ -393,9 +399,12 @@ fn connections_that_are_reset_while_their_tokens_wait_give_their_seats_to_their_
     let mut gone: Vec<_> = (0..8).map(|_| Client::connect_from(from, server.address)).collect();
     gone.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\nhello\n")));
     server_has_looked_at(&server, 1);
-    let ports: Vec<u16> = gone.iter().map(|client| client.stream.local_addr().unwrap().port()).collect();
+    let theirs: Vec<SocketAddr> = gone.iter().map(|client| client.stream.local_addr().unwrap()).collect();
+    assert!(theirs.iter().all(|theirs| has_connection(server.address, *theirs)));
     gone.into_iter().for_each(Client::reset);
-    eventually("the server's system has heard of all resets", || !has_connections_from(&ports));
+    eventually("the server's system has heard of all resets", || {
+        !theirs.iter().any(|theirs| has_connection(server.address, *theirs))
+    });
     let mut honest = Client::connect_from(from, server.address);
     assert_eq!(honest.ask(&format!("/auth {METER}")), "OK 1 meter");
     // Each of the others would have had its turn before, and its seat until it was answered.

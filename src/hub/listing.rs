@@ -20,8 +20,8 @@ pub enum Subject {
     Help,
 }
 
-/// An answer that is under way.
-pub struct Answer {
+/// An listing that is under way.
+pub struct Listing {
     subject: Subject,
     /// Where it goes on: a seat, or the number of a line.
     next: usize,
@@ -31,8 +31,8 @@ pub struct Answer {
     slot: &'static mut Slot,
 }
 
-impl Answer {
-    /// The answer to the command in line `line`, which occupies `slot`.
+impl Listing {
+    /// The listing to the command in line `line`, which occupies `slot`.
     pub fn new(subject: Subject, line: u64, slot: &'static mut Slot) -> Self {
         Self { subject, next: 0, line, slot }
     }
