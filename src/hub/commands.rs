@@ -4,8 +4,8 @@
 //! a reply always has room. No sockets here: see [`super::session`].
 
 use super::historian::{History, Wish};
-use super::identity::{Identity, Outcome};
 use super::listing::{Listing, Subject};
+use super::login::{Login, Outcome};
 use super::rate_limit::RateLimiter;
 use super::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
@@ -49,7 +49,7 @@ pub struct Commands {
     /// What it is asked to read next.
     wish: Option<Asked>,
     /// Who the client is.
-    identity: Identity,
+    login: Login,
     /// What the client is called, as the clients has it; empty: it has no name. Each message is signed with it as it is said.
     nick: String<NICK_BYTES_MAX>,
     /// The line that said `/quit`.
@@ -74,7 +74,7 @@ impl Commands {
             listing: None,
             reading: Reading::Nothing,
             wish: None,
-            identity: Identity::new(seat),
+            login: Login::new(seat),
             nick: String::new(),
             quit: None,
             urgent: RateLimiter::FULL,
@@ -122,42 +122,42 @@ impl Commands {
     }
 
     fn is_busy(&self) -> bool {
-        self.listing.is_some() || self.wish.is_some() || self.identity.is_under_way()
+        self.listing.is_some() || self.wish.is_some() || self.login.is_under_way()
     }
 
     /// Whether an `/auth` is under way.
     pub fn is_authenticating(&self) -> bool {
-        self.identity.is_under_way()
+        self.login.is_under_way()
     }
 
     /// When an `/auth` that is under way goes on, in nanoseconds.
     pub fn due_ns(&self) -> Option<u64> {
-        self.identity.due_ns()
+        self.login.due_ns()
     }
 
     /// Whether the client has to show a token first.
-    pub fn is_stranger(&self, context: &WorkerContext) -> bool {
-        self.identity.is_stranger(context.hub.authenticator.as_ref())
+    pub fn must_log_in(&self, context: &WorkerContext) -> bool {
+        self.login.must_log_in(context.hub.authenticator.as_ref())
     }
 
     /// Whether the client has shown a token in time that is looked at later.
     pub fn awaits_turn(&self) -> bool {
-        self.identity.awaits_turn()
+        self.login.awaits_turn()
     }
 
     /// The token that it has shown is not to be looked at any more: the connection is over.
     pub fn leave_queue(&self, context: &WorkerContext) {
-        self.identity.leave_queue(context.hub.authenticator.as_ref());
+        self.login.leave_queue(context.hub.authenticator.as_ref());
     }
 
     /// Whether the client has tried as many wrong tokens as it may.
     pub fn is_given_up(&self) -> bool {
-        self.identity.is_given_up()
+        self.login.is_given_up()
     }
 
     /// Whether the client's token is not what it was when it was shown.
     pub fn is_withdrawn(&mut self, context: &WorkerContext) -> bool {
-        self.identity.is_withdrawn(context.hub.authenticator.as_ref())
+        self.login.is_withdrawn(context.hub.authenticator.as_ref())
     }
 
     /// Whether the historian reads for it.
@@ -167,7 +167,7 @@ impl Commands {
 
     /// Whether there is a line that the historian has to close, or that waits for its time.
     pub fn awaits_closing(&self) -> bool {
-        self.reading == Reading::Listing || self.wish.is_some() || self.identity.is_under_way()
+        self.reading == Reading::Listing || self.wish.is_some() || self.login.is_under_way()
     }
 
     /// Whether an listing is under way.
@@ -197,7 +197,7 @@ impl Commands {
 
     /// Goes on with what is under way.
     pub fn go_on(&mut self, context: &WorkerContext) {
-        if let Some(outcome) = self.identity.go_on(context) {
+        if let Some(outcome) = self.login.go_on(context) {
             self.close_auth(outcome, context);
         }
         if let Some(history) = &context.hub.history {
@@ -248,7 +248,7 @@ impl Commands {
             }
         }
         self.lines += 1;
-        match self.identity.screen(Request::from(frame), context.hub.authenticator.as_ref()) {
+        match self.login.authorize(Request::from(frame), context.hub.authenticator.as_ref()) {
             Request::Blank => {}
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => {
@@ -268,7 +268,7 @@ impl Commands {
 
     /// Lowers a message that is more urgent than its sender may send, or one urgent one too many.
     fn lower(&mut self, slot: &mut Slot, context: &WorkerContext) {
-        slot.lower_to(self.identity.rights().priority_max);
+        slot.lower_to(self.login.rights().priority_max);
         if slot.priority() >= Priority::HIGH
             && let Some(rate) = context.hub.settings.urgent_rate
             && !self.urgent.take(rate, context.now_ns)
@@ -284,7 +284,7 @@ impl Commands {
         self.is_opening = false;
         match command {
             Command::Auth(token) => {
-                self.identity.show(token);
+                self.login.show(token);
                 self.go_on(context);
             }
             Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), context),
@@ -333,14 +333,14 @@ impl Commands {
     /// are taken from now on.
     pub fn dismiss(&mut self, context: &WorkerContext) {
         if let Some(outcome) =
-            self.identity.break_off(Refusal::NotAuthenticated, context.hub.authenticator.as_ref())
+            self.login.break_off(Refusal::NotAuthenticated, context.hub.authenticator.as_ref())
         {
             self.close_auth(outcome, context);
         } else if let Some(slot) = self.break_off() {
             self.credits.put(Chain::of(slot));
             self.reject(Refusal::NotAuthenticated, context);
         }
-        self.identity.dismiss();
+        self.login.dismiss();
     }
 
     fn begin(&mut self, subject: Subject, context: &WorkerContext) {

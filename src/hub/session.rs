@@ -674,8 +674,8 @@ impl Session {
         if self.phase != Phase::Open || outbox.joined().is_some() || self.dismissed.is_some() {
             return None;
         }
-        let is_stranger = self.commands.is_stranger(context) && !self.commands.awaits_turn();
-        let shown_ns = is_stranger.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
+        let must_log_in = self.commands.must_log_in(context) && !self.commands.awaits_turn();
+        let shown_ns = must_log_in.then_some(self.arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000);
         let idle_ns =
             settings.idle_timeout_ns.map(|timeout_ns| self.idle_since_ns(outbox, context) + timeout_ns);
         let shown = shown_ns.map(|deadline_ns| (deadline_ns, Reason::NotAuthenticated));

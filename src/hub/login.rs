@@ -13,7 +13,7 @@ use core::mem;
 use heapless::String;
 
 /// Who the client at a seat is.
-pub struct Identity {
+pub struct Login {
     seat: usize,
     state: State,
     /// Wrong tokens so far.
@@ -22,7 +22,7 @@ pub struct Identity {
 
 enum State {
     /// Nobody, as far as is known.
-    Stranger,
+    LoggedOut,
     /// Nobody any more, and no token helps.
     Dismissed,
     /// It has shown a token, which is looked at at that time, in nanoseconds.
@@ -36,27 +36,27 @@ enum State {
 /// What became of an `/auth`.
 pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
 
-impl Identity {
+impl Login {
     /// Nobody at that seat.
     pub fn new(seat: usize) -> Self {
-        Self { seat, state: State::Stranger, wrong: 0 }
+        Self { seat, state: State::LoggedOut, wrong: 0 }
     }
 
-    /// What it may do. One that has to show a token first has nothing [admitted](Self::screen) before.
+    /// What it may do. One that has to show a token first has nothing [admitted](Self::authorize) before.
     pub fn rights(&self) -> Rights {
         if let State::Known(entry, _) = &self.state { entry.rights } else { Rights::ALL }
     }
 
     /// Whether it has to show a token first.
-    pub fn is_stranger(&self, authenticator: Option<&Authenticator>) -> bool {
+    pub fn must_log_in(&self, authenticator: Option<&Authenticator>) -> bool {
         authenticator.is_some() && !matches!(self.state, State::Known(..))
     }
 
     /// What it asks for, or else the refusal if it may not.
-    pub fn screen<'a>(&self, request: Request<'a>, authenticator: Option<&Authenticator>) -> Request<'a> {
-        let is_stranger = self.is_stranger(authenticator);
+    pub fn authorize<'a>(&self, request: Request<'a>, authenticator: Option<&Authenticator>) -> Request<'a> {
+        let must_log_in = self.must_log_in(authenticator);
         match request {
-            Request::Message { .. } | Request::Nak(_) if is_stranger => Request::Nak(Nak::NotAuthenticated),
+            Request::Message { .. } | Request::Nak(_) if must_log_in => Request::Nak(Nak::NotAuthenticated),
             Request::Command(Command::Auth(_)) if authenticator.is_none() => {
                 Request::Refused(Refusal::NoAuth)
             }
@@ -64,10 +64,10 @@ impl Identity {
                 Request::Refused(Refusal::NotAuthenticated)
             }
             Request::Command(command) if authenticator.is_some() => {
-                let refusal = if is_stranger { before(command) } else { self.after(command) };
+                let refusal = if must_log_in { before(command) } else { self.after(command) };
                 refusal.map_or(request, Request::Refused)
             }
-            Request::Refused(reason) if is_stranger && reason != BAD_TOKEN => {
+            Request::Refused(reason) if must_log_in && reason != BAD_TOKEN => {
                 Request::Refused(Refusal::NotAuthenticated)
             }
             request => request,
@@ -103,7 +103,7 @@ impl Identity {
     pub fn due_ns(&self) -> Option<u64> {
         match self.state {
             State::Shown(_, due_ns) | State::Wrong(due_ns) => Some(due_ns),
-            State::Stranger | State::Dismissed | State::Known(..) => None,
+            State::LoggedOut | State::Dismissed | State::Known(..) => None,
         }
     }
 
@@ -116,10 +116,10 @@ impl Identity {
         if context.now_ns < due_ns {
             return None;
         }
-        match mem::replace(&mut self.state, State::Stranger) {
+        match mem::replace(&mut self.state, State::LoggedOut) {
             State::Shown(token, _) => self.look_at(token, authenticator, context),
             State::Wrong(_) => Some(Err(Refusal::WrongToken)),
-            State::Stranger | State::Dismissed | State::Known(..) => None,
+            State::LoggedOut | State::Dismissed | State::Known(..) => None,
         }
     }
 
@@ -177,7 +177,7 @@ impl Identity {
     pub fn break_off(&mut self, refusal: Refusal, authenticator: Option<&Authenticator>) -> Option<Outcome> {
         self.due_ns()?;
         self.leave_queue(authenticator);
-        self.state = State::Stranger;
+        self.state = State::LoggedOut;
         Some(Err(refusal))
     }
 
