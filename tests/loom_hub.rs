@@ -594,7 +594,7 @@ impl Seat {
     /// Puts a line in.
     fn put(&self, line: &[u8]) {
         let mut outbox = self.outbox.lock();
-        assert!(outbox.answer(line));
+        assert!(outbox.push_line(line));
         self.put.lock().unwrap().extend(line);
     }
 
@@ -819,7 +819,7 @@ fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
         let consumer = spawn(&seat, move |seat| {
             let (mut chunk, mut wake_ups) = ([0; 2], 0);
             while let Some(slot) = slots.pop() {
-                seat.outbox.lock().close(Chain::of(slot), |out| out.extend_from_slice(b"12").unwrap());
+                seat.outbox.lock().reply(Chain::of(slot), |out| out.extend_from_slice(b"12").unwrap());
                 wake_ups += u32::from(seat.send_and_call(&mut chunk));
             }
             wake_ups
@@ -828,7 +828,7 @@ fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
         seat.put(b"a");
         worker.send(&mut [0; 2]);
         let mut outbox = seat.outbox.lock();
-        outbox.cut();
+        outbox.abort();
         assert!(outbox.is_empty() && outbox.begin_send(&mut [0; 2]).is_none());
         drop(outbox);
         while !worker.vacate() {
@@ -864,14 +864,14 @@ fn change_of_tenants(room: usize) {
         let consumer = spawn(&seat, move |seat| {
             while let Some(slot) = slots.pop() {
                 deliver(seat);
-                seat.outbox.lock().close(Chain::of(slot), |out| out.push(b'r').unwrap());
+                seat.outbox.lock().reply(Chain::of(slot), |out| out.push(b'r').unwrap());
                 seat.send_and_call(&mut [0; 16]);
             }
             deliver(seat);
             seat.send_and_call(&mut [0; 16]);
         });
         let mut worker = Worker::new(&seat);
-        seat.outbox.lock().cut();
+        seat.outbox.lock().abort();
         while !worker.vacate() {
             assert!(worker.wait());
         }
@@ -949,7 +949,7 @@ fn consume(way: &Way) {
     let process = |batch: &mut Batch<Chain>| {
         for (_, Picked { item: run, .. }) in batch.drain() {
             let mut lines = run.lines().map(|line| line as u8);
-            way.seat.outbox.lock().close(run, |out| out.extend(&mut lines));
+            way.seat.outbox.lock().reply(run, |out| out.extend(&mut lines));
         }
         way.seat.send_and_call(&mut [0; 2]);
     };

@@ -391,7 +391,7 @@ impl Commands {
     /// Puts the reply to the line in hand into the outbox.
     fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), context: &WorkerContext) {
         if let Some(slot) = self.credits.pop() {
-            context.hub.outboxes[self.seat].lock().close(Chain::of(slot), |out| reply(out, self.lines));
+            context.hub.outboxes[self.seat].lock().reply(Chain::of(slot), |out| reply(out, self.lines));
         }
     }
 }

@@ -119,7 +119,7 @@ impl Delivery {
             self.touched.insert(seat);
             let (lines, is_lowered) = (picked.item.lines(), picked.item.is_lowered());
             let refused_from = lines.start + accepted_of(&picked.item, rank, accepted) as u64;
-            hub.outboxes[seat].lock().close(picked.item, |out| {
+            hub.outboxes[seat].lock().reply(picked.item, |out| {
                 reply::acks(out, lines.start..refused_from, first_id + rank as u64, is_lowered);
                 (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
             });

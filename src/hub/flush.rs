@@ -45,7 +45,7 @@ pub fn flush_last(
     say: impl FnOnce(&mut Outbox) -> bool,
 ) {
     let last = if say(outbox) { outbox.begin_send(chunk) } else { None };
-    outbox.cut();
+    outbox.abort();
     if let Some((socket, len)) = last {
         let sent = MutexGuard::unlocked(outbox, || outcome(socket::send(socket, &chunk[..len])));
         outbox.end_send(sent, clock::now_ns);

@@ -266,7 +266,7 @@ impl Historian {
             Halt::Done(refusal) => {
                 let Request { line, slot, .. } = request;
                 let mut outbox = hub.outboxes[seat].lock();
-                outbox.close(Chain::of(slot), |out| match (line, refusal) {
+                outbox.reply(Chain::of(slot), |out| match (line, refusal) {
                     (Some(line), Some(refusal)) => reply::err(out, line, refusal),
                     (Some(line), None) => reply::ok(out, line),
                     (None, _) => {}

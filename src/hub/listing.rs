@@ -42,12 +42,12 @@ impl Listing {
         // Taken at most once a turn: it reads the whole queue.
         let mut snapshot = None;
         while let Some((line, next)) = self.line_from(hub, &mut snapshot) {
-            if !hub.outboxes[seat].lock().answer(&line) {
+            if !hub.outboxes[seat].lock().push_line(&line) {
                 return Some(self);
             }
             self.next = next;
         }
-        hub.outboxes[seat].lock().close(Chain::of(self.slot), |out| reply::ok(out, self.line));
+        hub.outboxes[seat].lock().reply(Chain::of(self.slot), |out| reply::ok(out, self.line));
         None
     }
 

@@ -413,10 +413,10 @@ impl Hub {
     }
 
     /// Nothing more goes to the client at that seat.
-    pub fn cut(&self, seat: usize) {
+    pub fn abort(&self, seat: usize) {
         let mut outbox = self.outboxes[seat].lock();
         self.joined.remove(seat);
-        outbox.cut();
+        outbox.abort();
     }
 
     /// Gives a seat back of which nothing is left.

@@ -200,7 +200,7 @@ impl Outbox {
 
     /// Ends the connection: from now on nothing is put in and no send begins. Slots still come home. Once
     /// [`Outbox::is_sending`] is false the socket may be closed, once [`Outbox::is_quiescent`] the seat is free.
-    pub fn cut(&mut self) {
+    pub fn abort(&mut self) {
         self.empty(Connection::Closed);
     }
 
@@ -409,7 +409,7 @@ impl Outbox {
 
     /// Brings slots home with the replies that close their lines. Nobody there to read them: they are dropped. `reply`
     /// writes them, [`REPLY_BYTES_MAX`] a slot at most.
-    pub fn close(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
+    pub fn reply(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
         let replies = chain.len();
         self.release_slots(chain);
         if !self.is_alive() {
@@ -447,7 +447,7 @@ impl Outbox {
     // ---- Lines -----------------------------------------------------------------------------------------
 
     /// Puts in a line that no room was reserved for; false: there is no room now.
-    pub fn answer(&mut self, line: &[u8]) -> bool {
+    pub fn push_line(&mut self, line: &[u8]) -> bool {
         let fits = self.has_room(line.len());
         if fits {
             self.append(line);
@@ -507,7 +507,7 @@ impl Outbox {
         self.lost > 0
     }
 
-    /// Whether [`Outbox::answer`] would take a line of that length.
+    /// Whether [`Outbox::push_line`] would take a line of that length.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.room() >= self.reserved() + bytes
     }

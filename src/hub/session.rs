@@ -734,7 +734,7 @@ impl Session {
         if let Some(farewell) = reason.farewell() {
             let _ = words.extend_from_slice(farewell.line().as_bytes());
         }
-        !outbox.owes_lost() && outbox.answer(&words)
+        !outbox.owes_lost() && outbox.push_line(&words)
     }
 
     fn flush(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
@@ -803,7 +803,7 @@ impl Session {
             !is_told && self.say_farewell(reason, outbox)
         });
         drop(outbox);
-        context.hub.cut(self.seat);
+        context.hub.abort(self.seat);
         self.linger_on(reason, context)
     }
 
@@ -849,7 +849,7 @@ impl Session {
         if self.is_cut_off(reason) {
             context.hub.ledger.lock().lines_cut_off += 1;
         }
-        context.hub.cut(self.seat);
+        context.hub.abort(self.seat);
         context.hub.clients.lock().leave(self.seat);
         // A health check opens a connection and closes it, some times a minute.
         let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };

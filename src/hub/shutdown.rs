@@ -85,7 +85,7 @@ pub fn refuse_rest(hub: &Hub) {
             let seat = picked.item.client();
             let mut outbox = hub.outboxes[seat].lock();
             let lines = picked.item.lines();
-            outbox.close(picked.item, |out| lines.for_each(|line| reply::nak(out, line, Nak::ShuttingDown)));
+            outbox.reply(picked.item, |out| lines.for_each(|line| reply::nak(out, line, Nak::ShuttingDown)));
             drop(outbox);
             hub.attention.call(seat);
         }
