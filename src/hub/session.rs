@@ -1,7 +1,7 @@
 //! One connection, as its worker sees it: from the arrival over reading, answering and the farewell to the moment
 //! when nothing of it is left and the seat is free for the next.
 //!
-//! A session never waits. Its [`turn`](Session::turn) does a bounded piece of whatever can be done now, and says when to
+//! A session never waits. Its [`poll`](Session::poll) does a bounded piece of whatever can be done now, and says when to
 //! come back.
 
 use super::commands::Commands;
@@ -119,24 +119,24 @@ impl fmt::Display for Reason {
     }
 }
 
-/// When a session wants its next turn, besides when its socket or somebody calls.
+/// When to poll a session next, besides when its socket or another thread wakes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Soon: there is more to do.
-    Again,
+pub enum PollAt {
+    /// As soon as the others have been polled: there is more to do.
+    Now,
     /// At that time, in nanoseconds, at the latest.
-    By(u64),
-    /// Not of itself.
-    Done,
+    Time(u64),
+    /// Not before it is woken.
+    Ingress,
 }
 
-impl Turn {
+impl PollAt {
     /// The same, and at that time at the latest.
-    fn by(self, deadline_ns: u64) -> Self {
+    fn at_latest(self, deadline_ns: u64) -> Self {
         match self {
-            Self::Again => Self::Again,
-            Self::By(other_ns) => Self::By(other_ns.min(deadline_ns)),
-            Self::Done => Self::By(deadline_ns),
+            Self::Now => Self::Now,
+            Self::Time(other_ns) => Self::Time(other_ns.min(deadline_ns)),
+            Self::Ingress => Self::Time(deadline_ns),
         }
     }
 }
@@ -237,7 +237,7 @@ impl Session {
     }
 
     /// Does what can be done now.
-    pub fn turn(&mut self, context: &mut WorkerContext) -> Turn {
+    pub fn poll(&mut self, context: &mut WorkerContext) -> PollAt {
         let mut outbox = context.hub.outboxes[self.seat].lock();
         if mem::take(&mut self.writable) {
             outbox.writable();
@@ -253,14 +253,14 @@ impl Session {
             }
             Phase::Gone => self.vacate(outbox, context),
         };
-        self.look_ns = if let Turn::By(deadline_ns) = turn { deadline_ns } else { self.look_ns };
+        self.look_ns = if let PollAt::Time(deadline_ns) = turn { deadline_ns } else { self.look_ns };
         turn
     }
 
-    fn arrive(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+    fn arrive(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         let arrival = outbox.take_arrival();
         drop(outbox);
-        let Some(socket) = arrival else { return Turn::Done };
+        let Some(socket) = arrival else { return PollAt::Ingress };
         self.readable = false;
         self.writable = false;
         self.at_last = false;
@@ -280,7 +280,7 @@ impl Session {
         self.socket = Some(socket);
         self.phase = Phase::Open;
         match watched {
-            Ok(()) => Turn::Again,
+            Ok(()) => PollAt::Now,
             Err(errno) => self.end(Reason::Broken(errno), context),
         }
     }
@@ -295,7 +295,7 @@ impl Session {
 
     // ---- Open ------------------------------------------------------------------------------------------
 
-    fn converse(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+    fn converse(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
             return self.give_up(reason, context);
@@ -483,7 +483,7 @@ impl Session {
     }
 
     /// What is left to wait for, after all that could be done was done.
-    fn rest(&mut self, status: FlushStatus, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+    fn rest(&mut self, status: FlushStatus, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         outbox.set_idle(None);
         let is_held_up = self.is_held_up(&outbox, context);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
@@ -492,7 +492,7 @@ impl Session {
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
         outbox.set_wake_on(if lacks_room { WakeOn::Room } else { WakeOn::Nothing });
         let next = match () {
-            () if can_go_on || wants_turn(status) => Ok(Turn::Again),
+            () if can_go_on || wants_turn(status) => Ok(PollAt::Now),
             () if is_held_up => {
                 self.line_since_ns = None;
                 Ok(self.timer(&outbox, context))
@@ -520,7 +520,7 @@ impl Session {
     }
 
     /// When it goes on where nothing holds it up, or why it ends.
-    fn next(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> Result<Turn, Reason> {
+    fn next(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> Result<PollAt, Reason> {
         if self.commands.is_stalled() {
             self.line_since_ns = None;
         }
@@ -530,7 +530,7 @@ impl Session {
             self.line_since_ns = None;
             // Not for each line: others have to be served meanwhile.
             let until_ns = until_ns.max(context.now_ns + RATE_PAUSE_MS * 1_000_000);
-            return Ok(self.timer(outbox, context).by(until_ns));
+            return Ok(self.timer(outbox, context).at_latest(until_ns));
         }
         if !self.commands.awaits_closing()
             && let Some(reason) = self.is_over(context)
@@ -543,7 +543,7 @@ impl Session {
         let is_busy = self.may_receive(context) || outbox.is_asked_to_go();
         let waits_for_nothing = !is_busy && self.commands.due_ns().is_none();
         outbox.set_idle(waits_for_nothing.then_some(self.commands.credit_count()));
-        Ok(if is_busy { Turn::Again } else { self.timer(outbox, context) })
+        Ok(if is_busy { PollAt::Now } else { self.timer(outbox, context) })
     }
 
     /// Whether a line has begun and should have ended by now. Whole lines that wait for a slot or for their time, and what is behind them,
@@ -631,11 +631,11 @@ impl Session {
     }
 
     /// Does what follows from [`is_lost`](Self::is_lost).
-    fn give_up(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
+    fn give_up(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         match reason {
             Reason::NotAuthenticated => {
                 self.dismiss(reason, context);
-                Turn::Again
+                PollAt::Now
             }
             Reason::Idle => self.part(reason, context),
             Reason::TooSlow | Reason::ShuttingDown => self.cut_short(reason, context),
@@ -644,12 +644,12 @@ impl Session {
     }
 
     /// When the next turn is due of itself: when a time is up, or an `/auth` goes on.
-    fn timer(&mut self, outbox: &Outbox, context: &WorkerContext) -> Turn {
+    fn timer(&mut self, outbox: &Outbox, context: &WorkerContext) -> PollAt {
         self.note_untaken(outbox, context);
         let time_up_ns = self.time_up(outbox, context).map(|(deadline_ns, _)| deadline_ns);
         let read_look_ns = self.read_look_ns(context);
         let deadlines = [time_up_ns, read_look_ns, self.commands.due_ns(), self.line_deadline_ns(context)];
-        deadlines.into_iter().flatten().min().map_or(Turn::Done, Turn::By)
+        deadlines.into_iter().flatten().min().map_or(PollAt::Ingress, PollAt::Time)
     }
 
     /// The deadline of a line that has begun, in nanoseconds. Of one that is typed, each key puts it off, up to a bound.
@@ -697,17 +697,17 @@ impl Session {
     // ---- The end ---------------------------------------------------------------------------------------
 
     /// Takes no more lines, and wants no more of others.
-    fn part(&mut self, reason: Reason, context: &WorkerContext) -> Turn {
+    fn part(&mut self, reason: Reason, context: &WorkerContext) -> PollAt {
         context.hub.leave(self.seat);
         // What it reads is not wanted any more.
         self.call_historian(context);
         self.line_since_ns = None;
         self.parted_ns = context.now_ns;
         self.phase = Phase::Finishing(reason);
-        Turn::Again
+        PollAt::Now
     }
 
-    fn finish(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+    fn finish(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         self.release_credits(&mut outbox);
         if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
@@ -716,7 +716,7 @@ impl Session {
         let status = flush::flush(&mut outbox, &mut context.chunk);
         if outbox.is_quiescent() && self.say_farewell(reason, &mut outbox) {
             self.phase = Phase::Flushing(reason);
-            return Turn::Again;
+            return PollAt::Now;
         }
         // Slots are on their way, or somebody sends; or there is no room, and the socket will tell.
         let wake_on = if outbox.is_quiescent() { WakeOn::Room } else { WakeOn::Quiescence };
@@ -737,7 +737,7 @@ impl Session {
         !outbox.owes_lost() && outbox.push_line(&words)
     }
 
-    fn flush(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+    fn flush(&mut self, reason: Reason, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         if let Some(reason) = self.is_lost(&mut outbox, context) {
             drop(outbox);
             return self.give_up(reason, context);
@@ -752,9 +752,9 @@ impl Session {
     }
 
     /// What is left to wait for, of one from which nothing is received any more.
-    fn await_reader(&mut self, status: FlushStatus, outbox: Locked, context: &WorkerContext) -> Turn {
+    fn await_reader(&mut self, status: FlushStatus, outbox: Locked, context: &WorkerContext) -> PollAt {
         let is_stalled = outbox.stalled_ns().is_some();
-        let turn = if wants_turn(status) { Turn::Again } else { self.timer(&outbox, context) };
+        let turn = if wants_turn(status) { PollAt::Now } else { self.timer(&outbox, context) };
         drop(outbox);
         if is_stalled {
             self.overdraw();
@@ -764,7 +764,7 @@ impl Session {
 
     /// Everything is sent. Closing while something is unread would reset the connection and could take the last
     /// words from the client; so, unless it has ended its side too, it gets some time to do so.
-    fn linger_on(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
+    fn linger_on(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         // Before its end, so that who has seen that finds it counted.
         if let Some(farewell) = reason.farewell() {
             context.hub.ledger.lock().said_farewell(farewell);
@@ -782,13 +782,13 @@ impl Session {
         };
         self.phase = Phase::Lingering(reason, until_ns);
         self.readable = true;
-        Turn::Again
+        PollAt::Now
     }
 
     /// Closes the connection at once, of one that does not read or is sent what it may not read any more, with what can be sent: the
     /// kernel takes what is left, what was lost and the reason, if it takes anything, and keeps it for a while should the client
     /// come back.
-    fn cut_short(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
+    fn cut_short(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         if let Some(socket) = &self.socket {
             socket::widen(socket);
         }
@@ -809,15 +809,15 @@ impl Session {
 
     /// At the end of the server it is not waited for what the client does, only for its system to have heard the last words: it tells
     /// that by a change of the socket's state.
-    fn linger(&mut self, reason: Reason, until_ns: u64, context: &mut WorkerContext) -> Turn {
+    fn linger(&mut self, reason: Reason, until_ns: u64, context: &mut WorkerContext) -> PollAt {
         // Received first: what is unread when the socket is closed resets the connection.
         if self.discard() || context.now_ns >= until_ns {
             return self.end(reason, context);
         }
         match () {
-            () if self.readable => Turn::Again,
+            () if self.readable => PollAt::Now,
             () if context.draining && self.has_told_all() => self.end(reason, context),
-            () => Turn::By(until_ns),
+            () => PollAt::Time(until_ns),
         }
     }
 
@@ -845,7 +845,7 @@ impl Session {
     }
 
     /// The connection is over.
-    fn end(&mut self, reason: Reason, context: &mut WorkerContext) -> Turn {
+    fn end(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         if self.is_cut_off(reason) {
             context.hub.ledger.lock().lines_cut_off += 1;
         }
@@ -881,7 +881,7 @@ impl Session {
     }
 
     /// Closes the socket once nobody sends on it, and gives the seat back once its messages are processed.
-    fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> Turn {
+    fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         let is_sending = outbox.is_sending();
         let is_quiescent = outbox.is_quiescent();
         outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
@@ -895,7 +895,7 @@ impl Session {
             self.phase = Phase::Vacant;
             context.hub.release(self.seat);
         }
-        Turn::Done
+        PollAt::Ingress
     }
 }
 

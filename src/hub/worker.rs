@@ -3,7 +3,7 @@
 
 use super::Hub;
 use super::flush::Chunk;
-use super::session::{Session, Turn};
+use super::session::{PollAt, Session};
 use super::timer::Timer;
 use crate::clock;
 use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEAT_MESSAGES_MIN, SEND_BYTES_MAX};
@@ -218,10 +218,10 @@ impl Worker {
             while bits != 0 {
                 let session = word * 32 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                match self.sessions[session].turn(&mut self.context) {
-                    Turn::Again => self.want_turn(session),
-                    Turn::By(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
-                    Turn::Done => {}
+                match self.sessions[session].poll(&mut self.context) {
+                    PollAt::Now => self.want_turn(session),
+                    PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
+                    PollAt::Ingress => {}
                 }
                 self.context.process(self.context.hub.messages_worth_a_turn());
             }
