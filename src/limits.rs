@@ -57,19 +57,19 @@ pub const SENDS_PER_TURN_MAX: usize = 4;
 
 /// Batches, or with a journal groups of them, that a worker processes in one go when it sits in the consumer's seat. Then its own
 /// clients have their turn, before it comes back.
-pub const SEAT_TURNS_MAX: usize = 2;
+pub const PIPELINE_RUNS_MAX: usize = 2;
 
 /// Messages that are worth a turn at the consumer's seat while other clients of the worker still wait for theirs: half a
 /// batch, so that the first have their ACKs while the others' lines are read. Fewer are processed after all clients' turns.
-pub const SEAT_MESSAGES_MIN: usize = BATCH.div_ceil(2);
+pub const PIPELINE_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 
 /// How long a commit to the journal may take, on average, for workers to sit in the consumer's seat, in microseconds: what it
 /// costs to wake another thread for it, several times; above it, their other clients would notice that they wait for the disk.
-pub const SEAT_SYNC_US_MAX: u64 = 1_000;
+pub const PIPELINE_SYNC_US_MAX: u64 = 1_000;
 
 /// With a journal, workers sit in the consumer's seat as long as no more than one in so many of the groups that go to the disk has
 /// messages of several clients. A quarter: 32 clients that a thread each serves have so few only when they say little.
-pub const SEAT_SHARED_GROUPS_DIVISOR: u32 = 4;
+pub const PIPELINE_SHARED_GROUPS_DIVISOR: u32 = 4;
 
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
 pub const SLICE_URGENT_NS: u64 = 100_000;

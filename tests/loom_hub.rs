@@ -14,7 +14,7 @@
 
 use firstline::hub::flush;
 use firstline::hub::outbox::{FlushStatus, Outbox, WakeOn};
-use firstline::hub::seat::Seat as ConsumerSeat;
+use firstline::hub::pipeline::Pipeline as ConsumerPipeline;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
 use firstline::queue::{Batch, Chain, Picked, Priority, Queue, Run, Slot, Slots};
 use firstline::sync::{Bitmap, Mutex};
@@ -168,15 +168,15 @@ impl Numbered {
 /// A queue, a seat, and what was taken by who sat there. The consumer counts what it picks, and so does the delivery.
 struct Workshop {
     queue: Queue<Single<u32>, 4>,
-    seat: ConsumerSeat<u32, u32, Numbered>,
+    seat: ConsumerPipeline<u32, u32, Numbered>,
     taken: Lock<Vec<u32>>,
     /// How many are admitted in all.
     messages: usize,
 }
 
 impl Workshop {
-    fn new(messages: usize, is_left_early: bool) -> Arc<Self> {
-        let seat = ConsumerSeat::new(0, 0, [Numbered::new(), Numbered::new()], is_left_early);
+    fn new(messages: usize, releases_early: bool) -> Arc<Self> {
+        let seat = ConsumerPipeline::new(0, 0, [Numbered::new(), Numbered::new()], releases_early);
         Arc::new(Self { queue: Queue::new(), seat, taken: Lock::new(Vec::new()), messages })
     }
 
@@ -199,18 +199,18 @@ impl Workshop {
     }
 
     /// As `Hub::sit`, and as whoever does that.
-    fn sit_while_wanted(&self, hands_over: bool) {
+    fn sit_while_wanted(&self, offloads: bool) {
         let process = |picked: &mut u32, group: &mut Numbered| self.process(picked, group);
         let deliver = |delivered: &mut u32, group: &mut Numbered| self.deliver(delivered, group);
-        while self.seat.take_turn(process, deliver, |_| hands_over, || self.queue.wants_a_turn()) {}
+        while self.seat.try_run(process, deliver, |_| offloads, || self.queue.wants_a_turn()) {}
     }
 
     /// As `Hub::keep_processing`.
-    fn keep_processing(&self, hands_over: bool) {
+    fn keep_processing(&self, offloads: bool) {
         while self.queue.wait(None) {
-            self.sit_while_wanted(hands_over);
+            self.sit_while_wanted(offloads);
         }
-        self.seat.take_last_turn(|delivered, group| self.deliver(delivered, group), |_| ());
+        self.seat.run_last(|delivered, group| self.deliver(delivered, group), |_| ());
     }
 
     /// As `Hub::keep_delivering`.
@@ -236,9 +236,9 @@ impl Workshop {
     }
 }
 
-fn what_finds_the_seat_taken_is_processed(is_left_early: bool) {
+fn what_finds_the_seat_taken_is_processed(releases_early: bool) {
     model(3, move || {
-        let workshop = Workshop::new(3, is_left_early);
+        let workshop = Workshop::new(3, releases_early);
         let others = [1, 2].map(|number| spawn(&workshop, move |shop| shop.work(number)));
         workshop.work(3);
         others.into_iter().for_each(|other| other.join().unwrap());
@@ -256,9 +256,9 @@ fn what_finds_the_seat_taken_is_processed_by_who_sits_there_or_by_who_delivers()
     what_finds_the_seat_taken_is_processed(true);
 }
 
-fn nothing_is_left_with_an_own_thread(is_left_early: bool) {
+fn nothing_is_left_with_an_own_thread(releases_early: bool) {
     model(3, move || {
-        let workshop = Workshop::new(2, is_left_early);
+        let workshop = Workshop::new(2, releases_early);
         let own = spawn(&workshop, |shop| shop.keep_processing(false));
         let caller = spawn(&workshop, |shop| {
             shop.admit(2);
@@ -300,7 +300,7 @@ fn what_the_own_thread_hands_over_is_delivered_by_a_third_or_by_a_worker_and_all
 /// A seat with something that is to be done by a certain time, and whether that was done.
 struct Clock {
     queue: Parcels,
-    seat: ConsumerSeat<bool, (), ()>,
+    seat: ConsumerPipeline<bool, (), ()>,
     is_due: AtomicU32,
 }
 
@@ -312,14 +312,14 @@ impl Clock {
             *is_done |= self.is_due.load(Relaxed) == 1;
             self.queue.pick(&mut Batch::new())
         };
-        while self.seat.take_turn(process, |_, _| (), |_| false, || self.queue.wants_a_turn()) {}
+        while self.seat.try_run(process, |_, _| (), |_| false, || self.queue.wants_a_turn()) {}
     }
 }
 
 #[test]
 fn what_becomes_due_while_a_worker_sits_is_done_by_one_of_the_two() {
     model(3, || {
-        let seat = ConsumerSeat::new(false, (), [(), ()], true);
+        let seat = ConsumerPipeline::new(false, (), [(), ()], true);
         let clock = Arc::new(Clock { queue: Queue::new(), seat, is_due: AtomicU32::new(0) });
         let own = spawn(&clock, |clock| {
             clock.is_due.store(1, Relaxed);
@@ -328,7 +328,7 @@ fn what_becomes_due_while_a_worker_sits_is_done_by_one_of_the_two() {
         });
         clock.sit_while_wanted();
         own.join().unwrap();
-        clock.seat.take_last_turn(|_, _| (), |is_done| assert!(*is_done));
+        clock.seat.run_last(|_, _| (), |is_done| assert!(*is_done));
     });
 }
 
@@ -727,7 +727,7 @@ fn hand_over<const PIECE: usize>(
     of_consumer: &'static [&'static str],
 ) {
     model(switches_max, move || {
-        let seat = Seat::new(room);
+        let seat = Pipeline::new(room);
         let worker = spawn(&seat, move |seat| {
             let (mut worker, mut lines) = (Worker::new(seat), of_worker.iter());
             while worker.wait() {
@@ -785,7 +785,7 @@ fn what_is_too_much_for_one_turn_is_left_to_the_worker() {
 #[test]
 fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() {
     model(3, || {
-        let seat = Seat::new(1);
+        let seat = Pipeline::new(1);
         let worker = spawn(&seat, |seat| {
             let (mut worker, mut knows) = (Worker::new(seat), false);
             seat.put(b"ab");
@@ -814,7 +814,7 @@ fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() 
 #[test]
 fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
     model(3, || {
-        let seat = Seat::new(3);
+        let seat = Pipeline::new(3);
         let mut slots = seat.grant(2);
         let consumer = spawn(&seat, move |seat| {
             let (mut chunk, mut wake_ups) = ([0; 2], 0);
@@ -857,7 +857,7 @@ fn deliver(seat: &Seat) {
 /// many bytes.
 fn change_of_tenants(room: usize) {
     model(3, move || {
-        let seat = Seat::new(room);
+        let seat = Pipeline::new(room);
         let mut slots = seat.grant(2);
         drop(seat.outbox.lock().take_arrival());
         seat.outbox.lock().join(Priority::MIN);
@@ -959,7 +959,7 @@ fn consume(way: &Way) {
 #[test]
 fn every_line_is_answered_though_slots_are_few_and_every_slot_comes_home() {
     model(2, || {
-        let seat = Seat::new(1);
+        let seat = Pipeline::new(1);
         let mut aside = seat.grant(IN_FLIGHT - 2);
         let way = Arc::new(Way { seat: Arc::clone(&seat), queue: Queue::new() });
         let (worker, consumer) = (spawn(&way, converse), spawn(&way, consume));

@@ -9,15 +9,15 @@ use super::delivery::Delivery;
 use super::group::Group;
 use super::printer::Printer;
 use super::recorder::Recorder;
-use super::seat::Seat;
+use super::pipeline::Pipeline;
 use crate::journal::segment::Identity;
 use crate::journal::writer::Done;
-use crate::limits::SEAT_SHARED_GROUPS_DIVISOR;
+use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::queue::Priority;
 use crate::wire::reply::Nak;
 
 /// Its seat.
-pub type ConsumerSeat = Seat<Consumer, Delivery, &'static mut Group>;
+pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut Group>;
 
 /// The consumer and what it works with. It is a seat more than a thread: whoever has it processes, one at a time.
 pub struct Consumer {
@@ -54,8 +54,8 @@ impl Consumer {
     /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a
     /// journal where its disk is quick, and what goes there together is mostly one client's. Where several have something to say
     /// all the time, the worker reads what they say while another thread waits for the disk.
-    pub fn lets_workers_sit(&self) -> bool {
-        let is_crowded = self.shared_groups > ALL_GROUPS / SEAT_SHARED_GROUPS_DIVISOR;
+    pub fn lets_workers_run(&self) -> bool {
+        let is_crowded = self.shared_groups > ALL_GROUPS / PIPELINE_SHARED_GROUPS_DIVISOR;
         self.printer.is_none()
             && self.recorder.as_ref().is_none_or(|recorder| recorder.is_quick() && !is_crowded)
     }
@@ -64,10 +64,10 @@ impl Consumer {
     ///
     /// # Panics
     /// When called twice: there is one.
-    pub fn into_seat(self) -> ConsumerSeat {
+    pub fn into_pipeline(self) -> ConsumerPipeline {
         // Else there is nothing to wait for, and two would be in each other's way.
-        let is_left_early = self.recorder.is_some();
-        Seat::new(self, Delivery::new(), Group::all(), is_left_early)
+        let releases_early = self.recorder.is_some();
+        Pipeline::new(self, Delivery::new(), Group::all(), releases_early)
     }
 
     /// Processes what comes first: one batch, or with a journal what can be committed together. It is in `group` then, to be
@@ -173,6 +173,6 @@ impl Consumer {
         let is_shared = group.is_of_several();
         self.shared_groups =
             self.shared_groups - self.shared_groups / 8 + u32::from(is_shared) * ALL_GROUPS / 8;
-        hub.open_seat(self.lets_workers_sit());
+        hub.let_workers_run(self.lets_workers_run());
     }
 }

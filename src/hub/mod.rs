@@ -7,7 +7,7 @@
 //!                                                                               historian: what was recorded ───┘
 //! ```
 //!
-//! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`seat`] holds that, and
+//! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`pipeline`] holds that, and
 //! then that of the [`delivery`], and takes the others one at a time; the [`historian`] looks at what is committed under an
 //! outbox's; besides, none is taken while another is held. None is held over a system call that can block, but for the seat,
 //! which nobody waits for.
@@ -32,7 +32,7 @@ pub mod printer;
 pub mod rate_limit;
 pub mod recorder;
 pub mod rejected;
-pub mod seat;
+pub mod pipeline;
 pub mod server;
 pub mod session;
 pub mod shutdown;
@@ -43,7 +43,7 @@ pub mod worker;
 
 use crate::access::Tokens;
 use crate::clock;
-use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, SEAT_MESSAGES_MIN, URGENT_BURST_MS};
+use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, PIPELINE_MESSAGES_MIN, URGENT_BURST_MS};
 use crate::options::Options;
 use crate::queue::{Chain, Priority, Queue};
 use crate::stats::Ledger;
@@ -52,7 +52,7 @@ use crate::sync::{Bitmap, Condvar, Mutex};
 use attention::{Attention, ring};
 use authenticator::Authenticator;
 use clients::{ClientTable, Name};
-use consumer::ConsumerSeat;
+use consumer::ConsumerPipeline;
 use group::Group;
 use historian::History;
 use nix::sys::eventfd::EventFd;
@@ -133,11 +133,11 @@ pub struct Hub {
     pub authenticator: Option<Authenticator>,
     draining: AtomicBool,
     /// Where one sits who processes.
-    seat: ConsumerSeat,
+    pipeline: ConsumerPipeline,
     /// Whether the consumer's own thread alone sits there: it runs in real time, and workers do not.
-    is_seat_kept: bool,
+    dedicated_only: bool,
     /// Whether workers may sit there now: no sink holds them up for long.
-    is_seat_open: AtomicBool,
+    workers_may_run: AtomicBool,
     /// Whether the consumer has a thread of its own.
     has_own_thread: bool,
     /// When somebody must have sat there, in nanoseconds, if something is to be done by then; the consumer's own thread sees to it.
@@ -157,13 +157,13 @@ impl Hub {
     /// When there are not enough descriptors.
     pub fn new(
         options: &Options,
-        mut seat: ConsumerSeat,
+        mut pipeline: ConsumerPipeline,
         history: Option<History>,
         authenticator: Option<Authenticator>,
     ) -> nix::Result<Self> {
-        let is_seat_kept = options.realtime.is_some();
-        let consumer = seat.consumer();
-        let has_own_thread = is_seat_kept || consumer.needs_thread();
+        let dedicated_only = options.realtime.is_some();
+        let consumer = pipeline.consumer();
+        let has_own_thread = dedicated_only || consumer.needs_thread();
         // The first client to ask for the counters finds those of the journal among them.
         LEDGER.lock().journal = consumer.journal_state();
         Ok(Self {
@@ -177,12 +177,12 @@ impl Hub {
             history,
             authenticator,
             draining: AtomicBool::new(false),
-            is_seat_kept,
-            is_seat_open: AtomicBool::new(!is_seat_kept && consumer.lets_workers_sit()),
+            dedicated_only,
+            workers_may_run: AtomicBool::new(!dedicated_only && consumer.lets_workers_run()),
             has_own_thread,
             due_ns: Mutex::new(None),
             is_done: Mutex::new(!has_own_thread),
-            seat,
+            pipeline,
             done: Condvar::new(),
             bell: attention::new_bell()?,
             wants_seat: AtomicBool::new(false),
@@ -269,21 +269,21 @@ impl Hub {
     /// Whether there is to be a thread that [keeps delivering](Hub::keep_delivering): where there is a disk to wait for meanwhile. Not
     /// in real time, where what is next must not depend on a thread that is not.
     pub fn has_delivery_thread(&self) -> bool {
-        self.history.is_some() && !self.is_seat_kept
+        self.history.is_some() && !self.dedicated_only
     }
 
     /// The consumer's seat and the history, of a hub that nobody works in any more.
-    pub fn into_parts(self) -> (ConsumerSeat, Option<History>) {
-        (self.seat, self.history)
+    pub fn into_parts(self) -> (ConsumerPipeline, Option<History>) {
+        (self.pipeline, self.history)
     }
 
     /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
     pub fn keep_processing(&self) {
-        while self.sit(None) {}
+        while self.try_run(None) {}
         while self.queue.wait(self.timeout()) {
-            while self.sit(None) {}
+            while self.try_run(None) {}
         }
-        self.seat.take_last_turn(
+        self.pipeline.run_last(
             |delivery, group| delivery.deliver_all(group, self, None),
             |consumer| consumer.tidy(self, true),
         );
@@ -293,7 +293,7 @@ impl Hub {
 
     /// For the delivery's own thread: delivers what the consumer's own thread hands over, until that has ended.
     pub fn keep_delivering(&self) {
-        self.seat.keep_delivering(|delivery, group| delivery.deliver_all(group, self, None));
+        self.pipeline.keep_delivering(|delivery, group| delivery.deliver_all(group, self, None));
     }
 
     /// Closes the queue, and waits until the consumer's own thread, if it has one, has done all that it had to do; no longer than
@@ -307,8 +307,8 @@ impl Hub {
     /// its clients have had their turn.
     #[must_use = "who must come back and does not strands messages"]
     pub fn process(&self, worker: usize) -> bool {
-        if self.is_seat_open.load(Ordering::Relaxed) {
-            return self.sit(Some(worker));
+        if self.workers_may_run.load(Ordering::Relaxed) {
+            return self.try_run(Some(worker));
         }
         self.queue.call();
         false
@@ -316,30 +316,30 @@ impl Hub {
 
     /// Sits down in the consumer's seat if it is free; true: to come back. `sitter` is the worker that does it, or none.
     #[must_use = "who must come back and does not strands messages"]
-    pub fn sit(&self, sitter: Option<usize>) -> bool {
-        self.seat.take_turn(
+    pub fn try_run(&self, sitter: Option<usize>) -> bool {
+        self.pipeline.try_run(
             |consumer, group| consumer.process(group, self),
             |delivery, group| delivery.deliver_all(group, self, sitter),
-            |group| sitter.is_none() && self.hands_over(group),
+            |group| sitter.is_none() && self.offloads(group),
             || self.queue.wants_a_turn(),
         )
     }
 
     /// Whether the consumer's own thread hands a group over instead of delivering it: where the next one waits to go to the disk.
     /// Urgent messages are answered at once: to wake another thread for them takes a while.
-    fn hands_over(&self, group: &Group) -> bool {
+    fn offloads(&self, group: &Group) -> bool {
         self.has_delivery_thread() && !group.is_urgent() && self.queue.wants_a_turn()
     }
 
     /// Lets workers sit down, or leaves that to the consumer's own thread.
-    fn open_seat(&self, is_open: bool) {
-        self.is_seat_open.store(is_open && !self.is_seat_kept, Ordering::Relaxed);
+    fn let_workers_run(&self, is_open: bool) {
+        self.workers_may_run.store(is_open && !self.dedicated_only, Ordering::Relaxed);
     }
 
     /// How many messages of a worker's are worth a turn while others of its clients still wait for theirs. With a journal all
     /// that they have: it is one sync for all.
-    pub fn messages_worth_a_turn(&self) -> usize {
-        if self.history.is_some() { usize::MAX } else { SEAT_MESSAGES_MIN }
+    pub fn messages_worth_a_run(&self) -> usize {
+        if self.history.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
     }
 
     /// Somebody is to sit down by that time, in nanoseconds.

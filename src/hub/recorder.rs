@@ -10,7 +10,7 @@ use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
 use crate::journal::writer::{Buffers, Done, Found, Refusals, Strangers, Writer};
-use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, SEAT_SYNC_US_MAX};
+use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PIPELINE_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
 use core::fmt;
@@ -196,7 +196,7 @@ impl Recorder {
 
     /// Whether the disk takes so little time that who waits for it does not notice. Not believed of one that is not known.
     pub fn is_quick(&self) -> bool {
-        self.disk_ns.is_some_and(|disk_ns| disk_ns < SEAT_SYNC_US_MAX * 1_000)
+        self.disk_ns.is_some_and(|disk_ns| disk_ns < PIPELINE_SYNC_US_MAX * 1_000)
     }
 
     /// Learns how quick the disk is from what it was asked: a moving average, so that a slow disk is known soon, and for as

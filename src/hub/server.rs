@@ -91,7 +91,7 @@ impl Starting {
 /// Why it could not start.
 pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> {
     let service = Service::from_environment();
-    let handed_over = service::take_listeners().map_err(|error| Error(error.to_string()))?;
+    let offloaded = service::take_listeners().map_err(|error| Error(error.to_string()))?;
     if options.realtime.is_some() {
         realtime::prepare()?;
     }
@@ -100,7 +100,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     clock::start();
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
-    let listeners = net::listen(&options.listen, handed_over).map_err(|error| Error(error.to_string()))?;
+    let listeners = net::listen(&options.listen, offloaded).map_err(|error| Error(error.to_string()))?;
     if options.journal.is_some() {
         service.opening_journal(options.journal_size);
     }
@@ -112,7 +112,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let mut auth_file = open_auth_file(options)?;
     let authenticator = auth_file.as_mut().map(read_tokens).transpose()?;
     let hub: &'static Hub =
-        HUB.init(Hub::new(options, consumer.into_seat(), history, authenticator).map_err(descriptors)?);
+        HUB.init(Hub::new(options, consumer.into_pipeline(), history, authenticator).map_err(descriptors)?);
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }

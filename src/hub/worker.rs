@@ -6,7 +6,7 @@ use super::flush::Chunk;
 use super::session::{PollAt, Session};
 use super::timer::Timer;
 use crate::clock;
-use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, SEAT_MESSAGES_MIN, SEND_BYTES_MAX};
+use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, PIPELINE_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::queue::{Chain, Priority, Slot};
 use crate::scheduler;
 use heapless::Vec;
@@ -34,7 +34,7 @@ pub struct WorkerContext {
     hurries: bool,
     /// What is to be admitted together: at most all slots of one client.
     runs: Vec<Chain, IN_FLIGHT>,
-    /// Messages that this worker has to see to: those admitted since it last did; what it found left then counts as [`SEAT_MESSAGES_MIN`].
+    /// Messages that this worker has to see to: those admitted since it last did; what it found left then counts as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
 }
 
@@ -80,7 +80,7 @@ impl WorkerContext {
     fn process(&mut self, least: usize) {
         if self.unprocessed >= least {
             // Told to come back, it does so after the turn of one more client, not of all: others' urgent lines may wait.
-            self.unprocessed = if self.hub.process(self.number) { SEAT_MESSAGES_MIN } else { 0 };
+            self.unprocessed = if self.hub.process(self.number) { PIPELINE_MESSAGES_MIN } else { 0 };
         }
     }
 }
@@ -223,7 +223,7 @@ impl Worker {
                     PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     PollAt::Ingress => {}
                 }
-                self.context.process(self.context.hub.messages_worth_a_turn());
+                self.context.process(self.context.hub.messages_worth_a_run());
             }
         }
         self.context.process(1);

@@ -5,7 +5,7 @@
 use super::promises::Talk;
 use firstline::clock;
 use firstline::hub::Hub;
-use firstline::hub::consumer::{Consumer, ConsumerSeat};
+use firstline::hub::consumer::{Consumer, ConsumerPipeline};
 use firstline::hub::historian::History;
 use firstline::hub::session::Session;
 use firstline::hub::worker::{Worker, WorkerParts};
@@ -20,7 +20,7 @@ use std::os::unix::net::UnixStream;
 
 /// What there is once in a process. One hub after the other has it.
 pub struct Kit {
-    pub seat: ConsumerSeat,
+    pub seat: ConsumerPipeline,
     /// For a consumer that keeps a journal.
     pub history: Option<History>,
     sessions: &'static mut [Session],
@@ -32,7 +32,7 @@ impl Kit {
     pub fn new(consumer: Consumer, history: Option<History>) -> Self {
         let sessions = (0..CLIENTS).map(|seat| Session::new(seat, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
-        Self { seat: consumer.into_seat(), history, sessions: Box::leak(sessions), are_slots_home: false }
+        Self { seat: consumer.into_pipeline(), history, sessions: Box::leak(sessions), are_slots_home: false }
     }
 }
 

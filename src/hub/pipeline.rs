@@ -18,18 +18,18 @@
 //!
 //! This module knows neither queue nor consumer, only what is done with them; so it can be model-checked.
 
-use crate::limits::SEAT_TURNS_MAX;
+use crate::limits::PIPELINE_RUNS_MAX;
 use crate::sync::{Condvar, Mutex};
 use core::mem;
 
 /// Where one sits who processes, with what he needs for it: a consumer `C`, a delivery `D`, and a group `G` for each of them.
-pub struct Seat<C, D, G> {
+pub struct Pipeline<C, D, G> {
     consumer: Mutex<(C, G)>,
     delivery: Mutex<Delivering<D, G>>,
     /// Rings when there is something for the thread that only delivers.
-    handed_over: Condvar,
+    offloaded: Condvar,
     /// Whether another may sit down during the delivery.
-    is_left_early: bool,
+    releases_early: bool,
 }
 
 /// The delivery and its group.
@@ -51,15 +51,15 @@ impl<D, G> Delivering<D, G> {
     }
 }
 
-impl<C, D, G> Seat<C, D, G> {
-    /// A free seat. `is_left_early`: whether another may sit down during the delivery.
-    pub fn new(consumer: C, delivery: D, groups: [G; 2], is_left_early: bool) -> Self {
+impl<C, D, G> Pipeline<C, D, G> {
+    /// A free seat. `releases_early`: whether another may sit down during the delivery.
+    pub fn new(consumer: C, delivery: D, groups: [G; 2], releases_early: bool) -> Self {
         let [first, second] = groups;
         Self {
             consumer: Mutex::new((consumer, first)),
             delivery: Mutex::new(Delivering { delivery, group: second, is_waiting: false, is_over: false }),
-            handed_over: Condvar::new(),
-            is_left_early,
+            offloaded: Condvar::new(),
+            releases_early,
         }
     }
 
@@ -74,20 +74,20 @@ impl<C, D, G> Seat<C, D, G> {
     }
 
     /// For one who has admitted something, or was called, or told to come back: if the seat is free, has the consumer
-    /// `process` something, and delivers it or `hands_over` that, [`SEAT_TURNS_MAX`] times or until there was nothing. True: he
+    /// `process` something, and delivers it or `offloads` that, [`PIPELINE_RUNS_MAX`] times or until there was nothing. True: he
     /// must come back, for something `is_left` and perhaps nobody else sees to it.
     #[must_use = "who must come back and does not strands messages"]
-    pub fn take_turn(
+    pub fn try_run(
         &self,
         process: impl Fn(&mut C, &mut G) -> bool,
         deliver: impl Fn(&mut D, &mut G),
-        hands_over: impl Fn(&G) -> bool,
+        offloads: impl Fn(&G) -> bool,
         is_left: impl Fn() -> bool,
     ) -> bool {
-        for _ in 0..SEAT_TURNS_MAX {
+        for _ in 0..PIPELINE_RUNS_MAX {
             // Who sits there sees to it.
-            let Some(mut sitting) = self.consumer.try_lock() else { return false };
-            let (consumer, group) = &mut *sitting;
+            let Some(mut running) = self.consumer.try_lock() else { return false };
+            let (consumer, group) = &mut *running;
             if !process(consumer, group) {
                 break;
             }
@@ -97,10 +97,10 @@ impl<C, D, G> Seat<C, D, G> {
             mem::swap(group, &mut delivering.group);
             delivering.is_waiting = true;
             // Dropped here, if it is left early.
-            let _sitting = (!self.is_left_early).then_some(sitting);
-            if hands_over(&delivering.group) {
+            let _running = (!self.releases_early).then_some(running);
+            if offloads(&delivering.group) {
                 drop(delivering);
-                self.handed_over.notify_one();
+                self.offloaded.notify_one();
             } else {
                 delivering.deliver(&deliver);
             }
@@ -108,13 +108,13 @@ impl<C, D, G> Seat<C, D, G> {
         is_left()
     }
 
-    /// For a thread that does nothing else, the only one: delivers what is handed over, until the [last turn](Seat::take_last_turn)
+    /// For a thread that does nothing else, the only one: delivers what is handed over, until the [last turn](Pipeline::run_last)
     /// was taken.
     pub fn keep_delivering(&self, deliver: impl Fn(&mut D, &mut G)) {
         let mut delivering = self.delivery.lock();
         loop {
             let is_idle = |delivering: &mut Delivering<D, G>| !delivering.is_waiting && !delivering.is_over;
-            delivering = self.handed_over.wait_while(delivering, is_idle);
+            delivering = self.offloaded.wait_while(delivering, is_idle);
             delivering.deliver(&deliver);
             if mem::take(&mut delivering.is_over) {
                 return;
@@ -123,14 +123,14 @@ impl<C, D, G> Seat<C, D, G> {
     }
 
     /// For the last one: sits down once nobody else does and all is delivered.
-    pub fn take_last_turn(&self, deliver: impl Fn(&mut D, &mut G), turn: impl FnOnce(&mut C)) {
-        let mut sitting = self.consumer.lock();
+    pub fn run_last(&self, deliver: impl Fn(&mut D, &mut G), turn: impl FnOnce(&mut C)) {
+        let mut running = self.consumer.lock();
         let mut delivering = self.delivery.lock();
         delivering.deliver(deliver);
         delivering.is_over = true;
         drop(delivering);
-        self.handed_over.notify_one();
-        turn(&mut sitting.0);
+        self.offloaded.notify_one();
+        turn(&mut running.0);
     }
 }
 
@@ -139,8 +139,8 @@ mod tests {
     use super::*;
     use core::cell::{Cell, RefCell};
 
-    fn seat(is_left_early: bool) -> Seat<u32, Vec<u32>, u32> {
-        Seat::new(0, Vec::new(), [0, 0], is_left_early)
+    fn seat(releases_early: bool) -> Pipeline<u32, Vec<u32>, u32> {
+        Pipeline::new(0, Vec::new(), [0, 0], releases_early)
     }
 
     /// Numbers what it processes.
@@ -161,15 +161,15 @@ mod tests {
 
     #[test]
     fn a_turn_is_bounded_and_who_leaves_something_is_told_to_come_back() {
-        for is_left_early in [false, true] {
-            let mut seat = seat(is_left_early);
-            assert!(seat.take_turn(process, deliver, keep, || true));
-            assert!(!seat.take_turn(process, deliver, keep, || false));
+        for releases_early in [false, true] {
+            let mut seat = seat(releases_early);
+            assert!(seat.try_run(process, deliver, keep, || true));
+            assert!(!seat.try_run(process, deliver, keep, || false));
             let found = Cell::new(0);
             let process_one =
                 |consumer: &mut u32, group: &mut u32| found.replace(1) == 0 && process(consumer, group);
-            assert!(!seat.take_turn(process_one, deliver, keep, || false), "then nothing was found");
-            let delivered: Vec<u32> = (1..=2 * SEAT_TURNS_MAX as u32 + 1).collect();
+            assert!(!seat.try_run(process_one, deliver, keep, || false), "then nothing was found");
+            let delivered: Vec<u32> = (1..=2 * PIPELINE_RUNS_MAX as u32 + 1).collect();
             assert_eq!(seat.delivery(), &delivered);
         }
     }
@@ -178,37 +178,37 @@ mod tests {
     fn who_finds_the_seat_taken_goes() {
         let seat = seat(true);
         let inner = |_: &mut u32, _: &mut u32| {
-            assert!(!seat.take_turn(|_, _| unreachable!("two sit at once"), deliver, keep, || true));
+            assert!(!seat.try_run(|_, _| unreachable!("two sit at once"), deliver, keep, || true));
             false
         };
-        assert!(!seat.take_turn(inner, deliver, keep, || false));
+        assert!(!seat.try_run(inner, deliver, keep, || false));
     }
 
     #[test]
     fn another_sits_down_during_the_delivery_only_if_it_may() {
-        for is_left_early in [false, true] {
-            let (seat, others) = (seat(is_left_early), RefCell::new(Vec::new()));
+        for releases_early in [false, true] {
+            let (seat, others) = (seat(releases_early), RefCell::new(Vec::new()));
             let deliver_and_look = |delivery: &mut Vec<u32>, group: &mut u32| {
                 // It finds nothing: to deliver, it would have to wait.
                 let mut found = false;
                 let look = |_: &mut u32, _: &mut u32| false;
-                found |= seat.take_turn(look, deliver, keep, || true);
+                found |= seat.try_run(look, deliver, keep, || true);
                 others.borrow_mut().push(found);
                 deliver(delivery, group);
             };
-            assert!(!seat.take_turn(process, deliver_and_look, keep, || false));
-            assert_eq!(others.take(), [is_left_early; SEAT_TURNS_MAX]);
+            assert!(!seat.try_run(process, deliver_and_look, keep, || false));
+            assert_eq!(others.take(), [releases_early; PIPELINE_RUNS_MAX]);
         }
     }
 
     #[test]
     fn what_was_handed_over_is_delivered_by_who_comes_next_and_in_order() {
         let mut seat = seat(true);
-        assert!(seat.take_turn(process, deliver, |_| true, || true));
+        assert!(seat.try_run(process, deliver, |_| true, || true));
         assert_eq!(seat.delivery(), &[1], "the last one waits");
-        assert!(seat.take_turn(process, deliver, |group| *group == 4, || true));
+        assert!(seat.try_run(process, deliver, |group| *group == 4, || true));
         assert_eq!(seat.delivery(), &[1, 2, 3], "what waited came before what was new");
-        seat.take_last_turn(deliver, |_| ());
+        seat.run_last(deliver, |_| ());
         assert_eq!(seat.delivery(), &[1, 2, 3, 4]);
         seat.keep_delivering(|_, _| unreachable!("nothing was left for it"));
         assert!(!seat.delivery.get_mut().is_over, "it can be used again");
@@ -220,17 +220,17 @@ mod tests {
         let seat = seat(true);
         std::thread::scope(|scope| {
             scope.spawn(|| seat.keep_delivering(deliver));
-            (0..TURNS).for_each(|_| assert!(seat.take_turn(process, deliver, |_| true, || true)));
-            seat.take_last_turn(deliver, |_| ());
+            (0..TURNS).for_each(|_| assert!(seat.try_run(process, deliver, |_| true, || true)));
+            seat.run_last(deliver, |_| ());
         });
         let Delivering { delivery, .. } = seat.delivery.into_inner();
-        assert!(delivery.into_iter().eq(1..=TURNS * SEAT_TURNS_MAX as u32));
+        assert!(delivery.into_iter().eq(1..=TURNS * PIPELINE_RUNS_MAX as u32));
     }
 
     #[test]
     fn the_last_turn_has_the_consumer() {
         let mut seat = seat(true);
-        seat.take_last_turn(deliver, |consumer| *consumer = 7);
+        seat.run_last(deliver, |consumer| *consumer = 7);
         assert_eq!(*seat.consumer(), 7);
     }
 }
