@@ -83,7 +83,7 @@ pub mod hub;
 pub mod hub {
     pub mod flush;
     pub mod outbox;
-    pub mod seat;
+    pub mod pipeline;
 }
 pub mod journal;
 #[cfg(not(loom))]

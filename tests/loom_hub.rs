@@ -727,7 +727,7 @@ fn hand_over<const PIECE: usize>(
     of_consumer: &'static [&'static str],
 ) {
     model(switches_max, move || {
-        let seat = Pipeline::new(room);
+        let seat = Seat::new(room);
         let worker = spawn(&seat, move |seat| {
             let (mut worker, mut lines) = (Worker::new(seat), of_worker.iter());
             while worker.wait() {
@@ -785,7 +785,7 @@ fn what_is_too_much_for_one_turn_is_left_to_the_worker() {
 #[test]
 fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() {
     model(3, || {
-        let seat = Pipeline::new(1);
+        let seat = Seat::new(1);
         let worker = spawn(&seat, |seat| {
             let (mut worker, mut knows) = (Worker::new(seat), false);
             seat.put(b"ab");
@@ -814,7 +814,7 @@ fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() 
 #[test]
 fn after_the_cut_no_send_begins_and_rest_comes_with_one_wake_up_at_most() {
     model(3, || {
-        let seat = Pipeline::new(3);
+        let seat = Seat::new(3);
         let mut slots = seat.grant(2);
         let consumer = spawn(&seat, move |seat| {
             let (mut chunk, mut wake_ups) = ([0; 2], 0);
@@ -857,7 +857,7 @@ fn deliver(seat: &Seat) {
 /// many bytes.
 fn change_of_tenants(room: usize) {
     model(3, move || {
-        let seat = Pipeline::new(room);
+        let seat = Seat::new(room);
         let mut slots = seat.grant(2);
         drop(seat.outbox.lock().take_arrival());
         seat.outbox.lock().join(Priority::MIN);
@@ -959,7 +959,7 @@ fn consume(way: &Way) {
 #[test]
 fn every_line_is_answered_though_slots_are_few_and_every_slot_comes_home() {
     model(2, || {
-        let seat = Pipeline::new(1);
+        let seat = Seat::new(1);
         let mut aside = seat.grant(IN_FLIGHT - 2);
         let way = Arc::new(Way { seat: Arc::clone(&seat), queue: Queue::new() });
         let (worker, consumer) = (spawn(&way, converse), spawn(&way, consume));

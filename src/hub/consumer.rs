@@ -7,9 +7,9 @@
 use super::Hub;
 use super::delivery::Delivery;
 use super::group::Group;
+use super::pipeline::Pipeline;
 use super::printer::Printer;
 use super::recorder::Recorder;
-use super::pipeline::Pipeline;
 use crate::journal::segment::Identity;
 use crate::journal::writer::Done;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;

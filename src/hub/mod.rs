@@ -28,11 +28,11 @@ pub mod log_throttle;
 pub mod login;
 pub mod outbox;
 pub mod pending;
+pub mod pipeline;
 pub mod printer;
 pub mod rate_limit;
 pub mod recorder;
 pub mod rejected;
-pub mod pipeline;
 pub mod server;
 pub mod session;
 pub mod shutdown;
@@ -43,7 +43,9 @@ pub mod worker;
 
 use crate::access::Tokens;
 use crate::clock;
-use crate::limits::{CLIENT_WORDS, CLIENTS, QUEUE_MAX, RATE_BURST_MS, PIPELINE_MESSAGES_MIN, URGENT_BURST_MS};
+use crate::limits::{
+    CLIENT_WORDS, CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS,
+};
 use crate::options::Options;
 use crate::queue::{Chain, Priority, Queue};
 use crate::stats::Ledger;
