@@ -603,7 +603,7 @@ impl Seat {
         flush::flush_by(|_, bytes| self.kernel.send(bytes), &mut self.outbox.lock(), chunk)
     }
 
-    /// As `Attention::call`.
+    /// As `Wakeups::wake`.
     fn call(&self) {
         if self.calls.insert(0) {
             self.kernel.change(|state| state.rung = true);

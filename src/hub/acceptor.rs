@@ -90,7 +90,7 @@ impl<'a> Acceptor<'a> {
         let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
         let listeners = open.map(|door| door.listener.socket.as_fd());
         fds.extend(
-            [self.signals.as_fd(), self.hub.bell().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+            [self.signals.as_fd(), self.hub.waker().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
         fds.extend(self.rejected.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -103,8 +103,7 @@ impl<'a> Acceptor<'a> {
         let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, timeout(deadline_ns));
-        // Silences the bell; an error means that it did not ring.
-        let _ = self.hub.bell().read();
+        self.hub.waker().reset();
     }
 
     fn is_asked_to_end(&mut self) -> bool {

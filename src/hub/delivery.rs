@@ -91,8 +91,8 @@ impl Delivery {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if flush::flush(&mut outbox, chunk) != FlushStatus::Nothing {
-                        // A bell is rung by a system call.
-                        MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
+                        // To wake takes a system call.
+                        MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, seat));
                     }
                     // It may also have left and joined again: then it has these from the history.
                     if (outbox.joined(), outbox.live_from()) != (Some(min), live_from) {
@@ -101,7 +101,7 @@ impl Delivery {
                     takes_more = outbox.has_room_for_msg(line);
                 }
                 if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
-                    MutexGuard::unlocked(&mut outbox, || hub.attention.call_from(sitter, seat));
+                    MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, seat));
                     return count;
                 }
                 *(if outbox.deliver(line) { &mut count.done } else { &mut count.lost }) += 1;
@@ -135,7 +135,7 @@ impl Delivery {
             let is_wanted = outbox.is_worker_wanted();
             drop(outbox);
             if is_wanted || next != FlushStatus::Nothing {
-                hub.attention.call_from(sitter, seat);
+                hub.wakeups.wake_from(sitter, seat);
             }
         });
     }

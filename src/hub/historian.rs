@@ -117,7 +117,7 @@ pub struct History {
     /// Those of them that can go on.
     called: Bitmap<CLIENT_WORDS>,
     is_called: Mutex<bool>,
-    bell: Condvar,
+    calls: Condvar,
 }
 
 impl History {
@@ -130,7 +130,7 @@ impl History {
             busy: Bitmap::new(),
             called: Bitmap::new(),
             is_called: Mutex::new(false),
-            bell: Condvar::new(),
+            calls: Condvar::new(),
         }
     }
 
@@ -194,12 +194,12 @@ impl History {
     pub fn call(&self, seat: usize) {
         if self.called.insert(seat) {
             *self.is_called.lock() = true;
-            self.bell.notify_one();
+            self.calls.notify_one();
         }
     }
 
     fn wait(&self) {
-        *self.bell.wait_while(self.is_called.lock(), |is_called| !*is_called) = false;
+        *self.calls.wait_while(self.is_called.lock(), |is_called| !*is_called) = false;
     }
 }
 
@@ -275,7 +275,7 @@ impl Historian {
                 history.busy.remove(seat);
             }
         }
-        hub.attention.call(seat);
+        hub.wakeups.wake(seat);
     }
 
     fn read(

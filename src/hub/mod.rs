@@ -13,7 +13,6 @@
 //! which nobody waits for.
 
 pub mod acceptor;
-pub mod attention;
 pub mod authenticator;
 pub mod backoff;
 pub mod clients;
@@ -38,6 +37,7 @@ pub mod session;
 pub mod shutdown;
 pub mod signals;
 pub mod timer;
+pub mod wakeups;
 pub mod watchdog;
 pub mod worker;
 
@@ -51,13 +51,13 @@ use crate::queue::{Chain, Priority, Queue};
 use crate::stats::Ledger;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
-use attention::{Attention, ring};
 use authenticator::Authenticator;
 use clients::{ClientTable, Name};
 use consumer::ConsumerPipeline;
 use group::Group;
 use historian::History;
-use nix::sys::eventfd::EventFd;
+use wakeups::{Waker, Wakeups};
+
 use outbox::Outbox;
 use rate_limit::Rate;
 use std::net::{IpAddr, SocketAddr};
@@ -128,7 +128,7 @@ pub struct Hub {
     /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
     pub joined: Bitmap<CLIENT_WORDS>,
     /// How workers are called.
-    pub attention: Attention,
+    pub wakeups: Wakeups,
     /// What is read of the journal for clients, if there is one.
     pub history: Option<History>,
     /// Where tokens are shown, if they are asked for.
@@ -147,8 +147,8 @@ pub struct Hub {
     /// Whether all is done that the consumer's own thread had to do.
     is_done: Mutex<bool>,
     done: Condvar,
-    /// The acceptor's bell, and whether it wants to hear of a seat that was given back.
-    bell: EventFd,
+    /// Wakes the acceptor, and whether it wants to hear of a seat that was given back.
+    waker: Waker,
     wants_seat: AtomicBool,
 }
 
@@ -175,7 +175,7 @@ impl Hub {
             clients: &CLIENT_TABLE,
             ledger: &LEDGER,
             joined: Bitmap::new(),
-            attention: Attention::new(options.workers)?,
+            wakeups: Wakeups::new(options.workers)?,
             history,
             authenticator,
             draining: AtomicBool::new(false),
@@ -186,7 +186,7 @@ impl Hub {
             is_done: Mutex::new(!has_own_thread),
             pipeline,
             done: Condvar::new(),
-            bell: attention::new_bell()?,
+            waker: Waker::new()?,
             wants_seat: AtomicBool::new(false),
         })
     }
@@ -197,13 +197,13 @@ impl Hub {
     /// Gives the socket back when all seats are taken.
     pub fn welcome(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
         let mut clients = self.clients.lock();
-        let Some(seat) = clients.take(peer, |seat| self.attention.worker_of(seat)) else {
+        let Some(seat) = clients.take(peer, |seat| self.wakeups.worker_of(seat)) else {
             return Err(socket);
         };
         drop(clients);
         log::debug!("{} opened a connection", self.name(seat));
         self.outboxes[seat].lock().open(socket, now_ns);
-        self.attention.call(seat);
+        self.wakeups.wake(seat);
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Hub {
             // It may have said something just now. Then it is not among the idle any more.
             if self.outboxes[seat].lock().ask_to_go(idle_since_ns) {
                 leaving += 1;
-                self.attention.call(seat);
+                self.wakeups.wake(seat);
             }
         }
         leaving
@@ -245,7 +245,7 @@ impl Hub {
         }
         drop(outbox);
         if is_over {
-            self.attention.call(seat);
+            self.wakeups.wake(seat);
         }
         is_over
     }
@@ -430,32 +430,32 @@ impl Hub {
     /// Tells the acceptor that a seat was given back, or will not be, if it wants to know.
     pub fn tell_of_seat(&self) {
         if self.wants_seat.load(Ordering::Acquire) {
-            ring(&self.bell);
+            self.waker.wake();
         }
     }
 
-    /// Whether the acceptor's bell rings when a seat is given back, or is not though its tenant was asked.
+    /// Whether the acceptor is woken when a seat is given back, or is not though its tenant was asked.
     pub fn want_seat(&self, wanted: bool) {
         self.wants_seat.store(wanted, Ordering::Release);
     }
 
-    /// The acceptor's bell.
-    pub fn bell(&self) -> &EventFd {
-        &self.bell
+    /// What wakes the acceptor.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// From now on those tokens are the right ones; the others go back to the caller. Who had one of those that is gone is told so.
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
         if let Some(authenticator) = &self.authenticator {
             authenticator.replace(tokens);
-            (0..CLIENTS).for_each(|seat| self.attention.call(seat));
+            (0..CLIENTS).for_each(|seat| self.wakeups.wake(seat));
         }
     }
 
     /// No more reading: what is admitted is processed, and everybody is told goodbye.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        (0..CLIENTS).for_each(|seat| self.attention.call(seat));
+        (0..CLIENTS).for_each(|seat| self.wakeups.wake(seat));
     }
 
     /// Whether the server is shutting down.

@@ -64,7 +64,7 @@ impl PendingConnections {
         if self.waiting.is_empty() {
             return None;
         }
-        // Before the seats are looked at: of one that comes free later the bell tells.
+        // Before the seats are looked at: for one that comes free later the acceptor is woken.
         hub.want_seat(true);
         self.seat(hub, now_ns);
         hub.want_seat(!self.waiting.is_empty());

@@ -197,7 +197,7 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
         })
     });
     for number in 0..options.workers {
-        let (mine, others) = sessions.split_at_mut(hub.attention.seats_of(number).len());
+        let (mine, others) = sessions.split_at_mut(hub.wakeups.seats_of(number).len());
         sessions = others;
         let parts = WorkerParts::new(hub, number, mine).map_err(descriptors)?;
         STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
@@ -222,7 +222,7 @@ fn raise_descriptor_limit(workers: usize) {
 }
 
 fn descriptors_needed(workers: usize) -> rlim_t {
-    // A worker has an epoll set, a bell and a timer.
+    // A worker has an epoll set, a waker and a timer.
     (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as rlim_t
 }
 

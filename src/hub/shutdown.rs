@@ -65,12 +65,11 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
         }
         let mut fds = [
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(hub.bell().as_fd(), PollFlags::POLLIN),
+            PollFd::new(hub.waker().as_fd(), PollFlags::POLLIN),
         ];
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, timeout(Some(deadline_ns)));
-        // Silences the bell; an error means that it did not ring.
-        let _ = hub.bell().read();
+        hub.waker().reset();
     }
     None
 }
@@ -87,7 +86,7 @@ pub fn refuse_rest(hub: &Hub) {
             let lines = picked.item.lines();
             outbox.reply(picked.item, |out| lines.for_each(|line| reply::nak(out, line, Nak::ShuttingDown)));
             drop(outbox);
-            hub.attention.call(seat);
+            hub.wakeups.wake(seat);
         }
     }
 }

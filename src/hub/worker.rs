@@ -1,5 +1,5 @@
 //! A worker: one thread that serves the sessions of its seats, one of them or many. It waits in one place only, for
-//! all of its sockets, its bell and its timer at once.
+//! all of its sockets, its waker and its timer at once.
 
 use super::Hub;
 use super::flush::Chunk;
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What the events of bell and timer carry in place of a seat: that they woke the worker is all they have to say.
+/// What the events of waker and timer carry in place of a seat: that they woke the worker is all they have to say.
 const NO_SEAT: u64 = u64::MAX;
 
 /// What a worker lends the session whose turn it is.
@@ -104,7 +104,7 @@ impl WorkerParts {
         let (epoll, timer) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         // Edge-triggered: each ring is reported once, and nobody needs to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(hub.attention.bell(number), EpollEvent::new(events, NO_SEAT))?;
+        epoll.add(hub.wakeups.waker(number), EpollEvent::new(events, NO_SEAT))?;
         epoll.add(&timer, EpollEvent::new(events, NO_SEAT))?;
         Ok(Self { hub, number, sessions, epoll, timer })
     }
@@ -138,7 +138,7 @@ impl Worker {
             runs: Vec::new(),
             unprocessed: 0,
         };
-        let first = hub.attention.seats_of(number).start;
+        let first = hub.wakeups.seats_of(number).start;
         Self { sessions, first, context, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
     }
 
@@ -159,12 +159,12 @@ impl Worker {
         self.context.draining = self.context.hub.is_draining();
         self.wake_overdue();
         self.give_turns();
-        // Its own calls, which rang no bell, must not sleep with it.
+        // Its own calls, which did not use the waker, must not sleep with it.
         self.gather();
         self.is_busy()
     }
 
-    /// Waits for a socket, the bell, or the timer; not at all if a session or what it has to process wants a turn.
+    /// Waits for a socket, the waker, or the timer; not at all if a session or what it has to process wants a turn.
     fn wait(&mut self, timeout: EpollTimeout) {
         self.timer.set(self.deadline_ns);
         self.note_events(if self.is_busy() { EpollTimeout::ZERO } else { timeout });
@@ -196,7 +196,7 @@ impl Worker {
     /// Takes the calls of others.
     fn gather(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
-        self.context.hub.attention.answer(self.context.number, |seat| set(runnable, seat - first));
+        self.context.hub.wakeups.take(self.context.number, |seat| set(runnable, seat - first));
     }
 
     /// Gives a turn to all when the earliest deadline has come: each says its next one. All that has happened is noted before,

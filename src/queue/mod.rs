@@ -25,7 +25,7 @@ use core::time::Duration;
 /// What waits, shared between those who admit and the one who processes. At most `N` runs.
 pub struct Queue<T, const N: usize> {
     shared: Mutex<Shared<T, N>>,
-    bell: Condvar,
+    not_empty: Condvar,
 }
 
 struct Shared<T, const N: usize> {
@@ -54,13 +54,13 @@ impl<T: Run, const N: usize> Queue<T, N> {
     /// An empty queue.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Self { shared: Mutex::new(Shared::new()), bell: Condvar::new() }
+        Self { shared: Mutex::new(Shared::new()), not_empty: Condvar::new() }
     }
 
     /// An empty queue.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Self { shared: Mutex::new(Shared::new()), bell: Condvar::new() }
+        Self { shared: Mutex::new(Shared::new()), not_empty: Condvar::new() }
     }
 
     /// Sets how keys are made. For the start, before anything is admitted.
@@ -93,7 +93,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
     pub fn ring(&self) {
         let was_called = core::mem::replace(&mut self.shared.lock().called, true);
         if !was_called {
-            self.bell.notify_one();
+            self.not_empty.notify_one();
         }
     }
 
@@ -108,8 +108,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let is_idle = |shared: &mut Shared<T, N>| !shared.called && !shared.closed;
         let mut shared = match timeout {
-            Some(timeout) => self.bell.wait_timeout_while(self.shared.lock(), timeout, is_idle).0,
-            None => self.bell.wait_while(self.shared.lock(), is_idle),
+            Some(timeout) => self.not_empty.wait_timeout_while(self.shared.lock(), timeout, is_idle).0,
+            None => self.not_empty.wait_while(self.shared.lock(), is_idle),
         };
         shared.overdue |= !shared.called;
         shared.called = false;
@@ -139,7 +139,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
     /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
     pub fn close(&self) {
         self.shared.lock().closed = true;
-        self.bell.notify_all();
+        self.not_empty.notify_all();
     }
 
     /// Moves the first of what a closed queue still holds to `batch`; false: there is nothing.

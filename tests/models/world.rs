@@ -65,7 +65,7 @@ impl Parts {
             unsafe { core::slice::from_raw_parts_mut(sessions.as_mut_ptr(), sessions.len()) };
         let mut workers = Vec::new();
         for number in 0..options.workers {
-            let (mine, others) = lent.split_at_mut(hub.attention.seats_of(number).len());
+            let (mine, others) = lent.split_at_mut(hub.wakeups.seats_of(number).len());
             lent = others;
             workers.push(Worker::new(WorkerParts::new(hub, number, mine).expect("there are descriptors")));
         }
