@@ -3,7 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg shuttle" cargo test --profile models --test shuttle_history -- --nocapture`
 //!
-//! As `tests/shuttle_hub.rs`, with a journal in memory and the real recorder and historian.
+//! As `tests/shuttle_hub.rs`, with a journal in memory and the real journal_sink and historian.
 #![cfg(shuttle)]
 
 mod models;
@@ -11,7 +11,7 @@ mod models;
 use firstline::hub::Hub;
 use firstline::hub::consumer::Consumer;
 use firstline::hub::historian::{Historian, History};
-use firstline::hub::recorder::Recorder;
+use firstline::hub::journal_sink::JournalSink;
 use firstline::journal::files::ReadOnly;
 use firstline::journal::policy::Sync;
 use firstline::limits::JOURNAL_BYTES_MIN;
@@ -56,10 +56,10 @@ fn open() -> (Kit, Historian, u64) {
         sync_interval: Duration::from_secs(3600),
         ..Options::default()
     };
-    let recorder = Recorder::open(&options).expect("the journal is new").expect("there is one");
-    let history = History::new(directory.clone(), recorder.committed());
+    let journal_sink = JournalSink::open(&options).expect("the journal is new").expect("there is one");
+    let history = History::new(directory.clone(), journal_sink.committed());
     let historian = Historian::new(ReadOnly::open(&directory).expect("the journal is there"));
-    (Kit::new(Consumer::new(None, Some(recorder)), Some(history)), historian, 0)
+    (Kit::new(Consumer::new(None, Some(journal_sink)), Some(history)), historian, 0)
 }
 
 /// Says all it has to say in one of several ways.

@@ -7,9 +7,9 @@
 use super::Hub;
 use super::delivery::Delivery;
 use super::group::Group;
+use super::journal_sink::JournalSink;
 use super::pipeline::Pipeline;
-use super::printer::Printer;
-use super::recorder::Recorder;
+use super::stdout_sink::StdoutSink;
 use crate::journal::segment::Identity;
 use crate::journal::writer::Done;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
@@ -23,11 +23,11 @@ pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut Group>;
 pub struct Consumer {
     /// The ID of the next message.
     next_id: u64,
-    printer: Option<Printer>,
-    recorder: Option<Recorder>,
+    stdout_sink: Option<StdoutSink>,
+    journal_sink: Option<JournalSink>,
     /// How many of the groups lately had messages of several clients, of [`ALL_GROUPS`]: a moving average.
     shared_groups: u32,
-    /// By when the recorder must be looked at, as the hub was told, in nanoseconds.
+    /// By when the journal_sink must be looked at, as the hub was told, in nanoseconds.
     due_ns: Option<u64>,
 }
 
@@ -35,29 +35,29 @@ pub struct Consumer {
 const ALL_GROUPS: u32 = 256;
 
 impl Consumer {
-    /// The consumer, which prints if `printer` is given, and keeps a journal if `recorder` is.
-    pub fn new(printer: Option<Printer>, recorder: Option<Recorder>) -> Self {
-        let next_id = recorder.as_ref().map_or(1, Recorder::next_id);
-        Self { next_id, printer, recorder, shared_groups: 0, due_ns: None }
+    /// The consumer, which prints if `stdout_sink` is given, and keeps a journal if `journal_sink` is.
+    pub fn new(stdout_sink: Option<StdoutSink>, journal_sink: Option<JournalSink>) -> Self {
+        let next_id = journal_sink.as_ref().map_or(1, JournalSink::next_id);
+        Self { next_id, stdout_sink, journal_sink, shared_groups: 0, due_ns: None }
     }
 
     /// Whether there must be a thread for it alone: for a sink may hold up who sits here, or wants something done in time.
     pub fn needs_thread(&self) -> bool {
-        self.printer.is_some() || self.recorder.is_some()
+        self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
 
     /// What the ledger has of the journal, if there is one.
     pub fn journal_state(&self) -> Option<(Identity, Done, bool)> {
-        self.recorder.as_ref().map(Recorder::state)
+        self.journal_sink.as_ref().map(JournalSink::state)
     }
 
-    /// Whether a worker may sit here now. Not with a printer, which may stand still for as long as its reader likes; with a
+    /// Whether a worker may sit here now. Not with a stdout_sink, which may stand still for as long as its reader likes; with a
     /// journal where its disk is quick, and what goes there together is mostly one client's. Where several have something to say
     /// all the time, the worker reads what they say while another thread waits for the disk.
     pub fn lets_workers_run(&self) -> bool {
         let is_crowded = self.shared_groups > ALL_GROUPS / PIPELINE_SHARED_GROUPS_DIVISOR;
-        self.printer.is_none()
-            && self.recorder.as_ref().is_none_or(|recorder| recorder.is_quick() && !is_crowded)
+        self.stdout_sink.is_none()
+            && self.journal_sink.as_ref().is_none_or(|journal_sink| journal_sink.is_quick() && !is_crowded)
     }
 
     /// Its seat, where nobody sits yet.
@@ -66,7 +66,7 @@ impl Consumer {
     /// When called twice: there is one.
     pub fn into_pipeline(self) -> ConsumerPipeline {
         // Else there is nothing to wait for, and two would be in each other's way.
-        let releases_early = self.recorder.is_some();
+        let releases_early = self.journal_sink.is_some();
         Pipeline::new(self, Delivery::new(), Group::all(), releases_early)
     }
 
@@ -85,16 +85,16 @@ impl Consumer {
     /// Does what the sinks have to do by a certain time, whether or not anything waits; at the end, all that they still have
     /// to do.
     pub fn tidy(&mut self, hub: &Hub, is_end: bool) {
-        let Some(recorder) = &mut self.recorder else { return };
+        let Some(journal_sink) = &mut self.journal_sink else { return };
         // Before it is looked at: what becomes due later is seen by who does not find this seat free, and gives another turn.
         hub.queue.hear_time();
-        recorder.sync_due(is_end, hub);
-        recorder.count(hub);
+        journal_sink.sync_due(is_end, hub);
+        journal_sink.count(hub);
         self.tell_due(hub);
     }
 
     fn tell_due(&mut self, hub: &Hub) {
-        let due_ns = self.recorder.as_ref().and_then(Recorder::deadline_ns);
+        let due_ns = self.journal_sink.as_ref().and_then(JournalSink::deadline_ns);
         if self.due_ns != due_ns {
             self.due_ns = due_ns;
             hub.set_due_ns(due_ns);
@@ -103,8 +103,8 @@ impl Consumer {
 
     /// Picks what comes first, numbers and prints it, and gives it to the journal.
     fn take(&mut self, group: &mut Group, hub: &Hub) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.begin();
+        if let Some(journal_sink) = &mut self.journal_sink {
+            journal_sink.begin();
         }
         group.clear();
         while self.has_room(group, hub) && group.add(|batch| hub.queue.pick(batch)) {
@@ -117,9 +117,9 @@ impl Consumer {
     /// Whether another batch can go along. None that begins with a lesser message goes with urgent ones: so these do not wait until
     /// more is written.
     fn has_room(&self, group: &mut Group, hub: &Hub) -> bool {
-        let Some(recorder) = &self.recorder else { return group.works().is_empty() };
+        let Some(journal_sink) = &self.journal_sink else { return group.works().is_empty() };
         let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
-        group.has_room() && recorder.has_room() && (!group.is_urgent() || is_next_urgent())
+        group.has_room() && journal_sink.has_room() && (!group.is_urgent() || is_next_urgent())
     }
 
     fn number(&mut self, group: &mut Group) {
@@ -131,10 +131,10 @@ impl Consumer {
 
     /// Prints the lines of the last batch; the messages whose lines could not be printed are not accepted.
     fn print(&mut self, group: &mut Group, hub: &Hub) {
-        if let Some(printer) = &mut self.printer {
+        if let Some(stdout_sink) = &mut self.stdout_sink {
             let last = group.works().len() - 1;
             let (work, lines, places) = group.written(last, hub);
-            let printed = printer.print(lines);
+            let printed = stdout_sink.print(lines);
             work.accepted = places.iter().take_while(|place| place.end <= printed).count();
             work.reason = Nak::PrintFailed;
         }
@@ -142,31 +142,31 @@ impl Consumer {
 
     /// Gives what is accepted of the last batch to the journal.
     fn record(&mut self, group: &mut Group, hub: &Hub) {
-        let (Some(recorder), Some(work)) = (&mut self.recorder, group.works().last()) else { return };
+        let (Some(journal_sink), Some(work)) = (&mut self.journal_sink, group.works().last()) else { return };
         for (rank, picked) in work.batch.runs() {
             let from = hub.sender(&picked.item);
             let accepted = work.accepted_of(&picked.item, rank);
             let numbered = (work.first_id + rank as u64..).zip(picked.item.messages());
             for (id, slot) in numbered.take(accepted) {
-                recorder.record(id, picked.priority, from.as_bytes(), slot.text());
+                journal_sink.record(id, picked.priority, from.as_bytes(), slot.text());
             }
         }
-        recorder.flush();
+        journal_sink.flush();
     }
 
     /// Has the journal commit what it was given; if it fails, nothing of it is accepted.
     fn commit(&mut self, group: &mut Group, hub: &Hub) {
-        let Some(recorder) = &mut self.recorder else { return };
-        if !recorder.commit(hub) {
+        let Some(journal_sink) = &mut self.journal_sink else { return };
+        if !journal_sink.commit(hub) {
             for work in group.works() {
                 work.accepted = 0;
                 work.reason = Nak::JournalFailed;
             }
             // Nobody was told of these IDs, unless they were printed. If others did not get them, readers would hear of a loss.
-            if self.printer.is_none() {
-                self.next_id = recorder.next_id();
+            if self.stdout_sink.is_none() {
+                self.next_id = journal_sink.next_id();
             } else {
-                recorder.skip_to(self.next_id);
+                journal_sink.skip_to(self.next_id);
             }
         }
         self.tell_due(hub);

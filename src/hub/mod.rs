@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! acceptor ─> worker: session ─> commands ─┐
-//!                                              ├─> queue ─> consumer ─> printer, recorder ─> group ─> delivery ─┐
+//!                                              ├─> queue ─> consumer ─> stdout_sink, journal_sink ─> group ─> delivery ─┐
 //! client <─ flush <─ outbox <────────────────┴────────────────────────────────────────────────────────────────┤
 //!                                                                               historian: what was recorded ───┘
 //! ```
@@ -22,20 +22,20 @@ pub mod delivery;
 pub mod flush;
 pub mod group;
 pub mod historian;
+pub mod journal_sink;
 pub mod listing;
 pub mod log_throttle;
 pub mod login;
 pub mod outbox;
 pub mod pending;
 pub mod pipeline;
-pub mod printer;
 pub mod rate_limit;
-pub mod recorder;
 pub mod rejected;
 pub mod server;
 pub mod session;
 pub mod shutdown;
 pub mod signals;
+pub mod stdout_sink;
 pub mod timer;
 pub mod wakeups;
 pub mod watchdog;

@@ -4,11 +4,11 @@ use super::acceptor::Acceptor;
 use super::authenticator::Authenticator;
 use super::consumer::Consumer;
 use super::historian::{Historian, History};
-use super::printer::Printer;
-use super::recorder::Recorder;
+use super::journal_sink::JournalSink;
 use super::session::Session;
 use super::shutdown::{self, Outcome};
 use super::signals::Signals;
+use super::stdout_sink::StdoutSink;
 use super::worker::{Worker, WorkerParts};
 use super::{Hub, OUTBOXES};
 use crate::access::{AuthFile, file};
@@ -104,11 +104,11 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     if options.journal.is_some() {
         service.opening_journal(options.journal_size);
     }
-    let recorder = Recorder::open(options).map_err(|error| Error(error.to_string()))?;
-    let history = recorder.as_ref().zip(options.journal.clone());
-    let history = history.map(|(recorder, directory)| History::new(directory, recorder.committed()));
-    let printer = options.print.then(|| Printer::new(std::io::stdout()));
-    let consumer = Consumer::new(printer, recorder);
+    let journal_sink = JournalSink::open(options).map_err(|error| Error(error.to_string()))?;
+    let history = journal_sink.as_ref().zip(options.journal.clone());
+    let history = history.map(|(journal_sink, directory)| History::new(directory, journal_sink.committed()));
+    let stdout_sink = options.print.then(|| StdoutSink::new(std::io::stdout()));
+    let consumer = Consumer::new(stdout_sink, journal_sink);
     let mut auth_file = open_auth_file(options)?;
     let authenticator = auth_file.as_mut().map(read_tokens).transpose()?;
     let hub: &'static Hub =

@@ -5,7 +5,7 @@
 //! before it does; and a new server would wait for the same disk, without the messages that this one still has.
 
 use super::Hub;
-use super::recorder;
+use super::journal_sink;
 use crate::clock;
 use crate::limits::CLIENTS;
 use crate::service::Service;
@@ -47,7 +47,7 @@ impl<'a> Watchdog<'a> {
             self.is_frozen = false;
             self.service
                 .progress(format_args!("{clients} of {CLIENTS} clients, {processed} messages processed"));
-        } else if recorder::is_at_disk() {
+        } else if journal_sink::is_at_disk() {
             self.tell_of_disk(admitted - processed);
         }
         self.processed = processed;

@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The buffers of the one recorder.
+/// The buffers of the one journal_sink.
 static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 
-/// Whether the one recorder waits for the disk.
+/// Whether the one journal_sink waits for the disk.
 static IS_AT_DISK: AtomicBool = AtomicBool::new(false);
 
-/// Whether the recorder waits for the disk now: what does not move then is the disk, and not the server.
+/// Whether the journal_sink waits for the disk now: what does not move then is the disk, and not the server.
 pub fn is_at_disk() -> bool {
     IS_AT_DISK.load(Ordering::Relaxed)
 }
@@ -71,7 +71,7 @@ fn way_out(errno: Errno) -> &'static str {
 }
 
 /// Records what is processed.
-pub struct Recorder {
+pub struct JournalSink {
     writer: Writer<'static, Files>,
     sync: Sync,
     interval: Duration,
@@ -91,13 +91,13 @@ pub struct Recorder {
     refusals: Refusals,
     /// The files of another journal, as they were told.
     strangers: Strangers,
-    /// How long the disk took so far for what was recorded since [`Recorder::begin`], in nanoseconds.
+    /// How long the disk took so far for what was recorded since [`JournalSink::begin`], in nanoseconds.
     took_ns: u64,
     /// How long it lately took for what is asked of it before an ACK, in nanoseconds; none: nothing was, or it failed.
     disk_ns: Option<u64>,
 }
 
-impl Recorder {
+impl JournalSink {
     /// Opens the journal, if there is to be one.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Recorder {
         let (writer, found) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
         tell_found(directory, &found, writer.identity());
-        let mut recorder = Self {
+        let mut journal_sink = Self {
             writer,
             sync: options.sync,
             interval: options.sync_interval,
@@ -130,8 +130,8 @@ impl Recorder {
             took_ns: 0,
             disk_ns: None,
         };
-        recorder.tell_strangers();
-        Ok(Some(recorder))
+        journal_sink.tell_strangers();
+        Ok(Some(journal_sink))
     }
 
     /// The ID of the next message.
@@ -163,7 +163,7 @@ impl Recorder {
         result
     }
 
-    /// Whether another batch can be committed together with what was recorded since [`Recorder::begin`].
+    /// Whether another batch can be committed together with what was recorded since [`JournalSink::begin`].
     pub fn has_room(&self) -> bool {
         self.writer.has_room()
     }
@@ -179,7 +179,7 @@ impl Recorder {
         self.timed(Writer::flush);
     }
 
-    /// Commits what was recorded since [`Recorder::begin`]; false: none of it is in the journal.
+    /// Commits what was recorded since [`JournalSink::begin`]; false: none of it is in the journal.
     pub fn commit(&mut self, hub: &Hub) -> bool {
         let is_synced = self.is_urgent;
         let committed = self.timed(|writer| writer.commit(is_synced));
@@ -232,7 +232,7 @@ impl Recorder {
         self.writer.skip_to(id);
     }
 
-    /// When [`Recorder::sync_due`] has something to do, in nanoseconds.
+    /// When [`JournalSink::sync_due`] has something to do, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
         self.due_ns
     }

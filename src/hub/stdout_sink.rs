@@ -7,7 +7,7 @@ use std::io::Stdout;
 use std::os::fd::AsFd;
 
 /// Writes lines to a file, a pipe or a terminal, and knows how far it came.
-pub struct Printer<F = Stdout> {
+pub struct StdoutSink<F = Stdout> {
     output: F,
     /// The last line was cut by an error: the next must not begin behind it.
     torn: bool,
@@ -15,8 +15,8 @@ pub struct Printer<F = Stdout> {
     failing: bool,
 }
 
-impl<F: AsFd> Printer<F> {
-    /// A printer to that output.
+impl<F: AsFd> StdoutSink<F> {
+    /// A stdout_sink to that output.
     pub fn new(output: F) -> Self {
         Self { output, torn: false, failing: false }
     }
@@ -101,7 +101,7 @@ mod tests {
         nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).unwrap();
         let lines = b"MSG 1 p4 alice hello\n".repeat(20_000);
         let expected = lines.clone();
-        let printing = std::thread::spawn(move || Printer::new(writer).print(&lines));
+        let printing = std::thread::spawn(move || StdoutSink::new(writer).print(&lines));
         assert!(read_all(&reader, expected.len()) == expected);
         assert_eq!(printing.join().unwrap(), expected.len());
     }
@@ -109,19 +109,19 @@ mod tests {
     #[test]
     fn a_full_disk_prints_nothing_and_does_not_end_it() {
         let full = open("/dev/full", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
-        let mut printer = Printer::new(full);
-        assert_eq!(printer.print(b"one\n"), 0);
-        assert_eq!(printer.print(b"two\n"), 0);
+        let mut stdout_sink = StdoutSink::new(full);
+        assert_eq!(stdout_sink.print(b"one\n"), 0);
+        assert_eq!(stdout_sink.print(b"two\n"), 0);
     }
 
     #[test]
     fn a_line_that_was_cut_is_ended_before_the_next() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
-        let mut printer = Printer::new(writer);
-        printer.torn = true;
-        assert_eq!(printer.print(b"whole\n"), 6);
+        let mut stdout_sink = StdoutSink::new(writer);
+        stdout_sink.torn = true;
+        assert_eq!(stdout_sink.print(b"whole\n"), 6);
         assert_eq!(read_all(&reader, 7), b"\nwhole\n");
         drop(reader);
-        assert_eq!(printer.print(b"nobody reads\n"), 0, "a broken pipe is an error, not a signal");
+        assert_eq!(stdout_sink.print(b"nobody reads\n"), 0, "a broken pipe is an error, not a signal");
     }
 }
