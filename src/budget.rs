@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
-use crate::stats::Ledger;
+use crate::stats::Counters;
 use crate::sync::Mutex;
 use core::fmt::Write;
 
@@ -54,7 +54,7 @@ pub const STATIC: [Item; 13] = [
     Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),
     Item::new("authenticator", 1, size_of::<Mutex<State>>()),
     Item::new("the auth file as it is read", 1, size_of::<Buffer>() + size_of::<Tokens>()),
-    Item::new("counters and latency histograms", 1, size_of::<Mutex<Ledger>>()),
+    Item::new("counters and latency histograms", 1, size_of::<Mutex<Counters>>()),
     Item::new("log ring", 1, logger::RING_BYTES),
 ];
 

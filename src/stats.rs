@@ -1,6 +1,6 @@
 //! What the server counts, and how `/stats` tells it.
 //!
-//! Counters stand where they arise: with the queue, with each outbox, and the rest here in the [`Ledger`]. All are plain
+//! Counters stand where they arise: with the queue, with each outbox, and the rest here in the [`Counters`]. All are plain
 //! numbers behind the mutex that is held there anyway: a 64-bit atomic is not to be had on every board.
 
 use crate::clock;
@@ -16,7 +16,7 @@ use core::fmt::Write;
 use heapless::String;
 
 /// What belongs to no seat and not to the queue, since the start.
-pub struct Ledger {
+pub struct Counters {
     /// Messages that were processed and acknowledged, with the time from admission to that in nanoseconds, by
     /// priority.
     latencies: [Histogram; Priority::COUNT],
@@ -46,13 +46,13 @@ pub struct Ledger {
     pub journal_damage_bytes: u64,
 }
 
-impl Default for Ledger {
+impl Default for Counters {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Ledger {
+impl Counters {
     /// Nothing has happened.
     pub const fn new() -> Self {
         Self {
@@ -199,7 +199,7 @@ impl Snapshot {
         let now_ns = clock::now_ns();
         let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
         (snapshot.clients, snapshot.clients_max) = hub.clients.lock().taken();
-        snapshot.read_ledger(&hub.ledger.lock());
+        snapshot.read_ledger(&hub.counters.lock());
         for outbox in hub.outboxes {
             let outbox = outbox.lock();
             snapshot.bytes_in += outbox.bytes_in;
@@ -214,27 +214,27 @@ impl Snapshot {
         snapshot
     }
 
-    fn read_ledger(&mut self, ledger: &Ledger) {
-        self.lowered = ledger.lowered;
-        self.farewells = ledger.farewells;
-        self.wrong_tokens = ledger.wrong_tokens;
-        self.lines_cut_off = ledger.lines_cut_off;
-        self.refused = ledger.refused;
-        self.commands_refused = ledger.commands_refused;
-        self.msgs_sent = ledger.msgs_sent;
-        self.msgs_lost = ledger.msgs_lost;
-        let sync_times = &ledger.sync_times;
-        self.journal = ledger.journal.map(|(identity, done, works)| OfJournal {
+    fn read_ledger(&mut self, counters: &Counters) {
+        self.lowered = counters.lowered;
+        self.farewells = counters.farewells;
+        self.wrong_tokens = counters.wrong_tokens;
+        self.lines_cut_off = counters.lines_cut_off;
+        self.refused = counters.refused;
+        self.commands_refused = counters.commands_refused;
+        self.msgs_sent = counters.msgs_sent;
+        self.msgs_lost = counters.msgs_lost;
+        let sync_times = &counters.sync_times;
+        self.journal = counters.journal.map(|(identity, done, works)| OfJournal {
             identity,
             done,
             works,
             sync_p50_ns: sync_times.percentile(500),
             sync_p99_ns: sync_times.percentile(990),
             sync_max_ns: sync_times.max(),
-            damage_bytes: ledger.journal_damage_bytes,
+            damage_bytes: counters.journal_damage_bytes,
             uptime_ns: self.uptime_ns,
         });
-        for (of, latency) in self.priorities.iter_mut().zip(&ledger.latencies) {
+        for (of, latency) in self.priorities.iter_mut().zip(&counters.latencies) {
             of.processed = latency.count();
             of.p50_ns = latency.percentile(500);
             of.p99_ns = latency.percentile(990);

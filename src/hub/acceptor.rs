@@ -190,7 +190,7 @@ impl<'a> Acceptor<'a> {
 
     /// Tells a connection why it is not taken. Who tries again and again does not fill the log.
     fn reject(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
-        self.hub.ledger.lock().said_farewell(why);
+        self.hub.counters.lock().said_farewell(why);
         let address = peer.ip().to_canonical();
         match self.log_throttle.of(address, why, clock::now_ns()) {
             LogDecision::Address => log::warn!("{address} turned away: {}", explained(why)),

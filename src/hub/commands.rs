@@ -276,7 +276,7 @@ impl Commands {
             slot.lower_to(Priority::NORMAL);
         }
         if slot.is_lowered() {
-            context.hub.ledger.lock().lowered += 1;
+            context.hub.counters.lock().lowered += 1;
         }
     }
 
@@ -379,12 +379,12 @@ impl Commands {
     }
 
     fn refuse(&mut self, reason: Nak, context: &WorkerContext) {
-        context.hub.ledger.lock().refused[reason.index()] += 1;
+        context.hub.counters.lock().refused[reason.index()] += 1;
         self.close(|out, line| reply::nak(out, line, reason), context);
     }
 
     fn reject(&mut self, reason: Refusal, context: &WorkerContext) {
-        context.hub.ledger.lock().commands_refused += 1;
+        context.hub.counters.lock().commands_refused += 1;
         self.close(|out, line| reply::err(out, line, reason), context);
     }
 

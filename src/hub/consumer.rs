@@ -46,7 +46,7 @@ impl Consumer {
         self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
 
-    /// What the ledger has of the journal, if there is one.
+    /// What the counters has of the journal, if there is one.
     pub fn journal_state(&self) -> Option<(Identity, Done, bool)> {
         self.journal_sink.as_ref().map(JournalSink::state)
     }

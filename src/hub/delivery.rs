@@ -56,9 +56,9 @@ impl Delivery {
             all.lost += to_one.lost;
         });
         if all.done + all.lost > 0 {
-            let mut ledger = hub.ledger.lock();
-            ledger.msgs_sent += all.done;
-            ledger.msgs_lost += all.lost;
+            let mut counters = hub.counters.lock();
+            counters.msgs_sent += all.done;
+            counters.msgs_lost += all.lost;
         }
     }
 
@@ -143,13 +143,13 @@ impl Delivery {
 
 fn tell_ledger(work: &Work, hub: &Hub) {
     let now_ns = clock::now_ns();
-    let mut ledger = hub.ledger.lock();
+    let mut counters = hub.counters.lock();
     for (rank, picked) in work.batch.runs() {
         let accepted = work.accepted_of(&picked.item, rank);
         if accepted > 0 {
-            ledger.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
+            counters.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
         }
     }
-    ledger.handled += work.batch.messages() as u64;
-    ledger.refused[work.reason.index()] += (work.batch.messages() - work.accepted) as u64;
+    counters.handled += work.batch.messages() as u64;
+    counters.refused[work.reason.index()] += (work.batch.messages() - work.accepted) as u64;
 }

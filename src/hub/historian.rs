@@ -412,7 +412,7 @@ fn look_for_room(end_id: Option<u64>, lost: &mut u64, seat: usize, hub: &Hub) ->
 fn tell_damage(damage: &Damage, hub: &Hub) {
     let Damage { segment, offset, bytes } = damage;
     log::warn!("journal: {bytes} bytes of {} are damaged, from {offset} on", NAMES[*segment]);
-    hub.ledger.lock().journal_damage_bytes += u64::from(*bytes);
+    hub.counters.lock().journal_damage_bytes += u64::from(*bytes);
 }
 
 fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {

@@ -204,7 +204,7 @@ impl JournalSink {
     fn learn(&mut self, is_done: bool, is_synced: bool, hub: &Hub) {
         let took_ns = self.took_ns;
         if is_done && is_synced {
-            hub.ledger.lock().synced(took_ns);
+            hub.counters.lock().synced(took_ns);
         }
         let tells =
             is_synced || self.sync == Sync::None || self.disk_ns.is_some_and(|disk_ns| took_ns > disk_ns);
@@ -258,14 +258,14 @@ impl JournalSink {
         self.due_ns = if is_owed { self.due_ns.or_else(|| Some(due_ns())) } else { None };
     }
 
-    /// What the ledger has of the journal: which one it is, what was done so far, and whether it works.
+    /// What the counters has of the journal: which one it is, what was done so far, and whether it works.
     pub fn state(&self) -> (Identity, Done, bool) {
         (self.writer.identity(), self.writer.done(), self.writer.works() && !self.failing)
     }
 
-    /// Tells the ledger what was done so far.
+    /// Tells the counters what was done so far.
     pub fn count(&self, hub: &Hub) {
-        hub.ledger.lock().journal = Some(self.state());
+        hub.counters.lock().journal = Some(self.state());
     }
 
     /// Tells that the files in the journal's place are another journal's, once for each time. All else shows when it is written to.

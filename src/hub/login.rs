@@ -140,7 +140,7 @@ impl Login {
             Verdict::Wrong(due_ns, mention) => {
                 self.wrong += 1;
                 self.state = State::Wrong(due_ns);
-                context.hub.ledger.lock().wrong_tokens += 1;
+                context.hub.counters.lock().wrong_tokens += 1;
                 self.tell(mention, context);
                 None
             }

@@ -48,7 +48,7 @@ use crate::limits::{
 };
 use crate::options::Options;
 use crate::queue::{Chain, Priority, Queue};
-use crate::stats::Ledger;
+use crate::stats::Counters;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use authenticator::Authenticator;
@@ -67,7 +67,7 @@ use std::time::Duration;
 static OUTBOXES: [Mutex<Outbox>; CLIENTS] = [const { Mutex::new(Outbox::new()) }; CLIENTS];
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
-static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
+static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
 
 /// The times and shares that were chosen at the start.
 pub struct Settings {
@@ -124,7 +124,7 @@ pub struct Hub {
     /// Who is connected where.
     pub clients: &'static Mutex<ClientTable>,
     /// What is counted.
-    pub ledger: &'static Mutex<Ledger>,
+    pub counters: &'static Mutex<Counters>,
     /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
     pub joined: Bitmap<CLIENT_WORDS>,
     /// How workers are called.
@@ -167,13 +167,13 @@ impl Hub {
         let consumer = pipeline.consumer();
         let has_own_thread = dedicated_only || consumer.needs_thread();
         // The first client to ask for the counters finds those of the journal among them.
-        LEDGER.lock().journal = consumer.journal_state();
+        COUNTERS.lock().journal = consumer.journal_state();
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
             queue: &QUEUE,
             clients: &CLIENT_TABLE,
-            ledger: &LEDGER,
+            counters: &COUNTERS,
             joined: Bitmap::new(),
             wakeups: Wakeups::new(options.workers)?,
             history,
@@ -366,7 +366,7 @@ impl Hub {
     /// How many messages were admitted and are not processed.
     pub fn unprocessed(&self) -> u64 {
         // In this order: what is processed meanwhile was admitted.
-        let handled = self.ledger.lock().handled;
+        let handled = self.counters.lock().handled;
         self.queue.admitted().saturating_sub(handled)
     }
 

@@ -767,7 +767,7 @@ impl Session {
     fn linger_on(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         // Before its end, so that who has seen that finds it counted.
         if let Some(farewell) = reason.farewell() {
-            context.hub.ledger.lock().said_farewell(farewell);
+            context.hub.counters.lock().said_farewell(farewell);
         }
         if let Some(socket) = &self.socket {
             socket::end_sending(socket);
@@ -847,7 +847,7 @@ impl Session {
     /// The connection is over.
     fn end(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         if self.is_cut_off(reason) {
-            context.hub.ledger.lock().lines_cut_off += 1;
+            context.hub.counters.lock().lines_cut_off += 1;
         }
         context.hub.abort(self.seat);
         context.hub.clients.lock().leave(self.seat);

@@ -79,7 +79,7 @@ pub fn refuse_rest(hub: &Hub) {
     let mut batch = Batch::new();
     hub.queue.close();
     while hub.queue.take_rest(&mut batch) {
-        hub.ledger.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
+        hub.counters.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
         for (_, picked) in batch.drain() {
             let seat = picked.item.client();
             let mut outbox = hub.outboxes[seat].lock();

@@ -41,7 +41,7 @@ impl<'a> Watchdog<'a> {
         self.next_ns = now_ns + interval_ns;
         // In this order: what is admitted in between is not taken for something that waits.
         let admitted = hub.queue.admitted();
-        let processed = hub.ledger.lock().handled;
+        let processed = hub.counters.lock().handled;
         if processed > self.processed || processed >= admitted {
             let (clients, _) = hub.clients.lock().taken();
             self.is_frozen = false;
