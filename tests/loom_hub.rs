@@ -69,9 +69,9 @@ fn parcel(from: usize, number: u32, priority: Priority) -> (Priority, Parcel) {
 fn admit_three(queue: &Parcels, from: usize) {
     let first = [parcel(from, 1, Priority::NORMAL), parcel(from, 2, Priority::URGENT)];
     queue.admit(first.into_iter(), 1);
-    queue.call();
+    queue.wake_if_waiting();
     queue.admit([parcel(from, 3, Priority::NORMAL)].into_iter(), 1);
-    queue.call();
+    queue.wake_if_waiting();
 }
 
 /// As the consumer's own thread: waits to be called, then picks all there is. False: the queue is closed.
@@ -202,7 +202,7 @@ impl Workshop {
     fn sit_while_wanted(&self, offloads: bool) {
         let process = |picked: &mut u32, group: &mut Numbered| self.process(picked, group);
         let deliver = |delivered: &mut u32, group: &mut Numbered| self.deliver(delivered, group);
-        while self.seat.try_run(process, deliver, |_| offloads, || self.queue.wants_a_turn()) {}
+        while self.seat.try_run(process, deliver, |_| offloads, || self.queue.has_work()) {}
     }
 
     /// As `Hub::keep_processing`.
@@ -262,7 +262,7 @@ fn nothing_is_left_with_an_own_thread(releases_early: bool) {
         let own = spawn(&workshop, |shop| shop.keep_processing(false));
         let caller = spawn(&workshop, |shop| {
             shop.admit(2);
-            shop.queue.call();
+            shop.queue.wake_if_waiting();
         });
         workshop.work(1);
         caller.join().unwrap();
@@ -289,7 +289,7 @@ fn what_the_own_thread_hands_over_is_delivered_by_a_third_or_by_a_worker_and_all
         let delivering = spawn(&workshop, Workshop::keep_delivering);
         // Processed by the own thread, or by the worker, if that sits there already.
         workshop.admit(1);
-        workshop.queue.call();
+        workshop.queue.wake_if_waiting();
         workshop.work(2);
         own.join().unwrap();
         delivering.join().unwrap();
@@ -308,11 +308,11 @@ impl Clock {
     fn sit_while_wanted(&self) {
         // As `Consumer::process`: looks what is due, and then what waits.
         let process = |is_done: &mut bool, (): &mut ()| {
-            self.queue.hear_time();
+            self.queue.clear_overdue();
             *is_done |= self.is_due.load(Relaxed) == 1;
             self.queue.pick(&mut Batch::new())
         };
-        while self.seat.try_run(process, |_, _| (), |_| false, || self.queue.wants_a_turn()) {}
+        while self.seat.try_run(process, |_, _| (), |_| false, || self.queue.has_work()) {}
     }
 }
 
@@ -931,7 +931,7 @@ fn converse(way: &Way) -> Slots {
         }
         if !runs.is_empty() {
             way.queue.admit(runs.into_iter().map(|run| (Priority::NORMAL, run)), 1);
-            way.queue.call();
+            way.queue.wake_if_waiting();
         }
         worker.send(&mut [0; 2]);
         if line < LINES {

@@ -77,7 +77,7 @@ impl<'a> Acceptor<'a> {
             if self.is_asked_to_end() {
                 return self.dismiss();
             }
-            self.rejected.tidy();
+            self.rejected.run_deadlines();
             self.settle();
             self.watchdog.look(self.hub);
             self.accept_some();

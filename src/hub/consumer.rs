@@ -73,7 +73,7 @@ impl Consumer {
     /// Processes what comes first: one batch, or with a journal what can be committed together. It is in `group` then, to be
     /// delivered; false: nothing waits.
     pub fn process(&mut self, group: &mut Group, hub: &Hub) -> bool {
-        self.tidy(hub, false);
+        self.run_deadlines(hub, false);
         self.take(group, hub);
         if group.works().is_empty() {
             return false;
@@ -84,10 +84,10 @@ impl Consumer {
 
     /// Does what the sinks have to do by a certain time, whether or not anything waits; at the end, all that they still have
     /// to do.
-    pub fn tidy(&mut self, hub: &Hub, is_end: bool) {
+    pub fn run_deadlines(&mut self, hub: &Hub, is_end: bool) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         // Before it is looked at: what becomes due later is seen by who does not find this seat free, and gives another turn.
-        hub.queue.hear_time();
+        hub.queue.clear_overdue();
         journal_sink.sync_due(is_end, hub);
         journal_sink.count(hub);
         self.tell_due(hub);

@@ -287,7 +287,7 @@ impl Hub {
         }
         self.pipeline.run_last(
             |delivery, group| delivery.deliver_all(group, self, None),
-            |consumer| consumer.tidy(self, true),
+            |consumer| consumer.run_deadlines(self, true),
         );
         *self.is_done.lock() = true;
         self.done.notify_all();
@@ -312,7 +312,7 @@ impl Hub {
         if self.workers_may_run.load(Ordering::Relaxed) {
             return self.try_run(Some(worker));
         }
-        self.queue.call();
+        self.queue.wake_if_waiting();
         false
     }
 
@@ -323,14 +323,14 @@ impl Hub {
             |consumer, group| consumer.process(group, self),
             |delivery, group| delivery.deliver_all(group, self, sitter),
             |group| sitter.is_none() && self.offloads(group),
-            || self.queue.wants_a_turn(),
+            || self.queue.has_work(),
         )
     }
 
     /// Whether the consumer's own thread hands a group over instead of delivering it: where the next one waits to go to the disk.
     /// Urgent messages are answered at once: to wake another thread for them takes a while.
     fn offloads(&self, group: &Group) -> bool {
-        self.has_delivery_thread() && !group.is_urgent() && self.queue.wants_a_turn()
+        self.has_delivery_thread() && !group.is_urgent() && self.queue.has_work()
     }
 
     /// Lets workers sit down, or leaves that to the consumer's own thread.
@@ -348,7 +348,7 @@ impl Hub {
     fn set_due_ns(&self, due_ns: Option<u64>) {
         *self.due_ns.lock() = due_ns;
         if due_ns.is_some() {
-            self.queue.ring();
+            self.queue.wake();
         }
     }
 

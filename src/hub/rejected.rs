@@ -47,7 +47,7 @@ impl Rejected {
     }
 
     /// Throws away what they sent, and closes those who have gone or had their time.
-    pub fn tidy(&mut self) {
+    pub fn run_deadlines(&mut self) {
         let now_ns = clock::now_ns();
         for _ in 0..self.leavers.len() {
             if let Some(leaver) = self.leavers.pop_front()

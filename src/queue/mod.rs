@@ -32,7 +32,7 @@ struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
     /// The one in [`Queue::wait`] is called.
     called: bool,
-    /// His time was over, and nobody has [heard](Queue::hear_time) of that.
+    /// His time was over, and nobody has [heard](Queue::clear_overdue) of that.
     overdue: bool,
     closed: bool,
 }
@@ -69,7 +69,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
     }
 
     /// Admits all of these runs at once, as of `now_ns`. Whoever admits sees to it that it is processed: see
-    /// [`Queue::call`].
+    /// [`Queue::wake_if_waiting`].
     ///
     /// # Panics
     /// If more than `N` would wait: the slots of all clients together are `N`, so that cannot be.
@@ -82,15 +82,15 @@ impl<T: Run, const N: usize> Queue<T, N> {
     }
 
     /// For one who admitted something: calls the one in [`Queue::wait`], unless it is picked already.
-    pub fn call(&self) {
+    pub fn wake_if_waiting(&self) {
         let is_empty = self.shared.lock().waiting.is_empty();
         if !is_empty {
-            self.ring();
+            self.wake();
         }
     }
 
     /// Calls the one in [`Queue::wait`], or who will be, whether or not something waits: his time is another one now.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         let was_called = core::mem::replace(&mut self.shared.lock().called, true);
         if !was_called {
             self.not_empty.notify_one();
@@ -98,8 +98,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
     }
 
     /// Whether somebody is to take a turn: something waits to be [picked](Queue::pick), or the time of the one in [`Queue::wait`] was
-    /// over and nobody has [heard](Queue::hear_time) of that.
-    pub fn wants_a_turn(&self) -> bool {
+    /// over and nobody has [heard](Queue::clear_overdue) of that.
+    pub fn has_work(&self) -> bool {
         let shared = self.shared.lock();
         !shared.closed && (!shared.waiting.is_empty() || shared.overdue)
     }
@@ -117,7 +117,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
     }
 
     /// For one who is to look from now on at what was to be done by a certain time: what becomes due after that gives a turn again.
-    pub fn hear_time(&self) {
+    pub fn clear_overdue(&self) {
         self.shared.lock().overdue = false;
     }
 
