@@ -82,7 +82,7 @@ pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The same for what comes from a client that has to read before more of it is received; besides it may take as much more as the kernel
-/// had let it send before: see [`socket::overdraw`](crate::net::socket::overdraw). A quarter, so that it is let send a little.
+/// had let it send before: see [`socket::raise_receive_buffer`](crate::net::socket::raise_receive_buffer). A quarter, so that it is let send a little.
 pub const OVERDRAWN_BUFFER_BYTES: usize = SOCKET_BUFFER_BYTES / 4 * 5;
 
 /// When a silent connection is first probed, and how often then, in seconds; after so many probes without an answer it is broken.

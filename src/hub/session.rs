@@ -175,7 +175,7 @@ pub struct Session {
     dismissed: Option<Reason>,
     /// How many bytes had come when it was dismissed, and are not received yet.
     owed_bytes: usize,
-    /// Whether the kernel [takes more](socket::overdraw) from it, because it has to read first.
+    /// Whether the kernel [takes more](socket::raise_receive_buffer) from it, because it has to read first.
     is_overdrawn: bool,
     /// How many lines it may still send.
     lines: RateLimiter,
@@ -501,7 +501,7 @@ impl Session {
         };
         drop(outbox);
         if lacks_room {
-            self.overdraw();
+            self.raise_receive_buffer();
         }
         if can_read_on || is_read_for && context.draining {
             // It calls when it has put something in, and when it is done.
@@ -511,11 +511,11 @@ impl Session {
     }
 
     /// Nothing is received until the client reads.
-    fn overdraw(&mut self) {
+    fn raise_receive_buffer(&mut self) {
         if let Some(socket) = &self.socket
             && !mem::replace(&mut self.is_overdrawn, true)
         {
-            socket::overdraw(socket);
+            socket::raise_receive_buffer(socket);
         }
     }
 
@@ -757,7 +757,7 @@ impl Session {
         let turn = if wants_turn(status) { PollAt::Now } else { self.timer(&outbox, context) };
         drop(outbox);
         if is_stalled {
-            self.overdraw();
+            self.raise_receive_buffer();
         }
         turn
     }
@@ -790,7 +790,7 @@ impl Session {
     /// come back.
     fn cut_short(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         if let Some(socket) = &self.socket {
-            socket::widen(socket);
+            socket::raise_send_buffer(socket);
         }
         context.hub.leave(self.seat);
         // Who was told goodbye already is told nothing more.

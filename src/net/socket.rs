@@ -185,7 +185,7 @@ sockopt_impl!(
 /// Then Linux, since 6.17, drops all that comes from that client until something is received, for it ends beyond the window (commit
 /// 9ca48d616ed7, "tcp: do not accept packets beyond window"), even the news that it has read: and nothing is received before that is
 /// heard. So both would wait for ever. Before 5.14 the buffer only has the little more, and nothing is needed.
-pub fn overdraw(socket: &impl AsFd) {
+pub fn raise_receive_buffer(socket: &impl AsFd) {
     if setsockopt(socket, sockopt::RcvBuf, &OVERDRAWN_BUFFER_BYTES).is_ok() {
         let _ = setsockopt(socket, BoundsSendingOnly, &true);
     }
@@ -197,7 +197,7 @@ pub fn settle(socket: &impl AsFd) {
 }
 
 /// Lets the kernel take some more of what is to be sent, for one that did not read and is about to be closed.
-pub fn widen(socket: &impl AsFd) {
+pub fn raise_send_buffer(socket: &impl AsFd) {
     // It is a favour: without it the client just gets less.
     let _ = setsockopt(socket, sockopt::SndBuf, &(4 * SOCKET_BUFFER_BYTES));
 }
@@ -237,7 +237,7 @@ mod tests {
         let (server, _client) = pair();
         settle(&server);
         let usual = getsockopt(&server, sockopt::RcvBuf).unwrap();
-        overdraw(&server);
+        raise_receive_buffer(&server);
         assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual / 4 * 5);
         settle(&server);
         assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual);
