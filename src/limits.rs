@@ -173,7 +173,7 @@ pub const HISTORY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;
 
 /// How long the historian waits at most to be told of a segment that the writer has just begun to use again, in milliseconds: longer
 /// than a healthy disk syncs. Then it looks again.
-pub const TURN_OVER_MS_MAX: u64 = 1_000;
+pub const ROTATION_MS_MAX: u64 = 1_000;
 
 /// The stack of the historian, in bytes: it reads and copies, and calls no one deep.
 pub const HISTORIAN_STACK_BYTES: usize = 64 * 1024;

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::histogram::Histogram;
 use crate::hub::Hub;
 use crate::journal::segment::Identity;
-use crate::journal::writer::Done;
+use crate::journal::writer::WriteStats;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
 use crate::queue::{Depth, Priority};
@@ -39,7 +39,7 @@ pub struct Counters {
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
     /// Which journal it is, what it has done, and whether it works, where there is one.
-    pub journal: Option<(Identity, Done, bool)>,
+    pub journal: Option<(Identity, WriteStats, bool)>,
     /// How long the journal's syncs took, in nanoseconds.
     sync_times: Histogram,
     /// Bytes of the journal that were found damaged by those who read it; again each time.
@@ -103,7 +103,7 @@ struct OfPriority {
 #[derive(Clone, Copy)]
 struct OfJournal {
     identity: Identity,
-    done: Done,
+    done: WriteStats,
     works: bool,
     sync_p50_ns: u64,
     sync_p99_ns: u64,

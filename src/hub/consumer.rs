@@ -11,7 +11,7 @@ use super::journal_sink::JournalSink;
 use super::pipeline::Pipeline;
 use super::stdout_sink::StdoutSink;
 use crate::journal::segment::Identity;
-use crate::journal::writer::Done;
+use crate::journal::writer::WriteStats;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::queue::Priority;
 use crate::wire::reply::Nak;
@@ -47,7 +47,7 @@ impl Consumer {
     }
 
     /// What the counters has of the journal, if there is one.
-    pub fn journal_state(&self) -> Option<(Identity, Done, bool)> {
+    pub fn journal_state(&self) -> Option<(Identity, WriteStats, bool)> {
         self.journal_sink.as_ref().map(JournalSink::state)
     }
 

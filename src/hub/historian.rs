@@ -22,7 +22,7 @@ use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
 use crate::limits::{
     CLIENT_WORDS, CLIENTS, HISTORY_BYTES_PER_TURN, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX,
-    TURN_OVER_MS_MAX,
+    ROTATION_MS_MAX,
 };
 use crate::queue::{Chain, Priority, Slot};
 use crate::sync::{Bitmap, Condvar, Mutex};
@@ -142,8 +142,8 @@ impl History {
 
     /// Waits until it is published that the writer has turned over to another segment than these headers tell: it writes to
     /// that before it says so, and syncs in between. To read again at once would be to spin.
-    fn await_turn_over(&self, headers: &Headers) {
-        let timeout = Duration::from_millis(TURN_OVER_MS_MAX);
+    fn await_rotation(&self, headers: &Headers) {
+        let timeout = Duration::from_millis(ROTATION_MS_MAX);
         let is_old = |committed: &mut Committed| committed.headers == *headers;
         drop(self.published.wait_timeout_while(self.committed.lock(), timeout, is_old));
     }
@@ -300,7 +300,7 @@ impl Historian {
                 Progress::Found(cursor, skipped) => {
                     (request.last, request.cursor, request.skipped) = (None, cursor, skipped);
                 }
-                Progress::Overtaken => history.await_turn_over(&committed.headers),
+                Progress::Overtaken => history.await_rotation(&committed.headers),
                 Progress::Pause => {}
             }
             return Ok(Halt::Share);
@@ -332,7 +332,7 @@ impl Historian {
                 }
                 Step::Withdrawn(_) => continue,
                 Step::Overtaken => {
-                    history.await_turn_over(&committed.headers);
+                    history.await_rotation(&committed.headers);
                     return Ok(Halt::Share);
                 }
                 Step::Unsettled | Step::Pause => return Ok(Halt::Share),

@@ -9,7 +9,7 @@ use crate::journal::files::{self, Files, NAMES};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
-use crate::journal::writer::{Buffers, Done, Found, Refusals, Strangers, Writer};
+use crate::journal::writer::{Buffers, Recovery, Refusals, Strangers, WriteStats, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PIPELINE_SYNC_US_MAX};
 use crate::options::Options;
 use crate::queue::Priority;
@@ -145,7 +145,7 @@ impl JournalSink {
         self.time_ms = clock::utc_ns() / 1_000_000;
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
-            let revived = self.timed(Writer::revive);
+            let revived = self.timed(Writer::reopen_segment);
             self.tell_another(revived);
         }
         (self.is_urgent, self.took_ns) = (false, 0);
@@ -259,7 +259,7 @@ impl JournalSink {
     }
 
     /// What the counters has of the journal: which one it is, what was done so far, and whether it works.
-    pub fn state(&self) -> (Identity, Done, bool) {
+    pub fn state(&self) -> (Identity, WriteStats, bool) {
         (self.writer.identity(), self.writer.done(), self.writer.works() && !self.failing)
     }
 
@@ -343,7 +343,7 @@ fn tell_cut(directory: &Path, bytes: u64) {
     }
 }
 
-fn tell_found(directory: &Path, found: &Found, identity: Identity) {
+fn tell_found(directory: &Path, found: &Recovery, identity: Identity) {
     let directory = directory.display();
     match found.is_new() {
         true => log::info!("journal {directory}: it is new; its identity is {identity}"),

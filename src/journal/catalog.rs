@@ -1,6 +1,6 @@
 //! What can be read of a journal, and in which order.
 
-use super::segment::{Header, Seal};
+use super::segment::{Header, SegmentKey};
 use super::writer::{FIRST_OFFSET, Headers};
 use crate::limits::JOURNAL_SEGMENTS;
 use heapless::Vec;
@@ -75,8 +75,8 @@ impl Catalog {
     }
 
     /// That use of a segment, if it is still there.
-    pub fn find(&self, sequence: u64, seal: Seal) -> Option<&Span> {
-        self.spans.iter().find(|span| (span.header.sequence, span.header.seal) == (sequence, seal))
+    pub fn find(&self, sequence: u64, key: SegmentKey) -> Option<&Span> {
+        self.spans.iter().find(|span| (span.header.sequence, span.header.key) == (sequence, key))
     }
 
     /// The one that comes after that sequence.
@@ -97,8 +97,8 @@ mod tests {
     const FILE: u32 = 65_536;
 
     fn header(sequence: u64, previous_end: u32, first_id: u64) -> Option<Header> {
-        let seal = Seal { mark: sequence as u32, salt: sequence };
-        Some(Header { segment_bytes: FILE, sequence, seal, previous_end, first_id, origin: None })
+        let key = SegmentKey { mark: sequence as u32, salt: sequence };
+        Some(Header { segment_bytes: FILE, sequence, key, previous_end, first_id, origin: None })
     }
 
     fn catalog(listed: &[(usize, Option<Header>)], last_end: Option<u32>) -> Catalog {
@@ -133,8 +133,8 @@ mod tests {
         }
         assert_eq!(catalog.after(1).unwrap().header.sequence, 2);
         assert_eq!(catalog.after(3), None);
-        assert!(catalog.find(2, Seal { mark: 2, salt: 2 }).is_some());
-        assert_eq!(catalog.find(2, Seal { mark: 2, salt: 3 }), None, "another journal's");
+        assert!(catalog.find(2, SegmentKey { mark: 2, salt: 2 }).is_some());
+        assert_eq!(catalog.find(2, SegmentKey { mark: 2, salt: 3 }), None, "another journal's");
     }
 
     #[test]

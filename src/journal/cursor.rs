@@ -10,7 +10,7 @@ use super::catalog::{Catalog, Extent, Span};
 use super::disk::Source;
 use super::record::Record;
 use super::scan::{Ahead, Position, Scan, Window};
-use super::segment::Seal;
+use super::segment::SegmentKey;
 use super::writer::{FIRST_OFFSET, read_header};
 use crate::limits::JOURNAL_READ_BYTES;
 use nix::errno::Errno;
@@ -64,7 +64,7 @@ pub struct Cursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     sequence: u64,
-    seal: Seal,
+    key: SegmentKey,
     position: Position,
     /// All of the segment was searched behind its records, and there was nothing: more comes right behind them.
     is_searched: bool,
@@ -76,7 +76,7 @@ impl Place {
     fn start_of(span: &Span) -> Self {
         Self {
             sequence: span.header.sequence,
-            seal: span.header.seal,
+            key: span.header.key,
             position: Position::new(FIRST_OFFSET),
             is_searched: false,
             suspect: None,
@@ -105,7 +105,7 @@ impl Cursor {
     /// Reads on from here, so many bytes at most until [`Step::Pause`]. The segments are of the length that their headers say,
     /// and `window` may be shared with others.
     pub fn read<'a>(&'a mut self, catalog: &'a Catalog, window: &'a mut Window, bytes: u32) -> Reading<'a> {
-        let scan = Scan::new(0, Seal { mark: 0, salt: 0 }, 0..0, window);
+        let scan = Scan::new(0, SegmentKey { mark: 0, salt: 0 }, 0..0, window);
         Reading { cursor: self, catalog, scan, span: None, budget: bytes }
     }
 }
@@ -180,7 +180,7 @@ impl Reading<'_> {
             return Ok(Some((span, place)));
         }
         let kept = self.cursor.place;
-        let kept = kept.and_then(|place| Some((*self.catalog.find(place.sequence, place.seal)?, place)));
+        let kept = kept.and_then(|place| Some((*self.catalog.find(place.sequence, place.key)?, place)));
         let found = match kept {
             Some(_) => kept,
             None => self.find_place(source)?,
@@ -619,7 +619,7 @@ mod tests {
         assert_eq!(read_with(&mut inside, &memory, &catalog, u32::MAX), ids(20..21), "the writer does");
         assert!(writer.commit(true).is_err());
         memory.is_broken.set(false);
-        writer.revive().unwrap();
+        writer.reopen_segment().unwrap();
         write(&mut writer, 21..25);
         let told = read(&mut seen, &memory);
         assert_eq!((told[0], &told[1..]), (Told::Withdrawn(21), &ids(21..25)[..]));

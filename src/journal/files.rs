@@ -705,7 +705,7 @@ mod tests {
     use crate::journal::record::Record;
     use crate::journal::scan::{Scan, Step};
     use crate::journal::segment::HEADER_BYTES;
-    use crate::journal::writer::{Buffers, FIRST_OFFSET, Found, Writer, read_headers};
+    use crate::journal::writer::{Buffers, FIRST_OFFSET, Recovery, Writer, read_headers};
     use crate::limits::JOURNAL_READ_BYTES;
     use crate::queue::Priority;
 
@@ -754,8 +754,8 @@ mod tests {
             (0..JOURNAL_SEGMENTS).filter(|segment| headers[*segment].is_some()).collect();
         order.sort_by_key(|segment| headers[*segment].unwrap().sequence);
         for segment in order {
-            let seal = headers[segment].take().unwrap().seal;
-            let mut scan = Scan::new(segment, seal, FIRST_OFFSET..SEGMENT_BYTES, &mut window);
+            let key = headers[segment].take().unwrap().key;
+            let mut scan = Scan::new(segment, key, FIRST_OFFSET..SEGMENT_BYTES, &mut window);
             while let Step::Record(record) = scan.next(&files).unwrap() {
                 ids.push(record.id);
             }
@@ -910,7 +910,7 @@ mod tests {
     }
 
     /// What the next start finds after `harm` was done to the newest file, of which messages up to 400 were written.
-    fn found_after(name: &str, harm: impl Fn(&std::fs::File)) -> Found {
+    fn found_after(name: &str, harm: impl Fn(&std::fs::File)) -> Recovery {
         let place = Place::new(name);
         write(&place, 1..401);
         let newest = std::fs::OpenOptions::new().write(true).open(place.0.join(NAMES[2])).unwrap();
@@ -996,7 +996,7 @@ mod tests {
         writer.begin_group(true);
         writer.append(&record(1, b"lost"));
         assert_eq!(writer.commit(true), Err(Errno::ENOENT));
-        writer.revive().unwrap();
+        writer.reopen_segment().unwrap();
         writer.begin_group(true);
         writer.append(&record(1, b"kept"));
         writer.commit(true).unwrap();
@@ -1015,7 +1015,7 @@ mod tests {
         writer.append(&record(1, b"lost"));
         assert_eq!(writer.commit(true), Err(Errno::ENOENT));
         assert!(!writer.works());
-        writer.revive().unwrap();
+        writer.reopen_segment().unwrap();
         writer.begin_group(true);
         writer.append(&record(1, b"kept"));
         writer.commit(true).unwrap();
@@ -1035,7 +1035,7 @@ mod tests {
         writer.append(&record(1, b"lost"));
         assert_eq!(writer.commit(true), Err(Errno::ENOENT));
         for _ in 0..3 {
-            assert_eq!(writer.revive(), Err(Errno::EMEDIUMTYPE));
+            assert_eq!(writer.reopen_segment(), Err(Errno::EMEDIUMTYPE));
             assert!(!writer.works());
             writer.begin_group(true);
             writer.append(&record(1, b"lost"));

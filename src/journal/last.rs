@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
 use super::disk::Source;
 use super::scan::{Position, Scan, Window};
-use super::segment::Seal;
+use super::segment::SegmentKey;
 use super::writer::FIRST_OFFSET;
 use crate::queue::Priority;
 use nix::errno::Errno;
@@ -168,7 +168,7 @@ fn id_before(
     window: &mut Window,
     budget: &mut u32,
 ) -> Result<Option<u64>, Errno> {
-    let mut scan = Scan::new(0, Seal { mark: 0, salt: 0 }, 0..0, window);
+    let mut scan = Scan::new(0, SegmentKey { mark: 0, salt: 0 }, 0..0, window);
     for span in catalog.spans().iter().rev().filter(|span| span.header.first_id < id) {
         scan.go_to(span, Position::new(FIRST_OFFSET));
         if let Some(landmark) = scan.seek(source, id - 1, budget)? {

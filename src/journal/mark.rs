@@ -21,7 +21,7 @@
 
 use super::disk::{Disk, Source};
 use super::record::{ALIGNMENT, number};
-use super::segment::{Header, Seal};
+use super::segment::{Header, SegmentKey};
 use crate::limits::{BATCH, JOURNAL_BATCHES_MAX, PAGE_BYTES, RECORD_HEADER_BYTES, SEGMENT_MARKS_BYTES};
 use nix::errno::Errno;
 
@@ -98,7 +98,7 @@ impl Marks {
             disk.read(segment, offset(header, page), &mut bytes)?;
             is_cut |= bytes.starts_with(CUT);
             if let Some(mark) =
-                Self::from_bytes(&bytes, &header.seal).filter(|mark| mark.number > marks.number)
+                Self::from_bytes(&bytes, &header.key).filter(|mark| mark.number > marks.number)
             {
                 marks = mark;
             }
@@ -145,22 +145,22 @@ impl Marks {
             return Err(Errno::ENODEV);
         }
         page.fill(0);
-        page[..MARK_BYTES].copy_from_slice(&self.to_bytes(&header.seal));
+        page[..MARK_BYTES].copy_from_slice(&self.to_bytes(&header.key));
         disk.write(segment, offset(header, self.number % 2), page)
     }
 
-    fn to_bytes(self, seal: &Seal) -> [u8; MARK_BYTES] {
+    fn to_bytes(self, key: &SegmentKey) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
         bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.given.next_id.to_le_bytes());
         bytes[24..32].copy_from_slice(&u64::from(self.given.is_unsynced).to_le_bytes());
-        let checksum = seal.checksum(&bytes[4..]);
+        let checksum = key.checksum(&bytes[4..]);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; MARK_BYTES], seal: &Seal) -> Option<Self> {
-        if number(&bytes[..4]) != seal.checksum(&bytes[4..]).into() {
+    fn from_bytes(bytes: &[u8; MARK_BYTES], key: &SegmentKey) -> Option<Self> {
+        if number(&bytes[..4]) != key.checksum(&bytes[4..]).into() {
             return None;
         }
         let given = Given { next_id: number(&bytes[16..24]), is_unsynced: number(&bytes[24..32]) != 0 };
@@ -179,14 +179,14 @@ const _: () = assert!(SEGMENT_MARKS_BYTES == 2 * PAGE_BYTES, "two marks take tur
 mod tests {
     use super::*;
 
-    const SEAL: Seal = Seal { mark: 1, salt: 2 };
+    const SEAL: SegmentKey = SegmentKey { mark: 1, salt: 2 };
 
     #[test]
     fn what_was_written_is_read_and_every_flipped_bit_is_noticed() {
         let mark = Marks { number: 3, given: Given { next_id: 77, is_unsynced: true } };
         let bytes = mark.to_bytes(&SEAL);
         assert_eq!(Marks::from_bytes(&bytes, &SEAL), Some(mark));
-        assert_eq!(Marks::from_bytes(&bytes, &Seal { salt: 3, ..SEAL }), None, "a former use's");
+        assert_eq!(Marks::from_bytes(&bytes, &SegmentKey { salt: 3, ..SEAL }), None, "a former use's");
         for bit in 0..8 * MARK_BYTES {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -201,7 +201,7 @@ mod tests {
         let header = Header {
             segment_bytes: 131_072,
             sequence: 1,
-            seal: SEAL,
+            key: SEAL,
             previous_end: 4_096,
             first_id: 5,
             origin,

@@ -7,9 +7,9 @@ use super::disk::Source;
 use super::mark::ids_in;
 use super::record::Record;
 use super::scan::{Scan, Step, Window};
-use super::segment::{HEADER_BYTES, Header, Seal};
+use super::segment::{HEADER_BYTES, Header, SegmentKey};
 use super::simulated::{Call, Failures, Fault, Random, SimulatedDisk, Target};
-use super::writer::{Buffers, FIRST_OFFSET, Found, Headers, Writer, read_headers};
+use super::writer::{Buffers, FIRST_OFFSET, Headers, Recovery, Writer, read_headers};
 use crate::limits::{BATCH, FROM_BYTES_MAX, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, TEXT_BYTES};
 use crate::queue::Priority;
 use core::ops::Range;
@@ -190,7 +190,7 @@ impl Books {
     }
 
     /// Compares what was read after a blow with what must be there, and takes it over.
-    fn check(&mut self, seen: &[(u64, u64)], found: &Found, size: Size, blow: Blow) -> Result<(), String> {
+    fn check(&mut self, seen: &[(u64, u64)], found: &Recovery, size: Size, blow: Blow) -> Result<(), String> {
         let does_rise = |pair: &[(u64, u64)]| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1;
         if let Some(pair) = seen.windows(2).find(|pair| !does_rise(pair)) {
             return Err(format!("IDs do not rise: {pair:?}"));
@@ -233,7 +233,7 @@ fn ids_skipped_max(size: Size, lost_segments: u64) -> u64 {
     let header = Header {
         segment_bytes: size.segment_bytes,
         sequence: 1,
-        seal: Seal { mark: 0, salt: 0 },
+        key: SegmentKey { mark: 0, salt: 0 },
         previous_end: FIRST_OFFSET,
         first_id: 1,
         origin: None,
@@ -285,8 +285,8 @@ impl Reader {
         segment: usize,
         end: u32,
     ) -> Result<Seen, String> {
-        let seal = headers[segment].unwrap().seal;
-        let mut scan = Scan::new(segment, seal, FIRST_OFFSET..end, &mut self.window);
+        let key = headers[segment].unwrap().key;
+        let mut scan = Scan::new(segment, key, FIRST_OFFSET..end, &mut self.window);
         let mut read = Vec::new();
         loop {
             match scan.next(disk).map_err(|errno| format!("segment {segment}: {errno}"))? {
@@ -410,7 +410,7 @@ impl Trial {
         let (segment, header) =
             if self.random.once_in(3) { used[self.random.below(used.len())] } else { newest };
         let part = FIRST_OFFSET..header.records_end();
-        let mut scan = Scan::new(segment, header.seal, part, &mut self.reader.window);
+        let mut scan = Scan::new(segment, header.key, part, &mut self.reader.window);
         let mut places = Vec::new();
         loop {
             match scan.next(&self.disk.calm()).map_err(|errno| errno.to_string())? {
@@ -485,7 +485,7 @@ impl Trial {
                 self.disk.enter(Call::Revive);
                 let before = self.disk.failures();
                 // That it fails shows when it is written to.
-                let _ = writer.revive();
+                let _ = writer.reopen_segment();
                 self.note_call(writer, before);
             }
             self.write_group(writer);
@@ -719,7 +719,7 @@ fn outage_costs_the_oldest_segment_and_rarely_one_more() {
         let before = writer.extent().0.map(|header| header.unwrap().first_id);
         disk.fail_after(0, Fault::Outage(operations));
         write_batches(&mut writer, MANY..MANY + 1, true).unwrap_err();
-        while writer.revive().is_err() {}
+        while writer.reopen_segment().is_err() {}
         let (headers, end) = writer.extent();
         let first = Reader::new().read(&disk, headers, end).unwrap()[0].0;
         before.iter().filter(|id| **id < first).count()
@@ -866,7 +866,7 @@ fn small_journal() -> SimulatedDisk {
 const SMALL_BYTES: u32 = 56 * 1024;
 
 /// What a journal shows after a start: IDs, the next ID, and what was damaged.
-fn start(disk: &SimulatedDisk) -> (Vec<u64>, Found) {
+fn start(disk: &SimulatedDisk) -> (Vec<u64>, Recovery) {
     let mut buffers = Box::new(Buffers::new());
     let (writer, found) = Writer::open(disk.clone(), SMALL_BYTES, &mut buffers).unwrap();
     let (headers, end) = writer.extent();
@@ -881,7 +881,7 @@ fn places(disk: &SimulatedDisk) -> Vec<(usize, u64, Range<u32>)> {
     let mut places = Vec::new();
     for (segment, header) in headers.iter().enumerate().filter_map(|(at, header)| Some((at, (*header)?))) {
         let mut window = Box::new([0; JOURNAL_READ_BYTES]);
-        let mut scan = Scan::new(segment, header.seal, FIRST_OFFSET..SMALL_BYTES, &mut window);
+        let mut scan = Scan::new(segment, header.key, FIRST_OFFSET..SMALL_BYTES, &mut window);
         let mut begin = FIRST_OFFSET;
         while let Step::Record(record) = scan.next(&disk.calm()).unwrap() {
             let (id, serial) = (record.id, record.time_ms);

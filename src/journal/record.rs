@@ -17,7 +17,7 @@
 //!
 //! Bytes only: no I/O. Nothing here panics, whatever the bytes are.
 
-use super::segment::Seal;
+use super::segment::SegmentKey;
 use crate::limits::{FROM_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, TEXT_BYTES};
 use crate::queue::Priority;
 
@@ -58,13 +58,13 @@ impl<'a> Record<'a> {
 
     /// Writes it to the first of these bytes, padding included, and says how many that are. None: they are too few, or FROM
     /// or the text is longer than a record takes.
-    pub fn write(&self, seal: &Seal, out: &mut [u8]) -> Option<usize> {
+    pub fn write(&self, key: &SegmentKey, out: &mut [u8]) -> Option<usize> {
         if self.from.len() > FROM_BYTES_MAX || self.text.len() > TEXT_BYTES {
             return None;
         }
         let length = RECORD_HEADER_BYTES + self.from.len() + self.text.len();
         let out = out.get_mut(..padded(length))?;
-        out[4..8].copy_from_slice(&seal.mark.to_le_bytes());
+        out[4..8].copy_from_slice(&key.mark.to_le_bytes());
         out[8..16].copy_from_slice(&self.id.to_le_bytes());
         out[16..24].copy_from_slice(&self.time_ms.to_le_bytes());
         out[24..26].copy_from_slice(&(length as u16).to_le_bytes());
@@ -74,7 +74,7 @@ impl<'a> Record<'a> {
         from.copy_from_slice(self.from);
         text[..self.text.len()].copy_from_slice(self.text);
         text[self.text.len()..].fill(0);
-        let checksum = seal.checksum(&out[8..length]);
+        let checksum = key.checksum(&out[8..length]);
         out[..4].copy_from_slice(&checksum.to_le_bytes());
         Some(out.len())
     }
@@ -83,8 +83,8 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn read(seal: &Seal, bytes: &'a [u8]) -> Result<(Self, usize), Absence> {
-        let taken = Self::check(seal, bytes)?;
+    pub fn read(key: &SegmentKey, bytes: &'a [u8]) -> Result<(Self, usize), Absence> {
+        let taken = Self::check(key, bytes)?;
         Self::fields(bytes).map(|record| (record, taken)).ok_or(Absence::Corrupt)
     }
 
@@ -92,8 +92,8 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn check(seal: &Seal, bytes: &[u8]) -> Result<usize, Absence> {
-        match (is_marked(seal, bytes), Self::check_unmarked(seal, bytes)) {
+    pub fn check(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
+        match (is_marked(key, bytes), Self::check_unmarked(key, bytes)) {
             (true, checked) => checked,
             // It was one: where it is the last, nothing else would tell that it is gone.
             (false, Ok(_)) => Err(Absence::Corrupt),
@@ -102,14 +102,14 @@ impl<'a> Record<'a> {
     }
 
     /// The same whatever stands where the mark should.
-    fn check_unmarked(seal: &Seal, bytes: &[u8]) -> Result<usize, Absence> {
+    fn check_unmarked(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Absence::Cut)?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
         if !(RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(&length) {
             return Err(Absence::Corrupt);
         }
         let record = bytes.get(..padded(length)).ok_or(Absence::Cut)?;
-        let is_whole = u64::from(seal.checksum(&record[8..length])) == number(&record[..4]);
+        let is_whole = u64::from(key.checksum(&record[8..length])) == number(&record[..4]);
         if is_whole && Record::fields(record).is_some() { Ok(record.len()) } else { Err(Absence::Corrupt) }
     }
 
@@ -125,8 +125,8 @@ impl<'a> Record<'a> {
 }
 
 /// Whether these bytes begin as a record of the segment does.
-pub fn is_marked(seal: &Seal, bytes: &[u8]) -> bool {
-    bytes.get(4..8) == Some(&seal.mark.to_le_bytes())
+pub fn is_marked(key: &SegmentKey, bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(&key.mark.to_le_bytes())
 }
 
 /// A length with the padding behind it.
@@ -148,7 +148,7 @@ const _: () = {
 mod tests {
     use super::*;
 
-    const SEAL: Seal = Seal { mark: 0x1234_5678, salt: 0x0102_0304_0506_0708 };
+    const SEAL: SegmentKey = SegmentKey { mark: 0x1234_5678, salt: 0x0102_0304_0506_0708 };
 
     fn record() -> Record<'static> {
         Record {
@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn another_segments_record_is_not_this_ones() {
         let bytes = written(&record());
-        let other = Seal { mark: 1, ..SEAL };
+        let other = SegmentKey { mark: 1, ..SEAL };
         assert_eq!(Record::read(&other, &bytes), Err(Absence::Unmarked));
-        let other = Seal { salt: 1, ..SEAL };
+        let other = SegmentKey { salt: 1, ..SEAL };
         assert_eq!(Record::read(&other, &bytes), Err(Absence::Corrupt));
     }
 }

@@ -4,7 +4,7 @@
 use super::catalog::{Extent, Span};
 use super::disk::Source;
 use super::record::{ALIGNMENT, Absence, Record, is_marked};
-use super::segment::Seal;
+use super::segment::SegmentKey;
 use super::tail;
 use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, RECORD_BYTES_MAX};
 use core::ops::Range;
@@ -48,7 +48,7 @@ pub struct Landmark {
 /// A scan of a part of a segment.
 pub struct Scan<'a> {
     segment: usize,
-    seal: Seal,
+    key: SegmentKey,
     position: Position,
     extent: Extent,
     /// In an open extent, this many bytes without a record are the end.
@@ -84,10 +84,10 @@ pub enum Ahead {
 
 impl<'a> Scan<'a> {
     /// A scan of that part of a segment, where a record begins.
-    pub fn new(segment: usize, seal: Seal, part: Range<u32>, window: &'a mut Window) -> Self {
+    pub fn new(segment: usize, key: SegmentKey, part: Range<u32>, window: &'a mut Window) -> Self {
         let (position, extent) = (Position::new(part.start), Extent::Open(part.end));
         let gap_bytes_max = tail::silence_bytes(JOURNAL_STRETCH_BYTES);
-        Self { segment, seal, position, extent, gap_bytes_max, window, loaded: 0..0, record: 0 }
+        Self { segment, key, position, extent, gap_bytes_max, window, loaded: 0..0, record: 0 }
     }
 
     /// The same scan, but in an open extent only this many bytes without a record are the end.
@@ -98,7 +98,7 @@ impl<'a> Scan<'a> {
     /// Goes on in that use of a segment, or in the same read anew.
     pub fn go_to(&mut self, span: &Span, position: Position) {
         self.loaded = 0..0;
-        (self.segment, self.seal, self.extent) = (span.segment, span.header.seal, span.extent);
+        (self.segment, self.key, self.extent) = (span.segment, span.header.key, span.extent);
         self.position = position;
     }
 
@@ -147,7 +147,7 @@ impl<'a> Scan<'a> {
         let end = self.extent.end().min(at.saturating_add(JOURNAL_PROBE_BYTES as u32));
         self.fill(disk, at..end)?;
         let mut offsets = (at..end).step_by(ALIGNMENT);
-        let is_record = |offset: &u32| Record::check(&self.seal, self.view(*offset)).is_ok();
+        let is_record = |offset: &u32| Record::check(&self.key, self.view(*offset)).is_ok();
         let Some(offset) = offsets.find(is_record) else { return Ok(None) };
         Ok(Record::fields(self.view(offset)).map(|record| Landmark { offset, id: record.id }))
     }
@@ -202,7 +202,7 @@ impl<'a> Scan<'a> {
     fn take(&mut self, disk: &impl Source, budget: &mut u32) -> Result<Result<Ahead, Absence>, Errno> {
         let at = self.position.at;
         self.load(disk, at)?;
-        Ok(Record::check(&self.seal, self.view(at)).map(|bytes| {
+        Ok(Record::check(&self.key, self.view(at)).map(|bytes| {
             self.record = (at - self.loaded.start) as usize;
             self.position = Position::new(at + bytes as u32);
             *budget = budget.saturating_sub(bytes as u32);
@@ -228,8 +228,8 @@ impl<'a> Scan<'a> {
             let sought = self.position.sought;
             self.load(disk, sought)?;
             let behind = sought.saturating_add(ALIGNMENT as u32).min(end);
-            if is_marked(&self.seal, self.view(sought)) {
-                if Record::check(&self.seal, self.view(sought)).is_ok() {
+            if is_marked(&self.key, self.view(sought)) {
+                if Record::check(&self.key, self.view(sought)).is_ok() {
                     // What is before it was written before it, but may have been read before that.
                     self.loaded = 0..0;
                     let taken = self.take(disk, budget)?;
@@ -286,7 +286,7 @@ mod tests {
     use crate::queue::Priority;
     use core::cell::Cell;
 
-    const SEAL: Seal = Seal { mark: 0x5eed, salt: 7 };
+    const SEAL: SegmentKey = SegmentKey { mark: 0x5eed, salt: 7 };
     const RECORDS: u64 = 4 * JOURNAL_READ_BYTES as u64 / 400;
 
     /// A file to which all that is in it was written right after it was read for the first time.

@@ -55,14 +55,14 @@ pub type HeaderPage = [u8; SEGMENT_HEADER_BYTES];
 
 /// Two random numbers that only the records of one segment have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seal {
+pub struct SegmentKey {
     /// Stands in each record.
     pub mark: u32,
     /// Is in each checksum.
     pub salt: u64,
 }
 
-impl Seal {
+impl SegmentKey {
     /// The checksum of these bytes in this segment.
     pub fn checksum(&self, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
@@ -104,7 +104,7 @@ pub struct Header {
     /// The number of this use of a segment.
     pub sequence: u64,
     /// How its records are told from others.
-    pub seal: Seal,
+    pub key: SegmentKey,
     /// Where what counts of the segment before it ends.
     pub previous_end: u32,
     /// The least ID that a message in it may have.
@@ -161,8 +161,8 @@ impl Header {
         bytes[8..12].copy_from_slice(&if self.origin.is_some() { VERSION as u32 } else { 1 }.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.segment_bytes.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.seal.salt.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.seal.mark.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.key.salt.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.key.mark.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.previous_end.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.first_id.to_le_bytes());
         let mut end = FIRST_HEADER_BYTES - 4;
@@ -209,7 +209,7 @@ impl Header {
         let header = Self {
             segment_bytes: field(12, 4) as u32,
             sequence: field(16, 8),
-            seal: Seal { salt: field(24, 8), mark: field(32, 4) as u32 },
+            key: SegmentKey { salt: field(24, 8), mark: field(32, 4) as u32 },
             previous_end: field(36, 4) as u32,
             first_id: field(40, 8),
             origin: (version > 1).then(origin),
@@ -227,7 +227,7 @@ mod tests {
     const FIRST: Header = Header {
         segment_bytes: 65_536,
         sequence: 3,
-        seal: Seal { mark: 5, salt: 6 },
+        key: SegmentKey { mark: 5, salt: 6 },
         previous_end: 8_192,
         first_id: 77,
         origin: None,

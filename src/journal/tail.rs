@@ -43,7 +43,7 @@ impl Tail {
         window: &mut Window,
     ) -> Result<Self, Errno> {
         let span = Span { segment, header: *header, extent: Extent::Open(header.records_end()) };
-        let scan = Scan::new(segment, header.seal, 0..0, window);
+        let scan = Scan::new(segment, header.key, 0..0, window);
         let mut scan = scan.with_gap_bytes_max(silence_bytes(stretch_bytes));
         let start = last_stretch(disk, &mut scan, &span, stretch_bytes)?;
         scan.go_to(&span, Position::new(start));
@@ -98,12 +98,12 @@ pub const fn silence_bytes(stretch_bytes: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::journal::record::Record;
-    use crate::journal::segment::Seal;
+    use crate::journal::segment::SegmentKey;
     use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES};
     use crate::queue::Priority;
     use std::cell::Cell;
 
-    const SEAL: Seal = Seal { mark: 3, salt: 4 };
+    const SEAL: SegmentKey = SegmentKey { mark: 3, salt: 4 };
 
     /// A segment in memory, and how much of it was read.
     struct Memory(Vec<u8>, Cell<u64>);
@@ -120,7 +120,7 @@ mod tests {
         Header {
             segment_bytes,
             sequence: 1,
-            seal: SEAL,
+            key: SEAL,
             previous_end: FIRST_OFFSET,
             first_id: 1,
             origin: None,

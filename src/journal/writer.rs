@@ -21,7 +21,7 @@ use super::mark::{Given, Marks, ids_in};
 use super::pages::Pages;
 use super::record::{Record, number};
 use super::scan::Window;
-use super::segment::{HEADER_OFFSETS, Header, HeaderPage, Identity, Origin, Seal};
+use super::segment::{HEADER_OFFSETS, Header, HeaderPage, Identity, Origin, SegmentKey};
 use super::tail::Tail;
 use crate::limits::{
     JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
@@ -67,7 +67,7 @@ impl Default for Buffers {
 
 /// What was found at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Found {
+pub struct Recovery {
     /// The ID of the next message.
     pub next_id: u64,
     /// Segments with something in them.
@@ -85,7 +85,7 @@ pub struct Found {
     pub lost_segments: u64,
 }
 
-impl Found {
+impl Recovery {
     /// Whether the journal begins now.
     pub fn is_new(&self) -> bool {
         *self == Self { next_id: 1, ..Self::default() }
@@ -94,7 +94,7 @@ impl Found {
 
 /// What has been done so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Done {
+pub struct WriteStats {
     /// Bytes of records that were committed.
     pub record_bytes: u64,
     /// Bytes that the disk had to take for them: whole pages, again with each sync that found a page not full.
@@ -135,14 +135,14 @@ pub struct Writer<'a, D> {
     reopenings: u64,
     /// Why what was appended since the last commit cannot be committed.
     fault: Option<Errno>,
-    done: Done,
+    done: WriteStats,
 }
 
 /// The segment that records are written to, and up to where that is done.
 #[derive(Clone, Copy)]
 struct Place {
     segment: usize,
-    seal: Seal,
+    key: SegmentKey,
     /// Where the next record goes, once what waits in the buffer is written.
     end: u32,
     /// The end of what is on the disk for sure.
@@ -163,7 +163,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     ///
     /// # Errors
     /// Those of the disk.
-    pub fn open(disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Found), Errno> {
+    pub fn open(disk: D, segment_bytes: u32, buffers: &'a mut Buffers) -> Result<(Self, Recovery), Errno> {
         Self::open_as(disk, segment_bytes, JOURNAL_STRETCH_BYTES, buffers, None)
     }
 
@@ -174,7 +174,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         segment_bytes: u32,
         stretch_bytes: u32,
         buffers: &'a mut Buffers,
-    ) -> Result<(Self, Found), Errno> {
+    ) -> Result<(Self, Recovery), Errno> {
         Self::open_as(disk, segment_bytes, stretch_bytes, buffers, None)
     }
 
@@ -198,7 +198,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         stretch_bytes: u32,
         buffers: &'a mut Buffers,
         identity: Option<Identity>,
-    ) -> Result<(Self, Found), Errno> {
+    ) -> Result<(Self, Recovery), Errno> {
         // What is believed from now on is shown, and must not be lost by the next power cut.
         (0..JOURNAL_SEGMENTS).try_for_each(|segment| disk.settle(segment))?;
         let headers = read_headers(&disk, segment_bytes)?;
@@ -223,14 +223,14 @@ impl<'a, D: Disk> Writer<'a, D> {
             is_anothers: false,
             reopenings: 0,
             fault: None,
-            done: Done::default(),
+            done: WriteStats::default(),
         };
         let found = writer.recover()?;
         Ok((writer, found))
     }
 
     /// Reads the last segment, and goes on with it or begins the next.
-    fn recover(&mut self) -> Result<Found, Errno> {
+    fn recover(&mut self) -> Result<Recovery, Errno> {
         let last = self.newest();
         let segments = self.headers.iter().flatten().count();
         self.strangers = self.find_strangers()?;
@@ -257,7 +257,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         } else {
             self.begin_segment()?;
         }
-        Ok(Found {
+        Ok(Recovery {
             next_id: self.next_id,
             segments,
             damaged_bytes: tail.damaged_bytes,
@@ -269,18 +269,18 @@ impl<'a, D: Disk> Writer<'a, D> {
     }
 
     /// Begins where no segment can be read.
-    fn begin_anew(&mut self, lost_segments: u64) -> Result<Found, Errno> {
-        let header = self.next_header(Seal { mark: 0, salt: 0 });
+    fn begin_anew(&mut self, lost_segments: u64) -> Result<Recovery, Errno> {
+        let header = self.next_header(SegmentKey { mark: 0, salt: 0 });
         let skipped = lost_segments * ids_in(&header, FIRST_OFFSET);
         self.set_next_id(1 + skipped);
         self.last.sequence = lost_segments;
         self.begin_segment()?;
-        Ok(Found {
+        Ok(Recovery {
             next_id: self.next_id,
             skipped,
             unreadable_segments: lost_segments,
             lost_segments,
-            ..Found::default()
+            ..Recovery::default()
         })
     }
 
@@ -288,7 +288,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     fn resume(&mut self, segment: usize, header: Header, end: u32, marks: Marks) -> Result<(), Errno> {
         let header = self.renew_header(segment, header)?;
         self.buffers.out.resume(&self.disk, segment, end)?;
-        self.current = Some(Place { segment, seal: header.seal, end, synced: end, marks });
+        self.current = Some(Place { segment, key: header.key, end, synced: end, marks });
         if marks.given().is_unsynced {
             // What is skipped now is not skipped again.
             self.mark(Given { next_id: self.next_id, is_unsynced: false })?;
@@ -402,7 +402,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     }
 
     /// What has been done so far.
-    pub fn done(&self) -> Done {
+    pub fn done(&self) -> WriteStats {
         self.done
     }
 
@@ -437,7 +437,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         debug_assert!(self.buffers.out.waiting() == 0);
         // A group that came to nothing may have left a fault: the next commit tells it.
         if self.fault.is_none() && self.works() && !self.has_room() {
-            self.fault = self.turn_over(is_synced).err();
+            self.fault = self.rotate(is_synced).err();
         }
     }
 
@@ -454,7 +454,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.headers[segment].map_or(0, |header| header.records_end())
     }
 
-    fn turn_over(&mut self, is_synced: bool) -> Result<(), Errno> {
+    fn rotate(&mut self, is_synced: bool) -> Result<(), Errno> {
         if is_synced && self.is_unsynced() {
             self.sync()?;
         }
@@ -471,13 +471,13 @@ impl<'a, D: Disk> Writer<'a, D> {
     }
 
     fn try_append(&mut self, record: &Record<'_>) -> Result<(), Errno> {
-        let seal = self.current.ok_or(Errno::EIO)?.seal;
+        let key = self.current.ok_or(Errno::EIO)?.key;
         let bytes = record.bytes();
         if self.buffers.out.waiting() + bytes > JOURNAL_BATCH_BYTES {
             self.write()?;
         }
         let room = self.buffers.out.extend(bytes);
-        room.and_then(|room| record.write(&seal, room)).ok_or(Errno::EMSGSIZE)?;
+        room.and_then(|room| record.write(&key, room)).ok_or(Errno::EMSGSIZE)?;
         self.next_id = record.id + 1;
         Ok(())
     }
@@ -583,7 +583,7 @@ impl<'a, D: Disk> Writer<'a, D> {
             let _ = self.sync();
         }
         self.current = None;
-        // Told by the one whose call failed; tried again by `revive`.
+        // Told by the one whose call failed; tried again by `reopen_segment`.
         let _ = self.begin_segment();
     }
 
@@ -591,7 +591,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     ///
     /// # Errors
     /// Those of the disk: it does not go on. `EMEDIUMTYPE`: the files in their place are another journal's.
-    pub fn revive(&mut self) -> Result<(), Errno> {
+    pub fn reopen_segment(&mut self) -> Result<(), Errno> {
         self.disk.reopen()?;
         self.reopenings += 1;
         self.forget_what_is_gone();
@@ -713,8 +713,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.attempt = 0;
         self.headers[segment] = Some(header);
         self.last = End { sequence: header.sequence, end: FIRST_OFFSET };
-        let (seal, marks) = (header.seal, Marks::of_header(&header));
-        self.current = Some(Place { segment, seal, end: FIRST_OFFSET, synced: FIRST_OFFSET, marks });
+        let (key, marks) = (header.key, Marks::of_header(&header));
+        self.current = Some(Place { segment, key, end: FIRST_OFFSET, synced: FIRST_OFFSET, marks });
         Ok(())
     }
 
@@ -727,7 +727,7 @@ impl<'a, D: Disk> Writer<'a, D> {
     }
 
     /// The header of the segment that begins next.
-    fn next_header(&self, seal: Seal) -> Header {
+    fn next_header(&self, key: SegmentKey) -> Header {
         let origin = Origin {
             identity: self.identity,
             is_unsynced: self.is_unsynced_run,
@@ -737,7 +737,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         Header {
             segment_bytes: self.segment_bytes,
             sequence: self.last.sequence + 1,
-            seal,
+            key,
             previous_end: self.last.end,
             first_id: self.next_id,
             origin: Some(origin),
@@ -906,9 +906,9 @@ pub fn read_header_page(disk: &impl Source, segment: usize) -> Result<HeaderPage
 }
 
 /// Two random numbers that no client knows.
-fn new_seal() -> Result<Seal, Errno> {
+fn new_seal() -> Result<SegmentKey, Errno> {
     let bytes = random::<12>()?;
-    Ok(Seal { mark: number(&bytes[..4]) as u32, salt: number(&bytes[4..]) })
+    Ok(SegmentKey { mark: number(&bytes[..4]) as u32, salt: number(&bytes[4..]) })
 }
 
 /// The identity of a new journal.
@@ -951,7 +951,7 @@ mod tests {
             Self { headers: RefCell::new(headers), reads: Cell::new(0), segments, is_time }
         }
 
-        fn turn_over(&self) {
+        fn rotate(&self) {
             let mut headers = self.headers.borrow_mut();
             let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap();
             headers[newest as usize % JOURNAL_SEGMENTS] = Some(header(newest + 1));
@@ -961,7 +961,7 @@ mod tests {
     impl<F: Fn(usize) -> bool> Source for Turning<F> {
         fn read(&self, segment: usize, _: u32, bytes: &mut [u8]) -> Result<(), Errno> {
             if (self.is_time)(self.reads.replace(self.reads.get() + 1)) {
-                (0..self.segments).for_each(|_| self.turn_over());
+                (0..self.segments).for_each(|_| self.rotate());
             }
             bytes.copy_from_slice(&self.headers.borrow()[segment].unwrap().to_page());
             Ok(())
@@ -969,11 +969,11 @@ mod tests {
     }
 
     fn header(sequence: u64) -> Header {
-        let seal = Seal { mark: 1, salt: sequence };
+        let key = SegmentKey { mark: 1, salt: sequence };
         Header {
             segment_bytes: FILE,
             sequence,
-            seal,
+            key,
             previous_end: FIRST_OFFSET,
             first_id: sequence,
             origin: None,

@@ -224,7 +224,7 @@ impl Report {
             aside_records: 0,
         };
         // To the very end: whatever is there.
-        let mut scan = Scan::new(span.segment, span.header.seal, 0..0, window).with_gap_bytes_max(u32::MAX);
+        let mut scan = Scan::new(span.segment, span.header.key, 0..0, window).with_gap_bytes_max(u32::MAX);
         scan.go_to(span, Position::new(FIRST_OFFSET));
         loop {
             let offset = scan.at();
@@ -363,7 +363,7 @@ fn holds_something(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::segment::Seal;
+    use crate::journal::segment::SegmentKey;
     use crate::limits::JOURNAL_SEGMENTS;
     use crate::queue::Priority;
     use std::cell::RefCell;
@@ -421,16 +421,16 @@ mod tests {
             let (mut files, mut headers) = (Vec::new(), [None; JOURNAL_SEGMENTS]);
             let mut previous_end = FIRST_OFFSET;
             for (segment, first_id) in [1, 4, 7].into_iter().enumerate() {
-                let (sequence, seal) = (segment as u64 + 1, Seal { mark: 5, salt: segment as u64 });
+                let (sequence, key) = (segment as u64 + 1, SegmentKey { mark: 5, salt: segment as u64 });
                 let header =
-                    Header { segment_bytes: FILE, sequence, seal, previous_end, first_id, origin: None };
+                    Header { segment_bytes: FILE, sequence, key, previous_end, first_id, origin: None };
                 headers[segment] = Some(header);
                 let mut file = vec![0; FILE as usize];
                 file[..FIRST_OFFSET as usize].copy_from_slice(&header.to_page());
                 let mut at = FIRST_OFFSET as usize;
                 for id in first_id..first_id + 3 {
                     let record = Record { id, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };
-                    at += record.write(&seal, &mut file[at..]).unwrap();
+                    at += record.write(&key, &mut file[at..]).unwrap();
                 }
                 previous_end = at as u32;
                 files.push(file);

@@ -11,7 +11,7 @@ use firstline::journal::cursor::{Cursor, Step};
 use firstline::journal::disk::Source;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step as ScanStep};
-use firstline::journal::segment::{Header, Identity, Origin, Seal};
+use firstline::journal::segment::{Header, Identity, Origin, SegmentKey};
 use firstline::journal::tail::Tail;
 use firstline::journal::writer::{FIRST_OFFSET, Headers, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
@@ -31,7 +31,7 @@ const STEPS_MAX: usize = SEGMENT_BYTES as usize / 8;
 struct Disk {
     segments: Vec<Vec<u8>>,
     ends: [usize; JOURNAL_SEGMENTS],
-    seals: [Seal; JOURNAL_SEGMENTS],
+    seals: [SegmentKey; JOURNAL_SEGMENTS],
 }
 
 impl Source for Disk {
@@ -47,7 +47,7 @@ impl Disk {
         Self {
             segments: vec![vec![0; SEGMENT_BYTES as usize]; JOURNAL_SEGMENTS],
             ends: [FIRST_OFFSET as usize; JOURNAL_SEGMENTS],
-            seals: [Seal { mark: 0, salt: 0 }; JOURNAL_SEGMENTS],
+            seals: [SegmentKey { mark: 0, salt: 0 }; JOURNAL_SEGMENTS],
         }
     }
 
@@ -82,11 +82,11 @@ impl Disk {
     }
 
     fn begin(&mut self, segment: usize, program: &mut Program<'_>) {
-        let seal = Seal { mark: u32::from(program.byte()), salt: program.byte().into() };
+        let key = SegmentKey { mark: u32::from(program.byte()), salt: program.byte().into() };
         let header = Header {
             segment_bytes: SEGMENT_BYTES,
             sequence: program.number(),
-            seal,
+            key,
             previous_end: u32::from(program.byte()) << 6 | u32::from(program.byte()),
             first_id: program.number(),
             origin: None,
@@ -103,7 +103,7 @@ impl Disk {
         if how & 1 != 0 {
             self.put(segment, SEGMENT_HEADER_BYTES / 2, &[0; SEGMENT_HEADER_BYTES / 2]);
         }
-        self.seals[segment] = seal;
+        self.seals[segment] = key;
         self.ends[segment] = FIRST_OFFSET as usize;
     }
 

@@ -41,8 +41,8 @@ fn read(directory: &Path, mut each: impl FnMut(&Record)) {
     for (place, segment) in order.iter().enumerate() {
         let next = order.get(place + 1).and_then(|next| headers[*next]);
         let end = next.map_or(files.segment_bytes(), |next| next.previous_end);
-        let seal = headers[*segment].take().unwrap().seal;
-        let mut scan = Scan::new(*segment, seal, FIRST_OFFSET..end, &mut window);
+        let key = headers[*segment].take().unwrap().key;
+        let mut scan = Scan::new(*segment, key, FIRST_OFFSET..end, &mut window);
         loop {
             match scan.next(&files).unwrap() {
                 Step::Record(record) => each(&record),
@@ -171,7 +171,7 @@ fn places(directory: &Path, segment: usize) -> Vec<u32> {
     let header = read_headers(&files, files.segment_bytes()).unwrap()[segment].unwrap();
     let mut window = [0; JOURNAL_READ_BYTES];
     let part = FIRST_OFFSET..header.records_end();
-    let mut scan = Scan::new(segment, header.seal, part, &mut window);
+    let mut scan = Scan::new(segment, header.key, part, &mut window);
     let mut places = Vec::new();
     let mut at = FIRST_OFFSET;
     while let Step::Record(_) = scan.next(&files).unwrap() {

@@ -475,7 +475,7 @@ fn files_that_were_not_used_yet_on_another_disk_are_no_damage() {
     let record = Record { id: 2_001, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };
     writer.append(&record);
     writer.commit(true).unwrap_err();
-    writer.revive().unwrap();
+    writer.reopen_segment().unwrap();
     let (headers, _) = writer.extent();
     assert!(
         headers.iter().flatten().all(|header| header.sequence > 4) && headers.iter().flatten().count() == 1
