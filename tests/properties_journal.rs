@@ -130,9 +130,9 @@ fn read(memory: &Memory, mut cursor: Cursor, last_end: Option<u32>, at_a_time: u
                 Step::Damage(damage) => {
                     assert!(damage.offset >= FIRST_OFFSET && damage.offset + damage.bytes <= SEGMENT_BYTES);
                 }
-                Step::Withdrawn(_) => lost = 0,
-                Step::Overtaken => panic!("nobody writes"),
-                Step::Pause | Step::Unsettled => break,
+                Step::RolledBack(_) => lost = 0,
+                Step::Overwritten => panic!("nobody writes"),
+                Step::Pause | Step::Incomplete => break,
                 Step::End => {
                     ends += 1;
                     break;

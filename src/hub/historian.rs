@@ -300,7 +300,7 @@ impl Historian {
                 Progress::Found(cursor, skipped) => {
                     (request.last, request.cursor, request.skipped) = (None, cursor, skipped);
                 }
-                Progress::Overtaken => history.await_rotation(&committed.headers),
+                Progress::Overwritten => history.await_rotation(&committed.headers),
                 Progress::Pause => {}
             }
             return Ok(Halt::Share);
@@ -330,12 +330,12 @@ impl Historian {
                     tell_damage(&damage, hub);
                     continue;
                 }
-                Step::Withdrawn(_) => continue,
-                Step::Overtaken => {
+                Step::RolledBack(_) => continue,
+                Step::Overwritten => {
                     history.await_rotation(&committed.headers);
                     return Ok(Halt::Share);
                 }
-                Step::Unsettled | Step::Pause => return Ok(Halt::Share),
+                Step::Incomplete | Step::Pause => return Ok(Halt::Share),
                 Step::End => break,
             };
             request.tells_lost = true;

@@ -37,12 +37,12 @@ pub enum Step<'a> {
     Damage(Damage),
     /// The messages from that ID on that came last were written and then refused, because the disk failed: others have these
     /// IDs, and come next. Only for one who reads while another process writes: it sees what is not committed.
-    Withdrawn(u64),
+    RolledBack(u64),
     /// A segment was turned over to while it was read. Go on with a new catalog.
-    Overtaken,
+    Overwritten,
     /// What comes next is no whole record: it may be on its way from the writer at this moment. Wait a little, and go on with a
     /// new catalog; it is told for sure then.
-    Unsettled,
+    Incomplete,
     /// As much was read as was to be read in one go.
     Pause,
     /// That is all for now. There may be more later, with a new catalog.
@@ -239,13 +239,13 @@ impl Reading<'_> {
         // None is damaged too: a header is written twice, and one of the two is whole at any time.
         if header.is_some_and(|header| header != span.header) {
             (self.cursor.place, self.span) = (None, None);
-            return Ok(Leg::Tell(Step::Overtaken));
+            return Ok(Leg::Tell(Step::Overwritten));
         }
         let offset = place.position.at();
         let may_be_written = matches!(span.extent, Extent::Open(_)) && self.is_last(&span);
         if may_be_written && place.suspect != Some(offset) {
             self.return_to(Place { suspect: Some(offset), ..place });
-            return Ok(Leg::Tell(Step::Unsettled));
+            return Ok(Leg::Tell(Step::Incomplete));
         }
         self.keep(place);
         Ok(Leg::Tell(Step::Damage(Damage { segment: span.segment, offset, bytes })))
@@ -278,7 +278,7 @@ impl Reading<'_> {
         match self.cursor.next_id {
             Some(next_id) if is_behind && next_id > first => {
                 self.cursor.next_id = Some(first);
-                Leg::Tell(Step::Withdrawn(first))
+                Leg::Tell(Step::RolledBack(first))
             }
             _ => Leg::GoOn,
         }
@@ -391,9 +391,9 @@ mod tests {
         Id(u64),
         Lost(u64),
         Damage(Damage),
-        Withdrawn(u64),
-        Overtaken,
-        Unsettled,
+        RolledBack(u64),
+        Overwritten,
+        Incomplete,
         Pause,
     }
 
@@ -405,9 +405,9 @@ mod tests {
             }
             Step::Lost(count) => Told::Lost(count),
             Step::Damage(damage) => Told::Damage(damage),
-            Step::Withdrawn(id) => Told::Withdrawn(id),
-            Step::Overtaken => Told::Overtaken,
-            Step::Unsettled => Told::Unsettled,
+            Step::RolledBack(id) => Told::RolledBack(id),
+            Step::Overwritten => Told::Overwritten,
+            Step::Incomplete => Told::Incomplete,
             Step::Pause => Told::Pause,
             Step::End => return None,
         })
@@ -419,7 +419,7 @@ mod tests {
         let mut reading = cursor.read(catalog, &mut window, bytes);
         while let Some(next) = told(reading.next(&memory).unwrap()) {
             all.push(next);
-            if matches!(next, Told::Overtaken | Told::Unsettled | Told::Pause) {
+            if matches!(next, Told::Overwritten | Told::Incomplete | Told::Pause) {
                 break;
             }
         }
@@ -498,7 +498,7 @@ mod tests {
             }
             next += 1;
         };
-        assert_eq!(last, Some(Told::Overtaken));
+        assert_eq!(last, Some(Told::Overwritten));
         let oldest = memory.catalog().spans()[0].header.first_id;
         let told = read(&mut cursor, &memory);
         assert_eq!(told[0], Told::Lost(oldest - next));
@@ -567,7 +567,7 @@ mod tests {
             let text = memory.find(20);
             let (mut waiting, next) = (Cursor::since(20), memory.find(20).offset + text.bytes);
             memory.change(text, |bytes| bytes[7] ^= 1);
-            assert_eq!(read(&mut waiting, &memory), [Told::Unsettled]);
+            assert_eq!(read(&mut waiting, &memory), [Told::Incomplete]);
             let mut patient = waiting.clone();
             let told = read(&mut patient, &memory);
             assert!(
@@ -589,7 +589,7 @@ mod tests {
         assert_eq!(read(&mut cursor, &memory), ids(20..21));
         write(&mut writer, 21..24);
         memory.change(memory.find(21), |bytes| bytes[7] ^= 1);
-        assert_eq!(read(&mut cursor, &memory), [Told::Unsettled]);
+        assert_eq!(read(&mut cursor, &memory), [Told::Incomplete]);
         let told = read(&mut cursor, &memory);
         assert!(matches!(told[0], Told::Damage(_)), "{told:?}");
         assert_eq!(told[1..], [Told::Lost(1), Told::Id(22), Told::Id(23)]);
@@ -622,9 +622,9 @@ mod tests {
         writer.reopen_segment().unwrap();
         write(&mut writer, 21..25);
         let told = read(&mut seen, &memory);
-        assert_eq!((told[0], &told[1..]), (Told::Withdrawn(21), &ids(21..25)[..]));
+        assert_eq!((told[0], &told[1..]), (Told::RolledBack(21), &ids(21..25)[..]));
         let told = read(&mut only_new, &memory);
-        assert_eq!((told[0], &told[1..]), (Told::Withdrawn(22), &ids(22..25)[..]));
+        assert_eq!((told[0], &told[1..]), (Told::RolledBack(22), &ids(22..25)[..]));
         let catalog = known(&writer);
         assert_eq!(read_with(&mut inside, &memory, &catalog, u32::MAX), ids(21..25));
     }

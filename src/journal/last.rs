@@ -51,7 +51,7 @@ pub enum Progress {
     /// As much was read as was to be read in one go.
     Pause,
     /// A segment was turned over to while it was read. Go on with a new catalog.
-    Overtaken,
+    Overwritten,
     /// They are the messages that count from that cursor on, without the first so many.
     Found(Cursor, u64),
 }
@@ -151,9 +151,9 @@ impl Round {
             match reading.next(source)? {
                 Step::Record(record) if record.id >= end_id => return Ok(None),
                 Step::Record(record) => self.count += u64::from(record.priority >= min),
-                Step::Lost(_) | Step::Damage(_) | Step::Withdrawn(_) => {}
-                Step::Overtaken => return Ok(Some(Progress::Overtaken)),
-                Step::Unsettled | Step::Pause => return Ok(Some(Progress::Pause)),
+                Step::Lost(_) | Step::Damage(_) | Step::RolledBack(_) => {}
+                Step::Overwritten => return Ok(Some(Progress::Overwritten)),
+                Step::Incomplete | Step::Pause => return Ok(Some(Progress::Pause)),
                 Step::End => return Ok(None),
             }
         }
@@ -244,7 +244,7 @@ mod tests {
                     return (ids, turns);
                 }
                 Progress::Pause => {}
-                Progress::Overtaken => panic!("nobody writes"),
+                Progress::Overwritten => panic!("nobody writes"),
             }
         }
     }

@@ -152,11 +152,11 @@ impl<'a> Old<'a> {
                         messages += 1;
                     }
                     Step::Damage(damage) => self.left_out.damaged_bytes += u64::from(damage.bytes),
-                    Step::Lost(_) | Step::Withdrawn(_) => {}
+                    Step::Lost(_) | Step::RolledBack(_) => {}
                     // There are more bytes than that.
                     Step::Pause => break,
                     Step::End => return Ok(messages),
-                    Step::Overtaken | Step::Unsettled => {
+                    Step::Overwritten | Step::Incomplete => {
                         return Err(Error::System("somebody else writes to it", Errno::EBUSY));
                     }
                 }

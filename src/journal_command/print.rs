@@ -43,9 +43,9 @@ pub struct Printer {
 /// Why the reading came to rest.
 enum Rest {
     /// A new catalog is needed.
-    Overtaken,
+    Overwritten,
     /// It is to be looked at again after a while.
-    Unsettled,
+    Incomplete,
     End,
 }
 
@@ -98,11 +98,11 @@ impl Printer {
             let rest = self.read_on(&catalog, &mut window)?;
             match rest {
                 Rest::End if !self.printing.follow => return Ok(self.output.flush()?),
-                Rest::End | Rest::Unsettled => {
+                Rest::End | Rest::Incomplete => {
                     self.wait()?;
                     self.follow_files(&mut window)?;
                 }
-                Rest::Overtaken => {}
+                Rest::Overwritten => {}
             }
             catalog = self.catalog()?;
         }
@@ -125,7 +125,7 @@ impl Printer {
                     (self.cursor, self.skipped) = (cursor, skipped);
                     return Ok(());
                 }
-                Progress::Overtaken => catalog = self.catalog()?,
+                Progress::Overwritten => catalog = self.catalog()?,
                 Progress::Pause => {}
             }
         }
@@ -221,12 +221,12 @@ impl Printer {
         let rest = loop {
             match reading.next(&self.files).map_err(|errno| self.unread(errno))? {
                 Step::Record(record) => self.write_message(record)?,
-                Step::Lost(_) | Step::Withdrawn(_) | Step::Damage(_) if self.is_hiding => {}
+                Step::Lost(_) | Step::RolledBack(_) | Step::Damage(_) if self.is_hiding => {}
                 Step::Lost(count) => self.write(Line::Lost(count))?,
-                Step::Withdrawn(id) => self.write(Line::Withdrawn(id))?,
+                Step::RolledBack(id) => self.write(Line::Withdrawn(id))?,
                 Step::Damage(damage) => self.complain(damage),
-                Step::Overtaken | Step::Pause => break Rest::Overtaken,
-                Step::Unsettled => break Rest::Unsettled,
+                Step::Overwritten | Step::Pause => break Rest::Overwritten,
+                Step::Incomplete => break Rest::Incomplete,
                 Step::End => {
                     self.is_hiding = false;
                     break Rest::End;

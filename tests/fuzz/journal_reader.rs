@@ -134,8 +134,8 @@ fn read(disk: &Disk, cursor: &mut Cursor, last_end: Option<u32>, at_a_time: u32,
             assert!(count <= 2 * JOURNAL_SEGMENTS * STEPS_MAX, "it goes on and on");
             let wanted = std::hint::black_box(reading.next(disk));
             match wanted {
-                Ok(Step::Pause | Step::Unsettled) => break,
-                Ok(Step::End | Step::Overtaken) | Err(_) => return,
+                Ok(Step::Pause | Step::Incomplete) => break,
+                Ok(Step::End | Step::Overwritten) | Err(_) => return,
                 Ok(_) => {}
             }
         }
