@@ -78,13 +78,13 @@ struct Content {
     ids: (u64, u64),
     times_ms: (u64, u64),
     /// Bytes behind where it counts in which there were records, and how many of those are whole.
-    aside_bytes: u32,
-    aside_records: u64,
+    quarantined_bytes: u32,
+    quarantined_records: u64,
 }
 
 impl Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segment, records, ids, times_ms, aside_bytes, aside_records } = *self;
+        let Self { segment, records, ids, times_ms, quarantined_bytes, quarantined_records } = *self;
         let name = NAMES[segment];
         match records {
             0 => write!(f, "{name}: no messages")?,
@@ -94,9 +94,9 @@ impl Display for Content {
                 write!(f, "{name}: {messages}, IDs {} to {}, {from} to {to}", ids.0, ids.1)?;
             }
         }
-        if aside_bytes > 0 {
-            let records = Counted(aside_records, "whole record");
-            write!(f, "; {aside_bytes} bytes behind them are set aside, with {records}")?;
+        if quarantined_bytes > 0 {
+            let records = Counted(quarantined_records, "whole record");
+            write!(f, "; {quarantined_bytes} bytes behind them are set aside, with {records}")?;
         }
         Ok(())
     }
@@ -220,8 +220,8 @@ impl Report {
             records: 0,
             ids: (0, 0),
             times_ms: (0, 0),
-            aside_bytes: 0,
-            aside_records: 0,
+            quarantined_bytes: 0,
+            quarantined_records: 0,
         };
         // To the very end: whatever is there.
         let mut scan = Scan::new(span.segment, span.header.key, 0..0, window).with_gap_bytes_max(u32::MAX);
@@ -247,7 +247,7 @@ impl Report {
             *what = What::Tail { offset, bytes };
         }
         if let Extent::Known(end) = span.extent {
-            content.examine_aside(files, span, end, scan)?;
+            content.examine_quarantined(files, span, end, scan)?;
         }
         report.contents.push(content);
         Ok(report)
@@ -327,7 +327,7 @@ impl Report {
 
 impl Content {
     /// What stands behind where the segment counts. It was refused, or torn by a power cut, and nobody reads it.
-    fn examine_aside(
+    fn examine_quarantined(
         &mut self,
         files: &impl Source,
         span: &Span,
@@ -338,12 +338,12 @@ impl Content {
         scan.go_to(&Span { extent, ..*span }, Position::new(start));
         loop {
             match scan.next(files)? {
-                Step::Record(_) => self.aside_records += 1,
+                Step::Record(_) => self.quarantined_records += 1,
                 Step::Damage(_) => {}
                 Step::End => break,
             }
         }
-        self.aside_bytes = scan.at() - start;
+        self.quarantined_bytes = scan.at() - start;
         Ok(())
     }
 }
