@@ -6,7 +6,7 @@ use super::backoff::{Backoff, Next};
 use super::log_throttle::{LogDecision, LogThrottle};
 use super::pending::PendingConnections;
 use super::rejected::Rejected;
-use super::signals::{Signals, Wish};
+use super::signals::{SignalAction, Signals};
 use super::watchdog::Watchdog;
 use crate::access::AuthFile;
 use crate::clock;
@@ -107,11 +107,11 @@ impl<'a> Acceptor<'a> {
     }
 
     fn is_asked_to_end(&mut self) -> bool {
-        while let Some(wish) = self.signals.next() {
-            match wish {
-                Wish::Reload => self.reload(),
-                Wish::End(_) => return true,
-                Wish::HangUp => {
+        while let Some(action) = self.signals.next() {
+            match action {
+                SignalAction::Reload => self.reload(),
+                SignalAction::End(_) => return true,
+                SignalAction::HangUp => {
                     log::info!("SIGHUP: the terminal has gone");
                     return true;
                 }

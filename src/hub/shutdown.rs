@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::acceptor::timeout;
-use super::signals::{Signals, Wish};
+use super::signals::{SignalAction, Signals};
 use crate::clock;
 use crate::limits::LAST_WORDS_MS;
 use crate::queue::Batch;
@@ -60,7 +60,7 @@ fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outc
         if hub.clients.lock().taken().0 == 0 {
             return Some(Outcome::Drained);
         }
-        if let Some(Wish::End(signal)) = signals.next() {
+        if let Some(SignalAction::End(signal)) = signals.next() {
             return Some(Outcome::Interrupted(signal));
         }
         let mut fds = [

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum SignalAction {
     /// SIGTERM or SIGINT: to end. The number of the signal.
     End(i32),
     /// SIGHUP: to reopen the log file, and to read the auth file again.
@@ -49,13 +49,13 @@ impl Signals {
     }
 
     /// The next one that came, if one did.
-    pub fn next(&self) -> Option<Wish> {
+    pub fn next(&self) -> Option<SignalAction> {
         let signal = self.fd.read_signal().ok()??;
         let number = signal.ssi_signo as i32;
         Some(match number {
-            _ if number != Signal::SIGHUP as i32 => Wish::End(number),
-            _ if self.is_hang_up(&signal) => Wish::HangUp,
-            _ => Wish::Reload,
+            _ if number != Signal::SIGHUP as i32 => SignalAction::End(number),
+            _ if self.is_hang_up(&signal) => SignalAction::HangUp,
+            _ => SignalAction::Reload,
         })
     }
 
