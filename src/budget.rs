@@ -5,14 +5,14 @@ use crate::access::{Tokens, file::Buffer};
 use crate::hub::authenticator::State;
 use crate::hub::clients::ClientTable;
 use crate::hub::group::Group;
-use crate::hub::historian::Requests;
 use crate::hub::outbox::Outbox;
+use crate::hub::replay::Replays;
 use crate::hub::session::Session;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{
-    BOARD, CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, GROUPS, HISTORIAN_STACK_BYTES,
-    LOGGER_STACK_BYTES, QUEUE_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES, WORKERS,
+    BOARD, CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, GROUPS, LOGGER_STACK_BYTES, QUEUE_MAX,
+    RECEIVE_BYTES, REPLAY_STACK_BYTES, WORKER_STACK_BYTES, WORKERS,
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
@@ -51,7 +51,7 @@ pub const STATIC: [Item; 13] = [
     Item::new("clients", 1, size_of::<Mutex<ClientTable>>()),
     Item::new("batches under way", GROUPS, size_of::<Group>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
-    Item::new("readers of the journal", 1, size_of::<Requests>() + size_of::<Window>()),
+    Item::new("readers of the journal", 1, size_of::<Replays>() + size_of::<Window>()),
     Item::new("authenticator", 1, size_of::<Mutex<State>>()),
     Item::new("the auth file as it is read", 1, size_of::<Buffer>() + size_of::<Tokens>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Counters>>()),
@@ -66,7 +66,7 @@ pub const STACKS: [Item; 5] = [
     Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
     // These are there if there is a journal.
     Item::new("delivery stack", 1, DELIVERY_STACK_BYTES),
-    Item::new("historian stack", 1, HISTORIAN_STACK_BYTES),
+    Item::new("replay stack", 1, REPLAY_STACK_BYTES),
     Item::new("log writer stack", 1, LOGGER_STACK_BYTES),
 ];
 

@@ -165,18 +165,18 @@ pub const GROUPS: usize = 2;
 pub const JOURNAL_RETRY_MS: u64 = 1_000;
 
 /// What is read of the journal for one client, before others have their turn, in bytes.
-pub const HISTORY_BYTES_PER_TURN: u32 = 2 * JOURNAL_READ_BYTES as u32;
+pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
 /// The room in an outbox with which it is worth while to read on for its client, in bytes: for the longest line, and one that
 /// tells what was lost.
-pub const HISTORY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;
+pub const REPLAY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;
 
-/// How long the historian waits at most to be told of a segment that the writer has just begun to use again, in milliseconds: longer
+/// How long the replay thread waits at most to be told of a segment that the writer has just begun to use again, in milliseconds: longer
 /// than a healthy disk syncs. Then it looks again.
 pub const ROTATION_MS_MAX: u64 = 1_000;
 
-/// The stack of the historian, in bytes: it reads and copies, and calls no one deep.
-pub const HISTORIAN_STACK_BYTES: usize = 64 * 1024;
+/// The stack of the replay thread, in bytes: it reads and copies, and calls no one deep.
+pub const REPLAY_STACK_BYTES: usize = 64 * 1024;
 
 /// `--sync-interval`, unless set, in milliseconds.
 pub const SYNC_INTERVAL_MS_DEFAULT: u64 = 1_000;
@@ -530,7 +530,7 @@ const _: () = {
     );
     assert!(RECEIVE_BYTES >= LINE_BYTES_MAX + "\r\n".len(), "a whole line must fit the receive buffer");
     assert!(
-        OUTBOX_BYTES >= REPLY_ROOM_BYTES + 2 * MSG_BYTES_MAX && HISTORY_ROOM_BYTES < 2 * MSG_BYTES_MAX,
+        OUTBOX_BYTES >= REPLY_ROOM_BYTES + 2 * MSG_BYTES_MAX && REPLAY_ROOM_BYTES < 2 * MSG_BYTES_MAX,
         "an outbox needs its reply room and some lines for those who joined"
     );
     assert!(
@@ -544,7 +544,7 @@ const _: () = {
     );
     assert!(JOURNAL_READ_BYTES >= 2 * RECORD_BYTES_MAX, "a read holds a record wherever it begins");
     assert!(JOURNAL_READ_BYTES >= JOURNAL_PROBE_BYTES, "a probe has room where a read has");
-    assert!(HISTORY_BYTES_PER_TURN as usize >= 32 * JOURNAL_PROBE_BYTES, "a binary search fits in a turn");
+    assert!(REPLAY_BYTES_PER_POLL as usize >= 32 * JOURNAL_PROBE_BYTES, "a binary search fits in a turn");
     assert!(
         JOURNAL_BYTES_MAX / JOURNAL_SEGMENTS as u64 / JOURNAL_STRETCH_BYTES as u64 <= 128,
         "a start takes few looks"

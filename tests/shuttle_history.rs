@@ -10,8 +10,8 @@ mod models;
 
 use firstline::hub::Hub;
 use firstline::hub::consumer::Consumer;
-use firstline::hub::historian::{Historian, History};
 use firstline::hub::journal_sink::JournalSink;
+use firstline::hub::replay;
 use firstline::journal::files::ReadOnly;
 use firstline::journal::policy::Sync;
 use firstline::limits::JOURNAL_BYTES_MIN;
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What each run takes over from the one before, with the ID of the last message.
-static KIT: Mutex<Option<(Kit, Historian, u64)>> = Mutex::new(None);
+static KIT: Mutex<Option<(Kit, replay::Reader, u64)>> = Mutex::new(None);
 
 /// More than all that a witness is sent in a run.
 const WITNESS_BYTES: usize = 1 << 20;
@@ -46,7 +46,7 @@ fn directory() -> PathBuf {
     parent.join(format!("firstline-history-{}", std::process::id()))
 }
 
-fn open() -> (Kit, Historian, u64) {
+fn open() -> (Kit, replay::Reader, u64) {
     let directory = directory();
     let _ = std::fs::remove_dir_all(&directory);
     let options = Options {
@@ -57,8 +57,8 @@ fn open() -> (Kit, Historian, u64) {
         ..Options::default()
     };
     let journal_sink = JournalSink::open(&options).expect("the journal is new").expect("there is one");
-    let history = History::new(directory.clone(), journal_sink.committed());
-    let historian = Historian::new(ReadOnly::open(&directory).expect("the journal is there"));
+    let history = replay::Handle::new(directory.clone(), journal_sink.committed());
+    let historian = replay::Reader::new(ReadOnly::open(&directory).expect("the journal is there"));
     (Kit::new(Consumer::new(None, Some(journal_sink)), Some(history)), historian, 0)
 }
 
@@ -133,7 +133,7 @@ fn run() {
         [Hub::keep_processing, Hub::keep_delivering].map(|keep| thread::spawn(move || keep(hub)));
     let own = Arc::clone(&kernel);
     let reading = thread::spawn(move || {
-        let history = hub.history.as_ref().expect("there is one");
+        let history = hub.replay.as_ref().expect("there is one");
         while !own.is_over() {
             historian.round(hub, history);
         }
@@ -148,7 +148,7 @@ fn run() {
     processing.into_iter().for_each(|thread| thread.join().unwrap());
     kernel.end();
     looks.join().unwrap();
-    hub.history.as_ref().expect("there is one").call(0);
+    hub.replay.as_ref().expect("there is one").call(0);
     let historian = reading.join().unwrap();
     let workers = working.into_iter().map(|worker| worker.join().unwrap()).collect();
     while witness.read(usize::MAX) != Came::End {}

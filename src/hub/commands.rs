@@ -3,10 +3,10 @@
 //! Every line takes a slot, and every closing reply brings one home; so messages and commands are bounded alike, and
 //! a reply always has room. No sockets here: see [`super::session`].
 
-use super::historian::{History, Wish};
 use super::listing::{Listing, Subject};
 use super::login::{Login, Outcome};
 use super::rate_limit::RateLimiter;
+use super::replay::{self, Request as ReplayRequest};
 use super::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
 use crate::queue::{Chain, Priority, Slot, Slots};
@@ -19,18 +19,18 @@ use heapless::{String, VecView};
 
 /// What the historian reads for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+enum ReplayState {
     /// Nothing.
     Nothing,
-    /// What a line asked for that is not closed yet.
+    /// What a line queued for that is not closed yet.
     Listing,
     /// What it missed where it fell behind.
     Missed,
 }
 
 /// A line that asks for some of the history.
-struct Asked {
-    wish: Wish,
+struct Queued {
+    request: ReplayRequest,
     line: u64,
     slot: &'static mut Slot,
 }
@@ -45,9 +45,9 @@ pub struct Commands {
     /// An listing of many lines that is under way.
     listing: Option<Listing>,
     /// What the historian reads for it.
-    reading: Reading,
-    /// What it is asked to read next.
-    wish: Option<Asked>,
+    replay: ReplayState,
+    /// What it is queued to read next.
+    queued: Option<Queued>,
     /// Who the client is.
     login: Login,
     /// What the client is called, as the clients has it; empty: it has no name. Each message is signed with it as it is said.
@@ -72,8 +72,8 @@ impl Commands {
             lines: 0,
             credits: Slots::new(),
             listing: None,
-            reading: Reading::Nothing,
-            wish: None,
+            replay: ReplayState::Nothing,
+            queued: None,
             login: Login::new(seat),
             nick: String::new(),
             quit: None,
@@ -86,7 +86,7 @@ impl Commands {
 
     /// Forgets everything but the seat. The credits must have been [taken](Self::take_credits).
     pub fn reset(&mut self) {
-        debug_assert!(self.credits.is_empty() && self.listing.is_none() && self.wish.is_none());
+        debug_assert!(self.credits.is_empty() && self.listing.is_none() && self.queued.is_none());
         *self = Self::new(self.seat);
     }
 
@@ -108,7 +108,7 @@ impl Commands {
     /// Breaks off what is under way, for a connection that is over; gives back the slot it held.
     pub fn break_off(&mut self) -> Option<&'static mut Slot> {
         // No line is taken while there is one of them, so there is not the other.
-        self.listing.take().map(Listing::into_slot).or_else(|| self.wish.take().map(|asked| asked.slot))
+        self.listing.take().map(Listing::into_slot).or_else(|| self.queued.take().map(|queued| queued.slot))
     }
 
     /// Whether no line can be taken now: an listing or an `/auth` is under way, or a line waits for the historian, or no slot is left.
@@ -122,7 +122,7 @@ impl Commands {
     }
 
     fn is_busy(&self) -> bool {
-        self.listing.is_some() || self.wish.is_some() || self.login.is_under_way()
+        self.listing.is_some() || self.queued.is_some() || self.login.is_under_way()
     }
 
     /// Whether an `/auth` is under way.
@@ -161,13 +161,13 @@ impl Commands {
     }
 
     /// Whether the historian reads for it.
-    pub fn is_reading(&self) -> bool {
-        self.reading != Reading::Nothing
+    pub fn is_replaying(&self) -> bool {
+        self.replay != ReplayState::Nothing
     }
 
     /// Whether there is a line that the historian has to close, or that waits for its time.
     pub fn awaits_closing(&self) -> bool {
-        self.reading == Reading::Listing || self.wish.is_some() || self.login.is_under_way()
+        self.replay == ReplayState::Listing || self.queued.is_some() || self.login.is_under_way()
     }
 
     /// Whether an listing is under way.
@@ -200,31 +200,31 @@ impl Commands {
         if let Some(outcome) = self.login.go_on(context) {
             self.close_auth(outcome, context);
         }
-        if let Some(history) = &context.hub.history {
-            self.go_on_reading(history, context);
+        if let Some(handle) = &context.hub.replay {
+            self.go_on_replay(handle, context);
         }
         if let Some(listing) = self.listing.take() {
             self.listing = listing.go_on(context.hub, self.seat);
         }
     }
 
-    /// Has the historian read what is asked for next, or missed, once it has done with what it reads.
-    fn go_on_reading(&mut self, history: &History, context: &WorkerContext) {
-        if history.is_busy(self.seat) {
+    /// Has the historian read what is queued for next, or missed, once it has done with what it reads.
+    fn go_on_replay(&mut self, handle: &replay::Handle, context: &WorkerContext) {
+        if handle.is_busy(self.seat) {
             return;
         }
-        self.reading = Reading::Nothing;
-        if let Some(Asked { wish, line, slot }) = self.wish.take() {
-            self.reading = Reading::Listing;
-            if let Wish::JoinSince(_, min) = wish {
+        self.replay = ReplayState::Nothing;
+        if let Some(Queued { request, line, slot }) = self.queued.take() {
+            self.replay = ReplayState::Listing;
+            if let ReplayRequest::JoinSince(_, min) = request {
                 context.hub.follow(self.seat, min);
             }
-            history.begin(wish, self.seat, line, slot);
+            handle.begin(request, self.seat, line, slot);
         } else if let Some((id, min)) = self.take_behind(context)
             && let Some(slot) = self.credits.pop()
         {
-            self.reading = Reading::Missed;
-            history.resume(id, min, self.seat, slot);
+            self.replay = ReplayState::Missed;
+            handle.resume(id, min, self.seat, slot);
         }
     }
 
@@ -287,15 +287,15 @@ impl Commands {
                 self.login.show(token);
                 self.go_on(context);
             }
-            Command::Join { min, since: Some(id) } => self.read(Wish::JoinSince(id, min), context),
+            Command::Join { min, since: Some(id) } => self.read(ReplayRequest::JoinSince(id, min), context),
             Command::Join { min, since: None } => {
                 context.hub.join(self.seat, min);
-                self.stop_reading(context);
+                self.stop_replay(context);
                 self.ok(context);
             }
             Command::Leave => {
                 context.hub.leave(self.seat);
-                self.stop_reading(context);
+                self.stop_replay(context);
                 self.ok(context);
             }
             Command::Nick(nick) => {
@@ -309,8 +309,8 @@ impl Commands {
             Command::Who => self.begin(Subject::Who, context),
             Command::Stats => self.begin(Subject::Stats, context),
             Command::Help => self.begin(Subject::Help, context),
-            Command::Last(count) => self.read(Wish::Last(count), context),
-            Command::Since(id) => self.read(Wish::Since(id), context),
+            Command::Last(count) => self.read(ReplayRequest::Last(count), context),
+            Command::Since(id) => self.read(ReplayRequest::Since(id), context),
             Command::Ping => self.ok(context),
             Command::Quit => self.quit = Some(self.lines),
         }
@@ -349,28 +349,28 @@ impl Commands {
         }
     }
 
-    /// Has the historian read, as soon as it has done with what was asked for before. What the client is sent because it joined stands
+    /// Has the historian read, as soon as it has done with what was queued for before. What the client is sent because it joined stands
     /// aside for that.
-    fn read(&mut self, wish: Wish, context: &WorkerContext) {
-        let Some(history) = &context.hub.history else { return self.reject(Refusal::NoJournal, context) };
-        if let Some(newest) = history.newest_before(wish.position()) {
+    fn read(&mut self, request: ReplayRequest, context: &WorkerContext) {
+        let Some(handle) = &context.hub.replay else { return self.reject(Refusal::NoJournal, context) };
+        if let Some(newest) = handle.newest_before(request.position()) {
             return self.reject(Refusal::AheadOfHistory(newest), context);
         }
         let Some(slot) = self.credits.pop() else { return };
-        if let Wish::JoinSince(..) = wish {
+        if let ReplayRequest::JoinSince(..) = request {
             context.hub.leave(self.seat);
-        } else if self.reading == Reading::Missed {
+        } else if self.replay == ReplayState::Missed {
             context.hub.outboxes[self.seat].lock().set_aside();
         }
-        self.stop_reading(context);
-        self.wish = Some(Asked { wish, line: self.lines, slot });
-        self.go_on_reading(history, context);
+        self.stop_replay(context);
+        self.queued = Some(Queued { request, line: self.lines, slot });
+        self.go_on_replay(handle, context);
     }
 
     /// Has the historian look whether what it reads is wanted still.
-    fn stop_reading(&self, context: &WorkerContext) {
-        if let Some(history) = context.hub.history.as_ref().filter(|_| self.is_reading()) {
-            history.call(self.seat);
+    fn stop_replay(&self, context: &WorkerContext) {
+        if let Some(handle) = context.hub.replay.as_ref().filter(|_| self.is_replaying()) {
+            handle.wake(self.seat);
         }
     }
 

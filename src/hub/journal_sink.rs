@@ -2,7 +2,7 @@
 //! sees to the disk when it fails.
 
 use super::Hub;
-use super::historian::Committed;
+use super::replay::Committed;
 use crate::clock;
 use crate::counted::{Counted, Size};
 use crate::journal::files::{self, Files, NAMES};
@@ -188,7 +188,7 @@ impl JournalSink {
         self.schedule_sync();
         self.count(hub);
         // Before it is delivered: see the historian.
-        if let Some(history) = &hub.history {
+        if let Some(history) = &hub.replay {
             history.publish(self.committed());
         }
         committed.is_ok()

@@ -4,11 +4,11 @@
 //! acceptor ─> worker: session ─> commands ─┐
 //!                                              ├─> queue ─> consumer ─> stdout_sink, journal_sink ─> group ─> delivery ─┐
 //! client <─ flush <─ outbox <────────────────┴────────────────────────────────────────────────────────────────┤
-//!                                                                               historian: what was recorded ───┘
+//!                                                                               replay: what was recorded ───┘
 //! ```
 //!
 //! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`pipeline`] holds that, and
-//! then that of the [`delivery`], and takes the others one at a time; the [`historian`] looks at what is committed under an
+//! then that of the [`delivery`], and takes the others one at a time; the [`replay`] looks at what is committed under an
 //! outbox's; besides, none is taken while another is held. None is held over a system call that can block, but for the seat,
 //! which nobody waits for.
 
@@ -21,7 +21,6 @@ pub mod consumer;
 pub mod delivery;
 pub mod flush;
 pub mod group;
-pub mod historian;
 pub mod journal_sink;
 pub mod listing;
 pub mod log_throttle;
@@ -31,6 +30,7 @@ pub mod pending;
 pub mod pipeline;
 pub mod rate_limit;
 pub mod rejected;
+pub mod replay;
 pub mod server;
 pub mod session;
 pub mod shutdown;
@@ -55,7 +55,7 @@ use authenticator::Authenticator;
 use clients::{ClientTable, Name};
 use consumer::ConsumerPipeline;
 use group::Group;
-use historian::History;
+
 use wakeups::{Waker, Wakeups};
 
 use outbox::Outbox;
@@ -130,7 +130,7 @@ pub struct Hub {
     /// How workers are called.
     pub wakeups: Wakeups,
     /// What is read of the journal for clients, if there is one.
-    pub history: Option<History>,
+    pub replay: Option<replay::Handle>,
     /// Where tokens are shown, if they are asked for.
     pub authenticator: Option<Authenticator>,
     draining: AtomicBool,
@@ -160,7 +160,7 @@ impl Hub {
     pub fn new(
         options: &Options,
         mut pipeline: ConsumerPipeline,
-        history: Option<History>,
+        replay: Option<replay::Handle>,
         authenticator: Option<Authenticator>,
     ) -> nix::Result<Self> {
         let dedicated_only = options.realtime.is_some();
@@ -176,7 +176,7 @@ impl Hub {
             counters: &COUNTERS,
             joined: Bitmap::new(),
             wakeups: Wakeups::new(options.workers)?,
-            history,
+            replay,
             authenticator,
             draining: AtomicBool::new(false),
             dedicated_only,
@@ -271,12 +271,12 @@ impl Hub {
     /// Whether there is to be a thread that [keeps delivering](Hub::keep_delivering): where there is a disk to wait for meanwhile. Not
     /// in real time, where what is next must not depend on a thread that is not.
     pub fn has_delivery_thread(&self) -> bool {
-        self.history.is_some() && !self.dedicated_only
+        self.replay.is_some() && !self.dedicated_only
     }
 
     /// The consumer's seat and the history, of a hub that nobody works in any more.
-    pub fn into_parts(self) -> (ConsumerPipeline, Option<History>) {
-        (self.pipeline, self.history)
+    pub fn into_parts(self) -> (ConsumerPipeline, Option<replay::Handle>) {
+        (self.pipeline, self.replay)
     }
 
     /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
@@ -341,7 +341,7 @@ impl Hub {
     /// How many messages of a worker's are worth a turn while others of its clients still wait for theirs. With a journal all
     /// that they have: it is one sync for all.
     pub fn messages_worth_a_run(&self) -> usize {
-        if self.history.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
+        if self.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
     }
 
     /// Somebody is to sit down by that time, in nanoseconds.

@@ -11,7 +11,7 @@
 //!
 //! This module does no input or output: see [`super::flush`].
 
-use crate::limits::{HISTORY_ROOM_BYTES, IN_FLIGHT, OUTBOX_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
+use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 #[cfg(not(loom))]
 use crate::net::socket;
 use crate::queue::{Chain, Priority, Run, Slots};
@@ -468,7 +468,7 @@ impl Outbox {
 
     /// Whether there is room for any line of the history.
     pub fn has_room_for_history(&self) -> bool {
-        self.room() >= REPLY_ROOM_BYTES + HISTORY_ROOM_BYTES
+        self.room() >= REPLY_ROOM_BYTES + REPLAY_ROOM_BYTES
     }
 
     /// Puts in a MSG line, or several that fit, or counts one as lost; false: it is not put in. A client that has not joined is

@@ -3,8 +3,8 @@
 use super::acceptor::Acceptor;
 use super::authenticator::Authenticator;
 use super::consumer::Consumer;
-use super::historian::{Historian, History};
 use super::journal_sink::JournalSink;
+use super::replay;
 use super::session::Session;
 use super::shutdown::{self, Outcome};
 use super::signals::Signals;
@@ -15,8 +15,8 @@ use crate::access::{AuthFile, file};
 use crate::counted::Counted;
 use crate::journal::files::ReadOnly;
 use crate::limits::{
-    CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, HISTORIAN_STACK_BYTES,
-    LOG_DRAIN_MS_MAX, RECEIVE_BYTES, WORKER_STACK_BYTES,
+    CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,
+    REPLAY_STACK_BYTES, WORKER_STACK_BYTES,
 };
 use crate::net::{Allowed, Listener};
 use crate::options::{Interface, Options};
@@ -106,7 +106,8 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     }
     let journal_sink = JournalSink::open(options).map_err(|error| Error(error.to_string()))?;
     let history = journal_sink.as_ref().zip(options.journal.clone());
-    let history = history.map(|(journal_sink, directory)| History::new(directory, journal_sink.committed()));
+    let history =
+        history.map(|(journal_sink, directory)| replay::Handle::new(directory, journal_sink.committed()));
     let stdout_sink = options.print.then(|| StdoutSink::new(std::io::stdout()));
     let consumer = Consumer::new(stdout_sink, journal_sink);
     let mut auth_file = open_auth_file(options)?;
@@ -184,10 +185,10 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     if hub.has_delivery_thread() {
         STARTING.spawn("delivery".to_string(), DELIVERY_STACK_BYTES, || hub.keep_delivering())?;
     }
-    if let Some((history, directory)) = hub.history.as_ref().zip(options.journal.as_ref()) {
+    if let Some((history, directory)) = hub.replay.as_ref().zip(options.journal.as_ref()) {
         let files = ReadOnly::open(directory);
-        let historian = Historian::new(files.map_err(|error| Error(format!("the journal: {error}")))?);
-        STARTING.spawn("historian".to_string(), HISTORIAN_STACK_BYTES, || historian.run(hub, history))?;
+        let reader = replay::Reader::new(files.map_err(|error| Error(format!("the journal: {error}")))?);
+        STARTING.spawn("reader".to_string(), REPLAY_STACK_BYTES, || reader.run(hub, history))?;
     }
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {

@@ -362,7 +362,7 @@ impl Session {
     /// From now on the client may do nothing. What it has sent until then is refused line by line, and it is told why.
     fn dismiss(&mut self, reason: Reason, context: &WorkerContext) {
         context.hub.bar(self.seat);
-        self.call_historian(context);
+        self.wake_replay(context);
         self.commands.dismiss(context);
         self.dismissed = Some(reason);
         self.owed_bytes = self.socket.as_ref().map_or(0, socket::unreceived);
@@ -390,7 +390,7 @@ impl Session {
     /// case. Nor is a line that waits for the historian, which calls when it is done, or for the time when an `/auth` goes on.
     fn is_held_up(&mut self, outbox: &Outbox, context: &WorkerContext) -> bool {
         let commands = &self.commands;
-        let misses = outbox.is_behind() && !commands.is_reading();
+        let misses = outbox.is_behind() && !commands.is_replaying();
         let lacks_slot = commands.lacks_slot() && !self.is_parting();
         // The rest of a line is waited for once there is a slot for it, not before.
         let has_any = |session: &mut Self| session.has_line(context) || session.framer.has_begun();
@@ -487,7 +487,7 @@ impl Session {
         outbox.set_idle(None);
         let is_held_up = self.is_held_up(&outbox, context);
         let can_go_on = is_held_up && self.has_room_to_go_on(&outbox);
-        let is_read_for = self.commands.is_reading();
+        let is_read_for = self.commands.is_replaying();
         let can_read_on = is_read_for && outbox.has_room_for_history();
         let lacks_room = is_held_up && !can_go_on || is_read_for && !can_read_on;
         outbox.set_wake_on(if lacks_room { WakeOn::Room } else { WakeOn::Nothing });
@@ -505,7 +505,7 @@ impl Session {
         }
         if can_read_on || is_read_for && context.draining {
             // It calls when it has put something in, and when it is done.
-            self.call_historian(context);
+            self.wake_replay(context);
         }
         next.unwrap_or_else(|reason| self.part(reason, context))
     }
@@ -564,9 +564,9 @@ impl Session {
         if self.commands.is_answering() { outbox.has_room(ANSWER_LINE_BYTES_MAX) } else { outbox.can_grant() }
     }
 
-    fn call_historian(&self, context: &WorkerContext) {
-        if let Some(history) = &context.hub.history {
-            history.call(self.seat);
+    fn wake_replay(&self, context: &WorkerContext) {
+        if let Some(handle) = &context.hub.replay {
+            handle.wake(self.seat);
         }
     }
 
@@ -700,7 +700,7 @@ impl Session {
     fn part(&mut self, reason: Reason, context: &WorkerContext) -> PollAt {
         context.hub.leave(self.seat);
         // What it reads is not wanted any more.
-        self.call_historian(context);
+        self.wake_replay(context);
         self.line_since_ns = None;
         self.parted_ns = context.now_ns;
         self.phase = Phase::Finishing(reason);
@@ -857,7 +857,7 @@ impl Session {
         self.phase = Phase::Gone;
         self.commands.leave_queue(context);
         // It finds that nobody is here.
-        self.call_historian(context);
+        self.wake_replay(context);
         let mut outbox = context.hub.outboxes[self.seat].lock();
         self.release_credits(&mut outbox);
         self.vacate(outbox, context)

@@ -6,7 +6,7 @@ use super::promises::Talk;
 use firstline::clock;
 use firstline::hub::Hub;
 use firstline::hub::consumer::{Consumer, ConsumerPipeline};
-use firstline::hub::historian::History;
+use firstline::hub::replay;
 use firstline::hub::session::Session;
 use firstline::hub::worker::{Worker, WorkerParts};
 use firstline::limits::{CLIENTS, RECEIVE_BYTES};
@@ -22,14 +22,14 @@ use std::os::unix::net::UnixStream;
 pub struct Kit {
     pub seat: ConsumerPipeline,
     /// For a consumer that keeps a journal.
-    pub history: Option<History>,
+    pub history: Option<replay::Handle>,
     sessions: &'static mut [Session],
     are_slots_home: bool,
 }
 
 impl Kit {
     /// For whoever comes first.
-    pub fn new(consumer: Consumer, history: Option<History>) -> Self {
+    pub fn new(consumer: Consumer, history: Option<replay::Handle>) -> Self {
         let sessions = (0..CLIENTS).map(|seat| Session::new(seat, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
         Self { seat: consumer.into_pipeline(), history, sessions: Box::leak(sessions), are_slots_home: false }

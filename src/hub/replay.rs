@@ -1,7 +1,7 @@
 //! The historian: reads the journal for clients that ask for it (`/last`, `/since`, `/join MIN since ID`), at the speed at which each
 //! of them reads, in a thread of its own. So neither the consumer nor a worker ever waits for the disk because of a reader.
 //!
-//! A request owns the slot of the line that asked. It comes home with the reply that closes the line; so a seat is never given to
+//! A replay owns the slot of the line that asked. It comes home with the reply that closes the line; so a seat is never given to
 //! another while something is read for it. The historian fills the outbox as far as there is room, and calls the worker; the
 //! worker sends, and calls the historian when there is room again. Meanwhile the client's lines are taken as ever: the room for
 //! replies is left free, and one that leaves, or joins anew, is read for no longer.
@@ -21,7 +21,7 @@ use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
 use crate::limits::{
-    CLIENT_WORDS, CLIENTS, HISTORY_BYTES_PER_TURN, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX,
+    CLIENT_WORDS, CLIENTS, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL,
     ROTATION_MS_MAX,
 };
 use crate::queue::{Chain, Priority, Slot};
@@ -35,14 +35,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What is read for the client at each seat, while nobody reads for it.
-pub type Requests = [Mutex<Option<Request>>; CLIENTS];
+pub type Replays = [Mutex<Option<Replay>>; CLIENTS];
 
-static REQUESTS: Requests = [const { Mutex::new(None) }; CLIENTS];
+static REPLAYS: Replays = [const { Mutex::new(None) }; CLIENTS];
 static WINDOW: ConstStaticCell<Window> = ConstStaticCell::new([0; JOURNAL_READ_BYTES]);
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Request {
     /// The last so many messages.
     Last(NonZeroU64),
     /// The messages after that one, up to now.
@@ -51,7 +51,7 @@ pub enum Wish {
     JoinSince(u64, Priority),
 }
 
-impl Wish {
+impl Request {
     /// The position in the history that it names.
     pub fn position(self) -> u64 {
         match self {
@@ -61,8 +61,8 @@ impl Wish {
     }
 }
 
-/// A wish that is being fulfilled.
-pub struct Request {
+/// A request that is being fulfilled.
+pub struct Replay {
     /// Where the last messages begin that were asked for, as long as that is looked for.
     last: Option<Last>,
     cursor: Cursor,
@@ -81,7 +81,7 @@ pub struct Request {
     slot: &'static mut Slot,
 }
 
-impl Request {
+impl Replay {
     /// What a client missed stands aside for something else that it asked for; true: it does.
     fn stands_aside(&self, outbox: &mut Outbox) -> bool {
         let is_missed = self.end_id.is_none() && self.line.is_none();
@@ -108,7 +108,7 @@ impl Committed {
 }
 
 /// What the others know of the historian.
-pub struct History {
+pub struct Handle {
     directory: PathBuf,
     committed: Mutex<Committed>,
     published: Condvar,
@@ -120,7 +120,7 @@ pub struct History {
     calls: Condvar,
 }
 
-impl History {
+impl Handle {
     /// Of the journal in that directory, of which so much is committed.
     pub fn new(directory: PathBuf, committed: Committed) -> Self {
         Self {
@@ -156,33 +156,33 @@ impl History {
     }
 
     /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
-    pub fn begin(&self, wish: Wish, seat: usize, line: u64, slot: &'static mut Slot) {
+    pub fn begin(&self, request: Request, seat: usize, line: u64, slot: &'static mut Slot) {
         let next_id = self.committed.lock().next_id;
         let since = |id: u64| Cursor::since(id.saturating_add(1).min(next_id));
-        let (last, cursor, end_id, min) = match wish {
-            Wish::Last(count) => {
+        let (last, cursor, end_id, min) = match request {
+            Request::Last(count) => {
                 let last = Last::new(count.get(), next_id);
                 (Some(last), Cursor::oldest(), Some(next_id), Priority::MIN)
             }
-            Wish::Since(id) => (None, since(id), Some(next_id), Priority::MIN),
-            Wish::JoinSince(id, min) => (None, since(id), None, min),
+            Request::Since(id) => (None, since(id), Some(next_id), Priority::MIN),
+            Request::JoinSince(id, min) => (None, since(id), None, min),
         };
         let tells_lost = last.is_none();
         let line = Some(line);
-        self.take(seat, Request { last, cursor, skipped: 0, end_id, min, tells_lost, lost: 0, line, slot });
+        self.take(seat, Replay { last, cursor, skipped: 0, end_id, min, tells_lost, lost: 0, line, slot });
     }
 
-    /// Begins to read for a client that joined with [`Wish::JoinSince`] and fell behind, from that ID on.
+    /// Begins to read for a client that joined with [`Request::JoinSince`] and fell behind, from that ID on.
     pub fn resume(&self, id: u64, min: Priority, seat: usize, slot: &'static mut Slot) {
         let (last, cursor, skipped) = (None, Cursor::since(id), 0);
         let (end_id, tells_lost, lost, line) = (None, true, 0, None);
-        self.take(seat, Request { last, cursor, skipped, end_id, min, tells_lost, lost, line, slot });
+        self.take(seat, Replay { last, cursor, skipped, end_id, min, tells_lost, lost, line, slot });
     }
 
-    fn take(&self, seat: usize, request: Request) {
+    fn take(&self, seat: usize, replay: Replay) {
         self.busy.insert(seat);
-        *REQUESTS[seat].lock() = Some(request);
-        self.call(seat);
+        *REPLAYS[seat].lock() = Some(replay);
+        self.wake(seat);
     }
 
     /// Whether something is being read for the client at that seat.
@@ -191,7 +191,7 @@ impl History {
     }
 
     /// There is room in the outbox of that seat, or its client is gone.
-    pub fn call(&self, seat: usize) {
+    pub fn wake(&self, seat: usize) {
         if self.called.insert(seat) {
             *self.is_called.lock() = true;
             self.calls.notify_one();
@@ -204,7 +204,7 @@ impl History {
 }
 
 /// The one who reads.
-pub struct Historian {
+pub struct Reader {
     files: ReadOnly,
     /// Which opening of the files that is.
     openings: u64,
@@ -212,7 +212,7 @@ pub struct Historian {
     line: Vec<u8, MSG_BYTES_MAX>,
 }
 
-/// Why a request is not read on now.
+/// Why a replay is not read on now.
 enum Halt {
     /// There is no room: the worker calls when there is.
     NoRoom,
@@ -222,7 +222,7 @@ enum Halt {
     Done(Option<Refusal>),
 }
 
-impl Historian {
+impl Reader {
     /// The historian of these files.
     ///
     /// # Panics
@@ -232,39 +232,39 @@ impl Historian {
     }
 
     /// Reads for as long as the process lives.
-    pub fn run(mut self, hub: &Hub, history: &History) -> ! {
+    pub fn run(mut self, hub: &Hub, handle: &Handle) -> ! {
         loop {
-            self.round(hub, history);
+            self.round(hub, handle);
         }
     }
 
     /// Waits until it is called, and reads a bounded piece for each seat that it is called for.
-    pub fn round(&mut self, hub: &Hub, history: &History) {
-        history.wait();
-        history.called.drain(0, CLIENTS, |seat| self.serve(seat, hub, history));
+    pub fn round(&mut self, hub: &Hub, handle: &Handle) {
+        handle.wait();
+        handle.called.drain(0, CLIENTS, |seat| self.serve(seat, hub, handle));
     }
 
     /// Reads a bounded piece for one seat.
-    fn serve(&mut self, seat: usize, hub: &Hub, history: &History) {
-        let Some(mut request) = REQUESTS[seat].lock().take() else { return };
-        let halt = match self.read(&mut request, seat, hub, history) {
+    fn serve(&mut self, seat: usize, hub: &Hub, handle: &Handle) {
+        let Some(mut replay) = REPLAYS[seat].lock().take() else { return };
+        let halt = match self.read(&mut replay, seat, hub, handle) {
             Ok(halt) => halt,
             Err(errno) => {
                 log::warn!("the journal cannot be read: {}", errno.desc());
-                if request.line.is_none() {
-                    go_live(&request, seat, hub, history);
+                if replay.line.is_none() {
+                    go_live(&replay, seat, hub, handle);
                 }
                 Halt::Done(Some(Refusal::JournalFailed))
             }
         };
         match halt {
-            Halt::NoRoom => *REQUESTS[seat].lock() = Some(request),
+            Halt::NoRoom => *REPLAYS[seat].lock() = Some(replay),
             Halt::Share => {
-                *REQUESTS[seat].lock() = Some(request);
-                history.call(seat);
+                *REPLAYS[seat].lock() = Some(replay);
+                handle.wake(seat);
             }
             Halt::Done(refusal) => {
-                let Request { line, slot, .. } = request;
+                let Replay { line, slot, .. } = replay;
                 let mut outbox = hub.outboxes[seat].lock();
                 outbox.reply(Chain::of(slot), |out| match (line, refusal) {
                     (Some(line), Some(refusal)) => reply::err(out, line, refusal),
@@ -272,57 +272,51 @@ impl Historian {
                     (None, _) => {}
                 });
                 // Together with its slot: before, the session might begin another; after, the next tenant might have.
-                history.busy.remove(seat);
+                handle.busy.remove(seat);
             }
         }
         hub.wakeups.wake(seat);
     }
 
-    fn read(
-        &mut self,
-        request: &mut Request,
-        seat: usize,
-        hub: &Hub,
-        history: &History,
-    ) -> Result<Halt, Errno> {
-        if request.stands_aside(&mut hub.outboxes[seat].lock()) {
+    fn read(&mut self, replay: &mut Replay, seat: usize, hub: &Hub, handle: &Handle) -> Result<Halt, Errno> {
+        if replay.stands_aside(&mut hub.outboxes[seat].lock()) {
             return Ok(Halt::Done(None));
         }
-        let committed = *history.committed.lock();
-        self.follow(&committed, history)?;
+        let committed = *handle.committed.lock();
+        self.follow(&committed, handle)?;
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
         let Self { files, window, line, .. } = self;
-        if let Some(last) = &mut request.last {
-            if let Some(halt) = look_for_room(request.end_id, &mut request.lost, seat, hub) {
+        if let Some(last) = &mut replay.last {
+            if let Some(halt) = look_for_room(replay.end_id, &mut replay.lost, seat, hub) {
                 return Ok(halt);
             }
-            match last.search(&catalog, files, window, HISTORY_BYTES_PER_TURN)? {
+            match last.search(&catalog, files, window, REPLAY_BYTES_PER_POLL)? {
                 Progress::Found(cursor, skipped) => {
-                    (request.last, request.cursor, request.skipped) = (None, cursor, skipped);
+                    (replay.last, replay.cursor, replay.skipped) = (None, cursor, skipped);
                 }
-                Progress::Overwritten => history.await_rotation(&committed.headers),
+                Progress::Overwritten => handle.await_rotation(&committed.headers),
                 Progress::Pause => {}
             }
             return Ok(Halt::Share);
         }
-        let mut reading = request.cursor.read(&catalog, window, HISTORY_BYTES_PER_TURN);
+        let mut reading = replay.cursor.read(&catalog, window, REPLAY_BYTES_PER_POLL);
         loop {
-            if let Some(halt) = look_for_room(request.end_id, &mut request.lost, seat, hub) {
+            if let Some(halt) = look_for_room(replay.end_id, &mut replay.lost, seat, hub) {
                 return Ok(halt);
             }
             let record = match reading.next(files)? {
-                Step::Record(record) if request.end_id.is_some_and(|end_id| record.id >= end_id) => {
+                Step::Record(record) if replay.end_id.is_some_and(|end_id| record.id >= end_id) => {
                     return Ok(Halt::Done(None));
                 }
-                Step::Record(_) if request.skipped > 0 => {
-                    request.skipped -= 1;
+                Step::Record(_) if replay.skipped > 0 => {
+                    replay.skipped -= 1;
                     continue;
                 }
                 Step::Record(record) => record,
                 Step::Lost(count) => {
                     // What is behind the end was not asked for.
-                    let beyond = request.end_id.map_or(0, |end_id| reading.next_id().saturating_sub(end_id));
-                    request.lost += if request.tells_lost { count.saturating_sub(beyond) } else { 0 };
+                    let beyond = replay.end_id.map_or(0, |end_id| reading.next_id().saturating_sub(end_id));
+                    replay.lost += if replay.tells_lost { count.saturating_sub(beyond) } else { 0 };
                     continue;
                 }
                 // The IDs that it had are told as lost.
@@ -332,44 +326,44 @@ impl Historian {
                 }
                 Step::RolledBack(_) => continue,
                 Step::Overwritten => {
-                    history.await_rotation(&committed.headers);
+                    handle.await_rotation(&committed.headers);
                     return Ok(Halt::Share);
                 }
                 Step::Incomplete | Step::Pause => return Ok(Halt::Share),
                 Step::End => break,
             };
-            request.tells_lost = true;
-            if record.priority >= request.min {
+            replay.tells_lost = true;
+            if record.priority >= replay.min {
                 let id = record.id;
                 write_line(line, &record);
                 let mut outbox = hub.outboxes[seat].lock();
                 // It may have left while this was read.
-                if let Some(halt) = is_unwanted(request.end_id, &outbox) {
+                if let Some(halt) = is_unwanted(replay.end_id, &outbox) {
                     return Ok(halt);
                 }
                 if !outbox.put_history(line) {
                     // Others have filled it meanwhile.
-                    request.cursor = Cursor::since(id);
+                    replay.cursor = Cursor::since(id);
                     return Ok(Halt::NoRoom);
                 }
             }
         }
-        let end_id = request.end_id.unwrap_or(committed.next_id);
-        let missing = end_id.saturating_sub(request.cursor.next_id().unwrap_or(end_id));
+        let end_id = replay.end_id.unwrap_or(committed.next_id);
+        let missing = end_id.saturating_sub(replay.cursor.next_id().unwrap_or(end_id));
         if missing > 0 {
             // The last ones are damaged: no message comes that would tell. Told in the next turn, if there is room.
-            request.lost += if request.tells_lost { missing } else { 0 };
-            request.cursor = Cursor::since(end_id);
+            replay.lost += if replay.tells_lost { missing } else { 0 };
+            replay.cursor = Cursor::since(end_id);
             return Ok(Halt::Share);
         }
-        let is_done = request.end_id.is_some() || join(request, &committed, seat, hub, history);
+        let is_done = replay.end_id.is_some() || join(replay, &committed, seat, hub, handle);
         Ok(if is_done { Halt::Done(None) } else { Halt::Share })
     }
 
     /// Opens the files anew where the writer has.
-    fn follow(&mut self, committed: &Committed, history: &History) -> Result<(), Errno> {
+    fn follow(&mut self, committed: &Committed, handle: &Handle) -> Result<(), Errno> {
         if self.openings != committed.openings {
-            self.files = ReadOnly::open(&history.directory).map_err(|_| Errno::ENOENT)?;
+            self.files = ReadOnly::open(&handle.directory).map_err(|_| Errno::ENOENT)?;
             self.openings = committed.openings;
         }
         Ok(())
@@ -424,17 +418,17 @@ fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
 }
 
 /// Has a client join that was sent all that was committed then, if nothing was since; says whether there is nothing left to do.
-fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, history: &History) -> bool {
+fn join(replay: &Replay, committed: &Committed, seat: usize, hub: &Hub, handle: &Handle) -> bool {
     let mut outbox = hub.outboxes[seat].lock();
-    if !is_wanted(request.end_id, &outbox) {
+    if !is_wanted(replay.end_id, &outbox) {
         return true;
     }
     // Before it is looked at what is committed: the consumer tells that before it looks who joined.
     hub.joined.insert(seat);
-    let has_all = history.committed.lock().next_id == committed.next_id;
+    let has_all = handle.committed.lock().next_id == committed.next_id;
     if has_all {
-        let live_from = request.cursor.next_id().unwrap_or(0).max(committed.next_id);
-        outbox.join_from(live_from, request.min);
+        let live_from = replay.cursor.next_id().unwrap_or(0).max(committed.next_id);
+        outbox.join_from(live_from, replay.min);
     } else {
         hub.joined.remove(seat);
     }
@@ -442,12 +436,12 @@ fn join(request: &Request, committed: &Committed, seat: usize, hub: &Hub, histor
 }
 
 /// Has a client that fell behind, and cannot be sent the history, go on with what comes live: what is between is lost to it.
-fn go_live(request: &Request, seat: usize, hub: &Hub, history: &History) {
+fn go_live(replay: &Replay, seat: usize, hub: &Hub, handle: &Handle) {
     let mut outbox = hub.outboxes[seat].lock();
-    if is_wanted(request.end_id, &outbox) {
+    if is_wanted(replay.end_id, &outbox) {
         hub.joined.insert(seat);
-        let live_from = history.committed.lock().next_id;
-        let unread = live_from.saturating_sub(request.cursor.next_id().unwrap_or(live_from));
-        outbox.join_after_loss(request.lost + unread, live_from, request.min);
+        let live_from = handle.committed.lock().next_id;
+        let unread = live_from.saturating_sub(replay.cursor.next_id().unwrap_or(live_from));
+        outbox.join_after_loss(replay.lost + unread, live_from, replay.min);
     }
 }
