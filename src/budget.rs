@@ -4,10 +4,11 @@
 use crate::access::{Tokens, file::Buffer};
 use crate::hub::authenticator::State;
 use crate::hub::clients::ClientTable;
-use crate::hub::group::Group;
-use crate::hub::outbox::Outbox;
+use crate::hub::connection::session::Session;
+use crate::hub::dispatch::commit_group::CommitGroup;
+use crate::hub::egress::outbox::Outbox;
 use crate::hub::replay::Replays;
-use crate::hub::session::Session;
+use crate::hub::stats::Counters;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{
@@ -16,7 +17,6 @@ use crate::limits::{
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
-use crate::stats::Counters;
 use crate::sync::Mutex;
 use core::fmt::Write;
 
@@ -49,7 +49,7 @@ pub const STATIC: [Item; 13] = [
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("sessions", CLIENTS, size_of::<Session>()),
     Item::new("clients", 1, size_of::<Mutex<ClientTable>>()),
-    Item::new("batches under way", GROUPS, size_of::<Group>()),
+    Item::new("batches under way", GROUPS, size_of::<CommitGroup>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("readers of the journal", 1, size_of::<Replays>() + size_of::<Window>()),
     Item::new("authenticator", 1, size_of::<Mutex<State>>()),

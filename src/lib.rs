@@ -59,13 +59,13 @@
 //! - [`net`] — listeners, who may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`service`] — what systemd hands over, and what it is told.
-//! - [`clock`], [`logger`], [`stats`], [`histogram`]: seeing what happens.
+//! - [`clock`], [`logger`], [`hub::stats`], [`histogram`]: seeing what happens.
 //! - [`options`] — what was asked for at the start.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside of the server.
 //! - [`alloc_guard`] — the proof of principle 2, in test builds.
 //!
 //! `unsafe` stands in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel) and, to look at a
-//! socket that its worker owns, in [`hub::outbox`], and nowhere else.
+//! socket that its worker owns, in [`hub::egress`], and nowhere else.
 
 #[cfg(not(loom))]
 pub mod access;
@@ -81,9 +81,10 @@ pub mod hub;
 /// What of the hub the model checker can run: the rest is statics, threads and system calls.
 #[cfg(loom)]
 pub mod hub {
-    pub mod flush;
-    pub mod outbox;
-    pub mod pipeline;
+    pub mod egress;
+    pub mod dispatch {
+        pub mod pipeline;
+    }
 }
 pub mod journal;
 #[cfg(not(loom))]
@@ -102,7 +103,5 @@ pub mod realtime;
 pub mod scheduler;
 #[cfg(not(loom))]
 pub mod service;
-#[cfg(not(loom))]
-pub mod stats;
 pub mod sync;
 pub mod wire;

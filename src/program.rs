@@ -1,8 +1,8 @@
 //! Arguments in, exit code out.
 
 use firstline::budget;
-use firstline::hub::server;
 use firstline::hub::shutdown::Outcome;
+use firstline::hub::startup;
 use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
 use firstline::options::{self, Action, JournalOptions, Options, Page, Usage};
@@ -40,7 +40,7 @@ fn serve(options: &Options) -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(USAGE, Usage::option("log-level", options.log_level.as_ref(), error)),
     };
-    match server::run(options, filter) {
+    match startup::run(options, filter) {
         Ok(Outcome::Drained) => ExitCode::SUCCESS,
         Ok(Outcome::LeftOver(_)) => ExitCode::from(LEFT_OVER),
         Ok(Outcome::Interrupted(signal)) => ExitCode::from(INTERRUPTED + signal as u8),

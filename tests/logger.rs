@@ -85,7 +85,7 @@ fn log_more_than_both_files_hold() {
     for number in 0..1_000 {
         log::info!(target: "firstline::net", "line {number} of net");
         log::debug!(target: "firstline::net", "never seen");
-        log::debug!(target: "firstline::hub::worker", "line {number} of hub\n");
+        log::debug!(target: "firstline::hub::workers::worker", "line {number} of hub\n");
         // So that the ring is never full.
         assert!(logger::flush(LONG));
     }

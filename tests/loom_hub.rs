@@ -12,9 +12,9 @@
 //! known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
 #![cfg(loom)]
 
-use firstline::hub::flush;
-use firstline::hub::outbox::{FlushStatus, Outbox, WakeOn};
-use firstline::hub::pipeline::Pipeline as ConsumerPipeline;
+use firstline::hub::dispatch::pipeline::Pipeline as ConsumerPipeline;
+use firstline::hub::egress::flush;
+use firstline::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
 use firstline::queue::{Batch, Chain, Picked, Priority, Queue, Run, Slot, Slots};
 use firstline::sync::{Bitmap, Mutex};

@@ -6,7 +6,7 @@ use firstline::access::Tokens;
 use firstline::clock;
 use firstline::hub::Hub;
 use firstline::hub::authenticator::Authenticator;
-use firstline::hub::consumer::Consumer;
+use firstline::hub::dispatch::consumer::Consumer;
 use firstline::limits::AUTHENTICATION_MS_MAX;
 use firstline::options::Options;
 use models::promises::Witness;

@@ -9,8 +9,8 @@
 mod models;
 
 use firstline::hub::Hub;
-use firstline::hub::consumer::Consumer;
-use firstline::hub::journal_sink::JournalSink;
+use firstline::hub::dispatch::consumer::Consumer;
+use firstline::hub::dispatch::sinks::journal::JournalSink;
 use firstline::hub::replay;
 use firstline::journal::files::ReadOnly;
 use firstline::journal::policy::Sync;

@@ -12,7 +12,7 @@
 
 mod models;
 
-use firstline::hub::consumer::Consumer;
+use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::{Hub, shutdown};
 use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;

@@ -1,8 +1,8 @@
 //! The authenticator, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
 //! share it.
 
-use super::log_throttle::{LogDecision, LogThrottle};
 use crate::access::{Entry, LoginBackoff, Token, Tokens};
+use crate::hub::log_throttle::{LogDecision, LogThrottle};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::wire::reply::Farewell;

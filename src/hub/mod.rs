@@ -12,34 +12,20 @@
 //! outbox's; besides, none is taken while another is held. None is held over a system call that can block, but for the seat,
 //! which nobody waits for.
 
-pub mod acceptor;
+pub mod accept;
 pub mod authenticator;
-pub mod backoff;
 pub mod clients;
-pub mod commands;
-pub mod consumer;
-pub mod delivery;
-pub mod flush;
-pub mod group;
-pub mod journal_sink;
-pub mod listing;
+pub mod connection;
+pub mod dispatch;
+pub mod egress;
 pub mod log_throttle;
-pub mod login;
-pub mod outbox;
-pub mod pending;
-pub mod pipeline;
-pub mod rate_limit;
-pub mod rejected;
 pub mod replay;
-pub mod server;
-pub mod session;
 pub mod shutdown;
 pub mod signals;
-pub mod stdout_sink;
-pub mod timer;
-pub mod wakeups;
+pub mod startup;
+pub mod stats;
 pub mod watchdog;
-pub mod worker;
+pub mod workers;
 
 use crate::access::Tokens;
 use crate::clock;
@@ -48,18 +34,18 @@ use crate::limits::{
 };
 use crate::options::Options;
 use crate::queue::{Chain, Priority, Queue};
-use crate::stats::Counters;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use authenticator::Authenticator;
 use clients::{ClientTable, Name};
-use consumer::ConsumerPipeline;
-use group::Group;
+use dispatch::commit_group::CommitGroup;
+use dispatch::consumer::ConsumerPipeline;
+use stats::Counters;
 
-use wakeups::{Waker, Wakeups};
+use workers::wakeups::{Waker, Wakeups};
 
-use outbox::Outbox;
-use rate_limit::Rate;
+use connection::rate_limit::Rate;
+use egress::outbox::Outbox;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -329,7 +315,7 @@ impl Hub {
 
     /// Whether the consumer's own thread hands a group over instead of delivering it: where the next one waits to go to the disk.
     /// Urgent messages are answered at once: to wake another thread for them takes a while.
-    fn offloads(&self, group: &Group) -> bool {
+    fn offloads(&self, group: &CommitGroup) -> bool {
         self.has_delivery_thread() && !group.is_urgent() && self.queue.has_work()
     }
 

@@ -11,8 +11,8 @@
 //! looking at that under the outbox's lock. What the consumer then delivers of before is left out by its ID. Where the client is
 //! too slow for what comes live, it is sent the history again from there.
 
-use super::Hub;
-use super::outbox::Outbox;
+use crate::hub::Hub;
+use crate::hub::egress::outbox::Outbox;
 use crate::journal::catalog::Catalog;
 use crate::journal::cursor::{Cursor, Damage, Step};
 use crate::journal::files::{NAMES, ReadOnly};

@@ -1,9 +1,9 @@
 //! The end: what was admitted is processed and acknowledged, everybody is told goodbye, within the drain time-out.
 
-use super::Hub;
-use super::acceptor::timeout;
-use super::signals::{SignalAction, Signals};
 use crate::clock;
+use crate::hub::Hub;
+use crate::hub::accept::acceptor::timeout;
+use crate::hub::signals::{SignalAction, Signals};
 use crate::limits::LAST_WORDS_MS;
 use crate::queue::Batch;
 use crate::wire::reply::{self, Nak};

@@ -4,9 +4,9 @@
 //! A disk that does not answer is no such hang. Cards and USB disks freeze for half a minute and go on; who waits for one cannot be ended
 //! before it does; and a new server would wait for the same disk, without the messages that this one still has.
 
-use super::Hub;
-use super::journal_sink;
 use crate::clock;
+use crate::hub::Hub;
+use crate::hub::dispatch::sinks::journal as journal_sink;
 use crate::limits::CLIENTS;
 use crate::service::Service;
 

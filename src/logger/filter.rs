@@ -37,7 +37,7 @@ impl Filter {
     /// ```
     /// use firstline::logger::Filter;
     ///
-    /// assert!(Filter::parse("warn,hub::worker=trace").is_ok());
+    /// assert!(Filter::parse("warn,hub::workers=trace").is_ok());
     /// assert!(Filter::parse("wran").is_err());
     /// ```
     ///
@@ -112,7 +112,7 @@ fn meant(path: &str) -> Option<&'static str> {
     nearest(path.as_bytes(), MODULES.iter().copied()).or_else(|| MODULES.iter().find(is_end).copied())
 }
 
-/// The target without the name of the crate: `hub::worker` for `firstline::hub::worker`.
+/// The target without the name of the crate: `hub::worker` for `firstline::hub::workers::worker`.
 pub fn short_target(target: &str) -> &str {
     target.strip_prefix(CRATE).and_then(|rest| rest.strip_prefix("::")).unwrap_or(target)
 }
@@ -166,9 +166,9 @@ mod tests {
     #[test]
     fn the_longest_module_holds_with_or_without_the_name_of_the_crate() {
         for filter in
-            ["info,hub=error,hub::worker=trace", "firstline::hub::worker=trace,firstline::hub=error"]
+            ["info,hub=error,hub::workers=trace", "firstline::hub::workers=trace,firstline::hub=error"]
         {
-            assert!(enabled(filter, Level::Trace, "firstline::hub::worker"));
+            assert!(enabled(filter, Level::Trace, "firstline::hub::workers::worker"));
             assert!(!enabled(filter, Level::Warn, "firstline::hub"));
             assert!(enabled(filter, Level::Info, "firstline::journal"));
             assert!(!enabled(filter, Level::Debug, "firstline::journal"));
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn the_origin_is_told_where_debug_was_asked_for() {
         let filter = Filter::parse("info,hub=debug").unwrap();
-        assert!(filter.tells_origin("firstline::hub::worker"));
+        assert!(filter.tells_origin("firstline::hub::workers::worker"));
         assert!(!filter.tells_origin("firstline::journal"));
     }
 
@@ -217,9 +217,9 @@ mod tests {
     fn a_module_that_never_logs_is_refused_with_those_that_do() {
         for (wrong, meant) in [
             ("firstline::hubb", "did you mean hub? "),
-            ("hub::sesion", "did you mean hub::session? "),
-            ("session", "did you mean hub::session? "),
-            ("net::session", "did you mean hub::session? "),
+            ("hub::connection::sesion", "did you mean hub::connection::session? "),
+            ("session", "did you mean hub::connection::session? "),
+            ("net::session", "did you mean hub::connection::session? "),
             ("hu", "did you mean hub? "),
             ("hub::session::x", ""),
             ("kitchen", ""),
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_modules_that_log_are_found_in_the_source() {
-        for module in ["hub", "hub::session", "hub::group", "hub::server"] {
+        for module in ["hub", "hub::connection::session", "hub::dispatch::commit_group", "hub::startup"] {
             assert!(MODULES.contains(&module), "{module}: {MODULES:?}");
             assert!(Filter::parse(&format!("{module}=debug,firstline::{module}=trace")).is_ok());
         }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_name_of_the_crate_is_left_out_of_targets() {
-        assert_eq!(short_target("firstline::hub::worker"), "hub::worker");
+        assert_eq!(short_target("firstline::hub::workers::worker"), "hub::workers::worker");
         assert_eq!(short_target("firstline"), "firstline");
         assert_eq!(short_target("firstlines::hub"), "firstlines::hub");
     }

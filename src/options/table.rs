@@ -240,7 +240,7 @@ static SETTINGS: [Setting; 22] = [
         name: "log-level",
         variable: "FIRSTLINE_LOG",
         word: Some("FILTER"),
-        help: "e.g. debug; warn,hub::group=trace shows messages",
+        help: "e.g. debug; hub::dispatch=trace shows messages",
         default: || Options::default().log_level,
         set: |options, text| values::log_level(text).map(|filter| options.log_level = filter),
     },

@@ -202,7 +202,7 @@ pub(super) fn seconds(text: &str, range_ms: RangeInclusive<u64>) -> Result<Durat
 /// A log filter, unread: whoever logs reads it.
 pub(super) fn log_level(text: &str) -> Result<String, String> {
     match text {
-        "" => Err("takes a filter such as info, or warn,hub::group=trace".to_string()),
+        "" => Err("takes a filter such as info, or warn,hub::dispatch=trace".to_string()),
         _ if text.starts_with('-') => Err("takes a filter, and none begins with -".to_string()),
         _ => Ok(text.to_string()),
     }

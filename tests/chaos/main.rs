@@ -96,7 +96,7 @@ fn start(journal: &Path, options: &[String]) -> (Server, ChildStdout) {
             "--journal-size",
             "4M",
             "--log-level",
-            "warn,hub::server=info",
+            "warn,hub::startup=info",
         ])
         .args(["--write-timeout", &WRITE_TIMEOUT.as_secs().to_string(), "--journal"])
         .arg(journal)

@@ -4,7 +4,7 @@ use super::kernel::Kernel;
 use super::promises::Talk;
 use super::world::{Came, Client};
 use firstline::hub::Hub;
-use firstline::hub::worker::Worker;
+use firstline::hub::workers::worker::Worker;
 use nix::poll::PollFlags;
 use nix::sys::epoll::EpollTimeout;
 use shuttle::rand::{Rng, thread_rng};

@@ -5,10 +5,10 @@
 use super::promises::Talk;
 use firstline::clock;
 use firstline::hub::Hub;
-use firstline::hub::consumer::{Consumer, ConsumerPipeline};
+use firstline::hub::connection::session::Session;
+use firstline::hub::dispatch::consumer::{Consumer, ConsumerPipeline};
 use firstline::hub::replay;
-use firstline::hub::session::Session;
-use firstline::hub::worker::{Worker, WorkerParts};
+use firstline::hub::workers::worker::{Worker, WorkerParts};
 use firstline::limits::{CLIENTS, RECEIVE_BYTES};
 use firstline::options::Options;
 use firstline::queue::{Chain, Priority, Queue, take_slots};

@@ -606,7 +606,7 @@ fn no_token_is_told_anywhere() {
     let journal_path = journal.to_str().unwrap();
     let server = file.start(&[
         "--log-level",
-        "trace,hub::server=info",
+        "trace,hub::startup=info",
         "--journal",
         journal_path,
         "--journal-size",

@@ -149,9 +149,9 @@ fn a_module_that_never_logs_is_refused_in_one_line() {
     for (filter, said) in [
         (
             "firstline::hubb=debug",
-            "no module firstline::hubb logs; did you mean hub? there are: hub, hub::acceptor, ",
+            "no module firstline::hubb logs; did you mean hub? there are: hub, hub::accept, hub::accept::acceptor, ",
         ),
-        ("info,wire=trace", "no module wire logs; there are: hub, hub::acceptor, "),
+        ("info,wire=trace", "no module wire logs; there are: hub, hub::accept, hub::accept::acceptor, "),
     ] {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0", "--log-level", filter]);
@@ -193,9 +193,9 @@ fn each_filter_of_the_pages_shows_a_message() {
     filters.dedup();
     for filter in filters {
         // Which address it has is to be told too.
-        let server = Server::start(&["--log-level", &format!("{filter},hub::server=info")]);
+        let server = Server::start(&["--log-level", &format!("{filter},hub::startup=info")]);
         assert_eq!(server.connect().ask("/urgent smoke"), "ACK 1 1");
         let line = server.wait_for_log("message 1 p9 ");
-        assert!(line.contains(" smoke  (hub::group:"), "{filter}: {line}");
+        assert!(line.contains(" smoke  (hub::dispatch::commit_group:"), "{filter}: {line}");
     }
 }

@@ -4,7 +4,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use firstline::hub::outbox::Outbox;
+use firstline::hub::egress::outbox::Outbox;
 use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
 use firstline::queue::{Chain, Order, Priority, Run, Slot, Slots, Waiting};
 use firstline::wire::command::Request;
@@ -105,7 +105,7 @@ fn outbox_round(bencher: Bencher) {
             outbox.close(run, |out| reply::acks(out, lines, black_box(1_000_000), black_box(false)));
         }
         while let Some((_, len)) = outbox.begin_send(&mut chunk) {
-            outbox.end_send(firstline::hub::outbox::Sent::Bytes(len), || 1);
+            outbox.end_send(firstline::hub::egress::outbox::Sent::Bytes(len), || 1);
         }
     });
 }

@@ -1,8 +1,8 @@
 //! Sends what an outbox holds, and never waits for the client. The caller holds the outbox's lock; the
 //! lock is released during the system call.
 
-use super::outbox::{FlushStatus, Outbox, Sent};
 use crate::clock;
+use crate::hub::egress::outbox::{FlushStatus, Outbox, Sent};
 use crate::limits::{SEND_BYTES_MAX, SENDS_PER_TURN_MAX};
 #[cfg(not(loom))]
 use crate::net::socket;

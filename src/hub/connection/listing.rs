@@ -1,11 +1,11 @@
 //! Answers of more than one line: `/who`, `/stats`, `/help`. They are made line by line as the outbox has room, so
 //! that none of them needs a buffer of its own, however many clients or counters there are.
 
-use super::Hub;
 use crate::clock;
+use crate::hub::Hub;
+use crate::hub::stats::Snapshot;
 use crate::limits::CLIENTS;
 use crate::queue::{Chain, Slot};
-use crate::stats::Snapshot;
 use crate::wire::command::HELP;
 use crate::wire::reply::{self, Line};
 

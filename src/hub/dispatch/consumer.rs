@@ -1,15 +1,15 @@
 //! The consumer: the one who processes. It picks what comes first, numbers it, and feeds the sinks that can fail; then it is
-//! [delivered](super::delivery), and answered. So whoever has an ACK knows that every sink has the message.
+//! [delivered](crate::hub::dispatch::delivery), and answered. So whoever has an ACK knows that every sink has the message.
 //!
 //! With a journal it is several batches that go this way together, as many as wait at the moment: what came while a sync was
 //! under way shares the next (group commit). Nobody waits for more to come.
 
-use super::Hub;
-use super::delivery::Delivery;
-use super::group::Group;
-use super::journal_sink::JournalSink;
-use super::pipeline::Pipeline;
-use super::stdout_sink::StdoutSink;
+use crate::hub::Hub;
+use crate::hub::dispatch::commit_group::CommitGroup;
+use crate::hub::dispatch::delivery::Delivery;
+use crate::hub::dispatch::pipeline::Pipeline;
+use crate::hub::dispatch::sinks::journal::JournalSink;
+use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::journal::segment::Identity;
 use crate::journal::writer::WriteStats;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
@@ -17,7 +17,7 @@ use crate::queue::Priority;
 use crate::wire::reply::Nak;
 
 /// Its seat.
-pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut Group>;
+pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut CommitGroup>;
 
 /// The consumer and what it works with. It is a seat more than a thread: whoever has it processes, one at a time.
 pub struct Consumer {
@@ -67,12 +67,12 @@ impl Consumer {
     pub fn into_pipeline(self) -> ConsumerPipeline {
         // Else there is nothing to wait for, and two would be in each other's way.
         let releases_early = self.journal_sink.is_some();
-        Pipeline::new(self, Delivery::new(), Group::all(), releases_early)
+        Pipeline::new(self, Delivery::new(), CommitGroup::all(), releases_early)
     }
 
     /// Processes what comes first: one batch, or with a journal what can be committed together. It is in `group` then, to be
     /// delivered; false: nothing waits.
-    pub fn process(&mut self, group: &mut Group, hub: &Hub) -> bool {
+    pub fn process(&mut self, group: &mut CommitGroup, hub: &Hub) -> bool {
         self.run_deadlines(hub, false);
         self.take(group, hub);
         if group.works().is_empty() {
@@ -102,7 +102,7 @@ impl Consumer {
     }
 
     /// Picks what comes first, numbers and prints it, and gives it to the journal.
-    fn take(&mut self, group: &mut Group, hub: &Hub) {
+    fn take(&mut self, group: &mut CommitGroup, hub: &Hub) {
         if let Some(journal_sink) = &mut self.journal_sink {
             journal_sink.begin();
         }
@@ -116,13 +116,13 @@ impl Consumer {
 
     /// Whether another batch can go along. None that begins with a lesser message goes with urgent ones: so these do not wait until
     /// more is written.
-    fn has_room(&self, group: &mut Group, hub: &Hub) -> bool {
+    fn has_room(&self, group: &mut CommitGroup, hub: &Hub) -> bool {
         let Some(journal_sink) = &self.journal_sink else { return group.works().is_empty() };
         let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
         group.has_room() && journal_sink.has_room() && (!group.is_urgent() || is_next_urgent())
     }
 
-    fn number(&mut self, group: &mut Group) {
+    fn number(&mut self, group: &mut CommitGroup) {
         let Some(work) = group.works().last_mut() else { return };
         work.first_id = self.next_id;
         work.accepted = work.batch.messages();
@@ -130,7 +130,7 @@ impl Consumer {
     }
 
     /// Prints the lines of the last batch; the messages whose lines could not be printed are not accepted.
-    fn print(&mut self, group: &mut Group, hub: &Hub) {
+    fn print(&mut self, group: &mut CommitGroup, hub: &Hub) {
         if let Some(stdout_sink) = &mut self.stdout_sink {
             let last = group.works().len() - 1;
             let (work, lines, places) = group.written(last, hub);
@@ -141,12 +141,12 @@ impl Consumer {
     }
 
     /// Gives what is accepted of the last batch to the journal.
-    fn record(&mut self, group: &mut Group, hub: &Hub) {
+    fn record(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let (Some(journal_sink), Some(work)) = (&mut self.journal_sink, group.works().last()) else { return };
-        for (rank, picked) in work.batch.runs() {
+        for (index, picked) in work.batch.runs() {
             let from = hub.sender(&picked.item);
-            let accepted = work.accepted_of(&picked.item, rank);
-            let numbered = (work.first_id + rank as u64..).zip(picked.item.messages());
+            let accepted = work.accepted_of(&picked.item, index);
+            let numbered = (work.first_id + index as u64..).zip(picked.item.messages());
             for (id, slot) in numbered.take(accepted) {
                 journal_sink.record(id, picked.priority, from.as_bytes(), slot.text());
             }
@@ -155,7 +155,7 @@ impl Consumer {
     }
 
     /// Has the journal commit what it was given; if it fails, nothing of it is accepted.
-    fn commit(&mut self, group: &mut Group, hub: &Hub) {
+    fn commit(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         if !journal_sink.commit(hub) {
             for work in group.works() {

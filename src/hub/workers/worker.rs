@@ -1,11 +1,11 @@
 //! A worker: one thread that serves the sessions of its seats, one of them or many. It waits in one place only, for
 //! all of its sockets, its waker and its timer at once.
 
-use super::Hub;
-use super::flush::Chunk;
-use super::session::{PollAt, Session};
-use super::timer::Timer;
 use crate::clock;
+use crate::hub::Hub;
+use crate::hub::connection::session::{PollAt, Session};
+use crate::hub::egress::flush::Chunk;
+use crate::hub::workers::timer::Timer;
 use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, PIPELINE_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::queue::{Chain, Priority, Slot};
 use crate::scheduler;

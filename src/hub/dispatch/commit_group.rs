@@ -2,7 +2,7 @@
 //!
 //! There are two groups: while one is delivered, the next can be on its way to the disk.
 
-use super::Hub;
+use crate::hub::Hub;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, GROUPS, JOURNAL_BATCHES_MAX};
 use crate::queue::{Batch, Chain, Priority, Run};
 use crate::wire::escape::Escaped;
@@ -11,16 +11,17 @@ use core::ops::Range;
 use heapless::Vec;
 use static_cell::ConstStaticCell;
 
-static ALL: [ConstStaticCell<Group>; GROUPS] = [const { ConstStaticCell::new(Group::new()) }; GROUPS];
+static ALL: [ConstStaticCell<CommitGroup>; GROUPS] =
+    [const { ConstStaticCell::new(CommitGroup::new()) }; GROUPS];
 
 /// The `MSG` lines of a batch.
 type Lines = Vec<u8, BATCH_BYTES_MAX>;
 
 /// Where the line of a message stands among those of its batch.
-pub type Place = Range<usize>;
+pub type LineSpan = Range<usize>;
 
 /// A batch that is being processed; its messages have the IDs from `first_id` on.
-pub struct Work {
+pub struct NumberedBatch {
     /// What was picked.
     pub batch: Batch<Chain>,
     /// The ID of its first message.
@@ -31,34 +32,34 @@ pub struct Work {
     pub reason: Nak,
 }
 
-impl Work {
+impl NumberedBatch {
     const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::PrintFailed };
 
-    /// How many messages of a run are accepted, of which the first has that rank in the batch.
-    pub fn accepted_of(&self, run: &Chain, rank: usize) -> usize {
-        accepted_of(run, rank, self.accepted)
+    /// How many messages of a run are accepted, of which the first has that index in the batch.
+    pub fn accepted_of(&self, run: &Chain, index: usize) -> usize {
+        accepted_of(run, index, self.accepted)
     }
 }
 
-/// How many messages of a run are accepted, of which the first has that rank in a batch with so many accepted.
-pub fn accepted_of(run: &Chain, rank: usize, accepted: usize) -> usize {
-    accepted.saturating_sub(rank).min(run.len())
+/// How many messages of a run are accepted, of which the first has that index in a batch with so many accepted.
+pub fn accepted_of(run: &Chain, index: usize, accepted: usize) -> usize {
+    accepted.saturating_sub(index).min(run.len())
 }
 
-/// Batches that go through the sinks together: the first [`Group::batches`] of `works`.
-pub struct Group {
-    works: [Work; JOURNAL_BATCHES_MAX],
+/// Batches that go through the sinks together: the first [`CommitGroup::batches`] of `works`.
+pub struct CommitGroup {
+    works: [NumberedBatch; JOURNAL_BATCHES_MAX],
     batches: usize,
     lines: Lines,
     /// The lines of the batch in `formatted`.
-    places: Vec<Place, BATCH>,
+    places: Vec<LineSpan, BATCH>,
     formatted: Option<usize>,
 }
 
-impl Group {
+impl CommitGroup {
     const fn new() -> Self {
         Self {
-            works: [const { Work::NONE }; JOURNAL_BATCHES_MAX],
+            works: [const { NumberedBatch::NONE }; JOURNAL_BATCHES_MAX],
             batches: 0,
             lines: Lines::new(),
             places: Vec::new(),
@@ -81,7 +82,7 @@ impl Group {
     }
 
     /// The batches of it.
-    pub fn works(&mut self) -> &mut [Work] {
+    pub fn works(&mut self) -> &mut [NumberedBatch] {
         &mut self.works[..self.batches]
     }
 
@@ -111,7 +112,7 @@ impl Group {
     }
 
     /// A batch, its lines, and where that of each message stands there.
-    pub fn written(&mut self, index: usize, hub: &Hub) -> (&mut Work, &[u8], &[Place]) {
+    pub fn written(&mut self, index: usize, hub: &Hub) -> (&mut NumberedBatch, &[u8], &[LineSpan]) {
         self.write(index, hub);
         (&mut self.works[index], &self.lines, &self.places)
     }
@@ -129,9 +130,9 @@ impl Group {
         self.lines.clear();
         self.places.clear();
         let work = &self.works[index];
-        for (rank, picked) in work.batch.runs() {
+        for (index, picked) in work.batch.runs() {
             let (from, priority) = (hub.sender(&picked.item), picked.priority);
-            for (id, slot) in (work.first_id + rank as u64..).zip(picked.item.messages()) {
+            for (id, slot) in (work.first_id + index as u64..).zip(picked.item.messages()) {
                 log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
                 // There is room for a batch of the longest lines.
                 let place = reply::msg(&mut self.lines, id, priority, &from, slot.text()).unwrap_or_default();

@@ -5,8 +5,8 @@
 //! Seats that come free go to them in the order in which they came, whoever gave the seat; nobody waits for a certain one. Only who comes
 //! from an address that has its share waits until that has a seat less.
 
-use super::Hub;
-use super::clients::host_of;
+use crate::hub::Hub;
+use crate::hub::clients::host_of;
 use crate::limits::{PENDING_MAX, PENDING_MS_MAX, PENDING_PER_ADDRESS_MAX};
 use crate::wire::reply::Farewell;
 use heapless::Vec;

@@ -4,11 +4,11 @@
 //! A session never waits. Its [`poll`](Session::poll) does a bounded piece of whatever can be done now, and says when to
 //! come back.
 
-use super::commands::Commands;
-use super::flush;
-use super::outbox::{FlushStatus, Outbox, WakeOn};
-use super::rate_limit::RateLimiter;
-use super::worker::WorkerContext;
+use crate::hub::connection::commands::Commands;
+use crate::hub::connection::rate_limit::RateLimiter;
+use crate::hub::egress::flush;
+use crate::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
+use crate::hub::workers::worker::WorkerContext;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
     KEY_BYTES_MAX, RATE_PAUSE_MS, RECEIVE_BYTES, TYPED_LINE_TIMEOUTS, TYPIST_KEYS_MIN, UNOWED_MS_MAX,

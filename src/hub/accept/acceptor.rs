@@ -1,16 +1,16 @@
 //! The acceptor: takes connections from the listeners and gives them to their seats, or turns them away. It is
 //! the main thread, so it takes the signals too.
 
-use super::Hub;
-use super::backoff::{Backoff, Next};
-use super::log_throttle::{LogDecision, LogThrottle};
-use super::pending::PendingConnections;
-use super::rejected::Rejected;
-use super::signals::{SignalAction, Signals};
-use super::watchdog::Watchdog;
 use crate::access::AuthFile;
 use crate::clock;
 use crate::counted::Counted;
+use crate::hub::Hub;
+use crate::hub::accept::backoff::{Backoff, Next};
+use crate::hub::accept::pending::PendingConnections;
+use crate::hub::accept::rejected::Rejected;
+use crate::hub::log_throttle::{LogDecision, LogThrottle};
+use crate::hub::signals::{SignalAction, Signals};
+use crate::hub::watchdog::Watchdog;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
 use crate::logger;
 use crate::net::{Allowed, Listener, socket};

@@ -1,16 +1,16 @@
 //! The delivery of what the sinks have accepted: to those who joined, and the answers to those who sent it.
 
-use super::Hub;
-use super::flush::{self, Chunk};
-use super::group::{Group, Place, Work, accepted_of};
-use super::outbox::FlushStatus;
 use crate::clock;
+use crate::hub::Hub;
+use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_of};
+use crate::hub::egress::flush::{self, Chunk};
+use crate::hub::egress::outbox::FlushStatus;
 use crate::limits::{CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
 use crate::sync::{Bitmap, MutexGuard};
 use crate::wire::reply;
 
 /// A batch, its lines, and where that of each message stands there.
-type Written<'a> = (&'a mut Work, &'a [u8], &'a [Place]);
+type Written<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);
 
 /// How many lines were put into outboxes, and how many were lost.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Delivery {
     }
 
     /// Delivers a group that was processed. `sitter` is the worker that does it, or none.
-    pub fn deliver_all(&mut self, group: &mut Group, hub: &Hub, sitter: Option<usize>) {
+    pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, sitter: Option<usize>) {
         for index in 0..group.works().len() {
             self.deliver(group, index, hub, sitter);
             self.acknowledge(&mut group.works()[index], hub);
@@ -44,8 +44,8 @@ impl Delivery {
     }
 
     /// Puts the lines of what was accepted into the outboxes of those who joined.
-    fn deliver(&mut self, group: &mut Group, index: usize, hub: &Hub, sitter: Option<usize>) {
-        if hub.joined.is_empty() && !Group::is_logged() {
+    fn deliver(&mut self, group: &mut CommitGroup, index: usize, hub: &Hub, sitter: Option<usize>) {
+        if hub.joined.is_empty() && !CommitGroup::is_logged() {
             return;
         }
         let written = group.written(index, hub);
@@ -72,11 +72,11 @@ impl Delivery {
         let live_from = outbox.live_from();
         let first_rank = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
         let mut takes_more = true;
-        for (rank, run) in work.batch.runs() {
-            let end = rank + work.accepted_of(&run.item, rank);
+        for (index, run) in work.batch.runs() {
+            let end = index + work.accepted_of(&run.item, index);
             // It may have asked for what comes in the middle of a run.
-            let rank = rank.max(first_rank);
-            let Some(places @ [first, ..]) = places.get(rank..end) else { continue };
+            let index = index.max(first_rank);
+            let Some(places @ [first, ..]) = places.get(index..end) else { continue };
             if run.priority < min || run.item.client() == seat {
                 continue;
             }
@@ -87,7 +87,7 @@ impl Delivery {
                 count.done += places.len() as u64;
                 continue;
             }
-            for (id, place) in (work.first_id + rank as u64..).zip(places) {
+            for (id, place) in (work.first_id + index as u64..).zip(places) {
                 let line = &lines[place.clone()];
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if flush::flush(&mut outbox, chunk) != FlushStatus::Nothing {
@@ -111,16 +111,16 @@ impl Delivery {
     }
 
     /// Brings the slots home with their replies.
-    fn acknowledge(&mut self, work: &mut Work, hub: &Hub) {
+    fn acknowledge(&mut self, work: &mut NumberedBatch, hub: &Hub) {
         tell_ledger(work, hub);
         let (first_id, accepted, reason) = (work.first_id, work.accepted, work.reason);
-        for (rank, picked) in work.batch.drain() {
+        for (index, picked) in work.batch.drain() {
             let seat = picked.item.client();
             self.touched.insert(seat);
             let (lines, is_lowered) = (picked.item.lines(), picked.item.is_lowered());
-            let refused_from = lines.start + accepted_of(&picked.item, rank, accepted) as u64;
+            let refused_from = lines.start + accepted_of(&picked.item, index, accepted) as u64;
             hub.outboxes[seat].lock().reply(picked.item, |out| {
-                reply::acks(out, lines.start..refused_from, first_id + rank as u64, is_lowered);
+                reply::acks(out, lines.start..refused_from, first_id + index as u64, is_lowered);
                 (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
             });
         }
@@ -141,11 +141,11 @@ impl Delivery {
     }
 }
 
-fn tell_ledger(work: &Work, hub: &Hub) {
+fn tell_ledger(work: &NumberedBatch, hub: &Hub) {
     let now_ns = clock::now_ns();
     let mut counters = hub.counters.lock();
-    for (rank, picked) in work.batch.runs() {
-        let accepted = work.accepted_of(&picked.item, rank);
+    for (index, picked) in work.batch.runs() {
+        let accepted = work.accepted_of(&picked.item, index);
         if accepted > 0 {
             counters.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
         }

@@ -1,10 +1,10 @@
 //! The sink behind `--journal`: has what is processed together committed together, with or without a sync as `--sync` says, and
 //! sees to the disk when it fails.
 
-use super::Hub;
-use super::replay::Committed;
 use crate::clock;
 use crate::counted::{Counted, Size};
+use crate::hub::Hub;
+use crate::hub::replay::Committed;
 use crate::journal::files::{self, Files, NAMES};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;

@@ -9,7 +9,7 @@
 //! Room is given away in advance: every slot that is not at home has [`REPLY_BYTES_MAX`] reserved for its reply. MSG
 //! lines leave the whole reply room free, so they can never keep a client from being answered.
 //!
-//! This module does no input or output: see [`super::flush`].
+//! This module does no input or output: see [`crate::hub::egress::flush`].
 
 use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 #[cfg(not(loom))]

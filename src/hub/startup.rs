@@ -1,18 +1,18 @@
 //! Puts the server together: everything that allocates, maps or makes a thread happens here, before "ready".
 
-use super::acceptor::Acceptor;
-use super::authenticator::Authenticator;
-use super::consumer::Consumer;
-use super::journal_sink::JournalSink;
-use super::replay;
-use super::session::Session;
-use super::shutdown::{self, Outcome};
-use super::signals::Signals;
-use super::stdout_sink::StdoutSink;
-use super::worker::{Worker, WorkerParts};
-use super::{Hub, OUTBOXES};
 use crate::access::{AuthFile, file};
 use crate::counted::Counted;
+use crate::hub::accept::acceptor::Acceptor;
+use crate::hub::authenticator::Authenticator;
+use crate::hub::connection::session::Session;
+use crate::hub::dispatch::consumer::Consumer;
+use crate::hub::dispatch::sinks::journal::JournalSink;
+use crate::hub::dispatch::sinks::stdout::StdoutSink;
+use crate::hub::replay;
+use crate::hub::shutdown::{self, Outcome};
+use crate::hub::signals::Signals;
+use crate::hub::workers::worker::{Worker, WorkerParts};
+use crate::hub::{Hub, OUTBOXES};
 use crate::journal::files::ReadOnly;
 use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,

@@ -1,13 +1,13 @@
 //! What one client says, line by line, and what becomes of it: a message to admit, or a reply at once.
 //!
 //! Every line takes a slot, and every closing reply brings one home; so messages and commands are bounded alike, and
-//! a reply always has room. No sockets here: see [`super::session`].
+//! a reply always has room. No sockets here: see [`crate::hub::connection::session`].
 
-use super::listing::{Listing, Subject};
-use super::login::{Login, Outcome};
-use super::rate_limit::RateLimiter;
-use super::replay::{self, Request as ReplayRequest};
-use super::worker::WorkerContext;
+use crate::hub::connection::listing::{Listing, Subject};
+use crate::hub::connection::login::{Login, Outcome};
+use crate::hub::connection::rate_limit::RateLimiter;
+use crate::hub::replay::{self, Request as ReplayRequest};
+use crate::hub::workers::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
 use crate::queue::{Chain, Priority, Slot, Slots};
 use crate::wire::command::{Command, Request};

@@ -1,0 +1,7 @@
+//! From the queue through the sinks to those who are to hear of it.
+
+pub mod commit_group;
+pub mod consumer;
+pub mod delivery;
+pub mod pipeline;
+pub mod sinks;
