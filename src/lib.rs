@@ -50,7 +50,7 @@
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
 //! - [`counted`] — a number with its noun.
 //! - [`nearest`] — which known name a misspelt one comes nearest to.
-//! - [`wire`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
+//! - [`protocol`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`realtime`] — the consumer before everything else on the board, on request.
@@ -96,6 +96,7 @@ pub mod nearest;
 #[cfg(not(loom))]
 pub mod net;
 pub mod options;
+pub mod protocol;
 pub mod queue;
 #[cfg(not(loom))]
 pub mod realtime;
@@ -104,4 +105,3 @@ pub mod scheduler;
 #[cfg(not(loom))]
 pub mod service;
 pub mod sync;
-pub mod wire;

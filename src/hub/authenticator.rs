@@ -3,9 +3,9 @@
 
 use crate::access::{Entry, LoginBackoff, Token, Tokens};
 use crate::hub::log_throttle::{LogDecision, LogThrottle};
+use crate::protocol::reply::Farewell;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::wire::reply::Farewell;
 use core::mem;
 use std::net::IpAddr;
 

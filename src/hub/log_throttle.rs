@@ -2,7 +2,7 @@
 //! it tries, and no more of them than a table of fixed size holds.
 
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, LOG_THROTTLE_MS};
-use crate::wire::reply::Farewell;
+use crate::protocol::reply::Farewell;
 use heapless::Vec;
 use std::net::IpAddr;
 

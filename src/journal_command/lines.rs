@@ -2,7 +2,7 @@
 
 use crate::clock::Utc;
 use crate::journal::record::Record;
-use crate::wire::escape::{Escaped, needs_escape};
+use crate::protocol::escape::{Escaped, needs_escape};
 use std::fmt::{self, Write};
 
 /// What stands where there is no time.

@@ -6,7 +6,7 @@
 //! an `Err` with one line that says it, for some use this outside of tests too.
 
 use super::{LIMIT, command};
-use firstline::wire::escape::Escaped;
+use firstline::protocol::escape::Escaped;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, ErrorKind, Write};

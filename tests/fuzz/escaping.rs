@@ -4,12 +4,12 @@
 
 use firstline::limits::{ESCAPED_BYTES_MAX, FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
 use firstline::queue::Priority;
-use firstline::wire::escape::{Escaped, unescape};
-use firstline::wire::reply::msg;
+use firstline::protocol::escape::{Escaped, unescape};
+use firstline::protocol::reply::msg;
 use libfuzzer_sys::fuzz_target;
 use model::{escaped, is_harmless};
 
-#[path = "../models/wire.rs"]
+#[path = "../models/protocol.rs"]
 mod model;
 
 fuzz_target!(|text: &[u8]| {

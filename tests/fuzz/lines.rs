@@ -4,12 +4,12 @@
 #![no_main]
 
 use firstline::limits::{LINE_BYTES_MAX, RECEIVE_BYTES};
-use firstline::wire::command::parse;
+use firstline::protocol::command::parse;
 use libfuzzer_sys::fuzz_target;
 use model::{SMALLEST, Turn, frames_are_the_lines, lines_of, request_of, without_advice};
 use program::Program;
 
-#[path = "../models/wire.rs"]
+#[path = "../models/protocol.rs"]
 mod model;
 mod program;
 

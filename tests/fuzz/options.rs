@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-#[path = "../models/wire.rs"]
+#[path = "../models/protocol.rs"]
 mod model;
 
 /// What is wrong is said in fewer bytes than that: what was given is cut, and the longest list of what is allowed is this short.

@@ -6,5 +6,5 @@ pub mod kernel;
 #[cfg(shuttle)]
 pub mod party;
 pub mod promises;
-pub mod wire;
+pub mod protocol;
 pub mod world;

@@ -3,11 +3,11 @@
 //! A *witness* is one who joined before everybody else and is never too slow: it is sent every message of the others in the order in
 //! which they are processed. What anybody else is told is compared with what the witness saw.
 
-use super::wire::{escaped, is_harmless, lines_of, request_of};
+use super::protocol::{escaped, is_harmless, lines_of, request_of};
 use firstline::limits::LINE_BYTES_MAX;
+use firstline::protocol::command::{Command, HELP, Request};
+use firstline::protocol::reply::Nak;
 use firstline::queue::Priority;
-use firstline::wire::command::{Command, HELP, Request};
-use firstline::wire::reply::Nak;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line of the server.

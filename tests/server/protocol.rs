@@ -2,8 +2,8 @@
 
 use crate::common::{Client, Held, Server, allow_many_connections, command, eventually, id_of, too_long};
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES};
-use firstline::wire::command::HELP;
-use firstline::wire::escape::{BadEscape, unescape};
+use firstline::protocol::command::HELP;
+use firstline::protocol::escape::{BadEscape, unescape};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -8,7 +8,7 @@
 use crate::hub::Hub;
 use crate::hub::clients::host_of;
 use crate::limits::{PENDING_MAX, PENDING_MS_MAX, PENDING_PER_ADDRESS_MAX};
-use crate::wire::reply::Farewell;
+use crate::protocol::reply::Farewell;
 use heapless::Vec;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;

@@ -6,7 +6,7 @@
 use crate::clock;
 use crate::limits::{FAREWELL_MS_MAX, RECEIVE_BYTES, REJECTED_MAX};
 use crate::net::socket::{self, Received};
-use crate::wire::reply::Farewell;
+use crate::protocol::reply::Farewell;
 use heapless::Deque;
 use nix::poll::{PollFd, PollFlags};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

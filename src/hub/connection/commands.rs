@@ -9,11 +9,11 @@ use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::replay::{self, Request as ReplayRequest};
 use crate::hub::workers::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
+use crate::protocol::command::{Command, Request};
+use crate::protocol::foreign::{self, Foreign};
+use crate::protocol::framing::Frame;
+use crate::protocol::reply::{self, Nak, Refusal};
 use crate::queue::{Chain, Priority, Slot, Slots};
-use crate::wire::command::{Command, Request};
-use crate::wire::foreign::{self, Foreign};
-use crate::wire::framing::Frame;
-use crate::wire::reply::{self, Nak, Refusal};
 use core::mem;
 use heapless::{String, VecView};
 

@@ -5,9 +5,9 @@ use crate::clock;
 use crate::hub::Hub;
 use crate::hub::stats::Snapshot;
 use crate::limits::CLIENTS;
+use crate::protocol::command::HELP;
+use crate::protocol::reply::{self, Line};
 use crate::queue::{Chain, Slot};
-use crate::wire::command::HELP;
-use crate::wire::reply::{self, Line};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

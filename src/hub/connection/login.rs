@@ -7,8 +7,8 @@ use crate::hub::authenticator::{Authenticator, Verdict};
 use crate::hub::log_throttle::LogDecision;
 use crate::hub::workers::worker::WorkerContext;
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
-use crate::wire::command::{BAD_TOKEN, Command, Request};
-use crate::wire::reply::{Nak, Refusal};
+use crate::protocol::command::{BAD_TOKEN, Command, Request};
+use crate::protocol::reply::{Nak, Refusal};
 use core::mem;
 use heapless::String;
 

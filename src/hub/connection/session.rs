@@ -15,11 +15,11 @@ use crate::limits::{
     WRITE_LOOKS,
 };
 use crate::net::socket::{self, Received};
+use crate::protocol::foreign::{self, Foreign};
+use crate::protocol::framing::Framer;
+use crate::protocol::reply::{self, Farewell};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
-use crate::wire::foreign::{self, Foreign};
-use crate::wire::framing::Framer;
-use crate::wire::reply::{self, Farewell};
 use log::Level;
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;

@@ -6,8 +6,8 @@ use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, a
 use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::FlushStatus;
 use crate::limits::{CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
+use crate::protocol::reply;
 use crate::sync::{Bitmap, MutexGuard};
-use crate::wire::reply;
 
 /// A batch, its lines, and where that of each message stands there.
 type Written<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);

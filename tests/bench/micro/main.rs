@@ -7,9 +7,9 @@ use divan::{Bencher, black_box};
 use firstline::hub::egress::outbox::Outbox;
 use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
 use firstline::queue::{Chain, Order, Priority, Run, Slot, Slots, Waiting};
-use firstline::wire::command::Request;
-use firstline::wire::framing::Framer;
-use firstline::wire::reply;
+use firstline::protocol::command::Request;
+use firstline::protocol::framing::Framer;
+use firstline::protocol::reply;
 
 fn main() {
     divan::main();

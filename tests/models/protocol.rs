@@ -1,12 +1,12 @@
-//! The rules of the protocol about bytes, lines and words, written down a second time: plain, slow, and without a look at `wire`.
-//! Property tests and fuzzers compare what `wire` does with this.
+//! The rules of the protocol about bytes, lines and words, written down a second time: plain, slow, and without a look at `src/protocol`.
+//! Property tests and fuzzers compare what that does with this.
 #![allow(dead_code, reason = "each who uses it uses its part")]
 
 use firstline::limits::{LINE_BYTES_MAX, NICK_BYTES_MAX, TEXT_BYTES};
+use firstline::protocol::command::{Command, Request};
+use firstline::protocol::framing::{Frame, Framer};
+use firstline::protocol::reply::{Nak, Refusal};
 use firstline::queue::Priority;
-use firstline::wire::command::{Command, Request};
-use firstline::wire::framing::{Frame, Framer};
-use firstline::wire::reply::{Nak, Refusal};
 use std::num::NonZeroU64;
 
 /// A line as the model and the framer tell it; `None` is one that is too long.

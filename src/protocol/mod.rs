@@ -16,7 +16,7 @@
 //! ```
 //! use firstline::limits::{RECEIVE_BYTES, REPLY_BYTES_MAX};
 //! use firstline::queue::Priority;
-//! use firstline::wire::{command::Request, framing::Framer, reply};
+//! use firstline::protocol::{command::Request, framing::Framer, reply};
 //!
 //! let mut buffer = [0; RECEIVE_BYTES];
 //! let mut framer = Framer::new(&mut buffer);

@@ -50,7 +50,7 @@ impl error::Error for BadEscape {}
 /// The bytes that were escaped, one by one. After a [`BadEscape`] nothing more comes.
 ///
 /// ```
-/// use firstline::wire::escape::{BadEscape, unescape};
+/// use firstline::protocol::escape::{BadEscape, unescape};
 ///
 /// let bytes: Result<Vec<u8>, BadEscape> = unescape(br"C:\\temp\x07").collect();
 /// assert_eq!(bytes.unwrap(), b"C:\\temp\x07");

@@ -5,15 +5,15 @@ use firstline::limits::{
     ESCAPED_BYTES_MAX, FROM_BYTES_MAX, LINE_BYTES_MAX, MSG_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES,
     TEXT_BYTES,
 };
+use firstline::protocol::command::parse;
+use firstline::protocol::escape::{Escaped, unescape};
+use firstline::protocol::reply::msg;
 use firstline::queue::Priority;
-use firstline::wire::command::parse;
-use firstline::wire::escape::{Escaped, unescape};
-use firstline::wire::reply::msg;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-#[path = "models/wire.rs"]
+#[path = "models/protocol.rs"]
 mod model;
 
 use model::{SMALLEST, Turn, escaped, frames_are_the_lines, is_harmless, request_of, without_advice};

@@ -249,7 +249,7 @@ fn is_host(line: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::limits::RECEIVE_BYTES;
-    use crate::wire::framing::Frame;
+    use crate::protocol::framing::Frame;
     use proptest::prelude::*;
 
     /// What becomes of a client that sends these pieces: the lines before it is known, and what it is.
