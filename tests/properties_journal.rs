@@ -8,7 +8,7 @@ use firstline::journal::scan::{Scan, Step as ScanStep};
 use firstline::journal::segment::{Header, Identity, Origin, SegmentKey};
 use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES, TEXT_BYTES};
-use firstline::queue::Priority;
+use firstline::protocol::Priority;
 use nix::errno::Errno;
 use proptest::collection::vec;
 use proptest::prelude::*;

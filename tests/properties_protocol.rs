@@ -5,10 +5,10 @@ use firstline::limits::{
     ESCAPED_BYTES_MAX, FROM_BYTES_MAX, LINE_BYTES_MAX, MSG_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES,
     TEXT_BYTES,
 };
+use firstline::protocol::Priority;
 use firstline::protocol::command::parse;
 use firstline::protocol::escape::{Escaped, unescape};
 use firstline::protocol::reply::msg;
-use firstline::queue::Priority;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

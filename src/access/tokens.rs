@@ -12,8 +12,8 @@
 //! Bytes in, a table out. Nothing here allocates, and nothing that is said of a mistake has anything of a token in it.
 
 use crate::limits::{NICK_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKENS_MAX};
+use crate::protocol::Priority;
 use crate::protocol::command;
-use crate::queue::Priority;
 use constant_time_eq::constant_time_eq_64;
 use core::fmt;
 use heapless::{String, Vec};

@@ -33,7 +33,8 @@ use crate::limits::{
     CLIENT_WORDS, CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS,
 };
 use crate::options::Options;
-use crate::queue::{Chain, Priority, Queue};
+use crate::protocol::Priority;
+use crate::queue::{Chain, Queue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use authenticator::Authenticator;

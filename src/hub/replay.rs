@@ -24,8 +24,9 @@ use crate::limits::{
     CLIENT_WORDS, CLIENTS, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL,
     ROTATION_MS_MAX,
 };
+use crate::protocol::Priority;
 use crate::protocol::reply::{self, Refusal};
-use crate::queue::{Chain, Priority, Slot};
+use crate::queue::{Chain, Slot};
 use crate::sync::{Bitmap, Condvar, Mutex};
 use core::num::NonZeroU64;
 use heapless::Vec;

@@ -10,8 +10,9 @@ use crate::journal::segment::Identity;
 use crate::journal::writer::WriteStats;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
+use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
-use crate::queue::{Depth, Priority};
+use crate::queue::Depth;
 use core::fmt::Write;
 use heapless::String;
 

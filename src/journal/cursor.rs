@@ -291,7 +291,7 @@ mod tests {
     use crate::journal::disk::Disk;
     use crate::journal::writer::{Buffers, Writer, read_headers};
     use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_SEGMENTS, RECORD_BYTES_MAX};
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
     use std::cell::{Cell, RefCell};
 
     const FILE: u32 = 128 * 1024;

@@ -707,7 +707,7 @@ mod tests {
     use crate::journal::segment::HEADER_BYTES;
     use crate::journal::writer::{Buffers, FIRST_OFFSET, Recovery, Writer, read_headers};
     use crate::limits::JOURNAL_READ_BYTES;
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
 
     const SEGMENT_BYTES: u32 = 128 * 1024;
 

@@ -14,7 +14,7 @@ use super::disk::Source;
 use super::scan::{Position, Scan, Window};
 use super::segment::SegmentKey;
 use super::writer::FIRST_OFFSET;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use nix::errno::Errno;
 
 /// The search for the last messages.
@@ -185,7 +185,7 @@ mod tests {
     use crate::journal::simulated::{Random, SimulatedDisk};
     use crate::journal::writer::{Buffers, Writer, read_headers};
     use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, RECORD_HEADER_BYTES};
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
 
     const FILE: u32 = 128 * 1024;
 

@@ -1,6 +1,6 @@
 //! What an ACK means: which messages are on the disk before it.
 
-use crate::queue::Priority;
+use crate::protocol::Priority;
 
 /// Which messages are synced before they are acknowledged (`--sync`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

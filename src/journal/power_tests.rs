@@ -11,7 +11,7 @@ use super::segment::{HEADER_BYTES, Header, SegmentKey};
 use super::simulated::{Call, Failures, Fault, Random, SimulatedDisk, Target};
 use super::writer::{Buffers, FIRST_OFFSET, Headers, Recovery, Writer, read_headers};
 use crate::limits::{BATCH, FROM_BYTES_MAX, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, TEXT_BYTES};
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use core::ops::Range;
 use nix::errno::Errno;
 

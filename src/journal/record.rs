@@ -19,7 +19,7 @@
 
 use super::segment::SegmentKey;
 use crate::limits::{FROM_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, TEXT_BYTES};
-use crate::queue::Priority;
+use crate::protocol::Priority;
 
 /// Records start at multiples of that.
 pub const ALIGNMENT: usize = 8;

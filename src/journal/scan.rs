@@ -283,7 +283,7 @@ impl<'a> Scan<'a> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
     use core::cell::Cell;
 
     const SEAL: SegmentKey = SegmentKey { mark: 0x5eed, salt: 7 };

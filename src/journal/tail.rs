@@ -100,7 +100,7 @@ mod tests {
     use crate::journal::record::Record;
     use crate::journal::segment::SegmentKey;
     use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES};
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
     use std::cell::Cell;
 
     const SEAL: SegmentKey = SegmentKey { mark: 3, salt: 4 };

@@ -365,7 +365,7 @@ mod tests {
     use super::*;
     use crate::journal::segment::SegmentKey;
     use crate::limits::JOURNAL_SEGMENTS;
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
     use std::cell::RefCell;
 
     fn report(findings: &[Finding]) -> Report {

@@ -96,7 +96,7 @@ fn write_base64(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::Priority;
+    use crate::protocol::Priority;
 
     fn shown(write: impl FnOnce(&mut String) -> fmt::Result) -> String {
         let mut text = String::new();

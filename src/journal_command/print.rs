@@ -13,7 +13,7 @@ use crate::journal::segment::Identity;
 use crate::journal::writer::{read_next_id, snapshot_headers};
 use crate::limits::{JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use crate::options::Printing;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::io::{ErrorKind, Write};

@@ -3,7 +3,7 @@
 use super::usage::{self, Usage};
 use super::{Action, Page, values};
 use crate::limits;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 

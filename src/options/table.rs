@@ -4,7 +4,7 @@ use super::{Allow, Options, Page, values};
 use crate::counted::Size;
 use crate::journal::policy::Sync;
 use crate::limits;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 
 /// An option that sets something, on the command line or in the environment.
 pub(super) struct Setting {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use proptest::prelude::*;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::unix::ffi::OsStringExt;

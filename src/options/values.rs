@@ -6,7 +6,7 @@ use super::{Allow, Listen, interface};
 use crate::counted::{SIZE_SUFFIXES, Size};
 use crate::journal::policy::Sync;
 use crate::limits::{ALLOWED_MAX, LISTENERS_MAX, PORT_DEFAULT};
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -15,7 +15,7 @@ use crate::limits::{
     TOKEN_BYTES_MAX, TOKEN_BYTES_MIN,
 };
 use crate::nearest::nearest;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 
 /// What one line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`framing`] | bytes as they come in, cut into lines |
 //! | [`command`] | what a line asks for, and the help |
+//! | [`priority`] | how urgent a message is |
 //! | [`reply`] | every line that is sent |
 //! | [`foreign`] | who speaks another protocol: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; Telnet's negotiation |
 //! | [`escape`] | a client's bytes made harmless for other people's terminals and the logs |
@@ -15,7 +16,7 @@
 //!
 //! ```
 //! use firstline::limits::{RECEIVE_BYTES, REPLY_BYTES_MAX};
-//! use firstline::queue::Priority;
+//! use firstline::protocol::Priority;
 //! use firstline::protocol::{command::Request, framing::Framer, reply};
 //!
 //! let mut buffer = [0; RECEIVE_BYTES];
@@ -36,4 +37,7 @@ pub mod command;
 pub mod escape;
 pub mod foreign;
 pub mod framing;
+pub mod priority;
 pub mod reply;
+
+pub use priority::Priority;

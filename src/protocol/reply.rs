@@ -14,7 +14,7 @@ use itoa::Buffer as Decimal;
 use super::escape::escape;
 use super::foreign::Foreign;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
-use crate::queue::Priority;
+use crate::protocol::Priority;
 
 /// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
 pub type Line = Vec<u8, ANSWER_LINE_BYTES_MAX>;

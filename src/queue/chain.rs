@@ -5,8 +5,9 @@
 //! they are admitted under one lock with stamps in a row. So the queue holds them as one entry, the consumer reads
 //! one slot of it only, and what the order costs is paid once a run, not once a message.
 
-use super::{Priority, Slot};
+use super::Slot;
 use crate::limits::BATCH;
+use crate::protocol::Priority;
 use core::iter;
 use core::ops::Range;
 use heapless::{Vec, VecView};

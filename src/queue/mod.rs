@@ -6,7 +6,6 @@
 pub mod batch;
 pub mod chain;
 pub mod order;
-pub mod priority;
 pub mod slot;
 pub mod slots;
 pub mod waiting;
@@ -14,11 +13,11 @@ pub mod waiting;
 pub use batch::Batch;
 pub use chain::{Chain, Run};
 pub use order::Order;
-pub use priority::Priority;
 pub use slot::{Slot, SlotRow, take_slots};
 pub use slots::Slots;
 pub use waiting::{Depth, Picked, Waiting};
 
+use crate::protocol::Priority;
 use crate::sync::{Condvar, Mutex};
 use core::time::Duration;
 

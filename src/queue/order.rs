@@ -11,7 +11,7 @@
 //! So a message of priority `p` is overtaken only by messages that came within `(9 - p) * aging_ns`
 //! after it: that is the bound on its wait.
 
-use super::Priority;
+use crate::protocol::Priority;
 
 /// Bits of a stamp: nanoseconds of 36 years.
 const STAMP_BITS: u32 = 60;

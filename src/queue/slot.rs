@@ -6,8 +6,9 @@
 //! and back to the outbox together with the reply. So the compiler sees to it that no two threads
 //! ever touch one slot.
 
-use super::{Chain, Priority};
+use super::Chain;
 use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
+use crate::protocol::Priority;
 use static_cell::ConstStaticCell;
 
 /// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines; the name is

@@ -1,7 +1,8 @@
 //! The messages that wait, in a bounded heap, and what is known of them. No locks here, and no clock:
 //! see [`super::Queue`] for what threads share.
 
-use super::{Order, Priority, Run};
+use super::{Order, Run};
+use crate::protocol::Priority;
 use core::cmp::Ordering;
 use heapless::{BinaryHeap, binary_heap::Max};
 

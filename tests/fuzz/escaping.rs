@@ -3,7 +3,7 @@
 #![no_main]
 
 use firstline::limits::{ESCAPED_BYTES_MAX, FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
-use firstline::queue::Priority;
+use firstline::protocol::Priority;
 use firstline::protocol::escape::{Escaped, unescape};
 use firstline::protocol::reply::msg;
 use libfuzzer_sys::fuzz_target;

@@ -15,7 +15,7 @@ use firstline::journal::segment::{Header, Identity, Origin, SegmentKey};
 use firstline::journal::tail::Tail;
 use firstline::journal::writer::{FIRST_OFFSET, Headers, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
-use firstline::queue::Priority;
+use firstline::protocol::Priority;
 use libfuzzer_sys::fuzz_target;
 use nix::errno::Errno;
 use program::Program;

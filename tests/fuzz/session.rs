@@ -11,7 +11,7 @@ use firstline::hub::authenticator::Authenticator;
 use firstline::hub::connection::rate_limit::Rate;
 use firstline::limits::{BATCH, SEAT_TURNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
-use firstline::queue::Priority;
+use firstline::protocol::Priority;
 use libfuzzer_sys::fuzz_target;
 use models::promises::Witness;
 use models::world::{Came, Client, Kit, Parts};

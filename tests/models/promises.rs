@@ -5,9 +5,9 @@
 
 use super::protocol::{escaped, is_harmless, lines_of, request_of};
 use firstline::limits::LINE_BYTES_MAX;
+use firstline::protocol::Priority;
 use firstline::protocol::command::{Command, HELP, Request};
 use firstline::protocol::reply::Nak;
-use firstline::queue::Priority;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line of the server.

@@ -3,10 +3,10 @@
 #![allow(dead_code, reason = "each who uses it uses its part")]
 
 use firstline::limits::{LINE_BYTES_MAX, NICK_BYTES_MAX, TEXT_BYTES};
+use firstline::protocol::Priority;
 use firstline::protocol::command::{Command, Request};
 use firstline::protocol::framing::{Frame, Framer};
 use firstline::protocol::reply::{Nak, Refusal};
-use firstline::queue::Priority;
 use std::num::NonZeroU64;
 
 /// A line as the model and the framer tell it; `None` is one that is too long.

@@ -8,7 +8,7 @@ use firstline::journal::record::Record;
 use firstline::journal::segment::HEADER_OFFSETS;
 use firstline::journal::writer::{Buffers, FIRST_OFFSET, Writer};
 use firstline::limits::{JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
-use firstline::queue::Priority;
+use firstline::protocol::Priority;
 use serde_json::Value;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};

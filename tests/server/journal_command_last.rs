@@ -5,7 +5,7 @@ use crate::common::{LIMIT, signal};
 use crate::journal_command::{SEGMENT_BYTES, append, flip, follow, line, lines, open, run, start, write};
 use firstline::journal::record::Record;
 use firstline::journal::writer::Buffers;
-use firstline::queue::Priority;
+use firstline::protocol::Priority;
 use std::ops::Range;
 
 /// Every hundredth message is urgent.

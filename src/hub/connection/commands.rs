@@ -9,11 +9,12 @@ use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::replay::{self, Request as ReplayRequest};
 use crate::hub::workers::worker::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
+use crate::protocol::Priority;
 use crate::protocol::command::{Command, Request};
 use crate::protocol::foreign::{self, Foreign};
 use crate::protocol::framing::Frame;
 use crate::protocol::reply::{self, Nak, Refusal};
-use crate::queue::{Chain, Priority, Slot, Slots};
+use crate::queue::{Chain, Slot, Slots};
 use core::mem;
 use heapless::{String, VecView};
 

@@ -4,9 +4,10 @@
 
 use crate::hub::Hub;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, GROUPS, JOURNAL_BATCHES_MAX};
+use crate::protocol::Priority;
 use crate::protocol::escape::Escaped;
 use crate::protocol::reply::{self, Nak};
-use crate::queue::{Batch, Chain, Priority, Run};
+use crate::queue::{Batch, Chain, Run};
 use core::ops::Range;
 use heapless::Vec;
 use static_cell::ConstStaticCell;

@@ -13,8 +13,8 @@ use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::journal::segment::Identity;
 use crate::journal::writer::WriteStats;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
+use crate::protocol::Priority;
 use crate::protocol::reply::Nak;
-use crate::queue::Priority;
 
 /// Its seat.
 pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut CommitGroup>;

@@ -14,8 +14,9 @@
 use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 #[cfg(not(loom))]
 use crate::net::socket;
+use crate::protocol::Priority;
 use crate::protocol::reply;
-use crate::queue::{Chain, Priority, Run, Slots};
+use crate::queue::{Chain, Run, Slots};
 use core::mem;
 use heapless::{Vec, VecView};
 use nix::errno::Errno;

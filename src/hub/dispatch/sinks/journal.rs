@@ -12,7 +12,7 @@ use crate::journal::segment::Identity;
 use crate::journal::writer::{Buffers, Recovery, Refusals, Strangers, WriteStats, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, JOURNAL_SEGMENTS, PIPELINE_SYNC_US_MAX};
 use crate::options::Options;
-use crate::queue::Priority;
+use crate::protocol::Priority;
 use core::fmt;
 use nix::errno::Errno;
 use static_cell::ConstStaticCell;
