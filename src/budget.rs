@@ -1,7 +1,7 @@
 //! The memory budget: who needs how much of it, and the sum. What the binary really has is compared with it by
 //! `tests/memory.rs`.
 
-use crate::access::{Tokens, file::Buffer};
+use crate::auth::{Tokens, file::Buffer};
 use crate::hub::authenticator::State;
 use crate::hub::clients::ClientTable;
 use crate::hub::connection::session::Session;

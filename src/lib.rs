@@ -55,7 +55,7 @@
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`realtime`] — the consumer before everything else on the board, on request.
 //! - [`journal`] — the history on disk: its format, who writes it, who reads it. Knows no clients.
-//! - [`access`] — tokens: who may do what. Knows no clients.
+//! - [`auth`] — tokens: who may do what. Knows no clients.
 //! - [`net`] — listeners, who may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.
 //! - [`service`] — what systemd hands over, and what it is told.
@@ -68,9 +68,9 @@
 //! socket that its worker owns, in [`hub::egress`], and nowhere else.
 
 #[cfg(not(loom))]
-pub mod access;
-#[cfg(not(loom))]
 pub mod alloc_guard;
+#[cfg(not(loom))]
+pub mod auth;
 #[cfg(not(loom))]
 pub mod budget;
 pub mod clock;

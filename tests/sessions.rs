@@ -2,7 +2,7 @@
 
 mod models;
 
-use firstline::access::Tokens;
+use firstline::auth::Tokens;
 use firstline::clock;
 use firstline::hub::Hub;
 use firstline::hub::authenticator::Authenticator;

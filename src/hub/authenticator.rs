@@ -1,7 +1,7 @@
 //! The authenticator, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
 //! share it.
 
-use crate::access::{Entry, LoginBackoff, Token, Tokens};
+use crate::auth::{Entry, LoginBackoff, Token, Tokens};
 use crate::hub::log_throttle::{LogDecision, LogThrottle};
 use crate::protocol::reply::Farewell;
 use crate::sync::Mutex;

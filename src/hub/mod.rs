@@ -27,7 +27,7 @@ pub mod stats;
 pub mod watchdog;
 pub mod workers;
 
-use crate::access::Tokens;
+use crate::auth::Tokens;
 use crate::clock;
 use crate::limits::{
     CLIENT_WORDS, CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS,

@@ -1,6 +1,6 @@
 //! Puts the server together: everything that allocates, maps or makes a thread happens here, before "ready".
 
-use crate::access::{AuthFile, file};
+use crate::auth::{AuthFile, file};
 use crate::counted::Counted;
 use crate::hub::accept::acceptor::Acceptor;
 use crate::hub::authenticator::Authenticator;

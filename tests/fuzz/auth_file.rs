@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use firstline::access::{Token, Tokens};
+use firstline::auth::{Token, Tokens};
 use firstline::limits::{NICK_BYTES_MAX, TOKENS_MAX};
 use libfuzzer_sys::fuzz_target;
 use model::{is_harmless, is_token};

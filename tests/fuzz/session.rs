@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use firstline::access::Tokens;
+use firstline::auth::Tokens;
 use firstline::clock;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::authenticator::Authenticator;

@@ -1,7 +1,7 @@
 //! The acceptor: takes connections from the listeners and gives them to their seats, or turns them away. It is
 //! the main thread, so it takes the signals too.
 
-use crate::access::AuthFile;
+use crate::auth::AuthFile;
 use crate::clock;
 use crate::counted::Counted;
 use crate::hub::Hub;

@@ -2,7 +2,7 @@
 //!
 //! An `/auth` may take its time: the answer to a wrong token comes late, and after one a token from the same address waits for its turn. Nobody waits for it but the client itself, of which no line is taken meanwhile.
 
-use crate::access::{Entry, Rights, Token};
+use crate::auth::{Entry, Rights, Token};
 use crate::hub::authenticator::{Authenticator, Verdict};
 use crate::hub::log_throttle::LogDecision;
 use crate::hub::workers::worker::WorkerContext;

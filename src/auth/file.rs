@@ -146,7 +146,7 @@ fn fill(buffer: &mut Buffer, file: &OwnedFd) -> Result<usize, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::tokens::What;
+    use crate::auth::tokens::What;
     use nix::unistd::{Gid, Uid, chown, mkfifo};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
