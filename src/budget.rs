@@ -1,8 +1,8 @@
 //! The memory budget: who needs how much of it, and the sum. What the binary really has is compared with it by
 //! `tests/memory.rs`.
 
+use crate::auth::authenticator::State;
 use crate::auth::{Tokens, file::Buffer};
-use crate::hub::authenticator::State;
 use crate::hub::clients::ClientTable;
 use crate::hub::connection::session::Session;
 use crate::hub::dispatch::commit_group::CommitGroup;

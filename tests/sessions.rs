@@ -3,9 +3,9 @@
 mod models;
 
 use firstline::auth::Tokens;
+use firstline::auth::authenticator::Authenticator;
 use firstline::clock;
 use firstline::hub::Hub;
-use firstline::hub::authenticator::Authenticator;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::limits::AUTHENTICATION_MS_MAX;
 use firstline::options::Options;

@@ -2,10 +2,12 @@
 //!
 //! - [`tokens`]: names, their tokens and rights; what the file says.
 //! - [`file`]: the file itself: that nobody else can read it, and into which memory it is read.
-//! - [`backoff`]: how long an address waits that tries wrong tokens.
+//! - [`backoff`]: how long an address that tries wrong tokens has to wait.
+//! - [`authenticator`]: checks tokens for all workers.
 //!
-//! It knows no clients and no sockets: see [`crate::hub::authenticator`]. Nothing here allocates after the start.
+//! It knows no sockets, and of a client only its number and address. Nothing here allocates after the start.
 
+pub mod authenticator;
 pub mod backoff;
 pub mod file;
 pub mod tokens;

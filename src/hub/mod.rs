@@ -13,12 +13,10 @@
 //! which nobody waits for.
 
 pub mod accept;
-pub mod authenticator;
 pub mod clients;
 pub mod connection;
 pub mod dispatch;
 pub mod egress;
-pub mod log_throttle;
 pub mod replay;
 pub mod shutdown;
 pub mod signals;
@@ -28,6 +26,7 @@ pub mod watchdog;
 pub mod workers;
 
 use crate::auth::Tokens;
+use crate::auth::authenticator::Authenticator;
 use crate::clock;
 use crate::limits::{
     CLIENT_WORDS, CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS,
@@ -37,7 +36,6 @@ use crate::protocol::Priority;
 use crate::queue::{Chain, Queue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Bitmap, Condvar, Mutex};
-use authenticator::Authenticator;
 use clients::{ClientTable, Name};
 use dispatch::commit_group::CommitGroup;
 use dispatch::consumer::ConsumerPipeline;

@@ -1,9 +1,9 @@
 //! Puts the server together: everything that allocates, maps or makes a thread happens here, before "ready".
 
+use crate::auth::authenticator::Authenticator;
 use crate::auth::{AuthFile, file};
 use crate::counted::Counted;
 use crate::hub::accept::acceptor::Acceptor;
-use crate::hub::authenticator::Authenticator;
 use crate::hub::connection::session::Session;
 use crate::hub::dispatch::consumer::Consumer;
 use crate::hub::dispatch::sinks::journal::JournalSink;

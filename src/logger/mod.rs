@@ -26,6 +26,7 @@ mod filter;
 mod record;
 mod ring;
 mod stream;
+pub mod throttle;
 mod times;
 mod writer;
 

@@ -7,7 +7,7 @@
 use firstline::auth::Tokens;
 use firstline::clock;
 use firstline::hub::dispatch::consumer::Consumer;
-use firstline::hub::authenticator::Authenticator;
+use firstline::auth::authenticator::Authenticator;
 use firstline::hub::connection::rate_limit::Rate;
 use firstline::limits::{BATCH, SEAT_TURNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;

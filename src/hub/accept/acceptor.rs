@@ -8,11 +8,11 @@ use crate::hub::Hub;
 use crate::hub::accept::backoff::{Backoff, Next};
 use crate::hub::accept::pending::PendingConnections;
 use crate::hub::accept::rejected::Rejected;
-use crate::hub::log_throttle::{LogDecision, LogThrottle};
 use crate::hub::signals::{SignalAction, Signals};
 use crate::hub::watchdog::Watchdog;
 use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
 use crate::logger;
+use crate::logger::throttle::{LogDecision, LogThrottle};
 use crate::net::{Allowed, Listener, socket};
 use crate::protocol::reply::Farewell;
 use crate::service::Service;
@@ -35,7 +35,7 @@ pub struct Acceptor<'a> {
     doors: Vec<Door, LISTENERS_MAX>,
     allowed: Allowed,
     auth_file: Option<AuthFile>,
-    log_throttle: LogThrottle,
+    log_throttle: LogThrottle<Farewell>,
     pending: PendingConnections,
     rejected: Rejected,
     service: &'a Service,

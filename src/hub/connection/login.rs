@@ -2,11 +2,11 @@
 //!
 //! An `/auth` may take its time: the answer to a wrong token comes late, and after one a token from the same address waits for its turn. Nobody waits for it but the client itself, of which no line is taken meanwhile.
 
+use crate::auth::authenticator::{Authenticator, Verdict};
 use crate::auth::{Entry, Rights, Token};
-use crate::hub::authenticator::{Authenticator, Verdict};
-use crate::hub::log_throttle::LogDecision;
 use crate::hub::workers::worker::WorkerContext;
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
+use crate::logger::throttle::LogDecision;
 use crate::protocol::command::{BAD_TOKEN, Command, Request};
 use crate::protocol::reply::{Nak, Refusal};
 use core::mem;

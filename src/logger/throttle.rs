@@ -2,7 +2,6 @@
 //! it tries, and no more of them than a table of fixed size holds.
 
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, LOG_THROTTLE_MS};
-use crate::protocol::reply::Farewell;
 use heapless::Vec;
 use std::net::IpAddr;
 
@@ -20,21 +19,20 @@ pub enum LogDecision {
 }
 
 /// The addresses that the log has told of lately.
-#[derive(Default)]
-pub struct LogThrottle {
+pub struct LogThrottle<R> {
     /// With the time when it was told, in nanoseconds.
-    recent: Vec<(IpAddr, Farewell, u64), LOG_THROTTLE_ADDRESSES_MAX>,
+    recent: Vec<(IpAddr, R, u64), LOG_THROTTLE_ADDRESSES_MAX>,
     crowd_ns: Option<u64>,
 }
 
-impl LogThrottle {
+impl<R: Copy + PartialEq> LogThrottle<R> {
     /// It has told of nobody.
     pub const fn new() -> Self {
         Self { recent: Vec::new(), crowd_ns: None }
     }
 
     /// What to tell of that address at this time, which is told that.
-    pub fn of(&mut self, address: IpAddr, why: Farewell, now_ns: u64) -> LogDecision {
+    pub fn of(&mut self, address: IpAddr, why: R, now_ns: u64) -> LogDecision {
         self.recent.retain(|(.., told_ns)| !is_over(*told_ns, now_ns));
         if self.recent.iter().any(|(told, reason, _)| (*told, *reason) == (address, why)) {
             return LogDecision::Nothing;
@@ -58,6 +56,7 @@ fn is_over(told_ns: u64, now_ns: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::reply::Farewell;
     use std::net::Ipv4Addr;
 
     fn address(number: u32) -> IpAddr {
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_address_is_told_once_in_its_time() {
-        let mut log_throttle = LogThrottle::default();
+        let mut throttle = LogThrottle::new();
         for (number, now_ns, expected) in [
             (1, 5, LogDecision::Address),
             (1, 5, LogDecision::Nothing),
@@ -77,23 +76,23 @@ mod tests {
             (2, 6 + INTERVAL_NS, LogDecision::Address),
         ] {
             assert_eq!(
-                log_throttle.of(address(number), Farewell::Full, now_ns),
+                throttle.of(address(number), Farewell::Full, now_ns),
                 expected,
                 "{number} at {now_ns}"
             );
         }
-        let other = log_throttle.of(address(2), Farewell::AddressFull, 6 + INTERVAL_NS);
+        let other = throttle.of(address(2), Farewell::AddressFull, 6 + INTERVAL_NS);
         assert_eq!(other, LogDecision::Address, "another reason is told too");
     }
 
     #[test]
     fn a_flood_of_addresses_is_told_in_a_bounded_number_of_lines() {
-        let mut log_throttle = LogThrottle::default();
+        let mut throttle = LogThrottle::new();
         let mut lines = [0; 3];
         for number in 0..100_000_u32 {
             // Ten times the interval in all.
             let now_ns = u64::from(number) * (INTERVAL_NS / 10_000);
-            match log_throttle.of(address(number), Farewell::Full, now_ns) {
+            match throttle.of(address(number), Farewell::Full, now_ns) {
                 LogDecision::Address => lines[0] += 1,
                 LogDecision::Overflow => lines[1] += 1,
                 LogDecision::Nothing => lines[2] += 1,

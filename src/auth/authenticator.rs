@@ -1,9 +1,8 @@
-//! The authenticator, where tokens are asked for: what the auth file says now, and who tried wrong tokens lately. All workers and the acceptor
-//! share it.
+//! The authenticator checks tokens: it has what the auth file says now, and which addresses tried wrong tokens lately. All workers and
+//! the acceptor share it.
 
 use crate::auth::{Entry, LoginBackoff, Token, Tokens};
-use crate::hub::log_throttle::{LogDecision, LogThrottle};
-use crate::protocol::reply::Farewell;
+use crate::logger::throttle::{LogDecision, LogThrottle};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use core::mem;
@@ -19,7 +18,7 @@ static STATE: Mutex<State> = Mutex::new(State {
 pub struct State {
     tokens: Tokens,
     backoff: LoginBackoff,
-    log_throttle: LogThrottle,
+    log_throttle: LogThrottle<()>,
 }
 
 /// What becomes of a token that was shown.
@@ -71,10 +70,7 @@ impl Authenticator {
         }
         match tokens.find(token) {
             Some(entry) => Verdict::Known(entry.clone()),
-            None => Verdict::Wrong(
-                backoff.note(address, now_ns),
-                log_throttle.of(address, Farewell::WrongToken, now_ns),
-            ),
+            None => Verdict::Wrong(backoff.note(address, now_ns), log_throttle.of(address, (), now_ns)),
         }
     }
 
