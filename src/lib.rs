@@ -82,6 +82,7 @@ pub mod hub;
 #[cfg(loom)]
 pub mod hub {
     pub mod egress;
+    /// The pipeline alone: what it runs needs a kernel.
     pub mod dispatch {
         pub mod pipeline;
     }

@@ -128,8 +128,8 @@ impl Day {
             thread::yield_now();
         }
         while self.hub.clients.lock().taken().0 > 0 {
-            self.kernel.wait(self.hub.bell(), PollFlags::POLLIN);
-            let _ = self.hub.bell().read();
+            self.kernel.wait(self.hub.waker(), PollFlags::POLLIN);
+            self.hub.waker().reset();
         }
     }
 }

@@ -9,7 +9,7 @@ use firstline::clock;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::auth::authenticator::Authenticator;
 use firstline::hub::connection::rate_limit::Rate;
-use firstline::limits::{BATCH, SEAT_TURNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
+use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::protocol::Priority;
 use libfuzzer_sys::fuzz_target;
@@ -195,7 +195,7 @@ impl Run {
         }
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
         let heard = self.witness.talk.heard();
-        let is_left = self.parts.hub.sit(None);
+        let is_left = self.parts.hub.try_run(None);
         self.listen();
         let mut processed = [0; Priority::COUNT];
         self.witness.talk.priorities_after(heard).for_each(|priority| processed[priority.index()] += 1);
@@ -290,7 +290,7 @@ impl Run {
 
 /// That what was processed of what had waited, so many of each priority, is what comes first of it, and what is processed in one go at most.
 fn assert_most_urgent_first(waited: [usize; Priority::COUNT], processed: [usize; Priority::COUNT]) {
-    assert!(processed.iter().sum::<usize>() <= SEAT_TURNS_MAX * BATCH);
+    assert!(processed.iter().sum::<usize>() <= PIPELINE_RUNS_MAX * BATCH);
     let least = Priority::all().find(|priority| processed[priority.index()] > 0);
     let above = Priority::all().filter(|priority| Some(*priority) > least && least.is_some());
     for priority in above {

@@ -103,7 +103,7 @@ fn outbox_round(bencher: Bencher) {
         }
         while let Some(run) = runs.pop() {
             let lines = run.lines();
-            outbox.close(run, |out| reply::acks(out, lines, black_box(1_000_000), black_box(false)));
+            outbox.reply(run, |out| reply::acks(out, lines, black_box(1_000_000), black_box(false)));
         }
         while let Some((_, len)) = outbox.begin_send(&mut chunk) {
             outbox.end_send(firstline::hub::egress::outbox::Sent::Bytes(len), || 1);
