@@ -63,9 +63,9 @@ impl Authenticator {
     }
 
     /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
-    pub fn show(&self, token: &Token, seat: usize, address: IpAddr, now_ns: u64) -> Verdict {
+    pub fn show(&self, token: &Token, conn: usize, address: IpAddr, now_ns: u64) -> Verdict {
         let State { tokens, backoff, log_throttle } = &mut *self.state.lock();
-        if let Some(until_ns) = backoff.waits_until(seat, address, now_ns) {
+        if let Some(until_ns) = backoff.waits_until(conn, address, now_ns) {
             return Verdict::Wait(until_ns);
         }
         match tokens.find(token) {
@@ -75,7 +75,7 @@ impl Authenticator {
     }
 
     /// The token that was shown at that seat is not to be looked at any more.
-    pub fn leave(&self, seat: usize) {
-        self.state.lock().backoff.leave(seat);
+    pub fn leave(&self, conn: usize) {
+        self.state.lock().backoff.leave(conn);
     }
 }

@@ -62,26 +62,26 @@ impl LoginBackoff {
 
     /// When a token from that address, shown at that seat, is to be brought again, in nanoseconds; none: it is its turn. Until then the
     /// seat stands in the queue, unless it [leaves](Self::leave).
-    pub fn waits_until(&mut self, seat: usize, address: IpAddr, now_ns: u64) -> Option<u64> {
+    pub fn waits_until(&mut self, conn: usize, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
         let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);
-        let place = self.queue.iter().position(|(waiting, _)| *waiting == seat);
+        let place = self.queue.iter().position(|(waiting, _)| *waiting == conn);
         let before = &self.queue[..place.unwrap_or(self.queue.len())];
         let ahead = before.iter().filter(|(_, other)| self.is_one(*other, address)).count();
         if ahead == 0 && until_ns == now_ns {
-            self.leave(seat);
+            self.leave(conn);
             return None;
         }
         if place.is_none() {
             // There is room: each seat stands there once.
-            let _ = self.queue.push((seat, address));
+            let _ = self.queue.push((conn, address));
         }
         Some(until_ns + ahead as u64 * INTERVAL_NS)
     }
 
     /// The client at that seat does not wait any more, if it did.
-    pub fn leave(&mut self, seat: usize) {
-        self.queue.retain(|(waiting, _)| *waiting != seat);
+    pub fn leave(&mut self, conn: usize) {
+        self.queue.retain(|(waiting, _)| *waiting != conn);
     }
 
     /// That address has tried a wrong one; when it is answered, in nanoseconds.
@@ -182,7 +182,7 @@ mod tests {
 
     /// One connection of an address.
     struct Connection {
-        seat: usize,
+        conn: usize,
         /// When it comes next, in nanoseconds.
         due_ns: u64,
     }
@@ -193,8 +193,8 @@ mod tests {
         const HONEST: usize = 0;
         // All others try as fast as they may: they leave as soon as their token was looked at, and come again at once.
         let mut others: Vec<Connection, PER_ADDRESS_DEFAULT> = Vec::new();
-        for seat in 1..PER_ADDRESS_DEFAULT {
-            let _ = others.push(Connection { seat, due_ns: 0 });
+        for conn in 1..PER_ADDRESS_DEFAULT {
+            let _ = others.push(Connection { conn, due_ns: 0 });
         }
         for try_ in 0..20 {
             // It comes in between, at another moment each time.
@@ -203,7 +203,7 @@ mod tests {
             while !is_in {
                 now_ns = others.iter().map(|other| other.due_ns).chain([due_ns]).min().unwrap();
                 for other in others.iter_mut().filter(|other| other.due_ns == now_ns) {
-                    other.due_ns = backoff.waits_until(other.seat, address(1), now_ns).unwrap_or_else(|| {
+                    other.due_ns = backoff.waits_until(other.conn, address(1), now_ns).unwrap_or_else(|| {
                         wrong += 1;
                         backoff.note(address(1), now_ns);
                         now_ns + 1
@@ -226,12 +226,12 @@ mod tests {
     fn who_leaves_the_queue_keeps_nobody_waiting() {
         let mut backoff = LoginBackoff::new();
         backoff.note(address(1), 0);
-        for seat in 0..CLIENTS {
-            let due_ns = (seat as u64 + 1) * S;
-            assert_eq!(backoff.waits_until(seat, address(1), 0), Some(due_ns));
-            assert_eq!(backoff.waits_until(seat, address(1), 0), Some(due_ns), "it stands there once");
+        for conn in 0..CLIENTS {
+            let due_ns = (conn as u64 + 1) * S;
+            assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns));
+            assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns), "it stands there once");
         }
-        (0..CLIENTS - 1).for_each(|seat| backoff.leave(seat));
+        (0..CLIENTS - 1).for_each(|conn| backoff.leave(conn));
         assert_eq!(backoff.waits_until(CLIENTS - 1, address(1), S), None);
         assert_eq!(backoff.queue.len(), 0);
     }

@@ -61,11 +61,11 @@ impl ClientTable {
     /// Takes a free seat for a client from `peer`, one whose worker has the least to do; `worker_of` tells a seat's
     /// worker, a number below `CLIENTS`. None: all are taken.
     pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(usize) -> usize) -> Option<usize> {
-        let is_free = |seat: usize| self.members[seat].tenancy == Tenancy::Free;
+        let is_free = |conn: usize| self.members[conn].tenancy == Tenancy::Free;
         let mut load = [0u16; CLIENTS];
-        (0..CLIENTS).filter(|&seat| !is_free(seat)).for_each(|seat| load[worker_of(seat)] += 1);
-        let seat = (0..CLIENTS).filter(|&seat| is_free(seat)).min_by_key(|&seat| load[worker_of(seat)])?;
-        self.members[seat] = Member {
+        (0..CLIENTS).filter(|&conn| !is_free(conn)).for_each(|conn| load[worker_of(conn)] += 1);
+        let conn = (0..CLIENTS).filter(|&conn| is_free(conn)).min_by_key(|&conn| load[worker_of(conn)])?;
+        self.members[conn] = Member {
             tenancy: Tenancy::Connected,
             host: host_of(peer),
             address: name_of(peer),
@@ -73,17 +73,17 @@ impl ClientTable {
         };
         self.taken += 1;
         self.taken_max = self.taken_max.max(self.taken);
-        Some(seat)
+        Some(conn)
     }
 
     /// The connection at that seat is over.
-    pub fn leave(&mut self, seat: usize) {
-        self.members[seat].tenancy = Tenancy::Leaving;
+    pub fn leave(&mut self, conn: usize) {
+        self.members[conn].tenancy = Tenancy::Leaving;
     }
 
     /// Gives the seat back.
-    pub fn release(&mut self, seat: usize) {
-        self.members[seat] = Member::NOBODY;
+    pub fn release(&mut self, conn: usize) {
+        self.members[conn] = Member::NOBODY;
         self.taken -= 1;
     }
 
@@ -95,8 +95,8 @@ impl ClientTable {
     }
 
     /// Whether the client at that seat comes from that host.
-    pub fn is_from(&self, seat: usize, host: SocketAddr) -> bool {
-        self.members[seat].tenancy != Tenancy::Free && self.members[seat].host == host
+    pub fn is_from(&self, conn: usize, host: SocketAddr) -> bool {
+        self.members[conn].tenancy != Tenancy::Free && self.members[conn].host == host
     }
 
     /// How many seats are taken, and the most that ever were.
@@ -105,39 +105,39 @@ impl ClientTable {
     }
 
     /// Where the tenant of that seat connects from, `ADDRESS:PORT`: what it is called while it has no nick.
-    pub fn origin(&self, seat: usize) -> Name {
-        self.members[seat].address.clone()
+    pub fn origin(&self, conn: usize) -> Name {
+        self.members[conn].address.clone()
     }
 
     /// What the tenant of that seat is called now.
-    pub fn name(&self, seat: usize) -> Name {
+    pub fn name(&self, conn: usize) -> Name {
         // A name is no longer than that: both kinds have their bounds.
-        Name::try_from(self.members[seat].name()).unwrap_or_default()
+        Name::try_from(self.members[conn].name()).unwrap_or_default()
     }
 
     /// What the client connected at that seat is called, if there is one.
-    pub fn connected(&self, seat: usize) -> Option<Name> {
-        (self.members[seat].tenancy == Tenancy::Connected).then(|| self.name(seat))
+    pub fn connected(&self, conn: usize) -> Option<Name> {
+        (self.members[conn].tenancy == Tenancy::Connected).then(|| self.name(conn))
     }
 
     /// The address of the tenant of that seat: an IPv4 one that came in over IPv6 is what it is.
-    pub fn address(&self, seat: usize) -> IpAddr {
-        self.members[seat].host.ip()
+    pub fn address(&self, conn: usize) -> IpAddr {
+        self.members[conn].host.ip()
     }
 
     /// Calls the client at that seat by the name that its token says. Another who has shown the same is called so too.
-    pub fn call(&mut self, seat: usize, name: &str) {
+    pub fn call(&mut self, conn: usize, name: &str) {
         // A name is no longer than a nick.
-        self.members[seat].nick = String::try_from(name).unwrap_or_default();
+        self.members[conn].nick = String::try_from(name).unwrap_or_default();
     }
 
     /// Names the client at that seat; false: somebody else who is connected has that nick.
-    pub fn rename(&mut self, seat: usize, nick: &str) -> bool {
+    pub fn rename(&mut self, conn: usize, nick: &str) -> bool {
         let holds = |member: &Member| member.tenancy == Tenancy::Connected && member.nick == nick;
-        if self.members.iter().enumerate().any(|(other, member)| other != seat && holds(member)) {
+        if self.members.iter().enumerate().any(|(other, member)| other != conn && holds(member)) {
             return false;
         }
-        self.call(seat, nick);
+        self.call(conn, nick);
         true
     }
 }
@@ -183,10 +183,10 @@ mod tests {
     #[test]
     fn seats_go_round_the_workers_and_end() {
         let mut clients = clients();
-        let worker_of = |seat| seat % 2;
+        let worker_of = |conn| conn % 2;
         for taken in 0..CLIENTS {
-            let seat = clients.take(PEER, worker_of).unwrap();
-            assert_eq!(worker_of(seat), taken % 2);
+            let conn = clients.take(PEER, worker_of).unwrap();
+            assert_eq!(worker_of(conn), taken % 2);
         }
         assert_eq!(clients.take(PEER, worker_of), None);
         assert_eq!(clients.taken(), (CLIENTS, CLIENTS));
@@ -198,7 +198,7 @@ mod tests {
     fn clients_are_counted_by_host() {
         let mut clients = clients();
         let take =
-            |clients: &mut ClientTable, peer: &str| clients.take(peer.parse().unwrap(), |seat| seat).unwrap();
+            |clients: &mut ClientTable, peer: &str| clients.take(peer.parse().unwrap(), |conn| conn).unwrap();
         let first = take(&mut clients, "192.0.2.7:1");
         for peer in
             ["[::ffff:192.0.2.7]:2", "192.0.2.8:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "[fe80::1%2]:1"]

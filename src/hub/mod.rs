@@ -134,7 +134,7 @@ pub struct Hub {
     done: Condvar,
     /// Wakes the acceptor, and whether it wants to hear of a seat that was given back.
     waker: Waker,
-    wants_seat: AtomicBool,
+    wants_place: AtomicBool,
 }
 
 impl Hub {
@@ -172,7 +172,7 @@ impl Hub {
             pipeline,
             done: Condvar::new(),
             waker: Waker::new()?,
-            wants_seat: AtomicBool::new(false),
+            wants_place: AtomicBool::new(false),
         })
     }
 
@@ -182,13 +182,13 @@ impl Hub {
     /// Gives the socket back when all seats are taken.
     pub fn welcome(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
         let mut clients = self.clients.lock();
-        let Some(seat) = clients.take(peer, |seat| self.wakeups.worker_of(seat)) else {
+        let Some(conn) = clients.take(peer, |conn| self.wakeups.worker_of(conn)) else {
             return Err(socket);
         };
         drop(clients);
-        log::debug!("{} opened a connection", self.name(seat));
-        self.outboxes[seat].lock().open(socket, now_ns);
-        self.wakeups.wake(seat);
+        log::debug!("{} opened a connection", self.name(conn));
+        self.outboxes[conn].lock().open(socket, now_ns);
+        self.wakeups.wake(conn);
         Ok(())
     }
 
@@ -200,52 +200,52 @@ impl Hub {
     /// Has so many clients give up their seats, those first that do not listing any more, then those that are idle longest; of that host,
     /// if it is one's own share that is wanted. Returns how many do and have neither gone nor said something: they are fewer if no
     /// others are idle for long enough.
-    pub fn ask_for_seats(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
-        let is_meant = |seat: &usize| host.is_none_or(|host| self.clients.lock().is_from(*seat, host));
+    pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
+        let is_meant = |conn: &usize| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
         let mut leaving =
-            (0..CLIENTS).filter(is_meant).filter(|seat| self.outboxes[*seat].lock().is_leaving()).count();
-        for seat in (0..CLIENTS).filter(is_meant) {
-            if leaving < wanted && self.time_out(seat) {
+            (0..CLIENTS).filter(is_meant).filter(|conn| self.outboxes[*conn].lock().is_leaving()).count();
+        for conn in (0..CLIENTS).filter(is_meant) {
+            if leaving < wanted && self.time_out(conn) {
                 leaving += 1;
             }
         }
         while leaving < wanted
-            && let Some((idle_since_ns, seat)) = self.longest_idle((0..CLIENTS).filter(is_meant), now_ns)
+            && let Some((idle_since_ns, conn)) = self.longest_idle((0..CLIENTS).filter(is_meant), now_ns)
         {
             // It may have said something just now. Then it is not among the idle any more.
-            if self.outboxes[seat].lock().ask_to_go(idle_since_ns) {
+            if self.outboxes[conn].lock().ask_to_go(idle_since_ns) {
                 leaving += 1;
-                self.wakeups.wake(seat);
+                self.wakeups.wake(conn);
             }
         }
         leaving
     }
 
     /// Ends the connection at that seat if its peer's system does not listing any more; true: it does so now.
-    fn time_out(&self, seat: usize) -> bool {
-        let mut outbox = self.outboxes[seat].lock();
+    fn time_out(&self, conn: usize) -> bool {
+        let mut outbox = self.outboxes[conn].lock();
         let is_over = !outbox.is_leaving() && outbox.is_gone();
         if is_over {
             outbox.time_out();
         }
         drop(outbox);
         if is_over {
-            self.wakeups.wake(seat);
+            self.wakeups.wake(conn);
         }
         is_over
     }
 
     /// The client that is idle longest of those who have been for longer than the grace, and was not asked yet: since when,
     /// and its seat.
-    fn longest_idle(&self, seats: impl Iterator<Item = usize>, now_ns: u64) -> Option<(u64, usize)> {
+    fn longest_idle(&self, connections: impl Iterator<Item = usize>, now_ns: u64) -> Option<(u64, usize)> {
         let grace_ns = self.settings.idle_grace_ns?;
-        let idle_since_ns = |seat: usize| {
-            let outbox = self.outboxes[seat].lock();
+        let idle_since_ns = |conn: usize| {
+            let outbox = self.outboxes[conn].lock();
             outbox
                 .idle_since_ns()
                 .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_asked_to_go())
         };
-        seats.filter_map(|seat| Some((idle_since_ns(seat)?, seat))).min()
+        connections.filter_map(|conn| Some((idle_since_ns(conn)?, conn))).min()
     }
 
     /// Whether there is to be a thread that [keeps processing](Hub::keep_processing).
@@ -362,66 +362,66 @@ impl Hub {
     }
 
     /// What the tenant of that seat is called now.
-    pub fn name(&self, seat: usize) -> Name {
-        self.clients.lock().name(seat)
+    pub fn name(&self, conn: usize) -> Name {
+        self.clients.lock().name(conn)
     }
 
     /// The address of the tenant of that seat.
-    pub fn address(&self, seat: usize) -> IpAddr {
-        self.clients.lock().address(seat)
+    pub fn address(&self, conn: usize) -> IpAddr {
+        self.clients.lock().address(conn)
     }
 
     /// The client at that seat wants to be sent messages of that priority and above, from now on.
-    pub fn join(&self, seat: usize, min: Priority) {
-        let mut outbox = self.outboxes[seat].lock();
-        self.joined.insert(seat);
+    pub fn join(&self, conn: usize, min: Priority) {
+        let mut outbox = self.outboxes[conn].lock();
+        self.joined.insert(conn);
         outbox.join(min);
     }
 
     /// The client at that seat is to be sent the history, of that priority and above, until it has caught up.
-    pub fn follow(&self, seat: usize, min: Priority) {
-        let mut outbox = self.outboxes[seat].lock();
-        self.joined.remove(seat);
+    pub fn follow(&self, conn: usize, min: Priority) {
+        let mut outbox = self.outboxes[conn].lock();
+        self.joined.remove(conn);
         outbox.follow(min);
     }
 
     /// The client at that seat wants no more of what others say.
-    pub fn leave(&self, seat: usize) {
-        let mut outbox = self.outboxes[seat].lock();
-        self.joined.remove(seat);
+    pub fn leave(&self, conn: usize) {
+        let mut outbox = self.outboxes[conn].lock();
+        self.joined.remove(conn);
         outbox.leave();
     }
 
     /// The client at that seat may not read any more what others say, nor what they said.
-    pub fn bar(&self, seat: usize) {
-        let mut outbox = self.outboxes[seat].lock();
-        self.joined.remove(seat);
+    pub fn bar(&self, conn: usize) {
+        let mut outbox = self.outboxes[conn].lock();
+        self.joined.remove(conn);
         outbox.bar();
     }
 
     /// Nothing more goes to the client at that seat.
-    pub fn abort(&self, seat: usize) {
-        let mut outbox = self.outboxes[seat].lock();
-        self.joined.remove(seat);
+    pub fn abort(&self, conn: usize) {
+        let mut outbox = self.outboxes[conn].lock();
+        self.joined.remove(conn);
         outbox.abort();
     }
 
     /// Gives a seat back of which nothing is left.
-    pub fn release(&self, seat: usize) {
-        self.clients.lock().release(seat);
-        self.tell_of_seat();
+    pub fn release(&self, conn: usize) {
+        self.clients.lock().release(conn);
+        self.tell_of_place();
     }
 
     /// Tells the acceptor that a seat was given back, or will not be, if it wants to know.
-    pub fn tell_of_seat(&self) {
-        if self.wants_seat.load(Ordering::Acquire) {
+    pub fn tell_of_place(&self) {
+        if self.wants_place.load(Ordering::Acquire) {
             self.waker.wake();
         }
     }
 
     /// Whether the acceptor is woken when a seat is given back, or is not though its tenant was asked.
-    pub fn want_seat(&self, wanted: bool) {
-        self.wants_seat.store(wanted, Ordering::Release);
+    pub fn want_place(&self, wanted: bool) {
+        self.wants_place.store(wanted, Ordering::Release);
     }
 
     /// What wakes the acceptor.
@@ -433,14 +433,14 @@ impl Hub {
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
         if let Some(authenticator) = &self.authenticator {
             authenticator.replace(tokens);
-            (0..CLIENTS).for_each(|seat| self.wakeups.wake(seat));
+            (0..CLIENTS).for_each(|conn| self.wakeups.wake(conn));
         }
     }
 
     /// No more reading: what is admitted is processed, and everybody is told goodbye.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        (0..CLIENTS).for_each(|seat| self.wakeups.wake(seat));
+        (0..CLIENTS).for_each(|conn| self.wakeups.wake(conn));
     }
 
     /// Whether the server is shutting down.

@@ -157,7 +157,7 @@ impl Handle {
     }
 
     /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
-    pub fn begin(&self, request: Request, seat: usize, line: u64, slot: &'static mut Slot) {
+    pub fn begin(&self, request: Request, conn: usize, line: u64, slot: &'static mut Slot) {
         let next_id = self.committed.lock().next_id;
         let since = |id: u64| Cursor::since(id.saturating_add(1).min(next_id));
         let (last, cursor, end_id, min) = match request {
@@ -170,30 +170,30 @@ impl Handle {
         };
         let tells_lost = last.is_none();
         let line = Some(line);
-        self.take(seat, Replay { last, cursor, skipped: 0, end_id, min, tells_lost, lost: 0, line, slot });
+        self.take(conn, Replay { last, cursor, skipped: 0, end_id, min, tells_lost, lost: 0, line, slot });
     }
 
     /// Begins to read for a client that joined with [`Request::JoinSince`] and fell behind, from that ID on.
-    pub fn resume(&self, id: u64, min: Priority, seat: usize, slot: &'static mut Slot) {
+    pub fn resume(&self, id: u64, min: Priority, conn: usize, slot: &'static mut Slot) {
         let (last, cursor, skipped) = (None, Cursor::since(id), 0);
         let (end_id, tells_lost, lost, line) = (None, true, 0, None);
-        self.take(seat, Replay { last, cursor, skipped, end_id, min, tells_lost, lost, line, slot });
+        self.take(conn, Replay { last, cursor, skipped, end_id, min, tells_lost, lost, line, slot });
     }
 
-    fn take(&self, seat: usize, replay: Replay) {
-        self.busy.insert(seat);
-        *REPLAYS[seat].lock() = Some(replay);
-        self.wake(seat);
+    fn take(&self, conn: usize, replay: Replay) {
+        self.busy.insert(conn);
+        *REPLAYS[conn].lock() = Some(replay);
+        self.wake(conn);
     }
 
     /// Whether something is being read for the client at that seat.
-    pub fn is_busy(&self, seat: usize) -> bool {
-        self.busy.contains(seat)
+    pub fn is_busy(&self, conn: usize) -> bool {
+        self.busy.contains(conn)
     }
 
     /// There is room in the outbox of that seat, or its client is gone.
-    pub fn wake(&self, seat: usize) {
-        if self.called.insert(seat) {
+    pub fn wake(&self, conn: usize) {
+        if self.called.insert(conn) {
             *self.is_called.lock() = true;
             self.calls.notify_one();
         }
@@ -242,45 +242,45 @@ impl Reader {
     /// Waits until it is called, and reads a bounded piece for each seat that it is called for.
     pub fn round(&mut self, hub: &Hub, handle: &Handle) {
         handle.wait();
-        handle.called.drain(0, CLIENTS, |seat| self.serve(seat, hub, handle));
+        handle.called.drain(0, CLIENTS, |conn| self.serve(conn, hub, handle));
     }
 
     /// Reads a bounded piece for one seat.
-    fn serve(&mut self, seat: usize, hub: &Hub, handle: &Handle) {
-        let Some(mut replay) = REPLAYS[seat].lock().take() else { return };
-        let halt = match self.read(&mut replay, seat, hub, handle) {
+    fn serve(&mut self, conn: usize, hub: &Hub, handle: &Handle) {
+        let Some(mut replay) = REPLAYS[conn].lock().take() else { return };
+        let halt = match self.read(&mut replay, conn, hub, handle) {
             Ok(halt) => halt,
             Err(errno) => {
                 log::warn!("the journal cannot be read: {}", errno.desc());
                 if replay.line.is_none() {
-                    go_live(&replay, seat, hub, handle);
+                    go_live(&replay, conn, hub, handle);
                 }
                 Halt::Done(Some(Refusal::JournalFailed))
             }
         };
         match halt {
-            Halt::NoRoom => *REPLAYS[seat].lock() = Some(replay),
+            Halt::NoRoom => *REPLAYS[conn].lock() = Some(replay),
             Halt::Share => {
-                *REPLAYS[seat].lock() = Some(replay);
-                handle.wake(seat);
+                *REPLAYS[conn].lock() = Some(replay);
+                handle.wake(conn);
             }
             Halt::Done(refusal) => {
                 let Replay { line, slot, .. } = replay;
-                let mut outbox = hub.outboxes[seat].lock();
+                let mut outbox = hub.outboxes[conn].lock();
                 outbox.reply(Chain::of(slot), |out| match (line, refusal) {
                     (Some(line), Some(refusal)) => reply::err(out, line, refusal),
                     (Some(line), None) => reply::ok(out, line),
                     (None, _) => {}
                 });
                 // Together with its slot: before, the session might begin another; after, the next tenant might have.
-                handle.busy.remove(seat);
+                handle.busy.remove(conn);
             }
         }
-        hub.wakeups.wake(seat);
+        hub.wakeups.wake(conn);
     }
 
-    fn read(&mut self, replay: &mut Replay, seat: usize, hub: &Hub, handle: &Handle) -> Result<Halt, Errno> {
-        if replay.stands_aside(&mut hub.outboxes[seat].lock()) {
+    fn read(&mut self, replay: &mut Replay, conn: usize, hub: &Hub, handle: &Handle) -> Result<Halt, Errno> {
+        if replay.stands_aside(&mut hub.outboxes[conn].lock()) {
             return Ok(Halt::Done(None));
         }
         let committed = *handle.committed.lock();
@@ -288,7 +288,7 @@ impl Reader {
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
         let Self { files, window, line, .. } = self;
         if let Some(last) = &mut replay.last {
-            if let Some(halt) = look_for_room(replay.end_id, &mut replay.lost, seat, hub) {
+            if let Some(halt) = look_for_room(replay.end_id, &mut replay.lost, conn, hub) {
                 return Ok(halt);
             }
             match last.search(&catalog, files, window, REPLAY_BYTES_PER_POLL)? {
@@ -302,7 +302,7 @@ impl Reader {
         }
         let mut reading = replay.cursor.read(&catalog, window, REPLAY_BYTES_PER_POLL);
         loop {
-            if let Some(halt) = look_for_room(replay.end_id, &mut replay.lost, seat, hub) {
+            if let Some(halt) = look_for_room(replay.end_id, &mut replay.lost, conn, hub) {
                 return Ok(halt);
             }
             let record = match reading.next(files)? {
@@ -337,7 +337,7 @@ impl Reader {
             if record.priority >= replay.min {
                 let id = record.id;
                 write_line(line, &record);
-                let mut outbox = hub.outboxes[seat].lock();
+                let mut outbox = hub.outboxes[conn].lock();
                 // It may have left while this was read.
                 if let Some(halt) = is_unwanted(replay.end_id, &outbox) {
                     return Ok(halt);
@@ -357,7 +357,7 @@ impl Reader {
             replay.cursor = Cursor::since(end_id);
             return Ok(Halt::Share);
         }
-        let is_done = replay.end_id.is_some() || join(replay, &committed, seat, hub, handle);
+        let is_done = replay.end_id.is_some() || join(replay, &committed, conn, hub, handle);
         Ok(if is_done { Halt::Done(None) } else { Halt::Share })
     }
 
@@ -387,8 +387,8 @@ fn is_unwanted(end_id: Option<u64>, outbox: &Outbox) -> Option<Halt> {
 }
 
 /// Why nothing can be put in the outbox of that seat now, if so. What was lost is told as soon as it can be.
-fn look_for_room(end_id: Option<u64>, lost: &mut u64, seat: usize, hub: &Hub) -> Option<Halt> {
-    let mut outbox = hub.outboxes[seat].lock();
+fn look_for_room(end_id: Option<u64>, lost: &mut u64, conn: usize, hub: &Hub) -> Option<Halt> {
+    let mut outbox = hub.outboxes[conn].lock();
     if let Some(halt) = is_unwanted(end_id, &outbox) {
         return Some(halt);
     }
@@ -419,28 +419,28 @@ fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
 }
 
 /// Has a client join that was sent all that was committed then, if nothing was since; says whether there is nothing left to do.
-fn join(replay: &Replay, committed: &Committed, seat: usize, hub: &Hub, handle: &Handle) -> bool {
-    let mut outbox = hub.outboxes[seat].lock();
+fn join(replay: &Replay, committed: &Committed, conn: usize, hub: &Hub, handle: &Handle) -> bool {
+    let mut outbox = hub.outboxes[conn].lock();
     if !is_wanted(replay.end_id, &outbox) {
         return true;
     }
     // Before it is looked at what is committed: the consumer tells that before it looks who joined.
-    hub.joined.insert(seat);
+    hub.joined.insert(conn);
     let has_all = handle.committed.lock().next_id == committed.next_id;
     if has_all {
         let live_from = replay.cursor.next_id().unwrap_or(0).max(committed.next_id);
         outbox.join_from(live_from, replay.min);
     } else {
-        hub.joined.remove(seat);
+        hub.joined.remove(conn);
     }
     has_all
 }
 
 /// Has a client that fell behind, and cannot be sent the history, go on with what comes live: what is between is lost to it.
-fn go_live(replay: &Replay, seat: usize, hub: &Hub, handle: &Handle) {
-    let mut outbox = hub.outboxes[seat].lock();
+fn go_live(replay: &Replay, conn: usize, hub: &Hub, handle: &Handle) {
+    let mut outbox = hub.outboxes[conn].lock();
     if is_wanted(replay.end_id, &outbox) {
-        hub.joined.insert(seat);
+        hub.joined.insert(conn);
         let live_from = handle.committed.lock().next_id;
         let unread = live_from.saturating_sub(replay.cursor.next_id().unwrap_or(live_from));
         outbox.join_after_loss(replay.lost + unread, live_from, replay.min);

@@ -35,14 +35,14 @@ pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
 
 fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     log::info!("shutting down");
-    hub.want_seat(true);
+    hub.want_place(true);
     hub.drain();
     let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(hub.settings.drain_timeout.as_nanos() as u64 / 4);
-    if let Some(outcome) = wait_for_seats(hub, signals, deadline_ns - last_words_ns) {
+    if let Some(outcome) = wait_for_connections(hub, signals, deadline_ns - last_words_ns) {
         return outcome;
     }
     refuse_rest(hub);
-    if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_seats(hub, signals, deadline_ns) {
+    if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_connections(hub, signals, deadline_ns) {
         return outcome;
     }
     // A worker that had not heard of the end in time may have admitted something still.
@@ -55,7 +55,7 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
 }
 
 /// Waits until all seats were given back; none: the time was up.
-fn wait_for_seats(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
+fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
     while clock::now_ns() < deadline_ns {
         if hub.clients.lock().taken().0 == 0 {
             return Some(Outcome::Drained);
@@ -81,12 +81,12 @@ pub fn refuse_rest(hub: &Hub) {
     while hub.queue.take_rest(&mut batch) {
         hub.counters.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
         for (_, picked) in batch.drain() {
-            let seat = picked.item.client();
-            let mut outbox = hub.outboxes[seat].lock();
+            let conn = picked.item.client();
+            let mut outbox = hub.outboxes[conn].lock();
             let lines = picked.item.lines();
             outbox.reply(picked.item, |out| lines.for_each(|line| reply::nak(out, line, Nak::ShuttingDown)));
             drop(outbox);
-            hub.wakeups.wake(seat);
+            hub.wakeups.wake(conn);
         }
     }
 }

@@ -193,12 +193,12 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
         core::array::from_fn(|_| {
-            let (seat, buffer) = buffers.next().expect("as many buffers as sessions");
-            Session::new(seat, buffer)
+            let (conn, buffer) = buffers.next().expect("as many buffers as sessions");
+            Session::new(conn, buffer)
         })
     });
     for number in 0..options.workers {
-        let (mine, others) = sessions.split_at_mut(hub.wakeups.seats_of(number).len());
+        let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(number).len());
         sessions = others;
         let parts = WorkerParts::new(hub, number, mine).map_err(descriptors)?;
         STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(parts).run())?;

@@ -21,7 +21,7 @@ use std::os::unix::net::UnixStream;
 
 /// What there is once in a process. One hub after the other has it.
 pub struct Kit {
-    pub seat: ConsumerPipeline,
+    pub conn: ConsumerPipeline,
     /// For a consumer that keeps a journal.
     pub history: Option<replay::Handle>,
     sessions: &'static mut [Session],
@@ -31,9 +31,9 @@ pub struct Kit {
 impl Kit {
     /// For whoever comes first.
     pub fn new(consumer: Consumer, history: Option<replay::Handle>) -> Self {
-        let sessions = (0..CLIENTS).map(|seat| Session::new(seat, Box::leak(Box::new([0; RECEIVE_BYTES]))));
+        let sessions = (0..CLIENTS).map(|conn| Session::new(conn, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
-        Self { seat: consumer.into_pipeline(), history, sessions: Box::leak(sessions), are_slots_home: false }
+        Self { conn: consumer.into_pipeline(), history, sessions: Box::leak(sessions), are_slots_home: false }
     }
 }
 
@@ -47,8 +47,8 @@ pub struct Parts {
 impl Parts {
     /// A hub for these options, without time-outs and rates unless `adjust` sets some.
     pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Kit { seat, history, sessions, are_slots_home } = kit;
-        let mut hub = Hub::new(options, seat, history, None).expect("there are descriptors");
+        let Kit { conn, history, sessions, are_slots_home } = kit;
+        let mut hub = Hub::new(options, conn, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         let settings = &mut hub.settings;
@@ -66,7 +66,7 @@ impl Parts {
             unsafe { core::slice::from_raw_parts_mut(sessions.as_mut_ptr(), sessions.len()) };
         let mut workers = Vec::new();
         for number in 0..options.workers {
-            let (mine, others) = lent.split_at_mut(hub.wakeups.seats_of(number).len());
+            let (mine, others) = lent.split_at_mut(hub.wakeups.connections_of(number).len());
             lent = others;
             workers.push(Worker::new(WorkerParts::new(hub, number, mine).expect("there are descriptors")));
         }
@@ -84,8 +84,8 @@ impl Parts {
             (Box::from_raw((&raw const *hub).cast_mut()), queue)
         };
         drop(queue);
-        let (seat, history) = hub.into_parts();
-        Kit { seat, history, sessions, are_slots_home: true }
+        let (conn, history) = hub.into_parts();
+        Kit { conn, history, sessions, are_slots_home: true }
     }
 }
 

@@ -65,9 +65,9 @@ impl PendingConnections {
             return None;
         }
         // Before the seats are looked at: for one that comes free later the acceptor is woken.
-        hub.want_seat(true);
-        self.seat(hub, now_ns);
-        hub.want_seat(!self.waiting.is_empty());
+        hub.want_place(true);
+        self.conn(hub, now_ns);
+        hub.want_place(!self.waiting.is_empty());
         // Who came last goes first.
         let place = (0..self.waiting.len()).rev().find(|place| !self.has_prospect(*place, hub, now_ns))?;
         let connection = self.waiting.remove(place);
@@ -75,7 +75,7 @@ impl PendingConnections {
         Some((connection, why))
     }
 
-    fn seat(&mut self, hub: &Hub, now_ns: u64) {
+    fn conn(&mut self, hub: &Hub, now_ns: u64) {
         let mut place = 0;
         while let Some(connection) = self.waiting.get(place) {
             if !hub.has_share(connection.peer) {
@@ -96,7 +96,7 @@ impl PendingConnections {
         let connection = &self.waiting[place];
         let own = (!hub.has_share(connection.peer)).then(|| host_of(connection.peer));
         let wanted = if own.is_some() { self.waiting_from(connection.peer) } else { self.waiting.len() };
-        now_ns < connection.until_ns && hub.ask_for_seats(wanted, own, now_ns) >= wanted
+        now_ns < connection.until_ns && hub.request_evictions(wanted, own, now_ns) >= wanted
     }
 
     /// Takes one out, at the end.

@@ -38,7 +38,7 @@ struct Queued {
 
 /// The state of one client's commands.
 pub struct Commands {
-    seat: usize,
+    conn: usize,
     /// Lines so far.
     lines: u64,
     /// Slots that may be filled.
@@ -67,15 +67,15 @@ pub struct Commands {
 
 impl Commands {
     /// Nobody has said anything at that seat.
-    pub fn new(seat: usize) -> Self {
+    pub fn new(conn: usize) -> Self {
         Self {
-            seat,
+            conn,
             lines: 0,
             credits: Slots::new(),
             listing: None,
             replay: ReplayState::Nothing,
             queued: None,
-            login: Login::new(seat),
+            login: Login::new(conn),
             nick: String::new(),
             quit: None,
             urgent: RateLimiter::FULL,
@@ -88,7 +88,7 @@ impl Commands {
     /// Forgets everything but the seat. The credits must have been [taken](Self::take_credits).
     pub fn reset(&mut self) {
         debug_assert!(self.credits.is_empty() && self.listing.is_none() && self.queued.is_none());
-        *self = Self::new(self.seat);
+        *self = Self::new(self.conn);
     }
 
     /// Where slots are put that may be filled.
@@ -205,27 +205,27 @@ impl Commands {
             self.go_on_replay(handle, context);
         }
         if let Some(listing) = self.listing.take() {
-            self.listing = listing.go_on(context.hub, self.seat);
+            self.listing = listing.go_on(context.hub, self.conn);
         }
     }
 
     /// Has the historian read what is queued for next, or missed, once it has done with what it reads.
     fn go_on_replay(&mut self, handle: &replay::Handle, context: &WorkerContext) {
-        if handle.is_busy(self.seat) {
+        if handle.is_busy(self.conn) {
             return;
         }
         self.replay = ReplayState::Nothing;
         if let Some(Queued { request, line, slot }) = self.queued.take() {
             self.replay = ReplayState::Listing;
             if let ReplayRequest::JoinSince(_, min) = request {
-                context.hub.follow(self.seat, min);
+                context.hub.follow(self.conn, min);
             }
-            handle.begin(request, self.seat, line, slot);
+            handle.begin(request, self.conn, line, slot);
         } else if let Some((id, min)) = self.take_behind(context)
             && let Some(slot) = self.credits.pop()
         {
             self.replay = ReplayState::Missed;
-            handle.resume(id, min, self.seat, slot);
+            handle.resume(id, min, self.conn, slot);
         }
     }
 
@@ -234,7 +234,7 @@ impl Commands {
         if self.credits.is_empty() {
             return None;
         }
-        let mut outbox = context.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.conn].lock();
         outbox.take_behind()
     }
 
@@ -254,7 +254,7 @@ impl Commands {
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => {
                 let Some(slot) = self.credits.pop() else { return };
-                slot.fill(self.seat, self.lines, priority, text);
+                slot.fill(self.conn, self.lines, priority, text);
                 slot.sign(&self.nick);
                 self.lower(slot, context);
                 self.is_opening = false;
@@ -290,17 +290,17 @@ impl Commands {
             }
             Command::Join { min, since: Some(id) } => self.read(ReplayRequest::JoinSince(id, min), context),
             Command::Join { min, since: None } => {
-                context.hub.join(self.seat, min);
+                context.hub.join(self.conn, min);
                 self.stop_replay(context);
                 self.ok(context);
             }
             Command::Leave => {
-                context.hub.leave(self.seat);
+                context.hub.leave(self.conn);
                 self.stop_replay(context);
                 self.ok(context);
             }
             Command::Nick(nick) => {
-                if !context.hub.clients.lock().rename(self.seat, nick) {
+                if !context.hub.clients.lock().rename(self.conn, nick) {
                     return self.reject(Refusal::NickTaken, context);
                 }
                 // A name is no longer than a nick.
@@ -321,8 +321,8 @@ impl Commands {
     fn close_auth(&mut self, outcome: Outcome, context: &WorkerContext) {
         match outcome {
             Ok(name) => {
-                log::info!("{} is {name}", context.hub.name(self.seat));
-                context.hub.clients.lock().call(self.seat, &name);
+                log::info!("{} is {name}", context.hub.name(self.conn));
+                context.hub.clients.lock().call(self.conn, &name);
                 self.close(|out, line| reply::ok_with(out, line, &name), context);
                 self.nick = name;
             }
@@ -346,7 +346,7 @@ impl Commands {
 
     fn begin(&mut self, subject: Subject, context: &WorkerContext) {
         if let Some(slot) = self.credits.pop() {
-            self.listing = Listing::new(subject, self.lines, slot).go_on(context.hub, self.seat);
+            self.listing = Listing::new(subject, self.lines, slot).go_on(context.hub, self.conn);
         }
     }
 
@@ -359,9 +359,9 @@ impl Commands {
         }
         let Some(slot) = self.credits.pop() else { return };
         if let ReplayRequest::JoinSince(..) = request {
-            context.hub.leave(self.seat);
+            context.hub.leave(self.conn);
         } else if self.replay == ReplayState::Missed {
-            context.hub.outboxes[self.seat].lock().set_aside();
+            context.hub.outboxes[self.conn].lock().set_aside();
         }
         self.stop_replay(context);
         self.queued = Some(Queued { request, line: self.lines, slot });
@@ -371,7 +371,7 @@ impl Commands {
     /// Has the historian look whether what it reads is wanted still.
     fn stop_replay(&self, context: &WorkerContext) {
         if let Some(handle) = context.hub.replay.as_ref().filter(|_| self.is_replaying()) {
-            handle.wake(self.seat);
+            handle.wake(self.conn);
         }
     }
 
@@ -392,7 +392,7 @@ impl Commands {
     /// Puts the reply to the line in hand into the outbox.
     fn close(&mut self, reply: impl FnOnce(&mut VecView<u8>, u64), context: &WorkerContext) {
         if let Some(slot) = self.credits.pop() {
-            context.hub.outboxes[self.seat].lock().reply(Chain::of(slot), |out| reply(out, self.lines));
+            context.hub.outboxes[self.conn].lock().reply(Chain::of(slot), |out| reply(out, self.lines));
         }
     }
 }

@@ -38,16 +38,16 @@ impl Listing {
     }
 
     /// Goes on, until it is complete (none) or there is no room in the outbox of `seat` (itself, for later).
-    pub fn go_on(mut self, hub: &Hub, seat: usize) -> Option<Self> {
+    pub fn go_on(mut self, hub: &Hub, conn: usize) -> Option<Self> {
         // Taken at most once a turn: it reads the whole queue.
         let mut snapshot = None;
         while let Some((line, next)) = self.line_from(hub, &mut snapshot) {
-            if !hub.outboxes[seat].lock().push_line(&line) {
+            if !hub.outboxes[conn].lock().push_line(&line) {
                 return Some(self);
             }
             self.next = next;
         }
-        hub.outboxes[seat].lock().reply(Chain::of(self.slot), |out| reply::ok(out, self.line));
+        hub.outboxes[conn].lock().reply(Chain::of(self.slot), |out| reply::ok(out, self.line));
         None
     }
 
@@ -60,7 +60,7 @@ impl Listing {
     fn line_from(&self, hub: &Hub, snapshot: &mut Option<Snapshot>) -> Option<(Line, usize)> {
         let next = self.next;
         match self.subject {
-            Subject::Who => (next..CLIENTS).find_map(|seat| Some((who(hub, seat)?, seat + 1))),
+            Subject::Who => (next..CLIENTS).find_map(|conn| Some((who(hub, conn)?, conn + 1))),
             Subject::Stats => {
                 let (name, value, next) = snapshot.get_or_insert_with(|| Snapshot::take(hub)).line(next)?;
                 Some((reply::stat(&name, value), next))
@@ -71,10 +71,10 @@ impl Listing {
 }
 
 /// The `WHO` line of a seat, if somebody is connected there.
-fn who(hub: &Hub, seat: usize) -> Option<Line> {
-    let name = hub.clients.lock().connected(seat)?;
+fn who(hub: &Hub, conn: usize) -> Option<Line> {
+    let name = hub.clients.lock().connected(conn)?;
     let (joined, heard_ns) = {
-        let outbox = hub.outboxes[seat].lock();
+        let outbox = hub.outboxes[conn].lock();
         (outbox.joined().or(outbox.follows()), outbox.heard_ns())
     };
     let idle_s = clock::now_ns().saturating_sub(heard_ns) / 1_000_000_000;

@@ -14,7 +14,7 @@ use heapless::String;
 
 /// Who the client at a seat is.
 pub struct Login {
-    seat: usize,
+    conn: usize,
     state: State,
     /// Wrong tokens so far.
     wrong: u8,
@@ -38,8 +38,8 @@ pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
 
 impl Login {
     /// Nobody at that seat.
-    pub fn new(seat: usize) -> Self {
-        Self { seat, state: State::LoggedOut, wrong: 0 }
+    pub fn new(conn: usize) -> Self {
+        Self { conn, state: State::LoggedOut, wrong: 0 }
     }
 
     /// What it may do. One that has to show a token first has nothing [admitted](Self::authorize) before.
@@ -131,7 +131,7 @@ impl Login {
     ) -> Option<Outcome> {
         // Before: what changes in between is noticed.
         let edition = authenticator.edition();
-        match authenticator.show(&token, self.seat, context.hub.address(self.seat), context.now_ns) {
+        match authenticator.show(&token, self.conn, context.hub.address(self.conn), context.now_ns) {
             Verdict::Known(entry) => {
                 let name = entry.name.clone();
                 self.state = State::Known(entry, edition);
@@ -153,7 +153,7 @@ impl Login {
 
     fn tell(&self, mention: LogDecision, context: &WorkerContext) {
         match mention {
-            LogDecision::Address => log::warn!("{} tries wrong tokens", context.hub.name(self.seat)),
+            LogDecision::Address => log::warn!("{} tries wrong tokens", context.hub.name(self.conn)),
             LogDecision::Overflow => log::warn!(
                 "more than {LOG_THROTTLE_ADDRESSES_MAX} addresses try wrong tokens in a minute; /stats counts how many"
             ),
@@ -169,7 +169,7 @@ impl Login {
     /// Waits for no turn any more.
     pub fn leave_queue(&self, authenticator: Option<&Authenticator>) {
         if let (State::Shown(..), Some(authenticator)) = (&self.state, authenticator) {
-            authenticator.leave(self.seat);
+            authenticator.leave(self.conn);
         }
     }
 

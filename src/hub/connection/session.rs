@@ -154,7 +154,7 @@ struct Untaken {
 
 /// A seat's connection.
 pub struct Session {
-    seat: usize,
+    conn: usize,
     phase: Phase,
     socket: Option<OwnedFd>,
     framer: Framer<'static, RECEIVE_BYTES>,
@@ -199,13 +199,13 @@ pub struct Session {
 
 impl Session {
     /// A vacant seat, with its receive buffer.
-    pub fn new(seat: usize, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
+    pub fn new(conn: usize, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
         Self {
-            seat,
+            conn,
             phase: Phase::Vacant,
             socket: None,
             framer: Framer::new(buffer),
-            commands: Commands::new(seat),
+            commands: Commands::new(conn),
             readable: false,
             writable: false,
             at_last: false,
@@ -238,7 +238,7 @@ impl Session {
 
     /// Does what can be done now.
     pub fn poll(&mut self, context: &mut WorkerContext) -> PollAt {
-        let mut outbox = context.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.conn].lock();
         if mem::take(&mut self.writable) {
             outbox.writable();
         }
@@ -276,7 +276,7 @@ impl Session {
         self.look_ns = 0;
         self.arrived_ns = context.now_ns;
         self.has_spoken = false;
-        let watched = context.watch(self.seat, &socket);
+        let watched = context.watch(self.conn, &socket);
         self.socket = Some(socket);
         self.phase = Phase::Open;
         match watched {
@@ -289,7 +289,7 @@ impl Session {
     fn log_first_words(&mut self, context: &WorkerContext) {
         if !mem::replace(&mut self.has_spoken, true) {
             let (taken, _) = context.hub.clients.lock().taken();
-            log::info!("{} connected: {taken} of {CLIENTS}", context.hub.name(self.seat));
+            log::info!("{} connected: {taken} of {CLIENTS}", context.hub.name(self.conn));
         }
     }
 
@@ -325,7 +325,7 @@ impl Session {
         if let Err(errno) = received {
             return self.end(Reason::Broken(errno), context);
         }
-        let mut outbox = context.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.conn].lock();
         let status = flush::flush(&mut outbox, &mut context.chunk);
         self.rest(status, outbox, context)
     }
@@ -361,7 +361,7 @@ impl Session {
 
     /// From now on the client may do nothing. What it has sent until then is refused line by line, and it is told why.
     fn dismiss(&mut self, reason: Reason, context: &WorkerContext) {
-        context.hub.bar(self.seat);
+        context.hub.bar(self.conn);
         self.wake_replay(context);
         self.commands.dismiss(context);
         self.dismissed = Some(reason);
@@ -428,9 +428,9 @@ impl Session {
                 // A short one has taken all there was, unless it ends at a mark; what comes later is reported, but for the end.
                 self.readable = bytes == room || self.at_last || self.has_mark;
                 // Now, for among these lines may be one that asks for the counters.
-                let stays = context.hub.outboxes[self.seat].lock().heard(bytes, context.now_ns);
+                let stays = context.hub.outboxes[self.conn].lock().heard(bytes, context.now_ns);
                 if stays {
-                    context.hub.tell_of_seat();
+                    context.hub.tell_of_place();
                 }
             }
             Received::Nothing => {
@@ -470,7 +470,7 @@ impl Session {
     /// Whoever was sending was told what broke the connection. That is EPIPE if the client had ended its side before, and then what came
     /// last is a line, LF or not.
     fn ask_sender(&mut self, context: &WorkerContext) -> Result<(), Errno> {
-        let outbox = context.hub.outboxes[self.seat].lock();
+        let outbox = context.hub.outboxes[self.conn].lock();
         let (told, is_sending) = (outbox.broken_by(), outbox.is_sending());
         drop(outbox);
         match told {
@@ -566,7 +566,7 @@ impl Session {
 
     fn wake_replay(&self, context: &WorkerContext) {
         if let Some(handle) = &context.hub.replay {
-            handle.wake(self.seat);
+            handle.wake(self.conn);
         }
     }
 
@@ -698,7 +698,7 @@ impl Session {
 
     /// Takes no more lines, and wants no more of others.
     fn part(&mut self, reason: Reason, context: &WorkerContext) -> PollAt {
-        context.hub.leave(self.seat);
+        context.hub.leave(self.conn);
         // What it reads is not wanted any more.
         self.wake_replay(context);
         self.line_since_ns = None;
@@ -792,10 +792,10 @@ impl Session {
         if let Some(socket) = &self.socket {
             socket::raise_send_buffer(socket);
         }
-        context.hub.leave(self.seat);
+        context.hub.leave(self.conn);
         // Who was told goodbye already is told nothing more.
         let is_told = matches!(self.phase, Phase::Flushing(_));
-        let mut outbox = context.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.conn].lock();
         self.release_credits(&mut outbox);
         outbox.writable();
         flush::flush(&mut outbox, &mut context.chunk);
@@ -803,7 +803,7 @@ impl Session {
             !is_told && self.say_farewell(reason, outbox)
         });
         drop(outbox);
-        context.hub.abort(self.seat);
+        context.hub.abort(self.conn);
         self.linger_on(reason, context)
     }
 
@@ -849,16 +849,16 @@ impl Session {
         if self.is_cut_off(reason) {
             context.hub.counters.lock().lines_cut_off += 1;
         }
-        context.hub.abort(self.seat);
-        context.hub.clients.lock().leave(self.seat);
+        context.hub.abort(self.conn);
+        context.hub.clients.lock().leave(self.conn);
         // A health check opens a connection and closes it, some times a minute.
         let level = if self.has_spoken || !reason.is_of_client() { Level::Info } else { Level::Debug };
-        log::log!(level, "{} disconnected: {reason}", context.hub.name(self.seat));
+        log::log!(level, "{} disconnected: {reason}", context.hub.name(self.conn));
         self.phase = Phase::Gone;
         self.commands.leave_queue(context);
         // It finds that nobody is here.
         self.wake_replay(context);
-        let mut outbox = context.hub.outboxes[self.seat].lock();
+        let mut outbox = context.hub.outboxes[self.conn].lock();
         self.release_credits(&mut outbox);
         self.vacate(outbox, context)
     }
@@ -893,7 +893,7 @@ impl Session {
             self.framer.reset();
             self.commands.reset();
             self.phase = Phase::Vacant;
-            context.hub.release(self.seat);
+            context.hub.release(self.conn);
         }
         PollAt::Ingress
     }

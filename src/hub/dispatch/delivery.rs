@@ -50,8 +50,8 @@ impl Delivery {
         }
         let written = group.written(index, hub);
         let mut all = Count::default();
-        hub.joined.for_each(|seat| {
-            let to_one = self.deliver_to(seat, &written, hub, sitter);
+        hub.joined.for_each(|conn| {
+            let to_one = self.deliver_to(conn, &written, hub, sitter);
             all.done += to_one.done;
             all.lost += to_one.lost;
         });
@@ -64,10 +64,10 @@ impl Delivery {
 
     /// Puts the lines into one outbox. A batch may be more than that holds: what is in it is sent then, and a line is
     /// lost only if the socket does not take that.
-    fn deliver_to(&mut self, seat: usize, written: &Written, hub: &Hub, sitter: Option<usize>) -> Count {
+    fn deliver_to(&mut self, conn: usize, written: &Written, hub: &Hub, sitter: Option<usize>) -> Count {
         let Self { touched, chunk } = self;
         let (work, lines, places) = written;
-        let (mut outbox, mut count) = (hub.outboxes[seat].lock(), Count::default());
+        let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
         let Some(min) = outbox.joined() else { return count };
         let live_from = outbox.live_from();
         let first_rank = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
@@ -77,10 +77,10 @@ impl Delivery {
             // It may have asked for what comes in the middle of a run.
             let index = index.max(first_rank);
             let Some(places @ [first, ..]) = places.get(index..end) else { continue };
-            if run.priority < min || run.item.client() == seat {
+            if run.priority < min || run.item.client() == conn {
                 continue;
             }
-            touched.insert(seat);
+            touched.insert(conn);
             let together = &lines[first.start..places[places.len() - 1].end];
             if outbox.has_room_for_msg(together) {
                 outbox.deliver(together);
@@ -92,7 +92,7 @@ impl Delivery {
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if flush::flush(&mut outbox, chunk) != FlushStatus::Nothing {
                         // To wake takes a system call.
-                        MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, seat));
+                        MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, conn));
                     }
                     // It may also have left and joined again: then it has these from the history.
                     if (outbox.joined(), outbox.live_from()) != (Some(min), live_from) {
@@ -101,7 +101,7 @@ impl Delivery {
                     takes_more = outbox.has_room_for_msg(line);
                 }
                 if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
-                    MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, seat));
+                    MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, conn));
                     return count;
                 }
                 *(if outbox.deliver(line) { &mut count.done } else { &mut count.lost }) += 1;
@@ -115,11 +115,11 @@ impl Delivery {
         tell_ledger(work, hub);
         let (first_id, accepted, reason) = (work.first_id, work.accepted, work.reason);
         for (index, picked) in work.batch.drain() {
-            let seat = picked.item.client();
-            self.touched.insert(seat);
+            let conn = picked.item.client();
+            self.touched.insert(conn);
             let (lines, is_lowered) = (picked.item.lines(), picked.item.is_lowered());
             let refused_from = lines.start + accepted_of(&picked.item, index, accepted) as u64;
-            hub.outboxes[seat].lock().reply(picked.item, |out| {
+            hub.outboxes[conn].lock().reply(picked.item, |out| {
                 reply::acks(out, lines.start..refused_from, first_id + index as u64, is_lowered);
                 (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
             });
@@ -129,13 +129,13 @@ impl Delivery {
     /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
     fn send(&mut self, hub: &Hub, sitter: Option<usize>) {
         let Self { touched, chunk } = self;
-        touched.drain(0, CLIENTS, |seat| {
-            let mut outbox = hub.outboxes[seat].lock();
+        touched.drain(0, CLIENTS, |conn| {
+            let mut outbox = hub.outboxes[conn].lock();
             let next = flush::flush(&mut outbox, chunk);
             let is_wanted = outbox.is_worker_wanted();
             drop(outbox);
             if is_wanted || next != FlushStatus::Nothing {
-                hub.wakeups.wake_from(sitter, seat);
+                hub.wakeups.wake_from(sitter, conn);
             }
         });
     }

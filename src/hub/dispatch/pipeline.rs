@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use core::cell::{Cell, RefCell};
 
-    fn seat(releases_early: bool) -> Pipeline<u32, Vec<u32>, u32> {
+    fn pipeline(releases_early: bool) -> Pipeline<u32, Vec<u32>, u32> {
         Pipeline::new(0, Vec::new(), [0, 0], releases_early)
     }
 
@@ -162,75 +162,75 @@ mod tests {
     #[test]
     fn a_turn_is_bounded_and_who_leaves_something_is_told_to_come_back() {
         for releases_early in [false, true] {
-            let mut seat = seat(releases_early);
-            assert!(seat.try_run(process, deliver, keep, || true));
-            assert!(!seat.try_run(process, deliver, keep, || false));
+            let mut pipeline = pipeline(releases_early);
+            assert!(pipeline.try_run(process, deliver, keep, || true));
+            assert!(!pipeline.try_run(process, deliver, keep, || false));
             let found = Cell::new(0);
             let process_one =
                 |consumer: &mut u32, group: &mut u32| found.replace(1) == 0 && process(consumer, group);
-            assert!(!seat.try_run(process_one, deliver, keep, || false), "then nothing was found");
+            assert!(!pipeline.try_run(process_one, deliver, keep, || false), "then nothing was found");
             let delivered: Vec<u32> = (1..=2 * PIPELINE_RUNS_MAX as u32 + 1).collect();
-            assert_eq!(seat.delivery(), &delivered);
+            assert_eq!(pipeline.delivery(), &delivered);
         }
     }
 
     #[test]
     fn who_finds_the_seat_taken_goes() {
-        let seat = seat(true);
+        let pipeline = pipeline(true);
         let inner = |_: &mut u32, _: &mut u32| {
-            assert!(!seat.try_run(|_, _| unreachable!("two sit at once"), deliver, keep, || true));
+            assert!(!pipeline.try_run(|_, _| unreachable!("two sit at once"), deliver, keep, || true));
             false
         };
-        assert!(!seat.try_run(inner, deliver, keep, || false));
+        assert!(!pipeline.try_run(inner, deliver, keep, || false));
     }
 
     #[test]
     fn another_sits_down_during_the_delivery_only_if_it_may() {
         for releases_early in [false, true] {
-            let (seat, others) = (seat(releases_early), RefCell::new(Vec::new()));
+            let (pipeline, others) = (pipeline(releases_early), RefCell::new(Vec::new()));
             let deliver_and_look = |delivery: &mut Vec<u32>, group: &mut u32| {
                 // It finds nothing: to deliver, it would have to wait.
                 let mut found = false;
                 let look = |_: &mut u32, _: &mut u32| false;
-                found |= seat.try_run(look, deliver, keep, || true);
+                found |= pipeline.try_run(look, deliver, keep, || true);
                 others.borrow_mut().push(found);
                 deliver(delivery, group);
             };
-            assert!(!seat.try_run(process, deliver_and_look, keep, || false));
+            assert!(!pipeline.try_run(process, deliver_and_look, keep, || false));
             assert_eq!(others.take(), [releases_early; PIPELINE_RUNS_MAX]);
         }
     }
 
     #[test]
     fn what_was_handed_over_is_delivered_by_who_comes_next_and_in_order() {
-        let mut seat = seat(true);
-        assert!(seat.try_run(process, deliver, |_| true, || true));
-        assert_eq!(seat.delivery(), &[1], "the last one waits");
-        assert!(seat.try_run(process, deliver, |group| *group == 4, || true));
-        assert_eq!(seat.delivery(), &[1, 2, 3], "what waited came before what was new");
-        seat.run_last(deliver, |_| ());
-        assert_eq!(seat.delivery(), &[1, 2, 3, 4]);
-        seat.keep_delivering(|_, _| unreachable!("nothing was left for it"));
-        assert!(!seat.delivery.get_mut().is_over, "it can be used again");
+        let mut pipeline = pipeline(true);
+        assert!(pipeline.try_run(process, deliver, |_| true, || true));
+        assert_eq!(pipeline.delivery(), &[1], "the last one waits");
+        assert!(pipeline.try_run(process, deliver, |group| *group == 4, || true));
+        assert_eq!(pipeline.delivery(), &[1, 2, 3], "what waited came before what was new");
+        pipeline.run_last(deliver, |_| ());
+        assert_eq!(pipeline.delivery(), &[1, 2, 3, 4]);
+        pipeline.keep_delivering(|_, _| unreachable!("nothing was left for it"));
+        assert!(!pipeline.delivery.get_mut().is_over, "it can be used again");
     }
 
     #[test]
     fn the_thread_that_only_delivers_is_woken_for_it() {
         const TURNS: u32 = 1_000;
-        let seat = seat(true);
+        let pipeline = pipeline(true);
         std::thread::scope(|scope| {
-            scope.spawn(|| seat.keep_delivering(deliver));
-            (0..TURNS).for_each(|_| assert!(seat.try_run(process, deliver, |_| true, || true)));
-            seat.run_last(deliver, |_| ());
+            scope.spawn(|| pipeline.keep_delivering(deliver));
+            (0..TURNS).for_each(|_| assert!(pipeline.try_run(process, deliver, |_| true, || true)));
+            pipeline.run_last(deliver, |_| ());
         });
-        let Delivering { delivery, .. } = seat.delivery.into_inner();
+        let Delivering { delivery, .. } = pipeline.delivery.into_inner();
         assert!(delivery.into_iter().eq(1..=TURNS * PIPELINE_RUNS_MAX as u32));
     }
 
     #[test]
     fn the_last_turn_has_the_consumer() {
-        let mut seat = seat(true);
-        seat.run_last(deliver, |consumer| *consumer = 7);
-        assert_eq!(*seat.consumer(), 7);
+        let mut pipeline = pipeline(true);
+        pipeline.run_last(deliver, |consumer| *consumer = 7);
+        assert_eq!(*pipeline.consumer(), 7);
     }
 }

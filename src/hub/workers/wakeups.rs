@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Which seats need their worker, and what wakes each worker.
 pub struct Wakeups {
-    seats: Bitmap<CLIENT_WORDS>,
+    connections: Bitmap<CLIENT_WORDS>,
     wakers: Vec<Waker, CLIENTS>,
 }
 
@@ -19,7 +19,7 @@ impl Wakeups {
     /// When there are not enough descriptors.
     pub fn new(workers: usize) -> nix::Result<Self> {
         let wakers = (0..workers).map(|_| Waker::new()).collect::<nix::Result<_>>()?;
-        Ok(Self { seats: Bitmap::new(), wakers })
+        Ok(Self { connections: Bitmap::new(), wakers })
     }
 
     /// How many workers there are.
@@ -28,14 +28,14 @@ impl Wakeups {
     }
 
     /// The seats of a worker: consecutive, and as many as the others' or one more.
-    pub fn seats_of(&self, worker: usize) -> core::ops::Range<usize> {
+    pub fn connections_of(&self, worker: usize) -> core::ops::Range<usize> {
         let first = |worker: usize| worker * CLIENTS / self.workers();
         first(worker)..first(worker + 1)
     }
 
-    /// The worker of a seat: the inverse of [`Wakeups::seats_of`].
-    pub fn worker_of(&self, seat: usize) -> usize {
-        ((seat + 1) * self.workers() - 1) / CLIENTS
+    /// The worker of a seat: the inverse of [`Wakeups::connections_of`].
+    pub fn worker_of(&self, conn: usize) -> usize {
+        ((conn + 1) * self.workers() - 1) / CLIENTS
     }
 
     /// What wakes a worker, for it to wait on. It is meant for edge-triggered epoll: nothing reads it.
@@ -44,26 +44,26 @@ impl Wakeups {
     }
 
     /// Tells the worker of that seat to look after it.
-    pub fn wake(&self, seat: usize) {
-        if self.seats.insert(seat) {
-            self.wakers[self.worker_of(seat)].wake();
+    pub fn wake(&self, conn: usize) {
+        if self.connections.insert(conn) {
+            self.wakers[self.worker_of(conn)].wake();
         }
     }
 
     /// As [`Wakeups::wake`], by somebody who sits in the consumer's seat: a worker, or none. A worker that calls itself
     /// needs no waking: it looks at its calls before it waits.
-    pub fn wake_from(&self, sitter: Option<usize>, seat: usize) {
-        if sitter == Some(self.worker_of(seat)) {
-            self.seats.insert(seat);
+    pub fn wake_from(&self, sitter: Option<usize>, conn: usize) {
+        if sitter == Some(self.worker_of(conn)) {
+            self.connections.insert(conn);
         } else {
-            self.wake(seat);
+            self.wake(conn);
         }
     }
 
     /// For a worker: calls `each` with its seats that need it.
     pub fn take(&self, worker: usize, each: impl FnMut(usize)) {
-        let seats = self.seats_of(worker);
-        self.seats.drain(seats.start, seats.end, each);
+        let connections = self.connections_of(worker);
+        self.connections.drain(connections.start, connections.end, each);
     }
 }
 
@@ -106,14 +106,14 @@ mod tests {
     fn every_seat_has_the_worker_whose_seat_it_is() {
         for workers in [1, 2, 3, 5, 7, CLIENTS - 1, CLIENTS] {
             let wakeups = Wakeups::new(workers).unwrap();
-            let mut seats = 0;
+            let mut connections = 0;
             for worker in 0..workers {
-                for seat in wakeups.seats_of(worker) {
-                    assert_eq!((seat, wakeups.worker_of(seat)), (seats, worker));
-                    seats += 1;
+                for conn in wakeups.connections_of(worker) {
+                    assert_eq!((conn, wakeups.worker_of(conn)), (connections, worker));
+                    connections += 1;
                 }
             }
-            assert_eq!(seats, CLIENTS);
+            assert_eq!(connections, CLIENTS);
         }
     }
 
@@ -122,9 +122,9 @@ mod tests {
         let wakeups = Wakeups::new(2).unwrap();
         wakeups.wake_from(Some(0), 0);
         assert!(wakeups.waker(0).0.read().is_err(), "not woken");
-        let mut seats = std::vec::Vec::new();
-        wakeups.take(0, |seat| seats.push(seat));
-        assert_eq!(seats, [0]);
+        let mut connections = std::vec::Vec::new();
+        wakeups.take(0, |conn| connections.push(conn));
+        assert_eq!(connections, [0]);
         for sitter in [Some(1), None] {
             wakeups.wake_from(sitter, 0);
             assert_eq!(wakeups.waker(0).0.read(), Ok(1));
@@ -139,9 +139,9 @@ mod tests {
         wakeups.wake(last);
         wakeups.wake(last);
         let answered = |worker| {
-            let mut seats = std::vec::Vec::new();
-            wakeups.take(worker, |seat| seats.push(seat));
-            seats
+            let mut connections = std::vec::Vec::new();
+            wakeups.take(worker, |conn| connections.push(conn));
+            connections
         };
         assert_eq!(answered(wakeups.worker_of(first)), []);
         assert_eq!(answered(wakeups.worker_of(last)), [last]);

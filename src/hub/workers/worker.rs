@@ -16,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// What the events of waker and timer carry in place of a seat: that they woke the worker is all they have to say.
-const NO_SEAT: u64 = u64::MAX;
+const NO_CONNECTION: u64 = u64::MAX;
 
 /// What a worker lends the session whose turn it is.
 pub struct WorkerContext {
@@ -44,10 +44,10 @@ impl WorkerContext {
     ///
     /// # Errors
     /// When the kernel lacks the memory.
-    pub fn watch(&self, seat: usize, socket: &impl AsFd) -> nix::Result<()> {
+    pub fn watch(&self, conn: usize, socket: &impl AsFd) -> nix::Result<()> {
         let reading = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP;
         let events = reading | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
-        self.epoll.add(socket, EpollEvent::new(events, seat as u64))
+        self.epoll.add(socket, EpollEvent::new(events, conn as u64))
     }
 
     /// Puts a filled slot aside for [`WorkerContext::admit_all`].
@@ -105,8 +105,8 @@ impl WorkerParts {
         let (epoll, timer) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         // Edge-triggered: each ring is reported once, and nobody needs to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(hub.wakeups.waker(number), EpollEvent::new(events, NO_SEAT))?;
-        epoll.add(&timer, EpollEvent::new(events, NO_SEAT))?;
+        epoll.add(hub.wakeups.waker(number), EpollEvent::new(events, NO_CONNECTION))?;
+        epoll.add(&timer, EpollEvent::new(events, NO_CONNECTION))?;
         Ok(Self { hub, number, sessions, epoll, timer })
     }
 }
@@ -139,7 +139,7 @@ impl Worker {
             runs: Vec::new(),
             unprocessed: 0,
         };
-        let first = hub.wakeups.seats_of(number).start;
+        let first = hub.wakeups.connections_of(number).start;
         Self { sessions, first, context, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
     }
 
@@ -182,7 +182,7 @@ impl Worker {
                 Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
             }
         };
-        for event in events[..count].iter().filter(|event| event.data() != NO_SEAT) {
+        for event in events[..count].iter().filter(|event| event.data() != NO_CONNECTION) {
             let session = event.data() as usize - self.first;
             self.sessions[session].note(event.events());
             self.want_turn(session);
@@ -197,7 +197,7 @@ impl Worker {
     /// Takes the calls of others.
     fn gather(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
-        self.context.hub.wakeups.take(self.context.number, |seat| set(runnable, seat - first));
+        self.context.hub.wakeups.take(self.context.number, |conn| set(runnable, conn - first));
     }
 
     /// Gives a turn to all when the earliest deadline has come: each says its next one. All that has happened is noted before,
