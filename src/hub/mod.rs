@@ -213,7 +213,7 @@ impl Hub {
             && let Some((idle_since_ns, conn)) = self.longest_idle((0..CLIENTS).filter(is_meant), now_ns)
         {
             // It may have said something just now. Then it is not among the idle any more.
-            if self.outboxes[conn].lock().ask_to_go(idle_since_ns) {
+            if self.outboxes[conn].lock().request_eviction(idle_since_ns) {
                 leaving += 1;
                 self.wakeups.wake(conn);
             }
@@ -243,7 +243,7 @@ impl Hub {
             let outbox = self.outboxes[conn].lock();
             outbox
                 .idle_since_ns()
-                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_asked_to_go())
+                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_eviction_requested())
         };
         connections.filter_map(|conn| Some((idle_since_ns(conn)?, conn))).min()
     }

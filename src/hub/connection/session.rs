@@ -300,7 +300,7 @@ impl Session {
             drop(outbox);
             return self.give_up(reason, context);
         }
-        if outbox.is_asked_to_go() && !self.readable {
+        if outbox.is_eviction_requested() && !self.readable {
             drop(outbox);
             return self.part(Reason::GaveWay, context);
         }
@@ -540,7 +540,7 @@ impl Session {
         if self.is_line_overdue(context) {
             return Err(Reason::LineTimeout);
         }
-        let is_busy = self.may_receive(context) || outbox.is_asked_to_go();
+        let is_busy = self.may_receive(context) || outbox.is_eviction_requested();
         let waits_for_nothing = !is_busy && self.commands.due_ns().is_none();
         outbox.set_idle(waits_for_nothing.then_some(self.commands.credit_count()));
         Ok(if is_busy { PollAt::Now } else { self.timer(outbox, context) })

@@ -107,7 +107,7 @@ pub struct Outbox {
     /// How many slots the worker had at hand when it last found nothing to do for the client; none: there is something to do.
     at_worker: Option<usize>,
     /// The client is to give up its seat, unless it says something before its worker comes to that.
-    asked_to_go: bool,
+    is_eviction_requested: bool,
     /// It is sent no more of the history: it may not read it any more.
     is_barred: bool,
     joined: Option<Priority>,
@@ -155,7 +155,7 @@ impl Outbox {
             stalled_ns: 0,
             heard_ns: 0,
             at_worker: None,
-            asked_to_go: false,
+            is_eviction_requested: false,
             is_barred: false,
             joined: None,
             live_from: 0,
@@ -188,7 +188,7 @@ impl Outbox {
         self.stalled_ns = 0;
         self.heard_ns = now_ns;
         self.at_worker = None;
-        self.asked_to_go = false;
+        self.is_eviction_requested = false;
         self.is_barred = false;
         // It is empty: asserted above.
         let _ = self.arrival.push(socket);
@@ -237,7 +237,7 @@ impl Outbox {
     pub fn heard(&mut self, bytes: usize, now_ns: u64) -> bool {
         self.bytes_in += bytes as u64;
         self.heard_ns = now_ns;
-        mem::take(&mut self.asked_to_go)
+        mem::take(&mut self.is_eviction_requested)
     }
 
     /// Notes that the worker has nothing to do for the client, and so many slots at hand; none: that it has.
@@ -255,9 +255,9 @@ impl Outbox {
     }
 
     /// Asks the client to go that is idle since then; false: it is not any more, or was asked before.
-    pub fn ask_to_go(&mut self, idle_since_ns: u64) -> bool {
-        let is_still = !self.asked_to_go && self.idle_since_ns() == Some(idle_since_ns);
-        self.asked_to_go |= is_still;
+    pub fn request_eviction(&mut self, idle_since_ns: u64) -> bool {
+        let is_still = !self.is_eviction_requested && self.idle_since_ns() == Some(idle_since_ns);
+        self.is_eviction_requested |= is_still;
         is_still
     }
 
@@ -281,12 +281,12 @@ impl Outbox {
 
     /// Whether the client is on its way out: asked to give up its seat, or nobody hears it any more.
     pub fn is_leaving(&self) -> bool {
-        self.asked_to_go || self.connection == Connection::ReceiveOnly
+        self.is_eviction_requested || self.connection == Connection::ReceiveOnly
     }
 
     /// Whether the client is to give up its seat.
-    pub fn is_asked_to_go(&self) -> bool {
-        self.asked_to_go
+    pub fn is_eviction_requested(&self) -> bool {
+        self.is_eviction_requested
     }
 
     /// When something was last received, in nanoseconds.
