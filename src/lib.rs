@@ -48,6 +48,7 @@
 //! ## The modules, from the bottom up
 //! - [`limits`] — every bound; [`budget`] — what they cost.
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
+//! - [`conn_id`] — which connection, and tables with an entry for each.
 //! - [`counted`] — a number with its noun.
 //! - [`nearest`] — which known name a misspelt one comes nearest to.
 //! - [`protocol`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
@@ -74,6 +75,7 @@ pub mod auth;
 #[cfg(not(loom))]
 pub mod budget;
 pub mod clock;
+pub mod conn_id;
 pub mod counted;
 pub mod histogram;
 #[cfg(not(loom))]

@@ -927,7 +927,7 @@ fn converse(way: &Way) -> Slots {
             && let Some(slot) = credits.pop()
         {
             line += 1;
-            slot.fill(0, line, Priority::NORMAL, b"");
+            slot.fill(firstline::conn_id::ConnId::FIRST, line, Priority::NORMAL, b"");
             Chain::append(slot, &mut runs);
         }
         if !runs.is_empty() {

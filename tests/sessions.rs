@@ -57,7 +57,10 @@ fn who_was_told_goodbye_and_does_not_read_it_is_told_nothing_more() {
         |parts, client| {
             client.send(&[&b"/help\n".repeat(8)[..], b"/quit\n"].concat());
             settle(parts);
-            assert!(parts.hub.outboxes[0].lock().stalled_ns().is_some(), "the goodbye is not sent yet");
+            assert!(
+                parts.hub.outboxes[firstline::conn_id::ConnId::FIRST].lock().stalled_ns().is_some(),
+                "the goodbye is not sent yet"
+            );
             wait_until(clock::now_ns() + 2 * WRITE_TIMEOUT_NS, parts);
         },
     );

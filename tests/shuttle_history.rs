@@ -148,7 +148,7 @@ fn run() {
     processing.into_iter().for_each(|thread| thread.join().unwrap());
     kernel.end();
     looks.join().unwrap();
-    hub.replay.as_ref().expect("there is one").wake(0);
+    hub.replay.as_ref().expect("there is one").wake(firstline::conn_id::ConnId::FIRST);
     let historian = reading.join().unwrap();
     let workers = working.into_iter().map(|worker| worker.join().unwrap()).collect();
     while witness.read(usize::MAX) != Came::End {}

@@ -2,6 +2,7 @@
 //! the acceptor share it.
 
 use crate::auth::{Entry, LoginBackoff, Token, Tokens};
+use crate::conn_id::ConnId;
 use crate::logger::throttle::{LogDecision, LogThrottle};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -63,7 +64,7 @@ impl Authenticator {
     }
 
     /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
-    pub fn show(&self, token: &Token, conn: usize, address: IpAddr, now_ns: u64) -> Verdict {
+    pub fn show(&self, token: &Token, conn: ConnId, address: IpAddr, now_ns: u64) -> Verdict {
         let State { tokens, backoff, log_throttle } = &mut *self.state.lock();
         if let Some(until_ns) = backoff.waits_until(conn, address, now_ns) {
             return Verdict::Wait(until_ns);
@@ -75,7 +76,7 @@ impl Authenticator {
     }
 
     /// The token that was shown at that seat is not to be looked at any more.
-    pub fn leave(&self, conn: usize) {
+    pub fn leave(&self, conn: ConnId) {
         self.state.lock().backoff.leave(conn);
     }
 }

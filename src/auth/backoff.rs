@@ -9,6 +9,7 @@
 //! Other addresses notice nothing of it. Addresses are remembered in a table of fixed size. When it is full all further ones wait
 //! together, as if they were one: so a client with many addresses tries [`SUSPECTS_MAX`] tokens at a time and not one more.
 
+use crate::conn_id::ConnId;
 use crate::limits::{CLIENTS, SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
 use heapless::Vec;
 use std::net::IpAddr;
@@ -23,7 +24,7 @@ pub struct LoginBackoff {
     /// All that the table has no room for.
     others: Record,
     /// The seats that wait for their token to be looked at, with their addresses; the first one first.
-    queue: Vec<(usize, IpAddr), CLIENTS>,
+    queue: Vec<(ConnId, IpAddr), CLIENTS>,
 }
 
 /// What is known of an address.
@@ -62,7 +63,7 @@ impl LoginBackoff {
 
     /// When a token from that address, shown at that seat, is to be brought again, in nanoseconds; none: it is its turn. Until then the
     /// seat stands in the queue, unless it [leaves](Self::leave).
-    pub fn waits_until(&mut self, conn: usize, address: IpAddr, now_ns: u64) -> Option<u64> {
+    pub fn waits_until(&mut self, conn: ConnId, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
         let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);
         let place = self.queue.iter().position(|(waiting, _)| *waiting == conn);
@@ -80,7 +81,7 @@ impl LoginBackoff {
     }
 
     /// The client at that seat does not wait any more, if it did.
-    pub fn leave(&mut self, conn: usize) {
+    pub fn leave(&mut self, conn: ConnId) {
         self.queue.retain(|(waiting, _)| *waiting != conn);
     }
 
@@ -132,6 +133,10 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
+    fn conn(index: usize) -> ConnId {
+        ConnId::new(index)
+    }
+
     fn address(number: u32) -> IpAddr {
         Ipv4Addr::from_bits(number).into()
     }
@@ -139,14 +144,14 @@ mod tests {
     #[test]
     fn each_wrong_token_costs_twice_as_much_up_to_a_bound() {
         let (mut backoff, mut now_ns) = (LoginBackoff::new(), 5);
-        assert_eq!(backoff.waits_until(1, address(1), now_ns), None);
+        assert_eq!(backoff.waits_until(conn(1), address(1), now_ns), None);
         for cost_s in [1, 2, 4, 8].into_iter().chain([8; 100]) {
             assert_eq!(backoff.note(address(1), now_ns), now_ns + cost_s * S);
             let until_ns = now_ns + INTERVAL_NS;
-            assert_eq!(backoff.waits_until(1, address(1), now_ns), Some(until_ns));
-            assert_eq!(backoff.waits_until(1, address(1), until_ns - 1), Some(until_ns));
-            assert_eq!(backoff.waits_until(1, address(1), until_ns), None);
-            assert_eq!(backoff.waits_until(2, address(2), now_ns), None, "others do not wait");
+            assert_eq!(backoff.waits_until(conn(1), address(1), now_ns), Some(until_ns));
+            assert_eq!(backoff.waits_until(conn(1), address(1), until_ns - 1), Some(until_ns));
+            assert_eq!(backoff.waits_until(conn(1), address(1), until_ns), None);
+            assert_eq!(backoff.waits_until(conn(2), address(2), now_ns), None, "others do not wait");
             now_ns = until_ns;
         }
     }
@@ -166,23 +171,23 @@ mod tests {
         for number in 0..SUSPECTS_MAX as u32 {
             assert_eq!(backoff.note(address(number), 0), S);
         }
-        assert_eq!(backoff.waits_until(0, address(1000), 0), None, "one of them has to begin");
+        assert_eq!(backoff.waits_until(conn(0), address(1000), 0), None, "one of them has to begin");
         assert_eq!(backoff.note(address(1000), 0), S);
-        assert_eq!(backoff.waits_until(1, address(1001), 0), Some(S));
-        assert_eq!(backoff.waits_until(2, address(1002), 0), Some(2 * S), "in a queue");
-        assert_eq!(backoff.waits_until(3, address(0), S), None, "one in the table has its own time");
-        assert_eq!(backoff.waits_until(1, address(1001), S), None);
+        assert_eq!(backoff.waits_until(conn(1), address(1001), 0), Some(S));
+        assert_eq!(backoff.waits_until(conn(2), address(1002), 0), Some(2 * S), "in a queue");
+        assert_eq!(backoff.waits_until(conn(3), address(0), S), None, "one in the table has its own time");
+        assert_eq!(backoff.waits_until(conn(1), address(1001), S), None);
         assert_eq!(backoff.note(address(1001), S), 3 * S);
         assert_eq!(backoff.note(address(0), S), 3 * S);
         let later_ns = 3 * S + MEMORY_NS;
-        backoff.leave(2);
-        assert_eq!(backoff.waits_until(4, address(1003), later_ns), None);
+        backoff.leave(conn(2));
+        assert_eq!(backoff.waits_until(conn(4), address(1003), later_ns), None);
         assert_eq!(backoff.note(address(1003), later_ns), later_ns + S, "all is forgotten");
     }
 
     /// One connection of an address.
     struct Connection {
-        conn: usize,
+        conn: ConnId,
         /// When it comes next, in nanoseconds.
         due_ns: u64,
     }
@@ -190,10 +195,10 @@ mod tests {
     #[test]
     fn who_shares_its_address_with_others_that_try_has_its_turn_in_a_bounded_time() {
         let (mut backoff, mut now_ns, mut wrong) = (LoginBackoff::new(), 0, 0_u64);
-        const HONEST: usize = 0;
+        const HONEST: ConnId = ConnId::FIRST;
         // All others try as fast as they may: they leave as soon as their token was looked at, and come again at once.
         let mut others: Vec<Connection, PER_ADDRESS_DEFAULT> = Vec::new();
-        for conn in 1..PER_ADDRESS_DEFAULT {
+        for conn in ConnId::range(1..PER_ADDRESS_DEFAULT) {
             let _ = others.push(Connection { conn, due_ns: 0 });
         }
         for try_ in 0..20 {
@@ -226,13 +231,13 @@ mod tests {
     fn who_leaves_the_queue_keeps_nobody_waiting() {
         let mut backoff = LoginBackoff::new();
         backoff.note(address(1), 0);
-        for conn in 0..CLIENTS {
-            let due_ns = (conn as u64 + 1) * S;
+        for conn in ConnId::all() {
+            let due_ns = (conn.index() as u64 + 1) * S;
             assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns));
             assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns), "it stands there once");
         }
-        (0..CLIENTS - 1).for_each(|conn| backoff.leave(conn));
-        assert_eq!(backoff.waits_until(CLIENTS - 1, address(1), S), None);
+        ConnId::range(0..CLIENTS - 1).for_each(|conn| backoff.leave(conn));
+        assert_eq!(backoff.waits_until(conn(CLIENTS - 1), address(1), S), None);
         assert_eq!(backoff.queue.len(), 0);
     }
 }

@@ -4,6 +4,8 @@
 //! Between the end of a connection and that moment the tenant is *leaving*: its last messages may still wait, each with the
 //! name that it was said under, but its nick is free for others.
 
+use crate::conn_id::{ConnId, PerConn};
+use crate::hub::workers::WorkerId;
 use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
 use heapless::String;
 use std::fmt::Write;
@@ -41,7 +43,7 @@ impl Member {
 
 /// The seats of all clients.
 pub struct ClientTable {
-    members: [Member; CLIENTS],
+    members: PerConn<Member>,
     taken: usize,
     taken_max: usize,
 }
@@ -55,16 +57,17 @@ impl Default for ClientTable {
 impl ClientTable {
     /// All seats are free.
     pub const fn new() -> Self {
-        Self { members: [const { Member::NOBODY }; CLIENTS], taken: 0, taken_max: 0 }
+        Self { members: PerConn([const { Member::NOBODY }; CLIENTS]), taken: 0, taken_max: 0 }
     }
 
     /// Takes a free seat for a client from `peer`, one whose worker has the least to do; `worker_of` tells a seat's
     /// worker, a number below `CLIENTS`. None: all are taken.
-    pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(usize) -> usize) -> Option<usize> {
-        let is_free = |conn: usize| self.members[conn].tenancy == Tenancy::Free;
+    pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(ConnId) -> WorkerId) -> Option<ConnId> {
+        let is_free = |conn: ConnId| self.members[conn].tenancy == Tenancy::Free;
         let mut load = [0u16; CLIENTS];
-        (0..CLIENTS).filter(|&conn| !is_free(conn)).for_each(|conn| load[worker_of(conn)] += 1);
-        let conn = (0..CLIENTS).filter(|&conn| is_free(conn)).min_by_key(|&conn| load[worker_of(conn)])?;
+        ConnId::all().filter(|&conn| !is_free(conn)).for_each(|conn| load[worker_of(conn).index()] += 1);
+        let conn =
+            ConnId::all().filter(|&conn| is_free(conn)).min_by_key(|&conn| load[worker_of(conn).index()])?;
         self.members[conn] = Member {
             tenancy: Tenancy::Connected,
             host: host_of(peer),
@@ -77,12 +80,12 @@ impl ClientTable {
     }
 
     /// The connection at that seat is over.
-    pub fn leave(&mut self, conn: usize) {
+    pub fn leave(&mut self, conn: ConnId) {
         self.members[conn].tenancy = Tenancy::Leaving;
     }
 
     /// Gives the seat back.
-    pub fn release(&mut self, conn: usize) {
+    pub fn release(&mut self, conn: ConnId) {
         self.members[conn] = Member::NOBODY;
         self.taken -= 1;
     }
@@ -91,11 +94,11 @@ impl ClientTable {
     pub fn connected_from(&self, peer: SocketAddr) -> usize {
         let host = host_of(peer);
         let is_from = |member: &&Member| member.tenancy != Tenancy::Free && member.host == host;
-        self.members.iter().filter(is_from).count()
+        self.members.0.iter().filter(is_from).count()
     }
 
     /// Whether the client at that seat comes from that host.
-    pub fn is_from(&self, conn: usize, host: SocketAddr) -> bool {
+    pub fn is_from(&self, conn: ConnId, host: SocketAddr) -> bool {
         self.members[conn].tenancy != Tenancy::Free && self.members[conn].host == host
     }
 
@@ -105,36 +108,36 @@ impl ClientTable {
     }
 
     /// Where the tenant of that seat connects from, `ADDRESS:PORT`: what it is called while it has no nick.
-    pub fn origin(&self, conn: usize) -> Name {
+    pub fn origin(&self, conn: ConnId) -> Name {
         self.members[conn].address.clone()
     }
 
     /// What the tenant of that seat is called now.
-    pub fn name(&self, conn: usize) -> Name {
+    pub fn name(&self, conn: ConnId) -> Name {
         // A name is no longer than that: both kinds have their bounds.
         Name::try_from(self.members[conn].name()).unwrap_or_default()
     }
 
     /// What the client connected at that seat is called, if there is one.
-    pub fn connected(&self, conn: usize) -> Option<Name> {
+    pub fn connected(&self, conn: ConnId) -> Option<Name> {
         (self.members[conn].tenancy == Tenancy::Connected).then(|| self.name(conn))
     }
 
     /// The address of the tenant of that seat: an IPv4 one that came in over IPv6 is what it is.
-    pub fn address(&self, conn: usize) -> IpAddr {
+    pub fn address(&self, conn: ConnId) -> IpAddr {
         self.members[conn].host.ip()
     }
 
     /// Calls the client at that seat by the name that its token says. Another who has shown the same is called so too.
-    pub fn call(&mut self, conn: usize, name: &str) {
+    pub fn call(&mut self, conn: ConnId, name: &str) {
         // A name is no longer than a nick.
         self.members[conn].nick = String::try_from(name).unwrap_or_default();
     }
 
     /// Names the client at that seat; false: somebody else who is connected has that nick.
-    pub fn rename(&mut self, conn: usize, nick: &str) -> bool {
+    pub fn rename(&mut self, conn: ConnId, nick: &str) -> bool {
         let holds = |member: &Member| member.tenancy == Tenancy::Connected && member.nick == nick;
-        if self.members.iter().enumerate().any(|(other, member)| other != conn && holds(member)) {
+        if self.members.0.iter().enumerate().any(|(other, member)| other != conn.index() && holds(member)) {
             return false;
         }
         self.call(conn, nick);
@@ -176,29 +179,34 @@ mod tests {
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 
+    /// The worker of a connection, where each has its own.
+    fn one_each(conn: ConnId) -> WorkerId {
+        WorkerId::new(conn.index())
+    }
+
     fn clients() -> Box<ClientTable> {
         Box::new(ClientTable::new())
     }
 
     #[test]
-    fn seats_go_round_the_workers_and_end() {
+    fn connections_go_round_the_workers_and_end() {
         let mut clients = clients();
-        let worker_of = |conn| conn % 2;
+        let worker_of = |conn: ConnId| WorkerId::new(conn.index() % 2);
         for taken in 0..CLIENTS {
             let conn = clients.take(PEER, worker_of).unwrap();
-            assert_eq!(worker_of(conn), taken % 2);
+            assert_eq!(worker_of(conn).index(), taken % 2);
         }
         assert_eq!(clients.take(PEER, worker_of), None);
         assert_eq!(clients.taken(), (CLIENTS, CLIENTS));
-        clients.release(3);
-        assert_eq!(clients.take(PEER, worker_of), Some(3));
+        clients.release(ConnId::new(3));
+        assert_eq!(clients.take(PEER, worker_of), Some(ConnId::new(3)));
     }
 
     #[test]
     fn clients_are_counted_by_host() {
         let mut clients = clients();
         let take =
-            |clients: &mut ClientTable, peer: &str| clients.take(peer.parse().unwrap(), |conn| conn).unwrap();
+            |clients: &mut ClientTable, peer: &str| clients.take(peer.parse().unwrap(), one_each).unwrap();
         let first = take(&mut clients, "192.0.2.7:1");
         for peer in
             ["[::ffff:192.0.2.7]:2", "192.0.2.8:1", "[2001:db8::1]:1", "[2001:db8::2]:1", "[fe80::1%2]:1"]
@@ -221,7 +229,7 @@ mod tests {
     #[test]
     fn a_nick_is_unique_among_those_connected() {
         let mut clients = clients();
-        let (a, b) = (clients.take(PEER, |s| s).unwrap(), clients.take(PEER, |s| s).unwrap());
+        let (a, b) = (clients.take(PEER, one_each).unwrap(), clients.take(PEER, one_each).unwrap());
         assert!(clients.rename(a, "alice"));
         assert!(clients.rename(a, "alice"), "one's own nick may be taken again");
         assert!(!clients.rename(b, "alice"));
@@ -230,7 +238,7 @@ mod tests {
         assert_eq!(clients.name(a), "alice", "but is named still");
         assert_eq!(clients.connected(a), None);
         clients.release(a);
-        assert_eq!(clients.take(PEER, |s| s), Some(a));
+        assert_eq!(clients.take(PEER, one_each), Some(a));
         assert_eq!(clients.name(a), "127.0.0.1:4711", "the next one has no trace of it");
     }
 

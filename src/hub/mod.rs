@@ -28,14 +28,14 @@ pub mod workers;
 use crate::auth::Tokens;
 use crate::auth::authenticator::Authenticator;
 use crate::clock;
-use crate::limits::{
-    CLIENT_WORDS, CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS,
-};
+use crate::conn_id::{ConnId, ConnSet, PerConn};
+use crate::hub::workers::{Caller, WorkerId};
+use crate::limits::{CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS};
 use crate::options::Options;
 use crate::protocol::Priority;
 use crate::queue::{Chain, Queue};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Bitmap, Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use clients::{ClientTable, Name};
 use dispatch::commit_group::CommitGroup;
 use dispatch::consumer::ConsumerPipeline;
@@ -49,7 +49,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-static OUTBOXES: [Mutex<Outbox>; CLIENTS] = [const { Mutex::new(Outbox::new()) }; CLIENTS];
+static OUTBOXES: PerConn<Mutex<Outbox>> = PerConn([const { Mutex::new(Outbox::new()) }; CLIENTS]);
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
@@ -103,7 +103,7 @@ pub struct Hub {
     /// The times and shares that were chosen at the start.
     pub settings: Settings,
     /// What goes to the client at each seat.
-    pub outboxes: &'static [Mutex<Outbox>; CLIENTS],
+    pub outboxes: &'static PerConn<Mutex<Outbox>>,
     /// What waits to be processed.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
     /// Who is connected where.
@@ -111,7 +111,7 @@ pub struct Hub {
     /// What is counted.
     pub counters: &'static Mutex<Counters>,
     /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
-    pub joined: Bitmap<CLIENT_WORDS>,
+    pub joined: ConnSet,
     /// How workers are called.
     pub wakeups: Wakeups,
     /// What is read of the journal for clients, if there is one.
@@ -159,7 +159,7 @@ impl Hub {
             queue: &QUEUE,
             clients: &CLIENT_TABLE,
             counters: &COUNTERS,
-            joined: Bitmap::new(),
+            joined: ConnSet::new(),
             wakeups: Wakeups::new(options.workers)?,
             replay,
             authenticator,
@@ -201,16 +201,16 @@ impl Hub {
     /// if it is one's own share that is wanted. Returns how many do and have neither gone nor said something: they are fewer if no
     /// others are idle for long enough.
     pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
-        let is_meant = |conn: &usize| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
+        let is_meant = |conn: &ConnId| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
         let mut leaving =
-            (0..CLIENTS).filter(is_meant).filter(|conn| self.outboxes[*conn].lock().is_leaving()).count();
-        for conn in (0..CLIENTS).filter(is_meant) {
+            ConnId::all().filter(is_meant).filter(|conn| self.outboxes[*conn].lock().is_leaving()).count();
+        for conn in ConnId::all().filter(is_meant) {
             if leaving < wanted && self.time_out(conn) {
                 leaving += 1;
             }
         }
         while leaving < wanted
-            && let Some((idle_since_ns, conn)) = self.longest_idle((0..CLIENTS).filter(is_meant), now_ns)
+            && let Some((idle_since_ns, conn)) = self.longest_idle(ConnId::all().filter(is_meant), now_ns)
         {
             // It may have said something just now. Then it is not among the idle any more.
             if self.outboxes[conn].lock().request_eviction(idle_since_ns) {
@@ -222,7 +222,7 @@ impl Hub {
     }
 
     /// Ends the connection at that seat if its peer's system does not listing any more; true: it does so now.
-    fn time_out(&self, conn: usize) -> bool {
+    fn time_out(&self, conn: ConnId) -> bool {
         let mut outbox = self.outboxes[conn].lock();
         let is_over = !outbox.is_leaving() && outbox.is_gone();
         if is_over {
@@ -237,9 +237,9 @@ impl Hub {
 
     /// The client that is idle longest of those who have been for longer than the grace, and was not asked yet: since when,
     /// and its seat.
-    fn longest_idle(&self, connections: impl Iterator<Item = usize>, now_ns: u64) -> Option<(u64, usize)> {
+    fn longest_idle(&self, connections: impl Iterator<Item = ConnId>, now_ns: u64) -> Option<(u64, ConnId)> {
         let grace_ns = self.settings.idle_grace_ns?;
-        let idle_since_ns = |conn: usize| {
+        let idle_since_ns = |conn: ConnId| {
             let outbox = self.outboxes[conn].lock();
             outbox
                 .idle_since_ns()
@@ -266,12 +266,12 @@ impl Hub {
 
     /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
     pub fn keep_processing(&self) {
-        while self.try_run(None) {}
+        while self.try_run(Caller::OwnThread) {}
         while self.queue.wait(self.timeout()) {
-            while self.try_run(None) {}
+            while self.try_run(Caller::OwnThread) {}
         }
         self.pipeline.run_last(
-            |delivery, group| delivery.deliver_all(group, self, None),
+            |delivery, group| delivery.deliver_all(group, self, Caller::OwnThread),
             |consumer| consumer.run_deadlines(self, true),
         );
         *self.is_done.lock() = true;
@@ -280,7 +280,7 @@ impl Hub {
 
     /// For the delivery's own thread: delivers what the consumer's own thread hands over, until that has ended.
     pub fn keep_delivering(&self) {
-        self.pipeline.keep_delivering(|delivery, group| delivery.deliver_all(group, self, None));
+        self.pipeline.keep_delivering(|delivery, group| delivery.deliver_all(group, self, Caller::OwnThread));
     }
 
     /// Closes the queue, and waits until the consumer's own thread, if it has one, has done all that it had to do; no longer than
@@ -293,21 +293,21 @@ impl Hub {
     /// For `worker`, which has admitted something: sees to it that it is processed. True: the worker must come back, after
     /// its clients have had their turn.
     #[must_use = "who must come back and does not strands messages"]
-    pub fn process(&self, worker: usize) -> bool {
+    pub fn process(&self, worker: WorkerId) -> bool {
         if self.workers_may_run.load(Ordering::Relaxed) {
-            return self.try_run(Some(worker));
+            return self.try_run(Caller::Worker(worker));
         }
         self.queue.wake_if_waiting();
         false
     }
 
-    /// Sits down in the consumer's seat if it is free; true: to come back. `sitter` is the worker that does it, or none.
+    /// Sits down in the consumer's seat if it is free; true: to come back. `caller` is the worker that does it, or none.
     #[must_use = "who must come back and does not strands messages"]
-    pub fn try_run(&self, sitter: Option<usize>) -> bool {
+    pub fn try_run(&self, caller: Caller) -> bool {
         self.pipeline.try_run(
             |consumer, group| consumer.process(group, self),
-            |delivery, group| delivery.deliver_all(group, self, sitter),
-            |group| sitter.is_none() && self.offloads(group),
+            |delivery, group| delivery.deliver_all(group, self, caller),
+            |group| caller == Caller::OwnThread && self.offloads(group),
             || self.queue.has_work(),
         )
     }
@@ -362,52 +362,52 @@ impl Hub {
     }
 
     /// What the tenant of that seat is called now.
-    pub fn name(&self, conn: usize) -> Name {
+    pub fn name(&self, conn: ConnId) -> Name {
         self.clients.lock().name(conn)
     }
 
     /// The address of the tenant of that seat.
-    pub fn address(&self, conn: usize) -> IpAddr {
+    pub fn address(&self, conn: ConnId) -> IpAddr {
         self.clients.lock().address(conn)
     }
 
     /// The client at that seat wants to be sent messages of that priority and above, from now on.
-    pub fn join(&self, conn: usize, min: Priority) {
+    pub fn join(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.insert(conn);
         outbox.join(min);
     }
 
     /// The client at that seat is to be sent the history, of that priority and above, until it has caught up.
-    pub fn follow(&self, conn: usize, min: Priority) {
+    pub fn follow(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.follow(min);
     }
 
     /// The client at that seat wants no more of what others say.
-    pub fn leave(&self, conn: usize) {
+    pub fn leave(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.leave();
     }
 
     /// The client at that seat may not read any more what others say, nor what they said.
-    pub fn bar(&self, conn: usize) {
+    pub fn bar(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.bar();
     }
 
     /// Nothing more goes to the client at that seat.
-    pub fn abort(&self, conn: usize) {
+    pub fn abort(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.abort();
     }
 
     /// Gives a seat back of which nothing is left.
-    pub fn release(&self, conn: usize) {
+    pub fn release(&self, conn: ConnId) {
         self.clients.lock().release(conn);
         self.tell_of_place();
     }
@@ -433,14 +433,14 @@ impl Hub {
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
         if let Some(authenticator) = &self.authenticator {
             authenticator.replace(tokens);
-            (0..CLIENTS).for_each(|conn| self.wakeups.wake(conn));
+            ConnId::all().for_each(|conn| self.wakeups.wake(conn));
         }
     }
 
     /// No more reading: what is admitted is processed, and everybody is told goodbye.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        (0..CLIENTS).for_each(|conn| self.wakeups.wake(conn));
+        ConnId::all().for_each(|conn| self.wakeups.wake(conn));
     }
 
     /// Whether the server is shutting down.

@@ -11,6 +11,7 @@
 //! looking at that under the outbox's lock. What the consumer then delivers of before is left out by its ID. Where the client is
 //! too slow for what comes live, it is sent the history again from there.
 
+use crate::conn_id::{ConnId, ConnSet, PerConn};
 use crate::hub::Hub;
 use crate::hub::egress::outbox::Outbox;
 use crate::journal::catalog::Catalog;
@@ -21,13 +22,12 @@ use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
 use crate::limits::{
-    CLIENT_WORDS, CLIENTS, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL,
-    ROTATION_MS_MAX,
+    CLIENTS, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL, ROTATION_MS_MAX,
 };
 use crate::protocol::Priority;
 use crate::protocol::reply::{self, Refusal};
 use crate::queue::{Chain, Slot};
-use crate::sync::{Bitmap, Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use core::num::NonZeroU64;
 use heapless::Vec;
 use nix::errno::Errno;
@@ -36,9 +36,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What is read for the client at each seat, while nobody reads for it.
-pub type Replays = [Mutex<Option<Replay>>; CLIENTS];
+pub type Replays = PerConn<Mutex<Option<Replay>>>;
 
-static REPLAYS: Replays = [const { Mutex::new(None) }; CLIENTS];
+static REPLAYS: Replays = PerConn([const { Mutex::new(None) }; CLIENTS]);
 static WINDOW: ConstStaticCell<Window> = ConstStaticCell::new([0; JOURNAL_READ_BYTES]);
 
 /// What a client asks for.
@@ -114,9 +114,9 @@ pub struct Handle {
     committed: Mutex<Committed>,
     published: Condvar,
     /// The seats that something is read for.
-    busy: Bitmap<CLIENT_WORDS>,
+    busy: ConnSet,
     /// Those of them that can go on.
-    called: Bitmap<CLIENT_WORDS>,
+    called: ConnSet,
     is_called: Mutex<bool>,
     calls: Condvar,
 }
@@ -128,8 +128,8 @@ impl Handle {
             directory,
             committed: Mutex::new(committed),
             published: Condvar::new(),
-            busy: Bitmap::new(),
-            called: Bitmap::new(),
+            busy: ConnSet::new(),
+            called: ConnSet::new(),
             is_called: Mutex::new(false),
             calls: Condvar::new(),
         }
@@ -157,7 +157,7 @@ impl Handle {
     }
 
     /// Begins to read what the client at that seat asked for in line `line`, which occupies `slot`. One at a time.
-    pub fn begin(&self, request: Request, conn: usize, line: u64, slot: &'static mut Slot) {
+    pub fn begin(&self, request: Request, conn: ConnId, line: u64, slot: &'static mut Slot) {
         let next_id = self.committed.lock().next_id;
         let since = |id: u64| Cursor::since(id.saturating_add(1).min(next_id));
         let (last, cursor, end_id, min) = match request {
@@ -174,25 +174,25 @@ impl Handle {
     }
 
     /// Begins to read for a client that joined with [`Request::JoinSince`] and fell behind, from that ID on.
-    pub fn resume(&self, id: u64, min: Priority, conn: usize, slot: &'static mut Slot) {
+    pub fn resume(&self, id: u64, min: Priority, conn: ConnId, slot: &'static mut Slot) {
         let (last, cursor, skipped) = (None, Cursor::since(id), 0);
         let (end_id, tells_lost, lost, line) = (None, true, 0, None);
         self.take(conn, Replay { last, cursor, skipped, end_id, min, tells_lost, lost, line, slot });
     }
 
-    fn take(&self, conn: usize, replay: Replay) {
+    fn take(&self, conn: ConnId, replay: Replay) {
         self.busy.insert(conn);
         *REPLAYS[conn].lock() = Some(replay);
         self.wake(conn);
     }
 
     /// Whether something is being read for the client at that seat.
-    pub fn is_busy(&self, conn: usize) -> bool {
+    pub fn is_busy(&self, conn: ConnId) -> bool {
         self.busy.contains(conn)
     }
 
     /// There is room in the outbox of that seat, or its client is gone.
-    pub fn wake(&self, conn: usize) {
+    pub fn wake(&self, conn: ConnId) {
         if self.called.insert(conn) {
             *self.is_called.lock() = true;
             self.calls.notify_one();
@@ -242,11 +242,11 @@ impl Reader {
     /// Waits until it is called, and reads a bounded piece for each seat that it is called for.
     pub fn round(&mut self, hub: &Hub, handle: &Handle) {
         handle.wait();
-        handle.called.drain(0, CLIENTS, |conn| self.serve(conn, hub, handle));
+        handle.called.drain(0..CLIENTS, |conn| self.serve(conn, hub, handle));
     }
 
     /// Reads a bounded piece for one seat.
-    fn serve(&mut self, conn: usize, hub: &Hub, handle: &Handle) {
+    fn serve(&mut self, conn: ConnId, hub: &Hub, handle: &Handle) {
         let Some(mut replay) = REPLAYS[conn].lock().take() else { return };
         let halt = match self.read(&mut replay, conn, hub, handle) {
             Ok(halt) => halt,
@@ -279,7 +279,7 @@ impl Reader {
         hub.wakeups.wake(conn);
     }
 
-    fn read(&mut self, replay: &mut Replay, conn: usize, hub: &Hub, handle: &Handle) -> Result<Halt, Errno> {
+    fn read(&mut self, replay: &mut Replay, conn: ConnId, hub: &Hub, handle: &Handle) -> Result<Halt, Errno> {
         if replay.stands_aside(&mut hub.outboxes[conn].lock()) {
             return Ok(Halt::Done(None));
         }
@@ -387,7 +387,7 @@ fn is_unwanted(end_id: Option<u64>, outbox: &Outbox) -> Option<Halt> {
 }
 
 /// Why nothing can be put in the outbox of that seat now, if so. What was lost is told as soon as it can be.
-fn look_for_room(end_id: Option<u64>, lost: &mut u64, conn: usize, hub: &Hub) -> Option<Halt> {
+fn look_for_room(end_id: Option<u64>, lost: &mut u64, conn: ConnId, hub: &Hub) -> Option<Halt> {
     let mut outbox = hub.outboxes[conn].lock();
     if let Some(halt) = is_unwanted(end_id, &outbox) {
         return Some(halt);
@@ -419,7 +419,7 @@ fn write_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
 }
 
 /// Has a client join that was sent all that was committed then, if nothing was since; says whether there is nothing left to do.
-fn join(replay: &Replay, committed: &Committed, conn: usize, hub: &Hub, handle: &Handle) -> bool {
+fn join(replay: &Replay, committed: &Committed, conn: ConnId, hub: &Hub, handle: &Handle) -> bool {
     let mut outbox = hub.outboxes[conn].lock();
     if !is_wanted(replay.end_id, &outbox) {
         return true;
@@ -437,7 +437,7 @@ fn join(replay: &Replay, committed: &Committed, conn: usize, hub: &Hub, handle: 
 }
 
 /// Has a client that fell behind, and cannot be sent the history, go on with what comes live: what is between is lost to it.
-fn go_live(replay: &Replay, conn: usize, hub: &Hub, handle: &Handle) {
+fn go_live(replay: &Replay, conn: ConnId, hub: &Hub, handle: &Handle) {
     let mut outbox = hub.outboxes[conn].lock();
     if is_wanted(replay.end_id, &outbox) {
         hub.joined.insert(conn);

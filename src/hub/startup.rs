@@ -2,6 +2,7 @@
 
 use crate::auth::authenticator::Authenticator;
 use crate::auth::{AuthFile, file};
+use crate::conn_id::ConnId;
 use crate::counted::Counted;
 use crate::hub::accept::acceptor::Acceptor;
 use crate::hub::connection::session::Session;
@@ -11,6 +12,7 @@ use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::hub::replay;
 use crate::hub::shutdown::{self, Outcome};
 use crate::hub::signals::Signals;
+use crate::hub::workers::WorkerId;
 use crate::hub::workers::worker::{Worker, WorkerParts};
 use crate::hub::{Hub, OUTBOXES};
 use crate::journal::files::ReadOnly;
@@ -172,7 +174,7 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
 }
 
 fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
-    for (outbox, slots) in OUTBOXES.iter().zip(take_slots()) {
+    for (outbox, slots) in OUTBOXES.0.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
     }
     if hub.has_own_thread() {
@@ -188,20 +190,21 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     if let Some((history, directory)) = hub.replay.as_ref().zip(options.journal.as_ref()) {
         let files = ReadOnly::open(directory);
         let reader = replay::Reader::new(files.map_err(|error| Error(format!("the journal: {error}")))?);
-        STARTING.spawn("reader".to_string(), REPLAY_STACK_BYTES, || reader.run(hub, history))?;
+        STARTING.spawn("replay".to_string(), REPLAY_STACK_BYTES, || reader.run(hub, history))?;
     }
     let mut buffers = RECEIVE.take().iter_mut().enumerate();
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
         core::array::from_fn(|_| {
             let (conn, buffer) = buffers.next().expect("as many buffers as sessions");
-            Session::new(conn, buffer)
+            Session::new(ConnId::new(conn), buffer)
         })
     });
-    for number in 0..options.workers {
-        let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(number).len());
+    for worker in (0..options.workers).map(WorkerId::new) {
+        let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(worker).len());
         sessions = others;
-        let parts = WorkerParts::new(hub, number, mine).map_err(descriptors)?;
-        STARTING.spawn(format!("worker {number}"), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
+        let parts = WorkerParts::new(hub, worker, mine).map_err(descriptors)?;
+        STARTING
+            .spawn(format!("worker {}", worker.index()), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
     }
     STARTING.wait();
     if let Some(priority) = options.realtime {

@@ -201,7 +201,7 @@ impl Snapshot {
         let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
         (snapshot.clients, snapshot.clients_max) = hub.clients.lock().taken();
         snapshot.read_ledger(&hub.counters.lock());
-        for outbox in hub.outboxes {
+        for outbox in &hub.outboxes.0 {
             let outbox = outbox.lock();
             snapshot.bytes_in += outbox.bytes_in;
             snapshot.bytes_out += outbox.bytes_out;

@@ -6,6 +6,7 @@
 //! one slot of it only, and what the order costs is paid once a run, not once a message.
 
 use super::Slot;
+use crate::conn_id::ConnId;
 use crate::limits::BATCH;
 use crate::protocol::Priority;
 use core::iter;
@@ -72,8 +73,8 @@ impl Chain {
             && self.len() < BATCH
     }
 
-    /// Whose messages a run has: the number of the client's seat.
-    pub fn client(&self) -> usize {
+    /// Whose messages a run has.
+    pub fn client(&self) -> ConnId {
         self.head.client()
     }
 
@@ -125,7 +126,7 @@ mod tests {
         let mut runs = Vec::new();
         for &(line, priority) in lines {
             let slot = Box::leak(Box::new(Slot::EMPTY));
-            slot.fill(3, line, Priority::new(priority).unwrap(), b"text");
+            slot.fill(ConnId::new(3), line, Priority::new(priority).unwrap(), b"text");
             Chain::append(slot, &mut runs);
         }
         runs
@@ -151,7 +152,7 @@ mod tests {
         let mut runs: Vec<Chain, 100> = Vec::new();
         for (line, wanted) in [(1, 4), (2, 9), (3, 7), (4, 4), (5, 3)] {
             let slot = Box::leak(Box::new(Slot::EMPTY));
-            slot.fill(3, line, Priority::new(wanted).unwrap(), b"text");
+            slot.fill(ConnId::new(3), line, Priority::new(wanted).unwrap(), b"text");
             slot.lower_to(Priority::NORMAL);
             Chain::append(slot, &mut runs);
         }
@@ -163,7 +164,7 @@ mod tests {
     fn a_message_keeps_the_name_of_its_sender_and_the_next_in_its_slot_has_none_of_it() {
         let mut slot = Slot::EMPTY;
         for nick in ["kitchen", "0123456789abcdef", "c", ""] {
-            slot.fill(0, 1, Priority::NORMAL, &[b'x'; TEXT_BYTES]);
+            slot.fill(ConnId::new(0), 1, Priority::NORMAL, &[b'x'; TEXT_BYTES]);
             assert_eq!(slot.nick(), None);
             slot.sign(nick);
             assert_eq!(slot.nick(), Some(nick).filter(|nick| !nick.is_empty()));
@@ -174,10 +175,10 @@ mod tests {
     #[test]
     fn a_slot_that_is_filled_again_is_not_lowered() {
         let mut slot = Slot::EMPTY;
-        slot.fill(0, 1, Priority::URGENT, b"");
+        slot.fill(ConnId::new(0), 1, Priority::URGENT, b"");
         slot.lower_to(Priority::HIGH);
         assert_eq!((slot.priority(), slot.is_lowered()), (Priority::HIGH, true));
-        slot.fill(0, 2, Priority::HIGH, b"");
+        slot.fill(ConnId::new(0), 2, Priority::HIGH, b"");
         slot.lower_to(Priority::HIGH);
         assert_eq!((slot.priority(), slot.is_lowered()), (Priority::HIGH, false));
     }

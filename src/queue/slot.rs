@@ -7,6 +7,7 @@
 //! ever touch one slot.
 
 use super::Chain;
+use crate::conn_id::ConnId;
 use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
 use crate::protocol::Priority;
 use static_cell::ConstStaticCell;
@@ -24,7 +25,7 @@ pub struct Slot {
     pub(super) followers: u8,
     /// The length of the sender's nick; 0: it had none.
     nick_len: u8,
-    client: u16,
+    client: ConnId,
     len: u16,
     priority: Priority,
     lowered: bool,
@@ -36,7 +37,7 @@ impl Slot {
     /// A slot with nothing in it.
     pub const EMPTY: Self = Self {
         line: 0,
-        client: 0,
+        client: ConnId::FIRST,
         len: 0,
         followers: 0,
         nick_len: 0,
@@ -51,8 +52,8 @@ impl Slot {
     ///
     /// # Panics
     /// If the text is longer than [`TEXT_BYTES`], which the parser refuses.
-    pub fn fill(&mut self, client: usize, line: u64, priority: Priority, text: &[u8]) {
-        self.client = client as u16;
+    pub fn fill(&mut self, client: ConnId, line: u64, priority: Priority, text: &[u8]) {
+        self.client = client;
         self.line = line;
         self.priority = priority;
         self.lowered = false;
@@ -83,9 +84,9 @@ impl Slot {
         }
     }
 
-    /// Whose message it is: the number of the client's seat.
-    pub fn client(&self) -> usize {
-        usize::from(self.client)
+    /// Whose message it is.
+    pub fn client(&self) -> ConnId {
+        self.client
     }
 
     /// What its sender was called when it sent it; none: it had no nick.

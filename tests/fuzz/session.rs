@@ -195,7 +195,7 @@ impl Run {
         }
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
         let heard = self.witness.talk.heard();
-        let is_left = self.parts.hub.try_run(None);
+        let is_left = self.parts.hub.try_run(firstline::hub::workers::Caller::OwnThread);
         self.listen();
         let mut processed = [0; Priority::COUNT];
         self.witness.talk.priorities_after(heard).for_each(|priority| processed[priority.index()] += 1);
@@ -212,7 +212,7 @@ impl Run {
 
     /// What a client may have in the hub is bounded.
     fn assert_bounds(&self) {
-        for outbox in self.parts.hub.outboxes {
+        for outbox in &self.parts.hub.outboxes.0 {
             // It panics itself if there are more slots than there are.
             let _ = outbox.lock().outstanding();
         }

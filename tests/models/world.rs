@@ -4,12 +4,14 @@
 
 use super::promises::Talk;
 use firstline::clock;
+use firstline::conn_id::ConnId;
 use firstline::hub::Hub;
 use firstline::hub::connection::session::Session;
 use firstline::hub::dispatch::consumer::{Consumer, ConsumerPipeline};
 use firstline::hub::replay;
+use firstline::hub::workers::WorkerId;
 use firstline::hub::workers::worker::{Worker, WorkerParts};
-use firstline::limits::{CLIENTS, RECEIVE_BYTES};
+use firstline::limits::RECEIVE_BYTES;
 use firstline::options::Options;
 use firstline::protocol::Priority;
 use firstline::queue::{Chain, Queue, take_slots};
@@ -21,7 +23,7 @@ use std::os::unix::net::UnixStream;
 
 /// What there is once in a process. One hub after the other has it.
 pub struct Kit {
-    pub conn: ConsumerPipeline,
+    pub pipeline: ConsumerPipeline,
     /// For a consumer that keeps a journal.
     pub history: Option<replay::Handle>,
     sessions: &'static mut [Session],
@@ -31,9 +33,14 @@ pub struct Kit {
 impl Kit {
     /// For whoever comes first.
     pub fn new(consumer: Consumer, history: Option<replay::Handle>) -> Self {
-        let sessions = (0..CLIENTS).map(|conn| Session::new(conn, Box::leak(Box::new([0; RECEIVE_BYTES]))));
+        let sessions = ConnId::all().map(|conn| Session::new(conn, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
-        Self { conn: consumer.into_pipeline(), history, sessions: Box::leak(sessions), are_slots_home: false }
+        Self {
+            pipeline: consumer.into_pipeline(),
+            history,
+            sessions: Box::leak(sessions),
+            are_slots_home: false,
+        }
     }
 }
 
@@ -47,8 +54,8 @@ pub struct Parts {
 impl Parts {
     /// A hub for these options, without time-outs and rates unless `adjust` sets some.
     pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Kit { conn, history, sessions, are_slots_home } = kit;
-        let mut hub = Hub::new(options, conn, history, None).expect("there are descriptors");
+        let Kit { pipeline, history, sessions, are_slots_home } = kit;
+        let mut hub = Hub::new(options, pipeline, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         let settings = &mut hub.settings;
@@ -57,7 +64,7 @@ impl Parts {
         adjust(&mut hub);
         let hub: &'static Hub = Box::leak(Box::new(hub));
         if !are_slots_home {
-            for (outbox, slots) in hub.outboxes.iter().zip(take_slots()) {
+            for (outbox, slots) in hub.outboxes.0.iter().zip(take_slots()) {
                 slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
             }
         }
@@ -65,10 +72,10 @@ impl Parts {
         let mut lent: &'static mut [Session] =
             unsafe { core::slice::from_raw_parts_mut(sessions.as_mut_ptr(), sessions.len()) };
         let mut workers = Vec::new();
-        for number in 0..options.workers {
-            let (mine, others) = lent.split_at_mut(hub.wakeups.connections_of(number).len());
+        for worker in (0..options.workers).map(WorkerId::new) {
+            let (mine, others) = lent.split_at_mut(hub.wakeups.connections_of(worker).len());
             lent = others;
-            workers.push(Worker::new(WorkerParts::new(hub, number, mine).expect("there are descriptors")));
+            workers.push(Worker::new(WorkerParts::new(hub, worker, mine).expect("there are descriptors")));
         }
         Self { hub, workers, sessions }
     }
@@ -84,8 +91,8 @@ impl Parts {
             (Box::from_raw((&raw const *hub).cast_mut()), queue)
         };
         drop(queue);
-        let (conn, history) = hub.into_parts();
-        Kit { conn, history, sessions, are_slots_home: true }
+        let (pipeline, history) = hub.into_parts();
+        Kit { pipeline, history, sessions, are_slots_home: true }
     }
 }
 
@@ -93,7 +100,7 @@ fn assert_rest(hub: &Hub) {
     assert_eq!(hub.clients.lock().taken().0, 0, "a seat is still taken");
     assert!(hub.joined.is_empty(), "somebody is still sent what others say");
     assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "something still waits");
-    for outbox in hub.outboxes {
+    for outbox in &hub.outboxes.0 {
         let outbox = outbox.lock();
         assert!(outbox.is_quiescent() && outbox.is_empty() && !outbox.is_alive() && !outbox.owes_lost());
         assert!(outbox.joined().is_none() && !outbox.is_behind());

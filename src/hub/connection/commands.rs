@@ -3,6 +3,7 @@
 //! Every line takes a slot, and every closing reply brings one home; so messages and commands are bounded alike, and
 //! a reply always has room. No sockets here: see [`crate::hub::connection::session`].
 
+use crate::conn_id::ConnId;
 use crate::hub::connection::listing::{Listing, Subject};
 use crate::hub::connection::login::{Login, Outcome};
 use crate::hub::connection::rate_limit::RateLimiter;
@@ -38,7 +39,7 @@ struct Queued {
 
 /// The state of one client's commands.
 pub struct Commands {
-    conn: usize,
+    conn: ConnId,
     /// Lines so far.
     lines: u64,
     /// Slots that may be filled.
@@ -67,7 +68,7 @@ pub struct Commands {
 
 impl Commands {
     /// Nobody has said anything at that seat.
-    pub fn new(conn: usize) -> Self {
+    pub fn new(conn: ConnId) -> Self {
         Self {
             conn,
             lines: 0,

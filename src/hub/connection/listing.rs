@@ -2,6 +2,7 @@
 //! that none of them needs a buffer of its own, however many clients or counters there are.
 
 use crate::clock;
+use crate::conn_id::ConnId;
 use crate::hub::Hub;
 use crate::hub::stats::Snapshot;
 use crate::limits::CLIENTS;
@@ -38,7 +39,7 @@ impl Listing {
     }
 
     /// Goes on, until it is complete (none) or there is no room in the outbox of `seat` (itself, for later).
-    pub fn go_on(mut self, hub: &Hub, conn: usize) -> Option<Self> {
+    pub fn go_on(mut self, hub: &Hub, conn: ConnId) -> Option<Self> {
         // Taken at most once a turn: it reads the whole queue.
         let mut snapshot = None;
         while let Some((line, next)) = self.line_from(hub, &mut snapshot) {
@@ -60,7 +61,9 @@ impl Listing {
     fn line_from(&self, hub: &Hub, snapshot: &mut Option<Snapshot>) -> Option<(Line, usize)> {
         let next = self.next;
         match self.subject {
-            Subject::Who => (next..CLIENTS).find_map(|conn| Some((who(hub, conn)?, conn + 1))),
+            Subject::Who => {
+                ConnId::range(next..CLIENTS).find_map(|conn| Some((who(hub, conn)?, conn.index() + 1)))
+            }
             Subject::Stats => {
                 let (name, value, next) = snapshot.get_or_insert_with(|| Snapshot::take(hub)).line(next)?;
                 Some((reply::stat(&name, value), next))
@@ -71,7 +74,7 @@ impl Listing {
 }
 
 /// The `WHO` line of a seat, if somebody is connected there.
-fn who(hub: &Hub, conn: usize) -> Option<Line> {
+fn who(hub: &Hub, conn: ConnId) -> Option<Line> {
     let name = hub.clients.lock().connected(conn)?;
     let (joined, heard_ns) = {
         let outbox = hub.outboxes[conn].lock();

@@ -4,6 +4,7 @@
 
 use crate::auth::authenticator::{Authenticator, Verdict};
 use crate::auth::{Entry, Rights, Token};
+use crate::conn_id::ConnId;
 use crate::hub::workers::worker::WorkerContext;
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
 use crate::logger::throttle::LogDecision;
@@ -14,7 +15,7 @@ use heapless::String;
 
 /// Who the client at a seat is.
 pub struct Login {
-    conn: usize,
+    conn: ConnId,
     state: State,
     /// Wrong tokens so far.
     wrong: u8,
@@ -38,7 +39,7 @@ pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
 
 impl Login {
     /// Nobody at that seat.
-    pub fn new(conn: usize) -> Self {
+    pub fn new(conn: ConnId) -> Self {
         Self { conn, state: State::LoggedOut, wrong: 0 }
     }
 

@@ -4,6 +4,7 @@
 //! A session never waits. Its [`poll`](Session::poll) does a bounded piece of whatever can be done now, and says when to
 //! come back.
 
+use crate::conn_id::ConnId;
 use crate::hub::connection::commands::Commands;
 use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::egress::flush;
@@ -154,7 +155,7 @@ struct Untaken {
 
 /// A seat's connection.
 pub struct Session {
-    conn: usize,
+    conn: ConnId,
     phase: Phase,
     socket: Option<OwnedFd>,
     framer: Framer<'static, RECEIVE_BYTES>,
@@ -199,7 +200,7 @@ pub struct Session {
 
 impl Session {
     /// A vacant seat, with its receive buffer.
-    pub fn new(conn: usize, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
+    pub fn new(conn: ConnId, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
         Self {
             conn,
             phase: Phase::Vacant,

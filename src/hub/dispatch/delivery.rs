@@ -1,13 +1,15 @@
 //! The delivery of what the sinks have accepted: to those who joined, and the answers to those who sent it.
 
 use crate::clock;
+use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::Hub;
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_of};
 use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::FlushStatus;
-use crate::limits::{CLIENT_WORDS, CLIENTS, SEND_BYTES_MAX};
+use crate::hub::workers::Caller;
+use crate::limits::{CLIENTS, SEND_BYTES_MAX};
 use crate::protocol::reply;
-use crate::sync::{Bitmap, MutexGuard};
+use crate::sync::MutexGuard;
 
 /// A batch, its lines, and where that of each message stands there.
 type Written<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);
@@ -22,7 +24,7 @@ struct Count {
 /// What delivers, one group after the other.
 pub struct Delivery {
     /// Seats that something was put in the outbox of.
-    touched: Bitmap<CLIENT_WORDS>,
+    touched: ConnSet,
     chunk: Chunk,
 }
 
@@ -30,28 +32,28 @@ impl Delivery {
     /// One that has delivered nothing yet.
     #[expect(clippy::new_without_default, reason = "nobody makes one up")]
     pub fn new() -> Self {
-        Self { touched: Bitmap::new(), chunk: [0; SEND_BYTES_MAX] }
+        Self { touched: ConnSet::new(), chunk: [0; SEND_BYTES_MAX] }
     }
 
-    /// Delivers a group that was processed. `sitter` is the worker that does it, or none.
-    pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, sitter: Option<usize>) {
+    /// Delivers a group that was processed. `caller` is the worker that does it, or none.
+    pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, caller: Caller) {
         for index in 0..group.works().len() {
-            self.deliver(group, index, hub, sitter);
+            self.deliver(group, index, hub, caller);
             self.acknowledge(&mut group.works()[index], hub);
             // Those that come first hear first, and say the next while the others' are on their way.
-            self.send(hub, sitter);
+            self.send(hub, caller);
         }
     }
 
     /// Puts the lines of what was accepted into the outboxes of those who joined.
-    fn deliver(&mut self, group: &mut CommitGroup, index: usize, hub: &Hub, sitter: Option<usize>) {
+    fn deliver(&mut self, group: &mut CommitGroup, index: usize, hub: &Hub, caller: Caller) {
         if hub.joined.is_empty() && !CommitGroup::is_logged() {
             return;
         }
         let written = group.written(index, hub);
         let mut all = Count::default();
         hub.joined.for_each(|conn| {
-            let to_one = self.deliver_to(conn, &written, hub, sitter);
+            let to_one = self.deliver_to(conn, &written, hub, caller);
             all.done += to_one.done;
             all.lost += to_one.lost;
         });
@@ -64,7 +66,7 @@ impl Delivery {
 
     /// Puts the lines into one outbox. A batch may be more than that holds: what is in it is sent then, and a line is
     /// lost only if the socket does not take that.
-    fn deliver_to(&mut self, conn: usize, written: &Written, hub: &Hub, sitter: Option<usize>) -> Count {
+    fn deliver_to(&mut self, conn: ConnId, written: &Written, hub: &Hub, caller: Caller) -> Count {
         let Self { touched, chunk } = self;
         let (work, lines, places) = written;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
@@ -92,7 +94,7 @@ impl Delivery {
                 if takes_more && !outbox.has_room_for_msg(line) {
                     if flush::flush(&mut outbox, chunk) != FlushStatus::Nothing {
                         // To wake takes a system call.
-                        MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, conn));
+                        MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(caller, conn));
                     }
                     // It may also have left and joined again: then it has these from the history.
                     if (outbox.joined(), outbox.live_from()) != (Some(min), live_from) {
@@ -101,7 +103,7 @@ impl Delivery {
                     takes_more = outbox.has_room_for_msg(line);
                 }
                 if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
-                    MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(sitter, conn));
+                    MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(caller, conn));
                     return count;
                 }
                 *(if outbox.deliver(line) { &mut count.done } else { &mut count.lost }) += 1;
@@ -127,15 +129,15 @@ impl Delivery {
     }
 
     /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
-    fn send(&mut self, hub: &Hub, sitter: Option<usize>) {
+    fn send(&mut self, hub: &Hub, caller: Caller) {
         let Self { touched, chunk } = self;
-        touched.drain(0, CLIENTS, |conn| {
+        touched.drain(0..CLIENTS, |conn| {
             let mut outbox = hub.outboxes[conn].lock();
             let next = flush::flush(&mut outbox, chunk);
             let is_wanted = outbox.is_worker_wanted();
             drop(outbox);
             if is_wanted || next != FlushStatus::Nothing {
-                hub.wakeups.wake_from(sitter, conn);
+                hub.wakeups.wake_from(caller, conn);
             }
         });
     }

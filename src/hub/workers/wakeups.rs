@@ -1,14 +1,16 @@
 //! Which connections need their worker, and how it is woken.
 
-use crate::limits::{CLIENT_WORDS, CLIENTS};
-use crate::sync::Bitmap;
+use crate::conn_id::{ConnId, ConnSet};
+use crate::hub::workers::Caller;
+use crate::hub::workers::WorkerId;
+use crate::limits::CLIENTS;
 use heapless::Vec;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Which seats need their worker, and what wakes each worker.
 pub struct Wakeups {
-    connections: Bitmap<CLIENT_WORDS>,
+    connections: ConnSet,
     wakers: Vec<Waker, CLIENTS>,
 }
 
@@ -19,7 +21,7 @@ impl Wakeups {
     /// When there are not enough descriptors.
     pub fn new(workers: usize) -> nix::Result<Self> {
         let wakers = (0..workers).map(|_| Waker::new()).collect::<nix::Result<_>>()?;
-        Ok(Self { connections: Bitmap::new(), wakers })
+        Ok(Self { connections: ConnSet::new(), wakers })
     }
 
     /// How many workers there are.
@@ -28,32 +30,32 @@ impl Wakeups {
     }
 
     /// The seats of a worker: consecutive, and as many as the others' or one more.
-    pub fn connections_of(&self, worker: usize) -> core::ops::Range<usize> {
+    pub fn connections_of(&self, worker: WorkerId) -> core::ops::Range<usize> {
         let first = |worker: usize| worker * CLIENTS / self.workers();
-        first(worker)..first(worker + 1)
+        first(worker.index())..first(worker.index() + 1)
     }
 
     /// The worker of a seat: the inverse of [`Wakeups::connections_of`].
-    pub fn worker_of(&self, conn: usize) -> usize {
-        ((conn + 1) * self.workers() - 1) / CLIENTS
+    pub fn worker_of(&self, conn: ConnId) -> WorkerId {
+        WorkerId::new(((conn.index() + 1) * self.workers() - 1) / CLIENTS)
     }
 
     /// What wakes a worker, for it to wait on. It is meant for edge-triggered epoll: nothing reads it.
-    pub fn waker(&self, worker: usize) -> &Waker {
-        &self.wakers[worker]
+    pub fn waker(&self, worker: WorkerId) -> &Waker {
+        &self.wakers[worker.index()]
     }
 
     /// Tells the worker of that seat to look after it.
-    pub fn wake(&self, conn: usize) {
+    pub fn wake(&self, conn: ConnId) {
         if self.connections.insert(conn) {
-            self.wakers[self.worker_of(conn)].wake();
+            self.waker(self.worker_of(conn)).wake();
         }
     }
 
     /// As [`Wakeups::wake`], by somebody who sits in the consumer's seat: a worker, or none. A worker that calls itself
     /// needs no waking: it looks at its calls before it waits.
-    pub fn wake_from(&self, sitter: Option<usize>, conn: usize) {
-        if sitter == Some(self.worker_of(conn)) {
+    pub fn wake_from(&self, caller: Caller, conn: ConnId) {
+        if caller == Caller::Worker(self.worker_of(conn)) {
             self.connections.insert(conn);
         } else {
             self.wake(conn);
@@ -61,9 +63,9 @@ impl Wakeups {
     }
 
     /// For a worker: calls `each` with its seats that need it.
-    pub fn take(&self, worker: usize, each: impl FnMut(usize)) {
+    pub fn take(&self, worker: WorkerId, each: impl FnMut(ConnId)) {
         let connections = self.connections_of(worker);
-        self.connections.drain(connections.start, connections.end, each);
+        self.connections.drain(connections, each);
     }
 }
 
@@ -102,14 +104,27 @@ impl AsFd for Waker {
 mod tests {
     use super::*;
 
+    const FIRST: ConnId = ConnId::FIRST;
+    const LAST: ConnId = ConnId::new(CLIENTS - 1);
+
+    fn worker(index: usize) -> WorkerId {
+        WorkerId::new(index)
+    }
+
+    fn taken(wakeups: &Wakeups, worker: WorkerId) -> std::vec::Vec<ConnId> {
+        let mut connections = std::vec::Vec::new();
+        wakeups.take(worker, |conn| connections.push(conn));
+        connections
+    }
+
     #[test]
-    fn every_seat_has_the_worker_whose_seat_it_is() {
+    fn every_connection_has_the_worker_whose_connection_it_is() {
         for workers in [1, 2, 3, 5, 7, CLIENTS - 1, CLIENTS] {
             let wakeups = Wakeups::new(workers).unwrap();
             let mut connections = 0;
-            for worker in 0..workers {
-                for conn in wakeups.connections_of(worker) {
-                    assert_eq!((conn, wakeups.worker_of(conn)), (connections, worker));
+            for worker in (0..workers).map(worker) {
+                for index in wakeups.connections_of(worker) {
+                    assert_eq!((index, wakeups.worker_of(ConnId::new(index))), (connections, worker));
                     connections += 1;
                 }
             }
@@ -118,34 +133,26 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_itself_rings_no_bell() {
+    fn a_worker_that_wakes_itself_needs_no_system_call() {
         let wakeups = Wakeups::new(2).unwrap();
-        wakeups.wake_from(Some(0), 0);
-        assert!(wakeups.waker(0).0.read().is_err(), "not woken");
-        let mut connections = std::vec::Vec::new();
-        wakeups.take(0, |conn| connections.push(conn));
-        assert_eq!(connections, [0]);
-        for sitter in [Some(1), None] {
-            wakeups.wake_from(sitter, 0);
-            assert_eq!(wakeups.waker(0).0.read(), Ok(1));
-            wakeups.take(0, |_| ());
+        wakeups.wake_from(Caller::Worker(worker(0)), FIRST);
+        assert!(wakeups.waker(worker(0)).0.read().is_err(), "not woken");
+        assert_eq!(taken(&wakeups, worker(0)), [FIRST]);
+        for caller in [Caller::Worker(worker(1)), Caller::OwnThread] {
+            wakeups.wake_from(caller, FIRST);
+            assert_eq!(wakeups.waker(worker(0)).0.read(), Ok(1));
+            assert_eq!(taken(&wakeups, worker(0)), [FIRST]);
         }
     }
 
     #[test]
-    fn a_call_reaches_its_worker_alone_and_once() {
+    fn a_wakeup_reaches_its_worker_alone_and_once() {
         let wakeups = Wakeups::new(2).unwrap();
-        let (first, last) = (0, CLIENTS - 1);
-        wakeups.wake(last);
-        wakeups.wake(last);
-        let answered = |worker| {
-            let mut connections = std::vec::Vec::new();
-            wakeups.take(worker, |conn| connections.push(conn));
-            connections
-        };
-        assert_eq!(answered(wakeups.worker_of(first)), []);
-        assert_eq!(answered(wakeups.worker_of(last)), [last]);
-        assert_eq!(wakeups.waker(1).0.read(), Ok(1), "woken once for two calls");
-        assert_eq!(answered(wakeups.worker_of(last)), []);
+        wakeups.wake(LAST);
+        wakeups.wake(LAST);
+        assert!(taken(&wakeups, wakeups.worker_of(FIRST)).is_empty());
+        assert_eq!(taken(&wakeups, wakeups.worker_of(LAST)), [LAST]);
+        assert_eq!(wakeups.waker(worker(1)).0.read(), Ok(1), "woken once for two wakeups");
+        assert!(taken(&wakeups, wakeups.worker_of(LAST)).is_empty());
     }
 }

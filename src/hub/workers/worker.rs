@@ -2,9 +2,11 @@
 //! all of its sockets, its waker and its timer at once.
 
 use crate::clock;
+use crate::conn_id::ConnId;
 use crate::hub::Hub;
 use crate::hub::connection::session::{PollAt, Session};
 use crate::hub::egress::flush::Chunk;
+use crate::hub::workers::WorkerId;
 use crate::hub::workers::timer::Timer;
 use crate::limits::{CLIENT_WORDS, EVENTS_MAX, IN_FLIGHT, PIPELINE_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::protocol::Priority;
@@ -21,7 +23,7 @@ const NO_CONNECTION: u64 = u64::MAX;
 /// What a worker lends the session whose turn it is.
 pub struct WorkerContext {
     /// The worker's number.
-    number: usize,
+    number: WorkerId,
     /// The hub.
     pub hub: &'static Hub,
     /// Whether the server is shutting down.
@@ -44,10 +46,10 @@ impl WorkerContext {
     ///
     /// # Errors
     /// When the kernel lacks the memory.
-    pub fn watch(&self, conn: usize, socket: &impl AsFd) -> nix::Result<()> {
+    pub fn watch(&self, conn: ConnId, socket: &impl AsFd) -> nix::Result<()> {
         let reading = EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | EpollFlags::EPOLLRDHUP;
         let events = reading | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
-        self.epoll.add(socket, EpollEvent::new(events, conn as u64))
+        self.epoll.add(socket, EpollEvent::new(events, conn.index() as u64))
     }
 
     /// Puts a filled slot aside for [`WorkerContext::admit_all`].
@@ -90,7 +92,7 @@ impl WorkerContext {
 /// handed to a thread is on the heap first.
 pub struct WorkerParts {
     hub: &'static Hub,
-    number: usize,
+    number: WorkerId,
     sessions: &'static mut [Session],
     epoll: Epoll,
     timer: Timer,
@@ -101,7 +103,7 @@ impl WorkerParts {
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(hub: &'static Hub, number: usize, sessions: &'static mut [Session]) -> nix::Result<Self> {
+    pub fn new(hub: &'static Hub, number: WorkerId, sessions: &'static mut [Session]) -> nix::Result<Self> {
         let (epoll, timer) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         // Edge-triggered: each ring is reported once, and nobody needs to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
@@ -197,7 +199,7 @@ impl Worker {
     /// Takes the calls of others.
     fn gather(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
-        self.context.hub.wakeups.take(self.context.number, |conn| set(runnable, conn - first));
+        self.context.hub.wakeups.take(self.context.number, |conn| set(runnable, conn.index() - first));
     }
 
     /// Gives a turn to all when the earliest deadline has come: each says its next one. All that has happened is noted before,

@@ -98,7 +98,7 @@ fn outbox_round(bencher: Bencher) {
         outbox.grant(&mut credits);
         while let Some(slot) = credits.pop() {
             line += 1;
-            slot.fill(0, line, Priority::NORMAL, b"");
+            slot.fill(firstline::conn_id::ConnId::FIRST, line, Priority::NORMAL, b"");
             Chain::append(slot, &mut runs);
         }
         while let Some(run) = runs.pop() {
