@@ -35,6 +35,12 @@ fn main() {
         "log_modules.rs",
         &format!("/// The modules that log.\npub const MODULES: &[&str] = &{modules:?};\n"),
     );
+    // Code says `cfg(loom)`, as that of others does.
+    for model in ["loom", "shuttle"] {
+        if env::var_os(format!("CARGO_FEATURE_{}", model.to_uppercase())).is_some() {
+            println!("cargo::rustc-cfg={model}");
+        }
+    }
     let boards = Path::new(&directory).join("targets/boards");
     println!("cargo::rerun-if-env-changed=FIRSTLINE_BOARD");
     println!("cargo::rerun-if-changed={}", boards.display());

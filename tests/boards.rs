@@ -9,7 +9,7 @@ use std::{env, fs};
 /// A copy of the crate in cargo's directory for tests, for one run at a time.
 struct Copy {
     source: PathBuf,
-    /// Kept from run to run: the dependencies are built but once.
+    /// Cargo's own: the dependencies are built there already.
     target: PathBuf,
     _lock: File,
 }
@@ -23,7 +23,8 @@ impl Copy {
         let source = directory.join("source");
         let _ = fs::remove_dir_all(&source);
         copy_tree(Path::new(env!("CARGO_MANIFEST_DIR")), &source);
-        Self { source, target: directory.join("target"), _lock: lock }
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_path_buf();
+        Self { source, target, _lock: lock }
     }
 
     /// Writes a board file: that of the default board, changed.

@@ -1,7 +1,7 @@
 //! What the threads of the hub share, in every order in which they may run: the queue, the calls, and the outbox with
 //! its send_state.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --profile models --test loom_hub`
+//! `cargo test --features loom --test loom_hub`
 //!
 //! The outbox, the queue, the bitmap and the flush's loop are the real ones. The kernel, and what a worker and the
 //! consumer do around them, are modelled here: a socket that takes a few bytes and reports once when it takes more,

@@ -1,6 +1,6 @@
 //! The mutex and the condition variable in every order in which their threads may run.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --profile models --test loom_sync`
+//! `cargo test --features loom --test loom_sync`
 //!
 //! The model checker finds two things by itself: a data race, for the guarded values are its own cells, and a
 //! lost wake-up, for then all threads sleep. Models of three threads are searched up to a bound of forced

@@ -1,7 +1,7 @@
 //! The way from the history to what comes live, in orders that are made up at random: who joins since some message is sent all that came
 //! after it, once and in order, whatever is written meanwhile, and however slowly he reads.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --profile models --test shuttle_history -- --nocapture`
+//! `cargo test --features shuttle --test shuttle_history -- --nocapture`
 //!
 //! As `tests/shuttle_hub.rs`, with a journal in memory and the real journal_sink and historian.
 #![cfg(shuttle)]

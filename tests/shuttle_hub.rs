@@ -1,7 +1,7 @@
 //! The whole hub in orders that are made up at random: its workers, its consumer, clients that come and go, and its end in the middle of
 //! all that.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --profile models --test shuttle_hub -- --nocapture`
+//! `cargo test --features shuttle --test shuttle_hub -- --nocapture`
 //!
 //! These models are much too large to try all orders, as `tests/loom_hub.rs` does with small ones. All that runs is the real code, on
 //! real sockets and epoll sets of this process; what waits for a descriptor in a model is in `tests/models/kernel.rs`. After each run

@@ -25,6 +25,12 @@ pub struct LogThrottle<R> {
     crowd_ns: Option<u64>,
 }
 
+impl<R: Copy + PartialEq> Default for LogThrottle<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<R: Copy + PartialEq> LogThrottle<R> {
     /// It has told of nobody.
     pub const fn new() -> Self {

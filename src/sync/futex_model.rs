@@ -1,6 +1,6 @@
 //! The futex as the model checker sees it: a word, and a authenticator for what the kernel does in one step.
 //!
-//! Stands in for `futex.rs` under `--cfg loom` and `--cfg shuttle`; the interface is the same.
+//! Stands in for `futex.rs` with the features loom and shuttle; the interface is the same.
 
 use core::time::Duration;
 use std::collections::VecDeque;

@@ -14,9 +14,9 @@
 //! This module owns no threads and no data, allocates nothing, and knows nothing of the server. Only 32-bit
 //! atomics are used: ARMv6 has no wider ones.
 //!
-//! Under `--cfg loom` the same mutex and condition variable run on a futex that the model checker
+//! With the feature loom the same mutex and condition variable run on a futex that the model checker
 //! [loom](https://docs.rs/loom) understands; `tests/loom_sync.rs` then tries the orders in which threads may
-//! run. `new` is not `const` in such a build. Under `--cfg shuttle` they run on [shuttle](https://docs.rs/shuttle), which tries orders
+//! run. `new` is not `const` in such a build. With the feature shuttle they run on [shuttle](https://docs.rs/shuttle), which tries orders
 //! at random, of more than loom can try all: `tests/shuttle_hub.rs`.
 
 mod bitmap;
