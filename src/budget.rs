@@ -5,10 +5,10 @@ use crate::auth::authenticator::State;
 use crate::auth::{Tokens, file::Buffer};
 use crate::hub::clients::ClientTable;
 use crate::hub::connection::session::Session;
+use crate::hub::counters::Counters;
 use crate::hub::dispatch::commit_group::CommitGroup;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::replay::Replays;
-use crate::hub::stats::Counters;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
 use crate::limits::{

@@ -95,7 +95,10 @@ fn lines_are_as_the_filter_says(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
     let mut lines = text.lines().rev().map(|line| line.split_once(' ').unwrap().1);
     let hub = lines.next().unwrap();
-    assert!(hub.starts_with(r"DEBUG line 999 of hub\x0a  (hub::workers::worker:") && hub.ends_with(')'), "{hub}");
+    assert!(
+        hub.starts_with(r"DEBUG line 999 of hub\x0a  (hub::workers::worker:") && hub.ends_with(')'),
+        "{hub}"
+    );
     assert_eq!(lines.next().unwrap(), "INFO  line 999 of net");
     let old = fs::metadata(path.with_extension("1")).unwrap().len();
     assert!(old > 0 && old + text.len() as u64 <= LOG_FILE_BYTES_MIN);

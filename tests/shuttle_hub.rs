@@ -120,7 +120,7 @@ impl Day {
 
     /// As `shutdown::drain`, which waits for signals too: everybody is told goodbye.
     fn end(&self, end: End) {
-        self.hub.want_place(true);
+        self.hub.vacancies.await_one(true);
         self.hub.drain();
         while end == End::Abrupt && self.hub.clients.lock().taken().0 > 0 {
             // Again and again: a worker that has not heard of the end yet may admit something still.
@@ -128,8 +128,8 @@ impl Day {
             thread::yield_now();
         }
         while self.hub.clients.lock().taken().0 > 0 {
-            self.kernel.wait(self.hub.waker(), PollFlags::POLLIN);
-            self.hub.waker().reset();
+            self.kernel.wait(&self.hub.vacancies, PollFlags::POLLIN);
+            self.hub.vacancies.reset();
         }
     }
 }

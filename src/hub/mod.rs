@@ -15,9 +15,11 @@
 pub mod accept;
 pub mod clients;
 pub mod connection;
+pub mod counters;
 pub mod dispatch;
 pub mod egress;
 pub mod replay;
+pub mod settings;
 pub mod shutdown;
 pub mod signals;
 pub mod startup;
@@ -30,73 +32,28 @@ use crate::auth::authenticator::Authenticator;
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet, PerConn};
 use crate::hub::workers::{Caller, WorkerId};
-use crate::limits::{CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX, RATE_BURST_MS, URGENT_BURST_MS};
+use crate::limits::{CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX};
 use crate::options::Options;
 use crate::protocol::Priority;
 use crate::queue::{Chain, Queue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex};
+use accept::places::Places;
+use accept::vacancies::Vacancies;
 use clients::{ClientTable, Name};
+use counters::Counters;
 use dispatch::commit_group::CommitGroup;
 use dispatch::consumer::ConsumerPipeline;
-use stats::Counters;
-
-use workers::wakeups::{Waker, Wakeups};
-
-use connection::rate_limit::Rate;
 use egress::outbox::Outbox;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use settings::Settings;
+use std::net::IpAddr;
 use std::time::Duration;
+use workers::wakeups::Wakeups;
 
 static OUTBOXES: PerConn<Mutex<Outbox>> = PerConn([const { Mutex::new(Outbox::new()) }; CLIENTS]);
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
-
-/// The times and shares that were chosen at the start.
-pub struct Settings {
-    /// How many clients may be connected from one address; none: as many as there are seats, and then it is full.
-    pub per_address: Option<usize>,
-    /// How many lines a client may send; none: as fast as it can.
-    pub rate: Option<Rate>,
-    /// How many messages of a client keep a high priority; none: all of them.
-    pub urgent_rate: Option<Rate>,
-    /// How long a client says nothing before it gives way to another, in nanoseconds; none: for ever.
-    pub idle_grace_ns: Option<u64>,
-    /// How long a client may take for a line, in nanoseconds; none: for ever.
-    pub line_timeout_ns: Option<u64>,
-    /// How long a client may say nothing, in nanoseconds; none: for ever.
-    pub idle_timeout_ns: Option<u64>,
-    /// How long a client may not read what is for it, in nanoseconds; none: for ever.
-    pub write_timeout_ns: Option<u64>,
-    /// How long the end may take.
-    pub drain_timeout: Duration,
-}
-
-impl Settings {
-    fn new(options: &Options) -> Self {
-        let ns = |timeout: Duration| timeout.as_nanos() as u64;
-        let rate = |count: usize, period_s: u64, burst_ms: u64| {
-            Rate::new(count as u64, period_s * 1_000_000_000, burst_ms * 1_000_000)
-        };
-        Self {
-            per_address: options.per_address.filter(|count| *count < CLIENTS),
-            rate: options.rate.map(|count| rate(count, 1, RATE_BURST_MS)),
-            urgent_rate: options.urgent_rate.map(|count| rate(count, 60, URGENT_BURST_MS)),
-            idle_grace_ns: options.idle_grace.map(ns),
-            line_timeout_ns: options.line_timeout.map(ns),
-            idle_timeout_ns: options.idle_timeout.map(ns),
-            write_timeout_ns: options.write_timeout.map(ns),
-            drain_timeout: options.drain_timeout,
-        }
-    }
-
-    /// How long a client may not read what is for it, in milliseconds; none: for ever.
-    pub fn write_timeout_ms(&self) -> Option<u32> {
-        self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
-    }
-}
 
 /// What all threads share.
 pub struct Hub {
@@ -132,9 +89,8 @@ pub struct Hub {
     /// Whether all is done that the consumer's own thread had to do.
     is_done: Mutex<bool>,
     done: Condvar,
-    /// Wakes the acceptor, and whether it wants to hear of a seat that was given back.
-    waker: Waker,
-    wants_place: AtomicBool,
+    /// How the acceptor learns that a place is free.
+    pub vacancies: Vacancies,
 }
 
 impl Hub {
@@ -171,81 +127,8 @@ impl Hub {
             is_done: Mutex::new(!has_own_thread),
             pipeline,
             done: Condvar::new(),
-            waker: Waker::new()?,
-            wants_place: AtomicBool::new(false),
+            vacancies: Vacancies::new()?,
         })
-    }
-
-    /// Gives a seat to a new client, and its socket to the seat's worker.
-    ///
-    /// # Errors
-    /// Gives the socket back when all seats are taken.
-    pub fn welcome(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
-        let mut clients = self.clients.lock();
-        let Some(conn) = clients.take(peer, |conn| self.wakeups.worker_of(conn)) else {
-            return Err(socket);
-        };
-        drop(clients);
-        log::debug!("{} opened a connection", self.name(conn));
-        self.outboxes[conn].lock().open(socket, now_ns);
-        self.wakeups.wake(conn);
-        Ok(())
-    }
-
-    /// Whether the host of that peer has fewer seats than it may have.
-    pub fn has_share(&self, peer: SocketAddr) -> bool {
-        self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
-    }
-
-    /// Has so many clients give up their seats, those first that do not listing any more, then those that are idle longest; of that host,
-    /// if it is one's own share that is wanted. Returns how many do and have neither gone nor said something: they are fewer if no
-    /// others are idle for long enough.
-    pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
-        let is_meant = |conn: &ConnId| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
-        let mut leaving =
-            ConnId::all().filter(is_meant).filter(|conn| self.outboxes[*conn].lock().is_leaving()).count();
-        for conn in ConnId::all().filter(is_meant) {
-            if leaving < wanted && self.time_out(conn) {
-                leaving += 1;
-            }
-        }
-        while leaving < wanted
-            && let Some((idle_since_ns, conn)) = self.longest_idle(ConnId::all().filter(is_meant), now_ns)
-        {
-            // It may have said something just now. Then it is not among the idle any more.
-            if self.outboxes[conn].lock().request_eviction(idle_since_ns) {
-                leaving += 1;
-                self.wakeups.wake(conn);
-            }
-        }
-        leaving
-    }
-
-    /// Ends the connection at that seat if its peer's system does not listing any more; true: it does so now.
-    fn time_out(&self, conn: ConnId) -> bool {
-        let mut outbox = self.outboxes[conn].lock();
-        let is_over = !outbox.is_leaving() && outbox.is_gone();
-        if is_over {
-            outbox.time_out();
-        }
-        drop(outbox);
-        if is_over {
-            self.wakeups.wake(conn);
-        }
-        is_over
-    }
-
-    /// The client that is idle longest of those who have been for longer than the grace, and was not asked yet: since when,
-    /// and its seat.
-    fn longest_idle(&self, connections: impl Iterator<Item = ConnId>, now_ns: u64) -> Option<(u64, ConnId)> {
-        let grace_ns = self.settings.idle_grace_ns?;
-        let idle_since_ns = |conn: ConnId| {
-            let outbox = self.outboxes[conn].lock();
-            outbox
-                .idle_since_ns()
-                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_eviction_requested())
-        };
-        connections.filter_map(|conn| Some((idle_since_ns(conn)?, conn))).min()
     }
 
     /// Whether there is to be a thread that [keeps processing](Hub::keep_processing).
@@ -406,27 +289,16 @@ impl Hub {
         outbox.abort();
     }
 
-    /// Gives a seat back of which nothing is left.
+    /// Frees the place of a connection of which nothing is left.
     pub fn release(&self, conn: ConnId) {
         self.clients.lock().release(conn);
-        self.tell_of_place();
+        self.vacancies.tell();
     }
 
-    /// Tells the acceptor that a seat was given back, or will not be, if it wants to know.
-    pub fn tell_of_place(&self) {
-        if self.wants_place.load(Ordering::Acquire) {
-            self.waker.wake();
-        }
-    }
-
-    /// Whether the acceptor is woken when a seat is given back, or is not though its tenant was asked.
-    pub fn want_place(&self, wanted: bool) {
-        self.wants_place.store(wanted, Ordering::Release);
-    }
-
-    /// What wakes the acceptor.
-    pub fn waker(&self) -> &Waker {
-        &self.waker
+    /// The places for connections.
+    pub fn places(&self) -> Places<'_> {
+        let Self { clients, outboxes, wakeups, settings, .. } = self;
+        Places { clients, outboxes, wakeups, settings }
     }
 
     /// From now on those tokens are the right ones; the others go back to the caller. Who had one of those that is gone is told so.

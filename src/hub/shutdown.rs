@@ -35,7 +35,7 @@ pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
 
 fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     log::info!("shutting down");
-    hub.want_place(true);
+    hub.vacancies.await_one(true);
     hub.drain();
     let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(hub.settings.drain_timeout.as_nanos() as u64 / 4);
     if let Some(outcome) = wait_for_connections(hub, signals, deadline_ns - last_words_ns) {
@@ -65,11 +65,11 @@ fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Optio
         }
         let mut fds = [
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(hub.waker().as_fd(), PollFlags::POLLIN),
+            PollFd::new(hub.vacancies.as_fd(), PollFlags::POLLIN),
         ];
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, timeout(Some(deadline_ns)));
-        hub.waker().reset();
+        hub.vacancies.reset();
     }
     None
 }

@@ -1,11 +1,11 @@
-//! What the server counts, and how `/stats` tells it.
+//! All counters at one moment, and how `/stats` lists them.
 //!
-//! Counters stand where they arise: with the queue, with each outbox, and the rest here in the [`Counters`]. All are plain
-//! numbers behind the mutex that is held there anyway: a 64-bit atomic is not to be had on every board.
+//! A counter stands where it is counted: with the queue, with each outbox, and the rest in the [`Counters`]. Each is a plain number behind
+//! the mutex that is held there anyway: not every board has 64-bit atomics.
 
 use crate::clock;
-use crate::histogram::Histogram;
 use crate::hub::Hub;
+use crate::hub::counters::Counters;
 use crate::journal::segment::Identity;
 use crate::journal::writer::WriteStats;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
@@ -15,79 +15,6 @@ use crate::protocol::reply::{Farewell, Nak};
 use crate::queue::Depth;
 use core::fmt::Write;
 use heapless::String;
-
-/// What belongs to no seat and not to the queue, since the start.
-pub struct Counters {
-    /// Messages that were processed and acknowledged, with the time from admission to that in nanoseconds, by
-    /// priority.
-    latencies: [Histogram; Priority::COUNT],
-    /// Messages that the consumer is done with, whatever came of them.
-    pub handled: u64,
-    /// Messages that were refused, by reason.
-    pub refused: [u64; Nak::COUNT],
-    /// Commands that were refused.
-    pub commands_refused: u64,
-    /// Messages that were admitted as less urgent than their sender wanted.
-    pub lowered: u64,
-    /// Connections that the server closed, by what it told them.
-    farewells: [u64; Farewell::COUNT],
-    /// Tokens that were shown and are nobody's.
-    pub wrong_tokens: u64,
-    /// Lines that had begun and not ended when their connection broke.
-    pub lines_cut_off: u64,
-    /// MSG lines put in outboxes.
-    pub msgs_sent: u64,
-    /// MSG lines lost because their reader was too slow.
-    pub msgs_lost: u64,
-    /// Which journal it is, what it has done, and whether it works, where there is one.
-    pub journal: Option<(Identity, WriteStats, bool)>,
-    /// How long the journal's syncs took, in nanoseconds.
-    sync_times: Histogram,
-    /// Bytes of the journal that were found damaged by those who read it; again each time.
-    pub journal_damage_bytes: u64,
-}
-
-impl Default for Counters {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Counters {
-    /// Nothing has happened.
-    pub const fn new() -> Self {
-        Self {
-            latencies: [const { Histogram::new() }; Priority::COUNT],
-            handled: 0,
-            refused: [0; Nak::COUNT],
-            commands_refused: 0,
-            lowered: 0,
-            farewells: [0; Farewell::COUNT],
-            wrong_tokens: 0,
-            lines_cut_off: 0,
-            msgs_sent: 0,
-            msgs_lost: 0,
-            journal: None,
-            sync_times: Histogram::new(),
-            journal_damage_bytes: 0,
-        }
-    }
-
-    /// One more connection is told that and closed.
-    pub fn said_farewell(&mut self, why: Farewell) {
-        self.farewells[why.index()] += 1;
-    }
-
-    /// The journal was synced once more, and that took so long, with all that was written for it.
-    pub fn synced(&mut self, took_ns: u64) {
-        self.sync_times.record(took_ns);
-    }
-
-    /// So many messages of that priority, one at least, are acknowledged, so long after they were admitted.
-    pub fn processed(&mut self, messages: usize, priority: Priority, latency_ns: u64) {
-        self.latencies[priority.index()].record_many(latency_ns, messages as u64);
-    }
-}
 
 /// What is known of one priority.
 #[derive(Clone, Copy, Default)]
@@ -200,7 +127,7 @@ impl Snapshot {
         let now_ns = clock::now_ns();
         let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
         (snapshot.clients, snapshot.clients_max) = hub.clients.lock().taken();
-        snapshot.read_ledger(&hub.counters.lock());
+        snapshot.read_counters(&hub.counters.lock());
         for outbox in &hub.outboxes.0 {
             let outbox = outbox.lock();
             snapshot.bytes_in += outbox.bytes_in;
@@ -215,7 +142,7 @@ impl Snapshot {
         snapshot
     }
 
-    fn read_ledger(&mut self, counters: &Counters) {
+    fn read_counters(&mut self, counters: &Counters) {
         self.lowered = counters.lowered;
         self.farewells = counters.farewells;
         self.wrong_tokens = counters.wrong_tokens;

@@ -176,7 +176,7 @@ impl Run {
             self.parts.hub.drain();
         }
         if really & 15 == 14 {
-            self.parts.hub.request_evictions(usize::from(really >> 4), None, clock::now_ns());
+            self.parts.hub.places().request_evictions(usize::from(really >> 4), None, clock::now_ns());
         }
     }
 

@@ -134,7 +134,7 @@ impl Client {
             setsockopt(&other, sockopt::SndBuf, &holds).unwrap();
         }
         let peer = SocketAddr::new(IpAddr::V4((0x0a00_0000 + serial).into()), 9);
-        hub.welcome(OwnedFd::from(other), peer, clock::now_ns()).ok()?;
+        hub.places().take(OwnedFd::from(other), peer, clock::now_ns()).ok()?;
         let mut talk = Talk::new(peer.to_string());
         talk.may_be_cut_short = hub.settings.write_timeout_ns.is_some();
         Some(Self { socket: Some(socket), talk })

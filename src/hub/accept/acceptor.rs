@@ -90,7 +90,7 @@ impl<'a> Acceptor<'a> {
         let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
         let listeners = open.map(|door| door.listener.socket.as_fd());
         fds.extend(
-            [self.signals.as_fd(), self.hub.waker().as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+            [self.signals.as_fd(), self.hub.vacancies.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
         fds.extend(self.rejected.poll_fds());
         fds.extend(listeners.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
@@ -103,7 +103,7 @@ impl<'a> Acceptor<'a> {
         let deadline_ns = deadlines.into_iter().flatten().min();
         // An interruption is as good as an event: all is looked at again.
         let _ = poll(&mut fds, timeout(deadline_ns));
-        self.hub.waker().reset();
+        self.hub.vacancies.reset();
     }
 
     fn is_asked_to_end(&mut self) -> bool {
@@ -175,7 +175,7 @@ impl<'a> Acceptor<'a> {
 
     /// Gives a connection a seat, or lets it wait for one.
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
-        match self.pending.add(socket, peer, self.hub, clock::now_ns()) {
+        match self.pending.add(socket, peer, self.hub.places(), clock::now_ns()) {
             Ok(()) => self.settle(),
             Err((socket, why)) => self.reject(socket, peer, why),
         }
@@ -183,7 +183,9 @@ impl<'a> Acceptor<'a> {
 
     /// Seats pending where there is room, and turns away those who would wait in vain.
     fn settle(&mut self) {
-        while let Some((connection, why)) = self.pending.settle(self.hub, clock::now_ns()) {
+        while let Some((connection, why)) =
+            self.pending.settle(self.hub.places(), &self.hub.vacancies, clock::now_ns())
+        {
             self.reject(connection.socket, connection.peer, why);
         }
     }

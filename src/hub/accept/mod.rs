@@ -3,4 +3,6 @@
 pub mod acceptor;
 pub mod backoff;
 pub mod pending;
+pub mod places;
 pub mod rejected;
+pub mod vacancies;

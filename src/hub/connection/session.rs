@@ -431,7 +431,7 @@ impl Session {
                 // Now, for among these lines may be one that asks for the counters.
                 let stays = context.hub.outboxes[self.conn].lock().heard(bytes, context.now_ns);
                 if stays {
-                    context.hub.tell_of_place();
+                    context.hub.vacancies.tell();
                 }
             }
             Received::Nothing => {

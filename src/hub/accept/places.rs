@@ -1,0 +1,98 @@
+//! The places for connections: who gets one, and who gives one up.
+
+use crate::conn_id::{ConnId, PerConn};
+use crate::hub::clients::ClientTable;
+use crate::hub::egress::outbox::Outbox;
+use crate::hub::settings::Settings;
+use crate::hub::workers::wakeups::Wakeups;
+use crate::sync::Mutex;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+/// What is known of the places, and who has them.
+#[derive(Clone, Copy)]
+pub struct Places<'a> {
+    /// Who is connected where.
+    pub clients: &'a Mutex<ClientTable>,
+    /// What goes to each client.
+    pub outboxes: &'a PerConn<Mutex<Outbox>>,
+    /// How workers are woken.
+    pub wakeups: &'a Wakeups,
+    /// How many an address may have, and when a client is idle for long enough to give way.
+    pub settings: &'a Settings,
+}
+
+impl Places<'_> {
+    /// Gives a place to a new client, and its socket to the worker of that place.
+    ///
+    /// # Errors
+    /// Gives the socket back if all places are taken.
+    pub fn take(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
+        let mut clients = self.clients.lock();
+        let Some(conn) = clients.take(peer, |conn| self.wakeups.worker_of(conn)) else {
+            return Err(socket);
+        };
+        let name = clients.name(conn);
+        drop(clients);
+        log::debug!("{name} opened a connection");
+        self.outboxes[conn].lock().open(socket, now_ns);
+        self.wakeups.wake(conn);
+        Ok(())
+    }
+
+    /// Whether the host of that peer has fewer places than it may have.
+    pub fn has_share(&self, peer: SocketAddr) -> bool {
+        self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
+    }
+
+    /// Requests that `wanted` clients give up their places: first those whose system does not answer any more, then those that have been
+    /// idle longest. With `host`, only clients of that host. Returns how many are leaving because of this or an earlier request; they are
+    /// fewer than `wanted` if no others have been idle for long enough.
+    pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
+        let is_meant = |conn: &ConnId| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
+        let mut leaving =
+            ConnId::all().filter(is_meant).filter(|conn| self.outboxes[*conn].lock().is_leaving()).count();
+        for conn in ConnId::all().filter(is_meant) {
+            if leaving < wanted && self.time_out(conn) {
+                leaving += 1;
+            }
+        }
+        while leaving < wanted
+            && let Some((idle_since_ns, conn)) = self.longest_idle(ConnId::all().filter(is_meant), now_ns)
+        {
+            // If it has sent something since, it is not among the idle any more.
+            if self.outboxes[conn].lock().request_eviction(idle_since_ns) {
+                leaving += 1;
+                self.wakeups.wake(conn);
+            }
+        }
+        leaving
+    }
+
+    /// Ends a connection if its peer's system does not answer any more; true: it ends now.
+    fn time_out(&self, conn: ConnId) -> bool {
+        let mut outbox = self.outboxes[conn].lock();
+        let is_over = !outbox.is_leaving() && outbox.is_gone();
+        if is_over {
+            outbox.time_out();
+        }
+        drop(outbox);
+        if is_over {
+            self.wakeups.wake(conn);
+        }
+        is_over
+    }
+
+    /// The connection that has been idle longest, if that is longer than the grace and its eviction was not requested yet; and since when
+    /// it is idle, in nanoseconds.
+    fn longest_idle(&self, connections: impl Iterator<Item = ConnId>, now_ns: u64) -> Option<(u64, ConnId)> {
+        let grace_ns = self.settings.idle_grace_ns?;
+        let idle_since_ns = |conn: ConnId| {
+            let outbox = self.outboxes[conn].lock();
+            outbox
+                .idle_since_ns()
+                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_eviction_requested())
+        };
+        connections.filter_map(|conn| Some((idle_since_ns(conn)?, conn))).min()
+    }
+}

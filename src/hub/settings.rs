@@ -1,0 +1,51 @@
+//! The time-outs and shares that were chosen at the start.
+
+use crate::hub::connection::rate_limit::Rate;
+use crate::limits::{CLIENTS, RATE_BURST_MS, URGENT_BURST_MS};
+use crate::options::Options;
+use std::time::Duration;
+
+/// The time-outs and shares that were chosen at the start.
+pub struct Settings {
+    /// How many connections one address may have; none: all there are.
+    pub per_address: Option<usize>,
+    /// How many lines a client may send; none: as fast as it can.
+    pub rate: Option<Rate>,
+    /// How many messages of a client keep a high priority; none: all of them.
+    pub urgent_rate: Option<Rate>,
+    /// How long a client is idle before it gives way to another, in nanoseconds; none: it never does.
+    pub idle_grace_ns: Option<u64>,
+    /// How long a client may take for a line, in nanoseconds; none: there is no limit.
+    pub line_timeout_ns: Option<u64>,
+    /// How long a client may send nothing, in nanoseconds; none: there is no limit.
+    pub idle_timeout_ns: Option<u64>,
+    /// How long a client may not read what waits for it, in nanoseconds; none: there is no limit.
+    pub write_timeout_ns: Option<u64>,
+    /// How long the shutdown may take.
+    pub drain_timeout: Duration,
+}
+
+impl Settings {
+    /// What these options choose.
+    pub fn new(options: &Options) -> Self {
+        let ns = |timeout: Duration| timeout.as_nanos() as u64;
+        let rate = |count: usize, period_s: u64, burst_ms: u64| {
+            Rate::new(count as u64, period_s * 1_000_000_000, burst_ms * 1_000_000)
+        };
+        Self {
+            per_address: options.per_address.filter(|count| *count < CLIENTS),
+            rate: options.rate.map(|count| rate(count, 1, RATE_BURST_MS)),
+            urgent_rate: options.urgent_rate.map(|count| rate(count, 60, URGENT_BURST_MS)),
+            idle_grace_ns: options.idle_grace.map(ns),
+            line_timeout_ns: options.line_timeout.map(ns),
+            idle_timeout_ns: options.idle_timeout.map(ns),
+            write_timeout_ns: options.write_timeout.map(ns),
+            drain_timeout: options.drain_timeout,
+        }
+    }
+
+    /// How long a client may not read what waits for it, in milliseconds; none: there is no limit.
+    pub fn write_timeout_ms(&self) -> Option<u32> {
+        self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
+    }
+}
