@@ -10,6 +10,7 @@ mod models;
 
 use firstline::hub::Hub;
 use firstline::hub::dispatch::consumer::Consumer;
+use firstline::hub::dispatch::dispatcher::Dispatcher;
 use firstline::hub::dispatch::sinks::journal::JournalSink;
 use firstline::hub::replay;
 use firstline::journal::files::ReadOnly;
@@ -105,7 +106,7 @@ fn run() {
     let since = before - thread_rng().gen_range(0..=before.min(20));
     // Two sit in the consumer's seat in turn, one while what the other processed is delivered.
     let options = Options { workers: thread_rng().gen_range(1..=2), ..Options::default() };
-    let Parts { hub, mut workers, sessions } = Parts::new(kit, &options, |_| ());
+    let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(kit, &options, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
     witness.send(b"/join\n");
@@ -128,9 +129,9 @@ fn run() {
             thread::spawn(move || serve(worker, &kernel))
         })
         .collect();
-    assert!(hub.has_delivery_thread(), "with a journal");
-    let processing =
-        [Hub::keep_processing, Hub::keep_delivering].map(|keep| thread::spawn(move || keep(hub)));
+    assert!(dispatcher.has_delivery_thread(), "with a journal");
+    let processing = [Dispatcher::keep_processing, Dispatcher::keep_delivering]
+        .map(|keep| thread::spawn(move || keep(dispatcher)));
     let own = Arc::clone(&kernel);
     let reading = thread::spawn(move || {
         let history = hub.replay.as_ref().expect("there is one");
@@ -144,7 +145,7 @@ fn run() {
     while hub.clients.lock().taken().0 > 0 {
         thread::yield_now();
     }
-    hub.finish(Duration::MAX);
+    dispatcher.finish(Duration::MAX);
     processing.into_iter().for_each(|thread| thread.join().unwrap());
     kernel.end();
     looks.join().unwrap();
@@ -157,7 +158,7 @@ fn run() {
     // What came before it did is not known to it.
     seen.is_gone = true;
     talks.iter().for_each(|talk| talk.check(&seen));
-    let kit = Parts { hub, workers, sessions }.end();
+    let kit = Parts { hub, dispatcher, workers, sessions }.end();
     *KIT.lock().unwrap() = Some((kit, historian, last));
 }
 

@@ -158,7 +158,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     // A consumer in real time has its seat for itself; its policy is not set here.
     let realtime = (!is_shared).then_some(1);
     let options = Options { workers, realtime, ..Options::default() };
-    let Parts { hub, workers, sessions } = Parts::new(kit, &options, |_| ());
+    let Parts { hub, dispatcher, workers, sessions } = Parts::new(kit, &options, |_| ());
     let (kernel, looks) = Kernel::start();
     let mut workers = workers;
     let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
@@ -172,7 +172,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
             thread::spawn(move || models::party::serve(worker, &kernel))
         })
         .collect();
-    let processing = hub.has_own_thread().then(|| thread::spawn(|| hub.keep_processing()));
+    let processing = hub.policy.has_own_thread().then(|| thread::spawn(|| dispatcher.keep_processing()));
     let party: Vec<_> = party
         .iter()
         .map(|act| {
@@ -197,7 +197,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     while hub.clients.lock().taken().0 > 0 {
         thread::yield_now();
     }
-    hub.finish(std::time::Duration::MAX);
+    dispatcher.finish(std::time::Duration::MAX);
     processing.into_iter().for_each(|processing| processing.join().unwrap());
     kernel.end();
     looks.join().unwrap();
@@ -206,7 +206,7 @@ fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
     let mut seen = Witness::new(&witness.talk, None);
     seen.is_gone |= end != End::Late;
     talks.iter().for_each(|talk| talk.check(&seen));
-    *KIT.lock().unwrap() = Some(Parts { hub, workers, sessions }.end());
+    *KIT.lock().unwrap() = Some(Parts { hub, dispatcher, workers, sessions }.end());
 }
 
 fn model(name: &str, party: &'static [Act], workers: usize, is_shared: bool, end: End) {

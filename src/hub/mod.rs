@@ -29,25 +29,21 @@ pub mod workers;
 
 use crate::auth::Tokens;
 use crate::auth::authenticator::Authenticator;
-use crate::clock;
 use crate::conn_id::{ConnId, ConnSet, PerConn};
-use crate::hub::workers::{Caller, WorkerId};
-use crate::limits::{CLIENTS, PIPELINE_MESSAGES_MIN, QUEUE_MAX};
+use crate::limits::{CLIENTS, QUEUE_MAX};
 use crate::options::Options;
 use crate::protocol::Priority;
 use crate::queue::{Chain, Queue};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex};
 use accept::places::Places;
 use accept::vacancies::Vacancies;
 use clients::{ClientTable, Name};
 use counters::Counters;
-use dispatch::commit_group::CommitGroup;
-use dispatch::consumer::ConsumerPipeline;
+use dispatch::policy::Policy;
 use egress::outbox::Outbox;
 use settings::Settings;
 use std::net::IpAddr;
-use std::time::Duration;
 use workers::wakeups::Wakeups;
 
 static OUTBOXES: PerConn<Mutex<Outbox>> = PerConn([const { Mutex::new(Outbox::new()) }; CLIENTS]);
@@ -76,19 +72,8 @@ pub struct Hub {
     /// Where tokens are shown, if they are asked for.
     pub authenticator: Option<Authenticator>,
     draining: AtomicBool,
-    /// Where one sits who processes.
-    pipeline: ConsumerPipeline,
-    /// Whether the consumer's own thread alone sits there: it runs in real time, and workers do not.
-    dedicated_only: bool,
-    /// Whether workers may sit there now: no sink holds them up for long.
-    workers_may_run: AtomicBool,
-    /// Whether the consumer has a thread of its own.
-    has_own_thread: bool,
-    /// When somebody must have sat there, in nanoseconds, if something is to be done by then; the consumer's own thread sees to it.
-    due_ns: Mutex<Option<u64>>,
-    /// Whether all is done that the consumer's own thread had to do.
-    is_done: Mutex<bool>,
-    done: Condvar,
+    /// Which threads may run the pipeline.
+    pub policy: Policy,
     /// How the acceptor learns that a place is free.
     pub vacancies: Vacancies,
 }
@@ -100,15 +85,10 @@ impl Hub {
     /// When there are not enough descriptors.
     pub fn new(
         options: &Options,
-        mut pipeline: ConsumerPipeline,
+        policy: Policy,
         replay: Option<replay::Handle>,
         authenticator: Option<Authenticator>,
     ) -> nix::Result<Self> {
-        let dedicated_only = options.realtime.is_some();
-        let consumer = pipeline.consumer();
-        let has_own_thread = dedicated_only || consumer.needs_thread();
-        // The first client to ask for the counters finds those of the journal among them.
-        COUNTERS.lock().journal = consumer.journal_state();
         Ok(Self {
             settings: Settings::new(options),
             outboxes: &OUTBOXES,
@@ -120,115 +100,9 @@ impl Hub {
             replay,
             authenticator,
             draining: AtomicBool::new(false),
-            dedicated_only,
-            workers_may_run: AtomicBool::new(!dedicated_only && consumer.lets_workers_run()),
-            has_own_thread,
-            due_ns: Mutex::new(None),
-            is_done: Mutex::new(!has_own_thread),
-            pipeline,
-            done: Condvar::new(),
+            policy,
             vacancies: Vacancies::new()?,
         })
-    }
-
-    /// Whether there is to be a thread that [keeps processing](Hub::keep_processing).
-    pub fn has_own_thread(&self) -> bool {
-        self.has_own_thread
-    }
-
-    /// Whether there is to be a thread that [keeps delivering](Hub::keep_delivering): where there is a disk to wait for meanwhile. Not
-    /// in real time, where what is next must not depend on a thread that is not.
-    pub fn has_delivery_thread(&self) -> bool {
-        self.replay.is_some() && !self.dedicated_only
-    }
-
-    /// The consumer's seat and the history, of a hub that nobody works in any more.
-    pub fn into_parts(self) -> (ConsumerPipeline, Option<replay::Handle>) {
-        (self.pipeline, self.replay)
-    }
-
-    /// For the consumer's own thread: processes when it is called, and when something is due, until the queue is closed.
-    pub fn keep_processing(&self) {
-        while self.try_run(Caller::OwnThread) {}
-        while self.queue.wait(self.timeout()) {
-            while self.try_run(Caller::OwnThread) {}
-        }
-        self.pipeline.run_last(
-            |delivery, group| delivery.deliver_all(group, self, Caller::OwnThread),
-            |consumer| consumer.run_deadlines(self, true),
-        );
-        *self.is_done.lock() = true;
-        self.done.notify_all();
-    }
-
-    /// For the delivery's own thread: delivers what the consumer's own thread hands over, until that has ended.
-    pub fn keep_delivering(&self) {
-        self.pipeline.keep_delivering(|delivery, group| delivery.deliver_all(group, self, Caller::OwnThread));
-    }
-
-    /// Closes the queue, and waits until the consumer's own thread, if it has one, has done all that it had to do; no longer than
-    /// `timeout`.
-    pub fn finish(&self, timeout: Duration) {
-        self.queue.close();
-        drop(self.done.wait_timeout_while(self.is_done.lock(), timeout, |is_done| !*is_done));
-    }
-
-    /// For `worker`, which has admitted something: sees to it that it is processed. True: the worker must come back, after
-    /// its clients have had their turn.
-    #[must_use = "who must come back and does not strands messages"]
-    pub fn process(&self, worker: WorkerId) -> bool {
-        if self.workers_may_run.load(Ordering::Relaxed) {
-            return self.try_run(Caller::Worker(worker));
-        }
-        self.queue.wake_if_waiting();
-        false
-    }
-
-    /// Sits down in the consumer's seat if it is free; true: to come back. `caller` is the worker that does it, or none.
-    #[must_use = "who must come back and does not strands messages"]
-    pub fn try_run(&self, caller: Caller) -> bool {
-        self.pipeline.try_run(
-            |consumer, group| consumer.process(group, self),
-            |delivery, group| delivery.deliver_all(group, self, caller),
-            |group| caller == Caller::OwnThread && self.offloads(group),
-            || self.queue.has_work(),
-        )
-    }
-
-    /// Whether the consumer's own thread hands a group over instead of delivering it: where the next one waits to go to the disk.
-    /// Urgent messages are answered at once: to wake another thread for them takes a while.
-    fn offloads(&self, group: &CommitGroup) -> bool {
-        self.has_delivery_thread() && !group.is_urgent() && self.queue.has_work()
-    }
-
-    /// Lets workers sit down, or leaves that to the consumer's own thread.
-    fn let_workers_run(&self, is_open: bool) {
-        self.workers_may_run.store(is_open && !self.dedicated_only, Ordering::Relaxed);
-    }
-
-    /// How many messages of a worker's are worth a turn while others of its clients still wait for theirs. With a journal all
-    /// that they have: it is one sync for all.
-    pub fn messages_worth_a_run(&self) -> usize {
-        if self.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
-    }
-
-    /// Somebody is to sit down by that time, in nanoseconds.
-    fn set_due_ns(&self, due_ns: Option<u64>) {
-        *self.due_ns.lock() = due_ns;
-        if due_ns.is_some() {
-            self.queue.wake();
-        }
-    }
-
-    /// How long the consumer's own thread may sleep. What is due now is told once: either it sits down then, or whoever does looks
-    /// at it again.
-    fn timeout(&self) -> Option<Duration> {
-        let mut due_ns = self.due_ns.lock();
-        let timeout = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));
-        if timeout.is_zero() {
-            *due_ns = None;
-        }
-        Some(timeout)
     }
 
     /// How many messages were admitted and are not processed.

@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::hub::Hub;
 use crate::hub::accept::acceptor::timeout;
+use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::signals::{SignalAction, Signals};
 use crate::limits::LAST_WORDS_MS;
 use crate::protocol::reply::{self, Nak};
@@ -23,12 +24,12 @@ pub enum Outcome {
 }
 
 /// Ends it.
-pub fn drain(hub: &Hub, signals: &Signals) -> Outcome {
+pub fn drain(hub: &Hub, dispatcher: &Dispatcher, signals: &Signals) -> Outcome {
     let deadline_ns = clock::now_ns() + hub.settings.drain_timeout.as_nanos() as u64;
     let outcome = answer_all(hub, signals, deadline_ns);
     if !matches!(outcome, Outcome::Interrupted(_)) {
         // What was acknowledged before it was synced is synced now.
-        hub.finish(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())));
+        dispatcher.finish(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())));
     }
     outcome
 }

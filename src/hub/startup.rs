@@ -7,6 +7,8 @@ use crate::counted::Counted;
 use crate::hub::accept::acceptor::Acceptor;
 use crate::hub::connection::session::Session;
 use crate::hub::dispatch::consumer::Consumer;
+use crate::hub::dispatch::dispatcher::Dispatcher;
+use crate::hub::dispatch::policy::Policy;
 use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::hub::replay;
@@ -40,6 +42,7 @@ pub type ReceiveBuffers = [[u8; RECEIVE_BYTES]; CLIENTS];
 static RECEIVE: ConstStaticCell<ReceiveBuffers> = ConstStaticCell::new([[0; RECEIVE_BYTES]; CLIENTS]);
 static SESSIONS: StaticCell<[Session; CLIENTS]> = StaticCell::new();
 static HUB: StaticCell<Hub> = StaticCell::new();
+static DISPATCHER: StaticCell<Dispatcher> = StaticCell::new();
 static STARTING: Starting = Starting { threads: Mutex::new(0), started: Condvar::new() };
 
 /// Why the server could not start, in one line.
@@ -93,7 +96,7 @@ impl Starting {
 /// Why it could not start.
 pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> {
     let service = Service::from_environment();
-    let offloaded = service::take_listeners().map_err(|error| Error(error.to_string()))?;
+    let inherited = service::take_listeners().map_err(|error| Error(error.to_string()))?;
     if options.realtime.is_some() {
         realtime::prepare()?;
     }
@@ -102,7 +105,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     clock::start();
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
-    let listeners = net::listen(&options.listen, offloaded).map_err(|error| Error(error.to_string()))?;
+    let listeners = net::listen(&options.listen, inherited).map_err(|error| Error(error.to_string()))?;
     if options.journal.is_some() {
         service.opening_journal(options.journal_size);
     }
@@ -114,12 +117,12 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let consumer = Consumer::new(stdout_sink, journal_sink);
     let mut auth_file = open_auth_file(options)?;
     let authenticator = auth_file.as_mut().map(read_tokens).transpose()?;
-    let hub: &'static Hub =
-        HUB.init(Hub::new(options, consumer.into_pipeline(), history, authenticator).map_err(descriptors)?);
+    let hub = HUB.init(make_hub(options, &consumer, history, authenticator).map_err(descriptors)?);
+    let dispatcher = DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()));
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
     }
-    start_threads(hub, options)?;
+    start_threads(hub, dispatcher, options)?;
     let allowed = Allowed::new(&options.allow, clock::now_ns());
     allowed.awaited().for_each(tell_of_interface);
     alloc_guard::arm();
@@ -127,7 +130,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     service.ready(format_args!("listening, for {CLIENTS} clients"));
     Acceptor::new(hub, &signals, &service, listeners, allowed, auth_file).run();
     service.stopping();
-    let outcome = shutdown::drain(hub, &signals);
+    let outcome = shutdown::drain(hub, dispatcher, &signals);
     report(outcome);
     logger::flush(Duration::from_millis(LOG_DRAIN_MS_MAX));
     Ok(outcome)
@@ -173,19 +176,35 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
     Error(format!("--auth-file {}: {error}", path.display()))
 }
 
-fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
+/// The hub of that consumer.
+fn make_hub(
+    options: &Options,
+    consumer: &Consumer,
+    replay: Option<replay::Handle>,
+    authenticator: Option<Authenticator>,
+) -> nix::Result<Hub> {
+    let policy =
+        Policy::new(options.realtime.is_some(), consumer.needs_thread(), consumer.lets_workers_run());
+    let hub = Hub::new(options, policy, replay, authenticator)?;
+    // The first client to ask for the counters finds those of the journal among them.
+    hub.counters.lock().journal = consumer.journal_state();
+    Ok(hub)
+}
+
+fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &Options) -> Result<(), Error> {
     for (outbox, slots) in OUTBOXES.0.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
     }
-    if hub.has_own_thread() {
-        let spawn = || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || hub.keep_processing());
+    if hub.policy.has_own_thread() {
+        let spawn =
+            || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || dispatcher.keep_processing());
         match options.realtime {
             Some(priority) => realtime::run(priority, spawn)??,
             None => spawn()?,
         }
     }
-    if hub.has_delivery_thread() {
-        STARTING.spawn("delivery".to_string(), DELIVERY_STACK_BYTES, || hub.keep_delivering())?;
+    if dispatcher.has_delivery_thread() {
+        STARTING.spawn("delivery".to_string(), DELIVERY_STACK_BYTES, || dispatcher.keep_delivering())?;
     }
     if let Some((history, directory)) = hub.replay.as_ref().zip(options.journal.as_ref()) {
         let files = ReadOnly::open(directory);
@@ -202,7 +221,7 @@ fn start_threads(hub: &'static Hub, options: &Options) -> Result<(), Error> {
     for worker in (0..options.workers).map(WorkerId::new) {
         let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(worker).len());
         sessions = others;
-        let parts = WorkerParts::new(hub, worker, mine).map_err(descriptors)?;
+        let parts = WorkerParts::new(hub, dispatcher, worker, mine).map_err(descriptors)?;
         STARTING
             .spawn(format!("worker {}", worker.index()), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
     }

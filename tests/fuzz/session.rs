@@ -190,12 +190,12 @@ impl Run {
 
     /// A turn of the consumer, if it is not the workers'. False: nothing waits.
     fn consume(&mut self) -> bool {
-        if !self.parts.hub.has_own_thread() {
+        if !self.parts.hub.policy.has_own_thread() {
             return false;
         }
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
         let heard = self.witness.talk.heard();
-        let is_left = self.parts.hub.try_run(firstline::hub::workers::Caller::OwnThread);
+        let is_left = self.parts.dispatcher.try_run(firstline::hub::workers::Caller::OwnThread);
         self.listen();
         let mut processed = [0; Priority::COUNT];
         self.witness.talk.priorities_after(heard).for_each(|priority| processed[priority.index()] += 1);

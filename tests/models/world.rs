@@ -8,6 +8,8 @@ use firstline::conn_id::ConnId;
 use firstline::hub::Hub;
 use firstline::hub::connection::session::Session;
 use firstline::hub::dispatch::consumer::{Consumer, ConsumerPipeline};
+use firstline::hub::dispatch::dispatcher::Dispatcher;
+use firstline::hub::dispatch::policy::Policy;
 use firstline::hub::replay;
 use firstline::hub::workers::WorkerId;
 use firstline::hub::workers::worker::{Worker, WorkerParts};
@@ -47,6 +49,7 @@ impl Kit {
 /// A hub, and who works in it.
 pub struct Parts {
     pub hub: &'static Hub,
+    pub dispatcher: &'static Dispatcher,
     pub workers: Vec<Worker>,
     pub sessions: &'static mut [Session],
 }
@@ -54,8 +57,10 @@ pub struct Parts {
 impl Parts {
     /// A hub for these options, without time-outs and rates unless `adjust` sets some.
     pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Kit { pipeline, history, sessions, are_slots_home } = kit;
-        let mut hub = Hub::new(options, pipeline, history, None).expect("there are descriptors");
+        let Kit { mut pipeline, history, sessions, are_slots_home } = kit;
+        let consumer = pipeline.consumer();
+        let policy = Policy::new(false, consumer.needs_thread(), consumer.lets_workers_run());
+        let mut hub = Hub::new(options, policy, history, None).expect("there are descriptors");
         // A queue that was closed is not opened again.
         hub.queue = Box::leak(Box::new(Queue::new()));
         let settings = &mut hub.settings;
@@ -63,6 +68,7 @@ impl Parts {
         (settings.line_timeout_ns, settings.idle_timeout_ns, settings.write_timeout_ns) = (None, None, None);
         adjust(&mut hub);
         let hub: &'static Hub = Box::leak(Box::new(hub));
+        let dispatcher: &'static Dispatcher = Box::leak(Box::new(Dispatcher::new(hub, pipeline)));
         if !are_slots_home {
             for (outbox, slots) in hub.outboxes.0.iter().zip(take_slots()) {
                 slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
@@ -75,24 +81,27 @@ impl Parts {
         for worker in (0..options.workers).map(WorkerId::new) {
             let (mine, others) = lent.split_at_mut(hub.wakeups.connections_of(worker).len());
             lent = others;
-            workers.push(Worker::new(WorkerParts::new(hub, worker, mine).expect("there are descriptors")));
+            workers.push(Worker::new(
+                WorkerParts::new(hub, dispatcher, worker, mine).expect("there are descriptors"),
+            ));
         }
-        Self { hub, workers, sessions }
+        Self { hub, dispatcher, workers, sessions }
     }
 
     /// Ends a hub that must have come to rest: nothing of anybody may be left in it.
     pub fn end(self) -> Kit {
-        let Self { hub, workers, sessions } = self;
+        let Self { hub, dispatcher, workers, sessions } = self;
         drop(workers);
         assert_rest(hub);
-        // SAFETY: both were leaked above, and nobody is left who has them.
-        let (hub, queue) = unsafe {
+        // SAFETY: all three were leaked above, and nothing else refers to them any more.
+        let (hub, dispatcher, queue) = unsafe {
             let queue = Box::from_raw((&raw const *hub.queue).cast_mut());
-            (Box::from_raw((&raw const *hub).cast_mut()), queue)
+            let dispatcher = Box::from_raw((&raw const *dispatcher).cast_mut());
+            (Box::from_raw((&raw const *hub).cast_mut()), dispatcher, queue)
         };
+        let pipeline = dispatcher.into_pipeline();
         drop(queue);
-        let (pipeline, history) = hub.into_parts();
-        Kit { pipeline, history, sessions, are_slots_home: true }
+        Kit { pipeline, history: hub.replay, sessions, are_slots_home: true }
     }
 }
 

@@ -97,7 +97,10 @@ impl Consumer {
         let due_ns = self.journal_sink.as_ref().and_then(JournalSink::deadline_ns);
         if self.due_ns != due_ns {
             self.due_ns = due_ns;
-            hub.set_due_ns(due_ns);
+            hub.policy.set_due_ns(due_ns);
+            if due_ns.is_some() {
+                hub.queue.wake();
+            }
         }
     }
 
@@ -173,6 +176,6 @@ impl Consumer {
         let is_shared = group.is_of_several();
         self.shared_groups =
             self.shared_groups - self.shared_groups / 8 + u32::from(is_shared) * ALL_GROUPS / 8;
-        hub.let_workers_run(self.lets_workers_run());
+        hub.policy.let_workers_run(self.lets_workers_run());
     }
 }

@@ -3,5 +3,7 @@
 pub mod commit_group;
 pub mod consumer;
 pub mod delivery;
+pub mod dispatcher;
 pub mod pipeline;
+pub mod policy;
 pub mod sinks;

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::conn_id::ConnId;
 use crate::hub::Hub;
 use crate::hub::connection::session::{PollAt, Session};
+use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::egress::flush::Chunk;
 use crate::hub::workers::WorkerId;
 use crate::hub::workers::timer::Timer;
@@ -26,6 +27,7 @@ pub struct WorkerContext {
     number: WorkerId,
     /// The hub.
     pub hub: &'static Hub,
+    dispatcher: &'static Dispatcher,
     /// Whether the server is shutting down.
     pub draining: bool,
     /// The time when the worker last woke, in nanoseconds.
@@ -83,7 +85,7 @@ impl WorkerContext {
     fn process(&mut self, least: usize) {
         if self.unprocessed >= least {
             // Told to come back, it does so after the turn of one more client, not of all: others' urgent lines may wait.
-            self.unprocessed = if self.hub.process(self.number) { PIPELINE_MESSAGES_MIN } else { 0 };
+            self.unprocessed = if self.dispatcher.process(self.number) { PIPELINE_MESSAGES_MIN } else { 0 };
         }
     }
 }
@@ -92,6 +94,7 @@ impl WorkerContext {
 /// handed to a thread is on the heap first.
 pub struct WorkerParts {
     hub: &'static Hub,
+    dispatcher: &'static Dispatcher,
     number: WorkerId,
     sessions: &'static mut [Session],
     epoll: Epoll,
@@ -103,13 +106,18 @@ impl WorkerParts {
     ///
     /// # Errors
     /// When there are not enough descriptors.
-    pub fn new(hub: &'static Hub, number: WorkerId, sessions: &'static mut [Session]) -> nix::Result<Self> {
+    pub fn new(
+        hub: &'static Hub,
+        dispatcher: &'static Dispatcher,
+        number: WorkerId,
+        sessions: &'static mut [Session],
+    ) -> nix::Result<Self> {
         let (epoll, timer) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         // Edge-triggered: each ring is reported once, and nobody needs to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
         epoll.add(hub.wakeups.waker(number), EpollEvent::new(events, NO_CONNECTION))?;
         epoll.add(&timer, EpollEvent::new(events, NO_CONNECTION))?;
-        Ok(Self { hub, number, sessions, epoll, timer })
+        Ok(Self { hub, dispatcher, number, sessions, epoll, timer })
     }
 }
 
@@ -129,10 +137,11 @@ pub struct Worker {
 impl Worker {
     /// The worker at that parts.
     pub fn new(parts: WorkerParts) -> Self {
-        let WorkerParts { hub, number, sessions, epoll, timer } = parts;
+        let WorkerParts { hub, dispatcher, number, sessions, epoll, timer } = parts;
         let context = WorkerContext {
             number,
             hub,
+            dispatcher,
             draining: false,
             now_ns: 0,
             chunk: [0; SEND_BYTES_MAX],
@@ -226,7 +235,7 @@ impl Worker {
                     PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
                     PollAt::Ingress => {}
                 }
-                self.context.process(self.context.hub.messages_worth_a_run());
+                self.context.process(self.context.dispatcher.messages_worth_a_run());
             }
         }
         self.context.process(1);

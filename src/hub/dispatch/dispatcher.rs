@@ -1,0 +1,96 @@
+//! Has what was admitted processed and delivered: by a worker that has just admitted something, or by the consumer's own thread.
+
+use super::commit_group::CommitGroup;
+use super::consumer::ConsumerPipeline;
+use crate::hub::Hub;
+use crate::hub::workers::{Caller, WorkerId};
+use crate::limits::PIPELINE_MESSAGES_MIN;
+use crate::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+/// The pipeline of a hub, and the threads that do nothing but run it.
+pub struct Dispatcher {
+    hub: &'static Hub,
+    pipeline: ConsumerPipeline,
+    /// Whether the consumer's own thread, if there is one, has done all that it had to do.
+    is_done: Mutex<bool>,
+    done: Condvar,
+}
+
+impl Dispatcher {
+    /// The dispatcher of that hub. For the start, once.
+    pub fn new(hub: &'static Hub, pipeline: ConsumerPipeline) -> Self {
+        Self { hub, pipeline, is_done: Mutex::new(!hub.policy.has_own_thread()), done: Condvar::new() }
+    }
+
+    /// Whether there is a thread that [keeps delivering](Self::keep_delivering): if there is a disk to wait for at the same time. Not in
+    /// real time, where nothing may depend on a thread that does not run in real time.
+    pub fn has_delivery_thread(&self) -> bool {
+        self.hub.replay.is_some() && !self.hub.policy.dedicated_only()
+    }
+
+    /// The pipeline, of a hub that no thread works for any more.
+    pub fn into_pipeline(self) -> ConsumerPipeline {
+        self.pipeline
+    }
+
+    /// For the consumer's own thread: runs the pipeline when it is woken, and when something is due, until the queue is closed.
+    pub fn keep_processing(&self) {
+        while self.try_run(Caller::OwnThread) {}
+        while self.hub.queue.wait(self.hub.policy.timeout()) {
+            while self.try_run(Caller::OwnThread) {}
+        }
+        self.pipeline.run_last(
+            |delivery, group| delivery.deliver_all(group, self.hub, Caller::OwnThread),
+            |consumer| consumer.run_deadlines(self.hub, true),
+        );
+        *self.is_done.lock() = true;
+        self.done.notify_all();
+    }
+
+    /// For the delivery's own thread: delivers what the consumer's own thread offloads, until that thread has ended.
+    pub fn keep_delivering(&self) {
+        self.pipeline
+            .keep_delivering(|delivery, group| delivery.deliver_all(group, self.hub, Caller::OwnThread));
+    }
+
+    /// Closes the queue, and waits until the consumer's own thread, if there is one, has done all that it had to do; no longer than
+    /// `timeout`.
+    pub fn finish(&self, timeout: Duration) {
+        self.hub.queue.close();
+        drop(self.done.wait_timeout_while(self.is_done.lock(), timeout, |is_done| !*is_done));
+    }
+
+    /// For a worker that has admitted something: has it processed. True: the worker calls again, after its connections were polled.
+    #[must_use = "if this returns true, call again, or queued messages are stranded"]
+    pub fn process(&self, worker: WorkerId) -> bool {
+        if self.hub.policy.workers_may_run() {
+            return self.try_run(Caller::Worker(worker));
+        }
+        self.hub.queue.wake_if_waiting();
+        false
+    }
+
+    /// Runs the pipeline if no other thread does. True: call again.
+    #[must_use = "if this returns true, call again, or queued messages are stranded"]
+    pub fn try_run(&self, caller: Caller) -> bool {
+        self.pipeline.try_run(
+            |consumer, group| consumer.process(group, self.hub),
+            |delivery, group| delivery.deliver_all(group, self.hub, caller),
+            |group| caller == Caller::OwnThread && self.offloads(group),
+            || self.hub.queue.has_work(),
+        )
+    }
+
+    /// Whether the consumer's own thread offloads a group instead of delivering it: if the next one waits to go to the disk. An urgent
+    /// group is delivered at once, because to wake another thread takes a while.
+    fn offloads(&self, group: &CommitGroup) -> bool {
+        self.has_delivery_thread() && !group.is_urgent() && self.hub.queue.has_work()
+    }
+
+    /// How many messages of a worker are worth a run while others of its connections still wait to be polled. With a journal all that
+    /// they have: one sync serves all.
+    pub fn messages_worth_a_run(&self) -> usize {
+        if self.hub.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
+    }
+}
