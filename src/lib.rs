@@ -41,7 +41,7 @@
 //!   even hands the delivery over to a thread that does nothing else, if more waits for the disk
 //!   and nothing of the group is urgent.
 //! - A worker that has urgent messages asks the scheduler for short slices (Linux 6.12 and later),
-//!   and so is not kept waiting by those who flood the server.
+//!   so that clients that flood the server do not keep it waiting.
 //! - The mutex and the condition variable sleep in a futex at once and never spin. Model-checked
 //!   with loom, as are the queue and the hand-over of outboxes.
 //!
@@ -55,7 +55,7 @@
 //! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
 //! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
 //! - [`realtime`] — the consumer before everything else on the board, on request.
-//! - [`journal`] — the history on disk: its format, who writes it, who reads it. Knows no clients.
+//! - [`journal`] — the history on disk: its format, its writer, its readers. Knows no clients.
 //! - [`auth`] — tokens: who may do what. Knows no clients.
 //! - [`net`] — listeners, who may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the end.

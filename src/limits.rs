@@ -55,20 +55,20 @@ pub const SEND_BYTES_MAX: usize = 4096;
 /// Sends for one client in one turn, before others have theirs.
 pub const SENDS_PER_TURN_MAX: usize = 4;
 
-/// Batches, or with a journal groups of them, that a worker processes in one go when it sits in the consumer's seat. Then its own
-/// clients have their turn, before it comes back.
+/// How often a thread runs the pipeline in one call, each time for a batch or with a journal for a group. Then a worker polls its own
+/// connections before it calls again.
 pub const PIPELINE_RUNS_MAX: usize = 2;
 
-/// Messages that are worth a turn at the consumer's seat while other clients of the worker still wait for theirs: half a
-/// batch, so that the first have their ACKs while the others' lines are read. Fewer are processed after all clients' turns.
+/// Messages for which a worker runs the pipeline while other connections of it still wait to be polled: half a batch, so that the first
+/// have their ACKs while the lines of others are received. Fewer are processed after all connections were polled.
 pub const PIPELINE_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 
-/// How long a commit to the journal may take, on average, for workers to sit in the consumer's seat, in microseconds: what it
-/// costs to wake another thread for it, several times; above it, their other clients would notice that they wait for the disk.
+/// How long a commit to the journal may take, on average, for workers to run the pipeline, in microseconds: several times what it costs to
+/// wake another thread. Above it, their other clients would notice that the worker waits for the disk.
 pub const PIPELINE_SYNC_US_MAX: u64 = 1_000;
 
-/// With a journal, workers sit in the consumer's seat as long as no more than one in so many of the groups that go to the disk has
-/// messages of several clients. A quarter: 32 clients that a thread each serves have so few only when they say little.
+/// With a journal, workers run the pipeline as long as no more than one in this many groups has messages of several clients. A quarter: with
+/// a thread for each of 32 clients there are so few only if the clients send little.
 pub const PIPELINE_SHARED_GROUPS_DIVISOR: u32 = 4;
 
 /// The slice that a worker asks the scheduler for once it has urgent messages, in nanoseconds: the shortest there is.
@@ -97,8 +97,8 @@ pub const KEEPALIVE_INTERVAL_S: u32 = 5;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_PROBES: u32 = 3;
 
-/// Probes, or times that something was sent again, without an answer, after which a connection gives its seat to another that wants one:
-/// one may be lost on a radio link, and is on its way to a slow one.
+/// Probes or retransmissions without an answer after which a connection gives its place to a new one that needs it: a single one may be lost
+/// on a radio link, or be on its way over a slow one.
 pub const UNANSWERED_MIN: u8 = 2;
 
 /// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds. It also counts for one whose kernel
@@ -184,7 +184,7 @@ pub const SYNC_INTERVAL_MS_DEFAULT: u64 = 1_000;
 /// The shortest `--sync-interval`, in milliseconds: what an SD card takes for a sync.
 pub const SYNC_INTERVAL_MS_MIN: u64 = 10;
 
-/// The longest `--sync-interval`, in milliseconds: an hour; who wants more, wants `--sync none`.
+/// The longest `--sync-interval`, in milliseconds: an hour. For more there is `--sync none`.
 pub const SYNC_INTERVAL_MS_MAX: u64 = 60 * 60 * 1_000;
 
 /// What stands before FROM and text in a record of the journal, in bytes.
@@ -215,12 +215,12 @@ pub const JOURNAL_STRETCH_BYTES: u32 = 8 * 1024 * 1024;
 /// How often a call to the disk is made again that a signal interrupts: a disk that does nothing but that has failed.
 pub const JOURNAL_INTERRUPTIONS_MAX: usize = 100;
 
-/// How long one who reads a journal that another process writes to waits before it looks for more, in milliseconds: short for a
-/// person, and little work.
+/// How long a reader of a journal that another process writes to waits before it looks for more, in milliseconds: short for a person, and
+/// little work.
 pub const JOURNAL_POLL_MS: u16 = 200;
 
-/// How often one who reads a journal that another process writes to reads all headers until they are those of one moment. They
-/// are not if a segment was turned over to meanwhile: that takes a sync, and the 16 reads take a fraction of one.
+/// How often a reader of a journal that another process writes to reads all headers until they are those of one moment. They are not if the
+/// writer rotated during that: a rotation takes a sync, and the 16 reads take a fraction of one.
 pub const JOURNAL_SNAPSHOT_READS_MAX: usize = 1_000;
 
 /// What is read of a directory at a time, in bytes, where it is looked for what does not belong there: the system gives some dozen names
@@ -243,8 +243,8 @@ pub const ALLOWED_MAX: usize = 32;
 /// more interfaces than a board has.
 pub const INTERFACE_NETWORKS_MAX: usize = 32;
 
-/// How long they hold when they were read, in milliseconds: nobody has to read them for each stranger that comes, and who comes when an
-/// address just came or went does not wait long.
+/// For how long they are used after they were read, in milliseconds: long enough not to read them for each connection, and short enough that
+/// a client does not wait long after an address came or went.
 pub const INTERFACE_NETWORKS_MS: u64 = 1_000;
 
 /// The shortest prefix of an interface's IPv4 network that is taken for local: that of a large site. In a larger one there are others.
@@ -259,11 +259,11 @@ pub const NETLINK_BYTES: usize = 8 * 1024;
 /// Reads of addresses at a time: some thousands of them.
 pub const NETLINK_READS_MAX: usize = 64;
 
-/// How often the log tells at most of one address that is turned away or tries wrong tokens, for each reason, in milliseconds.
+/// The log tells of one address that is rejected or tries wrong tokens once in this time, for each reason, in milliseconds.
 pub const LOG_THROTTLE_MS: u64 = 60_000;
 
-/// Addresses that the log tells of in that time, of each kind. That there are more is told once, without their names: who has a whole network
-/// to connect from must not be able to fill the log.
+/// Addresses that the log tells of in that time, of each kind. That there are more is logged once, without their names: a client with a whole
+/// network to connect from must not fill the log.
 pub const LOG_THROTTLE_ADDRESSES_MAX: usize = 32;
 
 /// Names in the file of `--auth-file`: not all of them are connected at a time.
@@ -281,8 +281,8 @@ pub const AUTH_LINE_BYTES_MAX: usize = NICK_BYTES_MAX + TOKEN_BYTES_MAX + "   9 
 /// The file of `--auth-file`, in bytes: with as many names as there may be, a quarter of it is for comments.
 pub const AUTH_FILE_BYTES_MAX: usize = TOKENS_MAX * AUTH_LINE_BYTES_MAX / 3 * 4;
 
-/// How long a client may take to show its token where one is asked for, in milliseconds: enough for a person to paste it. Who has
-/// none does not keep a seat from others.
+/// How long a client may take to show its token where one is asked for, in milliseconds: enough for a person to paste it. A client
+/// without a token does not keep a place from others.
 pub const AUTHENTICATION_MS_MAX: u64 = 20_000;
 
 /// Wrong tokens on a connection; the last one costs the connection.
@@ -312,13 +312,13 @@ pub const REJECTED_MAX: usize = 16;
 /// Closing at once would reset it, and the client might never see the reason.
 pub const FAREWELL_MS_MAX: u64 = 2_000;
 
-/// PendingConnections that wait for a seat which an idle client was asked to give up. More than so many at a time are turned away.
+/// Connections that wait for a place that an idle client was requested to give up. Any more at a time are rejected.
 pub const PENDING_MAX: usize = 16;
 
-/// PendingConnections from one address that wait for a seat of that address, for it has as many as it may: so that it leaves room for others.
+/// Connections that wait for a place of their own address, which has as many as it may: so that an address leaves room for others.
 pub const PENDING_PER_ADDRESS_MAX: usize = PENDING_MAX / 4;
 
-/// How long one of them waits at most, in milliseconds: as long as a client may take that is told to go, and some more.
+/// How long one of them waits at most, in milliseconds: as long as an evicted client may take, and some more.
 pub const PENDING_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
 
 /// The pause after `accept` failed for want of descriptors or memory, in milliseconds; and the first one after another failure that is not
@@ -349,8 +349,8 @@ pub const LOG_ORIGIN_BYTES_MAX: usize = 80;
 pub const LOG_LINE_BYTES_MAX: usize =
     "2026-11-28T16:41:31.123Z ".len() + "ERROR ".len() + LOG_TEXT_BYTES_MAX + "\n".len();
 
-/// By how much the wall clock must be set for a log file to tell, in milliseconds: less does not confuse who looks for a line by its date,
-/// and is what a clock is corrected by now and then.
+/// By how much the wall clock must be set for a log file to tell, in milliseconds: less does not confuse a reader who looks for a line by its
+/// date, and is how much a clock is corrected by now and then.
 pub const LOG_DATE_JUMP_MS: u64 = 1_000;
 
 /// What the log writer writes at a time at most, in bytes: one page, so that a burst of records costs an SD
@@ -391,40 +391,40 @@ pub const TIMEOUT_MS_MIN: u64 = 100;
 /// `--idle-timeout`, unless set, in milliseconds: an hour, longer than a device that reports sleeps.
 pub const IDLE_TIMEOUT_MS_DEFAULT: u64 = 60 * 60 * 1_000;
 
-/// The longest `--idle-timeout`, in milliseconds: a year; who wants more, wants `off`.
+/// The longest `--idle-timeout`, in milliseconds: a year. For more there is `off`.
 pub const IDLE_TIMEOUT_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
 
 /// `--write-timeout`, unless set, in milliseconds: outlasts a lost radio link that comes back.
 pub const WRITE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
 
-/// The longest `--write-timeout`, in milliseconds: an hour; who wants more, wants `off`.
+/// The longest `--write-timeout`, in milliseconds: an hour. For more there is `off`.
 pub const WRITE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
 
-/// `--line-timeout`, unless set, in milliseconds: outlasts a lost radio link that comes back, and a person who thinks while typing
-/// sends whole lines all the same.
+/// `--line-timeout`, unless set, in milliseconds: outlasts a radio link that is lost and comes back. A person who thinks while typing
+/// sends whole lines, and is not concerned.
 pub const LINE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
 
 /// What one key sends at most, in bytes: a character of UTF-8. A program that sends each key by itself, as telnet of Windows does, is known
 /// by receives of no more than that which end no line.
 pub const KEY_BYTES_MAX: usize = 4;
 
-/// So many of them in a connection are somebody's who types: one may be the beginning of a line that came in two parts.
+/// This many of them in a row mean that a person types: a single one may be the beginning of a line that came in two parts.
 pub const TYPIST_KEYS_MIN: u8 = 2;
 
-/// How often as long as `--line-timeout` a line may take of which each key comes by itself, within that time after the one before.
+/// How many times `--line-timeout` a typed line may take if each key comes within one `--line-timeout` of the key before.
 pub const TYPED_LINE_TIMEOUTS: u64 = 10;
 
-/// The longest `--line-timeout`, in milliseconds: an hour; who wants more, wants `off`.
+/// The longest `--line-timeout`, in milliseconds: an hour. For more there is `off`.
 pub const LINE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
 
-/// `--idle-grace`, unless set, in milliseconds: who reports each minute keeps its seat.
+/// `--idle-grace`, unless set, in milliseconds: a client that reports each minute keeps its place.
 pub const IDLE_GRACE_MS_DEFAULT: u64 = 60 * 1_000;
 
-/// The longest `--idle-grace`, in milliseconds: a day; who wants more, wants `off`.
+/// The longest `--idle-grace`, in milliseconds: a day. For more there is `off`.
 pub const IDLE_GRACE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
-/// `--per-address`, unless set: a quarter of the usual board, so that one host cannot keep others out. A small board has no more seats
-/// than that.
+/// `--per-address`, unless set: a quarter of the usual board, so that one host cannot keep others out. A small board has no more
+/// places than that.
 pub const PER_ADDRESS_DEFAULT: usize = if CLIENTS < 16 { CLIENTS } else { 16 };
 
 /// The highest `--rate`, in lines a second: more than a board of this kind takes from all clients together.
@@ -483,10 +483,9 @@ pub const NAME_BYTES_MAX: usize = 32;
 /// What a line about a wrong option shows of the value that was given, in bytes before they are escaped.
 pub const USAGE_GIVEN_BYTES_MAX: usize = 64;
 
-/// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, those
-/// who are turned away, those who wait for a seat, one being accepted, the one to the service manager, the one that tells of interfaces and one that asks for their
-/// names, and the segments of the journal with their
-/// directory, for the one who writes and the one who reads, and once more while they are opened anew.
+/// Descriptors besides those of clients and workers: standard streams, listeners, signals, log files, rejected and pending connections, one
+/// being accepted, one to the service manager, one that tells of interfaces, one that asks for their names, and the segments of the journal
+/// with their directory, for the writer and for the replay, and once more while they are opened anew.
 pub const DESCRIPTORS_OTHER: usize =
     3 + LISTENERS_MAX + REJECTED_MAX + PENDING_MAX + 10 + 4 * (JOURNAL_SEGMENTS + 1);
 

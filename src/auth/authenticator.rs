@@ -63,7 +63,7 @@ impl Authenticator {
         self.state.lock().tokens.has(entry)
     }
 
-    /// Looks at a token that was shown at that seat, by one with that address, unless that has to wait.
+    /// Checks a token that a connection from that address presents, unless the address has to wait.
     pub fn show(&self, token: &Token, conn: ConnId, address: IpAddr, now_ns: u64) -> Verdict {
         let State { tokens, backoff, log_throttle } = &mut *self.state.lock();
         if let Some(until_ns) = backoff.waits_until(conn, address, now_ns) {
@@ -75,7 +75,7 @@ impl Authenticator {
         }
     }
 
-    /// The token that was shown at that seat is not to be looked at any more.
+    /// The token that a connection presented is not to be checked any more.
     pub fn leave(&self, conn: ConnId) {
         self.state.lock().backoff.leave(conn);
     }

@@ -1,10 +1,10 @@
-//! How long an address waits that tries wrong tokens: longer each time, on whichever connection it tries.
+//! The login back-off: an address that tries wrong tokens waits longer each time, on whichever connection it tries.
 //!
-//! Two times bound what an address can try. The *answer* to a wrong token comes late, and later each time. And after a wrong token
-//! none from that address is *looked at* for [`WRONG_TOKEN_MS`], a right one neither: else who does not wait for the answer, and tries
-//! on another connection at once, would not be slowed down at all. Connections that wait for that stand in a queue, each once, so
-//! that who shares an address with others that try wrong tokens has its turn: no later than that time for each connection of the
-//! address. Those who connect again stand at its end.
+//! Two times bound what an address can try. The *answer* to a wrong token is delayed, more each time. And after a wrong token no token from
+//! that address is *checked* for [`WRONG_TOKEN_MS`], not even a right one: otherwise a client that does not wait for the answer, and tries
+//! on another connection at once, would not be slowed down. Connections whose token waits for its check stand in a queue, each once. So a
+//! client that shares its address with others that try wrong tokens is served after at most that time for each connection of the address.
+//! A client that connects again goes to the end of the queue.
 //!
 //! Other addresses notice nothing of it. Addresses are remembered in a table of fixed size. When it is full all further ones wait
 //! together, as if they were one: so a client with many addresses tries [`SUSPECTS_MAX`] tokens at a time and not one more.
@@ -23,7 +23,7 @@ pub struct LoginBackoff {
     suspects: Vec<(IpAddr, Record), SUSPECTS_MAX>,
     /// All that the table has no room for.
     others: Record,
-    /// The seats that wait for their token to be looked at, with their addresses; the first one first.
+    /// The connections whose token waits to be checked, with their addresses; the first one first.
     queue: Vec<(ConnId, IpAddr), CLIENTS>,
 }
 
@@ -61,8 +61,8 @@ impl LoginBackoff {
         Self { suspects: Vec::new(), others: Record::NOTHING, queue: Vec::new() }
     }
 
-    /// When a token from that address, shown at that seat, is to be brought again, in nanoseconds; none: it is its turn. Until then the
-    /// seat stands in the queue, unless it [leaves](Self::leave).
+    /// When a token from that address, on that connection, is to be presented again, in nanoseconds; none: check it now. Until then the
+    /// connection stands in the queue, unless it [leaves](Self::leave).
     pub fn waits_until(&mut self, conn: ConnId, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
         let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);
@@ -74,13 +74,13 @@ impl LoginBackoff {
             return None;
         }
         if place.is_none() {
-            // There is room: each seat stands there once.
+            // There is room: each connection stands there once.
             let _ = self.queue.push((conn, address));
         }
         Some(until_ns + ahead as u64 * INTERVAL_NS)
     }
 
-    /// The client at that seat does not wait any more, if it did.
+    /// The connection does not wait any more, if it did.
     pub fn leave(&mut self, conn: ConnId) {
         self.queue.retain(|(waiting, _)| *waiting != conn);
     }

@@ -18,7 +18,7 @@ use constant_time_eq::constant_time_eq_64;
 use core::fmt;
 use heapless::{String, Vec};
 
-/// What one who has shown a token may do.
+/// What a client with that token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// The highest priority that its messages have.

@@ -1,8 +1,8 @@
-//! Who sits where: the seats, their names, and which are free.
+//! The client table: which places are taken, and by whom.
 //!
-//! A seat is taken by the acceptor and given back by its worker, once nothing of the tenant is left in the hub.
-//! Between the end of a connection and that moment the tenant is *leaving*: its last messages may still wait, each with the
-//! name that it was said under, but its nick is free for others.
+//! The acceptor takes a place for a connection, and the connection's worker releases it once nothing of the client is left in the hub.
+//! Between the end of the connection and that moment the client is *leaving*: its last messages may still wait, each with the name that it
+//! was sent under, but its nick is free for others.
 
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::workers::WorkerId;
@@ -15,14 +15,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 pub type Name = String<FROM_BYTES_MAX>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tenancy {
+enum Presence {
     Free,
     Connected,
     Leaving,
 }
 
 struct Member {
-    tenancy: Tenancy,
+    presence: Presence,
     host: SocketAddr,
     address: Name,
     nick: String<NICK_BYTES_MAX>,
@@ -30,7 +30,7 @@ struct Member {
 
 impl Member {
     const NOBODY: Self = Self {
-        tenancy: Tenancy::Free,
+        presence: Presence::Free,
         host: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         address: String::new(),
         nick: String::new(),
@@ -41,7 +41,7 @@ impl Member {
     }
 }
 
-/// The seats of all clients.
+/// A place for each client.
 pub struct ClientTable {
     members: PerConn<Member>,
     taken: usize,
@@ -55,21 +55,21 @@ impl Default for ClientTable {
 }
 
 impl ClientTable {
-    /// All seats are free.
+    /// All places are free.
     pub const fn new() -> Self {
         Self { members: PerConn([const { Member::NOBODY }; CLIENTS]), taken: 0, taken_max: 0 }
     }
 
-    /// Takes a free seat for a client from `peer`, one whose worker has the least to do; `worker_of` tells a seat's
-    /// worker, a number below `CLIENTS`. None: all are taken.
+    /// Takes a free place for a client from `peer`, one whose worker has the fewest connections; `worker_of` says which worker serves a
+    /// place. None: all are taken.
     pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(ConnId) -> WorkerId) -> Option<ConnId> {
-        let is_free = |conn: ConnId| self.members[conn].tenancy == Tenancy::Free;
+        let is_free = |conn: ConnId| self.members[conn].presence == Presence::Free;
         let mut load = [0u16; CLIENTS];
         ConnId::all().filter(|&conn| !is_free(conn)).for_each(|conn| load[worker_of(conn).index()] += 1);
         let conn =
             ConnId::all().filter(|&conn| is_free(conn)).min_by_key(|&conn| load[worker_of(conn).index()])?;
         self.members[conn] = Member {
-            tenancy: Tenancy::Connected,
+            presence: Presence::Connected,
             host: host_of(peer),
             address: name_of(peer),
             nick: String::new(),
@@ -79,68 +79,68 @@ impl ClientTable {
         Some(conn)
     }
 
-    /// The connection at that seat is over.
+    /// The connection is over.
     pub fn leave(&mut self, conn: ConnId) {
-        self.members[conn].tenancy = Tenancy::Leaving;
+        self.members[conn].presence = Presence::Leaving;
     }
 
-    /// Gives the seat back.
+    /// Frees the place.
     pub fn release(&mut self, conn: ConnId) {
         self.members[conn] = Member::NOBODY;
         self.taken -= 1;
     }
 
-    /// How many seats are taken by clients from the host of that peer, those included that leave.
+    /// How many places clients from the host of that peer have, those that are leaving included.
     pub fn connected_from(&self, peer: SocketAddr) -> usize {
         let host = host_of(peer);
-        let is_from = |member: &&Member| member.tenancy != Tenancy::Free && member.host == host;
+        let is_from = |member: &&Member| member.presence != Presence::Free && member.host == host;
         self.members.0.iter().filter(is_from).count()
     }
 
-    /// Whether the client at that seat comes from that host.
+    /// Whether a client comes from that host.
     pub fn is_from(&self, conn: ConnId, host: SocketAddr) -> bool {
-        self.members[conn].tenancy != Tenancy::Free && self.members[conn].host == host
+        self.members[conn].presence != Presence::Free && self.members[conn].host == host
     }
 
-    /// How many seats are taken, and the most that ever were.
+    /// How many places are taken, and the most that ever were.
     pub fn taken(&self) -> (usize, usize) {
         (self.taken, self.taken_max)
     }
 
-    /// Where the tenant of that seat connects from, `ADDRESS:PORT`: what it is called while it has no nick.
+    /// Where a client connects from, `ADDRESS:PORT`: its name while it has no nick.
     pub fn origin(&self, conn: ConnId) -> Name {
         self.members[conn].address.clone()
     }
 
-    /// What the tenant of that seat is called now.
+    /// The name of a client.
     pub fn name(&self, conn: ConnId) -> Name {
         // A name is no longer than that: both kinds have their bounds.
         Name::try_from(self.members[conn].name()).unwrap_or_default()
     }
 
-    /// What the client connected at that seat is called, if there is one.
+    /// The name of a client that is connected; none: it is leaving, or there is none.
     pub fn connected(&self, conn: ConnId) -> Option<Name> {
-        (self.members[conn].tenancy == Tenancy::Connected).then(|| self.name(conn))
+        (self.members[conn].presence == Presence::Connected).then(|| self.name(conn))
     }
 
-    /// The address of the tenant of that seat: an IPv4 one that came in over IPv6 is what it is.
+    /// The address of a client: an IPv4 address that came in over IPv6 is shown as IPv4.
     pub fn address(&self, conn: ConnId) -> IpAddr {
         self.members[conn].host.ip()
     }
 
-    /// Calls the client at that seat by the name that its token says. Another who has shown the same is called so too.
-    pub fn call(&mut self, conn: ConnId, name: &str) {
+    /// Gives a client the name that its token says. Another client with the same token has the same name.
+    pub fn set_name(&mut self, conn: ConnId, name: &str) {
         // A name is no longer than a nick.
         self.members[conn].nick = String::try_from(name).unwrap_or_default();
     }
 
-    /// Names the client at that seat; false: somebody else who is connected has that nick.
+    /// Gives a client a nick; false: another connected client has it.
     pub fn rename(&mut self, conn: ConnId, nick: &str) -> bool {
-        let holds = |member: &Member| member.tenancy == Tenancy::Connected && member.nick == nick;
+        let holds = |member: &Member| member.presence == Presence::Connected && member.nick == nick;
         if self.members.0.iter().enumerate().any(|(other, member)| other != conn.index() && holds(member)) {
             return false;
         }
-        self.call(conn, nick);
+        self.set_name(conn, nick);
         true
     }
 }
@@ -221,7 +221,7 @@ mod tests {
             assert_eq!(count(&clients, peer), expected, "{peer}");
         }
         clients.leave(first);
-        assert_eq!(count(&clients, "192.0.2.7:9"), 2, "who leaves has the seat still");
+        assert_eq!(count(&clients, "192.0.2.7:9"), 2, "a leaving client has its place still");
         clients.release(first);
         assert_eq!(count(&clients, "192.0.2.7:9"), 1);
     }
@@ -234,8 +234,8 @@ mod tests {
         assert!(clients.rename(a, "alice"), "one's own nick may be taken again");
         assert!(!clients.rename(b, "alice"));
         clients.leave(a);
-        assert!(clients.rename(b, "alice"), "who leaves has no claim");
-        assert_eq!(clients.name(a), "alice", "but is named still");
+        assert!(clients.rename(b, "alice"), "a leaving client has no claim to its nick");
+        assert_eq!(clients.name(a), "alice", "but keeps it for its messages");
         assert_eq!(clients.connected(a), None);
         clients.release(a);
         assert_eq!(clients.take(PEER, one_each), Some(a));

@@ -33,7 +33,7 @@ pub struct Counters {
     pub journal: Option<(Identity, WriteStats, bool)>,
     /// How long the journal's syncs took, in nanoseconds.
     pub(super) sync_times: Histogram,
-    /// Bytes of the journal that were found damaged by those who read it; again each time.
+    /// Bytes of the journal that were found damaged when it was read; counted again each time.
     pub journal_damage_bytes: u64,
 }
 

@@ -1,16 +1,21 @@
-//! The hub: who is connected, what goes to them, and the threads that move a message from one to the other.
+//! The hub: what the threads share, and the rooms that move a message from one client to the others.
 //!
 //! ```text
 //! acceptor ─> worker: session ─> commands ─┐
-//!                                              ├─> queue ─> consumer ─> stdout_sink, journal_sink ─> group ─> delivery ─┐
-//! client <─ flush <─ outbox <────────────────┴────────────────────────────────────────────────────────────────┤
-//!                                                                               replay: what was recorded ───┘
+//!                                          ├─> queue ─> consumer ─> sinks ─> commit group ─> delivery ─┐
+//! client <─ flush <─ outbox <──────────────┴──────────────────────────────────────────────────────────┤
+//!                                                          replay: what the journal has ───────────────┘
 //! ```
 //!
-//! [`Hub`] is all that the threads share. Each part has its own mutex. Whoever sits in the consumer's [`pipeline`] holds that, and
-//! then that of the [`delivery`], and takes the others one at a time; the [`replay`] looks at what is committed under an
-//! outbox's; besides, none is taken while another is held. None is held over a system call that can block, but for the seat,
-//! which nobody waits for.
+//! Each part has a mutex of its own. The order of locks, where a lock may be taken while those before it are held:
+//!
+//! ```text
+//! pipeline ─> delivery ─> one of { queue, clients, counters, authenticator, outbox }
+//! outbox ─> committed
+//! ```
+//!
+//! No other lock is taken while one is held, and none is held over a system call that can block, but for the pipeline's, which no thread
+//! waits for.
 
 pub mod accept;
 pub mod clients;
@@ -55,7 +60,7 @@ static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
 pub struct Hub {
     /// The times and shares that were chosen at the start.
     pub settings: Settings,
-    /// What goes to the client at each seat.
+    /// What goes to each client.
     pub outboxes: &'static PerConn<Mutex<Outbox>>,
     /// What waits to be processed.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
@@ -63,13 +68,13 @@ pub struct Hub {
     pub clients: &'static Mutex<ClientTable>,
     /// What is counted.
     pub counters: &'static Mutex<Counters>,
-    /// The seats of those who may have joined: the outbox knows, this only says where to look. Changed under the outbox's lock.
+    /// The connections that may have joined: this says where to look, and the outbox knows. It changes under the outbox's lock.
     pub joined: ConnSet,
-    /// How workers are called.
+    /// How workers are woken.
     pub wakeups: Wakeups,
-    /// What is read of the journal for clients, if there is one.
+    /// The replay of the journal, if there is one.
     pub replay: Option<replay::Handle>,
-    /// Where tokens are shown, if they are asked for.
+    /// What checks tokens, if clients need one.
     pub authenticator: Option<Authenticator>,
     draining: AtomicBool,
     /// Which threads may run the pipeline.
@@ -112,51 +117,51 @@ impl Hub {
         self.queue.admitted().saturating_sub(handled)
     }
 
-    /// What the sender of a run was called when it sent it.
+    /// The name that the sender of a run had when it sent it.
     pub fn sender(&self, run: &Chain) -> Name {
         let nick = run.nick().and_then(|nick| Name::try_from(nick).ok());
         nick.unwrap_or_else(|| self.clients.lock().origin(run.client()))
     }
 
-    /// What the tenant of that seat is called now.
+    /// The name of a client.
     pub fn name(&self, conn: ConnId) -> Name {
         self.clients.lock().name(conn)
     }
 
-    /// The address of the tenant of that seat.
+    /// The address of a client.
     pub fn address(&self, conn: ConnId) -> IpAddr {
         self.clients.lock().address(conn)
     }
 
-    /// The client at that seat wants to be sent messages of that priority and above, from now on.
+    /// A client joins: from now on it is sent messages of that priority and above.
     pub fn join(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.insert(conn);
         outbox.join(min);
     }
 
-    /// The client at that seat is to be sent the history, of that priority and above, until it has caught up.
+    /// A client is sent the history, of that priority and above, until it has caught up.
     pub fn follow(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.follow(min);
     }
 
-    /// The client at that seat wants no more of what others say.
+    /// A client leaves: it is sent no messages of others any more.
     pub fn leave(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.leave();
     }
 
-    /// The client at that seat may not read any more what others say, nor what they said.
+    /// A client may read no messages of others any more, new or old.
     pub fn bar(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.bar();
     }
 
-    /// Nothing more goes to the client at that seat.
+    /// Nothing more is sent to a client.
     pub fn abort(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
@@ -175,7 +180,7 @@ impl Hub {
         Places { clients, outboxes, wakeups, settings }
     }
 
-    /// From now on those tokens are the right ones; the others go back to the caller. Who had one of those that is gone is told so.
+    /// Replaces the tokens, and gives the former ones back. A client whose token is gone is told so.
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
         if let Some(authenticator) = &self.authenticator {
             authenticator.replace(tokens);
@@ -183,7 +188,7 @@ impl Hub {
         }
     }
 
-    /// No more reading: what is admitted is processed, and everybody is told goodbye.
+    /// Begins the shutdown: no more lines are taken, what is admitted is processed, and each client is told.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         ConnId::all().for_each(|conn| self.wakeups.wake(conn));

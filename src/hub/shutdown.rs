@@ -1,4 +1,4 @@
-//! The end: what was admitted is processed and acknowledged, everybody is told goodbye, within the drain time-out.
+//! The shutdown: what was admitted is processed and acknowledged, and each client is told, within the drain time-out.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -17,13 +17,13 @@ use std::time::Duration;
 pub enum Outcome {
     /// Everything admitted was processed.
     Drained,
-    /// The time was up: so many messages were not.
+    /// The drain time-out passed: that many messages were not processed.
     LeftOver(u64),
-    /// That signal came before it was over.
+    /// That signal came before all was processed.
     Interrupted(i32),
 }
 
-/// Ends it.
+/// Ends the server.
 pub fn drain(hub: &Hub, dispatcher: &Dispatcher, signals: &Signals) -> Outcome {
     let deadline_ns = clock::now_ns() + hub.settings.drain_timeout.as_nanos() as u64;
     let outcome = answer_all(hub, signals, deadline_ns);
@@ -55,7 +55,7 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     }
 }
 
-/// Waits until all seats were given back; none: the time was up.
+/// Waits until all places are free; none: the time-out passed.
 fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
     while clock::now_ns() < deadline_ns {
         if hub.clients.lock().taken().0 == 0 {
@@ -75,7 +75,7 @@ fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Optio
     None
 }
 
-/// Takes out of the queue what the consumer did not come to, and says so to those who sent it.
+/// Takes what the consumer did not process out of the queue, and refuses it.
 pub fn refuse_rest(hub: &Hub) {
     let mut batch = Batch::new();
     hub.queue.close();

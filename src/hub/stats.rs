@@ -170,7 +170,7 @@ impl Snapshot {
         }
     }
 
-    /// Connections that had no seat.
+    /// Connections that got no place.
     fn turned_away(&self) -> u64 {
         let reasons = [Farewell::Full, Farewell::AddressFull, Farewell::NotAllowed];
         reasons.into_iter().map(|why| self.farewells[why.index()]).sum()

@@ -1,7 +1,7 @@
 //! The watchdog: tells the service manager that messages are processed, for as long as they are. Little else feeds it: a
 //! server whose consumer hangs is started again, however well its other threads are.
 //!
-//! A disk that does not answer is no such hang. Cards and USB disks freeze for half a minute and go on; who waits for one cannot be ended
+//! A disk that does not answer is no such hang. Cards and USB disks freeze for half a minute and go on; a process that waits for one cannot be ended
 //! before it does; and a new server would wait for the same disk, without the messages that this one still has.
 
 use crate::clock;

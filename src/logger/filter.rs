@@ -106,7 +106,7 @@ fn is_path(module: &str) -> bool {
     module.split("::").all(is_name)
 }
 
-/// The module that somebody meant who gave this path: one whose path is near, or ends so.
+/// The module that is meant by this path: one whose path is near, or ends the same.
 fn meant(path: &str) -> Option<&'static str> {
     let is_end = |module: &&&str| module.rsplit("::").next() == path.rsplit("::").next();
     nearest(path.as_bytes(), MODULES.iter().copied()).or_else(|| MODULES.iter().find(is_end).copied())

@@ -12,14 +12,14 @@ use crate::clock;
 use crate::limits::LOG_RECORDS;
 use crate::sync::{Condvar, Mutex};
 
-/// A bounded ring of [`LOG_RECORDS`] records between those who log and the one thread that writes.
+/// A bounded ring of [`LOG_RECORDS`] records between the threads that log and the one that writes.
 ///
 /// A new one is all zero, so a static one takes no room in the executable.
 pub struct Ring {
     state: Mutex<State>,
     /// There is something for the writer.
     work: Condvar,
-    /// The writer has got on, for those who [flush](Ring::flush).
+    /// Notified when the writer has written something, for threads that [flush](Ring::flush).
     progress: Condvar,
 }
 

@@ -13,7 +13,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// Those that one of these rules names; those who are near, if there is none. For the start: it allocates.
+    /// The networks that these rules name; without any, the near ones. For the start: it allocates.
     pub fn new(rules: &[Allow], now_ns: u64) -> Self {
         let rules = if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() };
         let near = match rules.contains(&Allow::Local) {
@@ -23,7 +23,7 @@ impl Allowed {
         Self { rules, near }
     }
 
-    /// Whether who comes from there may connect at that time, in nanoseconds. An IPv4 address that came in over IPv6
+    /// Whether a client from there may connect at that time, in nanoseconds. An IPv4 address that came in over IPv6
     /// (`::ffff:192.0.2.1`) is taken for what it is.
     pub fn admits(&mut self, peer: SocketAddr, now_ns: u64) -> bool {
         let address = peer.ip().to_canonical();

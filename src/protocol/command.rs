@@ -1,6 +1,6 @@
 //! What a line asks for, and the help that tells people about it.
 //!
-//! Owns the words a client may say. It does not know who says them, nor whether what they ask for can be
+//! The words that a client may say. This module does not know which client says them, nor whether what they ask for can be
 //! done. What it refuses is refused in words of its own: no reply carries a client's bytes back.
 
 use core::num::NonZeroU64;
@@ -40,7 +40,7 @@ pub enum Request<'a> {
 /// A command line that is well formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// To be the one who has that token: [`TOKEN_BYTES_MIN`] to [`TOKEN_BYTES_MAX`] printable ASCII characters but the space.
+    /// Present that token: [`TOKEN_BYTES_MIN`] to [`TOKEN_BYTES_MAX`] printable ASCII characters but the space.
     Auth(&'a [u8]),
     /// To be sent the messages of others from now on.
     Join {

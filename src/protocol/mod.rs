@@ -9,7 +9,7 @@
 //! | [`command`] | what a line asks for, and the help |
 //! | [`priority`] | how urgent a message is |
 //! | [`reply`] | every line that is sent |
-//! | [`foreign`] | who speaks another protocol: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; Telnet's negotiation |
+//! | [`foreign`] | clients of another protocol: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; Telnet's negotiation |
 //! | [`escape`] | a client's bytes made harmless for other people's terminals and the logs |
 //!
 //! The way of a line:

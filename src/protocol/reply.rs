@@ -74,7 +74,7 @@ pub enum Refusal {
     UnknownCommand(&'static str),
     /// Its argument is missing, malformed or one too many; this is allowed.
     BadArgument(&'static str),
-    /// Somebody who is connected has that nick.
+    /// A connected client has that nick.
     NickTaken,
     /// There is no journal to read from.
     NoJournal,
@@ -140,7 +140,7 @@ pub enum Farewell {
     NotAllowed,
     /// The client said nothing for too long.
     Idle,
-    /// The client said nothing for a while, and another wants its seat.
+    /// The client was idle for a while, and another one needs its place.
     GaveWay,
     /// The client did not read its replies for too long.
     TooSlow,
@@ -385,7 +385,7 @@ pub fn lost(count: u64) -> Line {
     line(&["LOST ", Decimal::new().format(count)])
 }
 
-/// One who is connected: the priority from which on it joined, if it did, and the seconds since it last said
+/// A connected client: the priority from which on it joined, if it did, and the seconds since it last said
 /// something.
 pub fn who(from: &str, joined: Option<Priority>, idle_s: u64) -> Line {
     let mut idle_digits = Decimal::new();

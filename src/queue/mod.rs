@@ -21,7 +21,7 @@ use crate::protocol::Priority;
 use crate::sync::{Condvar, Mutex};
 use core::time::Duration;
 
-/// What waits, shared between those who admit and the one who processes. At most `N` runs.
+/// What waits, shared between the threads that admit and the one that processes. At most `N` runs.
 pub struct Queue<T, const N: usize> {
     shared: Mutex<Shared<T, N>>,
     not_empty: Condvar,
@@ -80,7 +80,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// For one who admitted something: calls the one in [`Queue::wait`], unless it is picked already.
+    /// For a thread that admitted something: wakes the thread in [`Queue::wait`], unless all is picked already.
     pub fn wake_if_waiting(&self) {
         let is_empty = self.shared.lock().waiting.is_empty();
         if !is_empty {
@@ -88,7 +88,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Calls the one in [`Queue::wait`], or who will be, whether or not something waits: his time is another one now.
+    /// Wakes the thread in [`Queue::wait`], or the next one there, whether or not something waits: its time-out has changed.
     pub fn wake(&self) {
         let was_called = core::mem::replace(&mut self.shared.lock().called, true);
         if !was_called {
@@ -96,14 +96,14 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Whether somebody is to take a turn: something waits to be [picked](Queue::pick), or the time of the one in [`Queue::wait`] was
-    /// over and nobody has [heard](Queue::clear_overdue) of that.
+    /// Whether the pipeline is to run: something waits to be [picked](Queue::pick), or the time-out of [`Queue::wait`] passed and that has
+    /// not been [handled](Queue::clear_overdue).
     pub fn has_work(&self) -> bool {
         let shared = self.shared.lock();
         !shared.closed && (!shared.waiting.is_empty() || shared.overdue)
     }
 
-    /// Waits until it is called, or the time is over, if there is one. False: the queue is closed.
+    /// Waits until it is woken, or the time-out passes, if there is one. False: the queue is closed.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let is_idle = |shared: &mut Shared<T, N>| !shared.called && !shared.closed;
         let mut shared = match timeout {
@@ -115,7 +115,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
         !shared.closed
     }
 
-    /// For one who is to look from now on at what was to be done by a certain time: what becomes due after that gives a turn again.
+    /// The passed time-out is handled from now on. What becomes due after this makes [`Queue::has_work`] true again.
     pub fn clear_overdue(&self) {
         self.shared.lock().overdue = false;
     }

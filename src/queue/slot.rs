@@ -1,10 +1,9 @@
 //! Where the text of a message, and the name of its sender, stay while it waits.
 //!
-//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. Whoever holds the `&'static mut Slot`
-//! owns the message in it, and there is only one such reference to each: from the client's outbox, where it lies
-//! while nobody uses it, it goes to the worker, who fills it, through the queue to the consumer, who reads it,
-//! and back to the outbox together with the reply. So the compiler sees to it that no two threads
-//! ever touch one slot.
+//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. The holder of the `&'static mut Slot` owns the message in it,
+//! and there is one such reference to each slot. From the client's outbox, where free slots are, it goes to the worker, which fills it,
+//! through the queue to the consumer, which reads it, and back to the outbox together with the reply. So the compiler proves that no two
+//! threads touch a slot at the same time.
 
 use super::Chain;
 use crate::conn_id::ConnId;
@@ -13,7 +12,7 @@ use crate::protocol::Priority;
 use static_cell::ConstStaticCell;
 
 /// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines; the name is
-/// behind it, where those who have none do not pay for it.
+/// behind it, where messages without one do not pay for it.
 #[repr(C)]
 pub struct Slot {
     /// The number of its line on its connection.

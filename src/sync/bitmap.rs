@@ -27,7 +27,7 @@ impl<const WORDS: usize> Bitmap<WORDS> {
         Self { words: core::array::from_fn(|_| AtomicU32::new(0)) }
     }
 
-    /// Puts a number in; true: it was not there. What the caller did before is seen by who takes it out.
+    /// Puts a number in; true: it was not there. The thread that takes it out sees what the caller did before.
     pub fn insert(&self, number: usize) -> bool {
         let bit = 1 << (number % 32);
         self.words[number / 32].fetch_or(bit, Ordering::AcqRel) & bit == 0

@@ -1,12 +1,12 @@
 //! The condition variable: a number that every notification changes, and on which threads sleep.
 //!
-//! Who waits notes the number while it has the mutex, gives up the mutex, and sleeps for as long as the
-//! number is still that. Who notifies changes the number, then wakes. So a notification between the unlock
-//! and the sleep is seen by the number. This is std's `sys/sync/condvar/futex.rs`, and a count of those who
-//! wait, so that to notify no one costs one load.
+//! A waiter notes the number while it has the mutex, unlocks the mutex, and sleeps for as long as the number is still
+//! that. A notifier changes the number, then wakes. So a notification between the unlock and the sleep shows in the
+//! number. This is std's `sys/sync/condvar/futex.rs`, and a count of the waiters, so that to notify without any costs
+//! one load.
 //!
-//! Why the count loses no wake-up: who waits has looked at the state under the mutex and counts itself
-//! before it gives the mutex up; who notifies has had the mutex for its change of the state. If the change
+//! Why the count loses no wake-up: a waiter has looked at the state under the mutex, and counts itself before it
+//! unlocks; a notifier has had the mutex for its change of the state. If the change
 //! came first, it was seen, and there is no wait. If the look came first, so did the counting, and the
 //! mutex orders both before the notifier's load: it finds the count above zero. No ordering stronger than
 //! `Relaxed` is needed, for the mutex gives it.

@@ -4,20 +4,20 @@
 //! | --- | --- | --- |
 //! | 0 | unlocked | |
 //! | a thread's ID | locked by that thread | no other thread waits |
-//! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: who unlocks wakes one |
+//! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: the one that unlocks wakes one |
 //!
 //! Without contention neither side makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. Where one of the two
 //! fails there is contention, and then there are two ways to go on, of which a process has one:
 //!
-//! - **Usually** who cannot lock sets the word to `CONTENDED`; if it was 0 the lock is taken, else the thread sleeps for as
-//!   long as the word is that, and tries again. Who unlocks sets it to 0, and if it was contended wakes one sleeper. A
+//! - **Usually** a thread that cannot lock sets the word to `CONTENDED`; if it was 0 the lock is taken, else the thread sleeps for as
+//!   long as the word is that, and tries again. The owner sets it to 0 to unlock, and wakes one sleeper if it was contended. A
 //!   thread that had to wait takes the lock as contended: it cannot know whether it was the only one. So at worst
 //!   one unlock wakes no one. It is not fair: a running thread may take the lock before one that was just woken.
 //!   Source: Ulrich Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it
 //!   never spins: it does not try again before it sleeps.
 //! - **With [priority inheritance](super::inheritance)** both leave it to the kernel, which keeps `CONTENDED` and the
-//!   ID of the owner in the word, lends the owner the priority of the most urgent who waits, and hands the lock over to that
-//!   one. Source: futex(2), "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance Protocols"
+//!   ID of the owner in the word, lends the owner the priority of the most urgent waiter, and passes the lock to that
+//!   waiter. Source: futex(2), "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance Protocols"
 //!   (1990).
 //!
 //! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another
@@ -81,12 +81,12 @@ impl<T> Mutex<T> {
         self.take().then(|| MutexGuard::new(self))
     }
 
-    /// The value, with no locking: who has the only reference has the lock.
+    /// The value, without locking: the only reference is as good as the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// The value: who owns the mutex is the only one left.
+    /// The value: no other reference is left.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }

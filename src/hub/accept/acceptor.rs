@@ -1,5 +1,5 @@
-//! The acceptor: takes connections from the listeners and gives them to their seats, or turns them away. It is
-//! the main thread, so it takes the signals too.
+//! The acceptor takes connections from the listeners and gives them places, or rejects them. It runs in the main thread, so it takes the
+//! signals too.
 
 use crate::auth::AuthFile;
 use crate::clock;
@@ -70,7 +70,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Accepts until a signal says to end. The listeners are closed then: nobody waits in a backlog in vain.
+    /// Accepts until a signal says to end. Then the listeners are closed, so that no connection waits in a backlog in vain.
     pub fn run(mut self) {
         loop {
             self.wait();
@@ -84,7 +84,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Waits for a signal, a connection, a seat for a connection, one who was turned away, or a deadline.
+    /// Waits for a signal, a connection, a free place, a rejected connection, or a deadline.
     fn wait(&self) {
         let mut fds: Vec<PollFd<'_>, { 2 + REJECTED_MAX + LISTENERS_MAX }> = Vec::new();
         let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
@@ -134,7 +134,7 @@ impl<'a> Acceptor<'a> {
         self.service.ready(format_args!("{first}{between}{second}"));
     }
 
-    /// Reads the auth file again, if there is one, and says how that went. One that is wrong changes nothing.
+    /// Reads the auth file again, if there is one, and returns how that went. A wrong file changes nothing.
     fn reload_tokens(&mut self) -> Option<&'static str> {
         let auth_file = self.auth_file.as_mut()?;
         Some(match auth_file.load() {
@@ -173,7 +173,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Gives a connection a seat, or lets it wait for one.
+    /// Gives a connection a place, or lets it wait for one.
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
         match self.pending.add(socket, peer, self.hub.places(), clock::now_ns()) {
             Ok(()) => self.settle(),
@@ -181,7 +181,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Seats pending where there is room, and turns away those who would wait in vain.
+    /// Gives free places to pending connections, and rejects those that would wait in vain.
     fn settle(&mut self) {
         while let Some((connection, why)) =
             self.pending.settle(self.hub.places(), &self.hub.vacancies, clock::now_ns())
@@ -190,7 +190,7 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Tells a connection why it is not taken. Who tries again and again does not fill the log.
+    /// Rejects a connection, with the reason. The log throttle keeps repeated tries from filling the log.
     fn reject(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
         self.hub.counters.lock().said_farewell(why);
         let address = peer.ip().to_canonical();
@@ -205,7 +205,7 @@ impl<'a> Acceptor<'a> {
         self.rejected.add(socket, why);
     }
 
-    /// Tells those who wait for a seat that there will be none.
+    /// Rejects the pending connections.
     fn dismiss(&mut self) {
         while let Some(connection) = self.pending.pop() {
             self.rejected.add(connection.socket, Farewell::ShuttingDown);
@@ -257,7 +257,7 @@ fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), Errno> {
     listener.accept().map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))
 }
 
-/// Has the log file opened again, if there is one, and says so.
+/// Has the log file opened again, if there is one, and returns what was done.
 fn reopen_log() -> Option<&'static str> {
     logger::reopen().then(|| {
         log::info!("SIGHUP: the log file is reopened");
@@ -265,7 +265,7 @@ fn reopen_log() -> Option<&'static str> {
     })
 }
 
-/// Why a connection is not taken, for who reads the log.
+/// Why a connection is rejected, for readers of the log.
 fn explained(why: Farewell) -> &'static str {
     match why {
         Farewell::NotAllowed => "not allowed; see --allow",

@@ -1,5 +1,5 @@
-//! What to do when accepting fails: an error that is about one connection costs that connection; all others leave the listener alone for a
-//! while, or it would be tried again at once and for ever, and so would those of connections, if nothing else comes.
+//! What to do when accept(2) fails. An error of one connection costs that connection. After any other error the listener is left alone for
+//! a while, or the acceptor would spin; so it is after many errors of connections in a row.
 
 use crate::limits::{ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MS, ACCEPT_RETRY_MS_MAX, LOG_THROTTLE_MS};
 use nix::errno::Errno;
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 enum About {
     /// The connection that was to be accepted: what accept(2) says is to be tried again.
     Connection,
-    /// Descriptors or memory, of which there may be some at any time.
+    /// Descriptors or memory, which may be available again at any time.
     Want,
     /// The listener, or the system.
     Listener,
@@ -18,11 +18,11 @@ enum About {
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// To accept the next one.
+    /// Accept the next one.
     GoOn,
-    /// To leave the listener alone, and to tell of it, if that is so.
+    /// Leave the listener alone for a while.
     Pause {
-        /// Whether it was not told lately.
+        /// Whether to log it: it was not logged lately.
         is_told: bool,
     },
 }
@@ -36,14 +36,14 @@ pub struct Backoff {
     pauses: u32,
     /// The end of the pause, in nanoseconds.
     until_ns: Option<u64>,
-    /// When it was last told, in nanoseconds.
+    /// When a failure was last logged, in nanoseconds.
     told_ns: Option<u64>,
-    /// It was told that it fails, and not that it works again.
+    /// A failure was logged, and not that accepting works again.
     is_owed: bool,
 }
 
 impl Backoff {
-    /// It failed at that time, in nanoseconds.
+    /// Accepting failed at that time, in nanoseconds.
     pub fn failed(&mut self, errno: Errno, now_ns: u64) -> Next {
         self.failures = self.failures.saturating_add(1);
         let about = about(errno);
@@ -61,7 +61,7 @@ impl Backoff {
         Next::Pause { is_told }
     }
 
-    /// It works. True: that is to be told.
+    /// Accepting works. True: log that.
     pub fn works(&mut self) -> bool {
         (self.failures, self.pauses, self.until_ns) = (0, 0, None);
         core::mem::take(&mut self.is_owed)
@@ -72,7 +72,7 @@ impl Backoff {
         self.until_ns
     }
 
-    /// Whether it is to be left alone at that time, in nanoseconds.
+    /// Whether the listener is left alone at that time, in nanoseconds.
     pub fn is_pausing(&self, now_ns: u64) -> bool {
         self.until_ns.is_some_and(|until_ns| now_ns < until_ns)
     }

@@ -323,7 +323,7 @@ impl Commands {
         match outcome {
             Ok(name) => {
                 log::info!("{} is {name}", context.hub.name(self.conn));
-                context.hub.clients.lock().call(self.conn, &name);
+                context.hub.clients.lock().set_name(self.conn, &name);
                 self.close(|out, line| reply::ok_with(out, line, &name), context);
                 self.nick = name;
             }

@@ -1,6 +1,6 @@
-//! What goes through the sinks together, and then to those who are to hear of it: some batches, and the lines of one of them.
+//! What goes through the sinks together, and then to the clients: some batches, and the lines of one of them.
 //!
-//! There are two groups: while one is delivered, the next can be on its way to the disk.
+//! There are two groups: while one is delivered, the next one can go to the disk.
 
 use crate::hub::Hub;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, GROUPS, JOURNAL_BATCHES_MAX};
@@ -18,7 +18,7 @@ static ALL: [ConstStaticCell<CommitGroup>; GROUPS] =
 /// The `MSG` lines of a batch.
 type Lines = Vec<u8, BATCH_BYTES_MAX>;
 
-/// Where the line of a message stands among those of its batch.
+/// Where the line of a message is among those of its batch.
 pub type LineSpan = Range<usize>;
 
 /// A batch that is being processed; its messages have the IDs from `first_id` on.
@@ -27,22 +27,22 @@ pub struct NumberedBatch {
     pub batch: Batch<Chain>,
     /// The ID of its first message.
     pub first_id: u64,
-    /// So many of its messages have reached every sink that can fail.
+    /// How many of its messages, from the first on, have reached every sink.
     pub accepted: usize,
-    /// What the others are told.
+    /// Why the others are refused.
     pub reason: Nak,
 }
 
 impl NumberedBatch {
     const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::PrintFailed };
 
-    /// How many messages of a run are accepted, of which the first has that index in the batch.
+    /// How many messages are accepted of a run whose first one has that index in the batch.
     pub fn accepted_of(&self, run: &Chain, index: usize) -> usize {
         accepted_of(run, index, self.accepted)
     }
 }
 
-/// How many messages of a run are accepted, of which the first has that index in a batch with so many accepted.
+/// How many messages are accepted of a run whose first one has that index in a batch with `accepted` accepted messages.
 pub fn accepted_of(run: &Chain, index: usize, accepted: usize) -> usize {
     accepted.saturating_sub(index).min(run.len())
 }
@@ -76,18 +76,18 @@ impl CommitGroup {
         ALL.each_ref().map(|group| group.take())
     }
 
-    /// Begins with a new one. Of the last one, all must have been delivered.
+    /// Empties it. Its former content must have been delivered.
     pub fn clear(&mut self) {
         self.batches = 0;
         self.formatted = None;
     }
 
-    /// The batches of it.
+    /// Its batches.
     pub fn works(&mut self) -> &mut [NumberedBatch] {
         &mut self.works[..self.batches]
     }
 
-    /// Has `fill` put one more batch in; false: it did not. There must be room.
+    /// Has `fill` put in one more batch; false: it did not. There must be room.
     pub fn add(&mut self, fill: impl FnOnce(&mut Batch<Chain>) -> bool) -> bool {
         let is_filled = fill(&mut self.works[self.batches].batch);
         self.batches += usize::from(is_filled);
@@ -112,13 +112,13 @@ impl CommitGroup {
         runs.any(|(_, picked)| Some(picked.item.client()) != first)
     }
 
-    /// A batch, its lines, and where that of each message stands there.
+    /// A batch, its lines, and the span of each message's line.
     pub fn written(&mut self, index: usize, hub: &Hub) -> (&mut NumberedBatch, &[u8], &[LineSpan]) {
         self.write(index, hub);
         (&mut self.works[index], &self.lines, &self.places)
     }
 
-    /// Whether the lines are to be written for the log, if for no one else.
+    /// Whether the log wants the lines, if nothing else does.
     pub fn is_logged() -> bool {
         log::log_enabled!(log::Level::Trace)
     }

@@ -1,8 +1,8 @@
-//! The consumer: the one who processes. It picks what comes first, numbers it, and feeds the sinks that can fail; then it is
-//! [delivered](crate::hub::dispatch::delivery), and answered. So whoever has an ACK knows that every sink has the message.
+//! The consumer processes messages: it picks those that come first, numbers them, and gives them to the sinks, which can fail. Then they
+//! are [delivered](super::delivery), and acknowledged. So an ACK means that every sink has the message.
 //!
-//! With a journal it is several batches that go this way together, as many as wait at the moment: what came while a sync was
-//! under way shares the next (group commit). Nobody waits for more to come.
+//! With a journal several batches go this way together, as many as wait at that moment: what comes during a sync shares the next one
+//! (group commit). The consumer never waits for more to come.
 
 use crate::hub::Hub;
 use crate::hub::dispatch::commit_group::CommitGroup;
@@ -16,62 +16,62 @@ use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;
 
-/// Its seat.
+/// The pipeline of the consumer.
 pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut CommitGroup>;
 
-/// The consumer and what it works with. It is a seat more than a thread: whoever has it processes, one at a time.
+/// The consumer. It is no thread: whichever thread runs its pipeline processes.
 pub struct Consumer {
     /// The ID of the next message.
     next_id: u64,
     stdout_sink: Option<StdoutSink>,
     journal_sink: Option<JournalSink>,
-    /// How many of the groups lately had messages of several clients, of [`ALL_GROUPS`]: a moving average.
+    /// How many of the last groups had messages of several clients, of [`ALL_GROUPS`]: a moving average.
     shared_groups: u32,
-    /// By when the journal_sink must be looked at, as the hub was told, in nanoseconds.
+    /// By when the journal has something to do, as the policy was told, in nanoseconds.
     due_ns: Option<u64>,
 }
 
-/// What [`Consumer::shared_groups`] is if all are.
+/// The value of [`Consumer::shared_groups`] if all had.
 const ALL_GROUPS: u32 = 256;
 
 impl Consumer {
-    /// The consumer, which prints if `stdout_sink` is given, and keeps a journal if `journal_sink` is.
+    /// A consumer with these sinks.
     pub fn new(stdout_sink: Option<StdoutSink>, journal_sink: Option<JournalSink>) -> Self {
         let next_id = journal_sink.as_ref().map_or(1, JournalSink::next_id);
         Self { next_id, stdout_sink, journal_sink, shared_groups: 0, due_ns: None }
     }
 
-    /// Whether there must be a thread for it alone: for a sink may hold up who sits here, or wants something done in time.
+    /// Whether it must have a thread of its own: a sink may block the thread that runs the pipeline, or has something to do in time.
     pub fn needs_thread(&self) -> bool {
         self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
 
-    /// What the counters has of the journal, if there is one.
+    /// What the counters say of the journal, if there is one: its identity, what it has done, whether it works.
     pub fn journal_state(&self) -> Option<(Identity, WriteStats, bool)> {
         self.journal_sink.as_ref().map(JournalSink::state)
     }
 
-    /// Whether a worker may sit here now. Not with a stdout_sink, which may stand still for as long as its reader likes; with a
-    /// journal where its disk is quick, and what goes there together is mostly one client's. Where several have something to say
-    /// all the time, the worker reads what they say while another thread waits for the disk.
+    /// Whether workers may run the pipeline now. Not if messages are printed, because the reader of standard output may block that for any
+    /// time. With a journal if its disk is quick and most groups are of one client; if several clients send all the time, workers
+    /// receive while another thread waits for the disk.
     pub fn lets_workers_run(&self) -> bool {
         let is_crowded = self.shared_groups > ALL_GROUPS / PIPELINE_SHARED_GROUPS_DIVISOR;
         self.stdout_sink.is_none()
             && self.journal_sink.as_ref().is_none_or(|journal_sink| journal_sink.is_quick() && !is_crowded)
     }
 
-    /// Its seat, where nobody sits yet.
+    /// Its pipeline.
     ///
     /// # Panics
     /// When called twice: there is one.
     pub fn into_pipeline(self) -> ConsumerPipeline {
-        // Else there is nothing to wait for, and two would be in each other's way.
+        // Without a disk to wait for, two threads would only contend.
         let releases_early = self.journal_sink.is_some();
         Pipeline::new(self, Delivery::new(), CommitGroup::all(), releases_early)
     }
 
-    /// Processes what comes first: one batch, or with a journal what can be committed together. It is in `group` then, to be
-    /// delivered; false: nothing waits.
+    /// Processes what comes first into `group`, which is to be delivered then: one batch, or with a journal what can be committed together.
+    /// False: nothing waits.
     pub fn process(&mut self, group: &mut CommitGroup, hub: &Hub) -> bool {
         self.run_deadlines(hub, false);
         self.take(group, hub);
@@ -82,11 +82,10 @@ impl Consumer {
         true
     }
 
-    /// Does what the sinks have to do by a certain time, whether or not anything waits; at the end, all that they still have
-    /// to do.
+    /// Does what the sinks have to do by a certain time, whether or not messages wait; at the end, all that they still have to do.
     pub fn run_deadlines(&mut self, hub: &Hub, is_end: bool) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
-        // Before it is looked at: what becomes due later is seen by who does not find this seat free, and gives another turn.
+        // Before the deadlines are looked at: what becomes due after this makes the pipeline run again.
         hub.queue.clear_overdue();
         journal_sink.sync_due(is_end, hub);
         journal_sink.count(hub);
@@ -117,8 +116,8 @@ impl Consumer {
         }
     }
 
-    /// Whether another batch can go along. None that begins with a lesser message goes with urgent ones: so these do not wait until
-    /// more is written.
+    /// Whether another batch can join the group. None that begins with a lesser message joins an urgent group: urgent messages do not wait
+    /// until more is written.
     fn has_room(&self, group: &mut CommitGroup, hub: &Hub) -> bool {
         let Some(journal_sink) = &self.journal_sink else { return group.works().is_empty() };
         let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
@@ -132,7 +131,7 @@ impl Consumer {
         self.next_id += work.accepted as u64;
     }
 
-    /// Prints the lines of the last batch; the messages whose lines could not be printed are not accepted.
+    /// Prints the lines of the last batch. Messages whose lines could not be printed are not accepted.
     fn print(&mut self, group: &mut CommitGroup, hub: &Hub) {
         if let Some(stdout_sink) = &mut self.stdout_sink {
             let last = group.works().len() - 1;
@@ -143,7 +142,7 @@ impl Consumer {
         }
     }
 
-    /// Gives what is accepted of the last batch to the journal.
+    /// Gives the accepted messages of the last batch to the journal.
     fn record(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let (Some(journal_sink), Some(work)) = (&mut self.journal_sink, group.works().last()) else { return };
         for (index, picked) in work.batch.runs() {
@@ -157,7 +156,7 @@ impl Consumer {
         journal_sink.flush();
     }
 
-    /// Has the journal commit what it was given; if it fails, nothing of it is accepted.
+    /// Has the journal commit what it was given. If it fails, no message of the group is accepted.
     fn commit(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         if !journal_sink.commit(hub) {
@@ -165,7 +164,7 @@ impl Consumer {
                 work.accepted = 0;
                 work.reason = Nak::JournalFailed;
             }
-            // Nobody was told of these IDs, unless they were printed. If others did not get them, readers would hear of a loss.
+            // Nobody knows these IDs, unless they were printed. If they were not given again, readers would be told of a loss.
             if self.stdout_sink.is_none() {
                 self.next_id = journal_sink.next_id();
             } else {

@@ -1,4 +1,4 @@
-//! From the queue through the sinks to those who are to hear of it.
+//! From the queue through the sinks to the clients.
 
 pub mod commit_group;
 pub mod consumer;

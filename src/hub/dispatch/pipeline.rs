@@ -1,34 +1,35 @@
-//! The consumer's seat: at most one processes at a time.
+//! The pipeline: a combiner. Whichever thread gets its lock processes for all, as in "Flat Combining and the Synchronization-Parallelism
+//! Tradeoff" (Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
 //!
-//! A worker that has just admitted something and finds the seat free sits down for one bounded turn: no thread has to be
-//! woken for its message. Where a sink may hold up who sits there, the consumer has a thread of its own, so that no worker,
-//! who has clients that wait, waits for the sink; with a disk that is quick enough, both sit there, whoever comes first.
+//! A worker that has just admitted something tries the lock, and if it gets it runs the pipeline a bounded number of times: no thread has
+//! to be woken for its message. If a sink may block, the consumer has a thread of its own, so that no worker, which has other connections
+//! to serve, waits for the sink. With a disk that is quick enough both run the pipeline, whichever comes first.
 //!
-//! What was processed is delivered one group after the other. Where there is a disk to wait for, who did it stands up before
-//! that, so that the next group can be on its way to the disk meanwhile: another sits down, or he does it himself, and hands what
-//! is to be delivered over to a thread that does nothing else. Consumer and delivery have a group each, and change them when
-//! one is done; the delivery is taken before the seat is left, so the order stays. What was handed over is delivered by whoever has
-//! the delivery next, be it that thread or one who brings more.
+//! Groups are delivered one after the other. If there is a disk to wait for, a thread releases the consumer's lock before it delivers, so
+//! that the next group can go to the disk at the same time: another thread processes it, or the same one does after it has offloaded the
+//! delivery to a thread that does nothing else. The consumer and the delivery have a group each, and swap them when the consumer's is
+//! done. The delivery's lock is taken before the consumer's is released, so the order stays. An offloaded group is delivered by whichever
+//! thread takes the delivery's lock next.
 //!
-//! Nothing is stranded: who stands up looks at the queue *after* the seat is free, and comes back, once his own clients
-//! have had their turn, if there is something. One who admits and then finds the seat taken can go: either its
-//! message was there at that look, or the look came before it was admitted, and then the seat was free when it tried.
-//! So nobody waits for the seat, which is held for as long as a sink takes; but at the end, when there is nothing else to do.
-//! The delivery is waited for, by at most one: no client can hold it up.
+//! No message is stranded. A thread looks at the queue again *after* it has released the consumer's lock, and reports whether work
+//! remains; then it calls again, after it has polled its connections. A thread that admits something and fails to get the lock may leave:
+//! either the holder sees its message in that last look, or the look came before the message was admitted, and then the lock was free
+//! when the thread tried it. So no thread waits for the consumer's lock, which is held for as long as a sink takes, but for the one that
+//! ends the pipeline. At most one thread waits for the delivery's lock, and no client can make that long.
 //!
-//! This module knows neither queue nor consumer, only what is done with them; so it can be model-checked.
+//! This module knows neither the queue nor the consumer, only what is done with them; so it can be model-checked.
 
 use crate::limits::PIPELINE_RUNS_MAX;
 use crate::sync::{Condvar, Mutex};
 use core::mem;
 
-/// Where one sits who processes, with what he needs for it: a consumer `C`, a delivery `D`, and a group `G` for each of them.
+/// A consumer `C`, a delivery `D`, and a group `G` for each of them, which one thread at a time runs.
 pub struct Pipeline<C, D, G> {
     consumer: Mutex<(C, G)>,
     delivery: Mutex<Delivering<D, G>>,
-    /// Rings when there is something for the thread that only delivers.
+    /// Notified when there is something for the thread that only delivers.
     offloaded: Condvar,
-    /// Whether another may sit down during the delivery.
+    /// Whether the consumer's lock is released before the delivery.
     releases_early: bool,
 }
 
@@ -38,12 +39,12 @@ struct Delivering<D, G> {
     group: G,
     /// Whether the group is to be delivered.
     is_waiting: bool,
-    /// Whether nothing will be handed over any more.
+    /// Whether nothing will be offloaded any more.
     is_over: bool,
 }
 
 impl<D, G> Delivering<D, G> {
-    /// Delivers what is waiting for it, if anything is.
+    /// Delivers the group, if it is to be delivered.
     fn deliver(&mut self, deliver: impl Fn(&mut D, &mut G)) {
         if mem::take(&mut self.is_waiting) {
             deliver(&mut self.delivery, &mut self.group);
@@ -52,7 +53,7 @@ impl<D, G> Delivering<D, G> {
 }
 
 impl<C, D, G> Pipeline<C, D, G> {
-    /// A free seat. `releases_early`: whether another may sit down during the delivery.
+    /// A pipeline that no thread runs. `releases_early`: whether the consumer's lock is released before the delivery.
     pub fn new(consumer: C, delivery: D, groups: [G; 2], releases_early: bool) -> Self {
         let [first, second] = groups;
         Self {
@@ -63,20 +64,20 @@ impl<C, D, G> Pipeline<C, D, G> {
         }
     }
 
-    /// The consumer, at a seat where nobody sits.
+    /// The consumer.
     pub fn consumer(&mut self) -> &mut C {
         &mut self.consumer.get_mut().0
     }
 
-    /// The delivery, at a seat where nobody sits.
+    /// The delivery.
     pub fn delivery(&mut self) -> &mut D {
         &mut self.delivery.get_mut().delivery
     }
 
-    /// For one who has admitted something, or was called, or told to come back: if the seat is free, has the consumer
-    /// `process` something, and delivers it or `offloads` that, [`PIPELINE_RUNS_MAX`] times or until there was nothing. True: he
-    /// must come back, for something `is_left` and perhaps nobody else sees to it.
-    #[must_use = "who must come back and does not strands messages"]
+    /// Runs the pipeline, unless another thread does: has the consumer `process` something, and delivers the group or `offloads` that,
+    /// [`PIPELINE_RUNS_MAX`] times or until there was nothing. True: something `is_left`, and perhaps no other thread sees to it; call
+    /// again.
+    #[must_use = "if this returns true, call again, or queued messages are stranded"]
     pub fn try_run(
         &self,
         process: impl Fn(&mut C, &mut G) -> bool,
@@ -85,18 +86,18 @@ impl<C, D, G> Pipeline<C, D, G> {
         is_left: impl Fn() -> bool,
     ) -> bool {
         for _ in 0..PIPELINE_RUNS_MAX {
-            // Who sits there sees to it.
+            // The thread that runs it looks at the queue again.
             let Some(mut running) = self.consumer.try_lock() else { return false };
             let (consumer, group) = &mut *running;
             if !process(consumer, group) {
                 break;
             }
             let mut delivering = self.delivery.lock();
-            // What was handed over before it comes first.
+            // What was offloaded before comes first.
             delivering.deliver(&deliver);
             mem::swap(group, &mut delivering.group);
             delivering.is_waiting = true;
-            // Dropped here, if it is left early.
+            // Released here, if it is released early.
             let _running = (!self.releases_early).then_some(running);
             if offloads(&delivering.group) {
                 drop(delivering);
@@ -108,8 +109,7 @@ impl<C, D, G> Pipeline<C, D, G> {
         is_left()
     }
 
-    /// For a thread that does nothing else, the only one: delivers what is handed over, until the [last turn](Pipeline::run_last)
-    /// was taken.
+    /// For one thread that does nothing else: delivers what is offloaded, until the [last run](Pipeline::run_last).
     pub fn keep_delivering(&self, deliver: impl Fn(&mut D, &mut G)) {
         let mut delivering = self.delivery.lock();
         loop {
@@ -122,15 +122,15 @@ impl<C, D, G> Pipeline<C, D, G> {
         }
     }
 
-    /// For the last one: sits down once nobody else does and all is delivered.
-    pub fn run_last(&self, deliver: impl Fn(&mut D, &mut G), turn: impl FnOnce(&mut C)) {
+    /// For the thread that ends the pipeline: waits until no other thread runs it, delivers what is offloaded, and calls `last`.
+    pub fn run_last(&self, deliver: impl Fn(&mut D, &mut G), last: impl FnOnce(&mut C)) {
         let mut running = self.consumer.lock();
         let mut delivering = self.delivery.lock();
         delivering.deliver(deliver);
         delivering.is_over = true;
         drop(delivering);
         self.offloaded.notify_one();
-        turn(&mut running.0);
+        last(&mut running.0);
     }
 }
 
@@ -154,13 +154,13 @@ mod tests {
         delivery.push(*group);
     }
 
-    /// Hands nothing over.
+    /// Offloads nothing.
     fn keep(_: &u32) -> bool {
         false
     }
 
     #[test]
-    fn a_turn_is_bounded_and_who_leaves_something_is_told_to_come_back() {
+    fn run_is_bounded_and_says_when_work_is_left() {
         for releases_early in [false, true] {
             let mut pipeline = pipeline(releases_early);
             assert!(pipeline.try_run(process, deliver, keep, || true));
@@ -175,17 +175,22 @@ mod tests {
     }
 
     #[test]
-    fn who_finds_the_seat_taken_goes() {
+    fn thread_that_does_not_get_the_lock_leaves() {
         let pipeline = pipeline(true);
         let inner = |_: &mut u32, _: &mut u32| {
-            assert!(!pipeline.try_run(|_, _| unreachable!("two sit at once"), deliver, keep, || true));
+            assert!(!pipeline.try_run(
+                |_, _| unreachable!("two threads run it at once"),
+                deliver,
+                keep,
+                || true
+            ));
             false
         };
         assert!(!pipeline.try_run(inner, deliver, keep, || false));
     }
 
     #[test]
-    fn another_sits_down_during_the_delivery_only_if_it_may() {
+    fn another_thread_processes_during_the_delivery_only_if_the_lock_is_released() {
         for releases_early in [false, true] {
             let (pipeline, others) = (pipeline(releases_early), RefCell::new(Vec::new()));
             let deliver_and_look = |delivery: &mut Vec<u32>, group: &mut u32| {
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_over_is_delivered_by_who_comes_next_and_in_order() {
+    fn offloaded_group_is_delivered_by_the_next_thread_and_in_order() {
         let mut pipeline = pipeline(true);
         assert!(pipeline.try_run(process, deliver, |_| true, || true));
         assert_eq!(pipeline.delivery(), &[1], "the last one waits");
@@ -215,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_that_only_delivers_is_woken_for_it() {
+    fn thread_that_only_delivers_is_woken() {
         const TURNS: u32 = 1_000;
         let pipeline = pipeline(true);
         std::thread::scope(|scope| {
@@ -228,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_turn_has_the_consumer() {
+    fn last_run_has_the_consumer() {
         let mut pipeline = pipeline(true);
         pipeline.run_last(deliver, |consumer| *consumer = 7);
         assert_eq!(*pipeline.consumer(), 7);

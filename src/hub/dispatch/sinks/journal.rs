@@ -194,7 +194,7 @@ impl JournalSink {
         committed.is_ok()
     }
 
-    /// Whether the disk takes so little time that who waits for it does not notice. Not believed of one that is not known.
+    /// Whether the disk is so quick that nobody notices a wait for it. An unknown disk is taken to be slow.
     pub fn is_quick(&self) -> bool {
         self.disk_ns.is_some_and(|disk_ns| disk_ns < PIPELINE_SYNC_US_MAX * 1_000)
     }
