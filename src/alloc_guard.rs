@@ -1,6 +1,8 @@
 //! The proof that nothing is allocated after "ready": with the feature `alloc-guard` the binary's allocator ends
 //! the process when it is asked for memory after [`arm`] was called. Without the feature there is nothing here.
 
+#![cfg_attr(feature = "alloc-guard", expect(unsafe_code, reason = "an allocator is an unsafe trait"))]
+
 /// From now on nothing may be allocated.
 pub fn arm() {
     #[cfg(feature = "alloc-guard")]

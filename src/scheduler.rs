@@ -7,6 +7,8 @@
 //!
 //! A thread in real time (`SCHED_FIFO`, sched(7)) runs before all of those, until it waits.
 
+#![expect(unsafe_code, reason = "no crate has these two system calls")]
+
 use crate::limits::SLICE_URGENT_NS;
 use nix::errno::Errno;
 use nix::libc::{SCHED_FIFO, SCHED_OTHER, SYS_sched_getattr, SYS_sched_setattr, sched_attr, syscall};

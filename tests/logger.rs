@@ -2,6 +2,8 @@
 //!
 //! There is one test, for a process has one log.
 
+#![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! One accepted connection: how it is set up, and the two calls that move bytes.
 
+#![expect(unsafe_code, reason = "no crate has this request to the kernel")]
+
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, OVERDRAWN_BUFFER_BYTES, SOCKET_BUFFER_BYTES,
     UNACKNOWLEDGED_MS_MAX, UNANSWERED_MIN, WRITE_LOOKS, WRITE_MARGIN_MS,

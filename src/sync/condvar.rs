@@ -192,6 +192,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(unsafe_code, reason = "it looks at bytes")]
     fn a_new_one_is_zero_bytes() {
         // SAFETY: two words have no padding, and any bytes are a valid array of bytes.
         let bytes: [u8; 8] = unsafe { core::mem::transmute(Condvar::new()) };

@@ -1,6 +1,8 @@
 //! Tells valgrind's helgrind what a mutex orders: it knows the mutexes of the C library, and takes a word in memory for just that. Only in
 //! a build with `--cfg helgrind`, for x86_64, which `tests/helgrind` makes; else nothing is left of it.
 
+#![cfg_attr(helgrind, expect(unsafe_code, reason = "the requests to helgrind are instructions"))]
+
 use super::Futex;
 
 /// This thread has taken the lock: what the one before did is seen.

@@ -23,6 +23,8 @@
 //! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another
 //! left half changed; where panics unwind, as in tests, the lock is just released.
 
+#![expect(unsafe_code, reason = "the lock proves what the compiler cannot see")]
+
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};

@@ -1,6 +1,8 @@
 //! A cable that loses, delays and reorders packets, on any kernel that has TUN: a device at each end, and this process in
 //! between. Few kernels of small machines have netem; where one has it, the tests use that as well.
 
+#![expect(unsafe_code, reason = "no crate has this request to the kernel")]
+
 use crate::common::random::Random;
 use crate::hosts::{Host, ip};
 use nix::libc;

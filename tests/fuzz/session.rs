@@ -5,10 +5,10 @@
 #![no_main]
 
 use firstline::auth::Tokens;
-use firstline::clock;
-use firstline::hub::dispatch::consumer::Consumer;
 use firstline::auth::authenticator::Authenticator;
+use firstline::clock;
 use firstline::hub::connection::rate_limit::Rate;
+use firstline::hub::dispatch::consumer::Consumer;
 use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::protocol::Priority;

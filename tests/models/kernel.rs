@@ -1,5 +1,7 @@
 //! The system, for threads of a model that wait for descriptors: they sleep as far as the model is concerned, and the others run on.
 
+#![expect(unsafe_code, reason = "it polls the descriptors of others")]
+
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use shuttle::thread::{self, JoinHandle, Thread};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};

@@ -2,6 +2,8 @@
 //! the other ends of sockets of this process. So nothing happens that the one who drives does not want, and the same happens again
 //! when he does the same.
 
+#![expect(unsafe_code, reason = "a hub is leaked, and taken back when nothing refers to it")]
+
 use super::promises::Talk;
 use firstline::clock;
 use firstline::conn_id::ConnId;

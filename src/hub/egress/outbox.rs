@@ -263,6 +263,7 @@ impl Outbox {
 
     /// Whether the peer's system does not answer any more or has reset the connection, as far as ours knows by now.
     #[cfg(not(loom))]
+    #[expect(unsafe_code, reason = "the worker owns the socket")]
     pub fn is_gone(&self) -> bool {
         if self.connection == Connection::Closed {
             return false;

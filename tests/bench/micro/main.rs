@@ -7,10 +7,10 @@ use divan::{Bencher, black_box};
 use firstline::hub::egress::outbox::Outbox;
 use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
 use firstline::protocol::Priority;
-use firstline::queue::{Chain, Order, Run, Slot, Slots, Waiting};
 use firstline::protocol::command::Request;
 use firstline::protocol::framing::Framer;
 use firstline::protocol::reply;
+use firstline::queue::{Chain, Order, Run, Slot, Slots, Waiting};
 
 fn main() {
     divan::main();
