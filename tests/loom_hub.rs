@@ -12,7 +12,7 @@
 //! known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
 #![cfg(loom)]
 
-use firstline::hub::dispatch::pipeline::Pipeline as ConsumerPipeline;
+use firstline::hub::dispatch::pipeline::{Pipeline, Stages};
 use firstline::hub::egress::flush;
 use firstline::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
@@ -166,10 +166,10 @@ impl Numbered {
     }
 }
 
-/// A queue, a seat, and what was taken by who sat there. The consumer counts what it picks, and so does the delivery.
+/// A queue, a pipeline, and what the threads that run it took. The consumer counts what it picks, and so does the delivery.
 struct Workshop {
     queue: Queue<Single<u32>, 4>,
-    seat: ConsumerPipeline<u32, u32, Numbered>,
+    pipeline: Pipeline<u32, u32, Numbered>,
     taken: Lock<Vec<u32>>,
     /// How many are admitted in all.
     messages: usize,
@@ -177,8 +177,8 @@ struct Workshop {
 
 impl Workshop {
     fn new(messages: usize, releases_early: bool) -> Arc<Self> {
-        let seat = ConsumerPipeline::new(0, 0, [Numbered::new(), Numbered::new()], releases_early);
-        Arc::new(Self { queue: Queue::new(), seat, taken: Lock::new(Vec::new()), messages })
+        let pipeline = Pipeline::new(0, 0, [Numbered::new(), Numbered::new()], releases_early);
+        Arc::new(Self { queue: Queue::new(), pipeline, taken: Lock::new(Vec::new()), messages })
     }
 
     fn process(&self, picked: &mut u32, group: &mut Numbered) -> bool {
@@ -199,24 +199,22 @@ impl Workshop {
         }
     }
 
-    /// As `Hub::sit`, and as whoever does that.
-    fn sit_while_wanted(&self, offloads: bool) {
-        let process = |picked: &mut u32, group: &mut Numbered| self.process(picked, group);
-        let deliver = |delivered: &mut u32, group: &mut Numbered| self.deliver(delivered, group);
-        while self.seat.try_run(process, deliver, |_| offloads, || self.queue.has_work()) {}
+    /// As `Dispatcher::try_run`, and as its callers.
+    fn run_while_wanted(&self, offloads: bool) {
+        while self.pipeline.try_run(&PipelineRun { shop: self, offloads }) {}
     }
 
-    /// As `Hub::keep_processing`.
+    /// As `Dispatcher::keep_processing`.
     fn keep_processing(&self, offloads: bool) {
         while self.queue.wait(None) {
-            self.sit_while_wanted(offloads);
+            self.run_while_wanted(offloads);
         }
-        self.seat.run_last(|delivered, group| self.deliver(delivered, group), |_| ());
+        self.pipeline.run_last(&PipelineRun { shop: self, offloads }, |_| ());
     }
 
-    /// As `Hub::keep_delivering`.
+    /// As `Dispatcher::keep_delivering`.
     fn keep_delivering(&self) {
-        self.seat.keep_delivering(|delivered, group| self.deliver(delivered, group));
+        self.pipeline.keep_delivering(&PipelineRun { shop: self, offloads: true });
     }
 
     fn admit(&self, number: u32) {
@@ -226,7 +224,7 @@ impl Workshop {
     /// As a worker: admits, and comes back to the seat for as long as it must.
     fn work(&self, number: u32) {
         self.admit(number);
-        self.sit_while_wanted(false);
+        self.run_while_wanted(false);
     }
 
     /// What was taken, in order of the numbers.
@@ -237,7 +235,31 @@ impl Workshop {
     }
 }
 
-fn what_finds_the_seat_taken_is_processed(releases_early: bool) {
+/// How one thread runs the pipeline of the workshop.
+struct PipelineRun<'a> {
+    shop: &'a Workshop,
+    offloads: bool,
+}
+
+impl Stages<u32, u32, Numbered> for PipelineRun<'_> {
+    fn process(&self, picked: &mut u32, group: &mut Numbered) -> bool {
+        self.shop.process(picked, group)
+    }
+
+    fn deliver(&self, delivered: &mut u32, group: &mut Numbered) {
+        self.shop.deliver(delivered, group);
+    }
+
+    fn offloads(&self, _: &Numbered) -> bool {
+        self.offloads
+    }
+
+    fn is_work_left(&self) -> bool {
+        self.shop.queue.has_work()
+    }
+}
+
+fn message_of_a_thread_without_the_lock_is_processed(releases_early: bool) {
     model(3, move || {
         let workshop = Workshop::new(3, releases_early);
         let others = [1, 2].map(|number| spawn(&workshop, move |shop| shop.work(number)));
@@ -248,13 +270,13 @@ fn what_finds_the_seat_taken_is_processed(releases_early: bool) {
 }
 
 #[test]
-fn what_finds_the_seat_taken_is_processed_by_who_sits_there() {
-    what_finds_the_seat_taken_is_processed(false);
+fn message_of_a_thread_without_the_lock_is_processed_by_its_holder() {
+    message_of_a_thread_without_the_lock_is_processed(false);
 }
 
 #[test]
-fn what_finds_the_seat_taken_is_processed_by_who_sits_there_or_by_who_delivers() {
-    what_finds_the_seat_taken_is_processed(true);
+fn message_of_a_thread_without_the_lock_is_processed_also_during_a_delivery() {
+    message_of_a_thread_without_the_lock_is_processed(true);
 }
 
 fn nothing_is_left_with_an_own_thread(releases_early: bool) {
@@ -273,17 +295,17 @@ fn nothing_is_left_with_an_own_thread(releases_early: bool) {
 }
 
 #[test]
-fn nothing_is_left_where_a_worker_sits_and_another_calls_the_consumers_own_thread() {
+fn nothing_is_left_if_one_worker_processes_and_another_wakes_the_own_thread() {
     nothing_is_left_with_an_own_thread(false);
 }
 
 #[test]
-fn nothing_is_left_where_one_delivers_and_another_calls_the_consumers_own_thread() {
+fn nothing_is_left_if_one_worker_delivers_and_another_wakes_the_own_thread() {
     nothing_is_left_with_an_own_thread(true);
 }
 
 #[test]
-fn what_the_own_thread_hands_over_is_delivered_by_a_third_or_by_a_worker_and_all_of_them_end() {
+fn offloaded_group_is_delivered_and_all_threads_end() {
     model(2, || {
         let workshop = Workshop::new(2, true);
         let own = spawn(&workshop, |shop| shop.keep_processing(true));
@@ -298,38 +320,51 @@ fn what_the_own_thread_hands_over_is_delivered_by_a_third_or_by_a_worker_and_all
     });
 }
 
-/// A seat with something that is to be done by a certain time, and whether that was done.
+/// A pipeline with something that is due at a certain time, and whether that was done.
 struct Clock {
     queue: Parcels,
-    seat: ConsumerPipeline<bool, (), ()>,
+    pipeline: Pipeline<bool, (), ()>,
     is_due: AtomicU32,
 }
 
 impl Clock {
-    fn sit_while_wanted(&self) {
-        // As `Consumer::process`: looks what is due, and then what waits.
-        let process = |is_done: &mut bool, (): &mut ()| {
-            self.queue.clear_overdue();
-            *is_done |= self.is_due.load(Relaxed) == 1;
-            self.queue.pick(&mut Batch::new())
-        };
-        while self.seat.try_run(process, |_, _| (), |_| false, || self.queue.has_work()) {}
+    fn run_while_wanted(&self) {
+        while self.pipeline.try_run(self) {}
+    }
+}
+
+impl Stages<bool, (), ()> for Clock {
+    /// As `Consumer::process`: looks what is due, and then what waits.
+    fn process(&self, is_done: &mut bool, (): &mut ()) -> bool {
+        self.queue.clear_overdue();
+        *is_done |= self.is_due.load(Relaxed) == 1;
+        self.queue.pick(&mut Batch::new())
+    }
+
+    fn deliver(&self, (): &mut (), (): &mut ()) {}
+
+    fn offloads(&self, (): &()) -> bool {
+        false
+    }
+
+    fn is_work_left(&self) -> bool {
+        self.queue.has_work()
     }
 }
 
 #[test]
-fn what_becomes_due_while_a_worker_sits_is_done_by_one_of_the_two() {
+fn what_becomes_due_during_a_run_is_done() {
     model(3, || {
-        let seat = ConsumerPipeline::new(false, (), [(), ()], true);
-        let clock = Arc::new(Clock { queue: Queue::new(), seat, is_due: AtomicU32::new(0) });
+        let pipeline = Pipeline::new(false, (), [(), ()], true);
+        let clock = Arc::new(Clock { queue: Queue::new(), pipeline, is_due: AtomicU32::new(0) });
         let own = spawn(&clock, |clock| {
             clock.is_due.store(1, Relaxed);
             clock.queue.wait(Some(Duration::ZERO));
-            clock.sit_while_wanted();
+            clock.run_while_wanted();
         });
-        clock.sit_while_wanted();
+        clock.run_while_wanted();
         own.join().unwrap();
-        clock.seat.run_last(|_, _| (), |is_done| assert!(*is_done));
+        clock.pipeline.run_last(&*clock, |is_done| assert!(*is_done));
     });
 }
 

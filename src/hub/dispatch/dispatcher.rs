@@ -1,7 +1,9 @@
 //! Has what was admitted processed and delivered: by a worker that has just admitted something, or by the consumer's own thread.
 
 use super::commit_group::CommitGroup;
-use super::consumer::ConsumerPipeline;
+use super::consumer::{Consumer, ConsumerPipeline};
+use super::delivery::Delivery;
+use super::pipeline::Stages;
 use crate::hub::Hub;
 use crate::hub::workers::{Caller, WorkerId};
 use crate::limits::PIPELINE_MESSAGES_MIN;
@@ -40,18 +42,15 @@ impl Dispatcher {
         while self.hub.queue.wait(self.hub.policy.timeout()) {
             while self.try_run(Caller::OwnThread) {}
         }
-        self.pipeline.run_last(
-            |delivery, group| delivery.deliver_all(group, self.hub, Caller::OwnThread),
-            |consumer| consumer.run_deadlines(self.hub, true),
-        );
+        self.pipeline
+            .run_last(&self.stages(Caller::OwnThread), |consumer| consumer.run_deadlines(self.hub, true));
         *self.is_done.lock() = true;
         self.done.notify_all();
     }
 
     /// For the delivery's own thread: delivers what the consumer's own thread offloads, until that thread has ended.
     pub fn keep_delivering(&self) {
-        self.pipeline
-            .keep_delivering(|delivery, group| delivery.deliver_all(group, self.hub, Caller::OwnThread));
+        self.pipeline.keep_delivering(&self.stages(Caller::OwnThread));
     }
 
     /// Closes the queue, and waits until the consumer's own thread, if there is one, has done all that it had to do; no longer than
@@ -74,23 +73,45 @@ impl Dispatcher {
     /// Runs the pipeline if no other thread does. True: call again.
     #[must_use = "if this returns true, call again, or queued messages are stranded"]
     pub fn try_run(&self, caller: Caller) -> bool {
-        self.pipeline.try_run(
-            |consumer, group| consumer.process(group, self.hub),
-            |delivery, group| delivery.deliver_all(group, self.hub, caller),
-            |group| caller == Caller::OwnThread && self.offloads(group),
-            || self.hub.queue.has_work(),
-        )
+        self.pipeline.try_run(&self.stages(caller))
     }
 
-    /// Whether the consumer's own thread offloads a group instead of delivering it: if the next one waits to go to the disk. An urgent
-    /// group is delivered at once, because to wake another thread takes a while.
-    fn offloads(&self, group: &CommitGroup) -> bool {
-        self.has_delivery_thread() && !group.is_urgent() && self.hub.queue.has_work()
+    fn stages(&self, caller: Caller) -> PipelineRun<'_> {
+        PipelineRun { dispatcher: self, caller }
     }
 
     /// How many messages of a worker are worth a run while others of its connections still wait to be polled. With a journal all that
     /// they have: one sync serves all.
     pub fn messages_worth_a_run(&self) -> usize {
         if self.hub.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
+    }
+}
+
+/// The pipeline as one thread runs it.
+struct PipelineRun<'a> {
+    dispatcher: &'a Dispatcher,
+    caller: Caller,
+}
+
+impl Stages<Consumer, Delivery, &'static mut CommitGroup> for PipelineRun<'_> {
+    fn process(&self, consumer: &mut Consumer, group: &mut &'static mut CommitGroup) -> bool {
+        consumer.process(group, self.dispatcher.hub)
+    }
+
+    fn deliver(&self, delivery: &mut Delivery, group: &mut &'static mut CommitGroup) {
+        delivery.deliver_all(group, self.dispatcher.hub, self.caller);
+    }
+
+    /// The consumer's own thread offloads a group if the next one waits to go to the disk. An urgent group is delivered at once, because to
+    /// wake another thread takes a while.
+    fn offloads(&self, group: &&'static mut CommitGroup) -> bool {
+        self.caller == Caller::OwnThread
+            && self.dispatcher.has_delivery_thread()
+            && !group.is_urgent()
+            && self.is_work_left()
+    }
+
+    fn is_work_left(&self) -> bool {
+        self.dispatcher.hub.queue.has_work()
     }
 }

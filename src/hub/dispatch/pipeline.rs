@@ -23,6 +23,21 @@ use crate::limits::PIPELINE_RUNS_MAX;
 use crate::sync::{Condvar, Mutex};
 use core::mem;
 
+/// What a pipeline does with its consumer `C`, its delivery `D`, and a group `G`.
+pub trait Stages<C, D, G> {
+    /// Has the consumer process what comes next into `group`; false: nothing waits.
+    fn process(&self, consumer: &mut C, group: &mut G) -> bool;
+
+    /// Has the delivery deliver `group`.
+    fn deliver(&self, delivery: &mut D, group: &mut G);
+
+    /// Whether the thread that processed `group` leaves its delivery to the thread that only delivers.
+    fn offloads(&self, group: &G) -> bool;
+
+    /// Whether something waits to be processed.
+    fn is_work_left(&self) -> bool;
+}
+
 /// A consumer `C`, a delivery `D`, and a group `G` for each of them, which one thread at a time runs.
 pub struct Pipeline<C, D, G> {
     consumer: Mutex<(C, G)>,
@@ -45,9 +60,9 @@ struct Delivering<D, G> {
 
 impl<D, G> Delivering<D, G> {
     /// Delivers the group, if it is to be delivered.
-    fn deliver(&mut self, deliver: impl Fn(&mut D, &mut G)) {
+    fn deliver<C>(&mut self, stages: &impl Stages<C, D, G>) {
         if mem::take(&mut self.is_waiting) {
-            deliver(&mut self.delivery, &mut self.group);
+            stages.deliver(&mut self.delivery, &mut self.group);
         }
     }
 }
@@ -74,48 +89,43 @@ impl<C, D, G> Pipeline<C, D, G> {
         &mut self.delivery.get_mut().delivery
     }
 
-    /// Runs the pipeline, unless another thread does: has the consumer `process` something, and delivers the group or `offloads` that,
-    /// [`PIPELINE_RUNS_MAX`] times or until there was nothing. True: something `is_left`, and perhaps no other thread sees to it; call
-    /// again.
+    /// Runs the pipeline, unless another thread does: has the consumer process something, and delivers the group or offloads that,
+    /// [`PIPELINE_RUNS_MAX`] times or until there was nothing. True: work is left, and perhaps no other thread sees to it; call again.
     #[must_use = "if this returns true, call again, or queued messages are stranded"]
-    pub fn try_run(
-        &self,
-        process: impl Fn(&mut C, &mut G) -> bool,
-        deliver: impl Fn(&mut D, &mut G),
-        offloads: impl Fn(&G) -> bool,
-        is_left: impl Fn() -> bool,
-    ) -> bool {
+    pub fn try_run(&self, stages: &impl Stages<C, D, G>) -> bool {
         for _ in 0..PIPELINE_RUNS_MAX {
             // The thread that runs it looks at the queue again.
-            let Some(mut running) = self.consumer.try_lock() else { return false };
-            let (consumer, group) = &mut *running;
-            if !process(consumer, group) {
+            let Some(mut processing) = self.consumer.try_lock() else { return false };
+            let (consumer, group) = &mut *processing;
+            if !stages.process(consumer, group) {
                 break;
             }
             let mut delivering = self.delivery.lock();
             // What was offloaded before comes first.
-            delivering.deliver(&deliver);
+            delivering.deliver(stages);
             mem::swap(group, &mut delivering.group);
             delivering.is_waiting = true;
-            // Released here, if it is released early.
-            let _running = (!self.releases_early).then_some(running);
-            if offloads(&delivering.group) {
+            let mut kept = Some(processing);
+            if self.releases_early {
+                drop(kept.take());
+            }
+            if stages.offloads(&delivering.group) {
                 drop(delivering);
                 self.offloaded.notify_one();
             } else {
-                delivering.deliver(&deliver);
+                delivering.deliver(stages);
             }
         }
-        is_left()
+        stages.is_work_left()
     }
 
     /// For one thread that does nothing else: delivers what is offloaded, until the [last run](Pipeline::run_last).
-    pub fn keep_delivering(&self, deliver: impl Fn(&mut D, &mut G)) {
+    pub fn keep_delivering(&self, stages: &impl Stages<C, D, G>) {
         let mut delivering = self.delivery.lock();
         loop {
             let is_idle = |delivering: &mut Delivering<D, G>| !delivering.is_waiting && !delivering.is_over;
             delivering = self.offloaded.wait_while(delivering, is_idle);
-            delivering.deliver(&deliver);
+            delivering.deliver(stages);
             if mem::take(&mut delivering.is_over) {
                 return;
             }
@@ -123,14 +133,14 @@ impl<C, D, G> Pipeline<C, D, G> {
     }
 
     /// For the thread that ends the pipeline: waits until no other thread runs it, delivers what is offloaded, and calls `last`.
-    pub fn run_last(&self, deliver: impl Fn(&mut D, &mut G), last: impl FnOnce(&mut C)) {
-        let mut running = self.consumer.lock();
+    pub fn run_last(&self, stages: &impl Stages<C, D, G>, last: impl FnOnce(&mut C)) {
+        let mut processing = self.consumer.lock();
         let mut delivering = self.delivery.lock();
-        delivering.deliver(deliver);
+        delivering.deliver(stages);
         delivering.is_over = true;
         drop(delivering);
         self.offloaded.notify_one();
-        last(&mut running.0);
+        last(&mut processing.0);
     }
 }
 
@@ -159,16 +169,51 @@ mod tests {
         false
     }
 
+    /// The four in order: process, deliver, offloads, is_work_left.
+    struct Closures<P, D, O, L>(P, D, O, L);
+
+    impl<P, D, O, L> Stages<u32, Vec<u32>, u32> for Closures<P, D, O, L>
+    where
+        P: Fn(&mut u32, &mut u32) -> bool,
+        D: Fn(&mut Vec<u32>, &mut u32),
+        O: Fn(&u32) -> bool,
+        L: Fn() -> bool,
+    {
+        fn process(&self, consumer: &mut u32, group: &mut u32) -> bool {
+            self.0(consumer, group)
+        }
+
+        fn deliver(&self, delivery: &mut Vec<u32>, group: &mut u32) {
+            self.1(delivery, group);
+        }
+
+        fn offloads(&self, group: &u32) -> bool {
+            self.2(group)
+        }
+
+        fn is_work_left(&self) -> bool {
+            self.3()
+        }
+    }
+
+    /// A run that delivers all.
+    fn all() -> impl Stages<u32, Vec<u32>, u32> + Sync {
+        Closures(process, deliver, keep, || true)
+    }
+
     #[test]
     fn run_is_bounded_and_says_when_work_is_left() {
         for releases_early in [false, true] {
             let mut pipeline = pipeline(releases_early);
-            assert!(pipeline.try_run(process, deliver, keep, || true));
-            assert!(!pipeline.try_run(process, deliver, keep, || false));
+            assert!(pipeline.try_run(&Closures(process, deliver, keep, || true)));
+            assert!(!pipeline.try_run(&Closures(process, deliver, keep, || false)));
             let found = Cell::new(0);
             let process_one =
                 |consumer: &mut u32, group: &mut u32| found.replace(1) == 0 && process(consumer, group);
-            assert!(!pipeline.try_run(process_one, deliver, keep, || false), "then nothing was found");
+            assert!(
+                !pipeline.try_run(&Closures(process_one, deliver, keep, || false)),
+                "then nothing was found"
+            );
             let delivered: Vec<u32> = (1..=2 * PIPELINE_RUNS_MAX as u32 + 1).collect();
             assert_eq!(pipeline.delivery(), &delivered);
         }
@@ -178,15 +223,11 @@ mod tests {
     fn thread_that_does_not_get_the_lock_leaves() {
         let pipeline = pipeline(true);
         let inner = |_: &mut u32, _: &mut u32| {
-            assert!(!pipeline.try_run(
-                |_, _| unreachable!("two threads run it at once"),
-                deliver,
-                keep,
-                || true
-            ));
+            let run = |_: &mut u32, _: &mut u32| unreachable!("two threads run it at once");
+            assert!(!pipeline.try_run(&Closures(run, deliver, keep, || true)));
             false
         };
-        assert!(!pipeline.try_run(inner, deliver, keep, || false));
+        assert!(!pipeline.try_run(&Closures(inner, deliver, keep, || false)));
     }
 
     #[test]
@@ -197,11 +238,11 @@ mod tests {
                 // It finds nothing: to deliver, it would have to wait.
                 let mut found = false;
                 let look = |_: &mut u32, _: &mut u32| false;
-                found |= pipeline.try_run(look, deliver, keep, || true);
+                found |= pipeline.try_run(&Closures(look, deliver, keep, || true));
                 others.borrow_mut().push(found);
                 deliver(delivery, group);
             };
-            assert!(!pipeline.try_run(process, deliver_and_look, keep, || false));
+            assert!(!pipeline.try_run(&Closures(process, deliver_and_look, keep, || false)));
             assert_eq!(others.take(), [releases_early; PIPELINE_RUNS_MAX]);
         }
     }
@@ -209,13 +250,14 @@ mod tests {
     #[test]
     fn offloaded_group_is_delivered_by_the_next_thread_and_in_order() {
         let mut pipeline = pipeline(true);
-        assert!(pipeline.try_run(process, deliver, |_| true, || true));
+        assert!(pipeline.try_run(&Closures(process, deliver, |_: &u32| true, || true)));
         assert_eq!(pipeline.delivery(), &[1], "the last one waits");
-        assert!(pipeline.try_run(process, deliver, |group| *group == 4, || true));
+        assert!(pipeline.try_run(&Closures(process, deliver, |group: &u32| *group == 4, || true)));
         assert_eq!(pipeline.delivery(), &[1, 2, 3], "what waited came before what was new");
-        pipeline.run_last(deliver, |_| ());
+        pipeline.run_last(&all(), |_| ());
         assert_eq!(pipeline.delivery(), &[1, 2, 3, 4]);
-        pipeline.keep_delivering(|_, _| unreachable!("nothing was left for it"));
+        let nothing = |_: &mut Vec<u32>, _: &mut u32| unreachable!("nothing was left for it");
+        pipeline.keep_delivering(&Closures(process, nothing, keep, || true));
         assert!(!pipeline.delivery.get_mut().is_over, "it can be used again");
     }
 
@@ -224,9 +266,11 @@ mod tests {
         const TURNS: u32 = 1_000;
         let pipeline = pipeline(true);
         std::thread::scope(|scope| {
-            scope.spawn(|| pipeline.keep_delivering(deliver));
-            (0..TURNS).for_each(|_| assert!(pipeline.try_run(process, deliver, |_| true, || true)));
-            pipeline.run_last(deliver, |_| ());
+            scope.spawn(|| pipeline.keep_delivering(&all()));
+            (0..TURNS).for_each(|_| {
+                assert!(pipeline.try_run(&Closures(process, deliver, |_: &u32| true, || true)))
+            });
+            pipeline.run_last(&all(), |_| ());
         });
         let Delivering { delivery, .. } = pipeline.delivery.into_inner();
         assert!(delivery.into_iter().eq(1..=TURNS * PIPELINE_RUNS_MAX as u32));
@@ -235,7 +279,7 @@ mod tests {
     #[test]
     fn last_run_has_the_consumer() {
         let mut pipeline = pipeline(true);
-        pipeline.run_last(deliver, |consumer| *consumer = 7);
+        pipeline.run_last(&all(), |consumer| *consumer = 7);
         assert_eq!(*pipeline.consumer(), 7);
     }
 }
