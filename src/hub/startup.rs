@@ -106,22 +106,10 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
     logger::init(config).map_err(|error| Error(error.to_string()))?;
     let listeners = net::listen(&options.listen, inherited).map_err(|error| Error(error.to_string()))?;
-    if options.journal.is_some() {
-        service.opening_journal(options.journal_size);
-    }
-    let journal_sink = JournalSink::open(options).map_err(|error| Error(error.to_string()))?;
-    let history = journal_sink.as_ref().zip(options.journal.clone());
-    let history =
-        history.map(|(journal_sink, directory)| replay::Handle::new(directory, journal_sink.committed()));
-    let stdout_sink = options.print.then(|| StdoutSink::new(std::io::stdout()));
-    let consumer = Consumer::new(stdout_sink, journal_sink);
     let mut auth_file = open_auth_file(options)?;
     let authenticator = auth_file.as_mut().map(read_tokens).transpose()?;
-    let hub = HUB.init(make_hub(options, &consumer, history, authenticator).map_err(descriptors)?);
-    let dispatcher = DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()));
-    if let Some(aging) = options.aging {
-        hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
-    }
+    let (hub, dispatcher) = make_hub(options, authenticator, &service)?;
+    fill_outboxes();
     start_threads(hub, dispatcher, options)?;
     let allowed = Allowed::new(&options.allow, clock::now_ns());
     allowed.awaited().for_each(tell_of_interface);
@@ -176,25 +164,57 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
     Error(format!("--auth-file {}: {error}", path.display()))
 }
 
-/// The hub of that consumer.
+/// The hub and its dispatcher, with the sinks that the options name.
 fn make_hub(
     options: &Options,
-    consumer: &Consumer,
-    replay: Option<replay::Handle>,
     authenticator: Option<Authenticator>,
-) -> nix::Result<Hub> {
+    service: &Service,
+) -> Result<(&'static Hub, &'static Dispatcher), Error> {
+    if options.journal.is_some() {
+        service.opening_journal(options.journal_size);
+    }
+    let journal_sink = JournalSink::open(options).map_err(|error| Error(error.to_string()))?;
+    let replay = journal_sink.as_ref().zip(options.journal.clone());
+    let replay =
+        replay.map(|(journal_sink, directory)| replay::Handle::new(directory, journal_sink.committed()));
+    let stdout_sink = options.print.then(|| StdoutSink::new(std::io::stdout()));
+    let consumer = Consumer::new(stdout_sink, journal_sink);
     let policy =
         Policy::new(options.realtime.is_some(), consumer.needs_thread(), consumer.lets_workers_run());
-    let hub = Hub::new(options, policy, replay, authenticator)?;
+    let hub = HUB.init(Hub::new(options, policy, replay, authenticator).map_err(descriptors)?);
     // The first client to ask for the counters finds those of the journal among them.
     hub.counters.lock().journal = consumer.journal_state();
-    Ok(hub)
+    if let Some(aging) = options.aging {
+        hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
+    }
+    Ok((hub, DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()))))
 }
 
-fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &Options) -> Result<(), Error> {
+/// Gives each outbox its slots.
+fn fill_outboxes() {
     for (outbox, slots) in OUTBOXES.0.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
     }
+}
+
+/// Starts all threads, and waits until each runs.
+fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &Options) -> Result<(), Error> {
+    start_own_threads(hub, dispatcher, options)?;
+    start_workers(hub, dispatcher, options.workers)?;
+    STARTING.wait();
+    if let Some(priority) = options.realtime {
+        realtime::lock_memory()?;
+        log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
+    }
+    Ok(())
+}
+
+/// Starts the threads that serve no connections: those of the consumer, of the delivery and of the replay, as far as there are any.
+fn start_own_threads(
+    hub: &'static Hub,
+    dispatcher: &'static Dispatcher,
+    options: &Options,
+) -> Result<(), Error> {
     if hub.policy.has_own_thread() {
         let spawn =
             || STARTING.spawn("consumer".to_string(), CONSUMER_STACK_BYTES, || dispatcher.keep_processing());
@@ -206,29 +226,29 @@ fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &O
     if dispatcher.has_delivery_thread() {
         STARTING.spawn("delivery".to_string(), DELIVERY_STACK_BYTES, || dispatcher.keep_delivering())?;
     }
-    if let Some((history, directory)) = hub.replay.as_ref().zip(options.journal.as_ref()) {
+    if let Some((handle, directory)) = hub.replay.as_ref().zip(options.journal.as_ref()) {
         let files = ReadOnly::open(directory);
         let reader = replay::Reader::new(files.map_err(|error| Error(format!("the journal: {error}")))?);
-        STARTING.spawn("replay".to_string(), REPLAY_STACK_BYTES, || reader.run(hub, history))?;
+        STARTING.spawn("replay".to_string(), REPLAY_STACK_BYTES, || reader.run(hub, handle))?;
     }
-    let mut buffers = RECEIVE.take().iter_mut().enumerate();
+    Ok(())
+}
+
+/// Starts the workers, each with its share of the sessions.
+fn start_workers(hub: &'static Hub, dispatcher: &'static Dispatcher, workers: usize) -> Result<(), Error> {
+    let mut buffers = ConnId::all().zip(RECEIVE.take());
     let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
         core::array::from_fn(|_| {
             let (conn, buffer) = buffers.next().expect("as many buffers as sessions");
-            Session::new(ConnId::new(conn), buffer)
+            Session::new(conn, buffer)
         })
     });
-    for worker in (0..options.workers).map(WorkerId::new) {
+    for worker in (0..workers).map(WorkerId::new) {
         let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(worker).len());
         sessions = others;
         let parts = WorkerParts::new(hub, dispatcher, worker, mine).map_err(descriptors)?;
         STARTING
             .spawn(format!("worker {}", worker.index()), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
-    }
-    STARTING.wait();
-    if let Some(priority) = options.realtime {
-        realtime::lock_memory()?;
-        log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
     }
     Ok(())
 }
