@@ -967,6 +967,80 @@ mod tests {
         assert_eq!(ids(&place), (1..11).chain([20_000]).collect::<Vec<_>>());
     }
 
+    /// Writes messages behind what is there, and returns their IDs and what was recovered before.
+    fn go_on(place: &Place, count: u64) -> (core::ops::Range<u64>, Recovery) {
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (mut writer, found) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        for id in found.next_id..found.next_id + count {
+            writer.begin_group(true);
+            writer.append(&record(id, &[b'x'; 200]));
+            writer.commit(true).unwrap();
+        }
+        writer.close().unwrap();
+        (found.next_id..found.next_id + count, found)
+    }
+
+    fn newest_file(place: &Place) -> PathBuf {
+        let files = ReadOnly::open(&place.0).unwrap();
+        let headers = read_headers(&files, files.segment_bytes()).unwrap();
+        let newest =
+            (0..JOURNAL_SEGMENTS).max_by_key(|segment| headers[*segment].map(|header| header.sequence));
+        place.0.join(NAMES[newest.unwrap()])
+    }
+
+    #[test]
+    fn no_id_is_given_twice_if_the_newest_file_is_lost_again_and_again() {
+        let empty = |path: &Path| std::fs::write(path, []).unwrap();
+        let behead = |path: &Path| {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            nix::sys::uio::pwrite(&file, &[0; SEGMENT_HEADER_BYTES], 0).unwrap();
+        };
+        for (name, harm) in [
+            ("again-removed", None),
+            ("again-emptied", Some(&empty as &dyn Fn(&Path))),
+            ("again-headless", Some(&behead)),
+        ] {
+            let place = Place::new(name);
+            write(&place, 1..401);
+            let mut next = 401;
+            for round in 0..4 {
+                let newest = newest_file(&place);
+                harm.map_or_else(|| std::fs::remove_file(&newest).unwrap(), |harm| harm(&newest));
+                let (given, found) = go_on(&place, 3);
+                assert!(
+                    given.start >= next && found.lost_segments == 1,
+                    "{name} {round}: {given:?} {found:?}"
+                );
+                next = given.end;
+            }
+        }
+    }
+
+    #[test]
+    fn copy_of_a_file_over_another_is_told_and_costs_nothing_that_comes_later() {
+        for (from, to) in
+            (0..4).flat_map(|from| (0..5).map(move |to| (from, to))).filter(|(from, to)| from != to)
+        {
+            let place = Place::new(&format!("copy-{from}-{to}"));
+            write(&place, 1..801);
+            std::fs::copy(place.0.join(NAMES[from]), place.0.join(NAMES[to])).unwrap();
+            let before = ids(&place);
+            assert!(
+                before.windows(2).all(|pair| pair[0] < pair[1]),
+                "{from} over {to}: nothing is read twice"
+            );
+            let (given, found) = go_on(&place, 50);
+            assert!(given.start > 800 && found.unreadable_segments == 1, "{from} over {to}: {found:?}");
+            let after = ids(&place);
+            assert!(
+                after.starts_with(&before) && after[before.len()..].iter().copied().eq(given.clone()),
+                "{from} over {to}"
+            );
+            assert!(go_on(&place, 1).0.start >= given.end);
+        }
+    }
+
     #[test]
     fn young_journal_whose_only_used_file_is_gone_gives_no_id_again() {
         for (name, length) in [("young-gone", None), ("young-emptied", Some(0)), ("young-cut", Some(500))] {

@@ -11,7 +11,7 @@ use super::cursor::{Cursor, Step};
 use super::files::{self, Error, Files, Loss, NAMES, ReadOnly};
 use super::overlay::Overlay;
 use super::segment::{Header, Identity};
-use super::writer::{Buffers, Writer, is_used, read_header, read_headers};
+use super::writer::{Buffers, Headers, Writer, copied_from, is_used, read_header, read_headers};
 use crate::limits::{
     JOURNAL_LISTING_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
 };
@@ -172,11 +172,7 @@ impl LeftOut {
     }
 
     /// What the files show, without the records.
-    fn of_files(
-        files: &ReadOnly,
-        headers: &[Option<Header>; JOURNAL_SEGMENTS],
-        identity: Identity,
-    ) -> Result<Self, Error> {
+    fn of_files(files: &ReadOnly, headers: &Headers, identity: Identity) -> Result<Self, Error> {
         let mut left_out = Self::default();
         let losses = files.losses()?;
         for (segment, header) in headers.iter().enumerate() {
@@ -185,7 +181,7 @@ impl LeftOut {
                 Some(length) if header.is_some() => {
                     left_out.cut_bytes += u64::from(files.segment_bytes()).saturating_sub(length);
                 }
-                Some(_) if is_unreadable(files, segment, identity).map_err(unread)? => {
+                Some(_) if is_unreadable(files, segment, headers, identity).map_err(unread)? => {
                     left_out.unreadable.push(NAMES[segment]);
                 }
                 _ => {}
@@ -195,11 +191,17 @@ impl LeftOut {
     }
 }
 
-/// Whether a segment that does not count was used, and not by this journal.
-fn is_unreadable(files: &ReadOnly, segment: usize, identity: Identity) -> Result<bool, Errno> {
+/// Whether a segment that does not count was used, and not by this journal, or is a copy of another file.
+fn is_unreadable(
+    files: &ReadOnly,
+    segment: usize,
+    headers: &Headers,
+    identity: Identity,
+) -> Result<bool, Errno> {
     let header = read_header(files, segment, files.segment_bytes())?;
     let is_ours = |header: Header| header.identity().is_none_or(|its| its == identity);
-    Ok(!header.is_some_and(is_ours) && is_used(files, segment)?)
+    let is_copy = copied_from(files, segment, files.segment_bytes(), headers)?.is_some();
+    Ok(is_copy || (!header.is_some_and(is_ours) && is_used(files, segment)?))
 }
 
 /// Makes the directory of the new journal, for those who may use the old one's: whoever starts after a power cut must be able to put in

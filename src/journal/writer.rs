@@ -257,6 +257,9 @@ impl<'a, D: Disk> Writer<'a, D> {
         } else {
             self.begin_segment()?;
         }
+        if lost_segments > 0 && header.origin.is_some() {
+            self.note_skip(segment, &header, marks)?;
+        }
         Ok(Recovery {
             next_id: self.next_id,
             segments,
@@ -266,6 +269,18 @@ impl<'a, D: Disk> Writer<'a, D> {
             unreadable_segments,
             lost_segments,
         })
+    }
+
+    /// Has the last segment that could be read say which IDs were skipped. Otherwise the same ones would be given again if the segment that
+    /// begins now was lost too.
+    fn note_skip(&mut self, segment: usize, header: &Header, mut marks: Marks) -> Result<(), Errno> {
+        let page = self.buffers.window.first_chunk_mut().ok_or(Errno::EIO)?;
+        let given = Given { next_id: self.next_id, ..marks.given() };
+        marks.write(&mut self.disk, segment, header, page, given)?;
+        self.disk.sync(segment)?;
+        self.done.page_bytes += PAGE_BYTES as u64;
+        self.done.syncs += 1;
+        Ok(())
     }
 
     /// Begins where no segment can be read.
@@ -339,10 +354,12 @@ impl<'a, D: Disk> Writer<'a, D> {
         Ok(unreadable)
     }
 
-    /// Whether a segment has a header of this journal and does not count any more all the same.
+    /// Whether a segment has a header of this journal and does not count any more all the same. A copy of another file is none: what stood
+    /// there before is lost.
     fn is_superseded(&self, segment: usize) -> Result<bool, Errno> {
         let header = read_header(&self.disk, segment, self.segment_bytes)?;
-        Ok(self.headers[segment].is_none() && header.is_some() && !self.strangers[segment])
+        let is_copy = copied_from(&self.disk, segment, self.segment_bytes, &self.headers)?.is_some();
+        Ok(self.headers[segment].is_none() && header.is_some() && !self.strangers[segment] && !is_copy)
     }
 
     /// Which segments have a whole header that is not this journal's. One of version 1 does not say whose it is: then it is one that
@@ -762,7 +779,7 @@ pub fn read_next_id(
 
 /// The headers of all segments of one journal. Where the two of a segment differ, the later one counts: its segment was given to it, and
 /// the former one might come to light when the later is gone, after the journal has gone on. Left out are files of another journal, see
-/// `leave_out_strangers`, and segments that do not count any more, see `leave_out_superseded`.
+/// `leave_out_strangers`, segments that do not count any more, see `leave_out_superseded`, and copies, see `leave_out_copies`.
 ///
 /// # Errors
 /// Those of the disk.
@@ -773,7 +790,38 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
     }
     leave_out_strangers(&mut headers);
     leave_out_superseded(&mut headers);
+    leave_out_copies(&mut headers);
     Ok(headers)
+}
+
+/// Leaves out copies of a file: no two segments begin with the same key. The one in the place that the first rounds give it is taken for
+/// the original, or else the last one.
+fn leave_out_copies(headers: &mut Headers) {
+    let all = *headers;
+    let weight = |segment: usize, header: &Header| {
+        ((header.sequence.wrapping_sub(1)) % JOURNAL_SEGMENTS as u64 == segment as u64, segment)
+    };
+    for (segment, header) in headers.iter_mut().enumerate() {
+        *header = header.filter(|header| {
+            let same = (0..JOURNAL_SEGMENTS).filter(|other| all[*other] == Some(*header));
+            same.max_by_key(|other| weight(*other, header)) == Some(segment)
+        });
+    }
+}
+
+/// Which file a segment that does not count is a copy of, if it is one.
+///
+/// # Errors
+/// Those of the disk.
+pub fn copied_from(
+    disk: &impl Source,
+    segment: usize,
+    segment_bytes: u32,
+    headers: &Headers,
+) -> Result<Option<usize>, Errno> {
+    let header = read_header(disk, segment, segment_bytes)?;
+    let is_copy = headers[segment].is_none() && header.is_some();
+    Ok(headers.iter().position(|other| is_copy && *other == header))
 }
 
 /// Leaves out segments that are older than a later one says the oldest is, or that have the sequence of a later one. Their turn came, and

@@ -9,7 +9,9 @@ use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::{Header, Identity};
-use crate::journal::writer::{FIRST_OFFSET, is_used, read_header, read_header_page, snapshot_headers};
+use crate::journal::writer::{
+    FIRST_OFFSET, copied_from, is_used, read_header, read_header_page, snapshot_headers,
+};
 use crate::limits::{
     JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
 };
@@ -38,6 +40,8 @@ enum What {
     OneHeader,
     /// It is of another journal; none: of one of version 1.
     Stranger(Option<Identity>),
+    /// It is a copy of that segment's file.
+    Copy(usize),
     /// Bytes in which there was a record.
     Bytes { offset: u32, bytes: u32 },
     /// The same at the end of the newest segment.
@@ -56,6 +60,11 @@ impl Display for Finding {
             What::Stranger(Some(identity)) => {
                 write!(f, "damaged: it is a file of another journal, {identity}, and is not read")
             }
+            What::Copy(original) => write!(
+                f,
+                "damaged: it is a copy of {}, and is not read; what it held before is lost",
+                NAMES[original]
+            ),
             What::Stranger(None) => f.write_str("damaged: it is a file of another journal, and is not read"),
             What::OneHeader => f.write_str("damaged: one of its two headers; the other is whole"),
             What::Bytes { offset, bytes } => {
@@ -150,6 +159,8 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let mut report = Report { identity, is_headless, oldest, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
         report.examine_file(files, segment, header.as_ref())?;
+        let copied = copied_from(files, segment, files.segment_bytes(), &headers)?;
+        report.findings.extend(copied.map(|original| Finding { segment, what: What::Copy(original) }));
     }
     report.examine_spans(files, &catalog)?;
     Ok(report)

@@ -73,8 +73,9 @@ fn tell(left_out: &LeftOut) -> Vec<(Option<&'static str>, String)> {
     ];
     let told = bytes.into_iter().filter(|(count, _)| **count > 0);
     let told = told.map(|(count, what)| (None, format!("{}: {what}", Counted(*count, "byte"))));
-    let unreadable =
-        unreadable.iter().map(|name| (Some(*name), "damaged or another journal's, and left out".to_string()));
+    let unreadable = unreadable
+        .iter()
+        .map(|name| (Some(*name), "damaged, another journal's, or a copy, and left out".to_string()));
     let missing = missing
         .iter()
         .map(|name| (Some(*name), "missing, emptied or replaced, with what it held".to_string()));

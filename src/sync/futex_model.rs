@@ -1,4 +1,4 @@
-//! The futex as the model checker sees it: a word, and a authenticator for what the kernel does in one step.
+//! The futex as the model checker sees it: a word, and a waiters for what the kernel does in one step.
 //!
 //! Stands in for `futex.rs` with the features loom and shuttle; the interface is the same.
 
@@ -33,7 +33,7 @@ pub struct Futex {
     pub word: AtomicU32,
     /// Held to look at the word and fall asleep, and to wake: the kernel's lock on its list of sleepers. The list is of those
     /// who want the word to be theirs.
-    authenticator: Mutex<VecDeque<u32>>,
+    waiters: Mutex<VecDeque<u32>>,
     sleepers: Condvar,
 }
 
@@ -41,55 +41,47 @@ impl Futex {
     /// A futex whose word is `value`.
     #[cfg(shuttle)]
     pub const fn new(value: u32) -> Self {
-        Self {
-            word: AtomicU32::new(value),
-            authenticator: Mutex::new(VecDeque::new()),
-            sleepers: Condvar::new(),
-        }
+        Self { word: AtomicU32::new(value), waiters: Mutex::new(VecDeque::new()), sleepers: Condvar::new() }
     }
 
     /// A futex whose word is `value`.
     #[cfg(loom)]
     pub fn new(value: u32) -> Self {
-        Self {
-            word: AtomicU32::new(value),
-            authenticator: Mutex::new(VecDeque::new()),
-            sleepers: Condvar::new(),
-        }
+        Self { word: AtomicU32::new(value), waiters: Mutex::new(VecDeque::new()), sleepers: Condvar::new() }
     }
 
     /// Sleeps while the word is `expected`, until woken; `false` if `timeout` was over first.
     ///
     /// A model has no clock. A timed sleep is over as soon as others had a chance to run.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> bool {
-        let authenticator = self.authenticator();
+        let waiters = self.waiters();
         if self.word.load(Relaxed) != expected {
             return true;
         }
         if timeout.is_some() {
-            drop(authenticator);
+            drop(waiters);
             yield_now();
             return false;
         }
-        drop(self.sleepers.wait(authenticator).unwrap());
+        drop(self.sleepers.wait(waiters).unwrap());
         true
     }
 
     /// Wakes one of the threads that sleep here, if there is one.
     pub fn wake_one(&self) {
-        let _gate = self.authenticator();
+        let _gate = self.waiters();
         self.sleepers.notify_one();
     }
 
     /// Wakes all threads that sleep here.
     pub fn wake_all(&self) {
-        let _gate = self.authenticator();
+        let _gate = self.waiters();
         self.sleepers.notify_all();
     }
 
     /// Makes the word this thread's ID; sleeps until another, whose it is, hands it over.
     pub fn lock_inheriting(&self) {
-        let mut waiting = self.authenticator();
+        let mut waiting = self.waiters();
         let seen = self.word.fetch_update(Ordering::Acquire, Relaxed, |word| {
             Some(if word == 0 { thread_id() } else { word | WAITERS })
         });
@@ -104,7 +96,7 @@ impl Futex {
 
     /// Hands the word, which is this thread's ID, to the one who waits longest, or makes it 0.
     pub fn unlock_inheriting(&self) {
-        let mut waiting = self.authenticator();
+        let mut waiting = self.waiters();
         assert_eq!(self.word.load(Relaxed) & !WAITERS, thread_id());
         let next = waiting.pop_front().unwrap_or(0);
         let flag = if waiting.is_empty() { 0 } else { WAITERS };
@@ -117,7 +109,7 @@ impl Futex {
         Ok(())
     }
 
-    fn authenticator(&self) -> MutexGuard<'_, VecDeque<u32>> {
-        self.authenticator.lock().unwrap()
+    fn waiters(&self) -> MutexGuard<'_, VecDeque<u32>> {
+        self.waiters.lock().unwrap()
     }
 }

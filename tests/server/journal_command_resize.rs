@@ -104,12 +104,12 @@ fn all_that_is_left_out_is_told() {
         (
             "foreign",
             &|place| assert!(std::fs::copy(other.file(1), place.file(1)).unwrap() > 0),
-            "/1.journal: damaged or another journal's, and left out\n",
+            "/1.journal: damaged, another journal's, or a copy, and left out\n",
         ),
         (
             "headless",
             &|place| HEADER_OFFSETS.iter().for_each(|at| flip(&place.file(0), *at as u64 + 20)),
-            "/0.journal: damaged or another journal's, and left out\n",
+            "/0.journal: damaged, another journal's, or a copy, and left out\n",
         ),
         (
             "missing",

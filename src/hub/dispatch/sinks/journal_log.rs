@@ -17,6 +17,12 @@ pub struct JournalLog {
     strangers: Strangers,
 }
 
+impl Default for JournalLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl JournalLog {
     /// It has told nothing.
     pub const fn new() -> Self {

@@ -72,7 +72,7 @@ pub fn tell_recovery(directory: &Path, recovery: &Recovery, identity: Identity) 
     }
     if recovery.unreadable_segments > 0 {
         log::warn!(
-            "journal {directory}: cannot read {}: damaged, or another journal's; firstline journal --check tells which",
+            "journal {directory}: cannot read {}: damaged, another journal's, or a copy; firstline journal --check tells which",
             Counted(recovery.unreadable_segments, "file")
         );
     }
