@@ -309,8 +309,11 @@ fn a_second_server_is_told_who_has_it() {
     second.args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"]);
     let output = second.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    let expected =
-        format!("firstline: --journal {}: process {} writes to it\n", directory.path(), server.pid());
+    let expected = format!(
+        "firstline: --journal {}: process {} writes to it; stop it first, or give another directory\n",
+        directory.path(),
+        server.pid()
+    );
     assert!(said.ends_with(&expected), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }
@@ -843,7 +846,7 @@ fn a_file_of_another_journal_is_told_and_not_read() {
     assert!(said.contains("1.journal: damaged: it is a file of another journal, "), "{said}");
     assert!(directory.messages().values().all(|text| text.starts_with("ours")));
     let server = directory.start(&[]);
-    server.wait_for_log("damaged, or another journal's");
+    server.wait_for_log("damaged, another journal's, or a copy");
     assert_eq!(server.end(), Some(0));
 }
 
@@ -904,6 +907,7 @@ fn young_journal_that_lost_its_only_used_file_says_so_and_gives_no_id_again() {
     for harm in [std::fs::remove_file::<PathBuf>, |path| std::fs::write(path, [])] {
         let directory = Directory::new("young-lost");
         let server = directory.start(&[]);
+        server.wait_for_log(": writes its whole size, 1M, once; the server listens after that");
         server.wait_for_log(": it is new; its identity is ");
         fill(&mut server.connect(), 10);
         assert_eq!(server.end(), Some(0));

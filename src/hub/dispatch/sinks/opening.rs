@@ -1,7 +1,7 @@
 //! How the journal is opened at the start, and what the log tells of it then.
 
 use crate::counted::{Counted, Size};
-use crate::journal::files;
+use crate::journal::files::{self, NAMES};
 use crate::journal::segment::Identity;
 use crate::journal::writer::Recovery;
 use core::fmt;
@@ -22,7 +22,8 @@ impl fmt::Display for Error {
         let directory = self.directory.display();
         write!(f, "--journal {directory}: {}", self.error)?;
         match self.error {
-            files::Error::System(_, Errno::ENOENT) => {
+            files::Error::InUse(_) => f.write_str("; stop it first, or give another directory"),
+            files::Error::System(_, Errno::ENOENT) if !self.directory.exists() => {
                 let above = self.directory.parent().unwrap_or(Path::new("/")).display();
                 write!(f, "; make the one above it: mkdir -p {above}")
             }
@@ -44,8 +45,20 @@ fn way_out(errno: Errno) -> &'static str {
     match errno {
         Errno::EROFS => "; mount its disk for writing, or give another directory",
         Errno::EACCES | Errno::EPERM => "; let the server's user write there, or give another directory",
+        Errno::ENOENT => "; give another directory",
         Errno::ENOTDIR | Errno::EEXIST => "; give the path of a directory",
         _ => "",
+    }
+}
+
+/// Tells that the files of a journal are made now, if they are: the disk takes a while for all of it.
+pub fn tell_size(directory: &Path, bytes: u64) {
+    if NAMES.iter().any(|name| !directory.join(name).exists()) {
+        log::info!(
+            "journal {}: writes its whole size, {}, once; the server listens after that",
+            directory.display(),
+            Size(bytes)
+        );
     }
 }
 
