@@ -1,5 +1,4 @@
-//! The memory budget: who needs how much of it, and the sum. What the binary really has is compared with it by
-//! `tests/memory.rs`.
+//! The memory budget: how much each part needs, and the sum. `tests/memory.rs` compares it with what the binary really has.
 
 use crate::auth::authenticator::State;
 use crate::auth::{Tokens, file::Buffer};

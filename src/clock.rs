@@ -1,9 +1,9 @@
 //! The time since the process started, for all that measures or stamps: log lines, latencies, time-outs.
 //!
-//! It is monotonic: nobody who sets the wall clock can turn it back. The date beside it, [`utc_ns`], is for people who read a journal or
+//! It is monotonic: setting the wall clock does not change it. The date beside it, [`utc_ns`], is for people who read a journal or
 //! a log file, and nothing waits for it: most boards have no clock that survives a power cut.
 //!
-//! For fuzzers and models it stands still until they put it forward (`by_hand::advance`), so that each run of theirs can be had again.
+//! For fuzzers and models it stands still until they put it forward (`by_hand::advance`), so that each of their runs can be repeated.
 
 #[cfg(any(fuzzing, shuttle))]
 pub use by_hand::now_ns;

@@ -4,7 +4,7 @@
 //! `countsArrayIndex` and `highestEquivalentValue` in `AbstractHistogram.java`): each doubling of the value is
 //! cut into the same number of equal buckets, so that the error is a fixed part of the value, however large.
 //!
-//! This module must not know what is measured, nor the clock, nor who else counts: the caller has the lock.
+//! This module knows neither what is measured, nor the clock, nor other threads: the caller has the lock.
 
 use crate::limits::{HISTOGRAM_BUCKETS, HISTOGRAM_BYTES, HISTOGRAM_PRECISION_BITS, HISTOGRAM_VALUE_NS_MAX};
 
@@ -71,7 +71,7 @@ impl Histogram {
         self.max
     }
 
-    /// The value that so many thousandths of all values do not exceed: 500 is the median, 999 is p99.9, and
+    /// The value that `permille` thousandths of all values do not exceed: 500 is the median, 999 is p99.9, and
     /// 1000, or more, the largest, exactly. 0 if there was none.
     ///
     /// It is never below the exact one, and above it by less than 1/16, while that is within

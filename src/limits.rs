@@ -52,7 +52,7 @@ pub const QUEUE_MAX: usize = CLIENTS * IN_FLIGHT;
 /// while the system sends.
 pub const SEND_BYTES_MAX: usize = 4096;
 
-/// Sends for one client in one turn, before others have theirs.
+/// Sends for one client each time it is polled, before others are.
 pub const SENDS_PER_TURN_MAX: usize = 4;
 
 /// How often a thread runs the pipeline in one call, each time for a batch or with a journal for a group. Then a worker polls its own
@@ -113,7 +113,7 @@ pub const WRITE_LOOKS: u64 = 8;
 /// is told why.
 pub const WRITE_MARGIN_MS: u32 = 5_000;
 
-/// Receives in one turn from one whose bytes are thrown away because it is being closed.
+/// Receives from a connection that is being closed each time it is polled; the bytes are discarded.
 pub const DISCARDS_PER_TURN_MAX: usize = 8;
 
 /// What one wait of a worker may report, at most; what is left is reported by the next.
@@ -122,7 +122,7 @@ pub const EVENTS_MAX: usize = 64;
 /// The lines of one batch, in bytes.
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
 
-/// Connections accepted in a row, before signals and others have their turn.
+/// Connections accepted in a row, before signals and other work are looked at.
 pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 
 /// The time kept of the drain time-out for last words, in milliseconds, but a quarter of it at most: what could not be processed by then
@@ -164,7 +164,7 @@ pub const GROUPS: usize = 2;
 /// How often it is tried to go on with a journal whose disk failed, in milliseconds.
 pub const JOURNAL_RETRY_MS: u64 = 1_000;
 
-/// What is read of the journal for one client, before others have their turn, in bytes.
+/// What is read of the journal for one client, before others are served, in bytes.
 pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
 /// The room in an outbox with which it is worth while to read on for its client, in bytes: for the longest line, and one that
@@ -328,7 +328,7 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 /// The longest of those pauses, in milliseconds: a socket that never works again costs nothing, and one that does is soon used.
 pub const ACCEPT_RETRY_MS_MAX: u64 = 5_000;
 
-/// Failures in a row that are about one connection each, and cost no pause: as many as are accepted in one turn.
+/// Failures in a row that are about one connection each, and cost no pause: as many as connections are accepted in a row.
 pub const ACCEPT_FAILURES_MAX: u32 = ACCEPTS_PER_TURN_MAX as u32;
 
 /// How long the log may take to be written out at the end, in milliseconds: a stuck terminal must not keep

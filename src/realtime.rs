@@ -1,9 +1,9 @@
-//! Real time, on request (`--realtime`): the consumer runs before all that is not in real time itself, whatever else the
-//! board does; whoever has a mutex that it waits for runs at its priority for that time; and no page of the memory
-//! has to be fetched from a card first. Workers and the acceptor keep the usual policy: clients that flood the server take
+//! Real time, on request (`--realtime`): the consumer runs before every thread that is not in real time itself, whatever else the
+//! board does. A thread that has a mutex that the consumer waits for runs at the consumer's priority for that time, and no page of the
+//! memory has to be fetched from a card first. Workers and the acceptor keep the usual policy: clients that flood the server take
 //! no more of the board than before.
 //!
-//! What the kernel refuses keeps the server from starting: whoever asks for real time is not to get something else.
+//! If the kernel refuses any of this, the server does not start: a user who asks for real time must not get something else.
 
 use crate::scheduler;
 use crate::sync::inheritance;

@@ -2,8 +2,8 @@
 //!
 //! Linux gives every thread slices of about 3 ms and lets one that wakes with a shorter slice run before one that is in
 //! the middle of a longer (EEVDF, since 6.12: `Documentation/scheduler/sched-eevdf.rst`). The share of the processor stays
-//! the same. So a worker that has urgent messages asks for short slices: it need not wait until those who flood the
-//! server have used up theirs. An older kernel takes the wish and does nothing about it.
+//! the same. So a worker that has urgent messages asks for short slices: it does not wait until threads that
+//! serve a flood have used up theirs. An older kernel accepts the request and ignores it.
 //!
 //! A thread in real time (`SCHED_FIFO`, sched(7)) runs before all of those, until it waits.
 

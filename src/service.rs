@@ -32,7 +32,7 @@ impl Service {
         Self { news, watchdog }
     }
 
-    /// How often [`Service::progress`] is to be told: twice in the time after which the manager restarts the server.
+    /// How often to call [`Service::progress`]: twice in the time after which the manager restarts the server.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
@@ -105,7 +105,7 @@ fn watchdog() -> Option<Duration> {
 pub enum HandOverError {
     /// That descriptor, counted from 0, is no TCP socket, but of that kind.
     NoTcp(usize, &'static str),
-    /// More than [`LISTENERS_MAX`] descriptors: so many.
+    /// That many descriptors, which is more than [`LISTENERS_MAX`].
     TooMany(u64),
 }
 

@@ -26,7 +26,7 @@ pub struct State {
 pub enum Verdict {
     /// It is that one's.
     Known(Entry),
-    /// Nobody has it. To be answered at that time, in nanoseconds; and that is to be logged now.
+    /// No name has it. Answer it at that time, in nanoseconds, and log that now.
     Wrong(u64, LogDecision),
     /// It is not looked at before that time, in nanoseconds.
     Wait(u64),

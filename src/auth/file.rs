@@ -35,7 +35,7 @@ pub enum Error {
     NoFile,
     /// Others than its owner can read it, or write to it.
     Exposed,
-    /// It belongs to that user, who is neither root nor the one that this process is.
+    /// It belongs to that user, which is neither root nor the user of this process.
     Foreign(u32),
     /// It has more than [`AUTH_FILE_BYTES_MAX`].
     TooLong,

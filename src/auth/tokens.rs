@@ -178,7 +178,7 @@ impl Tokens {
         self.entries.push(entry).map_err(|_| What::TooMany)
     }
 
-    /// Whose token that is. Takes the same time whoever's it nearly is: it is compared with all, to their ends.
+    /// The entry with that token. It takes the same time whatever the token is: it is compared with all, to their ends.
     pub fn find(&self, token: &Token) -> Option<&Entry> {
         self.entries.iter().fold(None, |found, entry| if entry.token == *token { Some(entry) } else { found })
     }

@@ -68,12 +68,12 @@ impl Counters {
         self.farewells[why.index()] += 1;
     }
 
-    /// The journal was synced once more, and that took so long, with all that was written for it.
+    /// The journal was synced once more, which took that long, with all that was written for it.
     pub fn synced(&mut self, took_ns: u64) {
         self.sync_times.record(took_ns);
     }
 
-    /// So many messages of that priority, one at least, are acknowledged, so long after they were admitted.
+    /// That many messages of a priority, one at least, are acknowledged, that long after they were admitted.
     pub fn processed(&mut self, messages: usize, priority: Priority, latency_ns: u64) {
         self.latencies[priority.index()].record_many(latency_ns, messages as u64);
     }

@@ -73,7 +73,7 @@ fn terminal() -> Result<OwnedFd, Errno> {
     open("/dev/tty", flags, Mode::empty())
 }
 
-/// Whether whoever started this process wants it to ignore SIGHUP. That does not keep the signal from coming: it is blocked, and read.
+/// Whether this process was started with SIGHUP ignored. The signal comes all the same, because it is blocked, and read.
 fn is_hang_up_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

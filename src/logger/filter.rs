@@ -63,8 +63,8 @@ impl Filter {
         self.0.enabled(metadata)
     }
 
-    /// Whether lines of this target say where they come from: where somebody asked for debug, he is looking
-    /// for the place in the source.
+    /// Whether lines of this target name their module and line: if debug is enabled for it, a reader looks for the place
+    /// in the source.
     pub fn tells_origin(&self, target: &str) -> bool {
         self.enabled(&Metadata::builder().level(Level::Debug).target(target).build())
     }

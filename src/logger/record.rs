@@ -39,7 +39,7 @@ impl Record {
     pub const EMPTY: Self =
         Self { time_ns: 0, level: LevelFilter::Off, text_bytes: 0, text: [0; LOG_TEXT_BYTES_MAX] };
 
-    /// The record of that text, at time zero, and of its origin if it is to be told.
+    /// The record of that text, at time zero, with its origin if the line names it.
     ///
     /// Control characters are escaped, so it is one line whatever the text says. If it is longer than
     /// [`LOG_TEXT_BYTES_MAX`] with its origin, it is cut, and ends in `…`.

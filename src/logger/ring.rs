@@ -81,8 +81,8 @@ impl Ring {
         Self { state: Mutex::new(state), work: Condvar::new(), progress: Condvar::new() }
     }
 
-    /// Puts the record in, with the time of now, or counts it as lost. Waits for no one but those who do the
-    /// same.
+    /// Puts the record in, with the current time, or counts it as lost. It waits for other threads that do the same, and for
+    /// nothing else.
     pub fn put(&self, record: Record) {
         self.state.lock().put(record);
         self.work.notify_one();
@@ -94,7 +94,7 @@ impl Ring {
         self.work.notify_one();
     }
 
-    /// Waits until there is something to write or to reopen. `true` if the file is to be opened again.
+    /// Waits until there is something to write or to reopen. True: the file is to be opened again.
     pub fn wait_for_work(&self) -> bool {
         let mut state = self.state.lock();
         state = self.work.wait_while(state, |state| !state.has_work());

@@ -16,7 +16,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream that holds so many bytes already, whole lines.
+    /// A stream that holds that many bytes already, whole lines.
     pub fn new(fd: OwnedFd, bytes: u64) -> Self {
         Self { fd, bytes, torn: false }
     }
@@ -53,7 +53,7 @@ impl Stream {
                     bytes = &bytes[count..];
                 }
                 Err(Errno::EINTR) => {}
-                // Somebody who shares a terminal or a pipe made it non-blocking for all.
+                // Another process that shares the terminal or the pipe made it non-blocking for all.
                 Err(Errno::EAGAIN) => self.wait_writable()?,
                 Err(errno) => return Err(errno),
             }

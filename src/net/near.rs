@@ -100,8 +100,8 @@ fn add(networks: &mut Vec<Network, INTERFACE_NETWORKS_MAX>, network: Network) ->
     networks.contains(&network) || networks.push(network).is_ok()
 }
 
-/// The networks that an address of this machine makes near, of those that are not near anywhere: its own, if that is not larger than one
-/// that people share who know each other, and the address itself, if it is not in that.
+/// The networks that an address of this machine makes near, of those that are not near anywhere: its own, if that is not larger than
+/// one that people who know each other share, and the address itself, if it is not in that.
 fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
     let prefix_min = match address.network {
         IpNet::V4(_) => INTERFACE_NETWORK_V4_PREFIX_MIN,

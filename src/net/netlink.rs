@@ -167,7 +167,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// Takes so many bytes off the front, and what fills them up to the next.
+/// Takes `len` bytes off the front, and the padding behind them.
 fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let taken = bytes.get(..len)?;
     *bytes = bytes.get(len.checked_next_multiple_of(ALIGNMENT)?..).unwrap_or_default();

@@ -98,9 +98,9 @@ pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     }
 }
 
-/// What it is where nothing more comes on a connection that is over in both directions. The system tells of a break once, and whoever
-/// comes later finds what looks as if the peer had ended its side. But where that had ended it before the break, no receive is told
-/// of the break at all, and it is there to be told still, unless it was to whoever was sending.
+/// What a receive that finds nothing more means on a connection that is over in both directions. The system reports a break once; a later
+/// call finds what looks as if the peer had ended its side. If the peer had ended it before the break, no receive gets the error, and it
+/// is still there to be asked for, unless a send got it.
 fn ending(socket: &impl AsFd) -> Received {
     match socket::getsockopt(socket, sockopt::SocketError) {
         Ok(0) | Err(_) => Received::Broken(None),
@@ -111,7 +111,7 @@ fn ending(socket: &impl AsFd) -> Received {
 /// Whether the connection is over in both directions: it broke, or both sides have ended it.
 fn is_over(socket: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    // An interruption leaves no answer: then it is what it looks like, as it is for whoever does not ask.
+    // An interrupted call leaves no answer: then the connection is taken for what it looks like.
     poll(&mut fds, PollTimeout::ZERO).is_ok()
         && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
@@ -173,7 +173,7 @@ pub fn untaken(socket: &impl AsFd) -> Option<usize> {
 const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
 
 sockopt_impl!(
-    /// Which of a socket's buffers keep their bound: true, that of what is to be sent alone. Since Linux 5.14.
+    /// Which of a socket's buffers keep their size: true, the send buffer alone. Since Linux 5.14.
     BoundsSendingOnly,
     SetOnly,
     libc::SOL_SOCKET,
@@ -198,7 +198,7 @@ pub fn settle(socket: &impl AsFd) {
     let _ = setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES);
 }
 
-/// Lets the kernel take some more of what is to be sent, for one that did not read and is about to be closed.
+/// Lets the kernel take some more bytes to send, for a client that did not read and is about to be closed.
 pub fn raise_send_buffer(socket: &impl AsFd) {
     // It is a favour: without it the client just gets less.
     let _ = setsockopt(socket, sockopt::SndBuf, &(4 * SOCKET_BUFFER_BYTES));

@@ -1,11 +1,11 @@
 //! Clients that speak another protocol, or another character set: what they open with, and what a line of theirs looks like.
 //!
 //! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in its
-//! body. So nobody who opens like a browser may get a line through. The others are people and programs that took the wrong
-//! port: they are told in one line where they are.
+//! body. So no line of a client that opens like a browser may get through. The other clients are people and programs that took
+//! the wrong port: one line tells them where they are.
 //!
-//! It is looked for until a client's first message or command was taken, and not after: whoever got one through has a
-//! client that speaks lines. What looks like a request may be sent as a first message all the same, as `/4 GET / HTTP/1.1`.
+//! This looks at what comes before a client's first message or command, and at nothing after it: a client whose first line was
+//! taken speaks lines. What looks like a request can be sent as a first message all the same, as `/4 GET / HTTP/1.1`.
 //!
 //! Only what comes before the first LF decides, so it does not matter how the bytes come in.
 
@@ -213,7 +213,7 @@ fn is_utf_16(line: &[u8]) -> bool {
         || few == 0 && many >= 2 && 4 * many >= line.len()
 }
 
-/// An array of so many words, as every request to Redis is.
+/// An array of that many words, as every request to Redis is.
 fn is_redis(bytes: &[u8]) -> bool {
     let Some(rest) = bytes.strip_prefix(b"*") else { return false };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -75,8 +75,8 @@ impl<'b, const N: usize> Framer<'b, N> {
         self.end += count.min(room);
     }
 
-    /// Takes the last `count` bytes that came for keys of somebody who types: each backspace or delete among them takes the character
-    /// before it away, if there is one in the same line.
+    /// Takes the last `count` bytes that came for typed keys: each backspace or delete among them removes the character before it, if there
+    /// is one in the same line.
     pub fn erase(&mut self, count: usize) {
         let typed = self.end.saturating_sub(count).max(self.start)..self.end;
         self.end = typed.start;
@@ -137,7 +137,7 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
-    /// What has come of the line that is to be taken next, and what has come behind it. Nothing of one that is too long.
+    /// What has come of the next line, and behind it. Nothing, if that line is too long.
     pub fn pending(&self) -> &[u8] {
         if self.too_long { &[] } else { &self.buffer[self.start..self.end] }
     }
@@ -158,7 +158,7 @@ impl<'b, const N: usize> Framer<'b, N> {
         self.has_last()
     }
 
-    /// Whether the line that is to be taken next is too long already, and what comes of it is dropped.
+    /// Whether the next line is too long already, and the rest of it is dropped.
     pub fn is_dropping(&self) -> bool {
         self.too_long
     }

@@ -1,7 +1,7 @@
 //! The protocol as bytes: what clients send and what they are sent.
 //!
 //! Nothing here does I/O, knows an operating system, allocates or panics, whatever the bytes are. Nothing here
-//! knows who is connected or what waits: it turns bytes into requests, and answers into bytes.
+//! knows which clients are connected or what waits: it turns bytes into requests, and answers into bytes.
 //!
 //! | file | owns |
 //! | --- | --- |

@@ -286,7 +286,7 @@ fn count<const N: usize>(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64
 
 /// An `ACK` that counts up in place: most are one more, in both of their numbers, than the one before.
 ///
-/// The last digits are kept apart. A byte that was just written delays whoever reads the bytes around it as one word, and
+/// The last digits are kept apart. A byte that was just written delays a read of the bytes around it as one word, and
 /// so the template, which is copied each time, is written to only where a tens digit changes.
 struct Ack<const N: usize> {
     n: u64,
@@ -317,7 +317,7 @@ impl<const N: usize> Ack<N> {
 
     fn append_to(&self, out: &mut VecView<u8>) {
         let start = out.len();
-        // All of it, for to copy so many bytes as are known when this is compiled takes a few instructions.
+        // All of it: to copy a number of bytes that the compiler knows takes a few instructions.
         if out.extend_from_slice(&self.template).is_ok() {
             let line = &mut out[start..];
             self.last_digits.iter().for_each(|last| line[last.place] = last.digit);

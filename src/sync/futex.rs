@@ -79,8 +79,8 @@ impl Futex {
         self.wake(EVERYONE);
     }
 
-    /// Makes the word this thread's ID: sleeps while it is another's, who has the priority of this thread for that time if
-    /// it is the higher one. Source: futex(2), `FUTEX_LOCK_PI`.
+    /// Makes the word this thread's ID. While it is another thread's, this one sleeps, and the other has this one's priority if
+    /// that is the higher one. Source: futex(2), `FUTEX_LOCK_PI`.
     ///
     /// # Panics
     /// If the kernel refuses the call: so it does if the word is this thread's already.

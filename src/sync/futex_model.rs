@@ -31,8 +31,8 @@ pub fn thread_id() -> u32 {
 pub struct Futex {
     /// The word. What it means is up to its owner.
     pub word: AtomicU32,
-    /// Held to look at the word and fall asleep, and to wake: the kernel's lock on its list of sleepers. The list is of those
-    /// who want the word to be theirs.
+    /// Held to look at the word and fall asleep, and to wake: the kernel's lock on its list of sleepers. The list has the
+    /// threads that want the word.
     waiters: Mutex<VecDeque<u32>>,
     sleepers: Condvar,
 }
@@ -94,7 +94,7 @@ impl Futex {
         }
     }
 
-    /// Hands the word, which is this thread's ID, to the one who waits longest, or makes it 0.
+    /// Makes the word, which is this thread's ID, that of the thread that waits longest, or 0.
     pub fn unlock_inheriting(&self) {
         let mut waiting = self.waiters();
         assert_eq!(self.word.load(Relaxed) & !WAITERS, thread_id());

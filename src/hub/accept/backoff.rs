@@ -7,7 +7,7 @@ use nix::errno::Errno;
 /// What a failure was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
-    /// The connection that was to be accepted: what accept(2) says is to be tried again.
+    /// The connection that was to be accepted: after such an error, accept(2) says, the call is to be tried again.
     Connection,
     /// Descriptors or memory, which may be available again at any time.
     Want,

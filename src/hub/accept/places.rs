@@ -1,4 +1,4 @@
-//! The places for connections: who gets one, and who gives one up.
+//! The places for connections: which connection gets one, and which gives one up.
 
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::clients::ClientTable;
@@ -9,7 +9,7 @@ use crate::sync::Mutex;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-/// What is known of the places, and who has them.
+/// The places, and the connections that have them.
 #[derive(Clone, Copy)]
 pub struct Places<'a> {
     /// Who is connected where.
