@@ -62,7 +62,6 @@ impl JournalSink {
         let Some(directory) = &options.journal else { return Ok(None) };
         let error = |error| Error { directory: directory.clone(), error };
         let segment_bytes = files::segment_bytes(options.journal_size);
-        opening::tell_size(directory, options.journal_size);
         let files = Files::open(directory, segment_bytes).map_err(error)?;
         opening::tell_cut(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());

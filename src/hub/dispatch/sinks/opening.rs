@@ -1,7 +1,7 @@
 //! How the journal is opened at the start, and what the log tells of it then.
 
 use crate::counted::{Counted, Size};
-use crate::journal::files::{self, NAMES};
+use crate::journal::files;
 use crate::journal::segment::Identity;
 use crate::journal::writer::Recovery;
 use core::fmt;
@@ -48,17 +48,6 @@ fn way_out(errno: Errno) -> &'static str {
         Errno::ENOENT => "; give another directory",
         Errno::ENOTDIR | Errno::EEXIST => "; give the path of a directory",
         _ => "",
-    }
-}
-
-/// Tells that the files of a journal are made now, if they are: the disk takes a while for all of it.
-pub fn tell_size(directory: &Path, bytes: u64) {
-    if NAMES.iter().any(|name| !directory.join(name).exists()) {
-        log::info!(
-            "journal {}: writes its whole size, {}, once; the server listens after that",
-            directory.display(),
-            Size(bytes)
-        );
     }
 }
 
