@@ -31,8 +31,7 @@ class Sender:
             if self.once: return "LATER"
             time.sleep(1)
 if __name__ == "__main__":
-    if len(sys.argv) < 2: sys.exit("usage: send.py HOST [PORT [once]], with lines on standard input")
-    sender, status = Sender(*sys.argv[1:]), 0
+    sender, status = Sender(*(sys.argv[1:] or sys.exit("usage: send.py HOST [PORT [once]], lines on standard input"))), 0
     print("OK", flush=True)
     for line in (line.rstrip(b"\r\n") for line in sys.stdin.buffer):
         reply = sender.send(line) if line else "OK"
