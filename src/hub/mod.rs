@@ -64,7 +64,7 @@ pub struct Hub {
     pub outboxes: &'static PerConn<Mutex<Outbox>>,
     /// What waits to be processed.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
-    /// Who is connected where.
+    /// Which place each client has.
     pub clients: &'static Mutex<ClientTable>,
     /// What is counted.
     pub counters: &'static Mutex<Counters>,

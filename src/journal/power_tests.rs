@@ -767,7 +767,7 @@ fn a_sync_left_out_of_the_header_after_a_failure_is_noticed() {
 
 #[test]
 fn a_sync_left_out_of_the_header_after_an_outage_is_noticed() {
-    check_noticed((Call::Revive, Target::Header), Mode::All, 60_000);
+    check_noticed((Call::Revive, Target::Header), Mode::All, 25_000);
 }
 
 #[test]
@@ -812,7 +812,7 @@ fn a_sync_left_out_of_the_header_at_a_turn_over_is_noticed() {
 
 #[test]
 fn a_sync_left_out_at_a_start_is_noticed() {
-    check_noticed((Call::Open, Target::Former), Mode::All, 20_000);
+    check_noticed((Call::Open, Target::Former), Mode::All, 25_000);
 }
 
 /// Commits that fail where a start begins a segment, and the first page of the next file cannot be written.

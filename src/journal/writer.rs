@@ -258,7 +258,11 @@ impl<'a, D: Disk> Writer<'a, D> {
             self.begin_segment()?;
         }
         if lost_segments > 0 && header.origin.is_some() {
-            self.note_skip(segment, &header, marks)?;
+            match self.note_skip(segment, &header, marks) {
+                // A bad page there must not keep the journal from going on: the note is needed only if the next file is lost too.
+                Err(_) if self.does_disk_work(segment) => {}
+                noted => noted?,
+            }
         }
         Ok(Recovery {
             next_id: self.next_id,
@@ -798,13 +802,10 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
 /// the original, or else the last one.
 fn leave_out_copies(headers: &mut Headers) {
     let all = *headers;
-    let weight = |segment: usize, header: &Header| {
-        ((header.sequence.wrapping_sub(1)) % JOURNAL_SEGMENTS as u64 == segment as u64, segment)
-    };
     for (segment, header) in headers.iter_mut().enumerate() {
         *header = header.filter(|header| {
             let same = (0..JOURNAL_SEGMENTS).filter(|other| all[*other] == Some(*header));
-            same.max_by_key(|other| weight(*other, header)) == Some(segment)
+            same.max_by_key(|other| (is_in_order(*other, header), *other)) == Some(segment)
         });
     }
 }
@@ -885,10 +886,14 @@ fn weight(files: &Headers) -> (usize, Reverse<u64>, usize, u64) {
     // Version 1 does not say which the oldest is.
     let oldest = oldest.max(last.saturating_add(1).saturating_sub(JOURNAL_SEGMENTS as u64)).max(1);
     let missing = last.saturating_add(1).saturating_sub(oldest).saturating_sub(count as u64);
-    let is_in_order = |(segment, header): &(usize, &Option<Header>)| {
-        header.is_some_and(|header| (header.sequence - 1) % JOURNAL_SEGMENTS as u64 == *segment as u64)
-    };
-    (count, Reverse(missing), files.iter().enumerate().filter(is_in_order).count(), last)
+    let placed = files.iter().enumerate().filter_map(|(segment, header)| Some((segment, header.as_ref()?)));
+    let in_order = placed.filter(|(segment, header)| is_in_order(*segment, header)).count();
+    (count, Reverse(missing), in_order, last)
+}
+
+/// Whether a segment is in the file that the first rounds give it.
+fn is_in_order(segment: usize, header: &Header) -> bool {
+    header.sequence.wrapping_sub(1) % JOURNAL_SEGMENTS as u64 == segment as u64
 }
 
 /// Whether something was ever written to a segment: to its first page, or to the next one if its header is gone.

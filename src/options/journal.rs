@@ -70,12 +70,12 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
             }
             lexopt::Arg::Long("since") => {
                 let allowed = "takes the ID of a message, a whole number";
-                given.printing.since = Some(value("since", &mut parser, allowed, number)?);
+                given.printing.since = Some(value("since", &mut parser, allowed, values::digits)?);
                 continue;
             }
             lexopt::Arg::Long("last") => {
                 let allowed = "takes a number of messages, a whole number";
-                given.printing.last = Some(value("last", &mut parser, allowed, number)?);
+                given.printing.last = Some(value("last", &mut parser, allowed, values::digits)?);
                 continue;
             }
             lexopt::Arg::Long("min") => {
@@ -117,10 +117,6 @@ fn value<T>(
 ) -> Result<T, Usage> {
     let Ok(value) = parser.value() else { return Err(usage::missing(name, allowed.to_string())) };
     value.to_str().and_then(read).ok_or_else(|| Usage::option(name, &value, allowed))
-}
-
-fn number(text: &str) -> Option<u64> {
-    values::digits(text).filter(|_| !text.is_empty())
 }
 
 fn priority(text: &str) -> Option<Priority> {

@@ -272,7 +272,7 @@ fn size(text: &str) -> Option<u64> {
         .iter()
         .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
         .unwrap_or((text, 1));
-    digits(number).filter(|_| !number.is_empty())?.checked_mul(unit)
+    digits(number)?.checked_mul(unit)
 }
 
 /// The rest of a refusal, where the size is allowed but is written as elsewhere (`2m`, `2MB`, `2 MiB`): how to write it.

@@ -31,7 +31,7 @@ struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
     /// The one in [`Queue::wait`] is called.
     called: bool,
-    /// His time was over, and nobody has [heard](Queue::clear_overdue) of that.
+    /// The time-out passed, and has not been [handled](Queue::clear_overdue).
     overdue: bool,
     closed: bool,
 }

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 /// The places, and the connections that have them.
 #[derive(Clone, Copy)]
 pub struct Places<'a> {
-    /// Who is connected where.
+    /// Which place each client has.
     pub clients: &'a Mutex<ClientTable>,
     /// What goes to each client.
     pub outboxes: &'a PerConn<Mutex<Outbox>>,

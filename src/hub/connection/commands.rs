@@ -102,7 +102,7 @@ impl Commands {
         self.credits.len()
     }
 
-    /// All slots that it holds: for one who hears nothing more.
+    /// Takes all credits, for a client that gets no more replies.
     pub fn take_credits(&mut self) -> Slots {
         mem::take(&mut self.credits)
     }

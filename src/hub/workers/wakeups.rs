@@ -52,8 +52,8 @@ impl Wakeups {
         }
     }
 
-    /// As [`Wakeups::wake`], by somebody who sits in the consumer's seat: a worker, or none. A worker that calls itself
-    /// needs no waking: it looks at its calls before it waits.
+    /// As [`Wakeups::wake`], by the thread that runs the pipeline. A worker that wakes itself needs no system call: it looks at its wakeups
+    /// before it waits.
     pub fn wake_from(&self, caller: Caller, conn: ConnId) {
         if caller == Caller::Worker(self.worker_of(conn)) {
             self.connections.insert(conn);
