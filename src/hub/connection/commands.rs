@@ -8,7 +8,7 @@ use crate::hub::connection::listing::{Listing, Subject};
 use crate::hub::connection::login::{Login, Outcome};
 use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::replay::{self, Request as ReplayRequest};
-use crate::hub::workers::worker::WorkerContext;
+use crate::hub::workers::context::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
 use crate::protocol::Priority;
 use crate::protocol::command::{Command, Request};

@@ -5,7 +5,7 @@
 use crate::auth::authenticator::{Authenticator, Verdict};
 use crate::auth::{Entry, Rights, Token};
 use crate::conn_id::ConnId;
-use crate::hub::workers::worker::WorkerContext;
+use crate::hub::workers::context::WorkerContext;
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX};
 use crate::logger::throttle::LogDecision;
 use crate::protocol::command::{BAD_TOKEN, Command, Request};

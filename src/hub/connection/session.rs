@@ -6,10 +6,11 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::commands::Commands;
+use crate::hub::connection::poll_at::PollAt;
 use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
-use crate::hub::workers::worker::WorkerContext;
+use crate::hub::workers::context::WorkerContext;
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, AUTHENTICATION_MS_MAX, CLIENTS, DISCARDS_PER_TURN_MAX, FAREWELL_MS_MAX,
     KEY_BYTES_MAX, RATE_PAUSE_MS, RECEIVE_BYTES, TYPED_LINE_TIMEOUTS, TYPIST_KEYS_MIN, UNOWED_MS_MAX,
@@ -116,28 +117,6 @@ impl fmt::Display for Reason {
             Self::NotAuthenticated => f.write_str("it showed no token in time"),
             Self::TokenWithdrawn => f.write_str("its line in the auth file is gone or changed"),
             Self::Broken(errno) => f.write_str(errno.desc()),
-        }
-    }
-}
-
-/// When to poll a session next, besides when its socket or another thread wakes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PollAt {
-    /// As soon as the others have been polled: there is more to do.
-    Now,
-    /// At that time, in nanoseconds, at the latest.
-    Time(u64),
-    /// Not before it is woken.
-    Ingress,
-}
-
-impl PollAt {
-    /// The same, and at that time at the latest.
-    fn at_latest(self, deadline_ns: u64) -> Self {
-        match self {
-            Self::Now => Self::Now,
-            Self::Time(other_ns) => Self::Time(other_ns.min(deadline_ns)),
-            Self::Ingress => Self::Time(deadline_ns),
         }
     }
 }

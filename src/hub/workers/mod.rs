@@ -1,25 +1,29 @@
 //! The threads that serve connections, and how they are woken.
 
+pub mod context;
 pub mod timer;
 pub mod wakeups;
 pub mod worker;
 
 use crate::limits::CLIENTS;
 
-/// Which worker: its index, below the number of workers.
+/// The index of a worker, below the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerId(u16);
 
 const _: () = assert!(CLIENTS <= u16::MAX as usize, "there are no more workers than connections");
 
 impl WorkerId {
-    /// The one with that index, which must be below [`CLIENTS`].
+    /// The worker with that index.
+    ///
+    /// # Panics
+    /// In debug builds, if the index is [`CLIENTS`] or more.
     pub const fn new(index: usize) -> Self {
         debug_assert!(index < CLIENTS);
         Self(index as u16)
     }
 
-    /// Its index.
+    /// The index of the worker.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -28,8 +32,8 @@ impl WorkerId {
 /// Which thread runs the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// That worker.
+    /// A worker.
     Worker(WorkerId),
-    /// A thread that serves no connections: the consumer's or the delivery's own.
+    /// A thread that serves no connections: the consumer's own, or the delivery's.
     OwnThread,
 }

@@ -1,8 +1,8 @@
 //! A worker's timer: a descriptor for its epoll set that becomes readable at a deadline.
 //!
-//! Most deadlines move before they expire: each received line postpones the idle time-out. A timeout
-//! for each wait would have to be armed and cancelled each time. The timer is armed once, expires at
-//! what was the earliest deadline, and is then armed for what is the earliest now.
+//! Most deadlines move before they expire: each received line postpones the idle time-out. A timeout of each wait would have to be armed and
+//! cancelled for each of them. Instead the timer is armed once. It expires at what was the earliest deadline then, and is armed again for
+//! what is the earliest deadline now.
 
 use crate::clock;
 use nix::sys::time::TimeSpec;
@@ -10,7 +10,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// A timer. It is meant for edge-triggered epoll: nothing reads it.
+/// A timer for edge-triggered epoll: nothing reads it.
 pub struct Timer {
     fd: TimerFd,
     set_ns: u64,
@@ -20,17 +20,17 @@ impl Timer {
     /// A timer that does not expire before it is [set](Self::set).
     ///
     /// # Errors
-    /// When there are not enough descriptors.
+    /// If there are not enough descriptors.
     pub fn new() -> nix::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         Ok(Self { fd: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, set_ns: u64::MAX })
     }
 
-    /// Arms it for that time alone, in nanoseconds; `u64::MAX`: it may expire at any time. For a time that
-    /// has passed it expires at once.
+    /// Arms the timer for that time alone, in nanoseconds; `u64::MAX`: it may expire at any time. If the time has passed, the timer
+    /// expires at once.
     pub fn set(&mut self, deadline_ns: u64) {
         if deadline_ns != self.set_ns && deadline_ns != u64::MAX {
-            // Zero would mean never.
+            // Zero would disarm the timer.
             let left_ns = deadline_ns.saturating_sub(clock::now_ns()).max(1);
             let left = TimeSpec::from_duration(Duration::from_nanos(left_ns));
             let set = self.fd.set(Expiration::OneShot(left), TimerSetTimeFlags::empty());
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn it_expires_when_it_is_set_to_and_not_before_it_is_set() {
+    fn timer_expires_only_at_its_deadline() {
         let mut timer = Timer::new().unwrap();
         assert!(!expires(&timer, PollTimeout::ZERO));
         timer.set(u64::MAX);
@@ -68,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_has_passed_rings_at_once() {
+    fn passed_deadline_expires_at_once() {
         let mut timer = Timer::new().unwrap();
         timer.set(1);
         assert!(expires(&timer, PollTimeout::NONE));
     }
 
     #[test]
-    fn the_last_setting_holds() {
+    fn later_deadline_replaces_earlier_one() {
         let mut timer = Timer::new().unwrap();
         timer.set(1);
         let hour_ns = 3_600_000_000_000;

@@ -8,17 +8,17 @@ use heapless::Vec;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Which seats need their worker, and what wakes each worker.
+/// Which connections need their worker, and what wakes each worker.
 pub struct Wakeups {
     connections: ConnSet,
     wakers: Vec<Waker, CLIENTS>,
 }
 
 impl Wakeups {
-    /// For so many workers.
+    /// The wakeups of that many workers.
     ///
     /// # Errors
-    /// When there are not enough descriptors.
+    /// If there are not enough descriptors.
     pub fn new(workers: usize) -> nix::Result<Self> {
         let wakers = (0..workers).map(|_| Waker::new()).collect::<nix::Result<_>>()?;
         Ok(Self { connections: ConnSet::new(), wakers })
@@ -29,31 +29,31 @@ impl Wakeups {
         self.wakers.len()
     }
 
-    /// The seats of a worker: consecutive, and as many as the others' or one more.
+    /// The indices of a worker's connections: they are consecutive, and a worker has at most one more than any other.
     pub fn connections_of(&self, worker: WorkerId) -> core::ops::Range<usize> {
         let first = |worker: usize| worker * CLIENTS / self.workers();
         first(worker.index())..first(worker.index() + 1)
     }
 
-    /// The worker of a seat: the inverse of [`Wakeups::connections_of`].
+    /// The worker of a connection: the inverse of [`Wakeups::connections_of`].
     pub fn worker_of(&self, conn: ConnId) -> WorkerId {
         WorkerId::new(((conn.index() + 1) * self.workers() - 1) / CLIENTS)
     }
 
-    /// What wakes a worker, for it to wait on. It is meant for edge-triggered epoll: nothing reads it.
+    /// What wakes a worker. The worker waits on it by edge-triggered epoll: nothing reads it.
     pub fn waker(&self, worker: WorkerId) -> &Waker {
         &self.wakers[worker.index()]
     }
 
-    /// Tells the worker of that seat to look after it.
+    /// Wakes the worker of a connection, to poll its session.
     pub fn wake(&self, conn: ConnId) {
         if self.connections.insert(conn) {
             self.waker(self.worker_of(conn)).wake();
         }
     }
 
-    /// As [`Wakeups::wake`], by the thread that runs the pipeline. A worker that wakes itself needs no system call: it looks at its wakeups
-    /// before it waits.
+    /// As [`Wakeups::wake`], from the thread that runs the pipeline. If that is the connection's own worker, no system call is needed: a
+    /// worker takes its wakeups before it waits.
     pub fn wake_from(&self, caller: Caller, conn: ConnId) {
         if caller == Caller::Worker(self.worker_of(conn)) {
             self.connections.insert(conn);
@@ -62,34 +62,34 @@ impl Wakeups {
         }
     }
 
-    /// For a worker: calls `each` with its seats that need it.
+    /// For a worker: calls `each` with every connection of the worker that was woken, and clears them.
     pub fn take(&self, worker: WorkerId, each: impl FnMut(ConnId)) {
         let connections = self.connections_of(worker);
         self.connections.drain(connections, each);
     }
 }
 
-/// Wakes a thread that waits for its descriptor: an eventfd. It is meant for edge-triggered epoll, or to be [reset](Self::reset).
+/// Wakes a thread that waits for this descriptor, an eventfd: by edge-triggered epoll, or with a [reset](Self::reset) after each wake.
 pub struct Waker(EventFd);
 
 impl Waker {
-    /// One that has not been used.
+    /// A waker that is not readable.
     ///
     /// # Errors
-    /// When there are not enough descriptors.
+    /// If there are not enough descriptors.
     pub fn new() -> nix::Result<Self> {
         EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map(Self)
     }
 
     /// Makes the descriptor readable.
     pub fn wake(&self) {
-        // It fails only after 2^64 wakes that nobody looked at: then it is readable already.
+        // It fails only after 2^64 wakes without a reset: then the descriptor is readable already.
         let _ = self.0.write(1);
     }
 
     /// Makes the descriptor no longer readable.
     pub fn reset(&self) {
-        // It fails only if nobody woke: then it is not readable.
+        // It fails only if there was no wake: then the descriptor is not readable.
         let _ = self.0.read();
     }
 }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_connection_has_the_worker_whose_connection_it_is() {
+    fn connections_of_and_worker_of_agree() {
         for workers in [1, 2, 3, 5, 7, CLIENTS - 1, CLIENTS] {
             let wakeups = Wakeups::new(workers).unwrap();
             let mut connections = 0;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_wakes_itself_needs_no_system_call() {
+    fn worker_wakes_itself_without_a_system_call() {
         let wakeups = Wakeups::new(2).unwrap();
         wakeups.wake_from(Caller::Worker(worker(0)), FIRST);
         assert!(wakeups.waker(worker(0)).0.read().is_err(), "not woken");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wakeup_reaches_its_worker_alone_and_once() {
+    fn wakeup_reaches_one_worker_once() {
         let wakeups = Wakeups::new(2).unwrap();
         wakeups.wake(LAST);
         wakeups.wake(LAST);
