@@ -172,14 +172,19 @@ impl Commands {
         self.replay == ReplayState::Listing || self.queued.is_some() || self.login.is_under_way()
     }
 
-    /// Whether an listing is under way.
-    pub fn is_answering(&self) -> bool {
+    /// Whether a listing is under way.
+    pub fn is_listing(&self) -> bool {
         self.listing.is_some()
     }
 
     /// The line that said `/quit`; none after it is taken.
     pub fn quit(&self) -> Option<u64> {
         self.quit
+    }
+
+    /// Whether the client will be told goodbye for what it said.
+    pub fn is_parting(&self) -> bool {
+        self.quit.is_some() || self.foreign.is_some()
     }
 
     /// Whether it may still turn out that the client speaks another protocol.

@@ -1,8 +1,20 @@
-//! One client, as its worker sees it.
+//! One client, served by one worker: the session and the types that it is made of.
+//!
+//! ```text
+//! session ─> open, departure ─> link ─> receive, deadlines, closing, commands ─> listing, login, rate_limit
+//! ```
+//!
+//! An arrow says what imports what; types at the same place do not know each other.
 
+pub mod closing;
 pub mod commands;
+pub mod deadlines;
+pub mod departure;
+pub mod link;
 pub mod listing;
 pub mod login;
+pub mod open;
 pub mod poll_at;
 pub mod rate_limit;
+pub mod receive;
 pub mod session;
