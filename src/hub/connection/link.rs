@@ -1,4 +1,5 @@
-//! What the open phase of a connection and its end both use: the socket, and the types that each know one thing about it.
+//! What the open phase of a connection and its end both use: the socket, and the types that each know one thing about
+//! it.
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::closing::Reason;
@@ -140,8 +141,8 @@ impl Link {
         }
     }
 
-    /// Finds out what broke the connection: the kernel has told that to the thread that was sending. It is EPIPE if the client had ended its
-    /// side before. Then what came last is a line, LF or not.
+    /// Finds out what broke the connection: the kernel has told that to the thread that was sending. It is EPIPE if
+    /// the client had ended its side before. Then what came last is a line, LF or not.
     fn ask_sender(&mut self, context: &WorkerContext) -> Result<(), Errno> {
         let outbox = self.outbox(context);
         let (told, is_sending) = (outbox.broken_by(), outbox.is_sending());
@@ -164,7 +165,8 @@ impl Link {
 
     // ---- Time-outs -------------------------------------------------------------------------------------
 
-    /// Whether it is time to look at time-outs. If so, tells the outbox whether the client has read some since the last look.
+    /// Whether it is time to look at time-outs. If so, tells the outbox whether the client has read some since the
+    /// last look.
     pub fn look(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> bool {
         let is_due = self.deadlines.is_look_due(context.now_ns);
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
@@ -191,12 +193,13 @@ impl Link {
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
         self.deadlines.note_stall(waits.stalled_since_ns, held_bytes, context.now_ns);
         let timeout_ns = self.deadlines.next_ns(waits, &context.hub.settings);
-        PollAt::time(timeout_ns.into_iter().chain(self.commands.due_ns()).min())
+        PollAt::time(timeout_ns.into_iter().chain(self.commands.login().due_ns()).min())
     }
 
     // ---- The replay ------------------------------------------------------------------------------------
 
-    /// Makes the replay look at this connection: there is room, or what it reads for the client is not wanted any more.
+    /// Makes the replay look at this connection: there is room, or what it reads for the client is not wanted any
+    /// more.
     pub fn wake_replay(&self, context: &WorkerContext) {
         if let Some(handle) = &context.hub.replay {
             handle.wake(self.conn);

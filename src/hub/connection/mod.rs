@@ -1,7 +1,8 @@
 //! One client, served by one worker: the session and the types that it is made of.
 //!
 //! ```text
-//! session ─> open, departure ─> link ─> receive, deadlines, closing, commands ─> listing, login, rate_limit
+//! session ─> open, departure ─> link ─> receive, deadlines, closing, commands
+//! commands ─> listing, login, replaying, rate_limit
 //! ```
 //!
 //! An arrow says what imports what; types at the same place do not know each other.
@@ -17,4 +18,5 @@ pub mod open;
 pub mod poll_at;
 pub mod rate_limit;
 pub mod receive;
+pub mod replaying;
 pub mod session;

@@ -98,11 +98,11 @@ impl Open {
             self.dismiss(Reason::TokenWithdrawn, link, context);
         }
         // Other clients of its address wait for its place, and for their turn to have a token checked.
-        if self.unsendable == Some(Errno::ETIMEDOUT) && link.commands.is_authenticating() {
+        if self.unsendable == Some(Errno::ETIMEDOUT) && link.commands.login().is_under_way() {
             self.dismiss(Reason::Abandoned, link, context);
         }
         link.commands.go_on(context);
-        if self.dismissed.is_none() && link.commands.is_given_up() {
+        if self.dismissed.is_none() && link.commands.login().is_given_up() {
             self.dismiss(Reason::WrongToken, link, context);
         }
     }
@@ -131,14 +131,16 @@ impl Open {
         has_more(link, context) && self.may_take_line(link, context)
     }
 
-    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast. What is refused anyway does not wait.
+    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast. What is refused
+    /// anyway does not wait.
     fn paced_until_ns(&self, context: &WorkerContext) -> Option<u64> {
         let is_refused = context.draining || self.dismissed.is_some();
         let rate = context.hub.settings.rate.filter(|_| !is_refused)?;
         Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > context.now_ns)
     }
 
-    /// Notes that nothing can be sent any more: nobody reads the replies. What has come is taken all the same, until a receive finds no more.
+    /// Notes that nothing can be sent any more: nobody reads the replies. What has come is taken all the same, until
+    /// a receive finds no more.
     fn note_break(&mut self, link: &mut Link, outbox: &Outbox) {
         if self.unsendable.is_none() && outbox.broken_by().is_some() {
             self.unsendable = outbox.broken_by();
@@ -157,7 +159,8 @@ impl Open {
         Ok(PollAt::Now)
     }
 
-    /// From now on the client may do nothing. What it has sent until then is refused line by line, and then the client is told why.
+    /// From now on the client may do nothing. What it has sent until then is refused line by line, and then the
+    /// client is told why.
     fn dismiss(&mut self, reason: Reason, link: &mut Link, context: &WorkerContext) {
         context.hub.bar(link.conn);
         link.wake_replay(context);
@@ -188,9 +191,9 @@ impl Open {
     /// What the connection waits for.
     fn waits(&self, link: &Link, outbox: &Outbox, context: &WorkerContext) -> Waits {
         let must_speak = outbox.joined().is_none() && self.dismissed.is_none();
-        let must_log_in = link.commands.must_log_in(context) && !link.commands.awaits_turn();
-        // Nothing wakes the worker when the last listing is sent: while the client waits for one, it is looked at again later. The same
-        // holds while its bytes have come and are not received yet.
+        let must_log_in = link.commands.must_log_in(context) && !link.commands.login().awaits_turn();
+        // Nothing wakes the worker when the last listing is sent: while the client waits for one, it is looked at
+        // again later. The same holds while its bytes have come and are not received yet.
         let idle_since_ns = outbox.idle_since_ns().filter(|_| !link.receiver.is_readable());
         Waits {
             stalled_since_ns: outbox.stalled_ns(),
@@ -254,7 +257,8 @@ impl Open {
         }
     }
 
-    /// When to poll again, or why the connection is closed. The end of a line that has begun is waited for only if nothing else blocks.
+    /// When to poll again, or why the connection is closed. The end of a line that has begun is waited for only if
+    /// nothing else blocks.
     fn next(
         &self,
         blocker: Blocker,
@@ -272,7 +276,7 @@ impl Open {
         if may_speak {
             await_line(link, context)?;
             let is_busy = self.may_receive(link, context) || outbox.is_eviction_requested();
-            let waits_for_nothing = !is_busy && link.commands.due_ns().is_none();
+            let waits_for_nothing = !is_busy && link.commands.login().due_ns().is_none();
             outbox.set_idle(waits_for_nothing.then_some(link.commands.credit_count()));
             if is_busy {
                 return Ok(PollAt::Now);
@@ -285,8 +289,9 @@ impl Open {
 
 /// What goes on once there is room: a listing, or a line that has come, or what the client missed.
 ///
-/// No slot and no line that needs one does not count: a client often keeps as many messages in flight as it may. Nor does a line that
-/// waits for the replay, which wakes this worker when it is done, or for the time when an `/auth` goes on.
+/// No slot and no line that needs one does not count: a client often keeps as many messages in flight as it may. Nor
+/// does a line that waits for the replay, which wakes this worker when it is done, or for the time when an `/auth`
+/// goes on.
 fn held_up(link: &mut Link, outbox: &Outbox, context: &WorkerContext) -> Option<HeldUp> {
     let misses = outbox.is_behind() && !link.commands.is_replaying();
     let lacks_slot = link.commands.lacks_slot() && !link.commands.is_parting();
@@ -310,8 +315,9 @@ fn has_more(link: &Link, context: &WorkerContext) -> bool {
     link.receiver.has_more() && !context.draining && !link.commands.is_parting()
 }
 
-/// Waits for the end of a line, if one has begun. Whole lines that wait for a slot or for their time, and what is behind them, are not
-/// waited for. Nor is what has come and is not received yet, unless the line is too long already.
+/// Waits for the end of a line, if one has begun. Whole lines that wait for a slot or for their time, and what is
+/// behind them, are not waited for. Nor is what has come and is not received yet, unless the line is too long
+/// already.
 fn await_line(link: &mut Link, context: &WorkerContext) -> Result<(), Reason> {
     if !link.receiver.framer.is_within_line() {
         link.deadlines.stop_line();

@@ -1,6 +1,8 @@
-//! One connection, as its worker sees it, from its arrival until nothing of it is left and its place is free for the next.
+//! One connection, as its worker sees it, from its arrival until nothing of it is left and its place is free for the
+//! next.
 //!
-//! A session never waits. Its [`poll`](Session::poll) does a bounded piece of what can be done now, and says when to poll again.
+//! A session never waits. Its [`poll`](Session::poll) does a bounded piece of what can be done now, and says when to
+//! poll again.
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::closing::{Manner, Reason};
@@ -96,7 +98,8 @@ impl Session {
         }
     }
 
-    /// Counts a line in the middle of which the connection broke. The line is not taken: nobody knows how it would have gone on.
+    /// Counts a line in the middle of which the connection broke. The line is not taken: nobody knows how it would
+    /// have gone on.
     fn count_cut_off(&mut self, context: &WorkerContext) {
         let framer = &mut self.link.receiver.framer;
         if !framer.has_next() && framer.has_begun() {
@@ -113,7 +116,7 @@ impl Session {
         let level = if self.link.has_spoken() || !reason.is_of_client() { Level::Info } else { Level::Debug };
         log::log!(level, "{} disconnected: {reason}", context.hub.name(conn));
         self.phase = Phase::Gone;
-        self.link.commands.leave_queue(context);
+        self.link.commands.login().leave_queue(context.hub.authenticator.as_ref());
         // The replay finds that the connection is over.
         self.link.wake_replay(context);
         let mut outbox = self.link.outbox(context);
