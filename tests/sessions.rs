@@ -1,4 +1,5 @@
-//! Sessions of a hub that is driven by hand: what comes only if two things come together that no client can time.
+//! Sessions of a hub that the test drives step by step: what happens only if two events coincide that no client can
+//! time.
 
 mod models;
 
@@ -14,18 +15,18 @@ use models::world::{Came, Client, Kit, Parts};
 use nix::sys::epoll::EpollTimeout;
 use std::sync::Mutex;
 
-/// There is one consumer in a process: one test after the other has it.
+/// There is one consumer in a process: the tests take it one after the other.
 static KIT: Mutex<Option<Kit>> = Mutex::new(None);
 
-/// As little as a socket can hold: a few answers to `/help`.
+/// The least that a socket can hold, in bytes: the kernel makes it a few replies to `/help`.
 const LITTLE: usize = 1;
 
-/// Has one client talk to a hub with one worker, and then go; all that it was promised is checked.
+/// Lets one client talk to a hub with one worker, and then leave. Checks everything that the client was promised.
 fn with_client(adjust: impl FnOnce(&mut Hub), act: impl FnOnce(&mut Parts, &mut Client)) -> Client {
     let mut free = KIT.lock().unwrap_or_else(|error| error.into_inner());
     let kit = free.take().unwrap_or_else(|| Kit::new(Consumer::new(None, None), None));
     let mut parts = Parts::new(kit, &Options { workers: 1, ..Options::default() }, adjust);
-    let mut client = Client::connect(parts.hub, 1, LITTLE).expect("a seat is free");
+    let mut client = Client::connect(parts.hub, 1, LITTLE).expect("a place is free");
     act(&mut parts, &mut client);
     while client.read(usize::MAX) != Came::End {
         settle(&mut parts);
@@ -36,12 +37,12 @@ fn with_client(adjust: impl FnOnce(&mut Hub), act: impl FnOnce(&mut Parts, &mut 
     client
 }
 
-/// The worker does all that it can do now.
+/// Runs the worker until it has nothing more to do now.
 fn settle(parts: &mut Parts) {
     while parts.workers[0].round(EpollTimeout::ZERO) {}
 }
 
-/// The worker waits for that time, and does what is due meanwhile.
+/// Runs the worker until that time, in nanoseconds: it does what is due meanwhile.
 fn wait_until(time_ns: u64, parts: &mut Parts) {
     while clock::now_ns() < time_ns {
         let left_ms = (time_ns.saturating_sub(clock::now_ns())).div_ceil(1_000_000);
@@ -50,7 +51,7 @@ fn wait_until(time_ns: u64, parts: &mut Parts) {
 }
 
 #[test]
-fn who_was_told_goodbye_and_does_not_read_it_is_told_nothing_more() {
+fn client_that_does_not_read_gets_one_farewell() {
     const WRITE_TIMEOUT_NS: u64 = 200_000_000;
     let client = with_client(
         |hub| hub.settings.write_timeout_ns = Some(WRITE_TIMEOUT_NS),
@@ -68,7 +69,7 @@ fn who_was_told_goodbye_and_does_not_read_it_is_told_nothing_more() {
 }
 
 #[test]
-fn a_stranger_who_is_answered_when_its_time_is_over_is_told_so_for_that_line_too() {
+fn login_timeout_refuses_the_listing_under_way() {
     let file = b"somebody 0123456789abcdef 9 join";
     let client = with_client(
         |hub| {
@@ -81,10 +82,10 @@ fn a_stranger_who_is_answered_when_its_time_is_over_is_told_so_for_that_line_too
             client.send(&b"/help\n".repeat(40));
             settle(parts);
             wait_until(arrived_ns + AUTHENTICATION_MS_MAX * 1_000_000, parts);
-            // It reads again, and has been too long for a stranger.
+            // It reads again, after the time to show a token is over.
             while client.read(usize::MAX) != Came::Nothing {}
         },
     );
     assert_eq!(client.talk.last_words(), Some("ERR 0 not-authenticated".to_string()));
-    assert!(client.talk.was_refused("not-authenticated"), "for the answer that was under way");
+    assert!(client.talk.was_refused("not-authenticated"), "for the listing that was under way");
 }

@@ -1,4 +1,5 @@
-//! Every time-out of a connection: which ones run, and when they end. Knows no socket and no outbox: it is told what the connection waits for.
+//! Every time-out of a connection: which ones run, and when they end. Knows no socket and no outbox: it is told what
+//! the connection waits for.
 
 use crate::hub::settings::Settings;
 use crate::limits::{
@@ -52,7 +53,8 @@ pub struct Deadlines {
     parted_ns: u64,
     /// Since when the end of a line that has begun is waited for, in nanoseconds.
     line_since_ns: Option<u64>,
-    /// How many receives in a row have brought a single key, but for ends of lines: a person types, and each key is sent by itself.
+    /// How many receives in a row have brought a single key, but for ends of lines: a person types, and each key is
+    /// sent by itself.
     keys: u8,
     /// When the last of them came, in nanoseconds.
     key_ns: u64,
@@ -88,7 +90,8 @@ impl Deadlines {
         ]
     }
 
-    /// The time-out that is over, if one is; but for that of a line, for which see [`is_line_overdue`](Self::is_line_overdue).
+    /// The time-out that is over, if one is; but for that of a line, for which see
+    /// [`is_line_overdue`](Self::is_line_overdue).
     pub fn overdue(&self, waits: &Waits, settings: &Settings, now_ns: u64) -> Option<Timeout> {
         let running = self.running(waits, settings).into_iter().flatten();
         let is_over = |(end_ns, timeout): &(u64, Timeout)| *end_ns <= now_ns && *timeout != Timeout::Line;
@@ -113,7 +116,8 @@ impl Deadlines {
 
     // ---- Reading ---------------------------------------------------------------------------------------
 
-    /// Notes what the kernel holds for the client, once for each time from which on the client does not read. `held_bytes` asks the kernel.
+    /// Notes what the kernel holds for the client, once for each time from which on the client does not read.
+    /// `held_bytes` asks the kernel.
     pub fn note_stall(
         &mut self,
         since_ns: Option<u64>,
@@ -126,8 +130,8 @@ impl Deadlines {
         }
     }
 
-    /// Whether the client has taken some of what the kernel holds for it since the last look. The kernel reports a socket only when a third
-    /// of that is gone. That may take long if the client, or the network, is slow.
+    /// Whether the client has taken some of what the kernel holds for it since the last look. The kernel reports a
+    /// socket only when a third of that is gone. That may take long if the client, or the network, is slow.
     pub fn has_read_some(&mut self, held_bytes: impl FnOnce() -> Option<usize>, now_ns: u64) -> bool {
         let Some(then) = self.untaken else { return false };
         let bytes = held_bytes().unwrap_or(then.bytes);
@@ -135,16 +139,16 @@ impl Deadlines {
         bytes < then.bytes
     }
 
-    /// When to look again whether the client reads, in nanoseconds. The client's kernel takes something at first even if the client does
-    /// not read. The first of these looks sees that, and it costs no more than that look.
+    /// When to look again whether the client reads, in nanoseconds. The client's kernel takes something at first even
+    /// if the client does not read. The first of these looks sees that, and it costs no more than that look.
     fn read_look_ns(&self, settings: &Settings) -> Option<u64> {
         Some(self.untaken?.looked_ns + settings.write_timeout_ns? / WRITE_LOOKS)
     }
 
     // ---- Lines -----------------------------------------------------------------------------------------
 
-    /// Notes that bytes came, of which the last one `ends_line` or does not. True: they are keys of a person who types. Each key may erase
-    /// another, and gives the line new time.
+    /// Notes that bytes came, of which the last one `ends_line` or does not. True: they are keys of a person who
+    /// types. Each key may erase another, and gives the line new time.
     pub fn note_keys(&mut self, bytes: usize, ends_line: bool, now_ns: u64) -> bool {
         if bytes <= KEY_BYTES_MAX && !ends_line {
             self.keys = self.keys.saturating_add(1);
@@ -174,7 +178,8 @@ impl Deadlines {
         self.line_ns(settings).is_some_and(|end_ns| end_ns <= now_ns)
     }
 
-    /// When the line that has begun has to have ended, in nanoseconds. Each key of a typed line puts that off, up to a bound.
+    /// When the line that has begun has to have ended, in nanoseconds. Each key of a typed line puts that off, up to
+    /// a bound.
     fn line_ns(&self, settings: &Settings) -> Option<u64> {
         let (since_ns, timeout_ns) = (self.line_since_ns?, settings.line_timeout_ns?);
         if self.is_typed() {

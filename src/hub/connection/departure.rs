@@ -1,4 +1,5 @@
-//! A connection that takes no more lines, until it is over: its lines are answered, the replies are sent, and the client reads them.
+//! A connection that takes no more lines, until it is over: its lines are answered, the replies are sent, and the
+//! client reads them.
 
 use crate::hub::connection::closing::{Manner, Reason};
 use crate::hub::connection::deadlines::Waits;
@@ -120,8 +121,9 @@ impl Departure {
         if reason.manner() == Manner::CutShort { self.cut(reason, link, context) } else { Err(reason) }
     }
 
-    /// Closes at once, with what can be sent, the connection of a client that does not read. The kernel gets the rest: the count of lost
-    /// messages and the reason. It may take them, and keeps them for a while in case the client comes back.
+    /// Closes at once, with what can be sent, the connection of a client that does not read. The kernel gets the
+    /// rest: the count of lost messages and the reason. It may take them, and keeps them for a while in case the
+    /// client comes back.
     fn cut(
         &mut self,
         reason: Reason,
@@ -147,8 +149,8 @@ impl Departure {
         self.begin_lingering(link, context)
     }
 
-    /// All is sent. To close while something is unread would reset the connection, and could take the last words from the client. So the
-    /// client gets some time to end its side too, unless it has.
+    /// All is sent. To close while something is unread would reset the connection, and could take the last words from
+    /// the client. So the client gets some time to end its side too, unless it has.
     fn begin_lingering(&mut self, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
         // Before the end of the connection: a client that has seen its end finds it counted.
         if let Some(farewell) = self.reason.farewell() {
@@ -170,8 +172,8 @@ impl Departure {
         Ok(PollAt::Now)
     }
 
-    /// Waits until the client has ended its side. When the server ends, it is enough that the client's system has the last words: a change of
-    /// the socket's state reports that.
+    /// Waits until the client has ended its side. When the server ends, it is enough that the client's system has the
+    /// last words: a change of the socket's state reports that.
     fn linger(&self, until_ns: u64, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
         // Received first: what is unread when the socket is closed resets the connection.
         let has_ended = link.socket.as_ref().is_none_or(|socket| link.receiver.discard(socket));

@@ -1,5 +1,5 @@
-//! Answers of more than one line: `/who`, `/stats`, `/help`. They are made line by line as the outbox has room, so
-//! that none of them needs a buffer of its own, however many clients or counters there are.
+//! Replies of more than one line: `/who`, `/stats`, `/help`. Each line is made when the outbox has room for it. So no
+//! listing needs a buffer of its own, however many clients or counters there are.
 
 use crate::clock;
 use crate::conn_id::ConnId;
@@ -10,10 +10,10 @@ use crate::protocol::command::HELP;
 use crate::protocol::reply::{self, Line};
 use crate::queue::{Chain, Slot};
 
-/// What is asked for.
+/// What a listing lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Who is connected.
+    /// The clients that are connected.
     Who,
     /// The server's counters.
     Stats,
@@ -21,26 +21,27 @@ pub enum Subject {
     Help,
 }
 
-/// An listing that is under way.
+/// A listing that is under way.
 pub struct Listing {
     subject: Subject,
-    /// Where it goes on: a seat, or the number of a line.
+    /// Where it goes on: the index of a connection, a counter or a line of the help.
     next: usize,
-    /// The line that asked.
+    /// The number of the line that asked.
     line: u64,
-    /// Its slot, which reserves the room for the closing `OK`.
+    /// That line's slot, which reserves the room for the closing `OK`.
     slot: &'static mut Slot,
 }
 
 impl Listing {
-    /// The listing to the command in line `line`, which occupies `slot`.
+    /// The listing that line `line` asks for, which has `slot`.
     pub fn new(subject: Subject, line: u64, slot: &'static mut Slot) -> Self {
         Self { subject, next: 0, line, slot }
     }
 
-    /// Goes on, until it is complete (none) or there is no room in the outbox of `seat` (itself, for later).
+    /// Puts lines into the outbox of `conn` until the listing is complete or there is no room. Returns the listing if
+    /// it has to go on later; none: it is complete.
     pub fn go_on(mut self, hub: &Hub, conn: ConnId) -> Option<Self> {
-        // Taken at most once a turn: it reads the whole queue.
+        // Taken at most once a call: it reads the whole queue.
         let mut snapshot = None;
         while let Some((line, next)) = self.line_from(hub, &mut snapshot) {
             if !hub.outboxes[conn].lock().push_line(&line) {
@@ -52,7 +53,7 @@ impl Listing {
         None
     }
 
-    /// Its slot, for one that nobody waits for any more.
+    /// The slot of a listing that is not wanted any more.
     pub fn into_slot(self) -> &'static mut Slot {
         self.slot
     }
@@ -73,7 +74,7 @@ impl Listing {
     }
 }
 
-/// The `WHO` line of a seat, if somebody is connected there.
+/// The `WHO` line of a connection; none: no client is connected there.
 fn who(hub: &Hub, conn: ConnId) -> Option<Line> {
     let name = hub.clients.lock().connected(conn)?;
     let (joined, heard_ns) = {

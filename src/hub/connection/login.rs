@@ -1,6 +1,8 @@
-//! Who a client is and what it may do, where tokens are asked for: from nobody, by `/auth TOKEN`, to one of the auth file's names.
+//! Who a client is and what it may do, where clients need a token: `/auth TOKEN` gives it one of the names of the
+//! auth file.
 //!
-//! An `/auth` may take its time: the answer to a wrong token comes late, and after one a token from the same address waits for its turn. Nobody waits for it but the client itself, of which no line is taken meanwhile.
+//! An `/auth` may take a while: the reply to a wrong token is delayed, and after a wrong token the next one from the
+//! same address waits for its turn. Only the client itself waits: none of its lines is taken meanwhile.
 
 use crate::auth::authenticator::{Authenticator, Verdict};
 use crate::auth::{Entry, Rights, Token};
@@ -13,47 +15,48 @@ use crate::protocol::reply::{Nak, Refusal};
 use core::mem;
 use heapless::String;
 
-/// Who the client at a seat is.
+/// Who the client of a connection is.
 pub struct Login {
     conn: ConnId,
     state: State,
-    /// Wrong tokens so far.
+    /// How many wrong tokens it has shown.
     wrong: u8,
 }
 
 enum State {
-    /// Nobody, as far as is known.
+    /// The client has shown no valid token.
     LoggedOut,
-    /// Nobody any more, and no token helps.
+    /// The client is dismissed: no token is valid.
     Dismissed,
-    /// It has shown a token, which is looked at at that time, in nanoseconds.
+    /// The client has shown a token, which is checked at that time, in nanoseconds.
     Shown(Token, u64),
-    /// It has shown a wrong token, which is answered at that time, in nanoseconds.
+    /// The client has shown a wrong token, and gets the reply at that time, in nanoseconds.
     Wrong(u64),
-    /// That one; so it was in that edition of the auth file.
+    /// The client has that entry of the auth file, as that edition of the file had it.
     Known(Entry, u32),
 }
 
-/// What became of an `/auth`.
+/// The result of an `/auth`: the client's name, or why it is refused.
 pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
 
 impl Login {
-    /// Nobody at that seat.
+    /// A client that has shown no token.
     pub fn new(conn: ConnId) -> Self {
         Self { conn, state: State::LoggedOut, wrong: 0 }
     }
 
-    /// What it may do. One that has to show a token first has nothing [admitted](Self::authorize) before.
+    /// What the client may do. While the client has to show a token first, nothing of it is
+    /// [authorized](Self::authorize).
     pub fn rights(&self) -> Rights {
         if let State::Known(entry, _) = &self.state { entry.rights } else { Rights::ALL }
     }
 
-    /// Whether it has to show a token first.
+    /// Whether the client has to show a token first.
     pub fn must_log_in(&self, authenticator: Option<&Authenticator>) -> bool {
         authenticator.is_some() && !matches!(self.state, State::Known(..))
     }
 
-    /// What it asks for, or else the refusal if it may not.
+    /// The request, if the client may do that; otherwise its refusal.
     pub fn authorize<'a>(&self, request: Request<'a>, authenticator: Option<&Authenticator>) -> Request<'a> {
         let must_log_in = self.must_log_in(authenticator);
         match request {
@@ -75,7 +78,7 @@ impl Login {
         }
     }
 
-    /// Why one who has shown its token may not do that, if so.
+    /// Why a client that has shown its token may not do that, if so.
     fn after(&self, command: Command<'_>) -> Option<Refusal> {
         match command {
             Command::Auth(_) => Some(Refusal::NotPermitted("you have shown a token already")),
@@ -87,9 +90,9 @@ impl Login {
         }
     }
 
-    /// It shows a token.
+    /// The client shows a token.
     pub fn show(&mut self, token: &[u8]) {
-        // The parser takes nothing else.
+        // The parser lets nothing else pass.
         if let Some(token) = Token::new(token) {
             self.state = State::Shown(token, 0);
         }
@@ -108,7 +111,7 @@ impl Login {
         }
     }
 
-    /// Goes on with an `/auth` that is under way, if it is time.
+    /// Goes on with the `/auth` that is under way, if it is time; returns its result once there is one.
     pub fn go_on(&mut self, context: &WorkerContext) -> Option<Outcome> {
         let (due_ns, authenticator) = (self.due_ns()?, context.hub.authenticator.as_ref()?);
         if context.draining {
@@ -118,19 +121,19 @@ impl Login {
             return None;
         }
         match mem::replace(&mut self.state, State::LoggedOut) {
-            State::Shown(token, _) => self.look_at(token, authenticator, context),
+            State::Shown(token, _) => self.check(token, authenticator, context),
             State::Wrong(_) => Some(Err(Refusal::WrongToken)),
             State::LoggedOut | State::Dismissed | State::Known(..) => None,
         }
     }
 
-    fn look_at(
+    fn check(
         &mut self,
         token: Token,
         authenticator: &Authenticator,
         context: &WorkerContext,
     ) -> Option<Outcome> {
-        // Before: what changes in between is noticed.
+        // Read before the token is checked: a change in between is noticed later.
         let edition = authenticator.edition();
         match authenticator.show(&token, self.conn, context.hub.address(self.conn), context.now_ns) {
             Verdict::Known(entry) => {
@@ -138,11 +141,11 @@ impl Login {
                 self.state = State::Known(entry, edition);
                 Some(Ok(name))
             }
-            Verdict::Wrong(due_ns, mention) => {
+            Verdict::Wrong(due_ns, decision) => {
                 self.wrong += 1;
                 self.state = State::Wrong(due_ns);
                 context.hub.counters.lock().wrong_tokens += 1;
-                self.tell(mention, context);
+                self.log_wrong_token(decision, context);
                 None
             }
             Verdict::Wait(due_ns) => {
@@ -152,8 +155,8 @@ impl Login {
         }
     }
 
-    fn tell(&self, mention: LogDecision, context: &WorkerContext) {
-        match mention {
+    fn log_wrong_token(&self, decision: LogDecision, context: &WorkerContext) {
+        match decision {
             LogDecision::Address => log::warn!("{} tries wrong tokens", context.hub.name(self.conn)),
             LogDecision::Overflow => log::warn!(
                 "more than {LOG_THROTTLE_ADDRESSES_MAX} addresses try wrong tokens in a minute; /stats counts how many"
@@ -162,19 +165,19 @@ impl Login {
         }
     }
 
-    /// Whether it has shown its first token, and others of its address have their turn before.
+    /// Whether the client has shown its first token, and others of its address have their turn before.
     pub fn awaits_turn(&self) -> bool {
         self.wrong == 0 && matches!(self.state, State::Shown(..))
     }
 
-    /// Waits for no turn any more.
+    /// The token waits for no turn any more: it will not be checked.
     pub fn leave_queue(&self, authenticator: Option<&Authenticator>) {
         if let (State::Shown(..), Some(authenticator)) = (&self.state, authenticator) {
             authenticator.leave(self.conn);
         }
     }
 
-    /// Ends an `/auth` that is under way with that answer.
+    /// Ends the `/auth` that is under way with that refusal; none: no `/auth` is.
     pub fn break_off(&mut self, refusal: Refusal, authenticator: Option<&Authenticator>) -> Option<Outcome> {
         self.due_ns()?;
         self.leave_queue(authenticator);
@@ -182,7 +185,7 @@ impl Login {
         Some(Err(refusal))
     }
 
-    /// From now on it is a stranger whom no token helps. An `/auth` must not be under way.
+    /// From now on the client is unauthenticated, and no token is valid. An `/auth` must not be under way.
     pub fn dismiss(&mut self) {
         self.state = State::Dismissed;
     }
@@ -191,12 +194,13 @@ impl Login {
         matches!(self.state, State::Dismissed)
     }
 
-    /// Whether it has tried, and been answered, as many wrong tokens as it may.
+    /// Whether the client has shown as many wrong tokens as it may, and has the reply to each.
     pub fn is_given_up(&self) -> bool {
         self.wrong >= WRONG_TOKENS_MAX && !self.is_under_way()
     }
 
-    /// Whether what it was known as holds no longer: its line in the auth file is gone, or says something else.
+    /// Whether the client's line in the auth file is gone or says something else. True once for each change of the
+    /// file.
     pub fn is_withdrawn(&mut self, authenticator: Option<&Authenticator>) -> bool {
         let (Some(authenticator), State::Known(entry, edition)) = (authenticator, &mut self.state) else {
             return false;
@@ -206,7 +210,7 @@ impl Login {
     }
 }
 
-/// Why one who has not shown its token may not do that, if so.
+/// Why a client that has not shown its token may not do that, if so.
 fn before(command: Command<'_>) -> Option<Refusal> {
     match command {
         Command::Auth(_) | Command::Help | Command::Ping | Command::Quit => None,

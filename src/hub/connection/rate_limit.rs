@@ -1,34 +1,37 @@
-//! How often a client may do something: a token limiter, without tokens. It is one number, the time at which the limiter
-//! will be full again; each thing done puts that off, and nothing has to be refilled.
+//! How often a client may do something: the generic cell rate algorithm (GCRA, ITU-T I.371), which is a token bucket
+//! without tokens. It keeps one number, the time at which the bucket will be full again. Each thing done puts that
+//! time off, and nothing has to be refilled.
 
-/// So many in a time, of which so many may come at once.
+/// How many may come in a period, and how many of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// The time from one to the next, in nanoseconds.
     interval_ns: u64,
-    /// What fills an empty limiter, in nanoseconds.
+    /// How long an empty limiter takes to be full, in nanoseconds.
     burst_ns: u64,
 }
 
 impl Rate {
-    /// `count` in `period_ns` nanoseconds, as many at once as come in `burst_ns`, but one at least.
+    /// `count` in `period_ns` nanoseconds. As many may come at once as come in `burst_ns` nanoseconds, but at least
+    /// one.
     ///
     /// # Panics
-    /// If the count is zero: that is no rate. Options refuse it.
+    /// If the count is zero. Options refuse that.
     pub const fn new(count: u64, period_ns: u64, burst_ns: u64) -> Self {
         let interval_ns = period_ns.div_ceil(count);
         Self { interval_ns, burst_ns: if burst_ns > interval_ns { burst_ns } else { interval_ns } }
     }
 }
 
-/// The limiter of one client. It begins full.
+/// The limiter of one client. A new one is full.
 #[derive(Default)]
 pub struct RateLimiter {
+    /// When it will be full again, in nanoseconds.
     full_at_ns: u64,
 }
 
 impl RateLimiter {
-    /// A full one.
+    /// A full limiter.
     pub const FULL: Self = Self { full_at_ns: 0 };
 
     /// Whether one may be taken now.
@@ -36,12 +39,12 @@ impl RateLimiter {
         self.ready_ns(rate) <= now_ns
     }
 
-    /// When one may be taken, in nanoseconds: it may have come already.
+    /// From when on one may be taken, in nanoseconds. That time may have passed.
     pub fn ready_ns(&self, rate: Rate) -> u64 {
         (self.full_at_ns + rate.interval_ns).saturating_sub(rate.burst_ns)
     }
 
-    /// Takes one; false: it has none, and is as it was.
+    /// Takes one. False: it has none, and does not change.
     pub fn take(&mut self, rate: Rate, now_ns: u64) -> bool {
         let has_one = self.has_one(rate, now_ns);
         if has_one {
@@ -63,22 +66,18 @@ mod tests {
     }
 
     #[test]
-    fn it_gives_its_burst_and_then_one_an_interval() {
+    fn burst_comes_at_once_then_one_each_interval() {
         let (mut limiter, rate) = (RateLimiter::FULL, Rate::new(5, SECOND_NS, SECOND_NS));
         assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS), 5);
         assert_eq!(limiter.ready_ns(rate), 7 * SECOND_NS + 200_000_000);
         assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS + 199_999_999), 0);
         assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS + 200_000_000), 1);
         assert_eq!(taken(&mut limiter, rate, 8 * SECOND_NS - 200_000_000), 3);
-        assert_eq!(
-            taken(&mut limiter, rate, 100 * SECOND_NS),
-            5,
-            "no more than its burst, however long it was left alone"
-        );
+        assert_eq!(taken(&mut limiter, rate, 100 * SECOND_NS), 5, "no more than the burst after any pause");
     }
 
     #[test]
-    fn one_comes_at_once_even_of_a_rate_that_is_slower_than_its_burst() {
+    fn slow_rate_allows_one_at_once() {
         let (mut limiter, rate) = (RateLimiter::FULL, Rate::new(1, 60 * SECOND_NS, SECOND_NS));
         assert_eq!(taken(&mut limiter, rate, 0), 1);
         assert!(!limiter.has_one(rate, 60 * SECOND_NS - 1));
@@ -86,9 +85,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against the plain model: a number of tokens that grows with the time.
+        /// Compares the limiter with a plain model: a number of tokens that grows with time.
         #[test]
-        fn it_never_gives_more_than_the_rate_and_the_burst_and_no_less(
+        fn limiter_gives_what_a_token_bucket_gives(
             count in 1..2_000u64,
             burst in 1..2_000u64,
             waits in prop::collection::vec(0..50_000_000u64, 1..300),

@@ -21,7 +21,8 @@ pub struct Receiver {
     has_ended: bool,
     /// How many bytes are still received; none: as many as come.
     allowance_bytes: Option<usize>,
-    /// Whether the kernel [takes more](socket::raise_receive_buffer) from the client, because the client has to read first.
+    /// Whether the kernel [takes more](socket::raise_receive_buffer) from the client, because the client has to read
+    /// first.
     has_raised_buffer: bool,
 }
 
@@ -56,7 +57,8 @@ impl Receiver {
         self.is_readable |= events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | last);
     }
 
-    /// The connection broke while it was sent on. What had come by then can be received, until a receive finds no more.
+    /// The connection broke while it was sent on. What had come by then can be received, until a receive finds no
+    /// more.
     pub fn note_break(&mut self) {
         self.is_last = true;
         self.is_readable = true;
@@ -96,7 +98,8 @@ impl Receiver {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
                 self.allowance_bytes = self.allowance_bytes.map(|allowance| allowance.saturating_sub(bytes));
-                // A short receive has taken all there was, unless it ends at a mark. What comes later is reported, except for the end.
+                // A short receive has taken all there was, unless it ends at a mark. What comes later is reported,
+                // except for the end.
                 self.is_readable = bytes == room || self.is_last || self.has_mark;
             }
             Received::Nothing => {

@@ -1,4 +1,5 @@
-//! What a worker lends each session while it polls that session: the hub, the time, a buffer, and a way to admit messages. Knows no sessions.
+//! What a worker lends each session while it polls that session: the hub, the time, a buffer, and a way to admit
+//! messages. Knows no sessions.
 
 use crate::conn_id::ConnId;
 use crate::hub::Hub;
@@ -30,8 +31,8 @@ pub struct WorkerContext {
     has_short_slices: bool,
     /// The messages that [`admit_all`](Self::admit_all) admits together: at most all slots of one client.
     runs: Vec<Chain, IN_FLIGHT>,
-    /// How many messages this worker has to see processed: those it has admitted since it last ran the pipeline. If that run left some in
-    /// the queue, they count as [`PIPELINE_MESSAGES_MIN`].
+    /// How many messages this worker has to see processed: those it has admitted since it last ran the pipeline. If
+    /// that run left some in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
 }
 
@@ -84,7 +85,8 @@ impl WorkerContext {
         Chain::append(slot, &mut self.runs);
     }
 
-    /// Makes the scheduler give the thread a processor soon when an urgent line comes. That helps the next urgent line: this one has come.
+    /// Makes the scheduler give the thread a processor soon when an urgent line comes. That helps the next urgent
+    /// line: this one has come.
     fn ask_for_short_slices(&mut self) {
         if !self.has_short_slices {
             self.has_short_slices = true;
@@ -107,7 +109,8 @@ impl WorkerContext {
         self.unprocessed > 0
     }
 
-    /// As [`process`](Self::process), once as many messages wait as are worth a run while other clients of the worker still wait.
+    /// As [`process`](Self::process), once as many messages wait as are worth a run while other clients of the worker
+    /// still wait.
     pub fn process_if_worth_a_run(&mut self) {
         self.process_from(self.dispatcher.messages_worth_a_run());
     }
@@ -119,8 +122,8 @@ impl WorkerContext {
 
     fn process_from(&mut self, messages_min: usize) {
         if self.unprocessed >= messages_min {
-            // If messages remain, the worker runs the pipeline again after it has polled one more client, not all: urgent lines of other
-            // clients may wait.
+            // If messages remain, the worker runs the pipeline again after it has polled one more client, not all:
+            // urgent lines of other clients may wait.
             self.unprocessed = if self.dispatcher.process(self.worker) { PIPELINE_MESSAGES_MIN } else { 0 };
         }
     }

@@ -1,8 +1,8 @@
 //! A worker's timer: a descriptor for its epoll set that becomes readable at a deadline.
 //!
-//! Most deadlines move before they expire: each received line postpones the idle time-out. A timeout of each wait would have to be armed and
-//! cancelled for each of them. Instead the timer is armed once. It expires at what was the earliest deadline then, and is armed again for
-//! what is the earliest deadline now.
+//! Most deadlines move before they expire: each received line postpones the idle time-out. A timeout of each wait
+//! would have to be armed and cancelled for each of them. Instead the timer is armed once. It expires at what was the
+//! earliest deadline then, and is armed again for what is the earliest deadline now.
 
 use crate::clock;
 use nix::sys::time::TimeSpec;
@@ -26,8 +26,8 @@ impl Timer {
         Ok(Self { fd: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, set_ns: u64::MAX })
     }
 
-    /// Arms the timer for that time alone, in nanoseconds; `u64::MAX`: it may expire at any time. If the time has passed, the timer
-    /// expires at once.
+    /// Arms the timer for that time alone, in nanoseconds; `u64::MAX`: it may expire at any time. If the time has
+    /// passed, the timer expires at once.
     pub fn set(&mut self, deadline_ns: u64) {
         if deadline_ns != self.set_ns && deadline_ns != u64::MAX {
             // Zero would disarm the timer.

@@ -52,8 +52,8 @@ impl Wakeups {
         }
     }
 
-    /// As [`Wakeups::wake`], from the thread that runs the pipeline. If that is the connection's own worker, no system call is needed: a
-    /// worker takes its wakeups before it waits.
+    /// As [`Wakeups::wake`], from the thread that runs the pipeline. If that is the connection's own worker, no
+    /// system call is needed: a worker takes its wakeups before it waits.
     pub fn wake_from(&self, caller: Caller, conn: ConnId) {
         if caller == Caller::Worker(self.worker_of(conn)) {
             self.connections.insert(conn);
@@ -69,7 +69,8 @@ impl Wakeups {
     }
 }
 
-/// Wakes a thread that waits for this descriptor, an eventfd: by edge-triggered epoll, or with a [reset](Self::reset) after each wake.
+/// Wakes a thread that waits for this descriptor, an eventfd: by edge-triggered epoll, or with a [reset](Self::reset)
+/// after each wake.
 pub struct Waker(EventFd);
 
 impl Waker {

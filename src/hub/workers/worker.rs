@@ -1,5 +1,5 @@
-//! A worker: one thread that serves the sessions of one or many connections. It waits in one place only: for all of its sockets, its waker
-//! and its timer at once.
+//! A worker: one thread that serves the sessions of one or many connections. It waits in one place only: for all of
+//! its sockets, its waker and its timer at once.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -14,11 +14,13 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What events of the waker and the timer carry in place of a connection's index: all they say is that they woke the worker.
+/// What events of the waker and the timer carry in place of a connection's index: all they say is that they woke the
+/// worker.
 const NO_CONNECTION: u64 = u64::MAX;
 
-/// What a worker is made of: the hub and the descriptors that it needs. They are made before the worker's thread starts, so that an
-/// error is known by then. The type is small, for what a new thread is given lies on the heap first.
+/// What a worker is made of: the hub and the descriptors that it needs. They are made before the worker's thread
+/// starts, so that an error is known by then. The type is small, for what a new thread is given lies on the heap
+/// first.
 pub struct WorkerParts {
     hub: &'static Hub,
     dispatcher: &'static Dispatcher,
@@ -77,8 +79,8 @@ impl Worker {
         }
     }
 
-    /// Waits for something to do, no longer than `timeout`, and does it. True: there is more to do at once. Public for models: they wait
-    /// for the worker's descriptor in their own way, and then run a round that does not wait.
+    /// Waits for something to do, no longer than `timeout`, and does it. True: there is more to do at once. Public
+    /// for models: they wait for the worker's descriptor in their own way, and then run a round that does not wait.
     pub fn round(&mut self, timeout: EpollTimeout) -> bool {
         self.wait(timeout);
         self.context.now_ns = clock::now_ns();
@@ -104,7 +106,8 @@ impl Worker {
         let count = loop {
             match self.context.wait(&mut events, timeout) {
                 Ok(count) => break count,
-                // A process that was stopped and continues gets this first, and learns what has happened meanwhile only from the next call.
+                // A process that was stopped and continues gets this first, and learns what has happened meanwhile
+                // only from the next call.
                 Err(Errno::EINTR) => {}
                 Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
             }
@@ -128,8 +131,9 @@ impl Worker {
         self.context.hub.wakeups.take(worker, |conn| set(runnable, conn.index() - first));
     }
 
-    /// Once the earliest deadline has passed, makes all sessions runnable: each returns its next deadline. All pending events are noted
-    /// before that. Otherwise a client that met its deadline would count as late only because the worker did not run meanwhile.
+    /// Once the earliest deadline has passed, makes all sessions runnable: each returns its next deadline. All
+    /// pending events are noted before that. Otherwise a client that met its deadline would count as late only
+    /// because the worker did not run meanwhile.
     fn wake_overdue(&mut self) {
         if self.context.now_ns >= self.deadline_ns {
             // Epoll reports each socket once before it reports any of them again.
