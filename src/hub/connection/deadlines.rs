@@ -202,3 +202,78 @@ impl Deadlines {
         self.parted_ns + UNOWED_MS_MAX * 1_000_000
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use std::time::Duration;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    fn settings() -> Settings {
+        let timeout = |seconds| Some(Duration::from_secs(seconds));
+        Settings::new(&Options {
+            line_timeout: timeout(10),
+            idle_timeout: timeout(30),
+            write_timeout: timeout(8),
+            ..Options::default()
+        })
+    }
+
+    #[test]
+    fn stall_suspends_the_time_outs_of_silence() {
+        let deadlines = Deadlines::new(0);
+        let silent = Waits { must_log_in: true, idle_since_ns: Some(0), ..Waits::default() };
+        let stalled = Waits { stalled_since_ns: Some(100 * SECOND_NS), ..silent };
+        let overdue = |waits, seconds| deadlines.overdue(waits, &settings(), seconds * SECOND_NS);
+        assert_eq!(overdue(&silent, 19), None);
+        assert_eq!(overdue(&silent, 31), Some(Timeout::NotAuthenticated), "the one that ended first");
+        assert_eq!(overdue(&stalled, 107), None);
+        assert_eq!(overdue(&stalled, 108), Some(Timeout::TooSlow));
+    }
+
+    #[test]
+    fn unowed_client_has_less_time_to_read() {
+        let mut deadlines = Deadlines::new(0);
+        deadlines.part(10 * SECOND_NS);
+        let owed = Waits { stalled_since_ns: Some(10 * SECOND_NS), ..Waits::default() };
+        let unowed = Waits { is_unowed: true, ..owed };
+        assert_eq!(deadlines.next_ns(&owed, &settings()), Some(18 * SECOND_NS));
+        assert_eq!(deadlines.next_ns(&unowed, &settings()), Some(deadlines.unowed_until_ns()));
+        assert_eq!(deadlines.overdue(&unowed, &settings(), 11 * SECOND_NS), Some(Timeout::Unowed));
+    }
+
+    #[test]
+    fn keys_postpone_the_end_of_a_line_up_to_a_bound() {
+        let mut deadlines = Deadlines::new(0);
+        deadlines.await_line(0);
+        assert!(deadlines.is_line_overdue(&settings(), 10 * SECOND_NS));
+        assert_eq!(
+            deadlines.overdue(&Waits::default(), &settings(), 10 * SECOND_NS),
+            None,
+            "asked for by itself"
+        );
+        assert!(!deadlines.note_keys(1, false, 0), "a line may come in two parts");
+        assert!(deadlines.note_keys(1, false, 9 * SECOND_NS));
+        assert!(!deadlines.is_line_overdue(&settings(), 10 * SECOND_NS));
+        assert!(deadlines.is_line_overdue(&settings(), 19 * SECOND_NS));
+        let bound_ns = 10 * SECOND_NS * TYPED_LINE_TIMEOUTS;
+        deadlines.note_keys(1, false, bound_ns - 1);
+        assert!(!deadlines.is_line_overdue(&settings(), bound_ns - 1));
+        assert!(deadlines.is_line_overdue(&settings(), bound_ns));
+    }
+
+    #[test]
+    fn slow_reader_is_looked_at_within_the_write_timeout() {
+        let mut deadlines = Deadlines::new(0);
+        let waits = Waits { stalled_since_ns: Some(0), ..Waits::default() };
+        deadlines.note_stall(waits.stalled_since_ns, || Some(1_000), 0);
+        assert_eq!(deadlines.next_ns(&waits, &settings()), Some(8 * SECOND_NS / WRITE_LOOKS));
+        assert!(!deadlines.has_read_some(|| Some(1_000), SECOND_NS));
+        assert!(deadlines.has_read_some(|| Some(999), 2 * SECOND_NS));
+        assert!(!deadlines.has_read_some(|| None, 3 * SECOND_NS), "the kernel does not tell");
+        deadlines.note_stall(None, || unreachable!("nothing is held"), 3 * SECOND_NS);
+        assert!(!deadlines.has_read_some(|| Some(0), 3 * SECOND_NS));
+    }
+}

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! session ─> open, departure ─> link ─> receive, deadlines, closing, commands
+//! open ─> blocker ─> closing
 //! commands ─> listing, login, replaying, rate_limit
 //! ```
 //!
 //! An arrow says what imports what; types at the same place do not know each other.
 
+pub mod blocker;
 pub mod closing;
 pub mod commands;
 pub mod deadlines;

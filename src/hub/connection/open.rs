@@ -1,5 +1,6 @@
 //! A connection that takes lines: receives, takes, answers, and says what it waits for next.
 
+use crate::hub::connection::blocker::{Blocker, HeldUp};
 use crate::hub::connection::closing::{Manner, Reason};
 use crate::hub::connection::deadlines::Waits;
 use crate::hub::connection::link::{Link, Locked, needs_poll};
@@ -8,44 +9,9 @@ use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
 use crate::hub::workers::context::WorkerContext;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, RATE_PAUSE_MS};
+use crate::limits::RATE_PAUSE_MS;
 use crate::protocol::foreign;
 use nix::errno::Errno;
-
-/// What goes on only if there is room in the outbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HeldUp {
-    /// The next line of a listing.
-    Listing,
-    /// A line that has come, or what the client missed: it needs a slot, and the slot's reply needs the room.
-    Slot,
-}
-
-impl HeldUp {
-    fn has_room(self, outbox: &Outbox) -> bool {
-        match self {
-            Self::Listing => outbox.has_room(ANSWER_LINE_BYTES_MAX),
-            Self::Slot => outbox.can_grant(),
-        }
-    }
-}
-
-/// What keeps a connection from going on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blocker {
-    /// Nothing does.
-    Nothing,
-    /// The client does not read: what [goes on](HeldUp) lacks room.
-    Reader,
-    /// The client was too fast: its next line is taken at that time, in nanoseconds.
-    Rate(u64),
-    /// No line will come any more, for that reason.
-    End(Reason),
-    /// A line that is under way, or the lack of a slot while no line needs one.
-    Line,
-    /// The client has to say something.
-    Client,
-}
 
 /// The open phase of a connection.
 #[derive(Default)]
@@ -267,23 +233,40 @@ impl Open {
         context: &WorkerContext,
     ) -> Result<PollAt, Reason> {
         match blocker {
-            Blocker::Nothing => return Ok(PollAt::Now),
-            Blocker::End(reason) => return Err(reason),
-            Blocker::Reader | Blocker::Rate(_) | Blocker::Line => link.deadlines.stop_line(),
-            Blocker::Client => {}
-        }
-        let may_speak = matches!(blocker, Blocker::Line | Blocker::Client);
-        if may_speak {
-            await_line(link, context)?;
-            let is_busy = self.may_receive(link, context) || outbox.is_eviction_requested();
-            let waits_for_nothing = !is_busy && link.commands.login().due_ns().is_none();
-            outbox.set_idle(waits_for_nothing.then_some(link.commands.credit_count()));
-            if is_busy {
-                return Ok(PollAt::Now);
+            Blocker::Nothing => Ok(PollAt::Now),
+            Blocker::End(reason) => Err(reason),
+            Blocker::Reader => {
+                link.deadlines.stop_line();
+                Ok(self.timer(link, outbox, context))
             }
+            Blocker::Rate(until_ns) => {
+                link.deadlines.stop_line();
+                Ok(self.timer(link, outbox, context).at_latest(until_ns))
+            }
+            Blocker::Line => {
+                link.deadlines.stop_line();
+                self.await_client(link, outbox, context)
+            }
+            Blocker::Client => self.await_client(link, outbox, context),
         }
-        let timer = link.timer(&self.waits(link, outbox, context), context);
-        Ok(if let Blocker::Rate(until_ns) = blocker { timer.at_latest(until_ns) } else { timer })
+    }
+
+    /// Waits for the client, which is idle from now on unless something may have come.
+    fn await_client(
+        &self,
+        link: &mut Link,
+        outbox: &mut Outbox,
+        context: &WorkerContext,
+    ) -> Result<PollAt, Reason> {
+        await_line(link, context)?;
+        let is_busy = self.may_receive(link, context) || outbox.is_eviction_requested();
+        let waits_for_nothing = !is_busy && link.commands.login().due_ns().is_none();
+        outbox.set_idle(waits_for_nothing.then_some(link.commands.credit_count()));
+        Ok(if is_busy { PollAt::Now } else { self.timer(link, outbox, context) })
+    }
+
+    fn timer(&self, link: &mut Link, outbox: &Outbox, context: &WorkerContext) -> PollAt {
+        link.timer(&self.waits(link, outbox, context), context)
     }
 }
 
