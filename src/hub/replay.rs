@@ -15,15 +15,14 @@ use crate::conn_id::{ConnId, ConnSet, PerConn};
 use crate::hub::Hub;
 use crate::hub::egress::outbox::Outbox;
 use crate::journal::catalog::Catalog;
+use crate::journal::committed::Committed;
 use crate::journal::cursor::{Cursor, Damage, Step};
 use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::last::{Last, Progress};
 use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::writer::Headers;
-use crate::limits::{
-    CLIENTS, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL, ROTATION_MS_MAX,
-};
+use crate::limits::{CLIENTS, JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL, ROTATION_MS_MAX};
 use crate::protocol::Priority;
 use crate::protocol::reply::{self, Refusal};
 use crate::queue::{Chain, Slot};
@@ -88,24 +87,6 @@ impl Replay {
         let is_missed = self.end_id.is_none() && self.line.is_none();
         is_missed && self.cursor.next_id().is_some_and(|id| outbox.stand_aside(id, self.lost))
     }
-}
-
-/// What the consumer has committed.
-#[derive(Clone, Copy)]
-pub struct Committed {
-    /// What the segments hold, and where the last one's records end.
-    pub headers: Headers,
-    /// See [`Committed::headers`].
-    pub end: u32,
-    /// The ID of the next message.
-    pub next_id: u64,
-    /// How often the files were opened anew: they are others then.
-    pub openings: u64,
-}
-
-impl Committed {
-    /// Nothing.
-    pub const NOTHING: Self = Self { headers: [None; JOURNAL_SEGMENTS], end: 0, next_id: 1, openings: 0 };
 }
 
 /// What the others know of the historian.

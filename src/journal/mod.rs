@@ -4,6 +4,7 @@
 //! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
+//! - [`committed`] — what the writer tells its readers.
 //! - [`tail`] — where the records of a segment end.
 //! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged; [`last`] — the last messages.
 //! - [`resize`] — carries a history over to files of another length; [`overlay`] — the old one, which stays as it is meanwhile.
@@ -16,6 +17,8 @@
 
 #[cfg(not(loom))]
 pub mod catalog;
+#[cfg(not(loom))]
+pub mod committed;
 #[cfg(not(loom))]
 pub mod cursor;
 #[cfg(not(loom))]

@@ -4,7 +4,7 @@ use super::journal_log::JournalLog;
 use super::opening::{self, Error};
 use crate::clock;
 use crate::hub::Hub;
-use crate::hub::replay::Committed;
+use crate::journal::committed::Committed;
 use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
