@@ -1,17 +1,18 @@
-//! The delivery of what the sinks have accepted: to those who joined, and the answers to those who sent it.
+//! The delivery of what the sinks have accepted: MSG lines to the clients that joined, and replies to the clients that sent it.
 
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::Hub;
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_of};
 use crate::hub::egress::flush::{self, Chunk};
-use crate::hub::egress::outbox::FlushStatus;
+use crate::hub::egress::outbox::{FlushStatus, Outbox};
+use crate::hub::egress::subscription::Subscription;
 use crate::hub::workers::Caller;
 use crate::limits::{CLIENTS, SEND_BYTES_MAX};
 use crate::protocol::reply;
 use crate::sync::MutexGuard;
 
-/// A batch, its lines, and where that of each message stands there.
+/// A batch, its lines, and the span of each message's line.
 type Written<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);
 
 /// How many lines were put into outboxes, and how many were lost.
@@ -21,31 +22,70 @@ struct Count {
     lost: u64,
 }
 
-/// What delivers, one group after the other.
+/// Delivers to one client that has no room for a whole run. A batch may be more than its outbox holds: the outbox is flushed then, and
+/// a line is lost only if the socket does not take what is in it.
+struct LineByLine<'a> {
+    conn: ConnId,
+    hub: &'a Hub,
+    caller: Caller,
+    chunk: &'a mut Chunk,
+    /// That of the subscription that the lines are delivered for.
+    generation: u32,
+    /// Whether a flush may still make room.
+    takes_more: bool,
+}
+
+impl LineByLine<'_> {
+    /// Delivers the line of message `id`; false: it is lost. None: the client is sent no more of this batch, because it fell behind, or
+    /// because its subscription changed while the lock was released. If it joined again, it has the rest from the history.
+    fn deliver(&mut self, outbox: &mut MutexGuard<'_, Outbox>, id: u64, line: &[u8]) -> Option<bool> {
+        if self.takes_more && !outbox.has_room_for_msg(line) {
+            if flush::flush(outbox, self.chunk) != FlushStatus::Nothing {
+                self.wake(outbox);
+            }
+            if outbox.generation() != self.generation {
+                return None;
+            }
+            self.takes_more = outbox.has_room_for_msg(line);
+        }
+        if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
+            self.wake(outbox);
+            return None;
+        }
+        Some(outbox.deliver(line))
+    }
+
+    /// Wakes the worker. That takes a system call, so the lock is released meanwhile.
+    fn wake(&self, outbox: &mut MutexGuard<'_, Outbox>) {
+        MutexGuard::unlocked(outbox, || self.hub.wakeups.wake_from(self.caller, self.conn));
+    }
+}
+
+/// Delivers one group after the other.
 pub struct Delivery {
-    /// Seats that something was put in the outbox of.
+    /// Connections with new bytes in their outboxes.
     touched: ConnSet,
     chunk: Chunk,
 }
 
 impl Delivery {
-    /// One that has delivered nothing yet.
-    #[expect(clippy::new_without_default, reason = "nobody makes one up")]
+    /// A delivery that has delivered nothing yet.
+    #[expect(clippy::new_without_default, reason = "startup makes the only one")]
     pub fn new() -> Self {
         Self { touched: ConnSet::new(), chunk: [0; SEND_BYTES_MAX] }
     }
 
-    /// Delivers a group that was processed. `caller` is the worker that does it, or none.
+    /// Delivers a group that was processed. `caller` is the worker whose thread does it, or none.
     pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, caller: Caller) {
         for index in 0..group.works().len() {
             self.deliver(group, index, hub, caller);
             self.acknowledge(&mut group.works()[index], hub);
-            // Those that come first hear first, and say the next while the others' are on their way.
+            // The first clients get their replies at once, and can send the next lines while the later batches are delivered.
             self.send(hub, caller);
         }
     }
 
-    /// Puts the lines of what was accepted into the outboxes of those who joined.
+    /// Puts the lines of the accepted messages into the outboxes of the clients that joined.
     fn deliver(&mut self, group: &mut CommitGroup, index: usize, hub: &Hub, caller: Caller) {
         if hub.joined.is_empty() && !CommitGroup::is_logged() {
             return;
@@ -64,20 +104,19 @@ impl Delivery {
         }
     }
 
-    /// Puts the lines into one outbox. A batch may be more than that holds: what is in it is sent then, and a line is
-    /// lost only if the socket does not take that.
+    /// Puts the lines into one outbox: those of a run together if they fit, or else [line by line](LineByLine).
     fn deliver_to(&mut self, conn: ConnId, written: &Written, hub: &Hub, caller: Caller) -> Count {
         let Self { touched, chunk } = self;
         let (work, lines, places) = written;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let Some(min) = outbox.joined() else { return count };
-        let live_from = outbox.live_from();
-        let first_rank = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
-        let mut takes_more = true;
+        let Subscription::Live { min, live_from, .. } = outbox.subscription() else { return count };
+        let generation = outbox.generation();
+        let mut slow = LineByLine { conn, hub, caller, chunk, generation, takes_more: true };
+        let first_index = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
         for (index, run) in work.batch.runs() {
             let end = index + work.accepted_of(&run.item, index);
-            // It may have asked for what comes in the middle of a run.
-            let index = index.max(first_rank);
+            // The first live message of the client may be in the middle of a run.
+            let index = index.max(first_index);
             let Some(places @ [first, ..]) = places.get(index..end) else { continue };
             if run.priority < min || run.item.client() == conn {
                 continue;
@@ -90,31 +129,19 @@ impl Delivery {
                 continue;
             }
             for (id, place) in (work.first_id + index as u64..).zip(places) {
-                let line = &lines[place.clone()];
-                if takes_more && !outbox.has_room_for_msg(line) {
-                    if flush::flush(&mut outbox, chunk) != FlushStatus::Nothing {
-                        // To wake takes a system call.
-                        MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(caller, conn));
-                    }
-                    // It may also have left and joined again: then it has these from the history.
-                    if (outbox.joined(), outbox.live_from()) != (Some(min), live_from) {
-                        return count;
-                    }
-                    takes_more = outbox.has_room_for_msg(line);
+                match slow.deliver(&mut outbox, id, &lines[place.clone()]) {
+                    Some(true) => count.done += 1,
+                    Some(false) => count.lost += 1,
+                    None => return count,
                 }
-                if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
-                    MutexGuard::unlocked(&mut outbox, || hub.wakeups.wake_from(caller, conn));
-                    return count;
-                }
-                *(if outbox.deliver(line) { &mut count.done } else { &mut count.lost }) += 1;
             }
         }
         count
     }
 
-    /// Brings the slots home with their replies.
+    /// Releases the slots with their replies.
     fn acknowledge(&mut self, work: &mut NumberedBatch, hub: &Hub) {
-        tell_ledger(work, hub);
+        count_processed(work, hub);
         let (first_id, accepted, reason) = (work.first_id, work.accepted, work.reason);
         for (index, picked) in work.batch.drain() {
             let conn = picked.item.client();
@@ -128,7 +155,7 @@ impl Delivery {
         }
     }
 
-    /// Sends to all whose outbox was touched, and calls their workers where they are to go on.
+    /// Flushes all outboxes that were touched, and wakes the workers that have something to do then.
     fn send(&mut self, hub: &Hub, caller: Caller) {
         let Self { touched, chunk } = self;
         touched.drain(0..CLIENTS, |conn| {
@@ -143,7 +170,7 @@ impl Delivery {
     }
 }
 
-fn tell_ledger(work: &NumberedBatch, hub: &Hub) {
+fn count_processed(work: &NumberedBatch, hub: &Hub) {
     let now_ns = clock::now_ns();
     let mut counters = hub.counters.lock();
     for (index, picked) in work.batch.runs() {

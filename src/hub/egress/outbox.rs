@@ -1,17 +1,22 @@
-//! What goes to one client: its replies and MSG lines on their way out, its slots while nobody uses them, and the
-//! rules of who sends.
+//! What goes to one client: its replies and MSG lines on their way out, its free slots, and which thread sends.
 //!
-//! An outbox belongs to a seat, is fixed in size, and stands behind the seat's mutex. The consumer and the
-//! seat's worker both put lines in; whoever comes first takes the *send_state* and sends. The send_state is what keeps bytes in
-//! order while nobody holds the mutex over a system call: only its holder takes bytes out, he copies them first, and
-//! he looks again before he lays it down, so what others put in meanwhile is not left behind.
+//! An outbox belongs to a connection, is fixed in size, and is guarded by the connection's mutex. The consumer and the connection's worker
+//! both put lines in; the first of them to find no send in progress sends. [`SendState`](super::send_state::SendState) keeps the bytes in
+//! order although no thread holds the mutex over a system call: only the sending thread takes bytes out. It copies them first, and it
+//! looks for more before it ends, so bytes that other threads put in meanwhile are not left behind.
 //!
-//! Room is given away in advance: every slot that is not at home has [`REPLY_BYTES_MAX`] reserved for its reply. MSG
-//! lines leave the whole reply room free, so they can never keep a client from being answered.
+//! Room is reserved in advance: every outstanding slot has [`REPLY_BYTES_MAX`] reserved for its reply. MSG lines leave the whole reply
+//! room free, so they can never keep a client from being answered.
 //!
 //! This module does no input or output: see [`crate::hub::egress::flush`].
 
-use crate::limits::{IN_FLIGHT, OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
+pub use super::send_state::{FlushStatus, Sent};
+
+use super::buffer::Buffer;
+use super::credits::Credits;
+use super::send_state::Sending;
+use super::subscription::{Subscriber, Subscription};
+use crate::limits::{OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
 #[cfg(not(loom))]
 use crate::net::socket;
 use crate::protocol::Priority;
@@ -24,111 +29,56 @@ use nix::errno::Errno;
 use std::os::fd::BorrowedFd;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// Who may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SendState {
-    /// No thread is sending.
-    Idle,
-    /// A thread is sending. It looks for more bytes before it ends.
-    InProgress,
-    /// A thread is sending, and the socket became writable meanwhile: if its send found the socket full, that is no longer true.
-    InProgressWritable,
-    /// The socket takes no more until it reports that it is writable.
-    WouldBlock,
-}
-
 /// What other threads wake the worker for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeOn {
-    /// Not at all: its socket wakes it.
+    /// Nothing: the socket wakes the worker.
     Nothing,
-    /// When a slot was returned or bytes were sent: it has something to do and lacked the room.
+    /// A slot was released or bytes were sent: the worker has something to do and lacked the room.
     Room,
-    /// When no slot is outstanding and no thread sends.
+    /// No slot is outstanding and no thread sends.
     Quiescence,
 }
 
-/// What a send came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// So many bytes were taken.
-    Bytes(usize),
-    /// The socket is full.
-    Full,
-    /// The connection is broken.
-    Broken(Errno),
-}
-
-/// What whoever sends does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlushStatus {
-    /// There is more to send: take the send_state again.
-    Again,
-    /// Nothing: all is sent, or nothing can be sent any more.
-    Nothing,
-    /// Wait for the socket to be writable.
-    WouldBlock,
-    /// The connection has just turned out to take nothing more: its worker has to know.
-    Broken,
-}
-
-/// What an outbox has of a connection.
+/// The state of a connection, as far as the outbox is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Connection {
-    /// None, or one that is over.
+    /// There is none, or it has ended.
     Closed,
-    /// One that is not known to be broken.
+    /// It is not known to be broken.
     Open,
-    /// One that takes nothing more. What the client sent before is still received; the replies to it are dropped.
+    /// It takes nothing more. What the client sent before is still received; the replies to it are dropped.
     ReceiveOnly,
 }
 
-/// The outbox of one seat. All zeroes when new, so that the static ones take no room in the binary.
+/// The outbox of one connection. All zeroes when new, so that the static ones take no room in the binary.
 pub struct Outbox {
-    bytes: Vec<u8, OUTBOX_BYTES>,
-    /// So many of `bytes` are sent already.
-    sent: usize,
-    /// Up to here there are replies among `bytes`; what is behind is of others.
-    owed: usize,
-    /// Slots that nobody uses.
-    free: Slots,
-    send_state: SendState,
+    buffer: Buffer,
+    credits: Credits,
+    sending: Sending,
+    subscriber: Subscriber,
     wake_on: WakeOn,
     connection: Connection,
     socket: RawFd,
-    /// A new connection, until the worker takes it. A vector, for an empty one is all zeroes.
+    /// A new connection, until the worker takes it. A vector, because an empty one is all zeroes.
     arrival: Vec<OwnedFd, 1>,
-    /// The errno that broke the connection, of one that is [`Connection::ReceiveOnly`].
+    /// The errno that broke a connection that is [`Connection::ReceiveOnly`].
     broken_by: i32,
-    /// Since when the socket takes nothing, in nanoseconds; 0: it does.
-    stalled_ns: u64,
     /// When a line was last received, in nanoseconds.
     heard_ns: u64,
-    /// How many slots the worker had at hand when it last found nothing to do for the client; none: there is something to do.
+    /// How many slots the worker held when it last found nothing to do for the client; none: it has something to do.
     at_worker: Option<usize>,
-    /// The client is to give up its seat, unless it says something before its worker comes to that.
+    /// The client is to give up its place, unless it sends something before its worker acts on this.
     is_eviction_requested: bool,
-    /// It is sent no more of the history: it may not read it any more.
+    /// The client is sent no more of the history: it may not read it any more.
     is_barred: bool,
-    joined: Option<Priority>,
-    /// The ID of the first message that it is sent because it joined.
-    live_from: u64,
-    /// Whether it goes back to the history where it is too slow for what comes live.
-    resumes: bool,
-    /// Where it was too slow: from which ID on it is to be sent the history, of that priority and above. A vector, for an empty
-    /// one is all zeroes.
-    behind: Vec<(u64, Priority), 1>,
-    /// It is sent the history, of that priority and above, until it has caught up and is one who joined.
-    follows: Option<Priority>,
-    /// That is to stand aside for something else that it asked for.
-    is_aside: bool,
-    /// MSG lines not sent and not yet told of.
+    /// MSG lines that were not sent and of which the client has not been told.
     lost: u64,
-    /// Bytes received and sent at this seat since the start, whoever sat there.
+    /// Bytes received at this place of the table since the start, from all its connections.
     pub bytes_in: u64,
-    /// See [`Outbox::bytes_in`].
+    /// Bytes sent, see [`Outbox::bytes_in`].
     pub bytes_out: u64,
-    /// Closing replies that were dropped, for their connection was over or took nothing more, since the start.
+    /// Closing replies that were dropped since the start, because their connection had ended or took nothing more.
     pub replies_unsent: u64,
 }
 
@@ -139,30 +89,22 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// The outbox of a seat that nobody has yet. Its slots are to be brought home.
+    /// An outbox without a connection. Its slots are outstanding: release them first.
     pub const fn new() -> Self {
         Self {
-            bytes: Vec::new(),
-            sent: 0,
-            owed: 0,
-            free: Slots::new(),
-            send_state: SendState::Idle,
+            buffer: Buffer::new(),
+            credits: Credits::new(),
+            sending: Sending::new(),
+            subscriber: Subscriber::new(),
             wake_on: WakeOn::Nothing,
             connection: Connection::Closed,
             socket: 0,
             arrival: Vec::new(),
             broken_by: 0,
-            stalled_ns: 0,
             heard_ns: 0,
             at_worker: None,
             is_eviction_requested: false,
             is_barred: false,
-            joined: None,
-            live_from: 0,
-            resumes: false,
-            behind: Vec::new(),
-            follows: None,
-            is_aside: false,
             lost: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -170,22 +112,22 @@ impl Outbox {
         }
     }
 
-    // ---- The tenant ------------------------------------------------------------------------------------
+    // ---- The connection --------------------------------------------------------------------------------
 
     /// Begins a connection on `socket`, for the worker to take with [`Outbox::take_arrival`].
     ///
     /// # Panics
-    /// If the seat is not at rest: something of the former tenant would be left.
+    /// If something of the connection before is left.
     pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
         use std::os::fd::AsRawFd;
         assert!(self.connection == Connection::Closed && self.is_quiescent());
-        assert!(self.bytes.is_empty() && self.arrival.is_empty());
-        assert!(self.joined.is_none() && self.lost == 0);
+        assert!(self.buffer.is_empty() && self.arrival.is_empty());
+        assert!(self.subscription() == Subscription::Off && self.lost == 0);
         self.connection = Connection::Open;
         self.wake_on = WakeOn::Nothing;
         self.socket = socket.as_raw_fd();
         self.broken_by = 0;
-        self.stalled_ns = 0;
+        self.sending = Sending::new();
         self.heard_ns = now_ns;
         self.at_worker = None;
         self.is_eviction_requested = false;
@@ -199,93 +141,90 @@ impl Outbox {
         self.arrival.pop()
     }
 
-    /// Ends the connection: from now on nothing is put in and no send begins. Slots still come home. Once
-    /// [`Outbox::is_sending`] is false the socket may be closed, once [`Outbox::is_quiescent`] the seat is free.
+    /// Ends the connection: from now on no line is put in and no send begins. Slots are still released. Once [`Outbox::is_sending`] is
+    /// false the socket may be closed, once [`Outbox::is_quiescent`] is true the place is free.
     pub fn abort(&mut self) {
-        self.empty(Connection::Closed);
+        self.discard(Connection::Closed);
     }
 
-    /// The connection takes nothing more.
+    /// Notes that the connection takes nothing more.
     fn break_off(&mut self, errno: Errno) {
-        self.empty(Connection::ReceiveOnly);
+        self.discard(Connection::ReceiveOnly);
         self.broken_by = errno as i32;
     }
 
-    /// Drops all that is not sent, for a connection that is that from now on.
-    fn empty(&mut self, connection: Connection) {
+    /// Drops all that is not sent, and changes the connection's state.
+    fn discard(&mut self, connection: Connection) {
         self.connection = connection;
-        self.clear();
+        self.buffer.clear();
         self.leave();
         self.lost = 0;
-        if self.send_state == SendState::WouldBlock {
-            self.send_state = SendState::Idle;
-        }
+        self.sending.cancel_wait();
     }
 
-    /// Whether somebody is connected here and the connection is not known to be broken.
+    /// Whether there is a connection that is not known to be broken.
     pub fn is_alive(&self) -> bool {
         self.connection == Connection::Open
     }
 
-    /// What broke the connection, if it takes nothing more and is not over: what has come on it is still to be received.
+    /// The error that broke the connection, if it takes nothing more but has not ended: what has arrived on it is still to be received.
     pub fn broken_by(&self) -> Option<Errno> {
         (self.connection == Connection::ReceiveOnly).then(|| Errno::from_raw(self.broken_by))
     }
 
-    /// Notes that `bytes` were received. True: the client was asked to go, and stays.
-    #[must_use = "whoever waits for the seat has to know"]
+    /// Notes that `bytes` were received. True: the eviction that was requested is off, and the client stays.
+    #[must_use = "a client that waits for the place has to know"]
     pub fn heard(&mut self, bytes: usize, now_ns: u64) -> bool {
         self.bytes_in += bytes as u64;
         self.heard_ns = now_ns;
         mem::take(&mut self.is_eviction_requested)
     }
 
-    /// Notes that the worker has nothing to do for the client, and so many slots at hand; none: that it has.
+    /// Notes that the worker has nothing to do for the client and holds that many slots; none: it has something to do.
     pub fn set_idle(&mut self, at_worker: Option<usize>) {
         self.at_worker = at_worker;
     }
 
-    /// Since when the client has said nothing, in nanoseconds; none: something is to be done for it or sent to it, or it joined and
-    /// listens.
+    /// Since when the client has sent nothing, in nanoseconds; none: the server has something to do for it or to send to it, or the client
+    /// is subscribed.
     pub fn idle_since_ns(&self) -> Option<u64> {
-        let listens = self.joined.is_some() || self.is_behind() || self.follows.is_some();
-        // A slot that is neither at home nor with the worker has a message that is not answered yet.
+        // A slot that is neither free nor with the worker has a message that is not answered yet.
         let is_idle = self.at_worker == Some(self.outstanding()) && self.is_empty();
-        (self.is_alive() && is_idle && !listens).then_some(self.heard_ns)
+        (self.is_alive() && is_idle && self.subscription() == Subscription::Off).then_some(self.heard_ns)
     }
 
-    /// Asks the client to go that is idle since then; false: it is not any more, or was asked before.
+    /// Requests the eviction of a client that is idle since `idle_since_ns`; false: it no longer is, or the eviction was requested before.
     pub fn request_eviction(&mut self, idle_since_ns: u64) -> bool {
         let is_still = !self.is_eviction_requested && self.idle_since_ns() == Some(idle_since_ns);
         self.is_eviction_requested |= is_still;
         is_still
     }
 
-    /// Whether the peer's system does not answer any more or has reset the connection, as far as ours knows by now.
+    /// Whether the peer's system does not answer any more or has reset the connection, as far as the kernel knows by now.
     #[cfg(not(loom))]
     #[expect(unsafe_code, reason = "the worker owns the socket")]
     pub fn is_gone(&self) -> bool {
         if self.connection == Connection::Closed {
             return false;
         }
-        // SAFETY: the worker closes the socket only after the connection was cut, and that takes the lock that is held here.
+        // SAFETY: the worker closes the socket only after the connection was aborted, and that takes the lock that is held here.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
         socket::transmission(&socket).is_some_and(|transmission| transmission.is_gone)
     }
 
-    /// Does not wait any longer for a peer that is gone: as if the system had said so already.
+    /// Does not wait any longer for a peer that is gone: acts as if the kernel had reported it already.
     pub fn time_out(&mut self) {
         if self.is_alive() {
             self.break_off(Errno::ETIMEDOUT);
         }
     }
 
-    /// Whether the client is on its way out: asked to give up its seat, or nobody hears it any more.
+    /// Whether the connection is about to end: its eviction is requested, or it takes nothing more.
     pub fn is_leaving(&self) -> bool {
         self.is_eviction_requested || self.connection == Connection::ReceiveOnly
     }
 
-    /// Whether the client is to give up its seat.
+    /// Whether the client is to give up its place.
     pub fn is_eviction_requested(&self) -> bool {
         self.is_eviction_requested
     }
@@ -295,95 +234,87 @@ impl Outbox {
         self.heard_ns
     }
 
-    /// The least priority of the messages that the client wants to be sent, if it joined.
+    // ---- The subscription ------------------------------------------------------------------------------
+
+    /// Which messages of other clients the client is sent.
+    pub fn subscription(&self) -> Subscription {
+        self.subscriber.state()
+    }
+
+    /// Changes with each change of the subscription: see [`Subscriber::generation`].
+    pub fn generation(&self) -> u32 {
+        self.subscriber.generation()
+    }
+
+    /// Changes the subscription of a connection that is alive. Any other is subscribed to nothing.
+    fn subscribe(&mut self, subscription: Subscription) {
+        self.subscriber.set(if self.is_alive() { subscription } else { Subscription::Off });
+    }
+
+    /// The least priority of the live messages that the client is sent; none: it is sent none.
     pub fn joined(&self) -> Option<Priority> {
-        self.joined
+        if let Subscription::Live { min, .. } = self.subscription() { Some(min) } else { None }
     }
 
-    /// The client joins: wants to be sent messages of that priority and above, from now on.
+    /// The client joins: it is sent messages of that priority and above, from now on.
     pub fn join(&mut self, min: Priority) {
-        self.leave();
-        self.joined = self.is_alive().then_some(min);
-        self.live_from = 0;
+        self.subscribe(Subscription::Live { min, live_from: 0, resumes: false });
     }
 
-    /// The client joins who has been sent the history up to before that ID, and goes back to it where it is too slow.
+    /// The client joins. It has been sent the history before ID `live_from`, and returns to the history if it is too slow.
     pub fn join_from(&mut self, live_from: u64, min: Priority) {
-        self.join(min);
-        self.live_from = live_from;
-        self.resumes = true;
+        self.subscribe(Subscription::Live { min, live_from, resumes: true });
     }
 
-    /// The client goes on with what comes live from that ID on, so many having been lost to it. It does not go back to the
+    /// The client continues with the live messages from ID `live_from` on; `lost` messages are lost to it. It does not return to the
     /// history again.
     pub fn join_after_loss(&mut self, lost: u64, live_from: u64, min: Priority) {
-        self.join(min);
-        self.live_from = live_from;
+        self.subscribe(Subscription::Live { min, live_from, resumes: false });
         self.lost += lost;
         self.tell_lost();
     }
 
-    /// For one who joined with [`Outbox::join_from`] and has no room for that message: it is sent no more of what comes live.
-    /// False: it is another, and messages are lost to it.
+    /// See [`Subscriber::fall_behind`].
     pub fn fall_behind(&mut self, id: u64) -> bool {
-        let Some(min) = self.joined.filter(|_| self.resumes) else { return false };
-        self.leave();
-        // It was just emptied.
-        let _ = self.behind.push((id, min));
-        true
+        self.subscriber.fall_behind(id)
     }
 
-    /// Where the client fell behind, if it did: for the worker, who has it sent the history from there. It follows that now.
+    /// If the client lags: from which ID and priority on. The worker has it sent the history from there; it catches up from now on.
     pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
-        let (id, min) = self.behind.pop()?;
-        self.follow(min);
-        Some((id, min))
+        self.subscriber.take_behind()
     }
 
-    /// Whether the client fell behind.
+    /// Whether the client lags.
     pub fn is_behind(&self) -> bool {
-        !self.behind.is_empty()
+        matches!(self.subscription(), Subscription::Lagging { .. })
     }
 
     /// The client is to be sent the history, of that priority and above, until it has caught up.
     pub fn follow(&mut self, min: Priority) {
-        self.leave();
-        self.follows = self.is_alive().then_some(min);
+        self.subscribe(Subscription::CatchingUp { min, is_aside: false });
     }
 
-    /// Of which priority on it is sent the history; none: it has left, or has caught up.
+    /// The least priority of the history that the client is sent; none: it has left, or has caught up.
     pub fn follows(&self) -> Option<Priority> {
-        self.follows
+        if let Subscription::CatchingUp { min, .. } = self.subscription() { Some(min) } else { None }
     }
 
-    /// The history that it follows is to stand aside: the client asked for another part of it.
+    /// Requests that the replay stands aside: the client asked for another part of the history.
     pub fn set_aside(&mut self) {
-        self.is_aside = self.follows.is_some();
+        self.subscriber.set_aside();
     }
 
-    /// For the historian: stands aside, with what the client has until then; so many messages were lost to it. False: there is no
-    /// need.
+    /// For the replay: stands aside if that is requested. The client lacks the messages from `id` on, and `lost` are lost to it. False: it
+    /// is not requested.
     pub fn stand_aside(&mut self, id: u64, lost: u64) -> bool {
-        let Some(min) = self.follows.filter(|_| self.is_aside) else { return false };
-        self.leave();
-        self.lost += lost;
-        // It was just emptied.
-        let _ = self.behind.push((id, min));
-        true
+        let stands = self.subscriber.stand_aside(id);
+        self.lost += if stands { lost } else { 0 };
+        stands
     }
 
-    /// The ID of the first message that one who joined is sent.
-    pub fn live_from(&self) -> u64 {
-        self.live_from
-    }
-
-    /// The client leaves. It is still told of what it lost.
+    /// The client leaves. It is still told what it lost.
     pub fn leave(&mut self) {
-        self.joined = None;
-        self.resumes = false;
-        self.behind.clear();
-        self.follows = None;
-        self.is_aside = false;
+        self.subscriber.set(Subscription::Off);
     }
 
     /// The client leaves, and is sent no more of the history that it asked for.
@@ -399,69 +330,64 @@ impl Outbox {
 
     // ---- Slots -----------------------------------------------------------------------------------------
 
-    /// Brings slots home that were used for nothing.
+    /// Releases slots without a reply.
     pub fn release_slots(&mut self, chain: Chain) {
-        self.free.put(chain);
+        self.credits.release(chain);
     }
 
-    /// Brings all slots home that are in `credits`.
-    pub fn release_all(&mut self, credits: &mut Slots) {
-        self.free.take(credits, IN_FLIGHT);
+    /// Releases all slots in `granted` without a reply.
+    pub fn release_all(&mut self, granted: &mut Slots) {
+        self.credits.release_all(granted);
     }
 
-    /// Brings slots home with the replies that close their lines. Nobody there to read them: they are dropped. `reply`
-    /// writes them, [`REPLY_BYTES_MAX`] a slot at most.
+    /// Releases slots with the replies that close their lines. Without a connection that takes them, the replies are dropped. `reply`
+    /// writes at most [`REPLY_BYTES_MAX`] for each slot.
     pub fn reply(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
         let replies = chain.len();
         self.release_slots(chain);
-        if !self.is_alive() {
+        if self.is_alive() {
+            self.buffer.append_replies(replies * REPLY_BYTES_MAX, reply);
+        } else {
             self.replies_unsent += replies as u64;
-            return;
         }
-        self.make_room(replies * REPLY_BYTES_MAX);
-        let before = self.bytes.len();
-        reply(&mut self.bytes);
-        debug_assert!(self.bytes.len() - before <= replies * REPLY_BYTES_MAX);
-        self.owed = self.bytes.len();
     }
 
-    /// Moves slots from home to `credits`, as many as there is room for their replies.
-    pub fn grant(&mut self, credits: &mut Slots) {
-        let room = self.room().saturating_sub(self.reserved());
-        credits.take(&mut self.free, room / REPLY_BYTES_MAX);
+    /// Grants free slots: moves them to `granted`, as many as there is room for their replies.
+    pub fn grant(&mut self, granted: &mut Slots) {
+        self.credits.grant(granted, self.buffer.room());
     }
 
-    /// Whether [`Outbox::grant`] would give something.
+    /// Whether [`Outbox::grant`] grants a slot.
     pub fn can_grant(&self) -> bool {
-        !self.free.is_empty() && self.has_room(REPLY_BYTES_MAX)
+        self.credits.can_grant(self.buffer.room())
     }
 
-    /// How many slots are not at home: granted, in the queue, or being processed.
+    /// How many slots are granted, in the queue, or being processed.
     pub fn outstanding(&self) -> usize {
-        IN_FLIGHT - self.free.len()
+        self.credits.outstanding()
     }
 
-    /// Whether all slots are at home and nobody sends.
+    /// Whether no slot is outstanding and no thread sends.
     pub fn is_quiescent(&self) -> bool {
-        self.free.is_full() && !self.is_sending()
+        self.credits.are_all_free() && !self.is_sending()
     }
 
     // ---- Lines -----------------------------------------------------------------------------------------
 
-    /// Puts in a line that no room was reserved for; false: there is no room now.
+    /// Puts in a line without reserved room; false: there is no room now.
     pub fn push_line(&mut self, line: &[u8]) -> bool {
         let fits = self.has_room(line.len());
         if fits {
             self.append(line);
-            self.owed = self.bytes.len();
+            self.buffer.mark_reply();
         }
         fits
     }
 
-    /// Puts in a line of the history; false: there is no room now. It leaves the whole reply room free, so that a client that is sent
-    /// the history can speak.
+    /// Puts in a line of the history; false: there is no room now. It leaves the whole reply room free, so that a client that is sent the
+    /// history can send lines and be answered.
     pub fn put_history(&mut self, line: &[u8]) -> bool {
-        let fits = self.room() >= REPLY_ROOM_BYTES + line.len();
+        let fits = self.buffer.room() >= REPLY_ROOM_BYTES + line.len();
         if fits {
             self.append(line);
         }
@@ -470,13 +396,13 @@ impl Outbox {
 
     /// Whether there is room for any line of the history.
     pub fn has_room_for_history(&self) -> bool {
-        self.room() >= REPLY_ROOM_BYTES + REPLAY_ROOM_BYTES
+        self.buffer.room() >= REPLY_ROOM_BYTES + REPLAY_ROOM_BYTES
     }
 
-    /// Puts in a MSG line, or several that fit, or counts one as lost; false: it is not put in. A client that has not joined is
-    /// sent nothing, and loses nothing.
+    /// Puts in a MSG line, or several that fit, or counts one as lost; false: it is not put in. A client that is not sent live messages
+    /// loses nothing.
     pub fn deliver(&mut self, line: &[u8]) -> bool {
-        if self.joined.is_none() {
+        if self.joined().is_none() {
             return false;
         }
         self.tell_lost();
@@ -491,105 +417,71 @@ impl Outbox {
 
     /// Whether [`Outbox::deliver`] would put that line in.
     pub fn has_room_for_msg(&self, line: &[u8]) -> bool {
-        self.lost == 0 && self.room() >= REPLY_ROOM_BYTES + line.len()
+        self.lost == 0 && self.buffer.room() >= REPLY_ROOM_BYTES + line.len()
     }
 
-    /// Tells what was lost, once half of the room for MSG lines is free again: so a client that reads
-    /// slowly gets runs of lines with one LOST between them, and not one after each.
+    /// Tells the client what was lost, once half of the room for MSG lines is free again. So a client that reads slowly gets runs of lines
+    /// with one LOST between them, and not one after each line.
     fn tell_lost(&mut self) {
         const ROOM_TO_RESUME: usize = REPLY_ROOM_BYTES + (OUTBOX_BYTES - REPLY_ROOM_BYTES) / 2;
-        if self.lost > 0 && self.room() >= ROOM_TO_RESUME {
+        if self.lost > 0 && self.buffer.room() >= ROOM_TO_RESUME {
             self.append(&reply::lost(self.lost));
             self.lost = 0;
         }
     }
 
-    /// Whether MSG lines were lost and that is not told yet.
+    /// Whether MSG lines were lost and the client has not been told.
     pub fn owes_lost(&self) -> bool {
         self.lost > 0
     }
 
     /// Whether [`Outbox::push_line`] would take a line of that length.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.room() >= self.reserved() + bytes
+        self.buffer.room() >= self.credits.reserved_bytes() + bytes
     }
 
-    /// Whether all slots are at home and their replies are sent; what may be left are messages of others.
+    /// Whether no slot is outstanding and all replies are sent; messages of other clients may be left.
     pub fn owes_nothing(&self) -> bool {
-        self.free.is_full() && self.owed <= self.sent
+        self.credits.are_all_free() && self.buffer.has_sent_replies()
     }
 
     /// Whether nothing is left to send.
     pub fn is_empty(&self) -> bool {
-        self.sent == self.bytes.len()
+        self.buffer.is_empty()
     }
 
-    fn room(&self) -> usize {
-        OUTBOX_BYTES - (self.bytes.len() - self.sent)
-    }
-
-    /// What is kept free for the replies of the slots that are out.
-    fn reserved(&self) -> usize {
-        self.outstanding() * REPLY_BYTES_MAX
-    }
-
-    /// Brings what is not sent yet to the front if there are not so many bytes free behind it.
-    fn make_room(&mut self, bytes: usize) {
-        if self.bytes.len() + bytes > OUTBOX_BYTES {
-            self.bytes.copy_within(self.sent.., 0);
-            self.bytes.truncate(self.bytes.len() - self.sent);
-            self.owed = self.owed.saturating_sub(self.sent);
-            self.sent = 0;
-        }
-    }
-
-    /// Forgets what is sent, or is not sent any more.
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.sent = 0;
-        self.owed = 0;
-    }
-
-    /// Puts a line in; where nobody can be sent it, it is dropped.
+    /// Puts a line in; without a connection that takes it, the line is dropped.
     fn append(&mut self, line: &[u8]) {
-        if !self.is_alive() {
-            return;
+        if self.is_alive() {
+            self.buffer.append(line);
         }
-        self.make_room(line.len());
-        let appended = self.bytes.extend_from_slice(line);
-        debug_assert!(appended.is_ok(), "room is checked, or reserved");
     }
 
-    // ---- The send_state ---------------------------------------------------------------------------------------
+    // ---- Sending ---------------------------------------------------------------------------------------
 
-    /// Takes the send_state if it is free and there is something to send: copies the first of it to `chunk`, and says
-    /// where to send how much. Then [`Outbox::end_send`] must follow.
+    /// Begins a send if no send is in progress, the socket is not known to be full, and there is something to send. It copies the first
+    /// bytes to `chunk`, and returns the socket and how many bytes to send. Then [`Outbox::end_send`] must follow.
     pub fn begin_send(&mut self, chunk: &mut [u8]) -> Option<(RawFd, usize)> {
-        if self.send_state != SendState::Idle || !self.is_alive() || self.is_empty() {
+        if !self.is_alive() || self.is_empty() || !self.sending.begin() {
             return None;
         }
-        self.send_state = SendState::InProgress;
-        let rest = &self.bytes[self.sent..];
-        let len = rest.len().min(chunk.len());
-        chunk[..len].copy_from_slice(&rest[..len]);
+        let unsent = self.buffer.unsent();
+        let len = unsent.len().min(chunk.len());
+        chunk[..len].copy_from_slice(&unsent[..len]);
         Some((self.socket, len))
     }
 
-    /// Lays down the send_state after a send, and says what to do next.
+    /// Ends a send, and says what to do next.
     pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> FlushStatus {
-        let writable = self.send_state == SendState::InProgressWritable;
-        self.send_state = SendState::Idle;
+        let became_writable = self.sending.end();
         if !self.is_alive() {
             return FlushStatus::Nothing;
         }
         match sent {
             Sent::Bytes(bytes) => self.progress(bytes),
-            Sent::Full if writable => FlushStatus::Again,
+            Sent::Full if became_writable => FlushStatus::Again,
             Sent::Full => {
-                self.send_state = SendState::WouldBlock;
-                if self.stalled_ns == 0 {
-                    self.stalled_ns = now_ns();
-                }
+                self.sending.block(now_ns);
                 FlushStatus::WouldBlock
             }
             Sent::Broken(errno) => {
@@ -600,39 +492,32 @@ impl Outbox {
     }
 
     fn progress(&mut self, bytes: usize) -> FlushStatus {
-        self.sent += bytes;
+        self.buffer.advance(bytes);
         self.bytes_out += bytes as u64;
-        self.stalled_ns = 0;
-        if self.is_empty() {
-            self.clear();
-        }
+        self.sending.progress();
         self.tell_lost();
         if self.is_empty() { FlushStatus::Nothing } else { FlushStatus::Again }
     }
 
     /// Notes that the socket is writable.
     pub fn writable(&mut self) {
-        self.send_state = match self.send_state {
-            SendState::Idle | SendState::WouldBlock => SendState::Idle,
-            SendState::InProgress | SendState::InProgressWritable => SendState::InProgressWritable,
-        }
+        self.sending.set_writable();
     }
 
-    /// Whether somebody is sending.
+    /// Whether a thread is sending.
     pub fn is_sending(&self) -> bool {
-        matches!(self.send_state, SendState::InProgress | SendState::InProgressWritable)
+        self.sending.is_in_progress()
     }
 
-    /// Since when the socket takes nothing, in nanoseconds; none: it does, or nothing is to be sent.
+    /// Since when the socket takes nothing, in nanoseconds; none: it takes bytes, or there is nothing to send.
     pub fn stalled_ns(&self) -> Option<u64> {
-        (self.send_state == SendState::WouldBlock).then_some(self.stalled_ns)
+        self.sending.stalled_ns()
     }
 
-    /// The client has read some of what the socket holds, if not enough for it to take more: it is waited for anew.
+    /// Notes that the client has read some of what the socket holds, but not enough for the socket to take more: the time of the stall
+    /// starts anew.
     pub fn is_read(&mut self, now_ns: u64) {
-        if self.send_state == SendState::WouldBlock {
-            self.stalled_ns = now_ns;
-        }
+        self.sending.restart_stall(now_ns);
     }
 
     // ---- Waking the worker -----------------------------------------------------------------------------
@@ -642,7 +527,7 @@ impl Outbox {
         self.wake_on = wake_on;
     }
 
-    /// For others than the worker, after they brought something home or sent: whether to wake the worker now.
+    /// For threads other than the worker, after they released slots or sent: whether to wake the worker now.
     pub fn is_worker_wanted(&mut self) -> bool {
         let wanted = match self.wake_on {
             WakeOn::Nothing => false,

@@ -1,0 +1,86 @@
+//! The bytes on their way to one client, in the order in which they are put in. Knows no slots and no sockets.
+
+use crate::limits::OUTBOX_BYTES;
+use heapless::{Vec, VecView};
+
+/// Up to [`OUTBOX_BYTES`] bytes that are not sent yet. All zeroes when new.
+pub struct Buffer {
+    bytes: Vec<u8, OUTBOX_BYTES>,
+    /// The first `sent` of `bytes` are sent.
+    sent: usize,
+    /// The end of the last reply in `bytes`; behind it there are only messages of other clients.
+    replies_end: usize,
+}
+
+impl Buffer {
+    /// An empty buffer.
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), sent: 0, replies_end: 0 }
+    }
+
+    /// Whether nothing is left to send.
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    /// Whether every reply is sent; messages of other clients may be left.
+    pub fn has_sent_replies(&self) -> bool {
+        self.replies_end <= self.sent
+    }
+
+    /// How many bytes can be appended.
+    pub fn room(&self) -> usize {
+        OUTBOX_BYTES - (self.bytes.len() - self.sent)
+    }
+
+    /// What is not sent yet.
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Appends a line of which the room is checked or reserved.
+    pub fn append(&mut self, line: &[u8]) {
+        self.make_contiguous(line.len());
+        let appended = self.bytes.extend_from_slice(line);
+        debug_assert!(appended.is_ok(), "room is checked, or reserved");
+    }
+
+    /// Appends the replies that `write` writes: `len_max` bytes at most, of which the room is reserved.
+    pub fn append_replies(&mut self, len_max: usize, write: impl FnOnce(&mut VecView<u8>)) {
+        self.make_contiguous(len_max);
+        let before = self.bytes.len();
+        write(&mut self.bytes);
+        debug_assert!(self.bytes.len() - before <= len_max);
+        self.mark_reply();
+    }
+
+    /// Notes that what was appended last is a reply.
+    pub fn mark_reply(&mut self) {
+        self.replies_end = self.bytes.len();
+    }
+
+    /// Notes that the first `bytes` of [`Buffer::unsent`] are sent.
+    pub fn advance(&mut self, bytes: usize) {
+        self.sent += bytes;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Drops everything, sent or not.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.replies_end = 0;
+    }
+
+    /// Moves what is not sent yet to the front if fewer than `bytes` bytes are free behind it.
+    fn make_contiguous(&mut self, bytes: usize) {
+        if self.bytes.len() + bytes > OUTBOX_BYTES {
+            self.bytes.copy_within(self.sent.., 0);
+            self.bytes.truncate(self.bytes.len() - self.sent);
+            self.replies_end = self.replies_end.saturating_sub(self.sent);
+            self.sent = 0;
+        }
+    }
+}

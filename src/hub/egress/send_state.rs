@@ -1,0 +1,119 @@
+//! Which thread may send to one client, and since when the socket takes nothing. Knows no bytes.
+//!
+//! One thread at a time sends, and it holds no mutex over its system call. A thread that finds a send in progress leaves its bytes to the
+//! sending thread, which looks for more before it ends.
+
+use nix::errno::Errno;
+
+/// The outcome of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The socket took that many bytes.
+    Bytes(usize),
+    /// The socket is full.
+    Full,
+    /// The connection is broken.
+    Broken(Errno),
+}
+
+/// What the sending thread does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushStatus {
+    /// There is more to send: begin another send.
+    Again,
+    /// Nothing: all is sent, or nothing can be sent any more.
+    Nothing,
+    /// Wait until the socket is writable.
+    WouldBlock,
+    /// The send found that the connection takes nothing more: its worker has to know.
+    Broken,
+}
+
+/// Whether a thread may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendState {
+    /// No thread is sending.
+    Idle,
+    /// A thread is sending. It looks for more bytes before it ends.
+    InProgress,
+    /// A thread is sending, and the socket became writable meanwhile: if that send finds the socket full, this is out of date.
+    InProgressWritable,
+    /// The socket takes no more until it reports that it is writable.
+    WouldBlock,
+}
+
+/// The send state of a connection, and since when its socket takes nothing. All zeroes when new.
+pub struct Sending {
+    state: SendState,
+    /// Since when the socket takes nothing, in nanoseconds; 0: it takes bytes.
+    stalled_ns: u64,
+}
+
+impl Sending {
+    /// No thread is sending, and the socket takes bytes.
+    pub const fn new() -> Self {
+        Self { state: SendState::Idle, stalled_ns: 0 }
+    }
+
+    /// Begins a send; false: a thread is sending, or the socket is full. After true, [`Sending::end`] must follow.
+    #[must_use = "only the thread that began a send may send"]
+    pub fn begin(&mut self) -> bool {
+        let is_idle = self.state == SendState::Idle;
+        if is_idle {
+            self.state = SendState::InProgress;
+        }
+        is_idle
+    }
+
+    /// Ends a send; true: the socket became writable meanwhile.
+    pub fn end(&mut self) -> bool {
+        let became_writable = self.state == SendState::InProgressWritable;
+        self.state = SendState::Idle;
+        became_writable
+    }
+
+    /// Notes that the socket is full, since now if it was not before. No send begins until it is writable.
+    pub fn block(&mut self, now_ns: impl FnOnce() -> u64) {
+        self.state = SendState::WouldBlock;
+        if self.stalled_ns == 0 {
+            self.stalled_ns = now_ns();
+        }
+    }
+
+    /// Notes that the socket has taken bytes.
+    pub fn progress(&mut self) {
+        self.stalled_ns = 0;
+    }
+
+    /// Stops waiting for the socket: nothing more is sent on it.
+    pub fn cancel_wait(&mut self) {
+        if self.state == SendState::WouldBlock {
+            self.state = SendState::Idle;
+        }
+    }
+
+    /// Notes that the socket is writable.
+    pub fn set_writable(&mut self) {
+        self.state = match self.state {
+            SendState::Idle | SendState::WouldBlock => SendState::Idle,
+            SendState::InProgress | SendState::InProgressWritable => SendState::InProgressWritable,
+        }
+    }
+
+    /// Restarts the time of the stall at `now_ns`, if the socket is full: the client has read some of what it holds.
+    pub fn restart_stall(&mut self, now_ns: u64) {
+        if self.state == SendState::WouldBlock {
+            self.stalled_ns = now_ns;
+        }
+    }
+
+    /// Whether a thread is sending.
+    pub fn is_in_progress(&self) -> bool {
+        matches!(self.state, SendState::InProgress | SendState::InProgressWritable)
+    }
+
+    /// Since when the socket takes nothing, in nanoseconds; none: it takes bytes, or there is nothing to send.
+    pub fn stalled_ns(&self) -> Option<u64> {
+        (self.state == SendState::WouldBlock).then_some(self.stalled_ns)
+    }
+}
