@@ -1,0 +1,121 @@
+//! What the other threads know of the replay's reader: they begin replays, wake the reader, and publish what is committed.
+
+use super::request::{Replay, Request};
+use crate::conn_id::{ConnId, ConnSet, PerConn};
+use crate::journal::committed::Committed;
+use crate::journal::writer::Headers;
+use crate::limits::{CLIENTS, ROTATION_MS_MAX};
+use crate::protocol::Priority;
+use crate::queue::Slot;
+use crate::sync::{Condvar, Mutex};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The replay of each connection, while the reader does not work on it.
+pub type Replays = PerConn<Mutex<Option<Replay>>>;
+
+pub(super) static REPLAYS: Replays = PerConn([const { Mutex::new(None) }; CLIENTS]);
+
+/// What the threads share with the reader.
+pub struct Handle {
+    directory: PathBuf,
+    committed: Mutex<Committed>,
+    published: Condvar,
+    /// The connections with a replay under way.
+    busy: ConnSet,
+    /// The connections whose replays can go on.
+    called: ConnSet,
+    is_called: Mutex<bool>,
+    calls: Condvar,
+}
+
+impl Handle {
+    /// The handle of the journal in `directory`, with what is committed there.
+    pub fn new(directory: PathBuf, committed: Committed) -> Self {
+        Self {
+            directory,
+            committed: Mutex::new(committed),
+            published: Condvar::new(),
+            busy: ConnSet::new(),
+            called: ConnSet::new(),
+            is_called: Mutex::new(false),
+            calls: Condvar::new(),
+        }
+    }
+
+    /// For the consumer, before it delivers: publishes what is committed.
+    pub fn publish(&self, committed: Committed) {
+        *self.committed.lock() = committed;
+        self.published.notify_all();
+    }
+
+    /// What is committed.
+    pub(super) fn committed(&self) -> Committed {
+        *self.committed.lock()
+    }
+
+    /// The ID of the next message.
+    pub(super) fn next_id(&self) -> u64 {
+        self.committed.lock().next_id
+    }
+
+    /// Where the journal's files are.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Waits until the consumer publishes that the writer has rotated to a segment that these headers do not tell of: the writer writes to
+    /// that segment before the consumer publishes it, and syncs in between. To read again at once would be to spin.
+    pub(super) fn await_rotation(&self, headers: &Headers) {
+        let timeout = Duration::from_millis(ROTATION_MS_MAX);
+        let is_old = |committed: &mut Committed| committed.headers == *headers;
+        drop(self.published.wait_timeout_while(self.committed.lock(), timeout, is_old));
+    }
+
+    /// The ID of the newest message, if the history has not reached that position. The next ID does not count as ahead: a client that asks
+    /// for what comes after it has miscounted by one, and is sent that message too.
+    pub fn newest_before(&self, position: u64) -> Option<u64> {
+        let next_id = self.next_id();
+        (position > next_id).then(|| next_id.saturating_sub(1))
+    }
+
+    /// Begins to read what the client asked for in line `line`, which occupies `slot`. A connection has one replay at a time.
+    pub fn begin(&self, request: Request, conn: ConnId, line: u64, slot: &'static mut Slot) {
+        self.start(conn, Replay::new(request, self.next_id(), line, slot));
+    }
+
+    /// Begins to read from that ID on, for a client that joined with [`Request::JoinSince`] and fell behind.
+    pub fn resume(&self, id: u64, min: Priority, conn: ConnId, slot: &'static mut Slot) {
+        self.start(conn, Replay::resume(id, min, slot));
+    }
+
+    fn start(&self, conn: ConnId, replay: Replay) {
+        self.busy.insert(conn);
+        *REPLAYS[conn].lock() = Some(replay);
+        self.wake(conn);
+    }
+
+    /// Whether a replay of that connection is under way.
+    pub fn is_busy(&self, conn: ConnId) -> bool {
+        self.busy.contains(conn)
+    }
+
+    /// Notes that the replay of that connection has ended. Call it with the outbox locked.
+    pub(super) fn finish(&self, conn: ConnId) {
+        self.busy.remove(conn);
+    }
+
+    /// Wakes the reader: there is room in the outbox of that connection, or its client is gone.
+    pub fn wake(&self, conn: ConnId) {
+        if self.called.insert(conn) {
+            *self.is_called.lock() = true;
+            self.calls.notify_one();
+        }
+    }
+
+    /// For the reader: waits until it is woken, and visits the connections that it was woken for.
+    pub(super) fn for_each_called(&self, visit: impl FnMut(ConnId)) {
+        *self.calls.wait_while(self.is_called.lock(), |is_called| !*is_called) = false;
+        self.called.drain(0..CLIENTS, visit);
+    }
+}
