@@ -692,7 +692,7 @@ impl<'a> Worker<'a> {
             self.seat.calls.drain(0, 1, |_| self.runnable = true);
             if woken == Some(Woken::Writable) {
                 self.runnable = true;
-                self.seat.outbox.lock().writable();
+                self.seat.outbox.lock().sending.set_writable();
             }
             if std::mem::take(&mut self.runnable) {
                 return true;
@@ -711,7 +711,7 @@ impl<'a> Worker<'a> {
     /// As `Session::vacate`; true: the seat is free.
     fn vacate(&mut self) -> bool {
         let mut outbox = self.seat.outbox.lock();
-        let (is_sending, is_quiescent) = (outbox.is_sending(), outbox.is_quiescent());
+        let (is_sending, is_quiescent) = (outbox.sending.is_in_progress(), outbox.is_quiescent());
         outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);
         if !is_sending {
@@ -828,7 +828,7 @@ fn when_all_sleep_over_what_is_unsent_the_socket_is_full_and_the_worker_knows() 
             while worker.wait() {
                 worker.send(&mut [0]);
                 // As `Session::timer`, which sets the write time-out.
-                knows = seat.outbox.lock().stalled_ns().is_some();
+                knows = seat.outbox.lock().sending.stalled_ns().is_some();
             }
             knows
         });
@@ -883,7 +883,7 @@ static TOO_MUCH: [u8; OUTBOX_BYTES] = [b'l'; OUTBOX_BYTES];
 /// As `Consumer::deliver`: one line that fits, and one that is lost.
 fn deliver(seat: &Seat) {
     let mut outbox = seat.outbox.lock();
-    if outbox.joined().is_some() {
+    if outbox.subscriber.joined().is_some() {
         outbox.deliver(b"m");
         outbox.deliver(&TOO_MUCH);
     }
@@ -895,8 +895,8 @@ fn change_of_tenants(room: usize) {
     model(3, move || {
         let seat = Seat::new(room);
         let mut slots = seat.grant(2);
-        drop(seat.outbox.lock().take_arrival());
-        seat.outbox.lock().join(Priority::MIN);
+        drop(seat.outbox.lock().endpoint.take_arrival());
+        seat.outbox.lock().subscriber.join(Priority::MIN);
         let consumer = spawn(&seat, move |seat| {
             while let Some(slot) = slots.pop() {
                 deliver(seat);
@@ -918,13 +918,13 @@ fn change_of_tenants(room: usize) {
             state.taken.clear();
         });
         seat.open();
-        assert!(seat.outbox.lock().take_arrival().is_some());
+        assert!(seat.outbox.lock().endpoint.take_arrival().is_some());
         seat.put(b"next");
         worker.send(&mut [0; 16]);
         consumer.join().unwrap();
         assert_eq!(seat.read(4), b"next");
         let outbox = seat.outbox.lock();
-        assert!(outbox.is_empty() && !outbox.owes_lost() && outbox.joined().is_none());
+        assert!(outbox.is_empty() && outbox.subscriber.lost() == 0 && outbox.subscriber.joined().is_none());
         drop(outbox);
         pool::put_back(&seat);
     });

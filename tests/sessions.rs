@@ -59,7 +59,7 @@ fn client_that_does_not_read_gets_one_farewell() {
             client.send(&[&b"/help\n".repeat(8)[..], b"/quit\n"].concat());
             settle(parts);
             assert!(
-                parts.hub.outboxes[firstline::conn_id::ConnId::FIRST].lock().stalled_ns().is_some(),
+                parts.hub.outboxes[firstline::conn_id::ConnId::FIRST].lock().sending.stalled_ns().is_some(),
                 "the goodbye is not sent yet"
             );
             wait_until(clock::now_ns() + 2 * WRITE_TIMEOUT_NS, parts);

@@ -137,28 +137,28 @@ impl Hub {
     pub fn join(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.insert(conn);
-        outbox.join(min);
+        outbox.subscriber.join(min);
     }
 
     /// A client is sent the history, of that priority and above, until it has caught up.
     pub fn follow(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
-        outbox.follow(min);
+        outbox.subscriber.follow(min);
     }
 
     /// A client leaves: it is sent no messages of others any more.
     pub fn leave(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
-        outbox.leave();
+        outbox.subscriber.leave();
     }
 
     /// A client may read no messages of others any more, new or old.
     pub fn bar(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
-        outbox.bar();
+        outbox.subscriber.bar();
     }
 
     /// Nothing more is sent to a client.

@@ -113,8 +113,10 @@ fn assert_rest(hub: &Hub) {
     assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "something still waits");
     for outbox in &hub.outboxes.0 {
         let outbox = outbox.lock();
-        assert!(outbox.is_quiescent() && outbox.is_empty() && !outbox.is_alive() && !outbox.owes_lost());
-        assert!(outbox.joined().is_none() && !outbox.is_behind());
+        assert!(
+            outbox.is_quiescent() && outbox.is_empty() && !outbox.is_alive() && outbox.subscriber.lost() == 0
+        );
+        assert!(outbox.subscriber.joined().is_none() && !outbox.subscriber.is_behind());
         assert_eq!(outbox.outstanding(), 0, "a slot is not at home");
     }
 }

@@ -72,7 +72,7 @@ impl Places<'_> {
     /// Ends a connection if its peer's system does not answer any more; true: it ends now.
     fn time_out(&self, conn: ConnId) -> bool {
         let mut outbox = self.outboxes[conn].lock();
-        let is_over = !outbox.is_leaving() && outbox.is_gone();
+        let is_over = !outbox.is_leaving() && outbox.endpoint.is_gone();
         if is_over {
             outbox.time_out();
         }
@@ -91,7 +91,7 @@ impl Places<'_> {
             let outbox = self.outboxes[conn].lock();
             outbox
                 .idle_since_ns()
-                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.is_eviction_requested())
+                .filter(|since_ns| since_ns + grace_ns <= now_ns && !outbox.idleness.is_eviction_requested())
         };
         connections.filter_map(|conn| Some((idle_since_ns(conn)?, conn))).min()
     }

@@ -103,7 +103,7 @@ impl Departure {
             return self.give_up(reason, link, context);
         }
         let status = flush::flush(&mut outbox, &mut context.chunk);
-        if outbox.is_empty() && !outbox.is_sending() {
+        if outbox.is_empty() && !outbox.sending.is_in_progress() {
             drop(outbox);
             return self.begin_lingering(link, context);
         }
@@ -139,7 +139,7 @@ impl Departure {
         let is_told = self.stage == Stage::Flushing;
         let mut outbox = link.outbox(context);
         link.release_credits(&mut outbox);
-        outbox.writable();
+        outbox.sending.set_writable();
         flush::flush(&mut outbox, &mut context.chunk);
         flush::flush_last(&mut outbox, &mut context.chunk, |outbox| {
             !is_told && say_farewell(reason, link, outbox)
@@ -191,7 +191,7 @@ impl Departure {
 
 /// Why the connection cannot go on, if it is broken or a time-out is over.
 fn lost(link: &mut Link, outbox: &mut Outbox, context: &WorkerContext) -> Option<Reason> {
-    if let Some(errno) = outbox.broken_by() {
+    if let Some(errno) = outbox.endpoint.broken_by() {
         return Some(Reason::Broken(errno));
     }
     if link.look(outbox, context) { link.overdue(&waits(outbox, context), context) } else { None }
@@ -200,7 +200,7 @@ fn lost(link: &mut Link, outbox: &mut Outbox, context: &WorkerContext) -> Option
 /// What a connection waits for that takes no more lines: for its client to read.
 fn waits(outbox: &Outbox, context: &WorkerContext) -> Waits {
     let is_unowed = context.draining && outbox.owes_nothing();
-    Waits { stalled_since_ns: outbox.stalled_ns(), is_unowed, ..Waits::default() }
+    Waits { stalled_since_ns: outbox.sending.stalled_ns(), is_unowed, ..Waits::default() }
 }
 
 /// Puts the last words in; false: there is no room now.
@@ -213,7 +213,7 @@ fn say_farewell(reason: Reason, link: &Link, outbox: &mut Outbox) -> bool {
     if let Some(farewell) = reason.farewell() {
         let _ = words.extend_from_slice(farewell.line().as_bytes());
     }
-    !outbox.owes_lost() && outbox.push_line(&words)
+    outbox.subscriber.lost() == 0 && outbox.push_line(&words)
 }
 
 /// What is left to wait for if nothing is received any more.

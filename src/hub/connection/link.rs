@@ -95,7 +95,7 @@ impl Link {
     /// Tells the outbox that the socket takes more, if the socket reported that.
     pub fn report_writable(&mut self, outbox: &mut Outbox) {
         if mem::take(&mut self.is_writable) {
-            outbox.writable();
+            outbox.sending.set_writable();
         }
     }
 
@@ -145,7 +145,7 @@ impl Link {
     /// the client had ended its side before. Then what came last is a line, LF or not.
     fn ask_sender(&mut self, context: &WorkerContext) -> Result<(), Errno> {
         let outbox = self.outbox(context);
-        let (told, is_sending) = (outbox.broken_by(), outbox.is_sending());
+        let (told, is_sending) = (outbox.endpoint.broken_by(), outbox.sending.is_in_progress());
         drop(outbox);
         match told {
             Some(Errno::EPIPE) => self.receiver.end(),
@@ -171,7 +171,7 @@ impl Link {
         let is_due = self.deadlines.is_look_due(context.now_ns);
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
         if is_due && self.deadlines.has_read_some(held_bytes, context.now_ns) {
-            outbox.is_read(context.now_ns);
+            outbox.sending.restart_stall(context.now_ns);
         }
         is_due
     }

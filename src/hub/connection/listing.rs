@@ -79,7 +79,7 @@ fn who(hub: &Hub, conn: ConnId) -> Option<Line> {
     let name = hub.clients.lock().connected(conn)?;
     let (joined, heard_ns) = {
         let outbox = hub.outboxes[conn].lock();
-        (outbox.joined().or(outbox.follows()), outbox.heard_ns())
+        (outbox.subscriber.joined().or(outbox.subscriber.follows()), outbox.idleness.heard_ns())
     };
     let idle_s = clock::now_ns().saturating_sub(heard_ns) / 1_000_000_000;
     Some(reply::who(&name, joined, idle_s))

@@ -41,7 +41,7 @@ impl Open {
             drop(outbox);
             return self.close(reason, link, context);
         }
-        if outbox.is_eviction_requested() && !link.receiver.is_readable() {
+        if outbox.idleness.is_eviction_requested() && !link.receiver.is_readable() {
             return Err(Reason::GaveWay);
         }
         self.note_break(link, &outbox);
@@ -108,8 +108,8 @@ impl Open {
     /// Notes that nothing can be sent any more: nobody reads the replies. What has come is taken all the same, until
     /// a receive finds no more.
     fn note_break(&mut self, link: &mut Link, outbox: &Outbox) {
-        if self.unsendable.is_none() && outbox.broken_by().is_some() {
-            self.unsendable = outbox.broken_by();
+        if self.unsendable.is_none() && outbox.endpoint.broken_by().is_some() {
+            self.unsendable = outbox.endpoint.broken_by();
             link.receiver.note_break();
         }
     }
@@ -156,13 +156,13 @@ impl Open {
 
     /// What the connection waits for.
     fn waits(&self, link: &Link, outbox: &Outbox, context: &WorkerContext) -> Waits {
-        let must_speak = outbox.joined().is_none() && self.dismissed.is_none();
+        let must_speak = outbox.subscriber.joined().is_none() && self.dismissed.is_none();
         let must_log_in = link.commands.must_log_in(context) && !link.commands.login().awaits_turn();
         // Nothing wakes the worker when the last listing is sent: while the client waits for one, it is looked at
         // again later. The same holds while its bytes have come and are not received yet.
         let idle_since_ns = outbox.idle_since_ns().filter(|_| !link.receiver.is_readable());
         Waits {
-            stalled_since_ns: outbox.stalled_ns(),
+            stalled_since_ns: outbox.sending.stalled_ns(),
             is_unowed: false,
             must_log_in: must_speak && must_log_in,
             idle_since_ns: must_speak.then(|| idle_since_ns.unwrap_or(context.now_ns)),
@@ -179,7 +179,7 @@ impl Open {
         mut outbox: Locked,
         context: &WorkerContext,
     ) -> Result<PollAt, Reason> {
-        outbox.set_idle(None);
+        outbox.idleness.set_at_worker(None);
         let held_up = held_up(link, &outbox, context);
         let can_go_on = held_up.is_some_and(|held_up| held_up.has_room(&outbox));
         let is_replaying = link.commands.is_replaying();
@@ -259,9 +259,9 @@ impl Open {
         context: &WorkerContext,
     ) -> Result<PollAt, Reason> {
         await_line(link, context)?;
-        let is_busy = self.may_receive(link, context) || outbox.is_eviction_requested();
+        let is_busy = self.may_receive(link, context) || outbox.idleness.is_eviction_requested();
         let waits_for_nothing = !is_busy && link.commands.login().due_ns().is_none();
-        outbox.set_idle(waits_for_nothing.then_some(link.commands.credit_count()));
+        outbox.idleness.set_at_worker(waits_for_nothing.then_some(link.commands.credit_count()));
         Ok(if is_busy { PollAt::Now } else { self.timer(link, outbox, context) })
     }
 
@@ -276,7 +276,7 @@ impl Open {
 /// does a line that waits for the replay, which wakes this worker when it is done, or for the time when an `/auth`
 /// goes on.
 fn held_up(link: &mut Link, outbox: &Outbox, context: &WorkerContext) -> Option<HeldUp> {
-    let misses = outbox.is_behind() && !link.commands.is_replaying();
+    let misses = outbox.subscriber.is_behind() && !link.commands.is_replaying();
     let lacks_slot = link.commands.lacks_slot() && !link.commands.is_parting();
     if link.commands.is_listing() {
         Some(HeldUp::Listing)

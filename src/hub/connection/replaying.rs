@@ -66,7 +66,7 @@ impl Replaying {
         if let Request::JoinSince(..) = request {
             context.hub.leave(self.conn);
         } else if self.state == State::Missed {
-            context.hub.outboxes[self.conn].lock().set_aside();
+            context.hub.outboxes[self.conn].lock().subscriber.set_aside();
         }
         self.stop(context);
         self.queued = Some(Queued { request, line, slot });
@@ -109,6 +109,6 @@ impl Replaying {
     /// Where the client fell behind, if it did. The outbox is unlocked again before the replay is called.
     fn take_behind(&self, context: &WorkerContext) -> Option<(u64, Priority)> {
         let mut outbox = context.hub.outboxes[self.conn].lock();
-        outbox.take_behind()
+        outbox.subscriber.take_behind()
     }
 }

@@ -68,7 +68,7 @@ impl Session {
     }
 
     fn arrive(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
-        let arrival = outbox.take_arrival();
+        let arrival = outbox.endpoint.take_arrival();
         drop(outbox);
         let Some(socket) = arrival else { return PollAt::Ingress };
         self.phase = Phase::Open(Open::default());
@@ -126,7 +126,7 @@ impl Session {
 
     /// Closes the socket once no thread sends on it, and frees the place once no slot is outstanding.
     fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
-        let is_sending = outbox.is_sending();
+        let is_sending = outbox.sending.is_in_progress();
         let is_quiescent = outbox.is_quiescent();
         outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
         drop(outbox);

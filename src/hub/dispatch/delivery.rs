@@ -37,18 +37,18 @@ struct LineByLine<'a> {
 
 impl LineByLine<'_> {
     /// Delivers the line of message `id`; false: it is lost. None: the client is sent no more of this batch, because it fell behind, or
-    /// because its subscription changed while the lock was released. If it joined again, it has the rest from the history.
+    /// because its subscription changed while the lock was released. If it joined again, it is sent what is processed from then on.
     fn deliver(&mut self, outbox: &mut MutexGuard<'_, Outbox>, id: u64, line: &[u8]) -> Option<bool> {
         if self.takes_more && !outbox.has_room_for_msg(line) {
             if flush::flush(outbox, self.chunk) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
-            if outbox.generation() != self.generation {
+            if outbox.subscriber.generation() != self.generation {
                 return None;
             }
             self.takes_more = outbox.has_room_for_msg(line);
         }
-        if !outbox.has_room_for_msg(line) && outbox.fall_behind(id) {
+        if !outbox.has_room_for_msg(line) && outbox.subscriber.fall_behind(id) {
             self.wake(outbox);
             return None;
         }
@@ -109,8 +109,8 @@ impl Delivery {
         let Self { touched, chunk } = self;
         let (work, lines, places) = written;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let Subscription::Live { min, live_from, .. } = outbox.subscription() else { return count };
-        let generation = outbox.generation();
+        let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { return count };
+        let generation = outbox.subscriber.generation();
         let mut slow = LineByLine { conn, hub, caller, chunk, generation, takes_more: true };
         let first_index = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
         for (index, run) in work.batch.runs() {

@@ -14,7 +14,7 @@ pub struct Buffer {
 
 impl Buffer {
     /// An empty buffer.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { bytes: Vec::new(), sent: 0, replies_end: 0 }
     }
 

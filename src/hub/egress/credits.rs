@@ -12,7 +12,7 @@ pub struct Credits {
 
 impl Credits {
     /// The credits of a connection whose slots are all outstanding.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { free: Slots::new() }
     }
 

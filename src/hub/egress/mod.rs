@@ -1,11 +1,13 @@
 //! What goes to one client. The threads share it, under one mutex.
 //!
-//! [`outbox`] composes [`buffer`], [`credits`], [`send_state`] and [`subscription`], which do not know each other; [`flush`] does the
-//! input and output.
+//! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`] and [`subscription`], which do not know each
+//! other; [`flush`] sends.
 
 pub mod buffer;
 pub mod credits;
+pub mod endpoint;
 pub mod flush;
+pub mod idleness;
 pub mod outbox;
 pub mod send_state;
 pub mod subscription;

@@ -14,19 +14,15 @@ pub use super::send_state::{FlushStatus, Sent};
 
 use super::buffer::Buffer;
 use super::credits::Credits;
+use super::endpoint::Endpoint;
+use super::idleness::Idleness;
 use super::send_state::Sending;
 use super::subscription::{Subscriber, Subscription};
 use crate::limits::{OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
-#[cfg(not(loom))]
-use crate::net::socket;
-use crate::protocol::Priority;
 use crate::protocol::reply;
 use crate::queue::{Chain, Run, Slots};
-use core::mem;
-use heapless::{Vec, VecView};
+use heapless::VecView;
 use nix::errno::Errno;
-#[cfg(not(loom))]
-use std::os::fd::BorrowedFd;
 use std::os::fd::{OwnedFd, RawFd};
 
 /// What other threads wake the worker for.
@@ -40,40 +36,19 @@ pub enum WakeOn {
     Quiescence,
 }
 
-/// The state of a connection, as far as the outbox is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Connection {
-    /// There is none, or it has ended.
-    Closed,
-    /// It is not known to be broken.
-    Open,
-    /// It takes nothing more. What the client sent before is still received; the replies to it are dropped.
-    ReceiveOnly,
-}
-
 /// The outbox of one connection. All zeroes when new, so that the static ones take no room in the binary.
 pub struct Outbox {
     buffer: Buffer,
     credits: Credits,
-    sending: Sending,
-    subscriber: Subscriber,
     wake_on: WakeOn,
-    connection: Connection,
-    socket: RawFd,
-    /// A new connection, until the worker takes it. A vector, because an empty one is all zeroes.
-    arrival: Vec<OwnedFd, 1>,
-    /// The errno that broke a connection that is [`Connection::ReceiveOnly`].
-    broken_by: i32,
-    /// When a line was last received, in nanoseconds.
-    heard_ns: u64,
-    /// How many slots the worker held when it last found nothing to do for the client; none: it has something to do.
-    at_worker: Option<usize>,
-    /// The client is to give up its place, unless it sends something before its worker acts on this.
-    is_eviction_requested: bool,
-    /// The client is sent no more of the history: it may not read it any more.
-    is_barred: bool,
-    /// MSG lines that were not sent and of which the client has not been told.
-    lost: u64,
+    /// Which thread sends.
+    pub sending: Sending,
+    /// The connection; its changes go by the outbox.
+    pub endpoint: Endpoint,
+    /// Since when the client has sent nothing.
+    pub idleness: Idleness,
+    /// Which messages of other clients the client is sent, and how many of them it lost.
+    pub subscriber: Subscriber,
     /// Bytes received at this place of the table since the start, from all its connections.
     pub bytes_in: u64,
     /// Bytes sent, see [`Outbox::bytes_in`].
@@ -95,17 +70,10 @@ impl Outbox {
             buffer: Buffer::new(),
             credits: Credits::new(),
             sending: Sending::new(),
-            subscriber: Subscriber::new(),
             wake_on: WakeOn::Nothing,
-            connection: Connection::Closed,
-            socket: 0,
-            arrival: Vec::new(),
-            broken_by: 0,
-            heard_ns: 0,
-            at_worker: None,
-            is_eviction_requested: false,
-            is_barred: false,
-            lost: 0,
+            endpoint: Endpoint::new(),
+            idleness: Idleness::new(0),
+            subscriber: Subscriber::new(),
             bytes_in: 0,
             bytes_out: 0,
             replies_unsent: 0,
@@ -114,102 +82,42 @@ impl Outbox {
 
     // ---- The connection --------------------------------------------------------------------------------
 
-    /// Begins a connection on `socket`, for the worker to take with [`Outbox::take_arrival`].
+    /// Begins a connection on `socket`, for the worker to take with [`Endpoint::take_arrival`].
     ///
     /// # Panics
     /// If something of the connection before is left.
     pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
-        use std::os::fd::AsRawFd;
-        assert!(self.connection == Connection::Closed && self.is_quiescent());
-        assert!(self.buffer.is_empty() && self.arrival.is_empty());
-        assert!(self.subscription() == Subscription::Off && self.lost == 0);
-        self.connection = Connection::Open;
-        self.wake_on = WakeOn::Nothing;
-        self.socket = socket.as_raw_fd();
-        self.broken_by = 0;
+        assert!(self.is_quiescent() && self.buffer.is_empty());
+        self.endpoint.open(socket);
+        self.subscriber.open();
+        self.idleness = Idleness::new(now_ns);
         self.sending = Sending::new();
-        self.heard_ns = now_ns;
-        self.at_worker = None;
-        self.is_eviction_requested = false;
-        self.is_barred = false;
-        // It is empty: asserted above.
-        let _ = self.arrival.push(socket);
+        self.wake_on = WakeOn::Nothing;
     }
 
-    /// The new connection, once.
-    pub fn take_arrival(&mut self) -> Option<OwnedFd> {
-        self.arrival.pop()
-    }
-
-    /// Ends the connection: from now on no line is put in and no send begins. Slots are still released. Once [`Outbox::is_sending`] is
+    /// Ends the connection: from now on no line is put in and no send begins. Slots are still released. Once [`Sending::is_in_progress`] is
     /// false the socket may be closed, once [`Outbox::is_quiescent`] is true the place is free.
     pub fn abort(&mut self) {
-        self.discard(Connection::Closed);
+        self.endpoint.close();
+        self.discard();
     }
 
     /// Notes that the connection takes nothing more.
     fn break_off(&mut self, errno: Errno) {
-        self.discard(Connection::ReceiveOnly);
-        self.broken_by = errno as i32;
+        self.endpoint.break_off(errno);
+        self.discard();
     }
 
-    /// Drops all that is not sent, and changes the connection's state.
-    fn discard(&mut self, connection: Connection) {
-        self.connection = connection;
+    /// Drops all that is not sent.
+    fn discard(&mut self) {
         self.buffer.clear();
-        self.leave();
-        self.lost = 0;
+        self.subscriber.close();
         self.sending.cancel_wait();
     }
 
     /// Whether there is a connection that is not known to be broken.
     pub fn is_alive(&self) -> bool {
-        self.connection == Connection::Open
-    }
-
-    /// The error that broke the connection, if it takes nothing more but has not ended: what has arrived on it is still to be received.
-    pub fn broken_by(&self) -> Option<Errno> {
-        (self.connection == Connection::ReceiveOnly).then(|| Errno::from_raw(self.broken_by))
-    }
-
-    /// Notes that `bytes` were received. True: the eviction that was requested is off, and the client stays.
-    #[must_use = "a client that waits for the place has to know"]
-    pub fn heard(&mut self, bytes: usize, now_ns: u64) -> bool {
-        self.bytes_in += bytes as u64;
-        self.heard_ns = now_ns;
-        mem::take(&mut self.is_eviction_requested)
-    }
-
-    /// Notes that the worker has nothing to do for the client and holds that many slots; none: it has something to do.
-    pub fn set_idle(&mut self, at_worker: Option<usize>) {
-        self.at_worker = at_worker;
-    }
-
-    /// Since when the client has sent nothing, in nanoseconds; none: the server has something to do for it or to send to it, or the client
-    /// is subscribed.
-    pub fn idle_since_ns(&self) -> Option<u64> {
-        // A slot that is neither free nor with the worker has a message that is not answered yet.
-        let is_idle = self.at_worker == Some(self.outstanding()) && self.is_empty();
-        (self.is_alive() && is_idle && self.subscription() == Subscription::Off).then_some(self.heard_ns)
-    }
-
-    /// Requests the eviction of a client that is idle since `idle_since_ns`; false: it no longer is, or the eviction was requested before.
-    pub fn request_eviction(&mut self, idle_since_ns: u64) -> bool {
-        let is_still = !self.is_eviction_requested && self.idle_since_ns() == Some(idle_since_ns);
-        self.is_eviction_requested |= is_still;
-        is_still
-    }
-
-    /// Whether the peer's system does not answer any more or has reset the connection, as far as the kernel knows by now.
-    #[cfg(not(loom))]
-    #[expect(unsafe_code, reason = "the worker owns the socket")]
-    pub fn is_gone(&self) -> bool {
-        if self.connection == Connection::Closed {
-            return false;
-        }
-        // SAFETY: the worker closes the socket only after the connection was aborted, and that takes the lock that is held here.
-        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
-        socket::transmission(&socket).is_some_and(|transmission| transmission.is_gone)
+        self.endpoint.is_alive()
     }
 
     /// Does not wait any longer for a peer that is gone: acts as if the kernel had reported it already.
@@ -219,113 +127,28 @@ impl Outbox {
         }
     }
 
+    /// Notes that `bytes` were received. True: the eviction that was requested is off, and the client stays.
+    #[must_use = "a client that waits for the place has to know"]
+    pub fn heard(&mut self, bytes: usize, now_ns: u64) -> bool {
+        self.bytes_in += bytes as u64;
+        self.idleness.heard(now_ns)
+    }
+
+    /// Since when the client has sent nothing, in nanoseconds; none: the server has something to do for it or to send to it, or the client
+    /// is subscribed.
+    pub fn idle_since_ns(&self) -> Option<u64> {
+        let has_nothing = self.is_empty() && self.subscriber.state() == Subscription::Off;
+        self.idleness.since_ns(self.outstanding()).filter(|_| self.is_alive() && has_nothing)
+    }
+
+    /// Requests the eviction of a client that is idle since `idle_since_ns`; false: it no longer is, or the eviction was requested before.
+    pub fn request_eviction(&mut self, idle_since_ns: u64) -> bool {
+        self.idle_since_ns() == Some(idle_since_ns) && self.idleness.request_eviction()
+    }
+
     /// Whether the connection is about to end: its eviction is requested, or it takes nothing more.
     pub fn is_leaving(&self) -> bool {
-        self.is_eviction_requested || self.connection == Connection::ReceiveOnly
-    }
-
-    /// Whether the client is to give up its place.
-    pub fn is_eviction_requested(&self) -> bool {
-        self.is_eviction_requested
-    }
-
-    /// When something was last received, in nanoseconds.
-    pub fn heard_ns(&self) -> u64 {
-        self.heard_ns
-    }
-
-    // ---- The subscription ------------------------------------------------------------------------------
-
-    /// Which messages of other clients the client is sent.
-    pub fn subscription(&self) -> Subscription {
-        self.subscriber.state()
-    }
-
-    /// Changes with each change of the subscription: see [`Subscriber::generation`].
-    pub fn generation(&self) -> u32 {
-        self.subscriber.generation()
-    }
-
-    /// Changes the subscription of a connection that is alive. Any other is subscribed to nothing.
-    fn subscribe(&mut self, subscription: Subscription) {
-        self.subscriber.set(if self.is_alive() { subscription } else { Subscription::Off });
-    }
-
-    /// The least priority of the live messages that the client is sent; none: it is sent none.
-    pub fn joined(&self) -> Option<Priority> {
-        if let Subscription::Live { min, .. } = self.subscription() { Some(min) } else { None }
-    }
-
-    /// The client joins: it is sent messages of that priority and above, from now on.
-    pub fn join(&mut self, min: Priority) {
-        self.subscribe(Subscription::Live { min, live_from: 0, resumes: false });
-    }
-
-    /// The client joins. It has been sent the history before ID `live_from`, and returns to the history if it is too slow.
-    pub fn join_from(&mut self, live_from: u64, min: Priority) {
-        self.subscribe(Subscription::Live { min, live_from, resumes: true });
-    }
-
-    /// The client continues with the live messages from ID `live_from` on; `lost` messages are lost to it. It does not return to the
-    /// history again.
-    pub fn join_after_loss(&mut self, lost: u64, live_from: u64, min: Priority) {
-        self.subscribe(Subscription::Live { min, live_from, resumes: false });
-        self.lost += lost;
-        self.tell_lost();
-    }
-
-    /// See [`Subscriber::fall_behind`].
-    pub fn fall_behind(&mut self, id: u64) -> bool {
-        self.subscriber.fall_behind(id)
-    }
-
-    /// If the client lags: from which ID and priority on. The worker has it sent the history from there; it catches up from now on.
-    pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
-        self.subscriber.take_behind()
-    }
-
-    /// Whether the client lags.
-    pub fn is_behind(&self) -> bool {
-        matches!(self.subscription(), Subscription::Lagging { .. })
-    }
-
-    /// The client is to be sent the history, of that priority and above, until it has caught up.
-    pub fn follow(&mut self, min: Priority) {
-        self.subscribe(Subscription::CatchingUp { min, is_aside: false });
-    }
-
-    /// The least priority of the history that the client is sent; none: it has left, or has caught up.
-    pub fn follows(&self) -> Option<Priority> {
-        if let Subscription::CatchingUp { min, .. } = self.subscription() { Some(min) } else { None }
-    }
-
-    /// Requests that the replay stands aside: the client asked for another part of the history.
-    pub fn set_aside(&mut self) {
-        self.subscriber.set_aside();
-    }
-
-    /// For the replay: stands aside if that is requested. The client lacks the messages from `id` on, and `lost` are lost to it. False: it
-    /// is not requested.
-    pub fn stand_aside(&mut self, id: u64, lost: u64) -> bool {
-        let stands = self.subscriber.stand_aside(id);
-        self.lost += if stands { lost } else { 0 };
-        stands
-    }
-
-    /// The client leaves. It is still told what it lost.
-    pub fn leave(&mut self) {
-        self.subscriber.set(Subscription::Off);
-    }
-
-    /// The client leaves, and is sent no more of the history that it asked for.
-    pub fn bar(&mut self) {
-        self.leave();
-        self.is_barred = true;
-    }
-
-    /// Whether the client is sent no more of the history.
-    pub fn is_barred(&self) -> bool {
-        self.is_barred
+        self.idleness.is_eviction_requested() || self.endpoint.broken_by().is_some()
     }
 
     // ---- Slots -----------------------------------------------------------------------------------------
@@ -369,7 +192,7 @@ impl Outbox {
 
     /// Whether no slot is outstanding and no thread sends.
     pub fn is_quiescent(&self) -> bool {
-        self.credits.are_all_free() && !self.is_sending()
+        self.credits.are_all_free() && !self.sending.is_in_progress()
     }
 
     // ---- Lines -----------------------------------------------------------------------------------------
@@ -402,7 +225,7 @@ impl Outbox {
     /// Puts in a MSG line, or several that fit, or counts one as lost; false: it is not put in. A client that is not sent live messages
     /// loses nothing.
     pub fn deliver(&mut self, line: &[u8]) -> bool {
-        if self.joined().is_none() {
+        if self.subscriber.joined().is_none() {
             return false;
         }
         self.tell_lost();
@@ -410,29 +233,24 @@ impl Outbox {
         if fits {
             self.append(line);
         } else {
-            self.lost += 1;
+            self.subscriber.lose_one();
         }
         fits
     }
 
     /// Whether [`Outbox::deliver`] would put that line in.
     pub fn has_room_for_msg(&self, line: &[u8]) -> bool {
-        self.lost == 0 && self.buffer.room() >= REPLY_ROOM_BYTES + line.len()
+        self.subscriber.lost() == 0 && self.buffer.room() >= REPLY_ROOM_BYTES + line.len()
     }
 
     /// Tells the client what was lost, once half of the room for MSG lines is free again. So a client that reads slowly gets runs of lines
     /// with one LOST between them, and not one after each line.
-    fn tell_lost(&mut self) {
+    pub fn tell_lost(&mut self) {
         const ROOM_TO_RESUME: usize = REPLY_ROOM_BYTES + (OUTBOX_BYTES - REPLY_ROOM_BYTES) / 2;
-        if self.lost > 0 && self.buffer.room() >= ROOM_TO_RESUME {
-            self.append(&reply::lost(self.lost));
-            self.lost = 0;
+        if self.subscriber.lost() > 0 && self.buffer.room() >= ROOM_TO_RESUME {
+            let lost = self.subscriber.tell_lost();
+            self.append(&reply::lost(lost));
         }
-    }
-
-    /// Whether MSG lines were lost and the client has not been told.
-    pub fn owes_lost(&self) -> bool {
-        self.lost > 0
     }
 
     /// Whether [`Outbox::push_line`] would take a line of that length.
@@ -468,7 +286,7 @@ impl Outbox {
         let unsent = self.buffer.unsent();
         let len = unsent.len().min(chunk.len());
         chunk[..len].copy_from_slice(&unsent[..len]);
-        Some((self.socket, len))
+        Some((self.endpoint.socket(), len))
     }
 
     /// Ends a send, and says what to do next.
@@ -497,27 +315,6 @@ impl Outbox {
         self.sending.progress();
         self.tell_lost();
         if self.is_empty() { FlushStatus::Nothing } else { FlushStatus::Again }
-    }
-
-    /// Notes that the socket is writable.
-    pub fn writable(&mut self) {
-        self.sending.set_writable();
-    }
-
-    /// Whether a thread is sending.
-    pub fn is_sending(&self) -> bool {
-        self.sending.is_in_progress()
-    }
-
-    /// Since when the socket takes nothing, in nanoseconds; none: it takes bytes, or there is nothing to send.
-    pub fn stalled_ns(&self) -> Option<u64> {
-        self.sending.stalled_ns()
-    }
-
-    /// Notes that the client has read some of what the socket holds, but not enough for the socket to take more: the time of the stall
-    /// starts anew.
-    pub fn is_read(&mut self, now_ns: u64) {
-        self.sending.restart_stall(now_ns);
     }
 
     // ---- Waking the worker -----------------------------------------------------------------------------

@@ -51,13 +51,13 @@ pub struct Sending {
 
 impl Sending {
     /// No thread is sending, and the socket takes bytes.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { state: SendState::Idle, stalled_ns: 0 }
     }
 
     /// Begins a send; false: a thread is sending, or the socket is full. After true, [`Sending::end`] must follow.
     #[must_use = "only the thread that began a send may send"]
-    pub fn begin(&mut self) -> bool {
+    pub(super) fn begin(&mut self) -> bool {
         let is_idle = self.state == SendState::Idle;
         if is_idle {
             self.state = SendState::InProgress;
@@ -66,14 +66,14 @@ impl Sending {
     }
 
     /// Ends a send; true: the socket became writable meanwhile.
-    pub fn end(&mut self) -> bool {
+    pub(super) fn end(&mut self) -> bool {
         let became_writable = self.state == SendState::InProgressWritable;
         self.state = SendState::Idle;
         became_writable
     }
 
     /// Notes that the socket is full, since now if it was not before. No send begins until it is writable.
-    pub fn block(&mut self, now_ns: impl FnOnce() -> u64) {
+    pub(super) fn block(&mut self, now_ns: impl FnOnce() -> u64) {
         self.state = SendState::WouldBlock;
         if self.stalled_ns == 0 {
             self.stalled_ns = now_ns();
@@ -81,12 +81,12 @@ impl Sending {
     }
 
     /// Notes that the socket has taken bytes.
-    pub fn progress(&mut self) {
+    pub(super) fn progress(&mut self) {
         self.stalled_ns = 0;
     }
 
     /// Stops waiting for the socket: nothing more is sent on it.
-    pub fn cancel_wait(&mut self) {
+    pub(super) fn cancel_wait(&mut self) {
         if self.state == SendState::WouldBlock {
             self.state = SendState::Idle;
         }

@@ -9,6 +9,7 @@
 //! ```
 
 use crate::protocol::Priority;
+use core::mem;
 
 /// The subscription of one client. `repr(u8)`: the tag has a byte of its own, and that of `Off` is 0, so a new one is all zeroes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +42,41 @@ pub enum Subscription {
     },
 }
 
-/// A subscription, and how often it changed. All zeroes when new.
+/// The subscription of one client, and what it lost. All zeroes when new.
 pub struct Subscriber {
     state: Subscription,
     /// Increases with each change of the subscription. It tells a thread that released the lock whether what it read before still holds;
     /// it wraps around, but not within the time of one system call.
     generation: u32,
+    /// Messages that were not sent and of which the client has not been told.
+    lost: u64,
+    /// Whether the connection takes bytes: no other can subscribe.
+    is_open: bool,
+    /// The client is sent no more of the history: it may not read it any more.
+    is_barred: bool,
 }
 
 impl Subscriber {
-    /// The client is subscribed to nothing.
-    pub const fn new() -> Self {
-        Self { state: Subscription::Off, generation: 0 }
+    /// Without a connection.
+    pub(super) const fn new() -> Self {
+        Self { state: Subscription::Off, generation: 0, lost: 0, is_open: false, is_barred: false }
+    }
+
+    /// A connection begins. It is subscribed to nothing.
+    ///
+    /// # Panics
+    /// If something of the connection before is left.
+    pub(super) fn open(&mut self) {
+        assert!(self.state == Subscription::Off && self.lost == 0);
+        self.is_open = true;
+        self.is_barred = false;
+    }
+
+    /// The connection takes nothing more: it is subscribed to nothing, and is told nothing.
+    pub(super) fn close(&mut self) {
+        self.leave();
+        self.lost = 0;
+        self.is_open = false;
     }
 
     /// The present state.
@@ -65,13 +89,58 @@ impl Subscriber {
         self.generation
     }
 
-    /// Changes the subscription.
-    pub fn set(&mut self, state: Subscription) {
+    fn set(&mut self, state: Subscription) {
         if self.state != state {
             self.state = state;
             self.generation = self.generation.wrapping_add(1);
         }
     }
+
+    fn subscribe(&mut self, state: Subscription) {
+        self.set(if self.is_open { state } else { Subscription::Off });
+    }
+
+    // ---- Live ------------------------------------------------------------------------------------------
+
+    /// The least priority of the live messages that the client is sent; none: it is sent none.
+    pub fn joined(&self) -> Option<Priority> {
+        if let Subscription::Live { min, .. } = self.state { Some(min) } else { None }
+    }
+
+    /// The client joins: it is sent messages of that priority and above, from now on.
+    pub fn join(&mut self, min: Priority) {
+        self.subscribe(Subscription::Live { min, live_from: 0, resumes: false });
+    }
+
+    /// The client joins. It has been sent the history before ID `live_from`, and returns to the history if it is too slow.
+    pub fn join_from(&mut self, live_from: u64, min: Priority) {
+        self.subscribe(Subscription::Live { min, live_from, resumes: true });
+    }
+
+    /// The client continues with the live messages from ID `live_from` on; `lost` messages are lost to it. It does not return to the
+    /// history again.
+    pub fn join_after_loss(&mut self, lost: u64, live_from: u64, min: Priority) {
+        self.subscribe(Subscription::Live { min, live_from, resumes: false });
+        self.lose(lost);
+    }
+
+    /// The client leaves. It is still told what it lost.
+    pub fn leave(&mut self) {
+        self.set(Subscription::Off);
+    }
+
+    /// The client leaves, and is sent no more of the history that it asked for.
+    pub fn bar(&mut self) {
+        self.leave();
+        self.is_barred = true;
+    }
+
+    /// Whether the client is sent no more of the history.
+    pub fn is_barred(&self) -> bool {
+        self.is_barred
+    }
+
+    // ---- The history -----------------------------------------------------------------------------------
 
     /// The client has no room for message `id`. If it resumes, it lags from there on, and is sent no more live messages. False: it does not
     /// resume, and messages are lost to it.
@@ -81,25 +150,63 @@ impl Subscriber {
         true
     }
 
-    /// If the client lags: from which ID and priority on. From now on it catches up.
+    /// Whether the client lags.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.state, Subscription::Lagging { .. })
+    }
+
+    /// If the client lags: from which ID and priority on. The worker has it sent the history from there; it catches up from now on.
     pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
         let Subscription::Lagging { min, behind_from } = self.state else { return None };
         self.set(Subscription::CatchingUp { min, is_aside: false });
         Some((behind_from, min))
     }
 
-    /// Requests that a replay that catches up stands aside.
+    /// The client is to be sent the history, of that priority and above, until it has caught up.
+    pub fn follow(&mut self, min: Priority) {
+        self.subscribe(Subscription::CatchingUp { min, is_aside: false });
+    }
+
+    /// The least priority of the history that the client is sent; none: it has left, or has caught up.
+    pub fn follows(&self) -> Option<Priority> {
+        if let Subscription::CatchingUp { min, .. } = self.state { Some(min) } else { None }
+    }
+
+    /// Requests that a replay that catches up stands aside: the client asked for another part of the history.
     pub fn set_aside(&mut self) {
         if let Subscription::CatchingUp { min, .. } = self.state {
             self.set(Subscription::CatchingUp { min, is_aside: true });
         }
     }
 
-    /// The replay stands aside if that is requested: the client lags from `id` on. False: it is not requested.
-    pub fn stand_aside(&mut self, id: u64) -> bool {
+    /// For the replay: stands aside if that is requested. The client lags from `id` on, and `lost` messages are lost to it. False: it is
+    /// not requested.
+    pub fn stand_aside(&mut self, id: u64, lost: u64) -> bool {
         let Subscription::CatchingUp { min, is_aside: true } = self.state else { return false };
         self.set(Subscription::Lagging { min, behind_from: id });
+        self.lose(lost);
         true
+    }
+
+    // ---- Losses ----------------------------------------------------------------------------------------
+
+    fn lose(&mut self, messages: u64) {
+        self.lost += if self.is_open { messages } else { 0 };
+    }
+
+    /// The client has no room for one message, and does not return to the history.
+    pub(super) fn lose_one(&mut self) {
+        self.lose(1);
+    }
+
+    /// How many messages were not sent, of which the client has not been told.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The client is told: see [`Subscriber::lost`].
+    pub(super) fn tell_lost(&mut self) -> u64 {
+        mem::take(&mut self.lost)
     }
 }
 
@@ -107,15 +214,19 @@ impl Subscriber {
 mod tests {
     use super::*;
 
-    const LIVE: Subscription = Subscription::Live { min: Priority::NORMAL, live_from: 7, resumes: true };
+    fn open() -> Subscriber {
+        let mut subscriber = Subscriber::new();
+        subscriber.open();
+        subscriber
+    }
 
     #[test]
     fn only_a_client_that_resumes_falls_behind() {
-        let mut subscriber = Subscriber::new();
+        let mut subscriber = open();
         assert!(!subscriber.fall_behind(8));
-        subscriber.set(Subscription::Live { min: Priority::NORMAL, live_from: 0, resumes: false });
+        subscriber.join(Priority::NORMAL);
         assert!(!subscriber.fall_behind(8));
-        subscriber.set(LIVE);
+        subscriber.join_from(7, Priority::NORMAL);
         assert!(subscriber.fall_behind(8));
         assert_eq!(subscriber.take_behind(), Some((8, Priority::NORMAL)));
         assert_eq!(subscriber.take_behind(), None, "it catches up");
@@ -123,27 +234,49 @@ mod tests {
 
     #[test]
     fn a_replay_stands_aside_only_on_request() {
-        let mut subscriber = Subscriber::new();
+        let mut subscriber = open();
         subscriber.set_aside();
         assert_eq!(subscriber.state(), Subscription::Off);
-        subscriber.set(Subscription::CatchingUp { min: Priority::LOW, is_aside: false });
-        assert!(!subscriber.stand_aside(5));
+        subscriber.follow(Priority::LOW);
+        assert!(!subscriber.stand_aside(5, 3));
         subscriber.set_aside();
-        assert!(subscriber.stand_aside(5));
+        assert!(subscriber.stand_aside(5, 3));
         assert_eq!(subscriber.state(), Subscription::Lagging { min: Priority::LOW, behind_from: 5 });
+        assert_eq!((subscriber.lost(), subscriber.tell_lost(), subscriber.lost()), (3, 3, 0));
+    }
+
+    #[test]
+    fn a_connection_that_takes_nothing_subscribes_to_nothing_and_loses_nothing() {
+        let mut subscriber = open();
+        subscriber.join(Priority::LOW);
+        subscriber.lose_one();
+        subscriber.close();
+        subscriber.join(Priority::LOW);
+        subscriber.join_after_loss(4, 9, Priority::LOW);
+        assert_eq!((subscriber.state(), subscriber.lost()), (Subscription::Off, 0));
+    }
+
+    #[test]
+    fn a_bar_is_lifted_for_the_next_connection() {
+        let mut subscriber = open();
+        subscriber.bar();
+        assert!(subscriber.is_barred());
+        subscriber.close();
+        subscriber.open();
+        assert!(!subscriber.is_barred());
     }
 
     #[test]
     fn every_change_has_a_new_generation() {
-        let mut subscriber = Subscriber::new();
+        let mut subscriber = open();
         let first = subscriber.generation();
-        subscriber.set(LIVE);
+        subscriber.join_from(7, Priority::NORMAL);
         let second = subscriber.generation();
-        subscriber.set(LIVE);
+        subscriber.join_from(7, Priority::NORMAL);
         assert_eq!(subscriber.generation(), second, "nothing changed");
-        subscriber.set(Subscription::Off);
+        subscriber.leave();
         assert!(first != second && subscriber.generation() != second);
-        subscriber.set(LIVE);
+        subscriber.join_from(7, Priority::NORMAL);
         assert_ne!(subscriber.generation(), second, "it left and joined again");
     }
 }

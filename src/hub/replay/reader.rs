@@ -175,7 +175,7 @@ impl Reader {
 
 /// Whether the replay of what a client missed stands aside for another part of the history that the client asked for.
 fn stands_aside(replay: &Replay, outbox: &mut Outbox) -> bool {
-    replay.missed_from().is_some_and(|id| outbox.stand_aside(id, replay.scope.lost))
+    replay.missed_from().is_some_and(|id| outbox.subscriber.stand_aside(id, replay.scope.lost))
 }
 
 /// Puts in the line of a message. If the client has left while it was read, or other threads have filled the outbox: why not.
@@ -198,8 +198,8 @@ fn close(replay: Replay, refusal: Option<Refusal>, conn: ConnId, hub: &Hub, hand
 
 /// Why the client is not to be sent any more, if so: it is gone, it may not read, or it has left a replay that ends only by joining.
 fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
-    let is_gone = !outbox.is_alive() || scope.is_endless() && outbox.follows().is_none();
-    if outbox.is_barred() {
+    let is_gone = !outbox.is_alive() || scope.is_endless() && outbox.subscriber.follows().is_none();
+    if outbox.subscriber.is_barred() {
         Some(Halt::Done(Some(Refusal::NotAuthenticated)))
     } else {
         is_gone.then_some(Halt::Done(None))
@@ -263,7 +263,7 @@ fn join(replay: &Replay, committed: &Committed, conn: ConnId, hub: &Hub, handle:
     let has_all = handle.next_id() == committed.next_id;
     if has_all {
         let live_from = replay.cursor.next_id().unwrap_or(0).max(committed.next_id);
-        outbox.join_from(live_from, replay.scope.min);
+        outbox.subscriber.join_from(live_from, replay.scope.min);
     } else {
         hub.joined.remove(conn);
     }
@@ -277,6 +277,7 @@ fn go_live(replay: &Replay, conn: ConnId, hub: &Hub, handle: &Handle) {
         hub.joined.insert(conn);
         let live_from = handle.next_id();
         let unread = live_from.saturating_sub(replay.cursor.next_id().unwrap_or(live_from));
-        outbox.join_after_loss(replay.scope.lost + unread, live_from, replay.scope.min);
+        outbox.subscriber.join_after_loss(replay.scope.lost + unread, live_from, replay.scope.min);
+        outbox.tell_lost();
     }
 }
