@@ -3,10 +3,10 @@
 use firstline::journal::catalog::Catalog;
 use firstline::journal::cursor::{Cursor, Step};
 use firstline::journal::disk::Source;
+use firstline::journal::headers::{FIRST_OFFSET, read_headers};
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step as ScanStep};
 use firstline::journal::segment::{Header, Identity, Origin, SegmentKey};
-use firstline::journal::writer::{FIRST_OFFSET, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES, TEXT_BYTES};
 use firstline::protocol::Priority;
 use nix::errno::Errno;

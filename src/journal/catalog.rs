@@ -1,7 +1,7 @@
 //! What can be read of a journal, and in which order.
 
+use super::headers::{FIRST_OFFSET, Headers};
 use super::segment::{Header, SegmentKey};
-use super::writer::{FIRST_OFFSET, Headers};
 use crate::limits::JOURNAL_SEGMENTS;
 use heapless::Vec;
 

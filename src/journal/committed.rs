@@ -1,6 +1,6 @@
 //! What the journal has committed, as its readers see it. Knows no clients.
 
-use super::writer::Headers;
+use super::headers::Headers;
 
 /// What the writer has committed: a reader may read up to there.
 #[derive(Clone, Copy)]

@@ -8,10 +8,10 @@
 
 use super::catalog::{Catalog, Extent, Span};
 use super::disk::Source;
+use super::headers::{FIRST_OFFSET, read_header};
 use super::record::Record;
 use super::scan::{Ahead, Position, Scan, Window};
 use super::segment::SegmentKey;
-use super::writer::{FIRST_OFFSET, read_header};
 use crate::limits::JOURNAL_READ_BYTES;
 use nix::errno::Errno;
 
@@ -289,7 +289,8 @@ impl Reading<'_> {
 mod tests {
     use super::*;
     use crate::journal::disk::Disk;
-    use crate::journal::writer::{Buffers, Writer, read_headers};
+    use crate::journal::headers::read_headers;
+    use crate::journal::writer::{Buffers, Writer};
     use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_SEGMENTS, RECORD_BYTES_MAX};
     use crate::protocol::Priority;
     use std::cell::{Cell, RefCell};

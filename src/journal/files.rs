@@ -4,10 +4,10 @@
 //! holds a lock on the directory; who only reads needs none.
 
 use super::disk::{Disk, Source};
+use super::headers::leave_out_strangers;
 use super::mark;
 use super::resize;
 use super::segment::{Header, VERSION};
-use super::writer::leave_out_strangers;
 use crate::counted::Size;
 use crate::limits::{JOURNAL_INTERRUPTIONS_MAX, JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::fmt;
@@ -702,10 +702,11 @@ pub(super) fn try_array<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::headers::{FIRST_OFFSET, read_headers};
     use crate::journal::record::Record;
     use crate::journal::scan::{Scan, Step};
     use crate::journal::segment::HEADER_BYTES;
-    use crate::journal::writer::{Buffers, FIRST_OFFSET, Recovery, Writer, read_headers};
+    use crate::journal::writer::{Buffers, Recovery, Writer};
     use crate::limits::JOURNAL_READ_BYTES;
     use crate::protocol::Priority;
 

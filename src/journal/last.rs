@@ -11,9 +11,9 @@
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
 use super::disk::Source;
+use super::headers::FIRST_OFFSET;
 use super::scan::{Position, Scan, Window};
 use super::segment::SegmentKey;
-use super::writer::FIRST_OFFSET;
 use crate::protocol::Priority;
 use nix::errno::Errno;
 
@@ -181,9 +181,10 @@ fn id_before(
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::journal::headers::read_headers;
     use crate::journal::record::Record;
     use crate::journal::simulated::{Random, SimulatedDisk};
-    use crate::journal::writer::{Buffers, Writer, read_headers};
+    use crate::journal::writer::{Buffers, Writer};
     use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, RECORD_HEADER_BYTES};
     use crate::protocol::Priority;
 

@@ -20,7 +20,8 @@
 //! been given as if they had not been synced.
 
 use super::disk::{Disk, Source};
-use super::record::{ALIGNMENT, number};
+use super::number::number;
+use super::record::ALIGNMENT;
 use super::segment::{Header, SegmentKey};
 use crate::limits::{BATCH, JOURNAL_BATCHES_MAX, PAGE_BYTES, RECORD_HEADER_BYTES, SEGMENT_MARKS_BYTES};
 use nix::errno::Errno;

@@ -2,6 +2,7 @@
 //!
 //! - [`segment`], [`record`], [`mark`] — the format, byte by byte.
 //! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
+//! - [`headers`] — reads the headers of all segments, and tells which belong to one journal.
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
 //! - [`committed`] — what the writer tells its readers.
@@ -26,9 +27,13 @@ pub mod disk;
 #[cfg(not(loom))]
 pub mod files;
 #[cfg(not(loom))]
+pub mod headers;
+#[cfg(not(loom))]
 pub mod last;
 #[cfg(not(loom))]
 pub mod mark;
+#[cfg(not(loom))]
+mod number;
 #[cfg(not(loom))]
 pub mod overlay;
 #[cfg(not(loom))]

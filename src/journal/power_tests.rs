@@ -4,12 +4,13 @@
 //! it is read, and compared with the books; then it goes on, so that what went wrong before piles up.
 
 use super::disk::Source;
+use super::headers::{FIRST_OFFSET, Headers, read_headers};
 use super::mark::ids_in;
 use super::record::Record;
 use super::scan::{Scan, Step, Window};
 use super::segment::{HEADER_BYTES, Header, SegmentKey};
 use super::simulated::{Call, Failures, Fault, Random, SimulatedDisk, Target};
-use super::writer::{Buffers, FIRST_OFFSET, Headers, Recovery, Writer, read_headers};
+use super::writer::{Buffers, Recovery, Writer};
 use crate::limits::{BATCH, FROM_BYTES_MAX, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, TEXT_BYTES};
 use crate::protocol::Priority;
 use core::ops::Range;

@@ -17,6 +17,7 @@
 //!
 //! Bytes only: no I/O. Nothing here panics, whatever the bytes are.
 
+use super::number::number;
 use super::segment::SegmentKey;
 use crate::limits::{FROM_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, TEXT_BYTES};
 use crate::protocol::Priority;
@@ -132,11 +133,6 @@ pub fn is_marked(key: &SegmentKey, bytes: &[u8]) -> bool {
 /// A length with the padding behind it.
 const fn padded(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
-}
-
-/// A little-endian number of 8 bytes at most.
-pub(super) fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 const _: () = {

@@ -9,9 +9,10 @@
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
 use super::files::{self, Error, Files, Loss, NAMES, ReadOnly};
+use super::headers::{Headers, copied_from, is_used, read_header, read_headers};
 use super::overlay::Overlay;
 use super::segment::{Header, Identity};
-use super::writer::{Buffers, Headers, Writer, copied_from, is_used, read_header, read_headers};
+use super::writer::{Buffers, Writer};
 use crate::limits::{
     JOURNAL_LISTING_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX,
 };

@@ -5,8 +5,10 @@ use super::catalog::{Extent, Span};
 use super::disk::Source;
 use super::record::{ALIGNMENT, Absence, Record, is_marked};
 use super::segment::SegmentKey;
-use super::tail;
-use crate::limits::{JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, RECORD_BYTES_MAX};
+use crate::limits::{
+    JOURNAL_BATCH_BYTES, JOURNAL_PROBE_BYTES, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
+    RECORD_BYTES_MAX,
+};
 use core::ops::Range;
 use nix::errno::Errno;
 
@@ -86,7 +88,7 @@ impl<'a> Scan<'a> {
     /// A scan of that part of a segment, where a record begins.
     pub fn new(segment: usize, key: SegmentKey, part: Range<u32>, window: &'a mut Window) -> Self {
         let (position, extent) = (Position::new(part.start), Extent::Open(part.end));
-        let gap_bytes_max = tail::silence_bytes(JOURNAL_STRETCH_BYTES);
+        let gap_bytes_max = silence_bytes(JOURNAL_STRETCH_BYTES);
         Self { segment, key, position, extent, gap_bytes_max, window, loaded: 0..0, record: 0 }
     }
 
@@ -278,6 +280,15 @@ impl<'a> Scan<'a> {
         let start = at.saturating_sub(self.loaded.start) as usize;
         self.window.get(start..self.loaded.len()).unwrap_or(&[])
     }
+}
+
+/// How many bytes without a whole record show that no record follows, if the writer has at most `stretch_bytes` and one batch unsynced.
+///
+/// A [tail](super::tail) looks into each stretch, from the end backwards. The look behind the last record that it finds is a stretch away
+/// at most, and found nothing: so nothing behind the end of that look was synced. The writer wrote at most a stretch and a batch behind
+/// what it had synced, in whole pages.
+pub const fn silence_bytes(stretch_bytes: u32) -> u32 {
+    2 * stretch_bytes + (JOURNAL_PROBE_BYTES + JOURNAL_BATCH_BYTES + 2 * PAGE_BYTES) as u32
 }
 
 #[cfg(all(test, not(loom)))]

@@ -32,7 +32,7 @@
 //! for a journal of another size, and refuse it, whatever size they are asked for. Its field at 40 has the version of the format, so
 //! programs learn from bytes with a checksum that a journal is too new for them.
 
-use super::record::number;
+use super::number::number;
 use crate::limits::{PAGE_BYTES, SEGMENT_HEADER_BYTES, SEGMENT_MARKS_BYTES};
 use core::fmt;
 

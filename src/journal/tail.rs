@@ -3,7 +3,7 @@
 //! What was synced has no holes. What was written behind that may have some after a power cut, for the system writes in any order; but
 //! the writer has no more than a *stretch* unsynced, and one batch. So there is a look into each stretch of the segment, from its end on
 //! backwards, for a whole record. From the last one that is found all is read, until there is none for so long that nothing can follow:
-//! [`silence_bytes`].
+//! [`silence_bytes`](super::scan::silence_bytes).
 //!
 //! A record that is damaged costs itself. Those behind it are whole, and count: they were acknowledged, or may have been on their way
 //! when the power failed, and then it does no harm to keep them. Only what has the mark of the segment behind the last whole record is
@@ -11,10 +11,10 @@
 
 use super::catalog::{Extent, Span};
 use super::disk::Source;
-use super::scan::{Position, Scan, Step, Window};
+use super::headers::FIRST_OFFSET;
+use super::scan::{Position, Scan, Step, Window, silence_bytes};
 use super::segment::Header;
-use super::writer::FIRST_OFFSET;
-use crate::limits::{JOURNAL_BATCH_BYTES, JOURNAL_PROBE_BYTES, PAGE_BYTES, RECORD_HEADER_BYTES};
+use crate::limits::RECORD_HEADER_BYTES;
 use nix::errno::Errno;
 
 /// What the last segment holds.
@@ -86,20 +86,12 @@ fn last_stretch(
     Ok(FIRST_OFFSET)
 }
 
-/// So many bytes without a whole record are behind all records, wherever a look into each stretch found the last one.
-///
-/// From there it is a stretch, at most, to the next look, which found nothing: so no more was synced than up to the end of that look. And
-/// no more was written than a stretch and a batch behind what was synced, in whole pages.
-pub const fn silence_bytes(stretch_bytes: u32) -> u32 {
-    2 * stretch_bytes + (JOURNAL_PROBE_BYTES + JOURNAL_BATCH_BYTES + 2 * PAGE_BYTES) as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::journal::record::Record;
     use crate::journal::segment::SegmentKey;
-    use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES};
+    use crate::limits::{JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES};
     use crate::protocol::Priority;
     use std::cell::Cell;
 

@@ -6,12 +6,12 @@ use crate::counted::Counted;
 use crate::journal::catalog::{Catalog, Extent, Span};
 use crate::journal::disk::Source;
 use crate::journal::files::{NAMES, ReadOnly};
+use crate::journal::headers::{
+    FIRST_OFFSET, copied_from, is_used, read_header, read_header_page, snapshot_headers,
+};
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::{Header, Identity};
-use crate::journal::writer::{
-    FIRST_OFFSET, copied_from, is_used, read_header, read_header_page, snapshot_headers,
-};
 use crate::limits::{
     JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
 };

@@ -3,7 +3,7 @@
 use super::request::{Replay, Request};
 use crate::conn_id::{ConnId, ConnSet, PerConn};
 use crate::journal::committed::Committed;
-use crate::journal::writer::Headers;
+use crate::journal::headers::Headers;
 use crate::limits::{CLIENTS, ROTATION_MS_MAX};
 use crate::protocol::Priority;
 use crate::queue::Slot;
