@@ -4,26 +4,22 @@
 //! holds a lock on the directory; who only reads needs none.
 
 use super::disk::{Disk, Source};
+pub use super::error::Error;
 use super::headers::leave_out_strangers;
 use super::mark;
-use super::resize;
-use super::segment::{Header, VERSION};
-use crate::counted::Size;
+pub use super::names::NAMES;
+use super::replacement::{self, file_number, is_linked, try_array};
+use super::segment::Header;
 use crate::limits::{JOURNAL_INTERRUPTIONS_MAX, JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
-use core::fmt;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, open, openat, posix_fadvise};
 use nix::libc::off_t;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, stat};
 use nix::sys::uio::{pread, pwrite};
 use nix::unistd::{UnlinkatFlags, fdatasync, fsync, ftruncate, mkdir, unlinkat};
-use rustix::fs::{AtFlags, CWD, StatxFlags, fstatvfs, rmdir, statx};
+use rustix::fs::{CWD, fstatvfs, rmdir};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-
-/// What the segments are called.
-pub const NAMES: [&str; JOURNAL_SEGMENTS] =
-    ["0.journal", "1.journal", "2.journal", "3.journal", "4.journal", "5.journal", "6.journal", "7.journal"];
 
 /// How segments are opened: a pipe that has the name of one must not hold this up.
 const SEGMENT_FLAGS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
@@ -36,68 +32,6 @@ pub fn segment_bytes(journal_bytes: u64) -> u32 {
 
 /// What a new segment is filled with, piece by piece.
 static ZEROES: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
-
-/// Why a journal cannot be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// Another process writes to it; its ID, if the system says so.
-    InUse(Option<u32>),
-    /// It was made with another size than the one that was asked for: both in bytes, of all files together.
-    OtherSize {
-        /// What it was made with.
-        is: u64,
-        /// What was asked for.
-        asked: u64,
-    },
-    /// The disk has no room for so many bytes, but for so many.
-    NoRoom {
-        /// The bytes that are missing.
-        needed: u64,
-        /// The bytes that may be used.
-        available: u64,
-    },
-    /// A later version of the program made it, with that version of the format.
-    Newer(u64),
-    /// It is not there, for one who only reads.
-    NoJournal,
-    /// No segment has a whole header, so nothing says where something is in it.
-    NoHeader,
-    /// What has the name of that segment is not a file: a directory, a pipe, a device.
-    NotAFile(&'static str),
-    /// The file with that name does not belong to this journal.
-    Foreign(&'static str),
-    /// What could not be done, with what.
-    System(&'static str, Errno),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(Some(pid)) => write!(f, "process {pid} writes to it"),
-            Self::InUse(None) => f.write_str("another process writes to it"),
-            Self::OtherSize { is, asked } => {
-                write!(f, "it was made with --journal-size {}, not {}", Size(*is), Size(*asked))
-            }
-            Self::NoRoom { needed, available } => write!(
-                f,
-                "it needs {needed} bytes more, and the disk has {available} to give; --journal-size takes less"
-            ),
-            Self::Newer(version) => write!(
-                f,
-                "a later firstline made it: its format is {version}, and this one knows up to {VERSION}; use the later one"
-            ),
-            Self::NoJournal => f.write_str("there is no journal in it"),
-            Self::NoHeader => f.write_str(
-                "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check tells more",
-            ),
-            Self::Foreign(name) => {
-                write!(f, "{name} in it does not belong to this journal; move it away")
-            }
-            Self::NotAFile(name) => write!(f, "{name} in it is not a regular file; move it away"),
-            Self::System(what, errno) => write!(f, "{what}: {}", errno.desc()),
-        }
-    }
-}
 
 /// The files of a journal.
 pub struct Files {
@@ -127,7 +61,7 @@ impl Files {
     /// The same where the directory is there.
     fn open_in_place(directory: &Path, segment_bytes: u32) -> Result<Self, Error> {
         let lock = lock_to_write(directory)?;
-        resize::finish(&*lock)?;
+        replacement::finish(&*lock)?;
         let (segments, cut_bytes) = open_all(&lock, segment_bytes)?;
         Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments, cut_bytes })
     }
@@ -216,7 +150,7 @@ impl ReadOnly {
             Err(Errno::ENOENT) => return Err(Error::NoJournal),
             Err(errno) => return Err(Error::System("the directory cannot be opened", errno)),
         };
-        let segments = resize::open_one_journal(&directory, |directory, segment| {
+        let segments = replacement::open_one_journal(&directory, |directory, segment| {
             match openat(directory, NAMES[segment], OFlag::O_RDONLY | SEGMENT_FLAGS, Mode::empty()) {
                 Ok(file) => check_regular(&file, segment).map(|()| Some(file)),
                 Err(Errno::ENOENT) => Ok(None),
@@ -643,23 +577,6 @@ fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Err
     call()
 }
 
-/// Which file is there, by its disk and its number; an empty path is the descriptor itself. It asks for no time stamps: see
-/// [`is_linked`].
-pub(super) fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64)> {
-    let status = statx(from, path, AtFlags::EMPTY_PATH, StatxFlags::INO).ok()?;
-    Some((status.stx_dev_major, status.stx_dev_minor, status.stx_ino))
-}
-
-/// Whether a file is in a directory still. Its link count alone is asked for: who asks for time stamps has the next write set them anew,
-/// exactly (Linux 6.13, "multigrain timestamps"), and its sync write them, too; that makes it longer by half.
-pub(super) fn is_linked(file: &OwnedFd) -> bool {
-    match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
-        Ok(status) => status.stx_nlink > 0,
-        // A kernel, or a filter of system calls, that does not know it.
-        Err(_) => fstat(file).is_ok_and(|status| status.st_nlink > 0),
-    }
-}
-
 fn read_all(file: &OwnedFd, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
@@ -685,18 +602,6 @@ fn write_all(file: &OwnedFd, offset: u32, bytes: &[u8]) -> Result<(), Errno> {
 /// So many bytes behind an offset: a segment is no longer than what 32 bits with a sign can say.
 fn place(offset: u32, done: usize) -> off_t {
     (offset as usize + done) as off_t
-}
-
-/// An array of what `make` makes for each index.
-pub(super) fn try_array<T>(
-    mut make: impl FnMut(usize) -> Result<T, Error>,
-) -> Result<[T; JOURNAL_SEGMENTS], Error> {
-    let mut made = heapless::Vec::<T, JOURNAL_SEGMENTS>::new();
-    for segment in 0..JOURNAL_SEGMENTS {
-        // As many as it has room for.
-        let _ = made.push(make(segment)?);
-    }
-    made.into_array().map_err(|_| Error::NoJournal)
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! The journal: the history of messages on disk, in bounded space.
 //!
 //! - [`segment`], [`record`], [`mark`] — the format, byte by byte.
-//! - [`disk`] — the boundary to the system; [`files`] — the system's side of it.
+//! - [`disk`] — the boundary to the system; [`files`], [`names`] — the system's side of it; [`error`] — why it refuses.
 //! - [`headers`] — reads the headers of all segments, and tells which belong to one journal.
 //! - [`pages`] — what is written goes in whole pages.
 //! - [`writer`] — appends and commits, and recovers at the start.
 //! - [`committed`] — what the writer tells its readers.
 //! - [`tail`] — where the records of a segment end.
 //! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged; [`last`] — the last messages.
-//! - [`resize`] — carries a history over to files of another length; [`overlay`] — the old one, which stays as it is meanwhile.
+//! - [`resize`] — carries a history over to files of another length; [`overlay`] — the old one, which stays as it is meanwhile;
+//!   `replacement` — puts the new files in the place of the old ones, also after a crash.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
 //! It is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files that have their full length from the start: it
@@ -25,6 +26,8 @@ pub mod cursor;
 #[cfg(not(loom))]
 pub mod disk;
 #[cfg(not(loom))]
+pub mod error;
+#[cfg(not(loom))]
 pub mod files;
 #[cfg(not(loom))]
 pub mod headers;
@@ -32,6 +35,8 @@ pub mod headers;
 pub mod last;
 #[cfg(not(loom))]
 pub mod mark;
+#[cfg(not(loom))]
+pub mod names;
 #[cfg(not(loom))]
 mod number;
 #[cfg(not(loom))]
@@ -43,6 +48,8 @@ pub mod policy;
 mod power_tests;
 #[cfg(not(loom))]
 pub mod record;
+#[cfg(not(loom))]
+mod replacement;
 #[cfg(not(loom))]
 pub mod resize;
 #[cfg(not(loom))]

@@ -2,7 +2,8 @@
 //! a journal as it would at a start, and a journal that is only to be read does not change.
 
 use super::disk::{Disk, Source};
-use super::files::{Error, ReadOnly};
+use super::error::Error;
+use super::files::ReadOnly;
 use nix::errno::Errno;
 
 /// The files of a journal, covered by what was written since. It keeps each write, so it is for the few pages of a recovery.
@@ -69,7 +70,8 @@ impl Disk for Overlay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::files::{Files, MISSING, NAMES};
+    use crate::journal::files::{Files, MISSING};
+    use crate::journal::names::NAMES;
     use crate::journal::writer::{Buffers, Writer};
 
     const SEGMENT_BYTES: u32 = 128 * 1024;

@@ -1,14 +1,11 @@
 //! The arguments of `firstline journal`.
 
 use super::usage::{self, Usage};
-use super::{Action, Page, values};
+use super::{Action, JOURNAL_WORD as WORD, Page, values};
 use crate::limits;
 use crate::protocol::Priority;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-
-/// The word that all this stands behind.
-pub(super) const WORD: &str = "journal";
 
 /// The options, but for --help.
 const NAMES: [&str; 7] = ["since", "last", "min", "follow", "json", "check", "resize"];

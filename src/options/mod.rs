@@ -32,6 +32,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use table::{DETAILS, PAGES, PageOption, Setting, settings};
 
+/// The first argument that asks for the arguments of `firstline journal` instead of options.
+const JOURNAL_WORD: &str = "journal";
+
 /// What the names of our environment variables begin with.
 const PREFIX: &str = "FIRSTLINE_";
 
@@ -201,7 +204,7 @@ pub fn parse(
     let mut options = Options::default();
     let mut given = Vec::new();
     let mut args = args.peekable();
-    if args.next_if(|argument| argument == journal::WORD).is_some() {
+    if args.next_if(|argument| argument == JOURNAL_WORD).is_some() {
         return journal::parse(lexopt::Parser::from_args(args));
     }
     let mut parser = lexopt::Parser::from_args(args);

@@ -1,7 +1,7 @@
 //! What is said when an option is wrong: one line.
 
 use super::table::{Detail, ELSEWHERE, PAGES, settings};
-use super::{PREFIX, journal};
+use super::{JOURNAL_WORD, PREFIX};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use crate::nearest::nearest;
 use std::ffi::OsStr;
@@ -51,8 +51,8 @@ pub(super) fn detail_of_nothing(detail: &Detail) -> Usage {
 
 /// The argument is no option; the word before the options may be meant, or an option without its dashes.
 pub(super) fn positional(given: &OsStr) -> Usage {
-    let advice = match nearest(given.as_bytes(), known().chain([journal::WORD])) {
-        Some(near) if near == journal::WORD => format!("did you mean firstline {near} DIR?"),
+    let advice = match nearest(given.as_bytes(), known().chain([JOURNAL_WORD])) {
+        Some(near) if near == JOURNAL_WORD => format!("did you mean firstline {near} DIR?"),
         Some(near) => format!("did you mean --{near}?"),
         None => "--listen says where to listen, --help the rest".to_string(),
     };
