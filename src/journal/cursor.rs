@@ -1,6 +1,6 @@
 //! A place in the history that can be kept, and gone on from: the next message with that ID or a higher one.
 //!
-//! A cursor is read with a [`Catalog`] of that moment. The writer may turn over to the oldest segment at any time, also
+//! A cursor is read with a [`Catalog`] of that moment. The writer may rotate to the oldest segment at any time, also
 //! while it is read. The text of another use is never taken for that of this one, for their checksums are salted; and what looks
 //! damaged is believed to be so only if the header is still the same after that.
 //!
@@ -38,7 +38,7 @@ pub enum Step<'a> {
     /// The messages from that ID on that came last were written and then refused, because the disk failed: others have these
     /// IDs, and come next. Only for one who reads while another process writes: it sees what is not committed.
     RolledBack(u64),
-    /// A segment was turned over to while it was read. Go on with a new catalog.
+    /// The writer rotated to the segment while it was read. Go on with a new catalog.
     Overwritten,
     /// What comes next is no whole record: it may be on its way from the writer at this moment. Wait a little, and go on with a
     /// new catalog; it is told for sure then.
@@ -233,7 +233,7 @@ impl Reading<'_> {
         Leg::Record
     }
 
-    /// What looks damaged from that place on is so only if the segment was not turned over to, and the writer is not just there.
+    /// What looks damaged from that place on is so only if the writer has not rotated to the segment, and the writer is not just there.
     fn damage(&mut self, source: &impl Source, span: Span, place: Place, bytes: u32) -> Result<Leg, Errno> {
         let header = read_header(source, span.segment, span.header.segment_bytes)?;
         // None is damaged too: a header is written twice, and one of the two is whole at any time.

@@ -50,7 +50,7 @@ struct Round {
 pub enum Progress {
     /// As much was read as was to be read in one go.
     Pause,
-    /// A segment was turned over to while it was read. Go on with a new catalog.
+    /// The writer rotated to the segment while it was read. Go on with a new catalog.
     Overwritten,
     /// They are the messages that count from that cursor on, without the first so many.
     Found(Cursor, u64),
@@ -269,7 +269,7 @@ mod tests {
     fn the_last_messages_are_counted_and_not_their_ids() {
         check(&journal(1, |_| 0));
         check(&journal(1_500, |_| 0));
-        // The ring has turned over.
+        // The writer has rotated through the whole ring.
         check(&journal(8_000, |_| 0));
         check(&journal(1_500, |index| if index % 400 == 399 { 1_000_000 } else { 0 }));
         let mut random = Random(5);

@@ -16,7 +16,7 @@ use crate::protocol::Priority;
 use core::ops::Range;
 use nix::errno::Errno;
 
-/// Small segments turn over often.
+/// The writer rotates often if segments are small.
 const SHORT: Size = Size { segment_bytes: 128 * 1024, stretch_bytes: 24 * 1024 };
 
 /// Longer ones have many stretches, and more room behind their end than a start looks through.
@@ -691,7 +691,7 @@ fn write_batches(
     })
 }
 
-/// Messages in the small journal, after which each segment was turned over to several times.
+/// Messages in the small journal, after which the writer has rotated to each segment several times.
 const MANY: u64 = 1_500;
 
 #[test]
@@ -776,7 +776,7 @@ fn a_sync_left_out_at_a_turn_over_is_noticed() {
     check_noticed((Call::BeginGroup, Target::Records), Mode::From(9), 5_000);
 }
 
-/// Whether IDs are given again after a power cut right behind a turn-over in a full ring, where the messages in the last segment are
+/// Whether IDs are given again after a power cut right behind a rotation in a full ring, where the messages in the last segment are
 /// acknowledged without a sync. They are so short that they have more IDs than find room in the rest of the segment before.
 fn are_ids_given_again(seed: u64, ignored: Option<(Call, Target)>) -> bool {
     let Size { segment_bytes, stretch_bytes } = WHOLE;

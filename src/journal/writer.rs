@@ -6,7 +6,7 @@
 //! succeeds says nothing about it ("fsyncgate", 2018).
 //!
 //! If the header of the next segment cannot be written, its file is given up for now, and the segment begins in the file after that one.
-//! A file that is given up is tried again at the next turn-over, before all others.
+//! The next rotation tries that file again, before all others.
 //!
 //! At the start the end of the last segment is looked for: see [`tail`](super::tail). All whole records before it count: damage between
 //! them costs itself. If nothing but bytes of a former use follow the last one, the journal goes on behind it. If there are signs of
@@ -447,7 +447,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.current.is_some_and(|place| place.synced < self.last.end)
     }
 
-    /// Begins to append what is to be committed together. Turns over to the next segment where this one might not hold a batch;
+    /// Begins to append what is to be committed together. Rotates to the next segment if this one might not hold a batch;
     /// what is in this one is synced before, if `is_synced`.
     pub fn begin_group(&mut self, is_synced: bool) {
         debug_assert!(self.buffers.out.waiting() == 0);

@@ -201,7 +201,7 @@ impl Report {
             None if length.is_some() && (self.is_headless || holds_something(files, segment)?) => {
                 found(What::Header)
             }
-            // By what stands in the page: the segment may have been turned over to since its header was read.
+            // By what stands in the page: the writer may have rotated to the segment since its header was read.
             Some(_) if in_page.is_none_or(|header| page != header.to_page()) => found(What::OneHeader),
             _ => {}
         }
@@ -300,7 +300,7 @@ impl Report {
         self.gaps.truncate(JOURNAL_GAPS_LISTED_MAX);
     }
 
-    /// A segment was turned over to while it was read: then it is gone, and so are those before it.
+    /// The writer rotated to the segment while it was read: its old content is gone, and so are the segments before it.
     fn forget_contents(&mut self) {
         self.findings.retain(|finding| !matches!(finding.what, What::Bytes { .. }));
         self.contents.clear();
@@ -412,7 +412,7 @@ mod tests {
 
     const FILE: u32 = 8_192;
 
-    /// Three segments in memory, with messages 1 to 9. The second one is turned over to while it is read.
+    /// Three segments in memory, with messages 1 to 9. The writer rotates to the second one while it is read.
     struct Turning(RefCell<Vec<Vec<u8>>>);
 
     impl Source for Turning {

@@ -63,11 +63,9 @@ impl Display for Failure {
                 write!(f, "{}: ", directory.display())?;
                 write_unresized(f, error)
             }
-            Self::Unread(directory, Errno::EAGAIN) => write!(
-                f,
-                "{}: the server turns over to other files all the time; try again",
-                directory.display()
-            ),
+            Self::Unread(directory, Errno::EAGAIN) => {
+                write!(f, "{}: the server keeps rotating its files; try again", directory.display())
+            }
             Self::Unread(directory, errno) => {
                 write!(f, "{}: the disk cannot be read: {}", directory.display(), errno.desc())
             }

@@ -115,7 +115,7 @@ static SETTINGS: [Setting; 22] = [
         name: "sync",
         variable: "FIRSTLINE_SYNC",
         word: Some("WHICH"),
-        help: "on disk before ACK: all, none, or priority N up",
+        help: "sync before ACK: all, none, or priority N to 9",
         default: || "all".to_string(),
         set: |options, text| values::sync(text).map(|sync| options.sync = sync),
     },
@@ -185,7 +185,7 @@ static SETTINGS: [Setting; 22] = [
         name: "idle-grace",
         variable: "FIRSTLINE_IDLE_GRACE",
         word: Some("S"),
-        help: "if full, a client idle for S seconds makes room",
+        help: "if full, evict a client idle for S seconds",
         default: || values::show_seconds(limits::IDLE_GRACE_MS_DEFAULT),
         set: |options, text| {
             values::seconds_or_off(text, limits::TIMEOUT_MS_MIN..=limits::IDLE_GRACE_MS_MAX)
