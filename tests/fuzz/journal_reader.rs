@@ -9,11 +9,11 @@
 use firstline::journal::catalog::Catalog;
 use firstline::journal::cursor::{Cursor, Step};
 use firstline::journal::disk::Source;
+use firstline::journal::headers::{FIRST_OFFSET, Headers, read_headers};
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step as ScanStep};
 use firstline::journal::segment::{Header, Identity, Origin, SegmentKey};
 use firstline::journal::tail::Tail;
-use firstline::journal::headers::{FIRST_OFFSET, Headers, read_headers};
 use firstline::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
 use firstline::protocol::Priority;
 use libfuzzer_sys::fuzz_target;
