@@ -1,6 +1,8 @@
 //! The protocol, line by line, as a client sees it: the real binary over real sockets.
 
-use crate::common::{Client, Held, Server, allow_many_connections, command, eventually, id_of, too_long};
+use crate::common::{
+    Client, Held, Server, allow_many_connections, command, eventually, id_of, is_emulated, too_long,
+};
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES};
 use firstline::protocol::command::HELP;
 use firstline::protocol::escape::{BadEscape, unescape};
@@ -8,6 +10,9 @@ use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::Instant;
 
 /// A client that joined, from that priority on.
@@ -306,6 +311,49 @@ fn one_who_joined_is_sent_what_others_say_from_the_least_priority_on() {
     assert!(ask(&mut watcher, "/leave").is_empty());
     sender.ask("/urgent unheard");
     assert!(ask(&mut watcher, "/ping").is_empty(), "one who left is sent nothing");
+}
+
+/// Sends messages for as long as nobody says that it is enough.
+fn flood(mut client: Client, is_enough: &AtomicBool) {
+    let half = format!("{}\n", "x".repeat(TEXT_BYTES / 2)).repeat(IN_FLIGHT / 2);
+    client.send(&half);
+    while !is_enough.load(Relaxed) {
+        client.send(&half);
+        client.lines(IN_FLIGHT / 2);
+    }
+}
+
+#[test]
+fn a_client_that_joins_anew_in_a_flood_is_told_of_all_that_it_is_not_sent() {
+    // Now and then the outbox is full in the middle of a batch, and the client joins anew just then.
+    let joins = if is_emulated() { 300 } else { 3_000 };
+    let server = Server::start(&["--write-timeout", "off"]);
+    let mut watcher = joined(&server, 0);
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..3)
+        .map(|_| (server.connect(), is_enough.clone()))
+        .map(|(client, is_enough)| thread::spawn(move || flood(client, &is_enough)))
+        .collect();
+    let (mut next_id, mut joined) = (1, 1);
+    watcher.send("/join 1\n");
+    while joined < joins {
+        let line = watcher.line();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["MSG", id, ..] => {
+                assert_eq!(id.parse(), Ok(next_id), "after {joined} times of joining");
+                next_id += 1;
+            }
+            ["LOST", count] => next_id += count.parse::<u64>().unwrap(),
+            ["OK", _] => {
+                joined += 1;
+                watcher.send(format!("/join {}\n", joined % 2));
+            }
+            _ => panic!("{line:?}"),
+        }
+    }
+    is_enough.store(true, Relaxed);
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::hub::egress::outbox::{FlushStatus, Outbox};
 use crate::hub::egress::subscription::Subscription;
 use crate::hub::workers::Caller;
 use crate::limits::{CLIENTS, SEND_BYTES_MAX};
-use crate::protocol::reply;
+use crate::protocol::{Priority, reply};
 use crate::sync::MutexGuard;
 
 /// A batch, its lines, and the span of each message's line.
@@ -29,24 +29,28 @@ struct LineByLine<'a> {
     hub: &'a Hub,
     caller: Caller,
     chunk: &'a mut Chunk,
-    /// That of the subscription that the lines are delivered for.
-    generation: u32,
     /// Whether a flush may still make room.
     takes_more: bool,
 }
 
 impl LineByLine<'_> {
-    /// Delivers the line of message `id`; false: it is lost. None: the client is sent no more of this batch, because it fell behind, or
-    /// because its subscription changed while the lock was released. If it joined again, it is sent what is processed from then on.
-    fn deliver(&mut self, outbox: &mut MutexGuard<'_, Outbox>, id: u64, line: &[u8]) -> Option<bool> {
+    /// Delivers the line of message `id`; false: it is lost. None: the client is not sent it, because it fell behind, or because it
+    /// changed its subscription while the lock was released.
+    fn deliver(
+        &mut self,
+        outbox: &mut MutexGuard<'_, Outbox>,
+        id: u64,
+        priority: Priority,
+        line: &[u8],
+    ) -> Option<bool> {
         if self.takes_more && !outbox.has_room_for_msg(line) {
             if flush::flush(outbox, self.chunk) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
-            if outbox.subscriber.generation() != self.generation {
-                return None;
-            }
             self.takes_more = outbox.has_room_for_msg(line);
+        }
+        if !outbox.subscriber.wants(id, priority) {
+            return None;
         }
         if !outbox.has_room_for_msg(line) && outbox.subscriber.fall_behind(id) {
             self.wake(outbox);
@@ -109,11 +113,12 @@ impl Delivery {
         let Self { touched, chunk } = self;
         let (work, lines, places) = written;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { return count };
-        let generation = outbox.subscriber.generation();
-        let mut slow = LineByLine { conn, hub, caller, chunk, generation, takes_more: true };
-        let first_index = live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
+        let mut slow = LineByLine { conn, hub, caller, chunk, takes_more: true };
         for (index, run) in work.batch.runs() {
+            // Anew for each run: the client may have changed it while the lock was released.
+            let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { break };
+            let first_index =
+                live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
             let end = index + work.accepted_of(&run.item, index);
             // The first live message of the client may be in the middle of a run.
             let index = index.max(first_index);
@@ -129,10 +134,10 @@ impl Delivery {
                 continue;
             }
             for (id, place) in (work.first_id + index as u64..).zip(places) {
-                match slow.deliver(&mut outbox, id, &lines[place.clone()]) {
+                match slow.deliver(&mut outbox, id, run.priority, &lines[place.clone()]) {
                     Some(true) => count.done += 1,
                     Some(false) => count.lost += 1,
-                    None => return count,
+                    None => {}
                 }
             }
         }

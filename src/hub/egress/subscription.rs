@@ -45,9 +45,6 @@ pub enum Subscription {
 /// The subscription of one client, and what it lost. All zeroes when new.
 pub struct Subscriber {
     state: Subscription,
-    /// Increases with each change of the subscription. It tells a thread that released the lock whether what it read before still holds;
-    /// it wraps around, but not within the time of one system call.
-    generation: u32,
     /// Messages that were not sent and of which the client has not been told.
     lost: u64,
     /// Whether the connection takes bytes: no other can subscribe.
@@ -59,7 +56,7 @@ pub struct Subscriber {
 impl Subscriber {
     /// Without a connection.
     pub(super) const fn new() -> Self {
-        Self { state: Subscription::Off, generation: 0, lost: 0, is_open: false, is_barred: false }
+        Self { state: Subscription::Off, lost: 0, is_open: false, is_barred: false }
     }
 
     /// A connection begins. It is subscribed to nothing.
@@ -84,20 +81,8 @@ impl Subscriber {
         self.state
     }
 
-    /// See [`Subscriber`]. A change to an equal state is none.
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
-
-    fn set(&mut self, state: Subscription) {
-        if self.state != state {
-            self.state = state;
-            self.generation = self.generation.wrapping_add(1);
-        }
-    }
-
     fn subscribe(&mut self, state: Subscription) {
-        self.set(if self.is_open { state } else { Subscription::Off });
+        self.state = if self.is_open { state } else { Subscription::Off };
     }
 
     // ---- Live ------------------------------------------------------------------------------------------
@@ -105,6 +90,11 @@ impl Subscriber {
     /// The least priority of the live messages that the client is sent; none: it is sent none.
     pub fn joined(&self) -> Option<Priority> {
         if let Subscription::Live { min, .. } = self.state { Some(min) } else { None }
+    }
+
+    /// Whether the client is sent the message with that ID and priority as a live one.
+    pub fn wants(&self, id: u64, priority: Priority) -> bool {
+        matches!(self.state, Subscription::Live { min, live_from, .. } if priority >= min && id >= live_from)
     }
 
     /// The client joins: it is sent messages of that priority and above, from now on.
@@ -126,7 +116,7 @@ impl Subscriber {
 
     /// The client leaves. It is still told what it lost.
     pub fn leave(&mut self) {
-        self.set(Subscription::Off);
+        self.state = Subscription::Off;
     }
 
     /// The client leaves, and is sent no more of the history that it asked for.
@@ -146,7 +136,7 @@ impl Subscriber {
     /// resume, and messages are lost to it.
     pub fn fall_behind(&mut self, id: u64) -> bool {
         let Subscription::Live { min, resumes: true, .. } = self.state else { return false };
-        self.set(Subscription::Lagging { min, behind_from: id });
+        self.state = Subscription::Lagging { min, behind_from: id };
         true
     }
 
@@ -158,7 +148,7 @@ impl Subscriber {
     /// If the client lags: from which ID and priority on. The worker has it sent the history from there; it catches up from now on.
     pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
         let Subscription::Lagging { min, behind_from } = self.state else { return None };
-        self.set(Subscription::CatchingUp { min, is_aside: false });
+        self.state = Subscription::CatchingUp { min, is_aside: false };
         Some((behind_from, min))
     }
 
@@ -175,7 +165,7 @@ impl Subscriber {
     /// Requests that a replay that catches up stands aside: the client asked for another part of the history.
     pub fn set_aside(&mut self) {
         if let Subscription::CatchingUp { min, .. } = self.state {
-            self.set(Subscription::CatchingUp { min, is_aside: true });
+            self.state = Subscription::CatchingUp { min, is_aside: true };
         }
     }
 
@@ -183,7 +173,7 @@ impl Subscriber {
     /// not requested.
     pub fn stand_aside(&mut self, id: u64, lost: u64) -> bool {
         let Subscription::CatchingUp { min, is_aside: true } = self.state else { return false };
-        self.set(Subscription::Lagging { min, behind_from: id });
+        self.state = Subscription::Lagging { min, behind_from: id };
         self.lose(lost);
         true
     }
@@ -267,16 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn every_change_has_a_new_generation() {
+    fn a_client_wants_what_is_live_for_it_and_urgent_enough() {
         let mut subscriber = open();
-        let first = subscriber.generation();
+        assert!(!subscriber.wants(7, Priority::HIGH), "it has not joined");
         subscriber.join_from(7, Priority::NORMAL);
-        let second = subscriber.generation();
-        subscriber.join_from(7, Priority::NORMAL);
-        assert_eq!(subscriber.generation(), second, "nothing changed");
+        assert!(subscriber.wants(7, Priority::NORMAL) && subscriber.wants(8, Priority::HIGH));
+        assert!(!subscriber.wants(6, Priority::NORMAL), "it has that from the history");
+        assert!(!subscriber.wants(7, Priority::LOW));
+        subscriber.join(Priority::LOW);
+        assert!(subscriber.wants(6, Priority::LOW), "the last time of joining holds");
         subscriber.leave();
-        assert!(first != second && subscriber.generation() != second);
-        subscriber.join_from(7, Priority::NORMAL);
-        assert_ne!(subscriber.generation(), second, "it left and joined again");
+        assert!(!subscriber.wants(8, Priority::HIGH));
     }
 }
