@@ -26,7 +26,7 @@ pub enum Error {
     },
     /// A later version of the program made it, with that version of the format.
     Newer(u64),
-    /// It is not there, for one who only reads.
+    /// The directory has no journal to read.
     NoJournal,
     /// No segment has a whole header, so nothing says where something is in it.
     NoHeader,
