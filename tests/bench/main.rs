@@ -248,9 +248,20 @@ fn main() {
             ),
         }
     }
+    check_names("--only", settings.only.as_deref(), WORKS.iter().map(|work| work.name));
+    check_names("--servers", settings.servers.as_deref(), Server::ALL.into_iter().map(Server::key));
     match settings.growth {
         true => grow(&settings),
         false => compare(&settings),
+    }
+}
+
+/// Ends this if one of the given names is unknown: it would just measure nothing.
+fn check_names(option: &str, given: Option<&str>, known: impl Iterator<Item = &'static str>) {
+    let known: Vec<_> = known.collect();
+    if let Some(name) = given.and_then(|given| given.split(',').find(|name| !known.contains(name))) {
+        eprintln!("tests/bench/run: {option} {name}: there are {}", known.join(", "));
+        std::process::exit(2);
     }
 }
 

@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// What it is called on the command line.
-    fn key(self) -> &'static str {
+    pub fn key(self) -> &'static str {
         match self {
             Self::FirstlineThreads => "threads",
             Self::FirstlineEpoll => "epoll",
