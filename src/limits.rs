@@ -53,7 +53,7 @@ pub const QUEUE_MAX: usize = CLIENTS * IN_FLIGHT;
 pub const SEND_BYTES_MAX: usize = 4096;
 
 /// Sends for one client each time it is polled, before others are.
-pub const SENDS_PER_TURN_MAX: usize = 4;
+pub const SENDS_PER_POLL_MAX: usize = 4;
 
 /// How often a thread runs the pipeline in one call, each time for a batch or with a journal for a group. Then a worker polls its own
 /// connections before it calls again.
@@ -83,7 +83,7 @@ pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The same for what comes from a client that has to read before more of it is received; besides it may take as much more as the kernel
 /// had let it send before: see [`socket::raise_receive_buffer`](crate::net::socket::raise_receive_buffer). A quarter, so that it is let send a little.
-pub const OVERDRAWN_BUFFER_BYTES: usize = SOCKET_BUFFER_BYTES / 4 * 5;
+pub const RAISED_RECEIVE_BUFFER_BYTES: usize = SOCKET_BUFFER_BYTES / 4 * 5;
 
 /// When a silent connection is first probed, and how often then, in seconds; after so many probes without an answer it is broken.
 ///
@@ -103,18 +103,18 @@ pub const UNANSWERED_MIN: u8 = 2;
 
 /// How long what was sent may stay without acknowledgement by the peer's kernel, in milliseconds. It also counts for one whose kernel
 /// acknowledges and has no room, for it reads nothing; so where `--write-timeout` is longer, this is that, one
-/// of the [`WRITE_LOOKS`] and [`WRITE_MARGIN_MS`]. With that time-out off it is the system's own, a quarter of an hour.
+/// of the [`WRITE_CHECKS`] and [`WRITE_MARGIN_MS`]. With that time-out off it is the system's own, a quarter of an hour.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
 /// How often within the write time-out it is looked whether a client that takes nothing reads all the same.
-pub const WRITE_LOOKS: u64 = 8;
+pub const WRITE_CHECKS: u64 = 8;
 
-/// How much later than the write time-out, and one of the [`WRITE_LOOKS`] within it, the kernel ends a connection, in milliseconds: so it
+/// How much later than the write time-out, and one of the [`WRITE_CHECKS`] within it, the kernel ends a connection, in milliseconds: so it
 /// is told why.
 pub const WRITE_MARGIN_MS: u32 = 5_000;
 
 /// Receives from a connection that is being closed each time it is polled; the bytes are discarded.
-pub const DISCARDS_PER_TURN_MAX: usize = 8;
+pub const DISCARDS_PER_POLL_MAX: usize = 8;
 
 /// What one wait of a worker may report, at most; what is left is reported by the next.
 pub const EVENTS_MAX: usize = 64;
@@ -123,7 +123,7 @@ pub const EVENTS_MAX: usize = 64;
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
 
 /// Connections accepted in a row, before signals and other work are looked at.
-pub const ACCEPTS_PER_TURN_MAX: usize = 16;
+pub const ACCEPTS_PER_POLL_MAX: usize = 16;
 
 /// The time kept of the drain time-out for last words, in milliseconds, but a quarter of it at most: what could not be processed by then
 /// is refused, told so, and sent. Half a second was too short on a board with twenty processes that wanted its two processors.
@@ -131,7 +131,7 @@ pub const LAST_WORDS_MS: u64 = 2_000;
 
 /// How long a client may take in all, in milliseconds, when the server ends and the client has all its replies: to read the messages of
 /// others that are left, and the last line. The kernel still sends what it has taken by then.
-pub const UNOWED_MS_MAX: u64 = 500;
+pub const SHUTDOWN_REST_MS_MAX: u64 = 500;
 
 /// Files of the journal. Two would do; with eight, no more than an eighth of the history goes when the oldest is used again.
 pub const JOURNAL_SEGMENTS: usize = 8;
@@ -329,7 +329,7 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 pub const ACCEPT_RETRY_MS_MAX: u64 = 5_000;
 
 /// Failures in a row that are about one connection each, and cost no pause: as many as connections are accepted in a row.
-pub const ACCEPT_FAILURES_MAX: u32 = ACCEPTS_PER_TURN_MAX as u32;
+pub const ACCEPT_FAILURES_MAX: u32 = ACCEPTS_PER_POLL_MAX as u32;
 
 /// How long the log may take to be written out at the end, in milliseconds: a stuck terminal must not keep
 /// the server from ending.

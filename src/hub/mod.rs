@@ -141,10 +141,10 @@ impl Hub {
     }
 
     /// A client is sent the history, of that priority and above, until it has caught up.
-    pub fn follow(&self, conn: ConnId, min: Priority) {
+    pub fn begin_catch_up(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
-        outbox.subscriber.follow(min);
+        outbox.subscriber.begin_catch_up(min);
     }
 
     /// A client leaves: it is sent no messages of others any more.
@@ -155,10 +155,10 @@ impl Hub {
     }
 
     /// A client may read no messages of others any more, new or old.
-    pub fn bar(&self, conn: ConnId) {
+    pub fn revoke_reading(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
-        outbox.subscriber.bar();
+        outbox.subscriber.revoke_reading();
     }
 
     /// Nothing more is sent to a client.

@@ -3,8 +3,8 @@
 #![expect(unsafe_code, reason = "no crate has this request to the kernel")]
 
 use crate::limits::{
-    KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, OVERDRAWN_BUFFER_BYTES, SOCKET_BUFFER_BYTES,
-    UNACKNOWLEDGED_MS_MAX, UNANSWERED_MIN, WRITE_LOOKS, WRITE_MARGIN_MS,
+    KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, RAISED_RECEIVE_BUFFER_BYTES,
+    SOCKET_BUFFER_BYTES, UNACKNOWLEDGED_MS_MAX, UNANSWERED_MIN, WRITE_CHECKS, WRITE_MARGIN_MS,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -53,7 +53,7 @@ pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<
     optional("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S))?;
     optional("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES))?;
     // 0 is the system's own.
-    let longest_ms = |ms: u32| ms.saturating_add(ms / WRITE_LOOKS as u32).saturating_add(WRITE_MARGIN_MS);
+    let longest_ms = |ms: u32| ms.saturating_add(ms / WRITE_CHECKS as u32).saturating_add(WRITE_MARGIN_MS);
     let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(longest_ms(ms)));
     optional("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms))
 }
@@ -188,13 +188,13 @@ sockopt_impl!(
 /// 9ca48d616ed7, "tcp: do not accept packets beyond window"), even the news that it has read: and nothing is received before that is
 /// heard. So both would wait for ever. Before 5.14 the buffer only has the little more, and nothing is needed.
 pub fn raise_receive_buffer(socket: &impl AsFd) {
-    if setsockopt(socket, sockopt::RcvBuf, &OVERDRAWN_BUFFER_BYTES).is_ok() {
+    if setsockopt(socket, sockopt::RcvBuf, &RAISED_RECEIVE_BUFFER_BYTES).is_ok() {
         let _ = setsockopt(socket, BoundsSendingOnly, &true);
     }
 }
 
 /// The end of that: what comes has its usual bound again.
-pub fn settle(socket: &impl AsFd) {
+pub fn restore_receive_buffer(socket: &impl AsFd) {
     let _ = setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES);
 }
 
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn what_comes_has_a_wider_bound_for_as_long_as_it_is_overdrawn() {
         let (server, _client) = pair();
-        settle(&server);
+        restore_receive_buffer(&server);
         let usual = getsockopt(&server, sockopt::RcvBuf).unwrap();
         raise_receive_buffer(&server);
         assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual / 4 * 5);
-        settle(&server);
+        restore_receive_buffer(&server);
         assert_eq!(getsockopt(&server, sockopt::RcvBuf).unwrap(), usual);
     }
 

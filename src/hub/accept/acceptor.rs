@@ -10,7 +10,7 @@ use crate::hub::accept::pending::PendingConnections;
 use crate::hub::accept::rejected::Rejected;
 use crate::hub::signals::{SignalAction, Signals};
 use crate::hub::watchdog::Watchdog;
-use crate::limits::{ACCEPTS_PER_TURN_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
+use crate::limits::{ACCEPTS_PER_POLL_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
 use crate::logger;
 use crate::logger::throttle::{LogDecision, LogThrottle};
 use crate::net::{Allowed, Listener, socket};
@@ -154,7 +154,7 @@ impl<'a> Acceptor<'a> {
     fn accept_some(&mut self) {
         let mut accepts = 0;
         for index in 0..self.doors.len() {
-            while accepts < ACCEPTS_PER_TURN_MAX
+            while accepts < ACCEPTS_PER_POLL_MAX
                 && let Some((stream, peer)) = self.doors[index].accept(&mut accepts)
             {
                 self.take(stream, peer);
@@ -214,9 +214,9 @@ impl<'a> Acceptor<'a> {
 }
 
 impl Door {
-    /// The next connection, if there is one and accepting works now. Counts its tries in `accepts`, up to [`ACCEPTS_PER_TURN_MAX`].
+    /// The next connection, if there is one and accepting works now. Counts its tries in `accepts`, up to [`ACCEPTS_PER_POLL_MAX`].
     fn accept(&mut self, accepts: &mut usize) -> Option<(TcpStream, SocketAddr)> {
-        while *accepts < ACCEPTS_PER_TURN_MAX && !self.backoff.is_pausing(clock::now_ns()) {
+        while *accepts < ACCEPTS_PER_POLL_MAX && !self.backoff.is_pausing(clock::now_ns()) {
             *accepts += 1;
             match accept(&self.listener.socket) {
                 Err(Errno::EAGAIN) => {

@@ -1,20 +1,21 @@
-//! What keeps a connection that takes lines from going on.
+//! What blocks an open connection.
 
 use crate::hub::connection::closing::Reason;
 use crate::hub::egress::outbox::Outbox;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 
-/// What goes on only if there is room in the outbox.
+/// Work that continues only if the outbox has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldUp {
     /// The next line of a listing.
     Listing,
-    /// A line that has come, or what the client missed: it needs a slot, and the slot's reply needs the room.
+    /// A line that has arrived, or the replay of what the client missed. It needs a slot, and the slot's reply needs
+    /// room.
     Slot,
 }
 
 impl HeldUp {
-    /// Whether the outbox has that room.
+    /// Whether the outbox has the room for it.
     pub fn has_room(self, outbox: &Outbox) -> bool {
         match self {
             Self::Listing => outbox.has_room(ANSWER_LINE_BYTES_MAX),
@@ -23,19 +24,19 @@ impl HeldUp {
     }
 }
 
-/// What keeps a connection from going on.
+/// What blocks an open connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocker {
-    /// Nothing does.
+    /// Nothing: poll again at once.
     Nothing,
-    /// The client does not read: what [goes on](HeldUp) lacks room.
+    /// The client does not read: [held-up work](HeldUp) lacks room in the outbox.
     Reader,
-    /// The client was too fast: its next line is taken at that time, in nanoseconds.
+    /// The rate limit: the next line is taken at this time, in nanoseconds.
     Rate(u64),
-    /// No line will come any more, for that reason.
+    /// No further line will be taken, for this reason: close the connection.
     End(Reason),
-    /// A line that is under way, or the lack of a slot while no line needs one.
+    /// A line in progress, or the lack of a slot while no line needs one.
     Line,
-    /// The client has to say something.
+    /// The client: it has to send something.
     Client,
 }

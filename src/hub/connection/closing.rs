@@ -1,4 +1,4 @@
-//! Why a connection is closed, how, and what the client and the log are told: one table.
+//! Why a connection is closed, how, and what the server tells the client and the log: one table.
 
 use crate::protocol::foreign::Foreign;
 use crate::protocol::reply::Farewell;
@@ -8,33 +8,33 @@ use std::fmt;
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The client has ended its side.
+    /// The client has closed its sending side.
     End,
-    /// It said `/quit`.
+    /// The client sent `/quit`.
     Quit,
-    /// The server ends.
+    /// The server shuts down.
     ShuttingDown,
-    /// The server ends, and the client, which has all its replies, does not read the rest in time.
-    Unowed,
-    /// It said nothing for too long.
+    /// The server shuts down. The client has all its replies, but does not read the rest in time.
+    ShutdownRest,
+    /// The client sent nothing for too long.
     Idle,
-    /// It said nothing for a while, and another client wanted its place.
+    /// The client was idle, and another client needed its place.
     GaveWay,
-    /// It did not read for too long.
+    /// The client did not read for too long.
     TooSlow,
-    /// It did not end a line in time.
+    /// The client did not end a line in time.
     LineTimeout,
-    /// It speaks another protocol.
+    /// The client speaks another protocol.
     Foreign(Foreign),
-    /// It tried wrong tokens.
+    /// The client showed too many wrong tokens.
     WrongToken,
-    /// It showed no token in time.
+    /// The client showed no token in time.
     NotAuthenticated,
-    /// Its token no longer gives the rights that it gave.
+    /// The client's token no longer gives the rights that it gave.
     TokenWithdrawn,
-    /// The connection timed out while the client's token waited to be checked.
+    /// The connection timed out while the client's token waited for its check.
     Abandoned,
-    /// Nothing can be sent any more, and all that had come is received.
+    /// Sending failed, and everything that had arrived is received.
     Unsendable(Errno),
     /// The connection broke.
     Broken(Errno),
@@ -43,13 +43,13 @@ pub enum Reason {
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// The client may do nothing more: what it has sent is refused, line by line. Then as [`Answer`](Self::Answer).
+    /// The server refuses each line that the client has sent. Then it closes as with [`Answer`](Self::Answer).
     Refuse,
-    /// No line is taken any more. Every line that was taken gets its reply, then comes the farewell.
+    /// The server takes no more lines. Each line that it has taken gets its reply, then the client gets the farewell.
     Answer,
-    /// At once, because the client does not read: the kernel gets what it takes, with the farewell.
+    /// At once, because the client does not read: the kernel gets as much as it accepts, with the farewell.
     CutShort,
-    /// At once: nothing more can be sent.
+    /// At once: nothing can be sent any more.
     Drop,
 }
 
@@ -69,7 +69,7 @@ impl Reason {
             Self::TokenWithdrawn => (Manner::Refuse, Some(Farewell::TokenWithdrawn)),
             Self::Abandoned => (Manner::Refuse, None),
             Self::TooSlow => (Manner::CutShort, Some(Farewell::TooSlow)),
-            Self::Unowed => (Manner::CutShort, Some(Farewell::ShuttingDown)),
+            Self::ShutdownRest => (Manner::CutShort, Some(Farewell::ShuttingDown)),
             Self::Broken(_) => (Manner::Drop, None),
         }
     }
@@ -84,7 +84,7 @@ impl Reason {
         self.closing().1
     }
 
-    /// Whether the client just went away.
+    /// Whether the client itself ended the connection.
     pub fn is_of_client(self) -> bool {
         match self {
             Self::Unsendable(errno) | Self::Broken(errno) => {
@@ -100,7 +100,7 @@ impl fmt::Display for Reason {
         match self {
             Self::End => f.write_str("it closed the connection"),
             Self::Quit => f.write_str("it quit"),
-            Self::ShuttingDown | Self::Unowed => f.write_str("shutting down"),
+            Self::ShuttingDown | Self::ShutdownRest => f.write_str("shutting down"),
             Self::Idle => f.write_str("idle"),
             Self::GaveWay => f.write_str("idle, and its place was wanted"),
             Self::TooSlow => f.write_str("too slow: it did not read"),

@@ -1,7 +1,7 @@
-//! What a client's lines ask for: each becomes a message to admit, or a reply.
+//! Executes a client's lines: each becomes a message to admit, or a reply.
 //!
-//! Every line takes a slot, and the reply that closes the line releases it. So messages and commands have the same
-//! bound, and there is always room for a reply. Knows no sockets: see [`crate::hub::connection::session`].
+//! Every line takes a slot, and the reply that closes the line releases the slot. So messages and commands have the
+//! same bound, and there is always room for a reply. Knows no sockets: see [`crate::hub::connection::session`].
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::listing::{Listing, Subject};
@@ -23,33 +23,33 @@ use heapless::{String, VecView};
 /// The state of one client's commands.
 pub struct Commands {
     conn: ConnId,
-    /// How many lines were taken.
+    /// How many lines have been taken.
     lines: u64,
-    /// The slots that lines may take.
+    /// The slots that the next lines may take.
     credits: Slots,
-    /// The listing that is under way.
+    /// The listing in progress.
     listing: Option<Listing>,
     /// What the replay reads for the client.
     replaying: Replaying,
     /// Who the client is.
     login: Login,
-    /// The client's name, as the client table has it; empty: it has none. Each message is signed with the name of its
-    /// time.
+    /// The client's name, as in the client table; empty: it has none. Each message keeps the name that its sender had
+    /// when it sent the message.
     nick: String<NICK_BYTES_MAX>,
-    /// The line that said `/quit`.
+    /// The number of the line with `/quit`.
     quit: Option<u64>,
-    /// How many urgent messages the client may still send.
+    /// Limits how many of the client's messages keep an urgent priority.
     urgent: RateLimiter,
-    /// Neither a message nor a command was taken yet: the client may turn out to speak another protocol.
+    /// No message and no command has been taken yet: the client may still turn out to speak another protocol.
     is_opening: bool,
-    /// The line before was too long to be seen.
+    /// The line before was too long, so its text is unknown.
     is_after_long: bool,
-    /// The protocol that the client speaks in place of ours.
+    /// The protocol that the client speaks, if it is another one.
     foreign: Option<Foreign>,
 }
 
 impl Commands {
-    /// No line has come on that connection.
+    /// The commands of a connection on which no line has arrived.
     pub fn new(conn: ConnId) -> Self {
         Self {
             conn,
@@ -67,46 +67,46 @@ impl Commands {
         }
     }
 
-    /// Forgets everything but the connection's index.
+    /// Resets everything but the connection's ID.
     ///
     /// # Panics
     /// In debug builds, if a slot is left: see [`take_credits`](Self::take_credits) and
-    /// [`break_off`](Self::break_off).
+    /// [`cancel`](Self::cancel).
     pub fn reset(&mut self) {
         debug_assert!(self.credits.is_empty() && self.listing.is_none() && !self.replaying.has_queued());
         *self = Self::new(self.conn);
     }
 
-    /// The slots that lines may take, for the outbox to add some.
+    /// The slots that the next lines may take; the outbox grants more into them.
     pub fn credits(&mut self) -> &mut Slots {
         &mut self.credits
     }
 
-    /// How many slots lines may take.
+    /// How many slots the next lines may take.
     pub fn credit_count(&self) -> usize {
         self.credits.len()
     }
 
-    /// Takes all credits, for a client that gets no more replies.
+    /// Takes all credits away, once the client gets no more replies.
     pub fn take_credits(&mut self) -> Slots {
         mem::take(&mut self.credits)
     }
 
-    /// Drops the listing that is under way, or the line that waits for the replay; returns its slot.
-    pub fn break_off(&mut self) -> Option<&'static mut Slot> {
-        // No line is taken while there is one of them, so there are never both.
+    /// Cancels the listing in progress, or the line that waits for the replay, and returns its slot.
+    pub fn cancel(&mut self) -> Option<&'static mut Slot> {
+        // Each of them blocks further lines, so there are never both.
         self.listing.take().map(Listing::into_slot).or_else(|| self.replaying.drop_queued())
     }
 
-    // ---- What it waits for -----------------------------------------------------------------------------
+    // ---- What blocks -----------------------------------------------------------------------------------
 
-    /// Whether no line can be taken now: a listing or an `/auth` is under way, or a line waits for the replay, or no
-    /// slot is left.
-    pub fn is_stalled(&self) -> bool {
+    /// Whether no line can be taken now: a listing or an `/auth` is in progress, a line waits for the replay, or there
+    /// is no slot.
+    pub fn is_blocked(&self) -> bool {
         self.is_busy() || self.credits.is_empty()
     }
 
-    /// Whether no line can be taken now because no slot is left, and for no other reason.
+    /// Whether no line can be taken now only because there is no slot.
     pub fn lacks_slot(&self) -> bool {
         !self.is_busy() && self.credits.is_empty()
     }
@@ -115,7 +115,7 @@ impl Commands {
         self.listing.is_some() || self.replaying.has_queued() || self.login.is_under_way()
     }
 
-    /// Whether a listing is under way.
+    /// Whether a listing is in progress.
     pub fn is_listing(&self) -> bool {
         self.listing.is_some()
     }
@@ -125,18 +125,18 @@ impl Commands {
         self.replaying.is_active()
     }
 
-    /// Whether there is a line whose reply comes from the replay, or at the time when an `/auth` goes on.
-    pub fn awaits_closing(&self) -> bool {
+    /// Whether a line waits for its reply: from the replay, or from an `/auth` in progress.
+    pub fn awaits_reply(&self) -> bool {
         self.replaying.awaits_reply() || self.login.is_under_way()
     }
 
-    /// The line that said `/quit`; no line is taken after it.
+    /// The number of the line with `/quit`. No line is taken after it.
     pub fn quit(&self) -> Option<u64> {
         self.quit
     }
 
-    /// Whether the client will be told goodbye for what it said.
-    pub fn is_parting(&self) -> bool {
+    /// Whether the connection will be closed because of what the client sent.
+    pub fn is_closing(&self) -> bool {
         self.quit.is_some() || self.foreign.is_some()
     }
 
@@ -145,12 +145,12 @@ impl Commands {
         self.is_opening
     }
 
-    /// The client speaks another protocol: no line of it is taken.
-    pub fn meet(&mut self, foreign: Foreign) {
+    /// Records that the client speaks another protocol: none of its lines is taken any more.
+    pub fn set_foreign(&mut self, foreign: Foreign) {
         self.foreign = Some(foreign);
     }
 
-    /// The protocol that the client speaks in place of ours.
+    /// The protocol that the client speaks, if it is another one.
     pub fn foreign(&self) -> Option<Foreign> {
         self.foreign
     }
@@ -167,25 +167,25 @@ impl Commands {
         self.login.must_log_in(context.hub.authenticator.as_ref())
     }
 
-    /// Whether the client's token no longer gives the rights that it gave when it was shown. True once.
+    /// Whether the client's token no longer gives the rights that it gave when the client showed it. Returns true once.
     pub fn is_withdrawn(&mut self, context: &WorkerContext) -> bool {
         self.login.is_withdrawn(context.hub.authenticator.as_ref())
     }
 
-    /// The client has not shown its token in time, or the token holds no longer. The line that is under way is
-    /// refused for that, and so are all lines that are taken from now on.
-    pub fn dismiss(&mut self, context: &WorkerContext) {
+    /// Refuses the line in progress and all further lines: the client has not shown its token in time, or the token
+    /// is no longer valid.
+    pub fn refuse_all(&mut self, context: &WorkerContext) {
         let authenticator = context.hub.authenticator.as_ref();
-        if let Some(outcome) = self.login.break_off(Refusal::NotAuthenticated, authenticator) {
+        if let Some(outcome) = self.login.cancel(Refusal::NotAuthenticated, authenticator) {
             self.close_auth(outcome, context);
-        } else if let Some(slot) = self.break_off() {
+        } else if let Some(slot) = self.cancel() {
             self.credits.put(Chain::of(slot));
             self.reject(Refusal::NotAuthenticated, context);
         }
-        self.login.dismiss();
+        self.login.revoke();
     }
 
-    /// Replies to the `/auth` that was under way.
+    /// Replies to the `/auth` that was in progress.
     fn close_auth(&mut self, outcome: Outcome, context: &WorkerContext) {
         match outcome {
             Ok(name) => {
@@ -200,25 +200,25 @@ impl Commands {
 
     // ---- Lines -----------------------------------------------------------------------------------------
 
-    /// Goes on with what is under way.
-    pub fn go_on(&mut self, context: &WorkerContext) {
-        if let Some(outcome) = self.login.go_on(context) {
+    /// Continues the work in progress.
+    pub fn advance(&mut self, context: &WorkerContext) {
+        if let Some(outcome) = self.login.advance(context) {
             self.close_auth(outcome, context);
         }
-        self.replaying.go_on(&mut self.credits, context);
+        self.replaying.advance(&mut self.credits, context);
         if let Some(listing) = self.listing.take() {
-            self.listing = listing.go_on(context.hub, self.conn);
+            self.listing = listing.advance(context.hub, self.conn);
         }
     }
 
-    /// Takes the next line. The commands must not be [stalled](Self::is_stalled).
+    /// Takes the next line. The commands must not be [blocked](Self::is_blocked).
     pub fn take(&mut self, frame: Frame<'_>, context: &mut WorkerContext) {
         if self.is_opening {
             let is_after_long = mem::replace(&mut self.is_after_long, matches!(frame, Frame::TooLong));
             if let Frame::Line(line) = frame
                 && let Some(foreign) = foreign::in_line(line, is_after_long)
             {
-                return self.meet(foreign);
+                return self.set_foreign(foreign);
             }
         }
         self.lines += 1;
@@ -242,8 +242,8 @@ impl Commands {
         context.admit(slot);
     }
 
-    /// Lowers the priority of a message to what its sender may use, and of urgent messages that are more than the
-    /// sender may send.
+    /// Lowers the priority of a message to the highest that its sender may use, and that of an urgent message that
+    /// exceeds the sender's rate.
     fn lower(&mut self, slot: &mut Slot, context: &WorkerContext) {
         slot.lower_to(self.login.rights().priority_max);
         if slot.priority() >= Priority::HIGH
@@ -262,7 +262,7 @@ impl Commands {
         match command {
             Command::Auth(token) => {
                 self.login.show(token);
-                self.go_on(context);
+                self.advance(context);
             }
             Command::Join { min, since: Some(id) } => self.replay(ReplayRequest::JoinSince(id, min), context),
             Command::Join { min, since: None } => {
@@ -290,26 +290,26 @@ impl Commands {
         if !context.hub.clients.lock().rename(self.conn, nick) {
             return self.reject(Refusal::NickTaken, context);
         }
-        // A name is no longer than a nick.
+        // A nick fits: the parser has checked its length.
         self.nick = String::try_from(nick).unwrap_or_default();
         self.ok(context);
     }
 
     fn list(&mut self, subject: Subject, context: &WorkerContext) {
         if let Some(slot) = self.credits.pop() {
-            self.listing = Listing::new(subject, self.lines, slot).go_on(context.hub, self.conn);
+            self.listing = Listing::new(subject, self.lines, slot).advance(context.hub, self.conn);
         }
     }
 
-    /// Asks the replay for a part of the history. It reads that once it has done with what was asked for before.
+    /// Requests a part of the history from the replay. The replay reads it after the earlier request has ended.
     fn replay(&mut self, request: ReplayRequest, context: &WorkerContext) {
         let Some(handle) = &context.hub.replay else { return self.reject(Refusal::NoJournal, context) };
-        if let Some(newest) = handle.newest_before(request.position()) {
+        if let Some(newest) = handle.newest_if_ahead(request.position()) {
             return self.reject(Refusal::AheadOfHistory(newest), context);
         }
         let Some(slot) = self.credits.pop() else { return };
         self.replaying.queue(request, self.lines, slot, context);
-        self.replaying.go_on(&mut self.credits, context);
+        self.replaying.advance(&mut self.credits, context);
     }
 
     // ---- Replies ---------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-//! A connection that takes no more lines, until it is over: its lines are answered, the replies are sent, and the
-//! client reads them.
+//! The end of a connection: the server takes no more lines, answers those that it has taken, sends the replies, and
+//! gives the client time to read them.
 
 use crate::hub::connection::closing::{Manner, Reason};
 use crate::hub::connection::deadlines::Waits;
@@ -12,18 +12,18 @@ use crate::limits::FAREWELL_MS_MAX;
 use crate::net::socket;
 use crate::protocol::reply;
 
-/// What is left to do.
+/// The stages of a departure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// What is outstanding is answered.
+    /// Messages and replies are outstanding.
     Finishing,
-    /// All is answered; what is left is sent.
+    /// Every line has its reply. The outbox still holds bytes to send.
     Flushing,
-    /// All is sent; the client has until then, in nanoseconds, to read it.
+    /// Everything is sent. The client has until this time, in nanoseconds, to read it.
     Lingering(u64),
 }
 
-/// The end of a connection.
+/// A departing connection.
 #[derive(Debug)]
 pub struct Departure {
     reason: Reason,
@@ -31,29 +31,29 @@ pub struct Departure {
 }
 
 impl Departure {
-    /// Takes no more lines, and leaves what the client had joined.
-    pub fn part(reason: Reason, link: &mut Link, context: &WorkerContext) -> Self {
+    /// Stops taking lines, and ends the client's subscription and replay.
+    pub fn begin(reason: Reason, link: &mut Link, context: &WorkerContext) -> Self {
         context.hub.leave(link.conn);
-        // What the replay reads for the client is not wanted any more.
+        // The client no longer wants what the replay reads for it.
         link.wake_replay(context);
-        link.deadlines.part(context.now_ns);
+        link.deadlines.stop_taking_lines(context.now_ns);
         Self { reason, stage: Stage::Finishing }
     }
 
-    /// [Cuts short](Manner::CutShort) a connection that takes lines.
+    /// [Cuts short](Manner::CutShort) an open connection.
     ///
     /// # Errors
-    /// Why the connection is over, if it is.
+    /// The reason, if the connection has ended.
     pub fn cut_short(reason: Reason, link: &mut Link, context: &mut WorkerContext) -> Result<Self, Reason> {
         let mut departure = Self { reason, stage: Stage::Finishing };
         departure.cut(reason, link, context)?;
         Ok(departure)
     }
 
-    /// Does what can be done now.
+    /// Does the work that is possible now.
     ///
     /// # Errors
-    /// Why the connection is over, if it is.
+    /// The reason, if the connection has ended.
     pub fn poll(
         &mut self,
         link: &mut Link,
@@ -77,16 +77,17 @@ impl Departure {
         context: &mut WorkerContext,
     ) -> Result<PollAt, Reason> {
         link.release_credits(&mut outbox);
-        if let Some(reason) = lost(link, &mut outbox, context) {
+        if let Some(reason) = failure(link, &mut outbox, context) {
             drop(outbox);
-            return self.give_up(reason, link, context);
+            return self.end_for(reason, link, context);
         }
         let status = flush::flush(&mut outbox, &mut context.chunk);
-        if outbox.is_quiescent() && say_farewell(self.reason, link, &mut outbox) {
+        if outbox.is_quiescent() && push_farewell(self.reason, link, &mut outbox) {
             self.stage = Stage::Flushing;
             return Ok(PollAt::Now);
         }
-        // Either slots are outstanding or a thread sends; or there is no room, and the socket reports when there is.
+        // Not quiescent: the thread that makes it quiescent wakes this worker. Quiescent: the farewell lacks room, and
+        // the socket reports when it is writable.
         let wake_on = if outbox.is_quiescent() { WakeOn::Room } else { WakeOn::Quiescence };
         outbox.set_wake_on(wake_on);
         Ok(await_reader(status, link, outbox, context))
@@ -98,9 +99,9 @@ impl Departure {
         mut outbox: Locked,
         context: &mut WorkerContext,
     ) -> Result<PollAt, Reason> {
-        if let Some(reason) = lost(link, &mut outbox, context) {
+        if let Some(reason) = failure(link, &mut outbox, context) {
             drop(outbox);
-            return self.give_up(reason, link, context);
+            return self.end_for(reason, link, context);
         }
         let status = flush::flush(&mut outbox, &mut context.chunk);
         if outbox.is_empty() && !outbox.sending.is_in_progress() {
@@ -111,8 +112,8 @@ impl Departure {
         Ok(await_reader(status, link, outbox, context))
     }
 
-    /// Closes for another reason than that for which it began.
-    fn give_up(
+    /// Ends a departing connection for another reason than the one it departs for.
+    fn end_for(
         &mut self,
         reason: Reason,
         link: &mut Link,
@@ -121,9 +122,8 @@ impl Departure {
         if reason.manner() == Manner::CutShort { self.cut(reason, link, context) } else { Err(reason) }
     }
 
-    /// Closes at once, with what can be sent, the connection of a client that does not read. The kernel gets the
-    /// rest: the count of lost messages and the reason. It may take them, and keeps them for a while in case the
-    /// client comes back.
+    /// Closes the connection of a client that does not read. The kernel gets as much of the outbox as it accepts, with
+    /// the count of lost messages and the reason. It keeps them for a while in case the client comes back.
     fn cut(
         &mut self,
         reason: Reason,
@@ -135,24 +135,24 @@ impl Departure {
             socket::raise_send_buffer(socket);
         }
         context.hub.leave(link.conn);
-        // A client that was told goodbye already is told nothing more.
-        let is_told = self.stage == Stage::Flushing;
+        // The farewell is in the outbox already, and is not sent twice.
+        let has_farewell = self.stage == Stage::Flushing;
         let mut outbox = link.outbox(context);
         link.release_credits(&mut outbox);
         outbox.sending.set_writable();
         flush::flush(&mut outbox, &mut context.chunk);
         flush::flush_last(&mut outbox, &mut context.chunk, |outbox| {
-            !is_told && say_farewell(reason, link, outbox)
+            !has_farewell && push_farewell(reason, link, outbox)
         });
         drop(outbox);
         context.hub.abort(link.conn);
         self.begin_lingering(link, context)
     }
 
-    /// All is sent. To close while something is unread would reset the connection, and could take the last words from
-    /// the client. So the client gets some time to end its side too, unless it has.
+    /// Everything is sent. If the server closed a socket that has unread bytes, the kernel would reset the connection,
+    /// and the client could lose the farewell. So the client gets some time to close its sending side, unless it has.
     fn begin_lingering(&mut self, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
-        // Before the end of the connection: a client that has seen its end finds it counted.
+        // Before the sending side is closed: a client that has seen the end sees the count, too.
         if let Some(farewell) = self.reason.farewell() {
             context.hub.counters.lock().said_farewell(farewell);
         }
@@ -163,25 +163,25 @@ impl Departure {
             return Err(self.reason);
         }
         let until_ns = if context.draining {
-            link.deadlines.unowed_until_ns()
+            link.deadlines.shutdown_rest_end_ns()
         } else {
             context.now_ns + FAREWELL_MS_MAX * 1_000_000
         };
         self.stage = Stage::Lingering(until_ns);
-        link.receiver.resume();
+        link.receiver.set_readable();
         Ok(PollAt::Now)
     }
 
-    /// Waits until the client has ended its side. When the server ends, it is enough that the client's system has the
-    /// last words: a change of the socket's state reports that.
+    /// Waits until the client has closed its sending side. In a shutdown it is enough that the client's system has
+    /// acknowledged the farewell: epoll reports that as a change of the socket's state.
     fn linger(&self, until_ns: u64, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
-        // Received first: what is unread when the socket is closed resets the connection.
+        // Received first: a socket that is closed with unread bytes resets the connection.
         let has_ended = link.socket.as_ref().is_none_or(|socket| link.receiver.discard(socket));
         if has_ended || context.now_ns >= until_ns {
             Err(self.reason)
         } else if link.receiver.is_readable() {
             Ok(PollAt::Now)
-        } else if context.draining && has_told_all(link) {
+        } else if context.draining && is_all_acknowledged(link) {
             Err(self.reason)
         } else {
             Ok(PollAt::Time(until_ns))
@@ -189,34 +189,34 @@ impl Departure {
     }
 }
 
-/// Why the connection cannot go on, if it is broken or a time-out is over.
-fn lost(link: &mut Link, outbox: &mut Outbox, context: &WorkerContext) -> Option<Reason> {
+/// The reason to end the connection now, if it is broken or a time-out has expired.
+fn failure(link: &mut Link, outbox: &mut Outbox, context: &WorkerContext) -> Option<Reason> {
     if let Some(errno) = outbox.endpoint.broken_by() {
         return Some(Reason::Broken(errno));
     }
-    if link.look(outbox, context) { link.overdue(&waits(outbox, context), context) } else { None }
+    if link.check_due(outbox, context) { link.overdue(&waits(outbox, context), context) } else { None }
 }
 
-/// What a connection waits for that takes no more lines: for its client to read.
+/// What a departing connection waits for: its client has to read.
 fn waits(outbox: &Outbox, context: &WorkerContext) -> Waits {
-    let is_unowed = context.draining && outbox.owes_nothing();
-    Waits { stalled_since_ns: outbox.sending.stalled_ns(), is_unowed, ..Waits::default() }
+    let is_shutdown_rest = context.draining && outbox.owes_nothing();
+    Waits { stalled_since_ns: outbox.sending.stalled_ns(), is_shutdown_rest, ..Waits::default() }
 }
 
-/// Puts the last words in; false: there is no room now.
-fn say_farewell(reason: Reason, link: &Link, outbox: &mut Outbox) -> bool {
-    let mut words = reply::Line::new();
+/// Puts the farewell into the outbox; false: there is no room now.
+fn push_farewell(reason: Reason, link: &Link, outbox: &mut Outbox) -> bool {
+    let mut lines = reply::Line::new();
     if let Some(line) = link.commands.quit() {
-        // Both fit: together they are shorter than a line of a listing.
-        reply::ok(&mut words, line);
+        // Both lines fit: together they are shorter than a line of a listing.
+        reply::ok(&mut lines, line);
     }
     if let Some(farewell) = reason.farewell() {
-        let _ = words.extend_from_slice(farewell.line().as_bytes());
+        let _ = lines.extend_from_slice(farewell.line().as_bytes());
     }
-    outbox.subscriber.lost() == 0 && outbox.push_line(&words)
+    outbox.subscriber.lost() == 0 && outbox.push_line(&lines)
 }
 
-/// What is left to wait for if nothing is received any more.
+/// When to poll a departing connection again.
 fn await_reader(status: FlushStatus, link: &mut Link, outbox: Locked, context: &WorkerContext) -> PollAt {
     let waits = waits(&outbox, context);
     let poll_at = if needs_poll(status) { PollAt::Now } else { link.timer(&waits, context) };
@@ -227,8 +227,8 @@ fn await_reader(status: FlushStatus, link: &mut Link, outbox: Locked, context: &
     poll_at
 }
 
-/// Whether the client's system has acknowledged all that was sent, and that nothing more comes.
-fn has_told_all(link: &Link) -> bool {
+/// Whether the client's system has acknowledged everything that was sent, and the end of the connection.
+fn is_all_acknowledged(link: &Link) -> bool {
     let transmission = link.socket.as_ref().and_then(socket::transmission);
     transmission.is_some_and(|transmission| !transmission.is_ending)
 }

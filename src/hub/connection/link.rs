@@ -1,5 +1,4 @@
-//! What the open phase of a connection and its end both use: the socket, and the types that each know one thing about
-//! it.
+//! What the open phase of a connection and its departure both use: the socket and its parts.
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::closing::Reason;
@@ -21,26 +20,26 @@ use std::os::fd::OwnedFd;
 /// The outbox of a connection, locked.
 pub type Locked = MutexGuard<'static, Outbox>;
 
-/// One connection: its socket, what it receives, what its lines ask for, and its time-outs.
+/// One connection: its socket, its receiver, its commands, and its time-outs.
 pub struct Link {
-    /// Which connection.
+    /// The connection's ID.
     pub conn: ConnId,
-    /// Its socket, until it is closed.
+    /// The socket, until it is closed.
     pub socket: Option<OwnedFd>,
-    /// What it receives.
+    /// Receives and frames the client's lines.
     pub receiver: Receiver,
-    /// What its lines ask for.
+    /// Executes the client's lines.
     pub commands: Commands,
-    /// Its time-outs.
+    /// The connection's time-outs.
     pub deadlines: Deadlines,
-    /// The socket reported that it takes more.
+    /// The socket reported that it is writable.
     is_writable: bool,
     /// Whether the client has sent anything.
     has_spoken: bool,
 }
 
 impl Link {
-    /// No connection yet. Lines lie in `buffer`.
+    /// A link without a connection. It receives into `buffer`.
     pub fn new(conn: ConnId, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
         Self {
             conn,
@@ -56,7 +55,7 @@ impl Link {
     /// Begins a connection on `socket`.
     ///
     /// # Errors
-    /// If the kernel lacks the memory to watch it: nothing will be reported of it.
+    /// If the kernel lacks the memory to watch the socket: epoll will report none of its events.
     pub fn open(&mut self, socket: OwnedFd, context: &WorkerContext) -> nix::Result<()> {
         self.receiver.open();
         self.deadlines = Deadlines::new(context.now_ns);
@@ -67,16 +66,16 @@ impl Link {
         watched
     }
 
-    /// Forgets the connection, of which nothing is left.
+    /// Clears what is left of an ended connection.
     pub fn reset(&mut self) {
         self.receiver.framer.reset();
         self.commands.reset();
     }
 
-    /// Notes what the socket reported.
-    pub fn note(&mut self, events: EpollFlags) {
+    /// Records the events that the socket reported.
+    pub fn note_events(&mut self, events: EpollFlags) {
         let last = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-        self.receiver.note(events, last);
+        self.receiver.note_events(events, last);
         self.is_writable |= events.intersects(EpollFlags::EPOLLOUT | last);
     }
 
@@ -87,23 +86,23 @@ impl Link {
 
     // ---- The outbox ------------------------------------------------------------------------------------
 
-    /// The outbox. It must not be locked already.
+    /// Locks the outbox. This thread must not hold its lock already.
     pub fn outbox(&self, context: &WorkerContext) -> Locked {
         context.hub.outboxes[self.conn].lock()
     }
 
-    /// Tells the outbox that the socket takes more, if the socket reported that.
+    /// If the socket has reported that it is writable, tells the outbox.
     pub fn report_writable(&mut self, outbox: &mut Outbox) {
         if mem::take(&mut self.is_writable) {
             outbox.sending.set_writable();
         }
     }
 
-    /// Releases all slots that the commands hold.
+    /// Releases all slots that the commands hold, without replies.
     pub fn release_credits(&mut self, outbox: &mut Outbox) {
         let mut credits = self.commands.take_credits();
         outbox.release_all(&mut credits);
-        if let Some(slot) = self.commands.break_off() {
+        if let Some(slot) = self.commands.cancel() {
             outbox.release_slots(Chain::of(slot));
         }
     }
@@ -120,7 +119,7 @@ impl Link {
             Received::Bytes(bytes) => self.note_received(bytes, context),
             Received::Nothing | Received::End => {}
             Received::Broken(Some(errno)) => return Err(errno),
-            Received::Broken(None) => return self.ask_sender(context),
+            Received::Broken(None) => return self.find_break_cause(context),
         }
         Ok(())
     }
@@ -134,29 +133,29 @@ impl Link {
         if self.deadlines.note_keys(bytes, ends_line, context.now_ns) {
             self.receiver.framer.erase(bytes);
         }
-        // Before the lines are taken: one of them may ask for the counters.
-        let stays = self.outbox(context).heard(bytes, context.now_ns);
-        if stays {
+        // Before the lines are executed: one of them may ask for the counters.
+        let cancels_eviction = self.outbox(context).note_received(bytes, context.now_ns);
+        if cancels_eviction {
             context.hub.vacancies.tell();
         }
     }
 
-    /// Finds out what broke the connection: the kernel has told that to the thread that was sending. It is EPIPE if
-    /// the client had ended its side before. Then what came last is a line, LF or not.
-    fn ask_sender(&mut self, context: &WorkerContext) -> Result<(), Errno> {
+    /// Finds the error that broke the connection: the kernel has reported it to the sending thread only. EPIPE means
+    /// that the client closed its sending side before. Then the last bytes are a line, even without LF.
+    fn find_break_cause(&mut self, context: &WorkerContext) -> Result<(), Errno> {
         let outbox = self.outbox(context);
         let (told, is_sending) = (outbox.endpoint.broken_by(), outbox.sending.is_in_progress());
         drop(outbox);
         match told {
             Some(Errno::EPIPE) => self.receiver.end(),
-            // The sender has not noted it yet, and wakes this worker when it has.
-            None if is_sending => self.receiver.pause(),
+            // The sending thread has not recorded the error yet. It wakes this worker when it has.
+            None if is_sending => self.receiver.clear_readable(),
             _ => return Err(told.unwrap_or(Errno::ECONNRESET)),
         }
         Ok(())
     }
 
-    /// Lets the kernel take more from a client that has to read before anything is received from it.
+    /// Raises the kernel's receive buffer for a client from which nothing is received until it reads.
     pub fn raise_receive_buffer(&mut self) {
         if let Some(socket) = &self.socket {
             self.receiver.raise_buffer(socket);
@@ -165,22 +164,22 @@ impl Link {
 
     // ---- Time-outs -------------------------------------------------------------------------------------
 
-    /// Whether it is time to look at time-outs. If so, tells the outbox whether the client has read some since the
-    /// last look.
-    pub fn look(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> bool {
-        let is_due = self.deadlines.is_look_due(context.now_ns);
+    /// Whether it is time to check the time-outs. If so, and if the client has read something since the last check,
+    /// restarts the outbox's stall.
+    pub fn check_due(&mut self, outbox: &mut Outbox, context: &WorkerContext) -> bool {
+        let is_due = self.deadlines.is_check_due(context.now_ns);
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
-        if is_due && self.deadlines.has_read_some(held_bytes, context.now_ns) {
+        if is_due && self.deadlines.has_progressed(held_bytes, context.now_ns) {
             outbox.sending.restart_stall(context.now_ns);
         }
         is_due
     }
 
-    /// Why the connection is closed, if a time-out is over.
+    /// The reason to close the connection, if a time-out has expired.
     pub fn overdue(&self, waits: &Waits, context: &WorkerContext) -> Option<Reason> {
         let timeout = self.deadlines.overdue(waits, &context.hub.settings, context.now_ns)?;
         Some(match timeout {
-            Timeout::Unowed => Reason::Unowed,
+            Timeout::ShutdownRest => Reason::ShutdownRest,
             Timeout::TooSlow => Reason::TooSlow,
             Timeout::NotAuthenticated => Reason::NotAuthenticated,
             Timeout::Idle => Reason::Idle,
@@ -188,7 +187,8 @@ impl Link {
         })
     }
 
-    /// When to poll the connection if nothing wakes it: when a time-out ends, or an `/auth` goes on.
+    /// When to poll the connection if nothing wakes it before: when a time-out expires, or when an `/auth` in progress
+    /// continues.
     pub fn timer(&mut self, waits: &Waits, context: &WorkerContext) -> PollAt {
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
         self.deadlines.note_stall(waits.stalled_since_ns, held_bytes, context.now_ns);
@@ -198,8 +198,8 @@ impl Link {
 
     // ---- The replay ------------------------------------------------------------------------------------
 
-    /// Makes the replay look at this connection: there is room, or what it reads for the client is not wanted any
-    /// more.
+    /// Wakes the replay for this connection: the outbox has room again, or the client no longer wants what is read for
+    /// it.
     pub fn wake_replay(&self, context: &WorkerContext) {
         if let Some(handle) = &context.hub.replay {
             handle.wake(self.conn);
@@ -207,7 +207,7 @@ impl Link {
     }
 }
 
-/// Whether there is more to do at once because of what a flush came to.
+/// Whether the session must be polled again at once after a flush with this result.
 pub fn needs_poll(status: FlushStatus) -> bool {
     matches!(status, FlushStatus::Again | FlushStatus::Broken)
 }

@@ -1,5 +1,5 @@
-//! Replies of more than one line: `/who`, `/stats`, `/help`. Each line is made when the outbox has room for it. So no
-//! listing needs a buffer of its own, however many clients or counters there are.
+//! Replies of more than one line: `/who`, `/stats`, `/help`. Each line is formatted when the outbox has room for it, so
+//! no listing needs a buffer of its own, however many clients or counters there are.
 
 use crate::clock;
 use crate::conn_id::ConnId;
@@ -21,27 +21,27 @@ pub enum Subject {
     Help,
 }
 
-/// A listing that is under way.
+/// A listing in progress.
 pub struct Listing {
     subject: Subject,
-    /// Where it goes on: the index of a connection, a counter or a line of the help.
+    /// The next entry: the index of a connection, of a counter, or of a line of the help.
     next: usize,
-    /// The number of the line that asked.
+    /// The number of the line that requested the listing.
     line: u64,
-    /// That line's slot, which reserves the room for the closing `OK`.
+    /// The slot of that line. It reserves the room for the closing `OK`.
     slot: &'static mut Slot,
 }
 
 impl Listing {
-    /// The listing that line `line` asks for, which has `slot`.
+    /// The listing that line number `line`, in `slot`, requests.
     pub fn new(subject: Subject, line: u64, slot: &'static mut Slot) -> Self {
         Self { subject, next: 0, line, slot }
     }
 
-    /// Puts lines into the outbox of `conn` until the listing is complete or there is no room. Returns the listing if
-    /// it has to go on later; none: it is complete.
-    pub fn go_on(mut self, hub: &Hub, conn: ConnId) -> Option<Self> {
-        // Taken at most once a call: it reads the whole queue.
+    /// Puts lines into the outbox of `conn` until the listing is complete or the outbox has no room. Returns the
+    /// listing if it continues later; none: it is complete.
+    pub fn advance(mut self, hub: &Hub, conn: ConnId) -> Option<Self> {
+        // At most one snapshot for each call: a snapshot reads the whole queue.
         let mut snapshot = None;
         while let Some((line, next)) = self.line_from(hub, &mut snapshot) {
             if !hub.outboxes[conn].lock().push_line(&line) {
@@ -53,12 +53,12 @@ impl Listing {
         None
     }
 
-    /// The slot of a listing that is not wanted any more.
+    /// The slot of a cancelled listing.
     pub fn into_slot(self) -> &'static mut Slot {
         self.slot
     }
 
-    /// The next line, and where the one after it is.
+    /// The next line, and the index of the entry after it.
     fn line_from(&self, hub: &Hub, snapshot: &mut Option<Snapshot>) -> Option<(Line, usize)> {
         let next = self.next;
         match self.subject {
@@ -74,13 +74,13 @@ impl Listing {
     }
 }
 
-/// The `WHO` line of a connection; none: no client is connected there.
+/// The `WHO` line of a connection; none: it has no connected client.
 fn who(hub: &Hub, conn: ConnId) -> Option<Line> {
     let name = hub.clients.lock().connected(conn)?;
-    let (joined, heard_ns) = {
+    let (joined, last_received_ns) = {
         let outbox = hub.outboxes[conn].lock();
-        (outbox.subscriber.joined().or(outbox.subscriber.follows()), outbox.idleness.heard_ns())
+        (outbox.subscriber.joined().or(outbox.subscriber.catching_up()), outbox.idleness.last_received_ns())
     };
-    let idle_s = clock::now_ns().saturating_sub(heard_ns) / 1_000_000_000;
+    let idle_s = clock::now_ns().saturating_sub(last_received_ns) / 1_000_000_000;
     Some(reply::who(&name, joined, idle_s))
 }

@@ -1,8 +1,8 @@
-//! Who a client is and what it may do, where clients need a token: `/auth TOKEN` gives it one of the names of the
-//! auth file.
+//! The login of a client: who it is, and what it may do. If the server has an auth file, `/auth TOKEN` gives the client
+//! one of the names in that file.
 //!
-//! An `/auth` may take a while: the reply to a wrong token is delayed, and after a wrong token the next one from the
-//! same address waits for its turn. Only the client itself waits: none of its lines is taken meanwhile.
+//! An `/auth` may take a while: the reply to a wrong token is delayed, and after a wrong token the next token from the
+//! same address waits in a queue. Only the client itself waits: the server takes none of its lines meanwhile.
 
 use crate::auth::authenticator::{Authenticator, Verdict};
 use crate::auth::{Entry, Rights, Token};
@@ -15,38 +15,38 @@ use crate::protocol::reply::{Nak, Refusal};
 use core::mem;
 use heapless::String;
 
-/// Who the client of a connection is.
+/// The login state of one connection.
 pub struct Login {
     conn: ConnId,
     state: State,
-    /// How many wrong tokens it has shown.
+    /// How many wrong tokens the client has shown.
     wrong: u8,
 }
 
 enum State {
     /// The client has shown no valid token.
     LoggedOut,
-    /// The client is dismissed: no token is valid.
-    Dismissed,
-    /// The client has shown a token, which is checked at that time, in nanoseconds.
+    /// The login is revoked: no token is accepted any more.
+    Revoked,
+    /// The client has shown a token. It is checked at this time, in nanoseconds.
     Shown(Token, u64),
-    /// The client has shown a wrong token, and gets the reply at that time, in nanoseconds.
+    /// The client has shown a wrong token, and gets the reply at this time, in nanoseconds.
     Wrong(u64),
-    /// The client has that entry of the auth file, as that edition of the file had it.
+    /// The client has this entry of the auth file. The entry was last compared with this edition of the file.
     Known(Entry, u32),
 }
 
-/// The result of an `/auth`: the client's name, or why it is refused.
+/// The result of an `/auth`: the client's name, or the refusal.
 pub type Outcome = Result<String<NICK_BYTES_MAX>, Refusal>;
 
 impl Login {
-    /// A client that has shown no token.
+    /// The login of a client that has shown no token.
     pub fn new(conn: ConnId) -> Self {
         Self { conn, state: State::LoggedOut, wrong: 0 }
     }
 
-    /// What the client may do. While the client has to show a token first, nothing of it is
-    /// [authorized](Self::authorize).
+    /// What the client may do. It does not apply while the client has to show a token first: see
+    /// [`authorize`](Self::authorize).
     pub fn rights(&self) -> Rights {
         if let State::Known(entry, _) = &self.state { entry.rights } else { Rights::ALL }
     }
@@ -56,7 +56,7 @@ impl Login {
         authenticator.is_some() && !matches!(self.state, State::Known(..))
     }
 
-    /// The request, if the client may do that; otherwise its refusal.
+    /// Returns the request if the client may make it, or else its refusal.
     pub fn authorize<'a>(&self, request: Request<'a>, authenticator: Option<&Authenticator>) -> Request<'a> {
         let must_log_in = self.must_log_in(authenticator);
         match request {
@@ -64,7 +64,7 @@ impl Login {
             Request::Command(Command::Auth(_)) if authenticator.is_none() => {
                 Request::Refused(Refusal::NoAuth)
             }
-            Request::Command(Command::Auth(_)) if self.is_dismissed() => {
+            Request::Command(Command::Auth(_)) if self.is_revoked() => {
                 Request::Refused(Refusal::NotAuthenticated)
             }
             Request::Command(command) if authenticator.is_some() => {
@@ -78,7 +78,7 @@ impl Login {
         }
     }
 
-    /// Why a client that has shown its token may not do that, if so.
+    /// The refusal of a command from a client that has shown its token, if the client may not use it.
     fn after(&self, command: Command<'_>) -> Option<Refusal> {
         match command {
             Command::Auth(_) => Some(Refusal::NotPermitted("you have shown a token already")),
@@ -90,32 +90,32 @@ impl Login {
         }
     }
 
-    /// The client shows a token.
+    /// Starts an `/auth` with that token.
     pub fn show(&mut self, token: &[u8]) {
-        // The parser lets nothing else pass.
+        // Always a valid token: the parser has checked it.
         if let Some(token) = Token::new(token) {
             self.state = State::Shown(token, 0);
         }
     }
 
-    /// Whether an `/auth` is under way.
+    /// Whether an `/auth` is in progress.
     pub fn is_under_way(&self) -> bool {
         self.due_ns().is_some()
     }
 
-    /// When an `/auth` that is under way goes on, in nanoseconds.
+    /// When the `/auth` in progress continues, in nanoseconds; none: no `/auth` is in progress.
     pub fn due_ns(&self) -> Option<u64> {
         match self.state {
             State::Shown(_, due_ns) | State::Wrong(due_ns) => Some(due_ns),
-            State::LoggedOut | State::Dismissed | State::Known(..) => None,
+            State::LoggedOut | State::Revoked | State::Known(..) => None,
         }
     }
 
-    /// Goes on with the `/auth` that is under way, if it is time; returns its result once there is one.
-    pub fn go_on(&mut self, context: &WorkerContext) -> Option<Outcome> {
+    /// Continues the `/auth` in progress, if it is time, and returns its result once there is one.
+    pub fn advance(&mut self, context: &WorkerContext) -> Option<Outcome> {
         let (due_ns, authenticator) = (self.due_ns()?, context.hub.authenticator.as_ref()?);
         if context.draining {
-            return self.break_off(Refusal::ShuttingDown, Some(authenticator));
+            return self.cancel(Refusal::ShuttingDown, Some(authenticator));
         }
         if context.now_ns < due_ns {
             return None;
@@ -123,7 +123,7 @@ impl Login {
         match mem::replace(&mut self.state, State::LoggedOut) {
             State::Shown(token, _) => self.check(token, authenticator, context),
             State::Wrong(_) => Some(Err(Refusal::WrongToken)),
-            State::LoggedOut | State::Dismissed | State::Known(..) => None,
+            State::LoggedOut | State::Revoked | State::Known(..) => None,
         }
     }
 
@@ -133,7 +133,7 @@ impl Login {
         authenticator: &Authenticator,
         context: &WorkerContext,
     ) -> Option<Outcome> {
-        // Read before the token is checked: a change in between is noticed later.
+        // Read before the check: if the file changes in between, a later comparison notices it.
         let edition = authenticator.edition();
         match authenticator.show(&token, self.conn, context.hub.address(self.conn), context.now_ns) {
             Verdict::Known(entry) => {
@@ -165,41 +165,41 @@ impl Login {
         }
     }
 
-    /// Whether the client has shown its first token, and others of its address have their turn before.
-    pub fn awaits_turn(&self) -> bool {
+    /// Whether the client's first token waits in the queue of its address.
+    pub fn is_first_token_queued(&self) -> bool {
         self.wrong == 0 && matches!(self.state, State::Shown(..))
     }
 
-    /// The token waits for no turn any more: it will not be checked.
+    /// Removes the client's token from the queue of its address, if it waits there: it will not be checked.
     pub fn leave_queue(&self, authenticator: Option<&Authenticator>) {
         if let (State::Shown(..), Some(authenticator)) = (&self.state, authenticator) {
             authenticator.leave(self.conn);
         }
     }
 
-    /// Ends the `/auth` that is under way with that refusal; none: no `/auth` is.
-    pub fn break_off(&mut self, refusal: Refusal, authenticator: Option<&Authenticator>) -> Option<Outcome> {
+    /// Ends the `/auth` in progress with `refusal`, and returns that as its result; none: no `/auth` is in progress.
+    pub fn cancel(&mut self, refusal: Refusal, authenticator: Option<&Authenticator>) -> Option<Outcome> {
         self.due_ns()?;
         self.leave_queue(authenticator);
         self.state = State::LoggedOut;
         Some(Err(refusal))
     }
 
-    /// From now on the client is unauthenticated, and no token is valid. An `/auth` must not be under way.
-    pub fn dismiss(&mut self) {
-        self.state = State::Dismissed;
+    /// From now on the client is unauthenticated, and no token is accepted. No `/auth` may be in progress.
+    pub fn revoke(&mut self) {
+        self.state = State::Revoked;
     }
 
-    fn is_dismissed(&self) -> bool {
-        matches!(self.state, State::Dismissed)
+    fn is_revoked(&self) -> bool {
+        matches!(self.state, State::Revoked)
     }
 
-    /// Whether the client has shown as many wrong tokens as it may, and has the reply to each.
-    pub fn is_given_up(&self) -> bool {
+    /// Whether the client has shown [`WRONG_TOKENS_MAX`] wrong tokens and has the reply to each.
+    pub fn has_used_up_tries(&self) -> bool {
         self.wrong >= WRONG_TOKENS_MAX && !self.is_under_way()
     }
 
-    /// Whether the client's line in the auth file is gone or says something else. True once for each change of the
+    /// Whether the client's entry in the auth file is gone or has changed. Returns true once for each change of the
     /// file.
     pub fn is_withdrawn(&mut self, authenticator: Option<&Authenticator>) -> bool {
         let (Some(authenticator), State::Known(entry, edition)) = (authenticator, &mut self.state) else {
@@ -210,7 +210,7 @@ impl Login {
     }
 }
 
-/// Why a client that has not shown its token may not do that, if so.
+/// The refusal of a command from a client that has not shown its token, if the command needs one.
 fn before(command: Command<'_>) -> Option<Refusal> {
     match command {
         Command::Auth(_) | Command::Help | Command::Ping | Command::Quit => None,

@@ -1,4 +1,4 @@
-//! A connection that takes lines: receives, takes, answers, and says what it waits for next.
+//! An open connection: it receives and executes lines, sends replies, and decides what it waits for next.
 
 use crate::hub::connection::blocker::{Blocker, HeldUp};
 use crate::hub::connection::closing::{Manner, Reason};
@@ -16,26 +16,27 @@ use nix::errno::Errno;
 /// The open phase of a connection.
 #[derive(Default)]
 pub struct Open {
-    /// How many lines the client may still send.
+    /// Limits how many lines the client may send.
     lines: RateLimiter,
-    /// The client may do nothing any more, for that reason: what it had sent by then is refused.
-    dismissed: Option<Reason>,
-    /// What broke the connection for the thread that was sending. What has come is received all the same.
+    /// The server refuses what the client has sent, for this reason, and then closes the connection.
+    refusing: Option<Reason>,
+    /// The error of a failed send. The session still receives what has arrived.
     unsendable: Option<Errno>,
 }
 
 impl Open {
-    /// Does what can be done now.
+    /// Does the work that is possible now.
     ///
     /// # Errors
-    /// Why the connection is to be closed, if so. What the [reason](Manner::Refuse) refuses has been refused by then.
+    /// The reason, if the connection must be closed. If the [manner](Manner::Refuse) of the reason says so, every line
+    /// that the client has sent is refused by then.
     pub fn poll(
         &mut self,
         link: &mut Link,
         mut outbox: Locked,
         context: &mut WorkerContext,
     ) -> Result<PollAt, Reason> {
-        if link.look(&mut outbox, context)
+        if link.check_due(&mut outbox, context)
             && let Some(reason) = link.overdue(&self.waits(link, &outbox, context), context)
         {
             drop(outbox);
@@ -44,10 +45,10 @@ impl Open {
         if outbox.idleness.is_eviction_requested() && !link.receiver.is_readable() {
             return Err(Reason::GaveWay);
         }
-        self.note_break(link, &outbox);
+        self.note_broken(link, &outbox);
         outbox.grant(link.commands.credits());
         drop(outbox);
-        self.go_on(link, context);
+        self.advance(link, context);
         self.take_lines(link, context);
         let received = if self.may_receive(link, context) { link.receive(context) } else { Ok(()) };
         self.take_lines(link, context);
@@ -58,18 +59,19 @@ impl Open {
         self.wait(status, link, outbox, context)
     }
 
-    /// Goes on with what is under way. Looks whether the client may still do something before that, and after.
-    fn go_on(&mut self, link: &mut Link, context: &WorkerContext) {
+    /// Continues the work in progress. Checks before and after that whether the client is still permitted to do
+    /// anything.
+    fn advance(&mut self, link: &mut Link, context: &WorkerContext) {
         if link.commands.is_withdrawn(context) {
-            self.dismiss(Reason::TokenWithdrawn, link, context);
+            self.refuse_all(Reason::TokenWithdrawn, link, context);
         }
-        // Other clients of its address wait for its place, and for their turn to have a token checked.
+        // Other clients from the address wait for this place, and for the check of their own tokens.
         if self.unsendable == Some(Errno::ETIMEDOUT) && link.commands.login().is_under_way() {
-            self.dismiss(Reason::Abandoned, link, context);
+            self.refuse_all(Reason::Abandoned, link, context);
         }
-        link.commands.go_on(context);
-        if self.dismissed.is_none() && link.commands.login().is_given_up() {
-            self.dismiss(Reason::WrongToken, link, context);
+        link.commands.advance(context);
+        if self.refusing.is_none() && link.commands.login().has_used_up_tries() {
+            self.refuse_all(Reason::WrongToken, link, context);
         }
     }
 
@@ -78,7 +80,7 @@ impl Open {
             if link.commands.is_opening()
                 && let Some(foreign) = foreign::meet(&mut link.receiver.framer)
             {
-                return link.commands.meet(foreign);
+                return link.commands.set_foreign(foreign);
             }
             let Some(frame) = link.receiver.framer.next() else { return };
             link.deadlines.stop_line();
@@ -90,59 +92,60 @@ impl Open {
     }
 
     fn may_take_line(&self, link: &Link, context: &WorkerContext) -> bool {
-        !link.commands.is_stalled() && !link.commands.is_parting() && self.paced_until_ns(context).is_none()
+        !link.commands.is_blocked() && !link.commands.is_closing() && self.paced_until_ns(context).is_none()
     }
 
     fn may_receive(&self, link: &Link, context: &WorkerContext) -> bool {
         has_more(link, context) && self.may_take_line(link, context)
     }
 
-    /// Until when the client has to wait for its next line, in nanoseconds, if it was too fast. What is refused
-    /// anyway does not wait.
+    /// If the client was too fast: when its next line is taken, in nanoseconds. Lines that are refused anyway do not
+    /// wait.
     fn paced_until_ns(&self, context: &WorkerContext) -> Option<u64> {
-        let is_refused = context.draining || self.dismissed.is_some();
+        let is_refused = context.draining || self.refusing.is_some();
         let rate = context.hub.settings.rate.filter(|_| !is_refused)?;
         Some(self.lines.ready_ns(rate)).filter(|ready_ns| *ready_ns > context.now_ns)
     }
 
-    /// Notes that nothing can be sent any more: nobody reads the replies. What has come is taken all the same, until
-    /// a receive finds no more.
-    fn note_break(&mut self, link: &mut Link, outbox: &Outbox) {
+    /// Records that nothing can be sent any more. The session still takes the lines that have arrived, until a receive
+    /// returns nothing.
+    fn note_broken(&mut self, link: &mut Link, outbox: &Outbox) {
         if self.unsendable.is_none() && outbox.endpoint.broken_by().is_some() {
             self.unsendable = outbox.endpoint.broken_by();
-            link.receiver.note_break();
+            link.receiver.note_broken();
         }
     }
 
     // ---- The reasons to close --------------------------------------------------------------------------
 
-    /// Begins to close: refuses first, if the reason says so.
+    /// Closes the connection. If the reason says so, the session first refuses what the client has sent.
     fn close(&mut self, reason: Reason, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
         if reason.manner() != Manner::Refuse {
             return Err(reason);
         }
-        self.dismiss(reason, link, context);
+        self.refuse_all(reason, link, context);
         Ok(PollAt::Now)
     }
 
-    /// From now on the client may do nothing. What it has sent until then is refused line by line, and then the
-    /// client is told why.
-    fn dismiss(&mut self, reason: Reason, link: &mut Link, context: &WorkerContext) {
-        context.hub.bar(link.conn);
+    /// From now on refuses each line that the client has sent by now. Then the connection is closed for `reason`, and
+    /// the client gets that as its last line.
+    fn refuse_all(&mut self, reason: Reason, link: &mut Link, context: &WorkerContext) {
+        context.hub.revoke_reading(link.conn);
         link.wake_replay(context);
-        link.commands.dismiss(context);
-        self.dismissed = Some(reason);
-        link.receiver.close(link.socket.as_ref());
+        link.commands.refuse_all(context);
+        self.refusing = Some(reason);
+        link.receiver.limit_to_arrived(link.socket.as_ref());
     }
 
-    /// Why no line will come any more, if so. Only after [`take_lines`](Self::take_lines) left no whole line.
+    /// The reason to close the connection, if no further line will be taken. Call it only after
+    /// [`take_lines`](Self::take_lines) has left no whole line.
     fn end_reason(&self, link: &Link, context: &WorkerContext) -> Option<Reason> {
         if link.commands.quit().is_some() {
             Some(Reason::Quit)
         } else if let Some(foreign) = link.commands.foreign() {
             Some(Reason::Foreign(foreign))
-        } else if self.dismissed.is_some() && !has_more(link, context) {
-            self.dismissed
+        } else if self.refusing.is_some() && !has_more(link, context) {
+            self.refusing
         } else if link.receiver.has_ended() {
             Some(Reason::End)
         } else if !link.receiver.is_readable() && self.unsendable.is_some() {
@@ -156,14 +159,15 @@ impl Open {
 
     /// What the connection waits for.
     fn waits(&self, link: &Link, outbox: &Outbox, context: &WorkerContext) -> Waits {
-        let must_speak = outbox.subscriber.joined().is_none() && self.dismissed.is_none();
-        let must_log_in = link.commands.must_log_in(context) && !link.commands.login().awaits_turn();
-        // Nothing wakes the worker when the last listing is sent: while the client waits for one, it is looked at
-        // again later. The same holds while its bytes have come and are not received yet.
+        let must_speak = outbox.subscriber.joined().is_none() && self.refusing.is_none();
+        let must_log_in =
+            link.commands.must_log_in(context) && !link.commands.login().is_first_token_queued();
+        // Nothing wakes the worker when the last listing is sent. So a client that waits for a listing, or whose bytes
+        // are not received yet, counts as heard now, and its idle time-out is checked again later.
         let idle_since_ns = outbox.idle_since_ns().filter(|_| !link.receiver.is_readable());
         Waits {
             stalled_since_ns: outbox.sending.stalled_ns(),
-            is_unowed: false,
+            is_shutdown_rest: false,
             must_log_in: must_speak && must_log_in,
             idle_since_ns: must_speak.then(|| idle_since_ns.unwrap_or(context.now_ns)),
         }
@@ -171,7 +175,7 @@ impl Open {
 
     // ---- What blocks -----------------------------------------------------------------------------------
 
-    /// What is left to wait for, after all that could be done was done.
+    /// Decides what to wait for, after all possible work is done.
     fn wait(
         &self,
         status: FlushStatus,
@@ -199,32 +203,32 @@ impl Open {
             link.raise_receive_buffer();
         }
         if can_replay || is_replaying && context.draining {
-            // The replay wakes this worker when it has put something in, and when it is done.
+            // The replay wakes this worker when it has put lines into the outbox, and when it has ended.
             link.wake_replay(context);
         }
         next
     }
 
-    /// What keeps the connection from going on where the client reads.
+    /// What blocks the connection, if nothing lacks room in the outbox.
     fn blocker(&self, link: &mut Link, context: &WorkerContext) -> Blocker {
         if let Some(until_ns) = self.paced_until_ns(context)
             && has_line(link, context)
         {
-            // Not for each line: the worker has to serve others meanwhile.
+            // Not one wake for each line: the worker has to serve others meanwhile.
             Blocker::Rate(until_ns.max(context.now_ns + RATE_PAUSE_MS * 1_000_000))
-        } else if !link.commands.awaits_closing()
+        } else if !link.commands.awaits_reply()
             && let Some(reason) = self.end_reason(link, context)
         {
             Blocker::End(reason)
-        } else if link.commands.is_stalled() {
+        } else if link.commands.is_blocked() {
             Blocker::Line
         } else {
             Blocker::Client
         }
     }
 
-    /// When to poll again, or why the connection is closed. The end of a line that has begun is waited for only if
-    /// nothing else blocks.
+    /// When to poll again, or the reason to close the connection. The time-out of a begun line runs only if the
+    /// connection waits for nothing but its client.
     fn next(
         &self,
         blocker: Blocker,
@@ -251,7 +255,7 @@ impl Open {
         }
     }
 
-    /// Waits for the client, which is idle from now on unless something may have come.
+    /// Waits for the client. The client is idle from now on, unless bytes may have arrived.
     fn await_client(
         &self,
         link: &mut Link,
@@ -270,17 +274,18 @@ impl Open {
     }
 }
 
-/// What goes on once there is room: a listing, or a line that has come, or what the client missed.
+/// The work that continues once the outbox has room: a listing, a line that has arrived, or the replay of what the
+/// client missed.
 ///
-/// No slot and no line that needs one does not count: a client often keeps as many messages in flight as it may. Nor
-/// does a line that waits for the replay, which wakes this worker when it is done, or for the time when an `/auth`
-/// goes on.
+/// The lack of a slot does not count while no line needs one: a client often keeps as many messages in flight as it
+/// may. A line that waits for the replay does not count either, because the replay wakes this worker when it ends; nor
+/// does an `/auth` that waits for its time.
 fn held_up(link: &mut Link, outbox: &Outbox, context: &WorkerContext) -> Option<HeldUp> {
     let misses = outbox.subscriber.is_behind() && !link.commands.is_replaying();
-    let lacks_slot = link.commands.lacks_slot() && !link.commands.is_parting();
+    let lacks_slot = link.commands.lacks_slot() && !link.commands.is_closing();
     if link.commands.is_listing() {
         Some(HeldUp::Listing)
-    // The rest of a line is waited for once there is a slot for it, not before.
+    // The time-out of a begun line starts only when there is a slot for the line.
     } else if misses || lacks_slot && (has_line(link, context) || link.receiver.framer.has_begun()) {
         Some(HeldUp::Slot)
     } else {
@@ -288,19 +293,19 @@ fn held_up(link: &mut Link, outbox: &Outbox, context: &WorkerContext) -> Option<
     }
 }
 
-/// Whether a line waits that has come, or something may have come that is not received yet.
+/// Whether a line has arrived and waits, or the socket may have bytes that are not received yet.
 fn has_line(link: &mut Link, context: &WorkerContext) -> bool {
-    !link.commands.is_parting() && (link.receiver.framer.has_next() || has_more(link, context))
+    !link.commands.is_closing() && (link.receiver.framer.has_next() || has_more(link, context))
 }
 
-/// Whether the socket may have something that is to be received.
+/// Whether the socket may have bytes that the session will receive.
 fn has_more(link: &Link, context: &WorkerContext) -> bool {
-    link.receiver.has_more() && !context.draining && !link.commands.is_parting()
+    link.receiver.has_more() && !context.draining && !link.commands.is_closing()
 }
 
-/// Waits for the end of a line, if one has begun. Whole lines that wait for a slot or for their time, and what is
-/// behind them, are not waited for. Nor is what has come and is not received yet, unless the line is too long
-/// already.
+/// Waits for the end of a line, if one has begun. The time-out does not count whole lines that wait for a slot or for
+/// the rate limit, nor what follows them. It does not expire while bytes have arrived that are not received yet, unless
+/// the line is already too long.
 fn await_line(link: &mut Link, context: &WorkerContext) -> Result<(), Reason> {
     if !link.receiver.framer.is_within_line() {
         link.deadlines.stop_line();

@@ -1,22 +1,22 @@
-//! How often a client may do something: the generic cell rate algorithm (GCRA, ITU-T I.371), which is a token bucket
-//! without tokens. It keeps one number, the time at which the bucket will be full again. Each thing done puts that
-//! time off, and nothing has to be refilled.
+//! A rate limiter: the generic cell rate algorithm (GCRA, ITU-T I.371). It is equivalent to a token bucket, but keeps
+//! only one number: the time at which the bucket will be full again. Each event that it lets pass moves that time
+//! later, so nothing has to refill the bucket.
 
-/// How many may come in a period, and how many of them at once.
+/// How many events may pass in a period, and how many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// The time from one to the next, in nanoseconds.
+    /// The time between two events at a steady rate, in nanoseconds.
     interval_ns: u64,
     /// How long an empty limiter takes to be full, in nanoseconds.
     burst_ns: u64,
 }
 
 impl Rate {
-    /// `count` in `period_ns` nanoseconds. As many may come at once as come in `burst_ns` nanoseconds, but at least
-    /// one.
+    /// `count` events in `period_ns` nanoseconds. The largest burst is as many events as `burst_ns` nanoseconds give,
+    /// but at least one.
     ///
     /// # Panics
-    /// If the count is zero. Options refuse that.
+    /// If the count is zero. The options do not allow that.
     pub const fn new(count: u64, period_ns: u64, burst_ns: u64) -> Self {
         let interval_ns = period_ns.div_ceil(count);
         Self { interval_ns, burst_ns: if burst_ns > interval_ns { burst_ns } else { interval_ns } }
@@ -26,7 +26,7 @@ impl Rate {
 /// The limiter of one client. A new one is full.
 #[derive(Default)]
 pub struct RateLimiter {
-    /// When it will be full again, in nanoseconds.
+    /// When the limiter will be full again, in nanoseconds.
     full_at_ns: u64,
 }
 
@@ -34,17 +34,17 @@ impl RateLimiter {
     /// A full limiter.
     pub const FULL: Self = Self { full_at_ns: 0 };
 
-    /// Whether one may be taken now.
+    /// Whether an event may pass now.
     pub fn has_one(&self, rate: Rate, now_ns: u64) -> bool {
         self.ready_ns(rate) <= now_ns
     }
 
-    /// From when on one may be taken, in nanoseconds. That time may have passed.
+    /// When the next event may pass, in nanoseconds. That time may be in the past.
     pub fn ready_ns(&self, rate: Rate) -> u64 {
         (self.full_at_ns + rate.interval_ns).saturating_sub(rate.burst_ns)
     }
 
-    /// Takes one. False: it has none, and does not change.
+    /// Lets one event pass; false: the event may not pass now, and the limiter does not change.
     pub fn take(&mut self, rate: Rate, now_ns: u64) -> bool {
         let has_one = self.has_one(rate, now_ns);
         if has_one {
@@ -66,14 +66,18 @@ mod tests {
     }
 
     #[test]
-    fn burst_comes_at_once_then_one_each_interval() {
+    fn full_limiter_allows_a_burst_and_then_one_each_interval() {
         let (mut limiter, rate) = (RateLimiter::FULL, Rate::new(5, SECOND_NS, SECOND_NS));
         assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS), 5);
         assert_eq!(limiter.ready_ns(rate), 7 * SECOND_NS + 200_000_000);
         assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS + 199_999_999), 0);
         assert_eq!(taken(&mut limiter, rate, 7 * SECOND_NS + 200_000_000), 1);
         assert_eq!(taken(&mut limiter, rate, 8 * SECOND_NS - 200_000_000), 3);
-        assert_eq!(taken(&mut limiter, rate, 100 * SECOND_NS), 5, "no more than the burst after any pause");
+        assert_eq!(
+            taken(&mut limiter, rate, 100 * SECOND_NS),
+            5,
+            "a long pause allows no more than the burst"
+        );
     }
 
     #[test]

@@ -1,33 +1,33 @@
-//! From the socket to the framer: what may be received, and how much. Knows no commands and no outbox.
+//! Receives from the socket into the framer, and decides when and how much. Knows no commands and no outbox.
 
-use crate::limits::{DISCARDS_PER_TURN_MAX, RECEIVE_BYTES};
+use crate::limits::{DISCARDS_PER_POLL_MAX, RECEIVE_BYTES};
 use crate::net::socket::{self, Received};
 use crate::protocol::framing::Framer;
 use nix::sys::epoll::EpollFlags;
 use std::mem;
 use std::os::fd::OwnedFd;
 
-/// What one connection receives.
+/// The receiving side of one connection.
 pub struct Receiver {
-    /// The lines that have come.
+    /// Splits the received bytes into lines.
     pub framer: Framer<'static, RECEIVE_BYTES>,
     /// The socket may have something to receive.
     is_readable: bool,
-    /// Nothing will come after what is there, and the socket will not be reported again.
+    /// The socket will not be reported again: nothing arrives after what has arrived by now.
     is_last: bool,
-    /// The socket reported urgent data: a receive ends at its mark, and there may be more behind it.
+    /// The socket reported urgent data. A receive stops at the mark of that data, and more may follow the mark.
     has_mark: bool,
-    /// The client has ended its side.
+    /// The client has closed its sending side.
     has_ended: bool,
-    /// How many bytes are still received; none: as many as come.
+    /// How many more bytes to receive; none: no limit.
     allowance_bytes: Option<usize>,
-    /// Whether the kernel [takes more](socket::raise_receive_buffer) from the client, because the client has to read
-    /// first.
+    /// Whether the kernel's receive buffer is [raised](socket::raise_receive_buffer): the server receives nothing until
+    /// the client reads.
     has_raised_buffer: bool,
 }
 
 impl Receiver {
-    /// Receives nothing yet. Lines lie in `buffer`.
+    /// A receiver without a connection. It receives into `buffer`.
     pub fn new(buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
         Self {
             framer: Framer::new(buffer),
@@ -40,7 +40,7 @@ impl Receiver {
         }
     }
 
-    /// Begins with a new connection, of which the socket has reported nothing.
+    /// Starts with a new connection, whose socket has reported no event yet.
     pub fn open(&mut self) {
         self.is_readable = false;
         self.is_last = false;
@@ -50,38 +50,39 @@ impl Receiver {
         self.has_raised_buffer = false;
     }
 
-    /// Notes what the socket reported, of which `last` says that nothing will come after what is there.
-    pub fn note(&mut self, events: EpollFlags, last: EpollFlags) {
+    /// Records the events that the socket reported. Each event in `last` means that nothing arrives after what has
+    /// arrived by now.
+    pub fn note_events(&mut self, events: EpollFlags, last: EpollFlags) {
         self.is_last |= events.intersects(last);
         self.has_mark |= events.contains(EpollFlags::EPOLLPRI);
         self.is_readable |= events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLPRI | last);
     }
 
-    /// The connection broke while it was sent on. What had come by then can be received, until a receive finds no
-    /// more.
-    pub fn note_break(&mut self) {
+    /// Records that a send failed because the connection is broken. The bytes that arrived before are still received,
+    /// until a receive returns nothing.
+    pub fn note_broken(&mut self) {
         self.is_last = true;
         self.is_readable = true;
     }
 
-    /// From now on receives only what has come on `socket` by now.
-    pub fn close(&mut self, socket: Option<&OwnedFd>) {
+    /// Limits receiving to the bytes that have arrived on `socket` by now.
+    pub fn limit_to_arrived(&mut self, socket: Option<&OwnedFd>) {
         let bytes = socket.map_or(0, socket::unreceived);
         self.allowance_bytes = Some(bytes);
         self.is_readable |= bytes > 0;
     }
 
-    /// Whether the socket may have something to receive.
+    /// Whether the socket may have bytes to receive.
     pub fn is_readable(&self) -> bool {
         self.is_readable
     }
 
-    /// Whether the socket may have something that is still [received](Self::receive).
+    /// Whether the socket may have bytes that this receiver still [receives](Self::receive).
     pub fn has_more(&self) -> bool {
         self.is_readable && !self.has_ended && self.allowance_bytes != Some(0)
     }
 
-    /// Whether the client has ended its side.
+    /// Whether the client has closed its sending side.
     pub fn has_ended(&self) -> bool {
         self.has_ended
     }
@@ -89,7 +90,7 @@ impl Receiver {
     /// Receives once.
     pub fn receive(&mut self, socket: &OwnedFd) -> Received {
         if mem::take(&mut self.has_raised_buffer) {
-            socket::settle(socket);
+            socket::restore_receive_buffer(socket);
         }
         let free = self.framer.free();
         let room = free.len().min(self.allowance_bytes.unwrap_or(usize::MAX));
@@ -98,8 +99,8 @@ impl Receiver {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
                 self.allowance_bytes = self.allowance_bytes.map(|allowance| allowance.saturating_sub(bytes));
-                // A short receive has taken all there was, unless it ends at a mark. What comes later is reported,
-                // except for the end.
+                // A short receive has taken all there was, unless it stopped at a mark. Epoll reports bytes that
+                // arrive later, but not the end.
                 self.is_readable = bytes == room || self.is_last || self.has_mark;
             }
             Received::Nothing => {
@@ -112,21 +113,22 @@ impl Receiver {
         received
     }
 
-    /// The client has ended its side: what came last is a line, LF or not.
+    /// The client has closed its sending side: the last bytes are a line, even without LF.
     pub fn end(&mut self) {
         self.has_ended = true;
         self.framer.end();
     }
 
-    /// Receives nothing more before the socket is reported again.
-    pub fn pause(&mut self) {
+    /// Stops receiving until the socket reports an event.
+    pub fn clear_readable(&mut self) {
         self.is_readable = false;
     }
 
-    /// Receives at most [`DISCARDS_PER_TURN_MAX`] times and drops what comes. True: nothing more will come.
+    /// Receives at most [`DISCARDS_PER_POLL_MAX`] times and discards the bytes. Returns true if nothing more will
+    /// arrive.
     pub fn discard(&mut self, socket: &OwnedFd) -> bool {
         self.framer.reset();
-        for _ in 0..DISCARDS_PER_TURN_MAX {
+        for _ in 0..DISCARDS_PER_POLL_MAX {
             match socket::receive(socket, self.framer.free()) {
                 Received::Bytes(_) => {}
                 Received::Nothing => {
@@ -139,12 +141,12 @@ impl Receiver {
         false
     }
 
-    /// The next thing to do is to receive: something may have come that was not reported.
-    pub fn resume(&mut self) {
+    /// Makes the next step a receive: bytes may have arrived without a report.
+    pub fn set_readable(&mut self) {
         self.is_readable = true;
     }
 
-    /// Lets the kernel take more from the client, until the next receive: nothing is received before the client reads.
+    /// Raises the kernel's receive buffer until the next receive: the server receives nothing until the client reads.
     pub fn raise_buffer(&mut self, socket: &OwnedFd) {
         if !mem::replace(&mut self.has_raised_buffer, true) {
             socket::raise_receive_buffer(socket);

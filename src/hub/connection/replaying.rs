@@ -1,5 +1,5 @@
-//! What the replay reads for one client, and what the client asked for next. The replay itself is
-//! [`crate::hub::replay`].
+//! One client's use of the replay: what the replay reads for it now, and what it requested next. The replay itself is
+//! in [`crate::hub::replay`].
 
 use crate::conn_id::ConnId;
 use crate::hub::replay::{Handle, Request};
@@ -7,18 +7,18 @@ use crate::hub::workers::context::WorkerContext;
 use crate::protocol::Priority;
 use crate::queue::{Slot, Slots};
 
-/// What the replay reads now.
+/// What the replay reads for the client now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing.
     Nothing,
-    /// What a line asked for. The line has no reply yet.
+    /// What a line requested. The line has no reply yet.
     Requested,
-    /// What the client missed where it fell behind.
+    /// What the client missed after it fell behind.
     Missed,
 }
 
-/// A line that asks for a part of the history.
+/// A line that requests a part of the history, and waits for the replay.
 struct Queued {
     request: Request,
     line: u64,
@@ -34,7 +34,7 @@ pub struct Replaying {
 }
 
 impl Replaying {
-    /// Nothing is read.
+    /// The replay reads nothing for that connection.
     pub const fn new(conn: ConnId) -> Self {
         Self { conn, state: State::Nothing, queued: None }
     }
@@ -44,44 +44,43 @@ impl Replaying {
         self.state != State::Nothing
     }
 
-    /// Whether a line waits until the replay has done with what it reads.
+    /// Whether a line waits until the replay has ended what it reads now.
     pub fn has_queued(&self) -> bool {
         self.queued.is_some()
     }
 
-    /// Whether there is a line whose reply comes from the replay.
+    /// Whether a line waits for its reply from the replay.
     pub fn awaits_reply(&self) -> bool {
         self.state == State::Requested || self.has_queued()
     }
 
-    /// Drops the line that waits, if one does; returns its slot.
+    /// Drops the waiting line, if there is one, and returns its slot.
     pub fn drop_queued(&mut self) -> Option<&'static mut Slot> {
         self.queued.take().map(|queued| queued.slot)
     }
 
-    /// Queues what line `line` asks for. What the client is sent because it joined stands aside for that. No line may
-    /// wait already.
+    /// Queues the request of line `line`. A catch-up that is being read pauses for it. No line may wait already.
     pub fn queue(&mut self, request: Request, line: u64, slot: &'static mut Slot, context: &WorkerContext) {
         debug_assert!(!self.has_queued());
         if let Request::JoinSince(..) = request {
             context.hub.leave(self.conn);
         } else if self.state == State::Missed {
-            context.hub.outboxes[self.conn].lock().subscriber.set_aside();
+            context.hub.outboxes[self.conn].lock().subscriber.request_pause();
         }
         self.stop(context);
         self.queued = Some(Queued { request, line, slot });
     }
 
-    /// Makes the replay look whether what it reads is still wanted.
+    /// Makes the replay check whether the client still wants what is read for it.
     pub fn stop(&self, context: &WorkerContext) {
         if let Some(handle) = context.hub.replay.as_ref().filter(|_| self.is_active()) {
             handle.wake(self.conn);
         }
     }
 
-    /// Once the replay has done with what it reads, makes it read what is queued, or else what the client missed.
-    /// That takes one of `credits`.
-    pub fn go_on(&mut self, credits: &mut Slots, context: &WorkerContext) {
+    /// Once the replay has ended what it reads, starts the queued request, or else the replay of what the client
+    /// missed. The latter takes one of `credits`.
+    pub fn advance(&mut self, credits: &mut Slots, context: &WorkerContext) {
         let Some(handle) = context.hub.replay.as_ref().filter(|handle| !handle.is_busy(self.conn)) else {
             return;
         };
@@ -101,12 +100,12 @@ impl Replaying {
         let Queued { request, line, slot } = queued;
         self.state = State::Requested;
         if let Request::JoinSince(_, min) = request {
-            context.hub.follow(self.conn, min);
+            context.hub.begin_catch_up(self.conn, min);
         }
         handle.begin(request, self.conn, line, slot);
     }
 
-    /// Where the client fell behind, if it did. The outbox is unlocked again before the replay is called.
+    /// Where the client fell behind, if it did. This releases the outbox's lock before the caller locks the replay.
     fn take_behind(&self, context: &WorkerContext) -> Option<(u64, Priority)> {
         let mut outbox = context.hub.outboxes[self.conn].lock();
         outbox.subscriber.take_behind()

@@ -1,8 +1,7 @@
-//! One connection, as its worker sees it, from its arrival until nothing of it is left and its place is free for the
-//! next.
+//! One connection, as its worker sees it: from its arrival until its place is free again.
 //!
-//! A session never waits. Its [`poll`](Session::poll) does a bounded piece of what can be done now, and says when to
-//! poll again.
+//! A session never waits. Its [`poll`](Session::poll) does a bounded amount of the work that is possible now, and
+//! returns when to poll again.
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::closing::{Manner, Reason};
@@ -16,36 +15,36 @@ use crate::limits::RECEIVE_BYTES;
 use log::Level;
 use nix::sys::epoll::EpollFlags;
 
-/// Where a session is. Each phase leads to a later one, and [`Phase::Gone`] back to the first.
+/// The phase of a session. Each phase leads to a later one, and [`Phase::Gone`] back to the first.
 enum Phase {
     /// There is no connection.
     Vacant,
-    /// Lines are taken.
+    /// The session takes lines.
     Open(Open),
-    /// No line is taken any more.
+    /// The session takes no more lines, and the connection is being closed.
     Departing(Departure),
-    /// The connection is over. Some of its slots are outstanding, or a thread still sends.
+    /// The connection has ended. Slots are still outstanding, or a thread still sends.
     Gone,
 }
 
-/// A connection, or the place for one.
+/// A connection, or a vacant place for a connection.
 pub struct Session {
     phase: Phase,
     link: Link,
 }
 
 impl Session {
-    /// A place without a connection, with its receive buffer.
+    /// A vacant place, with its receive buffer.
     pub fn new(conn: ConnId, buffer: &'static mut [u8; RECEIVE_BYTES]) -> Self {
         Self { phase: Phase::Vacant, link: Link::new(conn, buffer) }
     }
 
-    /// Notes what the socket reported.
-    pub fn note(&mut self, events: EpollFlags) {
-        self.link.note(events);
+    /// Records the events that the socket reported.
+    pub fn note_events(&mut self, events: EpollFlags) {
+        self.link.note_events(events);
     }
 
-    /// Does what can be done now.
+    /// Does the work that is possible now.
     pub fn poll(&mut self, context: &mut WorkerContext) -> PollAt {
         let mut outbox = self.link.outbox(context);
         self.link.report_writable(&mut outbox);
@@ -61,8 +60,8 @@ impl Session {
             }
             Phase::Gone => self.vacate(outbox, context),
         };
-        if let PollAt::Time(look_ns) = poll_at {
-            self.link.deadlines.set_look_ns(look_ns);
+        if let PollAt::Time(check_ns) = poll_at {
+            self.link.deadlines.set_check_ns(check_ns);
         }
         poll_at
     }
@@ -81,8 +80,8 @@ impl Session {
     /// Closes an open connection as its [reason](Reason::manner) says.
     fn close(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         let departure = match reason.manner() {
-            // What is to be refused has been.
-            Manner::Refuse | Manner::Answer => Ok(Departure::part(reason, &mut self.link, context)),
+            // Everything that had to be refused is refused by now.
+            Manner::Refuse | Manner::Answer => Ok(Departure::begin(reason, &mut self.link, context)),
             Manner::CutShort => Departure::cut_short(reason, &mut self.link, context),
             Manner::Drop => {
                 self.count_cut_off(context);
@@ -98,8 +97,8 @@ impl Session {
         }
     }
 
-    /// Counts a line in the middle of which the connection broke. The line is not taken: nobody knows how it would
-    /// have gone on.
+    /// Counts a line that the end of the connection cut off. The session does not take such a line, because the rest
+    /// of its text is unknown.
     fn count_cut_off(&mut self, context: &WorkerContext) {
         let framer = &mut self.link.receiver.framer;
         if !framer.has_next() && framer.has_begun() {
@@ -107,17 +106,17 @@ impl Session {
         }
     }
 
-    /// The connection is over.
+    /// Ends the connection.
     fn end(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
         let conn = self.link.conn;
         context.hub.abort(conn);
         context.hub.clients.lock().leave(conn);
-        // A health check opens a connection and closes it, some times a minute.
+        // A health check opens and closes a connection several times a minute: that is logged at debug level.
         let level = if self.link.has_spoken() || !reason.is_of_client() { Level::Info } else { Level::Debug };
         log::log!(level, "{} disconnected: {reason}", context.hub.name(conn));
         self.phase = Phase::Gone;
         self.link.commands.login().leave_queue(context.hub.authenticator.as_ref());
-        // The replay finds that the connection is over.
+        // The replay then sees that the connection has ended.
         self.link.wake_replay(context);
         let mut outbox = self.link.outbox(context);
         self.link.release_credits(&mut outbox);

@@ -1,4 +1,4 @@
-//! What goes through the sinks together, and then to the clients: some batches, and the lines of one of them.
+//! A commit group: the batches that go through the sinks together and are then delivered, and the lines of one of them.
 //!
 //! There are two groups: while one is delivered, the next one can go to the disk.
 
@@ -18,126 +18,129 @@ static ALL: [ConstStaticCell<CommitGroup>; GROUPS] =
 /// The `MSG` lines of a batch.
 type Lines = Vec<u8, BATCH_BYTES_MAX>;
 
-/// Where the line of a message is among those of its batch.
+/// Where the line of a message lies among the lines of its batch, in bytes.
 pub type LineSpan = Range<usize>;
 
-/// A batch that is being processed; its messages have the IDs from `first_id` on.
+/// A batch that is being processed. Its messages have consecutive IDs from `first_id` on.
 pub struct NumberedBatch {
-    /// What was picked.
+    /// The runs that the consumer picked.
     pub batch: Batch<Chain>,
-    /// The ID of its first message.
+    /// The ID of the first message.
     pub first_id: u64,
-    /// How many of its messages, from the first on, have reached every sink.
+    /// How many messages, from the first on, have reached every sink.
     pub accepted: usize,
-    /// Why the others are refused.
+    /// Why the other messages are refused.
     pub reason: Nak,
 }
 
 impl NumberedBatch {
     const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::PrintFailed };
 
-    /// How many messages are accepted of a run whose first one has that index in the batch.
-    pub fn accepted_of(&self, run: &Chain, index: usize) -> usize {
-        accepted_of(run, index, self.accepted)
+    /// How many messages of a run are accepted, if its first message has that index in the batch.
+    pub fn accepted_in(&self, run: &Chain, index: usize) -> usize {
+        accepted_in(run, index, self.accepted)
     }
 }
 
-/// How many messages are accepted of a run whose first one has that index in a batch with `accepted` accepted messages.
-pub fn accepted_of(run: &Chain, index: usize, accepted: usize) -> usize {
+/// How many messages of a run are accepted, if its first message has that index in a batch with `accepted` accepted
+/// messages.
+pub fn accepted_in(run: &Chain, index: usize, accepted: usize) -> usize {
     accepted.saturating_sub(index).min(run.len())
 }
 
-/// Batches that go through the sinks together: the first [`CommitGroup::batches`] of `works`.
+/// Batches that go through the sinks together: the first `len` of `batches`.
 pub struct CommitGroup {
-    works: [NumberedBatch; JOURNAL_BATCHES_MAX],
-    batches: usize,
+    batches: [NumberedBatch; JOURNAL_BATCHES_MAX],
+    len: usize,
     lines: Lines,
-    /// The lines of the batch in `formatted`.
-    places: Vec<LineSpan, BATCH>,
-    formatted: Option<usize>,
+    /// The spans of the lines of the batch `formatted_batch` in `lines`.
+    spans: Vec<LineSpan, BATCH>,
+    formatted_batch: Option<usize>,
 }
 
 impl CommitGroup {
     const fn new() -> Self {
         Self {
-            works: [const { NumberedBatch::NONE }; JOURNAL_BATCHES_MAX],
-            batches: 0,
+            batches: [const { NumberedBatch::NONE }; JOURNAL_BATCHES_MAX],
+            len: 0,
             lines: Lines::new(),
-            places: Vec::new(),
-            formatted: None,
+            spans: Vec::new(),
+            formatted_batch: None,
         }
     }
 
     /// Both groups.
     ///
     /// # Panics
-    /// When called twice: there are no others.
+    /// When called twice: there are no more groups.
     pub fn all() -> [&'static mut Self; GROUPS] {
         ALL.each_ref().map(|group| group.take())
     }
 
-    /// Empties it. Its former content must have been delivered.
+    /// Removes all batches. They must have been delivered.
     pub fn clear(&mut self) {
-        self.batches = 0;
-        self.formatted = None;
+        self.len = 0;
+        self.formatted_batch = None;
     }
 
-    /// Its batches.
-    pub fn works(&mut self) -> &mut [NumberedBatch] {
-        &mut self.works[..self.batches]
+    /// The batches of the group.
+    pub fn batches(&mut self) -> &mut [NumberedBatch] {
+        &mut self.batches[..self.len]
     }
 
-    /// Has `fill` put in one more batch; false: it did not. There must be room.
+    /// Adds a batch that `fill` fills; false: `fill` had nothing to put in. The group must have room.
     pub fn add(&mut self, fill: impl FnOnce(&mut Batch<Chain>) -> bool) -> bool {
-        let is_filled = fill(&mut self.works[self.batches].batch);
-        self.batches += usize::from(is_filled);
+        let is_filled = fill(&mut self.batches[self.len].batch);
+        self.len += usize::from(is_filled);
         is_filled
     }
 
     /// Whether there is room for another batch.
     pub fn has_room(&self) -> bool {
-        self.batches < JOURNAL_BATCHES_MAX
+        self.len < JOURNAL_BATCHES_MAX
     }
 
-    /// Whether its last batch has an urgent message.
+    /// Whether the last batch has an urgent message.
     pub fn is_urgent(&self) -> bool {
-        let last = self.works[..self.batches].last();
-        last.is_some_and(|work| work.batch.runs().any(|(_, picked)| picked.priority >= Priority::HIGH))
+        let last = self.batches[..self.len].last();
+        last.is_some_and(|numbered| {
+            numbered.batch.runs().any(|(_, picked)| picked.priority >= Priority::HIGH)
+        })
     }
 
-    /// Whether it has messages of several clients.
-    pub fn is_of_several(&self) -> bool {
-        let mut runs = self.works[..self.batches].iter().flat_map(|work| work.batch.runs());
+    /// Whether the group has messages of several clients.
+    pub fn has_several_clients(&self) -> bool {
+        let mut runs = self.batches[..self.len].iter().flat_map(|numbered| numbered.batch.runs());
         let first = runs.next().map(|(_, picked)| picked.item.client());
         runs.any(|(_, picked)| Some(picked.item.client()) != first)
     }
 
     /// A batch, its lines, and the span of each message's line.
-    pub fn written(&mut self, index: usize, hub: &Hub) -> (&mut NumberedBatch, &[u8], &[LineSpan]) {
-        self.write(index, hub);
-        (&mut self.works[index], &self.lines, &self.places)
+    pub fn formatted(&mut self, index: usize, hub: &Hub) -> (&mut NumberedBatch, &[u8], &[LineSpan]) {
+        self.format(index, hub);
+        (&mut self.batches[index], &self.lines, &self.spans)
     }
 
-    /// Whether the log wants the lines, if nothing else does.
+    /// Whether the log takes the lines, even if no client does.
     pub fn is_logged() -> bool {
         log::log_enabled!(log::Level::Trace)
     }
 
-    /// Writes the lines of a batch, unless they are there.
-    fn write(&mut self, index: usize, hub: &Hub) {
-        if self.formatted.replace(index) == Some(index) {
+    /// Formats the lines of a batch, unless `lines` holds them already.
+    fn format(&mut self, index: usize, hub: &Hub) {
+        if self.formatted_batch.replace(index) == Some(index) {
             return;
         }
         self.lines.clear();
-        self.places.clear();
-        let work = &self.works[index];
-        for (index, picked) in work.batch.runs() {
+        self.spans.clear();
+        let numbered = &self.batches[index];
+        for (index, picked) in numbered.batch.runs() {
             let (from, priority) = (hub.sender(&picked.item), picked.priority);
-            for (id, slot) in (work.first_id + index as u64..).zip(picked.item.messages()) {
+            for (id, slot) in (numbered.first_id + index as u64..).zip(picked.item.messages()) {
                 log::trace!("message {id} {priority} {from} {}", Escaped(slot.text()));
-                // There is room for a batch of the longest lines.
-                let place = reply::msg(&mut self.lines, id, priority, &from, slot.text()).unwrap_or_default();
-                let _ = self.places.push(place);
+                // There is room: `lines` holds a batch of the longest lines.
+                let span = reply::msg(&mut self.lines, id, priority, &from, slot.text()).unwrap_or_default();
+                let _ = self.spans.push(span);
             }
         }
     }

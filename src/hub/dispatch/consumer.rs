@@ -75,7 +75,7 @@ impl Consumer {
     pub fn process(&mut self, group: &mut CommitGroup, hub: &Hub) -> bool {
         self.run_deadlines(hub, false);
         self.take(group, hub);
-        if group.works().is_empty() {
+        if group.batches().is_empty() {
             return false;
         }
         self.commit(group, hub);
@@ -119,36 +119,38 @@ impl Consumer {
     /// Whether another batch can join the group. None that begins with a lesser message joins an urgent group: urgent messages do not wait
     /// until more is written.
     fn has_room(&self, group: &mut CommitGroup, hub: &Hub) -> bool {
-        let Some(journal_sink) = &self.journal_sink else { return group.works().is_empty() };
+        let Some(journal_sink) = &self.journal_sink else { return group.batches().is_empty() };
         let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
         group.has_room() && journal_sink.has_room() && (!group.is_urgent() || is_next_urgent())
     }
 
     fn number(&mut self, group: &mut CommitGroup) {
-        let Some(work) = group.works().last_mut() else { return };
-        work.first_id = self.next_id;
-        work.accepted = work.batch.messages();
-        self.next_id += work.accepted as u64;
+        let Some(numbered) = group.batches().last_mut() else { return };
+        numbered.first_id = self.next_id;
+        numbered.accepted = numbered.batch.messages();
+        self.next_id += numbered.accepted as u64;
     }
 
     /// Prints the lines of the last batch. Messages whose lines could not be printed are not accepted.
     fn print(&mut self, group: &mut CommitGroup, hub: &Hub) {
         if let Some(stdout_sink) = &mut self.stdout_sink {
-            let last = group.works().len() - 1;
-            let (work, lines, places) = group.written(last, hub);
+            let last = group.batches().len() - 1;
+            let (numbered, lines, spans) = group.formatted(last, hub);
             let printed = stdout_sink.print(lines);
-            work.accepted = places.iter().take_while(|place| place.end <= printed).count();
-            work.reason = Nak::PrintFailed;
+            numbered.accepted = spans.iter().take_while(|span| span.end <= printed).count();
+            numbered.reason = Nak::PrintFailed;
         }
     }
 
     /// Gives the accepted messages of the last batch to the journal.
     fn record(&mut self, group: &mut CommitGroup, hub: &Hub) {
-        let (Some(journal_sink), Some(work)) = (&mut self.journal_sink, group.works().last()) else { return };
-        for (index, picked) in work.batch.runs() {
+        let (Some(journal_sink), Some(numbered)) = (&mut self.journal_sink, group.batches().last()) else {
+            return;
+        };
+        for (index, picked) in numbered.batch.runs() {
             let from = hub.sender(&picked.item);
-            let accepted = work.accepted_of(&picked.item, index);
-            let numbered = (work.first_id + index as u64..).zip(picked.item.messages());
+            let accepted = numbered.accepted_in(&picked.item, index);
+            let numbered = (numbered.first_id + index as u64..).zip(picked.item.messages());
             for (id, slot) in numbered.take(accepted) {
                 journal_sink.record(id, picked.priority, from.as_bytes(), slot.text());
             }
@@ -160,9 +162,9 @@ impl Consumer {
     fn commit(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         if !journal_sink.commit(hub) {
-            for work in group.works() {
-                work.accepted = 0;
-                work.reason = Nak::JournalFailed;
+            for numbered in group.batches() {
+                numbered.accepted = 0;
+                numbered.reason = Nak::JournalFailed;
             }
             // Nobody knows these IDs, unless they were printed. If they were not given again, readers would be told of a loss.
             if self.stdout_sink.is_none() {
@@ -172,7 +174,7 @@ impl Consumer {
             }
         }
         self.tell_due(hub);
-        let is_shared = group.is_of_several();
+        let is_shared = group.has_several_clients();
         self.shared_groups =
             self.shared_groups - self.shared_groups / 8 + u32::from(is_shared) * ALL_GROUPS / 8;
         hub.policy.let_workers_run(self.lets_workers_run());

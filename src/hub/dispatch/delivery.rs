@@ -1,9 +1,9 @@
-//! The delivery of what the sinks have accepted: MSG lines to the clients that joined, and replies to the clients that sent it.
+//! Delivers what the sinks have accepted: MSG lines to the clients that have joined, and replies to the senders.
 
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::Hub;
-use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_of};
+use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
 use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::{FlushStatus, Outbox};
 use crate::hub::egress::subscription::Subscription;
@@ -13,29 +13,29 @@ use crate::protocol::{Priority, reply};
 use crate::sync::MutexGuard;
 
 /// A batch, its lines, and the span of each message's line.
-type Written<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);
+type Formatted<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);
 
 /// How many lines were put into outboxes, and how many were lost.
 #[derive(Default)]
 struct Count {
-    done: u64,
+    delivered: u64,
     lost: u64,
 }
 
-/// Delivers to one client that has no room for a whole run. A batch may be more than its outbox holds: the outbox is flushed then, and
-/// a line is lost only if the socket does not take what is in it.
+/// Delivers to one client whose outbox has no room for a whole run. A batch may be larger than an outbox: then this
+/// flushes the outbox, and a line is lost only if the socket does not accept what the outbox holds.
 struct LineByLine<'a> {
     conn: ConnId,
     hub: &'a Hub,
     caller: Caller,
     chunk: &'a mut Chunk,
     /// Whether a flush may still make room.
-    takes_more: bool,
+    may_make_room: bool,
 }
 
 impl LineByLine<'_> {
-    /// Delivers the line of message `id`; false: it is lost. None: the client is not sent it, because it fell behind, or because it
-    /// changed its subscription while the lock was released.
+    /// Delivers the line of message `id`; false: the line is lost. None: the client does not receive it, because it fell
+    /// behind, or because it changed its subscription while the lock was released.
     fn deliver(
         &mut self,
         outbox: &mut MutexGuard<'_, Outbox>,
@@ -43,11 +43,11 @@ impl LineByLine<'_> {
         priority: Priority,
         line: &[u8],
     ) -> Option<bool> {
-        if self.takes_more && !outbox.has_room_for_msg(line) {
+        if self.may_make_room && !outbox.has_room_for_msg(line) {
             if flush::flush(outbox, self.chunk) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
-            self.takes_more = outbox.has_room_for_msg(line);
+            self.may_make_room = outbox.has_room_for_msg(line);
         }
         if !outbox.subscriber.wants(id, priority) {
             return None;
@@ -59,13 +59,13 @@ impl LineByLine<'_> {
         Some(outbox.deliver(line))
     }
 
-    /// Wakes the worker. That takes a system call, so the lock is released meanwhile.
+    /// Wakes the worker. That is a system call, so the lock is released meanwhile.
     fn wake(&self, outbox: &mut MutexGuard<'_, Outbox>) {
         MutexGuard::unlocked(outbox, || self.hub.wakeups.wake_from(self.caller, self.conn));
     }
 }
 
-/// Delivers one group after the other.
+/// Delivers groups, one after the other.
 pub struct Delivery {
     /// Connections with new bytes in their outboxes.
     touched: ConnSet,
@@ -79,63 +79,64 @@ impl Delivery {
         Self { touched: ConnSet::new(), chunk: [0; SEND_BYTES_MAX] }
     }
 
-    /// Delivers a group that was processed. `caller` is the worker whose thread does it, or none.
+    /// Delivers a processed group. `caller` is the thread that does it.
     pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, caller: Caller) {
-        for index in 0..group.works().len() {
+        for index in 0..group.batches().len() {
             self.deliver(group, index, hub, caller);
-            self.acknowledge(&mut group.works()[index], hub);
-            // The first clients get their replies at once, and can send the next lines while the later batches are delivered.
+            self.acknowledge(&mut group.batches()[index], hub);
+            // After each batch: its clients get their replies at once, and can send more lines while the later batches
+            // are delivered.
             self.send(hub, caller);
         }
     }
 
-    /// Puts the lines of the accepted messages into the outboxes of the clients that joined.
+    /// Puts the lines of the accepted messages into the outboxes of the clients that have joined.
     fn deliver(&mut self, group: &mut CommitGroup, index: usize, hub: &Hub, caller: Caller) {
         if hub.joined.is_empty() && !CommitGroup::is_logged() {
             return;
         }
-        let written = group.written(index, hub);
+        let formatted = group.formatted(index, hub);
         let mut all = Count::default();
         hub.joined.for_each(|conn| {
-            let to_one = self.deliver_to(conn, &written, hub, caller);
-            all.done += to_one.done;
+            let to_one = self.deliver_to(conn, &formatted, hub, caller);
+            all.delivered += to_one.delivered;
             all.lost += to_one.lost;
         });
-        if all.done + all.lost > 0 {
+        if all.delivered + all.lost > 0 {
             let mut counters = hub.counters.lock();
-            counters.msgs_sent += all.done;
+            counters.msgs_sent += all.delivered;
             counters.msgs_lost += all.lost;
         }
     }
 
-    /// Puts the lines into one outbox: those of a run together if they fit, or else [line by line](LineByLine).
-    fn deliver_to(&mut self, conn: ConnId, written: &Written, hub: &Hub, caller: Caller) -> Count {
+    /// Puts the lines into one outbox: the lines of a run together if they fit, or else [line by line](LineByLine).
+    fn deliver_to(&mut self, conn: ConnId, formatted: &Formatted, hub: &Hub, caller: Caller) -> Count {
         let Self { touched, chunk } = self;
-        let (work, lines, places) = written;
+        let (numbered, lines, spans) = formatted;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let mut slow = LineByLine { conn, hub, caller, chunk, takes_more: true };
-        for (index, run) in work.batch.runs() {
-            // Anew for each run: the client may have changed it while the lock was released.
+        let mut by_line = LineByLine { conn, hub, caller, chunk, may_make_room: true };
+        for (index, run) in numbered.batch.runs() {
+            // Read anew for each run: the client may have changed it while the lock was released.
             let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { break };
             let first_index =
-                live_from.saturating_sub(work.first_id).min(work.batch.messages() as u64) as usize;
-            let end = index + work.accepted_of(&run.item, index);
+                live_from.saturating_sub(numbered.first_id).min(numbered.batch.messages() as u64) as usize;
+            let end = index + numbered.accepted_in(&run.item, index);
             // The first live message of the client may be in the middle of a run.
             let index = index.max(first_index);
-            let Some(places @ [first, ..]) = places.get(index..end) else { continue };
+            let Some(spans @ [first, ..]) = spans.get(index..end) else { continue };
             if run.priority < min || run.item.client() == conn {
                 continue;
             }
             touched.insert(conn);
-            let together = &lines[first.start..places[places.len() - 1].end];
+            let together = &lines[first.start..spans[spans.len() - 1].end];
             if outbox.has_room_for_msg(together) {
                 outbox.deliver(together);
-                count.done += places.len() as u64;
+                count.delivered += spans.len() as u64;
                 continue;
             }
-            for (id, place) in (work.first_id + index as u64..).zip(places) {
-                match slow.deliver(&mut outbox, id, run.priority, &lines[place.clone()]) {
-                    Some(true) => count.done += 1,
+            for (id, span) in (numbered.first_id + index as u64..).zip(spans) {
+                match by_line.deliver(&mut outbox, id, run.priority, &lines[span.clone()]) {
+                    Some(true) => count.delivered += 1,
                     Some(false) => count.lost += 1,
                     None => {}
                 }
@@ -145,14 +146,14 @@ impl Delivery {
     }
 
     /// Releases the slots with their replies.
-    fn acknowledge(&mut self, work: &mut NumberedBatch, hub: &Hub) {
-        count_processed(work, hub);
-        let (first_id, accepted, reason) = (work.first_id, work.accepted, work.reason);
-        for (index, picked) in work.batch.drain() {
+    fn acknowledge(&mut self, numbered: &mut NumberedBatch, hub: &Hub) {
+        count_processed(numbered, hub);
+        let (first_id, accepted, reason) = (numbered.first_id, numbered.accepted, numbered.reason);
+        for (index, picked) in numbered.batch.drain() {
             let conn = picked.item.client();
             self.touched.insert(conn);
             let (lines, is_lowered) = (picked.item.lines(), picked.item.is_lowered());
-            let refused_from = lines.start + accepted_of(&picked.item, index, accepted) as u64;
+            let refused_from = lines.start + accepted_in(&picked.item, index, accepted) as u64;
             hub.outboxes[conn].lock().reply(picked.item, |out| {
                 reply::acks(out, lines.start..refused_from, first_id + index as u64, is_lowered);
                 (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
@@ -160,7 +161,7 @@ impl Delivery {
         }
     }
 
-    /// Flushes all outboxes that were touched, and wakes the workers that have something to do then.
+    /// Flushes the outboxes of all touched connections, and wakes the workers that have work after that.
     fn send(&mut self, hub: &Hub, caller: Caller) {
         let Self { touched, chunk } = self;
         touched.drain(0..CLIENTS, |conn| {
@@ -175,15 +176,15 @@ impl Delivery {
     }
 }
 
-fn count_processed(work: &NumberedBatch, hub: &Hub) {
+fn count_processed(numbered: &NumberedBatch, hub: &Hub) {
     let now_ns = clock::now_ns();
     let mut counters = hub.counters.lock();
-    for (index, picked) in work.batch.runs() {
-        let accepted = work.accepted_of(&picked.item, index);
+    for (index, picked) in numbered.batch.runs() {
+        let accepted = numbered.accepted_in(&picked.item, index);
         if accepted > 0 {
             counters.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
         }
     }
-    counters.handled += work.batch.messages() as u64;
-    counters.refused[work.reason.index()] += (work.batch.messages() - work.accepted) as u64;
+    counters.handled += numbered.batch.messages() as u64;
+    counters.refused[numbered.reason.index()] += (numbered.batch.messages() - numbered.accepted) as u64;
 }

@@ -1,14 +1,14 @@
-//! The bytes on their way to one client, in the order in which they are put in. Knows no slots and no sockets.
+//! The bytes on their way to one client, in the order in which they were put in. Knows no slots and no sockets.
 
 use crate::limits::OUTBOX_BYTES;
 use heapless::{Vec, VecView};
 
-/// Up to [`OUTBOX_BYTES`] bytes that are not sent yet. All zeroes when new.
+/// Up to [`OUTBOX_BYTES`] bytes that are not sent yet. A new buffer is all zeroes.
 pub struct Buffer {
     bytes: Vec<u8, OUTBOX_BYTES>,
     /// The first `sent` of `bytes` are sent.
     sent: usize,
-    /// The end of the last reply in `bytes`; behind it there are only messages of other clients.
+    /// The end of the last reply in `bytes`. After it there are only messages of other clients.
     replies_end: usize,
 }
 
@@ -23,29 +23,29 @@ impl Buffer {
         self.sent == self.bytes.len()
     }
 
-    /// Whether every reply is sent; messages of other clients may be left.
+    /// Whether every reply is sent. Messages of other clients may be left.
     pub fn has_sent_replies(&self) -> bool {
         self.replies_end <= self.sent
     }
 
-    /// How many bytes can be appended.
+    /// How many bytes fit.
     pub fn room(&self) -> usize {
         OUTBOX_BYTES - (self.bytes.len() - self.sent)
     }
 
-    /// What is not sent yet.
+    /// The bytes that are not sent yet.
     pub fn unsent(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
 
-    /// Appends a line of which the room is checked or reserved.
+    /// Appends a line. The caller has checked or reserved the room.
     pub fn append(&mut self, line: &[u8]) {
         self.make_contiguous(line.len());
         let appended = self.bytes.extend_from_slice(line);
-        debug_assert!(appended.is_ok(), "room is checked, or reserved");
+        debug_assert!(appended.is_ok(), "the caller has checked or reserved the room");
     }
 
-    /// Appends the replies that `write` writes: `len_max` bytes at most, of which the room is reserved.
+    /// Appends the replies that `write` writes: at most `len_max` bytes, for which the room is reserved.
     pub fn append_replies(&mut self, len_max: usize, write: impl FnOnce(&mut VecView<u8>)) {
         self.make_contiguous(len_max);
         let before = self.bytes.len();
@@ -54,12 +54,12 @@ impl Buffer {
         self.mark_reply();
     }
 
-    /// Notes that what was appended last is a reply.
+    /// Marks what was appended last as a reply.
     pub fn mark_reply(&mut self) {
         self.replies_end = self.bytes.len();
     }
 
-    /// Notes that the first `bytes` of [`Buffer::unsent`] are sent.
+    /// Records that the first `bytes` of [`Buffer::unsent`] are sent.
     pub fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.is_empty() {
@@ -74,7 +74,7 @@ impl Buffer {
         self.replies_end = 0;
     }
 
-    /// Moves what is not sent yet to the front if fewer than `bytes` bytes are free behind it.
+    /// Moves the unsent bytes to the front if fewer than `bytes` bytes are free behind them.
     fn make_contiguous(&mut self, bytes: usize) {
         if self.bytes.len() + bytes > OUTBOX_BYTES {
             self.bytes.copy_within(self.sent.., 0);

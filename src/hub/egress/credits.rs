@@ -1,11 +1,11 @@
-//! The slots of one client: which of them are free, how many are outstanding, and how much room their replies need.
-//! Knows no bytes and no sockets.
+//! The slots of one client: which are free, how many are outstanding, and how much room the replies need. Knows no
+//! bytes and no sockets.
 
 use crate::limits::{IN_FLIGHT, REPLY_BYTES_MAX};
 use crate::queue::{Chain, Slots};
 
-/// The [`IN_FLIGHT`] slots of a client. A slot is free, or outstanding: granted, in the queue, or being processed. All zeroes when new:
-/// then every slot is outstanding, until startup releases them.
+/// The [`IN_FLIGHT`] slots of a client. A slot is free or outstanding; outstanding means granted, in the queue, or being
+/// processed. New credits are all zeroes: every slot is outstanding, until startup releases it.
 pub struct Credits {
     free: Slots,
 }
@@ -26,13 +26,14 @@ impl Credits {
         self.free.take(granted, IN_FLIGHT);
     }
 
-    /// Moves free slots to `granted`, as many as `room` bytes hold the replies of, besides those of the outstanding slots.
+    /// Moves free slots to `granted`: as many as `room` bytes have space for replies, in addition to the replies of the
+    /// outstanding slots.
     pub fn grant(&mut self, granted: &mut Slots, room: usize) {
         let unreserved = room.saturating_sub(self.reserved_bytes());
         granted.take(&mut self.free, unreserved / REPLY_BYTES_MAX);
     }
 
-    /// Whether [`Credits::grant`] grants a slot with that `room`.
+    /// Whether [`Credits::grant`] would grant a slot with that `room`.
     pub fn can_grant(&self, room: usize) -> bool {
         !self.free.is_empty() && room >= self.reserved_bytes() + REPLY_BYTES_MAX
     }
@@ -47,7 +48,7 @@ impl Credits {
         self.free.is_full()
     }
 
-    /// The bytes that stay free for the replies of the outstanding slots.
+    /// The bytes that are reserved for the replies of the outstanding slots.
     pub fn reserved_bytes(&self) -> usize {
         self.outstanding() * REPLY_BYTES_MAX
     }

@@ -1,4 +1,4 @@
-//! The server's end of a client's connection: its socket, and whether it still takes bytes.
+//! The server's end of a client's connection: its socket, and whether bytes can still be sent on it.
 
 #[cfg(not(loom))]
 use crate::net::socket;
@@ -14,51 +14,52 @@ enum State {
     Closed,
     /// The connection is not known to be broken.
     Open,
-    /// It takes nothing more. What the client sent before is still received; the replies to it are dropped.
+    /// The connection is broken: nothing can be sent. The worker still receives what the client sent before, and the
+    /// replies to that are dropped.
     ReceiveOnly,
 }
 
-/// One end of a connection. All zeroes when new.
+/// The server's end of a connection. A new one is all zeroes.
 pub struct Endpoint {
     state: State,
     socket: RawFd,
-    /// A new connection, until the worker takes it. A vector, because an empty one is all zeroes.
+    /// The socket of a new connection, until the worker takes it. A vector, because an empty vector is all zeroes.
     arrival: Vec<OwnedFd, 1>,
     /// The errno that broke a connection that is [`State::ReceiveOnly`].
     broken_by: i32,
 }
 
 impl Endpoint {
-    /// Without a connection.
+    /// An endpoint without a connection.
     pub(super) const fn new() -> Self {
         Self { state: State::Closed, socket: 0, arrival: Vec::new(), broken_by: 0 }
     }
 
-    /// Begins a connection on `socket`, for the worker to take with [`Endpoint::take_arrival`].
+    /// Begins a connection on `socket`. The worker takes the socket with [`Endpoint::take_arrival`].
     ///
     /// # Panics
-    /// If there is a connection, or the worker has not taken the one before.
+    /// If there is a connection, or the worker has not taken the previous one.
     pub(super) fn open(&mut self, socket: OwnedFd) {
         assert!(self.state == State::Closed && self.arrival.is_empty());
         self.state = State::Open;
         self.socket = socket.as_raw_fd();
         self.broken_by = 0;
-        // It is empty: asserted above.
+        // There is room: the assertion above checks that it is empty.
         let _ = self.arrival.push(socket);
     }
 
-    /// The new connection, once.
+    /// The socket of a new connection, once.
     pub fn take_arrival(&mut self) -> Option<OwnedFd> {
         self.arrival.pop()
     }
 
-    /// The connection ends.
+    /// Ends the connection.
     pub(super) fn close(&mut self) {
         self.state = State::Closed;
     }
 
-    /// The connection takes nothing more.
-    pub(super) fn break_off(&mut self, errno: Errno) {
+    /// Records that `errno` broke the connection.
+    pub(super) fn set_broken(&mut self, errno: Errno) {
         self.state = State::ReceiveOnly;
         self.broken_by = errno as i32;
     }
@@ -73,19 +74,21 @@ impl Endpoint {
         self.state == State::Open
     }
 
-    /// The error that broke the connection, if it takes nothing more but has not ended: what has arrived on it is still to be received.
+    /// The error that broke the connection, if it is broken but has not ended: the worker still has to receive what has
+    /// arrived on it.
     pub fn broken_by(&self) -> Option<Errno> {
         (self.state == State::ReceiveOnly).then(|| Errno::from_raw(self.broken_by))
     }
 
-    /// Whether the peer's system does not answer any more or has reset the connection, as far as the kernel knows by now.
+    /// Whether the peer's system no longer answers or has reset the connection, as far as the kernel knows by now.
     #[cfg(not(loom))]
     #[expect(unsafe_code, reason = "the worker owns the socket")]
     pub fn is_gone(&self) -> bool {
         if self.state == State::Closed {
             return false;
         }
-        // SAFETY: the worker closes the socket only after the connection was closed here, and that takes the lock that is held now.
+        // SAFETY: the worker closes the socket only after it has closed this endpoint. That takes the lock of the
+        // outbox, which this thread holds now.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
         socket::transmission(&socket).is_some_and(|transmission| transmission.is_gone)
     }
@@ -100,24 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_arrives_once_breaks_and_ends() {
+    fn connection_arrives_once_breaks_and_ends() {
         let mut endpoint = Endpoint::new();
         assert!(!endpoint.is_alive() && !endpoint.is_gone());
         endpoint.open(socket());
         assert!(endpoint.is_alive() && endpoint.broken_by().is_none());
         assert!(endpoint.take_arrival().is_some() && endpoint.take_arrival().is_none());
-        endpoint.break_off(Errno::EPIPE);
+        endpoint.set_broken(Errno::EPIPE);
         assert!(!endpoint.is_alive());
         assert_eq!(endpoint.broken_by(), Some(Errno::EPIPE));
         endpoint.close();
         assert!(!endpoint.is_alive() && endpoint.broken_by().is_none());
         endpoint.open(socket());
-        assert!(endpoint.is_alive() && endpoint.broken_by().is_none(), "the next connection is whole");
+        assert!(endpoint.is_alive() && endpoint.broken_by().is_none(), "the next connection is not broken");
     }
 
     #[test]
     #[should_panic(expected = "Closed")]
-    fn two_connections_have_no_place() {
+    fn second_connection_panics() {
         let mut endpoint = Endpoint::new();
         endpoint.open(socket());
         endpoint.open(socket());

@@ -1,32 +1,32 @@
-//! Sends what an outbox holds, and never waits for the client. The caller holds the outbox's lock; the
-//! lock is released during the system call.
+//! Sends what an outbox holds, and never waits for the client. The caller holds the outbox's lock; `flush` releases
+//! the lock during the system call.
 
 use crate::clock;
 use crate::hub::egress::outbox::{FlushStatus, Outbox, Sent};
-use crate::limits::{SEND_BYTES_MAX, SENDS_PER_TURN_MAX};
+use crate::limits::{SEND_BYTES_MAX, SENDS_PER_POLL_MAX};
 #[cfg(not(loom))]
 use crate::net::socket;
 use crate::sync::MutexGuard;
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// Where bytes are copied before they are sent; each thread that sends has one on its stack.
+/// The bytes are copied here before they are sent. Each sending thread has its own.
 pub type Chunk = [u8; SEND_BYTES_MAX];
 
-/// Sends until the outbox is empty, its socket is full or broken, another thread is sending, or
-/// [`SENDS_PER_TURN_MAX`] calls were made: only then [`FlushStatus::Again`].
+/// Sends until the outbox is empty, its socket is full or broken, or another thread is sending. After
+/// [`SENDS_PER_POLL_MAX`] system calls it stops and returns [`FlushStatus::Again`].
 #[cfg(not(loom))]
 pub fn flush(outbox: &mut MutexGuard<'_, Outbox>, chunk: &mut Chunk) -> FlushStatus {
     flush_by(socket::send, outbox, chunk)
 }
 
-/// The same with another call in place of the system's: for models of sockets.
+/// As [`flush`], with `call` in place of the system call, for models of sockets.
 pub fn flush_by(
     call: impl Fn(RawFd, &[u8]) -> nix::Result<usize>,
     outbox: &mut MutexGuard<'_, Outbox>,
     chunk: &mut [u8],
 ) -> FlushStatus {
-    for _ in 0..SENDS_PER_TURN_MAX {
+    for _ in 0..SENDS_PER_POLL_MAX {
         let Some((socket, len)) = outbox.begin_send(chunk) else { return FlushStatus::Nothing };
         let sent = MutexGuard::unlocked(outbox, || outcome(call(socket, &chunk[..len])));
         match outbox.end_send(sent, clock::now_ns) {
@@ -37,7 +37,7 @@ pub fn flush_by(
     FlushStatus::Again
 }
 
-/// Aborts an outbox, after a last send of what `say` puts in, if `say` returns that it did.
+/// Aborts an outbox. Before that, `say` may put in a last line; if it returns true, that is sent once.
 #[cfg(not(loom))]
 pub fn flush_last(
     outbox: &mut MutexGuard<'_, Outbox>,

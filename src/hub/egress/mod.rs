@@ -1,7 +1,7 @@
 //! What goes to one client. The threads share it, under one mutex.
 //!
-//! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`] and [`subscription`], which do not know each
-//! other; [`flush`] sends.
+//! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`] and [`subscription`], which
+//! do not know each other; [`flush`] sends.
 
 pub mod buffer;
 pub mod credits;

@@ -1,12 +1,14 @@
-//! What goes to one client: its replies and MSG lines on their way out, its free slots, and which thread sends.
+//! The outbox of one client: the replies and MSG lines on their way out, the client's free slots, and which thread
+//! sends.
 //!
-//! An outbox belongs to a connection, is fixed in size, and is guarded by the connection's mutex. The consumer and the connection's worker
-//! both put lines in; the first of them to find no send in progress sends. [`SendState`](super::send_state::SendState) keeps the bytes in
-//! order although no thread holds the mutex over a system call: only the sending thread takes bytes out. It copies them first, and it
-//! looks for more before it ends, so bytes that other threads put in meanwhile are not left behind.
+//! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex. The consumer and the
+//! connection's worker both put lines in. Each of them then sends, unless a send is already in progress.
+//! [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread holds the mutex over a
+//! system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them. Before it
+//! ends it looks for more, so that bytes that other threads put in meanwhile are not left behind.
 //!
-//! Room is reserved in advance: every outstanding slot has [`REPLY_BYTES_MAX`] reserved for its reply. MSG lines leave the whole reply
-//! room free, so they can never keep a client from being answered.
+//! Room is reserved in advance: every outstanding slot reserves [`REPLY_BYTES_MAX`] bytes for its reply. MSG lines
+//! leave the whole reply room free, so they never keep a client from its replies.
 //!
 //! This module does no input or output: see [`crate::hub::egress::flush`].
 
@@ -25,35 +27,35 @@ use heapless::VecView;
 use nix::errno::Errno;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// What other threads wake the worker for.
+/// What makes other threads wake the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeOn {
-    /// Nothing: the socket wakes the worker.
+    /// Nothing: only the socket wakes the worker.
     Nothing,
-    /// A slot was released or bytes were sent: the worker has something to do and lacked the room.
+    /// A released slot, or sent bytes: the worker has work that lacks room.
     Room,
     /// No slot is outstanding and no thread sends.
     Quiescence,
 }
 
-/// The outbox of one connection. All zeroes when new, so that the static ones take no room in the binary.
+/// The outbox of one connection. A new one is all zeroes, so that the static outboxes take no space in the binary.
 pub struct Outbox {
     buffer: Buffer,
     credits: Credits,
     wake_on: WakeOn,
     /// Which thread sends.
     pub sending: Sending,
-    /// The connection; its changes go by the outbox.
+    /// The connection. Only the outbox changes it.
     pub endpoint: Endpoint,
-    /// Since when the client has sent nothing.
+    /// How long the client has sent nothing, and whether its eviction is requested.
     pub idleness: Idleness,
-    /// Which messages of other clients the client is sent, and how many of them it lost.
+    /// Which messages of other clients the client receives, and how many of them it lost.
     pub subscriber: Subscriber,
-    /// Bytes received at this place of the table since the start, from all its connections.
+    /// Bytes received since the start, from all connections that have had this ID.
     pub bytes_in: u64,
-    /// Bytes sent, see [`Outbox::bytes_in`].
+    /// Bytes sent, counted as [`Outbox::bytes_in`].
     pub bytes_out: u64,
-    /// Closing replies that were dropped since the start, because their connection had ended or took nothing more.
+    /// Closing replies dropped since the start, because their connection had ended or was broken.
     pub replies_unsent: u64,
 }
 
@@ -64,7 +66,7 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An outbox without a connection. Its slots are outstanding: release them first.
+    /// An outbox without a connection. All its slots are outstanding: startup releases them first.
     pub const fn new() -> Self {
         Self {
             buffer: Buffer::new(),
@@ -82,10 +84,10 @@ impl Outbox {
 
     // ---- The connection --------------------------------------------------------------------------------
 
-    /// Begins a connection on `socket`, for the worker to take with [`Endpoint::take_arrival`].
+    /// Begins a connection on `socket`. The worker takes the socket with [`Endpoint::take_arrival`].
     ///
     /// # Panics
-    /// If something of the connection before is left.
+    /// If something of the previous connection is left.
     pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
         assert!(self.is_quiescent() && self.buffer.is_empty());
         self.endpoint.open(socket);
@@ -95,20 +97,20 @@ impl Outbox {
         self.wake_on = WakeOn::Nothing;
     }
 
-    /// Ends the connection: from now on no line is put in and no send begins. Slots are still released. Once [`Sending::is_in_progress`] is
-    /// false the socket may be closed, once [`Outbox::is_quiescent`] is true the place is free.
+    /// Ends the connection: from now on no line is put in and no send begins. Slots are still released. The socket may
+    /// be closed once [`Sending::is_in_progress`] is false. The place is free once [`Outbox::is_quiescent`] is true.
     pub fn abort(&mut self) {
         self.endpoint.close();
         self.discard();
     }
 
-    /// Notes that the connection takes nothing more.
-    fn break_off(&mut self, errno: Errno) {
-        self.endpoint.break_off(errno);
+    /// Records that the connection is broken.
+    fn set_broken(&mut self, errno: Errno) {
+        self.endpoint.set_broken(errno);
         self.discard();
     }
 
-    /// Drops all that is not sent.
+    /// Drops everything that is not sent.
     fn discard(&mut self) {
         self.buffer.clear();
         self.subscriber.close();
@@ -120,33 +122,34 @@ impl Outbox {
         self.endpoint.is_alive()
     }
 
-    /// Does not wait any longer for a peer that is gone: acts as if the kernel had reported it already.
+    /// Gives up a peer that no longer answers: acts as if the kernel had already reported a time-out.
     pub fn time_out(&mut self) {
         if self.is_alive() {
-            self.break_off(Errno::ETIMEDOUT);
+            self.set_broken(Errno::ETIMEDOUT);
         }
     }
 
-    /// Notes that `bytes` were received. True: the eviction that was requested is off, and the client stays.
-    #[must_use = "a client that waits for the place has to know"]
-    pub fn heard(&mut self, bytes: usize, now_ns: u64) -> bool {
+    /// Records that `bytes` were received. Returns true if that cancels a requested eviction.
+    #[must_use = "if this returns true, tell the acceptor: a pending connection waits for the place"]
+    pub fn note_received(&mut self, bytes: usize, now_ns: u64) -> bool {
         self.bytes_in += bytes as u64;
-        self.idleness.heard(now_ns)
+        self.idleness.note_received(now_ns)
     }
 
-    /// Since when the client has sent nothing, in nanoseconds; none: the server has something to do for it or to send to it, or the client
-    /// is subscribed.
+    /// Since when the client has been idle, in nanoseconds; none: the server has work for it or bytes to send to it, or
+    /// the client is subscribed.
     pub fn idle_since_ns(&self) -> Option<u64> {
         let has_nothing = self.is_empty() && self.subscriber.state() == Subscription::Off;
         self.idleness.since_ns(self.outstanding()).filter(|_| self.is_alive() && has_nothing)
     }
 
-    /// Requests the eviction of a client that is idle since `idle_since_ns`; false: it no longer is, or the eviction was requested before.
+    /// Requests the eviction of a client that has been idle since `idle_since_ns`; false: it is not any more, or the
+    /// eviction was already requested.
     pub fn request_eviction(&mut self, idle_since_ns: u64) -> bool {
         self.idle_since_ns() == Some(idle_since_ns) && self.idleness.request_eviction()
     }
 
-    /// Whether the connection is about to end: its eviction is requested, or it takes nothing more.
+    /// Whether the connection is about to end: its eviction is requested, or it is broken.
     pub fn is_leaving(&self) -> bool {
         self.idleness.is_eviction_requested() || self.endpoint.broken_by().is_some()
     }
@@ -163,8 +166,8 @@ impl Outbox {
         self.credits.release_all(granted);
     }
 
-    /// Releases slots with the replies that close their lines. Without a connection that takes them, the replies are dropped. `reply`
-    /// writes at most [`REPLY_BYTES_MAX`] for each slot.
+    /// Releases slots with the replies that close their lines. If the connection has ended or is broken, the replies
+    /// are dropped. `reply` writes at most [`REPLY_BYTES_MAX`] bytes for each slot.
     pub fn reply(&mut self, chain: Chain, reply: impl FnOnce(&mut VecView<u8>)) {
         let replies = chain.len();
         self.release_slots(chain);
@@ -175,12 +178,12 @@ impl Outbox {
         }
     }
 
-    /// Grants free slots: moves them to `granted`, as many as there is room for their replies.
+    /// Grants free slots: moves as many to `granted` as the buffer has room for replies.
     pub fn grant(&mut self, granted: &mut Slots) {
         self.credits.grant(granted, self.buffer.room());
     }
 
-    /// Whether [`Outbox::grant`] grants a slot.
+    /// Whether [`Outbox::grant`] would grant a slot.
     pub fn can_grant(&self) -> bool {
         self.credits.can_grant(self.buffer.room())
     }
@@ -207,8 +210,8 @@ impl Outbox {
         fits
     }
 
-    /// Puts in a line of the history; false: there is no room now. It leaves the whole reply room free, so that a client that is sent the
-    /// history can send lines and be answered.
+    /// Puts in a line of the history; false: there is no room now. It leaves the whole reply room free, so that the
+    /// client gets replies to its own lines meanwhile.
     pub fn put_history(&mut self, line: &[u8]) -> bool {
         let fits = self.buffer.room() >= REPLY_ROOM_BYTES + line.len();
         if fits {
@@ -222,43 +225,43 @@ impl Outbox {
         self.buffer.room() >= REPLY_ROOM_BYTES + REPLAY_ROOM_BYTES
     }
 
-    /// Puts in a MSG line, or several that fit, or counts one as lost; false: it is not put in. A client that is not sent live messages
-    /// loses nothing.
+    /// Puts in one MSG line, or several at once if they fit. Otherwise counts one message as lost and returns false. A
+    /// client that has not joined loses nothing; for it this returns false, too.
     pub fn deliver(&mut self, line: &[u8]) -> bool {
         if self.subscriber.joined().is_none() {
             return false;
         }
-        self.tell_lost();
+        self.push_lost();
         let fits = self.has_room_for_msg(line);
         if fits {
             self.append(line);
         } else {
-            self.subscriber.lose_one();
+            self.subscriber.count_one_lost();
         }
         fits
     }
 
-    /// Whether [`Outbox::deliver`] would put that line in.
+    /// Whether [`Outbox::deliver`] would put `line` in.
     pub fn has_room_for_msg(&self, line: &[u8]) -> bool {
         self.subscriber.lost() == 0 && self.buffer.room() >= REPLY_ROOM_BYTES + line.len()
     }
 
-    /// Tells the client what was lost, once half of the room for MSG lines is free again. So a client that reads slowly gets runs of lines
-    /// with one LOST between them, and not one after each line.
-    pub fn tell_lost(&mut self) {
+    /// Puts in a LOST line if messages were lost and half of the room for MSG lines is free again. So a slow reader
+    /// gets runs of lines with one LOST line between them, and not a LOST line after each line.
+    pub fn push_lost(&mut self) {
         const ROOM_TO_RESUME: usize = REPLY_ROOM_BYTES + (OUTBOX_BYTES - REPLY_ROOM_BYTES) / 2;
         if self.subscriber.lost() > 0 && self.buffer.room() >= ROOM_TO_RESUME {
-            let lost = self.subscriber.tell_lost();
+            let lost = self.subscriber.take_lost();
             self.append(&reply::lost(lost));
         }
     }
 
-    /// Whether [`Outbox::push_line`] would take a line of that length.
+    /// Whether [`Outbox::push_line`] would put in a line of that length.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.buffer.room() >= self.credits.reserved_bytes() + bytes
     }
 
-    /// Whether no slot is outstanding and all replies are sent; messages of other clients may be left.
+    /// Whether no slot is outstanding and all replies are sent. Messages of other clients may be left.
     pub fn owes_nothing(&self) -> bool {
         self.credits.are_all_free() && self.buffer.has_sent_replies()
     }
@@ -268,7 +271,7 @@ impl Outbox {
         self.buffer.is_empty()
     }
 
-    /// Puts a line in; without a connection that takes it, the line is dropped.
+    /// Puts a line in. If the connection has ended or is broken, the line is dropped.
     fn append(&mut self, line: &[u8]) {
         if self.is_alive() {
             self.buffer.append(line);
@@ -277,8 +280,9 @@ impl Outbox {
 
     // ---- Sending ---------------------------------------------------------------------------------------
 
-    /// Begins a send if no send is in progress, the socket is not known to be full, and there is something to send. It copies the first
-    /// bytes to `chunk`, and returns the socket and how many bytes to send. Then [`Outbox::end_send`] must follow.
+    /// Begins a send if no send is in progress, the socket is not known to be full, and there is something to send.
+    /// Copies the first bytes to `chunk`, and returns the socket and how many bytes to send. The caller must then call
+    /// [`Outbox::end_send`].
     pub fn begin_send(&mut self, chunk: &mut [u8]) -> Option<(RawFd, usize)> {
         if !self.is_alive() || self.is_empty() || !self.sending.begin() {
             return None;
@@ -289,7 +293,7 @@ impl Outbox {
         Some((self.endpoint.socket(), len))
     }
 
-    /// Ends a send, and says what to do next.
+    /// Ends a send, and returns what to do next.
     pub fn end_send(&mut self, sent: Sent, now_ns: impl FnOnce() -> u64) -> FlushStatus {
         let became_writable = self.sending.end();
         if !self.is_alive() {
@@ -303,7 +307,7 @@ impl Outbox {
                 FlushStatus::WouldBlock
             }
             Sent::Broken(errno) => {
-                self.break_off(errno);
+                self.set_broken(errno);
                 FlushStatus::Broken
             }
         }
@@ -313,7 +317,7 @@ impl Outbox {
         self.buffer.advance(bytes);
         self.bytes_out += bytes as u64;
         self.sending.progress();
-        self.tell_lost();
+        self.push_lost();
         if self.is_empty() { FlushStatus::Nothing } else { FlushStatus::Again }
     }
 
@@ -324,7 +328,7 @@ impl Outbox {
         self.wake_on = wake_on;
     }
 
-    /// For threads other than the worker, after they released slots or sent: whether to wake the worker now.
+    /// Whether to wake the worker now. Threads other than the worker ask this after they have released slots or sent.
     pub fn is_worker_wanted(&mut self) -> bool {
         let wanted = match self.wake_on {
             WakeOn::Nothing => false,

@@ -1,14 +1,14 @@
-//! Which thread may send to one client, and since when the socket takes nothing. Knows no bytes.
+//! Which thread may send to one client, and since when the socket accepts nothing. Knows no bytes.
 //!
-//! One thread at a time sends, and it holds no mutex over its system call. A thread that finds a send in progress leaves its bytes to the
-//! sending thread, which looks for more before it ends.
+//! One thread sends at a time, and it holds no mutex over its system call. If another thread finds a send in progress,
+//! it leaves its bytes to the sending thread, which looks for more before it ends.
 
 use nix::errno::Errno;
 
 /// The outcome of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The socket took that many bytes.
+    /// The socket accepted that many bytes.
     Bytes(usize),
     /// The socket is full.
     Full,
@@ -21,11 +21,11 @@ pub enum Sent {
 pub enum FlushStatus {
     /// There is more to send: begin another send.
     Again,
-    /// Nothing: all is sent, or nothing can be sent any more.
+    /// Nothing: everything is sent, or nothing can be sent any more.
     Nothing,
     /// Wait until the socket is writable.
     WouldBlock,
-    /// The send found that the connection takes nothing more: its worker has to know.
+    /// The send failed because the connection is broken: wake its worker.
     Broken,
 }
 
@@ -36,26 +36,28 @@ pub enum SendState {
     Idle,
     /// A thread is sending. It looks for more bytes before it ends.
     InProgress,
-    /// A thread is sending, and the socket became writable meanwhile: if that send finds the socket full, this is out of date.
+    /// A thread is sending, and the socket became writable meanwhile. If that send returns that the socket is full, the
+    /// result is out of date: send again.
     InProgressWritable,
-    /// The socket takes no more until it reports that it is writable.
+    /// The socket is full. No send begins until the socket reports that it is writable.
     WouldBlock,
 }
 
-/// The send state of a connection, and since when its socket takes nothing. All zeroes when new.
+/// The send state of a connection, and since when its socket accepts nothing. A new one is all zeroes.
 pub struct Sending {
     state: SendState,
-    /// Since when the socket takes nothing, in nanoseconds; 0: it takes bytes.
+    /// Since when the socket accepts nothing, in nanoseconds; 0: it accepts bytes.
     stalled_ns: u64,
 }
 
 impl Sending {
-    /// No thread is sending, and the socket takes bytes.
+    /// No thread is sending, and the socket accepts bytes.
     pub(super) const fn new() -> Self {
         Self { state: SendState::Idle, stalled_ns: 0 }
     }
 
-    /// Begins a send; false: a thread is sending, or the socket is full. After true, [`Sending::end`] must follow.
+    /// Begins a send; false: a thread is sending, or the socket is full. After true, the caller must call
+    /// [`Sending::end`].
     #[must_use = "only the thread that began a send may send"]
     pub(super) fn begin(&mut self) -> bool {
         let is_idle = self.state == SendState::Idle;
@@ -65,14 +67,14 @@ impl Sending {
         is_idle
     }
 
-    /// Ends a send; true: the socket became writable meanwhile.
+    /// Ends a send. Returns true if the socket became writable meanwhile.
     pub(super) fn end(&mut self) -> bool {
         let became_writable = self.state == SendState::InProgressWritable;
         self.state = SendState::Idle;
         became_writable
     }
 
-    /// Notes that the socket is full, since now if it was not before. No send begins until it is writable.
+    /// Records that the socket is full, from now on if it was not before. No send begins until it is writable.
     pub(super) fn block(&mut self, now_ns: impl FnOnce() -> u64) {
         self.state = SendState::WouldBlock;
         if self.stalled_ns == 0 {
@@ -80,7 +82,7 @@ impl Sending {
         }
     }
 
-    /// Notes that the socket has taken bytes.
+    /// Records that the socket has accepted bytes.
     pub(super) fn progress(&mut self) {
         self.stalled_ns = 0;
     }
@@ -92,7 +94,7 @@ impl Sending {
         }
     }
 
-    /// Notes that the socket is writable.
+    /// Records that the socket is writable.
     pub fn set_writable(&mut self) {
         self.state = match self.state {
             SendState::Idle | SendState::WouldBlock => SendState::Idle,
@@ -100,7 +102,7 @@ impl Sending {
         }
     }
 
-    /// Restarts the time of the stall at `now_ns`, if the socket is full: the client has read some of what it holds.
+    /// If the socket is full, restarts the stall at `now_ns`: the client has read some of what the kernel holds.
     pub fn restart_stall(&mut self, now_ns: u64) {
         if self.state == SendState::WouldBlock {
             self.stalled_ns = now_ns;
@@ -112,7 +114,7 @@ impl Sending {
         matches!(self.state, SendState::InProgress | SendState::InProgressWritable)
     }
 
-    /// Since when the socket takes nothing, in nanoseconds; none: it takes bytes, or there is nothing to send.
+    /// Since when the socket accepts nothing, in nanoseconds; none: it accepts bytes, or there is nothing to send.
     pub fn stalled_ns(&self) -> Option<u64> {
         (self.state == SendState::WouldBlock).then_some(self.stalled_ns)
     }

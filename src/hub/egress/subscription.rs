@@ -1,82 +1,83 @@
-//! Which messages of other clients one client is sent. Knows no bytes and no locks.
+//! Which messages of other clients one client receives. Knows no bytes and no locks.
 //!
 //! ```text
 //! Off ── join ──────────────> Live
-//! Off ── follow ─> CatchingUp ── join_from: it has all that is committed ──> Live (resumes)
+//! Off ── begin_catch_up ─> CatchingUp ── join_from: the client has all that is committed ──> Live (resumes)
 //! Live (resumes) ── fall_behind: no room ─> Lagging ── take_behind ─> CatchingUp
-//! CatchingUp ── set_aside, stand_aside: it asked for another part of the history ─> Lagging
+//! CatchingUp ── request_pause, pause_if_requested: the client requested another part of the history ─> Lagging
 //! any ── leave ─> Off
 //! ```
 
 use crate::protocol::Priority;
 use core::mem;
 
-/// The subscription of one client. `repr(u8)`: the tag has a byte of its own, and that of `Off` is 0, so a new one is all zeroes.
+/// The state of one client's subscription. `repr(u8)`: the tag has a byte of its own, and the tag of `Off` is 0, so a
+/// new one is all zeroes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Subscription {
-    /// The client is sent no messages but those that it asks for.
+    /// The client receives only the parts of the history that it requests.
     Off,
-    /// The client is sent every message with that priority or above, from ID `live_from` on.
+    /// The client receives every message of priority `min` or above, from ID `live_from` on.
     Live {
         /// The least priority.
         min: Priority,
         /// The ID of the first message.
         live_from: u64,
-        /// Whether the client returns to the history if it is too slow for the live messages.
+        /// Whether the client catches up from the history if it is too slow for the live messages.
         resumes: bool,
     },
-    /// The client was too slow, or its replay stands aside: it is to be sent the history from ID `behind_from` on.
+    /// The client was too slow, or its catch-up pauses. It still has to receive the history from ID `behind_from` on.
     Lagging {
         /// The least priority.
         min: Priority,
         /// The ID of the first message that the client lacks.
         behind_from: u64,
     },
-    /// The client is sent the history until it has caught up.
+    /// The client receives the history until it has caught up.
     CatchingUp {
         /// The least priority.
         min: Priority,
-        /// Whether that is to stand aside for another part of the history that the client asked for.
-        is_aside: bool,
+        /// Whether the catch-up has to pause for another part of the history that the client requested.
+        is_pause_requested: bool,
     },
 }
 
-/// The subscription of one client, and what it lost. All zeroes when new.
+/// The subscription of one client, and how many messages it lost. A new one is all zeroes.
 pub struct Subscriber {
     state: Subscription,
-    /// Messages that were not sent and of which the client has not been told.
+    /// Lost messages that the client has not been told of.
     lost: u64,
-    /// Whether the connection takes bytes: no other can subscribe.
+    /// Whether there is a connection that is not broken. Without one, nothing can be subscribed.
     is_open: bool,
-    /// The client is sent no more of the history: it may not read it any more.
-    is_barred: bool,
+    /// The client may not read the history any more.
+    is_reading_revoked: bool,
 }
 
 impl Subscriber {
-    /// Without a connection.
+    /// A subscriber without a connection.
     pub(super) const fn new() -> Self {
-        Self { state: Subscription::Off, lost: 0, is_open: false, is_barred: false }
+        Self { state: Subscription::Off, lost: 0, is_open: false, is_reading_revoked: false }
     }
 
-    /// A connection begins. It is subscribed to nothing.
+    /// Begins a connection, without a subscription.
     ///
     /// # Panics
-    /// If something of the connection before is left.
+    /// If something of the previous connection is left.
     pub(super) fn open(&mut self) {
         assert!(self.state == Subscription::Off && self.lost == 0);
         self.is_open = true;
-        self.is_barred = false;
+        self.is_reading_revoked = false;
     }
 
-    /// The connection takes nothing more: it is subscribed to nothing, and is told nothing.
+    /// Ends the subscription, and forgets the lost messages: the connection has ended or is broken.
     pub(super) fn close(&mut self) {
         self.leave();
         self.lost = 0;
         self.is_open = false;
     }
 
-    /// The present state.
+    /// The current state.
     pub fn state(&self) -> Subscription {
         self.state
     }
@@ -87,53 +88,54 @@ impl Subscriber {
 
     // ---- Live ------------------------------------------------------------------------------------------
 
-    /// The least priority of the live messages that the client is sent; none: it is sent none.
+    /// The least priority of the live messages that the client receives; none: it receives none.
     pub fn joined(&self) -> Option<Priority> {
         if let Subscription::Live { min, .. } = self.state { Some(min) } else { None }
     }
 
-    /// Whether the client is sent the message with that ID and priority as a live one.
+    /// Whether the client receives the message with that ID and priority as a live one.
     pub fn wants(&self, id: u64, priority: Priority) -> bool {
         matches!(self.state, Subscription::Live { min, live_from, .. } if priority >= min && id >= live_from)
     }
 
-    /// The client joins: it is sent messages of that priority and above, from now on.
+    /// Subscribes the client to messages of priority `min` and above, from now on.
     pub fn join(&mut self, min: Priority) {
         self.subscribe(Subscription::Live { min, live_from: 0, resumes: false });
     }
 
-    /// The client joins. It has been sent the history before ID `live_from`, and returns to the history if it is too slow.
+    /// Subscribes the client to live messages from ID `live_from` on. It has the history before that ID, and catches up
+    /// from the history if it is too slow.
     pub fn join_from(&mut self, live_from: u64, min: Priority) {
         self.subscribe(Subscription::Live { min, live_from, resumes: true });
     }
 
-    /// The client continues with the live messages from ID `live_from` on; `lost` messages are lost to it. It does not return to the
-    /// history again.
+    /// Subscribes the client to live messages from ID `live_from` on, and counts `lost` messages as lost. The client
+    /// does not catch up from the history again.
     pub fn join_after_loss(&mut self, lost: u64, live_from: u64, min: Priority) {
         self.subscribe(Subscription::Live { min, live_from, resumes: false });
-        self.lose(lost);
+        self.count_lost(lost);
     }
 
-    /// The client leaves. It is still told what it lost.
+    /// Ends the subscription. The client is still told how many messages it lost.
     pub fn leave(&mut self) {
         self.state = Subscription::Off;
     }
 
-    /// The client leaves, and is sent no more of the history that it asked for.
-    pub fn bar(&mut self) {
+    /// Ends the subscription, and forbids the client to read the history: a replay in progress ends.
+    pub fn revoke_reading(&mut self) {
         self.leave();
-        self.is_barred = true;
+        self.is_reading_revoked = true;
     }
 
-    /// Whether the client is sent no more of the history.
-    pub fn is_barred(&self) -> bool {
-        self.is_barred
+    /// Whether the client may not read the history any more.
+    pub fn is_reading_revoked(&self) -> bool {
+        self.is_reading_revoked
     }
 
     // ---- The history -----------------------------------------------------------------------------------
 
-    /// The client has no room for message `id`. If it resumes, it lags from there on, and is sent no more live messages. False: it does not
-    /// resume, and messages are lost to it.
+    /// Handles the lack of room for message `id`. A client that resumes lags from this message on, and receives no more
+    /// live messages until it has caught up. Returns false if the client does not resume: it loses messages.
     pub fn fall_behind(&mut self, id: u64) -> bool {
         let Subscription::Live { min, resumes: true, .. } = self.state else { return false };
         self.state = Subscription::Lagging { min, behind_from: id };
@@ -145,57 +147,59 @@ impl Subscriber {
         matches!(self.state, Subscription::Lagging { .. })
     }
 
-    /// If the client lags: from which ID and priority on. The worker has it sent the history from there; it catches up from now on.
+    /// If the client lags, returns the first ID that it lacks, and its least priority; it catches up from now on. The
+    /// caller starts the replay from that ID.
     pub fn take_behind(&mut self) -> Option<(u64, Priority)> {
         let Subscription::Lagging { min, behind_from } = self.state else { return None };
-        self.state = Subscription::CatchingUp { min, is_aside: false };
+        self.state = Subscription::CatchingUp { min, is_pause_requested: false };
         Some((behind_from, min))
     }
 
-    /// The client is to be sent the history, of that priority and above, until it has caught up.
-    pub fn follow(&mut self, min: Priority) {
-        self.subscribe(Subscription::CatchingUp { min, is_aside: false });
+    /// Begins to catch up: the client receives the history, of priority `min` and above, until it has all that is
+    /// committed.
+    pub fn begin_catch_up(&mut self, min: Priority) {
+        self.subscribe(Subscription::CatchingUp { min, is_pause_requested: false });
     }
 
-    /// The least priority of the history that the client is sent; none: it has left, or has caught up.
-    pub fn follows(&self) -> Option<Priority> {
+    /// The least priority of the history that the client catches up with; none: it has left, or has caught up.
+    pub fn catching_up(&self) -> Option<Priority> {
         if let Subscription::CatchingUp { min, .. } = self.state { Some(min) } else { None }
     }
 
-    /// Requests that a replay that catches up stands aside: the client asked for another part of the history.
-    pub fn set_aside(&mut self) {
+    /// Requests that a catch-up pauses: the client requested another part of the history.
+    pub fn request_pause(&mut self) {
         if let Subscription::CatchingUp { min, .. } = self.state {
-            self.state = Subscription::CatchingUp { min, is_aside: true };
+            self.state = Subscription::CatchingUp { min, is_pause_requested: true };
         }
     }
 
-    /// For the replay: stands aside if that is requested. The client lags from `id` on, and `lost` messages are lost to it. False: it is
-    /// not requested.
-    pub fn stand_aside(&mut self, id: u64, lost: u64) -> bool {
-        let Subscription::CatchingUp { min, is_aside: true } = self.state else { return false };
+    /// For the replay: pauses the catch-up if that is requested. Then the client lags from `id` on, and `lost` messages
+    /// count as lost. Returns false if no pause is requested.
+    pub fn pause_if_requested(&mut self, id: u64, lost: u64) -> bool {
+        let Subscription::CatchingUp { min, is_pause_requested: true } = self.state else { return false };
         self.state = Subscription::Lagging { min, behind_from: id };
-        self.lose(lost);
+        self.count_lost(lost);
         true
     }
 
     // ---- Losses ----------------------------------------------------------------------------------------
 
-    fn lose(&mut self, messages: u64) {
+    fn count_lost(&mut self, messages: u64) {
         self.lost += if self.is_open { messages } else { 0 };
     }
 
-    /// The client has no room for one message, and does not return to the history.
-    pub(super) fn lose_one(&mut self) {
-        self.lose(1);
+    /// Counts one message as lost: there was no room for it.
+    pub(super) fn count_one_lost(&mut self) {
+        self.count_lost(1);
     }
 
-    /// How many messages were not sent, of which the client has not been told.
+    /// How many messages are lost that the client has not been told of.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// The client is told: see [`Subscriber::lost`].
-    pub(super) fn tell_lost(&mut self) -> u64 {
+    /// Takes the count of [lost](Self::lost) messages, to tell the client.
+    pub(super) fn take_lost(&mut self) -> u64 {
         mem::take(&mut self.lost)
     }
 }
@@ -211,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_client_that_resumes_falls_behind() {
+    fn only_client_that_resumes_falls_behind() {
         let mut subscriber = open();
         assert!(!subscriber.fall_behind(8));
         subscriber.join(Priority::NORMAL);
@@ -223,23 +227,23 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_stands_aside_only_on_request() {
+    fn catch_up_pauses_only_on_request() {
         let mut subscriber = open();
-        subscriber.set_aside();
+        subscriber.request_pause();
         assert_eq!(subscriber.state(), Subscription::Off);
-        subscriber.follow(Priority::LOW);
-        assert!(!subscriber.stand_aside(5, 3));
-        subscriber.set_aside();
-        assert!(subscriber.stand_aside(5, 3));
+        subscriber.begin_catch_up(Priority::LOW);
+        assert!(!subscriber.pause_if_requested(5, 3));
+        subscriber.request_pause();
+        assert!(subscriber.pause_if_requested(5, 3));
         assert_eq!(subscriber.state(), Subscription::Lagging { min: Priority::LOW, behind_from: 5 });
-        assert_eq!((subscriber.lost(), subscriber.tell_lost(), subscriber.lost()), (3, 3, 0));
+        assert_eq!((subscriber.lost(), subscriber.take_lost(), subscriber.lost()), (3, 3, 0));
     }
 
     #[test]
-    fn a_connection_that_takes_nothing_subscribes_to_nothing_and_loses_nothing() {
+    fn closed_connection_subscribes_to_nothing_and_loses_nothing() {
         let mut subscriber = open();
         subscriber.join(Priority::LOW);
-        subscriber.lose_one();
+        subscriber.count_one_lost();
         subscriber.close();
         subscriber.join(Priority::LOW);
         subscriber.join_after_loss(4, 9, Priority::LOW);
@@ -247,25 +251,25 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_lifted_for_the_next_connection() {
+    fn next_connection_may_read_again() {
         let mut subscriber = open();
-        subscriber.bar();
-        assert!(subscriber.is_barred());
+        subscriber.revoke_reading();
+        assert!(subscriber.is_reading_revoked());
         subscriber.close();
         subscriber.open();
-        assert!(!subscriber.is_barred());
+        assert!(!subscriber.is_reading_revoked());
     }
 
     #[test]
-    fn a_client_wants_what_is_live_for_it_and_urgent_enough() {
+    fn a_client_wants_live_messages_that_are_urgent_enough() {
         let mut subscriber = open();
         assert!(!subscriber.wants(7, Priority::HIGH), "it has not joined");
         subscriber.join_from(7, Priority::NORMAL);
         assert!(subscriber.wants(7, Priority::NORMAL) && subscriber.wants(8, Priority::HIGH));
-        assert!(!subscriber.wants(6, Priority::NORMAL), "it has that from the history");
+        assert!(!subscriber.wants(6, Priority::NORMAL), "the history contains it");
         assert!(!subscriber.wants(7, Priority::LOW));
         subscriber.join(Priority::LOW);
-        assert!(subscriber.wants(6, Priority::LOW), "the last time of joining holds");
+        assert!(subscriber.wants(6, Priority::LOW), "the latest join applies");
         subscriber.leave();
         assert!(!subscriber.wants(8, Priority::HIGH));
     }

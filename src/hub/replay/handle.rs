@@ -1,4 +1,4 @@
-//! What the other threads know of the replay's reader: they begin replays, wake the reader, and publish what is committed.
+//! The interface of the other threads to the reader: they begin replays, wake the reader, and publish what is committed.
 
 use super::request::{Replay, Request};
 use crate::conn_id::{ConnId, ConnSet, PerConn};
@@ -21,25 +21,25 @@ pub struct Handle {
     directory: PathBuf,
     committed: Mutex<Committed>,
     published: Condvar,
-    /// The connections with a replay under way.
+    /// The connections with a replay in progress.
     busy: ConnSet,
-    /// The connections whose replays can go on.
-    called: ConnSet,
-    is_called: Mutex<bool>,
-    calls: Condvar,
+    /// The connections whose replays can continue.
+    woken: ConnSet,
+    is_woken: Mutex<bool>,
+    wakes: Condvar,
 }
 
 impl Handle {
-    /// The handle of the journal in `directory`, with what is committed there.
+    /// The handle for the journal in `directory`, of which `committed` is committed.
     pub fn new(directory: PathBuf, committed: Committed) -> Self {
         Self {
             directory,
             committed: Mutex::new(committed),
             published: Condvar::new(),
             busy: ConnSet::new(),
-            called: ConnSet::new(),
-            is_called: Mutex::new(false),
-            calls: Condvar::new(),
+            woken: ConnSet::new(),
+            is_woken: Mutex::new(false),
+            wakes: Condvar::new(),
         }
     }
 
@@ -59,32 +59,34 @@ impl Handle {
         self.committed.lock().next_id
     }
 
-    /// Where the journal's files are.
+    /// The journal's directory.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Waits until the consumer publishes that the writer has rotated to a segment that these headers do not tell of: the writer writes to
-    /// that segment before the consumer publishes it, and syncs in between. To read again at once would be to spin.
+    /// Waits until the consumer publishes a rotation that is newer than `headers`, at most [`ROTATION_MS_MAX`]. The
+    /// writer writes to the new segment, and syncs, before the consumer publishes it. To read again at once would be to
+    /// spin.
     pub(super) fn await_rotation(&self, headers: &Headers) {
         let timeout = Duration::from_millis(ROTATION_MS_MAX);
         let is_old = |committed: &mut Committed| committed.headers == *headers;
         drop(self.published.wait_timeout_while(self.committed.lock(), timeout, is_old));
     }
 
-    /// The ID of the newest message, if the history has not reached that position. The next ID does not count as ahead: a client that asks
-    /// for what comes after it has miscounted by one, and is sent that message too.
-    pub fn newest_before(&self, position: u64) -> Option<u64> {
+    /// The ID of the newest message, if `position` is ahead of the history. The next ID does not count as ahead: a
+    /// client that requests what comes after it has miscounted by one, and receives the message with that ID, too.
+    pub fn newest_if_ahead(&self, position: u64) -> Option<u64> {
         let next_id = self.next_id();
         (position > next_id).then(|| next_id.saturating_sub(1))
     }
 
-    /// Begins to read what the client asked for in line `line`, which occupies `slot`. A connection has one replay at a time.
+    /// Begins the replay that the client requested in line number `line`, in `slot`. A connection has one replay at a
+    /// time.
     pub fn begin(&self, request: Request, conn: ConnId, line: u64, slot: &'static mut Slot) {
         self.start(conn, Replay::new(request, self.next_id(), line, slot));
     }
 
-    /// Begins to read from that ID on, for a client that joined with [`Request::JoinSince`] and fell behind.
+    /// Begins a replay from that ID on, for a client that joined with [`Request::JoinSince`] and fell behind.
     pub fn resume(&self, id: u64, min: Priority, conn: ConnId, slot: &'static mut Slot) {
         self.start(conn, Replay::resume(id, min, slot));
     }
@@ -95,27 +97,27 @@ impl Handle {
         self.wake(conn);
     }
 
-    /// Whether a replay of that connection is under way.
+    /// Whether a replay of that connection is in progress.
     pub fn is_busy(&self, conn: ConnId) -> bool {
         self.busy.contains(conn)
     }
 
-    /// Notes that the replay of that connection has ended. Call it with the outbox locked.
+    /// Records that the replay of that connection has ended. Call it with the outbox locked.
     pub(super) fn finish(&self, conn: ConnId) {
         self.busy.remove(conn);
     }
 
-    /// Wakes the reader: there is room in the outbox of that connection, or its client is gone.
+    /// Wakes the reader for that connection: its outbox has room, or its client is gone.
     pub fn wake(&self, conn: ConnId) {
-        if self.called.insert(conn) {
-            *self.is_called.lock() = true;
-            self.calls.notify_one();
+        if self.woken.insert(conn) {
+            *self.is_woken.lock() = true;
+            self.wakes.notify_one();
         }
     }
 
-    /// For the reader: waits until it is woken, and visits the connections that it was woken for.
-    pub(super) fn for_each_called(&self, visit: impl FnMut(ConnId)) {
-        *self.calls.wait_while(self.is_called.lock(), |is_called| !*is_called) = false;
-        self.called.drain(0..CLIENTS, visit);
+    /// For the reader: waits until a thread wakes it, and calls `visit` with each connection that it was woken for.
+    pub(super) fn for_each_woken(&self, visit: impl FnMut(ConnId)) {
+        *self.wakes.wait_while(self.is_woken.lock(), |is_woken| !*is_woken) = false;
+        self.woken.drain(0..CLIENTS, visit);
     }
 }

@@ -1,18 +1,20 @@
-//! Replay: reads the journal for clients that ask for it (`/last`, `/since`, `/join MIN since ID`), at the speed at which each of them
-//! reads, in a thread of its own. So neither the consumer nor a worker ever waits for the disk because of a reader.
+//! Replay: a thread of its own reads the journal for the clients that request it (`/last`, `/since`, `/join MIN since
+//! ID`), as fast as each client reads. So neither the consumer nor a worker ever waits for the disk because of a replay.
 //!
-//! A replay owns the slot of the line that asked. The slot is released with the reply that closes the line; so a place is never given to
-//! another client while something is read for it. The reader fills the outbox as far as there is room, and wakes the worker; the worker
-//! sends, and wakes the reader when there is room again. Meanwhile the server takes the client's lines as usual: the room for replies
-//! stays free. If the client leaves, or joins anew, the replay ends.
+//! A replay owns the slot of the line that requested it. The reply that closes the line releases the slot, so no place
+//! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room, and
+//! wakes the worker. The worker sends, and wakes the reader when there is room again. Meanwhile the server takes the
+//! client's lines as usual, because the room for replies stays free. If the client leaves or joins anew, the replay
+//! ends.
 //!
-//! A client that joins goes over from the history to the live messages without a gap or a repetition. The consumer publishes what is
-//! committed *before* it delivers. The reader lets a client join only if nothing is committed that the client has not been sent, and checks
-//! that under the outbox's lock. If the consumer then delivers messages of before, their IDs leave them out. A client that is too slow for
-//! the live messages is sent the history again from there.
+//! A client that joins passes from the history to the live messages without a gap or a repetition. The consumer
+//! publishes what is committed *before* it delivers. The reader lets a client join only if the client has been sent all
+//! that is committed, and checks that under the outbox's lock. If the consumer delivers older messages after that, the
+//! delivery leaves them out by their IDs. A client that is too slow for the live messages gets the history again, from
+//! the first message that it lacks.
 //!
-//! - [`request`] — what a client asks for, and a request under way. Knows no outbox and no thread.
-//! - [`handle`] — what the other threads know of the reader.
+//! - [`request`] — what a client requests, and a replay in progress. Knows no outbox and no thread.
+//! - [`handle`] — the interface of the other threads to the reader.
 //! - [`reader`] — the thread that reads.
 
 pub mod handle;

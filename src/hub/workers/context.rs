@@ -1,5 +1,5 @@
-//! What a worker lends each session while it polls that session: the hub, the time, a buffer, and a way to admit
-//! messages. Knows no sessions.
+//! The context that a worker lends each session while it polls the session: the hub, the time, a buffer, and a way to
+//! admit messages. Knows no sessions.
 
 use crate::conn_id::ConnId;
 use crate::hub::Hub;
@@ -24,15 +24,15 @@ pub struct WorkerContext {
     pub draining: bool,
     /// The time when the worker last woke, in nanoseconds.
     pub now_ns: u64,
-    /// Where bytes are copied before they are sent.
+    /// The buffer for bytes that are being sent.
     pub chunk: Chunk,
     epoll: Epoll,
     /// Whether the worker has asked the scheduler for short slices.
     has_short_slices: bool,
-    /// The messages that [`admit_all`](Self::admit_all) admits together: at most all slots of one client.
+    /// The messages that [`admit_all`](Self::admit_all) admits together: at most as many as one client has slots.
     runs: Vec<Chain, IN_FLIGHT>,
-    /// How many messages this worker has to see processed: those it has admitted since it last ran the pipeline. If
-    /// that run left some in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
+    /// How many messages may still wait that this worker has admitted: those since it last ran the pipeline. If that
+    /// run left messages in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
 }
 
@@ -53,12 +53,12 @@ impl WorkerContext {
         }
     }
 
-    /// Which worker it is.
+    /// The worker's ID.
     pub fn worker(&self) -> WorkerId {
         self.worker
     }
 
-    /// Watches a new connection for as long as its socket is open.
+    /// Watches the socket of a new connection until it is closed.
     ///
     /// # Errors
     /// If the kernel lacks the memory.
@@ -68,7 +68,7 @@ impl WorkerContext {
         self.epoll.add(socket, EpollEvent::new(events, conn.index() as u64))
     }
 
-    /// Waits for events of what is watched, no longer than `timeout`; returns how many came.
+    /// Waits for events of the watched descriptors, no longer than `timeout`, and returns their number.
     ///
     /// # Errors
     /// `EINTR` if a signal interrupts the wait.
@@ -76,7 +76,7 @@ impl WorkerContext {
         self.epoll.wait(events, timeout)
     }
 
-    /// Keeps a filled slot for [`admit_all`](Self::admit_all).
+    /// Collects a filled slot for [`admit_all`](Self::admit_all).
     pub fn admit(&mut self, slot: &'static mut Slot) {
         if slot.priority() >= Priority::HIGH {
             self.ask_for_short_slices();
@@ -85,8 +85,7 @@ impl WorkerContext {
         Chain::append(slot, &mut self.runs);
     }
 
-    /// Makes the scheduler give the thread a processor soon when an urgent line comes. That helps the next urgent
-    /// line: this one has come.
+    /// Asks the scheduler to run this thread soon after a wake. It helps from the next urgent line on.
     fn ask_for_short_slices(&mut self) {
         if !self.has_short_slices {
             self.has_short_slices = true;
@@ -96,7 +95,7 @@ impl WorkerContext {
         }
     }
 
-    /// Admits the slots that [`admit`](Self::admit) kept, all at once.
+    /// Admits all slots that [`admit`](Self::admit) has collected, at once.
     pub fn admit_all(&mut self) {
         if !self.runs.is_empty() {
             let runs = self.runs.drain(..).map(|run| (run.priority(), run));
@@ -109,28 +108,29 @@ impl WorkerContext {
         self.unprocessed > 0
     }
 
-    /// As [`process`](Self::process), once as many messages wait as are worth a run while other clients of the worker
-    /// still wait.
+    /// As [`process`](Self::process), but only if enough messages wait to be worth a run while other clients of the
+    /// worker still wait.
     pub fn process_if_worth_a_run(&mut self) {
         self.process_from(self.dispatcher.messages_worth_a_run());
     }
 
-    /// Gets the admitted messages processed: by this thread, if it may run the pipeline and no other thread does.
+    /// Processes the admitted messages in this thread, if it may run the pipeline and no other thread does; otherwise
+    /// another thread processes them.
     pub fn process(&mut self) {
         self.process_from(1);
     }
 
     fn process_from(&mut self, messages_min: usize) {
         if self.unprocessed >= messages_min {
-            // If messages remain, the worker runs the pipeline again after it has polled one more client, not all:
-            // urgent lines of other clients may wait.
+            // If messages remain, the worker runs the pipeline again after it has polled one more client, and not only
+            // after all: urgent lines of other clients may wait.
             self.unprocessed = if self.dispatcher.process(self.worker) { PIPELINE_MESSAGES_MIN } else { 0 };
         }
     }
 }
 
 impl AsFd for WorkerContext {
-    /// Becomes readable when something that is watched has an event.
+    /// Becomes readable when a watched descriptor has an event.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
     }

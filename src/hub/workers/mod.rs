@@ -1,4 +1,4 @@
-//! The threads that serve connections, and how they are woken.
+//! The threads that serve connections, and how other threads wake them.
 
 pub mod context;
 pub mod timer;
@@ -11,7 +11,10 @@ use crate::limits::CLIENTS;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerId(u16);
 
-const _: () = assert!(CLIENTS <= u16::MAX as usize, "there are no more workers than connections");
+const _: () = assert!(
+    CLIENTS <= u16::MAX as usize,
+    "a worker's index is below the number of connections, and has 16 bits"
+);
 
 impl WorkerId {
     /// The worker with that index.
@@ -34,6 +37,6 @@ impl WorkerId {
 pub enum Caller {
     /// A worker.
     Worker(WorkerId),
-    /// A thread that serves no connections: the consumer's own, or the delivery's.
+    /// A thread that serves no connections: the consumer's own thread, or the delivery's.
     OwnThread,
 }

@@ -1,8 +1,8 @@
 //! A worker's timer: a descriptor for its epoll set that becomes readable at a deadline.
 //!
-//! Most deadlines move before they expire: each received line postpones the idle time-out. A timeout of each wait
-//! would have to be armed and cancelled for each of them. Instead the timer is armed once. It expires at what was the
-//! earliest deadline then, and is armed again for what is the earliest deadline now.
+//! Most deadlines move before they expire: each received line postpones the idle time-out. A time-out for each wait
+//! would have to be armed and cancelled each time. Instead the worker arms the timer once, for the earliest deadline.
+//! When the timer expires, the worker arms it again for the deadline that is the earliest by then.
 
 use crate::clock;
 use nix::sys::time::TimeSpec;
@@ -10,14 +10,14 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// A timer for edge-triggered epoll: nothing reads it.
+/// A timer for edge-triggered epoll. Nothing reads its descriptor.
 pub struct Timer {
     fd: TimerFd,
     set_ns: u64,
 }
 
 impl Timer {
-    /// A timer that does not expire before it is [set](Self::set).
+    /// A timer that does not expire until it is [set](Self::set).
     ///
     /// # Errors
     /// If there are not enough descriptors.
@@ -26,15 +26,15 @@ impl Timer {
         Ok(Self { fd: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, set_ns: u64::MAX })
     }
 
-    /// Arms the timer for that time alone, in nanoseconds; `u64::MAX`: it may expire at any time. If the time has
-    /// passed, the timer expires at once.
+    /// Arms the timer for `deadline_ns` only, in nanoseconds; `u64::MAX`: there is no deadline, and the timer may still
+    /// expire at the one before. If the deadline has passed, the timer expires at once.
     pub fn set(&mut self, deadline_ns: u64) {
         if deadline_ns != self.set_ns && deadline_ns != u64::MAX {
             // Zero would disarm the timer.
             let left_ns = deadline_ns.saturating_sub(clock::now_ns()).max(1);
             let left = TimeSpec::from_duration(Duration::from_nanos(left_ns));
             let set = self.fd.set(Expiration::OneShot(left), TimerSetTimeFlags::empty());
-            debug_assert!(set.is_ok(), "a time of at most years is valid");
+            debug_assert!(set.is_ok(), "the kernel accepts any deadline within years");
         }
         self.set_ns = deadline_ns;
     }

@@ -1,4 +1,4 @@
-//! Which connections need their worker, and how it is woken.
+//! Which connections need their worker, and how other threads wake that worker.
 
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::workers::Caller;
@@ -15,7 +15,7 @@ pub struct Wakeups {
 }
 
 impl Wakeups {
-    /// The wakeups of that many workers.
+    /// The wakeups of `workers` workers.
     ///
     /// # Errors
     /// If there are not enough descriptors.
@@ -29,7 +29,8 @@ impl Wakeups {
         self.wakers.len()
     }
 
-    /// The indices of a worker's connections: they are consecutive, and a worker has at most one more than any other.
+    /// The indices of a worker's connections. They are consecutive, and no worker has more than one connection more than
+    /// another.
     pub fn connections_of(&self, worker: WorkerId) -> core::ops::Range<usize> {
         let first = |worker: usize| worker * CLIENTS / self.workers();
         first(worker.index())..first(worker.index() + 1)
@@ -40,20 +41,20 @@ impl Wakeups {
         WorkerId::new(((conn.index() + 1) * self.workers() - 1) / CLIENTS)
     }
 
-    /// What wakes a worker. The worker waits on it by edge-triggered epoll: nothing reads it.
+    /// The waker of a worker. The worker waits on it by edge-triggered epoll, and nothing reads it.
     pub fn waker(&self, worker: WorkerId) -> &Waker {
         &self.wakers[worker.index()]
     }
 
-    /// Wakes the worker of a connection, to poll its session.
+    /// Wakes the worker of a connection, so that it polls the session.
     pub fn wake(&self, conn: ConnId) {
         if self.connections.insert(conn) {
             self.waker(self.worker_of(conn)).wake();
         }
     }
 
-    /// As [`Wakeups::wake`], from the thread that runs the pipeline. If that is the connection's own worker, no
-    /// system call is needed: a worker takes its wakeups before it waits.
+    /// As [`Wakeups::wake`], for the thread that runs the pipeline. If that thread is the connection's own worker, this
+    /// makes no system call: a worker takes its wakeups before it waits.
     pub fn wake_from(&self, caller: Caller, conn: ConnId) {
         if caller == Caller::Worker(self.worker_of(conn)) {
             self.connections.insert(conn);
@@ -62,15 +63,15 @@ impl Wakeups {
         }
     }
 
-    /// For a worker: calls `each` with every connection of the worker that was woken, and clears them.
+    /// For a worker: calls `each` with every connection of the worker that has a wakeup, and clears the wakeups.
     pub fn take(&self, worker: WorkerId, each: impl FnMut(ConnId)) {
         let connections = self.connections_of(worker);
         self.connections.drain(connections, each);
     }
 }
 
-/// Wakes a thread that waits for this descriptor, an eventfd: by edge-triggered epoll, or with a [reset](Self::reset)
-/// after each wake.
+/// Wakes a thread that waits for this descriptor, an eventfd. The thread waits by edge-triggered epoll, or calls
+/// [`reset`](Self::reset) after each wake.
 pub struct Waker(EventFd);
 
 impl Waker {
@@ -84,13 +85,13 @@ impl Waker {
 
     /// Makes the descriptor readable.
     pub fn wake(&self) {
-        // It fails only after 2^64 wakes without a reset: then the descriptor is readable already.
+        // This fails only after 2^64 wakes without a reset. Then the descriptor is readable already.
         let _ = self.0.write(1);
     }
 
     /// Makes the descriptor no longer readable.
     pub fn reset(&self) {
-        // It fails only if there was no wake: then the descriptor is not readable.
+        // This fails only if there was no wake. Then the descriptor is not readable.
         let _ = self.0.read();
     }
 }
@@ -153,7 +154,7 @@ mod tests {
         wakeups.wake(LAST);
         assert!(taken(&wakeups, wakeups.worker_of(FIRST)).is_empty());
         assert_eq!(taken(&wakeups, wakeups.worker_of(LAST)), [LAST]);
-        assert_eq!(wakeups.waker(worker(1)).0.read(), Ok(1), "woken once for two wakeups");
+        assert_eq!(wakeups.waker(worker(1)).0.read(), Ok(1), "one wake for two wakeups");
         assert!(taken(&wakeups, wakeups.worker_of(LAST)).is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! A worker: one thread that serves the sessions of one or many connections. It waits in one place only: for all of
-//! its sockets, its waker and its timer at once.
+//! A worker: one thread that serves the sessions of one or many connections. It waits in only one place: for all its
+//! sockets, its waker and its timer at once.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -14,13 +14,11 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What events of the waker and the timer carry in place of a connection's index: all they say is that they woke the
-/// worker.
+/// Events of the waker and the timer carry this in place of a connection's index: they only wake the worker.
 const NO_CONNECTION: u64 = u64::MAX;
 
-/// What a worker is made of: the hub and the descriptors that it needs. They are made before the worker's thread
-/// starts, so that an error is known by then. The type is small, for what a new thread is given lies on the heap
-/// first.
+/// The parts of a worker: the hub and the descriptors that it needs. Startup makes them before the worker's thread
+/// starts, so that an error ends the start. The type is small because the heap holds what a new thread receives.
 pub struct WorkerParts {
     hub: &'static Hub,
     dispatcher: &'static Dispatcher,
@@ -52,19 +50,19 @@ impl WorkerParts {
 
 /// A worker and its sessions.
 pub struct Worker {
-    /// Its sessions: those of the connections from index `first` on.
+    /// The worker's sessions: those of the connections from index `first` on.
     sessions: &'static mut [Session],
     first: usize,
     context: WorkerContext,
-    /// Bit `i`: session `i` is to be polled.
+    /// Bit `i` is set if session `i` has to be polled.
     runnable: [u32; CLIENT_WORDS],
-    /// No session has a deadline before that time, in nanoseconds.
+    /// No session has an earlier deadline than this, in nanoseconds.
     deadline_ns: u64,
     timer: Timer,
 }
 
 impl Worker {
-    /// The worker that those parts make.
+    /// The worker made of these parts.
     pub fn new(parts: WorkerParts) -> Self {
         let WorkerParts { hub, dispatcher, worker, sessions, epoll, timer } = parts;
         let context = WorkerContext::new(hub, dispatcher, worker, epoll);
@@ -72,49 +70,50 @@ impl Worker {
         Self { sessions, first, context, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
     }
 
-    /// Serves its sessions for as long as the process lives.
+    /// Serves the sessions for as long as the process lives.
     pub fn run(mut self) -> ! {
         loop {
             self.round(EpollTimeout::NONE);
         }
     }
 
-    /// Waits for something to do, no longer than `timeout`, and does it. True: there is more to do at once. Public
-    /// for models: they wait for the worker's descriptor in their own way, and then run a round that does not wait.
+    /// Waits for work, no longer than `timeout`, and does it. Returns true if there is more work at once. Public for
+    /// models: they wait for the worker's descriptor in their own way, and then run a round that does not wait.
     pub fn round(&mut self, timeout: EpollTimeout) -> bool {
         self.wait(timeout);
         self.context.now_ns = clock::now_ns();
         self.take_wakeups();
-        // After the wakeups are taken: a session that a shutdown wakes must see the shutdown.
+        // After the wakeups are taken: a session that the shutdown has woken must see the shutdown.
         self.context.draining = self.context.hub.is_draining();
         self.wake_overdue();
         self.poll_sessions();
-        // This worker's wakeups of its own sessions do not use the waker. It must not sleep before it has taken them.
+        // When this worker wakes its own sessions, it does not use the waker. So it must take these wakeups before it
+        // sleeps.
         self.take_wakeups();
         self.has_work()
     }
 
-    /// Waits for a socket, the waker or the timer; not at all if there is work.
+    /// Waits for a socket, the waker or the timer. Does not wait if there is work.
     fn wait(&mut self, timeout: EpollTimeout) {
         self.timer.set(self.deadline_ns);
         self.note_events(if self.has_work() { EpollTimeout::ZERO } else { timeout });
     }
 
-    /// Waits for events and notes them; returns how many came.
+    /// Waits for events, records them, and returns their number.
     fn note_events(&mut self, timeout: EpollTimeout) -> usize {
         let mut events = [EpollEvent::empty(); EVENTS_MAX];
         let count = loop {
             match self.context.wait(&mut events, timeout) {
                 Ok(count) => break count,
-                // A process that was stopped and continues gets this first, and learns what has happened meanwhile
-                // only from the next call.
+                // A process that continues after a stop gets this error first. Only the next call reports what has
+                // happened meanwhile.
                 Err(Errno::EINTR) => {}
                 Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
             }
         };
         for event in events[..count].iter().filter(|event| event.data() != NO_CONNECTION) {
             let session = event.data() as usize - self.first;
-            self.sessions[session].note(event.events());
+            self.sessions[session].note_events(event.events());
             self.set_runnable(session);
         }
         count
@@ -124,16 +123,16 @@ impl Worker {
         self.context.has_unprocessed() || self.runnable.iter().any(|word| *word != 0)
     }
 
-    /// Makes each session runnable that any thread has woken.
+    /// Makes each session runnable that a thread has woken.
     fn take_wakeups(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
         let worker = self.context.worker();
         self.context.hub.wakeups.take(worker, |conn| set(runnable, conn.index() - first));
     }
 
-    /// Once the earliest deadline has passed, makes all sessions runnable: each returns its next deadline. All
-    /// pending events are noted before that. Otherwise a client that met its deadline would count as late only
-    /// because the worker did not run meanwhile.
+    /// Once the earliest deadline has passed, makes all sessions runnable: each returns its next deadline. Before that
+    /// it records all pending events. Otherwise a client that met its deadline would count as late only because the
+    /// worker did not run meanwhile.
     fn wake_overdue(&mut self) {
         if self.context.now_ns >= self.deadline_ns {
             // Epoll reports each socket once before it reports any of them again.
@@ -168,7 +167,7 @@ impl Worker {
 }
 
 impl AsFd for Worker {
-    /// Becomes readable when there is something to do.
+    /// Becomes readable when there is work.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.context.as_fd()
     }
