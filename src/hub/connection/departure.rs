@@ -45,7 +45,7 @@ impl Departure {
     /// # Errors
     /// The reason, if the connection has ended.
     pub fn cut_short(reason: Reason, link: &mut Link, context: &mut WorkerContext) -> Result<Self, Reason> {
-        let mut departure = Self { reason, stage: Stage::Finishing };
+        let mut departure = Self::begin(reason, link, context);
         departure.cut(reason, link, context)?;
         Ok(departure)
     }
@@ -134,7 +134,6 @@ impl Departure {
         if let Some(socket) = &link.socket {
             socket::raise_send_buffer(socket);
         }
-        context.hub.leave(link.conn);
         // The farewell is in the outbox already, and is not sent twice.
         let has_farewell = self.stage == Stage::Flushing;
         let mut outbox = link.outbox(context);
@@ -231,4 +230,48 @@ fn await_reader(status: FlushStatus, link: &mut Link, outbox: Locked, context: &
 fn is_all_acknowledged(link: &Link) -> bool {
     let transmission = link.socket.as_ref().and_then(socket::transmission);
     transmission.is_some_and(|transmission| !transmission.is_ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn_id::ConnId;
+    use crate::hub::Hub;
+    use crate::hub::dispatch::consumer::Consumer;
+    use crate::hub::dispatch::dispatcher::Dispatcher;
+    use crate::hub::dispatch::policy::Policy;
+    use crate::hub::workers::WorkerId;
+    use crate::limits::{RECEIVE_BYTES, SHUTDOWN_REST_MS_MAX};
+    use crate::options::Options;
+    use nix::sys::epoll::{Epoll, EpollCreateFlags};
+    use std::net::TcpListener;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    /// The only context among the unit tests: its pipeline takes the static commit groups.
+    fn context() -> WorkerContext {
+        let policy = Policy::new(false, false, true);
+        let hub: &'static Hub =
+            Box::leak(Box::new(Hub::new(&Options::default(), policy, None, None).unwrap()));
+        let pipeline = Consumer::new(None, None).into_pipeline();
+        let dispatcher = Box::leak(Box::new(Dispatcher::new(hub, pipeline)));
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+        WorkerContext::new(hub, dispatcher, WorkerId::new(0), epoll)
+    }
+
+    #[test]
+    fn slow_reader_lingers_during_a_shutdown() {
+        let mut context = context();
+        context.now_ns = 9 * SECOND_NS;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        let mut link = Link::new(ConnId::FIRST, Box::leak(Box::new([0; RECEIVE_BYTES])));
+        link.open(socket.into(), &context).unwrap();
+        context.draining = true;
+        context.now_ns = 40 * SECOND_NS;
+        let departure = Departure::cut_short(Reason::TooSlow, &mut link, &mut context).unwrap();
+        let end_ns = context.now_ns + SHUTDOWN_REST_MS_MAX * 1_000_000;
+        assert_eq!(departure.stage, Stage::Lingering(end_ns));
+    }
 }
