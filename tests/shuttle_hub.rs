@@ -120,7 +120,7 @@ impl Day {
 
     /// As `shutdown::drain`, which waits for signals too: everybody is told goodbye.
     fn end(&self, end: End) {
-        self.hub.vacancies.await_one(true);
+        self.hub.vacancies.set_awaited(true);
         self.hub.drain();
         while end == End::Abrupt && self.hub.clients.lock().taken().0 > 0 {
             // Again and again: a worker that has not heard of the end yet may admit something still.

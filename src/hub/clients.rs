@@ -1,8 +1,8 @@
-//! The client table: which places are taken, and by whom.
+//! The client table: the name, the address and the state of each connection.
 //!
-//! The acceptor takes a place for a connection, and the connection's worker releases it once nothing of the client is left in the hub.
-//! Between the end of the connection and that moment the client is *leaving*: its last messages may still wait, each with the name that it
-//! was sent under, but its nick is free for others.
+//! The acceptor takes a place for a connection. The connection's worker releases the place once nothing of the client is
+//! left in the hub. From the end of the connection until then the client is *leaving*: its last messages may still wait,
+//! each with the name that the client had when it sent them, but other clients may take its nick.
 
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::workers::WorkerId;
@@ -11,7 +11,7 @@ use heapless::String;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
-/// What a client is called: its nick, or else its `ADDRESS:PORT`.
+/// The name of a client: its nick, or else its `ADDRESS:PORT`.
 pub type Name = String<FROM_BYTES_MAX>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Member {
     }
 }
 
-/// A place for each client.
+/// The clients by connection.
 pub struct ClientTable {
     members: PerConn<Member>,
     taken: usize,
@@ -60,8 +60,8 @@ impl ClientTable {
         Self { members: PerConn([const { Member::NOBODY }; CLIENTS]), taken: 0, taken_max: 0 }
     }
 
-    /// Takes a free place for a client from `peer`, one whose worker has the fewest connections; `worker_of` says which worker serves a
-    /// place. None: all are taken.
+    /// Takes a free place for a client from `peer`: one whose worker has the fewest connections. `worker_of` returns the
+    /// worker of a connection. None: all places are taken.
     pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(ConnId) -> WorkerId) -> Option<ConnId> {
         let is_free = |conn: ConnId| self.members[conn].presence == Presence::Free;
         let mut load = [0u16; CLIENTS];
@@ -79,7 +79,7 @@ impl ClientTable {
         Some(conn)
     }
 
-    /// The connection is over.
+    /// Records that the connection has ended.
     pub fn leave(&mut self, conn: ConnId) {
         self.members[conn].presence = Presence::Leaving;
     }
@@ -90,47 +90,47 @@ impl ClientTable {
         self.taken -= 1;
     }
 
-    /// How many places clients from the host of that peer have, those that are leaving included.
+    /// How many places the clients from the host of `peer` have, including clients that are leaving.
     pub fn connected_from(&self, peer: SocketAddr) -> usize {
         let host = host_of(peer);
         let is_from = |member: &&Member| member.presence != Presence::Free && member.host == host;
         self.members.0.iter().filter(is_from).count()
     }
 
-    /// Whether a client comes from that host.
+    /// Whether the connection has a client, and the client is from that host.
     pub fn is_from(&self, conn: ConnId, host: SocketAddr) -> bool {
         self.members[conn].presence != Presence::Free && self.members[conn].host == host
     }
 
-    /// How many places are taken, and the most that ever were.
+    /// How many places are taken, and the maximum since the start.
     pub fn taken(&self) -> (usize, usize) {
         (self.taken, self.taken_max)
     }
 
-    /// Where a client connects from, `ADDRESS:PORT`: its name while it has no nick.
+    /// The origin of a client, `ADDRESS:PORT`: its name while it has no nick.
     pub fn origin(&self, conn: ConnId) -> Name {
         self.members[conn].address.clone()
     }
 
     /// The name of a client.
     pub fn name(&self, conn: ConnId) -> Name {
-        // A name is no longer than that: both kinds have their bounds.
+        // It fits: neither kind of name is longer.
         Name::try_from(self.members[conn].name()).unwrap_or_default()
     }
 
-    /// The name of a client that is connected; none: it is leaving, or there is none.
+    /// The name of a connected client; none: the client is leaving, or there is no client.
     pub fn connected(&self, conn: ConnId) -> Option<Name> {
         (self.members[conn].presence == Presence::Connected).then(|| self.name(conn))
     }
 
-    /// The address of a client: an IPv4 address that came in over IPv6 is shown as IPv4.
+    /// The address of a client. An IPv4 address that is mapped to IPv6 is returned as IPv4.
     pub fn address(&self, conn: ConnId) -> IpAddr {
         self.members[conn].host.ip()
     }
 
-    /// Gives a client the name that its token says. Another client with the same token has the same name.
+    /// Gives a client the name of its token. Another client with the same token has the same name.
     pub fn set_name(&mut self, conn: ConnId, name: &str) {
-        // A name is no longer than a nick.
+        // It fits: a name is no longer than a nick.
         self.members[conn].nick = String::try_from(name).unwrap_or_default();
     }
 
@@ -145,10 +145,10 @@ impl ClientTable {
     }
 }
 
-/// What tells a peer's host from others: its address, and for a link-local one the link; the port is 0.
+/// The identity of a peer's host: its address, and for a link-local address also the link; the port is 0.
 ///
-/// That is each address by itself in IPv6 too, where a host may have many of one network: all hosts of a LAN are in one
-/// network of 64 bits, so to count by networks would let one of them keep out all others.
+/// In IPv6, too, each address counts as one host, although a host may have many addresses of a network. All hosts of a
+/// LAN are in one network of 64 bits, so if whole networks were counted, one host could keep out all others.
 pub fn host_of(peer: SocketAddr) -> SocketAddr {
     match unmapped(peer) {
         SocketAddr::V4(v4) => SocketAddr::from((*v4.ip(), 0)),
@@ -156,7 +156,7 @@ pub fn host_of(peer: SocketAddr) -> SocketAddr {
     }
 }
 
-/// An IPv4 address that came in over IPv6 as what it is.
+/// Returns an IPv4 address that is mapped to IPv6 as IPv4.
 fn unmapped(peer: SocketAddr) -> SocketAddr {
     match peer.ip().to_canonical() {
         IpAddr::V4(v4) => SocketAddr::from((v4, peer.port())),
@@ -164,11 +164,11 @@ fn unmapped(peer: SocketAddr) -> SocketAddr {
     }
 }
 
-/// `ADDRESS:PORT`; an IPv4 address that came in over IPv6 is shown as what it is.
+/// `ADDRESS:PORT`. An IPv4 address that is mapped to IPv6 is shown as IPv4.
 fn name_of(peer: SocketAddr) -> Name {
     let peer = unmapped(peer);
     let mut name = Name::new();
-    // Its capacity is that of the longest address.
+    // It fits: the capacity is that of the longest address.
     let _ = write!(name, "{peer}");
     name
 }
@@ -179,7 +179,7 @@ mod tests {
 
     const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 
-    /// The worker of a connection, where each has its own.
+    /// The worker of a connection, if each connection has its own.
     fn one_each(conn: ConnId) -> WorkerId {
         WorkerId::new(conn.index())
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_go_round_the_workers_and_end() {
+    fn connections_spread_over_the_workers_until_all_places_are_taken() {
         let mut clients = clients();
         let worker_of = |conn: ConnId| WorkerId::new(conn.index() % 2);
         for taken in 0..CLIENTS {
@@ -221,29 +221,29 @@ mod tests {
             assert_eq!(count(&clients, peer), expected, "{peer}");
         }
         clients.leave(first);
-        assert_eq!(count(&clients, "192.0.2.7:9"), 2, "a leaving client has its place still");
+        assert_eq!(count(&clients, "192.0.2.7:9"), 2, "a leaving client still has its place");
         clients.release(first);
         assert_eq!(count(&clients, "192.0.2.7:9"), 1);
     }
 
     #[test]
-    fn a_nick_is_unique_among_those_connected() {
+    fn nick_is_unique_among_connected_clients() {
         let mut clients = clients();
         let (a, b) = (clients.take(PEER, one_each).unwrap(), clients.take(PEER, one_each).unwrap());
         assert!(clients.rename(a, "alice"));
-        assert!(clients.rename(a, "alice"), "one's own nick may be taken again");
+        assert!(clients.rename(a, "alice"), "a client may take its own nick again");
         assert!(!clients.rename(b, "alice"));
         clients.leave(a);
         assert!(clients.rename(b, "alice"), "a leaving client has no claim to its nick");
-        assert_eq!(clients.name(a), "alice", "but keeps it for its messages");
+        assert_eq!(clients.name(a), "alice", "but its messages keep the nick");
         assert_eq!(clients.connected(a), None);
         clients.release(a);
         assert_eq!(clients.take(PEER, one_each), Some(a));
-        assert_eq!(clients.name(a), "127.0.0.1:4711", "the next one has no trace of it");
+        assert_eq!(clients.name(a), "127.0.0.1:4711", "the next client has a name of its own");
     }
 
     #[test]
-    fn the_longest_address_fits_and_a_mapped_one_is_shown_as_ipv4() {
+    fn longest_address_fits_and_mapped_address_is_shown_as_ipv4() {
         let widest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535";
         assert_eq!(name_of(widest.parse().unwrap()), widest);
         assert_eq!(widest.len(), FROM_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! What is counted while it happens. Plain numbers, behind a mutex: not every board has 64-bit atomics.
+//! The counters. They are plain numbers behind a mutex, because not every board has 64-bit atomics.
 
 use crate::histogram::Histogram;
 use crate::journal::segment::Identity;
@@ -6,34 +6,33 @@ use crate::journal::writer::WriteStats;
 use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
 
-/// What is counted since the start and belongs neither to a connection nor to the queue.
+/// The counters since the start that belong neither to a connection nor to the queue.
 pub struct Counters {
-    /// Messages that were processed and acknowledged, with the time from admission to that in nanoseconds, by
-    /// priority.
+    /// The times from admission to acknowledgement, in nanoseconds, by priority.
     pub(super) latencies: [Histogram; Priority::COUNT],
-    /// Messages that the consumer is done with, whatever came of them.
+    /// Messages that the consumer has acknowledged or refused.
     pub handled: u64,
-    /// Messages that were refused, by reason.
+    /// Refused messages, by reason.
     pub refused: [u64; Nak::COUNT],
-    /// Commands that were refused.
+    /// Refused commands.
     pub commands_refused: u64,
-    /// Messages that were admitted as less urgent than their sender wanted.
+    /// Messages admitted with a lower priority than their sender wanted.
     pub lowered: u64,
-    /// Connections that the server closed, by what it told them.
+    /// Connections that the server closed, by farewell.
     pub(super) farewells: [u64; Farewell::COUNT],
-    /// Tokens that were shown and are nobody's.
+    /// Wrong tokens that clients showed.
     pub wrong_tokens: u64,
-    /// Lines that had begun and not ended when their connection broke.
+    /// Lines that were cut off because their connection broke.
     pub lines_cut_off: u64,
     /// MSG lines put in outboxes.
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
-    /// Which journal it is, what it has done, and whether it works, where there is one.
+    /// The journal's identity, what it has written, and whether it works; none: there is no journal.
     pub journal: Option<(Identity, WriteStats, bool)>,
     /// How long the journal's syncs took, in nanoseconds.
     pub(super) sync_times: Histogram,
-    /// Bytes of the journal that were found damaged when it was read; counted again each time.
+    /// Damaged bytes that reads of the journal met. Each read counts them again.
     pub journal_damage_bytes: u64,
 }
 
@@ -63,18 +62,19 @@ impl Counters {
         }
     }
 
-    /// One more connection is told that and closed.
-    pub fn said_farewell(&mut self, why: Farewell) {
+    /// Counts a connection that is closed with that farewell.
+    pub fn count_farewell(&mut self, why: Farewell) {
         self.farewells[why.index()] += 1;
     }
 
-    /// The journal was synced once more, which took that long, with all that was written for it.
-    pub fn synced(&mut self, took_ns: u64) {
+    /// Records how long a sync of the journal took, with the writes before it, in nanoseconds.
+    pub fn record_sync(&mut self, took_ns: u64) {
         self.sync_times.record(took_ns);
     }
 
-    /// That many messages of a priority, one at least, are acknowledged, that long after they were admitted.
-    pub fn processed(&mut self, messages: usize, priority: Priority, latency_ns: u64) {
+    /// Records that `messages` messages of that priority, at least one, are acknowledged `latency_ns` nanoseconds after
+    /// their admission.
+    pub fn record_processed(&mut self, messages: usize, priority: Priority, latency_ns: u64) {
         self.latencies[priority.index()].record_many(latency_ns, messages as u64);
     }
 }

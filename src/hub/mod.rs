@@ -1,4 +1,4 @@
-//! The hub: what the threads share, and the rooms that move a message from one client to the others.
+//! The hub: what the threads share, and the modules that move a message from one client to the others.
 //!
 //! ```text
 //! acceptor ─> worker: session ─> commands ─┐
@@ -7,15 +7,16 @@
 //!                                                          replay: what the journal has ───────────────┘
 //! ```
 //!
-//! Each part has a mutex of its own. The order of locks, where a lock may be taken while those before it are held:
+//! Each part has its own mutex. The order of locks; an arrow means that a thread may take the second lock while it holds
+//! the first:
 //!
 //! ```text
 //! pipeline ─> delivery ─> one of { queue, clients, counters, authenticator, outbox }
 //! outbox ─> committed
 //! ```
 //!
-//! No other lock is taken while one is held, and none is held over a system call that can block, but for the pipeline's, which no thread
-//! waits for.
+//! No thread takes any other lock while it holds one. No thread holds a lock over a system call that can block, except
+//! the pipeline's lock, for which no thread waits.
 
 pub mod accept;
 pub mod clients;
@@ -58,36 +59,37 @@ static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
 
 /// What all threads share.
 pub struct Hub {
-    /// The times and shares that were chosen at the start.
+    /// The time-outs and shares that the options choose.
     pub settings: Settings,
-    /// What goes to each client.
+    /// The outbox of each connection.
     pub outboxes: &'static PerConn<Mutex<Outbox>>,
-    /// What waits to be processed.
+    /// The runs that wait for the consumer.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
-    /// Which place each client has.
+    /// The client table: the name, address and state of each connection.
     pub clients: &'static Mutex<ClientTable>,
-    /// What is counted.
+    /// The counters.
     pub counters: &'static Mutex<Counters>,
-    /// The connections that may have joined: this says where to look, and the outbox knows. It changes under the outbox's lock.
+    /// The connections that may have joined: a hint where to look, because only the outbox knows. It changes under the
+    /// outbox's lock.
     pub joined: ConnSet,
-    /// How workers are woken.
+    /// Wakes the workers.
     pub wakeups: Wakeups,
     /// The replay of the journal, if there is one.
     pub replay: Option<replay::Handle>,
-    /// What checks tokens, if clients need one.
+    /// Checks tokens, if clients need one.
     pub authenticator: Option<Authenticator>,
     draining: AtomicBool,
     /// Which threads may run the pipeline.
     pub policy: Policy,
-    /// How the acceptor learns that a place is free.
+    /// Tells the acceptor that a place is free.
     pub vacancies: Vacancies,
 }
 
 impl Hub {
-    /// The hub over the static parts. For the start, once.
+    /// The hub of the static parts. Startup calls this once.
     ///
     /// # Errors
-    /// When there are not enough descriptors.
+    /// If there are not enough descriptors.
     pub fn new(
         options: &Options,
         policy: Policy,
@@ -110,9 +112,9 @@ impl Hub {
         })
     }
 
-    /// How many messages were admitted and are not processed.
+    /// How many admitted messages are not processed.
     pub fn unprocessed(&self) -> u64 {
-        // In this order: what is processed meanwhile was admitted.
+        // In this order: every message that counts as handled then counts as admitted, too.
         let handled = self.counters.lock().handled;
         self.queue.admitted().saturating_sub(handled)
     }
@@ -133,54 +135,54 @@ impl Hub {
         self.clients.lock().address(conn)
     }
 
-    /// A client joins: from now on it is sent messages of that priority and above.
+    /// Lets a client join: from now on it receives messages of priority `min` and above.
     pub fn join(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.insert(conn);
         outbox.subscriber.join(min);
     }
 
-    /// A client is sent the history, of that priority and above, until it has caught up.
+    /// Lets a client catch up: it receives the history, of priority `min` and above, until it has all that is committed.
     pub fn begin_catch_up(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.subscriber.begin_catch_up(min);
     }
 
-    /// A client leaves: it is sent no messages of others any more.
+    /// Lets a client leave: it receives no more messages of other clients.
     pub fn leave(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.subscriber.leave();
     }
 
-    /// A client may read no messages of others any more, new or old.
+    /// Forbids a client to read messages of other clients, new or old.
     pub fn revoke_reading(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.subscriber.revoke_reading();
     }
 
-    /// Nothing more is sent to a client.
+    /// Ends a connection's outbox: nothing more is sent to the client.
     pub fn abort(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
         outbox.abort();
     }
 
-    /// Frees the place of a connection of which nothing is left.
+    /// Frees the place of an ended connection.
     pub fn release(&self, conn: ConnId) {
         self.clients.lock().release(conn);
-        self.vacancies.tell();
+        self.vacancies.notify();
     }
 
-    /// The places for connections.
+    /// The parts of the hub that assign places to connections.
     pub fn places(&self) -> Places<'_> {
         let Self { clients, outboxes, wakeups, settings, .. } = self;
         Places { clients, outboxes, wakeups, settings }
     }
 
-    /// Replaces the tokens, and gives the former ones back. A client whose token is gone is told so.
+    /// Swaps the tokens for new ones, and wakes every session: it closes the connection if its token is gone.
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
         if let Some(authenticator) = &self.authenticator {
             authenticator.replace(tokens);
@@ -188,7 +190,8 @@ impl Hub {
         }
     }
 
-    /// Begins the shutdown: no more lines are taken, what is admitted is processed, and each client is told.
+    /// Begins the shutdown: sessions take no more lines, the consumer processes what is admitted, and each client is
+    /// told.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         ConnId::all().for_each(|conn| self.wakeups.wake(conn));

@@ -1,32 +1,32 @@
-//! The time-outs and shares that were chosen at the start.
+//! The time-outs and shares that the options choose.
 
 use crate::hub::connection::rate_limit::Rate;
 use crate::limits::{CLIENTS, RATE_BURST_MS, URGENT_BURST_MS};
 use crate::options::Options;
 use std::time::Duration;
 
-/// The time-outs and shares that were chosen at the start.
+/// The time-outs and shares that the options choose.
 pub struct Settings {
-    /// How many connections one address may have; none: all there are.
+    /// How many connections one address may have; none: all of them.
     pub per_address: Option<usize>,
-    /// How many lines a client may send; none: as fast as it can.
+    /// How many lines a client may send; none: there is no limit.
     pub rate: Option<Rate>,
     /// How many messages of a client keep a high priority; none: all of them.
     pub urgent_rate: Option<Rate>,
-    /// How long a client is idle before it gives way to another, in nanoseconds; none: it never does.
+    /// How long a client is idle before the server may evict it for another, in nanoseconds; none: it never does.
     pub idle_grace_ns: Option<u64>,
     /// How long a client may take for a line, in nanoseconds; none: there is no limit.
     pub line_timeout_ns: Option<u64>,
     /// How long a client may send nothing, in nanoseconds; none: there is no limit.
     pub idle_timeout_ns: Option<u64>,
-    /// How long a client may not read what waits for it, in nanoseconds; none: there is no limit.
+    /// How long a client may leave its bytes unread, in nanoseconds; none: there is no limit.
     pub write_timeout_ns: Option<u64>,
     /// How long the shutdown may take.
     pub drain_timeout: Duration,
 }
 
 impl Settings {
-    /// What these options choose.
+    /// The settings that `options` choose.
     pub fn new(options: &Options) -> Self {
         let ns = |timeout: Duration| timeout.as_nanos() as u64;
         let rate = |count: usize, period_s: u64, burst_ms: u64| {
@@ -44,7 +44,7 @@ impl Settings {
         }
     }
 
-    /// How long a client may not read what waits for it, in milliseconds; none: there is no limit.
+    /// How long a client may leave its bytes unread, in milliseconds; none: there is no limit.
     pub fn write_timeout_ms(&self) -> Option<u32> {
         self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
     }

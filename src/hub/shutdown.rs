@@ -1,4 +1,5 @@
-//! The shutdown: what was admitted is processed and acknowledged, and each client is told, within the drain time-out.
+//! The shutdown: within the drain time-out the server processes and acknowledges what it has admitted, and tells each
+//! client.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -12,23 +13,23 @@ use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How it ended.
+/// How the shutdown ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything admitted was processed.
     Drained,
-    /// The drain time-out passed: that many messages were not processed.
+    /// The drain time-out passed: this many messages were not processed.
     LeftOver(u64),
-    /// That signal came before all was processed.
+    /// This signal came before everything was processed.
     Interrupted(i32),
 }
 
-/// Ends the server.
+/// Drains the hub: waits for the clients, then syncs the journal.
 pub fn drain(hub: &Hub, dispatcher: &Dispatcher, signals: &Signals) -> Outcome {
     let deadline_ns = clock::now_ns() + hub.settings.drain_timeout.as_nanos() as u64;
     let outcome = answer_all(hub, signals, deadline_ns);
     if !matches!(outcome, Outcome::Interrupted(_)) {
-        // What was acknowledged before it was synced is synced now.
+        // Syncs what was acknowledged without a sync.
         dispatcher.finish(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())));
     }
     outcome
@@ -36,7 +37,7 @@ pub fn drain(hub: &Hub, dispatcher: &Dispatcher, signals: &Signals) -> Outcome {
 
 fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     log::info!("shutting down");
-    hub.vacancies.await_one(true);
+    hub.vacancies.set_awaited(true);
     hub.drain();
     let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(hub.settings.drain_timeout.as_nanos() as u64 / 4);
     if let Some(outcome) = wait_for_connections(hub, signals, deadline_ns - last_words_ns) {
@@ -46,16 +47,16 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_connections(hub, signals, deadline_ns) {
         return outcome;
     }
-    // A worker that had not heard of the end in time may have admitted something still.
+    // A worker that had not yet seen the shutdown may have admitted messages meanwhile.
     refuse_rest(hub);
-    // Those that were refused are among them.
+    // Refused messages count as unprocessed.
     match hub.unprocessed() {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
 }
 
-/// Waits until all places are free; none: the time-out passed.
+/// Waits until all places are free, or for a signal; none: the deadline passed.
 fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
     while clock::now_ns() < deadline_ns {
         if hub.clients.lock().taken().0 == 0 {
@@ -68,14 +69,14 @@ fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Optio
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(hub.vacancies.as_fd(), PollFlags::POLLIN),
         ];
-        // An interruption is as good as an event: all is looked at again.
+        // An interruption counts as an event: the loop checks everything again.
         let _ = poll(&mut fds, timeout(Some(deadline_ns)));
         hub.vacancies.reset();
     }
     None
 }
 
-/// Takes what the consumer did not process out of the queue, and refuses it.
+/// Closes the queue, and refuses the messages that the consumer has not processed.
 pub fn refuse_rest(hub: &Hub) {
     let mut batch = Batch::new();
     hub.queue.close();

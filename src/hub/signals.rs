@@ -1,4 +1,5 @@
-//! The signals the server takes: blocked in every thread, and read like a file by the acceptor's.
+//! The signals that the server handles. They are blocked in every thread; the acceptor's thread reads them from a
+//! descriptor.
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -10,33 +11,33 @@ use nix::unistd::getsid;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What a signal asks for.
+/// What a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalAction {
-    /// SIGTERM or SIGINT: to end. The number of the signal.
+    /// SIGTERM or SIGINT, by its number: end the server.
     End(i32),
-    /// SIGHUP: to reopen the log file, and to read the auth file again.
+    /// SIGHUP: reopen the log file, and read the auth file again.
     Reload,
-    /// SIGHUP, because the terminal has gone that the server was started from: to end.
+    /// SIGHUP because the terminal that the server was started from has closed: end the server.
     HangUp,
 }
 
-/// The signals that were sent to the process.
+/// The signals that other processes or the kernel have sent.
 pub struct Signals {
     fd: SignalFd,
-    /// It was started from a terminal, and not so that it outlives that, as `nohup` does.
+    /// The server was started from a terminal, and without `nohup` or the like, which would let it outlive the terminal.
     ends_with_terminal: bool,
-    /// The process that leads the session: a shell, or this one.
+    /// The process ID of the session leader: a shell, or this process.
     session: u32,
 }
 
 impl Signals {
-    /// Blocks them in this thread and those it will make, so that they come here only. To be called before there
-    /// is another thread. SIGXFSZ is blocked too, and never read: a file that may not grow is an error of the write then (`EFBIG`), as a
-    /// full disk is.
+    /// Blocks the signals in this thread and in the threads that it will make, so that only this descriptor delivers
+    /// them. Call it before there is another thread. SIGXFSZ is blocked, too, and never read: so a file that may not grow
+    /// is an error of the write (`EFBIG`), as a full disk is.
     ///
     /// # Errors
-    /// When there are not enough descriptors, or the kernel has no signalfd.
+    /// If there are not enough descriptors, or the kernel has no signalfd.
     pub fn block() -> nix::Result<Self> {
         let ends_with_terminal = terminal().is_ok() && !is_hang_up_ignored();
         let taken: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
@@ -48,32 +49,36 @@ impl Signals {
         Ok(Self { fd, ends_with_terminal, session })
     }
 
-    /// The next one that came, if one did.
+    /// The action of the next pending signal, if there is one.
     pub fn next(&self) -> Option<SignalAction> {
         let signal = self.fd.read_signal().ok()??;
         let number = signal.ssi_signo as i32;
-        Some(match number {
-            _ if number != Signal::SIGHUP as i32 => SignalAction::End(number),
-            _ if self.is_hang_up(&signal) => SignalAction::HangUp,
-            _ => SignalAction::Reload,
+        Some(if number != Signal::SIGHUP as i32 {
+            SignalAction::End(number)
+        } else if self.is_hang_up(&signal) {
+            SignalAction::HangUp
+        } else {
+            SignalAction::Reload
         })
     }
 
-    /// Whether a SIGHUP says that the terminal has gone. The kernel sends it then, or the shell that leads the session passes it on;
-    /// a SIGHUP from any other process asks for a reload, even if the terminal closed long before, as with a disowned server.
+    /// Whether a SIGHUP means that the terminal has closed. In that case the kernel sends it, or the shell that leads the
+    /// session passes it on. A SIGHUP from any other process requests a reload, even if the terminal closed long before,
+    /// as with a disowned server.
     fn is_hang_up(&self, signal: &siginfo) -> bool {
         let is_of_session = signal.ssi_code == libc::SI_KERNEL || signal.ssi_pid == self.session;
         self.ends_with_terminal && is_of_session && terminal().is_err()
     }
 }
 
-/// The terminal that controls this process, if there is one.
+/// Opens the controlling terminal of this process.
 fn terminal() -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     open("/dev/tty", flags, Mode::empty())
 }
 
-/// Whether this process was started with SIGHUP ignored. The signal comes all the same, because it is blocked, and read.
+/// Whether this process was started with SIGHUP ignored. The descriptor delivers the signal nevertheless, because the
+/// signal is blocked.
 fn is_hang_up_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

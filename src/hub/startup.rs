@@ -1,4 +1,4 @@
-//! Puts the server together: everything that allocates, maps or makes a thread happens here, before "ready".
+//! Starts the server. Everything that allocates, maps or makes a thread happens here, before "ready".
 
 use crate::auth::authenticator::Authenticator;
 use crate::auth::{AuthFile, file};
@@ -36,7 +36,7 @@ use static_cell::{ConstStaticCell, StaticCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What each client's bytes are received into.
+/// The receive buffer of each connection.
 pub type ReceiveBuffers = [[u8; RECEIVE_BYTES]; CLIENTS];
 
 static RECEIVE: ConstStaticCell<ReceiveBuffers> = ConstStaticCell::new([[0; RECEIVE_BYTES]; CLIENTS]);
@@ -61,8 +61,8 @@ impl From<realtime::Error> for Error {
     }
 }
 
-/// Threads that were made and do not run yet. A thread maps and allocates until it runs its own code, so all
-/// must have come that far before the server is ready.
+/// Counts the threads that have been made but do not run yet. A new thread maps and allocates until it runs its own
+/// code, so every thread must have come that far before the server is ready.
 struct Starting {
     threads: Mutex<usize>,
     started: Condvar,
@@ -90,7 +90,7 @@ impl Starting {
     }
 }
 
-/// Runs the server until it is told to end, and returns how that went. Once in a process.
+/// Runs the server until a signal ends it, and returns how the shutdown went. A process calls this once.
 ///
 /// # Errors
 /// Why it could not start.
@@ -100,7 +100,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     if options.realtime.is_some() {
         realtime::prepare()?;
     }
-    let signals = Signals::block().map_err(descriptors)?;
+    let signals = Signals::block().map_err(|errno| no_descriptor(errno, options.workers))?;
     raise_descriptor_limit(options.workers);
     clock::start();
     let config = logger::Config { filter, file: options.log_file.clone(), size_bytes_max: options.log_size };
@@ -112,9 +112,9 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     fill_outboxes();
     start_threads(hub, dispatcher, options)?;
     let allowed = Allowed::new(&options.allow, clock::now_ns());
-    allowed.awaited().for_each(tell_of_interface);
+    allowed.awaited().for_each(log_missing_interface);
     alloc_guard::arm();
-    listeners.iter().for_each(tell_of_listener);
+    listeners.iter().for_each(log_listener);
     service.ready(format_args!("listening, for {CLIENTS} clients"));
     Acceptor::new(hub, &signals, &service, listeners, allowed, auth_file).run();
     service.stopping();
@@ -124,18 +124,19 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     Ok(outcome)
 }
 
-fn tell_of_listener(listener: &Listener) {
+fn log_listener(listener: &Listener) {
     let Listener { address, is_awaited, .. } = listener;
-    match is_awaited {
-        false => log::info!("listening on {address}"),
-        true => log::warn!(
-            "this machine does not have the address {} yet, and is reached there as soon as it has: listening on {address}",
+    if *is_awaited {
+        log::warn!(
+            "this machine does not have the address {} yet; clients can connect as soon as it has: listening on {address}",
             address.ip()
-        ),
+        );
+    } else {
+        log::info!("listening on {address}");
     }
 }
 
-fn tell_of_interface((network, interface): (&Ipv6Net, &Interface)) {
+fn log_missing_interface((network, interface): (&Ipv6Net, &Interface)) {
     log::warn!(
         "this machine does not have the interface {interface} yet: until it has, --allow lets nobody in from {network} on it"
     );
@@ -146,7 +147,7 @@ fn open_auth_file(options: &Options) -> Result<Option<AuthFile>, Error> {
     options.auth_file.as_ref().map(open).transpose()
 }
 
-/// The authenticator to the tokens of that file.
+/// The authenticator with the tokens of that file.
 fn read_tokens(auth_file: &mut AuthFile) -> Result<Authenticator, Error> {
     match auth_file.load() {
         Ok(tokens) => {
@@ -164,7 +165,7 @@ fn wrong_auth_file(path: &Path, error: &file::Error) -> Error {
     Error(format!("--auth-file {}: {error}", path.display()))
 }
 
-/// The hub and its dispatcher, with the sinks that the options name.
+/// Makes the hub and its dispatcher, with the sinks that the options name.
 fn make_hub(
     options: &Options,
     authenticator: Option<Authenticator>,
@@ -181,8 +182,9 @@ fn make_hub(
     let consumer = Consumer::new(stdout_sink, journal_sink);
     let policy =
         Policy::new(options.realtime.is_some(), consumer.needs_thread(), consumer.lets_workers_run());
-    let hub = HUB.init(Hub::new(options, policy, replay, authenticator).map_err(descriptors)?);
-    // The first client to ask for the counters finds those of the journal among them.
+    let hub = Hub::new(options, policy, replay, authenticator);
+    let hub = HUB.init(hub.map_err(|errno| no_descriptor(errno, options.workers))?);
+    // So the first `/stats` already lists the counters of the journal.
     hub.counters.lock().journal = consumer.journal_state();
     if let Some(aging) = options.aging {
         hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
@@ -190,14 +192,14 @@ fn make_hub(
     Ok((hub, DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()))))
 }
 
-/// Gives each outbox its slots.
+/// Gives each outbox its slots, as free ones.
 fn fill_outboxes() {
     for (outbox, slots) in OUTBOXES.0.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
     }
 }
 
-/// Starts all threads, and waits until each runs.
+/// Starts all threads, and waits until each of them runs.
 fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &Options) -> Result<(), Error> {
     start_own_threads(hub, dispatcher, options)?;
     start_workers(hub, dispatcher, options.workers)?;
@@ -209,7 +211,8 @@ fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &O
     Ok(())
 }
 
-/// Starts the threads that serve no connections: those of the consumer, of the delivery and of the replay, as far as there are any.
+/// Starts the threads that serve no connections: those of the consumer, the delivery and the replay, where they are
+/// needed.
 fn start_own_threads(
     hub: &'static Hub,
     dispatcher: &'static Dispatcher,
@@ -246,20 +249,21 @@ fn start_workers(hub: &'static Hub, dispatcher: &'static Dispatcher, workers: us
     for worker in (0..workers).map(WorkerId::new) {
         let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(worker).len());
         sessions = others;
-        let parts = WorkerParts::new(hub, dispatcher, worker, mine).map_err(descriptors)?;
+        let parts = WorkerParts::new(hub, dispatcher, worker, mine);
+        let parts = parts.map_err(|errno| no_descriptor(errno, workers))?;
         STARTING
             .spawn(format!("worker {}", worker.index()), WORKER_STACK_BYTES, || Worker::new(parts).run())?;
     }
     Ok(())
 }
 
-/// Lets the process have the descriptors it may need, as far as it is allowed to.
+/// Raises the limit of descriptors to what the process may need, as far as the hard limit permits.
 fn raise_descriptor_limit(workers: usize) {
     let needed = descriptors_needed(workers);
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < needed
     {
-        // Without them it serves fewer clients, and says so when that comes.
+        // If this fails, the server serves fewer clients, and logs that when it happens.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
     }
 }
@@ -269,19 +273,26 @@ fn descriptors_needed(workers: usize) -> rlim_t {
     (CLIENTS + 3 * workers + DESCRIPTORS_OTHER) as rlim_t
 }
 
-/// Why there is no descriptor of the kinds that threads wait on.
-fn descriptors(errno: Errno) -> Error {
-    let needed = match errno {
-        Errno::ENOSYS => {
-            "the kernel must have epoll, eventfd, signalfd and timerfd (CONFIG_EPOLL, CONFIG_EVENTFD, CONFIG_SIGNALFD, \
-             CONFIG_TIMERFD), as Linux 3.2 and later"
+/// Why the system gives no epoll set, eventfd, signalfd or timerfd.
+fn no_descriptor(errno: Errno, workers: usize) -> Error {
+    let description = errno.desc();
+    Error(match errno {
+        Errno::ENOSYS => format!(
+            "{description}: the kernel must have epoll, eventfd, signalfd and timerfd (CONFIG_EPOLL, CONFIG_EVENTFD, \
+             CONFIG_SIGNALFD, CONFIG_TIMERFD), as Linux 3.2 and later"
+        ),
+        Errno::EPERM | Errno::EACCES => format!(
+            "{description}: something, perhaps a container's filter, forbids epoll, eventfd, signalfd or timerfd"
+        ),
+        Errno::EMFILE => {
+            let (needed, limit) = (descriptors_needed(workers), getrlimit(Resource::RLIMIT_NOFILE));
+            let limit = limit.map_or(0, |(soft, _)| soft);
+            format!(
+                "{description}: {needed} needed, the limit is {limit}; raise it with ulimit -n or LimitNOFILE"
+            )
         }
-        Errno::EPERM | Errno::EACCES => {
-            "something, perhaps a container's filter, forbids epoll, eventfd, signalfd or timerfd"
-        }
-        _ => "all clients and workers need some hundred descriptors; see ulimit -n",
-    };
-    Error(format!("{}: {needed}", errno.desc()))
+        _ => format!("{description}: the server needs {} descriptors", descriptors_needed(workers)),
+    })
 }
 
 fn report(outcome: Outcome) {

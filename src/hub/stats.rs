@@ -1,7 +1,7 @@
-//! All counters at one moment, and how `/stats` lists them.
+//! A snapshot of all counters, and how `/stats` lists them.
 //!
-//! A counter stands where it is counted: with the queue, with each outbox, and the rest in the [`Counters`]. Each is a plain number behind
-//! the mutex that is held there anyway: not every board has 64-bit atomics.
+//! Each counter is kept where its events happen: with the queue, with each outbox, and the rest in the [`Counters`]. It is
+//! a plain number behind the mutex that is held there anyway, because not every board has 64-bit atomics.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -16,9 +16,9 @@ use crate::queue::Depth;
 use core::fmt::Write;
 use heapless::String;
 
-/// What is known of one priority.
+/// The counters of one priority.
 #[derive(Clone, Copy, Default)]
-struct OfPriority {
+struct PriorityStats {
     depth: Depth,
     oldest_ns: u64,
     processed: u64,
@@ -27,11 +27,11 @@ struct OfPriority {
     max_ns: u64,
 }
 
-/// What is known of the journal.
+/// The counters of the journal.
 #[derive(Clone, Copy)]
-struct OfJournal {
+struct JournalStats {
     identity: Identity,
-    done: WriteStats,
+    written: WriteStats,
     works: bool,
     sync_p50_ns: u64,
     sync_p99_ns: u64,
@@ -58,17 +58,17 @@ pub struct Snapshot {
     bytes_out: u64,
     replies_unsent: u64,
     log_lost: u64,
-    journal: Option<OfJournal>,
-    priorities: [OfPriority; Priority::COUNT],
+    journal: Option<JournalStats>,
+    priorities: [PriorityStats; Priority::COUNT],
 }
 
 /// The name of a `STAT` line.
 pub type StatName = String<{ ANSWER_LINE_BYTES_MAX - "STAT  \n".len() - 20 }>;
 
-/// A counter's name, and how it is read.
+/// A counter's name, and how to read it.
 type Counter<T> = (&'static str, fn(&T) -> u64);
 
-/// The counters of the whole server, in the order in which they are told.
+/// The lines about the whole server, in the order in which `/stats` lists them.
 const GENERAL: [Counter<Snapshot>; 17] = [
     ("uptime-s", |s| s.uptime_ns / 1_000_000_000),
     ("clients", |s| s.clients as u64),
@@ -89,24 +89,24 @@ const GENERAL: [Counter<Snapshot>; 17] = [
     ("commands-refused", |s| s.commands_refused),
 ];
 
-/// The counters of the journal, where there is one.
-const OF_JOURNAL: [Counter<OfJournal>; 12] = [
+/// The lines about the journal, if there is one.
+const JOURNAL: [Counter<JournalStats>; 12] = [
     ("journal-id", |j| j.identity.0),
     ("journal-works", |j| j.works.into()),
-    ("journal-bytes", |j| j.done.record_bytes),
-    ("journal-page-bytes", |j| j.done.page_bytes),
-    ("journal-page-bytes-a-day", |j| a_day(j.done.page_bytes, j.uptime_ns)),
-    ("journal-write-amplification-percent", |j| percent(j.done.page_bytes, j.done.record_bytes)),
-    ("journal-syncs", |j| j.done.syncs),
+    ("journal-bytes", |j| j.written.record_bytes),
+    ("journal-page-bytes", |j| j.written.page_bytes),
+    ("journal-page-bytes-a-day", |j| per_day(j.written.page_bytes, j.uptime_ns)),
+    ("journal-write-amplification-percent", |j| percent(j.written.page_bytes, j.written.record_bytes)),
+    ("journal-syncs", |j| j.written.syncs),
     ("journal-sync-p50-us", |j| j.sync_p50_ns / 1_000),
     ("journal-sync-p99-us", |j| j.sync_p99_ns / 1_000),
     ("journal-sync-max-us", |j| j.sync_max_ns / 1_000),
-    ("journal-failures", |j| j.done.failures),
+    ("journal-failures", |j| j.written.failures),
     ("journal-damaged-bytes-read", |j| j.damage_bytes),
 ];
 
-/// The counters of one priority; `pN-` goes before the name.
-const BY_PRIORITY: [Counter<OfPriority>; 8] = [
+/// The lines about one priority. `pN-` precedes each name.
+const PRIORITY: [Counter<PriorityStats>; 8] = [
     ("admitted", |p| p.depth.admitted),
     ("processed", |p| p.processed),
     ("waiting", |p| u64::from(p.depth.now)),
@@ -117,12 +117,12 @@ const BY_PRIORITY: [Counter<OfPriority>; 8] = [
     ("ack-max-us", |p| p.max_ns / 1_000),
 ];
 
-/// How many lines there may be.
+/// The largest number of lines.
 const LINES: usize =
-    GENERAL.len() + OF_JOURNAL.len() + Nak::COUNT + Farewell::COUNT + BY_PRIORITY.len() * Priority::COUNT;
+    GENERAL.len() + JOURNAL.len() + Nak::COUNT + Farewell::COUNT + PRIORITY.len() * Priority::COUNT;
 
 impl Snapshot {
-    /// The counters now. Reads the whole queue, and every outbox's counters.
+    /// Takes a snapshot. It reads the whole queue, and the counters of every outbox.
     pub fn take(hub: &Hub) -> Self {
         let now_ns = clock::now_ns();
         let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
@@ -135,9 +135,9 @@ impl Snapshot {
             snapshot.replies_unsent += outbox.replies_unsent;
         }
         let (depths, oldest_ns) = (hub.queue.depths(), hub.queue.oldest_ns());
-        for (index, of) in snapshot.priorities.iter_mut().enumerate() {
-            of.depth = depths[index];
-            of.oldest_ns = oldest_ns[index].map_or(0, |stamp_ns| now_ns.saturating_sub(stamp_ns));
+        for (index, stats) in snapshot.priorities.iter_mut().enumerate() {
+            stats.depth = depths[index];
+            stats.oldest_ns = oldest_ns[index].map_or(0, |stamp_ns| now_ns.saturating_sub(stamp_ns));
         }
         snapshot
     }
@@ -152,9 +152,9 @@ impl Snapshot {
         self.msgs_sent = counters.msgs_sent;
         self.msgs_lost = counters.msgs_lost;
         let sync_times = &counters.sync_times;
-        self.journal = counters.journal.map(|(identity, done, works)| OfJournal {
+        self.journal = counters.journal.map(|(identity, written, works)| JournalStats {
             identity,
-            done,
+            written,
             works,
             sync_p50_ns: sync_times.percentile(500),
             sync_p99_ns: sync_times.percentile(990),
@@ -162,11 +162,11 @@ impl Snapshot {
             damage_bytes: counters.journal_damage_bytes,
             uptime_ns: self.uptime_ns,
         });
-        for (of, latency) in self.priorities.iter_mut().zip(&counters.latencies) {
-            of.processed = latency.count();
-            of.p50_ns = latency.percentile(500);
-            of.p99_ns = latency.percentile(990);
-            of.max_ns = latency.max();
+        for (stats, latency) in self.priorities.iter_mut().zip(&counters.latencies) {
+            stats.processed = latency.count();
+            stats.p50_ns = latency.percentile(500);
+            stats.p99_ns = latency.percentile(990);
+            stats.max_ns = latency.max();
         }
     }
 
@@ -176,58 +176,57 @@ impl Snapshot {
         reasons.into_iter().map(|why| self.farewells[why.index()]).sum()
     }
 
-    fn sum(&self, counter: impl Fn(&OfPriority) -> u64) -> u64 {
+    fn sum(&self, counter: impl Fn(&PriorityStats) -> u64) -> u64 {
         self.priorities.iter().map(counter).sum()
     }
 
-    /// The first line of the answer from number `from` on: its name and value, and the number to go on with. None
-    /// after the last. A priority that never had a message has no lines, nor has a journal that is
-    /// not kept.
+    /// The first line from number `from` on: its name, its value, and the number from which to continue. None: there are
+    /// no more lines. A priority that never had a message has no lines, and neither has the journal if there is none.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
         (from..LINES).find_map(|number| {
-            let (name, value) = self.numbered(number)?;
+            let (name, value) = self.entry(number)?;
             Some((name, value, number + 1))
         })
     }
 
-    fn numbered(&self, number: usize) -> Option<(StatName, u64)> {
+    fn entry(&self, number: usize) -> Option<(StatName, u64)> {
         if let Some((name, value)) = GENERAL.get(number) {
-            return Some((named(format_args!("{name}")), value(self)));
+            return Some((stat_name(format_args!("{name}")), value(self)));
         }
         let number = number - GENERAL.len();
-        if let Some((name, value)) = OF_JOURNAL.get(number) {
-            return Some((named(format_args!("{name}")), value(self.journal.as_ref()?)));
+        if let Some((name, value)) = JOURNAL.get(number) {
+            return Some((stat_name(format_args!("{name}")), value(self.journal.as_ref()?)));
         }
-        let number = number - OF_JOURNAL.len();
+        let number = number - JOURNAL.len();
         if let Some(reason) = Nak::ALL.get(number) {
-            return Some((named(format_args!("refused-{}", reason.as_str())), self.refused[number]));
+            return Some((stat_name(format_args!("refused-{}", reason.as_str())), self.refused[number]));
         }
         let number = number - Nak::COUNT;
         if let Some(why) = Farewell::ALL.get(number) {
-            return Some((named(format_args!("closed-{}", why.as_str())), self.farewells[number]));
+            return Some((stat_name(format_args!("closed-{}", why.as_str())), self.farewells[number]));
         }
         let number = number - Farewell::COUNT;
-        let priority = Priority::all().nth(number / BY_PRIORITY.len())?;
-        let of = &self.priorities[priority.index()];
-        let (name, value) = BY_PRIORITY[number % BY_PRIORITY.len()];
-        (of.depth.admitted > 0).then(|| (named(format_args!("{priority}-{name}")), value(of)))
+        let priority = Priority::all().nth(number / PRIORITY.len())?;
+        let stats = &self.priorities[priority.index()];
+        let (name, value) = PRIORITY[number % PRIORITY.len()];
+        (stats.depth.admitted > 0).then(|| (stat_name(format_args!("{priority}-{name}")), value(stats)))
     }
 }
 
-/// How many a day, at the rate so far.
-fn a_day(count: u64, uptime_ns: u64) -> u64 {
+/// The count per day, at the average rate since the start.
+fn per_day(count: u64, uptime_ns: u64) -> u64 {
     const DAY_NS: u128 = 24 * 60 * 60 * 1_000_000_000;
     (u128::from(count) * DAY_NS / u128::from(uptime_ns.max(1))) as u64
 }
 
-/// How much that is of `whole`, in percent; 0 of nothing.
+/// `part` in percent of `whole`; 0 if both are 0.
 fn percent(part: u64, whole: u64) -> u64 {
     (u128::from(part) * 100 / u128::from(whole.max(1))) as u64
 }
 
-fn named(name: core::fmt::Arguments<'_>) -> StatName {
+fn stat_name(name: core::fmt::Arguments<'_>) -> StatName {
     let mut stat = StatName::new();
-    // All names are short.
+    // It fits: all names are short.
     let _ = stat.write_fmt(name);
     stat
 }

@@ -1,5 +1,5 @@
-//! The acceptor takes connections from the listeners and gives them places, or rejects them. It runs in the main thread, so it takes the
-//! signals too.
+//! The acceptor accepts connections from the listeners, and assigns them places or rejects them. It runs in the main
+//! thread, so it handles the signals, too.
 
 use crate::auth::AuthFile;
 use crate::clock;
@@ -22,8 +22,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A listener, and how accepting on it goes.
-struct Door {
+/// A listener, and the back-off after failures of accept(2) on it.
+struct ListenerState {
     listener: Listener,
     backoff: Backoff,
 }
@@ -32,7 +32,7 @@ struct Door {
 pub struct Acceptor<'a> {
     hub: &'static Hub,
     signals: &'a Signals,
-    doors: Vec<Door, LISTENERS_MAX>,
+    listeners: Vec<ListenerState, LISTENERS_MAX>,
     allowed: Allowed,
     auth_file: Option<AuthFile>,
     log_throttle: LogThrottle<Farewell>,
@@ -46,7 +46,7 @@ impl<'a> Acceptor<'a> {
     /// The acceptor of the hub.
     ///
     /// # Panics
-    /// When there are more than [`LISTENERS_MAX`] listeners.
+    /// If there are more than [`LISTENERS_MAX`] listeners.
     pub fn new(
         hub: &'static Hub,
         signals: &'a Signals,
@@ -55,11 +55,11 @@ impl<'a> Acceptor<'a> {
         allowed: Allowed,
         auth_file: Option<AuthFile>,
     ) -> Self {
-        let door = |listener| Door { listener, backoff: Backoff::default() };
+        let state = |listener| ListenerState { listener, backoff: Backoff::default() };
         Self {
             hub,
             signals,
-            doors: listeners.into_iter().map(door).collect(),
+            listeners: listeners.into_iter().map(state).collect(),
             allowed,
             auth_file,
             log_throttle: LogThrottle::new(),
@@ -70,16 +70,17 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Accepts until a signal says to end. Then the listeners are closed, so that no connection waits in a backlog in vain.
+    /// Accepts connections until a signal ends the server. Then it closes the listeners, so that no connection waits in
+    /// vain in a backlog.
     pub fn run(mut self) {
         loop {
             self.wait();
             if self.is_asked_to_end() {
-                return self.dismiss();
+                return self.reject_pending();
             }
             self.rejected.run_deadlines();
-            self.settle();
-            self.watchdog.look(self.hub);
+            self.assign_places();
+            self.watchdog.check(self.hub);
             self.accept_some();
         }
     }
@@ -87,8 +88,8 @@ impl<'a> Acceptor<'a> {
     /// Waits for a signal, a connection, a free place, a rejected connection, or a deadline.
     fn wait(&self) {
         let mut fds: Vec<PollFd<'_>, { 2 + REJECTED_MAX + LISTENERS_MAX }> = Vec::new();
-        let open = self.doors.iter().filter(|door| door.backoff.until_ns().is_none());
-        let listeners = open.map(|door| door.listener.socket.as_fd());
+        let open = self.listeners.iter().filter(|state| state.backoff.until_ns().is_none());
+        let listeners = open.map(|state| state.listener.socket.as_fd());
         fds.extend(
             [self.signals.as_fd(), self.hub.vacancies.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
@@ -98,10 +99,10 @@ impl<'a> Acceptor<'a> {
             self.pending.deadline_ns(),
             self.rejected.deadline_ns(),
             self.watchdog.deadline_ns(),
-            self.doors.iter().filter_map(|door| door.backoff.until_ns()).min(),
+            self.listeners.iter().filter_map(|state| state.backoff.until_ns()).min(),
         ];
         let deadline_ns = deadlines.into_iter().flatten().min();
-        // An interruption is as good as an event: all is looked at again.
+        // An interruption counts as an event: the loop checks everything again.
         let _ = poll(&mut fds, timeout(deadline_ns));
         self.hub.vacancies.reset();
     }
@@ -134,7 +135,7 @@ impl<'a> Acceptor<'a> {
         self.service.ready(format_args!("{first}{between}{second}"));
     }
 
-    /// Reads the auth file again, if there is one, and returns how that went. A wrong file changes nothing.
+    /// Reads the auth file again, if there is one, and returns a status text. A wrong file changes nothing.
     fn reload_tokens(&mut self) -> Option<&'static str> {
         let auth_file = self.auth_file.as_mut()?;
         Some(match auth_file.load() {
@@ -153,9 +154,9 @@ impl<'a> Acceptor<'a> {
 
     fn accept_some(&mut self) {
         let mut accepts = 0;
-        for index in 0..self.doors.len() {
+        for index in 0..self.listeners.len() {
             while accepts < ACCEPTS_PER_POLL_MAX
-                && let Some((stream, peer)) = self.doors[index].accept(&mut accepts)
+                && let Some((stream, peer)) = self.listeners[index].accept(&mut accepts)
             {
                 self.take(stream, peer);
             }
@@ -173,26 +174,26 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Gives a connection a place, or lets it wait for one.
+    /// Assigns a place to a connection, or lets the connection wait for one.
     fn admit(&mut self, socket: OwnedFd, peer: SocketAddr) {
         match self.pending.add(socket, peer, self.hub.places(), clock::now_ns()) {
-            Ok(()) => self.settle(),
+            Ok(()) => self.assign_places(),
             Err((socket, why)) => self.reject(socket, peer, why),
         }
     }
 
-    /// Gives free places to pending connections, and rejects those that would wait in vain.
-    fn settle(&mut self) {
+    /// Assigns free places to pending connections, and rejects those that would wait in vain.
+    fn assign_places(&mut self) {
         while let Some((connection, why)) =
-            self.pending.settle(self.hub.places(), &self.hub.vacancies, clock::now_ns())
+            self.pending.assign(self.hub.places(), &self.hub.vacancies, clock::now_ns())
         {
             self.reject(connection.socket, connection.peer, why);
         }
     }
 
-    /// Rejects a connection, with the reason. The log throttle keeps repeated tries from filling the log.
+    /// Rejects a connection with a reason. The log throttle keeps repeated attempts from filling the log.
     fn reject(&mut self, socket: OwnedFd, peer: SocketAddr, why: Farewell) {
-        self.hub.counters.lock().said_farewell(why);
+        self.hub.counters.lock().count_farewell(why);
         let address = peer.ip().to_canonical();
         match self.log_throttle.of(address, why, clock::now_ns()) {
             LogDecision::Address => log::warn!("{address} turned away: {}", explained(why)),
@@ -206,26 +207,27 @@ impl<'a> Acceptor<'a> {
     }
 
     /// Rejects the pending connections.
-    fn dismiss(&mut self) {
+    fn reject_pending(&mut self) {
         while let Some(connection) = self.pending.pop() {
             self.rejected.add(connection.socket, Farewell::ShuttingDown);
         }
     }
 }
 
-impl Door {
-    /// The next connection, if there is one and accepting works now. Counts its tries in `accepts`, up to [`ACCEPTS_PER_POLL_MAX`].
+impl ListenerState {
+    /// Accepts the next connection, unless there is none or the listener pauses. Adds its calls of accept(2) to
+    /// `accepts`, up to [`ACCEPTS_PER_POLL_MAX`].
     fn accept(&mut self, accepts: &mut usize) -> Option<(TcpStream, SocketAddr)> {
         while *accepts < ACCEPTS_PER_POLL_MAX && !self.backoff.is_pausing(clock::now_ns()) {
             *accepts += 1;
             match accept(&self.listener.socket) {
                 Err(Errno::EAGAIN) => {
-                    self.tell_if_well();
+                    self.log_recovery();
                     break;
                 }
-                Err(errno) => self.tell_failure(errno),
+                Err(errno) => self.log_failure(errno),
                 Ok(accepted) => {
-                    self.tell_if_well();
+                    self.log_recovery();
                     return Some(accepted);
                 }
             }
@@ -233,21 +235,21 @@ impl Door {
         None
     }
 
-    fn tell_failure(&mut self, errno: Errno) {
-        if self.backoff.failed(errno, clock::now_ns()) == (Next::Pause { is_told: true }) {
+    fn log_failure(&mut self, errno: Errno) {
+        if self.backoff.note_failure(errno, clock::now_ns()) == (Next::Pause { is_logged: true }) {
             let more = match errno {
                 Errno::EINVAL => {
-                    " (the socket does not listen any more: who handed it over has shut it down)"
+                    " (the socket does not listen any more: the process that passed it to the server has shut it down)"
                 }
                 _ => "",
             };
             let address = self.listener.address;
-            log::warn!("cannot accept a connection on {address}: {}{more}; it is tried again", errno.desc());
+            log::warn!("cannot accept a connection on {address}: {}{more}; retrying", errno.desc());
         }
     }
 
-    fn tell_if_well(&mut self) {
-        if self.backoff.works() {
+    fn log_recovery(&mut self) {
+        if self.backoff.note_success() {
             log::info!("connections are accepted again on {}", self.listener.address);
         }
     }
@@ -257,7 +259,7 @@ fn accept(listener: &TcpListener) -> Result<(TcpStream, SocketAddr), Errno> {
     listener.accept().map_err(|error| error.raw_os_error().map_or(Errno::EAGAIN, Errno::from_raw))
 }
 
-/// Has the log file opened again, if there is one, and returns what was done.
+/// Requests that the log file is reopened, if there is one, and returns a status text.
 fn reopen_log() -> Option<&'static str> {
     logger::reopen().then(|| {
         log::info!("SIGHUP: the log file is reopened");
@@ -270,11 +272,11 @@ fn explained(why: Farewell) -> &'static str {
     match why {
         Farewell::NotAllowed => "not allowed; see --allow",
         Farewell::AddressFull => "it has as many connections as it may; see --per-address",
-        _ => "all seats are taken, and nobody gives way; see --idle-grace",
+        _ => "all places are taken, and no client has been idle for long enough; see --idle-grace",
     }
 }
 
-/// How long to wait for that deadline, in nanoseconds; rounded up, or it would wake before it.
+/// The time-out of poll(2) for a deadline in nanoseconds. It is rounded up, or poll(2) would return before the deadline.
 pub fn timeout(deadline_ns: Option<u64>) -> PollTimeout {
     let Some(deadline_ns) = deadline_ns else { return PollTimeout::NONE };
     let wait_ms = deadline_ns.saturating_sub(clock::now_ns()).div_ceil(1_000_000);

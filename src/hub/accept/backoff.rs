@@ -1,78 +1,80 @@
-//! What to do when accept(2) fails. An error of one connection costs that connection. After any other error the listener is left alone for
-//! a while, or the acceptor would spin; so it is after many errors of connections in a row.
+//! The back-off after a failure of accept(2). An error of a single connection loses that connection, and the acceptor
+//! retries at once. After any other error, and after many errors of connections in a row, the acceptor pauses accepting
+//! on the listener, or it would spin.
 
 use crate::limits::{ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MS, ACCEPT_RETRY_MS_MAX, LOG_THROTTLE_MS};
 use nix::errno::Errno;
 
-/// What a failure was about.
+/// What failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
-    /// The connection that was to be accepted: after such an error, accept(2) says, the call is to be tried again.
+    /// The connection that would have been accepted. accept(2) says that after such an error the caller should retry.
     Connection,
-    /// Descriptors or memory, which may be available again at any time.
-    Want,
+    /// The process or the system has no descriptor or memory left. They may be available again at any time.
+    Exhaustion,
     /// The listener, or the system.
     Listener,
 }
 
-/// What follows from a failure.
+/// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Accept the next one.
-    GoOn,
-    /// Leave the listener alone for a while.
+    /// Call accept(2) again at once.
+    Retry,
+    /// Pause accepting on the listener.
     Pause {
-        /// Whether to log it: it was not logged lately.
-        is_told: bool,
+        /// Whether to log the failure: none has been logged recently.
+        is_logged: bool,
     },
 }
 
-/// How accepting on one listener goes.
+/// The failures of accept(2) on one listener, and the pause after them.
 #[derive(Default)]
 pub struct Backoff {
     /// Failures since the last success.
     failures: u32,
-    /// Pauses since then.
+    /// Pauses since the last success.
     pauses: u32,
     /// The end of the pause, in nanoseconds.
     until_ns: Option<u64>,
     /// When a failure was last logged, in nanoseconds.
-    told_ns: Option<u64>,
-    /// A failure was logged, and not that accepting works again.
-    is_owed: bool,
+    logged_ns: Option<u64>,
+    /// A failure has been logged, but not yet the success after it.
+    has_logged_failure: bool,
 }
 
 impl Backoff {
-    /// Accepting failed at that time, in nanoseconds.
-    pub fn failed(&mut self, errno: Errno, now_ns: u64) -> Next {
+    /// Records that accept(2) failed at `now_ns`, in nanoseconds, and returns what to do.
+    pub fn note_failure(&mut self, errno: Errno, now_ns: u64) -> Next {
         self.failures = self.failures.saturating_add(1);
         let about = about(errno);
         if about == About::Connection && self.failures <= ACCEPT_FAILURES_MAX {
-            return Next::GoOn;
+            return Next::Retry;
         }
-        let doublings = if about == About::Want { 0 } else { self.pauses.min(u32::BITS) };
+        let doublings = if about == About::Exhaustion { 0 } else { self.pauses.min(u32::BITS) };
         let pause_ms = (ACCEPT_RETRY_MS << doublings).min(ACCEPT_RETRY_MS_MAX);
         self.pauses = self.pauses.saturating_add(1);
         self.until_ns = Some(now_ns + pause_ms * 1_000_000);
-        let is_told = self.told_ns.is_none_or(|told_ns| now_ns - told_ns >= LOG_THROTTLE_MS * 1_000_000);
-        if is_told {
-            (self.told_ns, self.is_owed) = (Some(now_ns), true);
+        let is_logged =
+            self.logged_ns.is_none_or(|logged_ns| now_ns - logged_ns >= LOG_THROTTLE_MS * 1_000_000);
+        if is_logged {
+            (self.logged_ns, self.has_logged_failure) = (Some(now_ns), true);
         }
-        Next::Pause { is_told }
+        Next::Pause { is_logged }
     }
 
-    /// Accepting works. True: log that.
-    pub fn works(&mut self) -> bool {
+    /// Records that accept(2) works. Returns true if the caller has to log that.
+    pub fn note_success(&mut self) -> bool {
         (self.failures, self.pauses, self.until_ns) = (0, 0, None);
-        core::mem::take(&mut self.is_owed)
+        core::mem::take(&mut self.has_logged_failure)
     }
 
-    /// The end of the pause, in nanoseconds; none: there is none.
+    /// The end of the pause, in nanoseconds; none: the listener does not pause.
     pub fn until_ns(&self) -> Option<u64> {
         self.until_ns
     }
 
-    /// Whether the listener is left alone at that time, in nanoseconds.
+    /// Whether the listener pauses at `now_ns`, in nanoseconds.
     pub fn is_pausing(&self, now_ns: u64) -> bool {
         self.until_ns.is_some_and(|until_ns| now_ns < until_ns)
     }
@@ -80,7 +82,7 @@ impl Backoff {
 
 fn about(errno: Errno) -> About {
     match errno {
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => About::Want,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => About::Exhaustion,
         Errno::ECONNABORTED
         | Errno::EINTR
         | Errno::ENETDOWN
@@ -100,12 +102,12 @@ fn about(errno: Errno) -> About {
 mod tests {
     use super::*;
 
-    /// The pauses of so many failures one after the other, in milliseconds; each is tried again when it may be.
+    /// The pauses after `count` failures in a row, in milliseconds, with a retry at the end of each pause.
     fn pauses(errno: Errno, count: usize) -> Vec<u64> {
         let mut backoff = Backoff::default();
         let mut now_ns = 1;
         let pause = |_| {
-            backoff.failed(errno, now_ns);
+            backoff.note_failure(errno, now_ns);
             let until_ns = backoff.until_ns().unwrap_or(now_ns);
             assert_eq!(backoff.is_pausing(now_ns), until_ns > now_ns);
             let pause_ms = (until_ns - now_ns) / 1_000_000;
@@ -116,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_about_one_connection_goes_on_at_once_and_not_for_ever() {
+    fn errors_of_connections_are_retried_at_once_up_to_a_bound() {
         let first = ACCEPT_FAILURES_MAX as usize;
         for errno in [Errno::ECONNABORTED, Errno::EPROTO, Errno::EHOSTUNREACH, Errno::EINTR] {
             let pauses = pauses(errno, first + 2);
             assert!(pauses[..first].iter().all(|pause_ms| *pause_ms == 0), "{errno}");
             assert_eq!(pauses[first..], [ACCEPT_RETRY_MS, 2 * ACCEPT_RETRY_MS], "{errno}");
         }
-        // Whatever it is: 4095 is the highest number of an error.
+        // Every errno: 4095 is the highest.
         for number in 1..=4095 {
             let pauses = pauses(Errno::from_raw(number), first + 1);
             assert!(pauses[first] >= ACCEPT_RETRY_MS, "{number}");
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_up_to_their_bound_but_where_something_is_wanting() {
+    fn pauses_grow_up_to_a_bound_except_after_exhaustion() {
         let listener = pauses(Errno::EINVAL, 100);
         assert_eq!(listener[..3], [1, 2, 4].map(|times| times * ACCEPT_RETRY_MS));
         assert!(listener[10..].iter().all(|pause_ms| *pause_ms == ACCEPT_RETRY_MS_MAX));
@@ -139,20 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn a_success_ends_it_and_is_told_if_the_failure_was() {
+    fn success_ends_the_pause_and_is_logged_if_the_failure_was() {
         let mut backoff = Backoff::default();
-        assert!(!backoff.works(), "it never failed");
-        assert_eq!(backoff.failed(Errno::EPERM, 1), Next::Pause { is_told: true });
-        assert_eq!(backoff.failed(Errno::EPERM, 2), Next::Pause { is_told: false });
-        assert!(backoff.works() && !backoff.works());
+        assert!(!backoff.note_success(), "it never failed");
+        assert_eq!(backoff.note_failure(Errno::EPERM, 1), Next::Pause { is_logged: true });
+        assert_eq!(backoff.note_failure(Errno::EPERM, 2), Next::Pause { is_logged: false });
+        assert!(backoff.note_success() && !backoff.note_success());
         assert_eq!(backoff.until_ns(), None);
-        // It comes and goes: told once in a while, and each in its turn.
+        // The failure comes and goes: it is logged once in each period, and so is the success.
         for now_ns in 3..100 {
-            assert_eq!(backoff.failed(Errno::EMFILE, now_ns), Next::Pause { is_told: false });
-            assert!(!backoff.works());
+            assert_eq!(backoff.note_failure(Errno::EMFILE, now_ns), Next::Pause { is_logged: false });
+            assert!(!backoff.note_success());
         }
         let later_ns = 1 + LOG_THROTTLE_MS * 1_000_000;
-        assert_eq!(backoff.failed(Errno::EMFILE, later_ns), Next::Pause { is_told: true });
-        assert!(backoff.works());
+        assert_eq!(backoff.note_failure(Errno::EMFILE, later_ns), Next::Pause { is_logged: true });
+        assert!(backoff.note_success());
     }
 }

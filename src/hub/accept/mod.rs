@@ -1,4 +1,4 @@
-//! From a listener to a place: connections that are accepted, wait, or are rejected.
+//! From a listener to a place: accepts connections, and lets them wait or rejects them.
 
 pub mod acceptor;
 pub mod backoff;

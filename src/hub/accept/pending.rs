@@ -1,9 +1,9 @@
-//! Pending connections: they are accepted and have no place yet. If all places are taken, or all that the address may have, a client that
-//! does not answer any more or is idle has to give up its own for each of them. That takes a moment, because the server tells it why; a
-//! connection is pending for that moment, and no longer.
+//! Pending connections: they are accepted but have no place yet. If all places are taken, or as many as one address may
+//! have, then for each pending connection the server evicts a client that no longer answers or is idle. That takes a
+//! moment, because the server tells the evicted client why. A connection is pending for that moment, and no longer.
 //!
-//! Places that become free go to pending connections in the order in which these came, whichever client gave them up. Only a connection
-//! from an address that has its share waits until that address has a place less.
+//! Free places go to pending connections in the order of their arrival, whichever client gave the place up. Only a
+//! connection from an address that has its share waits until that address gives up a place.
 
 use super::places::Places;
 use super::vacancies::Vacancies;
@@ -20,21 +20,21 @@ pub struct PendingConnection {
     pub socket: OwnedFd,
     /// Where it comes from.
     pub peer: SocketAddr,
-    /// Until when it may wait, in nanoseconds.
+    /// Until when the connection may wait, in nanoseconds.
     until_ns: u64,
 }
 
-/// The pending connections, the first one first.
+/// The pending connections, in the order of their arrival.
 #[derive(Default)]
 pub struct PendingConnections {
     pending: Vec<PendingConnection, PENDING_MAX>,
 }
 
 impl PendingConnections {
-    /// Adds one, which waits from now on.
+    /// Adds a connection, which waits from now on.
     ///
     /// # Errors
-    /// Gives the socket back, and why it is to be rejected: too many wait already.
+    /// Returns the socket and the reason to reject it, if too many connections wait already.
     pub fn add(
         &mut self,
         socket: OwnedFd,
@@ -50,19 +50,19 @@ impl PendingConnections {
         self.pending.push(connection).map_err(|connection| (connection.socket, Farewell::Full))
     }
 
-    /// How many there are from the host of that peer.
+    /// How many pending connections come from the host of `peer`.
     fn count_from(&self, peer: SocketAddr) -> usize {
         self.pending.iter().filter(|connection| host_of(connection.peer) == host_of(peer)).count()
     }
 
-    /// When the first of them has waited for as long as it may, in nanoseconds.
+    /// When the time of the first pending connection is over, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
         self.pending.first().map(|connection| connection.until_ns)
     }
 
-    /// Gives the free places away, and requests an eviction for each connection that is left. Returns one that is to be rejected, and
-    /// why: it has waited for as long as it may, or no client gives way to it. Call this until it returns none.
-    pub fn settle(
+    /// Assigns the free places, and requests an eviction for each connection that is left. Returns a connection to reject,
+    /// and why: its time is over, or there is no client to evict for it. Call this until it returns none.
+    pub fn assign(
         &mut self,
         places: Places<'_>,
         vacancies: &Vacancies,
@@ -71,19 +71,19 @@ impl PendingConnections {
         if self.pending.is_empty() {
             return None;
         }
-        // Before the places are looked at: one that becomes free later wakes the acceptor.
-        vacancies.await_one(true);
+        // Before the search for free places: a place that becomes free later wakes the acceptor.
+        vacancies.set_awaited(true);
         self.place_some(places, now_ns);
-        vacancies.await_one(!self.pending.is_empty());
-        // The one that came last is rejected first.
-        let hopeless =
+        vacancies.set_awaited(!self.pending.is_empty());
+        // The last to arrive is rejected first.
+        let rejected =
             (0..self.pending.len()).rev().find(|index| !self.has_prospect(*index, places, now_ns))?;
-        let connection = self.pending.remove(hopeless);
+        let connection = self.pending.remove(rejected);
         let why = if places.has_share(connection.peer) { Farewell::Full } else { Farewell::AddressFull };
         Some((connection, why))
     }
 
-    /// Gives the free places away.
+    /// Assigns the free places.
     fn place_some(&mut self, places: Places<'_>, now_ns: u64) {
         let mut index = 0;
         while let Some(connection) = self.pending.get(index) {
@@ -93,14 +93,14 @@ impl PendingConnections {
             }
             let connection = self.pending.remove(index);
             if let Err(socket) = places.take(connection.socket, connection.peer, now_ns) {
-                // There is room: it was just removed.
+                // There is room: a connection was just removed.
                 let _ = self.pending.insert(index, PendingConnection { socket, ..connection });
                 return;
             }
         }
     }
 
-    /// Whether the one at that index may wait still, and a client gives way to it.
+    /// Whether the connection at that index may still wait, and a client gives up a place for it.
     fn has_prospect(&self, index: usize, places: Places<'_>, now_ns: u64) -> bool {
         let connection = &self.pending[index];
         let own = (!places.has_share(connection.peer)).then(|| host_of(connection.peer));
@@ -108,7 +108,7 @@ impl PendingConnections {
         now_ns < connection.until_ns && places.request_evictions(wanted, own, now_ns) >= wanted
     }
 
-    /// Removes one, at the shutdown.
+    /// Removes a connection, for the shutdown.
     pub fn pop(&mut self) -> Option<PendingConnection> {
         self.pending.pop()
     }

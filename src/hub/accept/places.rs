@@ -1,4 +1,4 @@
-//! The places for connections: which connection gets one, and which gives one up.
+//! The places for connections: which connection gets a place, and which client has to give one up.
 
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::clients::ClientTable;
@@ -9,24 +9,24 @@ use crate::sync::Mutex;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-/// The places, and the connections that have them.
+/// The parts of the hub that assign places to connections.
 #[derive(Clone, Copy)]
 pub struct Places<'a> {
-    /// Which place each client has.
+    /// The client table.
     pub clients: &'a Mutex<ClientTable>,
-    /// What goes to each client.
+    /// The outbox of each connection.
     pub outboxes: &'a PerConn<Mutex<Outbox>>,
-    /// How workers are woken.
+    /// Wakes the workers.
     pub wakeups: &'a Wakeups,
-    /// How many an address may have, and when a client is idle for long enough to give way.
+    /// How many places an address may have, and how long a client must be idle before it can be evicted.
     pub settings: &'a Settings,
 }
 
 impl Places<'_> {
-    /// Gives a place to a new client, and its socket to the worker of that place.
+    /// Assigns a place to a new client, and passes the socket to the worker of that place.
     ///
     /// # Errors
-    /// Gives the socket back if all places are taken.
+    /// Returns the socket if all places are taken.
     pub fn take(&self, socket: OwnedFd, peer: SocketAddr, now_ns: u64) -> Result<(), OwnedFd> {
         let mut clients = self.clients.lock();
         let Some(conn) = clients.take(peer, |conn| self.wakeups.worker_of(conn)) else {
@@ -40,14 +40,14 @@ impl Places<'_> {
         Ok(())
     }
 
-    /// Whether the host of that peer has fewer places than it may have.
+    /// Whether the host of `peer` has fewer places than its share.
     pub fn has_share(&self, peer: SocketAddr) -> bool {
         self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
     }
 
-    /// Requests that `wanted` clients give up their places: first those whose system does not answer any more, then those that have been
-    /// idle longest. With `host`, only clients of that host. Returns how many are leaving because of this or an earlier request; they are
-    /// fewer than `wanted` if no others have been idle for long enough.
+    /// Evicts clients until `wanted` of them are leaving: first clients whose system no longer answers, then those that
+    /// have been idle longest. With `host`, it considers only clients of that host. Returns how many are leaving because
+    /// of this or an earlier request. That is fewer than `wanted` if no others have been idle for long enough.
     pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
         let is_meant = |conn: &ConnId| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
         let mut leaving =
@@ -60,7 +60,7 @@ impl Places<'_> {
         while leaving < wanted
             && let Some((idle_since_ns, conn)) = self.longest_idle(ConnId::all().filter(is_meant), now_ns)
         {
-            // If it has sent something since, it is not among the idle any more.
+            // If the client has sent something since, it is not idle any more.
             if self.outboxes[conn].lock().request_eviction(idle_since_ns) {
                 leaving += 1;
                 self.wakeups.wake(conn);
@@ -69,7 +69,7 @@ impl Places<'_> {
         leaving
     }
 
-    /// Ends a connection if its peer's system does not answer any more; true: it ends now.
+    /// Ends a connection if its peer's system no longer answers. Returns whether it does.
     fn time_out(&self, conn: ConnId) -> bool {
         let mut outbox = self.outboxes[conn].lock();
         let is_over = !outbox.is_leaving() && outbox.endpoint.is_gone();
@@ -83,8 +83,8 @@ impl Places<'_> {
         is_over
     }
 
-    /// The connection that has been idle longest, if that is longer than the grace and its eviction was not requested yet; and since when
-    /// it is idle, in nanoseconds.
+    /// The connection that has been idle longest, and since when, in nanoseconds. It considers only connections that have
+    /// been idle for the grace period and whose eviction is not requested yet.
     fn longest_idle(&self, connections: impl Iterator<Item = ConnId>, now_ns: u64) -> Option<(u64, ConnId)> {
         let grace_ns = self.settings.idle_grace_ns?;
         let idle_since_ns = |conn: ConnId| {

@@ -1,31 +1,32 @@
-//! How the acceptor learns that a place is free.
+//! Tells the acceptor that a place is free.
 
 use crate::hub::workers::wakeups::Waker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Wakes the acceptor, or whichever thread waits in its stead, when a place becomes free, if it waits for one.
+/// Wakes the thread that waits for a free place: the acceptor, or in a shutdown the thread that drains the hub.
 pub struct Vacancies {
     waker: Waker,
     is_awaited: AtomicBool,
 }
 
 impl Vacancies {
-    /// No thread waits for a place.
+    /// New vacancies, for which no thread waits.
     ///
     /// # Errors
-    /// When there are not enough descriptors.
+    /// If there are not enough descriptors.
     pub fn new() -> nix::Result<Self> {
         Ok(Self { waker: Waker::new()?, is_awaited: AtomicBool::new(false) })
     }
 
-    /// Whether a thread waits for a place from now on. It must look for one *after* this: a place that became free before wakes it not.
-    pub fn await_one(&self, is_awaited: bool) {
+    /// Sets whether a thread waits for a free place from now on. That thread must look for one *after* this call, because
+    /// a place that became free before does not wake it.
+    pub fn set_awaited(&self, is_awaited: bool) {
         self.is_awaited.store(is_awaited, Ordering::Release);
     }
 
-    /// Tells that a place is free, or that a client whose eviction was requested stays.
-    pub fn tell(&self) {
+    /// Wakes the waiting thread, if there is one: a place is free, or a client has cancelled its eviction.
+    pub fn notify(&self) {
         if self.is_awaited.load(Ordering::Acquire) {
             self.waker.wake();
         }
@@ -38,7 +39,7 @@ impl Vacancies {
 }
 
 impl AsFd for Vacancies {
-    /// Becomes readable when there is something to look at.
+    /// Becomes readable when a waiting thread has to look again.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waker.as_fd()
     }

@@ -153,7 +153,7 @@ impl Departure {
     fn begin_lingering(&mut self, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
         // Before the sending side is closed: a client that has seen the end sees the count, too.
         if let Some(farewell) = self.reason.farewell() {
-            context.hub.counters.lock().said_farewell(farewell);
+            context.hub.counters.lock().count_farewell(farewell);
         }
         if let Some(socket) = &link.socket {
             socket::end_sending(socket);

@@ -136,7 +136,7 @@ impl Link {
         // Before the lines are executed: one of them may ask for the counters.
         let cancels_eviction = self.outbox(context).note_received(bytes, context.now_ns);
         if cancels_eviction {
-            context.hub.vacancies.tell();
+            context.hub.vacancies.notify();
         }
     }
 

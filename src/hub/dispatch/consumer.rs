@@ -1,8 +1,8 @@
-//! The consumer processes messages: it picks those that come first, numbers them, and gives them to the sinks, which can fail. Then they
-//! are [delivered](super::delivery), and acknowledged. So an ACK means that every sink has the message.
+//! The consumer processes messages: it picks the next ones, numbers them, and passes them to the sinks, which can fail. Then
+//! the [delivery](super::delivery) delivers and acknowledges them. So an ACK means that every sink has the message.
 //!
-//! With a journal several batches go this way together, as many as wait at that moment: what comes during a sync shares the next one
-//! (group commit). The consumer never waits for more to come.
+//! With a journal the consumer processes several batches together, as many as wait at that moment. Messages that arrive
+//! during a sync share the next sync (group commit). The consumer never waits for more messages.
 
 use crate::hub::Hub;
 use crate::hub::dispatch::commit_group::CommitGroup;
@@ -16,22 +16,22 @@ use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;
 
-/// The pipeline of the consumer.
+/// The pipeline with the consumer and the delivery.
 pub type ConsumerPipeline = Pipeline<Consumer, Delivery, &'static mut CommitGroup>;
 
-/// The consumer. It is no thread: whichever thread runs its pipeline processes.
+/// The consumer. It is not a thread: the thread that runs the pipeline runs the consumer.
 pub struct Consumer {
     /// The ID of the next message.
     next_id: u64,
     stdout_sink: Option<StdoutSink>,
     journal_sink: Option<JournalSink>,
-    /// How many of the last groups had messages of several clients, of [`ALL_GROUPS`]: a moving average.
+    /// How many of the last groups had messages of several clients, in parts of [`ALL_GROUPS`]: a moving average.
     shared_groups: u32,
-    /// By when the journal has something to do, as the policy was told, in nanoseconds.
+    /// The journal's next deadline that the policy knows, in nanoseconds.
     due_ns: Option<u64>,
 }
 
-/// The value of [`Consumer::shared_groups`] if all had.
+/// The value of [`Consumer::shared_groups`] if all groups had messages of several clients.
 const ALL_GROUPS: u32 = 256;
 
 impl Consumer {
@@ -41,37 +41,37 @@ impl Consumer {
         Self { next_id, stdout_sink, journal_sink, shared_groups: 0, due_ns: None }
     }
 
-    /// Whether it must have a thread of its own: a sink may block the thread that runs the pipeline, or has something to do in time.
+    /// Whether the consumer needs its own thread: a sink may block the thread that runs the pipeline, or has a deadline.
     pub fn needs_thread(&self) -> bool {
         self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
 
-    /// What the counters say of the journal, if there is one: its identity, what it has done, whether it works.
+    /// The journal's identity, what it has written, and whether it works, for the counters; none: there is no journal.
     pub fn journal_state(&self) -> Option<(Identity, WriteStats, bool)> {
         self.journal_sink.as_ref().map(JournalSink::state)
     }
 
-    /// Whether workers may run the pipeline now. Not if messages are printed, because the reader of standard output may block that for any
-    /// time. With a journal if its disk is quick and most groups are of one client; if several clients send all the time, workers
-    /// receive while another thread waits for the disk.
+    /// Whether workers may run the pipeline now. They may not if the server prints messages, because the reader of standard
+    /// output may block it for any time. With a journal they may if its disk is quick and most groups are of one client. If
+    /// several clients send all the time, workers receive while another thread waits for the disk.
     pub fn lets_workers_run(&self) -> bool {
         let is_crowded = self.shared_groups > ALL_GROUPS / PIPELINE_SHARED_GROUPS_DIVISOR;
         self.stdout_sink.is_none()
             && self.journal_sink.as_ref().is_none_or(|journal_sink| journal_sink.is_quick() && !is_crowded)
     }
 
-    /// Its pipeline.
+    /// The pipeline of this consumer.
     ///
     /// # Panics
-    /// When called twice: there is one.
+    /// When called twice: there is only one pair of commit groups.
     pub fn into_pipeline(self) -> ConsumerPipeline {
         // Without a disk to wait for, two threads would only contend.
         let releases_early = self.journal_sink.is_some();
         Pipeline::new(self, Delivery::new(), CommitGroup::all(), releases_early)
     }
 
-    /// Processes what comes first into `group`, which is to be delivered then: one batch, or with a journal what can be committed together.
-    /// False: nothing waits.
+    /// Processes the next messages into `group`, which the caller then delivers: one batch, or with a journal as many as can
+    /// be committed together. False: nothing waits.
     pub fn process(&mut self, group: &mut CommitGroup, hub: &Hub) -> bool {
         self.run_deadlines(hub, false);
         self.take(group, hub);
@@ -82,17 +82,17 @@ impl Consumer {
         true
     }
 
-    /// Does what the sinks have to do by a certain time, whether or not messages wait; at the end, all that they still have to do.
+    /// Does the work of the sinks that is due, whether or not messages wait. With `is_end`, does all work that is left.
     pub fn run_deadlines(&mut self, hub: &Hub, is_end: bool) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
-        // Before the deadlines are looked at: what becomes due after this makes the pipeline run again.
+        // Before the deadlines are checked: a deadline that passes after this makes the pipeline run again.
         hub.queue.clear_overdue();
         journal_sink.sync_due(is_end, hub);
-        journal_sink.count(hub);
-        self.tell_due(hub);
+        journal_sink.update_counters(hub);
+        self.publish_deadline(hub);
     }
 
-    fn tell_due(&mut self, hub: &Hub) {
+    fn publish_deadline(&mut self, hub: &Hub) {
         let due_ns = self.journal_sink.as_ref().and_then(JournalSink::deadline_ns);
         if self.due_ns != due_ns {
             self.due_ns = due_ns;
@@ -103,7 +103,7 @@ impl Consumer {
         }
     }
 
-    /// Picks what comes first, numbers and prints it, and gives it to the journal.
+    /// Picks the next batches, numbers and prints them, and passes them to the journal.
     fn take(&mut self, group: &mut CommitGroup, hub: &Hub) {
         if let Some(journal_sink) = &mut self.journal_sink {
             journal_sink.begin();
@@ -116,8 +116,8 @@ impl Consumer {
         }
     }
 
-    /// Whether another batch can join the group. None that begins with a lesser message joins an urgent group: urgent messages do not wait
-    /// until more is written.
+    /// Whether another batch can join the group. After an urgent message, only a batch that begins with an urgent message
+    /// can: urgent messages do not wait until others are written.
     fn has_room(&self, group: &mut CommitGroup, hub: &Hub) -> bool {
         let Some(journal_sink) = &self.journal_sink else { return group.batches().is_empty() };
         let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
@@ -131,7 +131,7 @@ impl Consumer {
         self.next_id += numbered.accepted as u64;
     }
 
-    /// Prints the lines of the last batch. Messages whose lines could not be printed are not accepted.
+    /// Prints the lines of the last batch, and refuses the messages whose lines could not be printed.
     fn print(&mut self, group: &mut CommitGroup, hub: &Hub) {
         if let Some(stdout_sink) = &mut self.stdout_sink {
             let last = group.batches().len() - 1;
@@ -142,7 +142,7 @@ impl Consumer {
         }
     }
 
-    /// Gives the accepted messages of the last batch to the journal.
+    /// Passes the accepted messages of the last batch to the journal.
     fn record(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let (Some(journal_sink), Some(numbered)) = (&mut self.journal_sink, group.batches().last()) else {
             return;
@@ -158,7 +158,7 @@ impl Consumer {
         journal_sink.flush();
     }
 
-    /// Has the journal commit what it was given. If it fails, no message of the group is accepted.
+    /// Commits the group to the journal. If that fails, refuses every message of the group.
     fn commit(&mut self, group: &mut CommitGroup, hub: &Hub) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         if !journal_sink.commit(hub) {
@@ -166,14 +166,15 @@ impl Consumer {
                 numbered.accepted = 0;
                 numbered.reason = Nak::JournalFailed;
             }
-            // Nobody knows these IDs, unless they were printed. If they were not given again, readers would be told of a loss.
+            // Unless the lines were printed, no reader knows these IDs, and they are given again. If they were skipped, the
+            // replay would report them to readers as lost.
             if self.stdout_sink.is_none() {
                 self.next_id = journal_sink.next_id();
             } else {
                 journal_sink.skip_to(self.next_id);
             }
         }
-        self.tell_due(hub);
+        self.publish_deadline(hub);
         let is_shared = group.has_several_clients();
         self.shared_groups =
             self.shared_groups - self.shared_groups / 8 + u32::from(is_shared) * ALL_GROUPS / 8;

@@ -182,7 +182,7 @@ fn count_processed(numbered: &NumberedBatch, hub: &Hub) {
     for (index, picked) in numbered.batch.runs() {
         let accepted = numbered.accepted_in(&picked.item, index);
         if accepted > 0 {
-            counters.processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
+            counters.record_processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
         }
     }
     counters.handled += numbered.batch.messages() as u64;

@@ -1,4 +1,4 @@
-//! Has what was admitted processed and delivered: by a worker that has just admitted something, or by the consumer's own thread.
+//! The dispatcher: lets a worker that has just admitted a message, or the consumer's own thread, process and deliver it.
 
 use super::commit_group::CommitGroup;
 use super::consumer::{Consumer, ConsumerPipeline};
@@ -10,33 +10,40 @@ use crate::limits::PIPELINE_MESSAGES_MIN;
 use crate::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-/// The pipeline of a hub, and the threads that do nothing but run it.
+/// The pipeline of a hub, and the loops of the threads that do nothing but run it.
 pub struct Dispatcher {
     hub: &'static Hub,
     pipeline: ConsumerPipeline,
-    /// Whether the consumer's own thread, if there is one, has done all that it had to do.
-    is_done: Mutex<bool>,
-    done: Condvar,
+    /// Whether the consumer's own thread, if there is one, has finished its last run.
+    is_finished: Mutex<bool>,
+    finished: Condvar,
 }
 
 impl Dispatcher {
-    /// The dispatcher of that hub. For the start, once.
+    /// The dispatcher of that hub. Startup calls this once.
     pub fn new(hub: &'static Hub, pipeline: ConsumerPipeline) -> Self {
-        Self { hub, pipeline, is_done: Mutex::new(!hub.policy.has_own_thread()), done: Condvar::new() }
+        Self {
+            hub,
+            pipeline,
+            is_finished: Mutex::new(!hub.policy.has_own_thread()),
+            finished: Condvar::new(),
+        }
     }
 
-    /// Whether there is a thread that [keeps delivering](Self::keep_delivering): if there is a disk to wait for at the same time. Not in
-    /// real time, where nothing may depend on a thread that does not run in real time.
+    /// Whether there is a thread that [keeps delivering](Self::keep_delivering). There is one with a journal, so that the
+    /// consumer's thread can wait for the disk at the same time; but not in real time, where nothing may depend on a thread
+    /// that does not run in real time.
     pub fn has_delivery_thread(&self) -> bool {
         self.hub.replay.is_some() && !self.hub.policy.dedicated_only()
     }
 
-    /// The pipeline, of a hub that no thread works for any more.
+    /// The pipeline, once no thread uses the hub any more.
     pub fn into_pipeline(self) -> ConsumerPipeline {
         self.pipeline
     }
 
-    /// For the consumer's own thread: runs the pipeline when it is woken, and when something is due, until the queue is closed.
+    /// For the consumer's own thread: runs the pipeline whenever another thread wakes it or a deadline has passed, until the
+    /// queue is closed.
     pub fn keep_processing(&self) {
         while self.try_run(Caller::OwnThread) {}
         while self.hub.queue.wait(self.hub.policy.timeout()) {
@@ -44,23 +51,25 @@ impl Dispatcher {
         }
         self.pipeline
             .run_last(&self.stages(Caller::OwnThread), |consumer| consumer.run_deadlines(self.hub, true));
-        *self.is_done.lock() = true;
-        self.done.notify_all();
+        *self.is_finished.lock() = true;
+        self.finished.notify_all();
     }
 
-    /// For the delivery's own thread: delivers what the consumer's own thread offloads, until that thread has ended.
+    /// For the delivery's own thread: delivers the groups that the consumer's own thread offloads, until that thread has
+    /// ended.
     pub fn keep_delivering(&self) {
         self.pipeline.keep_delivering(&self.stages(Caller::OwnThread));
     }
 
-    /// Closes the queue, and waits until the consumer's own thread, if there is one, has done all that it had to do; no longer than
-    /// `timeout`.
+    /// Closes the queue, and waits until the consumer's own thread, if there is one, has finished its last run; no longer
+    /// than `timeout`.
     pub fn finish(&self, timeout: Duration) {
         self.hub.queue.close();
-        drop(self.done.wait_timeout_while(self.is_done.lock(), timeout, |is_done| !*is_done));
+        drop(self.finished.wait_timeout_while(self.is_finished.lock(), timeout, |is_finished| !*is_finished));
     }
 
-    /// For a worker that has admitted something: has it processed. True: the worker calls again, after its connections were polled.
+    /// For a worker that has admitted messages: runs the pipeline if the worker may, or else wakes the consumer's thread.
+    /// Returns true if the worker has to call again, after it has polled its connections.
     #[must_use = "if this returns true, call again, or queued messages are stranded"]
     pub fn process(&self, worker: WorkerId) -> bool {
         if self.hub.policy.workers_may_run() {
@@ -70,7 +79,7 @@ impl Dispatcher {
         false
     }
 
-    /// Runs the pipeline if no other thread does. True: call again.
+    /// Runs the pipeline if no other thread does. Returns true if the caller has to call again.
     #[must_use = "if this returns true, call again, or queued messages are stranded"]
     pub fn try_run(&self, caller: Caller) -> bool {
         self.pipeline.try_run(&self.stages(caller))
@@ -80,14 +89,14 @@ impl Dispatcher {
         PipelineRun { dispatcher: self, caller }
     }
 
-    /// How many messages of a worker are worth a run while others of its connections still wait to be polled. With a journal all that
-    /// they have: one sync serves all.
+    /// How many messages of a worker are worth a run while others of its connections still wait to be polled. With a journal
+    /// the worker polls all of them first: one sync serves all their messages.
     pub fn messages_worth_a_run(&self) -> usize {
         if self.hub.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
     }
 }
 
-/// The pipeline as one thread runs it.
+/// The stages of the pipeline, as one thread runs them.
 struct PipelineRun<'a> {
     dispatcher: &'a Dispatcher,
     caller: Caller,
@@ -102,8 +111,8 @@ impl Stages<Consumer, Delivery, &'static mut CommitGroup> for PipelineRun<'_> {
         delivery.deliver_all(group, self.dispatcher.hub, self.caller);
     }
 
-    /// The consumer's own thread offloads a group if the next one waits to go to the disk. An urgent group is delivered at once, because to
-    /// wake another thread takes a while.
+    /// The consumer's own thread offloads a group if more messages wait for the disk. It delivers an urgent group itself,
+    /// because it takes a while to wake another thread.
     fn offloads(&self, group: &&'static mut CommitGroup) -> bool {
         self.caller == Caller::OwnThread
             && self.dispatcher.has_delivery_thread()

@@ -1,4 +1,4 @@
-//! From the queue through the sinks to the clients.
+//! From the queue through the sinks to the clients: the consumer, the delivery, and the pipeline that runs them.
 
 pub mod commit_group;
 pub mod consumer;

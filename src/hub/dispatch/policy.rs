@@ -1,4 +1,4 @@
-//! Which threads may run the pipeline, and by when one of them must.
+//! The policy: which threads may run the pipeline, and by when one of them must.
 
 use crate::clock;
 use crate::sync::Mutex;
@@ -9,17 +9,18 @@ use std::time::Duration;
 pub struct Policy {
     /// Whether the consumer has a thread of its own.
     has_own_thread: bool,
-    /// Whether that thread alone may run the pipeline: it runs in real time, and workers do not.
+    /// Whether only that thread may run the pipeline: it runs in real time, and workers do not.
     dedicated_only: bool,
-    /// Whether workers may run it now: no sink holds them up for long.
+    /// Whether workers may run the pipeline now: no sink blocks them for long.
     workers_may_run: AtomicBool,
-    /// By when the pipeline must be run, in nanoseconds, if something is to be done by then. The consumer's own thread sees to it.
+    /// By when a thread must run the pipeline, in nanoseconds; none: there is no deadline. The consumer's own thread meets
+    /// the deadline if no other thread does.
     due_ns: Mutex<Option<u64>>,
 }
 
 impl Policy {
-    /// `dedicated_only`: the consumer's own thread alone may run the pipeline. Otherwise there is such a thread if the consumer
-    /// `needs_thread`, and workers may run the pipeline while it `lets_workers_run`.
+    /// With `dedicated_only`, only the consumer's own thread may run the pipeline. Otherwise the consumer has its own thread
+    /// if it `needs_thread`, and workers may run the pipeline while the consumer `lets_workers_run`.
     pub fn new(dedicated_only: bool, needs_thread: bool, lets_workers_run: bool) -> Self {
         Self {
             has_own_thread: dedicated_only || needs_thread,
@@ -34,7 +35,7 @@ impl Policy {
         self.has_own_thread
     }
 
-    /// Whether that thread alone may run the pipeline.
+    /// Whether only the consumer's own thread may run the pipeline.
     pub fn dedicated_only(&self) -> bool {
         self.dedicated_only
     }
@@ -44,18 +45,19 @@ impl Policy {
         self.workers_may_run.load(Ordering::Relaxed)
     }
 
-    /// Lets workers run the pipeline from now on, or not. It has no effect if the consumer's own thread alone may.
+    /// Sets whether workers may run the pipeline from now on. It has no effect if only the consumer's own thread may.
     pub fn let_workers_run(&self, may_run: bool) {
         self.workers_may_run.store(may_run && !self.dedicated_only, Ordering::Relaxed);
     }
 
-    /// The pipeline must be run by that time, in nanoseconds; none: nothing is due. The caller wakes the consumer's own thread.
+    /// Sets by when a thread must run the pipeline, in nanoseconds; none: there is no deadline. The caller wakes the
+    /// consumer's own thread.
     pub fn set_due_ns(&self, due_ns: Option<u64>) {
         *self.due_ns.lock() = due_ns;
     }
 
-    /// How long the consumer's own thread may sleep; none: until it is woken. If something is due now, only the first call says so:
-    /// whichever thread runs the pipeline then sets the next time.
+    /// How long the consumer's own thread may sleep; none: until another thread wakes it. After the deadline only the first
+    /// call returns zero: the thread that runs the pipeline then sets the next deadline.
     pub fn timeout(&self) -> Option<Duration> {
         let mut due_ns = self.due_ns.lock();
         let timeout = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_now_is_told_once() {
+    fn passed_deadline_is_returned_once() {
         let policy = Policy::new(false, true, false);
         assert_eq!(policy.timeout(), None);
         policy.set_due_ns(Some(clock::now_ns() + 3_600_000_000_000));

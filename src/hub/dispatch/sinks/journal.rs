@@ -1,4 +1,5 @@
-//! The sink behind `--journal`. It has each group committed, with a sync or without as `--sync` says, and goes on after the disk failed.
+//! The sink behind `--journal`. It commits each group, with a sync or without as `--sync` says, and resumes after the disk
+//! has failed.
 
 use super::journal_log::JournalLog;
 use super::opening::{self, Error};
@@ -21,53 +22,53 @@ use std::time::Duration;
 /// The buffers of the journal.
 static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 
-/// Whether the sink waits for the disk.
-static IS_AT_DISK: AtomicBool = AtomicBool::new(false);
+/// Whether the sink waits for the disk now.
+static IS_WAITING_FOR_DISK: AtomicBool = AtomicBool::new(false);
 
-/// Whether the sink waits for the disk now. If nothing is processed then, it is the disk that hangs, and not the server.
-pub fn is_at_disk() -> bool {
-    IS_AT_DISK.load(Ordering::Relaxed)
+/// Whether the sink waits for the disk now. If the consumer makes no progress meanwhile, the disk hangs, and not the server.
+pub fn is_waiting_for_disk() -> bool {
+    IS_WAITING_FOR_DISK.load(Ordering::Relaxed)
 }
 
-/// Records what is processed in the journal.
+/// Writes the processed messages to the journal.
 pub struct JournalSink {
     writer: Writer<'static, Files>,
     sync: Sync,
     interval: Duration,
     /// Whether the next commit is synced.
     is_urgent: bool,
-    /// The time of the messages that are processed now, in milliseconds since 1970.
+    /// The time of the messages of this group, in milliseconds since 1970.
     time_ms: u64,
-    /// By when what is committed must be synced, in nanoseconds.
+    /// By when the sink must sync what is committed, in nanoseconds.
     due_ns: Option<u64>,
-    /// When the journal is opened anew, in nanoseconds, while the disk does not work.
+    /// While the disk does not work: when to reopen the journal, in nanoseconds.
     retry_ns: u64,
-    /// What the log has told of it.
+    /// Logs the changes of the journal's state.
     log: JournalLog,
-    /// How long the disk took since [`JournalSink::begin`], in nanoseconds.
+    /// How long the disk has taken since [`JournalSink::begin`], in nanoseconds.
     took_ns: u64,
     /// How long the disk takes before an ACK, in nanoseconds: a moving average; none: that is not known, or it failed.
     disk_ns: Option<u64>,
 }
 
 impl JournalSink {
-    /// Opens the journal, if there is to be one.
+    /// Opens the journal, if the options name one.
     ///
     /// # Errors
-    /// Why it cannot be written to.
+    /// Why the server cannot write to the journal.
     ///
     /// # Panics
-    /// When called twice: there is one.
+    /// When called twice: there is only one set of buffers.
     pub fn open(options: &Options) -> Result<Option<Self>, Error> {
         let Some(directory) = &options.journal else { return Ok(None) };
         let error = |error| Error { directory: directory.clone(), error };
         let segment_bytes = files::segment_bytes(options.journal_size);
         let files = Files::open(directory, segment_bytes).map_err(error)?;
-        opening::tell_cut(directory, files.cut_bytes());
+        opening::log_short_files(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
         let (writer, recovery) =
             opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
-        opening::tell_recovery(directory, &recovery, writer.identity());
+        opening::log_recovery(directory, &recovery, writer.identity());
         let mut journal_sink = Self {
             writer,
             sync: options.sync,
@@ -80,7 +81,7 @@ impl JournalSink {
             took_ns: 0,
             disk_ns: None,
         };
-        journal_sink.log.strangers(journal_sink.writer.strangers());
+        journal_sink.log.foreign_files(journal_sink.writer.strangers());
         Ok(Some(journal_sink))
     }
 
@@ -89,78 +90,78 @@ impl JournalSink {
         self.writer.next_id()
     }
 
-    /// Begins a group, which is committed together.
+    /// Begins a group of messages that are committed together.
     pub fn begin(&mut self) {
         // A board's clock may be set at any time, and may be before 1970.
         self.time_ms = clock::utc_ns() / 1_000_000;
         if !self.writer.works() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
             let reopened = self.timed(Writer::reopen_segment);
-            self.log.reopened(reopened);
+            self.log.after_reopening(reopened);
         }
         (self.is_urgent, self.took_ns) = (false, 0);
         let is_synced = self.sync != Sync::None;
         self.timed(|writer| writer.begin_group(is_synced));
     }
 
-    /// Has the writer do something, and adds up the time that it takes.
-    fn timed<R>(&mut self, ask: impl FnOnce(&mut Writer<'static, Files>) -> R) -> R {
+    /// Calls `action` with the writer, and adds up the time that it takes.
+    fn timed<R>(&mut self, action: impl FnOnce(&mut Writer<'static, Files>) -> R) -> R {
         let since_ns = clock::now_ns();
-        IS_AT_DISK.store(true, Ordering::Relaxed);
-        let result = ask(&mut self.writer);
-        IS_AT_DISK.store(false, Ordering::Relaxed);
+        IS_WAITING_FOR_DISK.store(true, Ordering::Relaxed);
+        let result = action(&mut self.writer);
+        IS_WAITING_FOR_DISK.store(false, Ordering::Relaxed);
         self.took_ns += clock::now_ns() - since_ns;
         result
     }
 
-    /// Whether another batch can be committed together with what was recorded since [`JournalSink::begin`].
+    /// Whether another batch can join the group.
     pub fn has_room(&self) -> bool {
         self.writer.has_room()
     }
 
-    /// Records a message.
+    /// Adds a message to the group.
     pub fn record(&mut self, id: u64, priority: Priority, from: &[u8], text: &[u8]) {
         self.is_urgent |= self.sync.covers(priority);
         self.writer.append(&Record { id, time_ms: self.time_ms, priority, from, text });
     }
 
-    /// Has what was recorded written, so that there is room for another batch.
+    /// Writes what is recorded, so that there is room for another batch.
     pub fn flush(&mut self) {
         self.timed(Writer::flush);
     }
 
-    /// Commits what was recorded since [`JournalSink::begin`]; false: none of it is in the journal.
+    /// Commits the group; false: none of its messages is in the journal.
     pub fn commit(&mut self, hub: &Hub) -> bool {
         let is_synced = self.is_urgent;
         let committed = self.timed(|writer| writer.commit(is_synced));
-        self.learn(committed.is_ok(), is_synced, hub);
-        self.tell(committed);
+        self.record_disk_time(committed.is_ok(), is_synced, hub);
+        self.log_result(committed);
         self.schedule_sync();
-        self.count(hub);
-        // Before it is delivered: the replay relies on that order.
+        self.update_counters(hub);
+        // Before the delivery: the replay relies on that order.
         if let Some(replay) = &hub.replay {
             replay.publish(self.committed());
         }
         committed.is_ok()
     }
 
-    /// Whether the disk is so quick that nobody notices a wait for it. An unknown disk is taken to be slow.
+    /// Whether the disk is so quick that clients do not notice a wait for it. An unknown disk counts as slow.
     pub fn is_quick(&self) -> bool {
         self.disk_ns.is_some_and(|disk_ns| disk_ns < PIPELINE_SYNC_US_MAX * 1_000)
     }
 
-    /// Learns how quick the disk is. It is a moving average, so that a slow disk is noticed soon, and a quick one again. If some groups are
-    /// synced and some are not, one that is not counts only if it took longer than the average.
-    fn learn(&mut self, is_done: bool, is_synced: bool, hub: &Hub) {
+    /// Records how long the disk has taken, as a moving average, so that a change is noticed soon. If some groups are synced
+    /// and some are not, a group without a sync counts only if it took longer than the average.
+    fn record_disk_time(&mut self, is_ok: bool, is_synced: bool, hub: &Hub) {
         let took_ns = self.took_ns;
-        if is_done && is_synced {
-            hub.counters.lock().synced(took_ns);
+        if is_ok && is_synced {
+            hub.counters.lock().record_sync(took_ns);
         }
-        let tells =
+        let counts =
             is_synced || self.sync == Sync::None || self.disk_ns.is_some_and(|disk_ns| took_ns > disk_ns);
         self.disk_ns = match self.disk_ns {
-            _ if !is_done => None,
-            disk_ns if !tells => disk_ns,
+            _ if !is_ok => None,
+            disk_ns if !counts => disk_ns,
             Some(disk_ns) => Some(disk_ns - disk_ns / 8 + took_ns / 8),
             None => Some(took_ns),
         };
@@ -177,7 +178,7 @@ impl JournalSink {
         }
     }
 
-    /// Skips IDs that were given to messages that are not recorded: the next one is at least `id`.
+    /// Skips IDs that were given to messages that are not in the journal: the next ID is at least `id`.
     pub fn skip_to(&mut self, id: u64) {
         self.writer.skip_to(id);
     }
@@ -187,18 +188,19 @@ impl JournalSink {
         self.due_ns
     }
 
-    /// Syncs what was acknowledged without a sync, if that is due. At the end it syncs in any case, and closes the journal.
+    /// Syncs what was acknowledged without a sync, if that is due. With `is_end`, syncs even if it is not due yet, and closes
+    /// the journal.
     pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
             self.took_ns = 0;
             let synced = self.timed(Writer::sync_rest);
-            self.learn(synced.is_ok(), true, hub);
-            self.tell(synced);
+            self.record_disk_time(synced.is_ok(), true, hub);
+            self.log_result(synced);
             self.schedule_sync();
         }
         // If this fails, the next start skips IDs.
         if is_end && let Err(errno) = self.writer.close() {
-            log::warn!("--journal: it is not closed in order: {}", errno.desc());
+            log::warn!("--journal: it was not closed properly: {}", errno.desc());
         }
     }
 
@@ -208,22 +210,22 @@ impl JournalSink {
         self.due_ns = if is_owed { self.due_ns.or_else(|| Some(due_ns())) } else { None };
     }
 
-    /// What the counters say of the journal: its identity, what it has done, and whether it works.
+    /// The journal's identity, what it has written, and whether it works, for the counters.
     pub fn state(&self) -> (Identity, WriteStats, bool) {
         (self.writer.identity(), self.writer.done(), self.writer.works() && !self.log.is_failing())
     }
 
     /// Updates the counters.
-    pub fn count(&self, hub: &Hub) {
+    pub fn update_counters(&self, hub: &Hub) {
         hub.counters.lock().journal = Some(self.state());
     }
 
-    /// Has the log tell what a commit or a sync came to.
-    fn tell(&mut self, result: Result<(), Errno>) {
-        self.log.committed(result);
-        self.log.strangers(self.writer.strangers());
+    /// Logs the result of a commit or a sync, if it is a change.
+    fn log_result(&mut self, result: Result<(), Errno>) {
+        self.log.after_commit(result);
+        self.log.foreign_files(self.writer.strangers());
         if result.is_ok() {
-            self.log.refusals(self.writer.refusals());
+            self.log.unwritable_files(self.writer.refusals());
         }
     }
 }

@@ -1,19 +1,19 @@
-//! What the log tells of the journal while it is written: each thing once, when it changes.
+//! Logs changes of the journal's state while the server writes to it: each change once.
 
 use crate::journal::files::NAMES;
 use crate::journal::writer::{Refusals, Strangers};
 use crate::limits::JOURNAL_SEGMENTS;
 use nix::errno::Errno;
 
-/// What the log has told so far.
+/// The state of the journal as the log last reported it.
 pub struct JournalLog {
     /// The last commit failed.
     is_failing: bool,
-    /// The files in the journal's place are another's.
-    is_anothers: bool,
-    /// Why each file cannot be written.
+    /// The disk holds another journal in place of this one.
+    is_foreign: bool,
+    /// Why each file cannot be written to.
     refusals: Refusals,
-    /// Which files hold another journal's messages.
+    /// Which files hold messages of another journal.
     strangers: Strangers,
 }
 
@@ -24,11 +24,11 @@ impl Default for JournalLog {
 }
 
 impl JournalLog {
-    /// It has told nothing.
+    /// Nothing has been logged.
     pub const fn new() -> Self {
         Self {
             is_failing: false,
-            is_anothers: false,
+            is_foreign: false,
             refusals: [None; JOURNAL_SEGMENTS],
             strangers: [false; JOURNAL_SEGMENTS],
         }
@@ -39,21 +39,21 @@ impl JournalLog {
         self.is_failing
     }
 
-    /// Tells whether the files in the journal's place are another journal's, after they were opened anew. Any other failure shows when the
-    /// journal is written.
-    pub fn reopened(&mut self, result: Result<(), Errno>) {
-        let is_anothers = result == Err(Errno::EMEDIUMTYPE);
-        if is_anothers && !self.is_anothers {
+    /// After the files were reopened: logs if they belong to another journal. Any other failure shows when the sink writes to
+    /// the journal.
+    pub fn after_reopening(&mut self, result: Result<(), Errno>) {
+        let is_foreign = result == Err(Errno::EMEDIUMTYPE);
+        if is_foreign && !self.is_foreign {
             log::error!(
                 "--journal: this disk holds another journal, which stays as it is; put the right one there, or start again to go \
                  on with that one"
             );
         }
-        self.is_anothers = is_anothers;
+        self.is_foreign = is_foreign;
     }
 
-    /// Tells whether the disk failed, or works again.
-    pub fn committed(&mut self, result: Result<(), Errno>) {
+    /// After a commit or a sync: logs if the disk has failed, or works again.
+    pub fn after_commit(&mut self, result: Result<(), Errno>) {
         match result {
             Err(errno) if !self.is_failing => {
                 self.is_failing = true;
@@ -67,10 +67,10 @@ impl JournalLog {
         }
     }
 
-    /// Tells which files hold another journal's messages, and when one of them is written over.
-    pub fn strangers(&mut self, strangers: &Strangers) {
-        for ((name, told), is_stranger) in NAMES.iter().zip(self.strangers).zip(strangers) {
-            match (told, is_stranger) {
+    /// Logs which files hold messages of another journal, and when one of them is overwritten.
+    pub fn foreign_files(&mut self, strangers: &Strangers) {
+        for ((name, logged), is_stranger) in NAMES.iter().zip(self.strangers).zip(strangers) {
+            match (logged, is_stranger) {
                 (false, true) => log::warn!(
                     "--journal: {name} holds messages of another journal; move it away to keep them: it is written over when no file \
                      is empty any more"
@@ -84,15 +84,15 @@ impl JournalLog {
         self.strangers = *strangers;
     }
 
-    /// Tells which files the journal does without.
-    pub fn refusals(&mut self, refusals: &Refusals) {
-        for ((name, told), refusal) in NAMES.iter().zip(self.refusals).zip(refusals) {
+    /// Logs which files cannot be written to, and when they can again.
+    pub fn unwritable_files(&mut self, refusals: &Refusals) {
+        for ((name, logged), refusal) in NAMES.iter().zip(self.refusals).zip(refusals) {
             match refusal {
-                Some(errno) if told.is_none() => log::error!(
+                Some(errno) if logged.is_none() => log::error!(
                     "--journal: {name} cannot be written: {}; the next file takes its place, and the history is shorter by it",
                     errno.desc()
                 ),
-                None if told.is_some() => log::warn!("--journal: {name} can be written again"),
+                None if logged.is_some() => log::warn!("--journal: {name} can be written again"),
                 _ => {}
             }
         }

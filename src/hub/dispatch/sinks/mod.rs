@@ -1,4 +1,4 @@
-//! What has each message before it is acknowledged.
+//! The sinks: each of them has a message before the server acknowledges the message.
 
 pub mod journal;
 pub mod journal_log;

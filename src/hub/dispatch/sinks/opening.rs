@@ -1,4 +1,4 @@
-//! How the journal is opened at the start, and what the log tells of it then.
+//! Why the journal could not be opened at the start, and what the log reports about it after it was opened.
 
 use crate::counted::{Counted, Size};
 use crate::journal::files;
@@ -8,12 +8,12 @@ use core::fmt;
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
-/// Why the journal cannot be written to at the start.
+/// Why the server cannot write to the journal at the start.
 #[derive(Debug)]
 pub struct Error {
-    /// Its directory.
+    /// The journal's directory.
     pub directory: PathBuf,
-    /// Why.
+    /// The cause.
     pub error: files::Error,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Error {
                 let above = self.directory.parent().unwrap_or(Path::new("/")).display();
                 write!(f, "; make the one above it: mkdir -p {above}")
             }
-            files::Error::System(_, errno) => f.write_str(way_out(errno)),
+            files::Error::System(_, errno) => f.write_str(advice(errno)),
             files::Error::OtherSize { is, asked } => write!(
                 f,
                 "; start it with --journal-size {}, give another directory, or carry it over: firstline journal {directory} \
@@ -40,8 +40,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// What to do about an error of the system, for people: it stands behind that.
-fn way_out(errno: Errno) -> &'static str {
+/// What a user can do about an error of the system. It follows the description of that error.
+fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::EROFS => "; mount its disk for writing, or give another directory",
         Errno::EACCES | Errno::EPERM => "; let the server's user write there, or give another directory",
@@ -51,8 +51,8 @@ fn way_out(errno: Errno) -> &'static str {
     }
 }
 
-/// Tells that bytes are missing at the ends of its files.
-pub fn tell_cut(directory: &Path, bytes: u64) {
+/// Logs how many bytes are missing at the ends of the journal's files.
+pub fn log_short_files(directory: &Path, bytes: u64) {
     if bytes > 0 {
         log::warn!(
             "journal {}: its files are short of {}, and what stood there is lost",
@@ -62,8 +62,8 @@ pub fn tell_cut(directory: &Path, bytes: u64) {
     }
 }
 
-/// Tells what was recovered.
-pub fn tell_recovery(directory: &Path, recovery: &Recovery, identity: Identity) {
+/// Logs what was recovered.
+pub fn log_recovery(directory: &Path, recovery: &Recovery, identity: Identity) {
     let directory = directory.display();
     match recovery.is_new() {
         true => log::info!("journal {directory}: it is new; its identity is {identity}"),
@@ -108,8 +108,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn why_it_cannot_be_written_to_is_told_with_what_to_do() {
-        for (errno, way_out) in [
+    fn errors_say_what_to_do() {
+        for (errno, advice) in [
             (Errno::EROFS, "Read-only file system; mount its disk for writing, or give another directory"),
             (
                 Errno::EACCES,
@@ -121,7 +121,7 @@ mod tests {
         ] {
             let error = files::Error::System("the directory cannot be made", errno);
             let said = Error { directory: "/mnt/journal".into(), error }.to_string();
-            assert_eq!(said, format!("--journal /mnt/journal: the directory cannot be made: {way_out}"));
+            assert_eq!(said, format!("--journal /mnt/journal: the directory cannot be made: {advice}"));
         }
         let error = files::Error::OtherSize { is: 2 << 20, asked: 1 << 20 };
         let said = Error { directory: "/mnt/journal".into(), error }.to_string();

@@ -1,4 +1,4 @@
-//! The sink behind `--print`: standard output. The one sink that may block, and only the consumer waits for it.
+//! The sink behind `--print`: standard output. It may block for any time, and only the consumer waits for it.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -6,45 +6,45 @@ use nix::unistd::write;
 use std::io::Stdout;
 use std::os::fd::AsFd;
 
-/// Writes lines to a file, a pipe or a terminal, and knows how far it came.
+/// Writes lines to a file, a pipe or a terminal, and counts what it has written.
 pub struct StdoutSink<F = Stdout> {
     output: F,
-    /// The last line was cut by an error: the next must not begin behind it.
-    torn: bool,
-    /// The last write failed, and that was told.
-    failing: bool,
+    /// An error cut the last line: the next line must not continue it.
+    is_torn: bool,
+    /// The last write failed, and the log has said so.
+    is_failing: bool,
 }
 
 impl<F: AsFd> StdoutSink<F> {
-    /// A stdout_sink to that output.
+    /// A sink that writes to `output`.
     pub fn new(output: F) -> Self {
-        Self { output, torn: false, failing: false }
+        Self { output, is_torn: false, is_failing: false }
     }
 
-    /// Writes whole lines, however long it takes, and returns how many bytes of them were written: all, or
-    /// fewer if the output failed. A line that was not written whole is ended before the next one.
+    /// Writes whole lines, however long it takes, and returns how many bytes it has written: all, or fewer if the output
+    /// failed. If a line was cut, the next call ends that line first.
     pub fn print(&mut self, lines: &[u8]) -> usize {
-        if self.torn && self.write_all(b"\n") == 0 {
+        if self.is_torn && self.write_all(b"\n") == 0 {
             return 0;
         }
         let written = self.write_all(lines);
-        self.torn = written > 0 && lines[written - 1] != b'\n';
+        self.is_torn = written > 0 && lines[written - 1] != b'\n';
         if written == lines.len() {
-            self.recover();
+            self.log_recovery();
         }
         written
     }
 
-    /// How many bytes were written before an error, if one came.
+    /// Writes `bytes`, and returns how many were written: fewer if an error came.
     fn write_all(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() {
             match write(&self.output, &bytes[written..]) {
                 Ok(count) => written += count,
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => self.wait(),
+                Err(Errno::EAGAIN) => self.wait_writable(),
                 Err(errno) => {
-                    self.tell(errno);
+                    self.log_failure(errno);
                     return written;
                 }
             }
@@ -52,16 +52,16 @@ impl<F: AsFd> StdoutSink<F> {
         written
     }
 
-    /// Waits until the output takes more: somebody else made it non-blocking.
-    fn wait(&self) {
+    /// Waits until the output is writable: another process has made it non-blocking.
+    fn wait_writable(&self) {
         let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
-        // An error here would show itself at the next write.
+        // An error here shows again at the next write.
         let _ = poll(&mut fds, PollTimeout::NONE);
     }
 
-    fn tell(&mut self, errno: Errno) {
-        if !self.failing {
-            self.failing = true;
+    fn log_failure(&mut self, errno: Errno) {
+        if !self.is_failing {
+            self.is_failing = true;
             log::error!(
                 "--print: standard output: {}; messages get NAK print-failed until it works",
                 errno.desc()
@@ -69,9 +69,9 @@ impl<F: AsFd> StdoutSink<F> {
         }
     }
 
-    fn recover(&mut self) {
-        if self.failing {
-            self.failing = false;
+    fn log_recovery(&mut self) {
+        if self.is_failing {
+            self.is_failing = false;
             log::warn!("--print: standard output works again");
         }
     }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_non_blocking_pipe_that_is_full_is_waited_for() {
+    fn sink_waits_for_a_full_non_blocking_pipe() {
         let (reader, writer) = pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).unwrap();
         nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).unwrap();
         let lines = b"MSG 1 p4 alice hello\n".repeat(20_000);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_prints_nothing_and_does_not_end_it() {
+    fn full_disk_prints_nothing_and_is_no_panic() {
         let full = open("/dev/full", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
         let mut stdout_sink = StdoutSink::new(full);
         assert_eq!(stdout_sink.print(b"one\n"), 0);
@@ -115,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_is_ended_before_the_next() {
+    fn cut_line_is_ended_before_the_next() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut stdout_sink = StdoutSink::new(writer);
-        stdout_sink.torn = true;
+        stdout_sink.is_torn = true;
         assert_eq!(stdout_sink.print(b"whole\n"), 6);
         assert_eq!(read_all(&reader, 7), b"\nwhole\n");
         drop(reader);
