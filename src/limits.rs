@@ -457,7 +457,7 @@ pub const LOG_FILE_BYTES_DEFAULT: u64 = 1024 * 1024;
 pub const LOG_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// The longest datagram to the service manager, in bytes: a few words on how it goes.
-pub const SERVICE_NEWS_BYTES_MAX: usize = 160;
+pub const SERVICE_DATAGRAM_BYTES_MAX: usize = 160;
 
 /// Bits of a value's leading part that a histogram tells apart: each doubling has 2^4 buckets, so a value is
 /// known to 1/16 of itself.

@@ -5,7 +5,7 @@
 //! sent without waiting; one that cannot be sent is lost, as the manager's own library has it. Nothing here allocates after
 //! [`Service::from_environment`].
 
-use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, LISTENERS_MAX, SERVICE_NEWS_BYTES_MAX};
+use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, LISTENERS_MAX, SERVICE_DATAGRAM_BYTES_MAX};
 use core::fmt::{self, Write};
 use heapless::String;
 use listenfd::ListenFd;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// The service manager, if there is one.
 pub struct Service {
-    news: Option<UnixDatagram>,
+    socket: Option<UnixDatagram>,
     /// How often it wants to hear that progress is made, if it does.
     watchdog: Option<Duration>,
 }
@@ -27,9 +27,9 @@ pub struct Service {
 impl Service {
     /// The one that the environment tells of. For the start: it allocates.
     pub fn from_environment() -> Self {
-        let news = env::var_os("NOTIFY_SOCKET").and_then(|path| connect(path.as_bytes()).ok());
-        let watchdog = if news.is_some() { watchdog() } else { None };
-        Self { news, watchdog }
+        let socket = env::var_os("NOTIFY_SOCKET").and_then(|path| connect(path.as_bytes()).ok());
+        let watchdog = if socket.is_some() { watchdog() } else { None };
+        Self { socket, watchdog }
     }
 
     /// How often to call [`Service::progress`]: twice in the time after which the manager restarts the server.
@@ -40,37 +40,37 @@ impl Service {
     /// A journal of that size is opened. A large one may take longer to make, and to read, than the manager waits for [`Service::ready`].
     pub fn opening_journal(&self, journal_bytes: u64) {
         let time = Duration::from_secs(journal_bytes.div_ceil(JOURNAL_OPENING_BYTES_A_SECOND));
-        self.tell(format_args!("EXTEND_TIMEOUT_USEC={}\nSTATUS=opening the journal", time.as_micros()));
+        self.notify(format_args!("EXTEND_TIMEOUT_USEC={}\nSTATUS=opening the journal", time.as_micros()));
     }
 
     /// All is ready.
     pub fn ready(&self, status: fmt::Arguments<'_>) {
-        self.tell(format_args!("READY=1\nSTATUS={status}"));
+        self.notify(format_args!("READY=1\nSTATUS={status}"));
     }
 
     /// The server works, and this is how it goes.
     pub fn progress(&self, status: fmt::Arguments<'_>) {
-        self.tell(format_args!("WATCHDOG=1\nSTATUS={status}"));
+        self.notify(format_args!("WATCHDOG=1\nSTATUS={status}"));
     }
 
     /// SIGHUP has come; [`Service::ready`] follows.
     pub fn reloading(&self) {
         // The manager tells by the time which reload it is.
         if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
-            self.tell(format_args!("RELOADING=1\nMONOTONIC_USEC={}", Duration::from(now).as_micros()));
+            self.notify(format_args!("RELOADING=1\nMONOTONIC_USEC={}", Duration::from(now).as_micros()));
         }
     }
 
     /// The server ends.
     pub fn stopping(&self) {
-        self.tell(format_args!("STOPPING=1\nSTATUS=draining"));
+        self.notify(format_args!("STOPPING=1\nSTATUS=draining"));
     }
 
-    fn tell(&self, news: fmt::Arguments<'_>) {
-        let Some(socket) = &self.news else { return };
-        let mut datagram: String<SERVICE_NEWS_BYTES_MAX> = String::new();
+    fn notify(&self, message: fmt::Arguments<'_>) {
+        let Some(socket) = &self.socket else { return };
+        let mut datagram: String<SERVICE_DATAGRAM_BYTES_MAX> = String::new();
         // What does not fit is cut: it is the end of a status, for people.
-        let _ = datagram.write_fmt(news);
+        let _ = datagram.write_fmt(message);
         // It is not waited for: the manager may hang, and the messages go on.
         let _ = socket.send(datagram.as_bytes());
     }
@@ -168,8 +168,9 @@ mod tests {
         let name = format!("firstline-test-{}", std::process::id());
         let manager =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap()).unwrap();
-        let service = Service { news: Some(connect(format!("@{name}").as_bytes()).unwrap()), watchdog: None };
-        let mut datagram = [0; 2 * SERVICE_NEWS_BYTES_MAX];
+        let service =
+            Service { socket: Some(connect(format!("@{name}").as_bytes()).unwrap()), watchdog: None };
+        let mut datagram = [0; 2 * SERVICE_DATAGRAM_BYTES_MAX];
         let mut next = || {
             let count = manager.recv(&mut datagram).unwrap();
             std::string::String::from_utf8(datagram[..count].to_vec()).unwrap()
@@ -182,8 +183,8 @@ mod tests {
         assert!(next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
         service.stopping();
         assert_eq!(next(), "STOPPING=1\nSTATUS=draining");
-        service.progress(format_args!("{}", "x".repeat(SERVICE_NEWS_BYTES_MAX)));
+        service.progress(format_args!("{}", "x".repeat(SERVICE_DATAGRAM_BYTES_MAX)));
         let long = next();
-        assert!(long.starts_with("WATCHDOG=1\nSTATUS=") && long.len() <= SERVICE_NEWS_BYTES_MAX);
+        assert!(long.starts_with("WATCHDOG=1\nSTATUS=") && long.len() <= SERVICE_DATAGRAM_BYTES_MAX);
     }
 }

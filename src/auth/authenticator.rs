@@ -1,5 +1,5 @@
-//! The authenticator checks tokens: it has what the auth file says now, and which addresses tried wrong tokens lately. All workers and
-//! the acceptor share it.
+//! The authenticator checks tokens. It holds the entries of the auth file, and the addresses that have tried wrong tokens
+//! recently. All workers and the acceptor share it.
 
 use crate::auth::{Entry, LoginBackoff, Token, Tokens};
 use crate::conn_id::ConnId;
@@ -15,55 +15,55 @@ static STATE: Mutex<State> = Mutex::new(State {
     log_throttle: LogThrottle::new(),
 });
 
-/// What the authenticator knows.
+/// The state of the authenticator.
 pub struct State {
     tokens: Tokens,
     backoff: LoginBackoff,
     log_throttle: LogThrottle<()>,
 }
 
-/// What becomes of a token that was shown.
+/// The result of the check of a token.
 pub enum Verdict {
-    /// It is that one's.
+    /// The token belongs to this entry.
     Known(Entry),
-    /// No name has it. Answer it at that time, in nanoseconds, and log that now.
+    /// The token is wrong: when to reply, in nanoseconds, and what to log now.
     Wrong(u64, LogDecision),
-    /// It is not looked at before that time, in nanoseconds.
+    /// The token is not checked yet: when to show it again, in nanoseconds.
     Wait(u64),
 }
 
 /// The authenticator.
 pub struct Authenticator {
     state: &'static Mutex<State>,
-    /// Another number once the auth file says something else.
+    /// Increases each time when the tokens are replaced.
     edition: AtomicU32,
 }
 
 impl Authenticator {
-    /// The authenticator to those tokens, which it takes over. For the start, once.
+    /// The authenticator with these tokens, which it takes out of `tokens`. Startup calls this once.
     pub fn new(tokens: &mut Tokens) -> Self {
         let authenticator = Self { state: &STATE, edition: AtomicU32::new(0) };
         authenticator.replace(tokens);
         authenticator
     }
 
-    /// From now on those tokens are the right ones; those that were go back to the caller.
+    /// Swaps the current tokens for new ones. `tokens` holds the former tokens afterwards.
     pub fn replace(&self, tokens: &mut Tokens) {
         mem::swap(&mut self.state.lock().tokens, tokens);
         self.edition.fetch_add(1, Ordering::Release);
     }
 
-    /// Which edition of the auth file holds now.
+    /// The current edition of the tokens.
     pub fn edition(&self) -> u32 {
         self.edition.load(Ordering::Acquire)
     }
 
-    /// Whether the auth file has that line still.
+    /// Whether the current tokens still have that entry.
     pub fn has(&self, entry: &Entry) -> bool {
         self.state.lock().tokens.has(entry)
     }
 
-    /// Checks a token that a connection from that address presents, unless the address has to wait.
+    /// Checks a token that a connection from that address shows, unless the address has to wait.
     pub fn show(&self, token: &Token, conn: ConnId, address: IpAddr, now_ns: u64) -> Verdict {
         let State { tokens, backoff, log_throttle } = &mut *self.state.lock();
         if let Some(until_ns) = backoff.waits_until(conn, address, now_ns) {
@@ -71,11 +71,11 @@ impl Authenticator {
         }
         match tokens.find(token) {
             Some(entry) => Verdict::Known(entry.clone()),
-            None => Verdict::Wrong(backoff.note(address, now_ns), log_throttle.of(address, (), now_ns)),
+            None => Verdict::Wrong(backoff.note_wrong(address, now_ns), log_throttle.of(address, (), now_ns)),
         }
     }
 
-    /// The token that a connection presented is not to be checked any more.
+    /// Removes a connection from the queue: its token is not to be checked any more.
     pub fn leave(&self, conn: ConnId) {
         self.state.lock().backoff.leave(conn);
     }

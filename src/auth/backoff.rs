@@ -1,13 +1,14 @@
-//! The login back-off: an address that tries wrong tokens waits longer each time, on whichever connection it tries.
+//! The login back-off: an address that tries wrong tokens waits longer each time, over all its connections.
 //!
-//! Two times bound what an address can try. The *answer* to a wrong token is delayed, more each time. And after a wrong token no token from
-//! that address is *checked* for [`WRONG_TOKEN_MS`], not even a right one: otherwise a client that does not wait for the answer, and tries
-//! on another connection at once, would not be slowed down. Connections whose token waits for its check stand in a queue, each once. So a
-//! client that shares its address with others that try wrong tokens is served after at most that time for each connection of the address.
-//! A client that connects again goes to the end of the queue.
+//! Two delays bound how many tokens an address can try. The *reply* to a wrong token is delayed, longer each time. And after
+//! a wrong token, no token from that address is *checked* for [`WRONG_TOKEN_MS`], not even a right one. Otherwise a client
+//! that does not wait for the reply, and tries at once on another connection, would not be slowed down. Connections whose
+//! token waits for its check are in a queue, each once. So a client that shares its address with others that try wrong tokens
+//! waits for at most that time for each connection of the address. A client that connects again goes to the end of the queue.
 //!
-//! Other addresses notice nothing of it. Addresses are remembered in a table of fixed size. When it is full all further ones wait
-//! together, as if they were one: so a client with many addresses tries [`SUSPECTS_MAX`] tokens at a time and not one more.
+//! Other addresses are not affected. A table of fixed size remembers addresses. When it is full, all further addresses wait
+//! together, as if they were one. So a client with many addresses tries at most [`SUSPECTS_MAX`] tokens at a time, and one
+//! more for all further addresses together.
 
 use crate::conn_id::ConnId;
 use crate::limits::{CLIENTS, SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
@@ -17,23 +18,23 @@ use std::net::IpAddr;
 const MEMORY_NS: u64 = WRONG_TOKEN_MEMORY_MS * 1_000_000;
 const INTERVAL_NS: u64 = WRONG_TOKEN_MS * 1_000_000;
 
-/// Who tried wrong tokens lately.
+/// The addresses that have tried wrong tokens recently, and the queue of the connections that wait.
 #[derive(Default)]
 pub struct LoginBackoff {
     suspects: Vec<(IpAddr, Record), SUSPECTS_MAX>,
-    /// All that the table has no room for.
+    /// The record that all addresses share for which the table has no room.
     others: Record,
-    /// The connections whose token waits to be checked, with their addresses; the first one first.
+    /// The connections whose token waits for its check, with their addresses, in order.
     queue: Vec<(ConnId, IpAddr), CLIENTS>,
 }
 
-/// What is known of an address.
+/// The wrong tokens of one address.
 #[derive(Clone, Copy, Default)]
 struct Record {
     wrong: u32,
-    /// Until when no token is looked at, in nanoseconds.
+    /// Until when no token is checked, in nanoseconds.
     until_ns: u64,
-    /// When the last wrong token is answered, in nanoseconds.
+    /// When the last wrong token gets its reply, in nanoseconds.
     answer_ns: u64,
 }
 
@@ -44,7 +45,7 @@ impl Record {
         self.answer_ns + MEMORY_NS <= now_ns
     }
 
-    /// One more; returns when it is answered.
+    /// Adds a wrong token, and returns when it gets its reply.
     fn add(&mut self, now_ns: u64) -> u64 {
         let doubled = 1_u64.checked_shl(self.wrong).and_then(|times| WRONG_TOKEN_MS.checked_mul(times));
         let cost_ms = doubled.map_or(WRONG_TOKEN_MS_MAX, |cost_ms| cost_ms.min(WRONG_TOKEN_MS_MAX));
@@ -56,49 +57,49 @@ impl Record {
 }
 
 impl LoginBackoff {
-    /// Nobody has tried anything.
+    /// A back-off without any wrong tokens.
     pub const fn new() -> Self {
         Self { suspects: Vec::new(), others: Record::NOTHING, queue: Vec::new() }
     }
 
-    /// When a token from that address, on that connection, is to be presented again, in nanoseconds; none: check it now. Until then the
-    /// connection stands in the queue, unless it [leaves](Self::leave).
+    /// When to show a token from that address, on that connection, again, in nanoseconds; none: check it now. Until then the
+    /// connection is in the queue, unless it [leaves](Self::leave).
     pub fn waits_until(&mut self, conn: ConnId, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
         let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);
         let place = self.queue.iter().position(|(waiting, _)| *waiting == conn);
         let before = &self.queue[..place.unwrap_or(self.queue.len())];
-        let ahead = before.iter().filter(|(_, other)| self.is_one(*other, address)).count();
+        let ahead = before.iter().filter(|(_, other)| self.wait_together(*other, address)).count();
         if ahead == 0 && until_ns == now_ns {
             self.leave(conn);
             return None;
         }
         if place.is_none() {
-            // There is room: each connection stands there once.
+            // There is room: each connection is in the queue at most once.
             let _ = self.queue.push((conn, address));
         }
         Some(until_ns + ahead as u64 * INTERVAL_NS)
     }
 
-    /// The connection does not wait any more, if it did.
+    /// Removes a connection from the queue, if it is there.
     pub fn leave(&mut self, conn: ConnId) {
         self.queue.retain(|(waiting, _)| *waiting != conn);
     }
 
-    /// That address has tried a wrong one; when it is answered, in nanoseconds.
-    pub fn note(&mut self, address: IpAddr, now_ns: u64) -> u64 {
+    /// Records a wrong token from that address, and returns when it gets its reply, in nanoseconds.
+    pub fn note_wrong(&mut self, address: IpAddr, now_ns: u64) -> u64 {
         self.forget(now_ns);
         if let Some(record) = self.record(address) {
             return record.add(now_ns);
         }
         let mut record = Record::NOTHING;
         let answer_ns = record.add(now_ns);
-        // There is room, or it would count as one of the others.
+        // There is room, or the address would share the record of the others.
         let _ = self.suspects.push((address, record));
         answer_ns
     }
 
-    /// What that address shares; none: nothing is known of it, and there is room for it.
+    /// The record of that address; none: it has none, and the table has room for one.
     fn record(&mut self, address: IpAddr) -> Option<&mut Record> {
         match self.place(address) {
             Some(place) => Some(&mut self.suspects[place].1),
@@ -112,7 +113,7 @@ impl LoginBackoff {
     }
 
     /// Whether two addresses wait together.
-    fn is_one(&self, one: IpAddr, other: IpAddr) -> bool {
+    fn wait_together(&self, one: IpAddr, other: IpAddr) -> bool {
         let is_other = |address| self.suspects.is_full() && self.place(address).is_none();
         one == other || is_other(one) && is_other(other)
     }
@@ -146,7 +147,7 @@ mod tests {
         let (mut backoff, mut now_ns) = (LoginBackoff::new(), 5);
         assert_eq!(backoff.waits_until(conn(1), address(1), now_ns), None);
         for cost_s in [1, 2, 4, 8].into_iter().chain([8; 100]) {
-            assert_eq!(backoff.note(address(1), now_ns), now_ns + cost_s * S);
+            assert_eq!(backoff.note_wrong(address(1), now_ns), now_ns + cost_s * S);
             let until_ns = now_ns + INTERVAL_NS;
             assert_eq!(backoff.waits_until(conn(1), address(1), now_ns), Some(until_ns));
             assert_eq!(backoff.waits_until(conn(1), address(1), until_ns - 1), Some(until_ns));
@@ -157,52 +158,60 @@ mod tests {
     }
 
     #[test]
-    fn it_is_forgotten_after_a_time_and_not_before() {
+    fn wrong_tokens_are_forgotten_after_a_time_and_not_before() {
         let mut backoff = LoginBackoff::new();
-        let first_ns = backoff.note(address(1), 0);
-        let second_ns = backoff.note(address(1), first_ns + MEMORY_NS - 1);
+        let first_ns = backoff.note_wrong(address(1), 0);
+        let second_ns = backoff.note_wrong(address(1), first_ns + MEMORY_NS - 1);
         assert_eq!(second_ns, first_ns + MEMORY_NS - 1 + 2 * S);
-        assert_eq!(backoff.note(address(1), second_ns + MEMORY_NS), second_ns + MEMORY_NS + S);
+        assert_eq!(backoff.note_wrong(address(1), second_ns + MEMORY_NS), second_ns + MEMORY_NS + S);
     }
 
     #[test]
-    fn those_who_find_no_room_wait_together() {
+    fn addresses_without_room_in_the_table_wait_together() {
         let mut backoff = LoginBackoff::new();
         for number in 0..SUSPECTS_MAX as u32 {
-            assert_eq!(backoff.note(address(number), 0), S);
+            assert_eq!(backoff.note_wrong(address(number), 0), S);
         }
-        assert_eq!(backoff.waits_until(conn(0), address(1000), 0), None, "one of them has to begin");
-        assert_eq!(backoff.note(address(1000), 0), S);
+        assert_eq!(
+            backoff.waits_until(conn(0), address(1000), 0),
+            None,
+            "none of them has tried a wrong token yet"
+        );
+        assert_eq!(backoff.note_wrong(address(1000), 0), S);
         assert_eq!(backoff.waits_until(conn(1), address(1001), 0), Some(S));
         assert_eq!(backoff.waits_until(conn(2), address(1002), 0), Some(2 * S), "in a queue");
-        assert_eq!(backoff.waits_until(conn(3), address(0), S), None, "one in the table has its own time");
+        assert_eq!(
+            backoff.waits_until(conn(3), address(0), S),
+            None,
+            "an address in the table has its own time"
+        );
         assert_eq!(backoff.waits_until(conn(1), address(1001), S), None);
-        assert_eq!(backoff.note(address(1001), S), 3 * S);
-        assert_eq!(backoff.note(address(0), S), 3 * S);
+        assert_eq!(backoff.note_wrong(address(1001), S), 3 * S);
+        assert_eq!(backoff.note_wrong(address(0), S), 3 * S);
         let later_ns = 3 * S + MEMORY_NS;
         backoff.leave(conn(2));
         assert_eq!(backoff.waits_until(conn(4), address(1003), later_ns), None);
-        assert_eq!(backoff.note(address(1003), later_ns), later_ns + S, "all is forgotten");
+        assert_eq!(backoff.note_wrong(address(1003), later_ns), later_ns + S, "all is forgotten");
     }
 
     /// One connection of an address.
     struct Connection {
         conn: ConnId,
-        /// When it comes next, in nanoseconds.
+        /// When it shows a token next, in nanoseconds.
         due_ns: u64,
     }
 
     #[test]
-    fn who_shares_its_address_with_others_that_try_has_its_turn_in_a_bounded_time() {
+    fn client_that_shares_its_address_with_guessers_waits_for_a_bounded_time() {
         let (mut backoff, mut now_ns, mut wrong) = (LoginBackoff::new(), 0, 0_u64);
         const HONEST: ConnId = ConnId::FIRST;
-        // All others try as fast as they may: they leave as soon as their token was looked at, and come again at once.
+        // All others try as fast as they can: they leave as soon as their token is checked, and connect again at once.
         let mut others: Vec<Connection, PER_ADDRESS_DEFAULT> = Vec::new();
         for conn in ConnId::range(1..PER_ADDRESS_DEFAULT) {
             let _ = others.push(Connection { conn, due_ns: 0 });
         }
         for try_ in 0..20 {
-            // It comes in between, at another moment each time.
+            // The honest client connects in between, at another moment each time.
             let comes_ns = now_ns + try_ * S / 7;
             let (mut due_ns, mut is_in) = (comes_ns, false);
             while !is_in {
@@ -210,7 +219,7 @@ mod tests {
                 for other in others.iter_mut().filter(|other| other.due_ns == now_ns) {
                     other.due_ns = backoff.waits_until(other.conn, address(1), now_ns).unwrap_or_else(|| {
                         wrong += 1;
-                        backoff.note(address(1), now_ns);
+                        backoff.note_wrong(address(1), now_ns);
                         now_ns + 1
                     });
                 }
@@ -228,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_the_queue_keeps_nobody_waiting() {
+    fn connection_that_leaves_the_queue_delays_no_other() {
         let mut backoff = LoginBackoff::new();
-        backoff.note(address(1), 0);
+        backoff.note_wrong(address(1), 0);
         for conn in ConnId::all() {
             let due_ns = (conn.index() as u64 + 1) * S;
             assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns));
-            assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns), "it stands there once");
+            assert_eq!(backoff.waits_until(conn, address(1), 0), Some(due_ns), "it is in the queue once");
         }
         ConnId::range(0..CLIENTS - 1).for_each(|conn| backoff.leave(conn));
         assert_eq!(backoff.waits_until(conn(CLIENTS - 1), address(1), S), None);

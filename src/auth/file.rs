@@ -1,5 +1,5 @@
-//! The file of `--auth-file`: read into memory of fixed size, and only if nobody else can read it. It may be read again at any time:
-//! that allocates nothing.
+//! The file of `--auth-file`. The server reads it into static memory, and only if nobody else can read it. It can be read
+//! again at any time without an allocation.
 
 use super::tokens::{Mistake, Tokens};
 use crate::limits::AUTH_FILE_BYTES_MAX;
@@ -15,31 +15,31 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What a file is read into: one byte more than it may have, which tells that it has more.
+/// The buffer for the file. It is one byte larger than the file may be, to detect a file that is too long.
 pub type Buffer = [u8; AUTH_FILE_BYTES_MAX + 1];
 
 static BUFFER: ConstStaticCell<Buffer> = ConstStaticCell::new([0; AUTH_FILE_BYTES_MAX + 1]);
 static TOKENS: ConstStaticCell<Tokens> = ConstStaticCell::new(Tokens::new());
 
-/// What others than the owner may not do with the file. Root's group may read it: so has systemd the credentials that it hands over,
-/// where a list beside the mode says which user may.
+/// The mode bits that must not be set, because they give other users access. Root's group may read the file: systemd passes
+/// credentials with that mode, and an access control list says which user may read them.
 const FOR_OTHERS: u32 = 0o077;
 const FOR_ROOT_GROUP: u32 = 0o040;
 
-/// Why a file is not taken.
+/// Why the file is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The system has a reason.
+    /// An error of the system.
     System(Errno),
-    /// It is a directory, a pipe or the like.
+    /// The path is that of a directory, a pipe or the like.
     NoFile,
-    /// Others than its owner can read it, or write to it.
+    /// Users other than its owner can read the file, or write to it.
     Exposed,
-    /// It belongs to that user, which is neither root nor the user of this process.
+    /// The file belongs to this user, which is neither root nor the user of this process.
     Foreign(u32),
-    /// It has more than [`AUTH_FILE_BYTES_MAX`].
+    /// The file has more than [`AUTH_FILE_BYTES_MAX`] bytes.
     TooLong,
-    /// What it says is wrong.
+    /// The file has a mistake.
     Mistake(Mistake),
 }
 
@@ -68,38 +68,38 @@ impl From<Errno> for Error {
     }
 }
 
-/// The file, and what it said when it was last read.
+/// The file, and the tokens that it had when it was last read.
 pub struct AuthFile {
     path: PathBuf,
-    /// The same, as the system takes it.
+    /// The path for system calls.
     system_path: CString,
     buffer: &'static mut Buffer,
     tokens: &'static mut Tokens,
 }
 
 impl AuthFile {
-    /// The file at that path, unread. For the start: it allocates.
+    /// The file at that path, unread. Call it at the start: it allocates.
     ///
     /// # Errors
-    /// No file can have that path.
+    /// If no file can have that path.
     ///
     /// # Panics
-    /// When called twice: there is one.
+    /// When called twice: there is only one buffer.
     pub fn new(path: &Path) -> Result<Self, Error> {
         let system_path =
             CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::System(Errno::EINVAL))?;
         Ok(Self { path: path.to_owned(), system_path, buffer: BUFFER.take(), tokens: TOKENS.take() })
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads it, and returns what it says; the caller may take that out.
+    /// Reads the file, and returns its tokens. The caller may take them out.
     ///
     /// # Errors
-    /// Why it is not taken.
+    /// Why the file is refused.
     pub fn load(&mut self) -> Result<&mut Tokens, Error> {
         let len = read_into(self.buffer, &self.system_path)?;
         self.tokens.read(&self.buffer[..len]).map_err(Error::Mistake)?;
@@ -107,9 +107,9 @@ impl AuthFile {
     }
 }
 
-/// Reads the whole file, if it is one that only its owner can read, and returns its length.
+/// Reads the whole file, if only its owner can read it, and returns its length.
 fn read_into(buffer: &mut Buffer, path: &CString) -> Result<usize, Error> {
-    // A pipe that nobody writes to must not hold this up.
+    // Non-blocking: a pipe without a writer must not block this.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = open(path.as_c_str(), flags, Mode::empty())?;
     check(&fstat(&file)?)?;
@@ -117,7 +117,7 @@ fn read_into(buffer: &mut Buffer, path: &CString) -> Result<usize, Error> {
     if len > AUTH_FILE_BYTES_MAX { Err(Error::TooLong) } else { Ok(len) }
 }
 
-/// Whether only root and the user of this process can have written the file, and can read it.
+/// Checks that only root and the user of this process can have written the file, and can read it.
 fn check(stat: &FileStat) -> Result<(), Error> {
     if stat.st_mode & S_IFMT != S_IFREG {
         return Err(Error::NoFile);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_taken_only_if_nobody_else_can_read_it() {
+    fn file_is_read_only_if_nobody_else_can_read_it() {
         let place = Place::new("mode");
         place.write(LINE, 0o600);
         let group =
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_it_must_be() {
+    fn owner_must_be_root_or_this_user() {
         let stat = |user: u32, group: u32, mode: u32| {
             let file = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
             let mut stat = fstat(&file).unwrap();
@@ -217,7 +217,7 @@ mod tests {
         let (me, other) = (geteuid().as_raw(), geteuid().as_raw() + 1);
         assert_eq!(check(&stat(me, 5, 0o600)), Ok(()));
         assert_eq!(check(&stat(0, 0, 0o600)), Ok(()));
-        assert_eq!(check(&stat(0, 0, 0o440)), Ok(()), "as systemd hands credentials over");
+        assert_eq!(check(&stat(0, 0, 0o440)), Ok(()), "as systemd passes credentials");
         assert_eq!(check(&stat(0, 5, 0o440)), Err(Error::Exposed));
         assert_eq!(check(&stat(0, 0, 0o444)), Err(Error::Exposed));
         assert_eq!(check(&stat(0, 0, 0o460)), Err(Error::Exposed));
@@ -225,11 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn one_of_another_user_is_not_taken() {
+    fn file_of_another_user_is_refused() {
         let place = Place::new("owner");
         place.write(LINE, 0o600);
         if !geteuid().is_root() {
-            // Only root can give a file away; whose it must be is tested above for everybody.
+            // Only root can give a file away. The test above checks the owner for every user.
             return;
         }
         chown(&place.0, Some(Uid::from_raw(4711)), Some(Gid::from_raw(4711))).unwrap();
@@ -237,11 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_or_too_long_is_not_taken() {
+    fn what_is_no_file_or_too_long_is_refused() {
         let place = Place::new("kind");
         assert_eq!(place.read(), Err(Error::System(Errno::ENOENT)));
         mkfifo(&place.0, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-        assert_eq!(place.read(), Err(Error::NoFile), "and a pipe is not waited for");
+        assert_eq!(place.read(), Err(Error::NoFile), "and a pipe does not block");
         fs::remove_file(&place.0).unwrap();
         fs::create_dir(&place.0).unwrap();
         assert_eq!(place.read(), Err(Error::NoFile));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_one_line() {
+    fn each_error_is_one_line() {
         let mistake = Error::Mistake(Mistake { line: Some(3), what: What::Join });
         for (error, part) in [
             (Error::System(Errno::EACCES), "may not read it; chown "),

@@ -1,11 +1,12 @@
-//! Who may do what, where tokens are asked for: the file of `--auth-file`, and what wrong tokens cost.
+//! Authentication and rights: the file of `--auth-file`, and the back-off after wrong tokens.
 //!
-//! - [`tokens`]: names, their tokens and rights; what the file says.
-//! - [`file`]: the file itself: that nobody else can read it, and into which memory it is read.
+//! - [`tokens`]: names, their tokens and rights; the format of the file.
+//! - [`file`]: reads the file into static memory, if nobody else can read it.
 //! - [`backoff`]: how long an address that tries wrong tokens has to wait.
 //! - [`authenticator`]: checks tokens for all workers.
 //!
-//! It knows no sockets, and of a client only its number and address. Nothing here allocates after the start.
+//! This module knows no sockets, and of a client only the connection's ID and the address. Nothing here allocates after the
+//! start.
 
 pub mod authenticator;
 pub mod backoff;

@@ -1,7 +1,7 @@
-//! Names, their tokens and rights, and the format in which a person writes them down.
+//! Names, their tokens and rights, and the format of the auth file.
 //!
-//! A line each: name, token, the highest priority it may use, and whether it may join, with spaces or tabs between. Blank lines say
-//! nothing, nor does what stands behind a `#` at the beginning of a line or after its last word:
+//! Each line has a name, a token, the highest priority that the client may use, and whether it may join, separated by spaces
+//! or tabs. Blank lines are ignored. A `#` at the beginning of a line or after its last word begins a comment:
 //!
 //! ```text
 //! # NAME  TOKEN                     PRIORITY  JOIN
@@ -9,7 +9,7 @@
 //! meter   q5ZsN8fLd2GhJ6vYxC1uMwKo  4         no-join    # in the cellar
 //! ```
 //!
-//! Bytes in, a table out. Nothing here allocates, and nothing that is said of a mistake has anything of a token in it.
+//! Bytes in, a table out. Nothing here allocates, and no description of a mistake contains any part of a token.
 
 use crate::limits::{NICK_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKENS_MAX};
 use crate::protocol::Priority;
@@ -18,29 +18,29 @@ use constant_time_eq::constant_time_eq_64;
 use core::fmt;
 use heapless::{String, Vec};
 
-/// What a client with that token may do.
+/// What a client with a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// The highest priority that its messages have.
+    /// The highest priority that the client's messages may have.
     pub priority_max: Priority,
-    /// Whether it may read what others say.
+    /// Whether the client may read messages of other clients.
     pub may_join: bool,
 }
 
 impl Rights {
-    /// Everything: where no token is asked for.
+    /// All rights, for a server without an auth file.
     pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true };
 }
 
-/// A token, which is compared in the same time whatever it is and however much of it is right. No token has a zero in it, so none is
-/// another with zeroes behind it.
+/// A token. Two tokens are compared in constant time. It is padded with zeroes; no token contains a zero, so two different
+/// tokens stay different.
 #[derive(Clone, Copy)]
 pub struct Token([u8; TOKEN_BYTES_MAX]);
 
-const _: () = assert!(TOKEN_BYTES_MAX == 64, "that many bytes are compared");
+const _: () = assert!(TOKEN_BYTES_MAX == 64, "the comparison takes 64 bytes");
 
 impl Token {
-    /// The token of that text, if it can be one.
+    /// The token with that text, if it is valid.
     pub fn new(text: &[u8]) -> Option<Self> {
         let text = command::token(text)?;
         let mut token = [0; TOKEN_BYTES_MAX];
@@ -61,27 +61,27 @@ impl fmt::Debug for Token {
     }
 }
 
-/// One line of the file.
+/// One entry of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// What its holder is called.
+    /// The client's name.
     pub name: String<NICK_BYTES_MAX>,
-    /// What it has to show.
+    /// The client's token.
     pub token: Token,
-    /// What it may do then.
+    /// The client's rights.
     pub rights: Rights,
 }
 
-/// All names, each once, with a token that no other has.
+/// All entries. No two have the same name or the same token.
 #[derive(Default)]
 pub struct Tokens {
     entries: Vec<Entry, TOKENS_MAX>,
 }
 
-/// What is wrong in the file, and in which line, from 1.
+/// A mistake in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The number of the line; none: it is the whole file.
+    /// The number of the line, from 1; none: the mistake is about the whole file.
     pub line: Option<usize>,
     /// What is wrong.
     pub what: What,
@@ -90,23 +90,23 @@ pub struct Mistake {
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// There is a word too few or too many.
+    /// The line has too few or too many words.
     Words,
-    /// That is no name.
+    /// The name is not valid.
     Name,
-    /// That is no token.
+    /// The token is not valid.
     Token,
-    /// That is no priority.
+    /// The priority is not valid.
     Priority,
-    /// It does not say whether it may join.
+    /// The last word is neither `join` nor `no-join`.
     Join,
-    /// A line before has that name.
+    /// An earlier line has the same name.
     NameTwice,
-    /// A line before has that token.
+    /// An earlier line has the same token.
     TokenTwice,
-    /// There are more than [`TOKENS_MAX`].
+    /// There are more than [`TOKENS_MAX`] entries.
     TooMany,
-    /// There is nobody.
+    /// There are no entries.
     Nobody,
 }
 
@@ -140,25 +140,25 @@ impl fmt::Display for Mistake {
 }
 
 impl Tokens {
-    /// Nobody.
+    /// No entries.
     pub const fn new() -> Self {
         Self { entries: Vec::new() }
     }
 
-    /// How many names there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Takes over what a file says.
+    /// Replaces the entries by those of a file.
     ///
     /// # Errors
-    /// The first mistake in it. What was taken over before stays then, and is of no use.
+    /// The first mistake. The entries are then those before the mistake, and must not be used.
     pub fn read(&mut self, file: &[u8]) -> Result<(), Mistake> {
         self.entries.clear();
         for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
@@ -178,18 +178,18 @@ impl Tokens {
         self.entries.push(entry).map_err(|_| What::TooMany)
     }
 
-    /// The entry with that token. It takes the same time whatever the token is: it is compared with all, to their ends.
+    /// The entry with that token. It takes the same time for every token, because it compares the token with all entries.
     pub fn find(&self, token: &Token) -> Option<&Entry> {
         self.entries.iter().fold(None, |found, entry| if entry.token == *token { Some(entry) } else { found })
     }
 
-    /// Whether there is such a line.
+    /// Whether there is an equal entry.
     pub fn has(&self, entry: &Entry) -> bool {
         self.entries.contains(entry)
     }
 }
 
-/// What a line says, if it says something.
+/// The entry of a line; none: the line is blank or a comment.
 fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
     let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
     let mut words = words.take_while(comment()).fuse();
@@ -205,7 +205,8 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
     Ok(Some(Entry { name, token, rights }))
 }
 
-/// Whether a word belongs to the line: not from a `#` on, at its beginning or behind its last word. A token may have one too.
+/// Returns whether a word precedes the comment, for each word of a line. A comment begins with a `#` at the beginning of the
+/// line or after its last word; within a token, a `#` is a character as any other.
 fn comment() -> impl FnMut(&&[u8]) -> bool {
     let mut words = 0;
     move |word| {
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_may_write() {
+    fn spaces_blank_lines_and_comments_are_ignored() {
         let (alice, meter) = (of("alice", A, 9, true), of("meter", B, 0, false));
         for file in [
             format!("alice {A} 9 join\nmeter {B} 0 no-join\n"),
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         let long = "x".repeat(TOKEN_BYTES_MAX);
         let good = |token: &str| format!("bob {token} 4 join");
         assert!(read(&good(&long)).is_ok() && read(&good(&long[..TOKEN_BYTES_MIN])).is_ok());
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_so_many_and_no_more() {
+    fn number_of_names_has_a_bound() {
         let line = |number: usize| format!("{number} token-of-that-one-{number} 4 join\n");
         let mut file: std::string::String = (0..TOKENS_MAX).map(line).collect();
         let mut tokens = Box::new(Tokens::new());
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_token_is_found() {
+    fn only_the_whole_token_matches() {
         let mut tokens = Box::new(Tokens::new());
         let longer = format!("{A}a");
         tokens.read(format!("alice {A} 9 join\nbob {longer} 9 join\ncarol {B} 9 join").as_bytes()).unwrap();
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_the_same_only_if_all_of_it_is() {
+    fn entries_are_equal_only_if_all_fields_are() {
         let mut tokens = Box::new(Tokens::new());
         tokens.read(format!("alice {A} 7 join").as_bytes()).unwrap();
         assert!(tokens.has(&of("alice", A, 7, true)));
@@ -351,12 +352,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_shown() {
+    fn token_is_not_in_debug_output() {
         let entry = of("alice", A, 7, true);
         assert!(!format!("{entry:?} {:?}", entry.token).contains("aaa"));
     }
 
-    /// Bytes that come near to a file.
+    /// Bytes that resemble a file.
     fn nearly_a_file() -> impl Strategy<Value = std::vec::Vec<u8>> {
         let word = prop_oneof![
             Just(A.as_bytes().to_vec()),
@@ -381,7 +382,7 @@ mod tests {
     /// A name and a token.
     type Line = (std::vec::Vec<u8>, std::vec::Vec<u8>);
 
-    /// The plain slow reading of a file: what its lines say, or else the number of the first that is wrong.
+    /// A simple, slow reader of a file: its entries, or else the number of the first line with a mistake.
     fn model(file: &[u8]) -> Result<std::vec::Vec<Line>, usize> {
         let mut entries = std::vec::Vec::<Line>::new();
         for (index, line) in file.split(|byte| *byte == b'\n').enumerate() {

@@ -1,4 +1,4 @@
-//! Who may connect: the rules of `--allow`.
+//! Which addresses may connect: the rules of `--allow`.
 
 use super::near::Near;
 use crate::options::{Allow, Interface};
@@ -13,18 +13,16 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// The networks that these rules name; without any, the near ones. For the start: it allocates.
+    /// The addresses that these rules allow; without rules, the near ones. Call it at the start: it allocates.
     pub fn new(rules: &[Allow], now_ns: u64) -> Self {
         let rules = if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() };
-        let near = match rules.contains(&Allow::Local) {
-            true => Near::with_interfaces(now_ns),
-            false => Near::default(),
-        };
+        let is_local = rules.contains(&Allow::Local);
+        let near = if is_local { Near::with_interfaces(now_ns) } else { Near::default() };
         Self { rules, near }
     }
 
-    /// Whether a client from there may connect at that time, in nanoseconds. An IPv4 address that came in over IPv6
-    /// (`::ffff:192.0.2.1`) is taken for what it is.
+    /// Whether a client with that address may connect at `now_ns`, in nanoseconds. An IPv4 address that is mapped to IPv6
+    /// (`::ffff:192.0.2.1`) counts as IPv4.
     pub fn admits(&mut self, peer: SocketAddr, now_ns: u64) -> bool {
         let address = peer.ip().to_canonical();
         self.rules.iter().any(|rule| match rule {
@@ -35,7 +33,8 @@ impl Allowed {
         })
     }
 
-    /// The rules that let nobody in now, because this machine does not have their interface. For the start: it allocates.
+    /// The rules that do not match any client now, because this machine does not have their interface. Call it at the start:
+    /// it allocates.
     pub fn awaited(&self) -> impl Iterator<Item = (&Ipv6Net, &Interface)> {
         self.rules.iter().filter_map(|rule| match rule {
             Allow::NetworkOn { network, interface } if !is_there(interface) => Some((network, interface)),
@@ -48,21 +47,21 @@ fn is_in(network: &Ipv6Net, peer: SocketAddr) -> bool {
     matches!(peer, SocketAddr::V6(v6) if network.contains(v6.ip()))
 }
 
-/// Whether the peer came by that interface: by its name, as it is now, or by its number.
+/// Whether the peer connects over that interface, given by its current name or by its number.
 fn came_by(interface: &Interface, peer: SocketAddr) -> bool {
     let SocketAddr::V6(v6) = peer else { return false };
     number(interface) == Some(v6.scope_id())
 }
 
-/// The number that stands for an interface, or that it has now.
+/// The number of an interface: the current one of its name, or the number that the name is.
 fn number(interface: &Interface) -> Option<u32> {
     let name = interface.name();
     if_nametoindex(name).ok().or_else(|| name.parse().ok())
 }
 
-/// Whether this machine has that interface now. For the start: it allocates.
+/// Whether this machine has that interface now. Call it at the start: it allocates.
 fn is_there(interface: &Interface) -> bool {
-    // No name at all is given for a number that no interface has.
+    // For a number that no interface has, the name is empty.
     let has_name = |number| if_indextoname(number).is_ok_and(|name| !name.is_empty());
     number(interface).is_some_and(has_name)
 }
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_those_who_are_near_may_connect_and_no_one_else() {
+    fn without_rules_only_near_addresses_may_connect() {
         for (first, last, before, behind) in [
             ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
             ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
@@ -106,14 +105,14 @@ mod tests {
                 }
             }
         }
-        // Addresses for documentation are nobody's.
+        // Addresses for documentation are not near.
         for address in ["192.0.2.1", "2001:db8::1", "0.0.0.0", "255.255.255.255", "ff02::1"] {
             assert!(!admits(&[], address), "{address}");
         }
     }
 
     #[test]
-    fn rules_take_the_place_of_what_holds_without_them_and_add_up() {
+    fn rules_replace_the_default_and_add_up() {
         let network = |text: &str| Allow::Network(text.parse().unwrap());
         let lan = [network("192.0.2.0/24"), network("2001:db8::/32")];
         for (address, expected) in [
@@ -130,11 +129,11 @@ mod tests {
         assert!(admits(&[Allow::Local, lan[0].clone()], "127.0.0.1"));
         assert!(admits(&[lan[0].clone(), Allow::Any], "203.0.113.1") && admits(&[Allow::Any], "2001:db8::1"));
         assert!(!admits(&[network("::/0")], "203.0.113.1"), "all of IPv6 is not all of IPv4");
-        assert!(!admits(&[network("::/0")], "::ffff:203.0.113.1"), "however that comes in");
+        assert!(!admits(&[network("::/0")], "::ffff:203.0.113.1"), "even if it is mapped to IPv6");
     }
 
     #[test]
-    fn a_link_local_network_is_that_of_its_interface() {
+    fn link_local_network_is_that_of_its_interface() {
         let number = if_nametoindex("lo").unwrap();
         let from =
             |address: &str, scope: u32| SocketAddrV6::new(address.parse().unwrap(), 1, 0, scope).into();
@@ -153,13 +152,13 @@ mod tests {
         }
     }
 
-    /// A network as text, and bits of an address that is likely to be near its edge.
+    /// A network, and the bits of an address that is likely to be near its edge.
     fn near_a_network() -> impl Strategy<Value = (bool, u128, u8, u128)> {
         (any::<bool>(), any::<u128>(), any::<u128>(), 0..=128_u8).prop_flat_map(
             |(is_v4, bits, other, prefix)| {
                 let prefix = if is_v4 { prefix % 33 } else { prefix };
                 let width = if is_v4 { 32 } else { 128 };
-                // One bit is another: in the network or just outside of it.
+                // One bit differs: the address is in the network or just outside it.
                 let flipped = (0..width).prop_map(move |bit| bits ^ (1_u128 << bit));
                 (Just(is_v4), Just(bits), Just(prefix), prop_oneof![Just(bits), Just(other), flipped])
             },
@@ -172,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_network_is_those_who_share_its_first_bits((is_v4, bits, prefix, other) in near_a_network()) {
+        fn network_has_the_addresses_that_share_its_first_bits((is_v4, bits, prefix, other) in near_a_network()) {
             let width = if is_v4 { 32 } else { 128 };
             let digits = |bits: u128| format!("{:0128b}", if is_v4 { bits & u128::from(u32::MAX) } else { bits });
             let first = |bits: u128| digits(bits)[128 - width..][..usize::from(prefix)].to_string();

@@ -1,7 +1,7 @@
-//! Listeners: from the addresses that were asked for to sockets that listen.
+//! Listeners: sockets that listen on the addresses of `--listen`, or that the service manager passes to the server.
 //!
-//! An address that this machine does not have yet is listened on all the same (`IP_FREEBIND`): at boot a server may come up before its
-//! network does, and clients reach it as soon as the address is there.
+//! The server listens even on an address that this machine does not have yet (`IP_FREEBIND`): at boot the server may start
+//! before its network does. Clients can connect as soon as the machine has the address.
 
 use super::socket::optional;
 use crate::limits::{BACKLOG, LISTENERS_MAX, PORT_DEFAULT, SOCKET_BUFFER_BYTES};
@@ -16,13 +16,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// A socket that listens, non-blocking, and its address.
+/// A non-blocking socket that listens, and its address.
 pub struct Listener {
     /// The socket.
     pub socket: TcpListener,
-    /// The address, with the real port.
+    /// The address, with the actual port.
     pub address: SocketAddr,
-    /// This machine did not have that address when the socket was made: nobody reaches it there before it has.
+    /// This machine did not have the address when the socket was made: no client can connect before it has.
     pub is_awaited: bool,
 }
 
@@ -35,19 +35,19 @@ pub struct Error {
 
 #[derive(Debug)]
 enum Cause {
-    /// The kernel has a reason.
+    /// An error of the kernel.
     System(Errno),
-    /// It would be one more than [`LISTENERS_MAX`].
+    /// There would be more than [`LISTENERS_MAX`] listeners.
     TooMany,
-    /// It is the broadcast address of a network that this machine is in.
+    /// The address is the broadcast address of a network of this machine.
     Broadcast,
     /// There is no such interface.
     NoInterface(Interface),
-    /// The service manager has that port, and hands it over.
-    HandedOver,
-    /// What the service manager handed over is a connection.
+    /// The service manager listens on that port, and has passed that socket to the server.
+    Inherited,
+    /// The socket that the service manager has passed is a connection.
     Connection,
-    /// What the service manager handed over does not listen.
+    /// The socket that the service manager has passed does not listen.
     NotListening,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for Error {
                 "that is the broadcast address of a network, and TCP has none; give --listen an address of this machine"
             ),
             Cause::NoInterface(interface) => write!(f, "this machine does not have the interface {interface}; ip link lists those it has"),
-            Cause::HandedOver => write!(
+            Cause::Inherited => write!(
                 f,
                 "systemd has port {} itself and hands it over; leave it out of --listen and FIRSTLINE_LISTEN, or \
                  disable firstline.socket",
@@ -97,18 +97,19 @@ fn write_errno(f: &mut fmt::Formatter<'_>, errno: Errno, port: u16) -> fmt::Resu
     }
 }
 
-/// Listens on the sockets that were handed over and on all that was asked for, or on port [`PORT_DEFAULT`] everywhere if
+/// Listens on the inherited sockets and on all addresses that `asked` names, or on port [`PORT_DEFAULT`] of all addresses if
 /// there is neither.
 ///
 /// # Errors
-/// The first that cannot be had.
-pub fn listen(asked: &[Listen], handed_over: Vec<TcpListener>) -> Result<Vec<Listener>, Error> {
+/// The error of the first listener that fails.
+pub fn listen(asked: &[Listen], inherited_sockets: Vec<TcpListener>) -> Result<Vec<Listener>, Error> {
     let default = [Listen::Everywhere { port: PORT_DEFAULT }];
-    let asked = if asked.is_empty() && handed_over.is_empty() { &default } else { asked };
-    let mut listeners: Vec<Listener> = handed_over.into_iter().map(adopt).collect::<Result<_, _>>()?;
-    let adopted: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+    let asked = if asked.is_empty() && inherited_sockets.is_empty() { &default } else { asked };
+    let mut listeners: Vec<Listener> =
+        inherited_sockets.into_iter().map(take_over).collect::<Result<_, _>>()?;
+    let inherited: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
     for listen in asked {
-        listeners.push(open_asked(listen, asked).map_err(|error| error.beside(&adopted))?);
+        listeners.push(open_asked(listen, asked).map_err(|error| error.in_view_of(&inherited))?);
     }
     match listeners.get(LISTENERS_MAX) {
         Some(listener) => Err(Error { address: listener.address, cause: Cause::TooMany }),
@@ -128,17 +129,17 @@ fn open_asked(listen: &Listen, asked: &[Listen]) -> Result<Listener, Error> {
 }
 
 impl Error {
-    /// The same, in the knowledge of the addresses that are listened on already.
-    fn beside(self, adopted: &[SocketAddr]) -> Self {
-        let is_adopted = || adopted.iter().any(|adopted| adopted.port() == self.address.port());
+    /// The error with a better cause, if it is due to an inherited socket.
+    fn in_view_of(self, inherited: &[SocketAddr]) -> Self {
+        let is_inherited = || inherited.iter().any(|inherited| inherited.port() == self.address.port());
         match self.cause {
-            Cause::System(Errno::EADDRINUSE) if is_adopted() => Self { cause: Cause::HandedOver, ..self },
+            Cause::System(Errno::EADDRINUSE) if is_inherited() => Self { cause: Cause::Inherited, ..self },
             _ => self,
         }
     }
 }
 
-/// The address with the number that its interface has now.
+/// The address with the current number of its interface.
 fn with_interface(address: SocketAddrV6, interface: &Interface) -> Result<SocketAddrV6, Error> {
     match if_nametoindex(interface.name()) {
         Ok(number) => Ok(SocketAddrV6::new(*address.ip(), address.port(), 0, number)),
@@ -146,8 +147,8 @@ fn with_interface(address: SocketAddrV6, interface: &Interface) -> Result<Socket
     }
 }
 
-/// Makes a socket that listens already one of ours.
-fn adopt(socket: TcpListener) -> Result<Listener, Error> {
+/// Makes a listener of an inherited socket.
+fn take_over(socket: TcpListener) -> Result<Listener, Error> {
     let unknown = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     let address =
         address_of(&socket).map_err(|errno| Error { address: unknown, cause: Cause::System(errno) })?;
@@ -157,11 +158,11 @@ fn adopt(socket: TcpListener) -> Result<Listener, Error> {
         let cause = if stream.peer_addr().is_ok() { Cause::Connection } else { Cause::NotListening };
         return Err(Error { address, cause });
     }
-    set_up_adopted(&socket).map_err(error)?;
+    set_up_inherited(&socket).map_err(error)?;
     Ok(Listener { socket, address, is_awaited: false })
 }
 
-fn set_up_adopted(socket: &TcpListener) -> nix::Result<()> {
+fn set_up_inherited(socket: &TcpListener) -> nix::Result<()> {
     socket.set_nonblocking(true).map_err(errno_of)?;
     optional("SO_RCVBUF", setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES))
 }
@@ -174,7 +175,7 @@ fn errno_of(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
-/// Both families on one socket, or IPv4 alone where there is no IPv6.
+/// Listens on all addresses: both families on one socket, or IPv4 alone if the system has no IPv6.
 fn everywhere(port: u16) -> Result<Listener, Error> {
     match open(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), true) {
         Err(Error { cause: Cause::System(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL), .. }) => {
@@ -184,13 +185,13 @@ fn everywhere(port: u16) -> Result<Listener, Error> {
     }
 }
 
-/// Whether an IPv4 address was asked for on the port of that IPv6 one: then the latter must leave IPv4 alone.
+/// Whether `asked` has an IPv4 address with the port of that IPv6 address: then the IPv6 socket must not accept IPv4.
 fn shares_port_with_v4(address: SocketAddr, asked: &[Listen]) -> bool {
     asked.iter().any(|other| matches!(other, Listen::At(SocketAddr::V4(v4)) if v4.port() == address.port()))
 }
 
-/// Whether that is the broadcast address of a network that this machine is in now. The kernel knows: it lets a datagram socket speak to
-/// one only if that is asked for. Nothing is sent.
+/// Whether that is the broadcast address of a network of this machine. It asks the kernel, which lets a datagram socket connect
+/// to such an address only with `SO_BROADCAST`. Nothing is sent.
 fn is_broadcast(address: SocketAddr) -> bool {
     let may_speak_to = |socket: &UdpSocket| socket.connect((address.ip().to_canonical(), PORT_DEFAULT));
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).is_ok_and(|socket| {
@@ -199,7 +200,7 @@ fn is_broadcast(address: SocketAddr) -> bool {
     })
 }
 
-/// Listens on one address; for an IPv6 one, `both_families` says whether IPv4 clients may come in there too.
+/// Listens on one address. `both_families`: whether an IPv6 socket accepts IPv4 clients, too.
 fn open(address: SocketAddr, both_families: bool) -> Result<Listener, Error> {
     try_open(address, both_families).map_err(|errno| Error { address, cause: Cause::System(errno) })
 }
@@ -208,9 +209,9 @@ fn try_open(address: SocketAddr, both_families: bool) -> nix::Result<Listener> {
     let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket::socket(family, SockType::Stream, flags, None)?;
-    // A restart must not wait for old connections of its own.
+    // A restart must not wait for the old connections of the server.
     optional("SO_REUSEADDR", setsockopt(&socket, sockopt::ReuseAddr, &true))?;
-    // Inherited by those accepted; it must stand before they come, for it decides their window.
+    // Accepted sockets inherit it. It must be set before they connect, because it decides their window.
     optional("SO_RCVBUF", setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES))?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &!both_families)?;
@@ -231,17 +232,17 @@ sockopt_impl!(
     bool
 );
 
-/// Gives the socket that address; true: this machine does not have it yet.
+/// Binds the socket. Returns true if this machine does not have the address yet.
 fn bind(socket: &OwnedFd, address: SocketAddr) -> nix::Result<bool> {
     let bind = || socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address));
     match bind() {
-        // All addresses are not there where there is no IPv6.
+        // Without IPv6, the unspecified address is not available.
         Err(Errno::EADDRNOTAVAIL) if !address.ip().is_unspecified() => {
             let freed = match address {
                 SocketAddr::V4(_) => setsockopt(socket, sockopt::IpFreebind, &true),
                 SocketAddr::V6(_) => setsockopt(socket, Ipv6Freebind, &true),
             };
-            // Where that is not possible, it is the address that is missing.
+            // If that fails, too, report that the address is missing.
             freed.and_then(|()| bind()).map_err(|_| Errno::EADDRNOTAVAIL)?;
             Ok(true)
         }

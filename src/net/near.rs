@@ -1,4 +1,5 @@
-//! Which addresses are near: those of this machine, of networks that its owner runs, and of networks on its own interfaces.
+//! Which addresses are near (`--allow local`): those of this machine, of private networks, and of the networks on the
+//! machine's own interfaces.
 
 use super::netlink::{Address, Netlink};
 use crate::limits::{
@@ -9,26 +10,26 @@ use heapless::Vec;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// How long what was read holds, in nanoseconds.
+/// How long the networks are used after they were read, in nanoseconds.
 const HOLDS_NS: u64 = INTERFACE_NETWORKS_MS * 1_000_000;
 
-/// A network, and the number of the interface that it is on.
+/// A network, and the number of its interface.
 type Network = (IpNet, u32);
 
-/// Which addresses are near. The networks of the interfaces are read when no other rule makes an address near.
+/// Which addresses are near. It reads the networks of the interfaces only if no other rule makes an address near.
 #[derive(Default)]
 pub struct Near {
-    /// None: the kernel cannot be asked.
+    /// The connection to the kernel; none: the kernel does not permit one.
     netlink: Option<Netlink>,
     networks: Vec<Network, INTERFACE_NETWORKS_MAX>,
-    /// When they were read, in nanoseconds.
+    /// When the networks were read, in nanoseconds.
     read_ns: Option<u64>,
-    /// There were more, and that was told.
+    /// There were more networks than there is room for, and the log has said so.
     is_overfull: bool,
 }
 
 impl Near {
-    /// With the networks of this machine's interfaces, as they are from now on.
+    /// Includes the networks of this machine's interfaces, and reads them now.
     pub fn with_interfaces(now_ns: u64) -> Self {
         let netlink = Netlink::open().inspect_err(|errno| {
             log::warn!(
@@ -41,7 +42,7 @@ impl Near {
         near
     }
 
-    /// Whether that address is near. What the interfaces have is not older than [`INTERFACE_NETWORKS_MS`].
+    /// Whether that address is near. The networks of the interfaces are not older than [`INTERFACE_NETWORKS_MS`].
     pub fn has(&mut self, address: IpAddr, now_ns: u64) -> bool {
         if is_near_anywhere(address) {
             return true;
@@ -52,36 +53,37 @@ impl Near {
         self.networks.iter().any(|(network, _)| network.contains(&address))
     }
 
-    /// Reads the networks of the interfaces. If that fails, those that were read before hold for longer.
+    /// Reads the networks of the interfaces. If that fails, the networks that were read before stay in use.
     fn read(&mut self, now_ns: u64) {
         self.read_ns = Some(now_ns);
         let Some(netlink) = &mut self.netlink else { return };
         let (mut networks, mut is_overfull) = (Vec::new(), false);
-        let told = netlink.each_address(|address| {
+        let result = netlink.each_address(|address| {
             for network in networks_of(&address).into_iter().flatten() {
                 is_overfull |= !add(&mut networks, (network, address.interface));
             }
         });
-        match told {
+        match result {
             Ok(()) => networks.retain(|(_, interface)| netlink.is_up(*interface).unwrap_or(false)),
             Err(errno) => {
                 log::debug!("the networks of the interfaces: {}", errno.desc());
-                return self.connect_anew();
+                return self.reconnect();
             }
         }
-        self.tell_of(&networks, is_overfull);
+        self.log_new(&networks, is_overfull);
         (self.networks, self.is_overfull) = (networks, is_overfull);
     }
 
-    /// What is left of an answer goes with its socket: until it is read, the kernel takes no other question there.
-    fn connect_anew(&mut self) {
+    /// Opens a new connection to the kernel. On the old one, the kernel accepts no request until the rest of the last answer is
+    /// read.
+    fn reconnect(&mut self) {
         if let Ok(netlink) = Netlink::open() {
             self.netlink = Some(netlink);
         }
     }
 
-    /// Tells of those that are new.
-    fn tell_of(&self, networks: &[Network], is_overfull: bool) {
+    /// Logs the networks that are new.
+    fn log_new(&self, networks: &[Network], is_overfull: bool) {
         for (network, _) in networks.iter().filter(|network| !self.networks.contains(network)) {
             log::info!(
                 "--allow local lets in {network} too: it is the network of an interface of this machine"
@@ -95,13 +97,13 @@ impl Near {
     }
 }
 
-/// Adds a network, unless it is there; false: there is no room.
+/// Adds a network, unless it is already there; false: there is no room.
 fn add(networks: &mut Vec<Network, INTERFACE_NETWORKS_MAX>, network: Network) -> bool {
     networks.contains(&network) || networks.push(network).is_ok()
 }
 
-/// The networks that an address of this machine makes near, of those that are not near anywhere: its own, if that is not larger than
-/// one that people who know each other share, and the address itself, if it is not in that.
+/// The networks that an address of this machine makes near: the network of the address, if it is not too large to be local, and
+/// the address itself, if it is not in that network. Networks that are near on every machine are left out.
 fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
     let prefix_min = match address.network {
         IpNet::V4(_) => INTERFACE_NETWORK_V4_PREFIX_MIN,
@@ -121,8 +123,8 @@ fn is_near_anywhere(address: IpAddr) -> bool {
     }
 }
 
-/// Whether it is one of 100.64.0.0/10 (RFC 6598), which no provider lets in from outside: Tailscale has its machines there, and routers
-/// that get their own address from there.
+/// Whether the address is in 100.64.0.0/10 (RFC 6598). No provider routes that network from outside. Tailscale uses it for its
+/// machines, and providers use it for the addresses of their customers' routers.
 fn is_shared(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     first == 100 && second & 0xc0 == 64
@@ -138,11 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_makes_its_network_near_unless_that_is_too_large() {
+    fn interface_makes_its_network_near_unless_it_is_too_large() {
         assert_eq!(near("2001:db8::7", "2001:db8::/64"), ["2001:db8::/64"]);
         assert_eq!(near("192.0.2.7", "192.0.2.0/24"), ["192.0.2.0/24"]);
         assert_eq!(near("203.0.113.7", "203.0.0.0/16"), ["203.0.0.0/16"]);
-        // Others live in these too.
+        // Too large: strangers share these networks.
         assert_eq!(near("203.0.113.7", "203.0.0.0/15"), ["203.0.113.7/32"]);
         assert_eq!(near("2001:db8::7", "2001:db8::/63"), ["2001:db8::7/128"]);
         assert_eq!(near("203.0.113.7", "0.0.0.0/0"), ["203.0.113.7/32"]);
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn more_networks_than_there_is_room_for_are_left_out() {
+    fn networks_without_room_are_left_out() {
         let mut networks = Vec::new();
         for number in 0..INTERFACE_NETWORKS_MAX as u32 {
             let network = (IpNet::from(IpAddr::from(Ipv4Addr::from_bits(number))), 1);

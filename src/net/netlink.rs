@@ -1,5 +1,5 @@
-//! What addresses this machine has, as the kernel tells over rtnetlink(7): asked for when it is wanted, into a buffer of fixed size, and
-//! without waiting, for the kernel has the answer before the question returns.
+//! Reads the addresses of this machine over rtnetlink(7), into a buffer of fixed size. It never waits: the kernel has the answer
+//! before the request returns.
 
 use crate::limits::{NETLINK_BYTES, NETLINK_READS_MAX};
 use ipnet::IpNet;
@@ -28,7 +28,7 @@ pub struct Address {
     pub interface: u32,
     /// The address itself.
     pub own: IpAddr,
-    /// The network that is reached through it: behind a point-to-point interface, the other end.
+    /// The network of the address; on a point-to-point interface, the other end.
     pub network: IpNet,
 }
 
@@ -39,10 +39,10 @@ pub struct Netlink {
 }
 
 impl Netlink {
-    /// Connects.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// Where there is no rtnetlink, or a filter forbids it.
+    /// If the kernel has no rtnetlink, or a filter forbids it.
     pub fn open() -> nix::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let protocol = SockProtocol::NetlinkRoute;
@@ -50,10 +50,11 @@ impl Netlink {
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Tells `each` of every address.
+    /// Calls `each` with every address.
     ///
     /// # Errors
-    /// Those of the kernel; some addresses may have been told then. `EOVERFLOW`: there are more than [`NETLINK_READS_MAX`] reads of them.
+    /// Errors of the kernel; `each` may have been called with some addresses by then. `EOVERFLOW`: there are more addresses than
+    /// [`NETLINK_READS_MAX`] reads return.
     pub fn each_address(&mut self, mut each: impl FnMut(Address)) -> nix::Result<()> {
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
         self.ask(libc::RTM_GETADDR, flags, &[0; ADDRESS_BYTES])?;
@@ -74,7 +75,7 @@ impl Netlink {
     /// Whether the interface of that number is up.
     ///
     /// # Errors
-    /// Those of the kernel, if there is none.
+    /// Errors of the kernel: `ENODEV` if there is no such interface.
     pub fn is_up(&mut self, interface: u32) -> nix::Result<bool> {
         let mut link = [0; LINK_BYTES];
         link[4..8].copy_from_slice(&interface.to_ne_bytes());
@@ -99,7 +100,7 @@ impl Netlink {
         socket::send(self.socket.as_raw_fd(), question, MsgFlags::MSG_DONTWAIT).map(drop)
     }
 
-    /// The next part of the answer to what was asked last. What is left of another answer is passed over.
+    /// The next part of the answer to the last request. It skips what is left of an earlier answer.
     fn read<'a>(
         &self,
         buffer: &'a mut [u8; NETLINK_BYTES],
@@ -110,7 +111,7 @@ impl Netlink {
     }
 }
 
-/// A message of the kernel's.
+/// A message of the kernel.
 struct Message<'a> {
     kind: u16,
     sequence: u32,
@@ -118,7 +119,7 @@ struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// The address that it tells of, if it is one of IPv4 or IPv6.
+    /// The address in the message, if it is an IPv4 or IPv6 address.
     fn address(&self) -> Option<Address> {
         let (&family, &prefix) = (self.body.first()?, self.body.get(1)?);
         let interface = u32_at(self.body, 4)?;
@@ -131,7 +132,7 @@ impl Message<'_> {
         Some(Address { interface, own, network: IpNet::new(far, prefix).ok()?.trunc() })
     }
 
-    /// The error that it tells of; what it is instead was not asked for.
+    /// The error in the message; `EPROTO` if it is a message of another kind, which was not requested.
     fn errno(&self) -> Errno {
         match u32_at(self.body, 0).filter(|_| self.kind == libc::NLMSG_ERROR as u16) {
             Some(negative) => Errno::from_raw((negative as i32).wrapping_neg()),
@@ -140,7 +141,7 @@ impl Message<'_> {
     }
 }
 
-/// The messages in some bytes, up to the first that is not whole.
+/// The messages in a buffer, up to the first incomplete one.
 struct Messages<'a>(&'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
@@ -154,7 +155,7 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// The attributes in some bytes, with their kinds, up to the first that is not whole.
+/// The attributes in a buffer, with their kinds, up to the first incomplete one.
 struct Attributes<'a>(&'a [u8]);
 
 impl<'a> Iterator for Attributes<'a> {
@@ -167,7 +168,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// Takes `len` bytes off the front, and the padding behind them.
+/// Takes `len` bytes and the padding after them off the front.
 fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
     let taken = bytes.get(..len)?;
     *bytes = bytes.get(len.checked_next_multiple_of(ALIGNMENT)?..).unwrap_or_default();
@@ -196,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn loopback_is_there_with_its_network_and_is_up() {
+    fn loopback_has_its_network_and_is_up() {
         let mut netlink = Netlink::open().unwrap();
         // The second time too: nothing of the first answer is left over.
         for _ in 0..2 {
@@ -215,7 +216,7 @@ mod tests {
         assert_eq!(netlink.is_up(u32::MAX >> 1), Err(Errno::ENODEV));
     }
 
-    /// An attribute, filled up.
+    /// An attribute with its padding.
     fn attribute(kind: u16, bytes: &[u8]) -> Vec<u8> {
         let mut all = [&(4 + bytes.len() as u16).to_ne_bytes(), &kind.to_ne_bytes(), bytes].concat();
         all.resize(all.len().next_multiple_of(ALIGNMENT), 0);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_network_of_an_address_is_what_is_reached_through_it() {
+    fn network_of_an_address_is_the_far_side() {
         let told = |own: &str, network: &str| Some((own.to_string(), network.to_string()));
         let v6 = "2001:db8::7".parse::<Ipv6Addr>().unwrap().octets();
         let only_far = message(libc::AF_INET6, 64, &[attribute(libc::IFA_ADDRESS, &v6)]);
@@ -248,7 +249,7 @@ mod tests {
             attribute(libc::IFA_LOCAL, &[192, 0, 2, 1]),
         ];
         assert_eq!(only_address(&message(libc::AF_INET, 32, &tunnel)), told("192.0.2.1", "192.0.2.9/32"));
-        // What cannot be.
+        // Invalid messages.
         assert_eq!(only_address(&message(libc::AF_INET, 33, &tunnel)), None);
         assert_eq!(only_address(&message(libc::AF_INET6, 64, &tunnel)), None);
         assert_eq!(only_address(&message(libc::AF_INET, 24, &[])), None);
@@ -256,7 +257,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_read_to_an_end(
+        fn any_bytes_are_read_to_the_end(
             bytes in prop::collection::vec(prop_oneof![Just(0_u8), 1..40_u8, any::<u8>()], 0..200),
         ) {
             for message in Messages(&bytes) {

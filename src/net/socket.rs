@@ -59,7 +59,7 @@ pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<
 }
 
 /// Whether it was told that this system lacks an option.
-static LACK_IS_TOLD: AtomicBool = AtomicBool::new(false);
+static LACK_IS_LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// What setting an option came to. A system that does not have it is no reason to be without the socket: that is told once, for all
 /// of them, and the socket is used without it.
@@ -69,7 +69,7 @@ static LACK_IS_TOLD: AtomicBool = AtomicBool::new(false);
 pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
     match set {
         Err(errno @ (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP | Errno::ENOSYS)) => {
-            if !LACK_IS_TOLD.swap(true, Ordering::Relaxed) {
+            if !LACK_IS_LOGGED.swap(true, Ordering::Relaxed) {
                 log::warn!(
                     "this system does not let sockets have {name}: {}; a peer that is gone may be noticed late, and the kernel may \
                      hold more for it",

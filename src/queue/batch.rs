@@ -1,11 +1,11 @@
-//! A batch: what the consumer picks at once.
+//! A batch: the messages that the consumer picks at once.
 
 use super::{Picked, Run};
 use crate::limits::BATCH;
 use heapless::Vec;
 
-/// At most [`BATCH`] messages, in the order in which they are processed. An urgent message waits behind one
-/// of them at most.
+/// At most [`BATCH`] messages, in the order in which the consumer processes them. An urgent message waits for at most one
+/// batch of less urgent ones.
 pub struct Batch<R> {
     runs: Vec<Picked<R>, BATCH>,
     messages: usize,
@@ -33,36 +33,36 @@ impl<R: Run> Batch<R> {
         self.runs.is_empty()
     }
 
-    /// How many messages more it takes.
+    /// How many more messages fit.
     pub fn room(&self) -> usize {
         BATCH - self.messages
     }
 
-    /// Puts a run in, for which there must be [room](Self::room).
+    /// Appends a run. There must be [room](Self::room) for it.
     pub fn push(&mut self, run: Picked<R>) {
         self.messages += run.item.len();
         let pushed = self.runs.push(run);
-        debug_assert!(pushed.is_ok() && self.messages <= BATCH, "runs are no more than messages");
+        debug_assert!(pushed.is_ok() && self.messages <= BATCH, "a batch has no more runs than messages");
     }
 
-    /// Its runs, each with the rank of its first message in the batch.
+    /// The runs of the batch, each with the index of its first message.
     pub fn runs(&self) -> impl Iterator<Item = (usize, &Picked<R>)> {
-        let ranks = Ranks(0);
-        self.runs.iter().scan(ranks, |ranks, run| Some((ranks.take(run.item.len()), run)))
+        let indices = Indices(0);
+        self.runs.iter().scan(indices, |indices, run| Some((indices.take(run.item.len()), run)))
     }
 
-    /// Takes its runs out, each with the rank of its first message.
+    /// Takes the runs out, each with the index of its first message.
     pub fn drain(&mut self) -> impl Iterator<Item = (usize, Picked<R>)> {
         self.messages = 0;
-        let ranks = Ranks(0);
-        self.runs.drain(..).scan(ranks, |ranks, run| Some((ranks.take(run.item.len()), run)))
+        let indices = Indices(0);
+        self.runs.drain(..).scan(indices, |indices, run| Some((indices.take(run.item.len()), run)))
     }
 }
 
-/// Counts messages as runs go by.
-struct Ranks(usize);
+/// Computes the index of each run's first message.
+struct Indices(usize);
 
-impl Ranks {
+impl Indices {
     fn take(&mut self, messages: usize) -> usize {
         let first = self.0;
         self.0 += messages;

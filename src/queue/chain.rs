@@ -1,9 +1,10 @@
-//! Chains: slots in a row, each of which owns the next. They need no memory of their own, and move as one.
+//! Chains: linked lists of slots. Each slot owns the next, so a chain needs no memory of its own and moves as one value.
 //!
-//! A client that sends many lines at once has them received, admitted, picked and acknowledged together: as one [`Run`],
-//! a chain whose messages are of one priority, lowered or not, and came in lines with numbers in a row, the last at its head. Nothing can come between them, for
-//! they are admitted under one lock with stamps in a row. So the queue holds them as one entry, the consumer reads
-//! one slot of it only, and what the order costs is paid once a run, not once a message.
+//! If a client sends many lines at once, the server receives, admits, picks and acknowledges them together, as one [`Run`].
+//! A run is a chain whose messages have the same priority, all lowered or none, and come from lines with consecutive
+//! numbers; the last message is at the head. No other message can come between them, because they are admitted under one
+//! lock with consecutive stamps. So the queue holds a run as one entry, the consumer reads only one of its slots, and the
+//! cost of ordering is paid once for each run, not for each message.
 
 use super::Slot;
 use crate::conn_id::ConnId;
@@ -13,15 +14,15 @@ use core::iter;
 use core::ops::Range;
 use heapless::{Vec, VecView};
 
-/// What the queue holds in one entry: one message, or several in a row that are picked together.
+/// What the queue holds in one entry: one message, or several consecutive ones that are picked together.
 #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
 pub trait Run: Sized {
-    /// How many messages: one at least, [`BATCH`] at most.
+    /// How many messages: at least one, at most [`BATCH`].
     fn len(&self) -> usize;
 }
 
-/// One slot or several. It must not be dropped, for its slots would be lost.
-#[must_use = "its slots have to come home"]
+/// One slot or several. It must not be dropped: its slots would be lost.
+#[must_use = "a chain that is dropped loses its slots: release them to the outbox"]
 pub struct Chain {
     head: &'static mut Slot,
 }
@@ -40,17 +41,17 @@ impl Chain {
         Self { head: slot }
     }
 
-    /// The slot at its head, and the others, if there are any.
+    /// Splits the chain into its head and the rest, if there is one.
     pub fn pop(self) -> (&'static mut Slot, Option<Self>) {
         let rest = self.head.next.take();
         self.head.followers = 0;
         (self.head, rest)
     }
 
-    /// Makes the message in `slot` the last of `runs`: of the last run if it goes on with it, or else of one of its own.
+    /// Appends the message in `slot` to `runs`: to the last run if the message continues it, or else as a new run.
     ///
     /// # Panics
-    /// In debug builds, if there is no room for a run more.
+    /// In debug builds, if there is no room for another run.
     pub fn append(slot: &'static mut Slot, runs: &mut VecView<Self>) {
         let run = match runs.last() {
             Some(run) if run.is_followed_by(slot) => runs.pop(),
@@ -58,7 +59,11 @@ impl Chain {
         };
         let appended = runs.push(match run {
             Some(run) => {
-                debug_assert_eq!(run.nick(), slot.nick(), "to be called something else takes a line");
+                debug_assert_eq!(
+                    run.nick(),
+                    slot.nick(),
+                    "a change of the nick takes a line, which ends the run"
+                );
                 run.push(slot)
             }
             None => Self::of(slot),
@@ -66,41 +71,41 @@ impl Chain {
         debug_assert!(appended.is_ok());
     }
 
-    /// Whether the message in `slot` comes next, and a batch has room for one more.
+    /// Whether the message in `slot` continues this run, and the run still fits a batch then.
     fn is_followed_by(&self, slot: &Slot) -> bool {
         self.head.line() + 1 == slot.line()
             && (self.priority(), self.is_lowered()) == (slot.priority(), slot.is_lowered())
             && self.len() < BATCH
     }
 
-    /// Whose messages a run has.
+    /// The client that sent the run.
     pub fn client(&self) -> ConnId {
         self.head.client()
     }
 
-    /// What their sender was called when it sent them; none: it had no nick. It has one name in all of a run: to change it takes a line
-    /// between.
+    /// The nick that the sender had when it sent the run; none: it had none. The nick is the same in the whole run, because
+    /// a change of the nick takes a line, which ends the run.
     pub fn nick(&self) -> Option<&str> {
         self.head.nick()
     }
 
-    /// How urgent a run is.
+    /// The priority of the run.
     pub fn priority(&self) -> Priority {
         self.head.priority()
     }
 
-    /// Whether a run is less urgent than its sender wanted.
+    /// Whether the run has a lower priority than its sender wanted.
     pub fn is_lowered(&self) -> bool {
         self.head.is_lowered()
     }
 
-    /// The numbers of the lines that a run came in.
+    /// The numbers of the lines of the run.
     pub fn lines(&self) -> Range<u64> {
         let end = self.head.line() + 1;
         end - self.len() as u64..end
     }
 
-    /// The messages of a run, in their order. Reads all of its slots.
+    /// The messages of the run, in order. It reads every slot of the run.
     pub fn messages(&self) -> Vec<&Slot, BATCH> {
         let last_first =
             iter::successors(Some(&*self.head), |slot| slot.next.as_ref().map(|rest| &*rest.head));
@@ -121,7 +126,7 @@ mod tests {
     use super::*;
     use crate::limits::TEXT_BYTES;
 
-    /// Appends lines of these numbers and priorities.
+    /// The runs that lines with these numbers and priorities make.
     fn runs_of(lines: &[(u64, u8)]) -> Vec<Chain, 100> {
         let mut runs = Vec::new();
         for &(line, priority) in lines {
@@ -135,20 +140,20 @@ mod tests {
     fn lines(run: &Chain) -> Range<u64> {
         assert!(
             run.messages().iter().map(|slot| slot.line()).eq(run.lines()),
-            "it has what it says that it has"
+            "the messages have these lines"
         );
         run.lines()
     }
 
     #[test]
-    fn lines_in_a_row_of_one_priority_are_a_run() {
+    fn consecutive_lines_of_one_priority_are_a_run() {
         let runs = runs_of(&[(1, 4), (2, 4), (3, 4), (4, 9), (5, 4), (7, 4), (8, 4)]);
         let told = runs.iter().map(|run| (lines(run), run.priority().number()));
         assert!(told.eq([(1..4, 4), (4..5, 9), (5..6, 4), (7..9, 4)]));
     }
 
     #[test]
-    fn what_was_lowered_is_no_run_with_what_was_not() {
+    fn lowered_messages_do_not_join_a_run_of_others() {
         let mut runs: Vec<Chain, 100> = Vec::new();
         for (line, wanted) in [(1, 4), (2, 9), (3, 7), (4, 4), (5, 3)] {
             let slot = Box::leak(Box::new(Slot::EMPTY));
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_keeps_the_name_of_its_sender_and_the_next_in_its_slot_has_none_of_it() {
+    fn slot_keeps_the_nick_of_its_message_only() {
         let mut slot = Slot::EMPTY;
         for nick in ["kitchen", "0123456789abcdef", "c", ""] {
             slot.fill(ConnId::new(0), 1, Priority::NORMAL, &[b'x'; TEXT_BYTES]);
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_is_filled_again_is_not_lowered() {
+    fn refilled_slot_is_not_lowered() {
         let mut slot = Slot::EMPTY;
         slot.fill(ConnId::new(0), 1, Priority::URGENT, b"");
         slot.lower_to(Priority::HIGH);
@@ -184,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_fits_a_batch() {
+    fn run_fits_a_batch() {
         let in_a_row: std::vec::Vec<_> = (1..=BATCH as u64 + 1).map(|line| (line, 4)).collect();
         let runs = runs_of(&in_a_row);
         assert!(runs.iter().map(Run::len).eq([BATCH, 1]));
     }
 
     #[test]
-    fn a_chain_is_taken_apart_slot_by_slot() {
+    fn chain_splits_slot_by_slot() {
         let (mut rest, mut taken) = (runs_of(&[(1, 5), (2, 5), (3, 5)]).pop(), std::vec::Vec::new());
         while let Some(chain) = rest {
             let (slot, others) = chain.pop();

@@ -1,7 +1,7 @@
-//! The queue: priorities, the slots that hold the texts, and the bounded heap of what waits.
+//! The queue: the order of messages, the slots that hold their texts, and the bounded heap of the waiting ones.
 //!
-//! [`Queue`] is what workers and the consumer share. It owns the order of messages and knows nothing of
-//! sockets, clients or replies; below it, [`waiting`] knows no threads either.
+//! Workers and the consumer share the [`Queue`]. It owns the order of messages, and knows no sockets and no replies. Its
+//! heap, in [`waiting`], knows no threads either.
 
 pub mod batch;
 pub mod chain;
@@ -21,7 +21,7 @@ use crate::protocol::Priority;
 use crate::sync::{Condvar, Mutex};
 use core::time::Duration;
 
-/// What waits, shared between the threads that admit and the one that processes. At most `N` runs.
+/// At most `N` waiting runs, shared by the threads that admit messages and the thread that processes them.
 pub struct Queue<T, const N: usize> {
     shared: Mutex<Shared<T, N>>,
     not_empty: Condvar,
@@ -29,16 +29,16 @@ pub struct Queue<T, const N: usize> {
 
 struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
-    /// The one in [`Queue::wait`] is called.
-    called: bool,
-    /// The time-out passed, and has not been [handled](Queue::clear_overdue).
-    overdue: bool,
-    closed: bool,
+    /// The thread in [`Queue::wait`], or the next one there, has to return.
+    is_woken: bool,
+    /// A time-out has passed and has not been [handled](Queue::clear_overdue).
+    is_overdue: bool,
+    is_closed: bool,
 }
 
 impl<T: Run, const N: usize> Shared<T, N> {
     const fn new() -> Self {
-        Self { waiting: Waiting::new(), called: false, overdue: false, closed: false }
+        Self { waiting: Waiting::new(), is_woken: false, is_overdue: false, is_closed: false }
     }
 }
 
@@ -62,16 +62,16 @@ impl<T: Run, const N: usize> Queue<T, N> {
         Self { shared: Mutex::new(Shared::new()), not_empty: Condvar::new() }
     }
 
-    /// Sets how keys are made. For the start, before anything is admitted.
+    /// Sets the order. Call it at the start, before anything is admitted.
     pub fn set_order(&self, order: Order) {
         self.shared.lock().waiting.set_order(order);
     }
 
-    /// Admits all of these runs at once, as of `now_ns`. Whoever admits sees to it that it is processed: see
+    /// Admits all these runs at once, at `now_ns`. Afterwards the caller runs the pipeline or wakes a thread that does: see
     /// [`Queue::wake_if_waiting`].
     ///
     /// # Panics
-    /// If more than `N` would wait: the slots of all clients together are `N`, so that cannot be.
+    /// If more than `N` runs would wait. That is impossible: all clients together have `N` slots.
     pub fn admit(&self, runs: impl Iterator<Item = (Priority, T)>, now_ns: u64) {
         let mut shared = self.shared.lock();
         for (priority, run) in runs {
@@ -80,7 +80,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// For a thread that admitted something: wakes the thread in [`Queue::wait`], unless all is picked already.
+    /// For a thread that has admitted messages: wakes the thread in [`Queue::wait`], unless all runs are picked already.
     pub fn wake_if_waiting(&self) {
         let is_empty = self.shared.lock().waiting.is_empty();
         if !is_empty {
@@ -88,60 +88,59 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Wakes the thread in [`Queue::wait`], or the next one there, whether or not something waits: its time-out has changed.
+    /// Wakes the thread in [`Queue::wait`], or the next one there, even if no run waits: its time-out has changed.
     pub fn wake(&self) {
-        let was_called = core::mem::replace(&mut self.shared.lock().called, true);
-        if !was_called {
+        let was_woken = core::mem::replace(&mut self.shared.lock().is_woken, true);
+        if !was_woken {
             self.not_empty.notify_one();
         }
     }
 
-    /// Whether the pipeline is to run: something waits to be [picked](Queue::pick), or the time-out of [`Queue::wait`] passed and that has
-    /// not been [handled](Queue::clear_overdue).
+    /// Whether a thread has to run the pipeline: a run waits to be [picked](Queue::pick), or a time-out of [`Queue::wait`]
+    /// has passed and has not been [handled](Queue::clear_overdue).
     pub fn has_work(&self) -> bool {
         let shared = self.shared.lock();
-        !shared.closed && (!shared.waiting.is_empty() || shared.overdue)
+        !shared.is_closed && (!shared.waiting.is_empty() || shared.is_overdue)
     }
 
-    /// Waits until it is woken, or the time-out passes, if there is one. False: the queue is closed.
+    /// Waits until another thread wakes this one, or until `timeout` has passed, if there is one. False: the queue is closed.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        let is_idle = |shared: &mut Shared<T, N>| !shared.called && !shared.closed;
+        let is_idle = |shared: &mut Shared<T, N>| !shared.is_woken && !shared.is_closed;
         let mut shared = match timeout {
             Some(timeout) => self.not_empty.wait_timeout_while(self.shared.lock(), timeout, is_idle).0,
             None => self.not_empty.wait_while(self.shared.lock(), is_idle),
         };
-        shared.overdue |= !shared.called;
-        shared.called = false;
-        !shared.closed
+        shared.is_overdue |= !shared.is_woken;
+        shared.is_woken = false;
+        !shared.is_closed
     }
 
-    /// The passed time-out is handled from now on. What becomes due after this makes [`Queue::has_work`] true again.
+    /// Marks a passed time-out as handled. A time-out that passes after this makes [`Queue::has_work`] true again.
     pub fn clear_overdue(&self) {
-        self.shared.lock().overdue = false;
+        self.shared.lock().is_overdue = false;
     }
 
-    /// Moves the first of what waits to `batch`, as much as that takes; false: there is nothing, or the queue is
-    /// closed.
+    /// Moves the next runs to `batch`, as many as fit; false: no run waits, or the queue is closed.
     pub fn pick(&self, batch: &mut Batch<T>) -> bool {
         let mut shared = self.shared.lock();
-        if !shared.closed {
+        if !shared.is_closed {
             fill(batch, &mut shared.waiting);
         }
         !batch.is_empty()
     }
 
-    /// The priority of what comes first now, if something waits.
+    /// The priority of the next run, if one waits.
     pub fn next_priority(&self) -> Option<Priority> {
         self.shared.lock().waiting.next_priority()
     }
 
-    /// Ends it: [`Queue::pick`] gives nothing any more. What still waits is left to [`Queue::take_rest`].
+    /// Closes the queue: [`Queue::pick`] returns nothing any more. [`Queue::take_rest`] takes the runs that still wait.
     pub fn close(&self) {
-        self.shared.lock().closed = true;
+        self.shared.lock().is_closed = true;
         self.not_empty.notify_all();
     }
 
-    /// Moves the first of what a closed queue still holds to `batch`; false: there is nothing.
+    /// Moves the next runs of a closed queue to `batch`, as many as fit; false: there are none.
     pub fn take_rest(&self, batch: &mut Batch<T>) -> bool {
         fill(batch, &mut self.shared.lock().waiting);
         !batch.is_empty()
@@ -152,13 +151,13 @@ impl<T: Run, const N: usize> Queue<T, N> {
         self.depths().iter().map(|depth| depth.admitted).sum()
     }
 
-    /// What is known of each priority, by its index.
+    /// The depth of each priority, by its index.
     pub fn depths(&self) -> [Depth; Priority::COUNT] {
         self.shared.lock().waiting.depths()
     }
 
-    /// When the longest waiting message of each priority was admitted, by its index. Holds the lock while it reads
-    /// the heap; for `/stats` only.
+    /// When the oldest waiting message of each priority was admitted, by the priority's index. It holds the lock while it
+    /// reads the whole heap, so it is for `/stats` only.
     pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
         self.shared.lock().waiting.oldest_ns()
     }

@@ -1,15 +1,15 @@
-//! Which of two waiting messages comes first.
+//! The order of waiting messages.
 //!
-//! Each admitted message gets a *stamp*, the time of its admission in nanoseconds, made strictly rising so that it
-//! is the admission number too. Priority and stamp together are one integer, the *key*; the greatest key
+//! Each admitted message gets a *stamp*: the time of its admission in nanoseconds, made strictly increasing, so that it also
+//! gives the order of admission. Priority and stamp together are one integer, the *key*. The message with the greatest key
 //! is processed next.
 //!
-//! Without aging the key is the priority above and the inverted stamp below: priority first, then the order of
-//! admission. With aging, a message counts one priority higher for every `aging_ns` it has waited (pro rata,
-//! so that the order of two messages never changes while they wait, and a heap will do): priority `p` at stamp `s`
-//! stands level with priority 9 at `s + (9 - p) * aging_ns`, and the least of these virtual stamps comes first.
-//! So a message of priority `p` is overtaken only by messages that came within `(9 - p) * aging_ns`
-//! after it: that is the bound on its wait.
+//! Without aging, the upper bits of the key are the priority, and the lower bits are the inverted stamp: priority first, then
+//! the order of admission. With aging, a message counts one priority higher for every `aging_ns` that it has waited. That is
+//! pro rata, so the order of two messages never changes while they wait, and a heap is enough. Priority `p` at stamp `s` is
+//! equivalent to priority 9 at the virtual stamp `s + (9 - p) * aging_ns`, and the least virtual stamp comes first. So only
+//! messages that were admitted within `(9 - p) * aging_ns` after a message of priority `p` can overtake it: that is the bound
+//! on its wait.
 
 use crate::protocol::Priority;
 
@@ -17,10 +17,10 @@ use crate::protocol::Priority;
 const STAMP_BITS: u32 = 60;
 const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
 
-/// How keys are made: with aging or without.
+/// The order of messages: with aging or without.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
-    /// What one priority is worth in nanoseconds of waiting; 0: no aging.
+    /// How long a message waits to count one priority higher, in nanoseconds; 0: no aging.
     aging_ns: u64,
 }
 
@@ -31,23 +31,23 @@ impl Order {
     /// A message counts one priority higher for every `aging_ns` nanoseconds that it has waited.
     ///
     /// # Panics
-    /// If it is 0: that would make all priorities equal.
+    /// If `aging_ns` is 0: that would make all priorities equal.
     pub const fn aging(aging_ns: u64) -> Self {
         assert!(aging_ns > 0);
         Self { aging_ns }
     }
 
-    /// The key of a message; of two, the greater is processed first.
+    /// The key of a message. The message with the greater key is processed first.
     pub const fn key(self, priority: Priority, stamp: u64) -> u64 {
         if self.aging_ns == 0 {
             return (priority.number() as u64) << STAMP_BITS | (STAMP_MASK & !stamp);
         }
-        // At a tie, the less urgent one was admitted earlier, so it goes first: the lower digit is its urgency.
+        // If two levels are equal, the less urgent message was admitted earlier, so it goes first: the lowest digit decides.
         let level = stamp + Self::distance(priority) * self.aging_ns;
         !(level << 4 | priority.number() as u64)
     }
 
-    /// The priority and the stamp that a key was made of.
+    /// The priority and the stamp that make up a key.
     pub fn read(self, key: u64) -> (Priority, u64) {
         if self.aging_ns == 0 {
             return (Self::priority(key >> STAMP_BITS), STAMP_MASK & !key);
@@ -56,7 +56,7 @@ impl Order {
         (priority, (!key >> 4) - Self::distance(priority) * self.aging_ns)
     }
 
-    /// How many priorities below the most urgent it is.
+    /// How many priorities there are above that one.
     const fn distance(priority: Priority) -> u64 {
         (Priority::URGENT.number() - priority.number()) as u64
     }
@@ -93,7 +93,7 @@ mod tests {
                                              aging in 1u64..200) {
             prop_assume!(s != t);
             let order = Order::aging(aging);
-            // What each counts at any later moment, in units of 1 / aging; at a tie the earlier admitted.
+            // The aged priority of each at a later time, in units of 1 / aging. If they are equal, the earlier one is first.
             let (now, unit) = (1_000, aging);
             let worth = |p: Priority, stamp| u64::from(p.number()) * unit + (now - stamp);
             let first = (worth(a, s), t) > (worth(b, t), s);

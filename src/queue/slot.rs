@@ -1,9 +1,9 @@
-//! Where the text of a message, and the name of its sender, stay while it waits.
+//! A slot holds the text of a message, and the name of its sender, while the message waits.
 //!
-//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. The holder of the `&'static mut Slot` owns the message in it,
-//! and there is one such reference to each slot. From the client's outbox, where free slots are, it goes to the worker, which fills it,
-//! through the queue to the consumer, which reads it, and back to the outbox together with the reply. So the compiler proves that no two
-//! threads touch a slot at the same time.
+//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. There is one `&'static mut Slot` to each slot,
+//! and its holder owns the message in the slot. The client's outbox holds the free slots. A slot goes from there to the
+//! worker, which fills it, then through the queue to the consumer, which reads it, and back to the outbox together with the
+//! reply. So the compiler proves that no two threads touch a slot at the same time.
 
 use super::Chain;
 use crate::conn_id::ConnId;
@@ -11,18 +11,18 @@ use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
 use crate::protocol::Priority;
 use static_cell::ConstStaticCell;
 
-/// One message of one client. What is read most comes first, with the beginning of the text in the same cache lines; the name is
-/// behind it, where messages without one do not pay for it.
+/// One message of one client. The fields that are read most come first, in the same cache lines as the beginning of the text.
+/// The nick comes last, where messages without a nick do not pay for it.
 #[repr(C)]
 pub struct Slot {
-    /// The number of its line on its connection.
+    /// The number of the message's line on its connection.
     line: u64,
-    /// The rest of the chain that this slot is the head of.
+    /// The rest of the chain, if this slot is the head of one.
     pub(super) next: Option<Chain>,
-    /// How many slots are in that. A slot by itself has nothing but zeroes here, so that it need not be written to, and no
-    /// page of it is touched, before a message needs it.
+    /// How many slots `next` has. Both are zero in a single slot, so that no page of a slot is touched before a message needs
+    /// it.
     pub(super) followers: u8,
-    /// The length of the sender's nick; 0: it had none.
+    /// The length of the sender's nick, in bytes; 0: it had none.
     nick_len: u8,
     client: ConnId,
     len: u16,
@@ -33,7 +33,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// A slot with nothing in it.
+    /// An empty slot.
     pub const EMPTY: Self = Self {
         line: 0,
         client: ConnId::FIRST,
@@ -47,7 +47,7 @@ impl Slot {
         nick: [0; NICK_BYTES_MAX],
     };
 
-    /// Puts a message into it, of the priority that it was sent with, from a sender without a nick.
+    /// Fills the slot with a message from a sender without a nick, with the priority that the sender wanted.
     ///
     /// # Panics
     /// If the text is longer than [`TEXT_BYTES`], which the parser refuses.
@@ -61,7 +61,7 @@ impl Slot {
         self.text[..text.len()].copy_from_slice(text);
     }
 
-    /// Names the sender of its message, by the nick that it has now; it has none if that is empty.
+    /// Adds the nick that the sender has now; empty: it has none.
     ///
     /// # Panics
     /// If the nick is longer than [`NICK_BYTES_MAX`], which the parser refuses.
@@ -75,7 +75,7 @@ impl Slot {
         self.nick[..nick.len()].copy_from_slice(nick.as_bytes());
     }
 
-    /// Makes its message no more urgent than that. It is remembered, for its sender is told.
+    /// Lowers the priority of the message to `max`, if it is higher. The slot remembers that, because the reply says so.
     pub fn lower_to(&mut self, max: Priority) {
         if self.priority > max {
             self.priority = max;
@@ -83,32 +83,32 @@ impl Slot {
         }
     }
 
-    /// Whose message it is.
+    /// The client that sent the message.
     pub fn client(&self) -> ConnId {
         self.client
     }
 
-    /// What its sender was called when it sent it; none: it had no nick.
+    /// The nick that the sender had when it sent the message; none: it had none.
     pub fn nick(&self) -> Option<&str> {
         str::from_utf8(&self.nick[..usize::from(self.nick_len)]).ok().filter(|nick| !nick.is_empty())
     }
 
-    /// The number of its line on its connection.
+    /// The number of the message's line on its connection.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// How urgent it is.
+    /// The priority of the message.
     pub fn priority(&self) -> Priority {
         self.priority
     }
 
-    /// Whether it is less urgent than its sender wanted.
+    /// Whether the priority is lower than the sender wanted.
     pub fn is_lowered(&self) -> bool {
         self.lowered
     }
 
-    /// What it says.
+    /// The text of the message.
     pub fn text(&self) -> &[u8] {
         &self.text[..usize::from(self.len)]
     }
@@ -117,18 +117,18 @@ impl Slot {
 /// The slots of one client.
 pub type SlotRow = [Slot; IN_FLIGHT];
 
-// The text begins where the fields before it end, and no padding makes a slot longer: there are thousands.
+// No padding separates the text from the fields before it or makes a slot longer: there are thousands of slots.
 const _: () = assert!(size_of::<Slot>() <= (24 + NICK_BYTES_MAX + TEXT_BYTES).next_multiple_of(8));
 const _: () = {
-    assert!(BATCH <= u8::MAX as usize, "how many follow is 8 bits");
-    assert!(NICK_BYTES_MAX <= u8::MAX as usize, "a nick's length is 8 bits");
+    assert!(BATCH <= u8::MAX as usize, "`followers` has 8 bits");
+    assert!(NICK_BYTES_MAX <= u8::MAX as usize, "the length of a nick has 8 bits");
 };
 
 /// All slots of all clients.
 static SLOTS: ConstStaticCell<[SlotRow; CLIENTS]> =
     ConstStaticCell::new([const { [const { Slot::EMPTY }; IN_FLIGHT] }; CLIENTS]);
 
-/// Hands out all slots, a row a client. No page of them is touched before a message needs it.
+/// Returns all slots, one row for each client. No page of them is touched before a message needs it.
 ///
 /// # Panics
 /// When called twice.

@@ -1,11 +1,11 @@
-//! The slots of one client that are in one place: at home in its outbox, or in the purse of its conversation.
+//! A collection of slots of one client: the free slots in its outbox, or the credits of its commands.
 
 use super::{Chain, Run, Slot};
 use crate::limits::IN_FLIGHT;
 use heapless::Vec;
 
-/// At most [`IN_FLIGHT`] slots, in the chains that they came in. All zeroes when empty, so that the static ones take no
-/// room in the binary.
+/// At most [`IN_FLIGHT`] slots, in the chains in which they were put in. An empty collection is all zeroes, so that the static
+/// ones take no space in the binary.
 #[derive(Default)]
 pub struct Slots {
     chains: Vec<Chain, IN_FLIGHT>,
@@ -33,10 +33,10 @@ impl Slots {
         self.count == IN_FLIGHT
     }
 
-    /// Puts the slots of a chain in.
+    /// Adds the slots of a chain.
     pub fn put(&mut self, chain: Chain) {
         self.count += chain.len();
-        // A client has no more slots than there is room for, and so no more chains.
+        // There is room: a client has at most `IN_FLIGHT` slots, and so at most as many chains.
         let _ = self.chains.push(chain);
     }
 
@@ -45,13 +45,13 @@ impl Slots {
         let (slot, rest) = self.chains.pop()?.pop();
         self.count -= 1;
         if let Some(rest) = rest {
-            // It was just taken out of there.
+            // There is room: the chain was just taken out.
             let _ = self.chains.push(rest);
         }
         Some(slot)
     }
 
-    /// Moves slots of another place here, at most `count`: whole chains, and what is left to move slot by slot.
+    /// Moves at most `count` slots from another collection here: whole chains, and then single slots of a longer chain.
     pub fn take(&mut self, from: &mut Self, count: usize) {
         let mut left = count;
         while left > 0
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_that_was_put_in_comes_out() {
+    fn every_slot_comes_out_again() {
         let mut slots = slots(&[1, 5, 1, 3]);
         assert_eq!(slots.len(), 10);
         assert_eq!(pop_all(&mut slots), 10);
     }
 
     #[test]
-    fn any_number_is_moved_and_none_is_lost() {
+    fn take_moves_any_number_and_loses_none() {
         for count in 0..12 {
             let (mut from, mut to) = (slots(&[2, 4, 1, 3]), slots(&[2]));
             to.take(&mut from, count);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_with_all_slots_of_a_client() {
+    fn collection_is_full_with_all_slots_of_a_client() {
         let mut slots = slots(&[1; IN_FLIGHT - 1]);
         assert!(!slots.is_full());
         slots.put(chain(1));

@@ -1,12 +1,12 @@
-//! The messages that wait, in a bounded heap, and what is known of them. No locks here, and no clock:
-//! see [`super::Queue`] for what threads share.
+//! The waiting messages in a bounded heap, and their numbers by priority. It has no lock and no clock: threads share it in a
+//! [`super::Queue`].
 
 use super::{Order, Run};
 use crate::protocol::Priority;
 use core::cmp::Ordering;
 use heapless::{BinaryHeap, binary_heap::Max};
 
-/// One waiting run: the key of its first message, and what is to be processed.
+/// One waiting run, with the key of its first message.
 struct Entry<T> {
     key: u64,
     item: T,
@@ -29,26 +29,26 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-/// A run picked from the heap, with when it was admitted and as what.
+/// A run that was picked from the heap, with its priority and the time of its admission.
 #[derive(Debug)]
 pub struct Picked<T> {
-    /// What was admitted.
+    /// The run.
     pub item: T,
     /// Its priority.
     pub priority: Priority,
-    /// When its first message was admitted, in nanoseconds; strictly rising in the order of admission. Each of the others
-    /// counts as admitted one nanosecond after the one before.
+    /// When the first message was admitted, in nanoseconds; strictly increasing in the order of admission. Each further
+    /// message counts as admitted one nanosecond after the one before.
     pub stamp_ns: u64,
 }
 
-/// What the queue knows of one priority.
+/// The message counts of one priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Admitted since the start.
+    /// How many messages were admitted since the start.
     pub admitted: u64,
-    /// Waiting now.
+    /// How many messages wait now.
     pub now: u32,
-    /// The high-water mark: the most that ever waited.
+    /// The high-water mark: the largest number that has waited at once.
     pub max: u32,
 }
 
@@ -56,7 +56,7 @@ impl Depth {
     const ZERO: Self = Self { admitted: 0, now: 0, max: 0 };
 }
 
-/// What waits, in at most `N` runs.
+/// At most `N` waiting runs.
 pub struct Waiting<T, const N: usize> {
     heap: BinaryHeap<Entry<T>, Max, N>,
     order: Order,
@@ -71,7 +71,7 @@ impl<T: Run, const N: usize> Default for Waiting<T, N> {
 }
 
 impl<T: Run, const N: usize> Waiting<T, N> {
-    /// Nothing waits yet; the order is [`Order::STRICT`].
+    /// An empty heap with the order [`Order::STRICT`].
     pub const fn new() -> Self {
         Self {
             heap: BinaryHeap::new(),
@@ -81,10 +81,10 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         }
     }
 
-    /// Sets how keys are made. For the start, before anything is admitted.
+    /// Sets the order. Call it at the start, before anything is admitted.
     ///
     /// # Panics
-    /// If something waits already: its key would be read in the wrong way.
+    /// If a run waits already: its key would be misread.
     pub fn set_order(&mut self, order: Order) {
         assert!(self.heap.is_empty());
         self.order = order;
@@ -93,7 +93,7 @@ impl<T: Run, const N: usize> Waiting<T, N> {
     /// Admits a run at the time `now_ns`.
     ///
     /// # Errors
-    /// Gives it back if `N` wait already.
+    /// Returns the run if `N` wait already.
     pub fn push(&mut self, item: T, priority: Priority, now_ns: u64) -> Result<(), T> {
         let (stamp_ns, messages) = (now_ns.max(self.stamp_last_ns + 1), item.len());
         let entry = Entry { key: self.order.key(priority, stamp_ns), item };
@@ -106,7 +106,7 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         Ok(())
     }
 
-    /// Takes the run that comes first, if it has no more than `messages_max` messages.
+    /// Takes the next run, if it has at most `messages_max` messages.
     pub fn pop(&mut self, messages_max: usize) -> Option<Picked<T>> {
         self.heap.peek().filter(|entry| entry.item.len() <= messages_max)?;
         let Entry { key, item } = self.heap.pop()?;
@@ -115,7 +115,7 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         Some(Picked { item, priority, stamp_ns })
     }
 
-    /// The priority of the run that comes first.
+    /// The priority of the next run.
     pub fn next_priority(&self) -> Option<Priority> {
         self.heap.peek().map(|entry| self.order.read(entry.key).0)
     }
@@ -125,13 +125,13 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         self.heap.is_empty()
     }
 
-    /// What is known of each priority, by its index.
+    /// The depth of each priority, by its index.
     pub fn depths(&self) -> [Depth; Priority::COUNT] {
         self.depths
     }
 
-    /// The stamp of the longest waiting message of each priority, by its index. Reads the whole heap: `N` entries of
-    /// 16 bytes at most, one after the other.
+    /// The stamp of the oldest waiting message of each priority, by the priority's index. It reads the whole heap: at most
+    /// `N` entries of 16 bytes.
     pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
         let mut oldest: [Option<u64>; Priority::COUNT] = [None; Priority::COUNT];
         for entry in self.heap.iter() {
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Messages with numbers in a row.
+    /// A run of consecutive numbers.
     impl Run for core::ops::Range<u32> {
         fn len(&self) -> usize {
             ExactSizeIterator::len(self)
@@ -169,7 +169,7 @@ mod tests {
         prop::collection::vec(prop_oneof![3 => push, 2 => (1..6usize).prop_map(Step::Pop)], 0..200)
     }
 
-    /// A run as the model has it.
+    /// A run in the model.
     #[derive(Clone, Debug, PartialEq)]
     struct Waits {
         priority: u8,
@@ -177,8 +177,8 @@ mod tests {
         numbers: core::ops::Range<u32>,
     }
 
-    /// The plain slow model: all that waits in a list; the best is searched for each time. A run is where its first
-    /// message is.
+    /// A simple, slow model: a list, in which each pop searches for the best run. The first message decides the place of a
+    /// run.
     #[derive(Default)]
     struct Model {
         list: Vec<Waits>,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_heap_gives_the_item_back_and_counts_nothing() {
+    fn full_heap_returns_the_run_and_counts_nothing() {
         let mut waiting: Waiting<core::ops::Range<u32>, 2> = Waiting::new();
         assert_eq!(waiting.push(1..4, Priority::NORMAL, 0), Ok(()));
         assert_eq!(waiting.push(4..5, Priority::NORMAL, 0), Ok(()));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_too_long_stays_and_nothing_overtakes_it() {
+    fn run_that_is_too_long_stays_and_is_not_overtaken() {
         let mut waiting: Waiting<core::ops::Range<u32>, 2> = Waiting::new();
         assert_eq!(waiting.push(1..4, Priority::NORMAL, 0), Ok(()));
         assert_eq!(waiting.push(4..5, Priority::NORMAL, 0), Ok(()));
