@@ -1,9 +1,9 @@
-//! The proof that nothing is allocated after "ready": with the feature `alloc-guard` the binary's allocator ends
-//! the process when it is asked for memory after [`arm`] was called. Without the feature there is nothing here.
+//! The test that nothing is allocated after "ready". With the feature `alloc-guard`, the binary's allocator aborts the process if
+//! it gets a request for memory after a call of [`arm`]. Without the feature, [`arm`] does nothing.
 
 #![cfg_attr(feature = "alloc-guard", expect(unsafe_code, reason = "an allocator is an unsafe trait"))]
 
-/// From now on nothing may be allocated.
+/// Forbids allocations from now on.
 pub fn arm() {
     #[cfg(feature = "alloc-guard")]
     guard::ARMED.store(true, core::sync::atomic::Ordering::SeqCst);
@@ -24,15 +24,14 @@ mod guard {
 
     fn check() {
         if ARMED.load(Ordering::SeqCst) {
-            // Nothing that would allocate, and nothing that could fail in a way that matters now.
+            // A raw write, because it does not allocate. If it fails, the process aborts all the same.
             let _ =
                 nix::unistd::write(std::io::stderr(), b"firstline: memory was allocated after \"ready\"\n");
             std::process::abort();
         }
     }
 
-    // SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract; or
-    // the process ends.
+    // SAFETY: every call goes unchanged to the system's allocator, which keeps the contract, or the process aborts.
     unsafe impl GlobalAlloc for Guard {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             check();

@@ -1,4 +1,4 @@
-//! The memory budget: how much each part needs, and the sum. `tests/memory.rs` compares it with what the binary really has.
+//! The memory budget: how much memory each part needs, and the sum. `tests/memory.rs` compares it with the binary.
 
 use crate::auth::authenticator::State;
 use crate::auth::{Tokens, file::Buffer};
@@ -21,11 +21,11 @@ use core::fmt::Write;
 
 /// One consumer of memory.
 pub struct Item {
-    /// What it is for.
+    /// The purpose.
     pub purpose: &'static str,
     /// How many there are.
     pub count: usize,
-    /// The bytes of one.
+    /// The size of one, in bytes.
     pub bytes_each: usize,
 }
 
@@ -34,13 +34,13 @@ impl Item {
         Self { purpose, count, bytes_each }
     }
 
-    /// The bytes of all.
+    /// The size of all, in bytes.
     pub const fn bytes(&self) -> usize {
         self.count * self.bytes_each
     }
 }
 
-/// What is static: it is in the binary's `.bss` and `.data`.
+/// The static memory: the binary's `.bss` and `.data`.
 pub const STATIC: [Item; 13] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
@@ -61,20 +61,20 @@ pub const STATIC: [Item; 13] = [
 /// are used.
 pub const STACKS: [Item; 5] = [
     Item::new("worker stacks", WORKERS, WORKER_STACK_BYTES),
-    // It is there if a sink can block, as with `--print`.
+    // Only if a sink can block, as with `--print`.
     Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
-    // These are there if there is a journal.
+    // The next two only with a journal.
     Item::new("delivery stack", 1, DELIVERY_STACK_BYTES),
     Item::new("replay stack", 1, REPLAY_STACK_BYTES),
     Item::new("log writer stack", 1, LOGGER_STACK_BYTES),
 ];
 
-/// The bytes of all items.
+/// The size of all items, in bytes.
 pub fn total(items: &[Item]) -> usize {
     items.iter().map(Item::bytes).sum()
 }
 
-/// What `--sizes` prints.
+/// The output of `--sizes`.
 pub fn table() -> String {
     let mut table = format!("memory of firstline for the board {BOARD}, in bytes\n");
     for item in STATIC.iter().chain(&STACKS) {

@@ -1,9 +1,9 @@
-//! The time since the process started, for all that measures or stamps: log lines, latencies, time-outs.
+//! The time since the process started: for log lines, latencies and time-outs.
 //!
-//! It is monotonic: setting the wall clock does not change it. The date beside it, [`utc_ns`], is for people who read a journal or
-//! a log file, and nothing waits for it: most boards have no clock that survives a power cut.
+//! It is monotonic: setting the wall clock does not change it. The wall clock, [`utc_ns`], is only for the readers of a journal or
+//! a log file, and no time-out depends on it: most boards have no clock that survives a power cut.
 //!
-//! For fuzzers and models it stands still until they put it forward (`by_hand::advance`), so that each of their runs can be repeated.
+//! In fuzzers and models the time stands still until they advance it (`by_hand::advance`), so that each run can be repeated.
 
 #[cfg(any(fuzzing, shuttle))]
 pub use by_hand::now_ns;
@@ -13,23 +13,23 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// Makes this moment zero, unless the clock already runs. To be called first thing at start-up.
+/// Makes this moment zero, unless the clock already runs. Call it early at the start.
 pub fn start() {
     START.get_or_init(Instant::now);
 }
 
-/// Nanoseconds since [`start`]. Never goes back; 64 bits last for 584 years.
+/// Nanoseconds since [`start`]. It never goes back, and 64 bits last for 584 years.
 ///
-/// Starts the clock if nobody has. Does not allocate, and makes no system call where the kernel offers its
-/// clock without one.
+/// It starts the clock if [`start`] was not called. It does not allocate, and makes no system call where the kernel has a vDSO
+/// clock.
 #[cfg(not(any(fuzzing, shuttle)))]
 pub fn now_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
-/// The wall clock, in nanoseconds since 1970; 0 if it is before that. It says whatever it was set to, and jumps when it is set: a board
-/// without a clock of its own begins at 1970, or at the time of its last shutdown. Does not allocate, and makes no system call where the
-/// kernel offers its clock without one.
+/// The wall clock, in nanoseconds since 1970; 0 if it is before 1970. It may have any value, and jumps when it is set: a board
+/// without a clock of its own begins at 1970, or at the time of its last shutdown. It does not allocate, and makes no system call
+/// where the kernel has a vDSO clock.
 pub fn utc_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
 }
@@ -47,8 +47,8 @@ impl Display for Utc {
     }
 }
 
-/// Year, month and day of a day since 1970-01-01. A year begins in March here, so that the day that is not in all of them is its last:
-/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Year, month and day of a day number since 1970-01-01. Years begin in March here, so that the leap day is the last day of a
+/// year. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn date(day: u64) -> (u64, u64, u64) {
     /// From 0000-03-01 to 1970-01-01.
     const DAYS_BEFORE_1970: u64 = 719_468;
@@ -57,7 +57,7 @@ fn date(day: u64) -> (u64, u64, u64) {
     let (era, day) = (day / DAYS_OF_400_YEARS, day % DAYS_OF_400_YEARS);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
-    // Five months from March on have 153 days, and so do the next five.
+    // The five months from March on have 153 days, and so do the next five.
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, of_next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
@@ -70,16 +70,16 @@ pub mod by_hand {
     use std::cell::Cell;
 
     thread_local! {
-        // All threads of a model are one to the system, and other models have others.
+        // All threads of a model run on one thread of the system; other models run on others.
         static NOW_NS: Cell<u64> = const { Cell::new(1) };
     }
 
-    /// Nanoseconds since the start, and those by which it was put forward.
+    /// The time, in nanoseconds.
     pub fn now_ns() -> u64 {
         NOW_NS.get()
     }
 
-    /// Puts it forward.
+    /// Advances the time.
     pub fn advance(ns: u64) {
         NOW_NS.set(NOW_NS.get() + ns);
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_starts_once_and_never_goes_back() {
+    fn clock_starts_once_and_never_goes_back() {
         start();
         let mut last = now_ns();
         for _ in 0..1_000 {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_a_thousand_years_follows_the_one_before() {
+    fn dates_of_a_thousand_years_are_consecutive() {
         let is_leap = |year| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for days in 0..366_000 {

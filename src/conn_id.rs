@@ -1,43 +1,44 @@
-//! The index of a connection, and the tables that have one entry for each.
+//! The ID of a connection, and tables and sets with an entry for each connection.
 
 use crate::limits::{CLIENT_WORDS, CLIENTS};
 use crate::sync::Bitmap;
 use core::fmt::{self, Display};
 use core::ops::{Index, IndexMut, Range};
 
-/// Which connection: its index, below [`CLIENTS`]. It is free for the next one once nothing of the former is left.
+/// The ID of a connection: an index below [`CLIENTS`]. The next connection may get the same ID once nothing of the former one
+/// is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(u16);
 
-const _: () = assert!(CLIENTS <= u16::MAX as usize + 1, "an index is 16 bits");
+const _: () = assert!(CLIENTS <= u16::MAX as usize + 1, "an index has 16 bits");
 
 impl ConnId {
-    /// The first one.
+    /// The first ID.
     pub const FIRST: Self = Self(0);
 
-    /// The one with that index.
+    /// The ID with that index.
     ///
     /// # Panics
-    /// If there is no such index.
+    /// If the index is [`CLIENTS`] or more.
     pub const fn new(index: usize) -> Self {
         assert!(index < CLIENTS);
         Self(index as u16)
     }
 
-    /// Its index.
+    /// The index.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// All of them, rising.
+    /// All IDs, in increasing order.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> + Clone {
         Self::range(0..CLIENTS)
     }
 
-    /// Those with indices in that range, rising.
+    /// The IDs with indices in that range, in increasing order.
     ///
     /// # Panics
-    /// If it goes beyond the last index.
+    /// If the range ends above [`CLIENTS`].
     pub fn range(indices: Range<usize>) -> impl DoubleEndedIterator<Item = Self> + Clone {
         assert!(indices.end <= CLIENTS);
         indices.map(Self::new)
@@ -78,32 +79,32 @@ impl ConnSet {
         Self(Bitmap::new())
     }
 
-    /// Puts one in; true: it was not there. What the caller did before is seen by whichever thread takes it out.
+    /// Adds a connection; true: it was not in the set. The thread that takes it out sees what the caller did before.
     pub fn insert(&self, conn: ConnId) -> bool {
         self.0.insert(conn.index())
     }
 
-    /// Takes one out; true: it was there.
+    /// Removes a connection; true: it was in the set.
     pub fn remove(&self, conn: ConnId) -> bool {
         self.0.remove(conn.index())
     }
 
-    /// Whether one is in it.
+    /// Whether a connection is in the set.
     pub fn contains(&self, conn: ConnId) -> bool {
         self.0.contains(conn.index())
     }
 
-    /// Whether it is the empty set.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Calls `each` with all that are in it, rising.
+    /// Calls `each` with each connection in the set, in increasing order.
     pub fn for_each(&self, mut each: impl FnMut(ConnId)) {
         self.0.for_each(|index| each(ConnId::new(index)));
     }
 
-    /// Takes out all with indices in that range, and calls `each` with them, rising.
+    /// Removes all connections with indices in that range, and calls `each` with each of them, in increasing order.
     pub fn drain(&self, indices: Range<usize>, mut each: impl FnMut(ConnId)) {
         self.0.drain(indices.start, indices.end, |index| each(ConnId::new(index)));
     }
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_gives_back_what_was_put_in() {
+    fn set_has_what_was_inserted() {
         let set = ConnSet::new();
         let (first, last) = (ConnId::FIRST, ConnId::new(CLIENTS - 1));
         assert!(set.insert(last) && set.insert(first) && !set.insert(first));
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_an_entry_for_each() {
+    fn table_has_an_entry_for_each_connection() {
         let mut table = PerConn([0; CLIENTS]);
         for (value, conn) in ConnId::all().enumerate() {
             table[conn] = value;

@@ -1,4 +1,4 @@
-//! The binary. Under the model checker it is empty: see [`firstline::sync`].
+//! The binary. In a build for the model checker it is empty: see [`firstline::sync`].
 
 #[cfg(not(loom))]
 mod program;

@@ -1,4 +1,4 @@
-//! Arguments in, exit code out.
+//! The program: from the arguments to the exit code.
 
 use firstline::budget;
 use firstline::hub::shutdown::Outcome;
@@ -14,18 +14,18 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: firstline::alloc_guard::Guard = firstline::alloc_guard::Guard;
 
-/// It could not start.
+/// The server could not start.
 const NOT_STARTED: u8 = 1;
-/// A journal cannot be read, or something in it is damaged.
+/// A journal cannot be read, or is damaged.
 const NOT_SOUND: u8 = 1;
-/// It was called in a wrong way.
+/// An option or a variable is wrong.
 const USAGE: u8 = 2;
-/// The drain time-out was over before everything was processed.
+/// The drain time-out passed before everything was processed.
 const LEFT_OVER: u8 = 3;
-/// A second signal ended it: that plus the signal's number, as shells have it.
+/// A second signal ended the server: this plus the signal's number, as in shells.
 const INTERRUPTED: u8 = 128;
 
-/// What the process does.
+/// Runs the program.
 pub fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Action::Serve(options)) => serve(&options),
@@ -63,7 +63,7 @@ fn show(page: Page) -> ExitCode {
         Page::Version => options::version() + "\n",
         Page::Sizes => budget::table(),
     };
-    // Nobody may want to read all of it.
+    // An error means that the reader has closed the pipe.
     let _ = std::io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
 }

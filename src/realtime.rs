@@ -1,9 +1,9 @@
-//! Real time, on request (`--realtime`): the consumer runs before every thread that is not in real time itself, whatever else the
-//! board does. A thread that has a mutex that the consumer waits for runs at the consumer's priority for that time, and no page of the
-//! memory has to be fetched from a card first. Workers and the acceptor keep the usual policy: clients that flood the server take
-//! no more of the board than before.
+//! Real time (`--realtime`): the consumer's thread runs before every thread that is not in real time, whatever else the board
+//! does. If it waits for a mutex, the thread that holds the mutex runs at the consumer's priority meanwhile. The memory is locked,
+//! so no page has to be read from a card first. Workers and the acceptor keep the usual policy: clients that flood the server
+//! take no more of the board than before.
 //!
-//! If the kernel refuses any of this, the server does not start: a user who asks for real time must not get something else.
+//! If the kernel refuses any of this, the server does not start: a user that requests real time must not get less.
 
 use crate::scheduler;
 use crate::sync::inheritance;
@@ -12,14 +12,14 @@ use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t};
 
-/// What the system refused, and what it takes.
+/// What the system refused.
 #[derive(Debug)]
 pub enum Error {
-    /// Its kernel has no mutexes with priority inheritance.
+    /// The kernel has no mutexes with priority inheritance.
     Inheritance(Errno),
-    /// It does not let the process run at that priority.
+    /// The process may not run at that priority.
     Priority(u32, Errno),
-    /// It does not let the process keep its memory.
+    /// The process may not lock its memory.
     Memory(Errno),
 }
 
@@ -55,26 +55,26 @@ impl fmt::Display for Error {
     }
 }
 
-/// Turns priority inheritance on. For the start, before there are other threads.
+/// Turns priority inheritance on. Call it at the start, before there are other threads.
 ///
 /// # Errors
-/// When the kernel does not have it.
+/// If the kernel does not have it.
 pub fn prepare() -> Result<(), Error> {
     inheritance::turn_on().map_err(|error| Error::Inheritance(Errno::from_raw(error.raw_os_error())))
 }
 
-/// Makes a thread by `spawn` that runs in real time, at that priority.
+/// Calls `spawn` in real time at that priority, so that the thread that it makes runs so.
 ///
 /// # Errors
-/// When that is not permitted; nothing is made then.
+/// If that is not permitted. Then `spawn` is not called.
 pub fn run<R>(priority: u32, spawn: impl FnOnce() -> R) -> Result<R, Error> {
     scheduler::in_real_time(priority, spawn).map_err(|errno| Error::Priority(priority, errno))
 }
 
-/// Locks all memory there is, stacks included. Nothing is mapped after "ready", so that is all there will be.
+/// Locks all mapped memory, including the stacks. Nothing is mapped after "ready", so this covers all that the server will use.
 ///
 /// # Errors
-/// When that is not permitted.
+/// If that is not permitted.
 pub fn lock_memory() -> Result<(), Error> {
     mlockall(MlockAllFlags::MCL_CURRENT).map_err(Error::Memory)
 }

@@ -1,8 +1,8 @@
-//! The service manager: what systemd hands over at the start, and what it is told.
+//! The service manager (systemd): the sockets that it passes at the start, and the notifications that it gets.
 //!
-//! Sockets come as sd_listen_fds(3) says, and news goes as sd_notify(3) says: a datagram each, to the socket that
-//! `NOTIFY_SOCKET` names. Where there is no service manager, nothing comes and nothing is told. Datagrams are small and
-//! sent without waiting; one that cannot be sent is lost, as the manager's own library has it. Nothing here allocates after
+//! Sockets come as in sd_listen_fds(3). Notifications go as in sd_notify(3): one datagram each, to the socket that `NOTIFY_SOCKET`
+//! names. Without a service manager there are no such sockets, and nothing is sent. Datagrams are small and sent without waiting.
+//! A datagram that cannot be sent is lost, as with the manager's own library. Nothing here allocates after
 //! [`Service::from_environment`].
 
 use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, LISTENERS_MAX, SERVICE_DATAGRAM_BYTES_MAX};
@@ -20,12 +20,12 @@ use std::time::Duration;
 /// The service manager, if there is one.
 pub struct Service {
     socket: Option<UnixDatagram>,
-    /// How often it wants to hear that progress is made, if it does.
+    /// How often the manager wants a report of progress; none: it wants none.
     watchdog: Option<Duration>,
 }
 
 impl Service {
-    /// The one that the environment tells of. For the start: it allocates.
+    /// The service manager that the environment names. Call it at the start: it allocates.
     pub fn from_environment() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|path| connect(path.as_bytes()).ok());
         let watchdog = if socket.is_some() { watchdog() } else { None };
@@ -37,31 +37,32 @@ impl Service {
         self.watchdog
     }
 
-    /// A journal of that size is opened. A large one may take longer to make, and to read, than the manager waits for [`Service::ready`].
+    /// Notifies that the server opens a journal of that size, and asks for time: a large one may take longer to make, or to read,
+    /// than the manager waits for [`Service::ready`].
     pub fn opening_journal(&self, journal_bytes: u64) {
         let time = Duration::from_secs(journal_bytes.div_ceil(JOURNAL_OPENING_BYTES_A_SECOND));
         self.notify(format_args!("EXTEND_TIMEOUT_USEC={}\nSTATUS=opening the journal", time.as_micros()));
     }
 
-    /// All is ready.
+    /// Notifies that the server is ready.
     pub fn ready(&self, status: fmt::Arguments<'_>) {
         self.notify(format_args!("READY=1\nSTATUS={status}"));
     }
 
-    /// The server works, and this is how it goes.
+    /// Reports progress.
     pub fn progress(&self, status: fmt::Arguments<'_>) {
         self.notify(format_args!("WATCHDOG=1\nSTATUS={status}"));
     }
 
-    /// SIGHUP has come; [`Service::ready`] follows.
+    /// Notifies that the server reloads after a SIGHUP. [`Service::ready`] must follow.
     pub fn reloading(&self) {
-        // The manager tells by the time which reload it is.
+        // The manager identifies the reload by the time.
         if let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) {
             self.notify(format_args!("RELOADING=1\nMONOTONIC_USEC={}", Duration::from(now).as_micros()));
         }
     }
 
-    /// The server ends.
+    /// Notifies that the server shuts down.
     pub fn stopping(&self) {
         self.notify(format_args!("STOPPING=1\nSTATUS=draining"));
     }
@@ -69,14 +70,14 @@ impl Service {
     fn notify(&self, message: fmt::Arguments<'_>) {
         let Some(socket) = &self.socket else { return };
         let mut datagram: String<SERVICE_DATAGRAM_BYTES_MAX> = String::new();
-        // What does not fit is cut: it is the end of a status, for people.
+        // What does not fit is cut: it is the end of a status text.
         let _ = datagram.write_fmt(message);
-        // It is not waited for: the manager may hang, and the messages go on.
+        // Non-blocking: the manager may hang, and messages must still be processed.
         let _ = socket.send(datagram.as_bytes());
     }
 }
 
-/// A socket connected to the manager's: one in the file system, or, after `@`, one in the abstract name space.
+/// A socket connected to that of the manager: by its path, or, after `@`, by its name in the abstract name space.
 fn connect(path: &[u8]) -> std::io::Result<UnixDatagram> {
     let address = match path {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
@@ -88,24 +89,24 @@ fn connect(path: &[u8]) -> std::io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// A number that the environment has under that name, if it is for this process: if the other name has no other's ID.
+/// The number in the variable `name`, if it is for this process: `id_name`, if set, must have this process's ID.
 fn number_for_this_process(name: &str, id_name: &str) -> Option<u64> {
     let number = |name| env::var(name).ok()?.parse::<u64>().ok();
     number(name).filter(|_| number(id_name).is_none_or(|id| id == u64::from(std::process::id())))
 }
 
-/// Half the time that `WATCHDOG_USEC` gives, if it is given to this process: see sd_watchdog_enabled(3).
+/// Half the time in `WATCHDOG_USEC`, if that is for this process: see sd_watchdog_enabled(3).
 fn watchdog() -> Option<Duration> {
     let usec = number_for_this_process("WATCHDOG_USEC", "WATCHDOG_PID").filter(|usec| *usec > 0)?;
     Some(Duration::from_micros(usec.div_ceil(2)))
 }
 
-/// What was handed over cannot be taken.
+/// Why the sockets that the service manager passes cannot be used.
 #[derive(Debug)]
 pub enum HandOverError {
-    /// That descriptor, counted from 0, is no TCP socket, but of that kind.
+    /// The descriptor with that number, from 0, is not a TCP socket but of that kind.
     NoTcp(usize, &'static str),
-    /// That many descriptors, which is more than [`LISTENERS_MAX`].
+    /// There are that many descriptors, more than [`LISTENERS_MAX`].
     TooMany(u64),
 }
 
@@ -126,12 +127,12 @@ impl fmt::Display for HandOverError {
     }
 }
 
-/// The sockets that were handed over. For the start: it allocates.
+/// The sockets that the service manager passes. Call it at the start: it allocates.
 ///
 /// # Errors
-/// One of them is no TCP socket, or they are too many.
+/// If one of them is not a TCP socket, or if there are too many.
 pub fn take_listeners() -> Result<Vec<TcpListener>, HandOverError> {
-    // Before each of them is looked at.
+    // Before any of them is taken.
     if let Some(count) = number_for_this_process("LISTEN_FDS", "LISTEN_PID")
         && count > LISTENERS_MAX as u64
     {
@@ -148,7 +149,7 @@ pub fn take_listeners() -> Result<Vec<TcpListener>, HandOverError> {
     Ok(listeners)
 }
 
-/// What the descriptor is that is no TCP socket.
+/// The kind of a descriptor that is not a TCP socket.
 fn kind_of(handed_over: &mut ListenFd, index: usize) -> &'static str {
     if handed_over.take_udp_socket(index).is_ok() {
         "a UDP socket"
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_reach_an_abstract_socket_and_a_long_status_is_cut() {
+    fn notifications_reach_an_abstract_socket_and_a_long_status_is_cut() {
         let name = format!("firstline-test-{}", std::process::id());
         let manager =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes()).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! One accepted connection: how it is set up, and the two calls that move bytes.
+//! The socket of one accepted connection: its options, the two calls that move bytes, and what the kernel knows about it.
 
 #![expect(unsafe_code, reason = "no crate has this request to the kernel")]
 
@@ -15,57 +15,59 @@ use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a receive came to.
+/// The result of a receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// So many bytes, at least one.
+    /// That many bytes, at least one.
     Bytes(usize),
-    /// The peer sends nothing more.
+    /// The peer has closed its sending side.
     End,
-    /// Nothing is there now.
+    /// Nothing has arrived.
     Nothing,
-    /// The connection is broken; by what, unless somebody was told that before.
+    /// The connection is broken, with the error; none: another call has already got the error.
     Broken(Option<Errno>),
 }
 
-/// What of a connection is still under way.
+/// What the kernel knows about the transmission to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmission {
-    /// Our end was told to the peer, and its system has not acknowledged that yet, or something before it.
+    /// The server has closed its sending side, and the peer's system has not acknowledged that, or something sent before it.
     pub is_ending: bool,
-    /// The peer's system has not answered several times in a row: it is off, or cannot be reached.
+    /// The connection was reset, or the peer's system has failed to answer several times in a row: it is off, or cannot be
+    /// reached.
     pub is_gone: bool,
 }
 
-/// Sets up a fresh connection: small segments go at once, the kernel's buffers have a bound, and a peer that has
-/// lost its power or its cable is noticed: in 90 s, unless `write_timeout_ms`, the time that a client may not read, is longer than the
-/// usual one, or none.
+/// Sets the options of a new connection. Small segments are sent at once, the kernel's buffers have a bound, and a peer that has
+/// lost its power or its cable is detected: within 90 s, unless `write_timeout_ms`, the time for which a client may leave its
+/// bytes unread, is longer than the default, or none.
 ///
 /// # Errors
-/// Those of setsockopt: the peer may be gone already.
+/// Errors of setsockopt(2): the peer may be gone already.
 pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<()> {
     optional("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))?;
-    // Urgent data are bytes like others, as RFC 6093 asks for: the last of them, which may be the LF of a line, is not left out.
+    // Urgent data are received in line, as RFC 6093 requires. Otherwise their last byte, which may be the LF of a line, would be
+    // left out.
     optional("SO_OOBINLINE", setsockopt(socket, sockopt::OobInline, &true))?;
     optional("SO_SNDBUF", setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES))?;
     optional("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true))?;
     optional("TCP_KEEPIDLE", setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S))?;
     optional("TCP_KEEPINTVL", setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S))?;
     optional("TCP_KEEPCNT", setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES))?;
-    // 0 is the system's own.
+    // 0 selects the system's default.
     let longest_ms = |ms: u32| ms.saturating_add(ms / WRITE_CHECKS as u32).saturating_add(WRITE_MARGIN_MS);
     let unacknowledged_ms = write_timeout_ms.map_or(0, |ms| UNACKNOWLEDGED_MS_MAX.max(longest_ms(ms)));
     optional("TCP_USER_TIMEOUT", setsockopt(socket, sockopt::TcpUserTimeout, &unacknowledged_ms))
 }
 
-/// Whether it was told that this system lacks an option.
+/// Whether the log has said that this system lacks an option.
 static LACK_IS_LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// What setting an option came to. A system that does not have it is no reason to be without the socket: that is told once, for all
-/// of them, and the socket is used without it.
+/// Ignores the error of `set` if the system does not support the option: the socket is used without it. The first such option
+/// is logged, once for all of them.
 ///
 /// # Errors
-/// Any other than that the option is not supported.
+/// Any other error of `set`.
 pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
     match set {
         Err(errno @ (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP | Errno::ENOSYS)) => {
@@ -82,8 +84,8 @@ pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
     }
 }
 
-/// Receives what is there into `buffer`, which must not be empty. Less than all of it may come where a peer has sent urgent data: no
-/// receive goes past the mark at their end.
+/// Receives what has arrived into `buffer`, which must not be empty. If a peer has sent urgent data, a receive may return only a
+/// part: it stops at the mark of that data.
 pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     debug_assert!(!buffer.is_empty());
     loop {
@@ -98,9 +100,9 @@ pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     }
 }
 
-/// What a receive that finds nothing more means on a connection that is over in both directions. The system reports a break once; a later
-/// call finds what looks as if the peer had ended its side. If the peer had ended it before the break, no receive gets the error, and it
-/// is still there to be asked for, unless a send got it.
+/// The result of a receive that returns 0 on a connection that is over in both directions. The kernel reports the error of a
+/// break only once; a later receive returns 0, as if the peer had closed its side. If the peer had really closed its side before
+/// the break, no receive gets the error. Then the error is still in `SO_ERROR`, unless a send got it.
 fn ending(socket: &impl AsFd) -> Received {
     match socket::getsockopt(socket, sockopt::SocketError) {
         Ok(0) | Err(_) => Received::Broken(None),
@@ -108,18 +110,18 @@ fn ending(socket: &impl AsFd) -> Received {
     }
 }
 
-/// Whether the connection is over in both directions: it broke, or both sides have ended it.
+/// Whether the connection is over in both directions: it is broken, or both sides have closed it.
 fn is_over(socket: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    // An interrupted call leaves no answer: then the connection is taken for what it looks like.
+    // An interrupted call gives no answer: then the connection counts as not over.
     poll(&mut fds, PollTimeout::ZERO).is_ok()
         && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
-/// Sends as much of `bytes` as the socket takes at once. The caller makes sure that it is open.
+/// Sends as much of `bytes` as the socket accepts at once. The caller makes sure that the socket is open.
 ///
 /// # Errors
-/// `EAGAIN` when it takes nothing now; others when the connection is broken.
+/// `EAGAIN` if the socket accepts nothing now; any other error if the connection is broken.
 pub fn send(socket: RawFd, bytes: &[u8]) -> nix::Result<usize> {
     loop {
         let sent = socket::send(socket, bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
@@ -129,13 +131,13 @@ pub fn send(socket: RawFd, bytes: &[u8]) -> nix::Result<usize> {
     }
 }
 
-/// How many bytes have come that are not received yet.
+/// How many bytes have arrived that are not received yet.
 pub fn unreceived(socket: &impl AsFd) -> usize {
     rustix::io::ioctl_fionread(socket).map_or(0, |bytes| bytes as usize)
 }
 
 sockopt_impl!(
-    /// The first bytes of what the system knows of a connection: its state, one more, retransmissions and probes without an answer.
+    /// The first bytes of `tcp_info`: the state, one more, and how many retransmissions and probes have no answer.
     InfoHead,
     GetOnly,
     libc::IPPROTO_TCP,
@@ -143,9 +145,9 @@ sockopt_impl!(
     [u8; 4]
 );
 
-/// What is under way on a connection; none: the system does not say.
+/// The transmission to a peer; none: the system does not report it.
 pub fn transmission(socket: &impl AsFd) -> Option<Transmission> {
-    // From the kernel's net/tcp_states.h: states in which our end is not acknowledged, and that of a connection that was reset.
+    // From the kernel's net/tcp_states.h: the states in which our FIN is not acknowledged, and the state after a reset.
     const FIN_WAIT_1: u8 = 4;
     const CLOSE: u8 = 7;
     const LAST_ACK: u8 = 9;
@@ -157,23 +159,23 @@ pub fn transmission(socket: &impl AsFd) -> Option<Transmission> {
     })
 }
 
-/// Says that nothing more will be sent. An error means that the peer is gone, which the next receive tells too.
+/// Closes the sending side. An error means that the peer is gone; the next receive reports that, too.
 pub fn end_sending(socket: &impl AsRawFd) {
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Write);
 }
 
-/// How much of what was sent the peer has not taken yet, in bytes: SIOCOUTQ of tcp(7). None if the kernel does not tell.
+/// How many sent bytes the peer's system has not acknowledged: SIOCOUTQ of tcp(7). None: the kernel does not report it.
 pub fn untaken(socket: &impl AsFd) -> Option<usize> {
     // SAFETY: this request writes one int, whatever the descriptor is.
     let bytes = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) }.ok()?;
     usize::try_from(bytes).ok()
 }
 
-/// The same number as the request of terminals that asks the same.
+/// It has the same number as the equivalent request for terminals.
 const SIOCOUTQ: Opcode = libc::TIOCOUTQ as Opcode;
 
 sockopt_impl!(
-    /// Which of a socket's buffers keep their size: true, the send buffer alone. Since Linux 5.14.
+    /// Which buffers of a socket have a fixed size; true: only the send buffer. Since Linux 5.14.
     BoundsSendingOnly,
     SetOnly,
     libc::SOL_SOCKET,
@@ -181,26 +183,28 @@ sockopt_impl!(
     bool
 );
 
-/// For a client that has to read before more of it is received: the kernel is to take all that it has let it send, and a little more.
+/// Raises the receive buffer of a client from which the server receives nothing until the client reads: the kernel then accepts
+/// all that its window has let the client send, and a little more.
 ///
-/// It lets a client send as much as fits if it comes in large pieces. In small ones it takes more room, and what is too much is dropped.
-/// Then Linux, since 6.17, drops all that comes from that client until something is received, for it ends beyond the window (commit
-/// 9ca48d616ed7, "tcp: do not accept packets beyond window"), even the news that it has read: and nothing is received before that is
-/// heard. So both would wait for ever. Before 5.14 the buffer only has the little more, and nothing is needed.
+/// The window is as large as what fits if it arrives in large segments. Small segments take more room, and the kernel drops what
+/// does not fit. Then Linux, since 6.17, drops everything from that client until the server receives something, because all of it
+/// ends beyond the window (commit 9ca48d616ed7, "tcp: do not accept packets beyond window"). It drops even the acknowledgement
+/// that the client has read, and before that arrives the server receives nothing. So both would wait for ever. Before Linux 5.14
+/// this only adds the little more; nothing else is needed there.
 pub fn raise_receive_buffer(socket: &impl AsFd) {
     if setsockopt(socket, sockopt::RcvBuf, &RAISED_RECEIVE_BUFFER_BYTES).is_ok() {
         let _ = setsockopt(socket, BoundsSendingOnly, &true);
     }
 }
 
-/// The end of that: what comes has its usual bound again.
+/// Restores the usual receive buffer after [`raise_receive_buffer`].
 pub fn restore_receive_buffer(socket: &impl AsFd) {
     let _ = setsockopt(socket, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES);
 }
 
-/// Lets the kernel take some more bytes to send, for a client that did not read and is about to be closed.
+/// Raises the send buffer, for a client that did not read and whose connection is about to be closed.
 pub fn raise_send_buffer(socket: &impl AsFd) {
-    // It is a favour: without it the client just gets less.
+    // If this fails, the client gets fewer bytes.
     let _ = setsockopt(socket, sockopt::SndBuf, &(4 * SOCKET_BUFFER_BYTES));
 }
 
@@ -220,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_peer_has_not_taken_is_known_and_gets_less_when_it_reads() {
+    fn untaken_bytes_decrease_when_the_peer_reads() {
         let (server, mut client) = pair();
         assert_eq!(untaken(&server), Some(0));
         while send(server.as_raw_fd(), &[b'x'; 4096]).is_ok() {}
         let all = untaken(&server).unwrap();
         assert!(all > 0);
         let mut some = vec![0; 4096];
-        // The kernel of the peer takes much before its program reads.
+        // The peer's kernel accepts much before its program reads.
         while untaken(&server).unwrap() >= all {
             client.read_exact(&mut some).unwrap();
         }
@@ -235,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_has_a_wider_bound_for_as_long_as_it_is_overdrawn() {
+    fn receive_buffer_is_larger_until_it_is_restored() {
         let (server, _client) = pair();
         restore_receive_buffer(&server);
         let usual = getsockopt(&server, sockopt::RcvBuf).unwrap();
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_ends_its_side_has_said_all() {
+    fn peer_that_closes_its_side_can_still_be_answered() {
         let (server, mut client) = pair();
         client.write_all(b"last words").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_before_a_reset_is_an_end_whoever_was_told_of_the_reset_first() {
+    fn end_before_a_reset_is_an_end_even_if_a_send_got_the_error() {
         for sender_is_told_first in [false, true] {
             let (server, mut client) = pair();
             client.write_all(b"last words").unwrap();
@@ -275,20 +279,24 @@ mod tests {
                 std::thread::yield_now();
             }
             drop(client);
-            // The system of a client that has closed answers that with a reset.
+            // The system of a client that has closed its socket answers this with a reset.
             assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Ok(8));
             wait_for(&server, PollFlags::POLLHUP);
             if sender_is_told_first {
                 assert_eq!(send(server.as_raw_fd(), b"ACK 2 2\n"), Err(Errno::EPIPE));
             }
-            assert_eq!(receive(&server, &mut [0; 64]), Received::Bytes(10), "what has come is there");
+            assert_eq!(
+                receive(&server, &mut [0; 64]),
+                Received::Bytes(10),
+                "what has arrived is still there"
+            );
             let expected = if sender_is_told_first { Received::Broken(None) } else { Received::End };
             assert_eq!(receive(&server, &mut [0; 64]), expected);
         }
     }
 
     #[test]
-    fn urgent_data_are_received_as_others_and_split_what_is_received() {
+    fn urgent_data_are_received_in_line_and_split_receives() {
         let (server, client) = pair();
         set_up(&server, None).unwrap();
         let send_urgent = |bytes: &[u8]| socket::send(client.as_raw_fd(), bytes, MsgFlags::MSG_OOB).unwrap();
@@ -304,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_tells_whether_its_end_is_acknowledged() {
+    fn transmission_says_whether_the_end_is_acknowledged() {
         let (server, client) = pair();
         let of_open = transmission(&server).unwrap();
         assert_eq!(of_open, Transmission { is_ending: false, is_gone: false });
@@ -316,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_no_end_whoever_was_told_of_it_first() {
+    fn reset_is_no_end_even_if_a_send_got_the_error() {
         for sender_is_told_first in [false, true] {
             let (server, mut client) = pair();
             client.write_all(b"half a li").unwrap();
@@ -332,13 +340,13 @@ mod tests {
                 received = receive(&server, &mut [0; 64]);
             }
             assert_eq!(received, Received::Broken(told));
-            // It stays so, and is told once.
+            // It stays broken, and the error is reported once.
             assert_eq!(receive(&server, &mut [0; 64]), Received::Broken(None));
         }
     }
 
     #[test]
-    fn a_connection_is_watched_as_the_limits_say() {
+    fn options_follow_the_limits() {
         let (socket, _peer) = pair();
         for (write_timeout_ms, expected_ms) in
             [(Some(30_000), UNACKNOWLEDGED_MS_MAX), (Some(3_600_000), 4_050_000 + WRITE_MARGIN_MS), (None, 0)]
