@@ -1,8 +1,8 @@
-//! The log file: kept within its size by renaming, opened again on request.
+//! The log file: it is rotated to stay within its size, and reopened on request.
 //!
-//! `PATH` is written until the next lines would make it larger than half of what both files may take; then it
-//! is renamed to `PATH.1`, in place of the one before, and a new one is begun. So the latest half is always
-//! there. All paths are prepared at start-up; nothing is allocated later.
+//! The writer appends to `PATH` until the next lines would make it larger than half of the size for both files. Then it renames
+//! the file to `PATH.1`, which replaces the former one, and begins a new file. So at least the latest half is always there. All
+//! paths are prepared at the start; nothing allocates later.
 
 use core::fmt::Write;
 use std::ffi::CString;
@@ -19,35 +19,35 @@ use nix::unistd::write;
 use super::stream::Stream;
 use crate::limits::{LOG_BATCH_BYTES, LOG_COMPLAINT_BYTES_MAX, LOG_REOPEN_MS};
 
-/// A log file and the one before it.
+/// A log file and its predecessor.
 pub struct LogFile {
     path: CString,
-    /// Where the full file goes.
+    /// The path to which a full file is renamed.
     path_old: CString,
-    /// What one of the two may hold.
+    /// The largest size of one of the two files, in bytes.
     half_bytes_max: u64,
-    /// The open file. None after it could not be opened.
+    /// The open file; none: it could not be opened.
     open: Option<Open>,
-    /// When to open it again, if that is asked for, or has failed.
+    /// When to open the path again, in nanoseconds, if that was requested or has failed.
     open_at_ns: Option<u64>,
     /// Why it could not be opened.
     open_error: Errno,
-    /// Whether the present trouble was told on standard error.
-    complained: bool,
+    /// Whether standard error has got a line about the current error.
+    has_complained: bool,
 }
 
 struct Open {
     stream: Stream,
-    /// Whether its size is bounded: a device or a pipe has none, and must not be renamed.
+    /// Whether it is a regular file. A device or a pipe has no size, and must not be renamed.
     regular: bool,
 }
 
 impl LogFile {
-    /// Opens the file, and appends to what it holds. It and its `.1` together take `bytes_max` at most; one
-    /// that was larger before goes with the next two renamings.
+    /// Opens the file for appending. It and its `.1` together take at most `bytes_max`; a larger file of an earlier run is gone after
+    /// two rotations.
     ///
     /// # Errors
-    /// Of open(2); EINVAL if the path holds a zero byte.
+    /// Errors of open(2); EINVAL if the path has a zero byte.
     pub fn new(path: &Path, bytes_max: u64) -> Result<Self, Errno> {
         debug_assert!(bytes_max / 2 >= LOG_BATCH_BYTES as u64, "a batch must fit a file");
         let path = path.as_os_str().as_bytes();
@@ -62,27 +62,27 @@ impl LogFile {
             open,
             open_at_ns: None,
             open_error: Errno::ENOENT,
-            complained: false,
+            has_complained: false,
         })
     }
 
-    /// Opens the path again, for it was renamed by others. If that fails the open file goes on being used,
-    /// and it is tried again with lines that come after [`LOG_REOPEN_MS`].
+    /// Opens the path again, after another process has renamed the file. If that fails, the open file stays in use, and the next lines
+    /// after [`LOG_REOPEN_MS`] make another attempt.
     pub fn reopen(&mut self, now_ns: u64) {
         self.open_at_ns = Some(now_ns);
         self.open_if_due(now_ns);
     }
 
-    /// Writes whole lines, [`LOG_BATCH_BYTES`] at most, into one file. The first error of a row is told on
-    /// standard error too.
+    /// Writes whole lines, at most [`LOG_BATCH_BYTES`], to one file. The first of several errors in a row is also written to standard
+    /// error.
     ///
     /// # Errors
-    /// Of the system call that failed. A part may be written then.
+    /// The error of the failed system call. A part of the lines may be written then.
     pub fn write_lines(&mut self, lines: &[u8], now_ns: u64) -> Result<(), Errno> {
         let result = self.try_write_lines(lines, now_ns);
         match result {
             Err(errno) => self.complain(errno),
-            Ok(()) if self.open_at_ns.is_none() => self.complained = false,
+            Ok(()) if self.open_at_ns.is_none() => self.has_complained = false,
             Ok(()) => {}
         }
         result
@@ -99,7 +99,7 @@ impl LogFile {
 
     fn rotate(&mut self, now_ns: u64) -> Result<(), Errno> {
         match renameat(AT_FDCWD, self.path.as_c_str(), AT_FDCWD, self.path_old.as_c_str()) {
-            // If it is not there, others have renamed it.
+            // ENOENT: another process has renamed or removed the file.
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(errno),
         }
@@ -125,13 +125,13 @@ impl LogFile {
         }
     }
 
-    /// Tells standard error of a trouble, once, and only if that would take it now: a stuck terminal must not
-    /// keep the file from being written.
+    /// Writes a line about an error to standard error, once, and only if that does not block: a stuck terminal must not delay the log
+    /// file.
     fn complain(&mut self, errno: Errno) {
-        if self.complained {
+        if self.has_complained {
             return;
         }
-        self.complained = true;
+        self.has_complained = true;
         let stderr = std::io::stderr();
         let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
         let ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0);
@@ -140,7 +140,7 @@ impl LogFile {
         let fits =
             writeln!(line, "firstline: log file: {reason}; what it does not take is counted as lost").is_ok();
         if ready && fits {
-            // There is nowhere left to tell that it failed.
+            // If this fails, there is no place left to report it.
             let _ = write(stderr.as_fd(), line.as_bytes());
         }
     }
@@ -148,7 +148,7 @@ impl LogFile {
 
 impl Open {
     fn new(path: &CString) -> Result<Self, Errno> {
-        // Non-blocking: a FIFO that nobody reads is an error, and must not hold up the start.
+        // Non-blocking: a FIFO without a reader is an error, and must not block the start.
         let flags = OFlag::O_WRONLY
             | OFlag::O_CREAT
             | OFlag::O_APPEND
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_is_kept_and_counts() {
+    fn earlier_lines_are_kept_and_count() {
         let scratch = Scratch::new();
         let before = "line 0\n".repeat(SIZE as usize / 2 / 7);
         fs::write(scratch.path("log"), &before).unwrap();
@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_for_its_owner_and_the_group_that_reads() {
+    fn new_file_is_writable_by_its_owner_and_readable_by_its_group() {
         let scratch = Scratch::new();
         let _file = LogFile::new(&scratch.path("log"), SIZE).unwrap();
         assert_eq!(fs::metadata(scratch.path("log")).unwrap().mode() & 0o777 & !0o640, 0);
     }
 
     #[test]
-    fn a_file_that_was_renamed_is_left_when_asked_to() {
+    fn renamed_file_is_left_on_request() {
         let scratch = Scratch::new();
         let mut file = LogFile::new(&scratch.path("log"), SIZE).unwrap();
         file.write_lines(b"line 0\n", 0).unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_removed_is_begun_anew_when_it_is_full() {
+    fn removed_file_is_replaced_when_it_is_full() {
         let scratch = Scratch::new();
         let mut file = LogFile::new(&scratch.path("log"), SIZE).unwrap();
         fs::remove_file(scratch.path("log")).unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_again_is_tried_after_a_pause() {
+    fn failed_reopening_is_retried_after_a_pause() {
         let scratch = Scratch::new();
         fs::create_dir(scratch.path("there")).unwrap();
         let mut file = LogFile::new(&scratch.path("there/log"), SIZE).unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_file_that_cannot_be_followed_by_another_grows_no_more() {
+    fn full_file_that_cannot_be_rotated_stops_growing() {
         let scratch = Scratch::new();
         fs::create_dir(scratch.path("there")).unwrap();
         let mut file = LogFile::new(&scratch.path("there/log"), SIZE).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_no_bound_and_keeps_its_name() {
+    fn device_has_no_size_and_keeps_its_name() {
         let scratch = Scratch::new();
         symlink("/dev/null", scratch.path("log")).unwrap();
         let mut file = LogFile::new(&scratch.path("log"), SIZE).unwrap();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_opened_is_an_error() {
+    fn path_that_cannot_be_opened_is_an_error() {
         let scratch = Scratch::new();
         let open = |path: &Path| LogFile::new(path, SIZE).err();
         assert_eq!(open(&scratch.path("no/log")), Some(Errno::ENOENT));

@@ -1,7 +1,7 @@
-//! Which records are logged: the text of `--log-level`, understood once at start-up.
+//! The filter of the log: the text of `--log-level`, parsed once at the start.
 //!
-//! The syntax is that of `RUST_LOG`, less what would hide a mistake: a word that is no level is refused, and
-//! not taken for a module; so is a module that never logs; there are no regular expressions.
+//! The syntax is that of `RUST_LOG`, without what would hide a mistake. A word that is no level is an error, not a module. A module
+//! that never logs is an error, too. There are no regular expressions.
 
 use core::fmt;
 
@@ -14,25 +14,25 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/log_modules.rs"));
 }
 
-/// The modules of this crate that log, and those that they are in, as the build script found them in the source: sorted paths,
-/// without the name of the crate.
+/// The modules of this crate that log, and their parents, as the build script finds them in the source: sorted paths without the name
+/// of the crate.
 pub use generated::MODULES;
 
-/// The name that every target of this crate begins with.
+/// The name of this crate: every target of it begins with this.
 const CRATE: &str = env!("CARGO_CRATE_NAME");
 
 /// The level of each module.
 ///
-/// Parsing allocates; asking does not.
+/// Parsing allocates; [`enabled`](Self::enabled) does not.
 #[derive(Clone, Debug)]
 pub struct Filter(env_filter::Filter);
 
 impl Filter {
-    /// Understands parts separated by commas, each a `LEVEL` for all modules or `MODULE=LEVEL`; of two for
-    /// the same module the last one holds. Without a level for all it is `info`.
+    /// Parses parts that are separated by commas. Each is a `LEVEL` for all modules, or `MODULE=LEVEL`. If two parts name the same
+    /// module, the last one applies. Without a level for all modules, that is `info`.
     ///
-    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is one of [`MODULES`], with or without
-    /// `firstline::` before it, or `firstline`, and stands for all that are in it; the longest holds.
+    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is one of [`MODULES`], with or without `firstline::` before
+    /// it, or `firstline`. It includes all modules in it; the longest matching MODULE applies.
     ///
     /// ```
     /// use firstline::logger::Filter;
@@ -42,7 +42,7 @@ impl Filter {
     /// ```
     ///
     /// # Errors
-    /// The first part that is neither, or names a module that never logs.
+    /// The first part that has neither form, or that names a module that never logs.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let mut builder = Builder::new();
         builder.filter_level(LevelFilter::Info);
@@ -53,7 +53,7 @@ impl Filter {
         Ok(Self(builder.build()))
     }
 
-    /// The most detailed level of any module: more is never logged.
+    /// The most detailed level of any module.
     pub fn max(&self) -> LevelFilter {
         self.0.filter()
     }
@@ -63,9 +63,9 @@ impl Filter {
         self.0.enabled(metadata)
     }
 
-    /// Whether lines of this target name their module and line: if debug is enabled for it, a reader looks for the place
+    /// Whether lines of this target show their module and line. They do if debug is enabled for it: then the reader looks for the place
     /// in the source.
-    pub fn tells_origin(&self, target: &str) -> bool {
+    pub fn shows_origin(&self, target: &str) -> bool {
         self.enabled(&Metadata::builder().level(Level::Debug).target(target).build())
     }
 }
@@ -99,14 +99,14 @@ fn parse_part(part: &str) -> Result<(Option<String>, LevelFilter), FilterError> 
     }
 }
 
-/// Whether it could be a module's path.
+/// Whether the text has the form of a module's path.
 fn is_path(module: &str) -> bool {
     let is_name =
         |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     module.split("::").all(is_name)
 }
 
-/// The module that is meant by this path: one whose path is near, or ends the same.
+/// The module that the path probably means: one with a similar path, or with the same last name.
 fn meant(path: &str) -> Option<&'static str> {
     let is_end = |module: &&&str| module.rsplit("::").next() == path.rsplit("::").next();
     nearest(path.as_bytes(), MODULES.iter().copied()).or_else(|| MODULES.iter().find(is_end).copied())
@@ -117,10 +117,10 @@ pub fn short_target(target: &str) -> &str {
     target.strip_prefix(CRATE).and_then(|rest| rest.strip_prefix("::")).unwrap_or(target)
 }
 
-/// A part of a filter that can't be understood, or does nothing. Says what could be, in one line.
+/// A part of a filter that is wrong. Its text is one line, and says what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilterError {
-    /// This part is neither a level nor that of a module.
+    /// This part is neither `LEVEL` nor `MODULE=LEVEL`.
     Syntax(String),
     /// This module never logs.
     Module(String),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_for_all_modules() {
+    fn single_level_applies_to_all_modules() {
         assert!(enabled("warn", Level::Warn, "firstline::hub"));
         assert!(!enabled("warn", Level::Info, "firstline::hub"));
         assert!(!enabled("off", Level::Error, "firstline"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_module_holds_with_or_without_the_name_of_the_crate() {
+    fn longest_module_applies_with_or_without_the_name_of_the_crate() {
         for filter in
             ["info,hub=error,hub::workers=trace", "firstline::hub::workers=trace,firstline::hub=error"]
         {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_level_for_all_it_is_info() {
+    fn default_level_is_info() {
         for filter in ["", "hub=debug", " , "] {
             assert!(enabled(filter, Level::Info, "firstline::journal"));
             assert!(!enabled(filter, Level::Debug, "firstline::journal"));
@@ -192,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_told_where_debug_was_asked_for() {
+    fn origin_is_shown_where_debug_is_enabled() {
         let filter = Filter::parse("info,hub=debug").unwrap();
-        assert!(filter.tells_origin("firstline::hub::workers::worker"));
-        assert!(!filter.tells_origin("firstline::journal"));
+        assert!(filter.shows_origin("firstline::hub::workers::worker"));
+        assert!(!filter.shows_origin("firstline::journal"));
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_never_logs_is_refused_with_those_that_do() {
+    fn module_that_never_logs_is_refused_with_a_list_of_those_that_do() {
         for (wrong, meant) in [
             ("firstline::hubb", "did you mean hub? "),
             ("hub::connection::sesion", "did you mean hub::connection::session? "),

@@ -1,25 +1,26 @@
-//! The log: what callers say through the macros of the [`log`] crate, as lines on standard error or in a file.
+//! The log: writes the records of the [`log`] crate's macros as lines to standard error or a file.
 //!
 //! ```text
 //! log::info!() ─> filter ─> record (stack) ─> ring (static) ─> writer (thread) ─> stream or file
 //! ```
 //!
-//! Who logs only formats a text of fixed size and puts it into a ring of fixed size: nothing is allocated, and
-//! a slow terminal or SD card never slows a caller. What does not fit is lost, counted, and told where it
+//! A logging thread only formats a text of fixed size and puts it into a ring of fixed size: it allocates nothing, and a slow
+//! terminal or SD card never slows it. Records that do not fit are lost and counted, and the log reports the loss where it
 //! happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
 //!
-//! A line is `12.345678 INFO  text`, the seconds since the start before it; in a file, which is read later, the date is before it, as
-//! `2026-11-28T16:41:31.123Z`. Where the filter lets `debug`
-//! through, the lines of that module, of any level, end in module and line: `text  (hub::worker:123)`.
+//! A line is `12.345678 INFO  text`: it begins with the seconds since the start. In a file, which is read later, it begins with
+//! the date, as `2026-11-28T16:41:31.123Z`. If the filter lets `debug` of a module through, all lines of that module end in
+//! module and line: `text  (hub::worker:123)`.
 //!
 //! - [`Filter`]: which records are logged.
-//! - [`record`]: what a line looks like; that it is one line.
-//! - [`times`]: what a line begins with.
-//! - [`ring`]: the records that wait.
-//! - [`writer`]: the thread, its batches, and what it could not write.
-//! - [`stream`], [`file`]: all of a batch into a descriptor; a file within its size.
+//! - [`record`]: the format of a line, always a single line.
+//! - [`times`]: the time at the beginning of a line.
+//! - [`ring`]: the records that wait for the writer.
+//! - [`writer`]: the writer's thread, its batches, and the records that it could not write.
+//! - [`stream`], [`file`]: write a whole batch to a descriptor; keep a file within its size.
+//! - [`throttle`]: keeps repeated records about addresses from filling the log.
 //!
-//! This module knows nothing of the server.
+//! This module does not know the server.
 
 mod file;
 mod filter;
@@ -48,21 +49,20 @@ use writer::{Output, Writer};
 
 pub use filter::{Filter, FilterError, MODULES};
 
-/// What the records that wait take, in bytes.
+/// The size of the ring, in bytes.
 pub const RING_BYTES: usize = size_of::<Ring>();
 
 static RING: Ring = Ring::new();
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// How to log.
+/// The configuration of the log.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What to log.
     pub filter: Filter,
-    /// The file to append to; none is standard error.
+    /// The file to append to; none: standard error.
     pub file: Option<PathBuf>,
-    /// What the file, and the one that it was renamed to when it was full, may take together, in bytes;
-    /// [`LOG_FILE_BYTES_MIN`] at least.
+    /// The largest size of the file and of its predecessor together, in bytes; at least [`LOG_FILE_BYTES_MIN`].
     pub size_bytes_max: u64,
 }
 
@@ -79,8 +79,8 @@ pub enum Error {
     Twice,
 }
 
-/// Opens the output, starts the writer, and logs from now on. Returns once the writer runs; it allocates
-/// before that, and nothing does after.
+/// Opens the output, starts the writer, and logs from now on. It returns once the writer runs. It allocates before that; nothing
+/// in the log allocates afterwards.
 ///
 /// # Errors
 /// See [`Error`].
@@ -97,18 +97,18 @@ pub fn init(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the writer close the log file and open its path again, after others have renamed it. False: there is none, because the log
-/// goes to standard error.
+/// Makes the writer close the log file and open its path again, after another process has renamed it. False: there is no file,
+/// because the log goes to standard error.
 pub fn reopen() -> bool {
     let has_file = LOGGER.get().is_some_and(|logger| logger.has_file);
     if has_file {
-        RING.ask_reopen();
+        RING.request_reopen();
     }
     has_file
 }
 
-/// Waits until all that was logged before is written or its loss is counted; `true` if it is. A stuck output
-/// takes the whole time-out.
+/// Waits until every record that was logged before this call is written or counted as lost; `true` if it is. If the output is
+/// stuck, it waits for the whole time-out.
 pub fn flush(timeout: Duration) -> bool {
     RING.flush(timeout)
 }
@@ -132,7 +132,7 @@ fn open_output(config: &Config) -> Result<Output, Error> {
 
 fn start_writer(writer: Writer<'static>) -> io::Result<()> {
     let run = move || {
-        // Signals are for the threads that expect them. It can't fail with a whole set.
+        // Other threads handle signals. This cannot fail with a full set.
         let _ = SigSet::all().thread_block();
         writer.run()
     };
@@ -140,7 +140,7 @@ fn start_writer(writer: Writer<'static>) -> io::Result<()> {
     Ok(())
 }
 
-/// The near end of the log: a filter before a ring.
+/// The callers' end of the log: a filter and a ring.
 struct Logger {
     filter: Filter,
     ring: &'static Ring,
@@ -158,7 +158,7 @@ impl log::Log for Logger {
             return;
         }
         let origin = Origin { module: filter::short_target(record.target()), line: record.line() };
-        let origin = self.filter.tells_origin(record.target()).then_some(origin);
+        let origin = self.filter.shows_origin(record.target()).then_some(origin);
         self.ring.put(Record::new(record.level(), *record.args(), origin));
     }
 

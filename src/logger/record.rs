@@ -1,7 +1,6 @@
-//! One log record: of fixed size, made on the stack of the caller, with no allocation.
+//! One log record. It has a fixed size, and the caller makes it on its stack, without an allocation.
 //!
-//! Owns what a line looks like: `12.345678 INFO  text`, its time, the level, the text.
-//! Knows neither where lines wait nor where they go.
+//! This module owns the format of a line, `12.345678 INFO  text`: time, level, text. It knows neither the ring nor the output.
 
 use core::fmt::{self, Write};
 
@@ -10,13 +9,13 @@ use log::LevelFilter;
 use super::times::Times;
 use crate::limits::{LOG_ORIGIN_BYTES_MAX, LOG_TEXT_BYTES_MAX};
 
-/// What stands at the end of a text that was cut.
+/// The end of a text that was cut.
 const ELLIPSIS: &str = "…";
 
 /// A line to be logged.
 ///
-/// All fields of an empty one are zero, and no byte of it is padding, so that an array of them takes no room
-/// in the executable. For this the level is a filter: `Off` is its zero.
+/// All fields of an empty record are zero, and it has no padding, so that an array of them takes no space in the executable. That is
+/// why the level is a `LevelFilter`: its `Off` is zero.
 #[derive(Clone, Copy)]
 pub struct Record {
     time_ns: u64,
@@ -35,14 +34,14 @@ pub struct Origin<'a> {
 }
 
 impl Record {
-    /// No record: what an empty place holds.
+    /// An empty record, for an empty place of the ring.
     pub const EMPTY: Self =
         Self { time_ns: 0, level: LevelFilter::Off, text_bytes: 0, text: [0; LOG_TEXT_BYTES_MAX] };
 
-    /// The record of that text, at time zero, with its origin if the line names it.
+    /// The record of a text, at time zero; with the origin if the line shows it.
     ///
-    /// Control characters are escaped, so it is one line whatever the text says. If it is longer than
-    /// [`LOG_TEXT_BYTES_MAX`] with its origin, it is cut, and ends in `…`.
+    /// Control characters are escaped, so the record is one line whatever the text is. If text and origin together are longer than
+    /// [`LOG_TEXT_BYTES_MAX`], the text is cut and ends in `…`.
     pub fn new(level: log::Level, text: fmt::Arguments<'_>, origin: Option<Origin<'_>>) -> Self {
         let mut end = [0; LOG_ORIGIN_BYTES_MAX];
         let end = origin.map_or(&[][..], |origin| print(&mut end, format_args!("  ({origin})")));
@@ -63,7 +62,7 @@ impl Record {
         self.time_ns
     }
 
-    /// Appends the record as a line, with its time as `times` has it.
+    /// Appends the record as a line, with its time as `times` shows it.
     ///
     /// # Panics
     /// If there is no room for [`LOG_LINE_BYTES_MAX`](crate::limits::LOG_LINE_BYTES_MAX).
@@ -84,7 +83,7 @@ impl fmt::Display for Origin<'_> {
     }
 }
 
-/// Writes as much of the text as there is room for, and gives that back. There must be room for the ellipsis.
+/// Writes as much of the text as fits, and returns that part. There must be room for the ellipsis.
 fn print<'a>(room: &'a mut [u8], text: fmt::Arguments<'_>) -> &'a [u8] {
     let mut line = Line { room, used: 0, cut_at: 0 };
     if line.write_fmt(text).is_err() {
@@ -94,7 +93,7 @@ fn print<'a>(room: &'a mut [u8], text: fmt::Arguments<'_>) -> &'a [u8] {
     &room[..used]
 }
 
-/// A line being written into a fixed room. It only ever holds whole characters and whole escapes.
+/// A line in a buffer of fixed size. It always holds whole characters and whole escapes.
 struct Line<'a> {
     room: &'a mut [u8],
     used: usize,
@@ -122,7 +121,7 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// Makes the end of the line say that more would have come.
+    /// Ends the line with the ellipsis.
     fn cut(&mut self) {
         self.used = self.cut_at + ELLIPSIS.len();
         self.room[self.cut_at..self.used].copy_from_slice(ELLIPSIS.as_bytes());
@@ -130,7 +129,7 @@ impl Line<'_> {
 }
 
 impl Write for Line<'_> {
-    /// An error, which also ends the formatting, as soon as the room is used up.
+    /// Returns an error as soon as the room is used up. That also ends the formatting.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let mut bytes = [0; 4];
@@ -141,7 +140,7 @@ impl Write for Line<'_> {
     }
 }
 
-/// Whether the character could end a line, command a terminal, or turn the direction of text.
+/// Whether the character could end a line, control a terminal, or change the direction of text.
 fn is_control(character: char) -> bool {
     let turns = matches!(character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_stands_at_the_end_even_of_a_text_that_is_cut() {
+    fn origin_is_at_the_end_even_of_a_cut_text() {
         let origin = Some(Origin { module: "hub::worker", line: Some(123) });
         assert_eq!(
             line(&Record::new(Level::Debug, format_args!("text"), origin)),
@@ -198,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_forges_a_line() {
+    fn text_cannot_forge_a_line() {
         assert_eq!(text("a\n0.1 INFO b\r\x1b[2J"), r"a\x0a0.1 INFO b\x0d\x1b[2J");
         assert_eq!(text("\u{85}\u{202e}\\n"), r"\xc2\x85\xe2\x80\xae\n");
     }
 
     #[test]
-    fn a_text_that_just_fits_is_whole_and_a_longer_one_is_cut() {
+    fn text_that_just_fits_is_whole_and_a_longer_one_is_cut() {
         let whole = "x".repeat(LOG_TEXT_BYTES_MAX);
         assert_eq!(text(&whole), whole);
         let cut = text(&(whole + "x"));

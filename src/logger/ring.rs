@@ -1,8 +1,8 @@
-//! The records that wait to be written.
+//! The ring: the records that wait for the writer.
 //!
-//! Whoever logs puts a record in and goes on at once; a full ring takes none, and counts it. The writer takes
-//! them out one at a time, so it never holds the lock while it formats or writes. Every loss stays where it
-//! happened: it comes out between the records that were put in before and after.
+//! A logging thread puts a record in and continues at once. A full ring drops the record and counts it. The writer takes records out
+//! one at a time, so it never holds the lock while it formats or writes. Each loss comes out between the records that were put in
+//! before and after it.
 
 use core::mem;
 use core::time::Duration;
@@ -12,27 +12,27 @@ use crate::clock;
 use crate::limits::LOG_RECORDS;
 use crate::sync::{Condvar, Mutex};
 
-/// A bounded ring of [`LOG_RECORDS`] records between the threads that log and the one that writes.
+/// A ring of at most [`LOG_RECORDS`] records between the logging threads and the writer.
 ///
-/// A new one is all zero, so a static one takes no room in the executable.
+/// A new one is all zeroes, so a static one takes no space in the executable.
 pub struct Ring {
     state: Mutex<State>,
-    /// There is something for the writer.
+    /// Notified when the writer has something to do.
     work: Condvar,
     /// Notified when the writer has written something, for threads that [flush](Ring::flush).
     progress: Condvar,
 }
 
-/// What the writer takes at a time: at least one of the two.
+/// What the writer takes at a time: a loss, a record, or both.
 pub struct Taken {
     /// How many records were lost just before this one.
     pub lost: u64,
-    /// The record, unless the last ones of all were lost.
+    /// The record; none: no record was put in after the loss.
     pub record: Option<Record>,
 }
 
 impl Taken {
-    /// When it was logged, in nanoseconds since the start; if it is but a loss, now.
+    /// When the record was logged, in nanoseconds since the start; for a loss without a record, now.
     pub fn time_ns(&self) -> u64 {
         self.record.as_ref().map_or_else(clock::now_ns, Record::time_ns)
     }
@@ -40,16 +40,16 @@ impl Taken {
 
 struct State {
     slots: [Slot; LOG_RECORDS],
-    /// Where the oldest record is.
+    /// The index of the oldest record.
     first: usize,
     waiting: usize,
     /// Records lost since the last one that was put in.
-    lost_untold: u64,
+    lost_unreported: u64,
     lost_ever: u64,
-    /// Records that were ever put in or lost.
+    /// Records put in or lost since the start.
     logged: u64,
-    /// Of those, the ones that the writer is done with.
-    settled: u64,
+    /// How many of these the writer has handled.
+    handled: u64,
     reopen: Flag,
     writer_runs: Flag,
 }
@@ -64,37 +64,36 @@ struct Slot {
 type Flag = usize;
 
 impl Ring {
-    /// An empty one.
+    /// An empty ring.
     pub const fn new() -> Self {
         const EMPTY: Slot = Slot { record: Record::EMPTY, lost_before: 0 };
         let state = State {
             slots: [EMPTY; LOG_RECORDS],
             first: 0,
             waiting: 0,
-            lost_untold: 0,
+            lost_unreported: 0,
             lost_ever: 0,
             logged: 0,
-            settled: 0,
+            handled: 0,
             reopen: 0,
             writer_runs: 0,
         };
         Self { state: Mutex::new(state), work: Condvar::new(), progress: Condvar::new() }
     }
 
-    /// Puts the record in, with the current time, or counts it as lost. It waits for other threads that do the same, and for
-    /// nothing else.
+    /// Puts the record in, with the current time, or counts it as lost. It waits only for other threads that do the same.
     pub fn put(&self, record: Record) {
         self.state.lock().put(record);
         self.work.notify_one();
     }
 
-    /// Asks the writer to open its file again.
-    pub fn ask_reopen(&self) {
+    /// Requests that the writer reopens its file.
+    pub fn request_reopen(&self) {
         self.state.lock().reopen = 1;
         self.work.notify_one();
     }
 
-    /// Waits until there is something to write or to reopen. True: the file is to be opened again.
+    /// Waits until there is something to write or to reopen. Returns true if the writer has to reopen its file.
     pub fn wait_for_work(&self) -> bool {
         let mut state = self.state.lock();
         state = self.work.wait_while(state, |state| !state.has_work());
@@ -106,27 +105,27 @@ impl Ring {
         self.state.lock().take()
     }
 
-    /// Tells that the writer is done with as many records: they are written or lost, or their loss is told.
-    /// So many of them were `lost` on the way out.
-    pub fn settle(&self, records: u64, lost: u64) {
+    /// Records that the writer has handled `records` records: it has written them, lost them, or reported their loss. `lost` of them
+    /// could not be written.
+    pub fn mark_handled(&self, records: u64, lost: u64) {
         let mut state = self.state.lock();
-        state.settled += records;
+        state.handled += records;
         state.lost_ever += lost;
         drop(state);
         self.progress.notify_all();
     }
 
-    /// Waits until the writer is done with all that was logged before this call, or the time is over.
-    /// `true` if it is done.
+    /// Waits until the writer has handled every record that was logged before this call, or until the time-out has passed. `true` if it
+    /// has.
     pub fn flush(&self, timeout: Duration) -> bool {
         let state = self.state.lock();
         let logged = state.logged;
         let (_state, timed_out) =
-            self.progress.wait_timeout_while(state, timeout, |state| state.settled < logged);
+            self.progress.wait_timeout_while(state, timeout, |state| state.handled < logged);
         !timed_out
     }
 
-    /// Tells that the writer runs.
+    /// Records that the writer runs.
     pub fn set_writer_runs(&self) {
         self.state.lock().writer_runs = 1;
         self.progress.notify_all();
@@ -137,12 +136,12 @@ impl Ring {
         drop(self.progress.wait_while(self.state.lock(), |state| state.writer_runs == 0));
     }
 
-    /// How many records were ever lost.
+    /// How many records were lost since the start.
     pub fn lost(&self) -> u64 {
         self.state.lock().lost_ever
     }
 
-    /// Whether the writer would not sleep now.
+    /// Whether the writer has something to do.
     #[cfg(test)]
     pub fn has_work(&self) -> bool {
         self.state.lock().has_work()
@@ -153,20 +152,20 @@ impl State {
     fn put(&mut self, record: Record) {
         self.logged += 1;
         if self.waiting == LOG_RECORDS {
-            self.lost_untold += 1;
+            self.lost_unreported += 1;
             self.lost_ever += 1;
             return;
         }
         let slot = &mut self.slots[(self.first + self.waiting) % LOG_RECORDS];
         // Stamped under the lock, so that lines are in the order of their times.
         slot.record = record.at(clock::now_ns());
-        slot.lost_before = mem::take(&mut self.lost_untold);
+        slot.lost_before = mem::take(&mut self.lost_unreported);
         self.waiting += 1;
     }
 
     fn take(&mut self) -> Option<Taken> {
         if self.waiting == 0 {
-            let lost = mem::take(&mut self.lost_untold);
+            let lost = mem::take(&mut self.lost_unreported);
             return (lost > 0).then_some(Taken { lost, record: None });
         }
         let slot = self.slots[self.first];
@@ -176,7 +175,7 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        self.waiting > 0 || self.lost_untold > 0 || self.reopen != 0
+        self.waiting > 0 || self.lost_unreported > 0 || self.reopen != 0
     }
 }
 
@@ -198,21 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_settled_when_the_writer_says_so() {
+    fn flush_waits_until_the_writer_has_handled_the_record() {
         let ring = Ring::new();
         assert!(ring.flush(Duration::ZERO));
         ring.put(record(1));
         assert!(!ring.flush(Duration::ZERO));
         assert!(ring.take().is_some());
         assert!(!ring.flush(Duration::ZERO), "taken is not written");
-        ring.settle(1, 0);
+        ring.mark_handled(1, 0);
         assert!(ring.flush(Duration::ZERO));
     }
 
     #[test]
-    fn a_request_to_reopen_is_seen_once() {
+    fn request_to_reopen_is_returned_once() {
         let ring = Ring::new();
-        ring.ask_reopen();
+        ring.request_reopen();
         assert!(ring.wait_for_work());
         ring.put(record(1));
         assert!(!ring.wait_for_work());
@@ -234,7 +233,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list: what comes out is what went in, in order, and every loss at its place.
+        /// Compares the ring with a list: the records come out in order, and each loss at its place.
         #[test]
         fn nothing_is_lost_silently(bursts in prop::collection::vec((0..2 * LOG_RECORDS, 0..2 * LOG_RECORDS), 0..6)) {
             let ring = Ring::new();

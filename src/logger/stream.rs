@@ -1,4 +1,4 @@
-//! An open descriptor that lines are written to: all of them, however long it takes, or an error.
+//! An open descriptor to which whole lines are written, however long it takes, unless there is an error.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -6,24 +6,24 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 
-/// A descriptor, and what is known of the end of what was written to it.
+/// A descriptor, its size, and whether its last line is whole.
 pub struct Stream {
     fd: OwnedFd,
-    /// What it holds: what was there at the start and what was written since.
+    /// The size: the bytes at the start and those written since.
     bytes: u64,
-    /// Whether a line was begun and, for an error, not finished.
-    torn: bool,
+    /// Whether an error has cut the last line.
+    is_torn: bool,
 }
 
 impl Stream {
-    /// A stream that holds that many bytes already, whole lines.
+    /// A stream that already holds that many bytes of whole lines.
     pub fn new(fd: OwnedFd, bytes: u64) -> Self {
-        Self { fd, bytes, torn: false }
+        Self { fd, bytes, is_torn: false }
     }
 
-    /// How many bytes it would hold with these lines more.
+    /// How many bytes it would hold with these lines.
     pub fn bytes_with(&self, lines: &[u8]) -> u64 {
-        self.bytes + u64::from(self.torn) + lines.len() as u64
+        self.bytes + u64::from(self.is_torn) + lines.len() as u64
     }
 
     /// Whether it holds nothing yet.
@@ -31,13 +31,13 @@ impl Stream {
         self.bytes == 0
     }
 
-    /// Writes whole lines, in one system call if it takes them at once; on a new line if the last one was
-    /// torn. Sleeps while it can't take them.
+    /// Writes whole lines, with one system call if the descriptor accepts them at once. If the last line was cut, it ends that line
+    /// first. It sleeps while the descriptor accepts nothing.
     ///
     /// # Errors
-    /// Of write(2). A part may be written then.
+    /// Errors of write(2). A part of the lines may be written then.
     pub fn write_lines(&mut self, lines: &[u8]) -> Result<(), Errno> {
-        if self.torn {
+        if self.is_torn {
             self.write_all(b"\n")?;
         }
         self.write_all(lines)
@@ -48,12 +48,12 @@ impl Stream {
             match write(&self.fd, bytes) {
                 Ok(0) => return Err(Errno::EIO),
                 Ok(count) => {
-                    self.torn = bytes[count - 1] != b'\n';
+                    self.is_torn = bytes[count - 1] != b'\n';
                     self.bytes += count as u64;
                     bytes = &bytes[count..];
                 }
                 Err(Errno::EINTR) => {}
-                // Another process that shares the terminal or the pipe made it non-blocking for all.
+                // Another process that shares the terminal or the pipe has made it non-blocking.
                 Err(Errno::EAGAIN) => self.wait_writable()?,
                 Err(errno) => return Err(errno),
             }
@@ -79,7 +79,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_reader_that_went_away_is_an_error_and_not_the_end() {
+    fn closed_pipe_is_an_error_and_does_not_end_the_process() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         drop(reader);
         let mut stream = Stream::new(writer, 0);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_device_is_an_error_each_time() {
+    fn full_device_is_an_error_each_time() {
         let full = nix::fcntl::open(c"/dev/full", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
         let mut stream = Stream::new(full, 0);
         assert_eq!(stream.write_lines(b"hello\n"), Err(Errno::ENOSPC));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_torn_line_the_next_one_starts_anew() {
+    fn cut_line_is_ended_before_the_next() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut stream = Stream::new(writer, 0);
         stream.write_all(b"one\ntw").unwrap();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_non_blocking_pipe_gets_all_there_is() {
+    fn non_blocking_pipe_gets_everything() {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         let mut lines = b"a line\n".repeat(100_000);

@@ -1,5 +1,5 @@
-//! What the log tells of addresses that are turned away, or try wrong tokens: each of them once in a while for each reason, however often
-//! it tries, and no more of them than a table of fixed size holds.
+//! The log throttle: the log names an address that is rejected, or that tries wrong tokens, once in a period for each reason, however often
+//! the address tries. It names at most as many addresses as a table of fixed size holds.
 
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, LOG_THROTTLE_MS};
 use heapless::Vec;
@@ -7,22 +7,22 @@ use std::net::IpAddr;
 
 const INTERVAL_NS: u64 = LOG_THROTTLE_MS * 1_000_000;
 
-/// What the log is to tell now.
+/// What to log now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogDecision {
-    /// That address.
+    /// The address.
     Address,
-    /// That there are more than it can tell of.
+    /// That there are more addresses than the table holds.
     Overflow,
-    /// Nothing: it was told lately.
+    /// Nothing: it was logged recently.
     Nothing,
 }
 
-/// The addresses that the log has told of lately.
+/// The addresses that the log has named recently.
 pub struct LogThrottle<R> {
-    /// With the time when it was told, in nanoseconds.
+    /// Each address with the reason, and when it was logged, in nanoseconds.
     recent: Vec<(IpAddr, R, u64), LOG_THROTTLE_ADDRESSES_MAX>,
-    crowd_ns: Option<u64>,
+    overflow_ns: Option<u64>,
 }
 
 impl<R: Copy + PartialEq> Default for LogThrottle<R> {
@@ -32,21 +32,21 @@ impl<R: Copy + PartialEq> Default for LogThrottle<R> {
 }
 
 impl<R: Copy + PartialEq> LogThrottle<R> {
-    /// It has told of nobody.
+    /// A throttle for a log that has named no address.
     pub const fn new() -> Self {
-        Self { recent: Vec::new(), crowd_ns: None }
+        Self { recent: Vec::new(), overflow_ns: None }
     }
 
-    /// What to tell of that address at this time, which is told that.
+    /// What to log about an address at `now_ns`, in nanoseconds. The caller then logs that.
     pub fn of(&mut self, address: IpAddr, why: R, now_ns: u64) -> LogDecision {
-        self.recent.retain(|(.., told_ns)| !is_over(*told_ns, now_ns));
+        self.recent.retain(|(.., logged_ns)| !is_over(*logged_ns, now_ns));
         if self.recent.iter().any(|(told, reason, _)| (*told, *reason) == (address, why)) {
             return LogDecision::Nothing;
         }
         match self.recent.push((address, why, now_ns)) {
             Ok(()) => LogDecision::Address,
-            Err(_) if self.crowd_ns.is_none_or(|told_ns| is_over(told_ns, now_ns)) => {
-                self.crowd_ns = Some(now_ns);
+            Err(_) if self.overflow_ns.is_none_or(|logged_ns| is_over(logged_ns, now_ns)) => {
+                self.overflow_ns = Some(now_ns);
                 LogDecision::Overflow
             }
             Err(_) => LogDecision::Nothing,
@@ -54,9 +54,9 @@ impl<R: Copy + PartialEq> LogThrottle<R> {
     }
 }
 
-/// Whether what was told then may be told again.
-fn is_over(told_ns: u64, now_ns: u64) -> bool {
-    now_ns - told_ns >= INTERVAL_NS
+/// Whether what was logged at `logged_ns` may be logged again.
+fn is_over(logged_ns: u64, now_ns: u64) -> bool {
+    now_ns - logged_ns >= INTERVAL_NS
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_once_in_its_time() {
+    fn address_is_logged_once_in_each_period() {
         let mut throttle = LogThrottle::new();
         for (number, now_ns, expected) in [
             (1, 5, LogDecision::Address),
@@ -88,11 +88,11 @@ mod tests {
             );
         }
         let other = throttle.of(address(2), Farewell::AddressFull, 6 + INTERVAL_NS);
-        assert_eq!(other, LogDecision::Address, "another reason is told too");
+        assert_eq!(other, LogDecision::Address, "another reason is logged, too");
     }
 
     #[test]
-    fn a_flood_of_addresses_is_told_in_a_bounded_number_of_lines() {
+    fn flood_of_addresses_is_logged_in_a_bounded_number_of_lines() {
         let mut throttle = LogThrottle::new();
         let mut lines = [0; 3];
         for number in 0..100_000_u32 {

@@ -1,27 +1,26 @@
-//! What stands at the beginning of a line: the seconds since the start, or the date.
+//! The time at the beginning of a line: the seconds since the start, or the date.
 //!
-//! Records have the time since the start, which no one can set. The date is made of it when they are written, by the wall clock of that
-//! moment. So lines of one batch are in order whatever the clock does, and a record needs no room for two times.
+//! Records hold the time since the start, which cannot be set. The writer computes the date from it, with the wall clock at the time of
+//! writing. So the lines of one batch are in order whatever the wall clock does, and a record needs no room for a second time.
 
 use core::fmt::{self, Display};
 
 use crate::clock::Utc;
 use crate::limits::LOG_DATE_JUMP_MS;
 
-/// How the times of lines are shown.
+/// How lines show their time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
     /// As `12.345678`: for a terminal, and for a service manager that puts the date before each line itself.
     SinceStart,
     /// As `2026-11-28T16:41:31.123Z`, RFC 3339: for a file, which is read later.
     Utc {
-        /// When the time since the start was zero, in nanoseconds since 1970, by the wall clock. It is before 1970 where the wall
-        /// clock was set back that far.
+        /// The wall clock at the start, in nanoseconds since 1970. It is before 1970 if the wall clock was set back that far.
         start_ns: i64,
     },
 }
 
-/// The wall clock went on by more or less than the time since the start.
+/// A jump of the wall clock: it advanced by more or less than the time since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jump {
     /// By how much more, in nanoseconds.
@@ -29,23 +28,23 @@ pub struct Jump {
 }
 
 impl Times {
-    /// The date, by the wall clock of now.
+    /// The date, by the current wall clock.
     pub fn utc() -> Self {
         Self::Utc { start_ns: start_ns(crate::clock::utc_ns(), crate::clock::now_ns()) }
     }
 
-    /// Follows the wall clock, which may have been set. Tells if that changes the date by [`LOG_DATE_JUMP_MS`] or more.
+    /// Follows the wall clock, which may have been set. Returns the jump if it is [`LOG_DATE_JUMP_MS`] or more.
     pub fn follow(&mut self, utc_ns: u64, now_ns: u64) -> Option<Jump> {
         let Self::Utc { start_ns: followed_ns } = self else { return None };
         let jump = Jump { ns: start_ns(utc_ns, now_ns).saturating_sub(*followed_ns) };
-        // Less is what lies between the two readings.
+        // A smaller difference comes from the time between the two readings.
         if jump.ns.unsigned_abs() >= MS_NS {
             *followed_ns = start_ns(utc_ns, now_ns);
         }
         (jump.ns.unsigned_abs() >= LOG_DATE_JUMP_MS * MS_NS).then_some(jump)
     }
 
-    /// A time since the start, as it is shown.
+    /// Formats a time since the start.
     pub fn shown(&self, time_ns: u64) -> impl Display {
         Shown { times: *self, time_ns }
     }
@@ -53,12 +52,12 @@ impl Times {
 
 const MS_NS: u64 = 1_000_000;
 
-/// The wall clock at the start, by what both clocks say now.
+/// The wall clock at the start, from the current values of both clocks.
 fn start_ns(utc_ns: u64, now_ns: u64) -> i64 {
     signed(utc_ns).saturating_sub(signed(now_ns))
 }
 
-/// 292 years at most, before and after 1970.
+/// Converts to a signed number: at most 292 years.
 fn signed(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_clock_is_set_the_date_is_what_the_board_takes_it_for() {
+    fn before_the_clock_is_set_the_date_is_that_of_the_board() {
         let mut times = utc(14 * SECOND_NS, SECOND_NS);
         assert_eq!(times.shown(SECOND_NS).to_string(), "1970-01-01T00:00:14.000Z");
         let jump = times.follow(DATE_NS, 3 * SECOND_NS).unwrap();
@@ -126,11 +125,11 @@ mod tests {
             "the date jumps forward by 1795884075.123 s: the clock was set, or the board slept"
         );
         assert_eq!(times.shown(3 * SECOND_NS).to_string(), "2026-11-28T16:41:31.123Z");
-        assert_eq!(times.follow(DATE_NS + SECOND_NS, 4 * SECOND_NS), None, "it is told once");
+        assert_eq!(times.follow(DATE_NS + SECOND_NS, 4 * SECOND_NS), None, "it is reported once");
     }
 
     #[test]
-    fn a_clock_that_is_set_back_is_told_and_never_shown_before_1970() {
+    fn clock_that_is_set_back_is_reported_and_no_date_is_before_1970() {
         let mut times = utc(DATE_NS, 100 * SECOND_NS);
         let jump = times.follow(SECOND_NS, 100 * SECOND_NS).unwrap();
         assert_eq!(jump.to_string(), "the date jumps back by 1795884090.123 s: the clock was set");
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_corrected_a_little_is_followed_without_a_word() {
+    fn small_correction_of_the_clock_is_followed_silently() {
         let mut times = utc(DATE_NS, SECOND_NS);
         assert_eq!(times.follow(DATE_NS + MS_NS - 1, SECOND_NS), None);
         assert_eq!(times, utc(DATE_NS, SECOND_NS), "two readings of clocks are not one moment");

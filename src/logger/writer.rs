@@ -1,7 +1,7 @@
-//! The thread that writes: takes records out of the ring, makes a batch of lines, writes it at once.
+//! The writer's thread: takes records out of the ring, formats a batch of lines, and writes the batch at once.
 //!
-//! It is the only one that a slow terminal or SD card holds up. It sleeps while there is nothing to do, ends
-//! with the process, and allocates nothing.
+//! A slow terminal or SD card delays only this thread. It sleeps while there is nothing to do, ends with the process, and
+//! allocates nothing.
 
 use core::fmt::Arguments;
 
@@ -15,9 +15,9 @@ use super::times::{Jump, Times};
 use crate::clock;
 use crate::limits::{LOG_BATCH_BYTES, LOG_LINE_BYTES_MAX};
 
-/// Where lines go.
+/// The output of the log.
 pub enum Output {
-    /// Standard error, or what else is open already.
+    /// Standard error, or another open descriptor.
     Stream(Stream),
     /// A file that is kept within a size.
     File(LogFile),
@@ -31,7 +31,7 @@ impl Output {
         }
     }
 
-    /// What its lines begin with.
+    /// How its lines show their time.
     fn times(&self) -> Times {
         match self {
             Self::Stream(_) => Times::SinceStart,
@@ -46,15 +46,15 @@ impl Output {
     }
 }
 
-/// The writer: the far end of a ring, and the output.
+/// The writer: moves records from a ring to the output.
 pub struct Writer<'a> {
     ring: &'a Ring,
     output: Output,
     times: Times,
     batch: Batch,
-    /// Records that could not be written and whose loss is not told yet.
+    /// Records that could not be written, and whose loss the log has not reported yet.
     unwritten: u64,
-    /// Why not.
+    /// Why they could not be written.
     error: Errno,
 }
 
@@ -65,16 +65,16 @@ impl<'a> Writer<'a> {
         Self { ring, output, times, batch: Batch::new(), unwritten: 0, error: Errno::UnknownErrno }
     }
 
-    /// Writes what is put into the ring, for ever.
+    /// Writes the records of the ring for as long as the process lives.
     pub fn run(mut self) -> ! {
         self.ring.set_writer_runs();
         loop {
-            self.turn();
+            self.write_batch();
         }
     }
 
-    /// Waits for something to do, and writes one batch.
-    fn turn(&mut self) {
+    /// Waits for work, and writes one batch.
+    fn write_batch(&mut self) {
         if self.ring.wait_for_work() {
             self.output.reopen();
         }
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
     fn gather(&mut self) {
         let jump = self.times.follow(clock::utc_ns(), clock::now_ns());
         let first = self.ring.take();
-        // What is told before the first record has its time, so that lines are in the order of their times.
+        // Lines before the first record have the time of that record, so that lines are in the order of their times.
         let time_ns = first.as_ref().map_or_else(clock::now_ns, Taken::time_ns);
         self.batch.clear(self.times);
         if let Some(jump) = jump {
@@ -101,8 +101,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Records of a batch that failed count as lost, all of them, for it can't be known which ones the disk
-    /// holds. What the batch told of earlier losses is then still to be told.
+    /// Writes the batch. If that fails, all its records count as lost, because it is unknown which of them the disk holds. The losses
+    /// that the batch would have reported are then reported later.
     fn write_out(&mut self) {
         if self.batch.lines.is_empty() {
             return;
@@ -111,12 +111,12 @@ impl<'a> Writer<'a> {
         match self.output.write_lines(&self.batch.lines) {
             Ok(()) => {
                 self.unwritten = 0;
-                self.ring.settle(records + lost, 0);
+                self.ring.mark_handled(records + lost, 0);
             }
             Err(errno) => {
                 self.error = errno;
                 self.unwritten += records + lost;
-                self.ring.settle(records + lost, records);
+                self.ring.mark_handled(records + lost, records);
             }
         }
     }
@@ -125,11 +125,11 @@ impl<'a> Writer<'a> {
 /// The lines of one write.
 struct Batch {
     lines: heapless::Vec<u8, LOG_BATCH_BYTES>,
-    /// What they begin with.
+    /// How the lines show their time.
     times: Times,
-    /// How many of them are records.
+    /// How many of the lines are records.
     records: u64,
-    /// How many records they say the ring could not take.
+    /// How many records the ring had no room for, according to the lines.
     lost: u64,
 }
 
@@ -145,7 +145,7 @@ impl Batch {
         self.lost = 0;
     }
 
-    /// Whether a record and a loss before it fit.
+    /// Whether there is room for a record and a loss before it.
     fn has_room(&self) -> bool {
         self.lines.capacity() - self.lines.len() >= 2 * LOG_LINE_BYTES_MAX
     }
@@ -170,7 +170,7 @@ impl Batch {
         self.push_own(log::Level::Info, format_args!("{jump}"), time_ns);
     }
 
-    /// Appends a line that is about the log itself, which no filter keeps back.
+    /// Appends a line about the log itself. No filter applies to it.
     fn push_own(&mut self, level: log::Level, text: Arguments<'_>, time_ns: u64) {
         Record::new(level, text, None).at(time_ns).append_to(&self.times, &mut self.lines);
     }
@@ -199,11 +199,11 @@ mod tests {
 
     fn drain(writer: &mut Writer<'_>) {
         while !writer.ring.flush(Duration::ZERO) {
-            writer.turn();
+            writer.write_batch();
         }
     }
 
-    /// What was written, without the times.
+    /// The lines that were written, without their times.
     fn texts(reader: OwnedFd, writer: Writer<'_>) -> Vec<String> {
         drop(writer);
         let mut text = String::new();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_told_where_it_happened() {
+    fn loss_is_reported_where_it_happened() {
         let ring = Ring::new();
         let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_with_nothing_after_it_is_told_too() {
+    fn loss_without_a_later_record_is_reported() {
         let ring = Ring::new();
         let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_device_refuses_is_counted_once_and_told_when_it_takes_more() {
+    fn records_lost_to_a_full_device_are_counted_once_and_reported_later() {
         let ring = Ring::new();
         let full = || stream(open(c"/dev/full", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap());
         let mut writer = Writer::new(&ring, full());
@@ -263,11 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_jumps_is_told_before_the_first_line_that_has_it() {
+    fn jump_of_the_date_is_reported_before_the_first_line_with_the_new_date() {
         let ring = Ring::new();
         let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let mut writer = Writer::new(&ring, stream(end));
-        // As if the wall clock had stood at 1970 when this was started.
+        // As if the wall clock had been at 1970 at the start.
         writer.times = Times::Utc { start_ns: 0 };
         put(&ring, 1);
         drain(&mut writer);
@@ -297,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_stuck_holds_up_nobody_who_logs() {
+    fn stuck_reader_delays_no_logging_thread() {
         // It outlives the test, as the writer does.
         let ring: &'static Ring = Box::leak(Box::new(Ring::new()));
         let (reader, end) = pipe2(OFlag::O_CLOEXEC).unwrap();
         thread::spawn(move || Writer::new(ring, stream(end)).run());
         ring.wait_for_writer();
-        // More than ring, batch and pipe hold together. Returns, though nobody reads.
+        // More than ring, batch and pipe hold together. This returns although nothing reads.
         let count = 10 * LOG_RECORDS + 10_000;
         (0..count).for_each(|number| put(ring, number));
         assert!(ring.lost() > 0);

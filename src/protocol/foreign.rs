@@ -90,7 +90,7 @@ const REDIS_DIGITS_MAX: usize = 7;
 ///
 /// To be asked before each line is taken, as long as nothing was taken of this client; the line itself has to be looked at too, by
 /// [`in_line`].
-pub fn meet<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
+pub fn detect<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
     loop {
         match opening(framer.pending()) {
             Opening::Prelude(bytes) => framer.skip(bytes),
@@ -105,27 +105,40 @@ fn opening(bytes: &[u8]) -> Opening {
     let lf = memchr(b'\n', bytes);
     let first = lf.map_or(bytes, |lf| &bytes[..lf]);
     let prelude = prelude_bytes(first, lf.is_some());
-    match () {
-        () if prelude > 0 => Opening::Prelude(prelude),
-        () if is_marked_utf_16(first) => Opening::Foreign(Foreign::Utf16),
-        () if is_redis(bytes) => Opening::Foreign(Foreign::Redis),
-        () if bytes.starts_with(b"\0\r\n") => Opening::Foreign(Foreign::Proxy),
-        () if is_tls(first) => Opening::Foreign(Foreign::Tls),
-        () if is_ssh(first) => Opening::Foreign(Foreign::Ssh),
-        () if is_mqtt(first) => Opening::Foreign(Foreign::Mqtt),
-        () if is_long_request(first) => Opening::Foreign(Foreign::Http),
-        () => Opening::Lines,
+    if prelude > 0 {
+        return Opening::Prelude(prelude);
     }
+    let foreign = if is_marked_utf_16(first) {
+        Foreign::Utf16
+    } else if is_redis(bytes) {
+        Foreign::Redis
+    } else if bytes.starts_with(b"\0\r\n") {
+        Foreign::Proxy
+    } else if is_tls(first) {
+        Foreign::Tls
+    } else if is_ssh(first) {
+        Foreign::Ssh
+    } else if is_mqtt(first) {
+        Foreign::Mqtt
+    } else if is_long_request(first) {
+        Foreign::Http
+    } else {
+        return Opening::Lines;
+    };
+    Opening::Foreign(foreign)
 }
 
 /// What protocol a whole line is of, if it is not ours: a request line of HTTP, or where that was too long to be seen, the header that
 /// every request has; or a PROXY header; or UTF-16.
 pub fn in_line(line: &[u8], is_after_long: bool) -> Option<Foreign> {
-    match () {
-        () if is_request(line) || is_after_long && is_host(line) => Some(Foreign::Http),
-        () if is_proxy(line) => Some(Foreign::Proxy),
-        () if is_utf_16(line) => Some(Foreign::Utf16),
-        () => None,
+    if is_request(line) || is_after_long && is_host(line) {
+        Some(Foreign::Http)
+    } else if is_proxy(line) {
+        Some(Foreign::Proxy)
+    } else if is_utf_16(line) {
+        Some(Foreign::Utf16)
+    } else {
+        None
     }
 }
 
@@ -266,7 +279,7 @@ mod tests {
                 None => framer.end(),
             }
             loop {
-                if let Some(foreign) = meet(&mut framer) {
+                if let Some(foreign) = detect(&mut framer) {
                     return (lines, Some(foreign));
                 }
                 let Some(frame) = framer.next() else { break };

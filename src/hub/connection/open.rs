@@ -78,7 +78,7 @@ impl Open {
     fn take_lines(&mut self, link: &mut Link, context: &mut WorkerContext) {
         while self.may_take_line(link, context) {
             if link.commands.is_opening()
-                && let Some(foreign) = foreign::meet(&mut link.receiver.framer)
+                && let Some(foreign) = foreign::detect(&mut link.receiver.framer)
             {
                 return link.commands.set_foreign(foreign);
             }
