@@ -1,19 +1,18 @@
-//! How latencies are spread, in fixed memory: every value is counted, none is kept.
+//! A histogram of latencies in fixed memory: it counts every value and stores none.
 //!
-//! The buckets are those of Gil Tene's HdrHistogram (<https://github.com/HdrHistogram/HdrHistogram>,
-//! `countsArrayIndex` and `highestEquivalentValue` in `AbstractHistogram.java`): each doubling of the value is
-//! cut into the same number of equal buckets, so that the error is a fixed part of the value, however large.
+//! The buckets are those of Gil Tene's HdrHistogram (<https://github.com/HdrHistogram/HdrHistogram>, `countsArrayIndex` and
+//! `highestEquivalentValue` in `AbstractHistogram.java`): each doubling of the value has the same number of equal buckets, so that
+//! the relative error is constant.
 //!
-//! This module knows neither what is measured, nor the clock, nor other threads: the caller has the lock.
+//! This module knows neither what is measured, nor the clock, nor other threads: the caller holds the lock.
 
 use crate::limits::{HISTOGRAM_BUCKETS, HISTOGRAM_BYTES, HISTOGRAM_PRECISION_BITS, HISTOGRAM_VALUE_NS_MAX};
 
-/// Counts of values in nanoseconds, 0 to [`HISTOGRAM_VALUE_NS_MAX`]; a larger value counts as that, but for
+/// Counts values in nanoseconds, 0 to [`HISTOGRAM_VALUE_NS_MAX`]. A larger value counts as that maximum, except for
 /// [`max`](Self::max).
 ///
-/// A value up to 31 is known exactly, any other to 1/16 of itself
-/// (1/2^[`HISTOGRAM_PRECISION_BITS`]). It takes [`HISTOGRAM_BYTES`], and a new one is all zero: a static one
-/// costs nothing in the binary.
+/// Values up to 31 are exact, all others have an error of at most 1/16 (1/2^[`HISTOGRAM_PRECISION_BITS`]). A histogram takes
+/// [`HISTOGRAM_BYTES`], and a new one is all zeroes: a static one takes no space in the binary.
 ///
 /// ```
 /// use firstline::histogram::Histogram;
@@ -35,7 +34,7 @@ const _: () = assert!(size_of::<Histogram>() == HISTOGRAM_BYTES);
 const _: () = assert!(bucket_of(HISTOGRAM_VALUE_NS_MAX) == HISTOGRAM_BUCKETS - 1);
 
 impl Histogram {
-    /// One with nothing in it.
+    /// An empty histogram.
     pub const fn new() -> Self {
         Self { buckets: [0; HISTOGRAM_BUCKETS], count: 0, max: 0 }
     }
@@ -45,14 +44,14 @@ impl Histogram {
         self.record_many(value_ns, 1);
     }
 
-    /// Counts a value that came `times` times, at least once.
+    /// Counts a value `times` times, at least once.
     pub fn record_many(&mut self, value_ns: u64, times: u64) {
         self.buckets[bucket_of(value_ns.min(HISTOGRAM_VALUE_NS_MAX))] += times;
         self.count += times;
         self.max = self.max.max(value_ns);
     }
 
-    /// Counts all that the other has counted, as if each value had been recorded here.
+    /// Adds the counts of `other`, as if each of its values had been recorded here.
     pub fn merge(&mut self, other: &Self) {
         for (mine, others) in self.buckets.iter_mut().zip(&other.buckets) {
             *mine += others;
@@ -61,21 +60,21 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// How many values were counted.
+    /// The number of values.
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// The largest value that was counted, exactly; 0 if there was none.
+    /// The exact largest value; 0 if there is none.
     pub const fn max(&self) -> u64 {
         self.max
     }
 
-    /// The value that `permille` thousandths of all values do not exceed: 500 is the median, 999 is p99.9, and
-    /// 1000, or more, the largest, exactly. 0 if there was none.
+    /// The value that `permille` thousandths of all values do not exceed: 500 gives the median, 999 gives p99.9, and 1000 or more gives
+    /// the exact largest value. 0 if there are no values.
     ///
-    /// It is never below the exact one, and above it by less than 1/16, while that is within
-    /// [`HISTOGRAM_VALUE_NS_MAX`]; beyond, it is that.
+    /// Up to [`HISTOGRAM_VALUE_NS_MAX`] the result is never below the exact percentile, and above it by less than 1/16. Beyond that it is
+    /// [`HISTOGRAM_VALUE_NS_MAX`].
     pub fn percentile(&self, permille: u16) -> u64 {
         let rank = self.rank(u64::from(permille));
         if rank >= self.count {
@@ -89,8 +88,8 @@ impl Histogram {
         within.map_or(self.max, |bucket| highest_of(bucket).min(self.max))
     }
 
-    /// Which of the sorted values, from 1, so many thousandths come to. In two parts, as the whole product
-    /// might overflow.
+    /// The rank, from 1, of the percentile among the sorted values. It is computed in two parts, because the whole product could
+    /// overflow.
     const fn rank(&self, permille: u64) -> u64 {
         let permille = if permille > 1000 { 1000 } else { permille };
         let rank = self.count / 1000 * permille + (self.count % 1000 * permille).div_ceil(1000);
@@ -104,7 +103,7 @@ impl Default for Histogram {
     }
 }
 
-/// The bucket of a value: its leading bits, behind the number of bits that are left off.
+/// The bucket of a value: the number of dropped low bits, followed by the leading bits.
 const fn bucket_of(value: u64) -> usize {
     let left_off = (value | 1 << HISTOGRAM_PRECISION_BITS).ilog2() - HISTOGRAM_PRECISION_BITS;
     ((left_off as usize) << HISTOGRAM_PRECISION_BITS) + (value >> left_off) as usize
@@ -130,19 +129,19 @@ mod tests {
         histogram
     }
 
-    /// The percentile by its definition, from values that are sorted.
+    /// The percentile by its definition, from sorted values.
     fn exact(sorted: &[u64], permille: u16) -> u64 {
         let rank = (sorted.len() * usize::from(permille)).div_ceil(1000).max(1);
         sorted[rank - 1]
     }
 
-    /// Values of every magnitude, not only the large ones that most numbers are.
+    /// Values of every magnitude; most random numbers would be large.
     fn value() -> impl Strategy<Value = u64> {
         (any::<u64>(), 0..u64::BITS).prop_map(|(value, shift)| value >> shift)
     }
 
     #[test]
-    fn the_buckets_join_without_gap_or_overlap() {
+    fn buckets_have_no_gap_and_no_overlap() {
         let mut lowest = 0;
         for bucket in 0..HISTOGRAM_BUCKETS {
             let highest = highest_of(bucket);
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_with_nothing_in_it_is_all_zero() {
+    fn empty_histogram_is_all_zero() {
         static HISTOGRAM: Histogram = Histogram::new();
         assert_eq!((HISTOGRAM.count(), HISTOGRAM.max(), HISTOGRAM.percentile(500)), (0, 0, 0));
     }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn values_beyond_the_range_count_as_its_end_but_for_the_largest() {
+    fn values_beyond_the_range_count_as_its_end_except_for_the_maximum() {
         let histogram = of(&[u64::MAX, u64::MAX - 1, HISTOGRAM_VALUE_NS_MAX + 1]);
         assert_eq!(histogram.percentile(500), HISTOGRAM_VALUE_NS_MAX);
         assert_eq!(histogram.percentile(1000), u64::MAX);
@@ -187,7 +186,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_percentile_is_within_its_error(
+        fn percentile_is_within_its_error(
             mut values in prop::collection::vec(value(), 1..300),
             permille in 0..=1000_u16,
         ) {
@@ -211,7 +210,7 @@ mod tests {
         }
 
         #[test]
-        fn merged_is_as_if_recorded_in_one(
+        fn merged_histogram_equals_one_histogram_of_all_values(
             values in prop::collection::vec(value(), 0..100),
             others in prop::collection::vec(value(), 0..100),
         ) {

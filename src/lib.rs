@@ -1,72 +1,70 @@
 //! # firstline
 //!
-//! A TCP server for small Linux boards. Devices and people on the LAN send it lines with `nc`; it puts them in order
-//! of urgency, processes them one at a time, and acknowledges each.
+//! A TCP server for small Linux boards. Devices and people on the LAN send it lines with `nc`. The server processes the lines
+//! in the order of their priority, one at a time, and acknowledges each.
 //!
 //! ## Principles
-//! 1. **Urgent lines come first**, however busy the board is. One batch of lesser ones, at most, goes before.
-//! 2. **Memory is fixed when this is compiled.** Every buffer, queue, table and wait has a bound with a name, in
-//!    [`limits`]; [`budget`] is their sum. After "ready" nothing allocates and nothing maps.
-//! 3. **Nothing is lost silently.** A message is owned by exactly one place at any time (a slot has one owner, and
-//!    the compiler checks it), and each leads on to its reply.
-//! 4. **A client can only harm itself.** What is kept for it is its own; nobody waits for another's socket.
-//! 5. **Nothing spins**, and no lock is held over a system call that can block.
+//! 1. **Urgent lines come first**, however busy the board is. At most one batch of less urgent lines precedes them.
+//! 2. **Memory is fixed at compile time.** Every buffer, queue, table and wait has a bound with a name, in [`limits`];
+//!    [`budget`] is their sum. After "ready" nothing allocates and nothing maps.
+//! 3. **Nothing is lost silently.** Exactly one place owns a message at any time (a slot has one owner, and the compiler
+//!    checks it), and every message gets its reply.
+//! 4. **A client can only harm itself.** Its buffers and slots are its own, and no client waits for another's socket.
+//! 5. **Nothing spins**, and no thread holds a lock over a system call that can block, except the pipeline's lock, for
+//!    which no thread waits.
 //!
-//! ## The way of a message
+//! ## The path of a message
 //! ```text
 //! accept ─> worker: recv ─> frame ─> parse ─> slot ─┐
 //!                                                   ├─> bounded heap ─> consumer: pick a batch ─> sinks ─┐
 //! client <─ send <─ outbox <─ ACK / NAK ────────────┴────────────────────────────────────────────────────┘
 //! ```
 //!
-//! - Texts lie in static slots, 64 a client. A slot is owned by whoever holds the only reference
-//!   to it: client, queue, consumer, client. The heap holds 16-byte entries: a key of priority and
-//!   admission, and that reference.
-//! - What one client sends at once, in one priority, is one entry: a run, of slots that own one
-//!   another. So order is paid for once a run, and the consumer reads one slot of it. Lines that
-//!   come one by one are runs of one.
-//! - A worker serves one client, or with `--workers N` its share of them, by the same code: its
-//!   sessions never wait, the worker waits for all of them in one `epoll_wait`.
-//! - The consumer picks a batch under one lock, writes the lines, feeds the sinks, puts replies
-//!   into outboxes and tries one non-blocking send a client. What the socket does not take is the
-//!   worker's to finish. It never waits for a client.
-//! - Consumer is a role, not a fixed thread: a worker that has admitted something while no thread
-//!   has the role takes it, and saves waking another thread. With a journal it does so while a
-//!   sync takes less than a millisecond and most of a group comes from one client. On a slower one,
-//!   where several clients have something to say all the time, with `--print` and with
-//!   `--realtime` it is left to a thread of the consumer's own.
-//! - With a journal, a thread that has synced a group of batches gives up the consumer's role
-//!   before it delivers that group: the next group goes to the disk while the ACKs of the last one
-//!   go out. The consumer's own thread
-//!   even hands the delivery over to a thread that does nothing else, if more waits for the disk
-//!   and nothing of the group is urgent.
-//! - A worker that has urgent messages asks the scheduler for short slices (Linux 6.12 and later),
-//!   so that clients that flood the server do not keep it waiting.
-//! - The mutex and the condition variable sleep in a futex at once and never spin. Model-checked
-//!   with loom, as are the queue and the hand-over of outboxes.
+//! - Static slots hold the texts, 64 for each client. The holder of the only reference to a slot owns it: first the
+//!   client's outbox, then the worker, the queue, the consumer, and the outbox again. The heap holds 16-byte entries: a key
+//!   of priority and admission, and that reference.
+//! - Consecutive lines of one client and one priority that arrive at once are one entry: a run, a linked list of slots. So
+//!   the cost of ordering is paid once for each run, and the consumer reads only one slot of it. A single line is a run of
+//!   one.
+//! - A worker serves one client, or with `--workers N` its share of them, with the same code. Its sessions never wait; the
+//!   worker waits for all of them in one `epoll_wait`.
+//! - The consumer picks a batch under one lock, formats the lines, and passes them to the sinks. The delivery puts lines and
+//!   replies into outboxes, and flushes each with non-blocking sends. The worker sends what the socket does not accept at
+//!   once. Neither consumer nor delivery ever waits for a client.
+//! - The consumer is a role, not a fixed thread. A worker that has admitted a message runs the consumer itself, unless
+//!   another thread does: so no other thread has to be woken. With a journal, a worker does so while a sync takes less than
+//!   a millisecond and most groups come from one client. With a slower disk, with several clients that send all the time,
+//!   with `--print` and with `--realtime`, the consumer's own thread runs it.
+//! - With a journal, a thread that has committed a group releases the consumer before it delivers the group: the next group
+//!   goes to the disk while the ACKs of the last one go out. The consumer's own thread even offloads the delivery to another
+//!   thread, if more messages wait for the disk and the group is not urgent.
+//! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that clients that
+//!   flood the server do not delay it.
+//! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom, as are
+//!   the queue, the pipeline and the outboxes.
 //!
 //! ## The modules, from the bottom up
-//! - [`limits`] — every bound; [`budget`] — what they cost.
+//! - [`limits`] — every bound; [`budget`] — the memory that they need.
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
-//! - [`conn_id`] — which connection, and tables with an entry for each.
+//! - [`conn_id`] — the ID of a connection, and tables with an entry for each.
 //! - [`counted`] — a number with its noun.
-//! - [`nearest`] — which known name a misspelt one comes nearest to.
+//! - [`nearest`] — the known name that a misspelt one resembles most.
 //! - [`protocol`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
-//! - [`queue`] — priorities, the slots that hold the texts, the bounded heap.
-//! - [`scheduler`] — what is asked of the kernel, so that urgent messages do not wait for a processor.
-//! - [`realtime`] — the consumer before everything else on the board, on request.
+//! - [`queue`] — the order of messages, the slots that hold the texts, the bounded heap.
+//! - [`scheduler`] — requests to the kernel, so that urgent messages do not wait for a processor.
+//! - [`realtime`] — on request, the consumer runs before everything else on the board.
 //! - [`journal`] — the history on disk: its format, its writer, its readers. Knows no clients.
-//! - [`auth`] — tokens: who may do what. Knows no clients.
-//! - [`net`] — listeners, who may connect, and the two calls that move bytes.
-//! - [`hub`] — clients, their outboxes, the threads, and the end.
-//! - [`service`] — what systemd hands over, and what it is told.
-//! - [`clock`], [`logger`], [`hub::stats`], [`histogram`]: seeing what happens.
-//! - [`options`] — what was asked for at the start.
-//! - [`journal_command`] — `firstline journal`: reads a journal from outside of the server.
-//! - [`alloc_guard`] — the proof of principle 2, in test builds.
+//! - [`auth`] — tokens and rights. Knows no sockets.
+//! - [`net`] — listeners, which addresses may connect, and the two calls that move bytes.
+//! - [`hub`] — clients, their outboxes, the threads, and the shutdown.
+//! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
+//! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
+//! - [`options`] — the options and variables of the command line.
+//! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
+//! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
-//! `unsafe` stands in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel) and, to look at a
-//! socket that its worker owns, in [`hub::egress`], and nowhere else.
+//! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel), and in
+//! [`hub::egress`] (to inspect a socket that its worker owns).
 
 #[cfg(not(loom))]
 pub mod alloc_guard;
@@ -80,11 +78,11 @@ pub mod counted;
 pub mod histogram;
 #[cfg(not(loom))]
 pub mod hub;
-/// What of the hub the model checker can run: the rest is statics, threads and system calls.
+/// The parts of the hub that the model checker can run. The rest is statics, threads and system calls.
 #[cfg(loom)]
 pub mod hub {
     pub mod egress;
-    /// The pipeline alone: what it runs needs a kernel.
+    /// Only the pipeline: its stages need a kernel.
     pub mod dispatch {
         pub mod pipeline;
     }

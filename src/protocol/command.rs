@@ -1,7 +1,7 @@
-//! What a line asks for, and the help that tells people about it.
+//! Parses lines into requests, and holds the text of the help.
 //!
-//! The words that a client may say. This module does not know which client says them, nor whether what they ask for can be
-//! done. What it refuses is refused in words of its own: no reply carries a client's bytes back.
+//! This module does not know which client sent a line, nor whether its request can be fulfilled. Its refusals have texts of their
+//! own: no reply returns a client's bytes.
 
 use core::num::NonZeroU64;
 use core::str;
@@ -17,59 +17,59 @@ use crate::limits::{
 use crate::nearest::nearest;
 use crate::protocol::Priority;
 
-/// What one line asks for.
+/// The request of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Nothing. It gets no reply.
+    /// A blank line. It gets no reply.
     Blank,
-    /// To process a message.
+    /// A message to process.
     Message {
-        /// How urgent it is.
+        /// The priority that the sender wants.
         priority: Priority,
-        /// 1 to [`TEXT_BYTES`] bytes of any value but LF.
+        /// 1 to [`TEXT_BYTES`] bytes of any value except LF.
         text: &'a [u8],
     },
-    /// To process a message that cannot be taken.
+    /// A message that is not valid.
     Nak(Nak),
-    /// Something of the server itself.
+    /// A command.
     Command(Command<'a>),
-    /// Something that there is not, or not in that way.
+    /// A command that is unknown or not valid.
     Refused(Refusal),
 }
 
-/// A command line that is well formed.
+/// A valid command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// Present that token: [`TOKEN_BYTES_MIN`] to [`TOKEN_BYTES_MAX`] printable ASCII characters but the space.
+    /// Show that token: [`TOKEN_BYTES_MIN`] to [`TOKEN_BYTES_MAX`] printable ASCII characters except the space.
     Auth(&'a [u8]),
-    /// To be sent the messages of others from now on.
+    /// Receive the messages of other clients from now on.
     Join {
-        /// The least urgent that is wanted.
+        /// The least priority that the client wants.
         min: Priority,
-        /// First those that came after that one.
+        /// Receive first the messages after this ID.
         since: Option<u64>,
     },
-    /// To be sent them no longer.
+    /// Receive no more messages of other clients.
     Leave,
-    /// To be called that: 1 to [`NICK_BYTES_MAX`] of A-Z a-z 0-9 `_` `-`.
+    /// Take that nick: 1 to [`NICK_BYTES_MAX`] of A-Z a-z 0-9 `_` `-`.
     Nick(&'a str),
-    /// Who is connected.
+    /// List the connected clients.
     Who,
-    /// The counters.
+    /// List the counters.
     Stats,
-    /// That many messages, the last ones.
+    /// Receive the last messages, as many as given.
     Last(NonZeroU64),
-    /// The messages after the one with that number.
+    /// Receive the messages after that ID.
     Since(u64),
-    /// A sign of life.
+    /// Reply at once.
     Ping,
-    /// [`HELP`].
+    /// List the commands: [`HELP`].
     Help,
-    /// To be answered to the end, and then closed.
+    /// Send all outstanding replies, then close the connection.
     Quit,
 }
 
-/// The answer to `/help`, line by line, in the order of the protocol: how it is written, and what it is.
+/// The lines of `/help`, in the order of the protocol: the syntax of each command, and what it does.
 pub const HELP: [&str; 18] = [
     "TEXT          a message of priority 4",
     "/urgent TEXT  a message of priority 9",
@@ -102,13 +102,13 @@ const _: () = {
 const NO_ARGUMENT: Refusal = bad_argument("it takes no argument");
 const BAD_MIN: Refusal = bad_argument("MIN is one digit, 0 to 9");
 const BAD_NAME: Refusal = bad_argument("NAME is 1 to 16 of A-Z a-z 0-9 _ -");
-/// What is said of an `/auth` without a token that somebody could have.
+/// The refusal of an `/auth` without a valid token.
 pub const BAD_TOKEN: Refusal = bad_argument("TOKEN is 16 to 64 characters, no spaces");
 const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
 const BAD_SINCE: Refusal = bad_argument("ID in since ID is the number of a message");
 const BAD_ID: Refusal = bad_argument("ID is the number of a message");
 
-/// What is said of a word that is near no command. It may be the beginning of a text, as of a path.
+/// The refusal of a word that resembles no command. It may be the beginning of a text, such as a path.
 const UNKNOWN: Refusal = unknown_command("try /help; //TEXT sends /TEXT");
 
 macro_rules! known {
@@ -117,18 +117,18 @@ macro_rules! known {
     };
 }
 
-/// The words of all commands, each with what is said of one that is near to it.
+/// The words of all commands, each with the refusal of a word that resembles it.
 const KNOWN: [(&str, Refusal); 14] = known![
     "urgent" "high" "low" "auth" "join" "leave" "nick" "who" "stats" "last" "since" "ping" "help" "quit"
 ];
 
-/// The refusal that says what is allowed. One that does not fit a reply does not compile: this is called for
-/// constants only.
+/// The refusal that says what is allowed. A text that does not fit a reply does not compile, because this is called only for
+/// constants.
 const fn bad_argument(allowed: &'static str) -> Refusal {
     fitting(Refusal::BadArgument(allowed))
 }
 
-/// The refusal that says what may have been meant, if it fits a reply, as above.
+/// The refusal that says what the client may have meant. A text that does not fit a reply does not compile, either.
 const fn unknown_command(advice: &'static str) -> Refusal {
     fitting(Refusal::UnknownCommand(advice))
 }
@@ -140,7 +140,7 @@ const fn fitting(refusal: Refusal) -> Refusal {
 }
 
 impl<'a> From<Frame<'a>> for Request<'a> {
-    /// What [`parse`] says; a line that was too long counts as a message that is.
+    /// As [`parse`]. A line that was too long counts as a message that is too long.
     fn from(frame: Frame<'a>) -> Self {
         match frame {
             Frame::Line(line) => parse(line),
@@ -149,11 +149,11 @@ impl<'a> From<Frame<'a>> for Request<'a> {
     }
 }
 
-/// What a line asks for; the line is without its end.
+/// Parses a line without its end.
 ///
-/// A line that does not begin with `/` is a message, and so is one that begins with `//`. The word of any
-/// other ends at its first blank, which is a space or a tab, or with the line; capital letters in it count as small ones. What
-/// follows that one blank is the text of a message as it is, or a command's argument with any blanks around it.
+/// A line that does not begin with `/` is a message, and so is a line that begins with `//`. The word of any other line ends at the
+/// first blank, a space or a tab, or with the line. The word is case-insensitive. What follows that one blank is the text of a message
+/// without change, or the argument of a command with any blanks around it.
 pub fn parse(line: &[u8]) -> Request<'_> {
     match line {
         [] => Request::Blank,
@@ -163,7 +163,7 @@ pub fn parse(line: &[u8]) -> Request<'_> {
     }
 }
 
-/// What a line asks for that begins with a word.
+/// Parses a line that begins with a word.
 fn parse_word(line: &[u8]) -> Request<'_> {
     let (word, rest) = split_at_blank(&line[1..]);
     let mut small = [0; NAME_BYTES_MAX];
@@ -180,7 +180,7 @@ fn parse_word(line: &[u8]) -> Request<'_> {
     }
 }
 
-/// The message, if its text is of a length that is taken.
+/// The message, if the length of its text is valid.
 fn message(priority: Priority, text: &[u8]) -> Request<'_> {
     match text.len() {
         0 => Request::Nak(Nak::Empty),
@@ -189,7 +189,7 @@ fn message(priority: Priority, text: &[u8]) -> Request<'_> {
     }
 }
 
-/// The priority that a word stands for, which comes in small letters, if it is one of those.
+/// The priority that a word, in lower case, stands for, if it does.
 fn priority(word: &[u8]) -> Option<Priority> {
     match word {
         b"urgent" => Some(Priority::URGENT),
@@ -200,7 +200,7 @@ fn priority(word: &[u8]) -> Option<Priority> {
     }
 }
 
-/// The command of that word, which comes in small letters, with that argument, which is empty if there is none.
+/// The command with that word, in lower case, and that argument, which is empty if there is none.
 fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> {
     match word {
         b"auth" => token(argument).map(Command::Auth).ok_or(BAD_TOKEN),
@@ -218,19 +218,19 @@ fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> 
     }
 }
 
-/// The refusal of that word, which names the command that it is near to.
+/// The refusal of an unknown word. It names the command that the word resembles.
 fn unknown(word: &[u8]) -> Refusal {
     let near = nearest(word, KNOWN.iter().map(|(known, _)| *known));
     let named = KNOWN.iter().find(|(known, _)| near == Some(known));
     named.map_or(UNKNOWN, |(_, refusal)| *refusal)
 }
 
-/// The command, if it was given no argument.
+/// The command, if it has no argument.
 fn alone<'a>(command: Command<'a>, argument: &[u8]) -> Result<Command<'a>, Refusal> {
     if argument.is_empty() { Ok(command) } else { Err(NO_ARGUMENT) }
 }
 
-/// The least priority that is wanted: all of them, if it is left out.
+/// The least priority that the client wants: the lowest one if the argument is empty.
 fn min(argument: &[u8]) -> Option<Priority> {
     match argument {
         [] => Some(Priority::MIN),
@@ -239,14 +239,14 @@ fn min(argument: &[u8]) -> Option<Priority> {
     }
 }
 
-/// A token that somebody may have.
+/// The argument, if it is a valid token.
 pub fn token(argument: &[u8]) -> Option<&[u8]> {
     let valid = matches!(argument.len(), TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX)
         && argument.iter().all(u8::is_ascii_graphic);
     valid.then_some(argument)
 }
 
-/// A name that somebody may have.
+/// The argument, if it is a valid nick.
 pub fn name(argument: &[u8]) -> Option<&str> {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let valid = matches!(argument.len(), 1..=NICK_BYTES_MAX) && argument.iter().all(allowed);
@@ -267,23 +267,23 @@ fn join(argument: &[u8]) -> Result<Command<'_>, Refusal> {
     min(least.unwrap_or_default()).map(|min| Command::Join { min, since }).ok_or(BAD_MIN)
 }
 
-/// Whether that is the word `since`, whose capital letters count as small ones, as those of a command do.
+/// Whether that is the word `since`, which is case-insensitive, as commands are.
 fn is_since(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"since")
 }
 
-/// A decimal number. `u64::from_str` would take a plus sign too.
+/// A decimal number. `u64::from_str` would accept a plus sign, too.
 fn number(argument: &[u8]) -> Option<u64> {
     let digits = argument.iter().all(u8::is_ascii_digit);
     if digits { str::from_utf8(argument).ok()?.parse().ok() } else { None }
 }
 
-/// What stands between words.
+/// Whether the byte separates words.
 fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// What stands before the first blank and what stands after it; all and nothing, if there is none.
+/// The parts before and after the first blank; the whole line and nothing, if there is none.
 fn split_at_blank(line: &[u8]) -> (&[u8], &[u8]) {
     match memchr2(b' ', b'\t', line) {
         Some(blank) => (&line[..blank], &line[blank + 1..]),
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_may_be_as_long_as_that_after_any_word() {
+    fn longest_text_is_valid_after_any_word() {
         let plain = "x".repeat(TEXT_BYTES);
         let slash = plain.replacen('x', "/", 1);
         let words = ["", "/urgent ", "/high ", "/low ", "/0 "].map(|word| (word, &plain));
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_refused_are_told_what_is_allowed() {
+    fn refusals_of_arguments_say_what_is_allowed() {
         check(&[
             ("/join 10", Request::Refused(BAD_MIN)),
             ("/join x", Request::Refused(BAD_MIN)),
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_unknown() {
+    fn unknown_words_are_refused() {
         let long = format!("/urgent{}", "t".repeat(LINE_BYTES_MAX));
         for line in ["/", "/ ", "/ x", "/\tx", "/10 x", "/-1 x", "/é", "/foo", "/x", "/temperature 21", &long]
         {
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_near_to_a_command_name_it() {
+    fn words_that_resemble_a_command_are_refused_with_its_name() {
         for (line, advice) in [
             ("/urgnt smoke", "did you mean /urgent?"),
             ("/urgentx", "did you mean /urgent?"),
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_what_is_known() {
+    fn help_names_every_command() {
         for line in HELP {
             let word = line.split(' ').next().unwrap();
             assert!(!is_unknown(word), "{line}");

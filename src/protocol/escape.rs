@@ -1,19 +1,19 @@
-//! A client's bytes made harmless for other people's terminals and for the logs.
+//! Escaping: makes a client's bytes harmless for terminals and logs.
 //!
-//! Control characters (C0, DEL, C1), the controls that change the direction of text, and bytes that are not
-//! UTF-8 appear as `\xNN`, one for each byte of the character, in lower-case hexadecimal; a backslash appears
-//! as `\\`. All else stays as it is, so every language can be read, and nobody can forge a line, a name or a
-//! terminal's escape sequence. It can be undone. At its longest the result has four times as many bytes.
+//! Control characters (C0, DEL, C1), the controls that change the direction of text, and bytes that are not UTF-8 are written as
+//! `\xNN`, one for each byte of the character, in lower-case hexadecimal. A backslash is written as `\\`. Everything else stays as it
+//! is, so every language can be read, and no text can forge a line, a name or a terminal's escape sequence. Escaping is reversible. The
+//! result is at most four times as long.
 //!
-//! Owns the rule in both directions, and does not know what the bytes are for.
+//! This module owns both directions, and does not know what the bytes are for.
 
 use core::fmt::{self, Write};
 use core::{error, iter, str};
 
-/// Writes the text escaped.
+/// Writes the escaped text.
 ///
 /// # Errors
-/// What `out` says, which is that it is full if it has a fixed capacity. A part has been written then.
+/// The error of `out`: it is full, if it has a fixed capacity. A part is written then.
 pub fn escape(text: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
     if let Some(plain) = plain(text) {
         return out.write_str(plain);
@@ -47,7 +47,7 @@ impl fmt::Display for BadEscape {
 
 impl error::Error for BadEscape {}
 
-/// The bytes that were escaped, one by one. After a [`BadEscape`] nothing more comes.
+/// The original bytes of an escaped text, one by one. A [`BadEscape`] ends them.
 ///
 /// ```
 /// use firstline::protocol::escape::{BadEscape, unescape};
@@ -73,14 +73,14 @@ pub fn unescape(escaped: &[u8]) -> impl Iterator<Item = Result<u8, BadEscape>> {
     })
 }
 
-/// The text itself if it is all printable ASCII with no backslash, as most texts are. It looks at every byte
-/// without stopping early: that is what compilers make SIMD of.
+/// The text itself, if it is all printable ASCII without a backslash, as most texts are. It checks every byte without stopping early, so
+/// that the compiler can use SIMD.
 fn plain(text: &[u8]) -> Option<&str> {
     let plain = text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (*byte != b'\\'));
     if plain { str::from_utf8(text).ok() } else { None }
 }
 
-/// Copies the runs of harmless characters whole, and escapes those between.
+/// Copies runs of harmless characters as a whole, and escapes the characters between them.
 fn escape_characters(text: &str, out: &mut (impl Write + ?Sized)) -> fmt::Result {
     let mut copied = 0;
     for (at, character) in text.match_indices(needs_escape) {
@@ -106,8 +106,8 @@ fn escape_bytes(bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
     Ok(())
 }
 
-/// Whether a character could do harm, or is the backslash. `char::is_control` is C0, DEL and C1. The others
-/// are those with the property `Bidi_Control` (Unicode Standard Annex 9, "Unicode Bidirectional Algorithm").
+/// Whether a character could do harm, or is the backslash. `char::is_control` covers C0, DEL and C1. The others have the property
+/// `Bidi_Control` (Unicode Standard Annex 9, "Unicode Bidirectional Algorithm").
 pub(crate) fn needs_escape(character: char) -> bool {
     let bidi_control = matches!(
         character,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_escaped_and_what_is_not() {
+    fn only_harmful_characters_are_escaped() {
         let table: &[(&[u8], &str)] = &[
             (b"", ""),
             (b"smoke in the workshop", "smoke in the workshop"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_escape_ends_it() {
+    fn bad_escape_ends_the_bytes() {
         for bad in [r"\", r"\n", r"\x", r"\x1", r"\x1G", r"\x1B", r"\xg0", r"\X1b", r"\x 1"] {
             let text = format!("ok{bad}");
             let bytes: Vec<_> = unescape(text.as_bytes()).collect();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_is_told() {
+    fn full_buffer_is_an_error() {
         let mut buffer: heapless::Vec<u8, 5> = heapless::Vec::new();
         assert_eq!(escape(b"12345", &mut buffer), Ok(()));
         assert_eq!(escape(b"6", &mut buffer), Err(fmt::Error));

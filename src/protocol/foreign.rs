@@ -1,19 +1,19 @@
-//! Clients that speak another protocol, or another character set: what they open with, and what a line of theirs looks like.
+//! Detects clients that speak another protocol or use another character set, by their first bytes or by a line.
 //!
-//! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in its
-//! body. So no line of a client that opens like a browser may get through. The other clients are people and programs that took
-//! the wrong port: one line tells them where they are.
+//! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in the body.
+//! So the server must take no line of a client that opens like a browser. Other such clients are people and programs that use
+//! the wrong port: one line tells them what they have reached.
 //!
-//! This looks at what comes before a client's first message or command, and at nothing after it: a client whose first line was
-//! taken speaks lines. What looks like a request can be sent as a first message all the same, as `/4 GET / HTTP/1.1`.
+//! Only what precedes a client's first message or command is checked. After its first line is taken, a client speaks our
+//! protocol. A first message that looks like a request can be sent as `/4 GET / HTTP/1.1`.
 //!
-//! Only what comes before the first LF decides, so it does not matter how the bytes come in.
+//! Only the bytes before the first LF decide, so it does not matter in which pieces they arrive.
 
 use super::framing::Framer;
 use crate::limits::LINE_BYTES_MAX;
 use memchr::memchr;
 
-/// A protocol that is not ours.
+/// Another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
     /// A browser, or another HTTP client.
@@ -33,7 +33,7 @@ pub enum Foreign {
 }
 
 impl Foreign {
-    /// Who speaks it, for the log.
+    /// The kind of client, for the log.
     pub const fn client(self) -> &'static str {
         match self {
             Self::Http => "an HTTP client",
@@ -47,49 +47,48 @@ impl Foreign {
     }
 }
 
-/// What a connection opens with.
+/// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
-    /// Nothing that another protocol opens with; or not yet, and then there is no whole line.
+    /// Not the beginning of another protocol; or too few bytes to decide, and then there is no whole line.
     Lines,
     /// Another protocol.
     Foreign(Foreign),
-    /// So many bytes that are no part of a line, and then something else or nothing yet: a byte order mark, or Telnet's negotiation.
-    /// Leaving its offers without an answer refuses them.
+    /// This many bytes that are no part of a line: a byte order mark, or Telnet's negotiation. Not to answer Telnet's offers refuses
+    /// them.
     Prelude(usize),
 }
 
-/// A request line is known by its beginning only where its end cannot be seen: it is too long for a line.
+/// The usual methods. By these a request line is detected that is too long for a line, so that its end is never seen.
 const METHODS: [&[u8]; 9] =
     [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE"];
 
 /// Telnet's "interpret as command".
 const IAC: u8 = 0xff;
 
-/// Its WILL, WONT, DO and DONT: each is followed by an option.
+/// Telnet's WILL, WONT, DO and DONT. An option follows each of them.
 const OFFERS: core::ops::RangeInclusive<u8> = 0xfb..=DONT;
 const DONT: u8 = 0xfe;
 
 /// The byte order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Its like in UTF-16, the lesser byte first; a DONT of Telnet looks the same.
+/// The byte order mark of UTF-16, little endian. A DONT of Telnet looks the same.
 const MARK_LESSER_FIRST: &[u8] = &[IAC, DONT];
 
-/// Its like in UTF-16, the greater byte first.
+/// The byte order mark of UTF-16, big endian.
 const MARK_GREATER_FIRST: &[u8] = b"\xfe\xff";
 
-/// The greater bytes of the characters of alphabets, Latin to Arabic, in UTF-16. Behind Telnet's offers a person types none of them.
+/// The high bytes of the characters of alphabets, Latin to Arabic, in UTF-16. A person types none of these bytes after Telnet's offers.
 const ALPHABETS: core::ops::RangeInclusive<u8> = 0..=7;
 
-/// The longest number of words that a client of Redis announces, in digits.
+/// The largest number of words that a Redis client announces, in digits.
 const REDIS_DIGITS_MAX: usize = 7;
 
-/// The protocol that a client opens in, if it is not ours, as far as can be told from what has come. A byte order mark and
-/// Telnet's offers are dropped.
+/// The other protocol that a client opens with, if the bytes so far show one. It drops a byte order mark and Telnet's offers.
 ///
-/// To be asked before each line is taken, as long as nothing was taken of this client; the line itself has to be looked at too, by
-/// [`in_line`].
+/// Call it before each line is taken, until the first message or command is taken. The line itself needs a check by [`in_line`],
+/// too.
 pub fn detect<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
     loop {
         match opening(framer.pending()) {
@@ -100,7 +99,7 @@ pub fn detect<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
     }
 }
 
-/// What a line opens with that begins with these bytes.
+/// What these first bytes are.
 fn opening(bytes: &[u8]) -> Opening {
     let lf = memchr(b'\n', bytes);
     let first = lf.map_or(bytes, |lf| &bytes[..lf]);
@@ -128,8 +127,8 @@ fn opening(bytes: &[u8]) -> Opening {
     Opening::Foreign(foreign)
 }
 
-/// What protocol a whole line is of, if it is not ours: a request line of HTTP, or where that was too long to be seen, the header that
-/// every request has; or a PROXY header; or UTF-16.
+/// The other protocol that a whole line belongs to, if it does: a request line of HTTP; or, after a line that was too long, the `Host`
+/// header that every request has; or a PROXY header; or UTF-16.
 pub fn in_line(line: &[u8], is_after_long: bool) -> Option<Foreign> {
     if is_request(line) || is_after_long && is_host(line) {
         Some(Foreign::Http)
@@ -142,12 +141,12 @@ pub fn in_line(line: &[u8], is_after_long: bool) -> Option<Foreign> {
     }
 }
 
-/// The length of all byte order marks and offers at the beginning, as far as it is certain that they are some.
+/// The length of all byte order marks and Telnet offers at the beginning, as far as they are certain.
 fn prelude_bytes(line: &[u8], is_whole: bool) -> usize {
     let mut rest = line;
     while let [first, second, _, behind @ ..] = rest {
         let is_offer = *first == IAC && OFFERS.contains(second);
-        // What comes next tells a DONT from a mark.
+        // The next byte distinguishes a DONT from a byte order mark.
         let is_told = *second != DONT || behind.first().map_or(is_whole, |next| !ALPHABETS.contains(next));
         if !(rest.starts_with(MARK) || is_offer && is_told) {
             break;
@@ -167,8 +166,8 @@ fn is_ssh(bytes: &[u8]) -> bool {
     matches!(bytes, [b'S', b'S', b'H', b'-', b'0'..=b'9', b'.', b'0'..=b'9', ..])
 }
 
-/// CONNECT, the remaining length in one to four bytes, and the name of the protocol with its length. A length with an LF in it,
-/// as 1280 has, is not seen.
+/// CONNECT, the remaining length in one to four bytes, and the name of the protocol with its length. A length with an LF in it, such
+/// as 1280, is not detected.
 fn is_mqtt(bytes: &[u8]) -> bool {
     let Some(rest) = bytes.strip_prefix(&[0x10]) else { return false };
     let more = rest.iter().take(3).take_while(|byte| **byte >= 0x80).count();
@@ -176,13 +175,13 @@ fn is_mqtt(bytes: &[u8]) -> bool {
         .is_some_and(|name| name.starts_with(b"\x00\x04MQTT") || name.starts_with(b"\x00\x06MQIsdp"))
 }
 
-/// A line that begins as a request does and is too long to be taken: nobody will see how it ends.
+/// A line that begins like a request and is too long for a line: its end is never seen.
 fn is_long_request(line: &[u8]) -> bool {
     let is_too_long = line.strip_suffix(b"\r").unwrap_or(line).len() > LINE_BYTES_MAX;
     is_too_long && parts_of_request(line).is_some_and(|(method, _)| METHODS.contains(&method))
 }
 
-/// `METHOD TARGET HTTP/1.1`, or of another version. Whatever the target has in it.
+/// `METHOD TARGET HTTP/1.1`, or of another version, with any bytes in the target.
 fn is_request(line: &[u8]) -> bool {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
@@ -194,8 +193,8 @@ fn is_request(line: &[u8]) -> bool {
     is_version && parts_of_request(&line[..line.len() - version.len()]).is_some()
 }
 
-/// Method and target of what begins as a request does. The target of a request is a path, a URL, an authority with its port,
-/// or `*`: so `I use HTTP/2` is none.
+/// The method and the target of a line that begins like a request. The target is a path, a URL, an authority with its port, or `*`: so
+/// `I use HTTP/2` is no request.
 fn parts_of_request(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = memchr(b' ', line)?;
     let (method, target) = (&line[..space], &line[space + 1..]);
@@ -203,19 +202,19 @@ fn parts_of_request(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (!method.is_empty() && method.iter().all(is_token) && is_target).then_some((method, target))
 }
 
-/// What the name of a method is made of.
+/// Whether a byte may be part of a method's name.
 fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
-/// A line that begins with the mark of UTF-16, as far as it is certain that it is one.
+/// A line that certainly begins with the byte order mark of UTF-16.
 fn is_marked_utf_16(line: &[u8]) -> bool {
     line.starts_with(MARK_GREATER_FIRST)
         || line.starts_with(MARK_LESSER_FIRST) && line.get(3).is_some_and(|next| ALPHABETS.contains(next))
 }
 
-/// A whole line of UTF-16: it has a mark; or it ends as lines of Windows do; or no less than half of all characters, two of them at
-/// least, are Latin, so that zeros stand where their greater bytes do.
+/// A whole line of UTF-16: it has a byte order mark; or it ends as lines of Windows do; or at least half of all characters, and at least
+/// two, are Latin, so that their high bytes are zero.
 fn is_utf_16(line: &[u8]) -> bool {
     let mut zeros = [0; 2];
     line.iter().enumerate().filter(|(_, byte)| **byte == 0).for_each(|(place, _)| zeros[place % 2] += 1);
@@ -226,15 +225,15 @@ fn is_utf_16(line: &[u8]) -> bool {
         || few == 0 && many >= 2 && 4 * many >= line.len()
 }
 
-/// An array of that many words, as every request to Redis is.
+/// An array of words, like every request to Redis.
 fn is_redis(bytes: &[u8]) -> bool {
     let Some(rest) = bytes.strip_prefix(b"*") else { return false };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     matches!(digits, 1..=REDIS_DIGITS_MAX) && rest[digits..].starts_with(b"\r\n")
 }
 
-/// Version 1 of the PROXY header: the protocol and, unless that is unknown, two addresses and two ports. Version 2 is known by the line
-/// of one zero behind its blank lines.
+/// Version 1 of the PROXY header: the protocol and, unless that is unknown, two addresses and two ports. Version 2 is detected by the
+/// zero in the line after its blank lines.
 fn is_proxy(line: &[u8]) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     let is_port = |word: Option<&[u8]>| {
@@ -265,7 +264,7 @@ mod tests {
     use crate::protocol::framing::Frame;
     use proptest::prelude::*;
 
-    /// What becomes of a client that sends these pieces: the lines before it is known, and what it is.
+    /// The lines taken from a client that sends these pieces, and the other protocol that is detected then.
     fn met(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Foreign>) {
         let mut buffer = [0; RECEIVE_BYTES];
         let (mut framer, mut lines) = (Framer::new(&mut buffer), Vec::new());
@@ -300,7 +299,7 @@ mod tests {
         met(&[bytes]).1
     }
 
-    /// What clients of other protocols send first.
+    /// The first bytes of clients of other protocols.
     fn openings() -> Vec<(Vec<u8>, Foreign)> {
         let long = format!("GET /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
         let unknown =
@@ -338,17 +337,17 @@ mod tests {
     }
 
     #[test]
-    fn each_is_known_by_what_it_opens_with_and_nothing_of_it_is_a_line() {
+    fn each_protocol_is_detected_before_any_line_is_taken() {
         for (bytes, expected) in openings() {
             let (lines, foreign) = met(&[&bytes]);
             assert_eq!(foreign, Some(expected), "{}", bytes.escape_ascii());
-            // But for one of a method that nobody knows, which is too long, and refused for that.
+            // Except a request with an unknown method: it is too long for a line, and refused for that.
             assert!(lines.iter().all(|line| line == b"too long"), "{lines:?}");
         }
     }
 
     #[test]
-    fn blank_lines_a_mark_and_offers_of_telnet_may_go_before_it() {
+    fn blank_lines_a_mark_and_telnet_offers_may_precede_it() {
         for (bytes, expected) in openings() {
             for before in [&b"\n"[..], b"\r\n\r\n", b"\xff\xfb\x1f\xff\xfd\x01", MARK] {
                 assert_eq!(foreign(&[before, &bytes].concat()), Some(expected), "{}", bytes.escape_ascii());
@@ -357,8 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn who_negotiates_as_telnet_does_has_its_lines_taken() {
-        // What PuTTY sends first.
+    fn lines_after_telnet_offers_are_taken() {
+        // The first bytes that PuTTY sends.
         let offers = b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfb\x27\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03";
         for split in 0..=offers.len() {
             let (first, second) = offers.split_at(split);
@@ -368,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_to_a_person_is_a_line() {
+    fn texts_for_people_are_lines() {
         for line in [
             "hello",
             "I use HTTP/2",

@@ -1,14 +1,14 @@
-//! Bytes as they come in, cut into lines.
+//! The framer: splits received bytes into lines.
 //!
-//! Owns the order of the bytes in one client's receive buffer and nothing else: it does not know where they
-//! come from, nor what a line says. The buffer itself belongs to the caller.
+//! It manages the bytes in one client's receive buffer and nothing else: it knows neither the socket nor the meaning of a line. The
+//! buffer itself belongs to the caller.
 //!
-//! A line ends with LF; one CR directly before it is dropped. A line of more than [`LINE_BYTES_MAX`] bytes
-//! is dropped as it comes in, however long it is, and told by one [`Frame::TooLong`] *when its LF arrives*:
-//! so that replies keep the order of the lines, and no tail is taken for a line.
+//! A line ends with LF; one CR directly before the LF is dropped. The framer drops the bytes of a line of more than
+//! [`LINE_BYTES_MAX`] bytes as they arrive, and returns one [`Frame::TooLong`] *when the LF arrives*. So replies keep the order of
+//! the lines, and the tail of such a line never counts as a line.
 //!
-//! Every byte is searched once, and moved once at most if lines are taken before more is received; so a
-//! sender of single bytes costs no more than its bytes.
+//! The framer searches every byte once, and moves it at most once if the caller takes lines before it receives more. So a client
+//! that sends single bytes costs no more than its bytes.
 
 use core::ops::Range;
 
@@ -16,50 +16,50 @@ use memchr::memchr;
 
 use crate::limits::LINE_BYTES_MAX;
 
-/// The longest line with its end. A buffer of that size is enough.
+/// The longest line with its end, in bytes. A buffer of that size is enough.
 const ENDED_LINE_BYTES_MAX: usize = LINE_BYTES_MAX + "\r\n".len();
 
-/// What a key sends that takes the last character away: backspace and delete.
+/// The bytes of the keys that erase the last character: backspace and delete.
 const ERASING: [u8; 2] = [0x08, 0x7f];
 
-/// A line, or the place where one was.
+/// A line, or the mark of a line that was too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A line of [`LINE_BYTES_MAX`] bytes at most, without its end. It may be empty.
+    /// A line of at most [`LINE_BYTES_MAX`] bytes, without its end. It may be empty.
     Line(&'a [u8]),
-    /// A line that was longer, and is gone.
+    /// A line that was longer. Its bytes are dropped.
     TooLong,
 }
 
-/// Cuts what one client sends into lines.
+/// Splits the bytes of one client into lines.
 ///
-/// The caller receives into [`free`](Self::free), says with [`commit`](Self::commit) how much came, and takes
-/// lines with [`next`](Self::next) until there is none. It counts them itself: every [`Frame`] is one line.
+/// The caller receives into [`free`](Self::free), reports with [`commit`](Self::commit) how many bytes arrived, and takes lines
+/// with [`next`](Self::next) until there are none. The caller counts the lines: every [`Frame`] is one.
 pub struct Framer<'b, const N: usize> {
     buffer: &'b mut [u8; N],
-    /// Where the line begins that is yet to be taken.
+    /// Where the next line begins.
     start: usize,
-    /// Between `start` and here there is no LF.
+    /// There is no LF between `start` and here.
     scanned: usize,
-    /// The end of what was received.
+    /// The end of the received bytes.
     end: usize,
-    /// The line at `start` is too long; what came of it so far is gone.
+    /// The line at `start` is too long. Its bytes so far are dropped.
     too_long: bool,
-    /// Nothing more will come.
+    /// No more bytes will arrive.
     ended: bool,
 }
 
 impl<'b, const N: usize> Framer<'b, N> {
-    /// A framer over a buffer that the longest line fits with its end; a smaller one does not compile.
+    /// A framer over a buffer that holds the longest line with its end. A smaller buffer does not compile.
     pub const fn new(buffer: &'b mut [u8; N]) -> Self {
         const { assert!(N >= ENDED_LINE_BYTES_MAX, "a whole line must fit the receive buffer") };
         Self { buffer, start: 0, scanned: 0, end: 0, too_long: false, ended: false }
     }
 
-    /// Where to receive into.
+    /// The free part of the buffer, to receive into.
     ///
-    /// Never empty after [`next`](Self::next) found no line, unless the end was told. It may be empty while
-    /// lines wait to be taken: receiving into nothing would then look like the end.
+    /// It is never empty after [`next`](Self::next) has returned none, unless [`end`](Self::end) was called. It may be empty while
+    /// lines wait: then a receive would return 0 bytes, as at the end.
     pub fn free(&mut self) -> &mut [u8] {
         if self.ended {
             return &mut [];
@@ -68,15 +68,15 @@ impl<'b, const N: usize> Framer<'b, N> {
         &mut self.buffer[self.end..]
     }
 
-    /// Says that the first `count` bytes of [`free`](Self::free) have been received. More than there was
-    /// room for counts as all of it.
+    /// Reports that the first `count` bytes of [`free`](Self::free) were received. A `count` beyond the free part counts as all of
+    /// it.
     pub fn commit(&mut self, count: usize) {
         let room = if self.ended { 0 } else { N - self.end };
         self.end += count.min(room);
     }
 
-    /// Takes the last `count` bytes that came for typed keys: each backspace or delete among them removes the character before it, if there
-    /// is one in the same line.
+    /// Treats the last `count` received bytes as typed keys: each backspace or delete among them removes the character before it, if
+    /// there is one in the same line.
     pub fn erase(&mut self, count: usize) {
         let typed = self.end.saturating_sub(count).max(self.start)..self.end;
         self.end = typed.start;
@@ -94,19 +94,19 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     fn erase_one(&mut self) {
         let line = &self.buffer[self.start..self.end];
-        // The bytes of a character behind its first one.
+        // The continuation bytes of a character.
         let rest = line.iter().rev().take_while(|byte| **byte & 0xc0 == 0x80).count();
         if line.len() > rest && line[line.len() - rest - 1] != b'\n' {
             self.end -= rest + 1;
         }
     }
 
-    /// Says that nothing more will come. What was received after the last LF, if anything, is then a line.
+    /// Reports that no more bytes will arrive. The bytes after the last LF, if there are any, are then a line.
     pub fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The next line, if there is a whole one. It stays where it is until the next call of any method.
+    /// The next whole line, if there is one. It stays in the buffer until the next call of any method.
     #[expect(clippy::should_implement_trait, reason = "an iterator's items could not borrow from it")]
     pub fn next(&mut self) -> Option<Frame<'_>> {
         match memchr(b'\n', &self.buffer[self.scanned..self.end]) {
@@ -123,7 +123,7 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
-    /// Whether [`next`](Self::next) would give something.
+    /// Whether [`next`](Self::next) would return a line.
     pub fn has_next(&mut self) -> bool {
         match memchr(b'\n', &self.buffer[self.scanned..self.end]) {
             Some(distance) => {
@@ -137,38 +137,39 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
-    /// What has come of the next line, and behind it. Nothing, if that line is too long.
+    /// The received bytes from the beginning of the next line on. Empty if that line is too long.
     pub fn pending(&self) -> &[u8] {
         if self.too_long { &[] } else { &self.buffer[self.start..self.end] }
     }
 
-    /// The last byte that has come, if it is not taken yet: of a line that is too long as well, before [`next`](Self::next) drops it.
+    /// The last received byte, if it is not taken yet. It may belong to a line that is too long, until [`next`](Self::next) drops it.
     pub fn last_byte(&self) -> Option<u8> {
         self.buffer[self.start..self.end].last().copied()
     }
 
-    /// Drops the first `count` bytes of [`pending`](Self::pending), which must have no LF. More than there are counts as all.
+    /// Drops the first `count` bytes of [`pending`](Self::pending), which must contain no LF. A larger `count` drops all of them.
     pub fn skip(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         self.scanned = self.scanned.max(self.start);
     }
 
-    /// Whether anything has come that is not taken: lines, or the beginning of one.
+    /// Whether there are bytes that are not taken: lines, or the beginning of a line.
     pub fn has_begun(&self) -> bool {
         self.has_last()
     }
 
-    /// Whether the next line is too long already, and the rest of it is dropped.
+    /// Whether the next line is already too long, so that the framer drops the rest of it.
     pub fn is_dropping(&self) -> bool {
         self.too_long
     }
 
-    /// Whether a line has begun, and its end has not come. Only after [`next`](Self::next) or [`has_next`](Self::has_next) found none.
+    /// Whether a line has begun whose end has not arrived. Call it only after [`next`](Self::next) has returned none, or
+    /// [`has_next`](Self::has_next) false.
     pub fn is_within_line(&self) -> bool {
         self.scanned == self.end && self.has_last()
     }
 
-    /// Makes the framer ready for another client: nothing of the last one is left, not even in the buffer.
+    /// Resets the framer for another client. Nothing of the former client is left, not even in the buffer.
     pub fn reset(&mut self) {
         let Self { buffer, start, scanned, end, too_long, ended } = self;
         buffer.fill(0);
@@ -176,17 +177,17 @@ impl<'b, const N: usize> Framer<'b, N> {
         (*too_long, *ended) = (false, false);
     }
 
-    /// Whether there is something without LF.
+    /// Whether there are bytes without LF at the end.
     fn has_last(&self) -> bool {
         self.start < self.end || self.too_long
     }
 
-    /// Takes what has no LF, once, if there is anything.
+    /// Takes the bytes without LF at the end, once, if there are any.
     fn take_last(&mut self) -> Option<Frame<'_>> {
         self.has_last().then(|| self.take(self.end, self.end))
     }
 
-    /// Takes the line that ends at `line_end`; the one after it begins at `next_start`.
+    /// Takes the line that ends at `line_end`. The next line begins at `next_start`.
     fn take(&mut self, line_end: usize, next_start: usize) -> Frame<'_> {
         let line = self.start..line_end;
         let too_long = self.too_long;
@@ -196,15 +197,15 @@ impl<'b, const N: usize> Framer<'b, N> {
         if too_long { Frame::TooLong } else { self.frame(line) }
     }
 
-    /// The line at that place, without its CR, if it is not too long.
+    /// The line in that range, without its CR, if it is not too long.
     fn frame(&self, line: Range<usize>) -> Frame<'_> {
         let line = &self.buffer[line];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.len() > LINE_BYTES_MAX { Frame::TooLong } else { Frame::Line(line) }
     }
 
-    /// Drops the unfinished line as soon as no LF can save it. One byte more than the longest line may still
-    /// be the CR before the LF.
+    /// Drops the unfinished line once it is certainly too long. One byte more than the longest line may still be the CR before the
+    /// LF.
     fn drop_if_too_long(&mut self) {
         self.too_long |= self.end - self.start > LINE_BYTES_MAX + "\r".len();
         if self.too_long {
@@ -212,8 +213,8 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
-    /// Moves what is left to the front, but only if the longest line would not fit where it is. A line that
-    /// was moved is at the front, so it is moved no second time.
+    /// Moves the unfinished line to the front, but only if the longest line would not fit behind its start. A moved line is at the
+    /// front, so it is not moved again.
     fn make_room(&mut self) {
         let fits = N - self.start >= ENDED_LINE_BYTES_MAX;
         if self.start < self.end && fits {
@@ -231,10 +232,10 @@ mod tests {
     use super::*;
     use crate::limits::RECEIVE_BYTES;
 
-    /// The smallest buffer there may be.
+    /// The size of the smallest buffer.
     const SMALLEST: usize = ENDED_LINE_BYTES_MAX;
 
-    /// What a frame says, on its own.
+    /// An owned frame.
     #[derive(Debug, PartialEq, Eq)]
     enum Seen {
         Line(Vec<u8>),
@@ -256,7 +257,7 @@ mod tests {
         seen
     }
 
-    /// Hands over the bytes in as many reads as there is room for, and takes what lines that makes.
+    /// Passes the bytes to the framer in as many receives as needed, and takes the lines.
     fn receive<const N: usize>(framer: &mut Framer<'_, N>, mut bytes: &[u8]) -> Vec<Seen> {
         let mut seen = Vec::new();
         while !bytes.is_empty() {
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_needs_no_lf_and_comes_once() {
+    fn last_line_needs_no_lf_and_is_returned_once() {
         let mut buffer = [0; SMALLEST];
         let table: &[(&[u8], &[Seen])] =
             &[(b"", &[]), (b"hi", &[line("hi")]), (b"hi\r", &[line("hi")]), (b"\r", &[line("")])];
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_wait_at_the_end_still_come() {
+    fn waiting_lines_are_returned_after_the_end() {
         let mut buffer = [0; SMALLEST];
         let mut framer = Framer::new(&mut buffer);
         framer.free()[..8].copy_from_slice(b"one\ntwo\n");
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_end_nothing_comes_in() {
+    fn nothing_is_received_after_the_end() {
         let mut buffer = [b'x'; SMALLEST];
         let mut framer = Framer::new(&mut buffer);
         framer.end();
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_told_once_at_its_lf() {
+    fn line_that_is_too_long_is_returned_once_at_its_lf() {
         let mut buffer = [0; RECEIVE_BYTES];
         let mut framer = Framer::new(&mut buffer);
         for _ in 0..100 {
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_is_searched_once() {
+    fn each_byte_is_searched_once() {
         let mut buffer = [0; RECEIVE_BYTES];
         let mut framer = Framer::new(&mut buffer);
         for received in 1..=LINE_BYTES_MAX {
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unfinished_moves_only_when_the_longest_line_would_not_fit() {
+    fn unfinished_line_moves_only_if_the_longest_line_would_not_fit() {
         let mut buffer = [0; SMALLEST + 10];
         let mut framer = Framer::new(&mut buffer);
         receive(&mut framer, b"123456789\nab");
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_has_begun_is_known_until_its_end() {
+    fn begun_line_is_known_until_its_end() {
         let mut buffer = [0; SMALLEST];
         let mut framer = Framer::new(&mut buffer);
         assert!(!framer.is_within_line());
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_no_part_of_the_line() {
+    fn skipped_bytes_are_no_part_of_the_line() {
         let mut buffer = [0; SMALLEST];
         let mut framer = Framer::new(&mut buffer);
         receive(&mut framer, b"abc");
@@ -400,11 +401,11 @@ mod tests {
         framer.skip(9);
         assert_eq!(receive(&mut framer, b"\n"), [line("")]);
         receive(&mut framer, &[b'x'; LINE_BYTES_MAX + 2]);
-        assert_eq!(framer.pending(), b"", "nothing is told of what is too long");
+        assert_eq!(framer.pending(), b"", "a line that is too long has no pending bytes");
     }
 
     #[test]
-    fn keys_that_erase_take_the_character_before_in_the_same_line() {
+    fn erasing_keys_remove_the_character_before_in_the_same_line() {
         let table: [(&[&str], &[&str]); 8] = [
             (&["smk\x08oke\n"], &["smoke"]),
             (&["s", "m", "k", "\x7f", "\x08", "moke\r\n"], &["smoke"]),
@@ -433,11 +434,11 @@ mod tests {
         framer.free()[0] = 0x08;
         framer.commit(1);
         framer.erase(1);
-        assert_eq!(receive(&mut framer, b"\n"), [Seen::TooLong], "what is gone is not brought back");
+        assert_eq!(receive(&mut framer, b"\n"), [Seen::TooLong], "dropped bytes do not come back");
     }
 
     #[test]
-    fn the_whole_buffer_is_free_when_nothing_is_left() {
+    fn whole_buffer_is_free_when_nothing_is_left() {
         let mut buffer = [0; RECEIVE_BYTES];
         let mut framer = Framer::new(&mut buffer);
         receive(&mut framer, b"hi\n");
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_client_finds_no_trace() {
+    fn reset_leaves_no_bytes_of_the_former_client() {
         let mut buffer = [0; RECEIVE_BYTES];
         let mut framer = Framer::new(&mut buffer);
         receive(&mut framer, &[b'x'; 2 * LINE_BYTES_MAX]);
@@ -457,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_there_was_room_for_counts_as_all_of_it() {
+    fn count_beyond_the_free_part_counts_as_all_of_it() {
         let mut buffer = [b'\n'; SMALLEST];
         let mut framer = Framer::new(&mut buffer);
         framer.commit(usize::MAX);

@@ -1,16 +1,16 @@
-//! The protocol as bytes: what clients send and what they are sent.
+//! The protocol as bytes: what clients send, and what the server sends.
 //!
-//! Nothing here does I/O, knows an operating system, allocates or panics, whatever the bytes are. Nothing here
-//! knows which clients are connected or what waits: it turns bytes into requests, and answers into bytes.
+//! Nothing here does I/O, knows an operating system, allocates, or panics, whatever the bytes are. Nothing here knows which clients
+//! are connected or what the queue holds: this module turns bytes into requests, and replies into bytes.
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`framing`] | bytes as they come in, cut into lines |
-//! | [`command`] | what a line asks for, and the help |
-//! | [`priority`] | how urgent a message is |
-//! | [`reply`] | every line that is sent |
-//! | [`foreign`] | clients of another protocol: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; Telnet's negotiation |
-//! | [`escape`] | a client's bytes made harmless for other people's terminals and the logs |
+//! | [`framing`] | splits received bytes into lines |
+//! | [`command`] | parses lines into requests; the help |
+//! | [`priority`] | the priority of a message |
+//! | [`reply`] | formats every line that the server sends |
+//! | [`foreign`] | detects other protocols: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; skips Telnet's negotiation |
+//! | [`escape`] | makes a client's bytes harmless for terminals and logs |
 //!
 //! The way of a line:
 //!

@@ -1,51 +1,51 @@
-//! What a message may be worth: 0 to 9.
+//! The priority of a message: 0 to 9.
 
 use core::fmt;
 
-/// The urgency of a message, 0 to 9; 9 is the most urgent.
+/// The priority of a message, 0 to 9; 9 is the most urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(u8);
 
 impl Priority {
-    /// How many there are.
+    /// The number of priorities.
     pub const COUNT: usize = 10;
-    /// The least urgent.
+    /// The least urgent priority.
     pub const MIN: Self = Self(0);
-    /// What `/low` means.
+    /// The priority of `/low`.
     pub const LOW: Self = Self(1);
-    /// What a plain line has.
+    /// The priority of a plain line.
     pub const NORMAL: Self = Self(4);
-    /// What `/high` means.
+    /// The priority of `/high`.
     pub const HIGH: Self = Self(7);
-    /// What `/urgent` means, and the most urgent there is.
+    /// The priority of `/urgent`, the most urgent one.
     pub const URGENT: Self = Self(9);
 
-    /// The priority of that number, if there is one.
+    /// The priority with that number, if there is one.
     pub const fn new(number: u8) -> Option<Self> {
         if (number as usize) < Self::COUNT { Some(Self(number)) } else { None }
     }
 
-    /// The priority that a decimal digit names, if it is one.
+    /// The priority that the byte names, if it is a decimal digit.
     pub const fn from_digit(digit: u8) -> Option<Self> {
         if digit.is_ascii_digit() { Some(Self(digit - b'0')) } else { None }
     }
 
-    /// Its number, 0 to 9.
+    /// The number, 0 to 9.
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Its number as an index into a table of [`Priority::COUNT`].
+    /// The index into a table of [`Priority::COUNT`] entries.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// Its number as a digit.
+    /// The number as a digit.
     pub const fn digit(self) -> u8 {
         b'0' + self.0
     }
 
-    /// All of them, the most urgent first.
+    /// All priorities, the most urgent first.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT as u8).rev().map(Self)
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_name_priorities_and_nothing_else_does() {
+    fn only_digits_name_priorities() {
         for byte in 0..=u8::MAX {
             let priority = Priority::from_digit(byte);
             assert_eq!(priority.is_some(), byte.is_ascii_digit());

@@ -1,9 +1,8 @@
-//! Every line that the server sends, made without allocation.
+//! Formats every line that the server sends, without allocation.
 //!
-//! Owns the words and the shape of the lines. It does not know when they are due, nor how they are sent.
-//! Each ends with LF. Numbers and words of its own always fit; a name or text that its caller took from
-//! elsewhere and that does not fit is cut, never the LF. What another client wrote goes into
-//! [`msg`] alone, which escapes it.
+//! This module owns the words and the format of the lines. It does not know when or how they are sent. Each line ends with LF. Numbers
+//! and the module's own words always fit. A name or text of the caller that does not fit is cut, but never the LF. Texts of other
+//! clients go only into [`msg`], which escapes them.
 
 use core::fmt::{self, Write};
 use core::ops::Range;
@@ -16,28 +15,28 @@ use super::foreign::Foreign;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::protocol::Priority;
 
-/// A line that is no closing reply: one of an answer (`WHO`, `STAT`, `HELP`), or `LOST`.
+/// A line that is not a closing reply: one of a listing (`WHO`, `STAT`, `HELP`), or `LOST`.
 pub type Line = Vec<u8, ANSWER_LINE_BYTES_MAX>;
 
-/// Why a message was not processed.
+/// Why the server refuses a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nak {
-    /// The text, or the whole line, is longer than is taken.
+    /// The text or the line is too long.
     TooLong,
-    /// There is no text.
+    /// The text is empty.
     Empty,
-    /// The server takes nothing more.
+    /// The server shuts down, and takes no more messages.
     ShuttingDown,
-    /// It could not be printed, as `--print` promises.
+    /// The message could not be printed, as `--print` promises.
     PrintFailed,
-    /// It could not be kept in the journal, as `--journal` promises.
+    /// The message could not be written to the journal, as `--journal` promises.
     JournalFailed,
-    /// Its sender has to show a token first.
+    /// The sender has to show a token first.
     NotAuthenticated,
 }
 
 impl Nak {
-    /// All of them, by their [`index`](Self::index).
+    /// All reasons, by their [`index`](Self::index).
     pub const ALL: [Self; 6] = [
         Self::TooLong,
         Self::Empty,
@@ -49,7 +48,7 @@ impl Nak {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// Its place in a table of [`Nak::COUNT`].
+    /// The index into a table of [`Nak::COUNT`] entries.
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -67,30 +66,30 @@ impl Nak {
     }
 }
 
-/// Why a command was not obeyed.
+/// Why the server refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such command; this may have been meant.
+    /// There is no such command; with what the client may have meant.
     UnknownCommand(&'static str),
-    /// Its argument is missing, malformed or one too many; this is allowed.
+    /// The argument is missing, malformed or not allowed; with what is allowed.
     BadArgument(&'static str),
     /// A connected client has that nick.
     NickTaken,
-    /// There is no journal to read from.
+    /// The server has no journal.
     NoJournal,
     /// The journal cannot be read.
     JournalFailed,
-    /// It has not come to that position: this is the ID of the newest message, or 0.
+    /// The position is ahead of the history; with the ID of the newest message, or 0.
     AheadOfHistory(u64),
-    /// The server does nothing more.
+    /// The server shuts down, and takes no more commands.
     ShuttingDown,
     /// The client has to show a token first.
     NotAuthenticated,
-    /// Nobody has that token.
+    /// The token is wrong.
     WrongToken,
-    /// The server asks for no token.
+    /// The server needs no tokens.
     NoAuth,
-    /// The client's token does not give the right to that, for this reason.
+    /// The client's token does not give the right to that; with the reason.
     NotPermitted(&'static str),
 }
 
@@ -112,7 +111,7 @@ impl Refusal {
         }
     }
 
-    /// The few words behind it: what the client can do. Nothing behind [`Refusal::AheadOfHistory`] but its number.
+    /// A few words after the reason: what the client can do. After [`Refusal::AheadOfHistory`] there is only its number.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::UnknownCommand(advice) | Self::BadArgument(advice) => advice,
@@ -129,18 +128,18 @@ impl Refusal {
     }
 }
 
-/// Why the server closes a connection. Its line is the last one that is sent.
+/// Why the server closes a connection, with the last line that the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
-    /// As many clients are connected as there may be.
+    /// All places are taken.
     Full,
-    /// As many are connected from the client's address as there may be.
+    /// The client's address has its share of places already.
     AddressFull,
     /// The client's address may not connect.
     NotAllowed,
-    /// The client said nothing for too long.
+    /// The client sent nothing for too long.
     Idle,
-    /// The client was idle for a while, and another one needs its place.
+    /// The client was idle, and another client needs its place.
     GaveWay,
     /// The client did not read its replies for too long.
     TooSlow,
@@ -148,20 +147,20 @@ pub enum Farewell {
     LineTimeout,
     /// The client speaks another protocol.
     Foreign(Foreign),
-    /// The client tried wrong tokens.
+    /// The client showed too many wrong tokens.
     WrongToken,
     /// The client showed no token in time.
     NotAuthenticated,
-    /// The client's token, or what it gives the right to, is no longer what it was.
+    /// The client's token no longer gives the rights that it gave.
     TokenWithdrawn,
-    /// The client said `/quit`.
+    /// The client sent `/quit`.
     Quit,
-    /// The server ends.
+    /// The server shuts down.
     ShuttingDown,
 }
 
 impl Farewell {
-    /// All of them, in the order of their indices.
+    /// All farewells, in the order of their indices.
     pub const ALL: [Self; 19] = [
         Self::Full,
         Self::AddressFull,
@@ -186,12 +185,12 @@ impl Farewell {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// Its place in [`Farewell::ALL`].
+    /// The index in [`Farewell::ALL`].
     pub fn index(self) -> usize {
         Self::ALL.iter().position(|other| *other == self).unwrap_or_default()
     }
 
-    /// What it is called in the counters.
+    /// The name in the counters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -216,7 +215,7 @@ impl Farewell {
         }
     }
 
-    /// The line.
+    /// The line for the client.
     pub const fn line(self) -> &'static str {
         match self {
             Self::Full => "ERR 0 full all seats are taken; try again later\n",
@@ -249,17 +248,17 @@ impl Farewell {
     }
 }
 
-/// A batch has no room for one more line.
+/// A batch has no room for another line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchFull;
 
-// The four closing replies: each line gets one of them. They are written where they are sent from, and take
-// REPLY_BYTES_MAX there at most.
+// The four closing replies: each line of a client gets one of them. They are written directly into the outbox, and take at most
+// REPLY_BYTES_MAX there.
 
-/// These lines were messages and have been processed, as numbers of the whole server from `first_id` on. They may have been less
-/// urgent than their sender wanted.
+/// Acknowledges these lines as processed messages, with consecutive IDs from `first_id` on. `are_lowered`: their priority was lower than
+/// the sender wanted.
 pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, are_lowered: bool) {
-    // Apart, for the usual line is copied quicker without room for the other's remark.
+    // Two cases, because the usual line is copied faster without room for the remark.
     if are_lowered {
         count::<{ PLAIN_ACK_BYTES_MAX + LOWERED.len() }>(out, lines, first_id, LOWERED);
     } else {
@@ -267,7 +266,7 @@ pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, are_lowered
     }
 }
 
-/// What the `ACK` of a message says whose priority was lowered.
+/// The remark in the `ACK` of a message whose priority was lowered.
 const LOWERED: &str = " lowered";
 
 const PLAIN_ACK_BYTES_MAX: usize =
@@ -280,14 +279,14 @@ fn count<const N: usize>(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64
     let mut ack = Ack::<N>::new(lines.start, first_id, remark);
     for _ in lines {
         ack.append_to(out);
-        ack.go_on();
+        ack.increment();
     }
 }
 
-/// An `ACK` that counts up in place: most are one more, in both of their numbers, than the one before.
+/// An `ACK` line that is incremented in place: both numbers are usually one more than in the line before.
 ///
-/// The last digits are kept apart. A byte that was just written delays a read of the bytes around it as one word, and
-/// so the template, which is copied each time, is written to only where a tens digit changes.
+/// The last digits are stored apart. A byte that was just written delays a read of the word that contains it. So the template, which is
+/// copied each time, is written to only when a tens digit changes.
 struct Ack<const N: usize> {
     n: u64,
     id: u64,
@@ -297,7 +296,7 @@ struct Ack<const N: usize> {
     last_digits: [LastDigit; 2],
 }
 
-/// The last digit of a number, and where it stands.
+/// The last digit of a number, and its position.
 #[derive(Clone, Copy)]
 struct LastDigit {
     place: usize,
@@ -317,7 +316,7 @@ impl<const N: usize> Ack<N> {
 
     fn append_to(&self, out: &mut VecView<u8>) {
         let start = out.len();
-        // All of it: to copy a number of bytes that the compiler knows takes a few instructions.
+        // The whole array: a copy of constant length takes a few instructions.
         if out.extend_from_slice(&self.template).is_ok() {
             let line = &mut out[start..];
             self.last_digits.iter().for_each(|last| line[last.place] = last.digit);
@@ -325,7 +324,7 @@ impl<const N: usize> Ack<N> {
         }
     }
 
-    fn go_on(&mut self) {
+    fn increment(&mut self) {
         (self.n, self.id) = (self.n.wrapping_add(1), self.id.wrapping_add(1));
         for last in &mut self.last_digits {
             last.digit += 1;
@@ -340,7 +339,7 @@ impl<const N: usize> Ack<N> {
     }
 }
 
-/// Adds one to the decimal number at the end of `bytes`; false: it needs a digit more, and is spoilt.
+/// Adds one to the decimal number at the end of `bytes`; false: the number needs another digit, and is no longer valid.
 fn count_up(bytes: &mut [u8]) -> bool {
     for digit in bytes.iter_mut().rev() {
         match digit {
@@ -355,22 +354,22 @@ fn count_up(bytes: &mut [u8]) -> bool {
     false
 }
 
-/// Line `n` was a message and has not been processed.
+/// Refuses line `n`, a message.
 pub fn nak(out: &mut VecView<u8>, n: u64, reason: Nak) {
     append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()]);
 }
 
-/// Line `n` was a command and is done.
+/// Confirms line `n`, a command.
 pub fn ok(out: &mut VecView<u8>, n: u64) {
     append(out, &["OK ", Decimal::new().format(n)]);
 }
 
-/// Line `n` was a command, is done, and that is the answer.
+/// Confirms line `n`, a command, with an answer.
 pub fn ok_with(out: &mut VecView<u8>, n: u64, answer: &str) {
     append(out, &["OK ", Decimal::new().format(n), " ", answer]);
 }
 
-/// Line `n` was a command and has been refused.
+/// Refuses line `n`, a command.
 pub fn err(out: &mut VecView<u8>, n: u64, reason: Refusal) {
     let mut number = Decimal::new();
     let behind = match reason {
@@ -380,13 +379,12 @@ pub fn err(out: &mut VecView<u8>, n: u64, reason: Refusal) {
     append(out, &["ERR ", Decimal::new().format(n), " ", reason.as_str(), " ", behind]);
 }
 
-/// So many `MSG` lines were not sent, because the client read too slowly.
+/// Reports that `count` messages were not sent, because the client read too slowly or the journal no longer has them.
 pub fn lost(count: u64) -> Line {
     line(&["LOST ", Decimal::new().format(count)])
 }
 
-/// A connected client: the priority from which on it joined, if it did, and the seconds since it last said
-/// something.
+/// A connected client: its least priority, if it has joined, and the seconds since it last sent something.
 pub fn who(from: &str, joined: Option<Priority>, idle_s: u64) -> Line {
     let mut idle_digits = Decimal::new();
     let idle_s = idle_digits.format(idle_s);
@@ -406,12 +404,11 @@ pub fn help(text: &str) -> Line {
     line(&["HELP ", text])
 }
 
-/// Appends message `id` to a batch of lines, and says where it stands. The text is escaped. `from` is a nick
-/// or an address: words of the server's own making.
+/// Appends message `id` to a batch of lines, and returns its span. It escapes the text. `from` is a nick or an address, which needs no
+/// escaping.
 ///
 /// # Errors
-/// The batch is full; it is as it was. With room for [`MSG_BYTES_MAX`](crate::limits::MSG_BYTES_MAX) it
-/// never is.
+/// If the batch is full; then it does not change. With room for [`MSG_BYTES_MAX`](crate::limits::MSG_BYTES_MAX) it is never full.
 pub fn msg(
     batch: &mut VecView<u8>,
     id: u64,
@@ -427,7 +424,7 @@ pub fn msg(
     Ok(start..batch.len())
 }
 
-/// Writes the `MSG` line piece by piece, without the detour of `write!`.
+/// Writes the `MSG` line piece by piece, because that is faster than `write!`.
 fn write_msg(out: &mut VecView<u8>, id: u64, priority: Priority, from: &str, text: &[u8]) -> fmt::Result {
     out.write_str("MSG ")?;
     out.write_str(Decimal::new().format(id))?;
@@ -446,7 +443,7 @@ fn line(parts: &[&str]) -> Line {
     line
 }
 
-/// Appends the parts one after the other, and the LF. What does not fit before the LF is cut.
+/// Appends the parts and the LF. What does not fit before the LF is cut.
 #[inline]
 fn append(out: &mut VecView<u8>, parts: &[&str]) {
     for part in parts {
@@ -477,7 +474,7 @@ mod tests {
         Refusal::NotPermitted("your token says your name"),
     ];
 
-    /// A closing reply, in as much room as it has in an outbox.
+    /// A closing reply, in as much room as an outbox reserves.
     fn closing(write: impl FnOnce(&mut VecView<u8>)) -> Vec<u8, REPLY_BYTES_MAX> {
         let mut out = Vec::new();
         write(&mut out);
@@ -547,7 +544,7 @@ mod tests {
     }
 
     #[test]
-    fn acks_count_up_over_every_change_of_digits() {
+    fn acks_increment_over_every_change_of_digits() {
         for (n, id) in [(1, 1), (7, 94), (95, 999_990), (9_999_999_990, 5), (u64::MAX - 30, u64::MAX - 30)] {
             for (are_lowered, remark) in [(false, ""), (true, " lowered")] {
                 let mut out: Vec<u8, { 30 * REPLY_BYTES_MAX }> = Vec::new();
@@ -575,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_and_the_line_still_ends() {
+    fn line_that_does_not_fit_is_cut_and_still_ends() {
         for over in 0..3 {
             let fitting = ANSWER_LINE_BYTES_MAX - "HELP \n".len();
             let expected = format!("HELP {}\n", "x".repeat(fitting));
@@ -585,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn farewells_are_what_the_protocol_says() {
+    fn farewells_follow_the_protocol() {
         use Farewell::*;
         let lines = [Full, NotAllowed, Idle, TooSlow, Quit, ShuttingDown].map(Farewell::line);
         let not_allowed = "ERR 0 not-allowed --allow does not let your address in\n";
@@ -609,7 +606,7 @@ mod tests {
             let (line, word) = (farewell.line(), farewell.as_str());
             assert_eq!(line.find('\n'), Some(line.len() - 1));
             assert!(line.contains(word) || farewell == Farewell::GaveWay, "{line} {word}");
-            // The last reply of all, that to `/quit`, goes before it in one line's room.
+            // The reply to `/quit` precedes it, and both fit the room of one line.
             assert!("OK \n".len() + NUMBER_BYTES_MAX + line.len() <= ANSWER_LINE_BYTES_MAX);
         }
     }
@@ -632,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_batch_stays_as_it_was() {
+    fn full_batch_does_not_change() {
         const LINE: &[u8] = b"MSG 1 p4 a b\n";
         let mut batch: Vec<u8, { 2 * LINE.len() - 1 }> = Vec::new();
         assert_eq!(msg(&mut batch, 1, Priority::NORMAL, "a", b"b"), Ok(0..LINE.len()));

@@ -27,24 +27,24 @@ impl<const WORDS: usize> Bitmap<WORDS> {
         Self { words: core::array::from_fn(|_| AtomicU32::new(0)) }
     }
 
-    /// Puts a number in; true: it was not there. The thread that takes it out sees what the caller did before.
+    /// Adds a number; true: it was not in the set. The thread that takes it out sees what the caller did before.
     pub fn insert(&self, number: usize) -> bool {
         let bit = 1 << (number % 32);
         self.words[number / 32].fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
 
-    /// Takes a number out; true: it was there.
+    /// Removes a number; true: it was in the set.
     pub fn remove(&self, number: usize) -> bool {
         let bit = 1 << (number % 32);
         self.words[number / 32].fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    /// Whether a number is in it.
+    /// Whether a number is in the set.
     pub fn contains(&self, number: usize) -> bool {
         self.words[number / 32].load(Ordering::Acquire) & (1 << (number % 32)) != 0
     }
 
-    /// Takes out all numbers from `first` to before `end`, and calls `each` with them, rising.
+    /// Removes all numbers from `first` to before `end`, and calls `each` with each of them, in increasing order.
     pub fn drain(&self, first: usize, end: usize, mut each: impl FnMut(usize)) {
         for word in first / 32..end.div_ceil(32) {
             let mask = mask_below(end, word) & !mask_below(first, word);
@@ -54,14 +54,14 @@ impl<const WORDS: usize> Bitmap<WORDS> {
         }
     }
 
-    /// Calls `each` with all numbers that are in it, rising.
+    /// Calls `each` with each number in the set, in increasing order.
     pub fn for_each(&self, mut each: impl FnMut(usize)) {
         for (word, bits) in self.words.iter().enumerate() {
             each_bit(bits.load(Ordering::Acquire), word, &mut each);
         }
     }
 
-    /// Whether it is the empty set.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|word| word.load(Ordering::Acquire) == 0)
     }

@@ -1,18 +1,16 @@
 //! The condition variable: a number that every notification changes, and on which threads sleep.
 //!
-//! A waiter notes the number while it has the mutex, unlocks the mutex, and sleeps for as long as the number is still
-//! that. A notifier changes the number, then wakes. So a notification between the unlock and the sleep shows in the
-//! number. This is std's `sys/sync/condvar/futex.rs`, and a count of the waiters, so that to notify without any costs
-//! one load.
+//! A waiter reads the number while it holds the mutex, unlocks the mutex, and sleeps while the number has not changed. A notifier changes
+//! the number, then wakes. So a notification between the unlock and the sleep shows in the number. This is std's
+//! `sys/sync/condvar/futex.rs`, with a count of the waiters in addition: a notification without waiters costs one load.
 //!
-//! Why the count loses no wake-up: a waiter has looked at the state under the mutex, and counts itself before it
-//! unlocks; a notifier has had the mutex for its change of the state. If the change
-//! came first, it was seen, and there is no wait. If the look came first, so did the counting, and the
-//! mutex orders both before the notifier's load: it finds the count above zero. No ordering stronger than
-//! `Relaxed` is needed, for the mutex gives it.
+//! Why the count loses no wake-up: a waiter has checked the state under the mutex, and counts itself before it unlocks. A notifier has
+//! held the mutex to change the state. If the change came first, the waiter has seen it, and does not wait. If the check came first, so
+//! did the counting, and the mutex orders both before the notifier's load, which reads a count above zero. `Relaxed` is enough, because
+//! the mutex gives the order.
 //!
-//! The one way to miss a notification is that exactly 2^32 of them (or a multiple) come between a thread's
-//! unlock and its sleep, a few instructions later.
+//! A notification can be missed only if exactly 2^32 notifications (or a multiple) come between a thread's unlock and its sleep, a few
+//! instructions later.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -24,40 +22,40 @@ use super::{Futex, MutexGuard};
 ///
 /// The contract:
 /// - One condition variable goes with one mutex.
-/// - What is waited for changes only under that mutex. Notify after the change, or before it in the same
-///   critical section; with the mutex still held or not.
-/// - A wait may end for no reason. Look at the state again, as the `_while` functions do.
-/// - [`Condvar::notify_one`] is for waiters of which any will do. If they wait for different things, it may
-///   wake one that can do nothing: use [`Condvar::notify_all`].
+/// - The state changes only under that mutex. Notify after the change, or before it in the same critical section; with or without the
+///   mutex still held.
+/// - A wait may end spuriously. Check the state again, as the `_while` functions do.
+/// - [`Condvar::notify_one`] is for waiters that are all able to handle the change. If they wait for different changes, it may wake a
+///   waiter that cannot do anything: use [`Condvar::notify_all`].
 pub struct Condvar {
-    /// Changed by every notification that has someone to wake; wraps around.
+    /// Every notification with a waiter changes it; it wraps around.
     notified: Futex,
-    /// Threads between the counting and the end of their sleep.
+    /// The number of threads between their counting and the end of their sleep.
     waiters: AtomicU32,
 }
 
 impl Condvar {
-    /// A condition variable on which no one waits. All its bytes are zero.
+    /// A condition variable without waiters. All its bytes are zero.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self { notified: Futex::new(0), waiters: AtomicU32::new(0) }
     }
 
-    /// A condition variable on which no one waits.
+    /// A condition variable without waiters.
     #[cfg(loom)]
     pub fn new() -> Self {
         Self { notified: Futex::new(0), waiters: AtomicU32::new(0) }
     }
 
-    /// Gives up the mutex, sleeps until notified, and takes the mutex again. May return for no reason.
+    /// Releases the mutex, sleeps until a notification, and takes the mutex again. It may return spuriously.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.sleep(guard, None).0
     }
 
-    /// As [`Condvar::wait`], for no longer than `timeout`; `true` if that was over first.
+    /// As [`Condvar::wait`], for no longer than `timeout`; `true` if the time-out passed first.
     ///
-    /// To take the mutex again may take longer. A timeout above
-    /// [`SLEEP_SECONDS_MAX`](crate::limits::SLEEP_SECONDS_MAX) is none.
+    /// It may take longer to take the mutex again. A time-out above [`SLEEP_SECONDS_MAX`](crate::limits::SLEEP_SECONDS_MAX) counts as
+    /// none.
     pub fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -78,8 +76,8 @@ impl Condvar {
         guard
     }
 
-    /// As [`Condvar::wait_while`], for no longer than `timeout` from now, however often it is woken; `true`
-    /// if `condition` still holds then.
+    /// As [`Condvar::wait_while`], for no longer than `timeout` from now, however often the thread is woken; `true` if `condition` still
+    /// holds then.
     pub fn wait_timeout_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -98,24 +96,24 @@ impl Condvar {
         (guard, false)
     }
 
-    /// Wakes one of the threads that wait, if there is one.
+    /// Wakes one of the waiting threads, if there is one.
     pub fn notify_one(&self) {
         if self.announce() {
             self.notified.wake_one();
         }
     }
 
-    /// Wakes all threads that wait.
+    /// Wakes all waiting threads.
     pub fn notify_all(&self) {
         if self.announce() {
             self.notified.wake_all();
         }
     }
 
-    /// Gives up the mutex for a sleep; `true` if `timeout` ended it.
+    /// Releases the mutex and sleeps; `true` if `timeout` ended the sleep.
     fn sleep<'a, T>(&self, guard: MutexGuard<'a, T>, timeout: Option<Duration>) -> (MutexGuard<'a, T>, bool) {
         let mutex = MutexGuard::mutex(&guard);
-        // Both before the unlock: see the top of this file.
+        // Both before the unlock: see the documentation of this module.
         self.waiters.fetch_add(1, Relaxed);
         let seen = self.notified.word.load(Relaxed);
         drop(guard);
@@ -124,13 +122,13 @@ impl Condvar {
         (mutex.lock(), !woken)
     }
 
-    /// Changes the number if anyone waits; says whether anyone does.
+    /// Changes the number if a thread waits, and returns whether one does.
     fn announce(&self) -> bool {
-        let someone = self.waiters.load(Relaxed) != 0;
-        if someone {
+        let has_waiters = self.waiters.load(Relaxed) != 0;
+        if has_waiters {
             self.notified.word.fetch_add(1, Relaxed);
         }
-        someone
+        has_waiters
     }
 }
 
@@ -148,7 +146,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     #[test]
-    fn to_notify_no_one_changes_nothing() {
+    fn notification_without_waiters_changes_nothing() {
         let condvar = Condvar::new();
         condvar.notify_one();
         condvar.notify_all();
@@ -156,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn no_one_is_counted_after_a_wait() {
+    fn no_waiter_is_counted_after_a_wait() {
         let (mutex, condvar) = (Mutex::new(()), Condvar::new());
         drop(condvar.wait_timeout(mutex.lock(), Duration::ZERO));
         assert_eq!(condvar.waiters.load(Relaxed), 0);
     }
 
     #[test]
-    fn a_condition_that_does_not_hold_is_not_waited_for() {
+    fn condition_that_does_not_hold_causes_no_wait() {
         let (mutex, condvar) = (Mutex::new(7), Condvar::new());
         assert_eq!(*condvar.wait_while(mutex.lock(), |_| false), 7);
         let (guard, timed_out) = condvar.wait_timeout_while(mutex.lock(), Duration::MAX, |_| false);
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mutex_is_held_again_after_a_wait() {
+    fn mutex_is_held_again_after_a_wait() {
         let (mutex, condvar) = (Mutex::new(()), Condvar::new());
         let (guard, timed_out) = condvar.wait_timeout_while(mutex.lock(), SHORT, |_| true);
         assert!(timed_out);
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_at_the_last_moment_is_no_timeout() {
+    fn change_at_the_last_moment_is_no_timeout() {
         let (mutex, condvar) = (Mutex::new(()), Condvar::new());
         let mut looks = 0;
         let (_, timed_out) = condvar.wait_timeout_while(mutex.lock(), Duration::ZERO, |_| {
@@ -193,7 +191,7 @@ mod tests {
 
     #[test]
     #[expect(unsafe_code, reason = "it looks at bytes")]
-    fn a_new_one_is_zero_bytes() {
+    fn new_condvar_is_all_zero() {
         // SAFETY: two words have no padding, and any bytes are a valid array of bytes.
         let bytes: [u8; 8] = unsafe { core::mem::transmute(Condvar::new()) };
         assert_eq!(bytes, [0; 8]);

@@ -12,15 +12,15 @@ use rustix::thread::gettid;
 use super::atomic::AtomicU32;
 use crate::limits::SLEEP_SECONDS_MAX;
 
-/// As many threads as the kernel can be asked to wake; it takes the number as an `int`.
+/// The largest number of threads that the kernel can wake in one call; it takes the number as an `int`.
 const EVERYONE: u32 = i32::MAX as u32;
 
 thread_local! {
-    /// The ID of this thread, or 0: not asked for yet.
+    /// The ID of this thread; 0: not read yet.
     static ID: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The ID of this thread, as the kernel has it: not zero, and below 2^30. Asked for once in each thread.
+/// The kernel's ID of this thread: not zero, and below 2^30. Each thread reads it once.
 pub fn thread_id() -> u32 {
     ID.with(|id| {
         if id.get() == 0 {
@@ -32,9 +32,9 @@ pub fn thread_id() -> u32 {
 
 /// A 32-bit atomic word on which threads of this process can sleep.
 ///
-/// The caller first changes [`Futex::word`], then wakes. The kernel looks at the word and puts the thread to
-/// sleep in one step, so a change before the sleep is seen and a wake after it is felt: none falls between.
-/// Source: futex(2), `FUTEX_WAIT` and `FUTEX_WAKE` with `FUTEX_PRIVATE_FLAG`.
+/// A waker first changes [`Futex::word`], then wakes. The kernel compares the word and puts the waiting thread to sleep in one atomic step.
+/// So the waiter either sees the change or gets the wake; no wake is lost in between. Source: futex(2), `FUTEX_WAIT` and `FUTEX_WAKE` with
+/// `FUTEX_PRIVATE_FLAG`.
 pub struct Futex {
     /// The word. What it means is up to its owner.
     pub word: AtomicU32,
@@ -46,14 +46,13 @@ impl Futex {
         Self { word: AtomicU32::new(value) }
     }
 
-    /// Sleeps while the word is `expected`, until woken; `false` if `timeout` was over first.
+    /// Sleeps while the word is `expected`, until another thread wakes this one; `false` if `timeout` passed first.
     ///
-    /// Returns `true` also when the word was not `expected` to begin with, when a signal was handled, and now
-    /// and then for no reason: the caller looks again at what it waits for, whatever woke it. A timeout
-    /// above [`SLEEP_SECONDS_MAX`] is none.
+    /// It also returns `true` if the word was not `expected` at first, if a signal was handled, and spuriously. So the caller must check its
+    /// condition again. A time-out above [`SLEEP_SECONDS_MAX`] counts as none.
     ///
     /// # Panics
-    /// If the kernel refuses the call: to go on would be to spin.
+    /// If the kernel refuses the call: otherwise the caller would spin.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> bool {
         let timeout = timeout.and_then(timespec);
         match futex::wait(&self.word, Flags::PRIVATE, expected, timeout.as_ref()) {
@@ -79,30 +78,29 @@ impl Futex {
         self.wake(EVERYONE);
     }
 
-    /// Makes the word this thread's ID. While it is another thread's, this one sleeps, and the other has this one's priority if
-    /// that is the higher one. Source: futex(2), `FUTEX_LOCK_PI`.
+    /// Sets the word to this thread's ID. While it is the ID of another thread, this thread sleeps, and lends its priority to the other
+    /// thread, if it is higher. Source: futex(2), `FUTEX_LOCK_PI`.
     ///
     /// # Panics
-    /// If the kernel refuses the call: so it does if the word is this thread's already.
+    /// If the kernel refuses the call, as it does if the word already is this thread's ID.
     pub fn lock_inheriting(&self) {
-        // Again where the owner is a thread that is just ending.
+        // EAGAIN: the owner is a thread that is just ending.
         while let Err(error) = futex::lock_pi(&self.word, Flags::PRIVATE, None) {
             assert!(matches!(error, Errno::AGAIN | Errno::INTR), "futex lock: {error}");
         }
     }
 
-    /// Makes the word, which is this thread's ID, that of the most urgent thread that waits for it, or 0. Source: futex(2),
-    /// `FUTEX_UNLOCK_PI`.
+    /// Sets the word, which is this thread's ID, to the ID of the most urgent waiting thread, or to 0. Source: futex(2), `FUTEX_UNLOCK_PI`.
     ///
     /// # Panics
-    /// If the kernel refuses the call: so it does if the word is another thread's.
+    /// If the kernel refuses the call, as it does if the word is the ID of another thread.
     pub fn unlock_inheriting(&self) {
         if let Err(error) = futex::unlock_pi(&self.word, Flags::PRIVATE) {
             panic!("futex unlock: {error}");
         }
     }
 
-    /// Whether the kernel knows the other two calls.
+    /// Checks that the kernel has the two calls for priority inheritance.
     ///
     /// # Errors
     /// `ENOSYS`: it was built without them.
@@ -119,7 +117,7 @@ impl Futex {
     }
 }
 
-/// What the kernel takes for `timeout`; nothing if that is as good as for ever.
+/// Converts `timeout` for the kernel; none if it is too long for a time-out.
 fn timespec(timeout: Duration) -> Option<Timespec> {
     let seconds = timeout.as_secs();
     let nanoseconds = timeout.subsec_nanos();
@@ -142,7 +140,7 @@ mod tests {
     fn a_timeout_is_over_and_not_too_early() {
         let (start, timeout) = (Instant::now(), Duration::from_millis(20));
         let futex = Futex::new(0);
-        // A signal may end a sleep early, and says so.
+        // A signal may end the sleep early; then `wait` returns true.
         while futex.wait(0, Some(timeout)) {}
         assert!(start.elapsed() >= timeout);
     }

@@ -1,6 +1,6 @@
-//! The futex as the model checker sees it: a word, and a waiters for what the kernel does in one step.
+//! The futex for model checkers: a word, and a lock for what the kernel does in one atomic step.
 //!
-//! Stands in for `futex.rs` with the features loom and shuttle; the interface is the same.
+//! It replaces `futex.rs` with the features loom and shuttle. The interface is the same.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -12,10 +12,10 @@ use super::atomic::{AtomicU32, Ordering::Relaxed};
 use super::checker::sync::{Condvar, Mutex, MutexGuard};
 use super::checker::thread::yield_now;
 
-/// The bit of the word that says that threads wait for it to be theirs: `FUTEX_WAITERS`.
+/// The bit of the word that says that threads wait for the lock: `FUTEX_WAITERS`.
 const WAITERS: u32 = 1 << 31;
 
-/// The last ID that was given to a thread.
+/// The last ID that a thread has got.
 static LAST_ID: Counter = Counter::new(0);
 
 super::checker::thread_local! {
@@ -31,8 +31,7 @@ pub fn thread_id() -> u32 {
 pub struct Futex {
     /// The word. What it means is up to its owner.
     pub word: AtomicU32,
-    /// Held to look at the word and fall asleep, and to wake: the kernel's lock on its list of sleepers. The list has the
-    /// threads that want the word.
+    /// The kernel's list of waiting threads. Its lock is held to compare the word and fall asleep, and to wake.
     waiters: Mutex<VecDeque<u32>>,
     sleepers: Condvar,
 }
@@ -50,9 +49,9 @@ impl Futex {
         Self { word: AtomicU32::new(value), waiters: Mutex::new(VecDeque::new()), sleepers: Condvar::new() }
     }
 
-    /// Sleeps while the word is `expected`, until woken; `false` if `timeout` was over first.
+    /// Sleeps while the word is `expected`, until another thread wakes this one; `false` if `timeout` passed first.
     ///
-    /// A model has no clock. A timed sleep is over as soon as others had a chance to run.
+    /// A model has no clock. A timed sleep ends as soon as other threads had a chance to run.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> bool {
         let waiters = self.waiters();
         if self.word.load(Relaxed) != expected {
@@ -79,7 +78,7 @@ impl Futex {
         self.sleepers.notify_all();
     }
 
-    /// Makes the word this thread's ID; sleeps until another, whose it is, hands it over.
+    /// Sets the word to this thread's ID. If it is the ID of another thread, sleeps until that thread passes the lock on.
     pub fn lock_inheriting(&self) {
         let mut waiting = self.waiters();
         let seen = self.word.fetch_update(Ordering::Acquire, Relaxed, |word| {
@@ -94,7 +93,7 @@ impl Futex {
         }
     }
 
-    /// Makes the word, which is this thread's ID, that of the thread that waits longest, or 0.
+    /// Sets the word, which is this thread's ID, to the ID of the thread that has waited longest, or to 0.
     pub fn unlock_inheriting(&self) {
         let mut waiting = self.waiters();
         assert_eq!(self.word.load(Relaxed) & !WAITERS, thread_id());
@@ -104,7 +103,7 @@ impl Futex {
         self.sleepers.notify_all();
     }
 
-    /// A model has it.
+    /// A model has priority inheritance.
     pub fn try_inheriting() -> Result<(), Errno> {
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! Tells valgrind's helgrind what a mutex orders: it knows the mutexes of the C library, and takes a word in memory for just that. Only in
-//! a build with `--cfg helgrind`, for x86_64, which `tests/helgrind` makes; else nothing is left of it.
+//! Reports the order that a mutex gives to valgrind's helgrind, which knows only the mutexes of the C library. It exists only in a build with
+//! `--cfg helgrind` for x86_64, which `tests/helgrind` makes; in other builds these functions are empty.
 
 #![cfg_attr(helgrind, expect(unsafe_code, reason = "the requests to helgrind are instructions"))]
 
 use super::Futex;
 
-/// This thread has taken the lock: what the one before did is seen.
+/// Reports that this thread has taken the lock: it sees what the former holder did.
 #[inline]
 pub fn taken(_lock: &Futex) {
     #[cfg(helgrind)]
     request::send(request::RECEIVED, _lock);
 }
 
-/// This thread is about to give the lock up: what it did will be seen.
+/// Reports that this thread is about to release the lock: the next holder sees what it did.
 #[inline]
 pub fn to_be_released(_lock: &Futex) {
     #[cfg(helgrind)]
     request::send(request::TO_BE_SENT, _lock);
 }
 
-/// How a program speaks to valgrind: instructions that do nothing in a row that nobody else would write. Source: valgrind.h.
+/// A request to valgrind: a sequence of instructions that has no effect and that no compiler emits. Source: valgrind.h.
 #[cfg(helgrind)]
 mod request {
     use super::Futex;

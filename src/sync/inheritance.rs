@@ -1,9 +1,8 @@
-//! Priority inheritance: whether a thread that waits for a [`Mutex`](super::Mutex) lends its priority to the one that has it.
+//! Priority inheritance: whether a thread that waits for a [`Mutex`](super::Mutex) lends its priority to the holder.
 //!
-//! Without it a thread of middle priority that is busy keeps one of low priority from running, and with it whatever
-//! urgent thread waits for the mutex that the low one has: the classic inversion. Where all threads are under the usual
-//! policy each gets its share in time, and the kernel's bookkeeping would be for nothing; so it is off until a thread
-//! runs in real time.
+//! Without it there is priority inversion: a busy thread of middle priority keeps a thread of low priority from running, and so delays an
+//! urgent thread that waits for a mutex of the latter. Under the usual policy every thread gets its share in time, and the kernel's
+//! bookkeeping would be useless. So it is off until a thread runs in real time.
 
 use rustix::io::Errno;
 
@@ -12,16 +11,16 @@ use super::atomic::Ordering::Relaxed;
 
 #[cfg(not(loom))]
 static ON: super::atomic::AtomicBool = super::atomic::AtomicBool::new(false);
-// A value for each run of a model. That of std, for the model checker need not try all orders of what is set once.
+// One value for each run of a model. An atomic of std, because the model checker need not try all orders of a value that is set once.
 #[cfg(loom)]
 loom::lazy_static! {
     static ref ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 }
 
-/// Turns it on for all mutexes of the process, for good. For the start: no thread may wait for a mutex meanwhile.
+/// Turns it on for all mutexes of the process, until the process ends. Call it at the start: no thread may wait for a mutex meanwhile.
 ///
 /// # Errors
-/// `ENOSYS`: this kernel does not have it (`CONFIG_FUTEX_PI`).
+/// `ENOSYS`: the kernel does not have it (`CONFIG_FUTEX_PI`).
 pub fn turn_on() -> Result<(), Errno> {
     Futex::try_inheriting()?;
     ON.store(true, Relaxed);

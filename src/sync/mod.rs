@@ -1,23 +1,21 @@
-//! Threads that wait: a mutex and a condition variable that never spin.
+//! Synchronization: a mutex and a condition variable that never spin.
 //!
-//! A thread that has to wait goes to sleep in the kernel at once. The usual mutexes first try some hundred
-//! times; on a board with one core, or under real-time priorities, these tries only take time from the thread
-//! that holds the lock.
+//! A thread that has to wait sleeps in the kernel at once. The usual mutexes first retry about a hundred times. On a board with one
+//! core, or under real-time priorities, these attempts only take time from the thread that holds the lock.
 //!
 //! - [`Futex`]: a 32-bit word on which a thread can sleep. The system call is made here and nowhere else.
 //! - [`Mutex`], [`MutexGuard`]: one word in three states, and the value it guards.
-//! - [`inheritance`]: whether a thread that waits for a mutex lends its priority to the one that has it.
-//! - [`Condvar`]: waits for a change of what a mutex guards. To notify no one costs no system call.
+//! - [`inheritance`]: whether a thread that waits for a mutex lends its priority to the holder.
+//! - [`Condvar`]: waits for a change of what a mutex guards. A notification without a waiter makes no system call.
 //! - [`Bitmap`]: a set of small numbers that threads share without a lock.
 //! - [`atomic`]: the atomics of the target, or those of the model checker.
 //!
 //! This module owns no threads and no data, allocates nothing, and knows nothing of the server. Only 32-bit
 //! atomics are used: ARMv6 has no wider ones.
 //!
-//! With the feature loom the same mutex and condition variable run on a futex that the model checker
-//! [loom](https://docs.rs/loom) understands; `tests/loom_sync.rs` then tries the orders in which threads may
-//! run. `new` is not `const` in such a build. With the feature shuttle they run on [shuttle](https://docs.rs/shuttle), which tries orders
-//! at random, of more than loom can try all: `tests/shuttle_hub.rs`.
+//! With the feature loom, the same mutex and condition variable run on a futex for the model checker [loom](https://docs.rs/loom), and
+//! `tests/loom_sync.rs` tries all orders in which the threads may run. `new` is not `const` in such a build. With the feature shuttle they
+//! run on [shuttle](https://docs.rs/shuttle), which tries random orders of programs that are too large for loom: `tests/shuttle_hub.rs`.
 
 mod bitmap;
 mod condvar;
@@ -31,7 +29,7 @@ mod futex;
 #[path = "futex_model.rs"]
 mod futex;
 
-/// Whose threads these are in a model.
+/// The model checker that runs the threads of a model.
 #[cfg(loom)]
 use loom as checker;
 #[cfg(shuttle)]

@@ -4,24 +4,23 @@
 //! | --- | --- | --- |
 //! | 0 | unlocked | |
 //! | a thread's ID | locked by that thread | no other thread waits |
-//! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: the one that unlocks wakes one |
+//! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: the thread that unlocks wakes one |
 //!
-//! Without contention neither side makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. Where one of the two
-//! fails there is contention, and then there are two ways to go on, of which a process has one:
+//! Without contention neither lock nor unlock makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. If one of the two fails,
+//! there is contention. A process then uses one of two protocols:
 //!
-//! - **Usually** a thread that cannot lock sets the word to `CONTENDED`; if it was 0 the lock is taken, else the thread sleeps for as
-//!   long as the word is that, and tries again. The owner sets it to 0 to unlock, and wakes one sleeper if it was contended. A
-//!   thread that had to wait takes the lock as contended: it cannot know whether it was the only one. So at worst
-//!   one unlock wakes no one. It is not fair: a running thread may take the lock before one that was just woken.
-//!   Source: Ulrich Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it
-//!   never spins: it does not try again before it sleeps.
-//! - **With [priority inheritance](super::inheritance)** both leave it to the kernel, which keeps `CONTENDED` and the
-//!   ID of the owner in the word, lends the owner the priority of the most urgent waiter, and passes the lock to that
-//!   waiter. Source: futex(2), "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance Protocols"
-//!   (1990).
+//! - **Usually** a thread that cannot lock sets the word to `CONTENDED`. If the word was 0, the thread has the lock. Otherwise it sleeps
+//!   while the word is `CONTENDED`, and tries again. To unlock, the owner sets the word to 0, and wakes one sleeper if the word was
+//!   `CONTENDED`. A thread that had to wait takes the lock as contended, because it cannot know whether others wait. So at worst one
+//!   unlock wakes no thread. The mutex is not fair: a running thread may take the lock before a thread that was just woken. Source: Ulrich
+//!   Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it never spins: it does not try
+//!   again before it sleeps.
+//! - **With [priority inheritance](super::inheritance)** lock and unlock call the kernel. It keeps `CONTENDED` and the ID of the owner in
+//!   the word, lends the owner the priority of the most urgent waiter, and passes the lock to that waiter. Source: futex(2),
+//!   "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance Protocols" (1990).
 //!
-//! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another
-//! left half changed; where panics unwind, as in tests, the lock is just released.
+//! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another thread left half changed.
+//! Where panics unwind, as in tests, a panic just releases the lock.
 
 #![expect(unsafe_code, reason = "the lock proves what the compiler cannot see")]
 
@@ -33,13 +32,13 @@ use super::atomic::Ordering::{Acquire, Relaxed, Release};
 use super::{Futex, helgrind, inheritance, thread_id};
 
 const UNLOCKED: u32 = 0;
-/// The bit that no ID of a thread has: `FUTEX_WAITERS`.
+/// A bit that no thread ID has: `FUTEX_WAITERS`.
 const CONTENDED: u32 = 1 << 31;
 
-/// A value that one thread at a time can use. A thread that has to wait for it sleeps, and never spins.
+/// A value that one thread at a time can use. A thread that has to wait for it sleeps and never spins.
 ///
-/// An unlocked mutex around a value of zero bytes is itself zero bytes, so such a static takes no room in
-/// the executable. It cannot be shared if its value must stay with one thread:
+/// An unlocked mutex around a value of all zero bytes is all zero bytes itself, so a static one takes no space in the executable. A mutex
+/// cannot be shared if its value must stay in one thread:
 ///
 /// ```compile_fail,E0277
 /// fn assert_sync<T: Sync>() {}
@@ -50,11 +49,11 @@ pub struct Mutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the mutex owns its value, so to send one is to send the other.
+// SAFETY: the mutex owns its value, so sending the mutex sends the value.
 unsafe impl<T: Send> Send for Mutex<T> {}
 
-// SAFETY: a shared mutex lends its value to one thread at a time, which may also move it out: `T: Send` is
-// both needed and enough.
+// SAFETY: a shared mutex lends its value to one thread at a time, which may also move the value out: `T: Send` is necessary and
+// sufficient.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
@@ -72,7 +71,7 @@ impl<T> Mutex<T> {
 
     /// Waits until no other thread has the lock, and takes it until the guard is dropped.
     ///
-    /// Never returns if this thread has the lock already; with priority inheritance it panics.
+    /// If this thread already holds the lock, this never returns; with priority inheritance it panics.
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.take_or_wait();
         MutexGuard::new(self)
@@ -83,12 +82,12 @@ impl<T> Mutex<T> {
         self.take().then(|| MutexGuard::new(self))
     }
 
-    /// The value, without locking: the only reference is as good as the lock.
+    /// The value, without locking: an exclusive reference needs no lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// The value: no other reference is left.
+    /// The value, without the mutex.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -100,7 +99,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Takes the lock if it is free; says whether it was.
+    /// Takes the lock if it is free, and returns whether it was.
     fn take(&self) -> bool {
         let is_taken = self.futex.word.compare_exchange(UNLOCKED, thread_id(), Acquire, Relaxed).is_ok();
         if is_taken {
@@ -137,9 +136,9 @@ impl<T> Mutex<T> {
     }
 }
 
-/// The lock of a [`Mutex`], and the way to its value. Dropping it unlocks.
+/// The lock of a [`Mutex`], with access to its value. Dropping it unlocks the mutex.
 ///
-/// It stays with the thread that locked:
+/// It must stay in the thread that has locked:
 ///
 /// ```compile_fail,E0277
 /// fn assert_send<T: Send>() {}
@@ -148,7 +147,7 @@ impl<T> Mutex<T> {
 #[must_use = "the mutex is unlocked as soon as its guard is dropped"]
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// Makes the guard neither `Send` nor `Sync`; the latter is given back below.
+    /// Makes the guard neither `Send` nor `Sync`; the implementation below makes it `Sync` again.
     not_send: PhantomData<*const ()>,
 }
 
@@ -156,14 +155,14 @@ pub struct MutexGuard<'a, T> {
 unsafe impl<T: Sync> Sync for MutexGuard<'_, T> {}
 
 impl<'a, T> MutexGuard<'a, T> {
-    /// The guard of a lock that was just taken.
+    /// The guard of a lock that this thread has just taken.
     fn new(mutex: &'a Mutex<T>) -> Self {
         Self { mutex, not_send: PhantomData }
     }
 
-    /// Gives the lock up while `work` runs, then takes it again. The value may be another one after that.
+    /// Releases the lock while `work` runs, then takes it again. Other threads may have changed the value meanwhile.
     pub fn unlocked<R>(guard: &mut Self, work: impl FnOnce() -> R) -> R {
-        /// Takes the lock again, also if `work` panics: the guard will give it up.
+        /// Takes the lock again, even if `work` panics: the guard will release it.
         struct Relock<'a, T>(&'a Mutex<T>);
 
         impl<T> Drop for Relock<'_, T> {
