@@ -1,5 +1,5 @@
-//! The test that nothing is allocated after "ready". With the feature `alloc-guard`, the binary's allocator aborts the process if
-//! it gets a request for memory after a call of [`arm`]. Without the feature, [`arm`] does nothing.
+//! The test that nothing is allocated after "ready". With the feature `alloc-guard`, the binary's allocator aborts the
+//! process if it gets a request for memory after a call of [`arm`]. Without the feature, [`arm`] does nothing.
 
 #![cfg_attr(feature = "alloc-guard", expect(unsafe_code, reason = "an allocator is an unsafe trait"))]
 

@@ -1,9 +1,10 @@
 //! The time since the process started: for log lines, latencies and time-outs.
 //!
-//! It is monotonic: setting the wall clock does not change it. The wall clock, [`utc_ns`], is only for the readers of a journal or
-//! a log file, and no time-out depends on it: most boards have no clock that survives a power cut.
+//! It is monotonic: setting the wall clock does not change it. The wall clock, [`utc_ns`], is only for the readers of
+//! a journal or a log file, and no time-out depends on it: most boards have no clock that survives a power cut.
 //!
-//! In fuzzers and models the time stands still until they advance it (`by_hand::advance`), so that each run can be repeated.
+//! In fuzzers and models the time stands still until they advance it (`by_hand::advance`), so that each run can be
+//! repeated.
 
 #[cfg(any(fuzzing, shuttle))]
 pub use by_hand::now_ns;
@@ -20,16 +21,16 @@ pub fn start() {
 
 /// Nanoseconds since [`start`]. It never goes back, and 64 bits last for 584 years.
 ///
-/// It starts the clock if [`start`] was not called. It does not allocate, and makes no system call where the kernel has a vDSO
-/// clock.
+/// It starts the clock if [`start`] was not called. It does not allocate, and makes no system call where the kernel
+/// has a vDSO clock.
 #[cfg(not(any(fuzzing, shuttle)))]
 pub fn now_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
-/// The wall clock, in nanoseconds since 1970; 0 if it is before 1970. It may have any value, and jumps when it is set: a board
-/// without a clock of its own begins at 1970, or at the time of its last shutdown. It does not allocate, and makes no system call
-/// where the kernel has a vDSO clock.
+/// The wall clock, in nanoseconds since 1970; 0 if it is before 1970. It may have any value, and jumps when it is set:
+/// a board without a clock of its own begins at 1970, or at the time of its last shutdown. It does not allocate, and
+/// makes no system call where the kernel has a vDSO clock.
 pub fn utc_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64)
 }
@@ -47,8 +48,8 @@ impl Display for Utc {
     }
 }
 
-/// Year, month and day of a day number since 1970-01-01. Years begin in March here, so that the leap day is the last day of a
-/// year. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+/// Year, month and day of a day number since 1970-01-01. Years begin in March here, so that the leap day is the last
+/// day of a year. Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
 fn date(day: u64) -> (u64, u64, u64) {
     /// From 0000-03-01 to 1970-01-01.
     const DAYS_BEFORE_1970: u64 = 719_468;

@@ -5,8 +5,8 @@ use crate::sync::Bitmap;
 use core::fmt::{self, Display};
 use core::ops::{Index, IndexMut, Range};
 
-/// The ID of a connection: an index below [`CLIENTS`]. The next connection may get the same ID once nothing of the former one
-/// is left.
+/// The ID of a connection: an index below [`CLIENTS`]. The next connection may get the same ID once nothing of the
+/// former one is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(u16);
 

@@ -1,8 +1,8 @@
 //! A histogram of latencies in fixed memory: it counts every value and stores none.
 //!
-//! The buckets are those of Gil Tene's HdrHistogram (<https://github.com/HdrHistogram/HdrHistogram>, `countsArrayIndex` and
-//! `highestEquivalentValue` in `AbstractHistogram.java`): each doubling of the value has the same number of equal buckets, so that
-//! the relative error is constant.
+//! The buckets are those of Gil Tene's HdrHistogram (<https://github.com/HdrHistogram/HdrHistogram>,
+//! `countsArrayIndex` and `highestEquivalentValue` in `AbstractHistogram.java`): each doubling of the value has the
+//! same number of equal buckets, so that the relative error is constant.
 //!
 //! This module knows neither what is measured, nor the clock, nor other threads: the caller holds the lock.
 
@@ -11,8 +11,8 @@ use crate::limits::{HISTOGRAM_BUCKETS, HISTOGRAM_BYTES, HISTOGRAM_PRECISION_BITS
 /// Counts values in nanoseconds, 0 to [`HISTOGRAM_VALUE_NS_MAX`]. A larger value counts as that maximum, except for
 /// [`max`](Self::max).
 ///
-/// Values up to 31 are exact, all others have an error of at most 1/16 (1/2^[`HISTOGRAM_PRECISION_BITS`]). A histogram takes
-/// [`HISTOGRAM_BYTES`], and a new one is all zeroes: a static one takes no space in the binary.
+/// Values up to 31 are exact, all others have an error of at most 1/16 (1/2^[`HISTOGRAM_PRECISION_BITS`]). A histogram
+/// takes [`HISTOGRAM_BYTES`], and a new one is all zeroes: a static one takes no space in the binary.
 ///
 /// ```
 /// use firstline::histogram::Histogram;
@@ -70,11 +70,11 @@ impl Histogram {
         self.max
     }
 
-    /// The value that `permille` thousandths of all values do not exceed: 500 gives the median, 999 gives p99.9, and 1000 or more gives
-    /// the exact largest value. 0 if there are no values.
+    /// The value that `permille` thousandths of all values do not exceed: 500 gives the median, 999 gives p99.9, and
+    /// 1000 or more gives the exact largest value. 0 if there are no values.
     ///
-    /// Up to [`HISTOGRAM_VALUE_NS_MAX`] the result is never below the exact percentile, and above it by less than 1/16. Beyond that it is
-    /// [`HISTOGRAM_VALUE_NS_MAX`].
+    /// Up to [`HISTOGRAM_VALUE_NS_MAX`] the result is never below the exact percentile, and above it by less than
+    /// 1/16. Beyond that it is [`HISTOGRAM_VALUE_NS_MAX`].
     pub fn percentile(&self, permille: u16) -> u64 {
         let rank = self.rank(u64::from(permille));
         if rank >= self.count {
@@ -88,8 +88,8 @@ impl Histogram {
         within.map_or(self.max, |bucket| highest_of(bucket).min(self.max))
     }
 
-    /// The rank, from 1, of the percentile among the sorted values. It is computed in two parts, because the whole product could
-    /// overflow.
+    /// The rank, from 1, of the percentile among the sorted values. It is computed in two parts, because the whole
+    /// product could overflow.
     const fn rank(&self, permille: u64) -> u64 {
         let permille = if permille > 1000 { 1000 } else { permille };
         let rank = self.count / 1000 * permille + (self.count % 1000 * permille).div_ceil(1000);

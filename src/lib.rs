@@ -1,14 +1,14 @@
 //! # firstline
 //!
-//! A TCP server for small Linux boards. Devices and people on the LAN send it lines with `nc`. The server processes the lines
-//! in the order of their priority, one at a time, and acknowledges each.
+//! A TCP server for small Linux boards. Devices and people on the LAN send it lines with `nc`. The server processes
+//! the lines in the order of their priority, one at a time, and acknowledges each.
 //!
 //! ## Principles
 //! 1. **Urgent lines come first**, however busy the board is. At most one batch of less urgent lines precedes them.
 //! 2. **Memory is fixed at compile time.** Every buffer, queue, table and wait has a bound with a name, in [`limits`];
 //!    [`budget`] is their sum. After "ready" nothing allocates and nothing maps.
-//! 3. **Nothing is lost silently.** Exactly one place owns a message at any time (a slot has one owner, and the compiler
-//!    checks it), and every message gets its reply.
+//! 3. **Nothing is lost silently.** Exactly one place owns a message at any time (a slot has one owner, and the
+//!    compiler checks it), and every message gets its reply.
 //! 4. **A client can only harm itself.** Its buffers and slots are its own, and no client waits for another's socket.
 //! 5. **Nothing spins**, and no thread holds a lock over a system call that can block, except the pipeline's lock, for
 //!    which no thread waits.
@@ -21,27 +21,27 @@
 //! ```
 //!
 //! - Static slots hold the texts, 64 for each client. The holder of the only reference to a slot owns it: first the
-//!   client's outbox, then the worker, the queue, the consumer, and the outbox again. The heap holds 16-byte entries: a key
-//!   of priority and admission, and that reference.
-//! - Consecutive lines of one client and one priority that arrive at once are one entry: a run, a linked list of slots. So
-//!   the cost of ordering is paid once for each run, and the consumer reads only one slot of it. A single line is a run of
-//!   one.
-//! - A worker serves one client, or with `--workers N` its share of them, with the same code. Its sessions never wait; the
-//!   worker waits for all of them in one `epoll_wait`.
-//! - The consumer picks a batch under one lock, formats the lines, and passes them to the sinks. The delivery puts lines and
-//!   replies into outboxes, and flushes each with non-blocking sends. The worker sends what the socket does not accept at
-//!   once. Neither consumer nor delivery ever waits for a client.
+//!   client's outbox, then the worker, the queue, the consumer, and the outbox again. The heap holds 16-byte entries:
+//!   a key of priority and admission, and that reference.
+//! - Consecutive lines of one client and one priority that arrive at once are one entry: a run, a linked list of
+//!   slots. So the cost of ordering is paid once for each run, and the consumer reads only one slot of it. A single
+//!   line is a run of one.
+//! - A worker serves one client, or with `--workers N` its share of them, with the same code. Its sessions never wait;
+//!   the worker waits for all of them in one `epoll_wait`.
+//! - The consumer picks a batch under one lock, formats the lines, and passes them to the sinks. The delivery puts
+//!   lines and replies into outboxes, and flushes each with non-blocking sends. The worker sends what the socket does
+//!   not accept at once. Neither consumer nor delivery ever waits for a client.
 //! - The consumer is a role, not a fixed thread. A worker that has admitted a message runs the consumer itself, unless
-//!   another thread does: so no other thread has to be woken. With a journal, a worker does so while a sync takes less than
-//!   a millisecond and most groups come from one client. With a slower disk, with several clients that send all the time,
-//!   with `--print` and with `--realtime`, the consumer's own thread runs it.
-//! - With a journal, a thread that has committed a group releases the consumer before it delivers the group: the next group
-//!   goes to the disk while the ACKs of the last one go out. The consumer's own thread even offloads the delivery to another
-//!   thread, if more messages wait for the disk and the group is not urgent.
-//! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that clients that
-//!   flood the server do not delay it.
-//! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom, as are
-//!   the queue, the pipeline and the outboxes.
+//!   another thread does: so no other thread has to be woken. With a journal, a worker does so while a sync takes less
+//!   than a millisecond and most groups come from one client. With a slower disk, with several clients that send all
+//!   the time, with `--print` and with `--realtime`, the consumer's own thread runs it.
+//! - With a journal, a thread that has committed a group releases the consumer before it delivers the group: the next
+//!   group goes to the disk while the ACKs of the last one go out. The consumer's own thread even offloads the
+//!   delivery to another thread, if more messages wait for the disk and the group is not urgent.
+//! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that
+//!   clients that flood the server do not delay it.
+//! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom,
+//!   as are the queue, the pipeline and the outboxes.
 //!
 //! ## The modules, from the bottom up
 //! - [`limits`] — every bound; [`budget`] — the memory that they need.
@@ -63,8 +63,8 @@
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
-//! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel), and in
-//! [`hub::egress`] (to inspect a socket that its worker owns).
+//! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
+//! and in [`hub::egress`] (to inspect a socket that its worker owns).
 
 #[cfg(not(loom))]
 pub mod alloc_guard;

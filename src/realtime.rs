@@ -1,7 +1,7 @@
-//! Real time (`--realtime`): the consumer's thread runs before every thread that is not in real time, whatever else the board
-//! does. If it waits for a mutex, the thread that holds the mutex runs at the consumer's priority meanwhile. The memory is locked,
-//! so no page has to be read from a card first. Workers and the acceptor keep the usual policy: clients that flood the server
-//! take no more of the board than before.
+//! Real time (`--realtime`): the consumer's thread runs before every thread that is not in real time, whatever else
+//! the board does. If it waits for a mutex, the thread that holds the mutex runs at the consumer's priority meanwhile.
+//! The memory is locked, so no page has to be read from a card first. Workers and the acceptor keep the usual policy:
+//! clients that flood the server take no more of the board than before.
 //!
 //! If the kernel refuses any of this, the server does not start: a user that requests real time must not get less.
 
@@ -71,7 +71,8 @@ pub fn run<R>(priority: u32, spawn: impl FnOnce() -> R) -> Result<R, Error> {
     scheduler::in_real_time(priority, spawn).map_err(|errno| Error::Priority(priority, errno))
 }
 
-/// Locks all mapped memory, including the stacks. Nothing is mapped after "ready", so this covers all that the server will use.
+/// Locks all mapped memory, including the stacks. Nothing is mapped after "ready", so this covers all that the server
+/// will use.
 ///
 /// # Errors
 /// If that is not permitted.

@@ -1,9 +1,9 @@
 //! Requests to the kernel's scheduler.
 //!
-//! Linux gives every thread slices of about 3 ms. A thread that wakes with a shorter slice runs before a thread that is in the
-//! middle of a longer one (EEVDF, since 6.12: `Documentation/scheduler/sched-eevdf.rst`). Its share of the processor stays the
-//! same. So a worker that has urgent messages requests short slices: it does not wait until threads that serve a flood have
-//! used up theirs. An older kernel accepts the request and ignores it.
+//! Linux gives every thread slices of about 3 ms. A thread that wakes with a shorter slice runs before a thread that
+//! is in the middle of a longer one (EEVDF, since 6.12: `Documentation/scheduler/sched-eevdf.rst`). Its share of the
+//! processor stays the same. So a worker that has urgent messages requests short slices: it does not wait until
+//! threads that serve a flood have used up theirs. An older kernel accepts the request and ignores it.
 //!
 //! A thread in real time (`SCHED_FIFO`, sched(7)) runs before all other threads, until it waits.
 
@@ -13,8 +13,8 @@ use crate::limits::SLICE_URGENT_NS;
 use nix::errno::Errno;
 use nix::libc::{SCHED_FIFO, SCHED_OTHER, SYS_sched_getattr, SYS_sched_setattr, sched_attr, syscall};
 
-/// Requests short slices for the calling thread, for as long as it lives. Its policy and niceness do not change. A thread that
-/// does not run under the usual policy has no slices, and this does nothing.
+/// Requests short slices for the calling thread, for as long as it lives. Its policy and niceness do not change. A
+/// thread that does not run under the usual policy has no slices, and this does nothing.
 ///
 /// # Errors
 /// `ENOSYS` or `EPERM` if a sandbox or an emulator does not permit the call.
@@ -27,8 +27,8 @@ pub fn ask_for_short_slices() -> nix::Result<()> {
     set(&attributes)
 }
 
-/// Calls `work` in real time: under `SCHED_FIFO`, at that priority, from 1 to 99. Threads that `work` makes inherit that and keep
-/// it. Afterwards the calling thread has its former policy again.
+/// Calls `work` in real time: under `SCHED_FIFO`, at that priority, from 1 to 99. Threads that `work` makes inherit
+/// that and keep it. Afterwards the calling thread has its former policy again.
 ///
 /// # Errors
 /// `EPERM` if the process may not, `ENOSYS` if the system has no real time. Then `work` is not called.
@@ -57,16 +57,17 @@ fn get() -> nix::Result<sched_attr> {
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: the kernel writes at most `size` bytes to the pointer. It points to a structure of that size that nothing else
-    // borrows, and for which any bytes are valid.
+    // SAFETY: the kernel writes at most `size` bytes to the pointer. It points to a structure of that size that
+    // nothing else borrows, and for which any bytes are valid.
     Errno::result(unsafe { syscall(SYS_sched_getattr, 0, &raw mut attributes, attributes.size, 0) })?;
     Ok(attributes)
 }
 
 /// Sets the attributes of the calling thread.
 fn set(attributes: &sched_attr) -> nix::Result<()> {
-    // SAFETY: the kernel reads the `size` bytes of a structure that is borrowed during the call. It writes to the structure
-    // only if that is larger than the largest that it knows; this one has the smallest size that any kernel has had.
+    // SAFETY: the kernel reads the `size` bytes of a structure that is borrowed during the call. It writes to the
+    // structure only if that is larger than the largest that it knows; this one has the smallest size that any kernel
+    // has had.
     Errno::result(unsafe { syscall(SYS_sched_setattr, 0, &raw const *attributes, 0) }).map(drop)
 }
 

@@ -1,9 +1,9 @@
 //! The service manager (systemd): the sockets that it passes at the start, and the notifications that it gets.
 //!
-//! Sockets come as in sd_listen_fds(3). Notifications go as in sd_notify(3): one datagram each, to the socket that `NOTIFY_SOCKET`
-//! names. Without a service manager there are no such sockets, and nothing is sent. Datagrams are small and sent without waiting.
-//! A datagram that cannot be sent is lost, as with the manager's own library. Nothing here allocates after
-//! [`Service::from_environment`].
+//! Sockets come as in sd_listen_fds(3). Notifications go as in sd_notify(3): one datagram each, to the socket that
+//! `NOTIFY_SOCKET` names. Without a service manager there are no such sockets, and nothing is sent. Datagrams are
+//! small and sent without waiting. A datagram that cannot be sent is lost, as with the manager's own library. Nothing
+//! here allocates after [`Service::from_environment`].
 
 use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, LISTENERS_MAX, SERVICE_DATAGRAM_BYTES_MAX};
 use core::fmt::{self, Write};
@@ -37,8 +37,8 @@ impl Service {
         self.watchdog
     }
 
-    /// Notifies that the server opens a journal of that size, and asks for time: a large one may take longer to make, or to read,
-    /// than the manager waits for [`Service::ready`].
+    /// Notifies that the server opens a journal of that size, and asks for time: a large one may take longer to make,
+    /// or to read, than the manager waits for [`Service::ready`].
     pub fn opening_journal(&self, journal_bytes: u64) {
         let time = Duration::from_secs(journal_bytes.div_ceil(JOURNAL_OPENING_BYTES_A_SECOND));
         self.notify(format_args!("EXTEND_TIMEOUT_USEC={}\nSTATUS=opening the journal", time.as_micros()));

@@ -1,5 +1,5 @@
-//! The authenticator checks tokens. It holds the entries of the auth file, and the addresses that have tried wrong tokens
-//! recently. All workers and the acceptor share it.
+//! The authenticator checks tokens. It holds the entries of the auth file, and the addresses that have tried wrong
+//! tokens recently. All workers and the acceptor share it.
 
 use crate::auth::{Entry, LoginBackoff, Token, Tokens};
 use crate::conn_id::ConnId;

@@ -1,14 +1,15 @@
 //! The login back-off: an address that tries wrong tokens waits longer each time, over all its connections.
 //!
-//! Two delays bound how many tokens an address can try. The *reply* to a wrong token is delayed, longer each time. And after
-//! a wrong token, no token from that address is *checked* for [`WRONG_TOKEN_MS`], not even a right one. Otherwise a client
-//! that does not wait for the reply, and tries at once on another connection, would not be slowed down. Connections whose
-//! token waits for its check are in a queue, each once. So a client that shares its address with others that try wrong tokens
-//! waits for at most that time for each connection of the address. A client that connects again goes to the end of the queue.
+//! Two delays bound how many tokens an address can try. The *reply* to a wrong token is delayed, longer each time. And
+//! after a wrong token, no token from that address is *checked* for [`WRONG_TOKEN_MS`], not even a right one.
+//! Otherwise a client that does not wait for the reply, and tries at once on another connection, would not be slowed
+//! down. Connections whose token waits for its check are in a queue, each once. So a client that shares its address
+//! with others that try wrong tokens waits for at most that time for each connection of the address. A client that
+//! connects again goes to the end of the queue.
 //!
-//! Other addresses are not affected. A table of fixed size remembers addresses. When it is full, all further addresses wait
-//! together, as if they were one. So a client with many addresses tries at most [`SUSPECTS_MAX`] tokens at a time, and one
-//! more for all further addresses together.
+//! Other addresses are not affected. A table of fixed size remembers addresses. When it is full, all further addresses
+//! wait together, as if they were one. So a client with many addresses tries at most [`SUSPECTS_MAX`] tokens at a
+//! time, and one more for all further addresses together.
 
 use crate::conn_id::ConnId;
 use crate::limits::{CLIENTS, SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
@@ -62,8 +63,8 @@ impl LoginBackoff {
         Self { suspects: Vec::new(), others: Record::NOTHING, queue: Vec::new() }
     }
 
-    /// When to show a token from that address, on that connection, again, in nanoseconds; none: check it now. Until then the
-    /// connection is in the queue, unless it [leaves](Self::leave).
+    /// When to show a token from that address, on that connection, again, in nanoseconds; none: check it now. Until
+    /// then the connection is in the queue, unless it [leaves](Self::leave).
     pub fn waits_until(&mut self, conn: ConnId, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
         let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);

@@ -1,5 +1,5 @@
-//! The file of `--auth-file`. The server reads it into static memory, and only if nobody else can read it. It can be read
-//! again at any time without an allocation.
+//! The file of `--auth-file`. The server reads it into static memory, and only if nobody else can read it. It can be
+//! read again at any time without an allocation.
 
 use super::tokens::{Mistake, Tokens};
 use crate::limits::AUTH_FILE_BYTES_MAX;
@@ -21,8 +21,8 @@ pub type Buffer = [u8; AUTH_FILE_BYTES_MAX + 1];
 static BUFFER: ConstStaticCell<Buffer> = ConstStaticCell::new([0; AUTH_FILE_BYTES_MAX + 1]);
 static TOKENS: ConstStaticCell<Tokens> = ConstStaticCell::new(Tokens::new());
 
-/// The mode bits that must not be set, because they give other users access. Root's group may read the file: systemd passes
-/// credentials with that mode, and an access control list says which user may read them.
+/// The mode bits that must not be set, because they give other users access. Root's group may read the file: systemd
+/// passes credentials with that mode, and an access control list says which user may read them.
 const FOR_OTHERS: u32 = 0o077;
 const FOR_ROOT_GROUP: u32 = 0o040;
 

@@ -5,8 +5,8 @@
 //! - [`backoff`]: how long an address that tries wrong tokens has to wait.
 //! - [`authenticator`]: checks tokens for all workers.
 //!
-//! This module knows no sockets, and of a client only the connection's ID and the address. Nothing here allocates after the
-//! start.
+//! This module knows no sockets, and of a client only the connection's ID and the address. Nothing here allocates
+//! after the start.
 
 pub mod authenticator;
 pub mod backoff;

@@ -1,7 +1,7 @@
 //! Names, their tokens and rights, and the format of the auth file.
 //!
-//! Each line has a name, a token, the highest priority that the client may use, and whether it may join, separated by spaces
-//! or tabs. Blank lines are ignored. A `#` at the beginning of a line or after its last word begins a comment:
+//! Each line has a name, a token, the highest priority that the client may use, and whether it may join, separated by
+//! spaces or tabs. Blank lines are ignored. A `#` at the beginning of a line or after its last word begins a comment:
 //!
 //! ```text
 //! # NAME  TOKEN                     PRIORITY  JOIN
@@ -32,8 +32,8 @@ impl Rights {
     pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true };
 }
 
-/// A token. Two tokens are compared in constant time. It is padded with zeroes; no token contains a zero, so two different
-/// tokens stay different.
+/// A token. Two tokens are compared in constant time. It is padded with zeroes; no token contains a zero, so two
+/// different tokens stay different.
 #[derive(Clone, Copy)]
 pub struct Token([u8; TOKEN_BYTES_MAX]);
 
@@ -178,7 +178,8 @@ impl Tokens {
         self.entries.push(entry).map_err(|_| What::TooMany)
     }
 
-    /// The entry with that token. It takes the same time for every token, because it compares the token with all entries.
+    /// The entry with that token. It takes the same time for every token, because it compares the token with all
+    /// entries.
     pub fn find(&self, token: &Token) -> Option<&Entry> {
         self.entries.iter().fold(None, |found, entry| if entry.token == *token { Some(entry) } else { found })
     }
@@ -205,8 +206,8 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
     Ok(Some(Entry { name, token, rights }))
 }
 
-/// Returns whether a word precedes the comment, for each word of a line. A comment begins with a `#` at the beginning of the
-/// line or after its last word; within a token, a `#` is a character as any other.
+/// Returns whether a word precedes the comment, for each word of a line. A comment begins with a `#` at the beginning
+/// of the line or after its last word; within a token, a `#` is a character as any other.
 fn comment() -> impl FnMut(&&[u8]) -> bool {
     let mut words = 0;
     move |word| {

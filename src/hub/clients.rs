@@ -1,8 +1,8 @@
 //! The client table: the name, the address and the state of each connection.
 //!
-//! The acceptor takes a place for a connection. The connection's worker releases the place once nothing of the client is
-//! left in the hub. From the end of the connection until then the client is *leaving*: its last messages may still wait,
-//! each with the name that the client had when it sent them, but other clients may take its nick.
+//! The acceptor takes a place for a connection. The connection's worker releases the place once nothing of the client
+//! is left in the hub. From the end of the connection until then the client is *leaving*: its last messages may still
+//! wait, each with the name that the client had when it sent them, but other clients may take its nick.
 
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::workers::WorkerId;
@@ -60,8 +60,8 @@ impl ClientTable {
         Self { members: PerConn([const { Member::NOBODY }; CLIENTS]), taken: 0, taken_max: 0 }
     }
 
-    /// Takes a free place for a client from `peer`: one whose worker has the fewest connections. `worker_of` returns the
-    /// worker of a connection. None: all places are taken.
+    /// Takes a free place for a client from `peer`: one whose worker has the fewest connections. `worker_of` returns
+    /// the worker of a connection. None: all places are taken.
     pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(ConnId) -> WorkerId) -> Option<ConnId> {
         let is_free = |conn: ConnId| self.members[conn].presence == Presence::Free;
         let mut load = [0u16; CLIENTS];

@@ -72,8 +72,8 @@ impl Counters {
         self.sync_times.record(took_ns);
     }
 
-    /// Records that `messages` messages of that priority, at least one, are acknowledged `latency_ns` nanoseconds after
-    /// their admission.
+    /// Records that `messages` messages of that priority, at least one, are acknowledged `latency_ns` nanoseconds
+    /// after their admission.
     pub fn record_processed(&mut self, messages: usize, priority: Priority, latency_ns: u64) {
         self.latencies[priority.index()].record_many(latency_ns, messages as u64);
     }

@@ -7,8 +7,8 @@
 //!                                                          replay: what the journal has ───────────────┘
 //! ```
 //!
-//! Each part has its own mutex. The order of locks; an arrow means that a thread may take the second lock while it holds
-//! the first:
+//! Each part has its own mutex. The order of locks; an arrow means that a thread may take the second lock while it
+//! holds the first:
 //!
 //! ```text
 //! pipeline ─> delivery ─> one of { queue, clients, counters, authenticator, outbox }
@@ -142,7 +142,8 @@ impl Hub {
         outbox.subscriber.join(min);
     }
 
-    /// Lets a client catch up: it receives the history, of priority `min` and above, until it has all that is committed.
+    /// Lets a client catch up: it receives the history, of priority `min` and above, until it has all that is
+    /// committed.
     pub fn begin_catch_up(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);

@@ -25,7 +25,8 @@ pub enum SignalAction {
 /// The signals that other processes or the kernel have sent.
 pub struct Signals {
     fd: SignalFd,
-    /// The server was started from a terminal, and without `nohup` or the like, which would let it outlive the terminal.
+    /// The server was started from a terminal, and without `nohup` or the like, which would let it outlive the
+    /// terminal.
     ends_with_terminal: bool,
     /// The process ID of the session leader: a shell, or this process.
     session: u32,
@@ -33,8 +34,8 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals in this thread and in the threads that it will make, so that only this descriptor delivers
-    /// them. Call it before there is another thread. SIGXFSZ is blocked, too, and never read: so a file that may not grow
-    /// is an error of the write (`EFBIG`), as a full disk is.
+    /// them. Call it before there is another thread. SIGXFSZ is blocked, too, and never read: so a file that may not
+    /// grow is an error of the write (`EFBIG`), as a full disk is.
     ///
     /// # Errors
     /// If there are not enough descriptors, or the kernel has no signalfd.
@@ -62,9 +63,9 @@ impl Signals {
         })
     }
 
-    /// Whether a SIGHUP means that the terminal has closed. In that case the kernel sends it, or the shell that leads the
-    /// session passes it on. A SIGHUP from any other process requests a reload, even if the terminal closed long before,
-    /// as with a disowned server.
+    /// Whether a SIGHUP means that the terminal has closed. In that case the kernel sends it, or the shell that leads
+    /// the session passes it on. A SIGHUP from any other process requests a reload, even if the terminal closed long
+    /// before, as with a disowned server.
     fn is_hang_up(&self, signal: &siginfo) -> bool {
         let is_of_session = signal.ssi_code == libc::SI_KERNEL || signal.ssi_pid == self.session;
         self.ends_with_terminal && is_of_session && terminal().is_err()

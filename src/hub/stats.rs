@@ -1,7 +1,7 @@
 //! A snapshot of all counters, and how `/stats` lists them.
 //!
-//! Each counter is kept where its events happen: with the queue, with each outbox, and the rest in the [`Counters`]. It is
-//! a plain number behind the mutex that is held there anyway, because not every board has 64-bit atomics.
+//! Each counter is kept where its events happen: with the queue, with each outbox, and the rest in the [`Counters`].
+//! It is a plain number behind the mutex that is held there anyway, because not every board has 64-bit atomics.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -180,8 +180,9 @@ impl Snapshot {
         self.priorities.iter().map(counter).sum()
     }
 
-    /// The first line from number `from` on: its name, its value, and the number from which to continue. None: there are
-    /// no more lines. A priority that never had a message has no lines, and neither has the journal if there is none.
+    /// The first line from number `from` on: its name, its value, and the number from which to continue. None: there
+    /// are no more lines. A priority that never had a message has no lines, and neither has the journal if there is
+    /// none.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
         (from..LINES).find_map(|number| {
             let (name, value) = self.entry(number)?;

@@ -1,9 +1,9 @@
 //! The watchdog: reports progress to the service manager as long as the consumer processes messages. If the consumer
 //! hangs, the reports stop and the manager restarts the server, even if all other threads work.
 //!
-//! A disk that does not answer does not count as a hang. Cards and USB disks freeze for half a minute and then continue.
-//! A process that waits for such a disk cannot be ended before the disk answers, and a new server would wait for the same
-//! disk, without the messages that this one still holds.
+//! A disk that does not answer does not count as a hang. Cards and USB disks freeze for half a minute and then
+//! continue. A process that waits for such a disk cannot be ended before the disk answers, and a new server would wait
+//! for the same disk, without the messages that this one still holds.
 
 use crate::clock;
 use crate::hub::Hub;
@@ -35,8 +35,8 @@ impl<'a> Watchdog<'a> {
         self.interval_ns.map(|_| self.next_ns)
     }
 
-    /// If it is time, reports progress, provided that the consumer has processed something since the last check, or that no
-    /// message waits, or that the messages wait for the disk.
+    /// If it is time, reports progress, provided that the consumer has processed something since the last check, or
+    /// that no message waits, or that the messages wait for the disk.
     pub fn check(&mut self, hub: &Hub) {
         let now_ns = clock::now_ns();
         let Some(interval_ns) = self.interval_ns.filter(|_| self.next_ns <= now_ns) else { return };

@@ -1,8 +1,8 @@
 //! The log file: it is rotated to stay within its size, and reopened on request.
 //!
-//! The writer appends to `PATH` until the next lines would make it larger than half of the size for both files. Then it renames
-//! the file to `PATH.1`, which replaces the former one, and begins a new file. So at least the latest half is always there. All
-//! paths are prepared at the start; nothing allocates later.
+//! The writer appends to `PATH` until the next lines would make it larger than half of the size for both files. Then
+//! it renames the file to `PATH.1`, which replaces the former one, and begins a new file. So at least the latest half
+//! is always there. All paths are prepared at the start; nothing allocates later.
 
 use core::fmt::Write;
 use std::ffi::CString;
@@ -43,8 +43,8 @@ struct Open {
 }
 
 impl LogFile {
-    /// Opens the file for appending. It and its `.1` together take at most `bytes_max`; a larger file of an earlier run is gone after
-    /// two rotations.
+    /// Opens the file for appending. It and its `.1` together take at most `bytes_max`; a larger file of an earlier
+    /// run is gone after two rotations.
     ///
     /// # Errors
     /// Errors of open(2); EINVAL if the path has a zero byte.
@@ -66,15 +66,15 @@ impl LogFile {
         })
     }
 
-    /// Opens the path again, after another process has renamed the file. If that fails, the open file stays in use, and the next lines
-    /// after [`LOG_REOPEN_MS`] make another attempt.
+    /// Opens the path again, after another process has renamed the file. If that fails, the open file stays in use,
+    /// and the next lines after [`LOG_REOPEN_MS`] make another attempt.
     pub fn reopen(&mut self, now_ns: u64) {
         self.open_at_ns = Some(now_ns);
         self.open_if_due(now_ns);
     }
 
-    /// Writes whole lines, at most [`LOG_BATCH_BYTES`], to one file. The first of several errors in a row is also written to standard
-    /// error.
+    /// Writes whole lines, at most [`LOG_BATCH_BYTES`], to one file. The first of several errors in a row is also
+    /// written to standard error.
     ///
     /// # Errors
     /// The error of the failed system call. A part of the lines may be written then.
@@ -125,8 +125,8 @@ impl LogFile {
         }
     }
 
-    /// Writes a line about an error to standard error, once, and only if that does not block: a stuck terminal must not delay the log
-    /// file.
+    /// Writes a line about an error to standard error, once, and only if that does not block: a stuck terminal must
+    /// not delay the log file.
     fn complain(&mut self, errno: Errno) {
         if self.has_complained {
             return;

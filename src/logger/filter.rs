@@ -1,7 +1,7 @@
 //! The filter of the log: the text of `--log-level`, parsed once at the start.
 //!
-//! The syntax is that of `RUST_LOG`, without what would hide a mistake. A word that is no level is an error, not a module. A module
-//! that never logs is an error, too. There are no regular expressions.
+//! The syntax is that of `RUST_LOG`, without what would hide a mistake. A word that is no level is an error, not a
+//! module. A module that never logs is an error, too. There are no regular expressions.
 
 use core::fmt;
 
@@ -14,8 +14,8 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/log_modules.rs"));
 }
 
-/// The modules of this crate that log, and their parents, as the build script finds them in the source: sorted paths without the name
-/// of the crate.
+/// The modules of this crate that log, and their parents, as the build script finds them in the source: sorted paths
+/// without the name of the crate.
 pub use generated::MODULES;
 
 /// The name of this crate: every target of it begins with this.
@@ -28,11 +28,11 @@ const CRATE: &str = env!("CARGO_CRATE_NAME");
 pub struct Filter(env_filter::Filter);
 
 impl Filter {
-    /// Parses parts that are separated by commas. Each is a `LEVEL` for all modules, or `MODULE=LEVEL`. If two parts name the same
-    /// module, the last one applies. Without a level for all modules, that is `info`.
+    /// Parses parts that are separated by commas. Each is a `LEVEL` for all modules, or `MODULE=LEVEL`. If two parts
+    /// name the same module, the last one applies. Without a level for all modules, that is `info`.
     ///
-    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is one of [`MODULES`], with or without `firstline::` before
-    /// it, or `firstline`. It includes all modules in it; the longest matching MODULE applies.
+    /// LEVEL is `off`, `error`, `warn`, `info`, `debug` or `trace`. MODULE is one of [`MODULES`], with or without
+    /// `firstline::` before it, or `firstline`. It includes all modules in it; the longest matching MODULE applies.
     ///
     /// ```
     /// use firstline::logger::Filter;
@@ -63,8 +63,8 @@ impl Filter {
         self.0.enabled(metadata)
     }
 
-    /// Whether lines of this target show their module and line. They do if debug is enabled for it: then the reader looks for the place
-    /// in the source.
+    /// Whether lines of this target show their module and line. They do if debug is enabled for it: then the reader
+    /// looks for the place in the source.
     pub fn shows_origin(&self, target: &str) -> bool {
         self.enabled(&Metadata::builder().level(Level::Debug).target(target).build())
     }

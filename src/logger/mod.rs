@@ -4,13 +4,13 @@
 //! log::info!() ─> filter ─> record (stack) ─> ring (static) ─> writer (thread) ─> stream or file
 //! ```
 //!
-//! A logging thread only formats a text of fixed size and puts it into a ring of fixed size: it allocates nothing, and a slow
-//! terminal or SD card never slows it. Records that do not fit are lost and counted, and the log reports the loss where it
-//! happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
+//! A logging thread only formats a text of fixed size and puts it into a ring of fixed size: it allocates nothing, and
+//! a slow terminal or SD card never slows it. Records that do not fit are lost and counted, and the log reports the
+//! loss where it happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
 //!
-//! A line is `12.345678 INFO  text`: it begins with the seconds since the start. In a file, which is read later, it begins with
-//! the date, as `2026-11-28T16:41:31.123Z`. If the filter lets `debug` of a module through, all lines of that module end in
-//! module and line: `text  (hub::worker:123)`.
+//! A line is `12.345678 INFO  text`: it begins with the seconds since the start. In a file, which is read later, it
+//! begins with the date, as `2026-11-28T16:41:31.123Z`. If the filter lets `debug` of a module through, all lines of
+//! that module end in module and line: `text  (hub::worker:123)`.
 //!
 //! - [`Filter`]: which records are logged.
 //! - [`record`]: the format of a line, always a single line.
@@ -79,8 +79,8 @@ pub enum Error {
     Twice,
 }
 
-/// Opens the output, starts the writer, and logs from now on. It returns once the writer runs. It allocates before that; nothing
-/// in the log allocates afterwards.
+/// Opens the output, starts the writer, and logs from now on. It returns once the writer runs. It allocates before
+/// that; nothing in the log allocates afterwards.
 ///
 /// # Errors
 /// See [`Error`].
@@ -97,8 +97,8 @@ pub fn init(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the writer close the log file and open its path again, after another process has renamed it. False: there is no file,
-/// because the log goes to standard error.
+/// Makes the writer close the log file and open its path again, after another process has renamed it. False: there is
+/// no file, because the log goes to standard error.
 pub fn reopen() -> bool {
     let has_file = LOGGER.get().is_some_and(|logger| logger.has_file);
     if has_file {
@@ -107,8 +107,8 @@ pub fn reopen() -> bool {
     has_file
 }
 
-/// Waits until every record that was logged before this call is written or counted as lost; `true` if it is. If the output is
-/// stuck, it waits for the whole time-out.
+/// Waits until every record that was logged before this call is written or counted as lost; `true` if it is. If the
+/// output is stuck, it waits for the whole time-out.
 pub fn flush(timeout: Duration) -> bool {
     RING.flush(timeout)
 }

@@ -1,6 +1,7 @@
 //! One log record. It has a fixed size, and the caller makes it on its stack, without an allocation.
 //!
-//! This module owns the format of a line, `12.345678 INFO  text`: time, level, text. It knows neither the ring nor the output.
+//! This module owns the format of a line, `12.345678 INFO  text`: time, level, text. It knows neither the ring nor the
+//! output.
 
 use core::fmt::{self, Write};
 
@@ -14,8 +15,8 @@ const ELLIPSIS: &str = "…";
 
 /// A line to be logged.
 ///
-/// All fields of an empty record are zero, and it has no padding, so that an array of them takes no space in the executable. That is
-/// why the level is a `LevelFilter`: its `Off` is zero.
+/// All fields of an empty record are zero, and it has no padding, so that an array of them takes no space in the
+/// executable. That is why the level is a `LevelFilter`: its `Off` is zero.
 #[derive(Clone, Copy)]
 pub struct Record {
     time_ns: u64,
@@ -40,8 +41,8 @@ impl Record {
 
     /// The record of a text, at time zero; with the origin if the line shows it.
     ///
-    /// Control characters are escaped, so the record is one line whatever the text is. If text and origin together are longer than
-    /// [`LOG_TEXT_BYTES_MAX`], the text is cut and ends in `…`.
+    /// Control characters are escaped, so the record is one line whatever the text is. If text and origin together are
+    /// longer than [`LOG_TEXT_BYTES_MAX`], the text is cut and ends in `…`.
     pub fn new(level: log::Level, text: fmt::Arguments<'_>, origin: Option<Origin<'_>>) -> Self {
         let mut end = [0; LOG_ORIGIN_BYTES_MAX];
         let end = origin.map_or(&[][..], |origin| print(&mut end, format_args!("  ({origin})")));

@@ -1,8 +1,8 @@
 //! The ring: the records that wait for the writer.
 //!
-//! A logging thread puts a record in and continues at once. A full ring drops the record and counts it. The writer takes records out
-//! one at a time, so it never holds the lock while it formats or writes. Each loss comes out between the records that were put in
-//! before and after it.
+//! A logging thread puts a record in and continues at once. A full ring drops the record and counts it. The writer
+//! takes records out one at a time, so it never holds the lock while it formats or writes. Each loss comes out between
+//! the records that were put in before and after it.
 
 use core::mem;
 use core::time::Duration;
@@ -81,7 +81,8 @@ impl Ring {
         Self { state: Mutex::new(state), work: Condvar::new(), progress: Condvar::new() }
     }
 
-    /// Puts the record in, with the current time, or counts it as lost. It waits only for other threads that do the same.
+    /// Puts the record in, with the current time, or counts it as lost. It waits only for other threads that do the
+    /// same.
     pub fn put(&self, record: Record) {
         self.state.lock().put(record);
         self.work.notify_one();
@@ -105,8 +106,8 @@ impl Ring {
         self.state.lock().take()
     }
 
-    /// Records that the writer has handled `records` records: it has written them, lost them, or reported their loss. `lost` of them
-    /// could not be written.
+    /// Records that the writer has handled `records` records: it has written them, lost them, or reported their loss.
+    /// `lost` of them could not be written.
     pub fn mark_handled(&self, records: u64, lost: u64) {
         let mut state = self.state.lock();
         state.handled += records;
@@ -115,8 +116,8 @@ impl Ring {
         self.progress.notify_all();
     }
 
-    /// Waits until the writer has handled every record that was logged before this call, or until the time-out has passed. `true` if it
-    /// has.
+    /// Waits until the writer has handled every record that was logged before this call, or until the time-out has
+    /// passed. `true` if it has.
     pub fn flush(&self, timeout: Duration) -> bool {
         let state = self.state.lock();
         let logged = state.logged;

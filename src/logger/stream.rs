@@ -31,8 +31,8 @@ impl Stream {
         self.bytes == 0
     }
 
-    /// Writes whole lines, with one system call if the descriptor accepts them at once. If the last line was cut, it ends that line
-    /// first. It sleeps while the descriptor accepts nothing.
+    /// Writes whole lines, with one system call if the descriptor accepts them at once. If the last line was cut, it
+    /// ends that line first. It sleeps while the descriptor accepts nothing.
     ///
     /// # Errors
     /// Errors of write(2). A part of the lines may be written then.

@@ -1,5 +1,5 @@
-//! The log throttle: the log names an address that is rejected, or that tries wrong tokens, once in a period for each reason, however often
-//! the address tries. It names at most as many addresses as a table of fixed size holds.
+//! The log throttle: the log names an address that is rejected, or that tries wrong tokens, once in a period for each
+//! reason, however often the address tries. It names at most as many addresses as a table of fixed size holds.
 
 use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, LOG_THROTTLE_MS};
 use heapless::Vec;

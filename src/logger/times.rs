@@ -1,7 +1,8 @@
 //! The time at the beginning of a line: the seconds since the start, or the date.
 //!
-//! Records hold the time since the start, which cannot be set. The writer computes the date from it, with the wall clock at the time of
-//! writing. So the lines of one batch are in order whatever the wall clock does, and a record needs no room for a second time.
+//! Records hold the time since the start, which cannot be set. The writer computes the date from it, with the wall
+//! clock at the time of writing. So the lines of one batch are in order whatever the wall clock does, and a record
+//! needs no room for a second time.
 
 use core::fmt::{self, Display};
 
@@ -15,7 +16,8 @@ pub enum Times {
     SinceStart,
     /// As `2026-11-28T16:41:31.123Z`, RFC 3339: for a file, which is read later.
     Utc {
-        /// The wall clock at the start, in nanoseconds since 1970. It is before 1970 if the wall clock was set back that far.
+        /// The wall clock at the start, in nanoseconds since 1970. It is before 1970 if the wall clock was set back
+        /// that far.
         start_ns: i64,
     },
 }

@@ -1,7 +1,7 @@
 //! The writer's thread: takes records out of the ring, formats a batch of lines, and writes the batch at once.
 //!
-//! A slow terminal or SD card delays only this thread. It sleeps while there is nothing to do, ends with the process, and
-//! allocates nothing.
+//! A slow terminal or SD card delays only this thread. It sleeps while there is nothing to do, ends with the process,
+//! and allocates nothing.
 
 use core::fmt::Arguments;
 
@@ -101,8 +101,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes the batch. If that fails, all its records count as lost, because it is unknown which of them the disk holds. The losses
-    /// that the batch would have reported are then reported later.
+    /// Writes the batch. If that fails, all its records count as lost, because it is unknown which of them the disk
+    /// holds. The losses that the batch would have reported are then reported later.
     fn write_out(&mut self) {
         if self.batch.lines.is_empty() {
             return;

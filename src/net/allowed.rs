@@ -21,8 +21,8 @@ impl Allowed {
         Self { rules, near }
     }
 
-    /// Whether a client with that address may connect at `now_ns`, in nanoseconds. An IPv4 address that is mapped to IPv6
-    /// (`::ffff:192.0.2.1`) counts as IPv4.
+    /// Whether a client with that address may connect at `now_ns`, in nanoseconds. An IPv4 address that is mapped to
+    /// IPv6 (`::ffff:192.0.2.1`) counts as IPv4.
     pub fn admits(&mut self, peer: SocketAddr, now_ns: u64) -> bool {
         let address = peer.ip().to_canonical();
         self.rules.iter().any(|rule| match rule {
@@ -33,8 +33,8 @@ impl Allowed {
         })
     }
 
-    /// The rules that do not match any client now, because this machine does not have their interface. Call it at the start:
-    /// it allocates.
+    /// The rules that do not match any client now, because this machine does not have their interface. Call it at the
+    /// start: it allocates.
     pub fn awaited(&self) -> impl Iterator<Item = (&Ipv6Net, &Interface)> {
         self.rules.iter().filter_map(|rule| match rule {
             Allow::NetworkOn { network, interface } if !is_there(interface) => Some((network, interface)),

@@ -1,7 +1,7 @@
 //! Listeners: sockets that listen on the addresses of `--listen`, or that the service manager passes to the server.
 //!
-//! The server listens even on an address that this machine does not have yet (`IP_FREEBIND`): at boot the server may start
-//! before its network does. Clients can connect as soon as the machine has the address.
+//! The server listens even on an address that this machine does not have yet (`IP_FREEBIND`): at boot the server may
+//! start before its network does. Clients can connect as soon as the machine has the address.
 
 use super::socket::optional;
 use crate::limits::{BACKLOG, LISTENERS_MAX, PORT_DEFAULT, SOCKET_BUFFER_BYTES};
@@ -97,8 +97,8 @@ fn write_errno(f: &mut fmt::Formatter<'_>, errno: Errno, port: u16) -> fmt::Resu
     }
 }
 
-/// Listens on the inherited sockets and on all addresses that `asked` names, or on port [`PORT_DEFAULT`] of all addresses if
-/// there is neither.
+/// Listens on the inherited sockets and on all addresses that `asked` names, or on port [`PORT_DEFAULT`] of all
+/// addresses if there is neither.
 ///
 /// # Errors
 /// The error of the first listener that fails.
@@ -190,8 +190,8 @@ fn shares_port_with_v4(address: SocketAddr, asked: &[Listen]) -> bool {
     asked.iter().any(|other| matches!(other, Listen::At(SocketAddr::V4(v4)) if v4.port() == address.port()))
 }
 
-/// Whether that is the broadcast address of a network of this machine. It asks the kernel, which lets a datagram socket connect
-/// to such an address only with `SO_BROADCAST`. Nothing is sent.
+/// Whether that is the broadcast address of a network of this machine. It asks the kernel, which lets a datagram
+/// socket connect to such an address only with `SO_BROADCAST`. Nothing is sent.
 fn is_broadcast(address: SocketAddr) -> bool {
     let may_speak_to = |socket: &UdpSocket| socket.connect((address.ip().to_canonical(), PORT_DEFAULT));
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).is_ok_and(|socket| {

@@ -74,8 +74,8 @@ impl Near {
         (self.networks, self.is_overfull) = (networks, is_overfull);
     }
 
-    /// Opens a new connection to the kernel. On the old one, the kernel accepts no request until the rest of the last answer is
-    /// read.
+    /// Opens a new connection to the kernel. On the old one, the kernel accepts no request until the rest of the last
+    /// answer is read.
     fn reconnect(&mut self) {
         if let Ok(netlink) = Netlink::open() {
             self.netlink = Some(netlink);
@@ -102,8 +102,8 @@ fn add(networks: &mut Vec<Network, INTERFACE_NETWORKS_MAX>, network: Network) ->
     networks.contains(&network) || networks.push(network).is_ok()
 }
 
-/// The networks that an address of this machine makes near: the network of the address, if it is not too large to be local, and
-/// the address itself, if it is not in that network. Networks that are near on every machine are left out.
+/// The networks that an address of this machine makes near: the network of the address, if it is not too large to be
+/// local, and the address itself, if it is not in that network. Networks that are near on every machine are left out.
 fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
     let prefix_min = match address.network {
         IpNet::V4(_) => INTERFACE_NETWORK_V4_PREFIX_MIN,
@@ -123,8 +123,8 @@ fn is_near_anywhere(address: IpAddr) -> bool {
     }
 }
 
-/// Whether the address is in 100.64.0.0/10 (RFC 6598). No provider routes that network from outside. Tailscale uses it for its
-/// machines, and providers use it for the addresses of their customers' routers.
+/// Whether the address is in 100.64.0.0/10 (RFC 6598). No provider routes that network from outside. Tailscale uses it
+/// for its machines, and providers use it for the addresses of their customers' routers.
 fn is_shared(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     first == 100 && second & 0xc0 == 64

@@ -1,5 +1,5 @@
-//! Reads the addresses of this machine over rtnetlink(7), into a buffer of fixed size. It never waits: the kernel has the answer
-//! before the request returns.
+//! Reads the addresses of this machine over rtnetlink(7), into a buffer of fixed size. It never waits: the kernel has
+//! the answer before the request returns.
 
 use crate::limits::{NETLINK_BYTES, NETLINK_READS_MAX};
 use ipnet::IpNet;
@@ -53,8 +53,8 @@ impl Netlink {
     /// Calls `each` with every address.
     ///
     /// # Errors
-    /// Errors of the kernel; `each` may have been called with some addresses by then. `EOVERFLOW`: there are more addresses than
-    /// [`NETLINK_READS_MAX`] reads return.
+    /// Errors of the kernel; `each` may have been called with some addresses by then. `EOVERFLOW`: there are more
+    /// addresses than [`NETLINK_READS_MAX`] reads return.
     pub fn each_address(&mut self, mut each: impl FnMut(Address)) -> nix::Result<()> {
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
         self.ask(libc::RTM_GETADDR, flags, &[0; ADDRESS_BYTES])?;

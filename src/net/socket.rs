@@ -1,4 +1,5 @@
-//! The socket of one accepted connection: its options, the two calls that move bytes, and what the kernel knows about it.
+//! The socket of one accepted connection: its options, the two calls that move bytes, and what the kernel knows about
+//! it.
 
 #![expect(unsafe_code, reason = "no crate has this request to the kernel")]
 
@@ -31,23 +32,24 @@ pub enum Received {
 /// What the kernel knows about the transmission to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmission {
-    /// The server has closed its sending side, and the peer's system has not acknowledged that, or something sent before it.
+    /// The server has closed its sending side, and the peer's system has not acknowledged that, or something sent
+    /// before it.
     pub is_ending: bool,
-    /// The connection was reset, or the peer's system has failed to answer several times in a row: it is off, or cannot be
-    /// reached.
+    /// The connection was reset, or the peer's system has failed to answer several times in a row: it is off, or
+    /// cannot be reached.
     pub is_gone: bool,
 }
 
-/// Sets the options of a new connection. Small segments are sent at once, the kernel's buffers have a bound, and a peer that has
-/// lost its power or its cable is detected: within 90 s, unless `write_timeout_ms`, the time for which a client may leave its
-/// bytes unread, is longer than the default, or none.
+/// Sets the options of a new connection. Small segments are sent at once, the kernel's buffers have a bound, and a
+/// peer that has lost its power or its cable is detected: within 90 s, unless `write_timeout_ms`, the time for which a
+/// client may leave its bytes unread, is longer than the default, or none.
 ///
 /// # Errors
 /// Errors of setsockopt(2): the peer may be gone already.
 pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<()> {
     optional("TCP_NODELAY", setsockopt(socket, sockopt::TcpNoDelay, &true))?;
-    // Urgent data are received in line, as RFC 6093 requires. Otherwise their last byte, which may be the LF of a line, would be
-    // left out.
+    // Urgent data are received in line, as RFC 6093 requires. Otherwise their last byte, which may be the LF of a
+    // line, would be left out.
     optional("SO_OOBINLINE", setsockopt(socket, sockopt::OobInline, &true))?;
     optional("SO_SNDBUF", setsockopt(socket, sockopt::SndBuf, &SOCKET_BUFFER_BYTES))?;
     optional("SO_KEEPALIVE", setsockopt(socket, sockopt::KeepAlive, &true))?;
@@ -63,8 +65,8 @@ pub fn set_up(socket: &impl AsFd, write_timeout_ms: Option<u32>) -> nix::Result<
 /// Whether the log has said that this system lacks an option.
 static LACK_IS_LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// Ignores the error of `set` if the system does not support the option: the socket is used without it. The first such option
-/// is logged, once for all of them.
+/// Ignores the error of `set` if the system does not support the option: the socket is used without it. The first such
+/// option is logged, once for all of them.
 ///
 /// # Errors
 /// Any other error of `set`.
@@ -84,8 +86,8 @@ pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
     }
 }
 
-/// Receives what has arrived into `buffer`, which must not be empty. If a peer has sent urgent data, a receive may return only a
-/// part: it stops at the mark of that data.
+/// Receives what has arrived into `buffer`, which must not be empty. If a peer has sent urgent data, a receive may
+/// return only a part: it stops at the mark of that data.
 pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     debug_assert!(!buffer.is_empty());
     loop {
@@ -100,9 +102,10 @@ pub fn receive(socket: &(impl AsFd + AsRawFd), buffer: &mut [u8]) -> Received {
     }
 }
 
-/// The result of a receive that returns 0 on a connection that is over in both directions. The kernel reports the error of a
-/// break only once; a later receive returns 0, as if the peer had closed its side. If the peer had really closed its side before
-/// the break, no receive gets the error. Then the error is still in `SO_ERROR`, unless a send got it.
+/// The result of a receive that returns 0 on a connection that is over in both directions. The kernel reports the
+/// error of a break only once; a later receive returns 0, as if the peer had closed its side. If the peer had really
+/// closed its side before the break, no receive gets the error. Then the error is still in `SO_ERROR`, unless a send
+/// got it.
 fn ending(socket: &impl AsFd) -> Received {
     match socket::getsockopt(socket, sockopt::SocketError) {
         Ok(0) | Err(_) => Received::Broken(None),
@@ -147,7 +150,8 @@ sockopt_impl!(
 
 /// The transmission to a peer; none: the system does not report it.
 pub fn transmission(socket: &impl AsFd) -> Option<Transmission> {
-    // From the kernel's net/tcp_states.h: the states in which our FIN is not acknowledged, and the state after a reset.
+    // From the kernel's net/tcp_states.h: the states in which our FIN is not acknowledged, and the state after a
+    // reset.
     const FIN_WAIT_1: u8 = 4;
     const CLOSE: u8 = 7;
     const LAST_ACK: u8 = 9;
@@ -164,7 +168,8 @@ pub fn end_sending(socket: &impl AsRawFd) {
     let _ = socket::shutdown(socket.as_raw_fd(), Shutdown::Write);
 }
 
-/// How many sent bytes the peer's system has not acknowledged: SIOCOUTQ of tcp(7). None: the kernel does not report it.
+/// How many sent bytes the peer's system has not acknowledged: SIOCOUTQ of tcp(7). None: the kernel does not report
+/// it.
 pub fn untaken(socket: &impl AsFd) -> Option<usize> {
     // SAFETY: this request writes one int, whatever the descriptor is.
     let bytes = unsafe { ioctl(socket, Getter::<SIOCOUTQ, c_int>::new()) }.ok()?;
@@ -183,14 +188,15 @@ sockopt_impl!(
     bool
 );
 
-/// Raises the receive buffer of a client from which the server receives nothing until the client reads: the kernel then accepts
-/// all that its window has let the client send, and a little more.
+/// Raises the receive buffer of a client from which the server receives nothing until the client reads: the kernel
+/// then accepts all that its window has let the client send, and a little more.
 ///
-/// The window is as large as what fits if it arrives in large segments. Small segments take more room, and the kernel drops what
-/// does not fit. Then Linux, since 6.17, drops everything from that client until the server receives something, because all of it
-/// ends beyond the window (commit 9ca48d616ed7, "tcp: do not accept packets beyond window"). It drops even the acknowledgement
-/// that the client has read, and before that arrives the server receives nothing. So both would wait for ever. Before Linux 5.14
-/// this only adds the little more; nothing else is needed there.
+/// The window is as large as what fits if it arrives in large segments. Small segments take more room, and the kernel
+/// drops what does not fit. Then Linux, since 6.17, drops everything from that client until the server receives
+/// something, because all of it ends beyond the window (commit 9ca48d616ed7, "tcp: do not accept packets beyond
+/// window"). It drops even the acknowledgement that the client has read, and before that arrives the server receives
+/// nothing. So both would wait for ever. Before Linux 5.14 this only adds the little more; nothing else is needed
+/// there.
 pub fn raise_receive_buffer(socket: &impl AsFd) {
     if setsockopt(socket, sockopt::RcvBuf, &RAISED_RECEIVE_BUFFER_BYTES).is_ok() {
         let _ = setsockopt(socket, BoundsSendingOnly, &true);

@@ -1,7 +1,7 @@
 //! Parses lines into requests, and holds the text of the help.
 //!
-//! This module does not know which client sent a line, nor whether its request can be fulfilled. Its refusals have texts of their
-//! own: no reply returns a client's bytes.
+//! This module does not know which client sent a line, nor whether its request can be fulfilled. Its refusals have
+//! texts of their own: no reply returns a client's bytes.
 
 use core::num::NonZeroU64;
 use core::str;
@@ -122,8 +122,8 @@ const KNOWN: [(&str, Refusal); 14] = known![
     "urgent" "high" "low" "auth" "join" "leave" "nick" "who" "stats" "last" "since" "ping" "help" "quit"
 ];
 
-/// The refusal that says what is allowed. A text that does not fit a reply does not compile, because this is called only for
-/// constants.
+/// The refusal that says what is allowed. A text that does not fit a reply does not compile, because this is called
+/// only for constants.
 const fn bad_argument(allowed: &'static str) -> Refusal {
     fitting(Refusal::BadArgument(allowed))
 }
@@ -151,9 +151,9 @@ impl<'a> From<Frame<'a>> for Request<'a> {
 
 /// Parses a line without its end.
 ///
-/// A line that does not begin with `/` is a message, and so is a line that begins with `//`. The word of any other line ends at the
-/// first blank, a space or a tab, or with the line. The word is case-insensitive. What follows that one blank is the text of a message
-/// without change, or the argument of a command with any blanks around it.
+/// A line that does not begin with `/` is a message, and so is a line that begins with `//`. The word of any other
+/// line ends at the first blank, a space or a tab, or with the line. The word is case-insensitive. What follows that
+/// one blank is the text of a message without change, or the argument of a command with any blanks around it.
 pub fn parse(line: &[u8]) -> Request<'_> {
     match line {
         [] => Request::Blank,

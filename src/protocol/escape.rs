@@ -1,9 +1,9 @@
 //! Escaping: makes a client's bytes harmless for terminals and logs.
 //!
-//! Control characters (C0, DEL, C1), the controls that change the direction of text, and bytes that are not UTF-8 are written as
-//! `\xNN`, one for each byte of the character, in lower-case hexadecimal. A backslash is written as `\\`. Everything else stays as it
-//! is, so every language can be read, and no text can forge a line, a name or a terminal's escape sequence. Escaping is reversible. The
-//! result is at most four times as long.
+//! Control characters (C0, DEL, C1), the controls that change the direction of text, and bytes that are not UTF-8 are
+//! written as `\xNN`, one for each byte of the character, in lower-case hexadecimal. A backslash is written as `\\`.
+//! Everything else stays as it is, so every language can be read, and no text can forge a line, a name or a terminal's
+//! escape sequence. Escaping is reversible. The result is at most four times as long.
 //!
 //! This module owns both directions, and does not know what the bytes are for.
 
@@ -73,8 +73,8 @@ pub fn unescape(escaped: &[u8]) -> impl Iterator<Item = Result<u8, BadEscape>> {
     })
 }
 
-/// The text itself, if it is all printable ASCII without a backslash, as most texts are. It checks every byte without stopping early, so
-/// that the compiler can use SIMD.
+/// The text itself, if it is all printable ASCII without a backslash, as most texts are. It checks every byte without
+/// stopping early, so that the compiler can use SIMD.
 fn plain(text: &[u8]) -> Option<&str> {
     let plain = text.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (*byte != b'\\'));
     if plain { str::from_utf8(text).ok() } else { None }
@@ -106,8 +106,8 @@ fn escape_bytes(bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
     Ok(())
 }
 
-/// Whether a character could do harm, or is the backslash. `char::is_control` covers C0, DEL and C1. The others have the property
-/// `Bidi_Control` (Unicode Standard Annex 9, "Unicode Bidirectional Algorithm").
+/// Whether a character could do harm, or is the backslash. `char::is_control` covers C0, DEL and C1. The others have
+/// the property `Bidi_Control` (Unicode Standard Annex 9, "Unicode Bidirectional Algorithm").
 pub(crate) fn needs_escape(character: char) -> bool {
     let bidi_control = matches!(
         character,

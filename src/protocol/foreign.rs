@@ -1,11 +1,11 @@
 //! Detects clients that speak another protocol or use another character set, by their first bytes or by a line.
 //!
-//! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in the body.
-//! So the server must take no line of a client that opens like a browser. Other such clients are people and programs that use
-//! the wrong port: one line tells them what they have reached.
+//! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in
+//! the body. So the server must take no line of a client that opens like a browser. Other such clients are people and
+//! programs that use the wrong port: one line tells them what they have reached.
 //!
-//! Only what precedes a client's first message or command is checked. After its first line is taken, a client speaks our
-//! protocol. A first message that looks like a request can be sent as `/4 GET / HTTP/1.1`.
+//! Only what precedes a client's first message or command is checked. After its first line is taken, a client speaks
+//! our protocol. A first message that looks like a request can be sent as `/4 GET / HTTP/1.1`.
 //!
 //! Only the bytes before the first LF decide, so it does not matter in which pieces they arrive.
 
@@ -54,8 +54,8 @@ enum Opening {
     Lines,
     /// Another protocol.
     Foreign(Foreign),
-    /// This many bytes that are no part of a line: a byte order mark, or Telnet's negotiation. Not to answer Telnet's offers refuses
-    /// them.
+    /// This many bytes that are no part of a line: a byte order mark, or Telnet's negotiation. Not to answer Telnet's
+    /// offers refuses them.
     Prelude(usize),
 }
 
@@ -79,16 +79,18 @@ const MARK_LESSER_FIRST: &[u8] = &[IAC, DONT];
 /// The byte order mark of UTF-16, big endian.
 const MARK_GREATER_FIRST: &[u8] = b"\xfe\xff";
 
-/// The high bytes of the characters of alphabets, Latin to Arabic, in UTF-16. A person types none of these bytes after Telnet's offers.
+/// The high bytes of the characters of alphabets, Latin to Arabic, in UTF-16. A person types none of these bytes after
+/// Telnet's offers.
 const ALPHABETS: core::ops::RangeInclusive<u8> = 0..=7;
 
 /// The largest number of words that a Redis client announces, in digits.
 const REDIS_DIGITS_MAX: usize = 7;
 
-/// The other protocol that a client opens with, if the bytes so far show one. It drops a byte order mark and Telnet's offers.
+/// The other protocol that a client opens with, if the bytes so far show one. It drops a byte order mark and Telnet's
+/// offers.
 ///
-/// Call it before each line is taken, until the first message or command is taken. The line itself needs a check by [`in_line`],
-/// too.
+/// Call it before each line is taken, until the first message or command is taken. The line itself needs a check by
+/// [`in_line`], too.
 pub fn detect<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
     loop {
         match opening(framer.pending()) {
@@ -127,8 +129,8 @@ fn opening(bytes: &[u8]) -> Opening {
     Opening::Foreign(foreign)
 }
 
-/// The other protocol that a whole line belongs to, if it does: a request line of HTTP; or, after a line that was too long, the `Host`
-/// header that every request has; or a PROXY header; or UTF-16.
+/// The other protocol that a whole line belongs to, if it does: a request line of HTTP; or, after a line that was too
+/// long, the `Host` header that every request has; or a PROXY header; or UTF-16.
 pub fn in_line(line: &[u8], is_after_long: bool) -> Option<Foreign> {
     if is_request(line) || is_after_long && is_host(line) {
         Some(Foreign::Http)
@@ -166,8 +168,8 @@ fn is_ssh(bytes: &[u8]) -> bool {
     matches!(bytes, [b'S', b'S', b'H', b'-', b'0'..=b'9', b'.', b'0'..=b'9', ..])
 }
 
-/// CONNECT, the remaining length in one to four bytes, and the name of the protocol with its length. A length with an LF in it, such
-/// as 1280, is not detected.
+/// CONNECT, the remaining length in one to four bytes, and the name of the protocol with its length. A length with an
+/// LF in it, such as 1280, is not detected.
 fn is_mqtt(bytes: &[u8]) -> bool {
     let Some(rest) = bytes.strip_prefix(&[0x10]) else { return false };
     let more = rest.iter().take(3).take_while(|byte| **byte >= 0x80).count();
@@ -193,8 +195,8 @@ fn is_request(line: &[u8]) -> bool {
     is_version && parts_of_request(&line[..line.len() - version.len()]).is_some()
 }
 
-/// The method and the target of a line that begins like a request. The target is a path, a URL, an authority with its port, or `*`: so
-/// `I use HTTP/2` is no request.
+/// The method and the target of a line that begins like a request. The target is a path, a URL, an authority with its
+/// port, or `*`: so `I use HTTP/2` is no request.
 fn parts_of_request(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let space = memchr(b' ', line)?;
     let (method, target) = (&line[..space], &line[space + 1..]);
@@ -213,8 +215,8 @@ fn is_marked_utf_16(line: &[u8]) -> bool {
         || line.starts_with(MARK_LESSER_FIRST) && line.get(3).is_some_and(|next| ALPHABETS.contains(next))
 }
 
-/// A whole line of UTF-16: it has a byte order mark; or it ends as lines of Windows do; or at least half of all characters, and at least
-/// two, are Latin, so that their high bytes are zero.
+/// A whole line of UTF-16: it has a byte order mark; or it ends as lines of Windows do; or at least half of all
+/// characters, and at least two, are Latin, so that their high bytes are zero.
 fn is_utf_16(line: &[u8]) -> bool {
     let mut zeros = [0; 2];
     line.iter().enumerate().filter(|(_, byte)| **byte == 0).for_each(|(place, _)| zeros[place % 2] += 1);
@@ -232,8 +234,8 @@ fn is_redis(bytes: &[u8]) -> bool {
     matches!(digits, 1..=REDIS_DIGITS_MAX) && rest[digits..].starts_with(b"\r\n")
 }
 
-/// Version 1 of the PROXY header: the protocol and, unless that is unknown, two addresses and two ports. Version 2 is detected by the
-/// zero in the line after its blank lines.
+/// Version 1 of the PROXY header: the protocol and, unless that is unknown, two addresses and two ports. Version 2 is
+/// detected by the zero in the line after its blank lines.
 fn is_proxy(line: &[u8]) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     let is_port = |word: Option<&[u8]>| {

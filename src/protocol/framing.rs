@@ -1,14 +1,14 @@
 //! The framer: splits received bytes into lines.
 //!
-//! It manages the bytes in one client's receive buffer and nothing else: it knows neither the socket nor the meaning of a line. The
-//! buffer itself belongs to the caller.
+//! It manages the bytes in one client's receive buffer and nothing else: it knows neither the socket nor the meaning
+//! of a line. The buffer itself belongs to the caller.
 //!
 //! A line ends with LF; one CR directly before the LF is dropped. The framer drops the bytes of a line of more than
-//! [`LINE_BYTES_MAX`] bytes as they arrive, and returns one [`Frame::TooLong`] *when the LF arrives*. So replies keep the order of
-//! the lines, and the tail of such a line never counts as a line.
+//! [`LINE_BYTES_MAX`] bytes as they arrive, and returns one [`Frame::TooLong`] *when the LF arrives*. So replies keep
+//! the order of the lines, and the tail of such a line never counts as a line.
 //!
-//! The framer searches every byte once, and moves it at most once if the caller takes lines before it receives more. So a client
-//! that sends single bytes costs no more than its bytes.
+//! The framer searches every byte once, and moves it at most once if the caller takes lines before it receives more.
+//! So a client that sends single bytes costs no more than its bytes.
 
 use core::ops::Range;
 
@@ -33,8 +33,8 @@ pub enum Frame<'a> {
 
 /// Splits the bytes of one client into lines.
 ///
-/// The caller receives into [`free`](Self::free), reports with [`commit`](Self::commit) how many bytes arrived, and takes lines
-/// with [`next`](Self::next) until there are none. The caller counts the lines: every [`Frame`] is one.
+/// The caller receives into [`free`](Self::free), reports with [`commit`](Self::commit) how many bytes arrived, and
+/// takes lines with [`next`](Self::next) until there are none. The caller counts the lines: every [`Frame`] is one.
 pub struct Framer<'b, const N: usize> {
     buffer: &'b mut [u8; N],
     /// Where the next line begins.
@@ -58,8 +58,8 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     /// The free part of the buffer, to receive into.
     ///
-    /// It is never empty after [`next`](Self::next) has returned none, unless [`end`](Self::end) was called. It may be empty while
-    /// lines wait: then a receive would return 0 bytes, as at the end.
+    /// It is never empty after [`next`](Self::next) has returned none, unless [`end`](Self::end) was called. It may be
+    /// empty while lines wait: then a receive would return 0 bytes, as at the end.
     pub fn free(&mut self) -> &mut [u8] {
         if self.ended {
             return &mut [];
@@ -68,15 +68,15 @@ impl<'b, const N: usize> Framer<'b, N> {
         &mut self.buffer[self.end..]
     }
 
-    /// Reports that the first `count` bytes of [`free`](Self::free) were received. A `count` beyond the free part counts as all of
-    /// it.
+    /// Reports that the first `count` bytes of [`free`](Self::free) were received. A `count` beyond the free part
+    /// counts as all of it.
     pub fn commit(&mut self, count: usize) {
         let room = if self.ended { 0 } else { N - self.end };
         self.end += count.min(room);
     }
 
-    /// Treats the last `count` received bytes as typed keys: each backspace or delete among them removes the character before it, if
-    /// there is one in the same line.
+    /// Treats the last `count` received bytes as typed keys: each backspace or delete among them removes the character
+    /// before it, if there is one in the same line.
     pub fn erase(&mut self, count: usize) {
         let typed = self.end.saturating_sub(count).max(self.start)..self.end;
         self.end = typed.start;
@@ -142,12 +142,14 @@ impl<'b, const N: usize> Framer<'b, N> {
         if self.too_long { &[] } else { &self.buffer[self.start..self.end] }
     }
 
-    /// The last received byte, if it is not taken yet. It may belong to a line that is too long, until [`next`](Self::next) drops it.
+    /// The last received byte, if it is not taken yet. It may belong to a line that is too long, until
+    /// [`next`](Self::next) drops it.
     pub fn last_byte(&self) -> Option<u8> {
         self.buffer[self.start..self.end].last().copied()
     }
 
-    /// Drops the first `count` bytes of [`pending`](Self::pending), which must contain no LF. A larger `count` drops all of them.
+    /// Drops the first `count` bytes of [`pending`](Self::pending), which must contain no LF. A larger `count` drops
+    /// all of them.
     pub fn skip(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
         self.scanned = self.scanned.max(self.start);
@@ -163,8 +165,8 @@ impl<'b, const N: usize> Framer<'b, N> {
         self.too_long
     }
 
-    /// Whether a line has begun whose end has not arrived. Call it only after [`next`](Self::next) has returned none, or
-    /// [`has_next`](Self::has_next) false.
+    /// Whether a line has begun whose end has not arrived. Call it only after [`next`](Self::next) has returned none,
+    /// or [`has_next`](Self::has_next) false.
     pub fn is_within_line(&self) -> bool {
         self.scanned == self.end && self.has_last()
     }
@@ -204,8 +206,8 @@ impl<'b, const N: usize> Framer<'b, N> {
         if line.len() > LINE_BYTES_MAX { Frame::TooLong } else { Frame::Line(line) }
     }
 
-    /// Drops the unfinished line once it is certainly too long. One byte more than the longest line may still be the CR before the
-    /// LF.
+    /// Drops the unfinished line once it is certainly too long. One byte more than the longest line may still be the
+    /// CR before the LF.
     fn drop_if_too_long(&mut self) {
         self.too_long |= self.end - self.start > LINE_BYTES_MAX + "\r".len();
         if self.too_long {
@@ -213,8 +215,8 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
-    /// Moves the unfinished line to the front, but only if the longest line would not fit behind its start. A moved line is at the
-    /// front, so it is not moved again.
+    /// Moves the unfinished line to the front, but only if the longest line would not fit behind its start. A moved
+    /// line is at the front, so it is not moved again.
     fn make_room(&mut self) {
         let fits = N - self.start >= ENDED_LINE_BYTES_MAX;
         if self.start < self.end && fits {

@@ -1,7 +1,7 @@
 //! The protocol as bytes: what clients send, and what the server sends.
 //!
-//! Nothing here does I/O, knows an operating system, allocates, or panics, whatever the bytes are. Nothing here knows which clients
-//! are connected or what the queue holds: this module turns bytes into requests, and replies into bytes.
+//! Nothing here does I/O, knows an operating system, allocates, or panics, whatever the bytes are. Nothing here knows
+//! which clients are connected or what the queue holds: this module turns bytes into requests, and replies into bytes.
 //!
 //! | file | owns |
 //! | --- | --- |

@@ -1,8 +1,8 @@
 //! Formats every line that the server sends, without allocation.
 //!
-//! This module owns the words and the format of the lines. It does not know when or how they are sent. Each line ends with LF. Numbers
-//! and the module's own words always fit. A name or text of the caller that does not fit is cut, but never the LF. Texts of other
-//! clients go only into [`msg`], which escapes them.
+//! This module owns the words and the format of the lines. It does not know when or how they are sent. Each line ends
+//! with LF. Numbers and the module's own words always fit. A name or text of the caller that does not fit is cut, but
+//! never the LF. Texts of other clients go only into [`msg`], which escapes them.
 
 use core::fmt::{self, Write};
 use core::ops::Range;
@@ -111,7 +111,8 @@ impl Refusal {
         }
     }
 
-    /// A few words after the reason: what the client can do. After [`Refusal::AheadOfHistory`] there is only its number.
+    /// A few words after the reason: what the client can do. After [`Refusal::AheadOfHistory`] there is only its
+    /// number.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::UnknownCommand(advice) | Self::BadArgument(advice) => advice,
@@ -252,11 +253,11 @@ impl Farewell {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchFull;
 
-// The four closing replies: each line of a client gets one of them. They are written directly into the outbox, and take at most
-// REPLY_BYTES_MAX there.
+// The four closing replies: each line of a client gets one of them. They are written directly into the outbox, and
+// take at most REPLY_BYTES_MAX there.
 
-/// Acknowledges these lines as processed messages, with consecutive IDs from `first_id` on. `are_lowered`: their priority was lower than
-/// the sender wanted.
+/// Acknowledges these lines as processed messages, with consecutive IDs from `first_id` on. `are_lowered`: their
+/// priority was lower than the sender wanted.
 pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, are_lowered: bool) {
     // Two cases, because the usual line is copied faster without room for the remark.
     if are_lowered {
@@ -285,8 +286,8 @@ fn count<const N: usize>(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64
 
 /// An `ACK` line that is incremented in place: both numbers are usually one more than in the line before.
 ///
-/// The last digits are stored apart. A byte that was just written delays a read of the word that contains it. So the template, which is
-/// copied each time, is written to only when a tens digit changes.
+/// The last digits are stored apart. A byte that was just written delays a read of the word that contains it. So the
+/// template, which is copied each time, is written to only when a tens digit changes.
 struct Ack<const N: usize> {
     n: u64,
     id: u64,
@@ -339,7 +340,8 @@ impl<const N: usize> Ack<N> {
     }
 }
 
-/// Adds one to the decimal number at the end of `bytes`; false: the number needs another digit, and is no longer valid.
+/// Adds one to the decimal number at the end of `bytes`; false: the number needs another digit, and is no longer
+/// valid.
 fn count_up(bytes: &mut [u8]) -> bool {
     for digit in bytes.iter_mut().rev() {
         match digit {
@@ -404,11 +406,12 @@ pub fn help(text: &str) -> Line {
     line(&["HELP ", text])
 }
 
-/// Appends message `id` to a batch of lines, and returns its span. It escapes the text. `from` is a nick or an address, which needs no
-/// escaping.
+/// Appends message `id` to a batch of lines, and returns its span. It escapes the text. `from` is a nick or an
+/// address, which needs no escaping.
 ///
 /// # Errors
-/// If the batch is full; then it does not change. With room for [`MSG_BYTES_MAX`](crate::limits::MSG_BYTES_MAX) it is never full.
+/// If the batch is full; then it does not change. With room for [`MSG_BYTES_MAX`](crate::limits::MSG_BYTES_MAX) it is
+/// never full.
 pub fn msg(
     batch: &mut VecView<u8>,
     id: u64,

@@ -4,8 +4,8 @@ use super::{Picked, Run};
 use crate::limits::BATCH;
 use heapless::Vec;
 
-/// At most [`BATCH`] messages, in the order in which the consumer processes them. An urgent message waits for at most one
-/// batch of less urgent ones.
+/// At most [`BATCH`] messages, in the order in which the consumer processes them. An urgent message waits for at most
+/// one batch of less urgent ones.
 pub struct Batch<R> {
     runs: Vec<Picked<R>, BATCH>,
     messages: usize,

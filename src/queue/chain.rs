@@ -1,10 +1,11 @@
-//! Chains: linked lists of slots. Each slot owns the next, so a chain needs no memory of its own and moves as one value.
+//! Chains: linked lists of slots. Each slot owns the next, so a chain needs no memory of its own and moves as one
+//! value.
 //!
-//! If a client sends many lines at once, the server receives, admits, picks and acknowledges them together, as one [`Run`].
-//! A run is a chain whose messages have the same priority, all lowered or none, and come from lines with consecutive
-//! numbers; the last message is at the head. No other message can come between them, because they are admitted under one
-//! lock with consecutive stamps. So the queue holds a run as one entry, the consumer reads only one of its slots, and the
-//! cost of ordering is paid once for each run, not for each message.
+//! If a client sends many lines at once, the server receives, admits, picks and acknowledges them together, as one
+//! [`Run`]. A run is a chain whose messages have the same priority, all lowered or none, and come from lines with
+//! consecutive numbers; the last message is at the head. No other message can come between them, because they are
+//! admitted under one lock with consecutive stamps. So the queue holds a run as one entry, the consumer reads only one
+//! of its slots, and the cost of ordering is paid once for each run, not for each message.
 
 use super::Slot;
 use crate::conn_id::ConnId;
@@ -83,8 +84,8 @@ impl Chain {
         self.head.client()
     }
 
-    /// The nick that the sender had when it sent the run; none: it had none. The nick is the same in the whole run, because
-    /// a change of the nick takes a line, which ends the run.
+    /// The nick that the sender had when it sent the run; none: it had none. The nick is the same in the whole run,
+    /// because a change of the nick takes a line, which ends the run.
     pub fn nick(&self) -> Option<&str> {
         self.head.nick()
     }

@@ -1,7 +1,7 @@
 //! The queue: the order of messages, the slots that hold their texts, and the bounded heap of the waiting ones.
 //!
-//! Workers and the consumer share the [`Queue`]. It owns the order of messages, and knows no sockets and no replies. Its
-//! heap, in [`waiting`], knows no threads either.
+//! Workers and the consumer share the [`Queue`]. It owns the order of messages, and knows no sockets and no replies.
+//! Its heap, in [`waiting`], knows no threads either.
 
 pub mod batch;
 pub mod chain;
@@ -67,8 +67,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         self.shared.lock().waiting.set_order(order);
     }
 
-    /// Admits all these runs at once, at `now_ns`. Afterwards the caller runs the pipeline or wakes a thread that does: see
-    /// [`Queue::wake_if_waiting`].
+    /// Admits all these runs at once, at `now_ns`. Afterwards the caller runs the pipeline or wakes a thread that
+    /// does: see [`Queue::wake_if_waiting`].
     ///
     /// # Panics
     /// If more than `N` runs would wait. That is impossible: all clients together have `N` slots.
@@ -80,7 +80,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// For a thread that has admitted messages: wakes the thread in [`Queue::wait`], unless all runs are picked already.
+    /// For a thread that has admitted messages: wakes the thread in [`Queue::wait`], unless all runs are picked
+    /// already.
     pub fn wake_if_waiting(&self) {
         let is_empty = self.shared.lock().waiting.is_empty();
         if !is_empty {
@@ -96,14 +97,15 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Whether a thread has to run the pipeline: a run waits to be [picked](Queue::pick), or a time-out of [`Queue::wait`]
-    /// has passed and has not been [handled](Queue::clear_overdue).
+    /// Whether a thread has to run the pipeline: a run waits to be [picked](Queue::pick), or a time-out of
+    /// [`Queue::wait`] has passed and has not been [handled](Queue::clear_overdue).
     pub fn has_work(&self) -> bool {
         let shared = self.shared.lock();
         !shared.is_closed && (!shared.waiting.is_empty() || shared.is_overdue)
     }
 
-    /// Waits until another thread wakes this one, or until `timeout` has passed, if there is one. False: the queue is closed.
+    /// Waits until another thread wakes this one, or until `timeout` has passed, if there is one. False: the queue is
+    /// closed.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let is_idle = |shared: &mut Shared<T, N>| !shared.is_woken && !shared.is_closed;
         let mut shared = match timeout {
@@ -134,7 +136,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         self.shared.lock().waiting.next_priority()
     }
 
-    /// Closes the queue: [`Queue::pick`] returns nothing any more. [`Queue::take_rest`] takes the runs that still wait.
+    /// Closes the queue: [`Queue::pick`] returns nothing any more. [`Queue::take_rest`] takes the runs that still
+    /// wait.
     pub fn close(&self) {
         self.shared.lock().is_closed = true;
         self.not_empty.notify_all();
@@ -156,8 +159,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         self.shared.lock().waiting.depths()
     }
 
-    /// When the oldest waiting message of each priority was admitted, by the priority's index. It holds the lock while it
-    /// reads the whole heap, so it is for `/stats` only.
+    /// When the oldest waiting message of each priority was admitted, by the priority's index. It holds the lock while
+    /// it reads the whole heap, so it is for `/stats` only.
     pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
         self.shared.lock().waiting.oldest_ns()
     }

@@ -1,15 +1,15 @@
 //! The order of waiting messages.
 //!
-//! Each admitted message gets a *stamp*: the time of its admission in nanoseconds, made strictly increasing, so that it also
-//! gives the order of admission. Priority and stamp together are one integer, the *key*. The message with the greatest key
-//! is processed next.
+//! Each admitted message gets a *stamp*: the time of its admission in nanoseconds, made strictly increasing, so that
+//! it also gives the order of admission. Priority and stamp together are one integer, the *key*. The message with the
+//! greatest key is processed next.
 //!
-//! Without aging, the upper bits of the key are the priority, and the lower bits are the inverted stamp: priority first, then
-//! the order of admission. With aging, a message counts one priority higher for every `aging_ns` that it has waited. That is
-//! pro rata, so the order of two messages never changes while they wait, and a heap is enough. Priority `p` at stamp `s` is
-//! equivalent to priority 9 at the virtual stamp `s + (9 - p) * aging_ns`, and the least virtual stamp comes first. So only
-//! messages that were admitted within `(9 - p) * aging_ns` after a message of priority `p` can overtake it: that is the bound
-//! on its wait.
+//! Without aging, the upper bits of the key are the priority, and the lower bits are the inverted stamp: priority
+//! first, then the order of admission. With aging, a message counts one priority higher for every `aging_ns` that it
+//! has waited. That is pro rata, so the order of two messages never changes while they wait, and a heap is enough.
+//! Priority `p` at stamp `s` is equivalent to priority 9 at the virtual stamp `s + (9 - p) * aging_ns`, and the least
+//! virtual stamp comes first. So only messages that were admitted within `(9 - p) * aging_ns` after a message of
+//! priority `p` can overtake it: that is the bound on its wait.
 
 use crate::protocol::Priority;
 
@@ -42,7 +42,8 @@ impl Order {
         if self.aging_ns == 0 {
             return (priority.number() as u64) << STAMP_BITS | (STAMP_MASK & !stamp);
         }
-        // If two levels are equal, the less urgent message was admitted earlier, so it goes first: the lowest digit decides.
+        // If two levels are equal, the less urgent message was admitted earlier, so it goes first: the lowest digit
+        // decides.
         let level = stamp + Self::distance(priority) * self.aging_ns;
         !(level << 4 | priority.number() as u64)
     }
@@ -93,7 +94,8 @@ mod tests {
                                              aging in 1u64..200) {
             prop_assume!(s != t);
             let order = Order::aging(aging);
-            // The aged priority of each at a later time, in units of 1 / aging. If they are equal, the earlier one is first.
+            // The aged priority of each at a later time, in units of 1 / aging. If they are equal, the earlier one is
+            // first.
             let (now, unit) = (1_000, aging);
             let worth = |p: Priority, stamp| u64::from(p.number()) * unit + (now - stamp);
             let first = (worth(a, s), t) > (worth(b, t), s);

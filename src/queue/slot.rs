@@ -1,9 +1,9 @@
 //! A slot holds the text of a message, and the name of its sender, while the message waits.
 //!
-//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. There is one `&'static mut Slot` to each slot,
-//! and its holder owns the message in the slot. The client's outbox holds the free slots. A slot goes from there to the
-//! worker, which fills it, then through the queue to the consumer, which reads it, and back to the outbox together with the
-//! reply. So the compiler proves that no two threads touch a slot at the same time.
+//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. There is one `&'static mut Slot` to each
+//! slot, and its holder owns the message in the slot. The client's outbox holds the free slots. A slot goes from there
+//! to the worker, which fills it, then through the queue to the consumer, which reads it, and back to the outbox
+//! together with the reply. So the compiler proves that no two threads touch a slot at the same time.
 
 use super::Chain;
 use crate::conn_id::ConnId;
@@ -11,16 +11,16 @@ use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
 use crate::protocol::Priority;
 use static_cell::ConstStaticCell;
 
-/// One message of one client. The fields that are read most come first, in the same cache lines as the beginning of the text.
-/// The nick comes last, where messages without a nick do not pay for it.
+/// One message of one client. The fields that are read most come first, in the same cache lines as the beginning of
+/// the text. The nick comes last, where messages without a nick do not pay for it.
 #[repr(C)]
 pub struct Slot {
     /// The number of the message's line on its connection.
     line: u64,
     /// The rest of the chain, if this slot is the head of one.
     pub(super) next: Option<Chain>,
-    /// How many slots `next` has. Both are zero in a single slot, so that no page of a slot is touched before a message needs
-    /// it.
+    /// How many slots `next` has. Both are zero in a single slot, so that no page of a slot is touched before a
+    /// message needs it.
     pub(super) followers: u8,
     /// The length of the sender's nick, in bytes; 0: it had none.
     nick_len: u8,
@@ -75,7 +75,8 @@ impl Slot {
         self.nick[..nick.len()].copy_from_slice(nick.as_bytes());
     }
 
-    /// Lowers the priority of the message to `max`, if it is higher. The slot remembers that, because the reply says so.
+    /// Lowers the priority of the message to `max`, if it is higher. The slot remembers that, because the reply says
+    /// so.
     pub fn lower_to(&mut self, max: Priority) {
         if self.priority > max {
             self.priority = max;

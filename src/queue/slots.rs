@@ -4,8 +4,8 @@ use super::{Chain, Run, Slot};
 use crate::limits::IN_FLIGHT;
 use heapless::Vec;
 
-/// At most [`IN_FLIGHT`] slots, in the chains in which they were put in. An empty collection is all zeroes, so that the static
-/// ones take no space in the binary.
+/// At most [`IN_FLIGHT`] slots, in the chains in which they were put in. An empty collection is all zeroes, so that
+/// the static ones take no space in the binary.
 #[derive(Default)]
 pub struct Slots {
     chains: Vec<Chain, IN_FLIGHT>,
@@ -51,7 +51,8 @@ impl Slots {
         Some(slot)
     }
 
-    /// Moves at most `count` slots from another collection here: whole chains, and then single slots of a longer chain.
+    /// Moves at most `count` slots from another collection here: whole chains, and then single slots of a longer
+    /// chain.
     pub fn take(&mut self, from: &mut Self, count: usize) {
         let mut left = count;
         while left > 0

@@ -1,5 +1,5 @@
-//! The waiting messages in a bounded heap, and their numbers by priority. It has no lock and no clock: threads share it in a
-//! [`super::Queue`].
+//! The waiting messages in a bounded heap, and their numbers by priority. It has no lock and no clock: threads share
+//! it in a [`super::Queue`].
 
 use super::{Order, Run};
 use crate::protocol::Priority;
@@ -36,8 +36,8 @@ pub struct Picked<T> {
     pub item: T,
     /// Its priority.
     pub priority: Priority,
-    /// When the first message was admitted, in nanoseconds; strictly increasing in the order of admission. Each further
-    /// message counts as admitted one nanosecond after the one before.
+    /// When the first message was admitted, in nanoseconds; strictly increasing in the order of admission. Each
+    /// further message counts as admitted one nanosecond after the one before.
     pub stamp_ns: u64,
 }
 
@@ -130,8 +130,8 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         self.depths
     }
 
-    /// The stamp of the oldest waiting message of each priority, by the priority's index. It reads the whole heap: at most
-    /// `N` entries of 16 bytes.
+    /// The stamp of the oldest waiting message of each priority, by the priority's index. It reads the whole heap: at
+    /// most `N` entries of 16 bytes.
     pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
         let mut oldest: [Option<u64>; Priority::COUNT] = [None; Priority::COUNT];
         for entry in self.heap.iter() {
@@ -177,8 +177,8 @@ mod tests {
         numbers: core::ops::Range<u32>,
     }
 
-    /// A simple, slow model: a list, in which each pop searches for the best run. The first message decides the place of a
-    /// run.
+    /// A simple, slow model: a list, in which each pop searches for the best run. The first message decides the place
+    /// of a run.
     #[derive(Default)]
     struct Model {
         list: Vec<Waits>,

@@ -1,16 +1,17 @@
 //! The condition variable: a number that every notification changes, and on which threads sleep.
 //!
-//! A waiter reads the number while it holds the mutex, unlocks the mutex, and sleeps while the number has not changed. A notifier changes
-//! the number, then wakes. So a notification between the unlock and the sleep shows in the number. This is std's
-//! `sys/sync/condvar/futex.rs`, with a count of the waiters in addition: a notification without waiters costs one load.
+//! A waiter reads the number while it holds the mutex, unlocks the mutex, and sleeps while the number has not changed.
+//! A notifier changes the number, then wakes. So a notification between the unlock and the sleep shows in the number.
+//! This is std's `sys/sync/condvar/futex.rs`, with a count of the waiters in addition: a notification without waiters
+//! costs one load.
 //!
-//! Why the count loses no wake-up: a waiter has checked the state under the mutex, and counts itself before it unlocks. A notifier has
-//! held the mutex to change the state. If the change came first, the waiter has seen it, and does not wait. If the check came first, so
-//! did the counting, and the mutex orders both before the notifier's load, which reads a count above zero. `Relaxed` is enough, because
-//! the mutex gives the order.
+//! Why the count loses no wake-up: a waiter has checked the state under the mutex, and counts itself before it
+//! unlocks. A notifier has held the mutex to change the state. If the change came first, the waiter has seen it, and
+//! does not wait. If the check came first, so did the counting, and the mutex orders both before the notifier's load,
+//! which reads a count above zero. `Relaxed` is enough, because the mutex gives the order.
 //!
-//! A notification can be missed only if exactly 2^32 notifications (or a multiple) come between a thread's unlock and its sleep, a few
-//! instructions later.
+//! A notification can be missed only if exactly 2^32 notifications (or a multiple) come between a thread's unlock and
+//! its sleep, a few instructions later.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -22,11 +23,11 @@ use super::{Futex, MutexGuard};
 ///
 /// The contract:
 /// - One condition variable goes with one mutex.
-/// - The state changes only under that mutex. Notify after the change, or before it in the same critical section; with or without the
-///   mutex still held.
+/// - The state changes only under that mutex. Notify after the change, or before it in the same critical section; with
+///   or without the mutex still held.
 /// - A wait may end spuriously. Check the state again, as the `_while` functions do.
-/// - [`Condvar::notify_one`] is for waiters that are all able to handle the change. If they wait for different changes, it may wake a
-///   waiter that cannot do anything: use [`Condvar::notify_all`].
+/// - [`Condvar::notify_one`] is for waiters that are all able to handle the change. If they wait for different
+///   changes, it may wake a waiter that cannot do anything: use [`Condvar::notify_all`].
 pub struct Condvar {
     /// Every notification with a waiter changes it; it wraps around.
     notified: Futex,
@@ -54,8 +55,8 @@ impl Condvar {
 
     /// As [`Condvar::wait`], for no longer than `timeout`; `true` if the time-out passed first.
     ///
-    /// It may take longer to take the mutex again. A time-out above [`SLEEP_SECONDS_MAX`](crate::limits::SLEEP_SECONDS_MAX) counts as
-    /// none.
+    /// It may take longer to take the mutex again. A time-out above
+    /// [`SLEEP_SECONDS_MAX`](crate::limits::SLEEP_SECONDS_MAX) counts as none.
     pub fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -76,8 +77,8 @@ impl Condvar {
         guard
     }
 
-    /// As [`Condvar::wait_while`], for no longer than `timeout` from now, however often the thread is woken; `true` if `condition` still
-    /// holds then.
+    /// As [`Condvar::wait_while`], for no longer than `timeout` from now, however often the thread is woken; `true` if
+    /// `condition` still holds then.
     pub fn wait_timeout_while<'a, T>(
         &self,
         mut guard: MutexGuard<'a, T>,

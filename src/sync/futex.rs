@@ -32,9 +32,9 @@ pub fn thread_id() -> u32 {
 
 /// A 32-bit atomic word on which threads of this process can sleep.
 ///
-/// A waker first changes [`Futex::word`], then wakes. The kernel compares the word and puts the waiting thread to sleep in one atomic step.
-/// So the waiter either sees the change or gets the wake; no wake is lost in between. Source: futex(2), `FUTEX_WAIT` and `FUTEX_WAKE` with
-/// `FUTEX_PRIVATE_FLAG`.
+/// A waker first changes [`Futex::word`], then wakes. The kernel compares the word and puts the waiting thread to
+/// sleep in one atomic step. So the waiter either sees the change or gets the wake; no wake is lost in between.
+/// Source: futex(2), `FUTEX_WAIT` and `FUTEX_WAKE` with `FUTEX_PRIVATE_FLAG`.
 pub struct Futex {
     /// The word. What it means is up to its owner.
     pub word: AtomicU32,
@@ -48,8 +48,8 @@ impl Futex {
 
     /// Sleeps while the word is `expected`, until another thread wakes this one; `false` if `timeout` passed first.
     ///
-    /// It also returns `true` if the word was not `expected` at first, if a signal was handled, and spuriously. So the caller must check its
-    /// condition again. A time-out above [`SLEEP_SECONDS_MAX`] counts as none.
+    /// It also returns `true` if the word was not `expected` at first, if a signal was handled, and spuriously. So the
+    /// caller must check its condition again. A time-out above [`SLEEP_SECONDS_MAX`] counts as none.
     ///
     /// # Panics
     /// If the kernel refuses the call: otherwise the caller would spin.
@@ -78,8 +78,8 @@ impl Futex {
         self.wake(EVERYONE);
     }
 
-    /// Sets the word to this thread's ID. While it is the ID of another thread, this thread sleeps, and lends its priority to the other
-    /// thread, if it is higher. Source: futex(2), `FUTEX_LOCK_PI`.
+    /// Sets the word to this thread's ID. While it is the ID of another thread, this thread sleeps, and lends its
+    /// priority to the other thread, if it is higher. Source: futex(2), `FUTEX_LOCK_PI`.
     ///
     /// # Panics
     /// If the kernel refuses the call, as it does if the word already is this thread's ID.
@@ -90,7 +90,8 @@ impl Futex {
         }
     }
 
-    /// Sets the word, which is this thread's ID, to the ID of the most urgent waiting thread, or to 0. Source: futex(2), `FUTEX_UNLOCK_PI`.
+    /// Sets the word, which is this thread's ID, to the ID of the most urgent waiting thread, or to 0. Source:
+    /// futex(2), `FUTEX_UNLOCK_PI`.
     ///
     /// # Panics
     /// If the kernel refuses the call, as it does if the word is the ID of another thread.

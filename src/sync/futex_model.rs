@@ -78,7 +78,8 @@ impl Futex {
         self.sleepers.notify_all();
     }
 
-    /// Sets the word to this thread's ID. If it is the ID of another thread, sleeps until that thread passes the lock on.
+    /// Sets the word to this thread's ID. If it is the ID of another thread, sleeps until that thread passes the lock
+    /// on.
     pub fn lock_inheriting(&self) {
         let mut waiting = self.waiters();
         let seen = self.word.fetch_update(Ordering::Acquire, Relaxed, |word| {

@@ -1,5 +1,6 @@
-//! Reports the order that a mutex gives to valgrind's helgrind, which knows only the mutexes of the C library. It exists only in a build with
-//! `--cfg helgrind` for x86_64, which `tests/helgrind` makes; in other builds these functions are empty.
+//! Reports the order that a mutex gives to valgrind's helgrind, which knows only the mutexes of the C library. It
+//! exists only in a build with `--cfg helgrind` for x86_64, which `tests/helgrind` makes; in other builds these
+//! functions are empty.
 
 #![cfg_attr(helgrind, expect(unsafe_code, reason = "the requests to helgrind are instructions"))]
 
@@ -19,7 +20,8 @@ pub fn to_be_released(_lock: &Futex) {
     request::send(request::TO_BE_SENT, _lock);
 }
 
-/// A request to valgrind: a sequence of instructions that has no effect and that no compiler emits. Source: valgrind.h.
+/// A request to valgrind: a sequence of instructions that has no effect and that no compiler emits. Source:
+/// valgrind.h.
 #[cfg(helgrind)]
 mod request {
     use super::Futex;

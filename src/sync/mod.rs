@@ -1,7 +1,8 @@
 //! Synchronization: a mutex and a condition variable that never spin.
 //!
-//! A thread that has to wait sleeps in the kernel at once. The usual mutexes first retry about a hundred times. On a board with one
-//! core, or under real-time priorities, these attempts only take time from the thread that holds the lock.
+//! A thread that has to wait sleeps in the kernel at once. The usual mutexes first retry about a hundred times. On a
+//! board with one core, or under real-time priorities, these attempts only take time from the thread that holds the
+//! lock.
 //!
 //! - [`Futex`]: a 32-bit word on which a thread can sleep. The system call is made here and nowhere else.
 //! - [`Mutex`], [`MutexGuard`]: one word in three states, and the value it guards.
@@ -13,9 +14,10 @@
 //! This module owns no threads and no data, allocates nothing, and knows nothing of the server. Only 32-bit
 //! atomics are used: ARMv6 has no wider ones.
 //!
-//! With the feature loom, the same mutex and condition variable run on a futex for the model checker [loom](https://docs.rs/loom), and
-//! `tests/loom_sync.rs` tries all orders in which the threads may run. `new` is not `const` in such a build. With the feature shuttle they
-//! run on [shuttle](https://docs.rs/shuttle), which tries random orders of programs that are too large for loom: `tests/shuttle_hub.rs`.
+//! With the feature loom, the same mutex and condition variable run on a futex for the model checker
+//! [loom](https://docs.rs/loom), and `tests/loom_sync.rs` tries all orders in which the threads may run. `new` is not
+//! `const` in such a build. With the feature shuttle they run on [shuttle](https://docs.rs/shuttle), which tries
+//! random orders of programs that are too large for loom: `tests/shuttle_hub.rs`.
 
 mod bitmap;
 mod condvar;

@@ -6,21 +6,22 @@
 //! | a thread's ID | locked by that thread | no other thread waits |
 //! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: the thread that unlocks wakes one |
 //!
-//! Without contention neither lock nor unlock makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. If one of the two fails,
-//! there is contention. A process then uses one of two protocols:
+//! Without contention neither lock nor unlock makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. If one of
+//! the two fails, there is contention. A process then uses one of two protocols:
 //!
-//! - **Usually** a thread that cannot lock sets the word to `CONTENDED`. If the word was 0, the thread has the lock. Otherwise it sleeps
-//!   while the word is `CONTENDED`, and tries again. To unlock, the owner sets the word to 0, and wakes one sleeper if the word was
-//!   `CONTENDED`. A thread that had to wait takes the lock as contended, because it cannot know whether others wait. So at worst one
-//!   unlock wakes no thread. The mutex is not fair: a running thread may take the lock before a thread that was just woken. Source: Ulrich
-//!   Drepper, "Futexes Are Tricky" (2011), mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it never spins: it does not try
-//!   again before it sleeps.
-//! - **With [priority inheritance](super::inheritance)** lock and unlock call the kernel. It keeps `CONTENDED` and the ID of the owner in
-//!   the word, lends the owner the priority of the most urgent waiter, and passes the lock to that waiter. Source: futex(2),
-//!   "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance Protocols" (1990).
+//! - **Usually** a thread that cannot lock sets the word to `CONTENDED`. If the word was 0, the thread has the lock.
+//!   Otherwise it sleeps while the word is `CONTENDED`, and tries again. To unlock, the owner sets the word to 0, and
+//!   wakes one sleeper if the word was `CONTENDED`. A thread that had to wait takes the lock as contended, because it
+//!   cannot know whether others wait. So at worst one unlock wakes no thread. The mutex is not fair: a running thread
+//!   may take the lock before a thread that was just woken. Source: Ulrich Drepper, "Futexes Are Tricky" (2011),
+//!   mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it never spins: it does not try again before it sleeps.
+//! - **With [priority inheritance](super::inheritance)** lock and unlock call the kernel. It keeps `CONTENDED` and the
+//!   ID of the owner in the word, lends the owner the priority of the most urgent waiter, and passes the lock to that
+//!   waiter. Source: futex(2), "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance
+//!   Protocols" (1990).
 //!
-//! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another thread left half changed.
-//! Where panics unwind, as in tests, a panic just releases the lock.
+//! There is no poisoning. The release build aborts on a panic, so no thread ever sees a value that another thread left
+//! half changed. Where panics unwind, as in tests, a panic just releases the lock.
 
 #![expect(unsafe_code, reason = "the lock proves what the compiler cannot see")]
 
@@ -37,8 +38,8 @@ const CONTENDED: u32 = 1 << 31;
 
 /// A value that one thread at a time can use. A thread that has to wait for it sleeps and never spins.
 ///
-/// An unlocked mutex around a value of all zero bytes is all zero bytes itself, so a static one takes no space in the executable. A mutex
-/// cannot be shared if its value must stay in one thread:
+/// An unlocked mutex around a value of all zero bytes is all zero bytes itself, so a static one takes no space in the
+/// executable. A mutex cannot be shared if its value must stay in one thread:
 ///
 /// ```compile_fail,E0277
 /// fn assert_sync<T: Sync>() {}
@@ -52,8 +53,8 @@ pub struct Mutex<T> {
 // SAFETY: the mutex owns its value, so sending the mutex sends the value.
 unsafe impl<T: Send> Send for Mutex<T> {}
 
-// SAFETY: a shared mutex lends its value to one thread at a time, which may also move the value out: `T: Send` is necessary and
-// sufficient.
+// SAFETY: a shared mutex lends its value to one thread at a time, which may also move the value out: `T: Send` is
+// necessary and sufficient.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {

@@ -70,8 +70,8 @@ impl<'a> Acceptor<'a> {
         }
     }
 
-    /// Accepts connections until a signal ends the server. Then it closes the listeners, so that no connection waits in
-    /// vain in a backlog.
+    /// Accepts connections until a signal ends the server. Then it closes the listeners, so that no connection waits
+    /// in vain in a backlog.
     pub fn run(mut self) {
         loop {
             self.wait();
@@ -276,7 +276,8 @@ fn explained(why: Farewell) -> &'static str {
     }
 }
 
-/// The time-out of poll(2) for a deadline in nanoseconds. It is rounded up, or poll(2) would return before the deadline.
+/// The time-out of poll(2) for a deadline in nanoseconds. It is rounded up, or poll(2) would return before the
+/// deadline.
 pub fn timeout(deadline_ns: Option<u64>) -> PollTimeout {
     let Some(deadline_ns) = deadline_ns else { return PollTimeout::NONE };
     let wait_ms = deadline_ns.saturating_sub(clock::now_ns()).div_ceil(1_000_000);

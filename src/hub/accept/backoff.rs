@@ -1,6 +1,6 @@
 //! The back-off after a failure of accept(2). An error of a single connection loses that connection, and the acceptor
-//! retries at once. After any other error, and after many errors of connections in a row, the acceptor pauses accepting
-//! on the listener, or it would spin.
+//! retries at once. After any other error, and after many errors of connections in a row, the acceptor pauses
+//! accepting on the listener, or it would spin.
 
 use crate::limits::{ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MS, ACCEPT_RETRY_MS_MAX, LOG_THROTTLE_MS};
 use nix::errno::Errno;

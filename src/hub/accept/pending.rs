@@ -1,6 +1,6 @@
-//! Pending connections: they are accepted but have no place yet. If all places are taken, or as many as one address may
-//! have, then for each pending connection the server evicts a client that no longer answers or is idle. That takes a
-//! moment, because the server tells the evicted client why. A connection is pending for that moment, and no longer.
+//! Pending connections: they are accepted but have no place yet. If all places are taken, or as many as one address
+//! may have, then for each pending connection the server evicts a client that no longer answers or is idle. That takes
+//! a moment, because the server tells the evicted client why. A connection is pending for that moment, and no longer.
 //!
 //! Free places go to pending connections in the order of their arrival, whichever client gave the place up. Only a
 //! connection from an address that has its share waits until that address gives up a place.
@@ -60,8 +60,8 @@ impl PendingConnections {
         self.pending.first().map(|connection| connection.until_ns)
     }
 
-    /// Assigns the free places, and requests an eviction for each connection that is left. Returns a connection to reject,
-    /// and why: its time is over, or there is no client to evict for it. Call this until it returns none.
+    /// Assigns the free places, and requests an eviction for each connection that is left. Returns a connection to
+    /// reject, and why: its time is over, or there is no client to evict for it. Call this until it returns none.
     pub fn assign(
         &mut self,
         places: Places<'_>,

@@ -45,9 +45,9 @@ impl Places<'_> {
         self.settings.per_address.is_none_or(|count_max| self.clients.lock().connected_from(peer) < count_max)
     }
 
-    /// Evicts clients until `wanted` of them are leaving: first clients whose system no longer answers, then those that
-    /// have been idle longest. With `host`, it considers only clients of that host. Returns how many are leaving because
-    /// of this or an earlier request. That is fewer than `wanted` if no others have been idle for long enough.
+    /// Evicts clients until `wanted` of them are leaving: first clients whose system no longer answers, then those
+    /// that have been idle longest. With `host`, it considers only clients of that host. Returns how many are leaving
+    /// because of this or an earlier request. That is fewer than `wanted` if no others have been idle for long enough.
     pub fn request_evictions(&self, wanted: usize, host: Option<SocketAddr>, now_ns: u64) -> usize {
         let is_meant = |conn: &ConnId| host.is_none_or(|host| self.clients.lock().is_from(*conn, host));
         let mut leaving =
@@ -83,8 +83,8 @@ impl Places<'_> {
         is_over
     }
 
-    /// The connection that has been idle longest, and since when, in nanoseconds. It considers only connections that have
-    /// been idle for the grace period and whose eviction is not requested yet.
+    /// The connection that has been idle longest, and since when, in nanoseconds. It considers only connections that
+    /// have been idle for the grace period and whose eviction is not requested yet.
     fn longest_idle(&self, connections: impl Iterator<Item = ConnId>, now_ns: u64) -> Option<(u64, ConnId)> {
         let grace_ns = self.settings.idle_grace_ns?;
         let idle_since_ns = |conn: ConnId| {

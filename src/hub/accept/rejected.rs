@@ -1,7 +1,7 @@
 //! Rejected connections. They linger until their peers have read the reason.
 //!
-//! If a socket is closed with unread bytes, the kernel resets the connection, and the peer may never see the reason. So
-//! the server sends the reason, closes its sending side, and keeps the socket for a moment in a small table.
+//! If a socket is closed with unread bytes, the kernel resets the connection, and the peer may never see the reason.
+//! So the server sends the reason, closes its sending side, and keeps the socket for a moment in a small table.
 
 use crate::clock;
 use crate::limits::{FAREWELL_MS_MAX, RECEIVE_BYTES, REJECTED_MAX};
@@ -23,8 +23,8 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Sends a peer the reason for the rejection, and keeps the socket. If there are [`REJECTED_MAX`] already, closes the
-    /// oldest.
+    /// Sends a peer the reason for the rejection, and keeps the socket. If there are [`REJECTED_MAX`] already, closes
+    /// the oldest.
     pub fn add(&mut self, socket: OwnedFd, why: Farewell) {
         // A new socket accepts a line. If this one does not, the peer is gone.
         let _ = socket::send(socket.as_raw_fd(), why.line().as_bytes());

@@ -19,8 +19,8 @@ impl Vacancies {
         Ok(Self { waker: Waker::new()?, is_awaited: AtomicBool::new(false) })
     }
 
-    /// Sets whether a thread waits for a free place from now on. That thread must look for one *after* this call, because
-    /// a place that became free before does not wake it.
+    /// Sets whether a thread waits for a free place from now on. That thread must look for one *after* this call,
+    /// because a place that became free before does not wake it.
     pub fn set_awaited(&self, is_awaited: bool) {
         self.is_awaited.store(is_awaited, Ordering::Release);
     }

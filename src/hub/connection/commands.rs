@@ -167,7 +167,8 @@ impl Commands {
         self.login.must_log_in(context.hub.authenticator.as_ref())
     }
 
-    /// Whether the client's token no longer gives the rights that it gave when the client showed it. Returns true once.
+    /// Whether the client's token no longer gives the rights that it gave when the client showed it. Returns true
+    /// once.
     pub fn is_withdrawn(&mut self, context: &WorkerContext) -> bool {
         self.login.is_withdrawn(context.hub.authenticator.as_ref())
     }

@@ -1,5 +1,5 @@
-//! Every time-out of a connection: which ones run, and when they expire. Knows no socket and no outbox: the caller says
-//! what the connection waits for.
+//! Every time-out of a connection: which ones run, and when they expire. Knows no socket and no outbox: the caller
+//! says what the connection waits for.
 
 use crate::hub::settings::Settings;
 use crate::limits::{
@@ -150,9 +150,9 @@ impl Deadlines {
         bytes < then.bytes
     }
 
-    /// When to check again whether the client reads, in nanoseconds. At first the client's kernel accepts bytes even if
-    /// the client does not read. The first check takes that for progress; this extends the time-out only by the time
-    /// until that check.
+    /// When to check again whether the client reads, in nanoseconds. At first the client's kernel accepts bytes even
+    /// if the client does not read. The first check takes that for progress; this extends the time-out only by the
+    /// time until that check.
     fn read_check_ns(&self, settings: &Settings) -> Option<u64> {
         Some(self.untaken?.checked_ns + settings.write_timeout_ns? / WRITE_CHECKS)
     }

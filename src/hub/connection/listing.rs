@@ -1,5 +1,5 @@
-//! Replies of more than one line: `/who`, `/stats`, `/help`. Each line is formatted when the outbox has room for it, so
-//! no listing needs a buffer of its own, however many clients or counters there are.
+//! Replies of more than one line: `/who`, `/stats`, `/help`. Each line is formatted when the outbox has room for it,
+//! so no listing needs a buffer of its own, however many clients or counters there are.
 
 use crate::clock;
 use crate::conn_id::ConnId;

@@ -1,5 +1,5 @@
-//! The login of a client: who it is, and what it may do. If the server has an auth file, `/auth TOKEN` gives the client
-//! one of the names in that file.
+//! The login of a client: who it is, and what it may do. If the server has an auth file, `/auth TOKEN` gives the
+//! client one of the names in that file.
 //!
 //! An `/auth` may take a while: the reply to a wrong token is delayed, and after a wrong token the next token from the
 //! same address waits in a queue. Only the client itself waits: the server takes none of its lines meanwhile.

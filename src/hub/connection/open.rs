@@ -304,8 +304,8 @@ fn has_more(link: &Link, context: &WorkerContext) -> bool {
 }
 
 /// Waits for the end of a line, if one has begun. The time-out does not count whole lines that wait for a slot or for
-/// the rate limit, nor what follows them. It does not expire while bytes have arrived that are not received yet, unless
-/// the line is already too long.
+/// the rate limit, nor what follows them. It does not expire while bytes have arrived that are not received yet,
+/// unless the line is already too long.
 fn await_line(link: &mut Link, context: &WorkerContext) -> Result<(), Reason> {
     if !link.receiver.framer.is_within_line() {
         link.deadlines.stop_line();

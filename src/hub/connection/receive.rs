@@ -21,8 +21,8 @@ pub struct Receiver {
     has_ended: bool,
     /// How many more bytes to receive; none: no limit.
     allowance_bytes: Option<usize>,
-    /// Whether the kernel's receive buffer is [raised](socket::raise_receive_buffer): the server receives nothing until
-    /// the client reads.
+    /// Whether the kernel's receive buffer is [raised](socket::raise_receive_buffer): the server receives nothing
+    /// until the client reads.
     has_raised_buffer: bool,
 }
 

@@ -1,4 +1,5 @@
-//! A commit group: the batches that go through the sinks together and are then delivered, and the lines of one of them.
+//! A commit group: the batches that go through the sinks together and are then delivered, and the lines of one of
+//! them.
 //!
 //! There are two groups: while one is delivered, the next one can go to the disk.
 

@@ -1,8 +1,9 @@
-//! The consumer processes messages: it picks the next ones, numbers them, and passes them to the sinks, which can fail. Then
-//! the [delivery](super::delivery) delivers and acknowledges them. So an ACK means that every sink has the message.
+//! The consumer processes messages: it picks the next ones, numbers them, and passes them to the sinks, which can
+//! fail. Then the [delivery](super::delivery) delivers and acknowledges them. So an ACK means that every sink has the
+//! message.
 //!
-//! With a journal the consumer processes several batches together, as many as wait at that moment. Messages that arrive
-//! during a sync share the next sync (group commit). The consumer never waits for more messages.
+//! With a journal the consumer processes several batches together, as many as wait at that moment. Messages that
+//! arrive during a sync share the next sync (group commit). The consumer never waits for more messages.
 
 use crate::hub::Hub;
 use crate::hub::dispatch::commit_group::CommitGroup;
@@ -41,7 +42,8 @@ impl Consumer {
         Self { next_id, stdout_sink, journal_sink, shared_groups: 0, due_ns: None }
     }
 
-    /// Whether the consumer needs its own thread: a sink may block the thread that runs the pipeline, or has a deadline.
+    /// Whether the consumer needs its own thread: a sink may block the thread that runs the pipeline, or has a
+    /// deadline.
     pub fn needs_thread(&self) -> bool {
         self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
@@ -51,9 +53,9 @@ impl Consumer {
         self.journal_sink.as_ref().map(JournalSink::state)
     }
 
-    /// Whether workers may run the pipeline now. They may not if the server prints messages, because the reader of standard
-    /// output may block it for any time. With a journal they may if its disk is quick and most groups are of one client. If
-    /// several clients send all the time, workers receive while another thread waits for the disk.
+    /// Whether workers may run the pipeline now. They may not if the server prints messages, because the reader of
+    /// standard output may block it for any time. With a journal they may if its disk is quick and most groups are of
+    /// one client. If several clients send all the time, workers receive while another thread waits for the disk.
     pub fn lets_workers_run(&self) -> bool {
         let is_crowded = self.shared_groups > ALL_GROUPS / PIPELINE_SHARED_GROUPS_DIVISOR;
         self.stdout_sink.is_none()
@@ -70,8 +72,8 @@ impl Consumer {
         Pipeline::new(self, Delivery::new(), CommitGroup::all(), releases_early)
     }
 
-    /// Processes the next messages into `group`, which the caller then delivers: one batch, or with a journal as many as can
-    /// be committed together. False: nothing waits.
+    /// Processes the next messages into `group`, which the caller then delivers: one batch, or with a journal as many
+    /// as can be committed together. False: nothing waits.
     pub fn process(&mut self, group: &mut CommitGroup, hub: &Hub) -> bool {
         self.run_deadlines(hub, false);
         self.take(group, hub);
@@ -82,7 +84,8 @@ impl Consumer {
         true
     }
 
-    /// Does the work of the sinks that is due, whether or not messages wait. With `is_end`, does all work that is left.
+    /// Does the work of the sinks that is due, whether or not messages wait. With `is_end`, does all work that is
+    /// left.
     pub fn run_deadlines(&mut self, hub: &Hub, is_end: bool) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         // Before the deadlines are checked: a deadline that passes after this makes the pipeline run again.
@@ -116,8 +119,8 @@ impl Consumer {
         }
     }
 
-    /// Whether another batch can join the group. After an urgent message, only a batch that begins with an urgent message
-    /// can: urgent messages do not wait until others are written.
+    /// Whether another batch can join the group. After an urgent message, only a batch that begins with an urgent
+    /// message can: urgent messages do not wait until others are written.
     fn has_room(&self, group: &mut CommitGroup, hub: &Hub) -> bool {
         let Some(journal_sink) = &self.journal_sink else { return group.batches().is_empty() };
         let is_next_urgent = || hub.queue.next_priority().is_some_and(|priority| priority >= Priority::HIGH);
@@ -166,8 +169,8 @@ impl Consumer {
                 numbered.accepted = 0;
                 numbered.reason = Nak::JournalFailed;
             }
-            // Unless the lines were printed, no reader knows these IDs, and they are given again. If they were skipped, the
-            // replay would report them to readers as lost.
+            // Unless the lines were printed, no reader knows these IDs, and they are given again. If they were
+            // skipped, the replay would report them to readers as lost.
             if self.stdout_sink.is_none() {
                 self.next_id = journal_sink.next_id();
             } else {

@@ -1,4 +1,5 @@
-//! The dispatcher: lets a worker that has just admitted a message, or the consumer's own thread, process and deliver it.
+//! The dispatcher: lets a worker that has just admitted a message, or the consumer's own thread, process and deliver
+//! it.
 
 use super::commit_group::CommitGroup;
 use super::consumer::{Consumer, ConsumerPipeline};
@@ -30,9 +31,9 @@ impl Dispatcher {
         }
     }
 
-    /// Whether there is a thread that [keeps delivering](Self::keep_delivering). There is one with a journal, so that the
-    /// consumer's thread can wait for the disk at the same time; but not in real time, where nothing may depend on a thread
-    /// that does not run in real time.
+    /// Whether there is a thread that [keeps delivering](Self::keep_delivering). There is one with a journal, so that
+    /// the consumer's thread can wait for the disk at the same time; but not in real time, where nothing may depend on
+    /// a thread that does not run in real time.
     pub fn has_delivery_thread(&self) -> bool {
         self.hub.replay.is_some() && !self.hub.policy.dedicated_only()
     }
@@ -42,8 +43,8 @@ impl Dispatcher {
         self.pipeline
     }
 
-    /// For the consumer's own thread: runs the pipeline whenever another thread wakes it or a deadline has passed, until the
-    /// queue is closed.
+    /// For the consumer's own thread: runs the pipeline whenever another thread wakes it or a deadline has passed,
+    /// until the queue is closed.
     pub fn keep_processing(&self) {
         while self.try_run(Caller::OwnThread) {}
         while self.hub.queue.wait(self.hub.policy.timeout()) {
@@ -55,21 +56,21 @@ impl Dispatcher {
         self.finished.notify_all();
     }
 
-    /// For the delivery's own thread: delivers the groups that the consumer's own thread offloads, until that thread has
-    /// ended.
+    /// For the delivery's own thread: delivers the groups that the consumer's own thread offloads, until that thread
+    /// has ended.
     pub fn keep_delivering(&self) {
         self.pipeline.keep_delivering(&self.stages(Caller::OwnThread));
     }
 
-    /// Closes the queue, and waits until the consumer's own thread, if there is one, has finished its last run; no longer
-    /// than `timeout`.
+    /// Closes the queue, and waits until the consumer's own thread, if there is one, has finished its last run; no
+    /// longer than `timeout`.
     pub fn finish(&self, timeout: Duration) {
         self.hub.queue.close();
         drop(self.finished.wait_timeout_while(self.is_finished.lock(), timeout, |is_finished| !*is_finished));
     }
 
-    /// For a worker that has admitted messages: runs the pipeline if the worker may, or else wakes the consumer's thread.
-    /// Returns true if the worker has to call again, after it has polled its connections.
+    /// For a worker that has admitted messages: runs the pipeline if the worker may, or else wakes the consumer's
+    /// thread. Returns true if the worker has to call again, after it has polled its connections.
     #[must_use = "if this returns true, call again, or queued messages are stranded"]
     pub fn process(&self, worker: WorkerId) -> bool {
         if self.hub.policy.workers_may_run() {
@@ -89,8 +90,8 @@ impl Dispatcher {
         PipelineRun { dispatcher: self, caller }
     }
 
-    /// How many messages of a worker are worth a run while others of its connections still wait to be polled. With a journal
-    /// the worker polls all of them first: one sync serves all their messages.
+    /// How many messages of a worker are worth a run while others of its connections still wait to be polled. With a
+    /// journal the worker polls all of them first: one sync serves all their messages.
     pub fn messages_worth_a_run(&self) -> usize {
         if self.hub.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
     }
@@ -111,8 +112,8 @@ impl Stages<Consumer, Delivery, &'static mut CommitGroup> for PipelineRun<'_> {
         delivery.deliver_all(group, self.dispatcher.hub, self.caller);
     }
 
-    /// The consumer's own thread offloads a group if more messages wait for the disk. It delivers an urgent group itself,
-    /// because it takes a while to wake another thread.
+    /// The consumer's own thread offloads a group if more messages wait for the disk. It delivers an urgent group
+    /// itself, because it takes a while to wake another thread.
     fn offloads(&self, group: &&'static mut CommitGroup) -> bool {
         self.caller == Caller::OwnThread
             && self.dispatcher.has_delivery_thread()

@@ -1,26 +1,27 @@
-//! The pipeline: a combiner. The thread that gets its lock processes the messages of all threads, as in "Flat Combining and
-//! the Synchronization-Parallelism Tradeoff" (Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
+//! The pipeline: a combiner. The thread that gets its lock processes the messages of all threads, as in "Flat
+//! Combining and the Synchronization-Parallelism Tradeoff" (Hendler, Incze, Shavit, Tzafrir, SPAA 2010).
 //!
-//! A worker that has just admitted a message tries the lock. If it gets the lock, it runs the pipeline a bounded number of
-//! times, and no other thread has to be woken for its message. If a sink may block, the consumer has its own thread, so that
-//! no worker waits for the sink while its other connections need it. If the disk is quick enough, workers and that thread
-//! both run the pipeline.
+//! A worker that has just admitted a message tries the lock. If it gets the lock, it runs the pipeline a bounded
+//! number of times, and no other thread has to be woken for its message. If a sink may block, the consumer has its own
+//! thread, so that no worker waits for the sink while its other connections need it. If the disk is quick enough,
+//! workers and that thread both run the pipeline.
 //!
-//! Groups are delivered one after the other. If there is a disk to wait for, a thread releases the consumer's lock before
-//! it delivers, so that the next group can go to the disk at the same time. Another thread processes that group; or the
-//! same thread does, after it has offloaded the delivery to a thread that does nothing else. The consumer and the delivery
-//! have one group each, and swap them when the consumer's group is processed. A thread takes the delivery's lock before it
-//! releases the consumer's lock, so the order of the groups stays. The next thread that takes the delivery's lock delivers
-//! an offloaded group.
+//! Groups are delivered one after the other. If there is a disk to wait for, a thread releases the consumer's lock
+//! before it delivers, so that the next group can go to the disk at the same time. Another thread processes that
+//! group; or the same thread does, after it has offloaded the delivery to a thread that does nothing else. The
+//! consumer and the delivery have one group each, and swap them when the consumer's group is processed. A thread takes
+//! the delivery's lock before it releases the consumer's lock, so the order of the groups stays. The next thread that
+//! takes the delivery's lock delivers an offloaded group.
 //!
-//! No message is stranded. A thread rechecks the queue *after* it has released the consumer's lock, and reports whether work
-//! remains; if so, it calls again after it has polled its connections. A thread whose `try_lock` fails may leave. Either the
-//! holder of the lock sees its message in the recheck; or the recheck came before the message was admitted, and then the
-//! lock was free when the thread tried it. So no thread waits for the consumer's lock, which is held for as long as a sink
-//! takes, except the thread that ends the pipeline. At most one thread waits for the delivery's lock, and no client can make
-//! that wait long.
+//! No message is stranded. A thread rechecks the queue *after* it has released the consumer's lock, and reports
+//! whether work remains; if so, it calls again after it has polled its connections. A thread whose `try_lock` fails
+//! may leave. Either the holder of the lock sees its message in the recheck; or the recheck came before the message
+//! was admitted, and then the lock was free when the thread tried it. So no thread waits for the consumer's lock,
+//! which is held for as long as a sink takes, except the thread that ends the pipeline. At most one thread waits for
+//! the delivery's lock, and no client can make that wait long.
 //!
-//! This module knows neither the queue nor the consumer, only the [`Stages`] that run them. So it can be model-checked.
+//! This module knows neither the queue nor the consumer, only the [`Stages`] that run them. So it can be
+//! model-checked.
 
 use crate::limits::PIPELINE_RUNS_MAX;
 use crate::sync::{Condvar, Mutex};
@@ -92,9 +93,9 @@ impl<C, D, G> Pipeline<C, D, G> {
         &mut self.delivery.get_mut().delivery
     }
 
-    /// Runs the pipeline, unless another thread does: lets the consumer process a group, and delivers or offloads that group.
-    /// It repeats that up to [`PIPELINE_RUNS_MAX`] times, while messages wait. Returns true if work remains that perhaps no
-    /// other thread will do: call again.
+    /// Runs the pipeline, unless another thread does: lets the consumer process a group, and delivers or offloads that
+    /// group. It repeats that up to [`PIPELINE_RUNS_MAX`] times, while messages wait. Returns true if work remains
+    /// that perhaps no other thread will do: call again.
     #[must_use = "if this returns true, call again, or queued messages are stranded"]
     pub fn try_run(&self, stages: &impl Stages<C, D, G>) -> bool {
         for _ in 0..PIPELINE_RUNS_MAX {
@@ -136,8 +137,8 @@ impl<C, D, G> Pipeline<C, D, G> {
         }
     }
 
-    /// For the thread that ends the pipeline: waits until no other thread runs it, delivers an offloaded group, and calls
-    /// `last`.
+    /// For the thread that ends the pipeline: waits until no other thread runs it, delivers an offloaded group, and
+    /// calls `last`.
     pub fn run_last(&self, stages: &impl Stages<C, D, G>, last: impl FnOnce(&mut C)) {
         let mut processing = self.consumer.lock();
         let mut delivering = self.delivery.lock();

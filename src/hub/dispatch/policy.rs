@@ -13,14 +13,14 @@ pub struct Policy {
     dedicated_only: bool,
     /// Whether workers may run the pipeline now: no sink blocks them for long.
     workers_may_run: AtomicBool,
-    /// By when a thread must run the pipeline, in nanoseconds; none: there is no deadline. The consumer's own thread meets
-    /// the deadline if no other thread does.
+    /// By when a thread must run the pipeline, in nanoseconds; none: there is no deadline. The consumer's own thread
+    /// meets the deadline if no other thread does.
     due_ns: Mutex<Option<u64>>,
 }
 
 impl Policy {
-    /// With `dedicated_only`, only the consumer's own thread may run the pipeline. Otherwise the consumer has its own thread
-    /// if it `needs_thread`, and workers may run the pipeline while the consumer `lets_workers_run`.
+    /// With `dedicated_only`, only the consumer's own thread may run the pipeline. Otherwise the consumer has its own
+    /// thread if it `needs_thread`, and workers may run the pipeline while the consumer `lets_workers_run`.
     pub fn new(dedicated_only: bool, needs_thread: bool, lets_workers_run: bool) -> Self {
         Self {
             has_own_thread: dedicated_only || needs_thread,
@@ -56,8 +56,8 @@ impl Policy {
         *self.due_ns.lock() = due_ns;
     }
 
-    /// How long the consumer's own thread may sleep; none: until another thread wakes it. After the deadline only the first
-    /// call returns zero: the thread that runs the pipeline then sets the next deadline.
+    /// How long the consumer's own thread may sleep; none: until another thread wakes it. After the deadline only the
+    /// first call returns zero: the thread that runs the pipeline then sets the next deadline.
     pub fn timeout(&self) -> Option<Duration> {
         let mut due_ns = self.due_ns.lock();
         let timeout = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));

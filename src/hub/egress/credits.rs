@@ -4,8 +4,8 @@
 use crate::limits::{IN_FLIGHT, REPLY_BYTES_MAX};
 use crate::queue::{Chain, Slots};
 
-/// The [`IN_FLIGHT`] slots of a client. A slot is free or outstanding; outstanding means granted, in the queue, or being
-/// processed. New credits are all zeroes: every slot is outstanding, until startup releases it.
+/// The [`IN_FLIGHT`] slots of a client. A slot is free or outstanding; outstanding means granted, in the queue, or
+/// being processed. New credits are all zeroes: every slot is outstanding, until startup releases it.
 pub struct Credits {
     free: Slots,
 }
@@ -26,8 +26,8 @@ impl Credits {
         self.free.take(granted, IN_FLIGHT);
     }
 
-    /// Moves free slots to `granted`: as many as `room` bytes have space for replies, in addition to the replies of the
-    /// outstanding slots.
+    /// Moves free slots to `granted`: as many as `room` bytes have space for replies, in addition to the replies of
+    /// the outstanding slots.
     pub fn grant(&mut self, granted: &mut Slots, room: usize) {
         let unreserved = room.saturating_sub(self.reserved_bytes());
         granted.take(&mut self.free, unreserved / REPLY_BYTES_MAX);

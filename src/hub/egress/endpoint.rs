@@ -74,8 +74,8 @@ impl Endpoint {
         self.state == State::Open
     }
 
-    /// The error that broke the connection, if it is broken but has not ended: the worker still has to receive what has
-    /// arrived on it.
+    /// The error that broke the connection, if it is broken but has not ended: the worker still has to receive what
+    /// has arrived on it.
     pub fn broken_by(&self) -> Option<Errno> {
         (self.state == State::ReceiveOnly).then(|| Errno::from_raw(self.broken_by))
     }

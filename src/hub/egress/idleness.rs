@@ -36,8 +36,9 @@ impl Idleness {
         self.at_worker = slots;
     }
 
-    /// Since when a client with `outstanding` slots has been idle, in nanoseconds; none: the worker has something to do
-    /// for it, or one of its messages has no reply yet, so that the message's slot is neither free nor with the worker.
+    /// Since when a client with `outstanding` slots has been idle, in nanoseconds; none: the worker has something to
+    /// do for it, or one of its messages has no reply yet, so that the message's slot is neither free nor with the
+    /// worker.
     pub fn since_ns(&self, outstanding: usize) -> Option<u64> {
         (self.at_worker == Some(outstanding)).then_some(self.last_received_ns)
     }

@@ -136,8 +136,8 @@ impl Outbox {
         self.idleness.note_received(now_ns)
     }
 
-    /// Since when the client has been idle, in nanoseconds; none: the server has work for it or bytes to send to it, or
-    /// the client is subscribed.
+    /// Since when the client has been idle, in nanoseconds; none: the server has work for it or bytes to send to it,
+    /// or the client is subscribed.
     pub fn idle_since_ns(&self) -> Option<u64> {
         let has_nothing = self.is_empty() && self.subscriber.state() == Subscription::Off;
         self.idleness.since_ns(self.outstanding()).filter(|_| self.is_alive() && has_nothing)

@@ -36,8 +36,8 @@ pub enum SendState {
     Idle,
     /// A thread is sending. It looks for more bytes before it ends.
     InProgress,
-    /// A thread is sending, and the socket became writable meanwhile. If that send returns that the socket is full, the
-    /// result is out of date: send again.
+    /// A thread is sending, and the socket became writable meanwhile. If that send returns that the socket is full,
+    /// the result is out of date: send again.
     InProgressWritable,
     /// The socket is full. No send begins until the socket reports that it is writable.
     WouldBlock,

@@ -103,8 +103,8 @@ impl Subscriber {
         self.subscribe(Subscription::Live { min, live_from: 0, resumes: false });
     }
 
-    /// Subscribes the client to live messages from ID `live_from` on. It has the history before that ID, and catches up
-    /// from the history if it is too slow.
+    /// Subscribes the client to live messages from ID `live_from` on. It has the history before that ID, and catches
+    /// up from the history if it is too slow.
     pub fn join_from(&mut self, live_from: u64, min: Priority) {
         self.subscribe(Subscription::Live { min, live_from, resumes: true });
     }
@@ -134,8 +134,8 @@ impl Subscriber {
 
     // ---- The history -----------------------------------------------------------------------------------
 
-    /// Handles the lack of room for message `id`. A client that resumes lags from this message on, and receives no more
-    /// live messages until it has caught up. Returns false if the client does not resume: it loses messages.
+    /// Handles the lack of room for message `id`. A client that resumes lags from this message on, and receives no
+    /// more live messages until it has caught up. Returns false if the client does not resume: it loses messages.
     pub fn fall_behind(&mut self, id: u64) -> bool {
         let Subscription::Live { min, resumes: true, .. } = self.state else { return false };
         self.state = Subscription::Lagging { min, behind_from: id };
@@ -173,8 +173,8 @@ impl Subscriber {
         }
     }
 
-    /// For the replay: pauses the catch-up if that is requested. Then the client lags from `id` on, and `lost` messages
-    /// count as lost. Returns false if no pause is requested.
+    /// For the replay: pauses the catch-up if that is requested. Then the client lags from `id` on, and `lost`
+    /// messages count as lost. Returns false if no pause is requested.
     pub fn pause_if_requested(&mut self, id: u64, lost: u64) -> bool {
         let Subscription::CatchingUp { min, is_pause_requested: true } = self.state else { return false };
         self.state = Subscription::Lagging { min, behind_from: id };

@@ -1,4 +1,5 @@
-//! The interface of the other threads to the reader: they begin replays, wake the reader, and publish what is committed.
+//! The interface of the other threads to the reader: they begin replays, wake the reader, and publish what is
+//! committed.
 
 use super::request::{Replay, Request};
 use crate::conn_id::{ConnId, ConnSet, PerConn};
@@ -65,8 +66,8 @@ impl Handle {
     }
 
     /// Waits until the consumer publishes a rotation that is newer than `headers`, at most [`ROTATION_MS_MAX`]. The
-    /// writer writes to the new segment, and syncs, before the consumer publishes it. To read again at once would be to
-    /// spin.
+    /// writer writes to the new segment, and syncs, before the consumer publishes it. To read again at once would be
+    /// to spin.
     pub(super) fn await_rotation(&self, headers: &Headers) {
         let timeout = Duration::from_millis(ROTATION_MS_MAX);
         let is_old = |committed: &mut Committed| committed.headers == *headers;

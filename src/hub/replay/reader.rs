@@ -194,13 +194,13 @@ fn end(replay: Replay, refusal: Option<Refusal>, conn: ConnId, hub: &Hub, handle
         (Some(line), None) => reply::ok(out, line),
         (None, _) => {}
     });
-    // Under the same lock as the release of the slot. Before the release, the session could begin another replay; after
-    // it, the next client of the place could.
+    // Under the same lock as the release of the slot. Before the release, the session could begin another replay;
+    // after it, the next client of the place could.
     handle.finish(conn);
 }
 
-/// Why the replay ends, if the client no longer wants it: the client is gone, may not read, or has left a replay that ends
-/// only when it joins.
+/// Why the replay ends, if the client no longer wants it: the client is gone, may not read, or has left a replay that
+/// ends only when it joins.
 fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
     let is_gone = !outbox.is_alive() || scope.is_endless() && outbox.subscriber.catching_up().is_none();
     if outbox.subscriber.is_reading_revoked() {
@@ -264,8 +264,8 @@ fn finish_or_join(
     if is_done { Halt::Ended(None) } else { Halt::Yield }
 }
 
-/// Lets a client join that has been sent all of `committed`, if nothing has been committed since. Returns true if nothing
-/// is left to do.
+/// Lets a client join that has been sent all of `committed`, if nothing has been committed since. Returns true if
+/// nothing is left to do.
 fn join(replay: &Replay, committed: &Committed, conn: ConnId, hub: &Hub, handle: &Handle) -> bool {
     let mut outbox = hub.outboxes[conn].lock();
     if is_unwanted(&replay.scope, &outbox).is_some() {
@@ -283,8 +283,8 @@ fn join(replay: &Replay, committed: &Committed, conn: ConnId, hub: &Hub, handle:
     has_all
 }
 
-/// Lets a client that fell behind, and for which the history cannot be read, continue with the live messages. The messages
-/// in between are lost to it.
+/// Lets a client that fell behind, and for which the history cannot be read, continue with the live messages. The
+/// messages in between are lost to it.
 fn join_after_loss(replay: &Replay, conn: ConnId, hub: &Hub, handle: &Handle) {
     let mut outbox = hub.outboxes[conn].lock();
     if is_unwanted(&replay.scope, &outbox).is_none() {

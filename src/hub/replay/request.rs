@@ -64,8 +64,8 @@ impl Replay {
         Self { last: None, cursor: Cursor::since(id), scope, line: None, slot }
     }
 
-    /// The first ID that the client lacks, if this is the catch-up of a client that fell behind: such a replay can pause
-    /// for another one.
+    /// The first ID that the client lacks, if this is the catch-up of a client that fell behind: such a replay can
+    /// pause for another one.
     pub fn missed_from(&self) -> Option<u64> {
         let is_missed = self.scope.is_endless() && self.line.is_none();
         self.cursor.next_id().filter(|_| is_missed)

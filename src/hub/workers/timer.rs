@@ -26,8 +26,8 @@ impl Timer {
         Ok(Self { fd: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, set_ns: u64::MAX })
     }
 
-    /// Arms the timer for `deadline_ns` only, in nanoseconds; `u64::MAX`: there is no deadline, and the timer may still
-    /// expire at the one before. If the deadline has passed, the timer expires at once.
+    /// Arms the timer for `deadline_ns` only, in nanoseconds; `u64::MAX`: there is no deadline, and the timer may
+    /// still expire at the one before. If the deadline has passed, the timer expires at once.
     pub fn set(&mut self, deadline_ns: u64) {
         if deadline_ns != self.set_ns && deadline_ns != u64::MAX {
             // Zero would disarm the timer.

@@ -29,8 +29,8 @@ impl Wakeups {
         self.wakers.len()
     }
 
-    /// The indices of a worker's connections. They are consecutive, and no worker has more than one connection more than
-    /// another.
+    /// The indices of a worker's connections. They are consecutive, and no worker has more than one connection more
+    /// than another.
     pub fn connections_of(&self, worker: WorkerId) -> core::ops::Range<usize> {
         let first = |worker: usize| worker * CLIENTS / self.workers();
         first(worker.index())..first(worker.index() + 1)
@@ -53,8 +53,8 @@ impl Wakeups {
         }
     }
 
-    /// As [`Wakeups::wake`], for the thread that runs the pipeline. If that thread is the connection's own worker, this
-    /// makes no system call: a worker takes its wakeups before it waits.
+    /// As [`Wakeups::wake`], for the thread that runs the pipeline. If that thread is the connection's own worker,
+    /// this makes no system call: a worker takes its wakeups before it waits.
     pub fn wake_from(&self, caller: Caller, conn: ConnId) {
         if caller == Caller::Worker(self.worker_of(conn)) {
             self.connections.insert(conn);

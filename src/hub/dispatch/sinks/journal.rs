@@ -1,5 +1,5 @@
-//! The sink behind `--journal`. It commits each group, with a sync or without as `--sync` says, and resumes after the disk
-//! has failed.
+//! The sink behind `--journal`. It commits each group, with a sync or without as `--sync` says, and resumes after the
+//! disk has failed.
 
 use super::journal_log::JournalLog;
 use super::opening::{self, Error};
@@ -25,7 +25,8 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 /// Whether the sink waits for the disk now.
 static IS_WAITING_FOR_DISK: AtomicBool = AtomicBool::new(false);
 
-/// Whether the sink waits for the disk now. If the consumer makes no progress meanwhile, the disk hangs, and not the server.
+/// Whether the sink waits for the disk now. If the consumer makes no progress meanwhile, the disk hangs, and not the
+/// server.
 pub fn is_waiting_for_disk() -> bool {
     IS_WAITING_FOR_DISK.load(Ordering::Relaxed)
 }
@@ -150,8 +151,8 @@ impl JournalSink {
         self.disk_ns.is_some_and(|disk_ns| disk_ns < PIPELINE_SYNC_US_MAX * 1_000)
     }
 
-    /// Records how long the disk has taken, as a moving average, so that a change is noticed soon. If some groups are synced
-    /// and some are not, a group without a sync counts only if it took longer than the average.
+    /// Records how long the disk has taken, as a moving average, so that a change is noticed soon. If some groups are
+    /// synced and some are not, a group without a sync counts only if it took longer than the average.
     fn record_disk_time(&mut self, is_ok: bool, is_synced: bool, hub: &Hub) {
         let took_ns = self.took_ns;
         if is_ok && is_synced {
@@ -188,8 +189,8 @@ impl JournalSink {
         self.due_ns
     }
 
-    /// Syncs what was acknowledged without a sync, if that is due. With `is_end`, syncs even if it is not due yet, and closes
-    /// the journal.
+    /// Syncs what was acknowledged without a sync, if that is due. With `is_end`, syncs even if it is not due yet, and
+    /// closes the journal.
     pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
             self.took_ns = 0;

@@ -39,8 +39,8 @@ impl JournalLog {
         self.is_failing
     }
 
-    /// After the files were reopened: logs if they belong to another journal. Any other failure shows when the sink writes to
-    /// the journal.
+    /// After the files were reopened: logs if they belong to another journal. Any other failure shows when the sink
+    /// writes to the journal.
     pub fn after_reopening(&mut self, result: Result<(), Errno>) {
         let is_foreign = result == Err(Errno::EMEDIUMTYPE);
         if is_foreign && !self.is_foreign {

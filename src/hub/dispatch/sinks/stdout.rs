@@ -21,8 +21,8 @@ impl<F: AsFd> StdoutSink<F> {
         Self { output, is_torn: false, is_failing: false }
     }
 
-    /// Writes whole lines, however long it takes, and returns how many bytes it has written: all, or fewer if the output
-    /// failed. If a line was cut, the next call ends that line first.
+    /// Writes whole lines, however long it takes, and returns how many bytes it has written: all, or fewer if the
+    /// output failed. If a line was cut, the next call ends that line first.
     pub fn print(&mut self, lines: &[u8]) -> usize {
         if self.is_torn && self.write_all(b"\n") == 0 {
             return 0;
