@@ -75,7 +75,7 @@ impl<'a> Acceptor<'a> {
     pub fn run(mut self) {
         loop {
             self.wait();
-            if self.is_asked_to_end() {
+            if self.is_end_requested() {
                 return self.reject_pending();
             }
             self.rejected.run_deadlines();
@@ -107,7 +107,7 @@ impl<'a> Acceptor<'a> {
         self.hub.vacancies.reset();
     }
 
-    fn is_asked_to_end(&mut self) -> bool {
+    fn is_end_requested(&mut self) -> bool {
         while let Some(action) = self.signals.next() {
             match action {
                 SignalAction::Reload => self.reload(),

@@ -144,13 +144,13 @@ impl Link {
     /// that the client closed its sending side before. Then the last bytes are a line, even without LF.
     fn find_break_cause(&mut self, context: &WorkerContext) -> Result<(), Errno> {
         let outbox = self.outbox(context);
-        let (told, is_sending) = (outbox.endpoint.broken_by(), outbox.sending.is_in_progress());
+        let (broken_by, is_sending) = (outbox.endpoint.broken_by(), outbox.sending.is_in_progress());
         drop(outbox);
-        match told {
+        match broken_by {
             Some(Errno::EPIPE) => self.receiver.end(),
             // The sending thread has not recorded the error yet. It wakes this worker when it has.
             None if is_sending => self.receiver.clear_readable(),
-            _ => return Err(told.unwrap_or(Errno::ECONNRESET)),
+            _ => return Err(broken_by.unwrap_or(Errno::ECONNRESET)),
         }
         Ok(())
     }
