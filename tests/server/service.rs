@@ -182,7 +182,7 @@ fn a_socket_that_its_owner_shuts_down_is_told_and_does_not_spin() {
     assert_eq!(client.ask("/ping"), "OK 1");
     socket::shutdown(owned.as_raw_fd(), Shutdown::Both).unwrap();
     let told = server.wait_for_log("cannot accept a connection");
-    assert!(told.contains("who handed it over has shut it down"), "{told}");
+    assert!(told.contains("that passed it to the server has shut it down"), "{told}");
     let before = trace.times("accept4").len();
     eventually("it is tried again", || trace.times("accept4").len() >= before + 6);
     // Each turn looks at both listeners.
