@@ -15,7 +15,7 @@
 use firstline::hub::dispatch::pipeline::{Pipeline, Stages};
 use firstline::hub::egress::flush;
 use firstline::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
-use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_TURN_MAX};
+use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES, SENDS_PER_POLL_MAX};
 use firstline::protocol::Priority;
 use firstline::queue::{Batch, Chain, Picked, Queue, Run, Slot, Slots};
 use firstline::sync::{Bitmap, Mutex};
@@ -814,7 +814,7 @@ fn nothing_is_left_behind_when_the_worker_only_waits() {
 #[test]
 fn what_is_too_much_for_one_turn_is_left_to_the_worker() {
     const MORE: &str = "123456";
-    const { assert!(MORE.len() > SENDS_PER_TURN_MAX) };
+    const { assert!(MORE.len() > SENDS_PER_POLL_MAX) };
     hand_over::<1>(2, 99, &["a"], &[MORE]);
 }
 
