@@ -53,7 +53,7 @@ fn header() -> impl Strategy<Value = Option<Header>> {
         |(sequence, first_id, mark, previous_end)| Header {
             segment_bytes: SEGMENT_BYTES,
             sequence,
-            key: SegmentKey { mark, salt: mark.into() },
+            key: SegmentKey { tag: mark, salt: mark.into() },
             previous_end,
             first_id,
             origin: mark.is_multiple_of(2).then_some(Origin {
@@ -91,7 +91,7 @@ fn record(id: u64, text: &[u8]) -> Record<'_> {
 
 fn bytes_of((header, pieces): &Segment) -> Vec<u8> {
     let mut bytes = vec![0; SEGMENT_BYTES as usize];
-    let key = header.map_or(SegmentKey { mark: 0, salt: 0 }, |header| header.key);
+    let key = header.map_or(SegmentKey { tag: 0, salt: 0 }, |header| header.key);
     if let Some(header) = header {
         bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.to_page());
     }
@@ -101,7 +101,7 @@ fn bytes_of((header, pieces): &Segment) -> Vec<u8> {
         let length = match piece {
             Piece::Message(id, text) => record(*id, text).write(&key, room),
             Piece::Former(id) => record(*id, b"former").write(&SegmentKey { salt: !key.salt, ..key }, room),
-            Piece::Marked(tail) => put(room, &[&[0; 4], &key.mark.to_le_bytes()[..], tail].concat()),
+            Piece::Marked(tail) => put(room, &[&[0; 4], &key.tag.to_le_bytes()[..], tail].concat()),
             Piece::Noise(noise) => put(room, noise),
         };
         at += length.unwrap_or(0);
@@ -181,7 +181,7 @@ proptest! {
     ) {
         let (mut id, mut previous_end, mut segments) = (1, FIRST_OFFSET, Vec::new());
         for (length, sequence) in lengths.iter().zip(sequence..) {
-            let key = SegmentKey { mark: sequence as u32, salt: sequence };
+            let key = SegmentKey { tag: sequence as u32, salt: sequence };
             let header = Header { segment_bytes: SEGMENT_BYTES, sequence, key, previous_end, first_id: id, origin: Some(ORIGIN) };
             let pieces: Vec<_> = (id..id + length).map(|id| Piece::Message(id, vec![b'x'; id as usize % 300])).collect();
             let bytes: usize = (id..id + length).map(|id| record(id, &[b'x'; 300][..id as usize % 300]).bytes()).sum();
@@ -212,7 +212,7 @@ proptest! {
         let mut bytes = noise;
         bytes.resize(2 * SEGMENT_BYTES as usize, 0);
         let (memory, mut window) = (Memory(vec![bytes]), [0; JOURNAL_READ_BYTES]);
-        let mut scan = Scan::new(0, SegmentKey { mark: 0, salt: 0 }, start..end, &mut window);
+        let mut scan = Scan::new(0, SegmentKey { tag: 0, salt: 0 }, start..end, &mut window);
         let mut steps = 0;
         while scan.next(&memory).unwrap() != ScanStep::End {
             steps += 1;

@@ -2,7 +2,7 @@
 
 use crate::histogram::Histogram;
 use crate::journal::segment::Identity;
-use crate::journal::writer::WriteStats;
+use crate::journal::store::WriteStats;
 use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
 

@@ -17,7 +17,7 @@ use crate::hub::signals::Signals;
 use crate::hub::workers::WorkerId;
 use crate::hub::workers::worker::{Worker, WorkerParts};
 use crate::hub::{Hub, OUTBOXES};
-use crate::journal::files::ReadOnly;
+use crate::journal::read_only::ReadOnly;
 use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,
     REPLAY_STACK_BYTES, WORKER_STACK_BYTES,

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::hub::Hub;
 use crate::hub::counters::Counters;
 use crate::journal::segment::Identity;
-use crate::journal::writer::WriteStats;
+use crate::journal::store::WriteStats;
 use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
 use crate::protocol::Priority;

@@ -2,15 +2,15 @@
 
 use super::headers::Headers;
 
-/// What the writer has committed: a reader may read up to there.
+/// What the writer has committed. Readers may read no further.
 #[derive(Clone, Copy)]
 pub struct Committed {
-    /// What the segments hold. The newest of them is the last one.
+    /// The headers of all segments. The newest segment is the last one.
     pub headers: Headers,
     /// The offset in the last segment, in bytes, where its committed records end.
     pub end: u32,
     /// The ID of the next message.
     pub next_id: u64,
-    /// How often the files were opened anew: a reader must open them anew then too, for they are other files.
+    /// How often the writer has reopened the files. When it changes, a reader must reopen them too: they may be other files.
     pub openings: u64,
 }

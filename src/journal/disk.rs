@@ -1,42 +1,43 @@
-//! The journal's own boundary to the system: all that it asks of a disk goes through [`Source`] and [`Disk`]. So tests put
-//! another one below it, which loses power.
+//! The interface between the journal and the operating system: [`Source`] reads, [`Disk`] writes. Tests implement it with a disk that
+//! loses power.
 
 use nix::errno::Errno;
 
-/// The segments of a journal, which all have one length, for one who reads.
+/// Reads the segments of a journal. All segments have the same length.
 pub trait Source {
-    /// Fills `bytes` with what stands in a segment at `offset`.
+    /// Fills `bytes` from a segment, beginning at `offset`.
     ///
     /// # Errors
-    /// Those of the system; `ENODATA` if the file ends before.
+    /// The system's; `ENODATA` if the file ends too early.
     fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno>;
 }
 
-/// The same for the one who writes.
+/// Writes the segments of a journal.
 pub trait Disk: Source {
-    /// Writes all of `bytes` to a segment at `offset`. It may be lost until it is synced, in any part.
+    /// Writes all of `bytes` to a segment at `offset`. Until [`sync`](Self::sync) succeeds, a power cut may lose any part of it.
     ///
     /// # Errors
-    /// Those of the system; a part of it may have been written then.
+    /// The system's. Then a part of `bytes` may have been written.
     fn write(&mut self, segment: usize, offset: u32, bytes: &[u8]) -> Result<(), Errno>;
 
-    /// Waits until all that was written to a segment is on the disk, as far as that tells the truth (`fdatasync`).
+    /// Waits until everything written to a segment is on the disk, as far as the disk tells the truth (`fdatasync`).
     ///
     /// # Errors
-    /// Those of the system: then nobody knows what is on the disk of what was written since the last sync. `ENOENT` if the file
-    /// is in no directory any more.
+    /// The system's. Then it is unknown how much of what was written since the last sync is on the disk. `ENOENT` if somebody removed
+    /// the file from its directory.
     fn sync(&mut self, segment: usize) -> Result<(), Errno>;
 
-    /// Syncs what others have written to a segment, and has what is read from then on come from the disk. For after a sync
-    /// that failed the system still shows what it could not write, also to the next process, and syncs of it succeed.
+    /// Syncs what other processes wrote to a segment, and evicts the segment from the page cache, so that later reads come from the
+    /// disk. After a failed sync the system keeps the pages that it could not write. It shows them to the next process too, and
+    /// later syncs of them succeed.
     ///
     /// # Errors
-    /// Those of the system.
-    fn settle(&mut self, segment: usize) -> Result<(), Errno>;
+    /// The system's.
+    fn sync_and_evict(&mut self, segment: usize) -> Result<(), Errno>;
 
-    /// Prepares to go on after errors: opens anew what is no longer where it should be.
+    /// Prepares to continue after errors: reopens the files that are no longer in their place.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The system's.
     fn reopen(&mut self) -> Result<(), Errno>;
 }

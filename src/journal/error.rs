@@ -8,33 +8,33 @@ use nix::errno::Errno;
 /// Why a journal cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Another process writes to it; its ID, if the system says so.
+    /// Another process writes to the journal. The value is its process ID, if the system tells it.
     InUse(Option<u32>),
-    /// It was made with another size than the one that was asked for: both in bytes, of all files together.
+    /// The journal has another size than the requested one. Both are in bytes, of all files together.
     OtherSize {
-        /// What it was made with.
+        /// The size of the journal.
         is: u64,
-        /// What was asked for.
+        /// The requested size.
         asked: u64,
     },
-    /// The disk has no room for so many bytes, but for so many.
+    /// The disk does not have enough free space.
     NoRoom {
-        /// The bytes that are missing.
+        /// The bytes that the journal needs in addition.
         needed: u64,
-        /// The bytes that may be used.
+        /// The free bytes that it may use.
         available: u64,
     },
-    /// A later version of the program made it, with that version of the format.
+    /// A later version of the program made the journal. The value is the version of its format.
     Newer(u64),
-    /// The directory has no journal to read.
+    /// The directory contains no journal to read.
     NoJournal,
-    /// No segment has a whole header, so nothing says where something is in it.
+    /// No segment has a whole header, so the positions of the records are unknown.
     NoHeader,
-    /// What has the name of that segment is not a file: a directory, a pipe, a device.
+    /// Something other than a file has the name of that segment: a directory, a pipe, or a device.
     NotAFile(&'static str),
     /// The file with that name does not belong to this journal.
     Foreign(&'static str),
-    /// What could not be done, with what.
+    /// A system call failed: what the journal could not do, and the error.
     System(&'static str, Errno),
 }
 

@@ -1,4 +1,4 @@
-//! Reads the headers of all segments, and tells which of them belong to one journal.
+//! Reads the headers of all segments, and decides which of them belong to one journal.
 
 use super::disk::Source;
 use super::segment::{Header, HeaderPage, Identity};
@@ -6,32 +6,34 @@ use crate::limits::{JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX, PAGE_BYTES, SE
 use core::cmp::Reverse;
 use nix::errno::Errno;
 
-/// Where the records of a segment begin.
+/// The offset of the first record in a segment.
 pub const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
 
-/// The header of the segment in each file. None: the file is empty, or its header is unknown.
+/// The valid header in each file. `None`: the file is empty, or it contains no valid segment of the journal.
 pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
 
-/// The headers of all segments of one journal. Where the two of a segment differ, the later one counts: its segment was given to it, and
-/// the former one might come to light when the later is gone, after the journal has gone on. Left out are files of another journal, see
-/// `leave_out_strangers`, segments that do not count any more, see `leave_out_superseded`, and copies, see `leave_out_copies`.
+/// The headers of all valid segments of one journal. Left out are files of another journal (`drop_foreign`), segments that are no longer
+/// valid (`drop_superseded`), and copies (`drop_copies`).
+///
+/// If the two copies of a header differ, the later one is valid. Its segment was begun in the file; and the earlier header must not come
+/// back if the later one is damaged after the journal has continued.
 ///
 /// # Errors
-/// Those of the disk.
+/// The disk's.
 pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, Errno> {
     let mut headers: Headers = [None; JOURNAL_SEGMENTS];
     for (segment, header) in headers.iter_mut().enumerate() {
         *header = read_header(disk, segment, segment_bytes)?;
     }
-    leave_out_strangers(&mut headers);
-    leave_out_superseded(&mut headers);
-    leave_out_copies(&mut headers);
+    drop_foreign(&mut headers);
+    drop_superseded(&mut headers);
+    drop_copies(&mut headers);
     Ok(headers)
 }
 
-/// Leaves out copies of a file: no two segments begin with the same key. The one in the place that the first rounds give it is taken for
-/// the original, or else the last one.
-fn leave_out_copies(headers: &mut Headers) {
+/// Drops copies of a file: no two segments have the same key. The original is the one in its regular file (see `is_in_order`), or else
+/// the last one.
+fn drop_copies(headers: &mut Headers) {
     let all = *headers;
     for (segment, header) in headers.iter_mut().enumerate() {
         *header = header.filter(|header| {
@@ -41,10 +43,10 @@ fn leave_out_copies(headers: &mut Headers) {
     }
 }
 
-/// Which file a segment that does not count is a copy of, if it is one.
+/// The file that an invalid segment is a copy of; `None` if it is no copy.
 ///
 /// # Errors
-/// Those of the disk.
+/// The disk's.
 pub fn copied_from(
     disk: &impl Source,
     segment: usize,
@@ -56,50 +58,52 @@ pub fn copied_from(
     Ok(headers.iter().position(|other| is_copy && *other == header))
 }
 
-/// Leaves out segments that are older than a later one says the oldest is, or that have the sequence of a later one. Their turn came, and
-/// their headers could not be written then: they may hold what they held before, and nobody knows where that ends.
-fn leave_out_superseded(headers: &mut Headers) {
+/// Drops segments that are older than the oldest one according to a later header, and segments with the sequence of a later one. The
+/// writer rotated to their files, but the disk refused the new headers. So the files may contain what they contained before, and no
+/// header says where that ends.
+fn drop_superseded(headers: &mut Headers) {
     let oldest = headers.iter().flatten().map(Header::oldest).max().unwrap_or(0);
     let all = *headers;
     let has_later = |header: &Header| {
         let mut same = all.iter().flatten().filter(|other| other.sequence == header.sequence);
-        same.any(|other| other.turn() > header.turn())
+        same.any(|other| other.generation() > header.generation())
     };
     for header in headers.iter_mut() {
         *header = header.filter(|header| header.sequence >= oldest && !has_later(header));
     }
 }
 
-/// Leaves out files that somebody put among those of another journal. The journal that most files agree on is believed; of several, the
-/// one that misses the fewest files and has the most in their order.
-pub(super) fn leave_out_strangers(headers: &mut Headers) {
+/// Drops files that somebody put among those of another journal. The journal with the most files stays. Of several, it is the one that
+/// lacks the fewest files and has the most in their regular order.
+pub(super) fn drop_foreign(headers: &mut Headers) {
     let all = *headers;
     let identities = all.iter().flatten().map(Header::identity);
     let journals = identities.map(|identity| files_of(&all, identity));
     *headers = journals.max_by_key(weight).unwrap_or(all);
 }
 
-/// The files that may be those of the journal with that identity. None: of one of version 1.
+/// The files that may belong to the journal with that identity; `None` is a journal of version 1.
 fn files_of(all: &Headers, identity: Option<Identity>) -> Headers {
     let of_identity = || all.iter().flatten().filter(|header| header.identity() == identity);
-    // Those of version 1 come before all others of their journal. The last of them, and one that has to be before that.
+    // The segments of version 1 precede all others of their journal. `last` is the greatest sequence that one of them may have, and
+    // `next` the segment that follows it.
     let (last, next) = match identity {
         Some(_) => {
-            let first = of_identity().min_by_key(|header| header.turn());
+            let first = of_identity().min_by_key(|header| header.generation());
             (first.map_or(0, |first| first.sequence.saturating_sub(1)), first)
         }
         None => (last_of_first_version(all), None),
     };
     let ring = last.saturating_sub(JOURNAL_SEGMENTS as u64 - 1)..=last;
-    let may_be = |header: &Header| {
+    let may_belong = |header: &Header| {
         let is_before = next.is_none_or(|next| header.first_id <= next.first_id);
         let is_first_version = header.identity().is_none() && ring.contains(&header.sequence) && is_before;
         (header.identity().is_some() && header.identity() == identity) || is_first_version
     };
-    all.map(|header| header.filter(may_be))
+    all.map(|header| header.filter(may_belong))
 }
 
-/// The last sequence of the ring that most files of version 1 are in.
+/// The last sequence of the ring that contains the most files of version 1.
 fn last_of_first_version(all: &Headers) -> u64 {
     let sequences =
         || all.iter().flatten().filter(|header| header.identity().is_none()).map(|header| header.sequence);
@@ -108,13 +112,13 @@ fn last_of_first_version(all: &Headers) -> u64 {
     sequences().max_by_key(|last| (files_up_to(*last), *last)).unwrap_or(0)
 }
 
-/// How much speaks for these files being the journal: their number, how few are missing, how many are where the first round puts them,
-/// and how new they are.
+/// How likely it is that these files are the journal: how many they are, how few are missing, how many are in their regular files, and
+/// how new they are.
 fn weight(files: &Headers) -> (usize, Reverse<u64>, usize, u64) {
     let count = files.iter().flatten().count();
-    let newest = files.iter().flatten().max_by_key(|header| header.turn());
+    let newest = files.iter().flatten().max_by_key(|header| header.generation());
     let (last, oldest) = newest.map_or((0, 1), |newest| (newest.sequence, newest.oldest()));
-    // Version 1 does not say which the oldest is.
+    // Version 1 does not say which segment is the oldest.
     let oldest = oldest.max(last.saturating_add(1).saturating_sub(JOURNAL_SEGMENTS as u64)).max(1);
     let missing = last.saturating_add(1).saturating_sub(oldest).saturating_sub(count as u64);
     let placed = files.iter().enumerate().filter_map(|(segment, header)| Some((segment, header.as_ref()?)));
@@ -122,15 +126,15 @@ fn weight(files: &Headers) -> (usize, Reverse<u64>, usize, u64) {
     (count, Reverse(missing), in_order, last)
 }
 
-/// Whether a segment is in the file that the first rounds give it.
+/// Whether a segment is in its regular file: the one that it has if the disk refuses no header.
 fn is_in_order(segment: usize, header: &Header) -> bool {
     header.sequence.wrapping_sub(1) % JOURNAL_SEGMENTS as u64 == segment as u64
 }
 
-/// Whether something was ever written to a segment: to its first page, or to the next one if its header is gone.
+/// Whether anything was ever written to a file. The second page counts too, because the header in the first one may be gone.
 ///
 /// # Errors
-/// Those of the disk.
+/// The disk's.
 pub fn is_used(disk: &impl Source, segment: usize) -> Result<bool, Errno> {
     for offset in [0, FIRST_OFFSET] {
         let mut page = [0; PAGE_BYTES];
@@ -142,12 +146,11 @@ pub fn is_used(disk: &impl Source, segment: usize) -> Result<bool, Errno> {
     Ok(false)
 }
 
-/// The headers of all segments as they were at one moment, though another process rotates to a segment while they are read: it reads
-/// them until they are the same twice, for no header ever comes again ("double collect": Afek et al., "Atomic Snapshots of Shared
-/// Memory", JACM 40(4), 1993).
+/// The headers of all segments at one moment, though another process may rotate meanwhile. It reads all headers until two reads agree:
+/// no header ever comes back ("double collect": Afek et al., "Atomic Snapshots of Shared Memory", JACM 40(4), 1993).
 ///
 /// # Errors
-/// Those of the disk; `EAGAIN` if they were never the same, in [`JOURNAL_SNAPSHOT_READS_MAX`] times.
+/// The disk's; `EAGAIN` if no two reads of [`JOURNAL_SNAPSHOT_READS_MAX`] agree.
 pub fn snapshot_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, Errno> {
     let mut before = read_headers(disk, segment_bytes)?;
     for _ in 1..JOURNAL_SNAPSHOT_READS_MAX {
@@ -160,29 +163,30 @@ pub fn snapshot_headers(disk: &impl Source, segment_bytes: u32) -> Result<Header
     Err(Errno::EAGAIN)
 }
 
-/// The header of one segment.
+/// The header of one segment: the later of its two copies. `None`: no copy is whole, or the file has another length.
 ///
 /// # Errors
-/// Those of the disk.
+/// The disk's.
 pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Result<Option<Header>, Errno> {
     let both = read_both_headers(disk, segment)?;
     let of_that_length = both.into_iter().flatten().filter(|header| header.segment_bytes == segment_bytes);
-    // Of equals the first.
-    Ok(of_that_length.reduce(|first, second| if second.turn() > first.turn() { second } else { first }))
+    // Of equal copies it is the first one.
+    Ok(of_that_length
+        .reduce(|first, second| if second.generation() > first.generation() { second } else { first }))
 }
 
-/// A segment's header and its double, each if it is whole, and of a version that is known.
+/// The two copies of a segment's header. `None`: the copy is not whole, or its version is unknown.
 ///
 /// # Errors
-/// Those of the disk.
-pub fn read_both_headers(disk: &impl Source, segment: usize) -> Result<[Option<Header>; 2], Errno> {
+/// The disk's.
+fn read_both_headers(disk: &impl Source, segment: usize) -> Result<[Option<Header>; 2], Errno> {
     Ok(Header::from_page(&read_header_page(disk, segment)?).unwrap_or([None; 2]))
 }
 
-/// The page of a segment's header.
+/// The first page of a segment.
 ///
 /// # Errors
-/// Those of the disk.
+/// The disk's.
 pub fn read_header_page(disk: &impl Source, segment: usize) -> Result<HeaderPage, Errno> {
     let mut page = [0; SEGMENT_HEADER_BYTES];
     disk.read(segment, 0, &mut page)?;
@@ -197,7 +201,7 @@ mod tests {
 
     const FILE: u32 = 8_192;
 
-    /// The headers of a journal whose oldest `segments` are replaced while they are read, before each read that `is_time` chooses.
+    /// The headers of a journal. Before each read that `is_time` chooses, it rotates `segments` times.
     struct Rotating<F> {
         headers: RefCell<Headers>,
         reads: Cell<usize>,
@@ -229,7 +233,7 @@ mod tests {
     }
 
     fn header(sequence: u64) -> Header {
-        let key = SegmentKey { mark: 1, salt: sequence };
+        let key = SegmentKey { tag: 1, salt: sequence };
         Header {
             segment_bytes: FILE,
             sequence,
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_of_one_moment_whenever_the_writer_rotates() {
+    fn snapshot_shows_one_moment_whenever_the_writer_rotates() {
         let reads_of_all = JOURNAL_SEGMENTS;
         for (time, segments) in (0..3 * reads_of_all).flat_map(|time| (1..20).map(move |count| (time, count)))
         {
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_of_headers_that_keep_changing_gives_up() {
+    fn snapshot_of_headers_that_keep_changing_fails() {
         let disk = Rotating::new(1, |_| true);
         assert_eq!(snapshot_headers(&disk, FILE), Err(Errno::EAGAIN));
     }
@@ -270,47 +274,47 @@ mod tests {
         Some(Header { origin: Some(origin), ..header(sequence) })
     }
 
-    /// Which files are left.
-    fn left(files: &[(usize, Option<Header>)]) -> std::vec::Vec<usize> {
+    /// Which files `drop_foreign` keeps.
+    fn kept(files: &[(usize, Option<Header>)]) -> std::vec::Vec<usize> {
         let mut headers = [None; JOURNAL_SEGMENTS];
         files.iter().for_each(|(segment, header)| headers[*segment] = *header);
-        leave_out_strangers(&mut headers);
+        drop_foreign(&mut headers);
         (0..JOURNAL_SEGMENTS).filter(|segment| headers[*segment].is_some()).collect()
     }
 
     #[test]
-    fn files_of_the_journal_that_most_agree_on_are_left() {
+    fn files_of_the_journal_with_the_most_files_are_kept() {
         let first_version = |sequence| Some(header(sequence));
-        // Of another one, newer.
-        assert_eq!(left(&[(0, of(1, 1)), (1, of(1, 2)), (2, of(2, 30))]), [0, 1]);
-        // One of each: that from a full ring misses seven others.
-        assert_eq!(left(&[(0, of(1, 1)), (1, of(2, 10))]), [0]);
-        assert_eq!(left(&[(0, of(2, 10)), (1, of(1, 1))]), [1]);
-        assert_eq!(left(&[(0, of(1, 1)), (1, first_version(5))]), [0]);
-        // Neither misses any, but one was the first file, and is the second.
-        assert_eq!(left(&[(0, of(1, 1)), (1, of(2, 1))]), [0]);
-        assert_eq!(left(&[(0, of(1, 1)), (1, first_version(1))]), [0]);
-        // One of version 1 among others of it, and among later ones.
-        assert_eq!(left(&[(0, first_version(1)), (1, first_version(2)), (2, first_version(90))]), [0, 1]);
-        assert_eq!(left(&[(0, of(1, 17)), (1, of(1, 18)), (2, first_version(90))]), [0, 1]);
-        // One of version 2 among those of version 1.
-        assert_eq!(left(&[(0, first_version(1)), (1, first_version(2)), (2, of(2, 1))]), [0, 1]);
-        assert_eq!(left(&[(0, first_version(1)), (1, first_version(2)), (2, of(2, 30))]), [0, 1]);
+        // A newer file of another journal.
+        assert_eq!(kept(&[(0, of(1, 1)), (1, of(1, 2)), (2, of(2, 30))]), [0, 1]);
+        // One file of each journal: the one from a full ring lacks seven others.
+        assert_eq!(kept(&[(0, of(1, 1)), (1, of(2, 10))]), [0]);
+        assert_eq!(kept(&[(0, of(2, 10)), (1, of(1, 1))]), [1]);
+        assert_eq!(kept(&[(0, of(1, 1)), (1, first_version(5))]), [0]);
+        // Neither lacks any, but one of them was the first file, and is the second.
+        assert_eq!(kept(&[(0, of(1, 1)), (1, of(2, 1))]), [0]);
+        assert_eq!(kept(&[(0, of(1, 1)), (1, first_version(1))]), [0]);
+        // A file of version 1 among others of version 1, and among files of version 2.
+        assert_eq!(kept(&[(0, first_version(1)), (1, first_version(2)), (2, first_version(90))]), [0, 1]);
+        assert_eq!(kept(&[(0, of(1, 17)), (1, of(1, 18)), (2, first_version(90))]), [0, 1]);
+        // A file of version 2 among files of version 1.
+        assert_eq!(kept(&[(0, first_version(1)), (1, first_version(2)), (2, of(2, 1))]), [0, 1]);
+        assert_eq!(kept(&[(0, first_version(1)), (1, first_version(2)), (2, of(2, 30))]), [0, 1]);
     }
 
     #[test]
-    fn files_of_version_1_stay_until_every_segment_was_rotated() {
-        for turns in 1..=JOURNAL_SEGMENTS as u64 {
+    fn files_of_version_1_are_kept_until_the_ring_has_rotated_past_them() {
+        for rotations in 1..=JOURNAL_SEGMENTS as u64 {
             let files: std::vec::Vec<_> = (1..=JOURNAL_SEGMENTS as u64)
                 .map(|place| {
-                    let sequence = if place <= turns { 20 + place } else { 12 + place };
+                    let sequence = if place <= rotations { 20 + place } else { 12 + place };
                     (
                         place as usize - 1,
-                        if place <= turns { of(1, sequence) } else { Some(header(sequence)) },
+                        if place <= rotations { of(1, sequence) } else { Some(header(sequence)) },
                     )
                 })
                 .collect();
-            assert_eq!(left(&files).len(), JOURNAL_SEGMENTS, "{turns}");
+            assert_eq!(kept(&files).len(), JOURNAL_SEGMENTS, "{rotations}");
         }
     }
 }

@@ -1,22 +1,26 @@
 //! The journal: the history of messages on disk, in bounded space.
 //!
 //! - [`segment`], [`record`], [`mark`] — the format, byte by byte.
-//! - [`disk`] — the boundary to the system; [`files`], [`names`] — the system's side of it; [`error`] — why it refuses.
-//! - [`headers`] — reads the headers of all segments, and tells which belong to one journal.
-//! - [`pages`] — what is written goes in whole pages.
-//! - [`writer`] — appends and commits, and recovers at the start.
+//! - [`disk`] — the interface to the system; [`error`] — why a journal cannot be opened.
+//! - [`files`], [`read_only`] — the files, for the writer and for readers; below them `directory`, `segment_file`, `file_state`,
+//!   `file_io`; [`names`].
+//! - [`headers`] — reads the headers of all segments, and decides which belong to one journal.
+//! - [`writer`] — appends, commits and recovers; below it [`rotation`], `active_segment`, `last_segment`, [`ring`], [`store`], [`pages`],
+//!   `random`. [`recovery`] — what it recovered.
 //! - [`committed`] — what the writer tells its readers.
 //! - [`tail`] — where the records of a segment end.
-//! - [`scan`], [`catalog`], [`cursor`] — reading, also while it is written, and past what is damaged; [`last`] — the last messages.
-//! - [`resize`] — carries a history over to files of another length; [`overlay`] — the old one, which stays as it is meanwhile;
+//! - [`scan`], [`catalog`], [`cursor`] — read the history, also while the writer writes, and past damage; [`last`] — the last messages.
+//! - [`resize`] — copies the history to files of another length; [`overlay`] — recovers the old journal without a change to its files;
 //!   `replacement` — puts the new files in the place of the old ones, also after a crash.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
-//! It is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files that have their full length from the start: it
-//! never takes more room than that, a full disk cannot stop it, and a sync has nothing to write but data.
+//! The journal is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files with their full length from the start. So it never
+//! takes more room than that, a full disk cannot stop it, and a sync writes nothing but data.
 //!
 //! Knows neither clients nor threads. Nothing here allocates after the files are open.
 
+#[cfg(not(loom))]
+mod active_segment;
 #[cfg(not(loom))]
 pub mod catalog;
 #[cfg(not(loom))]
@@ -24,15 +28,23 @@ pub mod committed;
 #[cfg(not(loom))]
 pub mod cursor;
 #[cfg(not(loom))]
+mod directory;
+#[cfg(not(loom))]
 pub mod disk;
 #[cfg(not(loom))]
 pub mod error;
+#[cfg(not(loom))]
+mod file_io;
+#[cfg(not(loom))]
+mod file_state;
 #[cfg(not(loom))]
 pub mod files;
 #[cfg(not(loom))]
 pub mod headers;
 #[cfg(not(loom))]
 pub mod last;
+#[cfg(not(loom))]
+mod last_segment;
 #[cfg(not(loom))]
 pub mod mark;
 #[cfg(not(loom))]
@@ -43,21 +55,37 @@ mod number;
 pub mod overlay;
 #[cfg(not(loom))]
 pub mod pages;
+#[cfg(not(loom))]
+mod per_segment;
 pub mod policy;
 #[cfg(all(test, not(loom)))]
 mod power_tests;
 #[cfg(not(loom))]
+mod random;
+#[cfg(not(loom))]
+pub mod read_only;
+#[cfg(not(loom))]
 pub mod record;
+#[cfg(not(loom))]
+pub mod recovery;
 #[cfg(not(loom))]
 mod replacement;
 #[cfg(not(loom))]
 pub mod resize;
 #[cfg(not(loom))]
+pub mod ring;
+#[cfg(not(loom))]
+pub mod rotation;
+#[cfg(not(loom))]
 pub mod scan;
 #[cfg(not(loom))]
 pub mod segment;
+#[cfg(not(loom))]
+mod segment_file;
 #[cfg(all(test, not(loom)))]
 mod simulated;
+#[cfg(not(loom))]
+pub mod store;
 #[cfg(not(loom))]
 pub mod tail;
 #[cfg(not(loom))]

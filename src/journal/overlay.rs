@@ -1,18 +1,18 @@
-//! A disk that keeps its files as they are: what is written to it stays in memory and covers what the files hold. So a writer recovers
-//! a journal as it would at a start, and a journal that is only to be read does not change.
+//! A disk that does not change its files: it keeps what is written in memory, and reads show it instead of the files' bytes. So a
+//! writer can recover a journal in memory as it would at a start.
 
 use super::disk::{Disk, Source};
 use super::error::Error;
-use super::files::ReadOnly;
+use super::read_only::ReadOnly;
 use nix::errno::Errno;
 
-/// The files of a journal, covered by what was written since. It keeps each write, so it is for the few pages of a recovery.
+/// The files of a journal, and what was written over them. It keeps each write, so it is meant for the few pages of a recovery.
 pub struct Overlay<'a> {
     files: &'a ReadOnly,
     writes: Vec<Write>,
 }
 
-/// Some bytes of a segment.
+/// Bytes that were written to a segment.
 struct Write {
     segment: usize,
     offset: u32,
@@ -20,14 +20,14 @@ struct Write {
 }
 
 impl<'a> Overlay<'a> {
-    /// These files, with what is lost of them as a start leaves it.
+    /// An overlay of these files. If something of them is lost, it already contains the traces that a start leaves.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// The disk's.
     pub fn new(files: &'a ReadOnly) -> Result<Self, Error> {
         let losses = files.losses()?.into_iter().enumerate();
-        let lost = losses.filter_map(|(segment, loss)| Some((segment, loss?.trace(files.segment_bytes()))));
-        let writes = lost.map(|(segment, (offset, bytes))| Write { segment, offset, bytes }).collect();
+        let traces = losses.filter_map(|(segment, loss)| Some((segment, loss?.trace(files.segment_bytes()))));
+        let writes = traces.map(|(segment, (offset, bytes))| Write { segment, offset, bytes }).collect();
         Ok(Self { files, writes })
     }
 }
@@ -37,11 +37,11 @@ impl Source for Overlay<'_> {
         self.files.read(segment, offset, bytes)?;
         let start = offset as usize;
         for write in self.writes.iter().filter(|write| write.segment == segment) {
-            let covered = write.offset as usize;
-            let from = covered.max(start);
-            let to = (covered + write.bytes.len()).min(start + bytes.len());
+            let written = write.offset as usize;
+            let from = written.max(start);
+            let to = (written + write.bytes.len()).min(start + bytes.len());
             if from < to {
-                bytes[from - start..to - start].copy_from_slice(&write.bytes[from - covered..to - covered]);
+                bytes[from - start..to - start].copy_from_slice(&write.bytes[from - written..to - written]);
             }
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Disk for Overlay<'_> {
         Ok(())
     }
 
-    fn settle(&mut self, _: usize) -> Result<(), Errno> {
+    fn sync_and_evict(&mut self, _: usize) -> Result<(), Errno> {
         Ok(())
     }
 
@@ -70,14 +70,15 @@ impl Disk for Overlay<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::files::{Files, MISSING};
+    use crate::journal::file_state::MISSING;
+    use crate::journal::files::Files;
     use crate::journal::names::NAMES;
     use crate::journal::writer::{Buffers, Writer};
 
     const SEGMENT_BYTES: u32 = 128 * 1024;
 
     #[test]
-    fn what_was_written_last_covers_the_files_and_they_stay_as_they_are() {
+    fn reads_show_the_last_write_and_the_files_do_not_change() {
         let path = std::env::temp_dir().join(format!("firstline-overlay-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let mut buffers = Box::new(Buffers::new());

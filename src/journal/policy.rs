@@ -1,20 +1,20 @@
-//! What an ACK means: which messages are on the disk before it.
+//! Which messages are on the disk before the server acknowledges them.
 
 use crate::protocol::Priority;
 
-/// Which messages are synced before they are acknowledged (`--sync`).
+/// Which messages the server syncs before it acknowledges them (`--sync`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
-    /// Every one.
+    /// All messages.
     All,
-    /// Those of that priority and above; the rest within `--sync-interval`.
+    /// Messages of that priority and above. It syncs the others within `--sync-interval`.
     From(Priority),
-    /// None: the system writes them when it likes.
+    /// None. The system writes them when it likes.
     None,
 }
 
 impl Sync {
-    /// Whether a message of that priority is synced before its ACK.
+    /// Whether the server syncs a message of that priority before its ACK.
     pub fn covers(self, priority: Priority) -> bool {
         match self {
             Self::All => true,
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_covers_what_it_says() {
+    fn each_policy_covers_its_priorities() {
         let covered = |sync: Sync| Priority::all().filter(|priority| sync.covers(*priority)).count();
         assert_eq!(covered(Sync::All), Priority::COUNT);
         assert_eq!(covered(Sync::From(Priority::HIGH)), 3);

@@ -1,16 +1,17 @@
 //! Power cuts, kills and failures of the disk, by the thousand, and what the journal promises for each way to sync.
 //!
-//! A model keeps the books of what was acknowledged and what was refused. After each cut the journal is opened again, all of
-//! it is read, and compared with the books; then it goes on, so that what went wrong before piles up.
+//! A model keeps the model of what was acknowledged and what was refused. After each cut the journal is opened again, all of
+//! it is read, and compared with the model; then it goes on, so that what went wrong before piles up.
 
 use super::disk::Source;
 use super::headers::{FIRST_OFFSET, Headers, read_headers};
 use super::mark::ids_in;
 use super::record::Record;
+use super::recovery::Recovery;
 use super::scan::{Scan, Step, Window};
 use super::segment::{HEADER_BYTES, Header, SegmentKey};
 use super::simulated::{Call, Failures, Fault, Random, SimulatedDisk, Target};
-use super::writer::{Buffers, Recovery, Writer};
+use super::writer::{Buffers, Writer};
 use crate::limits::{BATCH, FROM_BYTES_MAX, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, TEXT_BYTES};
 use crate::protocol::Priority;
 use core::ops::Range;
@@ -92,7 +93,7 @@ enum Fate {
     Gone,
 }
 
-/// An entry of the books.
+/// An entry of the model.
 #[derive(Debug)]
 struct Entry {
     serial: u64,
@@ -104,14 +105,14 @@ struct Entry {
 
 /// What ended the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blow {
+enum Stop {
     Kill,
     Cut,
 }
 
-/// The books.
+/// The model.
 #[derive(Default)]
-struct Books {
+struct Model {
     /// By serial number; those that the ring may have dropped are left out.
     entries: Vec<Entry>,
     next_serial: u64,
@@ -133,7 +134,7 @@ struct Books {
     closed_id: Option<u64>,
 }
 
-impl Books {
+impl Model {
     fn change(&mut self, from: Fate, to: Fate) {
         self.entries.iter_mut().filter(|entry| entry.fate == from).for_each(|entry| entry.fate = to);
     }
@@ -199,7 +200,7 @@ impl Books {
     }
 
     /// Compares what was read after a blow with what must be there, and takes it over.
-    fn check(&mut self, seen: &[(u64, u64)], found: &Recovery, size: Size, blow: Blow) -> Result<(), String> {
+    fn check(&mut self, seen: &[(u64, u64)], found: &Recovery, size: Size, blow: Stop) -> Result<(), String> {
         let does_rise = |pair: &[(u64, u64)]| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1;
         if let Some(pair) = seen.windows(2).find(|pair| !does_rise(pair)) {
             return Err(format!("IDs do not rise: {pair:?}"));
@@ -212,7 +213,7 @@ impl Books {
                 (Some(id), _) if id != entry.id => return Err(format!("{entry:?} has the ID {id}")),
                 (Some(_), Fate::Gone) => return Err(format!("{entry:?} is back")),
                 (None, Fate::Kept) => return Err(format!("{entry:?} is lost")),
-                (None, Fate::Acknowledged) if blow == Blow::Kill => return Err(format!("{entry:?} is lost")),
+                (None, Fate::Acknowledged) if blow == Stop::Kill => return Err(format!("{entry:?} is lost")),
                 (None, _) => entry.fate = Fate::Gone,
                 (Some(_), _) => entry.fate = Fate::Kept,
             }
@@ -242,7 +243,7 @@ fn ids_skipped_max(size: Size, lost_segments: u64) -> u64 {
     let header = Header {
         segment_bytes: size.segment_bytes,
         sequence: 1,
-        key: SegmentKey { mark: 0, salt: 0 },
+        key: SegmentKey { tag: 0, salt: 0 },
         previous_end: FIRST_OFFSET,
         first_id: 1,
         origin: None,
@@ -279,7 +280,7 @@ impl Reader {
             let sequence = headers[segment].map_or(0, |header| header.sequence);
             let part = Part { version: disk.version(segment), sequence, end };
             if self.known[segment].as_ref().is_none_or(|(known, _)| *known != part) {
-                let read = self.read_segment(&disk.calm(), headers, segment, end)?;
+                let read = self.read_segment(&disk.fault_free(), headers, segment, end)?;
                 self.known[segment] = Some((part, read));
             }
             seen.extend(self.known[segment].iter().flat_map(|(_, read)| read));
@@ -324,13 +325,13 @@ fn order(headers: &Headers, last_end: u32) -> Vec<(usize, u32)> {
     used.iter().map(|(header, segment)| (*segment, end(header))).collect()
 }
 
-/// A journal, the books about it, and what happens to it.
+/// A journal, the model about it, and what happens to it.
 struct Trial {
     size: Size,
     mode: Mode,
     random: Random,
     disk: SimulatedDisk,
-    books: Books,
+    model: Model,
     reader: Reader,
     cuts: usize,
     flips: usize,
@@ -352,7 +353,7 @@ impl Trial {
             mode,
             random: Random(seed),
             disk,
-            books: Books::default(),
+            model: Model::default(),
             reader: Reader::new(),
             cuts: 0,
             flips: 0,
@@ -364,7 +365,7 @@ impl Trial {
     /// Lives through so many power cuts.
     fn run(&mut self, cuts: usize) -> Result<(), String> {
         let mut buffers = Box::new(Buffers::new());
-        let mut blow = Blow::Cut;
+        let mut blow = Stop::Cut;
         while self.cuts < cuts {
             if self.has_flips && self.random.once_in(3) {
                 self.flip_bit()?;
@@ -374,15 +375,15 @@ impl Trial {
             }
             if let Some(mut writer) = self.open(&mut buffers, blow)? {
                 self.plan_faults();
-                self.books.closed_id = None;
+                self.model.closed_id = None;
                 self.write_groups(&mut writer);
                 self.end_run(&mut writer);
-                blow = Blow::Kill;
+                blow = Stop::Kill;
             }
             if self.disk.is_off() || !self.random.once_in(4) {
                 self.disk.cut();
                 self.cuts += 1;
-                blow = Blow::Cut;
+                blow = Stop::Cut;
             }
         }
         Ok(())
@@ -395,20 +396,20 @@ impl Trial {
             let before = self.disk.failures();
             let closed = writer.close();
             self.note_call(writer, before);
-            if closed.is_ok() && writer.works() && self.disk.failures() == before {
+            if closed.is_ok() && writer.is_writable() && self.disk.failures() == before {
                 // Without any syncs, former segments may be lost still.
                 if self.mode != Mode::None {
-                    self.books.note_synced();
+                    self.model.note_synced();
                 }
-                self.books.closed_id = (self.books.void == 0).then_some(writer.next_id());
+                self.model.closed_id = (self.model.void == 0).then_some(writer.next_id());
             }
         }
     }
 
     /// Flips a bit of some record, which may be lost then, and nothing else.
     fn flip_bit(&mut self) -> Result<(), String> {
-        let headers =
-            read_headers(&self.disk.calm(), self.size.segment_bytes).map_err(|errno| errno.to_string())?;
+        let headers = read_headers(&self.disk.fault_free(), self.size.segment_bytes)
+            .map_err(|errno| errno.to_string())?;
         let used: Vec<(usize, Header)> =
             headers.iter().enumerate().filter_map(|(segment, header)| Some((segment, (*header)?))).collect();
         if used.is_empty() {
@@ -422,7 +423,7 @@ impl Trial {
         let mut scan = Scan::new(segment, header.key, part, &mut self.reader.window);
         let mut places = Vec::new();
         loop {
-            match scan.next(&self.disk.calm()).map_err(|errno| errno.to_string())? {
+            match scan.next(&self.disk.fault_free()).map_err(|errno| errno.to_string())? {
                 Step::Record(record) => {
                     let (serial, bytes) = (record.time_ms, record.bytes() as u32);
                     places.push((serial, scan.at() - bytes..scan.at()));
@@ -437,11 +438,11 @@ impl Trial {
         let (serial, part) = places.swap_remove(self.random.below(places.len()));
         let bit = 8 * part.start as usize + self.random.below(8 * part.len());
         self.disk.flip(segment, bit);
-        let entry = self.books.entries.iter_mut().find(|entry| entry.serial == serial);
+        let entry = self.model.entries.iter_mut().find(|entry| entry.serial == serial);
         if let Some(entry) = entry.filter(|entry| entry.fate != Fate::Gone) {
             entry.fate = Fate::Open;
         }
-        self.books.closed_id = None;
+        self.model.closed_id = None;
         self.flips += 1;
         Ok(())
     }
@@ -469,29 +470,29 @@ impl Trial {
     fn open<'a>(
         &mut self,
         buffers: &'a mut Buffers,
-        blow: Blow,
+        blow: Stop,
     ) -> Result<Option<Writer<'a, SimulatedDisk>>, String> {
         let before = self.disk.failures();
         self.disk.enter(Call::Open);
         let Size { segment_bytes, stretch_bytes } = self.size;
         let opened = Writer::open_with(self.disk.clone(), segment_bytes, stretch_bytes, buffers);
         let Ok((writer, found)) = opened else {
-            self.books.note_failures(self.disk.failures().since(before));
+            self.model.note_failures(self.disk.failures().since(before));
             return Ok(None);
         };
         let (headers, end) = writer.extent();
-        self.books.note_sequence(headers);
-        self.books.note_failures(self.disk.failures().since(before));
+        self.model.note_sequence(headers);
+        self.model.note_failures(self.disk.failures().since(before));
         let seen = self.reader.read(&self.disk, headers, end)?;
-        let checked = self.books.check(&seen, &found, self.size, blow);
+        let checked = self.model.check(&seen, &found, self.size, blow);
         checked.map_err(|what| format!("{what}; after {} cuts, the last blow a {blow:?}", self.cuts))?;
         Ok(Some(writer))
     }
 
     fn write_groups(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
         for _ in 0..1 + self.random.below(20) {
-            if !writer.works() && self.random.once_in(3) {
-                self.disk.enter(Call::Revive);
+            if !writer.is_writable() && self.random.once_in(3) {
+                self.disk.enter(Call::Reopen);
                 let before = self.disk.failures();
                 // That it fails shows when it is written to.
                 let _ = writer.reopen_segment();
@@ -504,10 +505,10 @@ impl Trial {
             if matches!(self.mode, Mode::From(_)) && self.random.once_in(6) {
                 self.disk.enter(Call::SyncRest);
                 let before = self.disk.failures();
-                let result = writer.sync_rest();
+                let result = writer.sync_committed();
                 self.note_call(writer, before);
                 if result.is_ok() {
-                    self.books.note_synced();
+                    self.model.note_synced();
                 }
             }
         }
@@ -515,10 +516,10 @@ impl Trial {
 
     /// Records the journal's state after a call; the argument says how many writes and syncs had failed before it.
     fn note_call(&mut self, writer: &Writer<'_, SimulatedDisk>, before: Failures) {
-        self.books.note_sequence(writer.extent().0);
-        self.books.note_failures(self.disk.failures().since(before));
-        if writer.works() {
-            self.books.note_refused();
+        self.model.note_sequence(writer.extent().0);
+        self.model.note_failures(self.disk.failures().since(before));
+        if writer.is_writable() {
+            self.model.note_refused();
         }
     }
 
@@ -527,7 +528,7 @@ impl Trial {
         let before = self.disk.failures();
         writer.begin_group(self.mode != Mode::None);
         self.note_call(writer, before);
-        let first = self.books.entries.len();
+        let first = self.model.entries.len();
         self.disk.enter(Call::Commit);
         let before = self.disk.failures();
         let mut is_synced = self.write_batch(writer);
@@ -536,7 +537,7 @@ impl Trial {
             is_synced |= self.write_batch(writer);
         }
         let result = writer.commit(is_synced);
-        self.books.note_commit(first, is_synced, result);
+        self.model.note_commit(first, is_synced, result);
         self.note_call(writer, before);
     }
 
@@ -546,14 +547,14 @@ impl Trial {
         let count = if self.random.once_in(many) { BATCH } else { 1 + self.random.below(6) };
         let mut is_synced = false;
         for _ in 0..count {
-            let (message, id) = (Message::new(self.books.next_serial), writer.next_id());
+            let (message, id) = (Message::new(self.model.next_serial), writer.next_id());
             is_synced |= match self.mode {
                 Mode::All => true,
                 Mode::From(least) => message.priority.number() >= least,
                 Mode::None => false,
             };
             writer.append(&message.record(id));
-            self.books.note_written(id);
+            self.model.note_written(id);
         }
         is_synced
     }
@@ -567,7 +568,7 @@ fn check_cuts(mode: Mode, seed: u64) {
     }
     // Otherwise there was nothing to check.
     assert!(
-        trial.books.top_id > CUTS as u64 && trial.books.known_sequence > CUTS as u64 / 20,
+        trial.model.top_id > CUTS as u64 && trial.model.known_sequence > CUTS as u64 / 20,
         "{mode:?}, seed {seed}"
     );
 }
@@ -639,7 +640,7 @@ fn check_flips(size: Size, mode: Mode, seed: u64) {
     if let Err(what) = trial.run(CUTS) {
         panic!("{size:?}, {mode:?}, seed {seed}, {} flips: {what}", trial.flips);
     }
-    assert!(trial.flips > CUTS / 10 && trial.books.top_id > CUTS as u64, "{} flips", trial.flips);
+    assert!(trial.flips > CUTS / 10 && trial.model.top_id > CUTS as u64, "{} flips", trial.flips);
 }
 
 #[test]
@@ -663,11 +664,11 @@ fn cuts_and_flipped_bits_with_no_message_synced() {
 /// The same where the first page of a segment cannot be written.
 fn check_bad_page(mode: Mode, seed: u64) {
     let mut trial = Trial::new(mode, seed);
-    trial.disk.spoil(3);
+    trial.disk.break_header_page(3);
     if let Err(what) = trial.run(CUTS) {
         panic!("{mode:?}, seed {seed}: {what}");
     }
-    assert!(trial.books.known_sequence > CUTS as u64 / 20, "{mode:?}, seed {seed}");
+    assert!(trial.model.known_sequence > CUTS as u64 / 20, "{mode:?}, seed {seed}");
 }
 
 #[test]
@@ -700,11 +701,11 @@ fn file_whose_first_page_cannot_be_written_costs_no_message() {
     let mut buffers = Box::new(Buffers::new());
     let (mut writer, _) = Writer::open(disk.clone(), SMALL_BYTES, &mut buffers).unwrap();
     // One is never used, and one is in use already.
-    disk.spoil(5);
+    disk.break_header_page(5);
     write_batches(&mut writer, 0..MANY, true).unwrap();
-    disk.spoil(2);
+    disk.break_header_page(2);
     write_batches(&mut writer, MANY..2 * MANY, true).unwrap();
-    assert_eq!(writer.done().failures, 0);
+    assert_eq!(writer.stats().failures, 0);
     assert_eq!(writer.extent().0.iter().flatten().count(), JOURNAL_SEGMENTS - 2);
     drop(writer);
     disk.cut();
@@ -768,7 +769,7 @@ fn a_sync_left_out_of_the_header_after_a_failure_is_noticed() {
 
 #[test]
 fn a_sync_left_out_of_the_header_after_an_outage_is_noticed() {
-    check_noticed((Call::Revive, Target::Header), Mode::All, 25_000);
+    check_noticed((Call::Reopen, Target::Header), Mode::All, 25_000);
 }
 
 #[test]
@@ -821,7 +822,7 @@ fn failures_after_a_start(ignored: Option<(Call, Target)>) -> u64 {
     let disk = small_journal();
     let (segment, _, last) = places(&disk).pop().unwrap();
     disk.damage(segment, |bytes| bytes[last.start as usize + 9] ^= 1);
-    disk.spoil(segment + 1);
+    disk.break_header_page(segment + 1);
     ignored.into_iter().for_each(|syncs| disk.ignore(syncs));
     disk.enter(Call::Open);
     let mut buffers = Box::new(Buffers::new());
@@ -829,7 +830,7 @@ fn failures_after_a_start(ignored: Option<(Call, Target)>) -> u64 {
     assert!(found.torn_bytes > 0, "{found:?}");
     disk.enter(Call::Commit);
     let _ = write_batches(&mut writer, 24..25, true);
-    writer.done().failures
+    writer.stats().failures
 }
 
 #[test]
@@ -886,13 +887,13 @@ fn start(disk: &SimulatedDisk) -> (Vec<u64>, Recovery) {
 
 /// The IDs in each segment of the small journal, and where each record begins and ends.
 fn places(disk: &SimulatedDisk) -> Vec<(usize, u64, Range<u32>)> {
-    let headers = read_headers(&disk.calm(), SMALL_BYTES).unwrap();
+    let headers = read_headers(&disk.fault_free(), SMALL_BYTES).unwrap();
     let mut places = Vec::new();
     for (segment, header) in headers.iter().enumerate().filter_map(|(at, header)| Some((at, (*header)?))) {
         let mut window = Box::new([0; JOURNAL_READ_BYTES]);
         let mut scan = Scan::new(segment, header.key, FIRST_OFFSET..SMALL_BYTES, &mut window);
         let mut begin = FIRST_OFFSET;
-        while let Step::Record(record) = scan.next(&disk.calm()).unwrap() {
+        while let Step::Record(record) = scan.next(&disk.fault_free()).unwrap() {
             let (id, serial) = (record.id, record.time_ms);
             if id == serial + 1 {
                 places.push((segment, id, begin..scan.at()));
@@ -985,7 +986,7 @@ fn without_its_header_no_segment_has_ids_given_again_and_they_are_skipped_once()
 #[test]
 fn wherever_the_power_goes_while_version_1_is_taken_over_nothing_is_lost() {
     let disk = small_journal();
-    let headers = read_headers(&disk.calm(), SMALL_BYTES).unwrap();
+    let headers = read_headers(&disk.fault_free(), SMALL_BYTES).unwrap();
     for (segment, header) in headers.iter().enumerate().filter_map(|(at, header)| Some((at, (*header)?))) {
         let page = Header { origin: None, ..header }.to_page();
         disk.damage(segment, |bytes| bytes[..FIRST_OFFSET as usize].copy_from_slice(&page));
@@ -1003,7 +1004,7 @@ fn wherever_the_power_goes_while_version_1_is_taken_over_nothing_is_lost() {
         let (ids, found) = start(&cut);
         assert!(ids.into_iter().eq(1..=24), "after {operations} operations");
         assert_eq!((found.next_id, found.skipped), (25, 0), "after {operations} operations");
-        let headers = read_headers(&cut.calm(), SMALL_BYTES).unwrap();
+        let headers = read_headers(&cut.fault_free(), SMALL_BYTES).unwrap();
         assert_eq!(headers.iter().flatten().filter(|header| header.origin.is_some()).count(), 1);
         if is_taken_over {
             break;

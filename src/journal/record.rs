@@ -1,19 +1,19 @@
-//! One message in the journal, byte by byte. Numbers are little-endian.
+//! A record: one message in the journal. Numbers are little-endian.
 //!
 //! | offset | bytes | |
 //! | ---: | ---: | --- |
-//! | 0 | 4 | the checksum: CRC-32 (IEEE) of the segment's salt, 8 bytes, and of all that follows here up to the length |
-//! | 4 | 4 | the segment's mark |
+//! | 0 | 4 | the checksum: CRC-32 (IEEE) of the segment's salt, 8 bytes, and of the record from offset 4 on, without the padding |
+//! | 4 | 4 | the segment's tag |
 //! | 8 | 8 | the ID |
-//! | 16 | 8 | the time when it was processed, in milliseconds since 1970 by the board's clock, right or wrong |
-//! | 24 | 2 | the length of all this without the padding |
+//! | 16 | 8 | the time of processing, in milliseconds since 1970 by the board's clock, right or wrong |
+//! | 24 | 2 | the length of the record without the padding |
 //! | 26 | 1 | the priority |
 //! | 27 | 1 | the length of FROM |
 //! | 28 | | FROM, then the text as the client sent it |
 //! | | 0 to 7 | zeroes, up to the next multiple of 8 |
 //!
-//! Salt and mark are random numbers of the segment, which no client knows. So what a segment held before it was used
-//! again is not taken for what it holds now, and nor is a text that somebody made to look like a record.
+//! Salt and tag are random numbers of the segment, which no client knows. So a reader cannot mistake a record of an earlier segment in
+//! the same file for one of this segment, nor a text that somebody crafted to look like a record.
 //!
 //! Bytes only: no I/O. Nothing here panics, whatever the bytes are.
 
@@ -22,32 +22,32 @@ use super::segment::SegmentKey;
 use crate::limits::{FROM_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, TEXT_BYTES};
 use crate::protocol::Priority;
 
-/// Records start at multiples of that.
+/// The offset of each record is a multiple of this.
 pub const ALIGNMENT: usize = 8;
 
 /// A message in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    /// Its number in the whole server.
+    /// The ID, unique in the whole server.
     pub id: u64,
-    /// When it was processed, in milliseconds since 1970.
+    /// The time of processing, in milliseconds since 1970.
     pub time_ms: u64,
-    /// How urgent it was.
+    /// The priority.
     pub priority: Priority,
-    /// Who sent it: a nick, or else ADDRESS:PORT.
+    /// The sender: a nick, or else ADDRESS:PORT.
     pub from: &'a [u8],
-    /// What it says.
+    /// The text.
     pub text: &'a [u8],
 }
 
-/// Why there is no record at a place.
+/// Why there is no record at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// It has not the mark of the segment: it is empty, or of former use, or damaged there.
-    Unmarked,
-    /// It has the mark, and is damaged; or its mark is damaged, and nothing else.
+    /// The bytes do not have the segment's tag: they are empty, belong to an earlier segment, or are damaged there.
+    Untagged,
+    /// The bytes have the tag, and are damaged; or the tag is damaged, and nothing else.
     Corrupt,
-    /// It has the mark, and would go on behind the end of the bytes.
+    /// The bytes have the tag, but the record is longer than they are.
     Cut,
 }
 
@@ -57,15 +57,15 @@ impl<'a> Record<'a> {
         padded(RECORD_HEADER_BYTES + self.from.len() + self.text.len())
     }
 
-    /// Writes it to the first of these bytes, padding included, and says how many that are. None: they are too few, or FROM
-    /// or the text is longer than a record takes.
+    /// Writes the record with its padding to the beginning of `out`, and returns how many bytes it wrote. `None`: `out` is too short,
+    /// or FROM or the text is longer than a record allows.
     pub fn write(&self, key: &SegmentKey, out: &mut [u8]) -> Option<usize> {
         if self.from.len() > FROM_BYTES_MAX || self.text.len() > TEXT_BYTES {
             return None;
         }
         let length = RECORD_HEADER_BYTES + self.from.len() + self.text.len();
         let out = out.get_mut(..padded(length))?;
-        out[4..8].copy_from_slice(&key.mark.to_le_bytes());
+        out[4..8].copy_from_slice(&key.tag.to_le_bytes());
         out[8..16].copy_from_slice(&self.id.to_le_bytes());
         out[16..24].copy_from_slice(&self.time_ms.to_le_bytes());
         out[24..26].copy_from_slice(&(length as u16).to_le_bytes());
@@ -80,30 +80,30 @@ impl<'a> Record<'a> {
         Some(out.len())
     }
 
-    /// The record that these bytes begin with, and how many bytes it takes with its padding.
+    /// The record at the beginning of `bytes`, and how many bytes it takes with its padding.
     ///
     /// # Errors
     /// Why there is none.
     pub fn read(key: &SegmentKey, bytes: &'a [u8]) -> Result<(Self, usize), Absence> {
-        let taken = Self::check(key, bytes)?;
-        Self::fields(bytes).map(|record| (record, taken)).ok_or(Absence::Corrupt)
+        let length = Self::check(key, bytes)?;
+        Self::fields(bytes).map(|record| (record, length)).ok_or(Absence::Corrupt)
     }
 
-    /// Whether these bytes begin with a record, and how many bytes it takes with its padding.
+    /// Checks that `bytes` begins with a record, and returns how many bytes it takes with its padding.
     ///
     /// # Errors
     /// Why there is none.
     pub fn check(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
-        match (is_marked(key, bytes), Self::check_unmarked(key, bytes)) {
+        match (is_tagged(key, bytes), Self::check_untagged(key, bytes)) {
             (true, checked) => checked,
-            // It was one: where it is the last, nothing else would tell that it is gone.
+            // It was a record. If it is the last one of the segment, nothing else shows that it is lost.
             (false, Ok(_)) => Err(Absence::Corrupt),
-            (false, Err(_)) => Err(Absence::Unmarked),
+            (false, Err(_)) => Err(Absence::Untagged),
         }
     }
 
-    /// The same whatever stands where the mark should.
-    fn check_unmarked(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
+    /// The same check, but without a look at the tag.
+    fn check_untagged(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Absence::Cut)?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
         if !(RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(&length) {
@@ -114,7 +114,7 @@ impl<'a> Record<'a> {
         if is_whole && Record::fields(record).is_some() { Ok(record.len()) } else { Err(Absence::Corrupt) }
     }
 
-    /// The record that bytes begin with which were [checked](Self::check). None: they were not.
+    /// The record at the beginning of bytes that passed [`check`](Self::check). `None` is possible only for bytes that did not.
     pub fn fields(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
@@ -125,12 +125,12 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Whether these bytes begin as a record of the segment does.
-pub fn is_marked(key: &SegmentKey, bytes: &[u8]) -> bool {
-    bytes.get(4..8) == Some(&key.mark.to_le_bytes())
+/// Whether the bytes have the segment's tag where a record has it.
+pub fn is_tagged(key: &SegmentKey, bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(&key.tag.to_le_bytes())
 }
 
-/// A length with the padding behind it.
+/// The length of a record with its padding.
 const fn padded(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
 }
@@ -144,7 +144,7 @@ const _: () = {
 mod tests {
     use super::*;
 
-    const SEAL: SegmentKey = SegmentKey { mark: 0x1234_5678, salt: 0x0102_0304_0506_0708 };
+    const KEY: SegmentKey = SegmentKey { tag: 0x1234_5678, salt: 0x0102_0304_0506_0708 };
 
     fn record() -> Record<'static> {
         Record {
@@ -158,13 +158,13 @@ mod tests {
 
     fn written(record: &Record<'_>) -> Vec<u8> {
         let mut bytes = vec![0xff; RECORD_BYTES_MAX + ALIGNMENT];
-        let length = record.write(&SEAL, &mut bytes).unwrap();
+        let length = record.write(&KEY, &mut bytes).unwrap();
         bytes.truncate(length);
         bytes
     }
 
     #[test]
-    fn it_is_as_documented() {
+    fn layout_is_as_documented() {
         let bytes = written(&record());
         assert_eq!(bytes.len(), 40);
         assert_eq!(bytes[4..8], [0x78, 0x56, 0x34, 0x12]);
@@ -173,58 +173,58 @@ mod tests {
         assert_eq!(bytes[24..28], [38, 0, 9, 5]);
         assert_eq!(&bytes[28..], b"alicesmoke\0\0");
         let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&SEAL.salt.to_le_bytes());
+        hasher.update(&KEY.salt.to_le_bytes());
         hasher.update(&bytes[4..38]);
         assert_eq!(bytes[..4], hasher.finalize().to_le_bytes());
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn record_survives_round_trip() {
         for (from, text) in
             [(&b""[..], &b""[..]), (b"a", b"b"), (&[b'f'; FROM_BYTES_MAX], &[0xff; TEXT_BYTES])]
         {
             let record = Record { from, text, ..record() };
             let bytes = written(&record);
             assert_eq!(bytes.len(), record.bytes());
-            assert_eq!(Record::read(&SEAL, &bytes), Ok((record, bytes.len())));
+            assert_eq!(Record::read(&KEY, &bytes), Ok((record, bytes.len())));
         }
     }
 
     #[test]
-    fn what_is_too_long_or_has_no_room_is_not_written() {
+    fn record_too_long_for_the_format_or_the_buffer_is_not_written() {
         let mut bytes = [0; 2 * RECORD_BYTES_MAX];
         let long = Record { text: &[0; TEXT_BYTES + 1], ..record() };
-        assert_eq!(long.write(&SEAL, &mut bytes), None);
+        assert_eq!(long.write(&KEY, &mut bytes), None);
         let long = Record { from: &[0; FROM_BYTES_MAX + 1], ..record() };
-        assert_eq!(long.write(&SEAL, &mut bytes), None);
-        assert_eq!(record().write(&SEAL, &mut bytes[..39]), None);
+        assert_eq!(long.write(&KEY, &mut bytes), None);
+        assert_eq!(record().write(&KEY, &mut bytes[..39]), None);
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed() {
+    fn every_flipped_bit_is_detected() {
         let bytes = written(&record());
         for bit in 0..8 * 38 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Record::read(&SEAL, &flipped).is_err(), "bit {bit}");
+            assert!(Record::read(&KEY, &flipped).is_err(), "bit {bit}");
         }
     }
 
     #[test]
-    fn every_cut_is_noticed() {
+    fn every_truncation_is_detected() {
         let bytes = written(&record());
         for length in 0..bytes.len() {
-            let expected = if length < 8 { Absence::Unmarked } else { Absence::Cut };
-            assert_eq!(Record::read(&SEAL, &bytes[..length]), Err(expected), "{length}");
+            let expected = if length < 8 { Absence::Untagged } else { Absence::Cut };
+            assert_eq!(Record::read(&KEY, &bytes[..length]), Err(expected), "{length}");
         }
     }
 
     #[test]
-    fn another_segments_record_is_not_this_ones() {
+    fn record_of_another_segment_is_not_valid() {
         let bytes = written(&record());
-        let other = SegmentKey { mark: 1, ..SEAL };
-        assert_eq!(Record::read(&other, &bytes), Err(Absence::Unmarked));
-        let other = SegmentKey { salt: 1, ..SEAL };
+        let other = SegmentKey { tag: 1, ..KEY };
+        assert_eq!(Record::read(&other, &bytes), Err(Absence::Untagged));
+        let other = SegmentKey { salt: 1, ..KEY };
         assert_eq!(Record::read(&other, &bytes), Err(Absence::Corrupt));
     }
 }

@@ -1,64 +1,66 @@
-//! A segment: one file of the journal, and what stands in its first page. Numbers are little-endian.
+//! A segment: one file of the journal, and the layout of its first page. Numbers are little-endian.
 //!
 //! | offset | bytes | |
 //! | ---: | ---: | --- |
 //! | 0 | 8 | `firstlnJ` |
 //! | 8 | 4 | the version of the format: 2 |
 //! | 12 | 4 | the length of the file |
-//! | 16 | 8 | the sequence: 1 for the first use of a segment, and one more for each next one |
+//! | 16 | 8 | the sequence: 1 for the first segment of a journal, and one more for each rotation |
 //! | 24 | 8 | the salt of its checksums |
-//! | 32 | 4 | the mark of its records |
-//! | 36 | 4 | where what counts of the segment before it ends: what stands behind that was refused or is torn |
+//! | 32 | 4 | the tag of its records |
+//! | 36 | 4 | the end of the valid records in the previous segment: what follows them was rolled back or is torn |
 //! | 40 | 8 | the least ID that a message in it may have |
-//! | 48 | 8 | the journal's identity: a random number, made with it |
-//! | 56 | 4 | 1: from its first message on, IDs may have been acknowledged before their messages were synced; else 0 |
-//! | 60 | 8 | the sequence of the oldest segment that counts: what is older was given up |
-//! | 68 | 4 | how many headers with the same sequence could not be written before, each to another file |
+//! | 48 | 8 | the journal's identity: a random number, drawn when the journal is created |
+//! | 56 | 4 | 1: from its first message on, the writer may have acknowledged IDs before it synced their messages; else 0 |
+//! | 60 | 8 | the sequence of the oldest valid segment: the journal no longer contains anything older |
+//! | 68 | 4 | the attempt: how many headers with the same sequence the disk refused before, each in another file |
 //! | 72 | 4 | the checksum: CRC-32 (IEEE) of these 72 bytes |
 //!
-//! The header stands at 1,024 and again at 3,072, in other sectors. It has the first 4,096 bytes for itself, so that nobody writes to
-//! its page again; records follow. All files have one length from the start, filled with zeroes. The next use of the oldest begins
-//! with a new header, and makes all that is in it void. So the journal takes no more room while it runs than at its start, and a
-//! sync has nothing to write but the data. The last two pages of the file are for [`marks`](super::mark).
+//! The header is written twice, at 1,024 and at 3,072, which are in different sectors. It has the first 4,096 bytes for itself, so the
+//! writer never writes to its page again. Records follow. All files have their full length from the start, filled with zeroes. A
+//! rotation writes a new header to the file of the oldest segment, which makes everything in that file invalid. So the journal takes no
+//! more room while it runs than at its start, and a sync writes nothing but data. The last two pages of the file hold
+//! [`marks`](super::mark).
 //!
-//! If a header cannot be written, the segment gives up its file, and begins in another one. The disk may hold either header then, or what
-//! the file held before. So the header says what no longer counts, whatever the other files show: a segment that is older than the
-//! oldest, and one with the same sequence that was tried before.
+//! If the disk refuses a header, the segment begins in another file. The first file may then hold either header, or what it held before.
+//! So the header says what is no longer valid, whatever the other files contain: a segment older than the oldest one, and a segment with
+//! the same sequence and a lower attempt.
 //!
-//! Version 1 is read too, and never written: its header stands at 0 and at 2,048, ends with the checksum at 48, and its records may go
-//! up to the end of the file.
+//! Version 1 is read, but never written. Its header is at 0 and at 2,048, it ends with the checksum at 48, and its records may extend to
+//! the end of the file.
 //!
-//! At 0 stands a *guard*: a header of version 1 with a length that no segment has, 4,097. Programs that know version 1 alone take it
-//! for a journal of another size, and refuse it, whatever size they are asked for. Its field at 40 has the version of the format, so
-//! programs learn from bytes with a checksum that a journal is too new for them.
+//! At 0 is a *guard*: a header of version 1 with a length that no segment has, 4,097. A program that only knows version 1 takes the file
+//! for part of a journal of another size, and refuses it, whatever size it expects. The guard's field at 40 holds the version of the
+//! format. So a program learns from bytes with a valid checksum that the journal is too new for it.
 
 use super::number::number;
 use crate::limits::{PAGE_BYTES, SEGMENT_HEADER_BYTES, SEGMENT_MARKS_BYTES};
 use core::fmt;
 
-/// What each segment begins with.
+/// The first bytes of each header.
 const MAGIC: &[u8; 8] = b"firstlnJ";
-/// The version of what is written here.
+/// The version of the format that this program writes.
 pub const VERSION: u64 = 2;
 /// The length of a header of that version.
 pub const HEADER_BYTES: usize = 76;
-/// Where it stands.
+/// The offsets of its two copies.
 pub const HEADER_OFFSETS: [usize; 2] = [1024, 3072];
-/// The same of version 1.
+/// The length of a header of version 1.
 const FIRST_HEADER_BYTES: usize = 52;
+/// The offsets of its two copies.
 const FIRST_HEADER_OFFSETS: [usize; 2] = [0, 2048];
-/// The length of a segment that is a guard: no segment's, which is whole pages.
+/// The length of a file according to a guard. No segment has it, because segments are whole pages.
 const GUARD_SEGMENT_BYTES: u32 = PAGE_BYTES as u32 + 1;
 
 /// The first page of a segment.
 pub type HeaderPage = [u8; SEGMENT_HEADER_BYTES];
 
-/// Two random numbers that only the records of one segment have.
+/// Two random numbers that identify the records of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentKey {
-    /// Stands in each record.
-    pub mark: u32,
-    /// Is in each checksum.
+    /// Each record contains it.
+    pub tag: u32,
+    /// Each checksum covers it.
     pub salt: u64,
 }
 
@@ -67,13 +69,13 @@ impl SegmentKey {
     pub fn checksum(&self, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.salt.to_le_bytes());
-        hasher.update(&self.mark.to_le_bytes());
+        hasher.update(&self.tag.to_le_bytes());
         hasher.update(bytes);
         hasher.finalize()
     }
 }
 
-/// Tells a journal from all others, for as long as there is a segment of it.
+/// Identifies a journal for as long as any segment of it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity(pub u64);
 
@@ -83,38 +85,38 @@ impl fmt::Display for Identity {
     }
 }
 
-/// What a segment of version 2 says besides.
+/// The fields that version 2 adds to a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The journal that it belongs to.
+    /// The journal that the segment belongs to.
     pub identity: Identity,
-    /// Whether IDs may have been acknowledged before their messages were synced, from the first on.
+    /// Whether the writer may have acknowledged IDs before it synced their messages, from the first message on.
     pub is_unsynced: bool,
-    /// The sequence of the oldest segment that counts.
+    /// The sequence of the oldest valid segment.
     pub oldest: u64,
-    /// How many headers with this sequence could not be written before.
+    /// How many headers with this sequence the disk refused before.
     pub attempt: u32,
 }
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The length of the file, in bytes.
     pub segment_bytes: u32,
-    /// The number of this use of a segment.
+    /// The number of the segment: each rotation adds one.
     pub sequence: u64,
-    /// How its records are told from others.
+    /// Identifies its records.
     pub key: SegmentKey,
-    /// Where what counts of the segment before it ends.
+    /// The end of the valid records in the previous segment.
     pub previous_end: u32,
     /// The least ID that a message in it may have.
     pub first_id: u64,
-    /// None: it is of version 1, which does not say.
+    /// `None`: the header is of version 1, which has no such fields.
     pub origin: Option<Origin>,
 }
 
 impl Header {
-    /// Where its records end at the latest.
+    /// The last offset at which its records may end.
     pub fn records_end(&self) -> u32 {
         match self.origin {
             Some(_) => self.segment_bytes.saturating_sub(SEGMENT_MARKS_BYTES as u32),
@@ -122,18 +124,18 @@ impl Header {
         }
     }
 
-    /// The journal that it belongs to, if it says so.
+    /// The journal that it belongs to; `None` for version 1.
     pub fn identity(&self) -> Option<Identity> {
         self.origin.map(|origin| origin.identity)
     }
 
-    /// The sequence of the oldest segment that counts, as far as it says so.
+    /// The sequence of the oldest valid segment; 0 for version 1.
     pub fn oldest(&self) -> u64 {
         self.origin.map_or(0, |origin| origin.oldest)
     }
 
-    /// Its sequence and its attempt: of two segments of one journal, the one with the greater turn is the later one.
-    pub fn turn(&self) -> (u64, u32) {
+    /// Its sequence and its attempt. Of two segments of one journal, the one with the greater generation is the later one.
+    pub fn generation(&self) -> (u64, u32) {
         (self.sequence, self.origin.map_or(0, |origin| origin.attempt))
     }
 
@@ -148,7 +150,7 @@ impl Header {
         page
     }
 
-    /// What keeps programs away from its segment that do not know its version.
+    /// The guard that makes programs refuse the segment if they do not know its version.
     fn guard(&self) -> Self {
         let segment_bytes = GUARD_SEGMENT_BYTES;
         Self { segment_bytes, previous_end: PAGE_BYTES as u32, first_id: VERSION, origin: None, ..*self }
@@ -162,7 +164,7 @@ impl Header {
         bytes[12..16].copy_from_slice(&self.segment_bytes.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.key.salt.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.key.mark.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.key.tag.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.previous_end.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.first_id.to_le_bytes());
         let mut end = FIRST_HEADER_BYTES - 4;
@@ -177,10 +179,11 @@ impl Header {
         bytes[end..end + 4].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    /// The headers of a segment that begins with that page, each if it is whole: both are the same, unless the page is torn.
+    /// The two copies of the header in the first page of a segment. A copy that is not whole is `None`. Whole copies are equal, unless
+    /// the page is torn.
     ///
     /// # Errors
-    /// It is of that version, which is not known here.
+    /// The version of the segment, if this program does not know it.
     pub fn from_page(page: &HeaderPage) -> Result<[Option<Self>; 2], u64> {
         let first = FIRST_HEADER_OFFSETS.map(|offset| Self::parse(&page[offset..], 1, FIRST_HEADER_BYTES));
         let is_guard = |header: &Self| header.segment_bytes == GUARD_SEGMENT_BYTES;
@@ -192,12 +195,13 @@ impl Header {
         Ok(if is_second { second } else { first.map(|header| header.filter(|header| !is_guard(header))) })
     }
 
-    /// The header that these bytes begin with. None: there is none, or it is damaged, or of another version, or says what cannot be.
+    /// The header at the beginning of these bytes. `None`: no header is there, or it is damaged, of another version, or contradicts
+    /// itself.
     fn parse(bytes: &[u8], version: u64, length: usize) -> Option<Self> {
         let bytes = bytes.get(..length)?;
         let field = |offset: usize, length: usize| number(&bytes[offset..offset + length]);
-        let is_ours = bytes[..8] == *MAGIC && field(8, 4) == version;
-        if !is_ours || field(length - 4, 4) != crc32fast::hash(&bytes[..length - 4]).into() {
+        let is_of_version = bytes[..8] == *MAGIC && field(8, 4) == version;
+        if !is_of_version || field(length - 4, 4) != crc32fast::hash(&bytes[..length - 4]).into() {
             return None;
         }
         let origin = || Origin {
@@ -209,7 +213,7 @@ impl Header {
         let header = Self {
             segment_bytes: field(12, 4) as u32,
             sequence: field(16, 8),
-            key: SegmentKey { salt: field(24, 8), mark: field(32, 4) as u32 },
+            key: SegmentKey { salt: field(24, 8), tag: field(32, 4) as u32 },
             previous_end: field(36, 4) as u32,
             first_id: field(40, 8),
             origin: (version > 1).then(origin),
@@ -227,7 +231,7 @@ mod tests {
     const FIRST: Header = Header {
         segment_bytes: 65_536,
         sequence: 3,
-        key: SegmentKey { mark: 5, salt: 6 },
+        key: SegmentKey { tag: 5, salt: 6 },
         previous_end: 8_192,
         first_id: 77,
         origin: None,
@@ -236,7 +240,7 @@ mod tests {
     const SECOND: Header = Header { origin: Some(ORIGIN), ..FIRST };
 
     #[test]
-    fn what_was_written_is_read_and_every_flipped_bit_is_noticed() {
+    fn header_survives_round_trip_and_every_flipped_bit_is_detected() {
         for (header, offsets) in [(FIRST, FIRST_HEADER_OFFSETS), (SECOND, HEADER_OFFSETS)] {
             let page = header.to_page();
             assert_eq!(Header::from_page(&page), Ok([Some(header); 2]));
@@ -254,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_guard_changes_nothing_for_who_knows_the_version() {
+    fn damaged_guard_does_not_affect_header_of_known_version() {
         let page = SECOND.to_page();
         for bit in 0..8 * FIRST_HEADER_BYTES {
             let mut flipped = page;
@@ -264,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_knows_version_1_alone_finds_a_journal_of_a_size_that_cannot_be() {
+    fn guard_reads_as_version_1_with_an_impossible_length() {
         let page = SECOND.to_page();
         let guard = Header::parse(&page, 1, FIRST_HEADER_BYTES).unwrap();
         assert!(!(guard.segment_bytes as usize).is_multiple_of(PAGE_BYTES));
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_told_and_damage_is_not_taken_for_one() {
+    fn later_version_is_reported_and_damage_is_not_mistaken_for_one() {
         let mut page = [0; SEGMENT_HEADER_BYTES];
         Header { first_id: VERSION + 1, ..SECOND.guard() }.put(&mut page, 0);
         assert_eq!(Header::from_page(&page), Err(VERSION + 1));
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_page_shows_what_was_written_last_or_what_was_there_before() {
+    fn torn_page_yields_the_new_header_the_old_one_or_none() {
         let (former, later) = (FIRST.to_page(), Header { sequence: 9, ..SECOND }.to_page());
         for sectors in 0..1 << 8 {
             let mut torn = former;
@@ -295,17 +299,19 @@ mod tests {
             let sequences =
                 Header::from_page(&torn).unwrap().map(|header| header.map_or(0, |it| it.sequence));
             let is_written = |sector: u32| sectors & 1 << sector != 0;
-            let expected = match () {
-                () if is_written(2) || is_written(6) => 9,
-                () if is_written(0) && is_written(4) => 0,
-                () => 3,
+            let expected = if is_written(2) || is_written(6) {
+                9
+            } else if is_written(0) && is_written(4) {
+                0
+            } else {
+                3
             };
             assert_eq!(sequences.into_iter().max(), Some(expected), "{sectors:b}");
         }
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn contradictory_fields_are_refused() {
         for header in [FIRST, SECOND] {
             for header in [
                 Header { previous_end: 4_095, ..header },
@@ -315,7 +321,7 @@ mod tests {
                 assert_eq!(Header::from_page(&header.to_page()), Ok([None; 2]), "{header:?}");
             }
         }
-        let younger_than_the_oldest = Header { sequence: ORIGIN.oldest - 1, ..SECOND };
-        assert_eq!(Header::from_page(&younger_than_the_oldest.to_page()), Ok([None; 2]));
+        let before_the_oldest = Header { sequence: ORIGIN.oldest - 1, ..SECOND };
+        assert_eq!(Header::from_page(&before_the_oldest.to_page()), Ok([None; 2]));
     }
 }

@@ -57,7 +57,7 @@ pub enum Call {
     BeginGroup,
     Commit,
     SyncRest,
-    Revive,
+    Reopen,
     Close,
 }
 
@@ -96,7 +96,7 @@ enum Sector {
     /// The cache is newer, and a sync writes it.
     Dirty,
     /// A sync failed: the cache is newer perhaps, and no sync writes it.
-    Astray,
+    Unsyncable,
 }
 
 #[derive(Clone)]
@@ -107,7 +107,7 @@ struct Segment {
     /// Whether records were written since its last header.
     has_records: bool,
     /// Whether its first page stays as it is on the disk, whatever is written.
-    is_spoilt: bool,
+    has_bad_header_page: bool,
     /// How often what a reader sees may have changed.
     version: u64,
 }
@@ -141,7 +141,7 @@ impl SimulatedDisk {
             cached: bytes,
             sectors,
             has_records: false,
-            is_spoilt: false,
+            has_bad_header_page: false,
             version: 0,
         };
         Self(Rc::new(RefCell::new(State {
@@ -166,8 +166,8 @@ impl SimulatedDisk {
     }
 
     /// From now on, the first page of that segment cannot be written: each sync of it fails.
-    pub fn spoil(&self, segment: usize) {
-        self.0.borrow_mut().segments[segment].is_spoilt = true;
+    pub fn break_header_page(&self, segment: usize) {
+        self.0.borrow_mut().segments[segment].has_bad_header_page = true;
     }
 
     /// From now on, what is synced is synced for that call.
@@ -223,8 +223,8 @@ impl SimulatedDisk {
     }
 
     /// What one sees who disturbs nothing, and is not disturbed.
-    pub fn calm(&self) -> Calm<'_> {
-        Calm(self)
+    pub fn fault_free(&self) -> FaultFree<'_> {
+        FaultFree(self)
     }
 
     /// Another disk that holds the same.
@@ -236,9 +236,9 @@ impl SimulatedDisk {
 }
 
 /// The disk for one who reads besides.
-pub struct Calm<'a>(&'a SimulatedDisk);
+pub struct FaultFree<'a>(&'a SimulatedDisk);
 
-impl Source for Calm<'_> {
+impl Source for FaultFree<'_> {
     fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
         let offset = offset as usize;
         bytes.copy_from_slice(&self.0.0.borrow().segments[segment].cached[offset..offset + bytes.len()]);
@@ -249,7 +249,7 @@ impl Source for Calm<'_> {
 impl Segment {
     /// Whether that sector stays as it is on the disk.
     fn is_stuck(&self, sector: usize) -> bool {
-        self.is_spoilt && sector < PAGE_SECTORS
+        self.has_bad_header_page && sector < PAGE_SECTORS
     }
 
     fn store(&mut self, sector: usize, bytes: usize) {
@@ -297,7 +297,7 @@ impl Segment {
         // Where it writes whole pages, what went astray in them comes back.
         if random.once_in(2) {
             let pages = first / PAGE_SECTORS * PAGE_SECTORS..(last + 1).next_multiple_of(PAGE_SECTORS);
-            let astray = self.sectors[pages].iter_mut().filter(|sector| **sector == Sector::Astray);
+            let astray = self.sectors[pages].iter_mut().filter(|sector| **sector == Sector::Unsyncable);
             astray.for_each(|sector| *sector = Sector::Dirty);
         }
         // The system writes it when it likes.
@@ -317,13 +317,13 @@ impl Segment {
     }
 
     fn can_be_synced(&self) -> bool {
-        !self.is_spoilt || !self.sectors[..PAGE_SECTORS].contains(&Sector::Dirty)
+        !self.has_bad_header_page || !self.sectors[..PAGE_SECTORS].contains(&Sector::Dirty)
     }
 
     fn fail_to_sync(&mut self, random: &mut Random) {
         self.sync(|| random.once_in(2));
         let dirty = self.sectors.iter_mut().filter(|sector| **sector == Sector::Dirty);
-        dirty.for_each(|sector| *sector = Sector::Astray);
+        dirty.for_each(|sector| *sector = Sector::Unsyncable);
     }
 }
 
@@ -410,13 +410,13 @@ impl Disk for SimulatedDisk {
         state.sync(segment, target)
     }
 
-    fn settle(&mut self, segment: usize) -> Result<(), Errno> {
+    fn sync_and_evict(&mut self, segment: usize) -> Result<(), Errno> {
         let mut state = self.0.borrow_mut();
         state.sync(segment, Target::Former)?;
         if state.ignored != Some((state.call, Target::Former)) {
             let segment = &mut state.segments[segment];
             segment
-                .indices(|sector| sector == Sector::Astray)
+                .indices(|sector| sector == Sector::Unsyncable)
                 .into_iter()
                 .for_each(|sector| segment.reload(sector));
         }

@@ -1,14 +1,17 @@
-//! Verifies all that was written to a journal, and tells what is there.
+//! Verifies all records of a journal, and reports what it contains and what is damaged.
 
-use super::{Failure, Output, Verdict};
-use crate::clock::Utc;
+use super::content::Content;
+use super::failure::Failure;
+use super::finding::{Finding, What};
+use super::output::Output;
+use super::verdict::Verdict;
 use crate::counted::Counted;
 use crate::journal::catalog::{Catalog, Extent, Span};
 use crate::journal::disk::Source;
-use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::headers::{
     FIRST_OFFSET, copied_from, is_used, read_header, read_header_page, snapshot_headers,
 };
+use crate::journal::read_only::ReadOnly;
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::{Header, Identity};
@@ -16,121 +19,31 @@ use crate::limits::{
     JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
 };
 use nix::errno::Errno;
-use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
-/// Something that is not as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Finding {
-    segment: usize,
-    what: What,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
-    /// There is no such file.
-    Missing,
-    /// The file has another length than the others.
-    Length { is: u64, should: u32 },
-    /// The header and its double are damaged, or are those of another journal: nothing in it can be read.
-    Header,
-    /// One of the two is damaged, and the other tells the same.
-    OneHeader,
-    /// It is of another journal; none: of one of version 1.
-    Stranger(Option<Identity>),
-    /// It is a copy of that segment's file.
-    Copy(usize),
-    /// Bytes in which there was a record.
-    Bytes { offset: u32, bytes: u32 },
-    /// The same at the end of the newest segment.
-    Tail { offset: u32, bytes: u32 },
-}
-
-impl Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", NAMES[self.segment])?;
-        match self.what {
-            What::Missing => f.write_str("damaged: the file is missing"),
-            What::Length { is, should } => {
-                write!(f, "damaged: {} long instead of {should}", Counted(is, "byte"))
-            }
-            What::Header => f.write_str("damaged: no whole header, so nothing in it can be read"),
-            What::Stranger(Some(identity)) => {
-                write!(f, "damaged: it is a file of another journal, {identity}, and is not read")
-            }
-            What::Copy(original) => write!(
-                f,
-                "damaged: it is a copy of {}, and is not read; what it held before is lost",
-                NAMES[original]
-            ),
-            What::Stranger(None) => f.write_str("damaged: it is a file of another journal, and is not read"),
-            What::OneHeader => f.write_str("damaged: one of its two headers; the other is whole"),
-            What::Bytes { offset, bytes } => {
-                write!(f, "damaged: {} at offset {offset}", Counted(bytes.into(), "byte"))
-            }
-            What::Tail { offset, bytes } => write!(
-                f,
-                "damaged: {} at offset {offset}, the last that were written: a power cut does that",
-                Counted(bytes.into(), "byte")
-            ),
-        }
-    }
-}
-
-/// What a segment holds.
-struct Content {
-    segment: usize,
-    records: u64,
-    /// First and last.
-    ids: (u64, u64),
-    times_ms: (u64, u64),
-    /// Bytes behind where it counts in which there were records, and how many of those are whole.
-    quarantined_bytes: u32,
-    quarantined_records: u64,
-}
-
-impl Display for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { segment, records, ids, times_ms, quarantined_bytes, quarantined_records } = *self;
-        let name = NAMES[segment];
-        match records {
-            0 => write!(f, "{name}: no messages")?,
-            _ => {
-                let (from, to) = (Utc(times_ms.0), Utc(times_ms.1));
-                let messages = Counted(records, "message");
-                write!(f, "{name}: {messages}, IDs {} to {}, {from} to {to}", ids.0, ids.1)?;
-            }
-        }
-        if quarantined_bytes > 0 {
-            let records = Counted(quarantined_records, "whole record");
-            write!(f, "; {quarantined_bytes} bytes behind them are set aside, with {records}")?;
-        }
-        Ok(())
-    }
-}
-
-/// All that was found.
+/// The results of a check.
 #[derive(Default)]
 struct Report {
-    /// None: all segments are of version 1.
+    /// `None`: all segments are of version 1.
     identity: Option<Identity>,
     /// Whether no segment has a header.
     is_headless: bool,
-    /// The sequence of the oldest segment that counts.
+    /// The sequence of the oldest valid segment.
     oldest: u64,
     findings: Vec<Finding>,
-    /// The oldest first.
+    /// The oldest segment first.
     contents: Vec<Content>,
-    /// Ranges of IDs, first and last, that are not there between others.
+    /// The first missing ranges of IDs between others, each with its first and its last ID.
     gaps: Vec<(u64, u64)>,
+    /// How many IDs are missing between others.
     missing: u64,
 }
 
-/// Checks the journal and tells what is there.
+/// Checks the journal, and prints the results.
 pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Verdict, Failure> {
-    let report = examine_surely(|| examine(files)).map_err(|errno| Failure::unread(directory, errno))?;
+    let report = examine_twice(|| examine(files)).map_err(|errno| Failure::unread(directory, errno))?;
     match report.write(&mut output) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
@@ -138,8 +51,9 @@ pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Ver
     Ok(if report.findings.is_empty() { Verdict::Sound } else { Verdict::Damaged })
 }
 
-/// What a server writes at this moment may look damaged. So what does is looked at twice.
-fn examine_surely(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<Report, Errno> {
+/// Examines the journal. If it finds damage, it examines the journal again after a while, and keeps what it finds twice: what a server is
+/// writing at this moment may look damaged.
+fn examine_twice(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<Report, Errno> {
     let first = examine()?;
     if first.findings.is_empty() {
         return Ok(first);
@@ -158,7 +72,8 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
     let is_headless = headers.iter().all(Option::is_none);
     let mut report = Report { identity, is_headless, oldest, ..Report::default() };
     for (segment, header) in headers.iter().enumerate() {
-        report.examine_file(files, segment, header.as_ref())?;
+        report.examine_length(files, segment)?;
+        report.examine_headers(files, segment, header.as_ref())?;
         let copied = copied_from(files, segment, files.segment_bytes(), &headers)?;
         report.findings.extend(copied.map(|original| Finding { segment, what: What::Copy(original) }));
     }
@@ -167,48 +82,54 @@ fn examine(files: &ReadOnly) -> Result<Report, Errno> {
 }
 
 impl Report {
-    /// The file and its headers.
-    fn examine_file(
+    /// Examines the length of a file.
+    fn examine_length(&mut self, files: &ReadOnly, segment: usize) -> Result<(), Errno> {
+        let should = files.segment_bytes();
+        let what = match files.length(segment).map_err(|_| Errno::EIO)? {
+            None => What::Missing,
+            Some(is) if is != u64::from(should) => What::Length { is, should },
+            Some(_) => return Ok(()),
+        };
+        self.findings.push(Finding { segment, what });
+        Ok(())
+    }
+
+    /// Examines the first page of a file. `header` is the valid header in it, if there is one.
+    fn examine_headers(
         &mut self,
         files: &ReadOnly,
         segment: usize,
         header: Option<&Header>,
     ) -> Result<(), Errno> {
-        let length = files.length(segment).map_err(|_| Errno::EIO)?;
-        let mut found = |what| self.findings.push(Finding { segment, what });
-        match length {
-            None => found(What::Missing),
-            Some(is) if is != u64::from(files.segment_bytes()) => {
-                found(What::Length { is, should: files.segment_bytes() });
-            }
-            Some(_) => {}
-        }
         let page = read_header_page(files, segment)?;
         let in_page = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
-        let (ours, oldest) = (self.identity, self.oldest);
-        // What is older does not count any more: another file took its place.
-        let is_ours = |header: &Header| match header.identity() {
-            None => header.sequence < oldest,
-            identity => identity == ours,
+        let what = if header.is_some() {
+            // The comparison is with the header in the page, because the writer may have rotated to the file since `header` was read.
+            in_page.is_none_or(|header| page != header.to_page()).then_some(What::OneHeader)
+        } else if let Some(foreign) = in_page.filter(|header| !self.is_ours(header)) {
+            Some(What::Foreign(foreign.identity()))
+        } else if in_page.is_some_and(|header| header.segment_bytes == files.segment_bytes()) {
+            None
+        } else {
+            // After a start, at least one file has a header.
+            let exists = files.length(segment).map_err(|_| Errno::EIO)?.is_some();
+            let has_lost_header = exists && (self.is_headless || holds_something(files, segment)?);
+            has_lost_header.then_some(What::Header)
         };
-        let is_of_that_length = |header: &Header| header.segment_bytes == files.segment_bytes();
-        match header {
-            None if let Some(stranger) = in_page.filter(|header| !is_ours(header)) => {
-                found(What::Stranger(stranger.identity()));
-            }
-            None if in_page.as_ref().is_some_and(is_of_that_length) => {}
-            // A start leaves a header in one of them at least.
-            None if length.is_some() && (self.is_headless || holds_something(files, segment)?) => {
-                found(What::Header)
-            }
-            // By what stands in the page: the writer may have rotated to the segment since its header was read.
-            Some(_) if in_page.is_none_or(|header| page != header.to_page()) => found(What::OneHeader),
-            _ => {}
-        }
+        self.findings.extend(what.map(|what| Finding { segment, what }));
         Ok(())
     }
 
-    /// All records.
+    /// Whether an invalid header belongs to this journal. A header of version 1 has no identity. It does if it is older than all valid
+    /// segments: then another file took its place.
+    fn is_ours(&self, header: &Header) -> bool {
+        match header.identity() {
+            None => header.sequence < self.oldest,
+            identity => identity == self.identity,
+        }
+    }
+
+    /// Examines all records.
     fn examine_spans(&mut self, files: &impl Source, catalog: &Catalog) -> Result<(), Errno> {
         let mut window = [0; JOURNAL_READ_BYTES];
         for span in catalog.spans() {
@@ -223,58 +144,51 @@ impl Report {
         Ok(())
     }
 
-    /// One use of a segment.
+    /// The report about one segment.
     fn of_span(files: &impl Source, span: &Span, is_last: bool, window: &mut Window) -> Result<Self, Errno> {
-        let mut report = Self::default();
-        let mut content = Content {
-            segment: span.segment,
-            records: 0,
-            ids: (0, 0),
-            times_ms: (0, 0),
-            quarantined_bytes: 0,
-            quarantined_records: 0,
-        };
-        // To the very end: whatever is there.
+        let (mut report, mut content) = (Self::default(), Content::new(span.segment));
+        // No gap ends this scan: it reads up to the end of the segment.
         let mut scan = Scan::new(span.segment, span.header.key, 0..0, window).with_gap_bytes_max(u32::MAX);
         scan.go_to(span, Position::new(FIRST_OFFSET));
         loop {
             let offset = scan.at();
             match scan.next(files)? {
                 Step::Record(record) => report.add_record(&mut content, &record),
-                Step::Damage(bytes) => {
-                    report
-                        .findings
-                        .push(Finding { segment: span.segment, what: What::Bytes { offset, bytes } });
-                }
+                Step::Damage(bytes) => report
+                    .findings
+                    .push(Finding { segment: span.segment, what: What::Bytes { offset, bytes } }),
                 Step::End => break,
             }
         }
         let end = scan.at();
-        if let Some(Finding { what, .. }) = report.findings.last_mut()
-            && let What::Bytes { offset, bytes } = *what
-            && is_last
-            && offset + bytes == end
-        {
-            *what = What::Tail { offset, bytes };
+        if is_last {
+            report.mark_tail(end);
         }
         if let Extent::Known(end) = span.extent {
-            content.examine_quarantined(files, span, end, scan)?;
+            content.count_quarantined(files, span, end, scan)?;
         }
         report.contents.push(content);
         Ok(report)
     }
 
-    fn add_record(&mut self, content: &mut Content, record: &Record<'_>) {
-        if content.records == 0 {
-            (content.ids.0, content.times_ms.0) = (record.id, record.time_ms);
-        } else {
-            self.add_gap(content.ids.1, record.id);
+    /// If the last finding extends to the end of the newest segment, a power cut may be the cause.
+    fn mark_tail(&mut self, end: u32) {
+        if let Some(Finding { what, .. }) = self.findings.last_mut()
+            && let What::Bytes { offset, bytes } = *what
+            && offset + bytes == end
+        {
+            *what = What::Tail { offset, bytes };
         }
-        (content.ids.1, content.times_ms.1) = (record.id, record.time_ms);
-        content.records += 1;
     }
 
-    /// What is missing between two IDs that follow each other.
+    fn add_record(&mut self, content: &mut Content, record: &Record<'_>) {
+        if content.records > 0 {
+            self.add_gap(content.ids.1, record.id);
+        }
+        content.add(record);
+    }
+
+    /// Adds what is missing between two successive IDs.
     fn add_gap(&mut self, before: u64, after: u64) {
         let missing = after.saturating_sub(before).saturating_sub(1);
         if missing == 0 {
@@ -286,11 +200,11 @@ impl Report {
         }
     }
 
-    /// Adds what was found in the next segment.
+    /// Adds the report about the next segment.
     fn add(&mut self, next: Self) {
-        let last_of = |content: &Content| (content.records > 0).then_some(content.ids);
-        let before = self.contents.iter().rev().find_map(last_of);
-        if let (Some(before), Some(after)) = (before, next.contents.iter().find_map(last_of)) {
+        let ids_of = |content: &Content| (content.records > 0).then_some(content.ids);
+        let before = self.contents.iter().rev().find_map(ids_of);
+        if let (Some(before), Some(after)) = (before, next.contents.iter().find_map(ids_of)) {
             self.add_gap(before.1, after.0);
         }
         self.findings.extend(next.findings);
@@ -300,7 +214,8 @@ impl Report {
         self.gaps.truncate(JOURNAL_GAPS_LISTED_MAX);
     }
 
-    /// The writer rotated to the segment while it was read: its old content is gone, and so are the segments before it.
+    /// Drops the contents so far: the writer overwrote the segment during the read, so its old content is gone, and so are the segments
+    /// before it.
     fn forget_contents(&mut self) {
         self.findings.retain(|finding| !matches!(finding.what, What::Bytes { .. }));
         self.contents.clear();
@@ -336,30 +251,7 @@ impl Report {
     }
 }
 
-impl Content {
-    /// What stands behind where the segment counts. It was refused, or torn by a power cut, and nobody reads it.
-    fn examine_quarantined(
-        &mut self,
-        files: &impl Source,
-        span: &Span,
-        start: u32,
-        mut scan: Scan<'_>,
-    ) -> Result<(), Errno> {
-        let extent = Extent::Open(span.header.records_end());
-        scan.go_to(&Span { extent, ..*span }, Position::new(start));
-        loop {
-            match scan.next(files)? {
-                Step::Record(_) => self.quarantined_records += 1,
-                Step::Damage(_) => {}
-                Step::End => break,
-            }
-        }
-        self.quarantined_bytes = scan.at() - start;
-        Ok(())
-    }
-}
-
-/// Whether something was ever written to a segment: to its first pages, or to the first page of any stretch of it.
+/// Whether anything was ever written to a file: to its first two pages, or to the first page of any stretch.
 fn holds_something(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
     for stretch in 1..=files.segment_bytes() / JOURNAL_STRETCH_BYTES {
         let mut page = [0; PAGE_BYTES];
@@ -384,21 +276,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_only_once_is_no_damage() {
+    fn damage_found_only_once_is_not_reported() {
         let bytes = |offset| Finding { segment: 1, what: What::Bytes { offset, bytes: 8 } };
-        for (first, second, told) in [
+        for (first, second, expected) in [
             (&[bytes(8)][..], &[][..], &[][..]),
             (&[bytes(8)], &[bytes(16)], &[]),
             (&[bytes(8), bytes(24)], &[bytes(16), bytes(24)], &[bytes(24)]),
         ] {
-            let mut looks = [first, second].into_iter();
-            let surely = examine_surely(|| Ok(report(looks.next().expect("two looks at most")))).unwrap();
-            assert_eq!(surely.findings, told);
+            let mut reports = [first, second].into_iter();
+            let twice =
+                examine_twice(|| Ok(report(reports.next().expect("at most two examinations")))).unwrap();
+            assert_eq!(twice.findings, expected);
         }
     }
 
     #[test]
-    fn gaps_are_counted_and_the_first_are_listed() {
+    fn all_gaps_are_counted_and_the_first_are_listed() {
         let mut report = Report::default();
         for id in (1..1_000).step_by(10) {
             report.add_gap(id, id + 10);
@@ -412,10 +305,10 @@ mod tests {
 
     const FILE: u32 = 8_192;
 
-    /// Three segments in memory, with messages 1 to 9. The writer rotates to the second one while it is read.
-    struct Turning(RefCell<Vec<Vec<u8>>>);
+    /// Three segments in memory, with messages 1 to 9. The writer overwrites the second one while it is read.
+    struct Rotating(RefCell<Vec<Vec<u8>>>);
 
-    impl Source for Turning {
+    impl Source for Rotating {
         fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
             let mut files = self.0.borrow_mut();
             if segment == 1 && offset == FIRST_OFFSET {
@@ -427,12 +320,12 @@ mod tests {
         }
     }
 
-    impl Turning {
+    impl Rotating {
         fn new() -> (Self, Catalog) {
             let (mut files, mut headers) = (Vec::new(), [None; JOURNAL_SEGMENTS]);
             let mut previous_end = FIRST_OFFSET;
             for (segment, first_id) in [1, 4, 7].into_iter().enumerate() {
-                let (sequence, key) = (segment as u64 + 1, SegmentKey { mark: 5, salt: segment as u64 });
+                let (sequence, key) = (segment as u64 + 1, SegmentKey { tag: 5, salt: segment as u64 });
                 let header =
                     Header { segment_bytes: FILE, sequence, key, previous_end, first_id, origin: None };
                 headers[segment] = Some(header);
@@ -451,8 +344,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_turned_over_to_is_forgotten_with_all_before_it() {
-        let (files, catalog) = Turning::new();
+    fn overwritten_segment_and_those_before_it_are_left_out() {
+        let (files, catalog) = Rotating::new();
         let kept = Finding { segment: 3, what: What::Missing };
         let mut report = report(&[kept]);
         report.examine_spans(&files, &catalog).unwrap();

@@ -1,40 +1,40 @@
-//! Why `firstline journal` cannot go on, in one line that says what to do next.
+//! Why `firstline journal` cannot continue, in one line that says what to do next.
 
-use crate::journal::files;
+use crate::journal::error::Error;
 use nix::errno::Errno;
 use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why it cannot go on.
+/// Why the command cannot continue.
 #[derive(Debug)]
 pub enum Failure {
-    /// There is no such directory.
+    /// The directory does not exist.
     NoDirectory(PathBuf),
     /// The journal in that directory cannot be opened.
-    Unopened(PathBuf, files::Error),
-    /// It cannot be carried over to another size.
-    Unresized(PathBuf, files::Error),
-    /// It cannot be read.
+    Unopened(PathBuf, Error),
+    /// The journal cannot be resized.
+    Unresized(PathBuf, Error),
+    /// The journal cannot be read.
     Unread(PathBuf, Errno),
-    /// Another journal is in its place now.
+    /// Another journal has taken its place.
     Replaced(PathBuf),
-    /// What was read cannot be written.
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
 impl Failure {
     /// The journal in that directory cannot be opened.
-    pub fn unopened(directory: &Path, error: files::Error) -> Self {
+    pub fn unopened(directory: &Path, error: Error) -> Self {
         let directory = directory.to_path_buf();
         match error {
-            files::Error::NoJournal if !directory.exists() => Self::NoDirectory(directory),
+            Error::NoJournal if !directory.exists() => Self::NoDirectory(directory),
             error => Self::Unopened(directory, error),
         }
     }
 
-    /// It cannot be carried over to another size.
-    pub fn unresized(directory: &Path, error: files::Error) -> Self {
+    /// The journal in that directory cannot be resized.
+    pub fn unresized(directory: &Path, error: Error) -> Self {
         match Self::unopened(directory, error) {
             Self::Unopened(directory, error) => Self::Unresized(directory, error),
             failure => failure,
@@ -79,25 +79,25 @@ impl Display for Failure {
     }
 }
 
-fn write_unopened(f: &mut fmt::Formatter<'_>, error: &files::Error) -> fmt::Result {
+fn write_unopened(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
     match error {
-        files::Error::NoJournal => f.write_str(
+        Error::NoJournal => f.write_str(
             "there is no journal in it, which is 0.journal to 7.journal; give the DIR of the server's --journal",
         ),
-        files::Error::System(_, Errno::ENOTDIR) => {
+        Error::System(_, Errno::ENOTDIR) => {
             f.write_str("it is not a directory; give the directory that the journal's files are in")
         }
-        files::Error::System(_, Errno::EACCES | Errno::EPERM) => {
+        Error::System(_, Errno::EACCES | Errno::EPERM) => {
             write!(f, "{error}; run this as root, or as the user that the server runs as")
         }
         error => error.fmt(f),
     }
 }
 
-fn write_unresized(f: &mut fmt::Formatter<'_>, error: &files::Error) -> fmt::Result {
+fn write_unresized(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
     match error {
-        files::Error::InUse(_) => write!(f, "{error}; stop the server first"),
-        files::Error::NoRoom { needed, available } => write!(
+        Error::InUse(_) => write!(f, "{error}; stop the server first"),
+        Error::NoRoom { needed, available } => write!(
             f,
             "the new one needs {needed} bytes beside the old one, and the disk has {available} to give; make room, or \
              give a smaller --resize"

@@ -5,7 +5,7 @@ use crate::journal::record::Record;
 use crate::protocol::escape::{Escaped, needs_escape};
 use std::fmt::{self, Write};
 
-/// What stands where there is no time.
+/// What a line without a time begins with.
 const NO_TIME: &str = "-";
 
 /// A line without its LF, as text or JSON.
@@ -13,17 +13,17 @@ const NO_TIME: &str = "-";
 pub enum Line<'a> {
     /// A message.
     Message(Record<'a>),
-    /// So many are missing.
+    /// This many messages are missing.
     Lost(u64),
-    /// From that ID on they were refused in the end.
+    /// The server refused the messages from this ID on in the end.
     Withdrawn(u64),
 }
 
 impl Line<'_> {
-    /// Writes it for people, and for programs that read `MSG` lines.
+    /// Writes the line for people, and for programs that read `MSG` lines.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Those of `out`.
     pub fn write(&self, out: &mut impl Write) -> fmt::Result {
         match self {
             Self::Message(record) => {
@@ -36,10 +36,10 @@ impl Line<'_> {
         }
     }
 
-    /// Writes it as a JSON object.
+    /// Writes the line as a JSON object.
     ///
     /// # Errors
-    /// What `out` says.
+    /// Those of `out`.
     pub fn write_json(&self, out: &mut impl Write) -> fmt::Result {
         match self {
             Self::Message(record) => write_message(record, out),
@@ -64,15 +64,15 @@ fn write_message(record: &Record<'_>, out: &mut impl Write) -> fmt::Result {
     out.write_char('}')
 }
 
-/// Writes a JSON string: RFC 8259, section 7. What is escaped in `MSG` lines is escaped here in JSON's way, so that it does no harm to
-/// a terminal either. Bytes that are not UTF-8 become U+FFFD.
+/// Writes a JSON string: RFC 8259, section 7. It escapes what `MSG` lines escape, in the JSON way, so that it does no harm to a terminal
+/// either. Bytes that are not UTF-8 become U+FFFD.
 fn write_string(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
     out.write_char('"')?;
     for character in String::from_utf8_lossy(bytes).chars() {
         match character {
             '"' => out.write_str("\\\"")?,
             '\\' => out.write_str("\\\\")?,
-            // All of them have 16 bits.
+            // All of these characters fit in 16 bits.
             harmful if needs_escape(harmful) => write!(out, "\\u{:04x}", u32::from(harmful))?,
             harmless => out.write_char(harmless)?,
         }
@@ -80,7 +80,7 @@ fn write_string(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
     out.write_char('"')
 }
 
-/// RFC 4648, section 4.
+/// Writes Base64: RFC 4648, section 4.
 fn write_base64(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_that_of_the_standard() {
+    fn base64_is_as_in_the_standard() {
         for (bytes, text) in [
             ("", ""),
             ("f", "Zg=="),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_a_line_for_people_and_one_for_programs() {
+    fn message_is_one_line_as_text_and_as_json() {
         let record = Record {
             id: 17,
             time_ms: 1,

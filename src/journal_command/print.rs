@@ -1,17 +1,21 @@
-//! Prints messages, and goes on with what comes.
+//! Prints messages, and with `--follow` also the ones that come later.
 
+use super::failure::Failure;
 use super::lines::Line;
-use super::{Failure, Output, Verdict};
+use super::output::Output;
+use super::verdict::Verdict;
 use crate::counted::Counted;
 use crate::journal::catalog::Catalog;
 use crate::journal::cursor::{Cursor, Damage, Step};
-use crate::journal::files::{self, NAMES, ReadOnly};
+use crate::journal::error::Error;
 use crate::journal::headers::snapshot_headers;
 use crate::journal::last::{Last, Progress};
+use crate::journal::names::NAMES;
+use crate::journal::read_only::ReadOnly;
 use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::journal::segment::Identity;
-use crate::journal::writer::read_next_id;
+use crate::journal::tail::read_next_id;
 use crate::limits::{JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use crate::options::Printing;
 use crate::protocol::Priority;
@@ -28,35 +32,36 @@ pub struct Printer {
     output: Output,
     printing: Printing,
     cursor: Cursor,
-    /// Messages that are left out at the beginning.
+    /// How many of the next messages are left out.
     skipped: u64,
-    /// What comes before the first message that is printed was not asked for.
-    is_hiding: bool,
-    /// None: all segments are of version 1, which do not say.
+    /// Whether damage and gaps are left out. That is so before the first message: they are before the requested part of the history.
+    is_silent: bool,
+    /// `None`: all segments are of version 1, which has no identity.
     identity: Option<Identity>,
-    /// That the files are gone was told.
-    tells_gone: bool,
+    /// Whether standard error has said that the files are gone.
+    has_reported_missing_files: bool,
     verdict: Verdict,
-    /// The line that is being made.
+    /// The buffer for a line.
     line: String,
 }
 
-/// Why the reading came to rest.
-enum Rest {
-    /// A new catalog is needed.
-    Overwritten,
-    /// It is to be looked at again after a while.
+/// Why a read of the journal ended.
+enum ReadEnd {
+    /// The writer overwrote the segment, or the budget is used up. A new catalog is needed.
+    NewCatalog,
+    /// The last record may be incomplete. Another look is needed after a while.
     Incomplete,
-    End,
+    /// The history ends here for now.
+    History,
 }
 
-/// What tells that journal from others, if one of its segments says.
+/// The identity of a journal, if one of its segments has it.
 fn identity_of(catalog: &Catalog) -> Option<Identity> {
     catalog.spans().iter().rev().find_map(|span| span.header.identity())
 }
 
 impl Printer {
-    /// For that journal.
+    /// A printer for the journal in that directory.
     pub fn new(directory: &Path, files: ReadOnly, output: Output, printing: Printing) -> Self {
         Self {
             directory: directory.to_path_buf(),
@@ -65,19 +70,19 @@ impl Printer {
             printing,
             cursor: printing.since.map_or_else(Cursor::oldest, |id| Cursor::since(id.saturating_add(1))),
             skipped: 0,
-            is_hiding: false,
+            is_silent: false,
             identity: None,
-            tells_gone: false,
+            has_reported_missing_files: false,
             verdict: Verdict::Sound,
             line: String::new(),
         }
     }
 
-    /// Prints what was asked for. If it is to follow, it ends when nobody reads what it prints, or another journal takes the place of
-    /// this one, and else a signal ends it: what was printed is written out before each wait.
+    /// Prints the requested messages. With `--follow` it ends when the reader closes the output, or another journal takes the place of this
+    /// one. Otherwise a signal ends it. Before each wait it flushes what it has printed.
     pub fn run(mut self) -> Result<Verdict, Failure> {
         match self.print() {
-            // Who read it has seen enough.
+            // A reader that closes the pipe has seen enough.
             Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(self.verdict),
             result => result.map(|()| self.verdict),
         }
@@ -87,29 +92,28 @@ impl Printer {
         let mut window = [0; JOURNAL_READ_BYTES];
         let mut catalog = self.catalog()?;
         if catalog.spans().is_empty() {
-            return Err(Failure::unopened(&self.directory, files::Error::NoHeader));
+            return Err(Failure::unopened(&self.directory, Error::NoHeader));
         }
         self.identity = identity_of(&catalog);
-        self.stay_in_history(&catalog, &mut window)?;
+        self.limit_to_history(&catalog, &mut window)?;
         if let Some(count) = self.printing.last {
             self.go_to_last(count, &mut window)?;
             catalog = self.catalog()?;
         }
         loop {
-            let rest = self.read_on(&catalog, &mut window)?;
-            match rest {
-                Rest::End if !self.printing.follow => return Ok(self.output.flush()?),
-                Rest::End | Rest::Incomplete => {
+            match self.read_on(&catalog, &mut window)? {
+                ReadEnd::History if !self.printing.follow => return Ok(self.output.flush()?),
+                ReadEnd::History | ReadEnd::Incomplete => {
                     self.wait()?;
                     self.follow_files(&mut window)?;
                 }
-                Rest::Overwritten => {}
+                ReadEnd::NewCatalog => {}
             }
             catalog = self.catalog()?;
         }
     }
 
-    /// Goes to the last so many messages of those that were asked for. It keeps none of them: they are counted, and then read again.
+    /// Goes to the last `count` of the requested messages. It does not keep messages in memory: it counts them, and then reads them again.
     fn go_to_last(&mut self, count: u64, window: &mut Window) -> Result<(), Failure> {
         let mut catalog = self.catalog()?;
         let Some(next_id) = self.next_id(&catalog, window)? else { return Ok(()) };
@@ -121,8 +125,8 @@ impl Printer {
         let mut last = Last::new(count, next_id).since(start.next_id().unwrap_or(0)).of(self.min());
         loop {
             match last.search(&catalog, &self.files, window, u32::MAX).map_err(|errno| self.unread(errno))? {
-                Progress::Found(cursor, skipped) => {
-                    self.is_hiding = skipped > 0 || cursor != start;
+                Progress::Complete(cursor, skipped) => {
+                    self.is_silent = skipped > 0 || cursor != start;
                     (self.cursor, self.skipped) = (cursor, skipped);
                     return Ok(());
                 }
@@ -137,23 +141,23 @@ impl Printer {
         self.printing.min.unwrap_or(Priority::MIN)
     }
 
-    /// Goes on with the files that are in the place of those that were opened: a resize replaces them, and so does a server whose
-    /// directory is gone. All that was not printed is in them, or told as lost.
+    /// Continues with the files that are now in the place of the open ones: a resize replaces them, and so does a server whose directory
+    /// is gone. The new files contain all messages that are not printed yet, or the cursor reports them as lost.
     fn follow_files(&mut self, window: &mut Window) -> Result<(), Failure> {
         if self.files.is_in_place(&self.directory) {
             return Ok(());
         }
         let files = match ReadOnly::open(&self.directory) {
             Ok(files) => files,
-            Err(files::Error::NoJournal) => {
-                self.tell_gone();
+            Err(Error::NoJournal) => {
+                self.report_missing_files();
                 return Ok(());
             }
             Err(error) => return Err(Failure::unopened(&self.directory, error)),
         };
         let catalog = self.catalog_of(&files)?;
         if catalog.spans().is_empty() {
-            // It is being made.
+            // A server is creating it at this moment.
             return Ok(());
         }
         let identity = identity_of(&catalog);
@@ -162,13 +166,13 @@ impl Printer {
         }
         self.identity = identity;
         self.files = files;
-        self.tells_gone = false;
-        self.stay_in_history(&catalog, window)
+        self.has_reported_missing_files = false;
+        self.limit_to_history(&catalog, window)
     }
 
-    fn tell_gone(&mut self) {
-        if !self.tells_gone {
-            self.tells_gone = true;
+    fn report_missing_files(&mut self) {
+        if !self.has_reported_missing_files {
+            self.has_reported_missing_files = true;
             eprintln!(
                 "firstline: {}: its files are gone; --follow waits until they are back",
                 self.directory.display()
@@ -176,14 +180,14 @@ impl Printer {
         }
     }
 
-    /// A position that the history has not come to is told, and what is new is printed.
-    fn stay_in_history(&mut self, catalog: &Catalog, window: &mut Window) -> Result<(), Failure> {
+    /// If the cursor is beyond the end of the history, moves it back to the end, and says so. Then new messages are printed.
+    fn limit_to_history(&mut self, catalog: &Catalog, window: &mut Window) -> Result<(), Failure> {
         let Some(asked) = self.cursor.next_id() else { return Ok(()) };
         let Some(next_id) = self.next_id(catalog, window)? else { return Ok(()) };
         if asked > next_id {
             self.cursor = Cursor::since(next_id);
         }
-        // Whoever asks for what comes after the next one has miscounted by one.
+        // A request for what follows the next message is off by one only. That is no reason for a report.
         if asked > next_id.saturating_add(1) {
             eprintln!(
                 "firstline: {}: message {} is ahead of this history, whose newest is {}; what is new is printed",
@@ -195,7 +199,7 @@ impl Printer {
         Ok(())
     }
 
-    /// The ID that comes next; none: no segment has a whole header.
+    /// The ID of the next message; `None`: no segment has a whole header.
     fn next_id(&self, catalog: &Catalog, window: &mut Window) -> Result<Option<u64>, Failure> {
         let Some(last) = catalog.spans().last() else { return Ok(None) };
         let next_id = read_next_id(&self.files, last.segment, &last.header, window);
@@ -215,27 +219,27 @@ impl Printer {
         Failure::unread(&self.directory, errno)
     }
 
-    /// Prints for as long as something comes.
-    fn read_on(&mut self, catalog: &Catalog, window: &mut Window) -> Result<Rest, Failure> {
+    /// Prints messages until a read of the journal ends.
+    fn read_on(&mut self, catalog: &Catalog, window: &mut Window) -> Result<ReadEnd, Failure> {
         let mut cursor = self.cursor.clone();
         let mut reading = cursor.read(catalog, window, u32::MAX);
-        let rest = loop {
+        let end = loop {
             match reading.next(&self.files).map_err(|errno| self.unread(errno))? {
                 Step::Record(record) => self.write_message(record)?,
-                Step::Lost(_) | Step::RolledBack(_) | Step::Damage(_) if self.is_hiding => {}
+                Step::Lost(_) | Step::RolledBack(_) | Step::Damage(_) if self.is_silent => {}
                 Step::Lost(count) => self.write(Line::Lost(count))?,
                 Step::RolledBack(id) => self.write(Line::Withdrawn(id))?,
-                Step::Damage(damage) => self.complain(damage),
-                Step::Overwritten | Step::Pause => break Rest::Overwritten,
-                Step::Incomplete => break Rest::Incomplete,
+                Step::Damage(damage) => self.report_damage(damage),
+                Step::Overwritten | Step::Pause => break ReadEnd::NewCatalog,
+                Step::Incomplete => break ReadEnd::Incomplete,
                 Step::End => {
-                    self.is_hiding = false;
-                    break Rest::End;
+                    self.is_silent = false;
+                    break ReadEnd::History;
                 }
             }
         };
         self.cursor = cursor;
-        Ok(rest)
+        Ok(end)
     }
 
     fn write_message(&mut self, record: Record<'_>) -> Result<(), Failure> {
@@ -246,29 +250,29 @@ impl Printer {
             self.skipped -= 1;
             return Ok(());
         }
-        self.is_hiding = false;
+        self.is_silent = false;
         self.write(Line::Message(record))
     }
 
     fn write(&mut self, line: Line<'_>) -> Result<(), Failure> {
         self.line.clear();
-        // A String takes everything.
+        // A write to a `String` does not fail.
         let _ = if self.printing.json { line.write_json(&mut self.line) } else { line.write(&mut self.line) };
         self.line.push('\n');
         Ok(self.output.write_all(self.line.as_bytes())?)
     }
 
-    fn complain(&mut self, damage: Damage) {
+    fn report_damage(&mut self, damage: Damage) {
         self.verdict = Verdict::Damaged;
         let (path, Damage { offset, bytes, .. }) = (self.directory.join(NAMES[damage.segment]), damage);
         let bytes = Counted(bytes.into(), "byte");
         eprintln!("firstline: {}: damaged: {bytes} at offset {offset}; --check tells all", path.display());
     }
 
-    /// Waits before it looks for more; an error if nobody will read that.
+    /// Waits before the next look at the journal. It is an error if nobody reads the output any more.
     fn wait(&mut self) -> Result<(), Failure> {
         self.output.flush()?;
-        // Nothing is asked for, and a closed pipe is told all the same.
+        // Without any requested event, `poll` still reports a closed pipe.
         let mut fds = [PollFd::new(self.output.get_ref().as_fd(), PollFlags::empty())];
         match poll(&mut fds, JOURNAL_POLL_MS) {
             Ok(0) | Err(_) => Ok(()),

@@ -31,7 +31,7 @@ const STEPS_MAX: usize = SEGMENT_BYTES as usize / 8;
 struct Disk {
     segments: Vec<Vec<u8>>,
     ends: [usize; JOURNAL_SEGMENTS],
-    seals: [SegmentKey; JOURNAL_SEGMENTS],
+    keys: [SegmentKey; JOURNAL_SEGMENTS],
 }
 
 impl Source for Disk {
@@ -47,7 +47,7 @@ impl Disk {
         Self {
             segments: vec![vec![0; SEGMENT_BYTES as usize]; JOURNAL_SEGMENTS],
             ends: [FIRST_OFFSET as usize; JOURNAL_SEGMENTS],
-            seals: [SegmentKey { mark: 0, salt: 0 }; JOURNAL_SEGMENTS],
+            keys: [SegmentKey { tag: 0, salt: 0 }; JOURNAL_SEGMENTS],
         }
     }
 
@@ -82,7 +82,7 @@ impl Disk {
     }
 
     fn begin(&mut self, segment: usize, program: &mut Program<'_>) {
-        let key = SegmentKey { mark: u32::from(program.byte()), salt: program.byte().into() };
+        let key = SegmentKey { tag: u32::from(program.byte()), salt: program.byte().into() };
         let header = Header {
             segment_bytes: SEGMENT_BYTES,
             sequence: program.number(),
@@ -103,7 +103,7 @@ impl Disk {
         if how & 1 != 0 {
             self.put(segment, SEGMENT_HEADER_BYTES / 2, &[0; SEGMENT_HEADER_BYTES / 2]);
         }
-        self.seals[segment] = key;
+        self.keys[segment] = key;
         self.ends[segment] = FIRST_OFFSET as usize;
     }
 
@@ -114,7 +114,7 @@ impl Disk {
         let text = program.bytes(count).to_vec();
         let record = Record { id, time_ms: id, priority, from: b"from", text: &text };
         let room = self.segments[segment].get_mut(self.ends[segment]..);
-        let written = room.and_then(|room| record.write(&self.seals[segment], room));
+        let written = room.and_then(|room| record.write(&self.keys[segment], room));
         self.ends[segment] += written.unwrap_or(0);
     }
 
@@ -165,7 +165,7 @@ fuzz_target!(|program: &[u8]| {
             assert!(is_cut || tail.is_ok_and(|tail| tail.end >= FIRST_OFFSET));
         }
     }
-    let mut scan = Scan::new(0, disk.seals[0], u32::from(kind)..SEGMENT_BYTES, &mut window);
+    let mut scan = Scan::new(0, disk.keys[0], u32::from(kind)..SEGMENT_BYTES, &mut window);
     for count in 0.. {
         assert!(count <= STEPS_MAX, "a scan goes on and on");
         if matches!(scan.next(&disk), Ok(ScanStep::End) | Err(_)) {

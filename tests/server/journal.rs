@@ -3,8 +3,9 @@
 use crate::common::directory::Directory;
 use crate::common::traced::under_strace;
 use crate::common::{Client, LIMIT, Server, command, eventually, id_of, run_to_end};
-use firstline::journal::files::{NAMES, ReadOnly};
 use firstline::journal::headers::{FIRST_OFFSET, read_headers};
+use firstline::journal::names::NAMES;
+use firstline::journal::read_only::ReadOnly;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step};
 use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES};

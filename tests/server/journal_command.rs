@@ -3,8 +3,9 @@
 use crate::common::directory::Directory;
 use crate::common::traced::under_strace;
 use crate::common::{LIMIT, command, eventually, signal};
-use firstline::journal::files::{Files, NAMES};
+use firstline::journal::files::Files;
 use firstline::journal::headers::FIRST_OFFSET;
+use firstline::journal::names::NAMES;
 use firstline::journal::record::Record;
 use firstline::journal::segment::HEADER_OFFSETS;
 use firstline::journal::writer::{Buffers, Writer};

@@ -12,7 +12,7 @@ use crate::hub::dispatch::pipeline::Pipeline;
 use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::journal::segment::Identity;
-use crate::journal::writer::WriteStats;
+use crate::journal::store::WriteStats;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;

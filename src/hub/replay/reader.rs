@@ -8,8 +8,9 @@ use crate::hub::egress::outbox::Outbox;
 use crate::journal::catalog::Catalog;
 use crate::journal::committed::Committed;
 use crate::journal::cursor::{Cursor, Damage};
-use crate::journal::files::{NAMES, ReadOnly};
 use crate::journal::last::Progress;
+use crate::journal::names::NAMES;
+use crate::journal::read_only::ReadOnly;
 use crate::journal::record::Record;
 use crate::journal::scan::Window;
 use crate::limits::{JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL};
@@ -121,7 +122,7 @@ impl Reader {
         }
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
         match last.search(&catalog, &self.files, self.window, REPLAY_BYTES_PER_POLL)? {
-            Progress::Found(cursor, skipped) => {
+            Progress::Complete(cursor, skipped) => {
                 (replay.last, replay.cursor, replay.scope.skipped) = (None, cursor, skipped);
             }
             Progress::Overwritten => handle.await_rotation(&committed.headers),

@@ -6,11 +6,13 @@ use super::opening::{self, Error};
 use crate::clock;
 use crate::hub::Hub;
 use crate::journal::committed::Committed;
+use crate::journal::error::Error as JournalError;
 use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
 use crate::journal::segment::Identity;
-use crate::journal::writer::{Buffers, WriteStats, Writer};
+use crate::journal::store::WriteStats;
+use crate::journal::writer::{Buffers, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, PIPELINE_SYNC_US_MAX};
 use crate::options::Options;
 use crate::protocol::Priority;
@@ -68,7 +70,7 @@ impl JournalSink {
         opening::log_short_files(directory, files.cut_bytes());
         let opened = Writer::open(files, segment_bytes, BUFFERS.take());
         let (writer, recovery) =
-            opened.map_err(|errno| error(files::Error::System("the last segment cannot be read", errno)))?;
+            opened.map_err(|errno| error(JournalError::System("the last segment cannot be read", errno)))?;
         opening::log_recovery(directory, &recovery, writer.identity());
         let mut journal_sink = Self {
             writer,
@@ -82,7 +84,7 @@ impl JournalSink {
             took_ns: 0,
             disk_ns: None,
         };
-        journal_sink.log.foreign_files(journal_sink.writer.strangers());
+        journal_sink.log.foreign_files(journal_sink.writer.foreign_files());
         Ok(Some(journal_sink))
     }
 
@@ -95,7 +97,7 @@ impl JournalSink {
     pub fn begin(&mut self) {
         // A board's clock may be set at any time, and may be before 1970.
         self.time_ms = clock::utc_ns() / 1_000_000;
-        if !self.writer.works() && self.retry_ns <= clock::now_ns() {
+        if !self.writer.is_writable() && self.retry_ns <= clock::now_ns() {
             self.retry_ns = clock::now_ns() + JOURNAL_RETRY_MS * 1_000_000;
             let reopened = self.timed(Writer::reopen_segment);
             self.log.after_reopening(reopened);
@@ -194,7 +196,7 @@ impl JournalSink {
     pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
             self.took_ns = 0;
-            let synced = self.timed(Writer::sync_rest);
+            let synced = self.timed(Writer::sync_committed);
             self.record_disk_time(synced.is_ok(), true, hub);
             self.log_result(synced);
             self.schedule_sync();
@@ -213,7 +215,7 @@ impl JournalSink {
 
     /// The journal's identity, what it has written, and whether it works, for the counters.
     pub fn state(&self) -> (Identity, WriteStats, bool) {
-        (self.writer.identity(), self.writer.done(), self.writer.works() && !self.log.is_failing())
+        (self.writer.identity(), self.writer.stats(), self.writer.is_writable() && !self.log.is_failing())
     }
 
     /// Updates the counters.
@@ -224,7 +226,7 @@ impl JournalSink {
     /// Logs the result of a commit or a sync, if it is a change.
     fn log_result(&mut self, result: Result<(), Errno>) {
         self.log.after_commit(result);
-        self.log.foreign_files(self.writer.strangers());
+        self.log.foreign_files(self.writer.foreign_files());
         if result.is_ok() {
             self.log.unwritable_files(self.writer.refusals());
         }

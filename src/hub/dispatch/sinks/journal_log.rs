@@ -1,7 +1,8 @@
 //! Logs changes of the journal's state while the server writes to it: each change once.
 
-use crate::journal::files::NAMES;
-use crate::journal::writer::{Refusals, Strangers};
+use crate::journal::names::NAMES;
+use crate::journal::ring::ForeignFiles;
+use crate::journal::rotation::Refusals;
 use crate::limits::JOURNAL_SEGMENTS;
 use nix::errno::Errno;
 
@@ -14,7 +15,7 @@ pub struct JournalLog {
     /// Why each file cannot be written to.
     refusals: Refusals,
     /// Which files hold messages of another journal.
-    strangers: Strangers,
+    strangers: ForeignFiles,
 }
 
 impl Default for JournalLog {
@@ -68,8 +69,8 @@ impl JournalLog {
     }
 
     /// Logs which files hold messages of another journal, and when one of them is overwritten.
-    pub fn foreign_files(&mut self, strangers: &Strangers) {
-        for ((name, logged), is_stranger) in NAMES.iter().zip(self.strangers).zip(strangers) {
+    pub fn foreign_files(&mut self, foreign_files: &ForeignFiles) {
+        for ((name, logged), is_stranger) in NAMES.iter().zip(self.foreign_files).zip(strangers) {
             match (logged, is_stranger) {
                 (false, true) => log::warn!(
                     "--journal: {name} holds messages of another journal; move it away to keep them: it is written over when no file \
@@ -81,7 +82,7 @@ impl JournalLog {
                 _ => {}
             }
         }
-        self.strangers = *strangers;
+        self.foreign_files = *strangers;
     }
 
     /// Logs which files cannot be written to, and when they can again.

@@ -1,9 +1,9 @@
 //! Why the journal could not be opened at the start, and what the log reports about it after it was opened.
 
 use crate::counted::{Counted, Size};
-use crate::journal::files;
+use crate::journal::error::Error as JournalError;
+use crate::journal::recovery::Recovery;
 use crate::journal::segment::Identity;
-use crate::journal::writer::Recovery;
 use core::fmt;
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub struct Error {
     /// The journal's directory.
     pub directory: PathBuf,
     /// The cause.
-    pub error: files::Error,
+    pub error: JournalError,
 }
 
 impl fmt::Display for Error {
@@ -22,13 +22,13 @@ impl fmt::Display for Error {
         let directory = self.directory.display();
         write!(f, "--journal {directory}: {}", self.error)?;
         match self.error {
-            files::Error::InUse(_) => f.write_str("; stop it first, or give another directory"),
-            files::Error::System(_, Errno::ENOENT) if !self.directory.exists() => {
+            JournalError::InUse(_) => f.write_str("; stop it first, or give another directory"),
+            JournalError::System(_, Errno::ENOENT) if !self.directory.exists() => {
                 let above = self.directory.parent().unwrap_or(Path::new("/")).display();
                 write!(f, "; make the one above it: mkdir -p {above}")
             }
-            files::Error::System(_, errno) => f.write_str(advice(errno)),
-            files::Error::OtherSize { is, asked } => write!(
+            JournalError::System(_, errno) => f.write_str(advice(errno)),
+            JournalError::OtherSize { is, asked } => write!(
                 f,
                 "; start it with --journal-size {}, give another directory, or carry it over: firstline journal {directory} \
                  --resize {}",
@@ -119,11 +119,11 @@ mod tests {
             (Errno::ENOTDIR, "Not a directory; give the path of a directory"),
             (Errno::EIO, "I/O error"),
         ] {
-            let error = files::Error::System("the directory cannot be made", errno);
+            let error = JournalError::System("the directory cannot be made", errno);
             let said = Error { directory: "/mnt/journal".into(), error }.to_string();
             assert_eq!(said, format!("--journal /mnt/journal: the directory cannot be made: {advice}"));
         }
-        let error = files::Error::OtherSize { is: 2 << 20, asked: 1 << 20 };
+        let error = JournalError::OtherSize { is: 2 << 20, asked: 1 << 20 };
         let said = Error { directory: "/mnt/journal".into(), error }.to_string();
         assert_eq!(
             said,

@@ -1,0 +1,173 @@
+//! What the files of a journal contain before it is opened: their lengths, their headers, and what is lost of them.
+
+use super::error::Error;
+use super::file_io::{length, read_up_to, status};
+use super::mark;
+use super::names::NAMES;
+use super::segment::Header;
+use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
+use nix::sys::stat::SFlag;
+use std::os::fd::OwnedFd;
+
+/// The state of a segment's file before anything is written to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileState {
+    /// `None`: the file is missing.
+    length: Option<u64>,
+    /// The later of its headers; `None`: no copy is whole.
+    header: Option<Header>,
+    /// Whether anything was ever written to it.
+    is_used: bool,
+}
+
+impl FileState {
+    /// The state of a file that does not exist.
+    pub(super) const MISSING: Self = Self { length: None, header: None, is_used: false };
+
+    /// The state of an open file.
+    ///
+    /// # Errors
+    /// The system's; the header is of a later version.
+    pub(super) fn of(file: &OwnedFd) -> Result<Self, Error> {
+        Ok(Self { length: Some(length(file)?), header: header_of(file)?, is_used: is_used(file)? })
+    }
+
+    /// The length of the file; 0 if it is missing.
+    pub(super) fn length(&self) -> u64 {
+        self.length.unwrap_or(0)
+    }
+
+    /// Whether the file exists.
+    pub(super) fn exists(&self) -> bool {
+        self.length.is_some()
+    }
+
+    /// Whether the file has a whole header.
+    pub(super) fn has_header(&self) -> bool {
+        self.header.is_some()
+    }
+}
+
+/// Checks that a file is a regular one.
+///
+/// # Errors
+/// [`Error::NotAFile`]; the system's.
+pub(super) fn check_regular(file: &OwnedFd, segment: usize) -> Result<(), Error> {
+    let is_regular = SFlag::from_bits_truncate(status(file)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    if is_regular { Ok(()) } else { Err(Error::NotAFile(NAMES[segment])) }
+}
+
+/// The later of a segment's headers; `None` if no copy is whole. The file may be truncated.
+///
+/// # Errors
+/// The system's; the header is of a later version.
+pub(super) fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
+    let mut page = [0; SEGMENT_HEADER_BYTES];
+    read_up_to(file, 0, &mut page)?;
+    let headers = Header::from_page(&page).map_err(Error::Newer)?;
+    Ok(headers.into_iter().flatten().max_by_key(Header::generation))
+}
+
+/// Whether anything was ever written to a file. The file may be truncated.
+fn is_used(file: &OwnedFd) -> Result<bool, Error> {
+    let mut bytes = [0; PAGE_BYTES];
+    for offset in [0, SEGMENT_HEADER_BYTES as u32] {
+        let count = read_up_to(file, offset, &mut bytes)?;
+        if bytes[..count].iter().any(|byte| *byte != 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Refuses files that were made with another length. A file without content may have any length.
+///
+/// # Errors
+/// [`Error::OtherSize`], or [`Error::Foreign`] if only some files have another length.
+pub(super) fn expect_length(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> Result<(), Error> {
+    let whole = |length: u64| length * JOURNAL_SEGMENTS as u64;
+    let other = |length: u64| Error::OtherSize { is: whole(length), asked: whole(segment_bytes.into()) };
+    let made_with = common_length(&states.map(|state| state.header))?;
+    if let Some(length) = made_with.filter(|length| *length != segment_bytes) {
+        return Err(other(length.into()));
+    }
+    let is_too_long = |state: &FileState| state.header.is_none() && state.length() > segment_bytes.into();
+    match states.iter().position(is_too_long) {
+        Some(segment) if made_with.is_some() => Err(Error::Foreign(NAMES[segment])),
+        Some(segment) if states.iter().any(|state| state.is_used) => Err(other(states[segment].length())),
+        _ => Ok(()),
+    }
+}
+
+/// The length that the segments were made with, according to their headers; `None`: there are no headers.
+///
+/// # Errors
+/// [`Error::Foreign`] if the headers disagree. The length of most files is the journal's; if two lengths have equally many, that of the
+/// newest file is.
+pub(super) fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Result<Option<u32>, Error> {
+    let known = || headers.iter().flatten();
+    let weight = |length: &u32| {
+        let same = || known().filter(|header| header.segment_bytes == *length);
+        (same().count(), same().map(Header::generation).max())
+    };
+    let ours = known().map(|header| header.segment_bytes).max_by_key(weight);
+    let is_other = |header: &Header| Some(header.segment_bytes) != ours;
+    match headers.iter().position(|header| header.as_ref().is_some_and(is_other)) {
+        Some(segment) => Err(Error::Foreign(NAMES[segment])),
+        None => Ok(ours),
+    }
+}
+
+/// The trace at the beginning of a file that was missing or empty. No segment begins so.
+pub(super) const MISSING: &[u8] = b"missing";
+
+/// What is lost of a segment because its file is missing or has another length. A start puts a trace of it in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// All of it. It may have been the newest segment.
+    All,
+    /// Its last mark, which may have been the newest one.
+    Mark,
+}
+
+/// What is lost of each segment, if anything.
+pub(super) type Losses = [Option<Loss>; JOURNAL_SEGMENTS];
+
+/// What is lost of each segment, according to its file. Nothing is lost of a journal that was never begun.
+pub(super) fn losses(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> Losses {
+    if is_begun(states, segment_bytes) {
+        states.map(|state| Loss::of(&state, segment_bytes))
+    } else {
+        [None; JOURNAL_SEGMENTS]
+    }
+}
+
+/// Whether the journal was begun: somebody wrote to it, or a file is missing though later ones exist. A start makes them in order.
+fn is_begun(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> bool {
+    let is_whole = |state: &FileState| state.length() >= segment_bytes.into();
+    let first_short = states.iter().position(|state| !is_whole(state)).unwrap_or(JOURNAL_SEGMENTS);
+    states.iter().any(|state| state.is_used) || states[first_short..].iter().any(is_whole)
+}
+
+impl Loss {
+    fn of(state: &FileState, segment_bytes: u32) -> Option<Self> {
+        if state.header.is_some() {
+            let marks_end = last_mark_offset(segment_bytes) + mark::MARK_BYTES as u32;
+            return (state.length() < marks_end.into()).then_some(Self::Mark);
+        }
+        (state.length() != segment_bytes.into() && !state.is_used).then_some(Self::All)
+    }
+
+    /// The offset of its trace in the segment, and the trace.
+    pub(super) fn trace(self, segment_bytes: u32) -> (u32, Vec<u8>) {
+        match self {
+            Self::All => (0, MISSING.to_vec()),
+            Self::Mark => (last_mark_offset(segment_bytes), mark::cut_page().to_vec()),
+        }
+    }
+}
+
+/// The offset of the last mark of a segment.
+fn last_mark_offset(segment_bytes: u32) -> u32 {
+    segment_bytes - PAGE_BYTES as u32
+}
