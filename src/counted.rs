@@ -1,4 +1,4 @@
-//! Numbers as people read them: with a noun, in the singular where there is one; sizes with a suffix.
+//! Numbers for people: a count with its noun in singular or plural, and a size with a suffix.
 
 use core::fmt::{self, Display};
 
@@ -14,10 +14,10 @@ impl Display for Counted {
     }
 }
 
-/// What sizes may end in, the largest first, and how many bytes that stands for.
+/// The suffixes of sizes, the largest first, and how many bytes each stands for.
 pub const SIZE_SUFFIXES: [(&str, u64); 3] = [("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)];
 
-/// A number of bytes, as options take it: with the largest suffix that keeps it whole.
+/// A number of bytes as options take it. It has the largest suffix that keeps the number whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_singular_and_none_is_plural() {
+    fn one_is_singular_and_zero_is_plural() {
         let counted = [0, 1, 2, u64::MAX].map(|count| std::format!("{}", Counted(count, "byte")));
         assert_eq!(counted, ["0 bytes", "1 byte", "2 bytes", "18446744073709551615 bytes"]);
     }

@@ -1,25 +1,25 @@
-//! The known name that a misspelt one comes nearest to: for options, commands and modules, without allocation.
+//! Finds the known name that is nearest to a misspelt one: for options, commands and modules, without allocation.
 
 use crate::limits::NAME_BYTES_MAX;
 
-/// How many letters may be wrong, and no more than half of them: with more, a guess is no help.
+/// How many letters may be wrong, but at most half of the name: with more, a guess is no help.
 pub const EDITS_MAX: usize = 2;
 
-/// How many letters of a name must be there for it to be taken for one that was cut off.
+/// How many letters a name must have to count as the beginning of a known one.
 const PREFIX_BYTES_MIN: usize = 3;
 
-/// The nearest of the known names, if one is near. A known name longer than [`NAME_BYTES_MAX`] is not compared letter by letter. If none
-/// is near, the first one that goes on where the given one ends, or the longest one that the given one goes on from
-/// with a dash or an underscore.
+/// The nearest of the known names. It has at most [`EDITS_MAX`] wrong letters; a known name longer than
+/// [`NAME_BYTES_MAX`] is not compared letter by letter. If there is none, it is the first known name that begins with
+/// the given one, or else the longest one that the given one continues with a dash or an underscore.
 pub fn nearest<'a>(name: &[u8], known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
-    let is_cut_off =
+    let is_beginning_of =
         |candidate: &&str| name.len() >= PREFIX_BYTES_MIN && candidate.as_bytes().starts_with(name);
-    let goes_on = |candidate: &&str| {
+    let continues = |candidate: &&str| {
         name.strip_prefix(candidate.as_bytes()).is_some_and(|rest| matches!(rest, [b'-' | b'_', ..]))
     };
     nearest_by_edits(name, known.clone())
-        .or_else(|| known.clone().find(is_cut_off))
-        .or_else(|| known.filter(goes_on).max_by_key(|candidate| candidate.len()))
+        .or_else(|| known.clone().find(is_beginning_of))
+        .or_else(|| known.filter(continues).max_by_key(|candidate| candidate.len()))
 }
 
 fn nearest_by_edits<'a>(name: &[u8], known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -33,9 +33,10 @@ fn nearest_by_edits<'a>(name: &[u8], known: impl Iterator<Item = &'a str>) -> Op
         .map(|(_, candidate)| candidate)
 }
 
-/// The bytes to insert, delete or replace, and the pairs of neighbours to swap, that make one of the other, row by row of the table of
-/// Wagner and Fischer, "The String-to-String Correction Problem", JACM 21 (1974). That a swap is one edit is from Damerau, "A Technique
-/// for Computer Detection and Correction of Spelling Errors", CACM 7 (1964): no other mistake is as common in typing.
+/// The number of edits that turn one name into the other. An edit inserts, deletes or replaces a byte, or swaps two
+/// neighbours. This fills the table of Wagner and Fischer row by row: "The String-to-String Correction Problem", JACM
+/// 21 (1974). That a swap is one edit is from Damerau, "A Technique for Computer Detection and Correction of Spelling
+/// Errors", CACM 7 (1964): no other mistake is as common in typing.
 fn edits(from: &[u8], to: &[u8]) -> usize {
     let first: [usize; NAME_BYTES_MAX + 1] = core::array::from_fn(|column| column);
     let (mut second_above, mut above) = (first, first);
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_near_are_named() {
+    fn only_near_names_are_suggested() {
         let known = ["aging", "print", "listen", "low"];
         let nearest = |name: &str| nearest(name.as_bytes(), known.into_iter());
         assert_eq!(nearest("agign"), Some("aging"));
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_cut_off_or_go_on_are_near() {
+    fn beginnings_and_continuations_of_names_are_near() {
         let known = ["idle-grace", "idle-timeout", "journal", "journal-size", "log"];
         let nearest = |name: &str| nearest(name.as_bytes(), known.into_iter());
         assert_eq!(nearest("idle"), Some("idle-grace"), "the first");

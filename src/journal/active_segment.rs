@@ -9,8 +9,8 @@ use super::store::Store;
 use crate::limits::{JOURNAL_BATCH_BYTES, PAGE_BYTES};
 use nix::errno::Errno;
 
-/// The segment that the writer appends to. After a failed sync or a failed mark the writer must not use the segment again: nobody knows
-/// what is on the disk, and another sync would answer `Ok`.
+/// The segment that the writer appends to. After a failed sync or a failed mark the writer must not use the segment
+/// again: nobody knows what is on the disk, and another sync would answer `Ok`.
 #[derive(Clone, Copy)]
 pub(super) struct ActiveSegment {
     segment: usize,

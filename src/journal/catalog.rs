@@ -41,8 +41,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The catalog of these headers. `last_end` is the end of the records in the last segment. Only the writer knows it; other callers
-    /// pass `None`.
+    /// The catalog of these headers. `last_end` is the end of the records in the last segment. Only the writer knows
+    /// it; other callers pass `None`.
     pub fn new(headers: &Headers, last_end: Option<u32>) -> Self {
         let mut spans = Vec::<Span, JOURNAL_SEGMENTS>::new();
         for (segment, header) in headers.iter().enumerate() {

@@ -11,6 +11,7 @@ pub struct Committed {
     pub end: u32,
     /// The ID of the next message.
     pub next_id: u64,
-    /// How often the writer has reopened the files. When it changes, a reader must reopen them too: they may be other files.
+    /// How often the writer has reopened the files. When it changes, a reader must reopen them too: they may be other
+    /// files.
     pub openings: u64,
 }

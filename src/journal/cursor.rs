@@ -1,9 +1,10 @@
-//! A cursor: a position in the history, from which reading can continue later. It stands before the next message with its ID or a higher
-//! one.
+//! A cursor: a position in the history, from which reading can continue later. It stands before the next message with
+//! its ID or a higher one.
 //!
-//! A reader reads a cursor with the current [`Catalog`]. The writer may overwrite the oldest segment at any time, also during the read.
-//! The cursor never mistakes a record of another segment in the same file for one of this segment, because the checksums are salted. It
-//! reports damage only if the header is still the same after it has seen the damage.
+//! A reader reads a cursor with the current [`Catalog`]. The writer may overwrite the oldest segment at any time,
+//! also during the read. The cursor never mistakes a record of another segment in the same file for one of this
+//! segment, because the checksums are salted. It reports damage only if the header is still the same after it has
+//! seen the damage.
 //!
 //! Nothing here allocates or panics, whatever the bytes are.
 
@@ -36,13 +37,14 @@ pub enum Step<'a> {
     Lost(u64),
     /// Damage. The next [`Step::Lost`] tells which IDs it cost.
     Damage(Damage),
-    /// The writer rolled back the messages from this ID on that the cursor has reported, because the disk failed. Other messages have
-    /// these IDs, and follow. Only a reader in another process gets this, because it sees records that are not committed.
+    /// The writer rolled back the messages from this ID on that the cursor has reported, because the disk failed.
+    /// Other messages have these IDs, and follow. Only a reader in another process gets this, because it sees records
+    /// that are not committed.
     RolledBack(u64),
     /// The writer overwrote the segment during the read. Continue with a new catalog.
     Overwritten,
-    /// No whole record follows, but the writer may be writing one at this moment. Wait a little, and continue with a new catalog: then the
-    /// cursor reports for certain.
+    /// No whole record follows, but the writer may be writing one at this moment. Wait a little, and continue with a
+    /// new catalog: then the cursor reports for certain.
     Incomplete,
     /// The budget is used up.
     Pause,
@@ -67,7 +69,8 @@ struct Place {
     sequence: u64,
     key: SegmentKey,
     position: Position,
-    /// Whether the whole segment was searched behind its records in vain. Then new records follow directly behind them.
+    /// Whether the whole segment was searched behind its records in vain. Then new records follow directly behind
+    /// them.
     is_searched: bool,
     /// The offset at which the last read saw no whole record.
     suspect: Option<u32>,
@@ -103,8 +106,8 @@ impl Cursor {
         self.next_id
     }
 
-    /// Reads from here on, at most this many bytes until [`Step::Pause`]. The segments have the length in their headers. Other readers may
-    /// use `window` between two reads.
+    /// Reads from here on, at most this many bytes until [`Step::Pause`]. The segments have the length in their
+    /// headers. Other readers may use `window` between two reads.
     pub fn read<'a>(&'a mut self, catalog: &'a Catalog, window: &'a mut Window, bytes: u32) -> Reading<'a> {
         let scan = Scan::new(0, SegmentKey { tag: 0, salt: 0 }, 0..0, window);
         Reading { cursor: self, catalog, scan, span: None, budget: bytes }
@@ -158,7 +161,8 @@ impl Reading<'_> {
         if self.budget == 0 {
             return Ok(Outcome::Report(Step::Pause));
         }
-        // New records in an open segment follow directly behind its old ones, so a second search through the whole segment is not needed.
+        // New records in an open segment follow directly behind its old ones, so a second search through the whole
+        // segment is not needed.
         let is_polling = place.is_searched && matches!(span.extent, Extent::Open(_));
         let limit = if is_polling { self.budget.min(JOURNAL_READ_BYTES as u32) } else { self.budget };
         let mut left = limit;
@@ -176,8 +180,8 @@ impl Reading<'_> {
         }
     }
 
-    /// The segment and the place that the scan is at. If it is at none yet, the scan goes to the cursor's place, or else searches for one.
-    /// `None`: there is nothing to read.
+    /// The segment and the place that the scan is at. If it is at none yet, the scan goes to the cursor's place, or
+    /// else searches for one. `None`: there is nothing to read.
     fn locate(&mut self, source: &impl Source) -> Result<Option<(Span, Place)>, Errno> {
         if let (Some(span), Some(place)) = (self.span, self.cursor.place) {
             return Ok(Some((span, place)));
@@ -276,7 +280,8 @@ impl Reading<'_> {
         Outcome::Report(Step::End)
     }
 
-    /// Goes to the next segment. If the cursor has reported records behind the end of this one, the writer has rolled them back.
+    /// Goes to the next segment. If the cursor has reported records behind the end of this one, the writer has rolled
+    /// them back.
     fn enter_segment(&mut self, span: &Span, next: &Span) -> Outcome {
         let is_successor = span.header.sequence.checked_add(1) == Some(next.header.sequence);
         let is_behind = is_successor && self.scan.at() > next.header.previous_end;

@@ -1,5 +1,5 @@
-//! The interface between the journal and the operating system: [`Source`] reads, [`Disk`] writes. Tests implement it with a disk that
-//! loses power.
+//! The interface between the journal and the operating system: [`Source`] reads, [`Disk`] writes. Tests implement it
+//! with a disk that loses power.
 
 use nix::errno::Errno;
 
@@ -14,7 +14,8 @@ pub trait Source {
 
 /// Writes the segments of a journal.
 pub trait Disk: Source {
-    /// Writes all of `bytes` to a segment at `offset`. Until [`sync`](Self::sync) succeeds, a power cut may lose any part of it.
+    /// Writes all of `bytes` to a segment at `offset`. Until [`sync`](Self::sync) succeeds, a power cut may lose any
+    /// part of it.
     ///
     /// # Errors
     /// The system's. Then a part of `bytes` may have been written.
@@ -23,13 +24,13 @@ pub trait Disk: Source {
     /// Waits until everything written to a segment is on the disk, as far as the disk tells the truth (`fdatasync`).
     ///
     /// # Errors
-    /// The system's. Then it is unknown how much of what was written since the last sync is on the disk. `ENOENT` if somebody removed
-    /// the file from its directory.
+    /// The system's. Then it is unknown how much of what was written since the last sync is on the disk. `ENOENT` if
+    /// somebody removed the file from its directory.
     fn sync(&mut self, segment: usize) -> Result<(), Errno>;
 
-    /// Syncs what other processes wrote to a segment, and evicts the segment from the page cache, so that later reads come from the
-    /// disk. After a failed sync the system keeps the pages that it could not write. It shows them to the next process too, and
-    /// later syncs of them succeed.
+    /// Syncs what other processes wrote to a segment, and evicts the segment from the page cache, so that later reads
+    /// come from the disk. After a failed sync the system keeps the pages that it could not write. It shows them to
+    /// the next process too, and later syncs of them succeed.
     ///
     /// # Errors
     /// The system's.

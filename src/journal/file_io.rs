@@ -10,7 +10,8 @@ use rustix::fs::{AtFlags, StatxFlags, statx};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Repeats a system call until no signal interrupts it, at most [`JOURNAL_INTERRUPTIONS_MAX`] times: a signal is no failure of the disk.
+/// Repeats a system call until no signal interrupts it, at most [`JOURNAL_INTERRUPTIONS_MAX`] times: a signal is no
+/// failure of the disk.
 pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     for _ in 1..JOURNAL_INTERRUPTIONS_MAX {
         match call() {
@@ -79,15 +80,16 @@ pub(super) fn status(file: &OwnedFd) -> Result<FileStat, Error> {
     fstat(file).map_err(|errno| Error::System("a segment cannot be looked at", errno))
 }
 
-/// Identifies a file: the device's numbers, and its inode. An empty path is the descriptor itself. The call requests no time stamps: see
-/// [`is_linked`].
+/// Identifies a file: the device's numbers, and its inode. An empty path is the descriptor itself. The call requests
+/// no time stamps: see [`is_linked`].
 pub(super) fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64)> {
     let status = statx(from, path, AtFlags::EMPTY_PATH, StatxFlags::INO).ok()?;
     Some((status.stx_dev_major, status.stx_dev_minor, status.stx_ino))
 }
 
-/// Whether a file is still in a directory. The call requests the link count alone. If it requested time stamps, the next write would set
-/// exact ones (Linux 6.13, "multigrain timestamps"), and the next sync would write them too; that makes the sync longer by half.
+/// Whether a file is still in a directory. The call requests the link count alone. If it requested time stamps, the
+/// next write would set exact ones (Linux 6.13, "multigrain timestamps"), and the next sync would write them too;
+/// that makes the sync longer by half.
 pub(super) fn is_linked(file: &OwnedFd) -> bool {
     match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(status) => status.stx_nlink > 0,

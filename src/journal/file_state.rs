@@ -102,8 +102,8 @@ pub(super) fn expect_length(states: &[FileState; JOURNAL_SEGMENTS], segment_byte
 /// The length that the segments were made with, according to their headers; `None`: there are no headers.
 ///
 /// # Errors
-/// [`Error::Foreign`] if the headers disagree. The length of most files is the journal's; if two lengths have equally many, that of the
-/// newest file is.
+/// [`Error::Foreign`] if the headers disagree. The length of most files is the journal's; if two lengths have equally
+/// many, that of the newest file is.
 pub(super) fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Result<Option<u32>, Error> {
     let known = || headers.iter().flatten();
     let weight = |length: &u32| {
@@ -121,7 +121,8 @@ pub(super) fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Res
 /// The trace at the beginning of a file that was missing or empty. No segment begins so.
 pub(super) const MISSING: &[u8] = b"missing";
 
-/// What is lost of a segment because its file is missing or has another length. A start puts a trace of it in the file.
+/// What is lost of a segment because its file is missing or has another length. A start puts a trace of it in the
+/// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
     /// All of it. It may have been the newest segment.
@@ -142,7 +143,8 @@ pub(super) fn losses(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32)
     }
 }
 
-/// Whether the journal was begun: somebody wrote to it, or a file is missing though later ones exist. A start makes them in order.
+/// Whether the journal was begun: somebody wrote to it, or a file is missing though later ones exist. A start makes
+/// them in order.
 fn is_begun(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> bool {
     let is_whole = |state: &FileState| state.length() >= segment_bytes.into();
     let first_short = states.iter().position(|state| !is_whole(state)).unwrap_or(JOURNAL_SEGMENTS);

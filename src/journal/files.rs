@@ -1,7 +1,8 @@
-//! The files of a journal, for its writer: `0.journal` to `7.journal` in one directory, each with its full length from the start.
+//! The files of a journal, for its writer: `0.journal` to `7.journal` in one directory, each with its full length
+//! from the start.
 //!
-//! All of them stay open while the server runs, so that clients cannot use up the descriptors that the journal needs. The writer locks the
-//! directory; readers need no lock: see [`read_only`](super::read_only).
+//! All of them stay open while the server runs, so that clients cannot use up the descriptors that the journal needs.
+//! The writer locks the directory; readers need no lock: see [`read_only`](super::read_only).
 
 use super::directory::{create_if_missing, is_in_place, lock, lock_or_name_holder};
 use super::disk::{Disk, Source};
@@ -33,8 +34,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens the journal in that directory, and creates what does not exist, in its full length. That may take as long as the disk takes
-    /// to write all of it once.
+    /// Opens the journal in that directory, and creates what does not exist, in its full length. That may take as
+    /// long as the disk takes to write all of it once.
     ///
     /// # Errors
     /// Why it cannot.
@@ -56,8 +57,8 @@ impl Files {
         Ok(Self { directory: directory.to_path_buf(), segment_bytes, lock, segments, cut_bytes })
     }
 
-    /// How many bytes were missing at the end of segments when they were opened. A repair of the file system may have cut them off. If it
-    /// cut just behind a record, nothing else shows it.
+    /// How many bytes were missing at the end of segments when they were opened. A repair of the file system may have
+    /// cut them off. If it cut just behind a record, nothing else shows it.
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes
     }
@@ -87,8 +88,9 @@ impl Disk for Files {
 
     fn sync_and_evict(&mut self, segment: usize) -> Result<(), Errno> {
         self.sync(segment)?;
-        // After the sync no page is dirty, so the system can evict all of them. Length 0 means up to the end of the file. Some containers
-        // do not permit or know the call. Then reads may come from memory; that risk is no reason to run without a journal.
+        // After the sync no page is dirty, so the system can evict all of them. Length 0 means up to the end of the
+        // file. Some containers do not permit or know the call. Then reads may come from memory; that risk is no
+        // reason to run without a journal.
         let _ = posix_fadvise(&self.segments[segment], 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         Ok(())
     }

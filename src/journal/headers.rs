@@ -12,11 +12,11 @@ pub const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
 /// The valid header in each file. `None`: the file is empty, or it contains no valid segment of the journal.
 pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
 
-/// The headers of all valid segments of one journal. Left out are files of another journal (`drop_foreign`), segments that are no longer
-/// valid (`drop_superseded`), and copies (`drop_copies`).
+/// The headers of all valid segments of one journal. Left out are files of another journal (`drop_foreign`), segments
+/// that are no longer valid (`drop_superseded`), and copies (`drop_copies`).
 ///
-/// If the two copies of a header differ, the later one is valid. Its segment was begun in the file; and the earlier header must not come
-/// back if the later one is damaged after the journal has continued.
+/// If the two copies of a header differ, the later one is valid. Its segment was begun in the file; and the earlier
+/// header must not come back if the later one is damaged after the journal has continued.
 ///
 /// # Errors
 /// The disk's.
@@ -31,8 +31,8 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
     Ok(headers)
 }
 
-/// Drops copies of a file: no two segments have the same key. The original is the one in its regular file (see `is_in_order`), or else
-/// the last one.
+/// Drops copies of a file: no two segments have the same key. The original is the one in its regular file (see
+/// `is_in_order`), or else the last one.
 fn drop_copies(headers: &mut Headers) {
     let all = *headers;
     for (segment, header) in headers.iter_mut().enumerate() {
@@ -58,9 +58,9 @@ pub fn copied_from(
     Ok(headers.iter().position(|other| is_copy && *other == header))
 }
 
-/// Drops segments that are older than the oldest one according to a later header, and segments with the sequence of a later one. The
-/// writer rotated to their files, but the disk refused the new headers. So the files may contain what they contained before, and no
-/// header says where that ends.
+/// Drops segments that are older than the oldest one according to a later header, and segments with the sequence of a
+/// later one. The writer rotated to their files, but the disk refused the new headers. So the files may contain what
+/// they contained before, and no header says where that ends.
 fn drop_superseded(headers: &mut Headers) {
     let oldest = headers.iter().flatten().map(Header::oldest).max().unwrap_or(0);
     let all = *headers;
@@ -73,8 +73,8 @@ fn drop_superseded(headers: &mut Headers) {
     }
 }
 
-/// Drops files that somebody put among those of another journal. The journal with the most files stays. Of several, it is the one that
-/// lacks the fewest files and has the most in their regular order.
+/// Drops files that somebody put among those of another journal. The journal with the most files stays. Of several,
+/// it is the one that lacks the fewest files and has the most in their regular order.
 pub(super) fn drop_foreign(headers: &mut Headers) {
     let all = *headers;
     let identities = all.iter().flatten().map(Header::identity);
@@ -85,8 +85,8 @@ pub(super) fn drop_foreign(headers: &mut Headers) {
 /// The files that may belong to the journal with that identity; `None` is a journal of version 1.
 fn files_of(all: &Headers, identity: Option<Identity>) -> Headers {
     let of_identity = || all.iter().flatten().filter(|header| header.identity() == identity);
-    // The segments of version 1 precede all others of their journal. `last` is the greatest sequence that one of them may have, and
-    // `next` the segment that follows it.
+    // The segments of version 1 precede all others of their journal. `last` is the greatest sequence that one of them
+    // may have, and `next` the segment that follows it.
     let (last, next) = match identity {
         Some(_) => {
             let first = of_identity().min_by_key(|header| header.generation());
@@ -112,8 +112,8 @@ fn last_of_first_version(all: &Headers) -> u64 {
     sequences().max_by_key(|last| (files_up_to(*last), *last)).unwrap_or(0)
 }
 
-/// How likely it is that these files are the journal: how many they are, how few are missing, how many are in their regular files, and
-/// how new they are.
+/// How likely it is that these files are the journal: how many they are, how few are missing, how many are in their
+/// regular files, and how new they are.
 fn weight(files: &Headers) -> (usize, Reverse<u64>, usize, u64) {
     let count = files.iter().flatten().count();
     let newest = files.iter().flatten().max_by_key(|header| header.generation());
@@ -131,7 +131,8 @@ fn is_in_order(segment: usize, header: &Header) -> bool {
     header.sequence.wrapping_sub(1) % JOURNAL_SEGMENTS as u64 == segment as u64
 }
 
-/// Whether anything was ever written to a file. The second page counts too, because the header in the first one may be gone.
+/// Whether anything was ever written to a file. The second page counts too, because the header in the first one may
+/// be gone.
 ///
 /// # Errors
 /// The disk's.
@@ -146,8 +147,9 @@ pub fn is_used(disk: &impl Source, segment: usize) -> Result<bool, Errno> {
     Ok(false)
 }
 
-/// The headers of all segments at one moment, though another process may rotate meanwhile. It reads all headers until two reads agree:
-/// no header ever comes back ("double collect": Afek et al., "Atomic Snapshots of Shared Memory", JACM 40(4), 1993).
+/// The headers of all segments at one moment, though another process may rotate meanwhile. It reads all headers until
+/// two reads agree: no header ever comes back ("double collect": Afek et al., "Atomic Snapshots of Shared Memory",
+/// JACM 40(4), 1993).
 ///
 /// # Errors
 /// The disk's; `EAGAIN` if no two reads of [`JOURNAL_SNAPSHOT_READS_MAX`] agree.

@@ -1,13 +1,14 @@
-//! Finds where the last messages of the history begin, however their IDs are spaced. IDs are missing where messages are damaged, torn,
-//! or refused after they got an ID.
+//! Finds where the last messages of the history begin, however their IDs are spaced. IDs are missing where messages
+//! are damaged, torn, or refused after they got an ID.
 //!
-//! The search counts backwards in rounds. A round finds the last message before the counted ones, steps back from its ID by as many IDs as
-//! messages are missing, and counts the messages there. If no ID is missing, one round is enough. The search reads the messages that it
-//! counts, and a few probes in each round. So its cost depends on the number of requested messages alone.
+//! The search counts backwards in rounds. A round finds the last message before the counted ones, steps back from its
+//! ID by as many IDs as messages are missing, and counts the messages there. If no ID is missing, one round is
+//! enough. The search reads the messages that it counts, and a few probes in each round. So its cost depends on the
+//! number of requested messages alone.
 //!
-//! If only some priorities count, their messages may be rare. So a round steps back further if the rounds before it counted fewer messages
-//! than they passed IDs, but by no more IDs than they passed in all. So the search reads at most about twice what it has to, and keeps no
-//! messages in memory.
+//! If only some priorities count, their messages may be rare. So a round steps back further if the rounds before it
+//! counted fewer messages than they passed IDs, but by no more IDs than they passed in all. So the search reads at
+//! most about twice what it has to, and keeps no messages in memory.
 
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
@@ -54,8 +55,8 @@ pub enum Progress {
     Pause,
     /// The writer overwrote the segment during the read. Continue with a new catalog.
     Overwritten,
-    /// The search is complete. The last messages are those that count from this cursor on, without the first ones; the number says how
-    /// many to leave out.
+    /// The search is complete. The last messages are those that count from this cursor on, without the first ones;
+    /// the number says how many to leave out.
     Complete(Cursor, u64),
 }
 
@@ -109,7 +110,8 @@ impl Last {
         Ok(Progress::Pause)
     }
 
-    /// By how many IDs the next round steps back: as many as the missing messages take if they are as dense as the counted ones.
+    /// By how many IDs the next round steps back: as many as the missing messages take if they are as dense as the
+    /// counted ones.
     fn step(&self) -> u64 {
         let spacing = self.passed.div_ceil(self.counted.max(1)).max(1);
         self.missing.saturating_mul(spacing).min(self.missing.max(self.passed))
@@ -122,8 +124,8 @@ fn start_of(from: u64) -> Cursor {
 }
 
 impl Round {
-    /// The round for the last `step` IDs below `end_id`, down to `first_id`. If there is no message shortly before `end_id`, the round covers
-    /// everything down to `first_id`.
+    /// The round for the last `step` IDs below `end_id`, down to `first_id`. If there is no message shortly before
+    /// `end_id`, the round covers everything down to `first_id`.
     fn new(
         step: u64,
         end_id: u64,

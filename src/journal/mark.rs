@@ -1,4 +1,5 @@
-//! A mark: which IDs the server may have issued in a segment, where the records do not show it. Numbers are little-endian.
+//! A mark: which IDs the server may have issued in a segment, where the records do not show it. Numbers are
+//! little-endian.
 //!
 //! | offset | bytes | |
 //! | ---: | ---: | --- |
@@ -8,17 +9,17 @@
 //! | 16 | 8 | the server may have issued all IDs below this one |
 //! | 24 | 8 | 1: it may also have issued as many more as fit in the segment, because it acknowledged them before a sync; 0: no more |
 //!
-//! If the server acknowledges a message before it syncs it, a power cut may remove the message from the disk. The server must not issue
-//! its ID again all the same. So before the first such ACK in a segment, the segment records that unsynced IDs exist: in its header if
-//! the writer knows it when the segment begins, else in a mark. An orderly shutdown writes a mark with the next ID. A start after any
-//! other end skips as many IDs as the server may have issued: at most as many as there are smallest messages that fit behind the last
-//! record on the disk.
+//! If the server acknowledges a message before it syncs it, a power cut may remove the message from the disk. The
+//! server must not issue its ID again all the same. So before the first such ACK in a segment, the segment records
+//! that unsynced IDs exist: in its header if the writer knows it when the segment begins, else in a mark. An orderly
+//! shutdown writes a mark with the next ID. A start after any other end skips as many IDs as the server may have
+//! issued: at most as many as there are smallest messages that fit behind the last record on the disk.
 //!
-//! The marks of a segment alternate between the two pages at its end. So a torn mark leaves the previous one intact. The checksum covers
-//! the segment's salt, so a mark of an earlier segment in the same file is not valid.
+//! The marks of a segment alternate between the two pages at its end. So a torn mark leaves the previous one intact.
+//! The checksum covers the segment's salt, so a mark of an earlier segment in the same file is not valid.
 //!
-//! If somebody truncated a file, its last mark is gone. The start that extends the file to its length leaves a trace in place of the mark.
-//! The trace means that the server may have issued IDs as if it had not synced them.
+//! If somebody truncated a file, its last mark is gone. The start that extends the file to its length leaves a trace
+//! in place of the mark. The trace means that the server may have issued IDs as if it had not synced them.
 
 use super::disk::{Disk, Source};
 use super::number::number;
@@ -33,8 +34,9 @@ pub const MARK_BYTES: usize = 32;
 /// The trace that replaces the last mark if bytes at the end of the file were missing at a start.
 const CUT: &[u8] = b"cut off";
 
-/// The last page of a segment whose last bytes were missing: the server may have issued any ID that fits in the segment. The next mark
-/// overwrites the page: the first mark of a segment goes there, and so does the mark that follows one in the other page.
+/// The last page of a segment whose last bytes were missing: the server may have issued any ID that fits in the
+/// segment. The next mark overwrites the page: the first mark of a segment goes there, and so does the mark that
+/// follows one in the other page.
 pub fn cut_page() -> [u8; PAGE_BYTES] {
     let mut page = [0; PAGE_BYTES];
     page[..CUT.len()].copy_from_slice(CUT);
@@ -60,16 +62,16 @@ impl IssuedIds {
         Self { next_id: header.first_id, is_unsynced }
     }
 
-    /// The next ID that the server has certainly not issued. The records of the segment end at `end`; `by_records` is the next ID
-    /// according to them.
+    /// The next ID that the server has certainly not issued. The records of the segment end at `end`; `by_records` is
+    /// the next ID according to them.
     pub fn next_id(self, header: &Header, end: u32, by_records: u64) -> u64 {
         let next_id = self.next_id.max(by_records);
         if self.is_unsynced { next_id.saturating_add(ids_in(header, end)) } else { next_id }
     }
 }
 
-/// How many IDs the server may have issued for the part of a segment that begins at `end`. That includes one failed commit, whose IDs
-/// `--print` may have shown.
+/// How many IDs the server may have issued for the part of a segment that begins at `end`. That includes one failed
+/// commit, whose IDs `--print` may have shown.
 pub fn ids_in(header: &Header, end: u32) -> u64 {
     let room = header.records_end().saturating_sub(end) as usize;
     (room / RECORD_BYTES_MIN + JOURNAL_BATCHES_MAX * BATCH) as u64

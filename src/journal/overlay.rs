@@ -1,12 +1,13 @@
-//! A disk that does not change its files: it keeps what is written in memory, and reads show it instead of the files' bytes. So a
-//! writer can recover a journal in memory as it would at a start.
+//! A disk that does not change its files: it keeps what is written in memory, and reads show it instead of the files'
+//! bytes. So a writer can recover a journal in memory as it would at a start.
 
 use super::disk::{Disk, Source};
 use super::error::Error;
 use super::read_only::ReadOnly;
 use nix::errno::Errno;
 
-/// The files of a journal, and what was written over them. It keeps each write, so it is meant for the few pages of a recovery.
+/// The files of a journal, and what was written over them. It keeps each write, so it is meant for the few pages of a
+/// recovery.
 pub struct Overlay<'a> {
     files: &'a ReadOnly,
     writes: Vec<Write>,

@@ -1,5 +1,6 @@
-//! Buffers records on their way to the end of a segment, and writes them in whole pages. It keeps the last, incomplete page, and writes it
-//! again with the next records. So the system never has to read a page before it changes a part of it.
+//! Buffers records on their way to the end of a segment, and writes them in whole pages. It keeps the last,
+//! incomplete page, and writes it again with the next records. So the system never has to read a page before it
+//! changes a part of it.
 
 use super::disk::Disk;
 use crate::limits::{JOURNAL_BATCH_BYTES, PAGE_BYTES};
@@ -9,7 +10,8 @@ use nix::errno::Errno;
 /// The end of a segment: the written part of its last page, and the bytes that wait to be written behind it.
 #[derive(Default)]
 pub struct Pages {
-    /// The last page from its beginning, and what follows. There is room for that page, for a batch, and for zeroes up to a page's end.
+    /// The last page from its beginning, and what follows. There is room for that page, for a batch, and for zeroes
+    /// up to a page's end.
     bytes: Vec<u8, { PAGE_BYTES + JOURNAL_BATCH_BYTES + PAGE_BYTES }>,
     /// How many of the bytes are written.
     written: usize,

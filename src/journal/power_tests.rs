@@ -1,7 +1,7 @@
 //! Power cuts, kills and failures of the disk, by the thousand, and what the journal promises for each way to sync.
 //!
-//! A model keeps the model of what was acknowledged and what was refused. After each cut the journal is opened again, all of
-//! it is read, and compared with the model; then it goes on, so that what went wrong before piles up.
+//! A model keeps the model of what was acknowledged and what was refused. After each cut the journal is opened again,
+//! all of it is read, and compared with the model; then it goes on, so that what went wrong before piles up.
 
 use super::disk::Source;
 use super::headers::{FIRST_OFFSET, Headers, read_headers};
@@ -238,7 +238,8 @@ impl Model {
     }
 }
 
-/// The most IDs that a start may skip where so many headers are torn: those that were given, and those that stood in a torn end.
+/// The most IDs that a start may skip where so many headers are torn: those that were given, and those that stood in
+/// a torn end.
 fn ids_skipped_max(size: Size, lost_segments: u64) -> u64 {
     let header = Header {
         segment_bytes: size.segment_bytes,
@@ -777,8 +778,9 @@ fn a_sync_left_out_at_a_turn_over_is_noticed() {
     check_noticed((Call::BeginGroup, Target::Records), Mode::From(9), 5_000);
 }
 
-/// Whether IDs are given again after a power cut right behind a rotation in a full ring, where the messages in the last segment are
-/// acknowledged without a sync. They are so short that they have more IDs than find room in the rest of the segment before.
+/// Whether IDs are given again after a power cut right behind a rotation in a full ring, where the messages in the
+/// last segment are acknowledged without a sync. They are so short that they have more IDs than find room in the rest
+/// of the segment before.
 fn are_ids_given_again(seed: u64, ignored: Option<(Call, Target)>) -> bool {
     let Size { segment_bytes, stretch_bytes } = WHOLE;
     let disk = SimulatedDisk::new(segment_bytes, seed);
@@ -835,7 +837,8 @@ fn failures_after_a_start(ignored: Option<(Call, Target)>) -> u64 {
 
 #[test]
 fn a_sync_left_out_of_the_header_at_a_start_is_noticed() {
-    // No power cut tells, for the first commit syncs the header as well. But that is too late for a header that cannot be written.
+    // No power cut tells, for the first commit syncs the header as well. But that is too late for a header that
+    // cannot be written.
     assert_eq!(failures_after_a_start(None), 0);
     assert_eq!(failures_after_a_start(Some((Call::Open, Target::Header))), 1, "nobody notices");
 }

@@ -52,8 +52,8 @@ impl ReadOnly {
         Ok(files)
     }
 
-    /// The length of a segment according to the newest header, because a file may be truncated. Without any header, it is the length of
-    /// the longest file.
+    /// The length of a segment according to the newest header, because a file may be truncated. Without any header,
+    /// it is the length of the longest file.
     fn newest_length(&self) -> Result<u32, Error> {
         let (mut headers, mut longest) = ([None; JOURNAL_SEGMENTS], 0);
         for (segment, file) in self.segments.iter().enumerate() {
@@ -108,8 +108,8 @@ impl ReadOnly {
 }
 
 impl Source for ReadOnly {
-    /// What a missing or truncated file lacks reads as zeroes. If records should be there, the reader takes the zeroes for damage, and
-    /// loses no other records.
+    /// What a missing or truncated file lacks reads as zeroes. If records should be there, the reader takes the
+    /// zeroes for damage, and loses no other records.
     fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
         bytes.fill(0);
         match self.segments[segment].as_ref().map_or(Ok(()), |file| read_all(file, offset, bytes)) {

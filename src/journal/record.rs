@@ -12,8 +12,8 @@
 //! | 28 | | FROM, then the text as the client sent it |
 //! | | 0 to 7 | zeroes, up to the next multiple of 8 |
 //!
-//! Salt and tag are random numbers of the segment, which no client knows. So a reader cannot mistake a record of an earlier segment in
-//! the same file for one of this segment, nor a text that somebody crafted to look like a record.
+//! Salt and tag are random numbers of the segment, which no client knows. So a reader cannot mistake a record of an
+//! earlier segment in the same file for one of this segment, nor a text that somebody crafted to look like a record.
 //!
 //! Bytes only: no I/O. Nothing here panics, whatever the bytes are.
 
@@ -57,8 +57,8 @@ impl<'a> Record<'a> {
         padded(RECORD_HEADER_BYTES + self.from.len() + self.text.len())
     }
 
-    /// Writes the record with its padding to the beginning of `out`, and returns how many bytes it wrote. `None`: `out` is too short,
-    /// or FROM or the text is longer than a record allows.
+    /// Writes the record with its padding to the beginning of `out`, and returns how many bytes it wrote. `None`:
+    /// `out` is too short, or FROM or the text is longer than a record allows.
     pub fn write(&self, key: &SegmentKey, out: &mut [u8]) -> Option<usize> {
         if self.from.len() > FROM_BYTES_MAX || self.text.len() > TEXT_BYTES {
             return None;
@@ -114,7 +114,8 @@ impl<'a> Record<'a> {
         if is_whole && Record::fields(record).is_some() { Ok(record.len()) } else { Err(Absence::Corrupt) }
     }
 
-    /// The record at the beginning of bytes that passed [`check`](Self::check). `None` is possible only for bytes that did not.
+    /// The record at the beginning of bytes that passed [`check`](Self::check). `None` is possible only for bytes
+    /// that did not.
     pub fn fields(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));

@@ -9,8 +9,8 @@ pub struct Recovery {
     pub segments: usize,
     /// Bytes of the last segment that are damaged, with whole records behind them.
     pub damaged_bytes: u32,
-    /// Bytes behind the last record of the last segment that are an incomplete or damaged record: a power cut tore them, or the disk
-    /// damaged them. They stay where they are.
+    /// Bytes behind the last record of the last segment that are an incomplete or damaged record: a power cut tore
+    /// them, or the disk damaged them. They stay where they are.
     pub torn_bytes: u32,
     /// IDs before the next one that no message has. The server skips them because it may have issued them.
     pub skipped: u64,

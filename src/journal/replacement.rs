@@ -1,8 +1,8 @@
 //! Puts a resized journal in the place of the old one, and lets readers open one of the two meanwhile.
 //!
-//! A [resize](super::resize) writes the new journal to a directory within the old one. When the new journal is complete, the resize renames
-//! that directory: from then on the new journal is the valid one. Then its files move to the places of the old ones, one by one. After a
-//! crash, [`finish`] completes that.
+//! A [resize](super::resize) writes the new journal to a directory within the old one. When the new journal is
+//! complete, the resize renames that directory: from then on the new journal is the valid one. Then its files move to
+//! the places of the old ones, one by one. After a crash, [`finish`] completes that.
 
 use super::directory::DIRECTORY_FLAGS;
 use super::error::Error;
@@ -29,7 +29,8 @@ pub(super) const RESIZE_FLAGS: OFlag = DIRECTORY_FLAGS.union(OFlag::O_NOFOLLOW);
 /// Completes an interrupted resize: moves a complete new journal to its place, and removes an incomplete one.
 ///
 /// # Errors
-/// The system's; [`Error::Foreign`] if something else has the name of one of the two directories. `finish` does not change that.
+/// The system's; [`Error::Foreign`] if something else has the name of one of the two directories. `finish` does not
+/// change that.
 pub fn finish(directory: impl AsFd) -> Result<(), Error> {
     let cannot = |errno| Error::System("what a resize left cannot be put in order", errno);
     for (name, is_whole) in [(WHOLE, true), (UNFINISHED, false)] {
@@ -76,9 +77,9 @@ fn contains_only_segments(directory: &OwnedFd) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Opens the segments of one journal in that directory while a resize may replace them: those of the old journal until the new one is
-/// valid, and then those of the new one, whether they have moved or not. `open` opens a segment in a directory, and returns `None` if it
-/// does not exist.
+/// Opens the segments of one journal in that directory while a resize may replace them: those of the old journal
+/// until the new one is valid, and then those of the new one, whether they have moved or not. `open` opens a segment
+/// in a directory, and returns `None` if it does not exist.
 ///
 /// # Errors
 /// Those of `open`; `EAGAIN` if a resize replaced the files during each of [`JOURNAL_SNAPSHOT_READS_MAX`] attempts.

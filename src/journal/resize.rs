@@ -1,12 +1,13 @@
 //! Copies the history to segments of another length.
 //!
-//! A resize writes a new journal to a directory within the old one, and syncs it. Then it renames that directory: from then on the new
-//! journal is the valid one. The new files move to the places of the old ones, one by one; the next start or resize completes that if it is
-//! interrupted. So at any moment one of the two journals is complete, and a reader opens one of the two. The old journal does not change
-//! before: the recovery that a start would write to it happens in memory.
+//! A resize writes a new journal to a directory within the old one, and syncs it. Then it renames that directory:
+//! from then on the new journal is the valid one. The new files move to the places of the old ones, one by one; the
+//! next start or resize completes that if it is interrupted. So at any moment one of the two journals is complete,
+//! and a reader opens one of the two. The old journal does not change before: the recovery that a start would write
+//! to it happens in memory.
 //!
-//! The new journal needs its full size beside the old one, and a resize reads and writes the history once. A smaller journal keeps the
-//! newest messages.
+//! The new journal needs its full size beside the old one, and a resize reads and writes the history once. A smaller
+//! journal keeps the newest messages.
 
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
@@ -51,13 +52,15 @@ pub struct LeftOut {
     pub torn_bytes: u64,
     /// Bytes that are missing at the end of files.
     pub cut_bytes: u64,
-    /// Used files that cannot be read: their headers are damaged or belong to another journal, or they are copies of other files.
+    /// Used files that cannot be read: their headers are damaged or belong to another journal, or they are copies of
+    /// other files.
     pub unreadable: Vec<&'static str>,
     /// Files that are missing, or have another length and no content.
     pub missing: Vec<&'static str>,
 }
 
-/// Copies the journal in that directory to segments of that length, and replaces it. No process may write to it meanwhile.
+/// Copies the journal in that directory to segments of that length, and replaces it. No process may write to it
+/// meanwhile.
 ///
 /// # Errors
 /// Why it cannot. Then the journal has not changed by a byte.
@@ -207,8 +210,8 @@ fn is_unreadable(
     Ok(is_copy || (!header.is_some_and(is_ours) && is_used(files, segment)?))
 }
 
-/// Creates the directory of the new journal, with the owner and the permissions of the old one: a server that starts after a power cut must
-/// be able to complete or remove what is in it.
+/// Creates the directory of the new journal, with the owner and the permissions of the old one: a server that starts
+/// after a power cut must be able to complete or remove what is in it.
 fn create_unfinished(directory: &OwnedFd) -> Result<(), Error> {
     let cannot = |errno| Error::System("the directory of the new one cannot be made", errno);
     mkdirat(directory, UNFINISHED, Mode::S_IRWXU).map_err(cannot)?;
@@ -216,8 +219,8 @@ fn create_unfinished(directory: &OwnedFd) -> Result<(), Error> {
     fstat(directory).and_then(|old| set_owner_and_mode(&created, &old)).map_err(cannot)
 }
 
-/// Gives the new files the owner and the permissions of the old ones: the server may run as another user than the resize, and a group may
-/// read them.
+/// Gives the new files the owner and the permissions of the old ones: the server may run as another user than the
+/// resize, and a group may read them.
 fn copy_owner(directory: &OwnedFd) -> Result<(), Error> {
     let cannot = |errno| Error::System("the new one cannot be given to the owner of the old one", errno);
     let old = NAMES.iter().find_map(|name| fstatat(directory, *name, nix::fcntl::AtFlags::empty()).ok());

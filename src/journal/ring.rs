@@ -1,4 +1,5 @@
-//! The ring: which file holds which segment, and which file the writer rotates to next. It reads headers, and writes nothing.
+//! The ring: which file holds which segment, and which file the writer rotates to next. It reads headers, and writes
+//! nothing.
 
 use super::disk::Source;
 use super::headers::{Headers, copied_from, is_used, read_header, read_headers};
@@ -20,7 +21,8 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Reads the headers of the journal on that disk. If none of them has an identity, the journal gets the given one, or else a new one.
+    /// Reads the headers of the journal on that disk. If none of them has an identity, the journal gets the given
+    /// one, or else a new one.
     ///
     /// # Errors
     /// The disk's.
@@ -84,8 +86,8 @@ impl Ring {
         self.sequences().min()
     }
 
-    /// The files that the next segment may begin in, in the order in which the writer tries them: empty ones, foreign ones, and then the
-    /// oldest segment first. The newest segment is never overwritten.
+    /// The files that the next segment may begin in, in the order in which the writer tries them: empty ones, foreign
+    /// ones, and then the oldest segment first. The newest segment is never overwritten.
     pub(super) fn rotation_order(&self) -> Vec<usize, JOURNAL_SEGMENTS> {
         let newest = self.newest();
         let mut files: Vec<usize, JOURNAL_SEGMENTS> =
@@ -116,8 +118,8 @@ impl Ring {
         Ok(unreadable)
     }
 
-    /// How many of the unreadable segments may have followed the last readable one. The others fill the gaps between readable segments,
-    /// and in the first round through the files also the gap before them.
+    /// How many of the unreadable segments may have followed the last readable one. The others fill the gaps between
+    /// readable segments, and in the first round through the files also the gap before them.
     pub(super) fn lost_segments(&self, unreadable: u64) -> u64 {
         let (Some(first), Some(last)) = (self.sequences().min(), self.sequences().max()) else {
             return unreadable;
@@ -128,9 +130,9 @@ impl Ring {
         unreadable.saturating_sub(between.saturating_add(before))
     }
 
-    /// Reads the headers again after the files were reopened, and removes segments whose headers have changed. Returns whether the files
-    /// belong to another journal, and none to this one. A segment of version 1 has no identity. It belongs to this journal if the ring
-    /// already contains it.
+    /// Reads the headers again after the files were reopened, and removes segments whose headers have changed.
+    /// Returns whether the files belong to another journal, and none to this one. A segment of version 1 has no
+    /// identity. It belongs to this journal if the ring already contains it.
     pub(super) fn refresh(&mut self, disk: &impl Source) -> bool {
         let (mut has_ours, mut has_foreign) = (false, false);
         for segment in 0..JOURNAL_SEGMENTS {
@@ -150,16 +152,16 @@ impl Ring {
         has_foreign && !has_ours
     }
 
-    /// Whether a file has a header of this journal that is no longer valid. A copy of another file does not count, because what the file
-    /// held before is lost.
+    /// Whether a file has a header of this journal that is no longer valid. A copy of another file does not count,
+    /// because what the file held before is lost.
     fn is_superseded(&self, disk: &impl Source, segment: usize) -> Result<bool, Errno> {
         let header = read_header(disk, segment, self.segment_bytes)?;
         let is_copy = copied_from(disk, segment, self.segment_bytes, &self.headers)?.is_some();
         Ok(self.headers[segment].is_none() && header.is_some() && !self.foreign[segment] && !is_copy)
     }
 
-    /// Which files have a whole header of another journal. A header of version 1 has no identity. It is foreign if it is not older than
-    /// all valid segments.
+    /// Which files have a whole header of another journal. A header of version 1 has no identity. It is foreign if it
+    /// is not older than all valid segments.
     fn find_foreign(&self, disk: &impl Source) -> Result<ForeignFiles, Errno> {
         let mut foreign = [false; JOURNAL_SEGMENTS];
         for (segment, is_foreign) in foreign.iter_mut().enumerate() {

@@ -9,8 +9,8 @@ use super::store::Store;
 use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES};
 use nix::errno::Errno;
 
-/// The error with which the disk refused the header of a segment, for each file. `None`: it took the header, or no segment was to begin
-/// there.
+/// The error with which the disk refused the header of a segment, for each file. `None`: it took the header, or no
+/// segment was to begin there.
 pub type Refusals = [Option<Errno>; JOURNAL_SEGMENTS];
 
 /// The end of the valid records of a segment, which the header of the next one contains.
@@ -38,7 +38,8 @@ pub(super) struct Rotation<D> {
 }
 
 impl<D: Disk> Rotation<D> {
-    /// Opens the journal on that disk. If no segment has an identity, the journal gets the given one, or else a new one.
+    /// Opens the journal on that disk. If no segment has an identity, the journal gets the given one, or else a new
+    /// one.
     ///
     /// # Errors
     /// The disk's.
@@ -71,8 +72,9 @@ impl<D: Disk> Rotation<D> {
         Ok(())
     }
 
-    /// Begins the segment after `committed`: in a file that holds nothing, or else in that of the oldest segment. If the disk refuses its
-    /// header but works otherwise, the segment begins in the next file. Each file is tried once, but never that of the newest segment.
+    /// Begins the segment after `committed`: in a file that holds nothing, or else in that of the oldest segment. If
+    /// the disk refuses its header but works otherwise, the segment begins in the next file. Each file is tried once,
+    /// but never that of the newest segment.
     ///
     /// # Errors
     /// The disk's; `EMEDIUMTYPE`: the files belong to another journal.
@@ -96,8 +98,8 @@ impl<D: Disk> Rotation<D> {
         result
     }
 
-    /// Whether the disk takes a write that changes nothing, in any file but one that failed: it rewrites the mark of a segment. If no other
-    /// file holds a segment, another try loses nothing, so it returns true.
+    /// Whether the disk takes a write that changes nothing, in any file but one that failed: it rewrites the mark of
+    /// a segment. If no other file holds a segment, another try loses nothing, so it returns true.
     pub(super) fn is_disk_working(&mut self, failed: usize, page: &mut [u8; PAGE_BYTES]) -> bool {
         let others = self.ring.used_except(failed);
         let mut headers = others.iter().filter_map(|segment| Some((*segment, self.ring.header(*segment)?)));
@@ -105,9 +107,9 @@ impl<D: Disk> Rotation<D> {
             || headers.any(|(segment, header)| self.store.rewrite_mark(segment, &header, page).is_ok())
     }
 
-    /// Begins the next segment in that file, and syncs its header. The header makes invalid for ever what follows the committed records of
-    /// the segment before it, and what is older than the oldest segment that is left. So it shows that the disk refuses a header before
-    /// anything is written behind it.
+    /// Begins the next segment in that file, and syncs its header. The header makes invalid for ever what follows the
+    /// committed records of the segment before it, and what is older than the oldest segment that is left. So it
+    /// shows that the disk refuses a header before anything is written behind it.
     fn begin_in(
         &mut self,
         segment: usize,

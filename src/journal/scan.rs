@@ -1,4 +1,5 @@
-//! Scans a part of a segment record by record. Damage costs the damaged records alone: the scan continues with the next whole record.
+//! Scans a part of a segment record by record. Damage costs the damaged records alone: the scan continues with the
+//! next whole record.
 
 use super::catalog::{Extent, Span};
 use super::disk::Source;
@@ -108,11 +109,12 @@ impl<'a> Scan<'a> {
         self.position = position;
     }
 
-    /// A record from which the scan can continue to find the message with that ID and all later ones: it has that ID or a lower one, and
-    /// few records are between. `None`: there is no such record, and the scan has to begin where it is.
+    /// A record from which the scan can continue to find the message with that ID and all later ones: it has that ID
+    /// or a lower one, and few records are between. `None`: there is no such record, and the scan has to begin where
+    /// it is.
     ///
-    /// IDs rise with the offsets, so this is a binary search. It reads [`JOURNAL_PROBE_BYTES`] at a time, at most 32 times, and subtracts
-    /// them from `budget`. Damage makes the result less close, but never wrong.
+    /// IDs rise with the offsets, so this is a binary search. It reads [`JOURNAL_PROBE_BYTES`] at a time, at most 32
+    /// times, and subtracts them from `budget`. Damage makes the result less close, but never wrong.
     ///
     /// # Errors
     /// The disk's.
@@ -138,8 +140,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The first whole record that begins at `at`, or behind it by less than the length of the longest record. Subtracts what it reads from
-    /// `budget`.
+    /// The first whole record that begins at `at`, or behind it by less than the length of the longest record.
+    /// Subtracts what it reads from `budget`.
     ///
     /// # Errors
     /// The disk's.
@@ -183,8 +185,8 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The next result, if the scan finds it within `budget` bytes. Subtracts what it reads. `None`: the budget is used up, and the next
-    /// call continues.
+    /// The next result, if the scan finds it within `budget` bytes. Subtracts what it reads. `None`: the budget is
+    /// used up, and the next call continues.
     ///
     /// # Errors
     /// The disk's.
@@ -236,8 +238,8 @@ impl<'a> Scan<'a> {
             let behind = searched.saturating_add(ALIGNMENT as u32).min(end);
             if is_tagged(&self.key, self.view(searched)) {
                 if Record::check(&self.key, self.view(searched)).is_ok() {
-                    // The writer wrote the bytes before this record first, but the scan may have read them even before that. So it reads
-                    // them again.
+                    // The writer wrote the bytes before this record first, but the scan may have read them even
+                    // before that. So it reads them again.
                     self.loaded = 0..0;
                     let taken = self.take(disk, budget)?;
                     return Ok(Some(taken.unwrap_or_else(|_| self.damage_up_to(searched))));
@@ -287,11 +289,12 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// How many bytes without a whole record show that no record follows, if the writer leaves at most `stretch_bytes` and one batch unsynced.
+/// How many bytes without a whole record show that no record follows, if the writer leaves at most `stretch_bytes`
+/// and one batch unsynced.
 ///
-/// A [tail](super::tail) looks into each stretch, from the end backwards. The next look behind the last record that it finds is at most a
-/// stretch away, and found nothing: so nothing behind that look was synced. The writer wrote at most a stretch and a batch behind what it
-/// had synced, in whole pages.
+/// A [tail](super::tail) looks into each stretch, from the end backwards. The next look behind the last record that
+/// it finds is at most a stretch away, and found nothing: so nothing behind that look was synced. The writer wrote at
+/// most a stretch and a batch behind what it had synced, in whole pages.
 pub const fn end_gap_bytes(stretch_bytes: u32) -> u32 {
     2 * stretch_bytes + (JOURNAL_PROBE_BYTES + JOURNAL_BATCH_BYTES + 2 * PAGE_BYTES) as u32
 }

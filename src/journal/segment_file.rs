@@ -20,8 +20,8 @@ pub(super) const SEGMENT_FLAGS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NONBLOCK
 /// The bytes that fill a new segment, page by page.
 static ZEROES: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
-/// Opens the files of all segments, and extends each to its full length. Returns the files, and how many bytes were missing at the end of
-/// segments that had a header.
+/// Opens the files of all segments, and extends each to its full length. Returns the files, and how many bytes were
+/// missing at the end of segments that had a header.
 ///
 /// # Errors
 /// Why it cannot. Then it has undone its changes.
@@ -71,8 +71,9 @@ impl SegmentFile {
         Ok(Self { file: Some(file), state })
     }
 
-    /// Creates the file if it is missing, brings it to its full length, and syncs it. It writes zeroes, so that the blocks exist and later
-    /// syncs write nothing but data. If something is lost, it leaves a trace in the file, because that may have been the newest part.
+    /// Creates the file if it is missing, brings it to its full length, and syncs it. It writes zeroes, so that the
+    /// blocks exist and later syncs write nothing but data. If something is lost, it leaves a trace in the file,
+    /// because that may have been the newest part.
     pub(super) fn bring_to(
         &mut self,
         directory: &OwnedFd,

@@ -1,7 +1,9 @@
-//! A disk in memory, for tests: it forgets what was not synced when it loses power, tears sectors, and fails as Linux does.
+//! A disk in memory, for tests: it forgets what was not synced when it loses power, tears sectors, and fails as Linux
+//! does.
 //!
-//! What was written is in the cache. A sector of it reaches the disk when it is synced, or before that when the system likes.
-//! A sync that fails leaves its sectors clean, on the disk or not, and the next one says `Ok` about them: so does Linux.
+//! What was written is in the cache. A sector of it reaches the disk when it is synced, or before that when the
+//! system likes. A sync that fails leaves its sectors clean, on the disk or not, and the next one says `Ok` about
+//! them: so does Linux.
 
 use super::disk::{Disk, Source};
 use crate::limits::{JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
@@ -195,8 +197,8 @@ impl SimulatedDisk {
         self.0.borrow().segments[segment].version
     }
 
-    /// Cuts the power and gives it back: each sector that was not synced is lost, kept, or torn. What was planned to go wrong
-    /// is not, any more.
+    /// Cuts the power and gives it back: each sector that was not synced is lost, kept, or torn. What was planned to
+    /// go wrong is not, any more.
     pub fn cut(&self) {
         let mut state = self.0.borrow_mut();
         let State { segments, random, faults, outage_end, is_off, .. } = &mut *state;

@@ -12,7 +12,8 @@ use nix::errno::Errno;
 pub struct WriteStats {
     /// Bytes of committed records.
     pub record_bytes: u64,
-    /// Bytes that the disk had to write for them: whole pages. A page that was not full at a sync counts again at the next one.
+    /// Bytes that the disk had to write for them: whole pages. A page that was not full at a sync counts again at the
+    /// next one.
     pub page_bytes: u64,
     /// Syncs.
     pub syncs: u64,
@@ -83,8 +84,9 @@ impl<D: Disk> Store<D> {
         self.write_header_page(segment, &header.to_page())
     }
 
-    /// Repairs the first page of a segment: converts a header of version 1 to this version, or restores a copy that is damaged. It writes
-    /// the page in two steps. Whatever a power cut leaves after either of them, one of the headers is whole.
+    /// Repairs the first page of a segment: converts a header of version 1 to this version, or restores a copy that
+    /// is damaged. It writes the page in two steps. Whatever a power cut leaves after either of them, one of the
+    /// headers is whole.
     ///
     /// # Errors
     /// The disk's.
@@ -126,7 +128,8 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Writes the last mark of a segment once more, and syncs it. That changes nothing, but shows whether the disk works.
+    /// Writes the last mark of a segment once more, and syncs it. That changes nothing, but shows whether the disk
+    /// works.
     ///
     /// # Errors
     /// The disk's.

@@ -1,13 +1,13 @@
 //! Finds where the records of a segment end, in a time that does not grow with the segment.
 //!
-//! Synced records have no gaps. Behind them a power cut may leave gaps, because the system writes in any order. But the writer has no more
-//! than a *stretch* and one batch unsynced. So a tail looks for a whole record in each stretch of the segment, from its end backwards. It
-//! scans from the first one that it finds, until so many bytes contain no record that none can follow:
-//! [`end_gap_bytes`](super::scan::end_gap_bytes).
+//! Synced records have no gaps. Behind them a power cut may leave gaps, because the system writes in any order. But
+//! the writer has no more than a *stretch* and one batch unsynced. So a tail looks for a whole record in each stretch
+//! of the segment, from its end backwards. It scans from the first one that it finds, until so many bytes contain no
+//! record that none can follow: [`end_gap_bytes`](super::scan::end_gap_bytes).
 //!
-//! A damaged record is lost. The whole ones behind it are valid: either the server acknowledged them, or they were on their way when the
-//! power failed, and then it does no harm to keep them. Bytes are torn only if they have the tag of the segment and follow its last whole
-//! record.
+//! A damaged record is lost. The whole ones behind it are valid: either the server acknowledged them, or they were on
+//! their way when the power failed, and then it does no harm to keep them. Bytes are torn only if they have the tag
+//! of the segment and follow its last whole record.
 
 use super::catalog::{Extent, Span};
 use super::disk::Source;
@@ -128,7 +128,8 @@ mod tests {
         Header { segment_bytes, sequence: 1, key: KEY, previous_end: FIRST_OFFSET, first_id: 1, origin: None }
     }
 
-    /// A segment of that length with records up to that offset, the offset of each record, and the end of the last one.
+    /// A segment of that length with records up to that offset, the offset of each record, and the end of the last
+    /// one.
     fn filled(bytes: u32, up_to: u32) -> (Memory, Vec<u32>) {
         let (mut file, mut at, mut offsets) = (vec![0; bytes as usize], FIRST_OFFSET as usize, Vec::new());
         while at < up_to as usize {

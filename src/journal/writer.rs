@@ -1,20 +1,21 @@
 //! The writer: appends records to the active segment, commits them, and rotates to the next segment.
 //!
-//! Records are appended one by one and committed together (group commit). If a commit fails, the writer rolls back all its records: it
-//! never writes to the segment again, and begins the next one. The header of the next segment says where the valid records of the failed
-//! one end. The writer does not retry the sync, because after a failed sync nobody knows what is on the disk, and a second sync that
-//! succeeds does not tell ("fsyncgate", 2018).
+//! Records are appended one by one and committed together (group commit). If a commit fails, the writer rolls back
+//! all its records: it never writes to the segment again, and begins the next one. The header of the next segment
+//! says where the valid records of the failed one end. The writer does not retry the sync, because after a failed
+//! sync nobody knows what is on the disk, and a second sync that succeeds does not tell ("fsyncgate", 2018).
 //!
-//! If the disk refuses the header of the next segment, the segment begins in the file after that one. The next rotation tries the refused
-//! file first.
+//! If the disk refuses the header of the next segment, the segment begins in the file after that one. The next
+//! rotation tries the refused file first.
 //!
-//! At the start the writer looks for the end of the last segment: see [`tail`](super::tail). All whole records before it are valid; damage
-//! between them costs the damaged records alone. If only bytes of an earlier segment follow the last record, the writer continues behind
-//! it. If there are signs of more records, a power cut tore them: they stay where they are, and the next segment begins.
+//! At the start the writer looks for the end of the last segment: see [`tail`](super::tail). All whole records before
+//! it are valid; damage between them costs the damaged records alone. If only bytes of an earlier segment follow the
+//! last record, the writer continues behind it. If there are signs of more records, a power cut tore them: they stay
+//! where they are, and the next segment begins.
 //!
-//! The writer never issues an ID twice. It skips IDs that the server may have acknowledged though their messages are on no disk:
-//! [`mark`](super::mark) says how it knows them if the server acknowledges messages before it syncs them. It also skips IDs if the newest
-//! segments may be lost with their headers: as many as fit in them.
+//! The writer never issues an ID twice. It skips IDs that the server may have acknowledged though their messages are
+//! on no disk: [`mark`](super::mark) says how it knows them if the server acknowledges messages before it syncs them.
+//! It also skips IDs if the newest segments may be lost with their headers: as many as fit in them.
 
 use super::active_segment::ActiveSegment;
 use super::disk::Disk;
@@ -64,7 +65,8 @@ pub struct Writer<'a, D> {
     /// The bytes that the writer writes without a sync at most, apart from one batch.
     stretch_bytes: u32,
     buffers: &'a mut Buffers,
-    /// The segment that the writer appends to. `None` before the first segment begins, and after a failure if the next one cannot begin.
+    /// The segment that the writer appends to. `None` before the first segment begins, and after a failure if the
+    /// next one cannot begin.
     active: Option<ActiveSegment>,
     /// The end of the valid records in the last segment.
     committed: CommittedEnd,
@@ -149,7 +151,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.resume_or_begin(&last, lost_segments)?;
         if lost_segments > 0 && header.origin.is_some() {
             match self.mark_skipped_ids(&last) {
-                // A bad page must not keep the journal from continuing. The mark only matters if the next file is lost too.
+                // A bad page must not keep the journal from continuing. The mark only matters if the next file is
+                // lost too.
                 Err(_) if self.is_disk_working(last.segment) => {}
                 marked => marked?,
             }
@@ -165,7 +168,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         })
     }
 
-    /// Continues the last segment if nothing of it is torn, no newer one is lost, and it has room; otherwise begins the next one.
+    /// Continues the last segment if nothing of it is torn, no newer one is lost, and it has room; otherwise begins
+    /// the next one.
     fn resume_or_begin(&mut self, last: &LastSegment, lost_segments: u64) -> Result<(), Errno> {
         let is_whole = last.tail.torn_bytes == 0 && lost_segments == 0;
         let has_room = last.tail.end <= self.with_origin(last.header).records_end();
@@ -201,8 +205,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         Header { origin: header.origin.or(Some(origin)), ..header }
     }
 
-    /// Marks the skipped IDs in the last readable segment. Without that, a start would issue them again if the segment that begins now was
-    /// lost too.
+    /// Marks the skipped IDs in the last readable segment. Without that, a start would issue them again if the
+    /// segment that begins now was lost too.
     fn mark_skipped_ids(&mut self, last: &LastSegment) -> Result<(), Errno> {
         let LastSegment { segment, header, mut marks, .. } = *last;
         let issued = IssuedIds { next_id: self.next_id, ..marks.issued() };
@@ -257,7 +261,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.rotation.refusals()
     }
 
-    /// Which files hold messages of another journal. The writer overwrites them after the empty files, and before its own segments.
+    /// Which files hold messages of another journal. The writer overwrites them after the empty files, and before its
+    /// own segments.
     pub fn foreign_files(&self) -> &ForeignFiles {
         self.rotation.ring.foreign_files()
     }
@@ -272,7 +277,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.active.is_some_and(|active| active.synced_end() < self.committed.end)
     }
 
-    /// Begins a commit group. Rotates to the next segment if a batch may not fit in this one. With `is_synced`, it syncs this one before.
+    /// Begins a commit group. Rotates to the next segment if a batch may not fit in this one. With `is_synced`, it
+    /// syncs this one before.
     pub fn begin_group(&mut self, is_synced: bool) {
         debug_assert!(self.buffers.out.waiting() == 0);
         // A group without records may have left a fault. The next commit reports it.
@@ -294,7 +300,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.begin_segment()
     }
 
-    /// Appends a record. It becomes valid when the next [`Writer::commit`] succeeds. Its ID must be at least [`Writer::next_id`].
+    /// Appends a record. It becomes valid when the next [`Writer::commit`] succeeds. Its ID must be at least
+    /// [`Writer::next_id`].
     pub fn append(&mut self, record: &Record<'_>) {
         debug_assert!(record.id >= self.next_id);
         if self.fault.is_none() {
@@ -345,8 +352,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         result
     }
 
-    /// Prepares for messages that are acknowledged before they are synced: the active segment says so on the disk, and each later one in
-    /// its header. Otherwise the first commit without a sync does that.
+    /// Prepares for messages that are acknowledged before they are synced: the active segment says so on the disk,
+    /// and each later one in its header. Otherwise the first commit without a sync does that.
     ///
     /// # Errors
     /// The disk's.
@@ -360,8 +367,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         }
     }
 
-    /// Shuts down in order: syncs all committed records, and marks the next ID, so that the next start skips none. The writer may still
-    /// continue after that.
+    /// Shuts down in order: syncs all committed records, and marks the next ID, so that the next start skips none.
+    /// The writer may still continue after that.
     ///
     /// # Errors
     /// The disk's.
@@ -388,7 +395,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.retire_if_failed(written)
     }
 
-    /// Abandons the active segment after an error: nobody knows what is on the disk, and a second sync would answer `Ok`.
+    /// Abandons the active segment after an error: nobody knows what is on the disk, and a second sync would answer
+    /// `Ok`.
     fn retire_if_failed(&mut self, result: Result<(), Errno>) -> Result<(), Errno> {
         if result.is_err() {
             self.active = None;
@@ -422,7 +430,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         let _ = self.begin_segment();
     }
 
-    /// Tries to continue after a failure. The caller repeats it from time to time until the writer is [writable](Self::is_writable).
+    /// Tries to continue after a failure. The caller repeats it from time to time until the writer is
+    /// [writable](Self::is_writable).
     ///
     /// # Errors
     /// The disk's. `EMEDIUMTYPE`: the files in the journal's place belong to another journal.
@@ -437,7 +446,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.reopenings
     }
 
-    /// Writes the buffered records to the active segment. Before that it syncs what is written, if more than a stretch would be unsynced.
+    /// Writes the buffered records to the active segment. Before that it syncs what is written, if more than a
+    /// stretch would be unsynced.
     fn write(&mut self) -> Result<(), Errno> {
         let waiting = self.buffers.out.waiting();
         if self.active.is_some_and(|active| active.is_sync_due(waiting, self.stretch_bytes)) {

@@ -51,8 +51,8 @@ pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Ver
     Ok(if report.findings.is_empty() { Verdict::Sound } else { Verdict::Damaged })
 }
 
-/// Examines the journal. If it finds damage, it examines the journal again after a while, and keeps what it finds twice: what a server is
-/// writing at this moment may look damaged.
+/// Examines the journal. If it finds damage, it examines the journal again after a while, and keeps what it finds
+/// twice: what a server is writing at this moment may look damaged.
 fn examine_twice(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<Report, Errno> {
     let first = examine()?;
     if first.findings.is_empty() {
@@ -104,7 +104,8 @@ impl Report {
         let page = read_header_page(files, segment)?;
         let in_page = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
         let what = if header.is_some() {
-            // The comparison is with the header in the page, because the writer may have rotated to the file since `header` was read.
+            // The comparison is with the header in the page, because the writer may have rotated to the file since
+            // `header` was read.
             in_page.is_none_or(|header| page != header.to_page()).then_some(What::OneHeader)
         } else if let Some(foreign) = in_page.filter(|header| !self.is_ours(header)) {
             Some(What::Foreign(foreign.identity()))
@@ -120,8 +121,8 @@ impl Report {
         Ok(())
     }
 
-    /// Whether an invalid header belongs to this journal. A header of version 1 has no identity. It does if it is older than all valid
-    /// segments: then another file took its place.
+    /// Whether an invalid header belongs to this journal. A header of version 1 has no identity. It does if it is
+    /// older than all valid segments: then another file took its place.
     fn is_ours(&self, header: &Header) -> bool {
         match header.identity() {
             None => header.sequence < self.oldest,
@@ -214,8 +215,8 @@ impl Report {
         self.gaps.truncate(JOURNAL_GAPS_LISTED_MAX);
     }
 
-    /// Drops the contents so far: the writer overwrote the segment during the read, so its old content is gone, and so are the segments
-    /// before it.
+    /// Drops the contents so far: the writer overwrote the segment during the read, so its old content is gone, and
+    /// so are the segments before it.
     fn forget_contents(&mut self) {
         self.findings.retain(|finding| !matches!(finding.what, What::Bytes { .. }));
         self.contents.clear();

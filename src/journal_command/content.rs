@@ -42,7 +42,8 @@ impl Content {
         self.records += 1;
     }
 
-    /// Counts what follows the valid records, which end at `end`. The writer rolled it back, or a power cut tore it. No reader shows it.
+    /// Counts what follows the valid records, which end at `end`. The writer rolled it back, or a power cut tore it.
+    /// No reader shows it.
     ///
     /// # Errors
     /// The disk's.

@@ -64,8 +64,8 @@ fn write_message(record: &Record<'_>, out: &mut impl Write) -> fmt::Result {
     out.write_char('}')
 }
 
-/// Writes a JSON string: RFC 8259, section 7. It escapes what `MSG` lines escape, in the JSON way, so that it does no harm to a terminal
-/// either. Bytes that are not UTF-8 become U+FFFD.
+/// Writes a JSON string: RFC 8259, section 7. It escapes what `MSG` lines escape, in the JSON way, so that it does no
+/// harm to a terminal either. Bytes that are not UTF-8 become U+FFFD.
 fn write_string(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
     out.write_char('"')?;
     for character in String::from_utf8_lossy(bytes).chars() {

@@ -1,7 +1,7 @@
 //! `firstline journal`: prints, checks or resizes a journal. It runs instead of the server, so it may allocate.
 //!
-//! While it prints or checks, a server may write to the journal: the command takes no lock, and writes nothing. A resize locks the journal,
-//! and replaces it.
+//! While it prints or checks, a server may write to the journal: the command takes no lock, and writes nothing. A
+//! resize locks the journal, and replaces it.
 
 mod check;
 mod content;

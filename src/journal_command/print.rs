@@ -34,7 +34,8 @@ pub struct Printer {
     cursor: Cursor,
     /// How many of the next messages are left out.
     skipped: u64,
-    /// Whether damage and gaps are left out. That is so before the first message: they are before the requested part of the history.
+    /// Whether damage and gaps are left out. That is so before the first message: they are before the requested part
+    /// of the history.
     is_silent: bool,
     /// `None`: all segments are of version 1, which has no identity.
     identity: Option<Identity>,
@@ -78,8 +79,8 @@ impl Printer {
         }
     }
 
-    /// Prints the requested messages. With `--follow` it ends when the reader closes the output, or another journal takes the place of this
-    /// one. Otherwise a signal ends it. Before each wait it flushes what it has printed.
+    /// Prints the requested messages. With `--follow` it ends when the reader closes the output, or another journal
+    /// takes the place of this one. Otherwise a signal ends it. Before each wait it flushes what it has printed.
     pub fn run(mut self) -> Result<Verdict, Failure> {
         match self.print() {
             // A reader that closes the pipe has seen enough.
@@ -113,7 +114,8 @@ impl Printer {
         }
     }
 
-    /// Goes to the last `count` of the requested messages. It does not keep messages in memory: it counts them, and then reads them again.
+    /// Goes to the last `count` of the requested messages. It does not keep messages in memory: it counts them, and
+    /// then reads them again.
     fn go_to_last(&mut self, count: u64, window: &mut Window) -> Result<(), Failure> {
         let mut catalog = self.catalog()?;
         let Some(next_id) = self.next_id(&catalog, window)? else { return Ok(()) };
@@ -141,8 +143,9 @@ impl Printer {
         self.printing.min.unwrap_or(Priority::MIN)
     }
 
-    /// Continues with the files that are now in the place of the open ones: a resize replaces them, and so does a server whose directory
-    /// is gone. The new files contain all messages that are not printed yet, or the cursor reports them as lost.
+    /// Continues with the files that are now in the place of the open ones: a resize replaces them, and so does a
+    /// server whose directory is gone. The new files contain all messages that are not printed yet, or the cursor
+    /// reports them as lost.
     fn follow_files(&mut self, window: &mut Window) -> Result<(), Failure> {
         if self.files.is_in_place(&self.directory) {
             return Ok(());
@@ -180,7 +183,8 @@ impl Printer {
         }
     }
 
-    /// If the cursor is beyond the end of the history, moves it back to the end, and says so. Then new messages are printed.
+    /// If the cursor is beyond the end of the history, moves it back to the end, and says so. Then new messages are
+    /// printed.
     fn limit_to_history(&mut self, catalog: &Catalog, window: &mut Window) -> Result<(), Failure> {
         let Some(asked) = self.cursor.next_id() else { return Ok(()) };
         let Some(next_id) = self.next_id(catalog, window)? else { return Ok(()) };

@@ -1,12 +1,13 @@
-//! What `--help` and `--version` print.
+//! The output of `--help` and `--version`.
 
-use super::table::{PAGES, PageOption, Setting, settings};
+use super::page::{PAGES, PageOption};
+use super::table::{Setting, settings};
 use crate::limits::BOARD;
 
-/// The column where the text about an option starts.
+/// The column in which the text about an option begins.
 const TEXT_COLUMN: usize = 23;
 
-/// What the help says behind the options.
+/// The part of the help that follows the options.
 const REST: &str = "
 Each option has a variable, used if the option is not given; empty is not set:
 --sync-interval is FIRSTLINE_SYNC_INTERVAL. But --log-level is FIRSTLINE_LOG.
@@ -19,7 +20,7 @@ Exit status: 0 all was answered; 1 could not start; 2 wrong option or variable;
 3 --drain-timeout was over, the rest got NAK shutting-down; 128+N by signal N.
 ";
 
-/// The help, one screen, each line with its LF.
+/// The help. It fits on a screen; each line ends with LF.
 pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
@@ -35,8 +36,8 @@ pub fn version() -> String {
 }
 
 fn setting_line(setting: &Setting) -> String {
-    let name = match setting.word {
-        Some(word) => format!("--{} {word}", setting.name),
+    let name = match setting.value_name {
+        Some(value) => format!("--{} {value}", setting.name),
         None => format!("--{}", setting.name),
     };
     line(&name, &format!("{} [{}]", setting.help, (setting.default)()))
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_names_every_option_and_its_default() {
+    fn help_names_every_option_and_its_default() {
         let help = help();
         for setting in settings() {
             let line = help.lines().find(|line| line.contains(&format!("  --{} ", setting.name))).unwrap();
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_fits_a_screen() {
+    fn help_fits_on_a_screen() {
         let help = help();
         assert!(help.lines().count() <= 40, "{help}");
         for line in help.lines() {
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_names_the_board() {
+    fn version_names_the_board() {
         assert!(version().starts_with("firstline "));
         assert!(version().ends_with(&format!(" (board {BOARD})")));
     }

@@ -1,15 +1,15 @@
-//! The name of a network interface, as it stands behind the `%` of an IPv6 address (RFC 4007): `fe80::1%eth0`.
+//! The name of a network interface, as it follows the `%` of an IPv6 address (RFC 4007): `fe80::1%eth0`.
 
 use crate::limits::INTERFACE_NAME_BYTES_MAX;
 use heapless::String;
 use std::fmt;
 
-/// The name of an interface, or its number in decimal digits. It is not known whether there is one.
+/// The name of an interface, or its number in decimal digits. The interface may not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface(String<INTERFACE_NAME_BYTES_MAX>);
 
 impl Interface {
-    /// The interface of that name, if one can have it: see `dev_valid_name` of the kernel.
+    /// The interface of that name; `None` if the kernel does not allow the name (`dev_valid_name`).
     pub fn new(name: &str) -> Option<Self> {
         let is_name = !matches!(name, "" | "." | "..")
             && !name.contains(|letter: char| {
@@ -30,8 +30,8 @@ impl fmt::Display for Interface {
     }
 }
 
-/// Takes the interface out of an address: `fe80::1%eth0`, also in brackets and with a port, and `fe80::%eth0/64`. Returns what is left
-/// and the interface, or none if none is named.
+/// Splits an address with an interface: `fe80::1%eth0`, also in brackets and with a port, and `fe80::%eth0/64`.
+/// Returns the address without the interface, and the interface. `None`: the address names none.
 pub(super) fn split(word: &str) -> Option<(std::string::String, Interface)> {
     let (address, rest) = word.split_once('%')?;
     let end = rest.find([']', '/']).unwrap_or(rest.len());
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_what_the_kernel_takes_for_one() {
+    fn names_are_those_that_the_kernel_allows() {
         for name in ["eth0", "2", "wlan0.5", "br-1a2b", "0123456789abcde"] {
             assert_eq!(Interface::new(name).unwrap().name(), name);
         }

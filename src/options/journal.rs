@@ -1,54 +1,55 @@
-//! The arguments of `firstline journal`.
+//! The options of `firstline journal`.
 
+use super::names::JOURNAL_WORD;
 use super::usage::{self, Usage};
-use super::{Action, JOURNAL_WORD as WORD, Page, values};
+use super::values;
 use crate::limits;
 use crate::protocol::Priority;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// The options, but for --help.
-const NAMES: [&str; 7] = ["since", "last", "min", "follow", "json", "check", "resize"];
+/// The options without --help.
+pub(super) const NAMES: [&str; 7] = ["since", "last", "min", "follow", "json", "check", "resize"];
 
-/// Where to look for help.
+/// The command that prints the help.
 const HELP: &str = "firstline journal --help";
 
-/// What `firstline journal` is to do.
+/// What `firstline journal` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalOptions {
-    /// Where the journal is.
+    /// The directory of the journal.
     pub directory: PathBuf,
     /// What to do with it.
     pub task: JournalTask,
 }
 
-/// What can be done with a journal.
+/// What to do with a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JournalTask {
-    /// To print its messages.
+    /// Print its messages.
     Print(Printing),
-    /// To verify it.
+    /// Verify it.
     Check,
-    /// To carry it over to files that take so many bytes in all.
+    /// Copy it to files of this size in all, in bytes.
     Resize(u64),
 }
 
 /// Which messages to print, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Printing {
-    /// Those behind that ID; none: all of them.
+    /// Only messages after this ID; `None`: all messages.
     pub since: Option<u64>,
-    /// The last so many of them; none: all of them.
+    /// Only this many of the last ones; `None`: all of them.
     pub last: Option<u64>,
-    /// Those of that priority and above; none: all of them.
+    /// Only messages of this priority and above; `None`: all of them.
     pub min: Option<Priority>,
-    /// And what comes later too.
+    /// Whether to continue with new messages.
     pub follow: bool,
-    /// As JSON.
+    /// Whether to print JSON.
     pub json: bool,
 }
 
-/// What was given so far.
+/// The arguments so far.
 #[derive(Default)]
 struct Given {
     directory: Option<OsString>,
@@ -57,55 +58,31 @@ struct Given {
     resize: Option<u64>,
 }
 
-/// Reads what stands behind the word.
-pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Action, Usage> {
+/// Reads the arguments that follow `journal`. `None`: they ask for the help.
+///
+/// # Errors
+/// The first error, in one line.
+pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<JournalOptions>, Usage> {
     let mut given = Given::default();
     while let Some(argument) = parser.next().map_err(usage::unexpected)? {
-        let (name, switch) = match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => {
-                return Ok(Action::Print(Page::JournalHelp));
-            }
-            lexopt::Arg::Long("since") => {
-                let allowed = "takes the ID of a message, a whole number";
-                given.printing.since = Some(value("since", &mut parser, allowed, values::digits)?);
-                continue;
-            }
-            lexopt::Arg::Long("last") => {
-                let allowed = "takes a number of messages, a whole number";
-                given.printing.last = Some(value("last", &mut parser, allowed, values::digits)?);
-                continue;
-            }
-            lexopt::Arg::Long("min") => {
-                given.printing.min = Some(value("min", &mut parser, "takes a priority, 0 to 9", priority)?);
-                continue;
-            }
-            lexopt::Arg::Long("resize") => {
-                given.resize = Some(resize(&mut parser)?);
-                continue;
-            }
-            lexopt::Arg::Long("follow") => ("follow", &mut given.printing.follow),
-            lexopt::Arg::Long("json") => ("json", &mut given.printing.json),
-            lexopt::Arg::Long("check") => ("check", &mut given.check),
-            lexopt::Arg::Long(name) => return Err(unknown(&format!("--{name}"))),
+        match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
+            lexopt::Arg::Long(name) => match NAMES.into_iter().find(|known| *known == name) {
+                Some(name) => given.set_option(name, &mut parser)?,
+                None => return Err(unknown(&format!("--{name}"))),
+            },
             lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
-            lexopt::Arg::Value(value) => {
-                given.set_directory(value)?;
-                continue;
-            }
-        };
-        *switch = true;
-        if let Some(value) = parser.optional_value() {
-            return Err(Usage::option(name, &value, "takes no value"));
+            lexopt::Arg::Value(value) => given.set_directory(value)?,
         }
     }
-    given.options().map(Action::Journal)
+    given.options().map(Some)
 }
 
 fn unknown(given: &str) -> Usage {
     usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
-/// The value of the option whose name was just read.
+/// Reads the value of the option whose name the parser has just read.
 fn value<T>(
     name: &str,
     parser: &mut lexopt::Parser,
@@ -114,6 +91,14 @@ fn value<T>(
 ) -> Result<T, Usage> {
     let Ok(value) = parser.value() else { return Err(usage::missing(name, allowed.to_string())) };
     value.to_str().and_then(read).ok_or_else(|| Usage::option(name, &value, allowed))
+}
+
+/// Refuses a value of the switch whose name the parser has just read.
+fn switch(name: &str, parser: &mut lexopt::Parser) -> Result<bool, Usage> {
+    match parser.optional_value() {
+        Some(value) => Err(Usage::option(name, &value, "takes no value")),
+        None => Ok(true),
+    }
 }
 
 fn priority(text: &str) -> Option<Priority> {
@@ -134,26 +119,44 @@ fn resize(parser: &mut lexopt::Parser) -> Result<u64, Usage> {
 }
 
 impl Given {
-    fn set_directory(&mut self, value: OsString) -> Result<(), Usage> {
-        match &self.directory {
-            _ if value.is_empty() => {
-                return Err(Usage::given(&value, "no directory; give that of a journal"));
+    /// Sets the option with one of the [`NAMES`].
+    fn set_option(&mut self, name: &'static str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
+        match name {
+            "since" => {
+                let allowed = "takes the ID of a message, a whole number";
+                self.printing.since = Some(value(name, parser, allowed, values::digits)?);
             }
-            None => self.directory = Some(value),
-            Some(_) => {
-                return Err(Usage::given(
-                    &value,
-                    "a second directory; give one only, and put -- before each option",
-                ));
+            "last" => {
+                let allowed = "takes a number of messages, a whole number";
+                self.printing.last = Some(value(name, parser, allowed, values::digits)?);
             }
+            "min" => {
+                self.printing.min = Some(value(name, parser, "takes a priority, 0 to 9", priority)?);
+            }
+            "follow" => self.printing.follow = switch(name, parser)?,
+            "json" => self.printing.json = switch(name, parser)?,
+            "check" => self.check = switch(name, parser)?,
+            _ => self.resize = Some(resize(parser)?),
         }
+        Ok(())
+    }
+
+    fn set_directory(&mut self, value: OsString) -> Result<(), Usage> {
+        if value.is_empty() {
+            return Err(Usage::given(&value, "no directory; give that of a journal"));
+        }
+        if self.directory.is_some() {
+            let advice = "a second directory; give one only, and put -- before each option";
+            return Err(Usage::given(&value, advice));
+        }
+        self.directory = Some(value);
         Ok(())
     }
 
     fn options(self) -> Result<JournalOptions, Usage> {
         let Some(directory) = self.directory else {
             return Err(Usage::given(
-                WORD.as_ref(),
+                JOURNAL_WORD.as_ref(),
                 format_args!("takes the directory of a journal; see {HELP}"),
             ));
         };
@@ -173,69 +176,22 @@ impl Given {
     }
 }
 
-/// The help of `firstline journal`, each line with its LF.
-pub fn help() -> String {
-    "\
-Usage: firstline journal DIR [--since ID] [--last N] [--min P] [--follow]
-                         [--json]
-       firstline journal DIR --check
-       firstline journal DIR --resize BYTES
-
-Prints the messages in the journal DIR, the oldest first, while a server may
-write to it: TIME MSG ID pP FROM TEXT, with the time in UTC by the board's clock
-when the message was processed, and the rest as clients are sent it.
-  - LOST K         K messages are not in the journal: newer ones took their
-                   place, or it is damaged, which standard error tells
-  - WITHDRAWN ID   the disk failed, so the server refused the messages from ID
-                   on that were just printed; others get these IDs, and follow
-
-  --since ID    only the messages after the one with this ID; if no message has
-                it yet, standard error says so, and only new ones are printed
-  --last N      only the last N of the chosen messages; N has no upper limit.
-                With --follow, then the new ones
-  --min P       only messages of priority P, 0 to 9, or higher: with --last the
-                last N of those. LOST counts messages of any priority
-  --follow      then print new messages as they come, also after a --resize.
-                It ends on Ctrl-C, when its output is closed, or when another
-                journal takes the place of this one (exit status 1)
-  --json        one JSON object a line: id, time, time_ms, priority, from, text.
-                Where the text is not UTF-8, text_base64 has its bytes, and text
-                has U+FFFD in their places. {\"lost\":K} and {\"withdrawn\":ID} too
-  --check       verify all records; print what each file holds, and the
-                identity: a number that tells this journal from all others
-  --resize BYTES  carry the history over to another --journal-size, 1M to 8G,
-                while no server writes to it. A new journal is written beside
-                the old one, which takes that much room meanwhile, and replaces
-                it when it is whole. In a smaller one the newest are kept.
-                Standard error tells what is damaged and left out. Without room
-                for the new one nothing changes
-  -h, --help    print this
-
-Exit status:
-  0      all is well
-  1      something is damaged or left out, or there is no journal
-  2      a wrong option
-"
-    .to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(args: &[&str]) -> Result<Action, String> {
-        let args = [WORD].iter().chain(args).map(OsString::from);
-        let env = [("FIRSTLINE_NONSENSE".into(), "is not looked at".into())];
-        super::super::parse(args, env.into_iter()).map_err(|usage| usage.to_string())
+    fn read(args: &[&str]) -> Result<Option<JournalOptions>, String> {
+        let parser = lexopt::Parser::from_args(args.iter().map(OsString::from));
+        parse(parser).map_err(|usage| usage.to_string())
     }
 
-    fn printing(printing: Printing) -> Result<Action, String> {
+    fn printing(printing: Printing) -> Result<Option<JournalOptions>, String> {
         let task = JournalTask::Print(printing);
-        Ok(Action::Journal(JournalOptions { directory: "d".into(), task }))
+        Ok(Some(JournalOptions { directory: "d".into(), task }))
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn every_option_is_parsed() {
         let none = Printing::default();
         assert_eq!(read(&["d"]), printing(none));
         assert_eq!(read(&["--since", "7", "d"]), printing(Printing { since: Some(7), ..none }));
@@ -254,14 +210,14 @@ mod tests {
         );
         assert_eq!(read(&["d", "--last=0"]), printing(Printing { last: Some(0), ..none }));
         let check = JournalOptions { directory: "-d".into(), task: JournalTask::Check };
-        assert_eq!(read(&["--check", "--", "-d"]), Ok(Action::Journal(check)));
+        assert_eq!(read(&["--check", "--", "-d"]), Ok(Some(check)));
         for args in [&["--help"][..], &["d", "-h", "nonsense"]] {
-            assert_eq!(read(args), Ok(Action::Print(Page::JournalHelp)));
+            assert_eq!(read(args), Ok(None));
         }
     }
 
     #[test]
-    fn every_refusal_says_what_is_allowed() {
+    fn every_error_says_what_is_allowed() {
         for (args, line) in [
             (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
             (&["d", "e"], "e: a second directory; give one only, and put -- before each option"),
@@ -317,14 +273,5 @@ mod tests {
         ] {
             assert_eq!(read(args), Err(line.to_string()));
         }
-    }
-
-    #[test]
-    fn the_help_names_every_option_and_fits_a_terminal() {
-        let help = help();
-        for name in NAMES {
-            assert!(help.contains(&format!("\n  --{name} ")), "{name}");
-        }
-        assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{help}");
     }
 }

@@ -1,51 +1,41 @@
-//! The table of all options: what they are called, what they take, what they do.
+//! The table of all settings: their names, their values, and what they do.
 
-use super::{Allow, Options, Page, values};
+use super::addresses::{self, Allow};
+use super::server::Options;
+use super::values;
 use crate::counted::Size;
 use crate::journal::policy::Sync;
 use crate::limits;
 use crate::protocol::Priority;
 
-/// An option that sets something, on the command line or in the environment.
+/// An option that the command line or the environment can set.
 pub(super) struct Setting {
     /// Its name without the dashes.
     pub name: &'static str,
-    /// Its environment variable: `FIRSTLINE_` and the name, but for `--log-level`.
+    /// Its environment variable: `FIRSTLINE_` and the name. `--log-level` is an exception.
     pub variable: &'static str,
-    /// What its value is called. A switch has none, and is on by its bare name.
-    pub word: Option<&'static str>,
+    /// The name of its value in `--help`. A switch has none: its bare name turns it on.
+    pub value_name: Option<&'static str>,
     /// What it does, for `--help`.
     pub help: &'static str,
-    /// Its value where nothing is said, in the words that would set it.
+    /// Its default value, as `set` reads it.
     pub default: fn() -> String,
-    /// Sets it, or says what is allowed. An empty value never is.
+    /// Sets it. The error says what it allows. No option allows an empty value.
     pub set: fn(&mut Options, &str) -> Result<(), String>,
 }
 
-/// An option that does nothing beside some values of others.
-pub(super) struct Detail {
+/// An option that has no effect beside some values of others.
+pub(super) struct Dependency {
     /// Its name without the dashes.
     pub name: &'static str,
-    /// Whether it does something.
-    pub works: fn(&Options) -> bool,
-    /// When it does nothing, and what to do, for people: it stands behind "does nothing".
+    /// Whether it has an effect.
+    pub has_effect: fn(&Options) -> bool,
+    /// When it has none, and what to do, for the error message: it follows "does nothing".
     pub otherwise: &'static str,
 }
 
-/// An option that prints something instead of running.
-pub(super) struct PageOption {
-    /// Its name without the dashes.
-    pub name: &'static str,
-    /// Its one letter.
-    pub short: Option<char>,
-    /// What it does, for `--help`.
-    pub help: &'static str,
-    /// What it prints.
-    pub page: Page,
-}
-
-/// Every option that sets something, in the order of `--help`. The compiler is not to know how many they are: it would unroll each
-/// search for a name, and take minutes over what follows from each letter of it.
+/// All settings, in the order of `--help`. The compiler must not know their number: it would unroll each search for a
+/// name, and take minutes to compile the comparisons.
 pub(super) fn settings() -> &'static [Setting] {
     core::hint::black_box(&SETTINGS)
 }
@@ -55,23 +45,23 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
-        word: Some("ADDR"),
+        value_name: Some("ADDR"),
         help: "address, port or both; may be repeated",
         default: || limits::PORT_DEFAULT.to_string(),
-        set: |options, text| values::listen(text, &mut options.listen),
+        set: |options, text| addresses::parse_listen(text, &mut options.listen),
     },
     Setting {
         name: "allow",
         variable: "FIRSTLINE_ALLOW",
-        word: Some("CIDR"),
+        value_name: Some("CIDR"),
         help: "networks to let in, or any; may be repeated",
         default: || "local".to_string(),
-        set: |options, text| values::allow(text, &mut options.allow),
+        set: |options, text| addresses::parse_allow(text, &mut options.allow),
     },
     Setting {
         name: "auth-file",
         variable: "FIRSTLINE_AUTH_FILE",
-        word: Some("FILE"),
+        value_name: Some("FILE"),
         help: "ask clients for a token; FILE has names and tokens",
         default: || "off".to_string(),
         set: |options, text| values::file_or_off(text).map(|path| options.auth_file = path),
@@ -79,7 +69,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "workers",
         variable: "FIRSTLINE_WORKERS",
-        word: Some("N"),
+        value_name: Some("N"),
         help: "threads that serve clients",
         default: || limits::WORKERS.to_string(),
         set: |options, text| values::count(text, 1..=limits::CLIENTS).map(|count| options.workers = count),
@@ -87,7 +77,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "print",
         variable: "FIRSTLINE_PRINT",
-        word: None,
+        value_name: None,
         help: "write every message to standard output",
         default: || "off".to_string(),
         set: |options, text| values::switch(text).map(|on| options.print = on),
@@ -95,7 +85,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "journal",
         variable: "FIRSTLINE_JOURNAL",
-        word: Some("DIR"),
+        value_name: Some("DIR"),
         help: "keep every message in DIR before its ACK",
         default: || "off".to_string(),
         set: |options, text| values::directory_or_off(text).map(|path| options.journal = path),
@@ -103,7 +93,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "journal-size",
         variable: "FIRSTLINE_JOURNAL_SIZE",
-        word: Some("BYTES"),
+        value_name: Some("BYTES"),
         help: "what the journal takes on the disk",
         default: || Size(limits::JOURNAL_BYTES_DEFAULT).to_string(),
         set: |options, text| {
@@ -114,7 +104,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "sync",
         variable: "FIRSTLINE_SYNC",
-        word: Some("WHICH"),
+        value_name: Some("WHICH"),
         help: "sync before ACK: all, none, or priority N to 9",
         default: || "all".to_string(),
         set: |options, text| values::sync(text).map(|sync| options.sync = sync),
@@ -122,7 +112,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "sync-interval",
         variable: "FIRSTLINE_SYNC_INTERVAL",
-        word: Some("S"),
+        value_name: Some("S"),
         help: "sync the others within S seconds; never off",
         default: || values::show_seconds(limits::SYNC_INTERVAL_MS_DEFAULT),
         set: |options, text| {
@@ -133,7 +123,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "aging",
         variable: "FIRSTLINE_AGING",
-        word: Some("MS"),
+        value_name: Some("MS"),
         help: "each MS ms of waiting count as one priority higher",
         default: || "off".to_string(),
         set: |options, text| {
@@ -143,7 +133,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "realtime",
         variable: "FIRSTLINE_REALTIME",
-        word: Some("PRIO"),
+        value_name: Some("PRIO"),
         help: "process under SCHED_FIFO, with memory locked",
         default: || "off".to_string(),
         set: |options, text| {
@@ -154,7 +144,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "per-address",
         variable: "FIRSTLINE_PER_ADDRESS",
-        word: Some("N"),
+        value_name: Some("N"),
         help: "connections from one address",
         default: || limits::PER_ADDRESS_DEFAULT.to_string(),
         set: |options, text| {
@@ -164,7 +154,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "rate",
         variable: "FIRSTLINE_RATE",
-        word: Some("N"),
+        value_name: Some("N"),
         help: "lines a second per client; faster ones must wait",
         default: || "off".to_string(),
         set: |options, text| {
@@ -174,7 +164,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "urgent-rate",
         variable: "FIRSTLINE_URGENT_RATE",
-        word: Some("N"),
+        value_name: Some("N"),
         help: "priority 7-9 a minute per client; more become 4",
         default: || "off".to_string(),
         set: |options, text| {
@@ -184,7 +174,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "idle-grace",
         variable: "FIRSTLINE_IDLE_GRACE",
-        word: Some("S"),
+        value_name: Some("S"),
         help: "if full, evict a client idle for S seconds",
         default: || values::show_seconds(limits::IDLE_GRACE_MS_DEFAULT),
         set: |options, text| {
@@ -195,7 +185,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "line-timeout",
         variable: "FIRSTLINE_LINE_TIMEOUT",
-        word: Some("S"),
+        value_name: Some("S"),
         help: "close clients that take S seconds for a line",
         default: || values::show_seconds(limits::LINE_TIMEOUT_MS_DEFAULT),
         set: |options, text| {
@@ -206,7 +196,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "idle-timeout",
         variable: "FIRSTLINE_IDLE_TIMEOUT",
-        word: Some("S"),
+        value_name: Some("S"),
         help: "close clients that send nothing for S seconds",
         default: || values::show_seconds(limits::IDLE_TIMEOUT_MS_DEFAULT),
         set: |options, text| {
@@ -217,7 +207,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "write-timeout",
         variable: "FIRSTLINE_WRITE_TIMEOUT",
-        word: Some("S"),
+        value_name: Some("S"),
         help: "close clients that read nothing for S seconds",
         default: || values::show_seconds(limits::WRITE_TIMEOUT_MS_DEFAULT),
         set: |options, text| {
@@ -228,7 +218,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "drain-timeout",
         variable: "FIRSTLINE_DRAIN_TIMEOUT",
-        word: Some("S"),
+        value_name: Some("S"),
         help: "seconds to answer what is left at the end; never off",
         default: || values::show_seconds(limits::DRAIN_TIMEOUT_MS_DEFAULT),
         set: |options, text| {
@@ -239,7 +229,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "log-level",
         variable: "FIRSTLINE_LOG",
-        word: Some("FILTER"),
+        value_name: Some("FILTER"),
         help: "e.g. debug; hub::dispatch=trace shows messages",
         default: || Options::default().log_level,
         set: |options, text| values::log_level(text).map(|filter| options.log_level = filter),
@@ -247,7 +237,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "log-file",
         variable: "FIRSTLINE_LOG_FILE",
-        word: Some("PATH"),
+        value_name: Some("PATH"),
         help: "where to log; - is standard error",
         default: || "-".to_string(),
         set: |options, text| values::log_file(text).map(|path| options.log_file = path),
@@ -255,7 +245,7 @@ static SETTINGS: [Setting; 22] = [
     Setting {
         name: "log-size",
         variable: "FIRSTLINE_LOG_SIZE",
-        word: Some("BYTES"),
+        value_name: Some("BYTES"),
         help: "the log file and the old one together, such as 1M",
         default: || Size(limits::LOG_FILE_BYTES_DEFAULT).to_string(),
         set: |options, text| {
@@ -267,42 +257,50 @@ static SETTINGS: [Setting; 22] = [
 
 const WITHOUT_JOURNAL: &str = "without --journal DIR; give that too";
 
-/// Every option that does nothing beside some values of others.
-pub(super) static DETAILS: [Detail; 9] = [
-    Detail { name: "journal-size", works: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
-    Detail { name: "sync", works: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
-    Detail { name: "sync-interval", works: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
-    Detail {
+/// All options that have no effect beside some values of others.
+pub(super) static DEPENDENCIES: [Dependency; 9] = [
+    Dependency {
+        name: "journal-size",
+        has_effect: |options| options.journal.is_some(),
+        otherwise: WITHOUT_JOURNAL,
+    },
+    Dependency { name: "sync", has_effect: |options| options.journal.is_some(), otherwise: WITHOUT_JOURNAL },
+    Dependency {
         name: "sync-interval",
-        works: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
+        has_effect: |options| options.journal.is_some(),
+        otherwise: WITHOUT_JOURNAL,
+    },
+    Dependency {
+        name: "sync-interval",
+        has_effect: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
         otherwise: "unless --sync is a priority from 1 to 9, which lets lesser messages wait for it; give --sync 7, for example",
     },
-    Detail {
+    Dependency {
         name: "log-size",
-        works: |options| options.log_file.is_some(),
+        has_effect: |options| options.log_file.is_some(),
         otherwise: "without --log-file PATH; give that too",
     },
-    Detail {
+    Dependency {
         name: "log-file",
-        works: |options| !options.log_level.eq_ignore_ascii_case("off"),
+        has_effect: |options| !options.log_level.eq_ignore_ascii_case("off"),
         otherwise: "with --log-level off; leave one of them out",
     },
-    Detail {
+    Dependency {
         name: "allow",
-        works: |options| options.allow.len() == 1 || !options.allow.contains(&Allow::Any),
+        has_effect: |options| options.allow.len() == 1 || !options.allow.contains(&Allow::Any),
         otherwise: "beside any, which allows all; leave one of them out",
     },
-    Detail {
+    Dependency {
         name: "idle-grace",
-        works: |options| match (options.idle_grace, options.idle_timeout) {
+        has_effect: |options| match (options.idle_grace, options.idle_timeout) {
             (Some(grace), Some(timeout)) => grace < timeout,
             _ => true,
         },
         otherwise: "unless it is shorter than --idle-timeout; give less, or --idle-timeout off",
     },
-    Detail {
+    Dependency {
         name: "urgent-rate",
-        works: |options| match (options.urgent_rate, options.rate) {
+        has_effect: |options| match (options.urgent_rate, options.rate) {
             (Some(a_minute), Some(a_second)) => a_minute < 60 * a_second,
             _ => true,
         },
@@ -310,8 +308,8 @@ pub(super) static DETAILS: [Detail; 9] = [
     },
 ];
 
-/// What other programs call an option, without the dashes, and what it is called here.
-pub(super) const ELSEWHERE: [(&str, &str); 7] = [
+/// Names that options have in other programs, without the dashes, and their names here.
+pub(super) const NAMES_ELSEWHERE: [(&str, &str); 7] = [
     ("port", "listen"),
     ("p", "listen"),
     ("bind", "listen"),
@@ -319,21 +317,4 @@ pub(super) const ELSEWHERE: [(&str, &str); 7] = [
     ("host", "listen"),
     ("verbose", "log-level"),
     ("v", "log-level"),
-];
-
-/// Every option that prints something instead of running.
-pub(super) const PAGES: [PageOption; 3] = [
-    PageOption {
-        name: "sizes",
-        short: None,
-        help: "print the memory budget, line by line",
-        page: Page::Sizes,
-    },
-    PageOption {
-        name: "version",
-        short: Some('V'),
-        help: "print the version and the board it is for",
-        page: Page::Version,
-    },
-    PageOption { name: "help", short: Some('h'), help: "print this", page: Page::Help },
 ];

@@ -1,8 +1,11 @@
 use super::*;
+use crate::journal::policy::Sync;
+use crate::limits;
 use crate::protocol::Priority;
 use proptest::prelude::*;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Action, Usage> {
     let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -53,7 +56,7 @@ fn at(address: &str) -> Listen {
     Listen::At(address.parse().unwrap())
 }
 
-/// Values that are allowed, and what they make of the defaults.
+/// Allowed values, and the options that result from the defaults.
 fn good() -> Vec<(&'static str, &'static str, Options)> {
     let clients: &'static str = limits::CLIENTS.to_string().leak();
     vec![
@@ -162,7 +165,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
     ]
 }
 
-/// Values that are not allowed, with a part of what is said.
+/// Values that are not allowed, and a part of the error.
 const BAD: [(&str, &str, &str); 101] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
@@ -279,7 +282,7 @@ fn setting(name: &str) -> &'static Setting {
     settings().iter().find(|setting| setting.name == name).unwrap()
 }
 
-/// What options need to do something: their names, a variable, and its value.
+/// What options need to have an effect: their names, a variable, and its value.
 const NEEDED: [(&str, &str, &str); 6] = [
     ("journal-size", "FIRSTLINE_JOURNAL", "here"),
     ("sync", "FIRSTLINE_JOURNAL", "here"),
@@ -290,24 +293,24 @@ const NEEDED: [(&str, &str, &str); 6] = [
 ];
 
 #[test]
-fn every_setting_is_read_from_each_place_it_may_stand_in() {
+fn every_setting_is_read_from_options_and_variables() {
     for (name, value, expected) in good() {
         let variable = (setting(name).variable, value);
         assert_eq!(options(&[], &[variable]), expected, "{name} {value}");
-        // On the command line it needs what it is about.
+        // On the command line, an option without an effect is refused. So it needs the others.
         let needed: Vec<_> =
             NEEDED.iter().filter(|(of, ..)| *of == name).map(|(_, other, value)| (*other, *value)).collect();
         let expected = options(&[], &[&needed[..], &[variable]].concat());
         assert_eq!(options(&[&format!("--{name}={value}")], &needed), expected, "--{name}={value}");
-        if setting(name).word.is_some() {
+        if setting(name).value_name.is_some() {
             assert_eq!(options(&[&format!("--{name}"), value], &needed), expected, "--{name} {value}");
         }
     }
 }
 
 #[test]
-fn what_does_nothing_without_another_option_is_refused() {
-    for (args, env, said) in [
+fn option_without_effect_is_refused() {
+    for (args, env, expected) in [
         (&["--sync=all"][..], &[][..], "--sync: does nothing without --journal DIR; give that too"),
         (
             &["--sync-interval", "2"],
@@ -367,14 +370,14 @@ fn what_does_nothing_without_another_option_is_refused() {
             "--sync: does nothing without --journal DIR; give that too",
         ),
     ] {
-        assert_eq!(refusal(args, env), said);
+        assert_eq!(refusal(args, env), expected);
     }
     for args in [
         &["--sync=3", "--sync-interval=2", "--journal=d"][..],
         &["--log-file=f", "--log-level=off,hub=info"],
         &["--allow=any"],
         &["--idle-grace=5", "--idle-timeout=5.1"],
-        // What is not asked for by name is not refused: the grace is longer than that.
+        // The default grace is longer than that. Only a given option is refused.
         &["--idle-timeout=5"],
         &["--idle-grace=off", "--idle-timeout=5"],
         &["--urgent-rate=59", "--rate=1"],
@@ -388,8 +391,8 @@ fn what_does_nothing_without_another_option_is_refused() {
 }
 
 #[test]
-fn every_wrong_value_is_refused_in_each_place_it_may_stand_in() {
-    for (name, value, said) in BAD {
+fn every_wrong_value_is_refused_in_options_and_variables() {
+    for (name, value, part) in BAD {
         let shown = if value.is_empty() || value.contains(' ') { format!("{value:?}") } else { value.into() };
         let refusals = [
             (format!("--{name} {shown}: "), refusal(&[&format!("--{name}={value}")], &[])),
@@ -403,13 +406,13 @@ fn every_wrong_value_is_refused_in_each_place_it_may_stand_in() {
             ),
         ];
         for (start, line) in refusals {
-            assert!(line.starts_with(&start) && line.contains(said), "{name} {value}: {line}");
+            assert!(line.starts_with(&start) && line.contains(part), "{name} {value}: {line}");
         }
     }
 }
 
 #[test]
-fn the_table_is_whole() {
+fn table_is_complete_and_variables_follow_the_rule() {
     for setting in settings() {
         assert!(good().iter().any(|(name, ..)| *name == setting.name), "{}", setting.name);
         assert!(
@@ -424,12 +427,12 @@ fn the_table_is_whole() {
 }
 
 #[test]
-fn the_defaults_in_the_table_are_the_defaults() {
+fn defaults_in_the_table_are_those_of_options() {
     assert_eq!(options(&[], &[]), Options::default());
     for setting in settings() {
         let mut options = Options::default();
         (setting.set)(&mut options, &(setting.default)()).unwrap();
-        // These lists are empty by default; this is what it then means.
+        // These lists are empty by default, which means this.
         if setting.name == "listen" {
             assert_eq!(options.listen, [Listen::Everywhere { port: limits::PORT_DEFAULT }]);
             options.listen.clear();
@@ -443,7 +446,7 @@ fn the_defaults_in_the_table_are_the_defaults() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment() {
+fn command_line_wins_over_the_environment() {
     let env = [("FIRSTLINE_AGING", "10"), ("FIRSTLINE_PRINT", "on"), ("FIRSTLINE_LISTEN", "1 2")];
     let read = options(&["--aging", "20", "--print=off", "--listen", "3"], &env);
     assert_eq!(read.aging, Some(ms(20)));
@@ -453,12 +456,12 @@ fn the_command_line_wins_over_the_environment() {
 }
 
 #[test]
-fn a_variable_whose_option_is_given_is_not_looked_at() {
+fn variable_is_not_checked_if_its_option_is_given() {
     assert_eq!(options(&["--aging=20"], &[("FIRSTLINE_AGING", "nonsense")]).aging, Some(ms(20)));
 }
 
 #[test]
-fn the_last_of_a_repeated_option_holds_but_listeners_and_networks_add_up() {
+fn last_value_of_a_repeated_option_is_valid_but_listeners_and_networks_add_up() {
     let read = options(&["--aging=1", "--listen=1", "--print", "--listen", "2", "--aging=2"], &[]);
     assert_eq!(read.aging, Some(ms(2)));
     assert!(read.print);
@@ -470,18 +473,25 @@ fn the_last_of_a_repeated_option_holds_but_listeners_and_networks_add_up() {
 }
 
 #[test]
-fn an_empty_variable_is_not_set() {
+fn empty_variable_is_not_set() {
     assert_eq!(options(&[], &[("FIRSTLINE_AGING", ""), ("FIRSTLINE_AGIN", "")]), Options::default());
 }
 
 #[test]
-fn variables_of_others_are_left_alone() {
+fn journal_command_ignores_the_environment() {
+    let options = JournalOptions { directory: "d".into(), task: JournalTask::Print(Printing::default()) };
+    assert_eq!(read(&["journal", "d"], &[("FIRSTLINE_NONSENSE", "1")]), Ok(Action::Journal(options)));
+    assert_eq!(read(&["journal", "--help"], &[]), Ok(Action::Print(Page::JournalHelp)));
+}
+
+#[test]
+fn other_variables_are_ignored() {
     let env = [("PATH", "/bin"), ("FIRSTLINE", "1"), ("FIRSTLINE_BOARD", "pi"), ("FIRSTLINE_TEST_PORT", "1")];
     assert_eq!(options(&[], &env), Options::default());
 }
 
 #[test]
-fn what_a_container_system_sets_for_a_service_of_that_name_is_left_alone() {
+fn variables_of_a_container_system_for_a_service_of_that_name_are_ignored() {
     let kubernetes = [
         ("FIRSTLINE_SERVICE_HOST", "10.96.0.7"),
         ("FIRSTLINE_SERVICE_PORT", "9090"),
@@ -518,7 +528,7 @@ fn what_a_container_system_sets_for_a_service_of_that_name_is_left_alone() {
 }
 
 #[test]
-fn an_unknown_variable_is_refused_with_those_that_are_known() {
+fn unknown_variable_is_refused_with_the_known_ones() {
     let line = refusal(&[], &[("FIRSTLINE_FROBNICATE", "1")]);
     assert!(line.starts_with("FIRSTLINE_FROBNICATE: no such setting"), "{line}");
     assert!(settings().iter().all(|setting| line.contains(setting.variable)), "{line}");
@@ -535,7 +545,7 @@ fn an_unknown_variable_is_refused_with_those_that_are_known() {
 }
 
 #[test]
-fn an_unknown_option_is_refused_with_the_nearest() {
+fn unknown_option_is_refused_with_the_nearest() {
     for (given, expected) in [
         ("--agin", "--agin: no such option; did you mean --aging?"),
         ("--agin=5", "--agin: no such option; did you mean --aging?"),
@@ -560,14 +570,14 @@ fn an_unknown_option_is_refused_with_the_nearest() {
 }
 
 #[test]
-fn what_is_no_option_is_refused() {
+fn positional_argument_is_refused() {
     for given in [["9090", ""], ["--", "9090"], ["-", ""]] {
         assert!(refusal(&given, &[]).contains(": not an option; "), "{given:?}");
     }
 }
 
 #[test]
-fn a_missing_value_is_refused_with_what_is_allowed() {
+fn missing_value_is_refused_with_the_allowed_ones() {
     assert_eq!(refusal(&["--print", "--workers"], &[]), {
         format!("--workers without a value: takes a whole number from 1 to {}", limits::CLIENTS)
     });
@@ -575,7 +585,7 @@ fn a_missing_value_is_refused_with_what_is_allowed() {
 }
 
 #[test]
-fn what_is_not_utf8_is_refused() {
+fn value_that_is_not_utf8_is_refused() {
     let bad = OsString::from_vec(b"/tmp/\xff".to_vec());
     let refusals = [
         (parse(["--log-file".into(), bad.clone()].into_iter(), [].into_iter()), "--log-file"),
@@ -589,7 +599,7 @@ fn what_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn the_first_page_is_printed_unless_an_error_stands_before_it() {
+fn first_page_is_printed_unless_an_error_precedes_it() {
     for (args, page) in [
         (&["--help"][..], Page::Help),
         (&["-h"], Page::Help),
@@ -605,12 +615,12 @@ fn the_first_page_is_printed_unless_an_error_stands_before_it() {
 }
 
 #[test]
-fn a_scope_is_kept() {
+fn scope_of_an_address_is_kept() {
     let expected = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 9090, 0, 7);
     assert_eq!(options(&["--listen", "::1%7"], &[]).listen, [Listen::At(expected.into())]);
 }
 
-/// Bytes that are likely to come near to what is read.
+/// Arguments that are likely to resemble valid ones.
 fn argument() -> impl Strategy<Value = OsString> {
     let name = prop::sample::select(settings().iter().map(|setting| setting.name).collect::<Vec<_>>());
     let value = prop_oneof![
@@ -627,7 +637,7 @@ fn argument() -> impl Strategy<Value = OsString> {
     ]
 }
 
-/// Variables, most of them ours.
+/// Variables, most of them settings.
 fn variable() -> impl Strategy<Value = (OsString, OsString)> {
     let known = prop::sample::select(settings().iter().map(|setting| setting.variable).collect::<Vec<_>>());
     let name = prop_oneof![
@@ -652,13 +662,13 @@ proptest! {
     }
 
     #[test]
-    fn seconds_are_read_back_as_they_are_shown(time in limits::TIMEOUT_MS_MIN..=limits::IDLE_TIMEOUT_MS_MAX) {
+    fn seconds_survive_round_trip(time in limits::TIMEOUT_MS_MIN..=limits::IDLE_TIMEOUT_MS_MAX) {
         let value = format!("--idle-timeout={}", values::show_seconds(time));
         prop_assert_eq!(options(&[&value], &[]).idle_timeout, Some(ms(time)));
     }
 
     #[test]
-    fn sizes_are_read_back_as_they_are_shown(size in limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX) {
+    fn sizes_survive_round_trip(size in limits::LOG_FILE_BYTES_MIN..=limits::LOG_FILE_BYTES_MAX) {
         for size in [size, size & !1023, (size & !0xf_ffff).max(1 << 20)] {
             let value = format!("--log-size={}", crate::counted::Size(size));
             prop_assert_eq!(options(&[&value, "--log-file=log"], &[]).log_size, size);

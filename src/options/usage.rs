@@ -1,26 +1,26 @@
-//! What is said when an option is wrong: one line.
+//! The error messages about wrong options. Each is one line.
 
-use super::table::{Detail, ELSEWHERE, PAGES, settings};
-use super::{JOURNAL_WORD, PREFIX};
+use super::names::{JOURNAL_WORD, PREFIX};
+use super::page::PAGES;
+use super::table::{Dependency, NAMES_ELSEWHERE, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
 use crate::nearest::nearest;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
 
-/// A wrong use of the command line or the environment: one line that names the option, what was given, and
-/// what is allowed. What was given is escaped and cut, so it can bring in no line break and no control character.
+/// A wrong use of the command line or the environment: one line with the option, the given value, and the allowed
+/// ones. The given value is escaped and cut, so it adds no line break and no control character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(String);
 
 impl Usage {
-    /// The option of this name (without its dashes) does not allow the value it was given. `allowed` must be
-    /// one line.
+    /// The option of this name (without its dashes) does not allow the given value. `allowed` must be one line.
     pub fn option(name: &str, given: &OsStr, allowed: impl Display) -> Self {
         Self(format!("--{name} {}: {allowed}", shown(given)))
     }
 
-    /// What was given is not allowed where it stands.
+    /// The given argument is not allowed in its place.
     pub(super) fn given(given: &OsStr, allowed: impl Display) -> Self {
         Self(format!("{}: {allowed}", shown(given)))
     }
@@ -39,17 +39,17 @@ impl Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The option ends the command line, and lacks its value.
+/// The option is the last argument, and lacks its value.
 pub(super) fn missing(name: &str, allowed: String) -> Usage {
     Usage(format!("--{name} without a value: {allowed}"))
 }
 
-/// The option does nothing beside what else was asked for.
-pub(super) fn detail_of_nothing(detail: &Detail) -> Usage {
-    Usage(format!("--{}: does nothing {}", detail.name, detail.otherwise))
+/// The option has no effect beside the others.
+pub(super) fn without_effect(dependency: &Dependency) -> Usage {
+    Usage(format!("--{}: does nothing {}", dependency.name, dependency.otherwise))
 }
 
-/// The argument is no option; the word before the options may be meant, or an option without its dashes.
+/// The argument is no option. The user may mean the word before the options, or an option without its dashes.
 pub(super) fn positional(given: &OsStr) -> Usage {
     let advice = match nearest(given.as_bytes(), known().chain([JOURNAL_WORD])) {
         Some(near) if near == JOURNAL_WORD => format!("did you mean firstline {near} DIR?"),
@@ -64,18 +64,18 @@ fn known() -> impl Iterator<Item = &'static str> + Clone {
     settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name))
 }
 
-/// No option is called so; its name comes with its dashes.
+/// No option has that name, which is given with its dashes.
 pub(super) fn unknown_option(given: &str) -> Usage {
-    let names = known().chain(ELSEWHERE.iter().map(|(name, _)| *name));
-    unknown(given, near(given, names).map(here), "--help")
+    let names = known().chain(NAMES_ELSEWHERE.iter().map(|(name, _)| *name));
+    unknown(given, near(given, names).map(own_name), "--help")
 }
 
-/// What an option is called here that has that name here or elsewhere.
-fn here(name: &'static str) -> &'static str {
-    ELSEWHERE.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| *ours)
+/// The name here of an option that has that name here or in other programs.
+fn own_name(name: &'static str) -> &'static str {
+    NAMES_ELSEWHERE.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| *ours)
 }
 
-/// None of the known options is called so; `help` tells of those.
+/// None of the known options has that name. `help` is the option that lists them.
 pub(super) fn unknown_among(
     given: &str,
     known: impl Iterator<Item = &'static str> + Clone,
@@ -84,15 +84,15 @@ pub(super) fn unknown_among(
     unknown(given, near(given, known), help)
 }
 
-/// An argument with one dash as it was written, without a value: its first letter was just read.
+/// An argument with one dash as the user wrote it, without a value. The parser has just read its first letter.
 pub(super) fn after_one_dash(letter: char, parser: &mut lexopt::Parser) -> String {
     let rest = parser.optional_value().unwrap_or_default();
     let rest = rest.to_string_lossy();
     format!("-{letter}{}", rest.split('=').next().unwrap_or_default())
 }
 
-/// The name that the given one, which comes with its dashes, is near to. Behind a single dash may stand a whole name, or a letter and
-/// its value.
+/// The known name that is nearest to the given one, which has its dashes. A whole name may follow a single dash, or a
+/// letter and its value.
 fn near(given: &str, known: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
     let name = given.trim_start_matches('-').as_bytes();
     let letter = || if given.starts_with("--") { None } else { name.get(..1) };
@@ -107,7 +107,7 @@ fn unknown(given: &str, near: Option<&str>, help: &str) -> Usage {
     Usage(format!("{}: no such option; {advice}", shown(OsStr::new(given))))
 }
 
-/// No variable is called so, which has our prefix.
+/// No setting has that variable, though it has the prefix of the settings.
 pub(super) fn unknown_variable(name: &OsStr) -> Usage {
     let known = || settings().iter().map(|setting| &setting.variable[PREFIX.len()..]);
     let given = name.as_bytes()[PREFIX.len()..].to_ascii_uppercase();
@@ -118,13 +118,13 @@ pub(super) fn unknown_variable(name: &OsStr) -> Usage {
     Usage(format!("{}: no such setting in the environment; {advice}", shown(name)))
 }
 
-/// What stands behind an option's `=` or letter where nothing may, in lexopt's words.
+/// A value where none is allowed, behind an option's `=` or its letter. The words are lexopt's.
 pub(super) fn unexpected(error: lexopt::Error) -> Usage {
     let error = error.to_string();
     Usage(format!("{}: not understood; see --help", shown(OsStr::new(&error))))
 }
 
-/// A value as it is shown: as it is where it is plain, else quoted and escaped; cut where it is long.
+/// A value as an error shows it: a plain one as it is, another one quoted and escaped. A long one is cut.
 fn shown(given: &OsStr) -> String {
     let bytes = given.as_bytes();
     let cut = &bytes[..bytes.len().min(USAGE_GIVEN_BYTES_MAX)];
@@ -141,12 +141,12 @@ mod tests {
     use crate::limits::NAME_BYTES_MAX;
 
     #[test]
-    fn every_name_can_be_compared_with_a_misspelt_one() {
+    fn every_name_is_short_enough_for_a_comparison() {
         assert!(known().all(|name| name.len() <= NAME_BYTES_MAX));
     }
 
     #[test]
-    fn a_word_that_is_no_option_names_what_is_near() {
+    fn positional_argument_suggests_the_nearest_name() {
         for (given, advice) in [
             ("journl", "did you mean firstline journal DIR?"),
             ("journal", "did you mean firstline journal DIR?"),
@@ -159,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_otherwise_elsewhere_is_an_option_here_and_no_name_of_one() {
+    fn names_elsewhere_are_not_names_of_options_here_but_stand_for_one() {
         let is_ours = |name: &str| settings().iter().any(|setting| setting.name == name);
-        for (other, ours) in ELSEWHERE {
+        for (other, ours) in NAMES_ELSEWHERE {
             assert!(is_ours(ours) && !is_ours(other) && other.len() <= NAME_BYTES_MAX, "{other}");
         }
     }

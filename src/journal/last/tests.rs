@@ -128,8 +128,8 @@ fn one_round_is_enough_if_no_id_is_missing() {
     }
 }
 
-/// Searches for the last `count` urgent messages from `first_id` on, in a journal where each `every`-th message is urgent. Returns them, how
-/// many IDs the search went back, and how many rounds it took.
+/// Searches for the last `count` urgent messages from `first_id` on, in a journal where each `every`-th message is
+/// urgent. Returns them, how many IDs the search went back, and how many rounds it took.
 fn urgent(every: u64, count: u64, first_id: u64) -> (Vec<u64>, u64, usize) {
     let disk = SimulatedDisk::new(FILE, 1);
     let mut buffers = Box::new(Buffers::new());

@@ -1,0 +1,13 @@
+//! Names outside of the table of options.
+
+/// If this is the first argument, the others belong to `firstline journal`.
+pub(super) const JOURNAL_WORD: &str = "journal";
+
+/// The beginning of the names of this program's environment variables.
+pub(super) const PREFIX: &str = "FIRSTLINE_";
+
+/// The variable that chose the board at build time. It may still be set when the server runs, and means nothing to it.
+pub(super) const BOARD_VARIABLE: &str = "FIRSTLINE_BOARD";
+
+/// The beginning of the names of the test harness's variables, which are not settings.
+pub(super) const TEST_PREFIX: &str = "FIRSTLINE_TEST_";

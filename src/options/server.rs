@@ -1,0 +1,87 @@
+//! The options of the server.
+
+use super::addresses::{Allow, Listen};
+use crate::journal::policy::Sync;
+use crate::limits;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the server runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where to listen, at most [`limits::LISTENERS_MAX`] places. Empty means [`Listen::Everywhere`] on
+    /// [`limits::PORT_DEFAULT`].
+    pub listen: Vec<Listen>,
+    /// Which clients may connect, at most [`limits::ALLOWED_MAX`] entries. Empty means [`Allow::Local`].
+    pub allow: Vec<Allow>,
+    /// The file with the tokens. `None`: clients need no token.
+    pub auth_file: Option<PathBuf>,
+    /// The number of worker threads, 1 to [`limits::CLIENTS`].
+    pub workers: usize,
+    /// Whether the server writes every message to standard output.
+    pub print: bool,
+    /// The wait that counts as one step of priority. `None`: waiting does not raise the priority.
+    pub aging: Option<Duration>,
+    /// The directory of the journal. `None`: there is no journal.
+    pub journal: Option<PathBuf>,
+    /// The size of the journal, in bytes.
+    pub journal_size: u64,
+    /// Which messages are on the disk before their ACK.
+    pub sync: Sync,
+    /// How long the others may stay unsynced.
+    pub sync_interval: Duration,
+    /// The real-time priority of the consumer. `None`: it is a normal thread.
+    pub realtime: Option<u32>,
+    /// How many clients may connect from one address. `None`: all of them.
+    pub per_address: Option<usize>,
+    /// The lines a second that the server reads from one client. It delays the others, and refuses none. `None`: no
+    /// limit.
+    pub rate: Option<usize>,
+    /// The messages a minute of one client that keep a priority of 7 and above. `None`: all of them.
+    pub urgent_rate: Option<usize>,
+    /// After which idle time a client is evicted for another one if all connections are taken. `None`: never.
+    pub idle_grace: Option<Duration>,
+    /// How long a client may take for a line after its first byte. `None`: no limit.
+    pub line_timeout: Option<Duration>,
+    /// How long a client may send nothing. `None`: no limit.
+    pub idle_timeout: Option<Duration>,
+    /// How long a client may read nothing while data waits for it. `None`: no limit.
+    pub write_timeout: Option<Duration>,
+    /// How long the shutdown may take.
+    pub drain_timeout: Duration,
+    /// What to log, as given: [`crate::logger`] parses it.
+    pub log_level: String,
+    /// The log file. `None`: standard error.
+    pub log_file: Option<PathBuf>,
+    /// The size of the log file and the previous one together, in bytes.
+    pub log_size: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            allow: Vec::new(),
+            auth_file: None,
+            workers: limits::WORKERS,
+            print: false,
+            aging: None,
+            journal: None,
+            journal_size: limits::JOURNAL_BYTES_DEFAULT,
+            sync: Sync::All,
+            sync_interval: Duration::from_millis(limits::SYNC_INTERVAL_MS_DEFAULT),
+            realtime: None,
+            per_address: Some(limits::PER_ADDRESS_DEFAULT),
+            rate: None,
+            urgent_rate: None,
+            idle_grace: Some(Duration::from_millis(limits::IDLE_GRACE_MS_DEFAULT)),
+            line_timeout: Some(Duration::from_millis(limits::LINE_TIMEOUT_MS_DEFAULT)),
+            idle_timeout: Some(Duration::from_millis(limits::IDLE_TIMEOUT_MS_DEFAULT)),
+            write_timeout: Some(Duration::from_millis(limits::WRITE_TIMEOUT_MS_DEFAULT)),
+            drain_timeout: Duration::from_millis(limits::DRAIN_TIMEOUT_MS_DEFAULT),
+            log_level: "info".to_string(),
+            log_file: None,
+            log_size: limits::LOG_FILE_BYTES_DEFAULT,
+        }
+    }
+}
