@@ -1,58 +1,35 @@
-//! A disk in memory, for tests: it forgets what was not synced when it loses power, tears sectors, and fails as Linux
+//! A disk in memory, for tests: it loses what was not synced when the power fails, tears sectors, and fails as Linux
 //! does.
 //!
-//! What was written is in the cache. A sector of it reaches the disk when it is synced, or before that when the
-//! system likes. A sync that fails leaves its sectors clean, on the disk or not, and the next one says `Ok` about
-//! them: so does Linux.
+//! Writes go to the cache. A sector of it reaches the disk when it is synced, or earlier when the system likes. A
+//! failed sync leaves its sectors clean, whether they are on the disk or not, and the next sync of them returns `Ok`:
+//! so does Linux.
+
+mod cached_segment;
+mod random;
 
 use super::disk::{Disk, Source};
-use crate::limits::{JOURNAL_SEGMENTS, SEGMENT_HEADER_BYTES};
+use crate::limits::JOURNAL_SEGMENTS;
+use cached_segment::{SECTOR_BYTES, Sector, Segment};
 use core::cell::RefCell;
 use nix::errno::Errno;
+pub use random::Random;
 use std::rc::Rc;
 
-/// What a disk writes whole, as a rule.
-pub const SECTOR_BYTES: usize = 512;
-/// Sectors that the system may write together, though only one of them was touched.
-const PAGE_SECTORS: usize = 8;
-
-/// SplitMix64: the same numbers for the same seed, everywhere.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    /// A number below that one.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// True once in so many times.
-    pub fn once_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
-
-/// What goes wrong at an operation.
+/// A fault that happens at an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The next write fails, after a part of it.
+    /// The next write fails after a part of it.
     Write(Errno),
     /// The next sync fails.
     Sync,
-    /// Everything fails for so many operations.
+    /// This many operations fail.
     Outage(u64),
-    /// The power goes: everything fails until [`SimulatedDisk::cut`].
+    /// The power fails: all operations fail until [`SimulatedDisk::cut`].
     Off,
 }
 
-/// What the writer was asked for when it syncs.
+/// The operation of the writer that a sync belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Open,
@@ -63,78 +40,56 @@ pub enum Call {
     Close,
 }
 
-/// What it syncs.
+/// What a sync is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// What another process left.
+    /// What another process has written.
     Former,
-    /// Records, with the header of their segment perhaps.
+    /// Records, possibly with the header of their segment.
     Records,
-    /// Records that were committed before, after another failure.
+    /// Records of earlier commits, after another failure.
     Rest,
     /// Nothing but a header.
     Header,
 }
 
-/// What failed so far.
+/// How many operations have failed so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
     /// Syncs of anything but a header alone.
     pub syncs: u64,
-    /// Headers that could not be written, or not be synced.
+    /// Writes and syncs of headers.
     pub headers: u64,
 }
 
 impl Failures {
-    /// What failed since that was all.
+    /// What failed since `before`.
     pub fn since(self, before: Self) -> Self {
         Self { syncs: self.syncs - before.syncs, headers: self.headers - before.headers }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sector {
-    Clean,
-    /// The cache is newer, and a sync writes it.
-    Dirty,
-    /// A sync failed: the cache is newer perhaps, and no sync writes it.
-    Unsyncable,
-}
-
-#[derive(Clone)]
-struct Segment {
-    durable: Vec<u8>,
-    cached: Vec<u8>,
-    sectors: Vec<Sector>,
-    /// Whether records were written since its last header.
-    has_records: bool,
-    /// Whether its first page stays as it is on the disk, whatever is written.
-    has_bad_header_page: bool,
-    /// How often what a reader sees may have changed.
-    version: u64,
 }
 
 struct State {
     segments: Vec<Segment>,
     random: Random,
     operations: u64,
-    /// At which operation what goes wrong.
+    /// The planned faults: the operation, and the fault.
     faults: Vec<(u64, Fault)>,
     outage_end: u64,
     is_off: bool,
     failures: Failures,
     call: Call,
     has_failed_in_call: bool,
-    /// The syncs that do nothing.
+    /// The syncs that do nothing but return `Ok`.
     ignored: Option<(Call, Target)>,
 }
 
-/// The disk; clones are the same one.
+/// The disk. Its clones are the same disk.
 #[derive(Clone)]
 pub struct SimulatedDisk(Rc<RefCell<State>>);
 
 impl SimulatedDisk {
-    /// One whose segments are all zeroes.
+    /// A disk whose segments are all zeroes.
     pub fn new(segment_bytes: u32, seed: u64) -> Self {
         let bytes = vec![0; segment_bytes as usize];
         let sectors = vec![Sector::Clean; bytes.len() / SECTOR_BYTES];
@@ -160,26 +115,26 @@ impl SimulatedDisk {
         })))
     }
 
-    /// Has something go wrong after so many more operations.
+    /// Plans a fault after this many more operations.
     pub fn fail_after(&self, operations: u64, fault: Fault) {
         let mut state = self.0.borrow_mut();
         let at = state.operations + operations;
         state.faults.push((at, fault));
     }
 
-    /// From now on, the first page of that segment cannot be written: each sync of it fails.
+    /// From now on the disk cannot write the first page of that segment: each sync of it fails.
     pub fn break_header_page(&self, segment: usize) {
         self.0.borrow_mut().segments[segment].has_bad_header_page = true;
     }
 
-    /// From now on, what is synced is synced for that call.
+    /// From now on all syncs belong to that call.
     pub fn enter(&self, call: Call) {
         let mut state = self.0.borrow_mut();
         state.call = call;
         state.has_failed_in_call = false;
     }
 
-    /// From now on, these syncs do nothing but say `Ok`.
+    /// From now on these syncs do nothing but return `Ok`.
     pub fn ignore(&self, syncs: (Call, Target)) {
         self.0.borrow_mut().ignored = Some(syncs);
     }
@@ -192,13 +147,13 @@ impl SimulatedDisk {
         self.0.borrow().failures
     }
 
-    /// Changes when what a reader sees of a segment may have.
+    /// The version of a segment's content: it changes when a reader may see something else.
     pub fn version(&self, segment: usize) -> u64 {
         self.0.borrow().segments[segment].version
     }
 
-    /// Cuts the power and gives it back: each sector that was not synced is lost, kept, or torn. What was planned to
-    /// go wrong is not, any more.
+    /// Cuts the power and restores it: each sector that was not synced is lost, written, or torn. All planned faults
+    /// are dropped.
     pub fn cut(&self) {
         let mut state = self.0.borrow_mut();
         let State { segments, random, faults, outage_end, is_off, .. } = &mut *state;
@@ -207,7 +162,7 @@ impl SimulatedDisk {
         (*outage_end, *is_off) = (0, false);
     }
 
-    /// Changes what stands in a segment.
+    /// Changes the content of a segment, in the cache and on the disk.
     pub fn damage(&self, segment: usize, change: impl FnOnce(&mut [u8])) {
         let segment = &mut self.0.borrow_mut().segments[segment];
         change(&mut segment.durable);
@@ -215,7 +170,7 @@ impl SimulatedDisk {
         segment.version += 1;
     }
 
-    /// Flips a bit of what stands in a segment, in the cache and on the disk.
+    /// Flips a bit of a segment, in the cache and on the disk.
     pub fn flip(&self, segment: usize, bit: usize) {
         let segment = &mut self.0.borrow_mut().segments[segment];
         for bytes in [&mut segment.durable, &mut segment.cached] {
@@ -224,12 +179,12 @@ impl SimulatedDisk {
         segment.version += 1;
     }
 
-    /// What one sees who disturbs nothing, and is not disturbed.
+    /// A view of the disk without faults. Its reads do not count as operations.
     pub fn fault_free(&self) -> FaultFree<'_> {
         FaultFree(self)
     }
 
-    /// Another disk that holds the same.
+    /// Another disk with the same content.
     pub fn copy(&self) -> Self {
         let other = Self::new(self.0.borrow().segments[0].durable.len() as u32, 0);
         other.0.borrow_mut().segments = self.0.borrow().segments.clone();
@@ -237,7 +192,7 @@ impl SimulatedDisk {
     }
 }
 
-/// The disk for one who reads besides.
+/// A view of the disk without faults.
 pub struct FaultFree<'a>(&'a SimulatedDisk);
 
 impl Source for FaultFree<'_> {
@@ -248,89 +203,8 @@ impl Source for FaultFree<'_> {
     }
 }
 
-impl Segment {
-    /// Whether that sector stays as it is on the disk.
-    fn is_stuck(&self, sector: usize) -> bool {
-        self.has_bad_header_page && sector < PAGE_SECTORS
-    }
-
-    fn store(&mut self, sector: usize, bytes: usize) {
-        if self.is_stuck(sector) {
-            return;
-        }
-        let start = sector * SECTOR_BYTES;
-        self.durable[start..start + bytes].copy_from_slice(&self.cached[start..start + bytes]);
-    }
-
-    /// Has the cache show what is on the disk.
-    fn reload(&mut self, sector: usize) {
-        let bytes = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
-        self.cached[bytes.clone()].copy_from_slice(&self.durable[bytes]);
-        self.sectors[sector] = Sector::Clean;
-        self.version += 1;
-    }
-
-    fn indices(&self, of: impl Fn(Sector) -> bool) -> Vec<usize> {
-        (0..self.sectors.len()).filter(|sector| of(self.sectors[*sector])).collect()
-    }
-
-    fn cut(&mut self, random: &mut Random) {
-        for sector in self.indices(|sector| sector != Sector::Clean) {
-            if self.sectors[sector] == Sector::Dirty {
-                match random.below(3) {
-                    0 => {}
-                    1 => self.store(sector, SECTOR_BYTES),
-                    _ => self.store(sector, random.below(SECTOR_BYTES)),
-                }
-            }
-            self.reload(sector);
-        }
-    }
-
-    fn write(&mut self, offset: usize, bytes: &[u8], random: &mut Random) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.cached[offset..offset + bytes.len()].copy_from_slice(bytes);
-        self.version += 1;
-        self.has_records = offset >= SEGMENT_HEADER_BYTES;
-        let (first, last) = (offset / SECTOR_BYTES, (offset + bytes.len() - 1) / SECTOR_BYTES);
-        self.sectors[first..=last].fill(Sector::Dirty);
-        // Where it writes whole pages, what went astray in them comes back.
-        if random.once_in(2) {
-            let pages = first / PAGE_SECTORS * PAGE_SECTORS..(last + 1).next_multiple_of(PAGE_SECTORS);
-            let astray = self.sectors[pages].iter_mut().filter(|sector| **sector == Sector::Unsyncable);
-            astray.for_each(|sector| *sector = Sector::Dirty);
-        }
-        // The system writes it when it likes.
-        if random.once_in(8) {
-            self.sync(|| random.once_in(2));
-        }
-    }
-
-    /// Writes those dirty sectors for which that is so.
-    fn sync(&mut self, mut is_written: impl FnMut() -> bool) {
-        for sector in self.indices(|sector| sector == Sector::Dirty) {
-            if !self.is_stuck(sector) && is_written() {
-                self.store(sector, SECTOR_BYTES);
-                self.sectors[sector] = Sector::Clean;
-            }
-        }
-    }
-
-    fn can_be_synced(&self) -> bool {
-        !self.has_bad_header_page || !self.sectors[..PAGE_SECTORS].contains(&Sector::Dirty)
-    }
-
-    fn fail_to_sync(&mut self, random: &mut Random) {
-        self.sync(|| random.once_in(2));
-        let dirty = self.sectors.iter_mut().filter(|sector| **sector == Sector::Dirty);
-        dirty.for_each(|sector| *sector = Sector::Unsyncable);
-    }
-}
-
 impl State {
-    /// Counts an operation, and says what goes wrong with it.
+    /// Counts an operation, and returns the fault that happens at it.
     fn operate(&mut self, is_mine: impl Fn(Fault) -> bool) -> Option<Fault> {
         self.operations += 1;
         let now = self.operations;
@@ -361,7 +235,7 @@ impl State {
         }
         self.has_failed_in_call = true;
         self.failures.headers += u64::from(target == Target::Header);
-        // Without power nothing is told to anybody: what is dirty is for the cut.
+        // Without power the cache does not change. The cut decides what becomes of dirty sectors.
         if !self.is_off {
             segments[segment].fail_to_sync(random);
             self.failures.syncs += u64::from(target != Target::Header);
@@ -396,9 +270,9 @@ impl Disk for SimulatedDisk {
         let mut state = self.0.borrow_mut();
         let fault = state.operate(|fault| matches!(fault, Fault::Write(_)));
         let State { segments, random, failures, .. } = &mut *state;
-        let done = if fault.is_none() { bytes.len() } else { random.below(bytes.len() + 1) };
+        let written = if fault.is_none() { bytes.len() } else { random.below(bytes.len() + 1) };
         failures.headers += u64::from(fault.is_some() && offset == 0);
-        segments[segment].write(offset as usize, &bytes[..done], random);
+        segments[segment].write(offset as usize, &bytes[..written], random);
         match fault {
             None => Ok(()),
             Some(Fault::Write(errno)) => Err(errno),
