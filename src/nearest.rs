@@ -34,9 +34,9 @@ fn nearest_by_edits<'a>(name: &[u8], known: impl Iterator<Item = &'a str>) -> Op
 }
 
 /// The number of edits that turn one name into the other. An edit inserts, deletes or replaces a byte, or swaps two
-/// neighbours. This fills the table of Wagner and Fischer row by row: "The String-to-String Correction Problem", JACM
-/// 21 (1974). That a swap is one edit is from Damerau, "A Technique for Computer Detection and Correction of Spelling
-/// Errors", CACM 7 (1964): no other mistake is as common in typing.
+/// neighbours. The function fills a table row by row: Wagner and Fischer, "The String-to-String Correction Problem",
+/// JACM 21 (1974). That a swap is one edit is from Damerau, "A Technique for Computer Detection and Correction of
+/// Spelling Errors", CACM 7 (1964): no other mistake is as common in typing.
 fn edits(from: &[u8], to: &[u8]) -> usize {
     let first: [usize; NAME_BYTES_MAX + 1] = core::array::from_fn(|column| column);
     let (mut second_above, mut above) = (first, first);

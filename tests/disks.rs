@@ -204,7 +204,7 @@ fn a_resize_without_room_changes_nothing_and_with_room_it_is_done() {
     assert!(contents(&disk) == before);
     disk.free();
     let (said, code) = resize(&disk, "2M");
-    assert!(said.ends_with(" bytes: torn at the end, as a power cut does that, and left out\n"), "{said}");
+    assert!(said.ends_with(" bytes: torn at the end, as a power cut does, and left out\n"), "{said}");
     assert_eq!((code, contents(&disk).len()), (Some(1), before.len()));
 }
 

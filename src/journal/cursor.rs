@@ -1,4 +1,4 @@
-//! A cursor: a position in the history, from which reading can continue later. It stands before the next message with
+//! A cursor: a position in the history, from which reading can continue later. It is just before the next message with
 //! its ID or a higher one.
 //!
 //! A reader reads a cursor with the current [`Catalog`]. The writer may overwrite the oldest segment at any time,
@@ -69,8 +69,8 @@ struct Place {
     sequence: u64,
     key: SegmentKey,
     position: Position,
-    /// Whether the whole segment was searched behind its records in vain. Then new records follow directly behind
-    /// them.
+    /// Whether a search through the rest of the segment has found no more records. Then new ones follow directly
+    /// behind the old ones.
     is_searched: bool,
     /// The offset at which the last read saw no whole record.
     suspect: Option<u32>,
@@ -218,7 +218,7 @@ impl Reading<'_> {
         self.cursor.place = Some(Place { position: self.scan.position(), ..place });
     }
 
-    /// Goes back to a place. The next read reads it anew.
+    /// Goes back to a place. The next read reads from there again.
     fn return_to(&mut self, place: Place) {
         self.cursor.place = Some(Place { position: Position::new(place.position.at()), ..place });
         self.span = None;

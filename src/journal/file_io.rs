@@ -77,7 +77,7 @@ pub(super) fn length(file: &OwnedFd) -> Result<u64, Error> {
 
 /// The status of a file.
 pub(super) fn status(file: &OwnedFd) -> Result<FileStat, Error> {
-    fstat(file).map_err(|errno| Error::System("a segment cannot be looked at", errno))
+    fstat(file).map_err(|errno| Error::System("a segment cannot be examined", errno))
 }
 
 /// Identifies a file: the device's numbers, and its inode. An empty path is the descriptor itself. The call requests

@@ -10,7 +10,7 @@
 //! | 24 | 8 | 1: it may also have issued as many more as fit in the segment, because it acknowledged them before a sync; 0: no more |
 //!
 //! If the server acknowledges a message before it syncs it, a power cut may remove the message from the disk. The
-//! server must not issue its ID again all the same. So before the first such ACK in a segment, the segment records
+//! server must not issue its ID again even then. So before the first such ACK in a segment, the segment records
 //! that unsynced IDs exist: in its header if the writer knows it when the segment begins, else in a mark. An orderly
 //! shutdown writes a mark with the next ID. A start after any other end skips as many IDs as the server may have
 //! issued: at most as many as there are smallest messages that fit behind the last record on the disk.

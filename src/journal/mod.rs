@@ -2,16 +2,17 @@
 //!
 //! - [`segment`], [`record`], [`mark`] — the format, byte by byte.
 //! - [`disk`] — the interface to the system; [`error`] — why a journal cannot be opened.
-//! - [`files`], [`read_only`] — the files, for the writer and for readers; below them `directory`, `segment_file`, `file_state`,
-//!   `file_io`; [`names`].
+//! - [`files`], [`read_only`] — the files, for the writer and for readers; below them `directory`, `segment_file`,
+//!   `file_state`, `file_io`; [`names`].
 //! - [`headers`] — reads the headers of all segments, and decides which belong to one journal.
-//! - [`writer`] — appends, commits and recovers; below it [`rotation`], `active_segment`, `last_segment`, [`ring`], [`store`], [`pages`],
-//!   `random`. [`recovery`] — what it recovered.
-//! - [`committed`] — what the writer tells its readers.
+//! - [`writer`] — appends, commits and recovers; below it [`rotation`], `active_segment`, `last_segment`, [`ring`],
+//!   [`store`], [`pages`], `random`; [`recovery`] — what it recovered.
+//! - [`committed`] — what the writer publishes for its readers.
 //! - [`tail`] — where the records of a segment end.
-//! - [`scan`], [`catalog`], [`cursor`] — read the history, also while the writer writes, and past damage; [`last`] — the last messages.
-//! - [`resize`] — copies the history to files of another length; [`overlay`] — recovers the old journal without a change to its files;
-//!   `replacement` — puts the new files in the place of the old ones, also after a crash.
+//! - [`scan`], [`catalog`], [`cursor`] — read the history, also while the writer writes, and past damage;
+//!   [`last`] — finds the last messages.
+//! - [`resize`] — copies the history to files of another length; [`overlay`] — recovers the old journal without a
+//!   change to its files; `replacement` — puts the new files in the place of the old ones, also after a crash.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
 //! The journal is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files with their full length from

@@ -32,7 +32,7 @@ pub(super) const RESIZE_FLAGS: OFlag = DIRECTORY_FLAGS.union(OFlag::O_NOFOLLOW);
 /// The system's; [`Error::Foreign`] if something else has the name of one of the two directories. `finish` does not
 /// change that.
 pub fn finish(directory: impl AsFd) -> Result<(), Error> {
-    let cannot = |errno| Error::System("what a resize left cannot be put in order", errno);
+    let cannot = |errno| Error::System("what a resize left cannot be completed or removed", errno);
     for (name, is_whole) in [(WHOLE, true), (UNFINISHED, false)] {
         let left = match openat(&directory, name, RESIZE_FLAGS, Mode::empty()) {
             Ok(left) => left,
@@ -99,7 +99,7 @@ pub(super) fn open_one_journal(
             return Ok(segments);
         }
     }
-    Err(Error::System("its files are replaced all the time; try again", Errno::EAGAIN))
+    Err(Error::System("a resize keeps replacing its files; try again", Errno::EAGAIN))
 }
 
 /// Opens the directory of a new journal that is valid; `None`: there is none.

@@ -163,7 +163,7 @@ impl<'a> OldJournal<'a> {
                     Step::Pause => break,
                     Step::End => return Ok(messages),
                     Step::Overwritten | Step::Incomplete => {
-                        return Err(Error::System("somebody else writes to it", Errno::EBUSY));
+                        return Err(Error::System("another process writes to it", Errno::EBUSY));
                     }
                 }
             }

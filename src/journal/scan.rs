@@ -97,7 +97,7 @@ impl<'a> Scan<'a> {
         Self { gap_bytes_max: bytes, ..self }
     }
 
-    /// Continues at a position in that segment, and reads it anew.
+    /// Continues at a position in that segment, and reads it again.
     pub fn go_to(&mut self, span: &Span, position: Position) {
         self.loaded = 0..0;
         (self.segment, self.key, self.extent) = (span.segment, span.header.key, span.extent);

@@ -194,7 +194,7 @@ impl Printer {
         // A request for what follows the next message is off by one only. That is no reason for a report.
         if asked > next_id.saturating_add(1) {
             eprintln!(
-                "firstline: {}: message {} is ahead of this history, whose newest is {}; what is new is printed",
+                "firstline: {}: message {} is ahead of this history, whose newest is {}; only new messages are printed",
                 self.directory.display(),
                 asked - 1,
                 next_id - 1

@@ -31,7 +31,7 @@ fn reports(left_out: &LeftOut) -> Vec<(Option<&'static str>, String)> {
     let LeftOut { damaged_bytes, torn_bytes, cut_bytes, unreadable, missing } = left_out;
     let bytes = [
         (damaged_bytes, "damaged, and left out"),
-        (torn_bytes, "torn at the end, as a power cut does that, and left out"),
+        (torn_bytes, "torn at the end, as a power cut does, and left out"),
         (cut_bytes, "missing at the ends of files"),
     ];
     let present = bytes.into_iter().filter(|(count, _)| **count > 0);
@@ -41,6 +41,6 @@ fn reports(left_out: &LeftOut) -> Vec<(Option<&'static str>, String)> {
         .map(|name| (Some(*name), "damaged, another journal's, or a copy, and left out".to_string()));
     let missing = missing
         .iter()
-        .map(|name| (Some(*name), "missing, emptied or replaced, with what it held".to_string()));
+        .map(|name| (Some(*name), "missing, emptied or replaced; what it held is lost".to_string()));
     bytes.chain(unreadable).chain(missing).collect()
 }

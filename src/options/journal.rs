@@ -162,7 +162,7 @@ impl Given {
         };
         let prints = self.printing != Printing::default();
         let alone = |name: &str| {
-            let advice = "goes with the directory alone, and with no other option; leave those out";
+            let advice = "takes the directory and no other option; leave the others out";
             Usage::given(name.as_ref(), advice)
         };
         let task = match (self.check, self.resize) {
@@ -257,18 +257,18 @@ mod tests {
             (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9"),
             (
                 &["d", "--check", "--last=1"],
-                "--check: goes with the directory alone, and with no other option; leave those out",
+                "--check: takes the directory and no other option; leave the others out",
             ),
             (
                 &["d", "--resize=1M", "--min=1"],
-                "--resize: goes with the directory alone, and with no other option; leave those out",
+                "--resize: takes the directory and no other option; leave the others out",
             ),
             (&["d", "-x"], "-x: no such option; see firstline journal --help"),
             (&["d", "--json=yes"], "--json yes: takes no value"),
             (&["d", "--check=1"], "--check 1: takes no value"),
             (
                 &["d", "--check", "--json"],
-                "--check: goes with the directory alone, and with no other option; leave those out",
+                "--check: takes the directory and no other option; leave the others out",
             ),
         ] {
             assert_eq!(read(args), Err(line.to_string()));

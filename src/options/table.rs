@@ -273,7 +273,7 @@ pub(super) static DEPENDENCIES: [Dependency; 9] = [
     Dependency {
         name: "sync-interval",
         has_effect: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
-        otherwise: "unless --sync is a priority from 1 to 9, which lets lesser messages wait for it; give --sync 7, for example",
+        otherwise: "unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give --sync 7, for example",
     },
     Dependency {
         name: "log-size",

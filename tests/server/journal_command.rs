@@ -287,7 +287,7 @@ fn a_position_that_the_history_has_not_come_to_is_told_and_what_is_new_is_printe
     let told = |newest: u64| {
         let place = place.path();
         format!(
-            "firstline: {place}: message 5000 is ahead of this history, whose newest is {newest}; what is new is printed\n"
+            "firstline: {place}: message 5000 is ahead of this history, whose newest is {newest}; only new messages are printed\n"
         )
     };
     let ran = run(&[place.path(), "--since", "5000"]);

@@ -89,7 +89,7 @@ fn what_is_carried_over_is_what_a_start_would_find() {
     let place = torn("end");
     let ran = resize(&place, "2M");
     assert_eq!(ran.code, Some(1));
-    let told = " bytes: torn at the end, as a power cut does that, and left out\n";
+    let told = " bytes: torn at the end, as a power cut does, and left out\n";
     assert!(ran.stderr.ends_with(told) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
     assert_eq!(run(&[place.path()]).stdout, lines(1..2_000), "all but the torn one");
     let mut buffers = Buffers::new();
@@ -115,12 +115,12 @@ fn all_that_is_left_out_is_told() {
         (
             "missing",
             &|place| std::fs::remove_file(place.file(2)).unwrap(),
-            "/2.journal: missing, emptied or replaced, with what it held\n",
+            "/2.journal: missing, emptied or replaced; what it held is lost\n",
         ),
         (
             "replaced",
             &|place| std::fs::File::create(place.file(1)).unwrap().set_len(256 * 1024).unwrap(),
-            "/1.journal: missing, emptied or replaced, with what it held\n",
+            "/1.journal: missing, emptied or replaced; what it held is lost\n",
         ),
         ("flipped", &|place| flip(&place.find(20).0, place.find(20).1), " bytes: damaged, and left out\n"),
     ];
@@ -150,7 +150,7 @@ fn a_file_that_was_cut_off_is_told_as_such() {
     let ran = resize(&place, "1M");
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.stderr.ends_with("7.journal: missing, emptied or replaced, with what it held\n"),
+        ran.stderr.ends_with("7.journal: missing, emptied or replaced; what it held is lost\n"),
         "{}",
         ran.stderr
     );
