@@ -3,7 +3,8 @@
 //! Records are appended one by one and committed together (group commit). If a commit fails, the writer rolls back
 //! all its records: it never writes to the segment again, and begins the next one. The header of the next segment
 //! says where the valid records of the failed one end. The writer does not retry the sync, because after a failed
-//! sync nobody knows what is on the disk, and a second sync that succeeds does not tell ("fsyncgate", 2018).
+//! sync nobody knows what is on the disk, and a second sync that succeeds says nothing about it ("fsyncgate",
+//! 2018).
 //!
 //! If the disk refuses the header of the next segment, the segment begins in the file after that one. The next
 //! rotation tries the refused file first.
@@ -52,6 +53,8 @@ impl Buffers {
         self.window.first_chunk_mut().expect("a read is longer than a page")
     }
 }
+
+const _: () = assert!(JOURNAL_READ_BYTES >= PAGE_BYTES, "the page of a mark fits in the window");
 
 impl Default for Buffers {
     fn default() -> Self {

@@ -5,7 +5,7 @@
 pub enum Page {
     /// `--help`: [`help`](super::help()).
     Help,
-    /// `journal --help`: [`journal_help`](super::journal_help).
+    /// `journal --help`: [`journal_help`](super::journal_help()).
     JournalHelp,
     /// `--version`: [`version`](super::version).
     Version,

@@ -70,12 +70,12 @@ pub(super) fn unknown_option(given: &str) -> Usage {
     unknown(given, near(given, names).map(own_name), "--help")
 }
 
-/// The name here of an option that has that name here or in other programs.
+/// Translates a name from another program into the name of the option here. A name of an option here stays as it is.
 fn own_name(name: &'static str) -> &'static str {
     NAMES_ELSEWHERE.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| *ours)
 }
 
-/// None of the known options has that name. `help` is the option that lists them.
+/// None of the known options has that name. `help` is the command line that lists them.
 pub(super) fn unknown_among(
     given: &str,
     known: impl Iterator<Item = &'static str> + Clone,
@@ -118,7 +118,7 @@ pub(super) fn unknown_variable(name: &OsStr) -> Usage {
     Usage(format!("{}: no such setting in the environment; {advice}", shown(name)))
 }
 
-/// A value where none is allowed, behind an option's `=` or its letter. The words are lexopt's.
+/// An option has a value, behind its `=` or its letter, but allows none. The words are lexopt's.
 pub(super) fn unexpected(error: lexopt::Error) -> Usage {
     let error = error.to_string();
     Usage(format!("{}: not understood; see --help", shown(OsStr::new(&error))))

@@ -113,12 +113,12 @@ fn lost_sync_of_the_header_at_a_start_is_detected() {
 
 #[test]
 fn lost_sync_of_a_mark_is_detected() {
-    // That of a start may be lost: the next start skips the same IDs again, and no more.
+    // A start may lose its mark: then the next start skips the same IDs again, and no more.
     check_detected((Call::Commit, Target::Records), Mode::None, 5_000);
     check_detected((Call::Close, Target::Records), Mode::From(9), 5_000);
 }
 
 #[test]
 fn lost_sync_of_committed_records_is_detected() {
-    check_detected((Call::SyncRest, Target::Records), Mode::From(9), 2_500);
+    check_detected((Call::SyncCommitted, Target::Records), Mode::From(9), 2_500);
 }

@@ -49,21 +49,21 @@ pub(super) struct Model {
     /// The highest sequence in a header that was written.
     pub(super) known_sequence: u64,
     /// The lowest sequence of a segment that must be there.
-    pub(super) first_sequence: u64,
+    first_sequence: u64,
     /// How many files need not contain anything, because the disk refused their headers.
     pub(super) void: u64,
-    /// The highest ID of a durable message.
+    /// The highest ID of a message that was ever durable.
     pub(super) top_id: u64,
     /// The highest acknowledged ID, even if its message is lost: it must not be issued again.
-    pub(super) acknowledged_id: u64,
+    acknowledged_id: u64,
     /// The next ID at the last start.
-    pub(super) started_id: u64,
+    started_id: u64,
     /// The next ID at an orderly shutdown: the next start must not skip any.
     pub(super) closed_id: Option<u64>,
 }
 
 impl Model {
-    pub(super) fn change(&mut self, from: Fate, to: Fate) {
+    fn change(&mut self, from: Fate, to: Fate) {
         self.entries.iter_mut().filter(|entry| entry.fate == from).for_each(|entry| entry.fate = to);
     }
 
@@ -102,7 +102,7 @@ impl Model {
     }
 
     /// Each file whose header the disk refuses loses its content.
-    pub(super) fn note_void(&mut self, void: u64) {
+    fn note_void(&mut self, void: u64) {
         self.void = void;
         if void > 0 {
             // A start cannot know whether a torn header was that of the newest segment.
@@ -176,7 +176,7 @@ impl Model {
 
 /// The most IDs that a start may skip if this many headers are torn: those that fit in the lost segments, and those
 /// in a torn end.
-pub(super) fn ids_skipped_max(segment_bytes: u32, lost_segments: u64) -> u64 {
+fn ids_skipped_max(segment_bytes: u32, lost_segments: u64) -> u64 {
     let header = Header {
         segment_bytes,
         sequence: 1,

@@ -9,18 +9,18 @@ use crate::journal::simulated::SimulatedDisk;
 use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 
 /// The IDs and serial numbers that were read.
-pub(super) type Seen = Vec<(u64, u64)>;
+type Seen = Vec<(u64, u64)>;
 
 /// Reads what the journal shows. It remembers each segment until that changes.
 pub(super) struct Reader {
-    pub(super) known: [Option<(Part, Seen)>; JOURNAL_SEGMENTS],
+    known: [Option<(Part, Seen)>; JOURNAL_SEGMENTS],
     pub(super) window: Box<Window>,
 }
 
 /// The version of a segment's content.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) version: u64,
+struct Part {
+    version: u64,
     pub(super) sequence: u64,
     pub(super) end: u32,
 }
@@ -45,7 +45,7 @@ impl Reader {
         Ok(seen)
     }
 
-    pub(super) fn read_segment(
+    fn read_segment(
         &mut self,
         disk: &impl Source,
         headers: &Headers,

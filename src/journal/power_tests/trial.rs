@@ -103,8 +103,8 @@ impl Trial {
         Ok(())
     }
 
-    /// Shuts down in order, in one of four runs.
-    pub(super) fn end_run(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+    /// Shuts down in order once in four times.
+    fn end_run(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
         if self.random.once_in(4) {
             self.disk.enter(Call::Close);
             let before = self.disk.failures();
@@ -121,7 +121,7 @@ impl Trial {
     }
 
     /// Flips a bit of a record. Only that record may be lost.
-    pub(super) fn flip_bit(&mut self) -> Result<(), String> {
+    fn flip_bit(&mut self) -> Result<(), String> {
         let headers = read_headers(&self.disk.fault_free(), self.size.segment_bytes)
             .map_err(|errno| errno.to_string())?;
         let used: Vec<(usize, Header)> =
@@ -161,7 +161,7 @@ impl Trial {
         Ok(())
     }
 
-    pub(super) fn plan_faults(&mut self) {
+    fn plan_faults(&mut self) {
         let random = &mut self.random;
         let (often, operations) = if self.is_rough { (1, 30) } else { (3, 60) };
         if random.once_in(often) {
@@ -203,7 +203,7 @@ impl Trial {
         Ok(Some(writer))
     }
 
-    pub(super) fn write_groups(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+    fn write_groups(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
         for _ in 0..1 + self.random.below(20) {
             if !writer.is_writable() && self.random.once_in(3) {
                 self.disk.enter(Call::Reopen);
@@ -217,7 +217,7 @@ impl Trial {
                 return;
             }
             if matches!(self.mode, Mode::From(_)) && self.random.once_in(6) {
-                self.disk.enter(Call::SyncRest);
+                self.disk.enter(Call::SyncCommitted);
                 let before = self.disk.failures();
                 let result = writer.sync_committed();
                 self.note_call(writer, before);
@@ -229,7 +229,7 @@ impl Trial {
     }
 
     /// Records the journal's state after a call. `before` says how many writes and syncs had failed before it.
-    pub(super) fn note_call(&mut self, writer: &Writer<'_, SimulatedDisk>, before: Failures) {
+    fn note_call(&mut self, writer: &Writer<'_, SimulatedDisk>, before: Failures) {
         self.model.note_sequence(writer.extent().0);
         self.model.note_failures(self.disk.failures().since(before));
         if writer.is_writable() {
@@ -237,7 +237,7 @@ impl Trial {
         }
     }
 
-    pub(super) fn write_group(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
+    fn write_group(&mut self, writer: &mut Writer<'_, SimulatedDisk>) {
         self.disk.enter(Call::BeginGroup);
         let before = self.disk.failures();
         writer.begin_group(self.mode != Mode::None);
@@ -256,7 +256,7 @@ impl Trial {
     }
 
     /// Writes some messages, and returns whether one of them has to be synced.
-    pub(super) fn write_batch(&mut self, writer: &mut Writer<'_, SimulatedDisk>) -> bool {
+    fn write_batch(&mut self, writer: &mut Writer<'_, SimulatedDisk>) -> bool {
         let many = if self.is_rough { 2 } else { 8 };
         let count = if self.random.once_in(many) { BATCH } else { 1 + self.random.below(6) };
         let mut is_synced = false;

@@ -32,11 +32,11 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Whether the disk refuses writes to that sector.
-    pub(super) fn is_stuck(&self, sector: usize) -> bool {
+    fn is_stuck(&self, sector: usize) -> bool {
         self.has_bad_header_page && sector < PAGE_SECTORS
     }
 
-    pub(super) fn store(&mut self, sector: usize, bytes: usize) {
+    fn store(&mut self, sector: usize, bytes: usize) {
         if self.is_stuck(sector) {
             return;
         }

@@ -35,7 +35,7 @@ pub enum Call {
     Open,
     BeginGroup,
     Commit,
-    SyncRest,
+    SyncCommitted,
     Reopen,
     Close,
 }
