@@ -108,8 +108,8 @@ impl<D: Disk> Rotation<D> {
     }
 
     /// Begins the next segment in that file, and syncs its header. The header makes invalid for ever what follows the
-    /// committed records of the segment before it, and what is older than the oldest segment that is left. So it
-    /// shows that the disk refuses a header before anything is written behind it.
+    /// committed records of the segment before it, and what is older than the oldest segment that is left. The
+    /// sync shows that the disk refuses a header before the writer puts records behind it.
     fn begin_in(
         &mut self,
         segment: usize,
