@@ -15,7 +15,7 @@ pub struct JournalLog {
     /// Why each file cannot be written to.
     refusals: Refusals,
     /// Which files hold messages of another journal.
-    strangers: ForeignFiles,
+    foreign_files: ForeignFiles,
 }
 
 impl Default for JournalLog {
@@ -31,7 +31,7 @@ impl JournalLog {
             is_failing: false,
             is_foreign: false,
             refusals: [None; JOURNAL_SEGMENTS],
-            strangers: [false; JOURNAL_SEGMENTS],
+            foreign_files: [false; JOURNAL_SEGMENTS],
         }
     }
 
@@ -70,8 +70,8 @@ impl JournalLog {
 
     /// Logs which files hold messages of another journal, and when one of them is overwritten.
     pub fn foreign_files(&mut self, foreign_files: &ForeignFiles) {
-        for ((name, logged), is_stranger) in NAMES.iter().zip(self.foreign_files).zip(strangers) {
-            match (logged, is_stranger) {
+        for ((name, logged), is_foreign) in NAMES.iter().zip(self.foreign_files).zip(foreign_files) {
+            match (logged, is_foreign) {
                 (false, true) => log::warn!(
                     "--journal: {name} holds messages of another journal; move it away to keep them: it is written over when no file \
                      is empty any more"
@@ -82,7 +82,7 @@ impl JournalLog {
                 _ => {}
             }
         }
-        self.foreign_files = *strangers;
+        self.foreign_files = *foreign_files;
     }
 
     /// Logs which files cannot be written to, and when they can again.
