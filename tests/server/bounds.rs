@@ -1,5 +1,5 @@
-//! The bounds hold: whatever one client does, the others are served meanwhile, and afterwards the server is what it
-//! was before. Every test ends in [`Bounded::the_hub_is_unharmed`].
+//! The bounds hold: whatever one client does, the others are served meanwhile, and afterwards the server's
+//! footprint is what it was before. Every test ends in [`Bounded::assert_unharmed`].
 
 use crate::common::{
     Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
@@ -17,29 +17,30 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The pipe behind the server's standard output, in bytes: the smallest there may be.
+/// The size of the pipe behind the server's standard output, in bytes: the smallest that the kernel permits.
 const PIPE_BYTES: usize = 4096;
 
-/// A client whose socket takes nothing for so long is not being read from. Were it only slow, a test would be
-/// weaker for it, and pass.
+/// A client whose socket takes nothing for this long counts as not read by the server. If the server is only
+/// slow, the test is weaker, and still passes.
 const STUCK: Duration = Duration::from_millis(500);
 
-/// What a flooder sends at a time, at least, in bytes.
+/// The least number of bytes that a flooder sends at a time.
 ///
-/// Natively each line is a piece, which is hardest on the server's kernel. In an emulator the pieces are large: qemu 7.2
-/// does not know SO_BUF_LOCK, without which Linux drops all that comes after small pieces, see `raise_receive_buffer`.
+/// Natively each line is sent alone, which is hardest on the server's kernel. In an emulator the sends are
+/// large: qemu 7.2 does not know SO_BUF_LOCK, without which Linux drops everything that comes after small
+/// sends; see `raise_receive_buffer`.
 fn piece_bytes() -> usize {
     if is_emulated() { 16 * 1024 } else { 1 }
 }
 
 // ---- The server, and the check --------------------------------------------------------------------------------
 
-/// What the server takes with all seats taken and nothing to do.
+/// What the server uses with all places taken and nothing to do.
 #[derive(Debug, PartialEq)]
 struct Footprint {
     threads: u64,
     descriptors: usize,
-    /// None in an emulator, which has memory of its own.
+    /// `None` in an emulator, which has memory of its own.
     memory: Option<Memory>,
 }
 
@@ -47,8 +48,8 @@ struct Footprint {
 struct Memory {
     mapped_kb: u64,
     writable_kb: u64,
-    /// What it has written to besides its statics and stacks: those have their bounds, and how much of them was used so
-    /// far is chance.
+    /// What the server has written to besides its statics and stacks: those have their bounds, and how much of
+    /// them has been used so far varies from run to run.
     elsewhere_kb: u64,
 }
 
@@ -72,7 +73,7 @@ impl Footprint {
     }
 }
 
-/// A server that has used all it has once, and what it took then.
+/// A server that has used all its resources once, and what it used then.
 struct Bounded {
     server: Server,
     before: Footprint,
@@ -85,23 +86,24 @@ impl Bounded {
         let clients = use_everything(&server);
         let before = Footprint::of(&server);
         drop(clients);
-        alone(&server);
+        only_client(&server);
         Self { server, before }
     }
 
-    /// It still serves; no seat, slot, thread or descriptor is lost; and its memory is what it was.
-    fn the_hub_is_unharmed(&self) {
+    /// Checks that the server still serves, that no place, slot, thread or descriptor is lost, and that its
+    /// memory is what it was.
+    fn assert_unharmed(&self) {
         let _clients = use_everything(&self.server);
-        // Those who were turned away while others left have no seat, and a moment to leave.
-        eventually("all who were turned away are gone", || {
+        // Clients that were rejected while others left have no place, and linger for a moment.
+        eventually("all rejected clients are closed", || {
             self.server.descriptors() <= self.before.descriptors
         });
         assert_eq!(Footprint::of(&self.server), self.before);
     }
 }
 
-/// Uses every seat, the slots of each, and its outbox to the brim; checks each reply. A seat of which a slot is missing
-/// would not become free. All clients are still connected then.
+/// Uses every place, all slots of each, and each outbox up to its capacity; checks each reply. A connection
+/// without all of its slots would not release its place. All clients are still connected when this returns.
 fn use_everything(server: &Server) -> Vec<Client> {
     let mut clients = all_clients(server);
     for client in &mut clients {
@@ -117,34 +119,34 @@ fn use_everything(server: &Server) -> Vec<Client> {
     clients
 }
 
-/// As many clients as there may be, as soon as all others have left.
+/// As many clients as the server serves, as soon as all others have left.
 fn all_clients(server: &Server) -> Vec<Client> {
-    let mut clients = vec![alone(server)];
+    let mut clients = vec![only_client(server)];
     clients.extend((1..CLIENTS).map(|_| server.connect()));
     clients
 }
 
 /// The only client, as soon as all others have left.
-fn alone(server: &Server) -> Client {
+fn only_client(server: &Server) -> Client {
     let mut client = served(server);
     eventually("all others have left", || client.stats()["clients"] == 1);
     client
 }
 
-/// A client that has a seat, as soon as there is one.
+/// A client that the server serves, as soon as a place is free.
 fn served(server: &Server) -> Client {
     let mut served = None;
     eventually("a seat is free", || {
         let mut client = server.connect();
         client.send("/ping\n");
-        let has_seat = client.try_line().as_deref() == Some("OK 1");
-        served = has_seat.then_some(client);
-        has_seat
+        let is_served = client.try_line().as_deref() == Some("OK 1");
+        served = is_served.then_some(client);
+        is_served
     });
     served.unwrap()
 }
 
-/// Reads so many ACKs and nothing else.
+/// Reads `count` ACKs and nothing else.
 fn expect_acks(client: &mut Client, count: usize) {
     for line in client.lines(count) {
         id_of(&line);
@@ -157,19 +159,19 @@ fn line_of(word: &str, reply: &str) -> u64 {
     rest.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-// ---- Those who send and do not read ---------------------------------------------------------------------------
+// ---- Clients that send and do not read ----------------------------------------------------------------------
 
-/// A client that has sent until the server took no more, and has read nothing.
+/// The number of lines it has sent; the last of them may be sent in part.
 struct Flooder {
     client: Client,
-    /// Lines it has sent, the last piece of them in part.
+    /// The number of lines it has sent; the last of them may be sent in part.
     lines: u64,
-    /// What is left of that piece.
+    /// The unsent rest of the last piece.
     rest: Vec<u8>,
 }
 
 impl Flooder {
-    /// Sends what `line` says for each number from 1 on, until the server takes no more.
+    /// Sends `line(n)` for n from 1 on, until the server takes no more.
     fn flood(client: Client, line: impl Fn(u64) -> String) -> Self {
         let (mut lines, mut rest) = (0, Vec::new());
         loop {
@@ -192,7 +194,7 @@ impl Flooder {
 }
 
 impl Flooder {
-    /// Sends the rest of the last piece, and reads until each line has its reply, which must be the one.
+    /// Sends the rest of the last piece, and reads until each line has its reply, which must be the right one.
     fn read_every_reply(mut self, line: impl Fn(u64) -> String) {
         let mut stream = self.client.stream.try_clone().unwrap();
         let finishing = thread::spawn(move || stream.write_all(&self.rest).unwrap());
@@ -224,15 +226,15 @@ fn message(n: u64) -> String {
     format!("message {n}")
 }
 
-/// Mostly messages, and now and then a question with a long answer.
+/// Mostly messages, and sometimes a command with a long answer.
 fn message_or_question(n: u64) -> String {
     if n.is_multiple_of(100) { "/help".to_string() } else { message(n) }
 }
 
 #[test]
-fn a_client_that_floods_and_never_reads_harms_nobody_and_gets_every_reply_once_it_reads() {
+fn a_flooding_client_that_does_not_read_delays_no_other_and_later_gets_every_reply() {
     let bounded = Bounded::start(&["--write-timeout", "off"]);
-    // A question waits for more room than a reply has, so each of them is stuck in its own way.
+    // A long answer waits for more room than a reply needs, so the two floods get stuck in different ways.
     for line in [message, message_or_question] {
         let client = bounded.server.connect();
         let mut other = bounded.server.connect();
@@ -244,13 +246,13 @@ fn a_client_that_floods_and_never_reads_harms_nobody_and_gets_every_reply_once_i
             flooding.join().unwrap()
         });
         id_of(&other.ask("beside the flood"));
-        id_of(&bounded.server.connect().ask("a newcomer"));
+        id_of(&bounded.server.connect().ask("a new client"));
         flooder.read_every_reply(line);
     }
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
-/// What one who joined was sent.
+/// What the server sent to a subscriber.
 #[derive(Default)]
 struct Received {
     ids: Vec<u64>,
@@ -274,20 +276,20 @@ impl Received {
     }
 }
 
-/// A client that joined, and will not read.
+/// A subscriber, which will not read.
 fn join(server: &Server) -> Client {
     let mut client = server.connect();
     assert_eq!(client.ask("/join"), "OK 1");
     client
 }
 
-/// Sends as many messages as may wait, the longest there are, and waits for their ACKs.
+/// Sends as many messages as may be outstanding, each as long as possible, and waits for their ACKs.
 fn send_round(sender: &mut Client) {
     sender.send(format!("{}\n", "m".repeat(TEXT_BYTES)).repeat(IN_FLIGHT));
     expect_acks(sender, IN_FLIGHT);
 }
 
-/// Sends until all is lost for the one who joined; returns how many messages that took.
+/// Sends until a whole round is lost for the subscriber; returns how many messages that took.
 fn send_until_all_is_lost(sender: &mut Client) -> u64 {
     let round = IN_FLIGHT as u64;
     for rounds in 1..10_000 {
@@ -297,11 +299,11 @@ fn send_until_all_is_lost(sender: &mut Client) -> u64 {
             return rounds * round;
         }
     }
-    panic!("the server takes all for one who does not read");
+    panic!("the server keeps everything for a subscriber that does not read");
 }
 
 #[test]
-fn one_who_joined_and_does_not_read_delays_no_sender_and_learns_how_many_lines_were_lost() {
+fn a_subscriber_that_does_not_read_delays_no_sender_and_is_told_what_it_lost() {
     let bounded = Bounded::start(&["--write-timeout", "off"]);
     let mut reader = join(&bounded.server);
     let mut sender = bounded.server.connect();
@@ -316,17 +318,17 @@ fn one_who_joined_and_does_not_read_delays_no_sender_and_learns_how_many_lines_w
     assert_eq!(received.others, Vec::<String>::new());
     let stats = sender.stats();
     assert_eq!((stats["msgs-sent"], stats["msgs-lost"]), (received.ids.len() as u64, received.lost));
-    // Now that it reads, it loses nothing more.
+    // A subscriber that reads again loses nothing more.
     id_of(&sender.ask("again"));
     assert!(reader.line().ends_with(" again"));
     assert!(reader.ask("/ping").starts_with("OK "));
     drop((reader, sender));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 #[test]
-fn one_who_joined_and_reads_loses_nothing_of_the_largest_batch() {
-    let (server, mut printed) = start_held_up();
+fn a_subscriber_that_reads_loses_nothing_of_the_largest_batch() {
+    let (server, mut printed) = start_with_unread_output();
     let mut reader = join(&server);
     let mut senders = [server.connect(), server.connect()];
     let line = format!("{}\n", "b".repeat(TEXT_BYTES));
@@ -343,11 +345,11 @@ fn one_who_joined_and_reads_loses_nothing_of_the_largest_batch() {
 }
 
 #[test]
-fn a_client_that_makes_no_progress_is_closed_with_what_could_be_sent_and_the_reason() {
+fn a_client_without_progress_is_closed_with_the_reason() {
     let bounded = Bounded::start(&["--write-timeout", "0.5"]);
     let mut other = bounded.server.connect();
     let mut client = bounded.server.connect();
-    // Few bytes that ask for many: it has sent all it wants to, and is not reset while it sends.
+    // Short requests with long answers: the client has nothing more to send, so it is not reset while it sends.
     const PAIRS: u64 = 5_000;
     client.send("message\n/help\n".repeat(PAIRS as usize));
     bounded.server.wait_for_log("disconnected: too slow");
@@ -363,13 +365,13 @@ fn a_client_that_makes_no_progress_is_closed_with_what_could_be_sent_and_the_rea
     }
     assert!((answered.len() as u64) < 2 * PAIRS);
     drop((client, other));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 #[test]
-fn a_client_that_reads_a_little_now_and_then_is_not_too_slow() {
-    // The kernel says that a socket takes more when a third of what it holds is read: 40 kB, for which this reader takes longer than the
-    // time-out.
+fn a_client_that_reads_slowly_is_not_closed() {
+    // The kernel reports a socket as writable when a third of its buffer is read. That is 40 kB, for which this
+    // reader takes longer than the time-out.
     const TIMEOUT: Duration = Duration::from_secs(5);
     let server = Server::start(&["--write-timeout", &TIMEOUT.as_secs().to_string()]);
     let mut client = server.connect_reading_little();
@@ -378,7 +380,7 @@ fn a_client_that_reads_a_little_now_and_then_is_not_too_slow() {
     let (begin, mut bytes, mut ended) = (Instant::now(), Vec::new(), false);
     while begin.elapsed() < TIMEOUT * 3 / 2 {
         let mut some = [0; 512];
-        let count = client.read(&mut some).expect("it is not closed");
+        let count = client.read(&mut some).expect("the connection is open");
         bytes.extend_from_slice(&some[..count]);
         ended |= count == 0;
         thread::sleep(Duration::from_millis(100));
@@ -388,16 +390,16 @@ fn a_client_that_reads_a_little_now_and_then_is_not_too_slow() {
         "{} bytes: what was read must not be a third of all",
         bytes.len()
     );
-    assert!(!server.log().iter().any(|line| line.contains("too slow")), "it reads all the time");
+    assert!(!server.log().iter().any(|line| line.contains("too slow")), "the client reads all the time");
     assert_eq!(server.stats()["closed-too-slow"], 0);
 }
 
 #[test]
-fn one_who_joined_and_makes_no_progress_is_closed_and_still_learns_how_many_lines_were_lost() {
+fn a_subscriber_without_progress_is_closed_and_told_what_it_lost() {
     let bounded = Bounded::start(&["--write-timeout", "0.5"]);
     let mut reader = join(&bounded.server);
     let mut sender = bounded.server.connect();
-    eventually("the one who does not read is closed", || {
+    eventually("the reader is closed", || {
         send_round(&mut sender);
         bounded.server.log().iter().any(|line| line.contains("disconnected: too slow"))
     });
@@ -410,46 +412,46 @@ fn one_who_joined_and_makes_no_progress_is_closed_and_still_learns_how_many_line
     assert!(received.ids.is_sorted_by(|a, b| a < b), "messages come in their order");
     assert_eq!(received.others, ["ERR 0 too-slow"]);
     drop((reader, sender));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 // ---- A full server --------------------------------------------------------------------------------------------
 
-/// Hears why, and then the end, which is no reset.
+/// Expects the reason, and then the end, without a reset.
 fn expect_full(client: &mut Client) {
     assert_eq!(client.line(), "ERR 0 full all seats are taken; try again later");
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
-fn a_full_server_tells_everybody_so_and_serves_again_when_one_leaves() {
+fn a_full_server_says_so_and_serves_again_when_a_place_is_free() {
     let bounded = Bounded::start(&[]);
     let server = &bounded.server;
-    let mut seated: Vec<Client> = (0..CLIENTS).map(|_| served(server)).collect();
-    let turned_away = seated[0].stats()["clients-turned-away"];
+    let mut connected: Vec<Client> = (0..CLIENTS).map(|_| served(server)).collect();
+    let rejected = connected[0].stats()["clients-turned-away"];
 
-    // As many as are kept to hear why, with lines of theirs that nobody reads.
+    // As many as linger to be sent the reason; they send lines that the server discards.
     let mut late: Vec<Client> = (0..REJECTED_MAX).map(|_| server.connect()).collect();
     late.iter_mut().for_each(|client| client.send("is anybody there\nhalf a line"));
     late.iter_mut().for_each(expect_full);
 
-    // More than are kept: they have said nothing, so to be closed early costs them nothing.
+    // More than may linger: they have sent nothing, so an early close costs them nothing.
     let mut many: Vec<Client> = (0..3 * REJECTED_MAX).map(|_| server.connect()).collect();
     many.iter_mut().for_each(expect_full);
-    for client in &mut seated {
+    for client in &mut connected {
         id_of(&client.ask("not disturbed"));
     }
-    let now = seated[0].stats()["clients-turned-away"];
-    assert_eq!(now - turned_away, 4 * REJECTED_MAX as u64);
+    let now = connected[0].stats()["clients-turned-away"];
+    assert_eq!(now - rejected, 4 * REJECTED_MAX as u64);
 
-    drop(seated.pop());
-    id_of(&served(server).ask("in the seat that is free"));
-    drop((seated, late, many));
-    bounded.the_hub_is_unharmed();
+    drop(connected.pop());
+    id_of(&served(server).ask("in the free place"));
+    drop((connected, late, many));
+    bounded.assert_unharmed();
 }
 
-/// A server that prints to a pipe that nobody reads: whoever processes is held up once the pipe is full.
-fn start_held_up() -> (Server, ChildStdout) {
+/// A server that prints to a pipe that nobody reads: the processing thread blocks when the pipe is full.
+fn start_with_unread_output() -> (Server, ChildStdout) {
     let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--print"]).stdout(Stdio::piped());
     let mut server = Server::start_command(command);
@@ -459,20 +461,20 @@ fn start_held_up() -> (Server, ChildStdout) {
 }
 
 #[test]
-fn all_clients_may_have_all_their_messages_wait_at_once() {
+fn every_client_may_have_all_its_slots_outstanding_at_once() {
     allow_many_connections();
-    let (server, mut printed) = start_held_up();
+    let (server, mut printed) = start_with_unread_output();
     let mut clients = all_clients(&server);
     let (watcher, others) = clients.split_first_mut().unwrap();
 
-    // More than the pipe holds that nobody reads, and more urgent than the rest: so none of the rest is processed.
+    // These fill the pipe, and are more urgent than the rest: so nothing of the rest is processed.
     let plug = format!("/urgent {}\n", "\u{1}".repeat(TEXT_BYTES));
     const { assert!(IN_FLIGHT * 4 * TEXT_BYTES > PIPE_BYTES) };
     others[0].send(plug.repeat(IN_FLIGHT));
     eventually("the plug is admitted", || watcher.stats()["admitted"] == IN_FLIGHT as u64);
     let line = format!("/low {}\n", "x".repeat(TEXT_BYTES));
     others.iter_mut().for_each(|client| client.send(line.repeat(IN_FLIGHT + 1)));
-    // One slot is for its questions.
+    // One slot stays free for the watcher's commands.
     watcher.send(line.repeat(IN_FLIGHT - 1));
     eventually("all slots are in use", || {
         let stats = watcher.stats();
@@ -488,14 +490,14 @@ fn all_clients_may_have_all_their_messages_wait_at_once() {
         assert!(answered.into_iter().eq(1..=messages as u64), "each line has one reply");
     }
     drop(clients);
-    // A seat of which a slot was missing would not become free.
-    alone(&server);
+    // A connection without all of its slots would not release its place.
+    only_client(&server);
 }
 
 // ---- Lines ----------------------------------------------------------------------------------------------------
 
 #[test]
-fn every_length_around_every_limit_gets_its_one_reply() {
+fn lines_of_every_length_around_a_limit_get_one_reply() {
     let bounded = Bounded::start(&[]);
     let mut client = bounded.server.connect();
     let around = |limit: usize| limit - 3..=limit + 3;
@@ -507,12 +509,12 @@ fn every_length_around_every_limit_gets_its_one_reply() {
     for prefix in ["", "//", "/urgent ", "/high ", "/low ", "/0 ", "/9 "] {
         for &length in &lengths {
             for end in ["\n", "\r\n"] {
-                // Of // the second is part of the text.
+                // After `//`, the second slash belongs to the text.
                 let text_bytes = length + usize::from(prefix == "//");
                 n += 1;
                 client.send(format!("{prefix}{}{end}/ping\n", "t".repeat(length)));
                 if prefix.is_empty() && length == 0 {
-                    // A blank line: counted, and not answered.
+                    // A blank line counts, and gets no reply.
                 } else if text_bytes == 0 {
                     assert_eq!(client.line(), format!("NAK {n} empty"));
                 } else if text_bytes > TEXT_BYTES {
@@ -527,7 +529,7 @@ fn every_length_around_every_limit_gets_its_one_reply() {
             }
         }
     }
-    // A command may be as long as a line, and a last line needs no end.
+    // A command may be as long as a line, and a last line needs no LF.
     for length in around(LINE_BYTES_MAX).chain(around(RECEIVE_BYTES)) {
         let fits = length <= LINE_BYTES_MAX;
         let mut last = bounded.server.connect();
@@ -539,10 +541,10 @@ fn every_length_around_every_limit_gets_its_one_reply() {
         if fits { assert_eq!(line_of("ACK", &replies[1]), 2) } else { assert_eq!(replies[1], too_long(2)) }
     }
     drop(client);
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
-/// A message and a `/ping` after it: the reply to the latter may overtake.
+/// Expects the replies to a message and to the `/ping` after it, which may come first.
 fn expect_ack_and_ok(client: &mut Client, n: u64) {
     let mut replies = client.lines(2);
     replies.sort();
@@ -550,7 +552,7 @@ fn expect_ack_and_ok(client: &mut Client, n: u64) {
 }
 
 #[test]
-fn a_line_of_100_megabytes_is_refused_once_and_the_next_one_is_fine() {
+fn a_line_of_100_megabytes_is_refused_once_and_the_next_line_is_accepted() {
     let bounded = Bounded::start(&[]);
     let mut client = bounded.server.connect();
     let megabyte = vec![b'y'; 1_000_000];
@@ -563,11 +565,11 @@ fn a_line_of_100_megabytes_is_refused_once_and_the_next_one_is_fine() {
     last.end_sending();
     assert_eq!(last.rest(), [too_long(1)]);
     drop((client, last));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 #[test]
-fn every_byte_may_stand_in_a_line_and_none_reaches_others_raw() {
+fn every_byte_is_accepted_and_reaches_others_escaped() {
     let bounded = Bounded::start(&[]);
     let mut reader = join(&bounded.server);
     let mut client = bounded.server.connect();
@@ -578,16 +580,16 @@ fn every_byte_may_stand_in_a_line_and_none_reaches_others_raw() {
     for (n, line) in (1..).zip(&lines) {
         client.send([line, &b"\n"[..]].concat());
         assert_eq!(line_of("ACK", &client.line()), n);
-        // The harness has seen to it that this is UTF-8.
+        // The harness has checked that the line is UTF-8.
         let told = reader.line();
         assert!(told.starts_with("MSG ") && !told.contains(char::is_control), "{told:?}");
     }
     drop((reader, client));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 #[test]
-fn one_byte_at_a_time_is_as_good_as_all_at_once() {
+fn lines_sent_byte_by_byte_get_the_same_replies() {
     let bounded = Bounded::start(&[]);
     let mut client = bounded.server.connect();
     let too_long = "w".repeat(LINE_BYTES_MAX + 2);
@@ -617,11 +619,11 @@ fn one_byte_at_a_time_is_as_good_as_all_at_once() {
         (13, "ACK "),
     ];
     assert_eq!(replies, expected.map(|(n, reply)| (n, reply.to_string())));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 #[test]
-fn a_line_may_be_split_at_every_position() {
+fn a_line_may_be_split_at_any_position() {
     let bounded = Bounded::start(&[]);
     let mut client = bounded.server.connect();
     let mut reader = join(&bounded.server);
@@ -630,7 +632,7 @@ fn a_line_may_be_split_at_every_position() {
     for (round, split) in (0..=line.len()).enumerate() {
         let (first, second) = line.split_at(split);
         let n = 2 * round as u64 + 1;
-        // The answer says that the first part is received.
+        // The answer shows that the server has received the first part.
         client.send(format!("/ping\n{first}"));
         let mut replies = client.lines(1);
         client.send(second);
@@ -640,13 +642,13 @@ fn a_line_may_be_split_at_every_position() {
         assert!(reader.line().ends_with(&format!(" {text}")));
     }
     drop((client, reader));
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
 // ---- Connections, descriptors, and the end --------------------------------------------------------------------
 
 #[test]
-fn ten_thousand_connections_that_are_reset_leave_no_trace() {
+fn ten_thousand_resets_leave_no_trace() {
     const THREADS: usize = 4;
     let bounded = Bounded::start(&[]);
     thread::scope(|scope| {
@@ -656,10 +658,10 @@ fn ten_thousand_connections_that_are_reset_leave_no_trace() {
             });
         }
     });
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
-/// The server may be full for a moment, and closes first then.
+/// If the server is full for a moment, it closes the connection first.
 fn connect_and_reset(server: &Server, number: usize) {
     let mut client = server.connect();
     let (lines, waits) = match number % 10 {
@@ -668,7 +670,7 @@ fn connect_and_reset(server: &Server, number: usize) {
         4 | 5 => ("message\n/join\n/urgent message\n/stats\nhalf a li".to_string(), false),
         6 | 7 => ("message\n".to_string(), true),
         8 => ("/who\n".to_string(), true),
-        // More than all buffers take: an answer is under way when it ends.
+        // More than all buffers hold: an answer is in progress when the connection ends.
         _ => ("/help\n".repeat(8 * IN_FLIGHT), true),
     };
     let sent = send(client.stream.as_raw_fd(), lines.as_bytes(), MsgFlags::MSG_NOSIGNAL);
@@ -679,20 +681,20 @@ fn connect_and_reset(server: &Server, number: usize) {
 }
 
 #[test]
-fn without_descriptors_it_waits_without_spinning_and_serves_again() {
-    const SEATED: usize = 4;
+fn without_descriptors_the_acceptor_pauses_and_later_serves_again() {
+    const CONNECTED: usize = 4;
     let bounded = Bounded::start(&[]);
     let server = &bounded.server;
     eventually("all others have left", || server.descriptors() + CLIENTS == bounded.before.descriptors);
-    let allowed = allow_descriptors(server, server.descriptors() + SEATED);
+    let allowed = allow_descriptors(server, server.descriptors() + CONNECTED);
 
-    let mut seated: Vec<Client> = (0..SEATED).map(|_| served(server)).collect();
-    let mut waiting: Vec<Client> = (0..SEATED).map(|_| server.connect()).collect();
+    let mut connected: Vec<Client> = (0..CONNECTED).map(|_| served(server)).collect();
+    let mut waiting: Vec<Client> = (0..CONNECTED).map(|_| server.connect()).collect();
     waiting.iter_mut().for_each(|client| client.send("from the backlog\n"));
     server.wait_for_log("cannot accept a connection");
     let (since, used) = (Instant::now(), server.cpu_time());
     for _ in 0..10 {
-        for client in &mut seated {
+        for client in &mut connected {
             id_of(&client.ask("meanwhile"));
         }
         thread::sleep(Duration::from_millis(200));
@@ -700,15 +702,15 @@ fn without_descriptors_it_waits_without_spinning_and_serves_again() {
     let (elapsed, used) = (since.elapsed(), server.cpu_time() - used);
     assert!(used < elapsed / 4, "it used {used:?} of {elapsed:?}");
 
-    drop(seated);
+    drop(connected);
     waiting.iter_mut().for_each(|client| expect_acks(client, 1));
     server.wait_for_log("connections are accepted again");
     drop(waiting);
     allow_descriptors(server, allowed);
-    bounded.the_hub_is_unharmed();
+    bounded.assert_unharmed();
 }
 
-/// Allows the server so many descriptors, and returns how many it was allowed before.
+/// Limits the server to `count` descriptors, and returns its limit before.
 fn allow_descriptors(server: &Server, count: usize) -> usize {
     let prlimit = |args: &[&str]| {
         let output = Command::new("prlimit").args(["--pid", &server.pid().to_string()]).args(args).output();
@@ -722,7 +724,7 @@ fn allow_descriptors(server: &Server, count: usize) -> usize {
 }
 
 #[test]
-fn it_ends_in_time_and_well_in_the_middle_of_all_that() {
+fn the_server_shuts_down_in_time_under_all_these_loads() {
     let server = Server::start(&["--write-timeout", "off", "--drain-timeout", "2"]);
     let _flooders = [
         Flooder::flood(server.connect(), message),

@@ -1,4 +1,5 @@
-//! Clients of other protocols, as they are: nothing of them counts as a message, and each is told where it is.
+//! Clients of other protocols: no line of theirs counts as a message, and each gets a line that says what is
+//! listening here.
 
 use crate::common::{Server, eventually, run_to_end, too_long};
 use firstline::limits::LINE_BYTES_MAX;
@@ -14,7 +15,7 @@ const NOT_UTF_16: &str =
     "ERR 0 not-utf-16 this is firstline: send UTF-8 (PowerShell: Out-File -Encoding utf8)";
 const NOT_MQTT: &str = "ERR 0 not-mqtt this is firstline: speak to it with nc";
 
-/// What a browser sends for a page that wants it to speak to us: the body is lines of the page's choice.
+/// What a browser sends for a page that tries to use firstline: the page chooses the lines of the body.
 fn request(target: &str) -> String {
     format!(
         "POST {target} HTTP/1.1\r\nHost: board:9090\r\nOrigin: http://evil.example\r\nContent-Type: text/plain\r\n\
@@ -22,9 +23,9 @@ fn request(target: &str) -> String {
     )
 }
 
-/// Sends it in these pieces, each in a segment of its own as far as the kernel goes along, and returns what comes back. The server may
-/// have closed before all is sent.
-fn told(server: &Server, pieces: &[&[u8]]) -> Vec<String> {
+/// Sends the pieces, each in a TCP segment of its own as far as the kernel does that, and returns what comes
+/// back. The server may close before all is sent.
+fn exchange(server: &Server, pieces: &[&[u8]]) -> Vec<String> {
     let mut client = server.connect();
     for piece in pieces {
         let _ = client.stream.write_all(piece);
@@ -32,39 +33,39 @@ fn told(server: &Server, pieces: &[&[u8]]) -> Vec<String> {
     client.rest()
 }
 
-/// Checks that nothing was admitted, but what the test itself sent.
+/// Checks that the server admitted only the `count` messages of the test itself.
 fn expect_admitted(server: &Server, count: u64) {
     let stats = server.stats();
     assert_eq!((stats["admitted"], stats["waiting"]), (count, 0));
 }
 
 #[test]
-fn nothing_of_a_browsers_request_is_a_message_however_it_is_split() {
+fn no_line_of_a_browser_request_is_a_message_however_it_is_split() {
     let server = Server::start(&[]);
     let request = request("/");
     let head = request.find("\r\n\r\n").unwrap();
     for split in 0..=head {
         let (first, second) = request.as_bytes().split_at(split);
-        assert_eq!(told(&server, &[first, second]), [NOT_HTTP], "split at {split}");
+        assert_eq!(exchange(&server, &[first, second]), [NOT_HTTP], "split at {split}");
     }
     let single: Vec<_> = request.as_bytes().chunks(1).collect();
-    assert_eq!(told(&server, &single), [NOT_HTTP]);
+    assert_eq!(exchange(&server, &single), [NOT_HTTP]);
     expect_admitted(&server, 0);
     assert_eq!(server.stats()["closed-not-http"], head as u64 + 2);
     server.wait_for_log("disconnected: it is an HTTP client");
 }
 
 #[test]
-fn a_request_line_that_is_too_long_is_one_all_the_same() {
+fn a_request_line_that_is_too_long_still_counts_as_http() {
     let server = Server::start(&[]);
     let path = "x".repeat(2 * LINE_BYTES_MAX);
     for (request, before) in [
         (request(&format!("/{path}")), 0),
         (request(&format!("http://board:9090/{path}")), 0),
-        // Of a method that nobody has heard of: the next line tells.
+        // An unknown method: the next line shows that it is HTTP.
         (request(&format!("/{path}")).replace("POST", "EVIL"), 1),
     ] {
-        let lines = told(&server, &[request.as_bytes()]);
+        let lines = exchange(&server, &[request.as_bytes()]);
         assert_eq!(lines.len(), before + 1, "{lines:?}");
         assert_eq!(lines[before], NOT_HTTP);
         assert!(lines[..before].iter().all(|line| *line == too_long(1)), "{lines:?}");
@@ -73,7 +74,7 @@ fn a_request_line_that_is_too_long_is_one_all_the_same() {
 }
 
 #[test]
-fn once_a_client_has_spoken_our_protocol_its_lines_are_its_own() {
+fn after_a_first_message_no_line_counts_as_another_protocol() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     assert_eq!(client.ask("/4 GET / HTTP/1.1"), "ACK 1 1");
@@ -84,15 +85,11 @@ fn once_a_client_has_spoken_our_protocol_its_lines_are_its_own() {
     let mut client = server.connect();
     client.send("\n/nope\n/low\n/urgent x\nGET / HTTP/1.1\n");
     client.end_sending();
-    assert_eq!(
-        client.rest().len(),
-        4,
-        "what was refused before does not make it one of ours, but the message does"
-    );
+    assert_eq!(client.rest().len(), 4, "refused lines do not make it a firstline client, the message does");
 }
 
 #[test]
-fn others_are_known_before_a_line_is_complete() {
+fn binary_protocols_are_recognized_before_a_line_is_complete() {
     let server = Server::start(&[]);
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     let connect = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
@@ -104,8 +101,8 @@ fn others_are_known_before_a_line_is_complete() {
         (connect, NOT_MQTT),
     ] {
         let single: Vec<_> = bytes.chunks(1).collect();
-        assert_eq!(told(&server, &[bytes]), [expected], "{}", bytes.escape_ascii());
-        assert_eq!(told(&server, &single), [expected], "{}", bytes.escape_ascii());
+        assert_eq!(exchange(&server, &[bytes]), [expected], "{}", bytes.escape_ascii());
+        assert_eq!(exchange(&server, &single), [expected], "{}", bytes.escape_ascii());
     }
     expect_admitted(&server, 0);
     let stats = server.stats();
@@ -114,14 +111,14 @@ fn others_are_known_before_a_line_is_complete() {
     assert_eq!(closed, [4, 4, 2, 0]);
 }
 
-/// The text in UTF-16, the lesser byte of each unit first or last.
-fn utf_16(text: &str, is_lesser_first: bool) -> Vec<u8> {
-    let bytes = if is_lesser_first { u16::to_le_bytes } else { u16::to_be_bytes };
+/// The text in UTF-16, with the less significant byte of each unit first or last.
+fn utf_16(text: &str, is_little_endian: bool) -> Vec<u8> {
+    let bytes = if is_little_endian { u16::to_le_bytes } else { u16::to_be_bytes };
     text.encode_utf16().flat_map(bytes).collect()
 }
 
 #[test]
-fn nothing_of_redis_a_proxy_or_utf_16_is_a_message_however_it_is_split() {
+fn no_line_of_redis_proxy_or_utf_16_is_a_message_however_it_is_split() {
     let server = Server::start(&[]);
     let mut openings: Vec<(Vec<u8>, &str)> = vec![
         (b"*1\r\n$4\r\nPING\r\n".to_vec(), NOT_REDIS),
@@ -134,7 +131,7 @@ fn nothing_of_redis_a_proxy_or_utf_16_is_a_message_however_it_is_split() {
             NOT_PROXY,
         ),
     ];
-    for is_lesser_first in [true, false] {
+    for is_little_endian in [true, false] {
         for text in [
             "\u{feff}/urgent Grüße\r\n",
             "\u{feff}x\n",
@@ -143,7 +140,7 @@ fn nothing_of_redis_a_proxy_or_utf_16_is_a_message_however_it_is_split() {
             "5\r\n",
             "21.5 \u{20ac}\n",
         ] {
-            openings.push((utf_16(text, is_lesser_first), NOT_UTF_16));
+            openings.push((utf_16(text, is_little_endian), NOT_UTF_16));
         }
     }
     openings.push((utf_16("\u{feff}Пожар\r\n", true), NOT_UTF_16));
@@ -151,7 +148,12 @@ fn nothing_of_redis_a_proxy_or_utf_16_is_a_message_however_it_is_split() {
     for (bytes, expected) in &openings {
         for split in 0..=bytes.len() {
             let (first, second) = bytes.split_at(split);
-            assert_eq!(told(&server, &[first, second]), [*expected], "{} at {split}", bytes.escape_ascii());
+            assert_eq!(
+                exchange(&server, &[first, second]),
+                [*expected],
+                "{} at {split}",
+                bytes.escape_ascii()
+            );
             *match *expected {
                 NOT_REDIS => &mut redis,
                 NOT_PROXY => &mut proxy,
@@ -166,7 +168,7 @@ fn nothing_of_redis_a_proxy_or_utf_16_is_a_message_however_it_is_split() {
 }
 
 #[test]
-fn what_looks_a_little_like_it_is_a_message() {
+fn similar_texts_are_messages() {
     let server = Server::start(&[]);
     let lines: [&[u8]; 12] = [
         b"Host: kitchen",
@@ -190,7 +192,7 @@ fn what_looks_a_little_like_it_is_a_message() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_first_line_however_it_is_split() {
+fn a_byte_order_mark_is_removed_from_the_first_line() {
     let server = Server::start(&[]);
     let mut reader = server.connect();
     assert_eq!(reader.ask("/join"), "OK 1");
@@ -206,7 +208,7 @@ fn a_byte_order_mark_is_no_part_of_the_first_line_however_it_is_split() {
             format!("MSG {} p9 {} smoke", 2 * split + 1, client.address()),
             "at {split}"
         );
-        // It belongs to a text after that.
+        // Later, a byte order mark belongs to the text.
         client.send("\u{feff}x\n");
         client.line();
         let later = reader.line();
@@ -217,10 +219,10 @@ fn a_byte_order_mark_is_no_part_of_the_first_line_however_it_is_split() {
 }
 
 #[test]
-fn telnets_offers_are_no_part_of_a_line() {
+fn telnet_options_are_removed_from_a_line() {
     let server = Server::start(&[]);
     let mut client = server.connect();
-    // What PuTTY sends before anything else.
+    // What PuTTY sends first.
     client.send(b"\xff\xfb\x1f\xff\xfb\x20\xff\xfb\x18\xff\xfb\x27\xff\xfd\x01\xff\xfb\x03\xff\xfd\x03");
     assert_eq!(client.ask("/ping\r"), "OK 1");
     assert_eq!(client.ask("hello\r"), "ACK 2 1");
@@ -228,7 +230,7 @@ fn telnets_offers_are_no_part_of_a_line() {
 
 // ---- Real clients --------------------------------------------------------------------------------------
 
-/// Runs a client with nothing to read, but for `input`.
+/// Runs a client without standard input.
 fn run(program: &str, args: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(args);
@@ -241,7 +243,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 #[cfg_attr(not(feature = "clients"), ignore = "takes ncat, curl, openssl, ssh, mosquitto_pub and telnet")]
-fn curl_is_told_and_gets_nothing_through() {
+fn curl_gets_the_reason_and_sends_no_message() {
     let server = Server::start(&[]);
     let url = format!("http://{}/", server.address);
     for args in [
@@ -264,7 +266,7 @@ fn curl_is_told_and_gets_nothing_through() {
 
 #[test]
 #[cfg_attr(not(feature = "clients"), ignore = "takes ncat, curl, openssl, ssh, mosquitto_pub and telnet")]
-fn openssl_ssh_and_mosquitto_are_told() {
+fn openssl_ssh_and_mosquitto_get_the_reason() {
     let server = Server::start(&[]);
     let (host, port) = (server.address.ip().to_string(), server.address.port().to_string());
     let openssl = run("openssl", &["s_client", "-connect", &server.address.to_string()]);
@@ -299,7 +301,7 @@ fn telnet_works() {
     assert_eq!(listener.ask("/join"), "OK 1");
     telnet.stdin.as_mut().unwrap().write_all(b"/urgent from telnet\n").unwrap();
     assert!(listener.line().ends_with(" from telnet"));
-    eventually("it is told goodbye", || {
+    eventually("the server ends the session", || {
         let _ = telnet.stdin.as_mut().unwrap().write_all(b"/quit\n");
         server.stats()["closed-quit"] == 1
     });

@@ -20,7 +20,7 @@ impl Directory {
         Server::start(&[&["--journal", self.path(), "--journal-size", "1M"], args].concat())
     }
 
-    /// All messages of the journal: their texts by their IDs. Each ID must be there once, and they must rise.
+    /// All messages of the journal: their texts by their IDs. Fails unless the IDs are unique and rise.
     fn messages(&self) -> BTreeMap<u64, String> {
         let mut messages = BTreeMap::new();
         read(&self.0, |record| {
@@ -32,7 +32,8 @@ impl Directory {
     }
 }
 
-/// Reads a journal as another process does: the segments in their order, each up to where the next one says that it counts.
+/// Reads a journal as another process does: the segments in order, each up to the end that the next one's
+/// header records.
 fn read(directory: &Path, mut each: impl FnMut(&Record)) {
     let files = ReadOnly::open(directory).unwrap();
     let mut headers = Vec::from(read_headers(&files, files.segment_bytes()).unwrap().map(|header| header));
@@ -48,22 +49,22 @@ fn read(directory: &Path, mut each: impl FnMut(&Record)) {
             match scan.next(&files).unwrap() {
                 Step::Record(record) => each(&record),
                 Step::End => break,
-                // The last one may end in what a kill left behind.
+                // The last segment may end in what a kill left behind.
                 Step::Damage(_) => assert!(next.is_none(), "damage in an older segment"),
             }
         }
     }
 }
 
-/// The server, on a disk that takes so long for each sync.
+/// The server, on a disk that takes `sync` for each sync.
 fn start_on_slow_disk(directory: &Directory, sync: &str, args: &[&str]) -> Server {
     let slow = format!("inject=fdatasync:delay_enter={sync}");
     start_traced(directory, &["-e", "trace=fdatasync", "-e", &slow], args)
 }
 
-/// The server, with what strace does to its system calls.
+/// The server, under strace with these options.
 fn start_traced(directory: &Directory, how: &[&str], args: &[&str]) -> Server {
-    // Traced by a grandchild: the process is the server's own.
+    // The tracer is a grandchild (`-D`), so the process is the server itself.
     let mut traced = under_strace(&[&["-D", "-f", "-o", "/dev/null"], how].concat(), &command());
     traced
         .args(["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"])
@@ -73,7 +74,7 @@ fn start_traced(directory: &Directory, how: &[&str], args: &[&str]) -> Server {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_signal_during_a_sync_is_no_failure_of_the_disk() {
+fn an_interrupted_sync_is_retried() {
     let directory = Directory::new("interrupted");
     let often = "inject=fdatasync,fsync,pwrite64:error=EINTR:when=1+2";
     let server = start_traced(&directory, &["-e", "trace=fdatasync,fsync,pwrite64", "-e", often], &[]);
@@ -87,10 +88,10 @@ fn a_signal_during_a_sync_is_no_failure_of_the_disk() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_sync_that_is_interrupted_for_ever_is_given_up() {
+fn a_sync_that_is_always_interrupted_fails() {
     let directory = Directory::new("interrupted-ever");
     assert_eq!(directory.start(&[]).end(), Some(0));
-    // After those of the start.
+    // The first 29 syncs, which the start takes, succeed.
     let ever = "inject=fdatasync:error=EINTR:when=30+";
     let server = start_traced(&directory, &["-e", "trace=fdatasync", "-e", ever], &[]);
     let mut client = server.connect();
@@ -99,7 +100,7 @@ fn a_sync_that_is_interrupted_for_ever_is_given_up() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
+fn the_server_starts_without_fadvise() {
     let directory = Directory::new("no-advice");
     let refused = "inject=?fadvise64,?fadvise64_64,?arm_fadvise64_64:error=ENOSYS";
     let traced = "trace=?fadvise64,?fadvise64_64,?arm_fadvise64_64";
@@ -110,7 +111,7 @@ fn a_system_that_takes_no_advice_on_files_is_no_reason_not_to_start() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn file_that_cannot_be_written_costs_no_message() {
+fn an_unwritable_file_loses_no_message() {
     let directory = Directory::new("bad-file");
     let server = directory.start(&["--sync", "none"]);
     fill(&mut server.connect(), 18_000);
@@ -140,7 +141,7 @@ fn file_that_cannot_be_written_costs_no_message() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn newest_file_that_cannot_be_written_costs_no_start() {
+fn an_unwritable_newest_file_does_not_prevent_the_start() {
     let directory = Directory::new("bad-newest");
     for args in [&["--sync", "none"][..], &["--sync", "all"]] {
         let server = directory.start(&["--sync", "none"]);
@@ -166,24 +167,24 @@ fn newest(directory: &Directory) -> std::path::PathBuf {
     directory.0.join(NAMES[(0..JOURNAL_SEGMENTS).max_by_key(sequence_of).unwrap()])
 }
 
-/// Where each record of a segment begins, as another process finds it.
-fn places(directory: &Path, segment: usize) -> Vec<u32> {
+/// Where each record of a segment begins, as another process sees it.
+fn record_offsets(directory: &Path, segment: usize) -> Vec<u32> {
     let files = ReadOnly::open(directory).unwrap();
     let header = read_headers(&files, files.segment_bytes()).unwrap()[segment].unwrap();
     let mut window = [0; JOURNAL_READ_BYTES];
     let part = FIRST_OFFSET..header.records_end();
     let mut scan = Scan::new(segment, header.key, part, &mut window);
-    let mut places = Vec::new();
+    let mut offsets = Vec::new();
     let mut at = FIRST_OFFSET;
     while let Step::Record(_) = scan.next(&files).unwrap() {
-        places.push(at);
+        offsets.push(at);
         at = scan.at();
     }
-    places
+    offsets
 }
 
 #[test]
-fn a_bit_that_flips_in_the_newest_segment_costs_one_message() {
+fn a_flipped_bit_in_the_newest_segment_loses_one_message() {
     const MESSAGES: u64 = 70_000;
     let directory = Directory::new("flip");
     let start = || {
@@ -192,7 +193,7 @@ fn a_bit_that_flips_in_the_newest_segment_costs_one_message() {
     };
     let server = start();
     fill(&mut server.connect(), MESSAGES as usize);
-    let flipped = places(&directory.0, 0)[99];
+    let flipped = record_offsets(&directory.0, 0)[99];
     let file = std::fs::File::options().read(true).write(true).open(directory.0.join("0.journal")).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, u64::from(flipped) + 30).unwrap();
@@ -219,7 +220,7 @@ fn a_bit_that_flips_in_the_newest_segment_costs_one_message() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_a_file_is_told() {
+fn a_pipe_in_place_of_a_file_is_refused() {
     let directory = Directory::new("pipe");
     assert_eq!(directory.start(&[]).end(), Some(0));
     let path = directory.0.join("3.journal");
@@ -229,7 +230,7 @@ fn a_pipe_in_the_place_of_a_file_is_told() {
     for args in [&["journal", directory.path(), "--check"][..], &["journal", directory.path()], &start] {
         let mut asked = command().args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut code = None;
-        eventually("it ends", || {
+        eventually("the process ends", || {
             code = asked.try_wait().unwrap();
             code.is_some()
         });
@@ -245,15 +246,15 @@ fn a_pipe_in_the_place_of_a_file_is_told() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
+fn a_worker_does_not_wait_for_a_slow_disk() {
     let directory = Directory::new("slow-disk");
-    // To make a journal takes many syncs.
+    // Creating a journal takes many syncs, so that is done before.
     assert_eq!(directory.start(&[]).end(), Some(0));
     let server = start_on_slow_disk(&directory, "300ms", &["--workers", "1"]);
     let mut sender = server.connect();
     for number in 1..=3 {
         sender.send(format!("message {number}\n"));
-        server.wait_for_stats("an answer while a message is on its way to the disk", |stats| {
+        server.wait_for_stats("an answer while a message is being written", |stats| {
             stats["admitted"] == number && stats["processed"] == number - 1 && stats["waiting"] == 0
         });
         assert_eq!(id_of(&sender.line()), number);
@@ -263,7 +264,7 @@ fn on_a_slow_disk_a_worker_does_not_wait_for_it() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_urgent_message_goes_to_the_disk_without_all_the_lesser_ones_that_wait() {
+fn an_urgent_message_is_committed_without_the_lesser_ones_that_wait() {
     let directory = Directory::new("urgent-first");
     assert_eq!(directory.start(&[]).end(), Some(0));
     let server = start_on_slow_disk(&directory, "400ms", &[]);
@@ -271,24 +272,24 @@ fn an_urgent_message_goes_to_the_disk_without_all_the_lesser_ones_that_wait() {
     for other in &mut others {
         other.send("lesser\n".repeat(BATCH));
     }
-    server.wait_for_stats("one batch at least is on its way to the disk, and the others wait", |stats| {
+    server.wait_for_stats("at least one batch is being written, and the others wait", |stats| {
         stats["admitted"] == 4 * BATCH as u64 && stats["waiting"] <= 3 * BATCH as u64
     });
     assert!(server.connect().ask("/urgent now").starts_with("ACK 1 "));
     others.iter_mut().for_each(|other| drop(other.lines(BATCH)));
     assert_eq!(server.end(), Some(0));
-    // What goes to the disk together has the time when that began.
+    // All messages of a commit group have the time when the group began.
     let mut groups: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     read(&directory.0, |record| {
         groups.entry(record.time_ms).or_default().push(String::from_utf8_lossy(record.text).into_owned());
     });
     let urgent = groups.into_values().find(|texts| texts.contains(&"now".to_string())).unwrap();
     assert_eq!(urgent[0], "now");
-    assert!(urgent.len() <= BATCH, "{} messages went along", urgent.len());
+    assert!(urgent.len() <= BATCH, "{} messages are in its group", urgent.len());
 }
 
 #[test]
-fn what_is_acknowledged_is_in_the_journal_and_ids_go_on_after_a_restart() {
+fn acknowledged_messages_are_in_the_journal_and_ids_continue_after_a_restart() {
     let directory = Directory::new("restart");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -303,7 +304,7 @@ fn what_is_acknowledged_is_in_the_journal_and_ids_go_on_after_a_restart() {
 }
 
 #[test]
-fn a_second_server_is_told_who_has_it() {
+fn a_second_server_is_told_which_process_owns_the_journal() {
     let directory = Directory::new("second");
     let server = directory.start(&[]);
     let mut second = command();
@@ -320,11 +321,11 @@ fn a_second_server_is_told_who_has_it() {
 }
 
 #[test]
-fn each_ack_follows_a_sync_that_covers_it_as_far_as_was_asked_for() {
-    // The first message that is not synced has the file say that there are such messages, on the disk.
+fn each_ack_follows_the_sync_that_its_priority_requires() {
+    // The first unsynced message sets a flag in the file's header, and that is synced.
     for (sync, syncs) in [("all", [1, 1, 1]), ("7", [1, 1, 0]), ("none", [1, 0, 0])] {
         let directory = Directory::new(&format!("sync-{sync}"));
-        // The others are not synced while this looks.
+        // A long interval: the unsynced messages are not synced during the test.
         let interval: &[&str] = if sync == "7" { &["--sync-interval", "3600"] } else { &[] };
         let server = directory.start(&[&["--sync", sync], interval].concat());
         let mut client = server.connect();
@@ -344,7 +345,7 @@ fn each_ack_follows_a_sync_that_covers_it_as_far_as_was_asked_for() {
 }
 
 #[test]
-fn what_is_not_synced_before_its_ack_is_synced_within_the_interval() {
+fn messages_unsynced_at_their_ack_are_synced_within_the_interval() {
     let directory = Directory::new("interval");
     let server = directory.start(&["--sync", "9", "--sync-interval", "0.05"]);
     let mut client = server.connect();
@@ -354,12 +355,12 @@ fn what_is_not_synced_before_its_ack_is_synced_within_the_interval() {
 }
 
 #[test]
-fn what_waits_while_a_sync_is_under_way_shares_the_next() {
+fn messages_that_wait_during_a_sync_share_the_next_one() {
     let directory = Directory::new("group");
     let server = directory.start(&[]);
     let mut clients: Vec<Client> = (0..16).map(|_| server.connect()).collect();
     let before = server.stats()["journal-syncs"];
-    // In two rounds: what comes last of the first has a sync to wait for.
+    // In two rounds: the last messages of the first one wait for a sync.
     for client in &mut clients {
         client.send("one\ntwo\nthree\nfour\n".repeat(10));
     }
@@ -372,7 +373,7 @@ fn what_waits_while_a_sync_is_under_way_shares_the_next() {
 }
 
 #[test]
-fn the_ring_takes_no_more_room_while_it_turns_over() {
+fn the_journal_keeps_its_size_while_it_rotates() {
     let directory = Directory::new("ring");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -393,7 +394,7 @@ fn the_ring_takes_no_more_room_while_it_turns_over() {
 }
 
 #[test]
-fn a_file_that_was_cut_off_behind_a_record_is_told_at_the_start() {
+fn a_truncated_file_is_reported_at_the_start() {
     let directory = Directory::new("cut");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -401,8 +402,8 @@ fn a_file_that_was_cut_off_behind_a_record_is_told_at_the_start() {
     drop(server);
     let path = directory.0.join("0.journal");
     let bytes = std::fs::read(&path).unwrap();
-    let places: Vec<_> = bytes.windows(15).enumerate().filter(|(_, at)| at == b"the same length").collect();
-    let record_bytes = places[2].0 - places[1].0;
+    let texts: Vec<_> = bytes.windows(15).enumerate().filter(|(_, at)| at == b"the same length").collect();
+    let record_bytes = texts[2].0 - texts[1].0;
     let whole_records = FIRST_OFFSET as usize + 2 * record_bytes;
     std::fs::File::options().write(true).open(&path).unwrap().set_len(whole_records as u64).unwrap();
     let server = directory.start(&[]);
@@ -412,7 +413,7 @@ fn a_file_that_was_cut_off_behind_a_record_is_told_at_the_start() {
 }
 
 #[test]
-fn a_directory_that_vanishes_means_naks_until_it_can_be_made_again() {
+fn a_deleted_directory_means_naks_until_it_is_recreated() {
     let directory = Directory::new("vanish");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -425,27 +426,24 @@ fn a_directory_that_vanishes_means_naks_until_it_can_be_made_again() {
         reply = client.ask("after");
         reply.starts_with("ACK ")
     });
-    assert_eq!(
-        id_of(&reply),
-        id + 1,
-        "what was refused has used up no ID, so nobody is told that it is lost"
-    );
+    assert_eq!(id_of(&reply), id + 1, "a refused message uses no ID, so no reader is told that it is lost");
     server.wait_for_log("the disk works again");
     assert!(directory.messages().values().all(|text| text == "after"));
     assert_eq!(server.end(), Some(0));
 }
 
-/// What a client knows of one message.
+/// What a client knows of acknowledged messages: their texts by their IDs.
 type Acknowledged = BTreeMap<u64, String>;
 
-/// Clients that [`flood`] a server at a time.
+/// How many clients [`flood`] a server at the same time.
 const FLOODS: usize = 3;
 
-/// Messages of one of them: all of them together, each with its name and its head, are no more than seven segments of a journal of 1M
-/// hold, however fast the disk takes them. So the ring has overwritten nothing of what is looked for.
+/// How many messages each of them sends. All their messages, with names and record headers, fit into seven
+/// segments of a journal of 1M, however fast the disk is. So the ring overwrites none of the messages that the
+/// test looks for.
 const FLOOD_MESSAGES: usize = 7 * ((1 << 20) / JOURNAL_SEGMENTS - PAGE_BYTES) / (FLOODS * 96);
 
-/// Sends messages as fast as they are acknowledged, until the server is gone; returns those that were acknowledged.
+/// Sends messages as fast as they are acknowledged, until the server is gone; returns the acknowledged ones.
 fn flood(address: std::net::SocketAddr, name: &str) -> Acknowledged {
     use std::io::{BufRead, BufReader, Write};
     let mut acknowledged = Acknowledged::new();
@@ -466,12 +464,12 @@ fn flood(address: std::net::SocketAddr, name: &str) -> Acknowledged {
         }
         line += texts.len();
     }
-    assert_eq!(replies.next(), None, "nothing was asked any more");
+    assert_eq!(replies.next(), None, "no line is without its reply");
     acknowledged
 }
 
 #[test]
-fn whatever_was_acknowledged_before_a_kill_is_in_the_journal_once() {
+fn messages_acknowledged_before_a_kill_are_in_the_journal_once() {
     const KILLS: usize = 200;
     let directory = Directory::new("kill");
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -485,7 +483,7 @@ fn whatever_was_acknowledged_before_a_kill_is_in_the_journal_once() {
         let floods: Vec<_> = (0..FLOODS)
             .map(|client| std::thread::spawn(move || flood(address, &format!("{kill}-{client}"))))
             .collect();
-        // The moment is random, and nothing depends on which it is.
+        // The moment is random, and the result does not depend on it.
         std::thread::sleep(std::time::Duration::from_micros(random % 30_000));
         server.signal("KILL");
         drop(server);
@@ -496,10 +494,10 @@ fn whatever_was_acknowledged_before_a_kill_is_in_the_journal_once() {
         }
         last_id = messages.last_key_value().map_or(last_id, |(id, _)| *id);
     }
-    assert!(last_id > KILLS as u64, "the clients were at work");
+    assert!(last_id > KILLS as u64, "the clients sent messages");
 }
 
-/// The IDs and texts of the `MSG` lines up to the line that closes it.
+/// The IDs and texts of the `MSG` lines, and the other lines up to the one that closes the command.
 fn answer(client: &mut Client) -> (Vec<(u64, String)>, Vec<String>) {
     let (mut messages, mut others) = (Vec::new(), Vec::new());
     loop {
@@ -515,7 +513,7 @@ fn answer(client: &mut Client) -> (Vec<(u64, String)>, Vec<String>) {
     }
 }
 
-/// Sends messages called `1` to `count`, and waits until all are acknowledged.
+/// Sends messages with the texts `1` to `count`, and waits until all are acknowledged.
 fn fill(client: &mut Client, count: usize) {
     for first in (1..=count).step_by(32) {
         let texts: Vec<String> = (first..=count.min(first + 31)).map(|number| number.to_string()).collect();
@@ -524,13 +522,13 @@ fn fill(client: &mut Client, count: usize) {
     }
 }
 
-/// Messages from one ID to another, as [`fill`] has sent them to a new journal.
+/// The messages with these IDs, as [`fill`] sends them to a new journal.
 fn numbered(ids: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
     ids.map(|id| (id, id.to_string())).collect()
 }
 
 #[test]
-fn what_was_said_is_read_back_oldest_first() {
+fn the_history_is_sent_oldest_first() {
     let directory = Directory::new("back");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -553,7 +551,7 @@ fn what_was_said_is_read_back_oldest_first() {
 }
 
 #[test]
-fn what_the_ring_has_turned_over_is_told_as_lost_unless_only_the_last_are_asked_for() {
+fn overwritten_messages_are_reported_for_since_but_not_for_last() {
     let directory = Directory::new("lost");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -569,7 +567,7 @@ fn what_the_ring_has_turned_over_is_told_as_lost_unless_only_the_last_are_asked_
 }
 
 #[test]
-fn a_reader_that_joins_has_the_history_and_then_what_comes_with_no_gap_and_no_repetition() {
+fn join_since_sends_the_history_and_then_live_messages_without_gap_or_repetition() {
     let directory = Directory::new("join");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -603,7 +601,7 @@ fn a_reader_that_joins_has_the_history_and_then_what_comes_with_no_gap_and_no_re
 }
 
 #[test]
-fn one_who_joins_for_the_urgent_is_sent_those_alone_of_the_history_too() {
+fn join_since_filters_the_history_by_priority() {
     let directory = Directory::new("urgent");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -622,7 +620,7 @@ fn one_who_joins_for_the_urgent_is_sent_those_alone_of_the_history_too() {
 }
 
 #[test]
-fn readers_that_stop_reading_or_go_away_disturb_nobody() {
+fn blocked_or_reset_readers_disturb_no_other_client() {
     let directory = Directory::new("readers");
     let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
     let mut client = server.connect();
@@ -636,19 +634,19 @@ fn readers_that_stop_reading_or_go_away_disturb_nobody() {
         gone.reset();
     }
     id_of(&client.ask("still here"));
-    // The stuck one gets all of it once it reads.
+    // The stuck reader gets everything once it reads.
     let (messages, others) = answer(&mut stuck);
     assert_eq!((messages, others), (numbered(1..=60_000), vec!["OK 1".to_string()]));
-    // One that ends its side is answered to the end.
+    // A client that half-closes its connection gets the whole answer.
     let mut half = server.connect();
     half.send("/last 30000\nhello\n");
     half.end_sending();
     let rest = half.rest();
     assert_eq!(rest.len(), 30_002, "{:?}", rest.last());
-    // What it says does not wait for the history.
+    // The reply to its message does not wait for the history.
     let said: Vec<_> = rest.iter().filter(|line| !line.starts_with("MSG ")).collect();
     assert!(said.iter().any(|line| line.starts_with("ACK 2 ")) && said.iter().any(|line| *line == "OK 1"));
-    server.wait_for_stats("the seats of those who are gone", |stats| stats["clients"] == 3);
+    server.wait_for_stats("the places of closed connections", |stats| stats["clients"] == 3);
     let mut late = server.connect();
     late.send("/since 0\n");
     assert!(late.line().starts_with("MSG 1 "));
@@ -656,7 +654,7 @@ fn readers_that_stop_reading_or_go_away_disturb_nobody() {
 }
 
 #[test]
-fn without_a_journal_nothing_is_read_back() {
+fn without_a_journal_the_history_commands_are_refused() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     for (number, line) in ["/last 1", "/since 0", "/join since 0"].into_iter().enumerate() {
@@ -668,29 +666,29 @@ fn without_a_journal_nothing_is_read_back() {
 }
 
 #[test]
-fn one_who_joined_with_the_history_and_is_too_slow_loses_nothing_that_the_journal_still_has() {
+fn a_slow_subscriber_loses_nothing_that_the_journal_still_has() {
     let directory = Directory::new("slow");
     let server = directory.start(&["--sync", "none"]);
     let mut reader = server.connect();
     assert_eq!(reader.ask("/join since 0"), "OK 1");
-    // Several times what the sockets and the outbox hold, and then what the ring holds.
+    // Several times as much as the sockets and the outbox hold, and then more than the ring holds.
     let mut client = server.connect();
     fill(&mut client, 100_000);
-    let lost = read_on(&mut reader, 100_000);
+    let lost = read_up_to(&mut reader, 100_000);
     let kept = directory.messages().len() as u64;
     assert!(lost > 0 && lost <= 100_000 - kept, "{lost} lost, {kept} kept");
-    // And it is up to date again.
+    // The reader is up to date again.
     id_of(&client.ask("/urgent smoke"));
     assert!(reader.line().ends_with("smoke"));
     assert_eq!(reader.ask("/ping"), "OK 2");
 }
 
 #[test]
-fn a_damaged_message_in_the_middle_costs_itself_alone_and_is_told() {
+fn a_damaged_message_loses_only_itself_and_is_reported() {
     let directory = Directory::new("damaged");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
-    // Over the end of the first segment: damage in the last one ends it.
+    // The records reach beyond the first segment: damage in the newest segment could end it.
     let text = "x".repeat(400);
     for number in 1..=600 {
         id_of(&client.ask(&format!("{number} {text}")));
@@ -710,7 +708,7 @@ fn a_damaged_message_in_the_middle_costs_itself_alone_and_is_told() {
 }
 
 #[test]
-fn what_is_lost_of_an_answer_is_no_more_than_was_asked_for() {
+fn an_answer_reports_no_more_lost_messages_than_requested() {
     let directory = Directory::new("end");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -721,7 +719,8 @@ fn what_is_lost_of_an_answer_is_no_more_than_was_asked_for() {
             (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
         }
     };
-    // More than the sockets hold, and then what turns the ring over while the answer waits for its reader.
+    // More than the sockets hold, and then enough to rotate through the whole ring while the answer waits for
+    // its reader.
     fill(1_600);
     let mut readers = [server.connect_reading_little(), server.connect_reading_little()];
     readers[0].send("/since 0\n");
@@ -738,7 +737,7 @@ fn what_is_lost_of_an_answer_is_no_more_than_was_asked_for() {
 }
 
 #[test]
-fn a_position_that_the_history_has_not_come_to_is_refused_and_nothing_new_is_missed() {
+fn a_position_ahead_of_the_history_is_refused_and_no_new_message_is_missed() {
     let directory = Directory::new("future");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -747,7 +746,7 @@ fn a_position_that_the_history_has_not_come_to_is_refused_and_nothing_new_is_mis
     assert_eq!(reader.ask("/join 3"), "OK 1");
     assert_eq!(reader.ask("/join 0 since 6"), "ERR 2 ahead-of-history 4");
     assert_eq!(reader.ask("/since 5000"), "ERR 3 ahead-of-history 4");
-    // It is joined as before. The very next one is nobody's mistake, and the message itself comes.
+    // It is still subscribed as before. The very next ID is no error, and the message itself is sent.
     let mut next = server.connect();
     assert_eq!(next.ask("/join 0 since 5"), "OK 1");
     id_of(&client.ask("/urgent smoke"));
@@ -758,7 +757,7 @@ fn a_position_that_the_history_has_not_come_to_is_refused_and_nothing_new_is_mis
 }
 
 #[test]
-fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone() {
+fn acknowledged_ids_are_not_reused_after_their_messages_are_lost() {
     for args in [&["--sync", "7", "--sync-interval", "3600"][..], &["--sync", "none"]] {
         let directory = Directory::new(&format!("given-{}", args[1]));
         let server = directory.start(args);
@@ -766,7 +765,7 @@ fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone
         let last = (0..3).map(|_| id_of(&client.ask("/low dust"))).last().unwrap();
         server.signal("KILL");
         drop(server);
-        // As a power cut has it: what was not synced is not there.
+        // As after a power cut: unsynced records are gone.
         let path = directory.0.join("0.journal");
         let mut bytes = std::fs::read(&path).unwrap();
         let records = bytes.windows(4).position(|text| text == b"dust").unwrap();
@@ -777,9 +776,9 @@ fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone
         let mut client = server.connect();
         let (identity, next) = (client.stats()["journal-id"], id_of(&client.ask("/low more")));
         assert!(next > last, "{next} was given before");
-        assert!(next < 10_000, "{next}: more than find room in a segment");
+        assert!(next < 10_000, "{next}: more than fit into a segment");
         assert_eq!(server.end(), Some(0));
-        // In order: none is skipped.
+        // After an orderly end no ID is skipped.
         let server = directory.start(args);
         let mut client = server.connect();
         assert_eq!(id_of(&client.ask("/low again")), next + 1);
@@ -789,7 +788,7 @@ fn ids_that_were_acknowledged_are_not_given_again_though_their_messages_are_gone
 }
 
 #[test]
-fn starts_that_end_before_a_message_skip_no_ids_anew() {
+fn starts_without_a_message_skip_no_further_ids() {
     for args in [&["--sync", "7", "--sync-interval", "3600"][..], &["--sync", "none"]] {
         let directory = Directory::new(&format!("idle-{}", args[1]));
         for _ in 0..3 {
@@ -812,7 +811,7 @@ fn starts_that_end_before_a_message_skip_no_ids_anew() {
 }
 
 #[test]
-fn without_the_header_of_the_newest_segment_ids_go_on_and_a_check_tells() {
+fn a_newest_segment_without_a_header_is_reported_and_ids_continue() {
     let directory = Directory::new("headless");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -830,7 +829,7 @@ fn without_the_header_of_the_newest_segment_ids_go_on_and_a_check_tells() {
 }
 
 #[test]
-fn a_file_of_another_journal_is_told_and_not_read() {
+fn a_file_of_another_journal_is_reported_and_not_read() {
     let [directory, other] = ["ours", "theirs"].map(Directory::new);
     for (directory, text) in [(&directory, "ours"), (&other, "theirs")] {
         let server = directory.start(&["--sync", "none"]);
@@ -852,7 +851,7 @@ fn a_file_of_another_journal_is_told_and_not_read() {
 }
 
 #[test]
-fn a_disk_with_another_journal_is_told_by_name() {
+fn a_replaced_disk_with_another_journal_is_reported() {
     let [directory, other] = ["here", "there"].map(Directory::new);
     assert_eq!(other.start(&[]).end(), Some(0));
     let server = directory.start(&[]);
@@ -861,7 +860,7 @@ fn a_disk_with_another_journal_is_told_by_name() {
     std::fs::remove_dir_all(&directory.0).unwrap();
     std::fs::rename(&other.0, &directory.0).unwrap();
     let is_told = || server.log().iter().any(|line| line.contains("this disk holds another journal"));
-    eventually("it is told", || {
+    eventually("the log says so", || {
         assert!(client.ask("not there").ends_with("journal-failed"));
         is_told()
     });
@@ -871,7 +870,7 @@ fn a_disk_with_another_journal_is_told_by_name() {
 }
 
 #[test]
-fn young_journal_wins_over_a_file_of_another_and_writes_over_it_last() {
+fn a_young_journal_keeps_a_foreign_file_until_all_others_are_used() {
     let [directory, other] = ["young", "old"].map(Directory::new);
     let old = other.start(&["--sync", "none"]);
     fill(&mut old.connect(), 20_000);
@@ -884,10 +883,10 @@ fn young_journal_wins_over_a_file_of_another_and_writes_over_it_last() {
     let server = directory.start(&["--sync", "none"]);
     server.wait_for_log("1.journal holds messages of another journal");
     let mut client = server.connect();
-    // What stood in that file before may have been the newest of this journal.
+    // Before the copy, that file may have held the newest messages of this journal.
     let next = id_of(&client.ask("goes on"));
     assert!((11..=10 + 2 * 4_736).contains(&next), "{next}");
-    // Six other files are empty.
+    // The six other files are empty.
     let files_begun = || {
         let files = ReadOnly::open(&directory.0).unwrap();
         read_headers(&files, files.segment_bytes()).unwrap().into_iter().flatten().count()
@@ -895,7 +894,7 @@ fn young_journal_wins_over_a_file_of_another_and_writes_over_it_last() {
     while files_begun() < JOURNAL_SEGMENTS - 1 {
         fill(&mut client, 32);
     }
-    assert!(std::fs::read(directory.0.join("1.journal")).unwrap() == theirs, "it is as it was");
+    assert!(std::fs::read(directory.0.join("1.journal")).unwrap() == theirs, "the file is unchanged");
     fill(&mut client, 2_000);
     server.wait_for_log("1.journal held messages of another journal, and is written over now");
     assert_eq!(server.end(), Some(0));
@@ -904,7 +903,7 @@ fn young_journal_wins_over_a_file_of_another_and_writes_over_it_last() {
 }
 
 #[test]
-fn young_journal_that_lost_its_only_used_file_says_so_and_gives_no_id_again() {
+fn a_young_journal_without_its_only_used_file_reuses_no_id() {
     for harm in [std::fs::remove_file::<PathBuf>, |path| std::fs::write(path, [])] {
         let directory = Directory::new("young-lost");
         let server = directory.start(&[]);
@@ -921,7 +920,7 @@ fn young_journal_that_lost_its_only_used_file_says_so_and_gives_no_id_again() {
 }
 
 #[test]
-fn a_journal_is_carried_over_to_another_size() {
+fn a_journal_is_resized() {
     let directory = Directory::new("resize");
     let server = directory.start(&[]);
     let identity = server.stats()["journal-id"];
@@ -947,11 +946,11 @@ fn a_journal_is_carried_over_to_another_size() {
     resize("2M");
     assert_eq!(directory.messages(), before);
     refused("1M");
-    // A try that was cut off after the new one was whole: a start does the rest.
+    // A resize that was interrupted when the new journal was complete: the next start finishes it.
     let whole = directory.0.join("resize.whole");
     std::fs::create_dir(&whole).unwrap();
     std::fs::rename(directory.0.join("7.journal"), whole.join("7.journal")).unwrap();
-    // And one that was cut off before.
+    // And a resize that was interrupted before that.
     let unfinished = directory.0.join("resize.unfinished");
     std::fs::create_dir(&unfinished).unwrap();
     std::fs::write(unfinished.join("0.journal"), b"half").unwrap();
@@ -968,7 +967,7 @@ fn a_journal_is_carried_over_to_another_size() {
     assert_eq!(server.end(), Some(0));
     let before = directory.messages();
     resize("1M");
-    // The newest are kept, and there is no more room than that.
+    // The newest messages are kept, as many as fit.
     let after = directory.messages();
     assert!(after.len() < before.len() && after.len() > 1_000, "{} of {}", after.len(), before.len());
     assert!(after.iter().all(|(id, text)| before.get(id) == Some(text)));
@@ -983,7 +982,7 @@ fn a_journal_of_a_later_version_is_refused_in_one_line() {
     assert_eq!(directory.start(&[]).end(), Some(0));
     let path = directory.0.join("0.journal");
     let mut bytes = std::fs::read(&path).unwrap();
-    // The guard says which version it is.
+    // The guard header names the version.
     bytes[40] = 3;
     let checksum = crc32fast::hash(&bytes[..48]);
     bytes[48..52].copy_from_slice(&checksum.to_le_bytes());
@@ -1002,13 +1001,13 @@ fn a_journal_of_a_later_version_is_refused_in_one_line() {
     }
 }
 
-/// A journal of 1M that version 1 wrote, with `message 1 xxx…` and so on: of its first two files what is not zero at the end. The others
-/// are zero.
+/// A journal of 1M that version 1 wrote, with the texts `message 1 xxx…` and so on: the first two files without
+/// the zeros at their ends. The other files are zero.
 pub const VERSION_1: [&[u8]; 2] =
     [include_bytes!("journal_version_1/0.prefix"), include_bytes!("journal_version_1/1.prefix")];
 
 #[test]
-fn a_journal_of_version_1_is_read_and_carried_on_and_kept_from_who_knows_that_alone() {
+fn a_journal_of_version_1_is_continued_and_then_refused_by_version_1() {
     const LAST: u64 = 170;
     let directory = Directory::new("version-1");
     std::fs::create_dir(&directory.0).unwrap();
@@ -1031,16 +1030,17 @@ fn a_journal_of_version_1_is_read_and_carried_on_and_kept_from_who_knows_that_al
     let (messages, closing) = answer(&mut client);
     assert_eq!((messages.len(), closing), (LAST as usize + 1, vec!["OK 3".to_string()]));
     assert_eq!(server.end(), Some(0));
-    assert_eq!(directory.messages().len() as u64, LAST + 1, "nothing is lost by that");
+    assert_eq!(directory.messages().len() as u64, LAST + 1, "the upgrade loses nothing");
     assert_eq!(check(), Some(0));
-    // Version 1 looks at this header alone. It asks for the length that it tells, which is no segment's.
+    // Version 1 reads only this header, and refuses the segment length in it, which no segment has.
     let bytes = std::fs::read(directory.0.join("1.journal")).unwrap();
     assert_eq!(bytes[..16], *b"firstlnJ\x01\0\0\0\x01\x10\0\0");
     let server = directory.start(&[]);
     assert_eq!(server.stats()["journal-id"], identity);
 }
 
-/// A client that joined with the history and is behind by more than the sockets hold. Returns the ID of the last message.
+/// A subscriber with the history that lags by more than the sockets hold. Also returns the ID of the last
+/// message.
 fn fall_behind(server: &Server) -> (Client, u64) {
     const COUNT: u64 = 4_000;
     let mut reader = server.connect_reading_little();
@@ -1054,8 +1054,9 @@ fn fall_behind(server: &Server) -> (Client, u64) {
     (reader, COUNT)
 }
 
-/// Reads `MSG` and `LOST` lines up to that ID: the IDs must rise, with no gap but what is lost. Returns how many that are.
-fn read_on(reader: &mut Client, last: u64) -> u64 {
+/// Reads `MSG` and `LOST` lines up to that ID. The IDs must rise without a gap, except for announced losses.
+/// Returns how many messages are lost.
+fn read_up_to(reader: &mut Client, last: u64) -> u64 {
     let (mut next, mut lost) = (1, 0);
     while next <= last {
         let line = reader.line();
@@ -1075,7 +1076,7 @@ fn read_on(reader: &mut Client, last: u64) -> u64 {
 }
 
 #[test]
-fn one_who_does_not_read_the_history_can_speak_and_leave_and_quit() {
+fn a_client_that_does_not_read_the_history_can_send_leave_and_quit() {
     let directory = Directory::new("speaks");
     let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
     let mut watcher = server.connect();
@@ -1085,7 +1086,7 @@ fn one_who_does_not_read_the_history_can_speak_and_leave_and_quit() {
     joining.send("/join since 0\n");
     for mut reader in [behind, joining] {
         reader.send("/urgent smoke\n");
-        assert!(watcher.line().ends_with(" smoke"), "it is heard before it reads");
+        assert!(watcher.line().ends_with(" smoke"), "its message is delivered before it reads");
         reader.send("/leave\n/ping\n/quit\n");
         let rest = reader.rest();
         let is_from_others = |line: &&String| line.starts_with("MSG ");
@@ -1097,12 +1098,12 @@ fn one_who_does_not_read_the_history_can_speak_and_leave_and_quit() {
         );
         assert_eq!(*said[said.len() - 1], "BYE quit");
         let sent = rest.iter().filter(is_from_others).count() as u64;
-        assert!(sent < last, "{sent} of {last}: it is sent no more than was on its way");
+        assert!(sent < last, "{sent} of {last}: nothing is sent after /leave");
     }
 }
 
 #[test]
-fn what_one_missed_stands_aside_for_what_it_asks_for() {
+fn a_command_is_answered_before_the_messages_that_a_subscriber_missed() {
     let directory = Directory::new("aside");
     let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
     let (mut reader, last) = fall_behind(&server);
@@ -1122,7 +1123,7 @@ fn what_one_missed_stands_aside_for_what_it_asks_for() {
 }
 
 #[test]
-fn files_that_were_wiped_are_told_as_lost_and_the_reader_goes_on() {
+fn wiped_files_are_reported_as_lost_and_the_subscriber_continues() {
     let directory = Directory::new("wiped");
     let server = directory.start(&["--sync", "none"]);
     let (mut reader, last) = fall_behind(&server);
@@ -1130,24 +1131,25 @@ fn files_that_were_wiped_are_told_as_lost_and_the_reader_goes_on() {
         let path = directory.0.join(format!("{segment}.journal"));
         std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap();
     }
-    assert!(read_on(&mut reader, last) > 0);
+    assert!(read_up_to(&mut reader, last) > 0);
     assert_eq!(reader.ask("/ping"), "OK 2");
     id_of(&server.connect().ask("/urgent smoke"));
     assert!(reader.line().ends_with("smoke"));
 }
 
 #[test]
-fn a_slow_reader_whose_history_cannot_be_read_is_told_what_that_costs_and_goes_on() {
+fn an_unreadable_history_is_reported_as_lost_and_the_subscriber_continues() {
     let directory = Directory::new("unread");
     let server = directory.start(&[]);
     let (mut reader, last) = fall_behind(&server);
     let mut client = server.connect();
-    // Made anew, so that the reader's history has to be opened again, and gone once more before it is.
+    // The directory is created anew, so the server must reopen the reader's history; it is removed again before
+    // that.
     std::fs::remove_dir_all(&directory.0).unwrap();
     assert!(client.ask("into the void").ends_with("journal-failed"));
     eventually("an ACK again", || client.ask("after").starts_with("ACK "));
     std::fs::remove_dir_all(&directory.0).unwrap();
-    assert!(read_on(&mut reader, last) > 0);
+    assert!(read_up_to(&mut reader, last) > 0);
     server.wait_for_log("the journal cannot be read");
     eventually("an ACK again", || client.ask("/urgent smoke").starts_with("ACK "));
     assert!(reader.line().ends_with("smoke"));
@@ -1155,7 +1157,7 @@ fn a_slow_reader_whose_history_cannot_be_read_is_told_what_that_costs_and_goes_o
 }
 
 #[test]
-fn the_last_messages_are_told_as_lost_where_they_are_damaged() {
+fn damaged_last_messages_are_reported_as_lost() {
     let directory = Directory::new("tail");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -1182,7 +1184,7 @@ fn flip(file: &Path, offset: u64) {
     file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
 }
 
-/// What `firstline journal DIR --check` says, and its exit code.
+/// The output of `firstline journal DIR --check`, and its exit code.
 fn check(directory: &Directory) -> (String, Option<i32>) {
     let mut check = command();
     check.args(["journal", directory.path(), "--check"]);
@@ -1191,7 +1193,7 @@ fn check(directory: &Directory) -> (String, Option<i32>) {
 }
 
 #[test]
-fn the_last_messages_are_counted_also_where_a_torn_end_took_ids() {
+fn the_last_messages_are_counted_without_the_ids_of_a_torn_end() {
     let directory = Directory::new("torn-last");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -1210,7 +1212,7 @@ fn the_last_messages_are_counted_also_where_a_torn_end_took_ids() {
         assert_eq!(messages, numbered(first..=20));
         assert!(others[0].starts_with("LOST ") && others[1] == format!("OK {line}"), "{others:?}");
     }
-    assert!(id_of(&server.connect().ask("more")) > 100, "the torn end may have held so many messages");
+    assert!(id_of(&server.connect().ask("more")) > 100, "the torn end may have held that many messages");
     reader.send("/last 2\n");
     let (messages, others) = answer(&mut reader);
     assert_eq!(messages.iter().map(|(_, text)| &text[..]).collect::<Vec<_>>(), ["20", "more"]);
@@ -1219,11 +1221,11 @@ fn the_last_messages_are_counted_also_where_a_torn_end_took_ids() {
 }
 
 #[test]
-fn a_journal_that_goes_on_on_another_disk_is_sound() {
+fn a_journal_recreated_on_another_disk_is_sound() {
     let directory = Directory::new("other-disk");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
-    // The ring turns over, so that its sequence is higher than there are files.
+    // The ring rotates, so that its sequence numbers exceed the number of files.
     fill(&mut client, 40_000);
     std::fs::remove_dir_all(&directory.0).unwrap();
     eventually("the journal goes on in new files", || {

@@ -1,4 +1,4 @@
-//! `firstline journal`: another process than the one that writes the journal reads it.
+//! `firstline journal`: a process reads a journal that another one writes.
 
 use crate::common::directory::Directory;
 use crate::common::traced::under_strace;
@@ -22,26 +22,26 @@ use std::sync::mpsc::{Receiver, channel};
 
 pub const SEGMENT_BYTES: u32 = 128 * 1024;
 
-/// What does harm to a journal.
-type Damaging = fn(&Directory);
+/// Damages a journal.
+type Damage = fn(&Directory);
 
 impl Directory {
     pub fn file(&self, segment: usize) -> PathBuf {
         self.0.join(NAMES[segment])
     }
 
-    /// A journal with messages of these IDs; it is not written to any more.
+    /// A journal with messages of these IDs, whose writer is closed.
     pub fn with(name: &str, ids: Range<u64>) -> Self {
-        let place = Self::new(name);
+        let directory = Self::new(name);
         let mut buffers = Buffers::new();
-        let mut writer = open(&place.0, &mut buffers);
+        let mut writer = open(&directory.0, &mut buffers);
         write(&mut writer, ids);
         writer.close().unwrap();
         drop(writer);
-        place
+        directory
     }
 
-    /// Where the text of that message stands.
+    /// The file and offset of that message's text.
     pub fn find(&self, id: u64) -> (PathBuf, u64) {
         let text = text(id);
         (0..JOURNAL_SEGMENTS)
@@ -50,7 +50,7 @@ impl Directory {
                 let offset = bytes.windows(text.len()).position(|window| window == text.as_bytes())?;
                 Some((self.file(segment), offset as u64))
             })
-            .expect("it is there")
+            .expect("the message is in the journal")
     }
 }
 
@@ -76,7 +76,7 @@ pub fn write(writer: &mut Writer<'_, Files>, ids: Range<u64>) {
     }
 }
 
-/// What a message of [`write`] is printed as.
+/// How a message of [`write`] is printed.
 pub fn line(id: u64) -> String {
     let ms = 20_000 + id;
     format!("2023-11-14T22:13:{:02}.{:03}Z MSG {id} p4 alice {}", ms / 1_000, ms % 1_000, text(id))
@@ -99,7 +99,7 @@ pub fn start(args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Runs it to the end, however much it says.
+/// Runs the command to its end, however long its output is.
 pub fn run(args: &[&str]) -> Ran {
     let mut child = start(args);
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -115,14 +115,14 @@ pub fn run(args: &[&str]) -> Ran {
 
 pub fn end(child: &mut Child) -> Option<i32> {
     let mut code = None;
-    eventually("it ends", || {
+    eventually("the command ends", || {
         code = child.try_wait().unwrap();
         code.is_some()
     });
     code.and_then(|status| status.code())
 }
 
-/// The lines that come, one by one.
+/// Passes on the lines that come, one by one.
 pub fn follow(stdout: ChildStdout) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -143,41 +143,41 @@ pub fn flip(file: &Path, offset: u64) {
 }
 
 #[test]
-fn it_prints_all_messages_or_those_from_an_id_on() {
-    let place = Directory::with("prints", 1..1_001);
-    let ran = run(&[place.path()]);
+fn all_messages_are_printed_or_those_after_an_id() {
+    let directory = Directory::with("prints", 1..1_001);
+    let ran = run(&[directory.path()]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     assert_eq!(ran.stdout, lines(1..1_001));
     for (since, first) in [("0", 1), ("1", 2), ("699", 700), ("999", 1_000), ("1000", 1_001)] {
-        let ran = run(&[place.path(), "--since", since]);
+        let ran = run(&[directory.path(), "--since", since]);
         assert_eq!((ran.code, ran.stdout), (Some(0), lines(first..1_001)), "{since}");
     }
 }
 
 #[test]
-fn it_needs_no_lock_and_tells_what_went_to_make_room() {
-    let place = Directory::new("ring");
+fn an_open_journal_is_read_and_overwritten_messages_are_reported() {
+    let directory = Directory::new("ring");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     write(&mut writer, 1..9_001);
-    let all = run(&[place.path()]);
+    let all = run(&[directory.path()]);
     assert_eq!(all.code, Some(0));
     let oldest = 9_001 - all.stdout.len() as u64;
     assert!(oldest > 1_000, "{oldest}");
     assert_eq!(all.stdout, lines(oldest..9_001));
-    let since = run(&[place.path(), "--since", "999"]);
+    let since = run(&[directory.path(), "--since", "999"]);
     assert_eq!(since.stdout[0], format!("- LOST {}", oldest - 1_000));
     assert_eq!(since.stdout[1..], lines(oldest..9_001));
-    let since = run(&[place.path(), "--since", "999", "--json"]);
+    let since = run(&[directory.path(), "--since", "999", "--json"]);
     assert_eq!(json(&since.stdout[0]), serde_json::json!({ "lost": oldest - 1_000 }));
     assert_eq!(since.code, Some(0));
 }
 
 #[test]
-fn its_json_is_json_whatever_a_client_sent() {
-    let place = Directory::new("json");
+fn json_output_is_valid_for_any_text() {
+    let directory = Directory::new("json");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     let all: Vec<u8> = (0..=u8::MAX).collect();
     let texts: [&[u8]; 5] = [
         b"plain",
@@ -189,7 +189,7 @@ fn its_json_is_json_whatever_a_client_sent() {
     for (id, text) in (1..).zip(texts) {
         append(&mut writer, Record { id, time_ms: 0, priority: Priority::URGENT, from: b"[::1]:9", text });
     }
-    let ran = run(&[place.path(), "--json"]);
+    let ran = run(&[directory.path(), "--json"]);
     assert_eq!((ran.code, ran.stdout.len()), (Some(0), texts.len()));
     for (id, (line, text)) in (1_u64..).zip(ran.stdout.iter().zip(texts)) {
         assert!(!line.chars().any(|character| character.is_control() || character == '\u{202e}'), "{line}");
@@ -209,11 +209,11 @@ fn its_json_is_json_whatever_a_client_sent() {
         }
         assert_eq!(message, expected);
     }
-    let plain = run(&[place.path()]);
+    let plain = run(&[directory.path()]);
     assert_eq!(plain.stdout[2], r"1970-01-01T00:00:00.000Z MSG 3 p9 [::1]:9 \x00\x09\x1b[2J\x7f");
 }
 
-/// As coreutils have it, which every system has.
+/// Decodes with the coreutils, which every system has.
 fn decode_base64(text: &str) -> Vec<u8> {
     let mut command = std::process::Command::new("base64");
     let mut child = command.arg("-d").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -224,16 +224,16 @@ fn decode_base64(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn it_follows_what_comes_and_tells_what_it_was_too_slow_for() {
-    let place = Directory::new("follow");
+fn follow_prints_new_messages_and_reports_overwritten_ones() {
+    let directory = Directory::new("follow");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     write(&mut writer, 1..101);
-    let mut child = start(&[place.path(), "--follow", "--since", "50"]);
+    let mut child = start(&[directory.path(), "--follow", "--since", "50"]);
     let printed = follow(child.stdout.take().unwrap());
     let next = || printed.recv_timeout(LIMIT).expect("a line");
     (51..101).for_each(|id| assert_eq!(next(), line(id)));
-    // In small steps, over the end of segments.
+    // In small steps, across the ends of segments.
     for first in (101..1_101).step_by(100) {
         write(&mut writer, first..first + 100);
         (first..first + 100).for_each(|id| assert_eq!(next(), line(id)));
@@ -244,7 +244,7 @@ fn it_follows_what_comes_and_tells_what_it_was_too_slow_for() {
     let lost = next();
     let lost: u64 = lost.strip_prefix("- LOST ").unwrap_or_else(|| panic!("{lost}")).parse().unwrap();
     (1_101 + lost..9_001).for_each(|id| assert_eq!(next(), line(id)));
-    // It reads while the ring turns over below it: all is told, in order, as it was sent or as lost.
+    // The ring overtakes the reader: every message is printed, in order, or counted as lost.
     write(&mut writer, 9_001..30_001);
     let mut id = 9_001;
     while id < 30_001 {
@@ -262,9 +262,9 @@ fn it_follows_what_comes_and_tells_what_it_was_too_slow_for() {
 }
 
 #[test]
-fn it_ends_quietly_when_nobody_reads_it() {
-    let place = Directory::with("closed", 1..3_001);
-    for args in [&[place.path()][..], &[place.path(), "--follow"]] {
+fn a_closed_output_ends_it_silently() {
+    let directory = Directory::with("closed", 1..3_001);
+    for args in [&[directory.path()][..], &[directory.path(), "--follow"]] {
         let mut child = start(args);
         let mut first = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -273,8 +273,8 @@ fn it_ends_quietly_when_nobody_reads_it() {
         drop(stdout);
         assert_eq!(end(&mut child), Some(0), "{args:?}");
     }
-    // All was read, and it waits for more.
-    let mut child = start(&[place.path(), "--follow", "--since", "2999"]);
+    // The child has read everything, and waits for more.
+    let mut child = start(&[directory.path(), "--follow", "--since", "2999"]);
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     stdout.read_line(&mut String::new()).unwrap();
     drop(stdout);
@@ -282,18 +282,18 @@ fn it_ends_quietly_when_nobody_reads_it() {
 }
 
 #[test]
-fn a_position_that_the_history_has_not_come_to_is_told_and_what_is_new_is_printed() {
-    let place = Directory::with("ahead", 1..5);
+fn a_position_ahead_of_the_history_is_reported_and_new_messages_are_printed() {
+    let directory = Directory::with("ahead", 1..5);
     let told = |newest: u64| {
-        let place = place.path();
+        let directory = directory.path();
         format!(
-            "firstline: {place}: message 5000 is ahead of this history, whose newest is {newest}; only new messages are printed\n"
+            "firstline: {directory}: message 5000 is ahead of this history, whose newest is {newest}; only new messages are printed\n"
         )
     };
-    let ran = run(&[place.path(), "--since", "5000"]);
+    let ran = run(&[directory.path(), "--since", "5000"]);
     assert_eq!((ran.code, ran.stderr, ran.stdout.len()), (Some(0), told(4), 0));
     for (since, newest) in [("4", 4), ("5000", 5)] {
-        let mut child = start(&[place.path(), "--since", since, "--follow"]);
+        let mut child = start(&[directory.path(), "--since", since, "--follow"]);
         let (printed, said) = (follow(child.stdout.take().unwrap()), child.stderr.take().unwrap());
         if since == "5000" {
             let mut line = String::new();
@@ -301,7 +301,7 @@ fn a_position_that_the_history_has_not_come_to_is_told_and_what_is_new_is_printe
             assert_eq!(line, told(newest));
         }
         let mut buffers = Buffers::new();
-        let mut writer = open(&place.0, &mut buffers);
+        let mut writer = open(&directory.0, &mut buffers);
         write(&mut writer, newest + 1..newest + 2);
         writer.close().unwrap();
         assert_eq!(printed.recv_timeout(LIMIT).unwrap(), line(newest + 1), "{since}");
@@ -311,9 +311,9 @@ fn a_position_that_the_history_has_not_come_to_is_told_and_what_is_new_is_printe
 }
 
 #[test]
-fn a_sound_journal_is_told_to_be_sound() {
-    let place = Directory::with("sound", 1..1_001);
-    let ran = run(&[place.path(), "--check"]);
+fn a_sound_journal_is_reported_as_sound() {
+    let directory = Directory::with("sound", 1..1_001);
+    let ran = run(&[directory.path(), "--check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     let (verdict, told) = ran.stdout.split_last().unwrap();
     let (identity, segments) = told.split_last().unwrap();
@@ -329,11 +329,11 @@ fn a_sound_journal_is_told_to_be_sound() {
 }
 
 #[test]
-fn a_flipped_bit_costs_one_message_and_is_told_where_it_is() {
-    let place = Directory::with("flipped", 1..1_001);
-    let (file, offset) = place.find(20);
+fn a_flipped_bit_loses_one_message_and_its_place_is_reported() {
+    let directory = Directory::with("flipped", 1..1_001);
+    let (file, offset) = directory.find(20);
     flip(&file, offset);
-    let ran = run(&[place.path()]);
+    let ran = run(&[directory.path()]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(ran.stdout[..19], lines(1..20));
     assert_eq!(ran.stdout[19], "- LOST 1");
@@ -341,7 +341,7 @@ fn a_flipped_bit_costs_one_message_and_is_told_where_it_is() {
     let start = format!("firstline: {}: ", file.display());
     assert!(ran.stderr.starts_with(&start) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
 
-    let ran = run(&[place.path(), "--check"]);
+    let ran = run(&[directory.path(), "--check"]);
     assert_eq!(ran.code, Some(1));
     let told = ran.stdout.iter().find_map(|line| line.strip_prefix("0.journal: damaged: ")).unwrap();
     let (bytes, at) = told.split_once(" bytes at offset ").unwrap();
@@ -354,91 +354,95 @@ fn a_flipped_bit_costs_one_message_and_is_told_where_it_is() {
 }
 
 #[test]
-fn a_file_that_is_cut_short_costs_what_is_cut() {
-    let place = Directory::with("cut", 1..1_001);
-    let file = OpenOptions::new().write(true).open(place.file(0)).unwrap();
+fn a_truncated_file_loses_only_the_missing_part() {
+    let directory = Directory::with("cut", 1..1_001);
+    let file = OpenOptions::new().write(true).open(directory.file(0)).unwrap();
     file.set_len(10_000).unwrap();
-    let ran = run(&[place.path()]);
+    let ran = run(&[directory.path()]);
     assert_eq!(ran.code, Some(1));
     let kept = ran.stdout.iter().position(|line| line.starts_with("- LOST ")).unwrap();
     let lost: usize = ran.stdout[kept].strip_prefix("- LOST ").unwrap().parse().unwrap();
     assert!(kept > 10 && kept + lost < 1_000, "{kept} {lost}");
     assert_eq!(ran.stdout[..kept], lines(1..kept as u64 + 1));
     assert_eq!(ran.stdout[kept + 1..], lines((kept + lost) as u64 + 1..1_001));
-    let ran = run(&[place.path(), "--check"]);
+    let ran = run(&[directory.path(), "--check"]);
     let told = format!("0.journal: damaged: 10000 bytes long instead of {SEGMENT_BYTES}");
     assert!(ran.stdout.contains(&told), "{:?}", ran.stdout);
     assert_eq!(ran.code, Some(1));
 }
 
 #[test]
-fn the_first_and_the_last_record_and_headers_and_whole_files_are_missed() {
-    let newest = |place: &Directory| {
-        let (file, _) = place.find(1_000);
+fn damaged_records_headers_and_missing_files_are_reported() {
+    let newest = |directory: &Directory| {
+        let (file, _) = directory.find(1_000);
         file.file_name().unwrap().to_str().unwrap().to_string()
     };
-    let tests: [(&str, Damaging, &str); 6] = [
-        ("first", |place| flip(&place.file(0), u64::from(FIRST_OFFSET) + 9), "0.journal: damaged: "),
-        ("last", |place| flip(&place.find(1_000).0, place.find(1_000).1), ", the last that were written: "),
+    let tests: [(&str, Damage, &str); 6] = [
+        ("first", |directory| flip(&directory.file(0), u64::from(FIRST_OFFSET) + 9), "0.journal: damaged: "),
+        (
+            "last",
+            |directory| flip(&directory.find(1_000).0, directory.find(1_000).1),
+            ", the last that were written: ",
+        ),
         (
             "header",
-            |place| flip(&place.file(1), HEADER_OFFSETS[0] as u64 + 20),
+            |directory| flip(&directory.file(1), HEADER_OFFSETS[0] as u64 + 20),
             "1.journal: damaged: one of its two headers",
         ),
         (
             "headers",
-            |place| {
-                HEADER_OFFSETS.iter().for_each(|at| flip(&place.file(1), *at as u64 + 20));
+            |directory| {
+                HEADER_OFFSETS.iter().for_each(|at| flip(&directory.file(1), *at as u64 + 20));
             },
             "1.journal: damaged: no whole header",
         ),
         (
             "zeroed",
-            |place| {
-                let file = OpenOptions::new().write(true).open(place.file(0)).unwrap();
+            |directory| {
+                let file = OpenOptions::new().write(true).open(directory.file(0)).unwrap();
                 file.write_all_at(&[0; SEGMENT_HEADER_BYTES], 0).unwrap();
             },
             "0.journal: damaged: no whole header",
         ),
         (
             "file",
-            |place| std::fs::remove_file(place.file(0)).unwrap(),
+            |directory| std::fs::remove_file(directory.file(0)).unwrap(),
             "0.journal: damaged: the file is missing",
         ),
     ];
     for (name, damage, part) in tests {
-        let place = Directory::with(name, 1..1_001);
-        assert_eq!(run(&[place.path(), "--check"]).code, Some(0), "{name}");
-        assert_ne!(newest(&place), "1.journal", "{name}");
-        damage(&place);
-        let ran = run(&[place.path(), "--check"]);
+        let directory = Directory::with(name, 1..1_001);
+        assert_eq!(run(&[directory.path(), "--check"]).code, Some(0), "{name}");
+        assert_ne!(newest(&directory), "1.journal", "{name}");
+        damage(&directory);
+        let ran = run(&[directory.path(), "--check"]);
         assert_eq!(ran.code, Some(1), "{name}: {:?}", ran.stdout);
         let findings: Vec<_> = ran.stdout.iter().filter(|line| line.contains(": damaged: ")).collect();
         assert!(findings.len() == 1 && findings[0].contains(part), "{name}: {:?}", ran.stdout);
-        // What is whole is printed all the same.
-        let printed = run(&[place.path()]).stdout.iter().filter(|line| line.contains(" MSG ")).count();
+        // Undamaged messages are printed nevertheless.
+        let printed = run(&[directory.path()]).stdout.iter().filter(|line| line.contains(" MSG ")).count();
         assert!(printed > 400, "{name}: {printed}");
     }
 }
 
 #[test]
-fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
-    let place = Directory::with("aside", 1..101);
-    let (file, offset) = place.find(100);
+fn a_quarantined_end_is_reported_and_is_no_damage() {
+    let directory = Directory::with("aside", 1..101);
+    let (file, offset) = directory.find(100);
     flip(&file, offset);
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
-    // As many IDs as the damaged bytes may have had are not given again.
+    let mut writer = open(&directory.0, &mut buffers);
+    // The IDs that the damaged bytes may have had are not given again.
     let next = writer.next_id();
     assert!(next >= 101, "{next}");
     write(&mut writer, next..next + 10);
     drop(writer);
-    let ran = run(&[place.path(), "--check"]);
+    let ran = run(&[directory.path(), "--check"]);
     assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
     assert!(ran.stdout[0].contains("99 messages, IDs 1 to 99, "), "{:?}", ran.stdout);
     assert!(ran.stdout[0].ends_with(" are set aside, with 0 whole records"), "{:?}", ran.stdout);
     assert_eq!(ran.stdout[2], format!("missing: IDs 100 to {}", next - 1));
-    let printed = run(&[place.path()]);
+    let printed = run(&[directory.path()]);
     assert_eq!(
         printed.stdout,
         [&lines(1..100)[..], &[format!("- LOST {}", next - 100)], &lines(next..next + 10)].concat()
@@ -447,18 +451,18 @@ fn what_was_set_aside_at_a_start_is_told_and_is_no_damage() {
 }
 
 #[test]
-fn what_is_damaged_in_the_newest_segment_costs_itself_at_a_start_too() {
-    let place = Directory::with("middle", 1..101);
-    let (file, offset) = place.find(90);
+fn a_start_keeps_undamaged_records_of_the_newest_segment() {
+    let directory = Directory::with("middle", 1..101);
+    let (file, offset) = directory.find(90);
     flip(&file, offset);
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     assert_eq!(writer.next_id(), 101);
     write(&mut writer, 101..111);
     drop(writer);
-    let printed = run(&[place.path()]);
+    let printed = run(&[directory.path()]);
     assert_eq!(printed.stdout, [&lines(1..90)[..], &["- LOST 1".to_string()], &lines(91..111)].concat());
-    let ran = run(&[place.path(), "--check"]);
+    let ran = run(&[directory.path(), "--check"]);
     assert_eq!(ran.code, Some(1), "{:?}", ran.stdout);
     assert!(
         ran.stdout.last().unwrap().starts_with("damaged in 1 place: 109 messages in 1 "),
@@ -468,11 +472,11 @@ fn what_is_damaged_in_the_newest_segment_costs_itself_at_a_start_too() {
 }
 
 #[test]
-fn files_that_were_not_used_yet_on_another_disk_are_no_damage() {
-    let place = Directory::with("another", 1..2_001);
+fn unused_files_on_another_disk_are_no_damage() {
+    let directory = Directory::with("another", 1..2_001);
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
-    std::fs::remove_dir_all(&place.0).unwrap();
+    let mut writer = open(&directory.0, &mut buffers);
+    std::fs::remove_dir_all(&directory.0).unwrap();
     writer.begin_group(true);
     let record = Record { id: 2_001, time_ms: 0, priority: Priority::NORMAL, from: b"", text: b"" };
     writer.append(&record);
@@ -483,25 +487,25 @@ fn files_that_were_not_used_yet_on_another_disk_are_no_damage() {
         headers.iter().flatten().all(|header| header.sequence > 4) && headers.iter().flatten().count() == 1
     );
     write(&mut writer, 2_001..2_011);
-    let ran = run(&[place.path(), "--check"]);
+    let ran = run(&[directory.path(), "--check"]);
     assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
     assert!(ran.stdout.last().unwrap().starts_with("sound: 10 messages in 1 segment, "), "{:?}", ran.stdout);
-    assert_eq!(run(&[place.path()]).stdout, lines(2_001..2_011));
+    assert_eq!(run(&[directory.path()]).stdout, lines(2_001..2_011));
 }
 
 #[test]
-fn files_of_which_none_has_a_header_are_not_sound() {
+fn files_without_any_header_are_not_sound() {
     for length in [0, 1_000, 128 * 1024] {
-        let place = Directory::new("headless");
-        std::fs::create_dir(&place.0).unwrap();
+        let directory = Directory::new("headless");
+        std::fs::create_dir(&directory.0).unwrap();
         for name in NAMES {
-            std::fs::File::create(place.0.join(name)).unwrap().set_len(length).unwrap();
+            std::fs::File::create(directory.0.join(name)).unwrap().set_len(length).unwrap();
         }
-        let ran = run(&[place.path(), "--check"]);
+        let ran = run(&[directory.path(), "--check"]);
         assert_eq!(ran.code, Some(1), "{length}");
         let last = ran.stdout.last().map(String::as_str);
         assert_eq!(last, Some("damaged in 8 places: 0 messages in 0 segments, 0 missing between them"));
-        for arguments in [&[place.path()][..], &[place.path(), "--resize", "2M"]] {
+        for arguments in [&[directory.path()][..], &[directory.path(), "--resize", "2M"]] {
             let ran = run(arguments);
             assert_eq!(ran.code, Some(1), "{length}");
             assert!(ran.stderr.contains("no segment has a whole header: "), "{}", ran.stderr);
@@ -510,13 +514,13 @@ fn files_of_which_none_has_a_header_are_not_sound() {
 }
 
 #[test]
-fn a_check_while_it_is_written_to_finds_it_sound() {
-    let place = Directory::new("busy");
+fn a_check_during_writes_reports_a_sound_journal() {
+    let directory = Directory::new("busy");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     write(&mut writer, 1..4_001);
     let (stop, stopped) = channel::<()>();
-    let path = place.path().to_string();
+    let path = directory.path().to_string();
     let check = std::thread::spawn(move || {
         let checks: Vec<_> = (0..30).map(|_| run(&[&path, "--check"])).collect();
         drop(stop);
@@ -531,20 +535,20 @@ fn a_check_while_it_is_written_to_finds_it_sound() {
         assert_eq!(ran.code, Some(0), "{:?}", ran.stdout);
         assert!(ran.stdout.last().unwrap().ends_with(", 0 missing between them"), "{:?}", ran.stdout);
     }
-    assert!(id > 10_000, "it turned over to segments meanwhile");
+    assert!(id > 10_000, "the writer rotated meanwhile");
 }
 
 #[test]
-fn what_is_no_journal_is_told_in_one_line() {
-    let place = Directory::new("none");
-    std::fs::create_dir(&place.0).unwrap();
-    let absent = format!("{}/absent", place.path());
-    let file = format!("{}/file", place.path());
+fn a_wrong_directory_is_reported_in_one_line() {
+    let directory = Directory::new("none");
+    std::fs::create_dir(&directory.0).unwrap();
+    let absent = format!("{}/absent", directory.path());
+    let file = format!("{}/file", directory.path());
     std::fs::write(&file, b"").unwrap();
     for task in [&[][..], &["--check"], &["--follow"], &["--last", "1"], &["--resize", "2M"]] {
         for (directory, reason) in [
             (
-                place.path(),
+                directory.path(),
                 "there is no journal in it, which is 0.journal to 7.journal; give the DIR of the server's --journal",
             ),
             (&absent, "there is no such directory; give the DIR of the server's --journal"),
@@ -556,18 +560,18 @@ fn what_is_no_journal_is_told_in_one_line() {
             assert_eq!(ran.stdout, [""; 0]);
         }
     }
-    NAMES.iter().for_each(|name| std::fs::write(place.0.join(name), [1; 100]).unwrap());
+    NAMES.iter().for_each(|name| std::fs::write(directory.0.join(name), [1; 100]).unwrap());
     for task in [&[][..], &["--last", "1"], &["--resize", "2M"]] {
-        let ran = run(&[&[place.path()][..], task].concat());
+        let ran = run(&[&[directory.path()][..], task].concat());
         assert_eq!(ran.code, Some(1));
         let reason = "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check tells more";
-        assert_eq!(ran.stderr, format!("firstline: {}: {reason}\n", place.path()));
+        assert_eq!(ran.stderr, format!("firstline: {}: {reason}\n", directory.path()));
     }
-    assert_eq!(run(&[place.path(), "--check"]).code, Some(1));
+    assert_eq!(run(&[directory.path(), "--check"]).code, Some(1));
 }
 
 #[test]
-fn a_wrong_option_is_told_in_one_line_and_help_helps() {
+fn a_wrong_option_is_reported_in_one_line() {
     for (args, part) in [
         (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
         (&["d", "--since", "soon"], "--since soon: takes the ID of a message"),
@@ -586,7 +590,7 @@ fn a_wrong_option_is_told_in_one_line_and_help_helps() {
 }
 
 #[test]
-fn a_misspelt_word_names_the_near_one() {
+fn a_misspelt_command_gets_a_suggestion() {
     let output = command().args(["journl", "d"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "firstline: journl: not an option; did you mean firstline journal DIR?\n");
@@ -594,11 +598,11 @@ fn a_misspelt_word_names_the_near_one() {
 }
 
 #[test]
-fn one_is_told_in_the_singular() {
-    let place = Directory::with("singular", 1..2);
-    let verdict = run(&[place.path(), "--check"]).stdout.pop().unwrap();
+fn a_count_of_one_is_singular() {
+    let directory = Directory::with("singular", 1..2);
+    let verdict = run(&[directory.path(), "--check"]).stdout.pop().unwrap();
     assert_eq!(verdict, "sound: 1 message in 1 segment, 0 missing between them");
-    let ran = run(&[place.path(), "--resize", "2M"]);
+    let ran = run(&[directory.path(), "--resize", "2M"]);
     assert_eq!(
         ran.stdout,
         ["1 message was read; the new journal has as many of the newest as fit; the next ID is 2"]
@@ -607,18 +611,18 @@ fn one_is_told_in_the_singular() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn what_only_another_may_read_is_told_with_who_may() {
-    let place = Directory::with("denied", 1..2);
-    // The calls fail, whoever runs this.
-    let how = ["-e", "trace=openat", "-e", "inject=openat:error=EACCES", "-P", place.path()];
+fn an_unreadable_directory_is_reported_with_a_remedy() {
+    let directory = Directory::with("denied", 1..2);
+    // strace makes the calls fail, so the test works for every user.
+    let how = ["-e", "trace=openat", "-e", "inject=openat:error=EACCES", "-P", directory.path()];
     let mut reading = command();
-    reading.args(["journal", place.path()]);
+    reading.args(["journal", directory.path()]);
     let output = under_strace(&how, &reading).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     let told = format!(
         "firstline: {}: the directory cannot be opened: Permission denied; run this as root, or as the user that the \
          server runs as\n",
-        place.path()
+        directory.path()
     );
     assert!(said.ends_with(&told), "{said}");
     assert_eq!(output.status.code(), Some(1));

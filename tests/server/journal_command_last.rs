@@ -15,29 +15,29 @@ fn priority(id: u64) -> Priority {
 
 /// A journal with messages of these IDs, some of them urgent.
 fn mixed(name: &str, ids: Range<u64>) -> Directory {
-    let place = Directory::new(name);
+    let directory = Directory::new(name);
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     for id in ids {
         let text = format!("number {id}");
         let priority = priority(id);
         append(&mut writer, Record { id, time_ms: 0, priority, from: b"a", text: text.as_bytes() });
     }
     writer.close().unwrap();
-    place
+    directory
 }
 
-/// The IDs of the messages that are printed with these options, and nothing else may be.
-fn ids(place: &Directory, options: &[&str]) -> Vec<u64> {
-    let ran = run(&[&[place.path()][..], options].concat());
+/// The IDs of the messages that are printed with these options; nothing else may be printed.
+fn ids(directory: &Directory, options: &[&str]) -> Vec<u64> {
+    let ran = run(&[&[directory.path()][..], options].concat());
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
     let id = |line: &String| line.split(' ').nth(2).unwrap().parse().unwrap();
     ran.stdout.iter().map(id).collect()
 }
 
 #[test]
-fn the_last_messages_are_printed_after_all_that_is_left_out() {
-    let place = mixed("last", 1..6_001);
+fn last_min_and_since_select_the_right_messages() {
+    let directory = mixed("last", 1..6_001);
     let urgent = |from: u64| (from..=6_000).step_by(100).collect::<Vec<_>>();
     for (options, expected) in [
         (&["--last", "10"][..], (5_991..6_001).collect()),
@@ -57,9 +57,9 @@ fn the_last_messages_are_printed_after_all_that_is_left_out() {
         (&["--last", "2", "--min", "7", "--since", "5500"], urgent(5_900)),
         (&["--last", "10", "--min", "9", "--since", "6000"], vec![]),
     ] {
-        assert_eq!(ids(&place, options), expected, "{options:?}");
+        assert_eq!(ids(&directory, options), expected, "{options:?}");
     }
-    let json = run(&[place.path(), "--last", "2", "--min", "7", "--json"]);
+    let json = run(&[directory.path(), "--last", "2", "--min", "7", "--json"]);
     let numbers: Vec<u64> = json
         .stdout
         .iter()
@@ -69,46 +69,46 @@ fn the_last_messages_are_printed_after_all_that_is_left_out() {
 }
 
 #[test]
-fn where_none_is_urgent_nothing_is_printed() {
-    let place = mixed("none", 1..51);
-    assert_eq!(ids(&place, &["--last", "10", "--min", "9"]), [0; 0]);
-    assert_eq!(ids(&place, &["--min", "9"]), [0; 0]);
+fn without_an_urgent_message_min_prints_nothing() {
+    let directory = mixed("none", 1..51);
+    assert_eq!(ids(&directory, &["--last", "10", "--min", "9"]), [0; 0]);
+    assert_eq!(ids(&directory, &["--min", "9"]), [0; 0]);
 }
 
 #[test]
-fn what_is_missing_before_the_last_was_not_asked_for_and_between_them_it_is_told() {
-    let place = Directory::new("gap");
+fn gaps_between_the_last_messages_are_reported_and_those_before_are_not() {
+    let directory = Directory::new("gap");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     write(&mut writer, 1..9_001);
-    assert_eq!(run(&[place.path(), "--last", "3"]).stdout, lines(8_998..9_001));
-    let (file, offset) = place.find(8_990);
+    assert_eq!(run(&[directory.path(), "--last", "3"]).stdout, lines(8_998..9_001));
+    let (file, offset) = directory.find(8_990);
     flip(&file, offset);
-    let ran = run(&[place.path(), "--last", "5"]);
+    let ran = run(&[directory.path(), "--last", "5"]);
     assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout), (Some(0), "", lines(8_996..9_001)));
-    let ran = run(&[place.path(), "--last", "12"]);
+    let ran = run(&[directory.path(), "--last", "12"]);
     let expected = [lines(8_988..8_990), vec!["- LOST 1".to_string()], lines(8_991..9_001)].concat();
     assert_eq!((ran.code, ran.stdout), (Some(1), expected));
-    // Fewer than that are left behind a position: what was lost there is told.
-    let ran = run(&[place.path(), "--since", "5", "--last", "1000000"]);
+    // Fewer than `--last` remain after the position: the loss behind it is announced.
+    let ran = run(&[directory.path(), "--since", "5", "--last", "1000000"]);
     assert!(ran.stdout[0].starts_with("- LOST "), "{}", ran.stdout[0]);
 }
 
 #[test]
-fn the_last_are_followed_by_what_comes() {
-    let place = Directory::new("comes");
+fn last_with_follow_continues_with_new_messages() {
+    let directory = Directory::new("comes");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     write(&mut writer, 1..3_001);
     for (count, first) in [("2", 2_999), ("0", 3_001)] {
-        let mut child = start(&[place.path(), "--last", count, "--follow"]);
+        let mut child = start(&[directory.path(), "--last", count, "--follow"]);
         let printed = follow(child.stdout.take().unwrap());
         let next = || printed.recv_timeout(LIMIT).expect("a line");
         (first..3_001).for_each(|id| assert_eq!(next(), line(id), "{count}"));
         signal(child.id(), "TERM");
         let _ = child.wait();
     }
-    let mut child = start(&[place.path(), "--last", "1", "--min", "9", "--follow"]);
+    let mut child = start(&[directory.path(), "--last", "1", "--min", "9", "--follow"]);
     let printed = follow(child.stdout.take().unwrap());
     let urgent = |id| Record { id, time_ms: 0, priority: Priority::URGENT, from: b"a", text: b"smoke" };
     append(&mut writer, urgent(3_001));
@@ -122,13 +122,13 @@ fn the_last_are_followed_by_what_comes() {
 }
 
 #[test]
-fn the_last_messages_of_a_journal_that_is_written_to_are_whole() {
-    let place = Directory::new("writes");
+fn the_last_messages_are_complete_during_writes() {
+    let directory = Directory::new("writes");
     let mut buffers = Buffers::new();
-    let mut writer = open(&place.0, &mut buffers);
+    let mut writer = open(&directory.0, &mut buffers);
     write(&mut writer, 1..4_001);
     let (begin, begun) = std::sync::mpsc::sync_channel::<()>(0);
-    let path = place.path().to_string();
+    let path = directory.path().to_string();
     let reads = std::thread::spawn(move || {
         let read = |()| run(&[&path, "--last", "50"]);
         begun.iter().map(read).collect::<Vec<_>>()
@@ -136,7 +136,7 @@ fn the_last_messages_of_a_journal_that_is_written_to_are_whole() {
     let mut id = 4_001;
     for _ in 0..20 {
         begin.send(()).unwrap();
-        // As many during each read as do not overtake it, however busy the machine is.
+        // Few enough writes during each read that they do not overtake it, however busy the machine is.
         for _ in 0..40 {
             write(&mut writer, id..id + 10);
             id += 10;
@@ -150,5 +150,5 @@ fn the_last_messages_of_a_journal_that_is_written_to_are_whole() {
         assert!(numbers.len() >= 50, "{}", numbers.len());
         assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{:?}", ran.stdout.first());
     }
-    assert!(id > u64::from(SEGMENT_BYTES / 300) + 4_001, "it turned over to a segment meanwhile");
+    assert!(id > u64::from(SEGMENT_BYTES / 300) + 4_001, "the writer rotated meanwhile");
 }

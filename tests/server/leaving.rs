@@ -1,32 +1,33 @@
-//! Clients that go, or send, in ways that a socket has besides the usual ones: what they have sent is processed all the same.
+//! Unusual ways to close a connection and to send: every line that a client sent is processed nevertheless.
 
 use crate::common::{Client, Server, eventually};
 use firstline::limits::CLIENTS;
 use nix::sys::socket::{MsgFlags, send};
 use std::os::fd::AsRawFd;
 
-/// Has many clients connect while the server stands still, say their lines, and go. It finds all of it at once: what they have said, and
-/// that they have gone, or its replies tell it. (What their own systems have not sent when they go is not sent any more.)
-fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: impl Fn(Client)) {
+/// Stops the server, connects many clients, and has each call `send` and `leave`. So the server finds everything at
+/// once: the lines, and the end or reset of the connection. (When a client goes, its kernel does not send what
+/// it has not sent by then.)
+fn with_stopped_server(server: &Server, clients: usize, send: impl Fn(&mut Client), leave: impl Fn(Client)) {
     let mut left = clients;
     while left > 0 {
         let at_once = left.min(CLIENTS / 2);
         left -= at_once;
         server.signal("STOP");
-        // On a busy machine that takes its time, and until then it would reply.
-        eventually("it has stopped", || has_stopped(server.pid()));
+        // Stopping takes time on a busy machine, and until then the server would reply.
+        eventually("the server is stopped", || has_stopped(server.pid()));
         let mut clients: Vec<Client> = (0..at_once).map(|_| server.connect()).collect();
-        clients.iter_mut().for_each(&say);
+        clients.iter_mut().for_each(&send);
         let ports: Vec<u16> =
             clients.iter().map(|client| client.stream.local_addr().unwrap().port()).collect();
         let are_delivered = || ports.iter().all(|port| is_delivered(*port));
-        eventually("the server's system has what they said", are_delivered);
-        clients.into_iter().for_each(&go);
-        eventually("it has heard that they go", are_delivered);
+        eventually("the server's kernel has all lines", are_delivered);
+        clients.into_iter().for_each(&leave);
+        eventually("the server's kernel has all ends", are_delivered);
         server.signal("CONT");
-        // It is accepted after all of them.
+        // The acceptor accepts this connection after the others.
         let mut watcher = server.connect();
-        eventually("all have left", || watcher.stats()["clients"] == 1);
+        eventually("all clients are closed", || watcher.stats()["clients"] == 1);
     }
 }
 
@@ -34,12 +35,12 @@ fn with_many(server: &Server, clients: usize, say: impl Fn(&mut Client), go: imp
 fn has_stopped(pid: u32) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap()).all(|stat| {
-        // Behind the name, which may have anything in it.
+        // The state follows the name, which may contain anything.
         stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
     })
 }
 
-/// Whether all that was sent from that port, its end too, is acknowledged by the server's system.
+/// Whether the server's kernel has acknowledged everything that was sent from that port, including the FIN.
 fn is_delivered(port: u16) -> bool {
     const FIN_WAIT_1: &str = "04";
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -49,56 +50,56 @@ fn is_delivered(port: u16) -> bool {
 }
 
 #[test]
-fn lines_of_clients_that_close_without_reading_their_replies_are_all_processed() {
+fn lines_of_clients_that_close_without_reading_are_processed() {
     for workers in [&["--workers", "1"][..], &[]] {
         let server = Server::start(workers);
-        let say = |client: &mut Client| (0..200).for_each(|line| client.send(format!("{line}\n")));
-        with_many(&server, 100, say, drop);
+        let send = |client: &mut Client| (0..200).for_each(|line| client.send(format!("{line}\n")));
+        with_stopped_server(&server, 100, send, drop);
         let stats = server.stats();
         assert_eq!((stats["admitted"], stats["processed"]), (20_000, 20_000), "{workers:?}");
-        assert!(stats["replies-unsent"] > 0, "no reply was left behind: {stats:?}");
+        assert!(stats["replies-unsent"] > 0, "every reply was sent: {stats:?}");
     }
 }
 
 #[test]
-fn what_is_sent_in_one_piece_and_closed_is_all_processed() {
+fn lines_sent_in_one_piece_before_a_close_are_processed() {
     let server = Server::start(&["--workers", "1"]);
     let lines: String = (1..=2_000).map(|line| format!("{line}\n")).collect();
-    with_many(&server, 20, |client| client.send(&lines), drop);
+    with_stopped_server(&server, 20, |client| client.send(&lines), drop);
     assert_eq!(server.stats()["processed"], 40_000);
 }
 
 #[test]
-fn a_last_line_without_lf_counts_before_an_end_and_not_before_a_reset() {
+fn a_last_line_without_lf_counts_before_a_fin_but_not_before_a_reset() {
     for workers in [&["--workers", "1"][..], &[]] {
         let server = Server::start(workers);
-        // Its system answers the first reply with a reset.
-        with_many(&server, 200, |client| client.send("one\ntwo\nthree"), drop);
+        // The client's kernel answers the first reply with a reset.
+        with_stopped_server(&server, 200, |client| client.send("one\ntwo\nthree"), drop);
         let stats = server.stats();
         assert_eq!((stats["processed"], stats["lines-cut-off"]), (600, 0), "{workers:?}");
-        with_many(&server, 200, |client| client.send("one\ntwo\nthr"), Client::reset);
+        with_stopped_server(&server, 200, |client| client.send("one\ntwo\nthr"), Client::reset);
         let stats = server.stats();
         assert_eq!((stats["processed"], stats["lines-cut-off"]), (1_000, 200), "{workers:?}");
     }
 }
 
 #[test]
-fn commands_of_a_client_that_has_gone_hold_nothing_up() {
+fn commands_of_a_closed_client_block_nothing() {
     let server = Server::start(&[]);
     let lines = "hello\n/who\n/stats\n/join\n/help\n/nick gone\n".repeat(20) + "last\n";
-    with_many(&server, 50, |client| client.send(&lines), drop);
+    with_stopped_server(&server, 50, |client| client.send(&lines), drop);
     assert_eq!(server.stats()["processed"], 50 * 21);
 }
 
-/// Sends bytes of which the last is urgent.
+/// Sends bytes, the last of them as TCP urgent data.
 fn send_urgent(client: &Client, bytes: &str) {
     assert_eq!(send(client.stream.as_raw_fd(), bytes.as_bytes(), MsgFlags::MSG_OOB), Ok(bytes.len()));
 }
 
 #[test]
-fn urgent_data_strand_no_line() {
+fn tcp_urgent_data_strands_no_line() {
     let server = Server::start(&["--idle-timeout", "2"]);
-    // Each part that ends with a mark of its own is sent as urgent.
+    // The parts marked `true` are sent as urgent data.
     let cases: [&[(&str, bool)]; 6] = [
         (&[("/ping\n", true), ("/ping\n/ping\n", false)]),
         (&[("/ping\n", false), ("/ping\n", true), ("/ping\n", false)]),
@@ -110,7 +111,8 @@ fn urgent_data_strand_no_line() {
     for round in 0..34 {
         for parts in cases {
             let mut client = server.connect();
-            // All is there when the server looks, or it comes bit by bit.
+            // In even rounds all parts are there when the server looks; in the others they come one after the
+            // other.
             let is_stopped = round % 2 == 0;
             if is_stopped {
                 server.signal("STOP");

@@ -1,4 +1,4 @@
-//! What the log says, and where: dates in a file, no word of those who have none, and filters that do what they seem to.
+//! The log: its file with dates, silence about connections without a line, and filters.
 
 use crate::common::directory::Directory;
 use crate::common::{Client, Server, command, eventually, run_to_end};
@@ -8,14 +8,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-/// Whether a line of the log says that something listens; then where.
+/// The address in a log line that says `listening on`.
 fn listening(line: &str) -> Option<&str> {
     line.split_once("listening on ").map(|(_, address)| address)
 }
 
 // ---- The file ------------------------------------------------------------------------------------------
 
-/// The date of now, as the log has it.
+/// The current time, in the format of the log.
 fn now() -> String {
     Utc(utc_ns() / 1_000_000).to_string()
 }
@@ -30,7 +30,7 @@ fn a_log_file_has_the_date_before_each_line() {
     command.args(["--listen", "127.0.0.1:0", "--log-file"]).arg(&path);
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let text = || fs::read_to_string(&path).unwrap_or_default();
-    eventually("it listens", || {
+    eventually("the server listens", || {
         text().ends_with('\n') && text().lines().any(|line| listening(line).is_some())
     });
     let text_then = text();
@@ -43,7 +43,7 @@ fn a_log_file_has_the_date_before_each_line() {
     let mut last = before;
     for line in text.lines() {
         let (date, rest) = line.split_once(' ').unwrap();
-        // Dates of that form are in order if their texts are.
+        // Dates in this format sort like their texts.
         assert!(date.len() == 24 && *last <= *date && *date <= *after, "{last} {line} {after}");
         assert!(["INFO  ", "WARN  "].iter().any(|level| rest.starts_with(level)), "{line}");
         last = date.to_string();
@@ -61,34 +61,34 @@ fn standard_error_has_the_time_since_the_start() {
     }
 }
 
-// ---- Who has no word -----------------------------------------------------------------------------------
+// ---- Connections without a line -----------------------------------------------------------------------------
 
-/// Health checks: connections that end without a line. The server is not full with all of them.
+/// Health checks: connections that end without a line. They do not fill the server.
 const CHECKS: usize = CLIENTS / 2;
 
-/// The log without its times, once that many health checks and a speaker after them came and went.
+/// The log without its times, after the health checks and a client that sends a line have come and gone.
 fn log_of_checks(filter: &str) -> Vec<String> {
     let server = Server::start(&["--log-level", filter]);
     for number in 0..CHECKS {
         let client = server.connect();
         if number % 2 == 0 { client.reset() } else { drop(client) }
     }
-    server.wait_for_stats("all are gone", |stats| stats["clients"] == 1);
+    server.wait_for_stats("all checks are closed", |stats| stats["clients"] == 1);
     let mut speaker = server.connect();
     assert_eq!(speaker.ask("/nick alice"), "OK 1");
     drop(speaker);
     let ends = || {
         server.log().iter().filter(|line| line.contains("INFO  ") && line.contains(" disconnected: ")).count()
     };
-    eventually("the ends of both who spoke are logged", || ends() >= 2);
+    eventually("the ends of both clients with a line are logged", || ends() >= 2);
     server.log().iter().map(|line| line.split_once(' ').unwrap().1.to_string()).collect()
 }
 
 #[test]
-fn a_connection_without_a_line_is_logged_for_debug_only() {
+fn a_connection_without_a_line_is_logged_at_debug_level_only() {
     let log = log_of_checks("info");
     let of_anyone = |part: &str| log.iter().filter(|line| line.contains(part)).count();
-    // The one that asks for the counters speaks too.
+    // The connection that asks for the counters sends a line, too.
     assert_eq!((of_anyone(" connected: "), of_anyone(" disconnected: ")), (2, 2), "{log:#?}");
     let log = log_of_checks("info,hub=debug");
     let of_anyone =
@@ -97,15 +97,15 @@ fn a_connection_without_a_line_is_logged_for_debug_only() {
 }
 
 #[test]
-fn a_connection_without_a_line_that_the_server_ends_is_logged() {
+fn a_connection_without_a_line_that_the_server_closes_is_logged() {
     let server = Server::start(&["--idle-timeout", "0.1"]);
     assert_eq!(server.connect().rest(), ["ERR 0 idle"]);
     server.wait_for_log(" disconnected: idle");
-    assert!(!server.log().iter().any(|line| line.contains(" connected: ")), "it never said anything");
+    assert!(!server.log().iter().any(|line| line.contains(" connected: ")), "it never sent a line");
 }
 
 #[test]
-fn another_protocol_is_a_word_too() {
+fn another_protocol_counts_as_a_line() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\n\r\n");
@@ -117,7 +117,7 @@ fn another_protocol_is_a_word_too() {
 // ---- SIGHUP ---------------------------------------------------------------------------------------------
 
 #[test]
-fn sighup_tells_of_no_log_file_where_there_is_none() {
+fn sighup_without_a_log_file_reopens_none() {
     let server = Server::start(&[]);
     server.signal("HUP");
     server.wait_for_log("SIGHUP: nothing to do, without --log-file and --auth-file");
@@ -134,10 +134,10 @@ fn sighup_reopens_a_log_file() {
     command.args(["--listen", "127.0.0.1:0", "--log-file"]).arg(&path);
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let says = |part: &str| fs::read_to_string(&path).is_ok_and(|text| text.contains(part));
-    eventually("it listens", || says("listening on "));
+    eventually("the server listens", || says("listening on "));
     fs::rename(&path, directory.0.join("old")).unwrap();
     crate::common::signal(child.id(), "HUP");
-    eventually("it is opened again", || says("SIGHUP: the log file is reopened"));
+    eventually("the file is reopened", || says("SIGHUP: the log file is reopened"));
     crate::common::signal(child.id(), "TERM");
     assert!(child.wait().unwrap().success());
 }
@@ -145,7 +145,7 @@ fn sighup_reopens_a_log_file() {
 // ---- Filters -------------------------------------------------------------------------------------------
 
 #[test]
-fn a_module_that_never_logs_is_refused_in_one_line() {
+fn a_filter_for_an_unknown_module_is_refused_in_one_line() {
     for (filter, said) in [
         (
             "firstline::hubb=debug",
@@ -174,7 +174,7 @@ fn examples(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_filter_of_the_pages_shows_a_message() {
+fn each_filter_in_the_documents_shows_a_message() {
     let page = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let mut help = command();
     help.arg("--help");
@@ -192,7 +192,7 @@ fn each_filter_of_the_pages_shows_a_message() {
     filters.sort();
     filters.dedup();
     for filter in filters {
-        // Which address it has is to be told too.
+        // The test reads the address from the log, so that is enabled too.
         let server = Server::start(&["--log-level", &format!("{filter},hub::startup=info")]);
         assert_eq!(server.connect().ask("/urgent smoke"), "ACK 1 1");
         let line = server.wait_for_log("message 1 p9 ");

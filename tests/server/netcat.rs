@@ -1,4 +1,4 @@
-//! What people type: the main jobs with the real `nc` (netcat-openbsd) and `ncat`.
+//! What people type: the main tasks with the real `nc` (netcat-openbsd) and `ncat`.
 
 use crate::common::{LIMIT, Server, id_of};
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-/// A tool in its own terminal, so to say: what is typed and what is shown. It is ended when this is dropped.
+/// A tool in a terminal: its input and its output. It is killed when this is dropped.
 struct Terminal {
     child: Child,
     typed: Option<ChildStdin>,
@@ -16,7 +16,7 @@ struct Terminal {
 impl Terminal {
     /// Starts `nc`.
     fn nc(server: &Server, options: &[&str]) -> Self {
-        // Others are called nc too, and do not know -N.
+        // Other programs are called nc too, and do not know -N.
         let help = Command::new("nc").arg("-h").output();
         let is_openbsd =
             help.is_ok_and(|help| String::from_utf8_lossy(&help.stderr).contains("OpenBSD netcat"));
@@ -43,10 +43,10 @@ impl Terminal {
     }
 
     fn type_in(&mut self, text: &str) {
-        self.typed.as_mut().expect("it is not ended").write_all(text.as_bytes()).unwrap();
+        self.typed.as_mut().expect("its input is open").write_all(text.as_bytes()).unwrap();
     }
 
-    /// The end of what is typed, as the end of a pipe or Ctrl-D.
+    /// Ends the input, as the end of a pipe or Ctrl-D does.
     fn end_of_input(&mut self) {
         self.typed = None;
     }
@@ -56,15 +56,17 @@ impl Terminal {
         self.shown.recv_timeout(LIMIT).expect("a line is shown")
     }
 
-    /// All that is shown until the tool ends, which it must do by itself and with success.
+    /// All lines until the tool ends, which it must do by itself and successfully.
     fn rest(mut self) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
             match self.shown.recv_timeout(LIMIT) {
                 Ok(line) => lines.push(line),
-                // Its output is closed, so it ends.
+                // The tool has closed its output, so it ends.
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end by itself; it showed {lines:?}"),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the tool does not end by itself; it showed {lines:?}")
+                }
             }
         }
         assert!(self.child.wait().unwrap().success());
@@ -118,7 +120,7 @@ fn quit_ends_an_open_nc() {
     assert_eq!(nc.line(), "ACK 1 1");
     nc.type_in("/quit\n");
     assert_eq!([nc.line(), nc.line()], ["OK 2", "BYE quit"]);
-    // Where its terminal is still open, nc waits for one more line; the connection is over.
+    // The connection is closed. While its terminal is open, nc waits for one more line.
     server.wait_for_log("disconnected: it quit");
     nc.end_of_input();
     assert_eq!(nc.rest(), [""; 0]);
@@ -142,7 +144,8 @@ fn three_terminals_talk_to_each_other() {
     chat.type_in("coming\n/low unheard below 4\n/high done\n");
     let mut acks = [chat.line(), chat.line(), chat.line()];
     acks.sort_by_key(|ack| id_of(ack));
-    // The urgent overtakes where it can; each of the two that are wanted comes once, in the order of processing.
+    // The urgent message overtakes if it can. Both messages of priority 4 and above come once, in the order of
+    // processing.
     let wanted: Vec<_> = acks
         .iter()
         .filter_map(|ack| match ack.split(' ').nth(1) {
@@ -166,13 +169,13 @@ fn three_terminals_talk_to_each_other() {
 }
 
 #[test]
-fn ten_thousand_lines_through_nc_get_ten_thousand_acks() {
+fn ten_thousand_lines_through_nc_get_their_acks() {
     const LINES: usize = 10_000;
     let server = Server::start(&[]);
     let text: String = (1..=LINES).map(|number| format!("line {number}\n")).collect();
     let lines = piped(Terminal::nc(&server, &["-N"]), &text);
     assert_eq!(lines.len(), LINES);
-    // One priority: so all of them in the order in which they were sent.
+    // All lines have one priority, so they stay in the order in which they were sent.
     for (number, line) in lines.iter().enumerate() {
         assert_eq!(*line, format!("ACK {0} {0}", number + 1));
     }
