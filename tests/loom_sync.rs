@@ -2,9 +2,10 @@
 //!
 //! `cargo test --features loom --test loom_sync`
 //!
-//! The model checker finds two things by itself: a data race, for the guarded values are its own cells, and a
-//! lost wake-up, for then all threads sleep. Models of three threads are searched up to a bound of forced
-//! switches, in which nearly all known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
+//! The model checker detects two things by itself: a data race, because the guarded values are its own cells,
+//! and a lost wake-up, because then all threads sleep. Models of three threads are searched up to a bound of
+//! forced switches, in which nearly all known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding",
+//! 2007).
 #![cfg(loom)]
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use loom::thread;
 /// Forced switches in a model of three threads.
 const SWITCHES_MAX: usize = 3;
 
-/// A number under a mutex, and a condition variable to tell of its changes.
+/// A number under a mutex, and a condition variable that announces its changes.
 struct Shared {
     number: Mutex<Cell<u32>>,
     changed: Condvar,
@@ -83,7 +84,7 @@ fn check(switches_max: Option<usize>, model: impl Fn() + Sync + Send + 'static) 
     }
 }
 
-/// Two waiters that each take one; `give_two` makes it two, and has to wake both.
+/// Two waiters that take one each; `give_two` adds two, and has to wake both.
 fn two_takers(give_two: fn(&Shared)) {
     model_of_three(move || {
         let shared = Shared::new(0);
@@ -218,7 +219,7 @@ fn notify_all_with_the_lock_wakes_two() {
 fn waiters_may_notify_each_other() {
     model_of_three(|| {
         let shared = Shared::new(0);
-        // One token goes round: each taker gives it back and tells the next.
+        // One token passes through all threads: each taker returns it and notifies the next.
         let pass: fn(&Shared) = |shared| {
             shared.take();
             shared.add();
@@ -233,7 +234,7 @@ fn waiters_may_notify_each_other() {
 }
 
 #[test]
-fn a_timed_wait_ends_and_tells_the_truth() {
+fn a_timed_wait_ends_and_reports_its_time_out_correctly() {
     model_of_two(|| {
         let shared = Shared::new(0);
         let giver = spawn(&shared, |shared| {
@@ -251,12 +252,12 @@ fn a_timed_wait_ends_and_tells_the_truth() {
 }
 
 #[test]
-fn a_timed_wait_takes_no_wake_up_from_another() {
+fn a_timed_wait_steals_no_wake_up() {
     model_of_three(|| {
         let shared = Shared::new(0);
         let patient = spawn(&shared, Shared::take);
         let hasty = spawn(&shared, |shared| {
-            // Looks, and leaves the number alone: the one to take it is the other.
+            // Only looks: the number is for the other waiter.
             drop(shared.changed.wait_timeout(shared.number.lock(), Duration::ZERO));
         });
         shared.add();
@@ -266,7 +267,7 @@ fn a_timed_wait_takes_no_wake_up_from_another() {
     });
 }
 
-/// Room for one number, and a condition variable for either side.
+/// A buffer for one number, with a condition variable for either side.
 struct Buffer {
     item: Mutex<Cell<Option<u32>>>,
     filled: Condvar,
