@@ -1,5 +1,5 @@
-//! The laws of `wire`: each is checked against a plain, slow model of the protocol, on bytes that are made to
-//! hit its edges.
+//! The laws of `protocol`: each is checked against a plain, slow model, on bytes that are generated to hit its
+//! edges.
 
 use firstline::limits::{
     ESCAPED_BYTES_MAX, FROM_BYTES_MAX, LINE_BYTES_MAX, MSG_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES,
@@ -16,7 +16,7 @@ use proptest::sample::select;
 #[path = "models/protocol.rs"]
 mod model;
 
-use model::{SMALLEST, Turn, escaped, frames_are_the_lines, is_harmless, request_of, without_advice};
+use model::{ReceiveStep, SMALLEST, escaped, frames_are_the_lines, is_harmless, request_of, without_advice};
 
 /// A stream of bytes: ends of lines, and runs of every length that matters.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
@@ -32,14 +32,14 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
 
-/// How the stream comes in. The turns are repeated until all of it has.
-fn turns() -> impl Strategy<Value = Vec<Turn>> {
+/// How the stream arrives. The steps are repeated until all of it has arrived.
+fn steps() -> impl Strategy<Value = Vec<ReceiveStep>> {
     let bytes = prop_oneof![Just(1), 1..8usize, LINE_BYTES_MAX - 3..=LINE_BYTES_MAX + 3, Just(RECEIVE_BYTES)];
     let lines = prop_oneof![Just(0), 0..4usize, Just(usize::MAX)];
     vec((bytes, lines), 1..20)
 }
 
-/// A line that is put together of what commands are made of.
+/// A line that is composed of the parts of commands.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     const WORDS: &[&str] = &[
         "/urgent", "/high", "/low", "/join", "/leave", "/nick", "/who", "/stats", "/last", "/since", "/ping",
@@ -71,7 +71,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         .prop_filter("a line has no LF", |line| !line.contains(&b'\n'))
 }
 
-/// A text: any bytes, or characters that could do harm among others.
+/// A text: any bytes, and dangerous characters among others.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     const CHARACTERS: &[char] = &[
         'a', ' ', '\\', 'x', '1', '\0', '\t', '\n', '\r', '\x1b', '\x7f', '\u{80}', '\u{85}', '\u{9b}',
@@ -93,15 +93,15 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn reads_do_not_change_lines(stream in stream(), turns in turns(), before in stream()) {
-        frames_are_the_lines::<SMALLEST>(&before, &stream, &turns);
-        frames_are_the_lines::<{ SMALLEST + 1 }>(&before, &stream, &turns);
-        frames_are_the_lines::<RECEIVE_BYTES>(&before, &stream, &turns);
+    fn reads_do_not_change_lines(stream in stream(), steps in steps(), before in stream()) {
+        frames_are_the_lines::<SMALLEST>(&before, &stream, &steps);
+        frames_are_the_lines::<{ SMALLEST + 1 }>(&before, &stream, &steps);
+        frames_are_the_lines::<RECEIVE_BYTES>(&before, &stream, &steps);
     }
 
     #[test]
-    fn any_bytes_are_lines(stream in vec(any::<u8>(), 0..2 * RECEIVE_BYTES), turns in turns()) {
-        frames_are_the_lines::<SMALLEST>(&[], &stream, &turns);
+    fn any_bytes_are_lines(stream in vec(any::<u8>(), 0..2 * RECEIVE_BYTES), steps in steps()) {
+        frames_are_the_lines::<SMALLEST>(&[], &stream, &steps);
     }
 
     #[test]
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn escaping_lets_nothing_harmful_through_and_is_undone(text in text()) {
+    fn escaped_texts_are_harmless_and_can_be_unescaped(text in text()) {
         let plain = escaped(&text);
         let escaped = Escaped(&text).to_string();
         prop_assert_eq!(&escaped, &plain);
@@ -127,13 +127,13 @@ proptest! {
     }
 
     #[test]
-    fn escaping_leaves_what_is_harmless(text in any::<String>()) {
+    fn harmless_texts_are_not_escaped(text in any::<String>()) {
         let harmless: String = text.chars().filter(|c| is_harmless(*c) && *c != '\\').collect();
         prop_assert_eq!(Escaped(harmless.as_bytes()).to_string(), harmless);
     }
 
     #[test]
-    fn undoing_never_panics(escaped in vec(select(&b"\\xX09afgA\n\xff"[..]), 0..40)) {
+    fn unescaping_never_panics(escaped in vec(select(&b"\\xX09afgA\n\xff"[..]), 0..40)) {
         let bytes: Vec<_> = unescape(&escaped).collect();
         let first_error = bytes.iter().position(Result::is_err);
         prop_assert!(first_error.is_none_or(|at| at == bytes.len() - 1));

@@ -1,9 +1,11 @@
-//! The way from the history to what comes live, in orders that are made up at random: who joins since some message is sent all that came
-//! after it, once and in order, whatever is written meanwhile, and however slowly he reads.
+//! The hand-off from the replay of the journal to live messages, in random schedules: a subscriber since some
+//! message is sent every later message once and in order, whatever is written meanwhile, and however slowly the
+//! client reads.
 //!
 //! `cargo test --features shuttle --test shuttle_history -- --nocapture`
 //!
-//! As `tests/shuttle_hub.rs`, with a journal in memory and the real journal_sink and historian.
+//! As `tests/shuttle_hub.rs`, with a journal in memory, the real journal sink, and the real reader of the
+//! replay.
 #![cfg(shuttle)]
 
 mod models;
@@ -17,10 +19,10 @@ use firstline::journal::policy::Sync;
 use firstline::journal::read_only::ReadOnly;
 use firstline::limits::JOURNAL_BYTES_MIN;
 use firstline::options::Options;
+use models::driven_hub::{Client, Parts, ReadResult, Singletons};
 use models::kernel::Kernel;
-use models::party::{Member, run_schedules, serve};
-use models::promises::{Talk, Witness};
-use models::world::{Came, Client, Kit, Parts};
+use models::members::{Member, run_schedules, serve};
+use models::promises::{Transcript, Witness};
 use nix::sys::epoll::EpollTimeout;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
@@ -28,16 +30,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What each run takes over from the one before, with the ID of the last message.
-static KIT: Mutex<Option<(Kit, replay::Reader, u64)>> = Mutex::new(None);
+/// What each run takes over from the one before, and the ID of the last message.
+static SINGLETONS: Mutex<Option<(Singletons, replay::Reader, u64)>> = Mutex::new(None);
 
-/// More than all that a witness is sent in a run.
+/// More than a witness is sent in a run.
 const WITNESS_BYTES: usize = 1 << 20;
-/// Less than that: the socket is full now and then, and the outbox too.
-const LITTLE: usize = 1;
+/// Less than that, so that the socket is full at times, and the outbox too.
+const SMALL_BUFFER: usize = 1;
 
-/// What two say, each of whom says it all: bytes that take four times their room where they are shown.
-const SAYINGS: usize = 8;
+/// What each of two clients sends: messages with bytes whose escaped form is four times as long.
+const MESSAGES_EACH: usize = 8;
 const TEXT: [u8; 500] = [1; 500];
 
 /// A directory in memory.
@@ -47,7 +49,7 @@ fn directory() -> PathBuf {
     parent.join(format!("firstline-history-{}", std::process::id()))
 }
 
-fn open() -> (Kit, replay::Reader, u64) {
+fn open() -> (Singletons, replay::Reader, u64) {
     let directory = directory();
     let _ = std::fs::remove_dir_all(&directory);
     let options = Options {
@@ -59,15 +61,15 @@ fn open() -> (Kit, replay::Reader, u64) {
     };
     let journal_sink = JournalSink::open(&options).expect("the journal is new").expect("there is one");
     let history = replay::Handle::new(directory.clone(), journal_sink.committed());
-    let historian = replay::Reader::new(ReadOnly::open(&directory).expect("the journal is there"));
-    (Kit::new(Consumer::new(None, Some(journal_sink)), Some(history)), historian, 0)
+    let replay_reader = replay::Reader::new(ReadOnly::open(&directory).expect("the journal is there"));
+    (Singletons::new(Consumer::new(None, Some(journal_sink)), Some(history)), replay_reader, 0)
 }
 
-/// Says all it has to say in one of several ways.
-fn talk(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32) -> Talk {
+/// Sends all its messages, and sometimes reads between them.
+fn send_messages(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32) -> Transcript {
     let mut member = Member::connect(hub, kernel, serial, 1 << 16);
-    for _ in 0..SAYINGS {
-        member.say(&[&b"/5 "[..], &TEXT, b"\n"].concat());
+    for _ in 0..MESSAGES_EACH {
+        member.send(&[&b"/5 "[..], &TEXT, b"\n"].concat());
         if thread_rng().gen_range(0..4) == 0 {
             member.read();
         }
@@ -75,49 +77,53 @@ fn talk(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32) -> Talk {
     member.finish()
 }
 
-/// Joins since a message, and reads until the last one of that day has come.
-fn follow(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, last: u64) -> Talk {
-    let mut member = Member::connect(hub, kernel, serial, if serial % 2 == 0 { LITTLE } else { 1 << 16 });
-    member.say(format!("/join 5 since {since}\n").as_bytes());
-    while member.client.talk.ids_of_others().last() != Some(last) {
-        assert!(member.read(), "it is closed before the last message came");
+/// Subscribes since a message, and reads until the last message of this run has come.
+fn follow(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, last: u64) -> Transcript {
+    let mut member =
+        Member::connect(hub, kernel, serial, if serial % 2 == 0 { SMALL_BUFFER } else { 1 << 16 });
+    member.send(format!("/join 5 since {since}\n").as_bytes());
+    while member.client.transcript.ids_of_others().last() != Some(last) {
+        assert!(member.read(), "the connection is closed before the last message came");
     }
-    member.say(b"/quit\n");
-    let talk = member.read_rest();
-    assert!(talk.ids_of_others().eq(since + 1..=last), "neither a gap nor a repetition: {since} {last}");
-    talk
+    member.send(b"/quit\n");
+    let transcript = member.read_rest();
+    assert!(
+        transcript.ids_of_others().eq(since + 1..=last),
+        "a gap or a repetition between {since} and {last}"
+    );
+    transcript
 }
 
-/// Joins since a message, and leaves while it is sent what came after it: nothing of that comes behind the answer.
-fn leave(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, _: u64) -> Talk {
-    let mut member = Member::connect(hub, kernel, serial, LITTLE);
-    member.say(format!("/join 5 since {since}\n").as_bytes());
+/// Subscribes since a message, and unsubscribes during the replay: no message follows the reply.
+fn leave(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, _: u64) -> Transcript {
+    let mut member = Member::connect(hub, kernel, serial, SMALL_BUFFER);
+    member.send(format!("/join 5 since {since}\n").as_bytes());
     for _ in 0..thread_rng().gen_range(0..4) {
-        assert!(member.read(), "it is closed before the last message came");
+        assert!(member.read(), "the connection is closed too early");
     }
-    member.say(b"/leave\n/quit\n");
+    member.send(b"/leave\n/quit\n");
     member.read_rest()
 }
 
 fn run() {
-    let (kit, mut historian, before) = KIT.lock().unwrap().take().unwrap_or_else(open);
-    let last = before + 2 * SAYINGS as u64;
-    // Some of them are of the day before, and are in the journal from the start.
+    let (singletons, mut replay_reader, before) = SINGLETONS.lock().unwrap().take().unwrap_or_else(open);
+    let last = before + 2 * MESSAGES_EACH as u64;
+    // Some of these messages are of earlier runs, and are in the journal from the start.
     let since = before - thread_rng().gen_range(0..=before.min(20));
-    // Two sit in the consumer's seat in turn, one while what the other processed is delivered.
+    // With two workers, one processes while the group of the other is delivered.
     let options = Options { workers: thread_rng().gen_range(1..=2), ..Options::default() };
-    let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(kit, &options, |_| ());
-    let (kernel, looks) = Kernel::start();
-    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
+    let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(singletons, &options, |_| ());
+    let (kernel, polls) = Kernel::start();
+    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a place is free");
     witness.send(b"/join\n");
     workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
-    let spawn = |act: fn(&'static Hub, &Arc<Kernel>, u64, u64) -> Talk| {
+    let spawn = |act: fn(&'static Hub, &Arc<Kernel>, u64, u64) -> Transcript| {
         let kernel = Arc::clone(&kernel);
         thread::spawn(move || act(hub, &kernel, since, last))
     };
-    let mut party = vec![
-        spawn(|hub, kernel, _, _| talk(hub, kernel, 2)),
-        spawn(|hub, kernel, _, _| talk(hub, kernel, 3)),
+    let mut members = vec![
+        spawn(|hub, kernel, _, _| send_messages(hub, kernel, 2)),
+        spawn(|hub, kernel, _, _| send_messages(hub, kernel, 3)),
         spawn(|hub, kernel, since, last| follow(hub, kernel, 4, since, last)),
         spawn(|hub, kernel, since, last| follow(hub, kernel, 5, since, last)),
         spawn(|hub, kernel, since, last| leave(hub, kernel, 6, since, last)),
@@ -136,11 +142,11 @@ fn run() {
     let reading = thread::spawn(move || {
         let history = hub.replay.as_ref().expect("there is one");
         while !own.is_over() {
-            historian.round(hub, history);
+            replay_reader.round(hub, history);
         }
-        historian
+        replay_reader
     });
-    let talks: Vec<Talk> = party.drain(..).map(|member| member.join().unwrap()).collect();
+    let transcripts: Vec<Transcript> = members.drain(..).map(|member| member.join().unwrap()).collect();
     witness.end_sending();
     while hub.clients.lock().taken().0 > 0 {
         thread::yield_now();
@@ -148,22 +154,22 @@ fn run() {
     dispatcher.finish(Duration::MAX);
     processing.into_iter().for_each(|thread| thread.join().unwrap());
     kernel.end();
-    looks.join().unwrap();
+    polls.join().unwrap();
     hub.replay.as_ref().expect("there is one").wake(firstline::conn_id::ConnId::FIRST);
-    let historian = reading.join().unwrap();
+    let replay_reader = reading.join().unwrap();
     let workers = working.into_iter().map(|worker| worker.join().unwrap()).collect();
-    while witness.read(usize::MAX) != Came::End {}
-    let mut seen = Witness::new(&witness.talk, Some(before));
+    while witness.read(usize::MAX) != ReadResult::End {}
+    let mut seen = Witness::new(&witness.transcript, Some(before));
     assert_eq!(seen.last_id(), Some(last));
-    // What came before it did is not known to it.
+    // The witness does not know the messages before it subscribed.
     seen.is_gone = true;
-    talks.iter().for_each(|talk| talk.check(&seen));
-    let kit = Parts { hub, dispatcher, workers, sessions }.end();
-    *KIT.lock().unwrap() = Some((kit, historian, last));
+    transcripts.iter().for_each(|transcript| transcript.check(&seen));
+    let singletons = Parts { hub, dispatcher, workers, sessions }.end();
+    *SINGLETONS.lock().unwrap() = Some((singletons, replay_reader, last));
 }
 
 #[test]
-fn who_joins_since_a_message_is_sent_all_after_it_once() {
+fn join_since_sends_every_later_message_once() {
     run_schedules("from the history to what comes live", run);
     let _ = std::fs::remove_dir_all(directory());
 }

@@ -1,13 +1,14 @@
-//! The whole hub in orders that are made up at random: its workers, its consumer, clients that come and go, and its end in the middle of
-//! all that.
+//! The whole hub in random schedules: its workers, its consumer, clients that come and go, and a shutdown at
+//! any moment.
 //!
 //! `cargo test --features shuttle --test shuttle_hub -- --nocapture`
 //!
-//! These models are much too large to try all orders, as `tests/loom_hub.rs` does with small ones. All that runs is the real code, on
-//! real sockets and epoll sets of this process; what waits for a descriptor in a model is in `tests/models/kernel.rs`. After each run
-//! all that is promised to each client is checked, and that nothing of anybody is left in the hub. Who sleeps for ever is found out.
+//! These models are much too large to try all schedules, as `tests/loom_hub` does with small ones. The code
+//! under test is the real one, on real sockets and epoll sets of this process; `tests/models/kernel.rs` models
+//! the waiting for descriptors. After each run the test checks every promise to each client, and that the hub
+//! holds nothing of any client. A thread that sleeps for ever fails the run.
 //!
-//! `FIRSTLINE_TEST_SCHEDULES` says how many orders there are of each model, `FIRSTLINE_TEST_SEED` from which number they are made up.
+//! `FIRSTLINE_TEST_SCHEDULES` sets the number of schedules of each model, `FIRSTLINE_TEST_SEED` the seed.
 #![cfg(shuttle)]
 
 mod models;
@@ -16,114 +17,115 @@ use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::{Hub, shutdown};
 use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;
+use models::driven_hub::{Client, Parts, Singletons};
 use models::kernel::Kernel;
-use models::party::{Member, one_in, run_schedules};
-use models::promises::{Talk, Witness};
-use models::world::{Client, Kit, Parts};
+use models::members::{Member, one_in, run_schedules};
+use models::promises::{Transcript, Witness};
 use nix::poll::PollFlags;
 use nix::sys::epoll::EpollTimeout;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use std::sync::{Arc, Mutex};
 
-/// What each run takes over from the one before. Only one model runs at a time: there is one consumer.
-static KIT: Mutex<Option<Kit>> = Mutex::new(None);
-static TURN: Mutex<()> = Mutex::new(());
+/// What each run takes over from the one before. Only one model runs at a time, because there is only one
+/// consumer.
+static SINGLETONS: Mutex<Option<Singletons>> = Mutex::new(None);
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// More than all that a witness is sent in a run.
+/// More than a witness is sent in a run.
 const WITNESS_BYTES: usize = 1 << 20;
-/// Less than what is sent to one who joined: the socket is full now and then.
-const LITTLE: usize = 1;
+/// Less than a subscriber is sent, so that its socket is full at times.
+const SMALL_BUFFER: usize = 1;
 
-/// When the end comes.
+/// When the shutdown begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// After all have gone by themselves.
+    /// After all clients have left by themselves.
     Late,
-    /// At some time.
+    /// At a random moment.
     Early,
-    /// At some time, and without the time to process what waits.
+    /// At a random moment, and without time to process what waits.
     Abrupt,
 }
 
-/// The others of a run, each with what it is asked to do.
-struct Day {
+/// The hub of a run, and what each of its clients does.
+struct Scenario {
     hub: &'static Hub,
     kernel: Arc<Kernel>,
 }
 
-impl Day {
+impl Scenario {
     fn connect(&self, serial: u32, holds: usize) -> Member {
         Member::connect(self.hub, &self.kernel, serial, holds)
     }
 
-    /// Says things of all priorities, and waits now and then for what it is told.
-    fn talk(&self, serial: u32) -> Talk {
+    /// Sends messages of all priorities, and sometimes waits for replies.
+    fn converse(&self, serial: u32) -> Transcript {
         let mut member = self.connect(serial, 1 << 16);
-        member.say(b"a\nb\n/urgent c\n");
+        member.send(b"a\nb\n/urgent c\n");
         if one_in(2) {
             member.read_lines(2);
         }
-        member.say(b"/low d\n/ping\n\ne\n/9 f\n");
+        member.send(b"/low d\n/ping\n\ne\n/9 f\n");
         if one_in(2) {
-            member.say(b"/quit\nand not this\n");
+            member.send(b"/quit\nand not this\n");
             return member.read_rest();
         }
         member.finish()
     }
 
-    /// Says more than there are slots for, with a socket that is full now and then.
-    fn flood(&self, serial: u32) -> Talk {
-        let mut member = self.connect(serial, LITTLE);
-        member.say(&b"flood\n".repeat(IN_FLIGHT + 6));
+    /// Sends more messages than it has slots, with a socket that is full at times.
+    fn flood(&self, serial: u32) -> Transcript {
+        let mut member = self.connect(serial, SMALL_BUFFER);
+        member.send(&b"flood\n".repeat(IN_FLIGHT + 6));
         if one_in(2) {
-            // Nothing that it does wakes the worker meanwhile.
+            // Meanwhile the client does nothing that wakes the worker.
             member.read_lines(IN_FLIGHT + 6);
         }
         member.finish()
     }
 
-    /// Says one thing.
-    fn speak(&self, serial: u32) -> Talk {
-        let mut member = self.connect(serial, LITTLE);
-        member.say(b"k\n");
+    /// Sends one message.
+    fn send_one(&self, serial: u32) -> Transcript {
+        let mut member = self.connect(serial, SMALL_BUFFER);
+        member.send(b"k\n");
         member.finish()
     }
 
-    /// Says one thing, and stays to the end.
-    fn stay(&self, serial: u32) -> Talk {
-        let mut member = self.connect(serial, LITTLE);
-        member.say(b"/ping\n");
+    /// Sends one command, and stays until the shutdown.
+    fn stay(&self, serial: u32) -> Transcript {
+        let mut member = self.connect(serial, SMALL_BUFFER);
+        member.send(b"/ping\n");
         member.read_rest()
     }
 
-    /// Joins, leaves and joins again, and reads little at a time.
-    fn listen(&self, serial: u32) -> Talk {
-        let mut member = self.connect(serial, LITTLE);
-        member.say(b"/nick ear\n/join\n/1 x\n");
+    /// Subscribes, unsubscribes and subscribes again, and reads little at a time.
+    fn listen(&self, serial: u32) -> Transcript {
+        let mut member = self.connect(serial, SMALL_BUFFER);
+        member.send(b"/nick ear\n/join\n/1 x\n");
         member.read_lines(thread_rng().gen_range(0..4));
         if one_in(2) {
-            member.say(b"/leave\n/join 5\n/help\n");
+            member.send(b"/leave\n/join 5\n/help\n");
         }
         member.finish()
     }
 
-    /// Is gone before it has its answers; another comes, perhaps to the same seat.
-    fn come_and_go(&self, serial: u32) -> [Talk; 2] {
-        let mut first = self.connect(serial, LITTLE);
-        first.say(b"/join\n/7 g\nh\n");
+    /// Leaves before it has its replies; another client connects, perhaps to the same place.
+    fn come_and_go(&self, serial: u32) -> [Transcript; 2] {
+        let mut first = self.connect(serial, SMALL_BUFFER);
+        first.send(b"/join\n/7 g\nh\n");
         let first = if one_in(2) { first.vanish() } else { first.finish() };
         let mut second = self.connect(serial + 1, 1 << 16);
-        second.say(b"/urgent i\nj");
+        second.send(b"/urgent i\nj");
         [first, second.finish()]
     }
 
-    /// As `shutdown::drain`, which waits for signals too: everybody is told goodbye.
+    /// As `shutdown::drain`, which waits for signals too: says goodbye to every client.
     fn end(&self, end: End) {
         self.hub.vacancies.set_awaited(true);
         self.hub.drain();
         while end == End::Abrupt && self.hub.clients.lock().taken().0 > 0 {
-            // Again and again: a worker that has not heard of the end yet may admit something still.
+            // Repeatedly: a worker that does not yet know of the shutdown may still admit something.
             shutdown::refuse_rest(self.hub);
             thread::yield_now();
         }
@@ -134,117 +136,121 @@ impl Day {
     }
 }
 
-/// What one does in a thread of its own, with all that was said in each of its connections.
-type Act = fn(&Day) -> Vec<Talk>;
+/// What one thread does, and the transcripts of its connections.
+type Act = fn(&Scenario) -> Vec<Transcript>;
 
 /// Clients of all kinds.
 const ALL_KINDS: &[Act] = &[
-    |day| vec![day.talk(2)],
-    |day| vec![day.flood(3)],
-    |day| vec![day.listen(4)],
-    |day| day.come_and_go(5).into(),
+    |scenario| vec![scenario.converse(2)],
+    |scenario| vec![scenario.flood(3)],
+    |scenario| vec![scenario.listen(4)],
+    |scenario| scenario.come_and_go(5).into(),
 ];
 
-/// Clients that need a worker each, and little of it.
-const FEW_WORDS: &[Act] = &[|day| vec![day.speak(2)], |day| vec![day.speak(3)], |day| vec![day.speak(4)]];
+/// Clients that need a worker each, for a short time.
+const ONE_MESSAGE_EACH: &[Act] = &[
+    |scenario| vec![scenario.send_one(2)],
+    |scenario| vec![scenario.send_one(3)],
+    |scenario| vec![scenario.send_one(4)],
+];
 
-/// Clients that wait for the end.
-const PATIENT: &[Act] = &[|day| vec![day.stay(2)], |day| vec![day.stay(3)]];
+/// Clients that wait for the shutdown.
+const WAITING: &[Act] = &[|scenario| vec![scenario.stay(2)], |scenario| vec![scenario.stay(3)]];
 
-/// One run. Somebody sits in the consumer's seat, or it has a thread of its own.
-fn run(party: &'static [Act], workers: usize, is_shared: bool, end: End) {
-    let kit = KIT.lock().unwrap().take();
-    let kit = kit.unwrap_or_else(|| Kit::new(Consumer::new(None, None), None));
-    // A consumer in real time has its seat for itself; its policy is not set here.
+/// One run. The workers run the pipeline, or it has a thread of its own.
+fn run(acts: &'static [Act], workers: usize, is_shared: bool, end: End) {
+    let singletons = SINGLETONS.lock().unwrap().take();
+    let singletons = singletons.unwrap_or_else(|| Singletons::new(Consumer::new(None, None), None));
+    // A consumer in real time runs on its own thread only; the model does not set the scheduling policy.
     let realtime = (!is_shared).then_some(1);
     let options = Options { workers, realtime, ..Options::default() };
-    let Parts { hub, dispatcher, workers, sessions } = Parts::new(kit, &options, |_| ());
-    let (kernel, looks) = Kernel::start();
+    let Parts { hub, dispatcher, workers, sessions } = Parts::new(singletons, &options, |_| ());
+    let (kernel, polls) = Kernel::start();
     let mut workers = workers;
-    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a seat is free");
+    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a place is free");
     witness.send(b"/join\n");
     workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
-    let day = Arc::new(Day { hub, kernel: Arc::clone(&kernel) });
+    let scenario = Arc::new(Scenario { hub, kernel: Arc::clone(&kernel) });
     let workers: Vec<_> = workers
         .into_iter()
         .map(|worker| {
             let kernel = Arc::clone(&kernel);
-            thread::spawn(move || models::party::serve(worker, &kernel))
+            thread::spawn(move || models::members::serve(worker, &kernel))
         })
         .collect();
     let processing = hub.policy.has_own_thread().then(|| thread::spawn(|| dispatcher.keep_processing()));
-    let party: Vec<_> = party
+    let members: Vec<_> = acts
         .iter()
         .map(|act| {
-            let day = Arc::clone(&day);
-            thread::spawn(move || act(&day))
+            let scenario = Arc::clone(&scenario);
+            thread::spawn(move || act(&scenario))
         })
         .collect();
-    let mut talks = Vec::new();
+    let mut transcripts = Vec::new();
     if end == End::Late {
-        talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
+        transcripts.extend(members.into_iter().flat_map(|member| member.join().unwrap()));
         witness.end_sending();
-        day.end(end);
+        scenario.end(end);
     } else {
         for _ in 0..thread_rng().gen_range(0..100) {
             thread::yield_now();
         }
         witness.end_sending();
-        day.end(end);
-        talks.extend(party.into_iter().flat_map(|member| member.join().unwrap()));
+        scenario.end(end);
+        transcripts.extend(members.into_iter().flat_map(|member| member.join().unwrap()));
     }
-    // Some may have come when all the others had gone.
+    // A client may have connected after all the others had left.
     while hub.clients.lock().taken().0 > 0 {
         thread::yield_now();
     }
     dispatcher.finish(std::time::Duration::MAX);
     processing.into_iter().for_each(|processing| processing.join().unwrap());
     kernel.end();
-    looks.join().unwrap();
+    polls.join().unwrap();
     let workers = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
-    while witness.read(usize::MAX) != models::world::Came::End {}
-    let mut seen = Witness::new(&witness.talk, None);
+    while witness.read(usize::MAX) != models::driven_hub::ReadResult::End {}
+    let mut seen = Witness::new(&witness.transcript, None);
     seen.is_gone |= end != End::Late;
-    talks.iter().for_each(|talk| talk.check(&seen));
-    *KIT.lock().unwrap() = Some(Parts { hub, dispatcher, workers, sessions }.end());
+    transcripts.iter().for_each(|transcript| transcript.check(&seen));
+    *SINGLETONS.lock().unwrap() = Some(Parts { hub, dispatcher, workers, sessions }.end());
 }
 
-fn model(name: &str, party: &'static [Act], workers: usize, is_shared: bool, end: End) {
-    let _turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
-    run_schedules(name, move || run(party, workers, is_shared, end));
-}
-
-#[test]
-fn every_promise_is_kept_with_a_consumer_apart() {
-    model("a consumer apart", ALL_KINDS, 2, false, End::Late);
+fn model(name: &str, acts: &'static [Act], workers: usize, is_shared: bool, end: End) {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|error| error.into_inner());
+    run_schedules(name, move || run(acts, workers, is_shared, end));
 }
 
 #[test]
-fn every_promise_is_kept_where_workers_process() {
-    model("workers that process", ALL_KINDS, 2, true, End::Late);
+fn every_promise_holds_with_an_own_consumer_thread() {
+    model("an own consumer thread", ALL_KINDS, 2, false, End::Late);
 }
 
 #[test]
-fn nobody_is_stranded_whose_line_finds_the_seat_taken() {
-    model("the last lines of each", FEW_WORDS, 3, true, End::Late);
+fn every_promise_holds_with_processing_workers() {
+    model("processing workers", ALL_KINDS, 2, true, End::Late);
 }
 
 #[test]
-fn the_end_may_come_at_any_time_with_a_consumer_apart() {
-    model("the end, with a consumer apart", ALL_KINDS, 2, false, End::Early);
+fn no_message_is_stranded_by_a_taken_pipeline() {
+    model("one message of each client", ONE_MESSAGE_EACH, 3, true, End::Late);
 }
 
 #[test]
-fn the_end_may_come_at_any_time_where_workers_process() {
-    model("the end, with workers that process", ALL_KINDS, 2, true, End::Early);
+fn shutdown_at_any_time_with_an_own_consumer_thread() {
+    model("a shutdown, with an own consumer thread", ALL_KINDS, 2, false, End::Early);
 }
 
 #[test]
-fn who_only_waits_is_told_of_the_end() {
-    model("the end, for who only waits", PATIENT, 2, true, End::Early);
+fn shutdown_at_any_time_with_processing_workers() {
+    model("a shutdown, with processing workers", ALL_KINDS, 2, true, End::Early);
 }
 
 #[test]
-fn what_there_is_no_time_for_is_refused() {
-    model("an abrupt end", ALL_KINDS, 2, false, End::Abrupt);
+fn waiting_clients_are_told_of_the_shutdown() {
+    model("the shutdown, with waiting clients", WAITING, 2, true, End::Early);
+}
+
+#[test]
+fn an_abrupt_shutdown_refuses_waiting_messages() {
+    model("an abrupt shutdown", ALL_KINDS, 2, false, End::Abrupt);
 }

@@ -1,5 +1,5 @@
-//! The auth file, compared with a plain model: whatever it says, it gives names with their tokens and rights, or one line that names
-//! the first line that is wrong.
+//! The auth file, compared with a plain model: whatever it contains, it yields names with their tokens and
+//! rights, or one line that names the first wrong line.
 
 #![no_main]
 
@@ -11,10 +11,10 @@ use model::{is_harmless, is_token};
 #[path = "../models/protocol.rs"]
 mod model;
 
-/// One line of the file: the name, its token, the highest priority and whether it may join.
+/// A line of the file: the name, its token, the highest priority, and whether it may join.
 type Entry<'a> = (&'a str, &'a str, u8, bool);
 
-/// What a file says, or the number of the first line that is wrong; 0: nobody is in it.
+/// The entries of a file, or the number of its first wrong line; 0 if there is no entry.
 fn entries_of(file: &[u8]) -> Result<Vec<Entry<'_>>, usize> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
     for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
@@ -56,14 +56,15 @@ fuzz_target!(|file: &[u8]| {
         (Ok(()), Ok(entries)) => {
             assert_eq!(tokens.len(), entries.len());
             for (name, text, priority, may_join) in entries {
-                let entry =
-                    tokens.find(&Token::new(text.as_bytes()).expect("it is one")).expect("somebody has it");
+                let entry = tokens
+                    .find(&Token::new(text.as_bytes()).expect("the token is valid"))
+                    .expect("the token is known");
                 let rights = (entry.rights.priority_max.number(), entry.rights.may_join);
                 assert_eq!((entry.name.as_str(), rights), (name, (priority, may_join)));
                 assert!(tokens.has(entry));
-                // A name may be a token too, of whoever wanted that.
+                // A name may equal a token, if the owner of the file chose so.
                 let tells_token = format!("{entry:?}").replace(name, "").contains(text);
-                assert!(!tells_token, "what is logged tells no token");
+                assert!(!tells_token, "a token would be logged");
             }
         }
         (Err(mistake), Err(line)) => {

@@ -1,4 +1,5 @@
-//! Escaping, compared with a plain model: it lets nothing harmful through, is undone, and makes one line that fits.
+//! Escaping, compared with a plain model: it lets nothing dangerous through, can be undone, and makes one line
+//! that fits.
 
 #![no_main]
 
@@ -18,7 +19,7 @@ fuzz_target!(|text: &[u8]| {
     assert!(plain.chars().all(is_harmless));
     let back: Result<Vec<u8>, _> = unescape(plain.as_bytes()).collect();
     assert_eq!(back.as_deref(), Ok(text));
-    // The other way round: what is undone is escaped to the same, or to one that is undone to the same.
+    // The reverse: an unescaped text is escaped to the same bytes, or to bytes that are unescaped to the same.
     let undone: Vec<_> = unescape(text).collect();
     assert!(undone.iter().rev().skip(1).all(Result::is_ok), "nothing comes after an error");
     if let Ok(bytes) = undone.into_iter().collect::<Result<Vec<u8>, _>>() {

@@ -1,8 +1,9 @@
-//! Reads a journal whose bytes the fuzzer chooses, while they change: nothing may panic, go on for ever, or read out of bounds.
+//! Reads a journal whose bytes the fuzzer chooses, while they change: nothing may panic, run for ever, or read
+//! out of bounds.
 //!
-//! The fuzzer writes a small program: where to read from, and operations that write headers, records and bytes to segments. Headers and
-//! records get their checksums here, for no fuzzer guesses those. The program's second half is done in the middle of the reading, as
-//! a writer would.
+//! The fuzzer writes a small program: where to read from, and operations that write headers, records and bytes
+//! to segments. Headers and records get their checksums here, because no fuzzer guesses those. The second half
+//! of the program runs in the middle of the reading, as a writer does.
 
 #![no_main]
 
@@ -24,10 +25,10 @@ mod program;
 
 const SEGMENT_BYTES: u32 = 16 * 1024;
 
-/// What can come of a segment at most, besides records: each takes 8 bytes or more.
+/// The most results of one segment, besides records: each takes 8 bytes or more.
 const STEPS_MAX: usize = SEGMENT_BYTES as usize / 8;
 
-/// Segments in memory, and where the next thing is written in each.
+/// Segments in memory, and where the next write to each goes.
 struct Disk {
     segments: Vec<Vec<u8>>,
     ends: [usize; JOURNAL_SEGMENTS],
@@ -57,7 +58,7 @@ impl Disk {
         }
     }
 
-    /// Does one operation of the program.
+    /// Runs one operation of the program.
     fn change(&mut self, program: &mut Program<'_>) {
         let operation = program.byte();
         let segment = usize::from(operation >> 4) % JOURNAL_SEGMENTS;
@@ -65,7 +66,7 @@ impl Disk {
             0 => self.begin(segment, program),
             1..=7 => self.append(segment, program),
             8..=9 => {
-                // So many bytes of the program itself, right behind what was written last.
+                // Bytes of the program itself, right after the last write.
                 let count = usize::from(program.byte());
                 let bytes = program.bytes(count).to_vec();
                 self.put(segment, self.ends[segment], &bytes);
@@ -119,19 +120,19 @@ impl Disk {
     }
 
     fn headers(&self) -> Headers {
-        // A file that is cut within its header cannot be read.
+        // A file that ends within its header cannot be read.
         read_headers(self, SEGMENT_BYTES).unwrap_or([None; JOURNAL_SEGMENTS])
     }
 }
 
-/// Reads on until there is nothing more, or the disk says no.
+/// Reads until there is nothing more, or the disk fails.
 fn read(disk: &Disk, cursor: &mut Cursor, last_end: Option<u32>, at_a_time: u32, calls: usize) {
     let mut window = [0; JOURNAL_READ_BYTES];
     let catalog = Catalog::new(&disk.headers(), last_end);
     for _ in 0..calls {
         let mut reading = cursor.read(&catalog, &mut window, at_a_time);
         for count in 0.. {
-            assert!(count <= 2 * JOURNAL_SEGMENTS * STEPS_MAX, "it goes on and on");
+            assert!(count <= 2 * JOURNAL_SEGMENTS * STEPS_MAX, "one call does not end");
             let wanted = std::hint::black_box(reading.next(disk));
             match wanted {
                 Ok(Step::Pause | Step::Incomplete) => break,
@@ -167,7 +168,7 @@ fuzz_target!(|program: &[u8]| {
     }
     let mut scan = Scan::new(0, disk.keys[0], u32::from(kind)..SEGMENT_BYTES, &mut window);
     for count in 0.. {
-        assert!(count <= STEPS_MAX, "a scan goes on and on");
+        assert!(count <= STEPS_MAX, "the scan does not end");
         if matches!(scan.next(&disk), Ok(ScanStep::End) | Err(_)) {
             break;
         }

@@ -1,5 +1,5 @@
-//! The command line and the environment: whatever they are, they give options within their bounds, or one line that says what is
-//! wrong.
+//! The command line and the environment: whatever they contain, they yield options within their bounds, or one
+//! line that says what is wrong.
 
 #![no_main]
 
@@ -14,10 +14,11 @@ use std::time::Duration;
 #[path = "../models/protocol.rs"]
 mod model;
 
-/// What is wrong is said in fewer bytes than that: what was given is cut, and the longest list of what is allowed is this short.
+/// The longest error line: arguments are cut in it, and the longest list of allowed values is shorter.
 const LINE_BYTES_MAX: usize = 1_000;
 
-/// The arguments end with a zero each, as in `/proc/PID/cmdline`; variables follow an empty one, as in `/proc/PID/environ`.
+/// Each argument ends with a zero, as in `/proc/PID/cmdline`; variables follow an empty argument, as in
+/// `/proc/PID/environ`.
 fn parse(program: &[u8]) -> Result<Action, options::Usage> {
     let mut words = program.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
     let args: Vec<OsString> = words.by_ref().take_while(|word| !word.is_empty()).collect();
@@ -57,5 +58,5 @@ fuzz_target!(|program: &[u8]| {
             assert!(line.chars().all(is_harmless), "{line:?}");
         }
     }
-    assert_eq!(parse(program), parsed, "the same again");
+    assert_eq!(parse(program), parsed, "the result is reproducible");
 });

@@ -1,4 +1,4 @@
-//! What a fuzzer writes, read from its start as a small program. Zeroes follow its end.
+//! The fuzzer's input, read from its start as a small program. Zeros follow its end.
 #![allow(dead_code, reason = "each target uses its part")]
 
 /// The rest of the program.
@@ -17,7 +17,7 @@ impl Program<'_> {
         *first
     }
 
-    /// So many bytes, or all that are left.
+    /// `count` bytes, or all that are left.
     pub fn bytes(&mut self, count: usize) -> &[u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
@@ -32,8 +32,8 @@ impl Program<'_> {
         }
     }
 
-    /// Bytes to be sent, up to a full stop (0xfe) or the end of the program. 0xff, a count and a byte stand for a run of that
-    /// byte, so that a few bytes write lines that are too long; 0xff and 0xff for 0xff itself.
+    /// Bytes to send, up to 0xfe or the end of the program. 0xff, a count and a byte stand for a run of that
+    /// byte, so that a few bytes make lines that are too long; 0xff and 0xff stand for 0xff itself.
     pub fn text(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         while !self.is_over() {

@@ -1,6 +1,7 @@
-//! Whole sessions: the fuzzer writes what some clients do, and when the hub's threads move: who connects, what he sends in which
-//! pieces, when he reads, stops, or vanishes, and when the workers and the consumer have a turn, and how time goes by. The hub is the
-//! real one. In the end all that was promised to each client is checked, and the hub must have come to rest.
+//! Whole sessions: the fuzzer decides what some clients do, and when the hub's threads run: when a client
+//! connects, what it sends in which pieces, when it reads, closes or vanishes, when the workers and the
+//! consumer run, and how time passes. The hub is the real one. At the end every promise to each client is
+//! checked, and the hub must be quiescent.
 
 #![no_main]
 
@@ -13,8 +14,8 @@ use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_T
 use firstline::options::Options;
 use firstline::protocol::Priority;
 use libfuzzer_sys::fuzz_target;
+use models::driven_hub::{Client, Parts, ReadResult, Singletons};
 use models::promises::Witness;
-use models::world::{Came, Client, Kit, Parts};
 use nix::sys::epoll::EpollTimeout;
 use program::Program;
 use std::collections::BTreeSet;
@@ -24,16 +25,17 @@ use std::sync::Mutex;
 mod models;
 mod program;
 
-/// Clients at once, besides the witness.
-const PARTY: usize = 4;
+/// How many clients there are at once, besides the witness.
+const CLIENTS_MAX: usize = 4;
 
-/// Rounds in which all must have been done that can be: what a program of some kilobytes asks for takes a fraction of that.
+/// The rounds after which the hub must have nothing to do: a program of some kilobytes takes a fraction of
+/// that.
 const ROUNDS_MAX: usize = 20_000;
 
-/// What a witness's socket holds: more than all that can be said between two looks at it.
+/// The buffer of a witness's socket: more than all that can be sent to it between two reads.
 const WITNESS_BYTES: usize = 16 << 20;
 
-/// How often time goes by in the end for those who wait for that.
+/// How often time is advanced at the end for clients that wait for that.
 const WAITS_MAX: usize = 1_000;
 
 const IDLE_TIMEOUT_NS: u64 = 60_000_000_000;
@@ -41,17 +43,18 @@ const WRITE_TIMEOUT_NS: u64 = 5_000_000_000;
 const LINE_TIMEOUT_NS: u64 = 10_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What each run takes over from the one before: the parts that there are once, how many clients there were, and the last ID.
-struct Rest {
-    kit: Kit,
+/// What each run takes over from the one before: the parts that exist once, the number of clients so far, and
+/// the last ID.
+struct Carried {
+    singletons: Singletons,
     serial: u32,
     last_id: u64,
 }
 
-static REST: Mutex<Option<Rest>> = Mutex::new(None);
+static CARRIED: Mutex<Option<Carried>> = Mutex::new(None);
 
-/// Lines that are worth to be said, for the fuzzer need not guess them.
-const SAYINGS: [&[u8]; 20] = [
+/// Useful lines, so that the fuzzer need not guess them.
+const USEFUL_LINES: [&[u8]; 20] = [
     b"/auth 0123456789abcdef\n",
     b"/auth fedcba9876543210\n",
     b"/auth wrong-wrong-wrong\n",
@@ -74,7 +77,7 @@ const SAYINGS: [&[u8]; 20] = [
     b"\r\n",
 ];
 
-/// Who has which token, where tokens are asked for.
+/// The auth file of runs with authentication.
 const AUTH_FILE: &[u8] = b"witness the-token-of-the-witness 9 join
 all 0123456789abcdef 9 join
 some fedcba9876543210 4 no-join
@@ -84,26 +87,26 @@ some fedcba9876543210 4 no-join
 struct Run {
     parts: Parts,
     witness: Client,
-    clients: [Option<Client>; PARTY],
-    /// Those who are over.
-    former: Vec<Client>,
+    clients: [Option<Client>; CLIENTS_MAX],
+    /// The clients whose connections are over.
+    closed: Vec<Client>,
     serial: u32,
     last_id: u64,
     is_draining: bool,
 }
 
 impl Run {
-    /// Begins as the program's first byte says.
-    fn new(rest: Rest, setup: u8) -> Self {
-        let Rest { kit, serial, last_id } = rest;
-        // With a consumer in real time the seat is not the workers'.
+    /// Starts as the program's first byte says.
+    fn new(carried: Carried, setup: u8) -> Self {
+        let Carried { singletons, serial, last_id } = carried;
+        // A consumer in real time runs on its own thread only.
         let realtime = (setup & 4 == 0).then_some(1);
         let options = Options { workers: usize::from(setup & 3) + 1, realtime, ..Options::default() };
-        let (has_gate, has_rates) = (setup & 32 == 32, setup & 64 == 64);
-        let parts = Parts::new(kit, &options, |hub| {
+        let (has_authenticator, has_rates) = (setup & 32 == 32, setup & 64 == 64);
+        let parts = Parts::new(singletons, &options, |hub| {
             let mut tokens = Tokens::new();
             tokens.read(AUTH_FILE).expect("there is no mistake in it");
-            hub.authenticator = has_gate.then(|| Authenticator::new(&mut tokens));
+            hub.authenticator = has_authenticator.then(|| Authenticator::new(&mut tokens));
             let settings = &mut hub.settings;
             settings.idle_timeout_ns = (setup & 8 == 8).then_some(IDLE_TIMEOUT_NS);
             settings.write_timeout_ns = (setup & 16 == 16).then_some(WRITE_TIMEOUT_NS);
@@ -112,23 +115,27 @@ impl Run {
             settings.idle_grace_ns = has_rates.then_some(SECOND_NS);
             settings.line_timeout_ns = (setup & 128 == 128).then_some(LINE_TIMEOUT_NS);
         });
-        // Wrong tokens of the run before are forgotten.
+        // The server forgets the wrong tokens of the run before.
         clock::by_hand::advance((WRONG_TOKEN_MEMORY_MS + WRONG_TOKEN_MS_MAX) * 1_000_000);
         let serial = serial % (1 << 23) + 1;
-        let mut witness = Client::connect(parts.hub, serial, WITNESS_BYTES).expect("a seat is free");
-        witness.send(if has_gate { b"/auth the-token-of-the-witness\n/join\n" } else { b"/join\n" });
-        let clients = [const { None }; PARTY];
+        let mut witness = Client::connect(parts.hub, serial, WITNESS_BYTES).expect("a place is free");
+        witness.send(if has_authenticator { b"/auth the-token-of-the-witness\n/join\n" } else { b"/join\n" });
+        let clients = [const { None }; CLIENTS_MAX];
         let mut run =
-            Self { parts, witness, clients, former: Vec::new(), serial, last_id, is_draining: false };
-        run.settle();
-        assert_eq!(run.witness.talk.heard(), 1 + usize::from(has_gate), "it has joined");
+            Self { parts, witness, clients, closed: Vec::new(), serial, last_id, is_draining: false };
+        run.run_until_idle();
+        assert_eq!(
+            run.witness.transcript.line_count(),
+            1 + usize::from(has_authenticator),
+            "the witness is subscribed"
+        );
         run
     }
 
-    /// Does what the program says next.
+    /// Runs the next operation of the program.
     fn step(&mut self, program: &mut Program<'_>) {
         let operation = program.byte();
-        let who = usize::from(operation >> 4) % PARTY;
+        let who = usize::from(operation >> 4) % CLIENTS_MAX;
         match operation & 15 {
             0 => self.connect(who, program.byte()),
             1..=3 => {
@@ -136,8 +143,8 @@ impl Run {
                 self.with(who, |client| _ = client.send(&text));
             }
             4 | 5 => {
-                let saying = SAYINGS[usize::from(program.byte()) % SAYINGS.len()];
-                self.with(who, |client| _ = client.send(saying));
+                let line = USEFUL_LINES[usize::from(program.byte()) % USEFUL_LINES.len()];
+                self.with(who, |client| _ = client.send(line));
             }
             6 => {
                 let bytes_max = usize::from(program.byte()) * 16 + 1;
@@ -148,19 +155,19 @@ impl Run {
             9..=11 => _ = self.work(usize::from(operation >> 4) % self.parts.workers.len()),
             12 => _ = self.consume(),
             13 => clock::by_hand::advance(u64::from(program.byte()).pow(2) * 1_000_000),
-            14 => self.settle(),
+            14 => self.run_until_idle(),
             _ => self.drain(program.byte()),
         }
     }
 
     fn connect(&mut self, who: usize, holds: u8) {
-        // One that is there already goes on.
+        // A connection that is open stays.
         if self.clients[who].as_ref().is_some_and(|client| client.socket.is_some()) {
             return;
         }
         self.serial += 1;
         let client = Client::connect(self.parts.hub, self.serial, 1 << (holds % 20));
-        self.former.extend(std::mem::replace(&mut self.clients[who], client));
+        self.closed.extend(std::mem::replace(&mut self.clients[who], client));
     }
 
     fn with(&mut self, who: usize, act: impl FnOnce(&mut Client)) {
@@ -169,7 +176,7 @@ impl Run {
         }
     }
 
-    /// The server ends, seldom, for it says goodbye to all; or somebody wants the seats of those who are idle.
+    /// Shuts the server down, rarely, because that ends all clients; or requests the eviction of idle clients.
     fn drain(&mut self, really: u8) {
         if really & 15 == 15 && !self.is_draining {
             self.is_draining = true;
@@ -180,46 +187,49 @@ impl Run {
         }
     }
 
-    /// A round of one worker. True: it has more to do.
+    /// Runs a round of one worker. Returns whether it has more to do.
     fn work(&mut self, worker: usize) -> bool {
         let is_busy = self.parts.workers[worker].round(EpollTimeout::ZERO);
-        self.listen();
+        self.read_witness();
         self.assert_bounds();
         is_busy
     }
 
-    /// A turn of the consumer, if it is not the workers'. False: nothing waits.
+    /// Runs the consumer's own thread once, if there is one. Returns false if no message waits.
     fn consume(&mut self) -> bool {
         if !self.parts.hub.policy.has_own_thread() {
             return false;
         }
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
-        let heard = self.witness.talk.heard();
+        let before_lines = self.witness.transcript.line_count();
         let is_left = self.parts.dispatcher.try_run(firstline::hub::workers::Caller::OwnThread);
-        self.listen();
+        self.read_witness();
         let mut processed = [0; Priority::COUNT];
-        self.witness.talk.priorities_after(heard).for_each(|priority| processed[priority.index()] += 1);
+        self.witness
+            .transcript
+            .priorities_after(before_lines)
+            .for_each(|priority| processed[priority.index()] += 1);
         if !self.is_draining {
             assert_most_urgent_first(before, processed);
         }
         is_left || before != [0; Priority::COUNT]
     }
 
-    /// The witness reads all there is, so that it is never too slow.
-    fn listen(&mut self) {
-        while matches!(self.witness.read(usize::MAX), Came::Bytes(_)) {}
+    /// The witness reads everything that is there, so that it is never too slow.
+    fn read_witness(&mut self) {
+        while matches!(self.witness.read(usize::MAX), ReadResult::Bytes(_)) {}
     }
 
-    /// What a client may have in the hub is bounded.
+    /// Checks the bounds on what a client may have in the hub.
     fn assert_bounds(&self) {
         for outbox in &self.parts.hub.outboxes.0 {
-            // It panics itself if there are more slots than there are.
+            // This panics by itself if more slots are outstanding than exist.
             let _ = outbox.lock().outstanding();
         }
     }
 
-    /// All do what they can until nobody can do anything.
-    fn settle(&mut self) {
+    /// Runs all threads until none has anything to do.
+    fn run_until_idle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let mut is_busy = false;
             for worker in 0..self.parts.workers.len() {
@@ -230,29 +240,30 @@ impl Run {
                 return;
             }
         }
-        panic!("they spin");
+        panic!("the threads spin");
     }
 
-    /// All clients send no more and read to the end, and all that is over is checked.
-    fn finish(mut self) -> Rest {
+    /// All clients close their sending half and read to the end; then everything is checked.
+    fn finish(mut self) -> Carried {
         for _ in 0..ROUNDS_MAX {
             let mut is_over = true;
             for client in self.clients.iter_mut().flatten() {
                 client.end_sending();
-                is_over &= matches!(client.read(usize::MAX), Came::End);
+                is_over &= matches!(client.read(usize::MAX), ReadResult::End);
             }
-            self.settle();
+            self.run_until_idle();
             if is_over {
                 return self.check();
             }
-            self.let_time_go_by();
+            self.advance_time();
         }
         panic!("a client that waits is never answered");
     }
 
-    /// One who showed a wrong token waits for its answer, even if it is gone, and one who said too much is not read. Else nobody waits
-    /// for time to go by. True: somebody might.
-    fn let_time_go_by(&self) -> bool {
+    /// Advances the clock, if a client may wait for that: after a wrong token its answer is delayed, even if
+    /// the client is gone, and a client above the rate is not read. Otherwise no client waits for time. Returns
+    /// whether one may wait.
+    fn advance_time(&self) -> bool {
         let may_wait = self.parts.hub.authenticator.is_some() || self.parts.hub.settings.rate.is_some();
         if may_wait {
             clock::by_hand::advance(WRONG_TOKEN_MS_MAX * 1_000_000 / 8);
@@ -260,35 +271,37 @@ impl Run {
         may_wait
     }
 
-    fn check(mut self) -> Rest {
-        // Who is gone may have left something that is still to be processed, and seen by the witness.
+    fn check(mut self) -> Carried {
+        // A client that is gone may have left messages that the consumer must still process and deliver to the
+        // witness.
         let mut waits = 0;
-        while waits < WAITS_MAX && self.parts.hub.clients.lock().taken().0 > 1 && self.let_time_go_by() {
-            self.settle();
+        while waits < WAITS_MAX && self.parts.hub.clients.lock().taken().0 > 1 && self.advance_time() {
+            self.run_until_idle();
             waits += 1;
         }
         self.witness.end_sending();
-        while self.witness.read(usize::MAX) != Came::End {
-            self.settle();
+        while self.witness.read(usize::MAX) != ReadResult::End {
+            self.run_until_idle();
         }
-        self.settle();
+        self.run_until_idle();
         let admitted = self.parts.hub.queue.admitted();
         let after = (!self.is_draining).then_some(self.last_id);
-        let mut witness = Witness::new(&self.witness.talk, after);
-        self.former.extend(self.clients.iter_mut().filter_map(Option::take));
-        let names: Vec<_> = self.former.iter().flat_map(|client| client.talk.names()).collect();
+        let mut witness = Witness::new(&self.witness.transcript, after);
+        self.closed.extend(self.clients.iter_mut().filter_map(Option::take));
+        let names: Vec<_> = self.closed.iter().flat_map(|client| client.transcript.names()).collect();
         witness.names_are_shared = names.iter().collect::<BTreeSet<_>>().len() < names.len();
-        let ids: Vec<u64> = self.former.iter().flat_map(|client| client.talk.ids()).collect();
+        let ids: Vec<u64> = self.closed.iter().flat_map(|client| client.transcript.ids()).collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an ID was given twice");
-        self.former.iter().for_each(|client| client.talk.check(&witness));
+        self.closed.iter().for_each(|client| client.transcript.check(&witness));
         let last_id = self.last_id + admitted;
         assert!(self.is_draining || witness.is_gone || witness.last_id().unwrap_or(self.last_id) == last_id);
-        let kit = self.parts.end();
-        Rest { kit, serial: self.serial, last_id }
+        let singletons = self.parts.end();
+        Carried { singletons, serial: self.serial, last_id }
     }
 }
 
-/// That what was processed of what had waited, so many of each priority, is what comes first of it, and what is processed in one go at most.
+/// Of the messages that waited, by priority, the most urgent ones must have been processed, and no more than
+/// one run of the pipeline takes.
 fn assert_most_urgent_first(waited: [usize; Priority::COUNT], processed: [usize; Priority::COUNT]) {
     assert!(processed.iter().sum::<usize>() <= PIPELINE_RUNS_MAX * BATCH);
     let least = Priority::all().find(|priority| processed[priority.index()] > 0);
@@ -301,10 +314,10 @@ fn assert_most_urgent_first(waited: [usize; Priority::COUNT], processed: [usize;
 
 fuzz_target!(|program: &[u8]| {
     let mut program = Program(program);
-    let mut rest = REST.lock().unwrap();
-    let former = rest.take();
-    let former = former.unwrap_or_else(|| Rest {
-        kit: Kit::new(Consumer::new(None, None), None),
+    let mut carried = CARRIED.lock().unwrap();
+    let former = carried.take();
+    let former = former.unwrap_or_else(|| Carried {
+        singletons: Singletons::new(Consumer::new(None, None), None),
         serial: 0,
         last_id: 0,
     });
@@ -312,5 +325,5 @@ fuzz_target!(|program: &[u8]| {
     while !program.is_over() {
         run.step(&mut program);
     }
-    *rest = Some(run.finish());
+    *carried = Some(run.finish());
 });

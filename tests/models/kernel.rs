@@ -1,6 +1,6 @@
-//! The system, for threads of a model that wait for descriptors: they sleep as far as the model is concerned, and the others run on.
+//! Waiting for descriptors in a model: the waiting thread sleeps as the model sees it, and the others run on.
 
-#![expect(unsafe_code, reason = "it polls the descriptors of others")]
+#![expect(unsafe_code, reason = "it polls descriptors of other threads")]
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use shuttle::thread::{self, JoinHandle, Thread};
@@ -8,11 +8,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// Looks in a row that find nothing, after which all others sleep for ever: each of these looks one of them would have run else, with a
-/// chance of one half at least.
-const LOOKS_MAX: usize = 2_000;
+/// How many polls in a row may find nothing. More than that mean that all other threads sleep for ever:
+/// otherwise one of them runs between two polls with a chance of at least one half.
+const POLLS_MAX: usize = 2_000;
 
-/// Who waits for what.
+/// A thread that waits for events on a descriptor.
 struct Waiter {
     fd: RawFd,
     events: PollFlags,
@@ -20,7 +20,7 @@ struct Waiter {
     is_ready: Arc<AtomicBool>,
 }
 
-/// The system. What it has is no part of the model: it changes in no other way than the real one would.
+/// The kernel. Its state is not part of the model, because the real kernel reports the same events.
 #[derive(Default)]
 pub struct Kernel {
     waiters: Mutex<Vec<Waiter>>,
@@ -28,14 +28,14 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Begins to look, in a thread of the model.
+    /// Starts to poll, in a thread of the model.
     pub fn start() -> (Arc<Self>, JoinHandle<()>) {
         let kernel = Arc::new(Self::default());
         let own = Arc::clone(&kernel);
         (kernel, thread::spawn(move || own.run()))
     }
 
-    /// Wakes all who wait, and ends.
+    /// Wakes all waiting threads, and ends.
     pub fn end(&self) {
         self.is_over.store(true, Relaxed);
     }
@@ -44,7 +44,7 @@ impl Kernel {
         self.is_over.load(Relaxed)
     }
 
-    /// Sleeps until the descriptor has one of the events, or all is over.
+    /// Sleeps until the descriptor has one of the events, or until [`Kernel::end`].
     pub fn wait(&self, of: &impl AsFd, events: PollFlags) {
         let is_ready = Arc::new(AtomicBool::new(false));
         let waiter = Waiter {
@@ -60,17 +60,17 @@ impl Kernel {
     }
 
     fn run(&self) {
-        let mut looks = 0;
+        let mut polls = 0;
         while !self.is_over() {
-            looks = if self.look() { 0 } else { looks + 1 };
-            assert!(looks <= LOOKS_MAX, "all sleep, and nothing will wake them");
+            polls = if self.poll_all() { 0 } else { polls + 1 };
+            assert!(polls <= POLLS_MAX, "all threads sleep, and nothing will wake them");
             thread::yield_now();
         }
-        self.look();
+        self.poll_all();
     }
 
-    /// Wakes those who have something to wake for; says whether there was one.
-    fn look(&self) -> bool {
+    /// Wakes the threads whose events have come; returns whether there was one.
+    fn poll_all(&self) -> bool {
         let all: Vec<Waiter> = std::mem::take(&mut *self.waiters.lock().unwrap());
         let (ready, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|waiter| self.is_over() || waiter.has_event());
@@ -85,7 +85,7 @@ impl Kernel {
 
 impl Waiter {
     fn has_event(&self) -> bool {
-        // SAFETY: who waits for the descriptor has it open meanwhile.
+        // SAFETY: the waiting thread keeps the descriptor open meanwhile.
         let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
         poll(&mut [PollFd::new(fd, self.events)], PollTimeout::ZERO) == Ok(1)
     }

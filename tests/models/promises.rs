@@ -1,7 +1,8 @@
-//! What the protocol promises to a client, checked on all that it sent and was sent.
+//! What the protocol promises to a client, checked against everything that it sent and was sent.
 //!
-//! A *witness* is one who joined before everybody else and is never too slow: it is sent every message of the others in the order in
-//! which they are processed. What anybody else is told is compared with what the witness saw.
+//! A *witness* subscribes before every other client, and always reads in time. So it is sent every message of
+//! the others in the order of processing. The check compares what another client is told with what the witness
+//! saw.
 
 use super::protocol::{escaped, is_harmless, lines_of, request_of};
 use firstline::limits::LINE_BYTES_MAX;
@@ -10,13 +11,13 @@ use firstline::protocol::command::{Command, HELP, Request};
 use firstline::protocol::reply::Nak;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One line of the server.
+/// One line from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// The last: it was lowered.
+pub enum Reply {
+    /// The last field: the priority was lowered.
     Ack(u64, u64, bool),
     Nak(u64, String),
-    /// With what it says besides.
+    /// With the text after the number.
     Ok(u64, String),
     Err(u64, String),
     Msg(Message),
@@ -36,15 +37,15 @@ pub struct Message {
     pub text: String,
 }
 
-/// A number as the server writes them.
+/// A number in the form in which the server writes it.
 fn number(word: &str) -> u64 {
     let number = word.parse().unwrap_or_else(|_| panic!("no number: {word:?}"));
     assert_eq!(u64::to_string(&number), word);
     number
 }
 
-impl Told {
-    /// Takes a line apart; any that is not in the protocol is a forgery.
+impl Reply {
+    /// Parses a line; a line that is not in the protocol is a forgery.
     fn of(line: &[u8]) -> Self {
         let line = str::from_utf8(line).expect("what the server sends is UTF-8");
         assert!(line.chars().all(is_harmless), "{line:?}");
@@ -75,7 +76,7 @@ impl Told {
     }
 }
 
-/// Why the server may close a connection that had begun, besides BYE.
+/// Reasons other than BYE for which the server may close an established connection.
 const FAREWELLS: [&str; 13] = [
     "idle",
     "too-slow",
@@ -92,45 +93,45 @@ const FAREWELLS: [&str; 13] = [
     "not-utf-16",
 ];
 
-/// Why a connection was over.
+/// How far a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It is not.
+    /// It has not ended.
     No,
-    /// The last words were said, and no other line may follow.
+    /// The farewell has come, after which no line may follow.
     Farewell,
     /// The server closed it.
     Closed,
 }
 
-/// All messages that were processed, as the witness was told of them.
+/// All messages that were processed, as the witness got them.
 pub struct Witness {
     messages: BTreeMap<u64, Message>,
-    /// It was not told to the end.
+    /// The witness was not told everything to the end.
     pub is_gone: bool,
-    /// Somebody took a name that another had had: it says no longer who somebody is.
+    /// A client took a name that another one had before, so a name does not identify a client.
     pub names_are_shared: bool,
 }
 
 impl Witness {
-    /// Nobody: what is told cannot be compared.
+    /// No witness: nothing can be compared.
     pub fn nobody() -> Self {
         Self { messages: BTreeMap::new(), is_gone: true, names_are_shared: false }
     }
 
-    /// One who did nothing but join, and is sent what comes after that message.
-    pub fn new(talk: &Talk, after: Option<u64>) -> Self {
+    /// A witness that only subscribed, and that is sent the messages after `after`.
+    pub fn new(transcript: &Transcript, after: Option<u64>) -> Self {
         let (mut messages, mut last, mut is_gone) = (BTreeMap::new(), after, false);
-        for (told, _) in &talk.told {
-            match told {
-                Told::Msg(message) => {
+        for (reply, _) in &transcript.replies {
+            match reply {
+                Reply::Msg(message) => {
                     assert!(last.is_none_or(|last| message.id == last + 1), "numbered in a row: {message:?}");
                     last = Some(message.id);
                     messages.insert(message.id, message.clone());
                 }
-                // It joined, and perhaps showed its token before.
-                Told::Ok(1 | 2, _) => {}
-                Told::Lost(_) | Told::Bye(_) | Told::Err(0, _) => is_gone = true,
+                // The replies to /join, and perhaps to /auth before it.
+                Reply::Ok(1 | 2, _) => {}
+                Reply::Lost(_) | Reply::Bye(_) | Reply::Err(0, _) => is_gone = true,
                 other => panic!("{other:?} for the witness"),
             }
         }
@@ -144,87 +145,90 @@ impl Witness {
 }
 
 /// What one client sent and was sent.
-pub struct Talk {
+pub struct Transcript {
     /// Its address as the server shows it.
     address: String,
     sent: Vec<u8>,
-    /// It said that it sends no more.
-    pub ended: bool,
-    /// It closed the connection without waiting for what it had asked for: nothing is promised any more.
-    pub gone: bool,
-    /// It may have read nothing for longer than it may.
+    /// It has closed its sending half.
+    pub has_ended_sending: bool,
+    /// It closed the connection without waiting for its replies: nothing is promised any more.
+    pub is_abandoned: bool,
+    /// It may have read nothing for longer than the write time-out.
     pub may_be_cut_short: bool,
-    /// What came, line by line, and how many lines had been sent then at most.
-    told: Vec<(Told, u64)>,
-    partial: Vec<u8>,
+    /// Each line that came, and the number of lines that had been sent by then, at most.
+    replies: Vec<(Reply, u64)>,
+    unfinished: Vec<u8>,
     /// The server closed the connection.
-    pub closed: bool,
+    pub is_closed: bool,
 }
 
-impl Talk {
+impl Transcript {
     pub fn new(address: String) -> Self {
         Self {
             address,
             sent: Vec::new(),
-            ended: false,
-            gone: false,
+            has_ended_sending: false,
+            is_abandoned: false,
             may_be_cut_short: false,
-            told: Vec::new(),
-            partial: Vec::new(),
-            closed: false,
+            replies: Vec::new(),
+            unfinished: Vec::new(),
+            is_closed: false,
         }
     }
 
-    /// Notes what was sent.
+    /// Records what was sent.
     pub fn send(&mut self, bytes: &[u8]) {
         self.sent.extend_from_slice(bytes);
     }
 
-    /// Notes what came.
-    pub fn hear(&mut self, bytes: &[u8]) {
-        self.partial.extend_from_slice(bytes);
-        let lines = self.sent.iter().filter(|byte| **byte == b'\n').count() as u64 + u64::from(self.ended);
-        while let Some(lf) = self.partial.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.partial.drain(..=lf).collect();
-            self.told.push((Told::of(&line[..lf]), lines));
+    /// Records what came.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.unfinished.extend_from_slice(bytes);
+        let lines = self.sent.iter().filter(|byte| **byte == b'\n').count() as u64
+            + u64::from(self.has_ended_sending);
+        while let Some(lf) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=lf).collect();
+            self.replies.push((Reply::of(&line[..lf]), lines));
         }
     }
 
     /// How many lines came.
-    pub fn heard(&self) -> usize {
-        self.told.len()
+    pub fn line_count(&self) -> usize {
+        self.replies.len()
     }
 
     /// Why the server closed the connection, as far as it said so.
     pub fn last_words(&self) -> Option<String> {
-        match &self.told.last()?.0 {
-            Told::Bye(reason) => Some(format!("BYE {reason}")),
-            Told::Err(0, reason) => Some(format!("ERR 0 {reason}")),
+        match &self.replies.last()?.0 {
+            Reply::Bye(reason) => Some(format!("BYE {reason}")),
+            Reply::Err(0, reason) => Some(format!("ERR 0 {reason}")),
             _ => None,
         }
     }
 
     /// Whether a command was refused for that reason.
     pub fn was_refused(&self, reason: &str) -> bool {
-        self.told.iter().any(|(told, _)| matches!(told, Told::Err(1.., why) if why == reason))
+        self.replies.iter().any(|(reply, _)| matches!(reply, Reply::Err(1.., why) if why == reason))
     }
 
-    /// The priorities of the messages of others that came after so many lines.
-    pub fn priorities_after(&self, heard: usize) -> impl Iterator<Item = Priority> {
-        let told = self.told[heard..].iter();
-        told.filter_map(|(told, _)| if let Told::Msg(message) = told { Some(message.priority) } else { None })
+    /// The priorities of the messages of others that came after the first `line_count` lines.
+    pub fn priorities_after(&self, line_count: usize) -> impl Iterator<Item = Priority> {
+        let replies = self.replies[line_count..].iter();
+        replies.filter_map(
+            |(reply, _)| if let Reply::Msg(message) = reply { Some(message.priority) } else { None },
+        )
     }
 
-    /// The names that it asked for and got.
+    /// The names that it got.
     pub fn names(&self) -> BTreeSet<String> {
         self.names_by_line().into_values().collect()
     }
 
-    /// The names that it asked for and got, by the lines in which it did.
+    /// The names that it got, by the lines that asked for them.
     fn names_by_line(&self) -> BTreeMap<u64, String> {
         let lines = lines_of(&without_offers(&self.sent));
-        let named = self.told.iter().filter_map(|(told, _)| {
-            let Told::Ok(n, text) = told else { return None };
+        let named = self.replies.iter().filter_map(|(reply, _)| {
+            let Reply::Ok(n, text) = reply else { return None };
             match request_of(lines.get(*n as usize - 1)?.as_deref()?) {
                 Request::Command(Command::Nick(nick)) => Some((*n, nick.to_string())),
                 Request::Command(Command::Auth(_)) => Some((*n, text.clone())),
@@ -234,26 +238,30 @@ impl Talk {
         named.collect()
     }
 
-    /// The IDs of its messages that were acknowledged.
+    /// The IDs of its acknowledged messages.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
-        self.told.iter().filter_map(|(told, _)| if let Told::Ack(_, id, _) = told { Some(*id) } else { None })
+        self.replies
+            .iter()
+            .filter_map(|(reply, _)| if let Reply::Ack(_, id, _) = reply { Some(*id) } else { None })
     }
 
     /// The IDs of the messages of others that it was sent.
     pub fn ids_of_others(&self) -> impl Iterator<Item = u64> {
-        self.told.iter().filter_map(|(told, _)| if let Told::Msg(msg) = told { Some(msg.id) } else { None })
+        self.replies
+            .iter()
+            .filter_map(|(reply, _)| if let Reply::Msg(msg) = reply { Some(msg.id) } else { None })
     }
 
-    /// Checks all that is promised.
+    /// Checks every promise.
     pub fn check(&self, witness: &Witness) {
         let mut lines = lines_of(&without_offers(&self.sent));
-        if !self.ended && !self.sent.is_empty() && !self.sent.ends_with(b"\n") {
+        if !self.has_ended_sending && !self.sent.is_empty() && !self.sent.ends_with(b"\n") {
             lines.pop();
         }
         let requests =
             lines.iter().map(|line| line.as_deref().map_or(Request::Nak(Nak::TooLong), request_of));
         let mut check = Check {
-            talk: self,
+            transcript: self,
             witness,
             names: self.names_by_line(),
             requests: requests.collect(),
@@ -264,22 +272,22 @@ impl Talk {
             last_of: [0; Priority::COUNT],
             items: Vec::new(),
             joined: None,
-            last_wish: 0,
+            last_subscription_line: 0,
             last_seen: None,
             lost: 0,
             end: End::No,
         };
-        for (told, lines) in &self.told {
-            check.line(told, *lines);
+        for (reply, lines) in &self.replies {
+            check.line(reply, *lines);
         }
-        if self.closed {
+        if self.is_closed {
             check.end();
         }
     }
 }
 
-/// What a client sent, without byte order marks and what Telnet opens with: that is dropped from its lines until the first of them that is a message or a
-/// command.
+/// What a client sent, without byte order marks and Telnet options: the server removes them from each line up
+/// to the first that is a message or a command.
 fn without_offers(sent: &[u8]) -> Vec<u8> {
     let mut lines: Vec<Vec<u8>> = sent.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     for line in &mut lines {
@@ -297,72 +305,72 @@ fn without_offers(sent: &[u8]) -> Vec<u8> {
 
 /// The state of a check.
 struct Check<'a> {
-    talk: &'a Talk,
+    transcript: &'a Transcript,
     witness: &'a Witness,
-    /// What it is called from those lines on.
+    /// Its names, by the line from which each one holds.
     names: BTreeMap<u64, String>,
-    /// What its lines ask for: the first is number 1.
+    /// The requests of its lines: the first has number 1.
     requests: Vec<Request<'a>>,
     answered: BTreeSet<u64>,
     /// The commands among them that were refused.
     refused: BTreeSet<u64>,
     last_id: u64,
-    /// The last line that was answered at once.
+    /// The last command that was answered.
     last_at_once: u64,
-    /// The last line of each priority that was acknowledged.
+    /// The last acknowledged line of each priority.
     last_of: [u64; Priority::COUNT],
     /// The lines of an answer that is not closed yet.
     items: Vec<String>,
     joined: Option<Priority>,
-    /// The last line that said whether it is to be sent messages of others, of those that were answered.
-    last_wish: u64,
-    /// The last message of others that was seen since it joined, and how many were lost since that.
+    /// The last answered line that changed the subscription.
+    last_subscription_line: u64,
+    /// The last message of others since it subscribed, and how many were lost since then.
     last_seen: Option<u64>,
     lost: u64,
     end: End,
 }
 
 impl<'a> Check<'a> {
-    fn line(&mut self, told: &Told, lines: u64) {
-        assert_eq!(self.end, End::No, "{told:?} after the last words");
-        match told {
-            Told::Ack(n, id, lowered) => self.ack(*n, *id, *lowered, lines),
-            Told::Nak(n, reason) => self.nak(*n, reason, lines),
-            Told::Ok(n, text) => self.ok(*n, text, lines),
-            Told::Err(0, reason) => {
+    fn line(&mut self, reply: &Reply, lines: u64) {
+        assert_eq!(self.end, End::No, "{reply:?} after the last words");
+        match reply {
+            Reply::Ack(n, id, lowered) => self.ack(*n, *id, *lowered, lines),
+            Reply::Nak(n, reason) => self.nak(*n, reason, lines),
+            Reply::Ok(n, text) => self.ok(*n, text, lines),
+            Reply::Err(0, reason) => {
                 assert!(FAREWELLS.contains(&reason.as_str()), "{reason}");
                 self.end = End::Farewell;
             }
-            Told::Err(n, reason) => self.err(*n, reason, lines),
-            Told::Msg(message) => self.msg(message),
-            Told::Lost(count) => self.lost += count,
-            Told::Item(line) => self.items.push(line.clone()),
-            Told::Bye(_) => self.end = End::Farewell,
+            Reply::Err(n, reason) => self.err(*n, reason, lines),
+            Reply::Msg(message) => self.msg(message),
+            Reply::Lost(count) => self.lost += count,
+            Reply::Item(line) => self.items.push(line.clone()),
+            Reply::Bye(_) => self.end = End::Farewell,
         }
     }
 
-    /// What line `n` asked for, which must have been sent and not been answered.
-    fn close(&mut self, n: u64, lines: u64) -> Request<'a> {
+    /// The request of line `n`, which must have been sent and must be unanswered.
+    fn take_request(&mut self, n: u64, lines: u64) -> Request<'a> {
         assert!(1 <= n && n <= lines, "line {n} is answered before it was sent");
         assert!(self.answered.insert(n), "line {n} is answered twice");
         self.requests[n as usize - 1]
     }
 
-    /// As [`Check::close`], of a line that is no message. All are answered when they are read, and so in order, but for one: who joins
-    /// since a message is told so once he has what came after it.
-    fn close_command(&mut self, n: u64, lines: u64) -> Request<'a> {
+    /// As [`Check::take_request`], for a line that is not a message. These are answered when they are read, and so in
+    /// order. The exception is `/join since`, which is answered after the replay.
+    fn take_command(&mut self, n: u64, lines: u64) -> Request<'a> {
         let is_later =
             |request: &&Request| matches!(request, Request::Command(Command::Join { since: Some(_), .. }));
         if self.requests.get(n.saturating_sub(1) as usize).as_ref().is_some_and(is_later) {
-            return self.close(n, lines);
+            return self.take_request(n, lines);
         }
         assert!(self.last_at_once < n, "line {n} is answered after line {}", self.last_at_once);
         self.last_at_once = n;
-        self.close(n, lines)
+        self.take_request(n, lines)
     }
 
     fn ack(&mut self, n: u64, id: u64, lowered: bool, lines: u64) {
-        let request = self.close(n, lines);
+        let request = self.take_request(n, lines);
         let Request::Message { priority: asked, text } = request else {
             panic!("ACK {n} {id} for {request:?}")
         };
@@ -385,11 +393,11 @@ impl<'a> Check<'a> {
 
     fn nak(&mut self, n: u64, reason: &str, lines: u64) {
         if matches!(reason, "shutting-down" | "journal-failed" | "print-failed") {
-            let request = self.close(n, lines);
+            let request = self.take_request(n, lines);
             assert!(matches!(request, Request::Message { .. }), "NAK {n} {reason} for {request:?}");
             return;
         }
-        let request = self.close_command(n, lines);
+        let request = self.take_command(n, lines);
         let is_right = match request {
             Request::Message { .. } => reason == "not-authenticated",
             Request::Nak(nak) => reason == nak.as_str() || reason == "not-authenticated",
@@ -399,7 +407,7 @@ impl<'a> Check<'a> {
     }
 
     fn ok(&mut self, n: u64, text: &str, lines: u64) {
-        let request = self.close_command(n, lines);
+        let request = self.take_command(n, lines);
         let Request::Command(command) = request else { panic!("OK {n} for {request:?}") };
         let items = std::mem::take(&mut self.items);
         let all_are = |word: &str| items.iter().all(|item| item.split(' ').next() == Some(word));
@@ -411,24 +419,24 @@ impl<'a> Check<'a> {
         }
         assert_eq!(text.is_empty(), !matches!(command, Command::Auth(_)), "OK {n} {text} for {command:?}");
         match command {
-            Command::Join { min, since: None } => self.epoch(n, Some(min)),
-            Command::Join { min, since: Some(_) } if self.last_wish < n => {
-                (self.last_wish, self.joined) = (n, Some(min));
+            Command::Join { min, since: None } => self.set_subscription(n, Some(min)),
+            Command::Join { min, since: Some(_) } if self.last_subscription_line < n => {
+                (self.last_subscription_line, self.joined) = (n, Some(min));
             }
-            Command::Leave => self.epoch(n, None),
+            Command::Leave => self.set_subscription(n, None),
             _ => {}
         }
     }
 
-    /// From that line on other messages come, or none.
-    fn epoch(&mut self, n: u64, joined: Option<Priority>) {
-        (self.last_wish, self.joined, self.last_seen, self.lost) = (n, joined, None, 0);
+    /// From that line on it is subscribed with that minimum, or not subscribed.
+    fn set_subscription(&mut self, n: u64, joined: Option<Priority>) {
+        (self.last_subscription_line, self.joined, self.last_seen, self.lost) = (n, joined, None, 0);
     }
 
     fn err(&mut self, n: u64, reason: &str, lines: u64) {
-        let request = self.close_command(n, lines);
+        let request = self.take_command(n, lines);
         self.refused.insert(n);
-        // An answer is broken off if its reader is to go.
+        // A listing is broken off if the server closes the connection.
         let items = std::mem::take(&mut self.items);
         assert!(items.is_empty() || reason == "not-authenticated", "{items:?}");
         let reasons: &[&str] = match request {
@@ -459,13 +467,13 @@ impl<'a> Check<'a> {
 
     fn msg(&mut self, message: &Message) {
         match self.witness.messages.get(&message.id) {
-            Some(seen) => assert_eq!(message, seen, "everybody is told the same"),
+            Some(seen) => assert_eq!(message, seen, "every client is sent the same"),
             None => assert!(self.witness.is_gone, "{message:?} was not processed"),
         }
         let Some(min) = self.joined.or_else(|| self.is_joining()) else {
             panic!("{message:?}, and it did not join")
         };
-        // One that is just joining may be sent what its last wish was, or its next.
+        // While a /join is unanswered, the messages may follow the last subscription or the new one.
         assert!(
             min <= message.priority || self.is_joining().is_some(),
             "{message:?} for one who joined {min}"
@@ -485,40 +493,44 @@ impl<'a> Check<'a> {
         (self.last_seen, self.lost) = (Some(message.id), 0);
     }
 
-    /// What it is called in that line.
+    /// Its name when it sent that line.
     fn name_in(&self, n: u64) -> &str {
-        self.names.range(..n).next_back().map_or(&self.talk.address, |(_, name)| name)
+        self.names.range(..n).next_back().map_or(&self.transcript.address, |(_, name)| name)
     }
 
-    /// Whether a message is the client's own: that is not sent to it.
+    /// Whether the message is the client's own, which it is not sent.
     fn is_own(&self, message: &Message) -> bool {
-        message.from == self.talk.address || self.names.values().any(|name| *name == message.from)
+        message.from == self.transcript.address || self.names.values().any(|name| *name == message.from)
     }
 
-    /// What it wants to be sent from a line on that is not answered yet.
+    /// The minimum of the first /join that is not answered yet.
     fn is_joining(&self) -> Option<Priority> {
-        let mut mins =
-            (1..).zip(&self.requests).skip(self.last_wish as usize).filter_map(
-                |(n, request)| match request {
-                    Request::Command(Command::Join { min, .. }) if !self.answered.contains(&n) => Some(*min),
-                    _ => None,
-                },
-            );
+        let mut mins = (1..).zip(&self.requests).skip(self.last_subscription_line as usize).filter_map(
+            |(n, request)| match request {
+                Request::Command(Command::Join { min, .. }) if !self.answered.contains(&n) => Some(*min),
+                _ => None,
+            },
+        );
         mins.next()
     }
 
-    /// All that came before the server closed the connection.
+    /// Checks what came before the server closed the connection.
     fn end(&mut self) {
-        let last = self.talk.told.last().map(|(told, _)| told);
-        let is_short = matches!(last, Some(Told::Err(0, reason)) if reason == "too-slow") || self.talk.gone;
+        let last = self.transcript.replies.last().map(|(reply, _)| reply);
+        let is_short = matches!(last, Some(Reply::Err(0, reason)) if reason == "too-slow")
+            || self.transcript.is_abandoned;
         if is_short {
             return;
         }
-        // One that was too slow may not even have been told.
-        if self.end == End::No && (!self.talk.ended || self.talk.may_be_cut_short) {
+        // A client that was too slow may not even get the reason.
+        if self.end == End::No && (!self.transcript.has_ended_sending || self.transcript.may_be_cut_short) {
             return;
         }
-        assert!(self.talk.partial.is_empty(), "the last line is cut: {:?}", self.talk.partial);
+        assert!(
+            self.transcript.unfinished.is_empty(),
+            "the last line is cut: {:?}",
+            self.transcript.unfinished
+        );
         assert!(self.items.is_empty(), "an answer is not closed: {:?}", self.items);
         self.end = End::Closed;
         let wants_answer = |n: &u64| self.requests[*n as usize - 1] != Request::Blank;
@@ -529,22 +541,22 @@ impl<'a> Check<'a> {
         let expected: Vec<u64> = (1..=taken).filter(wants_answer).collect();
         let answered: Vec<u64> = self.answered.iter().copied().collect();
         match last {
-            Some(Told::Bye(reason)) if reason == "quit" => assert!(quit.is_some()),
-            Some(Told::Bye(_) | Told::Err(..))
-                if self.talk.told.last().is_some_and(|(told, _)| told.is_early_end()) =>
+            Some(Reply::Bye(reason)) if reason == "quit" => assert!(quit.is_some()),
+            Some(Reply::Bye(_) | Reply::Err(..))
+                if self.transcript.replies.last().is_some_and(|(reply, _)| reply.is_early_end()) =>
             {
-                // What it sent was read up to some line.
-                assert_eq!(answered, expected[..answered.len()], "all that was read is answered");
+                // The server read the client's lines up to some line.
+                assert_eq!(answered, expected[..answered.len()], "every line that was read is answered");
                 return;
             }
-            _ => assert!(quit.is_none(), "it quit, and was not told goodbye"),
+            _ => assert!(quit.is_none(), "no BYE after /quit"),
         }
         assert_eq!(answered, expected, "every line is answered");
     }
 }
 
-impl Told {
-    /// Whether the server closes although the client might have gone on.
+impl Reply {
+    /// Whether the server ended a connection that the client wanted to keep.
     fn is_early_end(&self) -> bool {
         matches!(self, Self::Err(0, _)) || *self == Self::Bye("shutting-down".to_string())
     }

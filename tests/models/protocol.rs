@@ -1,6 +1,6 @@
-//! The rules of the protocol about bytes, lines and words, written down a second time: plain, slow, and without a look at `src/protocol`.
-//! Property tests and fuzzers compare what that does with this.
-#![allow(dead_code, reason = "each who uses it uses its part")]
+//! The rules of the protocol about bytes, lines and words, written a second time: plain, slow, and without a
+//! look at `src/protocol`. Property tests and fuzz targets compare `src/protocol` with this.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use firstline::limits::{LINE_BYTES_MAX, NICK_BYTES_MAX, TEXT_BYTES};
 use firstline::protocol::Priority;
@@ -9,17 +9,17 @@ use firstline::protocol::framing::{Frame, Framer};
 use firstline::protocol::reply::{Nak, Refusal};
 use std::num::NonZeroU64;
 
-/// A line as the model and the framer tell it; `None` is one that is too long.
-pub type Told = Option<Vec<u8>>;
+/// A line from the model or the framer; `None` if it is too long.
+pub type Line = Option<Vec<u8>>;
 
-/// The smallest receive buffer there may be.
+/// The smallest receive buffer.
 pub const SMALLEST: usize = LINE_BYTES_MAX + "\r\n".len();
 
-/// What one receive brings at most, and how many lines are taken before the next one.
-pub type Turn = (usize, usize);
+/// How many bytes one receive brings, at most, and how many lines are taken before the next one.
+pub type ReceiveStep = (usize, usize);
 
 /// The lines of a stream, by the words of the protocol.
-pub fn lines_of(stream: &[u8]) -> Vec<Told> {
+pub fn lines_of(stream: &[u8]) -> Vec<Line> {
     let mut lines: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').collect();
     if lines.last().is_some_and(|last| last.is_empty()) {
         lines.pop();
@@ -28,41 +28,41 @@ pub fn lines_of(stream: &[u8]) -> Vec<Told> {
     without_cr.map(|line| (line.len() <= LINE_BYTES_MAX).then(|| line.to_vec())).collect()
 }
 
-/// Takes so many lines at most. Says whether there were fewer.
-fn take<const N: usize>(framer: &mut Framer<'_, N>, count: usize, told: &mut Vec<Told>) -> bool {
+/// Takes at most `count` lines. Returns whether there were fewer.
+fn take<const N: usize>(framer: &mut Framer<'_, N>, count: usize, lines: &mut Vec<Line>) -> bool {
     for _ in 0..count {
         match framer.next() {
-            Some(Frame::Line(line)) => told.push(Some(line.to_vec())),
-            Some(Frame::TooLong) => told.push(None),
+            Some(Frame::Line(line)) => lines.push(Some(line.to_vec())),
+            Some(Frame::TooLong) => lines.push(None),
             None => return true,
         }
     }
     false
 }
 
-/// Sends the stream through a framer. Lines are also taken, all of them, when there is no room to receive.
-fn frame<const N: usize>(framer: &mut Framer<'_, N>, mut stream: &[u8], turns: &[Turn]) -> Vec<Told> {
-    let mut told = Vec::new();
-    let mut turns = turns.iter().cycle();
-    while let Some((bytes, lines)) = turns.next().filter(|_| !stream.is_empty()) {
+/// Sends the stream through a framer. When there is no room to receive, all lines are taken.
+fn frame<const N: usize>(framer: &mut Framer<'_, N>, mut stream: &[u8], steps: &[ReceiveStep]) -> Vec<Line> {
+    let mut framed = Vec::new();
+    let mut steps = steps.iter().cycle();
+    while let Some((bytes, lines)) = steps.next().filter(|_| !stream.is_empty()) {
         if framer.free().is_empty() {
-            assert!(take(framer, usize::MAX, &mut told));
+            assert!(take(framer, usize::MAX, &mut framed));
         }
         let free = framer.free();
-        assert!(!free.is_empty(), "no line waits, and there is no room");
+        assert!(!free.is_empty(), "no line is complete, and there is no room");
         let (now, later) = stream.split_at(stream.len().min(*bytes).min(free.len()));
         free[..now.len()].copy_from_slice(now);
         framer.commit(now.len());
         stream = later;
-        take(framer, *lines, &mut told);
+        take(framer, *lines, &mut framed);
     }
     framer.end();
-    assert!(take(framer, usize::MAX, &mut told));
-    told
+    assert!(take(framer, usize::MAX, &mut framed));
+    framed
 }
 
-/// Checks one stream in a buffer of that size, behind another client's leavings.
-pub fn frames_are_the_lines<const N: usize>(before: &[u8], stream: &[u8], turns: &[Turn]) {
+/// Checks one stream in a buffer of that size, which contained another client's bytes before.
+pub fn frames_are_the_lines<const N: usize>(before: &[u8], stream: &[u8], steps: &[ReceiveStep]) {
     let mut buffer = [0; N];
     let mut framer = Framer::new(&mut buffer);
     let leavings = before.len().min(N);
@@ -71,10 +71,10 @@ pub fn frames_are_the_lines<const N: usize>(before: &[u8], stream: &[u8], turns:
     take(&mut framer, before.len() % 5, &mut Vec::new());
     framer.reset();
     assert_eq!(framer.free(), [0; N]);
-    assert_eq!(frame(&mut framer, stream, turns), lines_of(stream));
+    assert_eq!(frame(&mut framer, stream, steps), lines_of(stream));
 }
 
-/// What a line asks for, by the words of the protocol. What a bad argument or an unknown command is told is left out.
+/// The request of a line, by the words of the protocol. The advice in a refusal is left out.
 pub fn request_of(line: &[u8]) -> Request<'_> {
     if line.is_empty() {
         return Request::Blank;
@@ -134,7 +134,7 @@ fn join_of(arguments: &[&[u8]]) -> Option<Command<'static>> {
     Some(Command::Join { min, since })
 }
 
-/// Whether somebody may have that token.
+/// Whether the text is a valid token.
 pub fn is_token(text: &str) -> bool {
     (16..=64).contains(&text.len()) && text.chars().all(|character| ('!'..='~').contains(&character))
 }
@@ -163,7 +163,7 @@ fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
     command.map_or(Request::Refused(Refusal::BadArgument("")), Request::Command)
 }
 
-/// The request without what a bad argument or an unknown command is told.
+/// The request without the advice in a refusal.
 pub fn without_advice(request: Request<'_>) -> Request<'_> {
     match request {
         Request::Refused(Refusal::UnknownCommand(_)) => Request::Refused(Refusal::UnknownCommand("")),
@@ -181,13 +181,13 @@ pub fn is_harmless(character: char) -> bool {
     !is_control && !bidi.contains(&code)
 }
 
-/// The text as it may reach a terminal: byte by byte where a character must not.
+/// The text in the form that may reach a terminal: a forbidden character becomes escaped bytes.
 pub fn escaped(text: &[u8]) -> String {
     let mut escaped = String::new();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
     let mut rest = text;
     while !rest.is_empty() {
-        // A character is the shortest beginning that is one; it has four bytes at most.
+        // A character is the shortest valid prefix, of four bytes at most.
         let character = (1..=rest.len().min(4)).find(|len| std::str::from_utf8(&rest[..*len]).is_ok());
         let len = character.unwrap_or(1);
         match std::str::from_utf8(&rest[..len]).ok().and_then(|text| text.chars().next()) {

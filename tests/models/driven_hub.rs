@@ -1,10 +1,10 @@
-//! A whole hub, driven by hand: its workers and its consumer are the real ones and move when they are told to, and its clients are at
-//! the other ends of sockets of this process. So nothing happens that the one who drives does not want, and the same happens again
-//! when he does the same.
+//! A whole hub that a test drives: its workers and its consumer are the real ones, and run only when the test
+//! says so; its clients are the other ends of sockets in this process. So nothing happens by itself, and the
+//! same steps give the same result.
 
 #![expect(unsafe_code, reason = "a hub is leaked, and taken back when nothing refers to it")]
 
-use super::promises::Talk;
+use super::promises::Transcript;
 use firstline::clock;
 use firstline::conn_id::ConnId;
 use firstline::hub::Hub;
@@ -25,17 +25,17 @@ use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-/// What there is once in a process. One hub after the other has it.
-pub struct Kit {
+/// What exists once in a process. One hub after the other uses it.
+pub struct Singletons {
     pub pipeline: ConsumerPipeline,
-    /// For a consumer that keeps a journal.
+    /// For a consumer with a journal.
     pub history: Option<replay::Handle>,
     sessions: &'static mut [Session],
-    are_slots_home: bool,
+    are_slots_in_outboxes: bool,
 }
 
-impl Kit {
-    /// For whoever comes first.
+impl Singletons {
+    /// For the first hub.
     pub fn new(consumer: Consumer, history: Option<replay::Handle>) -> Self {
         let sessions = ConnId::all().map(|conn| Session::new(conn, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();
@@ -43,12 +43,12 @@ impl Kit {
             pipeline: consumer.into_pipeline(),
             history,
             sessions: Box::leak(sessions),
-            are_slots_home: false,
+            are_slots_in_outboxes: false,
         }
     }
 }
 
-/// A hub, and who works in it.
+/// A hub, its dispatcher and its workers.
 pub struct Parts {
     pub hub: &'static Hub,
     pub dispatcher: &'static Dispatcher,
@@ -57,13 +57,13 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// A hub for these options, without time-outs and rates unless `adjust` sets some.
-    pub fn new(kit: Kit, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Kit { mut pipeline, history, sessions, are_slots_home } = kit;
+    /// A hub for these options, without time-outs and rates, except for those that `adjust` sets.
+    pub fn new(singletons: Singletons, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
+        let Singletons { mut pipeline, history, sessions, are_slots_in_outboxes } = singletons;
         let consumer = pipeline.consumer();
         let policy = Policy::new(false, consumer.needs_thread(), consumer.lets_workers_run());
         let mut hub = Hub::new(options, policy, history, None).expect("there are descriptors");
-        // A queue that was closed is not opened again.
+        // A closed queue cannot be reopened.
         hub.queue = Box::leak(Box::new(Queue::new()));
         let settings = &mut hub.settings;
         (settings.rate, settings.urgent_rate, settings.idle_grace_ns) = (None, None, None);
@@ -71,12 +71,13 @@ impl Parts {
         adjust(&mut hub);
         let hub: &'static Hub = Box::leak(Box::new(hub));
         let dispatcher: &'static Dispatcher = Box::leak(Box::new(Dispatcher::new(hub, pipeline)));
-        if !are_slots_home {
+        if !are_slots_in_outboxes {
             for (outbox, slots) in hub.outboxes.0.iter().zip(take_slots()) {
                 slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
             }
         }
-        // SAFETY: the workers have the sessions until they are dropped, and `Parts::end` returns them only then.
+        // SAFETY: the workers have the sessions until they are dropped, and `Parts::end` returns the sessions
+        // only after that.
         let mut lent: &'static mut [Session] =
             unsafe { core::slice::from_raw_parts_mut(sessions.as_mut_ptr(), sessions.len()) };
         let mut workers = Vec::new();
@@ -90,12 +91,12 @@ impl Parts {
         Self { hub, dispatcher, workers, sessions }
     }
 
-    /// Ends a hub that must have come to rest: nothing of anybody may be left in it.
-    pub fn end(self) -> Kit {
+    /// Ends a hub that must be quiescent: it must hold nothing of any client.
+    pub fn end(self) -> Singletons {
         let Self { hub, dispatcher, workers, sessions } = self;
         drop(workers);
-        assert_rest(hub);
-        // SAFETY: all three were leaked above, and nothing else refers to them any more.
+        assert_quiescent(hub);
+        // SAFETY: all three were leaked above, and nothing refers to them any more.
         let (hub, dispatcher, queue) = unsafe {
             let queue = Box::from_raw((&raw const *hub.queue).cast_mut());
             let dispatcher = Box::from_raw((&raw const *dispatcher).cast_mut());
@@ -103,101 +104,103 @@ impl Parts {
         };
         let pipeline = dispatcher.into_pipeline();
         drop(queue);
-        Kit { pipeline, history: hub.replay, sessions, are_slots_home: true }
+        Singletons { pipeline, history: hub.replay, sessions, are_slots_in_outboxes: true }
     }
 }
 
-fn assert_rest(hub: &Hub) {
-    assert_eq!(hub.clients.lock().taken().0, 0, "a seat is still taken");
-    assert!(hub.joined.is_empty(), "somebody is still sent what others say");
-    assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "something still waits");
+fn assert_quiescent(hub: &Hub) {
+    assert_eq!(hub.clients.lock().taken().0, 0, "a place is still taken");
+    assert!(hub.joined.is_empty(), "a client is still subscribed");
+    assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "a message still waits");
     for outbox in &hub.outboxes.0 {
         let outbox = outbox.lock();
         assert!(
             outbox.is_quiescent() && outbox.is_empty() && !outbox.is_alive() && outbox.subscriber.lost() == 0
         );
         assert!(outbox.subscriber.joined().is_none() && !outbox.subscriber.is_behind());
-        assert_eq!(outbox.outstanding(), 0, "a slot is not at home");
+        assert_eq!(outbox.outstanding(), 0, "a slot is outstanding");
     }
 }
 
 /// A client.
 pub struct Client {
-    /// None: it has closed the connection.
+    /// `None` after it has closed the connection.
     pub socket: Option<UnixStream>,
-    pub talk: Talk,
+    pub transcript: Transcript,
 }
 
-/// Whether a read brought something.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
+pub enum ReadResult {
     Bytes(usize),
     Nothing,
     End,
 }
 
 impl Client {
-    /// One that connects to the hub, from an address that no other has had; its socket holds about so many bytes that it does not read.
-    /// None: all seats are taken.
+    /// A client that connects to the hub, from an address that no other has; its socket holds about `holds`
+    /// unread bytes. `None` if all places are taken.
     pub fn connect(hub: &Hub, serial: u32, holds: usize) -> Option<Self> {
         let (socket, other) = UnixStream::pair().expect("there are descriptors");
         socket.set_nonblocking(true).unwrap();
-        // Without that right it is as much as the system allows.
+        // Without the right to force it, the size is as much as the kernel permits.
         if setsockopt(&other, sockopt::SndBufForce, &holds).is_err() {
             setsockopt(&other, sockopt::SndBuf, &holds).unwrap();
         }
         let peer = SocketAddr::new(IpAddr::V4((0x0a00_0000 + serial).into()), 9);
         hub.places().take(OwnedFd::from(other), peer, clock::now_ns()).ok()?;
-        let mut talk = Talk::new(peer.to_string());
-        talk.may_be_cut_short = hub.settings.write_timeout_ns.is_some();
-        Some(Self { socket: Some(socket), talk })
+        let mut transcript = Transcript::new(peer.to_string());
+        transcript.may_be_cut_short = hub.settings.write_timeout_ns.is_some();
+        Some(Self { socket: Some(socket), transcript })
     }
 
     /// Sends as much as the connection takes at once, and returns how much that is.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
         let Some(mut socket) = self.socket.as_ref() else { return 0 };
-        if self.talk.ended || bytes.is_empty() {
+        if self.transcript.has_ended_sending || bytes.is_empty() {
             return 0;
         }
-        // Where the server has closed it, nothing of it is heard.
+        // If the server has closed the connection, it reads nothing of this.
         let sent = socket.write(bytes).unwrap_or(0);
-        self.talk.send(&bytes[..sent]);
+        self.transcript.send(&bytes[..sent]);
         sent
     }
 
-    /// Says that it sends no more.
+    /// Closes the sending half.
     pub fn end_sending(&mut self) {
         if let Some(socket) = &self.socket {
             let _ = socket.shutdown(Shutdown::Write);
-            self.talk.ended = true;
+            self.transcript.has_ended_sending = true;
         }
     }
 
-    /// Reads what is there, so many bytes at most.
-    pub fn read(&mut self, bytes_max: usize) -> Came {
-        let (Some(mut socket), mut buffer) = (self.socket.as_ref(), [0; 8192]) else { return Came::End };
+    /// Reads what is there, at most `bytes_max` bytes.
+    pub fn read(&mut self, bytes_max: usize) -> ReadResult {
+        let (Some(mut socket), mut buffer) = (self.socket.as_ref(), [0; 8192]) else {
+            return ReadResult::End;
+        };
         let room = buffer.len().min(bytes_max);
         match std::io::Read::read(&mut socket, &mut buffer[..room]) {
             Ok(0) if room > 0 => self.closed(),
             Ok(bytes) => {
-                self.talk.hear(&buffer[..bytes]);
-                Came::Bytes(bytes)
+                self.transcript.receive(&buffer[..bytes]);
+                ReadResult::Bytes(bytes)
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Came::Nothing,
-            // It is reset when the server closes it with something unread.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => ReadResult::Nothing,
+            // The kernel resets the connection if the server closes it with bytes unread.
             Err(_) => self.closed(),
         }
     }
 
-    fn closed(&mut self) -> Came {
-        self.talk.closed = true;
+    fn closed(&mut self) -> ReadResult {
+        self.transcript.is_closed = true;
         self.socket = None;
-        Came::End
+        ReadResult::End
     }
 
-    /// Closes the connection, whatever is on its way.
+    /// Closes the connection without reading what is on its way.
     pub fn vanish(&mut self) {
-        self.talk.gone |= !self.talk.closed;
+        self.transcript.is_abandoned |= !self.transcript.is_closed;
         self.socket = None;
     }
 }

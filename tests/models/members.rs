@@ -1,8 +1,8 @@
-//! Clients that are threads of a model, and how a model is run.
+//! Clients as threads of a model, and the runner of a model.
 
+use super::driven_hub::{Client, ReadResult};
 use super::kernel::Kernel;
-use super::promises::Talk;
-use super::world::{Came, Client};
+use super::promises::Transcript;
 use firstline::hub::Hub;
 use firstline::hub::workers::worker::Worker;
 use nix::poll::PollFlags;
@@ -16,18 +16,18 @@ use std::time::Instant;
 /// The stack of a thread of a model.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Steps of one run, above which it is going round in circles.
+/// The greatest number of steps of one run: more than that is an endless loop.
 const STEPS_MAX: usize = 200_000;
 
-/// Orders of a model, unless `FIRSTLINE_TEST_SCHEDULES` says how many.
+/// Schedules of a model, unless `FIRSTLINE_TEST_SCHEDULES` sets another number.
 const SCHEDULES: u64 = 1_000;
 
-/// A number of the environment.
+/// A numeric environment variable.
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-/// Runs a model in many orders, and says how many and from which seed.
+/// Runs a model in many schedules, and prints how many and from which seed.
 pub fn run_schedules(name: &str, model: impl Fn() + Send + Sync + 'static) {
     let schedules = setting("FIRSTLINE_TEST_SCHEDULES").unwrap_or(SCHEDULES);
     let seed = setting("FIRSTLINE_TEST_SEED").unwrap_or_else(rand_seed);
@@ -40,18 +40,18 @@ pub fn run_schedules(name: &str, model: impl Fn() + Send + Sync + 'static) {
     println!("{name}: {schedules} schedules passed in {:.1} s", start.elapsed().as_secs_f64());
 }
 
-/// Another one each time.
+/// A different seed each time.
 fn rand_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
 }
 
-/// True, with a chance of one in so many.
+/// True with a chance of one in `count`.
 pub fn one_in(count: u32) -> bool {
     thread_rng().gen_range(0..count) == 0
 }
 
-/// Gives a worker its rounds until all is over, and returns it.
+/// Runs the rounds of a worker until the kernel ends, and returns the worker.
 pub fn serve(mut worker: Worker, kernel: &Kernel) -> Worker {
     while !kernel.is_over() {
         if !worker.round(EpollTimeout::ZERO) {
@@ -68,59 +68,59 @@ pub struct Member {
 }
 
 impl Member {
-    /// Connects; there must be a seat.
+    /// Connects; a place must be free.
     pub fn connect(hub: &Hub, kernel: &Arc<Kernel>, serial: u32, holds: usize) -> Self {
-        let client = Client::connect(hub, serial, holds).expect("a seat is free");
+        let client = Client::connect(hub, serial, holds).expect("a place is free");
         Self { client, kernel: Arc::clone(kernel) }
     }
 
-    /// Sends bytes in pieces, as far as the connection is open.
-    pub fn say(&mut self, mut bytes: &[u8]) {
+    /// Sends bytes in pieces, as long as the connection is open.
+    pub fn send(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.client.socket.is_some() {
             let piece = if one_in(2) { bytes.len() } else { thread_rng().gen_range(1..=bytes.len()) };
             let sent = self.client.send(&bytes[..piece]);
             bytes = &bytes[sent..];
             if sent == 0 {
-                // It is full, or the server has closed it.
+                // The socket is full, or the server has closed it.
                 self.read();
             }
         }
     }
 
-    /// Waits until something comes; false: nothing more will.
+    /// Waits until something comes; returns false at the end of the connection.
     pub fn read(&mut self) -> bool {
         loop {
             match self.client.read(usize::MAX) {
-                Came::Bytes(_) => return true,
-                Came::End => return false,
-                Came::Nothing => {
-                    let socket = self.client.socket.as_ref().expect("it is not closed");
+                ReadResult::Bytes(_) => return true,
+                ReadResult::End => return false,
+                ReadResult::Nothing => {
+                    let socket = self.client.socket.as_ref().expect("the connection is open");
                     self.kernel.wait(socket, PollFlags::POLLIN);
                 }
             }
         }
     }
 
-    /// Reads until so many lines have come in all, or the end.
+    /// Reads until `lines` lines have come in total, or until the end.
     pub fn read_lines(&mut self, lines: usize) {
-        while self.client.talk.heard() < lines && self.read() {}
+        while self.client.transcript.line_count() < lines && self.read() {}
     }
 
     /// Reads to the end.
-    pub fn read_rest(mut self) -> Talk {
+    pub fn read_rest(mut self) -> Transcript {
         while self.read() {}
-        self.client.talk
+        self.client.transcript
     }
 
-    /// Sends no more, and reads to the end.
-    pub fn finish(mut self) -> Talk {
+    /// Closes the sending half, and reads to the end.
+    pub fn finish(mut self) -> Transcript {
         self.client.end_sending();
         self.read_rest()
     }
 
-    /// Is gone at once.
-    pub fn vanish(mut self) -> Talk {
+    /// Closes the connection at once.
+    pub fn vanish(mut self) -> Transcript {
         self.client.vanish();
-        self.client.talk
+        self.client.transcript
     }
 }
