@@ -1,6 +1,6 @@
 //! The journal on disks that fill up, turn read-only, and come back.
 //!
-//! Needs to mount file systems, as root: `tests/run disks`, which gives them a mount namespace of their own.
+//! Mounting takes root: `tests/run disks`, which gives the tests a mount namespace of their own.
 
 mod common;
 
@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The bytes of the journals here: the smallest there is.
+/// The size of the journals here: the smallest that is permitted.
 const JOURNAL: &str = "1M";
 
 impl Mounted {
@@ -32,12 +32,12 @@ impl Mounted {
 }
 
 #[test]
-fn a_disk_that_fills_up_later_does_not_matter_for_the_journal_has_its_room() {
+fn a_disk_that_fills_up_does_not_stop_a_preallocated_journal() {
     let disk = Mounted::tmpfs("room", 3_000);
     let server = disk.start();
     disk.fill();
     let mut client = server.connect();
-    // Several times its size.
+    // Several times the journal's size.
     for _ in 0..200 {
         client.send(format!("{}\n", "x".repeat(500)).repeat(32));
         (0..32).for_each(|_| assert!(id_of(&client.line()) > 0));
@@ -45,7 +45,7 @@ fn a_disk_that_fills_up_later_does_not_matter_for_the_journal_has_its_room() {
 }
 
 #[test]
-fn without_room_for_it_the_start_is_refused_and_then_not() {
+fn a_start_is_refused_until_the_disk_has_room() {
     let disk = Mounted::tmpfs("full", 3_000);
     disk.fill();
     let output = disk.command().output().unwrap();
@@ -62,13 +62,13 @@ fn without_room_for_it_the_start_is_refused_and_then_not() {
 }
 
 #[test]
-fn a_journal_that_vanished_from_a_full_disk_is_made_again_when_there_is_room() {
+fn a_deleted_journal_is_recreated_when_the_disk_has_room() {
     let disk = Mounted::tmpfs("vanished", 3_000);
     let server = disk.start();
     let mut client = server.connect();
     id_of(&client.ask("before"));
     std::fs::remove_dir_all(disk.journal()).unwrap();
-    // The room of the files that the server holds open comes back with them only.
+    // The space of the deleted files is free only when the server closes them.
     std::fs::write(disk.0.join("more"), [0; 1_000_000]).unwrap();
     disk.fill();
     assert!(client.ask("into the void").ends_with("journal-failed"));
@@ -81,7 +81,7 @@ fn a_journal_that_vanished_from_a_full_disk_is_made_again_when_there_is_room() {
     assert_eq!(client.stats()["journal-works"], 1);
 }
 
-/// A place for disks in files, with the file system that boards have.
+/// A mount point for disks in image files, with the file system of typical boards.
 struct Ext4 {
     mounted: Mounted,
     images: Vec<PathBuf>,
@@ -103,14 +103,14 @@ impl Ext4 {
         self.images.push(image);
     }
 
-    /// What the kernel calls the disk.
+    /// The kernel's name of the disk.
     fn device(&self) -> String {
         let found = run("findmnt", &["-n", "-o", "SOURCE", self.mounted.path()]);
         let device = String::from_utf8(found.stdout).unwrap();
         device.trim().trim_start_matches("/dev/").to_string()
     }
 
-    /// Has the kernel find an error in the file system: it turns read-only.
+    /// Makes the kernel detect an error in the file system, which turns read-only.
     fn break_down(&self) {
         let trigger = Path::new("/sys/fs/ext4").join(self.device()).join("trigger_fs_error");
         std::fs::write(trigger, "as the test wants it").unwrap();
@@ -126,7 +126,7 @@ impl Drop for Ext4 {
 }
 
 #[test]
-fn a_disk_that_turns_read_only_means_naks_until_another_is_in_its_place() {
+fn a_read_only_disk_means_naks_until_it_is_replaced() {
     let mut disk = Ext4::new();
     let server = disk.mounted.start();
     let mut client = server.connect();
@@ -134,7 +134,7 @@ fn a_disk_that_turns_read_only_means_naks_until_another_is_in_its_place() {
     disk.break_down();
     assert!(client.ask("read-only").ends_with("journal-failed"));
     server.wait_for_log("messages get NAK journal-failed until it works");
-    // Others are served all the same, and commands are answered.
+    // Other clients are served nevertheless, and commands are answered.
     assert_eq!(server.connect().ask("/ping"), "OK 1");
     run("umount", &["-l", disk.mounted.path()]);
     disk.mount_new();
@@ -144,7 +144,7 @@ fn a_disk_that_turns_read_only_means_naks_until_another_is_in_its_place() {
 }
 
 #[test]
-fn clients_that_take_all_descriptors_leave_the_journal_its_own() {
+fn the_journal_rotates_when_clients_hold_all_descriptors() {
     let disk = Mounted::tmpfs("descriptors", 3_000);
     let mut limited = Command::new("prlimit");
     let command = disk.command();
@@ -160,13 +160,13 @@ fn clients_that_take_all_descriptors_leave_the_journal_its_own() {
     }
 }
 
-/// What `firstline journal DIR --resize SIZE` says on standard error, and its exit code.
+/// The standard error of `firstline journal DIR --resize SIZE`, and its exit code.
 fn resize(disk: &Mounted, size: &str) -> (String, Option<i32>) {
     let output = command().arg("journal").arg(disk.journal()).args(["--resize", size]).output().unwrap();
     (String::from_utf8(output.stderr).unwrap(), output.status.code())
 }
 
-/// The files of a journal, with what is in them.
+/// The files of a journal, with their contents.
 fn contents(disk: &Mounted) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = std::fs::read_dir(disk.journal()).unwrap().map(|entry| entry.unwrap().path());
     let mut contents: Vec<_> = entries.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
@@ -175,12 +175,12 @@ fn contents(disk: &Mounted) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_resize_without_room_changes_nothing_and_with_room_it_is_done() {
+fn a_resize_without_room_changes_nothing() {
     let disk = Mounted::tmpfs("resize", 4_000);
     let server = disk.start();
     id_of(&server.connect().ask("before the end"));
     assert_eq!(server.end(), Some(0));
-    // A torn end, of which a start would make something else.
+    // A torn end, which a start of the server would repair.
     let newest = disk.journal().join("0.journal");
     let mut bytes = std::fs::read(&newest).unwrap();
     let at = bytes.windows(14).position(|window| window == b"before the end").unwrap();
@@ -210,7 +210,7 @@ fn a_resize_without_room_changes_nothing_and_with_room_it_is_done() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_resize_by_root_leaves_owner_group_and_mode_as_they_are() {
+fn a_resize_by_root_keeps_owner_group_and_mode() {
     let disk = Mounted::tmpfs("owner", 6_000);
     assert_eq!(disk.start().end(), Some(0));
     let files = || std::fs::read_dir(disk.journal()).unwrap().map(|entry| entry.unwrap().path());
@@ -220,7 +220,7 @@ fn a_resize_by_root_leaves_owner_group_and_mode_as_they_are() {
     }
     chown(disk.journal(), Some(12_345), Some(54_321)).unwrap();
     std::fs::set_permissions(disk.journal(), Permissions::from_mode(0o750)).unwrap();
-    // As a power cut would leave it: before it is whole, and after that; the owner must be able to go on.
+    // As a power cut leaves it, before and after the new journal is whole; the owner must be able to continue.
     let journal = disk.journal();
     for when in [1, 4] {
         let rule = format!("inject=rename,renameat,renameat2:signal=KILL:when={when}");

@@ -1,7 +1,7 @@
-//! Whole boards, emulated: a kernel boots, firstline runs on it, and clients of this machine speak to it through a forwarded
-//! port, as `targets/emulate` has it.
+//! Whole emulated boards: a kernel boots, firstline runs on it, and clients on this machine use it through a
+//! forwarded port; see `targets/emulate`.
 //!
-//! It has no harness: where QEMU or the kernel cannot be had, a board is skipped, and counted so.
+//! The program has no harness: if QEMU or the kernel is not available, a board is skipped, and counted as such.
 
 mod common;
 
@@ -16,10 +16,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// How long anything may take, the boot too: a loaded machine emulates slowly.
+/// How long any step may take, including the boot: a loaded machine emulates slowly.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// What `targets/emulate` exits with when it cannot have what it needs.
+/// The exit code of `targets/emulate` if QEMU or the kernel is not available.
 const UNAVAILABLE: i32 = 3;
 
 /// The boards, each with the variable that names the binary for it: aarch64, or ARMv6.
@@ -29,35 +29,35 @@ const BOARDS: [(&str, &str); 3] = [
     ("raspi0", "FIRSTLINE_TEST_BINARY_ARMV6"),
 ];
 
-/// Messages of a load.
+/// The number of messages of a load.
 const LOAD: usize = 1_000;
 
-/// A board that runs.
+/// A running board.
 struct Board {
     child: Child,
     address: SocketAddr,
     /// Lines of its console, as they come.
     lines: Receiver<String>,
-    /// Those that came already.
+    /// The lines that have come.
     console: Vec<String>,
 }
 
 impl Board {
     fn boot(machine: &str, binary: &str) -> Self {
-        // Free now; QEMU takes it a moment later.
+        // The port is free now, and QEMU binds it a moment later.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-        let binary = std::env::var(binary).expect("tests/run says which binary");
+        let binary = std::env::var(binary).expect("tests/run sets this variable");
         let mut child = Command::new("targets/emulate")
             .args([machine, &binary, "--print"])
             .env("FIRSTLINE_EMULATE_PORT", address.port().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // QEMU is its child, and is to end with it.
+            // QEMU is a child of the script, and must end with it.
             .process_group(0)
             .spawn()
             .expect("targets/emulate can be started");
         let (sender, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
         std::thread::spawn(move || {
             for line in stdout.split(b'\n').map_while(Result::ok) {
                 let _ = sender.send(String::from_utf8_lossy(&line).trim_end().to_string());
@@ -66,7 +66,7 @@ impl Board {
         Self { child, address, lines, console: Vec::new() }
     }
 
-    /// Waits for a line of the console that has that in it; false: the board went off before.
+    /// Waits for a line of the console that contains `part`; returns false if the board powers off first.
     fn shows(&mut self, part: &str) -> bool {
         let deadline = Instant::now() + LIMIT;
         while !self.console.iter().any(|line| line.contains(part)) {
@@ -81,19 +81,20 @@ impl Board {
 
     /// Types a line on the console.
     fn types(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().expect("it is piped"), "{line}").unwrap();
+        writeln!(self.child.stdin.as_mut().expect("standard input is piped"), "{line}").unwrap();
     }
 
-    /// What the board's kernel says of the server: sizes in kB, and threads. `mark` is a word of its own each time.
+    /// What the board's kernel says of the server: sizes in kB, and the number of threads. `mark` must be
+    /// different for each call.
     fn status(&mut self, mark: &str) -> BTreeMap<String, u64> {
-        // In two parts, for the console shows what is typed as well.
+        // The mark is typed in two parts, because the console echoes what is typed.
         self.types(&format!("cat /proc/$(pidof firstline)/status; echo {mark}'-told'"));
         assert!(self.shows(&format!("{mark}-told")));
         let numbers = self.console.iter().filter_map(|line| {
             let (name, rest) = line.split_once(':')?;
             Some((name.to_string(), rest.split_whitespace().next()?.parse().ok()?))
         });
-        // Of several, the last.
+        // If a name comes several times, the last value counts.
         numbers.collect()
     }
 
@@ -111,7 +112,7 @@ impl Drop for Board {
     }
 }
 
-/// Several clients, one of them joined.
+/// Several clients, one of them a subscriber.
 fn sessions(board: &Board) {
     let (mut alice, mut bob) = (board.connect(), board.connect());
     alice.send("/nick alice\n/join 5\n");
@@ -126,7 +127,7 @@ fn sessions(board: &Board) {
     assert_eq!(alice.line(), format!("MSG {id} p9 bob smoke"));
 }
 
-/// The urgent one is the last of one segment, and is printed first.
+/// The urgent message is the last one of a TCP segment, and is printed first.
 fn priority_order(board: &mut Board) {
     let mut client = board.connect();
     client.send("/low order-1\n/low order-2\norder-3\n/urgent order-4\n");
@@ -137,7 +138,7 @@ fn priority_order(board: &mut Board) {
     assert_eq!(texts, ["order-4", "order-3", "order-1", "order-2"]);
 }
 
-/// Every line is acknowledged and printed, once.
+/// Each line is acknowledged and printed once.
 fn load(board: &mut Board, name: &str) {
     let mut client = board.connect();
     let mut writer = client.stream.try_clone().unwrap();
@@ -148,7 +149,7 @@ fn load(board: &mut Board, name: &str) {
     assert!(ids.is_sorted(), "one client's messages of one priority stay in order");
     ids.dedup();
     assert_eq!(ids.len(), LOAD);
-    // It is printed before it is acknowledged, but the console is slow.
+    // The server prints a message before it acknowledges it, but the console is slow.
     assert!(board.shows(&format!("{name}-{}.", LOAD - 1)));
     for number in 0..LOAD {
         let text = format!(" {name}-{number}.");
@@ -156,7 +157,7 @@ fn load(board: &mut Board, name: &str) {
     }
 }
 
-/// False: there is nothing to boot it with.
+/// Returns false if the board cannot be booted here.
 fn boots_serves_and_ends(machine: &str, binary: &str) -> bool {
     let mut board = Board::boot(machine, binary);
     if !board.shows("listening on") {
@@ -169,14 +170,14 @@ fn boots_serves_and_ends(machine: &str, binary: &str) -> bool {
     let before = board.status("before");
     load(&mut board, "second");
     let after = board.status("after");
-    // The main thread's stack is mapped as it is used.
+    // The main thread's stack is mapped as it grows.
     let mapped = |status: &BTreeMap<String, u64>| status["VmSize"] - status["VmStk"];
     assert_eq!((mapped(&before), before["Threads"]), (mapped(&after), after["Threads"]));
     println!(
         "{machine}: VmRSS {} kB, then {} kB; {} threads",
         before["VmRSS"], after["VmRSS"], after["Threads"]
     );
-    // The same work again touches a page here and there.
+    // Repeated work touches a few more pages.
     assert!(after["VmRSS"] <= before["VmRSS"] + 64, "resident memory grows");
     board.types("kill $(pidof firstline)");
     assert!(board.shows("firstline: exit code 0"));

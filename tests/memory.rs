@@ -1,5 +1,5 @@
-//! That memory is fixed: `--sizes` tells the truth about the binary and its stacks, and after "ready" the server maps
-//! nothing, whatever it is asked to do.
+//! Memory is fixed: `--sizes` agrees with the binary and its stacks, and after "ready" the server maps nothing,
+//! whatever clients do.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn sizes() -> BTreeMap<String, usize> {
     rows.collect()
 }
 
-/// Whether they are the same within a few percent.
+/// Whether the two are equal within a few percent.
 fn are_close(told: usize, real: usize) -> bool {
     told.abs_diff(real) * 100 <= real * 3
 }
@@ -54,25 +54,25 @@ fn static_bytes(elf: &[u8]) -> usize {
 }
 
 #[test]
-fn the_static_total_is_that_of_the_binary() {
+fn the_static_total_equals_that_of_the_binary() {
     let command = command();
     let binary = command.get_args().last().unwrap_or(command.get_program());
     let real = static_bytes(&std::fs::read(Path::new(binary)).unwrap());
     let told = sizes()["static total"];
-    assert!(are_close(told, real), "told {told}, is {real}");
+    assert!(are_close(told, real), "--sizes says {told}, but it is {real}");
 }
 
 #[test]
-fn the_stack_total_is_what_the_threads_have_mapped() {
+fn the_stack_total_equals_what_the_threads_map() {
     if is_emulated() {
         return println!("the stacks of an emulator are not the server's: nothing to compare");
     }
-    // With a journal, so that the consumer and the historian have their threads too.
+    // With a journal, so that the threads of the consumer and the replay exist, too.
     let journal = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{}", std::process::id()));
     let workers = WORKERS.to_string();
     let place = journal.to_str().expect("the build has a plain name");
     let server = Server::start(&["--journal", place, "--journal-size", "1M", "--workers", &workers]);
-    // The main thread's grows as it is used, and is the system's to size.
+    // The main thread's stack grows as it is used, and the system sets its size.
     let threads = server.status("Threads") as usize - 1;
     let mappings = mappings(server.pid());
     let stacks: Vec<usize> = mappings.iter().filter(|m| m.kind == Kind::Stack).map(|m| m.bytes).collect();
@@ -81,7 +81,7 @@ fn the_stack_total_is_what_the_threads_have_mapped() {
     drop(server);
     std::fs::remove_dir_all(journal).unwrap();
     assert_eq!(stacks.len() - 1, threads);
-    assert!(told.abs_diff(real) * 100 <= real * 15, "told {told}, mapped {real}");
+    assert!(told.abs_diff(real) * 100 <= real * 15, "--sizes says {told}, but {real} bytes are mapped");
 }
 
 fn main_stack_bytes(pid: u32) -> usize {
@@ -92,7 +92,8 @@ fn main_stack_bytes(pid: u32) -> usize {
     end - start
 }
 
-/// A bit of everything that clients do: they come and go, join, fill their slots, ask, say too much, and break off.
+/// Some of everything that clients do: they connect, subscribe, fill their slots, send commands and lines that
+/// are too long, and reset.
 fn load(server: &Server) {
     let mut joined = server.connect();
     assert_eq!(joined.ask("/join"), "OK 1");
@@ -104,7 +105,7 @@ fn load(server: &Server) {
             client.send("x".repeat(LINE_BYTES_MAX + 1) + "\n/who\n/nonsense\n");
         }
         for client in &mut clients {
-            // Each line is closed once, in whatever order; WHO lines come between.
+            // Each line has one closing reply, in any order, with WHO lines between them.
             let mut open = 2 * IN_FLIGHT + "nick, too long, who, nonsense".split(", ").count();
             while open > 0 {
                 open -= usize::from(!client.line().starts_with("WHO "));
@@ -112,7 +113,7 @@ fn load(server: &Server) {
             client.stats();
         }
         clients.into_iter().for_each(Client::reset);
-        // Their seats are free a little later; the next ones must not find the server full.
+        // Places become free a little later; the next clients must not find the server full.
         server.wait_for_stats("all others have left", |stats| stats["clients"] == 2);
     }
     for _ in 0..3 * 2 * IN_FLIGHT {
@@ -128,7 +129,8 @@ fn under_load_nothing_more_is_mapped() {
     }
     allow_many_connections();
     let server = Server::start(&[]);
-    // The main thread's stack is mapped as it is used, up to the system's limit; all others are mapped whole.
+    // The main thread's stack is mapped as it grows, up to the system's limit; the other stacks are mapped
+    // completely.
     let mapped_kb = || server.status("VmSize") - main_stack_bytes(server.pid()) as u64 / 1024;
     let before = mapped_kb();
     load(&server);
@@ -137,7 +139,7 @@ fn under_load_nothing_more_is_mapped() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
+fn no_system_call_maps_memory_or_creates_a_thread_after_ready() {
     if is_emulated() {
         return println!("an emulator's calls are not the server's: nothing to trace");
     }
@@ -148,7 +150,7 @@ fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
     traced.args(["--listen", "127.0.0.1:0", "--per-address", "off"]);
     let mut server = Server::start_command(traced);
     load(&server);
-    // The one that traces passes no signal on: the server is its child.
+    // The tracer forwards no signal, so the test signals its child, the server.
     let children = format!("/proc/{0}/task/{0}/children", server.pid());
     let child = std::fs::read_to_string(children).unwrap();
     signal(child.trim().parse().unwrap(), "TERM");
@@ -158,17 +160,20 @@ fn between_ready_and_the_end_there_is_no_call_that_maps_or_makes_a_thread() {
     assert_maps_nothing(&calls);
 }
 
-/// Looks at the calls between the line that says "listening" and the one that says "shutting down".
+/// Checks the calls between the log lines "listening" and "shutting down".
 fn assert_maps_nothing(calls: &str) {
     let lines: Vec<&str> = calls.lines().collect();
     let saying =
         |words: &str| lines.iter().position(|line| line.contains("write(") && line.contains(words)).unwrap();
     let (ready, end) = (saying("listening on"), saying("shutting down"));
-    assert!(lines[..ready].iter().any(|line| line.contains("mmap(")), "the trace shows what it should find");
+    assert!(
+        lines[..ready].iter().any(|line| line.contains("mmap(")),
+        "the trace contains the mappings of the start"
+    );
     let mapping = |line: &&&str| {
         let call = line.split_whitespace().nth(1).unwrap_or("");
         !["write(", "rt_sigprocmask(", "<...", "+++", "---"].iter().any(|harmless| call.starts_with(harmless))
     };
     let found: Vec<_> = lines[ready..end].iter().filter(mapping).collect();
-    assert!(found.is_empty(), "after ready:\n{found:#?}");
+    assert!(found.is_empty(), "calls after ready:\n{found:#?}");
 }

@@ -1,7 +1,7 @@
-//! Real time: what `--realtime` makes of the server's threads, what it says where it may not, and the inversion of priorities
-//! that the mutex does not let happen then.
+//! Real time: what `--realtime` does to the server's threads, what the server says if it is not permitted, and
+//! priority inversion, which the mutex then prevents.
 //!
-//! Needs the permission to run in real time, as root has it: `tests/run realtime`.
+//! Takes the permission to run in real time, which root has: `tests/run realtime`.
 
 mod common;
 
@@ -22,22 +22,23 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Priorities of the threads in the inversion.
+/// The priorities of the threads in the inversion.
 const LOW: u32 = 1;
 const MIDDLE: u32 = 2;
 const HIGH: u32 = 3;
-const CONDUCTOR: u32 = 4;
+const COORDINATOR: u32 = 4;
 
-/// How long the thread of middle priority keeps its processor: less than the 950 of 1,000 ms that Linux leaves to real time.
+/// How long the thread of middle priority keeps its processor: less than the 950 of 1,000 ms that Linux leaves
+/// to real time.
 const BUSY: Duration = Duration::from_millis(200);
 
-/// Makes a thread that runs in real time.
+/// Spawns a thread that runs in real time.
 fn spawn_at<T: Send + 'static>(priority: u32, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     scheduler::in_real_time(priority, || thread::spawn(work))
         .expect("these tests need to run as root, or with ulimit -r 99")
 }
 
-/// This thread and those it makes run on one processor from now on.
+/// From now on, this thread and those that it spawns run on one processor.
 fn stay_on_one_processor() {
     let mine = sched_getaffinity(Pid::from_raw(0)).unwrap();
     let first = (0..CpuSet::count()).find(|cpu| mine.is_set(*cpu).unwrap()).unwrap();
@@ -46,7 +47,7 @@ fn stay_on_one_processor() {
     sched_setaffinity(Pid::from_raw(0), &one).unwrap();
 }
 
-/// Keeps the processor until `done`, but no longer than [`BUSY`]; says whether it was.
+/// Keeps the processor until `done`, but no longer than [`BUSY`]; returns `done`.
 fn keep_busy_until(done: &AtomicBool) -> bool {
     let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
     let end = used() + BUSY;
@@ -56,15 +57,16 @@ fn keep_busy_until(done: &AtomicBool) -> bool {
     done.load(SeqCst)
 }
 
-/// On one processor: a thread of low priority has the mutex, one of high priority waits for it, one of middle priority
-/// has something else to do. Whether the high one had the mutex before the middle one was done.
+/// On one processor: a thread of low priority holds the mutex, a thread of high priority waits for it, and a
+/// thread of middle priority computes. Returns whether the high one got the mutex before the middle one ended.
 fn high_comes_before_middle() -> bool {
-    let conductor = spawn_at(CONDUCTOR, || {
+    let coordinator = spawn_at(COORDINATOR, || {
         static MUTEX: Mutex<()> = Mutex::new(());
         static HIGH_HAD_IT: AtomicBool = AtomicBool::new(false);
         HIGH_HAD_IT.store(false, SeqCst);
         stay_on_one_processor();
-        // To make a thread may have to wait for others of this process; so all are there before anything is locked.
+        // Spawning a thread may wait for other threads of this process, so all are spawned before the mutex is
+        // locked.
         let (start_high, high_may_start) = channel();
         let high = spawn_at(HIGH, move || {
             high_may_start.recv().unwrap();
@@ -82,25 +84,25 @@ fn high_comes_before_middle() -> bool {
             locked.send(()).unwrap();
         });
         is_locked.recv().unwrap();
-        // From here on the low one, which has the mutex, runs only when all others wait.
+        // From here on the thread of low priority, which holds the mutex, runs only while all others wait.
         start_high.send(()).unwrap();
         start_middle.send(()).unwrap();
         low.join().unwrap();
         high.join().unwrap();
         middle.join().unwrap()
     });
-    conductor.join().unwrap()
+    coordinator.join().unwrap()
 }
 
 #[test]
-fn who_has_the_mutex_is_held_up_by_others_unless_it_inherits_the_priority_of_who_waits() {
-    // In one test, for inheritance stays on.
-    assert!(!high_comes_before_middle(), "the inversion is there");
+fn priority_inheritance_prevents_priority_inversion() {
+    // One test for both cases, because inheritance cannot be turned off.
+    assert!(!high_comes_before_middle(), "without inheritance there is an inversion");
     inheritance::turn_on().unwrap();
-    assert!(high_comes_before_middle(), "and gone");
+    assert!(high_comes_before_middle(), "with inheritance there is none");
 }
 
-/// A thread as the scheduler has it.
+/// The policy and priority of a thread.
 #[derive(Debug, PartialEq, Eq)]
 struct Scheduled {
     policy: u32,
@@ -114,7 +116,7 @@ fn threads(pid: u32) -> BTreeMap<String, Scheduled> {
         .map(|task| {
             let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
             let (name, fields) = stat.split_once('(').unwrap().1.rsplit_once(") ").unwrap();
-            // The first of them is the third field.
+            // `fields` begins with the third field.
             let field = |number: usize| fields.split(' ').nth(number - 3).unwrap().parse().unwrap();
             (name.to_string(), Scheduled { policy: field(41), priority: field(40) })
         })
@@ -122,7 +124,7 @@ fn threads(pid: u32) -> BTreeMap<String, Scheduled> {
 }
 
 #[test]
-fn the_consumer_runs_in_real_time_and_nothing_else_does() {
+fn only_the_consumer_runs_in_real_time() {
     let server = Server::start(&["--realtime", "7"]);
     let mut client = server.connect();
     assert_eq!(client.ask("/urgent smoke"), "ACK 1 1");
@@ -140,21 +142,21 @@ fn the_consumer_runs_in_real_time_and_nothing_else_does() {
     assert_eq!(server.end(), Some(0));
 }
 
-/// Runs the server as a user who may do nothing special but for some capabilities.
+/// Runs the server as a user without any rights except some capabilities.
 struct Unprivileged {
     binary: PathBuf,
 }
 
 impl Unprivileged {
     fn new() -> Self {
-        // Where everybody can read it.
+        // A place where everybody can read the binary.
         let binary = std::env::temp_dir().join(format!("firstline-realtime-{}", std::process::id()));
         std::fs::copy(command().get_program(), &binary).unwrap();
         std::fs::set_permissions(&binary, Permissions::from_mode(0o755)).unwrap();
         Self { binary }
     }
 
-    /// The command with no limits but these: no real-time priority, and 64 KiB of locked memory.
+    /// The command with these limits only: no real-time priority, and 64 KiB of locked memory.
     fn command(&self, capabilities: &str) -> Command {
         let mut command = Command::new("prlimit");
         command.args(["--rtprio=0", "--memlock=65536", "setpriv", "--reuid=65534", "--regid=65534"]).args([
@@ -166,7 +168,7 @@ impl Unprivileged {
         command
     }
 
-    /// What the server says that does not start.
+    /// What the server says when it refuses to start.
     fn refusal(&self, capabilities: &str) -> String {
         let output = self.command(capabilities).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -182,7 +184,7 @@ impl Drop for Unprivileged {
 }
 
 #[test]
-fn what_is_not_permitted_is_told_with_what_it_takes() {
+fn missing_permissions_are_named_with_a_remedy() {
     let user = Unprivileged::new();
     assert_eq!(
         user.refusal("-all"),

@@ -1,4 +1,4 @@
-//! How it starts, or says in one line why it does not.
+//! The start of the server, or one line that says why it does not start.
 
 mod common;
 
@@ -13,28 +13,30 @@ fn run(args: &[&str]) -> Output {
     run_to_end(command)
 }
 
-/// The one line on standard error of a server that did not start, behind `firstline: `.
+/// The one line on standard error of a server that did not start, after `firstline: `.
 fn reason(output: &Output, code: i32) -> String {
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert!(output.stdout.is_empty(), "a failure says nothing on standard output");
     let line = stderr.strip_suffix('\n').unwrap_or_else(|| panic!("not a line: {stderr:?}"));
     assert!(!line.contains('\n'), "more than one line: {stderr}");
-    line.strip_prefix("firstline: ").unwrap_or_else(|| panic!("it does not say who: {line}")).to_string()
+    line.strip_prefix("firstline: ")
+        .unwrap_or_else(|| panic!("the line does not begin with the program: {line}"))
+        .to_string()
 }
 
-/// The addresses that the server says it listens on, once there are so many.
+/// The addresses that the server listens on, as soon as it logs `count` of them.
 fn listening(server: &Server, count: usize) -> Vec<SocketAddr> {
     let listening = || {
         let log = server.log();
         log.iter().filter_map(|line| line.split_once("listening on ")?.1.parse().ok()).collect::<Vec<_>>()
     };
-    eventually("it listens everywhere", || listening().len() == count);
+    eventually("the server listens on all addresses", || listening().len() == count);
     listening()
 }
 
 #[test]
-fn a_port_that_is_taken_ends_it_with_1() {
+fn a_taken_port_exits_with_1() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
     let reason = reason(&run(&["--listen", &address.to_string()]), 1);
@@ -48,16 +50,17 @@ fn a_port_that_is_taken_ends_it_with_1() {
 }
 
 #[test]
-fn the_port_of_another_firstline_is_taken_too() {
+fn a_port_of_another_firstline_is_taken() {
     let server = Server::start(&[]);
     let reason = reason(&run(&["--listen", &server.address.to_string()]), 1);
     assert!(reason.contains("another program has port"), "{reason}");
-    assert_eq!(server.connect().ask("/ping"), "OK 1", "the first one is not disturbed");
+    assert_eq!(server.connect().ask("/ping"), "OK 1", "the first server still works");
 }
 
 #[test]
-fn an_address_that_is_not_there_yet_is_told_and_keeps_nobody_from_the_others() {
-    // Addresses for documentation: RFC 5737 and RFC 3849. That clients reach them later is in tests/faults.
+fn a_missing_address_is_logged_and_the_others_are_served() {
+    // Addresses for documentation: RFC 5737 and RFC 3849. tests/faults shows that clients reach such addresses
+    // later.
     let mut arguments = vec!["--listen", "127.0.0.1:0", "--listen", "192.0.2.1:0"];
     if TcpListener::bind("[::1]:0").is_ok() {
         arguments.extend(["--listen", "[2001:db8::1]:0"]);
@@ -76,7 +79,7 @@ fn an_address_that_is_not_there_yet_is_told_and_keeps_nobody_from_the_others() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_ends_it_with_1() {
+fn a_missing_interface_exits_with_1() {
     let reason = reason(&run(&["--listen", "[fe80::1%no-such-one]:9090"]), 1);
     assert_eq!(
         reason,
@@ -85,7 +88,7 @@ fn an_interface_that_is_not_there_ends_it_with_1() {
 }
 
 #[test]
-fn an_interface_that_may_connect_and_is_not_there_is_told() {
+fn a_missing_interface_in_an_allow_rule_is_logged() {
     let rules = ["--allow", "127.0.0.1 fe80::%no-such-one/64 fe80::%lo/64"];
     let server = Server::start(&rules);
     assert_eq!(server.connect().ask("/ping"), "OK 1");
@@ -97,22 +100,22 @@ fn an_interface_that_may_connect_and_is_not_there_is_told() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_made_is_told_with_what_to_do() {
+fn a_journal_that_cannot_be_created_is_reported_with_a_remedy() {
     let reason = reason(&run(&["--listen", "127.0.0.1:0", "--journal", "/dev/null"]), 1);
     assert!(reason.starts_with("--journal /dev/null: "), "{reason}");
     assert!(reason.ends_with("; give the path of a directory"), "{reason}");
 }
 
 #[test]
-fn an_address_for_broadcasts_ends_it_with_1() {
-    // Of the loopback network, which each machine is in.
+fn a_broadcast_address_exits_with_1() {
+    // The broadcast address of the loopback network, which every machine has.
     let reason = reason(&run(&["--listen", "127.255.255.255:0"]), 1);
     assert!(reason.starts_with("cannot listen on 127.255.255.255:0: "), "{reason}");
     assert!(reason.contains("broadcast address") && reason.contains("--listen"), "{reason}");
 }
 
 #[test]
-fn a_wrong_option_or_variable_ends_it_with_2_and_says_what_is_allowed() {
+fn a_wrong_option_or_variable_exits_with_2_and_names_the_valid_values() {
     let too_many = (CLIENTS + 1).to_string();
     for (args, parts) in [
         (
@@ -155,18 +158,22 @@ fn a_wrong_option_or_variable_ends_it_with_2_and_says_what_is_allowed() {
 }
 
 #[test]
-fn it_listens_on_every_address_that_is_asked_for() {
+fn every_listen_address_is_served() {
     let server = Server::start(&["--listen", "127.0.0.1:0"]);
     let addresses = listening(&server, 2);
     assert_ne!(addresses[0], addresses[1]);
     let mut clients: Vec<_> = addresses.iter().map(|address| Client::connect(*address)).collect();
     assert_eq!(clients[0].ask("/join"), "OK 1");
     assert_eq!(clients[1].ask("hello"), "ACK 1 1");
-    assert_eq!(clients[0].line(), format!("MSG 1 p4 {} hello", clients[1].address()), "it is one server");
+    assert_eq!(
+        clients[0].line(),
+        format!("MSG 1 p4 {} hello", clients[1].address()),
+        "both addresses belong to one server"
+    );
 }
 
 #[test]
-fn the_environment_says_where_to_listen_unless_the_command_line_does() {
+fn the_command_line_overrides_the_listen_addresses_of_the_environment() {
     let mut from_environment = command();
     from_environment.env("FIRSTLINE_LISTEN", "127.0.0.1:0,127.0.0.1:0");
     let server = Server::start_command(from_environment);
@@ -180,12 +187,12 @@ fn the_environment_says_where_to_listen_unless_the_command_line_does() {
 }
 
 #[test]
-fn a_port_can_be_had_again_at_once_after_the_server_ended() {
+fn a_port_is_reusable_at_once_after_the_server_ended() {
     let server = Server::start(&[]);
     let address = server.address;
     let mut client = server.connect();
     assert_eq!(client.ask("/ping"), "OK 1");
-    // It closes first, so the kernel keeps the connection in mind for a while.
+    // The server closes the connection first, so the kernel keeps its port in TIME-WAIT.
     assert_eq!(server.end(), Some(0));
     let mut again = command();
     again.args(["--listen", &address.to_string()]);
@@ -193,7 +200,7 @@ fn a_port_can_be_had_again_at_once_after_the_server_ended() {
 }
 
 #[test]
-fn pages_are_printed_and_end_it_with_0() {
+fn help_version_and_sizes_are_printed_and_exit_with_0() {
     let version = format!("firstline {} (board {BOARD})\n", env!("CARGO_PKG_VERSION"));
     for (args, part) in [
         (&["--version"][..], version.as_str()),
@@ -201,7 +208,7 @@ fn pages_are_printed_and_end_it_with_0() {
         (&["--help"], "Usage: firstline "),
         (&["-h"], "--listen ADDR"),
         (&["--sizes"], BOARD),
-        // What is asked for first is printed, whatever stands behind it.
+        // The first request counts, whatever follows.
         (&["--version", "--frobnicate"], &version),
     ] {
         let output = run(args);

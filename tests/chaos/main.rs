@@ -1,22 +1,24 @@
-//! The soak: clients of every kind at once, for minutes, against the real server with a small journal. Each line must get
-//! exactly one answer, and memory, descriptors, threads and the latency of urgent lines must stay as they are.
+//! The soak: clients of every kind at once, for minutes, against the real server with a small journal. Each
+//! line must get exactly one reply, and memory, descriptors, threads and the latency of urgent lines must not
+//! grow.
 //!
-//! `tests/soak MINUTES [OPTION...]` runs it; the options are further ones for the server. What it saw is left in
-//! target/soak: samples.csv, a line a second, and soak.svg.
+//! `tests/soak MINUTES [OPTION...]` runs it; the options are further ones for the server. The results are in
+//! target/soak: samples.csv, with a line for each second, and soak.svg.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod kinds;
 mod plot;
 mod samples;
-mod world;
+mod shared;
 
-use common::accounts::{Speaker, Tally, Wrong, journal};
+use common::accounts::{Speaker, Tally, Violation, journal};
 use common::random::Random;
 use common::{Client, LIMIT, Server, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
 use kinds::{KINDS, Kind};
 use samples::{Sample, Samples};
+use shared::{Arrival, Shared};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,19 +27,18 @@ use std::process::{ChildStdout, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use world::{Arrival, World};
 
-/// The server's `--write-timeout`: short, so that many who do not read come and go.
+/// The server's `--write-timeout`: short, so that many slow readers are closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// So many of the last messages are compared with the journal, which has room for more.
+/// How many of the last messages are compared with the journal, which has room for more.
 const COMPARED: usize = 10_000;
 
-/// How often each kind of client lived to its end, and was turned away.
+/// How many clients of each kind lived to their end, and how many were rejected.
 #[derive(Default)]
 struct Lives {
     lived: AtomicU64,
-    turned_away: AtomicU64,
+    rejected: AtomicU64,
 }
 
 fn main() -> ExitCode {
@@ -50,42 +51,42 @@ fn main() -> ExitCode {
     let options: Vec<String> = args.collect();
     match soak(Duration::from_secs_f64(minutes * 60.0), &options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(wrong) => {
-            eprintln!("tests/soak: {wrong}");
+        Err(violation) => {
+            eprintln!("tests/soak: {violation}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn soak(duration: Duration, options: &[String]) -> Result<(), Wrong> {
+fn soak(duration: Duration, options: &[String]) -> Result<(), Violation> {
     common::allow_many_connections();
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("soak");
     let directory = place.join("journal");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&place).unwrap();
     let (server, printed) = start(&directory, options);
-    let world = World::new(server.address, CLIENTS, WRITE_TIMEOUT);
+    let shared = Shared::new(server.address, CLIENTS, WRITE_TIMEOUT);
     let lives: Vec<Lives> = KINDS.iter().map(|_| Lives::default()).collect();
     let (samples, last) = thread::scope(|scope| {
-        let recording = scope.spawn(|| record(printed, &world));
-        let samples = run(&world, &server, duration, &lives);
+        let recording = scope.spawn(|| record(printed, &shared));
+        let samples = run(&shared, &server, duration, &lives);
         if samples.is_err() {
-            // What is wrong may be that it does not end.
+            // The fault may be that the server does not end.
             server.signal("KILL");
         }
         let ended = server.end();
-        let last = recording.join().expect("what is printed is read to its end");
+        let last = recording.join().expect("the output is read to its end");
         let samples = samples?;
         if ended == Some(0) { Ok((samples, last)) } else { Err(format!("the server ended with {ended:?}")) }
     })?;
-    tell(&samples, &lives, &world, &place);
-    world.books.close()?;
+    summarize(&samples, &lives, &shared, &place);
+    shared.ledger.close()?;
     samples.check()?;
     lived_all(&lives)?;
     check_journal(&directory, &last)
 }
 
-/// The release server, with all that it may keep and print.
+/// The release server, which prints and keeps every message.
 fn start(journal: &Path, options: &[String]) -> (Server, ChildStdout) {
     let mut command = command();
     command
@@ -107,12 +108,12 @@ fn start(journal: &Path, options: &[String]) -> (Server, ChildStdout) {
     (server, printed)
 }
 
-/// Enters all that the server prints into the books; returns the last lines.
-fn record(printed: ChildStdout, world: &World) -> VecDeque<String> {
+/// Records everything that the server prints in the ledger; returns the last lines.
+fn record(printed: ChildStdout, shared: &Shared) -> VecDeque<String> {
     let mut last = VecDeque::with_capacity(COMPARED);
     for line in BufReader::new(printed).lines() {
-        let recorded = line.map_err(|error| format!("what is printed cannot be read: {error}"));
-        let recorded = recorded.and_then(|line| world.books.record_line(&line).map(|()| line));
+        let recorded = line.map_err(|error| format!("the output cannot be read: {error}"));
+        let recorded = recorded.and_then(|line| shared.ledger.record_line(&line).map(|()| line));
         match recorded {
             Ok(line) => {
                 if last.len() == COMPARED {
@@ -120,14 +121,14 @@ fn record(printed: ChildStdout, world: &World) -> VecDeque<String> {
                 }
                 last.push_back(line);
             }
-            Err(wrong) => world.is_wrong(wrong),
+            Err(violation) => shared.report(violation),
         }
     }
     last
 }
 
-/// The journal must be sound, and have all that was printed last, in the same words.
-fn check_journal(directory: &Path, printed: &VecDeque<String>) -> Result<(), Wrong> {
+/// The journal must be sound, and must contain the last printed messages in the same words.
+fn check_journal(directory: &Path, printed: &VecDeque<String>) -> Result<(), Violation> {
     journal(directory, &["--check"])?;
     let id = printed
         .front()
@@ -143,34 +144,35 @@ fn check_journal(directory: &Path, printed: &VecDeque<String>) -> Result<(), Wro
     }
 }
 
-/// Lets all clients live for that long, and samples each second.
-fn run(world: &World, server: &Server, duration: Duration, lives: &[Lives]) -> Result<Samples, Wrong> {
+/// Runs all clients for that long, and takes a sample each second.
+fn run(shared: &Shared, server: &Server, duration: Duration, lives: &[Lives]) -> Result<Samples, Violation> {
     let idle_descriptors = server.descriptors();
     use_everything(server);
     let seed = u64::from(std::process::id());
     println!("{CLIENTS} seats; {} s; seed {seed}", duration.as_secs());
     let are_gone = AtomicBool::new(false);
     let all = thread::scope(|scope| {
-        scope.spawn(|| speak_until(&are_gone, world));
+        scope.spawn(|| speak_until(&are_gone, shared));
         let samples = thread::scope(|clients| {
             for (kind, lives) in KINDS.iter().zip(lives) {
                 for number in 0..kind.count {
-                    clients.spawn(move || live(kind, number, lives, world, seed));
+                    clients.spawn(move || live(kind, number, lives, shared, seed));
                 }
             }
-            let samples = sample(world, server, duration);
-            world.end();
+            let samples = sample(shared, server, duration);
+            shared.end();
             samples
         });
         are_gone.store(true, Ordering::Relaxed);
         samples
     });
-    world.verdict()?;
+    shared.verdict()?;
     all_are_gone(server, idle_descriptors)?;
-    Ok(Samples { all, idle_descriptors, seats: CLIENTS })
+    Ok(Samples { all, idle_descriptors, places: CLIENTS })
 }
 
-/// Uses every seat, the slots of each, and its outbox to the brim, so that all memory that may be used was used once.
+/// Uses every place, all slots of each, and each outbox up to its capacity, so that the server has touched all
+/// memory that it may use.
 fn use_everything(server: &Server) {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.connect()).collect();
     let message = format!("{}\n", "x".repeat(TEXT_BYTES));
@@ -184,74 +186,74 @@ fn use_everything(server: &Server) {
     }
     drop(clients);
     let mut last = None;
-    eventually("a seat is free again", || {
+    eventually("a place is free again", || {
         let mut client = server.connect();
         client.send("/ping\n");
         last = (client.try_line().as_deref() == Some("OK 1")).then_some(client);
         last.is_some()
     });
-    let mut last = last.expect("it has a seat");
-    eventually("all others are gone", || last.stats()["clients"] == 1);
+    let mut last = last.expect("it has a place");
+    eventually("all others are closed", || last.stats()["clients"] == 1);
 }
 
-/// One life after the other.
-fn live(kind: &Kind, number: usize, lives: &Lives, world: &World, seed: u64) {
+/// Runs one life after the other.
+fn live(kind: &Kind, number: usize, lives: &Lives, shared: &Shared, seed: u64) {
     let own = kind.name.bytes().fold(number as u64, |mixed, byte| mixed.rotate_left(7) ^ u64::from(byte));
     let mut random = Random(seed ^ own);
     for life in 1.. {
         let name = format!("{}-{number}.{life}", kind.name);
-        // One that panics must not leave the others waiting.
-        match catch_unwind(AssertUnwindSafe(|| (kind.life)(world, &mut random, &name))) {
+        // If a client panics, the others must not wait for ever.
+        match catch_unwind(AssertUnwindSafe(|| (kind.life)(shared, &mut random, &name))) {
             Ok(Ok(true)) => lives.lived.fetch_add(1, Ordering::Relaxed),
-            Ok(Ok(false)) => lives.turned_away.fetch_add(1, Ordering::Relaxed),
-            Ok(Err(wrong)) => return world.is_wrong(wrong),
-            Err(_) => return world.is_wrong(format!("{name} panicked")),
+            Ok(Ok(false)) => lives.rejected.fetch_add(1, Ordering::Relaxed),
+            Ok(Err(violation)) => return shared.report(violation),
+            Err(_) => return shared.report(format!("{name} panicked")),
         };
-        if world.is_over() {
+        if shared.is_over() {
             return;
         }
         thread::sleep(kind.pause);
     }
 }
 
-/// Says something until everybody has gone: those who joined wait for that.
-fn speak_until(are_gone: &AtomicBool, world: &World) {
+/// Sends messages until all clients have gone: subscribers wait for that.
+fn speak_until(are_gone: &AtomicBool, shared: &Shared) {
     let mut speaker = None;
     let mut life = 0;
     while !are_gone.load(Ordering::Relaxed) {
         let spoken = match &mut speaker {
-            Some(speaker) => Speaker::say_and_settle(speaker, 1),
+            Some(speaker) => Speaker::say_and_await_replies(speaker, 1),
             None => {
                 life += 1;
-                world.arrive(&format!("last.{life}")).map(|arrival| match arrival {
-                    Arrival::Welcome(welcome) => speaker = Some(welcome),
-                    Arrival::TurnedAway => {}
+                shared.arrive(&format!("last.{life}")).map(|arrival| match arrival {
+                    Arrival::Served(served) => speaker = Some(served),
+                    Arrival::Rejected => {}
                 })
             }
         };
-        if let Err(wrong) = spoken {
-            return world.is_wrong(wrong);
+        if let Err(violation) = spoken {
+            return shared.report(violation);
         }
         thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// A sample each second, until the time is up or something is wrong.
-fn sample(world: &World, server: &Server, duration: Duration) -> Vec<Sample> {
+/// Takes a sample each second, until the time is up or something is wrong.
+fn sample(shared: &Shared, server: &Server, duration: Duration) -> Vec<Sample> {
     let (start, mut samples) = (Instant::now(), Vec::new());
     for second in 1.. {
         let next = start + Duration::from_secs(second);
         thread::sleep(next.saturating_duration_since(Instant::now()));
-        if world.is_over() || start.elapsed() > duration {
+        if shared.is_over() || start.elapsed() > duration {
             break;
         }
-        samples.push(Sample::take(second, server, world));
+        samples.push(Sample::take(second, server, shared));
     }
     samples
 }
 
-/// Waits until the server has as many descriptors as when nobody was there.
-fn all_are_gone(server: &Server, idle_descriptors: usize) -> Result<(), Wrong> {
+/// Waits until the server has as many descriptors as without clients.
+fn all_are_gone(server: &Server, idle_descriptors: usize) -> Result<(), Violation> {
     let deadline = Instant::now() + LIMIT;
     while server.descriptors() != idle_descriptors {
         if Instant::now() > deadline {
@@ -265,23 +267,24 @@ fn all_are_gone(server: &Server, idle_descriptors: usize) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Every kind of client must have been there.
-fn lived_all(lives: &[Lives]) -> Result<(), Wrong> {
+/// Every kind of client must have lived to its end at least once.
+fn lived_all(lives: &[Lives]) -> Result<(), Violation> {
     let never = |lives: &Lives| lives.lived.load(Ordering::Relaxed) == 0;
     match KINDS.iter().zip(lives).find(|(_, lives)| never(lives)) {
-        Some((kind, _)) => Err(format!("no {} lived to its end: nothing is shown of that kind", kind.name)),
+        Some((kind, _)) => Err(format!("no {} lived to its end, so that kind is not tested", kind.name)),
         None => Ok(()),
     }
 }
 
-/// Prints the summary, and leaves the samples and the plot.
-fn tell(samples: &Samples, lives: &[Lives], world: &World, place: &Path) {
+/// Prints the summary, and writes the samples and the plot.
+fn summarize(samples: &Samples, lives: &[Lives], shared: &Shared, place: &Path) {
     println!("\n{}", samples.summary());
-    let counts: Vec<String> = KINDS.iter().zip(lives).map(|(kind, lives)| lives.tell(kind.name)).collect();
-    println!("lives to the end (and turned away, as the server was full): {}", counts.join(", "));
-    let Tally { whole, unheard, foreign } = world.books.tally();
+    let counts: Vec<String> =
+        KINDS.iter().zip(lives).map(|(kind, lives)| lives.summarize(kind.name)).collect();
+    println!("lives to the end (and turned away, because the server was full): {}", counts.join(", "));
+    let Tally { matched, unacknowledged, without_account } = shared.ledger.tally();
     println!(
-        "{whole} messages acknowledged and printed once, {unheard} of those who died before their ACK, {foreign} of strangers"
+        "{matched} messages acknowledged and printed once, {unacknowledged} printed whose client died before its ACK, {without_account} of clients without an account"
     );
     let seconds = samples.all.len() as u64;
     for (name, text) in [("samples.csv", samples.csv()), ("soak.svg", plot::svg(&samples.panels(), seconds))]
@@ -292,9 +295,8 @@ fn tell(samples: &Samples, lives: &[Lives], world: &World, place: &Path) {
 }
 
 impl Lives {
-    fn tell(&self, name: &str) -> String {
-        let [lived, turned_away] =
-            [&self.lived, &self.turned_away].map(|count| count.load(Ordering::Relaxed));
-        format!("{name} {lived} ({turned_away})")
+    fn summarize(&self, name: &str) -> String {
+        let [lived, rejected] = [&self.lived, &self.rejected].map(|count| count.load(Ordering::Relaxed));
+        format!("{name} {lived} ({rejected})")
     }
 }

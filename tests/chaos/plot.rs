@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-/// One value over time, second by second.
+/// A value over time, second by second.
 pub struct Series {
     pub name: &'static str,
     pub values: Vec<f64>,
 }
 
-/// What is shown on one pair of axes.
+/// The series on one pair of axes.
 pub struct Panel {
     pub title: &'static str,
     pub is_logarithmic: bool,
@@ -19,14 +19,14 @@ const COLORS: [&str; 3] = ["#5d7fa3", "#c0392b", "#bdc3c7"];
 const LEFT: f64 = 60.0;
 const WIDTH: f64 = 680.0;
 const HEIGHT: f64 = 150.0;
-/// A panel with its title, and the room below it.
+/// The height of a panel with its title and the space below it.
 const ROW: f64 = HEIGHT + 60.0;
 
-/// More points than that cannot be told apart.
+/// More points are indistinguishable.
 const POINTS_MAX: usize = 300;
 
 impl Series {
-    /// So many seconds are one point.
+    /// How many seconds one point stands for.
     fn seconds_a_point(&self) -> usize {
         self.values.len().div_ceil(POINTS_MAX).max(1)
     }
@@ -39,14 +39,14 @@ impl Series {
 }
 
 impl Panel {
-    /// The largest value of the axis: a round one.
+    /// The largest value on the axis, a round number.
     fn top(&self) -> f64 {
         let most = self.series.iter().flat_map(|series| &series.values).copied().fold(0.1, f64::max);
         let unit = 10f64.powf(most.log10().floor());
         if self.is_logarithmic { 10f64.powf(most.log10().ceil()) } else { (most / unit).ceil() * unit }
     }
 
-    /// The smallest one.
+    /// The smallest value on the axis.
     fn bottom(&self) -> f64 {
         if !self.is_logarithmic {
             return 0.0;
@@ -56,7 +56,7 @@ impl Panel {
         10f64.powf(least.log10().floor())
     }
 
-    /// How high above the axis a value stands, from 0 to 1.
+    /// The height of a value above the axis, from 0 to 1.
     fn height(&self, value: f64) -> f64 {
         let (bottom, top) = (self.bottom(), self.top());
         if self.is_logarithmic {
@@ -66,7 +66,7 @@ impl Panel {
         }
     }
 
-    /// The values that are written at the axis.
+    /// The values that label the axis.
     fn marks(&self) -> Vec<f64> {
         let (bottom, top) = (self.bottom(), self.top());
         if self.is_logarithmic {
@@ -92,7 +92,7 @@ impl Panel {
                 at + 4.0
             );
         }
-        // What is drawn first lies below: the largest values of a panel come last.
+        // The first series is drawn last, and so lies on top.
         for (number, series) in self.series.iter().enumerate().rev() {
             let values = series.points();
             let step = WIDTH / (values.len() - 1).max(1) as f64;
@@ -115,7 +115,7 @@ impl Panel {
     }
 }
 
-/// The panels, one above the other, over so many seconds.
+/// The panels, one above the other, over that many seconds.
 pub fn svg(panels: &[Panel], seconds: u64) -> String {
     let (width, height) = (LEFT + WIDTH + 20.0, panels.len() as f64 * ROW + 10.0);
     let mut svg = format!(

@@ -1,24 +1,24 @@
-//! What is looked at each second, and whether it stays as it was.
+//! What is measured each second, and whether it stays constant.
 
 use crate::common::Server;
-use crate::common::accounts::Wrong;
+use crate::common::accounts::Violation;
 use crate::plot::{Panel, Series};
-use crate::world::World;
+use crate::shared::Shared;
 use firstline::histogram::Histogram;
 use firstline::limits::REJECTED_MAX;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// What memory may still grow by after the first third, in KiB: pages of code that is run for the first time, and of stacks
-/// that were never that deep. A leak of a hundred bytes a connection is more than that in a minute.
+/// How much memory may still grow after the first third, in KiB: pages of code that runs for the first time,
+/// and of stacks that were never that deep. A leak of a hundred bytes a connection exceeds this in a minute.
 const GROWTH_KIB_MAX: u64 = 512;
 
-/// How much longer urgent messages may take in the last third than in the first, and what is no matter in any case. This
-/// runs on busy machines with slow disks; what is looked for grows without end.
+/// How many times longer urgent messages may take in the last third than in the first, and a latency that is
+/// always accepted. The soak also runs on busy machines with slow disks; it looks for growth without a bound.
 const SLOWER_MAX: u32 = 3;
 const SLOW_NO_MATTER: Duration = Duration::from_millis(50);
 
-/// The server at one moment, and the urgent messages of the second before.
+/// The server at one moment, and the urgent messages of the second before it.
 pub struct Sample {
     second: u64,
     resident_kib: u64,
@@ -29,27 +29,27 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub fn take(second: u64, server: &Server, world: &World) -> Self {
-        let tally = world.books.tally();
+    pub fn take(second: u64, server: &Server, shared: &Shared) -> Self {
+        let tally = shared.ledger.tally();
         Self {
             second,
             resident_kib: server.status("VmRSS"),
             descriptors: server.descriptors(),
             threads: server.status("Threads"),
-            messages: tally.whole + tally.unheard + tally.foreign,
-            urgent: world.take_urgent(),
+            messages: tally.matched + tally.unacknowledged + tally.without_account,
+            urgent: shared.take_urgent(),
         }
     }
 }
 
-/// All samples, and what the server took when nobody was connected.
+/// All samples, and what the server used without clients.
 pub struct Samples {
     pub all: Vec<Sample>,
     pub idle_descriptors: usize,
-    pub seats: usize,
+    pub places: usize,
 }
 
-/// The parts of the time that are compared.
+/// A part of the time; the parts are compared.
 struct Third<'a>(&'a [Sample]);
 
 impl Third<'_> {
@@ -63,7 +63,8 @@ impl Third<'_> {
         all
     }
 
-    /// The median of all seconds' 99th percentiles: a stall of the machine in one of them says nothing of the server.
+    /// The median of the 99th percentiles of all seconds: a stall of the machine in one second says nothing of
+    /// the server.
     fn urgent_p99(&self) -> Duration {
         let mut all: Vec<u64> = self.0.iter().map(|sample| sample.urgent.percentile(990)).collect();
         all.sort_unstable();
@@ -77,20 +78,20 @@ impl Samples {
         [&self.all[..third], &self.all[third..2 * third], &self.all[2 * third..]].map(Third)
     }
 
-    /// Whether everything stays as it was.
-    pub fn check(&self) -> Result<(), Wrong> {
+    /// Whether everything stays constant.
+    pub fn check(&self) -> Result<(), Violation> {
         let [first, _, last] = self.thirds();
         let (before_kib, after_kib) = (first.resident_kib(), last.resident_kib());
         if after_kib > before_kib + GROWTH_KIB_MAX {
             return Err(format!(
-                "resident memory grew: at most {before_kib} KiB first, and {after_kib} KiB at last"
+                "resident memory grew: at most {before_kib} KiB in the first third, and {after_kib} KiB in the last"
             ));
         }
-        let descriptors_max = self.idle_descriptors + self.seats + REJECTED_MAX + 1;
+        let descriptors_max = self.idle_descriptors + self.places + REJECTED_MAX + 1;
         if let Some(sample) = self.all.iter().find(|sample| sample.descriptors > descriptors_max) {
             let (count, second) = (sample.descriptors, sample.second);
             return Err(format!(
-                "{count} descriptors in second {second}, where {descriptors_max} are all there may be"
+                "{count} descriptors in second {second}, at most {descriptors_max} are allowed"
             ));
         }
         if let Some(pair) = self.all.windows(2).find(|pair| pair[0].threads != pair[1].threads) {
@@ -119,7 +120,7 @@ impl Samples {
         csv
     }
 
-    /// The figures, third by third.
+    /// The figures of each third.
     pub fn summary(&self) -> String {
         let mut summary = String::from(
             "| | resident KiB, at most | urgent lines | p50 ms | p99 ms | max ms | p99 ms of the median second |\n\

@@ -1,9 +1,9 @@
-//! The books of what is promised: each line has exactly one closing reply and the right one, IDs are unique and rise, and
-//! what was acknowledged is in the sink exactly once, as it was said; nothing else is, but for messages of connections that
-//! died before their ACK came.
+//! A ledger checks what the server promises. Each line has exactly one closing reply, and the right one. IDs
+//! are unique and rise. The sink has each acknowledged message exactly once, with the text that was sent. It
+//! has nothing else, except messages of connections that died before their ACK came.
 //!
-//! Every message has a text of its own: the name of its account, the number of its line, and whatever else. What is wrong is
-//! an `Err` with one line that says it, for some use this outside of tests too.
+//! Every message has a unique text: the name of its account, the number of its line, and any further bytes. A
+//! violation is an `Err` with one line that describes it, because some callers are not tests.
 
 use super::{LIMIT, command};
 use firstline::protocol::escape::Escaped;
@@ -14,14 +14,14 @@ use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// What is wrong, in one line.
-pub type Wrong = String;
+/// A violation of a promise, in one line.
+pub type Violation = String;
 
 // ---- All accounts together, and the sink ----------------------------------------------------------------------
 
-/// What all have said, what they were told, and what the sink has.
+/// What all accounts sent, what they were told, and what the sink has.
 #[derive(Default)]
-pub struct Books(Mutex<Entries>);
+pub struct Ledger(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
@@ -36,51 +36,53 @@ struct Entries {
 struct Entry {
     /// Which of its lines the sink has, a bit each.
     recorded: Vec<u64>,
-    /// Lines that the sink must not have: they were refused, or never sent whole.
-    never: BTreeSet<u64>,
-    /// Messages that were only acknowledged or only recorded so far, by their IDs.
-    halves: BTreeMap<u64, Half>,
-    /// Its connection died, so some of its messages may have no ACK.
-    is_torn: bool,
+    /// Lines that the sink must not have: the server refused them, or they were never sent whole.
+    forbidden: BTreeSet<u64>,
+    /// Messages that so far are only acknowledged or only recorded, by their IDs.
+    unmatched: BTreeMap<u64, Event>,
+    /// The connection died, so some of its messages may have no ACK.
+    is_broken: bool,
 }
 
-/// A message that one side has told of.
+/// A message of which one of its two events is known.
 #[derive(Debug)]
-enum Half {
+enum Event {
     Acknowledged(String),
     Recorded(String),
 }
 
-/// How much the books have seen.
+/// How much the ledger has seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     /// Messages that were acknowledged and recorded.
-    pub whole: u64,
+    pub matched: u64,
     /// Messages that were recorded, and whose connection died before the ACK came.
-    pub unheard: u64,
-    /// Recorded lines that nobody with an account has said.
-    pub foreign: u64,
+    pub unacknowledged: u64,
+    /// Recorded lines that belong to no account.
+    pub without_account: u64,
 }
 
-impl Books {
+impl Ledger {
     /// An ACK has come.
-    fn acknowledge(&self, name: &str, id: u64, text: String) -> Result<(), Wrong> {
+    fn acknowledge(&self, name: &str, id: u64, text: String) -> Result<(), Violation> {
         let mut entries = self.0.lock().unwrap();
         entries.last_acknowledged = id.max(entries.last_acknowledged);
         let entry = entries.accounts.get_mut(name).expect("the account is open");
-        match entry.halves.remove(&id) {
-            Some(Half::Recorded(recorded)) if recorded == text => entries.tally.whole += 1,
-            Some(half) => return Err(format!("ID {id} is acknowledged for {text:?}, but there is {half:?}")),
-            None => drop(entry.halves.insert(id, Half::Acknowledged(text))),
+        match entry.unmatched.remove(&id) {
+            Some(Event::Recorded(recorded)) if recorded == text => entries.tally.matched += 1,
+            Some(event) => {
+                return Err(format!("ID {id} is acknowledged for {text:?}, but there is {event:?}"));
+            }
+            None => drop(entry.unmatched.insert(id, Event::Acknowledged(text))),
         }
         Ok(())
     }
 
-    fn never(&self, name: &str, line: u64) -> Result<(), Wrong> {
+    fn forbid(&self, name: &str, line: u64) -> Result<(), Violation> {
         let mut entries = self.0.lock().unwrap();
         let entry = entries.accounts.get_mut(name).expect("the account is open");
-        entry.never.insert(line);
-        if entry.has(line) {
+        entry.forbidden.insert(line);
+        if entry.has_line(line) {
             Err(format!("{name}: line {line} was refused, but is recorded"))
         } else {
             Ok(())
@@ -88,18 +90,18 @@ impl Books {
     }
 
     /// The connection has died: some of its messages may have no ACK.
-    fn tear(&self, name: &str) {
+    fn mark_broken(&self, name: &str) {
         let mut entries = self.0.lock().unwrap();
         let entry = entries.accounts.get_mut(name).expect("the account is open");
-        entry.is_torn = true;
-        let before = entry.halves.len();
-        entry.halves.retain(|_, half| matches!(half, Half::Acknowledged(_)));
-        let unheard = before - entry.halves.len();
-        entries.tally.unheard += unheard as u64;
+        entry.is_broken = true;
+        let before = entry.unmatched.len();
+        entry.unmatched.retain(|_, event| matches!(event, Event::Acknowledged(_)));
+        let unacknowledged = before - entry.unmatched.len();
+        entries.tally.unacknowledged += unacknowledged as u64;
     }
 
-    /// The sink has this message. All that it has is to be told in its order.
-    pub fn record(&self, id: u64, text: &str) -> Result<(), Wrong> {
+    /// The sink has this message. Messages must be recorded in the order of the sink.
+    pub fn record(&self, id: u64, text: &str) -> Result<(), Violation> {
         let mut entries = self.0.lock().unwrap();
         let Entries { accounts, last_recorded, tally, .. } = &mut *entries;
         if id <= *last_recorded {
@@ -109,31 +111,31 @@ impl Books {
         let mut words = text.split(' ');
         let entry = accounts.get_mut(words.next().unwrap_or(""));
         let (Some(entry), Some(Ok(line))) = (entry, words.next().map(str::parse)) else {
-            tally.foreign += 1;
+            tally.without_account += 1;
             return Ok(());
         };
-        if !entry.note(line) || entry.never.contains(&line) {
+        if !entry.insert_line(line) || entry.forbidden.contains(&line) {
             return Err(format!("recorded twice, or though it was refused: ID {id}, {text:?}"));
         }
-        match entry.halves.remove(&id) {
-            Some(Half::Acknowledged(said)) if said == text => tally.whole += 1,
-            Some(half) => return Err(format!("ID {id} is recorded for {text:?}, but there is {half:?}")),
-            None if entry.is_torn => tally.unheard += 1,
-            None => drop(entry.halves.insert(id, Half::Recorded(text.to_string()))),
+        match entry.unmatched.remove(&id) {
+            Some(Event::Acknowledged(said)) if said == text => tally.matched += 1,
+            Some(event) => return Err(format!("ID {id} is recorded for {text:?}, but there is {event:?}")),
+            None if entry.is_broken => tally.unacknowledged += 1,
+            None => drop(entry.unmatched.insert(id, Event::Recorded(text.to_string()))),
         }
         Ok(())
     }
 
     /// Takes a `MSG` line of the sink.
-    pub fn record_line(&self, line: &str) -> Result<(), Wrong> {
+    pub fn record_line(&self, line: &str) -> Result<(), Violation> {
         match line.splitn(5, ' ').collect::<Vec<_>>()[..] {
             ["MSG", id, _, _, text] => self.record(id.parse().map_err(|_| line.to_string())?, text),
             _ => Err(format!("not a message in the sink: {line:?}")),
         }
     }
 
-    /// Takes all that a journal has, which must be sound.
-    pub fn record_journal(&self, directory: &Path) -> Result<(), Wrong> {
+    /// Records all messages of a journal, which must be sound.
+    pub fn record_journal(&self, directory: &Path) -> Result<(), Violation> {
         for line in journal(directory, &[])?.lines() {
             self.record_line(line.split_once(' ').map_or("", |(_time, line)| line))?;
         }
@@ -150,15 +152,15 @@ impl Books {
         self.0.lock().unwrap().tally
     }
 
-    /// Checks that nothing is left over, once all connections and the sink have ended.
-    pub fn close(&self) -> Result<Tally, Wrong> {
+    /// Checks that no message is left unmatched. All connections and the sink must have ended.
+    pub fn close(&self) -> Result<Tally, Violation> {
         let entries = self.0.lock().unwrap();
-        match entries.accounts.values().find_map(|entry| entry.halves.first_key_value()) {
+        match entries.accounts.values().find_map(|entry| entry.unmatched.first_key_value()) {
             None => Ok(entries.tally),
-            Some((id, Half::Acknowledged(text))) => {
+            Some((id, Event::Acknowledged(text))) => {
                 Err(format!("ID {id} is acknowledged and not recorded, or acknowledged twice: {text:?}"))
             }
-            Some((id, Half::Recorded(text))) => {
+            Some((id, Event::Recorded(text))) => {
                 Err(format!("ID {id} is recorded and was never acknowledged: {text:?}"))
             }
         }
@@ -166,21 +168,21 @@ impl Books {
 }
 
 impl Entry {
-    fn has(&self, line: u64) -> bool {
+    fn has_line(&self, line: u64) -> bool {
         self.recorded.get(line as usize / 64).is_some_and(|word| word >> (line % 64) & 1 == 1)
     }
 
-    /// Notes that the sink has that line; false: it had it before.
-    fn note(&mut self, line: u64) -> bool {
-        let (word, had) = (line as usize / 64, self.has(line));
+    /// Notes that the sink has that line; returns false if it had it before.
+    fn insert_line(&mut self, line: u64) -> bool {
+        let (word, had) = (line as usize / 64, self.has_line(line));
         self.recorded.resize(self.recorded.len().max(word + 1), 0);
         self.recorded[word] |= 1 << (line % 64);
         !had
     }
 }
 
-/// What `firstline journal` says, which must succeed.
-pub fn journal(directory: &Path, args: &[&str]) -> Result<String, Wrong> {
+/// The output of `firstline journal`, which must succeed.
+pub fn journal(directory: &Path, args: &[&str]) -> Result<String, Violation> {
     let mut reading = command();
     reading.arg("journal").arg(directory).args(args);
     let output = reading.output().map_err(|error| format!("firstline journal: {error}"))?;
@@ -194,25 +196,25 @@ pub fn journal(directory: &Path, args: &[&str]) -> Result<String, Wrong> {
 
 // ---- One connection -------------------------------------------------------------------------------------------
 
-/// What a line is to be told.
+/// The reply that a line must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wants {
-    /// An ACK, and that text in the sink. Or a NAK of a server that cannot take it now.
+enum Expected {
+    /// An ACK, and that text in the sink; or a NAK, if the server cannot take it now.
     Ack(String),
-    /// That, up to the text behind it.
+    /// A reply that starts with that text.
     Exactly(String),
-    /// Any closing reply: the line was made up at random.
+    /// Any closing reply: the line is random.
     Anything,
 }
 
-/// What a line of the server was.
+/// What a line from the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A line is acknowledged, with that ID.
     Acknowledged(u64),
-    /// A message is refused for that reason, though nothing is wrong with it.
+    /// A message is refused for that reason, though the message itself is valid.
     Refused(String),
-    /// A line is closed otherwise.
+    /// A line is closed in another way.
     Closed,
     /// Something that closes no line.
     Other(String),
@@ -221,20 +223,20 @@ pub enum Reply {
 /// What one connection has sent and was told.
 pub struct Account {
     name: String,
-    books: Arc<Books>,
+    ledger: Arc<Ledger>,
     lines: u64,
     /// Lines without their closing reply.
-    open: BTreeMap<u64, Wants>,
+    open: BTreeMap<u64, Expected>,
     last_id: u64,
 }
 
 impl Account {
-    /// Opens one; the name must be new, and without spaces.
-    pub fn open(books: &Arc<Books>, name: impl Into<String>) -> Self {
+    /// Opens an account; the name must be new and contain no spaces.
+    pub fn open(ledger: &Arc<Ledger>, name: impl Into<String>) -> Self {
         let name = name.into();
-        let before = books.0.lock().unwrap().accounts.insert(name.clone(), Entry::default());
+        let before = ledger.0.lock().unwrap().accounts.insert(name.clone(), Entry::default());
         assert!(before.is_none(), "two accounts {name}");
-        Self { name, books: Arc::clone(books), lines: 0, open: BTreeMap::new(), last_id: 0 }
+        Self { name, ledger: Arc::clone(ledger), lines: 0, open: BTreeMap::new(), last_id: 0 }
     }
 
     /// A message, with its LF.
@@ -242,7 +244,7 @@ impl Account {
         self.message_with(priority, b"")
     }
 
-    /// A message that ends in those bytes; they must not end in a CR.
+    /// A message that ends in those bytes, of which the last must not be a CR.
     pub fn message_with(&mut self, priority: u8, tail: &[u8]) -> Vec<u8> {
         self.lines += 1;
         let mut text = format!("{} {}", self.name, self.lines).into_bytes();
@@ -250,33 +252,33 @@ impl Account {
             text.push(b' ');
             text.extend(tail);
         }
-        self.open.insert(self.lines, Wants::Ack(Escaped(&text).to_string()));
+        self.open.insert(self.lines, Expected::Ack(Escaped(&text).to_string()));
         [format!("/{priority} ").as_bytes(), &text, b"\n"].concat()
     }
 
-    /// So many messages of all priorities.
+    /// `count` messages of all priorities.
     pub fn messages(&mut self, count: usize) -> Vec<u8> {
         (0..count).flat_map(|number| self.message((number % 10) as u8)).collect()
     }
 
-    /// A message that will not be sent to its end: the sink must never have it.
+    /// A message without its end, which never follows: the sink must never have it.
     pub fn half_a_message(&mut self) -> Vec<u8> {
         let mut half = self.message_with(9, b"half a li");
         half.pop();
         self.open.remove(&self.lines);
-        self.books.never(&self.name, self.lines).expect("it was not sent yet");
+        self.ledger.forbid(&self.name, self.lines).expect("the line is not recorded");
         half
     }
 
-    /// A line that is closed with that word; `rest` is what comes after the number, or how it begins.
+    /// A line whose closing reply has that word; after its number the reply starts with `rest`.
     pub fn line(&mut self, line: &[u8], word: &str, rest: &str) -> Vec<u8> {
         self.lines += 1;
         self.open
-            .insert(self.lines, Wants::Exactly(format!("{word} {} {rest}", self.lines).trim_end().into()));
+            .insert(self.lines, Expected::Exactly(format!("{word} {} {rest}", self.lines).trim_end().into()));
         [line, b"\n"].concat()
     }
 
-    /// A command that is done.
+    /// A command that succeeds.
     pub fn command(&mut self, line: &str) -> Vec<u8> {
         self.line(line.as_bytes(), "OK", "")
     }
@@ -284,7 +286,7 @@ impl Account {
     /// A line that may get any closing reply.
     pub fn anything(&mut self, line: &[u8]) -> Vec<u8> {
         self.lines += 1;
-        self.open.insert(self.lines, Wants::Anything);
+        self.open.insert(self.lines, Expected::Anything);
         [line, b"\n"].concat()
     }
 
@@ -294,8 +296,8 @@ impl Account {
         b"\n".to_vec()
     }
 
-    /// Takes a line of the server.
-    pub fn take(&mut self, reply: &str) -> Result<Reply, Wrong> {
+    /// Takes a line from the server.
+    pub fn take(&mut self, reply: &str) -> Result<Reply, Violation> {
         let mut words = reply.split(' ');
         let (word, number) = (words.next().unwrap_or(""), words.next().map(str::parse::<u64>));
         let Some(Ok(number @ 1..)) = number else { return Ok(Reply::Other(reply.to_string())) };
@@ -303,29 +305,29 @@ impl Account {
             return Ok(Reply::Other(reply.to_string()));
         }
         let rest = words.next().unwrap_or("");
-        let Some(wants) = self.open.remove(&number) else {
+        let Some(expected) = self.open.remove(&number) else {
             return Err(format!("{}: no line waits for {reply:?}", self.name));
         };
-        match (wants, word) {
-            (Wants::Ack(text), "ACK") => self.acknowledge(reply, rest, text),
-            (Wants::Anything, "ACK") => self.rise(reply, rest).map(Reply::Acknowledged),
-            (Wants::Ack(_), "NAK") => {
-                self.books.never(&self.name, number)?;
+        match (expected, word) {
+            (Expected::Ack(text), "ACK") => self.acknowledge(reply, rest, text),
+            (Expected::Anything, "ACK") => self.check_id_rises(reply, rest).map(Reply::Acknowledged),
+            (Expected::Ack(_), "NAK") => {
+                self.ledger.forbid(&self.name, number)?;
                 Ok(Reply::Refused(rest.to_string()))
             }
-            (Wants::Anything, _) => Ok(Reply::Closed),
-            (Wants::Exactly(wanted), _) if reply.starts_with(&wanted) => Ok(Reply::Closed),
-            (wants, _) => Err(format!("{}: {reply:?}, where {wants:?} was to come", self.name)),
+            (Expected::Anything, _) => Ok(Reply::Closed),
+            (Expected::Exactly(wanted), _) if reply.starts_with(&wanted) => Ok(Reply::Closed),
+            (expected, _) => Err(format!("{}: {reply:?}, in place of {expected:?}", self.name)),
         }
     }
 
-    fn acknowledge(&mut self, reply: &str, id: &str, text: String) -> Result<Reply, Wrong> {
-        let id = self.rise(reply, id)?;
-        self.books.acknowledge(&self.name, id, text)?;
+    fn acknowledge(&mut self, reply: &str, id: &str, text: String) -> Result<Reply, Violation> {
+        let id = self.check_id_rises(reply, id)?;
+        self.ledger.acknowledge(&self.name, id, text)?;
         Ok(Reply::Acknowledged(id))
     }
 
-    fn rise(&mut self, reply: &str, id: &str) -> Result<u64, Wrong> {
+    fn check_id_rises(&mut self, reply: &str, id: &str) -> Result<u64, Violation> {
         match id.parse() {
             Ok(id) if id > self.last_id => {
                 self.last_id = id;
@@ -335,24 +337,24 @@ impl Account {
         }
     }
 
-    /// How many lines wait for their closing reply.
+    /// How many lines still wait for their closing reply.
     pub fn waiting(&self) -> usize {
         self.open.len()
     }
 
-    /// The connection has died: what waits will never be told.
-    pub fn tear(&mut self) {
+    /// The connection has died: the replies that are missing will never come.
+    pub fn mark_broken(&mut self) {
         self.open.clear();
-        self.books.tear(&self.name);
+        self.ledger.mark_broken(&self.name);
     }
 
-    /// The connection has ended in order.
-    pub fn close(&self) -> Result<(), Wrong> {
+    /// The connection has ended in order: checks that no line is without its reply.
+    pub fn close(&self) -> Result<(), Violation> {
         match self.open.first_key_value() {
-            Some((line, wants)) => {
+            Some((line, expected)) => {
                 let count = self.open.len();
                 Err(format!(
-                    "{}: ended with {count} lines unanswered, line {line} ({wants:?}) first",
+                    "{}: ended with {count} lines unanswered, line {line} ({expected:?}) first",
                     self.name
                 ))
             }
@@ -369,7 +371,7 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// Keeps account of a connection that is new.
+    /// Takes a new connection and its account.
     pub fn new(stream: TcpStream, account: Account) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
@@ -378,31 +380,31 @@ impl Speaker {
         Self { stream, account, reader }
     }
 
-    /// Sends bytes that the account has given.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+    /// Sends bytes that the account returned.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         self.stream.write_all(bytes).map_err(|error| self.broken(error))
     }
 
     /// Sends a message of that priority.
-    pub fn say(&mut self, priority: u8) -> Result<(), Wrong> {
+    pub fn say(&mut self, priority: u8) -> Result<(), Violation> {
         let message = self.account.message(priority);
         self.send(&message)
     }
 
     /// Sends messages of all priorities in one piece.
-    pub fn say_many(&mut self, count: usize) -> Result<(), Wrong> {
+    pub fn say_many(&mut self, count: usize) -> Result<(), Violation> {
         let messages = self.account.messages(count);
         self.send(&messages)
     }
 
-    /// Sends a command that is done.
-    pub fn command(&mut self, line: &str) -> Result<(), Wrong> {
+    /// Sends a command that succeeds.
+    pub fn command(&mut self, line: &str) -> Result<(), Violation> {
         let command = self.account.command(line);
         self.send(&command)
     }
 
-    /// The next line of the server; none at the end.
-    pub fn next(&mut self) -> Result<Option<Reply>, Wrong> {
+    /// The next line from the server; `None` at the end of the connection.
+    pub fn next(&mut self) -> Result<Option<Reply>, Violation> {
         let mut line = Vec::new();
         match self.reader.read_until(b'\n', &mut line) {
             Ok(0) => Ok(None),
@@ -417,7 +419,7 @@ impl Speaker {
         }
     }
 
-    fn broken(&self, error: std::io::Error) -> Wrong {
+    fn broken(&self, error: std::io::Error) -> Violation {
         let waiting = self.account.waiting();
         let what = match error.kind() {
             ErrorKind::WouldBlock => format!("nothing moved for {} s", LIMIT.as_secs()),
@@ -426,8 +428,8 @@ impl Speaker {
         format!("{}: {what}, while {waiting} lines waited for their reply", self.account.name)
     }
 
-    /// Reads until every line has its closing reply; returns what closes none.
-    pub fn settle(&mut self) -> Result<Vec<String>, Wrong> {
+    /// Reads until every line has its closing reply; returns the lines that close none.
+    pub fn await_replies(&mut self) -> Result<Vec<String>, Violation> {
         let mut others = Vec::new();
         while self.account.waiting() > 0 {
             match self.next()? {
@@ -440,19 +442,19 @@ impl Speaker {
     }
 
     /// Sends messages of all priorities, and reads until each has its reply.
-    pub fn say_and_settle(&mut self, count: usize) -> Result<(), Wrong> {
+    pub fn say_and_await_replies(&mut self, count: usize) -> Result<(), Violation> {
         self.say_many(count)?;
-        self.settle().map(drop)
+        self.await_replies().map(drop)
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending half.
     pub fn end_sending(&self) {
-        // The server may have closed already; then the next read tells.
+        // The server may have closed already; then the next read says so.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Reads up to the end, by when every line must have its reply; returns what closes none.
-    pub fn finish(mut self) -> Result<Vec<String>, Wrong> {
+    /// Reads up to the end, by which every line must have its reply; returns the lines that close none.
+    pub fn finish(mut self) -> Result<Vec<String>, Violation> {
         let mut others = Vec::new();
         while let Some(reply) = self.next()? {
             if let Reply::Other(line) = reply {
@@ -463,53 +465,55 @@ impl Speaker {
         Ok(others)
     }
 
-    /// Ends it so that the server gets a reset.
+    /// Closes the connection with a reset.
     pub fn reset(mut self) {
-        self.account.tear();
+        self.account.mark_broken();
         let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&self.stream, sockopt::Linger, &at_once).unwrap();
     }
 
-    /// Goes away without a word, and without reading what is still to come.
+    /// Closes the connection without `/quit`, and without reading what still comes.
     pub fn vanish(mut self) {
-        self.account.tear();
+        self.account.mark_broken();
     }
 }
 
-// ---- One who joined -------------------------------------------------------------------------------------------
+// ---- A subscriber
+// ---------------------------------------------------------------------------------------------
 
-/// What one who joined for everything, or asked for the history, has been sent: no gap that was not told, and no repetition.
+/// What the server sent to a subscriber of all priorities, or to a reader of the history: every gap is
+/// announced, and nothing is repeated.
 #[derive(Default)]
-pub struct Heard {
-    /// The last message; none: there was none yet, and the first may be any.
+pub struct Received {
+    /// The last message; `None` before the first, which may be any.
     last: Option<u64>,
-    /// So many after it are lost, and that was told.
+    /// How many messages after it were announced as lost.
     lost: u64,
     pub messages: u64,
-    pub lost_in_all: u64,
+    pub lost_total: u64,
 }
 
-impl Heard {
-    /// The next message is to be the one after that.
+impl Received {
+    /// Expects the message with the ID after `id` next.
     pub fn since(id: u64) -> Self {
         Self { last: Some(id), ..Self::default() }
     }
 
-    /// Takes a line that closes none.
-    pub fn take(&mut self, line: &str) -> Result<(), Wrong> {
+    /// Takes a line that closes no other line.
+    pub fn take(&mut self, line: &str) -> Result<(), Violation> {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["MSG", id, ..] => self.message(id.parse().map_err(|_| line.to_string())?, line),
             ["LOST", count] => {
                 let count: u64 = count.parse().map_err(|_| line.to_string())?;
                 self.lost += count;
-                self.lost_in_all += count;
+                self.lost_total += count;
                 Ok(())
             }
             _ => Err(format!("neither MSG nor LOST: {line:?}")),
         }
     }
 
-    fn message(&mut self, id: u64, line: &str) -> Result<(), Wrong> {
+    fn message(&mut self, id: u64, line: &str) -> Result<(), Violation> {
         let (last, lost) = (self.last.replace(id), std::mem::take(&mut self.lost));
         self.messages += 1;
         match last {

@@ -1,16 +1,16 @@
-//! A directory of a test's own.
+//! A directory for one test.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many there were: no two tests have the same.
+/// Makes the names unique within this process.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// One that is not there yet; it is removed when this is dropped.
+/// A directory that does not exist yet; it is removed when this is dropped.
 pub struct Directory(pub PathBuf);
 
 impl Directory {
-    /// With that in its name, for who finds it.
+    /// `name` becomes part of the directory's name, which helps if one is left over.
     pub fn new(name: &str) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("firstline-{}-{number}-{name}", std::process::id()));

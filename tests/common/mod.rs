@@ -1,11 +1,11 @@
-//! The harness: starts the real server, speaks to it over real sockets.
+//! The harness: starts the real server, and speaks to it over real sockets.
 //!
-//! Every wait is for an event and has one generous limit, [`LIMIT`], after which the test fails. Nothing sleeps for
-//! luck. The server takes a free port and says which.
+//! Every wait is for an event and has one generous limit, [`LIMIT`], after which the test fails. No test sleeps
+//! and hopes. The server takes a free port and logs which.
 //!
-//! Settings for whoever runs the tests: `FIRSTLINE_TEST_BINARY` is the server to test instead of the one built
-//! along, `FIRSTLINE_TEST_RUNNER` is a command that is put before it (an emulator). `FIRSTLINE_WORKERS` and the like
-//! reach the server as its own settings.
+//! Settings: `FIRSTLINE_TEST_BINARY` is the server to test, in place of the one that cargo builds with the
+//! tests; `FIRSTLINE_TEST_RUNNER` is a command that is put before it (an emulator). `FIRSTLINE_WORKERS` and
+//! similar variables reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod accounts;
@@ -32,7 +32,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Mappings of such sizes are stacks: the C library may put some pages of its own to each.
+/// Mappings of these sizes are stacks: the C library may add some pages of its own to each.
 const STACK_BYTES: RangeInclusive<usize> = WORKER_STACK_BYTES..=WORKER_STACK_BYTES + 16 * 1024;
 const _: () = assert!(CONSUMER_STACK_BYTES == WORKER_STACK_BYTES && LOGGER_STACK_BYTES == WORKER_STACK_BYTES);
 
@@ -53,7 +53,7 @@ pub struct Server {
     log: Arc<Log>,
 }
 
-/// The command that starts the server, with nothing of this process's settings but those for the server.
+/// The command that starts the server; of this process's settings it gets only those for the server.
 pub fn command() -> Command {
     let binary = std::env::var("FIRSTLINE_TEST_BINARY")
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_firstline").to_string());
@@ -85,12 +85,12 @@ impl Server {
         Self::start_with_input(command)
     }
 
-    /// The same, with the standard input that the command has.
+    /// As [`Server::start_command`], with the standard input that the command has.
     pub fn start_with_input(mut command: Command) -> Self {
         command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("the server can be started");
         let log = Arc::new(Log::default());
-        let stderr = child.stderr.take().expect("it is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
         let to = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
@@ -100,24 +100,25 @@ impl Server {
         });
         let mut server = Self { address: "127.0.0.1:0".parse().unwrap(), child, log };
         let ready = server.wait_for_log("listening on ");
-        let (_, address) = ready.split_once("listening on ").expect("it was waited for");
-        // Where it comes from is told behind it, if somebody asked for debug.
+        let (_, address) = ready.split_once("listening on ").expect("the line has that in it");
+        // With debug logging, the source of the socket follows the address.
         server.address = address.split(' ').next().unwrap().parse().unwrap();
         server
     }
 
-    /// Starts the server with standard error as the command has it, so that nobody hears which address it has: it is this one.
-    pub fn start_unheard(mut command: Command, address: SocketAddr) -> Self {
+    /// Starts the server with the standard error that the command has. No log line tells its address, so the
+    /// caller does.
+    pub fn start_without_log(mut command: Command, address: SocketAddr) -> Self {
         let child = command.stdin(Stdio::null()).spawn().expect("the server can be started");
         let mut server = Self { address, child, log: Arc::default() };
         eventually("the server accepts", || {
-            assert_eq!(server.child.try_wait().unwrap(), None, "it must run");
+            assert_eq!(server.child.try_wait().unwrap(), None, "the server must run");
             TcpStream::connect(address).is_ok()
         });
         server
     }
 
-    /// Waits until a line of the log has that in it, and returns the line.
+    /// Waits until a line of the log contains `part`, and returns the line.
     pub fn wait_for_log(&self, part: &str) -> String {
         let deadline = Instant::now() + LIMIT;
         let mut lines = self.log.lines.lock().unwrap();
@@ -136,7 +137,7 @@ impl Server {
         self.log.lines.lock().unwrap().clone()
     }
 
-    /// The process (with a runner, the runner's).
+    /// The process ID (with a runner: the runner's).
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -146,14 +147,14 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// Connects a client whose socket holds little of what is sent to it.
+    /// Connects a client with a small receive buffer.
     pub fn connect_reading_little(&self) -> Client {
         let client = self.connect();
         nix::sys::socket::setsockopt(&client.stream, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
         client
     }
 
-    /// Standard output, once; the command must have it piped.
+    /// Standard output, which the command must have piped; can be taken once.
     pub fn take_stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().expect("standard output is piped, and not yet taken")
     }
@@ -179,7 +180,7 @@ impl Server {
         }
     }
 
-    /// Ends it with SIGTERM, and returns the exit code.
+    /// Ends the server with SIGTERM, and returns the exit code.
     pub fn end(mut self) -> Option<i32> {
         self.signal("TERM");
         self.wait().code()
@@ -203,12 +204,12 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// How many descriptors it has open.
+    /// How many descriptors the server has open.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
-    /// The processor time it has used so far.
+    /// The processor time that the server has used so far.
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -236,7 +237,7 @@ impl Client {
         Self::of(TcpStream::connect_timeout(&address, LIMIT).expect("the server accepts"))
     }
 
-    /// Connects to that address from another one; all of 127.0.0.0/8 are this machine.
+    /// Connects from that address; all of 127.0.0.0/8 belong to this machine.
     pub fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Self {
         let socket =
             socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
@@ -245,7 +246,7 @@ impl Client {
         Self::of(TcpStream::from(socket))
     }
 
-    /// The client on a connection that there is.
+    /// A client on an existing connection.
     pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
@@ -288,10 +289,10 @@ impl Client {
         std::iter::from_fn(|| self.try_line()).collect()
     }
 
-    /// The whole lines that come before the end of a connection that is cut.
-    pub fn rest_that_comes(&mut self) -> Vec<String> {
+    /// The whole lines that come before a connection breaks.
+    pub fn rest_before_break(&mut self) -> Vec<String> {
         let mut bytes = Vec::new();
-        // What came before an error is there all the same.
+        // An error does not discard the bytes before it.
         let _ = self.reader.read_to_end(&mut bytes);
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_string).collect()
@@ -303,12 +304,12 @@ impl Client {
         self.line()
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending half.
     pub fn end_sending(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Closes it so that the server gets a reset.
+    /// Closes the connection with a reset.
     pub fn reset(self) {
         nix::sys::socket::setsockopt(
             &self.stream,
@@ -346,25 +347,25 @@ impl Client {
         }
     }
 
-    /// Reads what is there and forgets it, until the end.
-    pub fn swallow(mut self) -> u64 {
+    /// Reads and discards everything until the end; returns how many bytes came.
+    pub fn discard_rest(mut self) -> u64 {
         std::io::copy(&mut self.reader, &mut std::io::sink()).unwrap_or(0)
     }
 
-    /// The bytes that come, as they come.
+    /// Reads the bytes that are there.
     pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.reader.read(buffer)
     }
 }
 
-/// A consumer that is held: what it prints goes into a pipe that is full and that nobody reads. So messages
-/// stay where they are, and commands are still answered.
-pub struct Held {
+/// Holds the consumer: its output goes into a full pipe that nobody reads. So messages stay queued, and
+/// commands are still answered.
+pub struct HeldConsumer {
     reader: PipeReader,
 }
 
-impl Held {
-    /// Starts the server as [`Server::start`] does, with its consumer held from the first message on.
+impl HeldConsumer {
+    /// Starts the server as [`Server::start`] does; the first message blocks its consumer.
     pub fn start(args: &[&str]) -> (Server, Self) {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let capacity = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap();
@@ -374,32 +375,32 @@ impl Held {
         (Server::start_command(command), Self { reader })
     }
 
-    /// Lets go: from now on everything that is printed is read.
+    /// Releases the consumer: from now on everything that the server prints is read.
     pub fn release(mut self) {
         std::thread::spawn(move || std::io::copy(&mut self.reader, &mut std::io::sink()));
     }
 }
 
-/// Lets this process have as many descriptors as it may: some boards have more clients than it may at first.
+/// Raises this process's limit of descriptors: some boards have more clients than the soft limit permits.
 pub fn allow_many_connections() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
-/// Runs a command that ends by itself, and returns what it said. For little output: it is read at the end.
+/// Runs a command that ends by itself, and returns its output, which must be short: it is read at the end.
 pub fn run_to_end(mut command: Command) -> Output {
     command.stdin(Stdio::null());
     run_to_end_with_input(command)
 }
 
-/// The same, with the standard input that the command has.
+/// As [`run_to_end`], with the standard input that the command has.
 pub fn run_to_end_with_input(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + LIMIT;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() >= deadline {
             let _ = child.kill();
-            panic!("it does not end: {command:?}: {:?}", child.wait_with_output());
+            panic!("does not end: {command:?}: {:?}", child.wait_with_output());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -412,12 +413,12 @@ pub fn signal(pid: u32, name: &str) {
     kill(Pid::from_raw(pid as i32), signal).expect("the process is there");
 }
 
-/// The reply to line `n`, which was too long.
+/// The reply to line `n` if that is too long.
 pub fn too_long(n: impl Display) -> String {
     format!("NAK {n} too-long")
 }
 
-/// Waits until something holds that no event tells.
+/// Waits by polling for a condition that no event announces.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
@@ -426,7 +427,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether the server runs in an emulator: then the process that `/proc` tells of is mostly that.
+/// Whether the server runs in an emulator: then `/proc` describes the emulator.
 pub fn is_emulated() -> bool {
     std::env::var_os("FIRSTLINE_TEST_RUNNER").is_some()
 }
@@ -434,7 +435,7 @@ pub fn is_emulated() -> bool {
 /// Memory that a process has mapped, written or not.
 pub struct Mapping {
     pub bytes: usize,
-    /// What of it is in memory because the process wrote to it.
+    /// How much of it is in memory because the process wrote to it, in KiB.
     pub written_kb: u64,
     pub kind: Kind,
 }
@@ -446,9 +447,9 @@ pub enum Kind {
     Constant,
     /// `.data` and `.bss` of the binary.
     Static,
-    /// The stack of a thread, the main one's too.
+    /// The stack of a thread, including the main thread.
     Stack,
-    /// The heap, and whatever else.
+    /// The heap, and everything else.
     Other,
 }
 
@@ -486,7 +487,7 @@ pub fn mappings(pid: u32) -> Vec<Mapping> {
     mappings
 }
 
-/// The number in an `ACK n ID` line: the ID.
+/// The ID in an `ACK n ID` line.
 pub fn id_of(ack: &str) -> u64 {
     let words: Vec<&str> = ack.split(' ').collect();
     assert!(words.len() == 3 && words[0] == "ACK", "not an ACK: {ack:?}");

@@ -1,4 +1,4 @@
-//! Disks of a test's own. Needs to mount, as root.
+//! File systems for one test. Mounting takes root.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -14,7 +14,7 @@ impl Mounted {
         Self(path)
     }
 
-    /// A file system in memory of so many KiB.
+    /// A tmpfs of `kib` KiB.
     pub fn tmpfs(name: &str, kib: usize) -> Self {
         let mounted = Self::new(name);
         run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k"), "none", mounted.path()]);
@@ -25,7 +25,7 @@ impl Mounted {
         self.0.to_str().expect("the temporary directory has a plain name")
     }
 
-    /// Takes all room that is left.
+    /// Takes all free space.
     pub fn fill(&self) {
         let all = std::fs::File::create(self.0.join("fill"))
             .and_then(|mut file| std::io::copy(&mut std::io::repeat(b'x'), &mut file));
@@ -46,7 +46,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Runs a command that must succeed, and returns what it said.
+/// Runs a command that must succeed, and returns its output.
 pub fn run(program: &str, arguments: &[&str]) -> Output {
     let output = Command::new(program).args(arguments).output();
     let output =

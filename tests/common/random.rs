@@ -1,10 +1,10 @@
-//! Numbers at random that a seed brings back.
+//! Random numbers from a seed, which reproduces them.
 
 /// SplitMix64: the same numbers for the same seed, everywhere.
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next one, any of 64 bits.
+    /// The next number, any of 64 bits.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -13,7 +13,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below that one.
+    /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }

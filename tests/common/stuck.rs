@@ -1,4 +1,5 @@
-//! The other end of `--print`: a pipe that the test holds, so that the test says when the consumer goes on.
+//! The reader of `--print`: a pipe that the test controls, so that the test decides when the consumer
+//! continues.
 
 use super::{Client, LIMIT, Server, command};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -6,22 +7,22 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 
-/// A server whose consumer is stuck: it has picked one message, `plug` from `first`, and cannot print it. All
-/// that is admitted now waits, until [`Printed::unplug`].
-pub struct Stuck {
+/// A server whose consumer is blocked: it has picked one message, `plug` from `first`, and cannot print it.
+/// Every message that is admitted now stays queued until [`Printed::unplug`].
+pub struct StuckServer {
     pub server: Server,
     pub printed: Printed,
     pub first: Client,
 }
 
-impl Stuck {
-    /// Starts a server with these further arguments, and gets it stuck.
+impl StuckServer {
+    /// Starts a server with these further arguments, and blocks its consumer.
     pub fn start(args: &[&str]) -> Self {
         let (printed, writer) = Printed::full_pipe();
         Self::start_on(printed, writer, args)
     }
 
-    /// The same, on a pipe that is full.
+    /// As [`StuckServer::start`], with a full pipe.
     pub fn start_on(printed: Printed, writer: PipeWriter, args: &[&str]) -> Self {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0", "--print"]).args(args).stdout(writer);
@@ -32,12 +33,12 @@ impl Stuck {
         Self { server, printed, first }
     }
 
-    /// Waits until so many messages wait behind what is picked.
+    /// Waits until `count` messages are queued behind the batch that is picked.
     pub fn wait_for_waiting(&self, count: usize) {
         self.server.wait_for_stats(&format!("{count} wait"), |stats| stats["waiting"] == count as u64);
     }
 
-    /// Lets it go, and takes the line of the plug.
+    /// Unblocks the consumer, and takes the line of the plug.
     pub fn unplug(&mut self) {
         self.printed.unplug();
         let plug = self.printed.msg();
@@ -45,14 +46,14 @@ impl Stuck {
     }
 }
 
-/// What a server prints, read line by line from a pipe as small as there is.
+/// What a server prints, read line by line from a pipe of the smallest size.
 pub struct Printed {
-    reader: BufReader<Patient>,
+    reader: BufReader<TimedPipe>,
     capacity: usize,
 }
 
 impl Printed {
-    /// A full pipe: whoever writes is stuck.
+    /// A full pipe: a writer blocks.
     pub fn full_pipe() -> (Self, PipeWriter) {
         let (printed, mut writer) = Self::pipe();
         let mut filling = vec![b'.'; printed.capacity];
@@ -66,46 +67,46 @@ impl Printed {
         let (reader, writer) = std::io::pipe().unwrap();
         // The kernel rounds it up to a page.
         let capacity = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(1)).unwrap() as usize;
-        (Self { reader: BufReader::new(Patient(reader)), capacity }, writer)
+        (Self { reader: BufReader::new(TimedPipe(reader)), capacity }, writer)
     }
 
-    /// Takes out what a full pipe was filled with.
+    /// Reads what filled the pipe.
     pub fn unplug(&mut self) {
         assert_eq!(self.line().len() + "\n".len(), self.capacity);
     }
 
-    /// The next line, without its LF; an empty one at the end.
+    /// The next line, without its LF; an empty one at the end of the pipe.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_string()
     }
 
-    /// The next line, taken apart.
+    /// The next line, parsed.
     pub fn msg(&mut self) -> Msg {
         Msg::from(&self.line())
     }
 
-    /// The next `count` lines, taken apart.
+    /// The next `count` lines, parsed.
     pub fn msgs(&mut self, count: usize) -> Vec<Msg> {
         (0..count).map(|_| self.msg()).collect()
     }
 
-    /// Everything up to the end, taken apart.
+    /// All lines up to the end, parsed.
     pub fn rest(&mut self) -> Vec<Msg> {
         self.reader.by_ref().lines().map(|line| Msg::from(&line.unwrap())).collect()
     }
 
-    /// How many bytes the server can have written, at most, of what this has not given yet.
+    /// How many bytes the server can have written, at most, that have not been returned yet.
     pub fn ahead(&self) -> usize {
         self.capacity + self.reader.capacity()
     }
 }
 
-/// A pipe that is read no longer than [`LIMIT`].
-struct Patient(PipeReader);
+/// A pipe whose reads time out after [`LIMIT`].
+struct TimedPipe(PipeReader);
 
-impl Read for Patient {
+impl Read for TimedPipe {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         let ready = poll(&mut fds, PollTimeout::try_from(LIMIT).unwrap())?;
@@ -124,7 +125,7 @@ pub struct Msg {
 }
 
 impl Msg {
-    /// Takes a line apart.
+    /// Parses a line.
     pub fn from(line: &str) -> Self {
         let mut words = line.splitn(5, ' ');
         let mut word = || words.next().unwrap_or_else(|| panic!("not a MSG line: {line:?}"));

@@ -1,16 +1,17 @@
-//! A server whose system calls are written down, and some of them made to fail, by strace.
+//! A server under strace, which records its system calls and makes some of them fail.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many there were: no two have the same file.
+/// Makes the names of the files unique within this process.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Shorter than any pause of the server's after a failure, in seconds. A busy machine makes pauses longer only.
+/// Shorter than any pause that the server makes after a failure, in seconds. A busy machine only lengthens
+/// pauses.
 const PAUSE_S: f64 = 0.15;
 
-/// What was written down; it goes with this.
+/// The recorded calls; the file is removed when this is dropped.
 pub struct Trace(PathBuf);
 
 impl Trace {
@@ -19,8 +20,9 @@ impl Trace {
         Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
-    /// Puts the tracer before a command of the server: it writes these calls down, and does with them what the rules say. The process
-    /// stays the server's own, for the tracer is its grandchild.
+    /// Puts strace before a command of the server: it records these calls, and applies the rules to them. The
+    /// process that the caller spawns becomes the server itself, because the tracer runs as its grandchild
+    /// (`-D`).
     pub fn of(&self, server: &Command, calls: &str, rules: &[&str]) -> Command {
         let (calls, file) = (format!("trace={calls}"), self.0.to_str().expect("the build has a plain name"));
         let rules: Vec<String> = rules.iter().map(|rule| format!("inject={rule}")).collect();
@@ -48,7 +50,7 @@ impl Drop for Trace {
     }
 }
 
-/// Puts the tracer with these options before a command, which keeps its arguments and its environment.
+/// Puts strace with these options before a command, which keeps its arguments and its environment.
 pub fn under_strace(how: &[&str], command: &Command) -> Command {
     let mut traced = Command::new("strace");
     traced.arg("-qq").args(how).arg(command.get_program()).args(command.get_args());
@@ -58,7 +60,7 @@ pub fn under_strace(how: &[&str], command: &Command) -> Command {
     traced
 }
 
-/// How many calls follow another without a pause.
-pub fn hasty(times: &[f64]) -> usize {
+/// How many calls follow the previous one without a pause.
+pub fn attempts_without_pause(times: &[f64]) -> usize {
     times.windows(2).filter(|pair| pair[1] - pair[0] < PAUSE_S).count()
 }

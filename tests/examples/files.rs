@@ -1,15 +1,15 @@
-//! What holds for all examples.
+//! Rules for all examples.
 
 use crate::{example, text_of};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
-/// The longest that an example may be.
+/// The most lines of an example.
 const LINES: usize = 40;
-/// The widest that a line of an example may be.
+/// The most columns of a line.
 const COLUMNS: usize = 125;
 
-/// The names of all examples; the README is none.
+/// The names of all examples, without the README.
 fn examples() -> BTreeSet<String> {
     let entries = std::fs::read_dir(example("")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -17,7 +17,7 @@ fn examples() -> BTreeSet<String> {
 }
 
 #[test]
-fn each_is_short_and_a_script_can_be_started() {
+fn each_example_is_short_and_each_script_is_executable() {
     assert!(examples().len() >= 9);
     for name in examples() {
         let text = text_of(&name);
@@ -25,12 +25,12 @@ fn each_is_short_and_a_script_can_be_started() {
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= COLUMNS, "{name} has {widest} columns");
         let mode = std::fs::metadata(example(&name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o111 != 0, text.starts_with("#!"), "{name} can be started");
+        assert_eq!(mode & 0o111 != 0, text.starts_with("#!"), "{name}: executable if it has a #! line");
     }
 }
 
 #[test]
-fn each_is_in_the_table_and_in_the_package() {
+fn each_example_is_in_the_readme_and_in_the_package() {
     let readme = text_of("README.md");
     let named =
         readme.lines().filter_map(|line| Some(line.strip_prefix("| [`")?.split_once('`')?.0.to_string()));

@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// It is ended with all that it has started when this is dropped.
+/// A process; it is killed with all its children when this is dropped.
 pub struct Process {
     child: Child,
     typed: Option<ChildStdin>,
     said: Arc<Mutex<Vec<String>>>,
-    /// Those that collect it, until nobody can say more.
+    /// The threads that collect its output, until all writers have closed it.
     collectors: [JoinHandle<()>; 2],
 }
 
 impl Process {
-    /// Starts it, with a standard input that stays open.
+    /// Starts the command, with a standard input that stays open.
     pub fn start(mut command: Command) -> Self {
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -32,22 +32,22 @@ impl Process {
 
     /// Writes a line to its standard input.
     pub fn type_in(&mut self, line: &str) {
-        let typed = self.typed.as_mut().expect("it is not ended");
+        let typed = self.typed.as_mut().expect("its input is open");
         typed.write_all(format!("{line}\n").as_bytes()).expect("it reads");
     }
 
-    /// What it has said so far, on standard output and error.
+    /// Its output so far, from standard output and error.
     pub fn said(&self) -> Vec<String> {
         self.said.lock().unwrap().clone()
     }
 
-    /// Waits until it has said that many lines that begin so.
+    /// Waits until `count` lines of its output have that beginning.
     pub fn wait_for(&self, count: usize, beginning: &str) {
         let holds = || self.said().iter().filter(|line| line.starts_with(beginning)).count() >= count;
         eventually(&format!("{count} lines {beginning:?} in {:?}", self.said()), holds);
     }
 
-    /// Ends its input, waits for its end and for all that it has said, and returns the exit code.
+    /// Closes its input, waits for its end and the end of its output, and returns the exit code.
     pub fn finish(&mut self) -> Option<i32> {
         self.typed = None;
         let deadline = Instant::now() + LIMIT;
@@ -56,12 +56,12 @@ impl Process {
             if let Some(status) = status.filter(|_| self.collectors.iter().all(JoinHandle::is_finished)) {
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "it does not end; it said {:?}", self.said());
+            assert!(Instant::now() < deadline, "the process does not end; it printed {:?}", self.said());
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
 
-    /// Sends it alone a signal, by its name without SIG.
+    /// Sends a signal to this process alone, by its name without SIG.
     pub fn signal(&self, name: &str) {
         crate::common::signal(self.child.id(), name);
     }

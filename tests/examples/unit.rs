@@ -1,11 +1,11 @@
-//! The unit for systemd that tells of another one's failure.
+//! The systemd unit that reports the failure of another one.
 
-use crate::place::{Message, Place};
 use crate::process::Process;
+use crate::site::{Message, Site};
 use crate::{edited, example, text_of};
 use std::process::Command;
 
-/// What the unit says for a key.
+/// The value of a key in the unit.
 fn value(key: &str) -> String {
     let text = text_of("firstline-failed@.service");
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -13,22 +13,22 @@ fn value(key: &str) -> String {
 }
 
 #[test]
-fn systemd_takes_the_unit() {
-    let place = Place::new("unit");
-    // It looks whether there is what is to be started.
+fn systemd_accepts_the_unit() {
+    let site = Site::new("unit");
+    // systemd-analyze checks that the command exists.
     let unit = edited("firstline-failed@.service", &[("/usr/local/bin/firstline-send", &example("send.sh"))]);
-    let unit = place.write("firstline-failed@backup.service.service", &unit);
+    let unit = site.write("firstline-failed@backup.service.service", &unit);
     let watched = "[Unit]\nOnFailure=firstline-failed@%n.service\n[Service]\nExecStart=/bin/false\n";
-    let watched = place.write("backup.service", watched);
+    let watched = site.write("backup.service", watched);
     let verify = Command::new("systemd-analyze").arg("verify").args([unit, watched]).output().unwrap();
-    // It succeeds too where it says that it does not know a key.
+    // It also succeeds after a warning about an unknown key.
     assert_eq!((String::from_utf8_lossy(&verify.stderr).as_ref(), verify.status.success()), ("", true));
 }
 
 #[test]
-fn its_command_tells_which_unit_has_failed_once_the_server_is_there() {
-    let place = Place::new("unit-command");
-    let [host, port] = place.words();
+fn the_unit_reports_which_service_failed_as_soon_as_the_server_runs() {
+    let site = Site::new("unit-command");
+    let [host, port] = site.words();
     let line = value("ExecStart")
         .replace(
             "/usr/local/bin/firstline-send 127.0.0.1 9090",
@@ -44,9 +44,9 @@ fn its_command_tells_which_unit_has_failed_once_the_server_is_there() {
     let mut command = Command::new("sh");
     command.args(["-c", &line]).env(name, tries);
     let mut process = Process::start(command);
-    place.refuse("backup.service failed on raspberrypi");
-    let _server = place.serve();
+    site.refuse("backup.service failed on raspberrypi");
+    let _server = site.serve();
     assert_eq!(process.finish(), Some(0), "{:?}", process.said());
     let told = Message { priority: 9, text: "backup.service failed on raspberrypi".into() };
-    assert_eq!(place.messages(), [told]);
+    assert_eq!(site.messages(), [told]);
 }

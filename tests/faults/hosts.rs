@@ -1,6 +1,7 @@
-//! Machines that are network namespaces of this one, with cables to the server's.
+//! Machines that are network namespaces, with cables to the server's machine.
 //!
-//! The thread of a test has a namespace of its own, for its server; so has each host. They go with the test.
+//! The thread of a test has a namespace of its own, for its server, and so has each host. They end with the
+//! test.
 
 use crate::common::LIMIT;
 use crate::common::accounts::{Account, Speaker};
@@ -10,8 +11,8 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
-/// Gives the calling thread a network namespace of its own, with nothing but loopback.
-pub fn be_alone() {
+/// Gives the calling thread a network namespace of its own, with only a loopback interface.
+pub fn enter_new_network() {
     unshare(CloneFlags::CLONE_NEWNET).expect("only root may make namespaces: sudo tests/run faults");
     ip("link set lo up");
 }
@@ -26,23 +27,23 @@ fn own_namespace() -> File {
     File::open("/proc/thread-self/ns/net").unwrap()
 }
 
-/// Another machine, and how the server's calls the one end of the cable and the other.
+/// Another machine.
 pub struct Host {
     namespace: File,
     number: u8,
 }
 
 impl Host {
-    /// A machine with no cable yet; the number is its own.
+    /// A machine without a cable; each has its own number.
     pub fn new(number: u8) -> Self {
         let in_its_own = || {
-            be_alone();
+            enter_new_network();
             own_namespace()
         };
         Self { namespace: std::thread::spawn(in_its_own).join().unwrap(), number }
     }
 
-    /// A machine that a cable, which is a pair of veth devices, connects to the namespace of the calling thread.
+    /// A machine with a cable, which is a pair of veth devices, to the namespace of the calling thread.
     pub fn wired(number: u8) -> Self {
         let host = Self::new(number);
         let (here, there) = (host.device(), "wire");
@@ -58,7 +59,7 @@ impl Host {
         host
     }
 
-    /// Does something on that machine.
+    /// Runs `what` on that machine.
     pub fn on<T: Send + 'static>(&self, what: impl FnOnce() -> T + Send + 'static) -> T {
         let namespace = self.namespace.try_clone().unwrap();
         let there = move || {
@@ -68,7 +69,7 @@ impl Host {
         std::thread::spawn(there).join().unwrap()
     }
 
-    /// What the server's machine calls its end of the cable.
+    /// The server's end of the cable.
     pub fn device(&self) -> String {
         format!("host{}", self.number)
     }
@@ -88,12 +89,13 @@ impl Host {
         ip(&format!("link set {} down", self.device()));
     }
 
-    /// Plugs it in again.
+    /// Plugs the cable in again.
     pub fn plug(&self) {
         ip(&format!("link set {} up", self.device()));
     }
 
-    /// Takes the power from this machine. The cable's other end, a switch so to say, stays up: nothing tells the server.
+    /// Cuts the power of this machine. The server's end of the cable stays up, as behind a switch: nothing
+    /// tells the server.
     pub fn lose_power(&self) {
         self.on(|| {
             ip("link set wire arp off");
@@ -101,7 +103,7 @@ impl Host {
         });
     }
 
-    /// Connects from this machine to that port of the server's.
+    /// Connects from this machine to that port of the server's machine.
     pub fn speaker(&self, port: u16, account: Account) -> Speaker {
         let address = SocketAddr::from((self.server_address(), port));
         Speaker::new(self.on(move || TcpStream::connect_timeout(&address, LIMIT).unwrap()), account)

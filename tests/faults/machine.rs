@@ -1,11 +1,11 @@
-//! Machines that have no memory, no time, or no idea how late it is.
+//! Machines without memory, without processor time, or with a wrong clock.
 
 use crate::common::accounts::Speaker;
 use crate::common::directory::Directory;
 use crate::common::mounted::run;
 use crate::common::{allow_many_connections, command, eventually};
-use crate::hosts::be_alone;
-use crate::scene::{Scene, tell_not_run};
+use crate::hosts::enter_new_network;
+use crate::scene::{Scene, report_not_run};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::path::{Path, PathBuf};
@@ -14,48 +14,48 @@ use std::time::{Duration, Instant};
 
 // ---- No memory ------------------------------------------------------------------------------------------------
 
-/// Takes all seats that are left, and everything that a seat has.
+/// Takes all places that are left, and everything that a place has.
 fn use_everything(scene: &Scene) {
-    let seats = CLIENTS - scene.clients() as usize - 1;
+    let places = CLIENTS - scene.clients() as usize - 1;
     let mut speakers: Vec<Speaker> =
-        (0..seats).map(|number| scene.speaker(&format!("all-{number}"))).collect();
+        (0..places).map(|number| scene.speaker(&format!("all-{number}"))).collect();
     for speaker in &mut speakers {
         speaker.command("/join 0 since 0").unwrap();
         speaker.say_many(IN_FLIGHT).unwrap();
     }
     for speaker in &mut speakers {
-        speaker.settle().unwrap();
+        speaker.await_replies().unwrap();
     }
     speakers.into_iter().for_each(Speaker::vanish);
 }
 
 #[test]
-fn without_memory_it_goes_on_as_it_needs_none() {
+fn the_server_needs_no_memory_after_its_start() {
     allow_many_connections();
-    when_it_may_map_nothing_more();
-    // It may be left out, and so has no test of its own that would have passed.
+    with_mapping_forbidden();
+    // A part that may be skipped is no test of its own, because a skipped test counts as passed.
     match MemoryGroup::new(memory_max()) {
-        Ok(group) => with_all_seats_full_of_what_nobody_reads(&group),
-        Err(why) => tell_not_run("a memory cgroup", &why),
+        Ok(group) => with_full_buffers_on_all_places(&group),
+        Err(why) => report_not_run("a memory cgroup", &why),
     }
 }
 
-fn when_it_may_map_nothing_more() {
+fn with_mapping_forbidden() {
     let scene = Scene::start("no-memory", &[]);
-    // Less than it has: whatever maps a page more fails.
+    // Less than the server has, so every further mapping fails.
     run("prlimit", &["--pid", &scene.server.pid().to_string(), "--as=4096", "--data=4096"]);
     let bystander = scene.bystander();
     use_everything(&scene);
-    eventually("all have left", || scene.clients() == 1);
-    bystander.noticed_nothing();
+    eventually("all clients are closed", || scene.clients() == 1);
+    bystander.assert_prompt();
     scene.end();
 }
 
-/// A group of processes that may have so much memory. It is removed when this is dropped.
+/// A control group with a memory limit. It is removed when this is dropped.
 struct MemoryGroup(PathBuf);
 
 impl MemoryGroup {
-    /// A group below that of this process, where groups can be made and have limits.
+    /// A group below that of this process, if groups can be created and limited here.
     fn new(bytes: u64) -> Result<Self, String> {
         let own = std::fs::read_to_string("/proc/self/cgroup").map_err(|error| error.to_string())?;
         let path_of = |line: &str, controller: &str| {
@@ -78,7 +78,7 @@ impl MemoryGroup {
         Ok(group)
     }
 
-    /// Puts a shell before the command that moves itself into this group.
+    /// Puts a shell before the command, which moves itself into this group.
     fn put_in(&self, command: &mut Command) {
         let inner = std::mem::replace(command, Command::new("sh"));
         let procs = self.0.join("cgroup.procs");
@@ -86,11 +86,11 @@ impl MemoryGroup {
         command.arg(inner.get_program()).args(inner.get_args());
     }
 
-    /// The most that it has had, in bytes.
-    fn most(&self) -> u64 {
+    /// The group's peak usage, in bytes.
+    fn peak(&self) -> u64 {
         let read = |name| std::fs::read_to_string(self.0.join(name));
-        let most = read("memory.max_usage_in_bytes").or_else(|_| read("memory.peak"));
-        most.map_or(0, |most| most.trim().parse().unwrap_or(0))
+        let peak = read("memory.max_usage_in_bytes").or_else(|_| read("memory.peak"));
+        peak.map_or(0, |peak| peak.trim().parse().unwrap_or(0))
     }
 }
 
@@ -100,7 +100,7 @@ impl Drop for MemoryGroup {
     }
 }
 
-/// What the unit for systemd lets it have, in bytes.
+/// MemoryMax of the systemd unit, in bytes.
 fn memory_max() -> u64 {
     let unit =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/firstline.service"))
@@ -109,15 +109,15 @@ fn memory_max() -> u64 {
     megabytes.expect("MemoryMax is in M").parse::<u64>().unwrap() << 20
 }
 
-/// The server with no more memory than its unit for systemd allows, of which the kernel takes some for connections.
-fn with_all_seats_full_of_what_nobody_reads(group: &MemoryGroup) {
+/// The server with no more memory than its systemd unit allows, of which the kernel uses some for connections.
+fn with_full_buffers_on_all_places(group: &MemoryGroup) {
     let scene = Scene::start_with("memory-group", |command| {
         command.args(["--write-timeout", "off"]);
         group.put_in(command);
     });
     let bystander = scene.bystander();
     let questions = "/help\n".repeat(50_000);
-    let deaf: Vec<_> = (0..CLIENTS - 3)
+    let unread: Vec<_> = (0..CLIENTS - 3)
         .map(|number| {
             let speaker = scene.speaker(&format!("deaf-{number}"));
             speaker.stream.set_nonblocking(true).unwrap();
@@ -125,116 +125,115 @@ fn with_all_seats_full_of_what_nobody_reads(group: &MemoryGroup) {
         })
         .collect();
     for _ in 0..10 {
-        for speaker in &deaf {
+        for speaker in &unread {
             while std::io::Write::write(&mut &speaker.stream, questions.as_bytes()).is_ok() {}
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    let most = group.most();
-    assert!(most > 1 << 20, "the server is not in the group: {most} bytes");
-    println!("{most} bytes at most, of {}", memory_max());
-    deaf.into_iter().for_each(Speaker::vanish);
-    eventually("all have left", || scene.clients() == 1);
-    bystander.noticed_nothing();
+    let peak = group.peak();
+    assert!(peak > 1 << 20, "the server is not in the group: {peak} bytes");
+    println!("{peak} bytes at most, of {}", memory_max());
+    unread.into_iter().for_each(Speaker::vanish);
+    eventually("all clients are closed", || scene.clients() == 1);
+    bystander.assert_prompt();
     scene.end();
 }
 
-// ---- No time --------------------------------------------------------------------------------------------------
+// ---- No processor time --------------------------------------------------------------------------------------
 
-/// Something that takes all the time of one processor. It is ended when this is dropped.
-struct Burner(Child);
+/// A process that uses all the time of one processor. It is killed when this is dropped.
+struct BusyProcess(Child);
 
-impl Burner {
+impl BusyProcess {
     fn on(processor: usize) -> Self {
         let mut command = Command::new("taskset");
         command.args(["-c", &processor.to_string(), "sh", "-c", "while :; do :; done"]);
-        Self(command.spawn().expect("there is taskset"))
+        Self(command.spawn().expect("taskset is installed"))
     }
 }
 
-impl Drop for Burner {
+impl Drop for BusyProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A processor that this may run on.
+/// A processor that this process may run on.
 fn a_processor() -> usize {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).unwrap();
     (0..nix::sched::CpuSet::count()).find(|processor| set.is_set(*processor).unwrap()).unwrap()
 }
 
 #[test]
-fn on_one_processor_with_four_that_burn_it_everybody_is_answered() {
+fn clients_are_answered_on_one_processor_with_four_busy_processes() {
     let processor = a_processor();
     let scene = Scene::start_with("burners", |command| {
         let inner = std::mem::replace(command, Command::new("taskset"));
         command.args(["-c", &processor.to_string()]).arg(inner.get_program()).args(inner.get_args());
     });
-    let burners: Vec<Burner> = (0..4).map(|_| Burner::on(processor)).collect();
+    let busy: Vec<BusyProcess> = (0..4).map(|_| BusyProcess::on(processor)).collect();
     let bystander = scene.bystander();
     std::thread::scope(|scope| {
         for number in 0..8 {
             let mut speaker = scene.speaker(&format!("busy-{number}"));
-            scope.spawn(move || (0..20).for_each(|_| speaker.say_and_settle(2 * IN_FLIGHT).unwrap()));
+            scope.spawn(move || (0..20).for_each(|_| speaker.say_and_await_replies(2 * IN_FLIGHT).unwrap()));
         }
     });
-    bystander.noticed_nothing();
-    drop(burners);
-    scene.speaker("after").say_and_settle(1).unwrap();
+    bystander.assert_prompt();
+    drop(busy);
+    scene.speaker("after").say_and_await_replies(1).unwrap();
     scene.end();
 }
 
-/// How long it is stopped.
+/// How long the server is stopped.
 const STOPPED: Duration = Duration::from_secs(10);
 
 #[test]
-fn stopped_for_longer_than_its_time_outs_it_goes_on_where_it_was() {
-    // Both are over while it is stopped, for those who did their part meanwhile too.
+fn a_stop_longer_than_the_time_outs_closes_no_client_that_is_owed_replies() {
+    // Both time-outs pass while it is stopped, also for clients that did their part meanwhile.
     let scene = Scene::start("stopped", &["--idle-timeout", "5", "--write-timeout", "5"]);
     let mut before = scene.speaker("before");
     let mut during = scene.speaker("during");
     let mut joined = scene.speaker("joined");
     let mut slow = scene.speaker("slow");
     joined.command("/join").unwrap();
-    joined.settle().unwrap();
-    // Small enough for the server to be held up, and large enough to go on at once when it is read.
+    joined.await_replies().unwrap();
+    // Small enough to block the server, and large enough that it continues at once when the client reads.
     setsockopt(&slow.stream, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES).unwrap();
     let questions: Vec<u8> = (0..1_000).flat_map(|_| slow.account.command("/help")).collect();
     slow.send(&questions).unwrap();
-    eventually("it is sent as much as its socket takes", || {
-        scene.stat("bytes-out") > SOCKET_BUFFER_BYTES as u64
-    });
+    eventually("the socket of slow is full", || scene.stat("bytes-out") > SOCKET_BUFFER_BYTES as u64);
     before.say_many(IN_FLIGHT).unwrap();
     scene.server.signal("STOP");
     let since = Instant::now();
     during.say_many(IN_FLIGHT).unwrap();
-    let (mut half, mut newcomer, mut reset) =
+    let (mut half, mut new_client, mut reset) =
         (scene.speaker("half"), scene.speaker("newcomer"), scene.speaker("reset"));
     half.say_many(IN_FLIGHT).unwrap();
     half.end_sending();
-    newcomer.say_many(IN_FLIGHT).unwrap();
+    new_client.say_many(IN_FLIGHT).unwrap();
     reset.say_many(IN_FLIGHT).unwrap();
     reset.reset();
     let reading = std::thread::spawn(move || {
-        // It takes what is there, and then waits for more.
-        slow.settle().unwrap();
+        // Reads what is there, and then waits for more.
+        slow.await_replies().unwrap();
         slow
     });
     std::thread::sleep(STOPPED.saturating_sub(since.elapsed()));
     scene.server.signal("CONT");
-    for speaker in [&mut during, &mut newcomer] {
-        speaker.settle().unwrap();
-        speaker.say_and_settle(IN_FLIGHT).unwrap();
+    for speaker in [&mut during, &mut new_client] {
+        speaker.await_replies().unwrap();
+        speaker.say_and_await_replies(IN_FLIGHT).unwrap();
     }
-    // It has said nothing for longer than it may, but was waiting: it is answered, and may be closed then.
-    before.settle().unwrap();
+    // It has been silent for longer than the time-out, but its replies were outstanding: it is answered, and
+    // may be closed after that.
+    before.await_replies().unwrap();
     before.end_sending();
     before.finish().unwrap();
     assert_eq!(half.finish().unwrap(), [] as [String; 0]);
     let slow = reading.join().unwrap();
-    for speaker in [during, newcomer, slow] {
+    for speaker in [during, new_client, slow] {
         speaker.end_sending();
         speaker.finish().unwrap();
     }
@@ -242,17 +241,17 @@ fn stopped_for_longer_than_its_time_outs_it_goes_on_where_it_was() {
     scene.end();
 }
 
-/// Says goodbye; what it was sent as one who joined is no matter here.
+/// Sends /quit; messages to the subscriber are ignored.
 fn quit(mut speaker: Speaker) {
     speaker.command("/quit").unwrap();
     let others = speaker.finish().unwrap();
     assert_eq!(others.last().map(String::as_str), Some("BYE quit"));
 }
 
-// ---- No idea of the time --------------------------------------------------------------------------------------
+// ---- A wrong clock ------------------------------------------------------------------------------------------
 
-/// A clock that the test sets, for one process. The machine's own is left alone: this is a library that answers in place of the
-/// system, for the wall clock only.
+/// A wall clock that the test sets for one process. The machine's clock stays as it is: a preloaded library
+/// replaces the system's wall clock only.
 struct WallClock(PathBuf);
 
 impl WallClock {
@@ -263,7 +262,7 @@ impl WallClock {
         clock
     }
 
-    /// Puts it before the command.
+    /// Preloads it into the command.
     fn put_before(&self, command: &mut Command) {
         let library = Path::new("/usr/lib").join(triple()).join("faketime/libfaketimeMT.so.1");
         assert!(library.exists(), "{} is missing: tests/run faults installs it", library.display());
@@ -272,7 +271,7 @@ impl WallClock {
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_RESET", "1");
     }
 
-    /// Sets it, to so much before or after the machine's.
+    /// Sets the clock to an offset from the machine's clock.
     fn set(&self, offset: &str) {
         let next = self.0.with_extension("next");
         std::fs::write(&next, format!("{offset}\n")).unwrap();
@@ -286,13 +285,13 @@ impl Drop for WallClock {
     }
 }
 
-/// What Debian calls this machine, in names of directories.
+/// The name of this machine in Debian's library directories.
 fn triple() -> String {
     format!("{}-linux-gnu", std::env::consts::ARCH)
 }
 
 #[test]
-fn a_clock_that_is_set_back_and_forth_by_years_changes_the_times_in_the_journal_and_nothing_else() {
+fn setting_the_wall_clock_changes_only_the_times_in_the_journal() {
     let clock = WallClock::new("journal");
     let scene = Scene::start_with("clock", |command| {
         clock.put_before(command);
@@ -313,16 +312,16 @@ fn a_clock_that_is_set_back_and_forth_by_years_changes_the_times_in_the_journal_
     for offset in ["-20y", "+10y", "-60y", "+3650d", "+0"] {
         clock.set(offset);
         for _ in 0..10 {
-            speaker.say_and_settle(IN_FLIGHT).unwrap();
+            speaker.say_and_await_replies(IN_FLIGHT).unwrap();
         }
         let syncs = scene.stat("journal-syncs");
         speaker.say(0).unwrap();
-        speaker.settle().unwrap();
-        eventually("what is not urgent is synced in time", || scene.stat("journal-syncs") > syncs);
+        speaker.await_replies().unwrap();
+        eventually("messages that are not urgent are synced in time", || scene.stat("journal-syncs") > syncs);
     }
-    bystander.noticed_nothing();
-    // Years went by, and no time-out.
-    idle.say_and_settle(1).unwrap();
+    bystander.assert_prompt();
+    // Years passed on the wall clock, but no time-out.
+    idle.say_and_await_replies(1).unwrap();
     let years = years_in(scene.journal());
     assert!(
         years.len() >= 4 && years[0] == 1970,
@@ -336,31 +335,31 @@ fn a_clock_that_is_set_back_and_forth_by_years_changes_the_times_in_the_journal_
 }
 
 #[test]
-fn a_clock_that_is_set_is_told_in_the_log_file_before_the_first_line_with_the_new_date() {
-    be_alone();
+fn a_jump_of_the_wall_clock_is_logged_with_the_new_date() {
+    enter_new_network();
     let clock = WallClock::new("log");
     clock.set("-30y");
     let directory = Directory::new("date");
     std::fs::create_dir(&directory.0).unwrap();
     let log = directory.0.join("log");
-    let scene = Scene::start_unheard("date", |mut command| {
+    let scene = Scene::start_without_log("date", |mut command| {
         clock.put_before(&mut command);
         command.stderr(Stdio::null()).arg("--log-file").arg(&log);
         command
     });
     let say = |nick: &str| {
         let mut speaker = scene.speaker(nick);
-        speaker.say_and_settle(1).unwrap();
+        speaker.say_and_await_replies(1).unwrap();
         speaker.end_sending();
         speaker.finish().unwrap();
     };
     let text = || std::fs::read_to_string(&log).unwrap();
     say("early");
     let ends = || text().matches(" disconnected").count();
-    eventually("its end is logged", || ends() == 1);
+    eventually("the end of early is logged", || ends() == 1);
     clock.set("+0");
     say("late");
-    eventually("its end is logged", || ends() == 2);
+    eventually("the end of late is logged", || ends() == 2);
     let text = text();
     let lines: Vec<&str> = text.lines().collect();
     let is_told = |line: &&str| line.contains(" INFO  the date jumps forward by ");
@@ -377,7 +376,7 @@ fn a_clock_that_is_set_is_told_in_the_log_file_before_the_first_line_with_the_ne
     scene.end();
 }
 
-/// The years that messages in a journal are of.
+/// The years of the messages in a journal.
 fn years_in(journal: &Path) -> Vec<u32> {
     let mut reading = command();
     let output = reading.arg("journal").arg(journal).stderr(Stdio::inherit()).output().unwrap();

@@ -1,11 +1,13 @@
-//! What goes wrong with networks and machines: whatever it is, nothing is acknowledged that was not processed, nothing
-//! admitted goes unanswered, others do not notice, and all is well again by itself. Every test ends in [`scene::Scene::end`],
-//! which compares what each client was told with what the journal has.
+//! Faults of networks and machines. Whatever the fault is, no message is acknowledged that was not processed,
+//! every admitted message is answered, other clients do not notice, and the server recovers by itself. Every
+//! test ends in [`scene::Scene::end`], which compares what each client was told with the journal.
 //!
-//! Needs to make network namespaces and to mount, as root: `tests/run faults`. What other tests show is not shown again: no
-//! descriptors left (bounds, disks), standard output that fails (printing), disks of the journal that fail (disks, journal).
+//! Network namespaces and mounts take root: `tests/run faults`. Other tests show these faults: no descriptors
+//! left (bounds, disks), standard output that fails (printing), disks of the journal that fail (disks,
+//! journal).
 
 mod addresses;
+mod bad_cable;
 #[path = "../common/mod.rs"]
 mod common;
 mod hosts;
@@ -13,5 +15,4 @@ mod logs;
 mod machine;
 mod network;
 mod resets;
-mod rough;
 mod scene;

@@ -1,11 +1,12 @@
-//! Networks that fail: packets that are lost, late and out of order, cables that are pulled, machines that lose their power.
+//! Networks that fail: packets that are lost, late and out of order, cables that are pulled, machines that lose
+//! their power.
 
-use crate::common::accounts::{Heard, Reply, Speaker};
+use crate::bad_cable::Cable;
+use crate::common::accounts::{Received, Reply, Speaker};
 use crate::common::eventually;
 use crate::common::mounted::run;
-use crate::hosts::{Host, be_alone};
-use crate::rough::Cable;
-use crate::scene::{Scene, tell_not_run, within};
+use crate::hosts::{Host, enter_new_network};
+use crate::scene::{Scene, report_not_run, within};
 use firstline::limits::IN_FLIGHT;
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 
 // ---- Bad cables -----------------------------------------------------------------------------------------------
 
-/// Speaks over a bad cable in all ways: in floods, one by one, half-closing, joined, and with resets.
-fn speak_over_a_bad_cable(scene: &Scene, host: &Host) {
+/// Sends over a bad cable in many ways: floods, single messages, a half-close, a subscription, and resets.
+fn send_over_a_bad_cable(scene: &Scene, host: &Host) {
     let port = scene.server.address.port();
     let speaker = |name: &str| host.speaker(port, scene.account(name));
     let (mut flooding, mut asking) = (speaker("flooding"), speaker("asking"));
@@ -23,10 +24,10 @@ fn speak_over_a_bad_cable(scene: &Scene, host: &Host) {
     joined.command("/join 0 since 0").unwrap();
     let many = 10 * IN_FLIGHT;
     thread::scope(|scope| {
-        scope.spawn(move || (0..3).for_each(|_| flooding.say_and_settle(many).unwrap()));
-        scope.spawn(move || (0..20).for_each(|_| asking.say_and_settle(1).unwrap()));
+        scope.spawn(move || (0..3).for_each(|_| flooding.say_and_await_replies(many).unwrap()));
+        scope.spawn(move || (0..20).for_each(|_| asking.say_and_await_replies(1).unwrap()));
         scope.spawn(|| end_half(half, many));
-        scope.spawn(|| hear(&mut joined, 4 * many as u64));
+        scope.spawn(|| receive(&mut joined, 4 * many as u64));
         for round in 0..10 {
             let mut broken = speaker(&format!("broken-{round}"));
             broken.say_many(IN_FLIGHT).unwrap();
@@ -35,35 +36,35 @@ fn speak_over_a_bad_cable(scene: &Scene, host: &Host) {
     });
 }
 
-/// Says all, ends its side, and reads all replies up to the end.
+/// Sends `count` messages, closes the sending half, and reads all replies up to the end.
 fn end_half(mut speaker: Speaker, count: usize) {
     speaker.say_many(count).unwrap();
     speaker.end_sending();
     speaker.finish().unwrap();
 }
 
-/// Hears so many messages at least, with none missing.
-fn hear(speaker: &mut Speaker, count: u64) {
-    let mut heard = Heard::since(0);
-    while heard.messages < count {
+/// Reads at least `count` messages, of which none may be missing.
+fn receive(speaker: &mut Speaker, count: u64) {
+    let mut received = Received::since(0);
+    while received.messages < count {
         match speaker.next().unwrap() {
-            Some(Reply::Other(line)) => heard.take(&line).unwrap(),
+            Some(Reply::Other(line)) => received.take(&line).unwrap(),
             Some(_) => {}
-            None => panic!("one who joined was closed after {} messages", heard.messages),
+            None => panic!("the subscriber was closed after {} messages", received.messages),
         }
     }
-    assert_eq!(heard.lost_in_all, 0, "the journal has them all");
+    assert_eq!(received.lost_total, 0, "the journal has all of them");
 }
 
 #[test]
-fn lost_late_and_reordered_packets_cost_time_and_nothing_else() {
+fn lost_late_and_reordered_packets_only_cost_time() {
     over_a_cable_of_the_tests_own();
-    // It may be left out, and so has no test of its own that would have passed.
+    // A part that may be skipped is no test of its own, because a skipped test counts as passed.
     over_a_cable_with_netem();
 }
 
 fn over_a_cable_of_the_tests_own() {
-    be_alone();
+    enter_new_network();
     let host = Host::new(1);
     let cable = Cable::connect(&host);
     serve_over_a_bad_cable("rough", &host);
@@ -76,16 +77,16 @@ fn over_a_cable_of_the_tests_own() {
 }
 
 fn over_a_cable_with_netem() {
-    be_alone();
+    enter_new_network();
     let host = Host::wired(1);
     if !has_netem(&host.device()) {
-        return tell_not_run(
+        return report_not_run(
             "netem",
             "this kernel has none; packets are lost, delayed and reordered by the test's own cable alone",
         );
     }
-    be_rough("change", &host.device());
-    host.on(|| be_rough("add", "wire"));
+    disturb("change", &host.device());
+    host.on(|| disturb("add", "wire"));
     serve_over_a_bad_cable("netem", &host);
     let told = run("tc", &["-s", "qdisc", "show", "dev", &host.device()]).stdout;
     let told = String::from_utf8(told).unwrap();
@@ -93,10 +94,10 @@ fn over_a_cable_with_netem() {
     assert_ne!(dropped, "0", "nothing was lost: {told}");
 }
 
-/// Has netem make a device bad.
-fn be_rough(how: &str, device: &str) {
-    let rough = "netem loss 5% delay 10ms 10ms reorder 25% duplicate 1%".split(' ');
-    run("tc", &["qdisc", how, "dev", device, "root"].into_iter().chain(rough).collect::<Vec<_>>());
+/// Makes netem disturb a device.
+fn disturb(how: &str, device: &str) {
+    let bad_cable = "netem loss 5% delay 10ms 10ms reorder 25% duplicate 1%".split(' ');
+    run("tc", &["qdisc", how, "dev", device, "root"].into_iter().chain(bad_cable).collect::<Vec<_>>());
 }
 
 /// Whether this kernel has netem.
@@ -109,16 +110,16 @@ fn has_netem(device: &str) -> bool {
 fn serve_over_a_bad_cable(name: &str, host: &Host) {
     let scene = Scene::start(name, &[]);
     let bystander = scene.bystander();
-    speak_over_a_bad_cable(&scene, host);
-    bystander.noticed_nothing();
-    // The server may still be sending to those who were reset, for all it knows.
-    within(Duration::from_secs(120), "all have left", || scene.clients() == 0);
+    send_over_a_bad_cable(&scene, host);
+    bystander.assert_prompt();
+    // The server may still be sending to clients that were reset, as far as it knows.
+    within(Duration::from_secs(120), "all clients are closed", || scene.clients() == 0);
     scene.end();
 }
 
 #[test]
-fn a_cable_that_is_pulled_and_plugged_in_again_costs_time_and_nothing_else() {
-    be_alone();
+fn an_unplugged_cable_only_costs_time() {
+    enter_new_network();
     let host = Host::wired(1);
     let scene = Scene::start("cable", &[]);
     let bystander = scene.bystander();
@@ -128,7 +129,7 @@ fn a_cable_that_is_pulled_and_plugged_in_again_costs_time_and_nothing_else() {
     joined.command("/join 0 since 0").unwrap();
     for _ in 0..2 {
         let processed = scene.stat("processed");
-        // Some of these arrive, and their ACKs do not.
+        // Some of these messages arrive, but their ACKs do not.
         speakers.iter_mut().for_each(|speaker| speaker.say_many(IN_FLIGHT).unwrap());
         eventually("some are processed", || scene.stat("processed") > processed + 10);
         host.unplug();
@@ -136,29 +137,30 @@ fn a_cable_that_is_pulled_and_plugged_in_again_costs_time_and_nothing_else() {
         thread::sleep(Duration::from_secs(3));
         host.plug();
         for speaker in &mut speakers {
-            speaker.settle().unwrap();
+            speaker.await_replies().unwrap();
         }
     }
-    // All that was said to them and that they missed while they were cut off.
-    hear(&mut joined, 8 * IN_FLIGHT as u64);
-    bystander.noticed_nothing();
+    // All messages, including those that were sent while the cable was unplugged.
+    receive(&mut joined, 8 * IN_FLIGHT as u64);
+    bystander.assert_prompt();
     for speaker in speakers {
         speaker.end_sending();
         speaker.finish().unwrap();
     }
     joined.vanish();
     let tally = scene.end();
-    assert_eq!(tally.unheard, 0, "each of them was acknowledged");
+    assert_eq!(tally.unacknowledged, 0, "every message was acknowledged");
 }
 
-// ---- Machines that are gone -----------------------------------------------------------------------------------
+// ---- Machines without power ---------------------------------------------------------------------------------
 
-/// By when the server has noticed that a machine lost its power: that is promised, and some time more for a busy one here.
+/// How soon the server must notice that a machine lost its power: within the documented time, plus some seconds
+/// for a busy test machine.
 const NOTICED: Duration = Duration::from_secs(90 + 15);
 
 #[test]
-fn a_machine_that_lost_its_power_has_its_seats_taken_away_within_90_seconds() {
-    be_alone();
+fn connections_of_a_machine_without_power_are_closed_within_90_seconds() {
+    enter_new_network();
     let host = Host::wired(1);
     let scene = Scene::start("power", &[]);
     let bystander = scene.bystander();
@@ -166,23 +168,23 @@ fn a_machine_that_lost_its_power_has_its_seats_taken_away_within_90_seconds() {
     let speaker = |name: &str| host.speaker(port, scene.account(name));
     let (mut idle, mut owed, mut joined) = (speaker("idle"), speaker("owed"), speaker("joined"));
     let mut half = speaker("half");
-    idle.say_and_settle(1).unwrap();
+    idle.say_and_await_replies(1).unwrap();
     let half_a_line = half.account.half_a_message();
     half.send(&half_a_line).unwrap();
     joined.command("/join").unwrap();
-    joined.settle().unwrap();
+    joined.await_replies().unwrap();
     owed.say_many(IN_FLIGHT).unwrap();
-    // What has arrived is processed, though nobody will hear of it.
-    eventually("they are processed", || scene.stat("processed") > IN_FLIGHT as u64);
-    // From here on nothing of it arrives.
+    // Messages that have arrived are processed, though their ACKs cannot be delivered.
+    eventually("the messages are processed", || scene.stat("processed") > IN_FLIGHT as u64);
+    // From here on, no packet from it arrives.
     host.lose_power();
     let since = Instant::now();
     owed.say_many(1).unwrap();
     assert_eq!(scene.clients(), 5);
-    within(NOTICED, "their seats are free", || scene.clients() == 1);
+    within(NOTICED, "their places are free", || scene.clients() == 1);
     let elapsed = since.elapsed();
-    assert!(elapsed > Duration::from_secs(20), "{elapsed:?}: a radio link may be gone for longer");
-    bystander.noticed_nothing();
+    assert!(elapsed > Duration::from_secs(20), "{elapsed:?}: a radio link may be down for longer");
+    bystander.assert_prompt();
     for speaker in [idle, owed, joined, half] {
         speaker.vanish();
     }

@@ -1,17 +1,17 @@
-//! Resets, in every state that a connection may be in.
+//! Resets in every state of a connection.
 
-use crate::common::accounts::{Speaker, Wrong};
+use crate::common::accounts::{Speaker, Violation};
 use crate::common::eventually;
 use crate::common::stuck::Printed;
 use crate::scene::Scene;
 use firstline::limits::{CLIENTS, IN_FLIGHT};
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// How often each state is reset: what happens depends on who is told first.
+/// How often each state is reset: the result depends on which thread notices first.
 const ROUNDS: usize = 100;
 
-/// A state, and how to come to it.
-type State = (&'static str, fn(&mut Speaker) -> Result<(), Wrong>);
+/// A state, and how to reach it.
+type State = (&'static str, fn(&mut Speaker) -> Result<(), Violation>);
 
 const STATES: [State; 11] = [
     ("before-the-first-byte", |_| Ok(())),
@@ -38,11 +38,11 @@ const STATES: [State; 11] = [
     ("half-closed-and-answered", |speaker| {
         speaker.say_many(IN_FLIGHT)?;
         speaker.end_sending();
-        speaker.settle().map(drop)
+        speaker.await_replies().map(drop)
     }),
     ("joined", |speaker| {
         speaker.command("/join")?;
-        speaker.settle().map(drop)
+        speaker.await_replies().map(drop)
     }),
     ("joined-and-in-the-history", |speaker| speaker.command("/join 0 since 0")),
     ("while-it-reads-the-history", |speaker| speaker.command("/since 0")),
@@ -53,7 +53,7 @@ const STATES: [State; 11] = [
 ];
 
 #[test]
-fn a_reset_in_any_state_harms_nobody_and_half_a_line_never_counts() {
+fn a_reset_in_any_state_harms_no_other_client_and_half_a_line_never_counts() {
     let scene = Scene::start("resets", &[]);
     let bystander = scene.bystander();
     std::thread::scope(|scope| {
@@ -61,8 +61,9 @@ fn a_reset_in_any_state_harms_nobody_and_half_a_line_never_counts() {
             let scene = &scene;
             scope.spawn(move || {
                 for round in 0..ROUNDS {
-                    // Those who were reset before may still have their seats; one who is turned away shows nothing.
-                    eventually("there are seats", || scene.clients() < CLIENTS as u64 / 2);
+                    // Connections that were reset before may still have their places; a rejected client would
+                    // test nothing.
+                    eventually("enough places are free", || scene.clients() < CLIENTS as u64 / 2);
                     let mut speaker = scene.speaker(&format!("{name}-{round}"));
                     come_to(&mut speaker).unwrap();
                     speaker.reset();
@@ -70,14 +71,14 @@ fn a_reset_in_any_state_harms_nobody_and_half_a_line_never_counts() {
             });
         }
     });
-    eventually("all who were reset have left", || scene.clients() == 1);
-    bystander.noticed_nothing();
+    eventually("all reset connections are closed", || scene.clients() == 1);
+    bystander.assert_prompt();
     let tally = scene.end();
-    assert!(tally.unheard > 0, "no reset came while messages were in flight: {tally:?}");
+    assert!(tally.unacknowledged > 0, "no reset came while messages were in flight: {tally:?}");
 }
 
 #[test]
-fn resets_while_it_ends_keep_nobody_from_being_answered_and_it_from_ending() {
+fn resets_during_shutdown_delay_neither_replies_nor_the_end() {
     let (mut printed, writer) = Printed::full_pipe();
     let scene = Scene::start_with("resets-at-the-end", |command| {
         command.args(["--print", "--drain-timeout", "30"]).stdout(writer);
@@ -90,8 +91,8 @@ fn resets_while_it_ends_keep_nobody_from_being_answered_and_it_from_ending() {
     for speaker in staying.iter_mut().chain(&mut leaving) {
         speaker.say_many(IN_FLIGHT).unwrap();
     }
-    // The consumer cannot print: nothing is acknowledged.
-    eventually("all is admitted", || scene.stat("admitted") == (12 * IN_FLIGHT) as u64);
+    // The consumer cannot print, so nothing is acknowledged.
+    eventually("everything is admitted", || scene.stat("admitted") == (12 * IN_FLIGHT) as u64);
     leaving.iter().take(4).for_each(Speaker::end_sending);
     scene.server.signal("TERM");
     assert_eq!(idle.finish().unwrap(), ["BYE shutting-down"]);
@@ -103,7 +104,7 @@ fn resets_while_it_ends_keep_nobody_from_being_answered_and_it_from_ending() {
     for speaker in staying {
         assert_eq!(speaker.finish().unwrap(), ["BYE shutting-down"]);
     }
-    let tally = scene.see_the_end();
+    let tally = scene.await_end();
     assert_eq!(reading.join().unwrap(), 12 * IN_FLIGHT);
-    assert_eq!((tally.whole, tally.unheard), (4 * IN_FLIGHT as u64, 8 * IN_FLIGHT as u64));
+    assert_eq!((tally.matched, tally.unacknowledged), (4 * IN_FLIGHT as u64, 8 * IN_FLIGHT as u64));
 }

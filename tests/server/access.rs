@@ -1,4 +1,4 @@
-//! Who may connect, and who may do what: the real server, and clients with addresses and tokens of their own.
+//! Authorization: addresses (`--allow`) and tokens (`--auth-file`), with the real server.
 
 use crate::common::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What who may not connect is told.
+/// The line for a client whose address `--allow` does not permit.
 const NOT_ALLOWED: &str = "ERR 0 not-allowed --allow does not let your address in";
 
 fn is_refused(mut client: Client) -> bool {
@@ -23,8 +23,8 @@ fn is_refused(mut client: Client) -> bool {
     }
 }
 
-/// The lines of the log about those who may not connect, up to that of the client that connected last.
-fn told(server: &Server, last: &Client) -> Vec<String> {
+/// The log lines about rejected addresses, up to the line about the client that connected last.
+fn rejections_logged(server: &Server, last: &Client) -> Vec<String> {
     server.wait_for_log(&format!("{} connected", last.address()));
     let lines = server.log().into_iter().filter(|line| line.contains("not allowed"));
     lines.map(|line| line.split_once("WARN  ").expect("it is a warning").1.to_string()).collect()
@@ -33,7 +33,7 @@ fn told(server: &Server, last: &Client) -> Vec<String> {
 // ---- Addresses -----------------------------------------------------------------------------------------
 
 #[test]
-fn who_is_not_allowed_is_told_counted_and_takes_no_seat() {
+fn a_rejected_address_gets_the_reason_is_counted_and_takes_no_place() {
     let server = Server::start(&["--allow", "127.0.0.2", "--allow=192.0.2.0/24"]);
     for _ in 0..3 {
         assert!(is_refused(server.connect()));
@@ -41,22 +41,26 @@ fn who_is_not_allowed_is_told_counted_and_takes_no_seat() {
     let mut allowed = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
     let stats = allowed.stats();
     assert_eq!((stats["closed-not-allowed"], stats["clients-max"], stats["clients-turned-away"]), (3, 1, 3));
-    assert_eq!(told(&server, &allowed), ["127.0.0.1 turned away: not allowed; see --allow"], "told once");
+    assert_eq!(
+        rejections_logged(&server, &allowed),
+        ["127.0.0.1 turned away: not allowed; see --allow"],
+        "logged once"
+    );
 }
 
 #[test]
-fn what_one_who_is_not_allowed_sends_is_thrown_away_and_the_reason_arrives() {
+fn lines_from_a_rejected_address_are_discarded_and_the_reason_arrives() {
     let server = Server::start(&["--allow", "127.0.0.2"]);
     let mut client = server.connect();
     // The server may have closed it already.
     let _ = std::io::Write::write_all(&mut client.stream, &b"/urgent let me in\n".repeat(100));
     assert!(is_refused(client));
     let mut allowed = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
-    assert_eq!(allowed.ask("mine"), "ACK 1 1", "nothing of it became a message");
+    assert_eq!(allowed.ask("mine"), "ACK 1 1", "no line of it became a message");
 }
 
 #[test]
-fn the_environment_says_who_may_connect_unless_the_command_line_does() {
+fn the_command_line_overrides_the_allowed_addresses_of_the_environment() {
     let start = |args: &[&str]| {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0"]).args(args).env("FIRSTLINE_ALLOW", "127.0.0.2,127.0.0.3");
@@ -68,12 +72,12 @@ fn the_environment_says_who_may_connect_unless_the_command_line_does() {
     let server = start(&["--allow", "any"]);
     assert_eq!(server.connect().ask("/ping"), "OK 1");
     let server = start(&["--allow", "127.0.0.4/32", "--allow", "local"]);
-    assert_eq!(server.connect().ask("/ping"), "OK 1", "what is given twice adds up");
+    assert_eq!(server.connect().ask("/ping"), "OK 1", "repeated options add up");
 }
 
 #[test]
-fn an_ipv4_address_that_comes_in_over_ipv6_is_an_ipv4_address() {
-    // Where there is no IPv6, nothing comes in over it.
+fn ipv4_mapped_addresses_match_ipv4_rules() {
+    // Without IPv6, there is no connection over it.
     if TcpListener::bind("[::1]:0").is_err() {
         let mut command = command();
         command.args(["--listen", "[::]:0"]);
@@ -93,7 +97,7 @@ fn an_ipv4_address_that_comes_in_over_ipv6_is_an_ipv4_address() {
         for (ip, expected) in [("127.0.0.1", v4), ("::1", v6)] {
             let mut client = Client::connect(localhost(&server, ip));
             let expected = if expected { "OK 1" } else { NOT_ALLOWED };
-            // One that is turned away hears that without asking.
+            // A rejected client gets the reason without asking.
             let _ = std::io::Write::write_all(&mut client.stream, b"/ping\n");
             assert_eq!(client.line(), expected, "{ip} with --allow {rule}");
         }
@@ -101,7 +105,7 @@ fn an_ipv4_address_that_comes_in_over_ipv6_is_an_ipv4_address() {
 }
 
 #[test]
-fn who_has_many_addresses_cannot_fill_the_log() {
+fn many_rejected_addresses_cannot_fill_the_log() {
     let server = Server::start(&["--allow", "127.0.0.1"]);
     let addresses = (0..2 * LOG_THROTTLE_ADDRESSES_MAX).map(|number| Ipv4Addr::new(127, 0, 1, number as u8));
     for address in addresses.clone().chain(addresses) {
@@ -109,7 +113,7 @@ fn who_has_many_addresses_cannot_fill_the_log() {
     }
     let mut allowed = server.connect();
     assert_eq!(allowed.stats()["closed-not-allowed"], 4 * LOG_THROTTLE_ADDRESSES_MAX as u64);
-    let lines = told(&server, &allowed);
+    let lines = rejections_logged(&server, &allowed);
     let (last, addresses) = lines.split_last().unwrap();
     assert_eq!(addresses.len(), LOG_THROTTLE_ADDRESSES_MAX);
     let of_address = |line: &String| line.split(' ').next().unwrap().parse::<IpAddr>().is_ok();
@@ -128,10 +132,10 @@ const ALICE: &str = "alice-AAAAAAAAAAAAAAAAAA";
 const METER: &str = "meter-BBBBBBBBBBBBBBBBBB";
 const WRONG: &str = "wrong-CCCCCCCCCCCCCCCCCC";
 
-/// What the file says, unless a test has it say something else.
+/// The content of the auth file, unless a test writes another one.
 const LINES: &str = "# NAME TOKEN PRIORITY JOIN\n\nalice alice-AAAAAAAAAAAAAAAAAA 9 join\nmeter\tmeter-BBBBBBBBBBBBBBBBBB 4 no-join\n";
 
-/// An auth file, which goes with the test.
+/// An auth file, which is removed when this is dropped.
 struct AuthFile(PathBuf);
 
 impl AuthFile {
@@ -143,7 +147,7 @@ impl AuthFile {
     }
 
     fn write(&self, text: &str, mode: u32) {
-        // A new file, as an editor makes it: the server may be reading the old one.
+        // A new file is renamed over the old one, as an editor does it: the server may be reading the old one.
         let new = self.0.with_extension("new");
         fs::write(&new, text).unwrap();
         fs::set_permissions(&new, Permissions::from_mode(mode)).unwrap();
@@ -158,7 +162,8 @@ impl AuthFile {
         Server::start(&[&["--auth-file", self.path()], args].concat())
     }
 
-    /// Has the server read it again, with that in it, and waits until it says that it has: the `count`th time.
+    /// Writes `text`, has the server reload the file, and waits until the log has `said` for the `count`th
+    /// time.
     fn reload(&self, server: &Server, text: &str, said: &str, count: usize) {
         self.write(text, 0o600);
         server.signal("HUP");
@@ -180,13 +185,13 @@ fn authenticated(server: &Server, token: &str) -> Client {
     client
 }
 
-/// Waits until so many wrong tokens were looked at.
-fn server_has_looked_at(server: &Server, wrong: u64) {
+/// Waits until the server has checked `wrong` wrong tokens.
+fn wait_for_wrong_tokens(server: &Server, wrong: u64) {
     let mut client = authenticated(server, ALICE);
-    eventually("they were looked at", || client.stats()["wrong-tokens"] >= wrong);
+    eventually("the tokens are checked", || client.stats()["wrong-tokens"] >= wrong);
 }
 
-/// How long that takes.
+/// How long `work` takes.
 fn time(work: impl FnOnce()) -> Duration {
     let start = Instant::now();
     work();
@@ -194,7 +199,7 @@ fn time(work: impl FnOnce()) -> Duration {
 }
 
 #[test]
-fn before_its_token_a_client_may_do_nothing_but_ask_for_help() {
+fn an_unauthenticated_client_may_only_ask_for_help_ping_and_quit() {
     let file = AuthFile::new("before", LINES);
     let server = file.start(&[]);
     let mut watcher = authenticated(&server, ALICE);
@@ -235,7 +240,7 @@ fn before_its_token_a_client_may_do_nothing_but_ask_for_help() {
 }
 
 #[test]
-fn a_token_gives_a_name_that_nobody_can_forge() {
+fn a_token_sets_a_name_that_no_other_client_can_take() {
     let file = AuthFile::new("name", LINES);
     let server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
@@ -251,7 +256,7 @@ fn a_token_gives_a_name_that_nobody_can_forge() {
 }
 
 #[test]
-fn one_who_comes_again_gets_in_at_once_whoever_has_its_name() {
+fn a_second_login_with_one_token_succeeds_at_once() {
     let file = AuthFile::new("again", LINES);
     let server = file.start(&[]);
     let mut first = authenticated(&server, ALICE);
@@ -259,11 +264,11 @@ fn one_who_comes_again_gets_in_at_once_whoever_has_its_name() {
     let mut second = authenticated(&server, ALICE);
     assert_eq!(second.ask("from the other one"), "ACK 2 1");
     assert_eq!(first.line(), "MSG 1 p4 alice from the other one");
-    assert_eq!(first.ask("/ping"), "OK 3", "the first one stays");
+    assert_eq!(first.ask("/ping"), "OK 3", "the first connection stays");
 }
 
 #[test]
-fn rights_bound_the_priority_and_what_may_be_read() {
+fn rights_limit_priority_and_reading() {
     let file = AuthFile::new("rights", LINES);
     let server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
@@ -283,28 +288,28 @@ fn rights_bound_the_priority_and_what_may_be_read() {
     for (n, line) in (lines.len() + 2..).zip(["/join", "/join 7 since 1", "/last 1", "/since 0"]) {
         assert_eq!(meter.ask(line), format!("ERR {n} not-permitted your token is not for reading"));
     }
-    assert_eq!(alice.ask("/urgent mine"), "ACK 3 9", "what one may use is not lowered");
+    assert_eq!(alice.ask("/urgent mine"), "ACK 3 9", "a permitted priority is not lowered");
 }
 
 #[test]
-fn a_wrong_token_costs_more_each_time_the_third_the_connection_and_nobody_else_waits() {
+fn wrong_tokens_wait_longer_each_time_and_the_third_closes_only_that_connection() {
     let file = AuthFile::new("wrong", LINES);
     let server = file.start(&[]);
     let mut bystander = authenticated(&server, ALICE);
     let mut client = server.connect();
-    // All at once: what is behind a wrong one is not looked at before that is answered.
+    // In one send: the server checks nothing behind a wrong token before that one is answered.
     client.send(
         format!("/auth {WRONG}\n").repeat(usize::from(WRONG_TOKENS_MAX)) + &format!("/auth {ALICE}\n/ping\n"),
     );
     let start = Instant::now();
     let mut due = Duration::ZERO;
     for n in 1..=WRONG_TOKENS_MAX {
-        assert_eq!(bystander.ask("/ping"), format!("OK {}", n + 1), "the worker is not held up");
+        assert_eq!(bystander.ask("/ping"), format!("OK {}", n + 1), "the worker does not wait");
         assert_eq!(client.line(), format!("ERR {n} wrong-token nobody has that one"));
         due += Duration::from_millis(WRONG_TOKEN_MS << (n - 1));
         assert!(start.elapsed() >= due, "{n}: {:?}", start.elapsed());
     }
-    // What it had sent by then is refused, a right token too.
+    // The lines behind them are refused, and so is a right token.
     assert_eq!(client.lines(2), ["ERR 4 not-authenticated say /auth TOKEN first", "OK 5"]);
     assert_eq!(client.rest(), ["ERR 0 wrong-token"]);
     server.wait_for_log("disconnected: it tried wrong tokens");
@@ -313,15 +318,15 @@ fn a_wrong_token_costs_more_each_time_the_third_the_connection_and_nobody_else_w
 }
 
 #[test]
-fn who_connects_again_waits_all_the_same_and_other_addresses_do_not() {
+fn reconnecting_does_not_shorten_the_back_off_of_an_address() {
     let file = AuthFile::new("evade", LINES);
     let server = file.start(&[]);
     let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
     let start = Instant::now();
     for wrong in 1..=2 {
-        // It does not wait for the answer.
+        // The client does not wait for the answer.
         from(5).send(format!("/auth {WRONG}\n"));
-        server_has_looked_at(&server, wrong);
+        wait_for_wrong_tokens(&server, wrong);
     }
     let mut same = from(5);
     same.send(format!("/auth {ALICE}\n"));
@@ -333,18 +338,18 @@ fn who_connects_again_waits_all_the_same_and_other_addresses_do_not() {
 }
 
 #[test]
-fn many_connections_try_no_more_tokens_than_one() {
+fn many_connections_of_an_address_share_one_back_off() {
     let file = AuthFile::new("many", LINES);
     let server = file.start(&[]);
     let start = Instant::now();
     let mut clients: Vec<_> =
         (0..6).map(|_| Client::connect_from(Ipv4Addr::new(127, 0, 0, 5), server.address)).collect();
     clients.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\n")));
-    server_has_looked_at(&server, 3);
+    wait_for_wrong_tokens(&server, 3);
     assert!(start.elapsed() >= Duration::from_millis(2 * WRONG_TOKEN_MS), "{:?}", start.elapsed());
 }
 
-/// Tries wrong tokens from that address as fast as it may, and connects again when it has tried too many.
+/// Tries wrong tokens from that address as fast as the server permits, and reconnects after too many.
 fn attack(from: Ipv4Addr, server: SocketAddr, is_over: &AtomicBool) {
     while !is_over.load(Ordering::Relaxed) {
         let mut client = Client::connect_from(from, server);
@@ -354,33 +359,35 @@ fn attack(from: Ipv4Addr, server: SocketAddr, is_over: &AtomicBool) {
 }
 
 #[test]
-fn a_right_token_gets_in_in_a_bounded_time_from_an_address_that_tries_wrong_ones_on_all_its_connections() {
+fn a_right_token_is_accepted_in_bounded_time_from_an_attacking_address() {
     let file = AuthFile::new("shared", LINES);
-    // Besides them there are one that watches, one with the right token, and two that are on their way out.
+    // Besides the attackers connect a watcher, a client with the right token, and up to two attackers that are
+    // being closed.
     let attackers = (CLIENTS - 4).min(15);
     let server = file.start(&["--per-address", &(attackers + 3).to_string()]);
     let (from, is_over) = (Ipv4Addr::new(127, 0, 0, 5), AtomicBool::new(false));
     let mut watcher = authenticated(&server, ALICE);
     std::thread::scope(|scope| {
         (0..attackers).for_each(|_| drop(scope.spawn(|| attack(from, server.address, &is_over))));
-        eventually("they try", || watcher.stats()["wrong-tokens"] >= 2);
+        eventually("the attackers try tokens", || watcher.stats()["wrong-tokens"] >= 2);
         for _ in 0..2 {
             let (start, wrong) = (Instant::now(), watcher.stats()["wrong-tokens"]);
             let mut honest = Client::connect_from(from, server.address);
             assert_eq!(honest.ask(&format!("/auth {METER}")), "OK 1 meter");
             let (waited, wrong) = (start.elapsed(), watcher.stats()["wrong-tokens"] - wrong);
-            assert!(wrong <= 18, "it had its turn only after {wrong} others, in {waited:?}");
+            assert!(wrong <= 18, "served only after {wrong} others, in {waited:?}");
             assert!(wrong <= waited.as_millis() as u64 / WRONG_TOKEN_MS + 1, "{wrong} in {waited:?}");
         }
         is_over.store(true, Ordering::Relaxed);
     });
 }
 
-/// Whether this machine's end of a connection is there: that with these addresses, its own first. One that was reset is listed no more.
+/// Whether the kernel lists the server's end of a connection, by its two addresses. A connection that was reset
+/// is not listed.
 fn has_connection(ours: SocketAddr, theirs: SocketAddr) -> bool {
     let listed = |address: SocketAddr| match address {
         SocketAddr::V4(v4) => format!("{:08X}:{:04X}", u32::from_ne_bytes(v4.ip().octets()), v4.port()),
-        SocketAddr::V6(v6) => panic!("{v6} is listed elsewhere"),
+        SocketAddr::V6(v6) => panic!("{v6} is in another table"),
     };
     let (ours, theirs) = (listed(ours), listed(theirs));
     let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
@@ -391,31 +398,31 @@ fn has_connection(ours: SocketAddr, theirs: SocketAddr) -> bool {
 }
 
 #[test]
-fn connections_that_are_reset_while_their_tokens_wait_give_their_seats_to_their_address() {
+fn connections_reset_during_the_back_off_release_their_places() {
     let file = AuthFile::new("reset", LINES);
     let server = file.start(&["--per-address", "8"]);
     let from = Ipv4Addr::new(127, 0, 0, 5);
     let start = Instant::now();
     let mut gone: Vec<_> = (0..8).map(|_| Client::connect_from(from, server.address)).collect();
     gone.iter_mut().for_each(|client| client.send(format!("/auth {WRONG}\nhello\n")));
-    server_has_looked_at(&server, 1);
+    wait_for_wrong_tokens(&server, 1);
     let theirs: Vec<SocketAddr> = gone.iter().map(|client| client.stream.local_addr().unwrap()).collect();
     assert!(theirs.iter().all(|theirs| has_connection(server.address, *theirs)));
     gone.into_iter().for_each(Client::reset);
-    eventually("the server's system has heard of all resets", || {
+    eventually("the kernel has received all resets", || {
         !theirs.iter().any(|theirs| has_connection(server.address, *theirs))
     });
     let mut honest = Client::connect_from(from, server.address);
     assert_eq!(honest.ask(&format!("/auth {METER}")), "OK 1 meter");
-    // Each of the others would have had its turn before, and its seat until it was answered.
+    // Otherwise each of the others would be served first, and would keep its place until it is answered.
     let waited = start.elapsed();
     let stats = authenticated(&server, ALICE).stats();
     assert!(stats["wrong-tokens"] <= waited.as_millis() as u64 / WRONG_TOKEN_MS + 1, "{waited:?}");
-    eventually("all others have gone", || honest.stats()["clients"] == 1);
+    eventually("all others are closed", || honest.stats()["clients"] == 1);
 }
 
 #[test]
-fn one_who_shows_no_token_does_not_keep_its_seat() {
+fn a_client_without_a_token_is_closed_after_the_login_time_out() {
     let file = AuthFile::new("deadline", LINES);
     let server = file.start(&[]);
     let mut known = authenticated(&server, METER);
@@ -425,7 +432,7 @@ fn one_who_shows_no_token_does_not_keep_its_seat() {
     let (start, mut said) = (Instant::now(), String::new());
     while !said.ends_with("ERR 0 not-authenticated say /auth TOKEN first\n") {
         assert!(start.elapsed() < 3 * deadline, "{said}");
-        // It says something all the time, and is not idle.
+        // The client sends all the time, so it is not idle.
         let _ = std::io::Write::write_all(&mut stranger.stream, b"/ping\n");
         let mut part = [0; 1024];
         if let Ok(count) = stranger.read(&mut part) {
@@ -433,7 +440,7 @@ fn one_who_shows_no_token_does_not_keep_its_seat() {
         }
     }
     assert!(start.elapsed() >= deadline - Duration::from_millis(100), "{:?}", start.elapsed());
-    assert_eq!(known.ask("/ping"), "OK 2", "one who has shown its token stays");
+    assert_eq!(known.ask("/ping"), "OK 2", "an authenticated client stays");
 }
 
 #[test]
@@ -448,7 +455,7 @@ fn without_an_auth_file_there_are_no_tokens() {
 }
 
 #[test]
-fn a_file_that_is_wrong_or_that_others_can_read_keeps_it_from_starting() {
+fn a_wrong_or_readable_auth_file_prevents_the_start() {
     let file = AuthFile::new("start", LINES);
     let with = |line: &str| format!("{LINES}{line}\n");
     let long_token = "x".repeat(65);
@@ -485,7 +492,7 @@ fn a_file_that_is_wrong_or_that_others_can_read_keeps_it_from_starting() {
         let last = said.lines().last().unwrap();
         let start = format!("firstline: --auth-file {}: {expected}", file.path());
         assert!(output.status.code() == Some(1) && last.starts_with(&start), "{said}");
-        assert!(!said.contains("AAAA") && !said.contains("CCCC"), "no token is told: {said}");
+        assert!(!said.contains("AAAA") && !said.contains("CCCC"), "no token is logged: {said}");
     }
     let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--auth-file", "/nowhere/to/be/found"]);
@@ -499,7 +506,7 @@ fn a_file_that_is_wrong_or_that_others_can_read_keeps_it_from_starting() {
 }
 
 #[test]
-fn a_reload_takes_effect_at_once_on_those_whose_line_is_another() {
+fn a_reload_applies_at_once_to_clients_whose_line_changed() {
     let file = AuthFile::new("reload", LINES);
     let server = file.start(&[]);
     let (mut alice, mut meter) = (authenticated(&server, ALICE), authenticated(&server, METER));
@@ -507,11 +514,11 @@ fn a_reload_takes_effect_at_once_on_those_whose_line_is_another() {
     meter.send("last words\n");
     assert_eq!(meter.line(), "ACK 2 1");
     let again = "the auth file is read again: it has 2 names";
-    // What is not written differently is the same: order, comments and spaces.
+    // Order, comments and spaces do not make a line different.
     let same = format!("meter {METER}   4 no-join # here\nalice {ALICE} 9 join\n");
     file.reload(&server, &same, again, 1);
     assert_eq!(meter.ask("/ping"), "OK 3");
-    // One right more is another line, and another token is.
+    // A changed right makes the line another one, and so does a changed token.
     file.reload(&server, &format!("alice {ALICE} 9 join\nmeter {METER} 5 no-join\n"), again, 2);
     assert_eq!(meter.rest(), ["ERR 0 token-withdrawn"]);
     server.wait_for_log("meter disconnected: its line in the auth file is gone or changed");
@@ -526,7 +533,7 @@ fn a_reload_takes_effect_at_once_on_those_whose_line_is_another() {
 }
 
 #[test]
-fn a_bad_reload_changes_nothing_and_tells_the_line() {
+fn a_failed_reload_changes_nothing_and_names_the_line() {
     let file = AuthFile::new("bad-reload", LINES);
     let server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
@@ -554,9 +561,9 @@ fn a_bad_reload_changes_nothing_and_tells_the_line() {
 }
 
 #[test]
-fn one_whose_token_is_withdrawn_is_answered_for_all_that_it_has_sent() {
+fn a_client_with_a_withdrawn_token_gets_a_reply_to_each_line() {
     let file = AuthFile::new("answered", LINES);
-    // It may send a few, and all others wait: here, and in the kernel.
+    // The server admits a few messages; the others wait in its buffer and in the kernel's.
     let server = file.start(&["--rate", "5"]);
     let mut meter = authenticated(&server, METER);
     let (count, text) = (120, "x".repeat(400));
@@ -568,7 +575,7 @@ fn one_whose_token_is_withdrawn_is_answered_for_all_that_it_has_sent() {
     assert_eq!(last, "ERR 0 token-withdrawn");
     let lines: BTreeSet<usize> =
         replies.iter().map(|reply| reply.split(' ').nth(1).unwrap().parse().unwrap()).collect();
-    assert_eq!(lines, (3..count + 5).collect(), "each has one reply");
+    assert_eq!(lines, (3..count + 5).collect(), "each line has one reply");
     assert_eq!(replies.len(), count + 2);
     let refused = replies.iter().filter(|reply| reply.contains(" not-authenticated")).count();
     assert!(refused > count / 2, "{replies:?}");
@@ -576,7 +583,7 @@ fn one_whose_token_is_withdrawn_is_answered_for_all_that_it_has_sent() {
 }
 
 #[test]
-fn one_whose_token_is_withdrawn_is_sent_no_more_of_the_history() {
+fn a_client_with_a_withdrawn_token_gets_no_more_history() {
     let file = AuthFile::new("history", LINES);
     let journal = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-{}", std::process::id()));
     let server = file.start(&["--journal", journal.to_str().unwrap(), "--sync", "none"]);
@@ -591,7 +598,7 @@ fn one_whose_token_is_withdrawn_is_sent_no_more_of_the_history() {
     alice.send("/since 0\n");
     let mut read = vec![alice.line()];
     file.reload(&server, &format!("meter {METER} 4 no-join\n"), "it has 1 name", 1);
-    read.extend(alice.rest_that_comes());
+    read.extend(alice.rest_before_break());
     assert!(read.len() < messages / 2, "{} of {messages} were sent", read.len());
     server.wait_for_log("alice disconnected: its line in the auth file is gone or changed");
     drop(server);
@@ -599,7 +606,7 @@ fn one_whose_token_is_withdrawn_is_sent_no_more_of_the_history() {
 }
 
 #[test]
-fn no_token_is_told_anywhere() {
+fn no_token_is_logged_stored_or_sent() {
     let file = AuthFile::new("told", LINES);
     let journal =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-told-{}", std::process::id()));
@@ -621,7 +628,7 @@ fn no_token_is_told_anywhere() {
     file.reload(&server, "alice nonsense", "still holds", 1);
     alice.send("/who\n/stats\n/last 10\n");
     let told = [alice.lines_until_ok(2), alice.lines_until_ok(3), alice.lines_until_ok(4), rest].concat();
-    assert!(told.contains(&"MSG 1 p4 meter hello".to_string()), "the history is told: {told:?}");
+    assert!(told.contains(&"MSG 1 p4 meter hello".to_string()), "the history is sent: {told:?}");
     server.wait_for_log("message 1 p4 meter hello");
     let mut kept = [told, server.log()].concat().join("\n").into_bytes();
     for part in fs::read_dir(&journal).unwrap() {
@@ -635,15 +642,15 @@ fn no_token_is_told_anywhere() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_wrong_tokens() {
+fn the_shutdown_does_not_wait_for_the_back_off() {
     let file = AuthFile::new("end", LINES);
     let mut server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
     let mut clients = [server.connect(), server.connect()];
-    // The answer to the first line shows that the second one has come, too.
+    // The answer to the first line shows that the second line has arrived, too.
     clients.iter_mut().for_each(|client| client.send(format!("/ping\n/auth {WRONG}\n")));
     clients.iter_mut().for_each(|client| assert_eq!(client.line(), "OK 1"));
-    eventually("one is looked at, and the other waits", || alice.stats()["wrong-tokens"] == 1);
+    eventually("one token is checked, and the other waits", || alice.stats()["wrong-tokens"] == 1);
     let took = time(|| {
         server.signal("TERM");
         for client in &mut clients {

@@ -1,7 +1,7 @@
-//! The real server, started afresh for each test, and what its clients and its users see of it.
+//! The real server, started anew for each test, as its clients and its users see it.
 //!
-//! One program, so that what waits in one test leaves the processor to the others. `cargo test --test server access::` runs those of
-//! one module.
+//! All modules are one program, so that tests that wait leave the processor to the others. `cargo test --test
+//! server access::` runs the tests of one module.
 
 #[path = "../common/mod.rs"]
 mod common;

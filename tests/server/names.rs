@@ -1,10 +1,10 @@
-//! Names: a message has that of its sender when it was said, wherever it is read.
+//! Names: wherever a message is read, it carries the name that its sender had when it sent the message.
 
 use crate::common::directory::Directory;
-use crate::common::stuck::{Msg, Printed, Stuck};
+use crate::common::stuck::{Msg, Printed, StuckServer};
 use crate::common::{Server, command};
 
-/// Sender and text of each, in their order.
+/// Sender and text of each message, in order.
 fn told(messages: &[Msg]) -> Vec<(&str, &str)> {
     messages.iter().map(|message| (&message.from[..], &message.text[..])).collect()
 }
@@ -14,7 +14,7 @@ fn msgs(lines: &[String]) -> Vec<Msg> {
 }
 
 #[test]
-fn a_message_has_the_name_of_when_it_was_said_wherever_it_is_read() {
+fn a_message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
     const ROUNDS: usize = 50;
     let journal = Directory::new("names");
     let (mut printed, writer) = Printed::pipe();
@@ -29,14 +29,15 @@ fn a_message_has_the_name_of_when_it_was_said_wherever_it_is_read() {
     let mut expected = vec![(sensors.address(), "cold")];
     for round in 0..ROUNDS {
         sensors.send("/nick kitchen\n21.5 C\n/nick cellar\n9.0 C\n");
-        // Each of the four lines has its reply; one round after the other, so that each is one send.
+        // Each of the four lines has its reply. A round ends before the next begins, so that each round is one
+        // send.
         sensors.lines(4 + usize::from(round == 0));
         expected.extend([("kitchen".to_string(), "21.5 C"), ("cellar".to_string(), "9.0 C")]);
     }
     let expected: Vec<_> = expected.iter().map(|(from, text)| (&from[..], *text)).collect();
     let count = expected.len();
     assert_eq!(told(&printed.msgs(count)), expected, "--print");
-    assert_eq!(told(&msgs(&live.lines(count))), expected, "who joined");
+    assert_eq!(told(&msgs(&live.lines(count))), expected, "the subscriber");
     let mut replayed = server.connect();
     replayed.send("/since 0\n");
     assert_eq!(told(&msgs(&replayed.lines_until_ok(1))), expected, "/since");
@@ -45,14 +46,14 @@ fn a_message_has_the_name_of_when_it_was_said_wherever_it_is_read() {
     let mut reader = command();
     reader.args(["journal", journal.path()]);
     let kept = String::from_utf8(reader.output().unwrap().stdout).unwrap();
-    // Without the time before each.
+    // Without the time that begins each line.
     let kept: Vec<_> = kept.lines().map(|line| line.split_once(' ').unwrap().1.to_string()).collect();
     assert_eq!(told(&msgs(&kept)), expected, "the journal");
 }
 
 #[test]
-fn a_name_that_another_has_meanwhile_is_still_that_of_what_was_said_under_it() {
-    let mut stuck = Stuck::start(&[]);
+fn a_message_keeps_its_name_after_another_client_takes_it() {
+    let mut stuck = StuckServer::start(&[]);
     let mut reader = stuck.server.connect();
     assert_eq!(reader.ask("/join"), "OK 1");
     let (mut first, mut second) = (stuck.server.connect(), stuck.server.connect());
@@ -66,7 +67,7 @@ fn a_name_that_another_has_meanwhile_is_still_that_of_what_was_said_under_it() {
     second.send("/nick kitchen\nd\n");
     assert_eq!(second.line(), "OK 2");
     stuck.wait_for_waiting(4);
-    // Its connection is over, and another has its name, before what it said is processed.
+    // The connection ends, and another client takes its name, before the server processes its message.
     first.reset();
     stuck.server.wait_for_log("cellar disconnected");
     let mut third = stuck.server.connect();

@@ -1,6 +1,6 @@
-//! `--print` to outputs that fail: what could not be printed is refused, and the server lives.
+//! `--print` to outputs that fail: messages that cannot be printed are refused, and the server survives.
 
-use crate::common::stuck::{Printed, Stuck};
+use crate::common::stuck::{Printed, StuckServer};
 use crate::common::{Client, Server, command, eventually};
 use firstline::limits::IN_FLIGHT;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Starts a server that prints to that.
+/// Starts a server that prints to `output`.
 fn start(output: impl Into<Stdio>) -> Server {
     let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--print"]).stdout(output);
@@ -17,7 +17,7 @@ fn start(output: impl Into<Stdio>) -> Server {
 }
 
 #[test]
-fn on_a_full_device_every_message_is_refused_and_all_else_works() {
+fn a_full_device_refuses_messages_and_commands_still_work() {
     let server = start(OpenOptions::new().write(true).open("/dev/full").unwrap());
     let (mut client, mut joined) = (server.connect(), server.connect());
     assert_eq!(joined.ask("/join"), "OK 1");
@@ -41,16 +41,17 @@ fn on_a_full_device_every_message_is_refused_and_all_else_works() {
 }
 
 #[test]
-fn when_the_reader_of_the_pipe_has_gone_messages_are_refused_and_the_server_lives() {
+fn a_pipe_without_a_reader_refuses_messages_and_the_server_survives() {
     let (mut printed, writer) = Printed::pipe();
     let server = start(writer);
     let mut client = server.connect();
     assert_eq!(client.ask("heard"), "ACK 1 1");
     assert_eq!(printed.msg().text, "heard");
     drop(printed);
-    // A child that another test has made, and that does not run its own program yet, still has it.
+    // A process that another test has just forked, and that has not called exec yet, still holds the pipe's
+    // reading end.
     let mut line = 1;
-    eventually("nobody has the reader", || {
+    eventually("no process holds the reader", || {
         line += 1;
         client.ask("unheard") == format!("NAK {line} print-failed")
     });
@@ -63,8 +64,8 @@ fn when_the_reader_of_the_pipe_has_gone_messages_are_refused_and_the_server_live
 }
 
 #[test]
-fn when_the_reader_of_a_full_pipe_goes_what_is_stuck_and_what_waits_is_refused() {
-    let mut stuck = Stuck::start(&[]);
+fn closing_a_full_pipe_refuses_the_blocked_and_the_queued_messages() {
+    let mut stuck = StuckServer::start(&[]);
     let mut client = stuck.server.connect();
     client.send("one\n/urgent two\n");
     stuck.wait_for_waiting(2);
@@ -76,17 +77,17 @@ fn when_the_reader_of_a_full_pipe_goes_what_is_stuck_and_what_waits_is_refused()
 }
 
 #[test]
-fn a_pipe_that_does_not_block_is_waited_for_without_spinning() {
+fn a_full_nonblocking_pipe_does_not_make_the_consumer_spin() {
     let (printed, writer) = Printed::full_pipe();
-    // The server's standard output is this very pipe's end, and so does not block either.
+    // The flag belongs to the open file, which the server's standard output shares.
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
-    let mut stuck = Stuck::start_on(printed, writer, &[]);
+    let mut stuck = StuckServer::start_on(printed, writer, &[]);
     let mut client = stuck.server.connect();
     client.send("hello\n".repeat(IN_FLIGHT));
     stuck.wait_for_waiting(IN_FLIGHT);
     let (before, pause) = (stuck.server.cpu_time(), Duration::from_millis(500));
     std::thread::sleep(pause);
-    assert!(stuck.server.cpu_time() - before < pause / 5, "it spins");
+    assert!(stuck.server.cpu_time() - before < pause / 5, "the server spins");
     stuck.unplug();
     let acks = (1..=IN_FLIGHT).map(|line| format!("ACK {line} {}", line + 1));
     assert_eq!(client.lines(IN_FLIGHT), acks.collect::<Vec<_>>());
@@ -97,7 +98,7 @@ fn a_pipe_that_does_not_block_is_waited_for_without_spinning() {
     assert_eq!(ids, (2..2 + IN_FLIGHT as u64).collect::<Vec<_>>());
 }
 
-/// The file that a server prints to. It is gone when this is dropped.
+/// The file that a server prints to. It is removed when this is dropped.
 struct Output {
     path: PathBuf,
     file: File,
@@ -111,7 +112,7 @@ impl Output {
         Self { path, file }
     }
 
-    /// What was printed since the last time. The file is emptied: there is room again.
+    /// What was printed since the last call. Empties the file, so that there is room again.
     fn take(&self) -> String {
         let taken = std::fs::read_to_string(&self.path).unwrap();
         self.file.set_len(0).unwrap();
@@ -125,8 +126,8 @@ impl Drop for Output {
     }
 }
 
-/// Starts a server that prints to a file for which there is little room: the shell lets no file grow beyond 8
-/// blocks of 512 bytes, and has the error returned and no signal sent.
+/// Starts a server that prints to a file with little room: the shell limits files to 8 blocks of 512 bytes, and
+/// ignores the signal, so that writes return the error.
 fn start_with_little_room(output: &Output) -> Server {
     let server = command();
     let mut command = Command::new("sh");
@@ -140,7 +141,7 @@ fn start_with_little_room(output: &Output) -> Server {
 struct Sender {
     client: Client,
     lines: usize,
-    /// The MSG lines of the messages that were acknowledged, and of those that were refused.
+    /// The MSG lines of the acknowledged messages, and of the refused ones.
     acknowledged: Vec<String>,
     refused: Vec<String>,
 }
@@ -148,12 +149,12 @@ struct Sender {
 impl Sender {
     fn new(server: &Server) -> Self {
         let mut client = server.connect();
-        // So that each line is as long whatever the port is.
+        // With a nick, the length of a line does not depend on the port.
         assert_eq!(client.ask("/nick alice"), "OK 1");
         Self { client, lines: 1, acknowledged: Vec::new(), refused: Vec::new() }
     }
 
-    /// Sends some messages at once, and takes their replies.
+    /// Sends some messages at once, and reads their replies.
     fn send(&mut self, count: usize) {
         let first = self.lines + 1;
         self.lines += count;
@@ -161,7 +162,7 @@ impl Sender {
         let lines: String = (first..=self.lines).map(|line| text(line) + "\n").collect();
         self.client.send(lines);
         for (reply, line) in self.client.lines(count).iter().zip(first..) {
-            // The first line was none; the ID of one that is refused is left out.
+            // Line 1 was a command, so IDs are one behind; a refused message leaves its ID unused.
             let id = line - 1;
             let msg = format!("MSG {id} p4 alice {}", text(line));
             if *reply == format!("NAK {line} print-failed") {
@@ -173,18 +174,18 @@ impl Sender {
         }
     }
 
-    /// Sends messages, so many at a time, until some are refused.
+    /// Sends messages, `count` at a time, until some are refused.
     fn send_until_full(&mut self, count: usize) {
         let refused = self.refused.len();
         while self.refused.len() == refused {
-            assert!(self.lines < 1_000, "there is room without end");
+            assert!(self.lines < 1_000, "the file never gets full");
             self.send(count);
         }
     }
 }
 
-/// Fills a file again and again, with so many messages at a time, and makes room again; the file must have
-/// exactly what was acknowledged, and one who joined must have heard exactly that.
+/// Fills the file several times, with `count` messages at a time, and empties it each time. The file must
+/// contain exactly the acknowledged messages, and a subscriber must get exactly those.
 fn fill_and_make_room(name: &str, count: usize) {
     let output = Output::new(name);
     let server = start_with_little_room(&output);
@@ -194,7 +195,7 @@ fn fill_and_make_room(name: &str, count: usize) {
     let (mut printed, mut torn) = (String::new(), 0);
     for _ in 0..3 {
         sender.send_until_full(count);
-        // It stays full, and that is told each time.
+        // The file stays full, and each message is refused.
         let acknowledged = sender.acknowledged.len();
         sender.send(2);
         assert_eq!(sender.acknowledged.len(), acknowledged);
@@ -204,31 +205,31 @@ fn fill_and_make_room(name: &str, count: usize) {
     }
     sender.send(1);
     printed += &output.take();
-    assert!(torn > 0, "no line was cut: this proves too little");
+    assert!(torn > 0, "no line was cut, so the test checks too little");
 
     let (whole, cut): (Vec<_>, Vec<_>) =
         printed.lines().partition(|line| sender.acknowledged.iter().any(|msg| msg == line));
-    assert_eq!(whole, sender.acknowledged, "acknowledged, and so printed once");
+    assert_eq!(whole, sender.acknowledged, "each acknowledged message is printed once");
     assert_eq!(cut.len(), torn, "nothing else is printed: {cut:?}");
     for part in cut {
         assert!(
             sender.refused.iter().any(|msg| msg.starts_with(part)),
-            "the beginning of a refused one: {part:?}"
+            "not the beginning of a refused message: {part:?}"
         );
     }
     joined.send("/ping\n");
     let heard: Vec<_> = std::iter::from_fn(|| joined.try_line().filter(|line| line != "OK 2")).collect();
-    assert_eq!(heard, sender.acknowledged, "what could not be printed is not sent");
+    assert_eq!(heard, sender.acknowledged, "a message that is not printed is not sent");
     drop((joined, sender.client));
     assert_eq!(server.end(), Some(0));
 }
 
 #[test]
-fn when_there_is_room_again_messages_are_acknowledged_again_and_a_cut_line_has_its_end() {
+fn a_file_with_room_again_takes_messages_after_a_cut_line() {
     fill_and_make_room("one-at-a-time", 1);
 }
 
 #[test]
-fn of_a_batch_that_is_half_printed_the_first_half_is_acknowledged() {
+fn the_printed_half_of_a_batch_is_acknowledged() {
     fill_and_make_room("a-batch-at-a-time", 20);
 }

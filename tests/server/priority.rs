@@ -1,37 +1,37 @@
-//! The promise of priority, proved: with the consumer stuck the test knows all that waits, and compares the
-//! whole order in which it is processed with a model.
+//! The promise of priority: while the consumer is blocked, the test knows all waiting messages, and compares
+//! the complete order of processing with a model.
 
 use crate::common::random::Random;
-use crate::common::stuck::{Msg, Stuck};
+use crate::common::stuck::{Msg, StuckServer};
 use crate::common::{Client, LIMIT, id_of};
 use firstline::limits::{AGING_MS_MAX, BATCH, IN_FLIGHT, TEXT_BYTES};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-/// Senders of a mixture.
+/// The senders of a mixture.
 const SENDERS: usize = 5;
 
-/// A message that waits. Its text says its place in the order of admission.
+/// A waiting message. Its text is its index in the order of admission.
 struct Sent {
     priority: u8,
     sender: usize,
     /// The number of its line.
     line: u64,
-    /// It was admitted between these two.
+    /// It was admitted between these two moments.
     after: Instant,
     before: Instant,
 }
 
-/// A stuck server and what waits behind the plug, in the order of admission.
+/// A server with a blocked consumer, and the messages that wait behind the plug, in the order of admission.
 struct Mixture {
-    stuck: Stuck,
+    stuck: StuckServer,
     senders: Vec<Client>,
     sent: Vec<Sent>,
 }
 
 impl Mixture {
     fn new(args: &[&str]) -> Self {
-        let stuck = Stuck::start(args);
+        let stuck = StuckServer::start(args);
         let senders = (0..SENDERS).map(|_| stuck.server.connect()).collect();
         Self { stuck, senders, sent: Vec::new() }
     }
@@ -63,7 +63,7 @@ impl Mixture {
     fn send_some(&mut self, random: &mut Random, bursts: usize) {
         for _ in 0..bursts {
             let (sender, burst) = (random.below(SENDERS), 1 + random.below(8));
-            // One slot is left free for a /ping.
+            // One slot stays free for a /ping.
             let burst = burst.min(IN_FLIGHT - 1 - self.lines_of(sender));
             let priorities: Vec<u8> = (0..burst).map(|_| random.below(10) as u8).collect();
             self.send(sender, &priorities);
@@ -74,15 +74,15 @@ impl Mixture {
         self.sent.iter().filter(|sent| sent.sender == sender).count()
     }
 
-    /// Lets the server go, and returns the order in which it printed what waited, by the places in the order
-    /// of admission. Each line says what was sent, and each ACK what was printed.
+    /// Unblocks the server, and returns the order in which it printed the waiting messages, as indices in the
+    /// order of admission. Checks each line against what was sent, and each ACK against what was printed.
     fn process(&mut self) -> Vec<usize> {
         for sender in 0..SENDERS {
             let line = self.lines_of(sender) + 1;
             assert_eq!(
                 self.senders[sender].ask("/ping"),
                 format!("OK {line}"),
-                "not acknowledged while stuck"
+                "no ACK while the consumer is blocked"
             );
         }
         self.stuck.unplug();
@@ -90,40 +90,40 @@ impl Mixture {
             self.senders.iter().map(|sender| sender.stream.local_addr().unwrap().to_string()).collect();
         let (mut order, mut acks) = (Vec::new(), vec![BTreeMap::new(); SENDERS]);
         for (rank, msg) in self.stuck.printed.msgs(self.sent.len()).into_iter().enumerate() {
-            let place: usize = msg.text.parse().unwrap();
-            let Sent { priority, sender, line, .. } = self.sent[place];
+            let index: usize = msg.text.parse().unwrap();
+            let Sent { priority, sender, line, .. } = self.sent[index];
             let expected =
                 Msg { id: rank as u64 + 2, priority, from: names[sender].clone(), text: msg.text.clone() };
             assert_eq!(msg, expected);
             acks[sender].insert(msg.id, format!("ACK {line} {}", msg.id));
-            order.push(place);
+            order.push(index);
         }
         for (sender, acks) in self.senders.iter_mut().zip(acks) {
-            // In the order of processing, too.
+            // The ACKs come in the order of processing, too.
             assert_eq!(sender.lines(acks.len()), acks.into_values().collect::<Vec<_>>());
         }
         assert_eq!(self.stuck.first.line(), "ACK 1 1");
         order
     }
 
-    /// The model of the order without aging: the priority, then the order of admission.
+    /// The model without aging: by priority, then by admission.
     fn strict_order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.sent.len()).collect();
-        order.sort_by_key(|&place| (9 - self.sent[place].priority, place));
+        order.sort_by_key(|&index| (9 - self.sent[index].priority, index));
         order
     }
 
-    /// The model of aging, as far as it is certain when exactly a message was admitted: whether the one at
-    /// place `a` goes before the one at place `b`.
+    /// The model of aging, as far as the moments of admission are known exactly: whether the message with index
+    /// `a` certainly goes before the one with index `b`.
     fn goes_before(&self, a: usize, b: usize, aging: Duration) -> bool {
-        let worth = |moment: Instant, place: usize| moment + aging * u32::from(9 - self.sent[place].priority);
+        let due = |moment: Instant, index: usize| moment + aging * u32::from(9 - self.sent[index].priority);
         let earlier_and_not_less = a < b && self.sent[a].priority >= self.sent[b].priority;
-        earlier_and_not_less || worth(self.sent[a].before, a) < worth(self.sent[b].after, b)
+        earlier_and_not_less || due(self.sent[a].before, a) < due(self.sent[b].after, b)
     }
 }
 
 #[test]
-fn what_waits_is_processed_by_priority_and_then_in_the_order_of_admission() {
+fn messages_are_processed_by_priority_and_then_by_admission() {
     for seed in 1..=20 {
         let mut mixture = Mixture::new(&[]);
         mixture.send_some(&mut Random(seed), 30);
@@ -132,25 +132,25 @@ fn what_waits_is_processed_by_priority_and_then_in_the_order_of_admission() {
 }
 
 #[test]
-fn aging_that_takes_longer_than_all_have_waited_changes_nothing() {
+fn a_long_aging_time_changes_nothing() {
     let mut mixture = Mixture::new(&["--aging", &AGING_MS_MAX.to_string()]);
     mixture.send_some(&mut Random(21), 30);
     assert_eq!(mixture.process(), mixture.strict_order());
 }
 
 #[test]
-fn with_aging_a_message_counts_one_priority_higher_for_every_such_time_that_it_has_waited() {
+fn aging_raises_a_message_by_one_priority_for_each_aging_time() {
     let aging = Duration::from_millis(100);
     for seed in 22..=23 {
         let mut mixture = Mixture::new(&["--aging", "100"]);
         let random = &mut Random(seed);
         mixture.send(0, &[0, 9, 5]);
-        // At two and a half agings after another, groups differ by what no one's noise makes up for.
+        // The groups are two and a half aging times apart, which no delay of the machine outweighs.
         for _ in 0..3 {
             mixture.send_some(random, 8);
             std::thread::sleep(aging * 5 / 2);
         }
-        // Now the very first, of the least priority, is worth more than whatever comes.
+        // Now the very first message, of the lowest priority, is worth more than any new one.
         std::thread::sleep((mixture.sent[0].before + aging * 9).saturating_duration_since(Instant::now()));
         let late = mixture.sent.len();
         mixture.send(1, &[9, 0, 9]);
@@ -158,26 +158,26 @@ fn with_aging_a_message_counts_one_priority_higher_for_every_such_time_that_it_h
         let order = mixture.process();
         for (rank, &b) in order.iter().enumerate() {
             let wrong = order[rank + 1..].iter().find(|&&a| mixture.goes_before(a, b, aging));
-            assert_eq!(wrong, None, "it came after {b}; seed {seed}, the order {order:?}");
+            assert_eq!(wrong, None, "it came after {b}; seed {seed}, order {order:?}");
         }
-        let rank = |place| order.iter().position(|&other| other == place);
+        let rank = |index| order.iter().position(|&other| other == index);
         assert!(rank(0) < rank(late), "the oldest is not overtaken by the urgent: {order:?}");
     }
 }
 
-/// A text that is printed four times as long as it is, with these words before: a batch of them is more than
-/// the pipe holds, so that the consumer is stuck in it until the test has read it.
+/// A text whose printed form is four times as long, after these words. A batch of such texts exceeds the pipe,
+/// so the consumer blocks in it until the test reads.
 fn long(words: &str) -> String {
     words.to_string() + " " + &"\u{1}".repeat(TEXT_BYTES - words.len() - 1)
 }
 
-/// Clients that each have all of their slots taken, together two batches: so when one batch of them is
-/// picked, another is waiting.
-const TIDE: usize = (2 * BATCH).div_ceil(IN_FLIGHT);
+/// How many clients it takes to fill two batches with all their slots: when one batch is picked, another one
+/// waits.
+const CLIENTS_FOR_TWO_BATCHES: usize = (2 * BATCH).div_ceil(IN_FLIGHT);
 
-/// Sends so many messages with that word before, from as many clients as it takes. The blank lines between make each a
-/// run of its own, so that every batch is full.
-fn send_long(stuck: &Stuck, word: &str, count: usize) -> Vec<Client> {
+/// Sends `count` messages with that word before them, from as many clients as it takes. The blank lines between
+/// them make each a run of its own, so that every batch is full.
+fn send_long(stuck: &StuckServer, word: &str, count: usize) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..count.div_ceil(IN_FLIGHT)).map(|_| stuck.server.connect()).collect();
     for number in 0..count {
         clients[number / IN_FLIGHT].send(format!("\n{word} {}\n", long(&number.to_string())));
@@ -186,8 +186,8 @@ fn send_long(stuck: &Stuck, word: &str, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn an_urgent_message_waits_behind_exactly_the_one_batch_that_was_picked_before() {
-    let mut stuck = Stuck::start(&[]);
+fn an_urgent_message_waits_for_the_picked_batch_only() {
+    let mut stuck = StuckServer::start(&[]);
     let _clients = send_long(&stuck, "/low", 3 * BATCH);
     stuck.wait_for_waiting(3 * BATCH);
     stuck.unplug();
@@ -197,19 +197,19 @@ fn an_urgent_message_waits_behind_exactly_the_one_batch_that_was_picked_before()
     stuck.wait_for_waiting(2 * BATCH + 1);
     let msgs = stuck.printed.msgs(3 * BATCH + 1);
     let rank = msgs.iter().position(|msg| msg.priority == 9);
-    assert_eq!(rank, Some(BATCH), "so many of low priority went before");
+    assert_eq!(rank, Some(BATCH), "exactly one batch of low priority goes before");
     assert_eq!(urgent.line(), format!("ACK 1 {}", 2 + BATCH));
 }
 
 #[test]
-fn runs_are_picked_whole_and_an_urgent_message_waits_behind_one_batch_of_them_at_most() {
-    // Two of these runs are more than a batch.
+fn runs_are_picked_whole_and_delay_an_urgent_message_by_one_batch_at_most() {
+    // Two of these runs exceed a batch.
     const RUN: usize = BATCH / 2 + 1;
-    let mut stuck = Stuck::start(&[]);
+    let mut stuck = StuckServer::start(&[]);
     let mut clients: Vec<Client> = (0..4).map(|_| stuck.server.connect()).collect();
     let texts = |client: usize| (0..RUN).map(move |number| format!("{client}-{number}-"));
     for (client, number) in clients.iter_mut().zip(0..) {
-        // Short ones: all of them are received at once, if nothing comes in between.
+        // The lines are short: the worker receives all of them at once, if nothing comes in between.
         client.send(texts(number).map(|text| format!("/low {text} \n")).collect::<String>());
     }
     stuck.wait_for_waiting(4 * RUN);
@@ -218,9 +218,9 @@ fn runs_are_picked_whole_and_an_urgent_message_waits_behind_one_batch_of_them_at
     stuck.wait_for_waiting(4 * RUN + 1);
     stuck.unplug();
     let msgs = stuck.printed.msgs(4 * RUN + 1);
-    assert_eq!(msgs[0].priority, 9, "it was admitted before anything else was picked");
+    assert_eq!(msgs[0].priority, 9, "it was admitted before another batch was picked");
     let mut printed: Vec<&str> = msgs[1..].iter().map(|msg| msg.text.trim_end()).collect();
-    // Clients are heard in any order, each one's messages in theirs.
+    // The order of the clients is arbitrary; the messages of each client stay in order.
     printed.sort_by_key(|text| text.split('-').next().map(str::to_string));
     assert!(printed.iter().map(|text| text.to_string()).eq((0..4).flat_map(texts)));
     for (client, number) in clients.iter_mut().zip(0..) {
@@ -231,8 +231,8 @@ fn runs_are_picked_whole_and_an_urgent_message_waits_behind_one_batch_of_them_at
 }
 
 #[test]
-fn no_acknowledgement_comes_before_its_line_is_printed() {
-    let mut stuck = Stuck::start(&[]);
+fn no_ack_comes_before_its_message_is_printed() {
+    let mut stuck = StuckServer::start(&[]);
     let (mut clients, count) = ([stuck.server.connect(), stuck.server.connect()], 2 * (IN_FLIGHT - 1));
     for client in &mut clients {
         (1..IN_FLIGHT).for_each(|number| client.send(long(&number.to_string()) + "\n"));
@@ -256,86 +256,88 @@ fn no_acknowledgement_comes_before_its_line_is_printed() {
     stuck.server.wait_for_stats("all are processed", |stats| stats["processed"] == 1 + count as u64);
 }
 
-/// Keeps urgent messages coming, so that a batch of them always waits, and one of low priority from the
-/// beginning.
-struct Tide {
-    stuck: Stuck,
+/// Keeps a batch of urgent messages waiting all the time, behind which one message of low priority waits from
+/// the start.
+struct UrgentStream {
+    stuck: StuckServer,
     clients: Vec<Client>,
     _low: Client,
-    /// The one of low priority was admitted before that.
+    /// The message of low priority was admitted before this moment.
     low_before: Instant,
-    /// For each urgent message, when it was sent, and by whom.
+    /// When each urgent message was sent, and by which client.
     sent: HashMap<String, (Instant, usize)>,
 }
 
-impl Tide {
+impl UrgentStream {
     fn new(args: &[&str]) -> Self {
-        let stuck = Stuck::start(args);
+        let stuck = StuckServer::start(args);
         let mut low = stuck.server.connect();
         low.send("/low forgotten\n");
         stuck.wait_for_waiting(1);
         let low_before = Instant::now();
-        let clients = (0..TIDE).map(|_| stuck.server.connect()).collect();
-        let mut tide = Self { stuck, clients, _low: low, low_before, sent: HashMap::new() };
-        for number in 0..TIDE * IN_FLIGHT {
-            tide.send(number / IN_FLIGHT);
+        let clients = (0..CLIENTS_FOR_TWO_BATCHES).map(|_| stuck.server.connect()).collect();
+        let mut stream = Self { stuck, clients, _low: low, low_before, sent: HashMap::new() };
+        for number in 0..CLIENTS_FOR_TWO_BATCHES * IN_FLIGHT {
+            stream.send(number / IN_FLIGHT);
         }
-        tide.stuck.wait_for_waiting(1 + TIDE * IN_FLIGHT);
-        tide.stuck.unplug();
-        tide
+        stream.stuck.wait_for_waiting(1 + CLIENTS_FOR_TWO_BATCHES * IN_FLIGHT);
+        stream.stuck.unplug();
+        stream
     }
 
     fn send(&mut self, client: usize) {
         let number = self.sent.len().to_string();
-        // The blank line makes each a run of its own: so every batch is full.
+        // The blank line makes each message a run of its own, so that every batch is full.
         let line = format!("\n/urgent {}\n", long(&number));
         self.sent.insert(number, (Instant::now(), client));
         self.clients[client].send(line);
     }
 
-    /// When a printed message was sent and by whom; none: it is the one of low priority.
-    fn find(&self, msg: &Msg) -> Option<(Instant, usize)> {
+    /// When and by which client a printed message was sent; `None` for the one of low priority.
+    fn sent_by(&self, msg: &Msg) -> Option<(Instant, usize)> {
         (msg.text != "forgotten").then(|| self.sent[msg.text.split(' ').next().unwrap()])
     }
 
-    /// Takes the lines of a batch, and for each urgent one that is acknowledged sends another, and waits
-    /// until those wait. Returns the batch.
-    fn turn(&mut self) -> Vec<Msg> {
+    /// Reads the lines of a batch, sends a new urgent message for each one that is acknowledged, and waits
+    /// until the new ones are admitted. Returns the batch.
+    fn read_batch(&mut self) -> Vec<Msg> {
         let msgs = self.stuck.printed.msgs(BATCH);
         for msg in &msgs {
-            if let Some((_, client)) = self.find(msg) {
+            if let Some((_, client)) = self.sent_by(msg) {
                 assert_eq!(id_of(&self.clients[client].line()), msg.id);
                 self.send(client);
             }
         }
         let all = self.sent.len() as u64;
-        self.stuck.server.wait_for_stats("the tide is in", |stats| stats["p9-admitted"] == all);
+        self.stuck
+            .server
+            .wait_for_stats("the new messages are admitted", |stats| stats["p9-admitted"] == all);
         msgs
     }
 }
 
 #[test]
-fn without_aging_low_priority_waits_for_as_long_as_urgent_messages_come() {
-    let mut tide = Tide::new(&[]);
+fn without_aging_urgent_messages_starve_low_priority() {
+    let mut stream = UrgentStream::new(&[]);
     for _ in 0..6 {
-        assert!(tide.turn().iter().all(|msg| msg.priority == 9));
+        assert!(stream.read_batch().iter().all(|msg| msg.priority == 9));
     }
-    let msgs = tide.stuck.printed.msgs(TIDE * IN_FLIGHT + 1);
+    let msgs = stream.stuck.printed.msgs(CLIENTS_FOR_TWO_BATCHES * IN_FLIGHT + 1);
     assert_eq!(msgs.last().unwrap().text, "forgotten");
 }
 
 #[test]
-fn with_aging_low_priority_waits_no_longer_than_is_documented_whatever_comes() {
-    let mut tide = Tide::new(&["--aging", "50"]);
+fn with_aging_low_priority_waits_no_longer_than_documented() {
+    let mut stream = UrgentStream::new(&["--aging", "50"]);
     // From priority 1 to 9.
     let bound = 8 * Duration::from_millis(50);
     let mut before: Vec<Msg> = Vec::new();
     while before.iter().all(|msg| msg.priority == 9) {
-        assert!(tide.low_before.elapsed() < LIMIT, "it starves");
-        before.extend(tide.turn());
+        assert!(stream.low_before.elapsed() < LIMIT, "the message starves");
+        before.extend(stream.read_batch());
     }
     for msg in before.iter().take_while(|msg| msg.priority == 9) {
-        let (sent, _) = tide.find(msg).unwrap();
-        assert!(sent < tide.low_before + bound, "sent {:?} after it", sent - tide.low_before);
+        let (sent, _) = stream.sent_by(msg).unwrap();
+        assert!(sent < stream.low_before + bound, "sent {:?} after it", sent - stream.low_before);
     }
 }

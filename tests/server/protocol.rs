@@ -1,7 +1,7 @@
 //! The protocol, line by line, as a client sees it: the real binary over real sockets.
 
 use crate::common::{
-    Client, Held, Server, allow_many_connections, command, eventually, id_of, is_emulated, too_long,
+    Client, HeldConsumer, Server, allow_many_connections, command, eventually, id_of, is_emulated, too_long,
 };
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES};
 use firstline::protocol::command::HELP;
@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Instant;
 
-/// A client that joined, from that priority on.
-fn joined(server: &Server, min: u8) -> Client {
+/// A subscriber to the messages with at least that priority.
+fn subscribe(server: &Server, min: u8) -> Client {
     let mut client = server.connect();
     assert_eq!(client.ask(&format!("/join {min}")), "OK 1");
     client
 }
 
-/// The closing replies among the lines, by the number of the line they close: one for each.
+/// The closing replies among the lines, by the number of the line that they close. Fails if a line has two.
 fn closing_replies(lines: &[String]) -> BTreeMap<usize, String> {
     let mut replies = BTreeMap::new();
     for line in lines {
@@ -35,7 +35,7 @@ fn closing_replies(lines: &[String]) -> BTreeMap<usize, String> {
     replies
 }
 
-/// Waits until the server has admitted so many messages.
+/// Waits until the server has admitted `count` messages.
 fn wait_for_admitted(server: &Server, count: usize) {
     server.wait_for_stats("the messages are admitted", |stats| stats["admitted"] == count as u64);
 }
@@ -45,7 +45,7 @@ fn wait_for_admitted(server: &Server, count: usize) {
 #[test]
 fn every_form_of_a_message_has_its_priority_and_its_text() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let mut sender = server.connect();
     let digits = (0..=9_u8).map(|digit| (format!("/{digit} text"), digit, "text"));
     let forms = [
@@ -66,13 +66,13 @@ fn every_form_of_a_message_has_its_priority_and_its_text() {
     let forms = forms.into_iter().map(|(line, priority, text)| (line.to_string(), priority, text));
     for (n, (line, priority, text)) in forms.chain(digits).enumerate() {
         let n = n + 1;
-        assert_eq!(sender.ask(&line), format!("ACK {n} {n}"), "IDs go up by 1 from 1");
+        assert_eq!(sender.ask(&line), format!("ACK {n} {n}"), "IDs count up from 1");
         assert_eq!(watcher.line(), format!("MSG {n} p{priority} {} {text}", sender.address()), "{line:?}");
     }
 }
 
 #[test]
-fn every_line_that_is_not_blank_gets_exactly_one_reply() {
+fn every_nonblank_line_gets_exactly_one_reply() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let too_long = "x".repeat(LINE_BYTES_MAX + 1);
@@ -111,7 +111,7 @@ fn every_line_that_is_not_blank_gets_exactly_one_reply() {
 #[test]
 fn blank_lines_count_and_get_no_reply_and_one_cr_is_dropped() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let mut client = server.connect();
     client.send("\n\r\n\none\r\n\ntwo\r\r\nth\rree\n\r\n/ping\r\n");
     let replies = closing_replies(&client.lines(4));
@@ -141,7 +141,7 @@ fn a_last_line_needs_no_lf() {
 }
 
 #[test]
-fn a_line_may_come_in_any_pieces() {
+fn a_line_may_arrive_in_any_pieces() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let mut helper = server.connect();
@@ -149,10 +149,10 @@ fn a_line_may_come_in_any_pieces() {
     for piece in ["/urg", "ent smo", "ke\r", "\n/pi", "ng"] {
         let before = received(&mut helper);
         client.send(piece);
-        // Only then does the next piece come, so it comes alone.
+        // The next piece is sent after the server has received this one, so each comes alone.
         let stats_bytes = "/stats\n".len() as u64;
         let mut asked = 0;
-        eventually("it is received", || {
+        eventually("the piece is received", || {
             asked += 1;
             received(&mut helper) == before + piece.len() as u64 + asked * stats_bytes
         });
@@ -163,18 +163,18 @@ fn a_line_may_come_in_any_pieces() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_dropped_whole_and_answered_once_it_ends() {
+fn a_line_that_is_too_long_is_dropped_and_answered_when_it_ends() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let mut client = server.connect();
     let longest = "x".repeat(TEXT_BYTES);
     for word in ["", "/urgent ", "/high ", "/low ", "/0 "] {
         assert!(client.ask(&format!("{word}{longest}")).starts_with("ACK "), "{word:?}");
-        assert!(watcher.line().ends_with(&format!(" {longest}")), "{word:?}: the text came whole");
+        assert!(watcher.line().ends_with(&format!(" {longest}")), "{word:?}: the whole text comes");
         assert!(client.ask(&format!("{word}{longest}x")).ends_with(" too-long"), "{word:?}");
     }
     let mut n = 10;
-    // What looks like a line in it, at any place, is none; neither is its tail.
+    // No part of it counts as a line, wherever it resembles one; neither does its tail.
     for length in
         [LINE_BYTES_MAX + 1, LINE_BYTES_MAX + 2, RECEIVE_BYTES, RECEIVE_BYTES + 1, 5 * RECEIVE_BYTES]
     {
@@ -182,28 +182,28 @@ fn a_line_that_is_too_long_is_dropped_whole_and_answered_once_it_ends() {
         let filler = "/ping hello ".repeat(length);
         assert_eq!(client.ask(&filler[..length]), too_long(n), "{length} bytes");
     }
-    // It has no reply yet when it has no end; then the replies come in the order of the lines.
+    // Without an end it has no reply yet; then the replies come in the order of the lines.
     client.send("/ping ".repeat(RECEIVE_BYTES));
     let received = 6 * RECEIVE_BYTES as u64;
-    server.wait_for_stats("it is received", |stats| stats["bytes-in"] >= received);
+    server.wait_for_stats("the line is received", |stats| stats["bytes-in"] >= received);
     client.stream.set_nonblocking(true).unwrap();
     let early = client.read(&mut [0; 1]).expect_err("nothing has come").kind();
     assert_eq!(early, std::io::ErrorKind::WouldBlock);
     client.stream.set_nonblocking(false).unwrap();
     client.send("\n/ping\n");
     assert_eq!(client.lines(2), [too_long(n + 1), format!("OK {}", n + 2)]);
-    // The end of all ends it too.
+    // The end of the connection ends the line, too.
     client.send("x".repeat(LINE_BYTES_MAX + 1));
     client.end_sending();
     assert_eq!(client.rest(), [too_long(n + 3)]);
-    assert_eq!(server.stats()["refused-too-long"], n as u64 + 2 - 5, "five of them were not too long");
-    assert_eq!(watcher.ask("/ping"), "OK 2", "nothing of them became a message");
+    assert_eq!(server.stats()["refused-too-long"], n as u64 + 2 - 5, "five of the ten lines fit");
+    assert_eq!(watcher.ask("/ping"), "OK 2", "no part of them became a message");
 }
 
 // ---- Commands ------------------------------------------------------------------------------------------
 
 #[test]
-fn a_command_that_is_well_formed_is_done() {
+fn a_well_formed_command_succeeds() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let longest_nick = format!("/nick {}", "n".repeat(NICK_BYTES_MAX));
@@ -216,7 +216,7 @@ fn a_command_that_is_well_formed_is_done() {
 }
 
 #[test]
-fn a_command_that_is_not_well_formed_is_refused() {
+fn a_malformed_command_is_refused() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let long_nick = format!("/nick {}", "n".repeat(NICK_BYTES_MAX + 1));
@@ -253,7 +253,7 @@ fn a_command_that_is_not_well_formed_is_refused() {
         ("/ping 1", "bad-argument"),
         ("/help me", "bad-argument"),
         ("/quit now", "bad-argument"),
-        // Without a journal these are well formed, and there is nothing to read.
+        // Without a journal these are well formed, but there is nothing to read.
         ("/last 1", "no-journal"),
         ("/since 0", "no-journal"),
         ("/since 18446744073709551615", "no-journal"),
@@ -262,13 +262,16 @@ fn a_command_that_is_not_well_formed_is_refused() {
         let reply = client.ask(line);
         let start = format!("ERR {} {reason} ", n + 1);
         assert!(reply.starts_with(&start), "{line:?} got {reply:?}");
-        assert!(reply.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{reply:?} carries nothing back");
+        assert!(
+            reply.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{reply:?} echoes no byte of the line"
+        );
     }
     assert_eq!(client.stats()["commands-refused"], table.len() as u64);
 }
 
 #[test]
-fn the_help_names_every_command_of_the_protocol() {
+fn the_help_names_every_command() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.send("/help\n");
@@ -283,7 +286,7 @@ fn the_help_names_every_command_of_the_protocol() {
 }
 
 #[test]
-fn one_who_joined_is_sent_what_others_say_from_the_least_priority_on() {
+fn a_subscriber_is_sent_messages_from_its_minimum_priority_on() {
     let server = Server::start(&[]);
     let mut sender = server.connect();
     let mut watcher = server.connect();
@@ -293,7 +296,7 @@ fn one_who_joined_is_sent_what_others_say_from_the_least_priority_on() {
         watcher.send(format!("{line}\n"));
         watcher.lines_until_ok(n)
     };
-    // The last one asked for holds, so each round changes what the one before set.
+    // Each /join replaces the one before, so each round changes the minimum.
     for min in [None, Some(9), Some(0), Some(4), Some(5), Some(8), Some(1)] {
         let join = min.map_or("/join".to_string(), |min: u64| format!("/join {min}"));
         assert!(ask(&mut watcher, &join).is_empty());
@@ -302,7 +305,7 @@ fn one_who_joined_is_sent_what_others_say_from_the_least_priority_on() {
             id += 1;
             assert_eq!(id_of(&sender.ask(&format!("/{priority} text"))), id);
         }
-        // Whoever has the ACK knows that the message is on its way to all who joined.
+        // When the sender has the ACK, the message is in the outbox of every subscriber.
         let from = sender.address();
         let expected: Vec<_> =
             (min.unwrap_or(0)..=9).map(|p| format!("MSG {} p{p} {from} text", first + p)).collect();
@@ -310,10 +313,10 @@ fn one_who_joined_is_sent_what_others_say_from_the_least_priority_on() {
     }
     assert!(ask(&mut watcher, "/leave").is_empty());
     sender.ask("/urgent unheard");
-    assert!(ask(&mut watcher, "/ping").is_empty(), "one who left is sent nothing");
+    assert!(ask(&mut watcher, "/ping").is_empty(), "nothing is sent after /leave");
 }
 
-/// Sends messages for as long as nobody says that it is enough.
+/// Sends messages until `is_enough` is set.
 fn flood(mut client: Client, is_enough: &AtomicBool) {
     let half = format!("{}\n", "x".repeat(TEXT_BYTES / 2)).repeat(IN_FLIGHT / 2);
     client.send(&half);
@@ -324,11 +327,11 @@ fn flood(mut client: Client, is_enough: &AtomicBool) {
 }
 
 #[test]
-fn a_client_that_joins_anew_in_a_flood_is_told_of_all_that_it_is_not_sent() {
-    // Now and then the outbox is full in the middle of a batch, and the client joins anew just then.
+fn a_client_that_joins_again_during_a_flood_is_told_of_every_loss() {
+    // Sometimes the outbox is full in the middle of a batch, and the client joins again at that moment.
     let joins = if is_emulated() { 300 } else { 3_000 };
     let server = Server::start(&["--write-timeout", "off"]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let is_enough = Arc::new(AtomicBool::new(false));
     let floods: Vec<_> = (0..3)
         .map(|_| (server.connect(), is_enough.clone()))
@@ -341,7 +344,7 @@ fn a_client_that_joins_anew_in_a_flood_is_told_of_all_that_it_is_not_sent() {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["MSG", id, ..] => {
-                assert_eq!(id.parse(), Ok(next_id), "after {joined} times of joining");
+                assert_eq!(id.parse(), Ok(next_id), "after {joined} joins");
                 next_id += 1;
             }
             ["LOST", count] => next_id += count.parse::<u64>().unwrap(),
@@ -357,9 +360,9 @@ fn a_client_that_joins_anew_in_a_flood_is_told_of_all_that_it_is_not_sent() {
 }
 
 #[test]
-fn nobody_is_sent_their_own_message() {
+fn no_client_is_sent_its_own_message() {
     let server = Server::start(&[]);
-    let (mut one, mut other) = (joined(&server, 0), joined(&server, 0));
+    let (mut one, mut other) = (subscribe(&server, 0), subscribe(&server, 0));
     assert_eq!(one.ask("hello"), "ACK 2 1");
     assert_eq!(one.ask("/ping"), "OK 3");
     assert_eq!(other.line(), format!("MSG 1 p4 {} hello", one.address()));
@@ -369,9 +372,9 @@ fn nobody_is_sent_their_own_message() {
 }
 
 #[test]
-fn a_nick_is_unique_among_those_connected_and_names_their_messages() {
+fn a_nick_is_unique_among_connected_clients_and_names_their_messages() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let (mut alice, mut bob) = (server.connect(), server.connect());
     assert_eq!(alice.ask("/nick alice"), "OK 1");
     assert_eq!(alice.ask("hello"), "ACK 2 1");
@@ -385,14 +388,14 @@ fn a_nick_is_unique_among_those_connected_and_names_their_messages() {
     assert_eq!(bob.ask("/nick alice"), "OK 4");
     assert!(bob.ask("/nick bad name").starts_with("ERR 5 bad-argument"));
     assert_eq!(bob.ask("hello"), "ACK 6 3");
-    assert_eq!(watcher.line(), "MSG 3 p4 alice hello", "a bad one changes nothing either");
-    // So does the end of a connection.
+    assert_eq!(watcher.line(), "MSG 3 p4 alice hello", "a malformed nick changes nothing either");
+    // The end of a connection frees its nick, too.
     drop(bob);
     server.wait_for_log("alice disconnected");
     assert_eq!(alice.ask("/nick alice"), "OK 4");
 }
 
-/// The lines of `/who`, which was line `n`: by name, the priority or `-`, and the seconds.
+/// The answer to `/who`, which is line `n`: for each name the priority or `-`, and the idle seconds.
 fn who(client: &mut Client, n: usize) -> BTreeMap<String, (String, u64)> {
     client.send("/who\n");
     let mut all = BTreeMap::new();
@@ -406,7 +409,7 @@ fn who(client: &mut Client, n: usize) -> BTreeMap<String, (String, u64)> {
 }
 
 #[test]
-fn who_tells_names_and_priorities_and_idle_times() {
+fn who_lists_names_priorities_and_idle_times() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let alone = who(&mut client, 1);
@@ -414,7 +417,7 @@ fn who_tells_names_and_priorities_and_idle_times() {
     assert_eq!(alone[&client.address()].0, "-");
 
     let started = Instant::now();
-    let (mut alice, all) = (joined(&server, 7), joined(&server, 0));
+    let (mut alice, all) = (subscribe(&server, 7), subscribe(&server, 0));
     assert_eq!(alice.ask("/nick alice"), "OK 2");
     let now = who(&mut client, 2);
     let mut names = [client.address(), "alice".to_string(), all.address()];
@@ -424,9 +427,9 @@ fn who_tells_names_and_priorities_and_idle_times() {
     let longest = started.elapsed().as_secs();
     assert!(now["alice"].1 <= longest && now[&all.address()].1 <= longest);
 
-    // Time goes on for one who is silent, and begins anew for one who speaks.
+    // The idle time of a silent client grows; a line resets it.
     let mut n = 2;
-    eventually("somebody is idle for a second", || {
+    eventually("alice is idle for a second", || {
         n += 1;
         who(&mut client, n)["alice"].1 >= 1
     });
@@ -444,9 +447,9 @@ fn who_tells_names_and_priorities_and_idle_times() {
 }
 
 #[test]
-fn the_counters_agree_with_what_was_done() {
+fn the_counters_agree_with_the_requests() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 5);
+    let mut watcher = subscribe(&server, 5);
     let mut client = server.connect();
     let mut sent = "/join 5\n".len();
     let mut ask = |client: &mut Client, line: &str| {
@@ -494,7 +497,7 @@ fn the_counters_agree_with_what_was_done() {
         assert!((1..=of("admitted")).contains(&of("waiting-max")));
         assert!(of("ack-p50-us") <= of("ack-p99-us") && of("ack-p99-us") <= of("ack-max-us"));
     }
-    assert!(!stats.contains_key("p5-admitted"), "a priority that was never used has no lines");
+    assert!(!stats.contains_key("p5-admitted"), "an unused priority has no lines");
     for name in stats.keys() {
         assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')), "{name}");
     }
@@ -502,7 +505,7 @@ fn the_counters_agree_with_what_was_done() {
 
 // ---- What others are shown -----------------------------------------------------------------------------
 
-/// The text of a `MSG` line: all behind its first four words.
+/// The text of a `MSG` line: everything after its first four words.
 fn text_of(line: &str) -> &str {
     line.splitn(5, ' ').nth(4).unwrap()
 }
@@ -512,9 +515,9 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn every_byte_reaches_others_harmless_and_can_be_had_back() {
+fn every_byte_reaches_others_escaped_and_can_be_unescaped() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let mut sender = server.connect();
     let all: Vec<u8> = (0..=u8::MAX).filter(|byte| *byte != b'\n').collect();
     let forgeries =
@@ -530,7 +533,7 @@ fn every_byte_reaches_others_harmless_and_can_be_had_back() {
         assert!(line.chars().all(harmless), "{line:?}");
         assert_eq!(unescaped(text_of(&line)), text);
     }
-    // The longest text at its longest still is one line, whole.
+    // The longest text, with every byte escaped, is still one line, and complete.
     let widest = vec![0xff; TEXT_BYTES];
     sender.send([&widest[..], b"\n"].concat());
     assert!(sender.line().starts_with("ACK "));
@@ -538,14 +541,14 @@ fn every_byte_reaches_others_harmless_and_can_be_had_back() {
 }
 
 #[test]
-fn by_default_ipv6_and_ipv4_clients_come_in_and_are_named_as_what_they_are() {
+fn by_default_ipv6_and_ipv4_clients_connect_under_their_own_addresses() {
     let mut command = command();
     command.args(["--listen", ":0"]);
     let server = Server::start_command(command);
     let port = server.address.port();
     let mut v4 = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
     assert_eq!(v4.ask("/join"), "OK 1");
-    // Where there is no IPv6, IPv4 alone is what there is to serve.
+    // Without IPv6, the server serves IPv4 alone.
     if TcpListener::bind("[::1]:0").is_err() {
         assert!(server.address.is_ipv4());
         return;
@@ -565,8 +568,8 @@ fn by_default_ipv6_and_ipv4_clients_come_in_and_are_named_as_what_they_are() {
 // ---- The end of a connection ---------------------------------------------------------------------------
 
 #[test]
-fn quit_answers_all_that_is_outstanding_and_nothing_after_it() {
-    let (server, held) = Held::start(&[]);
+fn quit_answers_the_lines_before_it_and_ignores_those_after_it() {
+    let (server, held) = HeldConsumer::start(&[]);
     let mut client = server.connect();
     let count = IN_FLIGHT / 2;
     client.send("outstanding\n".repeat(count) + "/quit\nafter\n/ping\n/nick late\n");
@@ -578,38 +581,38 @@ fn quit_answers_all_that_is_outstanding_and_nothing_after_it() {
     assert_eq!(closing_replies(&lines).len(), quit);
     assert!(lines[..count].iter().all(|line| line.starts_with("ACK ")));
     let mut next = server.connect();
-    assert_eq!(next.ask("next"), format!("ACK 1 {quit}"), "what came after it was not processed");
+    assert_eq!(next.ask("next"), format!("ACK 1 {quit}"), "no line after /quit is processed");
 }
 
 #[test]
-fn a_client_that_half_closes_gets_all_of_its_replies() {
-    let (server, held) = Held::start(&[]);
-    // More than may be in flight, so most of it is received after the end of sending is on its way.
+fn a_half_closed_client_gets_all_its_replies() {
+    let (server, held) = HeldConsumer::start(&[]);
+    // More lines than may be outstanding, so the server receives most of them after the FIN is sent.
     let count = 3 * IN_FLIGHT;
     let mut plain = server.connect();
     plain.send("outstanding\n".repeat(count));
     plain.end_sending();
-    let mut member = joined(&server, 0);
-    member.send("outstanding\n".repeat(IN_FLIGHT - 1) + "no lf");
-    member.end_sending();
+    let mut subscriber = subscribe(&server, 0);
+    subscriber.send("outstanding\n".repeat(IN_FLIGHT - 1) + "no lf");
+    subscriber.end_sending();
     wait_for_admitted(&server, 2 * IN_FLIGHT);
     held.release();
-    for (client, first, count) in [(&mut plain, 1, count), (&mut member, 2, IN_FLIGHT)] {
+    for (client, first, count) in [(&mut plain, 1, count), (&mut subscriber, 2, IN_FLIGHT)] {
         let lines = client.rest();
         let replies = closing_replies(&lines);
         assert_eq!(replies.keys().copied().collect::<Vec<_>>(), (first..first + count).collect::<Vec<_>>());
         assert!(replies.values().all(|reply| reply.starts_with("ACK ")));
-        assert!(!lines.iter().any(|line| line.starts_with("BYE ")), "it said goodbye itself");
+        assert!(!lines.iter().any(|line| line.starts_with("BYE ")), "the client ended the connection itself");
     }
 }
 
 #[test]
-fn only_one_who_waits_for_nothing_and_did_not_join_is_idle() {
-    let (server, held) = Held::start(&["--idle-timeout", "1"]);
-    let mut member = joined(&server, 0);
+fn a_client_without_outstanding_replies_or_subscription_is_idle() {
+    let (server, held) = HeldConsumer::start(&["--idle-timeout", "1"]);
+    let mut subscriber = subscribe(&server, 0);
     let mut waiting = server.connect();
     waiting.send("not yet answered\n");
-    // Whoever comes later and is told so has been silent for no longer than the first two.
+    // A client that connects later and is closed as idle was silent no longer than the first two.
     let mut silent = server.connect();
     let mut mid_line = server.connect();
     mid_line.send("no line yet");
@@ -617,40 +620,40 @@ fn only_one_who_waits_for_nothing_and_did_not_join_is_idle() {
     assert_eq!(mid_line.rest(), ["ERR 0 idle"]);
     let mut again = server.connect();
     assert_eq!(again.rest(), ["ERR 0 idle"]);
-    assert_eq!(waiting.ask("/ping"), "OK 2", "its lines are still taken");
+    assert_eq!(waiting.ask("/ping"), "OK 2", "its lines are still served");
     held.release();
-    assert_eq!(member.line(), format!("MSG 1 p4 {} not yet answered", waiting.address()));
-    assert_eq!(waiting.rest(), ["ACK 1 1", "ERR 0 idle"], "answered, it waits for nothing any more");
-    assert_eq!(member.ask("/ping"), "OK 2");
-    // One who leaves is as others are.
-    assert_eq!(member.ask("/leave"), "OK 3");
-    assert_eq!(member.rest(), ["ERR 0 idle"]);
+    assert_eq!(subscriber.line(), format!("MSG 1 p4 {} not yet answered", waiting.address()));
+    assert_eq!(waiting.rest(), ["ACK 1 1", "ERR 0 idle"], "after the ACK it is idle");
+    assert_eq!(subscriber.ask("/ping"), "OK 2");
+    // After /leave, it is like the others.
+    assert_eq!(subscriber.ask("/leave"), "OK 3");
+    assert_eq!(subscriber.rest(), ["ERR 0 idle"]);
 }
 
 #[test]
-fn the_end_of_the_server_is_told_to_all() {
+fn every_client_is_told_of_the_shutdown() {
     let mut server = Server::start(&[]);
     let mut silent = server.connect();
     assert_eq!(silent.ask("/ping"), "OK 1");
-    let member = joined(&server, 0);
+    let subscriber = subscribe(&server, 0);
     server.signal("TERM");
-    for mut client in [silent, member] {
+    for mut client in [silent, subscriber] {
         assert_eq!(client.rest(), ["BYE shutting-down"]);
     }
     assert_eq!(server.wait().code(), Some(0));
 }
 
-// ---- Tenants -------------------------------------------------------------------------------------------
+// ---- Reuse of a connection's place --------------------------------------------------------------------------
 
-/// A client that asks for much and reads nothing, so that an answer to it is stuck in the server.
-fn one_that_is_stuck_in_an_answer(server: &Server) -> Client {
+/// A client that sends many commands and reads nothing, so that an answer to it is blocked in the server.
+fn blocked_in_an_answer(server: &Server) -> Client {
     let client = server.connect();
     setsockopt(&client.stream, sockopt::RcvBuf, &RECEIVE_BYTES).unwrap();
     setsockopt(&client.stream, sockopt::SndBuf, &RECEIVE_BYTES).unwrap();
     client.stream.set_nonblocking(true).unwrap();
     let asked = "/help\n".repeat(RECEIVE_BYTES);
     let send = || (&client.stream).write(asked.as_bytes()).is_ok();
-    eventually("it is no longer read from", || {
+    eventually("the server no longer reads from it", || {
         let was_full = !send();
         while send() {}
         was_full
@@ -660,10 +663,10 @@ fn one_that_is_stuck_in_an_answer(server: &Server) -> Client {
 }
 
 #[test]
-fn the_next_client_at_a_seat_has_nothing_of_the_former() {
+fn a_reused_place_keeps_nothing_of_its_previous_client() {
     allow_many_connections();
-    let (server, held) = Held::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let (server, held) = HeldConsumer::start(&[]);
+    let mut watcher = subscribe(&server, 0);
     let secret = "secret of the former";
 
     let mut mid_line = server.connect();
@@ -671,19 +674,19 @@ fn the_next_client_at_a_seat_has_nothing_of_the_former() {
     assert_eq!(mid_line.lines(5)[4], "OK 5");
     let mut mid_long_line = server.connect();
     mid_long_line.send("x".repeat(LINE_BYTES_MAX + 100));
-    let mut member = joined(&server, 0);
-    assert_eq!(member.ask("/nick member"), "OK 2");
-    let stuck = one_that_is_stuck_in_an_answer(&server);
+    let mut subscriber = subscribe(&server, 0);
+    assert_eq!(subscriber.ask("/nick member"), "OK 2");
+    let stuck = blocked_in_an_answer(&server);
     let mut waiting = server.connect();
     assert_eq!(waiting.ask("/nick ghost"), "OK 1");
-    // Fewer than may be in flight: at that bound it is not read from, and its end would be seen later.
+    // Fewer than may be outstanding: at that bound the server does not read, and would see the reset later.
     let count = IN_FLIGHT / 2;
     waiting.send(format!("{secret}\n").repeat(count));
     wait_for_admitted(&server, count);
     for (former, nick) in [
         (mid_line, None),
         (mid_long_line, None),
-        (member, Some("member")),
+        (subscriber, Some("member")),
         (stuck, None),
         (waiting, Some("ghost")),
     ] {
@@ -692,45 +695,45 @@ fn the_next_client_at_a_seat_has_nothing_of_the_former() {
         server.wait_for_log(&format!("{name} disconnected"));
     }
 
-    // One is gone, and what it said is not yet processed: its nick is free, and its seat is not.
+    // The client is gone, but its messages are not yet processed: its nick is free, and its place is not.
     let mut early = server.connect();
     assert_eq!(early.ask("/nick ghost"), "OK 1");
-    eventually("the seats of the others are free", || early.stats()["clients"] <= 3);
-    assert_eq!(early.stats()["clients"], 3, "the two that are here and the one whose messages wait");
+    eventually("the places of the others are free", || early.stats()["clients"] <= 3);
+    assert_eq!(early.stats()["clients"], 3, "the two clients, and the place whose messages wait");
     held.release();
     for id in 1..=count {
         assert_eq!(watcher.line(), format!("MSG {id} p4 ghost {secret}"));
     }
     early.reset();
     let mut n = 1;
-    eventually("all seats are free but one", || {
+    eventually("all places but one are free", || {
         n += 1;
         watcher.stats()["clients"] == 1
     });
 
-    // Everybody at every other seat is a stranger, whose lines count from 1.
-    let mut nexts: Vec<Client> = (1..CLIENTS).map(|_| server.connect()).collect();
-    for (rank, next) in nexts.iter_mut().enumerate() {
+    // Each other place serves a new client, whose lines count from 1.
+    let mut next_clients: Vec<Client> = (1..CLIENTS).map(|_| server.connect()).collect();
+    for (rank, next) in next_clients.iter_mut().enumerate() {
         assert_eq!(next.ask("/ping"), "OK 1");
         let id = count + 1 + rank;
         assert_eq!(next.ask("hello"), format!("ACK 2 {id}"));
         assert_eq!(watcher.line(), format!("MSG {id} p4 {} hello", next.address()));
     }
-    for next in &mut nexts {
-        assert_eq!(next.ask("/ping"), "OK 3", "what others said was not for one who did not join");
+    for next in &mut next_clients {
+        assert_eq!(next.ask("/ping"), "OK 3", "a client without /join gets no message");
     }
     let all = who(&mut watcher, n + 1);
     assert_eq!(all.len(), CLIENTS);
-    for next in &nexts {
+    for next in &next_clients {
         assert_eq!(all[&next.address()].0, "-");
     }
     assert_eq!(server.connect().rest(), ["ERR 0 full all seats are taken; try again later"]);
 }
 
 #[test]
-fn command_words_count_in_any_case_and_end_with_a_tab_too() {
+fn commands_are_case_insensitive_and_may_end_with_a_tab() {
     let server = Server::start(&[]);
-    let mut watcher = joined(&server, 0);
+    let mut watcher = subscribe(&server, 0);
     let mut client = server.connect();
     for (line, reply) in [
         ("/Urgent a", "ACK 1 1"),

@@ -1,8 +1,8 @@
-//! The service manager's side: sockets that it hands over, and what it is told.
+//! The service manager: sockets that it passes, and notifications that it gets.
 
 use crate::common::directory::Directory;
 use crate::common::stuck::Printed;
-use crate::common::traced::{Trace, hasty};
+use crate::common::traced::{Trace, attempts_without_pause};
 use crate::common::{Client, LIMIT, Server, command, eventually, run_to_end, run_to_end_with_input};
 use nix::sys::socket::{self, AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage};
 use std::fs::File;
@@ -13,24 +13,24 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long the manager waits for a sign of progress.
+/// The watchdog time that the manager sets.
 const WATCHDOG: Duration = Duration::from_millis(200);
 
-/// A service manager that listens to the news of one server.
+/// A service manager that receives the notifications of one server.
 struct Manager {
     path: PathBuf,
-    news: UnixDatagram,
+    socket: UnixDatagram,
 }
 
 impl Manager {
     fn new(name: &str) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
-        let news = UnixDatagram::bind(&path).unwrap();
-        Self { path, news }
+        let socket = UnixDatagram::bind(&path).unwrap();
+        Self { path, socket }
     }
 
-    /// The command that starts the server as this manager would.
+    /// The command that starts the server as this manager does.
     fn command(&self) -> Command {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0"]);
@@ -39,25 +39,25 @@ impl Manager {
         command
     }
 
-    /// What comes within that time, if anything does.
-    fn hears_within(&self, time: Duration) -> Option<String> {
-        self.news.set_read_timeout(Some(time)).unwrap();
+    /// The notification that comes within that time, if one does.
+    fn notification_within(&self, time: Duration) -> Option<String> {
+        self.socket.set_read_timeout(Some(time)).unwrap();
         let mut datagram = [0; 4096];
-        let count = self.news.recv(&mut datagram).ok()?;
+        let count = self.socket.recv(&mut datagram).ok()?;
         Some(String::from_utf8(datagram[..count].to_vec()).unwrap())
     }
 
-    /// Waits for news that begin so, whatever comes before.
+    /// Waits for a notification with that beginning, and ignores those before it.
     fn wait_for(&self, beginning: &str) -> String {
         let start = Instant::now();
         while start.elapsed() < LIMIT {
-            if let Some(news) = self.hears_within(LIMIT)
-                && news.starts_with(beginning)
+            if let Some(notification) = self.notification_within(LIMIT)
+                && notification.starts_with(beginning)
             {
-                return news;
+                return notification;
             }
         }
-        panic!("the manager does not hear {beginning}");
+        panic!("no notification begins with {beginning}");
     }
 }
 
@@ -67,13 +67,13 @@ impl Drop for Manager {
     }
 }
 
-/// A command that has `listener` handed over to it, as the third descriptor.
-fn handed_over(listener: impl Into<OwnedFd>, asked: &[&str]) -> Command {
-    hand_over(&command(), listener, asked)
+/// A command that gets `listener` as descriptor 3, as systemd passes it.
+fn with_listener(listener: impl Into<OwnedFd>, asked: &[&str]) -> Command {
+    pass_listener(&command(), listener, asked)
 }
 
-/// The same, to that command of the server.
-fn hand_over(server: &Command, listener: impl Into<OwnedFd>, asked: &[&str]) -> Command {
+/// The same for a given command of the server.
+fn pass_listener(server: &Command, listener: impl Into<OwnedFd>, asked: &[&str]) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$@" 3<&0 </dev/null"#]);
     shell.arg(server.get_program()).args(server.get_args()).args(asked);
@@ -81,30 +81,30 @@ fn hand_over(server: &Command, listener: impl Into<OwnedFd>, asked: &[&str]) -> 
     shell
 }
 
-/// The addresses that it has logged.
+/// The addresses that the server logged.
 fn listening_on(server: &Server) -> Vec<SocketAddr> {
     let address = |line: &String| line.split_once("listening on ")?.1.parse().ok();
     server.log().iter().filter_map(address).collect()
 }
 
 #[test]
-fn a_socket_that_was_handed_over_is_listened_on_and_nothing_else() {
+fn a_passed_socket_is_the_only_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // It comes before there is a server, and waits in the backlog.
+    // The client connects before there is a server, and waits in the backlog.
     let mut early = Client::connect(address);
     early.send("first\n");
-    let server = Server::start_with_input(handed_over(listener, &[]));
+    let server = Server::start_with_input(with_listener(listener, &[]));
     assert_eq!(server.address, address);
     assert_eq!(early.line(), "ACK 1 1");
-    assert_eq!(listening_on(&server), [address], "the usual port is not taken as well");
+    assert_eq!(listening_on(&server), [address], "the default port is not bound as well");
 }
 
 #[test]
-fn sockets_may_be_handed_over_and_asked_for() {
+fn passed_sockets_and_listen_options_add_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::start_with_input(handed_over(listener, &["--listen", "127.0.0.1:0"]));
+    let server = Server::start_with_input(with_listener(listener, &["--listen", "127.0.0.1:0"]));
     let mut client = Client::connect(address);
     client.send("/ping\n");
     assert_eq!(client.line(), "OK 1");
@@ -114,9 +114,9 @@ fn sockets_may_be_handed_over_and_asked_for() {
     assert_eq!(other.line(), "OK 1");
 }
 
-/// The one line of a server that does not start with that handed over to it.
+/// The one line of a server that refuses to start with that descriptor.
 fn refusal(what: impl Into<OwnedFd>, asked: &[&str]) -> String {
-    let output = run_to_end_with_input(handed_over(what, asked));
+    let output = run_to_end_with_input(with_listener(what, asked));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
@@ -124,7 +124,7 @@ fn refusal(what: impl Into<OwnedFd>, asked: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_handed_over_and_does_not_listen_is_told() {
+fn a_passed_descriptor_that_does_not_listen_is_refused() {
     let flags = SockFlag::SOCK_CLOEXEC;
     let bound = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
     let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -150,7 +150,7 @@ fn what_is_handed_over_and_does_not_listen_is_told() {
 }
 
 #[test]
-fn more_sockets_than_may_be_listened_on_are_refused_at_once() {
+fn too_many_passed_sockets_are_refused_at_once() {
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"LISTEN_PID=$$ LISTEN_FDS=99999999 exec "$0" "$@""#]);
     let server = command();
@@ -162,7 +162,7 @@ fn more_sockets_than_may_be_listened_on_are_refused_at_once() {
 }
 
 #[test]
-fn a_port_that_the_manager_has_is_not_that_of_another_program() {
+fn a_port_conflict_with_the_manager_is_reported_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let said = refusal(listener, &["--listen", &address]);
@@ -171,29 +171,29 @@ fn a_port_that_the_manager_has_is_not_that_of_another_program() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_socket_that_its_owner_shuts_down_is_told_and_does_not_spin() {
+fn a_listener_shut_down_by_its_owner_is_reported_and_does_not_spin() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let owned = listener.try_clone().unwrap();
     let trace = Trace::new();
     let traced = trace.of(&command(), "accept4", &[]);
-    let server = Server::start_with_input(hand_over(&traced, listener, &["--listen", "127.0.0.1:0"]));
-    eventually("it listens on both", || listening_on(&server).len() == 2);
+    let server = Server::start_with_input(pass_listener(&traced, listener, &["--listen", "127.0.0.1:0"]));
+    eventually("the server listens on both", || listening_on(&server).len() == 2);
     let mut client = Client::connect(listening_on(&server)[1]);
     assert_eq!(client.ask("/ping"), "OK 1");
     socket::shutdown(owned.as_raw_fd(), Shutdown::Both).unwrap();
     let told = server.wait_for_log("cannot accept a connection");
     assert!(told.contains("that passed it to the server has shut it down"), "{told}");
     let before = trace.times("accept4").len();
-    eventually("it is tried again", || trace.times("accept4").len() >= before + 6);
-    // Each turn looks at both listeners.
-    let hasty = hasty(&trace.times("accept4")[before..]);
-    assert!(hasty <= 4, "it is tried all the time: {hasty} without a pause");
+    eventually("the server tries again", || trace.times("accept4").len() >= before + 6);
+    // Each round of attempts tries both listeners.
+    let hasty = attempts_without_pause(&trace.times("accept4")[before..]);
+    assert!(hasty <= 4, "{hasty} attempts without a pause");
     assert_eq!(client.ask("/ping"), "OK 2");
-    assert_eq!(Client::connect(listening_on(&server)[1]).ask("/ping"), "OK 1", "the other one is open");
+    assert_eq!(Client::connect(listening_on(&server)[1]).ask("/ping"), "OK 1", "the other listener is open");
 }
 
 #[test]
-fn the_manager_is_told_of_readiness_reload_and_end() {
+fn the_manager_is_notified_of_readiness_reload_and_end() {
     let manager = Manager::new("told");
     let mut server = Server::start_command(manager.command());
     manager.wait_for("READY=1\nSTATUS=listening");
@@ -208,7 +208,7 @@ fn the_manager_is_told_of_readiness_reload_and_end() {
 }
 
 #[test]
-fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
+fn a_blocked_consumer_does_not_feed_the_watchdog() {
     let manager = Manager::new("hangs");
     let (mut printed, writer) = Printed::full_pipe();
     let mut command = manager.command();
@@ -217,11 +217,11 @@ fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
     manager.wait_for("WATCHDOG=1");
     let mut client = server.connect();
     client.send("it is picked and cannot be printed\n");
-    server.wait_for_stats("it is picked", |stats| stats["admitted"] == 1 && stats["waiting"] == 0);
+    server.wait_for_stats("the message is picked", |stats| stats["admitted"] == 1 && stats["waiting"] == 0);
     let start = Instant::now();
-    // Each of these times is ten signs of progress long.
-    while manager.hears_within(5 * WATCHDOG).is_some() {
-        assert!(start.elapsed() < LIMIT, "the watchdog is fed though nothing is processed");
+    // The server sends ten notifications in such a time.
+    while manager.notification_within(5 * WATCHDOG).is_some() {
+        assert!(start.elapsed() < LIMIT, "the watchdog is fed while the consumer is blocked");
     }
     printed.unplug();
     assert_eq!(client.line(), "ACK 1 1");
@@ -230,24 +230,26 @@ fn a_consumer_that_hangs_does_not_feed_the_watchdog() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_disk_that_freezes_is_not_a_server_that_hangs() {
+fn a_frozen_disk_still_feeds_the_watchdog() {
     let manager = Manager::new("frozen");
     let directory = Directory::new("frozen");
     let journal = ["--journal-size", "1M", "--journal", directory.path()];
-    // To make a journal takes many syncs.
+    // Creating a journal takes many syncs, so that is done before.
     let mut first = command();
     first.args(["--listen", "127.0.0.1:0"]).args(journal);
     assert_eq!(Server::start_command(first).end(), Some(0));
     let mut server = manager.command();
     server.args(journal);
     let trace = Trace::new();
-    // It freezes for ten times as long as the watchdog waits.
+    // Each sync takes ten times as long as the watchdog time.
     let frozen = format!("fdatasync:delay_enter={}ms", (10 * WATCHDOG).as_millis());
     let server = Server::start_command(trace.of(&server, "fdatasync", &[&frozen]));
     let mut client = server.connect();
     client.send("it takes a while to the disk\n");
-    server.wait_for_stats("it is on its way", |stats| stats["admitted"] == 1 && stats["waiting"] == 0);
-    // Until then it was fed as a server is that waits for nothing.
+    server.wait_for_stats("the message is being written", |stats| {
+        stats["admitted"] == 1 && stats["waiting"] == 0
+    });
+    // Before, the status was that of a server that waits for nothing.
     let told = manager.wait_for("WATCHDOG=1\nSTATUS=1 messages wait for the disk");
     assert!(told.ends_with("which does not answer"), "{told}");
     server.wait_for_log("the disk does not answer; 1 messages wait for it");
@@ -256,18 +258,18 @@ fn a_disk_that_freezes_is_not_a_server_that_hangs() {
 }
 
 #[test]
-fn the_manager_is_asked_for_as_much_time_as_a_slow_disk_takes_for_the_journal() {
+fn the_manager_is_asked_for_more_time_while_the_journal_opens() {
     let manager = Manager::new("extended");
     let directory = Directory::new("extended");
     let mut command = manager.command();
     command.args(["--journal-size", "4M", "--journal", directory.path()]);
     let _server = Server::start_command(command);
-    let first = manager.hears_within(LIMIT);
+    let first = manager.notification_within(LIMIT);
     assert_eq!(first.as_deref(), Some("EXTEND_TIMEOUT_USEC=2000000\nSTATUS=opening the journal"));
     manager.wait_for("READY=1");
 }
 
-/// The value of a line of the unit.
+/// The value of a key of the unit.
 fn unit(key: &str) -> &'static str {
     let lines = include_str!("../../deploy/firstline.service").lines();
     let mut values = lines.filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -279,30 +281,30 @@ fn the_unit_reloads_with_nothing_but_a_shell() {
     let manager = Manager::new("reload");
     let server = Server::start_command(manager.command());
     manager.wait_for("READY=1");
-    // As systemd takes it apart: words, of which the last is quoted, and two $ for one.
+    // As systemd parses it: words, the last one quoted, and `$$` for `$`.
     let script = unit("ExecReload").strip_prefix("/bin/sh -c '").and_then(|rest| rest.strip_suffix('\''));
-    let script = script.expect("it is the shell that sends the signal").replace("$$", "$");
+    let script = script.expect("ExecReload is a shell command").replace("$$", "$");
     let mut shell = Command::new("/bin/sh");
-    // There is no program to be found.
+    // With this PATH no program is available.
     shell.args(["-c", &script]).env("PATH", "/nowhere").env("MAINPID", server.pid().to_string());
     assert_eq!(run_to_end(shell).status.code(), Some(0));
     manager.wait_for("RELOADING=1");
 }
 
 #[test]
-fn the_unit_is_started_again_however_often_but_for_a_wrong_option() {
+fn the_unit_always_restarts_except_after_a_wrong_option() {
     assert_eq!((unit("StartLimitIntervalSec"), unit("Restart")), ("0", "always"));
     let mut wrong = command();
     wrong.arg("--no-such-option");
     let code = run_to_end(wrong).status.code().map(|code| code.to_string());
     assert_eq!(code.as_deref(), Some(unit("RestartPreventExitStatus")));
-    // One that only has to wait for something is not among those.
+    // An address that is only not there yet does not prevent restarts.
     let mut waiting = command();
     waiting.args(["--listen", "[fe80::1%no-such-one]:9090"]);
     assert_eq!(run_to_end(waiting).status.code(), Some(1));
 }
 
-/// The environment file: the name and the value of each line that is to be uncommented.
+/// The environment file: name and value of each line that a user may uncomment.
 fn environment_file() -> Vec<(&'static str, &'static str)> {
     let settings =
         include_str!("../../deploy/firstline.env").lines().filter_map(|line| line.strip_prefix('#'));
@@ -310,12 +312,12 @@ fn environment_file() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn the_environment_file_has_every_option_and_its_values_are_taken() {
+fn the_environment_file_has_every_option_with_valid_values() {
     let settings = environment_file();
     let mut help = command();
     help.arg("--help");
     let help = String::from_utf8(run_to_end(help).stdout).unwrap();
-    // What has a default is a setting, and a variable by the rule that the help tells.
+    // An option with a default has a variable, named by the rule in the help.
     let options = help.lines().filter(|line| line.ends_with(']')).filter_map(|line| line.split("--").nth(1));
     let variable = |option: &str| match option.split(' ').next().unwrap() {
         "log-level" => "FIRSTLINE_LOG".to_string(),
@@ -333,7 +335,7 @@ fn the_environment_file_has_every_option_and_its_values_are_taken() {
 }
 
 #[test]
-fn a_manager_that_has_gone_does_not_disturb() {
+fn a_vanished_manager_is_harmless() {
     let manager = Manager::new("gone");
     let mut server = Server::start_command(manager.command());
     manager.wait_for("READY=1");

@@ -1,7 +1,8 @@
-//! What one client gets, so that there is something left for the others: connections, lines, urgency, seats and time.
+//! What one client may use, so that something is left for the others: connections, lines, urgency, places and
+//! time.
 
 use crate::common::{
-    Client, Held, Server, allow_many_connections, command, eventually, is_emulated, too_long,
+    Client, HeldConsumer, Server, allow_many_connections, command, eventually, is_emulated, too_long,
 };
 use firstline::limits::{
     CLIENTS, IN_FLIGHT, KEEPALIVE_IDLE_S, LINE_BYTES_MAX, RATE_BURST_MS, URGENT_BURST_MS,
@@ -12,9 +13,9 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Whether the client has a seat, or else what it was told.
-fn seated(client: &mut Client) -> Result<(), Vec<String>> {
-    // It may be closed already.
+/// Whether the server serves the client, or else the lines that it sent.
+fn try_to_be_served(client: &mut Client) -> Result<(), Vec<String>> {
+    // The server may have closed the connection already.
     let _ = client.stream.write_all(b"/ping\n");
     match client.try_line() {
         Some(line) if line == "OK 1" => Ok(()),
@@ -22,69 +23,70 @@ fn seated(client: &mut Client) -> Result<(), Vec<String>> {
     }
 }
 
-/// What a newcomer is told for whom there is no seat, and one whose address has as many as it may.
+/// The lines for a new client when there is no place, and when its address has its share.
 const FULL: &str = "ERR 0 full all seats are taken; try again later";
 const ADDRESS_FULL: &str =
     "ERR 0 address-full close another connection of your address, or raise --per-address";
 
-fn told(line: &str) -> Result<(), Vec<String>> {
+fn rejected_with(line: &str) -> Result<(), Vec<String>> {
     Err(vec![line.to_string()])
 }
 
 // ---- Connections ---------------------------------------------------------------------------------------
 
 #[test]
-fn one_address_has_no_more_than_its_share_of_connections() {
+fn an_address_gets_no_more_than_its_share_of_connections() {
     let server = Server::start(&["--per-address", "2"]);
     let (mut first, mut second) = (server.connect(), server.connect());
-    assert_eq!((seated(&mut first), seated(&mut second)), (Ok(()), Ok(())));
+    assert_eq!((try_to_be_served(&mut first), try_to_be_served(&mut second)), (Ok(()), Ok(())));
     for _ in 0..20 {
-        assert_eq!(seated(&mut server.connect()), told(ADDRESS_FULL));
+        assert_eq!(try_to_be_served(&mut server.connect()), rejected_with(ADDRESS_FULL));
     }
     let mut other = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2), server.address);
-    assert_eq!(seated(&mut other), Ok(()), "others have their own share");
+    assert_eq!(try_to_be_served(&mut other), Ok(()), "each address has its own share");
     let stats = other.stats();
     assert_eq!(
         (stats["closed-address-full"], stats["closed-full"], stats["clients-turned-away"]),
         (20, 0, 20)
     );
-    // What was told before it is there when this is.
+    // Log lines about earlier connections come before this one.
     server.wait_for_log(&format!("{} connected", other.address()));
     let lines = server.log().into_iter().filter(|line| line.contains("turned away")).count();
-    assert_eq!(lines, 1, "it is told once, not each time");
+    assert_eq!(lines, 1, "it is logged once, not each time");
     drop(first);
-    eventually("a seat of the address is free", || seated(&mut server.connect()).is_ok());
+    eventually("a place of the address is free", || try_to_be_served(&mut server.connect()).is_ok());
 }
 
 #[test]
-fn an_idle_client_gives_way_to_a_newcomer_of_its_own_address_where_that_has_its_share() {
+fn an_idle_client_is_evicted_for_a_new_one_of_its_own_full_address() {
     let server = Server::start(&["--per-address", "2", "--idle-grace", "0.3"]);
     let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
-    // Idle for longer than all others, but of another address.
+    // Idle longest, but from another address.
     let mut other = from(2);
     assert_eq!(other.ask("/ping"), "OK 1");
     let mut own = [from(1), from(1)];
     assert_eq!(own.each_mut().map(|client| client.ask("hello")), ["ACK 1 1", "ACK 1 2"]);
     wait_for_grace(300);
-    let mut newcomer = from(1);
-    assert_eq!(seated(&mut newcomer), Ok(()));
+    let mut new_client = from(1);
+    assert_eq!(try_to_be_served(&mut new_client), Ok(()));
     assert_eq!(own[0].rest(), ["ERR 0 idle"]);
     assert_eq!(other.ask("/ping"), "OK 2");
-    assert_eq!(newcomer.ask("/ping"), "OK 2");
-    // The other one is idle still: many at once have its seat, one after the other, or none; nobody waits for nothing.
+    assert_eq!(new_client.ask("/ping"), "OK 2");
+    // The remaining own client is idle again: of many connections at once some get its place, one after the
+    // other, or none does; none hangs.
     assert_eq!(own[1].ask("/ping"), "OK 2");
     let mut more: Vec<_> = (0..8).map(|_| from(1)).collect();
-    let seats: Vec<_> = more.iter_mut().map(seated).collect();
-    let full = seats.iter().filter(|seat| **seat == told(ADDRESS_FULL)).count();
-    let ok = seats.iter().filter(|seat| seat.is_ok()).count();
-    assert_eq!(ok + full, 8, "{seats:?}");
+    let results: Vec<_> = more.iter_mut().map(try_to_be_served).collect();
+    let full = results.iter().filter(|result| **result == rejected_with(ADDRESS_FULL)).count();
+    let ok = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(ok + full, 8, "{results:?}");
     let stats = other.stats();
     assert_eq!(stats["closed-gave-way"], 1 + ok as u64);
     assert_eq!(stats["closed-full"], 0);
 }
 
 sockopt_impl!(
-    /// What a socket takes of what comes, as a program for the kernel.
+    /// The filter of what a socket receives, as a BPF program.
     AttachFilter,
     SetOnly,
     libc::SOL_SOCKET,
@@ -92,7 +94,8 @@ sockopt_impl!(
     libc::sock_fprog
 );
 
-/// From now on the client's system takes nothing that comes for it, and acknowledges nothing: as if it had lost its power.
+/// From now on the client's kernel drops every segment for it, and acknowledges nothing, as if the machine had
+/// lost its power.
 fn lose_power(client: &Client) {
     let mut nothing = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
     let program = libc::sock_fprog { len: 1, filter: &raw mut nothing };
@@ -104,22 +107,23 @@ fn lose_power(client: &Client) {
     not(feature = "root"),
     ignore = "takes root: some systems let nobody else put a filter on a socket"
 )]
-fn who_does_not_answer_any_more_gives_way_first_however_short_its_silence() {
-    // Without a write time-out the kernel itself waits for a quarter of an hour.
+fn an_unreachable_client_is_closed_before_an_idle_one() {
+    // Without a write time-out only the kernel's retransmission limit ends the connection, after a quarter of
+    // an hour.
     let server = Server::start(&["--per-address", "2", "--write-timeout", "off"]);
     let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
     let (mut other, mut own, mut dead) = (from(2), from(1), from(1));
     assert_eq!((own.ask("/ping"), dead.ask("/join")), ("OK 1".to_string(), "OK 1".to_string()));
     lose_power(&dead);
     assert_eq!(other.ask("is anybody there"), "ACK 1 1");
-    eventually("the newcomer has its seat", || seated(&mut from(1)).is_ok());
+    eventually("the new client has its place", || try_to_be_served(&mut from(1)).is_ok());
     server.wait_for_log(&format!("{} disconnected: Connection timed out", dead.address()));
-    assert_eq!(own.ask("/ping"), "OK 2", "the other one stays");
+    assert_eq!(own.ask("/ping"), "OK 2", "the other client stays");
     assert_eq!(other.stats()["closed-gave-way"], 0);
 }
 
 #[test]
-fn an_ipv4_address_is_the_same_one_when_it_comes_in_over_ipv6() {
+fn an_ipv4_mapped_address_counts_as_the_ipv4_address() {
     let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--listen", "0", "--per-address", "2"]);
     let server = Server::start_command(command);
@@ -127,18 +131,18 @@ fn an_ipv4_address_is_the_same_one_when_it_comes_in_over_ipv6() {
     let port: u16 = everywhere.rsplit(':').next().unwrap().parse().unwrap();
     let mut first = server.connect();
     let mut second = Client::connect((Ipv4Addr::LOCALHOST, port).into());
-    assert_eq!((seated(&mut first), seated(&mut second)), (Ok(()), Ok(())));
+    assert_eq!((try_to_be_served(&mut first), try_to_be_served(&mut second)), (Ok(()), Ok(())));
     for address in [server.address, (Ipv4Addr::LOCALHOST, port).into()] {
-        assert_eq!(seated(&mut Client::connect(address)), told(ADDRESS_FULL), "{address}");
+        assert_eq!(try_to_be_served(&mut Client::connect(address)), rejected_with(ADDRESS_FULL), "{address}");
     }
     let mut over_ipv6 = Client::connect((std::net::Ipv6Addr::LOCALHOST, port).into());
-    assert_eq!(seated(&mut over_ipv6), Ok(()));
+    assert_eq!(try_to_be_served(&mut over_ipv6), Ok(()));
 }
 
 // ---- Lines ---------------------------------------------------------------------------------------------
 
 #[test]
-fn one_that_sends_too_fast_is_slowed_down_and_refused_nothing() {
+fn a_client_above_the_rate_is_slowed_down_and_not_refused() {
     const RATE: usize = 200;
     const LINES: usize = RATE * 2;
     let server = Server::start(&["--rate", "200"]);
@@ -149,19 +153,19 @@ fn one_that_sends_too_fast_is_slowed_down_and_refused_nothing() {
     let replies: Vec<_> = (0..5).map(|n| other.ask(&format!("/urgent {n}"))).collect();
     assert!(replies.iter().all(|reply| reply.starts_with("ACK")), "{replies:?}");
     assert_eq!(fast.rest().len(), LINES / 2, "blank lines count, and get no reply");
-    // The first came at once, all that come in the burst; the others in their time.
+    // The burst is served at once, the remaining lines at the rate.
     let at_least =
         Duration::from_secs_f64((LINES - RATE * RATE_BURST_MS as usize / 1000) as f64 / RATE as f64);
     assert!(start.elapsed() >= at_least, "{:?}", start.elapsed());
     let cpu = server.cpu_time() - cpu_before;
-    assert!(is_emulated() || cpu < at_least / 2, "it waits, and does not spin: {cpu:?}");
+    assert!(is_emulated() || cpu < at_least / 2, "the server spins: {cpu:?}");
 }
 
 #[test]
-fn what_waits_for_its_time_is_refused_at_the_end_and_answered() {
+fn lines_above_the_rate_are_refused_at_shutdown() {
     let mut server = Server::start(&["--rate", "1"]);
     let mut client = server.connect();
-    // More than would be taken in the time that the end may take.
+    // At that rate these take longer than the shutdown may.
     client.send("one\n/ping\n".to_string() + &"two\n".repeat(20));
     assert_eq!(client.line(), "ACK 1 1");
     server.signal("TERM");
@@ -173,11 +177,11 @@ fn what_waits_for_its_time_is_refused_at_the_end_and_answered() {
 }
 
 #[test]
-fn an_urgent_message_too_many_is_lowered_and_its_sender_is_told() {
+fn an_excess_urgent_message_is_lowered_and_its_ack_says_so() {
     let server = Server::start(&["--urgent-rate", "3"]);
     let (mut watcher, mut shouter, mut other) = (server.connect(), server.connect(), server.connect());
     watcher.ask("/join");
-    // The next is due a third of the burst later: long after.
+    // The next urgent message is due a third of the burst later: long after the test.
     assert_eq!(URGENT_BURST_MS / 3, 20_000);
     let lines = ["/urgent a", "low", "/high b", "/6 c", "/7 d", "/8 e", "/urgent f", "/6 g"];
     let replies = lines.map(|line| shouter.ask(line));
@@ -187,8 +191,8 @@ fn an_urgent_message_too_many_is_lowered_and_its_sender_is_told() {
     assert_eq!(replies, expected[..]);
     let heard = lines.map(|_| watcher.line().split(' ').nth(2).unwrap().to_string());
     assert_eq!(heard, ["p9", "p4", "p7", "p6", "p7", "p4", "p4", "p6"]);
-    assert_eq!(other.ask("/urgent mine"), "ACK 1 9", "each has its own");
-    // Sent at once, they are told apart all the same.
+    assert_eq!(other.ask("/urgent mine"), "ACK 1 9", "each client has its own allowance");
+    // In one send, too, the excess messages alone are demoted.
     other.send("/9 x\n/9 x\n/9 x\n/9 x\n");
     let mut replies = other.lines(4);
     replies.sort();
@@ -197,10 +201,10 @@ fn an_urgent_message_too_many_is_lowered_and_its_sender_is_told() {
     assert_eq!(server.stats()["lowered"], 4);
 }
 
-// ---- Seats ---------------------------------------------------------------------------------------------
+// ---- Places -------------------------------------------------------------------------------------------------
 
-/// Takes all seats; those of the clients that have been seated first are idle longest.
-fn fill(server: &Server) -> Vec<Client> {
+/// Takes all places; the clients that connect first are idle longest.
+fn take_all_places(server: &Server) -> Vec<Client> {
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.ask("/ping"), "OK 1");
@@ -208,72 +212,72 @@ fn fill(server: &Server) -> Vec<Client> {
     clients
 }
 
-/// Waits until all clients have been idle for the grace.
+/// Waits until all clients have been idle for the grace period.
 fn wait_for_grace(grace_ms: u64) {
     let start = Instant::now();
-    eventually("the grace is over", || start.elapsed() > Duration::from_millis(grace_ms));
+    eventually("the grace period is over", || start.elapsed() > Duration::from_millis(grace_ms));
 }
 
 #[test]
-fn who_is_idle_longest_gives_way_and_nobody_who_listens_or_waits() {
+fn the_longest_idle_client_is_evicted_but_no_subscriber_or_waiting_client() {
     allow_many_connections();
-    let (server, held) = Held::start(&["--idle-grace", "0.3"]);
-    let mut clients = fill(&server);
+    let (server, held) = HeldConsumer::start(&["--idle-grace", "0.3"]);
+    let mut clients = take_all_places(&server);
     assert_eq!(clients[0].ask("/join"), "OK 2");
     clients[1].send("this waits\n");
-    eventually("it is admitted", || clients[4].stats()["admitted"] == 1);
-    // So the first two have said nothing for longer than all others.
+    eventually("the message is admitted", || clients[4].stats()["admitted"] == 1);
+    // So the first two have been silent longest.
     for client in &mut clients[2..] {
         assert!(client.ask("/ping").starts_with("OK "));
     }
     wait_for_grace(300);
-    // Both at once: each has a seat of its own.
-    let mut newcomers = [server.connect(), server.connect()];
-    let seats = newcomers.each_mut().map(seated);
-    assert_eq!(seats, [Ok(()), Ok(())]);
+    // Two at once: each gets a place of its own.
+    let mut new_clients = [server.connect(), server.connect()];
+    let results = new_clients.each_mut().map(try_to_be_served);
+    assert_eq!(results, [Ok(()), Ok(())]);
     assert_eq!(clients[2].rest(), ["ERR 0 idle"]);
     assert_eq!(clients[3].rest(), ["ERR 0 idle"]);
-    assert_eq!(clients[5].ask("/ping"), "OK 3", "no more of them than there are newcomers");
+    assert_eq!(clients[5].ask("/ping"), "OK 3", "no more clients are evicted than new ones come");
     assert_eq!(clients[0].ask("/ping"), "OK 3");
-    let stats = newcomers[0].stats();
+    let stats = new_clients[0].stats();
     assert_eq!((stats["closed-gave-way"], stats["closed-idle"], stats["clients-turned-away"]), (2, 0, 0));
     held.release();
     assert_eq!(clients[1].line(), "ACK 2 1");
 }
 
 #[test]
-fn newcomers_drive_nobody_out_who_is_not_idle() {
+fn new_clients_evict_only_idle_ones() {
     allow_many_connections();
     let server = Server::start(&["--idle-grace", "0.5"]);
-    let mut clients = fill(&server);
+    let mut clients = take_all_places(&server);
     wait_for_grace(500);
     for client in &mut clients[1..] {
         assert_eq!(client.ask("/ping"), "OK 2");
     }
-    let mut newcomers: Vec<_> = (0..5).map(|_| server.connect()).collect();
-    // The one that is to go is gone at once: who is slow to notice is waited for.
+    let mut new_clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    // Reading it through closes the evicted client at once: the server would wait for a slow one.
     assert_eq!(clients[0].rest(), ["ERR 0 idle"]);
     clients.swap_remove(0);
-    let seats: Vec<_> = newcomers.iter_mut().map(seated).collect();
-    let full = seats.iter().filter(|seat| **seat == told(FULL)).count();
-    let ok = seats.iter().filter(|seat| seat.is_ok()).count();
-    // On a slow machine others may have been idle for long enough before all had come.
-    assert!(ok >= 1 && ok + full == 5, "{seats:?}");
-    assert_eq!(newcomers.swap_remove(0).stats()["closed-gave-way"], ok as u64);
+    let results: Vec<_> = new_clients.iter_mut().map(try_to_be_served).collect();
+    let full = results.iter().filter(|result| **result == rejected_with(FULL)).count();
+    let ok = results.iter().filter(|result| result.is_ok()).count();
+    // On a slow machine other clients may have been idle for long enough before all new ones have come.
+    assert!(ok >= 1 && ok + full == 5, "{results:?}");
+    assert_eq!(new_clients.swap_remove(0).stats()["closed-gave-way"], ok as u64);
 }
 
 #[test]
-fn without_grace_the_next_one_finds_it_full() {
+fn without_a_grace_period_a_full_server_evicts_no_client() {
     allow_many_connections();
     let server = Server::start(&["--idle-grace", "off"]);
-    let mut clients = fill(&server);
-    assert_eq!(seated(&mut server.connect()), told(FULL));
+    let mut clients = take_all_places(&server);
+    assert_eq!(try_to_be_served(&mut server.connect()), rejected_with(FULL));
     assert_eq!(clients[0].stats()["closed-full"], 1);
 }
 
 // ---- Time ----------------------------------------------------------------------------------------------
 
-/// Sends a byte of a line again and again, until the server has enough of it.
+/// Sends single bytes of one line, until the server closes the connection.
 fn drip(client: &mut Client) -> Vec<String> {
     let mut stream = client.stream.try_clone().unwrap();
     std::thread::spawn(move || {
@@ -285,7 +289,7 @@ fn drip(client: &mut Client) -> Vec<String> {
 }
 
 #[test]
-fn a_line_that_does_not_end_is_not_waited_for() {
+fn an_unfinished_line_times_out() {
     let server = Server::start(&["--line-timeout", "0.3"]);
     for before in ["", "hello\n", "\r\n/urg"] {
         let (mut client, start) = (server.connect(), Instant::now());
@@ -296,7 +300,7 @@ fn a_line_that_does_not_end_is_not_waited_for() {
             Some("ERR 0 line-timeout end each line with LF"),
             "{before:?}: {lines:?}"
         );
-        assert_eq!(lines.len(), 1 + usize::from(before == "hello\n"), "what went before is answered");
+        assert_eq!(lines.len(), 1 + usize::from(before == "hello\n"), "the line before it is answered");
         assert!(start.elapsed() >= Duration::from_millis(300));
     }
     let mut client = server.connect();
@@ -304,24 +308,24 @@ fn a_line_that_does_not_end_is_not_waited_for() {
     assert_eq!(
         drip(&mut client),
         ["ERR 0 line-timeout end each line with LF"],
-        "nor is one that is too long"
+        "a line that is too long times out, too"
     );
     assert_eq!(server.stats()["closed-line-timeout"], 4);
 }
 
 #[test]
-fn somebody_who_types_has_time_for_each_key_and_may_erase() {
+fn each_key_extends_the_line_time_out_and_typed_erasures_apply() {
     let server = Server::start(&["--line-timeout", "3"]);
     let (mut watcher, mut typist) = (server.connect(), server.connect());
     assert_eq!(watcher.ask("/join"), "OK 1");
-    // All together longer than a line may take.
+    // All keys together take longer than the line time-out.
     for key in ["s", "m", "k", "\x08", "o", "k", "\u{e9}", "\x7f", "e", "\r\n"] {
         typist.send(key);
         std::thread::sleep(Duration::from_millis(400));
     }
     assert_eq!(typist.line(), "ACK 1 1");
     assert!(watcher.line().ends_with(" smoke"));
-    // Of a line that is too long as well, so that it gets the reply that is due.
+    // This also holds for a line that is too long: it gets its reply.
     let mut verbose = server.connect();
     verbose.send("x".repeat(LINE_BYTES_MAX + 2));
     for key in ["y"; 10] {
@@ -329,18 +333,18 @@ fn somebody_who_types_has_time_for_each_key_and_may_erase() {
         verbose.send(key);
     }
     assert_eq!(verbose.ask(""), too_long(1));
-    // Who sends whole lines has them as they are.
+    // If a program sends whole lines, these bytes stay in the text.
     let mut program = server.connect();
     assert_eq!(program.ask("a\x08b\x7f"), "ACK 1 2");
     assert!(watcher.line().ends_with(" a\\x08b\\x7f"));
 }
 
 #[test]
-fn who_sends_whole_lines_may_take_its_time() {
+fn pauses_between_lines_do_not_time_out() {
     let server = Server::start(&["--line-timeout", "0.2"]);
     let mut client = server.connect();
     for n in 1..=4 {
-        // Longer than a line may take; it has none begun.
+        // Longer than the line time-out, but no line is begun.
         std::thread::sleep(Duration::from_millis(250));
         client.send("/pi");
         assert_eq!(client.ask("ng"), format!("OK {n}"));
@@ -348,24 +352,28 @@ fn who_sends_whole_lines_may_take_its_time() {
 }
 
 #[test]
-fn a_line_that_the_server_does_not_take_is_not_its_clients_fault() {
-    let (server, held) = Held::start(&["--line-timeout", "0.2"]);
+fn the_line_time_out_does_not_run_while_the_server_does_not_read() {
+    let (server, held) = HeldConsumer::start(&["--line-timeout", "0.2"]);
     let mut client = server.connect();
     client.send("text\n".repeat(IN_FLIGHT + 1) + "and the beginning");
     let sent = "text\n".len() as u64 * (IN_FLIGHT as u64 + 1) + "and the beginning".len() as u64;
-    server.wait_for_stats("it is received", |stats| stats["bytes-in"] >= sent);
-    // Longer than a line may take.
+    server.wait_for_stats("everything is received", |stats| stats["bytes-in"] >= sent);
+    // Longer than the line time-out.
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(server.stats()["closed-line-timeout"], 0);
     held.release();
     let replies = client.rest();
     assert_eq!(replies.len(), IN_FLIGHT + 2);
     assert!(replies[..=IN_FLIGHT].iter().all(|reply| reply.starts_with("ACK ")), "{replies:?}");
-    assert_eq!(replies[IN_FLIGHT + 1], "ERR 0 line-timeout end each line with LF", "now it is waited for");
+    assert_eq!(
+        replies[IN_FLIGHT + 1],
+        "ERR 0 line-timeout end each line with LF",
+        "now the time-out applies"
+    );
 }
 
 #[test]
-fn a_line_that_waits_for_its_time_is_not_its_clients_fault() {
+fn the_line_time_out_does_not_run_while_the_rate_delays_lines() {
     let server = Server::start(&["--line-timeout", "0.2", "--rate", "2"]);
     let mut client = server.connect();
     client.send("/ping\n".repeat(4) + "/pi");
@@ -374,7 +382,7 @@ fn a_line_that_waits_for_its_time_is_not_its_clients_fault() {
 }
 
 #[test]
-fn the_kernel_looks_whether_a_silent_client_is_there() {
+fn keepalive_probes_silent_clients() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     assert_eq!(client.ask("/ping"), "OK 1");
@@ -385,8 +393,8 @@ fn the_kernel_looks_whether_a_silent_client_is_there() {
         words.next().is_some_and(|local| local.ends_with(&server_port))
             && words.next().is_some_and(|remote| remote.ends_with(&client_port))
     };
-    // Timer 2 is that of keepalive; the time is in hundredths of a second.
-    eventually("the timer of keepalive runs, and no other", || {
+    // Timer 2 is the keepalive timer; the time is in hundredths of a second.
+    eventually("the keepalive timer runs, and no other", || {
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let socket = sockets.lines().find(is_ours).expect("the kernel has the connection");
         let (timer, left) = socket.split_whitespace().nth(5).unwrap().split_once(':').unwrap();

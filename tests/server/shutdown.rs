@@ -1,7 +1,7 @@
-//! The promise of the end: no new connections and no more reading, everything admitted is acknowledged,
-//! everybody hears goodbye, within the drain time-out; and a second signal ends it at once.
+//! The promise of the shutdown: the server accepts no connection and reads no more, acknowledges every admitted
+//! message, and says goodbye to every client, within the drain time-out. A second signal ends it at once.
 
-use crate::common::stuck::Stuck;
+use crate::common::stuck::StuckServer;
 use crate::common::{Client, Server, command, eventually, signal};
 use firstline::limits::{FAREWELL_MS_MAX, IN_FLIGHT};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ fn an_idle_server_ends_at_once_with_success() {
 }
 
 #[test]
-fn everybody_who_is_connected_hears_goodbye_as_the_last_line() {
+fn every_client_gets_goodbye_as_its_last_line() {
     let mut server = Server::start(&NO_DRAIN_TIMEOUT);
     let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     assert_eq!(clients[1].ask("/join"), "OK 1");
@@ -40,12 +40,11 @@ fn everybody_who_is_connected_hears_goodbye_as_the_last_line() {
     for client in &mut clients {
         assert_eq!(client.rest(), [BYE]);
     }
-    // They keep their side open; that does not keep the server.
+    // The clients keep their sides open; the server does not wait for that.
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// Sends lines without a pause, of which every tenth is a command, until the connection ends. Returns the
-/// replies.
+/// Sends lines without a pause, every tenth of them a command, until the connection ends. Returns the replies.
 fn flood(mut client: Client) -> JoinHandle<Vec<String>> {
     let mut writer = client.stream.try_clone().unwrap();
     let writing = std::thread::spawn(move || {
@@ -56,15 +55,15 @@ fn flood(mut client: Client) -> JoinHandle<Vec<String>> {
     });
     std::thread::spawn(move || {
         let replies = client.rest();
-        // The writer may still be sending; if the server has closed already, that is over.
+        // The writer may still be sending, which is over if the server has closed the connection.
         let _ = client.stream.shutdown(Shutdown::Both);
         writing.join().unwrap();
         replies
     })
 }
 
-/// Checks the replies to one flood: each line that was received is closed once, those that were admitted with
-/// an ACK, whose IDs are returned, and those after them with a refusal.
+/// Checks the replies to one flood: each line that the server received has one closing reply. Admitted messages
+/// have an ACK, and the lines after them a refusal. Returns the IDs.
 fn check_flood(replies: &[String]) -> Vec<u64> {
     let (bye, replies) = replies.split_last().unwrap();
     assert_eq!(bye, BYE);
@@ -90,31 +89,31 @@ fn check_flood(replies: &[String]) -> Vec<u64> {
 }
 
 #[test]
-fn in_a_flood_every_line_received_is_acknowledged_or_refused_exactly_once() {
+fn every_received_line_of_a_flood_is_acknowledged_or_refused_once() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start(&NO_DRAIN_TIMEOUT);
         let floods: Vec<_> = (0..6).map(|_| flood(server.connect())).collect();
-        server.wait_for_stats("the flood is on", |stats| stats["processed"] >= 5_000);
+        server.wait_for_stats("the flood runs", |stats| stats["processed"] >= 5_000);
         server.signal(signal);
         assert_eq!(server.wait().code(), Some(0));
         let replies: Vec<_> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
         let ids: Vec<u64> = replies.iter().flat_map(|replies| check_flood(replies)).collect();
-        // No message was processed, and so numbered, whose ACK did not arrive.
+        // Only processed messages have IDs: the ACK of each of them has arrived.
         assert_eq!(ids.iter().copied().collect::<BTreeSet<_>>(), (1..=ids.len() as u64).collect());
     }
 }
 
-/// A stuck server, and a client that has sent one message more than the plug.
-fn stuck_with_one() -> (Stuck, Client) {
-    let stuck = Stuck::start(&NO_DRAIN_TIMEOUT);
+/// A server with a blocked consumer, and a client with one message queued behind the plug.
+fn stuck_with_one() -> (StuckServer, Client) {
+    let stuck = StuckServer::start(&NO_DRAIN_TIMEOUT);
     let mut client = stuck.server.connect();
     client.send("waiting\n");
     stuck.wait_for_waiting(1);
     (stuck, client)
 }
 
-/// Waits until the server is draining: an idle client has heard goodbye.
-fn begin_to_drain(stuck: &Stuck, signal: &str) {
+/// Waits until the server is draining: an idle client gets its goodbye.
+fn begin_to_drain(stuck: &StuckServer, signal: &str) {
     let mut idle = stuck.server.connect();
     assert_eq!(idle.ask("/ping"), "OK 1");
     stuck.server.signal(signal);
@@ -122,11 +121,11 @@ fn begin_to_drain(stuck: &Stuck, signal: &str) {
 }
 
 #[test]
-fn what_was_admitted_is_acknowledged_and_what_was_only_received_is_refused() {
-    let mut stuck = Stuck::start(&NO_DRAIN_TIMEOUT);
+fn admitted_lines_are_acknowledged_and_received_ones_are_refused() {
+    let mut stuck = StuckServer::start(&NO_DRAIN_TIMEOUT);
     let mut client = stuck.server.connect();
     let lines: String = (1..=IN_FLIGHT).map(|n| format!("/{} x\n", n % 10)).collect();
-    // It comes in one piece, and is received so.
+    // The lines are sent in one piece, and received in one.
     client.send(lines + "late\n/ping\n\n/nosuch\nlater\n");
     stuck.wait_for_waiting(IN_FLIGHT);
     begin_to_drain(&stuck, "TERM");
@@ -143,7 +142,7 @@ fn what_was_admitted_is_acknowledged_and_what_was_only_received_is_refused() {
         format!("NAK {} shutting-down", n + 5),
         BYE.to_string(),
     ];
-    // A refusal needs only a slot that came home, and does not wait for the other ACKs.
+    // A refusal needs one free slot, and does not wait for the other ACKs.
     let (refused, acknowledged): (Vec<_>, Vec<_>) =
         client.rest().into_iter().partition(|line| !line.starts_with("ACK "));
     assert_eq!(acknowledged, acks.collect::<Vec<_>>());
@@ -154,7 +153,7 @@ fn what_was_admitted_is_acknowledged_and_what_was_only_received_is_refused() {
 }
 
 #[test]
-fn nobody_can_connect_any_more() {
+fn new_connections_are_refused() {
     let (mut stuck, mut client) = stuck_with_one();
     begin_to_drain(&stuck, "TERM");
     assert_eq!(TcpStream::connect(stuck.server.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -165,9 +164,9 @@ fn nobody_can_connect_any_more() {
 }
 
 #[test]
-fn one_who_has_ended_its_side_still_gets_its_acknowledgements() {
-    // With one worker, whoever is answered knows that what came before is seen.
-    let mut stuck = Stuck::start(&[&NO_DRAIN_TIMEOUT[..], &["--workers", "1"]].concat());
+fn a_half_closed_client_still_gets_its_acks() {
+    // With one worker, a reply shows that the worker has seen everything before.
+    let mut stuck = StuckServer::start(&[&NO_DRAIN_TIMEOUT[..], &["--workers", "1"]].concat());
     let mut client = stuck.server.connect();
     client.send("/low one\n/urgent two\nthree");
     client.end_sending();
@@ -192,10 +191,10 @@ fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// Sends SIGHUP, and waits until the server has taken it.
+/// Sends SIGHUP, and waits until the server has read it.
 fn hang_up(server: &Server) {
     server.signal("HUP");
-    eventually("SIGHUP is taken", || {
+    eventually("the signal is no longer pending", || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
         let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
         u64::from_str_radix(pending.trim(), 16).unwrap() & 1 == 0
@@ -203,7 +202,7 @@ fn hang_up(server: &Server) {
 }
 
 #[test]
-fn sighup_ends_neither_the_server_nor_its_end() {
+fn sighup_ends_neither_the_server_nor_the_drain() {
     let (mut stuck, mut client) = stuck_with_one();
     hang_up(&stuck.server);
     assert_eq!(client.ask("/ping"), "OK 2");
@@ -216,11 +215,11 @@ fn sighup_ends_neither_the_server_nor_its_end() {
 }
 
 #[test]
-fn when_the_time_is_up_what_waits_is_refused_and_the_exit_code_says_so() {
-    let mut stuck = Stuck::start(&["--drain-timeout", "8"]);
+fn after_the_drain_timeout_queued_messages_are_refused_and_the_exit_code_is_3() {
+    let mut stuck = StuckServer::start(&["--drain-timeout", "8"]);
     let (mut client, mut ended) = (stuck.server.connect(), stuck.server.connect());
     let count = IN_FLIGHT + 10;
-    // Ten of them are received, but not admitted.
+    // The last ten are received, but not admitted.
     client.send("x\n".repeat(count));
     stuck.wait_for_waiting(IN_FLIGHT);
     ended.send("/urgent one\n/low two\n");
@@ -237,16 +236,16 @@ fn when_the_time_is_up_what_waits_is_refused_and_the_exit_code_says_so() {
 }
 
 #[test]
-fn what_the_consumer_could_not_finish_counts_as_left_over() {
-    let mut stuck = Stuck::start(&["--drain-timeout", "1"]);
+fn a_batch_that_is_blocked_at_the_drain_timeout_means_exit_code_3() {
+    let mut stuck = StuckServer::start(&["--drain-timeout", "1"]);
     stuck.server.signal("TERM");
     assert_eq!(stuck.server.wait().code(), Some(3));
-    // Nobody can say what became of it.
+    // The server cannot know what became of the message.
     assert_eq!(stuck.first.rest(), [] as [&str; 0]);
 }
 
-/// Sends a line again and again without reading a reply, until the server takes no more.
-fn stuff(server: &Server, client: &mut Client, line: &str) {
+/// Sends a line repeatedly without reading a reply, until the server takes no more.
+fn fill_connection(server: &Server, client: &mut Client, line: &str) {
     let (mut watcher, lines) = (server.connect(), line.repeat(10_000));
     client.stream.set_nonblocking(true).unwrap();
     let mut received = 0;
@@ -265,21 +264,21 @@ fn stuff(server: &Server, client: &mut Client, line: &str) {
 }
 
 #[test]
-fn one_who_reads_nothing_holds_the_end_up_no_longer_than_the_drain_timeout() {
-    // Its replies, or the lines of an answer, are what it does not read.
+fn a_client_that_does_not_read_delays_the_end_until_the_drain_timeout_at_most() {
+    // The client leaves its replies unread, or the lines of an answer.
     for line in ["x\n", "/help\n"] {
         let mut server = Server::start(&["--drain-timeout", "1", "--write-timeout", "off"]);
-        let (mut deaf, mut reader) = (server.connect(), server.connect());
-        stuff(&server, &mut deaf, line);
+        let (mut unread, mut reader) = (server.connect(), server.connect());
+        fill_connection(&server, &mut unread, line);
         server.signal("TERM");
         assert_eq!(reader.rest(), [BYE]);
-        assert_eq!(server.wait().code(), Some(0), "all that was admitted is processed; {line:?}");
+        assert_eq!(server.wait().code(), Some(0), "every admitted message is processed; {line:?}");
     }
 }
 
 #[test]
-fn the_end_does_not_wait_for_clients_that_hear_goodbye_and_stay() {
-    let ends_sooner_than_a_farewell = || {
+fn the_end_does_not_wait_for_clients_that_stay_after_goodbye() {
+    let ends_before_the_farewell_limit = || {
         let mut server = Server::start(&NO_DRAIN_TIMEOUT);
         let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
         for client in &mut clients {
@@ -294,19 +293,19 @@ fn the_end_does_not_wait_for_clients_that_hear_goodbye_and_stay() {
         }
         took < Duration::from_millis(FAREWELL_MS_MAX) / 2
     };
-    // On a loaded machine it may take longer for once; one that waits for them takes longer each time.
-    assert!((0..10).any(|_| ends_sooner_than_a_farewell()));
+    // On a loaded machine one attempt may take longer; a server that waits takes longer each time.
+    assert!((0..10).any(|_| ends_before_the_farewell_limit()));
 }
 
 #[test]
-fn the_end_does_not_wait_for_one_who_has_its_replies_and_does_not_read_what_others_said() {
+fn the_end_does_not_wait_for_a_subscriber_that_is_only_owed_messages() {
     let mut server = Server::start(&[&NO_DRAIN_TIMEOUT[..], &["--write-timeout", "off"]].concat());
     let mut joined = server.connect_reading_little();
     assert_eq!(joined.ask("mine"), "ACK 1 1");
     assert_eq!(joined.ask("/join"), "OK 2");
     let (mut speaker, lines) = (server.connect(), format!("{}\n", "x".repeat(500)).repeat(20));
     let mut watcher = server.connect();
-    eventually("it is lost to it", || {
+    eventually("a message is lost for the subscriber", || {
         speaker.send(&lines);
         assert!(speaker.lines(20).iter().all(|line| line.starts_with("ACK ")));
         watcher.stats()["msgs-lost"] > 0
@@ -316,16 +315,17 @@ fn the_end_does_not_wait_for_one_who_has_its_replies_and_does_not_read_what_othe
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A server in a terminal of its own, which `script` makes: the server, and the process of the server itself.
+/// A server in a terminal of its own, which `script` makes: the server, and the ID of its process, which is a
+/// descendant.
 fn start_in_terminal(how: impl Fn(&str) -> String) -> (Server, u32) {
     let mut shell = Command::new("sh");
     let server = command();
     let words = std::iter::once(server.get_program()).chain(server.get_args());
-    // For a shell, in case that there is a space in one of them.
+    // Quoted for the shell, in case there is a space in a word.
     let words: Vec<String> =
         words.map(|word| format!("'{}'", word.to_str().expect("a plain name"))).collect();
     let serve = how(&format!("{} --listen 127.0.0.1:0 2>&3", words.join(" ")));
-    // Whoever runs these tests by nohup ignores the signal.
+    // If the tests run under nohup, SIGHUP is ignored, so it is reset.
     shell.args(["-c", "exec 3>&2; exec env --default-signal=HUP script -qec \"$SERVE\" /dev/null"]);
     shell.env("SERVE", serve);
     let server = Server::start_command(shell);
@@ -336,7 +336,7 @@ fn start_in_terminal(how: impl Fn(&str) -> String) -> (Server, u32) {
     (server, pid)
 }
 
-/// The first process that this one has made.
+/// The first child of a process.
 fn child_of(pid: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
@@ -348,36 +348,36 @@ fn is_running(pid: u32) -> bool {
 }
 
 #[test]
-fn when_its_terminal_goes_it_ends_in_order() {
+fn a_closed_terminal_ends_the_server_in_order() {
     let (server, pid) = start_in_terminal(|serve| format!("exec {serve}"));
     let mut client = server.connect();
     assert_eq!(client.ask("hello"), "ACK 1 1");
-    // As long as the terminal is there, the signal has its usual meaning.
+    // While the terminal is there, the signal has its usual meaning.
     signal(pid, "HUP");
     server.wait_for_log("SIGHUP: ");
     assert_eq!(client.ask("/ping"), "OK 2");
     server.signal("KILL");
     assert_eq!(client.rest(), [BYE]);
-    eventually("it has ended", || !is_running(pid));
+    eventually("the server has ended", || !is_running(pid));
 }
 
 #[test]
-fn one_that_is_to_outlive_its_terminal_does() {
+fn ignored_sighup_survives_the_terminal() {
     let (server, pid) = start_in_terminal(|serve| format!("trap '' HUP; exec {serve}"));
     let mut client = server.connect();
     server.signal("KILL");
     eventually("the terminal is gone", || !is_running(server.pid()));
-    // As nohup does, and then the terminal hangs up.
+    // As under nohup, when the terminal hangs up.
     signal(pid, "HUP");
     assert_eq!(client.ask("hello"), "ACK 1 1");
     signal(pid, "TERM");
     assert_eq!(client.rest(), [BYE]);
-    eventually("it has ended", || !is_running(pid));
+    eventually("the server has ended", || !is_running(pid));
 }
 
 #[test]
-fn one_that_was_disowned_reloads_after_its_terminal_is_gone() {
-    // A job of its own, which the kernel does not tell, and whose shell is gone before it could.
+fn a_disowned_server_reloads_on_sighup_without_its_terminal() {
+    // A background job, which the kernel does not signal, and whose shell is gone before it could do so.
     let (server, pid) = start_in_terminal(|serve| format!("set -m; {serve} & wait"));
     let mut client = server.connect();
     let shell = server.pid();
@@ -388,5 +388,5 @@ fn one_that_was_disowned_reloads_after_its_terminal_is_gone() {
     assert!(is_running(pid));
     signal(pid, "TERM");
     assert_eq!(client.rest(), [BYE]);
-    eventually("it has ended", || !is_running(pid));
+    eventually("the server has ended", || !is_running(pid));
 }

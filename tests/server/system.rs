@@ -1,12 +1,12 @@
-//! A system that refuses what is asked of it: each call that can fail is made to, by strace.
+//! A system that refuses requests: strace makes each call fail that can fail.
 
 use crate::common::directory::Directory;
-use crate::common::traced::{Trace, hasty};
+use crate::common::traced::{Trace, attempts_without_pause};
 use crate::common::{Client, Server, command, eventually, run_to_end};
 use std::fs::{self, File};
 use std::process::Command;
 
-/// The server, traced so, on a free port.
+/// The server under strace, on a free port.
 fn listening(trace: &Trace, calls: &str, rules: &[&str]) -> Command {
     let mut server = command();
     server.args(["--listen", "127.0.0.1:0"]);
@@ -15,39 +15,43 @@ fn listening(trace: &Trace, calls: &str, rules: &[&str]) -> Command {
 
 // ---- Accepting ----------------------------------------------------------------------------------------------
 
-/// Failures that may be about one connection each, and are passed over at first.
-const PASSED_OVER: usize = firstline::limits::ACCEPT_FAILURES_MAX as usize;
+/// Failures that may concern a single connection: at first the server retries without a pause.
+const FAILURES_WITHOUT_PAUSE: usize = firstline::limits::ACCEPT_FAILURES_MAX as usize;
 
-/// Has accepting fail so while somebody waits, until it was tried three times more than fail without a pause. Returns how many had none.
-fn hasty_accepts(errno: &str, hasty_max: usize) -> usize {
+/// Makes `accept4` fail while a client waits, until it was tried three times more than it may fail without a
+/// pause. Returns how many attempts had no pause.
+fn accepts_without_pause(errno: &str, without_pause_max: usize) -> usize {
     let trace = Trace::new();
     let rule = format!("accept4:error={errno}");
     let server = Server::start_command(listening(&trace, "accept4", &[&rule]));
     let _waiting = server.connect();
     let told = server.wait_for_log("cannot accept a connection");
     assert!(told.contains(&server.address.to_string()), "{told}");
-    eventually("it is tried again and again", || trace.times("accept4").len() >= hasty_max + 4);
+    eventually("the server retries", || trace.times("accept4").len() >= without_pause_max + 4);
     let told = server.log().iter().filter(|line| line.contains("cannot accept")).count();
-    assert_eq!(told, 1, "{errno}: it is told once");
-    hasty(&trace.times("accept4"))
+    assert_eq!(told, 1, "{errno}: it is logged once");
+    attempts_without_pause(&trace.times("accept4"))
 }
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn whatever_accepting_fails_with_it_is_told_and_nothing_spins() {
+fn a_failing_accept_is_logged_and_does_not_spin() {
     std::thread::scope(|scope| {
-        for (errno, hasty_max) in [
+        for (errno, without_pause_max) in [
             ("EPERM", 0),
             ("EINVAL", 0),
             ("EBADF", 0),
             ("EMFILE", 0),
-            ("EPROTO", PASSED_OVER),
-            ("ECONNABORTED", PASSED_OVER),
-            ("ENETDOWN", PASSED_OVER),
+            ("EPROTO", FAILURES_WITHOUT_PAUSE),
+            ("ECONNABORTED", FAILURES_WITHOUT_PAUSE),
+            ("ENETDOWN", FAILURES_WITHOUT_PAUSE),
         ] {
             scope.spawn(move || {
-                let hasty = hasty_accepts(errno, hasty_max);
-                assert!(hasty <= hasty_max, "{errno}: {hasty} without a pause");
+                let attempts_without_pause = accepts_without_pause(errno, without_pause_max);
+                assert!(
+                    attempts_without_pause <= without_pause_max,
+                    "{errno}: {attempts_without_pause} without a pause"
+                );
             });
         }
     });
@@ -55,7 +59,7 @@ fn whatever_accepting_fails_with_it_is_told_and_nothing_spins() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn who_waits_is_served_when_accepting_works_again() {
+fn a_waiting_client_is_served_when_accept_works_again() {
     let trace = Trace::new();
     let server = Server::start_command(listening(&trace, "accept4", &["accept4:error=EPERM:when=1..3"]));
     assert_eq!(server.connect().ask("/ping"), "OK 1");
@@ -66,7 +70,7 @@ fn who_waits_is_served_when_accepting_works_again() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_system_that_lacks_options_of_sockets_has_clients_all_the_same() {
+fn clients_are_served_without_socket_options() {
     for errno in ["ENOPROTOOPT", "EOPNOTSUPP", "ENOSYS"] {
         let trace = Trace::new();
         let rule = format!("setsockopt:error={errno}");
@@ -75,7 +79,7 @@ fn a_system_that_lacks_options_of_sockets_has_clients_all_the_same() {
             assert_eq!(server.connect().ask("hello"), format!("ACK 1 {number}"), "{errno}");
         }
         let told = server.log().iter().filter(|line| line.contains("does not let sockets have")).count();
-        assert_eq!(told, 1, "{errno}: it is told once");
+        assert_eq!(told, 1, "{errno}: it is logged once");
     }
 }
 
@@ -83,7 +87,7 @@ fn a_system_that_lacks_options_of_sockets_has_clients_all_the_same() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_kernel_that_lacks_what_threads_wait_on_is_told_apart_from_a_lack_of_descriptors() {
+fn missing_kernel_features_and_missing_descriptors_are_reported_differently() {
     for call in ["signalfd4", "eventfd2", "epoll_create1", "timerfd_create"] {
         for (errno, expected) in [("ENOSYS", "CONFIG_EPOLL"), ("EPERM", "forbids"), ("EMFILE", "ulimit -n")] {
             let trace = Trace::new();
@@ -98,7 +102,7 @@ fn a_kernel_that_lacks_what_threads_wait_on_is_told_apart_from_a_lack_of_descrip
 
 // ---- Files that may not grow --------------------------------------------------------------------------------
 
-/// Puts a limit on the length of files before a command of the server.
+/// Puts a limit on the size of files before a command of the server.
 fn with_file_limit(server: &Command, bytes: u64) -> Command {
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--fsize={bytes}")).arg(server.get_program()).args(server.get_args());
@@ -106,7 +110,7 @@ fn with_file_limit(server: &Command, bytes: u64) -> Command {
     limited
 }
 
-/// Says something until that is answered so.
+/// Sends messages until the reply has that beginning, in which `#` stands for the number of the line.
 fn say_until(client: &mut Client, number: &mut usize, expected: &str) {
     eventually(expected, || {
         *number += 1;
@@ -115,7 +119,7 @@ fn say_until(client: &mut Client, number: &mut usize, expected: &str) {
 }
 
 #[test]
-fn standard_output_that_may_not_grow_is_a_print_that_failed() {
+fn a_size_limit_on_standard_output_refuses_messages() {
     let directory = Directory::new("print-limit");
     fs::create_dir(directory.path()).unwrap();
     let printed = directory.0.join("printed");
@@ -131,7 +135,7 @@ fn standard_output_that_may_not_grow_is_a_print_that_failed() {
 }
 
 #[test]
-fn a_journal_whose_files_may_not_grow_fails_and_does_not_end_the_server() {
+fn a_size_limit_on_journal_files_does_not_end_the_server() {
     let directory = Directory::new("file-limit");
     let with_journal = || {
         let mut server = command();
@@ -142,7 +146,7 @@ fn a_journal_whose_files_may_not_grow_fails_and_does_not_end_the_server() {
     let server = Server::start_command(with_file_limit(&with_journal(), 32 * 1024));
     let (mut client, mut number) = (server.connect(), 0);
     say_until(&mut client, &mut number, "NAK # journal-failed");
-    // It goes on in the next of its files.
+    // The journal continues in the next file.
     say_until(&mut client, &mut number, "ACK #");
     assert_eq!(server.end(), Some(0));
 }

@@ -1,5 +1,5 @@
-// A stand-in for what the Arduino example uses of the ESP32's core, over Linux sockets. The reading is the next number of standard
-// input; when there is none, the program ends. The serial port is standard output.
+// A stand-in for the parts of the ESP32's core that the Arduino example uses, over Linux sockets. A reading is
+// the next number on standard input; at its end, the program ends. The serial port is standard output.
 #pragma once
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -39,7 +39,8 @@ struct StandInWiFi {
 };
 inline StandInWiFi WiFi;
 
-// As there: reads without waiting, is connected for as long as something is left to read, and closes when it goes away.
+// As on the board: reads do not wait, the client is connected while something is left to read, and the
+// destructor closes.
 class WiFiClient {
  public:
   ~WiFiClient() { stop(); }

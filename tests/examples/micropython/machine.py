@@ -1,4 +1,4 @@
-# A stand-in for the Pico's: the reading is the next number of standard input; when there is none, the program ends.
+# A stand-in for the Pico's ADC: a reading is the next number on standard input; at its end, the program ends.
 import sys
 
 

@@ -1,4 +1,4 @@
-# A stand-in for the Pico's Wi-Fi, which is there.
+# A stand-in for the Pico's Wi-Fi, which is always connected.
 STA_IF = 0
 
 

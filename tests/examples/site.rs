@@ -1,4 +1,4 @@
-//! An address of a test's own, where servers come and go.
+//! An address for one test, where servers start and end.
 
 use crate::common::accounts::journal;
 use crate::common::directory::Directory;
@@ -7,10 +7,10 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many there were: no two tests have the same.
+/// Makes the addresses unique within this process.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A message, as the journal has it.
+/// A message of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub priority: u8,
@@ -18,13 +18,14 @@ pub struct Message {
 }
 
 /// An address, and a journal that outlives servers.
-pub struct Place {
+pub struct Site {
     pub address: SocketAddr,
     pub directory: Directory,
 }
 
-impl Place {
-    /// An address in 127.0.0.0/8 that nothing else uses. On 127.0.0.1 any client's connection could take the port while no server has it.
+impl Site {
+    /// An address in 127.0.0.0/8 that nothing else uses. On 127.0.0.1, any client's connection could take the
+    /// port while there is no server.
     pub fn new(name: &str) -> Self {
         let number = (std::process::id() << 5) | COUNT.fetch_add(1, Ordering::Relaxed);
         let address = Ipv4Addr::from_bits((127 << 24) | (number & 0xff_ffff));
@@ -50,7 +51,7 @@ impl Place {
         path
     }
 
-    /// Starts a server here, with the journal; what was there before goes on.
+    /// Starts a server here, with the journal, which it continues.
     pub fn serve(&self) -> Server {
         self.serve_with(&["--journal", &self.path("journal"), "--journal-size", "1M"])
     }
@@ -62,7 +63,7 @@ impl Place {
         Server::start_command(command)
     }
 
-    /// What the journal has.
+    /// The messages of the journal.
     pub fn messages(&self) -> Vec<Message> {
         let said = journal(self.path("journal").as_ref(), &[]).expect("there is a journal");
         said.lines()
@@ -74,18 +75,18 @@ impl Place {
             .collect()
     }
 
-    /// Waits until the journal has a message whose text ends so, and returns it.
+    /// Waits until the journal has a message whose text ends with `text`, and returns it.
     pub fn wait_for(&self, text: &str) -> Message {
         let mut found = None;
         eventually(text, || {
             found = self.messages().into_iter().find(|message| message.text.ends_with(text));
             found.is_some()
         });
-        found.expect("it was waited for")
+        found.expect("a message has that text")
     }
 
-    /// Is a server for as long as it takes to be sent this text twice, each on a connection of its own: the first is closed without a
-    /// word, the second gets a NAK whose reason passes.
+    /// Acts as a server until it has received this text twice, each time on a new connection: it closes the
+    /// first one silently, and sends on the second one a NAK whose reason is temporary.
     pub fn refuse(&self, text: &str) {
         let listener = TcpListener::bind(self.address).expect("nothing else is here");
         listener.set_nonblocking(true).unwrap();
@@ -96,7 +97,7 @@ impl Place {
                     accepted = listener.accept().ok();
                     accepted.is_some()
                 });
-                let (mut stream, _) = accepted.expect("it was waited for");
+                let (mut stream, _) = accepted.expect("a connection has come");
                 stream.set_nonblocking(false).unwrap();
                 stream.set_read_timeout(Some(LIMIT)).unwrap();
                 let (mut came, mut some) = (Vec::new(), [0; 512]);

@@ -1,5 +1,5 @@
-//! A cable that loses, delays and reorders packets, on any kernel that has TUN: a device at each end, and this process in
-//! between. Few kernels of small machines have netem; where one has it, the tests use that as well.
+//! A cable that loses, delays and reorders packets, on any kernel with TUN: a device at each end, and this
+//! process between them. Few kernels of small machines have netem; if one has it, the tests use that as well.
 
 #![expect(unsafe_code, reason = "no crate has this request to the kernel")]
 
@@ -17,13 +17,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Of a thousand packets so many are lost, and so many come twice.
+/// Of a thousand packets, how many are lost, and how many come twice.
 const LOST_PERMILLE: usize = 50;
 const DOUBLED_PERMILLE: usize = 10;
-/// Each is delayed by a time of its own, up to this; so they overtake one another.
+/// Each packet has a random delay of at most this, so packets overtake one another.
 const DELAY_MS_MAX: usize = 20;
 
-/// What became of the packets, in both directions.
+/// What happened to the packets, in both directions.
 #[derive(Default)]
 pub struct Counts {
     pub passed: AtomicU64,
@@ -31,7 +31,7 @@ pub struct Counts {
     pub overtaken: AtomicU64,
 }
 
-/// The cable; it is pulled for good when this is dropped.
+/// The cable; it is cut when this is dropped.
 pub struct Cable {
     pub counts: Arc<Counts>,
     is_cut: Arc<AtomicBool>,
@@ -81,10 +81,10 @@ fn device(name: &str, addresses: &str) -> File {
     tun
 }
 
-/// A packet on its way: when it arrives, which one it is, and its bytes.
+/// A packet on its way: when it arrives, its number, and its bytes.
 type Packet = Reverse<(Instant, u64, Vec<u8>)>;
 
-/// Carries packets in one direction, badly.
+/// Carries packets in one direction, with losses and delays.
 fn carry(mut random: Random, mut from: File, mut to: File, counts: &Counts, is_cut: &AtomicBool) {
     let (mut under_way, mut number, mut last) = (BinaryHeap::<Packet>::new(), 0, 0);
     let mut buffer = vec![0; 64 * 1024];
@@ -106,13 +106,13 @@ fn carry(mut random: Random, mut from: File, mut to: File, counts: &Counts, is_c
             counts.passed.fetch_add(1, Ordering::Relaxed);
             counts.overtaken.fetch_add(u64::from(number < last), Ordering::Relaxed);
             last = number.max(last);
-            // A device that is down takes nothing: that packet is lost, too.
+            // A device that is down takes no packet: that one is lost, too.
             let _ = to.write_all(&packet);
         }
     }
 }
 
-/// Waits for a packet, until the next one under way is due.
+/// Waits for a packet, at most until the next one on its way is due.
 fn is_readable(from: &File, next: Option<&Packet>) -> bool {
     let until = next.map_or(Duration::from_millis(100), |Reverse((due, ..))| {
         due.saturating_duration_since(Instant::now())
