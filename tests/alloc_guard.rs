@@ -1,5 +1,5 @@
-//! That the allocator of `alloc-guard` does end the process: this program runs itself again, arms the guard, and
-//! allocates. Without that proof a suite that passes under the guard would prove nothing.
+//! Proves that the allocator of `alloc-guard` ends the process: this program runs itself again, arms the guard,
+//! and allocates. Without that proof a suite that passes under the guard would prove nothing.
 
 use firstline::alloc_guard::{self, Guard};
 use std::process::{Command, ExitCode};
@@ -7,21 +7,21 @@ use std::process::{Command, ExitCode};
 #[global_allocator]
 static ALLOCATOR: Guard = Guard;
 
-/// What the program is told when it runs itself.
+/// The variable that tells a child what to do.
 const VICTIM: &str = "FIRSTLINE_TEST_GUARD";
 
 fn main() -> ExitCode {
     match std::env::var(VICTIM).as_deref() {
         Ok("allocates") => {
             alloc_guard::arm();
-            // The compiler must not do without the box.
+            // black_box keeps the compiler from removing the box.
             std::hint::black_box(Box::new(17));
             ExitCode::SUCCESS
         }
         Ok("does not") => {
             let before = std::hint::black_box(Box::new(17));
             alloc_guard::arm();
-            // To give back is allowed: it needs no memory.
+            // Freeing is allowed: it takes no memory.
             drop(before);
             ExitCode::SUCCESS
         }
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs both, and says so as a test runner would.
+/// Runs both children, and reports the results as a test runner does.
 fn prove() -> ExitCode {
     let run = |what: &str| {
         let program = std::env::current_exe().expect("this program has a path");

@@ -1,4 +1,4 @@
-//! A board file that is wrong ends the build, with a line that says what is known.
+//! A wrong board file ends the build, with a line that says what is valid.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// A copy of the crate in cargo's directory for tests, for one run at a time.
+/// A copy of the crate in cargo's directory for tests, which one run uses at a time.
 struct Copy {
     source: PathBuf,
-    /// Cargo's own: the dependencies are built there already.
+    /// Cargo's own target directory: the dependencies are built there already.
     target: PathBuf,
     _lock: File,
 }
@@ -27,14 +27,14 @@ impl Copy {
         Self { source, target, _lock: lock }
     }
 
-    /// Writes a board file: that of the default board, changed.
+    /// Writes a board file: the changed file of the default board.
     fn write_board(&self, name: &str, change: impl FnOnce(&str) -> String) {
         let boards = self.source.join("targets/boards");
         let pi = fs::read_to_string(boards.join("pi.toml")).unwrap();
         fs::write(boards.join(name).with_extension("toml"), change(&pi)).unwrap();
     }
 
-    /// What cargo says when the build for that board fails, as it must.
+    /// What cargo says when it builds for that board, which must fail.
     fn failure(&self, board: &str) -> String {
         let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
             .args(["check", "--lib", "--offline", "--locked", "--target-dir"])
@@ -49,7 +49,7 @@ impl Copy {
     }
 }
 
-/// Copies all but what was built and what git keeps.
+/// Copies everything except `target` and `.git`.
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
@@ -66,7 +66,7 @@ fn copy_tree(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_wrong_board_ends_the_build_and_says_what_is_known() {
+fn a_wrong_board_file_ends_the_build_with_the_valid_keys() {
     let copy = Copy::new();
     copy.write_board("unknown", |pi| format!("{pi}\ncolour = 3\n"));
     copy.write_board("missing", |pi| pi.replace("batch", "# batch"));

@@ -1,6 +1,6 @@
 //! The log of a whole process: through the macros, into a file, with an allocator that counts.
 //!
-//! It is a process of its own, without a harness: a process has one log, and a harness has threads that allocate at any time.
+//! The program has no harness: a process has one log, and the threads of a harness allocate at any time.
 
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
@@ -14,22 +14,22 @@ use firstline::limits::LOG_FILE_BYTES_MIN;
 use firstline::logger::{self, Config, Error, Filter};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// The allocator of the system. Once it is told to, it counts what it is asked for.
+/// The system's allocator. While COUNTS is set, it counts allocations.
 struct Counting;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: it hands every call on to the allocator of the system, unchanged.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.fetch_add(usize::from(COUNTS.load(Ordering::Relaxed)), Ordering::Relaxed);
-        // SAFETY: the caller promises what the system's allocator wants.
+        // SAFETY: the caller gives the guarantees that the system's allocator requires.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller promises what the system's allocator wants.
+        // SAFETY: the caller gives the guarantees that the system's allocator requires.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -92,7 +92,7 @@ fn log_more_than_both_files_hold() {
         log::info!(target: "firstline::net", "line {number} of net");
         log::debug!(target: "firstline::net", "never seen");
         log::debug!(target: "firstline::hub::workers::worker", "line {number} of hub\n");
-        // So that the ring is never full.
+        // Flushed each time, so that the ring is never full.
         assert!(logger::flush(LONG));
     }
 }
@@ -110,7 +110,8 @@ fn lines_are_as_the_filter_says(path: &Path) {
     assert!(old > 0 && old + text.len() as u64 <= LOG_FILE_BYTES_MIN);
 }
 
-/// A limit on the size of files stands for the disk: the write that reaches it is cut short, the next fails.
+/// A limit on the size of files stands for a full disk: the write that reaches it is cut short, and the next
+/// one fails.
 fn a_disk_that_is_full_tears_one_line_and_its_losses_are_told(path: &Path) {
     let (soft, hard) = getrlimit(Resource::RLIMIT_FSIZE).unwrap();
     let full = fs::metadata(path).unwrap().len() + 10;

@@ -1,4 +1,4 @@
-//! Whatever a disk says, reading a journal neither panics nor hangs nor makes up a message.
+//! Whatever bytes are on a disk, the reader of the journal neither panics nor hangs nor makes up a message.
 
 use firstline::journal::catalog::Catalog;
 use firstline::journal::cursor::{Cursor, Step};
@@ -17,7 +17,7 @@ const SEGMENT_BYTES: u32 = 64 * 1024;
 
 const ORIGIN: Origin = Origin { identity: Identity(1), is_unsynced: false, oldest: 0, attempt: 0 };
 
-/// How many records a segment can hold at most, were they as short as they can be.
+/// How many records a segment can hold at most, with the shortest records.
 const RECORDS_MAX: usize = SEGMENT_BYTES as usize / 32;
 
 /// Segments in memory.
@@ -36,14 +36,14 @@ impl Source for Memory {
 #[derive(Clone, Debug)]
 enum Piece {
     Message(u64, Vec<u8>),
-    /// A message of another use of the segment.
+    /// A message of an earlier use of the segment.
     Former(u64),
-    /// The segment's mark and that behind it: up to a record that is none.
+    /// The segment's mark and these bytes after it: looks like a record, and is none.
     Marked(Vec<u8>),
     Noise(Vec<u8>),
 }
 
-/// What a segment holds: a header, and pieces.
+/// The content of a segment: a header, and pieces.
 type Segment = (Option<Header>, Vec<Piece>);
 
 fn header() -> impl Strategy<Value = Option<Header>> {
@@ -80,7 +80,7 @@ fn segments() -> impl Strategy<Value = Vec<Segment>> {
     vec((header(), vec(piece(), 0..40)), JOURNAL_SEGMENTS)
 }
 
-/// Bytes that are put anywhere.
+/// Bytes that are overwritten.
 fn flips() -> impl Strategy<Value = Vec<(usize, usize, u8)>> {
     vec((0..JOURNAL_SEGMENTS, 0..2 * SEGMENT_HEADER_BYTES, any::<u8>()), 0..4)
 }
@@ -114,24 +114,25 @@ fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
     Some(bytes.len().next_multiple_of(8).min(room.len()))
 }
 
-/// Reads all of it, so many bytes at a time, as often as one who follows would. Says which messages came.
+/// Reads everything, `at_a_time` bytes at a time, as often as a follower does. Returns the messages.
 fn read(memory: &Memory, mut cursor: Cursor, last_end: Option<u32>, at_a_time: u32) -> Vec<(u64, Vec<u8>)> {
     let mut window = [0; JOURNAL_READ_BYTES];
     let (mut all, mut ends, mut lost) = (Vec::new(), 0, 0_u64);
     let catalog = Catalog::new(&read_headers(memory, SEGMENT_BYTES).unwrap(), last_end);
-    // A step of 8 bytes at least each time; and what looks damaged in the last segment is searched again, each of three times.
+    // Each call advances by at least 8 bytes; a damaged part of the last segment is searched again in each of
+    // three passes.
     for _ in 0..4 * JOURNAL_SEGMENTS * (SEGMENT_BYTES / 8) as usize {
         let mut reading = cursor.read(&catalog, &mut window, at_a_time);
         for count in 0.. {
-            assert!(count <= at_a_time as usize / 8 + JOURNAL_SEGMENTS + 2, "one call goes on and on");
+            assert!(count <= at_a_time as usize / 8 + JOURNAL_SEGMENTS + 2, "one call does not end");
             match reading.next(memory).unwrap() {
                 Step::Record(record) => all.push((record.id, record.text.to_vec())),
-                Step::Lost(count) => lost = lost.checked_add(count).expect("more is lost than there can be"),
+                Step::Lost(count) => lost = lost.checked_add(count).expect("more is lost than there are IDs"),
                 Step::Damage(damage) => {
                     assert!(damage.offset >= FIRST_OFFSET && damage.offset + damage.bytes <= SEGMENT_BYTES);
                 }
                 Step::RolledBack(_) => lost = 0,
-                Step::Overwritten => panic!("nobody writes"),
+                Step::Overwritten => panic!("there is no writer"),
                 Step::Pause | Step::Incomplete => break,
                 Step::End => {
                     ends += 1;
@@ -143,14 +144,14 @@ fn read(memory: &Memory, mut cursor: Cursor, last_end: Option<u32>, at_a_time: u
             return all;
         }
     }
-    panic!("it comes to no end")
+    panic!("the reader comes to no end")
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_on_the_disk_is_read_to_an_end_and_only_messages_come(
+    fn any_disk_is_read_to_an_end_and_yields_only_written_messages(
         segments in segments(),
         flips in flips(),
         since in prop::option::of(0..100_u64),
@@ -174,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn where_all_is_whole_all_comes_in_order(
+    fn an_undamaged_journal_is_read_completely_and_in_order(
         lengths in vec(0..40_u64, 1..JOURNAL_SEGMENTS),
         sequence in 1..1_000_u64,
         at_a_time in prop_oneof![1..64_u32, Just(u32::MAX)],
@@ -189,7 +190,7 @@ proptest! {
             segments.push((Some(header), pieces));
         }
         segments.resize(JOURNAL_SEGMENTS, (None, Vec::new()));
-        // The order of files is not that of their use.
+        // The order of the files is not the order of their use.
         segments.rotate_right(sequence as usize % JOURNAL_SEGMENTS);
         let memory = Memory(segments.iter().map(bytes_of).collect());
         for last_end in [None, Some(previous_end)] {

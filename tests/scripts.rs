@@ -1,18 +1,18 @@
-//! Every script that somebody may call says how it is called, and refuses an option that it does not know.
+//! Every script for users prints its usage, and refuses an unknown option.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// How many lines a usage may have: what fits on a terminal.
+/// The longest usage: as many lines as a terminal has.
 const USAGE_LINES_MAX: usize = 24;
 
-/// Where they are; what is in directories below is not for people.
+/// The directories of the scripts; scripts in other directories are not for users.
 const DIRECTORIES: [&str; 7] =
     ["targets", "deploy", "tests", "tests/bench", "tests/debian", "tests/fuzz", "tests/stages"];
 
-/// Takes the place of a program that has other options.
+/// A stand-in for a program with other options.
 const STAND_IN: &str = "recording_engine";
 
 /// The executable files of these directories.
@@ -30,7 +30,7 @@ fn scripts() -> Vec<PathBuf> {
     scripts
 }
 
-/// Runs a script from elsewhere, as somebody may who has it in the `PATH`.
+/// Runs a script from another directory, as a user does who has it in the `PATH`.
 fn run(script: &Path, argument: &str) -> Output {
     Command::new(script)
         .arg(argument)

@@ -1,5 +1,5 @@
-//! The mutex and the condition variable under real threads and the real futex. Every run is bounded in
-//! count, and every result is checked.
+//! The mutex and the condition variable under real threads and the real futex. Every run has a bounded number
+//! of rounds, and every result is checked.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -26,7 +26,7 @@ fn many_threads_count_under_one_mutex() {
 
 #[test]
 fn locks_and_tries_exclude_each_other() {
-    // Two words that are equal whenever the mutex is unlocked.
+    // Two numbers that are equal whenever the mutex is unlocked.
     let pair = Mutex::new((0, 0));
     let work = |number: usize| {
         let mut added = 0;
@@ -45,23 +45,23 @@ fn locks_and_tries_exclude_each_other() {
         let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || work(number))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    assert!(added >= THREADS * ROUNDS / 2, "every second round takes the lock for sure");
+    assert!(added >= THREADS * ROUNDS / 2, "every second round certainly takes the lock");
     assert_eq!(*pair.lock(), (added, added));
 }
 
-/// A queue of a fixed capacity with a condition variable for either side.
+/// A bounded queue with a condition variable for either side.
 struct Queue {
     items: Mutex<VecDeque<Item>>,
     not_empty: Condvar,
     not_full: Condvar,
 }
 
-/// Who made it, and its number there.
+/// The producer of the item, and the item's number there.
 type Item = (usize, usize);
 
 impl Queue {
     const CAPACITY: usize = 3;
-    /// So short that timeouts and notifications meet.
+    /// So short that time-outs and notifications coincide.
     const TIMEOUT: Duration = Duration::from_micros(50);
 
     fn push(&self, item: Item) {
@@ -87,7 +87,7 @@ impl Queue {
         item
     }
 
-    /// Pops one, and every second time by timed waits.
+    /// Pops an item, every second time by timed waits.
     fn pop_somehow(&self, number: usize) -> Item {
         if number.is_multiple_of(2) {
             return self.pop();
@@ -135,7 +135,7 @@ fn a_bounded_queue_loses_nothing_and_keeps_the_order() {
 fn notify_all_starts_every_generation() {
     const GENERATIONS: usize = 500;
     let (generation, arrived) = (Mutex::new((0, 0)), Condvar::new());
-    // A barrier: the last to arrive begins the next generation.
+    // A barrier: the last thread to arrive begins the next generation.
     let pass = || {
         let mut guard = generation.lock();
         let mine = guard.0;
@@ -169,7 +169,7 @@ fn a_timed_wait_with_no_notifier_times_out() {
 }
 
 #[test]
-fn needless_notifications_do_not_move_the_deadline() {
+fn spurious_notifications_do_not_move_the_deadline() {
     let (mutex, condvar, over) = (Mutex::new(()), Condvar::new(), AtomicBool::new(false));
     let timeout = Duration::from_millis(50);
     thread::scope(|scope| {
@@ -188,10 +188,10 @@ fn needless_notifications_do_not_move_the_deadline() {
     });
 }
 
-/// How long a wait lasts whose CPU time is measured. A spinning one would take all of it.
+/// How long the waits take whose CPU time is measured. A spinning wait would use all of it.
 const WAIT: Duration = Duration::from_millis(300);
 
-/// More than a sleeping one takes, on however slow a board.
+/// More than a sleeping wait uses, even on a slow board.
 const CPU_OF_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// The CPU time of this thread so far.
@@ -216,7 +216,7 @@ fn a_contended_lock_sleeps_and_does_not_spin() {
         drop(guard);
         waiter.join().unwrap()
     });
-    assert!(waited >= WAIT, "the lock kept no one out");
+    assert!(waited >= WAIT, "the waiter did not wait for the lock");
     assert!(cpu < CPU_OF_WAIT_MAX, "the wait took {cpu:?} of the CPU");
 }
 

@@ -1,7 +1,8 @@
-//! The baselines: servers that only echo, a thread a client and one epoll thread. What they take is what the kernel
-//! takes; nobody who does something with the lines can be faster in the same shape. The epoll thread also sends what
-//! comes to those who said `/join`: as little as can be done for that, a send for each reader. The third has what came
-//! on the disk before it answers: what came together, with one sync.
+//! The baselines: servers that only echo, with a thread for each client, and with one epoll thread. Their cost
+//! is the kernel's; no server of the same shape that processes the lines can be faster. The epoll thread also
+//! sends lines to the clients that sent `/join`, with the least effort: a send for each reader. The third
+//! server writes what it received to the disk before it answers, with one sync for everything that came
+//! together.
 
 use crate::bare::Log;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -10,10 +11,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-/// What is answered to each line: as long as an ACK.
+/// The answer to each line: as long as an ACK.
 const REPLY: &[u8] = b"ACK 100000 1000000\n";
 
-/// What goes before each line to those who joined: as long as it is in a MSG line.
+/// The beginning of each line to a subscriber: as long as that of a MSG line.
 const MSG: &[u8] = b"MSG 1000000 p4 127.0.0.1:40000 ";
 
 /// The most bytes that are received at once: as in firstline.
@@ -23,13 +24,13 @@ fn listen(port: u16) -> TcpListener {
     TcpListener::bind(("127.0.0.1", port)).unwrap()
 }
 
-/// Answers each line of what was received.
+/// Answers each received line.
 fn answer(received: &[u8], replies: &mut Vec<u8>) {
     replies.clear();
     memchr::memchr_iter(b'\n', received).for_each(|_| replies.extend_from_slice(REPLY));
 }
 
-/// A thread a client.
+/// A server with a thread for each client.
 pub fn threads(port: u16) {
     for stream in listen(port).incoming() {
         let stream = stream.unwrap();
@@ -52,7 +53,7 @@ fn converse(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Writes what those who joined are sent for what was received.
+/// Writes the lines for the subscribers.
 fn broadcast(received: &[u8], lines: &mut Vec<u8>) {
     lines.clear();
     for line in received.split_inclusive(|byte| *byte == b'\n') {
@@ -81,7 +82,7 @@ impl Streams {
         Self { listener, epoll, all: HashMap::new(), next: 0, events: [EpollEvent::empty(); 64] }
     }
 
-    /// Waits, and receives from each that has sent something.
+    /// Waits, and receives from each stream with data.
     fn receive(&mut self, mut take: impl FnMut(&HashMap<u64, TcpStream>, u64, &[u8])) {
         let mut buffer = [0; RECEIVE_BYTES];
         let count = self.epoll.wait(&mut self.events, EpollTimeout::NONE).unwrap();
@@ -109,7 +110,7 @@ impl Streams {
     }
 }
 
-/// One epoll thread. The load never leaves so much unread that a send would block.
+/// A server with one epoll thread. The load never leaves so much unread that a send blocks.
 pub fn epoll(port: u16) {
     let (mut streams, mut joined) = (Streams::listen(port), Vec::new());
     let (mut lines, mut replies) = (Vec::new(), Vec::with_capacity(RECEIVE_BYTES * REPLY.len()));
@@ -127,7 +128,8 @@ pub fn epoll(port: u16) {
     }
 }
 
-/// One epoll thread that writes what came to a file in that directory, syncs it, and answers it then.
+/// A server with one epoll thread that writes received lines to a file in that directory, syncs it, and then
+/// answers.
 pub fn synced(port: u16, directory: &Path) {
     let (mut streams, mut log) = (Streams::listen(port), Log::new(directory));
     let (mut came, mut replies) = (Vec::new(), Vec::with_capacity(RECEIVE_BYTES * REPLY.len()));
@@ -139,7 +141,7 @@ pub fn synced(port: u16, directory: &Path) {
         });
         log.sync();
         for (number, replies) in came.drain(..) {
-            // It may have gone meanwhile.
+            // The client may have closed the connection meanwhile.
             let _ = streams.all.get(&number).map(|mut stream| stream.write_all(&replies));
         }
     }

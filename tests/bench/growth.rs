@@ -1,15 +1,15 @@
-//! How the cost of a message grows: with the clients, with the length of the texts, and with those who joined.
+//! How the cost of a message grows: with the clients, with the length of the texts, and with the subscribers.
 
 use crate::load::{self, Load};
 use crate::report::{median, show};
 use crate::server::Server;
 use std::time::Duration;
 
-/// One load, and what it is called.
+/// One load, and its name.
 struct Step {
     name: &'static str,
     load: Load,
-    /// So many have joined, and one sends; none: all send.
+    /// How many subscribers one sender sends to; 0: all clients send.
     joined: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The load generator: one thread, one epoll set, so many connections, so many messages in flight on each.
+//! The load generator: one thread, one epoll set, and on each connection a fixed number of messages in flight.
 
 use crate::protocol::{Counter, Protocol};
 use firstline::histogram::Histogram;
@@ -17,12 +17,13 @@ pub struct Load {
     pub duration: Duration,
 }
 
-/// What came of it.
+/// The result of a load.
 pub struct Outcome {
     pub replies: u64,
     pub elapsed: Duration,
     pub latency: Histogram,
-    /// The connections, still open: a server whose threads end with them shows what they took.
+    /// The connections, kept open: the threads of a server that has one for each connection would end with them, and
+    /// their memory and processor time could not be read.
     connections_held: Vec<TcpStream>,
 }
 
@@ -48,7 +49,7 @@ struct Connection {
     in_flight: u64,
     /// When messages were sent, and how many at that moment.
     times: VecDeque<(Instant, u64)>,
-    /// What the socket did not take yet.
+    /// What the socket has not taken yet.
     rest: Vec<u8>,
 }
 
@@ -76,7 +77,7 @@ impl Connection {
         }
     }
 
-    /// Receives once, and counts what was acknowledged.
+    /// Receives once, and counts the acknowledgements.
     fn receive(&mut self, buffer: &mut [u8], latency: &mut Histogram) -> u64 {
         let count = match self.stream.read(buffer) {
             Ok(0) => panic!("the server closed a connection"),
@@ -102,7 +103,7 @@ impl Connection {
     }
 }
 
-/// Connects and says what the protocol begins with.
+/// Connects, and exchanges the protocol's greeting.
 pub fn connect(address: SocketAddr, greeting: &crate::protocol::Greeting) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_nodelay(true).unwrap();
@@ -120,7 +121,7 @@ pub fn connect(address: SocketAddr, greeting: &crate::protocol::Greeting) -> Tcp
     stream
 }
 
-/// Waits until a message is acknowledged: connections are accepted before a server has made its files.
+/// Waits until a message is acknowledged: a server may accept connections before it has created its files.
 pub fn await_ready(address: SocketAddr, protocol: Protocol) {
     let mut stream = connect(address, &protocol.greet_sender());
     stream.set_nonblocking(false).unwrap();

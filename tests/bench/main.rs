@@ -1,9 +1,9 @@
-//! Measures firstline beside what a user would pick instead, and beside servers that only echo.
+//! Compares firstline with the servers that a user might choose in its place, and with servers that only echo.
 //!
-//! `tests/bench/run` installs the others and calls this. Every round starts every server afresh, one after the other, so
-//! whatever else the machine does meets all of them; what is told are medians over the rounds.
+//! `tests/bench/run` installs the others and runs this program. Every round starts every server anew, one after
+//! the other, so that other load of the machine affects all of them; the results are medians over the rounds.
 //!
-//! `tests/bench/run --help` tells of the options.
+//! `tests/bench/run --help` describes the options.
 
 mod bare;
 mod echo;
@@ -21,7 +21,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// What is measured: its name, what the figures are, and who can do it.
+/// A measurement: its name, the meaning of its figures, and which servers take part.
 struct Work {
     name: &'static str,
     unit: &'static str,
@@ -157,9 +157,10 @@ fn deliveries(server: Server, in_flight: u64, duration: Duration) -> f64 {
     load::fan_out(running.address, server.protocol(), load(32, in_flight, duration)).per_second()
 }
 
-/// The clients that flood a server while an urgent line comes now and then.
+/// The load of the clients that flood a server while urgent lines come.
 fn flood(duration: Duration) -> Load {
-    // Longer than the others: one urgent line every 2 ms, and the 99th percentile of few is chance.
+    // Longer than the others: there is one urgent line every 2 ms, and the 99th percentile of few values is
+    // random.
     load(16, 32, 4 * duration)
 }
 
@@ -171,7 +172,7 @@ fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
     urgent::under_flood(running.address, server.protocol(), flood(duration)).percentile(990) as f64 / 1e3
 }
 
-/// A sync takes longer where clients are served meanwhile.
+/// The median time of a sync while the server also serves clients.
 fn flooded_sync_us(server: Server, duration: Duration) -> f64 {
     if server == Server::Bare {
         return bare_sync_us(flood(duration));
@@ -181,12 +182,12 @@ fn flooded_sync_us(server: Server, duration: Duration) -> f64 {
     stat(running.address, "journal-sync-p50-us") as f64
 }
 
-/// One sync of as many messages as the flood has in flight: it takes longer, the more it has to write.
+/// One sync of as many messages as the flood has in flight: the more it writes, the longer it takes.
 fn bare_sync_us(flood: Load) -> f64 {
     1e6 / bare::syncs_per_second(flood.connections * flood.in_flight as usize, flood.duration)
 }
 
-/// What firstline tells of itself by that name.
+/// A counter of firstline.
 fn stat(address: SocketAddr, name: &str) -> u64 {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
     stream.write_all(b"/stats\n/quit\n").unwrap();

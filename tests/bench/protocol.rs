@@ -1,18 +1,18 @@
-//! How each server is spoken to: what a message is, and how its replies and deliveries are counted.
+//! The protocols of the servers: how a message is sent, and how its replies and deliveries are counted.
 
 /// The bytes of a message's text.
 pub type Text<'a> = &'a [u8];
 
-/// How many things a stream of bytes holds.
+/// What the bytes of a stream are counted in.
 #[derive(Clone, Copy, Debug)]
 pub enum Count {
-    /// So many LFs make one.
+    /// That many LFs make one.
     Lines(u64),
-    /// So many bytes make one.
+    /// That many bytes make one.
     Bytes(u64),
 }
 
-/// A counter of replies or deliveries that come in pieces.
+/// A counter of replies or deliveries that arrive in pieces.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter {
     unit: Count,
@@ -24,7 +24,7 @@ impl Counter {
         Self { unit, seen: 0 }
     }
 
-    /// How many are complete with these bytes.
+    /// How many replies these bytes complete.
     pub fn count(&mut self, bytes: &[u8]) -> u64 {
         let (new, each) = match self.unit {
             Count::Lines(each) => (memchr::memchr_iter(b'\n', bytes).count() as u64, each),
@@ -37,7 +37,7 @@ impl Counter {
     }
 }
 
-/// How a connection begins: what is sent, and how many bytes or lines come back before it can be used.
+/// How a connection begins: what is sent, and how many bytes or lines come back before it is usable.
 pub struct Greeting {
     pub send: Vec<u8>,
     pub expect: Option<Count>,
@@ -49,27 +49,27 @@ impl Greeting {
     }
 }
 
-/// What the load generator must know of a server.
+/// What the load generator must know of a server's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// firstline, and the two servers that only echo: a line, and a line back.
+    /// firstline, and the servers that only echo: a line, and a line back.
     Lines,
     Redis,
     Beanstalkd,
     Mosquitto,
     Nats,
-    /// `ncat --broker`: what one sends all others get, and nothing comes back.
+    /// `ncat --broker`: each line goes to all other clients, and nothing comes back.
     Broker,
 }
 
-/// The name of the subject, key or topic that everybody uses.
+/// The subject, key or topic of all messages.
 const SUBJECT: &str = "q";
 
-/// The same for the urgent ones.
+/// The subject of urgent messages.
 const URGENT: &str = "u";
 
 impl Protocol {
-    /// How one that sends messages begins.
+    /// The greeting of a client that sends messages.
     pub fn greet_sender(self) -> Greeting {
         match self {
             Self::Mosquitto => Greeting { send: mqtt_connect(), expect: Some(Count::Bytes(4)) },
@@ -81,12 +81,12 @@ impl Protocol {
         }
     }
 
-    /// How one begins that is sent the messages of others.
+    /// The greeting of a client that receives messages.
     pub fn greet_reader(self) -> Greeting {
         self.greet_reader_of(SUBJECT)
     }
 
-    /// How one begins that is sent the urgent messages of others alone.
+    /// The greeting of a client that receives urgent messages only.
     pub fn greet_urgent_reader(self) -> Greeting {
         self.greet_reader_of(URGENT)
     }
@@ -106,7 +106,7 @@ impl Protocol {
                 greeting.expect = Some(Count::Bytes(4 + 5));
             }
             Self::Nats => {
-                // Not verbose: a reader wants its messages only. Then a PING, to know that it is subscribed.
+                // Not verbose: a reader wants only its messages. The PING shows when it is subscribed.
                 let commands = format!("CONNECT {{\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
                 greeting = Greeting { send: commands.into_bytes(), expect: Some(Count::Lines(2)) };
             }
@@ -115,12 +115,12 @@ impl Protocol {
         greeting
     }
 
-    /// Appends a message that is to be acknowledged; `number` is its number on the connection.
+    /// Appends a message that the server acknowledges; `number` is its number on the connection.
     pub fn message(self, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
         self.message_to(SUBJECT, 1024, out, text, number);
     }
 
-    /// Appends the most urgent message there is.
+    /// Appends a message of the highest urgency.
     pub fn urgent(self, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
         if self == Self::Lines {
             out.extend_from_slice(b"/urgent ");
@@ -154,7 +154,7 @@ impl Protocol {
         }
     }
 
-    /// Appends a message that the readers are sent.
+    /// Appends a message that the server sends to the readers.
     pub fn broadcast(self, out: &mut Vec<u8>, text: Text<'_>, number: u64) {
         match self {
             Self::Redis => {
@@ -174,7 +174,7 @@ impl Protocol {
         }
     }
 
-    /// What one message is to a reader.
+    /// What one message is for a reader.
     pub fn delivery(self, text_bytes: usize) -> Count {
         match self {
             Self::Lines | Self::Broker | Self::Beanstalkd => Count::Lines(1),
@@ -189,7 +189,7 @@ impl Protocol {
 }
 
 fn mqtt_connect() -> Vec<u8> {
-    // Fixed header, "MQTT", level 4, clean session, keep-alive off, no client id: the server makes one.
+    // Fixed header, "MQTT", level 4, clean session, keep-alive off, no client ID: the server chooses one.
     vec![0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 0]
 }
 

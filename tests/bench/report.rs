@@ -1,4 +1,4 @@
-//! What is told: tables of medians and ratios, and the same as a plot.
+//! The report: tables of medians and ratios, and a plot of the same figures.
 
 use crate::server::Server;
 use std::fmt::{self, Write};
@@ -37,7 +37,8 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // ncat's broker acknowledges nothing and loses what a slow reader does not take: it is shown, and no measure.
+        // ncat's broker acknowledges nothing and drops what a slow reader does not take: it is shown, but is
+        // not the best peer.
         let best_peer = self.median(|server| server.is_peer() && server != Server::Broker);
         let limits =
             [Server::EchoThreads, Server::EchoEpoll].map(|echo| self.median(|server| server == echo));
@@ -66,14 +67,14 @@ impl fmt::Display for Table {
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
 }
 
-/// A figure as short as it can be told.
+/// A figure in its shortest form.
 pub fn show(figure: f64) -> String {
     match figure {
         1e6.. => format!("{:.2} M", figure / 1e6),
@@ -82,7 +83,7 @@ pub fn show(figure: f64) -> String {
     }
 }
 
-/// What it was measured on.
+/// The machine of the measurement.
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -99,7 +100,7 @@ pub fn machine() -> String {
     )
 }
 
-/// The medians of all tables in one: a row for each kind of work, a column for each server.
+/// All medians in one table: a row for each measurement, a column for each server.
 pub fn summary(tables: &[Table]) -> String {
     let takes_part =
         |server: &Server| tables.iter().any(|table| table.rows.iter().any(|row| row.0 == *server));
@@ -118,7 +119,7 @@ pub fn summary(tables: &[Table]) -> String {
     summary + "\n"
 }
 
-/// The medians as bars, a panel for each kind of work.
+/// The medians as bars, with a panel for each measurement.
 pub fn svg(tables: &[Table]) -> String {
     const WIDTH: usize = 760;
     const ROW: usize = 20;

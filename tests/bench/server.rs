@@ -1,5 +1,5 @@
-//! The servers that are compared: each with its fastest settings and no persistence, and those that can with all that they do
-//! to have a message on the disk before they acknowledge it.
+//! The servers that are compared: each with its fastest settings and without persistence, and those that can,
+//! with the settings that put a message on the disk before its acknowledgement.
 
 use crate::load;
 use crate::protocol::Protocol;
@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 /// How long a server may take to accept its first connection.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// A server that can be started.
+/// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     FirstlineThreads,
     FirstlineEpoll,
-    /// Another build of firstline, to be compared with this one.
+    /// Another build of firstline, for comparison with this one.
     BeforeThreads,
     /// See [`Server::BeforeThreads`].
     BeforeEpoll,
@@ -32,7 +32,7 @@ pub enum Server {
     JournalThreads,
     JournalEpoll,
     JournalTwo,
-    /// A loop that writes and syncs: see `bare.rs`. It is no server.
+    /// A loop that writes and syncs, and no server: see `bare.rs`.
     Bare,
     EchoSynced,
     RedisSynced,
@@ -105,7 +105,7 @@ impl Server {
         }
     }
 
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub fn key(self) -> &'static str {
         match self {
             Self::FirstlineThreads => "threads",
@@ -129,7 +129,7 @@ impl Server {
         }
     }
 
-    /// Whether it is one of those that are named, or no names are given; and known at all.
+    /// Whether it is selected: it is named, or no names are given. Another build must also be known.
     pub fn is_wanted(self, names: Option<&str>) -> bool {
         if matches!(self, Self::BeforeThreads | Self::BeforeEpoll) && BEFORE.get().is_none() {
             return false;
@@ -137,7 +137,7 @@ impl Server {
         names.is_none_or(|names| names.split(',').any(|name| name == self.key()))
     }
 
-    /// Whether it is what a user would pick instead.
+    /// Whether a user might choose it in place of firstline.
     pub fn is_peer(self) -> bool {
         matches!(self, Self::Redis | Self::Beanstalkd | Self::Mosquitto | Self::Nats | Self::Broker)
             || matches!(self, Self::RedisSynced | Self::BeanstalkdSynced)
@@ -154,12 +154,12 @@ impl Server {
         [Self::JournalThreads, Self::JournalEpoll, Self::JournalTwo].contains(&self)
     }
 
-    /// Whether it acknowledges messages, with no disk.
+    /// Whether it acknowledges messages, without a disk.
     pub fn acknowledges(self) -> bool {
         self != Self::Broker && !self.syncs()
     }
 
-    /// Whether it sends messages on to those who want them.
+    /// Whether it sends messages to subscribers.
     pub fn fans_out(self) -> bool {
         !matches!(self, Self::EchoThreads | Self::Beanstalkd) && !self.syncs()
     }
@@ -187,7 +187,7 @@ impl Server {
             Self::JournalThreads => (firstline(), journal_arguments(port, firstline::limits::CLIENTS, data)),
             Self::JournalEpoll => (firstline(), journal_arguments(port, 1, data)),
             Self::JournalTwo => (firstline(), journal_arguments(port, 2, data)),
-            Self::Bare => unreachable!("it is no server"),
+            Self::Bare => unreachable!("the loop is no server"),
             Self::RedisSynced => (
                 "redis-server".into(),
                 format!(
@@ -226,23 +226,23 @@ impl Server {
             .stderr(Stdio::piped());
         let start = Instant::now();
         let mut child = command.spawn().expect("firstline is built");
-        let stderr = child.stderr.take().expect("it is a pipe");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
         let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("listening on")), "it ended before it listened");
+        assert!(lines.any(|line| line.contains("listening on")), "firstline ended before it listened");
         let elapsed = start.elapsed();
         let _ = child.kill();
         let _ = child.wait();
         elapsed
     }
 
-    /// Starts it and waits until it acknowledges messages, or accepts connections if it never does.
+    /// Starts it and waits until it acknowledges messages, or accepts connections if it acknowledges none.
     pub fn start(self) -> Running {
         let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let data = data_directory();
         let mut command = self.command(port, data.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Debian's sbin is not on everybody's PATH.
+        // Debian's sbin is not in every PATH.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         let child = command
             .spawn()
@@ -260,15 +260,15 @@ impl Server {
     }
 }
 
-/// A server that runs; it is ended when this is dropped.
+/// A running server; it is killed when this is dropped.
 pub struct Running {
     pub address: SocketAddr,
     child: Child,
-    /// Goes when the server has.
+    /// Removed after the server has ended.
     _data: DataDirectory,
 }
 
-/// A directory for a server's files, on the disk that this is built on; it is removed when this is dropped.
+/// A directory for a server's files, on the disk of the target directory; it is removed when this is dropped.
 pub struct DataDirectory(PathBuf);
 
 impl DataDirectory {
@@ -283,7 +283,7 @@ impl Drop for DataDirectory {
     }
 }
 
-/// An empty one.
+/// An empty directory.
 pub fn data_directory() -> DataDirectory {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
@@ -326,7 +326,7 @@ fn itself() -> PathBuf {
     std::env::current_exe().expect("this program has a path")
 }
 
-/// The server that was built along with the benchmark, or the one to measure instead.
+/// The server that was built along with the benchmark, or another one to measure.
 fn firstline() -> PathBuf {
     std::env::var_os("FIRSTLINE_TEST_BINARY")
         .map_or_else(|| env!("CARGO_BIN_EXE_firstline").into(), PathBuf::from)
@@ -336,11 +336,11 @@ fn firstline() -> PathBuf {
 pub static BEFORE: OnceLock<PathBuf> = OnceLock::new();
 
 fn before() -> PathBuf {
-    BEFORE.get().cloned().expect("it takes part only if it is known")
+    BEFORE.get().cloned().expect("it is selected only if it is known")
 }
 
 fn firstline_arguments(binary: &Path, port: u16, workers: usize) -> String {
-    // All clients come from one address. An older build does not count them, and knows no such option.
+    // All clients come from one address. An older build does not limit them, and does not know the option.
     let counts = Command::new(binary)
         .arg("--help")
         .output()

@@ -1,4 +1,4 @@
-//! The urgent line: how long it takes while others flood the server.
+//! The latency of urgent lines while others flood the server.
 
 use crate::load::{self, Load, connect, text};
 use crate::protocol::{Count, Counter, Greeting, Protocol};
@@ -10,39 +10,39 @@ use std::time::{Duration, Instant};
 /// The pause between two urgent lines.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What is asked of a server for its most urgent message, and what shows that it got through: firstline's ACK and
-/// redis's reply at the sender, beanstalkd's reservation and the delivery of the others at a reader.
-struct Asked {
+/// A server's most urgent message, and what shows that it got through: firstline's ACK and redis's reply at the
+/// sender, beanstalkd's reservation and the deliveries of the others at a reader.
+struct Probe {
     sender: TcpStream,
     reader: Option<TcpStream>,
     arrival: Count,
 }
 
-impl Asked {
+impl Probe {
     fn new(address: SocketAddr, protocol: Protocol, text_bytes: usize) -> Self {
         let sender = connect(address, &protocol.greet_sender());
         let (reader, arrival) = match protocol {
             Protocol::Lines | Protocol::Broker | Protocol::Redis => (None, Count::Lines(1)),
-            // Those who only want the urgent ones: a tube, a subject, a topic of their own.
+            // Readers of urgent messages only: they have a tube, a subject or a topic of their own.
             Protocol::Beanstalkd => (Some(connect(address, &watch_urgent())), Count::Lines(2)),
             Protocol::Mosquitto | Protocol::Nats => {
                 (Some(connect(address, &protocol.greet_urgent_reader())), protocol.delivery(text_bytes))
             }
         };
-        let asked = Self { sender, reader, arrival };
-        asked.sender.set_nonblocking(false).unwrap();
-        asked.reader.iter().for_each(|reader| reader.set_nonblocking(false).unwrap());
-        asked
+        let probe = Self { sender, reader, arrival };
+        probe.sender.set_nonblocking(false).unwrap();
+        probe.reader.iter().for_each(|reader| reader.set_nonblocking(false).unwrap());
+        probe
     }
 
-    /// Sends one, and returns when it got through.
-    fn ask(&mut self, message: &[u8], buffer: &mut [u8]) -> Duration {
+    /// Sends a message, and returns how long it takes to get through.
+    fn measure(&mut self, message: &[u8], buffer: &mut [u8]) -> Duration {
         let start = Instant::now();
         self.sender.write_all(message).unwrap();
         let mut counter = Counter::new(self.arrival);
         let from = self.reader.as_mut().unwrap_or(&mut self.sender);
         loop {
-            let count = from.read(buffer).expect("it gets through");
+            let count = from.read(buffer).expect("the message gets through");
             assert!(count > 0, "the server closed a connection");
             if counter.count(&buffer[..count]) > 0 {
                 return start.elapsed();
@@ -55,12 +55,12 @@ fn watch_urgent() -> Greeting {
     Greeting { send: b"watch urgent\r\nignore default\r\n".to_vec(), expect: Some(Count::Lines(2)) }
 }
 
-/// The latencies of an urgent line every 2 ms, while `flood` goes on.
+/// The latencies of an urgent line every 2 ms, during `flood`.
 pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Histogram {
-    let mut asked = Asked::new(address, protocol, flood.text_bytes);
+    let mut probe = Probe::new(address, protocol, flood.text_bytes);
     if protocol == Protocol::Beanstalkd {
-        asked.sender.write_all(b"use urgent\r\n").unwrap();
-        let _ = asked.sender.read(&mut [0; 64]).unwrap();
+        probe.sender.write_all(b"use urgent\r\n").unwrap();
+        let _ = probe.sender.read(&mut [0; 64]).unwrap();
     }
     let flooding = std::thread::spawn(move || load::acknowledge(address, protocol, flood));
     let (mut latency, mut buffer, start) = (Histogram::new(), vec![0; 64 * 1024], Instant::now());
@@ -68,14 +68,14 @@ pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Hist
     while start.elapsed() < flood.duration.mul_f32(0.9) {
         let mut message = Vec::new();
         if protocol == Protocol::Beanstalkd {
-            // Whoever waits for it asks for one each time.
-            asked.reader.as_mut().unwrap().write_all(b"reserve\r\n").unwrap();
+            // A beanstalkd reader requests each message.
+            probe.reader.as_mut().unwrap().write_all(b"reserve\r\n").unwrap();
         }
         protocol.urgent(&mut message, &text(flood.text_bytes), number);
         number += 1;
-        latency.record(asked.ask(&message, &mut buffer).as_nanos() as u64);
-        if asked.reader.is_some() {
-            drain(&mut asked.sender, &mut buffer);
+        latency.record(probe.measure(&message, &mut buffer).as_nanos() as u64);
+        if probe.reader.is_some() {
+            drain(&mut probe.sender, &mut buffer);
         }
         std::thread::sleep(PAUSE);
     }
@@ -83,7 +83,7 @@ pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Hist
     latency
 }
 
-/// Takes the sender's own reply off the socket, so that it never fills.
+/// Reads the sender's own replies, so that its socket never fills.
 fn drain(sender: &mut TcpStream, buffer: &mut [u8]) {
     sender.set_nonblocking(true).unwrap();
     let _ = sender.read(buffer);

@@ -1,4 +1,5 @@
-//! What single steps of a message's way cost: framing and parsing, admission and picking, escaping, the outbox.
+//! The cost of single steps of a message's way: framing and parsing, admission and picking, escaping, the
+//! outbox.
 //!
 //! `tests/bench/run --micro`
 
@@ -38,7 +39,7 @@ fn frame_and_parse(bencher: Bencher) {
     });
 }
 
-/// A message that comes by itself.
+/// A message that is a run of its own.
 struct Single(u64);
 
 impl Run for Single {
@@ -47,14 +48,14 @@ impl Run for Single {
     }
 }
 
-/// One admission and one pick while so many wait, each by itself.
+/// One admission and one pick while `DEPTH` messages wait, each a run of its own.
 #[divan::bench(consts = [64, 1024, 4096, 16384, 65536])]
 fn admit_and_pick<const DEPTH: usize>(bencher: Bencher) {
     let mut waiting: Box<Waiting<Single, DEPTH>> = Box::default();
     waiting.set_order(Order::STRICT);
     let mut number = 0_u64;
     let mut push = |waiting: &mut Waiting<Single, DEPTH>| {
-        // Priorities in no order, but the same each time.
+        // Priorities in a scattered order, the same in each run.
         number += 1;
         let priority = Priority::new((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8 % 10).unwrap();
         assert!(waiting.push(Single(number), priority, number).is_ok());
@@ -66,7 +67,7 @@ fn admit_and_pick<const DEPTH: usize>(bencher: Bencher) {
     });
 }
 
-/// Texts that are copied as they are, looked at character by character, and escaped byte by byte.
+/// Texts that are copied, checked character by character, and escaped byte by byte.
 const TEXTS: [(&str, &[u8]); 3] = [
     ("ascii", b"the temperature in the workshop is 21.5 degrees, all is well now"),
     ("german", "im Gewächshaus ist es zu heiß; bitte die Türen öffnen, und lüften".as_bytes()),
@@ -75,7 +76,7 @@ const TEXTS: [(&str, &[u8]); 3] = [
 
 #[divan::bench(args = TEXTS.map(|(name, _)| name))]
 fn msg_line(bencher: Bencher, name: &str) {
-    let (_, text) = TEXTS.into_iter().find(|text| text.0 == name).expect("it is one of them");
+    let (_, text) = TEXTS.into_iter().find(|text| text.0 == name).expect("the name is in TEXTS");
     let mut batch = heapless::Vec::<u8, MSG_BYTES_MAX>::new();
     bencher.counter(BytesCount::new(text.len())).bench_local(|| {
         batch.clear();
@@ -83,7 +84,7 @@ fn msg_line(bencher: Bencher, name: &str) {
     });
 }
 
-/// A client's messages are granted, filled, answered and sent.
+/// Grants, fills, answers and sends a client's messages.
 #[divan::bench]
 fn outbox_round(bencher: Bencher) {
     let mut outbox = Box::new(Outbox::new());
