@@ -1,6 +1,6 @@
-# For the stages: each is a script that is run from the root of the source, by tests/run or by itself, and ends well if it passed.
-# One that cannot be run here exits with 77, after it has said why; of what is left out of a stage that is run, each part is told by a
-# line that begins with NOT RUN.
+# For the stages. Each stage is a script that tests/run or a user starts from any directory; it runs in the root
+# of the source, and exits with 0 if it passed. A stage that cannot run here prints why, and exits with 77. For
+# each part that it leaves out, a stage prints a line that begins with NOT RUN.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -15,39 +15,42 @@ are_there() {
     for program; do command -v "$program" >/dev/null || return 1; done
 }
 
-# What tests take that not every machine has: rights, time, programs. All stages build with the same features, or each would compile the
-# tests anew. With alloc-guard the server that cargo builds along with them ends itself when it allocates after "ready".
+# What tests take that not every machine has: rights, time, programs. All stages build with the same features,
+# or each would compile the tests anew. With alloc-guard, the server that cargo builds along with the tests ends
+# itself when it allocates after "ready".
 FEATURES=alloc-guard,emulated-board,realtime,disks,faults,soak,examples
 if are_there strace; then FEATURES+=,strace; fi
 if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
 if [ "$(id -u)" -eq 0 ]; then FEATURES+=,root; fi
 export FEATURES
-# They wait for the server most of their time.
+# The tests wait for the server most of their time.
 export RUST_TEST_THREADS=8
 
-# The tests of the real server, but for those of its journal: its disk is the same whoever runs it, and 200 kills take long.
+# The tests of the real server without those of its journal: these do not depend on the processor or the
+# workers, and their 200 kills take long.
 SERVER=(--test server -- --skip journal:: --skip journal_command)
 
 say() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
 
-# run_tests [ARGUMENT...]: of cargo test.
+# run_tests [ARGUMENT...]: runs cargo test with these arguments.
 run_tests() { cargo test --features "$FEATURES" "$@"; }
 
-# release: the tests speak to the release then, which is built once.
+# release: builds the release once; the tests use it from here on.
 release() {
     cargo build --release --target-dir target/suite
     export FIRSTLINE_TEST_BINARY="$PWD/target/suite/release/firstline"
 }
 
-# usual_server: the tests speak to the release then if all stages are run, or else to the server that cargo builds along with them.
+# usual_server: the tests use the release if all stages run, and otherwise the server that cargo builds along
+# with them.
 usual_server() {
     if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then release; fi
 }
 
-# packages PACKAGE...: has these installed, or else ends the stage.
+# packages PACKAGE...: installs missing ones, or ends the stage.
 packages() { install_packages tests/run "$@" || not_here "packages are missing: $*"; }
 
-# not_here REASON: ends the stage, which cannot be run here.
+# not_here REASON: ends a stage that cannot run here.
 not_here() {
     echo "NOT RUN: $*" >&2
     exit 77
