@@ -42,7 +42,7 @@ impl Copy {
             .current_dir(&self.source)
             .env("FIRSTLINE_BOARD", board)
             .output()
-            .expect("there is cargo");
+            .expect("cargo is installed");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "board {board} is built: {said}");
         said

@@ -187,7 +187,7 @@ fn a_resize_without_room_changes_nothing() {
     bytes[at] ^= 1;
     std::fs::write(&newest, bytes).unwrap();
     let before = contents(&disk);
-    let told = |needed: u64| {
+    let expected = |needed: u64| {
         let journal = disk.journal();
         format!(
             "firstline: {}: the new one needs {needed} bytes beside the old one, and the disk has ",
@@ -195,12 +195,12 @@ fn a_resize_without_room_changes_nothing() {
         )
     };
     let (said, code) = resize(&disk, "8M");
-    assert!(said.starts_with(&told(8 << 20)), "{said}");
+    assert!(said.starts_with(&expected(8 << 20)), "{said}");
     assert!(said.ends_with(" to give; make room, or give a smaller --resize\n"), "{said}");
     assert_eq!(code, Some(1));
     assert!(contents(&disk) == before);
     disk.fill();
-    assert!(resize(&disk, "1M").0.starts_with(&told(1 << 20)));
+    assert!(resize(&disk, "1M").0.starts_with(&expected(1 << 20)));
     assert!(contents(&disk) == before);
     disk.free();
     let (said, code) = resize(&disk, "2M");

@@ -128,10 +128,10 @@ fn a_disk_that_is_full_tears_one_line_and_its_losses_are_told(path: &Path) {
 
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let [.., reopened, torn, told, found] = lines[..] else { panic!("{text}") };
+    let [.., reopened, torn, loss, after] = lines[..] else { panic!("{text}") };
     assert!(reopened.ends_with("reopened"));
     assert_eq!(torn.len(), 10);
-    assert!(told.ends_with(" WARN  5 log records lost: File too large"), "{told}");
-    assert!(found.ends_with(" INFO  found"));
+    assert!(loss.ends_with(" WARN  5 log records lost: File too large"), "{loss}");
+    assert!(after.ends_with(" INFO  found"));
     assert_eq!(logger::lost(), 5);
 }

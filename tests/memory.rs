@@ -58,8 +58,8 @@ fn the_static_total_equals_that_of_the_binary() {
     let command = command();
     let binary = command.get_args().last().unwrap_or(command.get_program());
     let real = static_bytes(&std::fs::read(Path::new(binary)).unwrap());
-    let told = sizes()["static total"];
-    assert!(are_close(told, real), "--sizes says {told}, but it is {real}");
+    let reported = sizes()["static total"];
+    assert!(are_close(reported, real), "--sizes says {reported}, but it is {real}");
 }
 
 #[test]
@@ -77,11 +77,14 @@ fn the_stack_total_equals_what_the_threads_map() {
     let mappings = mappings(server.pid());
     let stacks: Vec<usize> = mappings.iter().filter(|m| m.kind == Kind::Stack).map(|m| m.bytes).collect();
     let real = stacks.iter().sum::<usize>() - main_stack_bytes(server.pid());
-    let told = sizes()["stack total"];
+    let reported = sizes()["stack total"];
     drop(server);
     std::fs::remove_dir_all(journal).unwrap();
     assert_eq!(stacks.len() - 1, threads);
-    assert!(told.abs_diff(real) * 100 <= real * 15, "--sizes says {told}, but {real} bytes are mapped");
+    assert!(
+        reported.abs_diff(real) * 100 <= real * 15,
+        "--sizes says {reported}, but {real} bytes are mapped"
+    );
 }
 
 fn main_stack_bytes(pid: u32) -> usize {

@@ -47,7 +47,8 @@ fn run_worker(parts: &mut Parts) {
 fn wait_until(time_ns: u64, parts: &mut Parts) {
     while clock::now_ns() < time_ns {
         let left_ms = (time_ns.saturating_sub(clock::now_ns())).div_ceil(1_000_000);
-        parts.workers[0].round(EpollTimeout::try_from(left_ms as i32).expect("it is not negative"));
+        parts.workers[0]
+            .round(EpollTimeout::try_from(left_ms as i32).expect("the time left is not negative"));
     }
 }
 
@@ -75,7 +76,7 @@ fn login_timeout_refuses_the_listing_under_way() {
     let client = with_client(
         |hub| {
             let mut tokens = Tokens::new();
-            tokens.read(file).expect("there is no mistake in it");
+            tokens.read(file).expect("the file is valid");
             hub.authenticator = Some(Authenticator::new(&mut tokens));
         },
         |parts, client| {
@@ -88,5 +89,5 @@ fn login_timeout_refuses_the_listing_under_way() {
         },
     );
     assert_eq!(client.transcript.last_words(), Some("ERR 0 not-authenticated".to_string()));
-    assert!(client.transcript.was_refused("not-authenticated"), "for the listing that was under way");
+    assert!(client.transcript.was_refused("not-authenticated"), "the listing in progress is refused");
 }

@@ -19,13 +19,12 @@ use firstline::journal::policy::Sync;
 use firstline::journal::read_only::ReadOnly;
 use firstline::limits::JOURNAL_BYTES_MIN;
 use firstline::options::Options;
-use models::driven_hub::{Client, Parts, ReadResult, Singletons};
+use models::driven_hub::{Parts, ReadResult, Singletons};
 use models::kernel::Kernel;
-use models::members::{Member, run_schedules, serve};
+use models::members::{Member, await_no_clients, connect_witness, run_schedules, spawn_workers};
 use models::promises::{Transcript, Witness};
-use nix::sys::epoll::EpollTimeout;
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::thread;
+use shuttle::thread::{self, JoinHandle};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,9 +32,7 @@ use std::time::Duration;
 /// What each run takes over from the one before, and the ID of the last message.
 static SINGLETONS: Mutex<Option<(Singletons, replay::Reader, u64)>> = Mutex::new(None);
 
-/// More than a witness is sent in a run.
-const WITNESS_BYTES: usize = 1 << 20;
-/// Less than that, so that the socket is full at times, and the outbox too.
+/// Less than a subscriber is sent, so that its socket is full at times, and its outbox too.
 const SMALL_BUFFER: usize = 1;
 
 /// What each of two clients sends: messages with bytes whose escaped form is four times as long.
@@ -59,7 +56,7 @@ fn open() -> (Singletons, replay::Reader, u64) {
         sync_interval: Duration::from_secs(3600),
         ..Options::default()
     };
-    let journal_sink = JournalSink::open(&options).expect("the journal is new").expect("there is one");
+    let journal_sink = JournalSink::open(&options).expect("the journal is new").expect("there is a journal");
     let history = replay::Handle::new(directory.clone(), journal_sink.committed());
     let replay_reader = replay::Reader::new(ReadOnly::open(&directory).expect("the journal is there"));
     (Singletons::new(Consumer::new(None, Some(journal_sink)), Some(history)), replay_reader, 0)
@@ -105,8 +102,44 @@ fn leave(hub: &'static Hub, kernel: &Arc<Kernel>, serial: u32, since: u64, _: u6
     member.read_rest()
 }
 
+/// Spawns the clients of a run, which subscribe since `since`; the run's last message is `last`.
+fn spawn_clients(
+    hub: &'static Hub,
+    kernel: &Arc<Kernel>,
+    since: u64,
+    last: u64,
+) -> Vec<JoinHandle<Transcript>> {
+    let spawn = |act: fn(&'static Hub, &Arc<Kernel>, u64, u64) -> Transcript| {
+        let kernel = Arc::clone(kernel);
+        thread::spawn(move || act(hub, &kernel, since, last))
+    };
+    vec![
+        spawn(|hub, kernel, _, _| send_messages(hub, kernel, 2)),
+        spawn(|hub, kernel, _, _| send_messages(hub, kernel, 3)),
+        spawn(|hub, kernel, since, last| follow(hub, kernel, 4, since, last)),
+        spawn(|hub, kernel, since, last| follow(hub, kernel, 5, since, last)),
+        spawn(|hub, kernel, since, last| leave(hub, kernel, 6, since, last)),
+    ]
+}
+
+/// Spawns the thread of the replay, which reads until the kernel ends.
+fn spawn_replay(
+    hub: &'static Hub,
+    kernel: &Arc<Kernel>,
+    mut reader: replay::Reader,
+) -> JoinHandle<replay::Reader> {
+    let kernel = Arc::clone(kernel);
+    thread::spawn(move || {
+        let history = hub.replay.as_ref().expect("there is a journal");
+        while !kernel.is_over() {
+            reader.round(hub, history);
+        }
+        reader
+    })
+}
+
 fn run() {
-    let (singletons, mut replay_reader, before) = SINGLETONS.lock().unwrap().take().unwrap_or_else(open);
+    let (singletons, replay_reader, before) = SINGLETONS.lock().unwrap().take().unwrap_or_else(open);
     let last = before + 2 * MESSAGES_EACH as u64;
     // Some of these messages are of earlier runs, and are in the journal from the start.
     let since = before - thread_rng().gen_range(0..=before.min(20));
@@ -114,50 +147,23 @@ fn run() {
     let options = Options { workers: thread_rng().gen_range(1..=2), ..Options::default() };
     let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(singletons, &options, |_| ());
     let (kernel, polls) = Kernel::start();
-    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a place is free");
-    witness.send(b"/join\n");
-    workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
-    let spawn = |act: fn(&'static Hub, &Arc<Kernel>, u64, u64) -> Transcript| {
-        let kernel = Arc::clone(&kernel);
-        thread::spawn(move || act(hub, &kernel, since, last))
-    };
-    let mut members = vec![
-        spawn(|hub, kernel, _, _| send_messages(hub, kernel, 2)),
-        spawn(|hub, kernel, _, _| send_messages(hub, kernel, 3)),
-        spawn(|hub, kernel, since, last| follow(hub, kernel, 4, since, last)),
-        spawn(|hub, kernel, since, last| follow(hub, kernel, 5, since, last)),
-        spawn(|hub, kernel, since, last| leave(hub, kernel, 6, since, last)),
-    ];
-    let working: Vec<_> = workers
-        .into_iter()
-        .map(|worker| {
-            let kernel = Arc::clone(&kernel);
-            thread::spawn(move || serve(worker, &kernel))
-        })
-        .collect();
+    let mut witness = connect_witness(hub, &mut workers);
+    let members = spawn_clients(hub, &kernel, since, last);
+    let workers = spawn_workers(workers, &kernel);
     assert!(dispatcher.has_delivery_thread(), "with a journal");
     let processing = [Dispatcher::keep_processing, Dispatcher::keep_delivering]
         .map(|keep| thread::spawn(move || keep(dispatcher)));
-    let own = Arc::clone(&kernel);
-    let reading = thread::spawn(move || {
-        let history = hub.replay.as_ref().expect("there is one");
-        while !own.is_over() {
-            replay_reader.round(hub, history);
-        }
-        replay_reader
-    });
-    let transcripts: Vec<Transcript> = members.drain(..).map(|member| member.join().unwrap()).collect();
+    let reading = spawn_replay(hub, &kernel, replay_reader);
+    let transcripts: Vec<Transcript> = members.into_iter().map(|member| member.join().unwrap()).collect();
     witness.end_sending();
-    while hub.clients.lock().taken().0 > 0 {
-        thread::yield_now();
-    }
+    await_no_clients(hub);
     dispatcher.finish(Duration::MAX);
     processing.into_iter().for_each(|thread| thread.join().unwrap());
     kernel.end();
     polls.join().unwrap();
-    hub.replay.as_ref().expect("there is one").wake(firstline::conn_id::ConnId::FIRST);
+    hub.replay.as_ref().expect("there is a journal").wake(firstline::conn_id::ConnId::FIRST);
     let replay_reader = reading.join().unwrap();
-    let workers = working.into_iter().map(|worker| worker.join().unwrap()).collect();
+    let workers = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
     while witness.read(usize::MAX) != ReadResult::End {}
     let mut seen = Witness::new(&witness.transcript, Some(before));
     assert_eq!(seen.last_id(), Some(last));
@@ -170,6 +176,6 @@ fn run() {
 
 #[test]
 fn join_since_sends_every_later_message_once() {
-    run_schedules("from the history to what comes live", run);
+    run_schedules("from the history to live messages", run);
     let _ = std::fs::remove_dir_all(directory());
 }

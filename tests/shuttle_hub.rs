@@ -17,14 +17,13 @@ use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::{Hub, shutdown};
 use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;
-use models::driven_hub::{Client, Parts, Singletons};
+use models::driven_hub::{Client, Parts, ReadResult, Singletons};
 use models::kernel::Kernel;
-use models::members::{Member, one_in, run_schedules};
+use models::members::{Member, await_no_clients, connect_witness, one_in, run_schedules, spawn_workers};
 use models::promises::{Transcript, Witness};
 use nix::poll::PollFlags;
-use nix::sys::epoll::EpollTimeout;
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::thread;
+use shuttle::thread::{self, JoinHandle};
 use std::sync::{Arc, Mutex};
 
 /// What each run takes over from the one before. Only one model runs at a time, because there is only one
@@ -32,8 +31,6 @@ use std::sync::{Arc, Mutex};
 static SINGLETONS: Mutex<Option<Singletons>> = Mutex::new(None);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// More than a witness is sent in a run.
-const WITNESS_BYTES: usize = 1 << 20;
 /// Less than a subscriber is sent, so that its socket is full at times.
 const SMALL_BUFFER: usize = 1;
 
@@ -164,55 +161,49 @@ fn run(acts: &'static [Act], workers: usize, is_shared: bool, end: End) {
     // A consumer in real time runs on its own thread only; the model does not set the scheduling policy.
     let realtime = (!is_shared).then_some(1);
     let options = Options { workers, realtime, ..Options::default() };
-    let Parts { hub, dispatcher, workers, sessions } = Parts::new(singletons, &options, |_| ());
+    let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(singletons, &options, |_| ());
     let (kernel, polls) = Kernel::start();
-    let mut workers = workers;
-    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a place is free");
-    witness.send(b"/join\n");
-    workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
+    let mut witness = connect_witness(hub, &mut workers);
     let scenario = Arc::new(Scenario { hub, kernel: Arc::clone(&kernel) });
-    let workers: Vec<_> = workers
-        .into_iter()
-        .map(|worker| {
-            let kernel = Arc::clone(&kernel);
-            thread::spawn(move || models::members::serve(worker, &kernel))
-        })
-        .collect();
+    let workers = spawn_workers(workers, &kernel);
     let processing = hub.policy.has_own_thread().then(|| thread::spawn(|| dispatcher.keep_processing()));
-    let members: Vec<_> = acts
-        .iter()
-        .map(|act| {
-            let scenario = Arc::clone(&scenario);
-            thread::spawn(move || act(&scenario))
-        })
-        .collect();
-    let mut transcripts = Vec::new();
-    if end == End::Late {
-        transcripts.extend(members.into_iter().flat_map(|member| member.join().unwrap()));
-        witness.end_sending();
-        scenario.end(end);
-    } else {
-        for _ in 0..thread_rng().gen_range(0..100) {
-            thread::yield_now();
-        }
-        witness.end_sending();
-        scenario.end(end);
-        transcripts.extend(members.into_iter().flat_map(|member| member.join().unwrap()));
-    }
+    let transcripts = play(acts, &scenario, &mut witness, end);
     // A client may have connected after all the others had left.
-    while hub.clients.lock().taken().0 > 0 {
-        thread::yield_now();
-    }
+    await_no_clients(hub);
     dispatcher.finish(std::time::Duration::MAX);
     processing.into_iter().for_each(|processing| processing.join().unwrap());
     kernel.end();
     polls.join().unwrap();
     let workers = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
-    while witness.read(usize::MAX) != models::driven_hub::ReadResult::End {}
+    while witness.read(usize::MAX) != ReadResult::End {}
     let mut seen = Witness::new(&witness.transcript, None);
     seen.is_gone |= end != End::Late;
     transcripts.iter().for_each(|transcript| transcript.check(&seen));
     *SINGLETONS.lock().unwrap() = Some(Parts { hub, dispatcher, workers, sessions }.end());
+}
+
+/// Runs each act in a thread of its own, and shuts the hub down after them or at a random moment.
+fn play(acts: &'static [Act], scenario: &Arc<Scenario>, witness: &mut Client, end: End) -> Vec<Transcript> {
+    let spawn = |act: &'static Act| {
+        let scenario = Arc::clone(scenario);
+        thread::spawn(move || act(&scenario))
+    };
+    let members: Vec<_> = acts.iter().map(spawn).collect();
+    let join = |members: Vec<JoinHandle<Vec<Transcript>>>| {
+        members.into_iter().flat_map(|member| member.join().unwrap()).collect()
+    };
+    if end == End::Late {
+        let transcripts = join(members);
+        witness.end_sending();
+        scenario.end(end);
+        return transcripts;
+    }
+    for _ in 0..thread_rng().gen_range(0..100) {
+        thread::yield_now();
+    }
+    witness.end_sending();
+    scenario.end(end);
+    join(members)
 }
 
 fn model(name: &str, acts: &'static [Act], workers: usize, is_shared: bool, end: End) {

@@ -72,8 +72,8 @@ fn a_missing_address_is_logged_and_the_others_are_served() {
     assert_eq!(server.connect().ask("/ping"), "OK 1");
     let log = server.log();
     let waits = |address: &str| {
-        let told = format!("WARN  this machine does not have the address {address} yet");
-        log.iter().any(|line| line.contains(&told))
+        let expected = format!("WARN  this machine does not have the address {address} yet");
+        log.iter().any(|line| line.contains(&expected))
     };
     assert!(waits("192.0.2.1") && !waits("127.0.0.1"), "{log:?}");
 }
@@ -93,10 +93,10 @@ fn a_missing_interface_in_an_allow_rule_is_logged() {
     let server = Server::start(&rules);
     assert_eq!(server.connect().ask("/ping"), "OK 1");
     let log = server.log();
-    let told: Vec<_> = log.iter().filter(|line| line.contains("does not have the interface")).collect();
-    assert_eq!(told.len(), 1, "{log:?}");
-    assert!(told[0].contains("WARN ") && told[0].contains("no-such-one"), "{told:?}");
-    assert!(told[0].contains("fe80::/64"), "{told:?}");
+    let warnings: Vec<_> = log.iter().filter(|line| line.contains("does not have the interface")).collect();
+    assert_eq!(warnings.len(), 1, "{log:?}");
+    assert!(warnings[0].contains("WARN ") && warnings[0].contains("no-such-one"), "{warnings:?}");
+    assert!(warnings[0].contains("fe80::/64"), "{warnings:?}");
 }
 
 #[test]

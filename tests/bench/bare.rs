@@ -28,9 +28,9 @@ pub struct Log {
 impl Log {
     pub fn new(directory: &Path) -> Self {
         let path = directory.join("bare");
-        std::fs::write(&path, vec![0; FILE_BYTES as usize]).expect("a file can be made");
+        std::fs::write(&path, vec![0; FILE_BYTES as usize]).expect("the file can be created");
         let file = OpenOptions::new().write(true).open(&path).expect("the file was just made");
-        file.sync_all().expect("a file can be synced");
+        file.sync_all().expect("the file can be synced");
         Self { file, offset: 0, messages: 0, records: vec![b'x'; MESSAGES_MAX * RECORD_BYTES] }
     }
 
@@ -49,7 +49,7 @@ impl Log {
         }
         self.file.write_all_at(records, self.offset).expect("the file is preallocated");
         self.offset += records.len() as u64;
-        self.file.sync_data().expect("a file can be synced");
+        self.file.sync_data().expect("the file can be synced");
     }
 }
 

@@ -166,18 +166,39 @@ pub fn acknowledge(address: SocketAddr, protocol: Protocol, load: Load) -> Outco
     outcome
 }
 
+/// A client that receives the messages of others.
+struct Reader {
+    stream: TcpStream,
+    counter: Counter,
+    delivered: u64,
+}
+
+impl Reader {
+    fn connect(address: SocketAddr, protocol: Protocol, text_bytes: usize) -> Self {
+        let stream = connect(address, &protocol.greet_reader());
+        Self { stream, counter: Counter::new(protocol.delivery(text_bytes)), delivered: 0 }
+    }
+
+    /// Receives once, and returns how many deliveries that completes.
+    fn receive(&mut self, buffer: &mut [u8]) -> u64 {
+        let Ok(bytes) = self.stream.read(buffer) else { return 0 };
+        assert!(bytes > 0, "the server closed a reader");
+        let complete = self.counter.count(&buffer[..bytes]);
+        self.delivered += complete;
+        complete
+    }
+}
+
 /// One sender keeps `load.in_flight` messages under way to `load.connections` readers; a message is under way until
 /// all of them have it. The outcome counts deliveries.
 pub fn fan_out(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
     let text = text(load.text_bytes);
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
-    let mut readers: Vec<(TcpStream, Counter, u64)> = (0..load.connections)
-        .map(|index| {
-            let stream = connect(address, &protocol.greet_reader());
-            epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).unwrap();
-            (stream, Counter::new(protocol.delivery(load.text_bytes)), 0)
-        })
-        .collect();
+    let mut readers: Vec<Reader> =
+        (0..load.connections).map(|_| Reader::connect(address, protocol, load.text_bytes)).collect();
+    for (index, reader) in readers.iter().enumerate() {
+        epoll.add(&reader.stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).unwrap();
+    }
     let mut sender = connect(address, &protocol.greet_sender());
     let sender_index = readers.len() as u64;
     epoll.add(&sender, EpollEvent::new(EpollFlags::EPOLLIN, sender_index)).unwrap();
@@ -185,7 +206,7 @@ pub fn fan_out(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
     let (mut events, mut buffer, mut rest) = ([EpollEvent::empty(); 256], vec![0; 64 * 1024], Vec::new());
     let (mut sent, start) = (0, Instant::now());
     while start.elapsed() < load.duration {
-        let delivered = readers.iter().map(|reader| reader.2).min().unwrap_or(0);
+        let delivered = readers.iter().map(|reader| reader.delivered).min().unwrap_or(0);
         while sent - delivered < load.in_flight {
             protocol.broadcast(&mut rest, &text, sent);
             sent += 1;
@@ -202,13 +223,7 @@ pub fn fan_out(address: SocketAddr, protocol: Protocol, load: Load) -> Outcome {
                 let _ = sender.read(&mut buffer);
                 continue;
             }
-            let (stream, counter, delivered) = &mut readers[event.data() as usize];
-            if let Ok(bytes) = stream.read(&mut buffer) {
-                assert!(bytes > 0, "the server closed a reader");
-                let complete = counter.count(&buffer[..bytes]);
-                *delivered += complete;
-                outcome.replies += complete;
-            }
+            outcome.replies += readers[event.data() as usize].receive(&mut buffer);
         }
     }
     outcome.elapsed = start.elapsed();

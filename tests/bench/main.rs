@@ -191,11 +191,11 @@ fn bare_sync_us(flood: Load) -> f64 {
 fn stat(address: SocketAddr, name: &str) -> u64 {
     let mut stream = TcpStream::connect(address).expect("the server accepts");
     stream.write_all(b"/stats\n/quit\n").unwrap();
-    let mut told = String::new();
-    stream.read_to_string(&mut told).unwrap();
+    let mut stats = String::new();
+    stream.read_to_string(&mut stats).unwrap();
     let value =
-        told.lines().find_map(|line| line.strip_prefix("STAT ")?.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("{name} is not in: {told}"))
+        stats.lines().find_map(|line| line.strip_prefix("STAT ")?.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is not in: {stats}"))
 }
 
 fn cpu_ns(server: Server, duration: Duration) -> f64 {

@@ -119,12 +119,14 @@ pub fn summary(tables: &[Table]) -> String {
     summary + "\n"
 }
 
+/// The sizes of the plot, in pixels.
+const WIDTH: usize = 760;
+const ROW: usize = 20;
+const LABEL: usize = 210;
+const BAR: usize = 440;
+
 /// The medians as bars, with a panel for each measurement.
 pub fn svg(tables: &[Table]) -> String {
-    const WIDTH: usize = 760;
-    const ROW: usize = 20;
-    const LABEL: usize = 210;
-    const BAR: usize = 440;
     let height: usize = tables.iter().map(|table| (table.rows.len() + 2) * ROW).sum();
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -138,27 +140,27 @@ pub fn svg(tables: &[Table]) -> String {
         let most = table.rows.iter().map(|row| median(&row.1)).fold(0.0, f64::max);
         for (server, figures) in &table.rows {
             y += ROW;
-            let figure = median(figures);
-            let width = (figure / most * BAR as f64).max(1.0);
-            let color = match server {
-                server if server.is_firstline() => "#c0392b",
-                Server::EchoThreads | Server::EchoEpoll => "#bdc3c7",
-                _ => "#5d7fa3",
-            };
-            let _ = writeln!(svg, "<text x=\"8\" y=\"{y}\">{}</text>", server.name());
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{LABEL}\" y=\"{}\" width=\"{width:.0}\" height=\"14\" fill=\"{color}\"/>",
-                y - 11
-            );
-            let _ = writeln!(
-                svg,
-                "<text x=\"{:.0}\" y=\"{y}\">{}</text>",
-                LABEL as f64 + width + 6.0,
-                show(figure)
-            );
+            draw_bar(&mut svg, y, *server, median(figures), most);
         }
         y += ROW;
     }
     svg + "</svg>\n"
+}
+
+/// Draws one bar with its name and figure; `most` is the figure of the longest bar.
+fn draw_bar(svg: &mut String, y: usize, server: Server, figure: f64, most: f64) {
+    let width = (figure / most * BAR as f64).max(1.0);
+    let color = match server {
+        server if server.is_firstline() => "#c0392b",
+        Server::EchoThreads | Server::EchoEpoll => "#bdc3c7",
+        _ => "#5d7fa3",
+    };
+    let _ = writeln!(svg, "<text x=\"8\" y=\"{y}\">{}</text>", server.name());
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{LABEL}\" y=\"{}\" width=\"{width:.0}\" height=\"14\" fill=\"{color}\"/>",
+        y - 11
+    );
+    let end = LABEL as f64 + width + 6.0;
+    let _ = writeln!(svg, "<text x=\"{end:.0}\" y=\"{y}\">{}</text>", show(figure));
 }

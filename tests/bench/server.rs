@@ -3,6 +3,7 @@
 
 use crate::load;
 use crate::protocol::Protocol;
+use firstline::limits::CLIENTS;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -166,13 +167,9 @@ impl Server {
 
     fn command(self, port: u16, data: &Path) -> Command {
         let (program, arguments) = match self {
-            Self::FirstlineThreads => {
-                (firstline(), firstline_arguments(&firstline(), port, firstline::limits::CLIENTS))
-            }
+            Self::FirstlineThreads => (firstline(), firstline_arguments(&firstline(), port, CLIENTS)),
             Self::FirstlineEpoll => (firstline(), firstline_arguments(&firstline(), port, 1)),
-            Self::BeforeThreads => {
-                (before(), firstline_arguments(&before(), port, firstline::limits::CLIENTS))
-            }
+            Self::BeforeThreads => (before(), firstline_arguments(&before(), port, CLIENTS)),
             Self::BeforeEpoll => (before(), firstline_arguments(&before(), port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
@@ -184,7 +181,7 @@ impl Server {
             Self::Mosquitto => ("mosquitto".into(), format!("-c {}", mosquitto_settings(port).display())),
             Self::Nats => ("nats-server".into(), format!("-a 127.0.0.1 -p {port}")),
             Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
-            Self::JournalThreads => (firstline(), journal_arguments(port, firstline::limits::CLIENTS, data)),
+            Self::JournalThreads => (firstline(), journal_arguments(port, CLIENTS, data)),
             Self::JournalEpoll => (firstline(), journal_arguments(port, 1, data)),
             Self::JournalTwo => (firstline(), journal_arguments(port, 2, data)),
             Self::Bare => unreachable!("the loop is no server"),
@@ -287,7 +284,7 @@ impl Drop for DataDirectory {
 pub fn data_directory() -> DataDirectory {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("a directory can be made");
+    std::fs::create_dir_all(&path).expect("the directory can be created");
     DataDirectory(path)
 }
 
@@ -336,7 +333,7 @@ fn firstline() -> PathBuf {
 pub static BEFORE: OnceLock<PathBuf> = OnceLock::new();
 
 fn before() -> PathBuf {
-    BEFORE.get().cloned().expect("it is selected only if it is known")
+    BEFORE.get().cloned().expect("another build is selected only if its path is known")
 }
 
 fn firstline_arguments(binary: &Path, port: u16, workers: usize) -> String {

@@ -235,9 +235,9 @@ fn deaf(shared: &Shared, _: &mut Random, name: &str) -> Life {
     speaker.account.mark_broken();
     // On a very busy machine it may not be closed yet.
     speaker.stream.set_read_timeout(Some(shared.write_timeout)).unwrap();
-    let mut told = Vec::new();
-    match speaker.stream.read_to_end(&mut told) {
-        Ok(_) if told.ends_with(b"ERR 0 too-slow\n") => Ok(true),
+    let mut received = Vec::new();
+    match speaker.stream.read_to_end(&mut received) {
+        Ok(_) if received.ends_with(b"ERR 0 too-slow\n") => Ok(true),
         Ok(_) => Err(format!("{name}: read nothing, and was closed without ERR 0 too-slow")),
         Err(_) => Ok(false),
     }
@@ -403,9 +403,11 @@ fn reader(shared: &Shared, random: &mut Random, name: &str) -> Life {
     for line in speaker.await_replies()? {
         received.take(&line)?;
     }
-    let told = received.messages + received.lost_total;
-    if told < last - since {
-        return Err(format!("{name}: /since {since} accounts for {told} messages, but {last} was the last"));
+    let accounted = received.messages + received.lost_total;
+    if accounted < last - since {
+        return Err(format!(
+            "{name}: /since {since} accounts for {accounted} messages, but {last} was the last"
+        ));
     }
     speaker.end_sending();
     speaker.finish()?;

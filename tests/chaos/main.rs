@@ -149,7 +149,7 @@ fn run(shared: &Shared, server: &Server, duration: Duration, lives: &[Lives]) ->
     let idle_descriptors = server.descriptors();
     use_everything(server);
     let seed = u64::from(std::process::id());
-    println!("{CLIENTS} seats; {} s; seed {seed}", duration.as_secs());
+    println!("{CLIENTS} places; {} s; seed {seed}", duration.as_secs());
     let are_gone = AtomicBool::new(false);
     let all = thread::scope(|scope| {
         scope.spawn(|| speak_until(&are_gone, shared));
@@ -192,7 +192,7 @@ fn use_everything(server: &Server) {
         last = (client.try_line().as_deref() == Some("OK 1")).then_some(client);
         last.is_some()
     });
-    let mut last = last.expect("it has a place");
+    let mut last = last.expect("the client has a place");
     eventually("all others are closed", || last.stats()["clients"] == 1);
 }
 

@@ -409,8 +409,8 @@ pub fn run_to_end_with_input(mut command: Command) -> Output {
 
 /// Sends a signal to a process, by its name without SIG.
 pub fn signal(pid: u32, name: &str) {
-    let signal: Signal = format!("SIG{name}").parse().expect("there is such a signal");
-    kill(Pid::from_raw(pid as i32), signal).expect("the process is there");
+    let signal: Signal = format!("SIG{name}").parse().expect("the signal exists");
+    kill(Pid::from_raw(pid as i32), signal).expect("the process exists");
 }
 
 /// The reply to line `n` if that is too long.
@@ -422,7 +422,7 @@ pub fn too_long(n: impl Display) -> String {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
-        assert!(Instant::now() < deadline, "it never came: {what}");
+        assert!(Instant::now() < deadline, "it did not happen: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -33,7 +33,7 @@ impl Process {
     /// Writes a line to its standard input.
     pub fn type_in(&mut self, line: &str) {
         let typed = self.typed.as_mut().expect("its input is open");
-        typed.write_all(format!("{line}\n").as_bytes()).expect("it reads");
+        typed.write_all(format!("{line}\n").as_bytes()).expect("the process reads");
     }
 
     /// Its output so far, from standard output and error.

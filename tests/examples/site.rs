@@ -100,14 +100,14 @@ impl Site {
                 let (mut stream, _) = accepted.expect("a connection has come");
                 stream.set_nonblocking(false).unwrap();
                 stream.set_read_timeout(Some(LIMIT)).unwrap();
-                let (mut came, mut some) = (Vec::new(), [0; 512]);
-                while !String::from_utf8_lossy(&came).contains(text) {
+                let (mut received, mut some) = (Vec::new(), [0; 512]);
+                while !String::from_utf8_lossy(&received).contains(text) {
                     match stream.read(&mut some).unwrap() {
                         0 => break,
-                        count => came.extend(&some[..count]),
+                        count => received.extend(&some[..count]),
                     }
                 }
-                if String::from_utf8_lossy(&came).contains(text) {
+                if String::from_utf8_lossy(&received).contains(text) {
                     stream.write_all(reply.as_bytes()).unwrap();
                     break;
                 }

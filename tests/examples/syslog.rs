@@ -79,8 +79,8 @@ fn rsyslog_forwards_with_priorities_and_keeps_messages_without_ack() {
     site.wait_for("oven: five");
     let host = texts()[0].split(' ').next().unwrap().to_string();
     let long = format!("{host} oven: {}", "x".repeat(299));
-    let told = ["one", "two", "three", "four"].map(|text| format!("{host} oven: {text}"));
-    assert_eq!(texts()[..4], told);
+    let expected = ["one", "two", "three", "four"].map(|text| format!("{host} oven: {text}"));
+    assert_eq!(texts()[..4], expected);
     assert_eq!(texts()[4..], [long, format!("{host} oven: five")], "a long text is cut");
     // Both programs end. A message that is on its way then may be lost; those that wait behind it are on the
     // disk.

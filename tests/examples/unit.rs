@@ -47,6 +47,6 @@ fn the_unit_reports_which_service_failed_as_soon_as_the_server_runs() {
     site.refuse("backup.service failed on raspberrypi");
     let _server = site.serve();
     assert_eq!(process.finish(), Some(0), "{:?}", process.said());
-    let told = Message { priority: 9, text: "backup.service failed on raspberrypi".into() };
-    assert_eq!(site.messages(), [told]);
+    let expected = Message { priority: 9, text: "backup.service failed on raspberrypi".into() };
+    assert_eq!(site.messages(), [expected]);
 }

@@ -65,7 +65,7 @@ impl Drop for Cable {
 /// A TUN device with that name and these addresses, in the namespace of the calling thread.
 fn device(name: &str, addresses: &str) -> File {
     let tun = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    let tun = tun.expect("this kernel has no TUN devices, which the rough cable is made of");
+    let tun = tun.expect("this kernel has no TUN devices, which the bad cable takes");
     let mut bytes = [0; libc::IFNAMSIZ];
     for (byte, character) in bytes.iter_mut().zip(name.bytes()) {
         *byte = character as libc::c_char;

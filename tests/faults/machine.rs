@@ -72,9 +72,9 @@ impl MemoryGroup {
                 .join(path.trim_start_matches('/'))
                 .join(format!("firstline-{}", std::process::id())),
         );
-        let told = |error: std::io::Error| format!("{}: {error}", group.0.display());
-        std::fs::create_dir(&group.0).map_err(told)?;
-        std::fs::write(group.0.join(limit), bytes.to_string()).map_err(told)?;
+        let describe = |error: std::io::Error| format!("{}: {error}", group.0.display());
+        std::fs::create_dir(&group.0).map_err(describe)?;
+        std::fs::write(group.0.join(limit), bytes.to_string()).map_err(describe)?;
         Ok(group)
     }
 
@@ -209,7 +209,7 @@ fn a_stop_longer_than_the_time_outs_closes_no_client_that_is_owed_replies() {
     let since = Instant::now();
     during.say_many(IN_FLIGHT).unwrap();
     let (mut half, mut new_client, mut reset) =
-        (scene.speaker("half"), scene.speaker("newcomer"), scene.speaker("reset"));
+        (scene.speaker("half"), scene.speaker("new"), scene.speaker("reset"));
     half.say_many(IN_FLIGHT).unwrap();
     half.end_sending();
     new_client.say_many(IN_FLIGHT).unwrap();
@@ -362,17 +362,17 @@ fn a_jump_of_the_wall_clock_is_logged_with_the_new_date() {
     eventually("the end of late is logged", || ends() == 2);
     let text = text();
     let lines: Vec<&str> = text.lines().collect();
-    let is_told = |line: &&str| line.contains(" INFO  the date jumps forward by ");
-    let told = lines.iter().position(is_told).unwrap_or_else(|| panic!("{text}"));
+    let is_jump = |line: &&str| line.contains(" INFO  the date jumps forward by ");
+    let jump = lines.iter().position(is_jump).unwrap_or_else(|| panic!("{text}"));
     let year = |line: &str| line[..4].parse::<u32>().unwrap();
-    let (before, after) = lines.split_at(told);
+    let (before, after) = lines.split_at(jump);
     let now = year(after[0]);
     assert!(
         before.iter().all(|line| year(line) < now - 20) && after.iter().all(|line| year(line) == now),
         "{text}"
     );
     assert!(before.iter().any(|line| line.contains(" disconnected")), "{text}");
-    assert_eq!(lines.iter().filter(|line| is_told(line)).count(), 1, "{text}");
+    assert_eq!(lines.iter().filter(|line| is_jump(line)).count(), 1, "{text}");
     scene.end();
 }
 

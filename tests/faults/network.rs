@@ -88,10 +88,11 @@ fn over_a_cable_with_netem() {
     disturb("change", &host.device());
     host.on(|| disturb("add", "wire"));
     serve_over_a_bad_cable("netem", &host);
-    let told = run("tc", &["-s", "qdisc", "show", "dev", &host.device()]).stdout;
-    let told = String::from_utf8(told).unwrap();
-    let dropped = told.split("dropped ").nth(1).and_then(|rest| rest.split([',', ' ']).next()).unwrap_or("0");
-    assert_ne!(dropped, "0", "nothing was lost: {told}");
+    let statistics = run("tc", &["-s", "qdisc", "show", "dev", &host.device()]).stdout;
+    let statistics = String::from_utf8(statistics).unwrap();
+    let dropped =
+        statistics.split("dropped ").nth(1).and_then(|rest| rest.split([',', ' ']).next()).unwrap_or("0");
+    assert_ne!(dropped, "0", "nothing was lost: {statistics}");
 }
 
 /// Makes netem disturb a device.

@@ -69,8 +69,8 @@ fuzz_target!(|file: &[u8]| {
         }
         (Err(mistake), Err(line)) => {
             assert_eq!(mistake.line.unwrap_or(0), line);
-            let told = mistake.to_string();
-            assert!(told.chars().all(is_harmless) && told.len() < 200, "{told:?}");
+            let message = mistake.to_string();
+            assert!(message.chars().all(is_harmless) && message.len() < 200, "{message:?}");
         }
         (read, model) => panic!("{read:?} for {model:?}"),
     }

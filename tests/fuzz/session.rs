@@ -105,7 +105,7 @@ impl Run {
         let (has_authenticator, has_rates) = (setup & 32 == 32, setup & 64 == 64);
         let parts = Parts::new(singletons, &options, |hub| {
             let mut tokens = Tokens::new();
-            tokens.read(AUTH_FILE).expect("there is no mistake in it");
+            tokens.read(AUTH_FILE).expect("the file is valid");
             hub.authenticator = has_authenticator.then(|| Authenticator::new(&mut tokens));
             let settings = &mut hub.settings;
             settings.idle_timeout_ns = (setup & 8 == 8).then_some(IDLE_TIMEOUT_NS);

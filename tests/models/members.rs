@@ -9,6 +9,7 @@ use nix::poll::PollFlags;
 use nix::sys::epoll::EpollTimeout;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::RandomScheduler;
+use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, MaxSteps, Runner};
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +22,9 @@ const STEPS_MAX: usize = 200_000;
 
 /// Schedules of a model, unless `FIRSTLINE_TEST_SCHEDULES` sets another number.
 const SCHEDULES: u64 = 1_000;
+
+/// More than a witness is sent in a run.
+const WITNESS_BYTES: usize = 1 << 20;
 
 /// A numeric environment variable.
 fn setting(name: &str) -> Option<u64> {
@@ -52,13 +56,37 @@ pub fn one_in(count: u32) -> bool {
 }
 
 /// Runs the rounds of a worker until the kernel ends, and returns the worker.
-pub fn serve(mut worker: Worker, kernel: &Kernel) -> Worker {
+fn serve(mut worker: Worker, kernel: &Kernel) -> Worker {
     while !kernel.is_over() {
         if !worker.round(EpollTimeout::ZERO) {
             kernel.wait(&worker, PollFlags::POLLIN);
         }
     }
     worker
+}
+
+/// Spawns a thread for each worker, which serves until the kernel ends.
+pub fn spawn_workers(workers: Vec<Worker>, kernel: &Arc<Kernel>) -> Vec<JoinHandle<Worker>> {
+    let spawn = |worker| {
+        let kernel = Arc::clone(kernel);
+        thread::spawn(move || serve(worker, &kernel))
+    };
+    workers.into_iter().map(spawn).collect()
+}
+
+/// Connects a witness, and runs the workers until it is subscribed.
+pub fn connect_witness(hub: &Hub, workers: &mut [Worker]) -> Client {
+    let mut witness = Client::connect(hub, 1, WITNESS_BYTES).expect("a place is free");
+    witness.send(b"/join\n");
+    workers.iter_mut().for_each(|worker| while worker.round(EpollTimeout::ZERO) {});
+    witness
+}
+
+/// Waits until no client is connected.
+pub fn await_no_clients(hub: &Hub) {
+    while hub.clients.lock().taken().0 > 0 {
+        thread::yield_now();
+    }
 }
 
 /// A client with a thread of its own.

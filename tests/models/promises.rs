@@ -47,7 +47,7 @@ fn number(word: &str) -> u64 {
 impl Reply {
     /// Parses a line; a line that is not in the protocol is a forgery.
     fn of(line: &[u8]) -> Self {
-        let line = str::from_utf8(line).expect("what the server sends is UTF-8");
+        let line = str::from_utf8(line).expect("the server sends UTF-8");
         assert!(line.chars().all(is_harmless), "{line:?}");
         let words: Vec<&str> = line.splitn(5, ' ').collect();
         match words[..] {
@@ -61,7 +61,7 @@ impl Reply {
             ["BYE", reason @ ("quit" | "shutting-down")] => Self::Bye(reason.to_string()),
             ["WHO" | "STAT" | "HELP", ..] => Self::Item(line.to_string()),
             ["MSG", id, priority, from, text] => {
-                let digit = priority.strip_prefix('p').expect("pP").as_bytes();
+                let digit = priority.strip_prefix('p').expect("a priority is p and a digit").as_bytes();
                 assert_eq!(digit.len(), 1);
                 let priority = Priority::from_digit(digit[0]).expect("a digit");
                 Self::Msg(Message {
@@ -332,7 +332,7 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn line(&mut self, reply: &Reply, lines: u64) {
-        assert_eq!(self.end, End::No, "{reply:?} after the last words");
+        assert_eq!(self.end, End::No, "{reply:?} after the farewell");
         match reply {
             Reply::Ack(n, id, lowered) => self.ack(*n, *id, *lowered, lines),
             Reply::Nak(n, reason) => self.nak(*n, reason, lines),
@@ -471,12 +471,12 @@ impl<'a> Check<'a> {
             None => assert!(self.witness.is_gone, "{message:?} was not processed"),
         }
         let Some(min) = self.joined.or_else(|| self.is_joining()) else {
-            panic!("{message:?}, and it did not join")
+            panic!("{message:?} for a client that is not subscribed")
         };
         // While a /join is unanswered, the messages may follow the last subscription or the new one.
         assert!(
             min <= message.priority || self.is_joining().is_some(),
-            "{message:?} for one who joined {min}"
+            "{message:?} for a subscriber from {min} on"
         );
         if let Some(last) = self.last_seen {
             assert!(last < message.id, "{message:?} after {last}");
@@ -486,7 +486,7 @@ impl<'a> Check<'a> {
                 assert_eq!(
                     missing.count() as u64,
                     self.lost,
-                    "lost between {last} and {message:?}, and told"
+                    "lost between {last} and {message:?}, and reported as lost"
                 );
             }
         }

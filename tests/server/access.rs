@@ -27,7 +27,7 @@ fn is_refused(mut client: Client) -> bool {
 fn rejections_logged(server: &Server, last: &Client) -> Vec<String> {
     server.wait_for_log(&format!("{} connected", last.address()));
     let lines = server.log().into_iter().filter(|line| line.contains("not allowed"));
-    lines.map(|line| line.split_once("WARN  ").expect("it is a warning").1.to_string()).collect()
+    lines.map(|line| line.split_once("WARN  ").expect("a warning").1.to_string()).collect()
 }
 
 // ---- Addresses -----------------------------------------------------------------------------------------
@@ -164,11 +164,11 @@ impl AuthFile {
 
     /// Writes `text`, has the server reload the file, and waits until the log has `said` for the `count`th
     /// time.
-    fn reload(&self, server: &Server, text: &str, said: &str, count: usize) {
+    fn reload(&self, server: &Server, text: &str, part: &str, count: usize) {
         self.write(text, 0o600);
         server.signal("HUP");
-        let says = |line: &&String| line.contains(said);
-        eventually(said, || server.log().iter().filter(says).count() == count);
+        let says = |line: &&String| line.contains(part);
+        eventually(part, || server.log().iter().filter(says).count() == count);
     }
 }
 
@@ -281,9 +281,10 @@ fn rights_limit_priority_and_reading() {
     let lowered = acks.iter().map(|ack| ack.ends_with(" lowered")).collect::<Vec<_>>();
     assert_eq!(lowered, [false, true, false, true, false, true, true, false], "{acks:?}");
     let msgs = alice.lines(lines.len());
-    let told: Vec<_> = msgs.iter().map(|msg| msg.split(' ').skip(2).collect::<Vec<_>>().join(" ")).collect();
+    let delivered: Vec<_> =
+        msgs.iter().map(|msg| msg.split(' ').skip(2).collect::<Vec<_>>().join(" ")).collect();
     for (text, priority) in [("b", 4), ("c", 4), ("d", 4), ("e", 1), ("f", 4), ("g", 4)] {
-        assert!(told.contains(&format!("p{priority} meter {text}")), "{text}: {told:?}");
+        assert!(delivered.contains(&format!("p{priority} meter {text}")), "{text}: {delivered:?}");
     }
     for (n, line) in (lines.len() + 2..).zip(["/join", "/join 7 since 1", "/last 1", "/since 0"]) {
         assert_eq!(meter.ask(line), format!("ERR {n} not-permitted your token is not for reading"));
@@ -313,8 +314,8 @@ fn wrong_tokens_wait_longer_each_time_and_the_third_closes_only_that_connection(
     assert_eq!(client.lines(2), ["ERR 4 not-authenticated say /auth TOKEN first", "OK 5"]);
     assert_eq!(client.rest(), ["ERR 0 wrong-token"]);
     server.wait_for_log("disconnected: it tried wrong tokens");
-    let told = server.log().iter().filter(|line| line.contains("tries wrong tokens")).count();
-    assert_eq!((told, bystander.stats()["wrong-tokens"]), (1, u64::from(WRONG_TOKENS_MAX)));
+    let log_lines = server.log().iter().filter(|line| line.contains("tries wrong tokens")).count();
+    assert_eq!((log_lines, bystander.stats()["wrong-tokens"]), (1, u64::from(WRONG_TOKENS_MAX)));
 }
 
 #[test]
@@ -627,10 +628,10 @@ fn no_token_is_logged_stored_or_sent() {
     assert_eq!(rest[1..], ["OK 3 meter", "ACK 4 1"]);
     file.reload(&server, "alice nonsense", "still holds", 1);
     alice.send("/who\n/stats\n/last 10\n");
-    let told = [alice.lines_until_ok(2), alice.lines_until_ok(3), alice.lines_until_ok(4), rest].concat();
-    assert!(told.contains(&"MSG 1 p4 meter hello".to_string()), "the history is sent: {told:?}");
+    let sent = [alice.lines_until_ok(2), alice.lines_until_ok(3), alice.lines_until_ok(4), rest].concat();
+    assert!(sent.contains(&"MSG 1 p4 meter hello".to_string()), "the history is sent: {sent:?}");
     server.wait_for_log("message 1 p4 meter hello");
-    let mut kept = [told, server.log()].concat().join("\n").into_bytes();
+    let mut kept = [sent, server.log()].concat().join("\n").into_bytes();
     for part in fs::read_dir(&journal).unwrap() {
         kept.extend(fs::read(part.unwrap().path()).unwrap());
     }

@@ -136,7 +136,7 @@ fn only_client(server: &Server) -> Client {
 /// A client that the server serves, as soon as a place is free.
 fn served(server: &Server) -> Client {
     let mut served = None;
-    eventually("a seat is free", || {
+    eventually("a place is free", || {
         let mut client = server.connect();
         client.send("/ping\n");
         let is_served = client.try_line().as_deref() == Some("OK 1");
@@ -178,7 +178,7 @@ impl Flooder {
             if rest.is_empty() {
                 while rest.len() < piece_bytes() {
                     lines += 1;
-                    assert!(lines < 5_000_000, "the server takes all of a client that does not read");
+                    assert!(lines < 5_000_000, "the server keeps everything for a client that does not read");
                     rest.extend(line(lines).into_bytes());
                     rest.push(b'\n');
                 }
@@ -581,8 +581,11 @@ fn every_byte_is_accepted_and_reaches_others_escaped() {
         client.send([line, &b"\n"[..]].concat());
         assert_eq!(line_of("ACK", &client.line()), n);
         // The harness has checked that the line is UTF-8.
-        let told = reader.line();
-        assert!(told.starts_with("MSG ") && !told.contains(char::is_control), "{told:?}");
+        let line_to_others = reader.line();
+        assert!(
+            line_to_others.starts_with("MSG ") && !line_to_others.contains(char::is_control),
+            "{line_to_others:?}"
+        );
     }
     drop((reader, client));
     bounded.assert_unharmed();
@@ -714,7 +717,7 @@ fn without_descriptors_the_acceptor_pauses_and_later_serves_again() {
 fn allow_descriptors(server: &Server, count: usize) -> usize {
     let prlimit = |args: &[&str]| {
         let output = Command::new("prlimit").args(["--pid", &server.pid().to_string()]).args(args).output();
-        let output = output.expect("there is prlimit");
+        let output = output.expect("prlimit is installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };

@@ -85,7 +85,7 @@ fn after_a_first_message_no_line_counts_as_another_protocol() {
     let mut client = server.connect();
     client.send("\n/nope\n/low\n/urgent x\nGET / HTTP/1.1\n");
     client.end_sending();
-    assert_eq!(client.rest().len(), 4, "refused lines do not make it a firstline client, the message does");
+    assert_eq!(client.rest().len(), 4, "refused lines do not identify a firstline client, a message does");
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn telnet_works() {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("there is a telnet");
+        .expect("telnet is installed");
     let mut listener = server.connect();
     assert_eq!(listener.ask("/join"), "OK 1");
     telnet.stdin.as_mut().unwrap().write_all(b"/urgent from telnet\n").unwrap();

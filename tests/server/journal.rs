@@ -128,8 +128,8 @@ fn an_unwritable_file_loses_no_message() {
     let last = (39_998..=40_000).map(|number: u64| (18_000 + number, number.to_string())).collect();
     assert_eq!(answer(&mut reader), (last, vec!["OK 1".to_string()]));
     assert_eq!(server.end(), Some(0));
-    let (told, code) = check(&directory);
-    assert_eq!(code, Some(0), "{told}");
+    let (report, code) = check(&directory);
+    assert_eq!(code, Some(0), "{report}");
     let ids: Vec<u64> = directory.messages().into_keys().collect();
     assert!(ids.iter().copied().eq(ids[0]..=58_000), "{} to {:?}", ids[0], ids.last());
     // Six files are full, and a seventh is in use.
@@ -204,11 +204,11 @@ fn a_flipped_bit_in_the_newest_segment_loses_one_message() {
         answer(&mut reader)
     };
     let kept = [numbered(1..=99), numbered(101..=MESSAGES)].concat();
-    let told = vec!["LOST 1".to_string(), "OK 1".to_string()];
-    assert_eq!(list(&server), (kept.clone(), told.clone()));
+    let other_lines = vec!["LOST 1".to_string(), "OK 1".to_string()];
+    assert_eq!(list(&server), (kept.clone(), other_lines.clone()));
     assert_eq!(server.end(), Some(0));
     let server = start();
-    assert_eq!(list(&server), (kept, told));
+    assert_eq!(list(&server), (kept, other_lines));
     server.wait_for_log("damage among its last messages costs");
     assert_eq!(id_of(&server.connect().ask("goes on")), MESSAGES + 1);
     assert_eq!(server.end(), Some(0));
@@ -228,14 +228,14 @@ fn a_pipe_in_place_of_a_file_is_refused() {
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     let start = ["--listen", "127.0.0.1:0", "--journal", directory.path(), "--journal-size", "1M"];
     for args in [&["journal", directory.path(), "--check"][..], &["journal", directory.path()], &start] {
-        let mut asked = command().args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command().args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut code = None;
         eventually("the process ends", || {
-            code = asked.try_wait().unwrap();
+            code = process.try_wait().unwrap();
             code.is_some()
         });
         let mut said = String::new();
-        asked.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        process.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(code.unwrap().code(), Some(1), "{args:?}: {said}");
         assert!(
             said.ends_with(": 3.journal in it is not a regular file; move it away\n"),
@@ -994,9 +994,9 @@ fn a_journal_of_a_later_version_is_refused_in_one_line() {
     for mut program in [server, reader] {
         let output = program.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let told =
+        let expected =
             "a later firstline made it: its format is 3, and this one knows up to 2; use the later one\n";
-        assert!(said.ends_with(told), "{said}");
+        assert!(said.ends_with(expected), "{said}");
         assert_eq!(output.status.code(), Some(1));
     }
 }
@@ -1086,7 +1086,7 @@ fn a_client_that_does_not_read_the_history_can_send_leave_and_quit() {
     joining.send("/join since 0\n");
     for mut reader in [behind, joining] {
         reader.send("/urgent smoke\n");
-        assert!(watcher.line().ends_with(" smoke"), "its message is delivered before it reads");
+        assert!(watcher.line().ends_with(" smoke"), "the message is delivered before its sender reads");
         reader.send("/leave\n/ping\n/quit\n");
         let rest = reader.rest();
         let is_from_others = |line: &&String| line.starts_with("MSG ");

@@ -284,21 +284,21 @@ fn a_closed_output_ends_it_silently() {
 #[test]
 fn a_position_ahead_of_the_history_is_reported_and_new_messages_are_printed() {
     let directory = Directory::with("ahead", 1..5);
-    let told = |newest: u64| {
+    let warning = |newest: u64| {
         let directory = directory.path();
         format!(
             "firstline: {directory}: message 5000 is ahead of this history, whose newest is {newest}; only new messages are printed\n"
         )
     };
     let ran = run(&[directory.path(), "--since", "5000"]);
-    assert_eq!((ran.code, ran.stderr, ran.stdout.len()), (Some(0), told(4), 0));
+    assert_eq!((ran.code, ran.stderr, ran.stdout.len()), (Some(0), warning(4), 0));
     for (since, newest) in [("4", 4), ("5000", 5)] {
         let mut child = start(&[directory.path(), "--since", since, "--follow"]);
         let (printed, said) = (follow(child.stdout.take().unwrap()), child.stderr.take().unwrap());
         if since == "5000" {
             let mut line = String::new();
             BufReader::new(said).read_line(&mut line).unwrap();
-            assert_eq!(line, told(newest));
+            assert_eq!(line, warning(newest));
         }
         let mut buffers = Buffers::new();
         let mut writer = open(&directory.0, &mut buffers);
@@ -315,8 +315,8 @@ fn a_sound_journal_is_reported_as_sound() {
     let directory = Directory::with("sound", 1..1_001);
     let ran = run(&[directory.path(), "--check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    let (verdict, told) = ran.stdout.split_last().unwrap();
-    let (identity, segments) = told.split_last().unwrap();
+    let (verdict, lines_before) = ran.stdout.split_last().unwrap();
+    let (identity, segments) = lines_before.split_last().unwrap();
     assert!(identity.starts_with("identity: "), "{identity}");
     assert_eq!(
         *verdict,
@@ -343,10 +343,10 @@ fn a_flipped_bit_loses_one_message_and_its_place_is_reported() {
 
     let ran = run(&[directory.path(), "--check"]);
     assert_eq!(ran.code, Some(1));
-    let told = ran.stdout.iter().find_map(|line| line.strip_prefix("0.journal: damaged: ")).unwrap();
-    let (bytes, at) = told.split_once(" bytes at offset ").unwrap();
+    let finding = ran.stdout.iter().find_map(|line| line.strip_prefix("0.journal: damaged: ")).unwrap();
+    let (bytes, at) = finding.split_once(" bytes at offset ").unwrap();
     let (bytes, at): (u64, u64) = (bytes.parse().unwrap(), at.parse().unwrap());
-    assert!(at < offset && offset < at + bytes && bytes < 400, "{told}: {offset}");
+    assert!(at < offset && offset < at + bytes && bytes < 400, "{finding}: {offset}");
     assert!(ran.stdout.contains(&"missing: IDs 20 to 20".to_string()), "{:?}", ran.stdout);
     let verdict = ran.stdout.last().unwrap();
     assert!(verdict.starts_with("damaged in 1 place: 999 messages in "), "{verdict}");
@@ -366,8 +366,8 @@ fn a_truncated_file_loses_only_the_missing_part() {
     assert_eq!(ran.stdout[..kept], lines(1..kept as u64 + 1));
     assert_eq!(ran.stdout[kept + 1..], lines((kept + lost) as u64 + 1..1_001));
     let ran = run(&[directory.path(), "--check"]);
-    let told = format!("0.journal: damaged: 10000 bytes long instead of {SEGMENT_BYTES}");
-    assert!(ran.stdout.contains(&told), "{:?}", ran.stdout);
+    let finding = format!("0.journal: damaged: 10000 bytes long instead of {SEGMENT_BYTES}");
+    assert!(ran.stdout.contains(&finding), "{:?}", ran.stdout);
     assert_eq!(ran.code, Some(1));
 }
 
@@ -619,11 +619,11 @@ fn an_unreadable_directory_is_reported_with_a_remedy() {
     reading.args(["journal", directory.path()]);
     let output = under_strace(&how, &reading).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    let told = format!(
+    let expected = format!(
         "firstline: {}: the directory cannot be opened: Permission denied; run this as root, or as the user that the \
          server runs as\n",
         directory.path()
     );
-    assert!(said.ends_with(&told), "{said}");
+    assert!(said.ends_with(&expected), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }

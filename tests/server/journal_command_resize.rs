@@ -89,8 +89,8 @@ fn a_resize_keeps_what_a_start_would_recover() {
     let directory = torn("end");
     let ran = resize(&directory, "2M");
     assert_eq!(ran.code, Some(1));
-    let told = " bytes: torn at the end, as a power cut does, and left out\n";
-    assert!(ran.stderr.ends_with(told) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    let expected = " bytes: torn at the end, as a power cut does, and left out\n";
+    assert!(ran.stderr.ends_with(expected) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
     assert_eq!(run(&[directory.path()]).stdout, lines(1..2_000), "all but the torn message");
     let mut buffers = Buffers::new();
     let (writer, _) =
@@ -128,7 +128,7 @@ fn everything_that_a_resize_leaves_out_is_reported() {
             " bytes: damaged, and left out\n",
         ),
     ];
-    for (name, damage, told) in tests {
+    for (name, damage, expected) in tests {
         let directory = Directory::with(name, 1..2_001);
         damage(&directory);
         let before = run(&[directory.path()]).stdout;
@@ -139,7 +139,7 @@ fn everything_that_a_resize_leaves_out_is_reported() {
             "{name}: {}",
             ran.stderr
         );
-        assert!(ran.stderr.contains(told), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{name}: {}", ran.stderr);
         assert_eq!(run(&[directory.path()]).stdout, before, "{name}");
         assert_eq!(run(&[directory.path(), "--check"]).code, Some(0), "{name}");
         let again = resize(&directory, "1M");
@@ -183,8 +183,8 @@ fn files_of_two_lengths_are_refused_by_name() {
         let before = contents(&directory.0);
         let ran = resize(&directory, "2M");
         assert_eq!(ran.code, Some(1));
-        let told = format!("{name} in it does not belong to this journal; move it away\n");
-        assert!(ran.stderr.ends_with(&told), "{}", ran.stderr);
+        let expected = format!("{name} in it does not belong to this journal; move it away\n");
+        assert!(ran.stderr.ends_with(&expected), "{}", ran.stderr);
         assert!(contents(&directory.0) == before);
     }
 }
@@ -222,14 +222,14 @@ fn follow_reports_a_missing_or_replaced_journal() {
     let printed = follow(child.stdout.take().unwrap());
     (1..11).for_each(|id| assert_eq!(printed.recv_timeout(LIMIT).unwrap(), line(id)));
     let mut said = BufReader::new(child.stderr.take().unwrap());
-    let mut told = || {
+    let mut next_line = || {
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         line
     };
     let start = format!("firstline: {}: ", directory.path());
     std::fs::rename(&directory.0, &aside.0).unwrap();
-    assert_eq!(told(), format!("{start}its files are gone; --follow waits until they are back\n"));
+    assert_eq!(next_line(), format!("{start}its files are gone; --follow waits until they are back\n"));
     std::fs::rename(&aside.0, &directory.0).unwrap();
     let mut buffers = Buffers::new();
     let mut writer = open(&directory.0, &mut buffers);
@@ -239,9 +239,9 @@ fn follow_reports_a_missing_or_replaced_journal() {
     std::fs::rename(&directory.0, &aside.0).unwrap();
     let _other = Directory::with("other-in-place", 1..3);
     std::fs::rename(&_other.0, &directory.0).unwrap();
-    let told: Vec<String> = std::iter::repeat_with(told).take_while(|line| !line.is_empty()).collect();
+    let lines: Vec<String> = std::iter::repeat_with(next_line).take_while(|line| !line.is_empty()).collect();
     assert_eq!(
-        told.last().unwrap(),
+        lines.last().unwrap(),
         &format!("{start}another journal has taken its place; run the command again to read that one\n")
     );
     assert_eq!(end(&mut child), Some(1));
@@ -264,15 +264,15 @@ fn foreign_files_with_the_names_of_a_resize_are_refused_and_kept() {
         ];
         for make in makes {
             make();
-            let told =
+            let expected =
                 format!("{}: {name} in it does not belong to this journal; move it away\n", directory.path());
             let ran = resize(&directory, "2M");
-            assert_eq!((ran.code, ran.stderr), (Some(1), format!("firstline: {told}")));
+            assert_eq!((ran.code, ran.stderr), (Some(1), format!("firstline: {expected}")));
             let mut server = command();
             server.args(["--listen", "127.0.0.1:0", "--journal-size", "1M", "--journal", directory.path()]);
             let output = server.output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
-            assert!(said.ends_with(&told), "{said}");
+            assert!(said.ends_with(&expected), "{said}");
             assert_eq!(output.status.code(), Some(1));
             assert!(path.symlink_metadata().is_ok());
             assert_eq!(run(&[directory.path()]).stdout, lines(1..11));

@@ -5,7 +5,7 @@ use crate::common::stuck::{Msg, Printed, StuckServer};
 use crate::common::{Server, command};
 
 /// Sender and text of each message, in order.
-fn told(messages: &[Msg]) -> Vec<(&str, &str)> {
+fn senders_and_texts(messages: &[Msg]) -> Vec<(&str, &str)> {
     messages.iter().map(|message| (&message.from[..], &message.text[..])).collect()
 }
 
@@ -36,11 +36,11 @@ fn a_message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
     }
     let expected: Vec<_> = expected.iter().map(|(from, text)| (&from[..], *text)).collect();
     let count = expected.len();
-    assert_eq!(told(&printed.msgs(count)), expected, "--print");
-    assert_eq!(told(&msgs(&live.lines(count))), expected, "the subscriber");
+    assert_eq!(senders_and_texts(&printed.msgs(count)), expected, "--print");
+    assert_eq!(senders_and_texts(&msgs(&live.lines(count))), expected, "the subscriber");
     let mut replayed = server.connect();
     replayed.send("/since 0\n");
-    assert_eq!(told(&msgs(&replayed.lines_until_ok(1))), expected, "/since");
+    assert_eq!(senders_and_texts(&msgs(&replayed.lines_until_ok(1))), expected, "/since");
     drop((live, sensors, replayed));
     assert_eq!(server.end(), Some(0));
     let mut reader = command();
@@ -48,7 +48,7 @@ fn a_message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
     let kept = String::from_utf8(reader.output().unwrap().stdout).unwrap();
     // Without the time that begins each line.
     let kept: Vec<_> = kept.lines().map(|line| line.split_once(' ').unwrap().1.to_string()).collect();
-    assert_eq!(told(&msgs(&kept)), expected, "the journal");
+    assert_eq!(senders_and_texts(&msgs(&kept)), expected, "the journal");
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn a_message_keeps_its_name_after_another_client_takes_it() {
     stuck.unplug();
     let expected =
         [(&address[..], "a"), ("kitchen", "b"), ("cellar", "c"), ("kitchen", "d"), ("cellar", "e")];
-    assert_eq!(told(&stuck.printed.msgs(5)), expected);
+    assert_eq!(senders_and_texts(&stuck.printed.msgs(5)), expected);
     let live = msgs(&reader.lines(6));
     assert_eq!(live[0].text, "plug");
-    assert_eq!(told(&live[1..]), expected);
+    assert_eq!(senders_and_texts(&live[1..]), expected);
 }

@@ -218,8 +218,8 @@ fn fill_and_make_room(name: &str, count: usize) {
         );
     }
     joined.send("/ping\n");
-    let heard: Vec<_> = std::iter::from_fn(|| joined.try_line().filter(|line| line != "OK 2")).collect();
-    assert_eq!(heard, sender.acknowledged, "a message that is not printed is not sent");
+    let received: Vec<_> = std::iter::from_fn(|| joined.try_line().filter(|line| line != "OK 2")).collect();
+    assert_eq!(received, sender.acknowledged, "a message that is not printed is not sent");
     drop((joined, sender.client));
     assert_eq!(server.end(), Some(0));
 }

@@ -151,10 +151,10 @@ fn a_line_may_arrive_in_any_pieces() {
         client.send(piece);
         // The next piece is sent after the server has received this one, so each comes alone.
         let stats_bytes = "/stats\n".len() as u64;
-        let mut asked = 0;
+        let mut stats_requests = 0;
         eventually("the piece is received", || {
-            asked += 1;
-            received(&mut helper) == before + piece.len() as u64 + asked * stats_bytes
+            stats_requests += 1;
+            received(&mut helper) == before + piece.len() as u64 + stats_requests * stats_bytes
         });
     }
     client.send("\n");
@@ -623,7 +623,7 @@ fn a_client_without_outstanding_replies_or_subscription_is_idle() {
     assert_eq!(waiting.ask("/ping"), "OK 2", "its lines are still served");
     held.release();
     assert_eq!(subscriber.line(), format!("MSG 1 p4 {} not yet answered", waiting.address()));
-    assert_eq!(waiting.rest(), ["ACK 1 1", "ERR 0 idle"], "after the ACK it is idle");
+    assert_eq!(waiting.rest(), ["ACK 1 1", "ERR 0 idle"], "after the ACK the client is idle");
     assert_eq!(subscriber.ask("/ping"), "OK 2");
     // After /leave, it is like the others.
     assert_eq!(subscriber.ask("/leave"), "OK 3");
@@ -651,8 +651,8 @@ fn blocked_in_an_answer(server: &Server) -> Client {
     setsockopt(&client.stream, sockopt::RcvBuf, &RECEIVE_BYTES).unwrap();
     setsockopt(&client.stream, sockopt::SndBuf, &RECEIVE_BYTES).unwrap();
     client.stream.set_nonblocking(true).unwrap();
-    let asked = "/help\n".repeat(RECEIVE_BYTES);
-    let send = || (&client.stream).write(asked.as_bytes()).is_ok();
+    let commands = "/help\n".repeat(RECEIVE_BYTES);
+    let send = || (&client.stream).write(commands.as_bytes()).is_ok();
     eventually("the server no longer reads from it", || {
         let was_full = !send();
         while send() {}
@@ -749,9 +749,12 @@ fn commands_are_case_insensitive_and_may_end_with_a_tab() {
     ] {
         assert_eq!(client.ask(line), reply, "{line:?}");
     }
-    let told = watcher.lines(4);
-    for (line, end) in told.iter().zip([" p9 ", " p9 ", " p9 ", " p7 "]) {
+    let messages = watcher.lines(4);
+    for (line, end) in messages.iter().zip([" p9 ", " p9 ", " p9 ", " p7 "]) {
         assert!(line.contains(end), "{line}");
     }
-    assert!(told.iter().zip(["a", "b", "c", "d"]).all(|(line, text)| line.ends_with(text)), "{told:?}");
+    assert!(
+        messages.iter().zip(["a", "b", "c", "d"]).all(|(line, text)| line.ends_with(text)),
+        "{messages:?}"
+    );
 }

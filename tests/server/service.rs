@@ -181,8 +181,8 @@ fn a_listener_shut_down_by_its_owner_is_reported_and_does_not_spin() {
     let mut client = Client::connect(listening_on(&server)[1]);
     assert_eq!(client.ask("/ping"), "OK 1");
     socket::shutdown(owned.as_raw_fd(), Shutdown::Both).unwrap();
-    let told = server.wait_for_log("cannot accept a connection");
-    assert!(told.contains("that passed it to the server has shut it down"), "{told}");
+    let logged = server.wait_for_log("cannot accept a connection");
+    assert!(logged.contains("that passed it to the server has shut it down"), "{logged}");
     let before = trace.times("accept4").len();
     eventually("the server tries again", || trace.times("accept4").len() >= before + 6);
     // Each round of attempts tries both listeners.
@@ -250,8 +250,8 @@ fn a_frozen_disk_still_feeds_the_watchdog() {
         stats["admitted"] == 1 && stats["waiting"] == 0
     });
     // Before, the status was that of a server that waits for nothing.
-    let told = manager.wait_for("WATCHDOG=1\nSTATUS=1 messages wait for the disk");
-    assert!(told.ends_with("which does not answer"), "{told}");
+    let status = manager.wait_for("WATCHDOG=1\nSTATUS=1 messages wait for the disk");
+    assert!(status.ends_with("which does not answer"), "{status}");
     server.wait_for_log("the disk does not answer; 1 messages wait for it");
     assert_eq!(client.line(), "ACK 1 1");
     manager.wait_for("WATCHDOG=1\nSTATUS=1 of");
@@ -324,10 +324,10 @@ fn the_environment_file_has_every_option_with_valid_values() {
         name => "FIRSTLINE_".to_string() + &name.to_uppercase().replace('-', "_"),
     };
     let mut known: Vec<String> = options.map(variable).collect();
-    let mut told: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
+    let mut names: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
     known.sort_unstable();
-    told.sort_unstable();
-    assert_eq!(told, known);
+    names.sort_unstable();
+    assert_eq!(names, known);
     let mut command = command();
     command.envs(settings).args(["--listen", "127.0.0.1:0", "--workers", "1"]).stdout(Stdio::null());
     let server = Server::start_command(command);

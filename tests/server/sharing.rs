@@ -189,8 +189,8 @@ fn an_excess_urgent_message_is_lowered_and_its_ack_says_so() {
     let expected: Vec<_> =
         lowered.iter().enumerate().map(|(n, remark)| format!("ACK {0} {0}{remark}", n + 1)).collect();
     assert_eq!(replies, expected[..]);
-    let heard = lines.map(|_| watcher.line().split(' ').nth(2).unwrap().to_string());
-    assert_eq!(heard, ["p9", "p4", "p7", "p6", "p7", "p4", "p4", "p6"]);
+    let delivered = lines.map(|_| watcher.line().split(' ').nth(2).unwrap().to_string());
+    assert_eq!(delivered, ["p9", "p4", "p7", "p6", "p7", "p4", "p4", "p6"]);
     assert_eq!(other.ask("/urgent mine"), "ACK 1 9", "each client has its own allowance");
     // In one send, too, the excess messages alone are demoted.
     other.send("/9 x\n/9 x\n/9 x\n/9 x\n");

@@ -25,11 +25,11 @@ fn accepts_without_pause(errno: &str, without_pause_max: usize) -> usize {
     let rule = format!("accept4:error={errno}");
     let server = Server::start_command(listening(&trace, "accept4", &[&rule]));
     let _waiting = server.connect();
-    let told = server.wait_for_log("cannot accept a connection");
-    assert!(told.contains(&server.address.to_string()), "{told}");
+    let logged = server.wait_for_log("cannot accept a connection");
+    assert!(logged.contains(&server.address.to_string()), "{logged}");
     eventually("the server retries", || trace.times("accept4").len() >= without_pause_max + 4);
-    let told = server.log().iter().filter(|line| line.contains("cannot accept")).count();
-    assert_eq!(told, 1, "{errno}: it is logged once");
+    let logged = server.log().iter().filter(|line| line.contains("cannot accept")).count();
+    assert_eq!(logged, 1, "{errno}: it is logged once");
     attempts_without_pause(&trace.times("accept4"))
 }
 
@@ -78,8 +78,8 @@ fn clients_are_served_without_socket_options() {
         for number in 1..=3 {
             assert_eq!(server.connect().ask("hello"), format!("ACK 1 {number}"), "{errno}");
         }
-        let told = server.log().iter().filter(|line| line.contains("does not let sockets have")).count();
-        assert_eq!(told, 1, "{errno}: it is logged once");
+        let count = server.log().iter().filter(|line| line.contains("does not let sockets have")).count();
+        assert_eq!(count, 1, "{errno}: it is logged once");
     }
 }
 
