@@ -2,10 +2,9 @@
 //!
 //! `cargo test --features loom --test loom_sync`
 //!
-//! The model checker detects two things by itself: a data race, because the guarded values are its own cells,
-//! and a lost wake-up, because then all threads sleep. Models of three threads are searched up to a bound of
-//! forced switches, in which nearly all known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding",
-//! 2007).
+//! The model checker detects two things by itself: a data race, because the guarded values are its own cells, and a
+//! lost wake-up, because then all threads sleep. Models of three threads are searched up to a bound of forced
+//! switches, in which nearly all known bugs show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007).
 #![cfg(loom)]
 
 use std::time::Duration;

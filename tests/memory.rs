@@ -132,8 +132,7 @@ fn under_load_nothing_more_is_mapped() {
     }
     allow_many_connections();
     let server = Server::start(&[]);
-    // The main thread's stack is mapped as it grows, up to the system's limit; the other stacks are mapped
-    // completely.
+    // The main thread's stack is mapped as it grows, up to the system's limit; the other stacks are mapped completely.
     let mapped_kb = || server.status("VmSize") - main_stack_bytes(server.pid()) as u64 / 1024;
     let before = mapped_kb();
     load(&server);

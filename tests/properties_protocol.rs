@@ -1,5 +1,4 @@
-//! The laws of `protocol`: each is checked against a plain, slow model, on bytes that are generated to hit its
-//! edges.
+//! The laws of `protocol`: each is checked against a plain, slow model, on bytes that are generated to hit its edges.
 
 use firstline::limits::{
     ESCAPED_BYTES_MAX, FROM_BYTES_MAX, LINE_BYTES_MAX, MSG_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES,

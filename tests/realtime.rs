@@ -65,8 +65,7 @@ fn high_comes_before_middle() -> bool {
         static HIGH_HAD_IT: AtomicBool = AtomicBool::new(false);
         HIGH_HAD_IT.store(false, SeqCst);
         stay_on_one_processor();
-        // Spawning a thread may wait for other threads of this process, so all are spawned before the mutex is
-        // locked.
+        // Spawning a thread may wait for other threads of this process, so all are spawned before the mutex is locked.
         let (start_high, high_may_start) = channel();
         let high = spawn_at(HIGH, move || {
             high_may_start.recv().unwrap();

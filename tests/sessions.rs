@@ -21,8 +21,7 @@ static SINGLETONS: Mutex<Option<Singletons>> = Mutex::new(None);
 /// The smallest buffer of a socket, in bytes: the kernel raises it to a few replies to `/help`.
 const SMALL_BUFFER: usize = 1;
 
-/// Connects one client to a hub with one worker, runs `act`, and lets the client leave. Checks every promise to
-/// it.
+/// Connects one client to a hub with one worker, runs `act`, and lets the client leave. Checks every promise to it.
 fn with_client(adjust: impl FnOnce(&mut Hub), act: impl FnOnce(&mut Parts, &mut Client)) -> Client {
     let mut free = SINGLETONS.lock().unwrap_or_else(|error| error.into_inner());
     let singletons = free.take().unwrap_or_else(|| Singletons::new(Consumer::new(None, None), None));

@@ -1,11 +1,9 @@
-//! The hand-off from the replay of the journal to live messages, in random schedules: a subscriber since some
-//! message is sent every later message once and in order, whatever is written meanwhile, and however slowly the
-//! client reads.
+//! The hand-off from the replay of the journal to live messages, in random schedules: a subscriber since some message
+//! is sent every later message once and in order, whatever is written meanwhile, and however slowly the client reads.
 //!
 //! `cargo test --features shuttle --test shuttle_history -- --nocapture`
 //!
-//! As `tests/shuttle_hub.rs`, with a journal in memory, the real journal sink, and the real reader of the
-//! replay.
+//! As `tests/shuttle_hub.rs`, with a journal in memory, the real journal sink, and the real reader of the replay.
 #![cfg(shuttle)]
 
 mod models;

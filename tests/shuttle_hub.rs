@@ -26,8 +26,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
 use std::sync::{Arc, Mutex};
 
-/// What each run takes over from the one before. Only one model runs at a time, because there is only one
-/// consumer.
+/// What each run takes over from the one before. Only one model runs at a time, because there is only one consumer.
 static SINGLETONS: Mutex<Option<Singletons>> = Mutex::new(None);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 

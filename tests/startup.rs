@@ -59,8 +59,7 @@ fn a_port_of_another_firstline_is_taken() {
 
 #[test]
 fn a_missing_address_is_logged_and_the_others_are_served() {
-    // Addresses for documentation: RFC 5737 and RFC 3849. tests/faults shows that clients reach such addresses
-    // later.
+    // Addresses for documentation: RFC 5737 and RFC 3849. tests/faults shows that clients reach such addresses later.
     let mut arguments = vec!["--listen", "127.0.0.1:0", "--listen", "192.0.2.1:0"];
     if TcpListener::bind("[::1]:0").is_ok() {
         arguments.extend(["--listen", "[2001:db8::1]:0"]);

@@ -1,5 +1,4 @@
-//! The limit of a server that waits for the disk: a loop that writes messages and syncs them, and does nothing
-//! else.
+//! The limit of a server that waits for the disk: a loop that writes messages and syncs them, and does nothing else.
 
 use crate::server::data_directory;
 use std::fs::{File, OpenOptions};

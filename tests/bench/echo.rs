@@ -1,8 +1,7 @@
-//! The baselines: servers that only echo, with a thread for each client, and with one epoll thread. Their cost
-//! is the kernel's; no server of the same shape that processes the lines can be faster. The epoll thread also
-//! sends lines to the clients that sent `/join`, with the least effort: a send for each reader. The third
-//! server writes what it received to the disk before it answers, with one sync for everything that came
-//! together.
+//! The baselines: servers that only echo, with a thread for each client, and with one epoll thread. Their cost is the
+//! kernel's; no server of the same shape that processes the lines can be faster. The epoll thread also sends lines to
+//! the clients that sent `/join`, with the least effort: a send for each reader. The third server writes what it
+//! received to the disk before it answers, with one sync for everything that came together.
 
 use crate::bare::Log;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -128,8 +127,7 @@ pub fn epoll(port: u16) {
     }
 }
 
-/// A server with one epoll thread that writes received lines to a file in that directory, syncs it, and then
-/// answers.
+/// A server with one epoll thread that writes received lines to a file in that directory, syncs it, and then answers.
 pub fn synced(port: u16, directory: &Path) {
     let (mut streams, mut log) = (Streams::listen(port), Log::new(directory));
     let (mut came, mut replies) = (Vec::new(), Vec::with_capacity(RECEIVE_BYTES * REPLY.len()));

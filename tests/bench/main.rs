@@ -159,8 +159,7 @@ fn deliveries(server: Server, in_flight: u64, duration: Duration) -> f64 {
 
 /// The load of the clients that flood a server while urgent lines come.
 fn flood(duration: Duration) -> Load {
-    // Longer than the others: there is one urgent line every 2 ms, and the 99th percentile of few values is
-    // random.
+    // Longer than the others: there is one urgent line every 2 ms, and the 99th percentile of few values is random.
     load(16, 32, 4 * duration)
 }
 

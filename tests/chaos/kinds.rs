@@ -33,8 +33,7 @@ const fn kind(
     Kind { name, count, pause: Duration::from_millis(pause_ms), life }
 }
 
-/// All kinds. Together they leave some places of the default board free, for connections that are still being
-/// closed.
+/// All kinds. Together they leave some places of the default board free, for connections that are still being closed.
 pub const KINDS: [Kind; 19] = [
     kind("steady", 3, 20, steady),
     kind("urgent", 2, 20, urgent),
@@ -158,8 +157,7 @@ fn quitter(shared: &Shared, random: &mut Random, name: &str) -> Life {
     quit(speaker, &mut Received::default())
 }
 
-/// As `nc -N` does: sends everything, closes its sending half, and reads everything; the last line may have no
-/// LF.
+/// As `nc -N` does: sends everything, closes its sending half, and reads everything; the last line may have no LF.
 fn half_closer(shared: &Shared, random: &mut Random, name: &str) -> Life {
     let mut speaker = arrive!(shared, name);
     let mut messages = speaker.account.messages(1 + random.below(200));

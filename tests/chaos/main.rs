@@ -1,6 +1,5 @@
-//! The soak: clients of every kind at once, for minutes, against the real server with a small journal. Each
-//! line must get exactly one reply, and memory, descriptors, threads and the latency of urgent lines must not
-//! grow.
+//! The soak: clients of every kind at once, for minutes, against the real server with a small journal. Each line must
+//! get exactly one reply, and memory, descriptors, threads and the latency of urgent lines must not grow.
 //!
 //! `tests/soak MINUTES [OPTION...]` runs it; the options are further ones for the server. The results are in
 //! target/soak: samples.csv, with a line for each second, and soak.svg.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 /// A violation of a promise, in one line.
 pub type Violation = String;
 
-// ---- All accounts together, and the sink ----------------------------------------------------------------------
+// ---- All accounts together, and the sink --------------------------------------------------------------------
 
 /// What all accounts sent, what they were told, and what the sink has.
 #[derive(Default)]
@@ -194,7 +194,7 @@ pub fn journal(directory: &Path, args: &[&str]) -> Result<String, Violation> {
     }
 }
 
-// ---- One connection -------------------------------------------------------------------------------------------
+// ---- One connection -----------------------------------------------------------------------------------------
 
 /// The reply that a line must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -478,8 +478,7 @@ impl Speaker {
     }
 }
 
-// ---- A subscriber
-// ---------------------------------------------------------------------------------------------
+// ---- A subscriber -------------------------------------------------------------------------------------------
 
 /// What the server sent to a subscriber of all priorities, or to a reader of the history: every gap is
 /// announced, and nothing is repeated.

@@ -1,5 +1,4 @@
-//! The reader of `--print`: a pipe that the test controls, so that the test decides when the consumer
-//! continues.
+//! The reader of `--print`: a pipe that the test controls, so that the test decides when the consumer continues.
 
 use super::{Client, LIMIT, Server, command};
 use nix::fcntl::{FcntlArg, fcntl};

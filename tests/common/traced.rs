@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Makes the names of the files unique within this process.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Shorter than any pause that the server makes after a failure, in seconds. A busy machine only lengthens
-/// pauses.
+/// Shorter than any pause that the server makes after a failure, in seconds. A busy machine only lengthens pauses.
 const PAUSE_S: f64 = 0.15;
 
 /// The recorded calls; the file is removed when this is dropped.
@@ -20,9 +19,8 @@ impl Trace {
         Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
     }
 
-    /// Puts strace before a command of the server: it records these calls, and applies the rules to them. The
-    /// process that the caller spawns becomes the server itself, because the tracer runs as its grandchild
-    /// (`-D`).
+    /// Puts strace before a command of the server: it records these calls, and applies the rules to them. The process
+    /// that the caller spawns becomes the server itself, because the tracer runs as its grandchild (`-D`).
     pub fn of(&self, server: &Command, calls: &str, rules: &[&str]) -> Command {
         let (calls, file) = (format!("trace={calls}"), self.0.to_str().expect("the build has a plain name"));
         let rules: Vec<String> = rules.iter().map(|rule| format!("inject={rule}")).collect();

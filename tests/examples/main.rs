@@ -1,5 +1,4 @@
-//! Every example of `deploy/examples`, run as a user runs it, against the real server, which ends and starts
-//! again.
+//! Every example of `deploy/examples`, run as a user runs it, against the real server, which ends and starts again.
 //!
 //! The stage `tests/stages/examples` prepares the tools, and sets `FIRSTLINE_TEST_TOOLS` to their directory,
 //! with `bin/micropython`, `bin/rsyslogd`, and the kinds of nc as `netcats/KIND/nc`.

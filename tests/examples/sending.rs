@@ -5,10 +5,9 @@ use crate::site::{Message, Site};
 use crate::{edited, example, stand_in, tool};
 use std::process::Command;
 
-/// Has an example send three texts: the first while there is no server, then to one that closes silently and to
-/// one that shuts down; the second after a crash of the server; the third after an orderly end. Each must
-/// arrive once. `wait` returns when the example has its ACK, because a message whose ACK is cut off is sent
-/// twice.
+/// Has an example send three texts: the first while there is no server, then to one that closes silently and to one
+/// that shuts down; the second after a crash of the server; the third after an orderly end. Each must arrive once.
+/// `wait` returns when the example has its ACK, because a message whose ACK is cut off is sent twice.
 fn sends_through_restarts(
     site: &Site,
     process: &mut Process,

@@ -82,8 +82,7 @@ fn rsyslog_forwards_with_priorities_and_keeps_messages_without_ack() {
     let expected = ["one", "two", "three", "four"].map(|text| format!("{host} oven: {text}"));
     assert_eq!(texts()[..4], expected);
     assert_eq!(texts()[4..], [long, format!("{host} oven: five")], "a long text is cut");
-    // Both programs end. A message that is on its way then may be lost; those that wait behind it are on the
-    // disk.
+    // Both programs end. A message that is on its way then may be lost; those that wait behind it are on the disk.
     assert_eq!(server.end(), Some(0));
     for text in ["six", "seven", "eight"] {
         log(&site, "alert", text);

@@ -1,7 +1,6 @@
 //! Machines that are network namespaces, with cables to the server's machine.
 //!
-//! The thread of a test has a namespace of its own, for its server, and so has each host. They end with the
-//! test.
+//! The thread of a test has a namespace of its own, for its server, and so has each host. They end with the test.
 
 use crate::common::LIMIT;
 use crate::common::accounts::{Account, Speaker};

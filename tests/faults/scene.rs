@@ -23,8 +23,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Starts a server with these further arguments; it listens on all addresses in the namespace of this
-    /// thread.
+    /// Starts a server with these further arguments; it listens on all addresses in the namespace of this thread.
     pub fn start(name: &str, args: &[&str]) -> Self {
         Self::start_with(name, |command| {
             command.args(args);

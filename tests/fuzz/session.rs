@@ -28,8 +28,7 @@ mod program;
 /// How many clients there are at once, besides the witness.
 const CLIENTS_MAX: usize = 4;
 
-/// The rounds after which the hub must have nothing to do: a program of some kilobytes takes a fraction of
-/// that.
+/// The rounds after which the hub must have nothing to do: a program of some kilobytes takes a fraction of that.
 const ROUNDS_MAX: usize = 20_000;
 
 /// The buffer of a witness's socket: more than all that can be sent to it between two reads.

@@ -17,8 +17,7 @@ pub struct Connection {
     pub outbox: Mutex<Outbox>,
     pub kernel: Kernel,
     wakes: Bitmap<1>,
-    /// All bytes in the order in which they were pushed. Used only while the outbox is locked, so it needs no
-    /// model.
+    /// All bytes in the order in which they were pushed. Used only while the outbox is locked, so it needs no model.
     pub pushed: std::sync::Mutex<Vec<u8>>,
 }
 

@@ -79,8 +79,7 @@ impl Kernel {
         if len == 0 { Err(Errno::EAGAIN) } else { Ok(len) }
     }
 
-    /// The client reads what is there, at least one byte. The socket has room at once, and reports it a little
-    /// later.
+    /// The client reads what is there, at least one byte. The socket has room at once, and reports it a little later.
     pub fn read(&self) -> Vec<u8> {
         let mut state = self.state.lock().unwrap();
         while state.taken.is_empty() {

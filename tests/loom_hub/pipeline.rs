@@ -21,8 +21,7 @@ impl Numbered {
     }
 }
 
-/// A queue, a pipeline, and what the threads that run the pipeline took. The consumer and the delivery count
-/// batches.
+/// A queue, a pipeline, and what the threads that run the pipeline took. The consumer and the delivery count batches.
 struct Dispatch {
     queue: Queue<Single<u32>, 4>,
     pipeline: Pipeline<u32, u32, Numbered>,

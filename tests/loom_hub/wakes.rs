@@ -71,8 +71,7 @@ fn two_wakes_of_one_connection_are_both_seen_and_none_is_spurious() {
         let wakes = Wakes::new();
         let wakers = [0, 1].map(|waker| spawn(&wakes, move |wakes| wakes.wake(waker, 7, 0)));
         let mut polls = 0;
-        // A poll after a wake sees everything that was written before it; a later write must cause another
-        // poll.
+        // A poll after a wake sees everything that was written before it; a later write must cause another poll.
         let mut seen = [false; 2];
         while seen != [true; 2] {
             wakes.event_fds[0].wait();

@@ -1,8 +1,7 @@
 //! What the protocol promises to a client, checked against everything that it sent and was sent.
 //!
-//! A *witness* subscribes before every other client, and always reads in time. So it is sent every message of
-//! the others in the order of processing. The check compares what another client is told with what the witness
-//! saw.
+//! A *witness* subscribes before every other client, and always reads in time. So it is sent every message of the
+//! others in the order of processing. The check compares what another client is told with what the witness saw.
 
 use super::protocol::{escaped, is_harmless, lines_of, request_of};
 use firstline::limits::LINE_BYTES_MAX;

@@ -162,8 +162,7 @@ impl AuthFile {
         Server::start(&[&["--auth-file", self.path()], args].concat())
     }
 
-    /// Writes `text`, has the server reload the file, and waits until the log has `said` for the `count`th
-    /// time.
+    /// Writes `text`, has the server reload the file, and waits until the log has `said` for the `count`th time.
     fn reload(&self, server: &Server, text: &str, part: &str, count: usize) {
         self.write(text, 0o600);
         server.signal("HUP");

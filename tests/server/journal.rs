@@ -438,9 +438,8 @@ type Acknowledged = BTreeMap<u64, String>;
 /// How many clients [`flood`] a server at the same time.
 const FLOODS: usize = 3;
 
-/// How many messages each of them sends. All their messages, with names and record headers, fit into seven
-/// segments of a journal of 1M, however fast the disk is. So the ring overwrites none of the messages that the
-/// test looks for.
+/// How many messages each of them sends. All their messages, with names and record headers, fit into seven segments of
+/// a journal of 1M, however fast the disk is. So the ring overwrites none of the messages that the test looks for.
 const FLOOD_MESSAGES: usize = 7 * ((1 << 20) / JOURNAL_SEGMENTS - PAGE_BYTES) / (FLOODS * 96);
 
 /// Sends messages as fast as they are acknowledged, until the server is gone; returns the acknowledged ones.
@@ -1039,8 +1038,7 @@ fn a_journal_of_version_1_is_continued_and_then_refused_by_version_1() {
     assert_eq!(server.stats()["journal-id"], identity);
 }
 
-/// A subscriber with the history that lags by more than the sockets hold. Also returns the ID of the last
-/// message.
+/// A subscriber with the history that lags by more than the sockets hold. Also returns the ID of the last message.
 fn fall_behind(server: &Server) -> (Client, u64) {
     const COUNT: u64 = 4_000;
     let mut reader = server.connect_reading_little();
@@ -1143,8 +1141,7 @@ fn an_unreadable_history_is_reported_as_lost_and_the_subscriber_continues() {
     let server = directory.start(&[]);
     let (mut reader, last) = fall_behind(&server);
     let mut client = server.connect();
-    // The directory is created anew, so the server must reopen the reader's history; it is removed again before
-    // that.
+    // The directory is created anew, so the server must reopen the reader's history; it is removed again before that.
     std::fs::remove_dir_all(&directory.0).unwrap();
     assert!(client.ask("into the void").ends_with("journal-failed"));
     eventually("an ACK again", || client.ask("after").starts_with("ACK "));

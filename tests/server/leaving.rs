@@ -111,8 +111,7 @@ fn tcp_urgent_data_strands_no_line() {
     for round in 0..34 {
         for parts in cases {
             let mut client = server.connect();
-            // In even rounds all parts are there when the server looks; in the others they come one after the
-            // other.
+            // In even rounds all parts are there when the server looks; in the others they come one after the other.
             let is_stopped = round % 2 == 0;
             if is_stopped {
                 server.signal("STOP");

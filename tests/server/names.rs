@@ -29,8 +29,7 @@ fn a_message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
     let mut expected = vec![(sensors.address(), "cold")];
     for round in 0..ROUNDS {
         sensors.send("/nick kitchen\n21.5 C\n/nick cellar\n9.0 C\n");
-        // Each of the four lines has its reply. A round ends before the next begins, so that each round is one
-        // send.
+        // Each of the four lines has its reply. A round ends before the next begins, so that each round is one send.
         sensors.lines(4 + usize::from(round == 0));
         expected.extend([("kitchen".to_string(), "21.5 C"), ("cellar".to_string(), "9.0 C")]);
     }

@@ -171,8 +171,7 @@ fn long(words: &str) -> String {
     words.to_string() + " " + &"\u{1}".repeat(TEXT_BYTES - words.len() - 1)
 }
 
-/// How many clients it takes to fill two batches with all their slots: when one batch is picked, another one
-/// waits.
+/// How many clients it takes to fill two batches with all their slots: when one batch is picked, another one waits.
 const CLIENTS_FOR_TWO_BATCHES: usize = (2 * BATCH).div_ceil(IN_FLIGHT);
 
 /// Sends `count` messages with that word before them, from as many clients as it takes. The blank lines between

@@ -1,5 +1,4 @@
-//! What one client may use, so that something is left for the others: connections, lines, urgency, places and
-//! time.
+//! What one client may use, so that something is left for the others: connections, lines, urgency, places and time.
 
 use crate::common::{
     Client, HeldConsumer, Server, allow_many_connections, command, eventually, is_emulated, too_long,
@@ -108,8 +107,7 @@ fn lose_power(client: &Client) {
     ignore = "takes root: some systems let nobody else put a filter on a socket"
 )]
 fn an_unreachable_client_is_closed_before_an_idle_one() {
-    // Without a write time-out only the kernel's retransmission limit ends the connection, after a quarter of
-    // an hour.
+    // Without a write time-out only the kernel's retransmission limit ends the connection, after a quarter of an hour.
     let server = Server::start(&["--per-address", "2", "--write-timeout", "off"]);
     let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
     let (mut other, mut own, mut dead) = (from(2), from(1), from(1));

@@ -1,5 +1,4 @@
-//! The cost of single steps of a message's way: framing and parsing, admission and picking, escaping, the
-//! outbox.
+//! The cost of single steps of a message's way: framing and parsing, admission and picking, escaping, the outbox.
 //!
 //! `tests/bench/run --micro`
 
