@@ -29,6 +29,8 @@ fn sends_through_restarts(
     let _server = site.serve();
     say(process, 3);
     site.wait_for(&text(3));
+    // Without its ACK, it would wait for the server that ends here.
+    wait(process, 3);
     let texts: Vec<String> = site.messages().into_iter().map(|message| message.text).collect();
     assert_eq!(texts, [text(1), text(2), text(3)], "it printed {:?}", process.said());
 }
