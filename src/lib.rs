@@ -60,6 +60,7 @@
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
+//! - [`client`] — a client, for programs and for `firstline send`. Knows the server by its protocol only.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
@@ -72,6 +73,8 @@ pub mod alloc_guard;
 pub mod auth;
 #[cfg(not(loom))]
 pub mod budget;
+#[cfg(not(loom))]
+pub mod client;
 pub mod clock;
 pub mod conn_id;
 pub mod counted;

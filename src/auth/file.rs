@@ -109,12 +109,21 @@ impl AuthFile {
 
 /// Reads the whole file, if only its owner can read it, and returns its length.
 fn read_into(buffer: &mut Buffer, path: &CString) -> Result<usize, Error> {
+    let file = open_private(path)?;
+    let len = fill(buffer, &file)?;
+    if len > AUTH_FILE_BYTES_MAX { Err(Error::TooLong) } else { Ok(len) }
+}
+
+/// Opens a file for reading, if only root and the user of this process can have written it, and can read it.
+///
+/// # Errors
+/// Why the file is not accepted.
+pub(crate) fn open_private(path: &CString) -> Result<OwnedFd, Error> {
     // Non-blocking: a pipe without a writer must not block this.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = open(path.as_c_str(), flags, Mode::empty())?;
     check(&fstat(&file)?)?;
-    let len = fill(buffer, &file)?;
-    if len > AUTH_FILE_BYTES_MAX { Err(Error::TooLong) } else { Ok(len) }
+    Ok(file)
 }
 
 /// Checks that only root and the user of this process can have written the file, and can read it.

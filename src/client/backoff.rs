@@ -1,0 +1,61 @@
+//! The pauses between attempts: each twice as long as the one before, up to a bound, and shorter by chance, so that the clients of a
+//! server that restarts do not come back all at once.
+
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+/// How long to pause next.
+#[derive(Debug)]
+pub struct Backoff {
+    ms: u64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { ms: BACKOFF_MS_MIN }
+    }
+}
+
+impl Backoff {
+    /// The next pause: between half of its length and all of it.
+    pub fn pause(&mut self) -> Duration {
+        // Std seeds it from the system's random numbers; a hasher that has hashed nothing gives them back mixed.
+        let chance = RandomState::new().build_hasher().finish();
+        let ms = self.ms / 2 + chance % (self.ms / 2 + 1);
+        self.ms = (2 * self.ms).min(BACKOFF_MS_MAX);
+        Duration::from_millis(ms)
+    }
+
+    /// The server answered a message: the next pause is the shortest.
+    pub fn reset(&mut self) {
+        self.ms = BACKOFF_MS_MIN;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_begin_anew() {
+        let mut backoff = Backoff::default();
+        let mut longest_ms = BACKOFF_MS_MIN;
+        for _ in 0..20 {
+            let ms = backoff.pause().as_millis() as u64;
+            assert!((longest_ms / 2..=longest_ms).contains(&ms), "{ms} of {longest_ms}");
+            longest_ms = (2 * longest_ms).min(BACKOFF_MS_MAX);
+        }
+        backoff.reset();
+        assert!(backoff.pause() <= Duration::from_millis(BACKOFF_MS_MIN));
+    }
+
+    #[test]
+    fn two_clients_do_not_pause_alike() {
+        let pauses = || {
+            let mut backoff = Backoff::default();
+            [(); 20].map(|()| backoff.pause())
+        };
+        assert_ne!(pauses(), pauses());
+    }
+}

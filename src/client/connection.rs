@@ -1,0 +1,244 @@
+//! One connection: lines out and replies in, without waiting. Knows no messages.
+
+use super::limits::{
+    KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, RECEIVE_BYTES, RECEIVED_LINE_BYTES_MAX,
+    SEND_BUFFER_BYTES, UNACKNOWLEDGED_MS_MAX,
+};
+use super::reply::Reply;
+use super::shown::{described, shown};
+use memchr::{memchr, memchr_iter};
+use nix::libc::linger;
+use nix::sys::socket::{setsockopt, sockopt};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A reply.
+    Reply(Reply),
+    /// Nothing more now.
+    Nothing,
+    /// The connection has ended, for this reason.
+    End(String),
+}
+
+/// A connection that is established.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    /// The number of the line that is sent next.
+    next_line: u64,
+    /// Lines that wait to be sent. Each has one LF, at its end.
+    output: Vec<u8>,
+    /// What of them was sent.
+    sent: usize,
+    input: Vec<u8>,
+    /// Where the next line begins in `input`.
+    taken: usize,
+    /// Between `taken` and here there is no LF.
+    scanned: usize,
+}
+
+impl Connection {
+    /// Lines over that socket, which does not block.
+    pub fn new(stream: TcpStream) -> Self {
+        let input = Vec::with_capacity(RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES);
+        Self { stream, next_line: 1, output: Vec::new(), sent: 0, input, taken: 0, scanned: 0 }
+    }
+
+    /// Whether something waits until the socket takes more.
+    pub fn wants_to_send(&self) -> bool {
+        self.sent < self.output.len()
+    }
+
+    /// Appends one line, which `write` writes with its LF, and returns its number. It is sent by [`flush`](Self::flush).
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        write(&mut self.output);
+        self.next_line += 1;
+        self.next_line - 1
+    }
+
+    /// Sends what the socket takes. An error is no news here: [`hear`](Self::hear) tells it once all replies are read that came before.
+    pub fn flush(&mut self) {
+        while self.wants_to_send() {
+            match self.stream.write(&self.output[self.sent..]) {
+                Ok(bytes) => self.sent += bytes,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+        self.output.clear();
+        self.sent = 0;
+    }
+
+    /// The highest number of a line that the system has taken whole; the server can know none behind it.
+    pub fn last_sent(&self) -> u64 {
+        let waiting = memchr_iter(b'\n', &self.output[self.sent..]).count();
+        self.next_line - 1 - waiting as u64
+    }
+
+    /// The next thing that came.
+    pub fn hear(&mut self) -> Heard {
+        loop {
+            if let Some(line) = self.take_line() {
+                return line;
+            }
+            if self.input.len() - self.taken > RECEIVED_LINE_BYTES_MAX {
+                return Heard::End("not a firstline server: it sends a line without an end".to_string());
+            }
+            match self.receive() {
+                Ok(0) => return Heard::End("the server closed the connection".to_string()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Heard::Nothing,
+                Err(error) => return Heard::End(described(&error)),
+            }
+        }
+    }
+
+    fn take_line(&mut self) -> Option<Heard> {
+        let Some(lf) = memchr(b'\n', &self.input[self.scanned..]) else {
+            self.scanned = self.input.len();
+            return None;
+        };
+        let end = self.scanned + lf;
+        let line = &self.input[self.taken..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let heard = match Reply::parse(line) {
+            Some(reply) => Heard::Reply(reply),
+            None => Heard::End(format!(
+                "not a firstline server: it says {:?}",
+                shown(&String::from_utf8_lossy(line))
+            )),
+        };
+        (self.taken, self.scanned) = (end + 1, end + 1);
+        Some(heard)
+    }
+
+    /// Receives once, behind what is left of the last time.
+    fn receive(&mut self) -> io::Result<usize> {
+        self.input.drain(..self.taken);
+        (self.taken, self.scanned) = (0, self.input.len());
+        let start = self.input.len();
+        self.input.resize(start + RECEIVE_BYTES, 0);
+        let received = self.stream.read(&mut self.input[start..]);
+        self.input.truncate(start + received.as_ref().map_or(0, |bytes| *bytes));
+        received
+    }
+
+    /// Whether a line was sent in part.
+    fn is_within_line(&self) -> bool {
+        self.wants_to_send() && self.sent > 0 && self.output[self.sent - 1] != b'\n'
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Drop for Connection {
+    /// The server takes a last line without LF for a whole one if the connection is closed in order, so a part of a line is withdrawn by
+    /// a reset.
+    fn drop(&mut self) {
+        if self.is_within_line() {
+            let _ = setsockopt(&self.stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
+        }
+    }
+}
+
+/// Sets up a socket before it connects: lines go at once, what may be in flight fits the send buffer, and a peer that lost its power is
+/// noticed. None of that is needed to speak, so a system that refuses it is let be.
+pub fn set_up(socket: &impl AsFd) {
+    let _ = setsockopt(socket, sockopt::TcpNoDelay, &true);
+    let _ = setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
+    let _ = setsockopt(socket, sockopt::KeepAlive, &true);
+    let _ = setsockopt(socket, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_S);
+    let _ = setsockopt(socket, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_S);
+    let _ = setsockopt(socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES);
+    let _ = setsockopt(socket, sockopt::TcpUserTimeout, &UNACKNOWLEDGED_MS_MAX);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A connection, and the other end of it.
+    fn pair() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        (Connection::new(stream), listener.accept().unwrap().0)
+    }
+
+    /// Waits for the next thing.
+    fn hear(connection: &mut Connection) -> Heard {
+        loop {
+            match connection.hear() {
+                Heard::Nothing => std::thread::yield_now(),
+                heard => return heard,
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_numbered_and_replies_come_however_they_are_cut() {
+        let (mut connection, mut server) = pair();
+        assert_eq!(connection.push(|out| out.extend_from_slice(b"/ping\n")), 1);
+        assert_eq!(connection.push(|out| out.extend_from_slice(b"smoke\n")), 2);
+        assert_eq!(connection.last_sent(), 0);
+        connection.flush();
+        assert_eq!((connection.last_sent(), connection.wants_to_send()), (2, false));
+        let mut received = [0; 12];
+        server.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"/ping\nsmoke\n");
+        assert_eq!(connection.hear(), Heard::Nothing);
+        for part in [&b"OK 1\nAC"[..], b"K 2 17\r", b"\nLOST 3\n"] {
+            server.write_all(part).unwrap();
+        }
+        drop(server);
+        let ack = Reply::Ack { line: 2, id: 17, is_lowered: false, text: None };
+        for reply in [Reply::Ok { line: 1, text: String::new() }, ack, Reply::Lost(3)] {
+            assert_eq!(hear(&mut connection), Heard::Reply(reply));
+        }
+        assert!(matches!(hear(&mut connection), Heard::End(reason) if reason.contains("closed")));
+    }
+
+    #[test]
+    fn what_speaks_otherwise_is_told_and_takes_no_memory() {
+        for said in
+            [b"HTTP/1.1 400 Bad Request\r\n".to_vec(), b"\x15\x03\x01\n".to_vec(), vec![b'x'; 1 << 20]]
+        {
+            let (mut connection, mut server) = pair();
+            let thread = std::thread::spawn(move || {
+                let _ = server.write_all(&said);
+            });
+            let Heard::End(reason) = hear(&mut connection) else { panic!("it is no reply") };
+            assert!(reason.starts_with("not a firstline server"), "{reason}");
+            assert!(connection.input.capacity() <= RECEIVED_LINE_BYTES_MAX + 2 * RECEIVE_BYTES);
+            drop(connection);
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn part_of_a_line_is_withdrawn_by_a_reset() {
+        let (mut connection, mut server) = pair();
+        let mut lines = 0;
+        while !connection.wants_to_send() {
+            lines = connection.push(|out| {
+                out.resize(out.len() + 100_000, b'x');
+                out.push(b'\n');
+            });
+            connection.flush();
+        }
+        assert!(connection.is_within_line() && connection.last_sent() < lines);
+        drop(connection);
+        let error = io::copy(&mut server, &mut io::sink()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+}

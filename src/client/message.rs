@@ -1,0 +1,122 @@
+//! A message as a line. Knows no connection.
+
+use super::limits::TEXT_BYTES_MAX;
+use crate::protocol::Priority;
+use std::fmt;
+
+/// A message that can be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    priority: Priority,
+    text: Vec<u8>,
+}
+
+/// Why a text can be no message. The server may refuse others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// It is empty.
+    Empty,
+    /// It has more than [`TEXT_BYTES_MAX`].
+    TooLong,
+    /// It has an LF in it, and would be several lines.
+    LineBreak,
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("empty"),
+            Self::TooLong => write!(f, "too-long: more than {TEXT_BYTES_MAX} bytes"),
+            Self::LineBreak => f.write_str("it has a line break, and a message is one line"),
+        }
+    }
+}
+
+impl std::error::Error for Unsendable {}
+
+impl Message {
+    /// A message of that priority. Any bytes but LF are a text; one that begins with `/` is sent as it is, and is no command.
+    ///
+    /// # Errors
+    /// Why that text cannot be one.
+    pub fn new(priority: Priority, text: impl Into<Vec<u8>>) -> Result<Self, Unsendable> {
+        let text = text.into();
+        if text.is_empty() {
+            Err(Unsendable::Empty)
+        } else if text.len() > TEXT_BYTES_MAX {
+            Err(Unsendable::TooLong)
+        } else if text.contains(&b'\n') {
+            Err(Unsendable::LineBreak)
+        } else {
+            Ok(Self { priority, text })
+        }
+    }
+
+    /// Appends the line that says it, with its LF.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.prefix());
+        out.extend_from_slice(&self.text);
+        // The server drops one CR before an LF.
+        out.extend_from_slice(if self.text.ends_with(b"\r") { b"\r\n" } else { b"\n" });
+    }
+
+    /// The bytes of that line, at most.
+    pub fn line_bytes(&self) -> usize {
+        "/9 ".len() + self.text.len() + "\r\n".len()
+    }
+
+    /// What says the priority. A text of blanks alone is a message only without one.
+    fn prefix(&self) -> Vec<u8> {
+        match (self.priority, self.text.first()) {
+            (Priority::NORMAL, Some(b'/')) => b"/".to_vec(),
+            (Priority::NORMAL, _) => Vec::new(),
+            (priority, _) => vec![b'/', priority.digit(), b' '],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{RECEIVE_BYTES, TEXT_BYTES};
+    use crate::protocol::command::Request;
+    use crate::protocol::framing::Framer;
+
+    #[test]
+    fn the_server_reads_the_text_and_priority_that_were_meant() {
+        let longest = vec![b'x'; TEXT_BYTES];
+        for text in [
+            &b"smoke"[..],
+            b"/urgent smoke",
+            b"//",
+            b"/",
+            b"  blanks ",
+            b"\0\xff",
+            b"ends with CR\r",
+            b"GET / HTTP/1.1",
+            &longest,
+        ] {
+            for priority in Priority::all() {
+                let mut line = Vec::new();
+                let message = Message::new(priority, text).unwrap();
+                message.write(&mut line);
+                assert!(line.len() <= message.line_bytes());
+                let mut buffer = [0; RECEIVE_BYTES];
+                let mut framer = Framer::new(&mut buffer);
+                framer.free()[..line.len()].copy_from_slice(&line);
+                framer.commit(line.len());
+                let request = framer.next().map(Request::from);
+                assert_eq!(request, Some(Request::Message { priority, text }), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_line_is_refused() {
+        let new = |text: &[u8]| Message::new(Priority::NORMAL, text).map(|_| ());
+        assert_eq!(new(b""), Err(Unsendable::Empty));
+        assert_eq!(new(b"two\nlines"), Err(Unsendable::LineBreak));
+        assert_eq!(new(&[b'x'; TEXT_BYTES_MAX]), Ok(()));
+        assert_eq!(new(&[b'x'; TEXT_BYTES_MAX + 1]), Err(Unsendable::TooLong));
+    }
+}

@@ -1,0 +1,73 @@
+//! A client of the server: for `firstline send`, and for programs. Knows nothing of [`crate::hub`] and [`crate::journal`].
+//!
+//! It connects to the first server of a list that answers, shows a token, sends messages with as many on their way as the server takes,
+//! matches replies by the number of their line, connects again when the connection is lost, and tells of each message what became of
+//! it. One thread, sockets that do not block, no busy loop; memory is bounded by [`limits`].
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | [`address`], [`lookup`] | where servers are: as it is written, and by the system's resolver |
+//! | [`token`] | the token, from a file that only its owner can read |
+//! | [`message`] | a message as a line |
+//! | [`reply`] | a line of the server, read |
+//! | [`connection`] | one connection: lines out, replies in |
+//! | [`link`] | from the servers to a connection that has proven itself |
+//! | [`in_flight`] | what is not answered yet |
+//! | [`backoff`], [`deadline`] | when to try again, and until when |
+//! | [`outcome`] | what became of a message |
+//! | [`sender`] | all of these together |
+//! | [`shown`] | what others say, made fit for a terminal |
+//!
+//! One message at a time; the listener stands for a server:
+//!
+//! ```
+//! use firstline::client::{Message, Outcome, Sender, Settings};
+//! use firstline::protocol::Priority;
+//! # use std::io::{BufRead, BufReader, Write};
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+//! # let server = listener.local_addr().unwrap().to_string();
+//! # let thread = std::thread::spawn(move || {
+//! #     let mut stream = listener.accept().unwrap().0;
+//! #     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+//! #     assert_eq!(lines.next().unwrap().unwrap(), "/ping");
+//! #     stream.write_all(b"OK 1\n").unwrap();
+//! #     assert_eq!(lines.next().unwrap().unwrap(), "/9 smoke in the workshop");
+//! #     stream.write_all(b"ACK 2 17\n").unwrap();
+//! # });
+//!
+//! let servers = server.parse().expect("such as raspberrypi, or [::1]:9090");
+//! let mut sender = Sender::new(servers, Settings::default());
+//! let message = Message::new(Priority::URGENT, "smoke in the workshop").expect("one line, and not too long");
+//! match sender.send(message) {
+//!     Outcome::Acknowledged(receipt) => assert_eq!(receipt.id, 17),
+//!     Outcome::Refused(refusal) => panic!("do not send it again: {refusal}"),
+//!     Outcome::Unknown(reason) => panic!("it may be there: {reason}"),
+//!     Outcome::NotSent(reason) => panic!("send it again later: {reason}"),
+//! }
+//! # thread.join().unwrap();
+//! ```
+//!
+//! For many at once, [`Sender::push`] those, and take outcomes after [`Sender::wait`]; a program with a loop of its own polls for
+//! [`Sender::interest`] and calls [`Sender::advance`].
+
+pub mod address;
+pub mod backoff;
+pub mod connection;
+pub mod deadline;
+pub mod in_flight;
+pub mod limits;
+pub mod link;
+pub mod lookup;
+pub mod message;
+pub mod outcome;
+pub mod reply;
+pub mod sender;
+pub mod shown;
+pub mod token;
+
+pub use address::{BadServers, Servers};
+pub use message::{Message, Unsendable};
+pub use outcome::{Outcome, Receipt, Refusal};
+pub use reply::Reply;
+pub use sender::{Sender, Settings};
+pub use token::{BadTokenFile, Token};

@@ -1,0 +1,199 @@
+//! A line of the server, read. Knows no connection.
+
+use crate::protocol::Priority;
+
+/// What a server says in one line. `line` is the number of the client's line that it answers, from 1 on each connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The message was processed.
+    Ack {
+        /// Which line.
+        line: u64,
+        /// Its number in the whole server.
+        id: u64,
+        /// It had a lower priority than was asked for.
+        is_lowered: bool,
+        /// What its handler said, escaped as in `MSG`.
+        text: Option<String>,
+    },
+    /// The message was not processed, or a handler took it and never said what became of it.
+    Nak {
+        /// Which line.
+        line: u64,
+        /// One word.
+        reason: String,
+        /// What its handler said, or else what to do.
+        text: String,
+    },
+    /// The command is done.
+    Ok {
+        /// Which line.
+        line: u64,
+        /// For `/auth` the name that the token stands for.
+        text: String,
+    },
+    /// The command was refused; if `line` is 0, the server closes the connection.
+    Err {
+        /// Which line, or 0.
+        line: u64,
+        /// One word.
+        reason: String,
+        /// What to do.
+        text: String,
+    },
+    /// A message of somebody, after `/join` or of the history.
+    Msg {
+        /// Its number in the whole server.
+        id: u64,
+        /// How urgent it was.
+        priority: Priority,
+        /// Who sent it, escaped.
+        from: String,
+        /// What it says, escaped.
+        text: String,
+    },
+    /// That many `MSG` lines are missing here.
+    Lost(u64),
+    /// The server closes the connection in order: everything that it took is answered.
+    Bye(String),
+    /// A line of an answer (`WHO`, `STAT`, `HELP`), or one of a newer server that this client does not know.
+    Other,
+}
+
+impl Reply {
+    /// Reads a line without its end; none: no server of this protocol says that.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        let line = str::from_utf8(line).ok()?;
+        let (word, rest) = split(line);
+        match word {
+            "ACK" => ack(rest),
+            "NAK" => numbered(rest, |line, reason, text| Self::Nak { line, reason, text }),
+            "ERR" => numbered(rest, |line, reason, text| Self::Err { line, reason, text }),
+            "OK" => {
+                let (line, text) = split(rest);
+                Some(Self::Ok { line: number(line)?, text: text.to_string() })
+            }
+            "MSG" => msg(rest),
+            "LOST" => number(rest).map(Self::Lost),
+            "BYE" => Some(Self::Bye(split(rest).0.to_string())),
+            _ if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase()) => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+
+/// `n ID [lowered] [= TEXT]`, and between them words that a newer server may add.
+fn ack(rest: &str) -> Option<Reply> {
+    let (line, rest) = split(rest);
+    let (id, rest) = split(rest);
+    let (words, text) = match rest.strip_prefix("= ") {
+        Some(text) => ("", Some(text)),
+        None => rest.split_once(" = ").map_or((rest, None), |(words, text)| (words, Some(text))),
+    };
+    let is_lowered = words.split(' ').any(|word| word == "lowered");
+    Some(Reply::Ack { line: number(line)?, id: number(id)?, is_lowered, text: text.map(str::to_string) })
+}
+
+/// `n REASON [TEXT]` or `n REASON [= TEXT]`.
+fn numbered(rest: &str, reply: impl FnOnce(u64, String, String) -> Reply) -> Option<Reply> {
+    let (line, rest) = split(rest);
+    let (reason, text) = split(rest);
+    let text = text.strip_prefix("= ").unwrap_or(text);
+    let line = number(line).filter(|_| !reason.is_empty())?;
+    Some(reply(line, reason.to_string(), text.to_string()))
+}
+
+/// `ID pP FROM TEXT`.
+fn msg(rest: &str) -> Option<Reply> {
+    let (id, rest) = split(rest);
+    let (priority, rest) = split(rest);
+    let (from, text) = split(rest);
+    let priority = match priority.as_bytes() {
+        [b'p', digit] => Priority::from_digit(*digit)?,
+        _ => return None,
+    };
+    Some(Reply::Msg { id: number(id)?, priority, from: from.to_string(), text: text.to_string() })
+}
+
+/// The first word, and what stands behind the space after it.
+fn split(text: &str) -> (&str, &str) {
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+/// A decimal number; the parser of std would let a `+` pass.
+fn number(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(line: u64, id: u64, is_lowered: bool, text: Option<&str>) -> Option<Reply> {
+        Some(Reply::Ack { line, id, is_lowered, text: text.map(str::to_string) })
+    }
+
+    #[test]
+    fn every_line_of_the_protocol_is_read() {
+        let text = |text: &str| text.to_string();
+        let priority = Priority::URGENT;
+        for (line, reply) in [
+            ("ACK 1 17", ack(1, 17, false, None)),
+            ("ACK 1 17 lowered", ack(1, 17, true, None)),
+            ("ACK 1 17 = valve = shut", ack(1, 17, false, Some("valve = shut"))),
+            ("ACK 1 17 lowered = done", ack(1, 17, true, Some("done"))),
+            ("ACK 1 17 newer = lowered", ack(1, 17, false, Some("lowered"))),
+            ("NAK 2 too-long", Some(Reply::Nak { line: 2, reason: text("too-long"), text: text("") })),
+            (
+                "NAK 2 handler-refused = no water",
+                Some(Reply::Nak { line: 2, reason: text("handler-refused"), text: text("no water") }),
+            ),
+            ("OK 3", Some(Reply::Ok { line: 3, text: text("") })),
+            ("OK 1 alice", Some(Reply::Ok { line: 1, text: text("alice") })),
+            (
+                "ERR 0 full all seats are taken",
+                Some(Reply::Err { line: 0, reason: text("full"), text: text("all seats are taken") }),
+            ),
+            (
+                "MSG 17 p9 alice smoke in the workshop",
+                Some(Reply::Msg {
+                    id: 17,
+                    priority,
+                    from: text("alice"),
+                    text: text("smoke in the workshop"),
+                }),
+            ),
+            ("LOST 12", Some(Reply::Lost(12))),
+            ("BYE shutting-down", Some(Reply::Bye(text("shutting-down")))),
+            ("STAT clients 1", Some(Reply::Other)),
+            ("NEWER 1 2 3", Some(Reply::Other)),
+        ] {
+            assert_eq!(Reply::parse(line.as_bytes()), reply, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_no_server_says_is_told_from_replies() {
+        for line in [
+            &b""[..],
+            b" ",
+            b"hello",
+            b"HTTP/1.1 400 Bad Request",
+            b"SSH-2.0-OpenSSH_9.2",
+            b"ACK",
+            b"ACK 1",
+            b"ACK x 1",
+            b"ACK +1 1",
+            b"ACK 1 99999999999999999999",
+            b"NAK 1",
+            b"OK",
+            b"OK one",
+            b"ERR 0",
+            b"MSG 1 9 alice hi",
+            b"LOST many",
+            b"ACK 1 17 = \xff",
+        ] {
+            assert_eq!(Reply::parse(line), None, "{:?}", String::from_utf8_lossy(line));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+use super::*;
+use crate::protocol::Priority;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::{JoinHandle, spawn};
+
+/// A server's end of a connection.
+struct Peer {
+    stream: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl Peer {
+    fn accept(listener: &TcpListener) -> Self {
+        let stream = listener.accept().unwrap().0;
+        Self { lines: BufReader::new(stream.try_clone().unwrap()), stream }
+    }
+
+    /// One that has answered the greeting.
+    fn greet(listener: &TcpListener) -> Self {
+        let mut peer = Self::accept(listener);
+        assert_eq!(peer.line(), "/ping");
+        peer.say("OK 1\n");
+        peer
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_string()
+    }
+
+    fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+/// A sender to what this server does.
+fn against(
+    settings: Settings,
+    server: impl FnOnce(TcpListener) + Send + 'static,
+) -> (Sender<u32>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (Sender::new(address.into(), settings), spawn(move || server(listener)))
+}
+
+fn settings(timeout_ms: u64, repeats_unknown: bool) -> Settings {
+    Settings { timeout: Some(Duration::from_millis(timeout_ms)), repeats_unknown, ..Settings::default() }
+}
+
+/// Pushes messages and returns all outcomes, in the order of their tags.
+fn send(sender: &mut Sender<u32>, texts: &[&str]) -> Vec<Outcome> {
+    for (tag, text) in texts.iter().enumerate() {
+        sender.push(tag as u32, Message::new(Priority::NORMAL, *text).unwrap());
+    }
+    let mut outcomes = Vec::new();
+    while !sender.is_empty() {
+        sender.wait(None);
+        outcomes.extend(std::iter::from_fn(|| sender.take_outcome()));
+    }
+    outcomes.sort_by_key(|(tag, _)| *tag);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn acknowledged(id: u64, may_be_doubled: bool) -> Outcome {
+    Outcome::Acknowledged(Receipt { id, is_lowered: false, text: None, may_be_doubled })
+}
+
+const LONG_MS: u64 = 60_000;
+
+#[test]
+fn replies_in_any_order_settle_their_messages() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 3].map(|()| peer.line()), ["a", "//b", "c"]);
+        peer.say("ACK 4 7\nNAK 3 too-long\nMSG 6 p4 bob hello\nACK 2 8\n");
+    });
+    let outcomes = send(&mut sender, &["a", "/b", "c"]);
+    let refused = Outcome::Refused(Refusal::Message("too-long".to_string()));
+    assert_eq!(outcomes, [acknowledged(8, false), refused, acknowledged(7, false)]);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_lost_connection_leaves_unknown_what_was_not_answered() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("ACK 2 1\n");
+    });
+    let outcomes = send(&mut sender, &["a", "b"]);
+    assert_eq!(outcomes[0], acknowledged(1, false));
+    assert!(matches!(&outcomes[1], Outcome::Unknown(_)), "{outcomes:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn unknown_messages_are_repeated_on_request_in_order() {
+    let (mut sender, server) = against(settings(LONG_MS, true), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 3].map(|()| peer.line()), ["a", "b", "c"]);
+        peer.say("ACK 3 1\n");
+        drop(peer);
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "c"]);
+        peer.say("ACK 2 2\nNAK 3 empty\n");
+    });
+    let outcomes = send(&mut sender, &["a", "b", "c"]);
+    assert_eq!(outcomes[..2], [acknowledged(2, true), acknowledged(1, false)]);
+    assert!(matches!(&outcomes[2], Outcome::Unknown(reason) if reason.contains("empty")), "{outcomes:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn an_end_in_order_and_a_failing_journal_leave_nothing_unknown() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("NAK 2 journal-failed\n");
+        assert_eq!(peer.line(), "a");
+        peer.say("NAK 4 shutting-down\nBYE shutting-down\n");
+        drop(peer);
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("ERR 0 idle\n");
+        drop(peer);
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("ACK 2 1\nACK 3 2\n");
+    });
+    assert_eq!(send(&mut sender, &["a", "b"]), [acknowledged(1, false), acknowledged(2, false)]);
+    server.join().unwrap();
+}
+
+#[test]
+fn without_an_answer_what_was_sent_is_unknown_and_the_rest_is_not_sent() {
+    let (mut sender, server) = against(settings(300, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        while !peer.line().is_empty() {}
+    });
+    let texts = vec!["a"; IN_FLIGHT + 1];
+    let outcomes = send(&mut sender, &texts);
+    assert!(outcomes[..IN_FLIGHT].iter().all(|outcome| matches!(outcome, Outcome::Unknown(_))));
+    assert!(matches!(&outcomes[IN_FLIGHT], Outcome::NotSent(_)), "{:?}", outcomes[IN_FLIGHT]);
+    server.join().unwrap();
+}
+
+#[test]
+fn what_accepts_and_does_not_prove_itself_is_sent_nothing() {
+    for said in ["", "SSH-2.0-OpenSSH_9.2\r\n", "ERR 0 full all seats are taken; try again later\n"] {
+        let (mut sender, server) = against(settings(300, true), move |listener| {
+            let mut peer = Peer::accept(&listener);
+            peer.say(said);
+            assert_eq!(peer.line(), "/ping");
+            assert_eq!(peer.line(), "");
+        });
+        let outcomes = send(&mut sender, &["a"]);
+        assert!(matches!(&outcomes[..], [Outcome::NotSent(_)]), "{outcomes:?}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn without_a_right_nothing_is_tried_again() {
+    for said in
+        ["ERR 1 not-authenticated say /auth TOKEN first\n", "ERR 0 not-allowed no\n", "ERR 1 wrong-token x\n"]
+    {
+        let (mut sender, server) = against(settings(LONG_MS, true), move |listener| {
+            Peer::accept(&listener).say(said);
+        });
+        let outcomes = send(&mut sender, &["a", "b"]);
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Outcome::Refused(Refusal::Client(_)))),
+            "{outcomes:?}"
+        );
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_token_is_shown_first_and_a_server_that_asks_for_none_is_spoken_to() {
+    for answer in ["OK 1 alice\n", "ERR 1 no-auth this server asks for no token\n"] {
+        let token = Token::new(b"0123456789abcdef");
+        let settings = Settings { token, ..settings(LONG_MS, false) };
+        let (mut sender, server) = against(settings, move |listener| {
+            let mut peer = Peer::accept(&listener);
+            assert_eq!(peer.line(), "/auth 0123456789abcdef");
+            peer.say(answer);
+            assert_eq!(peer.line(), "a");
+            peer.say("ACK 2 1\n");
+        });
+        assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, false)]);
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_silent_connection_proves_itself_before_a_message_goes_over_it() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "a");
+        peer.say("ACK 2 1\n");
+        assert_eq!(peer.line(), "/ping");
+        drop(peer);
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "b");
+        peer.say("ACK 2 2\n");
+    });
+    assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, false)]);
+    sender.heard -= PROBE;
+    assert_eq!(send(&mut sender, &["b"]), [acknowledged(2, false)]);
+    server.join().unwrap();
+}
+
+#[test]
+fn an_answer_to_a_line_that_does_not_wait_ends_the_connection() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "a");
+        peer.say("ACK 3 1\n");
+        assert_eq!(peer.line(), "");
+    });
+    let outcomes = send(&mut sender, &["a"]);
+    assert!(matches!(&outcomes[..], [Outcome::Unknown(reason)] if reason.contains("line 3")), "{outcomes:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn the_first_server_that_answers_is_used() {
+    let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let servers = format!("{refuses},localhost:{}", listener.local_addr().unwrap().port());
+    let mut sender = Sender::new(servers.parse().unwrap(), settings(LONG_MS, false));
+    let server = spawn(move || {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "a");
+        peer.say("ACK 2 1\n");
+    });
+    assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, false)]);
+    server.join().unwrap();
+}
+
+#[test]
+fn an_interruption_tells_what_was_sent_and_what_was_not() {
+    let (mut sender, server) = against(settings(LONG_MS, true), |listener| {
+        let mut peer = Peer::greet(&listener);
+        while !peer.line().is_empty() {}
+    });
+    for tag in 0..=IN_FLIGHT as u32 {
+        sender.push(tag, Message::new(Priority::NORMAL, "a").unwrap());
+    }
+    while sender.queue.len() > 1 {
+        sender.wait(Some(Instant::now() + Duration::from_millis(1)));
+    }
+    sender.withdraw("interrupted");
+    let last = (IN_FLIGHT as u32, Outcome::NotSent("interrupted".to_string()));
+    assert_eq!(sender.take_outcome(), Some(last));
+    sender.abort("interrupted");
+    for tag in 0..IN_FLIGHT as u32 {
+        assert_eq!(sender.take_outcome(), Some((tag, Outcome::Unknown("interrupted".to_string()))));
+    }
+    assert!(sender.is_empty());
+    server.join().unwrap();
+}

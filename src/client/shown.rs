@@ -1,0 +1,56 @@
+//! What another machine or the system said, made fit for a line of a terminal.
+
+use super::limits::SHOWN_BYTES_MAX;
+use crate::protocol::escape::needs_escape;
+use nix::errno::Errno;
+use std::fmt::Write as _;
+use std::io;
+
+/// A server's text: control characters and what changes the direction of text as `\xNN`, cut where it is long. The server escapes
+/// backslashes already, so they stay.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (at, character) in text.char_indices() {
+        if at >= SHOWN_BYTES_MAX {
+            shown.push_str("...");
+            break;
+        }
+        if character == '\\' || !needs_escape(character) {
+            shown.push(character);
+            continue;
+        }
+        let mut bytes = [0; 4];
+        for byte in character.encode_utf8(&mut bytes).bytes() {
+            // A String takes everything.
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
+/// An error in the words of the system, without its number.
+pub fn described(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_reaches_a_terminal_as_a_command_or_without_end() {
+        assert_eq!(shown("try again later"), "try again later");
+        assert_eq!(shown(r"a\x1bb\\c"), r"a\x1bb\\c");
+        assert_eq!(shown("\x1b[2J\u{202e}"), r"\x1b[2J\xe2\x80\xae");
+        assert_eq!(shown(&"ü".repeat(SHOWN_BYTES_MAX)), "ü".repeat(SHOWN_BYTES_MAX / 2) + "...");
+    }
+
+    #[test]
+    fn an_error_has_no_number() {
+        assert_eq!(
+            described(&io::Error::from_raw_os_error(Errno::ECONNREFUSED as i32)),
+            "Connection refused"
+        );
+        assert_eq!(described(&io::Error::other("odd")), "odd");
+    }
+}
