@@ -62,6 +62,7 @@
 //! - [`options`] — the options and variables of the command line.
 //! - [`client`] — a client, for programs and for `firstline send`. Knows the server by its protocol only.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
+//! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
@@ -106,6 +107,8 @@ pub mod queue;
 pub mod realtime;
 #[cfg(not(loom))]
 pub mod scheduler;
+#[cfg(not(loom))]
+pub mod send_command;
 #[cfg(not(loom))]
 pub mod service;
 pub mod sync;

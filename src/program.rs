@@ -5,7 +5,8 @@ use firstline::hub::shutdown::Outcome;
 use firstline::hub::startup;
 use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
-use firstline::options::{self, Action, JournalOptions, Options, Page, Usage};
+use firstline::options::{self, Action, JournalOptions, Options, Page, SendOptions, Usage};
+use firstline::send_command;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Action::Serve(options)) => serve(&options),
         Ok(Action::Journal(options)) => journal(&options),
+        Ok(Action::Send(options)) => send(&options),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
     }
@@ -56,10 +58,18 @@ fn journal(options: &JournalOptions) -> ExitCode {
     }
 }
 
+fn send(options: &SendOptions) -> ExitCode {
+    match send_command::run(options) {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(failure) => fail(failure.code(), failure),
+    }
+}
+
 fn show(page: Page) -> ExitCode {
     let text = match page {
         Page::Help => options::help(),
         Page::JournalHelp => options::journal_help(),
+        Page::SendHelp => options::send_help(),
         Page::Version => options::version() + "\n",
         Page::Sizes => budget::table(),
     };

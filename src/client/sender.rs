@@ -57,6 +57,7 @@ pub struct Sender<T> {
     held_until: Option<Instant>,
     /// When the connection was last heard of.
     heard: Instant,
+    has_given_up: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl<T> Sender<T> {
             trouble: None,
             held_until: None,
             heard: Instant::now(),
+            has_given_up: false,
         }
     }
 
@@ -111,6 +113,11 @@ impl<T> Sender<T> {
     /// Why nothing can be sent now, if so.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// Whether the time-out has passed, and nothing was acknowledged since.
+    pub fn has_given_up(&self) -> bool {
+        self.has_given_up
     }
 
     /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due).
@@ -235,7 +242,7 @@ impl<T> Sender<T> {
         match verdict {
             Verdict::Acknowledged(receipt) => {
                 self.link.has_served();
-                self.trouble = None;
+                (self.trouble, self.has_given_up) = (None, false);
                 let may_be_doubled = item.doubt.is_some();
                 self.tell(item, Outcome::Acknowledged(Receipt { may_be_doubled, ..receipt }), now);
             }
@@ -283,6 +290,7 @@ impl<T> Sender<T> {
 
     /// Nothing was settled for too long.
     fn give_up(&mut self, now: Instant) {
+        self.has_given_up = true;
         let seconds = self.deadline.timeout().unwrap_or_default().as_secs_f64();
         let trouble = self.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
         self.lose(&format!("no answer for {seconds} s"), false, false, now);

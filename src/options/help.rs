@@ -25,6 +25,7 @@ pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
     text += "       firstline journal DIR ...   reads a journal; see firstline journal --help\n";
+    text += "       firstline send HOST TEXT    sends a message; see firstline send --help\n";
     text.extend(settings().iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST

@@ -16,6 +16,7 @@ mod journal;
 mod journal_help;
 mod names;
 mod page;
+mod send;
 mod server;
 mod table;
 mod usage;
@@ -27,10 +28,11 @@ pub use interface::Interface;
 pub use journal::{JournalOptions, JournalTask, Printing};
 pub use journal_help::help as journal_help;
 pub use page::Page;
+pub use send::{Content, SendOptions, help as send_help};
 pub use server::Options;
 pub use usage::Usage;
 
-use names::{BOARD_VARIABLE, JOURNAL_WORD, PREFIX, TEST_PREFIX};
+use names::{BOARD_VARIABLE, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX};
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -43,14 +45,16 @@ pub enum Action {
     Serve(Box<Options>),
     /// Run `firstline journal`.
     Journal(JournalOptions),
+    /// Run `firstline send`.
+    Send(SendOptions),
     /// Print something and exit.
     Print(Page),
 }
 
 /// Reads the command line (without the program's name) and the environment.
 ///
-/// If the first argument is `journal`, the others are its own ([`JournalOptions`]), and the environment does not
-/// matter. Otherwise the first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the
+/// If the first argument is `journal` or `send`, the others are its own ([`JournalOptions`], [`SendOptions`]), and the
+/// environment does not matter. Otherwise the first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the
 /// environment are not checked.
 ///
 /// # Errors
@@ -67,6 +71,10 @@ pub fn parse(
     if args.next_if(|argument| argument == JOURNAL_WORD).is_some() {
         let options = journal::parse(lexopt::Parser::from_args(args))?;
         return Ok(options.map_or(Action::Print(Page::JournalHelp), Action::Journal));
+    }
+    if args.next_if(|argument| argument == SEND_WORD).is_some() {
+        let options = send::parse(lexopt::Parser::from_args(args))?;
+        return Ok(options.map_or(Action::Print(Page::SendHelp), Action::Send));
     }
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(argument) = next_argument(&mut parser)? {

@@ -3,6 +3,9 @@
 /// If this is the first argument, the others belong to `firstline journal`.
 pub(super) const JOURNAL_WORD: &str = "journal";
 
+/// If this is the first argument, the others belong to `firstline send`.
+pub(super) const SEND_WORD: &str = "send";
+
 /// The beginning of the names of this program's environment variables.
 pub(super) const PREFIX: &str = "FIRSTLINE_";
 

@@ -7,6 +7,8 @@ pub enum Page {
     Help,
     /// `journal --help`: [`journal_help`](super::journal_help()).
     JournalHelp,
+    /// `send --help`: [`send_help`](super::send_help).
+    SendHelp,
     /// `--version`: [`version`](super::version).
     Version,
     /// `--sizes`: the memory budget, [`crate::budget`].

@@ -1,6 +1,6 @@
 //! The error messages about wrong options. Each is one line.
 
-use super::names::{JOURNAL_WORD, PREFIX};
+use super::names::{JOURNAL_WORD, PREFIX, SEND_WORD};
 use super::page::PAGES;
 use super::table::{Dependency, NAMES_ELSEWHERE, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
@@ -21,7 +21,7 @@ impl Usage {
     }
 
     /// The given argument is not allowed in its place.
-    pub(super) fn given(given: &OsStr, allowed: impl Display) -> Self {
+    pub fn given(given: &OsStr, allowed: impl Display) -> Self {
         Self(format!("{}: {allowed}", shown(given)))
     }
 
@@ -51,8 +51,9 @@ pub(super) fn without_effect(dependency: &Dependency) -> Usage {
 
 /// The argument is no option. The user may mean the word before the options, or an option without its dashes.
 pub(super) fn positional(given: &OsStr) -> Usage {
-    let advice = match nearest(given.as_bytes(), known().chain([JOURNAL_WORD])) {
+    let advice = match nearest(given.as_bytes(), known().chain([JOURNAL_WORD, SEND_WORD])) {
         Some(near) if near == JOURNAL_WORD => format!("did you mean firstline {near} DIR?"),
+        Some(near) if near == SEND_WORD => format!("did you mean firstline {near} HOST TEXT?"),
         Some(near) => format!("did you mean --{near}?"),
         None => "--listen says where to listen, --help the rest".to_string(),
     };
@@ -150,6 +151,7 @@ mod tests {
         for (given, advice) in [
             ("journl", "did you mean firstline journal DIR?"),
             ("journal", "did you mean firstline journal DIR?"),
+            ("sned", "did you mean firstline send HOST TEXT?"),
             ("listen", "did you mean --listen?"),
             ("halp", "did you mean --help?"),
             ("9090", "--listen says where to listen, --help the rest"),

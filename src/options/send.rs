@@ -1,0 +1,336 @@
+//! The arguments of `firstline send`.
+
+use super::usage::{self, Usage};
+use super::names::SEND_WORD;
+use super::values;
+use crate::limits::PORT_DEFAULT;
+use crate::protocol::Priority;
+use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The options, but for --help.
+const NAMES: [&str; 7] = ["priority", "urgent", "high", "low", "token-file", "timeout", "retry"];
+
+/// Where to look for help.
+const HELP: &str = "firstline send --help";
+
+/// What may be given as `--timeout`, in milliseconds: below 0.1 s a loaded board counts as away, and longer than a day is `off`.
+const TIMEOUT_MS: RangeInclusive<u64> = 100..=24 * 60 * 60 * 1_000;
+
+/// How long nothing may be answered, if nothing is said: a board boots in that time.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// What `firstline send` is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendOptions {
+    /// The servers, unread: the client reads them.
+    pub servers: String,
+    /// How urgent the messages are.
+    pub priority: Priority,
+    /// The file with the token, or none.
+    pub token_file: Option<PathBuf>,
+    /// How long nothing may be answered, or none: for ever.
+    pub timeout: Option<Duration>,
+    /// Whether what became unknown is sent again.
+    pub repeats_unknown: bool,
+    /// What to send.
+    pub content: Content,
+}
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// One message, unread.
+    Text(Vec<u8>),
+    /// Each line of standard input.
+    Lines,
+    /// Nothing was said: each line of standard input, if there is some and it is no terminal.
+    Unsaid,
+}
+
+/// What was given so far.
+struct Given {
+    host: Option<OsString>,
+    words: Vec<OsString>,
+    priority: Priority,
+    token_file: Option<PathBuf>,
+    timeout: Option<Duration>,
+    repeats_unknown: bool,
+}
+
+/// Reads the arguments behind the word `send`. None: `--help`.
+pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<SendOptions>, Usage> {
+    let mut given = Given {
+        host: None,
+        words: Vec::new(),
+        priority: Priority::NORMAL,
+        token_file: None,
+        timeout: Some(TIMEOUT_DEFAULT),
+        repeats_unknown: false,
+    };
+    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
+        let name = match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
+            lexopt::Arg::Short('p') => "priority".to_string(),
+            lexopt::Arg::Long(name) => name.to_string(),
+            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
+            lexopt::Arg::Value(value) => {
+                given.take_word(value);
+                continue;
+            }
+        };
+        given.set(&name, &mut parser)?;
+    }
+    given.options().map(Some)
+}
+
+fn unknown(given: &str) -> Usage {
+    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    let priority = match text.as_bytes() {
+        [digit] => Priority::from_digit(*digit),
+        _ => None,
+    };
+    priority.ok_or_else(|| "takes a priority, 0 to 9, where 9 is the most urgent".to_string())
+}
+
+fn token_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        _ if text.is_empty() || text.starts_with('-') => {
+            Err("takes the path of a file; write ./-NAME for a path that begins with -".to_string())
+        }
+        _ => Ok(text.into()),
+    }
+}
+
+/// The value of the option whose name was just read.
+fn value<T>(
+    name: &str,
+    parser: &mut lexopt::Parser,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Usage> {
+    let given = parser.value().ok();
+    let text = given.as_deref().and_then(OsStr::to_str).unwrap_or_default();
+    read(text).map_err(|allowed| match &given {
+        Some(given) => Usage::option(name, given, allowed),
+        None => usage::missing(name, allowed),
+    })
+}
+
+impl Given {
+    /// The first word is the host, the others are the text.
+    fn take_word(&mut self, word: OsString) {
+        match self.host {
+            None => self.host = Some(word),
+            Some(_) => self.words.push(word),
+        }
+    }
+
+    fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
+        match name {
+            "priority" => self.priority = value(name, parser, priority)?,
+            "token-file" => self.token_file = Some(value(name, parser, token_file)?),
+            "timeout" => {
+                self.timeout = value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS))?;
+            }
+            "urgent" => self.priority = switch(name, parser, Priority::URGENT)?,
+            "high" => self.priority = switch(name, parser, Priority::HIGH)?,
+            "low" => self.priority = switch(name, parser, Priority::LOW)?,
+            "retry" => self.repeats_unknown = switch(name, parser, true)?,
+            _ => return Err(unknown(&format!("--{name}"))),
+        }
+        Ok(())
+    }
+
+    fn options(self) -> Result<SendOptions, Usage> {
+        let Some(host) = self.host else {
+            let advice = format!("takes HOST and TEXT; see {HELP}");
+            return Err(Usage::given(SEND_WORD.as_ref(), advice));
+        };
+        let servers = host.to_str().ok_or_else(|| Usage::given(&host, "takes a host in ASCII"))?.to_string();
+        Ok(SendOptions {
+            servers,
+            priority: self.priority,
+            token_file: self.token_file,
+            timeout: self.timeout,
+            repeats_unknown: self.repeats_unknown,
+            content: content(&self.words)?,
+        })
+    }
+}
+
+/// What an option without a value sets.
+fn switch<T>(name: &str, parser: &mut lexopt::Parser, value: T) -> Result<T, Usage> {
+    match parser.optional_value() {
+        Some(given) => Err(Usage::option(name, &given, "takes no value")),
+        None => Ok(value),
+    }
+}
+
+fn content(words: &[OsString]) -> Result<Content, Usage> {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    match words[..] {
+        [] => Ok(Content::Unsaid),
+        [b"-"] => Ok(Content::Lines),
+        _ => {
+            let text = words.join(&b' ');
+            let refused = |reason| Err(Usage::given(OsStr::from_bytes(&text), reason));
+            if text.is_empty() {
+                refused("TEXT is empty; give some, or - for the lines of standard input")
+            } else if text.contains(&b'\n') {
+                refused(
+                    "TEXT has a line break, and a message is one line; send lines by standard input, with -",
+                )
+            } else {
+                Ok(Content::Text(text))
+            }
+        }
+    }
+}
+
+/// The help of `firstline send`, each line with its LF.
+pub fn help() -> String {
+    format!(
+        "\
+Usage: firstline send [OPTION]... HOST[:PORT] TEXT...
+       firstline send [OPTION]... HOST[:PORT] -
+
+Sends one message, TEXT with spaces between its words, or with - each line of
+standard input that is not blank; so too without TEXT, unless that is a terminal
+or has no lines. TEXT is sent as it is, also if it begins with /. Prints the ID
+of each message when it is acknowledged, and what a handler answered: ID = TEXT.
+
+HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}, ::1,
+[::1]:{PORT_DEFAULT}, fe80::1%eth0. Of HOST,HOST the first that answers is used.
+
+  -p, --priority N   0 to 9; 9 is the most urgent [4]
+  --urgent --high --low   priority 9, 7, 1
+  --token-file F     show the server the token in F, a file that only its owner
+                     can read
+  --timeout S        give up when nothing was answered for S seconds; off: never
+                     [{timeout}]
+  --retry            send messages again that became unknown. If the server had
+                     them already, they are there twice: standard error says how
+                     many may be
+  -h, --help         print this
+Put -- before TEXT that begins with -.
+
+A message can fail in three ways, each told with its line on standard error:
+  - refused: the server will not take it, or gives no right; not tried again
+  - not sent: tried again until --timeout, also when the server ends or cannot
+    keep messages now; sending it later doubles nothing
+  - unknown: sent, and the connection was lost before the answer
+When the time is over, or without a right, the rest of the input is not read.
+On Ctrl-C or SIGTERM it waits up to 1 s for the answers to what was sent, and
+tells what was not acknowledged; the second one ends it at once.
+
+Exit status; of several the least certain, which is in the order 3, 4, 1:
+  0      all messages were acknowledged
+  1      some were refused
+  2      a wrong option, a token file that cannot be used, or no message
+  3      some are unknown
+  4      some were not sent
+  128+N  signal N ended it before the end of its input, and nothing failed
+",
+        timeout = TIMEOUT_DEFAULT.as_secs()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Action, Page};
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Action, String> {
+        let args = [SEND_WORD].iter().chain(args).map(OsString::from);
+        let env = [("FIRSTLINE_NONSENSE".into(), "is not looked at".into())];
+        super::super::parse(args, env.into_iter()).map_err(|usage| usage.to_string())
+    }
+
+    fn of(host: &str, content: Content) -> SendOptions {
+        SendOptions {
+            servers: host.to_string(),
+            priority: Priority::NORMAL,
+            token_file: None,
+            timeout: Some(TIMEOUT_DEFAULT),
+            repeats_unknown: false,
+            content,
+        }
+    }
+
+    fn text(text: &str) -> Content {
+        Content::Text(text.into())
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let smoke = of("pi", text("smoke in the workshop"));
+        let urgent = SendOptions { priority: Priority::URGENT, ..smoke.clone() };
+        let seconds = |seconds: u64| Some(Duration::from_millis(seconds * 1_000));
+        for (args, options) in [
+            (&["pi", "smoke", "in", "the workshop"][..], smoke.clone()),
+            (&["--urgent", "pi", "smoke in the workshop"], urgent.clone()),
+            (&["pi", "smoke", "in", "--urgent", "the", "workshop"], urgent.clone()),
+            (&["-p9", "pi", "smoke in the workshop"], urgent.clone()),
+            (&["-p", "3", "--priority=9", "pi", "smoke in the workshop"], urgent),
+            (&["--low", "pi", "-"], SendOptions { priority: Priority::LOW, ..of("pi", Content::Lines) }),
+            (&["--high", "pi"], SendOptions { priority: Priority::HIGH, ..of("pi", Content::Unsaid) }),
+            (&["pi", "a", "-"], of("pi", text("a -"))),
+            (&["pi", "--", "-5 C"], of("pi", text("-5 C"))),
+            (&["pi", "/urgent"], of("pi", text("/urgent"))),
+            (&["pi", "-", "--timeout", "off"], SendOptions { timeout: None, ..of("pi", Content::Lines) }),
+            (&["pi", "x", "--timeout=5"], SendOptions { timeout: seconds(5), ..of("pi", text("x")) }),
+            (
+                &["pi", "x", "--retry", "--token-file", "/t"],
+                SendOptions { repeats_unknown: true, token_file: Some("/t".into()), ..of("pi", text("x")) },
+            ),
+        ] {
+            assert_eq!(read(args), Ok(Action::Send(options)), "{args:?}");
+        }
+        for args in [&["--help"][..], &["pi", "-h", "nonsense"]] {
+            assert_eq!(read(args), Ok(Action::Print(Page::SendHelp)));
+        }
+    }
+
+    #[test]
+    fn every_refusal_says_what_is_allowed() {
+        for (args, line) in [
+            (&[][..], "send: takes HOST and TEXT; see firstline send --help"),
+            (&["pi", "x", "-p", "10"], "--priority 10: takes a priority, 0 to 9, where 9 is the most urgent"),
+            (&["-p"], "--priority without a value: takes a priority, 0 to 9, where 9 is the most urgent"),
+            (&["--urgnet", "pi"], "--urgnet: no such option; did you mean --urgent?"),
+            (&["--token", "pi"], "--token: no such option; did you mean --token-file?"),
+            (&["pi", "-5"], "-5: no such option; see firstline send --help"),
+            (&["pi", "--retry=yes", "x"], "--retry yes: takes no value"),
+            (&["pi", ""], "\"\": TEXT is empty; give some, or - for the lines of standard input"),
+            (
+                &["pi", "a\nb"],
+                "\"a\\nb\": TEXT has a line break, and a message is one line; send lines by standard input, with -",
+            ),
+            (
+                &["pi", "--timeout", "0"],
+                "--timeout 0: takes seconds from 0.1 to 86400, with up to 3 decimals, or off; zero does not mean off",
+            ),
+            (
+                &["pi", "--token-file", "--retry"],
+                "--token-file --retry: takes the path of a file; write ./-NAME for a path that begins with -",
+            ),
+        ] {
+            assert_eq!(read(args), Err(line.to_string()), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_option_and_fits_a_terminal() {
+        let help = help();
+        for name in NAMES {
+            assert!(help.contains(&format!("--{name} ")), "{name}");
+        }
+        assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{help}");
+    }
+}

@@ -1,0 +1,226 @@
+//! Standard input, cut into lines. It is read only when something is there, so that nothing waits for it.
+
+use crate::client::limits::TEXT_BYTES_MAX;
+use memchr::memchr;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// What is read at a time, in bytes: as much as a pipe holds.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The byte order mark of UTF-8, which some editors put in front of a file. The server drops it in front of a connection.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A line of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Its bytes without its end: 1 to [`TEXT_BYTES_MAX`].
+    Text(&'a [u8]),
+    /// It was longer, and is gone.
+    TooLong,
+}
+
+/// An input that is read in pieces. It holds one piece and the beginning of a line at most.
+#[derive(Debug)]
+pub struct Input<R = File> {
+    from: R,
+    buffer: Vec<u8>,
+    /// Where the next line begins in `buffer`.
+    taken: usize,
+    /// Between `taken` and here there is no LF.
+    scanned: usize,
+    /// The line at `taken` is too long, and what came of it so far is gone.
+    is_too_long: bool,
+    /// How many lines were taken.
+    lines: u64,
+    /// Nothing more comes.
+    has_ended: bool,
+}
+
+impl Input<File> {
+    /// Standard input.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self::of(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl AsFd for Input<File> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.from.as_fd()
+    }
+}
+
+impl<R: Read> Input<R> {
+    fn of(from: R) -> Self {
+        let buffer = Vec::with_capacity(READ_BYTES + TEXT_BYTES_MAX + 2);
+        Self { from, buffer, taken: 0, scanned: 0, is_too_long: false, lines: 0, has_ended: false }
+    }
+
+    /// How many lines were taken so far, blank ones too.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Whether nothing more comes, and all lines were taken.
+    pub fn is_over(&self) -> bool {
+        self.has_ended && self.taken == self.buffer.len() && !self.is_too_long
+    }
+
+    /// Whether all whole lines that were read are taken.
+    pub fn is_dry(&self) -> bool {
+        self.scanned == self.buffer.len()
+    }
+
+    /// Reads once. To be called when it is [dry](Self::is_dry) and something is there, or else this waits.
+    ///
+    /// # Errors
+    /// Those of the system. Nothing more comes then.
+    pub fn read(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.taken);
+        (self.taken, self.scanned) = (0, self.buffer.len());
+        let start = self.buffer.len();
+        self.buffer.resize(start + READ_BYTES, 0);
+        let read = self.from.read(&mut self.buffer[start..]);
+        self.buffer.truncate(start + read.as_ref().map_or(0, |bytes| *bytes));
+        match read {
+            Ok(0) => self.has_ended = true,
+            Ok(_) => {}
+            // Whoever else has that pipe was quicker.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => {
+                self.has_ended = true;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next line that is not blank, with its number from 1, if a whole one is there. A last line needs no LF.
+    #[expect(clippy::should_implement_trait, reason = "an iterator's items could not borrow from it")]
+    pub fn next(&mut self) -> Option<(u64, Line<'_>)> {
+        loop {
+            let (start, end) = self.take_line()?;
+            if self.is_too_long || end - start > TEXT_BYTES_MAX {
+                self.is_too_long = false;
+                return Some((self.lines, Line::TooLong));
+            }
+            if start < end {
+                return Some((self.lines, Line::Text(&self.buffer[start..end])));
+            }
+        }
+    }
+
+    /// Takes a line, and returns where it is.
+    fn take_line(&mut self) -> Option<(usize, usize)> {
+        let start = self.taken;
+        let (end, next) = match memchr(b'\n', &self.buffer[self.scanned..]) {
+            Some(lf) => (self.scanned + lf, self.scanned + lf + 1),
+            None if self.has_ended && (start < self.buffer.len() || self.is_too_long) => {
+                (self.buffer.len(), self.buffer.len())
+            }
+            None => {
+                self.cut_long_line();
+                return None;
+            }
+        };
+        (self.taken, self.scanned) = (next, next);
+        self.lines += 1;
+        let has_mark = self.lines == 1 && self.buffer[start..end].starts_with(MARK);
+        let start = if has_mark { start + MARK.len() } else { start };
+        let has_cr = self.buffer[start..end].ends_with(b"\r");
+        Some((start, end - usize::from(has_cr)))
+    }
+
+    /// Forgets what came of a line that is too long already. One CR more may belong to its end.
+    fn cut_long_line(&mut self) {
+        self.scanned = self.buffer.len();
+        if self.buffer.len() - self.taken > TEXT_BYTES_MAX + MARK.len() + 1 {
+            self.is_too_long = true;
+            self.taken = self.buffer.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives parts, and an error where one is empty.
+    struct Parts(Vec<Vec<u8>>);
+
+    impl Read for Parts {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.is_empty() {
+                return Ok(0);
+            }
+            let part = self.0.remove(0);
+            if part.is_empty() {
+                return Err(io::Error::other("broken"));
+            }
+            buffer[..part.len()].copy_from_slice(&part);
+            Ok(part.len())
+        }
+    }
+
+    /// All lines; a line that is too long is shown as none.
+    fn lines(parts: &[&[u8]]) -> Vec<(u64, Option<Vec<u8>>)> {
+        let mut input = Input::of(Parts(parts.iter().map(|part| part.to_vec()).collect()));
+        let mut lines = Vec::new();
+        while !input.is_over() {
+            while let Some((number, line)) = input.next() {
+                lines.push((number, if let Line::Text(text) = line { Some(text.to_vec()) } else { None }));
+            }
+            if !input.is_over() {
+                let _ = input.read();
+            }
+        }
+        assert!(input.buffer.capacity() <= 2 * (READ_BYTES + TEXT_BYTES_MAX + 2));
+        lines
+    }
+
+    fn text(number: u64, text: impl AsRef<[u8]>) -> (u64, Option<Vec<u8>>) {
+        (number, Some(text.as_ref().to_vec()))
+    }
+
+    #[test]
+    fn lines_are_numbered_however_they_come() {
+        assert_eq!(lines(&[]), []);
+        assert_eq!(
+            lines(&[b"one\n\ntw", b"o\r\n \n", b"\r\nfi", b"ve"]),
+            [text(1, "one"), text(3, "two"), text(4, " "), text(6, "five")]
+        );
+        assert_eq!(lines(&[b"\0\xff\r\r\n/urgent\n"]), [text(1, b"\0\xff\r"), text(2, "/urgent")]);
+        assert_eq!(
+            lines(&[b"\xef\xbb", b"\xbfone\n\xef\xbb\xbftwo\n"]),
+            [text(1, "one"), text(2, b"\xef\xbb\xbftwo")]
+        );
+        assert_eq!(lines(&[b"\xef\xbb\xbf\r\n"]), []);
+        assert_eq!(
+            lines(&[b"one\nhalf", b""]),
+            [text(1, "one"), text(2, "half")],
+            "what came before an error counts"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_takes_no_memory() {
+        let longest = vec![b'x'; TEXT_BYTES_MAX];
+        let longer = vec![b'x'; TEXT_BYTES_MAX + 1];
+        let full = vec![b'x'; READ_BYTES];
+        for end in [&b"\n"[..], b"\r\n", b""] {
+            assert_eq!(
+                lines(&[&longest, end].concat().chunks(1000).collect::<Vec<_>>()),
+                [text(1, &longest)]
+            );
+            assert_eq!(lines(&[&longer, end].concat().chunks(1000).collect::<Vec<_>>()), [(1, None)]);
+        }
+        let mut parts = vec![&b"a\n"[..]];
+        parts.extend(std::iter::repeat_n(&full[..], 100));
+        parts.push(b"x\nb\n");
+        assert_eq!(lines(&parts), [text(1, "a"), (2, None), text(3, "b")]);
+    }
+}

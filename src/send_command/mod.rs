@@ -1,0 +1,57 @@
+//! `firstline send`: sends a message, or each line of standard input, and tells what became of each. Runs instead of the server, so it
+//! may allocate; its memory is bounded whatever the input.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | [`input`] | standard input, cut into lines |
+//! | [`output`] | what waits to be written to standard output or standard error |
+//! | [`interruption`] | the signals that end it |
+//! | [`tally`] | what became of how many, and the exit code |
+//! | [`sending`] | all of these together with the client, in one thread and one poll |
+//! | [`failure`] | why it cannot begin |
+
+mod failure;
+mod input;
+mod interruption;
+mod output;
+mod sending;
+mod tally;
+
+use crate::client::{Message, Sender, Servers, Settings, Token};
+use crate::options::{Content, SendOptions, Usage};
+pub use failure::Failure;
+use input::Input;
+use interruption::Interruption;
+use sending::Sending;
+use std::io::{IsTerminal as _, stdin};
+pub use tally::Verdict;
+
+/// Sends what was asked for, and says what became of it on standard output and standard error.
+///
+/// # Errors
+/// Why it cannot begin: nothing was sent.
+pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
+    let servers: Servers = options
+        .servers
+        .parse()
+        .map_err(|error| Failure::Usage(Usage::given(options.servers.as_ref(), error)))?;
+    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    let settings = Settings { token, timeout: options.timeout, repeats_unknown: options.repeats_unknown };
+    let sender = Sender::new(servers, settings);
+    // Before there is another thread.
+    let interruption = Interruption::block()?;
+    let sending = Sending::new(sender, options.timeout, interruption)?;
+    match &options.content {
+        Content::Text(text) => {
+            let message = Message::new(options.priority, text.as_slice())
+                .map_err(|error| Failure::Usage(Usage::given("TEXT".as_ref(), error)))?;
+            Ok(sending.send(message))
+        }
+        Content::Unsaid if stdin().is_terminal() => Err(Failure::NoText),
+        Content::Unsaid => match sending.send_lines(Input::new()?, options.priority) {
+            verdict if verdict.is_of_nothing() => Err(Failure::NoLines),
+            verdict => Ok(verdict),
+        },
+        Content::Lines => Ok(sending.send_lines(Input::new()?, options.priority)),
+    }
+}

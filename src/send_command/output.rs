@@ -1,0 +1,116 @@
+//! What waits to be written to standard output or standard error. It is written when that takes it, so that nothing waits for whoever
+//! reads it.
+
+use nix::poll::{PollFd, PollFlags};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsFd;
+
+/// What is written at a time, in bytes: a pipe that is writable takes as much without waiting (`PIPE_BUF`, pipe(7)).
+const WRITE_BYTES: usize = 4096;
+
+/// With this much waiting, no more lines are taken from the input. What is on its way then adds less than that again.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
+
+/// Lines on their way to whoever reads them.
+#[derive(Debug)]
+pub struct Output {
+    to: File,
+    waiting: VecDeque<u8>,
+    /// Nobody will read what is written.
+    is_closed: bool,
+}
+
+impl Output {
+    /// To that descriptor.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn new(to: &impl AsFd) -> io::Result<Self> {
+        let to = File::from(to.as_fd().try_clone_to_owned()?);
+        Ok(Self { to, waiting: VecDeque::new(), is_closed: false })
+    }
+
+    /// Whether what may still come has room.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_BYTES_MAX
+    }
+
+    /// Whether everything is written.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Takes a line, without its LF.
+    pub fn push(&mut self, line: &str) {
+        if !self.is_closed {
+            self.waiting.extend(line.as_bytes());
+            self.waiting.push_back(b'\n');
+        }
+    }
+
+    /// What to wait for, if something waits.
+    pub fn interest(&self) -> Option<PollFd<'_>> {
+        (!self.is_empty()).then(|| PollFd::new(self.to.as_fd(), PollFlags::POLLOUT))
+    }
+
+    /// Writes once. To be called when it is writable, or else this waits.
+    ///
+    /// # Errors
+    /// Those of the system, once; nothing is written any more then. A reader that has gone is none: it has seen enough.
+    pub fn write(&mut self) -> io::Result<()> {
+        let (first, _) = self.waiting.as_slices();
+        let first = &first[..first.len().min(WRITE_BYTES)];
+        if first.is_empty() {
+            return Ok(());
+        }
+        match self.to.write(first) {
+            Ok(bytes) => drop(self.waiting.drain(..bytes)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => {
+                self.is_closed = true;
+                self.waiting = VecDeque::new();
+                return if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, pipe};
+
+    #[test]
+    fn all_of_it_arrives_in_order() {
+        let (mut reader, writer) = pipe().unwrap();
+        let mut output = Output::new(&writer).unwrap();
+        drop(writer);
+        let lines: Vec<String> = (0..1_500).map(|number| format!("line {number}")).collect();
+        lines.iter().for_each(|line| output.push(line));
+        while !output.is_empty() {
+            output.write().unwrap();
+        }
+        drop(output);
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert!(read.lines().eq(lines.iter().map(String::as_str)));
+    }
+
+    #[test]
+    fn without_a_reader_nothing_is_kept() {
+        let (reader, writer) = pipe().unwrap();
+        let mut output = Output::new(&writer).unwrap();
+        drop(reader);
+        output.push("one");
+        output.write().unwrap();
+        output.push("two");
+        assert!(output.is_empty());
+        let mut full = Output::new(&File::options().write(true).open("/dev/full").unwrap()).unwrap();
+        full.push("one");
+        assert_eq!(full.write().unwrap_err().kind(), ErrorKind::StorageFull);
+        assert!(full.is_empty());
+    }
+}

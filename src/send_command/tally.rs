@@ -1,0 +1,117 @@
+//! What became of how many messages, and what that means for the caller.
+
+use crate::client::Outcome;
+use std::fmt;
+
+/// How many messages came to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Acknowledged.
+    pub acknowledged: u64,
+    /// Of those, sent twice: they may be there twice.
+    pub maybe_doubled: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Sent, and not known whether processed.
+    pub unknown: u64,
+    /// Not sent.
+    pub not_sent: u64,
+    /// The input cannot be read, so more may be not sent.
+    pub input_failed: bool,
+}
+
+impl Tally {
+    /// One more came to that.
+    pub fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Acknowledged(receipt) => {
+                self.acknowledged += 1;
+                self.maybe_doubled += u64::from(receipt.may_be_doubled);
+            }
+            Outcome::Refused(_) => self.refused += 1,
+            Outcome::Unknown(_) => self.unknown += 1,
+            Outcome::NotSent(_) => self.not_sent += 1,
+        }
+    }
+
+    /// Whether all messages were acknowledged, of those that there were.
+    pub fn is_well(&self) -> bool {
+        self.refused + self.unknown + self.not_sent == 0 && !self.input_failed
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, refused, unknown, not_sent, .. } = self;
+        write!(f, "{acknowledged} acknowledged, {refused} refused, {unknown} unknown, {not_sent} not sent")
+    }
+}
+
+/// What the whole call came to: of several failures the least certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    tally: Tally,
+    /// The signal that ended it.
+    signal: Option<u8>,
+}
+
+/// Some messages were refused.
+const REFUSED: u8 = 1;
+/// It is not known of some whether they were processed.
+const UNKNOWN: u8 = 3;
+/// Some were not sent.
+const NOT_SENT: u8 = 4;
+/// A signal ended it: that plus its number, as shells have it.
+const INTERRUPTED: u8 = 128;
+
+impl Verdict {
+    /// Of these messages, and of that signal if one ended it.
+    pub fn new(tally: Tally, signal: Option<u8>) -> Self {
+        Self { tally, signal }
+    }
+
+    /// Whether there was no message at all.
+    pub fn is_of_nothing(&self) -> bool {
+        self.tally == Tally::default() && self.signal.is_none()
+    }
+
+    /// The exit code of the process.
+    pub fn code(&self) -> u8 {
+        let Tally { refused, unknown, not_sent, input_failed, .. } = self.tally;
+        if unknown > 0 {
+            UNKNOWN
+        } else if not_sent > 0 || input_failed {
+            NOT_SENT
+        } else if refused > 0 {
+            REFUSED
+        } else {
+            self.signal.map_or(0, |signal| INTERRUPTED.saturating_add(signal))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_certain_failure_is_the_exit_code() {
+        let of = |refused, unknown, not_sent, signal| {
+            Verdict::new(Tally { acknowledged: 1, refused, unknown, not_sent, ..Tally::default() }, signal)
+                .code()
+        };
+        assert_eq!(of(0, 0, 0, None), 0);
+        assert_eq!(of(1, 0, 0, None), 1);
+        assert_eq!(of(1, 0, 1, None), 4);
+        assert_eq!(of(1, 1, 1, Some(2)), 3);
+        assert_eq!(of(0, 0, 0, Some(15)), 143);
+        let unread = Tally { input_failed: true, ..Tally::default() };
+        assert_eq!((Verdict::new(unread, None).code(), unread.is_well()), (4, false));
+    }
+
+    #[test]
+    fn nothing_at_all_is_told_from_nothing_because_of_a_signal() {
+        assert!(Verdict::new(Tally::default(), None).is_of_nothing());
+        assert!(!Verdict::new(Tally::default(), Some(2)).is_of_nothing());
+    }
+}
