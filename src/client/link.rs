@@ -8,6 +8,7 @@ use super::backoff::Backoff;
 use super::connection::{Connection, Heard, set_up};
 use super::limits::ATTEMPT_MS;
 use super::lookup::Lookup;
+use super::outcome::said;
 use super::reply::Reply;
 use super::shown::{described, shown};
 use super::token::Token;
@@ -341,7 +342,7 @@ fn proof(reply: Reply, greeting: u64) -> Proof {
         Reply::Ok { line, .. } if line == greeting => Proof::Good,
         Reply::Err { line, reason, .. } if line == greeting && reason == "no-auth" => Proof::Good,
         Reply::Err { line, reason, text } if line == greeting || line == 0 => {
-            let said = farewell(&reason, &text);
+            let said = said(&reason, &text);
             if is_denial(&reason) { Proof::Denied(said) } else { Proof::Failed(said) }
         }
         Reply::Bye(reason) => Proof::Failed(shown(&reason)),
@@ -352,13 +353,4 @@ fn proof(reply: Reply, greeting: u64) -> Proof {
 /// Whether that reason says that this client has no right, whenever it comes.
 fn is_denial(reason: &str) -> bool {
     matches!(reason, "not-allowed" | "not-authenticated" | "wrong-token" | "not-permitted" | "bad-argument")
-}
-
-/// A refusal, for people: for one that this program's user can act on by its own means, how.
-pub fn farewell(reason: &str, text: &str) -> String {
-    match (reason, text) {
-        ("not-authenticated", _) => "not-authenticated: it asks for a token; give --token-file".to_string(),
-        (_, "") => shown(reason),
-        _ => shown(&format!("{reason}: {text}")),
-    }
 }

@@ -64,6 +64,8 @@ pub enum Verdict {
     Acknowledged(Receipt),
     /// It was not, and will not be.
     Refused(String),
+    /// It was not, for this client has no right.
+    Denied(String),
     /// It was not, and may be later.
     Later(String),
     /// A handler may have done it.
@@ -78,13 +80,15 @@ pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
             let receipt = Receipt { id: *id, is_lowered: *is_lowered, text, may_be_doubled: false };
             Some((*line, Verdict::Acknowledged(receipt)))
         }
-        Reply::Nak { line, reason, text } => {
-            let said = if text.is_empty() { shown(reason) } else { shown(&format!("{reason}: {text}")) };
-            Some((*line, of_reason(reason)(said)))
-        }
+        Reply::Nak { line, reason, text } => Some((*line, of_reason(reason)(said(reason, text)))),
         Reply::Err { line, reason, .. } if *line > 0 => Some((*line, Verdict::Refused(shown(reason)))),
         _ => None,
     }
+}
+
+/// A reason and what the server says to do, for people.
+pub fn said(reason: &str, text: &str) -> String {
+    if text.is_empty() { shown(reason) } else { shown(&format!("{reason}: {text}")) }
 }
 
 /// What kind of failure a `NAK` means: the protocol says of the first that the message may be sent again, and of the second that its
@@ -92,6 +96,7 @@ pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
 fn of_reason(reason: &str) -> fn(String) -> Verdict {
     match reason {
         "shutting-down" | "journal-failed" | "print-failed" => Verdict::Later,
+        "not-authenticated" => Verdict::Denied,
         "handler-timeout" | "handler-lost" => Verdict::Unknown,
         _ => Verdict::Refused,
     }
@@ -133,6 +138,7 @@ mod tests {
         for (line, expected) in [
             ("NAK 2 too-long", Some((2, Verdict::Refused(text("too-long"))))),
             ("NAK 2 handler-refused = dry", Some((2, Verdict::Refused(text("handler-refused: dry"))))),
+            ("NAK 2 not-authenticated", Some((2, Verdict::Denied(text("not-authenticated"))))),
             ("NAK 2 no-handler", Some((2, Verdict::Refused(text("no-handler"))))),
             ("NAK 2 shutting-down", Some((2, Verdict::Later(text("shutting-down"))))),
             ("NAK 2 journal-failed", Some((2, Verdict::Later(text("journal-failed"))))),

@@ -5,9 +5,9 @@ use super::connection::Heard;
 use super::deadline::Deadline;
 use super::in_flight::InFlight;
 use super::limits::{IN_FLIGHT, PROBE_MS, TIMEOUT_MS_DEFAULT};
-use super::link::{Change, Link, farewell};
+use super::link::{Change, Link};
 use super::message::Message;
-use super::outcome::{Outcome, Receipt, Refusal, Verdict, verdict};
+use super::outcome::{Outcome, Receipt, Refusal, Verdict, said, verdict};
 use super::reply::Reply;
 use super::shown::shown;
 use super::token::Token;
@@ -232,7 +232,7 @@ impl<T> Sender<T> {
             // So it is here: a client counts as idle only if nothing of it waits.
             Reply::Err { line: 0, reason, text } => {
                 let is_answered = reason == "idle";
-                self.lose(&farewell(&reason, &text), self.repeats_unknown, is_answered, now);
+                self.lose(&said(&reason, &text), self.repeats_unknown, is_answered, now);
             }
             _ => {}
         }
@@ -249,6 +249,10 @@ impl<T> Sender<T> {
             Verdict::Refused(reason) => {
                 self.link.has_served();
                 self.refuse(item, Refusal::Message(reason), now);
+            }
+            Verdict::Denied(reason) => {
+                self.refuse(item, Refusal::Client(reason.clone()), now);
+                self.deny(&reason, now);
             }
             Verdict::Later(reason) => {
                 self.held_until = Some(now + self.link.pause());

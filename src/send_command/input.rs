@@ -100,7 +100,6 @@ impl<R: Read> Input<R> {
     }
 
     /// The next line that is not blank, with its number from 1, if a whole one is there. A last line needs no LF.
-    #[expect(clippy::should_implement_trait, reason = "an iterator's items could not borrow from it")]
     pub fn next(&mut self) -> Option<(u64, Line<'_>)> {
         loop {
             let (start, end) = self.take_line()?;

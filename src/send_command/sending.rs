@@ -37,6 +37,8 @@ pub struct Sending {
     tells_trouble: bool,
     /// The signal that ended it, and when nothing is waited for any more.
     ending: Option<(u8, Instant)>,
+    /// A second signal came.
+    is_urgent: bool,
 }
 
 impl Sending {
@@ -61,6 +63,7 @@ impl Sending {
             unread_from: None,
             tells_trouble: false,
             ending: None,
+            is_urgent: false,
         })
     }
 
@@ -107,9 +110,15 @@ impl Sending {
                 "{count} may be there twice: sent again, because the first answer was lost"
             ));
         }
-        // A reader that does not read holds this up until a signal comes.
-        while !(self.receipts.is_empty() && self.complaints.is_empty()) && !self.is_over(Instant::now()) {
-            self.wait();
+        if let Some((_, until)) = &mut self.ending {
+            // A second signal came, or else there is as long again.
+            *until = if self.is_urgent { *until } else { Instant::now() + GRACE };
+        }
+        // A reader that does not read holds this up until a signal comes; what is read at once is written even then.
+        while !(self.receipts.is_empty() && self.complaints.is_empty()) {
+            if !self.wait() && self.is_over(Instant::now()) {
+                break;
+            }
         }
         Verdict::new(self.tally, self.ending.map(|(signal, _)| signal))
     }
@@ -172,7 +181,7 @@ impl Sending {
                     self.receipts.push(&receipt.to_string());
                 }
                 Outcome::Refused(refusal) => {
-                    self.complain_of(line, format_args!("refused: {refusal}"));
+                    self.complain_of(line, format_args!("refused: {refusal}{}", advice(&refusal)));
                     if matches!(refusal, Refusal::Client(_)) {
                         self.stop_reading();
                     }
@@ -224,8 +233,8 @@ impl Sending {
         self.ending.is_some_and(|(_, until)| now >= until)
     }
 
-    /// Waits for whatever comes first, and does it.
-    fn wait(&mut self) {
+    /// Waits for whatever comes first, and does it; true: something was written.
+    fn wait(&mut self) -> bool {
         let now = Instant::now();
         let input = self.input.as_ref().filter(|input| input.is_dry() && self.has_room());
         let fds = [
@@ -254,12 +263,14 @@ impl Sending {
             // There is nobody to tell.
             let _ = self.complaints.write();
         }
+        receipts || complaints
     }
 
     /// A signal asks for an end: nothing more is sent, and answers are waited for a little. The second asks for an end at once.
     fn interrupt(&mut self, signal: u8) {
         let now = Instant::now();
-        let until = if self.ending.is_some() { now } else { now + GRACE };
+        self.is_urgent = self.ending.is_some();
+        let until = if self.is_urgent { now } else { now + GRACE };
         self.ending = Some((signal, until));
         self.stop_reading();
         self.sender.withdraw("interrupted");
@@ -276,6 +287,14 @@ fn ready<const N: usize>(fds: [Option<PollFd<'_>>; N], timeout: PollTimeout) -> 
     }
     let mut waited = waiting.into_iter();
     is_waited_for.map(|is_waited_for| is_waited_for && waited.next().and_then(|fd| fd.any()).unwrap_or(false))
+}
+
+/// What the user of this program can do about it.
+fn advice(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Client(reason) if reason.contains("not-authenticated") => "; give a token by --token-file",
+        _ => "",
+    }
 }
 
 /// A line of standard error; of line 0 it is not told which.

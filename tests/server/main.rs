@@ -20,6 +20,7 @@ mod netcat;
 mod printing;
 mod priority;
 mod protocol;
+mod send;
 mod service;
 mod sharing;
 mod shutdown;

@@ -263,3 +263,17 @@ fn an_interruption_tells_what_was_sent_and_what_was_not() {
     assert!(sender.is_empty());
     server.join().unwrap();
 }
+
+#[test]
+fn a_server_that_asks_for_a_token_only_now_refuses_what_waits_too() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "a");
+        peer.say(&(2..IN_FLIGHT + 2).map(|n| format!("NAK {n} not-authenticated\n")).collect::<String>());
+    });
+    let texts = vec!["a"; IN_FLIGHT + 1];
+    let outcomes = send(&mut sender, &texts);
+    let is_denial = |outcome: &Outcome| matches!(outcome, Outcome::Refused(Refusal::Client(_)));
+    assert!(outcomes.iter().all(is_denial), "{outcomes:?}");
+    server.join().unwrap();
+}
