@@ -52,6 +52,16 @@ impl Message {
         }
     }
 
+    /// How urgent it is.
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// What it says.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Appends the line that says it, with its LF.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix());

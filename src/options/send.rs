@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options, but for --help.
-const NAMES: [&str; 7] = ["priority", "urgent", "high", "low", "token-file", "timeout", "retry"];
+const NAMES: [&str; 9] =
+    ["priority", "urgent", "high", "low", "token-file", "timeout", "retry", "spool", "flush"];
 
 /// Where to look for help.
 const HELP: &str = "firstline send --help";
@@ -36,6 +37,8 @@ pub struct SendOptions {
     pub timeout: Option<Duration>,
     /// Whether what became unknown is sent again.
     pub repeats_unknown: bool,
+    /// The directory where messages are kept that cannot be sent, or none.
+    pub spool: Option<PathBuf>,
     /// What to send.
     pub content: Content,
 }
@@ -47,6 +50,8 @@ pub enum Content {
     Text(Vec<u8>),
     /// Each line of standard input.
     Lines,
+    /// Only what the spool holds.
+    Kept,
     /// Nothing was said: each line of standard input, if there is some and it is no terminal.
     Unsaid,
 }
@@ -59,6 +64,8 @@ struct Given {
     token_file: Option<PathBuf>,
     timeout: Option<Duration>,
     repeats_unknown: bool,
+    spool: Option<PathBuf>,
+    is_flush: bool,
 }
 
 /// Reads the arguments behind the word `send`. None: `--help`.
@@ -70,6 +77,8 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<SendOptions>, U
         token_file: None,
         timeout: Some(TIMEOUT_DEFAULT),
         repeats_unknown: false,
+        spool: None,
+        is_flush: false,
     };
     while let Some(argument) = parser.next().map_err(usage::unexpected)? {
         let name = match argument {
@@ -99,13 +108,12 @@ fn priority(text: &str) -> Result<Priority, String> {
     priority.ok_or_else(|| "takes a priority, 0 to 9, where 9 is the most urgent".to_string())
 }
 
-fn token_file(text: &str) -> Result<PathBuf, String> {
-    match text {
-        _ if text.is_empty() || text.starts_with('-') => {
-            Err("takes the path of a file; write ./-NAME for a path that begins with -".to_string())
-        }
-        _ => Ok(text.into()),
+/// A path. A dash in front is an option whose predecessor lacks its value.
+fn path(text: &str, of: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.starts_with('-') {
+        return Err(format!("takes the path of a {of}; write ./-NAME for a path that begins with -"));
     }
+    Ok(text.into())
 }
 
 /// The value of the option whose name was just read.
@@ -134,7 +142,9 @@ impl Given {
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
         match name {
             "priority" => self.priority = value(name, parser, priority)?,
-            "token-file" => self.token_file = Some(value(name, parser, token_file)?),
+            "token-file" => self.token_file = Some(value(name, parser, |text| path(text, "file"))?),
+            "spool" => self.spool = Some(value(name, parser, |text| path(text, "directory"))?),
+            "flush" => self.is_flush = switch(name, parser, true)?,
             "timeout" => {
                 self.timeout = value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS))?;
             }
@@ -159,7 +169,15 @@ impl Given {
             token_file: self.token_file,
             timeout: self.timeout,
             repeats_unknown: self.repeats_unknown,
-            content: content(&self.words)?,
+            content: match content(&self.words)? {
+                Content::Unsaid if self.is_flush && self.spool.is_some() => Content::Kept,
+                _ if self.is_flush => {
+                    let advice = "goes with --spool DIR and without TEXT";
+                    return Err(Usage::given("--flush".as_ref(), advice));
+                }
+                content => content,
+            },
+            spool: self.spool,
         })
     }
 }
@@ -199,6 +217,7 @@ pub fn help() -> String {
         "\
 Usage: firstline send [OPTION]... HOST[:PORT] TEXT...
        firstline send [OPTION]... HOST[:PORT] -
+       firstline send [OPTION]... --spool DIR --flush HOST[:PORT]
 
 Sends one message, TEXT with spaces between its words, or with - each line of
 standard input that is not blank; so too without TEXT, unless that is a terminal
@@ -217,6 +236,11 @@ HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}
   --retry            send messages again that became unknown. If the server had
                      them already, they are there twice: standard error says how
                      many may be
+  --spool DIR        keep what is not sent in DIR, 10000 messages at most. They
+                     are on the disk before this ends. Each call sends what DIR
+                     holds, the most urgent first. A message that a call was
+                     killed over is unknown, and sent again only by --retry
+  --flush            only send what DIR holds
   -h, --help         print this
 Put -- before TEXT that begins with -.
 
@@ -225,12 +249,13 @@ A message can fail in three ways, each told with its line on standard error:
   - not sent: tried again until --timeout, also when the server ends or cannot
     keep messages now; sending it later doubles nothing
   - unknown: sent, and the connection was lost before the answer
-When the time is over, or without a right, the rest of the input is not read.
+When the time is over, or without a right, the rest of the input is not read;
+with --spool, when the time is over, it is read and kept.
 On Ctrl-C or SIGTERM it waits up to 1 s for the answers to what was sent, and
 tells what was not acknowledged; the second one ends it at once.
 
 Exit status; of several the least certain, which is in the order 3, 4, 1:
-  0      all messages were acknowledged
+  0      all messages were acknowledged, or with --spool kept
   1      some were refused
   2      a wrong option, a token file that cannot be used, or no message
   3      some are unknown
@@ -259,6 +284,7 @@ mod tests {
             token_file: None,
             timeout: Some(TIMEOUT_DEFAULT),
             repeats_unknown: false,
+            spool: None,
             content,
         }
     }
@@ -284,6 +310,10 @@ mod tests {
             (&["pi", "--", "-5 C"], of("pi", text("-5 C"))),
             (&["pi", "/urgent"], of("pi", text("/urgent"))),
             (&["pi", "-", "--timeout", "off"], SendOptions { timeout: None, ..of("pi", Content::Lines) }),
+            (
+                &["pi", "--flush", "--spool=d"],
+                SendOptions { spool: Some("d".into()), ..of("pi", Content::Kept) },
+            ),
             (&["pi", "x", "--timeout=5"], SendOptions { timeout: seconds(5), ..of("pi", text("x")) }),
             (
                 &["pi", "x", "--retry", "--token-file", "/t"],
@@ -316,6 +346,8 @@ mod tests {
                 &["pi", "--timeout", "0"],
                 "--timeout 0: takes seconds from 0.1 to 86400, with up to 3 decimals, or off; zero does not mean off",
             ),
+            (&["pi", "--flush"], "--flush: goes with --spool DIR and without TEXT"),
+            (&["pi", "--flush", "--spool", "d", "x"], "--flush: goes with --spool DIR and without TEXT"),
             (
                 &["pi", "--token-file", "--retry"],
                 "--token-file --retry: takes the path of a file; write ./-NAME for a path that begins with -",

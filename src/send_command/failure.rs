@@ -6,6 +6,7 @@ use crate::options::Usage;
 use nix::errno::Errno;
 use std::fmt::{self, Display};
 use std::io;
+use std::path::PathBuf;
 
 /// Why it cannot begin.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub enum Failure {
     NoText,
     /// Nothing was said to send, and standard input has no lines: a variable of a script may be empty.
     NoLines,
+    /// The spool in that directory cannot be used.
+    Spool(PathBuf, io::Error),
     /// The system refuses what it needs.
     System(io::Error),
 }
@@ -32,7 +35,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Token(_) | Self::NoText | Self::NoLines => USAGE,
-            Self::System(_) => NOT_SENT,
+            Self::Spool(..) | Self::System(_) => NOT_SENT,
         }
     }
 }
@@ -46,6 +49,7 @@ impl Display for Failure {
             Self::NoLines => f.write_str(
                 "nothing was sent: there is no TEXT, and standard input has no lines; - takes that for well",
             ),
+            Self::Spool(path, error) => write!(f, "--spool {}: {}", path.display(), described(error)),
             Self::System(error) => f.write_str(&described(error)),
         }
     }

@@ -6,19 +6,24 @@
 //! | [`input`] | standard input, cut into lines |
 //! | [`output`] | what waits to be written to standard output or standard error |
 //! | [`interruption`] | the signals that end it |
+//! | [`spool`] | messages that wait in a directory |
+//! | [`backlog`] | a spool's messages on their way |
 //! | [`tally`] | what became of how many, and the exit code |
 //! | [`sending`] | all of these together with the client, in one thread and one poll |
 //! | [`failure`] | why it cannot begin |
 
+mod backlog;
 mod failure;
 mod input;
 mod interruption;
 mod output;
 mod sending;
+mod spool;
 mod tally;
 
 use crate::client::{Message, Sender, Servers, Settings, Token};
 use crate::options::{Content, SendOptions, Usage};
+use backlog::Backlog;
 pub use failure::Failure;
 use input::Input;
 use interruption::Interruption;
@@ -40,13 +45,18 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let sender = Sender::new(servers, settings);
     // Before there is another thread.
     let interruption = Interruption::block()?;
-    let sending = Sending::new(sender, options.timeout, interruption)?;
+    let mut sending = Sending::new(sender, options.timeout, interruption)?;
+    if let Some(path) = &options.spool {
+        let found = Backlog::open(path, options.repeats_unknown);
+        sending = sending.with_spool(found.map_err(|error| Failure::Spool(path.clone(), error))?);
+    }
     match &options.content {
         Content::Text(text) => {
             let message = Message::new(options.priority, text.as_slice())
                 .map_err(|error| Failure::Usage(Usage::given("TEXT".as_ref(), error)))?;
             Ok(sending.send(message))
         }
+        Content::Kept => Ok(sending.flush()),
         Content::Unsaid if stdin().is_terminal() => Err(Failure::NoText),
         Content::Unsaid => match sending.send_lines(Input::new()?, options.priority) {
             verdict if verdict.is_of_nothing() => Err(Failure::NoLines),

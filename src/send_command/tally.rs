@@ -16,8 +16,10 @@ pub struct Tally {
     pub unknown: u64,
     /// Not sent.
     pub not_sent: u64,
-    /// The input cannot be read, so more may be not sent.
-    pub input_failed: bool,
+    /// Not sent, and kept in the spool: no failure.
+    pub kept: u64,
+    /// The input or the spool cannot be read, so more may be not sent.
+    pub has_failed: bool,
 }
 
 impl Tally {
@@ -36,14 +38,15 @@ impl Tally {
 
     /// Whether all messages were acknowledged, of those that there were.
     pub fn is_well(&self) -> bool {
-        self.refused + self.unknown + self.not_sent == 0 && !self.input_failed
+        self.refused + self.unknown + self.not_sent == 0 && !self.has_failed
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { acknowledged, refused, unknown, not_sent, .. } = self;
-        write!(f, "{acknowledged} acknowledged, {refused} refused, {unknown} unknown, {not_sent} not sent")
+        let Self { acknowledged, refused, unknown, not_sent, kept, .. } = self;
+        write!(f, "{acknowledged} acknowledged, {refused} refused, {unknown} unknown, {not_sent} not sent")?;
+        if *kept > 0 { write!(f, ", {kept} kept") } else { Ok(()) }
     }
 }
 
@@ -77,10 +80,10 @@ impl Verdict {
 
     /// The exit code of the process.
     pub fn code(&self) -> u8 {
-        let Tally { refused, unknown, not_sent, input_failed, .. } = self.tally;
+        let Tally { refused, unknown, not_sent, has_failed, .. } = self.tally;
         if unknown > 0 {
             UNKNOWN
-        } else if not_sent > 0 || input_failed {
+        } else if not_sent > 0 || has_failed {
             NOT_SENT
         } else if refused > 0 {
             REFUSED
@@ -105,7 +108,7 @@ mod tests {
         assert_eq!(of(1, 0, 1, None), 4);
         assert_eq!(of(1, 1, 1, Some(2)), 3);
         assert_eq!(of(0, 0, 0, Some(15)), 143);
-        let unread = Tally { input_failed: true, ..Tally::default() };
+        let unread = Tally { has_failed: true, ..Tally::default() };
         assert_eq!((Verdict::new(unread, None).code(), unread.is_well()), (4, false));
     }
 

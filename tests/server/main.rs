@@ -21,6 +21,7 @@ mod printing;
 mod priority;
 mod protocol;
 mod send;
+mod send_spool;
 mod service;
 mod sharing;
 mod shutdown;

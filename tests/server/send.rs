@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
 
@@ -18,7 +18,7 @@ use std::thread::spawn;
 const RESIDENT_KB_MAX: u64 = 24 * 1024;
 
 /// A call under way. What it says is read all the time.
-struct Call {
+pub struct Call {
     child: Child,
     receipts: Receiver<String>,
     complaints: Receiver<String>,
@@ -26,16 +26,22 @@ struct Call {
 
 /// What a call came to.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    receipts: Vec<String>,
-    complaints: Vec<String>,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub receipts: Vec<String>,
+    pub complaints: Vec<String>,
 }
 
 impl Call {
-    fn start(args: &[&str], input: Stdio) -> Self {
+    pub fn start(args: &[&str], input: Stdio) -> Self {
         let mut command = command();
-        command.arg("send").args(args).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.arg("send").args(args).stdin(input);
+        Self::of(command)
+    }
+
+    /// By a command that has its input.
+    pub fn of(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let receipts = lines_of(child.stdout.take().unwrap());
         let complaints = lines_of(child.stderr.take().unwrap());
@@ -43,25 +49,25 @@ impl Call {
     }
 
     /// With an input that is written to.
-    fn with_pipe(args: &[&str]) -> (Self, ChildStdin) {
+    pub fn with_pipe(args: &[&str]) -> (Self, ChildStdin) {
         let mut call = Self::start(args, Stdio::piped());
         let input = call.child.stdin.take().unwrap();
         (call, input)
     }
 
-    fn receipt(&self) -> String {
+    pub fn receipt(&self) -> String {
         self.receipts.recv_timeout(LIMIT).expect("a receipt comes")
     }
 
-    fn complaint(&self) -> String {
+    pub fn complaint(&self) -> String {
         self.complaints.recv_timeout(LIMIT).expect("a complaint comes")
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
 
-    fn end(mut self) -> Ran {
+    pub fn end(mut self) -> Ran {
         let mut status = None;
         eventually("it ends", || {
             status = self.child.try_wait().unwrap();
@@ -85,12 +91,12 @@ fn lines_of(from: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-fn run(args: &[&str]) -> Ran {
+pub fn run(args: &[&str]) -> Ran {
     Call::start(args, Stdio::null()).end()
 }
 
 /// With these lines on standard input.
-fn run_with(args: &[&str], input: impl Into<Vec<u8>>) -> Ran {
+pub fn run_with(args: &[&str], input: impl Into<Vec<u8>>) -> Ran {
     let (call, mut pipe) = Call::with_pipe(args);
     let input = input.into();
     // It may end before it has read all.
@@ -98,12 +104,12 @@ fn run_with(args: &[&str], input: impl Into<Vec<u8>>) -> Ran {
     call.end()
 }
 
-fn host(server: &Server) -> String {
+pub fn host(server: &Server) -> String {
     server.address.to_string()
 }
 
 /// The texts in a journal, each with how often it is there.
-fn texts(journal: &Directory) -> BTreeMap<String, usize> {
+pub fn texts(journal: &Directory) -> BTreeMap<String, usize> {
     let mut command = command();
     command.args(["journal", journal.path()]);
     let mut texts = BTreeMap::new();
@@ -125,7 +131,7 @@ fn lines_told(complaints: &[String], what: &str) -> BTreeSet<usize> {
     complaints.iter().filter_map(number).collect()
 }
 
-fn numbered(count: usize) -> String {
+pub fn numbered(count: usize) -> String {
     (1..=count).map(|number| format!("line {number}\n")).collect()
 }
 

@@ -1,0 +1,320 @@
+//! Messages that wait in a directory until a server takes them: one file each, synced before it counts. Knows no server.
+//!
+//! A file's name says the priority and the order of its message, and where it stands:
+//! - `pP-NUMBER.kept`: it was not sent;
+//! - `pP-NUMBER.sent`: it was about to be sent, and its outcome is not known here. A process that is killed leaves it so;
+//! - `new`: it is being written, and counts for nothing.
+//!
+//! A file only comes to be by a rename of one that is synced, and each rename is synced before what follows from it. Two locks: `lock`,
+//! for as long as a file is made, and `sending`, for as long as a process sends what is here.
+
+use crate::client::limits::TEXT_BYTES_MAX;
+use crate::protocol::Priority;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::cmp::Reverse;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// How many messages are kept at most: days of a device that has something to say each minute. Each takes a block of the disk, so all
+/// of them take some 40 MB at most.
+pub const KEPT_MAX: usize = 10_000;
+
+/// For its owner alone: texts are nobody else's.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+const BEING_WRITTEN: &str = "new";
+
+/// A directory with messages.
+#[derive(Debug)]
+pub struct Spool {
+    path: PathBuf,
+    /// To sync what its files are called.
+    directory: File,
+}
+
+/// Which message; in the order in which they are sent: the most urgent first, and of those the oldest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    priority: Reverse<Priority>,
+    number: u64,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Kept,
+    Sent,
+}
+
+/// What is in the directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Not sent, in order.
+    pub kept: Vec<Name>,
+    /// Sent by a process that has not told what became of them, in order.
+    pub sent: Vec<Name>,
+}
+
+impl Name {
+    /// How urgent it is.
+    pub fn priority(&self) -> Priority {
+        self.priority.0
+    }
+
+    fn parse(file: &str) -> Option<(Self, State)> {
+        let (rest, state) = match file.strip_suffix(".kept") {
+            Some(rest) => (rest, State::Kept),
+            None => (file.strip_suffix(".sent")?, State::Sent),
+        };
+        let (priority, number) = rest.strip_prefix('p')?.split_once('-')?;
+        let [digit] = priority.as_bytes() else { return None };
+        let name = Self { priority: Reverse(Priority::from_digit(*digit)?), number: number.parse().ok()? };
+        // Only what is made here: other ways to write the number name other files.
+        (name.file(state) == file).then_some((name, state))
+    }
+
+    fn file(&self, state: State) -> String {
+        let ending = if state == State::Kept { "kept" } else { "sent" };
+        format!("{self}.{ending}")
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:020}", self.priority.0, self.number)
+    }
+}
+
+impl Spool {
+    /// The directory of that path, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        Ok(Self { path: path.to_path_buf(), directory: File::open(path)? })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps a message. Once this returns it outlives a loss of power.
+    ///
+    /// # Errors
+    /// [`KEPT_MAX`] are there, or the system has a reason. Nothing is kept then.
+    pub fn keep(&self, priority: Priority, text: &[u8]) -> io::Result<()> {
+        let _lock = self.lock("lock", FlockArg::LockExclusive)?;
+        let Contents { kept, sent } = self.contents()?;
+        if kept.len() + sent.len() >= KEPT_MAX {
+            return Err(io::Error::other(format!("{KEPT_MAX} messages are kept already")));
+        }
+        let last = kept.iter().chain(&sent).map(|name| name.number).max();
+        let name = Name { priority: Reverse(priority), number: last.map_or(1, |last| last + 1) };
+        let new = self.path.join(BEING_WRITTEN);
+        // One of a process that was killed is overwritten: nobody else writes while this holds the lock.
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
+        let written = file.write_all(text).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            let _ = fs::remove_file(&new);
+            return Err(error);
+        }
+        fs::rename(new, self.path.join(name.file(State::Kept)))?;
+        self.directory.sync_all()
+    }
+
+    /// From now on this process sends what is here, until it drops that; none: another one does.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn lock_sending(&self) -> io::Result<Option<Flock<File>>> {
+        match self.lock("sending", FlockArg::LockExclusiveNonblock) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            lock => lock.map(Some),
+        }
+    }
+
+    /// What is here.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn contents(&self) -> io::Result<Contents> {
+        let mut contents = Contents::default();
+        for entry in fs::read_dir(&self.path)? {
+            match entry?.file_name().to_str().and_then(Name::parse) {
+                Some((name, State::Kept)) => contents.kept.push(name),
+                Some((name, State::Sent)) => contents.sent.push(name),
+                None => {}
+            }
+        }
+        contents.kept.sort();
+        contents.sent.sort();
+        Ok(contents)
+    }
+
+    /// The text of a message that was sent or is about to be.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn text(&self, name: &Name) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let file = File::open(self.path.join(name.file(State::Sent)))?;
+        file.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    /// A message is about to be sent. Before it is, this has to be [synced](Self::sync).
+    ///
+    /// # Errors
+    /// Those of the system. It is not to be sent then.
+    pub fn begin(&self, name: &Name) -> io::Result<()> {
+        self.rename(name, State::Kept, State::Sent)
+    }
+
+    /// A message that was about to be sent was not.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn give_back(&self, name: &Name) -> io::Result<()> {
+        self.rename(name, State::Sent, State::Kept)
+    }
+
+    /// A message that was sent is settled.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn remove(&self, name: &Name) -> io::Result<()> {
+        fs::remove_file(self.path.join(name.file(State::Sent)))
+    }
+
+    /// What was done since the last time outlives a loss of power.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn sync(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+
+    fn rename(&self, name: &Name, from: State, to: State) -> io::Result<()> {
+        fs::rename(self.path.join(name.file(from)), self.path.join(name.file(to)))
+    }
+
+    fn lock(&self, name: &str, how: FlockArg) -> io::Result<Flock<File>> {
+        let path = self.path.join(name);
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+        loop {
+            match Flock::lock(file, how) {
+                Ok(lock) => return Ok(lock),
+                Err((again, Errno::EINTR)) => file = again,
+                Err((_, errno)) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new() -> (Self, Spool) {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("firstline-spool-{}-{count}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            let spool = Spool::open(&path).unwrap();
+            (Self(path), spool)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn shown(names: &[Name]) -> Vec<String> {
+        names.iter().map(|name| format!("{} {}", name.priority(), name.number)).collect()
+    }
+
+    #[test]
+    fn urgent_messages_come_first_and_older_ones_before_newer() {
+        let (place, spool) = Place::new();
+        for (priority, text) in [(4, "a"), (9, "b"), (4, "c"), (0, "d"), (9, "e")] {
+            spool.keep(Priority::new(priority).unwrap(), text.as_bytes()).unwrap();
+        }
+        let kept = spool.contents().unwrap().kept;
+        assert_eq!(shown(&kept), ["p9 2", "p9 5", "p4 1", "p4 3", "p0 4"]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&place.0), mode(&place.0.join(kept[0].file(State::Kept)))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn a_message_is_kept_until_it_is_settled() {
+        let (_place, spool) = Place::new();
+        spool.keep(Priority::NORMAL, b"smoke").unwrap();
+        let name = spool.contents().unwrap().kept[0];
+        spool.begin(&name).unwrap();
+        assert_eq!(
+            (spool.text(&name).unwrap(), spool.contents().unwrap().sent),
+            (b"smoke".to_vec(), vec![name])
+        );
+        spool.give_back(&name).unwrap();
+        assert_eq!(spool.contents().unwrap().kept, [name]);
+        spool.begin(&name).unwrap();
+        spool.remove(&name).unwrap();
+        assert_eq!(spool.contents().unwrap(), Contents::default());
+        spool.keep(Priority::NORMAL, b"more").unwrap();
+    }
+
+    #[test]
+    fn what_is_not_ours_and_what_was_cut_off_is_no_message() {
+        let (place, spool) = Place::new();
+        for file in
+            ["new", "p4-1.kept", "p4-00000000000000000001.txt", "pX-00000000000000000001.kept", "notes"]
+        {
+            fs::write(place.0.join(file), "x").unwrap();
+        }
+        assert_eq!(spool.contents().unwrap(), Contents::default());
+        spool.keep(Priority::NORMAL, b"y").unwrap();
+        assert!(!place.0.join("new").exists());
+        assert!(Spool::open(&place.0.join("notes")).unwrap().contents().is_err(), "a file is no directory");
+    }
+
+    #[test]
+    fn their_number_is_bounded() {
+        let (place, spool) = Place::new();
+        for number in 1..=KEPT_MAX as u64 {
+            let name = Name { priority: Reverse(Priority::LOW), number };
+            fs::write(place.0.join(name.file(State::Kept)), "x").unwrap();
+        }
+        let error = spool.keep(Priority::URGENT, b"y").unwrap_err().to_string();
+        assert_eq!(error, "10000 messages are kept already");
+    }
+
+    #[test]
+    fn one_process_at_a_time_sends() {
+        let (place, spool) = Place::new();
+        let lock = spool.lock_sending().unwrap().unwrap();
+        let other = Spool::open(&place.0).unwrap();
+        assert!(other.lock_sending().unwrap().is_none());
+        other.keep(Priority::NORMAL, b"x").unwrap();
+        drop(lock);
+        assert!(other.lock_sending().unwrap().is_some());
+    }
+}

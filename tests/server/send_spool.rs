@@ -1,0 +1,285 @@
+//! `firstline send --spool`: what it tells as kept arrives, whatever ends it.
+
+use crate::common::directory::Directory;
+use crate::common::traced::under_strace;
+use crate::common::{Held, Server, command};
+use crate::send::{Call, Ran, host, numbered, run, run_with, texts};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+/// What changes a file, or goes over the connection, on all processors; a processor has not all of them.
+const CALLS: [&str; 15] = [
+    "?mkdir",
+    "?mkdirat",
+    "openat",
+    "?write",
+    "fsync",
+    "flock",
+    "?rename",
+    "?renameat",
+    "?renameat2",
+    "?unlink",
+    "?unlinkat",
+    "connect",
+    "sendto",
+    "recvfrom",
+    "close",
+];
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn keep(spool: &Directory, args: &[&str]) {
+    let ran = run(&[&[&nobody(), "--timeout", "0.1", "--spool", spool.path()], args].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.complaints.last().unwrap().contains("not sent, and kept in "), "{ran:?}");
+}
+
+fn flush(spool: &Directory, server: &Server, args: &[&str]) -> Ran {
+    run(&[&[&host(server), "--flush", "--spool", spool.path()], args].concat())
+}
+
+/// The files that are messages.
+fn files(spool: &Directory) -> Vec<String> {
+    let names = fs::read_dir(&spool.0).into_iter().flatten();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with('p')).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_was_kept_is_sent_by_the_next_call_the_most_urgent_first() {
+    let (spool, journal) = (Directory::new("spool"), Directory::new("spool-journal"));
+    for (priority, text) in [("-p4", "a"), ("-p9", "b"), ("-p4", "/c"), ("-p0", "d")] {
+        keep(&spool, &[priority, text]);
+    }
+    let server = Server::start(&["--journal", journal.path()]);
+    let ran = run(&[&host(&server), "--spool", spool.path(), "-p", "4", "own"]);
+    assert_eq!(
+        (ran.code, &ran.receipts[..], &ran.complaints[..]),
+        (Some(0), &["4".to_string()][..], &[][..])
+    );
+    assert_eq!(files(&spool), [""; 0]);
+    drop(server);
+    let printed = command().args(["journal", journal.path()]).output().unwrap().stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let said: Vec<String> =
+        printed.lines().map(|line| line.split(' ').skip(3).collect::<Vec<_>>().join(" ")).collect();
+    let texts: Vec<(&str, &str)> =
+        said.iter().map(|said| (&said[..2], said.rsplit(' ').next().unwrap())).collect();
+    assert_eq!(texts, [("p9", "b"), ("p4", "a"), ("p4", "/c"), ("p4", "own"), ("p0", "d")]);
+}
+
+#[test]
+fn lines_are_kept_to_the_last_and_flushed() {
+    let spool = Directory::new("spool-lines");
+    let args = [&nobody(), "-", "--timeout", "0.1", "--spool", spool.path()];
+    let ran = run_with(&args, numbered(300));
+    let summary = "firstline: 0 acknowledged, 0 refused, 0 unknown, 0 not sent, 300 kept";
+    assert_eq!((ran.code, ran.complaints.last().map(String::as_str)), (Some(0), Some(summary)));
+    let ran = run(&[&nobody(), "--flush", "--timeout", "0.1", "--spool", spool.path()]);
+    assert_eq!((ran.code, files(&spool).len()), (Some(4), 300), "they are kept on");
+    let server = Server::start(&[]);
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!(
+        (ran.code, ran.receipts.len(), ran.complaints.len()),
+        (Some(0), 300, 0),
+        "{:?}",
+        ran.complaints
+    );
+    assert_eq!((files(&spool).len(), server.stats()["admitted"]), (0, 300));
+    assert_eq!(flush(&spool, &server, &[]).code, Some(0), "nothing is kept");
+}
+
+#[test]
+fn a_kept_message_that_is_refused_is_told_and_one_without_a_right_stays() {
+    let spool = Directory::new("spool-refused");
+    keep(&spool, &[&"x".repeat(1_000)]);
+    keep(&spool, &["smoke"]);
+    let server = Server::start(&["--allow", "127.0.0.2"]);
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!((ran.code, files(&spool).len()), (Some(1), 2), "{ran:?}");
+    let server = Server::start(&[]);
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!((ran.code, ran.receipts.len(), files(&spool).len()), (Some(1), 1, 0), "{ran:?}");
+    assert!(ran.complaints[0].contains("refused: too-long: kept message p4: xxx"), "{ran:?}");
+}
+
+#[test]
+fn an_interruption_keeps_what_was_not_sent() {
+    let spool = Directory::new("spool-interrupted");
+    let call = Call::start(&[&nobody(), "--timeout=off", "--spool", spool.path(), "smoke"], Stdio::null());
+    assert!(call.complaint().contains("trying again"));
+    call.signal("TERM");
+    let ran = call.end();
+    assert_eq!((ran.code, files(&spool).len()), (Some(143), 1), "{ran:?}");
+    assert!(ran.complaints[0].contains("kept in"), "{ran:?}");
+}
+
+#[test]
+fn two_calls_at_once_send_each_message_once() {
+    let (spool, journal) = (Directory::new("spool-two"), Directory::new("spool-two-journal"));
+    let args = [&nobody(), "-", "--timeout", "0.1", "--spool", spool.path()];
+    let calls: Vec<_> = (0..2).map(|_| Call::with_pipe(&args)).collect();
+    for (at, (_, input)) in calls.iter().enumerate() {
+        let lines: String = (0..100).map(|number| format!("{at} {number}\n")).collect();
+        std::io::Write::write_all(&mut &*input, lines.as_bytes()).unwrap();
+    }
+    for (call, input) in calls {
+        drop(input);
+        assert_eq!(call.end().code, Some(0));
+    }
+    assert_eq!(files(&spool).len(), 200);
+    let server = Server::start(&["--journal", journal.path()]);
+    let args = [&host(&server), "--spool", spool.path(), "own"];
+    let calls: Vec<Call> = (0..4).map(|_| Call::start(&args, Stdio::null())).collect();
+    for call in calls {
+        let ran = call.end();
+        assert_eq!((ran.code, ran.receipts.len()), (Some(0), 1), "{ran:?}");
+    }
+    assert_eq!(files(&spool).len(), 0);
+    drop(server);
+    let texts = texts(&journal);
+    assert_eq!((texts.len(), texts["own"]), (201, 4));
+    assert!(texts.iter().all(|(text, count)| *count == 1 || text == "own"), "{texts:?}");
+}
+
+#[test]
+fn while_another_call_sends_what_is_kept_this_one_sends_its_own() {
+    let spool = Directory::new("spool-busy");
+    keep(&spool, &["smoke"]);
+    let (held_server, held) = Held::start(&[]);
+    let first = Call::start(&[&host(&held_server), "--flush", "--spool", spool.path()], Stdio::null());
+    held_server.wait_for_stats("it was sent", |stats| stats["admitted"] == 1);
+    let server = Server::start(&[]);
+    let ran = run(&[&host(&server), "--spool", spool.path(), "own"]);
+    assert_eq!((ran.code, ran.receipts.len(), ran.complaints.len()), (Some(0), 1, 0), "{ran:?}");
+    let ran = flush(&spool, &server, &[]);
+    assert!(ran.code == Some(4) && ran.complaints[0].contains("another process"), "{ran:?}");
+    held.release();
+    assert_eq!(first.end().code, Some(0));
+}
+
+// ---- Failing disks, and kills ----------------------------------------------------------------------------
+
+fn traced(how: &[&str], args: &[&str]) -> Ran {
+    let mut command: Command = command();
+    command.arg("send").args(args);
+    let mut traced = under_strace(how, &command);
+    traced.stdin(Stdio::null());
+    Call::of(traced).end()
+}
+
+#[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
+fn on_a_full_disk_nothing_is_told_as_kept() {
+    let spool = Directory::new("spool-full");
+    keep(&spool, &["smoke"]);
+    let nobody = nobody();
+    let args = [&nobody, "--timeout", "0.1", "--spool", spool.path(), "more"];
+    // The first sync is that of the file that was kept before, which is begun.
+    for (rule, kept) in [("inject=fsync:error=ENOSPC:when=2+", 1), ("inject=fsync:error=EIO:when=1+", 1)] {
+        let ran = traced(&["-o", "/dev/null", "-e", rule], &args);
+        assert_eq!((ran.code, files(&spool).len()), (Some(4), kept), "{ran:?}");
+        assert!(ran.complaints.iter().any(|line| line.contains("nor kept in ")), "{ran:?}");
+        assert!(!spool.0.join("new").exists());
+    }
+}
+
+/// Runs a call again and again, each time killed before one call to the system: the first of each kind, the second and so on. `prepare`
+/// and `check` are told which run it is; `check` also the exit code, if it was not killed.
+fn killed_everywhere(
+    args: impl Fn(usize) -> Vec<String>,
+    mut prepare: impl FnMut(usize),
+    mut check: impl FnMut(usize, Option<i32>),
+) {
+    let (mut run, mut kills) = (0, 0);
+    for call in CALLS {
+        for count in 1.. {
+            run += 1;
+            prepare(run);
+            let rule = format!("inject={call}:signal=KILL:when={count}");
+            let args = args(run);
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let ran = traced(&["-f", "-o", "/dev/null", "-e", &rule], &args);
+            check(run, ran.code);
+            if ran.code.is_some() {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    assert!(kills > CALLS.len(), "the kills hit nothing: {kills}");
+}
+
+#[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
+fn a_kill_at_any_moment_loses_nothing_that_was_kept() {
+    let (spool, journal) = (Directory::new("spool-kill"), Directory::new("spool-kill-journal"));
+    let server = Server::start(&["--journal", journal.path()]);
+    let nobody = nobody();
+    let mut told = BTreeSet::new();
+    let own_args = |run: usize| {
+        let text = format!("own {run}");
+        [&nobody, "--timeout", "0.1", "--spool", spool.path(), &text].map(str::to_string).to_vec()
+    };
+    let prepare = |run: usize| keep(&spool, &["--urgent", &format!("before {run}")]);
+    let check = |run: usize, code: Option<i32>| {
+        told.extend(code.filter(|code| *code == 0).map(|_| run));
+        // Nothing was ever sent, so to repeat what is unknown doubles nothing.
+        let ran = flush(&spool, &server, &["--retry"]);
+        assert_eq!((ran.code, files(&spool).len()), (Some(0), 0), "{run}: {ran:?}");
+    };
+    killed_everywhere(own_args, prepare, check);
+    let runs = *told.iter().next_back().unwrap();
+    drop(server);
+    let texts = texts(&journal);
+    for run in 1..=runs {
+        let count = |text: &str| texts.get(&format!("{text} {run}")).copied().unwrap_or(0);
+        assert_eq!(count("before"), 1, "{run}");
+        assert!(count("own") <= 1 && (count("own") == 1 || !told.contains(&run)), "{run}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
+fn a_kill_at_any_moment_of_sending_sends_nothing_twice_and_tells_what_is_unknown() {
+    let (spool, journal) = (Directory::new("spool-send"), Directory::new("spool-send-journal"));
+    let server = Server::start(&["--journal", journal.path()]);
+    let mut unknown = BTreeMap::new();
+    let mut last = 0;
+    let args = |_| [&host(&server), "--flush", "--spool", spool.path()].map(str::to_string).to_vec();
+    let prepare = |run: usize| {
+        keep(&spool, &[&format!("a {run}")]);
+        keep(&spool, &["--urgent", &format!("b {run}")]);
+    };
+    let check = |run: usize, _: Option<i32>| {
+        last = run;
+        let ran = flush(&spool, &server, &[]);
+        let left = files(&spool);
+        assert!(left.iter().all(|file| file.ends_with(".sent")), "{left:?}");
+        assert_eq!(ran.code, Some(if left.is_empty() { 0 } else { 3 }), "{run}: {ran:?}");
+        for file in left {
+            let path = spool.0.join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(
+                ran.complaints.iter().any(|line| line.contains("unknown") && line.contains(&text)),
+                "{ran:?}"
+            );
+            *unknown.entry(text).or_insert(0) += 1;
+            fs::remove_file(path).unwrap();
+        }
+    };
+    killed_everywhere(args, prepare, check);
+    drop(server);
+    let texts = texts(&journal);
+    for text in (1..=last).flat_map(|run| [format!("a {run}"), format!("b {run}")]) {
+        let count = texts.get(&text).copied().unwrap_or(0);
+        assert!(count == 1 || count == 0 && unknown.contains_key(&text), "{text} is there {count} times");
+    }
+}
