@@ -54,12 +54,6 @@ pub const BACKOFF_MS_MAX: u64 = 5_000;
 /// How long nothing may be answered before what waits is given up, where nothing else is said. A board boots in that time.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
 
-/// The shortest such time: below it a loaded board would count as away.
-pub const TIMEOUT_MS_MIN: u64 = 100;
-
-/// The longest such time: a day. Longer is `off`.
-pub const TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-
 /// When a silent connection is first probed by the kernel, and how often then, in seconds; after so many probes it is broken.
 pub const KEEPALIVE_IDLE_S: u32 = 25;
 /// See [`KEEPALIVE_IDLE_S`].

@@ -2,6 +2,7 @@
 
 use super::spool::{Contents, Name, Spool};
 use crate::client::limits::IN_FLIGHT;
+use crate::client::{Outcome, Refusal};
 use crate::protocol::Priority;
 use nix::fcntl::Flock;
 use std::collections::VecDeque;
@@ -120,6 +121,20 @@ impl Backlog {
             *text = self.spool.text(name)?;
         }
         Ok(())
+    }
+
+    /// Records what became of a message that was begun.
+    ///
+    /// # Errors
+    /// Those of the system. Then it may be told as unknown by the next call.
+    pub fn settle(&self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
+        match outcome {
+            Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => self.spool.remove(name),
+            // It stays what it is: unknown.
+            Outcome::Unknown(_) => Ok(()),
+            Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) if is_doubtful => Ok(()),
+            Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) => self.spool.give_back(name),
+        }
     }
 
     /// Nothing more of it is begun.

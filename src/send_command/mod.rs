@@ -6,6 +6,8 @@
 //! | [`input`] | standard input, cut into lines |
 //! | [`output`] | what waits to be written to standard output or standard error |
 //! | [`interruption`] | the signals that end it |
+//! | [`tag`] | what a message is known by |
+//! | [`report`] | what is told of messages |
 //! | [`spool`] | messages that wait in a directory |
 //! | [`backlog`] | a spool's messages on their way |
 //! | [`tally`] | what became of how many, and the exit code |
@@ -17,8 +19,10 @@ mod failure;
 mod input;
 mod interruption;
 mod output;
+mod report;
 mod sending;
 mod spool;
+mod tag;
 mod tally;
 
 use crate::client::{Message, Sender, Servers, Settings, Token};

@@ -3,42 +3,22 @@
 use super::backlog::{Backlog, Begun, Found};
 use super::input::{Input, Line};
 use super::interruption::Interruption;
-use super::output::Output;
+use super::report::Report;
 use super::spool::Name;
-use super::tally::{Tally, Verdict};
+use super::tag::{Tag, Which};
+use super::tally::Verdict;
 use crate::client::limits::TEXT_BYTES_MAX;
 use crate::client::sender::poll_timeout;
 use crate::client::shown::{described, shown};
 use crate::client::{Message, Outcome, Refusal, Sender};
-use crate::counted::Counted;
 use crate::protocol::Priority;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::fmt::Display;
-use std::io::{self, stderr, stdout};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 /// How long an interruption waits for the answers to what was sent: on a LAN they are there in that time, and more is known.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// What a message is known by while it is on its way.
-#[derive(Debug)]
-pub struct Tag {
-    what: What,
-    /// What to keep of it, if there is a spool.
-    message: Option<Message>,
-}
-
-/// Which message it is.
-#[derive(Clone, Copy, Debug)]
-enum What {
-    /// The only one.
-    Only,
-    /// The line of that number.
-    Line(u64),
-    /// One of the spool, which may have been sent before.
-    Kept { name: Name, is_doubtful: bool },
-}
 
 /// Messages on their way, and what is told of them.
 pub struct Sending {
@@ -56,13 +36,9 @@ pub struct Sending {
     is_flush: bool,
     /// The server is given up: what comes is kept at once.
     is_away: bool,
-    receipts: Output,
-    complaints: Output,
-    tally: Tally,
+    report: Report,
     /// What is behind this line was not read.
     unread_from: Option<u64>,
-    /// Why nothing can be sent now was told.
-    tells_trouble: bool,
     /// The signal that ended it, and when nothing is waited for any more.
     ending: Option<(u8, Instant)>,
     /// A second signal came.
@@ -89,11 +65,8 @@ impl Sending {
             backlog: None,
             is_flush: false,
             is_away: false,
-            receipts: Output::new(&stdout())?,
-            complaints: Output::new(&stderr())?,
-            tally: Tally::default(),
+            report: Report::new()?,
             unread_from: None,
-            tells_trouble: false,
             ending: None,
             is_urgent: false,
         })
@@ -102,9 +75,9 @@ impl Sending {
     /// Keeps in this spool what is not sent, and sends what it holds. Tells what is unknown in it.
     pub fn with_spool(mut self, found: Found) -> Self {
         for (name, text) in found.unknown {
-            self.tally.unknown += 1;
+            self.report.tally.unknown += 1;
             let text = shown(&String::from_utf8_lossy(&text));
-            self.complain(format_args!(
+            self.report.complain(format_args!(
                 "unknown, for a call was killed over it: {}: {text}; --retry sends it again",
                 name.priority()
             ));
@@ -125,12 +98,12 @@ impl Sending {
     pub fn flush(mut self) -> Verdict {
         self.is_flush = true;
         if self.backlog.as_ref().is_some_and(|backlog| !backlog.may_send()) {
-            self.tally.has_failed = true;
-            self.complain("another process sends what is kept; try again later");
+            self.report.tally.has_failed = true;
+            self.report.complain("another process sends what is kept; try again later");
         }
         self.run();
-        if !self.tally.is_well() {
-            self.tell_all();
+        if !self.report.tally.is_well() {
+            self.report.sum_up(self.unread_from);
         }
         self.finish()
     }
@@ -139,8 +112,8 @@ impl Sending {
     pub fn send_lines(mut self, input: Input, priority: Priority) -> Verdict {
         (self.input, self.priority) = (Some(input), priority);
         self.run();
-        if !self.tally.is_well() || self.tally.kept > 0 || self.ending.is_some() {
-            self.tell_all();
+        if !self.report.tally.is_well() || self.report.tally.kept > 0 || self.ending.is_some() {
+            self.report.sum_up(self.unread_from);
         }
         self.finish()
     }
@@ -165,26 +138,23 @@ impl Sending {
 
     /// What is still to be written is written, and what it all came to.
     fn finish(mut self) -> Verdict {
-        if let Some(Err(error)) = self.backlog.as_ref().map(|backlog| backlog.spool().sync()) {
-            self.complain_of_spool(&error);
+        if let Some(backlog) = &self.backlog
+            && let Err(error) = backlog.spool().sync()
+        {
+            self.report.fail(backlog.path().display(), &error);
         }
-        if self.tally.maybe_doubled > 0 {
-            let count = Counted(self.tally.maybe_doubled, "message");
-            self.complain(format_args!(
-                "{count} may be there twice: sent again, because the first answer was lost"
-            ));
-        }
+        self.report.tell_doubles();
         if let Some((_, until)) = &mut self.ending {
             // A second signal came, or else there is as long again.
             *until = if self.is_urgent { *until } else { Instant::now() + GRACE };
         }
         // A reader that does not read holds this up until a signal comes; what is read at once is written even then.
-        while !(self.receipts.is_empty() && self.complaints.is_empty()) {
+        while !self.report.is_written() {
             if !self.wait() && self.is_over(Instant::now()) {
                 break;
             }
         }
-        Verdict::new(self.tally, self.ending.map(|(signal, _)| signal))
+        Verdict::new(self.report.tally, self.ending.map(|(signal, _)| signal))
     }
 
     // ---- Messages in -----------------------------------------------------------------------------------
@@ -195,10 +165,11 @@ impl Sending {
         self.input.is_none() && self.only.is_none() && !is_kept
     }
 
-    /// Pushes messages of the spool: those that are as urgent as what is to be sent go before it, the others behind it. True: there was
-    /// one.
+    /// Pushes messages of the spool: those that are as urgent as what is to be sent go before it, the others when there is
+    /// none of it now. True: there was one.
     fn take_kept(&mut self) -> bool {
-        let is_own_taken = self.input.is_none() && self.only.is_none();
+        let is_idle = |input: &Input| input.is_dry() && self.sender.is_empty();
+        let is_own_taken = self.input.as_ref().is_none_or(is_idle) && self.only.is_none();
         let min = if is_own_taken { Priority::MIN } else { self.priority };
         let has_room = self.has_room();
         let Some(backlog) = self.backlog.as_mut().filter(|backlog| has_room && backlog.has(min)) else {
@@ -208,8 +179,7 @@ impl Sending {
             Ok(begun) => begun.into_iter().for_each(|begun| self.push_kept(begun)),
             Err(error) => {
                 backlog.stop();
-                self.tally.has_failed = true;
-                self.complain_of_spool(&error);
+                self.report.fail(backlog.path().display(), &error);
             }
         }
         true
@@ -219,13 +189,13 @@ impl Sending {
         let Begun { name, text, is_doubtful } = begun;
         match Message::new(name.priority(), text) {
             Ok(message) => {
-                let what = What::Kept { name, is_doubtful };
-                self.sender.push(Tag { what, message: Some(message.clone()) }, message);
+                let which = Which::Kept { name, is_doubtful };
+                self.sender.push(Tag { which, message: Some(message.clone()) }, message);
             }
             // Nothing that this program has kept.
             Err(error) => {
-                self.tally.refused += 1;
-                self.complain(format_args!("refused: {name}, which is in the spool: {error}"));
+                self.report.tally.refused += 1;
+                self.report.complain(format_args!("refused: {name}, which is in the spool: {error}"));
             }
         }
     }
@@ -233,7 +203,7 @@ impl Sending {
     /// Pushes the only message; true: there was one.
     fn take_only(&mut self) -> bool {
         let Some(message) = self.only.take() else { return false };
-        self.push(What::Only, message);
+        self.push(Which::Only, message);
         true
     }
 
@@ -244,14 +214,14 @@ impl Sending {
             let Some((number, line)) = self.input.as_mut().and_then(Input::next) else { break };
             match line {
                 Line::TooLong => {
-                    self.tally.refused += 1;
+                    self.report.tally.refused += 1;
                     let reason = format!("too-long: it has more than {TEXT_BYTES_MAX} bytes");
-                    self.complaints.push(&complaint(Some(number), format_args!("refused: {reason}")));
+                    self.report.complain_of(Which::Line(number), format_args!("refused: {reason}"));
                 }
                 Line::Text(text) => {
                     // A line of the input is a text: neither empty, nor too long, nor with a line break.
                     if let Ok(message) = Message::new(self.priority, text) {
-                        self.push(What::Line(number), message);
+                        self.push(Which::Line(number), message);
                     }
                 }
             }
@@ -269,24 +239,24 @@ impl Sending {
     }
 
     /// A message of this call: on its way, or kept if the server is given up.
-    fn push(&mut self, what: What, message: Message) {
+    fn push(&mut self, which: Which, message: Message) {
         if self.is_away {
-            self.keep(what, &message, "the server was given up before");
+            self.keep(which, &message, "the server was given up before");
         } else {
             let kept = self.backlog.as_ref().map(|_| message.clone());
-            self.sender.push(Tag { what, message: kept }, message);
+            self.sender.push(Tag { which, message: kept }, message);
         }
     }
 
     /// Whether another line may be taken.
     fn has_room(&self) -> bool {
-        self.sender.has_room() && self.receipts.has_room() && self.complaints.has_room()
+        self.sender.has_room() && self.report.has_room()
     }
 
     fn read_input(&mut self) {
-        let Some(Err(error)) = self.input.as_mut().map(Input::read) else { return };
-        self.tally.has_failed = true;
-        self.complain(format_args!("standard input: {}", described(&error)));
+        if let Some(Err(error)) = self.input.as_mut().map(Input::read) {
+            self.report.fail("standard input", &error);
+        }
     }
 
     /// Nothing more is to be begun.
@@ -301,11 +271,11 @@ impl Sending {
 
     fn settle(&mut self) {
         while let Some((tag, outcome)) = self.sender.take_outcome() {
-            match (tag.what, tag.message) {
-                (What::Kept { name, is_doubtful }, message) => {
+            match (tag.which, tag.message) {
+                (Which::Kept { name, is_doubtful }, message) => {
                     self.settle_kept(name, is_doubtful, message, outcome);
                 }
-                (what, message) => self.settle_own(what, message, outcome),
+                (which, message) => self.settle_own(which, message, outcome),
             }
         }
         if self.sender.has_given_up() && !self.is_away {
@@ -314,45 +284,46 @@ impl Sending {
         }
     }
 
-    fn settle_own(&mut self, what: What, message: Option<Message>, outcome: Outcome) {
+    fn settle_own(&mut self, which: Which, message: Option<Message>, outcome: Outcome) {
         if let (Outcome::NotSent(reason), Some(message)) = (&outcome, &message) {
-            return self.keep(what, message, reason);
+            return self.keep(which, message, reason);
         }
-        self.tally.count(&outcome);
+        self.report.tally.count(&outcome);
         match outcome {
             Outcome::Acknowledged(receipt) => {
-                self.tells_trouble = false;
-                self.receipts.push(&receipt.to_string());
+                self.report.end_trouble();
+                self.report.acknowledge(&receipt);
             }
             Outcome::Refused(refusal) => {
-                self.complain_of(what, format_args!("refused: {refusal}{}", advice(&refusal)));
+                self.report.complain_of(which, format_args!("refused: {refusal}{}", advice(&refusal)));
                 if matches!(refusal, Refusal::Client(_)) {
                     self.stop_reading();
                 }
             }
             Outcome::Unknown(reason) => {
-                self.complain_of(what, format_args!("unknown, for it was sent and not answered: {reason}"));
+                self.report
+                    .complain_of(which, format_args!("unknown, for it was sent and not answered: {reason}"));
             }
-            Outcome::NotSent(reason) => self.complain_of(what, format_args!("not sent: {reason}")),
+            Outcome::NotSent(reason) => self.report.complain_of(which, format_args!("not sent: {reason}")),
         }
     }
 
     /// A message of this call was not sent, for that reason: it is kept.
-    fn keep(&mut self, what: What, message: &Message, reason: &str) {
+    fn keep(&mut self, which: Which, message: &Message, reason: &str) {
         let Some(backlog) = &self.backlog else { return };
         let path = backlog.path().display();
         match backlog.spool().keep(message.priority(), message.text()) {
             Ok(()) => {
-                self.tally.kept += 1;
-                if matches!(what, What::Only) {
-                    let text = format!("not sent, and kept in {path}: {reason}");
-                    self.complain(text);
+                self.report.tally.kept += 1;
+                if matches!(which, Which::Only) {
+                    self.report.complain(format_args!("not sent, and kept in {path}: {reason}"));
                 }
             }
             Err(error) => {
-                self.tally.not_sent += 1;
-                let text = format!("not sent: {reason}; nor kept in {path}: {}", described(&error));
-                self.complain_of(what, text);
+                self.report.tally.not_sent += 1;
+                let error = described(&error);
+                let told = format_args!("not sent: {reason}; nor kept in {path}: {error}");
+                self.report.complain_of(which, told);
                 self.stop_reading();
             }
         }
@@ -363,41 +334,34 @@ impl Sending {
         let Some(backlog) = &self.backlog else { return };
         let text = message.map_or(String::new(), |message| shown(&String::from_utf8_lossy(message.text())));
         let which = format!("kept message {}: {text}", name.priority());
-        let is_kept_on = matches!(outcome, Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)));
-        let done = match &outcome {
-            _ if is_kept_on && !is_doubtful => backlog.spool().give_back(&name),
-            // It stays what it is: unknown.
-            Outcome::Unknown(_) | Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) => Ok(()),
-            Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => backlog.spool().remove(&name),
-        };
+        if let Err(error) = backlog.settle(&name, is_doubtful, &outcome) {
+            self.report.fail(backlog.path().display(), &error);
+        }
         if !matches!(outcome, Outcome::NotSent(_)) || self.is_flush {
-            self.tally.count(&outcome);
+            self.report.tally.count(&outcome);
         }
         match outcome {
             Outcome::Acknowledged(receipt) => {
-                self.tells_trouble = false;
-                self.tally.maybe_doubled += u64::from(is_doubtful && !receipt.may_be_doubled);
+                self.report.end_trouble();
+                self.report.tally.maybe_doubled += u64::from(is_doubtful && !receipt.may_be_doubled);
                 if self.is_flush {
-                    self.receipts.push(&receipt.to_string());
+                    self.report.acknowledge(&receipt);
                 }
             }
             Outcome::Refused(refusal) => {
-                self.complain(format_args!("refused: {refusal}{}: {which}", advice(&refusal)));
+                self.report.complain(format_args!("refused: {refusal}{}: {which}", advice(&refusal)));
                 if matches!(refusal, Refusal::Client(_)) {
                     self.stop_reading();
                 }
             }
             Outcome::Unknown(reason) => {
-                self.complain(format_args!("unknown, for it was sent and not answered: {reason}: {which}"));
+                self.report
+                    .complain(format_args!("unknown, for it was sent and not answered: {reason}: {which}"));
             }
             Outcome::NotSent(reason) if self.is_flush => {
-                self.complain(format_args!("not sent: {reason}: {which}"));
+                self.report.complain(format_args!("not sent: {reason}: {which}"));
             }
             Outcome::NotSent(_) => {}
-        }
-        if let Err(error) = done {
-            self.tally.has_failed = true;
-            self.complain_of_spool(&error);
         }
     }
 
@@ -405,42 +369,16 @@ impl Sending {
     fn stop_kept(&mut self) {
         let Some(backlog) = &mut self.backlog else { return };
         if self.is_flush {
-            self.tally.not_sent += backlog.waiting() as u64;
+            self.report.tally.not_sent += backlog.waiting() as u64;
         }
         backlog.stop();
     }
 
-    fn complain_of_spool(&mut self, error: &io::Error) {
-        let path = self.backlog.as_ref().map(|backlog| backlog.path().display().to_string());
-        self.complain(format_args!("{}: {}", path.unwrap_or_default(), described(error)));
-    }
-
-    /// Tells, once until something is acknowledged, that it takes longer.
+    /// Tells that it takes longer, if so.
     fn tell_trouble(&mut self) {
-        let Some(trouble) = self.sender.trouble().filter(|_| !self.tells_trouble) else { return };
-        let until =
-            self.timeout.map_or(String::new(), |timeout| format!(" for up to {} s", timeout.as_secs_f64()));
-        let text = format!("not sent yet: {trouble}; trying again{until}");
-        self.tells_trouble = true;
-        self.complain(text);
-    }
-
-    fn tell_all(&mut self) {
-        let unread = match self.unread_from {
-            Some(line) => format!("; what is behind line {line} was not read"),
-            None => String::new(),
-        };
-        let tally = self.tally;
-        self.complain(format_args!("{tally}{unread}"));
-    }
-
-    fn complain_of(&mut self, which: What, what: impl Display) {
-        let line = if let What::Line(line) = which { Some(line) } else { None };
-        self.complaints.push(&complaint(line, what));
-    }
-
-    fn complain(&mut self, what: impl Display) {
-        self.complain_of(What::Only, what);
+        let Some(trouble) = self.sender.trouble() else { return };
+        let until = self.timeout.map(|timeout| format!(" for up to {} s", timeout.as_secs_f64()));
+        self.report.tell_trouble(trouble, until.unwrap_or_default());
     }
 
     // ---- Waiting ---------------------------------------------------------------------------------------
@@ -456,8 +394,8 @@ impl Sending {
         let fds = [
             Some(PollFd::new(self.interruption.as_fd(), PollFlags::POLLIN)),
             input.map(|input| PollFd::new(input.as_fd(), PollFlags::POLLIN)),
-            self.receipts.interest(),
-            self.complaints.interest(),
+            self.report.receipts.interest(),
+            self.report.complaints.interest(),
             self.sender.interest().map(|(fd, flags)| PollFd::new(fd, flags)),
         ];
         let ending = self.ending.map(|(_, until)| until);
@@ -472,13 +410,7 @@ impl Sending {
         if input {
             self.read_input();
         }
-        if receipts && let Err(error) = self.receipts.write() {
-            self.complain(format_args!("standard output: {}", described(&error)));
-        }
-        if complaints {
-            // There is nobody to tell.
-            let _ = self.complaints.write();
-        }
+        self.report.write(receipts, complaints);
         receipts || complaints
     }
 
@@ -512,13 +444,5 @@ fn advice(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Client(reason) if reason.contains("not-authenticated") => "; give a token by --token-file",
         _ => "",
-    }
-}
-
-/// A line of standard error, maybe of a line of the input.
-fn complaint(line: Option<u64>, what: impl Display) -> String {
-    match line {
-        Some(line) => format!("firstline: line {line}: {what}"),
-        None => format!("firstline: {what}"),
     }
 }
