@@ -1,7 +1,7 @@
 //! The arguments of `firstline send`.
 
-use super::usage::{self, Usage};
 use super::names::SEND_WORD;
+use super::usage::{self, Usage};
 use super::values;
 use crate::limits::PORT_DEFAULT;
 use crate::protocol::Priority;
