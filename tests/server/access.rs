@@ -197,6 +197,20 @@ fn time(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
+/// Only lines at the beginning of a connection may begin with Telnet's negotiation or a byte order mark.
+#[test]
+fn a_refused_message_is_not_the_beginning_of_a_connection_any_more() {
+    let file = AuthFile::new("opening", LINES);
+    let server = file.start(&[]);
+    for prelude in [&b"\xff\xfb\x1f"[..], b"\xef\xbb\xbf"] {
+        let mut client = server.connect();
+        client.send([prelude, b"hello\n", prelude, b"/ping\n/ping\n"].concat());
+        // The second line is a text because of its prelude, not a command.
+        let replies = ["NAK 1 not-authenticated", "NAK 2 not-authenticated", "OK 3"];
+        assert_eq!(client.lines(3), replies);
+    }
+}
+
 #[test]
 fn an_unauthenticated_client_may_only_ask_for_help_ping_and_quit() {
     let file = AuthFile::new("before", LINES);

@@ -1,7 +1,7 @@
 //! `firstline send` against the real server, and against some that are none.
 
 use crate::common::directory::Directory;
-use crate::common::{Held, LIMIT, Server, command, eventually, is_emulated, run_to_end, signal};
+use crate::common::{HeldConsumer, LIMIT, Server, command, eventually, is_emulated, run_to_end, signal};
 use firstline::client::limits::TEXT_BYTES_MAX;
 use firstline::limits::{IN_FLIGHT, TEXT_BYTES};
 use std::collections::{BTreeMap, BTreeSet};
@@ -491,7 +491,7 @@ fn over_kills_each_line_arrives_at_least_once_on_request() {
 
 #[test]
 fn an_interruption_tells_what_was_not_acknowledged() {
-    let (server, held) = Held::start(&[]);
+    let (server, held) = HeldConsumer::start(&[]);
     let (call, mut input) = Call::with_pipe(&[&host(&server)]);
     input.write_all(numbered(IN_FLIGHT + 10).as_bytes()).unwrap();
     server.wait_for_stats("it is as deep as it gets", |stats| stats["admitted"] as usize >= IN_FLIGHT);
@@ -508,7 +508,7 @@ fn an_interruption_tells_what_was_not_acknowledged() {
 #[test]
 fn an_interruption_waits_for_answers_that_come_and_is_told_by_the_exit_code() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
-        let (server, held) = Held::start(&[]);
+        let (server, held) = HeldConsumer::start(&[]);
         let (call, mut input) = Call::with_pipe(&[&host(&server)]);
         writeln!(input, "smoke").unwrap();
         server.wait_for_stats("it was sent", |stats| stats["admitted"] == 1);

@@ -2,7 +2,7 @@
 
 use crate::common::directory::Directory;
 use crate::common::traced::under_strace;
-use crate::common::{Held, Server, command};
+use crate::common::{HeldConsumer, Server, command};
 use crate::send::{Call, Ran, host, numbered, run, run_with, texts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -153,7 +153,7 @@ fn two_calls_at_once_send_each_message_once() {
 fn while_another_call_sends_what_is_kept_this_one_sends_its_own() {
     let spool = Directory::new("spool-busy");
     keep(&spool, &["smoke"]);
-    let (held_server, held) = Held::start(&[]);
+    let (held_server, held) = HeldConsumer::start(&[]);
     let first = Call::start(&[&host(&held_server), "--flush", "--spool", spool.path()], Stdio::null());
     held_server.wait_for_stats("it was sent", |stats| stats["admitted"] == 1);
     let server = Server::start(&[]);

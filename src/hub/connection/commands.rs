@@ -223,7 +223,9 @@ impl Commands {
             }
         }
         self.lines += 1;
-        match self.login.authorize(Request::from(frame), context.hub.authenticator.as_ref()) {
+        let request = Request::from(frame);
+        self.is_opening &= !matches!(request, Request::Message { .. } | Request::Command(_));
+        match self.login.authorize(request, context.hub.authenticator.as_ref()) {
             Request::Blank => {}
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => self.admit(priority, text, context),
@@ -239,7 +241,6 @@ impl Commands {
         slot.fill(self.conn, self.lines, priority, text);
         slot.sign(&self.nick);
         self.lower(slot, context);
-        self.is_opening = false;
         context.admit(slot);
     }
 
@@ -259,7 +260,6 @@ impl Commands {
     }
 
     fn execute(&mut self, command: Command<'_>, context: &WorkerContext) {
-        self.is_opening = false;
         match command {
             Command::Auth(token) => {
                 self.login.show(token);
