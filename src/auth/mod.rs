@@ -1,7 +1,7 @@
 //! Authentication and rights: the file of `--auth-file`, and the back-off after wrong tokens.
 //!
 //! - [`tokens`]: names, their tokens and rights; the format of the file.
-//! - [`file`]: reads the file into static memory, if nobody else can read it.
+//! - [`mod@file`]: reads the file into static memory, if nobody else can read it.
 //! - [`backoff`]: how long an address that tries wrong tokens has to wait.
 //! - [`authenticator`]: checks tokens for all workers.
 //!

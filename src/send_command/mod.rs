@@ -3,16 +3,16 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`input`] | standard input, cut into lines |
-//! | [`output`] | what waits to be written to standard output or standard error |
-//! | [`interruption`] | the signals that end it |
-//! | [`tag`] | what a message is known by |
-//! | [`report`] | what is told of messages |
-//! | [`spool`] | messages that wait in a directory |
-//! | [`backlog`] | a spool's messages on their way |
-//! | [`tally`] | what became of how many, and the exit code |
-//! | [`sending`] | all of these together with the client, in one thread and one poll |
-//! | [`failure`] | why it cannot begin |
+//! | `input` | standard input, cut into lines |
+//! | `output` | what waits to be written to standard output or standard error |
+//! | `interruption` | the signals that end it |
+//! | `tag` | what a message is known by |
+//! | `report` | what is told of messages |
+//! | `spool` | messages that wait in a directory |
+//! | `backlog` | a spool's messages on their way |
+//! | `tally` | what became of how many, and the exit code |
+//! | `sending` | all of these together with the client, in one thread and one poll |
+//! | `failure` | why it cannot begin |
 
 mod backlog;
 mod failure;
