@@ -1,9 +1,9 @@
 //! Examples that listen: they reconnect by themselves, and miss nothing that the journal has.
 
-use crate::common::{Server, eventually, id_of};
 use crate::example;
 use crate::process::Process;
 use crate::site::Site;
+use crate::support::{Server, eventually, id_of};
 use std::process::Command;
 
 /// Sends a line, and returns its ID.

@@ -3,8 +3,8 @@
 //! The stage `tests/stages/examples` prepares the tools, and sets `FIRSTLINE_TEST_TOOLS` to their directory,
 //! with `bin/micropython`, `bin/rsyslogd`, and the kinds of nc as `netcats/KIND/nc`.
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod files;
 mod listening;

@@ -1,6 +1,6 @@
 //! A program that runs beside the test.
 
-use crate::common::{LIMIT, eventually};
+use crate::support::{LIMIT, eventually};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -63,7 +63,7 @@ impl Process {
 
     /// Sends a signal to this process alone, by its name without SIG.
     pub fn signal(&self, name: &str) {
-        crate::common::signal(self.child.id(), name);
+        crate::support::signal(self.child.id(), name);
     }
 }
 

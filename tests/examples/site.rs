@@ -1,8 +1,8 @@
 //! An address for one test, where servers start and end.
 
-use crate::common::accounts::journal;
-use crate::common::directory::Directory;
-use crate::common::{LIMIT, Server, command, eventually};
+use crate::support::accounts::journal;
+use crate::support::directory::Directory;
+use crate::support::{LIMIT, Server, command, eventually};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};

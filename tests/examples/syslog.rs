@@ -1,8 +1,8 @@
 //! rsyslog forwards the log of a system, and keeps messages without an ACK.
 
-use crate::common::eventually;
 use crate::process::Process;
 use crate::site::{Message, Site};
+use crate::support::eventually;
 use crate::{edited, example, tool};
 use std::path::Path;
 use std::process::Command;

@@ -3,8 +3,8 @@
 
 #![expect(unsafe_code, reason = "no crate has this request to the kernel")]
 
-use crate::common::random::Random;
 use crate::hosts::{Host, ip};
+use crate::support::random::Random;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::cmp::Reverse;

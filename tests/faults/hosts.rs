@@ -2,9 +2,9 @@
 //!
 //! The thread of a test has a namespace of its own, for its server, and so has each host. They end with the test.
 
-use crate::common::LIMIT;
-use crate::common::accounts::{Account, Speaker};
-use crate::common::mounted::run;
+use crate::support::LIMIT;
+use crate::support::accounts::{Account, Speaker};
+use crate::support::mounted::run;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

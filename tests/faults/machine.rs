@@ -1,11 +1,11 @@
 //! Machines without memory, without processor time, or with a wrong clock.
 
-use crate::common::accounts::Speaker;
-use crate::common::directory::Directory;
-use crate::common::mounted::run;
-use crate::common::{allow_many_connections, command, eventually};
 use crate::hosts::enter_new_network;
 use crate::scene::{Scene, report_not_run};
+use crate::support::accounts::Speaker;
+use crate::support::directory::Directory;
+use crate::support::mounted::run;
+use crate::support::{allow_many_connections, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::path::{Path, PathBuf};

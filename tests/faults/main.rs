@@ -7,11 +7,11 @@
 
 mod addresses;
 mod bad_cable;
-#[path = "../common/mod.rs"]
-mod common;
 mod hosts;
 mod logs;
 mod machine;
 mod network;
 mod resets;
 mod scene;
+#[path = "../support/mod.rs"]
+mod support;

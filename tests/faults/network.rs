@@ -2,11 +2,11 @@
 //! their power.
 
 use crate::bad_cable::Cable;
-use crate::common::accounts::{Received, Reply, Speaker};
-use crate::common::eventually;
-use crate::common::mounted::run;
 use crate::hosts::{Host, enter_new_network};
 use crate::scene::{Scene, report_not_run, within};
+use crate::support::accounts::{Received, Reply, Speaker};
+use crate::support::eventually;
+use crate::support::mounted::run;
 use firstline::limits::IN_FLIGHT;
 use std::process::Command;
 use std::sync::atomic::Ordering;

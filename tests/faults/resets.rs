@@ -1,9 +1,9 @@
 //! Resets in every state of a connection.
 
-use crate::common::accounts::{Speaker, Violation};
-use crate::common::eventually;
-use crate::common::stuck::Printed;
 use crate::scene::Scene;
+use crate::support::accounts::{Speaker, Violation};
+use crate::support::eventually;
+use crate::support::stuck::Printed;
 use firstline::limits::{CLIENTS, IN_FLIGHT};
 use nix::sys::socket::{setsockopt, sockopt};
 

@@ -1,7 +1,7 @@
 //! A server with a journal, its clients, and a bystander that must not notice the fault.
 
-use crate::common::accounts::{Account, Ledger, Speaker, Tally};
-use crate::common::{Client, LIMIT, Server, command};
+use crate::support::accounts::{Account, Ledger, Speaker, Tally};
+use crate::support::{Client, LIMIT, Server, command};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use firstline::limits::{NICK_BYTES_MAX, TOKENS_MAX};
 use libfuzzer_sys::fuzz_target;
 use model::{is_harmless, is_token};
 
-#[path = "../models/protocol.rs"]
+#[path = "../model/harness/protocol.rs"]
 mod model;
 
 /// A line of the file: the name, its token, the highest priority, and whether it may join.

@@ -10,7 +10,7 @@ use firstline::protocol::reply::msg;
 use libfuzzer_sys::fuzz_target;
 use model::{escaped, is_harmless};
 
-#[path = "../models/protocol.rs"]
+#[path = "../model/harness/protocol.rs"]
 mod model;
 
 fuzz_target!(|text: &[u8]| {

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use model::{ReceiveStep, SMALLEST, frames_are_the_lines, lines_of, request_of, without_advice};
 use program::Program;
 
-#[path = "../models/protocol.rs"]
+#[path = "../model/harness/protocol.rs"]
 mod model;
 mod program;
 

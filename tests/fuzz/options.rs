@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::time::Duration;
 
-#[path = "../models/protocol.rs"]
+#[path = "../model/harness/protocol.rs"]
 mod model;
 
 /// The longest error line: arguments are cut in it, and the longest list of allowed values is shorter.

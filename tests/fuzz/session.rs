@@ -14,15 +14,15 @@ use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_T
 use firstline::options::Options;
 use firstline::protocol::Priority;
 use libfuzzer_sys::fuzz_target;
-use models::driven_hub::{Client, Parts, ReadResult, Singletons};
-use models::promises::Witness;
+use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
+use harness::promises::Witness;
 use nix::sys::epoll::EpollTimeout;
 use program::Program;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-#[path = "../models/mod.rs"]
-mod models;
+#[path = "../model/harness/mod.rs"]
+mod harness;
 mod program;
 
 /// How many clients there are at once, besides the witness.

@@ -1,6 +1,6 @@
 //! Authorization: addresses (`--allow`) and tokens (`--auth-file`), with the real server.
 
-use crate::common::{Client, Server, command, eventually, run_to_end};
+use crate::support::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{
     AUTHENTICATION_MS_MAX, CLIENTS, LOG_THROTTLE_ADDRESSES_MAX, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX,
     WRONG_TOKENS_MAX,

@@ -1,7 +1,7 @@
 //! The bounds hold: whatever one client does, the others are served meanwhile, and afterwards the server's
 //! footprint is what it was before. Every test ends in [`Bounded::assert_unharmed`].
 
-use crate::common::{
+use crate::support::{
     Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
     too_long,
 };

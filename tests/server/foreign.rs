@@ -1,7 +1,7 @@
 //! Clients of other protocols: no line of theirs counts as a message, and each gets a line that says what is
 //! listening here.
 
-use crate::common::{Server, eventually, run_to_end, too_long};
+use crate::support::{Server, eventually, run_to_end, too_long};
 use firstline::limits::LINE_BYTES_MAX;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

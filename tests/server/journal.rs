@@ -1,8 +1,8 @@
 //! The journal of the real server: what an ACK means, restarts, failures of the disk, and kills.
 
-use crate::common::directory::Directory;
-use crate::common::traced::under_strace;
-use crate::common::{Client, LIMIT, Server, command, eventually, id_of, run_to_end};
+use crate::support::directory::Directory;
+use crate::support::traced::under_strace;
+use crate::support::{Client, LIMIT, Server, command, eventually, id_of, run_to_end};
 use firstline::journal::headers::{FIRST_OFFSET, read_headers};
 use firstline::journal::names::NAMES;
 use firstline::journal::read_only::ReadOnly;

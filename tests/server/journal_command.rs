@@ -1,8 +1,8 @@
 //! `firstline journal`: a process reads a journal that another one writes.
 
-use crate::common::directory::Directory;
-use crate::common::traced::under_strace;
-use crate::common::{LIMIT, command, eventually, signal};
+use crate::support::directory::Directory;
+use crate::support::traced::under_strace;
+use crate::support::{LIMIT, command, eventually, signal};
 use firstline::journal::files::Files;
 use firstline::journal::headers::FIRST_OFFSET;
 use firstline::journal::names::NAMES;

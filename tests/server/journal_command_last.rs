@@ -1,8 +1,8 @@
 //! `firstline journal DIR --last N --min P`: which messages are printed.
 
-use crate::common::directory::Directory;
-use crate::common::{LIMIT, signal};
 use crate::journal_command::{SEGMENT_BYTES, append, flip, follow, line, lines, open, run, start, write};
+use crate::support::directory::Directory;
+use crate::support::{LIMIT, signal};
 use firstline::journal::record::Record;
 use firstline::journal::writer::Buffers;
 use firstline::protocol::Priority;

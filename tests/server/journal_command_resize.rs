@@ -1,10 +1,10 @@
 //! `firstline journal DIR --resize SIZE`, and readers of the journal meanwhile.
 
-use crate::common::directory::Directory;
-use crate::common::traced::under_strace;
-use crate::common::{LIMIT, Server, command, id_of, signal};
 use crate::journal::VERSION_1;
 use crate::journal_command::{Ran, end, flip, follow, line, lines, open, run, start, write};
+use crate::support::directory::Directory;
+use crate::support::traced::under_strace;
+use crate::support::{LIMIT, Server, command, id_of, signal};
 use firstline::journal::files::Files;
 use firstline::journal::names::NAMES;
 use firstline::journal::segment::HEADER_OFFSETS;

@@ -1,6 +1,6 @@
 //! Unusual ways to close a connection and to send: every line that a client sent is processed nevertheless.
 
-use crate::common::{Client, Server, eventually};
+use crate::support::{Client, Server, eventually};
 use firstline::limits::CLIENTS;
 use nix::sys::socket::{MsgFlags, send};
 use std::os::fd::AsRawFd;

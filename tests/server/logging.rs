@@ -1,7 +1,7 @@
 //! The log: its file with dates, silence about connections without a line, and filters.
 
-use crate::common::directory::Directory;
-use crate::common::{Client, Server, command, eventually, run_to_end};
+use crate::support::directory::Directory;
+use crate::support::{Client, Server, command, eventually, run_to_end};
 use firstline::clock::{Utc, utc_ns};
 use firstline::limits::CLIENTS;
 use std::fs;
@@ -36,7 +36,7 @@ fn a_log_file_has_the_date_before_each_line() {
     let text_then = text();
     let address = text_then.lines().find_map(listening).unwrap().parse().unwrap();
     assert_eq!(Client::connect(address).ask("hello"), "ACK 1 1");
-    crate::common::signal(child.id(), "TERM");
+    crate::support::signal(child.id(), "TERM");
     assert!(child.wait().unwrap().success());
     let (after, text) = (now(), text());
     assert!(text.contains("connected: 1 of") && text.contains("drained"), "{text}");
@@ -136,9 +136,9 @@ fn sighup_reopens_a_log_file() {
     let says = |part: &str| fs::read_to_string(&path).is_ok_and(|text| text.contains(part));
     eventually("the server listens", || says("listening on "));
     fs::rename(&path, directory.0.join("old")).unwrap();
-    crate::common::signal(child.id(), "HUP");
+    crate::support::signal(child.id(), "HUP");
     eventually("the file is reopened", || says("SIGHUP: the log file is reopened"));
-    crate::common::signal(child.id(), "TERM");
+    crate::support::signal(child.id(), "TERM");
     assert!(child.wait().unwrap().success());
 }
 

@@ -3,8 +3,8 @@
 //! All modules are one program, so that tests that wait leave the processor to the others. `cargo test --test
 //! server access::` runs the tests of one module.
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod access;
 mod bounds;

@@ -1,8 +1,8 @@
 //! Names: wherever a message is read, it carries the name that its sender had when it sent the message.
 
-use crate::common::directory::Directory;
-use crate::common::stuck::{Msg, Printed, StuckServer};
-use crate::common::{Server, command};
+use crate::support::directory::Directory;
+use crate::support::stuck::{Msg, Printed, StuckServer};
+use crate::support::{Server, command};
 
 /// Sender and text of each message, in order.
 fn senders_and_texts(messages: &[Msg]) -> Vec<(&str, &str)> {

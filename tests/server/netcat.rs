@@ -1,6 +1,6 @@
 //! What people type: the main tasks with the real `nc` (netcat-openbsd) and `ncat`.
 
-use crate::common::{LIMIT, Server, id_of};
+use crate::support::{LIMIT, Server, id_of};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

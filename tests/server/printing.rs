@@ -1,7 +1,7 @@
 //! `--print` to outputs that fail: messages that cannot be printed are refused, and the server survives.
 
-use crate::common::stuck::{Printed, StuckServer};
-use crate::common::{Client, Server, command, eventually};
+use crate::support::stuck::{Printed, StuckServer};
+use crate::support::{Client, Server, command, eventually};
 use firstline::limits::IN_FLIGHT;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{File, OpenOptions};

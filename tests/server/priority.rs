@@ -1,9 +1,9 @@
 //! The promise of priority: while the consumer is blocked, the test knows all waiting messages, and compares
 //! the complete order of processing with a model.
 
-use crate::common::random::Random;
-use crate::common::stuck::{Msg, StuckServer};
-use crate::common::{Client, LIMIT, id_of};
+use crate::support::random::Random;
+use crate::support::stuck::{Msg, StuckServer};
+use crate::support::{Client, LIMIT, id_of};
 use firstline::limits::{AGING_MS_MAX, BATCH, IN_FLIGHT, TEXT_BYTES};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};

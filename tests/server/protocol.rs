@@ -1,6 +1,6 @@
 //! The protocol, line by line, as a client sees it: the real binary over real sockets.
 
-use crate::common::{
+use crate::support::{
     Client, HeldConsumer, Server, allow_many_connections, command, eventually, id_of, is_emulated, too_long,
 };
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES};

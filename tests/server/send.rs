@@ -1,7 +1,7 @@
 //! `firstline send` against the real server, and against some that are none.
 
-use crate::common::directory::Directory;
-use crate::common::{HeldConsumer, LIMIT, Server, command, eventually, is_emulated, run_to_end, signal};
+use crate::support::directory::Directory;
+use crate::support::{HeldConsumer, LIMIT, Server, command, eventually, is_emulated, run_to_end, signal};
 use firstline::client::limits::TEXT_BYTES_MAX;
 use firstline::limits::{IN_FLIGHT, TEXT_BYTES};
 use std::collections::{BTreeMap, BTreeSet};

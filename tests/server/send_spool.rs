@@ -1,9 +1,9 @@
 //! `firstline send --spool`: what it tells as kept arrives, whatever ends it.
 
-use crate::common::directory::Directory;
-use crate::common::traced::under_strace;
-use crate::common::{HeldConsumer, Server, command};
 use crate::send::{Call, Ran, host, numbered, run, run_with, texts};
+use crate::support::directory::Directory;
+use crate::support::traced::under_strace;
+use crate::support::{HeldConsumer, Server, command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;

@@ -1,9 +1,9 @@
 //! The service manager: sockets that it passes, and notifications that it gets.
 
-use crate::common::directory::Directory;
-use crate::common::stuck::Printed;
-use crate::common::traced::{Trace, attempts_without_pause};
-use crate::common::{Client, LIMIT, Server, command, eventually, run_to_end, run_to_end_with_input};
+use crate::support::directory::Directory;
+use crate::support::stuck::Printed;
+use crate::support::traced::{Trace, attempts_without_pause};
+use crate::support::{Client, LIMIT, Server, command, eventually, run_to_end, run_to_end_with_input};
 use nix::sys::socket::{self, AddressFamily, Shutdown, SockFlag, SockType, SockaddrStorage};
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -1,6 +1,6 @@
 //! What one client may use, so that something is left for the others: connections, lines, urgency, places and time.
 
-use crate::common::{
+use crate::support::{
     Client, HeldConsumer, Server, allow_many_connections, command, eventually, is_emulated, too_long,
 };
 use firstline::limits::{

@@ -1,8 +1,8 @@
 //! The promise of the shutdown: the server accepts no connection and reads no more, acknowledges every admitted
 //! message, and says goodbye to every client, within the drain time-out. A second signal ends it at once.
 
-use crate::common::stuck::StuckServer;
-use crate::common::{Client, Server, command, eventually, signal};
+use crate::support::stuck::StuckServer;
+use crate::support::{Client, Server, command, eventually, signal};
 use firstline::limits::{FAREWELL_MS_MAX, IN_FLIGHT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,8 +1,8 @@
 //! A system that refuses requests: strace makes each call fail that can fail.
 
-use crate::common::directory::Directory;
-use crate::common::traced::{Trace, attempts_without_pause};
-use crate::common::{Client, Server, command, eventually, run_to_end};
+use crate::support::directory::Directory;
+use crate::support::traced::{Trace, attempts_without_pause};
+use crate::support::{Client, Server, command, eventually, run_to_end};
 use std::fs::{self, File};
 use std::process::Command;
 

@@ -1,19 +1,16 @@
 //! The soak: clients of every kind at once, for minutes, against the real server with a small journal. Each line must
 //! get exactly one reply, and memory, descriptors, threads and the latency of urgent lines must not grow.
 //!
-//! `tests/soak MINUTES [OPTION...]` runs it; the options are further ones for the server. The results are in
+//! `tests/soak/run MINUTES [OPTION...]` runs it; the options are further ones for the server. The results are in
 //! target/soak: samples.csv, with a line for each second, and soak.svg.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod kinds;
 mod plot;
 mod samples;
 mod shared;
+#[path = "../support/mod.rs"]
+mod support;
 
-use common::accounts::{Speaker, Tally, Violation, journal};
-use common::random::Random;
-use common::{Client, LIMIT, Server, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
 use kinds::{KINDS, Kind};
 use samples::{Sample, Samples};
@@ -26,6 +23,9 @@ use std::process::{ChildStdout, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use support::accounts::{Speaker, Tally, Violation, journal};
+use support::random::Random;
+use support::{Client, LIMIT, Server, command, eventually};
 
 /// The server's `--write-timeout`: short, so that many slow readers are closed.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,21 +44,23 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let Some(minutes) = args.next().and_then(|minutes| minutes.parse::<f64>().ok()).filter(|it| *it > 0.0)
     else {
-        eprintln!("tests/soak: say for how many minutes: tests/soak MINUTES [OPTION OF THE SERVER...]");
+        eprintln!(
+            "tests/soak/run: say for how many minutes: tests/soak/run MINUTES [OPTION OF THE SERVER...]"
+        );
         return ExitCode::from(2);
     };
     let options: Vec<String> = args.collect();
     match soak(Duration::from_secs_f64(minutes * 60.0), &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(violation) => {
-            eprintln!("tests/soak: {violation}");
+            eprintln!("tests/soak/run: {violation}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn soak(duration: Duration, options: &[String]) -> Result<(), Violation> {
-    common::allow_many_connections();
+    support::allow_many_connections();
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("soak");
     let directory = place.join("journal");
     let _ = std::fs::remove_dir_all(&directory);

@@ -1,7 +1,7 @@
 //! Sessions of a hub that the test drives step by step: cases in which two events must coincide, which no
 //! client can time.
 
-mod models;
+mod harness;
 
 use firstline::auth::Tokens;
 use firstline::auth::authenticator::Authenticator;
@@ -10,8 +10,8 @@ use firstline::hub::Hub;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::limits::AUTHENTICATION_MS_MAX;
 use firstline::options::Options;
-use models::driven_hub::{Client, Parts, ReadResult, Singletons};
-use models::promises::Witness;
+use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
+use harness::promises::Witness;
 use nix::sys::epoll::EpollTimeout;
 use std::sync::Mutex;
 

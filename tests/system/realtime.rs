@@ -3,9 +3,9 @@
 //!
 //! Takes the permission to run in real time, which root has: `tests/run realtime`.
 
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
-use common::{Server, command};
 use firstline::budget;
 use firstline::scheduler;
 use firstline::sync::{Mutex, inheritance};
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use support::{Server, command};
 
 /// The priorities of the threads in the inversion.
 const LOW: u32 = 1;

@@ -9,8 +9,18 @@ use std::process::{Command, Output, Stdio};
 const USAGE_LINES_MAX: usize = 24;
 
 /// The directories of the scripts; scripts in other directories are not for users.
-const DIRECTORIES: [&str; 7] =
-    ["targets", "deploy", "tests", "tests/bench", "tests/debian", "tests/fuzz", "tests/stages"];
+const DIRECTORIES: [&str; 10] = [
+    "targets",
+    "deploy",
+    "tests",
+    "tests/bench",
+    "tests/fuzz",
+    "tests/model",
+    "tests/soak",
+    "tests/stages",
+    "tests/system",
+    "tests/system/debian",
+];
 
 /// A stand-in for a program with other options.
 const STAND_IN: &str = "recording_engine";

@@ -1,8 +1,8 @@
 //! What all clients share: the server's address, the ledger, whether the soak is over, and the latency of
 //! urgent messages.
 
-use crate::common::LIMIT;
-use crate::common::accounts::{Account, Ledger, Reply, Speaker, Violation};
+use crate::support::LIMIT;
+use crate::support::accounts::{Account, Ledger, Reply, Speaker, Violation};
 use firstline::histogram::Histogram;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,15 +1,16 @@
 //! Memory is fixed: `--sizes` agrees with the binary and its stacks, and after "ready" the server maps nothing,
 //! whatever clients do.
 
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
-use common::traced::under_strace;
-use common::{
-    Client, Kind, Server, allow_many_connections, command, is_emulated, mappings, run_to_end, signal,
-};
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, WORKERS};
 use std::collections::BTreeMap;
 use std::path::Path;
+use support::traced::under_strace;
+use support::{
+    Client, Kind, Server, allow_many_connections, command, is_emulated, mappings, run_to_end, signal,
+};
 
 /// The totals of `--sizes`, by their names.
 fn sizes() -> BTreeMap<String, usize> {

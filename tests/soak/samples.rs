@@ -1,9 +1,9 @@
 //! What is measured each second, and whether it stays constant.
 
-use crate::common::Server;
-use crate::common::accounts::Violation;
 use crate::plot::{Panel, Series};
 use crate::shared::Shared;
+use crate::support::Server;
+use crate::support::accounts::Violation;
 use firstline::histogram::Histogram;
 use firstline::limits::REJECTED_MAX;
 use std::fmt::Write;

@@ -1,9 +1,9 @@
 //! The clients: a function for each kind is one life, from the connection to its end. All of them check the
 //! server's promises.
 
-use crate::common::accounts::{Received, Reply, Speaker, Violation};
-use crate::common::random::Random;
 use crate::shared::{Arrival, Shared};
+use crate::support::accounts::{Received, Reply, Speaker, Violation};
+use crate::support::random::Random;
 use firstline::limits::{LINE_BYTES_MAX, TEXT_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io::{Read, Write};

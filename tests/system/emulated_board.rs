@@ -3,9 +3,9 @@
 //!
 //! The program has no harness: if QEMU or the kernel is not available, a board is skipped, and counted as such.
 
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
-use common::{Client, id_of};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use support::{Client, id_of};
 
 /// How long any step may take, including the boot: a loaded machine emulates slowly.
 const LIMIT: Duration = Duration::from_secs(240);

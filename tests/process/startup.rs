@@ -1,11 +1,12 @@
 //! The start of the server, or one line that says why it does not start.
 
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
-use common::{Client, Server, command, eventually, run_to_end};
 use firstline::limits::{BOARD, CLIENTS};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Output;
+use support::{Client, Server, command, eventually, run_to_end};
 
 fn run(args: &[&str]) -> Output {
     let mut command = command();

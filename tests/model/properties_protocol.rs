@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-#[path = "models/protocol.rs"]
+#[path = "harness/protocol.rs"]
 mod model;
 
 use model::{ReceiveStep, SMALLEST, escaped, frames_are_the_lines, is_harmless, request_of, without_advice};

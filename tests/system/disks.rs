@@ -2,15 +2,16 @@
 //!
 //! Mounting takes root: `tests/run disks`, which gives the tests a mount namespace of their own.
 
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
-use common::mounted::{Mounted, run};
-use common::traced::under_strace;
-use common::{Server, command, eventually, id_of};
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::mounted::{Mounted, run};
+use support::traced::under_strace;
+use support::{Server, command, eventually, id_of};
 
 /// The size of the journals here: the smallest that is permitted.
 const JOURNAL: &str = "1M";

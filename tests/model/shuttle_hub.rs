@@ -3,24 +3,24 @@
 //!
 //! `cargo test --features shuttle --test shuttle_hub -- --nocapture`
 //!
-//! These models are much too large to try all schedules, as `tests/loom_hub` does with small ones. The code
-//! under test is the real one, on real sockets and epoll sets of this process; `tests/models/kernel.rs` models
+//! These models are much too large to try all schedules, as `tests/model/loom_hub` does with small ones. The code
+//! under test is the real one, on real sockets and epoll sets of this process; `tests/model/harness/kernel.rs` models
 //! the waiting for descriptors. After each run the test checks every promise to each client, and that the hub
 //! holds nothing of any client. A thread that sleeps for ever fails the run.
 //!
 //! `FIRSTLINE_TEST_SCHEDULES` sets the number of schedules of each model, `FIRSTLINE_TEST_SEED` the seed.
 #![cfg(shuttle)]
 
-mod models;
+mod harness;
 
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::{Hub, shutdown};
 use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;
-use models::driven_hub::{Client, Parts, ReadResult, Singletons};
-use models::kernel::Kernel;
-use models::members::{Member, await_no_clients, connect_witness, one_in, run_schedules, spawn_workers};
-use models::promises::{Transcript, Witness};
+use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
+use harness::kernel::Kernel;
+use harness::members::{Member, await_no_clients, connect_witness, one_in, run_schedules, spawn_workers};
+use harness::promises::{Transcript, Witness};
 use nix::poll::PollFlags;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};

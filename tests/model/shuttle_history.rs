@@ -3,10 +3,10 @@
 //!
 //! `cargo test --features shuttle --test shuttle_history -- --nocapture`
 //!
-//! As `tests/shuttle_hub.rs`, with a journal in memory, the real journal sink, and the real reader of the replay.
+//! As `tests/model/shuttle_hub.rs`, with a journal in memory, the real journal sink, and the real reader of the replay.
 #![cfg(shuttle)]
 
-mod models;
+mod harness;
 
 use firstline::hub::Hub;
 use firstline::hub::dispatch::consumer::Consumer;
@@ -17,10 +17,10 @@ use firstline::journal::policy::Sync;
 use firstline::journal::read_only::ReadOnly;
 use firstline::limits::JOURNAL_BYTES_MIN;
 use firstline::options::Options;
-use models::driven_hub::{Parts, ReadResult, Singletons};
-use models::kernel::Kernel;
-use models::members::{Member, await_no_clients, connect_witness, run_schedules, spawn_workers};
-use models::promises::{Transcript, Witness};
+use harness::driven_hub::{Parts, ReadResult, Singletons};
+use harness::kernel::Kernel;
+use harness::members::{Member, await_no_clients, connect_witness, run_schedules, spawn_workers};
+use harness::promises::{Transcript, Witness};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
 use std::path::{Path, PathBuf};
