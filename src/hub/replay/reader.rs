@@ -16,6 +16,7 @@ use crate::journal::scan::Window;
 use crate::limits::{JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL};
 use crate::protocol::reply::{self, Refusal};
 use crate::queue::Chain;
+use crate::sync::MutexGuard;
 use heapless::Vec;
 use nix::errno::Errno;
 use static_cell::ConstStaticCell;
@@ -41,6 +42,20 @@ enum Halt {
     Ended(Option<Refusal>),
 }
 
+/// A connection that the reader serves, and what it needs for that.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    conn: ConnId,
+    hub: &'a Hub,
+    handle: &'a Handle,
+}
+
+impl Client<'_> {
+    fn outbox(&self) -> MutexGuard<'static, Outbox> {
+        self.hub.outboxes[self.conn].lock()
+    }
+}
+
 impl Reader {
     /// The reader of these files.
     ///
@@ -59,16 +74,17 @@ impl Reader {
 
     /// Waits until a thread wakes the reader, and reads a bounded amount for each connection that it was woken for.
     pub fn round(&mut self, hub: &Hub, handle: &Handle) {
-        handle.for_each_woken(|conn| self.serve(conn, hub, handle));
+        handle.for_each_woken(|conn| self.serve(Client { conn, hub, handle }));
     }
 
     /// Reads a bounded amount for one connection.
-    fn serve(&mut self, conn: ConnId, hub: &Hub, handle: &Handle) {
+    fn serve(&mut self, client: Client<'_>) {
+        let Client { conn, hub, handle } = client;
         let Some(mut replay) = REPLAYS[conn].lock().take() else { return };
-        let halt = self.read(&mut replay, conn, hub, handle).unwrap_or_else(|errno| {
+        let halt = self.read(&mut replay, client).unwrap_or_else(|errno| {
             log::warn!("the journal cannot be read: {}", errno.desc());
             if replay.line.is_none() {
-                join_after_loss(&replay, conn, hub, handle);
+                join_after_loss(&replay, client);
             }
             Halt::Ended(Some(Refusal::JournalFailed))
         });
@@ -78,23 +94,23 @@ impl Reader {
                 *REPLAYS[conn].lock() = Some(replay);
                 handle.wake(conn);
             }
-            Halt::Ended(refusal) => end(replay, refusal, conn, hub, handle),
+            Halt::Ended(refusal) => end(replay, refusal, client),
         }
         hub.wakeups.wake(conn);
     }
 
-    fn read(&mut self, replay: &mut Replay, conn: ConnId, hub: &Hub, handle: &Handle) -> Result<Halt, Errno> {
-        if pauses_catch_up(replay, &mut hub.outboxes[conn].lock()) {
+    fn read(&mut self, replay: &mut Replay, client: Client<'_>) -> Result<Halt, Errno> {
+        if pauses_catch_up(replay, &mut client.outbox()) {
             return Ok(Halt::Ended(None));
         }
-        let committed = handle.committed();
-        self.reopen_if_replaced(&committed, handle)?;
+        let committed = client.handle.committed();
+        self.reopen_if_replaced(&committed, client.handle)?;
         if replay.last.is_some() {
-            return self.search(replay, &committed, conn, hub, handle);
+            return self.search(replay, &committed, client);
         }
-        match self.send(replay, &committed, conn, hub, handle)? {
+        match self.send(replay, &committed, client)? {
             Some(halt) => Ok(halt),
-            None => Ok(finish_or_join(replay, &committed, conn, hub, handle)),
+            None => Ok(finish_or_join(replay, &committed, client)),
         }
     }
 
@@ -112,12 +128,10 @@ impl Reader {
         &mut self,
         replay: &mut Replay,
         committed: &Committed,
-        conn: ConnId,
-        hub: &Hub,
-        handle: &Handle,
+        client: Client<'_>,
     ) -> Result<Halt, Errno> {
         let Some(last) = &mut replay.last else { return Ok(Halt::Yield) };
-        if let Some(halt) = check_room(&mut replay.scope, conn, hub) {
+        if let Some(halt) = check_room(&mut replay.scope, client) {
             return Ok(halt);
         }
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
@@ -125,7 +139,7 @@ impl Reader {
             Progress::Complete(cursor, skipped) => {
                 (replay.last, replay.cursor, replay.scope.skipped) = (None, cursor, skipped);
             }
-            Progress::Overwritten => handle.await_rotation(&committed.headers),
+            Progress::Overwritten => client.handle.await_rotation(&committed.headers),
             Progress::Pause => {}
         }
         Ok(Halt::Yield)
@@ -136,26 +150,24 @@ impl Reader {
         &mut self,
         replay: &mut Replay,
         committed: &Committed,
-        conn: ConnId,
-        hub: &Hub,
-        handle: &Handle,
+        client: Client<'_>,
     ) -> Result<Option<Halt>, Errno> {
         let Self { files, window, line, .. } = self;
         let Replay { cursor, scope, .. } = replay;
         let catalog = Catalog::new(&committed.headers, Some(committed.end));
         let mut reading = cursor.read(&catalog, window, REPLAY_BYTES_PER_POLL);
         loop {
-            if let Some(halt) = check_room(scope, conn, hub) {
+            if let Some(halt) = check_room(scope, client) {
                 return Ok(Some(halt));
             }
             match scope.next_step(reading.next(files)?) {
                 Action::ReadOn => {}
                 Action::CountLost(count) => scope.count_lost(count, reading.next_id()),
-                Action::Report(damage) => report_damage(&damage, hub),
+                Action::Report(damage) => report_damage(&damage, client.hub),
                 Action::Send(record) => {
                     let id = record.id;
                     format_line(line, &record);
-                    if let Some(halt) = put_line(line, scope, &mut hub.outboxes[conn].lock()) {
+                    if let Some(halt) = put_line(line, scope, &mut client.outbox()) {
                         if matches!(halt, Halt::NoRoom) {
                             *cursor = Cursor::since(id);
                         }
@@ -163,7 +175,7 @@ impl Reader {
                     }
                 }
                 Action::AwaitRotation => {
-                    handle.await_rotation(&committed.headers);
+                    client.handle.await_rotation(&committed.headers);
                     return Ok(Some(Halt::Yield));
                 }
                 Action::Pause => return Ok(Some(Halt::Yield)),
@@ -187,9 +199,9 @@ fn put_line(line: &[u8], scope: &Scope, outbox: &mut Outbox) -> Option<Halt> {
 }
 
 /// Ends a replay: closes the line that requested it, if there is one, and releases the slot.
-fn end(replay: Replay, refusal: Option<Refusal>, conn: ConnId, hub: &Hub, handle: &Handle) {
+fn end(replay: Replay, refusal: Option<Refusal>, client: Client<'_>) {
     let Replay { line, slot, .. } = replay;
-    let mut outbox = hub.outboxes[conn].lock();
+    let mut outbox = client.outbox();
     outbox.reply(Chain::of(slot), |out| match (line, refusal) {
         (Some(line), Some(refusal)) => reply::err(out, line, refusal),
         (Some(line), None) => reply::ok(out, line),
@@ -197,7 +209,7 @@ fn end(replay: Replay, refusal: Option<Refusal>, conn: ConnId, hub: &Hub, handle
     });
     // Under the same lock as the release of the slot. Before the release, the session could begin another replay;
     // after it, the next client of the place could.
-    handle.finish(conn);
+    client.handle.finish(client.conn);
 }
 
 /// Why the replay ends, if the client no longer wants it: the client is gone, may not read, or has left a replay that
@@ -212,12 +224,12 @@ fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
 }
 
 /// Why no message can be put into the outbox now, if so. If there is room, reports lost messages to the client.
-fn check_room(scope: &mut Scope, conn: ConnId, hub: &Hub) -> Option<Halt> {
-    let mut outbox = hub.outboxes[conn].lock();
+fn check_room(scope: &mut Scope, client: Client<'_>) -> Option<Halt> {
+    let mut outbox = client.outbox();
     if let Some(halt) = is_unwanted(scope, &outbox) {
         return Some(halt);
     }
-    if hub.is_draining() {
+    if client.hub.is_draining() {
         return Some(Halt::Ended(Some(Refusal::ShuttingDown)));
     }
     if !outbox.has_room_for_history() {
@@ -245,13 +257,7 @@ fn format_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
 
 /// Ends a replay that has read all that is committed, or lets its client join, if the client has been sent all that it
 /// requested.
-fn finish_or_join(
-    replay: &mut Replay,
-    committed: &Committed,
-    conn: ConnId,
-    hub: &Hub,
-    handle: &Handle,
-) -> Halt {
+fn finish_or_join(replay: &mut Replay, committed: &Committed, client: Client<'_>) -> Halt {
     let end_id = replay.scope.end_id.unwrap_or(committed.next_id);
     let missing = end_id.saturating_sub(replay.cursor.next_id().unwrap_or(end_id));
     if missing > 0 {
@@ -261,36 +267,36 @@ fn finish_or_join(
         replay.cursor = Cursor::since(end_id);
         return Halt::Yield;
     }
-    let is_done = !replay.scope.is_endless() || join(replay, committed, conn, hub, handle);
+    let is_done = !replay.scope.is_endless() || join(replay, committed, client);
     if is_done { Halt::Ended(None) } else { Halt::Yield }
 }
 
 /// Lets a client join that has been sent all of `committed`, if nothing has been committed since. Returns true if
 /// nothing is left to do.
-fn join(replay: &Replay, committed: &Committed, conn: ConnId, hub: &Hub, handle: &Handle) -> bool {
-    let mut outbox = hub.outboxes[conn].lock();
+fn join(replay: &Replay, committed: &Committed, client: Client<'_>) -> bool {
+    let mut outbox = client.outbox();
     if is_unwanted(&replay.scope, &outbox).is_some() {
         return true;
     }
     // Before `next_id` is read: the consumer publishes what is committed before it reads which clients have joined.
-    hub.joined.insert(conn);
-    let has_all = handle.next_id() == committed.next_id;
+    client.hub.joined.insert(client.conn);
+    let has_all = client.handle.next_id() == committed.next_id;
     if has_all {
         let live_from = replay.cursor.next_id().unwrap_or(0).max(committed.next_id);
         outbox.subscriber.join_from(live_from, replay.scope.min);
     } else {
-        hub.joined.remove(conn);
+        client.hub.joined.remove(client.conn);
     }
     has_all
 }
 
 /// Lets a client that fell behind, and for which the history cannot be read, continue with the live messages. The
 /// messages in between are lost to it.
-fn join_after_loss(replay: &Replay, conn: ConnId, hub: &Hub, handle: &Handle) {
-    let mut outbox = hub.outboxes[conn].lock();
+fn join_after_loss(replay: &Replay, client: Client<'_>) {
+    let mut outbox = client.outbox();
     if is_unwanted(&replay.scope, &outbox).is_none() {
-        hub.joined.insert(conn);
-        let live_from = handle.next_id();
+        client.hub.joined.insert(client.conn);
+        let live_from = client.handle.next_id();
         let unread = live_from.saturating_sub(replay.cursor.next_id().unwrap_or(live_from));
         outbox.subscriber.join_after_loss(replay.scope.lost + unread, live_from, replay.scope.min);
         outbox.push_lost();
