@@ -87,6 +87,26 @@ fn every_script_refuses_an_unknown_option_in_one_line() {
 }
 
 #[test]
+fn tests_refuse_a_compiler_that_is_too_old_in_one_line() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("old-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let compiler = directory.join("rustc");
+    fs::write(&compiler, "#!/bin/sh\necho 'rustc 1.9.0 (of long ago)'\n").unwrap();
+    fs::set_permissions(&compiler, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run");
+    let output = Command::new(script).env("PATH", path).current_dir("/").output().unwrap();
+    fs::remove_dir_all(directory).unwrap();
+    let expected = concat!(
+        "tests/run: takes Rust ",
+        env!("CARGO_PKG_RUST_VERSION"),
+        " or later, and finds 1.9.0; run: sudo apt-get install cargo-web\n"
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
 fn all_scripts_are_found() {
     let scripts = scripts();
     let names: Vec<_> = scripts.iter().map(|script| name(script)).collect();
