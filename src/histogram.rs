@@ -27,6 +27,7 @@ use crate::limits::{HISTOGRAM_BUCKETS, HISTOGRAM_BYTES, HISTOGRAM_PRECISION_BITS
 pub struct Histogram {
     buckets: [u64; HISTOGRAM_BUCKETS],
     count: u64,
+    sum: u64,
     max: u64,
 }
 
@@ -36,7 +37,7 @@ const _: () = assert!(bucket_of(HISTOGRAM_VALUE_NS_MAX) == HISTOGRAM_BUCKETS - 1
 impl Histogram {
     /// An empty histogram.
     pub const fn new() -> Self {
-        Self { buckets: [0; HISTOGRAM_BUCKETS], count: 0, max: 0 }
+        Self { buckets: [0; HISTOGRAM_BUCKETS], count: 0, sum: 0, max: 0 }
     }
 
     /// Counts one value.
@@ -48,6 +49,7 @@ impl Histogram {
     pub fn record_many(&mut self, value_ns: u64, times: u64) {
         self.buckets[bucket_of(value_ns.min(HISTOGRAM_VALUE_NS_MAX))] += times;
         self.count += times;
+        self.sum = self.sum.saturating_add(value_ns.saturating_mul(times));
         self.max = self.max.max(value_ns);
     }
 
@@ -57,12 +59,30 @@ impl Histogram {
             *mine += others;
         }
         self.count += other.count;
+        self.sum = self.sum.saturating_add(other.sum);
         self.max = self.max.max(other.max);
     }
 
     /// The number of values.
     pub const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// The exact sum of all values, or `u64::MAX` if it is larger than that.
+    pub const fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// How many values do not exceed each of these bounds, which must rise. Values above a bound by less than 1/16 may
+    /// count as not above it.
+    pub fn cumulative<const N: usize>(&self, bounds: [u64; N]) -> [u64; N] {
+        let (mut seen, mut next) = (0, 0);
+        bounds.map(|bound| {
+            let end = bucket_of(bound.min(HISTOGRAM_VALUE_NS_MAX)) + 1;
+            seen += self.buckets[next..end.max(next)].iter().sum::<u64>();
+            next = end.max(next);
+            seen
+        })
     }
 
     /// The exact largest value; 0 if there is none.
@@ -203,6 +223,21 @@ mod tests {
         }
 
         #[test]
+        fn cumulative_counts_are_within_their_error(
+            values in prop::collection::vec(value(), 0..100),
+            bounds in prop::collection::vec(0..HISTOGRAM_VALUE_NS_MAX, 4..=4),
+        ) {
+            let mut bounds: [u64; 4] = bounds.try_into().unwrap();
+            bounds.sort_unstable();
+            let histogram = of(&values);
+            let up_to = |bound: u64| values.iter().filter(|value| **value <= bound).count() as u64;
+            for (count, bound) in histogram.cumulative(bounds).into_iter().zip(bounds) {
+                prop_assert!(up_to(bound) <= count && count <= up_to(bound + bound / PARTS), "{count} at {bound}");
+            }
+            prop_assert_eq!(histogram.sum(), values.iter().fold(0, |sum: u64, value| sum.saturating_add(*value)));
+        }
+
+        #[test]
         fn percentiles_never_fall(values in prop::collection::vec(value(), 0..100)) {
             let histogram = of(&values);
             let all: Vec<_> = (0..=1000).map(|permille| histogram.percentile(permille)).collect();
@@ -218,7 +253,7 @@ mod tests {
             merged.merge(&of(&others));
             let whole = of(&[values, others].concat());
             prop_assert_eq!(merged.buckets, whole.buckets);
-            prop_assert_eq!((merged.count, merged.max), (whole.count, whole.max));
+            prop_assert_eq!((merged.count, merged.sum, merged.max), (whole.count, whole.sum, whole.max));
         }
     }
 }

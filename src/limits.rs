@@ -496,8 +496,16 @@ pub const HISTOGRAM_VALUE_NS_MAX: u64 = (1 << HISTOGRAM_VALUE_BITS) - 1;
 pub const HISTOGRAM_BUCKETS: usize =
     ((HISTOGRAM_VALUE_BITS - HISTOGRAM_PRECISION_BITS + 1) as usize) << HISTOGRAM_PRECISION_BITS;
 
-/// The size of a histogram, in bytes: its buckets, the number of values, and the largest value.
-pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 2) * size_of::<u64>();
+/// The size of a histogram, in bytes: its buckets, the number of values, their sum, and the largest value.
+pub const HISTOGRAM_BYTES: usize = (HISTOGRAM_BUCKETS + 3) * size_of::<u64>();
+
+/// The upper bounds of the coarse buckets that `/stats full` lists of each histogram, in microseconds: three for each
+/// power of ten, from a line that finds an idle board to one that waits for a minute. Fixed, so that what collects them
+/// can add those of many boards.
+pub const STAT_BUCKETS_US: [u64; 19] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 25_000_000, 60_000_000,
+];
 
 /// The longest name with which a misspelt one is compared, in bytes: of an option without its dashes, or of a command.
 pub const NAME_BYTES_MAX: usize = 32;

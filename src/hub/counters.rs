@@ -6,6 +6,19 @@ use crate::journal::store::WriteStats;
 use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
 
+/// The state of the journal.
+#[derive(Clone, Copy)]
+pub struct JournalState {
+    /// Which journal it is.
+    pub identity: Identity,
+    /// What it holds at most, in bytes of its files.
+    pub capacity_bytes: u64,
+    /// What was written since the start.
+    pub written: WriteStats,
+    /// Whether messages can be kept.
+    pub works: bool,
+}
+
 /// The counters since the start that belong neither to a connection nor to the queue.
 pub struct Counters {
     /// The times from admission to acknowledgement, in nanoseconds, by priority.
@@ -28,8 +41,8 @@ pub struct Counters {
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
-    /// The journal's identity, what it has written, and whether it works; none: there is no journal.
-    pub journal: Option<(Identity, WriteStats, bool)>,
+    /// The state of the journal; none: there is no journal.
+    pub journal: Option<JournalState>,
     /// How long the journal's syncs took, in nanoseconds.
     pub(super) sync_times: Histogram,
     /// Damaged bytes that reads of the journal met. Each read counts them again.

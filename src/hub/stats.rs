@@ -4,17 +4,24 @@
 //! It is a plain number behind the mutex that is held there anyway, because not every board has 64-bit atomics.
 
 use crate::clock;
+use crate::histogram::Histogram;
 use crate::hub::Hub;
-use crate::hub::counters::Counters;
-use crate::journal::segment::Identity;
-use crate::journal::store::WriteStats;
-use crate::limits::ANSWER_LINE_BYTES_MAX;
+use crate::hub::counters::{Counters, JournalState};
+use crate::limits::{ANSWER_LINE_BYTES_MAX, STAT_BUCKETS_US};
 use crate::logger;
 use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
 use crate::queue::Depth;
 use core::fmt::Write;
 use heapless::String;
+
+/// The sum, the number of values and the coarse buckets of a histogram: how many values do not exceed each of [`STAT_BUCKETS_US`].
+#[derive(Clone, Copy, Default)]
+struct Buckets {
+    sum_ns: u64,
+    count: u64,
+    counts: [u64; STAT_BUCKETS_US.len()],
+}
 
 /// The counters of one priority.
 #[derive(Clone, Copy, Default)]
@@ -25,17 +32,17 @@ struct PriorityStats {
     p50_ns: u64,
     p99_ns: u64,
     max_ns: u64,
+    buckets: Buckets,
 }
 
 /// The counters of the journal.
 #[derive(Clone, Copy)]
 struct JournalStats {
-    identity: Identity,
-    written: WriteStats,
-    works: bool,
+    state: JournalState,
     sync_p50_ns: u64,
     sync_p99_ns: u64,
     sync_max_ns: u64,
+    sync_buckets: Buckets,
     damage_bytes: u64,
     uptime_ns: u64,
 }
@@ -43,6 +50,8 @@ struct JournalStats {
 /// All counters at one moment.
 #[derive(Default)]
 pub struct Snapshot {
+    /// Whether the buckets of the histograms are listed.
+    is_full: bool,
     uptime_ns: u64,
     clients: usize,
     clients_max: usize,
@@ -91,17 +100,19 @@ const GENERAL: [Counter<Snapshot>; 17] = [
 
 /// The lines about the journal, if there is one.
 const JOURNAL: [Counter<JournalStats>; 12] = [
-    ("journal-id", |j| j.identity.0),
-    ("journal-works", |j| j.works.into()),
-    ("journal-bytes", |j| j.written.record_bytes),
-    ("journal-page-bytes", |j| j.written.page_bytes),
-    ("journal-page-bytes-a-day", |j| per_day(j.written.page_bytes, j.uptime_ns)),
-    ("journal-write-amplification-percent", |j| percent(j.written.page_bytes, j.written.record_bytes)),
-    ("journal-syncs", |j| j.written.syncs),
+    ("journal-id", |j| j.state.identity.0),
+    ("journal-works", |j| j.state.works.into()),
+    ("journal-bytes", |j| j.state.written.record_bytes),
+    ("journal-page-bytes", |j| j.state.written.page_bytes),
+    ("journal-page-bytes-a-day", |j| per_day(j.state.written.page_bytes, j.uptime_ns)),
+    ("journal-write-amplification-percent", |j| {
+        percent(j.state.written.page_bytes, j.state.written.record_bytes)
+    }),
+    ("journal-syncs", |j| j.state.written.syncs),
     ("journal-sync-p50-us", |j| j.sync_p50_ns / 1_000),
     ("journal-sync-p99-us", |j| j.sync_p99_ns / 1_000),
     ("journal-sync-max-us", |j| j.sync_max_ns / 1_000),
-    ("journal-failures", |j| j.written.failures),
+    ("journal-failures", |j| j.state.written.failures),
     ("journal-damaged-bytes-read", |j| j.damage_bytes),
 ];
 
@@ -117,15 +128,21 @@ const PRIORITY: [Counter<PriorityStats>; 8] = [
     ("ack-max-us", |p| p.max_ns / 1_000),
 ];
 
-/// The largest number of lines.
+/// The largest number of lines of `/stats`.
 const LINES: usize =
     GENERAL.len() + JOURNAL.len() + Nak::COUNT + Farewell::COUNT + PRIORITY.len() * Priority::COUNT;
 
+/// The lines of a histogram: its sum, the number of its values, and its buckets.
+const HISTOGRAM_LINES: usize = 2 + STAT_BUCKETS_US.len();
+
+/// The largest number of lines of `/stats full`: after those of `/stats` the journal's size, and the histograms.
+const LINES_FULL: usize = LINES + 1 + HISTOGRAM_LINES * (1 + Priority::COUNT);
+
 impl Snapshot {
-    /// Takes a snapshot. It reads the whole queue, and the counters of every outbox.
-    pub fn take(hub: &Hub) -> Self {
+    /// Takes a snapshot, for `/stats` or `/stats full`. It reads the whole queue, and the counters of every outbox.
+    pub fn take(hub: &Hub, is_full: bool) -> Self {
         let now_ns = clock::now_ns();
-        let mut snapshot = Self { uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
+        let mut snapshot = Self { is_full, uptime_ns: now_ns, log_lost: logger::lost(), ..Self::default() };
         (snapshot.clients, snapshot.clients_max) = hub.clients.lock().taken();
         snapshot.read_counters(&hub.counters.lock());
         for outbox in &hub.outboxes.0 {
@@ -152,13 +169,12 @@ impl Snapshot {
         self.msgs_sent = counters.msgs_sent;
         self.msgs_lost = counters.msgs_lost;
         let sync_times = &counters.sync_times;
-        self.journal = counters.journal.map(|(identity, written, works)| JournalStats {
-            identity,
-            written,
-            works,
+        self.journal = counters.journal.map(|state| JournalStats {
+            state,
             sync_p50_ns: sync_times.percentile(500),
             sync_p99_ns: sync_times.percentile(990),
             sync_max_ns: sync_times.max(),
+            sync_buckets: Buckets::of(sync_times, self.is_full),
             damage_bytes: counters.journal_damage_bytes,
             uptime_ns: self.uptime_ns,
         });
@@ -167,6 +183,7 @@ impl Snapshot {
             stats.p50_ns = latency.percentile(500);
             stats.p99_ns = latency.percentile(990);
             stats.max_ns = latency.max();
+            stats.buckets = Buckets::of(latency, self.is_full);
         }
     }
 
@@ -184,7 +201,8 @@ impl Snapshot {
     /// are no more lines. A priority that never had a message has no lines, and neither has the journal if there is
     /// none.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
-        (from..LINES).find_map(|number| {
+        let end = if self.is_full { LINES_FULL } else { LINES };
+        (from..end).find_map(|number| {
             let (name, value) = self.entry(number)?;
             Some((name, value, number + 1))
         })
@@ -207,10 +225,52 @@ impl Snapshot {
             return Some((stat_name(format_args!("closed-{}", why.as_str())), self.farewells[number]));
         }
         let number = number - Farewell::COUNT;
-        let priority = Priority::all().nth(number / PRIORITY.len())?;
+        let Some(priority) = Priority::all().nth(number / PRIORITY.len()) else {
+            return self.full_entry(number - PRIORITY.len() * Priority::COUNT);
+        };
         let stats = &self.priorities[priority.index()];
         let (name, value) = PRIORITY[number % PRIORITY.len()];
         (stats.depth.admitted > 0).then(|| (stat_name(format_args!("{priority}-{name}")), value(stats)))
+    }
+
+    /// The lines that only `/stats full` has.
+    fn full_entry(&self, number: usize) -> Option<(StatName, u64)> {
+        let Some(number) = number.checked_sub(1) else {
+            return Some((
+                stat_name(format_args!("journal-capacity-bytes")),
+                self.journal?.state.capacity_bytes,
+            ));
+        };
+        let Some(number) = number.checked_sub(HISTOGRAM_LINES) else {
+            return Some(self.journal?.sync_buckets.line(format_args!("journal-sync"), number));
+        };
+        let priority = Priority::all().nth(number / HISTOGRAM_LINES)?;
+        let stats = &self.priorities[priority.index()];
+        let line = || stats.buckets.line(format_args!("{priority}-ack"), number % HISTOGRAM_LINES);
+        (stats.depth.admitted > 0).then(line)
+    }
+}
+
+impl Buckets {
+    /// Those of a histogram of nanoseconds, or none if they are not listed.
+    fn of(histogram: &Histogram, is_listed: bool) -> Self {
+        if !is_listed {
+            return Self::default();
+        }
+        let counts = histogram.cumulative(STAT_BUCKETS_US.map(|bound_us| bound_us * 1_000));
+        Self { sum_ns: histogram.sum(), count: histogram.count(), counts }
+    }
+
+    /// Line `number` of [`HISTOGRAM_LINES`], of the histogram of that name.
+    fn line(&self, name: core::fmt::Arguments<'_>, number: usize) -> (StatName, u64) {
+        match number {
+            0 => (stat_name(format_args!("{name}-sum-us")), self.sum_ns / 1_000),
+            1 => (stat_name(format_args!("{name}-count")), self.count),
+            _ => {
+                let bucket = number - 2;
+                (stat_name(format_args!("{name}-le-{}-us", STAT_BUCKETS_US[bucket])), self.counts[bucket])
+            }
+        }
     }
 }
 

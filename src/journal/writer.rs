@@ -31,7 +31,9 @@ use super::rotation::{CommittedEnd, Refusals, Rotation};
 use super::scan::Window;
 use super::segment::{Header, Identity, Origin, SegmentKey};
 use super::store::WriteStats;
-use crate::limits::{JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES};
+use crate::limits::{
+    JOURNAL_BATCH_BYTES, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
+};
 use nix::errno::Errno;
 
 /// The buffers of the writer.
@@ -247,6 +249,11 @@ impl<'a, D: Disk> Writer<'a, D> {
     /// Identifies this journal.
     pub fn identity(&self) -> Identity {
         self.rotation.ring.identity()
+    }
+
+    /// What the ring holds at most, in bytes of its files.
+    pub fn capacity_bytes(&self) -> u64 {
+        u64::from(self.rotation.ring.segment_bytes()) * JOURNAL_SEGMENTS as u64
     }
 
     /// What the writer has written since the start.

@@ -56,7 +56,10 @@ pub enum Command<'a> {
     /// List the connected clients.
     Who,
     /// List the counters.
-    Stats,
+    Stats {
+        /// With the buckets of the histograms.
+        is_full: bool,
+    },
     /// Receive the last messages, as many as given.
     Last(NonZeroU64),
     /// Receive the messages after that ID.
@@ -83,7 +86,7 @@ pub const HELP: [&str; 18] = [
     "/leave        no longer",
     "/nick NAME    be called NAME, 1 to 16 of A-Z a-z 0-9 _ -",
     "/who          who is connected",
-    "/stats        the server's counters",
+    "/stats [full] the server's counters; full: with histograms",
     "/last K       the last K messages, oldest first",
     "/since ID     the messages after message ID, oldest first",
     "/ping         answered at once",
@@ -100,6 +103,7 @@ const _: () = {
 };
 
 const NO_ARGUMENT: Refusal = bad_argument("it takes no argument");
+const BAD_DETAIL: Refusal = bad_argument("it takes no argument, or full");
 const BAD_MIN: Refusal = bad_argument("MIN is one digit, 0 to 9");
 const BAD_NAME: Refusal = bad_argument("NAME is 1 to 16 of A-Z a-z 0-9 _ -");
 /// The refusal of an `/auth` without a valid token.
@@ -208,7 +212,7 @@ fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> 
         b"leave" => alone(Command::Leave, argument),
         b"nick" => name(argument).map(Command::Nick).ok_or(BAD_NAME),
         b"who" => alone(Command::Who, argument),
-        b"stats" => alone(Command::Stats, argument),
+        b"stats" => stats(argument).ok_or(BAD_DETAIL),
         b"last" => number(argument).and_then(NonZeroU64::new).map(Command::Last).ok_or(BAD_COUNT),
         b"since" => number(argument).map(Command::Since).ok_or(BAD_ID),
         b"ping" => alone(Command::Ping, argument),
@@ -228,6 +232,12 @@ fn unknown(word: &[u8]) -> Refusal {
 /// The command, if it has no argument.
 fn alone<'a>(command: Command<'a>, argument: &[u8]) -> Result<Command<'a>, Refusal> {
     if argument.is_empty() { Ok(command) } else { Err(NO_ARGUMENT) }
+}
+
+/// The argument of `/stats`: `[full]`.
+fn stats(argument: &[u8]) -> Option<Command<'_>> {
+    let is_full = argument.eq_ignore_ascii_case(b"full");
+    (is_full || argument.is_empty()).then_some(Command::Stats { is_full })
 }
 
 /// The least priority that the client wants: the lowest one if the argument is empty.
@@ -401,7 +411,8 @@ mod tests {
             ("/nick  A-b_9  ", nick("A-b_9")),
             ("/nick 0123456789abcdef", nick("0123456789abcdef")),
             ("/who", Request::Command(Command::Who)),
-            ("/stats", Request::Command(Command::Stats)),
+            ("/stats", Request::Command(Command::Stats { is_full: false })),
+            ("/stats  Full ", Request::Command(Command::Stats { is_full: true })),
             ("/last 1", last(1)),
             ("/last  0018446744073709551615 ", last(u64::MAX)),
             ("/since 0", since(0)),
@@ -448,7 +459,7 @@ mod tests {
             ("/since 0x10", Request::Refused(BAD_ID)),
             ("/leave now", Request::Refused(NO_ARGUMENT)),
             ("/who is", Request::Refused(NO_ARGUMENT)),
-            ("/stats all", Request::Refused(NO_ARGUMENT)),
+            ("/stats all", Request::Refused(BAD_DETAIL)),
             ("/ping 1", Request::Refused(NO_ARGUMENT)),
             ("/help ping", Request::Refused(NO_ARGUMENT)),
             ("/quit  x", Request::Refused(NO_ARGUMENT)),

@@ -1,13 +1,16 @@
 //! The protocol, line by line, as a client sees it: the real binary over real sockets.
 
+use crate::support::directory::Directory;
 use crate::support::{
     Client, HeldConsumer, Server, allow_many_connections, command, eventually, id_of, is_emulated, too_long,
 };
-use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, TEXT_BYTES};
+use firstline::limits::{
+    CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, NICK_BYTES_MAX, RECEIVE_BYTES, STAT_BUCKETS_US, TEXT_BYTES,
+};
 use firstline::protocol::command::HELP;
 use firstline::protocol::escape::{BadEscape, unescape};
 use nix::sys::socket::{setsockopt, sockopt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -268,6 +271,36 @@ fn a_malformed_command_is_refused() {
         );
     }
     assert_eq!(client.stats()["commands-refused"], table.len() as u64);
+}
+
+#[test]
+fn full_stats_list_what_stats_lists_and_then_the_histograms() {
+    let directory = Directory::new("full-stats");
+    let server = Server::start(&["--journal", directory.path(), "--journal-size", "1M"]);
+    let mut client = server.connect();
+    for text in ["/9 a", "/9 b", "c"] {
+        assert!(client.ask(text).starts_with("ACK "));
+    }
+    let names = |stats: &BTreeMap<String, u64>| stats.keys().cloned().collect::<BTreeSet<_>>();
+    let (plain, full) = (client.stats(), client.full_stats());
+    let more: Vec<_> = names(&full).difference(&names(&plain)).cloned().collect();
+    assert!(names(&plain).is_subset(&names(&full)));
+    let histograms = |name: &str| {
+        name.starts_with("p9-ack-") || name.starts_with("p4-ack-") || name.starts_with("journal-sync-")
+    };
+    assert!(more.iter().all(|name| histograms(name) || name == "journal-capacity-bytes"), "{more:?}");
+    assert_eq!(full["journal-capacity-bytes"], 1 << 20);
+    for (name, count) in [("p9-ack", 2), ("p4-ack", 1), ("journal-sync", full["journal-sync-count"])] {
+        let counts = STAT_BUCKETS_US.map(|bound_us| full[&format!("{name}-le-{bound_us}-us")]);
+        assert!(
+            counts.is_sorted()
+                && counts[STAT_BUCKETS_US.len() - 1] == count
+                && full[&format!("{name}-count")] == count,
+            "{name}: {counts:?}"
+        );
+        let sum_us = full[&format!("{name}-sum-us")];
+        assert!((0..=count * (full[&format!("{name}-max-us")] + 1)).contains(&sum_us), "{name}: {sum_us}");
+    }
 }
 
 #[test]

@@ -332,7 +332,16 @@ impl Client {
 
     /// The counters of `/stats`. Nothing else may be on its way to this client.
     pub fn stats(&mut self) -> BTreeMap<String, u64> {
-        self.send("/stats\n");
+        self.stats_of("/stats\n")
+    }
+
+    /// The counters of `/stats full`; see [`Client::stats`].
+    pub fn full_stats(&mut self) -> BTreeMap<String, u64> {
+        self.stats_of("/stats full\n")
+    }
+
+    fn stats_of(&mut self, request: &str) -> BTreeMap<String, u64> {
+        self.send(request);
         let mut stats = BTreeMap::new();
         loop {
             let line = self.line();

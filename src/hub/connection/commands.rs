@@ -278,7 +278,7 @@ impl Commands {
             }
             Command::Nick(nick) => self.rename(nick, context),
             Command::Who => self.list(Subject::Who, context),
-            Command::Stats => self.list(Subject::Stats, context),
+            Command::Stats { is_full } => self.list(Subject::Stats { is_full }, context),
             Command::Help => self.list(Subject::Help, context),
             Command::Last(count) => self.replay(ReplayRequest::Last(count), context),
             Command::Since(id) => self.replay(ReplayRequest::Since(id), context),

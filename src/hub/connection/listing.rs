@@ -16,7 +16,10 @@ pub enum Subject {
     /// The clients that are connected.
     Who,
     /// The server's counters.
-    Stats,
+    Stats {
+        /// With the buckets of the histograms.
+        is_full: bool,
+    },
     /// The commands.
     Help,
 }
@@ -65,8 +68,9 @@ impl Listing {
             Subject::Who => {
                 ConnId::range(next..CLIENTS).find_map(|conn| Some((who(hub, conn)?, conn.index() + 1)))
             }
-            Subject::Stats => {
-                let (name, value, next) = snapshot.get_or_insert_with(|| Snapshot::take(hub)).line(next)?;
+            Subject::Stats { is_full } => {
+                let snapshot = snapshot.get_or_insert_with(|| Snapshot::take(hub, is_full));
+                let (name, value, next) = snapshot.line(next)?;
                 Some((reply::stat(&name, value), next))
             }
             Subject::Help => Some((reply::help(HELP.get(next)?), next + 1)),

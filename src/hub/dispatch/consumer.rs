@@ -6,13 +6,12 @@
 //! arrive during a sync share the next sync (group commit). The consumer never waits for more messages.
 
 use crate::hub::Hub;
+use crate::hub::counters::JournalState;
 use crate::hub::dispatch::commit_group::CommitGroup;
 use crate::hub::dispatch::delivery::Delivery;
 use crate::hub::dispatch::pipeline::Pipeline;
 use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
-use crate::journal::segment::Identity;
-use crate::journal::store::WriteStats;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;
@@ -48,8 +47,8 @@ impl Consumer {
         self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
 
-    /// The journal's identity, what it has written, and whether it works, for the counters; none: there is no journal.
-    pub fn journal_state(&self) -> Option<(Identity, WriteStats, bool)> {
+    /// The state of the journal, for the counters; none: there is no journal.
+    pub fn journal_state(&self) -> Option<JournalState> {
         self.journal_sink.as_ref().map(JournalSink::state)
     }
 

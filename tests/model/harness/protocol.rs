@@ -154,7 +154,10 @@ fn command_of<'a>(word: &[u8], arguments: &[&'a [u8]]) -> Request<'a> {
         "/since" => number.map(Command::Since),
         "/leave" => alone(Command::Leave),
         "/who" => alone(Command::Who),
-        "/stats" => alone(Command::Stats),
+        "/stats" => match only {
+            Some(word) => word.eq_ignore_ascii_case("full").then_some(Command::Stats { is_full: true }),
+            None => alone(Command::Stats { is_full: false }),
+        },
         "/ping" => alone(Command::Ping),
         "/help" => alone(Command::Help),
         "/quit" => alone(Command::Quit),

@@ -5,13 +5,12 @@ use super::journal_log::JournalLog;
 use super::opening::{self, Error};
 use crate::clock;
 use crate::hub::Hub;
+use crate::hub::counters::JournalState;
 use crate::journal::committed::Committed;
 use crate::journal::error::Error as JournalError;
 use crate::journal::files::{self, Files};
 use crate::journal::policy::Sync;
 use crate::journal::record::Record;
-use crate::journal::segment::Identity;
-use crate::journal::store::WriteStats;
 use crate::journal::writer::{Buffers, Writer};
 use crate::limits::{JOURNAL_RETRY_MS, PIPELINE_SYNC_US_MAX};
 use crate::options::Options;
@@ -213,9 +212,14 @@ impl JournalSink {
         self.due_ns = if is_owed { self.due_ns.or_else(|| Some(due_ns())) } else { None };
     }
 
-    /// The journal's identity, what it has written, and whether it works, for the counters.
-    pub fn state(&self) -> (Identity, WriteStats, bool) {
-        (self.writer.identity(), self.writer.stats(), self.writer.is_writable() && !self.log.is_failing())
+    /// The state of the journal, for the counters.
+    pub fn state(&self) -> JournalState {
+        JournalState {
+            identity: self.writer.identity(),
+            capacity_bytes: self.writer.capacity_bytes(),
+            written: self.writer.stats(),
+            works: self.writer.is_writable() && !self.log.is_failing(),
+        }
     }
 
     /// Updates the counters.
