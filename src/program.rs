@@ -7,15 +7,17 @@ use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
 use firstline::options::{self, Action, JournalOptions, Options, Page, SendOptions, Usage};
 use firstline::send_command;
+use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write;
-use std::process::ExitCode;
+use std::io::{ErrorKind, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 #[cfg(feature = "alloc-guard")]
 #[global_allocator]
 static ALLOCATOR: firstline::alloc_guard::Guard = firstline::alloc_guard::Guard;
 
-/// The server could not start.
+/// The server or a companion could not start.
 const NOT_STARTED: u8 = 1;
 /// A journal cannot be read, or is damaged.
 const NOT_SOUND: u8 = 1;
@@ -32,6 +34,7 @@ pub fn main() -> ExitCode {
         Ok(Action::Serve(options)) => serve(&options),
         Ok(Action::Journal(options)) => journal(&options),
         Ok(Action::Send(options)) => send(&options),
+        Ok(Action::Companion(name, arguments)) => companion(name, &arguments),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
     }
@@ -63,6 +66,18 @@ fn send(options: &SendOptions) -> ExitCode {
         Ok(verdict) => ExitCode::from(verdict.code()),
         Err(failure) => fail(failure.code(), failure),
     }
+}
+
+/// Becomes the program `firstline-NAME`, which is beside this one.
+fn companion(name: &str, arguments: &[OsString]) -> ExitCode {
+    let own_path = std::env::current_exe().unwrap_or_default();
+    let path = own_path.with_file_name(format!("firstline-{name}"));
+    let error = Command::new(&path).args(arguments).exec();
+    let reason = match error.kind() {
+        ErrorKind::NotFound => format!("it is not installed; the package firstline-{name} has it"),
+        _ => error.to_string(),
+    };
+    fail(NOT_STARTED, format_args!("{name}: {}: {reason}", path.display()))
 }
 
 fn show(page: Page) -> ExitCode {

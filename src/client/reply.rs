@@ -56,7 +56,23 @@ pub enum Reply {
     Lost(u64),
     /// The server closes the connection in order: everything that it took is answered.
     Bye(String),
-    /// A line of an answer (`WHO`, `STAT`, `HELP`), or one of a newer server that this client does not know.
+    /// A counter of the server: a line of the answer to `/stats`.
+    Stat {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: u64,
+    },
+    /// A client that is connected: a line of the answer to `/who`.
+    Who {
+        /// Who it is.
+        from: String,
+        /// The least priority that it joined with; none: it has not joined.
+        min: Option<Priority>,
+        /// For how long it has sent nothing, in seconds.
+        idle_s: u64,
+    },
+    /// Another line of an answer (`HELP`), or one of a newer server that this client does not know.
     Other,
 }
 
@@ -75,6 +91,8 @@ impl Reply {
             }
             "MSG" => msg(rest),
             "LOST" => number(rest).map(Self::Lost),
+            "STAT" => stat(rest),
+            "WHO" => who(rest),
             "BYE" => Some(Self::Bye(split(rest).0.to_string())),
             _ if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase()) => Some(Self::Other),
             _ => None,
@@ -113,6 +131,24 @@ fn msg(rest: &str) -> Option<Reply> {
         _ => return None,
     };
     Some(Reply::Msg { id: number(id)?, priority, from: from.to_string(), text: text.to_string() })
+}
+
+/// `NAME VALUE`.
+fn stat(rest: &str) -> Option<Reply> {
+    let (name, value) = split(rest);
+    Some(Reply::Stat { name: name.to_string(), value: number(value).filter(|_| !name.is_empty())? })
+}
+
+/// `FROM pMIN IDLE_S`, with `-` for a client that has not joined.
+fn who(rest: &str) -> Option<Reply> {
+    let (from, rest) = split(rest);
+    let (min, idle_s) = split(rest);
+    let min = match min.as_bytes() {
+        b"-" => None,
+        [b'p', digit] => Some(Priority::from_digit(*digit)?),
+        _ => return None,
+    };
+    Some(Reply::Who { from: from.to_string(), min, idle_s: number(idle_s)? })
 }
 
 /// The first word, and what stands behind the space after it.
@@ -165,7 +201,13 @@ mod tests {
             ),
             ("LOST 12", Some(Reply::Lost(12))),
             ("BYE shutting-down", Some(Reply::Bye(text("shutting-down")))),
-            ("STAT clients 1", Some(Reply::Other)),
+            ("STAT clients 1", Some(Reply::Stat { name: text("clients"), value: 1 })),
+            (
+                "WHO alice p5 8",
+                Some(Reply::Who { from: text("alice"), min: Priority::from_digit(b'5'), idle_s: 8 }),
+            ),
+            ("WHO [::1]:9 - 0", Some(Reply::Who { from: text("[::1]:9"), min: None, idle_s: 0 })),
+            ("HELP /ping", Some(Reply::Other)),
             ("NEWER 1 2 3", Some(Reply::Other)),
         ] {
             assert_eq!(Reply::parse(line.as_bytes()), reply, "{line}");
@@ -191,6 +233,8 @@ mod tests {
             b"ERR 0",
             b"MSG 1 9 alice hi",
             b"LOST many",
+            b"STAT clients",
+            b"WHO alice p10 8",
             b"ACK 1 17 = \xff",
         ] {
             assert_eq!(Reply::parse(line), None, "{:?}", String::from_utf8_lossy(line));

@@ -26,6 +26,7 @@ pub fn help() -> String {
     text += "Usage: firstline [OPTION]...\n";
     text += "       firstline journal DIR ...   reads a journal; see firstline journal --help\n";
     text += "       firstline send HOST TEXT    sends a message; see firstline send --help\n";
+    text += "       firstline web HUB           serves a page; see firstline web --help\n";
     text.extend(settings().iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST

@@ -32,7 +32,7 @@ pub use send::{Content, SendOptions, help as send_help};
 pub use server::Options;
 pub use usage::Usage;
 
-use names::{BOARD_VARIABLE, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX};
+use names::{BOARD_VARIABLE, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX};
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -47,6 +47,8 @@ pub enum Action {
     Journal(JournalOptions),
     /// Run `firstline send`.
     Send(SendOptions),
+    /// Run the companion of that name, with these arguments.
+    Companion(&'static str, Vec<OsString>),
     /// Print something and exit.
     Print(Page),
 }
@@ -54,7 +56,7 @@ pub enum Action {
 /// Reads the command line (without the program's name) and the environment.
 ///
 /// If the first argument is `journal` or `send`, the others are its own ([`JournalOptions`], [`SendOptions`]), and the
-/// environment does not matter. Otherwise the first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the
+/// environment does not matter. The arguments of a companion are not read here. Otherwise the first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the
 /// environment are not checked.
 ///
 /// # Errors
@@ -75,6 +77,10 @@ pub fn parse(
     if args.next_if(|argument| argument == SEND_WORD).is_some() {
         let options = send::parse(lexopt::Parser::from_args(args))?;
         return Ok(options.map_or(Action::Print(Page::SendHelp), Action::Send));
+    }
+    let companion = COMPANIONS.into_iter().find(|name| args.next_if(|argument| argument == name).is_some());
+    if let Some(name) = companion {
+        return Ok(Action::Companion(name, args.collect()));
     }
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(argument) = next_argument(&mut parser)? {

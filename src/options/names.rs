@@ -6,6 +6,10 @@ pub(super) const JOURNAL_WORD: &str = "journal";
 /// If this is the first argument, the others belong to `firstline send`.
 pub(super) const SEND_WORD: &str = "send";
 
+/// If this is the first argument, the program `firstline-` with that name behind it gets the others. Each is a package
+/// of its own.
+pub(super) const COMPANIONS: [&str; 1] = ["web"];
+
 /// The beginning of the names of this program's environment variables.
 pub(super) const PREFIX: &str = "FIRSTLINE_";
 

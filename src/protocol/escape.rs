@@ -108,7 +108,7 @@ fn escape_bytes(bytes: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
 
 /// Whether a character could do harm, or is the backslash. `char::is_control` covers C0, DEL and C1. The others have
 /// the property `Bidi_Control` (Unicode Standard Annex 9, "Unicode Bidirectional Algorithm").
-pub(crate) fn needs_escape(character: char) -> bool {
+pub fn needs_escape(character: char) -> bool {
     let bidi_control = matches!(
         character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'

@@ -1,0 +1,55 @@
+//! Answers of HTTP. Each has the fields that keep browsers from guessing, framing, storing or telling others.
+
+use http_body_util::channel::Channel;
+use http_body_util::{Either, Full};
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+/// The body of an answer: whole, or written as events come.
+pub type Body = Either<Full<Bytes>, Channel<Bytes>>;
+
+/// An answer.
+pub type Answer = Response<Body>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The fields that all answers have. The page has a policy of its own.
+const FIELDS: [(HeaderName, &str); 6] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// An answer with that body.
+pub fn with(status: StatusCode, content_type: HeaderValue, body: Body) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    for (name, value) in FIELDS {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    answer
+}
+
+/// An answer that is whole.
+pub fn whole(content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
+    with(StatusCode::OK, content_type, Either::Left(Full::new(body.into())))
+}
+
+/// A line that says what to do.
+pub fn line(status: StatusCode, text: &str) -> Answer {
+    with(status, TEXT, Either::Left(Full::new(format!("{text}\n").into())))
+}
+
+/// JSON.
+pub fn json(status: StatusCode, what: &impl Serialize) -> Answer {
+    // What is serialized here has no failing implementation.
+    let body = serde_json::to_vec(what).unwrap_or_default();
+    with(status, JSON, Either::Left(Full::new(body.into())))
+}

@@ -1,0 +1,111 @@
+//! Every bound of `firstline-web`, each with its reason. Together they keep it below 24 MiB with 50 viewers.
+
+use firstline::client::limits::TEXT_BYTES_MAX;
+
+/// How often the hub is asked for its counters, in milliseconds: what the page shows is never older.
+pub const POLL_MS: u64 = 1_000;
+
+/// How long the hub may take to answer before it counts as away, in milliseconds: it answers commands at once, however
+/// many messages wait.
+pub const ANSWER_MS_MAX: u64 = 5_000;
+
+/// How often new messages go to the viewers, in milliseconds: a person does not see the difference, and a flood costs
+/// one event.
+pub const FLUSH_MS: u64 = 200;
+
+/// The messages that one such event has at most: more than a person can read in that time. Of more, the urgent ones and
+/// the newest stay, and the page says how many are left out.
+pub const FLUSH_MESSAGES_MAX: usize = 25;
+
+/// The last messages that are kept for new viewers.
+pub const MESSAGES_MAX: usize = 100;
+
+/// What is kept of a text, in bytes. The text of a message of any board fits, but for one that needs much escaping.
+pub const SHOWN_TEXT_BYTES_MAX: usize = 1_024;
+
+/// The clients that the page lists; it says how many more there are.
+pub const CLIENTS_LISTED_MAX: usize = 200;
+
+/// The counters that are taken from the hub. It has some 400 with all histograms; a newer one may have more.
+pub const STATS_MAX: usize = 1_024;
+
+/// The time between two points of the history, in seconds.
+pub const POINT_S: u64 = 5;
+
+/// The points of the history: those of an hour.
+pub const POINTS_MAX: usize = 60 * 60 / POINT_S as usize;
+
+/// The events that wait for a viewer that reads slowly. It is told how many it missed beyond them.
+pub const EVENTS_WAITING_MAX: usize = 16;
+
+/// The pieces of the answer of one viewer that wait for its socket.
+pub const PIECES_WAITING_MAX: usize = 2;
+
+/// The connections at a time: a browser has two or three for each viewer.
+pub const CONNECTIONS_MAX: usize = 192;
+
+/// The connections of one address at a time, so that one host cannot take all places. Loopback has no such bound: a
+/// proxy for all viewers may be there.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
+
+/// The viewers that get live events at a time.
+pub const VIEWERS_MAX: usize = 64;
+
+/// How long a request's head may take, and how long a connection may be idle, in milliseconds.
+pub const HEAD_MS_MAX: u64 = 10_000;
+
+/// How long a request's body may take, in milliseconds.
+pub const BODY_MS_MAX: u64 = 10_000;
+
+/// How long a viewer may take nothing of what waits for it, in milliseconds.
+pub const WRITE_MS_MAX: u64 = 15_000;
+
+/// The longest head of a request, in bytes: what a browser sends for this page has a few hundred. hyper takes no less.
+pub const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// The fields of a head.
+pub const HEAD_FIELDS_MAX: usize = 64;
+
+/// The longest body: the longest text with every byte encoded as `%NN`, and the names of the fields.
+pub const BODY_BYTES_MAX: usize = 3 * TEXT_BYTES_MAX + 512;
+
+/// What the kernel keeps for a viewer that does not read, in bytes: some seconds of events.
+pub const SEND_BUFFER_BYTES: u32 = 64 * 1024;
+
+/// Viewers that have shown the token. The oldest session ends when there is another one.
+pub const SESSIONS_MAX: usize = 64;
+
+/// How long a session lasts, in seconds: half a day, and then the token has to be shown again.
+pub const SESSION_S: u64 = 12 * 60 * 60;
+
+/// How long a wrong token is answered later, in milliseconds. One is checked at a time, so a guesser has 60 a minute.
+pub const WRONG_TOKEN_MS: u64 = 1_000;
+
+/// The messages of viewers that wait for the hub's answer.
+pub const SUBMISSIONS_MAX: usize = 32;
+
+/// How long a viewer waits for the answer to its message, in milliseconds. Then it is told that the outcome is unknown.
+pub const SUBMISSION_MS_MAX: u64 = 10_000;
+
+/// The addresses that may be listened on.
+pub const LISTENERS_MAX: usize = 8;
+
+/// The names of `--host`.
+pub const HOSTS_MAX: usize = 16;
+
+/// The bytes of a host's name: that of DNS (RFC 1035, section 2.3.4).
+pub const HOST_BYTES_MAX: usize = 255;
+
+/// The stack of the thread that speaks with the hub, in bytes. It has no deep calls.
+pub const POLLER_STACK_BYTES: usize = 256 * 1024;
+
+/// The size of the page, in bytes: on a slow link it comes at once.
+pub const PAGE_BYTES_MAX: usize = 60_000;
+
+const _: () = {
+    assert!(POLL_MS < ANSWER_MS_MAX && FLUSH_MS < POLL_MS);
+    assert!(FLUSH_MESSAGES_MAX <= MESSAGES_MAX);
+    assert!(VIEWERS_MAX < CONNECTIONS_MAX && CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);
+    // What waits for all viewers is shared: with every byte of every text escaped as JSON, it stays below 3 MB.
+    assert!(EVENTS_WAITING_MAX * FLUSH_MESSAGES_MAX * SHOWN_TEXT_BYTES_MAX * 6 < 3 << 20);
+};

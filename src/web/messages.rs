@@ -1,0 +1,140 @@
+//! The last messages, for the page.
+
+use crate::limits::{FLUSH_MESSAGES_MAX, MESSAGES_MAX, SHOWN_TEXT_BYTES_MAX};
+use firstline::protocol::Priority;
+use firstline::protocol::escape::needs_escape;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+/// A message as the page shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// Its number in the whole server.
+    pub id: u64,
+    /// How urgent it was.
+    pub priority: u8,
+    /// Who sent it, without control characters.
+    pub from: String,
+    /// What it says, without control characters and cut where it is long.
+    pub text: String,
+    /// When it came here, in seconds of the history's clock.
+    pub at_s: u64,
+}
+
+/// The last messages, and those that the viewers have not been sent.
+#[derive(Debug, Default)]
+pub struct Messages {
+    last: VecDeque<Shown>,
+    fresh: VecDeque<Shown>,
+    /// Fresh ones that are left out.
+    left_out: u64,
+}
+
+/// What the viewers are sent.
+#[derive(Debug, Default, Serialize)]
+pub struct Batch {
+    /// The messages, in the order of processing.
+    pub messages: Vec<Shown>,
+    /// How many others there were.
+    pub left_out: u64,
+}
+
+impl Messages {
+    /// Takes a message.
+    pub fn push(&mut self, message: Shown) {
+        if self.last.len() == MESSAGES_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(message.clone());
+        if self.fresh.len() == FLUSH_MESSAGES_MAX {
+            let least = (0..self.fresh.len()).min_by_key(|index| self.fresh[*index].priority).unwrap_or(0);
+            self.fresh.remove(least);
+            self.left_out += 1;
+        }
+        self.fresh.push_back(message);
+    }
+
+    /// Counts messages that the hub did not send.
+    pub fn lose(&mut self, count: u64) {
+        self.left_out = self.left_out.saturating_add(count);
+    }
+
+    /// Whether there is something for the viewers.
+    pub fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty() || self.left_out > 0
+    }
+
+    /// What the viewers have not been sent.
+    pub fn take_fresh(&mut self) -> Batch {
+        Batch { messages: self.fresh.drain(..).collect(), left_out: std::mem::take(&mut self.left_out) }
+    }
+
+    /// What a new viewer is sent.
+    pub fn all(&self) -> Vec<Shown> {
+        self.last.iter().cloned().collect()
+    }
+
+    /// Forgets everything: the hub gives no right to read any more.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Shown {
+    /// A message with what the hub says, which has escaped it already; what is no hub may not have.
+    pub fn new(id: u64, priority: Priority, from: &str, text: &str, at_s: u64) -> Self {
+        Self { id, priority: priority.number(), from: plain(from), text: plain(text), at_s }
+    }
+}
+
+/// A text without control characters and those that change the direction of text, cut where it is long.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for character in text.chars() {
+        if plain.len() >= SHOWN_TEXT_BYTES_MAX {
+            plain.push('…');
+            break;
+        }
+        if character == '\\' || !needs_escape(character) {
+            plain.push(character);
+            continue;
+        }
+        let mut bytes = [0; 4];
+        for byte in character.encode_utf8(&mut bytes).bytes() {
+            // A String takes everything.
+            let _ = write!(plain, "\\x{byte:02x}");
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: u64, priority: Priority) -> Shown {
+        Shown::new(id, priority, "alice", "smoke", 0)
+    }
+
+    #[test]
+    fn of_a_flood_the_urgent_ones_and_the_newest_are_sent() {
+        let mut messages = Messages::default();
+        messages.push(message(1, Priority::URGENT));
+        (2..1_000).for_each(|id| messages.push(message(id, Priority::NORMAL)));
+        let batch = messages.take_fresh();
+        assert_eq!(
+            (batch.messages.len() as u64 + batch.left_out, batch.messages.len()),
+            (999, FLUSH_MESSAGES_MAX)
+        );
+        assert_eq!((batch.messages[0].id, batch.messages[FLUSH_MESSAGES_MAX - 1].id), (1, 999));
+        assert!(!messages.has_fresh());
+        assert_eq!(messages.all().len(), MESSAGES_MAX);
+    }
+
+    #[test]
+    fn no_text_has_controls_or_no_end() {
+        assert_eq!(plain("a\u{202e}b\x1b[2J\\x00"), "a\\xe2\\x80\\xaeb\\x1b[2J\\x00");
+        assert!(plain(&"ü".repeat(10_000)).len() <= SHOWN_TEXT_BYTES_MAX + "ü…".len());
+    }
+}

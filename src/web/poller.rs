@@ -1,0 +1,285 @@
+//! The thread that speaks with the hub, over one connection however many viewers there are: it asks for the counters
+//! once a second, joins, sends viewers' messages, and connects again when the connection is lost.
+
+use crate::figures::Figures;
+use crate::limits::{ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, SUBMISSIONS_MAX};
+use crate::messages::{Shown, plain};
+use crate::state::{Client, State};
+use crate::submission::{Submission, Submissions};
+use firstline::client::connection::Heard;
+use firstline::client::link::{Change, Link};
+use firstline::client::outcome::{Verdict, verdict};
+use firstline::client::{Outcome, Refusal, Reply};
+use firstline::protocol::Priority;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::BTreeMap;
+use std::mem;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(POLL_MS);
+const FLUSH: Duration = Duration::from_millis(FLUSH_MS);
+const ANSWER: Duration = Duration::from_millis(ANSWER_MS_MAX);
+
+/// How the hub calls this client where there are no tokens.
+const NICK: &str = "web";
+
+/// What a line asked for.
+enum Asked {
+    Nick,
+    Join,
+    Stats,
+    Clients,
+    Message(Submission),
+}
+
+/// What speaks with the hub.
+pub struct Poller {
+    link: Link,
+    state: Arc<State>,
+    submissions: Submissions,
+    /// The lines that are not answered yet, by their numbers.
+    asked: BTreeMap<u64, Asked>,
+    /// `/stats full`, or `/stats` for a hub that does not know that.
+    question: &'static [u8],
+    /// When the counters are asked for next.
+    poll_at: Instant,
+    /// When messages were told last.
+    flushed: Instant,
+    /// The counters so far, while they come.
+    figures: Figures,
+    /// The clients so far, while they come, and how many more there are.
+    clients: (Vec<Client>, u64),
+}
+
+impl Poller {
+    /// Nothing is opened yet.
+    pub fn new(link: Link, state: Arc<State>, submissions: Submissions) -> Self {
+        let now = Instant::now();
+        Self {
+            link,
+            state,
+            submissions,
+            asked: BTreeMap::new(),
+            question: b"/stats full\n",
+            poll_at: now,
+            flushed: now,
+            figures: Figures::default(),
+            clients: (Vec::new(), 0),
+        }
+    }
+
+    /// Speaks with the hub for ever.
+    pub fn run(mut self) {
+        loop {
+            self.wait();
+            let now = Instant::now();
+            match self.link.advance(now) {
+                Change::Nothing => {}
+                Change::Up => self.begin(now),
+                Change::Failed(why) => self.set_away(&why),
+                Change::Denied(why) => self.lose(&why, now),
+            }
+            self.hear(now);
+            self.take_submissions();
+            self.poll_hub(now);
+            self.flush(now);
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&self) {
+        let flush_at = self.state.known().messages.has_fresh().then(|| self.flushed + FLUSH);
+        let due = [self.link.due(), Some(self.poll_at), flush_at].into_iter().flatten().min();
+        let timeout = due.map_or(POLL, |due| due.saturating_duration_since(Instant::now())).min(POLL);
+        let mut fds = vec![PollFd::new(self.submissions.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.link.interest().map(|(fd, flags)| PollFd::new(fd, flags)));
+        // A millisecond more, so that what is due is due; the longest is a second.
+        let timeout = PollTimeout::try_from(timeout.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        // An interruption is a turn too many, and no more.
+        let _ = poll(&mut fds, timeout);
+        if fds[0].any().unwrap_or(false) {
+            self.submissions.clear();
+        }
+    }
+
+    /// The connection stands.
+    fn begin(&mut self, now: Instant) {
+        self.ask(format!("/nick {NICK}\n").as_bytes(), Asked::Nick);
+        self.ask(b"/join\n", Asked::Join);
+        self.poll_at = now;
+    }
+
+    fn ask(&mut self, line: &[u8], asked: Asked) {
+        if let Some(connection) = self.link.connection() {
+            let number = connection.push(|out| out.extend_from_slice(line));
+            connection.flush();
+            self.asked.insert(number, asked);
+        }
+    }
+
+    /// Asks for the counters, and where somebody may read it, for who is connected. Once connected, an answer must come
+    /// in time.
+    fn poll_hub(&mut self, now: Instant) {
+        if now < self.poll_at {
+            return;
+        }
+        let is_up = self.link.connection().is_some();
+        if is_up && self.asked.values().any(|asked| matches!(asked, Asked::Stats)) {
+            return if now >= self.poll_at + ANSWER {
+                self.lose("the hub does not answer", now)
+            };
+        }
+        self.poll_at = now + POLL;
+        if !is_up {
+            return self.state.tell_stats();
+        }
+        self.figures = Figures::default();
+        self.ask(self.question, Asked::Stats);
+        if self.state.has_readers() {
+            self.clients = (Vec::new(), 0);
+            self.ask(b"/who\n", Asked::Clients);
+        }
+    }
+
+    fn take_submissions(&mut self) {
+        while let Some(submission) = self.submissions.take() {
+            let in_flight = self.asked.values().filter(|asked| matches!(asked, Asked::Message(_))).count();
+            if self.link.connection().is_none() || in_flight >= SUBMISSIONS_MAX {
+                // Who waits may have given up; so below.
+                let _ = submission.outcome.send(Outcome::NotSent("the hub is away".to_string()));
+                continue;
+            }
+            let mut line = Vec::new();
+            submission.message.write(&mut line);
+            self.ask(&line, Asked::Message(submission));
+        }
+    }
+
+    fn flush(&mut self, now: Instant) {
+        if now >= self.flushed + FLUSH && self.state.known().messages.has_fresh() {
+            self.flushed = now;
+            self.state.tell_messages();
+        }
+    }
+
+    /// Reads what the hub says.
+    fn hear(&mut self, now: Instant) {
+        if let Some(connection) = self.link.connection() {
+            connection.flush();
+        }
+        while let Some(connection) = self.link.connection() {
+            match connection.hear() {
+                Heard::Nothing => return,
+                Heard::End(why) => return self.lose(&why, now),
+                Heard::Reply(reply) => self.take(reply, now),
+            }
+        }
+    }
+
+    fn take(&mut self, reply: Reply, now: Instant) {
+        match reply {
+            Reply::Msg { id, priority, from, text } => self.show(id, priority, &from, &text),
+            Reply::Lost(count) => self.state.known().messages.lose(count),
+            Reply::Stat { name, value } => self.figures.insert(name, value),
+            Reply::Who { from, min, idle_s } => {
+                let min = min.map(Priority::number);
+                match self.clients.0.len() < CLIENTS_LISTED_MAX {
+                    true => self.clients.0.push(Client { from: plain(&from), min, idle_s }),
+                    false => self.clients.1 += 1,
+                }
+            }
+            Reply::Err { line: 0, reason, text } => self.lose(&plain(&format!("{reason} {text}")), now),
+            Reply::Bye(reason) => self.lose(&plain(&reason), now),
+            Reply::Ok { line, .. } => self.take_ok(line),
+            Reply::Err { line, reason, text } => self.take_err(line, &reason, &text, now),
+            Reply::Ack { .. } | Reply::Nak { .. } => self.take_verdict(reply),
+            Reply::Other => {}
+        }
+    }
+
+    fn take_ok(&mut self, line: u64) {
+        match self.asked.remove(&line) {
+            Some(Asked::Nick) => self.set_tokens(false),
+            Some(Asked::Join) => self.state.known().unread = None,
+            Some(Asked::Stats) => {
+                self.link.has_served();
+                self.state.take_figures(mem::take(&mut self.figures));
+            }
+            Some(Asked::Clients) => {
+                let (clients, more) = mem::take(&mut self.clients);
+                self.state.tell_clients(&clients, more);
+            }
+            Some(Asked::Message(_)) | None => {}
+        }
+    }
+
+    fn take_err(&mut self, line: u64, reason: &str, text: &str, now: Instant) {
+        match self.asked.remove(&line) {
+            // Where there are tokens, nobody has a nick.
+            Some(Asked::Nick) => self.set_tokens(matches!(reason, "not-permitted" | "not-authenticated")),
+            Some(Asked::Join) => {
+                let mut known = self.state.known();
+                known.messages.clear();
+                known.unread = Some(plain(&format!("{reason}: {text}")));
+            }
+            Some(Asked::Stats) if reason == "bad-argument" => {
+                self.question = b"/stats\n";
+                self.poll_at = now;
+            }
+            Some(Asked::Stats) if reason == "not-authenticated" => {
+                self.lose("the hub asks for a token; give firstline-web one with --token-file", now);
+            }
+            Some(Asked::Stats) => self.lose(&plain(&format!("{reason}: {text}")), now),
+            Some(Asked::Clients | Asked::Message(_)) | None => {}
+        }
+    }
+
+    fn set_tokens(&mut self, has_tokens: bool) {
+        self.state.known().has_tokens = has_tokens;
+    }
+
+    /// A viewer's message is answered. The hub does not send it back, so it is shown from here.
+    fn take_verdict(&mut self, reply: Reply) {
+        let Some((line, verdict)) = verdict(&reply) else { return };
+        let Some(Asked::Message(Submission { message, outcome })) = self.asked.remove(&line) else { return };
+        let result = match verdict {
+            Verdict::Acknowledged(receipt) => {
+                let text = String::from_utf8_lossy(message.text()).replace('\\', "\\\\");
+                // The hub does not say what it lowered an urgent message to.
+                let priority = message.priority();
+                let priority = if receipt.is_lowered { priority.min(Priority::NORMAL) } else { priority };
+                self.show(receipt.id, priority, NICK, &text);
+                Outcome::Acknowledged(receipt)
+            }
+            Verdict::Refused(reason) => Outcome::Refused(Refusal::Message(reason)),
+            Verdict::Denied(reason) => Outcome::Refused(Refusal::Client(reason)),
+            Verdict::Later(reason) => Outcome::NotSent(reason),
+            Verdict::Unknown(reason) => Outcome::Unknown(reason),
+        };
+        let _ = outcome.send(result);
+    }
+
+    fn show(&mut self, id: u64, priority: Priority, from: &str, text: &str) {
+        let at_s = self.state.now_ms() / 1_000;
+        self.state.known().messages.push(Shown::new(id, priority, from, text, at_s));
+    }
+
+    /// The connection is lost; another is wanted.
+    fn lose(&mut self, why: &str, now: Instant) {
+        self.link.lose(true, now);
+        for asked in mem::take(&mut self.asked).into_values() {
+            if let Asked::Message(submission) = asked {
+                let _ = submission.outcome.send(Outcome::Unknown(why.to_string()));
+            }
+        }
+        self.set_away(why);
+    }
+
+    fn set_away(&mut self, why: &str) {
+        if self.state.set_away(why) {
+            eprintln!("firstline-web: the hub is away: {why}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Viewers that have shown the token: each has a cookie that scripts cannot read, and a token of the form that only a
+//! page of this origin can read.
+
+use crate::limits::{SESSION_S, SESSIONS_MAX};
+use constant_time_eq::constant_time_eq;
+use data_encoding::HEXLOWER;
+use rustix::rand::{GetRandomFlags, getrandom};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The cookie's name. Cookies do not know ports, so it tells this program.
+pub const COOKIE: &str = "firstline-web";
+
+/// The random bytes of an ID.
+const ID_BYTES: usize = 16;
+
+/// A viewer that has shown the token.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The cookie's value.
+    pub id: String,
+    /// What a form must have with it.
+    pub form_token: String,
+    ends: Instant,
+}
+
+/// The sessions, the oldest first.
+#[derive(Debug, Default)]
+pub struct Sessions(Mutex<VecDeque<Session>>);
+
+impl Sessions {
+    /// Begins a session. If there are [`SESSIONS_MAX`], the oldest ends.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn begin(&self, now: Instant) -> io::Result<Session> {
+        let ends = now + Duration::from_secs(SESSION_S);
+        let session = Session { id: random_id()?, form_token: random_id()?, ends };
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.retain(|session| session.ends > now);
+        if sessions.len() == SESSIONS_MAX {
+            sessions.pop_front();
+        }
+        sessions.push_back(session.clone());
+        Ok(session)
+    }
+
+    /// The session that one of the cookies in a `Cookie` field names.
+    pub fn find(&self, cookies: &str, now: Instant) -> Option<Session> {
+        let ids =
+            cookies.split(';').filter_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of = |session: &Session, id: &str| constant_time_eq(session.id.as_bytes(), id.as_bytes());
+        ids.take(SESSIONS_MAX)
+            .find_map(|id| sessions.iter().find(|session| session.ends > now && is_of(session, id)))
+            .cloned()
+    }
+
+    /// Ends a session.
+    pub fn end(&self, session: &Session) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other.id != session.id);
+    }
+}
+
+fn random_id() -> io::Result<String> {
+    let mut bytes = [0; ID_BYTES];
+    // Less than 256 bytes are never cut short.
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(HEXLOWER.encode(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_found_by_its_cookie_until_it_ends() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let session = sessions.begin(now).unwrap();
+        let cookies = format!("a=b; {COOKIE}=nonsense; {COOKIE}={}", session.id);
+        assert_eq!(sessions.find(&cookies, now).unwrap().form_token, session.form_token);
+        assert!(sessions.find("", now).is_none() && sessions.find(&format!("{COOKIE}="), now).is_none());
+        assert!(sessions.find(&cookies, now + Duration::from_secs(SESSION_S)).is_none());
+        let other = sessions.begin(now).unwrap();
+        assert!(
+            other.id != session.id && other.form_token != session.form_token && other.id != other.form_token
+        );
+        sessions.end(&session);
+        assert!(sessions.find(&cookies, now).is_none());
+    }
+
+    #[test]
+    fn sessions_without_end_take_no_memory() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        let first = sessions.begin(now).unwrap();
+        (0..SESSIONS_MAX).for_each(|_| drop(sessions.begin(now).unwrap()));
+        assert_eq!(sessions.0.lock().unwrap().len(), SESSIONS_MAX);
+        assert!(sessions.find(&format!("{COOKIE}={}", first.id), now).is_none());
+    }
+}

@@ -1,0 +1,236 @@
+//! What is known of the hub, and the events that tell viewers of it. One thread writes it, the server of the page reads
+//! it; no lock is held over a system call.
+
+use crate::figures::Figures;
+use crate::history::{Columns, History};
+use crate::limits::EVENTS_WAITING_MAX;
+use crate::messages::{Batch, Messages, Shown};
+use hyper::body::Bytes;
+use serde::Serialize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::broadcast;
+
+/// An event for viewers, as it is sent. Clones share the bytes.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Whether it has names or texts, so that it goes only to viewers with the right to read.
+    pub is_private: bool,
+    /// The lines of `text/event-stream`.
+    pub bytes: Bytes,
+}
+
+/// A client that is connected to the hub.
+#[derive(Clone, Debug, Serialize)]
+pub struct Client {
+    /// Who it is, without control characters.
+    pub from: String,
+    /// The least priority that it joined with, if it has joined.
+    pub min: Option<u8>,
+    /// For how long it has sent nothing, in seconds.
+    pub idle_s: u64,
+}
+
+/// Whether the hub answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Not connected, for this reason.
+    Away(String),
+    /// It answers.
+    Here,
+}
+
+/// What is known.
+pub struct Known {
+    /// Whether the hub answers.
+    pub presence: Presence,
+    /// Since when that holds.
+    pub since: Instant,
+    /// The counters at the last answer; none while the hub is away.
+    pub figures: Option<Arc<Figures>>,
+    /// The last hour.
+    pub history: History,
+    /// The last messages.
+    pub messages: Messages,
+    /// Whether the hub asks for tokens; until it was reached, it counts as if it did.
+    pub has_tokens: bool,
+    /// Why the hub sends no messages, if it does not.
+    pub unread: Option<String>,
+}
+
+/// What is known, shared.
+pub struct State {
+    known: Mutex<Known>,
+    events: broadcast::Sender<Event>,
+    start: Instant,
+    /// Viewers of live events that may read names and texts.
+    readers: AtomicUsize,
+}
+
+/// Counts a viewer with the right to read until it is dropped.
+pub struct Reader(Arc<State>);
+
+#[derive(Serialize)]
+struct Stats<'a> {
+    at_ms: u64,
+    is_here: bool,
+    why: Option<&'a str>,
+    since_s: u64,
+    headroom_s: Option<u64>,
+    unread: Option<&'a str>,
+    counters: std::collections::BTreeMap<&'a str, u64>,
+}
+
+#[derive(Serialize)]
+struct Clients<'a> {
+    clients: &'a [Client],
+    more: u64,
+}
+
+impl State {
+    /// Nothing is known yet.
+    pub fn new() -> Self {
+        let known = Known {
+            presence: Presence::Away("not connected yet".to_string()),
+            since: Instant::now(),
+            figures: None,
+            history: History::default(),
+            messages: Messages::default(),
+            has_tokens: true,
+            unread: None,
+        };
+        let events = broadcast::Sender::new(EVENTS_WAITING_MAX);
+        Self { known: Mutex::new(known), events, start: Instant::now(), readers: AtomicUsize::new(0) }
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        // A panic ends the program.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The history's clock, in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Whether a viewer may read names and texts now, so that they are asked for.
+    pub fn has_readers(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes the counters, and tells all viewers.
+    pub fn take_figures(&self, figures: Figures) {
+        let now_ms = self.now_ms();
+        let point = {
+            let mut known = self.known();
+            let has_point = known.history.take(now_ms, &figures);
+            known.figures = Some(Arc::new(figures));
+            if known.presence != Presence::Here {
+                (known.presence, known.since) = (Presence::Here, Instant::now());
+            }
+            has_point.then(|| known.history.columns(false))
+        };
+        if let Some(point) = point {
+            self.tell(false, "point", &point);
+        }
+        self.tell_stats();
+    }
+
+    /// The hub is away. Returns whether that, or its reason, is new.
+    pub fn set_away(&self, why: &str) -> bool {
+        let is_news = {
+            let mut known = self.known();
+            if known.presence == Presence::Here {
+                known.since = Instant::now();
+            }
+            let presence = Presence::Away(why.to_string());
+            let is_news = known.presence != presence;
+            known.presence = presence;
+            known.figures = None;
+            known.history.interrupt();
+            is_news
+        };
+        self.tell_stats();
+        is_news
+    }
+
+    /// Tells all viewers the counters, or that the hub is away.
+    pub fn tell_stats(&self) {
+        let bytes = event("stats", &self.known().stats(self.now_ms()));
+        self.send(Event { is_private: false, bytes });
+    }
+
+    /// Tells the viewers with the right to read who is connected, of `more` others only their number.
+    pub fn tell_clients(&self, clients: &[Client], more: u64) {
+        self.tell(true, "clients", &Clients { clients, more });
+    }
+
+    /// Tells the viewers with the right to read the messages that came since the last time.
+    pub fn tell_messages(&self) {
+        let batch: Batch = self.known().messages.take_fresh();
+        self.tell(true, "messages", &batch);
+    }
+
+    /// The whole history.
+    pub fn history(&self) -> Columns {
+        self.known().history.columns(true)
+    }
+
+    /// The last messages.
+    pub fn messages(&self) -> Vec<Shown> {
+        self.known().messages.all()
+    }
+
+    fn tell(&self, is_private: bool, name: &str, what: &impl Serialize) {
+        self.send(Event { is_private, bytes: event(name, what) });
+    }
+
+    fn send(&self, event: Event) {
+        // Without viewers nobody gets it.
+        let _ = self.events.send(event);
+    }
+}
+
+impl Known {
+    fn stats(&self, at_ms: u64) -> Stats<'_> {
+        let figures = self.figures.as_deref();
+        let capacity_bytes = figures.and_then(|figures| figures.get("journal-capacity-bytes"));
+        Stats {
+            at_ms,
+            is_here: self.presence == Presence::Here,
+            why: if let Presence::Away(why) = &self.presence { Some(why) } else { None },
+            since_s: self.since.elapsed().as_secs(),
+            headroom_s: capacity_bytes.and_then(|bytes| self.history.journal_headroom_s(bytes)),
+            unread: self.unread.as_deref(),
+            counters: figures.map(|figures| figures.plain().collect()).unwrap_or_default(),
+        }
+    }
+}
+
+impl Reader {
+    /// Counts one more.
+    pub fn new(state: &Arc<State>) -> Self {
+        state.readers.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An event of `text/event-stream`. JSON has no line break, so its data is one line.
+pub fn event(name: &str, what: &impl Serialize) -> Bytes {
+    // Maps with text or numbers as keys, and no failing implementation: it cannot fail.
+    let data = serde_json::to_string(what).unwrap_or_default();
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
