@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
+mod browsing;
 mod companion;
 mod http;
 mod metrics;
