@@ -63,6 +63,7 @@
 //! - [`client`] — a client, for programs and for `firstline send`. Knows the server by its protocol only.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
+//! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature `web`.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
