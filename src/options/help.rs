@@ -11,8 +11,7 @@ const TEXT_COLUMN: usize = 23;
 const REST: &str = "
 Each option has a variable, used if the option is not given; empty is not set:
 --sync-interval is FIRSTLINE_SYNC_INTERVAL. But --log-level is FIRSTLINE_LOG.
-S is seconds, such as 0.5. Most N, MS and S can be off. Zero is refused, because
-it means neither off nor unlimited. Examples:
+S is seconds, such as 0.5. Most N, MS, S can be off; zero is refused. Examples:
   printf '/urgent smoke in the workshop\\n' | nc -N raspberrypi 9090
   nc raspberrypi 9090         then /join shows what others send; /help the rest
 

@@ -412,7 +412,7 @@ impl<'a> Check<'a> {
         let all_are = |word: &str| items.iter().all(|item| item.split(' ').next() == Some(word));
         match command {
             Command::Who => assert!(!items.is_empty() && all_are("WHO"), "{items:?}"),
-            Command::Stats => assert!(!items.is_empty() && all_are("STAT"), "{items:?}"),
+            Command::Stats { .. } => assert!(!items.is_empty() && all_are("STAT"), "{items:?}"),
             Command::Help => assert!(items.iter().eq(&HELP.map(|line| format!("HELP {line}"))), "{items:?}"),
             _ => assert!(items.is_empty(), "{items:?} for {command:?}"),
         }
@@ -456,7 +456,7 @@ impl<'a> Check<'a> {
                 Command::Join { .. } => &["not-authenticated", "not-permitted", "shutting-down"],
                 Command::Help => &["not-authenticated", "shutting-down"],
                 Command::Ping | Command::Quit => &["shutting-down"],
-                Command::Leave | Command::Who | Command::Stats => &["not-authenticated", "shutting-down"],
+                Command::Leave | Command::Who | Command::Stats { .. } => &["not-authenticated", "shutting-down"],
             },
             _ => &[],
         };
