@@ -1,9 +1,9 @@
 //! A real Chromium, driven by its driver (WebDriver, https://www.w3.org/TR/webdriver2/). It resolves no names, and so
 //! speaks with this machine only.
 
+use crate::http::request;
 use crate::support::directory::Directory;
 use crate::support::{LIMIT, eventually};
-use crate::http::request;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,10 +1,10 @@
 //! `/metrics`, checked by promtool and scraped by a real Prometheus.
 
-use crate::support::directory::Directory;
-use crate::support::eventually;
 use crate::http::request;
 use crate::prometheus::{Prometheus, promtool};
 use crate::scene::Web;
+use crate::support::directory::Directory;
+use crate::support::eventually;
 use std::path::Path;
 
 /// A hub with a journal that has processed messages of several priorities, and refused some.

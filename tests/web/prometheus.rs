@@ -1,8 +1,8 @@
 //! A real Prometheus, and its promtool.
 
+use crate::http::request;
 use crate::support::directory::Directory;
 use crate::support::eventually;
-use crate::http::request;
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,10 +1,10 @@
 //! What another site, a hostile viewer or a hostile client of the hub can do: nothing, within the bounds of
 //! `src/web/limits.rs`.
 
-use crate::support::directory::Directory;
-use crate::support::{Server, allow_many_connections, eventually};
 use crate::http::{Http, format, request};
 use crate::scene::{Web, token_file};
+use crate::support::directory::Directory;
+use crate::support::{Server, allow_many_connections, eventually};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::thread;

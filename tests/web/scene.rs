@@ -1,8 +1,8 @@
 //! A running `firstline-web`, and where it finds things.
 
+use crate::http::{Answer, Http, format, request};
 use crate::support::directory::Directory;
 use crate::support::{LIMIT, Server};
-use crate::http::{Answer, Http, format, request};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

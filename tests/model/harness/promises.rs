@@ -456,7 +456,9 @@ impl<'a> Check<'a> {
                 Command::Join { .. } => &["not-authenticated", "not-permitted", "shutting-down"],
                 Command::Help => &["not-authenticated", "shutting-down"],
                 Command::Ping | Command::Quit => &["shutting-down"],
-                Command::Leave | Command::Who | Command::Stats { .. } => &["not-authenticated", "shutting-down"],
+                Command::Leave | Command::Who | Command::Stats { .. } => {
+                    &["not-authenticated", "shutting-down"]
+                }
             },
             _ => &[],
         };
