@@ -48,6 +48,7 @@
 //! - [`sync`] — a mutex and a condition variable that never spin, and a set of numbers without a lock.
 //! - [`conn_id`] — the ID of a connection, and tables with an entry for each.
 //! - [`counted`] — a number with its noun.
+//! - [`json`] — JSON as the commands print it.
 //! - [`nearest`] — the known name that a misspelt one resembles most.
 //! - [`protocol`] — bytes only: lines in, commands, replies out, escaping. Knows no operating system.
 //! - [`queue`] — the order of messages, the slots that hold the texts, the bounded heap.
@@ -60,9 +61,11 @@
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
-//! - [`client`] — a client, for programs and for `firstline send`. Knows the server by its protocol only.
+//! - [`client`] — a client, for programs, `firstline send` and `firstline watch`. Knows the server by its protocol only.
+//! - [`process_io`] — outputs and signals of the commands that speak to a server.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
+//! - [`watch_command`] — `firstline watch`: prints the messages of a server, by the client.
 //! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature `web`.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
@@ -95,6 +98,8 @@ pub mod hub {
 pub mod journal;
 #[cfg(not(loom))]
 pub mod journal_command;
+#[cfg(not(loom))]
+pub mod json;
 pub mod limits;
 #[cfg(not(loom))]
 pub mod logger;
@@ -102,6 +107,8 @@ pub mod nearest;
 #[cfg(not(loom))]
 pub mod net;
 pub mod options;
+#[cfg(not(loom))]
+pub mod process_io;
 pub mod protocol;
 pub mod queue;
 #[cfg(not(loom))]
@@ -113,3 +120,5 @@ pub mod send_command;
 #[cfg(not(loom))]
 pub mod service;
 pub mod sync;
+#[cfg(not(loom))]
+pub mod watch_command;

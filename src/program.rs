@@ -5,8 +5,9 @@ use firstline::hub::shutdown::Outcome;
 use firstline::hub::startup;
 use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
-use firstline::options::{self, Action, JournalOptions, Options, Page, SendOptions, Usage};
+use firstline::options::{self, Action, JournalOptions, Options, Page, SendOptions, Usage, WatchOptions};
 use firstline::send_command;
+use firstline::watch_command;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Ok(Action::Serve(options)) => serve(&options),
         Ok(Action::Journal(options)) => journal(&options),
         Ok(Action::Send(options)) => send(&options),
+        Ok(Action::Watch(options)) => watch(&options),
         Ok(Action::Companion(name, arguments)) => companion(name, &arguments),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
@@ -68,6 +70,13 @@ fn send(options: &SendOptions) -> ExitCode {
     }
 }
 
+fn watch(options: &WatchOptions) -> ExitCode {
+    match watch_command::run(options) {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(failure) => fail(failure.code(), failure),
+    }
+}
+
 /// Becomes the program `firstline-NAME`, which is beside this one.
 fn companion(name: &str, arguments: &[OsString]) -> ExitCode {
     let own_path = std::env::current_exe().unwrap_or_default();
@@ -85,6 +94,7 @@ fn show(page: Page) -> ExitCode {
         Page::Help => options::help(),
         Page::JournalHelp => options::journal_help(),
         Page::SendHelp => options::send_help(),
+        Page::WatchHelp => options::watch_help(),
         Page::Version => options::version() + "\n",
         Page::Sizes => budget::table(),
     };

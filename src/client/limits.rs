@@ -65,6 +65,16 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 /// a time-out of the caller's, nothing else would tell that the peer lost its power while messages were on their way.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
+/// Messages that were received and not taken by the caller. Beyond that nothing is read, so the server, or its journal, keeps the rest.
+pub const EVENTS_MAX: usize = 256;
+
+/// How many journals a position is kept of: each server of a list has one, and one more each time a server gets a new one.
+pub const JOURNALS_MAX: usize = 4 * SERVERS_MAX;
+
+/// After this time without a message that is urgent enough, a watcher asks how far the history is. Then what is not urgent enough does
+/// not count as lost when the journal overwrites it.
+pub const REFRESH_S: u64 = 600;
+
 /// What of a server's text is shown, in bytes: a line of a terminal or two.
 pub const SHOWN_BYTES_MAX: usize = 160;
 

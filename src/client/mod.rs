@@ -1,4 +1,4 @@
-//! A client of the server: for `firstline send`, and for programs. Knows nothing of [`crate::hub`] and [`crate::journal`].
+//! A client of the server: for `firstline send`, `firstline watch`, and for programs. Knows nothing of [`crate::hub`] and [`crate::journal`].
 //!
 //! It connects to the first server of a list that answers, shows a token, sends messages with as many on their way as the server takes,
 //! matches replies by the number of their line, connects again when the connection is lost, and tells of each message what became of
@@ -15,7 +15,9 @@
 //! | [`in_flight`] | what is not answered yet |
 //! | [`backoff`], [`deadline`] | when to try again, and until when |
 //! | [`outcome`] | what became of a message |
-//! | [`sender`] | all of these together |
+//! | [`sender`] | messages out, by all of these |
+//! | [`positions`] | how far journals are read, and where to go on |
+//! | [`watcher`] | the messages of others, by all of these |
 //! | [`shown`] | what others say, made fit for a terminal |
 //!
 //! One message at a time; the listener stands for a server:
@@ -48,7 +50,7 @@
 //! ```
 //!
 //! For many at once, [`Sender::push`] those, and take outcomes after [`Sender::wait`]; a program with a loop of its own polls for
-//! [`Sender::interest`] and calls [`Sender::advance`].
+//! [`Sender::interest`] and calls [`Sender::advance`]. A [`Watcher`] is used in the same way.
 
 pub mod address;
 pub mod backoff;
@@ -60,14 +62,20 @@ pub mod link;
 pub mod lookup;
 pub mod message;
 pub mod outcome;
+#[cfg(test)]
+mod peer;
+pub mod positions;
 pub mod reply;
 pub mod sender;
 pub mod shown;
 pub mod token;
+pub mod watcher;
 
 pub use address::{BadServers, Servers};
 pub use message::{Message, Unsendable};
 pub use outcome::{Outcome, Receipt, Refusal};
+pub use positions::{Gap, Position, Positions, Since};
 pub use reply::Reply;
 pub use sender::{Sender, Settings};
 pub use token::{BadTokenFile, Token};
+pub use watcher::{Event, Interest, Watcher, What};

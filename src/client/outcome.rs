@@ -1,7 +1,7 @@
 //! What became of a message.
 
 use super::reply::Reply;
-use super::shown::shown;
+use super::shown::{shown, shown_whole};
 use std::fmt;
 
 /// What became of a message: acknowledged, or one of three failures that ask for different things.
@@ -100,14 +100,6 @@ fn of_reason(reason: &str) -> fn(String) -> Verdict {
         "handler-timeout" | "handler-lost" => Verdict::Unknown,
         _ => Verdict::Refused,
     }
-}
-
-/// A handler's text is data for programs, so it is not cut: its length is that of a line at most.
-fn shown_whole(text: &str) -> String {
-    let harmless = |character: char| character == '\\' || !crate::protocol::escape::needs_escape(character);
-    text.chars()
-        .map(|character| if harmless(character) { character } else { char::REPLACEMENT_CHARACTER })
-        .collect()
 }
 
 #[cfg(test)]

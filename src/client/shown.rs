@@ -28,6 +28,15 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
+/// A text that is data for programs, so it is not cut: its length is that of a line at most. The server has escaped it; what another
+/// one has not becomes U+FFFD.
+pub fn shown_whole(text: &str) -> String {
+    let harmless = |character: char| character == '\\' || !needs_escape(character);
+    text.chars()
+        .map(|character| if harmless(character) { character } else { char::REPLACEMENT_CHARACTER })
+        .collect()
+}
+
 /// An error in the words of the system, without its number.
 pub fn described(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_string())

@@ -2,7 +2,8 @@
 
 use crate::clock::Utc;
 use crate::journal::record::Record;
-use crate::protocol::escape::{Escaped, needs_escape};
+use crate::json::{write_string, write_text};
+use crate::protocol::escape::Escaped;
 use std::fmt::{self, Write};
 
 /// What a line without a time begins with.
@@ -54,43 +55,9 @@ fn write_message(record: &Record<'_>, out: &mut impl Write) -> fmt::Result {
     let (time, priority) = (Utc(time_ms), priority.number());
     write!(out, "{{\"id\":{id},\"time\":\"{time}\",\"time_ms\":{time_ms},\"priority\":{priority},\"from\":")?;
     write_string(from, out)?;
-    out.write_str(",\"text\":")?;
-    write_string(text, out)?;
-    if str::from_utf8(text).is_err() {
-        out.write_str(",\"text_base64\":\"")?;
-        write_base64(text, out)?;
-        out.write_char('"')?;
-    }
+    out.write_char(',')?;
+    write_text(text, out)?;
     out.write_char('}')
-}
-
-/// Writes a JSON string: RFC 8259, section 7. It escapes what `MSG` lines escape, in the JSON way, so that it does no
-/// harm to a terminal either. Bytes that are not UTF-8 become U+FFFD.
-fn write_string(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
-    out.write_char('"')?;
-    for character in String::from_utf8_lossy(bytes).chars() {
-        match character {
-            '"' => out.write_str("\\\"")?,
-            '\\' => out.write_str("\\\\")?,
-            // All of these characters fit in 16 bits.
-            harmful if needs_escape(harmful) => write!(out, "\\u{:04x}", u32::from(harmful))?,
-            harmless => out.write_char(harmless)?,
-        }
-    }
-    out.write_char('"')
-}
-
-/// Writes Base64: RFC 4648, section 4.
-fn write_base64(bytes: &[u8], out: &mut impl Write) -> fmt::Result {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, at| bits << 8 | u32::from(*chunk.get(at).unwrap_or(&0)));
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
-            out.write_char(if digit <= chunk.len() { DIGITS[value as usize].into() } else { '=' })?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -102,22 +69,6 @@ mod tests {
         let mut text = String::new();
         write(&mut text).unwrap();
         text
-    }
-
-    #[test]
-    fn base64_is_as_in_the_standard() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(shown(|out| write_base64(bytes.as_bytes(), out)), text);
-        }
-        assert_eq!(shown(|out| write_base64(&[0xfb, 0xef, 0xff], out)), "++//");
     }
 
     #[test]

@@ -23,9 +23,8 @@ Exit status: 0 all was answered; 1 could not start; 2 wrong option or variable;
 pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
-    text += "       firstline journal DIR ...   reads a journal; see firstline journal --help\n";
-    text += "       firstline send HOST TEXT    sends a message; see firstline send --help\n";
-    text += "       firstline web HUB           serves a page; see firstline web --help\n";
+    text += "       firstline journal DIR | send HOST TEXT | watch HOST | web HUB\n";
+    text += "                       reads a journal, sends, prints, serves a page; each has --help\n";
     text.extend(settings().iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST

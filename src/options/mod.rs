@@ -9,6 +9,7 @@
 //! prints nothing. It runs before "ready", so it may allocate.
 
 mod addresses;
+mod arguments;
 mod containers;
 mod help;
 mod interface;
@@ -21,6 +22,7 @@ mod server;
 mod table;
 mod usage;
 mod values;
+mod watch;
 
 pub use addresses::{Allow, Listen};
 pub use help::{help, version};
@@ -31,8 +33,9 @@ pub use page::Page;
 pub use send::{Content, SendOptions, help as send_help};
 pub use server::Options;
 pub use usage::Usage;
+pub use watch::{Since, WatchOptions, help as watch_help};
 
-use names::{BOARD_VARIABLE, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX};
+use names::{BOARD_VARIABLE, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD};
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -47,6 +50,8 @@ pub enum Action {
     Journal(JournalOptions),
     /// Run `firstline send`.
     Send(SendOptions),
+    /// Run `firstline watch`.
+    Watch(WatchOptions),
     /// Run the companion of that name, with these arguments.
     Companion(&'static str, Vec<OsString>),
     /// Print something and exit.
@@ -55,9 +60,10 @@ pub enum Action {
 
 /// Reads the command line (without the program's name) and the environment.
 ///
-/// If the first argument is `journal` or `send`, the others are its own ([`JournalOptions`], [`SendOptions`]), and the
-/// environment does not matter. The arguments of a companion are not read here. Otherwise the first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the
-/// environment are not checked.
+/// If the first argument is `journal`, `send` or `watch`, the others are its own ([`JournalOptions`], [`SendOptions`],
+/// [`WatchOptions`]), and the environment does not matter. The arguments of a companion are not read here. Otherwise the
+/// first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the environment are not
+/// checked.
 ///
 /// # Errors
 /// The first error, in one line: an unknown option; a value that is missing or not allowed; an argument that is no
@@ -77,6 +83,10 @@ pub fn parse(
     if args.next_if(|argument| argument == SEND_WORD).is_some() {
         let options = send::parse(lexopt::Parser::from_args(args))?;
         return Ok(options.map_or(Action::Print(Page::SendHelp), Action::Send));
+    }
+    if args.next_if(|argument| argument == WATCH_WORD).is_some() {
+        let options = watch::parse(lexopt::Parser::from_args(args))?;
+        return Ok(options.map_or(Action::Print(Page::WatchHelp), Action::Watch));
     }
     let companion = COMPANIONS.into_iter().find(|name| args.next_if(|argument| argument == name).is_some());
     if let Some(name) = companion {

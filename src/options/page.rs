@@ -9,6 +9,8 @@ pub enum Page {
     JournalHelp,
     /// `send --help`: [`send_help`](super::send_help).
     SendHelp,
+    /// `watch --help`: [`watch_help`](super::watch_help).
+    WatchHelp,
     /// `--version`: [`version`](super::version).
     Version,
     /// `--sizes`: the memory budget, [`crate::budget`].

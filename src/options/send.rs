@@ -1,5 +1,6 @@
 //! The arguments of `firstline send`.
 
+use super::arguments::{path, priority, switch, value};
 use super::names::SEND_WORD;
 use super::usage::{self, Usage};
 use super::values;
@@ -100,36 +101,6 @@ fn unknown(given: &str) -> Usage {
     usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
-fn priority(text: &str) -> Result<Priority, String> {
-    let priority = match text.as_bytes() {
-        [digit] => Priority::from_digit(*digit),
-        _ => None,
-    };
-    priority.ok_or_else(|| "takes a priority, 0 to 9, where 9 is the most urgent".to_string())
-}
-
-/// A path. A dash in front is an option whose predecessor lacks its value.
-fn path(text: &str, of: &str) -> Result<PathBuf, String> {
-    if text.is_empty() || text.starts_with('-') {
-        return Err(format!("takes the path of a {of}; write ./-NAME for a path that begins with -"));
-    }
-    Ok(text.into())
-}
-
-/// The value of the option whose name was just read.
-fn value<T>(
-    name: &str,
-    parser: &mut lexopt::Parser,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, Usage> {
-    let given = parser.value().ok();
-    let text = given.as_deref().and_then(OsStr::to_str).unwrap_or_default();
-    read(text).map_err(|allowed| match &given {
-        Some(given) => Usage::option(name, given, allowed),
-        None => usage::missing(name, allowed),
-    })
-}
-
 impl Given {
     /// The first word is the host, the others are the text.
     fn take_word(&mut self, word: OsString) {
@@ -179,14 +150,6 @@ impl Given {
             },
             spool: self.spool,
         })
-    }
-}
-
-/// What an option without a value sets.
-fn switch<T>(name: &str, parser: &mut lexopt::Parser, value: T) -> Result<T, Usage> {
-    match parser.optional_value() {
-        Some(given) => Err(Usage::option(name, &given, "takes no value")),
-        None => Ok(value),
     }
 }
 

@@ -4,8 +4,6 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `input` | standard input, cut into lines |
-//! | `output` | what waits to be written to standard output or standard error |
-//! | `interruption` | the signals that end it |
 //! | `tag` | what a message is known by |
 //! | `report` | what is told of messages |
 //! | `spool` | messages that wait in a directory |
@@ -17,8 +15,6 @@
 mod backlog;
 mod failure;
 mod input;
-mod interruption;
-mod output;
 mod report;
 mod sending;
 mod spool;
@@ -27,10 +23,10 @@ mod tally;
 
 use crate::client::{Message, Sender, Servers, Settings, Token};
 use crate::options::{Content, SendOptions, Usage};
+use crate::process_io::interruption::Interruption;
 use backlog::Backlog;
 pub use failure::Failure;
 use input::Input;
-use interruption::Interruption;
 use sending::Sending;
 use std::io::{IsTerminal as _, stdin};
 pub use tally::Verdict;

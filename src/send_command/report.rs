@@ -1,11 +1,11 @@
 //! What is told: receipts on standard output, complaints on standard error, and the tally.
 
-use super::output::Output;
 use super::tag::Which;
 use super::tally::Tally;
 use crate::client::Receipt;
 use crate::client::shown::described;
 use crate::counted::Counted;
+use crate::process_io::output::Output;
 use std::fmt::Display;
 use std::io::{self, stderr, stdout};
 

@@ -2,7 +2,6 @@
 
 use super::backlog::{Backlog, Begun, Found};
 use super::input::{Input, Line};
-use super::interruption::Interruption;
 use super::report::Report;
 use super::spool::Name;
 use super::tag::{Tag, Which};
@@ -11,8 +10,10 @@ use crate::client::limits::TEXT_BYTES_MAX;
 use crate::client::sender::poll_timeout;
 use crate::client::shown::{described, shown};
 use crate::client::{Message, Outcome, Refusal, Sender};
+use crate::process_io::interruption::Interruption;
+use crate::process_io::ready::ready;
 use crate::protocol::Priority;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -425,18 +426,6 @@ impl Sending {
         self.stop_reading();
         self.sender.withdraw("interrupted");
     }
-}
-
-/// Waits until one of these is ready, and says which are: for what they wait for, or broken.
-fn ready<const N: usize>(fds: [Option<PollFd<'_>>; N], timeout: PollTimeout) -> [bool; N] {
-    let is_waited_for = fds.each_ref().map(Option::is_some);
-    let mut waiting: Vec<PollFd<'_>> = fds.into_iter().flatten().collect();
-    // An error, as that a signal came, is looked at as a time-out.
-    if poll(&mut waiting, timeout).is_err() {
-        return [false; N];
-    }
-    let mut waited = waiting.into_iter();
-    is_waited_for.map(|is_waited_for| is_waited_for && waited.next().and_then(|fd| fd.any()).unwrap_or(false))
 }
 
 /// What the user of this program can do about it.

@@ -1,39 +1,8 @@
 use super::*;
+use crate::client::peer::Peer;
 use crate::protocol::Priority;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::thread::{JoinHandle, spawn};
-
-/// A server's end of a connection.
-struct Peer {
-    stream: TcpStream,
-    lines: BufReader<TcpStream>,
-}
-
-impl Peer {
-    fn accept(listener: &TcpListener) -> Self {
-        let stream = listener.accept().unwrap().0;
-        Self { lines: BufReader::new(stream.try_clone().unwrap()), stream }
-    }
-
-    /// One that has answered the greeting.
-    fn greet(listener: &TcpListener) -> Self {
-        let mut peer = Self::accept(listener);
-        assert_eq!(peer.line(), "/ping");
-        peer.say("OK 1\n");
-        peer
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim_end().to_string()
-    }
-
-    fn say(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).unwrap();
-    }
-}
 
 /// A sender to what this server does.
 fn against(

@@ -1,4 +1,4 @@
-//! The signals that end `firstline send`, read like a file.
+//! The signals that end a command, read like a file.
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};

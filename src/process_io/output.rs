@@ -18,6 +18,9 @@ const WAITING_BYTES_MAX: usize = 64 * 1024;
 pub struct Output {
     to: File,
     waiting: VecDeque<u8>,
+    /// How many bytes were taken, and how many of them were written.
+    taken: u64,
+    written: u64,
     /// Nobody will read what is written.
     is_closed: bool,
 }
@@ -29,7 +32,7 @@ impl Output {
     /// There is no descriptor left.
     pub fn new(to: &impl AsFd) -> io::Result<Self> {
         let to = File::from(to.as_fd().try_clone_to_owned()?);
-        Ok(Self { to, waiting: VecDeque::new(), is_closed: false })
+        Ok(Self { to, waiting: VecDeque::new(), taken: 0, written: 0, is_closed: false })
     }
 
     /// Whether what may still come has room.
@@ -42,12 +45,39 @@ impl Output {
         self.waiting.is_empty()
     }
 
+    /// Whether nobody will read what is written.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Whoever reads this is gone: nothing is written any more.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        self.waiting = VecDeque::new();
+    }
+
+    /// How many bytes were taken so far: what was taken up to now is written once [`written`](Self::written) is as high.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many bytes were written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
     /// Takes a line, without its LF.
     pub fn push(&mut self, line: &str) {
         if !self.is_closed {
             self.waiting.extend(line.as_bytes());
             self.waiting.push_back(b'\n');
+            self.taken += line.len() as u64 + 1;
         }
+    }
+
+    /// To wait for the end of whoever reads this: poll(2) tells that of a pipe though it is asked for nothing.
+    pub fn end_of_reader(&self) -> PollFd<'_> {
+        PollFd::new(self.to.as_fd(), PollFlags::empty())
     }
 
     /// What to wait for, if something waits.
@@ -66,11 +96,13 @@ impl Output {
             return Ok(());
         }
         match self.to.write(first) {
-            Ok(bytes) => drop(self.waiting.drain(..bytes)),
+            Ok(bytes) => {
+                self.waiting.drain(..bytes);
+                self.written += bytes as u64;
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {
-                self.is_closed = true;
-                self.waiting = VecDeque::new();
+                self.close();
                 return if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
             }
         }

@@ -1,0 +1,191 @@
+//! How far the journal of each server was read, and where to go on. Knows no connection and no file.
+
+use super::limits::JOURNALS_MAX;
+use std::fmt;
+
+/// A place in the history of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The journal's identity; none: the server keeps no journal.
+    pub journal: Option<u64>,
+    /// Everything up to this ID was read, or told as lost. Without a journal it means nothing.
+    pub id: u64,
+}
+
+/// How far each journal was read, [`JOURNALS_MAX`] at most: those that were not read for the longest time are forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positions {
+    /// The one that was read last comes first.
+    list: Vec<Position>,
+}
+
+/// Where to begin if nothing was read before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Since {
+    /// With the oldest message that is left.
+    All,
+    /// After the message with that ID.
+    Id(u64),
+    /// With what comes from now on.
+    #[default]
+    Last,
+}
+
+/// Where to go on with a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// After that message; none: with what comes from now on, because there is no journal.
+    pub since: Option<u64>,
+    /// Why that is not where reading ended.
+    pub gap: Option<Gap>,
+}
+
+/// Why a history does not go on where reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The server keeps no journal, so nobody knows what came before.
+    NoJournal,
+    /// The server's journal is none of those that were read.
+    OtherJournal,
+    /// The server's history ends before the last message that was read.
+    OlderHistory {
+        /// The ID of that message.
+        read: u64,
+        /// The ID of the server's newest.
+        newest: u64,
+    },
+    /// The message that reading was to begin after is not there yet.
+    Ahead {
+        /// Its ID.
+        asked: u64,
+        /// The ID of the server's newest.
+        newest: u64,
+    },
+}
+
+impl Gap {
+    /// Whether messages may be missing, and nobody knows how many.
+    pub fn is_loss(&self) -> bool {
+        !matches!(self, Self::Ahead { .. })
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoJournal => f.write_str("the server keeps no journal: what came before is lost"),
+            Self::OtherJournal => f.write_str(
+                "the server has another journal than before: what comes is all of that, and what is missing of the other is lost",
+            ),
+            Self::OlderHistory { read, newest } => write!(
+                f,
+                "the server's history ends at message {newest}, and message {read} was there before: it may be an older copy; what comes is new"
+            ),
+            Self::Ahead { asked, newest } => {
+                write!(f, "message {asked} is ahead of the server's history, whose newest is {newest}; what comes is new")
+            }
+        }
+    }
+}
+
+impl Positions {
+    /// The one that was read last comes first.
+    pub fn list(&self) -> &[Position] {
+        &self.list
+    }
+
+    /// How far that journal was read; none: it is not known.
+    pub fn of(&self, journal: Option<u64>) -> Option<u64> {
+        self.list.iter().find(|position| position.journal == journal).map(|position| position.id)
+    }
+
+    /// That journal is the one that was read last, up to there.
+    pub fn set(&mut self, position: Position) {
+        if let Some(first) = self.list.first_mut().filter(|first| first.journal == position.journal) {
+            *first = position;
+            return;
+        }
+        self.list.retain(|other| other.journal != position.journal);
+        self.list.truncate(JOURNALS_MAX - 1);
+        self.list.insert(0, position);
+    }
+
+    /// Where to go on with a server that has that journal, whose newest message is `newest`.
+    pub fn start(&self, journal: Option<u64>, newest: u64, since: Since) -> Start {
+        let is_first = self.list.is_empty();
+        if journal.is_none() {
+            let is_new = is_first && since == Since::Last;
+            return Start { since: None, gap: (!is_new).then_some(Gap::NoJournal) };
+        }
+        let (since, gap) = match self.of(journal) {
+            Some(read) if read > newest => (newest, Some(Gap::OlderHistory { read, newest })),
+            Some(read) => (read, None),
+            None if !is_first => (0, Some(Gap::OtherJournal)),
+            None => match since {
+                Since::All => (0, None),
+                Since::Id(asked) if asked > newest => (newest, Some(Gap::Ahead { asked, newest })),
+                Since::Id(asked) => (asked, None),
+                Since::Last => (newest, None),
+            },
+        };
+        Start { since: Some(since), gap }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(list: &[(Option<u64>, u64)]) -> Positions {
+        let mut positions = Positions::default();
+        for &(journal, id) in list.iter().rev() {
+            positions.set(Position { journal, id });
+        }
+        positions
+    }
+
+    #[test]
+    fn the_first_server_is_read_from_where_it_was_asked_for() {
+        let none = Positions::default();
+        let start = |since| none.start(Some(7), 20, since);
+        assert_eq!(start(Since::All), Start { since: Some(0), gap: None });
+        assert_eq!(start(Since::Last), Start { since: Some(20), gap: None });
+        assert_eq!(start(Since::Id(20)), Start { since: Some(20), gap: None });
+        let ahead = Gap::Ahead { asked: 21, newest: 20 };
+        assert_eq!(start(Since::Id(21)), Start { since: Some(20), gap: Some(ahead) });
+        assert!(!ahead.is_loss());
+    }
+
+    #[test]
+    fn a_known_journal_goes_on_whatever_was_asked_for() {
+        let known = positions(&[(Some(7), 12), (Some(8), 3), (None, 0)]);
+        for since in [Since::All, Since::Last, Since::Id(1)] {
+            assert_eq!(known.start(Some(8), 20, since), Start { since: Some(3), gap: None });
+            let gap = Some(Gap::OtherJournal);
+            assert_eq!(known.start(Some(9), 20, since), Start { since: Some(0), gap });
+            let gap = Some(Gap::OlderHistory { read: 12, newest: 11 });
+            assert_eq!(known.start(Some(7), 11, since), Start { since: Some(11), gap });
+        }
+    }
+
+    #[test]
+    fn without_a_journal_only_what_was_never_asked_for_is_not_lost() {
+        let start = |positions: &Positions, since| positions.start(None, 0, since);
+        let lost = Start { since: None, gap: Some(Gap::NoJournal) };
+        assert_eq!(start(&Positions::default(), Since::Last), Start { since: None, gap: None });
+        assert_eq!(start(&Positions::default(), Since::All), lost);
+        assert_eq!(start(&positions(&[(Some(7), 12)]), Since::Last), lost);
+        assert_eq!(start(&positions(&[(None, 0)]), Since::Last), lost);
+    }
+
+    #[test]
+    fn the_journals_that_were_read_last_are_kept() {
+        let mut known = positions(&[(Some(1), 1), (Some(2), 2)]);
+        known.set(Position { journal: Some(2), id: 5 });
+        assert_eq!(known, positions(&[(Some(2), 5), (Some(1), 1)]));
+        for journal in 3..3 + JOURNALS_MAX as u64 - 1 {
+            known.set(Position { journal: Some(journal), id: 9 });
+        }
+        assert_eq!((known.of(Some(1)), known.of(Some(2)), known.list().len()), (None, Some(5), JOURNALS_MAX));
+    }
+}

@@ -1,0 +1,373 @@
+//! The messages of others, over as many connections as it takes: each once and in order, or told as lost. Never waits, but for
+//! [`Watcher::wait`].
+//!
+//! ```text
+//! Away ── the link is up ─> Stats ── which journal it is ─> Newest ── how far it is ─> Joining ── OK ─> Live
+//!                             └──────── without a journal ─────────────────────────────┘
+//! ```
+//!
+//! How far the history is, is asked for by `/join` with a position that no history has: the server refuses it, and tells its newest ID.
+
+use super::address::Servers;
+use super::connection::Heard;
+use super::limits::{EVENTS_MAX, REFRESH_S};
+use super::link::{Change, Link};
+use super::outcome::said;
+use super::positions::{Gap, Position, Positions, Since};
+use super::reply::Reply;
+use super::sender::poll_timeout;
+use super::shown::shown;
+use super::token::Token;
+use crate::protocol::Priority;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+const REFRESH: Duration = Duration::from_secs(REFRESH_S);
+
+/// A position that no history has.
+const AHEAD: u64 = u64::MAX;
+
+/// Which messages to watch.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    /// The least priority.
+    pub min: Priority,
+    /// Where to begin with the first server, if no position is known.
+    pub since: Since,
+    /// How far journals were read before.
+    pub positions: Positions,
+}
+
+impl Default for Interest {
+    /// Everything that comes from now on.
+    fn default() -> Self {
+        Self { min: Priority::MIN, since: Since::default(), positions: Positions::default() }
+    }
+}
+
+/// What comes, and how far the server's journal is read with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What came.
+    pub what: What,
+    /// How far the journal is read.
+    pub position: Position,
+}
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Reading begins, or goes on, over a new connection, maybe behind a gap.
+    Begin(Option<Gap>),
+    /// A message, escaped as the server has it.
+    Message {
+        /// Its number in the whole server.
+        id: u64,
+        /// How urgent it was.
+        priority: Priority,
+        /// Who sent it.
+        from: String,
+        /// What it says.
+        text: String,
+    },
+    /// That many messages are missing here.
+    Lost(u64),
+    /// What the journal held is read, and what comes is new.
+    CaughtUp,
+}
+
+/// Watches the messages of the first server that answers.
+#[derive(Debug)]
+pub struct Watcher {
+    link: Link,
+    min: Priority,
+    since: Since,
+    /// How far journals are read, with what waits in `events`.
+    positions: Positions,
+    stage: Stage,
+    /// The journal of the server at the other end.
+    journal: Option<u64>,
+    /// The last message of that journal that came: older ones came before.
+    last: u64,
+    /// When the position last moved.
+    moved: Instant,
+    events: VecDeque<Event>,
+    /// Why nothing can be watched now.
+    trouble: Option<String>,
+    /// Why nothing can be watched ever.
+    denial: Option<String>,
+}
+
+/// What the server was asked on this connection, in the line of that number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// There is no connection.
+    Away,
+    /// Which journal it has.
+    Stats(u64),
+    /// How far that is.
+    Newest(u64),
+    /// To send the messages; the history had come that far before.
+    Joining(u64, Option<u64>),
+    /// It sends the messages as they come.
+    Live,
+}
+
+impl Watcher {
+    /// Of one of those servers.
+    pub fn new(servers: Servers, token: Option<Token>, interest: Interest) -> Self {
+        Self {
+            link: Link::new(servers, token),
+            min: interest.min,
+            since: interest.since,
+            positions: interest.positions,
+            stage: Stage::Away,
+            journal: None,
+            last: 0,
+            moved: Instant::now(),
+            events: VecDeque::with_capacity(EVENTS_MAX),
+            trouble: None,
+            denial: None,
+        }
+    }
+
+    /// The next of what came.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Why nothing can be watched now, if so. It is tried again.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Why the server will not let this client watch, if so. To try again would not help.
+    pub fn denial(&self) -> Option<&str> {
+        self.denial.as_deref()
+    }
+
+    /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due). Nothing if events must be taken first.
+    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        self.link.interest().filter(|_| self.has_room())
+    }
+
+    /// When to advance at the latest.
+    pub fn due(&self) -> Option<Instant> {
+        [self.link.due(), self.refresh_due()].into_iter().flatten().min()
+    }
+
+    /// Does what can be done without waiting: connects, asks, and reads, as far as there is room for events.
+    pub fn advance(&mut self) {
+        let now = Instant::now();
+        while self.has_room() && self.denial.is_none() && self.step(now) {}
+    }
+
+    /// Waits for an event or a [denial](Self::denial), or until then.
+    pub fn wait(&mut self, until: Option<Instant>) {
+        loop {
+            self.advance();
+            let now = Instant::now();
+            if !self.events.is_empty() || self.denial.is_some() || until.is_some_and(|until| now >= until) {
+                return;
+            }
+            let due = self.due().into_iter().chain(until).min();
+            let mut fds: Vec<_> =
+                self.interest().map(|(fd, flags)| PollFd::new(fd, flags)).into_iter().collect();
+            // A signal only makes it look again.
+            let _ = poll(&mut fds, poll_timeout(due, now));
+        }
+    }
+
+    // ---- Steps -----------------------------------------------------------------------------------------
+
+    fn has_room(&self) -> bool {
+        self.events.len() < EVENTS_MAX
+    }
+
+    /// One step; false: there is nothing to do now.
+    fn step(&mut self, now: Instant) -> bool {
+        if let Some(connection) = self.link.connection() {
+            connection.flush();
+            return self.read(now) || self.refresh(now);
+        }
+        match self.link.advance(now) {
+            Change::Nothing => return false,
+            Change::Up => {
+                self.journal = None;
+                self.ask(Stage::Stats, "/stats");
+            }
+            Change::Failed(reason) => self.trouble = Some(reason),
+            Change::Denied(reason) => self.denial = Some(reason),
+        }
+        true
+    }
+
+    /// Reads what is there, as far as there is room; true: the connection is lost by that.
+    fn read(&mut self, now: Instant) -> bool {
+        while self.has_room() && self.denial.is_none() {
+            let Some(connection) = self.link.connection() else { return true };
+            match connection.hear() {
+                Heard::Nothing => return false,
+                Heard::End(reason) => self.lose(&reason, now),
+                Heard::Reply(reply) => self.hear(reply, now),
+            }
+        }
+        false
+    }
+
+    /// When to ask how far the history is.
+    fn refresh_due(&self) -> Option<Instant> {
+        let passes_by = self.stage == Stage::Live && self.journal.is_some() && self.min > Priority::MIN;
+        passes_by.then(|| self.moved + REFRESH)
+    }
+
+    /// Asks how far the history is, if it is time; true: it was.
+    fn refresh(&mut self, now: Instant) -> bool {
+        let is_due = self.refresh_due().is_some_and(|due| now >= due);
+        if is_due {
+            self.ask_newest();
+        }
+        is_due
+    }
+
+    fn hear(&mut self, reply: Reply, now: Instant) {
+        match (reply, self.stage) {
+            (Reply::Stat { name, value }, Stage::Stats(_)) if name == "journal-id" => {
+                self.journal = Some(value);
+            }
+            (Reply::Ok { line, .. }, Stage::Stats(asked)) if line == asked => match self.journal {
+                Some(_) => self.ask_newest(),
+                None => self.join(0, now),
+            },
+            (Reply::Err { line, reason, text }, Stage::Newest(asked))
+                if line == asked && reason == "ahead-of-history" =>
+            {
+                match text.split(' ').next().and_then(|newest| newest.parse().ok()) {
+                    Some(newest) => self.join(newest, now),
+                    None => self.lose("not a firstline server: it does not tell its newest message", now),
+                }
+            }
+            (Reply::Ok { line, .. }, Stage::Newest(asked)) if line == asked => {
+                self.lose("not a firstline server: it has every message", now);
+            }
+            (Reply::Ok { line, .. }, Stage::Joining(asked, newest)) if line == asked => {
+                self.begin_live(newest, now);
+            }
+            (Reply::Err { line, reason, text }, stage) if line > 0 && stage.asked() == Some(line) => {
+                self.take_refusal(&reason, &text, now);
+            }
+            (Reply::Msg { id, priority, from, text }, _) => {
+                self.take_message(id, What::Message { id, priority, from, text }, now);
+            }
+            (Reply::Lost(count), _) => self.take_loss(count),
+            (Reply::Bye(reason), _) => self.lose(&shown(&reason), now),
+            (Reply::Err { line: 0, reason, text }, _) => self.lose(&said(&reason, &text), now),
+            _ => {}
+        }
+    }
+
+    // ---- What is asked ---------------------------------------------------------------------------------
+
+    fn ask(&mut self, stage: impl FnOnce(u64) -> Stage, line: &str) {
+        let Some(connection) = self.link.connection() else { return };
+        let number = connection.push(|out| {
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        });
+        connection.flush();
+        self.stage = stage(number);
+    }
+
+    fn ask_newest(&mut self) {
+        let line = format!("/join {} since {AHEAD}", self.min.number());
+        self.ask(Stage::Newest, &line);
+    }
+
+    /// Joins where reading ended. The newest message of the journal is `newest`.
+    fn join(&mut self, newest: u64, now: Instant) {
+        let start = self.positions.start(self.journal, newest, self.since);
+        let (min, newest) = (self.min.number(), start.since.map(|_| newest));
+        let position = Position { journal: self.journal, id: start.since.unwrap_or(0) };
+        let line = match start.since {
+            Some(id) => format!("/join {min} since {id}"),
+            None => format!("/join {min}"),
+        };
+        self.last = position.id;
+        self.tell(What::Begin(start.gap), position, now);
+        self.ask(|line| Stage::Joining(line, newest), &line);
+    }
+
+    fn take_refusal(&mut self, reason: &str, text: &str, now: Instant) {
+        let said = said(reason, text);
+        if is_permanent(reason) { self.denial = Some(said) } else { self.lose(&said, now) }
+    }
+
+    // ---- What comes ------------------------------------------------------------------------------------
+
+    /// The server has sent everything up to `newest` that is urgent enough.
+    fn begin_live(&mut self, newest: Option<u64>, now: Instant) {
+        self.link.has_served();
+        self.trouble = None;
+        self.stage = Stage::Live;
+        let read = self.positions.of(self.journal).unwrap_or(0);
+        let position = Position { journal: self.journal, id: newest.map_or(read, |newest| newest.max(read)) };
+        self.tell(What::CaughtUp, position, now);
+    }
+
+    /// A message. One that came before comes again if the server was asked for messages while others were on their way.
+    fn take_message(&mut self, id: u64, message: What, now: Instant) {
+        if self.journal.is_none() || id > self.last {
+            self.last = id;
+            self.tell(message, Position { journal: self.journal, id }, now);
+        }
+    }
+
+    /// Messages are missing. Those that are not urgent enough are missing too, and count only if the server looked for them: so only with
+    /// all priorities the count says how far the journal is read.
+    fn take_loss(&mut self, count: u64) {
+        let read = self.positions.of(self.journal).unwrap_or(0);
+        let id = if self.min == Priority::MIN { read.saturating_add(count) } else { read };
+        self.tell(What::Lost(count), Position { journal: self.journal, id }, self.moved);
+    }
+
+    fn tell(&mut self, what: What, position: Position, now: Instant) {
+        self.moved = now;
+        self.positions.set(position);
+        self.events.push_back(Event { what, position });
+    }
+
+    /// The connection is lost. It is tried again.
+    fn lose(&mut self, reason: &str, now: Instant) {
+        self.trouble = Some(reason.to_string());
+        self.stage = Stage::Away;
+        self.link.lose(true, now);
+    }
+}
+
+impl Stage {
+    /// The number of the line that is not answered yet.
+    fn asked(self) -> Option<u64> {
+        match self {
+            Self::Stats(line) | Self::Newest(line) | Self::Joining(line, _) => Some(line),
+            Self::Away | Self::Live => None,
+        }
+    }
+}
+
+/// Whether that reason stays true however often the server is asked. Reasons that a newer server may have do not.
+fn is_permanent(reason: &str) -> bool {
+    matches!(
+        reason,
+        "not-authenticated"
+            | "not-permitted"
+            | "not-allowed"
+            | "wrong-token"
+            | "unknown-command"
+            | "bad-argument"
+    )
+}
+
+#[cfg(test)]
+mod tests;

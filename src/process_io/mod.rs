@@ -1,0 +1,12 @@
+//! What the commands that speak to a server share: standard output and standard error without waiting, signals that are read like a
+//! file, and one wait for all of them. Knows no server.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | [`output`] | what waits to be written to standard output or standard error |
+//! | [`interruption`] | the signals that end a command |
+//! | [`ready`] | the wait |
+
+pub mod interruption;
+pub mod output;
+pub mod ready;

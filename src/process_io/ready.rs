@@ -1,0 +1,16 @@
+//! Waits for several descriptors at once.
+
+use nix::poll::{PollFd, PollTimeout, poll};
+
+/// Waits until one of these is ready, and says which are: for what they wait for, or broken. All are false if the time is over, or a
+/// signal came.
+pub fn ready<const N: usize>(fds: [Option<PollFd<'_>>; N], timeout: PollTimeout) -> [bool; N] {
+    let is_waited_for = fds.each_ref().map(Option::is_some);
+    let mut waiting: Vec<PollFd<'_>> = fds.into_iter().flatten().collect();
+    // An error, as that a signal came, is looked at as a time-out.
+    if poll(&mut waiting, timeout).is_err() {
+        return [false; N];
+    }
+    let mut waited = waiting.into_iter();
+    is_waited_for.map(|is_waited_for| is_waited_for && waited.next().and_then(|fd| fd.any()).unwrap_or(false))
+}

@@ -1,0 +1,119 @@
+//! When the state is written: at most once a second, and at the end.
+
+use super::state_file::StateFile;
+use crate::client::shown::described;
+use crate::client::{Position, Positions};
+use std::time::{Duration, Instant};
+
+/// The pause between two writes: each one costs a sync, and what was printed in between is printed again only if the process is killed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps how far journals are printed.
+#[derive(Debug)]
+pub struct Keeper {
+    /// None: nothing is kept.
+    file: Option<StateFile>,
+    printed: Positions,
+    /// When the file has to be written; none: it says what is printed.
+    due: Option<Instant>,
+    /// When it was written, or could not be.
+    tried: Instant,
+    /// That it cannot be written was told.
+    has_complained: bool,
+}
+
+impl Keeper {
+    /// In that file, which says so much.
+    pub fn new(file: Option<StateFile>, printed: Positions) -> Self {
+        Self { file, printed, due: None, tried: Instant::now(), has_complained: false }
+    }
+
+    /// It is printed up to there.
+    pub fn confirm(&mut self, position: Position) {
+        if self.printed.list().first() != Some(&position) {
+            self.printed.set(position);
+            self.due = self.file.as_ref().map(|_| self.due.unwrap_or(self.tried + PAUSE));
+        }
+    }
+
+    /// When to save next.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Saves if it is time. Returns why it could not, once until it can.
+    pub fn save_if_due(&mut self, now: Instant) -> Option<String> {
+        if self.due.is_none_or(|due| now < due) {
+            return None;
+        }
+        let told = self.save().filter(|_| !self.has_complained);
+        self.has_complained |= told.is_some();
+        told
+    }
+
+    /// Saves what was not saved. Returns why it could not.
+    pub fn finish(mut self) -> Option<String> {
+        self.due.and_then(|_| self.save())
+    }
+
+    fn save(&mut self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        let saved = file.save(&self.printed);
+        // A slow disk gets its pause too.
+        self.tried = Instant::now();
+        match saved {
+            Ok(()) => {
+                (self.due, self.has_complained) = (None, false);
+                None
+            }
+            Err(error) => {
+                self.due = Some(self.tried + PAUSE);
+                Some(format!(
+                    "--state {}: {}; what is printed now may be printed again",
+                    file.path().display(),
+                    described(&error)
+                ))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn it_is_written_at_most_once_a_second_and_at_the_end() {
+        let path = std::env::temp_dir().join(format!("firstline-keeper-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        let (file, positions) = StateFile::open(&path).unwrap();
+        let mut keeper = Keeper::new(Some(file), positions);
+        let position = |id| Position { journal: Some(7), id };
+        assert_eq!(keeper.due(), None);
+        keeper.confirm(position(1));
+        let due = keeper.due().unwrap();
+        keeper.confirm(position(2));
+        assert_eq!((keeper.due(), due - keeper.tried), (Some(due), PAUSE));
+        let held = || fs::read_to_string(&path).unwrap();
+        assert_eq!(keeper.save_if_due(due - Duration::from_millis(1)), None);
+        assert!(!held().contains("read to"));
+        assert_eq!(keeper.save_if_due(due), None);
+        assert!(held().contains("journal 7 is read to 2\n"));
+        keeper.confirm(position(2));
+        assert_eq!(keeper.due(), None, "nothing has changed");
+        keeper.confirm(position(3));
+        assert_eq!(keeper.finish(), None);
+        assert!(held().contains("journal 7 is read to 3\n"));
+        for ending in ["", ".lock"] {
+            fs::remove_file(format!("{}{ending}", path.display())).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_never_due() {
+        let mut keeper = Keeper::new(None, Positions::default());
+        keeper.confirm(Position { journal: None, id: 1 });
+        assert_eq!((keeper.due(), keeper.finish()), (None, None));
+    }
+}

@@ -1,0 +1,61 @@
+//! `firstline watch`: prints the messages of a server, each once and in order, or tells that they are lost. Runs instead of the server,
+//! so it may allocate; its memory is bounded whatever comes.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | [`line`] | what came, as a line |
+//! | [`printer`] | what is printed, and how far that is written |
+//! | [`state_file`] | how far journals are read, in a file |
+//! | [`keeper`] | when that file is written |
+//! | [`verdict`] | why it ended, and the exit code |
+//! | [`watching`] | all of these together with the client, in one thread and one poll |
+//! | [`failure`] | why it cannot begin |
+
+mod failure;
+mod keeper;
+mod line;
+mod printer;
+mod state_file;
+mod verdict;
+mod watching;
+
+use crate::client::{Interest, Positions, Servers, Since, Token, Watcher};
+use crate::options::{self, Usage, WatchOptions};
+use crate::process_io::interruption::Interruption;
+pub use failure::Failure;
+use keeper::Keeper;
+use printer::Printer;
+use state_file::StateFile;
+pub use verdict::Verdict;
+use watching::{Limits, Watching};
+
+/// Prints what comes until something ends it.
+///
+/// # Errors
+/// Why it cannot begin: nothing was printed.
+pub fn run(options: &WatchOptions) -> Result<Verdict, Failure> {
+    let servers: Servers = options
+        .servers
+        .parse()
+        .map_err(|error| Failure::Usage(Usage::given(options.servers.as_ref(), error)))?;
+    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    let (file, positions) = match &options.state {
+        Some(path) => StateFile::open(path).map(|(file, positions)| (Some(file), positions))?,
+        None => (None, Positions::default()),
+    };
+    let interest = Interest { min: options.min, since: since(options.since), positions: positions.clone() };
+    // Before there is another thread.
+    let interruption = Interruption::block()?;
+    let watcher = Watcher::new(servers, token, interest);
+    let (printer, keeper) = (Printer::new(options.json)?, Keeper::new(file, positions));
+    let limits = Limits { count: options.count, timeout: options.timeout };
+    Ok(Watching::new(watcher, printer, keeper, interruption, limits)?.run())
+}
+
+fn since(given: options::Since) -> Since {
+    match given {
+        options::Since::All => Since::All,
+        options::Since::Id(id) => Since::Id(id),
+        options::Since::Last => Since::Last,
+    }
+}

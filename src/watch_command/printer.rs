@@ -1,0 +1,132 @@
+//! What is printed on standard output, and how far that is written.
+
+use super::line::line;
+use crate::client::{Event, Position, What};
+use crate::process_io::output::Output;
+use nix::poll::PollFd;
+use std::collections::VecDeque;
+use std::io::{self, stdout};
+use std::os::fd::AsFd;
+
+/// Prints events, line by line as they come.
+#[derive(Debug)]
+pub struct Printer {
+    output: Output,
+    is_json: bool,
+    /// Once that many bytes are written, it is printed up to there.
+    marks: VecDeque<(u64, Position)>,
+}
+
+impl Printer {
+    /// To standard output, as text or as JSON.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn new(is_json: bool) -> io::Result<Self> {
+        Self::to(&stdout(), is_json)
+    }
+
+    fn to(to: &impl AsFd, is_json: bool) -> io::Result<Self> {
+        Ok(Self { output: Output::new(to)?, is_json, marks: VecDeque::new() })
+    }
+
+    /// Whether another event may be printed.
+    pub fn has_room(&self) -> bool {
+        self.output.has_room()
+    }
+
+    /// Whether everything is written.
+    pub fn is_written(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Whether nobody reads what is printed any more.
+    pub fn is_closed(&self) -> bool {
+        self.output.is_closed()
+    }
+
+    /// Prints an event; true: it is a message.
+    pub fn print(&mut self, event: &Event) -> bool {
+        if let Some(line) = line(&event.what, self.is_json) {
+            self.output.push(&line);
+        }
+        let end = self.output.taken();
+        // What prints nothing only moves the mark.
+        if self
+            .marks
+            .back()
+            .is_some_and(|(last, position)| *last == end && position.journal == event.position.journal)
+        {
+            self.marks.pop_back();
+        }
+        self.marks.push_back((end, event.position));
+        matches!(event.what, What::Message { .. })
+    }
+
+    /// The next position up to which everything is written.
+    pub fn take_printed(&mut self) -> Option<Position> {
+        let is_written = self.marks.front().is_some_and(|(end, _)| *end <= self.output.written());
+        if is_written { self.marks.pop_front().map(|(_, position)| position) } else { None }
+    }
+
+    /// What to wait for: that it can be written, or else that its reader is gone.
+    pub fn interest(&self) -> PollFd<'_> {
+        self.output.interest().unwrap_or_else(|| self.output.end_of_reader())
+    }
+
+    /// Writes once. To be called when what it [waits for](Self::interest) is there.
+    ///
+    /// # Errors
+    /// Those of the system. A reader that is gone is none: it has seen enough.
+    pub fn write(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            self.output.close();
+            return Ok(());
+        }
+        self.output.write()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Priority;
+    use std::io::pipe;
+
+    fn event(what: What, id: u64) -> Event {
+        Event { what, position: Position { journal: Some(7), id } }
+    }
+
+    fn message(id: u64) -> Event {
+        let (from, text) = ("a".to_string(), "x".repeat(3_000));
+        event(What::Message { id, priority: Priority::NORMAL, from, text }, id)
+    }
+
+    #[test]
+    fn a_position_counts_once_its_line_is_written_whole() {
+        let (_reader, writer) = pipe().unwrap();
+        let mut printer = Printer::to(&writer, false).unwrap();
+        assert!(!printer.print(&event(What::Begin(None), 4)));
+        assert_eq!(printer.take_printed().map(|position| position.id), Some(4), "it has no line");
+        assert!(printer.print(&message(5)) && printer.print(&message(6)));
+        assert!(!printer.print(&event(What::CaughtUp, 9)));
+        let mut printed = Vec::new();
+        while !printer.is_written() {
+            assert_eq!(printer.take_printed(), None);
+            printer.write().unwrap();
+            printed.extend(std::iter::from_fn(|| printer.take_printed()).map(|position| position.id));
+        }
+        assert_eq!(printed, [5, 9]);
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_noticed() {
+        let (reader, writer) = pipe().unwrap();
+        let mut printer = Printer::to(&writer, false).unwrap();
+        drop(reader);
+        printer.print(&message(5));
+        printer.write().unwrap();
+        assert!(printer.is_closed());
+        assert_eq!(printer.take_printed(), None);
+    }
+}

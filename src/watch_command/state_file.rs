@@ -1,0 +1,279 @@
+//! How far journals are read, in a file. A new file is written, synced and put in place of the old one, so a crash or a loss of power
+//! leaves one of the two whole.
+
+use crate::client::shown::described;
+use crate::client::{Position, Positions};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::ffi::OsString;
+use std::fmt::{self, Display, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// What a state begins with: whose it is, and the version of its format.
+const HEAD: &str = "firstline watch, state 1";
+
+/// The words of a line.
+const JOURNAL: &str = "journal ";
+const READ_TO: &str = " is read to ";
+/// A server without a journal was watched.
+const NO_JOURNAL: &str = "a server without a journal";
+const CHECKSUM: &str = "checksum ";
+
+/// More bytes than the longest state has.
+const BYTES_MAX: u64 = 16 * 1024;
+
+const MODE: u32 = 0o600;
+
+/// The file, which this process alone writes as long as this lives.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    /// Where the next state is written.
+    new: PathBuf,
+    directory: File,
+    _lock: Flock<File>,
+}
+
+/// Why a file cannot be used, in one line that begins with its path.
+#[derive(Debug)]
+pub struct StateError {
+    path: PathBuf,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    System(io::Error),
+    /// Another process uses it.
+    InUse,
+    /// It holds something else, or what it holds is damaged.
+    NoState,
+}
+
+impl Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.reason {
+            Reason::System(error) => f.write_str(&described(error)),
+            Reason::InUse => f.write_str("another firstline watch uses it; give each its own"),
+            Reason::NoState => f.write_str(
+                "it is no state of firstline watch, or damaged; remove it, and say by --since where to begin",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StateError {}
+
+impl StateFile {
+    /// The file of that path, and what it says. It need not exist; it is written at once, so that what prevents that is known before
+    /// something depends on it.
+    ///
+    /// # Errors
+    /// It holds something else, another process uses it, or the system has a reason.
+    pub fn open(path: &Path) -> Result<(Self, Positions), StateError> {
+        let bad = |reason| StateError { path: path.to_path_buf(), reason };
+        let system = |error| bad(Reason::System(error));
+        let positions = match read(path) {
+            Ok(text) => parse(&text).ok_or_else(|| bad(Reason::NoState))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Positions::default(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(bad(Reason::NoState)),
+            Err(error) => return Err(system(error)),
+        };
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
+        let lock = lock(&beside(path, ".lock")).map_err(system)?.ok_or_else(|| bad(Reason::InUse))?;
+        let file = Self { path: path.to_path_buf(), new: beside(path, ".new"), directory, _lock: lock };
+        // Whoever had the lock before may have written since.
+        let positions = read(path).ok().and_then(|text| parse(&text)).unwrap_or(positions);
+        file.save(&positions).map_err(system)?;
+        Ok((file, positions))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes it. Once this returns it outlives a loss of power.
+    ///
+    /// # Errors
+    /// Those of the system; the old state is there then.
+    pub fn save(&self, positions: &Positions) -> io::Result<()> {
+        let written = self.write(positions).and_then(|()| fs::rename(&self.new, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&self.new);
+        }
+        written.and_then(|()| self.directory.sync_all())
+    }
+
+    fn write(&self, positions: &Positions) -> io::Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&self.new)?;
+        file.write_all(format(positions).as_bytes())?;
+        file.sync_all()
+    }
+}
+
+/// A file beside that one, whose name has that ending more.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut text = String::new();
+    file.take(BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// None: another process has it.
+fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((again, Errno::EINTR)) => file = again,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno.into()),
+        }
+    }
+}
+
+fn format(positions: &Positions) -> String {
+    let mut text = format!("{HEAD}\n");
+    for Position { journal, id } in positions.list() {
+        // A String takes everything.
+        let _ = match journal {
+            Some(journal) => writeln!(text, "{JOURNAL}{journal}{READ_TO}{id}"),
+            None => writeln!(text, "{NO_JOURNAL}"),
+        };
+    }
+    let checksum = crc32fast::hash(text.as_bytes());
+    format!("{text}{CHECKSUM}{checksum:08x}\n")
+}
+
+/// What a state says; none: it is none, or damaged.
+fn parse(text: &str) -> Option<Positions> {
+    let (body, checksum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+    let body = format!("{body}\n");
+    if checksum != format!("{CHECKSUM}{:08x}", crc32fast::hash(body.as_bytes())) {
+        return None;
+    }
+    let mut lines = body.lines();
+    if lines.next()? != HEAD {
+        return None;
+    }
+    let mut positions = Positions::default();
+    // The one that was read last comes first.
+    for line in lines.rev() {
+        positions.set(position(line)?);
+    }
+    Some(positions)
+}
+
+fn position(line: &str) -> Option<Position> {
+    if line == NO_JOURNAL {
+        return Some(Position { journal: None, id: 0 });
+    }
+    let (journal, id) = line.strip_prefix(JOURNAL)?.split_once(READ_TO)?;
+    Some(Position { journal: Some(journal.parse().ok()?), id: id.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::limits::JOURNALS_MAX;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new() -> Self {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("firstline-state-{}-{count}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn state(&self) -> PathBuf {
+            self.0.join("state")
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn positions(list: &[(Option<u64>, u64)]) -> Positions {
+        let mut positions = Positions::default();
+        for &(journal, id) in list.iter().rev() {
+            positions.set(Position { journal, id });
+        }
+        positions
+    }
+
+    #[test]
+    fn what_was_saved_is_read_in_its_order() {
+        let place = Place::new();
+        let (file, found) = StateFile::open(&place.state()).unwrap();
+        assert_eq!(found, Positions::default());
+        let saved = positions(&[(Some(u64::MAX), 12), (None, 0), (Some(1), u64::MAX)]);
+        file.save(&saved).unwrap();
+        drop(file);
+        assert_eq!(StateFile::open(&place.state()).unwrap().1, saved);
+        assert_eq!(fs::metadata(place.state()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!place.0.join("state.new").exists());
+    }
+
+    #[test]
+    fn the_longest_state_can_be_read() {
+        let list: Vec<_> = (0..JOURNALS_MAX as u64).map(|at| (Some(u64::MAX - at), u64::MAX)).collect();
+        let text = format(&positions(&list));
+        assert!((text.len() as u64) < BYTES_MAX);
+        assert_eq!(parse(&text), Some(positions(&list)));
+    }
+
+    #[test]
+    fn damage_is_told_wherever_it_is_and_nothing_is_overwritten() {
+        let place = Place::new();
+        let text = format(&positions(&[(Some(7), 12), (None, 0)]));
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            assert_eq!(String::from_utf8(bytes).ok().and_then(|text| parse(&text)), None, "byte {at}");
+            assert_eq!(parse(&text[..at]), None, "cut at {at}");
+        }
+        for held in [&b""[..], b"nothing of ours\n", b"\xff\xfe"] {
+            fs::write(place.state(), held).unwrap();
+            let error = StateFile::open(&place.state()).unwrap_err().to_string();
+            assert!(error.contains("remove it"), "{error}");
+            assert_eq!(fs::read(place.state()).unwrap(), held);
+        }
+        assert!(StateFile::open(Path::new("/dev/null")).unwrap_err().to_string().contains("no state"));
+    }
+
+    #[test]
+    fn a_state_has_one_writer_and_a_place() {
+        let place = Place::new();
+        let first = StateFile::open(&place.state()).unwrap();
+        assert!(StateFile::open(&place.state()).unwrap_err().to_string().contains("another firstline"));
+        drop(first);
+        StateFile::open(&place.state()).unwrap();
+        let nowhere = StateFile::open(&place.0.join("nowhere/state")).unwrap_err().to_string();
+        assert!(nowhere.ends_with("No such file or directory"), "{nowhere}");
+    }
+}

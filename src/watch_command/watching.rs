@@ -1,0 +1,232 @@
+//! The client, the outputs and the signals in one thread, which waits for all of them in one poll.
+
+use super::keeper::Keeper;
+use super::printer::Printer;
+use super::verdict::Verdict;
+use crate::client::sender::poll_timeout;
+use crate::client::shown::described;
+use crate::client::{Watcher, What};
+use crate::process_io::interruption::Interruption;
+use crate::process_io::output::Output;
+use crate::process_io::ready::ready;
+use nix::poll::{PollFd, PollFlags};
+use std::fmt::Display;
+use std::io::{self, stderr};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+/// How long an interruption waits until what came is printed: a reader that reads takes it in that time.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// When to end without a reason from outside.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// After that many messages; none: never.
+    pub count: Option<u64>,
+    /// When no message came for so long; none: never.
+    pub timeout: Option<Duration>,
+}
+
+/// Messages that are printed as they come.
+pub struct Watching {
+    watcher: Watcher,
+    printer: Printer,
+    complaints: Output,
+    keeper: Keeper,
+    interruption: Interruption,
+    /// How many messages are still to be printed; none: there is no end.
+    left: Option<u64>,
+    timeout: Option<Duration>,
+    /// When the last message came, or this began.
+    heard: Instant,
+    /// That the server is away was told.
+    tells_trouble: bool,
+    /// Why it ends.
+    verdict: Option<Verdict>,
+}
+
+impl Watching {
+    /// With that client, within those limits.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn new(
+        watcher: Watcher,
+        printer: Printer,
+        keeper: Keeper,
+        interruption: Interruption,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            watcher,
+            printer,
+            complaints: Output::new(&stderr())?,
+            keeper,
+            interruption,
+            left: limits.count,
+            timeout: limits.timeout,
+            heard: Instant::now(),
+            tells_trouble: false,
+            verdict: None,
+        })
+    }
+
+    /// Until something ends it.
+    pub fn run(mut self) -> Verdict {
+        loop {
+            while self.take_events() {}
+            self.keep();
+            self.tell_trouble();
+            self.check_end(Instant::now());
+            match self.verdict.take() {
+                Some(verdict) => return self.finish(verdict),
+                None => self.wait(),
+            }
+        }
+    }
+
+    /// Takes what came, as far as it can be printed; true: there may be more.
+    fn take_events(&mut self) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        self.watcher.advance();
+        let mut has_taken = false;
+        while self.has_room()
+            && let Some(event) = self.watcher.take_event()
+        {
+            has_taken = true;
+            if let What::Begin(Some(gap)) = &event.what {
+                self.complain(gap);
+            }
+            if self.printer.print(&event) {
+                self.heard = Instant::now();
+                self.left = self.left.map(|left| left - 1);
+            }
+        }
+        has_taken
+    }
+
+    /// Whether another event may be printed.
+    fn has_room(&self) -> bool {
+        self.left != Some(0) && self.printer.has_room() && self.complaints.has_room()
+    }
+
+    /// What was printed is known, and saved if it is time.
+    fn keep(&mut self) {
+        while let Some(position) = self.printer.take_printed() {
+            self.keeper.confirm(position);
+        }
+        if let Some(complaint) = self.keeper.save_if_due(Instant::now()) {
+            self.complain(complaint);
+        }
+    }
+
+    /// Tells that the server is away, and that it is back.
+    fn tell_trouble(&mut self) {
+        match self.watcher.trouble() {
+            Some(trouble) if !self.tells_trouble => {
+                let told = format!("not connected: {trouble}; trying again");
+                self.tells_trouble = true;
+                self.complain(told);
+            }
+            None if self.tells_trouble => {
+                self.tells_trouble = false;
+                self.complain("connected again");
+            }
+            _ => {}
+        }
+    }
+
+    fn complain(&mut self, what: impl Display) {
+        self.complaints.push(&format!("firstline: {what}"));
+    }
+
+    // ---- The end ---------------------------------------------------------------------------------------
+
+    fn check_end(&mut self, now: Instant) {
+        let ended = if self.printer.is_closed() {
+            Some(Verdict::Unread)
+        } else if self.left == Some(0) {
+            Some(Verdict::Counted)
+        } else if let Some(denial) = self.watcher.denial() {
+            Some(Verdict::Denied(denial.to_string()))
+        } else {
+            self.timeout_due().filter(|due| now >= *due).map(|_| Verdict::TimedOut)
+        };
+        self.verdict = self.verdict.take().or(ended);
+    }
+
+    fn timeout_due(&self) -> Option<Instant> {
+        self.timeout.map(|timeout| self.heard + timeout)
+    }
+
+    /// What came is printed, and how far that is is saved.
+    fn finish(mut self, mut verdict: Verdict) -> Verdict {
+        if let Verdict::Denied(reason) = &verdict {
+            let told = format!("{reason}{}", advice(reason));
+            self.complain(told);
+        }
+        self.left = Some(0);
+        let is_interrupted = matches!(verdict, Verdict::Interrupted(_));
+        let mut until = is_interrupted.then(|| Instant::now() + GRACE);
+        while !self.is_written() && until.is_none_or(|until| Instant::now() < until) {
+            self.wait_until(until);
+            if let Some(verdict) = self.verdict.take() {
+                // A signal ends a wait for a reader that does not read; a second one comes at once.
+                let is_signal = matches!(verdict, Verdict::Interrupted(_));
+                until =
+                    Some(if is_signal { Instant::now() } else { until.unwrap_or(Instant::now() + GRACE) });
+            }
+        }
+        while let Some(position) = self.printer.take_printed() {
+            self.keeper.confirm(position);
+        }
+        if let Some(complaint) = self.keeper.finish() {
+            // The process ends: this may wait.
+            eprintln!("firstline: {complaint}");
+            verdict = Verdict::Failed;
+        }
+        verdict
+    }
+
+    fn is_written(&self) -> bool {
+        self.printer.is_written() && self.complaints.is_empty()
+    }
+
+    // ---- Waiting ---------------------------------------------------------------------------------------
+
+    /// Waits for whatever comes first, and does it.
+    fn wait(&mut self) {
+        let watched = self.watcher.due().filter(|_| self.has_room());
+        let due = [watched, self.keeper.due(), self.timeout_due()].into_iter().flatten().min();
+        self.wait_until(due);
+    }
+
+    fn wait_until(&mut self, due: Option<Instant>) {
+        let watched = self.watcher.interest().filter(|_| self.has_room());
+        let fds = [
+            Some(PollFd::new(self.interruption.as_fd(), PollFlags::POLLIN)),
+            Some(self.printer.interest()).filter(|_| !self.printer.is_closed()),
+            self.complaints.interest(),
+            watched.map(|(fd, flags)| PollFd::new(fd, flags)),
+        ];
+        let [signal, printer, complaints, _] = ready(fds, poll_timeout(due, Instant::now()));
+        if signal && let Some(number) = self.interruption.next() {
+            self.verdict = Some(Verdict::Interrupted(number));
+        }
+        if printer && let Err(error) = self.printer.write() {
+            self.complain(format_args!("standard output: {}", described(&error)));
+            self.verdict = Some(Verdict::Failed);
+        }
+        if complaints {
+            // There is nobody to tell.
+            let _ = self.complaints.write();
+        }
+    }
+}
+
+/// What the user of this program can do about it.
+fn advice(reason: &str) -> &'static str {
+    if reason.contains("not-authenticated") { "; give a token by --token-file" } else { "" }
+}
