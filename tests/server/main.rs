@@ -26,3 +26,4 @@ mod service;
 mod sharing;
 mod shutdown;
 mod system;
+mod watch;
