@@ -27,3 +27,4 @@ mod sharing;
 mod shutdown;
 mod system;
 mod watch;
+mod watch_schedules;
