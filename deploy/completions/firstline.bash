@@ -1,0 +1,71 @@
+# Completes firstline's commands, options and their values in bash.
+
+_firstline() {
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" words=""
+    # An option and its value may be one word to the user, and are three here.
+    if [ "$word" = = ]; then
+        word=
+    elif [ "$previous" = = ] && [ "$COMP_CWORD" -gt 2 ]; then
+        previous=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    if [ "$COMP_CWORD" -gt 1 ]; then
+        case ${COMP_WORDS[1]} in
+        journal | send | watch) command=${COMP_WORDS[1]} ;;
+        esac
+    fi
+
+    compopt -o filenames 2>/dev/null
+    case $command:$previous in
+    :--auth-file | :--log-file | send:--token-file | watch:--token-file | watch:--state)
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        return
+        ;;
+    :--journal | send:--spool)
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        return
+        ;;
+    esac
+    compopt +o filenames 2>/dev/null
+
+    case $command:$previous in
+    journal:--min | watch:--min | send:-p | send:--priority) words='0 1 2 3 4 5 6 7 8 9' ;;
+    :--allow) words='any local' ;;
+    :--sync) words='all none 0 1 2 3 4 5 6 7 8 9' ;;
+    :--log-level) words='error warn info debug trace off' ;;
+    :--journal-size | :--log-size | journal:--resize) words='1M 16M 64M 256M 1G' ;;
+    :--aging | :--realtime | :--per-address | :--rate | :--urgent-rate) words=off ;;
+    :--idle-grace | :--line-timeout | :--idle-timeout | :--write-timeout) words=off ;;
+    send:--timeout | watch:--timeout) words=off ;;
+    watch:--since) words='all last' ;;
+    :--listen | :--workers | :--sync-interval | :--drain-timeout) ;;
+    journal:--since | journal:--last | watch:--count) ;;
+    *) _firstline_words ;;
+    esac
+    mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+
+# What may stand where no value is due: options, a command, a host, a directory.
+_firstline_words() {
+    case $command in
+    journal) words='--since --last --min --follow --json --check --resize --help' ;;
+    send) words='--priority --urgent --high --low --token-file --timeout --retry --spool --flush --help' ;;
+    watch) words='--min --since --state --json --count --timeout --token-file --help' ;;
+    *)
+        words='--listen --allow --auth-file --workers --print --journal --journal-size --sync --sync-interval --aging
+            --realtime --per-address --rate --urgent-rate --idle-grace --line-timeout --idle-timeout --write-timeout
+            --drain-timeout --log-level --log-file --log-size --sizes --version --help'
+        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch'; fi
+        ;;
+    esac
+    [[ $word == -* ]] && return
+    case $command in
+    journal)
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
+        ;;
+    send | watch) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
+    esac
+    if [ -n "$command" ]; then words=; fi
+}
+
+complete -F _firstline firstline
