@@ -245,3 +245,57 @@ fn a_resize_by_root_keeps_owner_group_and_mode() {
         assert_eq!(status.len(), 128 * 1024);
     }
 }
+
+// ---- The commands --------------------------------------------------------------------------------------
+
+/// Runs a command of firstline that ends by itself, and returns its exit code and what it says on both outputs.
+fn ran(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = command().args(args).stdin(std::process::Stdio::null()).output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    (output.status.code(), stdout, stderr)
+}
+
+#[test]
+fn what_a_full_disk_cannot_keep_is_told_as_not_sent_and_nothing_that_is_kept_is_lost() {
+    let disk = Mounted::tmpfs("spool", 1_000);
+    let spool = disk.0.join("spool");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let keep = |text: &str| ran(&["send", "--timeout=0.1", "--spool", spool.to_str().unwrap(), &nobody, text]);
+    let (code, _, said) = keep("kept");
+    assert!(code == Some(0) && said.contains("not sent, and kept in "), "{said}");
+    disk.fill();
+    let (code, _, said) = keep("not kept");
+    assert!(code == Some(4) && said.contains("No space left on device"), "{said}");
+    disk.free();
+    let (code, _, said) = keep("kept again");
+    assert_eq!(code, Some(0), "{said}");
+    let server = Server::start(&[]);
+    let host = server.address.to_string();
+    let flushed = ran(&["send", "--flush", "--spool", spool.to_str().unwrap(), &host]);
+    assert_eq!(flushed, (Some(0), "1\n2\n".to_string(), String::new()));
+}
+
+#[test]
+fn a_state_on_a_full_disk_stays_as_it_was_and_is_written_when_there_is_room() {
+    let disk = Mounted::tmpfs("state", 3_000);
+    let state = disk.0.join("state");
+    let server = disk.start();
+    let host = server.address.to_string();
+    let watch = |count: &str| {
+        ran(&["watch", "--since=all", "--state", state.to_str().unwrap(), "--count", count, &host])
+    };
+    let mut client = server.connect();
+    id_of(&client.ask("one"));
+    assert_eq!(watch("1").0, Some(0));
+    let before = std::fs::read_to_string(&state).unwrap();
+    id_of(&client.ask("two"));
+    disk.fill();
+    // It is tried before anything is printed.
+    let (code, printed, said) = watch("1");
+    assert_eq!((code, &printed[..]), (Some(2), ""));
+    assert!(said.contains("--state ") && said.contains("No space left on device"), "{said}");
+    assert_eq!(std::fs::read_to_string(&state).unwrap(), before);
+    disk.free();
+    let (code, printed, said) = watch("1");
+    assert!(code == Some(0) && printed.starts_with("MSG 2 ") && said.is_empty(), "{printed}{said}");
+}

@@ -6,9 +6,12 @@ use firstline::options;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process;
 
-const COMMANDS: [(&str, fn() -> String); 4] = [
+/// A command and its help.
+type Command = (&'static str, fn() -> String);
+
+const COMMANDS: [Command; 4] = [
     ("", options::help),
     ("journal", options::journal_help),
     ("send", options::send_help),
@@ -49,7 +52,7 @@ fn bash(words: &[&str]) -> BTreeSet<String> {
     let script = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
         complete -p firstline >/dev/null && _firstline && printf '%s\n' "${COMPREPLY[@]}""#;
     let completions = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/completions/firstline.bash");
-    let output = Command::new("bash")
+    let output = process::Command::new("bash")
         .args(["--norc", "-u", "-c", script, "bash"])
         .arg(completions)
         .arg("firstline")
