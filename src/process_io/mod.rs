@@ -5,8 +5,10 @@
 //! | --- | --- |
 //! | [`output`] | what waits to be written to standard output or standard error |
 //! | [`interruption`] | the signals that end a command |
+//! | [`progress`] | how far a command is, on a terminal |
 //! | [`ready`] | the wait |
 
 pub mod interruption;
 pub mod output;
+pub mod progress;
 pub mod ready;

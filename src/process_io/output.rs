@@ -68,10 +68,15 @@ impl Output {
 
     /// Takes a line, without its LF.
     pub fn push(&mut self, line: &str) {
+        self.push_part(line);
+        self.push_part("\n");
+    }
+
+    /// Takes a part of a line.
+    pub fn push_part(&mut self, part: &str) {
         if !self.is_closed {
-            self.waiting.extend(line.as_bytes());
-            self.waiting.push_back(b'\n');
-            self.taken += line.len() as u64 + 1;
+            self.waiting.extend(part.as_bytes());
+            self.taken += part.len() as u64;
         }
     }
 

@@ -6,8 +6,10 @@ use crate::client::Receipt;
 use crate::client::shown::described;
 use crate::counted::Counted;
 use crate::process_io::output::Output;
+use crate::process_io::progress::Progress;
 use std::fmt::Display;
 use std::io::{self, stderr, stdout};
+use std::time::Instant;
 
 /// What is told of messages.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub struct Report {
     pub complaints: Output,
     /// How many came to what.
     pub tally: Tally,
+    progress: Progress,
     /// That it takes longer was told.
     tells_trouble: bool,
 }
@@ -29,7 +32,8 @@ impl Report {
     /// There is no descriptor left.
     pub fn new() -> io::Result<Self> {
         let (receipts, complaints) = (Output::new(&stdout())?, Output::new(&stderr())?);
-        Ok(Self { receipts, complaints, tally: Tally::default(), tells_trouble: false })
+        let progress = Progress::new(Instant::now());
+        Ok(Self { receipts, complaints, tally: Tally::default(), progress, tells_trouble: false })
     }
 
     /// Whether what may still come has room.
@@ -60,6 +64,20 @@ impl Report {
         }
     }
 
+    /// Tells how far it is, if nothing else shows that. Returns when to do so again.
+    pub fn tell_progress(&mut self) -> Option<Instant> {
+        let tally = self.tally;
+        if let Some(line) = self.progress.show(Instant::now(), tally.acknowledged, || tally.to_string()) {
+            self.complaints.push_part(&line);
+        }
+        self.progress.due()
+    }
+
+    /// What tells how far it is goes.
+    pub fn end_progress(&mut self) {
+        self.complaints.push_part(self.progress.erase());
+    }
+
     /// Something is wrong with that message.
     pub fn complain_of(&mut self, which: Which, what: impl Display) {
         match which {
@@ -70,6 +88,7 @@ impl Report {
 
     /// Something is wrong.
     pub fn complain(&mut self, what: impl Display) {
+        self.end_progress();
         self.complaints.push(&format!("firstline: {what}"));
     }
 

@@ -44,6 +44,8 @@ pub struct Sending {
     ending: Option<(u8, Instant)>,
     /// A second signal came.
     is_urgent: bool,
+    /// All messages are settled.
+    is_finishing: bool,
 }
 
 impl Sending {
@@ -70,6 +72,7 @@ impl Sending {
             unread_from: None,
             ending: None,
             is_urgent: false,
+            is_finishing: false,
         })
     }
 
@@ -145,6 +148,8 @@ impl Sending {
             self.report.fail(backlog.path().display(), &error);
         }
         self.report.tell_doubles();
+        self.report.end_progress();
+        self.is_finishing = true;
         if let Some((_, until)) = &mut self.ending {
             // A second signal came, or else there is as long again.
             *until = if self.is_urgent { *until } else { Instant::now() + GRACE };
@@ -391,6 +396,7 @@ impl Sending {
     /// Waits for whatever comes first, and does it; true: something was written.
     fn wait(&mut self) -> bool {
         let now = Instant::now();
+        let progress = if self.is_finishing { None } else { self.report.tell_progress() };
         let input = self.input.as_ref().filter(|input| input.is_dry() && self.has_room());
         let fds = [
             Some(PollFd::new(self.interruption.as_fd(), PollFlags::POLLIN)),
@@ -400,6 +406,7 @@ impl Sending {
             self.sender.interest().map(|(fd, flags)| PollFd::new(fd, flags)),
         ];
         let ending = self.ending.map(|(_, until)| until);
+        let ending = ending.into_iter().chain(progress);
         let timeout = poll_timeout(self.sender.due().into_iter().chain(ending).min(), now);
         let [signal, input, receipts, complaints, _] = ready(fds, timeout);
         if signal && let Some(number) = self.interruption.next() {

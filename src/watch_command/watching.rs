@@ -6,8 +6,10 @@ use super::verdict::Verdict;
 use crate::client::sender::poll_timeout;
 use crate::client::shown::described;
 use crate::client::{Watcher, What};
+use crate::counted::Counted;
 use crate::process_io::interruption::Interruption;
 use crate::process_io::output::Output;
+use crate::process_io::progress::Progress;
 use crate::process_io::ready::ready;
 use nix::poll::{PollFd, PollFlags};
 use std::fmt::Display;
@@ -32,8 +34,11 @@ pub struct Watching {
     watcher: Watcher,
     printer: Printer,
     complaints: Output,
+    progress: Progress,
     keeper: Keeper,
     interruption: Interruption,
+    /// How many messages were printed.
+    printed: u64,
     /// How many messages are still to be printed; none: there is no end.
     left: Option<u64>,
     timeout: Option<Duration>,
@@ -61,8 +66,10 @@ impl Watching {
             watcher,
             printer,
             complaints: Output::new(&stderr())?,
+            progress: Progress::new(Instant::now()),
             keeper,
             interruption,
+            printed: 0,
             left: limits.count,
             timeout: limits.timeout,
             heard: Instant::now(),
@@ -77,6 +84,7 @@ impl Watching {
             while self.take_events() {}
             self.keep();
             self.tell_trouble();
+            self.tell_progress();
             self.check_end(Instant::now());
             match self.verdict.take() {
                 Some(verdict) => return self.finish(verdict),
@@ -101,6 +109,7 @@ impl Watching {
             }
             if self.printer.print(&event) {
                 self.heard = Instant::now();
+                self.printed += 1;
                 self.left = self.left.map(|left| left - 1);
             }
         }
@@ -138,7 +147,17 @@ impl Watching {
         }
     }
 
+    /// Tells how many messages there were, if nothing else shows that.
+    fn tell_progress(&mut self) {
+        let printed = self.printed;
+        let text = || format!("{} printed", Counted(printed, "message"));
+        if let Some(line) = self.progress.show(Instant::now(), printed, text) {
+            self.complaints.push_part(&line);
+        }
+    }
+
     fn complain(&mut self, what: impl Display) {
+        self.complaints.push_part(self.progress.erase());
         self.complaints.push(&format!("firstline: {what}"));
     }
 
@@ -167,6 +186,7 @@ impl Watching {
             let told = format!("{reason}{}", advice(reason));
             self.complain(told);
         }
+        self.complaints.push_part(self.progress.erase());
         self.left = Some(0);
         let is_interrupted = matches!(verdict, Verdict::Interrupted(_));
         let mut until = is_interrupted.then(|| Instant::now() + GRACE);
@@ -199,7 +219,8 @@ impl Watching {
     /// Waits for whatever comes first, and does it.
     fn wait(&mut self) {
         let watched = self.watcher.due().filter(|_| self.has_room());
-        let due = [watched, self.keeper.due(), self.timeout_due()].into_iter().flatten().min();
+        let due =
+            [watched, self.keeper.due(), self.timeout_due(), self.progress.due()].into_iter().flatten().min();
         self.wait_until(due);
     }
 

@@ -11,6 +11,7 @@ mod growth;
 mod load;
 mod protocol;
 mod report;
+mod send;
 mod server;
 mod urgent;
 
@@ -128,6 +129,20 @@ const WORKS: &[Work] = &[
         better: Better::Less,
         takes_part: |server| server.keeps_journal() || server == Server::Bare,
         measure: flooded_sync_us,
+    },
+    Work {
+        name: "1x64",
+        unit: "1 client, 64 in flight: acknowledged/s",
+        better: Better::More,
+        takes_part: Server::is_firstline,
+        measure: |s, d| rate(s, 1, 64, d),
+    },
+    Work {
+        name: "send",
+        unit: "firstline send, 100,000 lines of a file: acknowledged/s",
+        better: Better::More,
+        takes_part: Server::is_firstline,
+        measure: |server, _| send::per_second(server.start().address, TEXT_BYTES),
     },
     Work {
         name: "start",

@@ -324,7 +324,7 @@ fn itself() -> PathBuf {
 }
 
 /// The server that was built along with the benchmark, or another one to measure.
-fn firstline() -> PathBuf {
+pub fn firstline() -> PathBuf {
     std::env::var_os("FIRSTLINE_TEST_BINARY")
         .map_or_else(|| env!("CARGO_BIN_EXE_firstline").into(), PathBuf::from)
 }

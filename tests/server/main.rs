@@ -26,5 +26,6 @@ mod service;
 mod sharing;
 mod shutdown;
 mod system;
+mod terminal;
 mod watch;
 mod watch_schedules;

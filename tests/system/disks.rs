@@ -260,7 +260,8 @@ fn what_a_full_disk_cannot_keep_is_told_as_not_sent_and_nothing_that_is_kept_is_
     let disk = Mounted::tmpfs("spool", 1_000);
     let spool = disk.0.join("spool");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let keep = |text: &str| ran(&["send", "--timeout=0.1", "--spool", spool.to_str().unwrap(), &nobody, text]);
+    let keep =
+        |text: &str| ran(&["send", "--timeout=0.1", "--spool", spool.to_str().unwrap(), &nobody, text]);
     let (code, _, said) = keep("kept");
     assert!(code == Some(0) && said.contains("not sent, and kept in "), "{said}");
     disk.fill();
