@@ -10,7 +10,7 @@ use crate::limits::{JOURNAL_BATCH_BYTES, PAGE_BYTES};
 use nix::errno::Errno;
 
 /// The segment that the writer appends to. After a failed sync or a failed mark the writer must not use the segment
-/// again: nobody knows what is on the disk, and another sync would answer `Ok`.
+/// again: it is unknown what is on the disk, and another sync would return `Ok`.
 #[derive(Clone, Copy)]
 pub(super) struct ActiveSegment {
     segment: usize,
@@ -35,7 +35,7 @@ impl ActiveSegment {
         Self { segment, header, end, synced_end: end, marks }
     }
 
-    /// Identifies its records.
+    /// The key of its records.
     pub(super) fn key(&self) -> SegmentKey {
         self.header.key
     }

@@ -8,9 +8,9 @@ use heapless::Vec;
 /// Where the valid records of a segment end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// At this offset. There are records up to there.
+    /// Exactly at this offset.
     Known(u32),
-    /// Where the records stop; at this offset at the latest.
+    /// At an offset that is not known yet: this one, or an earlier one.
     Open(u32),
 }
 
@@ -84,7 +84,7 @@ impl Catalog {
         self.spans.iter().find(|span| span.header.sequence > sequence)
     }
 
-    /// The segment where a search for that ID begins: the last one that may contain it, or else the oldest one.
+    /// The segment in which a search for that ID begins: the last one that may contain it, or else the oldest one.
     pub fn holding(&self, id: u64) -> Option<&Span> {
         self.spans.iter().rev().find(|span| span.header.first_id <= id).or(self.spans.first())
     }

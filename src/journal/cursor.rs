@@ -1,5 +1,5 @@
-//! A cursor: a position in the history, from which reading can continue later. It is just before the next message with
-//! its ID or a higher one.
+//! A cursor: a position in the history, from which reading can continue later. It is given as an ID, and is just
+//! before the first message that has that ID or a higher one.
 //!
 //! A reader reads a cursor with the current [`Catalog`]. The writer may overwrite the oldest segment at any time,
 //! also during the read. The cursor never mistakes a record of another segment in the same file for one of this
@@ -44,7 +44,7 @@ pub enum Step<'a> {
     /// The writer overwrote the segment during the read. Continue with a new catalog.
     Overwritten,
     /// No whole record follows, but the writer may be writing one at this moment. Wait a little, and continue with a
-    /// new catalog: then the cursor reports for certain.
+    /// new catalog: then the cursor reports the record, or damage.
     Incomplete,
     /// The budget is used up.
     Pause,
@@ -124,7 +124,7 @@ pub struct Reading<'a> {
     budget: u32,
 }
 
-/// What follows from a result of the scan.
+/// What the reading does after a result of the scan.
 enum Outcome {
     /// The reader gets nothing yet, and the reading continues.
     Continue,

@@ -1,4 +1,4 @@
-//! Reads and writes files in full, though a system call may process only a part of what it is asked for.
+//! Reads and writes files in full, although a system call may read or write only a part.
 
 use super::error::Error;
 use crate::limits::JOURNAL_INTERRUPTIONS_MAX;
@@ -88,8 +88,8 @@ pub(super) fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64
 }
 
 /// Whether a file is still in a directory. The call requests the link count alone. If it requested time stamps, the
-/// next write would set exact ones (Linux 6.13, "multigrain timestamps"), and the next sync would write them too;
-/// that makes the sync longer by half.
+/// next write would set exact ones (Linux 6.13, "multigrain timestamps"), and the next sync would write them too; that
+/// makes the sync half as long again.
 pub(super) fn is_linked(file: &OwnedFd) -> bool {
     match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(status) => status.stx_nlink > 0,

@@ -118,7 +118,7 @@ pub(super) fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Res
     }
 }
 
-/// The trace at the beginning of a file that was missing or empty. No segment begins so.
+/// The trace at the beginning of a file that was missing or empty. No segment begins with these bytes.
 pub(super) const MISSING: &[u8] = b"missing";
 
 /// What is lost of a segment because its file is missing or has another length. A start puts a trace of it in the
@@ -143,8 +143,8 @@ pub(super) fn losses(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32)
     }
 }
 
-/// Whether the journal was begun: somebody wrote to it, or a file is missing though later ones exist. A start makes
-/// them in order.
+/// Whether the journal was begun: something was written to it, or a file is missing though later ones exist. (A start
+/// creates the files in order.)
 fn is_begun(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> bool {
     let is_whole = |state: &FileState| state.length() >= segment_bytes.into();
     let first_short = states.iter().position(|state| !is_whole(state)).unwrap_or(JOURNAL_SEGMENTS);

@@ -15,8 +15,8 @@ pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
 /// The headers of all valid segments of one journal. Left out are files of another journal (`drop_foreign`), segments
 /// that are no longer valid (`drop_superseded`), and copies (`drop_copies`).
 ///
-/// If the two copies of a header differ, the later one is valid. Its segment was begun in the file; and the earlier
-/// header must not come back if the later one is damaged after the journal has continued.
+/// If the two copies of a header differ, the later one is valid: the writer had begun its segment in the file.
+/// Otherwise the earlier header would be valid again if the later one was damaged after the journal had continued.
 ///
 /// # Errors
 /// The disk's.
@@ -73,8 +73,9 @@ fn drop_superseded(headers: &mut Headers) {
     }
 }
 
-/// Drops files that somebody put among those of another journal. The journal with the most files stays. Of several,
-/// it is the one that lacks the fewest files and has the most in their regular order.
+/// Drops files that somebody put among those of another journal. The journal with the most files stays. If several
+/// have as many, the one stays that lacks the fewest files, and of these the one with the most files in their regular
+/// places.
 pub(super) fn drop_foreign(headers: &mut Headers) {
     let all = *headers;
     let identities = all.iter().flatten().map(Header::identity);

@@ -18,7 +18,7 @@
 //! The journal is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files with their full length from
 //! the start. So it never takes more room than that, a full disk cannot stop it, and a sync writes nothing but data.
 //!
-//! Knows neither clients nor threads. Nothing here allocates after the files are open.
+//! Knows neither clients nor threads. Nothing that the server uses after the files are open allocates; a resize does.
 
 #[cfg(not(loom))]
 mod active_segment;

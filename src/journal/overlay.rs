@@ -1,4 +1,4 @@
-//! A disk that does not change its files: it keeps what is written in memory, and reads show it instead of the files'
+//! A disk that does not change its files: it keeps all writes in memory, and reads return them in place of the files'
 //! bytes. So a writer can recover a journal in memory as it would at a start.
 
 use super::disk::{Disk, Source};

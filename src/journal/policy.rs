@@ -9,7 +9,7 @@ pub enum Sync {
     All,
     /// Messages of that priority and above. It syncs the others within `--sync-interval`.
     From(Priority),
-    /// None. The system writes them when it likes.
+    /// None. The kernel decides when it writes them to the disk.
     None,
 }
 

@@ -108,8 +108,8 @@ impl ReadOnly {
 }
 
 impl Source for ReadOnly {
-    /// What a missing or truncated file lacks reads as zeroes. If records should be there, the reader takes the
-    /// zeroes for damage, and loses no other records.
+    /// Bytes that a missing or truncated file lacks read as zeroes. If records should be there, the reader reports the
+    /// zeroes as damage, and loses no other records.
     fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
         bytes.fill(0);
         match self.segments[segment].as_ref().map_or(Ok(()), |file| read_all(file, offset, bytes)) {

@@ -98,7 +98,7 @@ fn cannot_write(errno: Errno) -> Error {
 
 impl<'a> OldJournal<'a> {
     fn read(files: &'a ReadOnly) -> Result<Self, Error> {
-        // A copy of the files of one length would lose the others.
+        // If only files of one length were copied, the messages in the others would be lost.
         files.expect_one_length()?;
         let segment_bytes = files.segment_bytes();
         let headers = read_headers(files, segment_bytes).map_err(cannot_read)?;

@@ -1,4 +1,4 @@
-//! Rotation: begins each next segment in a file of the ring.
+//! Rotation: begins the next segment in a file of the ring.
 
 use super::active_segment::ActiveSegment;
 use super::disk::Disk;
@@ -9,8 +9,8 @@ use super::store::Store;
 use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES};
 use nix::errno::Errno;
 
-/// The error with which the disk refused the header of a segment, for each file. `None`: it took the header, or no
-/// segment was to begin there.
+/// The error with which the disk refused the header of a segment, for each file. `None`: the disk accepted the header,
+/// or no segment was to begin in that file.
 pub type Refusals = [Option<Errno>; JOURNAL_SEGMENTS];
 
 /// The end of the valid records of a segment, which the header of the next one contains.
@@ -57,7 +57,7 @@ impl<D: Disk> Rotation<D> {
         &self.refusals
     }
 
-    /// Has each segment that begins from now on say that the server acknowledges messages before they are synced.
+    /// From now on, the header of each new segment says that the server acknowledges messages before they are synced.
     pub(super) fn expect_unsynced(&mut self) {
         self.is_unsynced = true;
     }
@@ -90,7 +90,7 @@ impl<D: Disk> Rotation<D> {
         let mut result = Err(Errno::ENODEV);
         for segment in self.ring.rotation_order() {
             result = self.begin_in(segment, committed, first_id);
-            // If the disk takes nothing at all, each further try would only cost a segment.
+            // If the disk accepts no writes at all, each further try would only cost a segment.
             if result.is_ok() || !self.is_disk_working(segment, page) {
                 break;
             }
@@ -98,8 +98,8 @@ impl<D: Disk> Rotation<D> {
         result
     }
 
-    /// Whether the disk takes a write that changes nothing, in any file but one that failed: it rewrites the mark of
-    /// a segment. If no other file holds a segment, another try loses nothing, so it returns true.
+    /// Whether the disk accepts a write that changes nothing, in any file except the one that failed: it rewrites the
+    /// mark of a segment. If no other file holds a segment, another try loses nothing, so it returns true.
     pub(super) fn is_disk_working(&mut self, failed: usize, page: &mut [u8; PAGE_BYTES]) -> bool {
         let others = self.ring.used_except(failed);
         let mut headers = others.iter().filter_map(|segment| Some((*segment, self.ring.header(*segment)?)));

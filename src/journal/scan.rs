@@ -238,8 +238,8 @@ impl<'a> Scan<'a> {
             let behind = searched.saturating_add(ALIGNMENT as u32).min(end);
             if is_tagged(&self.key, self.view(searched)) {
                 if Record::check(&self.key, self.view(searched)).is_ok() {
-                    // The writer wrote the bytes before this record first, but the scan may have read them even
-                    // before that. So it reads them again.
+                    // The writer writes in order, so the bytes before this record are written now. But the scan may
+                    // have read them before that, so it reads them again.
                     self.loaded = 0..0;
                     let taken = self.take(disk, budget)?;
                     return Ok(Some(taken.unwrap_or_else(|_| self.damage_up_to(searched))));
@@ -292,9 +292,9 @@ impl<'a> Scan<'a> {
 /// How many bytes without a whole record show that no record follows, if the writer leaves at most `stretch_bytes`
 /// and one batch unsynced.
 ///
-/// A [tail](super::tail) looks into each stretch, from the end backwards. The next look behind the last record that
-/// it finds is at most a stretch away, and found nothing: so nothing behind that look was synced. The writer wrote at
-/// most a stretch and a batch behind what it had synced, in whole pages.
+/// A [tail](super::tail) probes each stretch, from the end backwards. The probe after the one that finds a record is
+/// at most a stretch further on, and has found nothing: so nothing from there on was synced. The writer has written at
+/// most a stretch and a batch, in whole pages, behind the synced records.
 pub const fn end_gap_bytes(stretch_bytes: u32) -> u32 {
     2 * stretch_bytes + (JOURNAL_PROBE_BYTES + JOURNAL_BATCH_BYTES + 2 * PAGE_BYTES) as u32
 }

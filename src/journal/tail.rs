@@ -1,9 +1,9 @@
 //! Finds where the records of a segment end, in a time that does not grow with the segment.
 //!
 //! Synced records have no gaps. Behind them a power cut may leave gaps, because the system writes in any order. But
-//! the writer has no more than a *stretch* and one batch unsynced. So a tail looks for a whole record in each stretch
-//! of the segment, from its end backwards. It scans from the first one that it finds. The scan ends at a gap so long
-//! that no record can follow it: [`end_gap_bytes`].
+//! the writer leaves at most a *stretch* and one batch unsynced. So the search looks for a whole record in each
+//! stretch of the segment, from its end backwards. It scans from the first record that it finds. The scan ends at a
+//! gap so long that no record can follow it: [`end_gap_bytes`].
 //!
 //! A damaged record is lost. The whole ones behind it are valid: either the server acknowledged them, or they were on
 //! their way when the power failed, and then it does no harm to keep them. Bytes are torn only if they have the tag

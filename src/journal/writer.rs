@@ -1,10 +1,9 @@
 //! The writer: appends records to the active segment, commits them, and rotates to the next segment.
 //!
-//! Records are appended one by one and committed together (group commit). If a commit fails, the writer rolls back
-//! all its records: it never writes to the segment again, and begins the next one. The header of the next segment
-//! says where the valid records of the failed one end. The writer does not retry the sync, because after a failed
-//! sync nobody knows what is on the disk, and a second sync that succeeds says nothing about it ("fsyncgate",
-//! 2018).
+//! Records are appended one by one and committed together (group commit). If a commit fails, the writer rolls back all
+//! its records: it never writes to the segment again, and begins the next one. The header of the next segment says
+//! where the valid records of the failed one end. The writer does not retry the sync, because after a failed sync it
+//! is unknown what is on the disk, and a second sync that succeeds says nothing about it ("fsyncgate", 2018).
 //!
 //! If the disk refuses the header of the next segment, the segment begins in the file after that one. The next
 //! rotation tries the refused file first.
@@ -67,7 +66,7 @@ impl Default for Buffers {
 /// Appends to a journal. Each journal has one writer.
 pub struct Writer<'a, D> {
     rotation: Rotation<D>,
-    /// The bytes that the writer writes without a sync at most, apart from one batch.
+    /// How many bytes the writer leaves unsynced at most, apart from one batch.
     stretch_bytes: u32,
     buffers: &'a mut Buffers,
     /// The segment that the writer appends to. `None` before the first segment begins, and after a failure if the
@@ -405,7 +404,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.retire_if_failed(written)
     }
 
-    /// Abandons the active segment after an error: nobody knows what is on the disk, and a second sync would answer
+    /// Abandons the active segment after an error: it is unknown what is on the disk, and a second sync would return
     /// `Ok`.
     fn retire_if_failed(&mut self, result: Result<(), Errno>) -> Result<(), Errno> {
         if result.is_err() {

@@ -51,8 +51,8 @@ pub fn run(directory: &Path, files: &ReadOnly, mut output: Output) -> Result<Ver
     Ok(if report.findings.is_empty() { Verdict::Sound } else { Verdict::Damaged })
 }
 
-/// Examines the journal. If it finds damage, it examines the journal again after a while, and keeps what it finds
-/// twice: what a server is writing at this moment may look damaged.
+/// Examines the journal. If it finds damage, it examines the journal again after a while, and reports only the damage
+/// that it finds both times: a record that a server is just writing may look damaged.
 fn examine_twice(mut examine: impl FnMut() -> Result<Report, Errno>) -> Result<Report, Errno> {
     let first = examine()?;
     if first.findings.is_empty() {
@@ -121,8 +121,8 @@ impl Report {
         Ok(())
     }
 
-    /// Whether an invalid header belongs to this journal. A header of version 1 has no identity. It does if it is
-    /// older than all valid segments: then another file took its place.
+    /// Whether an invalid header belongs to this journal. A header of version 1 has no identity: it belongs to this
+    /// journal if it is older than all valid segments, because then another file took its place.
     fn is_ours(&self, header: &Header) -> bool {
         match header.identity() {
             None => header.sequence < self.oldest,

@@ -42,8 +42,8 @@ impl Content {
         self.records += 1;
     }
 
-    /// Counts what follows the valid records, which end at `end`. The writer rolled it back, or a power cut tore it.
-    /// No reader shows it.
+    /// Counts the bytes and records that follow the valid records, which end at `end`. The writer rolled them back, or
+    /// a power cut tore them. No reader shows them.
     ///
     /// # Errors
     /// The disk's.

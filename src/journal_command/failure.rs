@@ -17,7 +17,7 @@ pub enum Failure {
     Unresized(PathBuf, Error),
     /// The journal cannot be read.
     Unread(PathBuf, Errno),
-    /// Another journal has taken its place.
+    /// Another journal has replaced it.
     Replaced(PathBuf),
     /// Standard output cannot be written.
     Output(io::Error),

@@ -16,7 +16,7 @@ pub enum Line<'a> {
     Message(Record<'a>),
     /// This many messages are missing.
     Lost(u64),
-    /// The server refused the messages from this ID on in the end.
+    /// The server has refused the printed messages from this ID on: it could not commit them.
     Withdrawn(u64),
 }
 

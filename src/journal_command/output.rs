@@ -1,4 +1,4 @@
-//! Standard output, as the command writes to it: many lines at a time.
+//! Standard output behind a buffer: the command writes many lines at a time.
 
 use std::fs::File;
 use std::io::{self, BufWriter};

@@ -34,8 +34,8 @@ pub struct Printer {
     cursor: Cursor,
     /// How many of the next messages are left out.
     skipped: u64,
-    /// Whether damage and gaps are left out. That is so before the first message: they are before the requested part
-    /// of the history.
+    /// Whether damage and gaps are left out. They are before the first message, because there they precede the
+    /// requested part of the history.
     is_silent: bool,
     /// `None`: all segments are of version 1, which has no identity.
     identity: Option<Identity>,

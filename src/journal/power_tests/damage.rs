@@ -9,7 +9,7 @@ use crate::journal::writer::{Buffers, Writer};
 use crate::limits::JOURNAL_SEGMENTS;
 use core::ops::Range;
 
-/// So many messages that the writer of the small journal rotates to each file several times.
+/// Enough messages for the writer of the small journal to rotate to each file several times.
 const MANY: u64 = 1_500;
 
 #[test]

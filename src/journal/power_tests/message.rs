@@ -18,8 +18,8 @@ impl Message {
     pub(super) fn new(serial: u64) -> Self {
         let mut random = Random(serial);
         let priority = Priority::new(random.below(Priority::COUNT) as u8).unwrap();
-        // Eight bytes at a time, because each check makes the messages again. Byte by byte that took a fifth of the
-        // time.
+        // Eight bytes at a time, because each check makes the messages again. Byte by byte, that took a fifth of the
+        // test's time.
         let mut bytes = |count: usize| -> Vec<u8> {
             let mut bytes = Vec::with_capacity(count + 8);
             while bytes.len() < count {

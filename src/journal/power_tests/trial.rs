@@ -17,7 +17,7 @@ pub(super) const SHORT: Size = Size { segment_bytes: 128 * 1024, stretch_bytes: 
 /// Long segments: they have many stretches, and more space behind their records than a start scans.
 pub(super) const LONG: Size = Size { segment_bytes: 512 * 1024, stretch_bytes: 8 * 1024 };
 
-/// Segments of one stretch: the writer syncs nothing on its own.
+/// Segments of one stretch: the writer syncs only when a commit or a rotation requires it.
 pub(super) const WHOLE: Size = Size { segment_bytes: 128 * 1024, stretch_bytes: 128 * 1024 };
 
 /// The size of a segment.

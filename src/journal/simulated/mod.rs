@@ -1,7 +1,7 @@
 //! A disk in memory, for tests: it loses what was not synced when the power fails, tears sectors, and fails as Linux
 //! does.
 //!
-//! Writes go to the cache. A sector of it reaches the disk when it is synced, or earlier when the system likes. A
+//! Writes go to the cache. A sector of it reaches the disk at a sync, or at any earlier time. A
 //! failed sync leaves its sectors clean, whether they are on the disk or not, and the next sync of them returns `Ok`:
 //! so does Linux.
 
