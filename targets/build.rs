@@ -1,17 +1,17 @@
-//! The build script: turns the board file named by `FIRSTLINE_BOARD` into constants for `src/limits.rs`, and finds the modules that log,
-//! which `--log-level` may name.
+//! The build script: turns the board file that `FIRSTLINE_BOARD` names into constants for `src/limits.rs`, and finds
+//! the modules that log, for `--log-level`.
 //!
-//! A wrong board, a missing, unknown or ill-typed key ends the build with one line that says what is known.
+//! An unknown board, or a missing, unknown or ill-typed key, ends the build with one line that says what is allowed.
 
 use std::{collections::BTreeSet, env, fs, path::Path, process::exit};
 
 /// The board that is built when `FIRSTLINE_BOARD` is not set.
 const BOARD_DEFAULT: &str = "pi";
 
-/// The keys of a board file that `targets/build` reads, and this does not.
+/// The keys of a board file that only the script `targets/build` reads.
 const KEYS_OF_SCRIPT: [&str; 2] = ["triple", "cpu"];
 
-/// Every other key, with what the constant made from it is for.
+/// Every other key, and the documentation of its constant.
 const KEYS: [(&str, &str); 9] = [
     ("clients", "Connections at once."),
     ("in_flight", "Messages of one client that may be admitted and not yet answered."),
@@ -35,7 +35,7 @@ fn main() {
         "log_modules.rs",
         &format!("/// The modules that log.\npub const MODULES: &[&str] = &{modules:?};\n"),
     );
-    // Code says `cfg(loom)`, as that of others does.
+    // The code uses `cfg(loom)`, as other crates do.
     for model in ["loom", "shuttle"] {
         if env::var_os(format!("CARGO_FEATURE_{}", model.to_uppercase())).is_some() {
             println!("cargo::rustc-cfg={model}");
@@ -59,8 +59,8 @@ fn write(name: &str, code: &str) {
     fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join(name), code).unwrap();
 }
 
-/// Finds the modules in this directory, which is that of the module `path`, in which a macro of the crate log is called; with those that
-/// they are in.
+/// Finds the modules that call a macro of the crate `log`, and the modules that contain them. `directory` is that of
+/// the module `path`.
 fn find_modules_that_log(directory: &Path, path: &[&str], modules: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_stem().unwrap().to_str().unwrap();

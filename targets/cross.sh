@@ -1,6 +1,6 @@
-# For other scripts: `cross` itself, which is on nobody's PATH by chance.
+# For other scripts: finds or builds `cross`.
 
-# cross_binary WHO: prints where cross 0.2.5 is, for the script WHO. It is built once, and kept in ~/.cache/firstline.
+# cross_binary SCRIPT: prints the path of cross 0.2.5. Builds it once, and keeps it in ~/.cache/firstline.
 cross_binary() {
     local root=${XDG_CACHE_HOME:-$HOME/.cache}/firstline/cross-0.2.5
     if [ ! -x "$root/bin/cross" ]; then
@@ -10,8 +10,9 @@ cross_binary() {
     echo "$root/bin/cross"
 }
 
-# stand_in_rustup DIRECTORY TOOLCHAIN: puts a rustup there that has this toolchain, and can do no more than say so.
-# cross 0.2.5 cannot read what newer ones answer: it takes the active toolchain for missing, and updates it.
+# stand_in_rustup DIRECTORY TOOLCHAIN: writes a script named rustup to that directory, which only reports that it has
+# this toolchain. cross 0.2.5 cannot read the output of newer rustups: it concludes that the active toolchain is
+# missing, and updates it.
 stand_in_rustup() {
     mkdir -p "$1"
     cat >"$1/rustup" <<RUSTUP

@@ -1,6 +1,6 @@
-# For other scripts: Debian's packages, installed where that may be done.
+# For other scripts: installs Debian's packages, if that is permitted.
 
-# install_packages WHO PACKAGE...: has these packages installed, for the script WHO; says what to do where it may not.
+# install_packages SCRIPT PACKAGE...: installs those of the packages that are missing; says what to do if it may not.
 install_packages() {
     local who=$1 package missing=()
     shift
@@ -23,9 +23,9 @@ install_packages() {
         apt-get install -y -qq --no-install-recommends --no-remove "${missing[@]}"
 }
 
-# update_package_lists [OPTION...]: has apt-get learn which packages there are.
+# update_package_lists [OPTION...]: updates the package lists of apt-get.
 update_package_lists() { alone apt-get "$@" update -qq; }
 
-# alone COMMAND...: runs it while no other script does so: apt-get does not wait for another that reads the lists. It says all on standard
-# error.
+# alone COMMAND...: runs a command under a lock, because apt-get does not wait for another one that reads the lists.
+# All output goes to standard error.
 alone() { flock /var/lib/apt "$@" >&2; }

@@ -1,6 +1,7 @@
-# For other scripts: how they are called.
+# For other scripts: their options.
 
-# answer_options SCRIPT ARGUMENT...: --help prints the comment at the head of the script, and ends it; any other option is refused.
+# answer_options SCRIPT ARGUMENT...: for --help, prints the comment at the head of the script, and ends it; refuses any
+# other option.
 answer_options() {
     local script=$1 argument
     shift

@@ -15,9 +15,9 @@ are_there() {
     for program; do command -v "$program" >/dev/null || return 1; done
 }
 
-# What tests take that not every machine has: rights, time, programs. All stages build with the same features,
-# or each would compile the tests anew. With alloc-guard, the server that cargo builds along with the tests ends
-# itself when it allocates after "ready".
+# The features of tests that need what not every machine has: rights, time, programs. All stages build with the same
+# features, or each would compile the tests again. With alloc-guard, the server that cargo builds along with the tests
+# aborts when it allocates after "ready".
 FEATURES=alloc-guard,emulated-board,realtime,disks,faults,soak,examples
 if are_there strace; then FEATURES+=,strace; fi
 if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
