@@ -38,8 +38,8 @@ enum Piece {
     Message(u64, Vec<u8>),
     /// A message of an earlier use of the segment.
     Former(u64),
-    /// The segment's mark and these bytes after it: looks like a record, and is none.
-    Marked(Vec<u8>),
+    /// The segment's tag and these bytes after it: looks like a record, and is none.
+    Tagged(Vec<u8>),
     Noise(Vec<u8>),
 }
 
@@ -71,7 +71,7 @@ fn piece() -> impl Strategy<Value = Piece> {
     prop_oneof![
         8 => (id, vec(any::<u8>(), 0..TEXT_BYTES)).prop_map(|(id, text)| Piece::Message(id, text)),
         1 => any::<u64>().prop_map(Piece::Former),
-        1 => vec(any::<u8>(), 0..64).prop_map(Piece::Marked),
+        1 => vec(any::<u8>(), 0..64).prop_map(Piece::Tagged),
         1 => vec(any::<u8>(), 0..2_000).prop_map(Piece::Noise),
     ]
 }
@@ -101,7 +101,7 @@ fn bytes_of((header, pieces): &Segment) -> Vec<u8> {
         let length = match piece {
             Piece::Message(id, text) => record(*id, text).write(&key, room),
             Piece::Former(id) => record(*id, b"former").write(&SegmentKey { salt: !key.salt, ..key }, room),
-            Piece::Marked(tail) => put(room, &[&[0; 4], &key.tag.to_le_bytes()[..], tail].concat()),
+            Piece::Tagged(tail) => put(room, &[&[0; 4], &key.tag.to_le_bytes()[..], tail].concat()),
             Piece::Noise(noise) => put(room, noise),
         };
         at += length.unwrap_or(0);
@@ -144,7 +144,7 @@ fn read(memory: &Memory, mut cursor: Cursor, last_end: Option<u32>, at_a_time: u
             return all;
         }
     }
-    panic!("the reader comes to no end")
+    panic!("the reader does not end")
 }
 
 proptest! {

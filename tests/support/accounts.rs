@@ -1,6 +1,6 @@
-//! A ledger checks what the server promises. Each line has exactly one closing reply, and the right one. IDs
-//! are unique and rise. The sink has each acknowledged message exactly once, with the text that was sent. It
-//! has nothing else, except messages of connections that died before their ACK came.
+//! A ledger checks what the server promises. Each line has exactly one closing reply, and the right one. IDs are
+//! unique and increase. The sink has each acknowledged message exactly once, with the text that was sent. It has
+//! nothing else, except messages of connections that broke before their ACK came.
 //!
 //! Every message has a unique text: the name of its account, the number of its line, and any further bytes. A
 //! violation is an `Err` with one line that describes it, because some callers are not tests.
@@ -19,7 +19,7 @@ pub type Violation = String;
 
 // ---- All accounts together, and the sink --------------------------------------------------------------------
 
-/// What all accounts sent, what they were told, and what the sink has.
+/// What all accounts have sent and received, and what the sink has.
 #[derive(Default)]
 pub struct Ledger(Mutex<Entries>);
 
@@ -38,9 +38,9 @@ struct Entry {
     recorded: Vec<u64>,
     /// Lines that the sink must not have: the server refused them, or they were never sent whole.
     forbidden: BTreeSet<u64>,
-    /// Messages that so far are only acknowledged or only recorded, by their IDs.
+    /// Messages that so far are either acknowledged or recorded, but not both, by their IDs.
     unmatched: BTreeMap<u64, Event>,
-    /// The connection died, so some of its messages may have no ACK.
+    /// The connection broke, so some of its messages may have no ACK.
     is_broken: bool,
 }
 
@@ -56,7 +56,7 @@ enum Event {
 pub struct Tally {
     /// Messages that were acknowledged and recorded.
     pub matched: u64,
-    /// Messages that were recorded, and whose connection died before the ACK came.
+    /// Messages that were recorded, and whose connection broke before the ACK came.
     pub unacknowledged: u64,
     /// Recorded lines that belong to no account.
     pub without_account: u64,
@@ -89,7 +89,7 @@ impl Ledger {
         }
     }
 
-    /// The connection has died: some of its messages may have no ACK.
+    /// The connection has broken: some of its messages may have no ACK.
     fn mark_broken(&self, name: &str) {
         let mut entries = self.0.lock().unwrap();
         let entry = entries.accounts.get_mut(name).expect("the account is open");
@@ -220,7 +220,7 @@ pub enum Reply {
     Other(String),
 }
 
-/// What one connection has sent and was told.
+/// What one connection has sent and received.
 pub struct Account {
     name: String,
     ledger: Arc<Ledger>,
@@ -342,7 +342,7 @@ impl Account {
         self.open.len()
     }
 
-    /// The connection has died: the replies that are missing will never come.
+    /// The connection has broken: the replies that are missing will never come.
     pub fn mark_broken(&mut self) {
         self.open.clear();
         self.ledger.mark_broken(&self.name);
@@ -409,8 +409,8 @@ impl Speaker {
         match self.reader.read_until(b'\n', &mut line) {
             Ok(0) => Ok(None),
             Ok(_) if line.pop() == Some(b'\n') => {
-                let line =
-                    String::from_utf8(line).map_err(|_| "the server sent what is no UTF-8".to_string())?;
+                let line = String::from_utf8(line)
+                    .map_err(|_| "the server sent bytes that are not UTF-8".to_string())?;
                 self.account.take(&line).map(Some)
             }
             Ok(_) => Err(format!("{}: the last line is cut", self.account.name)),

@@ -1,11 +1,11 @@
 //! The harness: starts the real server, and speaks to it over real sockets.
 //!
-//! Every wait is for an event and has one generous limit, [`LIMIT`], after which the test fails. No test sleeps
-//! and hopes. The server takes a free port and logs which.
+//! Every wait is for an event and has one generous limit, [`LIMIT`], after which the test fails. No test relies on a
+//! sleep. The server takes a free port and logs its number.
 //!
-//! Settings: `FIRSTLINE_TEST_BINARY` is the server to test, in place of the one that cargo builds with the
-//! tests; `FIRSTLINE_TEST_RUNNER` is a command that is put before it (an emulator). `FIRSTLINE_WORKERS` and
-//! similar variables reach the server as its own settings.
+//! Settings: `FIRSTLINE_TEST_BINARY` is the server to test, in place of the one that cargo builds with the tests.
+//! `FIRSTLINE_TEST_RUNNER` is a command that runs the server, such as an emulator. `FIRSTLINE_WORKERS` and similar
+//! variables reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod accounts;
@@ -53,7 +53,7 @@ pub struct Server {
     log: Arc<Log>,
 }
 
-/// The command that starts the server; of this process's settings it gets only those for the server.
+/// The command that starts the server. The server gets only its own settings, not those of this process.
 pub fn command() -> Command {
     let binary = std::env::var("FIRSTLINE_TEST_BINARY")
         .unwrap_or_else(|_| env!("CARGO_BIN_EXE_firstline").to_string());
@@ -106,8 +106,8 @@ impl Server {
         server
     }
 
-    /// Starts the server with the standard error that the command has. No log line tells its address, so the
-    /// caller does.
+    /// Starts the server with the standard error that the command has. The caller gives the address, because no log
+    /// line can be read.
     pub fn start_without_log(mut command: Command, address: SocketAddr) -> Self {
         let child = command.stdin(Stdio::null()).spawn().expect("the server can be started");
         let mut server = Self { address, child, log: Arc::default() };
@@ -367,8 +367,8 @@ impl Client {
     }
 }
 
-/// Holds the consumer: its output goes into a full pipe that nobody reads. So messages stay queued, and
-/// commands are still answered.
+/// Holds the consumer: its output goes into a full pipe that nothing reads. So messages stay queued, and commands are
+/// still answered.
 pub struct HeldConsumer {
     reader: PipeReader,
 }

@@ -1,4 +1,4 @@
-//! File systems for one test. Mounting takes root.
+//! File systems for one test. Mounting them needs root.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

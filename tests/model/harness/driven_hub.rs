@@ -35,7 +35,7 @@ pub struct Singletons {
 }
 
 impl Singletons {
-    /// For the first hub.
+    /// What the first hub uses.
     pub fn new(consumer: Consumer, history: Option<replay::Handle>) -> Self {
         let sessions = ConnId::all().map(|conn| Session::new(conn, Box::leak(Box::new([0; RECEIVE_BYTES]))));
         let sessions: Box<[Session]> = sessions.collect();

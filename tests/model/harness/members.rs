@@ -23,7 +23,7 @@ const STEPS_MAX: usize = 200_000;
 /// Schedules of a model, unless `FIRSTLINE_TEST_SCHEDULES` sets another number.
 const SCHEDULES: u64 = 1_000;
 
-/// More than a witness is sent in a run.
+/// The buffer of a witness's socket, in bytes: more than the server sends to a witness in a run.
 const WITNESS_BYTES: usize = 1 << 20;
 
 /// A numeric environment variable.

@@ -1,4 +1,4 @@
-//! The reference that tests of several kinds compare the server with.
+//! What tests of several kinds share: a hub that a test drives, and the reference that they compare the server with.
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub mod driven_hub;

@@ -1,7 +1,8 @@
-//! What the protocol promises to a client, checked against everything that it sent and was sent.
+//! What the protocol promises to a client, checked against everything that the client has sent and received.
 //!
-//! A *witness* subscribes before every other client, and always reads in time. So it is sent every message of the
-//! others in the order of processing. The check compares what another client is told with what the witness saw.
+//! A *witness* subscribes before every other client, and always reads in time. So it receives every message of the
+//! others in the order of processing. The check compares the replies to another client with the messages that the
+//! witness has received.
 
 use super::protocol::{escaped, is_harmless, lines_of, request_of};
 use firstline::limits::LINE_BYTES_MAX;
@@ -106,7 +107,7 @@ enum End {
 /// All messages that were processed, as the witness got them.
 pub struct Witness {
     messages: BTreeMap<u64, Message>,
-    /// The witness was not told everything to the end.
+    /// The witness did not receive everything to the end.
     pub is_gone: bool,
     /// A client took a name that another one had before, so a name does not identify a client.
     pub names_are_shared: bool,
@@ -143,7 +144,7 @@ impl Witness {
     }
 }
 
-/// What one client sent and was sent.
+/// What one client has sent and received.
 pub struct Transcript {
     /// Its address as the server shows it.
     address: String,
@@ -154,7 +155,7 @@ pub struct Transcript {
     pub is_abandoned: bool,
     /// It may have read nothing for longer than the write time-out.
     pub may_be_cut_short: bool,
-    /// Each line that came, and the number of lines that had been sent by then, at most.
+    /// Each line that came, and an upper bound of the number of lines that had been sent by then.
     replies: Vec<(Reply, u64)>,
     unfinished: Vec<u8>,
     /// The server closed the connection.

@@ -18,7 +18,7 @@ pub const SMALLEST: usize = LINE_BYTES_MAX + "\r\n".len();
 /// How many bytes one receive brings, at most, and how many lines are taken before the next one.
 pub type ReceiveStep = (usize, usize);
 
-/// The lines of a stream, by the words of the protocol.
+/// The lines of a stream, as the protocol defines them.
 pub fn lines_of(stream: &[u8]) -> Vec<Line> {
     let mut lines: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').collect();
     if lines.last().is_some_and(|last| last.is_empty()) {
@@ -74,7 +74,7 @@ pub fn frames_are_the_lines<const N: usize>(before: &[u8], stream: &[u8], steps:
     assert_eq!(frame(&mut framer, stream, steps), lines_of(stream));
 }
 
-/// The request of a line, by the words of the protocol. The advice in a refusal is left out.
+/// The request of a line, as the protocol defines it. The advice in a refusal is left out.
 pub fn request_of(line: &[u8]) -> Request<'_> {
     if line.is_empty() {
         return Request::Blank;
@@ -175,7 +175,7 @@ pub fn without_advice(request: Request<'_>) -> Request<'_> {
     }
 }
 
-/// Whether a character may reach a terminal, by the words of the protocol.
+/// Whether a character may reach a terminal, as the protocol defines it.
 pub fn is_harmless(character: char) -> bool {
     let code = u32::from(character);
     let is_control = code < 0x20 || (0x7f..=0x9f).contains(&code);
