@@ -61,7 +61,7 @@ pub const STATIC: [Item; 13] = [
 /// are used.
 pub const STACKS: [Item; 5] = [
     Item::new("worker stacks", WORKERS, WORKER_STACK_BYTES),
-    // Only if a sink can block, as with `--print`.
+    // Only if a sink can block (`--print`, `--journal`), or with `--realtime`.
     Item::new("consumer stack", 1, CONSUMER_STACK_BYTES),
     // The next two only with a journal.
     Item::new("delivery stack", 1, DELIVERY_STACK_BYTES),

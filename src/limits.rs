@@ -165,8 +165,8 @@ pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
 /// The largest `--journal-size`, in bytes: a segment's offsets are 32 bits, and file offsets are on some boards.
 pub const JOURNAL_BYTES_MAX: u64 = JOURNAL_SEGMENTS as u64 * 1024 * 1024 * 1024;
 
-/// How many batches one group has at most. With a journal one sync covers them: the messages that arrive during the
-/// sync before.
+/// How many batches one group has at most. With a journal, a group has the batches that arrived during the sync
+/// before, and one sync covers all of them.
 pub const JOURNAL_BATCHES_MAX: usize = 16;
 
 /// Commit groups: one that is being committed, and one that is being delivered.
@@ -178,8 +178,8 @@ pub const JOURNAL_RETRY_MS: u64 = 1_000;
 /// How much the replay reads for one client before it serves others, in bytes.
 pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
-/// The room in an outbox that makes it worth while to read on for its client, in bytes: for the longest line, and a
-/// LOST line.
+/// The free room in an outbox from which on the replay reads for its client, in bytes: the longest `MSG` line, and a
+/// `LOST` line.
 pub const REPLAY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;
 
 /// How long the replay waits at most for the publication of a rotation that the writer has just begun, in
@@ -221,8 +221,8 @@ pub const JOURNAL_PROBE_BYTES: usize = 2 * RECORD_BYTES_MAX.next_multiple_of(8);
 /// The size of the stretches into which a segment is divided for the search for its end, in bytes. The search looks
 /// into each stretch, and reads only the last one that holds something, and what may follow it. Whatever `--sync`
 /// says, at most one stretch is written without a sync. That bounds how far the system may have written ahead when the
-/// power failed. A segment of the default size is read as a whole; one of the largest size takes 127 looks, and three
-/// times as much reading.
+/// power failed. A segment of the default size is read as a whole; one of the largest size takes 127 looks, and about
+/// three times as many bytes.
 pub const JOURNAL_STRETCH_BYTES: u32 = 8 * 1024 * 1024;
 
 /// How often a disk call that a signal interrupts is repeated. A disk whose calls are interrupted more often has
@@ -245,7 +245,7 @@ pub const JOURNAL_LISTING_BYTES: usize = 2_048;
 /// How many ranges of missing IDs a check of the journal lists; it only counts the rest.
 pub const JOURNAL_GAPS_LISTED_MAX: usize = 20;
 
-/// Listeners (`--listen`).
+/// Listeners: those of `--listen`, and those that the service manager passes.
 pub const LISTENERS_MAX: usize = 8;
 
 /// The longest name of a network interface, in bytes: the kernel's own bound (IFNAMSIZ), without its NUL.

@@ -2,8 +2,8 @@
 //!
 //! Sockets come as in sd_listen_fds(3). Notifications go as in sd_notify(3): one datagram each, to the socket that
 //! `NOTIFY_SOCKET` names. Without a service manager there are no such sockets, and nothing is sent. Datagrams are
-//! small and sent without waiting. A datagram that cannot be sent is lost, as with the manager's own library. Nothing
-//! here allocates after [`Service::from_environment`].
+//! small and sent without waiting. A datagram that cannot be sent is lost, as with systemd's own library. Nothing here
+//! allocates after [`Service::from_environment`].
 
 use crate::limits::{JOURNAL_OPENING_BYTES_A_SECOND, LISTENERS_MAX, SERVICE_DATAGRAM_BYTES_MAX};
 use core::fmt::{self, Write};
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The service manager, if there is one.
 pub struct Service {
     socket: Option<UnixDatagram>,
-    /// How often the manager wants a report of progress; none: it wants none.
+    /// How often to report progress to the manager; none: it wants no reports.
     watchdog: Option<Duration>,
 }
 
@@ -70,7 +70,7 @@ impl Service {
     fn notify(&self, message: fmt::Arguments<'_>) {
         let Some(socket) = &self.socket else { return };
         let mut datagram: String<SERVICE_DATAGRAM_BYTES_MAX> = String::new();
-        // What does not fit is cut: it is the end of a status text.
+        // A text that is too long is cut; only the end of a status is lost.
         let _ = datagram.write_fmt(message);
         // Non-blocking: the manager may hang, and messages must still be processed.
         let _ = socket.send(datagram.as_bytes());

@@ -43,8 +43,8 @@ struct Open {
 }
 
 impl LogFile {
-    /// Opens the file for appending. It and its `.1` together take at most `bytes_max`; a larger file of an earlier
-    /// run is gone after two rotations.
+    /// Opens the file for appending. The file and its `.1` together take at most `bytes_max`; if an earlier run left a
+    /// larger one, that holds only after two rotations.
     ///
     /// # Errors
     /// Errors of open(2); EINVAL if the path has a zero byte.
@@ -182,7 +182,7 @@ mod tests {
     const SIZE: u64 = 4 * LOG_BATCH_BYTES as u64;
     const REOPEN_NS: u64 = LOG_REOPEN_MS * 1_000_000;
 
-    /// A directory that goes with the test.
+    /// A directory that is removed at the end of the test.
     struct Scratch(PathBuf);
 
     impl Scratch {

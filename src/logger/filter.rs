@@ -63,8 +63,8 @@ impl Filter {
         self.0.enabled(metadata)
     }
 
-    /// Whether lines of this target show their module and line. They do if debug is enabled for it: then the reader
-    /// looks for the place in the source.
+    /// Whether log lines of this target show their module and its source line. They do if debug is enabled for the
+    /// target: then the reader wants to find the place in the source.
     pub fn shows_origin(&self, target: &str) -> bool {
         self.enabled(&Metadata::builder().level(Level::Debug).target(target).build())
     }
@@ -112,7 +112,7 @@ fn meant(path: &str) -> Option<&'static str> {
     nearest(path.as_bytes(), MODULES.iter().copied()).or_else(|| MODULES.iter().find(is_end).copied())
 }
 
-/// The target without the name of the crate: `hub::worker` for `firstline::hub::workers::worker`.
+/// The target without the name of the crate: `hub::workers::worker` for `firstline::hub::workers::worker`.
 pub fn short_target(target: &str) -> &str {
     target.strip_prefix(CRATE).and_then(|rest| rest.strip_prefix("::")).unwrap_or(target)
 }

@@ -8,9 +8,9 @@
 //! a slow terminal or SD card never slows it. Records that do not fit are lost and counted, and the log reports the
 //! loss where it happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
 //!
-//! A line is `12.345678 INFO  text`: it begins with the seconds since the start. In a file, which is read later, it
+//! A line is `12.345678 INFO text`: it begins with the seconds since the start. In a file, which is read later, it
 //! begins with the date, as `2026-11-28T16:41:31.123Z`. If the filter lets `debug` of a module through, all lines of
-//! that module end in module and line: `text  (hub::worker:123)`.
+//! that module end in module and line: `text (hub::workers::worker:123)`.
 //!
 //! - [`Filter`]: which records are logged.
 //! - `record`: the format of a line, always a single line.
@@ -66,16 +66,16 @@ pub struct Config {
     pub size_bytes_max: u64,
 }
 
-/// Why logging can't start.
+/// Why logging cannot start.
 #[derive(Debug)]
 pub enum Error {
-    /// The log file can't be opened.
+    /// The log file cannot be opened.
     File(PathBuf, Errno),
     /// The log file would be too small.
     Size(u64),
     /// The process has no more descriptors or threads.
     System(io::Error),
-    /// This process logs already.
+    /// The log of this process is started already.
     Twice,
 }
 
@@ -107,8 +107,8 @@ pub fn reopen() -> bool {
     has_file
 }
 
-/// Waits until every record that was logged before this call is written or counted as lost; `true` if it is. If the
-/// output is stuck, it waits for the whole time-out.
+/// Waits until every record that was logged before this call is written or counted as lost, or until the time-out has
+/// passed; `true` if all are.
 pub fn flush(timeout: Duration) -> bool {
     RING.flush(timeout)
 }

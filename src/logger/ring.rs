@@ -60,7 +60,7 @@ struct Slot {
     lost_before: u64,
 }
 
-/// A boolean as wide as a word, so that the state has no padding.
+/// A boolean of the size of a word, so that the state has no padding.
 type Flag = usize;
 
 impl Ring {

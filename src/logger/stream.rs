@@ -1,4 +1,5 @@
-//! An open descriptor to which whole lines are written, however long it takes, unless there is an error.
+//! An open descriptor to which whole lines are written. A write waits as long as the descriptor accepts nothing, and
+//! ends early only after an error.
 
 use std::os::fd::{AsFd, OwnedFd};
 

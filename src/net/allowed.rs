@@ -13,7 +13,8 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// The addresses that these rules allow; without rules, the near ones. Call it at the start: it allocates.
+    /// The addresses that these rules allow; without rules, those that are [near](super::near). Call it at the start:
+    /// it allocates.
     pub fn new(rules: &[Allow], now_ns: u64) -> Self {
         let rules = if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() };
         let is_local = rules.contains(&Allow::Local);
@@ -179,7 +180,7 @@ mod tests {
             let network = ipnet::IpNet::new(address(is_v4, bits), prefix).unwrap().trunc();
             let rules = [Allow::Network(network)];
             let other = address(is_v4, other);
-            // An IPv6 address of the mapped kind is an IPv4 one, and in no network of IPv6.
+            // A mapped IPv6 address counts as IPv4, and is in no IPv6 network.
             prop_assert_eq!(admits_address(&rules, other), model && other.to_canonical() == other);
             if let IpAddr::V4(v4) = other {
                 prop_assert_eq!(admits_address(&rules, v4.to_ipv6_mapped().into()), model);

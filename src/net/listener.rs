@@ -22,7 +22,7 @@ pub struct Listener {
     pub socket: TcpListener,
     /// The address, with the actual port.
     pub address: SocketAddr,
-    /// This machine did not have the address when the socket was made: no client can connect before it has.
+    /// Whether this machine did not have the address when the socket was made. Until it has, no client can connect.
     pub is_awaited: bool,
 }
 

@@ -10,7 +10,7 @@ use heapless::Vec;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// How long the networks are used after they were read, in nanoseconds.
+/// How long the server uses the networks before it reads them again, in nanoseconds.
 const HOLDS_NS: u64 = INTERFACE_NETWORKS_MS * 1_000_000;
 
 /// A network, and the number of its interface.
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(near("203.0.113.7", "0.0.0.0/0"), ["203.0.113.7/32"]);
         // The other end of a tunnel, and this one.
         assert_eq!(near("192.0.2.7", "192.0.2.9/32"), ["192.0.2.9/32", "192.0.2.7/32"]);
-        // What is near anyway takes no room.
+        // Networks that are near on every machine take no room.
         for (own, network) in [
             ("127.0.0.1", "127.0.0.0/8"),
             ("192.168.1.7", "192.168.1.0/24"),

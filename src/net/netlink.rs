@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn loopback_has_its_network_and_is_up() {
         let mut netlink = Netlink::open().unwrap();
-        // The second time too: nothing of the first answer is left over.
+        // Twice, because nothing of the first answer may be left over.
         for _ in 0..2 {
             let mut found = None;
             netlink

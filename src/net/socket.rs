@@ -40,9 +40,9 @@ pub struct Transmission {
     pub is_gone: bool,
 }
 
-/// Sets the options of a new connection. Small segments are sent at once, the kernel's buffers have a bound, and a
-/// peer that has lost its power or its cable is detected: within 90 s, unless `write_timeout_ms`, the time for which a
-/// client may leave its bytes unread, is longer than the default, or none.
+/// Sets the options of a new connection. Small segments are sent at once, the kernel's buffers have a bound, and the
+/// server detects a peer that has lost its power or its cable. That takes at most 90 s; it takes longer if
+/// `write_timeout_ms`, the time for which a client may leave its bytes unread, is longer than the default, or none.
 ///
 /// # Errors
 /// Errors of setsockopt(2): the peer may be gone already.
@@ -116,7 +116,7 @@ fn ending(socket: &impl AsFd) -> Received {
 /// Whether the connection is over in both directions: it is broken, or both sides have closed it.
 fn is_over(socket: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    // An interrupted call gives no answer: then the connection counts as not over.
+    // An interrupted call gives no result: then the connection counts as not over.
     poll(&mut fds, PollTimeout::ZERO).is_ok()
         && fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
@@ -191,11 +191,11 @@ sockopt_impl!(
 /// Raises the receive buffer of a client from which the server receives nothing until the client reads: the kernel
 /// then accepts all that its window has let the client send, and a little more.
 ///
-/// The window is as large as what fits if it arrives in large segments. Small segments take more room, and the kernel
-/// drops what does not fit. Then Linux, since 6.17, drops everything from that client until the server receives
-/// something, because all of it ends beyond the window (commit 9ca48d616ed7, "tcp: do not accept packets beyond
-/// window"). It drops even the acknowledgement that the client has read, and before that arrives the server receives
-/// nothing. So both would wait for ever. Before Linux 5.14 this only adds the little more; nothing else is needed
+/// The window promises the room that the data take in large segments. Small segments take more, and the kernel drops
+/// what does not fit. Then Linux, since 6.17, drops everything from that client until the server receives something,
+/// because all of it ends beyond the window (commit 9ca48d616ed7, "tcp: do not accept packets beyond window"). It
+/// drops even the acknowledgement that the client has read, and before that arrives the server receives nothing. So
+/// both would wait for ever. Before Linux 5.14 this only makes the buffer larger by a quarter; nothing else is needed
 /// there.
 pub fn raise_receive_buffer(socket: &impl AsFd) {
     if setsockopt(socket, sockopt::RcvBuf, &RAISED_RECEIVE_BUFFER_BYTES).is_ok() {

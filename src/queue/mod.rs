@@ -29,7 +29,7 @@ pub struct Queue<T, const N: usize> {
 
 struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
-    /// The thread in [`Queue::wait`], or the next one there, has to return.
+    /// The thread in [`Queue::wait`], or the next thread that calls it, has to return.
     is_woken: bool,
     /// A time-out has passed and has not been [handled](Queue::clear_overdue).
     is_overdue: bool,
@@ -89,7 +89,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Wakes the thread in [`Queue::wait`], or the next one there, even if no run waits: its time-out has changed.
+    /// Wakes the thread in [`Queue::wait`], or the next thread that calls it, even if no run waits: its time-out has
+    /// changed.
     pub fn wake(&self) {
         let was_woken = core::mem::replace(&mut self.shared.lock().is_woken, true);
         if !was_woken {

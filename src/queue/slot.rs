@@ -1,9 +1,10 @@
 //! A slot holds the text of a message, and the name of its sender, while the message waits.
 //!
-//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. There is one `&'static mut Slot` to each
-//! slot, and its holder owns the message in the slot. The client's outbox holds the free slots. A slot goes from there
-//! to the worker, which fills it, then through the queue to the consumer, which reads it, and back to the outbox
-//! together with the reply. So the compiler proves that no two threads touch a slot at the same time.
+//! Slots belong to clients: each client has `IN_FLIGHT` of them, all static. Each slot has exactly one
+//! `&'static mut Slot`, and the holder of that reference owns the message in the slot. The client's outbox holds the
+//! free slots. A slot goes from there to the worker, which fills it, then through the queue to the consumer, which
+//! reads it, and back to the outbox together with the reply. So the compiler proves that no two threads touch a slot
+//! at the same time.
 
 use super::Chain;
 use crate::conn_id::ConnId;
@@ -12,7 +13,7 @@ use crate::protocol::Priority;
 use static_cell::ConstStaticCell;
 
 /// One message of one client. The fields that are read most come first, in the same cache lines as the beginning of
-/// the text. The nick comes last, where messages without a nick do not pay for it.
+/// the text. The nick comes last, so that a message without a nick does not touch its cache line.
 #[repr(C)]
 pub struct Slot {
     /// The number of the message's line on its connection.

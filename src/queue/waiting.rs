@@ -90,7 +90,7 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         self.order = order;
     }
 
-    /// Admits a run at the time `now_ns`.
+    /// Admits a run at `now_ns`, in nanoseconds.
     ///
     /// # Errors
     /// Returns the run if `N` wait already.

@@ -27,7 +27,8 @@ impl<const WORDS: usize> Bitmap<WORDS> {
         Self { words: core::array::from_fn(|_| AtomicU32::new(0)) }
     }
 
-    /// Adds a number; true: it was not in the set. The thread that takes it out sees what the caller did before.
+    /// Adds a number; true: it was not in the set. The thread that removes it sees everything that the caller wrote
+    /// before.
     pub fn insert(&self, number: usize) -> bool {
         let bit = 1 << (number % 32);
         self.words[number / 32].fetch_or(bit, Ordering::AcqRel) & bit == 0

@@ -10,8 +10,8 @@
 //! does not wait. If the check came first, so did the counting, and the mutex orders both before the notifier's load,
 //! which reads a count above zero. `Relaxed` is enough, because the mutex gives the order.
 //!
-//! A notification can be missed only if exactly 2^32 notifications (or a multiple) come between a thread's unlock and
-//! its sleep, a few instructions later.
+//! A thread can miss a notification only if exactly 2^32 notifications (or a multiple) come between its unlock and its
+//! sleep, which are a few instructions apart.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -22,7 +22,7 @@ use super::{Futex, MutexGuard};
 /// Lets threads sleep until the state behind a [`Mutex`](super::Mutex) changes.
 ///
 /// The contract:
-/// - One condition variable goes with one mutex.
+/// - A condition variable is used with one mutex only.
 /// - The state changes only under that mutex. Notify after the change, or before it in the same critical section; with
 ///   or without the mutex still held.
 /// - A wait may end spuriously. Check the state again, as the `_while` functions do.

@@ -33,7 +33,7 @@ mod request {
 
     pub fn send(request: usize, of: &Futex) {
         let words = [request, &raw const *of as usize, 0, 0, 0, 0];
-        // SAFETY: the instructions leave all registers as they are, but for rdx, where valgrind puts its answer.
+        // SAFETY: the instructions change no register but rdx, in which valgrind returns its result.
         unsafe {
             asm!(
                 "rol rdi, 3", "rol rdi, 13", "rol rdi, 61", "rol rdi, 51", "xchg rbx, rbx",

@@ -2,8 +2,8 @@
 //!
 //! Without it there is priority inversion: a busy thread of middle priority keeps a thread of low priority from
 //! running, and so delays an urgent thread that waits for a mutex of the latter. Under the usual policy every thread
-//! gets its share in time, and the kernel's bookkeeping would be useless. So it is off until a thread runs in real
-//! time.
+//! soon gets its share of the processor, and the kernel's bookkeeping would be useless. So inheritance is off until a
+//! thread runs in real time.
 
 use rustix::io::Errno;
 

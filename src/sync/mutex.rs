@@ -7,7 +7,8 @@
 //! | [`CONTENDED`] and perhaps more | locked and contended | other threads may wait: the thread that unlocks wakes one |
 //!
 //! Without contention neither lock nor unlock makes a system call: to lock is 0 -> ID, to unlock is ID -> 0. If one of
-//! the two fails, there is contention. A process then uses one of two protocols:
+//! the two steps fails, there is contention. Then the mutex follows one of two protocols, the same in the whole
+//! process:
 //!
 //! - **Usually** a thread that cannot lock sets the word to `CONTENDED`. If the word was 0, the thread has the lock.
 //!   Otherwise it sleeps while the word is `CONTENDED`, and tries again. To unlock, the owner sets the word to 0, and
@@ -139,7 +140,7 @@ impl<T> Mutex<T> {
 
 /// The lock of a [`Mutex`], with access to its value. Dropping it unlocks the mutex.
 ///
-/// It must stay in the thread that has locked:
+/// It must stay in the thread that has taken the lock:
 ///
 /// ```compile_fail,E0277
 /// fn assert_send<T: Send>() {}
