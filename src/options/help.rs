@@ -24,7 +24,7 @@ pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
     text += "       firstline journal DIR | send HOST TEXT | watch HOST | web HUB\n";
-    text += "                     reads a journal, sends, prints, serves a page: each has --help\n";
+    text += "                   reads a journal, sends, prints, shows a page: see WORD --help\n";
     text.extend(settings().iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST
