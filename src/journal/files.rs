@@ -43,7 +43,7 @@ impl Files {
         let is_new = create_if_missing(directory)?;
         let opened = Self::open_existing(directory, segment_bytes);
         if is_new && opened.is_err() {
-            // If somebody put something into it meanwhile, it stays.
+            // If another process has put something into it meanwhile, the directory stays.
             let _ = rmdir(directory);
         }
         opened
@@ -82,7 +82,7 @@ impl Disk for Files {
 
     fn sync(&mut self, segment: usize) -> Result<(), Errno> {
         uninterrupted(|| fdatasync(&self.segments[segment]))?;
-        // A file that somebody removed takes everything that is written, and keeps nothing.
+        // Writes to a removed file succeed, but are lost.
         if is_linked(&self.segments[segment]) { Ok(()) } else { Err(Errno::ENOENT) }
     }
 

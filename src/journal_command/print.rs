@@ -273,7 +273,7 @@ impl Printer {
         eprintln!("firstline: {}: damaged: {bytes} at offset {offset}; --check tells all", path.display());
     }
 
-    /// Waits before the next look at the journal. It is an error if nobody reads the output any more.
+    /// Waits before the next look at the journal. It is an error if the reader of the output has closed it.
     fn wait(&mut self) -> Result<(), Failure> {
         self.output.flush()?;
         // Without any requested event, `poll` still reports a closed pipe.

@@ -335,6 +335,6 @@ mod tests {
         assert_eq!(open(&scratch.0), Some(Errno::EISDIR));
         assert_eq!(open(Path::new("a\0b")), Some(Errno::EINVAL));
         nix::unistd::mkfifo(&scratch.path("fifo"), Mode::S_IRWXU).unwrap();
-        assert_eq!(open(&scratch.path("fifo")), Some(Errno::ENXIO), "nobody reads it");
+        assert_eq!(open(&scratch.path("fifo")), Some(Errno::ENXIO), "nothing reads it");
     }
 }

@@ -40,7 +40,7 @@ impl<R: Copy + PartialEq> LogThrottle<R> {
     /// What to log about an address at `now_ns`, in nanoseconds. The caller then logs that.
     pub fn of(&mut self, address: IpAddr, why: R, now_ns: u64) -> LogDecision {
         self.recent.retain(|(.., logged_ns)| !is_over(*logged_ns, now_ns));
-        if self.recent.iter().any(|(told, reason, _)| (*told, *reason) == (address, why)) {
+        if self.recent.iter().any(|(named, reason, _)| (*named, *reason) == (address, why)) {
             return LogDecision::Nothing;
         }
         match self.recent.push((address, why, now_ns)) {

@@ -257,8 +257,8 @@ mod tests {
         drain(&mut writer);
         put(&ring, 2);
         drain(&mut writer);
-        let told = format!("WARN  {} log records lost: No space left on device", LOG_RECORDS + 3);
-        assert_eq!(texts(reader, writer), [told.as_str(), "INFO  record 1", "INFO  record 2"]);
+        let reported = format!("WARN  {} log records lost: No space left on device", LOG_RECORDS + 3);
+        assert_eq!(texts(reader, writer), [reported.as_str(), "INFO  record 1", "INFO  record 2"]);
         assert_eq!(ring.lost(), LOG_RECORDS as u64 + 3);
     }
 
@@ -308,14 +308,14 @@ mod tests {
         (0..count).for_each(|number| put(ring, number));
         assert!(ring.lost() > 0);
         let mut next = 0;
-        let mut told = 0;
+        let mut reported = 0;
         for line in BufReader::new(File::from(reader)).lines() {
             let line = line.unwrap();
             let mut words = line.split(' ').skip(1);
             if words.next() == Some("WARN") {
                 let lost: usize = words.nth(1).unwrap().parse().unwrap();
                 next += lost;
-                told += lost as u64;
+                reported += lost as u64;
             } else {
                 assert_eq!(line.rsplit(' ').next().unwrap(), next.to_string());
                 next += 1;
@@ -324,6 +324,6 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(told, ring.lost());
+        assert_eq!(reported, ring.lost());
     }
 }

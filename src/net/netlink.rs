@@ -238,17 +238,17 @@ mod tests {
 
     #[test]
     fn network_of_an_address_is_the_far_side() {
-        let told = |own: &str, network: &str| Some((own.to_string(), network.to_string()));
+        let expected = |own: &str, network: &str| Some((own.to_string(), network.to_string()));
         let v6 = "2001:db8::7".parse::<Ipv6Addr>().unwrap().octets();
         let only_far = message(libc::AF_INET6, 64, &[attribute(libc::IFA_ADDRESS, &v6)]);
-        assert_eq!(only_address(&only_far), told("2001:db8::7", "2001:db8::/64"));
+        assert_eq!(only_address(&only_far), expected("2001:db8::7", "2001:db8::/64"));
         // The other end of a tunnel, with a label of three bytes between.
         let tunnel = [
             attribute(libc::IFA_ADDRESS, &[192, 0, 2, 9]),
             attribute(libc::IFA_LABEL, b"wg\0"),
             attribute(libc::IFA_LOCAL, &[192, 0, 2, 1]),
         ];
-        assert_eq!(only_address(&message(libc::AF_INET, 32, &tunnel)), told("192.0.2.1", "192.0.2.9/32"));
+        assert_eq!(only_address(&message(libc::AF_INET, 32, &tunnel)), expected("192.0.2.1", "192.0.2.9/32"));
         // Invalid messages.
         assert_eq!(only_address(&message(libc::AF_INET, 33, &tunnel)), None);
         assert_eq!(only_address(&message(libc::AF_INET6, 64, &tunnel)), None);

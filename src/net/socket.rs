@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn end_before_a_reset_is_an_end_even_if_a_send_got_the_error() {
-        for sender_is_told_first in [false, true] {
+        for send_gets_the_error in [false, true] {
             let (server, mut client) = pair();
             client.write_all(b"last words").unwrap();
             client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -288,7 +288,7 @@ mod tests {
             // The system of a client that has closed its socket answers this with a reset.
             assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Ok(8));
             wait_for(&server, PollFlags::POLLHUP);
-            if sender_is_told_first {
+            if send_gets_the_error {
                 assert_eq!(send(server.as_raw_fd(), b"ACK 2 2\n"), Err(Errno::EPIPE));
             }
             assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
                 Received::Bytes(10),
                 "what has arrived is still there"
             );
-            let expected = if sender_is_told_first { Received::Broken(None) } else { Received::End };
+            let expected = if send_gets_the_error { Received::Broken(None) } else { Received::End };
             assert_eq!(receive(&server, &mut [0; 64]), expected);
         }
     }
@@ -331,21 +331,21 @@ mod tests {
 
     #[test]
     fn reset_is_no_end_even_if_a_send_got_the_error() {
-        for sender_is_told_first in [false, true] {
+        for send_gets_the_error in [false, true] {
             let (server, mut client) = pair();
             client.write_all(b"half a li").unwrap();
             setsockopt(&client, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
             drop(client);
             wait_for(&server, PollFlags::POLLHUP);
-            if sender_is_told_first {
+            if send_gets_the_error {
                 assert_eq!(send(server.as_raw_fd(), b"ACK 1 1\n"), Err(Errno::ECONNRESET));
             }
-            let told = if sender_is_told_first { None } else { Some(Errno::ECONNRESET) };
+            let expected = if send_gets_the_error { None } else { Some(Errno::ECONNRESET) };
             let mut received = receive(&server, &mut [0; 64]);
             if received == Received::Bytes(9) {
                 received = receive(&server, &mut [0; 64]);
             }
-            assert_eq!(received, Received::Broken(told));
+            assert_eq!(received, Received::Broken(expected));
             // It stays broken, and the error is reported once.
             assert_eq!(receive(&server, &mut [0; 64]), Received::Broken(None));
         }

@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn consecutive_lines_of_one_priority_are_a_run() {
         let runs = runs_of(&[(1, 4), (2, 4), (3, 4), (4, 9), (5, 4), (7, 4), (8, 4)]);
-        let told = runs.iter().map(|run| (lines(run), run.priority().number()));
-        assert!(told.eq([(1..4, 4), (4..5, 9), (5..6, 4), (7..9, 4)]));
+        let found = runs.iter().map(|run| (lines(run), run.priority().number()));
+        assert!(found.eq([(1..4, 4), (4..5, 9), (5..6, 4), (7..9, 4)]));
     }
 
     #[test]
@@ -162,8 +162,8 @@ mod tests {
             slot.lower_to(Priority::NORMAL);
             Chain::append(slot, &mut runs);
         }
-        let told = runs.iter().map(|run| (lines(run), run.priority().number(), run.is_lowered()));
-        assert!(told.eq([(1..2, 4, false), (2..4, 4, true), (4..5, 4, false), (5..6, 3, false)]));
+        let found = runs.iter().map(|run| (lines(run), run.priority().number(), run.is_lowered()));
+        assert!(found.eq([(1..2, 4, false), (2..4, 4, true), (4..5, 4, false), (5..6, 3, false)]));
     }
 
     #[test]

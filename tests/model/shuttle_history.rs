@@ -1,5 +1,6 @@
-//! The hand-off from the replay of the journal to live messages, in random schedules: a subscriber since some message
-//! is sent every later message once and in order, whatever is written meanwhile, and however slowly the client reads.
+//! The hand-off from the replay of the journal to live messages, in random schedules: a client that joins since some
+//! message receives every later message once and in order, whatever is written meanwhile, and however slowly the
+//! client reads.
 //!
 //! `cargo test --features shuttle --test shuttle_history -- --nocapture`
 //!
@@ -27,10 +28,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What each run takes over from the one before, and the ID of the last message.
+/// What each run gets from the one before, and the ID of the last message.
 static SINGLETONS: Mutex<Option<(Singletons, replay::Reader, u64)>> = Mutex::new(None);
 
-/// Less than a subscriber is sent, so that its socket is full at times, and its outbox too.
+/// The buffer of a socket, in bytes: less than a subscriber receives, so that its socket is full at times, and its
+/// outbox too.
 const SMALL_BUFFER: usize = 1;
 
 /// What each of two clients sends: messages with bytes whose escaped form is four times as long.

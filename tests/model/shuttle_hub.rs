@@ -26,11 +26,11 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
 use std::sync::{Arc, Mutex};
 
-/// What each run takes over from the one before. Only one model runs at a time, because there is only one consumer.
+/// What each run gets from the one before. Only one model runs at a time, because there is only one consumer.
 static SINGLETONS: Mutex<Option<Singletons>> = Mutex::new(None);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Less than a subscriber is sent, so that its socket is full at times.
+/// The buffer of a socket, in bytes: less than a subscriber receives, so that its socket is full at times.
 const SMALL_BUFFER: usize = 1;
 
 /// When the shutdown begins.

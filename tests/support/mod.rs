@@ -396,7 +396,8 @@ pub fn allow_many_connections() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
-/// Runs a command that ends by itself, and returns its output, which must be short: it is read at the end.
+/// Runs a command that ends by itself, and returns its output. The output must fit a pipe, because it is read only
+/// after the end.
 pub fn run_to_end(mut command: Command) -> Output {
     command.stdin(Stdio::null());
     run_to_end_with_input(command)

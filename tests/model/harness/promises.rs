@@ -119,7 +119,7 @@ impl Witness {
         Self { messages: BTreeMap::new(), is_gone: true, names_are_shared: false }
     }
 
-    /// A witness that only subscribed, and that is sent the messages after `after`.
+    /// A witness that only subscribed, and that receives the messages after `after`.
     pub fn new(transcript: &Transcript, after: Option<u64>) -> Self {
         let (mut messages, mut last, mut is_gone) = (BTreeMap::new(), after, false);
         for (reply, _) in &transcript.replies {
@@ -245,7 +245,7 @@ impl Transcript {
             .filter_map(|(reply, _)| if let Reply::Ack(_, id, _) = reply { Some(*id) } else { None })
     }
 
-    /// The IDs of the messages of others that it was sent.
+    /// The IDs of the messages of others that it received.
     pub fn ids_of_others(&self) -> impl Iterator<Item = u64> {
         self.replies
             .iter()
@@ -469,7 +469,7 @@ impl<'a> Check<'a> {
 
     fn msg(&mut self, message: &Message) {
         match self.witness.messages.get(&message.id) {
-            Some(seen) => assert_eq!(message, seen, "every client is sent the same"),
+            Some(seen) => assert_eq!(message, seen, "every client receives the same"),
             None => assert!(self.witness.is_gone, "{message:?} was not processed"),
         }
         let Some(min) = self.joined.or_else(|| self.is_joining()) else {
@@ -500,7 +500,7 @@ impl<'a> Check<'a> {
         self.names.range(..n).next_back().map_or(&self.transcript.address, |(_, name)| name)
     }
 
-    /// Whether the message is the client's own, which it is not sent.
+    /// Whether the message is the client's own, which the client does not receive.
     fn is_own(&self, message: &Message) -> bool {
         message.from == self.transcript.address || self.names.values().any(|name| *name == message.from)
     }
