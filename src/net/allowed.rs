@@ -13,8 +13,8 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// The addresses that these rules allow; without rules, those that are [near](super::near). Call it at the start:
-    /// it allocates.
+    /// The addresses that these rules allow; without rules, those near this machine (`--allow local`). Call it at the
+    /// start: it allocates.
     pub fn new(rules: &[Allow], now_ns: u64) -> Self {
         let rules = if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() };
         let is_local = rules.contains(&Allow::Local);
