@@ -17,7 +17,7 @@
 //! - `times`: the time at the beginning of a line.
 //! - `ring`: the records that wait for the writer.
 //! - `writer`: the writer's thread, its batches, and the records that it could not write.
-//! - `stream`, [`mod@file`]: write a whole batch to a descriptor; keep a file within its size.
+//! - `stream`, `file`: write a whole batch to a descriptor; keep a file within its size.
 //! - [`throttle`]: keeps repeated records about addresses from filling the log.
 //!
 //! This module does not know the server.
