@@ -8,9 +8,9 @@
 //! a slow terminal or SD card never slows it. Records that do not fit are lost and counted, and the log reports the
 //! loss where it happened: `12.345678 WARN  37 log records lost: the log is written too slowly`.
 //!
-//! A line is `12.345678 INFO text`: it begins with the seconds since the start. In a file, which is read later, it
+//! A line is `12.345678 INFO  text`: it begins with the seconds since the start. In a file, which is read later, it
 //! begins with the date, as `2026-11-28T16:41:31.123Z`. If the filter lets `debug` of a module through, all lines of
-//! that module end in module and line: `text (hub::workers::worker:123)`.
+//! that module end in module and line: `text  (hub::workers::worker:123)`.
 //!
 //! - [`Filter`]: which records are logged.
 //! - `record`: the format of a line, always a single line.

@@ -176,13 +176,13 @@ mod tests {
 
     #[test]
     fn origin_is_at_the_end_even_of_a_cut_text() {
-        let origin = Some(Origin { module: "hub::worker", line: Some(123) });
+        let origin = Some(Origin { module: "hub::workers::worker", line: Some(123) });
         assert_eq!(
             line(&Record::new(Level::Debug, format_args!("text"), origin)),
-            "0.000000 DEBUG text  (hub::worker:123)\n"
+            "0.000000 DEBUG text  (hub::workers::worker:123)\n"
         );
         let long = line(&Record::new(Level::Debug, format_args!("{:0300}", 0), origin));
-        assert!(long.ends_with("0…  (hub::worker:123)\n"));
+        assert!(long.ends_with("0…  (hub::workers::worker:123)\n"));
         let origin = Some(Origin { module: &"m".repeat(300), line: None });
         let both = line(&Record::new(Level::Debug, format_args!("{:0300}", 0), origin));
         assert!(both.contains("0…  (m") && both.ends_with("m…\n"));
