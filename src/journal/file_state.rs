@@ -161,10 +161,10 @@ impl Loss {
     }
 
     /// The offset of its trace in the segment, and the trace.
-    pub(super) fn trace(self, segment_bytes: u32) -> (u32, Vec<u8>) {
+    pub(super) fn trace(self, segment_bytes: u32) -> (u32, &'static [u8]) {
         match self {
-            Self::All => (0, MISSING.to_vec()),
-            Self::Mark => (last_mark_offset(segment_bytes), mark::cut_page().to_vec()),
+            Self::All => (0, MISSING),
+            Self::Mark => (last_mark_offset(segment_bytes), &mark::CUT_PAGE),
         }
     }
 }

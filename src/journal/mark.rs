@@ -37,11 +37,11 @@ const CUT: &[u8] = b"cut off";
 /// The last page of a segment whose last bytes were missing: the server may have issued any ID that fits in the
 /// segment. The next mark overwrites the page: the first mark of a segment goes there, and so does the mark that
 /// follows one in the other page.
-pub fn cut_page() -> [u8; PAGE_BYTES] {
+pub static CUT_PAGE: [u8; PAGE_BYTES] = {
     let mut page = [0; PAGE_BYTES];
-    page[..CUT.len()].copy_from_slice(CUT);
+    page.split_at_mut(CUT.len()).0.copy_from_slice(CUT);
     page
-}
+};
 
 /// The smallest record, in bytes.
 const RECORD_BYTES_MIN: usize = RECORD_HEADER_BYTES.next_multiple_of(ALIGNMENT);

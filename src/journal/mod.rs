@@ -18,8 +18,7 @@
 //! The journal is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files with their full length from
 //! the start. So it never takes more room than that, a full disk cannot stop it, and a sync writes nothing but data.
 //!
-//! Knows neither clients nor threads. While the server runs, only one thing here allocates: the trace that a reopening
-//! writes to a missing or truncated file. A resize allocates too.
+//! Knows neither clients nor threads. Only a resize allocates.
 
 #[cfg(not(loom))]
 mod active_segment;

@@ -28,7 +28,9 @@ impl<'a> Overlay<'a> {
     pub fn new(files: &'a ReadOnly) -> Result<Self, Error> {
         let losses = files.losses()?.into_iter().enumerate();
         let traces = losses.filter_map(|(segment, loss)| Some((segment, loss?.trace(files.segment_bytes()))));
-        let writes = traces.map(|(segment, (offset, bytes))| Write { segment, offset, bytes }).collect();
+        let writes = traces
+            .map(|(segment, (offset, bytes))| Write { segment, offset, bytes: bytes.to_vec() })
+            .collect();
         Ok(Self { files, writes })
     }
 }

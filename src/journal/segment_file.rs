@@ -124,12 +124,12 @@ fn extend(file: &OwnedFd, length: u32, segment_bytes: u32, loss: Option<Loss>) -
     let (offset, trace) = loss.trace(segment_bytes);
     match loss {
         Loss::All => {
-            write_all(file, offset, &trace)?;
+            write_all(file, offset, trace)?;
             fill(file, length.max(trace.len() as u32), segment_bytes)
         }
         Loss::Mark => {
             fill(file, length, offset)?;
-            write_all(file, offset, &trace)
+            write_all(file, offset, trace)
         }
     }
 }

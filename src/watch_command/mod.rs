@@ -3,13 +3,13 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`line`] | what came, as a line |
-//! | [`printer`] | what is printed, and how far that is written |
-//! | [`state_file`] | how far journals are read, in a file |
-//! | [`keeper`] | when that file is written |
-//! | [`verdict`] | why it ended, and the exit code |
-//! | [`watching`] | all of these together with the client, in one thread and one poll |
-//! | [`failure`] | why it cannot begin |
+//! | `line` | what came, as a line |
+//! | `printer` | what is printed, and how far that is written |
+//! | `state_file` | how far journals are read, in a file |
+//! | `keeper` | when that file is written |
+//! | `verdict` | why it ended, and the exit code |
+//! | `watching` | all of these together with the client, in one thread and one poll |
+//! | `failure` | why it cannot begin |
 
 mod failure;
 mod keeper;

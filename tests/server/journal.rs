@@ -8,7 +8,7 @@ use firstline::journal::names::NAMES;
 use firstline::journal::read_only::ReadOnly;
 use firstline::journal::record::Record;
 use firstline::journal::scan::{Scan, Step};
-use firstline::limits::{BATCH, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES};
+use firstline::limits::{BATCH, IN_FLIGHT, JOURNAL_READ_BYTES, JOURNAL_SEGMENTS, PAGE_BYTES};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -1139,6 +1139,25 @@ fn a_command_is_answered_before_the_messages_that_a_subscriber_missed() {
     assert!(asked.iter().zip(&starts).all(|(line, start)| line.starts_with(start)), "{asked:?}");
     id_of(&server.connect().ask("up to date"));
     assert!(reader.line().ends_with("up to date"));
+}
+
+#[test]
+fn files_that_are_removed_while_the_server_runs_come_back() {
+    let directory = Directory::new("removed");
+    let server = directory.start(&[]);
+    let mut client = server.connect();
+    assert_eq!(id_of(&client.ask("before")), 1);
+    let removed = ["0.journal", "1.journal"].map(|name| directory.0.join(name));
+    removed.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let batch = format!("{}\n", "x".repeat(500)).repeat(IN_FLIGHT);
+    // The server notices it when it begins a file. The journal is full after some 2,000 of these messages.
+    eventually("the files are there again", || {
+        client.send(&batch);
+        client.lines(IN_FLIGHT);
+        removed.iter().all(|path| path.exists())
+    });
+    assert!(id_of(&client.ask("after")) > 1);
+    assert_eq!(server.end(), Some(0));
 }
 
 #[test]
