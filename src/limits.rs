@@ -481,8 +481,8 @@ pub const LOG_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// The longest datagram to the service manager, in bytes: a short status.
 pub const SERVICE_DATAGRAM_BYTES_MAX: usize = 160;
 
-/// The leading bits of a value that a histogram distinguishes: each doubling has 2^4 buckets, so a value is known to
-/// 1/16 of itself.
+/// The leading bits of a value that a histogram distinguishes: each doubling has 2^4 buckets, so the
+/// error of a value is at most 1/16.
 pub const HISTOGRAM_PRECISION_BITS: u32 = 4;
 
 /// The bits of the largest value that a histogram distinguishes: 2^42 ns is 73 minutes, longer than anything waits on

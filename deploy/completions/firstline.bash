@@ -10,7 +10,7 @@ _firstline() {
     fi
     if [ "$COMP_CWORD" -gt 1 ]; then
         case ${COMP_WORDS[1]} in
-        journal | send | watch) command=${COMP_WORDS[1]} ;;
+        journal | send | watch | web) command=${COMP_WORDS[1]} ;;
         esac
     fi
 
@@ -50,11 +50,12 @@ _firstline_words() {
     journal) words='--since --last --min --follow --json --check --resize --help' ;;
     send) words='--priority --urgent --high --low --token-file --timeout --retry --spool --flush --help' ;;
     watch) words='--min --since --state --json --count --timeout --token-file --help' ;;
+    web) ;;
     *)
         words='--listen --allow --auth-file --workers --print --journal --journal-size --sync --sync-interval --aging
             --realtime --per-address --rate --urgent-rate --idle-grace --line-timeout --idle-timeout --write-timeout
             --drain-timeout --log-level --log-file --log-size --sizes --version --help'
-        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch'; fi
+        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch web'; fi
         ;;
     esac
     [[ $word == -* ]] && return
@@ -63,7 +64,7 @@ _firstline_words() {
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
         ;;
-    send | watch) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
+    send | watch | web) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
     esac
     if [ -n "$command" ]; then words=; fi
 }

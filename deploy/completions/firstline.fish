@@ -1,7 +1,7 @@
 # Completes firstline's commands, options and their values in fish.
 
 complete -c firstline -f
-set -l commands journal send watch
+set -l commands journal send watch web
 set -l sizes '1M 16M 64M 256M 1G'
 
 # Of the server.
@@ -9,6 +9,8 @@ set -l server "not __fish_seen_subcommand_from $commands"
 complete -c firstline -n "$server" -a journal -d 'Read a journal'
 complete -c firstline -n "$server" -a send -d 'Send a message'
 complete -c firstline -n "$server" -a watch -d 'Print messages'
+complete -c firstline -n "$server" -a web -d 'Show a page'
+complete -c firstline -n '__fish_seen_subcommand_from web' -a '(__fish_print_hostnames)'
 complete -c firstline -n "$server" -l listen -x -d 'Address, port or both'
 complete -c firstline -n "$server" -l allow -x -a 'any local' -d 'Networks to let in'
 complete -c firstline -n "$server" -l auth-file -r -F -d 'Ask clients for a token'

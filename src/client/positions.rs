@@ -133,16 +133,20 @@ impl Positions {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn positions(list: &[(Option<u64>, u64)]) -> Positions {
-        let mut positions = Positions::default();
+impl Positions {
+    /// The positions of these journals, the latest first.
+    pub(crate) fn of_journals(list: &[(Option<u64>, u64)]) -> Self {
+        let mut positions = Self::default();
         for &(journal, id) in list.iter().rev() {
             positions.set(Position { journal, id });
         }
         positions
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_first_server_is_read_from_where_it_was_asked_for() {
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_known_journal_goes_on_whatever_was_asked_for() {
-        let known = positions(&[(Some(7), 12), (Some(8), 3), (None, 0)]);
+        let known = Positions::of_journals(&[(Some(7), 12), (Some(8), 3), (None, 0)]);
         for since in [Since::All, Since::Last, Since::Id(1)] {
             assert_eq!(known.start(Some(8), 20, since), Start { since: Some(3), gap: None });
             let gap = Some(Gap::OtherJournal);
@@ -174,15 +178,15 @@ mod tests {
         let lost = Start { since: None, gap: Some(Gap::NoJournal) };
         assert_eq!(start(&Positions::default(), Since::Last), Start { since: None, gap: None });
         assert_eq!(start(&Positions::default(), Since::All), lost);
-        assert_eq!(start(&positions(&[(Some(7), 12)]), Since::Last), lost);
-        assert_eq!(start(&positions(&[(None, 0)]), Since::Last), lost);
+        assert_eq!(start(&Positions::of_journals(&[(Some(7), 12)]), Since::Last), lost);
+        assert_eq!(start(&Positions::of_journals(&[(None, 0)]), Since::Last), lost);
     }
 
     #[test]
     fn the_journals_that_were_read_last_are_kept() {
-        let mut known = positions(&[(Some(1), 1), (Some(2), 2)]);
+        let mut known = Positions::of_journals(&[(Some(1), 1), (Some(2), 2)]);
         known.set(Position { journal: Some(2), id: 5 });
-        assert_eq!(known, positions(&[(Some(2), 5), (Some(1), 1)]));
+        assert_eq!(known, Positions::of_journals(&[(Some(2), 5), (Some(1), 1)]));
         for journal in 3..3 + JOURNALS_MAX as u64 - 1 {
             known.set(Position { journal: Some(journal), id: 9 });
         }

@@ -157,7 +157,7 @@ impl Loss {
             let marks_end = last_mark_offset(segment_bytes) + mark::MARK_BYTES as u32;
             return (state.length() < marks_end.into()).then_some(Self::Mark);
         }
-        (state.length() != segment_bytes.into() && !state.is_used).then_some(Self::All)
+        (state.length() != u64::from(segment_bytes) && !state.is_used).then_some(Self::All)
     }
 
     /// The offset of its trace in the segment, and the trace.

@@ -166,7 +166,7 @@ impl Marks {
     }
 
     fn from_bytes(bytes: &[u8; MARK_BYTES], key: &SegmentKey) -> Option<Self> {
-        if number(&bytes[..4]) != key.checksum(&bytes[4..]).into() {
+        if number(&bytes[..4]) != u64::from(key.checksum(&bytes[4..])) {
             return None;
         }
         let issued = IssuedIds { next_id: number(&bytes[16..24]), is_unsynced: number(&bytes[24..32]) != 0 };

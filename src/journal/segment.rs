@@ -203,7 +203,7 @@ impl Header {
         let bytes = bytes.get(..length)?;
         let field = |offset: usize, length: usize| number(&bytes[offset..offset + length]);
         let is_of_version = bytes[..8] == *MAGIC && field(8, 4) == version;
-        if !is_of_version || field(length - 4, 4) != crc32fast::hash(&bytes[..length - 4]).into() {
+        if !is_of_version || field(length - 4, 4) != u64::from(crc32fast::hash(&bytes[..length - 4])) {
             return None;
         }
         let origin = || Origin {

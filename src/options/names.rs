@@ -8,6 +8,7 @@ pub(super) const SEND_WORD: &str = "send";
 
 /// If this is the first argument, the others belong to `firstline watch`.
 pub(super) const WATCH_WORD: &str = "watch";
+
 /// If this is the first argument, the program `firstline-` with that name behind it gets the others. Each is a package
 /// of its own.
 pub(super) const COMPANIONS: [&str; 1] = ["web"];

@@ -218,20 +218,12 @@ mod tests {
         }
     }
 
-    fn positions(list: &[(Option<u64>, u64)]) -> Positions {
-        let mut positions = Positions::default();
-        for &(journal, id) in list.iter().rev() {
-            positions.set(Position { journal, id });
-        }
-        positions
-    }
-
     #[test]
     fn what_was_saved_is_read_in_its_order() {
         let place = Place::new();
         let (file, found) = StateFile::open(&place.state()).unwrap();
         assert_eq!(found, Positions::default());
-        let saved = positions(&[(Some(u64::MAX), 12), (None, 0), (Some(1), u64::MAX)]);
+        let saved = Positions::of_journals(&[(Some(u64::MAX), 12), (None, 0), (Some(1), u64::MAX)]);
         file.save(&saved).unwrap();
         drop(file);
         assert_eq!(StateFile::open(&place.state()).unwrap().1, saved);
@@ -242,15 +234,15 @@ mod tests {
     #[test]
     fn the_longest_state_can_be_read() {
         let list: Vec<_> = (0..JOURNALS_MAX as u64).map(|at| (Some(u64::MAX - at), u64::MAX)).collect();
-        let text = format(&positions(&list));
+        let text = format(&Positions::of_journals(&list));
         assert!((text.len() as u64) < BYTES_MAX);
-        assert_eq!(parse(&text), Some(positions(&list)));
+        assert_eq!(parse(&text), Some(Positions::of_journals(&list)));
     }
 
     #[test]
     fn damage_is_told_wherever_it_is_and_nothing_is_overwritten() {
         let place = Place::new();
-        let text = format(&positions(&[(Some(7), 12), (None, 0)]));
+        let text = format(&Positions::of_journals(&[(Some(7), 12), (None, 0)]));
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] ^= 1;

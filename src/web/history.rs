@@ -1,4 +1,4 @@
-//! The last hour, a point every [`POINT_S`] seconds. Memory: some 150 kB, whatever happens.
+//! The last hour, a point every [`POINT_S`] seconds. All of its memory is allocated at once: 160 kB.
 
 use crate::figures::{Figures, Histogram};
 use crate::limits::{POINT_S, POINTS_MAX};
@@ -25,8 +25,9 @@ struct Point {
 }
 
 /// The points, the oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
+    /// Never more than [`POINTS_MAX`], so it never grows.
     points: VecDeque<Point>,
     /// The counters at the end of the last point, and when that was, in milliseconds.
     last: Option<(u64, Figures)>,
@@ -49,6 +50,12 @@ struct Column {
     rate_milli: Vec<u64>,
     p50_us: Vec<u32>,
     p99_us: Vec<u32>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { points: VecDeque::with_capacity(POINTS_MAX), last: None }
+    }
 }
 
 impl History {
@@ -166,6 +173,7 @@ mod tests {
         assert!(columns.priorities[&9].rate_milli.iter().all(|rate| *rate == 10_000));
         assert_eq!(history.journal_headroom_s(1_000_000), Some(1_000));
         assert_eq!(history.columns(false).at_s.len(), 1);
+        assert!(history.points.capacity() * size_of::<Point>() <= 164_000, "the documentation says 160 kB");
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //! | --- | --- |
 //! | [`figures`], [`history`], [`messages`] | what the hub says: its counters, the last hour, the last messages |
 //! | [`metrics`] | the counters as Prometheus reads them |
-//! | [`guard`], [`places`], [`sessions`] | who is answered: by name, by number, by token |
-//! | [`router`], [`answer`], [`events`], [`page`] | what is answered |
+//! | [`guard`], [`places`], [`sessions`] | which requests the server answers: they check the host, the number of connections, the token |
+//! | [`router`], [`answer`], [`events`], [`page`] | the answers |
 
 mod answer;
 mod events;

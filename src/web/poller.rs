@@ -119,8 +119,8 @@ impl Poller {
         }
     }
 
-    /// Asks for the counters, and where somebody may read it, for who is connected. Once connected, an answer must come
-    /// in time.
+    /// Requests the counters and, if viewers may read names, the list of clients. On an established connection, a late
+    /// answer breaks it.
     fn poll_hub(&mut self, now: Instant) {
         if now < self.poll_at {
             return;

@@ -167,7 +167,7 @@ impl State {
         self.send(Event { is_private: false, bytes });
     }
 
-    /// Tells the viewers with the right to read who is connected, of `more` others only their number.
+    /// Sends the list of clients to the viewers that may read names. `more` is the number of clients that the list omits.
     pub fn tell_clients(&self, clients: &[Client], more: u64) {
         self.tell(true, "clients", &Clients { clients, more });
     }

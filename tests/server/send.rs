@@ -323,7 +323,7 @@ fn without_a_right_it_ends_at_once() {
 }
 
 impl Server {
-    /// The counters, for who has that token.
+    /// Reads the counters with that token.
     fn stats_of(&self, token: &str) -> BTreeMap<String, u64> {
         let mut client = self.connect();
         assert!(client.ask(&format!("/auth {token}")).starts_with("OK 1 "));

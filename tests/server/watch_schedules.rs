@@ -1,5 +1,5 @@
-//! `firstline watch` in random schedules of kills, of the server and of itself, of journals that change, and of floods: each message is
-//! printed once and in order, or is told lost.
+//! Random schedules kill the server and `firstline watch`, replace the journal, and flood the server. `firstline watch`
+//! must print each message once and in order, or report it as lost.
 //!
 //! `FIRSTLINE_TEST_SEED` runs the schedule of that seed alone.
 

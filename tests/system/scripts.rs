@@ -40,7 +40,7 @@ fn scripts() -> Vec<PathBuf> {
     scripts
 }
 
-/// Runs a script from another directory, as a user does who has it in the `PATH`.
+/// Runs a script from another directory, as a user with the script in the `PATH` does.
 fn run(script: &Path, argument: &str) -> Output {
     Command::new(script)
         .arg(argument)

@@ -346,16 +346,17 @@ fn journal_that_loses_its_only_used_file_issues_no_id_twice() {
     }
 }
 
-#[test]
-fn removed_segment_is_created_again() {
-    let place = TestDirectory::new("one");
+/// Removes something under a writer. The commit that notices it fails; after a reopening, the next one succeeds.
+fn expect_recovery_from(name: &str, stays_writable: bool, remove: impl Fn(&Path) -> std::io::Result<()>) {
+    let place = TestDirectory::new(name);
     let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
     let mut buffers = Buffers::new();
     let (mut writer, _) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
-    std::fs::remove_file(place.0.join(NAMES[0])).unwrap();
+    remove(&place.0).unwrap();
     writer.begin_group(true);
     writer.append(&record(1, b"lost"));
     assert_eq!(writer.commit(true), Err(Errno::ENOENT));
+    assert_eq!(writer.is_writable(), stays_writable);
     writer.reopen_segment().unwrap();
     writer.begin_group(true);
     writer.append(&record(1, b"kept"));
@@ -365,22 +366,13 @@ fn removed_segment_is_created_again() {
 }
 
 #[test]
+fn removed_segment_is_created_again() {
+    expect_recovery_from("one", true, |directory| std::fs::remove_file(directory.join(NAMES[0])));
+}
+
+#[test]
 fn removed_directory_is_detected_and_created_again() {
-    let place = TestDirectory::new("vanish");
-    let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
-    let mut buffers = Buffers::new();
-    let (mut writer, _) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
-    std::fs::remove_dir_all(&place.0).unwrap();
-    writer.begin_group(true);
-    writer.append(&record(1, b"lost"));
-    assert_eq!(writer.commit(true), Err(Errno::ENOENT));
-    assert!(!writer.is_writable());
-    writer.reopen_segment().unwrap();
-    writer.begin_group(true);
-    writer.append(&record(1, b"kept"));
-    writer.commit(true).unwrap();
-    drop(writer);
-    assert_eq!(ids(&place), [1]);
+    expect_recovery_from("vanish", false, |directory| std::fs::remove_dir_all(directory));
 }
 
 #[test]
