@@ -47,6 +47,24 @@ pub fn line(status: StatusCode, text: &str) -> Answer {
     with(status, TEXT, Either::Left(Full::new(format!("{text}\n").into())))
 }
 
+/// Bytes, and something that is dropped when they are.
+struct Held<T> {
+    bytes: Vec<u8>,
+    _place: T,
+}
+
+impl<T> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// JSON. `place` is dropped when nothing of the answer is in memory any more.
+pub fn json_with(what: &impl Serialize, place: impl Send + Sync + 'static) -> Answer {
+    let bytes = serde_json::to_vec(what).unwrap_or_default();
+    whole(JSON, Bytes::from_owner(Held { bytes, _place: place }))
+}
+
 /// JSON.
 pub fn json(status: StatusCode, what: &impl Serialize) -> Answer {
     // What is serialized here has no failing implementation.

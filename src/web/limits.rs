@@ -78,8 +78,17 @@ pub const SESSIONS_MAX: usize = 64;
 /// How long a session lasts, in seconds: half a day, and then the token has to be shown again.
 pub const SESSION_S: u64 = 12 * 60 * 60;
 
-/// How long a wrong token is answered later, in milliseconds. One is checked at a time, so a guesser has 60 a minute.
+/// For how long no token is checked after a wrong one, in milliseconds: all guessers together have 60 a minute.
 pub const WRONG_TOKEN_MS: u64 = 1_000;
+
+/// How long a token waits for its check, in milliseconds. A guesser's tokens may wait before it.
+pub const LOGIN_WAIT_MS_MAX: u64 = 10_000;
+
+/// The answers with the history that are on their way at a time. Each has up to 400 kB, and a viewer may read slowly.
+pub const HISTORIES_MAX: usize = 24;
+
+/// The replies of the hub that are read before anything else is done: a flood of them delays nothing for long.
+pub const REPLIES_PER_ROUND_MAX: usize = 1_024;
 
 /// The messages of viewers that wait for the hub's answer.
 pub const SUBMISSIONS_MAX: usize = 32;

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`figures`], [`history`], [`messages`] | what the hub says: its counters, the last hour, the last messages |
 //! | [`metrics`] | the counters as Prometheus reads them |
-//! | [`guard`], [`places`], [`sessions`] | which requests the server answers: they check the host, the number of connections, the token |
+//! | [`guard`], [`places`], [`login_gate`], [`sessions`] | which requests the server answers: they check the host, the number of connections, the token |
 //! | [`router`], [`answer`], [`events`], [`page`] | the answers |
 
 mod answer;
@@ -16,6 +16,7 @@ mod figures;
 mod guard;
 mod history;
 mod limits;
+mod login_gate;
 mod messages;
 mod metrics;
 mod options;

@@ -2,16 +2,20 @@
 //! once a second, joins, sends viewers' messages, and connects again when the connection is lost.
 
 use crate::figures::Figures;
-use crate::limits::{ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, SUBMISSIONS_MAX};
+use crate::limits::{
+    ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, REPLIES_PER_ROUND_MAX, SUBMISSIONS_MAX,
+};
 use crate::messages::{Shown, plain};
 use crate::state::{Client, State};
 use crate::submission::{Submission, Submissions};
 use firstline::client::connection::Heard;
 use firstline::client::link::{Change, Link};
 use firstline::client::outcome::{Verdict, verdict};
+use firstline::client::sender::poll_timeout;
 use firstline::client::{Outcome, Refusal, Reply};
 use firstline::protocol::Priority;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use firstline::protocol::escape::Escaped;
+use nix::poll::{PollFd, PollFlags, poll};
 use std::collections::BTreeMap;
 use std::mem;
 use std::os::fd::AsFd as _;
@@ -45,6 +49,10 @@ pub struct Poller {
     question: &'static [u8],
     /// When the counters are asked for next.
     poll_at: Instant,
+    /// Until when the hub has to answer the question for the counters, if it has been asked.
+    answer_by: Option<Instant>,
+    /// The hub may have sent more than one round reads.
+    has_more: bool,
     /// When messages were told last.
     flushed: Instant,
     /// The counters so far, while they come.
@@ -64,6 +72,8 @@ impl Poller {
             asked: BTreeMap::new(),
             question: b"/stats full\n",
             poll_at: now,
+            answer_by: None,
+            has_more: false,
             flushed: now,
             figures: Figures::default(),
             clients: (Vec::new(), 0),
@@ -91,14 +101,14 @@ impl Poller {
     /// Waits until there is something to do.
     fn wait(&self) {
         let flush_at = self.state.known().messages.has_fresh().then(|| self.flushed + FLUSH);
-        let due = [self.link.due(), Some(self.poll_at), flush_at].into_iter().flatten().min();
-        let timeout = due.map_or(POLL, |due| due.saturating_duration_since(Instant::now())).min(POLL);
+        let now = Instant::now();
+        let more_at = self.has_more.then_some(now);
+        let poll_at = self.answer_by.unwrap_or(self.poll_at);
+        let due = [self.link.due(), Some(poll_at), flush_at, more_at].into_iter().flatten().min();
         let mut fds = vec![PollFd::new(self.submissions.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.link.interest().map(|(fd, flags)| PollFd::new(fd, flags)));
-        // A millisecond more, so that what is due is due; the longest is a second.
-        let timeout = PollTimeout::try_from(timeout.as_millis() + 1).unwrap_or(PollTimeout::MAX);
-        // An interruption is a turn too many, and no more.
-        let _ = poll(&mut fds, timeout);
+        // An interruption is a round too many, and no more.
+        let _ = poll(&mut fds, poll_timeout(due, now));
         if fds[0].any().unwrap_or(false) {
             self.submissions.clear();
         }
@@ -122,22 +132,24 @@ impl Poller {
     /// Requests the counters and, if viewers may read names, the list of clients. On an established connection, a late
     /// answer breaks it.
     fn poll_hub(&mut self, now: Instant) {
+        if let Some(answer_by) = self.answer_by {
+            if now >= answer_by {
+                self.lose("the hub does not answer", now);
+            }
+            return;
+        }
         if now < self.poll_at {
             return;
         }
-        let is_up = self.link.connection().is_some();
-        if is_up && self.asked.values().any(|asked| matches!(asked, Asked::Stats)) {
-            return if now >= self.poll_at + ANSWER {
-                self.lose("the hub does not answer", now)
-            };
-        }
         self.poll_at = now + POLL;
-        if !is_up {
+        if self.link.connection().is_none() {
             return self.state.tell_stats();
         }
         self.figures = Figures::default();
+        self.answer_by = Some(now + ANSWER);
         self.ask(self.question, Asked::Stats);
-        if self.state.has_readers() {
+        let is_asked = self.asked.values().any(|asked| matches!(asked, Asked::Clients));
+        if self.state.has_readers() && !is_asked {
             self.clients = (Vec::new(), 0);
             self.ask(b"/who\n", Asked::Clients);
         }
@@ -146,9 +158,14 @@ impl Poller {
     fn take_submissions(&mut self) {
         while let Some(submission) = self.submissions.take() {
             let in_flight = self.asked.values().filter(|asked| matches!(asked, Asked::Message(_))).count();
-            if self.link.connection().is_none() || in_flight >= SUBMISSIONS_MAX {
-                // Who waits may have given up; so below.
-                let _ = submission.outcome.send(Outcome::NotSent("the hub is away".to_string()));
+            let refusal = if self.link.connection().is_none() {
+                Some("the hub is away")
+            } else {
+                (in_flight >= SUBMISSIONS_MAX).then_some("too many messages wait; send it again later")
+            };
+            if let Some(refusal) = refusal {
+                // The viewer may have given up, here and below.
+                let _ = submission.outcome.send(Outcome::NotSent(refusal.to_string()));
                 continue;
             }
             let mut line = Vec::new();
@@ -164,18 +181,21 @@ impl Poller {
         }
     }
 
-    /// Reads what the hub says.
+    /// Reads what the hub says: a bounded number of replies.
     fn hear(&mut self, now: Instant) {
         if let Some(connection) = self.link.connection() {
             connection.flush();
         }
-        while let Some(connection) = self.link.connection() {
+        self.has_more = false;
+        for _ in 0..REPLIES_PER_ROUND_MAX {
+            let Some(connection) = self.link.connection() else { return };
             match connection.hear() {
                 Heard::Nothing => return,
                 Heard::End(why) => return self.lose(&why, now),
                 Heard::Reply(reply) => self.take(reply, now),
             }
         }
+        self.has_more = true;
     }
 
     fn take(&mut self, reply: Reply, now: Instant) {
@@ -204,6 +224,7 @@ impl Poller {
             Some(Asked::Nick) => self.set_tokens(false),
             Some(Asked::Join) => self.state.known().unread = None,
             Some(Asked::Stats) => {
+                self.answer_by = None;
                 self.link.has_served();
                 self.state.take_figures(mem::take(&mut self.figures));
             }
@@ -217,8 +238,8 @@ impl Poller {
 
     fn take_err(&mut self, line: u64, reason: &str, text: &str, now: Instant) {
         match self.asked.remove(&line) {
-            // Where there are tokens, nobody has a nick.
-            Some(Asked::Nick) => self.set_tokens(matches!(reason, "not-permitted" | "not-authenticated")),
+            // Where there are tokens, no client has a nick. Only this reason says that there are none.
+            Some(Asked::Nick) => self.set_tokens(reason != "nick-taken"),
             Some(Asked::Join) => {
                 let mut known = self.state.known();
                 known.messages.clear();
@@ -226,7 +247,7 @@ impl Poller {
             }
             Some(Asked::Stats) if reason == "bad-argument" => {
                 self.question = b"/stats\n";
-                self.poll_at = now;
+                (self.answer_by, self.poll_at) = (None, now);
             }
             Some(Asked::Stats) if reason == "not-authenticated" => {
                 self.lose("the hub asks for a token; give firstline-web one with --token-file", now);
@@ -246,7 +267,7 @@ impl Poller {
         let Some(Asked::Message(Submission { message, outcome })) = self.asked.remove(&line) else { return };
         let result = match verdict {
             Verdict::Acknowledged(receipt) => {
-                let text = String::from_utf8_lossy(message.text()).replace('\\', "\\\\");
+                let text = Escaped(message.text()).to_string();
                 // The hub does not say what it lowered an urgent message to.
                 let priority = message.priority();
                 let priority = if receipt.is_lowered { priority.min(Priority::NORMAL) } else { priority };
@@ -268,10 +289,14 @@ impl Poller {
 
     /// The connection is lost; another is wanted.
     fn lose(&mut self, why: &str, now: Instant) {
+        let last_sent = self.link.connection().map_or(0, |connection| connection.last_sent());
         self.link.lose(true, now);
-        for asked in mem::take(&mut self.asked).into_values() {
+        self.answer_by = None;
+        for (line, asked) in mem::take(&mut self.asked) {
             if let Asked::Message(submission) = asked {
-                let _ = submission.outcome.send(Outcome::Unknown(why.to_string()));
+                let is_sent = line <= last_sent;
+                let outcome = if is_sent { Outcome::Unknown } else { Outcome::NotSent };
+                let _ = submission.outcome.send(outcome(why.to_string()));
             }
         }
         self.set_away(why);

@@ -3,11 +3,11 @@
 use crate::answer::{self, Answer};
 use crate::events;
 use crate::guard::Guard;
-use crate::limits::{BODY_BYTES_MAX, BODY_MS_MAX, SUBMISSION_MS_MAX, VIEWERS_MAX, WRONG_TOKEN_MS};
+use crate::limits::{BODY_BYTES_MAX, BODY_MS_MAX, HISTORIES_MAX, SUBMISSION_MS_MAX, VIEWERS_MAX};
+use crate::login_gate::{Busy, LoginGate};
 use crate::messages::plain;
 use crate::metrics::{self, Scrape};
 use crate::page;
-use crate::places::{Place, Places};
 use crate::sessions::{COOKIE, Session, Sessions};
 use crate::state::State;
 use crate::submission::{Submission, Submitter};
@@ -20,11 +20,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 /// What all connections share.
 pub struct Site {
@@ -36,10 +35,12 @@ pub struct Site {
     viewer_token: Option<Token>,
     allows_send: bool,
     submitter: Submitter,
-    viewers: Places,
+    /// Places for live events.
+    viewers: Arc<Semaphore>,
+    /// Places for answers with the history.
+    histories: Arc<Semaphore>,
     policy: HeaderValue,
-    /// One token is checked at a time.
-    login: Mutex<()>,
+    login_gate: LoginGate,
 }
 
 /// What a viewer may do.
@@ -77,15 +78,16 @@ impl Site {
             viewer_token,
             allows_send,
             submitter,
-            viewers: Places::new(VIEWERS_MAX),
+            viewers: Arc::new(Semaphore::new(VIEWERS_MAX)),
+            histories: Arc::new(Semaphore::new(HISTORIES_MAX)),
             policy: page::policy(),
-            login: Mutex::new(()),
+            login_gate: LoginGate::new(),
         }
     }
 
-    /// A place for live events; none: there is no more. Whose it is does not matter: connections are bounded by address.
-    pub fn take_viewer_place(&self) -> Option<Place> {
-        self.viewers.take(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    /// A place for live events until it is dropped; none: all are taken.
+    pub fn take_viewer_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.viewers).try_acquire_owned().ok()
     }
 
     /// The session that the cookies name.
@@ -117,7 +119,7 @@ pub async fn answer(site: &Arc<Site>, request: Request<Incoming>) -> Answer {
     match path.as_str() {
         "/" if is_read => page(site),
         "/events" if method == Method::GET => events::serve(site, cookies(request.headers())),
-        "/history" if is_read => answer::json(StatusCode::OK, &site.state.history()),
+        "/history" if is_read => history(site),
         "/metrics" if is_read => metrics(site, request.headers()),
         "/login" | "/logout" | "/send" if method == Method::POST => post(site, &path, request).await,
         "/" | "/events" | "/history" | "/metrics" => not_allowed("GET"),
@@ -135,13 +137,22 @@ fn page(site: &Site) -> Answer {
     answer
 }
 
+/// The history. Its bytes hold a place until they are sent, or the viewer is gone.
+fn history(site: &Site) -> Answer {
+    match Arc::clone(&site.histories).try_acquire_owned() {
+        Ok(place) => answer::json_with(&site.state.history(), place),
+        Err(_) => answer::line(StatusCode::SERVICE_UNAVAILABLE, "too many viewers; try again later"),
+    }
+}
+
 fn metrics(site: &Site, head: &HeaderMap) -> Answer {
     let scrape = {
         let known = site.state.known();
-        let figures = known.figures.clone();
-        let capacity_bytes = figures.as_ref().and_then(|figures| figures.get("journal-capacity-bytes"));
-        let journal_headroom_s = capacity_bytes.and_then(|bytes| known.history.journal_headroom_s(bytes));
-        Scrape { figures, journal_headroom_s, viewers: site.viewers.count() }
+        Scrape {
+            figures: known.figures.clone(),
+            journal_headroom_s: known.journal_headroom_s(),
+            viewers: VIEWERS_MAX - site.viewers.available_permits(),
+        }
     };
     let (text, content_type) = metrics::render(scrape, text(head, header::ACCEPT));
     answer::whole(HeaderValue::from_static(content_type), text)
@@ -215,10 +226,14 @@ async fn log_in(site: &Site, given: &str) -> Answer {
         let text = "there is no token for viewers; start firstline-web with --viewer-token-file";
         return answer::line(StatusCode::FORBIDDEN, text);
     };
-    let _turn = site.login.lock().await;
-    if !constant_time_eq(&token.line(), format!("/auth {}\n", given.trim()).as_bytes()) {
-        sleep(Duration::from_millis(WRONG_TOKEN_MS)).await;
-        return answer::line(StatusCode::FORBIDDEN, "wrong token");
+    let is_right = || constant_time_eq(&token.line(), format!("/auth {}\n", given.trim()).as_bytes());
+    match site.login_gate.check(is_right).await {
+        Ok(true) => {}
+        Ok(false) => return answer::line(StatusCode::FORBIDDEN, "wrong token"),
+        Err(Busy) => {
+            let text = "too many tokens wait to be checked; try again later";
+            return answer::line(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
     }
     match site.sessions.begin(Instant::now()) {
         Ok(session) => {

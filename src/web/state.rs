@@ -130,8 +130,9 @@ impl State {
         let now_ms = self.now_ms();
         let point = {
             let mut known = self.known();
+            let figures = Arc::new(figures);
             let has_point = known.history.take(now_ms, &figures);
-            known.figures = Some(Arc::new(figures));
+            known.figures = Some(figures);
             if known.presence != Presence::Here {
                 (known.presence, known.since) = (Presence::Here, Instant::now());
             }
@@ -199,17 +200,20 @@ impl State {
 }
 
 impl Known {
+    /// For how long the journal keeps a message at the present rate, in seconds, if that is known.
+    pub fn journal_headroom_s(&self) -> Option<u64> {
+        self.history.journal_headroom_s(self.figures.as_ref()?.get("journal-capacity-bytes")?)
+    }
+
     fn stats(&self, at_ms: u64) -> Stats<'_> {
-        let figures = self.figures.as_deref();
-        let capacity_bytes = figures.and_then(|figures| figures.get("journal-capacity-bytes"));
         Stats {
             at_ms,
             is_here: self.presence == Presence::Here,
             why: if let Presence::Away(why) = &self.presence { Some(why) } else { None },
             since_s: self.since.elapsed().as_secs(),
-            headroom_s: capacity_bytes.and_then(|bytes| self.history.journal_headroom_s(bytes)),
+            headroom_s: self.journal_headroom_s(),
             unread: self.unread.as_deref(),
-            counters: figures.map(|figures| figures.plain().collect()).unwrap_or_default(),
+            counters: self.figures.as_ref().map(|figures| figures.plain().collect()).unwrap_or_default(),
         }
     }
 }

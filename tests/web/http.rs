@@ -2,7 +2,7 @@
 
 use crate::support::LIMIT;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 /// An answer.
@@ -56,7 +56,7 @@ impl Http {
         let mut answer = self.head()?;
         let length = answer.head.get("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).ok()?;
+        expect_end(self.reader.read_exact(&mut body))?;
         answer.body = String::from_utf8(body).unwrap();
         Some(answer)
     }
@@ -93,16 +93,24 @@ impl Http {
     /// Reads until the connection ends.
     pub fn rest(mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        let _ = self.reader.read_to_end(&mut rest);
+        expect_end(self.reader.read_to_end(&mut rest));
         rest
     }
 
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let count = self.reader.read_line(&mut line).ok()?;
+        let count = expect_end(self.reader.read_line(&mut line))?;
         // The data of chunks are lines, and so are their sizes.
         (count > 0).then(|| line.trim_end().to_string())
     }
+}
+
+/// What was read; none: the connection has ended. A connection that stays open without a byte is neither.
+fn expect_end<T>(read: std::io::Result<T>) -> Option<T> {
+    let is_open =
+        |error: &std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    assert!(!read.as_ref().is_err_and(is_open), "the server neither answers nor ends the connection");
+    read.ok()
 }
 
 /// A request on a connection of its own. `Host` is the address unless the fields have one.

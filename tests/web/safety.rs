@@ -6,7 +6,8 @@ use crate::scene::{Web, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, allow_many_connections, eventually};
 use std::io::{BufRead, BufReader, Write};
-use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// The bounds that show outside; those of `src/web/limits.rs`.
@@ -120,7 +121,6 @@ fn slow_heads_and_idle_connections_are_ended() {
     for mut http in [slow, idle, body] {
         let answer = http.answer().map(|answer| answer.status);
         assert!(answer.is_none_or(|status| status == 408), "{answer:?}");
-        let _ = http.stream().shutdown(Shutdown::Write);
         assert_eq!(http.rest(), b"");
     }
 }
@@ -196,11 +196,17 @@ fn markup_and_direction_controls_in_names_and_texts_stay_text() {
 fn server_that_is_no_hub_can_make_nothing_grow_and_forge_no_event() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // It answers as a hub does, and says besides what a hub never says.
+    // It answers as a hub does, except for /who, and says besides what a hub never says.
+    let who_requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&who_requests);
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let lines = BufReader::new(stream.try_clone().unwrap()).lines();
             for (line, number) in lines.map_while(Result::ok).zip(1..) {
+                if line == "/who" {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 let mut said = String::new();
                 if line.starts_with("/stats") {
                     said += "MSG 1 p9 <i>\u{202e} a\u{2028}b\r\x1b]0;x\n";
@@ -218,6 +224,10 @@ fn server_that_is_no_hub_can_make_nothing_grow_and_forge_no_event() {
     assert!(!message["text"].as_str().unwrap().chars().any(|c| c.is_control()), "{message}");
     let stats = events.wait_for_event("stats", |stats| stats["is_here"] == true);
     assert!(stats["counters"].as_object().unwrap().len() <= 1_024);
+    for _ in 0..4 {
+        events.wait_for_event("stats", |stats| stats["is_here"] == true);
+    }
+    assert_eq!(who_requests.load(Ordering::Relaxed), 1, "one question is open at a time");
 }
 
 #[test]
