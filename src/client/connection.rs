@@ -39,13 +39,24 @@ pub struct Connection {
     taken: usize,
     /// Between `taken` and here there is no LF.
     scanned: usize,
+    /// Whether bytes were received in this round.
+    has_received: bool,
 }
 
 impl Connection {
     /// Lines over that socket, which does not block.
     pub fn new(stream: TcpStream) -> Self {
         let input = Vec::with_capacity(RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES);
-        Self { stream, next_line: 1, output: Vec::new(), sent: 0, input, taken: 0, scanned: 0 }
+        Self {
+            stream,
+            next_line: 1,
+            output: Vec::new(),
+            sent: 0,
+            input,
+            taken: 0,
+            scanned: 0,
+            has_received: false,
+        }
     }
 
     /// Whether something waits until the socket takes more.
@@ -79,7 +90,13 @@ impl Connection {
         self.next_line - 1 - waiting as u64
     }
 
-    /// The next thing that came.
+    /// Begins a round. In each round, [`hear`](Self::hear) receives once at most: otherwise a peer that never pauses would
+    /// hold the caller, which has deadlines and signals to look at. The socket stays readable for the next round.
+    pub fn begin_round(&mut self) {
+        self.has_received = false;
+    }
+
+    /// The next thing that came in this round.
     pub fn hear(&mut self) -> Heard {
         loop {
             if let Some(line) = self.take_line() {
@@ -88,9 +105,12 @@ impl Connection {
             if self.input.len() - self.taken > RECEIVED_LINE_BYTES_MAX {
                 return Heard::End("not a firstline server: it sends a line without an end".to_string());
             }
+            if self.has_received {
+                return Heard::Nothing;
+            }
             match self.receive() {
                 Ok(0) => return Heard::End("the server closed the connection".to_string()),
-                Ok(_) => {}
+                Ok(_) => self.has_received = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Heard::Nothing,
                 Err(error) => return Heard::End(described(&error)),
@@ -179,7 +199,10 @@ mod tests {
     fn hear(connection: &mut Connection) -> Heard {
         loop {
             match connection.hear() {
-                Heard::Nothing => std::thread::yield_now(),
+                Heard::Nothing => {
+                    std::thread::yield_now();
+                    connection.begin_round();
+                }
                 heard => return heard,
             }
         }
@@ -197,6 +220,7 @@ mod tests {
         server.read_exact(&mut received).unwrap();
         assert_eq!(&received, b"/ping\nsmoke\n");
         assert_eq!(connection.hear(), Heard::Nothing);
+        connection.begin_round();
         for part in [&b"OK 1\nAC"[..], b"K 2 17\r", b"\nLOST 3\n"] {
             server.write_all(part).unwrap();
         }

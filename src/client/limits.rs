@@ -41,6 +41,10 @@ pub const HOST_BYTES_MAX: usize = 255;
 /// 3 s at most when all places are taken. A name may take as long to be looked up.
 pub const ATTEMPT_MS: u64 = 5_000;
 
+/// How long a server may say nothing while it reads its journal for a client, in milliseconds. It reads up to 8 GB, from
+/// a slow card, in which perhaps no message is urgent enough.
+pub const SEARCH_MS_MAX: u64 = 15 * 60 * 1_000;
+
 /// After this silence a connection proves itself by `/ping` before a message is entrusted to it. Then a peer that lost its power, or a
 /// router that forgot the connection, makes a message late and not unknown.
 pub const PROBE_MS: u64 = 10_000;

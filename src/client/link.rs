@@ -37,6 +37,10 @@ pub struct Link {
     backoff: Backoff,
     /// Which of the servers is tried.
     server: usize,
+    /// With which server the next round begins.
+    first_server: usize,
+    /// Whether the server has served something on this connection.
+    is_serving: bool,
     /// Its addresses that are still to be tried.
     addresses: VecDeque<SocketAddr>,
     /// One for each server at most: one that is late is waited for again in the next round.
@@ -103,6 +107,8 @@ impl Link {
             state: State::Down,
             backoff: Backoff::default(),
             server: 0,
+            first_server: 0,
+            is_serving: false,
             addresses: VecDeque::new(),
             lookups,
             failure: String::new(),
@@ -181,6 +187,7 @@ impl Link {
 
     /// The server has answered a message.
     pub fn has_served(&mut self) {
+        self.is_serving = true;
         self.backoff.reset();
     }
 
@@ -190,7 +197,11 @@ impl Link {
     }
 
     /// The connection is lost. If another is wanted, that is after a pause.
+    /// One that has accepted the connection, and [served](Self::has_served) nothing, gives way to the next server once.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
+        let has_next = self.server + 1 < self.servers.list().len();
+        self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };
+        self.is_serving = false;
         self.state =
             if is_wanted { State::Pausing { until: now + self.backoff.pause() } } else { State::Down };
     }
@@ -198,7 +209,7 @@ impl Link {
     // ---- The steps -------------------------------------------------------------------------------------
 
     fn begin_round(&mut self, now: Instant) -> Step {
-        self.server = 0;
+        self.server = mem::take(&mut self.first_server);
         self.begin_server(now)
     }
 
@@ -291,6 +302,7 @@ impl Link {
     }
 
     fn prove(&mut self, mut connection: Box<Connection>, line: u64, until: Instant, now: Instant) -> Step {
+        connection.begin_round();
         connection.flush();
         loop {
             let reply = match connection.hear() {

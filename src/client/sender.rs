@@ -134,6 +134,9 @@ impl<T> Sender<T> {
     /// Does what can be done without waiting: connects, sends, and reads replies.
     pub fn advance(&mut self) {
         let now = Instant::now();
+        if let Some(connection) = self.link.connection() {
+            connection.begin_round();
+        }
         while self.step(now) {}
         if self.deadline.is_over(now) {
             self.give_up(now);

@@ -10,7 +10,7 @@
 
 use super::address::Servers;
 use super::connection::Heard;
-use super::limits::{EVENTS_MAX, REFRESH_S};
+use super::limits::{ATTEMPT_MS, EVENTS_MAX, REFRESH_S, SEARCH_MS_MAX};
 use super::link::{Change, Link};
 use super::outcome::said;
 use super::positions::{Gap, Position, Positions, Since};
@@ -93,6 +93,8 @@ pub struct Watcher {
     last: u64,
     /// When the position last moved.
     moved: Instant,
+    /// When the server last said something, or was asked something.
+    heard: Instant,
     events: VecDeque<Event>,
     /// Why nothing can be watched now.
     trouble: Option<String>,
@@ -127,6 +129,7 @@ impl Watcher {
             journal: None,
             last: 0,
             moved: Instant::now(),
+            heard: Instant::now(),
             events: VecDeque::with_capacity(EVENTS_MAX),
             trouble: None,
             denial: None,
@@ -155,12 +158,15 @@ impl Watcher {
 
     /// When to advance at the latest.
     pub fn due(&self) -> Option<Instant> {
-        [self.link.due(), self.refresh_due()].into_iter().flatten().min()
+        [self.link.due(), self.refresh_due(), self.answer_due()].into_iter().flatten().min()
     }
 
     /// Does what can be done without waiting: connects, asks, and reads, as far as there is room for events.
     pub fn advance(&mut self) {
         let now = Instant::now();
+        if let Some(connection) = self.link.connection() {
+            connection.begin_round();
+        }
         while self.has_room() && self.denial.is_none() && self.step(now) {}
     }
 
@@ -190,7 +196,7 @@ impl Watcher {
     fn step(&mut self, now: Instant) -> bool {
         if let Some(connection) = self.link.connection() {
             connection.flush();
-            return self.read(now) || self.refresh(now);
+            return self.read(now) || self.refresh(now) || self.lose_if_silent(now);
         }
         match self.link.advance(now) {
             Change::Nothing => return false,
@@ -232,7 +238,27 @@ impl Watcher {
         is_due
     }
 
+    /// Until when the server has to say something, if it was asked.
+    fn answer_due(&self) -> Option<Instant> {
+        let silence_ms = match self.stage {
+            Stage::Stats(_) | Stage::Newest(_) => ATTEMPT_MS,
+            Stage::Joining(..) => SEARCH_MS_MAX,
+            Stage::Away | Stage::Live => return None,
+        };
+        Some(self.heard + Duration::from_millis(silence_ms))
+    }
+
+    /// Loses the connection if the server has not answered in time; true: it has not.
+    fn lose_if_silent(&mut self, now: Instant) -> bool {
+        let is_silent = self.answer_due().is_some_and(|due| now >= due);
+        if is_silent {
+            self.lose("the server does not answer", now);
+        }
+        is_silent
+    }
+
     fn hear(&mut self, reply: Reply, now: Instant) {
+        self.heard = now;
         match (reply, self.stage) {
             (Reply::Stat { name, value }, Stage::Stats(_)) if name == "journal-id" => {
                 self.journal = Some(value);
@@ -277,6 +303,7 @@ impl Watcher {
             out.push(b'\n');
         });
         connection.flush();
+        self.heard = Instant::now();
         self.stage = stage(number);
     }
 

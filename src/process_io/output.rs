@@ -1,11 +1,12 @@
 //! What waits to be written to standard output or standard error. It is written when that takes it, so that nothing waits for whoever
 //! reads it.
 
+use memchr::memrchr;
 use nix::poll::{PollFd, PollFlags};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _};
 
 /// What is written at a time, in bytes: a pipe that is writable takes as much without waiting (`PIPE_BUF`, pipe(7)).
 const WRITE_BYTES: usize = 4096;
@@ -33,6 +34,13 @@ impl Output {
     pub fn new(to: &impl AsFd) -> io::Result<Self> {
         let to = File::from(to.as_fd().try_clone_to_owned()?);
         Ok(Self { to, waiting: VecDeque::new(), taken: 0, written: 0, is_closed: false })
+    }
+
+    /// Whether what is written goes behind a part of a line: a call that was killed, or a full disk, has left it at the end
+    /// of the file.
+    pub fn follows_a_part(&self) -> bool {
+        let is_file = self.to.metadata().is_ok_and(|metadata| metadata.is_file());
+        is_file && last_byte(&self.to).is_ok_and(|byte| byte != b'\n')
     }
 
     /// Whether what may still come has room.
@@ -95,12 +103,14 @@ impl Output {
     /// # Errors
     /// Those of the system, once; nothing is written any more then. A reader that has gone is none: it has seen enough.
     pub fn write(&mut self) -> io::Result<()> {
-        let (first, _) = self.waiting.as_slices();
-        let first = &first[..first.len().min(WRITE_BYTES)];
-        if first.is_empty() {
+        if self.waiting.is_empty() {
             return Ok(());
         }
-        match self.to.write(first) {
+        let waiting = self.waiting.make_contiguous();
+        let part = &waiting[..waiting.len().min(WRITE_BYTES)];
+        // Whole lines, if one fits: a kill between two writes then leaves no part of a line.
+        let bytes = memrchr(b'\n', part).map_or(part.len(), |lf| lf + 1);
+        match self.to.write(&part[..bytes]) {
             Ok(bytes) => {
                 self.waiting.drain(..bytes);
                 self.written += bytes as u64;
@@ -115,10 +125,19 @@ impl Output {
     }
 }
 
+/// The last byte of a file. Opens it anew, because the descriptor may permit only writing, and keeps its position.
+fn last_byte(file: &File) -> io::Result<u8> {
+    let mut file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut byte = [0];
+    file.read_exact(&mut byte)?;
+    Ok(byte[0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read as _, pipe};
+    use std::io::pipe;
 
     #[test]
     fn all_of_it_arrives_in_order() {

@@ -23,7 +23,11 @@ impl Printer {
     /// # Errors
     /// There is no descriptor left.
     pub fn new(is_json: bool) -> io::Result<Self> {
-        Self::to(&stdout(), is_json)
+        let mut printer = Self::to(&stdout(), is_json)?;
+        if printer.output.follows_a_part() {
+            printer.output.push("");
+        }
+        Ok(printer)
     }
 
     fn to(to: &impl AsFd, is_json: bool) -> io::Result<Self> {

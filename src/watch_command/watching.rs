@@ -85,6 +85,10 @@ impl Watching {
             self.keep();
             self.tell_trouble();
             self.tell_progress();
+            // A reader that pauses is no lack of messages.
+            if !self.has_room() {
+                self.heard = Instant::now();
+            }
             self.check_end(Instant::now());
             match self.verdict.take() {
                 Some(verdict) => return self.finish(verdict),
@@ -192,9 +196,12 @@ impl Watching {
         let mut until = is_interrupted.then(|| Instant::now() + GRACE);
         while !self.is_written() && until.is_none_or(|until| Instant::now() < until) {
             self.wait_until(until);
-            if let Some(verdict) = self.verdict.take() {
+            if let Some(ended) = self.verdict.take() {
                 // A signal ends a wait for a reader that does not read; a second one comes at once.
-                let is_signal = matches!(verdict, Verdict::Interrupted(_));
+                let is_signal = matches!(ended, Verdict::Interrupted(_));
+                if ended == Verdict::Failed {
+                    verdict = Verdict::Failed;
+                }
                 until =
                     Some(if is_signal { Instant::now() } else { until.unwrap_or(Instant::now() + GRACE) });
             }

@@ -87,9 +87,6 @@ pub const LOGIN_WAIT_MS_MAX: u64 = 10_000;
 /// The answers with the history that are on their way at a time. Each has up to 400 kB, and a viewer may read slowly.
 pub const HISTORIES_MAX: usize = 24;
 
-/// The replies of the hub that are read before anything else is done: a flood of them delays nothing for long.
-pub const REPLIES_PER_ROUND_MAX: usize = 1_024;
-
 /// The messages of viewers that wait for the hub's answer.
 pub const SUBMISSIONS_MAX: usize = 32;
 

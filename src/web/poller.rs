@@ -2,9 +2,7 @@
 //! once a second, joins, sends viewers' messages, and connects again when the connection is lost.
 
 use crate::figures::Figures;
-use crate::limits::{
-    ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, REPLIES_PER_ROUND_MAX, SUBMISSIONS_MAX,
-};
+use crate::limits::{ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, SUBMISSIONS_MAX};
 use crate::messages::{Shown, plain};
 use crate::state::{Client, State};
 use crate::submission::{Submission, Submissions};
@@ -51,8 +49,6 @@ pub struct Poller {
     poll_at: Instant,
     /// Until when the hub has to answer the question for the counters, if it has been asked.
     answer_by: Option<Instant>,
-    /// The hub may have sent more than one round reads.
-    has_more: bool,
     /// When messages were told last.
     flushed: Instant,
     /// The counters so far, while they come.
@@ -73,7 +69,6 @@ impl Poller {
             question: b"/stats full\n",
             poll_at: now,
             answer_by: None,
-            has_more: false,
             flushed: now,
             figures: Figures::default(),
             clients: (Vec::new(), 0),
@@ -102,9 +97,8 @@ impl Poller {
     fn wait(&self) {
         let flush_at = self.state.known().messages.has_fresh().then(|| self.flushed + FLUSH);
         let now = Instant::now();
-        let more_at = self.has_more.then_some(now);
         let poll_at = self.answer_by.unwrap_or(self.poll_at);
-        let due = [self.link.due(), Some(poll_at), flush_at, more_at].into_iter().flatten().min();
+        let due = [self.link.due(), Some(poll_at), flush_at].into_iter().flatten().min();
         let mut fds = vec![PollFd::new(self.submissions.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.link.interest().map(|(fd, flags)| PollFd::new(fd, flags)));
         // An interruption is a round too many, and no more.
@@ -181,21 +175,19 @@ impl Poller {
         }
     }
 
-    /// Reads what the hub says: a bounded number of replies.
+    /// Reads what the hub says in this round.
     fn hear(&mut self, now: Instant) {
         if let Some(connection) = self.link.connection() {
+            connection.begin_round();
             connection.flush();
         }
-        self.has_more = false;
-        for _ in 0..REPLIES_PER_ROUND_MAX {
-            let Some(connection) = self.link.connection() else { return };
+        while let Some(connection) = self.link.connection() {
             match connection.hear() {
                 Heard::Nothing => return,
                 Heard::End(why) => return self.lose(&why, now),
                 Heard::Reply(reply) => self.take(reply, now),
             }
         }
-        self.has_more = true;
     }
 
     fn take(&mut self, reply: Reply, now: Instant) {

@@ -505,6 +505,24 @@ fn an_interruption_tells_what_was_not_acknowledged() {
     held.release();
 }
 
+/// The address of a peer that sends lines without a pause to each client.
+pub fn endless_peer() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            spawn(move || while stream.write_all(&b"X\n".repeat(4_096)).is_ok() {});
+        }
+    });
+    address
+}
+
+#[test]
+fn a_peer_that_never_pauses_does_not_delay_the_time_out() {
+    let ran = Call::start(&["--timeout", "0.5", &endless_peer(), "smoke"], Stdio::null()).end();
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+}
+
 #[test]
 fn an_interruption_waits_for_answers_that_come_and_is_told_by_the_exit_code() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {

@@ -1,11 +1,11 @@
 //! `firstline watch` against the real server: restarts, journals that change, outputs that do not take what comes.
 
-use super::send::{Call, Ran, host, run_with};
+use super::send::{Call, Ran, endless_peer, host, run_with};
 use crate::support::directory::Directory;
-use crate::support::{Server, command, eventually, run_to_end};
+use crate::support::{Server, command, eventually, run_to_end, signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -397,13 +397,88 @@ fn what_cannot_be_written_does_not_count_as_printed() {
     let server = place.serve("journal", &[]);
     let host = host(&server);
     say(&server, &["one", "two"]);
-    let mut command = watching(&[&host, "--since=all", "--state", &place.path("state")]);
-    command.stdout(File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
-    let output = command.spawn().unwrap().wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(4));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(told, "firstline: standard output: No space left on device\n");
+    for count in [&[][..], &["--count", "2"]] {
+        let state = place.path("state");
+        let mut command = watching(&[&[&host, "--since=all", "--state", &state], count].concat());
+        command.stdout(File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{count:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told, "firstline: standard output: No space left on device\n");
+    }
     assert_eq!(ids(&place.watch_some(&host, 2)), [1, 2]);
+}
+
+#[test]
+fn a_file_that_ends_in_a_part_of_a_line_gets_whole_lines_after_it() {
+    let place = Place::new("watch-append");
+    let server = place.serve("journal", &[]);
+    say(&server, &["one", "two"]);
+    let path = place.path("messages");
+    // As a full disk or a kill leaves it.
+    std::fs::write(&path, "MSG 1 p4 127.0.0.1:5 on").unwrap();
+    let mut command = watching(&[&host(&server), "--since=all", "--count", "2"]);
+    command.stdout(File::options().append(true).open(&path).unwrap());
+    assert_eq!(command.status().unwrap().code(), Some(0));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[1].starts_with("MSG 1 ") && lines[1].ends_with(" one"), "{text}");
+}
+
+#[test]
+fn a_peer_that_never_pauses_delays_neither_the_time_out_nor_a_signal() {
+    let peer = endless_peer();
+    let mut timed = watching(&[&peer, "--timeout", "0.5"]);
+    assert_eq!(timed.stderr(Stdio::null()).status().unwrap().code(), Some(3));
+    let mut watcher = watching(&[&peer]).stderr(Stdio::piped()).spawn().unwrap();
+    // It has connected when it complains.
+    let mut complaint = String::new();
+    BufReader::new(watcher.stderr.as_mut().unwrap()).read_line(&mut complaint).unwrap();
+    signal(watcher.id(), "TERM");
+    assert_eq!(watcher.wait().unwrap().code(), Some(143), "{complaint}");
+}
+
+#[test]
+fn a_server_that_answers_nothing_more_gives_way_to_the_next() {
+    let place = Place::new("watch-silent");
+    let server = place.serve("journal", &[]);
+    say(&server, &["one"]);
+    let servers = format!("{},{}", silent_peer(), host(&server));
+    let output = watching(&[&servers, "--since=all", "--count", "1"]).stderr(Stdio::null()).output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with(" one\n"));
+}
+
+#[test]
+fn a_reader_that_pauses_is_no_lack_of_messages() {
+    // More than the pipe and the watcher hold.
+    const COUNT: usize = 1_500;
+    let journal = Directory::new("watch-pause");
+    let server = Server::start(&["--journal", journal.path(), "--sync", "none"]);
+    say_many(&server, "flood", COUNT, LONG_BYTES);
+    let mut command = watching(&[&host(&server), "--since=all", "--count", "1500", "--timeout", "0.5"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().is_some());
+    // Longer than the time-out.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(lines.count() + 1, COUNT);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The address of a peer that answers the first line of each that connects, and nothing after that.
+fn silent_peer() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut streams = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new());
+            let _ = stream.write_all(b"OK 1\n");
+            streams.push(stream);
+        }
+    });
+    address
 }
 
 #[test]
