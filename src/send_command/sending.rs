@@ -82,7 +82,7 @@ impl Sending {
             self.report.tally.unknown += 1;
             let text = shown(&String::from_utf8_lossy(&text));
             self.report.complain(format_args!(
-                "unknown, for a call was killed over it: {}: {text}; --retry sends it again",
+                "unknown, because an earlier call sent it or was about to: {}: {text}; --retry sends it again",
                 name.priority()
             ));
         }

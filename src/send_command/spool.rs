@@ -97,8 +97,13 @@ impl Spool {
     /// Those of the system.
     pub fn open(path: &Path) -> io::Result<Self> {
         match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            Ok(()) => {
+                // Or else the new directory itself may not survive a loss of power.
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
         Ok(Self { path: path.to_path_buf(), directory: File::open(path)? })
     }
@@ -129,8 +134,12 @@ impl Spool {
             let _ = fs::remove_file(&new);
             return Err(error);
         }
-        fs::rename(new, self.path.join(name.file(State::Kept)))?;
-        self.directory.sync_all()
+        let kept = self.path.join(name.file(State::Kept));
+        fs::rename(new, &kept)?;
+        self.directory.sync_all().inspect_err(|_| {
+            // The caller reports that it is not kept, so no later call may send it.
+            let _ = fs::remove_file(kept);
+        })
     }
 
     /// From now on this process sends what is here, until it drops that; none: another one does.

@@ -183,7 +183,12 @@ fn on_a_full_disk_nothing_is_told_as_kept() {
     let nobody = nobody();
     let args = [&nobody, "--timeout", "0.1", "--spool", spool.path(), "more"];
     // The first sync is that of the file that was kept before, which is begun.
-    for (rule, kept) in [("inject=fsync:error=ENOSPC:when=2+", 1), ("inject=fsync:error=EIO:when=1+", 1)] {
+    // The second is that of the new message, and the third that of the directory with its name.
+    for (rule, kept) in [
+        ("inject=fsync:error=ENOSPC:when=2+", 1),
+        ("inject=fsync:error=EIO:when=1+", 1),
+        ("inject=fsync:error=EIO:when=3+", 1),
+    ] {
         let ran = traced(&["-o", "/dev/null", "-e", rule], &args);
         assert_eq!((ran.code, files(&spool).len()), (Some(4), kept), "{ran:?}");
         assert!(ran.complaints.iter().any(|line| line.contains("nor kept in ")), "{ran:?}");
