@@ -90,6 +90,7 @@ pub mod hub;
 #[cfg(loom)]
 pub mod hub {
     pub mod egress;
+    pub mod handling;
     /// Only the pipeline: its stages need a kernel.
     pub mod dispatch {
         pub mod pipeline;

@@ -48,6 +48,43 @@ pub const REPLY_ROOM_BYTES: usize = IN_FLIGHT * REPLY_BYTES_MAX;
 /// The capacity of the queue: the slots of all clients together, so that it cannot overflow.
 pub const QUEUE_MAX: usize = CLIENTS * IN_FLIGHT;
 
+/// The tasks that handlers have, and those that are done and not acknowledged yet: as many as all handlers may have at
+/// once. So a handler that is free always gets one, unless the disk lags behind.
+pub const TASKS_MAX: usize = HANDLERS * HANDLER_TASKS;
+
+/// The longest `TASK` line with its LF, in bytes: a `MSG` line, with two numbers in place of the ID.
+pub const TASK_BYTES_MAX: usize = MSG_BYTES_MAX + "K".len() + NUMBER_BYTES_MAX + " ".len();
+
+/// What stands behind a text that was cut. No escaped text contains it.
+pub const CUT_MARK: &str = "\\...";
+
+/// The longest closing reply with the text of a handler, with its LF, in bytes. Only [`REPLY_BYTES_MAX`] of it are
+/// reserved in the sender's outbox: if the sender reads so slowly that there is no room for the rest, the text is cut.
+pub const TEXT_REPLY_BYTES_MAX: usize = REPLY_BYTES_MAX + 4 * HANDLER_TEXT_BYTES;
+
+/// How long a handler has for a task before it asks for more with `/extend`, in milliseconds, if `--handle-limit` is
+/// not shorter: longer than a valve or a script takes, and short enough that the sender learns of a handler that hangs.
+pub const TASK_MS: u64 = 30 * 1_000;
+
+/// How long a task is not given to a handler again after a `/later`, in milliseconds: a handler that is not ready is
+/// not asked over and over, and one that soon is does not wait long.
+pub const TASK_PAUSE_MS: u64 = 1_000;
+
+/// `--handle-wait`, unless set, in milliseconds.
+pub const HANDLE_WAIT_MS_DEFAULT: u64 = 30 * 1_000;
+
+/// The longest `--handle-wait`, in milliseconds: an hour. It cannot be off, because every message gets its reply.
+pub const HANDLE_WAIT_MS_MAX: u64 = 60 * 60 * 1_000;
+
+/// `--handle-limit`, unless set, in milliseconds: ten times [`TASK_MS`].
+pub const HANDLE_LIMIT_MS_DEFAULT: u64 = 10 * TASK_MS;
+
+/// The longest `--handle-limit`, in milliseconds: a day. It cannot be off, because every message gets its reply.
+pub const HANDLE_LIMIT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// The highest `--attempts`: a message that so many handlers have lost is not lost by accident.
+pub const ATTEMPTS_MAX: usize = 100;
+
 /// How many bytes of an outbox one `send` takes at most. The sending thread copies them first, so that it holds no
 /// lock during the system call.
 pub const SEND_BYTES_MAX: usize = 4096;
@@ -294,7 +331,7 @@ pub const TOKEN_BYTES_MIN: usize = 16;
 pub const TOKEN_BYTES_MAX: usize = 64;
 
 /// The longest line of the auth file with its LF, in bytes, with single spaces between the words.
-pub const AUTH_LINE_BYTES_MAX: usize = NICK_BYTES_MAX + TOKEN_BYTES_MAX + "   9 no-join\n".len() - 1;
+pub const AUTH_LINE_BYTES_MAX: usize = NICK_BYTES_MAX + TOKEN_BYTES_MAX + "   9 no-join handle\n".len() - 1;
 
 /// The largest auth file, in bytes: with the largest number of entries, a quarter of it is left for comments.
 pub const AUTH_FILE_BYTES_MAX: usize = TOKENS_MAX * AUTH_LINE_BYTES_MAX / 3 * 4;
@@ -522,6 +559,23 @@ pub const DESCRIPTORS_OTHER: usize =
 
 const _: () = {
     assert!(CLIENTS <= u16::MAX as usize, "a connection's ID has 16 bits");
+    assert!(HANDLERS <= CLIENTS, "a handler is a client");
+    assert!(TASKS_MAX <= u16::MAX as usize, "a task's ID has 16 bits");
+    assert!(ATTEMPTS_MAX < u8::MAX as usize, "the attempts at a task are counted in 8 bits");
+    assert!(
+        "/extend ".len() + NUMBER_BYTES_MAX + " ".len() + HANDLER_TEXT_BYTES <= LINE_BYTES_MAX,
+        "the text of a handler fits a line"
+    );
+    assert!(
+        OUTBOX_BYTES >= REPLY_ROOM_BYTES + TASK_BYTES_MAX,
+        "an empty outbox has room for a task beside the replies"
+    );
+    assert!(
+        TIMEOUT_MS_MIN <= HANDLE_WAIT_MS_DEFAULT
+            && HANDLE_WAIT_MS_DEFAULT <= HANDLE_WAIT_MS_MAX
+            && TIMEOUT_MS_MIN <= HANDLE_LIMIT_MS_DEFAULT
+            && HANDLE_LIMIT_MS_DEFAULT <= HANDLE_LIMIT_MS_MAX
+    );
     assert!(IN_FLIGHT <= 64, "more is not tested; the room for replies in an outbox grows with it");
     assert!(BATCH <= 64, "the protocol promises a batch of 64 at most");
     assert!(TIMEOUT_MS_MIN <= DRAIN_TIMEOUT_MS_DEFAULT && DRAIN_TIMEOUT_MS_DEFAULT <= DRAIN_TIMEOUT_MS_MAX);

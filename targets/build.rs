@@ -12,7 +12,7 @@ const BOARD_DEFAULT: &str = "pi";
 const KEYS_OF_SCRIPT: [&str; 2] = ["triple", "cpu"];
 
 /// Every other key, and the documentation of its constant.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 12] = [
     ("clients", "Connections at once."),
     ("in_flight", "Messages of one client that may be admitted and not yet answered."),
     ("text_bytes", "The longest text of a message, in bytes."),
@@ -22,6 +22,12 @@ const KEYS: [(&str, &str); 9] = [
     ("outbox_bytes", "The outbox of one client, in bytes."),
     ("worker_stack_bytes", "The stack of one worker thread, in bytes."),
     ("log_records", "Log records that may wait to be written."),
+    ("handlers", "Handlers at once: clients that process tasks."),
+    ("handler_tasks", "Tasks that one handler may have at once."),
+    (
+        "handler_text_bytes",
+        "The longest text with which a handler answers a sender, in bytes before it is escaped.",
+    ),
 ];
 
 fn main() {

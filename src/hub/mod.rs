@@ -24,6 +24,7 @@ pub mod connection;
 pub mod counters;
 pub mod dispatch;
 pub mod egress;
+pub mod handling;
 pub mod replay;
 pub mod settings;
 pub mod shutdown;

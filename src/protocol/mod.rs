@@ -37,6 +37,7 @@ pub mod command;
 pub mod escape;
 pub mod foreign;
 pub mod framing;
+pub mod handler_text;
 pub mod priority;
 pub mod reply;
 

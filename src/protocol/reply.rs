@@ -33,17 +33,29 @@ pub enum Nak {
     JournalFailed,
     /// The sender has to show a token first.
     NotAuthenticated,
+    /// A handler refused it: it was not done.
+    HandlerRefused,
+    /// No handler took it in time: it was not begun.
+    NoHandler,
+    /// Its handler did not finish in time: it may have been done.
+    HandlerTimeout,
+    /// The connection of its handler ended: it may have been done.
+    HandlerLost,
 }
 
 impl Nak {
     /// All reasons, by their [`index`](Self::index).
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::TooLong,
         Self::Empty,
         Self::ShuttingDown,
         Self::PrintFailed,
         Self::JournalFailed,
         Self::NotAuthenticated,
+        Self::HandlerRefused,
+        Self::NoHandler,
+        Self::HandlerTimeout,
+        Self::HandlerLost,
     ];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -62,6 +74,10 @@ impl Nak {
             Self::PrintFailed => "print-failed",
             Self::JournalFailed => "journal-failed",
             Self::NotAuthenticated => "not-authenticated",
+            Self::HandlerRefused => "handler-refused",
+            Self::NoHandler => "no-handler",
+            Self::HandlerTimeout => "handler-timeout",
+            Self::HandlerLost => "handler-lost",
         }
     }
 }
@@ -500,6 +516,10 @@ mod tests {
             b"NAK 5 print-failed\n",
             b"NAK 5 journal-failed\n",
             b"NAK 5 not-authenticated\n",
+            b"NAK 5 handler-refused\n",
+            b"NAK 5 no-handler\n",
+            b"NAK 5 handler-timeout\n",
+            b"NAK 5 handler-lost\n",
         ];
         assert_eq!(naks, expected);
         let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));

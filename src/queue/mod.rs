@@ -8,6 +8,7 @@ pub mod chain;
 pub mod order;
 pub mod slot;
 pub mod slots;
+pub mod task_id;
 pub mod waiting;
 
 pub use batch::Batch;
@@ -15,11 +16,14 @@ pub use chain::{Chain, Run};
 pub use order::Order;
 pub use slot::{Slot, SlotRow, take_slots};
 pub use slots::Slots;
+pub use task_id::TaskId;
 pub use waiting::{Depth, Picked, Waiting};
 
+use crate::limits::TASKS_MAX;
 use crate::protocol::Priority;
 use crate::sync::{Condvar, Mutex};
 use core::time::Duration;
+use heapless::Deque;
 
 /// At most `N` waiting runs, shared by the threads that admit messages and the thread that processes them.
 pub struct Queue<T, const N: usize> {
@@ -29,6 +33,10 @@ pub struct Queue<T, const N: usize> {
 
 struct Shared<T, const N: usize> {
     waiting: Waiting<T, N>,
+    /// The tasks that handlers have done, in the order in which they were done.
+    completed: Deque<Picked<T>, TASKS_MAX>,
+    /// How many tasks were completed since the start.
+    completed_total: u64,
     /// The thread in [`Queue::wait`], or the next thread that calls it, has to return.
     is_woken: bool,
     /// A time-out has passed and has not been [handled](Queue::clear_overdue).
@@ -38,7 +46,33 @@ struct Shared<T, const N: usize> {
 
 impl<T: Run, const N: usize> Shared<T, N> {
     const fn new() -> Self {
-        Self { waiting: Waiting::new(), is_woken: false, is_overdue: false, is_closed: false }
+        Self {
+            waiting: Waiting::new(),
+            completed: Deque::new(),
+            completed_total: 0,
+            is_woken: false,
+            is_overdue: false,
+            is_closed: false,
+        }
+    }
+
+    /// Whether nothing waits to be picked.
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.completed.is_empty()
+    }
+
+    /// Moves the next runs to `batch`, as many as fit: first the tasks that are done.
+    fn fill(&mut self, batch: &mut Batch<T>) {
+        while batch.room() > 0
+            && let Some(completed) = self.completed.pop_front()
+        {
+            batch.push(completed);
+        }
+        while batch.room() > 0
+            && let Some(picked) = self.waiting.pop(batch.room())
+        {
+            batch.push(picked);
+        }
     }
 }
 
@@ -80,10 +114,22 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
+    /// Queues a task that a handler has done: the consumer picks it before the runs that wait, and after the tasks
+    /// that were done before. Afterwards the caller does as after [`Queue::admit`].
+    ///
+    /// # Panics
+    /// If more than [`TASKS_MAX`] tasks would wait. That is impossible: the table of tasks has no more.
+    pub fn complete(&self, task: Picked<T>) {
+        let mut shared = self.shared.lock();
+        shared.completed_total += task.item.len() as u64;
+        let pushed = shared.completed.push_back(task);
+        assert!(pushed.is_ok(), "there is room for all tasks of the table");
+    }
+
     /// For a thread that has admitted messages: wakes the thread in [`Queue::wait`], unless all runs are picked
     /// already.
     pub fn wake_if_waiting(&self) {
-        let is_empty = self.shared.lock().waiting.is_empty();
+        let is_empty = self.shared.lock().is_empty();
         if !is_empty {
             self.wake();
         }
@@ -102,7 +148,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
     /// [`Queue::wait`] has passed and has not been [handled](Queue::clear_overdue).
     pub fn has_work(&self) -> bool {
         let shared = self.shared.lock();
-        !shared.is_closed && (!shared.waiting.is_empty() || shared.is_overdue)
+        !shared.is_closed && (!shared.is_empty() || shared.is_overdue)
     }
 
     /// Waits until another thread wakes this one, or until `timeout` has passed, if there is one. False: the queue is
@@ -127,14 +173,19 @@ impl<T: Run, const N: usize> Queue<T, N> {
     pub fn pick(&self, batch: &mut Batch<T>) -> bool {
         let mut shared = self.shared.lock();
         if !shared.is_closed {
-            fill(batch, &mut shared.waiting);
+            shared.fill(batch);
         }
         !batch.is_empty()
     }
 
     /// The priority of the next run, if one waits.
     pub fn next_priority(&self) -> Option<Priority> {
-        self.shared.lock().waiting.next_priority()
+        let shared = self.shared.lock();
+        shared
+            .completed
+            .front()
+            .map(|completed| completed.priority)
+            .or_else(|| shared.waiting.next_priority())
     }
 
     /// Closes the queue: [`Queue::pick`] returns nothing any more. [`Queue::take_rest`] takes the runs that still
@@ -146,13 +197,15 @@ impl<T: Run, const N: usize> Queue<T, N> {
 
     /// Moves the next runs of a closed queue to `batch`, as many as fit; false: there are none.
     pub fn take_rest(&self, batch: &mut Batch<T>) -> bool {
-        fill(batch, &mut self.shared.lock().waiting);
+        self.shared.lock().fill(batch);
         !batch.is_empty()
     }
 
-    /// How many messages were admitted since the start.
+    /// How many messages were admitted since the start, with the tasks that were done.
     pub fn admitted(&self) -> u64 {
-        self.depths().iter().map(|depth| depth.admitted).sum()
+        let shared = self.shared.lock();
+        let admitted = shared.waiting.depths().iter().map(|depth| depth.admitted).sum::<u64>();
+        admitted + shared.completed_total
     }
 
     /// The depth of each priority, by its index.
@@ -164,13 +217,5 @@ impl<T: Run, const N: usize> Queue<T, N> {
     /// it reads the whole heap, so it is for `/stats` only.
     pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
         self.shared.lock().waiting.oldest_ns()
-    }
-}
-
-fn fill<T: Run, const N: usize>(batch: &mut Batch<T>, waiting: &mut Waiting<T, N>) {
-    while batch.room() > 0
-        && let Some(picked) = waiting.pop(batch.room())
-    {
-        batch.push(picked);
     }
 }

@@ -1,7 +1,7 @@
 //! The waiting messages in a bounded heap, and their numbers by priority. It has no lock and no clock: threads share
 //! it in a [`super::Queue`].
 
-use super::{Order, Run};
+use super::{Order, Run, TaskId};
 use crate::protocol::Priority;
 use core::cmp::Ordering;
 use heapless::{BinaryHeap, binary_heap::Max};
@@ -39,6 +39,8 @@ pub struct Picked<T> {
     /// When the first message was admitted, in nanoseconds; strictly increasing in the order of admission. Each
     /// further message counts as admitted one nanosecond after the one before.
     pub stamp_ns: u64,
+    /// The task that a handler has done, if this is one.
+    pub task: Option<TaskId>,
 }
 
 /// The message counts of one priority.
@@ -53,7 +55,8 @@ pub struct Depth {
 }
 
 impl Depth {
-    const ZERO: Self = Self { admitted: 0, now: 0, max: 0 };
+    /// Nothing was admitted.
+    pub const ZERO: Self = Self { admitted: 0, now: 0, max: 0 };
 }
 
 /// At most `N` waiting runs.
@@ -112,7 +115,7 @@ impl<T: Run, const N: usize> Waiting<T, N> {
         let Entry { key, item } = self.heap.pop()?;
         let (priority, stamp_ns) = self.order.read(key);
         self.depths[priority.index()].now -= item.len() as u32;
-        Some(Picked { item, priority, stamp_ns })
+        Some(Picked { item, priority, stamp_ns, task: None })
     }
 
     /// The priority of the next run.
@@ -144,6 +147,7 @@ impl<T: Run, const N: usize> Waiting<T, N> {
 }
 
 const _: () = assert!(size_of::<Entry<super::Chain>>() <= 16, "the heap moves small entries");
+const _: () = assert!(size_of::<Picked<super::Chain>>() <= 24, "the task's ID has room beside the priority");
 
 #[cfg(test)]
 mod tests {

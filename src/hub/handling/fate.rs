@@ -1,0 +1,96 @@
+//! What becomes of a task that its handler has not done. Knows neither tables nor handlers.
+
+use crate::hub::handling::waiting::WaitingTask;
+use crate::protocol::Priority;
+use crate::protocol::reply::Nak;
+
+/// The times and counts that the options choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a task waits for a handler at most, in nanoseconds.
+    pub wait_ns: u64,
+    /// How long a handler has for a task before it extends that, in nanoseconds.
+    pub time_ns: u64,
+    /// How long a handler may have a task in all, in nanoseconds.
+    pub limit_ns: u64,
+    /// How many handlers may lose a task until its sender is told; and how often handlers may give it back.
+    pub attempts: u8,
+}
+
+/// Why a handler no longer has a task that it has not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The handler refuses it.
+    Refused,
+    /// The handler gives it back, and does not want it now.
+    Later,
+    /// The handler has left in order.
+    Left,
+    /// The connection of the handler ended.
+    Lost,
+    /// Its time was over.
+    TimedOut,
+}
+
+/// What becomes of such a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate<T> {
+    /// It waits again, with this priority.
+    PutBack(Priority),
+    /// Its sender has to be told this.
+    Refused(T, Nak),
+}
+
+impl Rules {
+    /// Counts the end of a task. Returns what its sender has to be told; none: the task waits again.
+    ///
+    /// A task that was lost may have been done. So its sender is told that, and not that the server shuts down.
+    pub fn refusal<T>(&self, task: &mut WaitingTask<T>, why: Ended, is_draining: bool) -> Option<Nak> {
+        match why {
+            Ended::Refused => Some(Nak::HandlerRefused),
+            Ended::Later | Ended::Left => {
+                task.returns += 1;
+                let refusal = if is_draining { Nak::ShuttingDown } else { Nak::HandlerRefused };
+                (is_draining || task.returns > self.attempts).then_some(refusal)
+            }
+            Ended::Lost | Ended::TimedOut => {
+                task.losses += 1;
+                let refusal = if why == Ended::Lost { Nak::HandlerLost } else { Nak::HandlerTimeout };
+                (is_draining || task.losses >= self.attempts).then_some(refusal)
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn refusals(attempts: u8, is_draining: bool, ends: &[Ended]) -> Vec<Option<Nak>> {
+        let rules = Rules { wait_ns: 0, time_ns: 0, limit_ns: 0, attempts };
+        let priority = Priority::NORMAL;
+        let mut task = WaitingTask { item: (), priority, stamp_ns: 0, ready_ns: 0, losses: 0, returns: 0 };
+        ends.iter().map(|why| rules.refusal(&mut task, *why, is_draining)).collect()
+    }
+
+    #[test]
+    fn loss_is_told_at_once_unless_there_are_attempts_left() {
+        assert_eq!(refusals(1, false, &[Ended::Lost]), [Some(Nak::HandlerLost)]);
+        assert_eq!(refusals(1, false, &[Ended::TimedOut]), [Some(Nak::HandlerTimeout)]);
+        let ends = [Ended::Lost, Ended::TimedOut, Ended::Lost];
+        assert_eq!(refusals(3, false, &ends), [None, None, Some(Nak::HandlerLost)]);
+    }
+
+    #[test]
+    fn giving_back_costs_no_attempt_and_is_bounded() {
+        let ends = [Ended::Later, Ended::Lost, Ended::Left, Ended::Later];
+        assert_eq!(refusals(2, false, &ends), [None, None, None, Some(Nak::HandlerRefused)]);
+        assert_eq!(refusals(9, false, &[Ended::Refused]), [Some(Nak::HandlerRefused)]);
+    }
+
+    #[test]
+    fn shutdown_puts_nothing_back() {
+        assert_eq!(refusals(9, true, &[Ended::Lost]), [Some(Nak::HandlerLost)]);
+        assert_eq!(refusals(9, true, &[Ended::Later]), [Some(Nak::ShuttingDown)]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Handlers: clients that process messages. A message that a handler has to process is a *task*.
+//!
+//! ```text
+//! worker of the sender ──> waiting ──> worker of the handler: give ──> given ── /done ──> queue of the consumer
+//!                             ^                                          │
+//!                             └── /later, a lost handler, a time-out ────┤
+//!                                                                        └── /refuse, no attempt left ──> NAK
+//! ```
+//!
+//! [`table`] composes [`waiting`], [`handlers`], [`entry`], [`fate`] and [`stats`], which do not know each other; it knows no sockets, no
+//! threads and no clock. [`desk`] shares the table between threads, sends the tasks, and answers the senders.
+//!
+//! The worker of a handler gives it its tasks and times them out. Other threads only wake that worker. The acceptor's
+//! thread refuses the messages that no handler took in time. So no thread waits for a handler.
+
+pub mod entry;
+pub mod fate;
+pub mod handlers;
+pub mod stats;
+pub mod table;
+pub mod waiting;

@@ -1,0 +1,357 @@
+//! The table of tasks: which wait, which handler has which, and what becomes of them. A state machine: it knows no
+//! sockets, no threads and no clock.
+
+use crate::conn_id::ConnId;
+use crate::hub::handling::entry::{Entry, Phase, TaskKey};
+use crate::hub::handling::fate::{Ended, Fate, Rules};
+use crate::hub::handling::handlers::{ConnIds, Handlers, HandlersFull};
+use crate::hub::handling::stats::{TaskEvent, TaskStats};
+use crate::hub::handling::waiting::{Place, WaitingTasks};
+use crate::limits::{BATCH, TASK_PAUSE_MS, TASKS_MAX};
+use crate::protocol::Priority;
+use crate::protocol::handler_text::HandlerText;
+use crate::protocol::reply::Nak;
+use crate::queue::{Order, Picked, TaskId};
+use core::mem;
+use heapless::Vec;
+
+/// A task, as a handler is given it.
+pub struct Offer<'a, T> {
+    /// The number of the task on the handler's connection.
+    pub number: u64,
+    /// The message.
+    pub item: &'a T,
+    /// Its priority.
+    pub priority: Priority,
+    /// How long the handler has, in nanoseconds.
+    pub left_ns: u64,
+}
+
+/// The result of [`TaskTable::give`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The handler has one more task.
+    Task,
+    /// There is no task for it now, or it wants none.
+    Nothing,
+    /// There is one, and the handler has no room for it.
+    NoRoom,
+}
+
+/// The tasks of one handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How many it has.
+    pub given: usize,
+    /// When the time of the first of them is over, in nanoseconds.
+    pub due_ns: Option<u64>,
+}
+
+/// All tasks and all handlers. `N` tasks may wait. A new table is all zeroes, so that the static one takes no space in
+/// the binary.
+pub struct TaskTable<T, const N: usize> {
+    waiting: WaitingTasks<T, N>,
+    handlers: Handlers,
+    entries: [Entry<T>; TASKS_MAX],
+    rules: Rules,
+    /// No waiting task needs [`run_deadlines`](Self::run_deadlines) before this time, in nanoseconds.
+    due_ns: Option<u64>,
+    /// That time has become earlier, and the thread that waits for it does not know.
+    is_due_earlier: bool,
+    /// A handler got no task because no entry was free.
+    lacks_entry: bool,
+    is_draining: bool,
+    stats: TaskStats,
+}
+
+impl<T, const N: usize> Default for TaskTable<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, const N: usize> TaskTable<T, N> {
+    /// A table without tasks and handlers.
+    pub const fn new() -> Self {
+        Self {
+            waiting: WaitingTasks::new(),
+            handlers: Handlers::new(),
+            entries: [const { Entry::new() }; TASKS_MAX],
+            rules: Rules { wait_ns: 0, time_ns: 0, limit_ns: 0, attempts: 0 },
+            due_ns: None,
+            is_due_earlier: false,
+            lacks_entry: false,
+            is_draining: false,
+            stats: TaskStats::new(),
+        }
+    }
+
+    /// Sets the rules and the order. Call it at the start, before anything is admitted.
+    pub fn configure(&mut self, rules: Rules, order: Order) {
+        self.rules = rules;
+        self.waiting.set_order(order);
+    }
+
+    // ---- Waiting ---------------------------------------------------------------------------------------
+
+    /// Admits a message at the time `now_ns`.
+    ///
+    /// # Errors
+    /// Returns the message if the server shuts down, or `N` messages wait already.
+    pub fn admit(&mut self, item: T, priority: Priority, now_ns: u64) -> Result<(), T> {
+        if self.is_draining {
+            return Err(item);
+        }
+        self.waiting.push(item, priority, now_ns)?;
+        self.schedule(now_ns + self.rules.wait_ns);
+        Ok(())
+    }
+
+    fn schedule(&mut self, due_ns: u64) {
+        if self.due_ns.is_none_or(|first_ns| due_ns < first_ns) {
+            self.due_ns = Some(due_ns);
+            self.is_due_earlier = true;
+        }
+    }
+
+    /// When [`run_deadlines`](Self::run_deadlines) has something to do, in nanoseconds.
+    pub fn due_ns(&self) -> Option<u64> {
+        self.due_ns
+    }
+
+    /// Whether that time has become earlier since the last call.
+    pub fn take_due_change(&mut self) -> bool {
+        mem::take(&mut self.is_due_earlier)
+    }
+
+    /// Moves messages that no handler took in time to `expired`, as many as fit; the others are due at once. Returns
+    /// the handlers to wake: they are free, and a task is ready that was not before.
+    pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<T, BATCH>) -> ConnIds {
+        if self.due_ns.is_none_or(|due_ns| due_ns > now_ns) {
+            return ConnIds::new();
+        }
+        while !expired.is_full()
+            && let Some(place) = self.waiting.overdue(self.rules.wait_ns, now_ns)
+            && let Some(task) = self.waiting.take(place)
+        {
+            // There is room.
+            let _ = expired.push(task.item);
+        }
+        self.due_ns = self.waiting.due_ns(self.rules.wait_ns, now_ns);
+        self.served(now_ns)
+    }
+
+    /// The handlers that are free, and for which a task waits.
+    fn served(&self, now_ns: u64) -> ConnIds {
+        let mut free = self.handlers.free_for(Priority::URGENT);
+        free.retain(|conn| {
+            let handler = self.handlers.get(*conn);
+            handler.is_some_and(|handler| self.waiting.next(handler.min(), now_ns).is_some())
+        });
+        free
+    }
+
+    /// The handlers that want a task of that priority now.
+    pub fn free_for(&self, priority: Priority) -> ConnIds {
+        self.handlers.free_for(priority)
+    }
+
+    // ---- Handlers --------------------------------------------------------------------------------------
+
+    /// From now on, a client wants tasks of priority `min` and above, up to `count` at once.
+    ///
+    /// # Errors
+    /// If it is a new handler, and there are too many already.
+    pub fn set_handler(&mut self, conn: ConnId, min: Priority, count: usize) -> Result<(), HandlersFull> {
+        self.handlers.set(conn, min, count)
+    }
+
+    /// A client wants no more tasks. It keeps those that it has.
+    pub fn stop_handler(&mut self, conn: ConnId) {
+        self.handlers.stop(conn);
+    }
+
+    /// The tasks of a handler; none: the client is no handler, and has no tasks.
+    pub fn status(&self, conn: ConnId) -> Option<Status> {
+        self.handlers.get(conn)?;
+        let of_handler = || self.entries.iter().filter(|entry| entry.is_with(conn));
+        Some(Status { given: of_handler().count(), due_ns: of_handler().map(|entry| entry.due_ns).min() })
+    }
+
+    // ---- Giving ----------------------------------------------------------------------------------------
+
+    /// Gives the next task to a handler, if it wants one. The task gets this `number` on its connection. `put` tells
+    /// the handler; if it returns false, the task still waits.
+    pub fn give(&mut self, key: TaskKey, now_ns: u64, put: impl FnOnce(Offer<'_, T>) -> bool) -> Given {
+        let Some(place) = self.next_for(key.conn, now_ns) else { return Given::Nothing };
+        let Some(id) = self.free_entry() else {
+            self.lacks_entry = true;
+            return Given::Nothing;
+        };
+        let Some((item, priority)) = self.waiting.peek(place) else { return Given::Nothing };
+        let left_ns = self.rules.time_ns.min(self.rules.limit_ns);
+        if !put(Offer { number: key.number, item, priority, left_ns }) {
+            return Given::NoRoom;
+        }
+        if let Some(task) = self.waiting.take(place) {
+            self.stats.count(priority, TaskEvent::Given);
+            self.stats.waits.record(now_ns.saturating_sub(task.ready_ns));
+            self.entries[id].give(key, task, now_ns, now_ns + left_ns);
+            self.handlers.add_task(key.conn);
+        }
+        Given::Task
+    }
+
+    fn next_for(&self, conn: ConnId, now_ns: u64) -> Option<Place> {
+        let handler = self.handlers.get(conn).filter(|handler| handler.is_free() && !self.is_draining)?;
+        self.waiting.next(handler.min(), now_ns)
+    }
+
+    fn free_entry(&self) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.phase == Phase::Free)
+    }
+
+    // ---- What handlers say -----------------------------------------------------------------------------
+
+    /// Records that a client says something about tasks: it does not hang.
+    pub fn note_word(&mut self, conn: ConnId) {
+        self.handlers.set_silent(conn, false);
+    }
+
+    /// A handler has done a task. Returns the message for the consumer; none: the handler has no such task.
+    pub fn finish(&mut self, key: TaskKey, text: HandlerText, now_ns: u64) -> Option<Picked<T>> {
+        let id = self.find(key)?;
+        self.leave_handler(id, now_ns);
+        self.stats.count(self.entries[id].priority(), TaskEvent::Done);
+        self.entries[id].finish(TaskId::new(id), text)
+    }
+
+    /// A handler has not done a task. Returns what becomes of it; none: the handler has no such task.
+    pub fn end(&mut self, key: TaskKey, why: Ended, now_ns: u64) -> Option<Fate<T>> {
+        let id = self.find(key)?;
+        self.end_entry(id, why, now_ns)
+    }
+
+    /// Begins the time of a task anew, within the limit, and returns how much that is, in nanoseconds; none: the
+    /// handler has no such task.
+    pub fn extend(&mut self, key: TaskKey, now_ns: u64) -> Option<u64> {
+        let id = self.find(key)?;
+        let entry = &mut self.entries[id];
+        entry.due_ns = (now_ns + self.rules.time_ns).min(entry.given_ns + self.rules.limit_ns);
+        Some(entry.due_ns.saturating_sub(now_ns))
+    }
+
+    fn find(&self, key: TaskKey) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.is(key))
+    }
+
+    // ---- Ends ------------------------------------------------------------------------------------------
+
+    /// Ends a task of a handler whose connection ends, and returns what becomes of it; none: it has no more. The
+    /// client is no handler any more.
+    pub fn lose(&mut self, conn: ConnId, why: Ended, now_ns: u64) -> Option<Fate<T>> {
+        self.handlers.stop(conn);
+        let id = self.entries.iter().position(|entry| entry.is_with(conn))?;
+        self.end_entry(id, why, now_ns)
+    }
+
+    /// Ends a task of a handler whose time is over, and returns what becomes of it; none: there is none. The handler
+    /// gets no more tasks until it says something about tasks.
+    pub fn time_out(&mut self, conn: ConnId, now_ns: u64) -> Option<Fate<T>> {
+        let id = self.entries.iter().position(|entry| entry.is_with(conn) && entry.due_ns <= now_ns)?;
+        self.handlers.set_silent(conn, true);
+        self.end_entry(id, Ended::TimedOut, now_ns)
+    }
+
+    fn end_entry(&mut self, id: usize, why: Ended, now_ns: u64) -> Option<Fate<T>> {
+        self.leave_handler(id, now_ns);
+        let priority = self.entries[id].priority();
+        match why {
+            Ended::Lost => self.stats.count(priority, TaskEvent::Lost),
+            Ended::TimedOut => self.stats.count(priority, TaskEvent::TimedOut),
+            Ended::Refused | Ended::Later | Ended::Left => {}
+        }
+        let pause_ns = if why == Ended::Later { TASK_PAUSE_MS * 1_000_000 } else { 0 };
+        let mut task = self.entries[id].take_back(now_ns + pause_ns)?;
+        if let Some(nak) = self.rules.refusal(&mut task, why, self.is_draining) {
+            if nak == Nak::HandlerRefused {
+                self.stats.count(task.priority, TaskEvent::Refused);
+            }
+            return Some(Fate::Refused(task.item, nak));
+        }
+        self.stats.count(priority, TaskEvent::PutBack);
+        self.schedule(if pause_ns > 0 { task.ready_ns } else { now_ns + self.rules.wait_ns });
+        let put = self.waiting.put_back(task);
+        debug_assert!(put.is_ok(), "there is room for every message of every client");
+        Some(Fate::PutBack(priority))
+    }
+
+    /// A handler no longer has a task.
+    fn leave_handler(&mut self, id: usize, now_ns: u64) {
+        let entry = &self.entries[id];
+        self.stats.works.record(now_ns.saturating_sub(entry.given_ns));
+        self.handlers.remove_task(entry.conn());
+    }
+
+    /// Frees the entry of a task that is done and whose sender gets its reply now. Returns the handler's text, and the
+    /// handlers to wake: they got no task because no entry was free.
+    pub fn release(&mut self, id: TaskId, now_ns: u64) -> (HandlerText, ConnIds) {
+        let text = self.entries[id.index()].release();
+        let lacking = if mem::take(&mut self.lacks_entry) { self.served(now_ns) } else { ConnIds::new() };
+        (text, lacking)
+    }
+
+    // ---- The shutdown ----------------------------------------------------------------------------------
+
+    /// From now on no task waits and none is given.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+        self.due_ns = None;
+    }
+
+    /// Takes a message that waits, if there is one. For the shutdown.
+    pub fn take_waiting(&mut self) -> Option<T> {
+        let place = self.waiting.any()?;
+        self.waiting.take(place).map(|task| task.item)
+    }
+
+    /// Takes a message that a handler has, if there is one, and returns the handler, too. For the shutdown.
+    pub fn take_given(&mut self) -> Option<(T, ConnId)> {
+        let entry = self.entries.iter_mut().find(|entry| entry.phase == Phase::Given)?;
+        let conn = entry.conn();
+        self.handlers.remove_task(conn);
+        entry.take_back(0).map(|task| (task.item, conn))
+    }
+
+    /// How many tasks wait or are given.
+    pub fn unfinished(&self) -> usize {
+        self.waiting.len() + self.entries.iter().filter(|entry| entry.phase == Phase::Given).count()
+    }
+
+    // ---- Statistics ------------------------------------------------------------------------------------
+
+    /// Whether a task should have been timed out `grace_ns` before the time `now_ns`, and was not: a thread of the
+    /// server hangs.
+    pub fn is_late(&self, grace_ns: u64, now_ns: u64) -> bool {
+        let given = self.entries.iter().filter(|entry| entry.phase == Phase::Given);
+        given.map(|entry| entry.due_ns).chain(self.due_ns).any(|due_ns| due_ns + grace_ns < now_ns)
+    }
+
+    /// How many handlers there are.
+    pub fn handlers(&self) -> usize {
+        self.handlers.len()
+    }
+
+    /// What has become of the tasks.
+    pub fn stats(&self) -> &TaskStats {
+        &self.stats
+    }
+
+    /// The tasks that wait.
+    pub fn waiting(&self) -> &WaitingTasks<T, N> {
+        &self.waiting
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

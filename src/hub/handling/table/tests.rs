@@ -1,0 +1,381 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// More than any test admits.
+const CAPACITY: usize = 256;
+const A: ConnId = ConnId::new(0);
+const B: ConnId = ConnId::new(1);
+
+type Small = TaskTable<u32, CAPACITY>;
+
+const RULES: Rules = Rules { wait_ns: 1_000, time_ns: 100, limit_ns: 250, attempts: 2 };
+
+fn table(rules: Rules) -> Box<Small> {
+    let mut table = Box::new(Small::new());
+    table.configure(rules, Order::STRICT);
+    table
+}
+
+fn key(conn: ConnId, number: u64) -> TaskKey {
+    TaskKey { conn, number }
+}
+
+/// Gives a task, and returns its message.
+fn give(table: &mut Small, key: TaskKey, now: u64) -> Option<u32> {
+    let mut item = None;
+    let given = table.give(key, now, |offer| {
+        item = Some(*offer.item);
+        true
+    });
+    assert_eq!(given == Given::Task, item.is_some());
+    item
+}
+
+fn admit(table: &mut Small, item: u32, priority: Priority, now: u64) {
+    table.admit(item, priority, now).unwrap();
+}
+
+fn expire(table: &mut Small, now: u64) -> (std::vec::Vec<u32>, ConnIds) {
+    let mut expired = Vec::new();
+    let wakes = table.run_deadlines(now, &mut expired);
+    (expired.into_iter().collect(), wakes)
+}
+
+#[test]
+fn urgent_task_comes_first_and_only_as_many_are_given_as_wanted() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 2).unwrap();
+    for (item, priority) in [(1, Priority::NORMAL), (2, Priority::URGENT), (3, Priority::NORMAL)] {
+        admit(&mut table, item, priority, 5);
+    }
+    assert_eq!(give(&mut table, key(A, 1), 6), Some(2));
+    assert_eq!(give(&mut table, key(A, 2), 6), Some(1));
+    assert_eq!(give(&mut table, key(A, 3), 6), None);
+    let done = table.finish(key(A, 1), HandlerText::new(b"shut"), 9).unwrap();
+    assert_eq!((done.item, done.priority), (2, Priority::URGENT));
+    assert_eq!(table.release(done.task.unwrap(), 9).0, HandlerText::new(b"shut"));
+    assert_eq!(give(&mut table, key(A, 3), 9), Some(3));
+}
+
+#[test]
+fn reserved_lane_gets_only_urgent_tasks() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::HIGH, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 5);
+    assert_eq!(give(&mut table, key(A, 1), 6), None);
+    admit(&mut table, 2, Priority::HIGH, 6);
+    assert_eq!(table.free_for(Priority::HIGH), [A]);
+    assert_eq!(give(&mut table, key(A, 1), 6), Some(2));
+}
+
+#[test]
+fn handler_without_room_gets_nothing_and_the_task_still_waits() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 5);
+    assert_eq!(table.give(key(A, 1), 5, |_| false), Given::NoRoom);
+    assert_eq!((table.unfinished(), table.status(A).unwrap().given), (1, 0));
+    assert_eq!(give(&mut table, key(A, 1), 5), Some(1));
+}
+
+#[test]
+fn unknown_and_late_numbers_are_not_the_handlers() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 5);
+    give(&mut table, key(A, 1), 5);
+    for other in [key(A, 0), key(A, 2), key(B, 1)] {
+        assert!(table.finish(other, HandlerText::NONE, 5).is_none());
+        assert_eq!(table.extend(other, 5), None);
+        assert_eq!(table.end(other, Ended::Later, 5), None);
+    }
+    assert!(table.finish(key(A, 1), HandlerText::NONE, 5).is_some());
+    assert!(table.finish(key(A, 1), HandlerText::NONE, 5).is_none(), "it is done already");
+}
+
+#[test]
+fn time_can_be_extended_up_to_the_limit() {
+    let mut table = table(Rules { attempts: 1, ..RULES });
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 0);
+    give(&mut table, key(A, 1), 0);
+    assert_eq!(table.time_out(A, 99), None);
+    assert_eq!(table.extend(key(A, 1), 90), Some(100));
+    assert_eq!(table.extend(key(A, 1), 189), Some(61), "250 in all");
+    assert_eq!(table.status(A), Some(Status { given: 1, due_ns: Some(250) }));
+    assert_eq!(table.time_out(A, 249), None);
+    assert_eq!(table.time_out(A, 250), Some(Fate::Refused(1, Nak::HandlerTimeout)));
+}
+
+#[test]
+fn handler_that_let_a_time_pass_gets_nothing_until_it_speaks() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 0);
+    give(&mut table, key(A, 1), 0);
+    assert_eq!(table.time_out(A, 100), Some(Fate::PutBack(Priority::NORMAL)));
+    assert_eq!(give(&mut table, key(A, 2), 100), None);
+    table.note_word(A);
+    assert_eq!(give(&mut table, key(A, 2), 100), Some(1));
+}
+
+#[test]
+fn lost_handlers_tasks_come_back_at_their_old_place_until_no_attempt_is_left() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 0);
+    admit(&mut table, 2, Priority::NORMAL, 1);
+    give(&mut table, key(A, 1), 1);
+    assert_eq!(table.lose(A, Ended::Lost, 2), Some(Fate::PutBack(Priority::NORMAL)));
+    assert_eq!((table.lose(A, Ended::Lost, 2), table.status(A)), (None, None));
+    table.set_handler(B, Priority::MIN, 1).unwrap();
+    assert_eq!(give(&mut table, key(B, 1), 3), Some(1), "before the one that was admitted later");
+    assert_eq!(table.lose(B, Ended::Lost, 4), Some(Fate::Refused(1, Nak::HandlerLost)));
+    assert_eq!(table.lose(B, Ended::Lost, 4), None);
+}
+
+#[test]
+fn task_that_is_given_back_pauses_and_wakes_a_handler_then() {
+    let mut table = table(Rules { wait_ns: 1 << 40, ..RULES });
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 0);
+    give(&mut table, key(A, 1), 0);
+    assert!(table.take_due_change());
+    assert_eq!(table.end(key(A, 1), Ended::Later, 10), Some(Fate::PutBack(Priority::NORMAL)));
+    let ready = 10 + TASK_PAUSE_MS * 1_000_000;
+    assert!(table.take_due_change());
+    assert_eq!(table.due_ns(), Some(ready));
+    assert_eq!(give(&mut table, key(A, 2), ready - 1), None);
+    assert!(expire(&mut table, ready - 1).1.is_empty());
+    assert_eq!(expire(&mut table, ready), (vec![], ConnIds::from_slice(&[A]).unwrap()));
+    assert_eq!(give(&mut table, key(A, 2), ready), Some(1));
+}
+
+#[test]
+fn message_that_no_handler_takes_expires() {
+    let mut table = table(RULES);
+    admit(&mut table, 1, Priority::NORMAL, 0);
+    admit(&mut table, 2, Priority::URGENT, 10);
+    assert!(table.take_due_change() && !table.take_due_change());
+    assert_eq!(table.due_ns(), Some(1_000));
+    assert_eq!(expire(&mut table, 999).0, []);
+    assert_eq!(expire(&mut table, 1_000).0, [1]);
+    assert_eq!(table.due_ns(), Some(1_010));
+    assert_eq!(expire(&mut table, 1_010).0, [2]);
+    assert_eq!((table.due_ns(), table.unfinished()), (None, 0));
+}
+
+#[test]
+fn draining_table_takes_and_gives_nothing() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 2).unwrap();
+    (1..=3).for_each(|item| admit(&mut table, item, Priority::NORMAL, 0));
+    give(&mut table, key(A, 1), 0);
+    give(&mut table, key(A, 2), 0);
+    table.drain();
+    assert_eq!(table.admit(4, Priority::NORMAL, 0), Err(4));
+    assert_eq!((table.take_waiting(), table.take_waiting()), (Some(3), None));
+    assert_eq!(table.end(key(A, 1), Ended::Later, 1), Some(Fate::Refused(1, Nak::ShuttingDown)));
+    assert_eq!(give(&mut table, key(A, 3), 1), None);
+    assert_eq!(table.take_given(), Some((2, A)));
+    assert_eq!((table.take_given(), table.unfinished()), (None, 0));
+}
+
+#[test]
+fn handler_that_got_nothing_for_lack_of_an_entry_is_woken() {
+    let mut table = table(Rules { wait_ns: 1 << 40, ..RULES });
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    let mut done = std::vec::Vec::new();
+    for number in 1..=TASKS_MAX as u64 {
+        admit(&mut table, number as u32, Priority::NORMAL, 0);
+        give(&mut table, key(A, number), 0).unwrap();
+        done.push(table.finish(key(A, number), HandlerText::NONE, 0).unwrap());
+    }
+    admit(&mut table, 0, Priority::NORMAL, 0);
+    assert_eq!(give(&mut table, key(A, 1), 0), None, "the sinks have not taken what is done");
+    assert_eq!(table.release(done[7].task.unwrap(), 0).1, [A]);
+    assert_eq!(table.release(done[8].task.unwrap(), 0).1, []);
+    assert_eq!(give(&mut table, key(A, 1), 0), Some(0));
+}
+
+#[test]
+fn task_that_nothing_times_out_is_late() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 0);
+    give(&mut table, key(A, 1), 0);
+    assert!(!table.is_late(50, 150));
+    assert!(table.is_late(50, 151));
+}
+
+// ---- Any steps -----------------------------------------------------------------------------------------
+
+#[derive(Clone, Debug)]
+enum Step {
+    Admit(u8),
+    Handle(usize, u8, usize),
+    Stop(usize),
+    Give(usize),
+    End(usize, Option<Ended>),
+    Lose(usize),
+    Pass(u64),
+    Release,
+}
+
+fn steps() -> impl Strategy<Value = std::vec::Vec<Step>> {
+    let ended = prop_oneof![Just(None), Just(Some(Ended::Refused)), Just(Some(Ended::Later))];
+    let step = prop_oneof![
+        4 => (0..10u8).prop_map(Step::Admit),
+        1 => (0..3usize, 0..10u8, 1..4usize).prop_map(|(conn, min, count)| Step::Handle(conn, min, count)),
+        1 => (0..3usize).prop_map(Step::Stop),
+        4 => (0..3usize).prop_map(Step::Give),
+        4 => (0..8usize, ended).prop_map(|(which, ended)| Step::End(which, ended)),
+        1 => (0..3usize).prop_map(Step::Lose),
+        2 => (1..200u64).prop_map(Step::Pass),
+        1 => Just(Step::Release),
+    ];
+    prop::collection::vec(step, 0..200)
+}
+
+/// A message that a handler has.
+#[derive(Clone, Copy)]
+struct WithHandler {
+    conn: usize,
+    number: u64,
+    item: u32,
+    priority: Priority,
+    due: u64,
+}
+
+const ATTEMPTS: u8 = 3;
+
+/// Where each message is, by its number.
+#[derive(Default)]
+struct Model {
+    waiting: BTreeMap<u32, Priority>,
+    given: std::vec::Vec<WithHandler>,
+    done: std::vec::Vec<TaskId>,
+    losses: BTreeMap<u32, u8>,
+    wants: BTreeMap<usize, (Priority, usize)>,
+}
+
+impl Model {
+    /// The handlers of these messages lose them. Returns what becomes of each.
+    fn lose(&mut self, is_lost: impl Fn(&WithHandler) -> bool) -> BTreeMap<u32, bool> {
+        let lost: std::vec::Vec<WithHandler> =
+            self.given.iter().filter(|task| is_lost(task)).copied().collect();
+        self.given.retain(|task| !is_lost(task));
+        let mut is_refused = BTreeMap::new();
+        for task in lost {
+            let losses = self.losses.entry(task.item).or_default();
+            *losses += 1;
+            is_refused.insert(task.item, *losses >= ATTEMPTS);
+            if *losses < ATTEMPTS {
+                self.waiting.insert(task.item, task.priority);
+            }
+        }
+        is_refused
+    }
+
+    /// Compares what the table has done with what it had to do.
+    fn check(lost: &BTreeMap<u32, bool>, fates: impl Iterator<Item = Fate<u32>>) {
+        let fates: std::vec::Vec<Fate<u32>> = fates.collect();
+        assert_eq!(fates.len(), lost.len());
+        let refused = fates.iter().filter_map(|fate| match fate {
+            Fate::Refused(item, _) => Some(*item),
+            Fate::PutBack(_) => None,
+        });
+        let mut refused: std::vec::Vec<u32> = refused.collect();
+        refused.sort_unstable();
+        assert!(lost.iter().filter(|(_, is_refused)| **is_refused).map(|(item, _)| *item).eq(refused));
+    }
+
+    fn admit(&mut self, table: &mut Small, item: u32, priority: Priority, now: u64) {
+        admit(table, item, priority, now);
+        self.waiting.insert(item, priority);
+    }
+
+    fn give(&mut self, table: &mut Small, conn: usize, number: u64, now: u64) {
+        let best = |min| self.waiting.values().filter(|priority| **priority >= min).max().copied();
+        if let Some(item) = give(table, key(ConnId::new(conn), number), now) {
+            let (min, count) = self.wants[&conn];
+            assert!(self.given.iter().filter(|task| task.conn == conn).count() < count);
+            let priority = self.waiting[&item];
+            // A task that pauses may be more urgent.
+            assert!(priority >= min && best(min) >= Some(priority));
+            self.waiting.remove(&item);
+            self.given.push(WithHandler { conn, number, item, priority, due: now + RULES.time_ns });
+        }
+    }
+
+    fn end(&mut self, table: &mut Small, which: usize, ended: Option<Ended>, now: u64) {
+        if which >= self.given.len() {
+            return;
+        }
+        let WithHandler { conn, number, item, priority, .. } = self.given.remove(which);
+        let key = key(ConnId::new(conn), number);
+        let Some(why) = ended else {
+            let done = table.finish(key, HandlerText::NONE, now).unwrap();
+            assert_eq!((done.item, done.priority), (item, priority));
+            return self.done.extend(done.task);
+        };
+        match table.end(key, why, now).unwrap() {
+            Fate::PutBack(back) => {
+                assert_eq!((back, why), (priority, Ended::Later));
+                self.waiting.insert(item, priority);
+            }
+            Fate::Refused(refused, nak) => assert_eq!((refused, nak), (item, Nak::HandlerRefused)),
+        }
+    }
+
+    fn pass(&mut self, table: &mut Small, now: u64) {
+        for item in expire(table, now).0 {
+            assert!(self.waiting.remove(&item).is_some());
+        }
+        for conn in 0..3 {
+            let lost = self.lose(|task| task.conn == conn && task.due <= now);
+            Self::check(&lost, core::iter::from_fn(|| table.time_out(ConnId::new(conn), now)));
+        }
+    }
+}
+
+proptest! {
+    /// Every message is in exactly one place, whatever happens; a handler has at most what it wants.
+    #[test]
+    fn no_message_is_lost_or_doubled(steps in steps()) {
+        let mut table = table(Rules { attempts: ATTEMPTS, ..RULES });
+        let (mut model, mut now, mut serial) = (Model::default(), 0, 0);
+        for step in steps {
+            serial += 1;
+            match step {
+                Step::Admit(number) => model.admit(&mut table, serial, Priority::new(number).unwrap(), now),
+                Step::Handle(conn, min, count) => {
+                    let min = Priority::new(min).unwrap();
+                    table.set_handler(ConnId::new(conn), min, count).unwrap();
+                    model.wants.insert(conn, (min, count));
+                }
+                Step::Stop(conn) => {
+                    table.stop_handler(ConnId::new(conn));
+                    model.wants.remove(&conn);
+                }
+                Step::Give(conn) => model.give(&mut table, conn, serial.into(), now),
+                Step::End(which, ended) => model.end(&mut table, which, ended, now),
+                Step::Lose(conn) => {
+                    model.wants.remove(&conn);
+                    let lost = model.lose(|task| task.conn == conn);
+                    Model::check(&lost, core::iter::from_fn(|| table.lose(ConnId::new(conn), Ended::Lost, now)));
+                }
+                Step::Pass(time) => {
+                    now += time;
+                    model.pass(&mut table, now);
+                }
+                Step::Release => {
+                    model.done.pop().map(|id| table.release(id, now));
+                }
+            }
+            prop_assert_eq!(table.unfinished(), model.waiting.len() + model.given.len());
+            prop_assert_eq!(table.waiting().len(), model.waiting.len());
+        }
+    }
+}

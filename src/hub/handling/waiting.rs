@@ -1,0 +1,278 @@
+//! The tasks that wait for a handler, in the order of the queue. Knows no handlers, no threads and no clock.
+//!
+//! A binary heap cannot give up an entry in its middle, and a task may have to go from there: it may wait too long, or
+//! the next one may be too little urgent for the handler that is free. So there is a list for each priority, in the
+//! order of admission. The next task is the first of one of the lists: the one with the greatest key.
+
+use crate::protocol::Priority;
+use crate::queue::{Depth, Order};
+
+/// A task that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingTask<T> {
+    /// The message.
+    pub item: T,
+    /// Its priority.
+    pub priority: Priority,
+    /// When the message was admitted, in nanoseconds; strictly increasing in the order of admission.
+    pub stamp_ns: u64,
+    /// From when on a handler may be given the task, in nanoseconds. It waits since then.
+    pub ready_ns: u64,
+    /// How many handlers have lost it.
+    pub losses: u8,
+    /// How often a handler has given it back.
+    pub returns: u8,
+}
+
+/// A place in a list: the number of a node, from 1; 0: there is none.
+type Link = u32;
+
+const NONE: Link = 0;
+
+/// A task in a list, or a free node.
+struct Node<T> {
+    item: Option<T>,
+    stamp_ns: u64,
+    ready_ns: u64,
+    next: Link,
+    losses: u8,
+    returns: u8,
+}
+
+/// The first and the last node of a list.
+#[derive(Clone, Copy)]
+struct List {
+    first: Link,
+    last: Link,
+}
+
+/// Where a task waits: see [`WaitingTasks::next`].
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    priority: Priority,
+    before: Link,
+    node: Link,
+}
+
+/// At most `N` waiting tasks. A new collection is all zeroes, so that a static one takes no space in the binary.
+pub struct WaitingTasks<T, const N: usize> {
+    nodes: [Node<T>; N],
+    /// The list of the nodes that were used and are free again.
+    free: Link,
+    /// How many nodes were ever used.
+    used: Link,
+    lists: [List; Priority::COUNT],
+    depths: [Depth; Priority::COUNT],
+    order: Order,
+    stamp_last_ns: u64,
+}
+
+impl<T, const N: usize> Default for WaitingTasks<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, const N: usize> WaitingTasks<T, N> {
+    /// No tasks, in the order [`Order::STRICT`].
+    pub const fn new() -> Self {
+        assert!(N < Link::MAX as usize);
+        Self {
+            nodes: [const { Node { item: None, stamp_ns: 0, ready_ns: 0, next: NONE, losses: 0, returns: 0 } };
+                N],
+            free: NONE,
+            used: 0,
+            lists: [List { first: NONE, last: NONE }; Priority::COUNT],
+            depths: [Depth::ZERO; Priority::COUNT],
+            order: Order::STRICT,
+            stamp_last_ns: 0,
+        }
+    }
+
+    /// Sets the order. Call it at the start, before anything is admitted.
+    pub fn set_order(&mut self, order: Order) {
+        self.order = order;
+    }
+
+    /// How many tasks wait.
+    pub fn len(&self) -> usize {
+        self.depths.iter().map(|depth| depth.now as usize).sum()
+    }
+
+    /// Whether no task waits.
+    pub fn is_empty(&self) -> bool {
+        self.lists.iter().all(|list| list.first == NONE)
+    }
+
+    /// The depth of each priority, by its index.
+    pub fn depths(&self) -> [Depth; Priority::COUNT] {
+        self.depths
+    }
+
+    /// When the oldest waiting message of each priority was admitted, by the priority's index.
+    pub fn oldest_ns(&self) -> [Option<u64>; Priority::COUNT] {
+        self.lists.map(|list| (list.first != NONE).then(|| self.node(list.first).stamp_ns))
+    }
+
+    // ---- In --------------------------------------------------------------------------------------------
+
+    /// Admits a message at the time `now_ns`.
+    ///
+    /// # Errors
+    /// Returns the message if `N` wait already.
+    pub fn push(&mut self, item: T, priority: Priority, now_ns: u64) -> Result<(), T> {
+        let stamp_ns = now_ns.max(self.stamp_last_ns + 1);
+        let task = WaitingTask { item, priority, stamp_ns, ready_ns: now_ns, losses: 0, returns: 0 };
+        self.put_back(task).map_err(|task| task.item)?;
+        self.stamp_last_ns = stamp_ns;
+        self.depths[priority.index()].admitted += 1;
+        Ok(())
+    }
+
+    /// Puts a task in at the place of its admission.
+    ///
+    /// # Errors
+    /// Returns the task if `N` wait already.
+    pub fn put_back(&mut self, task: WaitingTask<T>) -> Result<(), WaitingTask<T>> {
+        let Some(node) = self.free_node() else { return Err(task) };
+        let (priority, before) = (task.priority, self.last_before(task.priority, task.stamp_ns));
+        let next = self.next_of(priority, before);
+        *self.node_mut(node) = Node {
+            item: Some(task.item),
+            stamp_ns: task.stamp_ns,
+            ready_ns: task.ready_ns,
+            next,
+            losses: task.losses,
+            returns: task.returns,
+        };
+        self.set_next(priority, before, node);
+        if next == NONE {
+            self.lists[priority.index()].last = node;
+        }
+        let depth = &mut self.depths[priority.index()];
+        depth.now += 1;
+        depth.max = depth.max.max(depth.now);
+        Ok(())
+    }
+
+    fn free_node(&mut self) -> Option<Link> {
+        if self.free != NONE {
+            let node = self.free;
+            self.free = self.node(node).next;
+            return Some(node);
+        }
+        let is_left = (self.used as usize) < N;
+        is_left.then(|| {
+            self.used += 1;
+            self.used
+        })
+    }
+
+    /// The last node of a list that was admitted before `stamp_ns`. Most tasks are put in at the end, and most of the
+    /// others near the beginning: they were given to a handler before.
+    fn last_before(&self, priority: Priority, stamp_ns: u64) -> Link {
+        let last = self.lists[priority.index()].last;
+        if last != NONE && self.node(last).stamp_ns < stamp_ns {
+            return last;
+        }
+        let (mut before, mut node) = (NONE, self.lists[priority.index()].first);
+        while node != NONE && self.node(node).stamp_ns < stamp_ns {
+            (before, node) = (node, self.node(node).next);
+        }
+        before
+    }
+
+    // ---- Out -------------------------------------------------------------------------------------------
+
+    /// The next task for a handler of priority `min` and above at the time `now_ns`; none: there is none that may be
+    /// given by then.
+    pub fn next(&self, min: Priority, now_ns: u64) -> Option<Place> {
+        let lists = Priority::all().filter(|priority| *priority >= min);
+        let firsts = lists.filter_map(|priority| self.find(priority, |node| node.ready_ns <= now_ns));
+        firsts.max_by_key(|place| self.order.key(place.priority, self.node(place.node).stamp_ns))
+    }
+
+    /// A task that waits for longer than `wait_ns` at the time `now_ns`, if there is one.
+    pub fn overdue(&self, wait_ns: u64, now_ns: u64) -> Option<Place> {
+        Priority::all().find_map(|priority| self.find(priority, |node| node.ready_ns + wait_ns <= now_ns))
+    }
+
+    /// Any task, if there is one.
+    pub fn any(&self) -> Option<Place> {
+        Priority::all().find_map(|priority| self.find(priority, |_| true))
+    }
+
+    /// When the first task is ready that is not yet, or the first one has waited for `wait_ns`, in nanoseconds. It
+    /// reads all tasks.
+    pub fn due_ns(&self, wait_ns: u64, now_ns: u64) -> Option<u64> {
+        let due_ns = |node: &Node<T>| node.ready_ns + if node.ready_ns > now_ns { 0 } else { wait_ns };
+        let mut first: Option<u64> = None;
+        for list in &self.lists {
+            let mut node = list.first;
+            while node != NONE {
+                let due_ns = due_ns(self.node(node));
+                first = Some(first.map_or(due_ns, |first| first.min(due_ns)));
+                node = self.node(node).next;
+            }
+        }
+        first
+    }
+
+    /// The first node of a list that `accepts` accepts.
+    fn find(&self, priority: Priority, accepts: impl Fn(&Node<T>) -> bool) -> Option<Place> {
+        let (mut before, mut node) = (NONE, self.lists[priority.index()].first);
+        while node != NONE {
+            if accepts(self.node(node)) {
+                return Some(Place { priority, before, node });
+            }
+            (before, node) = (node, self.node(node).next);
+        }
+        None
+    }
+
+    /// The message at a place, and its priority. Nothing must have changed since the place was found.
+    pub fn peek(&self, place: Place) -> Option<(&T, Priority)> {
+        self.node(place.node).item.as_ref().map(|item| (item, place.priority))
+    }
+
+    /// Takes out the task at a place. Nothing must have changed since the place was found.
+    pub fn take(&mut self, place: Place) -> Option<WaitingTask<T>> {
+        let Place { priority, before, node } = place;
+        let free = Node { item: None, stamp_ns: 0, ready_ns: 0, next: self.free, losses: 0, returns: 0 };
+        let Node { item, stamp_ns, ready_ns, next, losses, returns } =
+            core::mem::replace(self.node_mut(node), free);
+        self.free = node;
+        self.set_next(priority, before, next);
+        if next == NONE {
+            self.lists[priority.index()].last = before;
+        }
+        self.depths[priority.index()].now -= 1;
+        Some(WaitingTask { item: item?, priority, stamp_ns, ready_ns, losses, returns })
+    }
+
+    // ---- Nodes -----------------------------------------------------------------------------------------
+
+    fn node(&self, link: Link) -> &Node<T> {
+        &self.nodes[link as usize - 1]
+    }
+
+    fn node_mut(&mut self, link: Link) -> &mut Node<T> {
+        &mut self.nodes[link as usize - 1]
+    }
+
+    /// The node after `before` in a list; after none: the first one.
+    fn next_of(&self, priority: Priority, before: Link) -> Link {
+        if before == NONE { self.lists[priority.index()].first } else { self.node(before).next }
+    }
+
+    fn set_next(&mut self, priority: Priority, before: Link, next: Link) {
+        if before == NONE {
+            self.lists[priority.index()].first = next;
+        } else {
+            self.node_mut(before).next = next;
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
