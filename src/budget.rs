@@ -7,6 +7,7 @@ use crate::hub::connection::session::Session;
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::commit_group::CommitGroup;
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::handling::shared::Table;
 use crate::hub::replay::Replays;
 use crate::journal::scan::Window;
 use crate::journal::writer::Buffers;
@@ -41,11 +42,12 @@ impl Item {
 }
 
 /// The static memory: the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 13] = [
+pub const STATIC: [Item; 14] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
+    Item::new("tasks of handlers", 1, size_of::<Mutex<Table>>()),
     Item::new("sessions", CLIENTS, size_of::<Session>()),
     Item::new("clients", 1, size_of::<Mutex<ClientTable>>()),
     Item::new("batches under way", GROUPS, size_of::<CommitGroup>()),

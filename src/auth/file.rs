@@ -272,7 +272,7 @@ mod tests {
             (Error::Exposed, "chmod 600"),
             (Error::Foreign(4711), "belongs to user 4711; chown it to root"),
             (Error::TooLong, "; shorten its comments"),
-            (mistake, "line 3: the last word is join or no-join"),
+            (mistake, "line 3: the word after the priority is join or no-join"),
         ] {
             let said = error.to_string();
             assert!(said.contains(part) && !said.contains('\n'), "{said}");

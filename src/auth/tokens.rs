@@ -1,12 +1,13 @@
 //! Names, their tokens and rights, and the format of the auth file.
 //!
 //! Each line has a name, a token, the highest priority that the client may use, and whether it may join, separated by
-//! spaces or tabs. Blank lines are ignored. A `#` at the beginning of a line or after its last word begins a comment:
+//! spaces or tabs. The word `handle` behind them permits the client to handle messages. Blank lines are ignored. A `#` at the beginning of a line or after its last word begins a comment:
 //!
 //! ```text
 //! # NAME  TOKEN                     PRIORITY  JOIN
 //! alice   pT0Vn1l3cZq8yK4mWb7RtXeA  9         join
 //! meter   q5ZsN8fLd2GhJ6vYxC1uMwKo  4         no-join    # in the cellar
+//! valve   d8KpR2sYw6NfT0jBmQ4vXcHz  0         no-join handle
 //! ```
 //!
 //! Bytes in, a table out. Nothing here allocates, and no description of a mistake contains any part of a token.
@@ -25,11 +26,13 @@ pub struct Rights {
     pub priority_max: Priority,
     /// Whether the client may read messages of other clients.
     pub may_join: bool,
+    /// Whether the client may handle messages of other clients.
+    pub may_handle: bool,
 }
 
 impl Rights {
     /// All rights, for a server without an auth file.
-    pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true };
+    pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true, may_handle: true };
 }
 
 /// A token. Two tokens are compared in constant time. It is padded with zeroes; no token contains a zero, so two
@@ -98,8 +101,10 @@ pub enum What {
     Token,
     /// The priority is not valid.
     Priority,
-    /// The last word is neither `join` nor `no-join`.
+    /// The word behind the priority is neither `join` nor `no-join`.
     Join,
+    /// The word behind that is not `handle`.
+    Handle,
     /// An earlier line has the same name.
     NameTwice,
     /// An earlier line has the same token.
@@ -116,7 +121,7 @@ impl fmt::Display for Mistake {
             write!(f, "line {line}: ")?;
         }
         match self.what {
-            What::Words => f.write_str("takes NAME TOKEN PRIORITY and join or no-join"),
+            What::Words => f.write_str("takes NAME TOKEN PRIORITY, join or no-join, and perhaps handle"),
             What::Name => write!(f, "the name is 1 to {NICK_BYTES_MAX} of A-Z a-z 0-9 _ -"),
             What::Token => write!(
                 f,
@@ -124,7 +129,8 @@ impl fmt::Display for Mistake {
                  head -c 18 /dev/urandom | base64 makes one"
             ),
             What::Priority => f.write_str("the highest priority is one digit, 0 to 9"),
-            What::Join => f.write_str("the last word is join or no-join"),
+            What::Join => f.write_str("the word after the priority is join or no-join"),
+            What::Handle => f.write_str("the word after join or no-join is handle, if there is one"),
             What::NameTwice => f.write_str("a line before has that name; leave one of them out"),
             What::TokenTwice => {
                 f.write_str("a line before has that token; head -c 18 /dev/urandom | base64 makes another")
@@ -195,14 +201,15 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
     let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
     let mut words = words.take_while(comment()).fuse();
     let Some(name) = words.next() else { return Ok(None) };
-    let (Some(token), Some(priority), Some(join), None) =
-        (words.next(), words.next(), words.next(), words.next())
+    let (Some(token), Some(priority), Some(join), handle, None) =
+        (words.next(), words.next(), words.next(), words.next(), words.next())
     else {
         return Err(What::Words);
     };
     let name = command::name(name).and_then(|name| String::try_from(name).ok()).ok_or(What::Name)?;
     let token = Token::new(token).ok_or(What::Token)?;
-    let rights = Rights { priority_max: priority_max(priority)?, may_join: may_join(join)? };
+    let (priority_max, may_join) = (priority_max(priority)?, may_join(join)?);
+    let rights = Rights { priority_max, may_join, may_handle: may_handle(handle)? };
     Ok(Some(Entry { name, token, rights }))
 }
 
@@ -229,6 +236,15 @@ fn may_join(word: &[u8]) -> Result<bool, What> {
     }
 }
 
+/// Whether the word behind `join` or `no-join` permits to handle; there may be none.
+fn may_handle(word: Option<&[u8]>) -> Result<bool, What> {
+    match word {
+        Some(b"handle") => Ok(true),
+        None => Ok(false),
+        Some(_) => Err(What::Handle),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +262,11 @@ mod tests {
         Entry {
             name: String::try_from(name).unwrap(),
             token: Token::new(token.as_bytes()).unwrap(),
-            rights: Rights { priority_max: Priority::new(priority_max).unwrap(), may_join },
+            rights: Rights {
+                priority_max: Priority::new(priority_max).unwrap(),
+                may_join,
+                may_handle: false,
+            },
         }
     }
 
@@ -263,6 +283,12 @@ mod tests {
         ] {
             assert_eq!(read(&file), Ok([alice.clone(), meter.clone()].to_vec()), "{file}");
         }
+        let mut valve = of("valve", A, 0, false);
+        valve.rights.may_handle = true;
+        for line in [format!("valve {A} 0 no-join handle"), format!("valve {A} 0 no-join\thandle # turns\n")]
+        {
+            assert_eq!(read(&line), Ok(vec![valve.clone()]), "{line}");
+        }
         let signs = "#!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
         assert_eq!(read(&format!("x {signs} 4 join")), Ok(vec![of("x", signs, 4, true)]));
     }
@@ -276,8 +302,11 @@ mod tests {
             ("bob".to_string(), What::Words),
             (format!("bob {B}"), What::Words),
             (format!("bob {B} 4"), What::Words),
-            (format!("bob {B} 4 join join"), What::Words),
-            (format!("bob {B} 4 # join"), What::Words),
+            (format!("bob {B} 4 join handle join"), What::Words),
+            (format!("bob {B} 4 handle"), What::Join),
+            (format!("bob {B} 4 join join"), What::Handle),
+            (format!("bob {B} 4 join Handle"), What::Handle),
+            (format!("bob {B} 4 # join"), What::Join),
             (format!("bob# {B} 4 join"), What::Name),
             (format!("bob.b {B} 4 join"), What::Name),
             (format!("abcdefghijklmnopq {B} 4 join"), What::Name),
@@ -347,6 +376,10 @@ mod tests {
             of("alice", B, 7, true),
             of("alice", A, 6, true),
             of("alice", A, 7, false),
+            Entry {
+                rights: Rights { may_handle: true, ..of("alice", A, 7, true).rights },
+                ..of("alice", A, 7, true)
+            },
         ] {
             assert!(!tokens.has(&other), "{other:?}");
         }
@@ -366,6 +399,7 @@ mod tests {
             Just(b"alice".to_vec()),
             Just(b"join".to_vec()),
             Just(b"no-join".to_vec()),
+            Just(b"handle".to_vec()),
             Just(b"#".to_vec()),
             "[0-9]".prop_map(std::string::String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..20),
@@ -402,7 +436,7 @@ mod tests {
             let is_token = |word: &[u8]| {
                 (16..=64).contains(&word.len()) && word.iter().all(|byte| (33..127).contains(byte))
             };
-            let is_good = words.len() == 4
+            let is_good = (words.len() == 4 || words.len() == 5 && words[4] == b"handle")
                 && is_name(words[0])
                 && is_token(words[1])
                 && words[2].len() == 1

@@ -11,7 +11,8 @@
 //! holds the first:
 //!
 //! ```text
-//! pipeline ─> delivery ─> one of { queue, clients, counters, authenticator, outbox }
+//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, outbox }
+//! tasks ─> one of { clients, outbox }
 //! outbox ─> committed
 //! ```
 //!
@@ -49,6 +50,7 @@ use clients::{ClientTable, Name};
 use counters::Counters;
 use dispatch::policy::Policy;
 use egress::outbox::Outbox;
+use handling::shared::{SharedTasks, Table};
 use settings::Settings;
 use std::net::IpAddr;
 use workers::wakeups::Wakeups;
@@ -56,6 +58,7 @@ use workers::wakeups::Wakeups;
 static OUTBOXES: PerConn<Mutex<Outbox>> = PerConn([const { Mutex::new(Outbox::new()) }; CLIENTS]);
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
+static TASKS: Mutex<Table> = Mutex::new(Table::new());
 static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
 
 /// What all threads share.
@@ -79,6 +82,8 @@ pub struct Hub {
     pub replay: Option<replay::Handle>,
     /// Checks tokens, if clients need one.
     pub authenticator: Option<Authenticator>,
+    /// The tasks of handlers, if the server gives any.
+    pub tasks: Option<SharedTasks>,
     draining: AtomicBool,
     /// Which threads may run the pipeline.
     pub policy: Policy,
@@ -107,6 +112,9 @@ impl Hub {
             wakeups: Wakeups::new(options.workers)?,
             replay,
             authenticator,
+            tasks: options
+                .handle
+                .map(|min| SharedTasks::new(min, &TASKS, settings::rules(options), settings::order(options))),
             draining: AtomicBool::new(false),
             policy,
             vacancies: Vacancies::new()?,
@@ -117,7 +125,8 @@ impl Hub {
     pub fn unprocessed(&self) -> u64 {
         // In this order: every message that counts as handled then counts as admitted, too.
         let handled = self.counters.lock().handled;
-        self.queue.admitted().saturating_sub(handled)
+        let tasks = self.tasks.as_ref().map_or(0, |tasks| tasks.table().unfinished());
+        self.queue.admitted().saturating_sub(handled) + tasks as u64
     }
 
     /// The name that the sender of a run had when it sent it.

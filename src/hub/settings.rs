@@ -1,8 +1,10 @@
 //! The time-outs and shares that the options choose.
 
 use crate::hub::connection::rate_limit::Rate;
-use crate::limits::{CLIENTS, RATE_BURST_MS, URGENT_BURST_MS};
+use crate::hub::handling::fate::Rules;
+use crate::limits::{CLIENTS, RATE_BURST_MS, TASK_MS, URGENT_BURST_MS};
 use crate::options::Options;
+use crate::queue::Order;
 use std::time::Duration;
 
 /// The time-outs and shares that the options choose.
@@ -48,4 +50,20 @@ impl Settings {
     pub fn write_timeout_ms(&self) -> Option<u32> {
         self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
     }
+}
+
+/// The rules of handling that `options` choose.
+pub fn rules(options: &Options) -> Rules {
+    let limit_ns = options.handle_limit.as_nanos() as u64;
+    Rules {
+        wait_ns: options.handle_wait.as_nanos() as u64,
+        time_ns: limit_ns.min(TASK_MS * 1_000_000),
+        limit_ns,
+        attempts: options.attempts,
+    }
+}
+
+/// The order of messages that `options` choose.
+pub fn order(options: &Options) -> Order {
+    options.aging.map_or(Order::STRICT, |aging| Order::aging(aging.as_nanos() as u64))
 }

@@ -2,10 +2,12 @@
 //! client.
 
 use crate::clock;
+use crate::counted::Counted;
 use crate::hub::Hub;
 use crate::hub::accept::acceptor::timeout;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::signals::{SignalAction, Signals};
+use crate::hub::workers::Caller;
 use crate::limits::LAST_WORDS_MS;
 use crate::protocol::reply::{self, Nak};
 use crate::queue::Batch;
@@ -38,19 +40,25 @@ pub fn drain(hub: &Hub, dispatcher: &Dispatcher, signals: &Signals) -> Outcome {
 fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     log::info!("shutting down");
     hub.vacancies.set_awaited(true);
+    if let Some(tasks) = &hub.tasks {
+        let waiting = tasks.drain(hub) as u64;
+        if waiting > 0 {
+            log::info!("no handler is given anything any more: refused {}", Counted(waiting, "message"));
+        }
+    }
     hub.drain();
     let last_words_ns = (LAST_WORDS_MS * 1_000_000).min(hub.settings.drain_timeout.as_nanos() as u64 / 4);
     if let Some(outcome) = wait_for_connections(hub, signals, deadline_ns - last_words_ns) {
         return outcome;
     }
-    refuse_rest(hub);
+    let mut refused = refuse_rest(hub);
     if let Some(outcome @ Outcome::Interrupted(_)) = wait_for_connections(hub, signals, deadline_ns) {
         return outcome;
     }
     // A worker that had not yet seen the shutdown may have admitted messages meanwhile.
-    refuse_rest(hub);
-    // Refused messages count as unprocessed.
-    match hub.unprocessed() {
+    refused += refuse_rest(hub);
+    // Refused messages count as unprocessed, and so do refused tasks.
+    match hub.unprocessed() + refused {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
@@ -76,13 +84,19 @@ fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Optio
     None
 }
 
-/// Closes the queue, and refuses the messages that the consumer has not processed.
-pub fn refuse_rest(hub: &Hub) {
+/// Closes the queue, and refuses the messages that the consumer has not processed, and those that handlers still have.
+/// Returns how many handlers had.
+pub fn refuse_rest(hub: &Hub) -> u64 {
     let mut batch = Batch::new();
     hub.queue.close();
+    // Before the queue is emptied: a task that is done meanwhile goes there.
+    let given = hub.tasks.as_ref().map_or(0, |tasks| tasks.refuse_given(hub));
     while hub.queue.take_rest(&mut batch) {
         hub.counters.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
         for (_, picked) in batch.drain() {
+            if let Some((tasks, id)) = hub.tasks.as_ref().zip(picked.task) {
+                tasks.release(id, clock::now_ns(), hub, Caller::OwnThread);
+            }
             let conn = picked.item.client();
             let mut outbox = hub.outboxes[conn].lock();
             let lines = picked.item.lines();
@@ -91,4 +105,5 @@ pub fn refuse_rest(hub: &Hub) {
             hub.wakeups.wake(conn);
         }
     }
+    given as u64
 }

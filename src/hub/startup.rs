@@ -12,6 +12,7 @@ use crate::hub::dispatch::policy::Policy;
 use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::hub::replay;
+use crate::hub::settings;
 use crate::hub::shutdown::{self, Outcome};
 use crate::hub::signals::Signals;
 use crate::hub::workers::WorkerId;
@@ -24,7 +25,7 @@ use crate::limits::{
 };
 use crate::net::{Allowed, Listener};
 use crate::options::{Interface, Options};
-use crate::queue::{Chain, Order, take_slots};
+use crate::queue::{Chain, take_slots};
 use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
 use crate::{alloc_guard, clock, logger, net, realtime};
@@ -186,9 +187,7 @@ fn make_hub(
     let hub = HUB.init(hub.map_err(|errno| no_descriptor(errno, options.workers))?);
     // So the first `/stats` already lists the counters of the journal.
     hub.counters.lock().journal = consumer.journal_state();
-    if let Some(aging) = options.aging {
-        hub.queue.set_order(Order::aging(aging.as_nanos() as u64));
-    }
+    hub.queue.set_order(settings::order(options));
     Ok((hub, DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()))))
 }
 

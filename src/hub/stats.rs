@@ -7,6 +7,8 @@ use crate::clock;
 use crate::histogram::Histogram;
 use crate::hub::Hub;
 use crate::hub::counters::{Counters, JournalState};
+use crate::hub::handling::shared::{SharedTasks, Table};
+use crate::hub::handling::stats::TaskEvent;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, STAT_BUCKETS_US};
 use crate::logger;
 use crate::protocol::Priority;
@@ -47,6 +49,22 @@ struct JournalStats {
     uptime_ns: u64,
 }
 
+/// The counters of the tasks.
+#[derive(Clone, Copy)]
+struct TasksStats {
+    /// The least priority that handlers process.
+    min: Priority,
+    handlers: usize,
+    given_now: usize,
+    wait_p50_ns: u64,
+    wait_p99_ns: u64,
+    wait_max_ns: u64,
+    work_p50_ns: u64,
+    work_p99_ns: u64,
+    work_max_ns: u64,
+    events: [[u64; TaskEvent::COUNT]; Priority::COUNT],
+}
+
 /// All counters at one moment.
 #[derive(Default)]
 pub struct Snapshot {
@@ -68,6 +86,7 @@ pub struct Snapshot {
     replies_unsent: u64,
     log_lost: u64,
     journal: Option<JournalStats>,
+    tasks: Option<TasksStats>,
     priorities: [PriorityStats; Priority::COUNT],
 }
 
@@ -116,6 +135,18 @@ const JOURNAL: [Counter<JournalStats>; 12] = [
     ("journal-damaged-bytes-read", |j| j.damage_bytes),
 ];
 
+/// The lines about tasks, if handlers process any.
+const TASKS: [Counter<TasksStats>; 8] = [
+    ("handlers", |t| t.handlers as u64),
+    ("tasks-with-handlers", |t| t.given_now as u64),
+    ("task-wait-p50-us", |t| t.wait_p50_ns / 1_000),
+    ("task-wait-p99-us", |t| t.wait_p99_ns / 1_000),
+    ("task-wait-max-us", |t| t.wait_max_ns / 1_000),
+    ("task-work-p50-us", |t| t.work_p50_ns / 1_000),
+    ("task-work-p99-us", |t| t.work_p99_ns / 1_000),
+    ("task-work-max-us", |t| t.work_max_ns / 1_000),
+];
+
 /// The lines about one priority. `pN-` precedes each name.
 const PRIORITY: [Counter<PriorityStats>; 8] = [
     ("admitted", |p| p.depth.admitted),
@@ -129,8 +160,15 @@ const PRIORITY: [Counter<PriorityStats>; 8] = [
 ];
 
 /// The largest number of lines of `/stats`.
-const LINES: usize =
-    GENERAL.len() + JOURNAL.len() + Nak::COUNT + Farewell::COUNT + PRIORITY.len() * Priority::COUNT;
+const LINES: usize = GENERAL.len()
+    + JOURNAL.len()
+    + TASKS.len()
+    + Nak::COUNT
+    + Farewell::COUNT
+    + OF_PRIORITY * Priority::COUNT;
+
+/// The largest number of lines about one priority.
+const OF_PRIORITY: usize = PRIORITY.len() + TaskEvent::COUNT;
 
 /// The lines of a histogram: its sum, the number of its values, and its buckets.
 const HISTOGRAM_LINES: usize = 2 + STAT_BUCKETS_US.len();
@@ -156,7 +194,35 @@ impl Snapshot {
             stats.depth = depths[index];
             stats.oldest_ns = oldest_ns[index].map_or(0, |stamp_ns| now_ns.saturating_sub(stamp_ns));
         }
+        if let Some(tasks) = &hub.tasks {
+            snapshot.read_tasks(&tasks.table(), tasks, now_ns);
+        }
         snapshot
+    }
+
+    /// Reads the counters of the tasks. The tasks of a priority that handlers process wait in the table, and not in
+    /// the queue.
+    fn read_tasks(&mut self, table: &Table, tasks: &SharedTasks, now_ns: u64) {
+        let (depths, oldest_ns) = (table.waiting().depths(), table.waiting().oldest_ns());
+        for priority in Priority::all().filter(|priority| tasks.handles(*priority)) {
+            let stats = &mut self.priorities[priority.index()];
+            stats.depth = depths[priority.index()];
+            stats.oldest_ns =
+                oldest_ns[priority.index()].map_or(0, |stamp_ns| now_ns.saturating_sub(stamp_ns));
+        }
+        let (waits, works) = (&table.stats().waits, &table.stats().works);
+        self.tasks = Some(TasksStats {
+            min: tasks.min(),
+            handlers: table.handlers().len(),
+            given_now: table.unfinished() - table.waiting().len(),
+            wait_p50_ns: waits.percentile(500),
+            wait_p99_ns: waits.percentile(990),
+            wait_max_ns: waits.max(),
+            work_p50_ns: works.percentile(500),
+            work_p99_ns: works.percentile(990),
+            work_max_ns: works.max(),
+            events: table.stats().events(),
+        });
     }
 
     fn read_counters(&mut self, counters: &Counters) {
@@ -217,6 +283,10 @@ impl Snapshot {
             return Some((stat_name(format_args!("{name}")), value(self.journal.as_ref()?)));
         }
         let number = number - JOURNAL.len();
+        if let Some((name, value)) = TASKS.get(number) {
+            return Some((stat_name(format_args!("{name}")), value(self.tasks.as_ref()?)));
+        }
+        let number = number - TASKS.len();
         if let Some(reason) = Nak::ALL.get(number) {
             return Some((stat_name(format_args!("refused-{}", reason.as_str())), self.refused[number]));
         }
@@ -225,12 +295,24 @@ impl Snapshot {
             return Some((stat_name(format_args!("closed-{}", why.as_str())), self.farewells[number]));
         }
         let number = number - Farewell::COUNT;
-        let Some(priority) = Priority::all().nth(number / PRIORITY.len()) else {
-            return self.full_entry(number - PRIORITY.len() * Priority::COUNT);
+        let Some(priority) = Priority::all().nth(number / OF_PRIORITY) else {
+            return self.full_entry(number - OF_PRIORITY * Priority::COUNT);
         };
+        self.entry_of(priority, number % OF_PRIORITY)
+    }
+
+    fn entry_of(&self, priority: Priority, number: usize) -> Option<(StatName, u64)> {
         let stats = &self.priorities[priority.index()];
-        let (name, value) = PRIORITY[number % PRIORITY.len()];
-        (stats.depth.admitted > 0).then(|| (stat_name(format_args!("{priority}-{name}")), value(stats)))
+        let (name, value) = match PRIORITY.get(number) {
+            Some((name, value)) => (*name, value(stats)),
+            None => {
+                let event = TaskEvent::ALL[number - PRIORITY.len()];
+                // A priority that handlers do not process has none of these lines.
+                let tasks = self.tasks.as_ref().filter(|tasks| priority >= tasks.min)?;
+                (event.as_str(), tasks.events[priority.index()][event as usize])
+            }
+        };
+        (stats.depth.admitted > 0).then(|| (stat_name(format_args!("{priority}-{name}")), value))
     }
 
     /// The lines that only `/stats full` has.

@@ -1,6 +1,9 @@
 //! The watchdog: reports progress to the service manager as long as the consumer processes messages. If the consumer
 //! hangs, the reports stop and the manager restarts the server, even if all other threads work.
 //!
+//! A handler that takes its time does not count as a hang either: tasks that wait or are given are not with the
+//! consumer. It counts as one if a task should have been timed out, and was not.
+//!
 //! A disk that does not answer does not count as a hang. Cards and USB disks freeze for half a minute and then
 //! continue. A process that waits for such a disk cannot be ended before the disk answers, and a new server would wait
 //! for the same disk, without the messages that this one still holds.
@@ -44,7 +47,8 @@ impl<'a> Watchdog<'a> {
         // In this order: a message that is admitted in between does not count as waiting.
         let admitted = hub.queue.admitted();
         let processed = hub.counters.lock().handled;
-        if processed > self.processed || processed >= admitted {
+        let is_late = hub.tasks.as_ref().is_some_and(|tasks| tasks.table().is_late(interval_ns, now_ns));
+        if !is_late && (processed > self.processed || processed >= admitted) {
             let (clients, _) = hub.clients.lock().taken();
             self.is_frozen = false;
             self.service

@@ -3,6 +3,7 @@
 use super::addresses::{Allow, Listen};
 use crate::journal::policy::Sync;
 use crate::limits;
+use crate::protocol::Priority;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,14 @@ pub struct Options {
     pub print: bool,
     /// The wait that counts as one step of priority. `None`: waiting does not raise the priority.
     pub aging: Option<Duration>,
+    /// Handlers process the messages of this priority and above. `None`: the server itself processes all.
+    pub handle: Option<Priority>,
+    /// How long a message waits for a handler.
+    pub handle_wait: Duration,
+    /// How long a handler may have a message in all.
+    pub handle_limit: Duration,
+    /// How many handlers may lose a message until its sender is told.
+    pub attempts: u8,
     /// The directory of the journal. `None`: there is no journal.
     pub journal: Option<PathBuf>,
     /// The size of the journal, in bytes.
@@ -66,6 +75,10 @@ impl Default for Options {
             workers: limits::WORKERS,
             print: false,
             aging: None,
+            handle: None,
+            handle_wait: Duration::from_millis(limits::HANDLE_WAIT_MS_DEFAULT),
+            handle_limit: Duration::from_millis(limits::HANDLE_LIMIT_MS_DEFAULT),
+            attempts: 1,
             journal: None,
             journal_size: limits::JOURNAL_BYTES_DEFAULT,
             sync: Sync::All,

@@ -41,7 +41,7 @@ pub(super) fn settings() -> &'static [Setting] {
 }
 
 /// See [`settings`].
-static SETTINGS: [Setting; 22] = [
+static SETTINGS: [Setting; 26] = [
     Setting {
         name: "listen",
         variable: "FIRSTLINE_LISTEN",
@@ -128,6 +128,46 @@ static SETTINGS: [Setting; 22] = [
         default: || "off".to_string(),
         set: |options, text| {
             values::milliseconds_or_off(text, 1..=limits::AGING_MS_MAX).map(|step| options.aging = step)
+        },
+    },
+    Setting {
+        name: "handle",
+        variable: "FIRSTLINE_HANDLE",
+        value_name: Some("MIN"),
+        help: "clients that /handle process priority MIN to 9",
+        default: || "off".to_string(),
+        set: |options, text| values::priority_or_off(text).map(|min| options.handle = min),
+    },
+    Setting {
+        name: "handle-wait",
+        variable: "FIRSTLINE_HANDLE_WAIT",
+        value_name: Some("S"),
+        help: "refuse what no handler takes in S seconds; never off",
+        default: || values::show_seconds(limits::HANDLE_WAIT_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds(text, limits::TIMEOUT_MS_MIN..=limits::HANDLE_WAIT_MS_MAX)
+                .map(|time| options.handle_wait = time)
+        },
+    },
+    Setting {
+        name: "handle-limit",
+        variable: "FIRSTLINE_HANDLE_LIMIT",
+        value_name: Some("S"),
+        help: "a handler has S seconds at most; never off",
+        default: || values::show_seconds(limits::HANDLE_LIMIT_MS_DEFAULT),
+        set: |options, text| {
+            values::seconds(text, limits::TIMEOUT_MS_MIN..=limits::HANDLE_LIMIT_MS_MAX)
+                .map(|time| options.handle_limit = time)
+        },
+    },
+    Setting {
+        name: "attempts",
+        variable: "FIRSTLINE_ATTEMPTS",
+        value_name: Some("N"),
+        help: "handlers that may lose a message; 1: no second one",
+        default: || "1".to_string(),
+        set: |options, text| {
+            values::count(text, 1..=limits::ATTEMPTS_MAX).map(|count| options.attempts = count as u8)
         },
     },
     Setting {
@@ -255,10 +295,11 @@ static SETTINGS: [Setting; 22] = [
     },
 ];
 
+const WITHOUT_HANDLE: &str = "without --handle MIN; give that too";
 const WITHOUT_JOURNAL: &str = "without --journal DIR; give that too";
 
 /// All options that have no effect beside some values of others.
-pub(super) static DEPENDENCIES: [Dependency; 9] = [
+pub(super) static DEPENDENCIES: [Dependency; 12] = [
     Dependency {
         name: "journal-size",
         has_effect: |options| options.journal.is_some(),
@@ -274,6 +315,21 @@ pub(super) static DEPENDENCIES: [Dependency; 9] = [
         name: "sync-interval",
         has_effect: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
         otherwise: "unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give --sync 7, for example",
+    },
+    Dependency {
+        name: "handle-wait",
+        has_effect: |options| options.handle.is_some(),
+        otherwise: WITHOUT_HANDLE,
+    },
+    Dependency {
+        name: "handle-limit",
+        has_effect: |options| options.handle.is_some(),
+        otherwise: WITHOUT_HANDLE,
+    },
+    Dependency {
+        name: "attempts",
+        has_effect: |options| options.handle.is_some(),
+        otherwise: WITHOUT_HANDLE,
     },
     Dependency {
         name: "log-size",

@@ -113,6 +113,15 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
         ("workers", clients, with(|o| o.workers = limits::CLIENTS)),
         ("print", "on", with(|o| o.print = true)),
         ("print", "off", with(|o| o.print = false)),
+        ("handle", "off", with(|o| o.handle = None)),
+        ("handle", "0", with(|o| o.handle = Some(Priority::MIN))),
+        ("handle", "9", with(|o| o.handle = Some(Priority::URGENT))),
+        ("handle-wait", "0.1", with(|o| o.handle_wait = ms(100))),
+        ("handle-wait", "3600", with(|o| o.handle_wait = ms(3_600_000))),
+        ("handle-limit", "0.1", with(|o| o.handle_limit = ms(100))),
+        ("handle-limit", "86400", with(|o| o.handle_limit = ms(86_400_000))),
+        ("attempts", "1", with(|o| o.attempts = 1)),
+        ("attempts", "100", with(|o| o.attempts = 100)),
         ("aging", "off", with(|o| o.aging = None)),
         ("aging", "1", with(|o| o.aging = Some(ms(1)))),
         ("aging", "86400000", with(|o| o.aging = Some(ms(86_400_000)))),
@@ -166,7 +175,7 @@ fn good() -> Vec<(&'static str, &'static str, Options)> {
 }
 
 /// Values that are not allowed, and a part of the error.
-const BAD: [(&str, &str, &str); 101] = [
+const BAD: [(&str, &str, &str); 112] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
     ("listen", "localhost", "host names are not looked up"),
@@ -219,6 +228,17 @@ const BAD: [(&str, &str, &str); 101] = [
     ("print", "", "takes on or off"),
     ("print", "yes", "takes on or off"),
     ("print", "1", "takes on or off"),
+    ("handle", "", "takes a priority from 0 to 9, or off"),
+    ("handle", "10", "takes a priority from 0 to 9, or off"),
+    ("handle", "p7", "takes a priority"),
+    ("handle-wait", "", "takes seconds from 0.1 to 3600, with up to 3 decimals, and is never off"),
+    ("handle-wait", "off", "is never off"),
+    ("handle-wait", "3601", "takes seconds"),
+    ("handle-limit", "", "takes seconds from 0.1 to 86400, with up to 3 decimals, and is never off"),
+    ("handle-limit", "0", "zero does not mean unlimited"),
+    ("attempts", "", "takes a whole number from 1 to 100"),
+    ("attempts", "0", "takes a whole number from 1 to 100; zero does not mean unlimited"),
+    ("attempts", "101", "takes a whole number"),
     ("aging", "", "takes whole milliseconds from 1 to 86400000, or off"),
     ("aging", "0", "takes whole milliseconds from 1 to 86400000, or off; zero does not mean off"),
     ("aging", "0.5", "takes whole milliseconds"),
@@ -283,11 +303,14 @@ fn setting(name: &str) -> &'static Setting {
 }
 
 /// What options need to have an effect: their names, a variable, and its value.
-const NEEDED: [(&str, &str, &str); 6] = [
+const NEEDED: [(&str, &str, &str); 9] = [
     ("journal-size", "FIRSTLINE_JOURNAL", "here"),
     ("sync", "FIRSTLINE_JOURNAL", "here"),
     ("sync-interval", "FIRSTLINE_JOURNAL", "here"),
     ("sync-interval", "FIRSTLINE_SYNC", "7"),
+    ("handle-wait", "FIRSTLINE_HANDLE", "7"),
+    ("handle-limit", "FIRSTLINE_HANDLE", "7"),
+    ("attempts", "FIRSTLINE_HANDLE", "7"),
     ("log-size", "FIRSTLINE_LOG_FILE", "here"),
     ("idle-grace", "FIRSTLINE_IDLE_TIMEOUT", "off"),
 ];

@@ -108,6 +108,15 @@ fn path_or_off(text: &str, kind: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
+/// A priority, or `off`.
+pub(super) fn priority_or_off(text: &str) -> Result<Option<Priority>, String> {
+    match text.as_bytes() {
+        b"off" => Ok(None),
+        [digit @ b'0'..=b'9'] => Ok(Priority::from_digit(*digit)),
+        _ => Err("takes a priority from 0 to 9, or off".to_string()),
+    }
+}
+
 /// A sync policy.
 pub(super) fn sync(text: &str) -> Result<Sync, String> {
     let priority = || digits(text).and_then(|number| u8::try_from(number).ok()).and_then(Priority::new);

@@ -6,10 +6,10 @@
 use core::num::NonZeroU64;
 use core::str;
 
-use memchr::memchr2;
-
 use super::framing::Frame;
 use super::reply::{Nak, Refusal};
+use super::task_command::{self, TaskCommand};
+use super::words::{is_blank, min, number, split_at_blank, trim_blanks};
 use crate::limits::{
     ANSWER_LINE_BYTES_MAX, NAME_BYTES_MAX, NICK_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX, TEXT_BYTES,
     TOKEN_BYTES_MAX, TOKEN_BYTES_MIN,
@@ -64,6 +64,8 @@ pub enum Command<'a> {
     Last(NonZeroU64),
     /// Receive the messages after that ID.
     Since(u64),
+    /// Something about tasks.
+    Task(TaskCommand<'a>),
     /// Reply at once.
     Ping,
     /// List the commands: [`HELP`].
@@ -73,7 +75,7 @@ pub enum Command<'a> {
 }
 
 /// The lines of `/help`, in the order of the protocol: the syntax of each command, and what it does.
-pub const HELP: [&str; 18] = [
+pub const HELP: [&str; 24] = [
     "TEXT          a message of priority 4",
     "/urgent TEXT  a message of priority 9",
     "/high TEXT    a message of priority 7",
@@ -89,6 +91,12 @@ pub const HELP: [&str; 18] = [
     "/stats [full] the server's counters; full: with histograms",
     "/last K       the last K messages, oldest first",
     "/since ID     the messages after message ID, oldest first",
+    "/handle [MIN] [COUNT]   be given messages to process, COUNT at once, as TASK lines",
+    "/handle off   no new ones",
+    "/done K [TEXT]    task K is done; TEXT is for the sender",
+    "/refuse K [TEXT]  task K is not done, and will not be",
+    "/later K [TEXT]   not now: task K goes back",
+    "/extend K     the time for task K begins anew",
     "/ping         answered at once",
     "/help         this",
     "/quit         everything outstanding is answered, then goodbye",
@@ -112,6 +120,8 @@ const BAD_COUNT: Refusal = bad_argument("K is a whole number from 1");
 const BAD_SINCE: Refusal = bad_argument("ID in since ID is the number of a message");
 const BAD_ID: Refusal = bad_argument("ID is the number of a message");
 
+const _: [Refusal; 3] =
+    [fitting(task_command::BAD_HANDLE), fitting(task_command::BAD_COUNT), fitting(task_command::BAD_NUMBER)];
 /// The refusal of a word that resembles no command. It may be the beginning of a text, such as a path.
 const UNKNOWN: Refusal = unknown_command("try /help; //TEXT sends /TEXT");
 
@@ -122,8 +132,9 @@ macro_rules! known {
 }
 
 /// The words of all commands, each with the refusal of a word that resembles it.
-const KNOWN: [(&str, Refusal); 14] = known![
-    "urgent" "high" "low" "auth" "join" "leave" "nick" "who" "stats" "last" "since" "ping" "help" "quit"
+const KNOWN: [(&str, Refusal); 19] = known![
+    "urgent" "high" "low" "auth" "join" "leave" "nick" "who" "stats" "last" "since" "handle" "done"
+    "refuse" "later" "extend" "ping" "help" "quit"
 ];
 
 /// The refusal that says what is allowed. A text that does not fit a reply does not compile, because this is called
@@ -218,7 +229,10 @@ fn command<'a>(word: &[u8], argument: &'a [u8]) -> Result<Command<'a>, Refusal> 
         b"ping" => alone(Command::Ping, argument),
         b"help" => alone(Command::Help, argument),
         b"quit" => alone(Command::Quit, argument),
-        _ => Err(unknown(word)),
+        _ => match task_command::parse(word, argument) {
+            Some(parsed) => parsed.map(Command::Task),
+            None => Err(unknown(word)),
+        },
     }
 }
 
@@ -238,15 +252,6 @@ fn alone<'a>(command: Command<'a>, argument: &[u8]) -> Result<Command<'a>, Refus
 fn stats(argument: &[u8]) -> Option<Command<'_>> {
     let is_full = argument.eq_ignore_ascii_case(b"full");
     (is_full || argument.is_empty()).then_some(Command::Stats { is_full })
-}
-
-/// The least priority that the client wants: the lowest one if the argument is empty.
-fn min(argument: &[u8]) -> Option<Priority> {
-    match argument {
-        [] => Some(Priority::MIN),
-        [digit] => Priority::from_digit(*digit),
-        _ => None,
-    }
 }
 
 /// The argument, if it is a valid token.
@@ -280,33 +285,6 @@ fn join(argument: &[u8]) -> Result<Command<'_>, Refusal> {
 /// Whether that is the word `since`, which is case-insensitive, as commands are.
 fn is_since(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"since")
-}
-
-/// A decimal number. `u64::from_str` would accept a plus sign, too.
-fn number(argument: &[u8]) -> Option<u64> {
-    let digits = argument.iter().all(u8::is_ascii_digit);
-    if digits { str::from_utf8(argument).ok()?.parse().ok() } else { None }
-}
-
-/// Whether the byte separates words.
-fn is_blank(byte: &u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
-/// The parts before and after the first blank; the whole line and nothing, if there is none.
-fn split_at_blank(line: &[u8]) -> (&[u8], &[u8]) {
-    match memchr2(b' ', b'\t', line) {
-        Some(blank) => (&line[..blank], &line[blank + 1..]),
-        None => (line, &[]),
-    }
-}
-
-/// The text without the blanks around it.
-fn trim_blanks(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -40,5 +40,7 @@ pub mod framing;
 pub mod handler_text;
 pub mod priority;
 pub mod reply;
+pub mod task_command;
+mod words;
 
 pub use priority::Priority;

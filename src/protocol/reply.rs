@@ -12,7 +12,8 @@ use itoa::Buffer as Decimal;
 
 use super::escape::escape;
 use super::foreign::Foreign;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
+use super::handler_text::HandlerText;
+use crate::limits::{ANSWER_LINE_BYTES_MAX, CUT_MARK, NUMBER_BYTES_MAX, REPLY_BYTES_MAX};
 use crate::protocol::Priority;
 
 /// A line that is not a closing reply: one of a listing (`WHO`, `STAT`, `HELP`), or `LOST`.
@@ -107,6 +108,12 @@ pub enum Refusal {
     NoAuth,
     /// The client's token does not give the right to that; with the reason.
     NotPermitted(&'static str),
+    /// The server gives no tasks to handlers.
+    NoHandling,
+    /// There are too many handlers already.
+    HandlersFull,
+    /// The client has no such task.
+    NotYours,
 }
 
 impl Refusal {
@@ -124,6 +131,9 @@ impl Refusal {
             Self::WrongToken => "wrong-token",
             Self::NoAuth => "no-auth",
             Self::NotPermitted(_) => "not-permitted",
+            Self::NoHandling => "no-handling",
+            Self::HandlersFull => "handlers-full",
+            Self::NotYours => "not-yours",
         }
     }
 
@@ -141,6 +151,9 @@ impl Refusal {
             Self::WrongToken => "nobody has that one",
             Self::NoAuth => "this server asks for no token",
             Self::NotPermitted(reason) => reason,
+            Self::NoHandling => "start the server with --handle",
+            Self::HandlersFull => "there are as many handlers as may be",
+            Self::NotYours => "you have no such task any more",
         }
     }
 }
@@ -377,6 +390,78 @@ pub fn nak(out: &mut VecView<u8>, n: u64, reason: Nak) {
     append(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()]);
 }
 
+/// Acknowledges line `n` as a message that a handler has processed, with the handler's text, if there is one. The line
+/// takes at most `bytes_max`, at least [`REPLY_BYTES_MAX`]: the text is cut if it does not fit.
+pub fn ack_with(
+    out: &mut VecView<u8>,
+    n: u64,
+    id: u64,
+    is_lowered: bool,
+    text: &HandlerText,
+    bytes_max: usize,
+) {
+    let (mut line, mut number) = (Decimal::new(), Decimal::new());
+    let remark = if is_lowered { LOWERED } else { "" };
+    append_with(out, &["ACK ", line.format(n), " ", number.format(id), remark], text, bytes_max);
+}
+
+/// Refuses line `n`, a message, with the text of a handler, if there is one, as [`ack_with`].
+pub fn nak_with(out: &mut VecView<u8>, n: u64, reason: Nak, text: &HandlerText, bytes_max: usize) {
+    append_with(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()], text, bytes_max);
+}
+
+/// Appends the parts, the text behind an equals sign, if there is one, and the LF: at most `bytes_max`.
+fn append_with<const N: usize>(
+    out: &mut VecView<u8>,
+    parts: &[&str; N],
+    text: &HandlerText,
+    bytes_max: usize,
+) {
+    if text.is_empty() {
+        return append(out, parts);
+    }
+    let before = parts.iter().map(|part| part.len()).sum::<usize>() + BEFORE_TEXT.len() + "\n".len();
+    let escaped = text.escaped(bytes_max.saturating_sub(before));
+    for part in parts {
+        // It fits.
+        let _ = out.extend_from_slice(part.as_bytes());
+    }
+    append(out, &[BEFORE_TEXT, &escaped]);
+}
+
+/// What separates the text of a handler from the rest of a reply.
+const BEFORE_TEXT: &str = " = ";
+const _: () = assert!(
+    PLAIN_ACK_BYTES_MAX + LOWERED.len() + BEFORE_TEXT.len() + CUT_MARK.len() <= REPLY_BYTES_MAX,
+    "the room that is reserved for a reply shows at least that there is a text"
+);
+
+/// A task for a handler: its number on the handler's connection, and how long the handler has. It escapes the text.
+///
+/// # Errors
+/// If `out` is full; it then holds a part. With room for [`TASK_BYTES_MAX`](crate::limits::TASK_BYTES_MAX) it is never
+/// full.
+pub fn task(
+    out: &mut VecView<u8>,
+    number: u64,
+    priority: Priority,
+    left_ms: u64,
+    from: &str,
+    text: &[u8],
+) -> fmt::Result {
+    out.write_str("TASK ")?;
+    out.write_str(Decimal::new().format(number))?;
+    out.write_str(" p")?;
+    out.write_char(char::from(priority.digit()))?;
+    out.write_str(" ")?;
+    out.write_str(Decimal::new().format(left_ms))?;
+    out.write_str(" ")?;
+    out.write_str(from)?;
+    out.write_str(" ")?;
+    escape(text, out)?;
+    out.write_str("\n")
+}
+
 /// Confirms line `n`, a command.
 pub fn ok(out: &mut VecView<u8>, n: u64) {
     append(out, &["OK ", Decimal::new().format(n)]);
@@ -477,9 +562,11 @@ fn append(out: &mut VecView<u8>, parts: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{FROM_BYTES_MAX, MSG_BYTES_MAX, TEXT_BYTES};
+    use crate::limits::{
+        FROM_BYTES_MAX, HANDLER_TEXT_BYTES, MSG_BYTES_MAX, TASK_BYTES_MAX, TEXT_BYTES, TEXT_REPLY_BYTES_MAX,
+    };
 
-    const REFUSALS: [Refusal; 11] = [
+    const REFUSALS: [Refusal; 14] = [
         Refusal::UnknownCommand("try /help; //TEXT sends /TEXT"),
         Refusal::BadArgument("MIN is one digit, 0 to 9"),
         Refusal::NickTaken,
@@ -491,6 +578,9 @@ mod tests {
         Refusal::WrongToken,
         Refusal::NoAuth,
         Refusal::NotPermitted("your token says your name"),
+        Refusal::NoHandling,
+        Refusal::HandlersFull,
+        Refusal::NotYours,
     ];
 
     /// A closing reply, in as much room as an outbox reserves.
@@ -535,6 +625,9 @@ mod tests {
             b"ERR 5 wrong-token nobody has that one\n",
             b"ERR 5 no-auth this server asks for no token\n",
             b"ERR 5 not-permitted your token says your name\n",
+            b"ERR 5 no-handling start the server with --handle\n",
+            b"ERR 5 handlers-full there are as many handlers as may be\n",
+            b"ERR 5 not-yours you have no such task any more\n",
         ];
         assert_eq!(errs, expected);
     }
@@ -564,6 +657,41 @@ mod tests {
         let expected = format!("WHO {from} p9 {number}\n");
         assert_eq!(who(&from, Some(Priority::URGENT), u64::MAX), expected.as_bytes());
         assert_eq!(lost(u64::MAX), format!("LOST {number}\n").as_bytes());
+    }
+
+    #[test]
+    fn handlers_text_follows_the_reply_and_is_cut_to_the_room() {
+        let text = HandlerText::new(b"the valve\nis shut");
+        let with_room = |bytes_max| {
+            let mut out: Vec<u8, TEXT_REPLY_BYTES_MAX> = Vec::new();
+            ack_with(&mut out, 3, 17, true, &text, bytes_max);
+            std::string::String::from_utf8(out.to_vec()).unwrap()
+        };
+        assert_eq!(with_room(TEXT_REPLY_BYTES_MAX), "ACK 3 17 lowered = the valve\\x0ais shut\n");
+        assert_eq!(with_room(33), "ACK 3 17 lowered = the valve\\...\n");
+        let plain = closing(|out| ack_with(out, 3, 17, false, &HandlerText::NONE, REPLY_BYTES_MAX));
+        assert_eq!(plain, b"ACK 3 17\n");
+        let refused = HandlerText::new(b"no");
+        let nak = closing(|out| nak_with(out, 5, Nak::HandlerRefused, &refused, REPLY_BYTES_MAX));
+        assert_eq!(nak, b"NAK 5 handler-refused = no\n");
+        let longest = HandlerText::new(&[0xff; HANDLER_TEXT_BYTES]);
+        for bytes_max in [REPLY_BYTES_MAX, TEXT_REPLY_BYTES_MAX] {
+            let mut out: Vec<u8, TEXT_REPLY_BYTES_MAX> = Vec::new();
+            ack_with(&mut out, u64::MAX, u64::MAX, true, &longest, bytes_max);
+            assert!(out.len() <= bytes_max && out.ends_with(b"\n"));
+            assert_eq!(out.windows(4).any(|part| part == CUT_MARK.as_bytes()), bytes_max == REPLY_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn tasks_are_escaped_and_the_longest_one_fits_exactly() {
+        let mut out: Vec<u8, TASK_BYTES_MAX> = Vec::new();
+        task(&mut out, 7, Priority::URGENT, 30_000, "alice", b"shut it\x07").unwrap();
+        assert_eq!(out, b"TASK 7 p9 30000 alice shut it\\x07\n");
+        out.clear();
+        let from = "f".repeat(FROM_BYTES_MAX);
+        task(&mut out, u64::MAX, Priority::URGENT, u64::MAX, &from, &[0xff; TEXT_BYTES]).unwrap();
+        assert!(out.is_full());
     }
 
     #[test]

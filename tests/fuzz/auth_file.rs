@@ -11,8 +11,8 @@ use model::{is_harmless, is_token};
 #[path = "../model/harness/protocol.rs"]
 mod model;
 
-/// A line of the file: the name, its token, the highest priority, and whether it may join.
-type Entry<'a> = (&'a str, &'a str, u8, bool);
+/// A line of the file: the name, its token, the highest priority, and whether it may join and handle.
+type Entry<'a> = (&'a str, &'a str, u8, bool, bool);
 
 /// The entries of a file, or the number of its first wrong line; 0 if there is no entry.
 fn entries_of(file: &[u8]) -> Result<Vec<Entry<'_>>, usize> {
@@ -23,8 +23,8 @@ fn entries_of(file: &[u8]) -> Result<Vec<Entry<'_>>, usize> {
         if words.first().is_none_or(|word| word[0] == b'#') {
             continue;
         }
-        if words.get(4).is_some_and(|word| word[0] == b'#') {
-            words.truncate(4);
+        if let Some(comment) = (4..words.len()).find(|place| words[*place][0] == b'#') {
+            words.truncate(comment);
         }
         let entry = entry_of(&words).ok_or(number)?;
         let is_new = entries.iter().all(|other| other.0 != entry.0 && other.1 != entry.1);
@@ -38,6 +38,10 @@ fn entries_of(file: &[u8]) -> Result<Vec<Entry<'_>>, usize> {
 
 fn entry_of<'a>(words: &[&'a [u8]]) -> Option<Entry<'a>> {
     let words: Vec<&str> = words.iter().map(|word| str::from_utf8(word)).collect::<Result<_, _>>().ok()?;
+    let (words, may_handle) = match words[..] {
+        [.., "handle"] if words.len() == 5 => (&words[..4], true),
+        _ => (&words[..], false),
+    };
     let [name, token, priority, join] = words[..] else { return None };
     let is_name = name.len() <= NICK_BYTES_MAX
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
@@ -47,7 +51,7 @@ fn entry_of<'a>(words: &[&'a [u8]]) -> Option<Entry<'a>> {
         "no-join" => false,
         _ => return None,
     };
-    (is_name && is_token(token)).then_some((name, token, priority, may_join))
+    (is_name && is_token(token)).then_some((name, token, priority, may_join, may_handle))
 }
 
 fuzz_target!(|file: &[u8]| {
@@ -55,12 +59,12 @@ fuzz_target!(|file: &[u8]| {
     match (tokens.read(file), entries_of(file)) {
         (Ok(()), Ok(entries)) => {
             assert_eq!(tokens.len(), entries.len());
-            for (name, text, priority, may_join) in entries {
+            for (name, text, priority, may_join, may_handle) in entries {
                 let entry = tokens
                     .find(&Token::new(text.as_bytes()).expect("the token is valid"))
                     .expect("the token is known");
-                let rights = (entry.rights.priority_max.number(), entry.rights.may_join);
-                assert_eq!((entry.name.as_str(), rights), (name, (priority, may_join)));
+                let rights = (entry.rights.priority_max.number(), entry.rights.may_join, entry.rights.may_handle);
+                assert_eq!((entry.name.as_str(), rights), (name, (priority, may_join, may_handle)));
                 assert!(tokens.has(entry));
                 // A name may equal a token, if the owner of the file chose so.
                 let tells_token = format!("{entry:?}").replace(name, "").contains(text);

@@ -10,16 +10,19 @@ use firstline::auth::authenticator::Authenticator;
 use firstline::clock;
 use firstline::hub::connection::rate_limit::Rate;
 use firstline::hub::dispatch::consumer::Consumer;
+use firstline::hub::handling::fate::Rules;
+use firstline::hub::handling::shared::{SharedTasks, Table};
 use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::protocol::Priority;
+use firstline::queue::Order;
+use firstline::sync::Mutex;
 use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
 use harness::promises::Witness;
 use libfuzzer_sys::fuzz_target;
 use nix::sys::epoll::EpollTimeout;
 use program::Program;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 #[path = "../model/harness/mod.rs"]
 mod harness;
@@ -50,7 +53,7 @@ struct Carried {
     last_id: u64,
 }
 
-static CARRIED: Mutex<Option<Carried>> = Mutex::new(None);
+static CARRIED: std::sync::Mutex<Option<Carried>> = std::sync::Mutex::new(None);
 
 /// Useful lines, so that the fuzzer need not guess them.
 const USEFUL_LINES: [&[u8]; 20] = [
@@ -76,9 +79,28 @@ const USEFUL_LINES: [&[u8]; 20] = [
     b"\r\n",
 ];
 
+/// The least priority that handlers process, in runs with handlers.
+const HANDLED: Priority = Priority::NORMAL;
+
+/// The rules of handling in those runs.
+const RULES: Rules =
+    Rules { wait_ns: 2 * SECOND_NS, time_ns: 3 * SECOND_NS, limit_ns: 5 * SECOND_NS, attempts: 2 };
+
+/// What a client says as a handler; `K` is its last task.
+const HANDLER_LINES: [&str; 8] = [
+    "/handle\n",
+    "/handle 5 3\n",
+    "/handle off\n",
+    "/done K \x07shut\n",
+    "/done K\n/done 1\n",
+    "/refuse K no\n",
+    "/later K\n",
+    "/extend K\n",
+];
+
 /// The auth file of runs with authentication.
 const AUTH_FILE: &[u8] = b"witness the-token-of-the-witness 9 join
-all 0123456789abcdef 9 join
+all 0123456789abcdef 9 join handle
 some fedcba9876543210 4 no-join
 ";
 
@@ -113,6 +135,10 @@ impl Run {
             settings.urgent_rate = has_rates.then_some(Rate::new(3, SECOND_NS, SECOND_NS));
             settings.idle_grace_ns = has_rates.then_some(SECOND_NS);
             settings.line_timeout_ns = (setup & 128 == 128).then_some(LINE_TIMEOUT_NS);
+            // With four workers there are handlers: all bits of the byte have a meaning already.
+            let table = || Box::leak(Box::new(Mutex::new(Table::new())));
+            hub.tasks =
+                (setup & 3 == 3).then(|| SharedTasks::new(HANDLED, table(), RULES, Order::STRICT));
         });
         // The server forgets the wrong tokens of the run before.
         clock::by_hand::advance((WRONG_TOKEN_MEMORY_MS + WRONG_TOKEN_MS_MAX) * 1_000_000);
@@ -140,6 +166,13 @@ impl Run {
             1..=3 => {
                 let text = program.text();
                 self.with(who, |client| _ = client.send(&text));
+            }
+            4 | 5 if self.has_handlers() && program.byte() % 2 == 0 => {
+                let line = HANDLER_LINES[usize::from(program.byte()) % HANDLER_LINES.len()];
+                self.with(who, |client| {
+                    let line = line.replace('K', &client.transcript.last_task().to_string());
+                    _ = client.send(line.as_bytes());
+                });
             }
             4 | 5 => {
                 let line = USEFUL_LINES[usize::from(program.byte()) % USEFUL_LINES.len()];
@@ -179,6 +212,9 @@ impl Run {
     fn drain(&mut self, really: u8) {
         if really & 15 == 15 && !self.is_draining {
             self.is_draining = true;
+            if let Some(tasks) = &self.parts.hub.tasks {
+                tasks.drain(self.parts.hub);
+            }
             self.parts.hub.drain();
         }
         if really & 15 == 14 {
@@ -194,11 +230,24 @@ impl Run {
         is_busy
     }
 
+    /// Whether clients may handle tasks.
+    fn has_handlers(&self) -> bool {
+        self.parts.hub.tasks.is_some()
+    }
+
+    /// Does what the acceptor's thread does for tasks.
+    fn run_deadlines(&self) {
+        if let Some(tasks) = &self.parts.hub.tasks {
+            tasks.run_deadlines(clock::now_ns(), self.parts.hub);
+        }
+    }
+
     /// Runs the consumer's own thread once, if there is one. Returns false if no message waits.
     fn consume(&mut self) -> bool {
         if !self.parts.hub.policy.has_own_thread() {
             return false;
         }
+        let had_work = self.parts.hub.queue.has_work();
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
         let before_lines = self.witness.transcript.line_count();
         let is_left = self.parts.dispatcher.try_run(firstline::hub::workers::Caller::OwnThread);
@@ -207,11 +256,13 @@ impl Run {
         self.witness
             .transcript
             .priorities_after(before_lines)
+            // What a handler has done comes before what waits.
+            .filter(|priority| !self.has_handlers() || *priority < HANDLED)
             .for_each(|priority| processed[priority.index()] += 1);
         if !self.is_draining {
             assert_most_urgent_first(before, processed);
         }
-        is_left || before != [0; Priority::COUNT]
+        is_left || had_work
     }
 
     /// The witness reads everything that is there, so that it is never too slow.
@@ -235,6 +286,7 @@ impl Run {
                 is_busy |= self.work(worker);
             }
             is_busy |= self.consume();
+            self.run_deadlines();
             if !is_busy {
                 return;
             }
@@ -260,10 +312,12 @@ impl Run {
     }
 
     /// Advances the clock, if a client may wait for that: after a wrong token its answer is delayed, even if
-    /// the client is gone, and a client above the rate is not read. Otherwise no client waits for time. Returns
+    /// the client is gone, a client above the rate is not read, and a message waits for a handler. Otherwise no client waits for time. Returns
     /// whether one may wait.
     fn advance_time(&self) -> bool {
-        let may_wait = self.parts.hub.authenticator.is_some() || self.parts.hub.settings.rate.is_some();
+        let may_wait = self.parts.hub.authenticator.is_some()
+            || self.parts.hub.settings.rate.is_some()
+            || self.has_handlers();
         if may_wait {
             clock::by_hand::advance(WRONG_TOKEN_MS_MAX * 1_000_000 / 8);
         }
@@ -289,6 +343,8 @@ impl Run {
         self.closed.extend(self.clients.iter_mut().filter_map(Option::take));
         let names: Vec<_> = self.closed.iter().flat_map(|client| client.transcript.names()).collect();
         witness.names_are_shared = names.iter().collect::<BTreeSet<_>>().len() < names.len();
+        witness.handled = self.parts.hub.tasks.as_ref().map(SharedTasks::min);
+        witness.said = self.closed.iter().flat_map(|client| client.transcript.said()).collect();
         let ids: Vec<u64> = self.closed.iter().flat_map(|client| client.transcript.ids()).collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an ID was given twice");
         self.closed.iter().for_each(|client| client.transcript.check(&witness));

@@ -481,10 +481,18 @@ fn a_wrong_or_readable_auth_file_prevents_the_start() {
             0o600,
             "there is no name in it, and nobody could do anything; add a line: NAME TOKEN 9 join",
         ),
-        (with("bob"), 0o600, "line 5: takes NAME TOKEN PRIORITY and join or no-join"),
-        (with(&format!("bob {WRONG} 4")), 0o600, "line 5: takes NAME TOKEN PRIORITY and join or no-join"),
+        (with("bob"), 0o600, "line 5: takes NAME TOKEN PRIORITY, join or no-join, and perhaps handle"),
+        (
+            with(&format!("bob {WRONG} 4")),
+            0o600,
+            "line 5: takes NAME TOKEN PRIORITY, join or no-join, and perhaps handle",
+        ),
         (with(&format!("bob {WRONG} 10 join")), 0o600, "line 5: the highest priority is one digit, 0 to 9"),
-        (with(&format!("bob {WRONG} 4 yes")), 0o600, "line 5: the last word is join or no-join"),
+        (
+            with(&format!("bob {WRONG} 4 yes")),
+            0o600,
+            "line 5: the word after the priority is join or no-join",
+        ),
         (
             with(&format!("alice {WRONG} 4 join")),
             0o600,
@@ -555,7 +563,7 @@ fn a_failed_reload_changes_nothing_and_names_the_line() {
     file.reload(
         &server,
         "bob nonsense\n",
-        &still("line 1: takes NAME TOKEN PRIORITY and join or no-join"),
+        &still("line 1: takes NAME TOKEN PRIORITY, join or no-join, and perhaps handle"),
         1,
     );
     file.reload(

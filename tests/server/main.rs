@@ -9,6 +9,7 @@ mod support;
 mod access;
 mod bounds;
 mod foreign;
+mod handlers;
 mod journal;
 mod journal_command;
 mod journal_command_last;

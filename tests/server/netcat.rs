@@ -107,7 +107,7 @@ fn printf_into_ncat_shows_the_replies_and_ends_by_itself() {
     let server = Server::start(&[]);
     assert_eq!(piped(Terminal::ncat(&server, &[]), "hello\n"), ["ACK 1 1"]);
     // -C sends CR LF.
-    let mut lines = piped(Terminal::ncat(&server, &["-C"]), "/nope\n/low\n\n/9 x\n");
+    let mut lines = piped(Terminal::ncat(&server, &["-C"]), "/nowhere\n/low\n\n/9 x\n");
     lines.sort();
     assert_eq!(lines, ["ACK 4 2", "ERR 1 unknown-command try /help; //TEXT sends /TEXT", "NAK 2 empty"]);
 }

@@ -8,6 +8,7 @@ use crate::hub::Hub;
 use crate::hub::accept::backoff::{Backoff, Next};
 use crate::hub::accept::pending::PendingConnections;
 use crate::hub::accept::rejected::Rejected;
+use crate::hub::handling::shared::SharedTasks;
 use crate::hub::signals::{SignalAction, Signals};
 use crate::hub::watchdog::Watchdog;
 use crate::limits::{ACCEPTS_PER_POLL_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
@@ -81,6 +82,9 @@ impl<'a> Acceptor<'a> {
             self.rejected.run_deadlines();
             self.assign_places();
             self.watchdog.check(self.hub);
+            if let Some(tasks) = &self.hub.tasks {
+                tasks.run_deadlines(clock::now_ns(), self.hub);
+            }
             self.accept_some();
         }
     }
@@ -99,6 +103,7 @@ impl<'a> Acceptor<'a> {
             self.pending.deadline_ns(),
             self.rejected.deadline_ns(),
             self.watchdog.deadline_ns(),
+            self.hub.tasks.as_ref().and_then(SharedTasks::due_ns),
             self.listeners.iter().filter_map(|state| state.backoff.until_ns()).min(),
         ];
         let deadline_ns = deadlines.into_iter().flatten().min();

@@ -32,6 +32,12 @@ impl Vacancies {
         }
     }
 
+    /// Wakes the acceptor for another reason, whether or not it waits for a place: one of its deadlines has become
+    /// earlier.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// Makes the descriptor no longer readable.
     pub fn reset(&self) {
         self.waker.reset();

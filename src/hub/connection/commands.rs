@@ -6,16 +6,19 @@
 use crate::conn_id::ConnId;
 use crate::hub::connection::listing::{Listing, Subject};
 use crate::hub::connection::login::{Login, Outcome};
+use crate::hub::connection::opening::Opening;
 use crate::hub::connection::rate_limit::RateLimiter;
 use crate::hub::connection::replaying::Replaying;
+use crate::hub::connection::tasks::Tasks;
 use crate::hub::replay::Request as ReplayRequest;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
 use crate::protocol::Priority;
 use crate::protocol::command::{Command, Request};
-use crate::protocol::foreign::{self, Foreign};
+use crate::protocol::foreign::Foreign;
 use crate::protocol::framing::Frame;
 use crate::protocol::reply::{self, Nak, Refusal};
+use crate::protocol::task_command::TaskCommand;
 use crate::queue::{Chain, Slot, Slots};
 use core::mem;
 use heapless::{String, VecView};
@@ -31,6 +34,8 @@ pub struct Commands {
     listing: Option<Listing>,
     /// What the replay reads for the client.
     replaying: Replaying,
+    /// The client as a handler.
+    tasks: Tasks,
     /// Who the client is.
     login: Login,
     /// The client's name, as in the client table; empty: it has none. Each message keeps the name that its sender had
@@ -40,12 +45,8 @@ pub struct Commands {
     quit: Option<u64>,
     /// Limits how many of the client's messages keep an urgent priority.
     urgent: RateLimiter,
-    /// No message and no command has been taken yet: the client may still turn out to speak another protocol.
-    is_opening: bool,
-    /// The line before was too long, so its text is unknown.
-    is_after_long: bool,
-    /// The protocol that the client speaks, if it is another one.
-    foreign: Option<Foreign>,
+    /// Whether the client speaks another protocol.
+    opening: Opening,
 }
 
 impl Commands {
@@ -57,13 +58,12 @@ impl Commands {
             credits: Slots::new(),
             listing: None,
             replaying: Replaying::new(conn),
+            tasks: Tasks::new(conn),
             login: Login::new(conn),
             nick: String::new(),
             quit: None,
             urgent: RateLimiter::FULL,
-            is_opening: true,
-            is_after_long: false,
-            foreign: None,
+            opening: Opening::new(),
         }
     }
 
@@ -130,6 +130,16 @@ impl Commands {
         self.replaying.awaits_reply() || self.login.is_under_way()
     }
 
+    /// The client as a handler.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// The client as a handler, to change it.
+    pub fn tasks_mut(&mut self) -> &mut Tasks {
+        &mut self.tasks
+    }
+
     /// The number of the line with `/quit`. No line is taken after it.
     pub fn quit(&self) -> Option<u64> {
         self.quit
@@ -137,22 +147,17 @@ impl Commands {
 
     /// Whether the connection will be closed because of what the client sent.
     pub fn is_closing(&self) -> bool {
-        self.quit.is_some() || self.foreign.is_some()
-    }
-
-    /// Whether the client may still turn out to speak another protocol.
-    pub fn is_opening(&self) -> bool {
-        self.is_opening
-    }
-
-    /// Records that the client speaks another protocol: none of its lines is taken any more.
-    pub fn set_foreign(&mut self, foreign: Foreign) {
-        self.foreign = Some(foreign);
+        self.quit.is_some() || self.opening.foreign().is_some()
     }
 
     /// The protocol that the client speaks, if it is another one.
     pub fn foreign(&self) -> Option<Foreign> {
-        self.foreign
+        self.opening.foreign()
+    }
+
+    /// The beginning of the connection.
+    pub fn opening(&mut self) -> &mut Opening {
+        &mut self.opening
     }
 
     // ---- The login -------------------------------------------------------------------------------------
@@ -184,6 +189,7 @@ impl Commands {
             self.reject(Refusal::NotAuthenticated, context);
         }
         self.login.revoke();
+        self.tasks.leave(false, context);
     }
 
     /// Replies to the `/auth` that was in progress.
@@ -214,22 +220,18 @@ impl Commands {
 
     /// Takes the next line. The commands must not be [blocked](Self::is_blocked).
     pub fn take(&mut self, frame: Frame<'_>, context: &mut WorkerContext) {
-        if self.is_opening {
-            let is_after_long = mem::replace(&mut self.is_after_long, matches!(frame, Frame::TooLong));
-            if let Frame::Line(line) = frame
-                && let Some(foreign) = foreign::in_line(line, is_after_long)
-            {
-                return self.set_foreign(foreign);
-            }
+        if self.opening.is_foreign(&frame) {
+            return;
         }
         self.lines += 1;
         let request = Request::from(frame);
-        self.is_opening &= !matches!(request, Request::Message { .. } | Request::Command(_));
+        self.opening.note(&request);
         match self.login.authorize(request, context.hub.authenticator.as_ref()) {
             Request::Blank => {}
             Request::Message { .. } if context.draining => self.refuse(Nak::ShuttingDown, context),
             Request::Message { priority, text } => self.admit(priority, text, context),
             Request::Nak(reason) => self.refuse(reason, context),
+            Request::Command(Command::Task(command)) => self.execute_task(command, context),
             Request::Command(_) if context.draining => self.reject(Refusal::ShuttingDown, context),
             Request::Command(command) => self.execute(command, context),
             Request::Refused(reason) => self.reject(reason, context),
@@ -282,8 +284,17 @@ impl Commands {
             Command::Help => self.list(Subject::Help, context),
             Command::Last(count) => self.replay(ReplayRequest::Last(count), context),
             Command::Since(id) => self.replay(ReplayRequest::Since(id), context),
+            Command::Task(_) => {}
             Command::Ping => self.ok(context),
             Command::Quit => self.quit = Some(self.lines),
+        }
+    }
+
+    fn execute_task(&mut self, command: TaskCommand<'_>, context: &mut WorkerContext) {
+        match self.tasks.execute(command, context) {
+            Ok(answer) if answer.is_empty() => self.ok(context),
+            Ok(answer) => self.close(|out, line| reply::ok_with(out, line, &answer), context),
+            Err(refusal) => self.reject(refusal, context),
         }
     }
 

@@ -187,13 +187,14 @@ impl Link {
         })
     }
 
-    /// When to poll the connection if nothing wakes it before: when a time-out expires, or when an `/auth` in progress
-    /// continues.
+    /// When to poll the connection if nothing wakes it before: when a time-out expires, when an `/auth` in progress
+    /// continues, or when the time of a task is over.
     pub fn timer(&mut self, waits: &Waits, context: &WorkerContext) -> PollAt {
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
         self.deadlines.note_stall(waits.stalled_since_ns, held_bytes, context.now_ns);
         let timeout_ns = self.deadlines.next_ns(waits, &context.hub.settings);
-        PollAt::time(timeout_ns.into_iter().chain(self.commands.login().due_ns()).min())
+        let of_commands = [self.commands.login().due_ns(), self.commands.tasks().due_ns()];
+        PollAt::time(timeout_ns.into_iter().chain(of_commands.into_iter().flatten()).min())
     }
 
     // ---- The replay ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ use crate::limits::{LOG_THROTTLE_ADDRESSES_MAX, NICK_BYTES_MAX, WRONG_TOKENS_MAX
 use crate::logger::throttle::LogDecision;
 use crate::protocol::command::{BAD_TOKEN, Command, Request};
 use crate::protocol::reply::{Nak, Refusal};
+use crate::protocol::task_command::TaskCommand;
 use core::mem;
 use heapless::String;
 
@@ -85,6 +86,9 @@ impl Login {
             Command::Nick(_) => Some(Refusal::NotPermitted("your token says your name")),
             Command::Join { .. } | Command::Last(_) | Command::Since(_) if !self.rights().may_join => {
                 Some(Refusal::NotPermitted("your token is not for reading"))
+            }
+            Command::Task(TaskCommand::Handle { .. }) if !self.rights().may_handle => {
+                Some(Refusal::NotPermitted("your token is not for handling"))
             }
             _ => None,
         }

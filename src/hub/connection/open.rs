@@ -54,6 +54,7 @@ impl Open {
         self.take_lines(link, context);
         context.admit_all();
         received.map_err(Reason::Broken)?;
+        link.commands.tasks_mut().advance(context);
         let mut outbox = link.outbox(context);
         let status = flush::flush(&mut outbox, &mut context.chunk);
         self.wait(status, link, outbox, context)
@@ -77,10 +78,10 @@ impl Open {
 
     fn take_lines(&mut self, link: &mut Link, context: &mut WorkerContext) {
         while self.may_take_line(link, context) {
-            if link.commands.is_opening()
+            if link.commands.opening().is_under_way()
                 && let Some(foreign) = foreign::detect(&mut link.receiver.framer)
             {
-                return link.commands.set_foreign(foreign);
+                return link.commands.opening().set_foreign(foreign);
             }
             let Some(frame) = link.receiver.framer.next() else { return };
             link.deadlines.stop_line();
@@ -150,7 +151,7 @@ impl Open {
             Some(Reason::End)
         } else if !link.receiver.is_readable() && self.unsendable.is_some() {
             self.unsendable.map(Reason::Unsendable)
-        } else if context.draining {
+        } else if context.draining && !link.commands.tasks().has_some() {
             Some(Reason::ShuttingDown)
         } else {
             None
@@ -159,7 +160,8 @@ impl Open {
 
     /// What the connection waits for.
     fn waits(&self, link: &Link, outbox: &Outbox, context: &WorkerContext) -> Waits {
-        let must_speak = outbox.subscriber.joined().is_none() && self.refusing.is_none();
+        let is_subscribed = outbox.subscriber.joined().is_some() || link.commands.tasks().is_handling();
+        let must_speak = !is_subscribed && self.refusing.is_none();
         let must_log_in =
             link.commands.must_log_in(context) && !link.commands.login().is_first_token_queued();
         // Nothing wakes the worker when the last listing is sent. So a client that waits for a listing, or whose bytes
@@ -188,9 +190,13 @@ impl Open {
         let can_go_on = held_up.is_some_and(|held_up| held_up.has_room(&outbox));
         let is_replaying = link.commands.is_replaying();
         let can_replay = is_replaying && outbox.has_room_for_history();
-        let lacks_room = held_up.is_some() && !can_go_on || is_replaying && !can_replay;
+        let lacks_task_room = link.commands.tasks().lacks_room();
+        let can_be_given = lacks_task_room && outbox.has_room_for_task();
+        let lacks_room = held_up.is_some() && !can_go_on
+            || is_replaying && !can_replay
+            || lacks_task_room && !can_be_given;
         outbox.set_wake_on(if lacks_room { WakeOn::Room } else { WakeOn::Nothing });
-        let blocker = if can_go_on || needs_poll(status) {
+        let blocker = if can_go_on || can_be_given || needs_poll(status) {
             Blocker::Nothing
         } else if held_up.is_some() {
             Blocker::Reader
@@ -264,7 +270,8 @@ impl Open {
     ) -> Result<PollAt, Reason> {
         await_line(link, context)?;
         let is_busy = self.may_receive(link, context) || outbox.idleness.is_eviction_requested();
-        let waits_for_nothing = !is_busy && link.commands.login().due_ns().is_none();
+        let is_handling = link.commands.tasks().is_handling();
+        let waits_for_nothing = !is_busy && !is_handling && link.commands.login().due_ns().is_none();
         outbox.idleness.set_at_worker(waits_for_nothing.then_some(link.commands.credit_count()));
         Ok(if is_busy { PollAt::Now } else { self.timer(link, outbox, context) })
     }
@@ -300,7 +307,9 @@ fn has_line(link: &mut Link, context: &WorkerContext) -> bool {
 
 /// Whether the socket may have bytes that the session will receive.
 fn has_more(link: &Link, context: &WorkerContext) -> bool {
-    link.receiver.has_more() && !context.draining && !link.commands.is_closing()
+    // In a shutdown, a handler still says what has become of its tasks.
+    let takes_lines = !context.draining || link.commands.tasks().has_some();
+    link.receiver.has_more() && takes_lines && !link.commands.is_closing()
 }
 
 /// Waits for the end of a line, if one has begun. The time-out does not count whole lines that wait for a slot or for

@@ -79,6 +79,7 @@ impl Session {
 
     /// Closes an open connection as its [reason](Reason::manner) says.
     fn close(&mut self, reason: Reason, context: &mut WorkerContext) -> PollAt {
+        self.link.commands.tasks_mut().leave(reason == Reason::Quit, context);
         let departure = match reason.manner() {
             // Everything that had to be refused is refused by now.
             Manner::Refuse | Manner::Answer => Ok(Departure::begin(reason, &mut self.link, context)),

@@ -8,8 +8,10 @@ use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::{FlushStatus, Outbox};
 use crate::hub::egress::subscription::Subscription;
 use crate::hub::workers::Caller;
-use crate::limits::{CLIENTS, SEND_BYTES_MAX};
-use crate::protocol::{Priority, reply};
+use crate::limits::{CLIENTS, SEND_BYTES_MAX, TEXT_REPLY_BYTES_MAX};
+use crate::protocol::Priority;
+use crate::protocol::reply::{self, Nak};
+use crate::queue::{Chain, TaskId};
 use crate::sync::MutexGuard;
 
 /// A batch, its lines, and the span of each message's line.
@@ -83,7 +85,7 @@ impl Delivery {
     pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, caller: Caller) {
         for index in 0..group.batches().len() {
             self.deliver(group, index, hub, caller);
-            self.acknowledge(&mut group.batches()[index], hub);
+            self.acknowledge(&mut group.batches()[index], hub, caller);
             // After each batch: its clients get their replies at once, and can send more lines while the later batches
             // are delivered.
             self.send(hub, caller);
@@ -146,7 +148,7 @@ impl Delivery {
     }
 
     /// Releases the slots with their replies.
-    fn acknowledge(&mut self, numbered: &mut NumberedBatch, hub: &Hub) {
+    fn acknowledge(&mut self, numbered: &mut NumberedBatch, hub: &Hub, caller: Caller) {
         count_processed(numbered, hub);
         let (first_id, accepted, reason) = (numbered.first_id, numbered.accepted, numbered.reason);
         for (index, picked) in numbered.batch.drain() {
@@ -154,11 +156,40 @@ impl Delivery {
             self.touched.insert(conn);
             let (lines, is_lowered) = (picked.item.lines(), picked.item.is_lowered());
             let refused_from = lines.start + accepted_in(&picked.item, index, accepted) as u64;
+            if let Some(id) = picked.task {
+                let id_of_message = (refused_from > lines.start).then_some(first_id + index as u64);
+                self.acknowledge_task(picked.item, id, id_of_message.ok_or(reason), hub, caller);
+                continue;
+            }
             hub.outboxes[conn].lock().reply(picked.item, |out| {
                 reply::acks(out, lines.start..refused_from, first_id + index as u64, is_lowered);
                 (refused_from..lines.end).for_each(|line| reply::nak(out, line, reason));
             });
         }
+    }
+
+    /// Releases the slot of a task that a handler has done, with the handler's text in the reply. If the sender's
+    /// outbox has no room for the longest text, flushes it first.
+    fn acknowledge_task(
+        &mut self,
+        task: Chain,
+        id: TaskId,
+        result: Result<u64, Nak>,
+        hub: &Hub,
+        caller: Caller,
+    ) {
+        let Some(tasks) = &hub.tasks else { return };
+        let text = tasks.release(id, clock::now_ns(), hub, caller);
+        let (line, is_lowered) = (task.lines().start, task.is_lowered());
+        let mut outbox = hub.outboxes[task.client()].lock();
+        if !text.is_empty() && !outbox.has_room(TEXT_REPLY_BYTES_MAX) {
+            // What it returns does not matter: `send` flushes again.
+            flush::flush(&mut outbox, &mut self.chunk);
+        }
+        outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, |out, room| match result {
+            Ok(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
+            Err(reason) => reply::nak(out, line, reason),
+        });
     }
 
     /// Flushes the outboxes of all touched connections, and wakes the workers that have work after that.

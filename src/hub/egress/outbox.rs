@@ -20,7 +20,7 @@ use super::endpoint::Endpoint;
 use super::idleness::Idleness;
 use super::send_state::Sending;
 use super::subscription::{Subscriber, Subscription};
-use crate::limits::{OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES};
+use crate::limits::{OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES, TASK_BYTES_MAX};
 use crate::protocol::reply;
 use crate::queue::{Chain, Run, Slots};
 use heapless::VecView;
@@ -178,6 +178,24 @@ impl Outbox {
         }
     }
 
+    /// As [`Outbox::reply`], for one slot and a reply that may be longer than what is reserved: `reply` also gets how
+    /// many bytes there is room for, from [`REPLY_BYTES_MAX`] to `bytes_max`.
+    pub fn reply_at_length(
+        &mut self,
+        chain: Chain,
+        bytes_max: usize,
+        reply: impl FnOnce(&mut VecView<u8>, usize),
+    ) {
+        debug_assert_eq!(chain.len(), 1);
+        self.release_slots(chain);
+        if self.is_alive() {
+            let room = (self.buffer.room() - self.credits.reserved_bytes()).min(bytes_max);
+            self.buffer.append_replies(room, |out| reply(out, room));
+        } else {
+            self.replies_unsent += 1;
+        }
+    }
+
     /// Grants free slots: moves as many to `granted` as the buffer has room for replies.
     pub fn grant(&mut self, granted: &mut Slots) {
         self.credits.grant(granted, self.buffer.room());
@@ -218,6 +236,17 @@ impl Outbox {
             self.append(line);
         }
         fits
+    }
+
+    /// Puts in the line of a task; false: there is no room now, or nothing can be sent. It leaves the whole reply room
+    /// free, so that the handler gets replies to its own lines meanwhile.
+    pub fn put_task(&mut self, line: &[u8]) -> bool {
+        self.is_alive() && self.put_history(line)
+    }
+
+    /// Whether there is room for the line of any task.
+    pub fn has_room_for_task(&self) -> bool {
+        self.buffer.room() >= REPLY_ROOM_BYTES + TASK_BYTES_MAX
     }
 
     /// Whether there is room for any line of the history.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`table`] composes [`waiting`], [`handlers`], [`entry`], [`fate`] and [`stats`], which do not know each other; it knows no sockets, no
-//! threads and no clock. [`desk`] shares the table between threads, sends the tasks, and answers the senders.
+//! threads and no clock. [`shared`] shares the table between threads, sends the tasks, and answers the senders.
 //!
 //! The worker of a handler gives it its tasks and times them out. Other threads only wake that worker. The acceptor's
 //! thread refuses the messages that no handler took in time. So no thread waits for a handler.
@@ -16,6 +16,8 @@
 pub mod entry;
 pub mod fate;
 pub mod handlers;
+#[cfg(not(loom))]
+pub mod shared;
 pub mod stats;
 pub mod table;
 pub mod waiting;

@@ -47,8 +47,7 @@ pub struct Status {
     pub due_ns: Option<u64>,
 }
 
-/// All tasks and all handlers. `N` tasks may wait. A new table is all zeroes, so that the static one takes no space in
-/// the binary.
+/// All tasks and all handlers. `N` tasks may wait. A new table is all zeroes: a static one takes no binary space.
 pub struct TaskTable<T, const N: usize> {
     waiting: WaitingTasks<T, N>,
     handlers: Handlers,
@@ -149,11 +148,6 @@ impl<T, const N: usize> TaskTable<T, N> {
             handler.is_some_and(|handler| self.waiting.next(handler.min(), now_ns).is_some())
         });
         free
-    }
-
-    /// The handlers that want a task of that priority now.
-    pub fn free_for(&self, priority: Priority) -> ConnIds {
-        self.handlers.free_for(priority)
     }
 
     // ---- Handlers --------------------------------------------------------------------------------------
@@ -330,16 +324,15 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Statistics ------------------------------------------------------------------------------------
 
-    /// Whether a task should have been timed out `grace_ns` before the time `now_ns`, and was not: a thread of the
-    /// server hangs.
+    /// Whether a task that should have ended `grace_ns` before the time `now_ns` has not: a thread hangs.
     pub fn is_late(&self, grace_ns: u64, now_ns: u64) -> bool {
         let given = self.entries.iter().filter(|entry| entry.phase == Phase::Given);
         given.map(|entry| entry.due_ns).chain(self.due_ns).any(|due_ns| due_ns + grace_ns < now_ns)
     }
 
-    /// How many handlers there are.
-    pub fn handlers(&self) -> usize {
-        self.handlers.len()
+    /// The handlers.
+    pub fn handlers(&self) -> &Handlers {
+        &self.handlers
     }
 
     /// What has become of the tasks.

@@ -5,7 +5,7 @@ use crate::conn_id::ConnId;
 use crate::hub::Hub;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::egress::flush::Chunk;
-use crate::hub::workers::WorkerId;
+use crate::hub::workers::{Caller, WorkerId};
 use crate::limits::{IN_FLIGHT, PIPELINE_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::protocol::Priority;
 use crate::queue::{Chain, Slot};
@@ -31,6 +31,8 @@ pub struct WorkerContext {
     has_short_slices: bool,
     /// The messages that [`admit_all`](Self::admit_all) admits together: at most as many as one client has slots.
     runs: Vec<Chain, IN_FLIGHT>,
+    /// The messages that handlers process, and that `admit_all` admits together.
+    tasks: Vec<Chain, IN_FLIGHT>,
     /// How many messages may still wait that this worker has admitted: those since it last ran the pipeline. If that
     /// run left messages in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
@@ -49,6 +51,7 @@ impl WorkerContext {
             epoll,
             has_short_slices: false,
             runs: Vec::new(),
+            tasks: Vec::new(),
             unprocessed: 0,
         }
     }
@@ -81,8 +84,18 @@ impl WorkerContext {
         if slot.priority() >= Priority::HIGH {
             self.ask_for_short_slices();
         }
+        if self.hub.tasks.as_ref().is_some_and(|tasks| tasks.handles(slot.priority())) {
+            // There is room: a client has no more slots. A handler gets one message at a time, so each is alone.
+            let _ = self.tasks.push(Chain::of(slot));
+            return;
+        }
         self.unprocessed += 1;
         Chain::append(slot, &mut self.runs);
+    }
+
+    /// Counts a task that is done: it waits for the consumer.
+    pub fn note_completed(&mut self) {
+        self.unprocessed += 1;
     }
 
     /// Asks the scheduler to run this thread soon after a wake. It helps from the next urgent line on.
@@ -100,6 +113,9 @@ impl WorkerContext {
         if !self.runs.is_empty() {
             let runs = self.runs.drain(..).map(|run| (run.priority(), run));
             self.hub.queue.admit(runs, self.now_ns);
+        }
+        if let Some(tasks) = self.hub.tasks.as_ref().filter(|_| !self.tasks.is_empty()) {
+            tasks.admit(self.tasks.drain(..), self.now_ns, self.hub, Caller::Worker(self.worker));
         }
     }
 

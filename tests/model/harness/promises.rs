@@ -5,18 +5,22 @@
 //! witness has received.
 
 use super::protocol::{escaped, is_harmless, lines_of, request_of};
-use firstline::limits::LINE_BYTES_MAX;
+use firstline::limits::{CUT_MARK, LINE_BYTES_MAX};
 use firstline::protocol::Priority;
 use firstline::protocol::command::{Command, HELP, Request};
 use firstline::protocol::reply::Nak;
+use firstline::protocol::task_command::TaskCommand;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The last field: the priority was lowered.
-    Ack(u64, u64, bool),
-    Nak(u64, String),
+    /// Whether the priority was lowered, and the text of its handler.
+    Ack(u64, u64, bool, Option<String>),
+    /// With the text of its handler.
+    Nak(u64, String, Option<String>),
+    /// The number of a task, its priority, its sender, and its text, escaped.
+    Task(u64, Priority, String, String),
     /// With the text after the number.
     Ok(u64, String),
     Err(u64, String),
@@ -44,6 +48,13 @@ fn number(word: &str) -> u64 {
     number
 }
 
+/// The priority in the form `pP`.
+fn priority_of(word: &str) -> Priority {
+    let digit = word.strip_prefix('p').expect("a priority is p and a digit").as_bytes();
+    assert_eq!(digit.len(), 1);
+    Priority::from_digit(digit[0]).expect("a digit")
+}
+
 impl Reply {
     /// Parses a line; a line that is not in the protocol is a forgery.
     fn of(line: &[u8]) -> Self {
@@ -51,26 +62,32 @@ impl Reply {
         assert!(line.chars().all(is_harmless), "{line:?}");
         let words: Vec<&str> = line.splitn(5, ' ').collect();
         match words[..] {
-            ["ACK", n, id] => Self::Ack(number(n), number(id), false),
-            ["ACK", n, id, "lowered"] => Self::Ack(number(n), number(id), true),
-            ["NAK", n, reason] => Self::Nak(number(n), reason.to_string()),
+            ["ACK", n, id] => Self::Ack(number(n), number(id), false, None),
+            ["ACK", n, id, "lowered"] => Self::Ack(number(n), number(id), true, None),
+            ["ACK", n, id, "=", text] => Self::Ack(number(n), number(id), false, Some(text.to_string())),
+            ["ACK", n, id, "lowered", text] => {
+                let text = text.strip_prefix("= ").expect("a text follows an equals sign");
+                Self::Ack(number(n), number(id), true, Some(text.to_string()))
+            }
+            ["NAK", n, reason] => Self::Nak(number(n), reason.to_string(), None),
+            ["NAK", n, reason, "=", text] => Self::Nak(number(n), reason.to_string(), Some(text.to_string())),
+            ["TASK", k, priority, left_ms, rest] => {
+                number(left_ms);
+                let (from, text) = rest.split_once(' ').expect("a text follows the sender");
+                Self::Task(number(k), priority_of(priority), from.to_string(), text.to_string())
+            }
             ["OK", n] => Self::Ok(number(n), String::new()),
             ["OK", n, text] => Self::Ok(number(n), text.to_string()),
             ["ERR", n, reason, ..] => Self::Err(number(n), reason.to_string()),
             ["LOST", count] => Self::Lost(number(count)),
             ["BYE", reason @ ("quit" | "shutting-down")] => Self::Bye(reason.to_string()),
             ["WHO" | "STAT" | "HELP", ..] => Self::Item(line.to_string()),
-            ["MSG", id, priority, from, text] => {
-                let digit = priority.strip_prefix('p').expect("a priority is p and a digit").as_bytes();
-                assert_eq!(digit.len(), 1);
-                let priority = Priority::from_digit(digit[0]).expect("a digit");
-                Self::Msg(Message {
-                    id: number(id),
-                    priority,
-                    from: from.to_string(),
-                    text: text.to_string(),
-                })
-            }
+            ["MSG", id, priority, from, text] => Self::Msg(Message {
+                id: number(id),
+                priority: priority_of(priority),
+                from: from.to_string(),
+                text: text.to_string(),
+            }),
             _ => panic!("not a line of the server: {line:?}"),
         }
     }
@@ -111,12 +128,22 @@ pub struct Witness {
     pub is_gone: bool,
     /// A client took a name that another one had before, so a name does not identify a client.
     pub names_are_shared: bool,
+    /// The least priority of the messages that handlers process.
+    pub handled: Option<Priority>,
+    /// What handlers said to the senders, escaped.
+    pub said: BTreeSet<String>,
 }
 
 impl Witness {
     /// No witness: nothing can be compared.
     pub fn nobody() -> Self {
-        Self { messages: BTreeMap::new(), is_gone: true, names_are_shared: false }
+        Self {
+            messages: BTreeMap::new(),
+            is_gone: true,
+            names_are_shared: false,
+            handled: None,
+            said: BTreeSet::new(),
+        }
     }
 
     /// A witness that only subscribed, and that receives the messages after `after`.
@@ -135,7 +162,7 @@ impl Witness {
                 other => panic!("{other:?} for the witness"),
             }
         }
-        Self { messages, is_gone, names_are_shared: false }
+        Self { messages, is_gone, names_are_shared: false, handled: None, said: BTreeSet::new() }
     }
 
     /// The ID of the last message that it saw.
@@ -238,11 +265,32 @@ impl Transcript {
         named.collect()
     }
 
+    /// The number of the last task that it was given.
+    pub fn last_task(&self) -> u64 {
+        let numbers = self
+            .replies
+            .iter()
+            .filter_map(|(reply, _)| if let Reply::Task(k, ..) = reply { Some(*k) } else { None });
+        numbers.last().unwrap_or(0)
+    }
+
+    /// What it said to the senders of its tasks, escaped.
+    pub fn said(&self) -> BTreeSet<String> {
+        let lines = lines_of(&without_offers(&self.sent));
+        let texts = lines.iter().flatten().filter_map(|line| match request_of(line) {
+            Request::Command(Command::Task(
+                TaskCommand::Done(_, text) | TaskCommand::Refuse(_, text) | TaskCommand::Later(_, text),
+            )) => Some(escaped(text)),
+            _ => None,
+        });
+        texts.collect()
+    }
+
     /// The IDs of its acknowledged messages.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
         self.replies
             .iter()
-            .filter_map(|(reply, _)| if let Reply::Ack(_, id, _) = reply { Some(*id) } else { None })
+            .filter_map(|(reply, _)| if let Reply::Ack(_, id, ..) = reply { Some(*id) } else { None })
     }
 
     /// The IDs of the messages of others that it received.
@@ -273,6 +321,8 @@ impl Transcript {
             items: Vec::new(),
             joined: None,
             last_subscription_line: 0,
+            tasks: 0,
+            ended_tasks: BTreeSet::new(),
             last_seen: None,
             lost: 0,
             end: End::No,
@@ -324,6 +374,9 @@ struct Check<'a> {
     joined: Option<Priority>,
     /// The last answered line that changed the subscription.
     last_subscription_line: u64,
+    /// How many tasks it was given, and which of them it ended.
+    tasks: u64,
+    ended_tasks: BTreeSet<u64>,
     /// The last message of others since it subscribed, and how many were lost since then.
     last_seen: Option<u64>,
     lost: u64,
@@ -334,8 +387,9 @@ impl<'a> Check<'a> {
     fn line(&mut self, reply: &Reply, lines: u64) {
         assert_eq!(self.end, End::No, "{reply:?} after the farewell");
         match reply {
-            Reply::Ack(n, id, lowered) => self.ack(*n, *id, *lowered, lines),
-            Reply::Nak(n, reason) => self.nak(*n, reason, lines),
+            Reply::Ack(n, id, lowered, text) => self.ack(*n, *id, *lowered, text.as_deref(), lines),
+            Reply::Nak(n, reason, text) => self.nak(*n, reason, text.as_deref(), lines),
+            Reply::Task(k, priority, ..) => self.task(*k, *priority),
             Reply::Ok(n, text) => self.ok(*n, text, lines),
             Reply::Err(0, reason) => {
                 assert!(FAREWELLS.contains(&reason.as_str()), "{reason}");
@@ -369,7 +423,39 @@ impl<'a> Check<'a> {
         self.take_request(n, lines)
     }
 
-    fn ack(&mut self, n: u64, id: u64, lowered: bool, lines: u64) {
+    /// A task has the next number, and handlers process its priority.
+    fn task(&mut self, k: u64, priority: Priority) {
+        self.tasks += 1;
+        assert_eq!(k, self.tasks, "tasks are numbered in a row");
+        assert!(self.witness.handled.is_some_and(|min| priority >= min), "TASK {k} {priority}");
+    }
+
+    /// A handler said something about a task, and that was accepted.
+    fn task_command(&mut self, command: TaskCommand<'_>) {
+        let (k, ends) = match command {
+            TaskCommand::Handle { .. } | TaskCommand::Stop => return,
+            TaskCommand::Done(k, _) | TaskCommand::Refuse(k, _) | TaskCommand::Later(k, _) => (k, true),
+            TaskCommand::Extend(k) => (k, false),
+        };
+        assert!((1..=self.tasks).contains(&k), "task {k} was not given: {command:?}");
+        assert!(!self.ended_tasks.contains(&k), "task {k} was over: {command:?}");
+        if ends {
+            self.ended_tasks.insert(k);
+        }
+    }
+
+    /// A handler's text must be what one said, or the beginning of that.
+    fn text(&self, text: Option<&str>) {
+        let Some(text) = text else { return };
+        let is_said = match text.strip_suffix(CUT_MARK) {
+            Some(beginning) => self.witness.said.iter().any(|said| said.starts_with(beginning)),
+            None => self.witness.said.contains(text),
+        };
+        assert!(is_said, "no handler said {text:?}");
+    }
+
+    fn ack(&mut self, n: u64, id: u64, lowered: bool, said: Option<&str>, lines: u64) {
+        self.text(said);
         let request = self.take_request(n, lines);
         let Request::Message { priority: asked, text } = request else {
             panic!("ACK {n} {id} for {request:?}")
@@ -386,12 +472,24 @@ impl<'a> Check<'a> {
             "ACK {n} {id} for {request:?}, and it was {message:?}"
         );
         assert_eq!(&message.from, self.name_in(n), "ACK {n} {id} for {request:?}, and it was {message:?}");
+        if self.witness.handled.is_some_and(|min| message.priority >= min) {
+            // Handlers may finish in any order.
+            return;
+        }
+        assert_eq!(said, None, "no handler processed message {id}");
         let last = &mut self.last_of[message.priority.index()];
         assert!(*last < n, "line {n} was processed after line {last}, of the same priority");
         *last = n;
     }
 
-    fn nak(&mut self, n: u64, reason: &str, lines: u64) {
+    fn nak(&mut self, n: u64, reason: &str, text: Option<&str>, lines: u64) {
+        if matches!(reason, "handler-refused" | "no-handler" | "handler-timeout" | "handler-lost") {
+            let request = self.take_request(n, lines);
+            assert!(matches!(request, Request::Message { .. }), "NAK {n} {reason} for {request:?}");
+            assert!(self.witness.handled.is_some() && (text.is_none() || reason == "handler-refused"));
+            return self.text(text);
+        }
+        assert_eq!(text, None, "NAK {n} {reason}");
         if matches!(reason, "shutting-down" | "journal-failed" | "print-failed") {
             let request = self.take_request(n, lines);
             assert!(matches!(request, Request::Message { .. }), "NAK {n} {reason} for {request:?}");
@@ -417,13 +515,18 @@ impl<'a> Check<'a> {
             Command::Help => assert!(items.iter().eq(&HELP.map(|line| format!("HELP {line}"))), "{items:?}"),
             _ => assert!(items.is_empty(), "{items:?} for {command:?}"),
         }
-        assert_eq!(text.is_empty(), !matches!(command, Command::Auth(_)), "OK {n} {text} for {command:?}");
+        // A text that is cut is told, and the time that is left.
+        if !matches!(command, Command::Task(_)) {
+            let is_login = matches!(command, Command::Auth(_));
+            assert_eq!(text.is_empty(), !is_login, "OK {n} {text} for {command:?}");
+        }
         match command {
             Command::Join { min, since: None } => self.set_subscription(n, Some(min)),
             Command::Join { min, since: Some(_) } if self.last_subscription_line < n => {
                 (self.last_subscription_line, self.joined) = (n, Some(min));
             }
             Command::Leave => self.set_subscription(n, None),
+            Command::Task(command) => self.task_command(command),
             _ => {}
         }
     }
@@ -457,9 +560,15 @@ impl<'a> Check<'a> {
                 Command::Join { .. } => &["not-authenticated", "not-permitted", "shutting-down"],
                 Command::Help => &["not-authenticated", "shutting-down"],
                 Command::Ping | Command::Quit => &["shutting-down"],
-                Command::Leave | Command::Who | Command::Stats { .. } => {
-                    &["not-authenticated", "shutting-down"]
-                }
+                Command::Task(_) => &[
+                    "no-handling",
+                    "handlers-full",
+                    "not-yours",
+                    "not-authenticated",
+                    "not-permitted",
+                    "shutting-down",
+                ],
+                Command::Leave | Command::Who | Command::Stats { .. } => &["not-authenticated", "shutting-down"],
             },
             _ => &[],
         };

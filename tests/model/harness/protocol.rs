@@ -2,11 +2,12 @@
 //! look at `src/protocol`. Property tests and fuzz targets compare `src/protocol` with this.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use firstline::limits::{LINE_BYTES_MAX, NICK_BYTES_MAX, TEXT_BYTES};
+use firstline::limits::{HANDLER_TASKS, LINE_BYTES_MAX, NICK_BYTES_MAX, TEXT_BYTES};
 use firstline::protocol::Priority;
 use firstline::protocol::command::{Command, Request};
 use firstline::protocol::framing::{Frame, Framer};
 use firstline::protocol::reply::{Nak, Refusal};
+use firstline::protocol::task_command::TaskCommand;
 use std::num::NonZeroU64;
 
 /// A line from the model or the framer; `None` if it is too long.
@@ -101,6 +102,9 @@ pub fn request_of(line: &[u8]) -> Request<'_> {
         }
     }
     let arguments: Vec<&[u8]> = rest.split(is_blank).filter(|part| !part.is_empty()).collect();
+    if let Some(request) = task_request_of(word, rest, &arguments) {
+        return request;
+    }
     command_of(word, &arguments)
 }
 
@@ -132,6 +136,45 @@ fn join_of(arguments: &[&[u8]]) -> Option<Command<'static>> {
         None => None,
     };
     Some(Command::Join { min, since })
+}
+
+fn number_of(word: &[u8]) -> Option<u64> {
+    let text =
+        std::str::from_utf8(word).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+/// What a handler says; none: the word is none of a handler's.
+fn task_request_of<'a>(word: &[u8], rest: &'a [u8], arguments: &[&'a [u8]]) -> Option<Request<'a>> {
+    let number = arguments.first().and_then(|word| number_of(word));
+    let text = || {
+        let is_blank = |byte: &u8| b" \t".contains(byte);
+        let start = rest.iter().position(|byte| !is_blank(byte)).unwrap() + arguments[0].len();
+        let start = start + rest[start..].iter().take_while(|byte| is_blank(byte)).count();
+        let end = rest.iter().rposition(|byte| !is_blank(byte)).unwrap() + 1;
+        &rest[start.min(end)..end]
+    };
+    let handle = || {
+        let (min, count) = match arguments {
+            [] => (Some(0), Some(1)),
+            [off] if off.eq_ignore_ascii_case(b"off") => return Some(TaskCommand::Stop),
+            [min] => (number_of(min).filter(|_| min.len() == 1), Some(1)),
+            [min, count] => (number_of(min).filter(|_| min.len() == 1), number_of(count)),
+            _ => return None,
+        };
+        let count = count.filter(|count| (1..=HANDLER_TASKS as u64).contains(count))? as usize;
+        Some(TaskCommand::Handle { min: Priority::new(min? as u8)?, count })
+    };
+    let command = match std::str::from_utf8(word).ok()? {
+        "/handle" => handle(),
+        "/done" => number.map(|number| TaskCommand::Done(number, text())),
+        "/refuse" => number.map(|number| TaskCommand::Refuse(number, text())),
+        "/later" => number.map(|number| TaskCommand::Later(number, text())),
+        "/extend" => number.filter(|_| arguments.len() == 1).map(TaskCommand::Extend),
+        _ => return None,
+    };
+    let bad = Request::Refused(Refusal::BadArgument(""));
+    Some(command.map_or(bad, |command| Request::Command(Command::Task(command))))
 }
 
 /// Whether the text is a valid token.

@@ -65,7 +65,7 @@ fn reserved_lane_gets_only_urgent_tasks() {
     admit(&mut table, 1, Priority::NORMAL, 5);
     assert_eq!(give(&mut table, key(A, 1), 6), None);
     admit(&mut table, 2, Priority::HIGH, 6);
-    assert_eq!(table.free_for(Priority::HIGH), [A]);
+    assert_eq!(table.handlers().free_for(Priority::HIGH), [A]);
     assert_eq!(give(&mut table, key(A, 1), 6), Some(2));
 }
 

@@ -1,0 +1,199 @@
+//! One client as a handler: what it says about tasks, and what it is given. The tasks themselves are in
+//! [`crate::hub::handling`].
+
+use crate::conn_id::ConnId;
+use crate::counted::Counted;
+use crate::hub::handling::entry::TaskKey;
+use crate::hub::handling::fate::Ended;
+use crate::hub::handling::shared::SharedTasks;
+use crate::hub::handling::table::Given;
+use crate::hub::workers::Caller;
+use crate::hub::workers::context::WorkerContext;
+use crate::limits::HANDLER_TEXT_BYTES;
+use crate::protocol::Priority;
+use crate::protocol::handler_text::HandlerText;
+use crate::protocol::reply::Refusal;
+use crate::protocol::task_command::TaskCommand;
+use core::fmt::Write;
+use heapless::String;
+
+/// What the reply to a command says behind its number.
+pub type Answer = String<32>;
+
+/// One client as a handler.
+pub struct Tasks {
+    conn: ConnId,
+    /// Whether the table of tasks may know this client: it is a handler, or has been one until a moment ago.
+    is_handler: bool,
+    /// How many tasks the client has.
+    given: usize,
+    /// When the time of the first of them is over, in nanoseconds.
+    due_ns: Option<u64>,
+    /// The number of the last task.
+    last_number: u64,
+    /// A task waits for this client, and its outbox has no room.
+    lacks_room: bool,
+}
+
+impl Tasks {
+    /// A client that handles nothing.
+    pub const fn new(conn: ConnId) -> Self {
+        Self { conn, is_handler: false, given: 0, due_ns: None, last_number: 0, lacks_room: false }
+    }
+
+    /// Whether the client waits for tasks, or has some.
+    pub fn is_handling(&self) -> bool {
+        self.is_handler
+    }
+
+    /// Whether the client has tasks.
+    pub fn has_some(&self) -> bool {
+        self.given > 0
+    }
+
+    /// When the time of a task is over, in nanoseconds.
+    pub fn due_ns(&self) -> Option<u64> {
+        self.due_ns
+    }
+
+    /// Whether a task waits for this client, and its outbox has no room.
+    pub fn lacks_room(&self) -> bool {
+        self.lacks_room
+    }
+
+    // ---- What the client says --------------------------------------------------------------------------
+
+    /// Executes a command. Returns what the reply says.
+    ///
+    /// # Errors
+    /// Why the command is refused.
+    pub fn execute(
+        &mut self,
+        command: TaskCommand<'_>,
+        context: &mut WorkerContext,
+    ) -> Result<Answer, Refusal> {
+        let hub = context.hub;
+        let shared = hub.tasks.as_ref().ok_or(Refusal::NoHandling)?;
+        match command {
+            TaskCommand::Handle { .. } if context.draining => Err(Refusal::ShuttingDown),
+            TaskCommand::Handle { min, count } => self.start(min, count, shared, context),
+            TaskCommand::Stop => {
+                shared.stop_handler(self.conn);
+                Ok(Answer::new())
+            }
+            TaskCommand::Done(number, text) => self.finish(number, text, shared, context),
+            TaskCommand::Refuse(number, text) => self.end(number, Ended::Refused, text, shared, context),
+            TaskCommand::Later(number, text) => self.end(number, Ended::Later, text, shared, context),
+            TaskCommand::Extend(number) => self.extend(number, shared, context),
+        }
+    }
+
+    fn start(
+        &mut self,
+        min: Priority,
+        count: usize,
+        shared: &SharedTasks,
+        context: &WorkerContext,
+    ) -> Result<Answer, Refusal> {
+        shared.set_handler(self.conn, min, count).map_err(|_| Refusal::HandlersFull)?;
+        if !self.is_handler {
+            self.is_handler = true;
+            log::info!("{} handles tasks", context.hub.name(self.conn));
+        }
+        Ok(Answer::new())
+    }
+
+    fn finish(
+        &mut self,
+        number: u64,
+        text: &[u8],
+        shared: &SharedTasks,
+        context: &mut WorkerContext,
+    ) -> Result<Answer, Refusal> {
+        let text = HandlerText::new(text);
+        let answer = remark_on(&text);
+        if !shared.finish(self.key(number), text, context.now_ns, context.hub) {
+            return Err(Refusal::NotYours);
+        }
+        context.note_completed();
+        Ok(answer)
+    }
+
+    fn end(
+        &mut self,
+        number: u64,
+        why: Ended,
+        text: &[u8],
+        shared: &SharedTasks,
+        context: &WorkerContext,
+    ) -> Result<Answer, Refusal> {
+        let (text, caller) = (HandlerText::new(text), Caller::Worker(context.worker()));
+        let is_task = shared.end(self.key(number), why, &text, context.now_ns, context.hub, caller);
+        if is_task { Ok(remark_on(&text)) } else { Err(Refusal::NotYours) }
+    }
+
+    fn extend(
+        &mut self,
+        number: u64,
+        shared: &SharedTasks,
+        context: &WorkerContext,
+    ) -> Result<Answer, Refusal> {
+        let left_ns = shared.extend(self.key(number), context.now_ns).ok_or(Refusal::NotYours)?;
+        let mut answer = Answer::new();
+        // It fits.
+        let _ = write!(answer, "{}", left_ns / 1_000_000);
+        Ok(answer)
+    }
+
+    fn key(&self, number: u64) -> TaskKey {
+        TaskKey { conn: self.conn, number }
+    }
+
+    // ---- What the client is given ----------------------------------------------------------------------
+
+    /// Ends the tasks whose time is over, and gives the client as many as it wants.
+    pub fn advance(&mut self, context: &WorkerContext) {
+        let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
+        let (now_ns, caller) = (context.now_ns, Caller::Worker(context.worker()));
+        if self.due_ns.is_some_and(|due_ns| due_ns <= now_ns) {
+            let late = shared.time_out(self.conn, now_ns, context.hub, caller);
+            if late > 0 {
+                let late = Counted(late as u64, "task");
+                log::warn!("{} did not finish {late} in time", context.hub.name(self.conn));
+            }
+        }
+        self.lacks_room = loop {
+            match shared.give(self.key(self.last_number + 1), now_ns, context.hub) {
+                Given::Task => self.last_number += 1,
+                given => break given == Given::NoRoom,
+            }
+        };
+        let status = shared.status(self.conn);
+        self.is_handler = status.is_some();
+        self.given = status.map_or(0, |status| status.given);
+        self.due_ns = status.and_then(|status| status.due_ns);
+    }
+
+    /// The client is no handler any more: its connection ends, in order or not.
+    pub fn leave(&mut self, is_in_order: bool, context: &WorkerContext) {
+        let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
+        let why = if is_in_order { Ended::Left } else { Ended::Lost };
+        let caller = Caller::Worker(context.worker());
+        let left = shared.lose(self.conn, why, context.now_ns, context.hub, caller);
+        if left > 0 {
+            let (name, left) = (context.hub.name(self.conn), Counted(left as u64, "task"));
+            log::warn!("{name} leaves {left} undone");
+        }
+        *self = Self { last_number: self.last_number, ..Self::new(self.conn) };
+    }
+}
+
+/// What the handler has to know about its text.
+fn remark_on(text: &HandlerText) -> Answer {
+    let mut answer = Answer::new();
+    if text.is_cut() {
+        // It fits.
+        let _ = write!(answer, "cut to {HANDLER_TEXT_BYTES} bytes");
+    }
+    answer
+}
