@@ -11,18 +11,17 @@ use firstline::clock;
 use firstline::hub::connection::rate_limit::Rate;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::handling::fate::Rules;
-use firstline::hub::handling::shared::{SharedTasks, Table};
+use firstline::hub::handling::shared::SharedTasks;
 use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::protocol::Priority;
-use firstline::queue::Order;
-use firstline::sync::Mutex;
-use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
+use harness::driven_hub::{Client, Parts, ReadResult, Singletons, handling};
 use harness::promises::Witness;
 use libfuzzer_sys::fuzz_target;
 use nix::sys::epoll::EpollTimeout;
 use program::Program;
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 #[path = "../model/harness/mod.rs"]
 mod harness;
@@ -53,7 +52,7 @@ struct Carried {
     last_id: u64,
 }
 
-static CARRIED: std::sync::Mutex<Option<Carried>> = std::sync::Mutex::new(None);
+static CARRIED: Mutex<Option<Carried>> = Mutex::new(None);
 
 /// Useful lines, so that the fuzzer need not guess them.
 const USEFUL_LINES: [&[u8]; 20] = [
@@ -136,9 +135,7 @@ impl Run {
             settings.idle_grace_ns = has_rates.then_some(SECOND_NS);
             settings.line_timeout_ns = (setup & 128 == 128).then_some(LINE_TIMEOUT_NS);
             // With four workers there are handlers: all bits of the byte have a meaning already.
-            let table = || Box::leak(Box::new(Mutex::new(Table::new())));
-            hub.tasks =
-                (setup & 3 == 3).then(|| SharedTasks::new(HANDLED, table(), RULES, Order::STRICT));
+            hub.tasks = (setup & 3 == 3).then(|| handling(HANDLED, RULES));
         });
         // The server forgets the wrong tokens of the run before.
         clock::by_hand::advance((WRONG_TOKEN_MEMORY_MS + WRONG_TOKEN_MS_MAX) * 1_000_000);

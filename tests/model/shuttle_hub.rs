@@ -14,10 +14,13 @@
 mod harness;
 
 use firstline::hub::dispatch::consumer::Consumer;
+use firstline::hub::handling::fate::Rules;
+use firstline::hub::handling::shared::SharedTasks;
 use firstline::hub::{Hub, shutdown};
 use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;
-use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
+use firstline::protocol::Priority;
+use harness::driven_hub::{Client, Parts, ReadResult, Singletons, handling};
 use harness::kernel::Kernel;
 use harness::members::{Member, await_no_clients, connect_witness, one_in, run_schedules, spawn_workers};
 use harness::promises::{Transcript, Witness};
@@ -116,9 +119,38 @@ impl Scenario {
         [first, second.finish()]
     }
 
+    /// Handles tasks until the shutdown, two at once. Refuses some.
+    fn handle(&self, serial: u32) -> Transcript {
+        let (mut member, mut answered) = (self.connect(serial, 1 << 16), 0);
+        member.send(b"/handle 0 2\n");
+        while member.read() {
+            while answered < member.client.transcript.last_task() {
+                answered += 1;
+                let word = if one_in(4) { "refuse" } else { "done" };
+                member.send(format!("/{word} {answered} by {serial}\n").as_bytes());
+            }
+        }
+        member.read_rest()
+    }
+
+    /// Handles tasks for a moment, and leaves what it has then.
+    fn handle_and_leave(&self, serial: u32) -> Transcript {
+        let mut member = self.connect(serial, SMALL_BUFFER);
+        member.send(b"/handle 5\n/9 own\n/ping\n");
+        member.read_lines(thread_rng().gen_range(0..4));
+        if one_in(2) {
+            member.send(b"/extend 1\n/quit\n");
+            return member.read_rest();
+        }
+        if one_in(2) { member.vanish() } else { member.finish() }
+    }
+
     /// As `shutdown::drain`, which waits for signals too: says goodbye to every client.
     fn end(&self, end: End) {
         self.hub.vacancies.set_awaited(true);
+        if let Some(tasks) = &self.hub.tasks {
+            tasks.drain(self.hub);
+        }
         self.hub.drain();
         while end == End::Abrupt && self.hub.clients.lock().taken().0 > 0 {
             // Repeatedly: a worker that does not yet know of the shutdown may still admit something.
@@ -153,20 +185,46 @@ const ONE_MESSAGE_EACH: &[Act] = &[
 /// Clients that wait for the shutdown.
 const WAITING: &[Act] = &[|scenario| vec![scenario.stay(2)], |scenario| vec![scenario.stay(3)]];
 
+/// Clients whose messages handlers process, while another handler comes and goes.
+const HANDLED: &[Act] = &[
+    |scenario| vec![scenario.converse(2)],
+    |scenario| scenario.come_and_go(5).into(),
+    |scenario| vec![scenario.handle_and_leave(8)],
+];
+
+/// More messages than one client has slots, for handlers.
+const HANDLED_FLOOD: &[Act] =
+    &[|scenario| vec![scenario.flood(3)], |scenario| vec![scenario.handle_and_leave(8)]];
+
+/// The least priority that handlers process.
+const HANDLED_MIN: Priority = Priority::NORMAL;
+
+/// Time stands still, so nothing is over.
+const RULES: Rules = Rules { wait_ns: 1, time_ns: 1, limit_ns: 1, attempts: 2 };
+
 /// One run. The workers run the pipeline, or it has a thread of its own.
-fn run(acts: &'static [Act], workers: usize, is_shared: bool, end: End) {
+fn run(acts: &'static [Act], handlers: u32, workers: usize, is_shared: bool, end: End) {
     let singletons = SINGLETONS.lock().unwrap().take();
     let singletons = singletons.unwrap_or_else(|| Singletons::new(Consumer::new(None, None), None));
     // A consumer in real time runs on its own thread only; the model does not set the scheduling policy.
     let realtime = (!is_shared).then_some(1);
     let options = Options { workers, realtime, ..Options::default() };
-    let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(singletons, &options, |_| ());
+    let Parts { hub, dispatcher, mut workers, sessions } = Parts::new(singletons, &options, |hub| {
+        hub.tasks = (handlers > 0).then(|| handling(HANDLED_MIN, RULES));
+    });
     let (kernel, polls) = Kernel::start();
     let mut witness = connect_witness(hub, &mut workers);
     let scenario = Arc::new(Scenario { hub, kernel: Arc::clone(&kernel) });
     let workers = spawn_workers(workers, &kernel);
     let processing = hub.policy.has_own_thread().then(|| thread::spawn(|| dispatcher.keep_processing()));
-    let transcripts = play(acts, &scenario, &mut witness, end);
+    let handlers: Vec<_> = (0..handlers)
+        .map(|handler| {
+            let scenario = Arc::clone(&scenario);
+            thread::spawn(move || scenario.handle(20 + handler))
+        })
+        .collect();
+    let mut transcripts = play(acts, &scenario, &mut witness, end);
+    transcripts.extend(handlers.into_iter().map(|handler| handler.join().unwrap()));
     // A client may have connected after all the others had left.
     await_no_clients(hub);
     dispatcher.finish(std::time::Duration::MAX);
@@ -177,6 +235,8 @@ fn run(acts: &'static [Act], workers: usize, is_shared: bool, end: End) {
     while witness.read(usize::MAX) != ReadResult::End {}
     let mut seen = Witness::new(&witness.transcript, None);
     seen.is_gone |= end != End::Late;
+    seen.handled = hub.tasks.as_ref().map(SharedTasks::min);
+    seen.said = transcripts.iter().flat_map(Transcript::said).collect();
     transcripts.iter().for_each(|transcript| transcript.check(&seen));
     *SINGLETONS.lock().unwrap() = Some(Parts { hub, dispatcher, workers, sessions }.end());
 }
@@ -206,8 +266,19 @@ fn play(acts: &'static [Act], scenario: &Arc<Scenario>, witness: &mut Client, en
 }
 
 fn model(name: &str, acts: &'static [Act], workers: usize, is_shared: bool, end: End) {
+    model_with_handlers(name, acts, 0, workers, is_shared, end);
+}
+
+fn model_with_handlers(
+    name: &str,
+    acts: &'static [Act],
+    handlers: u32,
+    workers: usize,
+    is_shared: bool,
+    end: End,
+) {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|error| error.into_inner());
-    run_schedules(name, move || run(acts, workers, is_shared, end));
+    run_schedules(name, move || run(acts, handlers, workers, is_shared, end));
 }
 
 #[test]
@@ -243,4 +314,24 @@ fn waiting_clients_are_told_of_the_shutdown() {
 #[test]
 fn an_abrupt_shutdown_refuses_waiting_messages() {
     model("an abrupt shutdown", ALL_KINDS, 2, false, End::Abrupt);
+}
+
+#[test]
+fn handlers_lose_and_double_nothing_with_processing_workers() {
+    model_with_handlers("handlers, processing workers", HANDLED, 1, 2, true, End::Late);
+}
+
+#[test]
+fn handlers_lose_and_double_nothing_with_an_own_consumer_thread() {
+    model_with_handlers("handlers, an own consumer thread", HANDLED_FLOOD, 2, 3, false, End::Late);
+}
+
+#[test]
+fn handlers_finish_in_a_shutdown_at_any_time() {
+    model_with_handlers("handlers, a shutdown", HANDLED, 2, 2, true, End::Early);
+}
+
+#[test]
+fn abrupt_shutdown_refuses_what_handlers_have() {
+    model_with_handlers("handlers, an abrupt shutdown", HANDLED, 2, 2, false, End::Abrupt);
 }

@@ -405,6 +405,7 @@ fn attempts_put_a_lost_task_back_until_the_last_one() {
         let mut handler = handler(&server, "/handle");
         assert_eq!(task(&mut handler).text, "poison", "attempt {attempt}");
         handler.reset();
+        server.wait_for_stats("it is lost", |stats| stats["p4-tasks-lost"] == attempt);
     }
     assert_eq!(sender.line(), "NAK 1 handler-lost");
     let mut handler = handler(&server, "/handle");

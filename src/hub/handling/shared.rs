@@ -43,6 +43,11 @@ impl SharedTasks {
         priority >= self.min
     }
 
+    /// The table itself, for models: each hub of theirs has another one.
+    pub fn shared_table(&self) -> &'static Mutex<Table> {
+        self.table
+    }
+
     /// The table, locked. The caller takes no other lock meanwhile.
     pub fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock()

@@ -12,13 +12,16 @@ use firstline::hub::connection::session::Session;
 use firstline::hub::dispatch::consumer::{Consumer, ConsumerPipeline};
 use firstline::hub::dispatch::dispatcher::Dispatcher;
 use firstline::hub::dispatch::policy::Policy;
+use firstline::hub::handling::fate::Rules;
+use firstline::hub::handling::shared::{SharedTasks, Table};
 use firstline::hub::replay;
 use firstline::hub::workers::WorkerId;
 use firstline::hub::workers::worker::{Worker, WorkerParts};
 use firstline::limits::RECEIVE_BYTES;
 use firstline::options::Options;
 use firstline::protocol::Priority;
-use firstline::queue::{Chain, Queue, take_slots};
+use firstline::queue::{Chain, Order, Queue, take_slots};
+use firstline::sync::Mutex;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -96,6 +99,10 @@ impl Parts {
         let Self { hub, dispatcher, workers, sessions } = self;
         drop(workers);
         assert_quiescent(hub);
+        if let Some(tasks) = &hub.tasks {
+            // SAFETY: `handling` has leaked it, and nothing refers to it any more.
+            drop(unsafe { Box::from_raw((&raw const *tasks.shared_table()).cast_mut()) });
+        }
         // SAFETY: all three were leaked above, and nothing refers to them any more.
         let (hub, dispatcher, queue) = unsafe {
             let queue = Box::from_raw((&raw const *hub.queue).cast_mut());
@@ -108,10 +115,19 @@ impl Parts {
     }
 }
 
+/// Tasks for a hub: handlers process the messages of priority `min` and above. [`Parts::end`] frees them.
+pub fn handling(min: Priority, rules: Rules) -> SharedTasks {
+    SharedTasks::new(min, Box::leak(Box::new(Mutex::new(Table::new()))), rules, Order::STRICT)
+}
+
 fn assert_quiescent(hub: &Hub) {
     assert_eq!(hub.clients.lock().taken().0, 0, "a place is still taken");
     assert!(hub.joined.is_empty(), "a client is still subscribed");
     assert_eq!(hub.queue.depths().map(|depth| depth.now), [0; Priority::COUNT], "a message still waits");
+    if let Some(tasks) = &hub.tasks {
+        let table = tasks.table();
+        assert_eq!((table.unfinished(), table.handlers().len()), (0, 0), "a task or a handler is left");
+    }
     for outbox in &hub.outboxes.0 {
         let outbox = outbox.lock();
         assert!(

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The stack of a thread of a model.
-const STACK_BYTES: usize = 256 * 1024;
+const STACK_BYTES: usize = 1024 * 1024;
 
 /// The greatest number of steps of one run: more than that is an endless loop.
 const STEPS_MAX: usize = 200_000;

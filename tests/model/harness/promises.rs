@@ -271,7 +271,7 @@ impl Transcript {
             .replies
             .iter()
             .filter_map(|(reply, _)| if let Reply::Task(k, ..) = reply { Some(*k) } else { None });
-        numbers.last().unwrap_or(0)
+        numbers.max().unwrap_or(0)
     }
 
     /// What it said to the senders of its tasks, escaped.
