@@ -67,6 +67,9 @@
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
 //! - [`watch_command`] — `firstline watch`: prints the messages of a server, by the client.
 //! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature `web`.
+//! - `bridge` — `firstline-bridge`, with the feature of that name: forwards a journal to an MQTT broker, and commands
+//!   from there to a server.
+//! - [`companion`] — runs a program of its own by `firstline NAME`.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
@@ -76,11 +79,14 @@
 pub mod alloc_guard;
 #[cfg(not(loom))]
 pub mod auth;
+#[cfg(all(feature = "bridge", not(loom)))]
+pub mod bridge;
 #[cfg(not(loom))]
 pub mod budget;
 #[cfg(not(loom))]
 pub mod client;
 pub mod clock;
+pub mod companion;
 pub mod conn_id;
 pub mod counted;
 pub mod histogram;

@@ -1,6 +1,5 @@
 //! The program: from the arguments to the exit code.
 
-use firstline::budget;
 use firstline::hub::shutdown::Outcome;
 use firstline::hub::startup;
 use firstline::journal_command::{self, Verdict};
@@ -8,11 +7,10 @@ use firstline::logger::Filter;
 use firstline::options::{self, Action, JournalOptions, Options, Page, SendOptions, Usage, WatchOptions};
 use firstline::send_command;
 use firstline::watch_command;
-use std::ffi::OsString;
+use firstline::{budget, companion};
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::io::Write;
+use std::process::ExitCode;
 
 #[cfg(feature = "alloc-guard")]
 #[global_allocator]
@@ -36,7 +34,7 @@ pub fn main() -> ExitCode {
         Ok(Action::Journal(options)) => journal(&options),
         Ok(Action::Send(options)) => send(&options),
         Ok(Action::Watch(options)) => watch(&options),
-        Ok(Action::Companion(name, arguments)) => companion(name, &arguments),
+        Ok(Action::Companion(name, args)) => fail(NOT_STARTED, companion::run(name, &args)),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
     }
@@ -75,18 +73,6 @@ fn watch(options: &WatchOptions) -> ExitCode {
         Ok(verdict) => ExitCode::from(verdict.code()),
         Err(failure) => fail(failure.code(), failure),
     }
-}
-
-/// Becomes the program `firstline-NAME`, which is beside this one.
-fn companion(name: &str, arguments: &[OsString]) -> ExitCode {
-    let own_path = std::env::current_exe().unwrap_or_default();
-    let path = own_path.with_file_name(format!("firstline-{name}"));
-    let error = Command::new(&path).args(arguments).exec();
-    let reason = match error.kind() {
-        ErrorKind::NotFound => format!("it is not installed; the package firstline-{name} has it"),
-        _ => error.to_string(),
-    };
-    fail(NOT_STARTED, format_args!("{name}: {}: {reason}", path.display()))
 }
 
 fn show(page: Page) -> ExitCode {

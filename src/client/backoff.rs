@@ -9,27 +9,34 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Backoff {
     ms: u64,
+    ms_min: u64,
+    ms_max: u64,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { ms: BACKOFF_MS_MIN }
+        Self::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX)
     }
 }
 
 impl Backoff {
+    /// Pauses from `ms_min` to `ms_max`.
+    pub fn between(ms_min: u64, ms_max: u64) -> Self {
+        Self { ms: ms_min, ms_min, ms_max }
+    }
+
     /// The next pause: between half of its length and all of it.
     pub fn pause(&mut self) -> Duration {
         // Std seeds it from the system's random numbers; a hasher that has hashed nothing gives them back mixed.
         let chance = RandomState::new().build_hasher().finish();
         let ms = self.ms / 2 + chance % (self.ms / 2 + 1);
-        self.ms = (2 * self.ms).min(BACKOFF_MS_MAX);
+        self.ms = (2 * self.ms).min(self.ms_max);
         Duration::from_millis(ms)
     }
 
     /// The server answered a message: the next pause is the shortest.
     pub fn reset(&mut self) {
-        self.ms = BACKOFF_MS_MIN;
+        self.ms = self.ms_min;
     }
 }
 

@@ -337,7 +337,7 @@ impl Link {
 }
 
 /// A socket that connects.
-fn begin_connecting(address: SocketAddr) -> nix::Result<TcpStream> {
+pub(crate) fn begin_connecting(address: SocketAddr) -> nix::Result<TcpStream> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, None)?;

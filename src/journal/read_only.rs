@@ -3,6 +3,8 @@
 use super::directory::DIRECTORY_FLAGS;
 use super::disk::Source;
 use super::error::Error;
+#[cfg(feature = "bridge")]
+use super::file_io::uninterrupted;
 use super::file_io::{file_number, length, read_all};
 use super::file_state::{FileState, Losses, check_regular, common_length, header_of, losses};
 use super::headers::drop_foreign;
@@ -14,7 +16,11 @@ use super::segment_file::SEGMENT_FLAGS;
 use crate::limits::JOURNAL_SEGMENTS;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
+#[cfg(feature = "bridge")]
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::stat::Mode;
+#[cfg(feature = "bridge")]
+use nix::unistd::fdatasync;
 use rustix::fs::CWD;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -95,6 +101,22 @@ impl ReadOnly {
         segments.all(|(file, name)| {
             let file = file.as_ref().map(|file| file_number(file, Path::new("")));
             file.unwrap_or(None) == file_number(CWD, &directory.join(name))
+        })
+    }
+
+    /// Waits until everything that was written to a segment is on the disk, also by other processes. If that fails, the
+    /// system still shows what is not on the disk; so the segment is evicted from the page cache, and later reads show
+    /// what the disk has.
+    ///
+    /// # Errors
+    /// The system's.
+    #[cfg(feature = "bridge")]
+    pub fn sync(&self, segment: usize) -> Result<(), Errno> {
+        let Some(file) = &self.segments[segment] else { return Ok(()) };
+        uninterrupted(|| fdatasync(file)).inspect_err(|_| {
+            // Length 0 means up to the end of the file. Where the system does not evict, a later look finds what the
+            // server has rolled back.
+            let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         })
     }
 

@@ -7,7 +7,7 @@ mod check;
 mod content;
 mod failure;
 mod finding;
-mod lines;
+pub(crate) mod lines;
 mod output;
 mod print;
 mod resize;

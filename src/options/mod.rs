@@ -35,7 +35,7 @@ pub use server::Options;
 pub use usage::Usage;
 pub use watch::{Since, WatchOptions, help as watch_help};
 
-use names::{BOARD_VARIABLE, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD};
+use names::{BOARD_VARIABLE, BRIDGE_PREFIX, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD};
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -195,7 +195,8 @@ fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Opti
 /// Whether a variable of this name should be a setting.
 fn has_setting_name(name: &OsStr) -> bool {
     let begins_with = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
-    begins_with(PREFIX) && !begins_with(TEST_PREFIX) && name != BOARD_VARIABLE
+    let is_of_others = begins_with(TEST_PREFIX) || begins_with(BRIDGE_PREFIX);
+    begins_with(PREFIX) && !is_of_others && name != BOARD_VARIABLE
 }
 
 /// Sets one option. The error says what the option allows.

@@ -21,3 +21,9 @@ pub(super) const BOARD_VARIABLE: &str = "FIRSTLINE_BOARD";
 
 /// The beginning of the names of the test harness's variables, which are not settings.
 pub(super) const TEST_PREFIX: &str = "FIRSTLINE_TEST_";
+
+/// The beginning of the names of the bridge's variables, which reads them itself.
+pub(super) const BRIDGE_PREFIX: &str = "FIRSTLINE_BRIDGE_";
+
+/// Programs of their own: if the first argument is one of these, `firstline-` and that name is run with the others.
+pub(super) const COMPANIONS: [&str; 1] = ["bridge"];

@@ -1,0 +1,209 @@
+//! The way in: commands from the broker to the hub. A command is acknowledged to the broker once the hub has acknowledged it; the hub's answer goes to
+//! the command's response topic.
+//!
+//! The broker keeps commands while the bridge is away. A connection that breaks before the acknowledgement makes the broker send the command
+//! again; if the hub has it already, it is not sent twice, unless the bridge was started anew in between.
+
+use super::counters::CommandCounters;
+use super::destination::Destination;
+use super::incoming::{Arrived, Incoming, Outcome};
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
+use super::link::Link;
+use super::report::{Throttle, say};
+use super::session::{End, Heard, Publication};
+use super::stop::{Stop, Woken};
+use crate::client::backoff::Backoff;
+use crate::client::{Sender, Servers, Settings, Token};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// How to take commands.
+pub struct Subscription {
+    /// The topics.
+    pub topic: String,
+    /// The hub.
+    pub hub: Servers,
+    /// What the hub is shown.
+    pub token: Option<Token>,
+}
+
+/// The way in.
+pub struct Commands {
+    destination: Destination,
+    topic: String,
+    sender: Sender<u64>,
+    incoming: Incoming,
+    counters: Arc<CommandCounters>,
+    stop: Stop,
+    link: Option<Link>,
+    is_subscribed: bool,
+    retry_at: Instant,
+    backoff: Backoff,
+    troubles: Throttle,
+    hub_troubles: Throttle,
+}
+
+impl Commands {
+    /// Nothing is connected yet.
+    pub fn new(
+        destination: Destination,
+        subscription: Subscription,
+        counters: Arc<CommandCounters>,
+        stop: Stop,
+    ) -> Self {
+        let Subscription { topic, hub, token } = subscription;
+        // An unknown one is sent again by the broker at the latest, so it is done at least once in any case.
+        let settings = Settings { token, timeout: None, repeats_unknown: true };
+        Self {
+            destination,
+            topic,
+            sender: Sender::new(hub, settings),
+            incoming: Incoming::default(),
+            counters,
+            stop,
+            link: None,
+            is_subscribed: false,
+            retry_at: Instant::now(),
+            backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
+            troubles: Throttle::default(),
+            hub_troubles: Throttle::default(),
+        }
+    }
+
+    /// Runs until the process is to end.
+    pub fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            self.serve_broker(now);
+            self.serve_hub(now);
+            if let Some(link) = &mut self.link {
+                link.flush();
+            }
+            let retry = self.link.is_none().then_some(self.retry_at);
+            let due = [retry, self.link.as_ref().and_then(Link::due), self.sender.due()]
+                .into_iter()
+                .flatten()
+                .min();
+            let files: Vec<_> =
+                self.link.as_ref().map(Link::interest).into_iter().chain(self.sender.interest()).collect();
+            if self.stop.wait(&files, due) == Woken::Stop {
+                break;
+            }
+        }
+        if let Some(link) = &mut self.link {
+            link.session.leave(Instant::now());
+            link.flush();
+        }
+    }
+
+    // ---- The broker ----------------------------------------------------------------------------------------
+
+    fn serve_broker(&mut self, now: Instant) {
+        if self.link.is_none() && now >= self.retry_at {
+            self.connect();
+        }
+        if let Some(link) = &mut self.link {
+            link.pump(now);
+        }
+        while let Some(heard) = self.link.as_mut().and_then(Link::hear) {
+            self.on_heard(heard, now);
+        }
+    }
+
+    fn connect(&mut self) {
+        let Destination { broker, tls, introduction } = &self.destination;
+        match Link::open(broker, tls.as_ref(), introduction, &self.stop) {
+            Ok(link) => self.link = Some(link),
+            Err(_) if self.stop.is_requested() => {}
+            Err(reason) => self.lose(&reason),
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard, now: Instant) {
+        match heard {
+            Heard::Connected { session_present, .. } => {
+                if !session_present {
+                    self.incoming.forget();
+                }
+                let subscribed = self.link.as_mut().map(|link| link.session.subscribe(&self.topic, now));
+                if let Some(Err(reason)) = subscribed {
+                    self.lose(&reason);
+                }
+            }
+            Heard::Subscribed => {
+                self.is_subscribed = true;
+                self.troubles.clear();
+                self.backoff.reset();
+                say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
+            }
+            Heard::Delivery(delivery) => {
+                let arrived = self.incoming.take(delivery);
+                self.on_arrived(arrived, now);
+            }
+            Heard::Closed(End { reason, .. }) => self.lose(&reason),
+            // A response that was taken, or was not: its command is done in any case.
+            Heard::Acknowledged(_) | Heard::Rejected(..) => {}
+        }
+    }
+
+    fn on_arrived(&mut self, arrived: Arrived, now: Instant) {
+        match arrived {
+            Arrived::Command(number, message) => self.sender.push(number, message),
+            Arrived::Known => {}
+            Arrived::Done(outcome) => self.answer(&outcome, now),
+        }
+    }
+
+    /// The connection is over; the broker sends again what was not acknowledged.
+    fn lose(&mut self, reason: &str) {
+        self.link = None;
+        self.is_subscribed = false;
+        self.incoming.disconnect();
+        self.troubles.say(format_args!("{}: {reason}; it is tried again", self.destination.broker));
+        self.retry_at = Instant::now() + self.backoff.pause();
+    }
+
+    // ---- The hub -------------------------------------------------------------------------------------------
+
+    fn serve_hub(&mut self, now: Instant) {
+        self.sender.advance();
+        while let Some((number, outcome)) = self.sender.take_outcome() {
+            if let Some(outcome) = self.incoming.settle(number, &outcome) {
+                self.answer(&outcome, now);
+            }
+        }
+        match self.sender.trouble() {
+            Some(trouble) => {
+                self.hub_troubles.say(format_args!("the hub takes no commands: {trouble}; they wait"))
+            }
+            None => {
+                self.hub_troubles.clear();
+            }
+        }
+    }
+
+    /// Answers a command, and acknowledges it.
+    fn answer(&mut self, outcome: &Outcome, now: Instant) {
+        let counter = if outcome.is_refused { &self.counters.refused } else { &self.counters.done };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if outcome.is_refused {
+            say(format_args!("a command from {} was refused: {}", outcome.topic, outcome.text));
+        }
+        let Some(link) = &mut self.link else { return };
+        if let Some(topic) = &outcome.response_topic {
+            let publication = Publication {
+                topic: topic.clone(),
+                payload: outcome.text.clone().into_bytes(),
+                properties: Vec::new(),
+                correlation: outcome.correlation.clone(),
+            };
+            if link.session.publish(&publication, now).is_err() {
+                say(format_args!("{topic}: the answer to a command cannot be sent there: {}", outcome.text));
+            }
+        }
+        if let Some(packet_id) = outcome.packet_id {
+            link.session.acknowledge(packet_id, outcome.is_refused, now);
+        }
+    }
+}

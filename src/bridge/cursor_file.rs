@@ -1,0 +1,189 @@
+//! The file of the cursors: two slots, written in turn, each in a page of its own. A write that is cut short leaves the other slot whole.
+//!
+//! The file has its full length from the start, so a full disk does not stop it. It is locked: a second bridge with the same file would move
+//! the cursors of the first.
+
+use super::cursors::{Cursors, SLOT_BYTES};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{File, OpenOptions, create_dir_all, remove_file, rename};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The distance of the slots: no disk tears two of these at once.
+const PAGE_BYTES: u64 = 4096;
+
+/// The bytes under the slots.
+pub trait Storage {
+    /// Reads at that offset.
+    ///
+    /// # Errors
+    /// The system's.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes at that offset, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// The system's. Then any part of it may have been written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+}
+
+impl Storage for Flock<File> {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)?;
+        self.sync_data()
+    }
+}
+
+/// Why the file cannot be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The system refuses something.
+    System(PathBuf, io::Error),
+    /// Another process uses it.
+    InUse(PathBuf),
+    /// Neither slot is whole.
+    Damaged(PathBuf),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(path, error) => {
+                write!(f, "--state {}: {}", path.display(), crate::client::shown::described(error))
+            }
+            Self::InUse(path) => {
+                write!(f, "--state {}: another bridge uses it; give each its own --state", path.display())
+            }
+            Self::Damaged(path) => write!(
+                f,
+                "--state {}: it holds no whole cursor; move it away, and everything that the journal holds is sent once more",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// The two slots.
+#[derive(Debug)]
+pub struct Slots<S> {
+    storage: S,
+    /// Of the slot that holds `saved`; 0: none does.
+    generation: u64,
+    saved: Option<Cursors>,
+}
+
+/// The file of a bridge.
+pub type CursorFile = Slots<Flock<File>>;
+
+impl CursorFile {
+    /// Opens the file. `None` if there is none: [`create`](Self::create) makes it, once there is something to keep.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn open(path: &Path) -> Result<Option<Self>, Unusable> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Unusable::System(path.into(), error)),
+        };
+        let slots = Slots::read(lock(file, path)?).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Unusable::Damaged(path.into()),
+            _ => Unusable::System(path.into(), error),
+        })?;
+        if slots.saved.is_none() { Err(Unusable::Damaged(path.into())) } else { Ok(Some(slots)) }
+    }
+
+    /// Makes the file with these cursors, and the directory if it is missing. It has its name only once it is whole.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    pub fn create(path: &Path, cursors: Cursors) -> Result<Self, Unusable> {
+        let system = |error| Unusable::System(path.into(), error);
+        let directory = directory_of(path);
+        create_dir_all(directory).map_err(system)?;
+        let new = with_suffix(path, ".new");
+        match remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(system(error)),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let mut file = options.open(&new).map_err(system)?;
+        file.write_all(&[0; 2 * PAGE_BYTES as usize]).map_err(system)?;
+        let mut slots = Slots { storage: lock(file, path)?, generation: 0, saved: None };
+        slots.save(cursors).map_err(system)?;
+        slots.storage.sync_all().map_err(system)?;
+        rename(&new, path).map_err(system)?;
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(system)?;
+        Ok(slots)
+    }
+}
+
+/// Where a file is.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A path with something behind its name.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn lock(file: File, path: &Path) -> Result<Flock<File>, Unusable> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => Unusable::InUse(path.into()),
+        errno => Unusable::System(path.into(), errno.into()),
+    })
+}
+
+impl<S: Storage> Slots<S> {
+    /// Reads both slots.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read(storage: S) -> io::Result<Self> {
+        let (mut generation, mut saved) = (0, None);
+        for slot in 0..2 {
+            let mut bytes = [0; SLOT_BYTES];
+            storage.read_at(&mut bytes, slot * PAGE_BYTES)?;
+            if let Some((number, cursors)) =
+                Cursors::from_slot(&bytes).filter(|(number, _)| *number > generation)
+            {
+                (generation, saved) = (number, Some(cursors));
+            }
+        }
+        Ok(Self { storage, generation, saved })
+    }
+
+    /// What was saved last.
+    pub fn saved(&self) -> Option<Cursors> {
+        self.saved
+    }
+
+    /// Saves these cursors, over the older slot.
+    ///
+    /// # Errors
+    /// The system's. Then what was saved before is still there.
+    pub fn save(&mut self, cursors: Cursors) -> io::Result<()> {
+        if self.saved == Some(cursors) {
+            return Ok(());
+        }
+        let generation = self.generation + 1;
+        self.storage.write_at(&cursors.to_slot(generation), generation % 2 * PAGE_BYTES)?;
+        (self.generation, self.saved) = (generation, Some(cursors));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

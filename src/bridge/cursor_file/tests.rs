@@ -1,0 +1,130 @@
+//! The cursors survive a kill and a power cut at every write.
+
+use super::*;
+use crate::bridge::class::{Class, PerClass};
+use crate::journal::segment::Identity;
+use crate::protocol::Priority;
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A disk that loses its power within a write: what the write was to change is then `kept` bytes of the new, and for the rest the old bytes or garbage.
+#[derive(Clone)]
+struct Disk(Rc<RefCell<State>>);
+
+struct State {
+    bytes: Vec<u8>,
+    /// After so many writes the power fails.
+    writes_left: usize,
+    kept: usize,
+    garbage: Option<u8>,
+}
+
+impl Disk {
+    fn new(writes_left: usize, kept: usize, garbage: Option<u8>) -> Self {
+        let bytes = vec![0; 2 * PAGE_BYTES as usize];
+        Self(Rc::new(RefCell::new(State { bytes, writes_left, kept, garbage })))
+    }
+}
+
+impl Storage for Disk {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let offset = offset as usize;
+        bytes.copy_from_slice(&self.0.borrow().bytes[offset..offset + bytes.len()]);
+        Ok(())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.0.borrow_mut();
+        let offset = offset as usize;
+        if state.writes_left > 0 {
+            state.writes_left -= 1;
+            state.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
+            return Ok(());
+        }
+        let kept = state.kept.min(bytes.len());
+        state.bytes[offset..offset + kept].copy_from_slice(&bytes[..kept]);
+        if let Some(garbage) = state.garbage {
+            state.bytes[offset + kept..offset + bytes.len()].fill(garbage);
+        }
+        Err(io::Error::other("no power"))
+    }
+}
+
+fn cursors(next: u64) -> Cursors {
+    Cursors { identity: Identity(8), urgent_from: Priority::HIGH, next: PerClass::new(|_| next) }
+}
+
+proptest! {
+    #[test]
+    fn cut_at_any_byte_of_any_write_leaves_the_last_cursors_or_the_new_ones(
+        writes in 1..20_usize,
+        kept in 0..=SLOT_BYTES,
+        garbage in prop::option::of(any::<u8>()),
+    ) {
+        let disk = Disk::new(writes, kept, garbage);
+        let mut slots = Slots::read(disk.clone()).unwrap();
+        for next in 1..=writes as u64 {
+            slots.save(cursors(next)).unwrap();
+        }
+        prop_assert!(slots.save(cursors(1_000)).is_err());
+        prop_assert_eq!(slots.saved(), Some(cursors(writes as u64)), "it does not believe in what failed");
+        let after = Slots::read(disk.clone()).unwrap().saved().unwrap();
+        let expected = if kept == SLOT_BYTES { 1_000 } else { writes as u64 };
+        prop_assert_eq!(after, cursors(expected));
+        // The power is back, and it goes on.
+        disk.0.borrow_mut().writes_left = 3;
+        let mut slots = Slots::read(disk.clone()).unwrap();
+        for next in 2_000..2_003 {
+            slots.save(cursors(next)).unwrap();
+            prop_assert_eq!(Slots::read(disk.clone()).unwrap().saved(), Some(cursors(next)));
+        }
+    }
+}
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("firstline-cursors-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("below/cursors")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn file_is_made_once_and_locked() {
+    let place = Place::new("locked");
+    let path = place.file();
+    assert!(CursorFile::open(&path).unwrap().is_none());
+    let mut file = CursorFile::create(&path, cursors(1)).unwrap();
+    assert!(matches!(CursorFile::open(&path), Err(Unusable::InUse(_))));
+    file.save(cursors(2)).unwrap();
+    file.save(cursors(3)).unwrap();
+    drop(file);
+    let saved = CursorFile::open(&path).unwrap().unwrap().saved().unwrap();
+    assert_eq!(saved.next[Class::Rest], 3);
+}
+
+#[test]
+fn damaged_file_is_never_taken_for_a_new_one() {
+    let place = Place::new("damaged");
+    let path = place.file();
+    drop(CursorFile::create(&path, cursors(1)).unwrap());
+    for bytes in [&b""[..], &[0; 100], &[0; 2 * PAGE_BYTES as usize]] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = CursorFile::open(&path).unwrap_err();
+        assert!(matches!(error, Unusable::Damaged(_)), "{error}");
+        assert!(error.to_string().contains("move it away"));
+    }
+}

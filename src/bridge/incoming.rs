@@ -1,0 +1,270 @@
+//! Commands on their way from the broker to the hub, and back. Without I/O.
+
+use super::limits::COMMANDS_MAX;
+use super::session::Delivery;
+use crate::client::Message;
+use crate::client::outcome;
+use crate::protocol::Priority;
+
+/// All commands that are not acknowledged to the broker. Their number is bounded: the broker sends no more than [`COMMANDS_MAX`] at a time, of
+/// those with an acknowledgement.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    commands: Vec<Command>,
+    /// The number of the next command.
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Command {
+    number: u64,
+    /// As it came last.
+    delivery: Delivery,
+    /// Whether the broker waits for its acknowledgement over this connection.
+    is_connected: bool,
+    /// What the hub said.
+    verdict: Option<(bool, String)>,
+}
+
+/// What a delivery is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// A command, for the hub, with its number.
+    Command(u64, Message),
+    /// One that is with the hub already.
+    Known,
+    /// One that is done, or cannot be a command.
+    Done(Outcome),
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it came from.
+    pub topic: String,
+    /// What to acknowledge.
+    pub packet_id: Option<u16>,
+    /// Whether the hub refused it.
+    pub is_refused: bool,
+    /// What the hub said: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
+    pub text: String,
+    /// Where to answer.
+    pub response_topic: Option<String>,
+    /// What the answer carries.
+    pub correlation: Option<Vec<u8>>,
+}
+
+impl Incoming {
+    /// A delivery has come.
+    pub fn take(&mut self, delivery: Delivery) -> Arrived {
+        if let Some(at) = self.known(&delivery) {
+            let command = &mut self.commands[at];
+            (command.delivery, command.is_connected) = (delivery, true);
+            return match command.verdict.clone() {
+                None => Arrived::Known,
+                Some(verdict) => {
+                    let command = self.commands.remove(at);
+                    Arrived::Done(outcome(command.delivery, verdict))
+                }
+            };
+        }
+        let message =
+            match priority(&delivery).map(|priority| Message::new(priority, delivery.payload.clone())) {
+                Ok(Ok(message)) => message,
+                Ok(Err(reason)) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
+                Err(reason) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
+            };
+        if self.is_full() {
+            // Only commands without an acknowledgement are not held back by the broker.
+            return Arrived::Done(outcome(
+                delivery,
+                (true, "NAK too-many: the hub takes them too slowly".to_string()),
+            ));
+        }
+        let number = self.next;
+        self.next += 1;
+        self.commands.push(Command { number, delivery, is_connected: true, verdict: None });
+        Arrived::Command(number, message)
+    }
+
+    /// Whether there is no place for another one. One that is done and that the broker did not send again gives its place away.
+    fn is_full(&mut self) -> bool {
+        if self.commands.len() < 2 * usize::from(COMMANDS_MAX) {
+            return false;
+        }
+        let done = self.commands.iter().position(|command| command.verdict.is_some());
+        done.map(|at| self.commands.remove(at)).is_none()
+    }
+
+    /// A command that the broker sends again, because it has no acknowledgement.
+    fn known(&self, delivery: &Delivery) -> Option<usize> {
+        let is_same = |command: &Command| {
+            !command.is_connected
+                && command.delivery.packet_id == delivery.packet_id
+                && command.delivery.topic == delivery.topic
+                && command.delivery.payload == delivery.payload
+        };
+        if delivery.is_repeated && delivery.packet_id.is_some() {
+            self.commands.iter().position(is_same)
+        } else {
+            None
+        }
+    }
+
+    /// The hub has decided. The outcome, if the broker waits for it now.
+    pub fn settle(&mut self, number: u64, decided: &outcome::Outcome) -> Option<Outcome> {
+        let at = self.commands.iter().position(|command| command.number == number)?;
+        let verdict = match decided {
+            outcome::Outcome::Acknowledged(receipt) => (false, format!("ACK {receipt}")),
+            outcome::Outcome::Refused(refusal) => (true, format!("NAK {refusal}")),
+            outcome::Outcome::Unknown(reason) | outcome::Outcome::NotSent(reason) => {
+                (true, format!("NAK {reason}"))
+            }
+        };
+        let command = &mut self.commands[at];
+        if command.is_connected || command.delivery.packet_id.is_none() {
+            let command = self.commands.remove(at);
+            Some(outcome(command.delivery, verdict))
+        } else {
+            command.verdict = Some(verdict);
+            None
+        }
+    }
+
+    /// The connection is over.
+    pub fn disconnect(&mut self) {
+        for command in &mut self.commands {
+            command.is_connected = false;
+        }
+    }
+
+    /// The broker has forgotten this client: nothing is sent again, so nothing need be known of what is done.
+    pub fn forget(&mut self) {
+        self.commands.retain(|command| command.verdict.is_none());
+        for command in &mut self.commands {
+            command.delivery.packet_id = None;
+        }
+    }
+}
+
+fn outcome(delivery: Delivery, (is_refused, text): (bool, String)) -> Outcome {
+    let Delivery { packet_id, topic, response_topic, correlation, .. } = delivery;
+    Outcome { topic, packet_id, is_refused, text, response_topic, correlation }
+}
+
+/// The priority of a command: its property `priority`, or else a last level of its topic such as `p9`, or else that of a plain line.
+fn priority(delivery: &Delivery) -> Result<Priority, String> {
+    let level = delivery.topic.rsplit('/').next().unwrap_or_default();
+    let digit = |text: &str| match text.as_bytes() {
+        [digit] => Priority::from_digit(*digit),
+        _ => None,
+    };
+    match &delivery.priority {
+        Some(given) => digit(given).ok_or_else(|| "bad-priority: the property takes 0 to 9".to_string()),
+        None => Ok(level.strip_prefix('p').and_then(digit).unwrap_or(Priority::NORMAL)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Receipt, Refusal};
+
+    fn delivery(packet_id: u16, text: &str) -> Delivery {
+        let payload = text.as_bytes().to_vec();
+        Delivery { packet_id: Some(packet_id), topic: "do/p9".to_string(), payload, ..Delivery::default() }
+    }
+
+    fn acknowledged(text: Option<&str>) -> outcome::Outcome {
+        let text = text.map(str::to_string);
+        outcome::Outcome::Acknowledged(Receipt { id: 17, is_lowered: false, text, may_be_doubled: false })
+    }
+
+    fn number(arrived: Arrived) -> u64 {
+        let Arrived::Command(number, message) = arrived else { panic!("{arrived:?}") };
+        assert_eq!(message.priority(), Priority::URGENT);
+        number
+    }
+
+    #[test]
+    fn broker_is_answered_once_the_hub_has_decided() {
+        let mut incoming = Incoming::default();
+        let request = Delivery {
+            response_topic: Some("answers".to_string()),
+            correlation: Some(b"x".to_vec()),
+            ..delivery(5, "open the valve")
+        };
+        let first = number(incoming.take(request));
+        let second = number(incoming.take(delivery(6, "close it")));
+        let outcome = incoming.settle(first, &acknowledged(Some("open"))).unwrap();
+        assert_eq!(
+            (outcome.packet_id, outcome.is_refused, outcome.text.as_str()),
+            (Some(5), false, "ACK 17 = open")
+        );
+        assert_eq!(
+            (outcome.response_topic.as_deref(), outcome.correlation.as_deref()),
+            (Some("answers"), Some(&b"x"[..]))
+        );
+        let refused = outcome::Outcome::Refused(Refusal::Message("no-handler".to_string()));
+        let outcome = incoming.settle(second, &refused).unwrap();
+        assert_eq!(
+            (outcome.packet_id, outcome.is_refused, outcome.text.as_str()),
+            (Some(6), true, "NAK no-handler")
+        );
+        assert!(incoming.commands.is_empty());
+    }
+
+    #[test]
+    fn command_that_is_sent_again_is_not_done_twice() {
+        let mut incoming = Incoming::default();
+        let (first, second) =
+            (number(incoming.take(delivery(5, "one"))), number(incoming.take(delivery(6, "two"))));
+        incoming.disconnect();
+        assert_eq!(incoming.settle(first, &acknowledged(None)), None, "nobody waits for it now");
+        let again = |packet_id, text| Delivery { is_repeated: true, ..delivery(packet_id, text) };
+        let Arrived::Done(outcome) = incoming.take(again(5, "one")) else { panic!("it is done") };
+        assert_eq!((outcome.packet_id, outcome.text.as_str()), (Some(5), "ACK 17"));
+        assert_eq!(incoming.take(again(6, "two")), Arrived::Known);
+        assert_eq!(incoming.settle(second, &acknowledged(None)).unwrap().packet_id, Some(6));
+        number(incoming.take(again(7, "one")));
+    }
+
+    #[test]
+    fn what_cannot_be_a_command_is_refused_at_once() {
+        let mut incoming = Incoming::default();
+        let bad_priority = Delivery { priority: Some("10".to_string()), ..delivery(1, "x") };
+        for delivery in [delivery(1, ""), delivery(1, "two\nlines"), bad_priority] {
+            let Arrived::Done(outcome) = incoming.take(delivery) else { panic!("it is no command") };
+            assert!(
+                outcome.is_refused && outcome.packet_id == Some(1) && outcome.text.starts_with("NAK "),
+                "{outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn priority_comes_from_the_property_or_the_topic() {
+        let of = |topic: &str, property: Option<&str>| {
+            let (topic, priority) = (topic.to_string(), property.map(str::to_string));
+            super::priority(&Delivery { topic, priority, ..Delivery::default() }).map(Priority::number)
+        };
+        for (topic, property, expected) in [
+            ("a", None, 4),
+            ("a/p0", None, 0),
+            ("a/p9", Some("2"), 2),
+            ("a/p10", None, 4),
+            ("p7", None, 7),
+            ("a/p", None, 4),
+        ] {
+            assert_eq!(of(topic, property), Ok(expected), "{topic}");
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_without_acknowledgements_too() {
+        let mut incoming = Incoming::default();
+        let plain = || Delivery { packet_id: None, ..delivery(0, "x") };
+        let taken = (0..1_000).filter(|_| matches!(incoming.take(plain()), Arrived::Command(..))).count();
+        assert_eq!(taken, 2 * usize::from(COMMANDS_MAX));
+    }
+}

@@ -1,0 +1,135 @@
+//! What is sent for a class: messages, and what is told of those that cannot be sent.
+
+use crate::journal::record::Record;
+use crate::protocol::Priority;
+use std::fmt;
+
+/// One thing to send. Items of a class follow each other by their IDs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What it is.
+    pub content: Content,
+    /// The first ID that it is about: a bridge that starts again before it is acknowledged continues from there.
+    pub first: u64,
+    /// How often the broker refused it with a reason that may pass, or closed the connection on it.
+    pub attempts: u32,
+}
+
+/// What an item is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A message of the journal.
+    Message(Message),
+    /// Messages that will not be sent.
+    Loss(Loss),
+}
+
+/// A message of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its ID.
+    pub id: u64,
+    /// When it was processed, in ms since 1970 by the board's clock.
+    pub time_ms: u64,
+    /// Its priority.
+    pub priority: Priority,
+    /// The sender.
+    pub from: Vec<u8>,
+    /// The text.
+    pub text: Vec<u8>,
+}
+
+/// Messages that will not be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// How many, at most. `None`: it is not known.
+    pub count: Option<u64>,
+    /// The first and the last ID that they may have.
+    pub ids: (u64, u64),
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why messages will not be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The journal was full, and newer ones took their place.
+    Overwritten,
+    /// They are damaged, or no message ever had these IDs.
+    Missing,
+    /// They were older than `--max-age`.
+    Expired,
+    /// The broker takes no packet of that size.
+    TooLarge,
+    /// The broker refuses them, for this reason.
+    Refused(String),
+    /// Another journal is in the place of theirs.
+    OtherJournal,
+}
+
+impl Item {
+    /// A message.
+    pub fn message(message: Message) -> Self {
+        Self { first: message.id, content: Content::Message(message), attempts: 0 }
+    }
+
+    /// A loss.
+    pub fn loss(loss: Loss) -> Self {
+        Self { first: loss.ids.0, content: Content::Loss(loss), attempts: 0 }
+    }
+
+    /// The same as a loss, for that reason. `None`: it is one already, so nothing more can be told.
+    pub fn into_loss(self, reason: Reason) -> Option<Self> {
+        match self.content {
+            Content::Message(Message { id, .. }) => {
+                Some(Self::loss(Loss { count: Some(1), ids: (id, id), reason }))
+            }
+            Content::Loss(_) => None,
+        }
+    }
+}
+
+impl Message {
+    /// A copy of a record.
+    pub fn of(record: &Record<'_>) -> Self {
+        let Record { id, time_ms, priority, from, text } = *record;
+        Self { id, time_ms, priority, from: from.to_vec(), text: text.to_vec() }
+    }
+
+    /// It, as a record.
+    pub fn record(&self) -> Record<'_> {
+        let Self { id, time_ms, priority, ref from, ref text } = *self;
+        Record { id, time_ms, priority, from, text }
+    }
+}
+
+impl Loss {
+    /// Adds messages that follow, lost for the same reason.
+    pub fn extend(&mut self, count: u64, last: u64) {
+        self.count = self.count.map(|before| before.saturating_add(count));
+        self.ids.1 = self.ids.1.max(last);
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overwritten => f.write_str("overwritten"),
+            Self::Missing => f.write_str("missing"),
+            Self::Expired => f.write_str("expired"),
+            Self::TooLarge => f.write_str("too-large"),
+            Self::Refused(reason) => write!(f, "refused: {reason}"),
+            Self::OtherJournal => f.write_str("other-journal"),
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, ids: (first, last), reason } = self;
+        match count {
+            Some(count) => write!(f, "{count} not sent of IDs {first} to {last}: {reason}"),
+            None => write!(f, "an unknown number not sent from ID {first} on: {reason}"),
+        }
+    }
+}

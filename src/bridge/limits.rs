@@ -1,0 +1,117 @@
+//! Every bound of the bridge, each with its reason. The hub's are in [`crate::limits`].
+
+use crate::limits::RECORD_BYTES_MAX;
+
+/// The messages of one class that are read ahead of what is sent: more than a round trip takes at the default depth, and a sync for each
+/// group rather than for each message.
+pub const READ_AHEAD: usize = 32;
+
+/// The bytes of the journal that one look reads for one class, so that a long search for urgent messages leaves the other class its turn.
+pub const LOOK_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Messages on their way without an acknowledgement, unless set: enough for a round trip of 100 ms at 200 messages a second, and few enough
+/// that an urgent one overtakes the rest within them.
+pub const IN_FLIGHT_DEFAULT: usize = 20;
+
+/// The largest `--in-flight`: it bounds the memory, and what arrives twice after a loss of the connection.
+pub const IN_FLIGHT_MAX: usize = 200;
+
+/// Of the slots in flight, one in this many is kept for urgent messages.
+pub const RESERVED_FRACTION: usize = 4;
+
+/// Messages of one class whose places are kept, as a multiple of what is in flight: those behind an unacknowledged one may be acknowledged, but
+/// the cursor cannot pass it.
+pub const WINDOW_FACTOR: usize = 4;
+
+/// The largest publication in bytes, with room for its topic and its properties: each byte of a text takes at most 6 as JSON, and 4/3 as Base64.
+pub const PUBLICATION_BYTES_MAX: usize = 8 * RECORD_BYTES_MAX + 2 * TOPIC_BYTES_MAX + 512;
+
+/// The longest topic or template of one. Brokers take at least this much.
+pub const TOPIC_BYTES_MAX: usize = 256;
+
+/// The longest name of a node.
+pub const NODE_BYTES_MAX: usize = 64;
+
+/// The largest packet that a broker may send: a command with its properties. The library closes the connection on a larger one before it
+/// reserves memory for it.
+pub const RECEIVED_PACKET_BYTES_MAX: u32 = 64 * 1024;
+
+/// What is received at a time.
+pub const RECEIVE_BYTES: usize = 16 * 1024;
+
+/// What the kernel holds unsent. An urgent message waits behind this and no more on its way into the network.
+pub const UNSENT_BYTES: u32 = 4 * 1024;
+
+/// What TLS holds unsent.
+pub const TLS_UNSENT_BYTES: usize = 16 * 1024;
+
+/// When the journal is looked at again after nothing was new, in ms: how late an urgent message is at most. A look at an idle journal reads
+/// some pages from the cache.
+pub const LOOK_MS: u64 = 100;
+
+/// The same while no connection is up.
+pub const LOOK_OFFLINE_MS: u64 = 1_000;
+
+/// How often the cursors are written at most, in ms: a flash card bears so many writes. What was acknowledged since arrives twice after a power cut.
+pub const SAVE_MS: u64 = 5_000;
+
+/// How often the counters are written, in ms.
+pub const COUNT_MS: u64 = 5_000;
+
+/// The first pause after a failed connection, in ms.
+pub const BACKOFF_MS_MIN: u64 = 500;
+
+/// The longest pause, in ms: how late the backlog starts, at most, after the broker is back.
+pub const BACKOFF_MS_MAX: u64 = 60_000;
+
+/// How long one address may take to accept a connection, and the broker to answer CONNECT, in ms: with TLS on an old board some seconds.
+pub const CONNECT_MS: u64 = 15_000;
+
+/// How long a name may take to be resolved, in ms: mDNS and DNS give up earlier.
+pub const LOOKUP_MS: u64 = 10_000;
+
+/// How many addresses of one name are tried.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// How long a PUBACK may take, unless set, in ms.
+pub const ACK_TIMEOUT_MS_DEFAULT: u64 = 30_000;
+
+/// The keep-alive, in seconds: below what routers forget a connection after.
+pub const KEEP_ALIVE_S: u16 = 30;
+
+/// The pause after a refusal that may pass, in ms.
+pub const TRANSIENT_PAUSE_MS: u64 = 30_000;
+
+/// How often the broker may refuse a message with a reason that may pass, or close the connection on a message that is alone on its way, before
+/// the message counts as refused. With the pauses between, these are more than 5 minutes.
+pub const ATTEMPTS_MAX: u32 = 10;
+
+/// After this many connections in a row that end without any acknowledgement, messages go one at a time: so the one at fault is known.
+pub const BARREN_CONNECTIONS_MAX: u32 = 3;
+
+/// The same failure is told again after this long, in ms.
+pub const REPEAT_MS: u64 = 10 * 60 * 1_000;
+
+/// The longest file with a password, in bytes.
+pub const SECRET_BYTES_MAX: usize = 1_024;
+
+/// The longest file with certificates or a key, in bytes.
+pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Commands from the broker that the hub has not acknowledged; the broker sends no more.
+pub const COMMANDS_MAX: u16 = 16;
+
+/// How long the broker keeps commands for a bridge that is away, in seconds.
+pub const COMMAND_SESSION_S: u32 = 24 * 60 * 60;
+
+/// How often the rate of new messages is sampled, in ms, for the headroom.
+pub const RATE_SAMPLE_MS: u64 = 10_000;
+
+/// How much one sample counts for the rate: a minute or so is remembered.
+pub const RATE_WEIGHT: f64 = 0.2;
+
+const _: () = {
+    assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX);
+    // Both classes, in flight and read ahead, stay far below the memory that the bridge may take.
+    assert!(2 * (WINDOW_FACTOR * IN_FLIGHT_MAX + READ_AHEAD) * 2 * RECORD_BYTES_MAX <= 4 * 1024 * 1024);
+};

@@ -1,0 +1,112 @@
+//! A connection to the broker: the transport, and the session over it.
+
+use super::broker::Broker;
+use super::limits::RECEIVE_BYTES;
+use super::session::{End, Heard, Introduction, Session};
+use super::stop::Stop;
+use super::tls::Tls;
+use super::transport::{Received, Transport};
+use crate::client::sender::poll_timeout;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Instant;
+
+/// A connection.
+pub struct Link {
+    transport: Transport,
+    /// What is said over it.
+    pub session: Session,
+    buffer: Box<[u8; RECEIVE_BYTES]>,
+    /// The broker closed it in order: so it may have an opinion on what was sent.
+    pub was_closed_in_order: bool,
+}
+
+impl Link {
+    /// Connects, and introduces this client.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    pub fn open(
+        broker: &Broker,
+        tls: Option<&Tls>,
+        introduction: &Introduction,
+        stop: &Stop,
+    ) -> Result<Self, String> {
+        let transport = Transport::connect(broker, tls, stop)?;
+        let session = Session::begin(introduction, Instant::now())?;
+        Ok(Self { transport, session, buffer: Box::new([0; RECEIVE_BYTES]), was_closed_in_order: false })
+    }
+
+    /// Sends and receives what can be without waiting. What came is in the session.
+    pub fn pump(&mut self, now: Instant) {
+        self.session.on_time(now);
+        self.flush();
+        loop {
+            match self.transport.receive(&mut self.buffer[..]) {
+                Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
+                Ok(Received::Nothing) => break,
+                Ok(Received::End) => {
+                    self.was_closed_in_order = true;
+                    self.session.close("the broker closed the connection".to_string(), false);
+                    break;
+                }
+                Err(error) => {
+                    self.session.close(format!("the connection is lost: {error}"), false);
+                    break;
+                }
+            }
+        }
+        self.flush();
+    }
+
+    /// Sends what the socket takes.
+    pub fn flush(&mut self) {
+        loop {
+            let unsent = self.session.unsent();
+            if unsent.is_empty() && !self.transport.wants_to_send() {
+                return;
+            }
+            match self.transport.send(unsent) {
+                Ok(0) => return,
+                Ok(bytes) => self.session.advance(bytes),
+                // What the broker said last tells more, so receiving ends the session.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Whether everything went out that was said: then there is room for more.
+    pub fn is_clear(&self) -> bool {
+        self.session.unsent().is_empty()
+            && !self.transport.wants_to_send()
+            && !self.transport.is_handshaking()
+    }
+
+    /// What came next.
+    pub fn hear(&mut self) -> Option<Heard> {
+        let heard = self.session.hear();
+        if let Some(Heard::Closed(End { is_message_at_fault: true, .. })) = heard {
+            self.was_closed_in_order = true;
+        }
+        heard
+    }
+
+    /// What to wait for.
+    pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
+        let is_waiting = !self.session.unsent().is_empty() || self.transport.wants_to_send();
+        let out = if is_waiting { PollFlags::POLLOUT } else { PollFlags::empty() };
+        (self.transport.as_fd(), PollFlags::POLLIN | out)
+    }
+
+    /// Waits until there is something to pump, or until then.
+    pub fn wait(&self, until: Instant) {
+        let (fd, flags) = self.interest();
+        // Whatever ends the wait, the caller looks at everything again.
+        let _ = poll(&mut [PollFd::new(fd, flags)], poll_timeout(Some(until), Instant::now()));
+    }
+
+    /// When to pump at the latest.
+    pub fn due(&self) -> Option<Instant> {
+        self.session.due()
+    }
+}

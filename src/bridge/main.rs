@@ -1,0 +1,5 @@
+//! The binary `firstline-bridge`.
+
+fn main() -> std::process::ExitCode {
+    firstline::bridge::main()
+}

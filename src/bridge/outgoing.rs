@@ -1,0 +1,302 @@
+//! What goes from the journal to the broker: both classes, their turns, and what becomes of each item. Reads the journal, and knows no
+//! connection.
+
+use super::class::{Class, PerClass};
+use super::counters::Counters;
+use super::cursors::Cursors;
+use super::item::{Content, Item, Loss, Reason};
+use super::limits::{ATTEMPTS_MAX, PUBLICATION_BYTES_MAX};
+use super::publication::{Form, bytes};
+use super::reader::{Reader, Selection, Trouble};
+use super::report::say;
+use super::session::{Publication, Rejection};
+use super::stream::Stream;
+use super::turns::Turns;
+use super::window::Depth;
+use crate::journal::segment::Identity;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// How to send.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// The journal.
+    pub directory: PathBuf,
+    /// Which messages.
+    pub selection: Selection,
+    /// What is published.
+    pub form: Form,
+    /// How many may be on their way.
+    pub in_flight: usize,
+    /// What the rest gets of the bytes, in percent.
+    pub min_share: u64,
+}
+
+/// What to send next.
+#[derive(Debug)]
+pub struct Next {
+    /// Its class.
+    pub class: Class,
+    /// What is published.
+    pub publication: Publication,
+}
+
+/// Everything on its way out.
+pub struct Outgoing {
+    manner: Manner,
+    reader: Reader,
+    streams: PerClass<Stream>,
+    turns: Turns,
+    /// Another journal is in the place of this one. It is read once what was read of this one is sent.
+    successor: Option<Reader>,
+    /// What became of them.
+    pub counters: Counters,
+}
+
+impl Outgoing {
+    /// Continues where the cursors are; without any, it begins with the oldest message.
+    ///
+    /// # Errors
+    /// Why the journal cannot be read now.
+    pub fn open(manner: &Manner, saved: Option<Cursors>) -> Result<Self, Trouble> {
+        let mut reader = Reader::open(&manner.directory, manner.selection)?;
+        let (identity, urgent_from) = (reader.identity(), manner.selection.urgent_from);
+        let next = match saved {
+            Some(saved) if saved.identity == identity => {
+                let cursors = saved.with_urgent_from(urgent_from);
+                if cursors != saved {
+                    say(format_args!("--urgent is another one than before: some messages may be sent twice"));
+                }
+                within_history(cursors.next, reader.next_id()?, &manner.directory)
+            }
+            _ => PerClass::new(|_| reader.oldest_id()),
+        };
+        let mut outgoing = Self {
+            streams: PerClass::new(|class| Stream::new(class, next[class], manner.in_flight)),
+            turns: Turns::new(manner.min_share, PUBLICATION_BYTES_MAX),
+            manner: manner.clone(),
+            reader,
+            successor: None,
+            counters: Counters::default(),
+        };
+        if let Some(old) = saved.filter(|saved| saved.identity != identity) {
+            outgoing.tell_other_journal(old.identity, old.next);
+        }
+        Ok(outgoing)
+    }
+
+    /// Reads on, if there is room. True: something new came.
+    ///
+    /// # Errors
+    /// Why not now.
+    pub fn look(&mut self, now_ms: u64) -> Result<bool, Trouble> {
+        if self.successor.is_some() {
+            return Ok(self.change_journal());
+        }
+        self.reader.look(&mut self.streams, now_ms)
+    }
+
+    /// Follows the files if others are in their place.
+    ///
+    /// # Errors
+    /// Why the new ones cannot be read now.
+    pub fn follow_files(&mut self) -> Result<(), Trouble> {
+        if self.successor.is_some() || self.reader.is_in_place() {
+            return Ok(());
+        }
+        let reader = Reader::open(&self.manner.directory, self.manner.selection)?;
+        if reader.identity() == self.reader.identity() {
+            self.reader = reader;
+        } else {
+            self.successor = Some(reader);
+        }
+        Ok(())
+    }
+
+    /// Goes over to the other journal, if all is sent that was read of the old one.
+    fn change_journal(&mut self) -> bool {
+        if !self.streams.iter().all(Stream::is_idle) {
+            return false;
+        }
+        let Some(successor) = self.successor.take() else { return false };
+        let old = self.cursors();
+        self.reader = successor;
+        for class in Class::ALL {
+            self.streams[class].go_to(self.reader.oldest_id());
+        }
+        self.tell_other_journal(old.identity, old.next);
+        true
+    }
+
+    fn tell_other_journal(&mut self, old: Identity, next: PerClass<u64>) {
+        say(format_args!(
+            "{}: another journal ({}) is in the place of the one before ({old}); of that, urgent messages from ID {} and others from ID {} on may \
+             not have been sent; this one is sent from its oldest message on",
+            self.manner.directory.display(),
+            self.reader.identity(),
+            next[Class::Urgent],
+            next[Class::Rest],
+        ));
+        let from = next[Class::Urgent].min(next[Class::Rest]);
+        let loss = Loss { count: None, ids: (from, from), reason: Reason::OtherJournal };
+        // A restart before it is acknowledged begins with the same message.
+        let item = Item { first: self.reader.oldest_id(), ..Item::loss(loss) };
+        self.streams[Class::Urgent].put_back(item);
+    }
+
+    /// How far both have come.
+    pub fn cursors(&self) -> Cursors {
+        Cursors {
+            identity: self.reader.identity(),
+            urgent_from: self.manner.selection.urgent_from,
+            next: PerClass::new(|class| self.streams[class].position()),
+        }
+    }
+
+    /// The ID of the next message of the journal, if reading has come to its end.
+    pub fn next_id(&self) -> Option<u64> {
+        let urgent = &self.streams[Class::Urgent];
+        (!urgent.is_searching() && urgent.room() > 0).then(|| urgent.read_to())
+    }
+
+    /// How many IDs may still come before something is overwritten that is not sent. `None`: everything is sent, or it is not known.
+    pub fn ids_left(&self) -> Option<u64> {
+        let next = self.cursors().next;
+        let first = next[Class::Urgent].min(next[Class::Rest]);
+        let is_behind = self.next_id().is_none_or(|next_id| first < next_id);
+        if is_behind { self.reader.ids_left(first) } else { None }
+    }
+
+    /// How many messages are read and not acknowledged.
+    pub fn waiting(&self) -> usize {
+        self.streams.iter().map(Stream::waiting).sum()
+    }
+
+    /// How many are on their way.
+    pub fn in_flight(&self) -> usize {
+        self.streams.iter().map(Stream::in_flight).sum()
+    }
+
+    /// When the one that has waited longest for its acknowledgement was sent.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(Stream::oldest).min()
+    }
+
+    /// Whether reading on may bring more at once.
+    pub fn is_searching(&self) -> bool {
+        self.streams.iter().any(Stream::is_searching)
+    }
+
+    // ---- Sending -------------------------------------------------------------------------------------------
+
+    /// What to send next, if so much may be on its way.
+    pub fn next(&self, depth: Depth) -> Option<Next> {
+        let urgent = self.candidate(Class::Urgent, depth);
+        // While urgent ones are searched for, there may be some.
+        let is_clear = !self.streams[Class::Urgent].is_searching();
+        let rest = if is_clear { self.candidate(Class::Rest, depth) } else { None };
+        let class = self.turns.next(urgent.as_ref().map(bytes), rest.as_ref().map(bytes))?;
+        let publication = if class == Class::Urgent { urgent } else { rest };
+        publication.map(|publication| Next { class, publication })
+    }
+
+    fn candidate(&self, class: Class, depth: Depth) -> Option<Publication> {
+        let stream = &self.streams[class];
+        let [urgent, rest] = Class::ALL.map(|class| self.streams[class].in_flight());
+        if !stream.has_place() || !depth.admits(class, urgent, rest) {
+            return None;
+        }
+        let item = stream.first_ready()?;
+        Some(self.manner.form.publication(item, class, self.reader.identity()))
+    }
+
+    /// It was sent, under that number.
+    pub fn sent(&mut self, next: &Next, packet_id: u16, now: Instant) {
+        let other = if next.class == Class::Urgent { Class::Rest } else { Class::Urgent };
+        let other_waits = self.streams[other].first_ready().is_some();
+        self.turns.sent(next.class, bytes(&next.publication), other_waits);
+        if let Some(item) = self.streams[next.class].pop_ready() {
+            self.streams[next.class].sent(packet_id, item, now);
+        }
+    }
+
+    /// It cannot be sent, for that reason: the loss is told in its place.
+    pub fn unsendable(&mut self, class: Class, reason: Reason) {
+        if let Some(item) = self.streams[class].pop_ready() {
+            self.give_up(class, item, reason);
+        }
+    }
+
+    /// That one was acknowledged. False: it is not on its way.
+    pub fn acknowledged(&mut self, packet_id: u16) -> bool {
+        let Some((class, item)) = self.find(packet_id) else { return false };
+        match item.content {
+            Content::Message(_) => self.counters.acknowledged[class] += 1,
+            Content::Loss(loss) => self.counters.lose(&loss),
+        }
+        self.streams[class].settle(packet_id)
+    }
+
+    /// That one was refused. True: it may be taken later, so the connection has to be given up to keep the order.
+    pub fn rejected(&mut self, packet_id: u16, rejection: &Rejection) -> bool {
+        let Some((class, item)) = self.find(packet_id) else { return false };
+        let is_final = rejection.is_final || item.attempts + 1 >= ATTEMPTS_MAX;
+        if is_final {
+            self.streams[class].settle(packet_id);
+            self.give_up(class, item, Reason::Refused(rejection.reason.clone()));
+        } else {
+            self.streams[class].blame(packet_id);
+        }
+        !is_final
+    }
+
+    fn find(&self, packet_id: u16) -> Option<(Class, Item)> {
+        Class::ALL.into_iter().find_map(|class| Some((class, self.streams[class].get(packet_id)?.clone())))
+    }
+
+    /// The connection is lost. `is_blamed`: the broker closed it over the one message that was on its way, and `reason` says that this is
+    /// certain.
+    pub fn connection_lost(&mut self, is_blamed: bool, certain: Option<&str>) {
+        let is_alone = is_blamed && self.in_flight() == 1;
+        for class in Class::ALL {
+            let had = self.streams[class].in_flight() == 1;
+            self.streams[class].return_unsettled(is_alone);
+            let is_spent = |item: &Item| item.attempts >= ATTEMPTS_MAX || certain.is_some();
+            if is_alone && had && self.streams[class].first_ready().is_some_and(is_spent) {
+                let reason = certain.unwrap_or("the broker closes the connection on it");
+                self.unsendable(class, Reason::Refused(reason.to_string()));
+            }
+        }
+    }
+
+    /// The item will not be sent. A loss that cannot be told is counted all the same.
+    fn give_up(&mut self, class: Class, item: Item, reason: Reason) {
+        match (item.content.clone(), item.into_loss(reason.clone())) {
+            (_, Some(loss)) => {
+                if let Content::Loss(loss) = &loss.content {
+                    say(format_args!("{loss}"));
+                }
+                self.streams[class].put_back(loss);
+            }
+            (Content::Loss(loss), None) => {
+                say(format_args!("this cannot be told to the broker ({reason}): {loss}"));
+                self.counters.lose(&loss);
+            }
+            (Content::Message(_), None) => {}
+        }
+    }
+}
+
+/// Cursors beyond the end of the history go back to its end: an older copy of the journal may have been put back.
+fn within_history(next: PerClass<u64>, next_id: u64, directory: &Path) -> PerClass<u64> {
+    if next.iter().all(|id| *id <= next_id) {
+        return next;
+    }
+    say(format_args!(
+        "{}: its newest message is {}, and messages up to {} were sent already: an older copy of it may have been put back; only new messages are sent",
+        directory.display(),
+        next_id.saturating_sub(1),
+        next.iter().max().unwrap_or(&0).saturating_sub(1),
+    ));
+    PerClass::new(|class| next[class].min(next_id))
+}

@@ -1,0 +1,370 @@
+//! The way out: from the journal to the broker, over as many connections as it takes, until the process is to end.
+
+use super::counters::{self, CommandCounters, Snapshot};
+use super::cursor_file::CursorFile;
+use super::destination::Destination;
+use super::headroom::Rate;
+use super::item::Reason;
+use super::limits::{
+    BACKOFF_MS_MAX, BACKOFF_MS_MIN, BARREN_CONNECTIONS_MAX, COUNT_MS, LOOK_MS, LOOK_OFFLINE_MS,
+    RATE_SAMPLE_MS, SAVE_MS, TRANSIENT_PAUSE_MS,
+};
+use super::link::Link;
+use super::outgoing::{Manner, Outgoing};
+use super::report::{Throttle, say};
+use super::session::{End, Heard, Unsent};
+use super::stop::{Stop, Woken};
+use super::window::Depth;
+use crate::client::backoff::Backoff;
+use crate::clock::utc_ns;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the end waits for acknowledgements of what is on its way.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The way out.
+pub struct Publisher {
+    manner: Manner,
+    destination: Destination,
+    outgoing: Outgoing,
+    cursors: CursorFile,
+    counters_path: PathBuf,
+    commands: Arc<CommandCounters>,
+    stop: Stop,
+    state: State,
+    backoff: Backoff,
+    /// Connections in a row that brought no acknowledgement.
+    barren: u32,
+    troubles: Throttle,
+    journal_troubles: Throttle,
+    rate: Rate,
+    started: Instant,
+    next: Times,
+}
+
+/// Where the connection stands.
+enum State {
+    /// None, until then.
+    Down(Instant),
+    /// One that the broker has not accepted yet.
+    Opening(Link),
+    /// Messages may go.
+    Up(Up),
+}
+
+struct Up {
+    link: Link,
+    receive_maximum: u16,
+    depth: Depth,
+    has_served: bool,
+}
+
+/// When to do what is done now and then.
+struct Times {
+    look: Instant,
+    files: Instant,
+    save: Instant,
+    count: Instant,
+    sample: Instant,
+}
+
+impl Publisher {
+    /// Everything is open; the first connection is tried at once.
+    pub fn new(
+        manner: Manner,
+        destination: Destination,
+        outgoing: Outgoing,
+        cursors: CursorFile,
+        counters_path: PathBuf,
+        commands: Arc<CommandCounters>,
+        stop: Stop,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            manner,
+            destination,
+            outgoing,
+            cursors,
+            counters_path,
+            commands,
+            stop,
+            state: State::Down(now),
+            backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
+            barren: 0,
+            troubles: Throttle::default(),
+            journal_troubles: Throttle::default(),
+            rate: Rate::default(),
+            started: now,
+            next: Times { look: now, files: now, save: now, count: now, sample: now },
+        }
+    }
+
+    /// Runs until the process is to end.
+    pub fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            self.look(now);
+            self.serve(now);
+            self.keep_records(now);
+            let due = self.due();
+            let files: Vec<_> = self.link().map(Link::interest).into_iter().collect();
+            if self.stop.wait(&files, Some(due)) == Woken::Stop {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    fn link(&self) -> Option<&Link> {
+        match &self.state {
+            State::Down(_) => None,
+            State::Opening(link) | State::Up(Up { link, .. }) => Some(link),
+        }
+    }
+
+    fn due(&self) -> Instant {
+        let Times { look, save, count, sample, .. } = self.next;
+        let retry = if let State::Down(until) = self.state { Some(until) } else { None };
+        let ack = self.outgoing.oldest().map(|sent| sent + self.destination.introduction.answer_timeout);
+        let link = self.link().and_then(Link::due);
+        [retry, ack, link].into_iter().flatten().chain([look, save, count, sample]).min().unwrap_or(look)
+    }
+
+    // ---- The journal ---------------------------------------------------------------------------------------
+
+    /// Reads on, if it is time.
+    fn look(&mut self, now: Instant) {
+        if now < self.next.look {
+            return;
+        }
+        let mut result = Ok(false);
+        if now >= self.next.files {
+            self.next.files = now + Duration::from_millis(LOOK_OFFLINE_MS);
+            result = self.outgoing.follow_files().map(|()| false);
+        }
+        let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000));
+        let is_up = matches!(self.state, State::Up(_));
+        let pause_ms = match result {
+            Ok(_) if self.outgoing.is_searching() => 0,
+            // More came than a look takes, maybe.
+            Ok(true) if is_up => 0,
+            Ok(_) if is_up => LOOK_MS,
+            _ => LOOK_OFFLINE_MS,
+        };
+        match result {
+            Ok(_) => {
+                if self.journal_troubles.clear() {
+                    say(format_args!("{}: it can be read again", self.manner.directory.display()));
+                }
+            }
+            Err(trouble) => self.journal_troubles.say(trouble),
+        }
+        self.next.look = now + Duration::from_millis(pause_ms);
+    }
+
+    // ---- The connection ------------------------------------------------------------------------------------
+
+    fn serve(&mut self, now: Instant) {
+        if let State::Down(until) = self.state {
+            if now < until {
+                return;
+            }
+            self.connect();
+        }
+        if let State::Opening(link) | State::Up(Up { link, .. }) = &mut self.state {
+            link.pump(now);
+        }
+        while let Some(heard) = self.hear() {
+            self.on_heard(heard, now);
+        }
+        self.send(now);
+        self.check_acknowledgements(now);
+    }
+
+    fn connect(&mut self) {
+        let Destination { broker, tls, introduction } = &self.destination;
+        match Link::open(broker, tls.as_ref(), introduction, &self.stop) {
+            Ok(link) => self.state = State::Opening(link),
+            Err(_) if self.stop.is_requested() => {}
+            Err(reason) => self.give_up(&reason),
+        }
+    }
+
+    fn hear(&mut self) -> Option<Heard> {
+        match &mut self.state {
+            State::Down(_) => None,
+            State::Opening(link) | State::Up(Up { link, .. }) => link.hear(),
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard, now: Instant) {
+        match heard {
+            Heard::Connected { receive_maximum, .. } => self.on_connected(receive_maximum),
+            Heard::Acknowledged(packet_id) => {
+                if self.outgoing.acknowledged(packet_id) {
+                    self.has_served();
+                }
+            }
+            Heard::Rejected(packet_id, rejection) => {
+                if self.outgoing.rejected(packet_id, &rejection) {
+                    self.lose(&format!("the broker refuses a message for now: {}", rejection.reason), None);
+                    self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
+                } else {
+                    self.has_served();
+                }
+            }
+            Heard::Closed(End { reason, is_message_at_fault }) => {
+                let certain = is_message_at_fault.then(|| reason.clone());
+                self.lose(&reason, certain.as_deref());
+            }
+            // Nothing was subscribed to.
+            Heard::Subscribed | Heard::Delivery(_) => {}
+        }
+    }
+
+    fn on_connected(&mut self, receive_maximum: u16) {
+        self.outgoing.counters.connections += 1;
+        self.troubles.clear();
+        // One at a time, if the last connections all ended over something that was sent.
+        let in_flight = if self.barren >= BARREN_CONNECTIONS_MAX { 1 } else { self.manner.in_flight };
+        say(format_args!(
+            "connected to {}, which takes {receive_maximum} messages at once",
+            self.destination.broker
+        ));
+        let depth = Depth::new(in_flight, receive_maximum);
+        let now = Instant::now();
+        self.next.look = now;
+        self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
+            State::Opening(link) => State::Up(Up { link, receive_maximum, depth, has_served: false }),
+            state => state,
+        };
+    }
+
+    /// The broker has taken or refused a message.
+    fn has_served(&mut self) {
+        self.backoff.reset();
+        self.barren = 0;
+        if let State::Up(up) = &mut self.state {
+            up.has_served = true;
+            // The message at fault is behind, if there was one.
+            up.depth = Depth::new(self.manner.in_flight, up.receive_maximum);
+        }
+    }
+
+    /// Sends as long as the socket takes it.
+    fn send(&mut self, now: Instant) {
+        let State::Up(Up { link, depth, .. }) = &mut self.state else { return };
+        while link.is_clear() {
+            let Some(next) = self.outgoing.next(*depth) else { break };
+            match link.session.publish(&next.publication, now) {
+                Ok(packet_id) => self.outgoing.sent(&next, packet_id, now),
+                Err(Unsent::TooLarge) => self.outgoing.unsendable(next.class, Reason::TooLarge),
+                Err(Unsent::Impossible) => {
+                    let reason = Reason::Refused("it cannot be written as MQTT".to_string());
+                    self.outgoing.unsendable(next.class, reason);
+                }
+                Err(Unsent::NotNow) => break,
+            }
+            link.flush();
+        }
+        // There is room again, so more is read.
+        if self.outgoing.is_searching() {
+            self.next.look = now;
+        }
+    }
+
+    fn check_acknowledgements(&mut self, now: Instant) {
+        let timeout = self.destination.introduction.answer_timeout;
+        if self.outgoing.oldest().is_some_and(|sent| now >= sent + timeout) {
+            self.lose(
+                &format!("the broker has not acknowledged a message for {} s", timeout.as_secs_f64()),
+                None,
+            );
+        }
+    }
+
+    /// The connection is over. What is not acknowledged is sent again.
+    fn lose(&mut self, reason: &str, certain: Option<&str>) {
+        let was_closed = self.link().is_some_and(|link| link.was_closed_in_order);
+        if let State::Up(up) = &self.state {
+            if !up.has_served && self.outgoing.in_flight() > 0 {
+                self.barren += 1;
+            }
+            if certain.is_some() && self.outgoing.in_flight() > 1 {
+                self.barren = self.barren.max(BARREN_CONNECTIONS_MAX);
+            }
+        }
+        self.outgoing.connection_lost(was_closed, certain);
+        self.give_up(reason);
+    }
+
+    fn give_up(&mut self, reason: &str) {
+        let pause = self.backoff.pause();
+        self.troubles.say(format_args!("{}: {reason}; it is tried again", self.destination.broker));
+        self.state = State::Down(Instant::now() + pause);
+    }
+
+    // ---- Records -------------------------------------------------------------------------------------------
+
+    fn keep_records(&mut self, now: Instant) {
+        if now >= self.next.save {
+            self.save();
+            self.next.save = now + Duration::from_millis(SAVE_MS);
+        }
+        if now >= self.next.sample {
+            if let Some(next_id) = self.outgoing.next_id() {
+                self.rate.sample(now.duration_since(self.started).as_secs_f64(), next_id);
+            }
+            self.next.sample = now + Duration::from_millis(RATE_SAMPLE_MS);
+        }
+        if now >= self.next.count {
+            self.count();
+            self.next.count = now + Duration::from_millis(COUNT_MS);
+        }
+    }
+
+    fn save(&mut self) {
+        if let Err(error) = self.cursors.save(self.outgoing.cursors()) {
+            let error = crate::client::shown::described(&error);
+            say(format_args!("the cursors cannot be saved: {error}; after a restart, messages arrive twice"));
+        }
+    }
+
+    fn count(&mut self) {
+        let snapshot = Snapshot {
+            is_connected: matches!(self.state, State::Up(_)),
+            waiting: self.outgoing.waiting(),
+            next: self.outgoing.cursors().next,
+            headroom_s: self.outgoing.ids_left().and_then(|ids| self.rate.seconds(ids)),
+        };
+        let text = self.outgoing.counters.json(&snapshot, &self.commands);
+        // They are for monitors only, which see that the file grows old.
+        let _ = counters::write(&self.counters_path, &text);
+    }
+
+    /// Waits a little for what is on its way, says goodbye, and saves the cursors.
+    fn finish(&mut self) {
+        let until = Instant::now() + FAREWELL;
+        while self.outgoing.in_flight() > 0 && Instant::now() < until {
+            let State::Up(Up { link, .. }) = &mut self.state else { break };
+            // The signal stays, so this polls without the wait for it.
+            link.wait(until);
+            link.pump(Instant::now());
+            while let Some(heard) = self.hear() {
+                self.on_heard(heard, Instant::now());
+            }
+        }
+        if let State::Up(Up { link, .. }) = &mut self.state {
+            link.session.leave(Instant::now());
+            link.flush();
+        }
+        self.save();
+        self.count();
+        say(format_args!(
+            "ended; {} messages were on their way, and are sent again by the next start",
+            self.outgoing.in_flight()
+        ));
+    }
+}

@@ -1,0 +1,498 @@
+//! One MQTT connection, 5 or 3.1.1, without I/O: bytes in and out, and what came of them. The protocol is `mqtt-protocol-core`'s. Nothing is stored or
+//! repeated here: each connection has a session of its own.
+
+use super::limits::{COMMANDS_MAX, KEEP_ALIVE_S, RECEIVED_PACKET_BYTES_MAX};
+use super::secret::Login;
+use mqtt_protocol_core::mqtt::common::Cursor;
+use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
+use mqtt_protocol_core::mqtt::packet::prelude::*;
+use mqtt_protocol_core::mqtt::packet::{
+    CorrelationData, Packet, Property, Qos, SessionExpiryInterval, SubEntry, SubOpts, UserProperty, v3_1_1,
+    v5_0,
+};
+use mqtt_protocol_core::mqtt::result_code::{
+    ConnectReasonCode, ConnectReturnCode, MqttError, PubackReasonCode, SubackReasonCode,
+};
+use mqtt_protocol_core::mqtt::{Connection, role};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+pub use mqtt_protocol_core::mqtt::Version;
+
+/// How to introduce this client.
+#[derive(Clone)]
+pub struct Introduction {
+    /// The version of the protocol.
+    pub version: Version,
+    /// The name of this client, unique at the broker.
+    pub client_id: String,
+    /// User and password.
+    pub login: Option<Login>,
+    /// How long the broker keeps this client's subscriptions and what they wait for, in seconds; 0: not at all.
+    pub keeps_session_s: u32,
+    /// How long an answer may take.
+    pub answer_timeout: Duration,
+}
+
+/// A message to publish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// Its topic.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// With MQTT 5: properties with a name.
+    pub properties: Vec<(&'static str, String)>,
+    /// With MQTT 5: the data of the request that it answers.
+    pub correlation: Option<Vec<u8>>,
+}
+
+/// A message that the broker sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its number, if it has to be acknowledged.
+    pub packet_id: Option<u16>,
+    /// Whether it may have been sent before.
+    pub is_repeated: bool,
+    /// Its topic.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// The property `priority`.
+    pub priority: Option<String>,
+    /// Where the answer goes.
+    pub response_topic: Option<String>,
+    /// What the answer carries.
+    pub correlation: Option<Vec<u8>>,
+}
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The broker accepts this client, and takes so many messages at once.
+    Connected {
+        /// The broker's receive maximum.
+        receive_maximum: u16,
+        /// It has kept the session.
+        session_present: bool,
+    },
+    /// A message was acknowledged.
+    Acknowledged(u16),
+    /// A message is refused.
+    Rejected(u16, Rejection),
+    /// The subscription stands.
+    Subscribed,
+    /// A message.
+    Delivery(Delivery),
+    /// The connection is over.
+    Closed(End),
+}
+
+/// Why a message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Whether it is refused for good.
+    pub is_final: bool,
+    /// The broker's reason.
+    pub reason: String,
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// In one line.
+    pub reason: String,
+    /// The broker said that a message is at fault.
+    pub is_message_at_fault: bool,
+}
+
+/// Why a publication was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The broker takes no packet of that size.
+    TooLarge,
+    /// The broker takes no more now, or the connection is over.
+    NotNow,
+    /// It cannot be written as a packet.
+    Impossible,
+}
+
+/// A connection.
+pub struct Session {
+    connection: Connection<role::Client>,
+    version: Version,
+    output: Vec<u8>,
+    sent: usize,
+    heard: VecDeque<Heard>,
+    ping_at: Option<Instant>,
+    /// Until then the broker has to answer.
+    answer_by: Option<Instant>,
+    answer_timeout: Duration,
+}
+
+impl Session {
+    /// A session that introduces itself.
+    ///
+    /// # Errors
+    /// What of the introduction cannot be said.
+    pub fn begin(introduction: &Introduction, now: Instant) -> Result<Self, String> {
+        let options = ConnectionOptions::new()
+            .maximum_packet_size_recv(RECEIVED_PACKET_BYTES_MAX)
+            .receive_maximum(COMMANDS_MAX);
+        let version = introduction.version;
+        let mut session = Self {
+            connection: Connection::with_options(version, options),
+            version,
+            output: Vec::new(),
+            sent: 0,
+            heard: VecDeque::new(),
+            ping_at: None,
+            answer_by: Some(now + introduction.answer_timeout),
+            answer_timeout: introduction.answer_timeout,
+        };
+        let timeout_ms = u64::try_from(introduction.answer_timeout.as_millis()).unwrap_or(u64::MAX);
+        session.connection.set_pingresp_recv_timeout(timeout_ms);
+        let packet = connect_packet(introduction)
+            .map_err(|error| format!("the broker cannot be told who this is: {error}"))?;
+        let events = session.connection.send(packet);
+        session.apply(events, now);
+        Ok(session)
+    }
+
+    /// What waits to be sent.
+    pub fn unsent(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+
+    /// So much of it was sent.
+    pub fn advance(&mut self, bytes: usize) {
+        self.sent += bytes;
+        if self.sent >= self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Takes what was received.
+    pub fn feed(&mut self, bytes: &[u8], now: Instant) {
+        let mut cursor = Cursor::new(bytes);
+        while cursor.position() < bytes.len() as u64 && !self.is_closed() {
+            let events = self.connection.recv(&mut cursor);
+            self.apply(events, now);
+        }
+    }
+
+    /// What came.
+    pub fn hear(&mut self) -> Option<Heard> {
+        self.heard.pop_front()
+    }
+
+    /// When to call [`on_time`](Self::on_time).
+    pub fn due(&self) -> Option<Instant> {
+        [self.ping_at, self.answer_by].into_iter().flatten().min()
+    }
+
+    /// Does what time asks for.
+    pub fn on_time(&mut self, now: Instant) {
+        if self.answer_by.is_some_and(|by| now >= by) {
+            self.answer_by = None;
+            let seconds = self.answer_timeout.as_secs_f64();
+            self.close(format!("the broker has not answered for {seconds} s"), false);
+        } else if self.ping_at.is_some_and(|at| now >= at) {
+            self.ping_at = None;
+            let events = self.connection.notify_timer_fired(TimerKind::PingreqSend);
+            self.apply(events, now);
+        }
+    }
+
+    /// Publishes with QoS 1, and returns the number that its acknowledgement will have.
+    ///
+    /// # Errors
+    /// Why nothing was sent.
+    pub fn publish(&mut self, publication: &Publication, now: Instant) -> Result<u16, Unsent> {
+        let packet_id = self.connection.acquire_packet_id().map_err(|_| Unsent::NotNow)?;
+        let events = match self.publish_packet(publication, packet_id) {
+            Ok(packet) => self.connection.send(packet),
+            Err(_) => {
+                let events = self.connection.release_packet_id(packet_id);
+                self.apply(events, now);
+                return Err(Unsent::Impossible);
+            }
+        };
+        let failure = events.iter().find_map(|event| match event {
+            Event::NotifyError(error) => Some(*error),
+            _ => None,
+        });
+        match failure {
+            None => {
+                self.apply(events, now);
+                Ok(packet_id)
+            }
+            Some(error) => {
+                let events = self.connection.release_packet_id(packet_id);
+                self.apply(events, now);
+                Err(if error == MqttError::PacketTooLarge { Unsent::TooLarge } else { Unsent::NotNow })
+            }
+        }
+    }
+
+    fn publish_packet(&self, publication: &Publication, packet_id: u16) -> Result<Packet, MqttError> {
+        let payload = publication.payload.as_slice();
+        if self.version == Version::V3_1_1 {
+            let publish = v3_1_1::Publish::builder().topic_name(publication.topic.as_str())?;
+            return Ok(publish.qos(Qos::AtLeastOnce).packet_id(packet_id).payload(payload).build()?.into());
+        }
+        let mut properties: Vec<Property> = Vec::new();
+        for (name, value) in &publication.properties {
+            properties.push(UserProperty::new(*name, value.as_str())?.into());
+        }
+        if let Some(data) = &publication.correlation {
+            properties.push(CorrelationData::new(data.clone())?.into());
+        }
+        let publish = v5_0::Publish::builder().topic_name(publication.topic.as_str())?;
+        let publish = publish.qos(Qos::AtLeastOnce).packet_id(packet_id).props(properties).payload(payload);
+        Ok(publish.build()?.into())
+    }
+
+    /// Subscribes with QoS 1.
+    ///
+    /// # Errors
+    /// The topic is none.
+    pub fn subscribe(&mut self, topic: &str, now: Instant) -> Result<(), String> {
+        let packet_id = self.connection.acquire_packet_id().map_err(|error| error.to_string())?;
+        let made = SubEntry::new(topic, SubOpts::new().set_qos(Qos::AtLeastOnce)).and_then(|entry| {
+            Ok(if self.version == Version::V3_1_1 {
+                v3_1_1::Subscribe::builder().entries(vec![entry]).packet_id(packet_id).build()?.into()
+            } else {
+                v5_0::Subscribe::builder().entries(vec![entry]).packet_id(packet_id).build()?.into()
+            })
+        });
+        let packet: Packet =
+            made.map_err(|error| format!("{topic}: it is no topic to subscribe to: {error}"))?;
+        let events = self.connection.send(packet);
+        self.apply(events, now);
+        self.answer_by = Some(now + self.answer_timeout);
+        Ok(())
+    }
+
+    /// Acknowledges a message of the broker. `is_refused`: with MQTT 5 its sender is told that nothing was done.
+    pub fn acknowledge(&mut self, packet_id: u16, is_refused: bool, now: Instant) {
+        let made = if self.version == Version::V3_1_1 {
+            v3_1_1::Puback::builder().packet_id(packet_id).build().map(Packet::from)
+        } else {
+            let puback = v5_0::Puback::builder().packet_id(packet_id);
+            let puback = if is_refused {
+                puback.reason_code(PubackReasonCode::ImplementationSpecificError)
+            } else {
+                puback
+            };
+            puback.build().map(Packet::from)
+        };
+        if let Ok(packet) = made {
+            let events = self.connection.send(packet);
+            self.apply(events, now);
+        }
+    }
+
+    /// Says goodbye.
+    pub fn leave(&mut self, now: Instant) {
+        let packet = if self.version == Version::V3_1_1 {
+            v3_1_1::Disconnect::builder().build().map(Packet::from)
+        } else {
+            v5_0::Disconnect::builder().build().map(Packet::from)
+        };
+        if let Ok(packet) = packet {
+            let events = self.connection.send(packet);
+            self.apply(events, now);
+        }
+    }
+
+    /// The connection is lost, for that reason. What came before it is heard first.
+    pub fn close(&mut self, reason: String, is_message_at_fault: bool) {
+        if !self.is_closed() {
+            self.heard.push_back(Heard::Closed(End { reason, is_message_at_fault }));
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.heard.back(), Some(Heard::Closed(_)))
+    }
+
+    // ---- What the library asks for ---------------------------------------------------------------------------
+
+    fn apply(&mut self, events: Vec<Event>, now: Instant) {
+        for event in events {
+            match event {
+                Event::RequestSendPacket { packet, .. } => self.output.extend(packet.to_continuous_buffer()),
+                Event::NotifyPacketReceived(packet) => self.receive(packet, now),
+                Event::RequestTimerReset { kind, duration_ms } => {
+                    self.set_timer(kind, Some(now + Duration::from_millis(duration_ms)));
+                }
+                Event::RequestTimerCancel(kind) => self.set_timer(kind, None),
+                Event::NotifyError(error) => {
+                    self.close(format!("the broker breaks the protocol: {error}"), false)
+                }
+                Event::RequestClose => self.close("the connection is over".to_string(), false),
+                Event::NotifyPacketIdReleased(_) => {}
+            }
+        }
+    }
+
+    fn set_timer(&mut self, kind: TimerKind, at: Option<Instant>) {
+        match kind {
+            TimerKind::PingreqSend => self.ping_at = at,
+            TimerKind::PingrespRecv => self.answer_by = at,
+            TimerKind::PingreqRecv => {}
+        }
+    }
+
+    fn receive(&mut self, packet: Packet, now: Instant) {
+        match packet {
+            Packet::V5_0Connack(connack) => self.receive_connack(&connack),
+            Packet::V3_1_1Connack(connack) => match connack.return_code() {
+                ConnectReturnCode::Accepted => self.connected(u16::MAX, connack.session_present()),
+                code => self.close(refused(&code.to_string()), false),
+            },
+            Packet::V5_0Puback(puback) => {
+                let id = puback.packet_id();
+                self.heard.push_back(match puback.reason_code().filter(PubackReasonCode::is_failure) {
+                    None => Heard::Acknowledged(id),
+                    Some(code) => Heard::Rejected(id, rejection(code)),
+                });
+            }
+            Packet::V3_1_1Puback(puback) => self.heard.push_back(Heard::Acknowledged(puback.packet_id())),
+            Packet::V5_0Suback(suback) => {
+                let refused = suback.reason_codes().into_iter().find(SubackReasonCode::is_failure);
+                self.subscribed(refused.map(|code| code.to_string()));
+            }
+            Packet::V3_1_1Suback(suback) => {
+                let refused = suback.return_codes().into_iter().find(|code| code.is_failure());
+                self.subscribed(refused.map(|code| code.to_string()));
+            }
+            Packet::V5_0Publish(publish) => self.deliver(delivery_5(&publish), publish.qos(), now),
+            Packet::V3_1_1Publish(publish) => {
+                let delivery = Delivery {
+                    packet_id: publish.packet_id(),
+                    is_repeated: publish.dup(),
+                    topic: publish.topic_name().to_string(),
+                    payload: publish.payload().as_slice().to_vec(),
+                    ..Delivery::default()
+                };
+                self.deliver(delivery, publish.qos(), now);
+            }
+            Packet::V5_0Disconnect(disconnect) => {
+                let code =
+                    disconnect.reason_code().map_or_else(|| "no reason".to_string(), |code| code.to_string());
+                let is_message_at_fault =
+                    ["PacketTooLarge", "TopicNameInvalid", "PayloadFormatInvalid", "NotAuthorized"];
+                let is_message_at_fault = is_message_at_fault.contains(&code.as_str());
+                self.close(format!("the broker ends the connection: {code}"), is_message_at_fault);
+            }
+            // The library has noted it.
+            _ => {}
+        }
+    }
+
+    fn receive_connack(&mut self, connack: &v5_0::Connack) {
+        if connack.reason_code() != ConnectReasonCode::Success {
+            return self.close(refused(&connack.reason_code().to_string()), false);
+        }
+        let receive_maximum = connack.props().iter().find_map(|property| match property {
+            Property::ReceiveMaximum(maximum) => Some(maximum.val()),
+            _ => None,
+        });
+        let takes_qos_1 = !connack.props().iter().any(|property| match property {
+            Property::MaximumQos(maximum) => maximum.val() == 0,
+            _ => false,
+        });
+        if takes_qos_1 {
+            self.connected(receive_maximum.unwrap_or(u16::MAX), connack.session_present());
+        } else {
+            self.close("the broker takes no messages with an acknowledgement (QoS 1)".to_string(), false);
+        }
+    }
+
+    fn connected(&mut self, receive_maximum: u16, session_present: bool) {
+        self.answer_by = None;
+        self.heard.push_back(Heard::Connected { receive_maximum, session_present });
+    }
+
+    fn subscribed(&mut self, refused: Option<String>) {
+        self.answer_by = None;
+        match refused {
+            None => self.heard.push_back(Heard::Subscribed),
+            Some(reason) => self.close(format!("the broker refuses the subscription: {reason}"), false),
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery, qos: Qos, _now: Instant) {
+        if qos == Qos::ExactlyOnce {
+            return self.close("the broker breaks the protocol: a message with QoS 2".to_string(), false);
+        }
+        self.heard.push_back(Heard::Delivery(delivery));
+    }
+}
+
+fn refused(code: &str) -> String {
+    match code {
+        "BadUserNameOrPassword" | "NotAuthorized" => {
+            format!("the broker refuses this client: {code}; look at the user of --to and at --password-file")
+        }
+        "UnsupportedProtocolVersion" | "UnacceptableProtocolVersion" => {
+            format!("the broker refuses this client: {code}; --mqtt takes the other version")
+        }
+        code => format!("the broker refuses this client: {code}"),
+    }
+}
+
+fn rejection(code: PubackReasonCode) -> Rejection {
+    let is_final = matches!(
+        code,
+        PubackReasonCode::NotAuthorized
+            | PubackReasonCode::TopicNameInvalid
+            | PubackReasonCode::PayloadFormatInvalid
+    );
+    Rejection { is_final, reason: code.to_string() }
+}
+
+fn connect_packet(introduction: &Introduction) -> Result<Packet, MqttError> {
+    let Introduction { version, client_id, login, keeps_session_s, .. } = introduction;
+    let is_clean = *keeps_session_s == 0;
+    if *version == Version::V3_1_1 {
+        let mut connect = v3_1_1::Connect::builder().client_id(client_id.as_str())?;
+        if let Some(Login { user, password }) = login {
+            connect = connect.user_name(user.as_str())?.password(password.clone())?;
+        }
+        return Ok(connect.clean_session(is_clean).keep_alive(KEEP_ALIVE_S).build()?.into());
+    }
+    let mut connect = v5_0::Connect::builder().client_id(client_id.as_str())?;
+    if let Some(Login { user, password }) = login {
+        connect = connect.user_name(user.as_str())?.password(password.clone())?;
+    }
+    let properties: Vec<Property> = match keeps_session_s {
+        0 => Vec::new(),
+        seconds => vec![SessionExpiryInterval::new(*seconds)?.into()],
+    };
+    Ok(connect.clean_start(is_clean).keep_alive(KEEP_ALIVE_S).props(properties).build()?.into())
+}
+
+fn delivery_5(publish: &v5_0::Publish) -> Delivery {
+    let mut delivery = Delivery {
+        packet_id: publish.packet_id(),
+        is_repeated: publish.dup(),
+        topic: publish.topic_name().to_string(),
+        payload: publish.payload().as_slice().to_vec(),
+        ..Delivery::default()
+    };
+    for property in publish.props() {
+        match property {
+            Property::ResponseTopic(topic) => delivery.response_topic = Some(topic.val().to_string()),
+            Property::CorrelationData(data) => delivery.correlation = Some(data.val().to_vec()),
+            Property::UserProperty(pair) if pair.key() == "priority" => {
+                delivery.priority = Some(pair.val().to_string())
+            }
+            _ => {}
+        }
+    }
+    delivery
+}

@@ -1,0 +1,228 @@
+//! One class on its way from the journal to the broker: read ahead, in flight, and its cursor. Without I/O.
+
+use super::class::Class;
+use super::item::{Content, Item};
+use super::limits::{READ_AHEAD, WINDOW_FACTOR};
+use super::window::Window;
+use crate::journal::cursor::Cursor;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// What one look at the journal brought for a class. It counts only once the journal is synced.
+#[derive(Debug)]
+pub struct Fresh {
+    /// What to send.
+    pub items: Vec<Item>,
+    /// Where the next look goes on.
+    pub cursor: Cursor,
+    /// The server has taken back what it wrote from this ID on.
+    pub rolled_back: Option<u64>,
+    /// There may be more to read at once.
+    pub has_more: bool,
+}
+
+/// One class.
+#[derive(Debug)]
+pub struct Stream {
+    class: Class,
+    /// Where reading goes on.
+    cursor: Cursor,
+    /// The next ID that reading comes to; everything before it is on the disk. 0: that of the oldest message.
+    read_to: u64,
+    has_more: bool,
+    ready: VecDeque<Item>,
+    window: Window<Item>,
+}
+
+impl Stream {
+    /// A class from that ID on; 0 is the oldest message.
+    pub fn new(class: Class, next: u64, in_flight: usize) -> Self {
+        let window = Window::new(WINDOW_FACTOR * in_flight);
+        let mut stream = Self {
+            class,
+            cursor: Cursor::oldest(),
+            read_to: 0,
+            has_more: true,
+            ready: VecDeque::new(),
+            window,
+        };
+        stream.go_to(next);
+        stream
+    }
+
+    /// Which class it is.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Continues at that ID; what was read ahead stays.
+    pub fn go_to(&mut self, next: u64) {
+        self.cursor = if next == 0 { Cursor::oldest() } else { Cursor::since(next) };
+        (self.read_to, self.has_more) = (next, true);
+    }
+
+    /// Where reading goes on.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// The next ID that reading comes to.
+    pub fn read_to(&self) -> u64 {
+        self.read_to
+    }
+
+    /// Whether the journal has to be read further before it is known what this class has.
+    pub fn is_searching(&self) -> bool {
+        self.has_more && self.ready.is_empty()
+    }
+
+    /// How many items to read.
+    pub fn room(&self) -> usize {
+        READ_AHEAD.saturating_sub(self.ready.len())
+    }
+
+    /// Takes what was read, now that it is on the disk.
+    pub fn take(&mut self, fresh: Fresh) {
+        if let Some(first) = fresh.rolled_back {
+            self.ready.retain(|item| item.first < first);
+        }
+        self.read_to = fresh.cursor.next_id().unwrap_or(0);
+        (self.cursor, self.has_more) = (fresh.cursor, fresh.has_more);
+        self.ready.extend(fresh.items);
+    }
+
+    /// The next to send.
+    pub fn first_ready(&self) -> Option<&Item> {
+        self.ready.front()
+    }
+
+    /// Whether the window keeps a place for another one.
+    pub fn has_place(&self) -> bool {
+        self.window.has_room()
+    }
+
+    /// Takes the next to send.
+    pub fn pop_ready(&mut self) -> Option<Item> {
+        self.ready.pop_front()
+    }
+
+    /// Puts something back, to be sent next.
+    pub fn put_back(&mut self, item: Item) {
+        self.ready.push_front(item);
+    }
+
+    /// An item was sent.
+    pub fn sent(&mut self, packet_id: u16, item: Item, now: Instant) {
+        self.window.push(packet_id, item, now);
+    }
+
+    /// The item with that number, if it is on its way.
+    pub fn get(&self, packet_id: u16) -> Option<&Item> {
+        self.window.get(packet_id)
+    }
+
+    /// An item was acknowledged. False: it is not on its way.
+    pub fn settle(&mut self, packet_id: u16) -> bool {
+        self.window.settle(packet_id)
+    }
+
+    /// The broker refused that one for now.
+    pub fn blame(&mut self, packet_id: u16) {
+        if let Some(item) = self.window.get_mut(packet_id) {
+            item.attempts += 1;
+        }
+    }
+
+    /// How many are on their way.
+    pub fn in_flight(&self) -> usize {
+        self.window.in_flight()
+    }
+
+    /// When the one that has waited longest for its acknowledgement was sent.
+    pub fn oldest(&self) -> Option<Instant> {
+        self.window.oldest()
+    }
+
+    /// Whether everything that was read is acknowledged.
+    pub fn is_idle(&self) -> bool {
+        self.window.is_empty() && self.ready.is_empty()
+    }
+
+    /// The connection is lost: what was not acknowledged is sent again, before all others. `is_alone`: it counts against it.
+    pub fn return_unsettled(&mut self, is_alone: bool) {
+        for mut item in self.window.take_unsettled().rev() {
+            item.attempts += u32::from(is_alone);
+            self.ready.push_front(item);
+        }
+    }
+
+    /// The first ID that is not acknowledged.
+    pub fn position(&self) -> u64 {
+        let waiting = self.window.first().into_iter().chain(self.ready.front());
+        waiting.map(|item| item.first).min().unwrap_or(self.read_to)
+    }
+
+    /// How many messages were read, and are not acknowledged.
+    pub fn waiting(&self) -> usize {
+        let is_message = |item: &&Item| matches!(item.content, Content::Message(_));
+        self.in_flight() + self.ready.iter().filter(is_message).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::item::Message;
+    use crate::protocol::Priority;
+
+    fn item(id: u64) -> Item {
+        let (from, text) = (Vec::new(), Vec::new());
+        Item::message(Message { id, time_ms: 0, priority: Priority::NORMAL, from, text })
+    }
+
+    fn fresh(ids: &[u64], next: u64) -> Fresh {
+        let items = ids.iter().copied().map(item).collect();
+        Fresh { items, cursor: Cursor::since(next), rolled_back: None, has_more: false }
+    }
+
+    fn send(stream: &mut Stream, packet_id: u16) {
+        let item = stream.pop_ready().unwrap();
+        stream.sent(packet_id, item, Instant::now());
+    }
+
+    #[test]
+    fn position_is_the_first_that_is_not_acknowledged() {
+        let mut stream = Stream::new(Class::Rest, 5, 4);
+        assert_eq!(stream.position(), 5);
+        stream.take(fresh(&[], 9));
+        assert_eq!(stream.position(), 9, "those before it are of the other class");
+        stream.take(fresh(&[10, 12], 20));
+        assert_eq!(stream.position(), 10);
+        send(&mut stream, 1);
+        send(&mut stream, 2);
+        assert!(stream.settle(2));
+        assert_eq!(stream.position(), 10);
+        assert!(stream.settle(1) && !stream.settle(1));
+        assert_eq!((stream.position(), stream.is_idle()), (20, true));
+    }
+
+    #[test]
+    fn lost_connection_returns_what_is_not_acknowledged_in_order() {
+        let mut stream = Stream::new(Class::Urgent, 1, 4);
+        stream.take(fresh(&[1, 2, 3, 4], 5));
+        (1..=3).for_each(|packet_id| send(&mut stream, packet_id));
+        stream.settle(2);
+        stream.return_unsettled(false);
+        let ids: Vec<_> = std::iter::from_fn(|| stream.pop_ready()).map(|item| item.first).collect();
+        assert_eq!(ids, [1, 3, 4]);
+    }
+
+    #[test]
+    fn what_the_server_took_back_is_not_sent() {
+        let mut stream = Stream::new(Class::Rest, 1, 4);
+        stream.take(fresh(&[1, 2, 3], 4));
+        stream.take(Fresh { rolled_back: Some(2), ..fresh(&[2], 3) });
+        let ids: Vec<_> = std::iter::from_fn(|| stream.pop_ready()).map(|item| item.first).collect();
+        assert_eq!(ids, [1, 2]);
+    }
+}

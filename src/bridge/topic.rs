@@ -1,0 +1,90 @@
+//! Topics, made of a template with `{node}` and `{priority}`.
+
+use super::limits::{NODE_BYTES_MAX, TOPIC_BYTES_MAX};
+use crate::protocol::Priority;
+
+const NODE: &str = "{node}";
+const PRIORITY: &str = "{priority}";
+const LOST: &str = "lost";
+
+/// A template whose node is filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topics(String);
+
+/// Whether that may be the name of a node.
+pub fn is_node(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=NODE_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
+}
+
+/// Fills in the node. The result must be a topic filter: no control characters, and not too long.
+///
+/// # Errors
+/// What it takes instead.
+pub fn with_node(template: &str, node: &str) -> Result<String, String> {
+    let topic = template.replace(NODE, node);
+    if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX - LOST.len() - 1 {
+        Err(format!("takes a topic of 1 to {} bytes", TOPIC_BYTES_MAX - LOST.len() - 1))
+    } else if topic.chars().any(char::is_control) {
+        Err("takes a topic without control characters".to_string())
+    } else {
+        Ok(topic)
+    }
+}
+
+impl Topics {
+    /// The topics of that template.
+    ///
+    /// # Errors
+    /// What a template is.
+    pub fn new(template: &str, node: &str) -> Result<Self, String> {
+        let topic = with_node(template, node)?;
+        if topic.contains(['+', '#']) {
+            return Err("takes a topic to publish to, without + and #".to_string());
+        }
+        if topic.replace(PRIORITY, "").contains(['{', '}']) {
+            return Err("knows {node} and {priority}, and nothing else in braces".to_string());
+        }
+        Ok(Self(topic))
+    }
+
+    /// Where messages of that priority go.
+    pub fn of(&self, priority: Priority) -> String {
+        self.0.replace(PRIORITY, &priority.number().to_string())
+    }
+
+    /// Where losses are told: in place of the level with the priority and what follows it, or else one level below the topic.
+    pub fn lost(&self) -> String {
+        let levels: Vec<&str> = self.0.split('/').take_while(|level| !level.contains(PRIORITY)).collect();
+        if levels.is_empty() { LOST.to_string() } else { format!("{}/{LOST}", levels.join("/")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_losses_have_their_topics() {
+        for (template, nine, lost) in [
+            ("firstline/{node}/p{priority}", "firstline/pi/p9", "firstline/pi/lost"),
+            ("all", "all", "all/lost"),
+            ("{priority}", "9", "lost"),
+            ("{priority}/{node}", "9/pi", "lost"),
+            ("a/{priority}/b/{priority}", "a/9/b/9", "a/lost"),
+        ] {
+            let topics = Topics::new(template, "pi").unwrap();
+            assert_eq!((topics.of(Priority::URGENT).as_str(), topics.lost().as_str()), (nine, lost));
+        }
+    }
+
+    #[test]
+    fn what_is_no_topic_is_refused() {
+        let long = "x".repeat(TOPIC_BYTES_MAX);
+        for template in ["", "a/+", "#", "{from}", "a{", "a\0b", "a\nb", &long] {
+            assert!(Topics::new(template, "pi").is_err(), "{template}");
+        }
+        assert!(is_node("pi-4_b.local") && !is_node("") && !is_node("a/b") && !is_node("ä"));
+        assert!(!is_node(&"x".repeat(NODE_BYTES_MAX + 1)));
+    }
+}

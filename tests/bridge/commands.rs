@@ -1,0 +1,75 @@
+//! Commands from the broker: acknowledged once the server has acknowledged them.
+
+use crate::broker::{Broker, free_port, subscriber};
+use crate::process::Process;
+use crate::scene::Scene;
+use crate::support::{Server, command};
+use std::process::Command;
+
+/// A bridge that only takes commands.
+fn bridge(broker: u16, hub: &str) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+    let url = format!("mqtt://127.0.0.1:{broker}");
+    command.args(["--node", "pi", "--to", &url, "--subscribe", "do/{node}/#", "--hub", hub]);
+    Process::start(command)
+}
+
+/// Publishes a command with these further arguments.
+fn publish(port: u16, topic: &str, text: &str, args: &[&str]) {
+    let mut command = Command::new("mosquitto_pub");
+    command.args(["-h", "127.0.0.1", "-V", "5", "-q", "1", "-p", &port.to_string(), "-t", topic, "-m", text]);
+    assert!(command.args(args).status().unwrap().success());
+}
+
+#[test]
+fn command_is_done_and_its_answer_goes_to_the_response_topic() {
+    let (server, broker) = (Server::start(&[]), Broker::start(free_port(), ""));
+    let mut reader = server.connect();
+    reader.ask("/join");
+    let answers = subscriber(broker.port, &["-t", "answers/#"]);
+    let bridge = bridge(broker.port, &server.address.to_string());
+    bridge.wait_for("commands come from do/pi/#");
+    let respond = ["-D", "PUBLISH", "response-topic", "answers/me", "-D", "PUBLISH", "correlation-data", "7"];
+    publish(broker.port, "do/pi/p9", "open the valve", &respond);
+    let line = reader.line();
+    assert!(line.starts_with("MSG 1 p9 ") && line.ends_with(" open the valve"), "{line}");
+    assert_eq!(answers.wait_for("ACK"), "answers/me ACK 1");
+    publish(broker.port, "do/pi/x", "", &respond);
+    assert_eq!(answers.wait_for("NAK"), "answers/me NAK empty");
+    publish(broker.port, "do/pi/x", "close it", &["-D", "PUBLISH", "user-property", "priority", "2"]);
+    let line = reader.line();
+    assert!(line.starts_with("MSG 2 p2 ") && line.ends_with(" close it"), "{line}");
+}
+
+#[test]
+fn command_waits_at_the_broker_until_the_server_has_done_it() {
+    let port = free_port();
+    let (broker, hub) = (Broker::start(port, ""), format!("127.0.0.1:{}", free_port()));
+    let mut first = bridge(port, &hub);
+    first.wait_for("commands come from");
+    publish(port, "do/pi/p7", "open the valve", &[]);
+    // No server is there, so the broker has no acknowledgement; and it keeps what comes while no bridge is there.
+    first.wait_for("the hub takes no commands");
+    first.kill();
+    publish(port, "do/pi/p7", "close it", &[]);
+    let mut command = command();
+    command.args(["--listen", &hub, "--journal"]);
+    let scene = Scene::new("commands");
+    command.arg(scene.path("journal"));
+    let server = Server::start_command(command);
+    let mut reader = server.connect();
+    reader.ask("/join");
+    let _second = bridge(port, &hub);
+    let lines = [reader.line(), reader.line()];
+    assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
+    broker.wait_for("Received PUBACK from firstline-pi-commands");
+}
+
+#[test]
+fn firstline_bridge_runs_the_program_beside_it() {
+    let mut command = command();
+    command.args(["bridge", "--help"]);
+    let mut help = Process::start(command);
+    assert_eq!(help.code(), Some(0));
+    help.wait_for("Usage: firstline bridge");
+}

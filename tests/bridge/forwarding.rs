@@ -1,0 +1,139 @@
+//! What the bridge does while nothing fails, and after a long outage.
+
+use crate::broker::{Broker, free_port, subscriber};
+use crate::scene::{Scene, check, is_urgent, send};
+use crate::support::eventually;
+use crate::tap::Tap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+/// What the bridge may take, in KiB. A debug build takes somewhat more than a release.
+const RESIDENT_KB_MAX: u64 = 16 * 1024;
+
+#[test]
+fn urgent_messages_lead_after_an_outage_and_the_rest_keeps_its_share() {
+    let scene = Scene::new("outage");
+    let (server, port) = (scene.server(), free_port());
+    let tap = Tap::to(port);
+    let bridge = scene.bridge(tap.port, &[]);
+    bridge.wait_for("it is tried again");
+    let expected = send(&mut server.connect(), "m", 2_000, 4);
+    let _broker = Broker::start(port, "");
+    check(&tap, expected);
+    let published = tap.published();
+    let last_urgent = published.iter().rposition(is_urgent).unwrap();
+    let rest = published[..last_urgent].iter().filter(|message| !is_urgent(message)).count();
+    // 10 percent of the bytes are about 10 percent of the messages: 56 of these.
+    assert!((30..80).contains(&rest), "{rest} others were published before the last of 500 urgent ones");
+    assert!(bridge.status_kb("VmHWM") <= RESIDENT_KB_MAX, "{} KiB", bridge.status_kb("VmHWM"));
+}
+
+#[test]
+fn receive_maximum_and_in_flight_are_kept() {
+    for (lines, args, most) in [
+        ("max_inflight_messages 1\n", &[][..], 1),
+        ("", &["--in-flight", "3"], 3),
+        ("", &["--in-flight", "1"], 1),
+    ] {
+        let scene = Scene::new("maximum");
+        let (server, broker) = (scene.server(), Broker::start(free_port(), lines));
+        let tap = Tap::to(broker.port);
+        let expected = send(&mut server.connect(), "m", 300, 3);
+        let _bridge = scene.bridge(tap.port, args);
+        check(&tap, expected);
+        assert_eq!(tap.most_outstanding(), most);
+    }
+}
+
+#[test]
+fn restart_continues_where_it_was() {
+    let scene = Scene::new("restart");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let tap = Tap::to(broker.port);
+    let mut expected = Vec::new();
+    for run in 0..3 {
+        let mut bridge = scene.bridge(tap.port, &[]);
+        expected.extend(send(&mut server.connect(), &format!("run{run}"), 50, 5));
+        check(&tap, expected.clone());
+        assert_eq!(bridge.end(), Some(0));
+    }
+    assert_eq!(tap.published().len(), expected.len(), "an orderly end doubles nothing");
+    let counters = scene.counters().unwrap();
+    assert_eq!(counters["acknowledged_urgent"], 10);
+    assert_eq!(counters["next_rest"], 151);
+}
+
+#[test]
+fn other_classes_after_a_restart_leave_no_message_out() {
+    let scene = Scene::new("classes");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let tap = Tap::to(broker.port);
+    // Urgent ones arrive, the rest does not: its only slot is taken by none, for the broker is away after the first.
+    let expected = send(&mut server.connect(), "m", 100, 2);
+    let mut bridge = scene.bridge(tap.port, &["--urgent", "9"]);
+    tap.wait("some arrive", |acknowledged| acknowledged.len() >= 20);
+    bridge.kill();
+    let _bridge = scene.bridge(tap.port, &["--urgent", "4"]);
+    let mut expected = expected;
+    expected.sort();
+    tap.wait("all arrive", |acknowledged| crate::scene::texts(acknowledged) == expected);
+}
+
+#[test]
+fn mqtt_3_1_1_and_texts_arrive() {
+    let scene = Scene::new("old");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let subscriber = subscriber(broker.port, &["-t", "boards/#"]);
+    broker.wait_for("SUBSCRIBE");
+    server.connect().ask("/urgent smoke in the workshop");
+    let topic = ["--topic", "boards/{node}/{priority}"];
+    let _bridge =
+        scene.bridge(broker.port, &[&topic[..], &["--mqtt", "3.1.1", "--payload", "text"]].concat());
+    assert_eq!(subscriber.wait_for("smoke"), "boards/pi/9 smoke in the workshop");
+}
+
+#[test]
+fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
+    let scene = Scene::new("tls");
+    certificates(&scene);
+    let lines = format!(
+        "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
+        scene.text("ca.crt"),
+        scene.text("server.crt"),
+        scene.text("server.key")
+    );
+    let (server, broker) = (scene.server(), Broker::start(free_port(), &lines));
+    let url = format!("mqtts://localhost:{}", broker.port);
+    let (ca, cert, key) = (scene.text("ca.crt"), scene.text("client.crt"), scene.text("client.key"));
+    server.connect().ask("a secret");
+    let stranger = scene.bridge_to(&url, &["--ca", &scene.text("other.crt")]);
+    stranger.wait_for("no authority that is trusted here");
+    drop(stranger);
+    let nobody = scene.bridge_to(&url, &["--ca", &ca]);
+    nobody.wait_for("it is tried again");
+    drop(nobody);
+    let bridge = scene.bridge_to(&url, &["--ca", &ca, "--cert", &cert, "--key", &key]);
+    bridge.wait_for("connected to mqtts://");
+    eventually("it arrives", || scene.counters().is_some_and(|counters| counters["acknowledged_rest"] == 1));
+    drop(bridge);
+    fs::set_permissions(scene.path("client.key"), Permissions::from_mode(0o644)).unwrap();
+    let mut exposed = scene.bridge_to(&url, &["--ca", &ca, "--cert", &cert, "--key", &key]);
+    assert_eq!(exposed.code(), Some(1));
+    exposed.wait_for("chmod 600");
+}
+
+/// An authority with certificates for a server and a client, and another authority.
+fn certificates(scene: &Scene) {
+    let script = "set -e
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.crt -days 2 -subj /CN=other
+        for name in server client; do
+            openssl req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name
+            printf 'subjectAltName=DNS:localhost\\nbasicConstraints=CA:FALSE\\n' >ext
+            openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $name.crt -days 2 -extfile ext
+        done
+        chmod 600 *.key";
+    let made = Command::new("sh").args(["-c", script]).current_dir(&scene.directory.0).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}

@@ -1,0 +1,168 @@
+//! What cannot be sent is told, and never stops what can.
+
+use crate::broker::{Broker, free_port};
+use crate::process::Process;
+use crate::scene::{Scene, check_order, send, texts};
+use crate::tap::Tap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+/// How many messages were told as lost for that reason.
+fn lost(tap: &Tap, reason: &str) -> u64 {
+    let told = tap.acknowledged().into_iter().filter(|told| told.is_lost() && told.field("reason") == reason);
+    told.map(|told| told.field("lost").as_u64().unwrap()).sum()
+}
+
+#[test]
+fn overwritten_messages_are_told_and_the_others_arrive() {
+    let scene = Scene::new("overwritten");
+    let (server, port) = (scene.server(), free_port());
+    let tap = Tap::to(port);
+    // The bridge has begun, so it knows what it misses.
+    let mut bridge = scene.bridge(tap.port, &[]);
+    bridge.wait_for("it is tried again");
+    bridge.kill();
+    // Several times what the journal holds.
+    let long = "x".repeat(400);
+    let sent = send(&mut server.connect(), &long, 6_000, 10);
+    let _broker = Broker::start(port, "");
+    let _bridge = scene.bridge(tap.port, &[]);
+    let last = sent.last().unwrap();
+    tap.wait("the last one arrives", |acknowledged| {
+        acknowledged.iter().any(|message| !message.is_lost() && message.field("text") == last.as_str())
+    });
+    let arrived = texts(&tap.acknowledged()).len() as u64;
+    let told = lost(&tap, "overwritten");
+    assert!(arrived > 500 && told > 0, "{arrived} arrived, {told} were told as lost");
+    assert!(arrived + told >= 6_000, "{arrived} arrived, {told} were told as lost");
+    check_order(&tap.published());
+}
+
+#[test]
+fn expired_messages_are_told() {
+    let scene = Scene::new("expired");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let tap = Tap::to(broker.port);
+    send(&mut server.connect(), "old", 20, 5);
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    send(&mut server.connect(), "new", 20, 5);
+    let _bridge = scene.bridge(tap.port, &["--max-age", "2"]);
+    tap.wait("losses are told", |_| lost(&tap, "expired") >= 20);
+    assert!(texts(&tap.acknowledged()).iter().all(|text| text.starts_with("new-")));
+}
+
+#[test]
+fn message_that_is_too_large_is_told_and_passed_over() {
+    let scene = Scene::new("large");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 400\n"));
+    let tap = Tap::to(broker.port);
+    let mut client = server.connect();
+    client.ask("before");
+    client.ask(&"x".repeat(500));
+    client.ask("after");
+    let _bridge = scene.bridge(tap.port, &[]);
+    tap.wait("the last one arrives", |acknowledged| texts(acknowledged) == ["after", "before"]);
+    tap.wait("the loss is told", |_| lost(&tap, "too-large") == 1);
+}
+
+#[test]
+fn message_without_right_is_told_and_passed_over() {
+    let scene = Scene::new("right");
+    fs::write(scene.path("acl"), "topic write firstline/pi/p4\ntopic write firstline/pi/lost\n").unwrap();
+    let lines = format!("acl_file {}\n", scene.text("acl"));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), &lines));
+    let tap = Tap::to(broker.port);
+    let mut client = server.connect();
+    client.ask("before");
+    client.ask("/urgent not permitted");
+    client.ask("after");
+    let bridge = scene.bridge(tap.port, &[]);
+    tap.wait("the others arrive", |acknowledged| texts(acknowledged) == ["after", "before"]);
+    tap.wait("the loss is told", |_| lost(&tap, "refused: NotAuthorized") == 1);
+    bridge.wait_for("1 not sent of IDs 2 to 2: refused: NotAuthorized");
+}
+
+#[test]
+fn wrong_password_is_told_and_the_right_one_goes_on() {
+    let scene = Scene::new("password");
+    let made = Command::new("mosquitto_passwd")
+        .args(["-b", "-c", &scene.text("users"), "me", "right"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let lines = format!("allow_anonymous false\npassword_file {}\n", scene.text("users"));
+    let (server, broker) = (scene.server(), Broker::start_with(free_port(), &lines));
+    let tap = Tap::to(broker.port);
+    server.connect().ask("hello");
+    let (file, url) = (scene.text("password"), format!("mqtt://me@127.0.0.1:{}", tap.port));
+    let write = |text: &str, mode| {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    };
+    write("wrong", 0o600);
+    let mut bridge = scene.bridge_to(&url, &["--password-file", &file]);
+    bridge.wait_for("look at the user of --to and at --password-file");
+    assert!(bridge.is_running() && tap.published().is_empty());
+    drop(bridge);
+    write("right", 0o644);
+    assert_refused(scene.bridge_to(&url, &["--password-file", &file]), 1, "chmod 600");
+    write("right", 0o600);
+    let _bridge = scene.bridge_to(&url, &["--password-file", &file]);
+    tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["hello"]);
+}
+
+#[test]
+fn other_journal_is_told_and_sent_from_its_beginning() {
+    let scene = Scene::new("other");
+    let broker = Broker::start(free_port(), "");
+    let tap = Tap::to(broker.port);
+    let mut bridge = scene.bridge(tap.port, &[]);
+    bridge.wait_for("the bridge waits for it");
+    let server = scene.server();
+    server.connect().ask("first");
+    tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["first"]);
+    assert_eq!(bridge.end(), Some(0));
+    drop(server);
+    fs::remove_dir_all(scene.path("journal")).unwrap();
+    let server = scene.server();
+    server.connect().ask("second");
+    let bridge = scene.bridge(tap.port, &[]);
+    tap.wait("it arrives, too", |acknowledged| texts(acknowledged) == ["first", "second"]);
+    bridge.wait_for("another journal");
+    tap.wait("that is told", |acknowledged| {
+        acknowledged.iter().any(|told| told.is_lost() && told.field("reason") == "other-journal")
+    });
+    // And again while the bridge runs.
+    drop(server);
+    fs::remove_dir_all(scene.path("journal")).unwrap();
+    let server = scene.server();
+    server.connect().ask("third");
+    tap.wait("it arrives, too", |acknowledged| texts(acknowledged) == ["first", "second", "third"]);
+}
+
+#[test]
+fn damaged_cursors_and_a_second_bridge_are_refused() {
+    let scene = Scene::new("cursors");
+    let server = scene.server();
+    server.connect().ask("hello");
+    let mut bridge = scene.bridge(free_port(), &[]);
+    bridge.wait_for("it is tried again");
+    assert_refused(scene.bridge(free_port(), &[]), 1, "another bridge uses it");
+    bridge.kill();
+    fs::write(scene.path("state/cursors"), "nonsense").unwrap();
+    assert_refused(scene.bridge(free_port(), &[]), 1, "move it away");
+}
+
+#[test]
+fn wrong_options_are_refused_in_one_line() {
+    let scene = Scene::new("options");
+    assert_refused(scene.bridge_to("http://pi", &[]), 2, "mqtt://");
+    assert_refused(scene.bridge(1, &["--urgent", "x"]), 2, "0 to 9");
+}
+
+fn assert_refused(mut bridge: Process, code: i32, part: &str) {
+    assert_eq!(bridge.code(), Some(code));
+    bridge.wait_for(part);
+    assert_eq!(bridge.said().len(), 1, "{:?}", bridge.said());
+}

@@ -1,0 +1,183 @@
+//! Stands between the bridge and the broker, and notes what is published and what is acknowledged. A message has arrived once its
+//! acknowledgement came back, whatever happens to the broker later.
+
+use crate::support::LIMIT;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub topic: String,
+    pub payload: String,
+}
+
+impl Published {
+    /// A field of its JSON.
+    pub fn field(&self, name: &str) -> serde_json::Value {
+        let json: serde_json::Value = serde_json::from_str(&self.payload).expect("it is JSON");
+        json[name].clone()
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.topic.ends_with("/lost")
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    published: Vec<Published>,
+    acknowledged: Vec<Published>,
+    most_outstanding: usize,
+}
+
+/// The tap; it forwards to whatever listens on the broker's port.
+pub struct Tap {
+    pub port: u16,
+    seen: Arc<Mutex<Seen>>,
+    /// Each acknowledgement waits so long, in ms.
+    delay_ms: Arc<AtomicU64>,
+}
+
+impl Tap {
+    pub fn to(broker_port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let delay_ms = Arc::<AtomicU64>::default();
+        let (to, delay) = (Arc::clone(&seen), Arc::clone(&delay_ms));
+        spawn(move || {
+            for bridge in listener.incoming().map_while(Result::ok) {
+                if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker_port)) {
+                    join(bridge, broker, &to, &delay);
+                }
+            }
+        });
+        Self { port, seen, delay_ms }
+    }
+
+    /// Slows the broker down.
+    pub fn delay(&self, ms: u64) {
+        self.delay_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Everything that was published, in its order, also what came twice.
+    pub fn published(&self) -> Vec<Published> {
+        self.seen.lock().unwrap().published.clone()
+    }
+
+    /// Everything that was acknowledged.
+    pub fn acknowledged(&self) -> Vec<Published> {
+        self.seen.lock().unwrap().acknowledged.clone()
+    }
+
+    /// The most messages without an acknowledgement at one time.
+    pub fn most_outstanding(&self) -> usize {
+        self.seen.lock().unwrap().most_outstanding
+    }
+
+    /// Waits until what was acknowledged is enough.
+    pub fn wait(&self, what: &str, is_enough: impl Fn(&[Published]) -> bool) {
+        let limit = Instant::now() + 2 * LIMIT;
+        while !is_enough(&self.acknowledged()) {
+            assert!(Instant::now() < limit, "{what}; acknowledged: {}", self.acknowledged().len());
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, delay_ms: &Arc<AtomicU64>) {
+    let outstanding = Arc::<Mutex<BTreeMap<u16, Published>>>::default();
+    let (from, to) = (bridge.try_clone().unwrap(), broker.try_clone().unwrap());
+    let (noted, waiting) = (Arc::clone(seen), Arc::clone(&outstanding));
+    spawn(move || {
+        copy(from, to, |packet| {
+            if let Some((id, published)) = publish(packet) {
+                let mut seen = noted.lock().unwrap();
+                let mut waiting = waiting.lock().unwrap();
+                seen.published.push(published.clone());
+                waiting.insert(id, published);
+                seen.most_outstanding = seen.most_outstanding.max(waiting.len());
+            }
+        });
+    });
+    let (seen, delay_ms) = (Arc::clone(seen), Arc::clone(delay_ms));
+    spawn(move || {
+        copy(broker, bridge, |packet| {
+            if packet[0] >> 4 != 4 {
+                return;
+            }
+            sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed)));
+            let (_, body) = split(packet);
+            let is_refused = body.get(2).is_some_and(|reason| *reason >= 0x80);
+            let published = outstanding.lock().unwrap().remove(&u16::from_be_bytes([body[0], body[1]]));
+            if let Some(published) = published.filter(|_| !is_refused) {
+                seen.lock().unwrap().acknowledged.push(published);
+            }
+        });
+    });
+}
+
+/// Copies packets until either side ends, and notes each one before it is passed on.
+fn copy(mut from: TcpStream, mut to: TcpStream, mut note: impl FnMut(&[u8])) {
+    let mut bytes = Vec::new();
+    let mut part = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut part) {
+        bytes.extend_from_slice(&part[..count]);
+        while let Some(length) = whole(&bytes) {
+            let packet: Vec<u8> = bytes.drain(..length).collect();
+            note(&packet);
+            if to.write_all(&packet).is_err() {
+                break;
+            }
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+/// The length of the first packet, if it is whole.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let (mut length, mut at) = (0, 1);
+    loop {
+        let byte = *bytes.get(at)?;
+        length |= usize::from(byte & 127) << (7 * (at - 1));
+        at += 1;
+        if byte < 128 {
+            return (bytes.len() >= at + length).then_some(at + length);
+        }
+    }
+}
+
+/// The flags of a packet, and what follows its length.
+fn split(packet: &[u8]) -> (u8, &[u8]) {
+    let length = 1 + packet[1..].iter().take_while(|byte| **byte >= 128).count() + 1;
+    (packet[0], &packet[length..])
+}
+
+/// The number and the content of a message with QoS 1, by MQTT 5.
+fn publish(packet: &[u8]) -> Option<(u16, Published)> {
+    let (flags, body) = split(packet);
+    if flags >> 4 != 3 || flags & 6 != 2 {
+        return None;
+    }
+    let topic_bytes = usize::from(u16::from_be_bytes([body[0], body[1]]));
+    let (topic, rest) = body[2..].split_at(topic_bytes);
+    let id = u16::from_be_bytes([rest[0], rest[1]]);
+    let (mut length, mut at) = (0, 0);
+    loop {
+        let byte = rest[2 + at];
+        length |= usize::from(byte & 127) << (7 * at);
+        at += 1;
+        if byte < 128 {
+            break;
+        }
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((id, Published { topic: text(topic), payload: text(&rest[2 + at + length..]) }))
+}
