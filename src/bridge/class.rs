@@ -43,6 +43,7 @@ impl<T> PerClass<T> {
     }
 
     /// These two.
+    #[cfg(test)]
     pub const fn of(urgent: T, rest: T) -> Self {
         Self([urgent, rest])
     }
