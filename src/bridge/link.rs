@@ -46,7 +46,8 @@ impl Link {
                 Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
                 Ok(Received::Nothing) => break,
                 Ok(Received::End) => {
-                    self.was_closed_in_order = true;
+                    // Unless it has said why before.
+                    self.was_closed_in_order = !self.session.is_closed();
                     self.session.close("the broker closed the connection".to_string(), false);
                     break;
                 }

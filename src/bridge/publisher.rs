@@ -39,6 +39,7 @@ pub struct Publisher {
     barren: u32,
     troubles: Throttle,
     journal_troubles: Throttle,
+    is_journal_away: bool,
     rate: Rate,
     started: Instant,
     next: Times,
@@ -95,6 +96,7 @@ impl Publisher {
             barren: 0,
             troubles: Throttle::default(),
             journal_troubles: Throttle::default(),
+            is_journal_away: false,
             rate: Rate::default(),
             started: now,
             next: Times { look: now, files: now, save: now, count: now, sample: now },
@@ -147,12 +149,12 @@ impl Publisher {
         let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000));
         let is_up = matches!(self.state, State::Up(_));
         let pause_ms = match result {
-            Ok(_) if self.outgoing.is_searching() => 0,
             // More came than a look takes, maybe.
-            Ok(true) if is_up => 0,
+            Ok(true) if is_up || self.outgoing.is_searching() => 0,
             Ok(_) if is_up => LOOK_MS,
             _ => LOOK_OFFLINE_MS,
         };
+        self.is_journal_away = result.is_err();
         match result {
             Ok(_) => {
                 if self.journal_troubles.clear() {
@@ -256,10 +258,14 @@ impl Publisher {
     /// Sends as long as the socket takes it.
     fn send(&mut self, now: Instant) {
         let State::Up(Up { link, depth, .. }) = &mut self.state else { return };
+        let mut has_sent = false;
         while link.is_clear() {
             let Some(next) = self.outgoing.next(*depth) else { break };
             match link.session.publish(&next.publication, now) {
-                Ok(packet_id) => self.outgoing.sent(&next, packet_id, now),
+                Ok(packet_id) => {
+                    self.outgoing.sent(&next, packet_id, now);
+                    has_sent = true;
+                }
                 Err(Unsent::TooLarge) => self.outgoing.unsendable(next.class, Reason::TooLarge),
                 Err(Unsent::Impossible) => {
                     let reason = Reason::Refused("it cannot be written as MQTT".to_string());
@@ -269,8 +275,8 @@ impl Publisher {
             }
             link.flush();
         }
-        // There is room again, so more is read.
-        if self.outgoing.is_searching() {
+        // There is room again, so more is read at once; but once for each time that something was sent.
+        if has_sent && self.outgoing.is_searching() && !self.is_journal_away {
             self.next.look = now;
         }
     }

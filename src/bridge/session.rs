@@ -314,7 +314,8 @@ impl Session {
         }
     }
 
-    fn is_closed(&self) -> bool {
+    /// Whether the connection is over, and that was not heard yet.
+    pub fn is_closed(&self) -> bool {
         matches!(self.heard.back(), Some(Heard::Closed(_)))
     }
 

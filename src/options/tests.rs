@@ -671,6 +671,14 @@ fn variable() -> impl Strategy<Value = (OsString, OsString)> {
     (name, argument())
 }
 
+#[test]
+fn companion_gets_its_arguments_and_its_variables() {
+    let env = [("FIRSTLINE_BRIDGE_NONSENSE", "is for the bridge")];
+    let given = ["--to", "x", "journal"].map(OsString::from).to_vec();
+    assert_eq!(read(&["bridge", "--to", "x", "journal"], &env), Ok(Action::Companion("bridge", given)));
+    assert!(matches!(read(&[], &env), Ok(Action::Serve(_))));
+}
+
 proptest! {
     #[test]
     fn nothing_panics_and_every_refusal_is_one_line(

@@ -73,3 +73,16 @@ fn firstline_bridge_runs_the_program_beside_it() {
     assert_eq!(help.code(), Some(0));
     help.wait_for("Usage: firstline bridge");
 }
+
+#[test]
+fn bridge_that_is_not_installed_is_told_in_one_line() {
+    let scene = Scene::new("missing");
+    let alone = scene.path("firstline");
+    std::fs::copy(env!("CARGO_BIN_EXE_firstline"), &alone).unwrap();
+    let mut command = Command::new(alone);
+    command.arg("bridge").env("PATH", &scene.directory.0);
+    let mut missing = Process::start(command);
+    assert_eq!(missing.code(), Some(1));
+    missing.wait_for("firstline-bridge is not installed");
+    assert_eq!(missing.said().len(), 1);
+}

@@ -68,3 +68,17 @@ fn help_names_every_option_and_fits_a_terminal() {
     assert!(help.lines().all(|line| line.len() <= 80), "{help}");
     assert_eq!(read(&["--help"], &[]).unwrap_err(), help);
 }
+
+#[test]
+fn environment_file_has_every_variable() {
+    let file = include_str!("../../../deploy/firstline-bridge.env");
+    let given = |line: &'static str| line.strip_prefix('#')?.strip_prefix(PREFIX)?.split_once('=');
+    let variables: Vec<_> = file.lines().filter_map(given).collect();
+    for setting in &SETTINGS {
+        assert!(variables.iter().any(|(name, _)| *name == variable(setting.name)), "{}", setting.name);
+    }
+    for (name, value) in variables {
+        let name = format!("{PREFIX}{name}");
+        read_variable(OsStr::new(&name), OsStr::new(value), &[], &mut Options::new()).unwrap();
+    }
+}
