@@ -6,11 +6,11 @@
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
+use super::exchange::{End, Heard, Publication};
 use super::incoming::{Arrived, Incoming, Outcome};
 use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
 use super::link::Link;
 use super::report::{Throttle, say};
-use super::session::{End, Heard, Publication};
 use super::stop::{Stop, Woken};
 use crate::client::backoff::Backoff;
 use crate::client::{Sender, Servers, Settings, Token};

@@ -1,7 +1,7 @@
 //! The broker, and how to introduce this client there.
 
 use super::broker::Broker;
-use super::session::Introduction;
+use super::exchange::Introduction;
 use super::tls::Tls;
 
 /// Where to connect, and as whom.

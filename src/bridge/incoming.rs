@@ -1,7 +1,7 @@
 //! Commands on their way from the broker to the hub, and back. Without I/O.
 
+use super::exchange::Delivery;
 use super::limits::COMMANDS_MAX;
-use super::session::Delivery;
 use crate::client::Message;
 use crate::client::outcome;
 use crate::protocol::Priority;

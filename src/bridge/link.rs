@@ -1,8 +1,9 @@
 //! A connection to the broker: the transport, and the session over it.
 
 use super::broker::Broker;
+use super::exchange::{End, Heard, Introduction};
 use super::limits::RECEIVE_BYTES;
-use super::session::{End, Heard, Introduction, Session};
+use super::session::Session;
 use super::stop::Stop;
 use super::tls::Tls;
 use super::transport::{Received, Transport};

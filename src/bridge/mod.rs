@@ -20,7 +20,7 @@
 //! | `key`, `topic`, `publication` | what an item looks like at the broker |
 //! | `outgoing`, `publisher` | all of these together, without a connection and with one |
 //! | `incoming`, `commands` | the way in, without a connection and with one |
-//! | `session` | MQTT without I/O |
+//! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
 //! | `broker`, `lookup`, `secret`, `tls`, `transport`, `link`, `destination` | the way to the broker |
 //! | `options`, `counters`, `report`, `stop`, `program` | the program |
 
@@ -31,6 +31,7 @@ mod counters;
 mod cursor_file;
 mod cursors;
 mod destination;
+mod exchange;
 mod headroom;
 mod incoming;
 mod item;
@@ -40,6 +41,7 @@ mod link;
 mod lookup;
 mod options;
 mod outgoing;
+mod packets;
 mod program;
 mod publication;
 mod publisher;

@@ -2,9 +2,9 @@
 //! nothing.
 
 use super::broker::Broker;
+use super::exchange::Version;
 use super::limits::{ACK_TIMEOUT_MS_DEFAULT, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX};
 use super::publication::Payload;
-use super::session::Version;
 use super::tls::Files;
 use super::topic::{Topics, is_node, with_node};
 use super::turns::SHARE_MAX;

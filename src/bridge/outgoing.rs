@@ -4,12 +4,12 @@
 use super::class::{Class, PerClass};
 use super::counters::Counters;
 use super::cursors::Cursors;
+use super::exchange::{Publication, Rejection};
 use super::item::{Content, Item, Loss, Reason};
 use super::limits::{ATTEMPTS_MAX, PUBLICATION_BYTES_MAX};
 use super::publication::{Form, bytes};
 use super::reader::{Reader, Selection, Trouble};
 use super::report::say;
-use super::session::{Publication, Rejection};
 use super::stream::Stream;
 use super::turns::Turns;
 use super::window::Depth;

@@ -1,9 +1,9 @@
 //! From an item to what is published.
 
 use super::class::Class;
+use super::exchange::Publication;
 use super::item::{Content, Item, Loss, Message};
 use super::key::key;
-use super::session::Publication;
 use super::topic::Topics;
 use crate::journal::segment::Identity;
 use crate::journal_command::lines::Line;

@@ -3,6 +3,7 @@
 use super::counters::{self, CommandCounters, Snapshot};
 use super::cursor_file::CursorFile;
 use super::destination::Destination;
+use super::exchange::{End, Heard, Unsent};
 use super::headroom::Rate;
 use super::item::Reason;
 use super::limits::{
@@ -12,7 +13,6 @@ use super::limits::{
 use super::link::Link;
 use super::outgoing::{Manner, Outgoing};
 use super::report::{Throttle, say};
-use super::session::{End, Heard, Unsent};
 use super::stop::{Stop, Woken};
 use super::window::Depth;
 use crate::client::backoff::Backoff;

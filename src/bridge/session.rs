@@ -1,121 +1,19 @@
 //! One MQTT connection, 5 or 3.1.1, without I/O: bytes in and out, and what came of them. The protocol is `mqtt-protocol-core`'s. Nothing is stored or
 //! repeated here: each connection has a session of its own.
 
-use super::limits::{COMMANDS_MAX, KEEP_ALIVE_S, RECEIVED_PACKET_BYTES_MAX};
-use super::secret::Login;
+use super::exchange::{Delivery, End, Heard, Introduction, Publication, Unsent, Version};
+use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};
+use super::packets;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
 use mqtt_protocol_core::mqtt::packet::prelude::*;
-use mqtt_protocol_core::mqtt::packet::{
-    CorrelationData, Packet, Property, Qos, SessionExpiryInterval, SubEntry, SubOpts, UserProperty, v3_1_1,
-    v5_0,
-};
+use mqtt_protocol_core::mqtt::packet::{Packet, Property, Qos, SubEntry, SubOpts, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, ConnectReturnCode, MqttError, PubackReasonCode, SubackReasonCode,
 };
 use mqtt_protocol_core::mqtt::{Connection, role};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-pub use mqtt_protocol_core::mqtt::Version;
-
-/// How to introduce this client.
-#[derive(Clone)]
-pub struct Introduction {
-    /// The version of the protocol.
-    pub version: Version,
-    /// The name of this client, unique at the broker.
-    pub client_id: String,
-    /// User and password.
-    pub login: Option<Login>,
-    /// How long the broker keeps this client's subscriptions and what they wait for, in seconds; 0: not at all.
-    pub keeps_session_s: u32,
-    /// How long an answer may take.
-    pub answer_timeout: Duration,
-}
-
-/// A message to publish.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Publication {
-    /// Its topic.
-    pub topic: String,
-    /// What it says.
-    pub payload: Vec<u8>,
-    /// With MQTT 5: properties with a name.
-    pub properties: Vec<(&'static str, String)>,
-    /// With MQTT 5: the data of the request that it answers.
-    pub correlation: Option<Vec<u8>>,
-}
-
-/// A message that the broker sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
-    /// Its number, if it has to be acknowledged.
-    pub packet_id: Option<u16>,
-    /// Whether it may have been sent before.
-    pub is_repeated: bool,
-    /// Its topic.
-    pub topic: String,
-    /// What it says.
-    pub payload: Vec<u8>,
-    /// The property `priority`.
-    pub priority: Option<String>,
-    /// Where the answer goes.
-    pub response_topic: Option<String>,
-    /// What the answer carries.
-    pub correlation: Option<Vec<u8>>,
-}
-
-/// What came.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// The broker accepts this client, and takes so many messages at once.
-    Connected {
-        /// The broker's receive maximum.
-        receive_maximum: u16,
-        /// It has kept the session.
-        session_present: bool,
-    },
-    /// A message was acknowledged.
-    Acknowledged(u16),
-    /// A message is refused.
-    Rejected(u16, Rejection),
-    /// The subscription stands.
-    Subscribed,
-    /// A message.
-    Delivery(Delivery),
-    /// The connection is over.
-    Closed(End),
-}
-
-/// Why a message is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// Whether it is refused for good.
-    pub is_final: bool,
-    /// The broker's reason.
-    pub reason: String,
-}
-
-/// Why a connection is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    /// In one line.
-    pub reason: String,
-    /// The broker said that a message is at fault.
-    pub is_message_at_fault: bool,
-}
-
-/// Why a publication was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsent {
-    /// The broker takes no packet of that size.
-    TooLarge,
-    /// The broker takes no more now, or the connection is over.
-    NotNow,
-    /// It cannot be written as a packet.
-    Impossible,
-}
 
 /// A connection.
 pub struct Session {
@@ -152,7 +50,7 @@ impl Session {
         };
         let timeout_ms = u64::try_from(introduction.answer_timeout.as_millis()).unwrap_or(u64::MAX);
         session.connection.set_pingresp_recv_timeout(timeout_ms);
-        let packet = connect_packet(introduction)
+        let packet = packets::connect(introduction)
             .map_err(|error| format!("the broker cannot be told who this is: {error}"))?;
         let events = session.connection.send(packet);
         session.apply(events, now);
@@ -211,7 +109,7 @@ impl Session {
     /// Why nothing was sent.
     pub fn publish(&mut self, publication: &Publication, now: Instant) -> Result<u16, Unsent> {
         let packet_id = self.connection.acquire_packet_id().map_err(|_| Unsent::NotNow)?;
-        let events = match self.publish_packet(publication, packet_id) {
+        let events = match packets::publish(self.version, publication, packet_id) {
             Ok(packet) => self.connection.send(packet),
             Err(_) => {
                 let events = self.connection.release_packet_id(packet_id);
@@ -234,24 +132,6 @@ impl Session {
                 Err(if error == MqttError::PacketTooLarge { Unsent::TooLarge } else { Unsent::NotNow })
             }
         }
-    }
-
-    fn publish_packet(&self, publication: &Publication, packet_id: u16) -> Result<Packet, MqttError> {
-        let payload = publication.payload.as_slice();
-        if self.version == Version::V3_1_1 {
-            let publish = v3_1_1::Publish::builder().topic_name(publication.topic.as_str())?;
-            return Ok(publish.qos(Qos::AtLeastOnce).packet_id(packet_id).payload(payload).build()?.into());
-        }
-        let mut properties: Vec<Property> = Vec::new();
-        for (name, value) in &publication.properties {
-            properties.push(UserProperty::new(*name, value.as_str())?.into());
-        }
-        if let Some(data) = &publication.correlation {
-            properties.push(CorrelationData::new(data.clone())?.into());
-        }
-        let publish = v5_0::Publish::builder().topic_name(publication.topic.as_str())?;
-        let publish = publish.qos(Qos::AtLeastOnce).packet_id(packet_id).props(properties).payload(payload);
-        Ok(publish.build()?.into())
     }
 
     /// Subscribes with QoS 1.
@@ -325,7 +205,7 @@ impl Session {
         for event in events {
             match event {
                 Event::RequestSendPacket { packet, .. } => self.output.extend(packet.to_continuous_buffer()),
-                Event::NotifyPacketReceived(packet) => self.receive(packet, now),
+                Event::NotifyPacketReceived(packet) => self.receive(packet),
                 Event::RequestTimerReset { kind, duration_ms } => {
                     self.set_timer(kind, Some(now + Duration::from_millis(duration_ms)));
                 }
@@ -347,18 +227,18 @@ impl Session {
         }
     }
 
-    fn receive(&mut self, packet: Packet, now: Instant) {
+    fn receive(&mut self, packet: Packet) {
         match packet {
             Packet::V5_0Connack(connack) => self.receive_connack(&connack),
             Packet::V3_1_1Connack(connack) => match connack.return_code() {
                 ConnectReturnCode::Accepted => self.connected(u16::MAX, connack.session_present()),
-                code => self.close(refused(&code.to_string()), false),
+                code => self.close(packets::refused(&code.to_string()), false),
             },
             Packet::V5_0Puback(puback) => {
                 let id = puback.packet_id();
                 self.heard.push_back(match puback.reason_code().filter(PubackReasonCode::is_failure) {
                     None => Heard::Acknowledged(id),
-                    Some(code) => Heard::Rejected(id, rejection(code)),
+                    Some(code) => Heard::Rejected(id, packets::rejection(code)),
                 });
             }
             Packet::V3_1_1Puback(puback) => self.heard.push_back(Heard::Acknowledged(puback.packet_id())),
@@ -370,16 +250,9 @@ impl Session {
                 let refused = suback.return_codes().into_iter().find(|code| code.is_failure());
                 self.subscribed(refused.map(|code| code.to_string()));
             }
-            Packet::V5_0Publish(publish) => self.deliver(delivery_5(&publish), publish.qos(), now),
+            Packet::V5_0Publish(publish) => self.deliver(packets::delivery_5(&publish), publish.qos()),
             Packet::V3_1_1Publish(publish) => {
-                let delivery = Delivery {
-                    packet_id: publish.packet_id(),
-                    is_repeated: publish.dup(),
-                    topic: publish.topic_name().to_string(),
-                    payload: publish.payload().as_slice().to_vec(),
-                    ..Delivery::default()
-                };
-                self.deliver(delivery, publish.qos(), now);
+                self.deliver(packets::delivery_3(&publish), publish.qos());
             }
             Packet::V5_0Disconnect(disconnect) => {
                 let code =
@@ -396,7 +269,7 @@ impl Session {
 
     fn receive_connack(&mut self, connack: &v5_0::Connack) {
         if connack.reason_code() != ConnectReasonCode::Success {
-            return self.close(refused(&connack.reason_code().to_string()), false);
+            return self.close(packets::refused(&connack.reason_code().to_string()), false);
         }
         let receive_maximum = connack.props().iter().find_map(|property| match property {
             Property::ReceiveMaximum(maximum) => Some(maximum.val()),
@@ -426,74 +299,10 @@ impl Session {
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery, qos: Qos, _now: Instant) {
+    fn deliver(&mut self, delivery: Delivery, qos: Qos) {
         if qos == Qos::ExactlyOnce {
             return self.close("the broker breaks the protocol: a message with QoS 2".to_string(), false);
         }
         self.heard.push_back(Heard::Delivery(delivery));
     }
-}
-
-fn refused(code: &str) -> String {
-    match code {
-        "BadUserNameOrPassword" | "NotAuthorized" => {
-            format!("the broker refuses this client: {code}; look at the user of --to and at --password-file")
-        }
-        "UnsupportedProtocolVersion" | "UnacceptableProtocolVersion" => {
-            format!("the broker refuses this client: {code}; --mqtt takes the other version")
-        }
-        code => format!("the broker refuses this client: {code}"),
-    }
-}
-
-fn rejection(code: PubackReasonCode) -> Rejection {
-    let is_final = matches!(
-        code,
-        PubackReasonCode::NotAuthorized
-            | PubackReasonCode::TopicNameInvalid
-            | PubackReasonCode::PayloadFormatInvalid
-    );
-    Rejection { is_final, reason: code.to_string() }
-}
-
-fn connect_packet(introduction: &Introduction) -> Result<Packet, MqttError> {
-    let Introduction { version, client_id, login, keeps_session_s, .. } = introduction;
-    let is_clean = *keeps_session_s == 0;
-    if *version == Version::V3_1_1 {
-        let mut connect = v3_1_1::Connect::builder().client_id(client_id.as_str())?;
-        if let Some(Login { user, password }) = login {
-            connect = connect.user_name(user.as_str())?.password(password.clone())?;
-        }
-        return Ok(connect.clean_session(is_clean).keep_alive(KEEP_ALIVE_S).build()?.into());
-    }
-    let mut connect = v5_0::Connect::builder().client_id(client_id.as_str())?;
-    if let Some(Login { user, password }) = login {
-        connect = connect.user_name(user.as_str())?.password(password.clone())?;
-    }
-    let properties: Vec<Property> = match keeps_session_s {
-        0 => Vec::new(),
-        seconds => vec![SessionExpiryInterval::new(*seconds)?.into()],
-    };
-    Ok(connect.clean_start(is_clean).keep_alive(KEEP_ALIVE_S).props(properties).build()?.into())
-}
-
-fn delivery_5(publish: &v5_0::Publish) -> Delivery {
-    let mut delivery = Delivery {
-        packet_id: publish.packet_id(),
-        is_repeated: publish.dup(),
-        topic: publish.topic_name().to_string(),
-        payload: publish.payload().as_slice().to_vec(),
-        ..Delivery::default()
-    };
-    for property in publish.props() {
-        match property {
-            Property::ResponseTopic(topic) => delivery.response_topic = Some(topic.val().to_string()),
-            Property::CorrelationData(data) => delivery.correlation = Some(data.val().to_vec()),
-            Property::UserProperty(pair) if pair.key() == "priority" => {
-                delivery.priority = Some(pair.val().to_string())
-            }
-            _ => {}
-        }
-    }
-    delivery
 }

@@ -1,0 +1,104 @@
+//! What is said to a broker, and what comes from there, in no version of MQTT.
+
+use super::secret::Login;
+use std::time::Duration;
+
+pub use mqtt_protocol_core::mqtt::Version;
+
+/// How to introduce this client.
+#[derive(Clone)]
+pub struct Introduction {
+    /// The version of the protocol.
+    pub version: Version,
+    /// The name of this client, unique at the broker.
+    pub client_id: String,
+    /// User and password.
+    pub login: Option<Login>,
+    /// How long the broker keeps this client's subscriptions and what they wait for, in seconds; 0: not at all.
+    pub keeps_session_s: u32,
+    /// How long an answer may take.
+    pub answer_timeout: Duration,
+}
+
+/// A message to publish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// Its topic.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// With MQTT 5: properties with a name.
+    pub properties: Vec<(&'static str, String)>,
+    /// With MQTT 5: the data of the request that it answers.
+    pub correlation: Option<Vec<u8>>,
+}
+
+/// A message that the broker sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its number, if it has to be acknowledged.
+    pub packet_id: Option<u16>,
+    /// Whether it may have been sent before.
+    pub is_repeated: bool,
+    /// Its topic.
+    pub topic: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// The property `priority`.
+    pub priority: Option<String>,
+    /// Where the answer goes.
+    pub response_topic: Option<String>,
+    /// What the answer carries.
+    pub correlation: Option<Vec<u8>>,
+}
+
+/// What came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The broker accepts this client, and takes so many messages at once.
+    Connected {
+        /// The broker's receive maximum.
+        receive_maximum: u16,
+        /// It has kept the session.
+        session_present: bool,
+    },
+    /// A message was acknowledged.
+    Acknowledged(u16),
+    /// A message is refused.
+    Rejected(u16, Rejection),
+    /// The subscription stands.
+    Subscribed,
+    /// A message.
+    Delivery(Delivery),
+    /// The connection is over.
+    Closed(End),
+}
+
+/// Why a message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Whether it is refused for good.
+    pub is_final: bool,
+    /// The broker's reason.
+    pub reason: String,
+}
+
+/// Why a connection is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// In one line.
+    pub reason: String,
+    /// The broker said that a message is at fault.
+    pub is_message_at_fault: bool,
+}
+
+/// Why a publication was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The broker takes no packet of that size.
+    TooLarge,
+    /// The broker takes no more now, or the connection is over.
+    NotNow,
+    /// It cannot be written as a packet.
+    Impossible,
+}
