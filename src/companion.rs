@@ -1,4 +1,4 @@
-//! Programs of their own that feel like a part of this one: `firstline NAME` runs `firstline-NAME` from beside it, or else from the `PATH`.
+//! `firstline NAME` runs the program `firstline-NAME`: the one beside this program, or else the one in the `PATH`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,10 +17,11 @@ pub struct NotRun {
 impl fmt::Display for NotRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, error } = self;
+        let feature = name.trim_start_matches("firstline-");
         match error.kind() {
             io::ErrorKind::NotFound => write!(
                 f,
-                "{name} is not installed; install the Debian package {name}, or build it: cargo build --release --features bridge"
+                "{name} is not installed; the package {name} has it, or: cargo build --release --features {feature}"
             ),
             _ => write!(f, "{name} cannot be run: {error}"),
         }

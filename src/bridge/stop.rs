@@ -1,7 +1,7 @@
 //! Waits that a signal ends.
 
 use crate::client::sender::poll_timeout;
-use crate::send_command::interruption::Interruption;
+use crate::process_io::interruption::Interruption;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;

@@ -35,7 +35,9 @@ pub use server::Options;
 pub use usage::Usage;
 pub use watch::{Since, WatchOptions, help as watch_help};
 
-use names::{BOARD_VARIABLE, BRIDGE_PREFIX, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD};
+use names::{
+    BOARD_VARIABLE, BRIDGE_PREFIX, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD,
+};
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

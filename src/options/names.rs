@@ -11,7 +11,7 @@ pub(super) const WATCH_WORD: &str = "watch";
 
 /// If this is the first argument, the program `firstline-` with that name behind it gets the others. Each is a package
 /// of its own.
-pub(super) const COMPANIONS: [&str; 1] = ["web"];
+pub(super) const COMPANIONS: [&str; 2] = ["web", "bridge"];
 
 /// The beginning of the names of this program's environment variables.
 pub(super) const PREFIX: &str = "FIRSTLINE_";
@@ -24,6 +24,3 @@ pub(super) const TEST_PREFIX: &str = "FIRSTLINE_TEST_";
 
 /// The beginning of the names of the bridge's variables, which reads them itself.
 pub(super) const BRIDGE_PREFIX: &str = "FIRSTLINE_BRIDGE_";
-
-/// Programs of their own: if the first argument is one of these, `firstline-` and that name is run with the others.
-pub(super) const COMPANIONS: [&str; 1] = ["bridge"];

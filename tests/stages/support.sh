@@ -23,7 +23,7 @@ if are_there strace; then FEATURES+=,strace; fi
 if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
 if [ "$(id -u)" -eq 0 ]; then FEATURES+=,root; fi
 # The companions, if all stages run: stages that build with other features at the same time replace each other's server.
-if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then FEATURES+=,web; fi
+if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then FEATURES+=,web,bridge; fi
 export FEATURES
 # The tests wait for the server most of their time.
 export RUST_TEST_THREADS=8

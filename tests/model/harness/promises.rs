@@ -568,7 +568,9 @@ impl<'a> Check<'a> {
                     "not-permitted",
                     "shutting-down",
                 ],
-                Command::Leave | Command::Who | Command::Stats { .. } => &["not-authenticated", "shutting-down"],
+                Command::Leave | Command::Who | Command::Stats { .. } => {
+                    &["not-authenticated", "shutting-down"]
+                }
             },
             _ => &[],
         };

@@ -159,7 +159,7 @@ fn message_that_no_handler_takes_expires() {
     admit(&mut table, 2, Priority::URGENT, 10);
     assert!(table.take_due_change() && !table.take_due_change());
     assert_eq!(table.due_ns(), Some(1_000));
-    assert_eq!(expire(&mut table, 999).0, []);
+    assert!(expire(&mut table, 999).0.is_empty());
     assert_eq!(expire(&mut table, 1_000).0, [1]);
     assert_eq!(table.due_ns(), Some(1_010));
     assert_eq!(expire(&mut table, 1_010).0, [2]);
