@@ -38,6 +38,10 @@
 //! - With a journal, a thread that has committed a group releases the consumer before it delivers the group: the next
 //!   group goes to the disk while the ACKs of the last one go out. The consumer's own thread even offloads the
 //!   delivery to another thread, if more messages wait for the disk and the group is not urgent.
+//! - With `--handle`, urgent messages do not go to the heap but wait for *handlers*, clients that process them. The
+//!   worker of a handler gives it the next one when it is free. What a handler has done goes to the consumer before all
+//!   that waits there, and gets its ID, its place in the journal and its ACK like any other message. No thread waits
+//!   for a handler.
 //! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that
 //!   clients that flood the server do not delay it.
 //! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom,

@@ -617,6 +617,21 @@ fn shutdown_puts_nothing_back() {
 }
 
 #[test]
+fn handler_may_quit_in_a_shutdown_and_leave_its_task() {
+    let (mut server, mut handler) = server_and_handler(&["--drain-timeout", "3600"]);
+    let (mut sender, mut idle) = (server.connect(), server.connect());
+    assert_eq!(idle.ask("/ping"), "OK 1");
+    sender.send("a\n");
+    assert_eq!(task(&mut handler).text, "a");
+    server.signal("TERM");
+    assert_eq!(idle.rest(), ["BYE shutting-down"]);
+    handler.send("/quit\n");
+    assert_eq!(handler.rest(), ["OK 2", "BYE quit"]);
+    assert_eq!(sender.rest(), ["NAK 1 shutting-down", "BYE shutting-down"]);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
 fn options_without_handle_do_nothing_and_say_so() {
     for option in ["handle-wait", "handle-limit", "attempts"] {
         let mut command = command();

@@ -232,6 +232,7 @@ impl Commands {
             Request::Message { priority, text } => self.admit(priority, text, context),
             Request::Nak(reason) => self.refuse(reason, context),
             Request::Command(Command::Task(command)) => self.execute_task(command, context),
+            Request::Command(Command::Quit) if self.tasks.has_some() => self.quit = Some(self.lines),
             Request::Command(_) if context.draining => self.reject(Refusal::ShuttingDown, context),
             Request::Command(command) => self.execute(command, context),
             Request::Refused(reason) => self.reject(reason, context),

@@ -181,15 +181,20 @@ impl Delivery {
         let Some(tasks) = &hub.tasks else { return };
         let text = tasks.release(id, clock::now_ns(), hub, caller);
         let (line, is_lowered) = (task.lines().start, task.is_lowered());
-        let mut outbox = hub.outboxes[task.client()].lock();
+        let conn = task.client();
+        let (mut outbox, mut status) = (hub.outboxes[conn].lock(), FlushStatus::Nothing);
         if !text.is_empty() && !outbox.has_room(TEXT_REPLY_BYTES_MAX) {
-            // What it returns does not matter: `send` flushes again.
-            flush::flush(&mut outbox, &mut self.chunk);
+            status = flush::flush(&mut outbox, &mut self.chunk);
         }
         outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, |out, room| match result {
             Ok(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
             Err(reason) => reply::nak(out, line, reason),
         });
+        drop(outbox);
+        // `send` flushes again, and would not notice that the socket is full or broken already.
+        if status != FlushStatus::Nothing {
+            hub.wakeups.wake_from(caller, conn);
+        }
     }
 
     /// Flushes the outboxes of all touched connections, and wakes the workers that have work after that.
