@@ -1,4 +1,4 @@
-//! Where servers are: what a person writes, and what the system makes of it. Opens no connection.
+//! The addresses of servers, as a person writes them. Opens no connection.
 
 use super::limits::{HOST_BYTES_MAX, SERVERS_MAX};
 use crate::limits::PORT_DEFAULT;
@@ -8,12 +8,13 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-/// Servers to try in that order, 1 to [`SERVERS_MAX`]: `HOST[:PORT][,HOST[:PORT]]...`. HOST is a name, an IPv4 address or an IPv6
-/// address, which stands in brackets if a port follows, and may name its interface: `fe80::1%eth0`, `[fe80::1%eth0]:9090`.
+/// Servers to try in that order, 1 to [`SERVERS_MAX`]: `HOST[:PORT][,HOST[:PORT]]...`. HOST is a name, an IPv4 address
+/// or an IPv6 address. An IPv6 address needs brackets if a port follows, and may name its interface: `fe80::1%eth0`,
+/// `[fe80::1%eth0]:9090`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Servers(Vec<Server>);
 
-/// Where one server is.
+/// The address of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     host: Host,
@@ -29,7 +30,7 @@ enum Host {
     Scoped(Ipv6Addr, String),
 }
 
-/// Why a text names no servers, in one line that says what does.
+/// Why a text is no list of servers: one line that says what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadServers(String);
 
@@ -64,14 +65,14 @@ impl From<SocketAddr> for Servers {
 }
 
 impl Servers {
-    /// Each of them.
+    /// All of them, in their order.
     pub fn list(&self) -> &[Server] {
         &self.0
     }
 }
 
 impl Server {
-    /// Its address, if it is one and not a name.
+    /// Its address, or none if it has a name.
     ///
     /// # Errors
     /// There is no interface of that name now.
@@ -89,7 +90,7 @@ impl Server {
         }
     }
 
-    /// Its name, if it has one, and its port: what the resolver takes.
+    /// Its name and port for the resolver, if it has a name.
     pub fn name(&self) -> Option<(&str, u16)> {
         if let Host::Name(name) = &self.host { Some((name, self.port)) } else { None }
     }
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_writes() {
+    fn names_addresses_ports_and_lists_are_parsed() {
         for (text, servers) in [
             ("raspberrypi", &["raspberrypi:9090"][..]),
             ("pi.local:91", &["pi.local:91"]),
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_server() {
+    fn text_that_names_no_server_is_refused() {
         for text in [
             "",
             ",",

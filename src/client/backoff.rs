@@ -1,5 +1,5 @@
-//! The pauses between attempts: each twice as long as the one before, up to a bound, and shorter by chance, so that the clients of a
-//! server that restarts do not come back all at once.
+//! The pauses between attempts. Each is up to twice as long as the one before, within a bound. A random part makes
+//! each shorter, so that the clients of a server that restarts do not come back all at once.
 
 use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -25,9 +25,9 @@ impl Backoff {
         Self { ms: ms_min, ms_min, ms_max }
     }
 
-    /// The next pause: between half of its length and all of it.
+    /// The next pause: at random between half of its full length and all of it.
     pub fn pause(&mut self) -> Duration {
-        // Std seeds it from the system's random numbers; a hasher that has hashed nothing gives them back mixed.
+        // Std seeds the hasher with random numbers of the system; its hash of no input depends only on them.
         let chance = RandomState::new().build_hasher().finish();
         let ms = self.ms / 2 + chance % (self.ms / 2 + 1);
         self.ms = (2 * self.ms).min(self.ms_max);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_their_bound_and_begin_anew() {
+    fn pauses_grow_to_their_bound_and_reset() {
         let mut backoff = Backoff::default();
         let mut longest_ms = BACKOFF_MS_MIN;
         for _ in 0..20 {

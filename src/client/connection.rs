@@ -13,12 +13,12 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What came.
+/// The next thing that the server sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A reply.
     Reply(Reply),
-    /// Nothing more now.
+    /// Nothing more now: try again when the socket is readable.
     Nothing,
     /// The connection has ended, for this reason.
     End(String),
@@ -28,11 +28,11 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// The number of the line that is sent next.
+    /// The number of the next line.
     next_line: u64,
     /// Lines that wait to be sent. Each has one LF, at its end.
     output: Vec<u8>,
-    /// What of them was sent.
+    /// How many bytes of `output` were sent.
     sent: usize,
     input: Vec<u8>,
     /// Where the next line begins in `input`.
@@ -44,7 +44,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Lines over that socket, which does not block.
+    /// A connection over that socket, which must not block.
     pub fn new(stream: TcpStream) -> Self {
         let input = Vec::with_capacity(RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES);
         Self {
@@ -59,19 +59,20 @@ impl Connection {
         }
     }
 
-    /// Whether something waits until the socket takes more.
+    /// Whether output waits until the socket takes more.
     pub fn wants_to_send(&self) -> bool {
         self.sent < self.output.len()
     }
 
-    /// Appends one line, which `write` writes with its LF, and returns its number. It is sent by [`flush`](Self::flush).
+    /// Appends one line, which `write` writes with its LF, and returns its number. [`flush`](Self::flush) sends it.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         write(&mut self.output);
         self.next_line += 1;
         self.next_line - 1
     }
 
-    /// Sends what the socket takes. An error is no news here: [`hear`](Self::hear) tells it once all replies are read that came before.
+    /// Sends what the socket takes. It ignores errors: [`hear`](Self::hear) reports the end after the replies that
+    /// came before it.
     pub fn flush(&mut self) {
         while self.wants_to_send() {
             match self.stream.write(&self.output[self.sent..]) {
@@ -84,19 +85,19 @@ impl Connection {
         self.sent = 0;
     }
 
-    /// The highest number of a line that the system has taken whole; the server can know none behind it.
+    /// The highest number of a line that the kernel has taken whole. The server can know no later line.
     pub fn last_sent(&self) -> u64 {
         let waiting = memchr_iter(b'\n', &self.output[self.sent..]).count();
         self.next_line - 1 - waiting as u64
     }
 
-    /// Begins a round. In each round, [`hear`](Self::hear) receives once at most: otherwise a peer that never pauses would
-    /// hold the caller, which has deadlines and signals to look at. The socket stays readable for the next round.
+    /// Begins a round. In each round, [`hear`](Self::hear) receives once at most. Otherwise a peer that never pauses would
+    /// keep the caller from its deadlines and signals. The socket stays readable for the next round.
     pub fn begin_round(&mut self) {
         self.has_received = false;
     }
 
-    /// The next thing that came in this round.
+    /// The next reply of this round, or the end.
     pub fn hear(&mut self) -> Heard {
         loop {
             if let Some(line) = self.take_line() {
@@ -137,7 +138,7 @@ impl Connection {
         Some(heard)
     }
 
-    /// Receives once, behind what is left of the last time.
+    /// Receives once, and appends to what is left of the last time.
     fn receive(&mut self) -> io::Result<usize> {
         self.input.drain(..self.taken);
         (self.taken, self.scanned) = (0, self.input.len());
@@ -148,7 +149,7 @@ impl Connection {
         received
     }
 
-    /// Whether a line was sent in part.
+    /// Whether only a part of a line was sent.
     fn is_within_line(&self) -> bool {
         self.wants_to_send() && self.sent > 0 && self.output[self.sent - 1] != b'\n'
     }
@@ -161,8 +162,8 @@ impl AsFd for Connection {
 }
 
 impl Drop for Connection {
-    /// The server takes a last line without LF for a whole one if the connection is closed in order, so a part of a line is withdrawn by
-    /// a reset.
+    /// If a line was sent in part, this resets the connection: after an orderly close the server would process that
+    /// part as a line.
     fn drop(&mut self) {
         if self.is_within_line() {
             let _ = setsockopt(&self.stream, sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 });
@@ -170,8 +171,8 @@ impl Drop for Connection {
     }
 }
 
-/// Sets up a socket before it connects: lines go at once, what may be in flight fits the send buffer, and a peer that lost its power is
-/// noticed. None of that is needed to speak, so a system that refuses it is let be.
+/// Sets up a socket before it connects: lines go at once, all lines in flight fit the send buffer, and a peer that
+/// lost its power is noticed. The connection works without these options, so errors are ignored.
 pub fn set_up(socket: &impl AsFd) {
     let _ = setsockopt(socket, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
@@ -195,7 +196,7 @@ mod tests {
         (Connection::new(stream), listener.accept().unwrap().0)
     }
 
-    /// Waits for the next thing.
+    /// Waits for the next reply, or the end.
     fn hear(connection: &mut Connection) -> Heard {
         loop {
             match connection.hear() {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_and_replies_come_however_they_are_cut() {
+    fn lines_are_numbered_and_split_replies_are_joined() {
         let (mut connection, mut server) = pair();
         assert_eq!(connection.push(|out| out.extend_from_slice(b"/ping\n")), 1);
         assert_eq!(connection.push(|out| out.extend_from_slice(b"smoke\n")), 2);
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_speaks_otherwise_is_told_and_takes_no_memory() {
+    fn other_protocols_are_reported_within_bounded_memory() {
         for said in
             [b"HTTP/1.1 400 Bad Request\r\n".to_vec(), b"\x15\x03\x01\n".to_vec(), vec![b'x'; 1 << 20]]
         {
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn part_of_a_line_is_withdrawn_by_a_reset() {
+    fn drop_resets_a_connection_with_half_a_line_sent() {
         let (mut connection, mut server) = pair();
         let mut lines = 0;
         while !connection.wants_to_send() {

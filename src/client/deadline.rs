@@ -1,33 +1,33 @@
-//! How long nothing may come of what waits. Knows no clock: it is told the time.
+//! The time-out of a sender without progress. Knows no clock: callers pass the time.
 
 use std::time::{Duration, Instant};
 
-/// The time-out of progress: it runs while something waits, and begins anew whenever something is settled.
+/// The time-out without progress. It runs while a message waits, and restarts whenever one gets its outcome.
 #[derive(Debug)]
 pub struct Deadline {
-    /// None: for ever.
+    /// None: it never passes.
     timeout: Option<Duration>,
-    /// When something was settled last, or began to wait; none: nothing waits.
+    /// When the time-out started; none: no message waits.
     since: Option<Instant>,
 }
 
 impl Deadline {
-    /// With that time-out, or none: it never passes.
+    /// A deadline with that time-out; none: it never passes.
     pub fn new(timeout: Option<Duration>) -> Self {
         Self { timeout, since: None }
     }
 
-    /// Something waits; if it is the first, the time begins.
+    /// A message waits. If it is the first, the time-out starts.
     pub fn begin(&mut self, now: Instant) {
         self.since.get_or_insert(now);
     }
 
-    /// Something was settled, and this says whether something else waits.
+    /// A message has got its outcome: the time-out restarts if another message waits, and stops if not.
     pub fn settle(&mut self, now: Instant, is_waiting: bool) {
         self.since = is_waiting.then_some(now);
     }
 
-    /// When it passes, if it does.
+    /// When the time-out passes, if it runs.
     pub fn due(&self) -> Option<Instant> {
         self.since?.checked_add(self.timeout?)
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_runs_only_while_something_waits_and_anew_after_progress() {
+    fn time_out_runs_while_a_message_waits_and_restarts_after_progress() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut deadline = Deadline::new(Some(3 * second));
         assert!(!deadline.is_over(start + 100 * second));

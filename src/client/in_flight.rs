@@ -1,9 +1,9 @@
-//! What was sent on one connection and is not answered yet: matches replies by the number of their line. Knows no sockets.
+//! The lines of one connection that wait for their replies, by line number. Knows no sockets.
 
 use super::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
 use std::collections::VecDeque;
 
-/// Lines on their way, each with what it carries, within [`IN_FLIGHT`] lines and [`IN_FLIGHT_BYTES`].
+/// Lines that wait for their replies, each with its load: at most [`IN_FLIGHT`] lines and [`IN_FLIGHT_BYTES`] bytes.
 #[derive(Debug)]
 pub struct InFlight<T> {
     /// In the order of their numbers.
@@ -35,14 +35,14 @@ impl<T> InFlight<T> {
         self.lines.is_empty()
     }
 
-    /// A line is sent. Its number is higher than those before.
+    /// Adds a line that is sent. Its number must be higher than all before.
     pub fn push(&mut self, number: u64, bytes: usize, load: T) {
         debug_assert!(self.lines.back().is_none_or(|last| last.number < number));
         self.bytes += bytes;
         self.lines.push_back(Line { number, bytes, load });
     }
 
-    /// The line of that number is answered; none: it is not on its way.
+    /// Removes the line of that number when its reply has come; none: no such line waits.
     pub fn take(&mut self, number: u64) -> Option<T> {
         let at = self.lines.binary_search_by_key(&number, |line| line.number).ok()?;
         let Line { bytes, load, .. } = self.lines.remove(at)?;
@@ -50,7 +50,7 @@ impl<T> InFlight<T> {
         Some(load)
     }
 
-    /// All of them with their numbers, in order: the connection has ended.
+    /// Removes all lines when the connection has ended, and returns them with their numbers, in order.
     pub fn take_all(&mut self) -> impl Iterator<Item = (u64, T)> + use<T> {
         self.bytes = 0;
         std::mem::take(&mut self.lines).into_iter().map(|line| (line.number, line.load))
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_find_their_lines_in_any_order_and_once() {
+    fn each_line_is_taken_once_in_any_order() {
         let mut in_flight = InFlight::default();
         for number in [2, 3, 5, 8] {
             in_flight.push(number, 10, number * 10);

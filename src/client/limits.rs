@@ -1,85 +1,94 @@
-//! Every bound of the client, each with its reason. The server's bounds are in [`crate::limits`]: this client speaks to servers of
-//! other boards too, so it takes only the default port and the depth of the pipeline from there.
+//! Every bound of the client, each with its reason. The server's bounds are in [`crate::limits`]. This client speaks
+//! to servers of other boards too, so it uses only those that are the same on all boards: the default port, the
+//! messages in flight, and the length of a token.
 
 use crate::limits;
 
-/// Messages on their way on one connection: sent and not yet answered. A server of any board takes no more from one client and then
-/// stops reading, so more would only wait in the kernel, and become unknown if the connection breaks.
+/// Messages in flight on one connection: sent and not yet answered. A server of any board takes no more from one
+/// client and then stops reading. More would only wait in the kernel, and have an unknown outcome if the connection
+/// breaks.
 pub const IN_FLIGHT: usize = limits::IN_FLIGHT;
 
-/// The bytes of those messages. The socket's send buffer takes all of them, so a line is never cut where the kernel is full.
+/// The bytes of those messages. They all fit the socket's send buffer, so the kernel does not take a line in part.
 pub const IN_FLIGHT_BYTES: usize = 48 * 1024;
 
-/// What the socket's send buffer is asked to take: Linux counts its own books for each packet too, which for short lines are several
-/// times the text.
+/// The size requested for the socket's send buffer, in bytes. Linux also counts its own bookkeeping of each packet,
+/// which for short lines is several times the text.
 pub const SEND_BUFFER_BYTES: usize = 4 * IN_FLIGHT_BYTES;
 
-/// The longest text that is sent, in bytes: several times what the server of any board takes. The server says what is too long for it;
-/// beyond this the client says so itself, and so need not keep the text.
+/// The longest text that the client sends, in bytes: several times what the server of any board takes. The server
+/// refuses a text that is too long for it; the client refuses a text longer than this itself, so that it need not keep
+/// it.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// The longest line with its end: the widest prefix and the longest text.
 pub const SENT_LINE_BYTES_MAX: usize = "/9 ".len() + TEXT_BYTES_MAX + "\r\n".len();
 
-/// The longest line of a server, without its LF: a `MSG` whose text has every byte escaped as `\xNN`, and room for its other fields.
-/// What sends longer ones does not speak this protocol.
+/// The longest line of a server, without its LF: a `MSG` whose text has every byte escaped as `\xNN`, and room for its
+/// other fields. A peer that sends longer ones does not speak this protocol.
 pub const RECEIVED_LINE_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX + 256;
 
-/// What is received at a time, at least, in bytes: hundreds of replies.
+/// The room for one receive call, in bytes: hundreds of replies.
 pub const RECEIVE_BYTES: usize = 16 * 1024;
 
-/// How many servers a list may name. Each that does not answer takes [`ATTEMPT_MS`] before the next is tried.
+/// How many servers a list may name. For each address that does not answer, the client waits for [`ATTEMPT_MS`].
 pub const SERVERS_MAX: usize = 8;
 
-/// How many addresses of one name are tried. A name of one machine has a few.
+/// How many addresses of one name the client tries. A name of one machine has a few.
 pub const ADDRESSES_MAX: usize = 16;
 
 /// The longest name of a host: that of DNS (RFC 1035, section 2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
 
-/// How long one address may take to accept and to answer the greeting: the server answers `/ping` at once, and makes a newcomer wait for
-/// 3 s at most when all places are taken. A name may take as long to be looked up.
+/// How long the client waits for one address to accept and to answer the greeting. The server answers `/ping` at once,
+/// and lets a new client wait for 3 s at most while all connections are in use. The client waits as long for the
+/// lookup of a name.
 pub const ATTEMPT_MS: u64 = 5_000;
 
 /// How long a server may say nothing while it reads its journal for a client, in milliseconds. It reads up to 8 GB, from
-/// a slow card, in which perhaps no message is urgent enough.
+/// a slow card, and perhaps no message there is urgent enough.
 pub const SEARCH_MS_MAX: u64 = 15 * 60 * 1_000;
 
-/// After this silence a connection proves itself by `/ping` before a message is entrusted to it. Then a peer that lost its power, or a
-/// router that forgot the connection, makes a message late and not unknown.
+/// After this silence the client checks a connection with `/ping` before it sends a message. So if the peer lost its
+/// power, or a router forgot the connection, the message is late, but its outcome is not unknown.
 pub const PROBE_MS: u64 = 10_000;
 
 /// The first pause between attempts: a restart of the server takes about as long.
 pub const BACKOFF_MS_MIN: u64 = 100;
 
-/// The longest pause between attempts: how late a message is, at most, after the server is back.
+/// The longest pause between attempts. With one server, the client tries again at most this long after the server is
+/// back.
 pub const BACKOFF_MS_MAX: u64 = 5_000;
 
-/// How long nothing may be answered before what waits is given up, where nothing else is said. A board boots in that time.
+/// The default time-out: without a reply for so long, the client gives up all messages that wait. A board boots in
+/// that time.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
 
-/// When a silent connection is first probed by the kernel, and how often then, in seconds; after so many probes it is broken.
+/// The kernel probes a connection that has been silent for this time, in seconds, then again after each
+/// [`KEEPALIVE_INTERVAL_S`]. After [`KEEPALIVE_PROBES`] without an answer the connection is broken.
 pub const KEEPALIVE_IDLE_S: u32 = 25;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_INTERVAL_S: u32 = 5;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_PROBES: u32 = 3;
 
-/// How long the kernel may send without an acknowledgement of the other kernel before the connection is broken, in milliseconds. Without
-/// a time-out of the caller's, nothing else would tell that the peer lost its power while messages were on their way.
+/// The connection is broken if the other kernel acknowledges nothing for this time, in milliseconds. If the caller
+/// sets no time-out, only this detects a peer that lost its power while messages were in flight.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
-/// Messages that were received and not taken by the caller. Beyond that nothing is read, so the server, or its journal, keeps the rest.
+/// Events that wait for the caller. While so many wait, the client does not read, so the server, or its journal, keeps
+/// the rest.
 pub const EVENTS_MAX: usize = 256;
 
-/// How many journals a position is kept of: each server of a list has one, and one more each time a server gets a new one.
+/// How many journals the client keeps a position of. Each server of a list has one journal, and a new one when it
+/// starts afresh.
 pub const JOURNALS_MAX: usize = 4 * SERVERS_MAX;
 
-/// After this time without a message that is urgent enough, a watcher asks how far the history is. Then what is not urgent enough does
-/// not count as lost when the journal overwrites it.
+/// After this time without a message of at least its priority, a watcher asks for the newest ID and moves its position
+/// there. So the less urgent messages before it do not count as lost when the journal overwrites them.
 pub const REFRESH_S: u64 = 600;
 
-/// What of a server's text is shown, in bytes: a line of a terminal or two.
+/// How much of a server's text is shown, in bytes: a line or two of a terminal.
 pub const SHOWN_BYTES_MAX: usize = 160;
 
 /// The longest token file: the longest token, with blanks and line ends around it.

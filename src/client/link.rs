@@ -1,7 +1,8 @@
-//! From the servers to a connection that has proven to be one of theirs, and again when it is lost. Knows no messages.
+//! Connects to one of the servers, checks the connection, and connects again when it is lost. Knows no messages.
 //!
-//! A connection proves itself before a message is entrusted to it: the greeting, `/ping` or `/auth TOKEN`, is answered. So what does not
-//! speak this protocol, has no place or gives no right is told before anything can be unknown.
+//! Before a message goes over a connection, the server must answer the greeting, `/ping` or `/auth TOKEN`. So the link
+//! detects a peer of another protocol, a full server and a missing right before any message can have an unknown
+//! outcome.
 
 use super::address::Servers;
 use super::backoff::Backoff;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 
 const ATTEMPT: Duration = Duration::from_millis(ATTEMPT_MS);
 
-/// The line that a probe is.
+/// The line of a probe, and of the greeting without a token.
 const PING: &[u8] = b"/ping\n";
 
 /// The way to the servers.
@@ -35,15 +36,15 @@ pub struct Link {
     token: Option<Token>,
     state: State,
     backoff: Backoff,
-    /// Which of the servers is tried.
+    /// The index of the server that the link tries.
     server: usize,
-    /// With which server the next round begins.
+    /// The index of the server with which the next round begins.
     first_server: usize,
     /// Whether the server has served something on this connection.
     is_serving: bool,
-    /// Its addresses that are still to be tried.
+    /// The addresses of that server that were not tried yet.
     addresses: VecDeque<SocketAddr>,
-    /// One for each server at most: one that is late is waited for again in the next round.
+    /// One lookup for each server at most. A late lookup continues, and the next round waits for it again.
     lookups: Vec<Option<Lookup>>,
     /// Why the last attempt failed.
     failure: String,
@@ -51,28 +52,28 @@ pub struct Link {
 
 #[derive(Debug)]
 enum State {
-    /// No connection is wanted.
+    /// There is no connection, and no attempt.
     Down,
-    /// The name of a server is looked up.
+    /// The resolver looks up the name of a server.
     LookingUp { until: Instant },
     /// The socket connects.
     Connecting { stream: TcpStream, until: Instant },
-    /// The line of that number has to be answered.
+    /// The server has to answer the line of that number.
     Proving { connection: Box<Connection>, line: u64, until: Instant },
-    /// Messages may go.
+    /// Messages may be sent.
     Up(Box<Connection>),
-    /// All servers were tried.
+    /// A pause before the next round of attempts.
     Pausing { until: Instant },
 }
 
-/// What has become of the link.
+/// How the link has changed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing yet.
+    /// Not at all.
     Nothing,
-    /// Messages may go.
+    /// Messages may be sent.
     Up,
-    /// No server answers as it should, for this reason of the last one; after a pause they are tried again.
+    /// All servers failed; this is the reason of the last one. The link tries again after a pause.
     Failed(String),
     /// A server answers that this client has no right, for this reason. To try again would not help.
     Denied(String),
@@ -80,11 +81,11 @@ pub enum Change {
 
 /// What a step led to.
 enum Step {
-    /// On to the next step.
+    /// Take the next step.
     On,
-    /// It waits.
+    /// Wait for a descriptor or a time.
     Wait,
-    /// See there.
+    /// Report this change.
     Over(Change),
 }
 
@@ -93,12 +94,12 @@ enum Proof {
     Good,
     Failed(String),
     Denied(String),
-    /// It is no answer to it.
+    /// The reply does not answer the greeting.
     Other,
 }
 
 impl Link {
-    /// To one of these servers: the first that answers. Nothing is opened yet.
+    /// A link to the first of these servers that answers. It does not connect yet.
     pub fn new(servers: Servers, token: Option<Token>) -> Self {
         let lookups = servers.list().iter().map(|_| None).collect();
         Self {
@@ -115,7 +116,7 @@ impl Link {
         }
     }
 
-    /// The connection that messages may go over, if there is one.
+    /// The connection for messages, if there is one.
     pub fn connection(&mut self) -> Option<&mut Connection> {
         if let State::Up(connection) = &mut self.state { Some(connection) } else { None }
     }
@@ -147,7 +148,7 @@ impl Link {
         }
     }
 
-    /// Goes on towards a connection, as far as that takes no waiting.
+    /// Takes steps towards a connection until it would have to wait.
     pub fn advance(&mut self, now: Instant) -> Change {
         loop {
             let step = match mem::replace(&mut self.state, State::Down) {
@@ -173,7 +174,7 @@ impl Link {
         }
     }
 
-    /// The connection proves itself once more before messages go over it.
+    /// Checks the connection again before messages are sent.
     pub fn probe(&mut self, now: Instant) {
         self.state = match mem::replace(&mut self.state, State::Down) {
             State::Up(mut connection) => {
@@ -185,19 +186,19 @@ impl Link {
         };
     }
 
-    /// The server has answered a message.
+    /// The server has answered a message: the next pause is the shortest again.
     pub fn has_served(&mut self) {
         self.is_serving = true;
         self.backoff.reset();
     }
 
-    /// How long to wait before a message is tried again that the server could not take.
+    /// How long to wait before the next attempt with a message that the server could not take.
     pub fn pause(&mut self) -> Duration {
         self.backoff.pause()
     }
 
-    /// The connection is lost. If another is wanted, that is after a pause.
-    /// One that has accepted the connection, and [served](Self::has_served) nothing, gives way to the next server once.
+    /// Drops the connection. If `is_wanted`, the link connects again after a pause: with the next server, if this server
+    /// accepted the connection but [served](Self::has_served) nothing.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
         let has_next = self.server + 1 < self.servers.list().len();
         self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };
@@ -281,7 +282,7 @@ impl Link {
 
     fn connect(&mut self, stream: TcpStream, until: Instant, now: Instant) -> Step {
         match getsockopt(&stream, sockopt::SocketError).map(Errno::from_raw) {
-            // No error, and no peer: not yet.
+            // No error and no peer: the socket still connects.
             Ok(errno) if errno as i32 == 0 && stream.peer_addr().is_err() => {
                 if now >= until {
                     return self.fail("it does not answer", now);
@@ -329,7 +330,7 @@ impl Link {
         }
     }
 
-    /// That address is none, for this reason; on to the next.
+    /// Records why this address failed, and tries the next one.
     fn fail(&mut self, reason: &str, now: Instant) -> Step {
         self.failure = format!("{}: {reason}", self.servers.list()[self.server]);
         self.begin_address(now)
@@ -348,7 +349,7 @@ pub(crate) fn begin_connecting(address: SocketAddr) -> nix::Result<TcpStream> {
     }
 }
 
-/// What a reply says of the greeting, which is the line of that number.
+/// What a reply means for the greeting, which is the line of that number.
 fn proof(reply: Reply, greeting: u64) -> Proof {
     match reply {
         Reply::Ok { line, .. } if line == greeting => Proof::Good,
@@ -362,7 +363,7 @@ fn proof(reply: Reply, greeting: u64) -> Proof {
     }
 }
 
-/// Whether that reason says that this client has no right, whenever it comes.
+/// Whether that reason says that this client has no right.
 fn is_denial(reason: &str) -> bool {
     matches!(reason, "not-allowed" | "not-authenticated" | "wrong-token" | "not-permitted" | "bad-argument")
 }

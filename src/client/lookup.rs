@@ -1,4 +1,4 @@
-//! The system's resolver, which cannot be interrupted: so it runs in a thread of its own.
+//! The system's resolver. A lookup blocks and cannot be interrupted, so it runs in a thread of its own.
 
 use super::limits::ADDRESSES_MAX;
 use std::io::{self, PipeReader};
@@ -11,7 +11,7 @@ use std::thread;
 #[derive(Debug)]
 pub struct Lookup {
     addresses: Receiver<io::Result<Vec<SocketAddr>>>,
-    /// Closed by the other side when the lookup is over.
+    /// The thread closes the other end when the lookup is over.
     over: PipeReader,
 }
 
@@ -26,14 +26,17 @@ impl Lookup {
         let name = name.to_string();
         thread::Builder::new().name("resolver".to_string()).spawn(move || {
             let found = (name.as_str(), port).to_socket_addrs();
-            // Nobody may want to know any more.
+            // This fails if the caller has dropped the lookup.
             let _ = sender.send(found.map(|found| found.take(ADDRESSES_MAX).collect()));
             drop(closes_at_end);
         })?;
         Ok(Self { addresses, over })
     }
 
-    /// What was found, one address or more; none: it is still under way.
+    /// The addresses, one or more; none: the lookup is still under way.
+    ///
+    /// # Errors
+    /// The name cannot be resolved, or has no address.
     pub fn poll(&self) -> Option<io::Result<Vec<SocketAddr>>> {
         let found = match self.addresses.try_recv() {
             Ok(found) => found,
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_looked_up_beside() {
+    fn thread_resolves_names() {
         let addresses = look_up("localhost").unwrap();
         assert!(
             addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 91),

@@ -11,14 +11,14 @@ pub struct Message {
     text: Vec<u8>,
 }
 
-/// Why a text can be no message. The server may refuse others.
+/// Why a text cannot be sent as a message. The server may refuse texts that the client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsendable {
     /// It is empty.
     Empty,
     /// It has more than [`TEXT_BYTES_MAX`].
     TooLong,
-    /// It has an LF in it, and would be several lines.
+    /// It contains an LF, so it would be several lines.
     LineBreak,
 }
 
@@ -35,10 +35,11 @@ impl fmt::Display for Unsendable {
 impl std::error::Error for Unsendable {}
 
 impl Message {
-    /// A message of that priority. Any bytes but LF are a text; one that begins with `/` is sent as it is, and is no command.
+    /// A message of that priority. The text may have any bytes but LF. A text that begins with `/` is a message too,
+    /// not a command.
     ///
     /// # Errors
-    /// Why that text cannot be one.
+    /// The text cannot be sent.
     pub fn new(priority: Priority, text: impl Into<Vec<u8>>) -> Result<Self, Unsendable> {
         let text = text.into();
         if text.is_empty() {
@@ -62,7 +63,7 @@ impl Message {
         &self.text
     }
 
-    /// Appends the line that says it, with its LF.
+    /// Appends its line, with the LF.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.prefix());
         out.extend_from_slice(&self.text);
@@ -75,7 +76,8 @@ impl Message {
         "/9 ".len() + self.text.len() + "\r\n".len()
     }
 
-    /// What says the priority. A text of blanks alone is a message only without one.
+    /// The prefix for the priority. A normal message needs none, and a text of blanks alone is a message only without
+    /// a prefix.
     fn prefix(&self) -> Vec<u8> {
         match (self.priority, self.text.first()) {
             (Priority::NORMAL, Some(b'/')) => b"/".to_vec(),
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_line_is_refused() {
+    fn empty_long_and_multi_line_texts_are_refused() {
         let new = |text: &[u8]| Message::new(Priority::NORMAL, text).map(|_| ());
         assert_eq!(new(b""), Err(Unsendable::Empty));
         assert_eq!(new(b"two\nlines"), Err(Unsendable::LineBreak));

@@ -1,26 +1,28 @@
-//! A client of the server: for `firstline send`, `firstline watch`, and for programs. Knows nothing of [`crate::hub`] and [`crate::journal`].
+//! A client of the server: for `firstline send`, `firstline watch`, and for programs. Knows nothing of [`crate::hub`]
+//! and [`crate::journal`].
 //!
-//! It connects to the first server of a list that answers, shows a token, sends messages with as many on their way as the server takes,
-//! matches replies by the number of their line, connects again when the connection is lost, and tells of each message what became of
-//! it. One thread, sockets that do not block, no busy loop; memory is bounded by [`limits`].
+//! It connects to the first server of a list that answers, shows a token, and sends messages, as many at a time as the
+//! server takes. It matches each reply to its message by the line number, connects again when the connection is lost,
+//! and reports the outcome of each message. It runs in the caller's thread, with sockets that do not block and without
+//! a busy loop; only the lookup of a name has a thread of its own. Memory is bounded by [`limits`].
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`address`], [`lookup`] | where servers are: as it is written, and by the system's resolver |
+//! | [`address`], [`lookup`] | the addresses of servers: the syntax, and the system's resolver |
 //! | [`token`] | the token, from a file that only its owner can read |
 //! | [`message`] | a message as a line |
-//! | [`reply`] | a line of the server, read |
+//! | [`reply`] | the parser of the server's lines |
 //! | [`connection`] | one connection: lines out, replies in |
-//! | [`link`] | from the servers to a connection that has proven itself |
-//! | [`in_flight`] | what is not answered yet |
-//! | [`backoff`], [`deadline`] | when to try again, and until when |
-//! | [`outcome`] | what became of a message |
-//! | [`sender`] | messages out, by all of these |
-//! | [`positions`] | how far journals are read, and where to go on |
-//! | [`watcher`] | the messages of others, by all of these |
-//! | [`shown`] | what others say, made fit for a terminal |
+//! | [`link`] | connects to one of the servers, and checks that it answers |
+//! | [`in_flight`] | lines without a reply yet |
+//! | [`backoff`], [`deadline`] | pauses between attempts, and the time-out |
+//! | [`outcome`] | the outcomes of a message |
+//! | [`sender`] | sends messages, with the files above |
+//! | [`positions`] | how far journals are read, and where to continue |
+//! | [`watcher`] | receives messages, with the files above |
+//! | [`shown`] | text of servers and errors, made safe for a terminal |
 //!
-//! One message at a time; the listener stands for a server:
+//! This example sends one message at a time; the listener stands for a server:
 //!
 //! ```
 //! use firstline::client::{Message, Outcome, Sender, Settings};
@@ -49,8 +51,9 @@
 //! # thread.join().unwrap();
 //! ```
 //!
-//! For many at once, [`Sender::push`] those, and take outcomes after [`Sender::wait`]; a program with a loop of its own polls for
-//! [`Sender::interest`] and calls [`Sender::advance`]. A [`Watcher`] is used in the same way.
+//! To send many at once, call [`Sender::push`] for each, then [`Sender::wait`] and [`Sender::take_outcome`]. A program
+//! with a loop of its own polls for [`Sender::interest`] and calls [`Sender::advance`]. A [`Watcher`] works in the
+//! same way.
 
 pub mod address;
 pub mod backoff;

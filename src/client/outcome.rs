@@ -1,41 +1,42 @@
-//! What became of a message.
+//! The outcomes of a message.
 
 use super::reply::Reply;
 use super::shown::{shown, shown_whole};
 use std::fmt;
 
-/// What became of a message: acknowledged, or one of three failures that ask for different things.
+/// The outcome of a message: acknowledged, or one of three failures. Each failure needs another reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The server has processed it.
     Acknowledged(Receipt),
-    /// The server will not take it, and it was not processed. To send it again would not help.
+    /// The server refuses it and did not process it. To send it again would not help.
     Refused(Refusal),
-    /// It was sent, and whether it was processed is not known, for this reason. To send it again may double it.
+    /// It was sent, but it is unknown, for this reason, whether the server processed it. To send it again may double
+    /// it.
     Unknown(String),
-    /// It was not processed, for this reason. To send it again later doubles nothing.
+    /// It was not processed, for this reason. To send it again later cannot double it.
     NotSent(String),
 }
 
 /// An acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The message's number in the whole server; they rise in the order of processing.
+    /// The message's ID, unique in the whole server. IDs rise in the order of processing.
     pub id: u64,
-    /// It was processed with a lower priority than was asked for.
+    /// The server lowered its priority.
     pub is_lowered: bool,
-    /// What its handler said, escaped as in `MSG`.
+    /// The result from its handler, escaped as in `MSG`.
     pub text: Option<String>,
-    /// It was sent before, and that became unknown: it may have been processed twice.
+    /// An earlier attempt has an unknown outcome, so the message may have been processed twice.
     pub may_be_doubled: bool,
 }
 
 /// A refusal, with the server's reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// This message is refused, others may not be.
+    /// The server refuses this message; it may accept others.
     Message(String),
-    /// This client has no right, so each message is refused.
+    /// The client has no right to send, so the server refuses each message.
     Client(String),
 }
 
@@ -47,7 +48,7 @@ impl fmt::Display for Refusal {
 }
 
 impl fmt::Display for Receipt {
-    /// As the server says it: `ID`, `ID lowered`, `ID = TEXT` or `ID lowered = TEXT`.
+    /// As in the server's `ACK`: `ID`, `ID lowered`, `ID = TEXT` or `ID lowered = TEXT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.id)?;
         if self.is_lowered {
@@ -57,22 +58,23 @@ impl fmt::Display for Receipt {
     }
 }
 
-/// What a reply says of one message.
+/// The meaning of a reply for its message.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It was processed.
     Acknowledged(Receipt),
-    /// It was not, and will not be.
+    /// It was not processed. To send it again would not help.
     Refused(String),
-    /// It was not, for this client has no right.
+    /// It was not processed, because the client has no right to send.
     Denied(String),
-    /// It was not, and may be later.
+    /// It was not processed. To send it again later may succeed.
     Later(String),
-    /// A handler may have done it.
+    /// A handler may have processed it.
     Unknown(String),
 }
 
-/// The verdict of a closing reply, with the number of its line; none: it closes no line, or that of a command that went well.
+/// The verdict of a reply that closes a line, with the number of that line; none: the reply closes no line, or is an
+/// `OK`.
 pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
     match reply {
         Reply::Ack { line, id, is_lowered, text } => {
@@ -86,13 +88,13 @@ pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
     }
 }
 
-/// A reason and what the server says to do, for people.
+/// A reason and the server's text after it, for people.
 pub fn said(reason: &str, text: &str) -> String {
     if text.is_empty() { shown(reason) } else { shown(&format!("{reason}: {text}")) }
 }
 
-/// What kind of failure a `NAK` means: the protocol says of the first that the message may be sent again, and of the second that its
-/// handler took it.
+/// The verdict for the reason of a `NAK`. By the protocol the client may send a message again after a reason of the
+/// first row, and after one of the third a handler may have processed it.
 fn of_reason(reason: &str) -> fn(String) -> Verdict {
     match reason {
         "shutting-down" | "journal-failed" | "print-failed" => Verdict::Later,
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_reads_as_the_server_says_it() {
+    fn receipt_is_shown_as_in_the_ack() {
         for said in ["17", "17 lowered", "17 = done", "17 lowered = it is = shut"] {
             let Some((3, Verdict::Acknowledged(receipt))) = of(&format!("ACK 3 {said}")) else {
                 panic!("{said}")
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_apart() {
+    fn each_failure_has_its_verdict() {
         let text = |text: &str| text.to_string();
         for (line, expected) in [
             ("NAK 2 too-long", Some((2, Verdict::Refused(text("too-long"))))),

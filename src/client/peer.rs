@@ -1,4 +1,4 @@
-//! For tests: a server that does what it is told.
+//! For tests: a server that follows a script.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,13 +10,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The next connection.
+    /// Accepts the next connection.
     pub fn accept(listener: &TcpListener) -> Self {
         let stream = listener.accept().unwrap().0;
         Self { lines: BufReader::new(stream.try_clone().unwrap()), stream }
     }
 
-    /// One that has answered the greeting.
+    /// Accepts the next connection and answers its greeting.
     pub fn greet(listener: &TcpListener) -> Self {
         let mut peer = Self::accept(listener);
         assert_eq!(peer.line(), "/ping");
@@ -24,14 +24,14 @@ impl Peer {
         peer
     }
 
-    /// The next line; empty at the end.
+    /// The next line; empty at the end of the connection.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim_end().to_string()
     }
 
-    /// Sends that.
+    /// Sends `text` as it is.
     pub fn say(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! How far the journal of each server was read, and where to go on. Knows no connection and no file.
+//! How far the journal of each server was read, and where to continue. Knows no connection and no file.
 
 use super::limits::JOURNALS_MAX;
 use std::fmt;
@@ -8,18 +8,19 @@ use std::fmt;
 pub struct Position {
     /// The journal's identity; none: the server keeps no journal.
     pub journal: Option<u64>,
-    /// Everything up to this ID was read, or told as lost. Without a journal it means nothing.
+    /// Everything up to this ID was read, or reported as lost. Without a journal it means nothing.
     pub id: u64,
 }
 
-/// How far each journal was read, [`JOURNALS_MAX`] at most: those that were not read for the longest time are forgotten.
+/// How far each journal was read, for [`JOURNALS_MAX`] journals at most: the one that was read longest ago is dropped
+/// first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
-    /// The one that was read last comes first.
+    /// The journal that was read last is first.
     list: Vec<Position>,
 }
 
-/// Where to begin if nothing was read before.
+/// Where to begin if no journal was read before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Since {
     /// With the oldest message that is left.
@@ -31,21 +32,21 @@ pub enum Since {
     Last,
 }
 
-/// Where to go on with a server.
+/// Where to continue with a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// After that message; none: with what comes from now on, because there is no journal.
+    /// After that message; none: with new messages only, because the server keeps no journal.
     pub since: Option<u64>,
-    /// Why that is not where reading ended.
+    /// Why reading does not begin where it ended, or where the caller asked.
     pub gap: Option<Gap>,
 }
 
-/// Why a history does not go on where reading ended.
+/// Why reading does not begin where it ended, or where the caller asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// The server keeps no journal, so nobody knows what came before.
+    /// The server keeps no journal, so earlier messages are unknown.
     NoJournal,
-    /// The server's journal is none of those that were read.
+    /// The server's journal is not among those that were read.
     OtherJournal,
     /// The server's history ends before the last message that was read.
     OlderHistory {
@@ -54,7 +55,7 @@ pub enum Gap {
         /// The ID of the server's newest.
         newest: u64,
     },
-    /// The message that reading was to begin after is not there yet.
+    /// The server does not have the message yet after which reading should begin.
     Ahead {
         /// Its ID.
         asked: u64,
@@ -64,7 +65,7 @@ pub enum Gap {
 }
 
 impl Gap {
-    /// Whether messages may be missing, and nobody knows how many.
+    /// Whether messages may be missing, in unknown number.
     pub fn is_loss(&self) -> bool {
         !matches!(self, Self::Ahead { .. })
     }
@@ -89,17 +90,17 @@ impl fmt::Display for Gap {
 }
 
 impl Positions {
-    /// The one that was read last comes first.
+    /// All positions; the journal that was read last is first.
     pub fn list(&self) -> &[Position] {
         &self.list
     }
 
-    /// How far that journal was read; none: it is not known.
+    /// How far that journal was read; none: there is no position of it.
     pub fn of(&self, journal: Option<u64>) -> Option<u64> {
         self.list.iter().find(|position| position.journal == journal).map(|position| position.id)
     }
 
-    /// That journal is the one that was read last, up to there.
+    /// Sets the position of a journal, which is now the one that was read last.
     pub fn set(&mut self, position: Position) {
         if let Some(first) = self.list.first_mut().filter(|first| first.journal == position.journal) {
             *first = position;
@@ -110,7 +111,7 @@ impl Positions {
         self.list.insert(0, position);
     }
 
-    /// Where to go on with a server that has that journal, whose newest message is `newest`.
+    /// Where to continue with a server that has that journal, whose newest message is `newest`.
     pub fn start(&self, journal: Option<u64>, newest: u64, since: Since) -> Start {
         let is_first = self.list.is_empty();
         if journal.is_none() {
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_server_is_read_from_where_it_was_asked_for() {
+    fn first_journal_is_read_from_requested_position() {
         let none = Positions::default();
         let start = |since| none.start(Some(7), 20, since);
         assert_eq!(start(Since::All), Start { since: Some(0), gap: None });
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_journal_goes_on_whatever_was_asked_for() {
+    fn known_journal_continues_at_its_position_whatever_is_requested() {
         let known = Positions::of_journals(&[(Some(7), 12), (Some(8), 3), (None, 0)]);
         for since in [Since::All, Since::Last, Since::Id(1)] {
             assert_eq!(known.start(Some(8), 20, since), Start { since: Some(3), gap: None });
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_journal_only_what_was_never_asked_for_is_not_lost() {
+    fn without_a_journal_only_a_first_read_of_new_messages_has_no_gap() {
         let start = |positions: &Positions, since| positions.start(None, 0, since);
         let lost = Start { since: None, gap: Some(Gap::NoJournal) };
         assert_eq!(start(&Positions::default(), Since::Last), Start { since: None, gap: None });
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_journals_that_were_read_last_are_kept() {
+    fn journals_read_last_are_kept() {
         let mut known = Positions::of_journals(&[(Some(1), 1), (Some(2), 2)]);
         known.set(Position { journal: Some(2), id: 5 });
         assert_eq!(known, Positions::of_journals(&[(Some(2), 5), (Some(1), 1)]));

@@ -1,35 +1,35 @@
-//! A line of the server, read. Knows no connection.
+//! Parses the lines of a server. Knows no connection.
 
 use crate::protocol::Priority;
 
-/// What a server says in one line. `line` is the number of the client's line that it answers, from 1 on each connection.
+/// One line of a server. `line` is the number of the client's line that it answers, from 1 on each connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The message was processed.
     Ack {
         /// Which line.
         line: u64,
-        /// Its number in the whole server.
+        /// Its ID, unique in the whole server.
         id: u64,
-        /// It had a lower priority than was asked for.
+        /// The server lowered its priority.
         is_lowered: bool,
-        /// What its handler said, escaped as in `MSG`.
+        /// The result from its handler, escaped as in `MSG`.
         text: Option<String>,
     },
-    /// The message was not processed, or a handler took it and never said what became of it.
+    /// The message was not processed, or a handler took it and did not report the result.
     Nak {
         /// Which line.
         line: u64,
         /// One word.
         reason: String,
-        /// What its handler said, or else what to do.
+        /// The text of its handler, or advice of the server.
         text: String,
     },
     /// The command is done.
     Ok {
         /// Which line.
         line: u64,
-        /// For `/auth` the name that the token stands for.
+        /// For `/auth` the name of the token's owner.
         text: String,
     },
     /// The command was refused; if `line` is 0, the server closes the connection.
@@ -41,20 +41,20 @@ pub enum Reply {
         /// What to do.
         text: String,
     },
-    /// A message of somebody, after `/join` or of the history.
+    /// A message of another client, new or from the history.
     Msg {
-        /// Its number in the whole server.
+        /// Its ID, unique in the whole server.
         id: u64,
         /// How urgent it was.
         priority: Priority,
-        /// Who sent it, escaped.
+        /// The sender's name, escaped.
         from: String,
-        /// What it says, escaped.
+        /// The text, escaped.
         text: String,
     },
     /// That many `MSG` lines are missing here.
     Lost(u64),
-    /// The server closes the connection in order: everything that it took is answered.
+    /// The server closes the connection in order, after it has answered every line that it took.
     Bye(String),
     /// A counter of the server: a line of the answer to `/stats`.
     Stat {
@@ -65,19 +65,19 @@ pub enum Reply {
     },
     /// A client that is connected: a line of the answer to `/who`.
     Who {
-        /// Who it is.
+        /// Its name.
         from: String,
-        /// The least priority that it joined with; none: it has not joined.
+        /// The least priority of its `/join`; none: it has not joined.
         min: Option<Priority>,
-        /// For how long it has sent nothing, in seconds.
+        /// The time since its last line, in seconds.
         idle_s: u64,
     },
-    /// Another line of an answer (`HELP`), or one of a newer server that this client does not know.
+    /// A `HELP` line, or a line of a newer server that this client does not know.
     Other,
 }
 
 impl Reply {
-    /// Reads a line without its end; none: no server of this protocol says that.
+    /// Parses a line without its LF or CR LF; none: no server of this protocol sends such a line.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let line = str::from_utf8(line).ok()?;
         let (word, rest) = split(line);
@@ -100,7 +100,7 @@ impl Reply {
     }
 }
 
-/// `n ID [lowered] [= TEXT]`, and between them words that a newer server may add.
+/// `n ID [lowered] [= TEXT]`. A newer server may add words before the `=`.
 fn ack(rest: &str) -> Option<Reply> {
     let (line, rest) = split(rest);
     let (id, rest) = split(rest);
@@ -151,12 +151,12 @@ fn who(rest: &str) -> Option<Reply> {
     Some(Reply::Who { from: from.to_string(), min, idle_s: number(idle_s)? })
 }
 
-/// The first word, and what stands behind the space after it.
+/// The first word, and the rest after the space.
 fn split(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-/// A decimal number; the parser of std would let a `+` pass.
+/// A decimal number of digits only; the parser of std would accept a `+`.
 fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_protocol_is_read() {
+    fn all_lines_of_the_protocol_are_parsed() {
         let text = |text: &str| text.to_string();
         let priority = Priority::URGENT;
         for (line, reply) in [
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_says_is_told_from_replies() {
+    fn lines_that_no_server_sends_are_rejected() {
         for line in [
             &b""[..],
             b" ",

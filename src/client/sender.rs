@@ -1,4 +1,5 @@
-//! Messages in, outcomes out: pipelined, over as many connections as it takes. Never waits, but for [`Sender::wait`].
+//! Sends messages with pipelining, over one connection after the other, and reports their outcomes. Only
+//! [`Sender::wait`] and [`Sender::send`] wait.
 
 use super::address::Servers;
 use super::connection::Heard;
@@ -21,11 +22,12 @@ const PROBE: Duration = Duration::from_millis(PROBE_MS);
 /// How to send.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Shown to each server, if it asks for one.
+    /// The client shows it to each server; a server may ignore it.
     pub token: Option<Token>,
-    /// How long no message may be settled before everything that waits is given up; none: for ever.
+    /// If no message gets its outcome for this time, the sender gives up all messages that wait; none: it never gives
+    /// up.
     pub timeout: Option<Duration>,
-    /// Whether what became unknown is sent again, and so may be doubled.
+    /// Whether to send a message again after an unknown outcome. This may double it.
     pub repeats_unknown: bool,
 }
 
@@ -35,11 +37,11 @@ impl Default for Settings {
     }
 }
 
-/// Sends messages to the first server that answers, [`IN_FLIGHT`] at a time, and tells of each one what became of it. Each comes with a
-/// `T` of the caller's, by which its outcome is known.
+/// Sends messages to the first server that answers, [`IN_FLIGHT`] at a time, and reports the outcome of each. The
+/// caller pushes each message with a tag `T`, which comes back with the outcome.
 ///
-/// Messages of one priority are processed in their order, unless one has to be sent again: those that were on their way behind it may
-/// be processed first.
+/// The server processes messages of one priority in their order. If the sender has to send one again, it may process
+/// those first that were in flight behind it.
 #[derive(Debug)]
 pub struct Sender<T> {
     link: Link,
@@ -53,25 +55,25 @@ pub struct Sender<T> {
     next: u64,
     /// Why nothing can be sent now.
     trouble: Option<String>,
-    /// The server could not take a message: until then none is sent.
+    /// Send nothing until then, because the server could not take a message.
     held_until: Option<Instant>,
-    /// When the connection was last heard of.
+    /// When the last reply came.
     heard: Instant,
     has_given_up: bool,
 }
 
 #[derive(Debug)]
 struct Item<T> {
-    /// Items are sent in the order of these.
+    /// Items are sent in the order of their numbers.
     number: u64,
     tag: T,
     message: Message,
-    /// Why it is not known whether an earlier attempt has reached the server.
+    /// Why an earlier attempt has an unknown outcome; none: no attempt has.
     doubt: Option<String>,
 }
 
 impl<T> Sender<T> {
-    /// To those servers. It connects when there is a message.
+    /// A sender to those servers. It connects when there is a message.
     pub fn new(servers: Servers, settings: Settings) -> Self {
         Self {
             link: Link::new(servers, settings.token),
@@ -88,17 +90,17 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether to push another message now: what waits is bounded.
+    /// Whether to push another message now. The caller must check this, so that memory stays bounded.
     pub fn has_room(&self) -> bool {
         self.queue.len() < IN_FLIGHT && self.outcomes.len() < IN_FLIGHT
     }
 
-    /// Whether nothing waits, and every outcome was taken.
+    /// Whether no message waits, and the caller has taken every outcome.
     pub fn is_empty(&self) -> bool {
         !self.is_waiting() && self.outcomes.is_empty()
     }
 
-    /// Takes a message; [`advance`](Self::advance) sends it.
+    /// Queues a message; [`advance`](Self::advance) sends it.
     pub fn push(&mut self, tag: T, message: Message) {
         self.deadline.begin(Instant::now());
         self.queue.push_back(Item { number: self.next, tag, message, doubt: None });
@@ -143,7 +145,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Waits for an outcome, or until then.
+    /// Waits until there is an outcome, or nothing more to wait for, or `until` has passed.
     pub fn wait(&mut self, until: Option<Instant>) {
         loop {
             self.advance();
@@ -154,12 +156,12 @@ impl<T> Sender<T> {
             let due = self.due().into_iter().chain(until).min();
             let mut fds: Vec<_> =
                 self.interest().map(|(fd, flags)| PollFd::new(fd, flags)).into_iter().collect();
-            // A signal only makes it look again.
+            // After an error, such as an interruption by a signal, the loop checks again.
             let _ = poll(&mut fds, poll_timeout(due, now));
         }
     }
 
-    /// Gives up what was not sent, for that reason.
+    /// Gives up the messages that were not sent, for that reason.
     pub fn withdraw(&mut self, reason: &str) {
         while let Some(item) = self.queue.pop_front() {
             self.give_up_unsent(item, reason);
@@ -167,7 +169,7 @@ impl<T> Sender<T> {
         self.settled(Instant::now());
     }
 
-    /// Gives up everything, for that reason: what is on its way is unknown.
+    /// Gives up all messages, for that reason. Those in flight get an unknown outcome.
     pub fn abort(&mut self, reason: &str) {
         let now = Instant::now();
         self.lose(reason, false, false, now);
@@ -202,7 +204,7 @@ impl<T> Sender<T> {
         true
     }
 
-    /// Reads all replies that are there; true: the connection is lost by that.
+    /// Reads all replies that are there; true: the connection was lost.
     fn read(&mut self, now: Instant) -> bool {
         while let Some(connection) = self.link.connection() {
             match connection.hear() {
@@ -230,9 +232,9 @@ impl<T> Sender<T> {
             return;
         }
         match reply {
-            // Everything that the server took is answered by then, so it took nothing else.
+            // The server has answered every line that it took, so it took none of the others.
             Reply::Bye(reason) => self.lose(&shown(&reason), self.repeats_unknown, true, now),
-            // So it is here: a client counts as idle only if nothing of it waits.
+            // The same holds for an idle client: it is idle only if none of its messages wait.
             Reply::Err { line: 0, reason, text } => {
                 let is_answered = reason == "idle";
                 self.lose(&said(&reason, &text), self.repeats_unknown, is_answered, now);
@@ -269,7 +271,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends what may be sent; true: the link has to go on first.
+    /// Sends what may be sent; true: the link has to advance first.
     fn transmit(&mut self, now: Instant) -> bool {
         let is_held = self.held_until.is_some_and(|until| now < until);
         if !is_held && !self.queue.is_empty() {
@@ -293,9 +295,9 @@ impl<T> Sender<T> {
         false
     }
 
-    // ---- What becomes of messages -------------------------------------------------------------------------
+    // ---- Outcomes -----------------------------------------------------------------------------------------
 
-    /// Nothing was settled for too long.
+    /// Gives up all messages, because none got its outcome within the time-out.
     fn give_up(&mut self, now: Instant) {
         self.has_given_up = true;
         let seconds = self.deadline.timeout().unwrap_or_default().as_secs_f64();
@@ -305,15 +307,15 @@ impl<T> Sender<T> {
         self.link.lose(false, now);
     }
 
-    /// This client has no right.
+    /// Refuses all messages of the queue, because the client has no right to send.
     fn deny(&mut self, reason: &str, now: Instant) {
         while let Some(item) = self.queue.pop_front() {
             self.refuse(item, Refusal::Client(reason.to_string()), now);
         }
     }
 
-    /// The connection is lost. What the server does not know is sent over another one; so is what was not answered, if it `is_answered`:
-    /// if the server has answered all that it took.
+    /// The connection is lost. Requeues the messages that the server cannot know. `is_answered` says that the server
+    /// has answered every line that it took; then this requeues all messages in flight.
     fn lose(&mut self, reason: &str, repeats_unknown: bool, is_answered: bool, now: Instant) {
         let last_sent = self.link.connection().map_or(0, |connection| connection.last_sent());
         for (line, item) in self.in_flight.take_all() {
@@ -329,7 +331,7 @@ impl<T> Sender<T> {
         self.link.lose(!self.queue.is_empty(), now);
     }
 
-    /// It is not known whether the server has processed it.
+    /// Handles a message with an unknown outcome: requeues or reports it.
     fn doubt(&mut self, mut item: Item<T>, reason: &str, repeats_unknown: bool, now: Instant) {
         if repeats_unknown {
             item.doubt = Some(reason.to_string());
@@ -339,7 +341,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Back to its place in the queue.
+    /// Puts a message back at its place in the queue.
     fn requeue(&mut self, item: Item<T>) {
         let at = self.queue.partition_point(|other| other.number < item.number);
         self.queue.insert(at, item);
@@ -374,7 +376,7 @@ impl<T> Sender<T> {
 }
 
 impl Sender<()> {
-    /// Sends one message and waits for what becomes of it. For programs that send one at a time: nothing else may wait.
+    /// Sends one message and waits for its outcome. For programs that send one at a time: no other message may wait.
     pub fn send(&mut self, message: Message) -> Outcome {
         self.push((), message);
         loop {
@@ -386,10 +388,10 @@ impl Sender<()> {
     }
 }
 
-/// The time-out of a poll that is over at that time.
+/// The time-out of a poll that ends at `due`; none: no time-out.
 pub fn poll_timeout(due: Option<Instant>, now: Instant) -> PollTimeout {
     let Some(due) = due else { return PollTimeout::NONE };
-    // Rounded up, so that it is over then.
+    // Rounded up, so that the poll does not end before that time.
     let ms = due.saturating_duration_since(now).as_micros().div_ceil(1_000);
     PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
 }

@@ -1,4 +1,4 @@
-//! What another machine or the system said, made fit for a line of a terminal.
+//! Makes text of other machines and errors of the system safe for one line of a terminal.
 
 use super::limits::SHOWN_BYTES_MAX;
 use crate::protocol::escape::needs_escape;
@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use std::fmt::Write as _;
 use std::io;
 
-/// A server's text: control characters and what changes the direction of text as `\xNN`, cut where it is long. The server escapes
-/// backslashes already, so they stay.
+/// A server's text, at most about [`SHOWN_BYTES_MAX`] bytes of it. Control characters, and those that change the
+/// direction of text, become `\xNN`. The server has escaped backslashes already, so they stay.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (at, character) in text.char_indices() {
@@ -28,8 +28,8 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// A text that is data for programs, so it is not cut: its length is that of a line at most. The server has escaped it; what another
-/// one has not becomes U+FFFD.
+/// A text that is data for programs, so it is not cut; a line of the protocol bounds its length. A server of this
+/// protocol has escaped it already. Characters that are not escaped become U+FFFD.
 pub fn shown_whole(text: &str) -> String {
     let harmless = |character: char| character == '\\' || !needs_escape(character);
     text.chars()
@@ -37,7 +37,7 @@ pub fn shown_whole(text: &str) -> String {
         .collect()
 }
 
-/// An error in the words of the system, without its number.
+/// The system's description of an error, without its number.
 pub fn described(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_string())
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_reaches_a_terminal_as_a_command_or_without_end() {
+    fn shown_text_is_short_and_has_no_control_characters() {
         assert_eq!(shown("try again later"), "try again later");
         assert_eq!(shown(r"a\x1bb\\c"), r"a\x1bb\\c");
         assert_eq!(shown("\x1b[2J\u{202e}"), r"\x1b[2J\xe2\x80\xae");
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_no_number() {
+    fn described_errors_have_no_number() {
         assert_eq!(
             described(&io::Error::from_raw_os_error(Errno::ECONNREFUSED as i32)),
             "Connection refused"

@@ -1,4 +1,4 @@
-//! The token that a client shows, from a file that only its owner can read. It is never shown.
+//! The token of a client, from a file that only its owner can read. No log and no error text contains it.
 
 use super::limits::TOKEN_FILE_BYTES_MAX;
 use crate::auth::file::{self, open_private};
@@ -12,7 +12,7 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// A token that somebody may have.
+/// A token in the valid syntax.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Vec<u8>);
 
@@ -22,7 +22,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why there is no token in a file, in one line with its path. It shows nothing of what the file holds.
+/// Why there is no token in a file, in one line with its path. It shows no content of the file.
 #[derive(Debug)]
 pub struct BadTokenFile {
     path: PathBuf,
@@ -53,10 +53,11 @@ impl fmt::Display for BadTokenFile {
 impl std::error::Error for BadTokenFile {}
 
 impl Token {
-    /// The token that the file holds, with blanks and line ends around it.
+    /// Reads the token from a file, without the blanks and line ends around it.
     ///
     /// # Errors
-    /// Others than its owner can read or write the file, as the server checks its own; or it holds no token.
+    /// The file cannot be read, users other than its owner have access to it, or it does not contain exactly one
+    /// token.
     pub fn read(path: &Path) -> Result<Self, BadTokenFile> {
         let bad = |reason| BadTokenFile { path: path.to_path_buf(), reason };
         let system_path = CString::new(path.as_os_str().as_bytes())
@@ -71,12 +72,12 @@ impl Token {
         Self::new(bytes.trim_ascii()).ok_or_else(|| bad(Reason::NoToken))
     }
 
-    /// That token, if it can be one.
+    /// That token, if its syntax is valid.
     pub fn new(token: &[u8]) -> Option<Self> {
         command::token(token).map(|token| Self(token.to_vec()))
     }
 
-    /// The line that shows it, with its LF.
+    /// The `/auth` line with the token and the LF.
     pub fn line(&self) -> Vec<u8> {
         [b"/auth ", &self.0[..], b"\n"].concat()
     }
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_file_with_one_token_is_taken() {
+    fn only_a_private_file_with_one_token_is_accepted() {
         let token = "a".repeat(TOKEN_BYTES_MIN);
         let read =
             |text: &str, mode| Token::read(&Place::new(text, mode).0).map_err(|error| error.to_string());
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_never_shown() {
+    fn debug_output_hides_the_token() {
         assert_eq!(format!("{:?}", Token(b"secret".to_vec())), "Token");
     }
 }

@@ -1,12 +1,13 @@
-//! The messages of others, over as many connections as it takes: each once and in order, or told as lost. Never waits, but for
-//! [`Watcher::wait`].
+//! Receives the messages of other clients, over one connection after the other. It reports each once and in order, or
+//! reports it as lost. Only [`Watcher::wait`] waits.
 //!
 //! ```text
-//! Away ── the link is up ─> Stats ── which journal it is ─> Newest ── how far it is ─> Joining ── OK ─> Live
-//!                             └──────── without a journal ─────────────────────────────┘
+//! Away ── link up ─> Stats ── journal ID ─> Newest ── newest ID ─> Joining ── OK ─> Live
+//!                      └──────── no journal ──────────────────────────┘
 //! ```
 //!
-//! How far the history is, is asked for by `/join` with a position that no history has: the server refuses it, and tells its newest ID.
+//! To learn the newest ID, the watcher sends `/join` with a position beyond every history. The server refuses it, and
+//! its refusal has the newest ID.
 
 use super::address::Servers;
 use super::connection::Heard;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 const REFRESH: Duration = Duration::from_secs(REFRESH_S);
 
-/// A position that no history has.
+/// A position beyond every history.
 const AHEAD: u64 = u64::MAX;
 
 /// Which messages to watch.
@@ -34,47 +35,47 @@ const AHEAD: u64 = u64::MAX;
 pub struct Interest {
     /// The least priority.
     pub min: Priority,
-    /// Where to begin with the first server, if no position is known.
+    /// Where to begin with the first server, if there is no position yet.
     pub since: Since,
     /// How far journals were read before.
     pub positions: Positions,
 }
 
 impl Default for Interest {
-    /// Everything that comes from now on.
+    /// All new messages.
     fn default() -> Self {
         Self { min: Priority::MIN, since: Since::default(), positions: Positions::default() }
     }
 }
 
-/// What comes, and how far the server's journal is read with it.
+/// An event, and the position after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// What came.
     pub what: What,
-    /// How far the journal is read.
+    /// How far the journal is read after this event.
     pub position: Position,
 }
 
 /// What came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// Reading begins, or goes on, over a new connection, maybe behind a gap.
+    /// Reading begins or continues, perhaps after a gap.
     Begin(Option<Gap>),
-    /// A message, escaped as the server has it.
+    /// A message, escaped as in `MSG`.
     Message {
-        /// Its number in the whole server.
+        /// Its ID, unique in the whole server.
         id: u64,
         /// How urgent it was.
         priority: Priority,
-        /// Who sent it.
+        /// The sender's name.
         from: String,
-        /// What it says.
+        /// The text.
         text: String,
     },
     /// That many messages are missing here.
     Lost(u64),
-    /// What the journal held is read, and what comes is new.
+    /// The history is read; the next messages are new.
     CaughtUp,
 }
 
@@ -84,41 +85,42 @@ pub struct Watcher {
     link: Link,
     min: Priority,
     since: Since,
-    /// How far journals are read, with what waits in `events`.
+    /// How far journals are read, including the events that wait in `events`.
     positions: Positions,
     stage: Stage,
-    /// The journal of the server at the other end.
+    /// The journal of the connected server.
     journal: Option<u64>,
-    /// The last message of that journal that came: older ones came before.
+    /// The last ID of that journal that came. A message with this or a lower ID is a repetition.
     last: u64,
     /// When the position last moved.
     moved: Instant,
     /// When the server last said something, or was asked something.
     heard: Instant,
     events: VecDeque<Event>,
-    /// Why nothing can be watched now.
+    /// Why watching is not possible now.
     trouble: Option<String>,
-    /// Why nothing can be watched ever.
+    /// Why the server does not permit this client to watch.
     denial: Option<String>,
 }
 
-/// What the server was asked on this connection, in the line of that number.
+/// What the watcher has asked the server on this connection, in the line of that number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// There is no connection.
     Away,
-    /// Which journal it has.
+    /// The ID of its journal.
     Stats(u64),
-    /// How far that is.
+    /// The newest ID of the journal.
     Newest(u64),
-    /// To send the messages; the history had come that far before.
+    /// To send the messages. The second number is the newest ID, as the server gave it before; none: it has no
+    /// journal.
     Joining(u64, Option<u64>),
-    /// It sends the messages as they come.
+    /// Nothing more: the server sends new messages as they come.
     Live,
 }
 
 impl Watcher {
-    /// Of one of those servers.
+    /// A watcher of the first of those servers that answers.
     pub fn new(servers: Servers, token: Option<Token>, interest: Interest) -> Self {
         Self {
             link: Link::new(servers, token),
@@ -136,22 +138,23 @@ impl Watcher {
         }
     }
 
-    /// The next of what came.
+    /// The next event.
     pub fn take_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Why nothing can be watched now, if so. It is tried again.
+    /// Why watching is not possible now, if so. The watcher tries again.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// Why the server will not let this client watch, if so. To try again would not help.
+    /// Why the server does not permit this client to watch, if so. To try again would not help.
     pub fn denial(&self) -> Option<&str> {
         self.denial.as_deref()
     }
 
-    /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due). Nothing if events must be taken first.
+    /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due); none if the caller
+    /// must take events first.
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         self.link.interest().filter(|_| self.has_room())
     }
@@ -161,7 +164,7 @@ impl Watcher {
         [self.link.due(), self.refresh_due(), self.answer_due()].into_iter().flatten().min()
     }
 
-    /// Does what can be done without waiting: connects, asks, and reads, as far as there is room for events.
+    /// Does what can be done without waiting: connects, asks, and reads, while there is room for events.
     pub fn advance(&mut self) {
         let now = Instant::now();
         if let Some(connection) = self.link.connection() {
@@ -170,7 +173,7 @@ impl Watcher {
         while self.has_room() && self.denial.is_none() && self.step(now) {}
     }
 
-    /// Waits for an event or a [denial](Self::denial), or until then.
+    /// Waits until there is an event or a [denial](Self::denial), or `until` has passed.
     pub fn wait(&mut self, until: Option<Instant>) {
         loop {
             self.advance();
@@ -181,7 +184,7 @@ impl Watcher {
             let due = self.due().into_iter().chain(until).min();
             let mut fds: Vec<_> =
                 self.interest().map(|(fd, flags)| PollFd::new(fd, flags)).into_iter().collect();
-            // A signal only makes it look again.
+            // After an error, such as an interruption by a signal, the loop checks again.
             let _ = poll(&mut fds, poll_timeout(due, now));
         }
     }
@@ -210,7 +213,7 @@ impl Watcher {
         true
     }
 
-    /// Reads what is there, as far as there is room; true: the connection is lost by that.
+    /// Reads what is there, while there is room; true: the connection was lost.
     fn read(&mut self, now: Instant) -> bool {
         while self.has_room() && self.denial.is_none() {
             let Some(connection) = self.link.connection() else { return true };
@@ -223,13 +226,13 @@ impl Watcher {
         false
     }
 
-    /// When to ask how far the history is.
+    /// When to ask for the newest ID again; none: no need.
     fn refresh_due(&self) -> Option<Instant> {
         let passes_by = self.stage == Stage::Live && self.journal.is_some() && self.min > Priority::MIN;
         passes_by.then(|| self.moved + REFRESH)
     }
 
-    /// Asks how far the history is, if it is time; true: it was.
+    /// Asks for the newest ID if it is time; true: it was.
     fn refresh(&mut self, now: Instant) -> bool {
         let is_due = self.refresh_due().is_some_and(|due| now >= due);
         if is_due {
@@ -294,7 +297,7 @@ impl Watcher {
         }
     }
 
-    // ---- What is asked ---------------------------------------------------------------------------------
+    // ---- Questions to the server -----------------------------------------------------------------------
 
     fn ask(&mut self, stage: impl FnOnce(u64) -> Stage, line: &str) {
         let Some(connection) = self.link.connection() else { return };
@@ -312,7 +315,7 @@ impl Watcher {
         self.ask(Stage::Newest, &line);
     }
 
-    /// Joins where reading ended. The newest message of the journal is `newest`.
+    /// Joins where reading ended. `newest` is the newest ID of the journal.
     fn join(&mut self, newest: u64, now: Instant) {
         let start = self.positions.start(self.journal, newest, self.since);
         let (min, newest) = (self.min.number(), start.since.map(|_| newest));
@@ -331,9 +334,9 @@ impl Watcher {
         if is_permanent(reason) { self.denial = Some(said) } else { self.lose(&said, now) }
     }
 
-    // ---- What comes ------------------------------------------------------------------------------------
+    // ---- Events ----------------------------------------------------------------------------------------
 
-    /// The server has sent everything up to `newest` that is urgent enough.
+    /// The server has sent all messages up to `newest` of the wanted priorities.
     fn begin_live(&mut self, newest: Option<u64>, now: Instant) {
         self.link.has_served();
         self.trouble = None;
@@ -343,7 +346,8 @@ impl Watcher {
         self.tell(What::CaughtUp, position, now);
     }
 
-    /// A message. One that came before comes again if the server was asked for messages while others were on their way.
+    /// Reports a message, unless it has come before: a `/join` after a refresh repeats messages that came in the
+    /// meantime.
     fn take_message(&mut self, id: u64, message: What, now: Instant) {
         if self.journal.is_none() || id > self.last {
             self.last = id;
@@ -351,8 +355,8 @@ impl Watcher {
         }
     }
 
-    /// Messages are missing. Those that are not urgent enough are missing too, and count only if the server looked for them: so only with
-    /// all priorities the count says how far the journal is read.
+    /// Reports missing messages. If the client wants only some priorities, the server's count can leave out the
+    /// others. So the count says how far the journal is read only if the client wants all priorities.
     fn take_loss(&mut self, count: u64) {
         let read = self.positions.of(self.journal).unwrap_or(0);
         let id = if self.min == Priority::MIN { read.saturating_add(count) } else { read };
@@ -365,7 +369,7 @@ impl Watcher {
         self.events.push_back(Event { what, position });
     }
 
-    /// The connection is lost. It is tried again.
+    /// The connection is lost. The link connects again after a pause.
     fn lose(&mut self, reason: &str, now: Instant) {
         self.trouble = Some(reason.to_string());
         self.stage = Stage::Away;
@@ -374,7 +378,7 @@ impl Watcher {
 }
 
 impl Stage {
-    /// The number of the line that is not answered yet.
+    /// The number of the line that waits for its reply.
     fn asked(self) -> Option<u64> {
         match self {
             Self::Stats(line) | Self::Newest(line) | Self::Joining(line, _) => Some(line),
@@ -383,7 +387,7 @@ impl Stage {
     }
 }
 
-/// Whether that reason stays true however often the server is asked. Reasons that a newer server may have do not.
+/// Whether to ask again would not help after that reason. Unknown reasons, as of a newer server, count as temporary.
 fn is_permanent(reason: &str) -> bool {
     matches!(
         reason,

@@ -4,7 +4,7 @@ use crate::protocol::Priority;
 use std::net::TcpListener;
 use std::thread::{JoinHandle, spawn};
 
-/// A sender to what this server does.
+/// A sender, and the thread that runs its server.
 fn against(
     settings: Settings,
     server: impl FnOnce(TcpListener) + Send + 'static,
@@ -52,7 +52,7 @@ fn replies_in_any_order_settle_their_messages() {
 }
 
 #[test]
-fn a_lost_connection_leaves_unknown_what_was_not_answered() {
+fn messages_without_reply_are_unknown_when_the_connection_is_lost() {
     let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
         let mut peer = Peer::greet(&listener);
         assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
@@ -82,7 +82,7 @@ fn unknown_messages_are_repeated_on_request_in_order() {
 }
 
 #[test]
-fn an_end_in_order_and_a_failing_journal_leave_nothing_unknown() {
+fn orderly_end_and_failing_journal_leave_nothing_unknown() {
     let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
         let mut peer = Peer::greet(&listener);
         assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
@@ -103,7 +103,7 @@ fn an_end_in_order_and_a_failing_journal_leave_nothing_unknown() {
 }
 
 #[test]
-fn without_an_answer_what_was_sent_is_unknown_and_the_rest_is_not_sent() {
+fn time_out_makes_sent_messages_unknown_and_others_not_sent() {
     let (mut sender, server) = against(settings(300, false), |listener| {
         let mut peer = Peer::greet(&listener);
         while !peer.line().is_empty() {}
@@ -116,7 +116,7 @@ fn without_an_answer_what_was_sent_is_unknown_and_the_rest_is_not_sent() {
 }
 
 #[test]
-fn what_accepts_and_does_not_prove_itself_is_sent_nothing() {
+fn peer_without_a_good_greeting_gets_no_message() {
     for said in ["", "SSH-2.0-OpenSSH_9.2\r\n", "ERR 0 full all seats are taken; try again later\n"] {
         let (mut sender, server) = against(settings(300, true), move |listener| {
             let mut peer = Peer::accept(&listener);
@@ -131,7 +131,7 @@ fn what_accepts_and_does_not_prove_itself_is_sent_nothing() {
 }
 
 #[test]
-fn without_a_right_nothing_is_tried_again() {
+fn denied_client_does_not_try_again() {
     for said in
         ["ERR 1 not-authenticated say /auth TOKEN first\n", "ERR 0 not-allowed no\n", "ERR 1 wrong-token x\n"]
     {
@@ -148,7 +148,7 @@ fn without_a_right_nothing_is_tried_again() {
 }
 
 #[test]
-fn a_token_is_shown_first_and_a_server_that_asks_for_none_is_spoken_to() {
+fn token_is_shown_first_and_a_server_without_tokens_is_used() {
     for answer in ["OK 1 alice\n", "ERR 1 no-auth this server asks for no token\n"] {
         let token = Token::new(b"0123456789abcdef");
         let settings = Settings { token, ..settings(LONG_MS, false) };
@@ -165,7 +165,7 @@ fn a_token_is_shown_first_and_a_server_that_asks_for_none_is_spoken_to() {
 }
 
 #[test]
-fn a_silent_connection_proves_itself_before_a_message_goes_over_it() {
+fn silent_connection_is_probed_before_a_message() {
     let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
         let mut peer = Peer::greet(&listener);
         assert_eq!(peer.line(), "a");
@@ -183,7 +183,7 @@ fn a_silent_connection_proves_itself_before_a_message_goes_over_it() {
 }
 
 #[test]
-fn an_answer_to_a_line_that_does_not_wait_ends_the_connection() {
+fn reply_to_an_unknown_line_ends_the_connection() {
     let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
         let mut peer = Peer::greet(&listener);
         assert_eq!(peer.line(), "a");
@@ -211,7 +211,7 @@ fn the_first_server_that_answers_is_used() {
 }
 
 #[test]
-fn an_interruption_tells_what_was_sent_and_what_was_not() {
+fn withdraw_reports_unsent_messages_and_abort_the_rest() {
     let (mut sender, server) = against(settings(LONG_MS, true), |listener| {
         let mut peer = Peer::greet(&listener);
         while !peer.line().is_empty() {}
@@ -234,7 +234,7 @@ fn an_interruption_tells_what_was_sent_and_what_was_not() {
 }
 
 #[test]
-fn a_server_that_asks_for_a_token_only_now_refuses_what_waits_too() {
+fn denial_refuses_queued_messages_too() {
     let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
         let mut peer = Peer::greet(&listener);
         assert_eq!(peer.line(), "a");

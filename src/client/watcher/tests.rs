@@ -3,7 +3,7 @@ use crate::client::peer::Peer;
 use std::net::TcpListener;
 use std::thread::{JoinHandle, spawn};
 
-/// A watcher of what this server does.
+/// A watcher, and the thread that runs its server.
 fn against(
     interest: Interest,
     server: impl FnOnce(TcpListener) + Send + 'static,
@@ -21,7 +21,7 @@ fn known(list: &[(Option<u64>, u64)]) -> Positions {
     positions
 }
 
-/// Takes events until one is that, and shows them all.
+/// Takes events up to the one that reads `last`, and returns all as text.
 fn until(watcher: &mut Watcher, last: &str) -> Vec<String> {
     let mut seen = Vec::new();
     while seen.last().is_none_or(|seen| seen != last) {
@@ -43,7 +43,7 @@ fn until(watcher: &mut Watcher, last: &str) -> Vec<String> {
 }
 
 impl Peer {
-    /// A server with that journal, whose newest message is that one, is asked to send messages.
+    /// Accepts a watcher as a server with that journal and newest ID, and expects the line `join`.
     fn serve(listener: &TcpListener, journal: u64, newest: u64, join: &str) -> Self {
         let mut peer = Self::greet(listener);
         assert_eq!(peer.line(), "/stats");
@@ -53,7 +53,7 @@ impl Peer {
         peer
     }
 
-    /// Tells its newest message.
+    /// Answers the question for the newest ID.
     fn refuse(&mut self, line: u64, newest: u64) {
         assert!(self.line().ends_with(" since 18446744073709551615"));
         self.say(&format!("ERR {line} ahead-of-history {newest}\n"));
@@ -61,7 +61,7 @@ impl Peer {
 }
 
 #[test]
-fn reading_goes_on_after_the_last_message_over_the_next_connection() {
+fn next_connection_continues_after_the_last_message() {
     let interest = Interest { since: Since::All, ..Interest::default() };
     let (mut watcher, server) = against(interest, |listener| {
         Peer::serve(&listener, 7, 2, "/join 0 since 0").say("MSG 1 p4 a one\nMSG 2 p4 a two\nOK 4\nMSG 3 p");
@@ -88,7 +88,7 @@ fn reading_goes_on_after_the_last_message_over_the_next_connection() {
 }
 
 #[test]
-fn a_loss_that_the_next_connection_would_tell_again_is_told_once() {
+fn loss_is_reported_once_over_two_connections() {
     let interest = Interest { positions: known(&[(Some(7), 1)]), ..Interest::default() };
     let (mut watcher, server) = against(interest, |listener| {
         Peer::serve(&listener, 7, 9, "/join 0 since 1").say("LOST 3\n");
@@ -103,17 +103,17 @@ fn a_loss_that_the_next_connection_would_tell_again_is_told_once() {
 }
 
 #[test]
-fn what_is_not_urgent_enough_is_read_by_the_end_of_the_history() {
+fn less_urgent_messages_count_as_read_at_the_newest_id() {
     let interest = Interest { min: Priority::HIGH, positions: known(&[(Some(7), 1)]), ..Interest::default() };
     let (mut watcher, server) = against(interest, |listener| {
         let mut peer = Peer::serve(&listener, 7, 90, "/join 7 since 1");
-        // With a least priority nobody knows which of the messages are missing.
+        // With a least priority, the count does not say which IDs are missing.
         peer.say("LOST 3\nMSG 8 p9 a eight\nOK 4\n");
-        // After a while.
+        // After the refresh time.
         peer.refuse(5, 200);
         peer.say("MSG 201 p9 a new\n");
         assert_eq!(peer.line(), "/join 7 since 90");
-        // What came before comes again.
+        // The message that has come already comes again.
         peer.say("MSG 201 p9 a new\nOK 6\nMSG 202 p9 a newer\n");
         assert_eq!(peer.line(), "");
     });
@@ -133,7 +133,7 @@ fn what_is_not_urgent_enough_is_read_by_the_end_of_the_history() {
 }
 
 #[test]
-fn another_journal_and_none_are_told() {
+fn other_and_missing_journals_are_gaps() {
     let interest = Interest { positions: known(&[(Some(7), 5)]), ..Interest::default() };
     let (mut watcher, server) = against(interest, |listener| {
         Peer::serve(&listener, 8, 1, "/join 0 since 0").say("MSG 1 p4 a one\n");
@@ -161,7 +161,7 @@ fn another_journal_and_none_are_told() {
 }
 
 #[test]
-fn only_what_stays_so_is_a_denial() {
+fn only_permanent_refusals_are_denials() {
     let (mut watcher, server) = against(Interest::default(), |listener| {
         for refusal in ["journal-failed", "newer-reason"] {
             Peer::serve(&listener, 7, 0, "/join 0 since 0").say(&format!("ERR 4 {refusal}\n"));
@@ -180,7 +180,7 @@ fn only_what_stays_so_is_a_denial() {
 }
 
 #[test]
-fn what_is_not_taken_is_not_read() {
+fn watcher_stops_reading_until_events_are_taken() {
     let (mut watcher, server) = against(Interest::default(), |listener| {
         let mut peer = Peer::serve(&listener, 7, 0, "/join 0 since 0");
         let messages = (1..=3 * EVENTS_MAX).map(|id| format!("MSG {id} p4 a x\n"));
