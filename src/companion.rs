@@ -1,4 +1,4 @@
-//! `firstline NAME` runs the program `firstline-NAME`: the one beside this program, or else the one in the `PATH`.
+//! `firstline NAME` runs the program `firstline-NAME` from the directory of this program, or else from the `PATH`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -28,7 +28,7 @@ impl fmt::Display for NotRun {
     }
 }
 
-/// Becomes the companion, and returns only if that fails.
+/// Replaces this process by the companion, and returns only if that fails.
 pub fn run(name: &str, args: &[OsString]) -> NotRun {
     let name = format!("firstline-{name}");
     let beside = std::env::current_exe().ok().map(|program| program.with_file_name(&name));

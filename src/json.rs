@@ -1,9 +1,10 @@
-//! JSON as the commands print it: strings that do no harm to a terminal, and bytes. Knows no messages.
+//! JSON as the commands print it: strings that are safe for a terminal, and bytes in Base64.
 
 use crate::protocol::escape::needs_escape;
 use std::fmt::{self, Write};
 
-/// Writes the members of an object that hold a message's text: `text`, and `text_base64` with its bytes where they are not UTF-8.
+/// Writes the members of an object that hold a message's text: `text`, and `text_base64` with its bytes where they are
+/// not UTF-8.
 ///
 /// # Errors
 /// Those of `out`.
@@ -18,8 +19,8 @@ pub fn write_text(text: &[u8], out: &mut impl Write) -> fmt::Result {
     Ok(())
 }
 
-/// Writes a JSON string: RFC 8259, section 7. It escapes what `MSG` lines escape, in the JSON way, so that it does no
-/// harm to a terminal either. Bytes that are not UTF-8 become U+FFFD.
+/// Writes a JSON string: RFC 8259, section 7. It escapes the same characters as `MSG` lines, in the JSON way, so that
+/// it is safe for a terminal too. Bytes that are not UTF-8 become U+FFFD.
 ///
 /// # Errors
 /// Those of `out`.

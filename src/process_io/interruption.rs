@@ -1,19 +1,20 @@
-//! The signals that end a command, read like a file.
+//! The signals that end a command, as a descriptor to poll.
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The signals that ask for an end.
+/// The signals that end a command.
 #[derive(Debug)]
 pub struct Interruption {
     fd: SignalFd,
 }
 
 impl Interruption {
-    /// Blocks them in this thread and those it will make, so that they come here only. One that this process was started to ignore, as by
-    /// `nohup` or in the background of a script, stays ignored.
+    /// Blocks SIGTERM, SIGINT and SIGHUP in this thread and in those that it starts later, so that they come here
+    /// only. If the process was started with one of them ignored, as by `nohup` or in the background of a script, that
+    /// one stays ignored.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -26,7 +27,7 @@ impl Interruption {
         Ok(Self { fd: SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
     }
 
-    /// The number of the next signal that came, if one did.
+    /// The number of the next signal; none: no signal waits.
     pub fn next(&self) -> Option<u8> {
         let signal = self.fd.read_signal().ok()??;
         u8::try_from(signal.ssi_signo).ok()
@@ -39,7 +40,7 @@ impl AsFd for Interruption {
     }
 }
 
-/// The signals that a process ignores, a bit each, by its `/proc/PID/status` (proc(5)).
+/// The signals that a process ignores, one bit each, from the text of its `/proc/PID/status` (proc(5)).
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

@@ -1,9 +1,9 @@
-//! What the commands that speak to a server share: standard output and standard error without waiting, signals that are read like a
-//! file, and one wait for all of them. Knows no server.
+//! Parts that the commands share which speak to a server: standard output and standard error without waiting, signals
+//! as a descriptor, and one wait for all of them. Knows no server.
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`output`] | what waits to be written to standard output or standard error |
+//! | [`output`] | lines that wait for standard output or standard error |
 //! | [`interruption`] | the signals that end a command |
 //! | [`progress`] | how far a command is, on a terminal |
 //! | [`ready`] | the wait |

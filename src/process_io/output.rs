@@ -1,5 +1,5 @@
-//! What waits to be written to standard output or standard error. It is written when that takes it, so that nothing waits for whoever
-//! reads it.
+//! Lines that wait for standard output or standard error. The caller writes them when the descriptor is writable, so
+//! that it never waits for the reader.
 
 use memchr::memrchr;
 use nix::poll::{PollFd, PollFlags};
@@ -8,26 +8,27 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
 
-/// What is written at a time, in bytes: a pipe that is writable takes as much without waiting (`PIPE_BUF`, pipe(7)).
+/// The size of one write, in bytes: a pipe that is writable takes so much without blocking (`PIPE_BUF`, pipe(7)).
 const WRITE_BYTES: usize = 4096;
 
-/// With this much waiting, no more lines are taken from the input. What is on its way then adds less than that again.
+/// While so many bytes wait, the caller takes no more messages. The output of those in flight then adds less than that
+/// again.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// Lines on their way to whoever reads them.
+/// Lines that wait until their descriptor takes them.
 #[derive(Debug)]
 pub struct Output {
     to: File,
     waiting: VecDeque<u8>,
-    /// How many bytes were taken, and how many of them were written.
+    /// How many bytes were pushed, and how many of them were written.
     taken: u64,
     written: u64,
-    /// Nobody will read what is written.
+    /// The reader is gone, or writing has failed.
     is_closed: bool,
 }
 
 impl Output {
-    /// To that descriptor.
+    /// An output to that descriptor.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -36,14 +37,14 @@ impl Output {
         Ok(Self { to, waiting: VecDeque::new(), taken: 0, written: 0, is_closed: false })
     }
 
-    /// Whether what is written goes behind a part of a line: a call that was killed, or a full disk, has left it at the end
-    /// of the file.
+    /// Whether the output will follow a part of a line at the end of the file: a call that was killed, or a full disk,
+    /// left it there.
     pub fn follows_a_part(&self) -> bool {
         let is_file = self.to.metadata().is_ok_and(|metadata| metadata.is_file());
         is_file && last_byte(&self.to).is_ok_and(|byte| byte != b'\n')
     }
 
-    /// Whether what may still come has room.
+    /// Whether there is room for the output of another message.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < WAITING_BYTES_MAX
     }
@@ -53,18 +54,18 @@ impl Output {
         self.waiting.is_empty()
     }
 
-    /// Whether nobody will read what is written.
+    /// Whether the reader is gone, or writing has failed.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Whoever reads this is gone: nothing is written any more.
+    /// Drops the lines that wait and all later ones.
     pub fn close(&mut self) {
         self.is_closed = true;
         self.waiting = VecDeque::new();
     }
 
-    /// How many bytes were taken so far: what was taken up to now is written once [`written`](Self::written) is as high.
+    /// How many bytes were pushed so far. They are all written once [`written`](Self::written) is as high.
     pub fn taken(&self) -> u64 {
         self.taken
     }
@@ -74,13 +75,13 @@ impl Output {
         self.written
     }
 
-    /// Takes a line, without its LF.
+    /// Queues a line, to which it appends the LF.
     pub fn push(&mut self, line: &str) {
         self.push_part(line);
         self.push_part("\n");
     }
 
-    /// Takes a part of a line.
+    /// Queues a part of a line.
     pub fn push_part(&mut self, part: &str) {
         if !self.is_closed {
             self.waiting.extend(part.as_bytes());
@@ -88,20 +89,21 @@ impl Output {
         }
     }
 
-    /// To wait for the end of whoever reads this: poll(2) tells that of a pipe though it is asked for nothing.
+    /// To wait until the reader is gone: poll(2) reports that for a pipe even if no event is requested.
     pub fn end_of_reader(&self) -> PollFd<'_> {
         PollFd::new(self.to.as_fd(), PollFlags::empty())
     }
 
-    /// What to wait for, if something waits.
+    /// To wait until the descriptor is writable; none: no bytes wait.
     pub fn interest(&self) -> Option<PollFd<'_>> {
         (!self.is_empty()).then(|| PollFd::new(self.to.as_fd(), PollFlags::POLLOUT))
     }
 
-    /// Writes once. To be called when it is writable, or else this waits.
+    /// Writes once. Call it when the descriptor is writable; otherwise it may block.
     ///
     /// # Errors
-    /// Those of the system, once; nothing is written any more then. A reader that has gone is none: it has seen enough.
+    /// Those of the system, once; then the output is closed. If the reader is gone, the output is closed too, but that
+    /// is no error.
     pub fn write(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -140,7 +142,7 @@ mod tests {
     use std::io::pipe;
 
     #[test]
-    fn all_of_it_arrives_in_order() {
+    fn all_lines_arrive_in_order() {
         let (mut reader, writer) = pipe().unwrap();
         let mut output = Output::new(&writer).unwrap();
         drop(writer);
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reader_nothing_is_kept() {
+    fn closed_output_keeps_nothing() {
         let (reader, writer) = pipe().unwrap();
         let mut output = Output::new(&writer).unwrap();
         drop(reader);

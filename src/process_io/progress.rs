@@ -1,30 +1,31 @@
-//! How far a command is, on a terminal whose user would see nothing otherwise: one line that is written over. Knows no clock: it is told
-//! the time.
+//! Shows the progress of a command on a terminal, if its user would see nothing otherwise: one line that each update
+//! overwrites. Knows no clock: callers pass the time.
 
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::time::{Duration, Instant};
 
-/// What takes less long needs no progress.
+/// A command that takes less time shows no progress.
 const FIRST: Duration = Duration::from_secs(2);
 
-/// How often the line changes.
+/// The least time between two updates.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Goes to the beginning of the line and erases it (ECMA-48: EL).
+/// Moves the cursor to the beginning of the line, and erases the line (ECMA-48: EL).
 pub const ERASE: &str = "\r\x1b[K";
 
-/// When to show how far a command is.
+/// The progress of a command.
 #[derive(Debug)]
 pub struct Progress {
-    /// When to show it next; none: never.
+    /// When to update the line next; none: never.
     due: Option<Instant>,
     is_shown: bool,
-    /// What was shown last.
+    /// The count that was shown last.
     count: u64,
 }
 
 impl Progress {
-    /// From now on, if standard error is a terminal and standard output is none: there, what is printed is progress enough.
+    /// The progress of a command that starts now. It is shown only if standard error is a terminal and standard output
+    /// is not: on a terminal, the lines of standard output show the progress.
     pub fn new(now: Instant) -> Self {
         Self::on(stderr().is_terminal() && !stdout().is_terminal(), now)
     }
@@ -33,12 +34,12 @@ impl Progress {
         Self { due: is_wanted.then(|| now + FIRST), is_shown: false, count: 0 }
     }
 
-    /// When to ask for it next.
+    /// When to call [`show`](Self::show) next; none: never.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// What to write now, if it is time and the count has changed: `text`, over what stands in the line.
+    /// The update to write now, if it is time and the count has changed: `text`, which overwrites the line.
     pub fn show(&mut self, now: Instant, count: u64, text: impl FnOnce() -> String) -> Option<String> {
         if self.due.is_none_or(|due| now < due) {
             return None;
@@ -51,7 +52,7 @@ impl Progress {
         Some(format!("{ERASE}{}", text()))
     }
 
-    /// What to write before something else, or at the end.
+    /// The text to write before other output, and at the end: it erases the line if there is one.
     pub fn erase(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_shown) { ERASE } else { "" }
     }
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_shown_where_it_takes_long_and_changes() {
+    fn progress_is_shown_after_a_while_and_on_change() {
         let now = Instant::now();
         let text = || "5 messages".to_string();
         let mut progress = Progress::on(true, now);

@@ -2,12 +2,12 @@
 
 use nix::poll::{PollFd, PollTimeout, poll};
 
-/// Waits until one of these is ready, and says which are: for what they wait for, or broken. All are false if the time is over, or a
-/// signal came.
+/// Waits until one of these descriptors is ready, has an error or is closed at the other end, and returns which ones
+/// are. All are false after the time-out, after an error of poll(2), and after a signal.
 pub fn ready<const N: usize>(fds: [Option<PollFd<'_>>; N], timeout: PollTimeout) -> [bool; N] {
     let is_waited_for = fds.each_ref().map(Option::is_some);
     let mut waiting: Vec<PollFd<'_>> = fds.into_iter().flatten().collect();
-    // An error, as that a signal came, is looked at as a time-out.
+    // An error, such as an interruption by a signal, counts as a time-out.
     if poll(&mut waiting, timeout).is_err() {
         return [false; N];
     }

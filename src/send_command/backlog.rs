@@ -1,4 +1,4 @@
-//! What a spool holds, on its way to the server, and what comes to it.
+//! The messages of a spool that this process sends, and their outcomes.
 
 use super::spool::{Contents, Name, Spool};
 use crate::client::limits::IN_FLIGHT;
@@ -14,13 +14,13 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Backlog {
     spool: Spool,
-    /// None: another process sends what is here.
+    /// The lock for sending; none: another process holds it.
     sending: Option<Flock<File>>,
-    /// Not begun yet, in order.
+    /// The messages that were not begun yet, in order.
     waiting: VecDeque<Waiting>,
 }
 
-/// A message that may be begun.
+/// A message that this process may begin.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     name: Name,
@@ -28,35 +28,36 @@ struct Waiting {
     is_doubtful: bool,
 }
 
-/// A message of the spool that may be sent now: a process that is killed from now on leaves it unknown.
+/// A message of the spool that may be sent now. If the process is killed from now on, its outcome is unknown.
 #[derive(Debug)]
 pub struct Begun {
-    /// Which one.
+    /// Its name in the spool.
     pub name: Name,
-    /// What it says.
+    /// Its text.
     pub text: Vec<u8>,
     /// It may have been sent before.
     pub is_doubtful: bool,
 }
 
-/// What a spool was found to hold.
+/// The content of a spool when it was opened.
 #[derive(Debug)]
 pub struct Found {
     /// The spool.
     pub backlog: Backlog,
-    /// Messages that a process was killed over, which are not to be sent again: each with its text.
+    /// Messages with an unknown outcome, each with its text: a process was killed while it sent them. They are not
+    /// sent again.
     pub unknown: Vec<(Name, Vec<u8>)>,
 }
 
 impl Backlog {
-    /// The spool in that directory. What is unknown in it is sent again on request.
+    /// Opens the spool in that directory. With `repeats_unknown`, messages with an unknown outcome are sent again.
     ///
     /// # Errors
     /// Those of the system.
     pub fn open(path: &Path, repeats_unknown: bool) -> io::Result<Found> {
         let spool = Spool::open(path)?;
         let sending = spool.lock_sending()?;
-        // What another process sends is its own to tell.
+        // If another process sends, it also reports the outcomes.
         let Contents { kept, sent } = if sending.is_some() { spool.contents()? } else { Contents::default() };
         let of = |is_doubtful: bool| move |name: &Name| Waiting { name: *name, is_doubtful };
         let mut waiting: Vec<Waiting> = kept.iter().map(of(false)).collect();
@@ -70,12 +71,12 @@ impl Backlog {
         Ok(Found { backlog: Self { spool, sending, waiting: waiting.into() }, unknown })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         self.spool.path()
     }
 
-    /// Whether this process may send what is here.
+    /// Whether this process may send the messages of the spool.
     pub fn may_send(&self) -> bool {
         self.sending.is_some()
     }
@@ -93,14 +94,14 @@ impl Backlog {
     /// Begins messages of at least that priority, as many as are sent at a time.
     ///
     /// # Errors
-    /// Those of the system. None of them is to be sent then.
+    /// Those of the system. Then the caller must send none of them.
     pub fn begin(&mut self, min: Priority) -> io::Result<Vec<Begun>> {
         let mut begun = Vec::new();
         let is_begun = self.begin_into(min, &mut begun).and_then(|()| self.spool.sync());
         if let Err(error) = is_begun {
             for Begun { name, is_doubtful, .. } in begun {
                 if !is_doubtful {
-                    // What cannot be given back is told as unknown by the next call.
+                    // If this fails too, the next call reports the message as unknown.
                     let _ = self.spool.give_back(&name);
                 }
             }
@@ -123,26 +124,26 @@ impl Backlog {
         Ok(())
     }
 
-    /// Records what became of a message that was begun.
+    /// Records the outcome of a message that was begun.
     ///
     /// # Errors
-    /// Those of the system. Then it may be told as unknown by the next call.
+    /// Those of the system. Then the next call may report the message as unknown.
     pub fn settle(&self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
         match outcome {
             Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => self.spool.remove(name),
-            // It stays what it is: unknown.
+            // The message keeps its name in the spool, and so stays unknown.
             Outcome::Unknown(_) => Ok(()),
             Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) if is_doubtful => Ok(()),
             Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) => self.spool.give_back(name),
         }
     }
 
-    /// Nothing more of it is begun.
+    /// From now on begins no more messages.
     pub fn stop(&mut self) {
         self.waiting.clear();
     }
 
-    /// The spool, for what comes to a message.
+    /// The spool itself.
     pub fn spool(&self) -> &Spool {
         &self.spool
     }

@@ -11,21 +11,21 @@ use std::path::PathBuf;
 /// Why it cannot begin.
 #[derive(Debug)]
 pub enum Failure {
-    /// It was called in a wrong way.
+    /// The arguments are wrong.
     Usage(Usage),
     /// There is no token in the token file.
     Token(BadTokenFile),
-    /// Nothing was said to send, and standard input is a terminal.
+    /// There is no TEXT, and standard input is a terminal.
     NoText,
-    /// Nothing was said to send, and standard input has no lines: a variable of a script may be empty.
+    /// There is no TEXT, and standard input has no lines. Perhaps a variable of a script is empty.
     NoLines,
     /// The spool in that directory cannot be used.
     Spool(PathBuf, io::Error),
-    /// The system refuses what it needs.
+    /// The system refuses a resource.
     System(io::Error),
 }
 
-/// It was called in a wrong way.
+/// The arguments are wrong.
 const USAGE: u8 = 2;
 /// Nothing was sent.
 const NOT_SENT: u8 = 4;

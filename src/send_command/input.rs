@@ -1,4 +1,4 @@
-//! Standard input, cut into lines. It is read only when something is there, so that nothing waits for it.
+//! Standard input, cut into lines. The caller reads only when there is input, so that it never waits.
 
 use crate::client::limits::TEXT_BYTES_MAX;
 use memchr::memchr;
@@ -6,18 +6,19 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What is read at a time, in bytes: as much as a pipe holds.
+/// The size of one read, in bytes: as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The byte order mark of UTF-8, which some editors put in front of a file. The server drops it in front of a connection.
+/// The byte order mark of UTF-8, which some editors write at the beginning of a file. This module drops it, as the
+/// server does at the beginning of a connection.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A line of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Its bytes without its end: 1 to [`TEXT_BYTES_MAX`].
+    /// Its bytes without the line end: 1 to [`TEXT_BYTES_MAX`].
     Text(&'a [u8]),
-    /// It was longer, and is gone.
+    /// It was longer, and was dropped.
     TooLong,
 }
 
@@ -30,11 +31,11 @@ pub struct Input<R = File> {
     taken: usize,
     /// Between `taken` and here there is no LF.
     scanned: usize,
-    /// The line at `taken` is too long, and what came of it so far is gone.
+    /// The line at `taken` is too long, and its beginning was dropped.
     is_too_long: bool,
     /// How many lines were taken.
     lines: u64,
-    /// Nothing more comes.
+    /// The input has ended.
     has_ended: bool,
 }
 
@@ -60,25 +61,25 @@ impl<R: Read> Input<R> {
         Self { from, buffer, taken: 0, scanned: 0, is_too_long: false, lines: 0, has_ended: false }
     }
 
-    /// How many lines were taken so far, blank ones too.
+    /// How many lines were taken so far, including empty ones.
     pub fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Whether nothing more comes, and all lines were taken.
+    /// Whether the input has ended, and the caller has taken all lines.
     pub fn is_over(&self) -> bool {
         self.has_ended && self.taken == self.buffer.len() && !self.is_too_long
     }
 
-    /// Whether all whole lines that were read are taken.
+    /// Whether the caller has taken all whole lines that were read.
     pub fn is_dry(&self) -> bool {
         self.scanned == self.buffer.len()
     }
 
-    /// Reads once. To be called when it is [dry](Self::is_dry) and something is there, or else this waits.
+    /// Reads once. Call it when the input is [dry](Self::is_dry) and its descriptor is readable; otherwise it waits.
     ///
     /// # Errors
-    /// Those of the system. Nothing more comes then.
+    /// Those of the system. Then the input has ended.
     pub fn read(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.taken);
         (self.taken, self.scanned) = (0, self.buffer.len());
@@ -89,7 +90,7 @@ impl<R: Read> Input<R> {
         match read {
             Ok(0) => self.has_ended = true,
             Ok(_) => {}
-            // Whoever else has that pipe was quicker.
+            // Another process that shares the pipe has read the bytes, or a signal interrupted the call.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {
                 self.has_ended = true;
@@ -99,7 +100,8 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
-    /// The next line that is not blank, with its number from 1, if a whole one is there. A last line needs no LF.
+    /// The next line that is not empty, with its number from 1; none: no whole line is there. The last line needs no
+    /// LF.
     pub fn next(&mut self) -> Option<(u64, Line<'_>)> {
         loop {
             let (start, end) = self.take_line()?;
@@ -113,7 +115,7 @@ impl<R: Read> Input<R> {
         }
     }
 
-    /// Takes a line, and returns where it is.
+    /// Takes a line, and returns where it begins and ends in `buffer`.
     fn take_line(&mut self) -> Option<(usize, usize)> {
         let start = self.taken;
         let (end, next) = match memchr(b'\n', &self.buffer[self.scanned..]) {
@@ -134,7 +136,8 @@ impl<R: Read> Input<R> {
         Some((start, end - usize::from(has_cr)))
     }
 
-    /// Forgets what came of a line that is too long already. One CR more may belong to its end.
+    /// Drops the beginning of a line that is too long already. The line may be longer by one CR, which belongs to the
+    /// line end.
     fn cut_long_line(&mut self) {
         self.scanned = self.buffer.len();
         if self.buffer.len() - self.taken > TEXT_BYTES_MAX + MARK.len() + 1 {
@@ -148,7 +151,7 @@ impl<R: Read> Input<R> {
 mod tests {
     use super::*;
 
-    /// Gives parts, and an error where one is empty.
+    /// A reader that returns one part per call, and an error for an empty part.
     struct Parts(Vec<Vec<u8>>);
 
     impl Read for Parts {
@@ -165,7 +168,7 @@ mod tests {
         }
     }
 
-    /// All lines; a line that is too long is shown as none.
+    /// All lines; none instead of a line that is too long.
     fn lines(parts: &[&[u8]]) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut input = Input::of(Parts(parts.iter().map(|part| part.to_vec()).collect()));
         let mut lines = Vec::new();
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_numbered_however_they_come() {
+    fn lines_are_numbered_however_the_input_is_split() {
         assert_eq!(lines(&[]), []);
         assert_eq!(
             lines(&[b"one\n\ntw", b"o\r\n \n", b"\r\nfi", b"ve"]),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_told_once_and_takes_no_memory() {
+    fn long_line_is_reported_once_within_bounded_memory() {
         let longest = vec![b'x'; TEXT_BYTES_MAX];
         let longer = vec![b'x'; TEXT_BYTES_MAX + 1];
         let full = vec![b'x'; READ_BYTES];

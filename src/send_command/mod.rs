@@ -1,15 +1,15 @@
-//! `firstline send`: sends a message, or each line of standard input, and tells what became of each. Runs instead of the server, so it
-//! may allocate; its memory is bounded whatever the input.
+//! `firstline send`: sends a message, or each line of standard input, and reports the outcome of each. This process is
+//! not the server, so it may allocate; its memory is bounded for any input.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `input` | standard input, cut into lines |
-//! | `tag` | what a message is known by |
-//! | `report` | what is told of messages |
+//! | `tag` | identifies a message in flight |
+//! | `report` | the output: receipts, complaints, progress |
 //! | `spool` | messages that wait in a directory |
-//! | `backlog` | a spool's messages on their way |
-//! | `tally` | what became of how many, and the exit code |
-//! | `sending` | all of these together with the client, in one thread and one poll |
+//! | `backlog` | the messages of a spool that this process sends |
+//! | `tally` | the counts of the outcomes, and the exit code |
+//! | `sending` | the files above together with the client, in one thread and one poll |
 //! | `failure` | why it cannot begin |
 
 mod backlog;
@@ -31,7 +31,7 @@ use sending::Sending;
 use std::io::{IsTerminal as _, stdin};
 pub use tally::Verdict;
 
-/// Sends what was asked for, and says what became of it on standard output and standard error.
+/// Sends the messages of the options, and reports their outcomes on standard output and standard error.
 ///
 /// # Errors
 /// Why it cannot begin: nothing was sent.

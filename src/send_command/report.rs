@@ -1,4 +1,4 @@
-//! What is told: receipts on standard output, complaints on standard error, and the tally.
+//! The output: receipts on standard output, complaints and progress on standard error. Keeps the tally.
 
 use super::tag::Which;
 use super::tally::Tally;
@@ -11,22 +11,22 @@ use std::fmt::Display;
 use std::io::{self, stderr, stdout};
 use std::time::Instant;
 
-/// What is told of messages.
+/// The output about messages.
 #[derive(Debug)]
 pub struct Report {
     /// The IDs of acknowledged messages.
     pub receipts: Output,
-    /// What went wrong.
+    /// Lines about what went wrong.
     pub complaints: Output,
-    /// How many came to what.
+    /// The counts of the outcomes.
     pub tally: Tally,
     progress: Progress,
-    /// That it takes longer was told.
+    /// The current trouble was reported.
     tells_trouble: bool,
 }
 
 impl Report {
-    /// To standard output and standard error.
+    /// A report on standard output and standard error.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -36,7 +36,7 @@ impl Report {
         Ok(Self { receipts, complaints, tally: Tally::default(), progress, tells_trouble: false })
     }
 
-    /// Whether what may still come has room.
+    /// Whether there is room for the output of another message.
     pub fn has_room(&self) -> bool {
         self.receipts.has_room() && self.complaints.has_room()
     }
@@ -46,17 +46,17 @@ impl Report {
         self.receipts.is_empty() && self.complaints.is_empty()
     }
 
-    /// A message was acknowledged.
+    /// Prints the receipt of a message.
     pub fn acknowledge(&mut self, receipt: &Receipt) {
         self.receipts.push(&receipt.to_string());
     }
 
-    /// The server has answered: trouble that comes now is told anew.
+    /// The server has answered, so the next trouble is reported again.
     pub fn end_trouble(&mut self) {
         self.tells_trouble = false;
     }
 
-    /// Tells, once until something is acknowledged, that it takes longer.
+    /// Reports why messages are late, once until the next [`end_trouble`](Self::end_trouble).
     pub fn tell_trouble(&mut self, trouble: &str, until: impl Display) {
         if !self.tells_trouble {
             self.tells_trouble = true;
@@ -64,7 +64,7 @@ impl Report {
         }
     }
 
-    /// Tells how far it is, if nothing else shows that. Returns when to do so again.
+    /// Shows the progress if it is wanted and due. Returns when to call this again.
     pub fn tell_progress(&mut self) -> Option<Instant> {
         let tally = self.tally;
         if let Some(line) = self.progress.show(Instant::now(), tally.acknowledged, || tally.to_string()) {
@@ -73,12 +73,12 @@ impl Report {
         self.progress.due()
     }
 
-    /// What tells how far it is goes.
+    /// Erases the progress.
     pub fn end_progress(&mut self) {
         self.complaints.push_part(self.progress.erase());
     }
 
-    /// Something is wrong with that message.
+    /// Complains about that message.
     pub fn complain_of(&mut self, which: Which, what: impl Display) {
         match which {
             Which::Line(line) => self.complain(format_args!("line {line}: {what}")),
@@ -86,19 +86,19 @@ impl Report {
         }
     }
 
-    /// Something is wrong.
+    /// Prints a complaint.
     pub fn complain(&mut self, what: impl Display) {
         self.end_progress();
         self.complaints.push(&format!("firstline: {what}"));
     }
 
-    /// What was to be sent cannot be read, or what is kept cannot be changed.
+    /// The input cannot be read, or the spool cannot be used: complains, and makes the exit code a failure.
     pub fn fail(&mut self, of: impl Display, error: &io::Error) {
         self.tally.has_failed = true;
         self.complain(format_args!("{of}: {}", described(error)));
     }
 
-    /// Tells what became of how many, and behind which line nothing was read, if so.
+    /// Prints the tally, and after which line reading stopped, if it stopped early.
     pub fn sum_up(&mut self, unread_from: Option<u64>) {
         let tally = self.tally;
         match unread_from {
@@ -107,7 +107,7 @@ impl Report {
         }
     }
 
-    /// Tells how many messages may be there twice.
+    /// Reports how many messages the server may have processed twice.
     pub fn tell_doubles(&mut self) {
         if self.tally.maybe_doubled > 0 {
             let count = Counted(self.tally.maybe_doubled, "message");
@@ -117,13 +117,13 @@ impl Report {
         }
     }
 
-    /// Writes what its readers take now.
+    /// Writes once to each output that is ready.
     pub fn write(&mut self, is_stdout_ready: bool, is_stderr_ready: bool) {
         if is_stdout_ready && let Err(error) = self.receipts.write() {
             self.complain(format_args!("standard output: {}", described(&error)));
         }
         if is_stderr_ready {
-            // There is nobody to tell.
+            // An error of standard error cannot be reported anywhere.
             let _ = self.complaints.write();
         }
     }

@@ -1,4 +1,4 @@
-//! The client, the input, the outputs and the signals in one thread, which waits for all of them in one poll.
+//! Runs the client, the input, the outputs and the signals in one thread, which waits for all of them in one poll.
 
 use super::backlog::{Backlog, Begun, Found};
 use super::input::{Input, Line};
@@ -18,38 +18,39 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-/// How long an interruption waits for the answers to what was sent: on a LAN they are there in that time, and more is known.
+/// How long the process waits after a signal for the replies to messages in flight. On a LAN they come in that time,
+/// so fewer outcomes are unknown.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Messages on their way, and what is told of them.
+/// The state of one `firstline send`.
 pub struct Sending {
     sender: Sender<Tag>,
     timeout: Option<Duration>,
     interruption: Interruption,
-    /// None: there is none, or nothing of it is wanted any more.
+    /// The input; none: there is none, it has ended, or reading stopped.
     input: Option<Input>,
-    /// The only message, before it is on its way.
+    /// The only message, until it is pushed.
     only: Option<Message>,
-    /// Of the lines, or of the only message: those of the spool that are as urgent go first.
+    /// The priority of this call's messages. Messages of the spool with at least this priority go first.
     priority: Priority,
     backlog: Option<Backlog>,
-    /// Only what the spool holds is sent: its receipts are told.
+    /// The call sends only the messages of the spool, and prints their receipts.
     is_flush: bool,
-    /// The server is given up: what comes is kept at once.
+    /// The sender has given up the server, or a signal came: further messages go to the spool at once.
     is_away: bool,
     report: Report,
-    /// What is behind this line was not read.
+    /// Reading stopped after the line of this number.
     unread_from: Option<u64>,
-    /// The signal that ended it, and when nothing is waited for any more.
+    /// The signal that ends the call, and the time after which it waits no longer.
     ending: Option<(u8, Instant)>,
     /// A second signal came.
     is_urgent: bool,
-    /// All messages are settled.
+    /// All messages have their outcomes; only output is left.
     is_finishing: bool,
 }
 
 impl Sending {
-    /// With that client, which gives up after that time.
+    /// Starts with that client, which gives up after `timeout`.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -76,7 +77,8 @@ impl Sending {
         })
     }
 
-    /// Keeps in this spool what is not sent, and sends what it holds. Tells what is unknown in it.
+    /// Uses a spool: sends its messages, and keeps messages in it that are not sent. Reports those with an unknown
+    /// outcome.
     pub fn with_spool(mut self, found: Found) -> Self {
         for (name, text) in found.unknown {
             self.report.tally.unknown += 1;
@@ -98,7 +100,7 @@ impl Sending {
         self.finish()
     }
 
-    /// Sends what the spool holds.
+    /// Sends the messages of the spool.
     pub fn flush(mut self) -> Verdict {
         self.is_flush = true;
         if self.backlog.as_ref().is_some_and(|backlog| !backlog.may_send()) {
@@ -122,7 +124,7 @@ impl Sending {
         self.finish()
     }
 
-    /// Until every message is settled.
+    /// Runs until every message has its outcome.
     fn run(&mut self) {
         loop {
             self.sender.advance();
@@ -132,7 +134,7 @@ impl Sending {
                 continue;
             }
             if self.is_all_taken() && self.sender.is_empty() {
-                // Closes the connection: nobody looks after it any more.
+                // Closes the connection, because nothing serves it from now on.
                 self.sender.abort("done");
                 return;
             }
@@ -140,7 +142,7 @@ impl Sending {
         }
     }
 
-    /// What is still to be written is written, and what it all came to.
+    /// Writes the rest of the output, and returns the result.
     fn finish(mut self) -> Verdict {
         if let Some(backlog) = &self.backlog
             && let Err(error) = backlog.spool().sync()
@@ -151,10 +153,10 @@ impl Sending {
         self.report.end_progress();
         self.is_finishing = true;
         if let Some((_, until)) = &mut self.ending {
-            // A second signal came, or else there is as long again.
+            // The output gets its own time, unless a second signal came.
             *until = if self.is_urgent { *until } else { Instant::now() + GRACE };
         }
-        // A reader that does not read holds this up until a signal comes; what is read at once is written even then.
+        // If a reader does not read, this waits until a signal comes. Even then it writes on while an output takes it.
         while !self.report.is_written() {
             if !self.wait() && self.is_over(Instant::now()) {
                 break;
@@ -163,16 +165,16 @@ impl Sending {
         Verdict::new(self.report.tally, self.ending.map(|(signal, _)| signal))
     }
 
-    // ---- Messages in -----------------------------------------------------------------------------------
+    // ---- Messages --------------------------------------------------------------------------------------
 
-    /// Whether there are no more messages to begin.
+    /// Whether there are no more messages to push.
     fn is_all_taken(&self) -> bool {
         let is_kept = self.backlog.as_ref().is_some_and(|backlog| backlog.has(Priority::MIN));
         self.input.is_none() && self.only.is_none() && !is_kept
     }
 
-    /// Pushes messages of the spool: those that are as urgent as what is to be sent go before it, the others when there is
-    /// none of it now. True: there was one.
+    /// Pushes messages of the spool; true: there was one. Those with at least the priority of this call's messages go
+    /// before them. The others go when none of this call's messages waits.
     fn take_kept(&mut self) -> bool {
         let is_idle = |input: &Input| input.is_dry() && self.sender.is_empty();
         let is_own_taken = self.input.as_ref().is_none_or(is_idle) && self.only.is_none();
@@ -198,7 +200,7 @@ impl Sending {
                 let which = Which::Kept { name, is_doubtful };
                 self.sender.push(Tag { which, message: Some(message.clone()) }, message);
             }
-            // Nothing that this program has kept.
+            // Another program has written this file.
             Err(error) => {
                 self.report.tally.refused += 1;
                 self.report.complain(format_args!("refused: {name}, which is in the spool: {error}"));
@@ -213,7 +215,7 @@ impl Sending {
         true
     }
 
-    /// Pushes the lines that are there, as many as have room; true: there was one.
+    /// Pushes the lines that were read, while there is room; true: there was one.
     fn take_lines(&mut self) -> bool {
         let before = self.lines();
         while self.has_room() {
@@ -225,7 +227,7 @@ impl Sending {
                     self.report.complain_of(Which::Line(number), format_args!("refused: {reason}"));
                 }
                 Line::Text(text) => {
-                    // A line of the input is a text: neither empty, nor too long, nor with a line break.
+                    // This cannot fail: a line of the input is not empty, not too long, and has no line break.
                     if let Ok(message) = Message::new(self.priority, text) {
                         self.push(Which::Line(number), message);
                     }
@@ -244,7 +246,7 @@ impl Sending {
         self.input.as_ref().map_or(0, Input::lines)
     }
 
-    /// A message of this call: on its way, or kept if the server is given up.
+    /// Pushes a message of this call, or keeps it in the spool if the server was given up.
     fn push(&mut self, which: Which, message: Message) {
         if self.is_away {
             self.keep(which, &message, "the server was given up before");
@@ -254,7 +256,7 @@ impl Sending {
         }
     }
 
-    /// Whether another line may be taken.
+    /// Whether there is room for another message.
     fn has_room(&self) -> bool {
         self.sender.has_room() && self.report.has_room()
     }
@@ -265,7 +267,7 @@ impl Sending {
         }
     }
 
-    /// Nothing more is to be begun.
+    /// From now on takes no more messages.
     fn stop_reading(&mut self) {
         self.stop_kept();
         if let Some(input) = self.input.take() {
@@ -273,7 +275,7 @@ impl Sending {
         }
     }
 
-    // ---- What became of them ----------------------------------------------------------------------------
+    // ---- Outcomes ---------------------------------------------------------------------------------------
 
     fn settle(&mut self) {
         while let Some((tag, outcome)) = self.sender.take_outcome() {
@@ -314,7 +316,7 @@ impl Sending {
         }
     }
 
-    /// A message of this call was not sent, for that reason: it is kept.
+    /// Keeps a message of this call in the spool, because it was not sent for that reason.
     fn keep(&mut self, which: Which, message: &Message, reason: &str) {
         let Some(backlog) = &self.backlog else { return };
         let path = backlog.path().display();
@@ -335,7 +337,7 @@ impl Sending {
         }
     }
 
-    /// What comes to a message of the spool.
+    /// Records and reports the outcome of a message of the spool.
     fn settle_kept(&mut self, name: Name, is_doubtful: bool, message: Option<Message>, outcome: Outcome) {
         let Some(backlog) = &self.backlog else { return };
         let text = message.map_or(String::new(), |message| shown(&String::from_utf8_lossy(message.text())));
@@ -371,7 +373,7 @@ impl Sending {
         }
     }
 
-    /// What the spool holds waits for another call.
+    /// Leaves the other messages of the spool for another call.
     fn stop_kept(&mut self) {
         let Some(backlog) = &mut self.backlog else { return };
         if self.is_flush {
@@ -380,7 +382,7 @@ impl Sending {
         backlog.stop();
     }
 
-    /// Tells that it takes longer, if so.
+    /// Reports why messages are late, if they are.
     fn tell_trouble(&mut self) {
         let Some(trouble) = self.sender.trouble() else { return };
         let until = self.timeout.map(|timeout| format!(" for up to {} s", timeout.as_secs_f64()));
@@ -393,7 +395,7 @@ impl Sending {
         self.ending.is_some_and(|(_, until)| now >= until)
     }
 
-    /// Waits for whatever comes first, and does it; true: something was written.
+    /// Waits for the first event and handles it; true: an output was ready.
     fn wait(&mut self) -> bool {
         let now = Instant::now();
         let progress = if self.is_finishing { None } else { self.report.tell_progress() };
@@ -422,11 +424,12 @@ impl Sending {
         receipts || complaints
     }
 
-    /// A signal asks for an end: nothing more is sent, and answers are waited for a little. The second asks for an end at once.
+    /// Handles a signal. After the first, the call sends nothing more, and waits for replies for a short time. After
+    /// the second it ends at once.
     fn interrupt(&mut self, signal: u8) {
         let now = Instant::now();
         self.is_urgent = self.ending.is_some();
-        // What was not begun is kept.
+        // Messages that are withdrawn now go to the spool.
         self.is_away = self.backlog.is_some();
         let until = if self.is_urgent { now } else { now + GRACE };
         self.ending = Some((signal, until));
@@ -435,7 +438,7 @@ impl Sending {
     }
 }
 
-/// What the user of this program can do about it.
+/// Advice for the user of this program.
 fn advice(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Client(reason) if reason.contains("not-authenticated") => "; give a token by --token-file",

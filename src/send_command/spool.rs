@@ -1,12 +1,14 @@
-//! Messages that wait in a directory until a server takes them: one file each, synced before it counts. Knows no server.
+//! Messages that wait in a directory until a server takes them, one file each. Knows no server.
 //!
-//! A file's name says the priority and the order of its message, and where it stands:
-//! - `pP-NUMBER.kept`: it was not sent;
-//! - `pP-NUMBER.sent`: it was about to be sent, and its outcome is not known here. A process that is killed leaves it so;
-//! - `new`: it is being written, and counts for nothing.
+//! The name of a file gives the priority and the number of its message, and its state:
+//! - `pP-NUMBER.kept`: the message was not sent;
+//! - `pP-NUMBER.sent`: a process was about to send the message, and its outcome is not recorded yet. If that process
+//!   is killed, the file stays;
+//! - `new`: a process writes this file now; it is no message yet.
 //!
-//! A file only comes to be by a rename of one that is synced, and each rename is synced before what follows from it. Two locks: `lock`,
-//! for as long as a file is made, and `sending`, for as long as a process sends what is here.
+//! A file gets its name by a rename after its content is synced. The rename to `.sent` is synced before the message is
+//! sent. There are two lock files: a process locks `lock` while it adds a message, and `sending` while it sends the
+//! messages of the spool.
 
 use crate::client::limits::TEXT_BYTES_MAX;
 use crate::protocol::Priority;
@@ -19,11 +21,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// How many messages are kept at most: days of a device that has something to say each minute. Each takes a block of the disk, so all
-/// of them take some 40 MB at most.
+/// How many messages a spool keeps at most: those of some days, of a device that sends one each minute. Each takes a
+/// block of the disk, so all of them take some 40 MB.
 pub const KEPT_MAX: usize = 10_000;
 
-/// For its owner alone: texts are nobody else's.
+/// Only the owner can read the texts.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -33,35 +35,35 @@ const BEING_WRITTEN: &str = "new";
 #[derive(Debug)]
 pub struct Spool {
     path: PathBuf,
-    /// To sync what its files are called.
+    /// To sync the names of the files.
     directory: File,
 }
 
-/// Which message; in the order in which they are sent: the most urgent first, and of those the oldest.
+/// The name of a message. Names sort in the order of sending: the most urgent first, and of equal priority the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     priority: Reverse<Priority>,
     number: u64,
 }
 
-/// Where a message stands.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Kept,
     Sent,
 }
 
-/// What is in the directory.
+/// The messages in the directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Not sent, in order.
+    /// Messages that were not sent, in order.
     pub kept: Vec<Name>,
-    /// Sent by a process that has not told what became of them, in order.
+    /// Messages that may have been sent, and have no recorded outcome, in order.
     pub sent: Vec<Name>,
 }
 
 impl Name {
-    /// How urgent it is.
+    /// The priority of the message.
     pub fn priority(&self) -> Priority {
         self.priority.0
     }
@@ -74,7 +76,7 @@ impl Name {
         let (priority, number) = rest.strip_prefix('p')?.split_once('-')?;
         let [digit] = priority.as_bytes() else { return None };
         let name = Self { priority: Reverse(Priority::from_digit(*digit)?), number: number.parse().ok()? };
-        // Only what is made here: other ways to write the number name other files.
+        // Accept only the exact form that `file` makes: the number has other spellings, but they name other files.
         (name.file(state) == file).then_some((name, state))
     }
 
@@ -91,7 +93,7 @@ impl fmt::Display for Name {
 }
 
 impl Spool {
-    /// The directory of that path, which is made if it is not there.
+    /// Opens the directory of that path, and makes it if it does not exist.
     ///
     /// # Errors
     /// Those of the system.
@@ -108,15 +110,16 @@ impl Spool {
         Ok(Self { path: path.to_path_buf(), directory: File::open(path)? })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Keeps a message. Once this returns it outlives a loss of power.
+    /// Keeps a message. Once this returns, the message survives a loss of power.
     ///
     /// # Errors
-    /// [`KEPT_MAX`] are there, or the system has a reason. Nothing is kept then.
+    /// [`KEPT_MAX`] messages are there, or those of the system. Then the message is not kept, unless only the last
+    /// sync failed.
     pub fn keep(&self, priority: Priority, text: &[u8]) -> io::Result<()> {
         let _lock = self.lock("lock", FlockArg::LockExclusive)?;
         let Contents { kept, sent } = self.contents()?;
@@ -126,7 +129,8 @@ impl Spool {
         let last = kept.iter().chain(&sent).map(|name| name.number).max();
         let name = Name { priority: Reverse(priority), number: last.map_or(1, |last| last + 1) };
         let new = self.path.join(BEING_WRITTEN);
-        // One of a process that was killed is overwritten: nobody else writes while this holds the lock.
+        // This overwrites the file of a process that was killed. No other process writes it while this one holds the
+        // lock.
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
         let written = file.write_all(text).and_then(|()| file.sync_all());
@@ -142,7 +146,7 @@ impl Spool {
         })
     }
 
-    /// From now on this process sends what is here, until it drops that; none: another one does.
+    /// Takes the lock for sending; none: another process holds it. Only its holder may send the messages of the spool.
     ///
     /// # Errors
     /// Those of the system.
@@ -153,7 +157,7 @@ impl Spool {
         }
     }
 
-    /// What is here.
+    /// The messages in the directory.
     ///
     /// # Errors
     /// Those of the system.
@@ -171,7 +175,7 @@ impl Spool {
         Ok(contents)
     }
 
-    /// The text of a message that was sent or is about to be.
+    /// The text of a message in the state `.sent`.
     ///
     /// # Errors
     /// Those of the system.
@@ -182,15 +186,15 @@ impl Spool {
         Ok(text)
     }
 
-    /// A message is about to be sent. Before it is, this has to be [synced](Self::sync).
+    /// Marks a message as about to be sent. Call [`sync`](Self::sync) before you send it.
     ///
     /// # Errors
-    /// Those of the system. It is not to be sent then.
+    /// Those of the system. Then the caller must not send it.
     pub fn begin(&self, name: &Name) -> io::Result<()> {
         self.rename(name, State::Kept, State::Sent)
     }
 
-    /// A message that was about to be sent was not.
+    /// Marks a message as not sent after all.
     ///
     /// # Errors
     /// Those of the system.
@@ -198,7 +202,7 @@ impl Spool {
         self.rename(name, State::Sent, State::Kept)
     }
 
-    /// A message that was sent is settled.
+    /// Removes a message that has its outcome.
     ///
     /// # Errors
     /// Those of the system.
@@ -206,7 +210,7 @@ impl Spool {
         fs::remove_file(self.path.join(name.file(State::Sent)))
     }
 
-    /// What was done since the last time outlives a loss of power.
+    /// Syncs the directory. Once this returns, all earlier changes survive a loss of power.
     ///
     /// # Errors
     /// Those of the system.
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_kept_until_it_is_settled() {
+    fn message_is_kept_until_it_is_removed() {
         let (_place, spool) = Place::new();
         spool.keep(Priority::NORMAL, b"smoke").unwrap();
         let name = spool.contents().unwrap().kept[0];
@@ -292,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_and_what_was_cut_off_is_no_message() {
+    fn foreign_and_unfinished_files_are_no_messages() {
         let (place, spool) = Place::new();
         for file in
             ["new", "p4-1.kept", "p4-00000000000000000001.txt", "pX-00000000000000000001.kept", "notes"]
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn their_number_is_bounded() {
+    fn number_of_messages_is_bounded() {
         let (place, spool) = Place::new();
         for number in 1..=KEPT_MAX as u64 {
             let name = Name { priority: Reverse(Priority::LOW), number };

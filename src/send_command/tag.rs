@@ -1,25 +1,25 @@
-//! What a message is known by while it is on its way.
+//! Identifies a message while it is in flight.
 
 use super::spool::Name;
 use crate::client::Message;
 
-/// What a message is known by while it is on its way.
+/// Identifies a message while it is in flight.
 #[derive(Debug)]
 pub struct Tag {
     /// Which message it is.
     pub which: Which,
-    /// What to keep of it, if there is a spool.
+    /// The message itself, to keep it in the spool if it is not sent; none: there is no spool.
     pub message: Option<Message>,
 }
 
 /// Which message it is.
 #[derive(Clone, Copy, Debug)]
 pub enum Which {
-    /// The only one.
+    /// The only message of this call.
     Only,
-    /// The line of that number.
+    /// The line of standard input with that number.
     Line(u64),
-    /// One of the spool.
+    /// A message of the spool.
     Kept {
         /// Its name there.
         name: Name,

@@ -1,29 +1,29 @@
-//! What became of how many messages, and what that means for the caller.
+//! The counts of the outcomes, and the exit code.
 
 use crate::client::Outcome;
 use std::fmt;
 
-/// How many messages came to what.
+/// How many messages had which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Acknowledged.
     pub acknowledged: u64,
-    /// Of those, sent twice: they may be there twice.
+    /// Of those, sent more than once: the server may have processed them twice.
     pub maybe_doubled: u64,
     /// Refused.
     pub refused: u64,
-    /// Sent, and not known whether processed.
+    /// Sent, with an unknown outcome.
     pub unknown: u64,
     /// Not sent.
     pub not_sent: u64,
     /// Not sent, and kept in the spool: no failure.
     pub kept: u64,
-    /// The input or the spool cannot be read, so more may be not sent.
+    /// The input cannot be read or the spool cannot be used, so further messages may not have been sent.
     pub has_failed: bool,
 }
 
 impl Tally {
-    /// One more came to that.
+    /// Counts the outcome of one message.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Acknowledged(receipt) => {
@@ -36,7 +36,7 @@ impl Tally {
         }
     }
 
-    /// Whether all messages were acknowledged, of those that there were.
+    /// Whether no message was refused, unknown or not sent, and nothing failed. Kept messages are no failure.
     pub fn is_well(&self) -> bool {
         self.refused + self.unknown + self.not_sent == 0 && !self.has_failed
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What the whole call came to: of several failures the least certain.
+/// The result of the whole call. If there are several failures, the one with the least certain outcome counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     tally: Tally,
@@ -60,20 +60,20 @@ pub struct Verdict {
 
 /// Some messages were refused.
 const REFUSED: u8 = 1;
-/// It is not known of some whether they were processed.
+/// Some have an unknown outcome.
 const UNKNOWN: u8 = 3;
 /// Some were not sent.
 const NOT_SENT: u8 = 4;
-/// A signal ended it: that plus its number, as shells have it.
+/// A signal ended the call: this plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 128;
 
 impl Verdict {
-    /// Of these messages, and of that signal if one ended it.
+    /// The result of a call with that tally; `signal` is the signal that ended it, if one did.
     pub fn new(tally: Tally, signal: Option<u8>) -> Self {
         Self { tally, signal }
     }
 
-    /// Whether there was no message at all.
+    /// Whether there was no message, no failure and no signal.
     pub fn is_of_nothing(&self) -> bool {
         self.tally == Tally::default() && self.signal.is_none()
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_told_from_nothing_because_of_a_signal() {
+    fn call_without_messages_is_of_nothing_unless_a_signal_ended_it() {
         assert!(Verdict::new(Tally::default(), None).is_of_nothing());
         assert!(!Verdict::new(Tally::default(), Some(2)).is_of_nothing());
     }

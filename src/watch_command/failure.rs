@@ -11,19 +11,19 @@ use std::io;
 /// Why it cannot begin.
 #[derive(Debug)]
 pub enum Failure {
-    /// It was called in a wrong way.
+    /// The arguments are wrong.
     Usage(Usage),
     /// There is no token in the token file.
     Token(BadTokenFile),
     /// The state file cannot be used.
     State(StateError),
-    /// The system refuses what it needs.
+    /// The system refuses a resource.
     System(io::Error),
 }
 
-/// It was called in a wrong way, or with a file that it cannot use.
+/// The arguments are wrong, or name a file that cannot be used.
 const USAGE: u8 = 2;
-/// The system is at fault.
+/// The system refuses a resource.
 const FAILED: u8 = 4;
 
 impl Failure {

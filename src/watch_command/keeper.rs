@@ -1,34 +1,35 @@
-//! When the state is written: at most once a second, and at the end.
+//! Decides when to write the state: at most once a second, and at the end.
 
 use super::state_file::StateFile;
 use crate::client::shown::described;
 use crate::client::{Position, Positions};
 use std::time::{Duration, Instant};
 
-/// The pause between two writes: each one costs a sync, and what was printed in between is printed again only if the process is killed.
+/// The pause between two writes. Each write costs a sync. Messages printed since the last write are printed again only
+/// if the process is killed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Keeps how far journals are printed.
+/// Keeps the positions up to which journals are printed.
 #[derive(Debug)]
 pub struct Keeper {
     /// None: nothing is kept.
     file: Option<StateFile>,
     printed: Positions,
-    /// When the file has to be written; none: it says what is printed.
+    /// When to write the file; none: it is up to date.
     due: Option<Instant>,
-    /// When it was written, or could not be.
+    /// The time of the last attempt to write it.
     tried: Instant,
-    /// That it cannot be written was told.
+    /// The current failure to write it was reported.
     has_complained: bool,
 }
 
 impl Keeper {
-    /// In that file, which says so much.
+    /// A keeper of that file, which holds the positions `printed`.
     pub fn new(file: Option<StateFile>, printed: Positions) -> Self {
         Self { file, printed, due: None, tried: Instant::now(), has_complained: false }
     }
 
-    /// It is printed up to there.
+    /// Records that everything up to that position is printed.
     pub fn confirm(&mut self, position: Position) {
         if self.printed.list().first() != Some(&position) {
             self.printed.set(position);
@@ -41,7 +42,7 @@ impl Keeper {
         self.due
     }
 
-    /// Saves if it is time. Returns why it could not, once until it can.
+    /// Saves if it is time. Returns why that failed, but only for the first of several failures in a row.
     pub fn save_if_due(&mut self, now: Instant) -> Option<String> {
         if self.due.is_none_or(|due| now < due) {
             return None;
@@ -51,7 +52,7 @@ impl Keeper {
         told
     }
 
-    /// Saves what was not saved. Returns why it could not.
+    /// Saves if the file is not up to date. Returns why that failed, if it did.
     pub fn finish(mut self) -> Option<String> {
         self.due.and_then(|_| self.save())
     }
@@ -59,7 +60,7 @@ impl Keeper {
     fn save(&mut self) -> Option<String> {
         let file = self.file.as_ref()?;
         let saved = file.save(&self.printed);
-        // A slow disk gets its pause too.
+        // After the write, so that a slow disk has its pause too.
         self.tried = Instant::now();
         match saved {
             Ok(()) => {
@@ -84,7 +85,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn it_is_written_at_most_once_a_second_and_at_the_end() {
+    fn state_is_written_at_most_once_a_second_and_at_the_end() {
         let path = std::env::temp_dir().join(format!("firstline-keeper-{}", std::process::id()));
         let _ = fs::remove_file(&path);
         let (file, positions) = StateFile::open(&path).unwrap();
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_is_never_due() {
+    fn keeper_without_file_is_never_due() {
         let mut keeper = Keeper::new(None, Positions::default());
         keeper.confirm(Position { journal: None, id: 1 });
         assert_eq!((keeper.due(), keeper.finish()), (None, None));

@@ -1,4 +1,4 @@
-//! What came, as a line: for people, and for programs that read JSON.
+//! Formats an event as a line: as text for people, or as JSON for programs.
 
 use crate::client::shown::shown_whole;
 use crate::client::{Gap, What};
@@ -7,7 +7,7 @@ use crate::protocol::Priority;
 use crate::protocol::escape::unescape;
 use std::fmt::{self, Write};
 
-/// The line of an event without its LF; none: it has none.
+/// The line of an event, without the LF; none: the event prints no line.
 pub fn line(what: &What, is_json: bool) -> Option<String> {
     match what {
         What::Message { id, priority, from, text } if is_json => {
@@ -26,7 +26,7 @@ pub fn line(what: &What, is_json: bool) -> Option<String> {
     }
 }
 
-/// Messages may be missing, and nobody knows how many.
+/// The line for missing messages in unknown number.
 fn unknown_loss(is_json: bool) -> String {
     if is_json { "{\"lost\":null}" } else { "LOST ?" }.to_string()
 }
@@ -39,7 +39,7 @@ fn write_json(out: &mut impl Write, id: u64, priority: Priority, from: &str, tex
     out.write_char('}')
 }
 
-/// What was said; a text that is not escaped as the protocol has it is taken as it is.
+/// The bytes of an escaped text. A text whose escapes are not valid is returned as it is.
 fn bytes(escaped: &str) -> Vec<u8> {
     let bytes: Result<Vec<u8>, _> = unescape(escaped.as_bytes()).collect();
     bytes.unwrap_or_else(|_| escaped.as_bytes().to_vec())
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_printed_as_the_server_says_it() {
+    fn message_is_printed_as_its_msg_line() {
         let shown = |text| line(&message(text), false).unwrap();
         assert_eq!(shown("smoke  in the workshop"), "MSG 17 p9 alice smoke  in the workshop");
         assert_eq!(shown(r"a \\ \x1b[2J"), r"MSG 17 p9 alice a \\ \x1b[2J");
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_what_was_said() {
+    fn json_has_the_text_without_escapes() {
         let shown = |text| line(&message(text), true).unwrap();
         let head = r#"{"id":17,"priority":9,"from":"alice","text":"#;
         assert_eq!(shown(r#"a "b" \\"#), head.to_string() + r#""a \"b\" \\"}"#);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_told_in_its_place() {
+    fn losses_have_a_line_and_other_events_none() {
         let of = |what: What| [false, true].map(|is_json| line(&what, is_json));
         let both = |text: &str, json: &str| [Some(text.to_string()), Some(json.to_string())];
         assert_eq!(of(What::Lost(3)), both("LOST 3", r#"{"lost":3}"#));

@@ -1,14 +1,14 @@
-//! `firstline watch`: prints the messages of a server, each once and in order, or tells that they are lost. Runs instead of the server,
-//! so it may allocate; its memory is bounded whatever comes.
+//! `firstline watch`: prints the messages of a server, each once and in order, and reports lost ones. This process is
+//! not the server, so it may allocate; its memory is bounded for any input.
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `line` | what came, as a line |
-//! | `printer` | what is printed, and how far that is written |
-//! | `state_file` | how far journals are read, in a file |
-//! | `keeper` | when that file is written |
+//! | `line` | formats an event as a line |
+//! | `printer` | the output, and how much of it is written |
+//! | `state_file` | the file with the positions in journals |
+//! | `keeper` | decides when to write that file |
 //! | `verdict` | why it ended, and the exit code |
-//! | `watching` | all of these together with the client, in one thread and one poll |
+//! | `watching` | the files above together with the client, in one thread and one poll |
 //! | `failure` | why it cannot begin |
 
 mod failure;
@@ -29,7 +29,7 @@ use state_file::StateFile;
 pub use verdict::Verdict;
 use watching::{Limits, Watching};
 
-/// Prints what comes until something ends it.
+/// Prints messages until an option, the server, the reader or a signal ends it.
 ///
 /// # Errors
 /// Why it cannot begin: nothing was printed.

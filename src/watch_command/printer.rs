@@ -1,4 +1,4 @@
-//! What is printed on standard output, and how far that is written.
+//! Prints events on standard output, and knows up to which position they are written.
 
 use super::line::line;
 use crate::client::{Event, Position, What};
@@ -13,12 +13,12 @@ use std::os::fd::AsFd;
 pub struct Printer {
     output: Output,
     is_json: bool,
-    /// Once that many bytes are written, it is printed up to there.
+    /// A position is printed once that many bytes are written.
     marks: VecDeque<(u64, Position)>,
 }
 
 impl Printer {
-    /// To standard output, as text or as JSON.
+    /// A printer on standard output, as text or as JSON.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -34,7 +34,7 @@ impl Printer {
         Ok(Self { output: Output::new(to)?, is_json, marks: VecDeque::new() })
     }
 
-    /// Whether another event may be printed.
+    /// Whether there is room for another event.
     pub fn has_room(&self) -> bool {
         self.output.has_room()
     }
@@ -44,7 +44,7 @@ impl Printer {
         self.output.is_empty()
     }
 
-    /// Whether nobody reads what is printed any more.
+    /// Whether the output is closed: its reader is gone, or it has failed.
     pub fn is_closed(&self) -> bool {
         self.output.is_closed()
     }
@@ -55,7 +55,7 @@ impl Printer {
             self.output.push(&line);
         }
         let end = self.output.taken();
-        // What prints nothing only moves the mark.
+        // An event without a line only moves the last mark.
         if self
             .marks
             .back()
@@ -67,21 +67,22 @@ impl Printer {
         matches!(event.what, What::Message { .. })
     }
 
-    /// The next position up to which everything is written.
+    /// The next position up to which all events are written.
     pub fn take_printed(&mut self) -> Option<Position> {
         let is_written = self.marks.front().is_some_and(|(end, _)| *end <= self.output.written());
         if is_written { self.marks.pop_front().map(|(_, position)| position) } else { None }
     }
 
-    /// What to wait for: that it can be written, or else that its reader is gone.
+    /// What to wait for: until the output is writable, or if nothing is left to write, until its reader is gone.
     pub fn interest(&self) -> PollFd<'_> {
         self.output.interest().unwrap_or_else(|| self.output.end_of_reader())
     }
 
-    /// Writes once. To be called when what it [waits for](Self::interest) is there.
+    /// Writes once, or closes the output if nothing is left to write. Call it when its [interest](Self::interest) is
+    /// ready.
     ///
     /// # Errors
-    /// Those of the system. A reader that is gone is none: it has seen enough.
+    /// Those of the system. If the reader is gone, that is no error.
     pub fn write(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
             self.output.close();
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_counts_once_its_line_is_written_whole() {
+    fn position_is_printed_once_its_whole_line_is_written() {
         let (_reader, writer) = pipe().unwrap();
         let mut printer = Printer::to(&writer, false).unwrap();
         assert!(!printer.print(&event(What::Begin(None), 4)));
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_noticed() {
+    fn printer_closes_when_its_reader_is_gone() {
         let (reader, writer) = pipe().unwrap();
         let mut printer = Printer::to(&writer, false).unwrap();
         drop(reader);

@@ -1,5 +1,5 @@
-//! How far journals are read, in a file. A new file is written, synced and put in place of the old one, so a crash or a loss of power
-//! leaves one of the two whole.
+//! The file with the positions in journals. Each save writes and syncs a new file, and renames it over the old one, so
+//! after a crash or a loss of power one of the two is there, and whole.
 
 use crate::client::shown::described;
 use crate::client::{Position, Positions};
@@ -12,10 +12,10 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a state begins with: whose it is, and the version of its format.
+/// The first line: the program, and the version of the format.
 const HEAD: &str = "firstline watch, state 1";
 
-/// The words of a line.
+/// The words of the other lines.
 const JOURNAL: &str = "journal ";
 const READ_TO: &str = " is read to ";
 /// A server without a journal was watched.
@@ -27,11 +27,11 @@ const BYTES_MAX: u64 = 16 * 1024;
 
 const MODE: u32 = 0o600;
 
-/// The file, which this process alone writes as long as this lives.
+/// The state file. A lock keeps other processes from writing it while this value lives.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    /// Where the next state is written.
+    /// The path of the new file, before its rename.
     new: PathBuf,
     directory: File,
     _lock: Flock<File>,
@@ -49,7 +49,7 @@ enum Reason {
     System(io::Error),
     /// Another process uses it.
     InUse,
-    /// It holds something else, or what it holds is damaged.
+    /// It holds no state, or a damaged one.
     NoState,
 }
 
@@ -69,11 +69,11 @@ impl Display for StateError {
 impl std::error::Error for StateError {}
 
 impl StateFile {
-    /// The file of that path, and what it says. It need not exist; it is written at once, so that what prevents that is known before
-    /// something depends on it.
+    /// Opens the file of that path, and returns its positions. It need not exist. This also writes the file once, so
+    /// that a failure to write shows at the start.
     ///
     /// # Errors
-    /// It holds something else, another process uses it, or the system has a reason.
+    /// It holds no state or a damaged one, another process uses it, or those of the system.
     pub fn open(path: &Path) -> Result<(Self, Positions), StateError> {
         let bad = |reason| StateError { path: path.to_path_buf(), reason };
         let system = |error| bad(Reason::System(error));
@@ -87,21 +87,21 @@ impl StateFile {
         let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
         let lock = lock(&beside(path, ".lock")).map_err(system)?.ok_or_else(|| bad(Reason::InUse))?;
         let file = Self { path: path.to_path_buf(), new: beside(path, ".new"), directory, _lock: lock };
-        // Whoever had the lock before may have written since.
+        // Another process may have held the lock and written since the first read.
         let positions = read(path).ok().and_then(|text| parse(&text)).unwrap_or(positions);
         file.save(&positions).map_err(system)?;
         Ok((file, positions))
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes it. Once this returns it outlives a loss of power.
+    /// Writes the state. Once this returns, it survives a loss of power.
     ///
     /// # Errors
-    /// Those of the system; the old state is there then.
+    /// Those of the system. Then the file holds the old state, or the new one if only the last sync failed.
     pub fn save(&self, positions: &Positions) -> io::Result<()> {
         let written = self.write(positions).and_then(|()| fs::rename(&self.new, &self.path));
         if written.is_err() {
@@ -118,7 +118,7 @@ impl StateFile {
     }
 }
 
-/// A file beside that one, whose name has that ending more.
+/// The path with `ending` appended.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
@@ -135,7 +135,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// None: another process has it.
+/// Takes the lock of that file; none: another process holds it.
 fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
     loop {
@@ -161,7 +161,7 @@ fn format(positions: &Positions) -> String {
     format!("{text}{CHECKSUM}{checksum:08x}\n")
 }
 
-/// What a state says; none: it is none, or damaged.
+/// The positions of a state; none: the text is no state, or a damaged one.
 fn parse(text: &str) -> Option<Positions> {
     let (body, checksum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
     let body = format!("{body}\n");
@@ -173,7 +173,7 @@ fn parse(text: &str) -> Option<Positions> {
         return None;
     }
     let mut positions = Positions::default();
-    // The one that was read last comes first.
+    // The file lists the journal that was read last first, and `set` puts each before the others.
     for line in lines.rev() {
         positions.set(position(line)?);
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_read_in_its_order() {
+    fn saved_positions_are_read_back_in_order() {
         let place = Place::new();
         let (file, found) = StateFile::open(&place.state()).unwrap();
         assert_eq!(found, Positions::default());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_wherever_it_is_and_nothing_is_overwritten() {
+    fn damage_anywhere_is_reported_and_other_files_stay() {
         let place = Place::new();
         let text = format(&Positions::of_journals(&[(Some(7), 12), (None, 0)]));
         for at in 0..text.len() {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_has_one_writer_and_a_place() {
+    fn state_has_one_writer_and_needs_its_directory() {
         let place = Place::new();
         let first = StateFile::open(&place.state()).unwrap();
         assert!(StateFile::open(&place.state()).unwrap_err().to_string().contains("another firstline"));

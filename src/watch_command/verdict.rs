@@ -3,13 +3,13 @@
 /// Why it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has printed as many messages as were asked for.
+    /// It has printed the number of messages of the option.
     Counted,
-    /// Nobody reads its output any more.
+    /// The reader of its output is gone.
     Unread,
-    /// The server will not let it watch, for this reason.
+    /// The server does not permit it to watch, for this reason.
     Denied(String),
-    /// No message came for as long as it was to wait.
+    /// No message came within the time-out.
     TimedOut,
     /// Its output or its state could not be written.
     Failed,
@@ -20,7 +20,7 @@ pub enum Verdict {
 const DENIED: u8 = 1;
 const TIMED_OUT: u8 = 3;
 const FAILED: u8 = 4;
-/// That plus the number of a signal, as shells have it.
+/// This plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 128;
 
 impl Verdict {

@@ -1,4 +1,4 @@
-//! The client, the outputs and the signals in one thread, which waits for all of them in one poll.
+//! Runs the client, the outputs and the signals in one thread, which waits for all of them in one poll.
 
 use super::keeper::Keeper;
 use super::printer::Printer;
@@ -17,19 +17,19 @@ use std::io::{self, stderr};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-/// How long an interruption waits until what came is printed: a reader that reads takes it in that time.
+/// How long the process waits after a signal until its output is written. A reader that reads takes it in that time.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// When to end without a reason from outside.
+/// The limits from the options.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// After that many messages; none: never.
     pub count: Option<u64>,
-    /// When no message came for so long; none: never.
+    /// After that time without a message; none: never.
     pub timeout: Option<Duration>,
 }
 
-/// Messages that are printed as they come.
+/// The state of one `firstline watch`.
 pub struct Watching {
     watcher: Watcher,
     printer: Printer,
@@ -44,14 +44,14 @@ pub struct Watching {
     timeout: Option<Duration>,
     /// When the last message came, or this began.
     heard: Instant,
-    /// That the server is away was told.
+    /// The current trouble was reported.
     tells_trouble: bool,
-    /// Why it ends.
+    /// Why it ends; none: it does not end yet.
     verdict: Option<Verdict>,
 }
 
 impl Watching {
-    /// With that client, within those limits.
+    /// Starts with that client, within those limits.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -78,7 +78,7 @@ impl Watching {
         })
     }
 
-    /// Until something ends it.
+    /// Runs until something ends it.
     pub fn run(mut self) -> Verdict {
         loop {
             while self.take_events() {}
@@ -97,7 +97,7 @@ impl Watching {
         }
     }
 
-    /// Takes what came, as far as it can be printed; true: there may be more.
+    /// Prints events while there is room; true: there may be more.
     fn take_events(&mut self) -> bool {
         if !self.has_room() {
             return false;
@@ -120,12 +120,12 @@ impl Watching {
         has_taken
     }
 
-    /// Whether another event may be printed.
+    /// Whether there is room for another event, and one is wanted.
     fn has_room(&self) -> bool {
         self.left != Some(0) && self.printer.has_room() && self.complaints.has_room()
     }
 
-    /// What was printed is known, and saved if it is time.
+    /// Records what was printed, and saves it if it is time.
     fn keep(&mut self) {
         while let Some(position) = self.printer.take_printed() {
             self.keeper.confirm(position);
@@ -135,7 +135,7 @@ impl Watching {
         }
     }
 
-    /// Tells that the server is away, and that it is back.
+    /// Reports that the server is not connected, and that it is connected again.
     fn tell_trouble(&mut self) {
         match self.watcher.trouble() {
             Some(trouble) if !self.tells_trouble => {
@@ -151,7 +151,7 @@ impl Watching {
         }
     }
 
-    /// Tells how many messages there were, if nothing else shows that.
+    /// Shows how many messages were printed, if that is wanted and due.
     fn tell_progress(&mut self) {
         let printed = self.printed;
         let text = || format!("{} printed", Counted(printed, "message"));
@@ -184,7 +184,7 @@ impl Watching {
         self.timeout.map(|timeout| self.heard + timeout)
     }
 
-    /// What came is printed, and how far that is is saved.
+    /// Writes the rest of the output, and saves the state.
     fn finish(mut self, mut verdict: Verdict) -> Verdict {
         if let Verdict::Denied(reason) = &verdict {
             let told = format!("{reason}{}", advice(reason));
@@ -197,7 +197,8 @@ impl Watching {
         while !self.is_written() && until.is_none_or(|until| Instant::now() < until) {
             self.wait_until(until);
             if let Some(ended) = self.verdict.take() {
-                // A signal ends a wait for a reader that does not read; a second one comes at once.
+                // A signal ends the wait for a reader that does not read. An error of the output leaves some time for
+                // its complaint.
                 let is_signal = matches!(ended, Verdict::Interrupted(_));
                 if ended == Verdict::Failed {
                     verdict = Verdict::Failed;
@@ -210,7 +211,7 @@ impl Watching {
             self.keeper.confirm(position);
         }
         if let Some(complaint) = self.keeper.finish() {
-            // The process ends: this may wait.
+            // This may block, but the process ends anyway.
             eprintln!("firstline: {complaint}");
             verdict = Verdict::Failed;
         }
@@ -223,7 +224,7 @@ impl Watching {
 
     // ---- Waiting ---------------------------------------------------------------------------------------
 
-    /// Waits for whatever comes first, and does it.
+    /// Waits for the first event and handles it.
     fn wait(&mut self) {
         let watched = self.watcher.due().filter(|_| self.has_room());
         let due =
@@ -248,13 +249,13 @@ impl Watching {
             self.verdict = Some(Verdict::Failed);
         }
         if complaints {
-            // There is nobody to tell.
+            // An error of standard error cannot be reported anywhere.
             let _ = self.complaints.write();
         }
     }
 }
 
-/// What the user of this program can do about it.
+/// Advice for the user of this program.
 fn advice(reason: &str) -> &'static str {
     if reason.contains("not-authenticated") { "; give a token by --token-file" } else { "" }
 }
