@@ -1,4 +1,4 @@
-//! The text with which a handler answers the sender of a message.
+//! The text of a handler for the sender of a message.
 
 use super::escape::escape;
 use crate::limits::{CUT_MARK, HANDLER_TEXT_BYTES};
@@ -19,7 +19,7 @@ impl HandlerText {
     /// No text.
     pub const NONE: Self = Self { bytes: Vec::new(), is_cut: false };
 
-    /// The beginning of `text`, as much as is allowed. A character of UTF-8 is not split.
+    /// The first [`HANDLER_TEXT_BYTES`] bytes of `text`, or some less, so that no character of UTF-8 is split.
     pub fn new(text: &[u8]) -> Self {
         let len = if text.len() <= HANDLER_TEXT_BYTES { text.len() } else { cut_at(text) };
         // It fits.
@@ -31,13 +31,13 @@ impl HandlerText {
         self.bytes.is_empty()
     }
 
-    /// Whether the text was longer than is allowed.
+    /// Whether the text was too long, and so was cut.
     pub fn is_cut(&self) -> bool {
         self.is_cut
     }
 
-    /// The escaped text, in at most `bytes_max` bytes. If it was cut, or is cut here, it ends with [`CUT_MARK`].
-    /// `bytes_max` must have room for that.
+    /// The escaped text, in at most `bytes_max` bytes. If it was cut before or is cut here, it ends with [`CUT_MARK`].
+    /// `bytes_max` must be at least the length of the mark.
     pub fn escaped(&self, bytes_max: usize) -> String<ESCAPED_BYTES_MAX> {
         let mut escaped = String::new();
         // It fits.
@@ -58,8 +58,8 @@ fn cut_at(text: &[u8]) -> usize {
     first.unwrap_or(HANDLER_TEXT_BYTES)
 }
 
-/// The length of the beginning of an escaped text that has at most `bytes_max` bytes and splits no character and no
-/// escape.
+/// The length of the longest beginning of an escaped text that has at most `bytes_max` bytes and splits no character
+/// and no escape.
 fn whole_units(escaped: &str, bytes_max: usize) -> usize {
     let mut end = 0;
     while let Some(next) = escaped[end..].chars().next() {
@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn text_that_fits_stays_and_longer_one_is_cut_and_marked() {
+    fn long_text_is_cut_and_marked_and_other_text_stays() {
         let longest = "x".repeat(HANDLER_TEXT_BYTES);
         assert_eq!(HandlerText::new(longest.as_bytes()).escaped(1_000), longest.as_str());
         let longer = HandlerText::new(format!("{longest}x").as_bytes());

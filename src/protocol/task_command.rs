@@ -1,4 +1,4 @@
-//! Parses what handlers say about tasks.
+//! Parses the commands of handlers.
 
 use super::reply::Refusal;
 use super::words::{is_blank, min, number, split_at_blank, trim_blanks};
@@ -9,22 +9,22 @@ use core::str;
 /// A valid command of a handler. Tasks have numbers from 1 on each connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskCommand<'a> {
-    /// Be given tasks from now on.
+    /// Receive tasks from now on.
     Handle {
         /// The least priority that the handler wants.
         min: Priority,
         /// How many it wants at once: 1 to [`HANDLER_TASKS`].
         count: usize,
     },
-    /// Be given no new tasks.
+    /// Receive no new tasks.
     Stop,
-    /// The task is done.
+    /// The task of that number is done; the text is for its sender.
     Done(u64, &'a [u8]),
-    /// The task is not done, and will not be.
+    /// The handler refuses the task of that number; the text is for its sender.
     Refuse(u64, &'a [u8]),
-    /// Not now: somebody may be given the task later.
+    /// The handler gives the task of that number back, so that a handler can get it later; the text is for its sender.
     Later(u64, &'a [u8]),
-    /// The time for the task begins anew.
+    /// Restart the time for the task of that number.
     Extend(u64),
 }
 
@@ -37,7 +37,7 @@ pub const BAD_COUNT: Refusal = Refusal::BadArgument(match str::from_utf8(&COUNT_
     Err(_) => panic!("it is ASCII"),
 });
 
-/// The refusal of a task's number that is none.
+/// The refusal of a wrong task number.
 pub const BAD_NUMBER: Refusal = Refusal::BadArgument("k is the number of a task");
 
 const COUNT_BEFORE: &[u8] = b"COUNT is 1 to ";
@@ -55,7 +55,7 @@ const COUNT_TEXT: [u8; COUNT_BEFORE.len() + COUNT_DIGITS] = {
     text
 };
 
-/// The command with that word, in lower case, and that argument; none: no handler's command has that word.
+/// The command of that word, in lower case, with that argument; none: no command of handlers has that word.
 pub(super) fn parse<'a>(word: &[u8], argument: &'a [u8]) -> Option<Result<TaskCommand<'a>, Refusal>> {
     Some(match word {
         b"handle" => handle(argument),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments() {
+    fn valid_arguments_are_parsed() {
         let handle = |min, count| Ok(TaskCommand::Handle { min, count });
         let most = HANDLER_TASKS.to_string();
         for (word, argument, expected) in [

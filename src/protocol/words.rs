@@ -9,7 +9,7 @@ pub(super) fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// The parts before and after the first blank; the whole line and nothing, if there is none.
+/// The parts before and after the first blank; the whole line and an empty part if there is no blank.
 pub(super) fn split_at_blank(line: &[u8]) -> (&[u8], &[u8]) {
     match memchr2(b' ', b'\t', line) {
         Some(blank) => (&line[..blank], &line[blank + 1..]),
@@ -25,7 +25,7 @@ pub(super) fn trim_blanks(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// A decimal number. `u64::from_str` would accept a plus sign, too.
+/// A decimal number of digits only; `u64::from_str` would also accept a plus sign.
 pub(super) fn number(argument: &[u8]) -> Option<u64> {
     let digits = argument.iter().all(u8::is_ascii_digit);
     if digits { str::from_utf8(argument).ok()?.parse().ok() } else { None }

@@ -9,7 +9,7 @@ use core::mem;
 pub struct Opening {
     /// No message and no command has been taken yet: the client may still turn out to speak another protocol.
     is_under_way: bool,
-    /// The line before was too long, so its text is unknown.
+    /// The previous line was too long, so its text is unknown.
     is_after_long: bool,
     /// The protocol that the client speaks, if it is another one.
     foreign: Option<Foreign>,
@@ -27,7 +27,7 @@ impl Opening {
         self.is_under_way
     }
 
-    /// Records that the client speaks another protocol: none of its lines is taken any more.
+    /// Records that the client speaks another protocol: the session takes none of its lines any more.
     pub fn set_foreign(&mut self, foreign: Foreign) {
         self.foreign = Some(foreign);
     }
@@ -37,7 +37,7 @@ impl Opening {
         self.foreign
     }
 
-    /// Looks at a line before it is taken. Returns true if it is one of another protocol.
+    /// Checks a line before the session parses it. Returns true if the client speaks another protocol.
     pub fn is_foreign(&mut self, frame: &Frame<'_>) -> bool {
         if !self.is_under_way {
             return false;

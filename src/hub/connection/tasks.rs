@@ -1,4 +1,4 @@
-//! One client as a handler: what it says about tasks, and what it is given. The tasks themselves are in
+//! One client as a handler: executes its commands about tasks, and gives it tasks. The tasks themselves are in
 //! [`crate::hub::handling`].
 
 use crate::conn_id::ConnId;
@@ -17,31 +17,32 @@ use crate::protocol::task_command::TaskCommand;
 use core::fmt::Write;
 use heapless::String;
 
-/// What the reply to a command says behind its number.
+/// The text of the reply to a command, after the line number.
 pub type Answer = String<32>;
 
 /// One client as a handler.
 pub struct Tasks {
     conn: ConnId,
-    /// Whether the table of tasks may know this client: it is a handler, or has been one until a moment ago.
+    /// Whether the table of tasks may know this client. It can be out of date until the next
+    /// [`advance`](Self::advance).
     is_handler: bool,
     /// How many tasks the client has.
     given: usize,
-    /// When the time of the first of them is over, in nanoseconds.
+    /// When the time of the earliest of them ends, in nanoseconds.
     due_ns: Option<u64>,
-    /// The number of the last task.
+    /// The number of the last task that the client got.
     last_number: u64,
-    /// A task waits for this client, and its outbox has no room.
+    /// A task waits for this client, but its outbox has no room.
     lacks_room: bool,
 }
 
 impl Tasks {
-    /// A client that handles nothing.
+    /// A client that handles no tasks.
     pub const fn new(conn: ConnId) -> Self {
         Self { conn, is_handler: false, given: 0, due_ns: None, last_number: 0, lacks_room: false }
     }
 
-    /// Whether the client waits for tasks, or has some.
+    /// Whether the client wants tasks, or has some.
     pub fn is_handling(&self) -> bool {
         self.is_handler
     }
@@ -51,22 +52,22 @@ impl Tasks {
         self.given > 0
     }
 
-    /// When the time of a task is over, in nanoseconds.
+    /// When the time of its earliest task ends, in nanoseconds.
     pub fn due_ns(&self) -> Option<u64> {
         self.due_ns
     }
 
-    /// Whether a task waits for this client, and its outbox has no room.
+    /// Whether a task waits for this client, but its outbox has no room.
     pub fn lacks_room(&self) -> bool {
         self.lacks_room
     }
 
-    // ---- What the client says --------------------------------------------------------------------------
+    // ---- Commands of the client ------------------------------------------------------------------------
 
-    /// Executes a command. Returns what the reply says.
+    /// Executes a command. Returns the text of the reply.
     ///
     /// # Errors
-    /// Why the command is refused.
+    /// The refusal of the command.
     pub fn execute(
         &mut self,
         command: TaskCommand<'_>,
@@ -149,9 +150,9 @@ impl Tasks {
         TaskKey { conn: self.conn, number }
     }
 
-    // ---- What the client is given ----------------------------------------------------------------------
+    // ---- Tasks for the client --------------------------------------------------------------------------
 
-    /// Ends the tasks whose time is over, and gives the client as many as it wants.
+    /// Ends the tasks that exceed their time, and gives the client as many tasks as it wants.
     pub fn advance(&mut self, context: &WorkerContext) {
         let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
         let (now_ns, caller) = (context.now_ns, Caller::Worker(context.worker()));
@@ -174,7 +175,7 @@ impl Tasks {
         self.due_ns = status.and_then(|status| status.due_ns);
     }
 
-    /// The client is no handler any more: its connection ends, in order or not.
+    /// Ends all tasks of the client, because its connection ends, in order or not.
     pub fn leave(&mut self, is_in_order: bool, context: &WorkerContext) {
         let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
         let why = if is_in_order { Ended::Left } else { Ended::Lost };
@@ -188,7 +189,7 @@ impl Tasks {
     }
 }
 
-/// What the handler has to know about its text.
+/// The reply text for a command with a text: whether the text was cut.
 fn remark_on(text: &HandlerText) -> Answer {
     let mut answer = Answer::new();
     if text.is_cut() {

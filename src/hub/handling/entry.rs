@@ -6,7 +6,7 @@ use crate::protocol::Priority;
 use crate::protocol::handler_text::HandlerText;
 use crate::queue::{Picked, TaskId};
 
-/// What has become of a task that was given.
+/// The phase of a task that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
@@ -19,7 +19,7 @@ pub enum Phase {
     Done,
 }
 
-/// Which task: the handler, and the number that the handler knows it by.
+/// Identifies a task: the handler, and the task's number on the handler's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskKey {
     /// The handler.
@@ -28,9 +28,9 @@ pub struct TaskKey {
     pub number: u64,
 }
 
-/// A task that a handler has, or has done; or the room for one. A new entry is all zeroes.
+/// An entry of the table: free, or with a task that a handler has or has done. A new entry is all zeroes.
 pub struct Entry<T> {
-    /// What has become of the task.
+    /// The phase of the task.
     pub phase: Phase,
     key: TaskKey,
     item: Option<T>,
@@ -40,7 +40,7 @@ pub struct Entry<T> {
     returns: u8,
     /// When the handler got it, in nanoseconds.
     pub given_ns: u64,
-    /// When its time is over, in nanoseconds.
+    /// When the handler's time for it ends, in nanoseconds.
     pub due_ns: u64,
     text: HandlerText,
 }
@@ -107,7 +107,7 @@ impl<T> Entry<T> {
         self.item.take().map(|item| Picked { item, priority, stamp_ns, task: Some(id) })
     }
 
-    /// Takes the task out, as one that waits and is ready at `ready_ns`, and frees the entry.
+    /// Takes the task out, so that it can wait again from `ready_ns` on, and frees the entry.
     pub fn take_back(&mut self, ready_ns: u64) -> Option<WaitingTask<T>> {
         self.phase = Phase::Free;
         let Self { priority, stamp_ns, losses, returns, .. } = *self;

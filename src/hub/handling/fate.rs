@@ -1,19 +1,20 @@
-//! What becomes of a task that its handler has not done. Knows neither tables nor handlers.
+//! Decides what happens next to a task that its handler has not done. Knows neither tables nor handlers.
 
 use crate::hub::handling::waiting::WaitingTask;
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;
 
-/// The times and counts that the options choose.
+/// The times and counts from the options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// How long a task waits for a handler at most, in nanoseconds.
     pub wait_ns: u64,
-    /// How long a handler has for a task before it extends that, in nanoseconds.
+    /// How long a handler has for a task, from its start or from the last `/extend`, in nanoseconds.
     pub time_ns: u64,
     /// How long a handler may have a task in all, in nanoseconds.
     pub limit_ns: u64,
-    /// How many handlers may lose a task until its sender is told; and how often handlers may give it back.
+    /// The sender gets a NAK after this many losses of a task, and when handlers have given it back more often than
+    /// this.
     pub attempts: u8,
 }
 
@@ -22,29 +23,30 @@ pub struct Rules {
 pub enum Ended {
     /// The handler refuses it.
     Refused,
-    /// The handler gives it back, and does not want it now.
+    /// The handler gives it back, for now.
     Later,
-    /// The handler has left in order.
+    /// The connection of the handler ended in order.
     Left,
-    /// The connection of the handler ended.
+    /// The connection of the handler broke.
     Lost,
-    /// Its time was over.
+    /// The handler exceeded the time for it.
     TimedOut,
 }
 
-/// What becomes of such a task.
+/// What happens next to a task that its handler has not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate<T> {
-    /// It waits again, with this priority.
+    /// It waits again; this is its priority.
     PutBack(Priority),
-    /// Its sender has to be told this.
+    /// Its sender gets this NAK.
     Refused(T, Nak),
 }
 
 impl Rules {
-    /// Counts the end of a task. Returns what its sender has to be told; none: the task waits again.
+    /// Counts the end of a task. Returns the NAK for its sender; none: the task waits again.
     ///
-    /// A task that was lost may have been done. So its sender is told that, and not that the server shuts down.
+    /// A handler may have done a task that was lost. So even in a shutdown the NAK says that the task was lost, not
+    /// that the server shuts down.
     pub fn refusal<T>(&self, task: &mut WaitingTask<T>, why: Ended, is_draining: bool) -> Option<Nak> {
         match why {
             Ended::Refused => Some(Nak::HandlerRefused),
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_is_told_at_once_unless_there_are_attempts_left() {
+    fn loss_is_refused_when_no_attempts_are_left() {
         assert_eq!(refusals(1, false, &[Ended::Lost]), [Some(Nak::HandlerLost)]);
         assert_eq!(refusals(1, false, &[Ended::TimedOut]), [Some(Nak::HandlerTimeout)]);
         let ends = [Ended::Lost, Ended::TimedOut, Ended::Lost];

@@ -1,4 +1,4 @@
-//! The clients that handle tasks: what each wants, and how much it has. Knows no tasks.
+//! The clients that handle tasks: which tasks each wants, and how many it has. Knows no tasks.
 
 use crate::conn_id::ConnId;
 use crate::limits::HANDLERS;
@@ -22,7 +22,7 @@ pub struct Handler {
     count: usize,
     /// How many tasks it has.
     given: usize,
-    /// It has let the time of a task pass, and has said nothing about tasks since then.
+    /// It has exceeded the time of a task, and has sent no command about tasks since then.
     is_silent: bool,
 }
 
@@ -69,10 +69,11 @@ impl Handlers {
         self.all.iter_mut().find(|handler| handler.conn == conn)
     }
 
-    /// From now on, a client wants tasks of priority `min` and above, up to `count` at once.
+    /// Makes a client a handler that wants tasks of priority `min` and above, up to `count` at once, or changes what
+    /// it wants.
     ///
     /// # Errors
-    /// If it is a new handler, and there are too many already.
+    /// The client is no handler yet, and there are too many already.
     pub fn set(&mut self, conn: ConnId, min: Priority, count: usize) -> Result<(), HandlersFull> {
         if let Some(handler) = self.get_mut(conn) {
             (handler.min, handler.count, handler.is_silent) = (min, count, false);
@@ -82,7 +83,7 @@ impl Handlers {
         self.all.push(handler).map_err(|_| HandlersFull)
     }
 
-    /// A client wants no more tasks. It is a handler until it has none any more.
+    /// Records that a client wants no more tasks. It stays a handler until it has none.
     pub fn stop(&mut self, conn: ConnId) {
         if let Some(handler) = self.get_mut(conn) {
             handler.count = 0;
@@ -90,7 +91,7 @@ impl Handlers {
         self.remove_if_done(conn);
     }
 
-    /// Counts a task that is given to a handler.
+    /// Counts a task that a handler gets.
     pub fn add_task(&mut self, conn: ConnId) {
         if let Some(handler) = self.get_mut(conn) {
             handler.given += 1;
@@ -109,8 +110,8 @@ impl Handlers {
         self.all.retain(|handler| handler.conn != conn || handler.count > 0 || handler.given > 0);
     }
 
-    /// Records whether a handler is silent: it has let the time of a task pass. It gets no more tasks until it says
-    /// something about tasks.
+    /// Records whether a handler is silent: whether it has exceeded the time of a task, and has sent no command about
+    /// tasks since then. A silent handler gets no more tasks.
     pub fn set_silent(&mut self, conn: ConnId, is_silent: bool) {
         if let Some(handler) = self.get_mut(conn) {
             handler.is_silent = is_silent;

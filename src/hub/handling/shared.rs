@@ -1,5 +1,5 @@
-//! The table of tasks, as threads share it: gives tasks to handlers, and answers the senders of those that are not
-//! done. A task that is done goes to the queue of the consumer, as any other message.
+//! The table of tasks, as threads share it. Sends tasks to handlers, and replies to the senders of tasks that are not
+//! done. A task that is done goes to the queue of the consumer, like any other message.
 
 use crate::conn_id::ConnId;
 use crate::hub::Hub;
@@ -19,7 +19,7 @@ use heapless::Vec;
 /// The table of all tasks.
 pub type Table = TaskTable<Chain, QUEUE_MAX>;
 
-/// What threads share of the tasks.
+/// The tasks, as threads share them.
 pub struct SharedTasks {
     /// The least priority of the messages that handlers process.
     min: Priority,
@@ -27,7 +27,7 @@ pub struct SharedTasks {
 }
 
 impl SharedTasks {
-    /// Handlers process the messages of priority `min` and above. The table must be empty.
+    /// Handlers are to process the messages of priority `min` and above. The table must be empty.
     pub fn new(min: Priority, table: &'static Mutex<Table>, rules: Rules, order: Order) -> Self {
         table.lock().configure(rules, order);
         Self { min, table }
@@ -43,20 +43,20 @@ impl SharedTasks {
         priority >= self.min
     }
 
-    /// The table itself, for models: each hub of theirs has another one.
+    /// The mutex of the table, for models: each of their hubs has a table of its own.
     pub fn shared_table(&self) -> &'static Mutex<Table> {
         self.table
     }
 
-    /// The table, locked. The caller takes no other lock meanwhile.
+    /// The table, locked. The caller must take no other lock meanwhile.
     pub fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock()
     }
 
     // ---- From the senders ------------------------------------------------------------------------------
 
-    /// Admits messages at the time `now_ns`, and wakes the handlers that are free. If the server shuts down, refuses
-    /// them.
+    /// Admits messages at the time `now_ns`, and wakes the handlers that are free for them. In a shutdown, it refuses
+    /// the messages.
     pub fn admit(&self, tasks: impl Iterator<Item = Chain>, now_ns: u64, hub: &Hub, caller: Caller) {
         let (mut refused, mut highest) = (Vec::<Chain, IN_FLIGHT>::new(), None);
         let mut table = self.table.lock();
@@ -64,7 +64,7 @@ impl SharedTasks {
             let priority = task.priority();
             match table.admit(task, priority, now_ns) {
                 Ok(()) => highest = highest.max(Some(priority)),
-                // There is room: a client has no more slots.
+                // The push cannot fail: a client has no more slots than that.
                 Err(task) => {
                     let _ = refused.push(task);
                 }
@@ -79,15 +79,16 @@ impl SharedTasks {
 
     // ---- From the handlers -----------------------------------------------------------------------------
 
-    /// From now on, a client is given tasks of priority `min` and above, up to `count` at once.
+    /// Makes a client a handler that wants tasks of priority `min` and above, up to `count` at once, or changes what
+    /// it wants.
     ///
     /// # Errors
-    /// If there are too many handlers already.
+    /// The client is no handler yet, and there are too many already.
     pub fn set_handler(&self, conn: ConnId, min: Priority, count: usize) -> Result<(), HandlersFull> {
         self.table.lock().set_handler(conn, min, count)
     }
 
-    /// From now on, a client is given no new tasks.
+    /// Records that a client wants no more tasks. It keeps those that it has.
     pub fn stop_handler(&self, conn: ConnId) {
         self.table.lock().stop_handler(conn);
     }
@@ -97,13 +98,14 @@ impl SharedTasks {
         self.table.lock().status(conn)
     }
 
-    /// Gives a handler its next task, with that number, at the time `now_ns`: puts the line into its outbox.
+    /// Gives a handler its next task, with the number in `key`, at the time `now_ns`: puts the line into its outbox.
     pub fn give(&self, key: TaskKey, now_ns: u64, hub: &Hub) -> Given {
         self.table.lock().give(key, now_ns, |offer| put(key.conn, &offer, hub))
     }
 
-    /// Queues a task that a handler has done for the consumer, with the text for the sender; false: the handler has no
-    /// such task. Afterwards the caller does as after [`Queue::complete`](crate::queue::Queue::complete).
+    /// Passes a task that a handler has done to the queue of the consumer, and keeps the text for the sender; false:
+    /// the handler has no such task. The caller's duties are those after
+    /// [`Queue::complete`](crate::queue::Queue::complete).
     pub fn finish(&self, key: TaskKey, text: HandlerText, now_ns: u64, hub: &Hub) -> bool {
         let mut table = self.table.lock();
         table.note_word(key.conn);
@@ -130,15 +132,15 @@ impl SharedTasks {
         settle(table, fate, text, hub, caller)
     }
 
-    /// Begins the time of a task anew, and returns how much that is, in nanoseconds; none: the handler has no such
-    /// task.
+    /// Restarts the time of a task, and returns how much the handler has now, in nanoseconds; none: the handler has no
+    /// such task.
     pub fn extend(&self, key: TaskKey, now_ns: u64) -> Option<u64> {
         let mut table = self.table.lock();
         table.note_word(key.conn);
         table.extend(key, now_ns)
     }
 
-    /// Ends all tasks of a handler, whose connection ends for the reason `why`, and returns how many it had.
+    /// Ends all tasks of a handler whose connection ends, for the reason `why`, and returns how many it had.
     pub fn lose(&self, conn: ConnId, why: Ended, now_ns: u64, hub: &Hub, caller: Caller) -> usize {
         let mut lost = 0;
         loop {
@@ -151,7 +153,7 @@ impl SharedTasks {
         }
     }
 
-    /// Ends the tasks of a handler whose time is over, and returns how many there were.
+    /// Ends the tasks of a handler that exceed their time, and returns how many there were.
     pub fn time_out(&self, conn: ConnId, now_ns: u64, hub: &Hub, caller: Caller) -> usize {
         let mut late = 0;
         loop {
@@ -179,12 +181,13 @@ impl SharedTasks {
         self.table.lock().due_ns()
     }
 
-    /// Refuses the messages that no handler took in time, and wakes handlers for which a task is ready by now.
+    /// Refuses the messages that no handler took in time, at most [`BATCH`] in a call. Wakes the free handlers for
+    /// which a task is ready.
     pub fn run_deadlines(&self, now_ns: u64, hub: &Hub) {
         let mut expired = Vec::<Chain, BATCH>::new();
         let mut table = self.table.lock();
         let ready = table.run_deadlines(now_ns, &mut expired);
-        // The caller looks for the next deadline itself.
+        // No wake-up is needed: the caller reads the next deadline itself.
         table.take_due_change();
         release(table, &ready, hub, Caller::OwnThread);
         for task in expired {
@@ -194,7 +197,7 @@ impl SharedTasks {
 
     // ---- The shutdown ----------------------------------------------------------------------------------
 
-    /// From now on gives no tasks. Refuses those that wait, and returns how many there were.
+    /// Stops admitting and giving tasks. Refuses those that wait, and returns how many there were.
     pub fn drain(&self, hub: &Hub) -> usize {
         self.table.lock().drain();
         let mut waiting = 0;
@@ -228,7 +231,7 @@ fn put(conn: ConnId, offer: &Offer<'_, Chain>, hub: &Hub) -> bool {
     hub.outboxes[conn].lock().put_task(&line)
 }
 
-/// Wakes the thread that waits for deadlines, if one has become earlier, and the handlers.
+/// Unlocks the table. Then wakes the acceptor's thread if the next deadline has become earlier, and the handlers.
 fn release(mut table: MutexGuard<'_, Table>, handlers: &ConnIds, hub: &Hub, caller: Caller) {
     let is_due_earlier = table.take_due_change();
     drop(table);
@@ -238,7 +241,7 @@ fn release(mut table: MutexGuard<'_, Table>, handlers: &ConnIds, hub: &Hub, call
     handlers.iter().for_each(|conn| hub.wakeups.wake_from(caller, *conn));
 }
 
-/// Does what the fate of a task says; false: there was no task.
+/// Unlocks the table and carries out the fate of a task; false: there was no task.
 fn settle(
     table: MutexGuard<'_, Table>,
     fate: Option<Fate<Chain>>,
@@ -258,7 +261,7 @@ fn settle(
     is_task
 }
 
-/// Tells the sender of a task that it is not done, or not known to be, and releases its slot.
+/// Sends the NAK of a task to its sender, and releases the slot.
 fn refuse(task: Chain, reason: Nak, text: &HandlerText, hub: &Hub, caller: Caller) {
     hub.counters.lock().refused[reason.index()] += 1;
     let (conn, line) = (task.client(), task.lines().start);

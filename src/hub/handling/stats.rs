@@ -1,22 +1,22 @@
-//! What has become of the tasks since the start.
+//! Counts the events of tasks since the start.
 
 use crate::histogram::Histogram;
 use crate::protocol::Priority;
 
-/// What can happen to a task.
+/// An event of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskEvent {
-    /// It was given to a handler.
+    /// A handler got it.
     Given,
     /// A handler has done it.
     Done,
-    /// A handler refused it, or gave it back too often.
+    /// A handler refused it, or handlers gave it back too often.
     Refused,
-    /// Its handler was lost.
+    /// The connection of its handler broke.
     Lost,
-    /// Its time was over.
+    /// It exceeded its time.
     TimedOut,
-    /// It was put back, for whatever reason.
+    /// It waits for a handler again, for any reason.
     PutBack,
 }
 
@@ -46,7 +46,7 @@ pub struct TaskStats {
     events: [[u64; TaskEvent::COUNT]; Priority::COUNT],
     /// How long tasks waited for a handler, in nanoseconds.
     pub waits: Histogram,
-    /// How long tasks were with a handler, in nanoseconds, however that ended.
+    /// How long tasks were with a handler, in nanoseconds. Those that the shutdown takes from a handler do not count.
     pub works: Histogram,
 }
 
@@ -57,7 +57,7 @@ impl Default for TaskStats {
 }
 
 impl TaskStats {
-    /// Nothing has happened.
+    /// Statistics without events.
     pub const fn new() -> Self {
         Self {
             events: [[0; TaskEvent::COUNT]; Priority::COUNT],

@@ -1,4 +1,4 @@
-//! The table of tasks: which wait, which handler has which, and what becomes of them. A state machine: it knows no
+//! The table of tasks: those that wait, those that handlers have, and their ends. A state machine: it knows no
 //! sockets, no threads and no clock.
 
 use crate::conn_id::ConnId;
@@ -15,7 +15,7 @@ use crate::queue::{Order, Picked, TaskId};
 use core::mem;
 use heapless::Vec;
 
-/// A task, as a handler is given it.
+/// A task, as a handler gets it.
 pub struct Offer<'a, T> {
     /// The number of the task on the handler's connection.
     pub number: u64,
@@ -32,9 +32,9 @@ pub struct Offer<'a, T> {
 pub enum Given {
     /// The handler has one more task.
     Task,
-    /// There is no task for it now, or it wants none.
+    /// There is no task for it now, it wants none, or no entry is free.
     Nothing,
-    /// There is one, and the handler has no room for it.
+    /// There is a task, but no room for its line in the handler's outbox.
     NoRoom,
 }
 
@@ -43,7 +43,7 @@ pub enum Given {
 pub struct Status {
     /// How many it has.
     pub given: usize,
-    /// When the time of the first of them is over, in nanoseconds.
+    /// When the time of the earliest of them ends, in nanoseconds.
     pub due_ns: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ pub struct TaskTable<T, const N: usize> {
     rules: Rules,
     /// No waiting task needs [`run_deadlines`](Self::run_deadlines) before this time, in nanoseconds.
     due_ns: Option<u64>,
-    /// That time has become earlier, and the thread that waits for it does not know.
+    /// `due_ns` has become earlier, and the thread that waits for it does not know that yet.
     is_due_earlier: bool,
     /// A handler got no task because no entry was free.
     lacks_entry: bool,
@@ -123,8 +123,8 @@ impl<T, const N: usize> TaskTable<T, N> {
         mem::take(&mut self.is_due_earlier)
     }
 
-    /// Moves messages that no handler took in time to `expired`, as many as fit; the others are due at once. Returns
-    /// the handlers to wake: they are free, and a task is ready that was not before.
+    /// Moves messages that no handler took in time to `expired`, as many as fit; the others stay due. Returns the
+    /// handlers to wake: they are free, and a task for them is ready.
     pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<T, BATCH>) -> ConnIds {
         if self.due_ns.is_none_or(|due_ns| due_ns > now_ns) {
             return ConnIds::new();
@@ -133,14 +133,14 @@ impl<T, const N: usize> TaskTable<T, N> {
             && let Some(place) = self.waiting.overdue(self.rules.wait_ns, now_ns)
             && let Some(task) = self.waiting.take(place)
         {
-            // There is room.
+            // This cannot fail: `expired` is not full.
             let _ = expired.push(task.item);
         }
         self.due_ns = self.waiting.due_ns(self.rules.wait_ns, now_ns);
         self.served(now_ns)
     }
 
-    /// The handlers that are free, and for which a task waits.
+    /// The free handlers for which a task is ready.
     fn served(&self, now_ns: u64) -> ConnIds {
         let mut free = self.handlers.free_for(Priority::URGENT);
         free.retain(|conn| {
@@ -152,15 +152,16 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Handlers --------------------------------------------------------------------------------------
 
-    /// From now on, a client wants tasks of priority `min` and above, up to `count` at once.
+    /// Makes a client a handler that wants tasks of priority `min` and above, up to `count` at once, or changes what
+    /// it wants.
     ///
     /// # Errors
-    /// If it is a new handler, and there are too many already.
+    /// The client is no handler yet, and there are too many already.
     pub fn set_handler(&mut self, conn: ConnId, min: Priority, count: usize) -> Result<(), HandlersFull> {
         self.handlers.set(conn, min, count)
     }
 
-    /// A client wants no more tasks. It keeps those that it has.
+    /// Records that a client wants no more tasks. It keeps those that it has.
     pub fn stop_handler(&mut self, conn: ConnId) {
         self.handlers.stop(conn);
     }
@@ -174,8 +175,7 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Giving ----------------------------------------------------------------------------------------
 
-    /// Gives the next task to a handler, if it wants one. The task gets this `number` on its connection. `put` tells
-    /// the handler; if it returns false, the task still waits.
+    /// Gives the next task to a handler, if it wants one. `put` sends it; if that returns false, the task still waits.
     pub fn give(&mut self, key: TaskKey, now_ns: u64, put: impl FnOnce(Offer<'_, T>) -> bool) -> Given {
         let Some(place) = self.next_for(key.conn, now_ns) else { return Given::Nothing };
         let Some(id) = self.free_entry() else {
@@ -205,14 +205,14 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.entries.iter().position(|entry| entry.phase == Phase::Free)
     }
 
-    // ---- What handlers say -----------------------------------------------------------------------------
+    // ---- Commands of handlers --------------------------------------------------------------------------
 
-    /// Records that a client says something about tasks: it does not hang.
+    /// Records that a client has sent a command about tasks: it is not silent.
     pub fn note_word(&mut self, conn: ConnId) {
         self.handlers.set_silent(conn, false);
     }
 
-    /// A handler has done a task. Returns the message for the consumer; none: the handler has no such task.
+    /// Ends a task that a handler has done. Returns the message for the consumer; none: the handler has no such task.
     pub fn finish(&mut self, key: TaskKey, text: HandlerText, now_ns: u64) -> Option<Picked<T>> {
         let id = self.find(key)?;
         self.leave_handler(id, now_ns);
@@ -220,14 +220,14 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.entries[id].finish(TaskId::new(id), text)
     }
 
-    /// A handler has not done a task. Returns what becomes of it; none: the handler has no such task.
+    /// Ends a task that a handler has not done. Returns its fate; none: the handler has no such task.
     pub fn end(&mut self, key: TaskKey, why: Ended, now_ns: u64) -> Option<Fate<T>> {
         let id = self.find(key)?;
         self.end_entry(id, why, now_ns)
     }
 
-    /// Begins the time of a task anew, within the limit, and returns how much that is, in nanoseconds; none: the
-    /// handler has no such task.
+    /// Restarts the time of a task, within the limit, and returns how much the handler has now, in nanoseconds; none:
+    /// the handler has no such task.
     pub fn extend(&mut self, key: TaskKey, now_ns: u64) -> Option<u64> {
         let id = self.find(key)?;
         let entry = &mut self.entries[id];
@@ -241,16 +241,16 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Ends ------------------------------------------------------------------------------------------
 
-    /// Ends a task of a handler whose connection ends, and returns what becomes of it; none: it has no more. The
-    /// client is no handler any more.
+    /// Ends one task of a handler whose connection ends, and returns its fate; none: the handler has no more tasks. It
+    /// gets no new ones.
     pub fn lose(&mut self, conn: ConnId, why: Ended, now_ns: u64) -> Option<Fate<T>> {
         self.handlers.stop(conn);
         let id = self.entries.iter().position(|entry| entry.is_with(conn))?;
         self.end_entry(id, why, now_ns)
     }
 
-    /// Ends a task of a handler whose time is over, and returns what becomes of it; none: there is none. The handler
-    /// gets no more tasks until it says something about tasks.
+    /// Ends one task of a handler that exceeds its time, and returns its fate; none: there is no such task. The
+    /// handler gets no more tasks until it sends a command about tasks.
     pub fn time_out(&mut self, conn: ConnId, now_ns: u64) -> Option<Fate<T>> {
         let id = self.entries.iter().position(|entry| entry.is_with(conn) && entry.due_ns <= now_ns)?;
         self.handlers.set_silent(conn, true);
@@ -280,15 +280,15 @@ impl<T, const N: usize> TaskTable<T, N> {
         Some(Fate::PutBack(priority))
     }
 
-    /// A handler no longer has a task.
+    /// Records that a handler no longer has the task of an entry.
     fn leave_handler(&mut self, id: usize, now_ns: u64) {
         let entry = &self.entries[id];
         self.stats.works.record(now_ns.saturating_sub(entry.given_ns));
         self.handlers.remove_task(entry.conn());
     }
 
-    /// Frees the entry of a task that is done and whose sender gets its reply now. Returns the handler's text, and the
-    /// handlers to wake: they got no task because no entry was free.
+    /// Frees the entry of a task that is done and whose sender gets its reply now. Returns the handler's text. If a
+    /// handler got no task because no entry was free, also returns the free handlers to wake.
     pub fn release(&mut self, id: TaskId, now_ns: u64) -> (HandlerText, ConnIds) {
         let text = self.entries[id.index()].release();
         let lacking = if mem::take(&mut self.lacks_entry) { self.served(now_ns) } else { ConnIds::new() };
@@ -297,7 +297,7 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- The shutdown ----------------------------------------------------------------------------------
 
-    /// From now on no task waits and none is given.
+    /// Stops admitting and giving tasks. From now on no task is put back.
     pub fn drain(&mut self) {
         self.is_draining = true;
         self.due_ns = None;
@@ -309,7 +309,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.waiting.take(place).map(|task| task.item)
     }
 
-    /// Takes a message that a handler has, if there is one, and returns the handler, too. For the shutdown.
+    /// Takes a message that a handler has, if there is one, and returns it with the handler. For the shutdown.
     pub fn take_given(&mut self) -> Option<(T, ConnId)> {
         let entry = self.entries.iter_mut().find(|entry| entry.phase == Phase::Given)?;
         let conn = entry.conn();
@@ -324,7 +324,7 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Statistics ------------------------------------------------------------------------------------
 
-    /// Whether a task that should have ended `grace_ns` before the time `now_ns` has not: a thread hangs.
+    /// Whether a task is still there later than `grace_ns` after its deadline: then a thread hangs.
     pub fn is_late(&self, grace_ns: u64, now_ns: u64) -> bool {
         let given = self.entries.iter().filter(|entry| entry.phase == Phase::Given);
         given.map(|entry| entry.due_ns).chain(self.due_ns).any(|due_ns| due_ns + grace_ns < now_ns)
@@ -335,7 +335,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         &self.handlers
     }
 
-    /// What has become of the tasks.
+    /// The statistics of the tasks.
     pub fn stats(&self) -> &TaskStats {
         &self.stats
     }

@@ -1,8 +1,8 @@
 //! The tasks that wait for a handler, in the order of the queue. Knows no handlers, no threads and no clock.
 //!
-//! A binary heap cannot give up an entry in its middle, and a task may have to go from there: it may wait too long, or
-//! the next one may be too little urgent for the handler that is free. So there is a list for each priority, in the
-//! order of admission. The next task is the first of one of the lists: the one with the greatest key.
+//! Tasks leave from the middle of the order: after the time-out of one, or if the first ones are not urgent enough for
+//! the handler that is free. A binary heap does not support that. So there is a list for each priority, in the order
+//! of admission. The next task is, of the first ready task of each list, the one with the greatest key.
 
 use crate::protocol::Priority;
 use crate::queue::{Depth, Order};
@@ -16,15 +16,15 @@ pub struct WaitingTask<T> {
     pub priority: Priority,
     /// When the message was admitted, in nanoseconds; strictly increasing in the order of admission.
     pub stamp_ns: u64,
-    /// From when on a handler may be given the task, in nanoseconds. It waits since then.
+    /// From when on a handler may get the task, in nanoseconds. Its waiting time counts from then.
     pub ready_ns: u64,
-    /// How many handlers have lost it.
+    /// How often it was lost or exceeded its time.
     pub losses: u8,
-    /// How often a handler has given it back.
+    /// How often handlers have given it back.
     pub returns: u8,
 }
 
-/// A place in a list: the number of a node, from 1; 0: there is none.
+/// A link to a node: its number, from 1; 0: there is none.
 type Link = u32;
 
 const NONE: Link = 0;
@@ -46,7 +46,7 @@ struct List {
     last: Link,
 }
 
-/// Where a task waits: see [`WaitingTasks::next`].
+/// The place of a waiting task, for [`WaitingTasks::peek`] and [`WaitingTasks::take`].
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     priority: Priority,
@@ -57,9 +57,9 @@ pub struct Place {
 /// At most `N` waiting tasks. A new collection is all zeroes, so that a static one takes no space in the binary.
 pub struct WaitingTasks<T, const N: usize> {
     nodes: [Node<T>; N],
-    /// The list of the nodes that were used and are free again.
+    /// The first node of the free list: the nodes that were used and are free again.
     free: Link,
-    /// How many nodes were ever used.
+    /// How many nodes were ever used. The others have never been in a list.
     used: Link,
     lists: [List; Priority::COUNT],
     depths: [Depth; Priority::COUNT],
@@ -129,7 +129,7 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         Ok(())
     }
 
-    /// Puts a task in at the place of its admission.
+    /// Inserts a task in the order of its admission.
     ///
     /// # Errors
     /// Returns the task if `N` wait already.
@@ -168,8 +168,8 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         })
     }
 
-    /// The last node of a list that was admitted before `stamp_ns`. Most tasks are put in at the end, and most of the
-    /// others near the beginning: they were given to a handler before.
+    /// The last node of a list that was admitted before `stamp_ns`. New tasks go to the end. Tasks that a handler had
+    /// are mostly the oldest, so they go near the beginning.
     fn last_before(&self, priority: Priority, stamp_ns: u64) -> Link {
         let last = self.lists[priority.index()].last;
         if last != NONE && self.node(last).stamp_ns < stamp_ns {
@@ -184,15 +184,15 @@ impl<T, const N: usize> WaitingTasks<T, N> {
 
     // ---- Out -------------------------------------------------------------------------------------------
 
-    /// The next task for a handler of priority `min` and above at the time `now_ns`; none: there is none that may be
-    /// given by then.
+    /// The next task for a handler that wants priority `min` and above, at the time `now_ns`; none: no such task is
+    /// ready.
     pub fn next(&self, min: Priority, now_ns: u64) -> Option<Place> {
         let lists = Priority::all().filter(|priority| *priority >= min);
         let firsts = lists.filter_map(|priority| self.find(priority, |node| node.ready_ns <= now_ns));
         firsts.max_by_key(|place| self.order.key(place.priority, self.node(place.node).stamp_ns))
     }
 
-    /// A task that waits for longer than `wait_ns` at the time `now_ns`, if there is one.
+    /// A task that has waited for `wait_ns` or longer at the time `now_ns`, if there is one.
     pub fn overdue(&self, wait_ns: u64, now_ns: u64) -> Option<Place> {
         Priority::all().find_map(|priority| self.find(priority, |node| node.ready_ns + wait_ns <= now_ns))
     }
@@ -202,8 +202,8 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         Priority::all().find_map(|priority| self.find(priority, |_| true))
     }
 
-    /// When the first task is ready that is not yet, or the first one has waited for `wait_ns`, in nanoseconds. It
-    /// reads all tasks.
+    /// The next time, in nanoseconds, at which a task becomes ready, or one that is ready has waited for `wait_ns`;
+    /// none: no task waits. It reads all tasks.
     pub fn due_ns(&self, wait_ns: u64, now_ns: u64) -> Option<u64> {
         let due_ns = |node: &Node<T>| node.ready_ns + if node.ready_ns > now_ns { 0 } else { wait_ns };
         let mut first: Option<u64> = None;
@@ -218,7 +218,7 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         first
     }
 
-    /// The first node of a list that `accepts` accepts.
+    /// The first node of a list for which `accepts` returns true.
     fn find(&self, priority: Priority, accepts: impl Fn(&Node<T>) -> bool) -> Option<Place> {
         let (mut before, mut node) = (NONE, self.lists[priority.index()].first);
         while node != NONE {
@@ -230,12 +230,12 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         None
     }
 
-    /// The message at a place, and its priority. Nothing must have changed since the place was found.
+    /// The message at a place, and its priority. The collection must not have changed since the place was found.
     pub fn peek(&self, place: Place) -> Option<(&T, Priority)> {
         self.node(place.node).item.as_ref().map(|item| (item, place.priority))
     }
 
-    /// Takes out the task at a place. Nothing must have changed since the place was found.
+    /// Takes out the task at a place. The collection must not have changed since the place was found.
     pub fn take(&mut self, place: Place) -> Option<WaitingTask<T>> {
         let Place { priority, before, node } = place;
         let free = Node { item: None, stamp_ns: 0, ready_ns: 0, next: self.free, losses: 0, returns: 0 };
@@ -260,7 +260,7 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         &mut self.nodes[link as usize - 1]
     }
 
-    /// The node after `before` in a list; after none: the first one.
+    /// The node after `before` in a list; the first one if `before` is none.
     fn next_of(&self, priority: Priority, before: Link) -> Link {
         if before == NONE { self.lists[priority.index()].first } else { self.node(before).next }
     }

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// More than any test admits.
+/// The room for waiting tasks: more than any test admits.
 const CAPACITY: usize = 256;
 const A: ConnId = ConnId::new(0);
 const B: ConnId = ConnId::new(1);
@@ -109,7 +109,7 @@ fn time_can_be_extended_up_to_the_limit() {
 }
 
 #[test]
-fn handler_that_let_a_time_pass_gets_nothing_until_it_speaks() {
+fn handler_that_exceeds_a_time_gets_nothing_until_its_next_command() {
     let mut table = table(RULES);
     table.set_handler(A, Priority::MIN, 1).unwrap();
     admit(&mut table, 1, Priority::NORMAL, 0);
@@ -200,7 +200,7 @@ fn handler_that_got_nothing_for_lack_of_an_entry_is_woken() {
 }
 
 #[test]
-fn task_that_nothing_times_out_is_late() {
+fn task_beyond_its_deadline_and_grace_is_late() {
     let mut table = table(RULES);
     table.set_handler(A, Priority::MIN, 1).unwrap();
     admit(&mut table, 1, Priority::NORMAL, 0);
@@ -261,7 +261,7 @@ struct Model {
 }
 
 impl Model {
-    /// The handlers of these messages lose them. Returns what becomes of each.
+    /// Removes the lost messages from their handlers. Returns for each whether its sender gets a NAK.
     fn lose(&mut self, is_lost: impl Fn(&WithHandler) -> bool) -> BTreeMap<u32, bool> {
         let lost: std::vec::Vec<WithHandler> =
             self.given.iter().filter(|task| is_lost(task)).copied().collect();
@@ -278,7 +278,7 @@ impl Model {
         is_refused
     }
 
-    /// Compares what the table has done with what it had to do.
+    /// Compares the fates of tasks in the table with those in the model.
     fn check(lost: &BTreeMap<u32, bool>, fates: impl Iterator<Item = Fate<u32>>) {
         let fates: std::vec::Vec<Fate<u32>> = fates.collect();
         assert_eq!(fates.len(), lost.len());
@@ -341,7 +341,7 @@ impl Model {
 }
 
 proptest! {
-    /// Every message is in exactly one place, whatever happens; a handler has at most what it wants.
+    /// After any steps, every message is in exactly one place, and no handler has more tasks than it wants.
     #[test]
     fn no_message_is_lost_or_doubled(steps in steps()) {
         let mut table = table(Rules { attempts: ATTEMPTS, ..RULES });

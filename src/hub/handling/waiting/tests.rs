@@ -11,9 +11,9 @@ enum Step {
     Push(u8, u64),
     /// Take the next task for handlers of that priority and above.
     Take(u8),
-    /// Put the task that was taken first back, not ready before that time has passed.
+    /// Put back the task that was taken first; it is ready after that time.
     PutBack(u64),
-    /// Take every task that waits for longer than that.
+    /// Take every task that has waited for so long.
     Expire(u64),
 }
 
