@@ -1,4 +1,5 @@
-//! Answers of HTTP. Each has the fields that keep browsers from guessing, framing, storing or telling others.
+//! HTTP answers. Each has header fields that forbid browsers to guess its type, to frame it, to store it, and to send
+//! its address to other sites.
 
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
@@ -7,7 +8,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-/// The body of an answer: whole, or written as events come.
+/// The body of an answer: whole, or a stream of events.
 pub type Body = Either<Full<Bytes>, Channel<Bytes>>;
 
 /// An answer.
@@ -16,7 +17,7 @@ pub type Answer = Response<Body>;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The fields that all answers have. The page has a policy of its own.
+/// The header fields of all answers. Only the page has another policy.
 const FIELDS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -37,17 +38,17 @@ pub fn with(status: StatusCode, content_type: HeaderValue, body: Body) -> Answer
     answer
 }
 
-/// An answer that is whole.
+/// An answer with a whole body.
 pub fn whole(content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
     with(StatusCode::OK, content_type, Either::Left(Full::new(body.into())))
 }
 
-/// A line that says what to do.
+/// An answer with one line of text, for people.
 pub fn line(status: StatusCode, text: &str) -> Answer {
     with(status, TEXT, Either::Left(Full::new(format!("{text}\n").into())))
 }
 
-/// Bytes, and something that is dropped when they are.
+/// Bytes, and a value to drop with them.
 struct Held<T> {
     bytes: Vec<u8>,
     _place: T,
@@ -59,15 +60,15 @@ impl<T> AsRef<[u8]> for Held<T> {
     }
 }
 
-/// JSON. `place` is dropped when nothing of the answer is in memory any more.
+/// An answer with JSON. Drops `place` when no byte of the answer is in memory any more.
 pub fn json_with(what: &impl Serialize, place: impl Send + Sync + 'static) -> Answer {
     let bytes = serde_json::to_vec(what).unwrap_or_default();
     whole(JSON, Bytes::from_owner(Held { bytes, _place: place }))
 }
 
-/// JSON.
+/// An answer with JSON.
 pub fn json(status: StatusCode, what: &impl Serialize) -> Answer {
-    // What is serialized here has no failing implementation.
+    // This cannot fail: no type that is serialized here has a failing implementation.
     let body = serde_json::to_vec(what).unwrap_or_default();
     with(status, JSON, Either::Left(Full::new(body.into())))
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
-/// What a viewer is told first, and again when its rights change.
+/// The first event, which comes again when the viewer's rights change.
 #[derive(Serialize)]
 struct Hello {
     version: &'static str,
@@ -28,7 +28,7 @@ struct Missed {
     events: u64,
 }
 
-/// Answers with events until the viewer goes. `cookies` says which session it has.
+/// Answers with events until the viewer is gone. `cookies` names its session.
 pub fn serve(site: &Arc<Site>, cookies: String) -> Answer {
     let Some(place) = site.take_viewer_place() else {
         return answer::line(StatusCode::SERVICE_UNAVAILABLE, "too many viewers; try again later");
@@ -42,7 +42,8 @@ pub fn serve(site: &Arc<Site>, cookies: String) -> Answer {
     answer::with(StatusCode::OK, HeaderValue::from_static("text/event-stream"), Either::Right(body))
 }
 
-/// Sends events until the viewer is gone: an event comes every second.
+/// Sends events until the viewer is gone. An event comes at least every second, so a change of rights takes effect
+/// soon.
 async fn send(site: &Arc<Site>, cookies: &str, mut viewer: Sender<Bytes>) {
     let mut events = site.state.subscribe();
     let mut last = None;

@@ -16,12 +16,12 @@ pub struct Histogram {
     pub sum_us: u64,
     /// How many times there are.
     pub count: u64,
-    /// How many of them do not exceed each of [`STAT_BUCKETS_US`].
+    /// For each bound of [`STAT_BUCKETS_US`], how many of the times do not exceed it.
     pub cumulative: [u64; STAT_BUCKETS_US.len()],
 }
 
 impl Figures {
-    /// Adds a counter; what exceeds [`STATS_MAX`] is left out.
+    /// Adds a counter; drops it if there are [`STATS_MAX`] already.
     pub fn insert(&mut self, name: String, value: u64) {
         if self.0.len() < STATS_MAX {
             self.0.insert(name, value);
@@ -33,7 +33,7 @@ impl Figures {
         self.0.get(name).copied()
     }
 
-    /// The counter of a priority; none: it never had a message.
+    /// The counter of that name for a priority; none: the hub does not list it, as for priorities without messages.
     pub fn of(&self, priority: Priority, name: &str) -> Option<u64> {
         self.get(&format!("{priority}-{name}"))
     }
@@ -53,7 +53,7 @@ impl Figures {
         self.0.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, *value)))
     }
 
-    /// The counters that a person reads: all but those of the histograms.
+    /// The counters for people: without those of the histograms.
     pub fn plain(&self) -> impl Iterator<Item = (&str, u64)> {
         let is_of_histogram = |name: &str| {
             name.ends_with("-sum-us")
@@ -69,7 +69,7 @@ impl Figures {
 }
 
 impl Histogram {
-    /// The times since `earlier`.
+    /// The histogram of the times since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         let mut cumulative = self.cumulative;
         for (count, before) in cumulative.iter_mut().zip(earlier.cumulative) {
@@ -79,8 +79,8 @@ impl Histogram {
         Self { sum_us: self.sum_us.saturating_sub(earlier.sum_us), count, cumulative }
     }
 
-    /// The bound of the bucket with the time that `percent` of all times do not exceed, in microseconds; none: there
-    /// are no times. Times beyond the last bound count as that one.
+    /// The percentile `percent`, in microseconds: the bound of its bucket; none: there are no times. Times beyond the
+    /// last bound count as that bound.
     pub fn percentile_us(&self, percent: u64) -> Option<u64> {
         let rank = (u128::from(self.count) * u128::from(percent)).div_ceil(100);
         let bucket = self.cumulative.iter().position(|count| u128::from(*count) >= rank);
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_not_shown_the_buckets() {
+    fn plain_counters_have_no_buckets() {
         let mut figures = figures("p9-ack", &[1]);
         figures.insert("p9-admitted".to_string(), 1);
         assert_eq!(figures.plain().collect::<Vec<_>>(), [("p9-admitted", 1)]);
     }
 
     #[test]
-    fn counters_without_end_take_no_memory() {
+    fn number_of_counters_is_bounded() {
         let mut figures = Figures::default();
         (0..2 * STATS_MAX as u64).for_each(|value| figures.insert(value.to_string(), value));
         assert_eq!(figures.0.len(), STATS_MAX);

@@ -1,8 +1,8 @@
-//! Which requests are answered at all. Knows no paths.
+//! Decides which requests get an answer. Of paths, it knows only that of the page.
 //!
-//! A page of another site can make a browser send requests here. By a name that it makes resolve to this machine (DNS
-//! rebinding) it could even read the answers: so the name in `Host` must be one of this machine. Other requests of
-//! other sites are told by what browsers add to them, `Sec-Fetch-Site` and `Origin`.
+//! A page of another site can make a browser send requests here. If that site makes its own name resolve to this
+//! machine (DNS rebinding), it could even read the answers. So the name in `Host` must be one of this machine. The
+//! guard recognizes other requests of other sites by the fields that browsers add, `Sec-Fetch-Site` and `Origin`.
 
 use crate::limits::HOST_BYTES_MAX;
 use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
@@ -15,19 +15,19 @@ pub struct Guard {
     names: Vec<String>,
 }
 
-/// Why a request is not answered: the status, and a line that says what to do.
+/// Why the guard refuses a request: the status, and a line that says what to do.
 pub type Refusal = (StatusCode, String);
 
 impl Guard {
-    /// Lets in requests to addresses, to localhost, to `*.local` and to those names.
+    /// A guard that accepts requests to addresses, localhost, `*.localhost`, `*.local` and those names.
     pub fn new(names: impl Iterator<Item = String>) -> Self {
         Self { names: names.map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect() }
     }
 
-    /// Whether to answer a request of that method and head.
+    /// Checks a request of that method and head.
     ///
     /// # Errors
-    /// It is one that another site may have made a browser send.
+    /// Another site may have made a browser send the request.
     pub fn check(&self, method: &Method, path: &str, head: &HeaderMap) -> Result<(), Refusal> {
         let mut hosts = head.get_all(HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -37,7 +37,7 @@ impl Guard {
         let site = text(head, HeaderName::from_static("sec-fetch-site"));
         let is_of_this_page = match site {
             Some(site) => matches!(site, "same-origin" | "none") || is_visit(method, path, head),
-            // What is no browser, or an old one, says nothing.
+            // Old browsers and other programs do not send the field.
             None => true,
         };
         let is_of_this_origin = match text(head, ORIGIN) {
@@ -65,7 +65,7 @@ impl Guard {
     }
 }
 
-/// Somebody follows a link to the page. It may stand on any site, and that site cannot read the page.
+/// Whether a person opens the page by a link. The link may be on any site: that site cannot read the page.
 fn is_visit(method: &Method, path: &str, head: &HeaderMap) -> bool {
     let is = |name, value| text(head, HeaderName::from_static(name)) == Some(value);
     *method == Method::GET
@@ -75,7 +75,7 @@ fn is_visit(method: &Method, path: &str, head: &HeaderMap) -> bool {
 }
 
 fn text(head: &HeaderMap, name: HeaderName) -> Option<&str> {
-    // What is no text is no value that is let in.
+    // A value that is no text becomes one that no check accepts.
     head.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_let_in() {
+    fn only_names_of_this_machine_are_accepted() {
         for host in [
             "127.0.0.1:9180",
             "127.0.0.1",
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_to_do_and_repeats_no_markup() {
+    fn refusal_says_what_to_do_and_repeats_no_markup() {
         assert!(misdirected("pi.example.org:9180").ends_with("with --host pi.example.org"));
         assert!(!misdirected("<script>").contains('<'));
     }

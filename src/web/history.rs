@@ -1,4 +1,4 @@
-//! The last hour, a point every [`POINT_S`] seconds. All of its memory is allocated at once: 160 kB.
+//! The last hour, with a point every [`POINT_S`] seconds. All of its memory is allocated at once: 160 kB.
 
 use crate::figures::{Figures, Histogram};
 use crate::limits::{POINT_S, POINTS_MAX};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 const P: usize = Priority::COUNT;
 
-/// What is known of one interval.
+/// The figures of one interval.
 #[derive(Clone, Copy, Debug, Default)]
 struct Point {
     /// When it ended, in seconds of the caller's clock.
@@ -19,7 +19,7 @@ struct Point {
     waiting: [u32; P],
     oldest_ms: [u32; P],
     processed: [u32; P],
-    /// 0: no message was processed.
+    /// Percentiles of the time to the ACK; 0: no message was processed.
     p50_us: [u32; P],
     p99_us: [u32; P],
     journal_bytes: u64,
@@ -39,7 +39,7 @@ pub struct History {
 pub struct Columns {
     /// When each interval ended, in seconds.
     at_s: Vec<u64>,
-    /// By priority, those that had a message.
+    /// The columns of each priority that had a message.
     priorities: BTreeMap<u8, Column>,
 }
 
@@ -67,7 +67,7 @@ impl History {
             return false;
         };
         let took_ms = now_ms.saturating_sub(*then_ms);
-        // The counters come about once a second, never exactly.
+        // The counters come about once a second, so an interval may end half a second early.
         if took_ms + 500 < POINT_S * 1_000 {
             return false;
         }
@@ -80,7 +80,7 @@ impl History {
         true
     }
 
-    /// The hub is away: what comes next begins another interval, so that the plot has a gap.
+    /// Records that the hub is away: the next counters begin a new interval, so that the plot has a gap.
     pub fn interrupt(&mut self) {
         self.last = None;
     }
@@ -109,8 +109,8 @@ impl History {
         columns
     }
 
-    /// For how long the journal keeps a message, at the rate of the history, in seconds; none: nothing was written, or
-    /// there is no journal.
+    /// For how long a journal of that capacity keeps a message, at the rate of the history, in seconds; none: the
+    /// history has no bytes for the journal.
     pub fn journal_headroom_s(&self, capacity_bytes: u64) -> Option<u64> {
         let bytes: u64 = self.points.iter().map(|point| point.journal_bytes).sum();
         let took_ms: u64 = self.points.iter().map(|point| point.took_ms).sum();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_kept_and_no_more() {
+    fn history_keeps_one_hour() {
         let mut history = History::default();
         for second in 0..2 * 60 * 60 {
             history.take(second * 1_000, &figures(second, 10 * second));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_of_the_hub_makes_no_false_rates() {
+    fn absence_of_the_hub_makes_no_false_rates() {
         let mut history = History::default();
         history.take(0, &figures(100, 1_000));
         assert!(history.take(5_000, &figures(105, 1_005)));

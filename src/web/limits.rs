@@ -2,31 +2,32 @@
 
 use firstline::client::limits::TEXT_BYTES_MAX;
 
-/// How often the hub is asked for its counters, in milliseconds: what the page shows is never older.
+/// How often the poller asks the hub for its counters, in milliseconds. If the hub answers at once, the page is never
+/// much older.
 pub const POLL_MS: u64 = 1_000;
 
-/// How long the hub may take to answer before it counts as away, in milliseconds: it answers commands at once, however
+/// How long the hub may take to answer before it counts as away, in milliseconds. It answers commands at once, even if
 /// many messages wait.
 pub const ANSWER_MS_MAX: u64 = 5_000;
 
-/// How often new messages go to the viewers, in milliseconds: a person does not see the difference, and a flood costs
-/// one event.
+/// How often new messages go to the viewers, in milliseconds. A person does not notice the delay, and a flood of
+/// messages costs one event each time.
 pub const FLUSH_MS: u64 = 200;
 
-/// The messages that one such event has at most: more than a person can read in that time. Of more, the urgent ones and
+/// The most messages of one such event: more than a person can read in that time. If more come, the most urgent and
 /// the newest stay, and the page says how many are left out.
 pub const FLUSH_MESSAGES_MAX: usize = 25;
 
-/// The last messages that are kept for new viewers.
+/// How many of the last messages are kept for new viewers.
 pub const MESSAGES_MAX: usize = 100;
 
-/// What is kept of a text, in bytes. The text of a message of any board fits, but for one that needs much escaping.
+/// How much of a text is kept, in bytes. The text of a message of any board fits, unless it needs much escaping.
 pub const SHOWN_TEXT_BYTES_MAX: usize = 1_024;
 
 /// The clients that the page lists; it says how many more there are.
 pub const CLIENTS_LISTED_MAX: usize = 200;
 
-/// The counters that are taken from the hub. It has some 400 with all histograms; a newer one may have more.
+/// How many counters of the hub are kept. It has some 400 with all histograms; a newer hub may have more.
 pub const STATS_MAX: usize = 1_024;
 
 /// The time between two points of the history, in seconds.
@@ -35,7 +36,8 @@ pub const POINT_S: u64 = 5;
 /// The points of the history: those of an hour.
 pub const POINTS_MAX: usize = 60 * 60 / POINT_S as usize;
 
-/// The events that wait for a viewer that reads slowly. It is told how many it missed beyond them.
+/// How many events wait for a viewer that reads slowly. If more come, it misses the oldest, and learns how many it
+/// missed.
 pub const EVENTS_WAITING_MAX: usize = 16;
 
 /// The pieces of the answer of one viewer that wait for its socket.
@@ -44,8 +46,8 @@ pub const PIECES_WAITING_MAX: usize = 2;
 /// The connections at a time: a browser has two or three for each viewer.
 pub const CONNECTIONS_MAX: usize = 192;
 
-/// The connections of one address at a time, so that one host cannot take all places. Loopback has no such bound: a
-/// proxy for all viewers may be there.
+/// The connections of one address at a time, so that one host cannot take all places. Loopback addresses have no such
+/// bound: a proxy for all viewers may run on this machine.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 48;
 
 /// The viewers that get live events at a time.
@@ -57,10 +59,11 @@ pub const HEAD_MS_MAX: u64 = 10_000;
 /// How long a request's body may take, in milliseconds.
 pub const BODY_MS_MAX: u64 = 10_000;
 
-/// How long a viewer may take nothing of what waits for it, in milliseconds.
+/// How long a viewer may read nothing while bytes wait for it, in milliseconds.
 pub const WRITE_MS_MAX: u64 = 15_000;
 
-/// The longest head of a request, in bytes: what a browser sends for this page has a few hundred. hyper takes no less.
+/// The longest head of a request, in bytes. A browser sends some hundred bytes for this page; hyper accepts no lower
+/// bound.
 pub const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// The fields of a head.
@@ -69,16 +72,17 @@ pub const HEAD_FIELDS_MAX: usize = 64;
 /// The longest body: the longest text with every byte encoded as `%NN`, and the names of the fields.
 pub const BODY_BYTES_MAX: usize = 3 * TEXT_BYTES_MAX + 512;
 
-/// What the kernel keeps for a viewer that does not read, in bytes: some seconds of events.
+/// The size requested for a viewer's send buffer, in bytes: some seconds of events.
 pub const SEND_BUFFER_BYTES: u32 = 64 * 1024;
 
 /// Viewers that have shown the token. The oldest session ends when there is another one.
 pub const SESSIONS_MAX: usize = 64;
 
-/// How long a session lasts, in seconds: half a day, and then the token has to be shown again.
+/// How long a session lasts, in seconds: half a day. Then the viewer has to show the token again.
 pub const SESSION_S: u64 = 12 * 60 * 60;
 
-/// For how long no token is checked after a wrong one, in milliseconds: all guessers together have 60 a minute.
+/// After a wrong token, the server checks no other token for this time, in milliseconds. So all guessers together have 60
+/// guesses a minute.
 pub const WRONG_TOKEN_MS: u64 = 1_000;
 
 /// How long a token waits for its check, in milliseconds. A guesser's tokens may wait before it.
@@ -90,7 +94,8 @@ pub const HISTORIES_MAX: usize = 24;
 /// The messages of viewers that wait for the hub's answer.
 pub const SUBMISSIONS_MAX: usize = 32;
 
-/// How long a viewer waits for the answer to its message, in milliseconds. Then it is told that the outcome is unknown.
+/// How long a viewer's request waits for the outcome of its message, in milliseconds. Then the answer is that the
+/// outcome is unknown.
 pub const SUBMISSION_MS_MAX: u64 = 10_000;
 
 /// The addresses that may be listened on.
@@ -105,13 +110,14 @@ pub const HOST_BYTES_MAX: usize = 255;
 /// The stack of the thread that speaks with the hub, in bytes. It has no deep calls.
 pub const POLLER_STACK_BYTES: usize = 256 * 1024;
 
-/// The size of the page, in bytes: on a slow link it comes at once.
+/// The largest size of the page, in bytes, so that it loads quickly on a slow link.
 pub const PAGE_BYTES_MAX: usize = 60_000;
 
 const _: () = {
     assert!(POLL_MS < ANSWER_MS_MAX && FLUSH_MS < POLL_MS);
     assert!(FLUSH_MESSAGES_MAX <= MESSAGES_MAX);
     assert!(VIEWERS_MAX < CONNECTIONS_MAX && CONNECTIONS_PER_ADDRESS_MAX < CONNECTIONS_MAX);
-    // What waits for all viewers is shared: with every byte of every text escaped as JSON, it stays below 3 MB.
+    // All viewers share the events that wait. Even with every byte of every text escaped as JSON, they take less than
+    // 3 MB.
     assert!(EVENTS_WAITING_MAX * FLUSH_MESSAGES_MAX * SHOWN_TEXT_BYTES_MAX * 6 < 3 << 20);
 };

@@ -1,14 +1,15 @@
-//! `firstline-web`: a page for people, and metrics for Prometheus, of a hub that it asks by the hub's own protocol.
+//! `firstline-web`: a page for people, and metrics for Prometheus, about a hub. It speaks the hub's own protocol.
 //!
-//! Two threads. The [`poller`] speaks with the hub over one connection; the [`server`] serves all viewers. They share
-//! the [`state`], and a queue of [`submission`]s. Everything that a viewer can make grow has a bound in [`limits`].
+//! There are two threads, and one more during the lookup of a name. The [`poller`] speaks with the hub over one
+//! connection; the [`server`] serves all viewers. They share the [`state`], and a queue of [`submission`]s. Everything
+//! that a viewer can make grow has a bound in [`limits`].
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`figures`], [`history`], [`messages`] | what the hub says: its counters, the last hour, the last messages |
-//! | [`metrics`] | the counters as Prometheus reads them |
-//! | [`guard`], [`places`], [`login_gate`], [`sessions`] | which requests the server answers: they check the host, the number of connections, the token |
-//! | [`router`], [`answer`], [`events`], [`page`] | the answers |
+//! | [`figures`], [`history`], [`messages`] | data of the hub: its counters, the last hour, the last messages |
+//! | [`metrics`] | the counters in the formats of Prometheus |
+//! | [`guard`], [`places`], [`login_gate`], [`sessions`] | access: by host name, by number of connections, by token |
+//! | [`router`], [`answer`], [`events`], [`page`] | the answers to requests |
 
 mod answer;
 mod events;

@@ -10,38 +10,38 @@ use std::fmt::Write as _;
 /// A message as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    /// Its number in the whole server.
+    /// Its ID, unique in the whole server.
     pub id: u64,
-    /// How urgent it was.
+    /// Its priority.
     pub priority: u8,
-    /// Who sent it, without control characters.
+    /// The sender's name, without control characters.
     pub from: String,
-    /// What it says, without control characters and cut where it is long.
+    /// The text, without control characters, and cut if it is long.
     pub text: String,
-    /// When it came here, in seconds of the history's clock.
+    /// When the poller received it, in seconds of the history's clock.
     pub at_s: u64,
 }
 
-/// The last messages, and those that the viewers have not been sent.
+/// The last messages, and those that the viewers have not got yet.
 #[derive(Debug, Default)]
 pub struct Messages {
     last: VecDeque<Shown>,
     fresh: VecDeque<Shown>,
-    /// Fresh ones that are left out.
+    /// How many fresh messages were left out or lost.
     left_out: u64,
 }
 
-/// What the viewers are sent.
+/// The messages of one event for the viewers.
 #[derive(Debug, Default, Serialize)]
 pub struct Batch {
     /// The messages, in the order of processing.
     pub messages: Vec<Shown>,
-    /// How many others there were.
+    /// How many others were left out or lost.
     pub left_out: u64,
 }
 
 impl Messages {
-    /// Takes a message.
+    /// Adds a message. If there are too many fresh ones, leaves out the least urgent, and of those the oldest.
     pub fn push(&mut self, message: Shown) {
         if self.last.len() == MESSAGES_MAX {
             self.last.pop_front();
@@ -65,30 +65,30 @@ impl Messages {
         !self.fresh.is_empty() || self.left_out > 0
     }
 
-    /// What the viewers have not been sent.
+    /// Takes the messages that the viewers have not got yet.
     pub fn take_fresh(&mut self) -> Batch {
         Batch { messages: self.fresh.drain(..).collect(), left_out: std::mem::take(&mut self.left_out) }
     }
 
-    /// What a new viewer is sent.
+    /// The last messages, for a new viewer.
     pub fn all(&self) -> Vec<Shown> {
         self.last.iter().cloned().collect()
     }
 
-    /// Forgets everything: the hub gives no right to read any more.
+    /// Forgets all messages, because the hub no longer permits to read them.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 }
 
 impl Shown {
-    /// A message with what the hub says, which has escaped it already; what is no hub may not have.
+    /// A message as the hub sent it. A hub escapes control characters, but another program in its place may not.
     pub fn new(id: u64, priority: Priority, from: &str, text: &str, at_s: u64) -> Self {
         Self { id, priority: priority.number(), from: plain(from), text: plain(text), at_s }
     }
 }
 
-/// A text without control characters and those that change the direction of text, cut where it is long.
+/// A text without control characters and those that change the direction of text, cut if it is long.
 pub fn plain(text: &str) -> String {
     let mut plain = String::new();
     for character in text.chars() {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_the_urgent_ones_and_the_newest_are_sent() {
+    fn flood_leaves_the_most_urgent_and_newest_messages() {
         let mut messages = Messages::default();
         messages.push(message(1, Priority::URGENT));
         (2..1_000).for_each(|id| messages.push(message(id, Priority::NORMAL)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_has_controls_or_no_end() {
+    fn plain_text_is_short_and_has_no_control_characters() {
         assert_eq!(plain("a\u{202e}b\x1b[2J\\x00"), "a\\xe2\\x80\\xaeb\\x1b[2J\\x00");
         assert!(plain(&"ü".repeat(10_000)).len() <= SHOWN_TEXT_BYTES_MAX + "ü…".len());
     }

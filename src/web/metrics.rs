@@ -1,5 +1,6 @@
-//! The counters as metrics, in the two texts that Prometheus reads. Labels are `priority` and `reason` only: what
-//! clients say or are called is never a label, so the number of series is bounded.
+//! The counters as metrics, in the two text formats of Prometheus. The only labels are `priority`, `reason`, the `le`
+//! of buckets, and the `version` of this program. Names and texts of clients are never labels, so the number of series
+//! is bounded.
 
 use crate::figures::{Figures, Histogram};
 use firstline::limits::STAT_BUCKETS_US;
@@ -16,20 +17,20 @@ use std::sync::Arc;
 /// The media type of OpenMetrics.
 const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is known at a scrape.
+/// The data for one scrape.
 #[derive(Debug)]
 pub struct Scrape {
     /// The counters; none while the hub is away.
     pub figures: Option<Arc<Figures>>,
     /// For how long the journal keeps a message, in seconds.
     pub journal_headroom_s: Option<u64>,
-    /// Viewers of live events.
+    /// How many viewers get live events.
     pub viewers: usize,
 }
 
 /// How a counter of the hub becomes a metric.
 struct Metric {
-    /// Its name in `/stats`; of a priority, without `pN-`.
+    /// Its name in `/stats`; without `pN-` for a metric of a priority.
     stat: &'static str,
     name: &'static str,
     unit: Option<Unit>,
@@ -41,7 +42,7 @@ struct Metric {
 enum Kind {
     Counter,
     Gauge,
-    /// Of thousandths.
+    /// A gauge; the hub counts thousandths of its unit.
     GaugeMilli,
 }
 
@@ -124,7 +125,7 @@ const BY_REASON: [(&str, &str, &str); 2] = [
     ("closed-", "firstline_connections_closed", "Connections that the hub closed"),
 ];
 
-/// The metrics, and their media type: OpenMetrics if `accept` asks for it, and else Prometheus' older text.
+/// The metrics and their media type: OpenMetrics if `accept` asks for it, or else the older text format of Prometheus.
 pub fn render(scrape: Scrape, accept: &str) -> (String, &'static str) {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn both_texts_have_the_same_values_under_their_own_names() {
+    fn both_formats_have_the_same_values() {
         let names = [("p9-oldest-ms", 1_500), ("bytes-in", 7), ("refused-too-long", 2)];
         let (older, older_type) = rendered(&names, "text/plain");
         let (open, open_type) =
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn while_the_hub_is_away_nothing_old_is_told() {
+    fn metrics_have_no_old_figures_while_the_hub_is_away() {
         let (text, _) = render(Scrape { figures: None, journal_headroom_s: None, viewers: 0 }, "");
         assert!(text.contains("\nfirstline_up 0\n") && !text.contains("firstline_clients"), "{text}");
     }

@@ -8,16 +8,16 @@ use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// The port, where none is said.
+/// The port, unless an option gives another.
 const PORT_DEFAULT: u16 = 9180;
 
 /// The beginning of the names of the variables.
 const PREFIX: &str = "FIRSTLINE_WEB_";
 
-/// The options with a value, each with what it takes.
+/// The names of the options with a value.
 const NAMES: [&str; 5] = ["listen", "host", "token-file", "viewer-token-file", "allow-send"];
 
-/// What is to be done.
+/// What the program does.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Serve the page.
@@ -28,12 +28,12 @@ pub enum Action {
     Version,
 }
 
-/// What the command line and the environment say.
+/// The settings from the command line and the environment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
-    /// Names by which viewers may call this machine, besides its own.
+    /// Names of this machine that viewers may use, besides its own.
     pub hosts: Vec<String>,
     /// The file with the token for the hub.
     pub token_file: Option<PathBuf>,
@@ -41,11 +41,11 @@ pub struct Options {
     pub viewer_token_file: Option<PathBuf>,
     /// Whether viewers with that token may send.
     pub allows_send: bool,
-    /// The hubs: the first that answers.
+    /// The hubs; the first that answers is used.
     pub hub: Option<Servers>,
 }
 
-/// Reads the arguments without the program's name, and the environment. An option wins over its variable.
+/// Parses the arguments, without the program's name, and the environment. An option overrides its variable.
 ///
 /// # Errors
 /// The first error, in one line.
@@ -147,7 +147,7 @@ impl Options {
     }
 }
 
-/// Adds the words of a list.
+/// Appends `more` to a list, which may have `max` items.
 fn add<T>(list: &mut Vec<T>, more: Vec<T>, max: usize) -> Result<(), String> {
     list.extend(more);
     if list.len() > max { Err(format!("takes {max} at most")) } else { Ok(()) }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn options_and_variables_are_read_and_an_option_wins() {
+    fn option_overrides_its_variable() {
         let plain = options(&["pi"], &[]);
         assert_eq!(plain.listen, ["127.0.0.1:9180".parse().unwrap()]);
         assert_eq!(plain.hub, Some("pi".parse().unwrap()));

@@ -1,4 +1,4 @@
-//! The page: one file without any resource beside it, and the policy that lets it do what it needs and no more.
+//! The page: one file without other resources, and the policy that permits only what it needs.
 
 use crate::limits::PAGE_BYTES_MAX;
 use data_encoding::BASE64;
@@ -10,8 +10,8 @@ pub const HTML: &str = include_str!("page.html");
 
 const _: () = assert!(HTML.len() < PAGE_BYTES_MAX);
 
-/// The `Content-Security-Policy` of the page: its own style and script by their hashes, requests to where it came from,
-/// and nothing else.
+/// The `Content-Security-Policy` of the page. It permits the page's own style and script, by their hashes, requests to
+/// its own origin, `data:` images, and nothing else.
 ///
 /// # Panics
 /// Never: the hashes are ASCII.
@@ -24,7 +24,7 @@ pub fn policy() -> HeaderValue {
     HeaderValue::try_from(policy).expect("a policy is ASCII")
 }
 
-/// What the page's only element of that name holds.
+/// The content of the page's only element of that name.
 fn content(element: &str) -> &'static str {
     let inner = HTML.split_once(&format!("<{element}>")).map_or("", |(_, rest)| rest);
     inner.split_once(&format!("</{element}>")).map_or("", |(content, _)| content)
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn page_takes_nothing_from_elsewhere_and_sets_no_markup() {
+    fn page_loads_no_other_resource_and_inserts_no_markup() {
         for element in ["style", "script"] {
             assert_eq!(HTML.matches(&format!("<{element}")).count(), 1, "{element}");
             assert!(content(element).len() > 100, "{element}");

@@ -1,4 +1,4 @@
-//! Bounded places for connections: so many in all, and so many of one address.
+//! Bounds the number of connections, in all and for each address.
 
 use crate::limits::CONNECTIONS_PER_ADDRESS_MAX;
 use std::collections::HashMap;
@@ -20,12 +20,12 @@ pub struct Place {
 }
 
 impl Places {
-    /// That many, all free.
+    /// `max` places, all free.
     pub fn new(max: usize) -> Self {
         Self { max, taken: Arc::default() }
     }
 
-    /// A place for a connection of that address; none: there is none for it.
+    /// Takes a place for a connection of that address; none: all places are taken, or the address has its share.
     pub fn take(&self, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

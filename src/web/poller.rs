@@ -1,5 +1,5 @@
-//! The thread that speaks with the hub, over one connection however many viewers there are: it asks for the counters
-//! once a second, joins, sends viewers' messages, and connects again when the connection is lost.
+//! The thread that speaks with the hub, over one connection for all viewers. It asks for the counters once a second,
+//! joins, sends viewers' messages, and connects again when the connection is lost.
 
 use crate::figures::Figures;
 use crate::limits::{ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, SUBMISSIONS_MAX};
@@ -24,10 +24,10 @@ const POLL: Duration = Duration::from_millis(POLL_MS);
 const FLUSH: Duration = Duration::from_millis(FLUSH_MS);
 const ANSWER: Duration = Duration::from_millis(ANSWER_MS_MAX);
 
-/// How the hub calls this client where there are no tokens.
+/// The nick of this client, if the hub asks for no tokens.
 const NICK: &str = "web";
 
-/// What a line asked for.
+/// What a line to the hub asked for.
 enum Asked {
     Nick,
     Join,
@@ -36,29 +36,29 @@ enum Asked {
     Message(Submission),
 }
 
-/// What speaks with the hub.
+/// The state of the poller.
 pub struct Poller {
     link: Link,
     state: Arc<State>,
     submissions: Submissions,
-    /// The lines that are not answered yet, by their numbers.
+    /// The lines that wait for replies, by their numbers.
     asked: BTreeMap<u64, Asked>,
-    /// `/stats full`, or `/stats` for a hub that does not know that.
+    /// `/stats full`, or `/stats` for a hub that does not know the argument.
     question: &'static [u8],
-    /// When the counters are asked for next.
+    /// When to ask for the counters next.
     poll_at: Instant,
-    /// Until when the hub has to answer the question for the counters, if it has been asked.
+    /// Until when the hub has to answer the question for the counters; none: no question waits.
     answer_by: Option<Instant>,
-    /// When messages were told last.
+    /// When messages last went to the viewers.
     flushed: Instant,
-    /// The counters so far, while they come.
+    /// The counters of the current answer, so far.
     figures: Figures,
-    /// The clients so far, while they come, and how many more there are.
+    /// The clients of the current answer, so far, and how many are not listed.
     clients: (Vec<Client>, u64),
 }
 
 impl Poller {
-    /// Nothing is opened yet.
+    /// A poller over that link. It does not connect yet.
     pub fn new(link: Link, state: Arc<State>, submissions: Submissions) -> Self {
         let now = Instant::now();
         Self {
@@ -101,14 +101,14 @@ impl Poller {
         let due = [self.link.due(), Some(poll_at), flush_at].into_iter().flatten().min();
         let mut fds = vec![PollFd::new(self.submissions.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.link.interest().map(|(fd, flags)| PollFd::new(fd, flags)));
-        // An interruption is a round too many, and no more.
+        // After an error, such as an interruption by a signal, the loop only checks once more.
         let _ = poll(&mut fds, poll_timeout(due, now));
         if fds[0].any().unwrap_or(false) {
             self.submissions.clear();
         }
     }
 
-    /// The connection stands.
+    /// Begins the conversation on a new connection.
     fn begin(&mut self, now: Instant) {
         self.ask(format!("/nick {NICK}\n").as_bytes(), Asked::Nick);
         self.ask(b"/join\n", Asked::Join);
@@ -123,8 +123,8 @@ impl Poller {
         }
     }
 
-    /// Requests the counters and, if viewers may read names, the list of clients. On an established connection, a late
-    /// answer breaks it.
+    /// Asks for the counters, and for the list of clients if a viewer may read it. If the hub does not answer in time,
+    /// drops the connection.
     fn poll_hub(&mut self, now: Instant) {
         if let Some(answer_by) = self.answer_by {
             if now >= answer_by {
@@ -158,7 +158,7 @@ impl Poller {
                 (in_flight >= SUBMISSIONS_MAX).then_some("too many messages wait; send it again later")
             };
             if let Some(refusal) = refusal {
-                // The viewer may have given up, here and below.
+                // Sending the outcome fails if the viewer's request has given up, here and below.
                 let _ = submission.outcome.send(Outcome::NotSent(refusal.to_string()));
                 continue;
             }
@@ -175,7 +175,7 @@ impl Poller {
         }
     }
 
-    /// Reads what the hub says in this round.
+    /// Reads the replies of the hub in this round.
     fn hear(&mut self, now: Instant) {
         if let Some(connection) = self.link.connection() {
             connection.begin_round();
@@ -230,7 +230,7 @@ impl Poller {
 
     fn take_err(&mut self, line: u64, reason: &str, text: &str, now: Instant) {
         match self.asked.remove(&line) {
-            // Where there are tokens, no client has a nick. Only this reason says that there are none.
+            // A hub with tokens refuses each nick, and only a hub without tokens gives this reason.
             Some(Asked::Nick) => self.set_tokens(reason != "nick-taken"),
             Some(Asked::Join) => {
                 let mut known = self.state.known();
@@ -253,14 +253,15 @@ impl Poller {
         self.state.known().has_tokens = has_tokens;
     }
 
-    /// A viewer's message is answered. The hub does not send it back, so it is shown from here.
+    /// Passes the outcome of a viewer's message to its request. The hub does not send a client its own messages, so
+    /// this shows an acknowledged one to the viewers.
     fn take_verdict(&mut self, reply: Reply) {
         let Some((line, verdict)) = verdict(&reply) else { return };
         let Some(Asked::Message(Submission { message, outcome })) = self.asked.remove(&line) else { return };
         let result = match verdict {
             Verdict::Acknowledged(receipt) => {
                 let text = Escaped(message.text()).to_string();
-                // The hub does not say what it lowered an urgent message to.
+                // The hub does not say to which priority it lowered the message.
                 let priority = message.priority();
                 let priority = if receipt.is_lowered { priority.min(Priority::NORMAL) } else { priority };
                 self.show(receipt.id, priority, NICK, &text);
@@ -279,7 +280,7 @@ impl Poller {
         self.state.known().messages.push(Shown::new(id, priority, from, text, at_s));
     }
 
-    /// The connection is lost; another is wanted.
+    /// Drops the connection. The link connects again.
     fn lose(&mut self, why: &str, now: Instant) {
         let last_sent = self.link.connection().map_or(0, |connection| connection.last_sent());
         self.link.lose(true, now);

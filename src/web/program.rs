@@ -1,4 +1,4 @@
-//! The program: from the arguments to the two threads.
+//! The program: parses the arguments and starts the two threads.
 
 use crate::guard::Guard;
 use crate::limits::POLLER_STACK_BYTES;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread;
 use tokio::net::TcpListener;
 
-/// It cannot listen, or there is no token.
+/// The program cannot listen, or cannot read a token.
 const NOT_STARTED: u8 = 1;
 /// An option or a variable is wrong.
 const USAGE: u8 = 2;
@@ -51,7 +51,7 @@ fn fail(code: u8, reason: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Serves until it is ended by a signal.
+/// Serves until a signal ends the process.
 fn run(options: Options) -> Result<(), String> {
     let service = Service::from_environment();
     let (token, viewer_token) = (token(options.token_file)?, token(options.viewer_token_file)?);
@@ -74,7 +74,7 @@ fn run(options: Options) -> Result<(), String> {
         let thread = thread::Builder::new().name("poller".to_string()).stack_size(POLLER_STACK_BYTES);
         thread.spawn(|| poller.run()).map_err(system)?;
         service.ready(format_args!("serving the page"));
-        // They never end.
+        // The listeners never end.
         listeners.join_all().await;
         Ok(())
     })

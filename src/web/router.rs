@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Makes the answer to each request.
 
 use crate::answer::{self, Answer};
 use crate::events;
@@ -27,11 +27,11 @@ use tokio::time::timeout;
 
 /// What all connections share.
 pub struct Site {
-    /// What is known of the hub.
+    /// The data about the hub.
     pub state: Arc<State>,
     guard: Guard,
     sessions: Sessions,
-    /// What viewers show to read names and texts, and to send.
+    /// The token that viewers show to read names and texts, and to send.
     viewer_token: Option<Token>,
     allows_send: bool,
     submitter: Submitter,
@@ -40,19 +40,20 @@ pub struct Site {
     /// Places for answers with the history.
     histories: Arc<Semaphore>,
     policy: HeaderValue,
+    /// Lets one token at a time be checked.
     login_gate: LoginGate,
 }
 
 /// What a viewer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rights {
-    /// Read names and texts.
+    /// It may read names and texts.
     pub reads: bool,
-    /// Send messages.
+    /// It may send messages.
     pub sends: bool,
-    /// Show the token, which gives more.
+    /// It may show the token to get more rights.
     pub may_log_in: bool,
-    /// Whether it has shown it.
+    /// It has shown the token.
     pub has_logged_in: bool,
 }
 
@@ -85,7 +86,7 @@ impl Site {
         }
     }
 
-    /// A place for live events until it is dropped; none: all are taken.
+    /// Takes a place for live events until it is dropped; none: all are taken.
     pub fn take_viewer_place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.viewers).try_acquire_owned().ok()
     }
@@ -95,8 +96,8 @@ impl Site {
         self.sessions.find(cookies, Instant::now())
     }
 
-    /// What a viewer with those cookies may do. Without a token for viewers, all may read what everybody may read at
-    /// the hub: nothing if the hub asks for tokens.
+    /// The rights of a viewer with those cookies. Without a token for viewers, all viewers may read names and texts if
+    /// the hub asks for no tokens, and none may if it does.
     pub fn rights(&self, cookies: &str) -> Rights {
         let has_logged_in = self.session(cookies).is_some();
         let is_open = self.viewer_token.is_none() && !self.state.known().has_tokens;

@@ -1,4 +1,4 @@
-//! The sockets of viewers: accepts them, bounds them, and ends those that do not read. Knows no paths.
+//! The connections of viewers: accepts them, bounds their number, and closes those that do not read. Knows no paths.
 
 use crate::limits::{
     CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HEAD_MS_MAX, SEND_BUFFER_BYTES, WRITE_MS_MAX,
@@ -16,10 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_io_timeout::TimeoutStream;
 
-/// How long to wait when the system has no descriptors, in milliseconds: connections end meanwhile.
+/// How long to wait after a failed accept, in milliseconds. If descriptors lack, connections may end meanwhile.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// What a viewer without a place is told.
+/// The answer to a viewer when all places are taken.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 39\r\n\r\n\
 too many connections; try again later.\n";
 
@@ -29,7 +29,7 @@ pub async fn run(listener: TcpListener, site: Arc<Site>, places: Places) {
         match listener.accept().await {
             Ok((stream, address)) => match places.take(address.ip()) {
                 Some(place) => drop(tokio::spawn(serve(stream, Arc::clone(&site), place))),
-                // What the kernel does not take at once is not sent.
+                // The kernel takes the answer at once, or the viewer gets none.
                 None => drop(stream.try_write(FULL)),
             },
             Err(_) => sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await,
@@ -43,7 +43,7 @@ pub fn places() -> Places {
 }
 
 async fn serve(stream: TcpStream, site: Arc<Site>, _place: Place) {
-    // Without these it works too, with more memory and later.
+    // Errors are ignored: without these options the connection takes more memory, and answers may be later.
     let _ = setsockopt(&stream, sockopt::SndBuf, &(SEND_BUFFER_BYTES as usize));
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -52,7 +52,7 @@ async fn serve(stream: TcpStream, site: Arc<Site>, _place: Place) {
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(router::answer(&site, request).await) }
     });
-    // How a connection ends is the viewer's business.
+    // The way in which a connection ends makes no difference here.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))

@@ -1,5 +1,5 @@
-//! Viewers that have shown the token: each has a cookie that scripts cannot read, and a token of the form that only a
-//! page of this origin can read.
+//! The sessions of viewers that have shown the token. Each has a cookie that scripts cannot read, and a form token
+//! that only a page of this origin can read.
 
 use crate::limits::{SESSION_S, SESSIONS_MAX};
 use constant_time_eq::constant_time_eq;
@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The cookie's name. Cookies do not know ports, so it tells this program.
+/// The name of the cookie. A browser sends cookies to all ports of a host, so the name is that of this program.
 pub const COOKIE: &str = "firstline-web";
 
 /// The random bytes of an ID.
@@ -19,9 +19,9 @@ const ID_BYTES: usize = 16;
 /// A viewer that has shown the token.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The cookie's value.
+    /// The value of the cookie.
     pub id: String,
-    /// What a form must have with it.
+    /// The token that each form of the session must have.
     pub form_token: String,
     ends: Instant,
 }
@@ -66,7 +66,7 @@ impl Sessions {
 
 fn random_id() -> io::Result<String> {
     let mut bytes = [0; ID_BYTES];
-    // Less than 256 bytes are never cut short.
+    // The kernel never cuts a request of up to 256 bytes short (getrandom(2)).
     getrandom(&mut bytes, GetRandomFlags::empty())?;
     Ok(HEXLOWER.encode(&bytes))
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_found_by_its_cookie_until_it_ends() {
+    fn session_is_found_by_its_cookie_until_it_ends() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let session = sessions.begin(now).unwrap();
         let cookies = format!("a=b; {COOKIE}=nonsense; {COOKIE}={}", session.id);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_without_end_take_no_memory() {
+    fn number_of_sessions_is_bounded() {
         let (sessions, now) = (Sessions::default(), Instant::now());
         let first = sessions.begin(now).unwrap();
         (0..SESSIONS_MAX).for_each(|_| drop(sessions.begin(now).unwrap()));

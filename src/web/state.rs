@@ -1,5 +1,5 @@
-//! What is known of the hub, and the events that tell viewers of it. One thread writes it, the server of the page reads
-//! it; no lock is held over a system call.
+//! The data about the hub, and the events for viewers. The poller's thread writes it, and the server of the page reads
+//! it. No thread holds the lock over a system call.
 
 use crate::figures::Figures;
 use crate::history::{Columns, History};
@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::broadcast;
 
-/// An event for viewers, as it is sent. Clones share the bytes.
+/// An event for viewers, ready to send. Clones share the bytes.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Whether it has names or texts, so that it goes only to viewers with the right to read.
+    /// Whether it has names or texts. Then it goes only to viewers with the right to read.
     pub is_private: bool,
     /// The lines of `text/event-stream`.
     pub bytes: Bytes,
@@ -24,11 +24,11 @@ pub struct Event {
 /// A client that is connected to the hub.
 #[derive(Clone, Debug, Serialize)]
 pub struct Client {
-    /// Who it is, without control characters.
+    /// Its name, without control characters.
     pub from: String,
-    /// The least priority that it joined with, if it has joined.
+    /// The least priority of its `/join`, if it has joined.
     pub min: Option<u8>,
-    /// For how long it has sent nothing, in seconds.
+    /// The time since its last line, in seconds.
     pub idle_s: u64,
 }
 
@@ -41,11 +41,11 @@ pub enum Presence {
     Here,
 }
 
-/// What is known.
+/// The data about the hub.
 pub struct Known {
     /// Whether the hub answers.
     pub presence: Presence,
-    /// Since when that holds.
+    /// When it last began or ceased to answer.
     pub since: Instant,
     /// The counters at the last answer; none while the hub is away.
     pub figures: Option<Arc<Figures>>,
@@ -53,18 +53,18 @@ pub struct Known {
     pub history: History,
     /// The last messages.
     pub messages: Messages,
-    /// Whether the hub asks for tokens; until it was reached, it counts as if it did.
+    /// Whether the hub asks for tokens. Until the hub has answered, this is true.
     pub has_tokens: bool,
     /// Why the hub sends no messages, if it does not.
     pub unread: Option<String>,
 }
 
-/// What is known, shared.
+/// The data about the hub, as threads share it.
 pub struct State {
     known: Mutex<Known>,
     events: broadcast::Sender<Event>,
     start: Instant,
-    /// Viewers of live events that may read names and texts.
+    /// How many viewers of live events may read names and texts.
     readers: AtomicUsize,
 }
 
@@ -89,7 +89,7 @@ struct Clients<'a> {
 }
 
 impl State {
-    /// Nothing is known yet.
+    /// A state without data.
     pub fn new() -> Self {
         let known = Known {
             presence: Presence::Away("not connected yet".to_string()),
@@ -104,13 +104,13 @@ impl State {
         Self { known: Mutex::new(known), events, start: Instant::now(), readers: AtomicUsize::new(0) }
     }
 
-    /// What is known now.
+    /// The data, locked.
     pub fn known(&self) -> MutexGuard<'_, Known> {
-        // A panic ends the program.
+        // A panic aborts the program, so no thread sees a poisoned lock.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Events from now on.
+    /// A receiver of the events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -120,12 +120,12 @@ impl State {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Whether a viewer may read names and texts now, so that they are asked for.
+    /// Whether a viewer of live events may read names and texts. Otherwise the poller need not ask for them.
     pub fn has_readers(&self) -> bool {
         self.readers.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes the counters, and tells all viewers.
+    /// Takes the counters, and sends them to all viewers.
     pub fn take_figures(&self, figures: Figures) {
         let now_ms = self.now_ms();
         let point = {
@@ -144,7 +144,7 @@ impl State {
         self.tell_stats();
     }
 
-    /// The hub is away. Returns whether that, or its reason, is new.
+    /// Records that the hub is away. Returns whether that, or its reason, is new.
     pub fn set_away(&self, why: &str) -> bool {
         let is_news = {
             let mut known = self.known();
@@ -162,18 +162,18 @@ impl State {
         is_news
     }
 
-    /// Tells all viewers the counters, or that the hub is away.
+    /// Sends the counters to all viewers, or that the hub is away.
     pub fn tell_stats(&self) {
         let bytes = event("stats", &self.known().stats(self.now_ms()));
         self.send(Event { is_private: false, bytes });
     }
 
-    /// Sends the list of clients to the viewers that may read names. `more` is the number of clients that the list omits.
+    /// Sends the list of clients to the viewers with the right to read; `more` is how many others there are.
     pub fn tell_clients(&self, clients: &[Client], more: u64) {
         self.tell(true, "clients", &Clients { clients, more });
     }
 
-    /// Tells the viewers with the right to read the messages that came since the last time.
+    /// Sends the messages since the last call to the viewers with the right to read.
     pub fn tell_messages(&self) {
         let batch: Batch = self.known().messages.take_fresh();
         self.tell(true, "messages", &batch);
@@ -194,7 +194,7 @@ impl State {
     }
 
     fn send(&self, event: Event) {
-        // Without viewers nobody gets it.
+        // This fails if there are no viewers.
         let _ = self.events.send(event);
     }
 }
@@ -219,7 +219,7 @@ impl Known {
 }
 
 impl Reader {
-    /// Counts one more.
+    /// Counts one more viewer.
     pub fn new(state: &Arc<State>) -> Self {
         state.readers.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(state))
@@ -234,7 +234,7 @@ impl Drop for Reader {
 
 /// An event of `text/event-stream`. JSON has no line break, so its data is one line.
 pub fn event(name: &str, what: &impl Serialize) -> Bytes {
-    // Maps with text or numbers as keys, and no failing implementation: it cannot fail.
+    // This cannot fail: the maps have text or numbers as keys, and no type has a failing implementation.
     let data = serde_json::to_string(what).unwrap_or_default();
     format!("event: {name}\ndata: {data}\n\n").into()
 }

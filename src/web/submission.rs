@@ -1,4 +1,4 @@
-//! A viewer's message on its way to the thread that speaks with the hub, and the answer on its way back.
+//! Passes viewers' messages to the poller, and the outcomes back.
 
 use crate::limits::SUBMISSIONS_MAX;
 use firstline::client::{Message, Outcome};
@@ -7,24 +7,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 
-/// A message to send, and where its outcome is awaited.
+/// A message to send, and the channel for its outcome.
 pub struct Submission {
-    /// What to send.
+    /// The message.
     pub message: Message,
-    /// Who waits; it may have given up.
+    /// Takes the outcome. The viewer's request at the other end may have given up.
     pub outcome: oneshot::Sender<Outcome>,
 }
 
-/// Where viewers' messages go in.
+/// The sending end of the queue, for the requests of viewers.
 pub struct Submitter {
     queue: SyncSender<Submission>,
     wake: PipeWriter,
 }
 
-/// Where they come out.
+/// The receiving end of the queue, for the poller.
 pub struct Submissions {
     queue: Receiver<Submission>,
-    /// Readable when there is one.
+    /// Readable after a message was queued.
     woken: PipeReader,
 }
 
@@ -45,7 +45,8 @@ impl Submitter {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return false,
         }
-        // The queue's bound is far below a pipe's, so this never waits. Without it, the message goes at the next poll.
+        // This never waits: the queue holds far fewer messages than a pipe bytes. If it fails, the poller takes the
+        // message at its next turn, within a second.
         let _ = (&self.wake).write(&[0]);
         true
     }
@@ -58,9 +59,9 @@ impl Submissions {
         Some(submission)
     }
 
-    /// Reads what made it readable.
+    /// Empties the pipe. Call it only when [`as_fd`](AsFd::as_fd) is readable; otherwise it waits.
     pub fn clear(&self) {
-        // One byte at least is there, or else this is not called.
+        // The pipe has at least one byte, so this does not wait.
         let _ = (&self.woken).read(&mut [0; SUBMISSIONS_MAX]);
     }
 }
