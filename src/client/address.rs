@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_becomes_its_number() {
+    fn interface_name_becomes_its_number() {
         let address = |text: &str| text.parse::<Servers>().unwrap().list()[0].address().unwrap();
         let SocketAddr::V6(v6) = address("[fe80::1%7]:91").unwrap() else { panic!("it is IPv6") };
         assert_eq!((v6.scope_id(), v6.port()), (7, 91));

@@ -76,7 +76,7 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 /// sets no time-out, only this detects a peer that lost its power while messages were in flight.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
-/// Events that wait for the caller. While so many wait, the client does not read, so the server, or its journal, keeps
+/// The most events that wait for the caller. At this bound the client stops reading, so the server, or its journal, keeps
 /// the rest.
 pub const EVENTS_MAX: usize = 256;
 

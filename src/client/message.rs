@@ -95,7 +95,7 @@ mod tests {
     use crate::protocol::framing::Framer;
 
     #[test]
-    fn the_server_reads_the_text_and_priority_that_were_meant() {
+    fn server_parses_the_same_text_and_priority() {
         let longest = vec![b'x'; TEXT_BYTES];
         for text in [
             &b"smoke"[..],

@@ -27,7 +27,7 @@ pub enum Since {
     All,
     /// After the message with that ID.
     Id(u64),
-    /// With what comes from now on.
+    /// With new messages only.
     #[default]
     Last,
 }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mask_of_ignored_signals_is_read() {
+    fn mask_of_ignored_signals_is_parsed() {
         assert_eq!(ignored("Name:\tx\nSigIgn:\t0000000000001002\nSigCgt:\t0\n"), 0x1002);
         assert_eq!(ignored("nonsense"), 0);
     }

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_certain_failure_is_the_exit_code() {
+    fn exit_code_is_that_of_the_least_certain_failure() {
         let of = |refused, unknown, not_sent, signal| {
             Verdict::new(Tally { acknowledged: 1, refused, unknown, not_sent, ..Tally::default() }, signal)
                 .code()

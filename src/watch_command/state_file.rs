@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_state_can_be_read() {
+    fn longest_state_can_be_read() {
         let list: Vec<_> = (0..JOURNALS_MAX as u64).map(|at| (Some(u64::MAX - at), u64::MAX)).collect();
         let text = format(&Positions::of_journals(&list));
         assert!((text.len() as u64) < BYTES_MAX);

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_option_and_fits_a_terminal() {
+    fn help_names_every_option_and_fits_a_terminal() {
         assert!(NAMES.iter().all(|name| HELP.contains(&format!("--{name} "))));
         assert!(HELP.lines().all(|line| line.len() <= 80 && line.trim_end() == line));
     }

@@ -196,7 +196,7 @@ fn reply_to_an_unknown_line_ends_the_connection() {
 }
 
 #[test]
-fn the_first_server_that_answers_is_used() {
+fn first_server_that_answers_is_used() {
     let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let servers = format!("{refuses},localhost:{}", listener.local_addr().unwrap().port());
