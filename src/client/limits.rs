@@ -76,8 +76,8 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 /// sets no time-out, only this detects a peer that lost its power while messages were in flight.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
-/// The most events that wait for the caller. At this bound the client stops reading, so the server, or its journal, keeps
-/// the rest.
+/// The most events that wait for the caller. At this bound the client stops reading, so the server, or its journal,
+/// keeps the rest.
 pub const EVENTS_MAX: usize = 256;
 
 /// How many journals the client keeps a position of. Each server of a list has one journal, and a new one when it

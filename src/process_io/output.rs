@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, AsRawFd as _};
 /// The size of one write, in bytes: a pipe that is writable takes so much without blocking (`PIPE_BUF`, pipe(7)).
 const WRITE_BYTES: usize = 4096;
 
-/// At this number of waiting bytes, the caller takes no more messages. The output of those in flight then adds less than
-/// the same number again.
+/// At this number of waiting bytes, the caller takes no more messages. The output of those in flight then adds less
+/// than the same number again.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// Lines that wait until their descriptor takes them.
