@@ -1,6 +1,6 @@
 //! Every bound of the client, each with its reason. The server's bounds are in [`crate::limits`]. This client speaks
-//! to servers of other boards too, so it uses only those that are the same on all boards: the default port, the
-//! messages in flight, and the length of a token.
+//! to servers of other boards too, so it uses only three of them: the default port and the length of a token, which
+//! are part of the protocol, and the messages in flight, which are the same in all files of `targets/boards`.
 
 use crate::limits;
 
