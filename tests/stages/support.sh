@@ -22,6 +22,8 @@ FEATURES=alloc-guard,emulated-board,realtime,disks,faults,soak,examples
 if are_there strace; then FEATURES+=,strace; fi
 if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
 if [ "$(id -u)" -eq 0 ]; then FEATURES+=,root; fi
+# For another board, which has a directory of its own: the companions have no constants of a board.
+BOARD_FEATURES=$FEATURES
 # The companions, if all stages run: stages that build with other features at the same time replace each other's server.
 if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then FEATURES+=,web,bridge; fi
 export FEATURES
