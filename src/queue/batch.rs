@@ -1,6 +1,7 @@
 //! A batch: the messages that the consumer picks at once.
 
-use super::{Picked, Run};
+use super::chain::Run;
+use super::waiting::Picked;
 use crate::limits::BATCH;
 use heapless::Vec;
 

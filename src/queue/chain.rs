@@ -7,7 +7,7 @@
 //! admitted under one lock with consecutive stamps. So the queue holds a run as one entry, the consumer reads only one
 //! of its slots, and the cost of ordering is paid once for each run, not for each message.
 
-use super::Slot;
+use super::slot::Slot;
 use crate::conn_id::ConnId;
 use crate::limits::BATCH;
 use crate::protocol::Priority;
@@ -38,13 +38,13 @@ impl Chain {
     /// The chain with one more slot at its head.
     pub fn push(self, slot: &'static mut Slot) -> Self {
         slot.followers = self.head.followers + 1;
-        slot.next = Some(self);
+        slot.next = Some(self.head);
         Self { head: slot }
     }
 
     /// Splits the chain into its head and the rest, if there is one.
     pub fn pop(self) -> (&'static mut Slot, Option<Self>) {
-        let rest = self.head.next.take();
+        let rest = self.head.next.take().map(|head| Self { head });
         self.head.followers = 0;
         (self.head, rest)
     }
@@ -108,8 +108,7 @@ impl Chain {
 
     /// The messages of the run, in order. It reads every slot of the run.
     pub fn messages(&self) -> Vec<&Slot, BATCH> {
-        let last_first =
-            iter::successors(Some(&*self.head), |slot| slot.next.as_ref().map(|rest| &*rest.head));
+        let last_first = iter::successors(Some(&*self.head), |slot| slot.next.as_deref());
         let mut messages: Vec<&Slot, BATCH> = last_first.collect();
         messages.reverse();
         messages

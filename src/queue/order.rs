@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_can_be_read(p in priorities(), stamp in 0u64..1 << 59, aging in 0u64..86_400_000_000_000) {
+        fn key_can_be_read(p in priorities(), stamp in 0u64..1 << 59, aging in 0u64..86_400_000_000_000) {
             let order = if aging == 0 { Order::STRICT } else { Order::aging(aging) };
             prop_assert_eq!(order.read(order.key(p, stamp)), (p, stamp));
         }

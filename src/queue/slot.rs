@@ -6,7 +6,6 @@
 //! reads it, and back to the outbox together with the reply. So the compiler proves that no two threads touch a slot
 //! at the same time.
 
-use super::Chain;
 use crate::conn_id::ConnId;
 use crate::limits::{BATCH, CLIENTS, IN_FLIGHT, NICK_BYTES_MAX, TEXT_BYTES};
 use crate::protocol::Priority;
@@ -18,9 +17,9 @@ use static_cell::ConstStaticCell;
 pub struct Slot {
     /// The number of the message's line on its connection.
     line: u64,
-    /// The rest of the chain, if this slot is the head of one.
-    pub(super) next: Option<Chain>,
-    /// How many slots `next` has. Both are zero in a single slot, so that no page of a slot is touched before a
+    /// The next slot of the chain, if this slot is in a [`Chain`](super::Chain) and not its last one.
+    pub(super) next: Option<&'static mut Self>,
+    /// How many slots follow in the chain. Both are zero in a single slot, so that no page of a slot is touched before a
     /// message needs it.
     pub(super) followers: u8,
     /// The length of the sender's nick, in bytes; 0: it had none.
@@ -28,7 +27,7 @@ pub struct Slot {
     client: ConnId,
     len: u16,
     priority: Priority,
-    lowered: bool,
+    is_lowered: bool,
     text: [u8; TEXT_BYTES],
     nick: [u8; NICK_BYTES_MAX],
 }
@@ -42,7 +41,7 @@ impl Slot {
         followers: 0,
         nick_len: 0,
         priority: Priority::MIN,
-        lowered: false,
+        is_lowered: false,
         next: None,
         text: [0; TEXT_BYTES],
         nick: [0; NICK_BYTES_MAX],
@@ -56,7 +55,7 @@ impl Slot {
         self.client = client;
         self.line = line;
         self.priority = priority;
-        self.lowered = false;
+        self.is_lowered = false;
         self.nick_len = 0;
         self.len = text.len() as u16;
         self.text[..text.len()].copy_from_slice(text);
@@ -81,7 +80,7 @@ impl Slot {
     pub fn lower_to(&mut self, max: Priority) {
         if self.priority > max {
             self.priority = max;
-            self.lowered = true;
+            self.is_lowered = true;
         }
     }
 
@@ -107,7 +106,7 @@ impl Slot {
 
     /// Whether the priority is lower than the sender wanted.
     pub fn is_lowered(&self) -> bool {
-        self.lowered
+        self.is_lowered
     }
 
     /// The text of the message.

@@ -1,6 +1,7 @@
 //! A collection of slots of one client: the free slots in its outbox, or the credits of its commands.
 
-use super::{Chain, Run, Slot};
+use super::chain::{Chain, Run};
+use super::slot::Slot;
 use crate::limits::IN_FLIGHT;
 use heapless::Vec;
 

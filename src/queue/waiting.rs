@@ -1,7 +1,9 @@
 //! The waiting messages in a bounded heap, and their numbers by priority. It has no lock and no clock: threads share
-//! it in a [`super::Queue`].
+//! it in a [`Queue`](super::Queue).
 
-use super::{Order, Run, TaskId};
+use super::chain::Run;
+use super::order::Order;
+use super::task_id::TaskId;
 use crate::protocol::Priority;
 use core::cmp::Ordering;
 use heapless::{BinaryHeap, binary_heap::Max};
@@ -146,8 +148,9 @@ impl<T: Run, const N: usize> Waiting<T, N> {
     }
 }
 
-const _: () = assert!(size_of::<Entry<super::Chain>>() <= 16, "the heap moves small entries");
-const _: () = assert!(size_of::<Picked<super::Chain>>() <= 24, "the task's ID has room beside the priority");
+const _: () = assert!(size_of::<Entry<super::chain::Chain>>() <= 16, "the heap moves small entries");
+const _: () =
+    assert!(size_of::<Picked<super::chain::Chain>>() <= 24, "the task's ID has room beside the priority");
 
 #[cfg(test)]
 mod tests {
