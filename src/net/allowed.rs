@@ -1,6 +1,6 @@
 //! Which addresses may connect: the rules of `--allow`.
 
-use super::near::Near;
+use super::local::LocalAddresses;
 use crate::options::{Allow, Interface};
 use ipnet::Ipv6Net;
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -9,17 +9,18 @@ use std::net::SocketAddr;
 /// Which addresses may connect.
 pub struct Allowed {
     rules: Vec<Allow>,
-    near: Near,
+    local: LocalAddresses,
 }
 
 impl Allowed {
-    /// The addresses that these rules allow; without rules, those near this machine (`--allow local`). Call it at the
+    /// The addresses that these rules allow; without rules, the local ones (`--allow local`). Call it at the
     /// start: it allocates.
     pub fn new(rules: &[Allow], now_ns: u64) -> Self {
         let rules = if rules.is_empty() { vec![Allow::Local] } else { rules.to_vec() };
         let is_local = rules.contains(&Allow::Local);
-        let near = if is_local { Near::with_interfaces(now_ns) } else { Near::default() };
-        Self { rules, near }
+        let local =
+            if is_local { LocalAddresses::with_interfaces(now_ns) } else { LocalAddresses::default() };
+        Self { rules, local }
     }
 
     /// Whether a client with that address may connect at `now_ns`, in nanoseconds. An IPv4 address that is mapped to
@@ -28,7 +29,7 @@ impl Allowed {
         let address = peer.ip().to_canonical();
         self.rules.iter().any(|rule| match rule {
             Allow::Any => true,
-            Allow::Local => self.near.has(address, now_ns),
+            Allow::Local => self.local.has(address, now_ns),
             Allow::Network(network) => network.contains(&address),
             Allow::NetworkOn { network, interface } => is_in(network, peer) && came_by(interface, peer),
         })
@@ -75,7 +76,7 @@ mod tests {
 
     /// The rules on a machine without interfaces.
     fn allowed(rules: &[Allow]) -> Allowed {
-        Allowed { near: Near::default(), ..Allowed::new(rules, 0) }
+        Allowed { local: LocalAddresses::default(), ..Allowed::new(rules, 0) }
     }
 
     fn admits(rules: &[Allow], address: &str) -> bool {
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rules_only_near_addresses_may_connect() {
+    fn without_rules_only_local_addresses_may_connect() {
         for (first, last, before, behind) in [
             ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
             ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
@@ -106,7 +107,7 @@ mod tests {
                 }
             }
         }
-        // Addresses for documentation are not near.
+        // Addresses for documentation are not local.
         for address in ["192.0.2.1", "2001:db8::1", "0.0.0.0", "255.255.255.255", "ff02::1"] {
             assert!(!admits(&[], address), "{address}");
         }
@@ -153,8 +154,8 @@ mod tests {
         }
     }
 
-    /// A network, and the bits of an address that is likely to be near its edge.
-    fn near_a_network() -> impl Strategy<Value = (bool, u128, u8, u128)> {
+    /// A network, and the bits of an address that is likely to be close to its edge.
+    fn close_to_a_network() -> impl Strategy<Value = (bool, u128, u8, u128)> {
         (any::<bool>(), any::<u128>(), any::<u128>(), 0..=128_u8).prop_flat_map(
             |(is_v4, bits, other, prefix)| {
                 let prefix = if is_v4 { prefix % 33 } else { prefix };
@@ -172,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn network_has_the_addresses_that_share_its_first_bits((is_v4, bits, prefix, other) in near_a_network()) {
+        fn network_has_the_addresses_that_share_its_first_bits((is_v4, bits, prefix, other) in close_to_a_network()) {
             let width = if is_v4 { 32 } else { 128 };
             let digits = |bits: u128| format!("{:0128b}", if is_v4 { bits & u128::from(u32::MAX) } else { bits });
             let first = |bits: u128| digits(bits)[128 - width..][..usize::from(prefix)].to_string();

@@ -5,7 +5,7 @@
 
 pub mod allowed;
 pub mod listener;
-pub mod near;
+pub mod local;
 pub mod netlink;
 pub mod socket;
 

@@ -1,4 +1,4 @@
-//! Which addresses are near (`--allow local`): those of this machine, of private networks, and of the networks on the
+//! Which addresses are local (`--allow local`): those of this machine, of private networks, and of the networks on the
 //! machine's own interfaces.
 
 use super::netlink::{Address, Netlink};
@@ -16,9 +16,10 @@ const HOLDS_NS: u64 = INTERFACE_NETWORKS_MS * 1_000_000;
 /// A network, and the number of its interface.
 type Network = (IpNet, u32);
 
-/// Which addresses are near. It reads the networks of the interfaces only if no other rule makes an address near.
+/// Which addresses are local. It reads the networks of the interfaces only for an address that is not local on every
+/// machine.
 #[derive(Default)]
-pub struct Near {
+pub struct LocalAddresses {
     /// The connection to the kernel; none: the kernel does not permit one.
     netlink: Option<Netlink>,
     networks: Vec<Network, INTERFACE_NETWORKS_MAX>,
@@ -28,7 +29,7 @@ pub struct Near {
     is_overfull: bool,
 }
 
-impl Near {
+impl LocalAddresses {
     /// Includes the networks of this machine's interfaces, and reads them now.
     pub fn with_interfaces(now_ns: u64) -> Self {
         let netlink = Netlink::open().inspect_err(|errno| {
@@ -37,14 +38,14 @@ impl Near {
                 errno.desc()
             );
         });
-        let mut near = Self { netlink: netlink.ok(), ..Self::default() };
-        near.read(now_ns);
-        near
+        let mut local = Self { netlink: netlink.ok(), ..Self::default() };
+        local.read(now_ns);
+        local
     }
 
-    /// Whether that address is near. The networks of the interfaces are not older than [`INTERFACE_NETWORKS_MS`].
+    /// Whether that address is local. The networks of the interfaces are not older than [`INTERFACE_NETWORKS_MS`].
     pub fn has(&mut self, address: IpAddr, now_ns: u64) -> bool {
-        if is_near_anywhere(address) {
+        if is_local_anywhere(address) {
             return true;
         }
         if self.read_ns.is_none_or(|read_ns| now_ns - read_ns >= HOLDS_NS) {
@@ -102,8 +103,8 @@ fn add(networks: &mut Vec<Network, INTERFACE_NETWORKS_MAX>, network: Network) ->
     networks.contains(&network) || networks.push(network).is_ok()
 }
 
-/// The networks that an address of this machine makes near: the network of the address, if it is not too large to be
-/// local, and the address itself, if it is not in that network. Networks that are near on every machine are left out.
+/// The networks that an address of this machine makes local: the network of the address, if it is not too large for
+/// that, and the address itself, if it is not in that network. Networks that are local on every machine are left out.
 fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
     let prefix_min = match address.network {
         IpNet::V4(_) => INTERFACE_NETWORK_V4_PREFIX_MIN,
@@ -112,11 +113,11 @@ fn networks_of(address: &Address) -> [Option<IpNet>; 2] {
     let network = Some(address.network).filter(|network| network.prefix_len() >= prefix_min);
     let own =
         Some(IpNet::from(address.own)).filter(|own| network.is_none_or(|network| !network.contains(own)));
-    [network, own].map(|network| network.filter(|network| !is_near_anywhere(network.addr())))
+    [network, own].map(|network| network.filter(|network| !is_local_anywhere(network.addr())))
 }
 
-/// Whether the address is near on every machine: loopback, private, shared, link-local or unique-local.
-fn is_near_anywhere(address: IpAddr) -> bool {
+/// Whether the address is local on every machine: loopback, private, shared, link-local or unique-local.
+fn is_local_anywhere(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_shared(v4),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
@@ -134,23 +135,23 @@ fn is_shared(address: Ipv4Addr) -> bool {
 mod tests {
     use super::*;
 
-    fn near(own: &str, network: &str) -> std::vec::Vec<String> {
+    fn local(own: &str, network: &str) -> std::vec::Vec<String> {
         let address = Address { interface: 1, own: own.parse().unwrap(), network: network.parse().unwrap() };
         networks_of(&address).into_iter().flatten().map(|network| network.to_string()).collect()
     }
 
     #[test]
-    fn interface_makes_its_network_near_unless_it_is_too_large() {
-        assert_eq!(near("2001:db8::7", "2001:db8::/64"), ["2001:db8::/64"]);
-        assert_eq!(near("192.0.2.7", "192.0.2.0/24"), ["192.0.2.0/24"]);
-        assert_eq!(near("203.0.113.7", "203.0.0.0/16"), ["203.0.0.0/16"]);
+    fn interface_makes_its_network_local_unless_it_is_too_large() {
+        assert_eq!(local("2001:db8::7", "2001:db8::/64"), ["2001:db8::/64"]);
+        assert_eq!(local("192.0.2.7", "192.0.2.0/24"), ["192.0.2.0/24"]);
+        assert_eq!(local("203.0.113.7", "203.0.0.0/16"), ["203.0.0.0/16"]);
         // Too large: strangers share these networks.
-        assert_eq!(near("203.0.113.7", "203.0.0.0/15"), ["203.0.113.7/32"]);
-        assert_eq!(near("2001:db8::7", "2001:db8::/63"), ["2001:db8::7/128"]);
-        assert_eq!(near("203.0.113.7", "0.0.0.0/0"), ["203.0.113.7/32"]);
+        assert_eq!(local("203.0.113.7", "203.0.0.0/15"), ["203.0.113.7/32"]);
+        assert_eq!(local("2001:db8::7", "2001:db8::/63"), ["2001:db8::7/128"]);
+        assert_eq!(local("203.0.113.7", "0.0.0.0/0"), ["203.0.113.7/32"]);
         // The other end of a tunnel, and this one.
-        assert_eq!(near("192.0.2.7", "192.0.2.9/32"), ["192.0.2.9/32", "192.0.2.7/32"]);
-        // Networks that are near on every machine take no room.
+        assert_eq!(local("192.0.2.7", "192.0.2.9/32"), ["192.0.2.9/32", "192.0.2.7/32"]);
+        // Networks that are local on every machine take no room.
         for (own, network) in [
             ("127.0.0.1", "127.0.0.0/8"),
             ("192.168.1.7", "192.168.1.0/24"),
@@ -158,7 +159,7 @@ mod tests {
             ("fe80::7", "fe80::/64"),
             ("::1", "::1/128"),
         ] {
-            assert_eq!(near(own, network), [""; 0], "{network}");
+            assert_eq!(local(own, network), [""; 0], "{network}");
         }
     }
 
