@@ -44,16 +44,16 @@ pub struct Framer<'b, const N: usize> {
     /// The end of the received bytes.
     end: usize,
     /// The line at `start` is too long. Its bytes so far are dropped.
-    too_long: bool,
+    is_too_long: bool,
     /// No more bytes will arrive.
-    ended: bool,
+    has_ended: bool,
 }
 
 impl<'b, const N: usize> Framer<'b, N> {
     /// A framer over a buffer that holds the longest line with its end. A smaller buffer does not compile.
     pub const fn new(buffer: &'b mut [u8; N]) -> Self {
         const { assert!(N >= ENDED_LINE_BYTES_MAX, "a whole line must fit the receive buffer") };
-        Self { buffer, start: 0, scanned: 0, end: 0, too_long: false, ended: false }
+        Self { buffer, start: 0, scanned: 0, end: 0, is_too_long: false, has_ended: false }
     }
 
     /// The free part of the buffer, to receive into.
@@ -61,7 +61,7 @@ impl<'b, const N: usize> Framer<'b, N> {
     /// It is never empty after [`next`](Self::next) has returned none, unless [`end`](Self::end) was called. It may be
     /// empty while lines wait: then a receive would return 0 bytes, as at the end.
     pub fn free(&mut self) -> &mut [u8] {
-        if self.ended {
+        if self.has_ended {
             return &mut [];
         }
         self.make_room();
@@ -71,7 +71,7 @@ impl<'b, const N: usize> Framer<'b, N> {
     /// Reports that the first `count` bytes of [`free`](Self::free) were received. A `count` beyond the free part
     /// counts as all of it.
     pub fn commit(&mut self, count: usize) {
-        let room = if self.ended { 0 } else { N - self.end };
+        let room = if self.has_ended { 0 } else { N - self.end };
         self.end += count.min(room);
     }
 
@@ -103,7 +103,7 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     /// Reports that no more bytes will arrive. The bytes after the last LF, if there are any, are then a line.
     pub fn end(&mut self) {
-        self.ended = true;
+        self.has_ended = true;
     }
 
     /// The next whole line, if there is one. It stays in the buffer until the next call of any method.
@@ -114,7 +114,7 @@ impl<'b, const N: usize> Framer<'b, N> {
                 let lf = self.scanned + distance;
                 Some(self.take(lf, lf + 1))
             }
-            None if self.ended => self.take_last(),
+            None if self.has_ended => self.take_last(),
             None => {
                 self.scanned = self.end;
                 self.drop_if_too_long();
@@ -132,14 +132,14 @@ impl<'b, const N: usize> Framer<'b, N> {
             }
             None => {
                 self.scanned = self.end;
-                self.ended && self.has_last()
+                self.has_ended && self.has_last()
             }
         }
     }
 
     /// The received bytes from the beginning of the next line on. Empty if that line is too long.
     pub fn pending(&self) -> &[u8] {
-        if self.too_long { &[] } else { &self.buffer[self.start..self.end] }
+        if self.is_too_long { &[] } else { &self.buffer[self.start..self.end] }
     }
 
     /// The last received byte, if it is not taken yet. It may belong to a line that is too long, until
@@ -162,7 +162,7 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     /// Whether the next line is already too long, so that the framer drops the rest of it.
     pub fn is_dropping(&self) -> bool {
-        self.too_long
+        self.is_too_long
     }
 
     /// Whether a line has begun whose end has not arrived. Call it only after [`next`](Self::next) has returned none,
@@ -173,15 +173,15 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     /// Resets the framer for another client. Nothing of the former client is left, not even in the buffer.
     pub fn reset(&mut self) {
-        let Self { buffer, start, scanned, end, too_long, ended } = self;
+        let Self { buffer, start, scanned, end, is_too_long, has_ended } = self;
         buffer.fill(0);
         (*start, *scanned, *end) = (0, 0, 0);
-        (*too_long, *ended) = (false, false);
+        (*is_too_long, *has_ended) = (false, false);
     }
 
     /// Whether there are bytes without LF at the end.
     fn has_last(&self) -> bool {
-        self.start < self.end || self.too_long
+        self.start < self.end || self.is_too_long
     }
 
     /// Takes the bytes without LF at the end, once, if there are any.
@@ -192,11 +192,11 @@ impl<'b, const N: usize> Framer<'b, N> {
     /// Takes the line that ends at `line_end`. The next line begins at `next_start`.
     fn take(&mut self, line_end: usize, next_start: usize) -> Frame<'_> {
         let line = self.start..line_end;
-        let too_long = self.too_long;
+        let is_too_long = self.is_too_long;
         self.start = next_start;
         self.scanned = next_start;
-        self.too_long = false;
-        if too_long { Frame::TooLong } else { self.frame(line) }
+        self.is_too_long = false;
+        if is_too_long { Frame::TooLong } else { self.frame(line) }
     }
 
     /// The line in that range, without its CR, if it is not too long.
@@ -209,8 +209,8 @@ impl<'b, const N: usize> Framer<'b, N> {
     /// Drops the unfinished line once it is certainly too long. One byte more than the longest line may still be the
     /// CR before the LF.
     fn drop_if_too_long(&mut self) {
-        self.too_long |= self.end - self.start > LINE_BYTES_MAX + "\r".len();
-        if self.too_long {
+        self.is_too_long |= self.end - self.start > LINE_BYTES_MAX + "\r".len();
+        if self.is_too_long {
             self.start = self.end;
         }
     }
@@ -230,240 +230,4 @@ impl<'b, const N: usize> Framer<'b, N> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::RECEIVE_BYTES;
-
-    /// The size of the smallest buffer.
-    const SMALLEST: usize = ENDED_LINE_BYTES_MAX;
-
-    /// An owned frame.
-    #[derive(Debug, PartialEq, Eq)]
-    enum Seen {
-        Line(Vec<u8>),
-        TooLong,
-    }
-
-    fn line(bytes: impl AsRef<[u8]>) -> Seen {
-        Seen::Line(bytes.as_ref().to_vec())
-    }
-
-    fn take_all<const N: usize>(framer: &mut Framer<'_, N>) -> Vec<Seen> {
-        let mut seen = Vec::new();
-        while let Some(frame) = framer.next() {
-            seen.push(match frame {
-                Frame::Line(bytes) => line(bytes),
-                Frame::TooLong => Seen::TooLong,
-            });
-        }
-        seen
-    }
-
-    /// Passes the bytes to the framer in as many receives as needed, and takes the lines.
-    fn receive<const N: usize>(framer: &mut Framer<'_, N>, mut bytes: &[u8]) -> Vec<Seen> {
-        let mut seen = Vec::new();
-        while !bytes.is_empty() {
-            let free = framer.free();
-            let (now, later) = bytes.split_at(bytes.len().min(free.len()));
-            free[..now.len()].copy_from_slice(now);
-            framer.commit(now.len());
-            seen.extend(take_all(framer));
-            bytes = later;
-        }
-        seen
-    }
-
-    fn end<const N: usize>(framer: &mut Framer<'_, N>) -> Vec<Seen> {
-        framer.end();
-        take_all(framer)
-    }
-
-    #[test]
-    fn lines_end_with_lf_and_lose_one_cr() {
-        let mut buffer = [0; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        assert_eq!(
-            receive(&mut framer, b"one\ntwo\r\n\n\r\n"),
-            [line("one"), line("two"), line(""), line("")]
-        );
-        assert_eq!(receive(&mut framer, b"a\rb\r\r\n\0\xff\n"), [line("a\rb\r"), line(b"\0\xff")]);
-        assert_eq!(end(&mut framer), []);
-    }
-
-    #[test]
-    fn last_line_needs_no_lf_and_is_returned_once() {
-        let mut buffer = [0; SMALLEST];
-        let table: &[(&[u8], &[Seen])] =
-            &[(b"", &[]), (b"hi", &[line("hi")]), (b"hi\r", &[line("hi")]), (b"\r", &[line("")])];
-        for (last, expected) in table {
-            let mut framer = Framer::new(&mut buffer);
-            assert_eq!(receive(&mut framer, last), []);
-            assert_eq!(end(&mut framer), *expected);
-            assert_eq!(end(&mut framer), []);
-        }
-    }
-
-    #[test]
-    fn waiting_lines_are_returned_after_the_end() {
-        let mut buffer = [0; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        framer.free()[..8].copy_from_slice(b"one\ntwo\n");
-        framer.commit(8);
-        assert_eq!(end(&mut framer), [line("one"), line("two")]);
-    }
-
-    #[test]
-    fn nothing_is_received_after_the_end() {
-        let mut buffer = [b'x'; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        framer.end();
-        assert!(framer.free().is_empty());
-        framer.commit(1);
-        assert_eq!(take_all(&mut framer), []);
-    }
-
-    #[test]
-    fn the_longest_line_and_one_byte_more() {
-        let mut buffer = [0; SMALLEST];
-        let longest = vec![b'x'; LINE_BYTES_MAX];
-        let longer = vec![b'x'; LINE_BYTES_MAX + 1];
-        for ending in ["\n", "\r\n", "\r", ""] {
-            let mut framer = Framer::new(&mut buffer);
-            let mut seen = receive(&mut framer, &[&longest[..], ending.as_bytes()].concat());
-            seen.extend(end(&mut framer));
-            assert_eq!(seen, [line(&longest)], "{ending:?}");
-
-            framer.reset();
-            let mut seen = receive(&mut framer, &[&longer[..], ending.as_bytes()].concat());
-            seen.extend(end(&mut framer));
-            assert_eq!(seen, [Seen::TooLong], "{ending:?}");
-        }
-    }
-
-    #[test]
-    fn line_that_is_too_long_is_returned_once_at_its_lf() {
-        let mut buffer = [0; RECEIVE_BYTES];
-        let mut framer = Framer::new(&mut buffer);
-        for _ in 0..100 {
-            assert_eq!(receive(&mut framer, &[b'x'; RECEIVE_BYTES]), []);
-        }
-        assert_eq!(receive(&mut framer, b"tail\nnext\n"), [Seen::TooLong, line("next")]);
-        assert_eq!(end(&mut framer), []);
-    }
-
-    #[test]
-    fn each_byte_is_searched_once() {
-        let mut buffer = [0; RECEIVE_BYTES];
-        let mut framer = Framer::new(&mut buffer);
-        for received in 1..=LINE_BYTES_MAX {
-            assert_eq!(receive(&mut framer, b"x"), []);
-            assert_eq!((framer.start, framer.scanned, framer.end), (0, received, received));
-        }
-    }
-
-    #[test]
-    fn unfinished_line_moves_only_if_the_longest_line_would_not_fit() {
-        let mut buffer = [0; SMALLEST + 10];
-        let mut framer = Framer::new(&mut buffer);
-        receive(&mut framer, b"123456789\nab");
-        assert_eq!((framer.free().len(), framer.start), (SMALLEST - 2, 10));
-        receive(&mut framer, b"\nab");
-        assert_eq!((framer.free().len(), framer.start), (SMALLEST + 8, 0));
-    }
-
-    #[test]
-    fn begun_line_is_known_until_its_end() {
-        let mut buffer = [0; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        assert!(!framer.is_within_line());
-        for part in ["x".to_string(), "\r".to_string(), "x".repeat(LINE_BYTES_MAX), "y".to_string()] {
-            receive(&mut framer, part.as_bytes());
-            assert!(framer.is_within_line());
-        }
-        assert_eq!(receive(&mut framer, b"\n"), [Seen::TooLong]);
-        assert!(!framer.is_within_line());
-        let free = framer.free();
-        free[..3].copy_from_slice(b"a\nb");
-        framer.commit(3);
-        assert!(framer.has_next() && !framer.is_within_line(), "a whole line waits");
-        assert_eq!(take_all(&mut framer), [line("a")]);
-        assert!(framer.is_within_line());
-    }
-
-    #[test]
-    fn skipped_bytes_are_no_part_of_the_line() {
-        let mut buffer = [0; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        receive(&mut framer, b"abc");
-        assert_eq!(framer.pending(), b"abc");
-        framer.skip(2);
-        assert_eq!(framer.pending(), b"c");
-        assert_eq!(receive(&mut framer, b"d\n"), [line("cd")]);
-        receive(&mut framer, b"ab");
-        framer.skip(9);
-        assert_eq!(receive(&mut framer, b"\n"), [line("")]);
-        receive(&mut framer, &[b'x'; LINE_BYTES_MAX + 2]);
-        assert_eq!(framer.pending(), b"", "a line that is too long has no pending bytes");
-    }
-
-    #[test]
-    fn erasing_keys_remove_the_character_before_in_the_same_line() {
-        let table: [(&[&str], &[&str]); 8] = [
-            (&["smk\x08oke\n"], &["smoke"]),
-            (&["s", "m", "k", "\x7f", "\x08", "moke\r\n"], &["smoke"]),
-            (&["caf\u{e9}", "\x08", "e\n"], &["cafe"]),
-            (&["\x08\x08a\n"], &["a"]),
-            (&["ab\x08\x08\x08\x08\x08c\n"], &["c"]),
-            (&["one\n", "\x08two\n"], &["one", "two"]),
-            (&["one\n\x7f\x7ftwo\n"], &["one", "two"]),
-            (&["", "\n"], &[""]),
-        ];
-        for (parts, expected) in table {
-            let mut buffer = [0; SMALLEST];
-            let (mut framer, mut seen) = (Framer::new(&mut buffer), Vec::new());
-            for part in parts {
-                framer.free()[..part.len()].copy_from_slice(part.as_bytes());
-                framer.commit(part.len());
-                framer.erase(part.len());
-                seen.extend(take_all(&mut framer));
-            }
-            assert_eq!(seen, expected.iter().map(line).collect::<Vec<_>>(), "{parts:?}");
-            assert!(!framer.is_within_line());
-        }
-        let mut buffer = [0; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        receive(&mut framer, &[b'x'; LINE_BYTES_MAX + 2]);
-        framer.free()[0] = 0x08;
-        framer.commit(1);
-        framer.erase(1);
-        assert_eq!(receive(&mut framer, b"\n"), [Seen::TooLong], "dropped bytes do not come back");
-    }
-
-    #[test]
-    fn whole_buffer_is_free_when_nothing_is_left() {
-        let mut buffer = [0; RECEIVE_BYTES];
-        let mut framer = Framer::new(&mut buffer);
-        receive(&mut framer, b"hi\n");
-        assert_eq!(framer.free().len(), RECEIVE_BYTES);
-    }
-
-    #[test]
-    fn reset_leaves_no_bytes_of_the_former_client() {
-        let mut buffer = [0; RECEIVE_BYTES];
-        let mut framer = Framer::new(&mut buffer);
-        receive(&mut framer, &[b'x'; 2 * LINE_BYTES_MAX]);
-        receive(&mut framer, b"\nsecret");
-        framer.end();
-        framer.reset();
-        assert_eq!(framer.free(), [0; RECEIVE_BYTES]);
-        assert_eq!(receive(&mut framer, b"hi\n"), [line("hi")]);
-    }
-
-    #[test]
-    fn count_beyond_the_free_part_counts_as_all_of_it() {
-        let mut buffer = [b'\n'; SMALLEST];
-        let mut framer = Framer::new(&mut buffer);
-        framer.commit(usize::MAX);
-        assert_eq!(take_all(&mut framer).len(), SMALLEST);
-    }
-}
+mod tests;

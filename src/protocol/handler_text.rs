@@ -19,7 +19,7 @@ impl HandlerText {
     /// No text.
     pub const NONE: Self = Self { bytes: Vec::new(), is_cut: false };
 
-    /// The first [`HANDLER_TEXT_BYTES`] bytes of `text`, or some less, so that no character of UTF-8 is split.
+    /// The first [`HANDLER_TEXT_BYTES`] bytes of `text`, or up to three fewer, so that no character of UTF-8 is split.
     pub fn new(text: &[u8]) -> Self {
         let len = if text.len() <= HANDLER_TEXT_BYTES { text.len() } else { cut_at(text) };
         // It fits.

@@ -6,9 +6,10 @@
 //! | file | owns |
 //! | --- | --- |
 //! | [`framing`] | splits received bytes into lines |
-//! | [`command`] | parses lines into requests; the help |
+//! | [`command`], [`task_command`] | parse lines into requests; the help |
 //! | [`priority`] | the priority of a message |
-//! | [`reply`] | formats every line that the server sends |
+//! | [`handler_text`] | a handler's text for the sender of a message: its bound, and where it is cut |
+//! | [`reply`] | formats every line that the server sends, with the reasons of refusals and farewells |
 //! | [`foreign`] | detects other protocols: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; skips Telnet's negotiation |
 //! | [`escape`] | makes a client's bytes harmless for terminals and logs |
 //!
@@ -35,10 +36,13 @@
 
 pub mod command;
 pub mod escape;
+mod farewell;
 pub mod foreign;
 pub mod framing;
 pub mod handler_text;
+mod nak;
 pub mod priority;
+mod refusal;
 pub mod reply;
 pub mod task_command;
 mod words;
