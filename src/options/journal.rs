@@ -216,61 +216,64 @@ mod tests {
         }
     }
 
+    /// Arguments with an error, and the line about it.
+    const ERRORS: [(&[&str], &str); 30] = [
+        (&[], "journal: takes the directory of a journal; see firstline journal --help"),
+        (&["d", "e"], "e: a second directory; give one only, and put -- before each option"),
+        (&["d", "--since"], "--since without a value: takes the ID of a message, a whole number"),
+        (&["d", "--since="], "--since \"\": takes the ID of a message, a whole number"),
+        (&["d", "-last", "3"], "-last: no such option; did you mean --last?"),
+        (&["d", "-since=3"], "-since: no such option; did you mean --since?"),
+        (&["d", "-last3"], "-last3: no such option; did you mean --last?"),
+        (&[""], "\"\": no directory; give that of a journal"),
+        (
+            &["d", "--resize", "2MB"],
+            "--resize 2MB: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 2M",
+        ),
+        (
+            &["d", "--resize", "3GiB"],
+            "--resize 3GiB: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 3G",
+        ),
+        (
+            &["d", "--resize", "2m"],
+            "--resize 2m: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 2M",
+        ),
+        (
+            &["d", "--resize", "9g"],
+            "--resize 9g: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M",
+        ),
+        (&["d", "--since", "-1"], "--since -1: takes the ID of a message, a whole number"),
+        (&["d", "--folow"], "--folow: no such option; did you mean --follow?"),
+        (&["d", "--listen"], "--listen: no such option; see firstline journal --help"),
+        (&["d", "--las"], "--las: no such option; did you mean --last?"),
+        (&["d", "--minn=7"], "--minn: no such option; did you mean --min?"),
+        (&["d", "--hlep"], "--hlep: no such option; did you mean --help?"),
+        (&["d", "--last"], "--last without a value: takes a number of messages, a whole number"),
+        (&["d", "--last", "ten"], "--last ten: takes a number of messages, a whole number"),
+        (&["d", "--last=-1"], "--last -1: takes a number of messages, a whole number"),
+        (&["d", "--min"], "--min without a value: takes a priority, 0 to 9"),
+        (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
+        (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9"),
+        (
+            &["d", "--check", "--last=1"],
+            "--check: takes the directory and no other option; leave the others out",
+        ),
+        (
+            &["d", "--resize=1M", "--min=1"],
+            "--resize: takes the directory and no other option; leave the others out",
+        ),
+        (&["d", "-x"], "-x: no such option; see firstline journal --help"),
+        (&["d", "--json=yes"], "--json yes: takes no value"),
+        (&["d", "--check=1"], "--check 1: takes no value"),
+        (
+            &["d", "--check", "--json"],
+            "--check: takes the directory and no other option; leave the others out",
+        ),
+    ];
+
     #[test]
     fn every_error_says_what_is_allowed() {
-        for (args, line) in [
-            (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
-            (&["d", "e"], "e: a second directory; give one only, and put -- before each option"),
-            (&["d", "--since"], "--since without a value: takes the ID of a message, a whole number"),
-            (&["d", "--since="], "--since \"\": takes the ID of a message, a whole number"),
-            (&["d", "-last", "3"], "-last: no such option; did you mean --last?"),
-            (&["d", "-since=3"], "-since: no such option; did you mean --since?"),
-            (&["d", "-last3"], "-last3: no such option; did you mean --last?"),
-            (&[""], "\"\": no directory; give that of a journal"),
-            (
-                &["d", "--resize", "2MB"],
-                "--resize 2MB: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 2M",
-            ),
-            (
-                &["d", "--resize", "3GiB"],
-                "--resize 3GiB: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 3G",
-            ),
-            (
-                &["d", "--resize", "2m"],
-                "--resize 2m: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M; write 2M",
-            ),
-            (
-                &["d", "--resize", "9g"],
-                "--resize 9g: takes bytes from 1M to 8G, where k, M and G are 1024, 1024k and 1024M",
-            ),
-            (&["d", "--since", "-1"], "--since -1: takes the ID of a message, a whole number"),
-            (&["d", "--folow"], "--folow: no such option; did you mean --follow?"),
-            (&["d", "--listen"], "--listen: no such option; see firstline journal --help"),
-            (&["d", "--las"], "--las: no such option; did you mean --last?"),
-            (&["d", "--minn=7"], "--minn: no such option; did you mean --min?"),
-            (&["d", "--hlep"], "--hlep: no such option; did you mean --help?"),
-            (&["d", "--last"], "--last without a value: takes a number of messages, a whole number"),
-            (&["d", "--last", "ten"], "--last ten: takes a number of messages, a whole number"),
-            (&["d", "--last=-1"], "--last -1: takes a number of messages, a whole number"),
-            (&["d", "--min"], "--min without a value: takes a priority, 0 to 9"),
-            (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
-            (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9"),
-            (
-                &["d", "--check", "--last=1"],
-                "--check: takes the directory and no other option; leave the others out",
-            ),
-            (
-                &["d", "--resize=1M", "--min=1"],
-                "--resize: takes the directory and no other option; leave the others out",
-            ),
-            (&["d", "-x"], "-x: no such option; see firstline journal --help"),
-            (&["d", "--json=yes"], "--json yes: takes no value"),
-            (&["d", "--check=1"], "--check 1: takes no value"),
-            (
-                &["d", "--check", "--json"],
-                "--check: takes the directory and no other option; leave the others out",
-            ),
-        ] {
+        for (args, line) in ERRORS {
             assert_eq!(read(args), Err(line.to_string()));
         }
     }
