@@ -21,9 +21,11 @@ pub type Buffer = [u8; AUTH_FILE_BYTES_MAX + 1];
 static BUFFER: ConstStaticCell<Buffer> = ConstStaticCell::new([0; AUTH_FILE_BYTES_MAX + 1]);
 static TOKENS: ConstStaticCell<Tokens> = ConstStaticCell::new(Tokens::new());
 
-/// The mode bits that must not be set, because they give other users access. Root's group may read the file: systemd
-/// passes credentials with that mode, and an access control list says which user may read them.
+/// The mode bits that must not be set, because they give other users access.
 const FOR_OTHERS: u32 = 0o077;
+
+/// The mode bit that may be set nevertheless in a file of root and root's group. systemd passes credentials with it: it
+/// is the mask of an access control list, which names the user that may read them.
 const FOR_ROOT_GROUP: u32 = 0o040;
 
 /// Why the file is refused.
@@ -107,14 +109,15 @@ impl AuthFile {
     }
 }
 
-/// Reads the whole file, if only its owner can read it, and returns its length.
+/// Reads the whole file, if [`open_private`] accepts it, and returns its length.
 fn read_into(buffer: &mut Buffer, path: &CString) -> Result<usize, Error> {
     let file = open_private(path)?;
     let len = fill(buffer, &file)?;
     if len > AUTH_FILE_BYTES_MAX { Err(Error::TooLong) } else { Ok(len) }
 }
 
-/// Opens a file for reading, if only root and the user of this process can have written it, and can read it.
+/// Opens a file for reading, if only root and the user of this process can have written it, and only they can read it,
+/// or users that the file's access control list names: see [`FOR_ROOT_GROUP`].
 ///
 /// # Errors
 /// Why the file is not accepted.

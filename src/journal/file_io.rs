@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_no_failure_of_the_disk() {
+    fn signal_is_no_failure_of_the_disk() {
         let mut answers = [Err(Errno::EINTR), Err(Errno::EINTR), Ok(7), Err(Errno::EIO)].into_iter();
         let mut call = || answers.next().unwrap();
         assert_eq!(uninterrupted(&mut call), Ok(7));

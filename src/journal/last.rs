@@ -164,7 +164,8 @@ impl Round {
     }
 }
 
-/// The ID of the last message before that ID, or near damage of an earlier one. `None`: there is no message before it.
+/// The ID of the last message before that ID; close to damage, it may be the ID of an earlier message. `None`: there is
+/// no message before it.
 fn id_before(
     id: u64,
     catalog: &Catalog,

@@ -39,7 +39,7 @@ pub struct LogFile {
 struct Open {
     stream: Stream,
     /// Whether it is a regular file. A device or a pipe has no size, and must not be renamed.
-    regular: bool,
+    is_regular: bool,
 }
 
 impl LogFile {
@@ -157,13 +157,13 @@ impl Open {
             | OFlag::O_NONBLOCK;
         let fd = open(path.as_c_str(), flags, Mode::from_bits_truncate(0o640))?;
         let stat = fstat(&fd)?;
-        let regular = is_regular(&stat);
-        let bytes = if regular { stat.st_size as u64 } else { 0 };
-        Ok(Self { stream: Stream::new(fd, bytes), regular })
+        let is_regular = is_regular(&stat);
+        let bytes = if is_regular { stat.st_size as u64 } else { 0 };
+        Ok(Self { stream: Stream::new(fd, bytes), is_regular })
     }
 
     fn would_exceed(&self, bytes_max: u64, lines: &[u8]) -> bool {
-        self.regular && !self.stream.is_empty() && self.stream.bytes_with(lines) > bytes_max
+        self.is_regular && !self.stream.is_empty() && self.stream.bytes_with(lines) > bytes_max
     }
 }
 

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_maximum_is_that_of_the_most_detailed_module() {
+    fn maximum_is_that_of_the_most_detailed_module() {
         assert_eq!(Filter::parse("off").unwrap().max(), LevelFilter::Off);
         assert_eq!(Filter::parse("off,hub=debug").unwrap().max(), LevelFilter::Debug);
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_modules_that_log_are_found_in_the_source() {
+    fn modules_that_log_are_found_in_the_source() {
         for module in ["hub", "hub::connection::session", "hub::dispatch::commit_group", "hub::startup"] {
             assert!(MODULES.contains(&module), "{module}: {MODULES:?}");
             assert!(Filter::parse(&format!("{module}=debug,firstline::{module}=trace")).is_ok());
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_crate_is_left_out_of_targets() {
+    fn name_of_the_crate_is_left_out_of_targets() {
         assert_eq!(short_target("firstline::hub::workers::worker"), "hub::workers::worker");
         assert_eq!(short_target("firstline"), "firstline");
         assert_eq!(short_target("firstlines::hub"), "firstlines::hub");

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_time_level_text() {
+    fn line_is_time_level_text() {
         let record = Record::new(Level::Info, format_args!("{} clients", 3), None);
         assert_eq!(line(&record.at(12_345_678_901)), "12.345678 INFO  3 clients\n");
         let record = Record::new(Level::Error, format_args!(""), None);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_line_fits() {
+    fn longest_line_fits() {
         let record = Record::new(Level::Error, format_args!("{:0999}", 0), None).at(u64::MAX);
         assert!(line(&record).len() <= LOG_LINE_BYTES_MAX);
         let mut out = heapless::Vec::<u8, LOG_LINE_BYTES_MAX>::new();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_record_is_all_zero() {
+    fn empty_record_is_all_zero() {
         assert_eq!(Record::EMPTY.level as usize, 0);
         let fields = size_of::<u64>() + 2 * size_of::<usize>() + LOG_TEXT_BYTES_MAX;
         assert_eq!(size_of::<Record>(), fields, "padding would not be zero");

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_ring_has_no_padding_but_that_of_the_locks() {
+    fn empty_ring_has_no_padding_but_that_of_the_locks() {
         let slots = size_of::<Slot>() * LOG_RECORDS;
         assert_eq!(size_of::<Slot>(), size_of::<Record>() + size_of::<u64>());
         assert_eq!(size_of::<State>(), slots + 4 * size_of::<usize>() + 4 * size_of::<u64>());

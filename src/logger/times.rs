@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_shown_since_the_start_or_as_a_date() {
+    fn time_is_shown_since_the_start_or_as_a_date() {
         assert_eq!(Times::SinceStart.shown(12_345_678_901).to_string(), "12.345678");
         let times = utc(DATE_NS, 5 * SECOND_NS);
         assert_eq!(times.shown(5 * SECOND_NS).to_string(), "2026-11-28T16:41:31.123Z");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_since_the_start_follows_no_clock() {
+    fn time_since_the_start_follows_no_clock() {
         let mut times = Times::SinceStart;
         assert_eq!(times.follow(DATE_NS, 0), None);
         assert_eq!(times, Times::SinceStart);

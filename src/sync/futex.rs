@@ -133,12 +133,12 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_changed_word_does_not_sleep() {
+    fn changed_word_does_not_sleep() {
         assert!(Futex::new(1).wait(0, None));
     }
 
     #[test]
-    fn a_timeout_is_over_and_not_too_early() {
+    fn timeout_is_over_and_not_too_early() {
         let (start, timeout) = (Instant::now(), Duration::from_millis(20));
         let futex = Futex::new(0);
         // A signal may end the sleep early; then `wait` returns true.
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_nothing_is_over_at_once() {
+    fn timeout_of_nothing_is_over_at_once() {
         assert!(!Futex::new(0).wait(0, Some(Duration::ZERO)));
     }
 

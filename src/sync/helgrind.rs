@@ -1,5 +1,5 @@
 //! Reports the order that a mutex gives to valgrind's helgrind, which knows only the mutexes of the C library. It
-//! exists only in a build with `--cfg helgrind` for x86_64, which `tests/helgrind` makes; in other builds these
+//! exists only in a build with `--cfg helgrind` for x86_64, which `tests/helgrind` makes. In other builds these
 //! functions are empty.
 
 #![cfg_attr(helgrind, expect(unsafe_code, reason = "the requests to helgrind are instructions"))]

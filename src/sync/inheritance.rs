@@ -1,7 +1,7 @@
 //! Priority inheritance: whether a thread that waits for a [`Mutex`](super::Mutex) lends its priority to the holder.
 //!
 //! Without it there is priority inversion: a busy thread of middle priority keeps a thread of low priority from
-//! running, and so delays an urgent thread that waits for a mutex of the latter. Under the usual policy every thread
+//! running, and so delays an urgent thread that waits for a mutex which the thread of low priority holds. Under the usual policy every thread
 //! soon gets its share of the processor, and the kernel's bookkeeping would be useless. So inheritance is off until a
 //! thread runs in real time.
 
@@ -19,7 +19,7 @@ loom::lazy_static! {
     static ref ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 }
 
-/// Turns it on for all mutexes of the process, until the process ends. Call it at the start: no thread may wait for a
+/// Turns inheritance on for all mutexes of the process, until the process ends. Call it at the start: no thread may wait for a
 /// mutex meanwhile.
 ///
 /// # Errors
@@ -30,7 +30,7 @@ pub fn turn_on() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether it is on.
+/// Whether inheritance is on.
 pub(super) fn is_on() -> bool {
     ON.load(Relaxed)
 }

@@ -13,7 +13,7 @@
 //! - **Usually** a thread that cannot lock sets the word to `CONTENDED`. If the word was 0, the thread has the lock.
 //!   Otherwise it sleeps while the word is `CONTENDED`, and tries again. To unlock, the owner sets the word to 0, and
 //!   wakes one sleeper if the word was `CONTENDED`. A thread that had to wait takes the lock as contended, because it
-//!   cannot know whether others wait. So at worst one unlock wakes no thread. The mutex is not fair: a running thread
+//!   cannot know whether others wait. So at worst one unlock makes a system call that wakes no thread. The mutex is not fair: a running thread
 //!   may take the lock before a thread that was just woken. Source: Ulrich Drepper, "Futexes Are Tricky" (2011),
 //!   mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it never spins: it does not try again before it sleeps.
 //! - **With [priority inheritance](super::inheritance)** lock and unlock call the kernel. It keeps `CONTENDED` and the
@@ -224,7 +224,7 @@ mod tests {
     };
 
     #[test]
-    fn the_guard_reads_and_writes() {
+    fn guard_reads_and_writes() {
         let mutex = Mutex::new(1);
         *mutex.lock() += 1;
         assert_eq!(*mutex.lock(), 2);
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_was_waited_for_is_left_unlocked() {
+    fn lock_that_was_waited_for_is_left_unlocked() {
         let mutex = Mutex::new(0);
         std::thread::scope(|scope| {
             let guard = mutex.lock();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_under_the_lock_unlocks() {
+    fn panic_under_the_lock_unlocks() {
         let mutex = Mutex::new(0);
         let result = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unlocked_mutex_of_zero_bytes_is_zero_bytes() {
+    fn unlocked_mutex_of_zero_bytes_is_zero_bytes() {
         // SAFETY: a word and a `u32` have no padding, and any bytes are a valid array of bytes.
         let bytes: [u8; 8] = unsafe { core::mem::transmute(Mutex::new(0u32)) };
         assert_eq!(bytes, [0; 8]);

@@ -155,6 +155,11 @@ impl Model {
         }
         self.top_id = seen.iter().map(|(id, _)| *id).fold(self.top_id, u64::max);
         self.refused.clear();
+        self.check_next_id(recovery, segment_bytes)
+    }
+
+    /// Checks that the next ID was never issued, and that the start skipped no more IDs than it may.
+    fn check_next_id(&mut self, recovery: &Recovery, segment_bytes: u32) -> Result<(), String> {
         let (issued, next_id) = (self.top_id.max(self.acknowledged_id), recovery.next_id);
         if next_id <= issued {
             return Err(format!("the next ID is {next_id}, and {issued} was issued"));
