@@ -5,7 +5,7 @@
 //! wait, each with the name that the client had when it sent them, but other clients may take its nick.
 
 use crate::conn_id::{ConnId, PerConn};
-use crate::hub::workers::WorkerId;
+use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
 use heapless::String;
 use std::fmt::Write;

@@ -7,16 +7,16 @@
 //!                                                          replay: what the journal has ───────────────┘
 //! ```
 //!
-//! Each part has its own mutex. The order of locks; an arrow means that a thread may take the second lock while it
-//! holds the first:
+//! [`shared`] has the parts that the threads share. Each part has its own mutex. This is the order of locks. An arrow
+//! means that a thread may take the second lock while it holds the first:
 //!
 //! ```text
-//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, outbox }
+//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, outbox, deadline of the policy }
 //! tasks ─> one of { clients, outbox }
 //! outbox ─> committed
 //! ```
 //!
-//! No thread takes any other lock while it holds one. No thread holds a lock over a system call that can block, except
+//! No thread takes any other lock while it holds one, except the lock of the log's ring, which comes last. No thread holds a lock over a system call that can block, except
 //! the pipeline's lock, for which no thread waits.
 
 pub mod accept;
@@ -26,8 +26,10 @@ pub mod counters;
 pub mod dispatch;
 pub mod egress;
 pub mod handling;
+pub mod rate_limit;
 pub mod replay;
 pub mod settings;
+pub mod shared;
 pub mod shutdown;
 pub mod signals;
 pub mod startup;
@@ -35,181 +37,4 @@ pub mod stats;
 pub mod watchdog;
 pub mod workers;
 
-use crate::auth::Tokens;
-use crate::auth::authenticator::Authenticator;
-use crate::conn_id::{ConnId, ConnSet, PerConn};
-use crate::limits::{CLIENTS, QUEUE_MAX};
-use crate::options::Options;
-use crate::protocol::Priority;
-use crate::queue::{Chain, Queue};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use accept::places::Places;
-use accept::vacancies::Vacancies;
-use clients::{ClientTable, Name};
-use counters::Counters;
-use dispatch::policy::Policy;
-use egress::outbox::Outbox;
-use handling::shared::{SharedTasks, Table};
-use settings::Settings;
-use std::net::IpAddr;
-use workers::wakeups::Wakeups;
-
-static OUTBOXES: PerConn<Mutex<Outbox>> = PerConn([const { Mutex::new(Outbox::new()) }; CLIENTS]);
-static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
-static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
-static TASKS: Mutex<Table> = Mutex::new(Table::new());
-static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
-
-/// What all threads share.
-pub struct Hub {
-    /// The time-outs and shares that the options choose.
-    pub settings: Settings,
-    /// The outbox of each connection.
-    pub outboxes: &'static PerConn<Mutex<Outbox>>,
-    /// The runs that wait for the consumer.
-    pub queue: &'static Queue<Chain, QUEUE_MAX>,
-    /// The client table: the name, address and state of each connection.
-    pub clients: &'static Mutex<ClientTable>,
-    /// The counters.
-    pub counters: &'static Mutex<Counters>,
-    /// The connections that may have joined: a hint where to look, because only the outbox knows. It changes under the
-    /// outbox's lock.
-    pub joined: ConnSet,
-    /// Wakes the workers.
-    pub wakeups: Wakeups,
-    /// The replay of the journal, if there is one.
-    pub replay: Option<replay::Handle>,
-    /// Checks tokens, if clients need one.
-    pub authenticator: Option<Authenticator>,
-    /// The tasks of handlers, if the server gives any.
-    pub tasks: Option<SharedTasks>,
-    draining: AtomicBool,
-    /// Which threads may run the pipeline.
-    pub policy: Policy,
-    /// Tells the acceptor that a place is free.
-    pub vacancies: Vacancies,
-}
-
-impl Hub {
-    /// The hub of the static parts. Startup calls this once.
-    ///
-    /// # Errors
-    /// If there are not enough descriptors.
-    pub fn new(
-        options: &Options,
-        policy: Policy,
-        replay: Option<replay::Handle>,
-        authenticator: Option<Authenticator>,
-    ) -> nix::Result<Self> {
-        Ok(Self {
-            settings: Settings::new(options),
-            outboxes: &OUTBOXES,
-            queue: &QUEUE,
-            clients: &CLIENT_TABLE,
-            counters: &COUNTERS,
-            joined: ConnSet::new(),
-            wakeups: Wakeups::new(options.workers)?,
-            replay,
-            authenticator,
-            tasks: options
-                .handle
-                .map(|min| SharedTasks::new(min, &TASKS, settings::rules(options), settings::order(options))),
-            draining: AtomicBool::new(false),
-            policy,
-            vacancies: Vacancies::new()?,
-        })
-    }
-
-    /// How many admitted messages are not processed.
-    pub fn unprocessed(&self) -> u64 {
-        // In this order: every message that counts as handled then counts as admitted, too.
-        let handled = self.counters.lock().handled;
-        let tasks = self.tasks.as_ref().map_or(0, |tasks| tasks.table().unfinished());
-        self.queue.admitted().saturating_sub(handled) + tasks as u64
-    }
-
-    /// The name that the sender of a run had when it sent it.
-    pub fn sender(&self, run: &Chain) -> Name {
-        let nick = run.nick().and_then(|nick| Name::try_from(nick).ok());
-        nick.unwrap_or_else(|| self.clients.lock().origin(run.client()))
-    }
-
-    /// The name of a client.
-    pub fn name(&self, conn: ConnId) -> Name {
-        self.clients.lock().name(conn)
-    }
-
-    /// The address of a client.
-    pub fn address(&self, conn: ConnId) -> IpAddr {
-        self.clients.lock().address(conn)
-    }
-
-    /// Lets a client join: from now on it receives messages of priority `min` and above.
-    pub fn join(&self, conn: ConnId, min: Priority) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.insert(conn);
-        outbox.subscriber.join(min);
-    }
-
-    /// Lets a client catch up: it receives the history, of priority `min` and above, until it has all that is
-    /// committed.
-    pub fn begin_catch_up(&self, conn: ConnId, min: Priority) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.remove(conn);
-        outbox.subscriber.begin_catch_up(min);
-    }
-
-    /// Lets a client leave: it receives no more messages of other clients.
-    pub fn leave(&self, conn: ConnId) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.remove(conn);
-        outbox.subscriber.leave();
-    }
-
-    /// Forbids a client to read messages of other clients, new or old.
-    pub fn revoke_reading(&self, conn: ConnId) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.remove(conn);
-        outbox.subscriber.revoke_reading();
-    }
-
-    /// Ends a connection's outbox: nothing more is sent to the client.
-    pub fn abort(&self, conn: ConnId) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.remove(conn);
-        outbox.abort();
-    }
-
-    /// Frees the place of an ended connection.
-    pub fn release(&self, conn: ConnId) {
-        self.clients.lock().release(conn);
-        self.vacancies.notify();
-    }
-
-    /// The parts of the hub that assign places to connections.
-    pub fn places(&self) -> Places<'_> {
-        let Self { clients, outboxes, wakeups, settings, .. } = self;
-        Places { clients, outboxes, wakeups, settings }
-    }
-
-    /// Swaps the tokens for new ones, and wakes every session: it closes the connection if its token is gone.
-    pub fn replace_tokens(&self, tokens: &mut Tokens) {
-        if let Some(authenticator) = &self.authenticator {
-            authenticator.replace(tokens);
-            ConnId::all().for_each(|conn| self.wakeups.wake(conn));
-        }
-    }
-
-    /// Begins the shutdown: sessions take no more lines, the consumer processes what is admitted, and each client is
-    /// told.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-        ConnId::all().for_each(|conn| self.wakeups.wake(conn));
-    }
-
-    /// Whether the server is shutting down.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-}
+pub use shared::Hub;

@@ -1,7 +1,7 @@
 //! The time-outs and shares that the options choose.
 
-use crate::hub::connection::rate_limit::Rate;
 use crate::hub::handling::fate::Rules;
+use crate::hub::rate_limit::Rate;
 use crate::limits::{CLIENTS, RATE_BURST_MS, TASK_MS, URGENT_BURST_MS};
 use crate::options::Options;
 use crate::queue::Order;

@@ -3,11 +3,11 @@
 
 use crate::clock;
 use crate::counted::Counted;
-use crate::hub::Hub;
 use crate::hub::accept::acceptor::timeout;
 use crate::hub::dispatch::dispatcher::Dispatcher;
+use crate::hub::shared::Hub;
 use crate::hub::signals::{SignalAction, Signals};
-use crate::hub::workers::Caller;
+use crate::hub::workers::caller::Caller;
 use crate::limits::LAST_WORDS_MS;
 use crate::protocol::reply::{self, Nak};
 use crate::queue::Batch;
@@ -43,7 +43,7 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     if let Some(tasks) = &hub.tasks {
         let waiting = tasks.drain(hub) as u64;
         if waiting > 0 {
-            log::info!("no handler is given anything any more: refused {}", Counted(waiting, "message"));
+            log::info!("handlers get no more tasks: refused {} that waited", Counted(waiting, "message"));
         }
     }
     hub.drain();
@@ -85,7 +85,7 @@ fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Optio
 }
 
 /// Closes the queue, and refuses the messages that the consumer has not processed, and those that handlers still have.
-/// Returns how many handlers had.
+/// Returns how many of them handlers had.
 pub fn refuse_rest(hub: &Hub) -> u64 {
     let mut batch = Batch::new();
     hub.queue.close();

@@ -13,11 +13,11 @@ use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::hub::replay;
 use crate::hub::settings;
+use crate::hub::shared::{Hub, OUTBOXES};
 use crate::hub::shutdown::{self, Outcome};
 use crate::hub::signals::Signals;
-use crate::hub::workers::WorkerId;
 use crate::hub::workers::worker::{Worker, WorkerParts};
-use crate::hub::{Hub, OUTBOXES};
+use crate::hub::workers::worker_id::WorkerId;
 use crate::journal::read_only::ReadOnly;
 use crate::limits::{
     CLIENTS, CONSUMER_STACK_BYTES, DELIVERY_STACK_BYTES, DESCRIPTORS_OTHER, LOG_DRAIN_MS_MAX, RECEIVE_BYTES,

@@ -5,10 +5,10 @@
 
 use crate::clock;
 use crate::histogram::Histogram;
-use crate::hub::Hub;
 use crate::hub::counters::{Counters, JournalState};
 use crate::hub::handling::shared::{SharedTasks, Table};
 use crate::hub::handling::stats::TaskEvent;
+use crate::hub::shared::Hub;
 use crate::limits::{ANSWER_LINE_BYTES_MAX, STAT_BUCKETS_US};
 use crate::logger;
 use crate::protocol::Priority;
@@ -17,7 +17,8 @@ use crate::queue::Depth;
 use core::fmt::Write;
 use heapless::String;
 
-/// The sum, the number of values and the coarse buckets of a histogram: how many values do not exceed each of [`STAT_BUCKETS_US`].
+/// The sum, the number of values and the coarse buckets of a histogram: how many values do not exceed each of
+/// [`STAT_BUCKETS_US`].
 #[derive(Clone, Copy, Default)]
 struct Buckets {
     sum_ns: u64,
@@ -264,8 +265,8 @@ impl Snapshot {
     }
 
     /// The first line from number `from` on: its name, its value, and the number from which to continue. None: there
-    /// are no more lines. A priority that never had a message has no lines, and neither has the journal if there is
-    /// none.
+    /// are no more lines. A priority that never had a message has no lines. Without a journal or without handling there
+    /// are no lines about it.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
         let end = if self.is_full { LINES_FULL } else { LINES };
         (from..end).find_map(|number| {
@@ -334,7 +335,7 @@ impl Snapshot {
 }
 
 impl Buckets {
-    /// Those of a histogram of nanoseconds, or none if they are not listed.
+    /// The buckets of a histogram of nanoseconds. If they are not listed, all their numbers are 0.
     fn of(histogram: &Histogram, is_listed: bool) -> Self {
         if !is_listed {
             return Self::default();

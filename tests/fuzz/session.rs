@@ -8,7 +8,7 @@
 use firstline::auth::Tokens;
 use firstline::auth::authenticator::Authenticator;
 use firstline::clock;
-use firstline::hub::connection::rate_limit::Rate;
+use firstline::hub::rate_limit::Rate;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::handling::fate::Rules;
 use firstline::hub::handling::shared::SharedTasks;

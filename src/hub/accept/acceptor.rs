@@ -4,11 +4,11 @@
 use crate::auth::AuthFile;
 use crate::clock;
 use crate::counted::Counted;
-use crate::hub::Hub;
 use crate::hub::accept::backoff::{Backoff, Next};
 use crate::hub::accept::pending::PendingConnections;
 use crate::hub::accept::rejected::Rejected;
 use crate::hub::handling::shared::SharedTasks;
+use crate::hub::shared::Hub;
 use crate::hub::signals::{SignalAction, Signals};
 use crate::hub::watchdog::Watchdog;
 use crate::limits::{ACCEPTS_PER_POLL_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};

@@ -69,7 +69,7 @@ impl Places<'_> {
         leaving
     }
 
-    /// Ends a connection if its peer's system no longer answers. Returns whether it does.
+    /// Ends a connection if its peer's system no longer answers. Returns whether it has ended the connection.
     fn time_out(&self, conn: ConnId) -> bool {
         let mut outbox = self.outboxes[conn].lock();
         let is_over = !outbox.is_leaving() && outbox.endpoint.is_gone();

@@ -7,7 +7,7 @@ use crate::conn_id::ConnId;
 use crate::hub::connection::listing::{Listing, Subject};
 use crate::hub::connection::login::{Login, Outcome};
 use crate::hub::connection::opening::Opening;
-use crate::hub::connection::rate_limit::RateLimiter;
+use crate::hub::rate_limit::RateLimiter;
 use crate::hub::connection::replaying::Replaying;
 use crate::hub::connection::tasks::Tasks;
 use crate::hub::replay::Request as ReplayRequest;

@@ -101,7 +101,7 @@ impl Deadlines {
         ]
     }
 
-    /// The time-out that expired first, if one did. The time-out of a line is not among them: see
+    /// The time-out that expired first; none: none has expired. It ignores the time-out of a line: see
     /// [`is_line_overdue`](Self::is_line_overdue).
     pub fn overdue(&self, waits: &Waits, settings: &Settings, now_ns: u64) -> Option<Timeout> {
         let running = self.running(waits, settings).into_iter().flatten();

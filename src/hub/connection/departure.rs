@@ -236,11 +236,11 @@ fn is_all_acknowledged(link: &Link) -> bool {
 mod tests {
     use super::*;
     use crate::conn_id::ConnId;
-    use crate::hub::Hub;
     use crate::hub::dispatch::consumer::Consumer;
     use crate::hub::dispatch::dispatcher::Dispatcher;
     use crate::hub::dispatch::policy::Policy;
-    use crate::hub::workers::WorkerId;
+    use crate::hub::shared::Hub;
+    use crate::hub::workers::worker_id::WorkerId;
     use crate::limits::{RECEIVE_BYTES, SHUTDOWN_REST_MS_MAX};
     use crate::options::Options;
     use nix::sys::epoll::{Epoll, EpollCreateFlags};

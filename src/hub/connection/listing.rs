@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::conn_id::ConnId;
-use crate::hub::Hub;
+use crate::hub::shared::Hub;
 use crate::hub::stats::Snapshot;
 use crate::limits::CLIENTS;
 use crate::protocol::command::HELP;

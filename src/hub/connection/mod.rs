@@ -3,7 +3,7 @@
 //! ```text
 //! session ─> open, departure ─> link ─> receive, deadlines, closing, commands
 //! open ─> blocker ─> closing
-//! commands ─> opening, listing, login, replaying, rate_limit, tasks
+//! commands ─> opening, listing, login, replaying, tasks
 //! ```
 //!
 //! An arrow says what imports what; types at the same place do not know each other.
@@ -19,7 +19,6 @@ pub mod login;
 pub mod open;
 pub mod opening;
 pub mod poll_at;
-pub mod rate_limit;
 pub mod receive;
 pub mod replaying;
 pub mod session;

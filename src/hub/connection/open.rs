@@ -5,7 +5,7 @@ use crate::hub::connection::closing::{Manner, Reason};
 use crate::hub::connection::deadlines::Waits;
 use crate::hub::connection::link::{Link, Locked, needs_poll};
 use crate::hub::connection::poll_at::PollAt;
-use crate::hub::connection::rate_limit::RateLimiter;
+use crate::hub::rate_limit::RateLimiter;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
 use crate::hub::workers::context::WorkerContext;

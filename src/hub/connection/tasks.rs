@@ -7,7 +7,7 @@ use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::Ended;
 use crate::hub::handling::shared::SharedTasks;
 use crate::hub::handling::table::Given;
-use crate::hub::workers::Caller;
+use crate::hub::workers::caller::Caller;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::HANDLER_TEXT_BYTES;
 use crate::protocol::Priority;

@@ -3,7 +3,7 @@
 //!
 //! There are two groups: while one is delivered, the next one can go to the disk.
 
-use crate::hub::Hub;
+use crate::hub::shared::Hub;
 use crate::limits::{BATCH, BATCH_BYTES_MAX, GROUPS, JOURNAL_BATCHES_MAX};
 use crate::protocol::Priority;
 use crate::protocol::escape::Escaped;

@@ -5,13 +5,13 @@
 //! With a journal the consumer processes several batches together, as many as wait at that moment. Messages that
 //! arrive during a sync share the next sync (group commit). The consumer never waits for more messages.
 
-use crate::hub::Hub;
 use crate::hub::counters::JournalState;
 use crate::hub::dispatch::commit_group::CommitGroup;
 use crate::hub::dispatch::delivery::Delivery;
 use crate::hub::dispatch::pipeline::Pipeline;
 use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
+use crate::hub::shared::Hub;
 use crate::limits::PIPELINE_SHARED_GROUPS_DIVISOR;
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;

@@ -2,12 +2,12 @@
 
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
-use crate::hub::Hub;
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
 use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::{FlushStatus, Outbox};
 use crate::hub::egress::subscription::Subscription;
-use crate::hub::workers::Caller;
+use crate::hub::shared::Hub;
+use crate::hub::workers::caller::Caller;
 use crate::limits::{CLIENTS, SEND_BYTES_MAX, TEXT_REPLY_BYTES_MAX};
 use crate::protocol::Priority;
 use crate::protocol::reply::{self, Nak};

@@ -5,8 +5,9 @@ use super::commit_group::CommitGroup;
 use super::consumer::{Consumer, ConsumerPipeline};
 use super::delivery::Delivery;
 use super::pipeline::Stages;
-use crate::hub::Hub;
-use crate::hub::workers::{Caller, WorkerId};
+use crate::hub::shared::Hub;
+use crate::hub::workers::caller::Caller;
+use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::PIPELINE_MESSAGES_MIN;
 use crate::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Dispatcher {
     }
 
     /// For the delivery's own thread: delivers the groups that the consumer's own thread offloads, until that thread
-    /// has ended.
+    /// makes its [last run](super::pipeline::Pipeline::run_last).
     pub fn keep_delivering(&self) {
         self.pipeline.keep_delivering(&self.stages(Caller::OwnThread));
     }

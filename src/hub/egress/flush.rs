@@ -37,7 +37,8 @@ pub fn flush_by(
     FlushStatus::Again
 }
 
-/// Aborts an outbox. Before that, `say` may put in a last line; if it returns true, that is sent once.
+/// Aborts an outbox. Before that, `say` may put in a last line. If it returns true, this makes one more send, of the
+/// first bytes that the outbox holds.
 #[cfg(not(loom))]
 pub fn flush_last(
     outbox: &mut MutexGuard<'_, Outbox>,

@@ -3,7 +3,7 @@
 use super::handle::{Handle, REPLAYS};
 use super::request::{Action, Replay, Scope};
 use crate::conn_id::ConnId;
-use crate::hub::Hub;
+use crate::hub::shared::Hub;
 use crate::hub::egress::outbox::Outbox;
 use crate::journal::catalog::Catalog;
 use crate::journal::committed::Committed;

@@ -2,10 +2,11 @@
 //! admit messages. Knows no sessions.
 
 use crate::conn_id::ConnId;
-use crate::hub::Hub;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::egress::flush::Chunk;
-use crate::hub::workers::{Caller, WorkerId};
+use crate::hub::shared::Hub;
+use crate::hub::workers::caller::Caller;
+use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::{IN_FLIGHT, PIPELINE_MESSAGES_MIN, SEND_BYTES_MAX};
 use crate::protocol::Priority;
 use crate::queue::{Chain, Slot};

@@ -1,8 +1,8 @@
 //! Which connections need their worker, and how other threads wake that worker.
 
 use crate::conn_id::{ConnId, ConnSet};
-use crate::hub::workers::Caller;
-use crate::hub::workers::WorkerId;
+use crate::hub::workers::caller::Caller;
+use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::CLIENTS;
 use heapless::Vec;
 use nix::sys::eventfd::{EfdFlags, EventFd};

@@ -2,13 +2,13 @@
 //! sockets, its waker and its timer at once.
 
 use crate::clock;
-use crate::hub::Hub;
 use crate::hub::connection::poll_at::PollAt;
 use crate::hub::connection::session::Session;
 use crate::hub::dispatch::dispatcher::Dispatcher;
-use crate::hub::workers::WorkerId;
+use crate::hub::shared::Hub;
 use crate::hub::workers::context::WorkerContext;
 use crate::hub::workers::timer::Timer;
+use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::{CLIENT_WORDS, EVENTS_MAX};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};

@@ -4,8 +4,8 @@
 use super::journal_log::JournalLog;
 use super::opening::{self, Error};
 use crate::clock;
-use crate::hub::Hub;
 use crate::hub::counters::JournalState;
+use crate::hub::shared::Hub;
 use crate::journal::committed::Committed;
 use crate::journal::error::Error as JournalError;
 use crate::journal::files::{self, Files};

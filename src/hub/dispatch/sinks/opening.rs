@@ -55,7 +55,7 @@ fn advice(errno: Errno) -> &'static str {
 pub fn log_short_files(directory: &Path, bytes: u64) {
     if bytes > 0 {
         log::warn!(
-            "journal {}: its files are short of {}, and what stood there is lost",
+            "journal {}: its files are short of {}; the messages that were there are lost",
             directory.display(),
             Counted(bytes, "byte")
         );
@@ -90,7 +90,7 @@ pub fn log_recovery(directory: &Path, recovery: &Recovery, identity: Identity) {
     }
     if recovery.damaged_bytes > 0 {
         log::warn!(
-            "journal {directory}: damage among its last messages costs what stood in {}; firstline journal --check tells where",
+            "journal {directory}: damage among its last messages: what was in {} is lost; firstline journal --check tells where",
             Counted(u64::from(recovery.damaged_bytes), "byte")
         );
     }
