@@ -111,11 +111,19 @@ impl Hub {
         self.clients.lock().address(conn)
     }
 
-    /// Lets a client join: from now on it receives messages of priority `min` and above.
+    /// Lets a client join: from now on it receives messages of priority `min` and above. If it lags, what it missed
+    /// counts as lost.
     pub fn join(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
+        // Before `next_id` is read: the consumer publishes what is committed before it reads which clients have joined.
         self.joined.insert(conn);
-        outbox.subscriber.join(min);
+        if let (Some(behind_from), Some(replay)) = (outbox.subscriber.behind_from(), &self.replay) {
+            let live_from = replay.next_id();
+            outbox.subscriber.join_after_loss(live_from.saturating_sub(behind_from), live_from, min);
+            outbox.push_lost();
+        } else {
+            outbox.subscriber.join(min);
+        }
     }
 
     /// Lets a client catch up: it receives the history, of priority `min` and above, until it has all that is

@@ -74,7 +74,7 @@ fn start_traced(directory: &Directory, how: &[&str], args: &[&str]) -> Server {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_interrupted_sync_is_retried() {
+fn interrupted_sync_is_retried() {
     let directory = Directory::new("interrupted");
     let often = "inject=fdatasync,fsync,pwrite64:error=EINTR:when=1+2";
     let server = start_traced(&directory, &["-e", "trace=fdatasync,fsync,pwrite64", "-e", often], &[]);
@@ -88,7 +88,7 @@ fn an_interrupted_sync_is_retried() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_sync_that_is_always_interrupted_fails() {
+fn sync_that_is_always_interrupted_fails() {
     let directory = Directory::new("interrupted-ever");
     assert_eq!(directory.start(&[]).end(), Some(0));
     // The first 29 syncs, which the start takes, succeed.
@@ -100,7 +100,7 @@ fn a_sync_that_is_always_interrupted_fails() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn the_server_starts_without_fadvise() {
+fn server_starts_without_fadvise() {
     let directory = Directory::new("no-advice");
     let refused = "inject=?fadvise64,?fadvise64_64,?arm_fadvise64_64:error=ENOSYS";
     let traced = "trace=?fadvise64,?fadvise64_64,?arm_fadvise64_64";
@@ -111,7 +111,7 @@ fn the_server_starts_without_fadvise() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_unwritable_file_loses_no_message() {
+fn unwritable_file_loses_no_message() {
     let directory = Directory::new("bad-file");
     let server = directory.start(&["--sync", "none"]);
     fill(&mut server.connect(), 18_000);
@@ -141,7 +141,7 @@ fn an_unwritable_file_loses_no_message() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_unwritable_newest_file_does_not_prevent_the_start() {
+fn unwritable_newest_file_does_not_prevent_the_start() {
     let directory = Directory::new("bad-newest");
     for args in [&["--sync", "none"][..], &["--sync", "all"]] {
         let server = directory.start(&["--sync", "none"]);
@@ -184,7 +184,7 @@ fn record_offsets(directory: &Path, segment: usize) -> Vec<u32> {
 }
 
 #[test]
-fn a_flipped_bit_in_the_newest_segment_loses_one_message() {
+fn flipped_bit_in_the_newest_segment_loses_one_message() {
     const MESSAGES: u64 = 70_000;
     let directory = Directory::new("flip");
     let start = || {
@@ -209,7 +209,7 @@ fn a_flipped_bit_in_the_newest_segment_loses_one_message() {
     assert_eq!(server.end(), Some(0));
     let server = start();
     assert_eq!(list(&server), (kept, other_lines));
-    server.wait_for_log("damage among its last messages costs");
+    server.wait_for_log("damage among its last messages: what was in");
     assert_eq!(id_of(&server.connect().ask("goes on")), MESSAGES + 1);
     assert_eq!(server.end(), Some(0));
     let check = command().args(["journal", directory.path(), "--check"]).output().unwrap();
@@ -220,7 +220,7 @@ fn a_flipped_bit_in_the_newest_segment_loses_one_message() {
 }
 
 #[test]
-fn a_pipe_in_place_of_a_file_is_refused() {
+fn pipe_in_place_of_a_file_is_refused() {
     let directory = Directory::new("pipe");
     assert_eq!(directory.start(&[]).end(), Some(0));
     let path = directory.0.join("3.journal");
@@ -246,7 +246,7 @@ fn a_pipe_in_place_of_a_file_is_refused() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_worker_does_not_wait_for_a_slow_disk() {
+fn worker_does_not_wait_for_a_slow_disk() {
     let directory = Directory::new("slow-disk");
     // Creating a journal takes many syncs, so that is done before.
     assert_eq!(directory.start(&[]).end(), Some(0));
@@ -291,7 +291,7 @@ fn urgent_joins_waiting_batches(server: &Server, urgent: &str) -> bool {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_urgent_message_is_committed_without_the_lesser_ones_that_wait() {
+fn urgent_message_is_committed_without_the_lesser_ones_that_wait() {
     let directory = Directory::new("urgent-first");
     assert_eq!(directory.start(&[]).end(), Some(0));
     let server = start_on_slow_disk(&directory, "400ms", &[]);
@@ -325,7 +325,7 @@ fn acknowledged_messages_are_in_the_journal_and_ids_continue_after_a_restart() {
 }
 
 #[test]
-fn a_second_server_is_told_which_process_owns_the_journal() {
+fn second_server_is_told_which_process_owns_the_journal() {
     let directory = Directory::new("second");
     let server = directory.start(&[]);
     let mut second = command();
@@ -394,7 +394,7 @@ fn messages_that_wait_during_a_sync_share_the_next_one() {
 }
 
 #[test]
-fn the_journal_keeps_its_size_while_it_rotates() {
+fn journal_keeps_its_size_while_it_rotates() {
     let directory = Directory::new("ring");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -415,7 +415,7 @@ fn the_journal_keeps_its_size_while_it_rotates() {
 }
 
 #[test]
-fn a_truncated_file_is_reported_at_the_start() {
+fn truncated_file_is_reported_at_the_start() {
     let directory = Directory::new("cut");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -434,7 +434,7 @@ fn a_truncated_file_is_reported_at_the_start() {
 }
 
 #[test]
-fn a_deleted_directory_means_naks_until_it_is_recreated() {
+fn deleted_directory_means_naks_until_it_is_recreated() {
     let directory = Directory::new("vanish");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -548,7 +548,7 @@ fn numbered(ids: std::ops::RangeInclusive<u64>) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn the_history_is_sent_oldest_first() {
+fn history_is_sent_oldest_first() {
     let directory = Directory::new("back");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -686,7 +686,7 @@ fn without_a_journal_the_history_commands_are_refused() {
 }
 
 #[test]
-fn a_slow_subscriber_loses_nothing_that_the_journal_still_has() {
+fn slow_subscriber_loses_nothing_that_the_journal_still_has() {
     let directory = Directory::new("slow");
     let server = directory.start(&["--sync", "none"]);
     let mut reader = server.connect();
@@ -704,7 +704,7 @@ fn a_slow_subscriber_loses_nothing_that_the_journal_still_has() {
 }
 
 #[test]
-fn a_damaged_message_loses_only_itself_and_is_reported() {
+fn damaged_message_loses_only_itself_and_is_reported() {
     let directory = Directory::new("damaged");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -728,7 +728,7 @@ fn a_damaged_message_loses_only_itself_and_is_reported() {
 }
 
 #[test]
-fn an_answer_reports_no_more_lost_messages_than_requested() {
+fn answer_reports_no_more_lost_messages_than_requested() {
     let directory = Directory::new("end");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -757,7 +757,7 @@ fn an_answer_reports_no_more_lost_messages_than_requested() {
 }
 
 #[test]
-fn a_position_ahead_of_the_history_is_refused_and_no_new_message_is_missed() {
+fn position_ahead_of_the_history_is_refused_and_no_new_message_is_missed() {
     let directory = Directory::new("future");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();
@@ -831,7 +831,7 @@ fn starts_without_a_message_skip_no_further_ids() {
 }
 
 #[test]
-fn a_newest_segment_without_a_header_is_reported_and_ids_continue() {
+fn newest_segment_without_a_header_is_reported_and_ids_continue() {
     let directory = Directory::new("headless");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -849,7 +849,7 @@ fn a_newest_segment_without_a_header_is_reported_and_ids_continue() {
 }
 
 #[test]
-fn a_file_of_another_journal_is_reported_and_not_read() {
+fn file_of_another_journal_is_reported_and_not_read() {
     let [directory, other] = ["ours", "theirs"].map(Directory::new);
     for (directory, text) in [(&directory, "ours"), (&other, "theirs")] {
         let server = directory.start(&["--sync", "none"]);
@@ -871,7 +871,7 @@ fn a_file_of_another_journal_is_reported_and_not_read() {
 }
 
 #[test]
-fn a_replaced_disk_with_another_journal_is_reported() {
+fn replaced_disk_with_another_journal_is_reported() {
     let [directory, other] = ["here", "there"].map(Directory::new);
     assert_eq!(other.start(&[]).end(), Some(0));
     let server = directory.start(&[]);
@@ -890,7 +890,7 @@ fn a_replaced_disk_with_another_journal_is_reported() {
 }
 
 #[test]
-fn a_young_journal_keeps_a_foreign_file_until_all_others_are_used() {
+fn young_journal_keeps_a_foreign_file_until_all_others_are_used() {
     let [directory, other] = ["young", "old"].map(Directory::new);
     let old = other.start(&["--sync", "none"]);
     fill(&mut old.connect(), 20_000);
@@ -923,7 +923,7 @@ fn a_young_journal_keeps_a_foreign_file_until_all_others_are_used() {
 }
 
 #[test]
-fn a_young_journal_without_its_only_used_file_reuses_no_id() {
+fn young_journal_without_its_only_used_file_reuses_no_id() {
     for harm in [std::fs::remove_file::<PathBuf>, |path| std::fs::write(path, [])] {
         let directory = Directory::new("young-lost");
         let server = directory.start(&[]);
@@ -940,7 +940,7 @@ fn a_young_journal_without_its_only_used_file_reuses_no_id() {
 }
 
 #[test]
-fn a_journal_is_resized() {
+fn journal_is_resized() {
     let directory = Directory::new("resize");
     let server = directory.start(&[]);
     let identity = server.stats()["journal-id"];
@@ -997,7 +997,7 @@ fn a_journal_is_resized() {
 }
 
 #[test]
-fn a_journal_of_a_later_version_is_refused_in_one_line() {
+fn journal_of_a_later_version_is_refused_in_one_line() {
     let directory = Directory::new("later");
     assert_eq!(directory.start(&[]).end(), Some(0));
     let path = directory.0.join("0.journal");
@@ -1027,7 +1027,7 @@ pub const VERSION_1: [&[u8]; 2] =
     [include_bytes!("journal_version_1/0.prefix"), include_bytes!("journal_version_1/1.prefix")];
 
 #[test]
-fn a_journal_of_version_1_is_continued_and_then_refused_by_version_1() {
+fn journal_of_version_1_is_continued_and_then_refused_by_version_1() {
     const LAST: u64 = 170;
     let directory = Directory::new("version-1");
     std::fs::create_dir(&directory.0).unwrap();
@@ -1095,7 +1095,7 @@ fn read_up_to(reader: &mut Client, last: u64) -> u64 {
 }
 
 #[test]
-fn a_client_that_does_not_read_the_history_can_send_leave_and_quit() {
+fn client_that_does_not_read_the_history_can_send_leave_and_quit() {
     let directory = Directory::new("speaks");
     let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
     let mut watcher = server.connect();
@@ -1122,7 +1122,7 @@ fn a_client_that_does_not_read_the_history_can_send_leave_and_quit() {
 }
 
 #[test]
-fn a_command_is_answered_before_the_messages_that_a_subscriber_missed() {
+fn command_is_answered_before_the_messages_that_a_subscriber_missed() {
     let directory = Directory::new("aside");
     let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
     let (mut reader, last) = fall_behind(&server);
@@ -1139,6 +1139,28 @@ fn a_command_is_answered_before_the_messages_that_a_subscriber_missed() {
     assert!(asked.iter().zip(&starts).all(|(line, start)| line.starts_with(start)), "{asked:?}");
     id_of(&server.connect().ask("up to date"));
     assert!(reader.line().ends_with("up to date"));
+}
+
+#[test]
+fn plain_join_of_a_lagging_subscriber_reports_what_it_misses() {
+    for (lines, reply) in [("/join\n", "OK 2"), ("/last 2\n/join\n", "OK 3")] {
+        let directory = Directory::new("anew");
+        let server = directory.start(&["--sync", "none", "--journal-size", "8M"]);
+        let (mut reader, last) = fall_behind(&server);
+        reader.send(lines);
+        let (mut next, mut lost, mut has_reply) = (1, 0, false);
+        while lost == 0 || !has_reply {
+            let line = reader.line();
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["MSG", id, ..] if id.parse() == Ok(next) => next += 1,
+                ["LOST", count] => lost += count.parse::<u64>().unwrap(),
+                _ => has_reply |= line == reply,
+            }
+        }
+        assert_eq!(next - 1 + lost, last, "{lines:?}: every message is sent or reported as lost");
+        assert_eq!(id_of(&server.connect().ask("live")), last + 1);
+        assert!(reader.line().ends_with(" live"), "nothing is sent twice");
+    }
 }
 
 #[test]
@@ -1176,7 +1198,7 @@ fn wiped_files_are_reported_as_lost_and_the_subscriber_continues() {
 }
 
 #[test]
-fn an_unreadable_history_is_reported_as_lost_and_the_subscriber_continues() {
+fn unreadable_history_is_reported_as_lost_and_the_subscriber_continues() {
     let directory = Directory::new("unread");
     let server = directory.start(&[]);
     let (mut reader, last) = fall_behind(&server);
@@ -1230,7 +1252,7 @@ fn check(directory: &Directory) -> (String, Option<i32>) {
 }
 
 #[test]
-fn the_last_messages_are_counted_without_the_ids_of_a_torn_end() {
+fn last_messages_are_counted_without_the_ids_of_a_torn_end() {
     let directory = Directory::new("torn-last");
     let server = directory.start(&[]);
     let mut client = server.connect();
@@ -1258,7 +1280,7 @@ fn the_last_messages_are_counted_without_the_ids_of_a_torn_end() {
 }
 
 #[test]
-fn a_journal_recreated_on_another_disk_is_sound() {
+fn journal_recreated_on_another_disk_is_sound() {
     let directory = Directory::new("other-disk");
     let server = directory.start(&["--sync", "none"]);
     let mut client = server.connect();

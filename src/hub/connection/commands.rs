@@ -7,9 +7,9 @@ use crate::conn_id::ConnId;
 use crate::hub::connection::listing::{Listing, Subject};
 use crate::hub::connection::login::{Login, Outcome};
 use crate::hub::connection::opening::Opening;
-use crate::hub::rate_limit::RateLimiter;
 use crate::hub::connection::replaying::Replaying;
 use crate::hub::connection::tasks::Tasks;
+use crate::hub::rate_limit::RateLimiter;
 use crate::hub::replay::Request as ReplayRequest;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::NICK_BYTES_MAX;
@@ -80,11 +80,6 @@ impl Commands {
     /// The slots that the next lines may take; the outbox grants more into them.
     pub fn credits(&mut self) -> &mut Slots {
         &mut self.credits
-    }
-
-    /// How many slots the next lines may take.
-    pub fn credit_count(&self) -> usize {
-        self.credits.len()
     }
 
     /// Takes all credits away, once the client gets no more replies.
@@ -269,15 +264,11 @@ impl Commands {
                 self.advance(context);
             }
             Command::Join { min, since: Some(id) } => self.replay(ReplayRequest::JoinSince(id, min), context),
-            Command::Join { min, since: None } => {
-                context.hub.join(self.conn, min);
-                self.replaying.stop(context);
-                self.ok(context);
-            }
+            Command::Join { min, since: None } => self.join(min, context),
             Command::Leave => {
                 context.hub.leave(self.conn);
                 self.replaying.stop(context);
-                self.ok(context);
+                self.close(reply::ok, context);
             }
             Command::Nick(nick) => self.rename(nick, context),
             Command::Who => self.list(Subject::Who, context),
@@ -286,16 +277,27 @@ impl Commands {
             Command::Last(count) => self.replay(ReplayRequest::Last(count), context),
             Command::Since(id) => self.replay(ReplayRequest::Since(id), context),
             Command::Task(_) => {}
-            Command::Ping => self.ok(context),
+            Command::Ping => self.close(reply::ok, context),
             Command::Quit => self.quit = Some(self.lines),
         }
     }
 
     fn execute_task(&mut self, command: TaskCommand<'_>, context: &mut WorkerContext) {
         match self.tasks.execute(command, context) {
-            Ok(answer) if answer.is_empty() => self.ok(context),
+            Ok(answer) if answer.is_empty() => self.close(reply::ok, context),
             Ok(answer) => self.close(|out, line| reply::ok_with(out, line, &answer), context),
             Err(refusal) => self.reject(refusal, context),
+        }
+    }
+
+    fn join(&mut self, min: Priority, context: &WorkerContext) {
+        if !self.replaying.reads_missed() {
+            context.hub.join(self.conn, min);
+            self.replaying.stop(context);
+            self.close(reply::ok, context);
+        } else if let Some(slot) = self.credits.pop() {
+            self.replaying.queue_join(min, self.lines, slot, context);
+            self.replaying.advance(&mut self.credits, context);
         }
     }
 
@@ -305,7 +307,7 @@ impl Commands {
         }
         // A nick fits: the parser has checked its length.
         self.nick = String::try_from(nick).unwrap_or_default();
-        self.ok(context);
+        self.close(reply::ok, context);
     }
 
     fn list(&mut self, subject: Subject, context: &WorkerContext) {
@@ -326,10 +328,6 @@ impl Commands {
     }
 
     // ---- Replies ---------------------------------------------------------------------------------------
-
-    fn ok(&mut self, context: &WorkerContext) {
-        self.close(reply::ok, context);
-    }
 
     fn refuse(&mut self, reason: Nak, context: &WorkerContext) {
         context.hub.counters.lock().refused[reason.index()] += 1;

@@ -5,9 +5,9 @@ use crate::hub::connection::closing::{Manner, Reason};
 use crate::hub::connection::deadlines::Waits;
 use crate::hub::connection::link::{Link, Locked, needs_poll};
 use crate::hub::connection::poll_at::PollAt;
-use crate::hub::rate_limit::RateLimiter;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
+use crate::hub::rate_limit::RateLimiter;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::RATE_PAUSE_MS;
 use crate::protocol::foreign;
@@ -272,7 +272,7 @@ impl Open {
         let is_busy = self.may_receive(link, context) || outbox.idleness.is_eviction_requested();
         let is_handling = link.commands.tasks().is_handling();
         let waits_for_nothing = !is_busy && !is_handling && link.commands.login().due_ns().is_none();
-        outbox.idleness.set_at_worker(waits_for_nothing.then_some(link.commands.credit_count()));
+        outbox.idleness.set_at_worker(waits_for_nothing.then_some(link.commands.credits().len()));
         Ok(if is_busy { PollAt::Now } else { self.timer(link, outbox, context) })
     }
 

@@ -1,11 +1,12 @@
-//! One client's use of the replay: what the replay reads for it now, and what it requested next. The replay itself is
-//! in [`crate::hub::replay`].
+//! One client's use of the replay: what the replay reads for it now, and what the client requested next. The replay
+//! itself is in [`crate::hub::replay`].
 
 use crate::conn_id::ConnId;
 use crate::hub::replay::{Handle, Request};
 use crate::hub::workers::context::WorkerContext;
 use crate::protocol::Priority;
-use crate::queue::{Slot, Slots};
+use crate::protocol::reply;
+use crate::queue::{Chain, Slot, Slots};
 
 /// What the replay reads for the client now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +19,17 @@ enum State {
     Missed,
 }
 
-/// A line that requests a part of the history, and waits for the replay.
+/// What a waiting line requests.
+enum Next {
+    /// A part of the history.
+    Replay(Request),
+    /// Only the live messages of this priority and above, in place of what the client missed.
+    Join(Priority),
+}
+
+/// A line that waits for the replay.
 struct Queued {
-    request: Request,
+    next: Next,
     line: u64,
     slot: &'static mut Slot,
 }
@@ -29,7 +38,7 @@ struct Queued {
 pub struct Replaying {
     conn: ConnId,
     state: State,
-    /// What the replay reads next.
+    /// What follows what the replay reads now.
     queued: Option<Queued>,
 }
 
@@ -42,6 +51,11 @@ impl Replaying {
     /// Whether the replay reads for the client.
     pub fn is_active(&self) -> bool {
         self.state != State::Nothing
+    }
+
+    /// Whether the replay reads what the client missed.
+    pub fn reads_missed(&self) -> bool {
+        self.state == State::Missed
     }
 
     /// Whether a line waits until the replay has ended what it reads now.
@@ -61,14 +75,32 @@ impl Replaying {
 
     /// Queues the request of line `line`. A catch-up that is being read pauses for it. No line may wait already.
     pub fn queue(&mut self, request: Request, line: u64, slot: &'static mut Slot, context: &WorkerContext) {
-        debug_assert!(!self.has_queued());
         if let Request::JoinSince(..) = request {
             context.hub.leave(self.conn);
-        } else if self.state == State::Missed {
+        } else {
+            self.pause(context);
+        }
+        self.enqueue(Queued { next: Next::Replay(request), line, slot }, context);
+    }
+
+    /// Queues the plain `/join` of line `line`, if the replay [reads what the client missed](Self::reads_missed): only
+    /// the replay knows how much the client then loses. No line may wait already.
+    pub fn queue_join(&mut self, min: Priority, line: u64, slot: &'static mut Slot, context: &WorkerContext) {
+        self.pause(context);
+        self.enqueue(Queued { next: Next::Join(min), line, slot }, context);
+    }
+
+    /// Requests that the replay pauses, if it reads what the client missed.
+    fn pause(&self, context: &WorkerContext) {
+        if self.reads_missed() {
             context.hub.outboxes[self.conn].lock().subscriber.request_pause();
         }
+    }
+
+    fn enqueue(&mut self, queued: Queued, context: &WorkerContext) {
+        debug_assert!(!self.has_queued());
         self.stop(context);
-        self.queued = Some(Queued { request, line, slot });
+        self.queued = Some(queued);
     }
 
     /// Makes the replay check whether the client still wants what is read for it.
@@ -97,12 +129,20 @@ impl Replaying {
     }
 
     fn begin(&mut self, queued: Queued, handle: &Handle, context: &WorkerContext) {
-        let Queued { request, line, slot } = queued;
-        self.state = State::Requested;
-        if let Request::JoinSince(_, min) = request {
-            context.hub.begin_catch_up(self.conn, min);
+        let Queued { next, line, slot } = queued;
+        match next {
+            Next::Join(min) => {
+                context.hub.join(self.conn, min);
+                context.hub.outboxes[self.conn].lock().reply(Chain::of(slot), |out| reply::ok(out, line));
+            }
+            Next::Replay(request) => {
+                self.state = State::Requested;
+                if let Request::JoinSince(_, min) = request {
+                    context.hub.begin_catch_up(self.conn, min);
+                }
+                handle.begin(request, self.conn, line, slot);
+            }
         }
-        handle.begin(request, self.conn, line, slot);
     }
 
     /// Where the client fell behind, if it did. This releases the outbox's lock before the caller locks the replay.

@@ -144,7 +144,12 @@ impl Subscriber {
 
     /// Whether the client lags.
     pub fn is_behind(&self) -> bool {
-        matches!(self.state, Subscription::Lagging { .. })
+        self.behind_from().is_some()
+    }
+
+    /// If the client lags, the ID of the first message that it lacks.
+    pub fn behind_from(&self) -> Option<u64> {
+        if let Subscription::Lagging { behind_from, .. } = self.state { Some(behind_from) } else { None }
     }
 
     /// If the client lags, returns the first ID that it lacks, and its least priority; it catches up from now on. The
@@ -261,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_wants_live_messages_that_are_urgent_enough() {
+    fn client_wants_live_messages_that_are_urgent_enough() {
         let mut subscriber = open();
         assert!(!subscriber.wants(7, Priority::HIGH), "it has not joined");
         subscriber.join_from(7, Priority::NORMAL);

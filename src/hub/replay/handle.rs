@@ -55,8 +55,8 @@ impl Handle {
         *self.committed.lock()
     }
 
-    /// The ID of the next message.
-    pub(super) fn next_id(&self) -> u64 {
+    /// The ID of the next message that will be committed.
+    pub fn next_id(&self) -> u64 {
         self.committed.lock().next_id
     }
 

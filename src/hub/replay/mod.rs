@@ -6,7 +6,7 @@
 //! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room,
 //! and wakes the worker. The worker sends, and wakes the reader when there is room again. Meanwhile the server takes
 //! the client's lines as usual, because the room for replies stays free. If the client leaves or joins anew, the
-//! replay ends.
+//! replay ends. If a client that fell behind joins without an ID, the server counts what the client missed as lost.
 //!
 //! A client that joins passes from the history to the live messages without a gap or a repetition. The consumer
 //! publishes what is committed *before* it delivers. The reader lets a client join only if the client has been sent

@@ -3,8 +3,8 @@
 use super::handle::{Handle, REPLAYS};
 use super::request::{Action, Replay, Scope};
 use crate::conn_id::ConnId;
-use crate::hub::shared::Hub;
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::shared::Hub;
 use crate::journal::catalog::Catalog;
 use crate::journal::committed::Committed;
 use crate::journal::cursor::{Cursor, Damage};
@@ -168,9 +168,8 @@ impl Reader {
                     let id = record.id;
                     format_line(line, &record);
                     if let Some(halt) = put_line(line, scope, &mut client.outbox()) {
-                        if matches!(halt, Halt::NoRoom) {
-                            *cursor = Cursor::since(id);
-                        }
+                        // The client has not been sent this message.
+                        *cursor = Cursor::since(id);
                         return Ok(Some(halt));
                     }
                 }
@@ -223,7 +222,7 @@ fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
     }
 }
 
-/// Why no message can be put into the outbox now, if so. If there is room, reports lost messages to the client.
+/// Why no message can be put into the outbox now; none: one can, and lost messages are reported to the client.
 fn check_room(scope: &mut Scope, client: Client<'_>) -> Option<Halt> {
     let mut outbox = client.outbox();
     if let Some(halt) = is_unwanted(scope, &outbox) {
