@@ -84,7 +84,7 @@ fn send_mjs_keeps_each_line_until_its_reply() {
 
 /// The token is sent in line 1, and a command that it does not permit is reported.
 #[test]
-fn a_token_in_the_environment_authenticates() {
+fn token_in_the_environment_authenticates() {
     let site = Site::new("token");
     let auth = site.write("auth", "meter q5ZsN8fLd2GhJ6vYxC1uMwKo 4 no-join\n");
     std::fs::set_permissions(&auth, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -156,7 +156,7 @@ fn send_sh_reports_refusals_and_failures() {
 // ---- Boards ---------------------------------------------------------------------------------------------------
 
 #[test]
-fn the_arduino_sketch_keeps_a_report_until_its_ack() {
+fn arduino_sketch_keeps_a_report_until_its_ack() {
     let site = Site::new("arduino");
     let [host, port] = site.words();
     let sketch = edited(
@@ -183,7 +183,7 @@ fn the_arduino_sketch_keeps_a_report_until_its_ack() {
 }
 
 #[test]
-fn the_micropython_board_keeps_a_report_until_its_ack() {
+fn micropython_board_keeps_a_report_until_its_ack() {
     let site = Site::new("micropython");
     let [host, port] = site.words();
     let program = edited(

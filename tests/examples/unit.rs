@@ -26,7 +26,7 @@ fn systemd_accepts_the_unit() {
 }
 
 #[test]
-fn the_unit_reports_which_service_failed_as_soon_as_the_server_runs() {
+fn unit_reports_which_service_failed_as_soon_as_the_server_runs() {
     let site = Site::new("unit-command");
     let [host, port] = site.words();
     let line = value("ExecStart")

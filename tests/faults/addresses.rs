@@ -50,7 +50,7 @@ const ALLOWED: &str = "OK 1";
 const REFUSED: &str = "ERR 0 not-allowed --allow does not let your address in";
 
 #[test]
-fn an_interfaces_network_is_local_while_it_has_the_address() {
+fn interfaces_network_is_local_while_it_has_the_address() {
     enter_new_network();
     let host = Host::wired(1);
     let device = host.device();
@@ -78,7 +78,7 @@ fn an_interfaces_network_is_local_while_it_has_the_address() {
 }
 
 #[test]
-fn the_network_of_an_interface_that_is_down_is_not_local() {
+fn network_of_an_interface_that_is_down_is_not_local() {
     enter_new_network();
     let host = Host::wired(1);
     let server = start(&["--listen", "[::]:0"]);
@@ -98,7 +98,7 @@ fn the_network_of_an_interface_that_is_down_is_not_local() {
 }
 
 #[test]
-fn an_address_added_after_the_start_is_listened_on() {
+fn address_added_after_the_start_is_listened_on() {
     enter_new_network();
     let host = Host::wired(1);
     let addresses = ["10.0.1.9", "2001:db8:1::9"];
@@ -122,7 +122,7 @@ fn an_address_added_after_the_start_is_listened_on() {
 }
 
 #[test]
-fn a_link_local_rule_applies_to_its_interface_only() {
+fn link_local_rule_applies_to_its_interface_only() {
     enter_new_network();
     let host = Host::wired(1);
     let device = host.device();

@@ -83,7 +83,7 @@ fn has(log: &Path, what: &str) -> bool {
 }
 
 #[test]
-fn a_log_file_on_a_full_disk_reports_lost_records_and_delays_no_client() {
+fn log_file_on_a_full_disk_reports_lost_records_and_delays_no_client() {
     let disk = Mounted::tmpfs("log", 256);
     let log = disk.0.join("log");
     let scene = start_with_log_file("log-full", &log);
@@ -102,7 +102,7 @@ fn a_log_file_on_a_full_disk_reports_lost_records_and_delays_no_client() {
 }
 
 #[test]
-fn a_log_file_is_recreated_with_its_directory() {
+fn log_file_is_recreated_with_its_directory() {
     let directory = std::env::temp_dir().join(format!("firstline-faults-{}-gone", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let log = directory.join("log");

@@ -30,7 +30,7 @@ fn use_everything(scene: &Scene) {
 }
 
 #[test]
-fn the_server_needs_no_memory_after_its_start() {
+fn server_needs_no_memory_after_its_start() {
     allow_many_connections();
     with_mapping_forbidden();
     // A part that may be skipped is no test of its own, because a skipped test counts as passed.
@@ -190,7 +190,7 @@ fn clients_are_answered_on_one_processor_with_four_busy_processes() {
 const STOPPED: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_stop_longer_than_the_time_outs_closes_no_client_that_is_owed_replies() {
+fn stop_longer_than_the_time_outs_closes_no_client_that_is_owed_replies() {
     // Both time-outs pass while it is stopped, also for clients that did their part meanwhile.
     let scene = Scene::start("stopped", &["--idle-timeout", "5", "--write-timeout", "5"]);
     let mut before = scene.speaker("before");
@@ -335,7 +335,7 @@ fn setting_the_wall_clock_changes_only_the_times_in_the_journal() {
 }
 
 #[test]
-fn a_jump_of_the_wall_clock_is_logged_with_the_new_date() {
+fn jump_of_the_wall_clock_is_logged_with_the_new_date() {
     enter_new_network();
     let clock = WallClock::new("log");
     clock.set("-30y");

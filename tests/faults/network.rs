@@ -119,7 +119,7 @@ fn serve_over_a_bad_cable(name: &str, host: &Host) {
 }
 
 #[test]
-fn an_unplugged_cable_only_costs_time() {
+fn unplugged_cable_only_costs_time() {
     enter_new_network();
     let host = Host::wired(1);
     let scene = Scene::start("cable", &[]);

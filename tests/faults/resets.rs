@@ -53,7 +53,7 @@ const STATES: [State; 11] = [
 ];
 
 #[test]
-fn a_reset_in_any_state_harms_no_other_client_and_half_a_line_never_counts() {
+fn reset_in_any_state_harms_no_other_client_and_half_a_line_never_counts() {
     let scene = Scene::start("resets", &[]);
     let bystander = scene.bystander();
     std::thread::scope(|scope| {

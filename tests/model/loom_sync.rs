@@ -138,7 +138,7 @@ fn try_lock_takes_the_lock_or_leaves_it() {
 }
 
 #[test]
-fn a_notification_without_the_lock_is_not_lost() {
+fn notification_without_the_lock_is_not_lost() {
     model_of_two(|| {
         let shared = Shared::new(0);
         let taker = spawn(&shared, Shared::take);
@@ -150,7 +150,7 @@ fn a_notification_without_the_lock_is_not_lost() {
 }
 
 #[test]
-fn a_notification_with_the_lock_is_not_lost() {
+fn notification_with_the_lock_is_not_lost() {
     model_of_two(|| {
         let shared = Shared::new(0);
         let taker = spawn(&shared, Shared::take);
@@ -164,7 +164,7 @@ fn a_notification_with_the_lock_is_not_lost() {
 }
 
 #[test]
-fn a_notification_before_the_change_is_not_lost() {
+fn notification_before_the_change_is_not_lost() {
     model_of_two(|| {
         let shared = Shared::new(0);
         let taker = spawn(&shared, Shared::take);
@@ -233,7 +233,7 @@ fn waiters_may_notify_each_other() {
 }
 
 #[test]
-fn a_timed_wait_ends_and_reports_its_time_out_correctly() {
+fn timed_wait_ends_and_reports_its_time_out_correctly() {
     model_of_two(|| {
         let shared = Shared::new(0);
         let giver = spawn(&shared, |shared| {
@@ -251,7 +251,7 @@ fn a_timed_wait_ends_and_reports_its_time_out_correctly() {
 }
 
 #[test]
-fn a_timed_wait_steals_no_wake_up() {
+fn timed_wait_steals_no_wake_up() {
     model_of_three(|| {
         let shared = Shared::new(0);
         let patient = spawn(&shared, Shared::take);
@@ -291,7 +291,7 @@ impl Buffer {
 }
 
 #[test]
-fn a_bounded_buffer_keeps_the_order() {
+fn bounded_buffer_keeps_the_order() {
     model_of_three(|| {
         let buffer = Arc::new(Buffer {
             item: Mutex::new(Cell::new(None)),

@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn an_undamaged_journal_is_read_completely_and_in_order(
+    fn undamaged_journal_is_read_completely_and_in_order(
         lengths in vec(0..40_u64, 1..JOURNAL_SEGMENTS),
         sequence in 1..1_000_u64,
         at_a_time in prop_oneof![1..64_u32, Just(u32::MAX)],
@@ -205,7 +205,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scan_of_noise_ends(
+    fn scan_of_noise_ends(
         noise in vec(any::<u8>(), 0..SEGMENT_BYTES as usize),
         start in 0..2 * SEGMENT_BYTES,
         end in 0..SEGMENT_BYTES,

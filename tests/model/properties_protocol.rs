@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn a_message_is_one_line_that_fits(id: u64, number in 0..10u8, text in text()) {
+    fn message_is_one_line_that_fits(id: u64, number in 0..10u8, text in text()) {
         let mut batch: heapless::Vec<u8, MSG_BYTES_MAX> = heapless::Vec::new();
         let from = "f".repeat(FROM_BYTES_MAX);
         let range = msg(&mut batch, id, Priority::new(number).unwrap(), &from, &text);

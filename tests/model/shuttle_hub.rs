@@ -312,7 +312,7 @@ fn waiting_clients_are_told_of_the_shutdown() {
 }
 
 #[test]
-fn an_abrupt_shutdown_refuses_waiting_messages() {
+fn abrupt_shutdown_refuses_waiting_messages() {
     model("an abrupt shutdown", ALL_KINDS, 2, false, End::Abrupt);
 }
 

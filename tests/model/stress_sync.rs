@@ -101,7 +101,7 @@ impl Queue {
 }
 
 #[test]
-fn a_bounded_queue_loses_nothing_and_keeps_the_order() {
+fn bounded_queue_loses_nothing_and_keeps_the_order() {
     const SIDE: usize = THREADS / 2;
     let queue = Queue {
         items: Mutex::new(VecDeque::with_capacity(Queue::CAPACITY)),
@@ -156,7 +156,7 @@ fn notify_all_starts_every_generation() {
 }
 
 #[test]
-fn a_timed_wait_with_no_notifier_times_out() {
+fn timed_wait_with_no_notifier_times_out() {
     let (mutex, condvar) = (Mutex::new(()), Condvar::new());
     let (start, timeout) = (Instant::now(), Duration::from_millis(30));
     let mut guard = mutex.lock();
@@ -200,7 +200,7 @@ fn cpu_time() -> Duration {
 }
 
 #[test]
-fn a_contended_lock_sleeps_and_does_not_spin() {
+fn contended_lock_sleeps_and_does_not_spin() {
     let mutex = Mutex::new(());
     let (ready, is_ready) = mpsc::channel();
     let (waited, cpu) = thread::scope(|scope| {
@@ -221,7 +221,7 @@ fn a_contended_lock_sleeps_and_does_not_spin() {
 }
 
 #[test]
-fn a_timed_wait_sleeps_and_does_not_spin() {
+fn timed_wait_sleeps_and_does_not_spin() {
     let (mutex, condvar) = (Mutex::new(()), Condvar::new());
     let start = cpu_time();
     let (_, timed_out) = condvar.wait_timeout_while(mutex.lock(), WAIT, |_| true);

@@ -55,7 +55,7 @@ fn static_bytes(elf: &[u8]) -> usize {
 }
 
 #[test]
-fn the_static_total_equals_that_of_the_binary() {
+fn static_total_equals_that_of_the_binary() {
     let command = command();
     let binary = command.get_args().last().unwrap_or(command.get_program());
     let real = static_bytes(&std::fs::read(Path::new(binary)).unwrap());
@@ -64,7 +64,7 @@ fn the_static_total_equals_that_of_the_binary() {
 }
 
 #[test]
-fn the_stack_total_equals_what_the_threads_map() {
+fn stack_total_equals_what_the_threads_map() {
     if is_emulated() {
         return println!("the stacks of an emulator are not the server's: nothing to compare");
     }

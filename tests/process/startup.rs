@@ -37,7 +37,7 @@ fn listening(server: &Server, count: usize) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn a_taken_port_exits_with_1() {
+fn taken_port_exits_with_1() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
     let reason = reason(&run(&["--listen", &address.to_string()]), 1);
@@ -51,7 +51,7 @@ fn a_taken_port_exits_with_1() {
 }
 
 #[test]
-fn a_port_of_another_firstline_is_taken() {
+fn port_of_another_firstline_is_taken() {
     let server = Server::start(&[]);
     let reason = reason(&run(&["--listen", &server.address.to_string()]), 1);
     assert!(reason.contains("another program has port"), "{reason}");
@@ -59,7 +59,7 @@ fn a_port_of_another_firstline_is_taken() {
 }
 
 #[test]
-fn a_missing_address_is_logged_and_the_others_are_served() {
+fn missing_address_is_logged_and_the_others_are_served() {
     // Addresses for documentation: RFC 5737 and RFC 3849. tests/faults shows that clients reach such addresses later.
     let mut arguments = vec!["--listen", "127.0.0.1:0", "--listen", "192.0.2.1:0"];
     if TcpListener::bind("[::1]:0").is_ok() {
@@ -79,7 +79,7 @@ fn a_missing_address_is_logged_and_the_others_are_served() {
 }
 
 #[test]
-fn a_missing_interface_exits_with_1() {
+fn missing_interface_exits_with_1() {
     let reason = reason(&run(&["--listen", "[fe80::1%no-such-one]:9090"]), 1);
     assert_eq!(
         reason,
@@ -88,7 +88,7 @@ fn a_missing_interface_exits_with_1() {
 }
 
 #[test]
-fn a_missing_interface_in_an_allow_rule_is_logged() {
+fn missing_interface_in_an_allow_rule_is_logged() {
     let rules = ["--allow", "127.0.0.1 fe80::%no-such-one/64 fe80::%lo/64"];
     let server = Server::start(&rules);
     assert_eq!(server.connect().ask("/ping"), "OK 1");
@@ -100,14 +100,14 @@ fn a_missing_interface_in_an_allow_rule_is_logged() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_created_is_reported_with_a_remedy() {
+fn journal_that_cannot_be_created_is_reported_with_a_remedy() {
     let reason = reason(&run(&["--listen", "127.0.0.1:0", "--journal", "/dev/null"]), 1);
     assert!(reason.starts_with("--journal /dev/null: "), "{reason}");
     assert!(reason.ends_with("; give the path of a directory"), "{reason}");
 }
 
 #[test]
-fn a_broadcast_address_exits_with_1() {
+fn broadcast_address_exits_with_1() {
     // The broadcast address of the loopback network, which every machine has.
     let reason = reason(&run(&["--listen", "127.255.255.255:0"]), 1);
     assert!(reason.starts_with("cannot listen on 127.255.255.255:0: "), "{reason}");
@@ -115,7 +115,7 @@ fn a_broadcast_address_exits_with_1() {
 }
 
 #[test]
-fn a_wrong_option_or_variable_exits_with_2_and_names_the_valid_values() {
+fn wrong_option_or_variable_exits_with_2_and_names_the_valid_values() {
     let too_many = (CLIENTS + 1).to_string();
     for (args, parts) in [
         (
@@ -173,7 +173,7 @@ fn every_listen_address_is_served() {
 }
 
 #[test]
-fn the_command_line_overrides_the_listen_addresses_of_the_environment() {
+fn command_line_overrides_the_listen_addresses_of_the_environment() {
     let mut from_environment = command();
     from_environment.env("FIRSTLINE_LISTEN", "127.0.0.1:0,127.0.0.1:0");
     let server = Server::start_command(from_environment);
@@ -187,7 +187,7 @@ fn the_command_line_overrides_the_listen_addresses_of_the_environment() {
 }
 
 #[test]
-fn a_port_is_reusable_at_once_after_the_server_ended() {
+fn port_is_reusable_at_once_after_the_server_ended() {
     let server = Server::start(&[]);
     let address = server.address;
     let mut client = server.connect();

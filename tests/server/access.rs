@@ -33,7 +33,7 @@ fn rejections_logged(server: &Server, last: &Client) -> Vec<String> {
 // ---- Addresses -----------------------------------------------------------------------------------------
 
 #[test]
-fn a_rejected_address_gets_the_reason_is_counted_and_takes_no_place() {
+fn rejected_address_gets_the_reason_is_counted_and_takes_no_place() {
     let server = Server::start(&["--allow", "127.0.0.2", "--allow=192.0.2.0/24"]);
     for _ in 0..3 {
         assert!(is_refused(server.connect()));
@@ -60,7 +60,7 @@ fn lines_from_a_rejected_address_are_discarded_and_the_reason_arrives() {
 }
 
 #[test]
-fn the_command_line_overrides_the_allowed_addresses_of_the_environment() {
+fn command_line_overrides_the_allowed_addresses_of_the_environment() {
     let start = |args: &[&str]| {
         let mut command = command();
         command.args(["--listen", "127.0.0.1:0"]).args(args).env("FIRSTLINE_ALLOW", "127.0.0.2,127.0.0.3");
@@ -199,7 +199,7 @@ fn time(work: impl FnOnce()) -> Duration {
 
 /// Only lines at the beginning of a connection may begin with Telnet's negotiation or a byte order mark.
 #[test]
-fn a_refused_message_is_not_the_beginning_of_a_connection_any_more() {
+fn refused_message_is_not_the_beginning_of_a_connection_any_more() {
     let file = AuthFile::new("opening", LINES);
     let server = file.start(&[]);
     for prelude in [&b"\xff\xfb\x1f"[..], b"\xef\xbb\xbf"] {
@@ -212,7 +212,7 @@ fn a_refused_message_is_not_the_beginning_of_a_connection_any_more() {
 }
 
 #[test]
-fn an_unauthenticated_client_may_only_ask_for_help_ping_and_quit() {
+fn unauthenticated_client_may_only_ask_for_help_ping_and_quit() {
     let file = AuthFile::new("before", LINES);
     let server = file.start(&[]);
     let mut watcher = authenticated(&server, ALICE);
@@ -253,7 +253,7 @@ fn an_unauthenticated_client_may_only_ask_for_help_ping_and_quit() {
 }
 
 #[test]
-fn a_token_sets_a_name_that_no_other_client_can_take() {
+fn token_sets_a_name_that_no_other_client_can_take() {
     let file = AuthFile::new("name", LINES);
     let server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
@@ -269,7 +269,7 @@ fn a_token_sets_a_name_that_no_other_client_can_take() {
 }
 
 #[test]
-fn a_second_login_with_one_token_succeeds_at_once() {
+fn second_login_with_one_token_succeeds_at_once() {
     let file = AuthFile::new("again", LINES);
     let server = file.start(&[]);
     let mut first = authenticated(&server, ALICE);
@@ -373,7 +373,7 @@ fn attack(from: Ipv4Addr, server: SocketAddr, is_over: &AtomicBool) {
 }
 
 #[test]
-fn a_right_token_is_accepted_in_bounded_time_from_an_attacking_address() {
+fn right_token_is_accepted_in_bounded_time_from_an_attacking_address() {
     let file = AuthFile::new("shared", LINES);
     // Besides the attackers connect a watcher, a client with the right token, and up to two attackers that are
     // being closed.
@@ -436,7 +436,7 @@ fn connections_reset_during_the_back_off_release_their_places() {
 }
 
 #[test]
-fn a_client_without_a_token_is_closed_after_the_login_time_out() {
+fn client_without_a_token_is_closed_after_the_login_time_out() {
     let file = AuthFile::new("deadline", LINES);
     let server = file.start(&[]);
     let mut known = authenticated(&server, METER);
@@ -469,7 +469,7 @@ fn without_an_auth_file_there_are_no_tokens() {
 }
 
 #[test]
-fn a_wrong_or_readable_auth_file_prevents_the_start() {
+fn wrong_or_readable_auth_file_prevents_the_start() {
     let file = AuthFile::new("start", LINES);
     let with = |line: &str| format!("{LINES}{line}\n");
     let long_token = "x".repeat(65);
@@ -496,9 +496,9 @@ fn a_wrong_or_readable_auth_file_prevents_the_start() {
         (
             with(&format!("alice {WRONG} 4 join")),
             0o600,
-            "line 5: a line before has that name; leave one of them out",
+            "line 5: an earlier line has that name; leave one of them out",
         ),
-        (with(&format!("bob {ALICE} 4 join")), 0o600, "line 5: a line before has that token; head -c 18"),
+        (with(&format!("bob {ALICE} 4 join")), 0o600, "line 5: an earlier line has that token; head -c 18"),
         (with(&format!("bob {long_token} 4 join")), 0o600, "line 5: the token is 16 to 64 printable ASCII"),
         (
             with("# x\nb\u{f6}b xxxxxxxxxxxxxxxx 4 join"),
@@ -528,7 +528,7 @@ fn a_wrong_or_readable_auth_file_prevents_the_start() {
 }
 
 #[test]
-fn a_reload_applies_at_once_to_clients_whose_line_changed() {
+fn reload_applies_at_once_to_clients_whose_line_changed() {
     let file = AuthFile::new("reload", LINES);
     let server = file.start(&[]);
     let (mut alice, mut meter) = (authenticated(&server, ALICE), authenticated(&server, METER));
@@ -555,7 +555,7 @@ fn a_reload_applies_at_once_to_clients_whose_line_changed() {
 }
 
 #[test]
-fn a_failed_reload_changes_nothing_and_names_the_line() {
+fn failed_reload_changes_nothing_and_names_the_line() {
     let file = AuthFile::new("bad-reload", LINES);
     let server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);
@@ -583,7 +583,7 @@ fn a_failed_reload_changes_nothing_and_names_the_line() {
 }
 
 #[test]
-fn a_client_with_a_withdrawn_token_gets_a_reply_to_each_line() {
+fn client_with_a_withdrawn_token_gets_a_reply_to_each_line() {
     let file = AuthFile::new("answered", LINES);
     // The server admits a few messages; the others wait in its buffer and in the kernel's.
     let server = file.start(&["--rate", "5"]);
@@ -605,7 +605,7 @@ fn a_client_with_a_withdrawn_token_gets_a_reply_to_each_line() {
 }
 
 #[test]
-fn a_client_with_a_withdrawn_token_gets_no_more_history() {
+fn client_with_a_withdrawn_token_gets_no_more_history() {
     let file = AuthFile::new("history", LINES);
     let journal = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("access-{}", std::process::id()));
     let server = file.start(&["--journal", journal.to_str().unwrap(), "--sync", "none"]);
@@ -664,7 +664,7 @@ fn no_token_is_logged_stored_or_sent() {
 }
 
 #[test]
-fn the_shutdown_does_not_wait_for_the_back_off() {
+fn shutdown_does_not_wait_for_the_back_off() {
     let file = AuthFile::new("end", LINES);
     let mut server = file.start(&[]);
     let mut alice = authenticated(&server, ALICE);

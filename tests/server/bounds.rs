@@ -232,7 +232,7 @@ fn message_or_question(n: u64) -> String {
 }
 
 #[test]
-fn a_flooding_client_that_does_not_read_delays_no_other_and_later_gets_every_reply() {
+fn flooding_client_that_does_not_read_delays_no_other_and_later_gets_every_reply() {
     let bounded = Bounded::start(&["--write-timeout", "off"]);
     // A long answer waits for more room than a reply needs, so the two floods get stuck in different ways.
     for line in [message, message_or_question] {
@@ -303,7 +303,7 @@ fn send_until_all_is_lost(sender: &mut Client) -> u64 {
 }
 
 #[test]
-fn a_subscriber_that_does_not_read_delays_no_sender_and_is_told_what_it_lost() {
+fn subscriber_that_does_not_read_delays_no_sender_and_is_told_what_it_lost() {
     let bounded = Bounded::start(&["--write-timeout", "off"]);
     let mut reader = join(&bounded.server);
     let mut sender = bounded.server.connect();
@@ -327,7 +327,7 @@ fn a_subscriber_that_does_not_read_delays_no_sender_and_is_told_what_it_lost() {
 }
 
 #[test]
-fn a_subscriber_that_reads_loses_nothing_of_the_largest_batch() {
+fn subscriber_that_reads_loses_nothing_of_the_largest_batch() {
     let (server, mut printed) = start_with_unread_output();
     let mut reader = join(&server);
     let mut senders = [server.connect(), server.connect()];
@@ -345,7 +345,7 @@ fn a_subscriber_that_reads_loses_nothing_of_the_largest_batch() {
 }
 
 #[test]
-fn a_client_without_progress_is_closed_with_the_reason() {
+fn client_without_progress_is_closed_with_the_reason() {
     let bounded = Bounded::start(&["--write-timeout", "0.5"]);
     let mut other = bounded.server.connect();
     let mut client = bounded.server.connect();
@@ -369,7 +369,7 @@ fn a_client_without_progress_is_closed_with_the_reason() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_not_closed() {
+fn client_that_reads_slowly_is_not_closed() {
     // The kernel reports a socket as writable when a third of its buffer is read. That is 40 kB, for which this
     // reader takes longer than the time-out.
     const TIMEOUT: Duration = Duration::from_secs(5);
@@ -395,7 +395,7 @@ fn a_client_that_reads_slowly_is_not_closed() {
 }
 
 #[test]
-fn a_subscriber_without_progress_is_closed_and_told_what_it_lost() {
+fn subscriber_without_progress_is_closed_and_told_what_it_lost() {
     let bounded = Bounded::start(&["--write-timeout", "0.5"]);
     let mut reader = join(&bounded.server);
     let mut sender = bounded.server.connect();
@@ -424,7 +424,7 @@ fn expect_full(client: &mut Client) {
 }
 
 #[test]
-fn a_full_server_says_so_and_serves_again_when_a_place_is_free() {
+fn full_server_says_so_and_serves_again_when_a_place_is_free() {
     let bounded = Bounded::start(&[]);
     let server = &bounded.server;
     let mut connected: Vec<Client> = (0..CLIENTS).map(|_| served(server)).collect();
@@ -552,7 +552,7 @@ fn expect_ack_and_ok(client: &mut Client, n: u64) {
 }
 
 #[test]
-fn a_line_of_100_megabytes_is_refused_once_and_the_next_line_is_accepted() {
+fn line_of_100_megabytes_is_refused_once_and_the_next_line_is_accepted() {
     let bounded = Bounded::start(&[]);
     let mut client = bounded.server.connect();
     let megabyte = vec![b'y'; 1_000_000];
@@ -626,7 +626,7 @@ fn lines_sent_byte_by_byte_get_the_same_replies() {
 }
 
 #[test]
-fn a_line_may_be_split_at_any_position() {
+fn line_may_be_split_at_any_position() {
     let bounded = Bounded::start(&[]);
     let mut client = bounded.server.connect();
     let mut reader = join(&bounded.server);
@@ -727,7 +727,7 @@ fn allow_descriptors(server: &Server, count: usize) -> usize {
 }
 
 #[test]
-fn the_server_shuts_down_in_time_under_all_these_loads() {
+fn server_shuts_down_in_time_under_all_these_loads() {
     let server = Server::start(&["--write-timeout", "off", "--drain-timeout", "2"]);
     let _flooders = [
         Flooder::flood(server.connect(), message),

@@ -56,7 +56,7 @@ fn no_line_of_a_browser_request_is_a_message_however_it_is_split() {
 }
 
 #[test]
-fn a_request_line_that_is_too_long_still_counts_as_http() {
+fn request_line_that_is_too_long_still_counts_as_http() {
     let server = Server::start(&[]);
     let path = "x".repeat(2 * LINE_BYTES_MAX);
     for (request, before) in [
@@ -192,7 +192,7 @@ fn similar_texts_are_messages() {
 }
 
 #[test]
-fn a_byte_order_mark_is_removed_from_the_first_line() {
+fn byte_order_mark_is_removed_from_the_first_line() {
     let server = Server::start(&[]);
     let mut reader = server.connect();
     assert_eq!(reader.ask("/join"), "OK 1");

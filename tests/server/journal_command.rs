@@ -155,7 +155,7 @@ fn all_messages_are_printed_or_those_after_an_id() {
 }
 
 #[test]
-fn an_open_journal_is_read_and_overwritten_messages_are_reported() {
+fn open_journal_is_read_and_overwritten_messages_are_reported() {
     let directory = Directory::new("ring");
     let mut buffers = Buffers::new();
     let mut writer = open(&directory.0, &mut buffers);
@@ -262,7 +262,7 @@ fn follow_prints_new_messages_and_reports_overwritten_ones() {
 }
 
 #[test]
-fn a_closed_output_ends_it_silently() {
+fn closed_output_ends_it_silently() {
     let directory = Directory::with("closed", 1..3_001);
     for args in [&[directory.path()][..], &[directory.path(), "--follow"]] {
         let mut child = start(args);
@@ -282,7 +282,7 @@ fn a_closed_output_ends_it_silently() {
 }
 
 #[test]
-fn a_position_ahead_of_the_history_is_reported_and_new_messages_are_printed() {
+fn position_ahead_of_the_history_is_reported_and_new_messages_are_printed() {
     let directory = Directory::with("ahead", 1..5);
     let warning = |newest: u64| {
         let directory = directory.path();
@@ -311,7 +311,7 @@ fn a_position_ahead_of_the_history_is_reported_and_new_messages_are_printed() {
 }
 
 #[test]
-fn a_sound_journal_is_reported_as_sound() {
+fn sound_journal_is_reported_as_sound() {
     let directory = Directory::with("sound", 1..1_001);
     let ran = run(&[directory.path(), "--check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
@@ -329,7 +329,7 @@ fn a_sound_journal_is_reported_as_sound() {
 }
 
 #[test]
-fn a_flipped_bit_loses_one_message_and_its_place_is_reported() {
+fn flipped_bit_loses_one_message_and_its_place_is_reported() {
     let directory = Directory::with("flipped", 1..1_001);
     let (file, offset) = directory.find(20);
     flip(&file, offset);
@@ -354,7 +354,7 @@ fn a_flipped_bit_loses_one_message_and_its_place_is_reported() {
 }
 
 #[test]
-fn a_truncated_file_loses_only_the_missing_part() {
+fn truncated_file_loses_only_the_missing_part() {
     let directory = Directory::with("cut", 1..1_001);
     let file = OpenOptions::new().write(true).open(directory.file(0)).unwrap();
     file.set_len(10_000).unwrap();
@@ -426,7 +426,7 @@ fn damaged_records_headers_and_missing_files_are_reported() {
 }
 
 #[test]
-fn a_quarantined_end_is_reported_and_is_no_damage() {
+fn quarantined_end_is_reported_and_is_no_damage() {
     let directory = Directory::with("aside", 1..101);
     let (file, offset) = directory.find(100);
     flip(&file, offset);
@@ -451,7 +451,7 @@ fn a_quarantined_end_is_reported_and_is_no_damage() {
 }
 
 #[test]
-fn a_start_keeps_undamaged_records_of_the_newest_segment() {
+fn start_keeps_undamaged_records_of_the_newest_segment() {
     let directory = Directory::with("middle", 1..101);
     let (file, offset) = directory.find(90);
     flip(&file, offset);
@@ -514,7 +514,7 @@ fn files_without_any_header_are_not_sound() {
 }
 
 #[test]
-fn a_check_during_writes_reports_a_sound_journal() {
+fn check_during_writes_reports_a_sound_journal() {
     let directory = Directory::new("busy");
     let mut buffers = Buffers::new();
     let mut writer = open(&directory.0, &mut buffers);
@@ -539,7 +539,7 @@ fn a_check_during_writes_reports_a_sound_journal() {
 }
 
 #[test]
-fn a_wrong_directory_is_reported_in_one_line() {
+fn wrong_directory_is_reported_in_one_line() {
     let directory = Directory::new("none");
     std::fs::create_dir(&directory.0).unwrap();
     let absent = format!("{}/absent", directory.path());
@@ -571,7 +571,7 @@ fn a_wrong_directory_is_reported_in_one_line() {
 }
 
 #[test]
-fn a_wrong_option_is_reported_in_one_line() {
+fn wrong_option_is_reported_in_one_line() {
     for (args, part) in [
         (&[][..], "journal: takes the directory of a journal; see firstline journal --help"),
         (&["d", "--since", "soon"], "--since soon: takes the ID of a message"),
@@ -590,7 +590,7 @@ fn a_wrong_option_is_reported_in_one_line() {
 }
 
 #[test]
-fn a_misspelt_command_gets_a_suggestion() {
+fn misspelt_command_gets_a_suggestion() {
     let output = command().args(["journl", "d"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "firstline: journl: not an option; did you mean firstline journal DIR?\n");
@@ -598,7 +598,7 @@ fn a_misspelt_command_gets_a_suggestion() {
 }
 
 #[test]
-fn a_count_of_one_is_singular() {
+fn count_of_one_is_singular() {
     let directory = Directory::with("singular", 1..2);
     let verdict = run(&[directory.path(), "--check"]).stdout.pop().unwrap();
     assert_eq!(verdict, "sound: 1 message in 1 segment, 0 missing between them");
@@ -611,7 +611,7 @@ fn a_count_of_one_is_singular() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_unreadable_directory_is_reported_with_a_remedy() {
+fn unreadable_directory_is_reported_with_a_remedy() {
     let directory = Directory::with("denied", 1..2);
     // strace makes the calls fail, so the test works for every user.
     let how = ["-e", "trace=openat", "-e", "inject=openat:error=EACCES", "-P", directory.path()];

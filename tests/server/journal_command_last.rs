@@ -122,7 +122,7 @@ fn last_with_follow_continues_with_new_messages() {
 }
 
 #[test]
-fn the_last_messages_are_complete_during_writes() {
+fn last_messages_are_complete_during_writes() {
     let directory = Directory::new("writes");
     let mut buffers = Buffers::new();
     let mut writer = open(&directory.0, &mut buffers);

@@ -65,7 +65,7 @@ fn torn(name: &str) -> Directory {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_refused_resize_changes_nothing() {
+fn refused_resize_changes_nothing() {
     for directory in [torn("torn"), version_1("old"), Directory::with("sound", 1..2_001)] {
         let before = contents(&directory.0);
         let (code, said) = traced(&directory, "2M", "mkdir,mkdirat", "error=ENOSPC");
@@ -82,7 +82,7 @@ fn a_refused_resize_changes_nothing() {
 }
 
 #[test]
-fn a_resize_keeps_what_a_start_would_recover() {
+fn resize_keeps_what_a_start_would_recover() {
     let directory = version_1("carried");
     assert_eq!((resize(&directory, "2M").code, run(&[directory.path(), "--check"]).code), (Some(0), Some(0)));
     assert_eq!(run(&[directory.path()]).stdout.len(), 170);
@@ -148,7 +148,7 @@ fn everything_that_a_resize_leaves_out_is_reported() {
 }
 
 #[test]
-fn a_truncated_file_is_reported_by_a_resize() {
+fn truncated_file_is_reported_by_a_resize() {
     let directory = Directory::with("short", 1..101);
     let cut = |segment, length| {
         OpenOptions::new().write(true).open(directory.file(segment)).unwrap().set_len(length).unwrap();
@@ -287,7 +287,7 @@ fn foreign_files_with_the_names_of_a_resize_are_refused_and_kept() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn an_interrupted_resize_leaves_one_whole_journal_and_the_next_start_finishes_it() {
+fn interrupted_resize_leaves_one_whole_journal_and_the_next_start_finishes_it() {
     // The journal holds more than the new one can, so the two are distinguishable.
     for cut in 1..10 {
         let directory = Directory::with("cut-off", 1..4_001);
@@ -342,7 +342,7 @@ fn readers_during_resizes_see_one_whole_journal() {
 }
 
 #[test]
-fn a_resize_without_the_newest_file_reuses_no_id() {
+fn resize_without_the_newest_file_reuses_no_id() {
     for length in [None, Some(0), Some(50), Some(50_000)] {
         let directory = Directory::with("lost", 1..2_001);
         let (newest, _) = directory.find(2_000);

@@ -70,7 +70,7 @@ fn lines_sent_in_one_piece_before_a_close_are_processed() {
 }
 
 #[test]
-fn a_last_line_without_lf_counts_before_a_fin_but_not_before_a_reset() {
+fn last_line_without_lf_counts_before_a_fin_but_not_before_a_reset() {
     for workers in [&["--workers", "1"][..], &[]] {
         let server = Server::start(workers);
         // The client's kernel answers the first reply with a reset.

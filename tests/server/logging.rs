@@ -21,7 +21,7 @@ fn now() -> String {
 }
 
 #[test]
-fn a_log_file_has_the_date_before_each_line() {
+fn log_file_has_the_date_before_each_line() {
     let directory = Directory::new("log-file");
     fs::create_dir(&directory.0).unwrap();
     let path = directory.0.join("log");
@@ -85,7 +85,7 @@ fn log_of_checks(filter: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_connection_without_a_line_is_logged_at_debug_level_only() {
+fn connection_without_a_line_is_logged_at_debug_level_only() {
     let log = log_of_checks("info");
     let of_anyone = |part: &str| log.iter().filter(|line| line.contains(part)).count();
     // The connection that asks for the counters sends a line, too.
@@ -97,7 +97,7 @@ fn a_connection_without_a_line_is_logged_at_debug_level_only() {
 }
 
 #[test]
-fn a_connection_without_a_line_that_the_server_closes_is_logged() {
+fn connection_without_a_line_that_the_server_closes_is_logged() {
     let server = Server::start(&["--idle-timeout", "0.1"]);
     assert_eq!(server.connect().rest(), ["ERR 0 idle"]);
     server.wait_for_log(" disconnected: idle");
@@ -145,7 +145,7 @@ fn sighup_reopens_a_log_file() {
 // ---- Filters -------------------------------------------------------------------------------------------
 
 #[test]
-fn a_filter_for_an_unknown_module_is_refused_in_one_line() {
+fn filter_for_an_unknown_module_is_refused_in_one_line() {
     for (filter, said) in [
         (
             "firstline::hubb=debug",

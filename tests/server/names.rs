@@ -14,7 +14,7 @@ fn msgs(lines: &[String]) -> Vec<Msg> {
 }
 
 #[test]
-fn a_message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
+fn message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
     const ROUNDS: usize = 50;
     let journal = Directory::new("names");
     let (mut printed, writer) = Printed::pipe();
@@ -51,7 +51,7 @@ fn a_message_keeps_its_senders_name_at_that_time_wherever_it_is_read() {
 }
 
 #[test]
-fn a_message_keeps_its_name_after_another_client_takes_it() {
+fn message_keeps_its_name_after_another_client_takes_it() {
     let mut stuck = StuckServer::start(&[]);
     let mut reader = stuck.server.connect();
     assert_eq!(reader.ask("/join"), "OK 1");

@@ -17,7 +17,7 @@ fn start(output: impl Into<Stdio>) -> Server {
 }
 
 #[test]
-fn a_full_device_refuses_messages_and_commands_still_work() {
+fn full_device_refuses_messages_and_commands_still_work() {
     let server = start(OpenOptions::new().write(true).open("/dev/full").unwrap());
     let (mut client, mut joined) = (server.connect(), server.connect());
     assert_eq!(joined.ask("/join"), "OK 1");
@@ -41,7 +41,7 @@ fn a_full_device_refuses_messages_and_commands_still_work() {
 }
 
 #[test]
-fn a_pipe_without_a_reader_refuses_messages_and_the_server_survives() {
+fn pipe_without_a_reader_refuses_messages_and_the_server_survives() {
     let (mut printed, writer) = Printed::pipe();
     let server = start(writer);
     let mut client = server.connect();
@@ -77,7 +77,7 @@ fn closing_a_full_pipe_refuses_the_blocked_and_the_queued_messages() {
 }
 
 #[test]
-fn a_full_nonblocking_pipe_does_not_make_the_consumer_spin() {
+fn full_nonblocking_pipe_does_not_make_the_consumer_spin() {
     let (printed, writer) = Printed::full_pipe();
     // The flag belongs to the open file, which the server's standard output shares.
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -225,11 +225,11 @@ fn fill_and_make_room(name: &str, count: usize) {
 }
 
 #[test]
-fn a_file_with_room_again_takes_messages_after_a_cut_line() {
+fn file_with_room_again_takes_messages_after_a_cut_line() {
     fill_and_make_room("one-at-a-time", 1);
 }
 
 #[test]
-fn the_printed_half_of_a_batch_is_acknowledged() {
+fn printed_half_of_a_batch_is_acknowledged() {
     fill_and_make_room("a-batch-at-a-time", 20);
 }

@@ -132,7 +132,7 @@ fn messages_are_processed_by_priority_and_then_by_admission() {
 }
 
 #[test]
-fn a_long_aging_time_changes_nothing() {
+fn long_aging_time_changes_nothing() {
     let mut mixture = Mixture::new(&["--aging", &AGING_MS_MAX.to_string()]);
     mixture.send_some(&mut Random(21), 30);
     assert_eq!(mixture.process(), mixture.strict_order());
@@ -185,7 +185,7 @@ fn send_long(stuck: &StuckServer, word: &str, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn an_urgent_message_waits_for_the_picked_batch_only() {
+fn urgent_message_waits_for_the_picked_batch_only() {
     let mut stuck = StuckServer::start(&[]);
     let _clients = send_long(&stuck, "/low", 3 * BATCH);
     stuck.wait_for_waiting(3 * BATCH);

@@ -125,7 +125,7 @@ fn blank_lines_count_and_get_no_reply_and_one_cr_is_dropped() {
 }
 
 #[test]
-fn a_last_line_needs_no_lf() {
+fn last_line_needs_no_lf() {
     let server = Server::start(&[]);
     for (sent, expected) in [
         ("hi", &["ACK 1 1"][..]),
@@ -144,7 +144,7 @@ fn a_last_line_needs_no_lf() {
 }
 
 #[test]
-fn a_line_may_arrive_in_any_pieces() {
+fn line_may_arrive_in_any_pieces() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let mut helper = server.connect();
@@ -166,7 +166,7 @@ fn a_line_may_arrive_in_any_pieces() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_dropped_and_answered_when_it_ends() {
+fn line_that_is_too_long_is_dropped_and_answered_when_it_ends() {
     let server = Server::start(&[]);
     let mut watcher = subscribe(&server, 0);
     let mut client = server.connect();
@@ -206,7 +206,7 @@ fn a_line_that_is_too_long_is_dropped_and_answered_when_it_ends() {
 // ---- Commands ------------------------------------------------------------------------------------------
 
 #[test]
-fn a_well_formed_command_succeeds() {
+fn well_formed_command_succeeds() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let longest_nick = format!("/nick {}", "n".repeat(NICK_BYTES_MAX));
@@ -219,7 +219,7 @@ fn a_well_formed_command_succeeds() {
 }
 
 #[test]
-fn a_malformed_command_is_refused() {
+fn malformed_command_is_refused() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     let long_nick = format!("/nick {}", "n".repeat(NICK_BYTES_MAX + 1));
@@ -304,7 +304,7 @@ fn full_stats_list_what_stats_lists_and_then_the_histograms() {
 }
 
 #[test]
-fn the_help_names_every_command() {
+fn help_names_every_command() {
     let server = Server::start(&[]);
     let mut client = server.connect();
     client.send("/help\n");
@@ -319,7 +319,7 @@ fn the_help_names_every_command() {
 }
 
 #[test]
-fn a_subscriber_is_sent_messages_from_its_minimum_priority_on() {
+fn subscriber_is_sent_messages_from_its_minimum_priority_on() {
     let server = Server::start(&[]);
     let mut sender = server.connect();
     let mut watcher = server.connect();
@@ -360,7 +360,7 @@ fn flood(mut client: Client, is_enough: &AtomicBool) {
 }
 
 #[test]
-fn a_client_that_joins_again_during_a_flood_is_told_of_every_loss() {
+fn client_that_joins_again_during_a_flood_is_told_of_every_loss() {
     // Sometimes the outbox is full in the middle of a batch, and the client joins again at that moment.
     let joins = if is_emulated() { 300 } else { 3_000 };
     let server = Server::start(&["--write-timeout", "off"]);
@@ -405,7 +405,7 @@ fn no_client_is_sent_its_own_message() {
 }
 
 #[test]
-fn a_nick_is_unique_among_connected_clients_and_names_their_messages() {
+fn nick_is_unique_among_connected_clients_and_names_their_messages() {
     let server = Server::start(&[]);
     let mut watcher = subscribe(&server, 0);
     let (mut alice, mut bob) = (server.connect(), server.connect());
@@ -480,7 +480,7 @@ fn who_lists_names_priorities_and_idle_times() {
 }
 
 #[test]
-fn the_counters_agree_with_the_requests() {
+fn counters_agree_with_the_requests() {
     let server = Server::start(&[]);
     let mut watcher = subscribe(&server, 5);
     let mut client = server.connect();
@@ -618,7 +618,7 @@ fn quit_answers_the_lines_before_it_and_ignores_those_after_it() {
 }
 
 #[test]
-fn a_half_closed_client_gets_all_its_replies() {
+fn half_closed_client_gets_all_its_replies() {
     let (server, held) = HeldConsumer::start(&[]);
     // More lines than may be outstanding, so the server receives most of them after the FIN is sent.
     let count = 3 * IN_FLIGHT;
@@ -640,7 +640,7 @@ fn a_half_closed_client_gets_all_its_replies() {
 }
 
 #[test]
-fn a_client_without_outstanding_replies_or_subscription_is_idle() {
+fn client_without_outstanding_replies_or_subscription_is_idle() {
     let (server, held) = HeldConsumer::start(&["--idle-timeout", "1"]);
     let mut subscriber = subscribe(&server, 0);
     let mut waiting = server.connect();
@@ -696,7 +696,7 @@ fn blocked_in_an_answer(server: &Server) -> Client {
 }
 
 #[test]
-fn a_reused_place_keeps_nothing_of_its_previous_client() {
+fn reused_place_keeps_nothing_of_its_previous_client() {
     allow_many_connections();
     let (server, held) = HeldConsumer::start(&[]);
     let mut watcher = subscribe(&server, 0);

@@ -88,7 +88,7 @@ fn listening_on(server: &Server) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn a_passed_socket_is_the_only_listener() {
+fn passed_socket_is_the_only_listener() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     // The client connects before there is a server, and waits in the backlog.
@@ -124,7 +124,7 @@ fn refusal(what: impl Into<OwnedFd>, asked: &[&str]) -> String {
 }
 
 #[test]
-fn a_passed_descriptor_that_does_not_listen_is_refused() {
+fn passed_descriptor_that_does_not_listen_is_refused() {
     let flags = SockFlag::SOCK_CLOEXEC;
     let bound = socket::socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
     let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -162,7 +162,7 @@ fn too_many_passed_sockets_are_refused_at_once() {
 }
 
 #[test]
-fn a_port_conflict_with_the_manager_is_reported_as_such() {
+fn port_conflict_with_the_manager_is_reported_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let said = refusal(listener, &["--listen", &address]);
@@ -171,7 +171,7 @@ fn a_port_conflict_with_the_manager_is_reported_as_such() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_listener_shut_down_by_its_owner_is_reported_and_does_not_spin() {
+fn listener_shut_down_by_its_owner_is_reported_and_does_not_spin() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let owned = listener.try_clone().unwrap();
     let trace = Trace::new();
@@ -193,7 +193,7 @@ fn a_listener_shut_down_by_its_owner_is_reported_and_does_not_spin() {
 }
 
 #[test]
-fn the_manager_is_notified_of_readiness_reload_and_end() {
+fn manager_is_notified_of_readiness_reload_and_end() {
     let manager = Manager::new("told");
     let mut server = Server::start_command(manager.command());
     manager.wait_for("READY=1\nSTATUS=listening");
@@ -208,7 +208,7 @@ fn the_manager_is_notified_of_readiness_reload_and_end() {
 }
 
 #[test]
-fn a_blocked_consumer_does_not_feed_the_watchdog() {
+fn blocked_consumer_does_not_feed_the_watchdog() {
     let manager = Manager::new("hangs");
     let (mut printed, writer) = Printed::full_pipe();
     let mut command = manager.command();
@@ -230,7 +230,7 @@ fn a_blocked_consumer_does_not_feed_the_watchdog() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_frozen_disk_still_feeds_the_watchdog() {
+fn frozen_disk_still_feeds_the_watchdog() {
     let manager = Manager::new("frozen");
     let directory = Directory::new("frozen");
     let journal = ["--journal-size", "1M", "--journal", directory.path()];
@@ -258,7 +258,7 @@ fn a_frozen_disk_still_feeds_the_watchdog() {
 }
 
 #[test]
-fn the_manager_is_asked_for_more_time_while_the_journal_opens() {
+fn manager_is_asked_for_more_time_while_the_journal_opens() {
     let manager = Manager::new("extended");
     let directory = Directory::new("extended");
     let mut command = manager.command();
@@ -277,7 +277,7 @@ fn unit(key: &str) -> &'static str {
 }
 
 #[test]
-fn the_unit_reloads_with_nothing_but_a_shell() {
+fn unit_reloads_with_nothing_but_a_shell() {
     let manager = Manager::new("reload");
     let server = Server::start_command(manager.command());
     manager.wait_for("READY=1");
@@ -292,7 +292,7 @@ fn the_unit_reloads_with_nothing_but_a_shell() {
 }
 
 #[test]
-fn the_unit_always_restarts_except_after_a_wrong_option() {
+fn unit_always_restarts_except_after_a_wrong_option() {
     assert_eq!((unit("StartLimitIntervalSec"), unit("Restart")), ("0", "always"));
     let mut wrong = command();
     wrong.arg("--no-such-option");
@@ -312,7 +312,7 @@ fn environment_file() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn the_environment_file_has_every_option_with_valid_values() {
+fn environment_file_has_every_option_with_valid_values() {
     let settings = environment_file();
     let mut help = command();
     help.arg("--help");
@@ -335,7 +335,7 @@ fn the_environment_file_has_every_option_with_valid_values() {
 }
 
 #[test]
-fn a_vanished_manager_is_harmless() {
+fn vanished_manager_is_harmless() {
     let manager = Manager::new("gone");
     let mut server = Server::start_command(manager.command());
     manager.wait_for("READY=1");

@@ -34,7 +34,7 @@ fn rejected_with(line: &str) -> Result<(), Vec<String>> {
 // ---- Connections ---------------------------------------------------------------------------------------
 
 #[test]
-fn an_address_gets_no_more_than_its_share_of_connections() {
+fn address_gets_no_more_than_its_share_of_connections() {
     let server = Server::start(&["--per-address", "2"]);
     let (mut first, mut second) = (server.connect(), server.connect());
     assert_eq!((try_to_be_served(&mut first), try_to_be_served(&mut second)), (Ok(()), Ok(())));
@@ -57,7 +57,7 @@ fn an_address_gets_no_more_than_its_share_of_connections() {
 }
 
 #[test]
-fn an_idle_client_is_evicted_for_a_new_one_of_its_own_full_address() {
+fn idle_client_is_evicted_for_a_new_one_of_its_own_full_address() {
     let server = Server::start(&["--per-address", "2", "--idle-grace", "0.3"]);
     let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
     // Idle longest, but from another address.
@@ -106,7 +106,7 @@ fn lose_power(client: &Client) {
     not(feature = "root"),
     ignore = "takes root: some systems let nobody else put a filter on a socket"
 )]
-fn an_unreachable_client_is_closed_before_an_idle_one() {
+fn unreachable_client_is_closed_before_an_idle_one() {
     // Without a write time-out only the kernel's retransmission limit ends the connection, after a quarter of an hour.
     let server = Server::start(&["--per-address", "2", "--write-timeout", "off"]);
     let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
@@ -121,7 +121,7 @@ fn an_unreachable_client_is_closed_before_an_idle_one() {
 }
 
 #[test]
-fn an_ipv4_mapped_address_counts_as_the_ipv4_address() {
+fn ipv4_mapped_address_counts_as_the_ipv4_address() {
     let mut command = command();
     command.args(["--listen", "127.0.0.1:0", "--listen", "0", "--per-address", "2"]);
     let server = Server::start_command(command);
@@ -140,7 +140,7 @@ fn an_ipv4_mapped_address_counts_as_the_ipv4_address() {
 // ---- Lines ---------------------------------------------------------------------------------------------
 
 #[test]
-fn a_client_above_the_rate_is_slowed_down_and_not_refused() {
+fn client_above_the_rate_is_slowed_down_and_not_refused() {
     const RATE: usize = 200;
     const LINES: usize = RATE * 2;
     let server = Server::start(&["--rate", "200"]);
@@ -175,7 +175,7 @@ fn lines_above_the_rate_are_refused_at_shutdown() {
 }
 
 #[test]
-fn an_excess_urgent_message_is_lowered_and_its_ack_says_so() {
+fn excess_urgent_message_is_lowered_and_its_ack_says_so() {
     let server = Server::start(&["--urgent-rate", "3"]);
     let (mut watcher, mut shouter, mut other) = (server.connect(), server.connect(), server.connect());
     watcher.ask("/join");
@@ -217,7 +217,7 @@ fn wait_for_grace(grace_ms: u64) {
 }
 
 #[test]
-fn the_longest_idle_client_is_evicted_but_no_subscriber_or_waiting_client() {
+fn longest_idle_client_is_evicted_but_no_subscriber_or_waiting_client() {
     allow_many_connections();
     let (server, held) = HeldConsumer::start(&["--idle-grace", "0.3"]);
     let mut clients = take_all_places(&server);
@@ -287,7 +287,7 @@ fn drip(client: &mut Client) -> Vec<String> {
 }
 
 #[test]
-fn an_unfinished_line_times_out() {
+fn unfinished_line_times_out() {
     let server = Server::start(&["--line-timeout", "0.3"]);
     for before in ["", "hello\n", "\r\n/urg"] {
         let (mut client, start) = (server.connect(), Instant::now());
@@ -350,7 +350,7 @@ fn pauses_between_lines_do_not_time_out() {
 }
 
 #[test]
-fn the_line_time_out_does_not_run_while_the_server_does_not_read() {
+fn line_time_out_does_not_run_while_the_server_does_not_read() {
     let (server, held) = HeldConsumer::start(&["--line-timeout", "0.2"]);
     let mut client = server.connect();
     client.send("text\n".repeat(IN_FLIGHT + 1) + "and the beginning");
@@ -371,7 +371,7 @@ fn the_line_time_out_does_not_run_while_the_server_does_not_read() {
 }
 
 #[test]
-fn the_line_time_out_does_not_run_while_the_rate_delays_lines() {
+fn line_time_out_does_not_run_while_the_rate_delays_lines() {
     let server = Server::start(&["--line-timeout", "0.2", "--rate", "2"]);
     let mut client = server.connect();
     client.send("/ping\n".repeat(4) + "/pi");

@@ -18,7 +18,7 @@ const BYE: &str = "BYE shutting-down";
 const NO_DRAIN_TIMEOUT: [&str; 2] = ["--drain-timeout", "3600"];
 
 #[test]
-fn an_idle_server_ends_at_once_with_success() {
+fn idle_server_ends_at_once_with_success() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start(&NO_DRAIN_TIMEOUT);
         server.signal(signal);
@@ -164,7 +164,7 @@ fn new_connections_are_refused() {
 }
 
 #[test]
-fn a_half_closed_client_still_gets_its_acks() {
+fn half_closed_client_still_gets_its_acks() {
     // With one worker, a reply shows that the worker has seen everything before.
     let mut stuck = StuckServer::start(&[&NO_DRAIN_TIMEOUT[..], &["--workers", "1"]].concat());
     let mut client = stuck.server.connect();
@@ -179,7 +179,7 @@ fn a_half_closed_client_still_gets_its_acks() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn second_signal_ends_it_at_once() {
     for (first, second, code) in
         [("TERM", "TERM", 128 + 15), ("TERM", "INT", 128 + 2), ("INT", "TERM", 128 + 15)]
     {
@@ -236,7 +236,7 @@ fn after_the_drain_timeout_queued_messages_are_refused_and_the_exit_code_is_3() 
 }
 
 #[test]
-fn a_batch_that_is_blocked_at_the_drain_timeout_means_exit_code_3() {
+fn batch_that_is_blocked_at_the_drain_timeout_means_exit_code_3() {
     let mut stuck = StuckServer::start(&["--drain-timeout", "1"]);
     stuck.server.signal("TERM");
     assert_eq!(stuck.server.wait().code(), Some(3));
@@ -264,7 +264,7 @@ fn fill_connection(server: &Server, client: &mut Client, line: &str) {
 }
 
 #[test]
-fn a_client_that_does_not_read_delays_the_end_until_the_drain_timeout_at_most() {
+fn client_that_does_not_read_delays_the_end_until_the_drain_timeout_at_most() {
     // The client leaves its replies unread, or the lines of an answer.
     for line in ["x\n", "/help\n"] {
         let mut server = Server::start(&["--drain-timeout", "1", "--write-timeout", "off"]);
@@ -277,7 +277,7 @@ fn a_client_that_does_not_read_delays_the_end_until_the_drain_timeout_at_most() 
 }
 
 #[test]
-fn the_end_does_not_wait_for_clients_that_stay_after_goodbye() {
+fn end_does_not_wait_for_clients_that_stay_after_goodbye() {
     let ends_before_the_farewell_limit = || {
         let mut server = Server::start(&NO_DRAIN_TIMEOUT);
         let mut clients: Vec<Client> = (0..5).map(|_| server.connect()).collect();
@@ -298,7 +298,7 @@ fn the_end_does_not_wait_for_clients_that_stay_after_goodbye() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_a_subscriber_that_is_only_owed_messages() {
+fn end_does_not_wait_for_a_subscriber_that_is_only_owed_messages() {
     let mut server = Server::start(&[&NO_DRAIN_TIMEOUT[..], &["--write-timeout", "off"]].concat());
     let mut joined = server.connect_reading_little();
     assert_eq!(joined.ask("mine"), "ACK 1 1");
@@ -348,7 +348,7 @@ fn is_running(pid: u32) -> bool {
 }
 
 #[test]
-fn a_closed_terminal_ends_the_server_in_order() {
+fn closed_terminal_ends_the_server_in_order() {
     let (server, pid) = start_in_terminal(|serve| format!("exec {serve}"));
     let mut client = server.connect();
     assert_eq!(client.ask("hello"), "ACK 1 1");
@@ -376,7 +376,7 @@ fn ignored_sighup_survives_the_terminal() {
 }
 
 #[test]
-fn a_disowned_server_reloads_on_sighup_without_its_terminal() {
+fn disowned_server_reloads_on_sighup_without_its_terminal() {
     // A background job, which the kernel does not signal, and whose shell is gone before it could do so.
     let (server, pid) = start_in_terminal(|serve| format!("set -m; {serve} & wait"));
     let mut client = server.connect();

@@ -35,7 +35,7 @@ fn accepts_without_pause(errno: &str, without_pause_max: usize) -> usize {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_failing_accept_is_logged_and_does_not_spin() {
+fn failing_accept_is_logged_and_does_not_spin() {
     std::thread::scope(|scope| {
         for (errno, without_pause_max) in [
             ("EPERM", 0),
@@ -59,7 +59,7 @@ fn a_failing_accept_is_logged_and_does_not_spin() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_waiting_client_is_served_when_accept_works_again() {
+fn waiting_client_is_served_when_accept_works_again() {
     let trace = Trace::new();
     let server = Server::start_command(listening(&trace, "accept4", &["accept4:error=EPERM:when=1..3"]));
     assert_eq!(server.connect().ask("/ping"), "OK 1");
@@ -119,7 +119,7 @@ fn say_until(client: &mut Client, number: &mut usize, expected: &str) {
 }
 
 #[test]
-fn a_size_limit_on_standard_output_refuses_messages() {
+fn size_limit_on_standard_output_refuses_messages() {
     let directory = Directory::new("print-limit");
     fs::create_dir(directory.path()).unwrap();
     let printed = directory.0.join("printed");
@@ -135,7 +135,7 @@ fn a_size_limit_on_standard_output_refuses_messages() {
 }
 
 #[test]
-fn a_size_limit_on_journal_files_does_not_end_the_server() {
+fn size_limit_on_journal_files_does_not_end_the_server() {
     let directory = Directory::new("file-limit");
     let with_journal = || {
         let mut server = command();
@@ -154,7 +154,7 @@ fn a_size_limit_on_journal_files_does_not_end_the_server() {
 // ---- The networks of interfaces -----------------------------------------------------------------------------
 
 #[test]
-fn the_networks_of_interfaces_can_be_read() {
+fn networks_of_interfaces_can_be_read() {
     let server = Server::start(&[]);
     assert_eq!(server.connect().ask("/ping"), "OK 1");
     let log = server.log();

@@ -54,7 +54,7 @@ impl Drop for Terminal {
 }
 
 #[test]
-fn a_long_call_shows_how_far_it_is_where_nothing_else_does() {
+fn long_call_shows_how_far_it_is_where_nothing_else_does() {
     let place = Directory::new("terminal");
     fs::create_dir(&place.0).unwrap();
     let server = Server::start(&["--journal", &format!("{}/journal", place.path()), "--journal-size", "1M"]);

@@ -66,7 +66,7 @@ fn copy_tree(from: &Path, to: &Path) {
 }
 
 #[test]
-fn a_wrong_board_file_ends_the_build_with_the_valid_keys() {
+fn wrong_board_file_ends_the_build_with_the_valid_keys() {
     let copy = Copy::new();
     copy.write_board("unknown", |pi| format!("{pi}\ncolour = 3\n"));
     copy.write_board("missing", |pi| pi.replace("batch", "# batch"));

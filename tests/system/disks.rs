@@ -33,7 +33,7 @@ impl Mounted {
 }
 
 #[test]
-fn a_disk_that_fills_up_does_not_stop_a_preallocated_journal() {
+fn disk_that_fills_up_does_not_stop_a_preallocated_journal() {
     let disk = Mounted::tmpfs("room", 3_000);
     let server = disk.start();
     disk.fill();
@@ -46,7 +46,7 @@ fn a_disk_that_fills_up_does_not_stop_a_preallocated_journal() {
 }
 
 #[test]
-fn a_start_is_refused_until_the_disk_has_room() {
+fn start_is_refused_until_the_disk_has_room() {
     let disk = Mounted::tmpfs("full", 3_000);
     disk.fill();
     let output = disk.command().output().unwrap();
@@ -63,7 +63,7 @@ fn a_start_is_refused_until_the_disk_has_room() {
 }
 
 #[test]
-fn a_deleted_journal_is_recreated_when_the_disk_has_room() {
+fn deleted_journal_is_recreated_when_the_disk_has_room() {
     let disk = Mounted::tmpfs("vanished", 3_000);
     let server = disk.start();
     let mut client = server.connect();
@@ -127,7 +127,7 @@ impl Drop for Ext4 {
 }
 
 #[test]
-fn a_read_only_disk_means_naks_until_it_is_replaced() {
+fn read_only_disk_means_naks_until_it_is_replaced() {
     let mut disk = Ext4::new();
     let server = disk.mounted.start();
     let mut client = server.connect();
@@ -145,7 +145,7 @@ fn a_read_only_disk_means_naks_until_it_is_replaced() {
 }
 
 #[test]
-fn the_journal_rotates_when_clients_hold_all_descriptors() {
+fn journal_rotates_when_clients_hold_all_descriptors() {
     let disk = Mounted::tmpfs("descriptors", 3_000);
     let mut limited = Command::new("prlimit");
     let command = disk.command();
@@ -176,7 +176,7 @@ fn contents(disk: &Mounted) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_resize_without_room_changes_nothing() {
+fn resize_without_room_changes_nothing() {
     let disk = Mounted::tmpfs("resize", 4_000);
     let server = disk.start();
     id_of(&server.connect().ask("before the end"));
@@ -211,7 +211,7 @@ fn a_resize_without_room_changes_nothing() {
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
-fn a_resize_by_root_keeps_owner_group_and_mode() {
+fn resize_by_root_keeps_owner_group_and_mode() {
     let disk = Mounted::tmpfs("owner", 6_000);
     assert_eq!(disk.start().end(), Some(0));
     let files = || std::fs::read_dir(disk.journal()).unwrap().map(|entry| entry.unwrap().path());
@@ -277,7 +277,7 @@ fn what_a_full_disk_cannot_keep_is_told_as_not_sent_and_nothing_that_is_kept_is_
 }
 
 #[test]
-fn a_state_on_a_full_disk_stays_as_it_was_and_is_written_when_there_is_room() {
+fn state_on_a_full_disk_stays_as_it_was_and_is_written_when_there_is_room() {
     let disk = Mounted::tmpfs("state", 3_000);
     let state = disk.0.join("state");
     let server = disk.start();

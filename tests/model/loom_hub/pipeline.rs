@@ -125,12 +125,12 @@ fn assert_messages_without_the_lock_are_processed(releases_early: bool) {
 }
 
 #[test]
-fn the_lock_holder_processes_the_message_of_a_thread_that_does_not_get_the_lock() {
+fn lock_holder_processes_the_message_of_a_thread_that_does_not_get_the_lock() {
     assert_messages_without_the_lock_are_processed(false);
 }
 
 #[test]
-fn the_message_of_a_thread_without_the_lock_is_processed_during_a_delivery() {
+fn message_of_a_thread_without_the_lock_is_processed_during_a_delivery() {
     assert_messages_without_the_lock_are_processed(true);
 }
 
@@ -160,7 +160,7 @@ fn nothing_is_stranded_between_a_delivering_worker_and_the_own_thread() {
 }
 
 #[test]
-fn an_offloaded_group_is_delivered_and_all_threads_end() {
+fn offloaded_group_is_delivered_and_all_threads_end() {
     model(2, || {
         let dispatch = Dispatch::new(2, true);
         let own = spawn(&dispatch, |dispatch| dispatch.keep_processing(true));
@@ -208,7 +208,7 @@ impl Stages<bool, (), ()> for Timed {
 }
 
 #[test]
-fn a_deadline_that_passes_during_a_run_is_handled() {
+fn deadline_that_passes_during_a_run_is_handled() {
     model(3, || {
         let pipeline = Pipeline::new(false, (), [(), ()], true);
         let timed = Arc::new(Timed { queue: Queue::new(), pipeline, is_due: AtomicU32::new(0) });

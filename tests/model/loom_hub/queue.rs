@@ -84,7 +84,7 @@ fn messages_of_two_threads_are_picked_once_and_in_order() {
 }
 
 #[test]
-fn a_closed_queue_wakes_the_consumer_and_keeps_its_messages() {
+fn closed_queue_wakes_the_consumer_and_keeps_its_messages() {
     model(2, || {
         let queue = Arc::new(Entries::new());
         let admitters = [0, 1].map(|from| spawn(&queue, move |queue| admit_three(queue, from)));

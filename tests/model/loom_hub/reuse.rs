@@ -95,6 +95,6 @@ fn nothing_of_the_previous_client_reaches_the_next() {
 }
 
 #[test]
-fn a_full_socket_of_the_previous_client_does_not_block_the_next() {
+fn full_socket_of_the_previous_client_does_not_block_the_next() {
     reuse(4);
 }

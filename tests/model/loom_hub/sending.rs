@@ -46,7 +46,7 @@ fn bytes_are_sent_once_and_in_order_by_either_thread() {
 }
 
 #[test]
-fn a_partial_send_continues_where_it_ended() {
+fn partial_send_continues_where_it_ended() {
     send_from_both::<3>(2, 2, &["abc"], &["123"]);
 }
 
@@ -61,7 +61,7 @@ fn nothing_is_left_unsent_while_the_worker_only_waits() {
 }
 
 #[test]
-fn the_worker_sends_the_rest_above_the_flush_limit() {
+fn worker_sends_the_rest_above_the_flush_limit() {
     const MORE: &str = "123456";
     const { assert!(MORE.len() > SENDS_PER_POLL_MAX) };
     send_from_both::<1>(2, 99, &["a"], &[MORE]);
