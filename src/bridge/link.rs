@@ -7,7 +7,7 @@ use super::session::Session;
 use super::stop::Stop;
 use super::tls::Tls;
 use super::transport::{Received, Transport};
-use crate::client::sender::poll_timeout;
+use crate::client::wait::poll_timeout;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Instant;

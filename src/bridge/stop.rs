@@ -1,6 +1,6 @@
 //! Waits that a signal ends.
 
-use crate::client::sender::poll_timeout;
+use crate::client::wait::poll_timeout;
 use crate::process_io::interruption::Interruption;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -60,6 +60,12 @@ pub const BACKOFF_MS_MIN: u64 = 100;
 /// back.
 pub const BACKOFF_MS_MAX: u64 = 5_000;
 
+/// The shortest time-out that a command takes: with a shorter one, a loaded board counts as away.
+pub const TIMEOUT_MS_MIN: u64 = 100;
+
+/// The longest time-out that a command takes, a day: a longer wait needs no time-out.
+pub const TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
 /// The default time-out: without a reply for so long, the client gives up all messages that wait. A board boots in
 /// that time.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;

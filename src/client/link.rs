@@ -10,6 +10,7 @@ use super::connection::{Connection, Heard, set_up};
 use super::limits::ATTEMPT_MS;
 use super::lookup::Lookup;
 use super::outcome::said;
+use super::reason::Meaning;
 use super::reply::Reply;
 use super::shown::{described, shown};
 use super::token::Token;
@@ -356,14 +357,9 @@ fn proof(reply: Reply, greeting: u64) -> Proof {
         Reply::Err { line, reason, .. } if line == greeting && reason == "no-auth" => Proof::Good,
         Reply::Err { line, reason, text } if line == greeting || line == 0 => {
             let said = said(&reason, &text);
-            if is_denial(&reason) { Proof::Denied(said) } else { Proof::Failed(said) }
+            if Meaning::of(&reason).is_permanent() { Proof::Denied(said) } else { Proof::Failed(said) }
         }
         Reply::Bye(reason) => Proof::Failed(shown(&reason)),
         _ => Proof::Other,
     }
-}
-
-/// Whether that reason says that this client has no right.
-fn is_denial(reason: &str) -> bool {
-    matches!(reason, "not-allowed" | "not-authenticated" | "wrong-token" | "not-permitted" | "bad-argument")
 }

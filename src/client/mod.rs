@@ -12,10 +12,12 @@
 //! | [`token`] | the token, from a file that only its owner can read |
 //! | [`message`] | a message as a line |
 //! | [`reply`] | the parser of the server's lines |
+//! | [`reason`] | what the reason of a refusal means |
 //! | [`connection`] | one connection: lines out, replies in |
 //! | [`link`] | connects to one of the servers, and checks that it answers |
 //! | [`in_flight`] | lines without a reply yet |
 //! | [`backoff`], [`deadline`] | pauses between attempts, and the time-out |
+//! | [`wait`] | the wait for a descriptor or a time |
 //! | [`outcome`] | the outcomes of a message |
 //! | [`sender`] | sends messages, with the files above |
 //! | [`positions`] | how far journals are read, and where to continue |
@@ -68,10 +70,12 @@ pub mod outcome;
 #[cfg(test)]
 mod peer;
 pub mod positions;
+pub mod reason;
 pub mod reply;
 pub mod sender;
 pub mod shown;
 pub mod token;
+pub mod wait;
 pub mod watcher;
 
 pub use address::{BadServers, Servers};

@@ -1,5 +1,6 @@
 //! The outcomes of a message.
 
+use super::reason::Meaning;
 use super::reply::Reply;
 use super::shown::{shown, shown_whole};
 use std::fmt;
@@ -93,14 +94,13 @@ pub fn said(reason: &str, text: &str) -> String {
     if text.is_empty() { shown(reason) } else { shown(&format!("{reason}: {text}")) }
 }
 
-/// The verdict for the reason of a `NAK`. By the protocol the client may send a message again after a reason of the
-/// first row, and after one of the third a handler may have processed it.
+/// The verdict for the reason of a `NAK`.
 fn of_reason(reason: &str) -> fn(String) -> Verdict {
-    match reason {
-        "shutting-down" | "journal-failed" | "print-failed" => Verdict::Later,
-        "not-authenticated" => Verdict::Denied,
-        "handler-timeout" | "handler-lost" => Verdict::Unknown,
-        _ => Verdict::Refused,
+    match Meaning::of(reason) {
+        Meaning::Later => Verdict::Later,
+        Meaning::NoRight => Verdict::Denied,
+        Meaning::Unknown => Verdict::Unknown,
+        Meaning::NotUnderstood | Meaning::Other => Verdict::Refused,
     }
 }
 

@@ -12,7 +12,8 @@ use super::outcome::{Outcome, Receipt, Refusal, Verdict, said, verdict};
 use super::reply::Reply;
 use super::shown::shown;
 use super::token::Token;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use super::wait::wait;
+use nix::poll::PollFlags;
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -154,10 +155,7 @@ impl<T> Sender<T> {
                 return;
             }
             let due = self.due().into_iter().chain(until).min();
-            let mut fds: Vec<_> =
-                self.interest().map(|(fd, flags)| PollFd::new(fd, flags)).into_iter().collect();
-            // After an error, such as an interruption by a signal, the loop checks again.
-            let _ = poll(&mut fds, poll_timeout(due, now));
+            wait(self.interest(), due);
         }
     }
 
@@ -386,14 +384,6 @@ impl Sender<()> {
             }
         }
     }
-}
-
-/// The time-out of a poll that ends at `due`; none: no time-out.
-pub fn poll_timeout(due: Option<Instant>, now: Instant) -> PollTimeout {
-    let Some(due) = due else { return PollTimeout::NONE };
-    // Rounded up, so that the poll does not end before that time.
-    let ms = due.saturating_duration_since(now).as_micros().div_ceil(1_000);
-    PollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
 }
 
 #[cfg(test)]

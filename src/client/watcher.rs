@@ -15,12 +15,13 @@ use super::limits::{ATTEMPT_MS, EVENTS_MAX, REFRESH_S, SEARCH_MS_MAX};
 use super::link::{Change, Link};
 use super::outcome::said;
 use super::positions::{Gap, Position, Positions, Since};
+use super::reason::Meaning;
 use super::reply::Reply;
-use super::sender::poll_timeout;
 use super::shown::shown;
 use super::token::Token;
+use super::wait::wait;
 use crate::protocol::Priority;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::PollFlags;
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -182,10 +183,7 @@ impl Watcher {
                 return;
             }
             let due = self.due().into_iter().chain(until).min();
-            let mut fds: Vec<_> =
-                self.interest().map(|(fd, flags)| PollFd::new(fd, flags)).into_iter().collect();
-            // After an error, such as an interruption by a signal, the loop checks again.
-            let _ = poll(&mut fds, poll_timeout(due, now));
+            wait(self.interest(), due);
         }
     }
 
@@ -331,7 +329,7 @@ impl Watcher {
 
     fn take_refusal(&mut self, reason: &str, text: &str, now: Instant) {
         let said = said(reason, text);
-        if is_permanent(reason) { self.denial = Some(said) } else { self.lose(&said, now) }
+        if Meaning::of(reason).is_permanent() { self.denial = Some(said) } else { self.lose(&said, now) }
     }
 
     // ---- Events ----------------------------------------------------------------------------------------
@@ -385,19 +383,6 @@ impl Stage {
             Self::Away | Self::Live => None,
         }
     }
-}
-
-/// Whether to ask again would not help after that reason. Unknown reasons, as of a newer server, count as temporary.
-fn is_permanent(reason: &str) -> bool {
-    matches!(
-        reason,
-        "not-authenticated"
-            | "not-permitted"
-            | "not-allowed"
-            | "wrong-token"
-            | "unknown-command"
-            | "bad-argument"
-    )
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::arguments::{path, priority, switch, value};
 use super::names::SEND_WORD;
 use super::usage::{self, Usage};
 use super::values;
+use crate::client::limits::{TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
 use crate::limits::PORT_DEFAULT;
 use crate::protocol::Priority;
 use std::ffi::{OsStr, OsString};
-use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,11 +19,7 @@ const NAMES: [&str; 9] =
 /// Where to look for help.
 const HELP: &str = "firstline send --help";
 
-/// What may be given as `--timeout`, in milliseconds: below 0.1 s a loaded board counts as away, and longer than a day is `off`.
-const TIMEOUT_MS: RangeInclusive<u64> = 100..=24 * 60 * 60 * 1_000;
-
-/// How long nothing may be answered, if nothing is said: a board boots in that time.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+const TIMEOUT_DEFAULT: Duration = Duration::from_millis(TIMEOUT_MS_DEFAULT);
 
 /// What `firstline send` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +113,9 @@ impl Given {
             "spool" => self.spool = Some(value(name, parser, |text| path(text, "directory"))?),
             "flush" => self.is_flush = switch(name, parser, true)?,
             "timeout" => {
-                self.timeout = value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS))?;
+                self.timeout = value(name, parser, |text| {
+                    values::seconds_or_off(text, TIMEOUT_MS_MIN..=TIMEOUT_MS_MAX)
+                })?;
             }
             "urgent" => self.priority = switch(name, parser, Priority::URGENT)?,
             "high" => self.priority = switch(name, parser, Priority::HIGH)?,

@@ -4,10 +4,10 @@ use super::arguments::{path, priority, switch, value};
 use super::names::WATCH_WORD;
 use super::usage::{self, Usage};
 use super::values;
+use crate::client::limits::{TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
 use crate::limits::PORT_DEFAULT;
 use crate::protocol::Priority;
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ pub(super) const NAMES: [&str; 7] = ["min", "since", "state", "json", "count", "
 
 /// Where to look for help.
 const HELP: &str = "firstline watch --help";
-
-/// What may be given as `--timeout`, in milliseconds: below 0.1 s a loaded board counts as away, and longer than a day is `off`.
-const TIMEOUT_MS: RangeInclusive<u64> = 100..=24 * 60 * 60 * 1_000;
 
 /// What `firstline watch` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +94,10 @@ fn set(options: &mut WatchOptions, name: &str, parser: &mut lexopt::Parser) -> R
         "state" => options.state = Some(value(name, parser, |text| path(text, "file"))?),
         "json" => options.json = switch(name, parser, true)?,
         "count" => options.count = Some(value(name, parser, count)?),
-        "timeout" => options.timeout = value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS))?,
+        "timeout" => {
+            options.timeout =
+                value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS_MIN..=TIMEOUT_MS_MAX))?
+        }
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
         _ => return Err(unknown(&format!("--{name}"))),
     }

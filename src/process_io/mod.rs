@@ -1,5 +1,5 @@
 //! Parts that the commands share which speak to a server: standard output and standard error without waiting, signals
-//! as a descriptor, and one wait for all of them. Knows no server.
+//! as a descriptor, one wait for all of them, and why a command cannot begin. Knows no connection.
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -7,7 +7,11 @@
 //! | [`interruption`] | the signals that end a command |
 //! | [`progress`] | how far a command is, on a terminal |
 //! | [`ready`] | the wait |
+//! | [`file_lock`] | locks of files between processes |
+//! | [`failure`] | why a command cannot begin |
 
+pub mod failure;
+pub mod file_lock;
 pub mod interruption;
 pub mod output;
 pub mod progress;

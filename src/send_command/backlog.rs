@@ -3,10 +3,9 @@
 use super::spool::{Contents, Name, Spool};
 use crate::client::limits::IN_FLIGHT;
 use crate::client::{Outcome, Refusal};
+use crate::process_io::file_lock::FileLock;
 use crate::protocol::Priority;
-use nix::fcntl::Flock;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -15,7 +14,7 @@ use std::path::Path;
 pub struct Backlog {
     spool: Spool,
     /// The lock for sending; none: another process holds it.
-    sending: Option<Flock<File>>,
+    sending: Option<FileLock>,
     /// The messages that were not begun yet, in order.
     waiting: VecDeque<Waiting>,
 }

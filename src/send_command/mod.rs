@@ -10,10 +10,8 @@
 //! | `backlog` | the messages of a spool that this process sends |
 //! | `tally` | the counts of the outcomes, and the exit code |
 //! | `sending` | the files above together with the client, in one thread and one poll |
-//! | `failure` | why it cannot begin |
 
 mod backlog;
-mod failure;
 mod input;
 mod report;
 mod sending;
@@ -23,23 +21,27 @@ mod tally;
 
 use crate::client::{Message, Sender, Servers, Settings, Token};
 use crate::options::{Content, SendOptions, Usage};
+use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
 use backlog::Backlog;
-pub use failure::Failure;
 use input::Input;
 use sending::Sending;
 use std::io::{IsTerminal as _, stdin};
 pub use tally::Verdict;
+
+/// There is no TEXT, and standard input is a terminal.
+const NO_TEXT: &str = "there is no TEXT; give some, or - to type lines";
+/// There is no TEXT, and standard input has no lines. Perhaps a variable of a script is empty.
+const NO_LINES: &str =
+    "nothing was sent: there is no TEXT, and standard input has no lines; - takes that for well";
 
 /// Sends the messages of the options, and reports their outcomes on standard output and standard error.
 ///
 /// # Errors
 /// Why it cannot begin: nothing was sent.
 pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
-    let servers: Servers = options
-        .servers
-        .parse()
-        .map_err(|error| Failure::Usage(Usage::given(options.servers.as_ref(), error)))?;
+    let servers: Servers =
+        options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
     let settings = Settings { token, timeout: options.timeout, repeats_unknown: options.repeats_unknown };
     let sender = Sender::new(servers, settings);
@@ -48,18 +50,20 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let mut sending = Sending::new(sender, options.timeout, interruption)?;
     if let Some(path) = &options.spool {
         let found = Backlog::open(path, options.repeats_unknown);
-        sending = sending.with_spool(found.map_err(|error| Failure::Spool(path.clone(), error))?);
+        sending = sending.with_spool(
+            found.map_err(|error| Failure::system_of(format_args!("--spool {}", path.display()), &error))?,
+        );
     }
     match &options.content {
         Content::Text(text) => {
             let message = Message::new(options.priority, text.as_slice())
-                .map_err(|error| Failure::Usage(Usage::given("TEXT".as_ref(), error)))?;
+                .map_err(|error| Usage::given("TEXT".as_ref(), error))?;
             Ok(sending.send(message))
         }
         Content::Kept => Ok(sending.flush()),
-        Content::Unsaid if stdin().is_terminal() => Err(Failure::NoText),
+        Content::Unsaid if stdin().is_terminal() => Err(Failure::usage(NO_TEXT)),
         Content::Unsaid => match sending.send_lines(Input::new()?, options.priority) {
-            verdict if verdict.is_of_nothing() => Err(Failure::NoLines),
+            verdict if verdict.is_of_nothing() => Err(Failure::usage(NO_LINES)),
             verdict => Ok(verdict),
         },
         Content::Lines => Ok(sending.send_lines(Input::new()?, options.priority)),

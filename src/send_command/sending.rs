@@ -7,7 +7,6 @@ use super::spool::Name;
 use super::tag::{Tag, Which};
 use super::tally::Verdict;
 use crate::client::limits::TEXT_BYTES_MAX;
-use crate::client::sender::poll_timeout;
 use crate::client::shown::{described, shown};
 use crate::client::{Message, Outcome, Refusal, Sender};
 use crate::process_io::interruption::Interruption;
@@ -397,7 +396,6 @@ impl Sending {
 
     /// Waits for the first event and handles it; true: an output was ready.
     fn wait(&mut self) -> bool {
-        let now = Instant::now();
         let progress = if self.is_finishing { None } else { self.report.tell_progress() };
         let input = self.input.as_ref().filter(|input| input.is_dry() && self.has_room());
         let fds = [
@@ -409,8 +407,8 @@ impl Sending {
         ];
         let ending = self.ending.map(|(_, until)| until);
         let ending = ending.into_iter().chain(progress);
-        let timeout = poll_timeout(self.sender.due().into_iter().chain(ending).min(), now);
-        let [signal, input, receipts, complaints, _] = ready(fds, timeout);
+        let due = self.sender.due().into_iter().chain(ending).min();
+        let [signal, input, receipts, complaints, _] = ready(fds, due);
         if signal && let Some(number) = self.interruption.next() {
             self.interrupt(number);
         }

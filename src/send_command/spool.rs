@@ -11,9 +11,8 @@
 //! messages of the spool.
 
 use crate::client::limits::TEXT_BYTES_MAX;
+use crate::process_io::file_lock::{FileLock, lock, try_lock};
 use crate::protocol::Priority;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use std::cmp::Reverse;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -121,7 +120,7 @@ impl Spool {
     /// [`KEPT_MAX`] messages are there, or those of the system. Then the message is not kept, unless only the last
     /// sync failed.
     pub fn keep(&self, priority: Priority, text: &[u8]) -> io::Result<()> {
-        let _lock = self.lock("lock", FlockArg::LockExclusive)?;
+        let _lock = lock(&self.path.join("lock"))?;
         let Contents { kept, sent } = self.contents()?;
         if kept.len() + sent.len() >= KEPT_MAX {
             return Err(io::Error::other(format!("{KEPT_MAX} messages are kept already")));
@@ -150,11 +149,8 @@ impl Spool {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn lock_sending(&self) -> io::Result<Option<Flock<File>>> {
-        match self.lock("sending", FlockArg::LockExclusiveNonblock) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            lock => lock.map(Some),
-        }
+    pub fn lock_sending(&self) -> io::Result<Option<FileLock>> {
+        try_lock(&self.path.join("sending"))
     }
 
     /// The messages in the directory.
@@ -220,19 +216,6 @@ impl Spool {
 
     fn rename(&self, name: &Name, from: State, to: State) -> io::Result<()> {
         fs::rename(self.path.join(name.file(from)), self.path.join(name.file(to)))
-    }
-
-    fn lock(&self, name: &str, how: FlockArg) -> io::Result<Flock<File>> {
-        let path = self.path.join(name);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
-        loop {
-            match Flock::lock(file, how) {
-                Ok(lock) => return Ok(lock),
-                Err((again, Errno::EINTR)) => file = again,
-                Err((_, errno)) => return Err(errno.into()),
-            }
-        }
     }
 }
 

@@ -9,9 +9,7 @@
 //! | `keeper` | decides when to write that file |
 //! | `verdict` | why it ended, and the exit code |
 //! | `watching` | the files above together with the client, in one thread and one poll |
-//! | `failure` | why it cannot begin |
 
-mod failure;
 mod keeper;
 mod line;
 mod printer;
@@ -21,8 +19,8 @@ mod watching;
 
 use crate::client::{Interest, Positions, Servers, Since, Token, Watcher};
 use crate::options::{self, Usage, WatchOptions};
+use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
-pub use failure::Failure;
 use keeper::Keeper;
 use printer::Printer;
 use state_file::StateFile;
@@ -34,10 +32,8 @@ use watching::{Limits, Watching};
 /// # Errors
 /// Why it cannot begin: nothing was printed.
 pub fn run(options: &WatchOptions) -> Result<Verdict, Failure> {
-    let servers: Servers = options
-        .servers
-        .parse()
-        .map_err(|error| Failure::Usage(Usage::given(options.servers.as_ref(), error)))?;
+    let servers: Servers =
+        options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
     let (file, positions) = match &options.state {
         Some(path) => StateFile::open(path).map(|(file, positions)| (Some(file), positions))?,

@@ -3,8 +3,8 @@
 
 use crate::client::shown::described;
 use crate::client::{Position, Positions};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use crate::process_io::failure::Failure;
+use crate::process_io::file_lock::{FileLock, try_lock};
 use std::ffi::OsString;
 use std::fmt::{self, Display, Write as _};
 use std::fs::{self, File, OpenOptions};
@@ -34,7 +34,7 @@ pub struct StateFile {
     /// The path of the new file, before its rename.
     new: PathBuf,
     directory: File,
-    _lock: Flock<File>,
+    _lock: FileLock,
 }
 
 /// Why a file cannot be used, in one line that begins with its path.
@@ -68,6 +68,12 @@ impl Display for StateError {
 
 impl std::error::Error for StateError {}
 
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        Self::usage(format_args!("--state {error}"))
+    }
+}
+
 impl StateFile {
     /// Opens the file of that path, and returns its positions. It need not exist. This also writes the file once, so
     /// that a failure to write shows at the start.
@@ -85,7 +91,7 @@ impl StateFile {
         };
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
-        let lock = lock(&beside(path, ".lock")).map_err(system)?.ok_or_else(|| bad(Reason::InUse))?;
+        let lock = try_lock(&beside(path, ".lock")).map_err(system)?.ok_or_else(|| bad(Reason::InUse))?;
         let file = Self { path: path.to_path_buf(), new: beside(path, ".new"), directory, _lock: lock };
         // Another process may have held the lock and written since the first read.
         let positions = read(path).ok().and_then(|text| parse(&text)).unwrap_or(positions);
@@ -133,19 +139,6 @@ fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     file.take(BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Takes the lock of that file; none: another process holds it.
-fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((again, Errno::EINTR)) => file = again,
-            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-            Err((_, errno)) => return Err(errno.into()),
-        }
-    }
 }
 
 fn format(positions: &Positions) -> String {

@@ -3,7 +3,6 @@
 use super::keeper::Keeper;
 use super::printer::Printer;
 use super::verdict::Verdict;
-use crate::client::sender::poll_timeout;
 use crate::client::shown::described;
 use crate::client::{Watcher, What};
 use crate::counted::Counted;
@@ -240,7 +239,7 @@ impl Watching {
             self.complaints.interest(),
             watched.map(|(fd, flags)| PollFd::new(fd, flags)),
         ];
-        let [signal, printer, complaints, _] = ready(fds, poll_timeout(due, Instant::now()));
+        let [signal, printer, complaints, _] = ready(fds, due);
         if signal && let Some(number) = self.interruption.next() {
             self.verdict = Some(Verdict::Interrupted(number));
         }

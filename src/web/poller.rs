@@ -9,7 +9,7 @@ use crate::submission::{Submission, Submissions};
 use firstline::client::connection::Heard;
 use firstline::client::link::{Change, Link};
 use firstline::client::outcome::{Verdict, verdict};
-use firstline::client::sender::poll_timeout;
+use firstline::client::wait::poll_timeout;
 use firstline::client::{Outcome, Refusal, Reply};
 use firstline::protocol::Priority;
 use firstline::protocol::escape::Escaped;

@@ -1,0 +1,49 @@
+//! What the reason of a refusal means for this client: the only place that knows the server's reasons.
+
+/// What the reason of a `NAK` or an `ERR` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// This client has no right.
+    NoRight,
+    /// The server does not know the command, or not in this form.
+    NotUnderstood,
+    /// To try again later may succeed.
+    Later,
+    /// A handler may have processed the message.
+    Unknown,
+    /// Another reason, perhaps of a newer server.
+    Other,
+}
+
+impl Meaning {
+    /// The meaning of a reason.
+    pub fn of(reason: &str) -> Self {
+        match reason {
+            "not-authenticated" | "wrong-token" | "not-permitted" | "not-allowed" => Self::NoRight,
+            "unknown-command" | "bad-argument" => Self::NotUnderstood,
+            "shutting-down" | "journal-failed" | "print-failed" => Self::Later,
+            "handler-timeout" | "handler-lost" => Self::Unknown,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether the server will refuse the same command each time.
+    pub fn is_permanent(self) -> bool {
+        matches!(self, Self::NoRight | Self::NotUnderstood)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rights_and_syntax_are_permanent() {
+        for reason in ["not-authenticated", "wrong-token", "not-permitted", "not-allowed", "bad-argument"] {
+            assert!(Meaning::of(reason).is_permanent(), "{reason}");
+        }
+        for reason in ["shutting-down", "handler-lost", "full", "idle", "newer-reason"] {
+            assert!(!Meaning::of(reason).is_permanent(), "{reason}");
+        }
+    }
+}

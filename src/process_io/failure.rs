@@ -1,0 +1,67 @@
+//! Why a command cannot begin, in one line that says what to do next.
+
+use crate::client::BadTokenFile;
+use crate::client::shown::described;
+use crate::options::Usage;
+use nix::errno::Errno;
+use std::fmt::{self, Display};
+use std::io;
+
+/// Why a command cannot begin.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    line: String,
+}
+
+/// The arguments are wrong, or name a file that cannot be used.
+const USAGE: u8 = 2;
+/// The system refuses a resource.
+const FAILED: u8 = 4;
+
+impl Failure {
+    /// The arguments are wrong, or name a file that cannot be used.
+    pub fn usage(line: impl Display) -> Self {
+        Self { code: USAGE, line: line.to_string() }
+    }
+
+    /// The system refuses a resource, which is `of` something, such as `--spool DIR`.
+    pub fn system_of(of: impl Display, error: &io::Error) -> Self {
+        Self { code: FAILED, line: format!("{of}: {}", described(error)) }
+    }
+
+    /// The exit code of the process.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+impl From<Usage> for Failure {
+    fn from(usage: Usage) -> Self {
+        Self::usage(usage)
+    }
+}
+
+impl From<BadTokenFile> for Failure {
+    fn from(error: BadTokenFile) -> Self {
+        Self::usage(format_args!("--token-file {error}"))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self { code: FAILED, line: described(&error) }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        io::Error::from(errno).into()
+    }
+}

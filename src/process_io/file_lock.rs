@@ -1,0 +1,44 @@
+//! Locks of files between processes, by flock(2).
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Only the owner may take the lock.
+const MODE: u32 = 0o600;
+
+/// A lock that ends when this value is dropped, or its process ends.
+pub type FileLock = Flock<File>;
+
+/// Takes the lock of that file, and makes the file if it does not exist. Waits while another process holds it.
+///
+/// # Errors
+/// Those of the system.
+pub fn lock(path: &Path) -> io::Result<FileLock> {
+    take(path, FlockArg::LockExclusive)
+}
+
+/// The same, but does not wait; none: another process holds the lock.
+///
+/// # Errors
+/// Those of the system.
+pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
+    match take(path, FlockArg::LockExclusiveNonblock) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        lock => lock.map(Some),
+    }
+}
+
+fn take(path: &Path, how: FlockArg) -> io::Result<FileLock> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    loop {
+        match Flock::lock(file, how) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EINTR)) => file = again,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+    }
+}
