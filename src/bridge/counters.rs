@@ -2,9 +2,6 @@
 
 use super::class::{Class, PerClass};
 use super::item::{Loss, Reason};
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The counters of the way out.
@@ -75,16 +72,6 @@ impl Counters {
             commands.refused.load(Ordering::Relaxed),
         )
     }
-}
-
-/// Puts a text in the place of a file. A power cut may lose it; a reader never sees a part.
-///
-/// # Errors
-/// The system's.
-pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let new = super::cursor_file::with_suffix(path, ".new");
-    fs::write(&new, text)?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

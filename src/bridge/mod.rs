@@ -22,11 +22,12 @@
 //! | `incoming`, `commands` | the way in, without a connection and with one |
 //! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
 //! | `broker`, `lookup`, `secret`, `tls`, `transport`, `link`, `destination` | the way to the broker |
-//! | `options`, `counters`, `report`, `stop`, `program` | the program |
+//! | `options`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
 
 mod broker;
 mod class;
 mod commands;
+mod counter_file;
 mod counters;
 mod cursor_file;
 mod cursors;

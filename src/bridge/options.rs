@@ -403,9 +403,10 @@ sent is told to the topic lost beside those of the messages.
 
 Each option is a variable too: FIRSTLINE_BRIDGE_JOURNAL=DIR. Without --state,
 the file is cursors in $STATE_DIRECTORY, or in ~/.local/state/firstline-bridge;
-FILE.json beside it has counters. It ends on SIGTERM with 0; with 2 for a wrong
-option, and with 1 for a file that cannot be used. A broker or a journal that is
-away does not end it.
+FILE.json beside it has counters, or with systemd counters.json in
+$RUNTIME_DIRECTORY. It ends on SIGTERM with 0; with 2 for a wrong option, and
+with 1 for a file that cannot be used. A broker or a journal that is away does
+not end it.
 ";
     help
 }

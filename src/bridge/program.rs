@@ -1,8 +1,9 @@
 //! The program: from the arguments to the exit code.
 
 use super::commands::{Commands, Subscription};
+use super::counter_file;
 use super::counters::CommandCounters;
-use super::cursor_file::{CursorFile, with_suffix};
+use super::cursor_file::CursorFile;
 use super::destination::Destination;
 use super::exchange::Introduction;
 use super::limits::{COMMAND_SESSION_S, LOOK_OFFLINE_MS};
@@ -108,7 +109,7 @@ fn forward(
         cursors = Some(CursorFile::create(state, outgoing.cursors()).map_err(|error| error.to_string())?);
     }
     if let Some(cursors) = cursors {
-        let counters_path = with_suffix(state, ".json");
+        let counters_path = counter_file::path(state);
         Publisher::new(manner, destination, outgoing, cursors, counters_path, counters, stop).run();
     }
     Ok(())

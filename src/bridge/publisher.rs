@@ -1,6 +1,7 @@
 //! The way out: from the journal to the broker, over as many connections as it takes, until the process is to end.
 
-use super::counters::{self, CommandCounters, Snapshot};
+use super::counter_file;
+use super::counters::{CommandCounters, Snapshot};
 use super::cursor_file::CursorFile;
 use super::destination::Destination;
 use super::exchange::{End, Heard, Unsent};
@@ -347,7 +348,7 @@ impl Publisher {
         };
         let text = self.outgoing.counters.json(&snapshot, &self.commands);
         // They are for monitors only, which see that the file grows old.
-        let _ = counters::write(&self.counters_path, &text);
+        let _ = counter_file::write(&self.counters_path, &text);
     }
 
     /// Waits a little for what is on its way, says goodbye, and saves the cursors.
