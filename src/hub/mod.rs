@@ -34,6 +34,7 @@ pub mod shutdown;
 pub mod signals;
 pub mod startup;
 pub mod stats;
+pub mod times;
 pub mod watchdog;
 pub mod workers;
 

@@ -4,12 +4,12 @@
 //! It is a plain number behind the mutex that is held there anyway, because not every board has 64-bit atomics.
 
 use crate::clock;
-use crate::histogram::Histogram;
 use crate::hub::counters::{Counters, JournalState};
 use crate::hub::handling::shared::{SharedTasks, Table};
 use crate::hub::handling::stats::TaskEvent;
 use crate::hub::shared::Hub;
-use crate::limits::{ANSWER_LINE_BYTES_MAX, STAT_BUCKETS_US};
+use crate::hub::times::Times;
+use crate::limits::ANSWER_LINE_BYTES_MAX;
 use crate::logger;
 use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
@@ -17,35 +17,20 @@ use crate::queue::Depth;
 use core::fmt::Write;
 use heapless::String;
 
-/// The sum, the number of values and the coarse buckets of a histogram: how many values do not exceed each of
-/// [`STAT_BUCKETS_US`].
-#[derive(Clone, Copy, Default)]
-struct Buckets {
-    sum_ns: u64,
-    count: u64,
-    counts: [u64; STAT_BUCKETS_US.len()],
-}
-
 /// The counters of one priority.
 #[derive(Clone, Copy, Default)]
 struct PriorityStats {
     depth: Depth,
     oldest_ns: u64,
     processed: u64,
-    p50_ns: u64,
-    p99_ns: u64,
-    max_ns: u64,
-    buckets: Buckets,
+    ack: Times,
 }
 
 /// The counters of the journal.
 #[derive(Clone, Copy)]
 struct JournalStats {
     state: JournalState,
-    sync_p50_ns: u64,
-    sync_p99_ns: u64,
-    sync_max_ns: u64,
-    sync_buckets: Buckets,
+    sync: Times,
     damage_bytes: u64,
     uptime_ns: u64,
 }
@@ -57,12 +42,8 @@ struct TasksStats {
     min: Priority,
     handlers: usize,
     given_now: usize,
-    wait_p50_ns: u64,
-    wait_p99_ns: u64,
-    wait_max_ns: u64,
-    work_p50_ns: u64,
-    work_p99_ns: u64,
-    work_max_ns: u64,
+    wait: Times,
+    work: Times,
     events: [[u64; TaskEvent::COUNT]; Priority::COUNT],
 }
 
@@ -129,9 +110,9 @@ const JOURNAL: [Counter<JournalStats>; 12] = [
         percent(j.state.written.page_bytes, j.state.written.record_bytes)
     }),
     ("journal-syncs", |j| j.state.written.syncs),
-    ("journal-sync-p50-us", |j| j.sync_p50_ns / 1_000),
-    ("journal-sync-p99-us", |j| j.sync_p99_ns / 1_000),
-    ("journal-sync-max-us", |j| j.sync_max_ns / 1_000),
+    ("journal-sync-p50-us", |j| j.sync.p50_ns / 1_000),
+    ("journal-sync-p99-us", |j| j.sync.p99_ns / 1_000),
+    ("journal-sync-max-us", |j| j.sync.max_ns / 1_000),
     ("journal-failures", |j| j.state.written.failures),
     ("journal-damaged-bytes-read", |j| j.damage_bytes),
 ];
@@ -140,12 +121,12 @@ const JOURNAL: [Counter<JournalStats>; 12] = [
 const TASKS: [Counter<TasksStats>; 8] = [
     ("handlers", |t| t.handlers as u64),
     ("tasks-with-handlers", |t| t.given_now as u64),
-    ("task-wait-p50-us", |t| t.wait_p50_ns / 1_000),
-    ("task-wait-p99-us", |t| t.wait_p99_ns / 1_000),
-    ("task-wait-max-us", |t| t.wait_max_ns / 1_000),
-    ("task-work-p50-us", |t| t.work_p50_ns / 1_000),
-    ("task-work-p99-us", |t| t.work_p99_ns / 1_000),
-    ("task-work-max-us", |t| t.work_max_ns / 1_000),
+    ("task-wait-p50-us", |t| t.wait.p50_ns / 1_000),
+    ("task-wait-p99-us", |t| t.wait.p99_ns / 1_000),
+    ("task-wait-max-us", |t| t.wait.max_ns / 1_000),
+    ("task-work-p50-us", |t| t.work.p50_ns / 1_000),
+    ("task-work-p99-us", |t| t.work.p99_ns / 1_000),
+    ("task-work-max-us", |t| t.work.max_ns / 1_000),
 ];
 
 /// The lines about one priority. `pN-` precedes each name.
@@ -155,9 +136,9 @@ const PRIORITY: [Counter<PriorityStats>; 8] = [
     ("waiting", |p| u64::from(p.depth.now)),
     ("waiting-max", |p| u64::from(p.depth.max)),
     ("oldest-ms", |p| p.oldest_ns / 1_000_000),
-    ("ack-p50-us", |p| p.p50_ns / 1_000),
-    ("ack-p99-us", |p| p.p99_ns / 1_000),
-    ("ack-max-us", |p| p.max_ns / 1_000),
+    ("ack-p50-us", |p| p.ack.p50_ns / 1_000),
+    ("ack-p99-us", |p| p.ack.p99_ns / 1_000),
+    ("ack-max-us", |p| p.ack.max_ns / 1_000),
 ];
 
 /// The largest number of lines of `/stats`.
@@ -171,11 +152,11 @@ const LINES: usize = GENERAL.len()
 /// The largest number of lines about one priority.
 const OF_PRIORITY: usize = PRIORITY.len() + TaskEvent::COUNT;
 
-/// The lines of a histogram: its sum, the number of its values, and its buckets.
-const HISTOGRAM_LINES: usize = 2 + STAT_BUCKETS_US.len();
+/// The histograms that are not of a priority: of syncs, and of tasks.
+const HISTOGRAMS: usize = 3;
 
 /// The largest number of lines of `/stats full`: after those of `/stats` the journal's size, and the histograms.
-const LINES_FULL: usize = LINES + 1 + HISTOGRAM_LINES * (1 + Priority::COUNT);
+const LINES_FULL: usize = LINES + 1 + Times::LINES_FULL * (HISTOGRAMS + Priority::COUNT);
 
 impl Snapshot {
     /// Takes a snapshot, for `/stats` or `/stats full`. It reads the whole queue, and the counters of every outbox.
@@ -211,17 +192,12 @@ impl Snapshot {
             stats.oldest_ns =
                 oldest_ns[priority.index()].map_or(0, |stamp_ns| now_ns.saturating_sub(stamp_ns));
         }
-        let (waits, works) = (&table.stats().waits, &table.stats().works);
         self.tasks = Some(TasksStats {
             min: tasks.min(),
             handlers: table.handlers().len(),
             given_now: table.unfinished() - table.waiting().len(),
-            wait_p50_ns: waits.percentile(500),
-            wait_p99_ns: waits.percentile(990),
-            wait_max_ns: waits.max(),
-            work_p50_ns: works.percentile(500),
-            work_p99_ns: works.percentile(990),
-            work_max_ns: works.max(),
+            wait: Times::of(&table.stats().waits, self.is_full),
+            work: Times::of(&table.stats().works, self.is_full),
             events: table.stats().events(),
         });
     }
@@ -235,22 +211,15 @@ impl Snapshot {
         self.commands_refused = counters.commands_refused;
         self.msgs_sent = counters.msgs_sent;
         self.msgs_lost = counters.msgs_lost;
-        let sync_times = &counters.sync_times;
         self.journal = counters.journal.map(|state| JournalStats {
             state,
-            sync_p50_ns: sync_times.percentile(500),
-            sync_p99_ns: sync_times.percentile(990),
-            sync_max_ns: sync_times.max(),
-            sync_buckets: Buckets::of(sync_times, self.is_full),
+            sync: Times::of(&counters.sync_times, self.is_full),
             damage_bytes: counters.journal_damage_bytes,
             uptime_ns: self.uptime_ns,
         });
         for (stats, latency) in self.priorities.iter_mut().zip(&counters.latencies) {
             stats.processed = latency.count();
-            stats.p50_ns = latency.percentile(500);
-            stats.p99_ns = latency.percentile(990);
-            stats.max_ns = latency.max();
-            stats.buckets = Buckets::of(latency, self.is_full);
+            stats.ack = Times::of(latency, self.is_full);
         }
     }
 
@@ -324,34 +293,19 @@ impl Snapshot {
                 self.journal?.state.capacity_bytes,
             ));
         };
-        let Some(number) = number.checked_sub(HISTOGRAM_LINES) else {
-            return Some(self.journal?.sync_buckets.line(format_args!("journal-sync"), number));
+        let (histogram, number) = (number / Times::LINES_FULL, number % Times::LINES_FULL);
+        let line = |name: core::fmt::Arguments<'_>, times: &Times| {
+            let (end, value) = times.line(number);
+            (stat_name(format_args!("{name}-{end}")), value)
         };
-        let priority = Priority::all().nth(number / HISTOGRAM_LINES)?;
-        let stats = &self.priorities[priority.index()];
-        let line = || stats.buckets.line(format_args!("{priority}-ack"), number % HISTOGRAM_LINES);
-        (stats.depth.admitted > 0).then(line)
-    }
-}
-
-impl Buckets {
-    /// The buckets of a histogram of nanoseconds. If they are not listed, all their numbers are 0.
-    fn of(histogram: &Histogram, is_listed: bool) -> Self {
-        if !is_listed {
-            return Self::default();
-        }
-        let counts = histogram.cumulative(STAT_BUCKETS_US.map(|bound_us| bound_us * 1_000));
-        Self { sum_ns: histogram.sum(), count: histogram.count(), counts }
-    }
-
-    /// Line `number` of [`HISTOGRAM_LINES`], of the histogram of that name.
-    fn line(&self, name: core::fmt::Arguments<'_>, number: usize) -> (StatName, u64) {
-        match number {
-            0 => (stat_name(format_args!("{name}-sum-us")), self.sum_ns / 1_000),
-            1 => (stat_name(format_args!("{name}-count")), self.count),
+        match histogram {
+            0 => Some(line(format_args!("journal-sync"), &self.journal.as_ref()?.sync)),
+            1 => Some(line(format_args!("task-wait"), &self.tasks.as_ref()?.wait)),
+            2 => Some(line(format_args!("task-work"), &self.tasks.as_ref()?.work)),
             _ => {
-                let bucket = number - 2;
-                (stat_name(format_args!("{name}-le-{}-us", STAT_BUCKETS_US[bucket])), self.counts[bucket])
+                let priority = Priority::all().nth(histogram - HISTOGRAMS)?;
+                let stats = &self.priorities[priority.index()];
+                (stats.depth.admitted > 0).then(|| line(format_args!("{priority}-ack"), &stats.ack))
             }
         }
     }

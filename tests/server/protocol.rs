@@ -304,6 +304,27 @@ fn full_stats_list_what_stats_lists_and_then_the_histograms() {
 }
 
 #[test]
+fn full_stats_have_histograms_of_tasks_only_where_handlers_process_them() {
+    let server = Server::start(&["--handle", "5"]);
+    let mut handler = server.connect();
+    assert_eq!(handler.ask("/handle"), "OK 1");
+    let mut sender = server.connect();
+    sender.send("/urgent a\n");
+    assert!(handler.line().starts_with("TASK 1 "));
+    handler.send("/done 1\n");
+    assert!(sender.line().starts_with("ACK 1 "));
+    let full = sender.full_stats();
+    for name in ["task-wait", "task-work"] {
+        let counts = STAT_BUCKETS_US.map(|bound_us| full[&format!("{name}-le-{bound_us}-us")]);
+        assert!(counts.is_sorted() && counts.last() == Some(&1), "{name}: {counts:?}");
+        assert_eq!(full[&format!("{name}-count")], 1);
+        assert!(full[&format!("{name}-sum-us")] <= full[&format!("{name}-max-us")] + 1);
+    }
+    let without = Server::start(&[]).connect().full_stats();
+    assert!(without.keys().all(|name| !name.starts_with("task-")), "{without:?}");
+}
+
+#[test]
 fn help_names_every_command() {
     let server = Server::start(&[]);
     let mut client = server.connect();
