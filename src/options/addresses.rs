@@ -130,8 +130,8 @@ fn as_ipv4(network: IpNet) -> IpNet {
     v4.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
-/// The entries of a list.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The entries of a list, with commas or spaces between them.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ']).filter(|word| !word.is_empty())
 }
 

@@ -24,7 +24,7 @@ mod usage;
 mod values;
 mod watch;
 
-pub use addresses::{Allow, Listen};
+pub use addresses::{Allow, Listen, words};
 pub use help::{help, version};
 pub use interface::Interface;
 pub use journal::{JournalOptions, JournalTask, Printing};

@@ -59,7 +59,7 @@ impl Figures {
             name.ends_with("-sum-us")
                 || name.contains("-le-")
                 || name.ends_with("-ack-count")
-                || name == "journal-sync-count"
+                || ["journal-sync-count", "task-wait-count", "task-work-count"].contains(&name)
         };
         self.0
             .iter()

@@ -27,8 +27,14 @@ pub const SHOWN_TEXT_BYTES_MAX: usize = 1_024;
 /// The clients that the page lists; it says how many more there are.
 pub const CLIENTS_LISTED_MAX: usize = 200;
 
-/// How many counters of the hub are kept. It has some 400 with all histograms; a newer hub may have more.
+/// How many counters of the hub are kept. It has some 500 with all histograms; a newer hub may have more.
 pub const STATS_MAX: usize = 1_024;
+
+/// How much of the file of the bridge's counters is read, in bytes. It has some 400.
+pub const BRIDGE_BYTES_MAX: u64 = 4 * 1024;
+
+/// How long the bridge may not write its counters before it counts as away, in milliseconds. It writes them every 5 s.
+pub const BRIDGE_SILENCE_MS_MAX: u64 = 20_000;
 
 /// The time between two points of the history, in seconds.
 pub const POINT_S: u64 = 5;

@@ -7,11 +7,13 @@
 //! | file | owns |
 //! | --- | --- |
 //! | [`figures`], [`history`], [`messages`] | data of the hub: its counters, the last hour, the last messages |
+//! | [`bridge`] | the counters of `firstline-bridge` |
 //! | [`metrics`] | the counters in the formats of Prometheus |
 //! | [`guard`], [`places`], [`login_gate`], [`sessions`] | access: by host name, by number of connections, by token |
 //! | [`router`], [`answer`], [`events`], [`page`] | the answers to requests |
 
 mod answer;
+mod bridge;
 mod events;
 mod figures;
 mod guard;

@@ -2,10 +2,9 @@
 
 use crate::limits::{FLUSH_MESSAGES_MAX, MESSAGES_MAX, SHOWN_TEXT_BYTES_MAX};
 use firstline::protocol::Priority;
-use firstline::protocol::escape::needs_escape;
+use firstline::protocol::escape::{escape, needs_escape};
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 
 /// A message as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,11 +99,8 @@ pub fn plain(text: &str) -> String {
             plain.push(character);
             continue;
         }
-        let mut bytes = [0; 4];
-        for byte in character.encode_utf8(&mut bytes).bytes() {
-            // A String takes everything.
-            let _ = write!(plain, "\\x{byte:02x}");
-        }
+        // A String takes everything.
+        let _ = escape(character.encode_utf8(&mut [0; 4]).as_bytes(), &mut plain);
     }
     plain
 }

@@ -2,6 +2,7 @@
 //! of buckets, and the `version` of this program. Names and texts of clients are never labels, so the number of series
 //! is bounded.
 
+use crate::bridge;
 use crate::figures::{Figures, Histogram};
 use firstline::limits::STAT_BUCKETS_US;
 use firstline::protocol::Priority;
@@ -24,6 +25,8 @@ pub struct Scrape {
     pub figures: Option<Arc<Figures>>,
     /// For how long the journal keeps a message, in seconds.
     pub journal_headroom_s: Option<u64>,
+    /// The counters of the bridge, or none while it is away; none: no bridge is configured.
+    pub bridge: Option<Option<bridge::Counters>>,
     /// How many viewers get live events.
     pub viewers: usize,
 }
@@ -95,6 +98,14 @@ const GENERAL: &[Metric] = metrics![
         "Log records lost because the log was too slow"
     ),
     ("commands-refused", "firstline_commands_refused", None, Counter, "Refused commands"),
+    ("handlers", "firstline_handlers", None, Gauge, "Clients that process messages"),
+    (
+        "tasks-with-handlers",
+        "firstline_tasks_with_handlers",
+        None,
+        Gauge,
+        "Messages that handlers process now"
+    ),
     ("journal-works", "firstline_journal_works", None, Gauge, "Whether the journal can keep messages"),
     ("journal-capacity-bytes", "firstline_journal_capacity", B, Gauge, "Size of the journal's files"),
     ("journal-bytes", "firstline_journal_record", B, Counter, "Bytes of committed records"),
@@ -117,6 +128,23 @@ const BY_PRIORITY: &[Metric] = metrics![
     ("waiting", "firstline_messages_waiting", None, Gauge, "Messages that wait to be processed"),
     ("waiting-max", "firstline_messages_waiting_peak", None, Gauge, "Most messages that waited at a time"),
     ("oldest-ms", "firstline_oldest_waiting", S, GaugeMilli, "For how long the oldest message waits"),
+];
+
+/// The metrics of a priority that handlers process.
+const TASKS: &[Metric] = metrics![
+    ("tasks-given", "firstline_tasks_given", None, Counter, "Messages given to handlers"),
+    ("tasks-done", "firstline_tasks_done", None, Counter, "Messages that handlers have done"),
+    ("tasks-refused", "firstline_tasks_refused", None, Counter, "Messages that handlers refused"),
+    ("tasks-lost", "firstline_tasks_lost", None, Counter, "Messages whose handler's connection broke"),
+    ("tasks-timed-out", "firstline_tasks_timed_out", None, Counter, "Messages that exceeded their time"),
+    ("tasks-put-back", "firstline_tasks_put_back", None, Counter, "Messages that wait for a handler again"),
+];
+
+/// The histograms of times of the whole hub: the beginning of their names in `/stats full`, name and help.
+const HISTOGRAMS: [(&str, &str, &str); 3] = [
+    ("journal-sync", "firstline_journal_sync", "Time that a sync of the journal took"),
+    ("task-wait", "firstline_task_wait", "Time that messages waited for a handler"),
+    ("task-work", "firstline_task_work", "Time that handlers had messages"),
 ];
 
 /// The metrics by reason: the beginning of their names in `/stats`, name and help.
@@ -151,6 +179,9 @@ impl Collector for Scrape {
         ConstGauge::new(1_u32).encode(build.encode_family(&version)?)?;
         gauge(&mut out, "firstline_up", "Whether the hub answers", None, u64::from(self.figures.is_some()))?;
         gauge(&mut out, "firstline_web_viewers", "Viewers of live events", None, self.viewers as u64)?;
+        if let Some(counters) = &self.bridge {
+            bridge(counters.as_ref(), &mut out)?;
+        }
         let Some(figures) = &self.figures else { return Ok(()) };
         for metric in GENERAL {
             if let Some(value) = figures.get(metric.stat) {
@@ -161,7 +192,10 @@ impl Collector for Scrape {
             let help = "For how long the journal keeps a message, at the rate of the last hour";
             gauge(&mut out, "firstline_journal_headroom", help, S, seconds)?;
         }
-        by_priority(figures, &mut out)?;
+        by_priority(BY_PRIORITY, figures, &mut out)?;
+        if figures.get("handlers").is_some() {
+            by_priority(TASKS, figures, &mut out)?;
+        }
         by_reason(figures, &mut out)?;
         histograms(figures, &mut out)
     }
@@ -187,8 +221,8 @@ fn gauge(out: &mut DescriptorEncoder, name: &str, help: &str, unit: Option<Unit>
     ConstGauge::new(value).encode(metric)
 }
 
-fn by_priority(figures: &Figures, out: &mut DescriptorEncoder) -> fmt::Result {
-    for metric in BY_PRIORITY {
+fn by_priority(metrics: &[Metric], figures: &Figures, out: &mut DescriptorEncoder) -> fmt::Result {
+    for metric in metrics {
         let mut family = metric.begin(out)?;
         for priority in Priority::all() {
             if let Some(value) = figures.of(priority, metric.stat) {
@@ -218,11 +252,44 @@ fn histograms(figures: &Figures, out: &mut DescriptorEncoder) -> fmt::Result {
             encode_histogram(&histogram, family.encode_family(&[("priority", priority.number())])?)?;
         }
     }
-    if let Some(histogram) = figures.histogram("journal-sync") {
-        let help = "Time that a sync of the journal took";
-        let metric =
-            out.encode_descriptor("firstline_journal_sync", help, S.as_ref(), MetricType::Histogram)?;
-        encode_histogram(&histogram, metric)?;
+    for (stat, name, help) in HISTOGRAMS {
+        if let Some(histogram) = figures.histogram(stat) {
+            let metric = out.encode_descriptor(name, help, S.as_ref(), MetricType::Histogram)?;
+            encode_histogram(&histogram, metric)?;
+        }
+    }
+    Ok(())
+}
+
+/// The metrics of the bridge; without counters, only that it is away.
+fn bridge(counters: Option<&bridge::Counters>, out: &mut DescriptorEncoder) -> fmt::Result {
+    let is_up = u64::from(counters.is_some());
+    gauge(out, "firstline_bridge_up", "Whether the bridge writes its counters", None, is_up)?;
+    let Some(counters) = counters else { return Ok(()) };
+    let help = "Whether the broker takes messages from the bridge";
+    gauge(out, "firstline_bridge_connected", help, None, counters.connected.into())?;
+    let help = "Messages in the bridge's memory that the broker has not acknowledged";
+    gauge(out, "firstline_bridge_messages_waiting", help, None, counters.waiting_in_memory)?;
+    if let Some(seconds) = counters.headroom_seconds {
+        let help = "How long until the journal overwrites a message that the bridge has not sent";
+        gauge(out, "firstline_bridge_headroom", help, S, seconds)?;
+    }
+    let totals = [
+        ("connections", "Connections that the broker accepted", counters.connections),
+        ("urgent_acknowledged", "Urgent messages that the broker acknowledged", counters.acknowledged_urgent),
+        ("rest_acknowledged", "Other messages that the broker acknowledged", counters.acknowledged_rest),
+        ("commands_done", "Commands from the broker that the hub acknowledged", counters.commands_done),
+        ("commands_refused", "Commands from the broker that were refused", counters.commands_refused),
+    ];
+    for (name, help, value) in totals {
+        let name = format!("firstline_bridge_{name}");
+        ConstCounter::new(value).encode(out.encode_descriptor(&name, help, None, MetricType::Counter)?)?;
+    }
+    let help = "Messages that the bridge will not send";
+    let mut family =
+        out.encode_descriptor("firstline_bridge_messages_lost", help, None, MetricType::Counter)?;
+    for (reason, value) in counters.lost() {
+        ConstCounter::new(value).encode(family.encode_family(&[("reason", reason)])?)?;
     }
     Ok(())
 }
@@ -247,7 +314,15 @@ mod tests {
     fn rendered(names: &[(&str, u64)], accept: &str) -> (String, &'static str) {
         let mut figures = Figures::default();
         names.iter().for_each(|(name, value)| figures.insert(name.to_string(), *value));
-        render(Scrape { figures: Some(Arc::new(figures)), journal_headroom_s: Some(7), viewers: 3 }, accept)
+        render(
+            Scrape {
+                figures: Some(Arc::new(figures)),
+                journal_headroom_s: Some(7),
+                bridge: None,
+                viewers: 3,
+            },
+            accept,
+        )
     }
 
     #[test]
@@ -277,7 +352,12 @@ mod tests {
 
     #[test]
     fn metrics_have_no_old_figures_while_the_hub_is_away() {
-        let (text, _) = render(Scrape { figures: None, journal_headroom_s: None, viewers: 0 }, "");
+        let (text, _) =
+            render(Scrape { figures: None, journal_headroom_s: None, bridge: Some(None), viewers: 0 }, "");
+        assert!(
+            text.contains("\nfirstline_bridge_up 0\n") && !text.contains("firstline_bridge_connected"),
+            "{text}"
+        );
         assert!(text.contains("\nfirstline_up 0\n") && !text.contains("firstline_clients"), "{text}");
     }
 }

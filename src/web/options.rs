@@ -3,7 +3,7 @@
 use crate::limits::{HOST_BYTES_MAX, HOSTS_MAX, LISTENERS_MAX};
 use firstline::client::Servers;
 use firstline::nearest::nearest;
-use firstline::options::Usage;
+use firstline::options::{Usage, words};
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ const PORT_DEFAULT: u16 = 9180;
 const PREFIX: &str = "FIRSTLINE_WEB_";
 
 /// The names of the options with a value.
-const NAMES: [&str; 5] = ["listen", "host", "token-file", "viewer-token-file", "allow-send"];
+const NAMES: [&str; 6] =
+    ["listen", "host", "token-file", "viewer-token-file", "allow-send", "bridge-counters"];
 
 /// What the program does.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Options {
     pub viewer_token_file: Option<PathBuf>,
     /// Whether viewers with that token may send.
     pub allows_send: bool,
+    /// The file with the counters of `firstline-bridge`.
+    pub bridge_counters: Option<PathBuf>,
     /// The hubs; the first that answers is used.
     pub hub: Option<Servers>,
 }
@@ -114,8 +117,9 @@ impl Options {
         match name {
             "listen" => add(&mut self.listen, listen(text)?, LISTENERS_MAX)?,
             "host" => add(&mut self.hosts, host(text)?, HOSTS_MAX)?,
-            "token-file" => self.token_file = Some(path(text)?),
-            "viewer-token-file" => self.viewer_token_file = Some(path(text)?),
+            "token-file" => self.token_file = Some(path(text, "a token")?),
+            "viewer-token-file" => self.viewer_token_file = Some(path(text, "a token")?),
+            "bridge-counters" => self.bridge_counters = Some(path(text, "the bridge's counters")?),
             "allow-send" => {
                 self.allows_send = match text {
                     "on" => true,
@@ -153,10 +157,6 @@ fn add<T>(list: &mut Vec<T>, more: Vec<T>, max: usize) -> Result<(), String> {
     if list.len() > max { Err(format!("takes {max} at most")) } else { Ok(()) }
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split([',', ' ']).filter(|word| !word.is_empty())
-}
-
 fn listen(text: &str) -> Result<Vec<SocketAddr>, String> {
     let bare = |word: &str| {
         word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(word).parse::<IpAddr>()
@@ -188,9 +188,9 @@ fn host(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-fn path(text: &str) -> Result<PathBuf, String> {
+fn path(text: &str, content: &str) -> Result<PathBuf, String> {
     match text.is_empty() || text.starts_with('-') {
-        true => Err("takes the path of a file with a token".to_string()),
+        true => Err(format!("takes the path of a file with {content}")),
         false => Ok(text.into()),
     }
 }
@@ -213,6 +213,8 @@ first that answers.
                      texts. Without it, all viewers see them if HUB asks for no
                      tokens, and none if it does
   --allow-send       viewers that have shown that token may send messages
+  --bridge-counters F   show the counters of firstline-bridge too, which it
+                     writes to F: /run/firstline-bridge/counters.json
   -V, --version      print the version
   -h, --help         print this
 

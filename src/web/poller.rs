@@ -1,6 +1,7 @@
 //! The thread that speaks with the hub, over one connection for all viewers. It asks for the counters once a second,
 //! joins, sends viewers' messages, and connects again when the connection is lost.
 
+use crate::bridge::CounterFile;
 use crate::figures::Figures;
 use crate::limits::{ANSWER_MS_MAX, CLIENTS_LISTED_MAX, FLUSH_MS, POLL_MS, SUBMISSIONS_MAX};
 use crate::messages::{Shown, plain};
@@ -41,6 +42,8 @@ pub struct Poller {
     link: Link,
     state: Arc<State>,
     submissions: Submissions,
+    /// The counters of the bridge, if viewers are to see them.
+    bridge: Option<CounterFile>,
     /// The lines that wait for replies, by their numbers.
     asked: BTreeMap<u64, Asked>,
     /// `/stats full`, or `/stats` for a hub that does not know the argument.
@@ -59,12 +62,13 @@ pub struct Poller {
 
 impl Poller {
     /// A poller over that link. It does not connect yet.
-    pub fn new(link: Link, state: Arc<State>, submissions: Submissions) -> Self {
+    pub fn new(link: Link, state: Arc<State>, submissions: Submissions, bridge: Option<CounterFile>) -> Self {
         let now = Instant::now();
         Self {
             link,
             state,
             submissions,
+            bridge,
             asked: BTreeMap::new(),
             question: b"/stats full\n",
             poll_at: now,
@@ -136,6 +140,7 @@ impl Poller {
             return;
         }
         self.poll_at = now + POLL;
+        self.read_bridge(now);
         if self.link.connection().is_none() {
             return self.state.tell_stats();
         }
@@ -146,6 +151,18 @@ impl Poller {
         if self.state.has_readers() && !is_asked {
             self.clients = (Vec::new(), 0);
             self.ask(b"/who\n", Asked::Clients);
+        }
+    }
+
+    fn read_bridge(&mut self, now: Instant) {
+        let Some(file) = &mut self.bridge else { return };
+        let counters = file.read(now);
+        let away = counters.as_ref().err().cloned();
+        let before = self.state.known().bridge.replace(counters);
+        if let Some(why) = away
+            && before.is_none_or(|before| before.err().as_ref() != Some(&why))
+        {
+            eprintln!("firstline-web: the bridge of {} is away: {why}", file.path().display());
         }
     }
 

@@ -1,5 +1,6 @@
 //! The program: parses the arguments and starts the two threads.
 
+use crate::bridge::CounterFile;
 use crate::guard::Guard;
 use crate::limits::POLLER_STACK_BYTES;
 use crate::options::{self, Action, HELP, Options};
@@ -61,7 +62,8 @@ fn run(options: Options) -> Result<(), String> {
     let state = Arc::new(State::new());
     let guard = Guard::new(options.hosts.into_iter().chain(own_name()));
     let site = Arc::new(Site::new(Arc::clone(&state), guard, viewer_token, options.allows_send, submitter));
-    let poller = Poller::new(Link::new(hub, token), state, submissions);
+    let bridge = options.bridge_counters.map(CounterFile::new);
+    let poller = Poller::new(Link::new(hub, token), state, submissions, bridge);
     // One thread suffices for all viewers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     runtime.block_on(async {

@@ -152,6 +152,7 @@ fn metrics(site: &Site, head: &HeaderMap) -> Answer {
         Scrape {
             figures: known.figures.clone(),
             journal_headroom_s: known.journal_headroom_s(),
+            bridge: known.bridge.clone().map(Result::ok),
             viewers: VIEWERS_MAX - site.viewers.available_permits(),
         }
     };

@@ -1,6 +1,7 @@
 //! The data about the hub, and the events for viewers. The poller's thread writes it, and the server of the page reads
 //! it. No thread holds the lock over a system call.
 
+use crate::bridge;
 use crate::figures::Figures;
 use crate::history::{Columns, History};
 use crate::limits::EVENTS_WAITING_MAX;
@@ -57,6 +58,8 @@ pub struct Known {
     pub has_tokens: bool,
     /// Why the hub sends no messages, if it does not.
     pub unread: Option<String>,
+    /// The counters of the bridge, or why there are none; none: the viewers need not know of a bridge.
+    pub bridge: Option<Result<bridge::Counters, String>>,
 }
 
 /// The data about the hub, as threads share it.
@@ -79,7 +82,15 @@ struct Stats<'a> {
     since_s: u64,
     headroom_s: Option<u64>,
     unread: Option<&'a str>,
+    bridge: Option<Bridge<'a>>,
     counters: std::collections::BTreeMap<&'a str, u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Bridge<'a> {
+    Here(&'a bridge::Counters),
+    Away(&'a str),
 }
 
 #[derive(Serialize)]
@@ -99,6 +110,7 @@ impl State {
             messages: Messages::default(),
             has_tokens: true,
             unread: None,
+            bridge: None,
         };
         let events = broadcast::Sender::new(EVENTS_WAITING_MAX);
         Self { known: Mutex::new(known), events, start: Instant::now(), readers: AtomicUsize::new(0) }
@@ -213,6 +225,10 @@ impl Known {
             since_s: self.since.elapsed().as_secs(),
             headroom_s: self.journal_headroom_s(),
             unread: self.unread.as_deref(),
+            bridge: self.bridge.as_ref().map(|bridge| match bridge {
+                Ok(counters) => Bridge::Here(counters),
+                Err(why) => Bridge::Away(why),
+            }),
             counters: self.figures.as_ref().map(|figures| figures.plain().collect()).unwrap_or_default(),
         }
     }

@@ -54,6 +54,31 @@ usual_server() {
 # packages PACKAGE...: installs missing ones, or ends the stage.
 packages() { install_packages tests/run "$@" || not_here "packages are missing: $*"; }
 
+# verify_unit THRESHOLD BINARY UNIT [DROP-IN...]: whether systemd accepts UNIT, its socket if it has one, and these
+# drop-ins, and rates the exposure of the service as no higher than THRESHOLD.
+verify_unit() {
+    local threshold=$1 binary=$2 unit=$3 root said drop_in units
+    shift 3
+    # systemd-analyze checks that the started program exists.
+    root=$(mktemp -d)
+    install -D "$binary" "$root/usr/bin/$unit"
+    sed "s|^ExecStart=/|ExecStart=$root/|" "deploy/$unit.service" >"$root/$unit.service"
+    units=("$root/$unit.service")
+    if [ -e "deploy/$unit.socket" ]; then
+        cp "deploy/$unit.socket" "$root"
+        units+=("$root/$unit.socket")
+    fi
+    for drop_in; do install -D -m 644 "deploy/$unit-$drop_in.conf" "$root/$unit.service.d/$drop_in.conf"; done
+    # It also succeeds after a warning about an unknown key. The manual pages are not installed here.
+    said=$(systemd-analyze verify --man=no "${units[@]}" 2>&1) || true
+    if [ -n "$said" ]; then
+        echo "$said" >&2
+        return 1
+    fi
+    systemd-analyze security --offline=true --threshold="$threshold" "$root/$unit.service" | tail -n 1
+    rm -r "$root"
+}
+
 # not_here REASON: ends a stage that cannot run here.
 not_here() {
     echo "NOT RUN: $*" >&2

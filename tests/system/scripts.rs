@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 const USAGE_LINES_MAX: usize = 24;
 
 /// The directories of the scripts; scripts in other directories are not for users.
-const DIRECTORIES: [&str; 10] = [
+const DIRECTORIES: [&str; 11] = [
     "targets",
     "deploy",
     "tests",
@@ -20,6 +20,7 @@ const DIRECTORIES: [&str; 10] = [
     "tests/stages",
     "tests/system",
     "tests/system/debian",
+    "tests/web",
 ];
 
 /// A stand-in for a program with other options.

@@ -4,6 +4,7 @@
 use crate::http::request;
 use crate::support::directory::Directory;
 use crate::support::{LIMIT, eventually};
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -56,13 +57,26 @@ impl Browser {
         let wanted = json!({"goog:chromeOptions": {"args": args}, "goog:loggingPrefs": {"browser": "ALL"}});
         let made = browser.command("POST", "", json!({"capabilities": {"alwaysMatch": wanted}}));
         browser.session = format!("/{}", made["sessionId"].as_str().expect("there is a session"));
-        browser.command("POST", "/url", json!({"url": url}));
+        browser.go(url);
         browser
+    }
+
+    /// Opens that page.
+    pub fn go(&self, url: &str) {
+        self.command("POST", "/url", json!({"url": url}));
     }
 
     /// What a script returns.
     pub fn run(&self, script: &str) -> Value {
         self.command("POST", "/execute/sync", json!({"script": script, "args": []}))
+    }
+
+    /// The value of an expression, once it is there if it is a promise. The policy of the page does not restrict it.
+    pub fn evaluate(&self, expression: &str) -> Value {
+        let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
+        let answer = self.devtools("Runtime.evaluate", parameters);
+        assert!(answer["exceptionDetails"].is_null(), "{answer}");
+        answer["result"]["value"].clone()
     }
 
     /// The text of the elements that a selector names, as a person sees it.
@@ -130,7 +144,7 @@ impl Browser {
         let shot = self.devtools("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/web-screenshots");
         fs::create_dir_all(&directory).unwrap();
-        let bytes = base64(shot["data"].as_str().unwrap());
+        let bytes = BASE64.decode(shot["data"].as_str().unwrap().as_bytes()).unwrap();
         assert!(bytes.len() > 5_000 && bytes.starts_with(b"\x89PNG"));
         fs::write(directory.join(format!("{name}.png")), bytes).unwrap();
     }
@@ -155,24 +169,6 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
-}
-
-/// Decodes base64 that a program wrote.
-fn base64(text: &str) -> Vec<u8> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'=').map(value).collect();
-    let decode = |four: &[u8]| {
-        let bits =
-            four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit)) << (6 * (4 - four.len()));
-        bits.to_be_bytes()[1..four.len()].to_vec()
-    };
-    digits.chunks(4).flat_map(decode).collect()
 }
 
 const _: () = assert!(LIMIT.as_secs() >= 30, "a browser starts slowly on a loaded machine");

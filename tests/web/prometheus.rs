@@ -50,11 +50,6 @@ impl Prometheus {
         answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
     }
 
-    /// Whether an expression is understood: `success`.
-    pub fn status_of(&self, expression: &str) -> String {
-        self.ask(expression)["status"].as_str().unwrap().to_string()
-    }
-
     fn ask(&self, expression: &str) -> serde_json::Value {
         let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let answer = request(self.address, "GET", &format!("/api/v1/query?query={encoded}"), &[], "");

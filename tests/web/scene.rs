@@ -3,6 +3,7 @@
 use crate::http::{Answer, Http, format, request};
 use crate::support::directory::Directory;
 use crate::support::{LIMIT, Server};
+use std::env;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -22,9 +23,13 @@ pub struct Web {
     log: Receiver<String>,
 }
 
-/// The program to test.
+/// The program to test. `FIRSTLINE_TEST_WEB` is another one, with words before it such as those of an emulator.
 pub fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_firstline-web"))
+    let command = env::var("FIRSTLINE_TEST_WEB").unwrap_or(env!("CARGO_BIN_EXE_firstline-web").to_string());
+    let mut words = command.split_whitespace();
+    let mut command = Command::new(words.next().expect("FIRSTLINE_TEST_WEB names a program"));
+    command.args(words);
+    command
 }
 
 impl Web {

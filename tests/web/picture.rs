@@ -1,0 +1,117 @@
+//! The picture in deploy/doc/web.md: the real page about a real server with a journal, handlers and a bridge.
+//! `tests/web/picture` draws it anew.
+
+use crate::browsing::Browser;
+use crate::prometheus::free_address;
+use crate::scene::{TOKEN, Web, token_file};
+use crate::support::directory::Directory;
+use crate::support::{Client, Server, eventually};
+use std::process::{Child, Command, Stdio};
+
+/// A server with a journal, clients, a handler and a bridge, and the page about it for viewers with a token.
+pub struct Scene {
+    pub server: Server,
+    pub web: Web,
+    handler: Client,
+    alice: Client,
+    bob: Client,
+    bridge: Child,
+    _directory: Directory,
+}
+
+impl Scene {
+    pub fn new(name: &str) -> Self {
+        let directory = Directory::new(name);
+        let [journal, cursors] = ["journal", "cursors"].map(|name| format!("{}/{name}", directory.path()));
+        let counters = format!("{cursors}.json");
+        let args =
+            ["--allow-send", "--viewer-token-file", &token_file(&directory), "--bridge-counters", &counters];
+        let (server, web) = Web::with_hub(&["--journal", &journal, "--handle", "8"], &args);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+        command.args(["--journal", &journal, "--state", &cursors, "--node", "test"]);
+        // The broker is away.
+        command.args(["--to", &format!("mqtt://{}", free_address())]).env_remove("RUNTIME_DIRECTORY");
+        let bridge = command.stdin(Stdio::null()).spawn().unwrap();
+        let [mut handler, mut alice, mut bob] = [server.connect(), server.connect(), server.connect()];
+        for (client, lines) in [
+            (&mut handler, &["/nick siren", "/handle"][..]),
+            (&mut alice, &["/nick alice"]),
+            (&mut bob, &["/nick bob", "/join 7"]),
+        ] {
+            assert!(lines.iter().all(|line| client.ask(line).starts_with("OK ")), "{lines:?}");
+        }
+        Self { server, web, handler, alice, bob, bridge, _directory: directory }
+    }
+
+    /// Clients say something with several priorities, and a handler answers.
+    pub fn talk(&mut self) {
+        for line in ["/low 21.5 C in the workshop", "door is open", "/high water in the cellar"] {
+            assert!(self.alice.ask(line).starts_with("ACK "), "{line}");
+        }
+        assert!(self.bob.line().starts_with("MSG "));
+        self.bob.send("/urgent smoke in the workshop\n");
+        let task = self.handler.line();
+        let number = task.split(' ').nth(1).unwrap();
+        self.handler.send(&format!("/done {number} the siren is on\n"));
+        assert!(self.handler.line().starts_with("OK "));
+        assert!(self.bob.line().ends_with("the siren is on"));
+    }
+
+    /// Kills the bridge.
+    pub fn end_bridge(&mut self) {
+        let _ = self.bridge.kill();
+        let _ = self.bridge.wait();
+    }
+
+    /// The handler leaves.
+    pub fn end_handler(&mut self) {
+        self.handler.send("/quit\n");
+    }
+
+    /// The page, before the viewer shows the token.
+    pub fn open(&self) -> Browser {
+        let browser = Browser::open(&format!("http://{}/", self.web.address));
+        browser.wait_for_text("#state", "The hub answers");
+        browser
+    }
+
+    /// Waits until the page shows something in all of its parts.
+    pub fn wait_for_everything(&self, browser: &Browser) {
+        browser.wait_for_text("#log", "smoke in the workshop");
+        for (id, part) in
+            [("clients", "siren"), ("tasks", "timed out"), ("journal", "works"), ("bridge", "away: messages")]
+        {
+            browser.wait_for_text(&format!("#{id}"), part);
+        }
+        let line = "return document.querySelectorAll('#plot-latency path.p9').length";
+        eventually("the plots have lines", || browser.run(line) == 1);
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.end_bridge();
+    }
+}
+
+#[test]
+fn picture_shows_all_parts_of_the_page() {
+    let mut scene = Scene::new("web-picture");
+    let browser = scene.open();
+    browser.focus("#token");
+    browser.press(&format!("{TOKEN}\u{E007}"));
+    eventually("it may send", || browser.is_visible("#send"));
+    // Some points for each plot.
+    for points in 2..6 {
+        scene.talk();
+        let count = "return past.at_s.length";
+        eventually("there is another point", || {
+            browser.run(count).as_u64().is_some_and(|count| count >= points)
+        });
+    }
+    scene.wait_for_everything(&browser);
+    assert_eq!(browser.text("#tasks tbody tr"), "9\t4\t4\t0\t0\t0\t0");
+    browser.run("document.activeElement.blur()");
+    browser.screenshot("page");
+    assert_eq!(browser.errors(), Vec::<String>::new());
+}
