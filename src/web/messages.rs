@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 /// A message as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    /// Its ID, unique in the whole server.
+    /// Its number, unique in this process. The IDs of a hub without a journal begin anew when it restarts.
+    pub number: u64,
+    /// Its ID at the hub.
     pub id: u64,
     /// Its priority.
     pub priority: u8,
@@ -28,6 +30,8 @@ pub struct Messages {
     fresh: VecDeque<Shown>,
     /// How many fresh messages were left out or lost.
     left_out: u64,
+    /// The number of the newest message.
+    newest: u64,
 }
 
 /// The messages of one event for the viewers.
@@ -40,8 +44,10 @@ pub struct Batch {
 }
 
 impl Messages {
-    /// Adds a message. If there are too many fresh ones, leaves out the least urgent, and of those the oldest.
-    pub fn push(&mut self, message: Shown) {
+    /// Adds a message, and numbers it. If there are too many fresh ones, leaves out the least urgent, and of those the oldest.
+    pub fn push(&mut self, mut message: Shown) {
+        self.newest += 1;
+        message.number = self.newest;
         if self.last.len() == MESSAGES_MAX {
             self.last.pop_front();
         }
@@ -76,14 +82,14 @@ impl Messages {
 
     /// Forgets all messages, because the hub no longer permits to read them.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { newest: self.newest, ..Self::default() };
     }
 }
 
 impl Shown {
-    /// A message as the hub sent it. A hub escapes control characters, but another program in its place may not.
+    /// A message as the hub sent it, without a number yet. A hub escapes control characters, but another program in its place may not.
     pub fn new(id: u64, priority: Priority, from: &str, text: &str, at_s: u64) -> Self {
-        Self { id, priority: priority.number(), from: plain(from), text: plain(text), at_s }
+        Self { number: 0, id, priority: priority.number(), from: plain(from), text: plain(text), at_s }
     }
 }
 

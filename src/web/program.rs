@@ -7,6 +7,7 @@ use crate::options::{self, Action, HELP, Options};
 use crate::poller::Poller;
 use crate::router::Site;
 use crate::server;
+use crate::sessions::Sessions;
 use crate::state::State;
 use crate::submission;
 use firstline::client::Token;
@@ -61,16 +62,22 @@ fn run(options: Options) -> Result<(), String> {
     let (submitter, submissions) = submission::channel().map_err(system)?;
     let state = Arc::new(State::new());
     let guard = Guard::new(options.hosts.into_iter().chain(own_name()));
-    let site = Arc::new(Site::new(Arc::clone(&state), guard, viewer_token, options.allows_send, submitter));
     let bridge = options.bridge_counters.map(CounterFile::new);
-    let poller = Poller::new(Link::new(hub, token), state, submissions, bridge);
+    let poller = Poller::new(Link::new(hub, token), Arc::clone(&state), submissions, bridge);
     // One thread suffices for all viewers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     runtime.block_on(async {
-        let places = server::places();
-        let mut listeners = tokio::task::JoinSet::new();
+        let mut bound = Vec::new();
         for address in options.listen {
-            let listener = listen(address).await?;
+            bound.push(listen(address).await?);
+        }
+        let port =
+            bound.first().and_then(|listener| listener.local_addr().ok()).map_or(0, |address| address.port());
+        let sessions = Sessions::new(port);
+        let site = Site::new(state, guard, viewer_token, options.allows_send, submitter, sessions);
+        let (site, places) = (Arc::new(site), server::places());
+        let mut listeners = tokio::task::JoinSet::new();
+        for listener in bound {
             listeners.spawn(server::run(listener, Arc::clone(&site), places.clone()));
         }
         let thread = thread::Builder::new().name("poller".to_string()).stack_size(POLLER_STACK_BYTES);

@@ -8,7 +8,7 @@ use crate::login_gate::{Busy, LoginGate};
 use crate::messages::plain;
 use crate::metrics::{self, Scrape};
 use crate::page;
-use crate::sessions::{COOKIE, Session, Sessions};
+use crate::sessions::{Session, Sessions};
 use crate::state::State;
 use crate::submission::{Submission, Submitter};
 use constant_time_eq::constant_time_eq;
@@ -71,11 +71,12 @@ impl Site {
         viewer_token: Option<Token>,
         allows_send: bool,
         submitter: Submitter,
+        sessions: Sessions,
     ) -> Self {
         Self {
             state,
             guard,
-            sessions: Sessions::default(),
+            sessions,
             viewer_token,
             allows_send,
             submitter,
@@ -193,7 +194,7 @@ async fn post(site: &Arc<Site>, path: &str, request: Request<Incoming>) -> Answe
     }
     if path == "/logout" {
         site.sessions.end(&session);
-        return with_cookie(answer::line(StatusCode::OK, "logged out"), "", 0);
+        return with_cookie(site, answer::line(StatusCode::OK, "logged out"), "", 0);
     }
     if !site.allows_send {
         return answer::line(StatusCode::FORBIDDEN, "sending is off; start firstline-web with --allow-send");
@@ -238,9 +239,12 @@ async fn log_in(site: &Site, given: &str) -> Answer {
         }
     }
     match site.sessions.begin(Instant::now()) {
-        Ok(session) => {
-            with_cookie(answer::line(StatusCode::OK, "logged in"), &session.id, crate::limits::SESSION_S)
-        }
+        Ok(session) => with_cookie(
+            site,
+            answer::line(StatusCode::OK, "logged in"),
+            &session.id,
+            crate::limits::SESSION_S,
+        ),
         Err(_) => answer::line(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the system has no random numbers; try again later",
@@ -248,8 +252,9 @@ async fn log_in(site: &Site, given: &str) -> Answer {
     }
 }
 
-fn with_cookie(mut answer: Answer, id: &str, seconds: u64) -> Answer {
-    let cookie = format!("{COOKIE}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+fn with_cookie(site: &Site, mut answer: Answer, id: &str, seconds: u64) -> Answer {
+    let name = site.sessions.cookie();
+    let cookie = format!("{name}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
     // An ID is hexadecimal.
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         answer.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -10,9 +10,6 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The name of the cookie. A browser sends cookies to all ports of a host, so the name is that of this program.
-pub const COOKIE: &str = "firstline-web";
-
 /// The random bytes of an ID.
 const ID_BYTES: usize = 16;
 
@@ -26,11 +23,27 @@ pub struct Session {
     ends: Instant,
 }
 
-/// The sessions, the oldest first.
-#[derive(Debug, Default)]
-pub struct Sessions(Mutex<VecDeque<Session>>);
+/// The sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    /// The name of the cookie.
+    cookie: String,
+    /// The oldest first.
+    sessions: Mutex<VecDeque<Session>>,
+}
 
 impl Sessions {
+    /// No sessions. A browser sends cookies to all ports of a host, and keeps one of each name. So the name has the
+    /// port, for several of this program on one machine.
+    pub fn new(port: u16) -> Self {
+        Self { cookie: format!("firstline-web-{port}"), sessions: Mutex::default() }
+    }
+
+    /// The name of the cookie.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// Begins a session. If there are [`SESSIONS_MAX`], the oldest ends.
     ///
     /// # Errors
@@ -38,7 +51,7 @@ impl Sessions {
     pub fn begin(&self, now: Instant) -> io::Result<Session> {
         let ends = now + Duration::from_secs(SESSION_S);
         let session = Session { id: random_id()?, form_token: random_id()?, ends };
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|session| session.ends > now);
         if sessions.len() == SESSIONS_MAX {
             sessions.pop_front();
@@ -49,9 +62,10 @@ impl Sessions {
 
     /// The session that one of the cookies in a `Cookie` field names.
     pub fn find(&self, cookies: &str, now: Instant) -> Option<Session> {
-        let ids =
-            cookies.split(';').filter_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = cookies
+            .split(';')
+            .filter_map(|cookie| cookie.trim().strip_prefix(&*self.cookie)?.strip_prefix('='));
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let is_of = |session: &Session, id: &str| constant_time_eq(session.id.as_bytes(), id.as_bytes());
         ids.take(SESSIONS_MAX)
             .find_map(|id| sessions.iter().find(|session| session.ends > now && is_of(session, id)))
@@ -60,7 +74,7 @@ impl Sessions {
 
     /// Ends a session.
     pub fn end(&self, session: &Session) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other.id != session.id);
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other.id != session.id);
     }
 }
 
@@ -75,12 +89,15 @@ fn random_id() -> io::Result<String> {
 mod tests {
     use super::*;
 
+    const COOKIE: &str = "firstline-web-9180";
+
     #[test]
     fn session_is_found_by_its_cookie_until_it_ends() {
-        let (sessions, now) = (Sessions::default(), Instant::now());
+        let (sessions, now) = (Sessions::new(9180), Instant::now());
         let session = sessions.begin(now).unwrap();
         let cookies = format!("a=b; {COOKIE}=nonsense; {COOKIE}={}", session.id);
         assert_eq!(sessions.find(&cookies, now).unwrap().form_token, session.form_token);
+        assert_eq!(sessions.cookie(), COOKIE);
         assert!(sessions.find("", now).is_none() && sessions.find(&format!("{COOKIE}="), now).is_none());
         assert!(sessions.find(&cookies, now + Duration::from_secs(SESSION_S)).is_none());
         let other = sessions.begin(now).unwrap();
@@ -93,10 +110,10 @@ mod tests {
 
     #[test]
     fn number_of_sessions_is_bounded() {
-        let (sessions, now) = (Sessions::default(), Instant::now());
+        let (sessions, now) = (Sessions::new(9180), Instant::now());
         let first = sessions.begin(now).unwrap();
         (0..SESSIONS_MAX).for_each(|_| drop(sessions.begin(now).unwrap()));
-        assert_eq!(sessions.0.lock().unwrap().len(), SESSIONS_MAX);
+        assert_eq!(sessions.sessions.lock().unwrap().len(), SESSIONS_MAX);
         assert!(sessions.find(&format!("{COOKIE}={}", first.id), now).is_none());
     }
 }

@@ -55,6 +55,8 @@ fn hub_that_is_away_is_said_plainly_and_is_shown_again() {
     let address = server.address;
     let web = Web::start(address, &[]);
     let browser = open(&web);
+    talk(&server);
+    browser.wait_for_text("#log", "door is open");
     server.signal("KILL");
     drop(server);
     browser.wait_for_text("#state", "The hub is away");
@@ -66,10 +68,30 @@ fn hub_that_is_away_is_said_plainly_and_is_shown_again() {
     let server = Server::start_command(command);
     browser.wait_for_text("#state", "The hub answers");
     assert!(server.connect().ask("/urgent again").starts_with("ACK "));
+    // Without a journal its IDs begin anew.
+    browser.wait_for_text("#log", "URGENT 1 p9");
     browser.wait_for_text("#log", "again");
     // And when the page's own server goes, the page says that.
     drop(web);
     browser.wait_for_text("#state", "firstline-web does not answer");
+}
+
+#[test]
+fn page_that_gets_no_history_asks_again() {
+    let (server, web) = Web::with_hub(&[], &[]);
+    server.connect().ask("/urgent smoke");
+    let is_there = |point: &serde_json::Value| point["priorities"]["9"]["p99_us"][0].as_u64() > Some(0);
+    web.events("").wait_for_event("point", is_there);
+    let browser = open(&web);
+    // The first two answers are as if others had taken all places for the history.
+    let script = "const real = fetch; let asked = 0; fetch = (path, options) =>
+        path === '/history' && asked++ < 2 ? Promise.resolve(new Response('', {status: 503})) : real(path, options);";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({"source": script}));
+    browser.go(&format!("http://{}/", web.address));
+    browser.wait_for_text("#state", "The hub answers");
+    eventually("the history was asked for again", || browser.run("return asked").as_u64() > Some(2));
+    let latency = "return document.querySelectorAll('#plot-latency path.p9').length";
+    eventually("the plot has what was before", || browser.run(latency) == 1);
 }
 
 #[test]

@@ -18,10 +18,11 @@ fn message_is_sent_with_a_session_and_its_form_token_and_not_without() {
     assert_eq!(reader.ask("/join"), "OK 1");
     let (cookie, form_token) = web.log_in();
     let (_, other_form_token) = web.log_in();
+    let without_id = format!("{}=", cookie.split_once('=').unwrap().0);
     let fields = "priority=9&text=smoke+%3Cb%3E+%2Furgent";
     for (cookie, form, status) in [
         ("", format!("form_token={form_token}&{fields}"), 401),
-        ("firstline-web=", format!("form_token={form_token}&{fields}"), 401),
+        (&without_id, format!("form_token={form_token}&{fields}"), 401),
         (&cookie, fields.to_string(), 403),
         (&cookie, format!("form_token=&{fields}"), 403),
         (&cookie, format!("form_token={other_form_token}&{fields}"), 403),
@@ -39,6 +40,17 @@ fn message_is_sent_with_a_session_and_its_form_token_and_not_without() {
     // The sender's own page shows it too, though the hub does not send it back.
     events.wait_for_event("messages", |batch| batch["messages"][0]["text"] == "smoke <b> /urgent");
     assert_eq!(web.post("/login", "", &format!("token={TOKEN}")).status, 200);
+}
+
+#[test]
+fn two_pages_of_one_machine_have_cookies_of_their_own() {
+    let directory = Directory::new("web-two-pages");
+    let (server, first) = scene(&directory);
+    let second = Web::start(server.address, &["--viewer-token-file", &token_file(&directory)]);
+    // A browser sends the cookies of all ports of a host, and keeps one of each name.
+    let name = |cookie: &str| cookie.split_once('=').unwrap().0.to_string();
+    let [first, second] = [first.log_in().0, second.log_in().0];
+    assert_ne!(name(&first), name(&second));
 }
 
 #[test]
