@@ -6,7 +6,7 @@ use crate::picture::Scene;
 use crate::support::eventually;
 use std::fs;
 
-const AXE: &str = "target/npm/node_modules/axe-core/axe.min.js";
+const AXE: &str = "target/axe-core-4.14.1/node_modules/axe-core/axe.min.js";
 
 const ENTER: &str = "\u{E007}";
 
