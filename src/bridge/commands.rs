@@ -6,17 +6,19 @@
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
-use super::exchange::{End, Heard, Publication};
+use super::exchange::{Cause, End, Heard, Publication};
+use super::flapping::Flapping;
 use super::incoming::{Arrived, Incoming, Outcome};
-use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
+use super::limits::{ANSWER_BYTES_MAX, BACKOFF_MS_MAX, BACKOFF_MS_MIN, TRANSIENT_PAUSE_MS};
 use super::link::Link;
-use super::report::{Throttle, say};
+use super::report::{Series, Throttle, say};
 use super::stop::{Stop, Woken};
 use crate::client::backoff::Backoff;
+use crate::client::shown::shown;
 use crate::client::{Sender, Servers, Settings, Token};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How to take commands.
 pub struct Subscription {
@@ -37,11 +39,14 @@ pub struct Commands {
     counters: Arc<CommandCounters>,
     stop: Stop,
     link: Option<Link>,
-    is_subscribed: bool,
+    /// Since when commands come.
+    subscribed: Option<Instant>,
+    flapping: Flapping,
     retry_at: Instant,
     backoff: Backoff,
     troubles: Throttle,
     hub_troubles: Throttle,
+    refusals: Series,
 }
 
 impl Commands {
@@ -63,11 +68,13 @@ impl Commands {
             counters,
             stop,
             link: None,
-            is_subscribed: false,
+            subscribed: None,
+            flapping: Flapping::default(),
             retry_at: Instant::now(),
             backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
             troubles: Throttle::default(),
             hub_troubles: Throttle::default(),
+            refusals: Series::default(),
         }
     }
 
@@ -77,6 +84,7 @@ impl Commands {
             let now = Instant::now();
             self.serve_broker(now);
             self.serve_hub(now);
+            self.refusals.flush(now);
             if let Some(link) = &mut self.link {
                 link.flush();
             }
@@ -132,16 +140,23 @@ impl Commands {
                 }
             }
             Heard::Subscribed => {
-                self.is_subscribed = true;
+                self.subscribed = Some(now);
                 self.troubles.clear();
-                self.backoff.reset();
+                if !self.flapping.is_likely() {
+                    self.backoff.reset();
+                }
                 say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
             }
             Heard::Delivery(delivery) => {
                 let arrived = self.incoming.take(delivery);
                 self.on_arrived(arrived, now);
             }
-            Heard::Closed(End { reason, .. }) => self.lose(&reason),
+            Heard::Closed(End { reason, cause }) => {
+                self.lose(&reason);
+                if cause == Cause::Name {
+                    self.retry_at = now + Duration::from_millis(TRANSIENT_PAUSE_MS);
+                }
+            }
             // A response that was taken, or was not: its command is done in any case.
             Heard::Acknowledged(_) | Heard::Rejected(..) => {}
         }
@@ -157,9 +172,12 @@ impl Commands {
 
     /// The connection is over; the broker sends again what was not acknowledged.
     fn lose(&mut self, reason: &str) {
-        self.link = None;
-        self.is_subscribed = false;
+        let was_closed = self.link.take().is_some_and(|link| link.was_closed_in_order);
+        if let Some(subscribed) = self.subscribed.take() {
+            self.flapping.ended(subscribed.elapsed(), was_closed);
+        }
         self.incoming.disconnect();
+        let reason = self.flapping.explain(reason);
         self.troubles.say(format_args!("{}: {reason}; it is tried again", self.destination.broker));
         self.retry_at = Instant::now() + self.backoff.pause();
     }
@@ -188,7 +206,9 @@ impl Commands {
         let counter = if outcome.is_refused { &self.counters.refused } else { &self.counters.done };
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome.is_refused {
-            say(format_args!("a command from {} was refused: {}", outcome.topic, outcome.text));
+            let line =
+                format!("a command from {} was refused: {}", shown(&outcome.topic), shown(&outcome.text));
+            self.refusals.say(line, now);
         }
         let Some(link) = &mut self.link else { return };
         if let Some(topic) = &outcome.response_topic {
@@ -198,8 +218,11 @@ impl Commands {
                 properties: Vec::new(),
                 correlation: outcome.correlation.clone(),
             };
-            if link.session.publish(&publication, now).is_err() {
-                say(format_args!("{topic}: the answer to a command cannot be sent there: {}", outcome.text));
+            let is_read = link.session.unsent().len() < ANSWER_BYTES_MAX;
+            if !is_read || link.session.publish(&publication, now).is_err() {
+                let (topic, text) = (shown(topic), shown(&outcome.text));
+                self.refusals
+                    .say(format!("{topic}: the answer to a command cannot be sent there: {text}"), now);
             }
         }
         if let Some(packet_id) = outcome.packet_id {

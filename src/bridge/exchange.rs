@@ -88,8 +88,19 @@ pub struct Rejection {
 pub struct End {
     /// In one line.
     pub reason: String,
-    /// The broker said that a message is at fault.
-    pub is_message_at_fault: bool,
+    /// What is at fault.
+    pub cause: Cause,
+}
+
+/// What a connection ended over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A message, as the broker says.
+    Message,
+    /// The name of this client: another one uses it.
+    Name,
+    /// Anything else.
+    Other,
 }
 
 /// Why a publication was not sent.

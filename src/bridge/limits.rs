@@ -39,6 +39,13 @@ pub const RECEIVED_PACKET_BYTES_MAX: u32 = 64 * 1024;
 /// What is received at a time.
 pub const RECEIVE_BYTES: usize = 16 * 1024;
 
+/// How many times [`RECEIVE_BYTES`] are received before everything else has its turn: a broker that sends without end stops nothing, and what it
+/// sent is dealt with before more is taken.
+pub const RECEIVES_MAX: usize = 4;
+
+/// Answers to commands that wait for the socket, in bytes. Beyond it they are dropped: the broker does not read.
+pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
 /// What the kernel holds unsent. An urgent message waits behind this and no more on its way into the network.
 pub const UNSENT_BYTES: u32 = 4 * 1024;
 
@@ -55,8 +62,11 @@ pub const LOOK_OFFLINE_MS: u64 = 1_000;
 /// How often the cursors are written at most, in ms: a flash card bears so many writes. What was acknowledged since arrives twice after a power cut.
 pub const SAVE_MS: u64 = 5_000;
 
-/// How often the counters are written, in ms.
+/// How often the counters are written, in ms, while they change.
 pub const COUNT_MS: u64 = 5_000;
+
+/// The same while they do not: a monitor sees by the file's age that the bridge runs, and the disk has some rest.
+pub const COUNT_UNCHANGED_MS: u64 = 60_000;
 
 /// The first pause after a failed connection, in ms.
 pub const BACKOFF_MS_MIN: u64 = 500;
@@ -89,8 +99,18 @@ pub const ATTEMPTS_MAX: u32 = 10;
 /// After this many connections in a row that end without any acknowledgement, messages go one at a time: so the one at fault is known.
 pub const BARREN_CONNECTIONS_MAX: u32 = 3;
 
+/// A connection that the broker closes in order before this long, in ms, was short.
+pub const SHORT_MS: u64 = 10_000;
+
+/// After this many short connections in a row, pauses grow even if messages were acknowledged in between: two clients with one name push each other
+/// out, and each needs some time.
+pub const SHORT_CONNECTIONS_MAX: u32 = 3;
+
 /// The same failure is told again after this long, in ms.
 pub const REPEAT_MS: u64 = 10 * 60 * 1_000;
+
+/// Lines that can come for each message are said at most this often, in ms: a broker that refuses a whole backlog does not fill the log.
+pub const SERIES_MS: u64 = 10_000;
 
 /// The longest file with a password, in bytes.
 pub const SECRET_BYTES_MAX: usize = 1_024;

@@ -1,8 +1,8 @@
 //! A connection to the broker: the transport, and the session over it.
 
 use super::broker::Broker;
-use super::exchange::{End, Heard, Introduction};
-use super::limits::RECEIVE_BYTES;
+use super::exchange::{Cause, End, Heard, Introduction};
+use super::limits::{RECEIVE_BYTES, RECEIVES_MAX};
 use super::session::Session;
 use super::stop::Stop;
 use super::tls::Tls;
@@ -20,6 +20,8 @@ pub struct Link {
     buffer: Box<[u8; RECEIVE_BYTES]>,
     /// The broker closed it in order: so it may have an opinion on what was sent.
     pub was_closed_in_order: bool,
+    /// The last pump has left something, which need not be in the socket any more.
+    has_more: bool,
 }
 
 impl Link {
@@ -35,30 +37,31 @@ impl Link {
     ) -> Result<Self, String> {
         let transport = Transport::connect(broker, tls, stop)?;
         let session = Session::begin(introduction, Instant::now())?;
-        Ok(Self { transport, session, buffer: Box::new([0; RECEIVE_BYTES]), was_closed_in_order: false })
+        let buffer = Box::new([0; RECEIVE_BYTES]);
+        Ok(Self { transport, session, buffer, was_closed_in_order: false, has_more: false })
     }
 
-    /// Sends and receives what can be without waiting. What came is in the session.
+    /// Sends and receives what can be without waiting, and no more than [`RECEIVES_MAX`] allows. What came is in the session.
     pub fn pump(&mut self, now: Instant) {
         self.session.on_time(now);
         self.flush();
-        loop {
-            match self.transport.receive(&mut self.buffer[..]) {
-                Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
-                Ok(Received::Nothing) => break,
-                Ok(Received::End) => {
-                    // Unless it has said why before.
-                    self.was_closed_in_order = !self.session.is_closed();
-                    self.session.close("the broker closed the connection".to_string(), false);
-                    break;
-                }
-                Err(error) => {
-                    self.session.close(format!("the connection is lost: {error}"), false);
-                    break;
-                }
-            }
-        }
+        self.has_more = (0..RECEIVES_MAX).all(|_| self.receive(now));
         self.flush();
+    }
+
+    /// Receives once. False: there is no more now.
+    fn receive(&mut self, now: Instant) -> bool {
+        match self.transport.receive(&mut self.buffer[..]) {
+            Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
+            Ok(Received::Nothing) => return false,
+            Ok(Received::End) => {
+                // Unless it has said why before.
+                self.was_closed_in_order = !self.session.is_closed();
+                self.session.close("the broker closed the connection".to_string(), Cause::Other);
+            }
+            Err(error) => self.session.close(format!("the connection is lost: {error}"), Cause::Other),
+        }
+        !self.session.is_closed()
     }
 
     /// Sends what the socket takes.
@@ -87,7 +90,7 @@ impl Link {
     /// What came next.
     pub fn hear(&mut self) -> Option<Heard> {
         let heard = self.session.hear();
-        if let Some(Heard::Closed(End { is_message_at_fault: true, .. })) = heard {
+        if let Some(Heard::Closed(End { cause: Cause::Message, .. })) = heard {
             self.was_closed_in_order = true;
         }
         heard
@@ -104,11 +107,14 @@ impl Link {
     pub fn wait(&self, until: Instant) {
         let (fd, flags) = self.interest();
         // Whatever ends the wait, the caller looks at everything again.
-        let _ = poll(&mut [PollFd::new(fd, flags)], poll_timeout(Some(until), Instant::now()));
+        let _ = poll(
+            &mut [PollFd::new(fd, flags)],
+            poll_timeout(Some(self.due().map_or(until, |due| due.min(until))), Instant::now()),
+        );
     }
 
     /// When to pump at the latest.
     pub fn due(&self) -> Option<Instant> {
-        self.session.due()
+        if self.has_more { Some(Instant::now()) } else { self.session.due() }
     }
 }

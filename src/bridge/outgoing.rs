@@ -9,7 +9,7 @@ use super::item::{Content, Item, Loss, Reason};
 use super::limits::{ATTEMPTS_MAX, PUBLICATION_BYTES_MAX};
 use super::publication::{Form, bytes};
 use super::reader::{Reader, Selection, Trouble};
-use super::report::say;
+use super::report::{Series, say};
 use super::stream::Stream;
 use super::turns::Turns;
 use super::window::Depth;
@@ -51,6 +51,8 @@ pub struct Outgoing {
     successor: Option<Reader>,
     /// What became of them.
     pub counters: Counters,
+    /// Losses that are said, and those that only the log hears of.
+    log: [Series; 2],
 }
 
 impl Outgoing {
@@ -78,6 +80,7 @@ impl Outgoing {
             reader,
             successor: None,
             counters: Counters::default(),
+            log: Default::default(),
         };
         if let Some(old) = saved.filter(|saved| saved.identity != identity) {
             outgoing.tell_other_journal(old.identity, old.next);
@@ -90,10 +93,13 @@ impl Outgoing {
     /// # Errors
     /// Why not now.
     pub fn look(&mut self, now_ms: u64) -> Result<bool, Trouble> {
-        if self.successor.is_some() {
-            return Ok(self.change_journal());
+        let read = self.reader.look(&mut self.streams, now_ms);
+        match (&self.successor, &read) {
+            // Its files are open, so what they hold is sent first, wherever they are now.
+            (None, _) | (Some(_), Ok(true)) => read,
+            // What of it cannot be read is told.
+            (Some(_), _) => Ok(self.change_journal(read.is_ok())),
         }
-        self.reader.look(&mut self.streams, now_ms)
     }
 
     /// Follows the files if others are in their place.
@@ -113,9 +119,9 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Goes over to the other journal, if all is sent that was read of the old one.
-    fn change_journal(&mut self) -> bool {
-        if !self.streams.iter().all(Stream::is_idle) {
+    /// Goes over to the other journal, if all is sent that was read of the old one, and that can be read of it.
+    fn change_journal(&mut self, is_readable: bool) -> bool {
+        if !self.streams.iter().all(Stream::is_idle) || (is_readable && self.is_searching()) {
             return false;
         }
         let Some(successor) = self.successor.take() else { return false };
@@ -187,7 +193,25 @@ impl Outgoing {
         self.streams.iter().any(Stream::is_searching)
     }
 
+    /// Says how many losses the log has held back, once it is time.
+    pub fn flush_log(&mut self, now: Instant) {
+        self.log.iter_mut().for_each(|series| series.flush(now));
+    }
+
+    /// The same at the end.
+    pub fn end_log(&mut self) {
+        self.log.iter_mut().for_each(Series::end);
+    }
+
     // ---- Sending -------------------------------------------------------------------------------------------
+
+    /// Messages that grew too old while they waited become losses. Those on their way stay.
+    pub fn expire(&mut self, now_ms: u64) {
+        let Some(age_ms) = self.manner.selection.max_age_ms else { return };
+        for class in Class::ALL {
+            self.streams[class].expire(now_ms.saturating_sub(age_ms));
+        }
+    }
 
     /// What to send next, if so much may be on its way.
     pub fn next(&self, depth: Depth) -> Option<Next> {
@@ -274,12 +298,13 @@ impl Outgoing {
         match (item.content.clone(), item.into_loss(reason.clone())) {
             (_, Some(loss)) => {
                 if let Content::Loss(loss) = &loss.content {
-                    say(format_args!("{loss}"));
+                    self.log[0].say(loss, Instant::now());
                 }
                 self.streams[class].put_back(loss);
             }
             (Content::Loss(loss), None) => {
-                say(format_args!("this cannot be told to the broker ({reason}): {loss}"));
+                let line = format!("this cannot be told to the broker ({reason}): {loss}");
+                self.log[1].say(line, Instant::now());
                 self.counters.lose(&loss);
             }
             (Content::Message(_), None) => {}

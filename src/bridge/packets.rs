@@ -1,12 +1,12 @@
 //! From what is said to packets of MQTT 5 or 3.1.1, and back. Knows no connection.
 
-use super::exchange::{Delivery, Introduction, Publication, Rejection, Version};
+use super::exchange::{Cause, Delivery, Introduction, Publication, Rejection, Version};
 use super::limits::KEEP_ALIVE_S;
 use super::secret::Login;
 use mqtt_protocol_core::mqtt::packet::{
     CorrelationData, Packet, Property, Qos, SessionExpiryInterval, UserProperty, v3_1_1, v5_0,
 };
-use mqtt_protocol_core::mqtt::result_code::{MqttError, PubackReasonCode};
+use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError, PubackReasonCode};
 
 /// A message with QoS 1.
 ///
@@ -40,6 +40,26 @@ pub fn refused(code: &str) -> String {
             format!("the broker refuses this client: {code}; --mqtt takes the other version")
         }
         code => format!("the broker refuses this client: {code}"),
+    }
+}
+
+/// Why the broker ends the connection, and what is at fault.
+pub fn ended(code: Option<DisconnectReasonCode>) -> (String, Cause) {
+    let shown = code.map_or_else(|| "no reason".to_string(), |code| code.to_string());
+    match code {
+        Some(DisconnectReasonCode::SessionTakenOver) => (
+            format!(
+                "another client has come with the name of this one ({shown}); give each board its own --node, or each bridge its own --client-id"
+            ),
+            Cause::Name,
+        ),
+        Some(
+            DisconnectReasonCode::PacketTooLarge
+            | DisconnectReasonCode::TopicNameInvalid
+            | DisconnectReasonCode::PayloadFormatInvalid
+            | DisconnectReasonCode::NotAuthorized,
+        ) => (format!("the broker ends the connection: {shown}"), Cause::Message),
+        _ => (format!("the broker ends the connection: {shown}"), Cause::Other),
     }
 }
 

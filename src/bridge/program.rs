@@ -1,7 +1,7 @@
 //! The program: from the arguments to the exit code.
 
 use super::commands::{Commands, Subscription};
-use super::counter_file;
+use super::counter_file::{self, CounterFile};
 use super::counters::CommandCounters;
 use super::cursor_file::CursorFile;
 use super::destination::Destination;
@@ -109,8 +109,8 @@ fn forward(
         cursors = Some(CursorFile::create(state, outgoing.cursors()).map_err(|error| error.to_string())?);
     }
     if let Some(cursors) = cursors {
-        let counters_path = counter_file::path(state);
-        Publisher::new(manner, destination, outgoing, cursors, counters_path, counters, stop).run();
+        let counter_file = CounterFile::at(counter_file::path(state));
+        Publisher::new(manner, destination, outgoing, cursors, counter_file, counters, stop).run();
     }
     Ok(())
 }

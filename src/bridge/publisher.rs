@@ -1,10 +1,11 @@
 //! The way out: from the journal to the broker, over as many connections as it takes, until the process is to end.
 
-use super::counter_file;
+use super::counter_file::CounterFile;
 use super::counters::{CommandCounters, Snapshot};
 use super::cursor_file::CursorFile;
 use super::destination::Destination;
-use super::exchange::{End, Heard, Unsent};
+use super::exchange::{Cause, End, Heard, Unsent};
+use super::flapping::Flapping;
 use super::headroom::Rate;
 use super::item::Reason;
 use super::limits::{
@@ -18,7 +19,6 @@ use super::stop::{Stop, Woken};
 use super::window::Depth;
 use crate::client::backoff::Backoff;
 use crate::clock::utc_ns;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,15 +31,17 @@ pub struct Publisher {
     destination: Destination,
     outgoing: Outgoing,
     cursors: CursorFile,
-    counters_path: PathBuf,
+    counter_file: CounterFile,
     commands: Arc<CommandCounters>,
     stop: Stop,
     state: State,
     backoff: Backoff,
     /// Connections in a row that brought no acknowledgement.
     barren: u32,
+    flapping: Flapping,
     troubles: Throttle,
     journal_troubles: Throttle,
+    save_troubles: Throttle,
     is_journal_away: bool,
     rate: Rate,
     started: Instant,
@@ -61,6 +63,7 @@ struct Up {
     receive_maximum: u16,
     depth: Depth,
     has_served: bool,
+    since: Instant,
 }
 
 /// When to do what is done now and then.
@@ -79,7 +82,7 @@ impl Publisher {
         destination: Destination,
         outgoing: Outgoing,
         cursors: CursorFile,
-        counters_path: PathBuf,
+        counter_file: CounterFile,
         commands: Arc<CommandCounters>,
         stop: Stop,
     ) -> Self {
@@ -89,14 +92,16 @@ impl Publisher {
             destination,
             outgoing,
             cursors,
-            counters_path,
+            counter_file,
             commands,
             stop,
             state: State::Down(now),
             backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
             barren: 0,
+            flapping: Flapping::default(),
             troubles: Throttle::default(),
             journal_troubles: Throttle::default(),
+            save_troubles: Throttle::default(),
             is_journal_away: false,
             rate: Rate::default(),
             started: now,
@@ -218,9 +223,12 @@ impl Publisher {
                     self.has_served();
                 }
             }
-            Heard::Closed(End { reason, is_message_at_fault }) => {
-                let certain = is_message_at_fault.then(|| reason.clone());
-                self.lose(&reason, certain.as_deref());
+            Heard::Closed(End { reason, cause }) => {
+                self.lose(&reason, (cause == Cause::Message).then_some(reason.as_str()));
+                if cause == Cause::Name {
+                    // Or the two would push each other out without end.
+                    self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
+                }
             }
             // Nothing was subscribed to.
             Heard::Subscribed | Heard::Delivery(_) => {}
@@ -240,19 +248,24 @@ impl Publisher {
         let now = Instant::now();
         self.next.look = now;
         self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
-            State::Opening(link) => State::Up(Up { link, receive_maximum, depth, has_served: false }),
+            State::Opening(link) => {
+                State::Up(Up { link, receive_maximum, depth, has_served: false, since: now })
+            }
             state => state,
         };
     }
 
     /// The broker has taken or refused a message.
     fn has_served(&mut self) {
-        self.backoff.reset();
         self.barren = 0;
         if let State::Up(up) = &mut self.state {
+            self.flapping.lasts(up.since.elapsed());
             up.has_served = true;
             // The message at fault is behind, if there was one.
             up.depth = Depth::new(self.manner.in_flight, up.receive_maximum);
+        }
+        if !self.flapping.is_likely() {
+            self.backoff.reset();
         }
     }
 
@@ -260,6 +273,7 @@ impl Publisher {
     fn send(&mut self, now: Instant) {
         let State::Up(Up { link, depth, .. }) = &mut self.state else { return };
         let mut has_sent = false;
+        self.outgoing.expire(utc_ns() / 1_000_000);
         while link.is_clear() {
             let Some(next) = self.outgoing.next(*depth) else { break };
             match link.session.publish(&next.publication, now) {
@@ -296,6 +310,8 @@ impl Publisher {
     fn lose(&mut self, reason: &str, certain: Option<&str>) {
         let was_closed = self.link().is_some_and(|link| link.was_closed_in_order);
         if let State::Up(up) = &self.state {
+            self.flapping
+                .ended(up.since.elapsed(), was_closed && (up.has_served || self.outgoing.in_flight() == 0));
             if !up.has_served && self.outgoing.in_flight() > 0 {
                 self.barren += 1;
             }
@@ -304,7 +320,7 @@ impl Publisher {
             }
         }
         self.outgoing.connection_lost(was_closed, certain);
-        self.give_up(reason);
+        self.give_up(&self.flapping.explain(reason));
     }
 
     fn give_up(&mut self, reason: &str) {
@@ -316,6 +332,7 @@ impl Publisher {
     // ---- Records -------------------------------------------------------------------------------------------
 
     fn keep_records(&mut self, now: Instant) {
+        self.outgoing.flush_log(now);
         if now >= self.next.save {
             self.save();
             self.next.save = now + Duration::from_millis(SAVE_MS);
@@ -333,9 +350,13 @@ impl Publisher {
     }
 
     fn save(&mut self) {
-        if let Err(error) = self.cursors.save(self.outgoing.cursors()) {
-            let error = crate::client::shown::described(&error);
-            say(format_args!("the cursors cannot be saved: {error}; after a restart, messages arrive twice"));
+        match self.cursors.save(self.outgoing.cursors()) {
+            Ok(()) if self.save_troubles.clear() => say(format_args!("the cursors can be saved again")),
+            Ok(()) => {}
+            Err(error) => self.save_troubles.say(format_args!(
+                "the cursors cannot be saved: {}; after a restart, messages arrive twice",
+                crate::client::shown::described(&error)
+            )),
         }
     }
 
@@ -348,7 +369,7 @@ impl Publisher {
         };
         let text = self.outgoing.counters.json(&snapshot, &self.commands);
         // They are for monitors only, which see that the file grows old.
-        let _ = counter_file::write(&self.counters_path, &text);
+        let _ = self.counter_file.write(text, Instant::now());
     }
 
     /// Waits a little for what is on its way, says goodbye, and saves the cursors.
@@ -369,6 +390,7 @@ impl Publisher {
         }
         self.save();
         self.count();
+        self.outgoing.end_log();
         say(format_args!(
             "ended; {} messages were on their way, and are sent again by the next start",
             self.outgoing.in_flight()

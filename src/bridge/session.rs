@@ -1,7 +1,7 @@
 //! One MQTT connection, 5 or 3.1.1, without I/O: bytes in and out, and what came of them. The protocol is `mqtt-protocol-core`'s. Nothing is stored or
 //! repeated here: each connection has a session of its own.
 
-use super::exchange::{Delivery, End, Heard, Introduction, Publication, Unsent, Version};
+use super::exchange::{Cause, Delivery, End, Heard, Introduction, Publication, Unsent, Version};
 use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};
 use super::packets;
 use mqtt_protocol_core::mqtt::common::Cursor;
@@ -95,7 +95,7 @@ impl Session {
         if self.answer_by.is_some_and(|by| now >= by) {
             self.answer_by = None;
             let seconds = self.answer_timeout.as_secs_f64();
-            self.close(format!("the broker has not answered for {seconds} s"), false);
+            self.close(format!("the broker has not answered for {seconds} s"), Cause::Other);
         } else if self.ping_at.is_some_and(|at| now >= at) {
             self.ping_at = None;
             let events = self.connection.notify_timer_fired(TimerKind::PingreqSend);
@@ -188,9 +188,9 @@ impl Session {
     }
 
     /// The connection is lost, for that reason. What came before it is heard first.
-    pub fn close(&mut self, reason: String, is_message_at_fault: bool) {
+    pub fn close(&mut self, reason: String, cause: Cause) {
         if !self.is_closed() {
-            self.heard.push_back(Heard::Closed(End { reason, is_message_at_fault }));
+            self.heard.push_back(Heard::Closed(End { reason, cause }));
         }
     }
 
@@ -202,6 +202,11 @@ impl Session {
     // ---- What the library asks for ---------------------------------------------------------------------------
 
     fn apply(&mut self, events: Vec<Event>, now: Instant) {
+        // It can stand behind the request to close.
+        let breach = events.iter().find_map(|event| match event {
+            Event::NotifyError(error) => Some(*error),
+            _ => None,
+        });
         for event in events {
             match event {
                 Event::RequestSendPacket { packet, .. } => self.output.extend(packet.to_continuous_buffer()),
@@ -210,10 +215,7 @@ impl Session {
                     self.set_timer(kind, Some(now + Duration::from_millis(duration_ms)));
                 }
                 Event::RequestTimerCancel(kind) => self.set_timer(kind, None),
-                Event::NotifyError(error) => {
-                    self.close(format!("the broker breaks the protocol: {error}"), false)
-                }
-                Event::RequestClose => self.close("the connection is over".to_string(), false),
+                Event::NotifyError(_) | Event::RequestClose => self.close(over(breach), Cause::Other),
                 Event::NotifyPacketIdReleased(_) => {}
             }
         }
@@ -232,7 +234,7 @@ impl Session {
             Packet::V5_0Connack(connack) => self.receive_connack(&connack),
             Packet::V3_1_1Connack(connack) => match connack.return_code() {
                 ConnectReturnCode::Accepted => self.connected(u16::MAX, connack.session_present()),
-                code => self.close(packets::refused(&code.to_string()), false),
+                code => self.close(packets::refused(&code.to_string()), Cause::Other),
             },
             Packet::V5_0Puback(puback) => {
                 let id = puback.packet_id();
@@ -255,12 +257,8 @@ impl Session {
                 self.deliver(packets::delivery_3(&publish), publish.qos());
             }
             Packet::V5_0Disconnect(disconnect) => {
-                let code =
-                    disconnect.reason_code().map_or_else(|| "no reason".to_string(), |code| code.to_string());
-                let is_message_at_fault =
-                    ["PacketTooLarge", "TopicNameInvalid", "PayloadFormatInvalid", "NotAuthorized"];
-                let is_message_at_fault = is_message_at_fault.contains(&code.as_str());
-                self.close(format!("the broker ends the connection: {code}"), is_message_at_fault);
+                let (reason, cause) = packets::ended(disconnect.reason_code());
+                self.close(reason, cause);
             }
             // The library has noted it.
             _ => {}
@@ -269,7 +267,7 @@ impl Session {
 
     fn receive_connack(&mut self, connack: &v5_0::Connack) {
         if connack.reason_code() != ConnectReasonCode::Success {
-            return self.close(packets::refused(&connack.reason_code().to_string()), false);
+            return self.close(packets::refused(&connack.reason_code().to_string()), Cause::Other);
         }
         let receive_maximum = connack.props().iter().find_map(|property| match property {
             Property::ReceiveMaximum(maximum) => Some(maximum.val()),
@@ -282,7 +280,10 @@ impl Session {
         if takes_qos_1 {
             self.connected(receive_maximum.unwrap_or(u16::MAX), connack.session_present());
         } else {
-            self.close("the broker takes no messages with an acknowledgement (QoS 1)".to_string(), false);
+            self.close(
+                "the broker takes no messages with an acknowledgement (QoS 1)".to_string(),
+                Cause::Other,
+            );
         }
     }
 
@@ -295,14 +296,25 @@ impl Session {
         self.answer_by = None;
         match refused {
             None => self.heard.push_back(Heard::Subscribed),
-            Some(reason) => self.close(format!("the broker refuses the subscription: {reason}"), false),
+            Some(reason) => {
+                self.close(format!("the broker refuses the subscription: {reason}"), Cause::Other)
+            }
         }
     }
 
     fn deliver(&mut self, delivery: Delivery, qos: Qos) {
         if qos == Qos::ExactlyOnce {
-            return self.close("the broker breaks the protocol: a message with QoS 2".to_string(), false);
+            return self
+                .close("the broker breaks the protocol: a message with QoS 2".to_string(), Cause::Other);
         }
         self.heard.push_back(Heard::Delivery(delivery));
     }
+}
+
+/// Why a connection is over that the library ends.
+fn over(breach: Option<MqttError>) -> String {
+    breach.map_or_else(
+        || "the connection is over".to_string(),
+        |error| format!("the broker breaks the protocol, or is no MQTT broker: {error}"),
+    )
 }

@@ -1,7 +1,7 @@
 //! One class on its way from the journal to the broker: read ahead, in flight, and its cursor. Without I/O.
 
 use super::class::Class;
-use super::item::{Content, Item};
+use super::item::{Content, Item, Loss, Reason};
 use super::limits::{READ_AHEAD, WINDOW_FACTOR};
 use super::window::Window;
 use crate::journal::cursor::Cursor;
@@ -94,6 +94,24 @@ impl Stream {
     /// The next to send.
     pub fn first_ready(&self) -> Option<&Item> {
         self.ready.front()
+    }
+
+    /// Makes one loss of the messages before that time which are next to send.
+    pub fn expire(&mut self, oldest_ms: u64) {
+        let mut expired: Option<Loss> = None;
+        while let Some(Item { content: Content::Message(message), .. }) = self.ready.front()
+            && message.time_ms < oldest_ms
+        {
+            let id = message.id;
+            match &mut expired {
+                Some(loss) => loss.extend(1, id),
+                None => expired = Some(Loss { count: Some(1), ids: (id, id), reason: Reason::Expired }),
+            }
+            self.ready.pop_front();
+        }
+        if let Some(loss) = expired {
+            self.ready.push_front(Item::loss(loss));
+        }
     }
 
     /// Whether the window keeps a place for another one.
@@ -215,6 +233,28 @@ mod tests {
         stream.return_unsettled(false);
         let ids: Vec<_> = std::iter::from_fn(|| stream.pop_ready()).map(|item| item.first).collect();
         assert_eq!(ids, [1, 3, 4]);
+    }
+
+    #[test]
+    fn messages_that_grow_old_while_they_wait_become_one_loss() {
+        let mut stream = Stream::new(Class::Rest, 1, 4);
+        let mut fresh = fresh(&[1, 2, 3, 4], 5);
+        for (item, at) in fresh.items.iter_mut().zip([10, 20, 90, 30]) {
+            let Content::Message(message) = &mut item.content else { unreachable!() };
+            message.time_ms = at;
+        }
+        stream.take(fresh);
+        stream.expire(50);
+        let loss = stream.pop_ready().unwrap();
+        assert_eq!(loss.first, 1);
+        assert_eq!(
+            loss.content,
+            Content::Loss(Loss { count: Some(2), ids: (1, 2), reason: Reason::Expired })
+        );
+        stream.expire(50);
+        assert_eq!(stream.pop_ready().unwrap().first, 3, "it is young, and those behind it come later");
+        stream.expire(50);
+        assert!(matches!(stream.pop_ready().unwrap().content, Content::Loss(_)));
     }
 
     #[test]

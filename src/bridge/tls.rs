@@ -114,6 +114,12 @@ pub fn described_tls(error: &Error) -> String {
             "no authority that is trusted here made the broker's certificate; --ca FILE names another"
                 .to_string()
         }
+        Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::Expired) => {
+            format!(
+                "the broker's certificate, or its authority's, is not valid at the time of the clock here: {}",
+                at(&UnixTime::now())
+            )
+        }
         Error::InvalidMessage(_) => "the broker does not speak TLS on this port".to_string(),
         error => format!("TLS: {error}"),
     }

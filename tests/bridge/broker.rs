@@ -1,10 +1,11 @@
-//! A real mosquitto.
+//! Real brokers.
 
 use crate::process::Process;
 use crate::support::directory::Directory;
 use crate::support::eventually;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
 
 /// A port that is free now.
@@ -37,6 +38,24 @@ impl Broker {
         command.args(["-v", "-c"]).arg(&path);
         let process = Process::start(command);
         eventually("mosquitto accepts", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+        Self { port, process, _directory: directory }
+    }
+
+    /// A nats-server, which speaks MQTT 3.1.1 and keeps its messages in that directory.
+    pub fn start_nats(port: u16, store: &Path) -> Self {
+        let directory = Directory::new("nats");
+        fs::create_dir_all(&directory.0).unwrap();
+        let path = directory.0.join("nats.conf");
+        let own = free_port();
+        let text = format!(
+            "server_name: bridge\nlisten: \"127.0.0.1:{own}\"\njetstream {{ store_dir: {store:?} }}\n\
+             mqtt {{ listen: \"127.0.0.1:{port}\" }}\n"
+        );
+        fs::write(&path, text).unwrap();
+        let mut command = Command::new("nats-server");
+        command.arg("-c").arg(&path);
+        let process = Process::start(command);
+        eventually("nats-server accepts", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
         Self { port, process, _directory: directory }
     }
 

@@ -1,8 +1,11 @@
 //! `firstline-bridge` between the real server and a real mosquitto, with everything between them failing.
 
+mod arrives_or_is_told;
 mod broker;
 mod commands;
 mod forwarding;
+mod hostile;
+mod nats;
 mod outages;
 mod process;
 mod refusals;

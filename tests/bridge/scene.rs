@@ -93,10 +93,12 @@ pub fn check(tap: &Tap, mut expected: Vec<String>) {
 
 /// Each message is published before all later ones of its class, and has one key of its own.
 pub fn check_order(published: &[Published]) {
-    let (mut last, mut keys) = ([0; 2], BTreeMap::new());
+    let (mut last, mut keys, mut ids) = ([0; 2], BTreeMap::new(), BTreeMap::new());
     for message in published.iter().filter(|published| !published.is_lost()) {
         let (id, class) = (message.field("id").as_u64().unwrap(), usize::from(is_urgent(message)));
         let key = message.field("key").as_str().unwrap().to_string();
+        let first = ids.entry(id).or_insert_with(|| key.clone());
+        assert_eq!(*first, key, "a message has one key");
         let is_new = keys.insert(key, id).is_none_or(|known| {
             assert_eq!(known, id, "a key is that of one message");
             false

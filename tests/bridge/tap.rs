@@ -5,7 +5,7 @@ use crate::support::LIMIT;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
@@ -40,8 +40,16 @@ struct Seen {
 pub struct Tap {
     pub port: u16,
     seen: Arc<Mutex<Seen>>,
+    faults: Arc<Faults>,
+}
+
+/// What it does to the connection.
+#[derive(Default)]
+struct Faults {
     /// Each acknowledgement waits so long, in ms.
-    delay_ms: Arc<AtomicU64>,
+    delay_ms: AtomicU64,
+    /// After so many packets the connection is cut; 0 and less: never.
+    packets_left: AtomicI64,
 }
 
 impl Tap {
@@ -49,21 +57,26 @@ impl Tap {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::<Mutex<Seen>>::default();
-        let delay_ms = Arc::<AtomicU64>::default();
-        let (to, delay) = (Arc::clone(&seen), Arc::clone(&delay_ms));
+        let faults = Arc::<Faults>::default();
+        let (to, with) = (Arc::clone(&seen), Arc::clone(&faults));
         spawn(move || {
             for bridge in listener.incoming().map_while(Result::ok) {
                 if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker_port)) {
-                    join(bridge, broker, &to, &delay);
+                    join(bridge, broker, &to, &with);
                 }
             }
         });
-        Self { port, seen, delay_ms }
+        Self { port, seen, faults }
     }
 
     /// Slows the broker down.
     pub fn delay(&self, ms: u64) {
-        self.delay_ms.store(ms, Ordering::Relaxed);
+        self.faults.delay_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Cuts the connection once, after so many packets of both directions; the last of them is lost.
+    pub fn cut_after(&self, packets: usize) {
+        self.faults.packets_left.store(packets as i64, Ordering::Relaxed);
     }
 
     /// Everything that was published, in its order, also what came twice.
@@ -91,13 +104,18 @@ impl Tap {
     }
 }
 
-fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, delay_ms: &Arc<AtomicU64>) {
+fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, faults: &Arc<Faults>) {
     let outstanding = Arc::<Mutex<BTreeMap<u16, Published>>>::default();
     let (from, to) = (bridge.try_clone().unwrap(), broker.try_clone().unwrap());
     let (noted, waiting) = (Arc::clone(seen), Arc::clone(&outstanding));
+    let is_5 = AtomicBool::new(true);
+    let cutter = Arc::clone(faults);
     spawn(move || {
-        copy(from, to, |packet| {
-            if let Some((id, published)) = publish(packet) {
+        copy(from, to, &cutter, |packet| {
+            if packet[0] >> 4 == 1 {
+                is_5.store(split(packet).1[6] == 5, Ordering::Relaxed);
+            }
+            if let Some((id, published)) = publish(packet, is_5.load(Ordering::Relaxed)) {
                 let mut seen = noted.lock().unwrap();
                 let mut waiting = waiting.lock().unwrap();
                 seen.published.push(published.clone());
@@ -106,13 +124,13 @@ fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, delay_ms:
             }
         });
     });
-    let (seen, delay_ms) = (Arc::clone(seen), Arc::clone(delay_ms));
+    let (seen, faults) = (Arc::clone(seen), Arc::clone(faults));
     spawn(move || {
-        copy(broker, bridge, |packet| {
+        copy(broker, bridge, &faults, |packet| {
             if packet[0] >> 4 != 4 {
                 return;
             }
-            sleep(Duration::from_millis(delay_ms.load(Ordering::Relaxed)));
+            sleep(Duration::from_millis(faults.delay_ms.load(Ordering::Relaxed)));
             let (_, body) = split(packet);
             let is_refused = body.get(2).is_some_and(|reason| *reason >= 0x80);
             let published = outstanding.lock().unwrap().remove(&u16::from_be_bytes([body[0], body[1]]));
@@ -124,16 +142,17 @@ fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, delay_ms:
 }
 
 /// Copies packets until either side ends, and notes each one before it is passed on.
-fn copy(mut from: TcpStream, mut to: TcpStream, mut note: impl FnMut(&[u8])) {
+fn copy(mut from: TcpStream, mut to: TcpStream, faults: &Faults, mut note: impl FnMut(&[u8])) {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
-    while let Ok(count @ 1..) = from.read(&mut part) {
+    'connection: while let Ok(count @ 1..) = from.read(&mut part) {
         bytes.extend_from_slice(&part[..count]);
         while let Some(length) = whole(&bytes) {
             let packet: Vec<u8> = bytes.drain(..length).collect();
             note(&packet);
-            if to.write_all(&packet).is_err() {
-                break;
+            let is_cut = faults.packets_left.fetch_sub(1, Ordering::Relaxed) == 1;
+            if is_cut || to.write_all(&packet).is_err() {
+                break 'connection;
             }
         }
     }
@@ -160,8 +179,8 @@ fn split(packet: &[u8]) -> (u8, &[u8]) {
     (packet[0], &packet[length..])
 }
 
-/// The number and the content of a message with QoS 1, by MQTT 5.
-fn publish(packet: &[u8]) -> Option<(u16, Published)> {
+/// The number and the content of a message with QoS 1.
+fn publish(packet: &[u8], is_5: bool) -> Option<(u16, Published)> {
     let (flags, body) = split(packet);
     if flags >> 4 != 3 || flags & 6 != 2 {
         return None;
@@ -170,7 +189,8 @@ fn publish(packet: &[u8]) -> Option<(u16, Published)> {
     let (topic, rest) = body[2..].split_at(topic_bytes);
     let id = u16::from_be_bytes([rest[0], rest[1]]);
     let (mut length, mut at) = (0, 0);
-    loop {
+    // The properties, which MQTT 3.1.1 does not have.
+    while is_5 {
         let byte = rest[2 + at];
         length |= usize::from(byte & 127) << (7 * at);
         at += 1;

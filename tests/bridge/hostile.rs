@@ -1,0 +1,157 @@
+//! Brokers that break the protocol, and surroundings that fail: the bridge stays within its memory, goes on, and ends when it is told to.
+
+use crate::broker::{Broker, free_port};
+use crate::process::Process;
+use crate::scene::{Scene, send, texts};
+use crate::support::eventually;
+use crate::tap::Tap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread::{sleep, spawn};
+use std::time::Duration;
+
+/// A broker's consent, by MQTT 5.
+const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
+
+/// What the bridge may take, in KiB.
+const RESIDENT_KB_MAX: u64 = 16 * 1024;
+
+/// Something that answers each connection with these bytes, and then sends these others until it is closed.
+fn sender(first: &'static [u8], then: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let flood = move |mut stream: TcpStream| {
+        let many: Vec<u8> = then.iter().copied().cycle().take(then.len() * 4_000).collect();
+        let _ = stream.read(&mut [0; 1_000]);
+        let mut is_open = stream.write_all(first).is_ok();
+        while is_open {
+            is_open = stream.write_all(&many).is_ok();
+        }
+    };
+    spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            spawn(move || flood(stream));
+        }
+    });
+    port
+}
+
+#[test]
+fn broker_that_sends_without_end_neither_fills_the_memory_nor_keeps_the_bridge() {
+    // Messages that nobody subscribed to, and answers to no ping.
+    for then in [&[0x30, 6, 0, 1, b'a', 0, b'x', b'x'][..], &[0xd0, 0]] {
+        let scene = Scene::new("flood");
+        let server = scene.server();
+        send(&mut server.connect(), "m", 20, 5);
+        let mut bridge = scene.bridge(sender(&CONNACK, then), &["--ack-timeout", "1"]);
+        bridge.wait_for("has not acknowledged a message for 1 s");
+        assert!(bridge.status_kb("VmHWM") <= RESIDENT_KB_MAX, "{} KiB", bridge.status_kb("VmHWM"));
+        assert_eq!(bridge.end(), Some(0));
+    }
+}
+
+#[test]
+fn what_is_no_broker_is_told() {
+    let scene = Scene::new("no-broker");
+    let _server = scene.server();
+    let bridge = scene.bridge(sender(b"220 mail.example.org ready\r\n", b"500 what?\r\n"), &[]);
+    bridge.wait_for("is no MQTT broker");
+}
+
+#[test]
+fn closed_or_full_standard_error_stops_nothing() {
+    for error in ["/dev/full", ""] {
+        let scene = Scene::new("stderr");
+        let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+        let tap = Tap::to(broker.port);
+        let mut command = Command::new("sh");
+        let script = if error.is_empty() { "exec \"$@\" 2>&-" } else { "exec \"$@\" 2>/dev/full" };
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_firstline-bridge"), "--journal"]);
+        command.arg(scene.path("journal")).arg("--state").arg(scene.path("state/cursors"));
+        command.args(["--node", "pi", "--to", &format!("mqtt://127.0.0.1:{}", tap.port)]);
+        let mut bridge = Process::start(command);
+        server.connect().ask("hello");
+        tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["hello"]);
+        assert_eq!(bridge.end(), Some(0));
+    }
+}
+
+#[test]
+fn reader_of_standard_error_that_has_gone_stops_nothing() {
+    let scene = Scene::new("pipe");
+    let server = scene.server();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+    command.arg("--journal").arg(scene.path("journal")).arg("--state").arg(scene.path("state/cursors"));
+    command.args(["--node", "pi", "--to", "mqtt://127.0.0.1:1"]).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stderr.take());
+    server.connect().ask("hello");
+    eventually("counters are written", || scene.counters().is_some());
+    let is_running = child.try_wait().unwrap().is_none();
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(is_running);
+}
+
+#[test]
+fn two_boards_with_one_name_are_told_and_both_go_on() {
+    let scene = Scene::new("namesakes");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    server.connect().ask("hello");
+    let first = scene.bridge(broker.port, &[]);
+    eventually("it arrives", || scene.counters().is_some_and(|counters| counters["acknowledged_rest"] == 1));
+    let other = Scene::new("namesakes");
+    let other_server = other.server();
+    let second = other.bridge(broker.port, &[]);
+    // A message for each connection, so that each of them is a success.
+    let is_told = |bridge: &Process| bridge.said().iter().any(|line| line.contains("--client-id"));
+    let (mut of_first, mut of_second) = (server.connect(), other_server.connect());
+    eventually("one of them tells", || {
+        of_first.ask("tick");
+        of_second.ask("tick");
+        sleep(Duration::from_millis(100));
+        is_told(&first) || is_told(&second)
+    });
+    of_first.ask("/urgent last of the first");
+    of_second.ask("/urgent last of the second");
+    for scene in [&scene, &other] {
+        eventually("both go on", || {
+            scene.counters().is_some_and(|counters| counters["acknowledged_urgent"] == 1)
+        });
+    }
+}
+
+#[test]
+fn backlog_that_is_refused_does_not_fill_the_log() {
+    let scene = Scene::new("log");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 100\n"));
+    send(&mut server.connect(), "m", 300, 5);
+    let mut bridge = scene.bridge(broker.port, &[]);
+    eventually("all are given up", || {
+        scene.counters().is_some_and(|counters| counters["lost_too_large"] == 300)
+    });
+    assert_eq!(bridge.end(), Some(0));
+    bridge.wait_for("more like the last one");
+    assert!(bridge.said().len() < 12, "{:#?}", bridge.said());
+}
+
+#[test]
+fn journal_that_is_moved_away_during_an_outage_is_sent_to_its_end() {
+    let scene = Scene::new("moved");
+    let (server, port) = (scene.server(), free_port());
+    let tap = Tap::to(port);
+    let bridge = scene.bridge(tap.port, &[]);
+    bridge.wait_for("it is tried again");
+    // More than is read ahead.
+    let mut expected = send(&mut server.connect(), "old", 400, 5);
+    eventually("they wait", || scene.counters().is_some_and(|counters| counters["waiting_in_memory"] == 64));
+    drop(server);
+    std::fs::rename(scene.path("journal"), scene.path("aside")).unwrap();
+    let server = scene.server();
+    expected.extend(send(&mut server.connect(), "new", 20, 5));
+    let _broker = Broker::start(port, "");
+    expected.sort();
+    tap.wait("all arrive", |acknowledged| texts(acknowledged) == expected);
+    bridge.wait_for("another journal");
+}
