@@ -431,6 +431,99 @@ fn handler_that_quits_costs_no_attempt() {
 }
 
 #[test]
+fn handler_that_quits_with_its_answer_is_given_nothing_more() {
+    let (server, mut handler) = server_and_handler(&[]);
+    let mut sender = server.connect();
+    sender.send("a\nb\nc\nd\n");
+    for n in 1..=4 {
+        assert_eq!(task(&mut handler).number, 1);
+        server.wait_for_stats("the others wait", |stats| stats["waiting"] == 4 - n);
+        handler.send("/done 1\n/quit\n");
+        assert_eq!(handler.rest(), ["OK 2", "OK 3", "BYE quit"]);
+        assert_eq!(sender.line(), format!("ACK {n} {n}"));
+        handler = self::handler(&server, "/handle");
+    }
+    assert_eq!(server.stats()["p4-tasks-put-back"], 0);
+}
+
+#[test]
+fn handler_that_ends_with_its_answer_is_given_nothing_more() {
+    let (server, mut handler) = server_and_handler(&[]);
+    let mut sender = server.connect();
+    sender.send("a\nb\n");
+    assert_eq!(task(&mut handler).text, "a");
+    server.wait_for_stats("the other one waits", |stats| stats["waiting"] == 1);
+    // The server sees the answer and the end at once.
+    server.signal("STOP");
+    handler.send("/done 1\n");
+    handler.end_sending();
+    server.signal("CONT");
+    assert_eq!(handler.rest(), ["OK 2"]);
+    assert_eq!(sender.line(), "ACK 1 1");
+    let mut next = self::handler(&server, "/handle");
+    assert_eq!(task(&mut next).text, "b");
+    next.send("/done 1\n");
+    assert_eq!(sender.line(), "ACK 2 2");
+}
+
+#[test]
+fn answers_of_handlers_do_not_count_for_the_rate_of_lines() {
+    let server = Server::start(&["--handle", "0", "--rate", "1"]);
+    let mut handler = handler(&server, "/handle");
+    let mut senders: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    let before = Instant::now();
+    senders.iter_mut().for_each(|sender| sender.send("go\n"));
+    for number in 1..=10 {
+        assert_eq!(task(&mut handler).number, number);
+        handler.send(format!("/done {number}\n"));
+        assert_eq!(handler.line(), format!("OK {}", number + 1));
+    }
+    assert!(senders.iter_mut().all(|sender| sender.line().starts_with("ACK 1 ")));
+    assert!(before.elapsed() < Duration::from_secs(8), "as lines they would take 10 s");
+    // The other lines count.
+    handler.send("/ping\n/ping\n/ping\n");
+    handler.lines(3);
+    assert!(before.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn sender_that_waits_for_a_handler_is_not_idle() {
+    let args = ["--handle", "0", "--idle-timeout", "0.5", "--idle-grace", "off"];
+    let server = Server::start(&args);
+    let mut handler = handler(&server, "/handle");
+    let (mut sender, mut other, mut idle) = (server.connect(), server.connect(), server.connect());
+    sender.send("a\n");
+    other.send("b\n");
+    other.end_sending();
+    assert_eq!(idle.ask("/ping"), "OK 1");
+    assert_eq!(idle.rest(), ["ERR 0 idle"], "longer than a client may be idle");
+    assert_eq!(task(&mut handler).text, "a");
+    handler.send("/done 1 one\n");
+    assert_eq!([sender.line(), handler.line()], ["ACK 1 1 = one", "OK 2"]);
+    assert_eq!(task(&mut handler).text, "b");
+    handler.send("/done 2 two\n");
+    assert_eq!(other.rest(), ["ACK 1 2 = two"]);
+}
+
+#[test]
+fn handler_that_joined_and_breaks_off_leaves_a_server_that_rests() {
+    let server = Server::start(&["--handle", "5", "--handle-wait", "0.1"]);
+    let mut sender = server.connect();
+    for _ in 0..50 {
+        let mut handler = handler(&server, "/join");
+        assert_eq!(handler.ask("/handle"), "OK 2");
+        sender.send("/4 x\n".repeat(IN_FLIGHT) + "/5 y\n/4 z\n");
+        handler.reset();
+        sender.lines(IN_FLIGHT).iter().for_each(|line| assert!(line.starts_with("ACK "), "{line}"));
+        sender.lines(2);
+    }
+    server.wait_for_stats("all places are free", |stats| stats["clients"] == 2);
+    let before = server.cpu_time();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(server.cpu_time() - before < Duration::from_millis(200), "it spins");
+}
+
+#[test]
 fn what_a_vanished_sender_sent_is_done_and_its_place_is_free_then() {
     let (server, mut handler) = server_and_handler(&[]);
     let mut sender = server.connect();

@@ -54,7 +54,8 @@ impl Open {
         self.take_lines(link, context);
         context.admit_all();
         received.map_err(Reason::Broken)?;
-        link.commands.tasks_mut().advance(context);
+        let is_leaving = self.is_leaving(link);
+        link.commands.tasks_mut().advance(is_leaving, context);
         let mut outbox = link.outbox(context);
         let status = flush::flush(&mut outbox, &mut context.chunk);
         self.wait(status, link, outbox, context)
@@ -85,10 +86,13 @@ impl Open {
             }
             let Some(frame) = link.receiver.framer.next() else { return };
             link.deadlines.stop_line();
-            if let Some(rate) = context.hub.settings.rate {
+            let ended = link.commands.tasks().ended();
+            link.commands.take(frame, context);
+            // The end of a task does not count: the client does not choose when it gets tasks.
+            let is_counted = link.commands.tasks().ended() == ended;
+            if let Some(rate) = context.hub.settings.rate.filter(|_| is_counted) {
                 self.lines.take(rate, context.now_ns);
             }
-            link.commands.take(frame, context);
         }
     }
 
@@ -136,6 +140,12 @@ impl Open {
         link.commands.refuse_all(context);
         self.refusing = Some(reason);
         link.receiver.limit_to_arrived(link.socket.as_ref());
+    }
+
+    /// Whether it is known that the connection is about to end. It still takes the lines that have arrived.
+    fn is_leaving(&self, link: &Link) -> bool {
+        let has_left = link.commands.is_closing() || link.receiver.is_ending();
+        has_left || self.refusing.is_some() || self.unsendable.is_some()
     }
 
     /// The reason to close the connection, if no further line will be taken. Call it only after

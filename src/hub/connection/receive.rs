@@ -87,6 +87,11 @@ impl Receiver {
         self.has_ended
     }
 
+    /// Whether nothing arrives after what has arrived by now.
+    pub fn is_ending(&self) -> bool {
+        self.is_last || self.has_ended
+    }
+
     /// Receives once.
     pub fn receive(&mut self, socket: &OwnedFd) -> Received {
         if mem::take(&mut self.has_raised_buffer) {

@@ -5,8 +5,8 @@ use crate::conn_id::ConnId;
 use crate::counted::Counted;
 use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::Ended;
+use crate::hub::handling::offer::Given;
 use crate::hub::handling::shared::SharedTasks;
-use crate::hub::handling::table::Given;
 use crate::hub::workers::caller::Caller;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::HANDLER_TEXT_BYTES;
@@ -32,6 +32,8 @@ pub struct Tasks {
     due_ns: Option<u64>,
     /// The number of the last task that the client got.
     last_number: u64,
+    /// How many tasks the client has ended by its commands.
+    ended: u64,
     /// A task waits for this client, but its outbox has no room.
     lacks_room: bool,
 }
@@ -39,7 +41,7 @@ pub struct Tasks {
 impl Tasks {
     /// A client that handles no tasks.
     pub const fn new(conn: ConnId) -> Self {
-        Self { conn, is_handler: false, given: 0, due_ns: None, last_number: 0, lacks_room: false }
+        Self { conn, is_handler: false, given: 0, due_ns: None, last_number: 0, ended: 0, lacks_room: false }
     }
 
     /// Whether the client wants tasks, or has some.
@@ -55,6 +57,11 @@ impl Tasks {
     /// When the time of its earliest task ends, in nanoseconds.
     pub fn due_ns(&self) -> Option<u64> {
         self.due_ns
+    }
+
+    /// How many tasks the client has ended by its commands.
+    pub fn ended(&self) -> u64 {
+        self.ended
     }
 
     /// Whether a task waits for this client, but its outbox has no room.
@@ -116,6 +123,7 @@ impl Tasks {
         if !shared.finish(self.key(number), text, context.now_ns, context.hub) {
             return Err(Refusal::NotYours);
         }
+        self.ended += 1;
         context.note_completed();
         Ok(answer)
     }
@@ -129,8 +137,11 @@ impl Tasks {
         context: &WorkerContext,
     ) -> Result<Answer, Refusal> {
         let (text, caller) = (HandlerText::new(text), Caller::Worker(context.worker()));
-        let is_task = shared.end(self.key(number), why, &text, context.now_ns, context.hub, caller);
-        if is_task { Ok(remark_on(&text)) } else { Err(Refusal::NotYours) }
+        if !shared.end(self.key(number), why, &text, context.now_ns, context.hub, caller) {
+            return Err(Refusal::NotYours);
+        }
+        self.ended += 1;
+        Ok(remark_on(&text))
     }
 
     fn extend(
@@ -152,8 +163,9 @@ impl Tasks {
 
     // ---- Tasks for the client --------------------------------------------------------------------------
 
-    /// Ends the tasks that exceed their time, and gives the client as many tasks as it wants.
-    pub fn advance(&mut self, context: &WorkerContext) {
+    /// Ends the tasks that exceed their time. Then gives the client as many tasks as it wants, unless it is known that
+    /// its connection is about to end.
+    pub fn advance(&mut self, is_leaving: bool, context: &WorkerContext) {
         let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
         let (now_ns, caller) = (context.now_ns, Caller::Worker(context.worker()));
         if self.due_ns.is_some_and(|due_ns| due_ns <= now_ns) {
@@ -163,16 +175,21 @@ impl Tasks {
                 log::warn!("{} did not finish {late} in time", context.hub.name(self.conn));
             }
         }
-        self.lacks_room = loop {
-            match shared.give(self.key(self.last_number + 1), now_ns, context.hub) {
-                Given::Task => self.last_number += 1,
-                given => break given == Given::NoRoom,
-            }
-        };
+        self.lacks_room = !is_leaving && self.fill(shared, context);
         let status = shared.status(self.conn);
         self.is_handler = status.is_some();
         self.given = status.map_or(0, |status| status.given);
         self.due_ns = status.and_then(|status| status.due_ns);
+    }
+
+    /// Gives the client as many tasks as it wants. Returns true if there was no room in its outbox for one.
+    fn fill(&mut self, shared: &SharedTasks, context: &WorkerContext) -> bool {
+        loop {
+            match shared.give(self.key(self.last_number + 1), context.now_ns, context.hub) {
+                Given::Task => self.last_number += 1,
+                given => return given == Given::NoRoom,
+            }
+        }
     }
 
     /// Ends all tasks of the client, because its connection ends, in order or not.
@@ -185,7 +202,7 @@ impl Tasks {
             let (name, left) = (context.hub.name(self.conn), Counted(left as u64, "task"));
             log::warn!("{name} leaves {left} undone");
         }
-        *self = Self { last_number: self.last_number, ..Self::new(self.conn) };
+        *self = Self { last_number: self.last_number, ended: self.ended, ..Self::new(self.conn) };
     }
 }
 

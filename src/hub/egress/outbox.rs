@@ -244,9 +244,9 @@ impl Outbox {
         self.is_alive() && self.put_history(line)
     }
 
-    /// Whether there is room for the line of any task.
+    /// Whether [`Outbox::put_task`] would put in the line of any task.
     pub fn has_room_for_task(&self) -> bool {
-        self.buffer.room() >= REPLY_ROOM_BYTES + TASK_BYTES_MAX
+        self.is_alive() && self.buffer.room() >= REPLY_ROOM_BYTES + TASK_BYTES_MAX
     }
 
     /// Whether there is room for any line of the history.

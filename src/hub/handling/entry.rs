@@ -84,11 +84,6 @@ impl<T> Entry<T> {
         self.phase == Phase::Given && self.key == key
     }
 
-    /// Whether that handler has the task now.
-    pub fn is_with(&self, conn: ConnId) -> bool {
-        self.phase == Phase::Given && self.key.conn == conn
-    }
-
     /// The handler.
     pub fn conn(&self) -> ConnId {
         self.key.conn

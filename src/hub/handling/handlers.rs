@@ -1,8 +1,10 @@
-//! The clients that handle tasks: which tasks each wants, and how many it has. Knows no tasks.
+//! The clients that handle tasks: which tasks each wants, and how many it has. Of a task it
+//! knows only the ID.
 
 use crate::conn_id::ConnId;
-use crate::limits::HANDLERS;
+use crate::limits::{HANDLER_TASKS, HANDLERS};
 use crate::protocol::Priority;
+use crate::queue::TaskId;
 use heapless::Vec;
 
 /// Some handlers.
@@ -13,15 +15,15 @@ pub type ConnIds = Vec<ConnId, HANDLERS>;
 pub struct HandlersFull;
 
 /// A client that handles tasks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Handler {
     conn: ConnId,
     /// The least priority of the tasks that it wants.
     min: Priority,
     /// How many tasks it wants at once; 0: it wants no new ones.
     count: usize,
-    /// How many tasks it has.
-    given: usize,
+    /// The tasks that it has, in the order in which it got them.
+    tasks: Vec<TaskId, HANDLER_TASKS>,
     /// It has exceeded the time of a task, and has sent no command about tasks since then.
     is_silent: bool,
 }
@@ -34,7 +36,12 @@ impl Handler {
 
     /// Whether the handler wants another task now.
     pub fn is_free(&self) -> bool {
-        self.given < self.count && !self.is_silent
+        self.tasks.len() < self.count && !self.is_silent
+    }
+
+    /// The tasks that it has, in the order in which it got them.
+    pub fn tasks(&self) -> &[TaskId] {
+        &self.tasks
     }
 }
 
@@ -79,7 +86,7 @@ impl Handlers {
             (handler.min, handler.count, handler.is_silent) = (min, count, false);
             return Ok(());
         }
-        let handler = Handler { conn, min, count, given: 0, is_silent: false };
+        let handler = Handler { conn, min, count, tasks: Vec::new(), is_silent: false };
         self.all.push(handler).map_err(|_| HandlersFull)
     }
 
@@ -91,23 +98,29 @@ impl Handlers {
         self.remove_if_done(conn);
     }
 
-    /// Counts a task that a handler gets.
-    pub fn add_task(&mut self, conn: ConnId) {
+    /// Records a task that a handler gets.
+    pub fn add_task(&mut self, conn: ConnId, id: TaskId) {
         if let Some(handler) = self.get_mut(conn) {
-            handler.given += 1;
+            // This cannot fail: a handler wants no more.
+            let _ = handler.tasks.push(id);
         }
     }
 
-    /// Counts a task that a handler no longer has.
-    pub fn remove_task(&mut self, conn: ConnId) {
+    /// Records that a handler no longer has a task.
+    pub fn remove_task(&mut self, conn: ConnId, id: TaskId) {
         if let Some(handler) = self.get_mut(conn) {
-            handler.given -= 1;
+            handler.tasks.retain(|task| *task != id);
         }
         self.remove_if_done(conn);
     }
 
+    /// How many tasks all handlers have.
+    pub fn tasks(&self) -> usize {
+        self.all.iter().map(|handler| handler.tasks.len()).sum()
+    }
+
     fn remove_if_done(&mut self, conn: ConnId) {
-        self.all.retain(|handler| handler.conn != conn || handler.count > 0 || handler.given > 0);
+        self.all.retain(|handler| handler.conn != conn || handler.count > 0 || !handler.tasks.is_empty());
     }
 
     /// Records whether a handler is silent: whether it has exceeded the time of a task, and has sent no command about
@@ -139,8 +152,9 @@ mod tests {
         handlers.set(B, Priority::MIN, 1).unwrap();
         assert_eq!(handlers.free_for(Priority::HIGH), [A, B]);
         assert_eq!(handlers.free_for(Priority::NORMAL), [B]);
-        handlers.add_task(A);
-        handlers.add_task(B);
+        handlers.add_task(A, TaskId::new(0));
+        handlers.add_task(B, TaskId::new(1));
+        assert_eq!(handlers.tasks(), 2);
         assert_eq!(handlers.free_for(Priority::URGENT), [A]);
         handlers.set_silent(A, true);
         assert!(handlers.free_for(Priority::URGENT).is_empty());
@@ -152,10 +166,10 @@ mod tests {
     fn stopped_handler_stays_until_it_has_no_tasks() {
         let mut handlers = Handlers::new();
         handlers.set(A, Priority::MIN, 1).unwrap();
-        handlers.add_task(A);
+        handlers.add_task(A, TaskId::new(1));
         handlers.stop(A);
         assert!(handlers.get(A).is_some() && handlers.free_for(Priority::URGENT).is_empty());
-        handlers.remove_task(A);
+        handlers.remove_task(A, TaskId::new(1));
         assert!(handlers.is_empty());
     }
 

@@ -2,12 +2,14 @@
 //! sockets, no threads and no clock.
 
 use crate::conn_id::ConnId;
-use crate::hub::handling::entry::{Entry, Phase, TaskKey};
+use crate::hub::handling::entries::Entries;
+use crate::hub::handling::entry::{Phase, TaskKey};
 use crate::hub::handling::fate::{Ended, Fate, Rules};
 use crate::hub::handling::handlers::{ConnIds, Handlers, HandlersFull};
+use crate::hub::handling::offer::{Given, Offer, Status};
 use crate::hub::handling::stats::{TaskEvent, TaskStats};
 use crate::hub::handling::waiting::{Place, WaitingTasks};
-use crate::limits::{BATCH, TASK_PAUSE_MS, TASKS_MAX};
+use crate::limits::{BATCH, TASK_PAUSE_MS};
 use crate::protocol::Priority;
 use crate::protocol::handler_text::HandlerText;
 use crate::protocol::reply::Nak;
@@ -15,44 +17,15 @@ use crate::queue::{Order, Picked, TaskId};
 use core::mem;
 use heapless::Vec;
 
-/// A task, as a handler gets it.
-pub struct Offer<'a, T> {
-    /// The number of the task on the handler's connection.
-    pub number: u64,
-    /// The message.
-    pub item: &'a T,
-    /// Its priority.
-    pub priority: Priority,
-    /// How long the handler has, in nanoseconds.
-    pub left_ns: u64,
-}
-
-/// The result of [`TaskTable::give`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Given {
-    /// The handler has one more task.
-    Task,
-    /// There is no task for it now, it wants none, or no entry is free.
-    Nothing,
-    /// There is a task, but no room for its line in the handler's outbox.
-    NoRoom,
-}
-
-/// The tasks of one handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// How many it has.
-    pub given: usize,
-    /// When the time of the earliest of them ends, in nanoseconds.
-    pub due_ns: Option<u64>,
-}
-
 /// All tasks and all handlers. `N` tasks may wait. A new table is all zeroes: a static one takes no binary space.
 pub struct TaskTable<T, const N: usize> {
     waiting: WaitingTasks<T, N>,
     handlers: Handlers,
-    entries: [Entry<T>; TASKS_MAX],
+    entries: Entries<T>,
     rules: Rules,
+    /// The latest time of all calls, in nanoseconds. A thread reads the clock before it locks the table, so another one
+    /// with a later time may come first. What is ready for that one is ready for all.
+    latest_ns: u64,
     /// No waiting task needs [`run_deadlines`](Self::run_deadlines) before this time, in nanoseconds.
     due_ns: Option<u64>,
     /// `due_ns` has become earlier, and the thread that waits for it does not know that yet.
@@ -75,8 +48,9 @@ impl<T, const N: usize> TaskTable<T, N> {
         Self {
             waiting: WaitingTasks::new(),
             handlers: Handlers::new(),
-            entries: [const { Entry::new() }; TASKS_MAX],
+            entries: Entries::new(),
             rules: Rules { wait_ns: 0, time_ns: 0, limit_ns: 0, attempts: 0 },
+            latest_ns: 0,
             due_ns: None,
             is_due_earlier: false,
             lacks_entry: false,
@@ -101,9 +75,16 @@ impl<T, const N: usize> TaskTable<T, N> {
         if self.is_draining {
             return Err(item);
         }
+        let now_ns = self.latest(now_ns);
         self.waiting.push(item, priority, now_ns)?;
         self.schedule(now_ns + self.rules.wait_ns);
         Ok(())
+    }
+
+    /// The time for a call at `now_ns`: no earlier than that of any call before.
+    fn latest(&mut self, now_ns: u64) -> u64 {
+        self.latest_ns = self.latest_ns.max(now_ns);
+        self.latest_ns
     }
 
     fn schedule(&mut self, due_ns: u64) {
@@ -126,6 +107,7 @@ impl<T, const N: usize> TaskTable<T, N> {
     /// Moves messages that no handler took in time to `expired`, as many as fit; the others stay due. Returns the
     /// handlers to wake: they are free, and a task for them is ready.
     pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<T, BATCH>) -> ConnIds {
+        let now_ns = self.latest(now_ns);
         if self.due_ns.is_none_or(|due_ns| due_ns > now_ns) {
             return ConnIds::new();
         }
@@ -168,30 +150,32 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     /// The tasks of a handler; none: the client is no handler, and has no tasks.
     pub fn status(&self, conn: ConnId) -> Option<Status> {
-        self.handlers.get(conn)?;
-        let of_handler = || self.entries.iter().filter(|entry| entry.is_with(conn));
-        Some(Status { given: of_handler().count(), due_ns: of_handler().map(|entry| entry.due_ns).min() })
+        let tasks = self.handlers.get(conn)?.tasks();
+        Some(Status { given: tasks.len(), due_ns: tasks.iter().map(|id| self.entries[*id].due_ns).min() })
     }
 
     // ---- Giving ----------------------------------------------------------------------------------------
 
     /// Gives the next task to a handler, if it wants one. `put` sends it; if that returns false, the task still waits.
     pub fn give(&mut self, key: TaskKey, now_ns: u64, put: impl FnOnce(Offer<'_, T>) -> bool) -> Given {
+        let now_ns = self.latest(now_ns);
         let Some(place) = self.next_for(key.conn, now_ns) else { return Given::Nothing };
-        let Some(id) = self.free_entry() else {
+        if self.entries.are_all_taken() {
             self.lacks_entry = true;
             return Given::Nothing;
-        };
+        }
         let Some((item, priority)) = self.waiting.peek(place) else { return Given::Nothing };
         let left_ns = self.rules.time_ns.min(self.rules.limit_ns);
         if !put(Offer { number: key.number, item, priority, left_ns }) {
             return Given::NoRoom;
         }
-        if let Some(task) = self.waiting.take(place) {
+        if let Some(task) = self.waiting.take(place)
+            && let Some(id) = self.entries.take_free()
+        {
             self.stats.count(priority, TaskEvent::Given);
             self.stats.waits.record(now_ns.saturating_sub(task.ready_ns));
             self.entries[id].give(key, task, now_ns, now_ns + left_ns);
-            self.handlers.add_task(key.conn);
+            self.handlers.add_task(key.conn, id);
         }
         Given::Task
     }
@@ -199,10 +183,6 @@ impl<T, const N: usize> TaskTable<T, N> {
     fn next_for(&self, conn: ConnId, now_ns: u64) -> Option<Place> {
         let handler = self.handlers.get(conn).filter(|handler| handler.is_free() && !self.is_draining)?;
         self.waiting.next(handler.min(), now_ns)
-    }
-
-    fn free_entry(&self) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.phase == Phase::Free)
     }
 
     // ---- Commands of handlers --------------------------------------------------------------------------
@@ -217,7 +197,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         let id = self.find(key)?;
         self.leave_handler(id, now_ns);
         self.stats.count(self.entries[id].priority(), TaskEvent::Done);
-        self.entries[id].finish(TaskId::new(id), text)
+        self.entries[id].finish(id, text)
     }
 
     /// Ends a task that a handler has not done. Returns its fate; none: the handler has no such task.
@@ -235,8 +215,13 @@ impl<T, const N: usize> TaskTable<T, N> {
         Some(entry.due_ns.saturating_sub(now_ns))
     }
 
-    fn find(&self, key: TaskKey) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.is(key))
+    fn find(&self, key: TaskKey) -> Option<TaskId> {
+        self.find_of(key.conn, |id| self.entries[id].is(key))
+    }
+
+    /// The first task of a handler for which `accepts` returns true.
+    fn find_of(&self, conn: ConnId, accepts: impl Fn(TaskId) -> bool) -> Option<TaskId> {
+        self.handlers.get(conn)?.tasks().iter().copied().find(|id| accepts(*id))
     }
 
     // ---- Ends ------------------------------------------------------------------------------------------
@@ -245,19 +230,20 @@ impl<T, const N: usize> TaskTable<T, N> {
     /// gets no new ones.
     pub fn lose(&mut self, conn: ConnId, why: Ended, now_ns: u64) -> Option<Fate<T>> {
         self.handlers.stop(conn);
-        let id = self.entries.iter().position(|entry| entry.is_with(conn))?;
+        let id = self.find_of(conn, |_| true)?;
         self.end_entry(id, why, now_ns)
     }
 
     /// Ends one task of a handler that exceeds its time, and returns its fate; none: there is no such task. The
     /// handler gets no more tasks until it sends a command about tasks.
     pub fn time_out(&mut self, conn: ConnId, now_ns: u64) -> Option<Fate<T>> {
-        let id = self.entries.iter().position(|entry| entry.is_with(conn) && entry.due_ns <= now_ns)?;
+        let id = self.find_of(conn, |id| self.entries[id].due_ns <= now_ns)?;
         self.handlers.set_silent(conn, true);
         self.end_entry(id, Ended::TimedOut, now_ns)
     }
 
-    fn end_entry(&mut self, id: usize, why: Ended, now_ns: u64) -> Option<Fate<T>> {
+    fn end_entry(&mut self, id: TaskId, why: Ended, now_ns: u64) -> Option<Fate<T>> {
+        let now_ns = self.latest(now_ns);
         self.leave_handler(id, now_ns);
         let priority = self.entries[id].priority();
         match why {
@@ -267,6 +253,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         }
         let pause_ns = if why == Ended::Later { TASK_PAUSE_MS * 1_000_000 } else { 0 };
         let mut task = self.entries[id].take_back(now_ns + pause_ns)?;
+        self.entries.free(id);
         if let Some(nak) = self.rules.refusal(&mut task, why, self.is_draining) {
             if nak == Nak::HandlerRefused {
                 self.stats.count(task.priority, TaskEvent::Refused);
@@ -281,16 +268,17 @@ impl<T, const N: usize> TaskTable<T, N> {
     }
 
     /// Records that a handler no longer has the task of an entry.
-    fn leave_handler(&mut self, id: usize, now_ns: u64) {
+    fn leave_handler(&mut self, id: TaskId, now_ns: u64) {
         let entry = &self.entries[id];
         self.stats.works.record(now_ns.saturating_sub(entry.given_ns));
-        self.handlers.remove_task(entry.conn());
+        self.handlers.remove_task(entry.conn(), id);
     }
 
     /// Frees the entry of a task that is done and whose sender gets its reply now. Returns the handler's text. If a
     /// handler got no task because no entry was free, also returns the free handlers to wake.
     pub fn release(&mut self, id: TaskId, now_ns: u64) -> (HandlerText, ConnIds) {
-        let text = self.entries[id.index()].release();
+        let text = self.entries[id].release();
+        self.entries.free(id);
         let lacking = if mem::take(&mut self.lacks_entry) { self.served(now_ns) } else { ConnIds::new() };
         (text, lacking)
     }
@@ -311,23 +299,28 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     /// Takes a message that a handler has, if there is one, and returns it with the handler. For the shutdown.
     pub fn take_given(&mut self) -> Option<(T, ConnId)> {
-        let entry = self.entries.iter_mut().find(|entry| entry.phase == Phase::Given)?;
-        let conn = entry.conn();
-        self.handlers.remove_task(conn);
-        entry.take_back(0).map(|task| (task.item, conn))
+        let id = self.entries.find(Phase::Given)?;
+        let conn = self.entries[id].conn();
+        self.handlers.remove_task(conn, id);
+        let task = self.entries[id].take_back(0)?;
+        self.entries.free(id);
+        Some((task.item, conn))
     }
 
     /// How many tasks wait or are given.
     pub fn unfinished(&self) -> usize {
-        self.waiting.len() + self.entries.iter().filter(|entry| entry.phase == Phase::Given).count()
+        self.waiting.len() + self.handlers.tasks()
     }
 
     // ---- Statistics ------------------------------------------------------------------------------------
 
     /// Whether a task is still there later than `grace_ns` after its deadline: then a thread hangs.
     pub fn is_late(&self, grace_ns: u64, now_ns: u64) -> bool {
-        let given = self.entries.iter().filter(|entry| entry.phase == Phase::Given);
-        given.map(|entry| entry.due_ns).chain(self.due_ns).any(|due_ns| due_ns + grace_ns < now_ns)
+        self.entries
+            .given()
+            .map(|entry| entry.due_ns)
+            .chain(self.due_ns)
+            .any(|due_ns| due_ns + grace_ns < now_ns)
     }
 
     /// The handlers.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::TASKS_MAX;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -56,6 +57,22 @@ fn urgent_task_comes_first_and_only_as_many_are_given_as_wanted() {
     assert_eq!((done.item, done.priority), (2, Priority::URGENT));
     assert_eq!(table.release(done.task.unwrap(), 9).0, HandlerText::new(b"shut"));
     assert_eq!(give(&mut table, key(A, 3), 9), Some(3));
+}
+
+#[test]
+fn task_is_given_although_its_handlers_thread_read_the_clock_before_its_senders_did() {
+    let mut table = table(RULES);
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    admit(&mut table, 1, Priority::NORMAL, 10);
+    assert_eq!(give(&mut table, key(A, 1), 9), Some(1));
+    assert_eq!(table.lose(A, Ended::Lost, 20), Some(Fate::PutBack(Priority::NORMAL)));
+    table.set_handler(B, Priority::MIN, 1).unwrap();
+    assert_eq!(give(&mut table, key(B, 1), 19), Some(1));
+    assert_eq!(table.end(key(B, 1), Ended::Later, 30), Some(Fate::PutBack(Priority::NORMAL)));
+    let ready = 30 + TASK_PAUSE_MS * 1_000_000;
+    assert_eq!(give(&mut table, key(B, 2), ready - 1), None);
+    assert_eq!(expire(&mut table, ready), (std::vec::Vec::new(), [B].into_iter().collect()));
+    assert_eq!(give(&mut table, key(B, 2), ready - 1), Some(1), "it was woken for this task");
 }
 
 #[test]
