@@ -65,11 +65,12 @@
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
-//! - [`client`] — a client, for programs, `firstline send` and `firstline watch`. Knows the server by its protocol only.
+//! - [`client`] — a client, for programs, `firstline send`, `watch` and `handle`. Knows the server by its protocol only.
 //! - [`process_io`] — outputs and signals of the commands that speak to a server.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
 //! - [`watch_command`] — `firstline watch`: prints the messages of a server, by the client.
+//! - [`handle_command`] — `firstline handle`: processes messages of a server by running a program, by the client.
 //! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature `web`.
 //! - `bridge` — `firstline-bridge`, with the feature of that name: forwards a journal to an MQTT broker, and commands
 //!   from there to a server.
@@ -93,6 +94,8 @@ pub mod clock;
 pub mod companion;
 pub mod conn_id;
 pub mod counted;
+#[cfg(not(loom))]
+pub mod handle_command;
 pub mod histogram;
 #[cfg(not(loom))]
 pub mod hub;

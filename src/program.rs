@@ -1,10 +1,13 @@
 //! The program: from the arguments to the exit code.
 
+use firstline::handle_command;
 use firstline::hub::shutdown::Outcome;
 use firstline::hub::startup;
 use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
-use firstline::options::{self, Action, JournalOptions, Options, Page, SendOptions, Usage, WatchOptions};
+use firstline::options::{
+    self, Action, HandleOptions, JournalOptions, Options, Page, SendOptions, Usage, WatchOptions,
+};
 use firstline::send_command;
 use firstline::watch_command;
 use firstline::{budget, companion};
@@ -34,6 +37,7 @@ pub fn main() -> ExitCode {
         Ok(Action::Journal(options)) => journal(&options),
         Ok(Action::Send(options)) => send(&options),
         Ok(Action::Watch(options)) => watch(&options),
+        Ok(Action::Handle(options)) => handle(&options),
         Ok(Action::Companion(name, args)) => fail(NOT_STARTED, companion::run(name, &args)),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
@@ -75,12 +79,20 @@ fn watch(options: &WatchOptions) -> ExitCode {
     }
 }
 
+fn handle(options: &HandleOptions) -> ExitCode {
+    match handle_command::run(options) {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(failure) => fail(failure.code(), failure),
+    }
+}
+
 fn show(page: Page) -> ExitCode {
     let text = match page {
         Page::Help => options::help(),
         Page::JournalHelp => options::journal_help(),
         Page::SendHelp => options::send_help(),
         Page::WatchHelp => options::watch_help(),
+        Page::HandleHelp => options::handle_help(),
         Page::Version => options::version() + "\n",
         Page::Sizes => budget::table(),
     };

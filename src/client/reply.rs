@@ -54,6 +54,19 @@ pub enum Reply {
     },
     /// That many `MSG` lines are missing here.
     Lost(u64),
+    /// A message that this client has to process: it handles.
+    Task {
+        /// The number of the task, from 1 on each connection.
+        number: u64,
+        /// How urgent the message is.
+        priority: Priority,
+        /// The time that the server gives for it, in milliseconds.
+        left_ms: u64,
+        /// The sender's name, escaped.
+        from: String,
+        /// The text, escaped.
+        text: String,
+    },
     /// The server closes the connection in order, after it has answered every line that it took.
     Bye(String),
     /// A counter of the server: a line of the answer to `/stats`.
@@ -91,6 +104,7 @@ impl Reply {
             }
             "MSG" => msg(rest),
             "LOST" => number(rest).map(Self::Lost),
+            "TASK" => task(rest),
             "STAT" => stat(rest),
             "WHO" => who(rest),
             "BYE" => Some(Self::Bye(split(rest).0.to_string())),
@@ -126,11 +140,18 @@ fn msg(rest: &str) -> Option<Reply> {
     let (id, rest) = split(rest);
     let (priority, rest) = split(rest);
     let (from, text) = split(rest);
-    let priority = match priority.as_bytes() {
-        [b'p', digit] => Priority::from_digit(*digit)?,
-        _ => return None,
-    };
-    Some(Reply::Msg { id: number(id)?, priority, from: from.to_string(), text: text.to_string() })
+    let (id, priority) = (number(id)?, self::priority(priority)?);
+    Some(Reply::Msg { id, priority, from: from.to_string(), text: text.to_string() })
+}
+
+/// `k pP LEFT_MS FROM TEXT`.
+fn task(rest: &str) -> Option<Reply> {
+    let (task, rest) = split(rest);
+    let (priority, rest) = split(rest);
+    let (left_ms, rest) = split(rest);
+    let (from, text) = split(rest);
+    let (task, priority, left_ms) = (number(task)?, self::priority(priority)?, number(left_ms)?);
+    Some(Reply::Task { number: task, priority, left_ms, from: from.to_string(), text: text.to_string() })
 }
 
 /// `NAME VALUE`.
@@ -143,12 +164,16 @@ fn stat(rest: &str) -> Option<Reply> {
 fn who(rest: &str) -> Option<Reply> {
     let (from, rest) = split(rest);
     let (min, idle_s) = split(rest);
-    let min = match min.as_bytes() {
-        b"-" => None,
-        [b'p', digit] => Some(Priority::from_digit(*digit)?),
-        _ => return None,
-    };
+    let min = if min == "-" { None } else { Some(priority(min)?) };
     Some(Reply::Who { from: from.to_string(), min, idle_s: number(idle_s)? })
+}
+
+/// `pP`.
+fn priority(word: &str) -> Option<Priority> {
+    match word.as_bytes() {
+        [b'p', digit] => Priority::from_digit(*digit),
+        _ => None,
+    }
 }
 
 /// The first word, and the rest after the space.
@@ -203,6 +228,16 @@ mod tests {
             ("BYE shutting-down", Some(Reply::Bye(text("shutting-down")))),
             ("STAT clients 1", Some(Reply::Stat { name: text("clients"), value: 1 })),
             (
+                "TASK 3 p9 30000 alice shut the valve",
+                Some(Reply::Task {
+                    number: 3,
+                    priority,
+                    left_ms: 30_000,
+                    from: text("alice"),
+                    text: text("shut the valve"),
+                }),
+            ),
+            (
                 "WHO alice p5 8",
                 Some(Reply::Who { from: text("alice"), min: Priority::from_digit(b'5'), idle_s: 8 }),
             ),
@@ -233,6 +268,8 @@ mod tests {
             b"ERR 0",
             b"MSG 1 9 alice hi",
             b"LOST many",
+            b"TASK 1 p9 alice shut the valve",
+            b"TASK 1 9 30000 alice hi",
             b"STAT clients",
             b"WHO alice p10 8",
             b"ACK 1 17 = \xff",

@@ -11,6 +11,7 @@
 mod addresses;
 mod arguments;
 mod containers;
+mod handle;
 mod help;
 mod interface;
 mod journal;
@@ -25,6 +26,7 @@ mod values;
 mod watch;
 
 pub use addresses::{Allow, Listen, words};
+pub use handle::{HandleOptions, help as handle_help};
 pub use help::{help, version};
 pub use interface::Interface;
 pub use journal::{JournalOptions, JournalTask, Printing};
@@ -36,7 +38,8 @@ pub use usage::Usage;
 pub use watch::{Since, WatchOptions, help as watch_help};
 
 use names::{
-    BOARD_VARIABLE, BRIDGE_PREFIX, COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD,
+    BOARD_VARIABLE, BRIDGE_PREFIX, COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX,
+    WATCH_WORD,
 };
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
@@ -54,6 +57,8 @@ pub enum Action {
     Send(SendOptions),
     /// Run `firstline watch`.
     Watch(WatchOptions),
+    /// Run `firstline handle`.
+    Handle(HandleOptions),
     /// Run the companion of that name, with these arguments.
     Companion(&'static str, Vec<OsString>),
     /// Print something and exit.
@@ -62,8 +67,8 @@ pub enum Action {
 
 /// Reads the command line (without the program's name) and the environment.
 ///
-/// If the first argument is `journal`, `send` or `watch`, the others are its own ([`JournalOptions`], [`SendOptions`],
-/// [`WatchOptions`]), and the environment does not matter. The arguments of a companion are not read here. Otherwise the
+/// If the first argument is `journal`, `send`, `watch` or `handle`, the others are its own ([`JournalOptions`],
+/// [`SendOptions`], [`WatchOptions`], [`HandleOptions`]), and the environment does not matter. The arguments of a companion are not read here. Otherwise the
 /// first `--help`, `--version` or `--sizes` ends the reading: the arguments behind it and the environment are not
 /// checked.
 ///
@@ -89,6 +94,10 @@ pub fn parse(
     if args.next_if(|argument| argument == WATCH_WORD).is_some() {
         let options = watch::parse(lexopt::Parser::from_args(args))?;
         return Ok(options.map_or(Action::Print(Page::WatchHelp), Action::Watch));
+    }
+    if args.next_if(|argument| argument == HANDLE_WORD).is_some() {
+        let options = handle::parse(lexopt::Parser::from_args(args))?;
+        return Ok(options.map_or(Action::Print(Page::HandleHelp), Action::Handle));
     }
     let companion = COMPANIONS.into_iter().find(|name| args.next_if(|argument| argument == name).is_some());
     if let Some(name) = companion {

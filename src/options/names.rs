@@ -9,6 +9,9 @@ pub(super) const SEND_WORD: &str = "send";
 /// If this is the first argument, the others belong to `firstline watch`.
 pub(super) const WATCH_WORD: &str = "watch";
 
+/// If this is the first argument, the others belong to `firstline handle`.
+pub(super) const HANDLE_WORD: &str = "handle";
+
 /// If this is the first argument, the program `firstline-` with that name behind it gets the others. Each is a package
 /// of its own.
 pub(super) const COMPANIONS: [&str; 2] = ["web", "bridge"];

@@ -11,6 +11,8 @@ pub enum Page {
     SendHelp,
     /// `watch --help`: [`watch_help`](super::watch_help).
     WatchHelp,
+    /// `handle --help`: [`handle_help`](super::handle_help).
+    HandleHelp,
     /// `--version`: [`version`](super::version).
     Version,
     /// `--sizes`: the memory budget, [`crate::budget`].

@@ -1,6 +1,6 @@
 //! The error messages about wrong options. Each is one line.
 
-use super::names::{COMPANIONS, JOURNAL_WORD, PREFIX, SEND_WORD, WATCH_WORD};
+use super::names::{COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, WATCH_WORD};
 use super::page::PAGES;
 use super::table::{Dependency, NAMES_ELSEWHERE, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
@@ -53,11 +53,14 @@ pub(super) fn without_effect(dependency: &Dependency) -> Usage {
 pub(super) fn positional(given: &OsStr) -> Usage {
     let advice = match nearest(
         given.as_bytes(),
-        known().chain([JOURNAL_WORD, SEND_WORD, WATCH_WORD]).chain(COMPANIONS),
+        known().chain([JOURNAL_WORD, SEND_WORD, WATCH_WORD, HANDLE_WORD]).chain(COMPANIONS),
     ) {
         Some(near) if near == JOURNAL_WORD => format!("did you mean firstline {near} DIR?"),
         Some(near) if near == SEND_WORD => format!("did you mean firstline {near} HOST TEXT?"),
         Some(near) if near == WATCH_WORD => format!("did you mean firstline {near} HOST?"),
+        Some(near) if near == HANDLE_WORD => {
+            format!("did you mean firstline {near} HOST -- PROGRAM?")
+        }
         Some(near) if COMPANIONS.contains(&near) => format!("did you mean firstline {near}?"),
         Some(near) => format!("did you mean --{near}?"),
         None => "--listen says where to listen, --help the rest".to_string(),
@@ -158,6 +161,7 @@ mod tests {
             ("journal", "did you mean firstline journal DIR?"),
             ("sned", "did you mean firstline send HOST TEXT?"),
             ("wacth", "did you mean firstline watch HOST?"),
+            ("handl", "did you mean firstline handle HOST -- PROGRAM?"),
             ("listen", "did you mean --listen?"),
             ("halp", "did you mean --help?"),
             ("9090", "--listen says where to listen, --help the rest"),

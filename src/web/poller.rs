@@ -224,7 +224,7 @@ impl Poller {
             Reply::Ok { line, .. } => self.take_ok(line),
             Reply::Err { line, reason, text } => self.take_err(line, &reason, &text, now),
             Reply::Ack { .. } | Reply::Nak { .. } => self.take_verdict(reply),
-            Reply::Other => {}
+            Reply::Task { .. } | Reply::Other => {}
         }
     }
 

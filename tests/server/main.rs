@@ -9,6 +9,8 @@ mod support;
 mod access;
 mod bounds;
 mod foreign;
+mod handle_command;
+mod handle_schedules;
 mod handlers;
 mod journal;
 mod journal_command;

@@ -63,6 +63,11 @@ impl Call {
         self.complaints.recv_timeout(LIMIT).expect("a complaint comes")
     }
 
+    /// The process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }

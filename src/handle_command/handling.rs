@@ -1,0 +1,332 @@
+//! The connection to the server as a handler: asks for tasks, tells what has become of them, and connects again.
+//!
+//! If nobody knows how much of a task is done, the server must not hear that it was done or refused. Then the
+//! connection ends without `/quit` as soon as the other tasks are answered, so that the server tells the sender
+//! `handler-lost`. Until then no new tasks are wanted.
+
+use super::answer::Answer;
+use super::report::Report;
+use super::task::{ServerTime, Task, TaskKey};
+use crate::client::connection::Heard;
+use crate::client::link::{Change, Link};
+use crate::client::outcome::said;
+use crate::client::reply::Reply;
+use crate::client::shown::shown;
+use crate::protocol::Priority;
+use nix::poll::PollFlags;
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+/// The way to the server.
+#[derive(Debug)]
+pub struct Handling {
+    link: Link,
+    min: Priority,
+    /// The number of the connection, from 1.
+    connection: u64,
+    /// How many tasks are wanted at once.
+    wanted: usize,
+    /// How many the server was told.
+    told: usize,
+    /// What the server was told on this connection, by the number of the line. It confirms each.
+    unconfirmed: BTreeMap<u64, Report>,
+    /// The tasks that the server has given and that are not answered.
+    given: Vec<u64>,
+    /// Of these, those that nobody answers any more, and when the server's time for each is over; none: the server was
+    /// asked about it since.
+    unknown: Vec<(u64, Option<Instant>)>,
+    events: VecDeque<Event>,
+    /// Why there is no connection now.
+    trouble: Option<String>,
+    /// Why the server gives no tasks.
+    denial: Option<String>,
+    /// It has said `/quit`.
+    has_quit: bool,
+}
+
+/// What the server has done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It gives a task.
+    Task(Task),
+    /// It has set the time for a task.
+    Time(TaskKey, ServerTime),
+    /// It has given up the task.
+    GivenUp(TaskKey),
+    /// The connection is lost, and with it all its tasks. These answers may not have reached the server.
+    Lost(Vec<(u64, Answer)>),
+    /// An answer came too late: the sender has got another one.
+    TooLate(u64, Answer),
+}
+
+impl Handling {
+    /// A handler of messages of that priority and above. It connects when a task is wanted.
+    pub fn new(link: Link, min: Priority) -> Self {
+        Self {
+            link,
+            min,
+            connection: 0,
+            wanted: 0,
+            told: 0,
+            unconfirmed: BTreeMap::new(),
+            given: Vec::new(),
+            unknown: Vec::new(),
+            events: VecDeque::new(),
+            trouble: None,
+            denial: None,
+            has_quit: false,
+        }
+    }
+
+    /// The next event.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Why there is no connection now, if so. It tries again.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Why the server gives no tasks, if so. To try again would not help.
+    pub fn denial(&self) -> Option<&str> {
+        self.denial.as_deref()
+    }
+
+    /// Whether that task is with this process as far as the server says.
+    pub fn is_current(&self, key: TaskKey) -> bool {
+        key.connection == self.connection && self.given.contains(&key.number)
+    }
+
+    /// Whether there is a connection.
+    pub fn is_connected(&mut self) -> bool {
+        self.link.connection().is_some()
+    }
+
+    /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due).
+    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        self.link.interest()
+    }
+
+    /// When to advance at the latest.
+    pub fn due(&self) -> Option<Instant> {
+        let unknown = self.unknown.iter().filter_map(|(_, until)| *until).min();
+        self.link.due().filter(|_| self.is_connecting()).into_iter().chain(unknown).min()
+    }
+
+    /// Whether a connection is wanted, or an attempt has begun.
+    fn is_connecting(&self) -> bool {
+        self.wanted > 0 || self.link.interest().is_some()
+    }
+
+    // ---- To the server ---------------------------------------------------------------------------------
+
+    /// How many tasks are wanted at once from now on, with those that run.
+    pub fn want(&mut self, count: usize) {
+        self.wanted = count;
+    }
+
+    /// Tells what has become of a task; false: it cannot be told, because the server has given up the task.
+    pub fn answer(&mut self, task: &Task, answer: Answer) -> bool {
+        let key = task.key;
+        if !self.is_current(key) {
+            return false;
+        }
+        if matches!(answer, Answer::Unknown(_)) {
+            self.unknown.push((key.number, task.time.map(|time| time.until)));
+        } else {
+            self.given.retain(|number| *number != key.number);
+            self.push(Report::Answer(key.number, answer));
+        }
+        true
+    }
+
+    /// Asks for more time for a task.
+    pub fn extend(&mut self, key: TaskKey) {
+        if self.is_current(key) {
+            self.push(Report::Extend(key.number));
+        }
+    }
+
+    /// Leaves in order as soon as the server has confirmed everything.
+    pub fn quit_if_settled(&mut self) {
+        if self.given.is_empty() && self.unconfirmed.is_empty() && !self.has_quit {
+            self.has_quit = true;
+            self.push(Report::Quit);
+            self.flush();
+        }
+    }
+
+    fn push(&mut self, report: Report) {
+        let wanted = match self.told {
+            0 => "off".to_string(),
+            count => format!("{} {count}", self.min.number()),
+        };
+        let Some(connection) = self.link.connection() else { return };
+        if let Some(line) = report.line(&wanted) {
+            let number = connection.push(|out| {
+                out.extend_from_slice(&line);
+                out.push(b'\n');
+            });
+            self.unconfirmed.insert(number, report);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(connection) = self.link.connection() {
+            connection.flush();
+        }
+    }
+
+    // ---- From the server -------------------------------------------------------------------------------
+
+    /// Does what can be done without waiting: connects, asks, and reads.
+    pub fn advance(&mut self, now: Instant) {
+        if let Some(connection) = self.link.connection() {
+            connection.begin_round();
+        }
+        while self.denial.is_none() && self.step(now) {}
+        self.flush();
+    }
+
+    /// One step; false: there is nothing to do now.
+    fn step(&mut self, now: Instant) -> bool {
+        if self.link.connection().is_some() {
+            self.tell_wanted();
+            self.ask_about_unknown(now);
+            return self.read(now) || self.lose_unknown(now);
+        }
+        if !self.is_connecting() {
+            return false;
+        }
+        match self.link.advance(now) {
+            Change::Nothing => return false,
+            Change::Up => {
+                self.connection += 1;
+                self.trouble = None;
+            }
+            Change::Failed(reason) => self.trouble = Some(reason),
+            Change::Denied(reason) => self.denial = Some(reason),
+        }
+        true
+    }
+
+    fn tell_wanted(&mut self) {
+        let wanted = if self.unknown.is_empty() { self.wanted } else { 0 };
+        if self.told != wanted {
+            self.told = wanted;
+            self.push(Report::Wanted);
+            self.flush();
+        }
+    }
+
+    /// The server does not say when the time for a task is over, but it refuses to extend it then.
+    fn ask_about_unknown(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for (number, until) in &mut self.unknown {
+            if until.is_some_and(|until| now >= until) {
+                *until = None;
+                due.push(*number);
+            }
+        }
+        due.into_iter().for_each(|number| self.push(Report::Extend(number)));
+    }
+
+    /// Reads what is there; true: the connection was lost.
+    fn read(&mut self, now: Instant) -> bool {
+        while self.denial.is_none() {
+            let Some(connection) = self.link.connection() else { return true };
+            match connection.hear() {
+                Heard::Nothing => return false,
+                Heard::End(reason) => self.lose(&reason, now),
+                Heard::Reply(reply) => self.hear(reply, now),
+            }
+        }
+        false
+    }
+
+    /// Ends the connection if nobody answers the tasks that are left on it.
+    fn lose_unknown(&mut self, now: Instant) -> bool {
+        let is_due =
+            !self.unknown.is_empty() && self.unknown.len() == self.given.len() && self.unconfirmed.is_empty();
+        if is_due {
+            self.lose("", now);
+            self.trouble = None;
+        }
+        is_due
+    }
+
+    fn hear(&mut self, reply: Reply, now: Instant) {
+        match reply {
+            Reply::Task { number, priority, left_ms, from, text } => {
+                self.given.push(number);
+                let key = TaskKey { connection: self.connection, number };
+                let time = Some(ServerTime::new(Duration::from_millis(left_ms), now));
+                self.events.push_back(Event::Task(Task { key, priority, from, text, time }));
+            }
+            Reply::Ok { line, text } => self.take_confirmation(line, &text, now),
+            Reply::Err { line: 0, reason, text } => self.lose(&said(&reason, &text), now),
+            Reply::Err { line, reason, text } => {
+                if let Some(report) = self.unconfirmed.remove(&line) {
+                    self.take_refusal(report, &reason, &text, now);
+                }
+            }
+            // A newer server may limit a line more: then the answer was not taken.
+            Reply::Nak { line, reason, text } => {
+                if self.unconfirmed.contains_key(&line) {
+                    self.lose(&said(&reason, &text), now);
+                }
+            }
+            Reply::Bye(reason) => self.lose(&shown(&reason), now),
+            _ => {}
+        }
+    }
+
+    fn take_confirmation(&mut self, line: u64, text: &str, now: Instant) {
+        let Some(report) = self.unconfirmed.remove(&line) else { return };
+        self.link.has_served();
+        if let Report::Extend(number) = report
+            && let Ok(left_ms) = text.parse()
+        {
+            let key = TaskKey { connection: self.connection, number };
+            let time = ServerTime::new(Duration::from_millis(left_ms), now);
+            for (unknown, until) in &mut self.unknown {
+                *until = if *unknown == number { Some(time.until) } else { *until };
+            }
+            self.events.push_back(Event::Time(key, time));
+        }
+    }
+
+    fn take_refusal(&mut self, report: Report, reason: &str, text: &str, now: Instant) {
+        match report {
+            Report::Wanted if matches!(reason, "handlers-full" | "shutting-down") => {
+                self.lose(&said(reason, text), now);
+            }
+            Report::Wanted => self.denial = Some(said(reason, text)),
+            Report::Answer(number, answer) => self.events.push_back(Event::TooLate(number, answer)),
+            Report::Extend(number) => {
+                self.given.retain(|given| *given != number);
+                self.unknown.retain(|(unknown, _)| *unknown != number);
+                let key = TaskKey { connection: self.connection, number };
+                self.events.push_back(Event::GivenUp(key));
+            }
+            Report::Quit => {}
+        }
+    }
+
+    /// The connection is lost. The link connects again after a pause.
+    fn lose(&mut self, reason: &str, now: Instant) {
+        let answer = |report| match report {
+            Report::Answer(number, answer) => Some((number, answer)),
+            _ => None,
+        };
+        let untold = std::mem::take(&mut self.unconfirmed).into_values().filter_map(answer).collect();
+        self.events.push_back(Event::Lost(untold));
+        self.given.clear();
+        self.unknown.clear();
+        self.told = 0;
+        self.trouble = (!self.has_quit).then(|| reason.to_string());
+        self.link.lose(true, now);
+    }
+}

@@ -1,0 +1,125 @@
+//! One run of the program: a process in a process group of its own, and the pipes to it, which never block.
+
+use super::limits::TERM_GRACE;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+/// The status of a process that the system has reaped itself, because this process was started with SIGCHLD ignored:
+/// neither an exit nor a signal (wait(2)).
+const UNKNOWN_STATUS: i32 = 0x7f;
+
+/// A process and its group.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    stage: Stage,
+    /// It was asked to end.
+    is_ending: bool,
+    /// Its standard input; none: it is closed.
+    pub input: Option<ChildStdin>,
+    /// Its standard output; none: it is closed.
+    pub output: Option<ChildStdout>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// It got SIGTERM, and gets SIGKILL then.
+    Terminated(Instant),
+    Killed,
+    Reaped,
+}
+
+impl Process {
+    /// Starts the program. Its standard error is that of this process.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let process = Self { child, stage: Stage::Running, is_ending: false, input, output };
+        process.input.as_ref().map_or(Ok(()), set_nonblocking)?;
+        process.output.as_ref().map_or(Ok(()), set_nonblocking)?;
+        Ok(process)
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_ending(&self) -> bool {
+        self.is_ending
+    }
+
+    /// Asks the group to end: closes the input and sends SIGTERM, once.
+    pub fn end(&mut self, now: Instant) {
+        if self.stage == Stage::Running {
+            (self.input, self.is_ending) = (None, true);
+            self.signal(Signal::SIGTERM);
+            self.stage = Stage::Terminated(now + TERM_GRACE);
+        }
+    }
+
+    /// When it gets SIGKILL; none: not yet.
+    pub fn due(&self) -> Option<Instant> {
+        if let Stage::Terminated(until) = self.stage { Some(until) } else { None }
+    }
+
+    /// Sends SIGKILL if it was asked to end and the time for that is over.
+    pub fn kill_if_due(&mut self, now: Instant) {
+        if self.due().is_some_and(|until| now >= until) {
+            self.kill();
+        }
+    }
+
+    /// The exit status if the process has ended. Then the rest of its group is ended, too.
+    pub fn reap(&mut self) -> Option<ExitStatus> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        if waitid(Id::Pid(self.group()), flags) == Ok(WaitStatus::StillAlive) {
+            return None;
+        }
+        // Before the process is reaped: until then no other group can get its number.
+        self.kill();
+        let status = self.child.try_wait().unwrap_or(Some(ExitStatus::from_raw(UNKNOWN_STATUS)));
+        if status.is_some() {
+            self.stage = Stage::Reaped;
+        }
+        status
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        self.stage = Stage::Killed;
+    }
+
+    /// Sends a signal to the group. After an error, as when the group is empty, there is nothing to do.
+    fn signal(&self, signal: Signal) {
+        let _ = killpg(self.group(), signal);
+    }
+
+    /// The group has the number of the process.
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Process {
+    /// Ends the group at once. This process does not wait for that: it ends itself.
+    fn drop(&mut self) {
+        if self.stage != Stage::Reaped {
+            self.kill();
+            let _ = self.child.try_wait();
+        }
+    }
+}
+
+fn set_nonblocking(fd: &impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_truncate(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop).map_err(Errno::into)
+}

@@ -1,0 +1,307 @@
+//! Runs the connection, the programs and the signals in one thread, which waits for all of them in one poll.
+
+use super::answer::Answer;
+use super::children::Children;
+use super::handling::{Event, Handling};
+use super::limits::{LAST_WORDS, STOP_GRACE};
+use super::log::Log;
+use super::slot::Slot;
+use super::task::{ServerTime, Task, TaskKey};
+use super::verdict::Verdict;
+use crate::client::sender::poll_timeout;
+use crate::client::shown::{described, shown};
+use crate::counted::Counted;
+use crate::process_io::interruption::Interruption;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::fmt::Display;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::time::Instant;
+
+/// The state of one `firstline handle`.
+pub struct Supervising {
+    handling: Handling,
+    slots: Vec<Slot>,
+    log: Log,
+    interruption: Interruption,
+    children: Children,
+    /// The current trouble was reported.
+    tells_trouble: bool,
+    /// Since the end began, a task was left half done, or its sender was not told what became of it.
+    is_half_done: bool,
+    /// It ends; none: not yet.
+    ending: Option<Ending>,
+}
+
+/// An end in progress.
+struct Ending {
+    verdict: Verdict,
+    /// When programs are ended that still have a task; none: they were.
+    end_at: Option<Instant>,
+    /// All programs have ended, and the server has this time for its last words.
+    last_words: Option<Instant>,
+}
+
+impl Ending {
+    fn new(verdict: Verdict, now: Instant) -> Self {
+        Self { verdict, end_at: Some(now + STOP_GRACE), last_words: None }
+    }
+}
+
+impl Supervising {
+    /// Starts with that connection and those slots.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn new(
+        handling: Handling,
+        slots: Vec<Slot>,
+        interruption: Interruption,
+        children: Children,
+    ) -> io::Result<Self> {
+        let (log, tells_trouble, is_half_done, ending) = (Log::new()?, false, false, None);
+        Ok(Self { handling, slots, log, interruption, children, tells_trouble, is_half_done, ending })
+    }
+
+    /// Runs until something ends it.
+    pub fn run(mut self) -> Verdict {
+        loop {
+            let now = Instant::now();
+            self.advance_slots(now);
+            self.handling.want(self.wanted());
+            self.handling.advance(now);
+            let mut has_events = false;
+            while let Some(event) = self.handling.take_event() {
+                self.take_event(event, now);
+                has_events = true;
+            }
+            self.extend(now);
+            self.tell_trouble();
+            if let Some(denial) = self.handling.denial().filter(|_| self.ending.is_none()) {
+                let told = format!("the server gives no tasks: {denial}{}", advice(denial));
+                self.begin_end(Verdict::Denied, told, now);
+            }
+            if let Some(verdict) = self.advance_end(now) {
+                return self.finish(verdict);
+            }
+            // The slots have something to do after an event.
+            self.wait(if has_events { Some(now) } else { self.due() });
+            if let Some(signal) = self.interruption.next()
+                && let Some(verdict) = self.take_signal(signal, Instant::now())
+            {
+                return verdict;
+            }
+        }
+    }
+
+    // ---- Tasks -----------------------------------------------------------------------------------------
+
+    /// How many tasks the slots can have at once, with those that they have from this connection.
+    fn wanted(&self) -> usize {
+        let is_wanted = |slot: &&Slot| {
+            slot.is_free() || slot.task().is_some_and(|task| self.handling.is_current(task.key))
+        };
+        if self.ending.is_some() { 0 } else { self.slots.iter().filter(is_wanted).count() }
+    }
+
+    fn advance_slots(&mut self, now: Instant) {
+        for index in 0..self.slots.len() {
+            match self.slots[index].advance(now, &mut self.log) {
+                Ok(Some((task, answer))) => self.answer(&task, answer),
+                Ok(None) => {}
+                Err(error) => {
+                    if let Some(task) = self.slots[index].take_task() {
+                        self.answer(&task, Answer::Later(Vec::new()));
+                    }
+                    let told = format!("PROGRAM cannot be started: {}", described(&error));
+                    self.begin_end(Verdict::NotStarted, told, now);
+                }
+            }
+        }
+    }
+
+    /// Tells the server what has become of a task, or the log if the server cannot be told.
+    fn answer(&mut self, task: &Task, answer: Answer) {
+        let number = task.key.number;
+        if let Answer::Unknown(reason) = &answer {
+            self.is_half_done |= self.ending.is_some();
+            let text = shown(&task.text);
+            self.log
+                .tell(format_args!("task {number}: {reason} before it answered; it may be done: {text:?}"));
+        }
+        let told = answer.clone();
+        if !self.handling.answer(task, answer) {
+            self.tell_untold(number, &told, "is not connected any more");
+        }
+    }
+
+    /// Logs an answer that the sender does not get.
+    fn tell_untold(&mut self, number: u64, answer: &Answer, because: &str) {
+        if !matches!(answer, Answer::Unknown(_)) {
+            self.is_half_done |= self.ending.is_some();
+            let answer = shown(&answer.to_string());
+            self.log.tell(format_args!(
+                "task {number}: the server {because}, so the sender is not told what PROGRAM answered: {answer:?}"
+            ));
+        }
+    }
+
+    fn take_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Task(task) => match self.slots.iter_mut().find(|slot| slot.is_free()) {
+                Some(slot) => slot.give(task, now),
+                // It came while the number of free slots changed.
+                None => self.answer(&task, Answer::Later(Vec::new())),
+            },
+            Event::Time(key, time) => self.set_time(key, Some(time)),
+            Event::GivenUp(key) => self.set_time(key, Some(ServerTime { until: now, extend_at: now })),
+            Event::TooLate(number, answer) => {
+                self.tell_untold(number, &answer, "has given up the task");
+            }
+            Event::Lost(untold) => {
+                for task in self.slots.iter_mut().filter_map(Slot::task_mut) {
+                    task.time = None;
+                }
+                for (number, answer) in untold {
+                    self.tell_untold(number, &answer, "did not confirm it");
+                }
+            }
+        }
+    }
+
+    fn set_time(&mut self, key: TaskKey, time: Option<ServerTime>) {
+        let tasks = self.slots.iter_mut().filter_map(Slot::task_mut);
+        tasks.filter(|task| task.key == key).for_each(|task| task.time = time);
+    }
+
+    /// Asks for more time for the tasks that need it.
+    fn extend(&mut self, now: Instant) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.wants_more_time()) {
+            let Some(task) = slot.task_mut() else { continue };
+            if let Some(time) = task.time.as_mut().filter(|time| now >= time.extend_at) {
+                // Until the server answers.
+                time.extend_at = time.until;
+                self.handling.extend(task.key);
+            }
+        }
+    }
+
+    fn extend_due(&self) -> Option<Instant> {
+        let time = |slot: &Slot| slot.task().and_then(|task| task.time).map(|time| time.extend_at);
+        self.slots.iter().filter(|slot| slot.wants_more_time()).filter_map(time).min()
+    }
+
+    // ---- The log ---------------------------------------------------------------------------------------
+
+    /// Reports that the server is not connected, and that it is connected again.
+    fn tell_trouble(&mut self) {
+        let is_connected = self.handling.is_connected();
+        match self.handling.trouble() {
+            Some(trouble) if !self.tells_trouble => {
+                let told = format!("not connected: {trouble}; trying again");
+                self.tells_trouble = true;
+                self.log.tell(told);
+            }
+            None if self.tells_trouble && is_connected => {
+                self.tells_trouble = false;
+                self.log.tell("connected again");
+            }
+            _ => {}
+        }
+    }
+
+    // ---- The end ---------------------------------------------------------------------------------------
+
+    fn begin_end(&mut self, verdict: Verdict, told: impl Display, now: Instant) {
+        if self.ending.is_none() {
+            self.log.tell(told);
+            self.ending = Some(Ending::new(verdict, now));
+        }
+    }
+
+    /// Takes a step towards the end. Returns the verdict when everything has ended.
+    fn advance_end(&mut self, now: Instant) -> Option<Verdict> {
+        let ending = self.ending.as_mut()?;
+        ending.end_at = ending.end_at.filter(|end_at| now < *end_at);
+        for slot in &mut self.slots {
+            slot.stop(now);
+            if ending.end_at.is_none() {
+                slot.end(now);
+            }
+        }
+        if !self.slots.iter().all(Slot::is_empty) {
+            return None;
+        }
+        let until = *ending.last_words.get_or_insert(now + LAST_WORDS);
+        let has_server = self.handling.is_connected() && self.handling.denial().is_none();
+        if !has_server || now >= until {
+            return Some(ending.verdict.clone());
+        }
+        self.handling.quit_if_settled();
+        None
+    }
+
+    /// A signal came. The first one ends this process when the tasks have ended. Returns the verdict of the second.
+    fn take_signal(&mut self, signal: u8, now: Instant) -> Option<Verdict> {
+        if self.ending.is_some() {
+            return Some(Verdict::Interrupted(signal));
+        }
+        let left = self.slots.iter().filter(|slot| slot.task().is_some()).count();
+        if left > 0 {
+            let (left, seconds) = (Counted(left as u64, "task"), STOP_GRACE.as_secs());
+            self.log.tell(format_args!("signal {signal}: {left} may take {seconds} s more"));
+        }
+        self.ending = Some(Ending::new(Verdict::Finished, now));
+        None
+    }
+
+    /// Writes the rest of the log.
+    fn finish(mut self, verdict: Verdict) -> Verdict {
+        let until = Instant::now() + LAST_WORDS;
+        while !self.log.is_written() && Instant::now() < until {
+            let mut fds: Vec<PollFd<'_>> = self.log.interest().into_iter().collect();
+            let _ = poll(&mut fds, poll_timeout(Some(until), Instant::now()));
+            if fds.first().and_then(PollFd::any) == Some(true) {
+                self.log.write();
+            }
+        }
+        match verdict {
+            Verdict::Finished if self.is_half_done => Verdict::HalfDone,
+            verdict => verdict,
+        }
+    }
+
+    // ---- Waiting ---------------------------------------------------------------------------------------
+
+    /// When there is something to do at the latest.
+    fn due(&self) -> Option<Instant> {
+        let ending = self.ending.as_ref().and_then(|ending| ending.last_words.or(ending.end_at));
+        let slots = self.slots.iter().filter_map(Slot::due);
+        slots.chain([self.handling.due(), self.extend_due(), ending].into_iter().flatten()).min()
+    }
+
+    /// Waits for an event, but not longer than until `due`. Writes the log if standard error takes it.
+    fn wait(&mut self, due: Option<Instant>) {
+        let timeout = poll_timeout(due, Instant::now());
+        let mut fds = vec![
+            PollFd::new(self.interruption.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(self.handling.interest().map(|(fd, flags)| PollFd::new(fd, flags)));
+        self.slots.iter().for_each(|slot| slot.interest(&mut fds));
+        fds.extend(self.log.interest());
+        let has_lines = self.log.interest().is_some();
+        // After an error, such as an interruption by a signal, the loop checks everything.
+        let is_ready = poll(&mut fds, timeout).is_ok();
+        let takes_lines = is_ready && has_lines && fds.last().and_then(PollFd::any) == Some(true);
+        self.children.clear();
+        if takes_lines {
+            self.log.write();
+        }
+    }
+}
+
+/// Advice for the user of this program.
+fn advice(denial: &str) -> &'static str {
+    if denial.contains("not-authenticated") { "; give a token by --token-file" } else { "" }
+}

@@ -1,0 +1,45 @@
+//! A task of the server.
+
+use super::limits::EXTEND_PAUSE;
+use crate::protocol::Priority;
+use std::time::{Duration, Instant};
+
+/// Identifies a task among those of all connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskKey {
+    /// Which connection of this process.
+    pub connection: u64,
+    /// The number of the task on that connection.
+    pub number: u64,
+}
+
+/// A message that a program has to process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Which one.
+    pub key: TaskKey,
+    /// How urgent the message is.
+    pub priority: Priority,
+    /// The sender's name, escaped as in `MSG`.
+    pub from: String,
+    /// The text, escaped as in `MSG`.
+    pub text: String,
+    /// The server's time for it; none: the server has given it up.
+    pub time: Option<ServerTime>,
+}
+
+/// The time that the server gives for a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerTime {
+    /// When it is over.
+    pub until: Instant,
+    /// When to ask for more.
+    pub extend_at: Instant,
+}
+
+impl ServerTime {
+    /// The server gives `left` from now on.
+    pub fn new(left: Duration, now: Instant) -> Self {
+        Self { until: now + left, extend_at: now + (left / 2).max(EXTEND_PAUSE) }
+    }
+}
