@@ -18,11 +18,9 @@
 //! | `log` | the lines on standard error |
 //! | `verdict` | why it ended, and the exit code |
 //! | `supervising` | the files above together, in one thread and one poll |
-//! | `failure` | why it cannot begin |
 
 mod answer;
 mod children;
-mod failure;
 mod handling;
 mod limits;
 mod lines;
@@ -40,9 +38,9 @@ mod verdict;
 use crate::client::link::Link;
 use crate::client::{Servers, Token};
 use crate::options::{HandleOptions, Usage};
+use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
 use children::Children;
-pub use failure::Failure;
 use handling::Handling;
 use program::Program;
 use slot::{Manner, Slot};
@@ -54,10 +52,8 @@ pub use verdict::Verdict;
 /// # Errors
 /// Why it cannot begin: no task was taken.
 pub fn run(options: &HandleOptions) -> Result<Verdict, Failure> {
-    let servers: Servers = options
-        .servers
-        .parse()
-        .map_err(|error| Failure::Usage(Usage::given(options.servers.as_ref(), error)))?;
+    let servers: Servers =
+        options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
     // Before there is another thread.
     let (interruption, children) = (Interruption::block()?, Children::watch()?);

@@ -8,7 +8,7 @@ use super::log::Log;
 use super::slot::Slot;
 use super::task::{ServerTime, Task, TaskKey};
 use super::verdict::Verdict;
-use crate::client::sender::poll_timeout;
+use crate::client::wait::poll_timeout;
 use crate::client::shown::{described, shown};
 use crate::counted::Counted;
 use crate::process_io::interruption::Interruption;
