@@ -52,8 +52,11 @@ pub const UNSENT_BYTES: u32 = 4 * 1024;
 /// What TLS holds unsent.
 pub const TLS_UNSENT_BYTES: usize = 16 * 1024;
 
-/// When the journal is looked at again after nothing was new, in ms: how late an urgent message is at most. A look at an idle journal reads
-/// some pages from the cache.
+/// The least time between two looks that a write of the server causes, in ms: so a server that writes without pause costs 200 looks a second at most.
+pub const LOOK_PAUSE_MS: u64 = 5;
+
+/// When the journal is looked at again after nothing was new, in ms, without word of a write: how late an urgent message is at most. A look at an
+/// idle journal reads some pages from the cache.
 pub const LOOK_MS: u64 = 100;
 
 /// The same while no connection is up.

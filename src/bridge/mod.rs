@@ -16,7 +16,7 @@
 //! | `class`, `turns` | the two classes, and which of them sends next |
 //! | `item`, `window`, `stream` | what is sent, what is on its way, and one class from its reading to its acknowledgement |
 //! | `cursors`, `cursor_file` | how far each class has come, as bytes and as a file |
-//! | `reader`, `headroom` | the journal, and how long it keeps what is not sent |
+//! | `reader`, `changes`, `headroom` | the journal, when it is written, and how long it keeps what is not sent |
 //! | `key`, `topic`, `publication` | what an item looks like at the broker |
 //! | `outgoing`, `publisher` | all of these together, without a connection and with one |
 //! | `incoming`, `commands` | the way in, without a connection and with one |
@@ -26,6 +26,7 @@
 //! | `options`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
 
 mod broker;
+mod changes;
 mod class;
 mod commands;
 mod counter_file;

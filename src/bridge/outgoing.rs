@@ -188,6 +188,11 @@ impl Outgoing {
         self.streams.iter().filter_map(Stream::oldest).min()
     }
 
+    /// Whether there is room for what is new.
+    pub fn has_room(&self) -> bool {
+        self.streams.iter().any(|stream| stream.room() > 0)
+    }
+
     /// Whether reading on may bring more at once.
     pub fn is_searching(&self) -> bool {
         self.streams.iter().any(Stream::is_searching)

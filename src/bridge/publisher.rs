@@ -1,5 +1,6 @@
 //! The way out: from the journal to the broker, over as many connections as it takes, until the process is to end.
 
+use super::changes::Changes;
 use super::counter_file::CounterFile;
 use super::counters::{CommandCounters, Snapshot};
 use super::cursor_file::CursorFile;
@@ -19,6 +20,7 @@ use super::stop::{Stop, Woken};
 use super::window::Depth;
 use crate::client::backoff::Backoff;
 use crate::clock::utc_ns;
+use nix::poll::PollFlags;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,7 @@ pub struct Publisher {
     journal_troubles: Throttle,
     save_troubles: Throttle,
     is_journal_away: bool,
+    changes: Changes,
     rate: Rate,
     started: Instant,
     next: Times,
@@ -103,6 +106,7 @@ impl Publisher {
             journal_troubles: Throttle::default(),
             save_troubles: Throttle::default(),
             is_journal_away: false,
+            changes: Changes::new(now),
             rate: Rate::default(),
             started: now,
             next: Times { look: now, files: now, save: now, count: now, sample: now },
@@ -116,10 +120,21 @@ impl Publisher {
             self.look(now);
             self.serve(now);
             self.keep_records(now);
-            let due = self.due();
-            let files: Vec<_> = self.link().map(Link::interest).into_iter().collect();
+            let mut due = self.due();
+            let mut files: Vec<_> = self.link().map(Link::interest).into_iter().collect();
+            if matches!(self.state, State::Up(_)) && self.outgoing.has_room() {
+                if now < self.changes.from() {
+                    due = due.min(self.changes.from());
+                } else {
+                    files.extend(self.changes.interest().map(|events| (events, PollFlags::POLLIN)));
+                }
+            }
             if self.stop.wait(&files, Some(due)) == Woken::Stop {
                 break;
+            }
+            let now = Instant::now();
+            if now >= self.changes.from() && self.changes.take() {
+                self.next.look = now;
             }
         }
         self.finish();
@@ -148,7 +163,9 @@ impl Publisher {
             return;
         }
         let mut result = Ok(false);
+        self.changes.looked(now);
         if now >= self.next.files {
+            self.changes.watch(&self.manner.directory);
             self.next.files = now + Duration::from_millis(LOOK_OFFLINE_MS);
             result = self.outgoing.follow_files().map(|()| false);
         }
