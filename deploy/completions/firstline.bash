@@ -10,7 +10,7 @@ _firstline() {
     fi
     if [ "$COMP_CWORD" -gt 1 ]; then
         case ${COMP_WORDS[1]} in
-        journal | send | watch | web) command=${COMP_WORDS[1]} ;;
+        journal | send | watch | web | bridge) command=${COMP_WORDS[1]} ;;
         esac
     fi
 
@@ -50,12 +50,12 @@ _firstline_words() {
     journal) words='--since --last --min --follow --json --check --resize --help' ;;
     send) words='--priority --urgent --high --low --token-file --timeout --retry --spool --flush --help' ;;
     watch) words='--min --since --state --json --count --timeout --token-file --help' ;;
-    web) ;;
+    web | bridge) ;;
     *)
         words='--listen --allow --auth-file --workers --print --journal --journal-size --sync --sync-interval --aging
             --realtime --per-address --rate --urgent-rate --idle-grace --line-timeout --idle-timeout --write-timeout
             --drain-timeout --log-level --log-file --log-size --sizes --version --help'
-        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch web'; fi
+        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch web bridge'; fi
         ;;
     esac
     [[ $word == -* ]] && return

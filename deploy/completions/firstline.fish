@@ -1,7 +1,7 @@
 # Completes firstline's commands, options and their values in fish.
 
 complete -c firstline -f
-set -l commands journal send watch web
+set -l commands journal send watch web bridge
 set -l sizes '1M 16M 64M 256M 1G'
 
 # Of the server.
@@ -10,6 +10,7 @@ complete -c firstline -n "$server" -a journal -d 'Read a journal'
 complete -c firstline -n "$server" -a send -d 'Send a message'
 complete -c firstline -n "$server" -a watch -d 'Print messages'
 complete -c firstline -n "$server" -a web -d 'Show a page'
+complete -c firstline -n "$server" -a bridge -d 'Send to an MQTT broker'
 complete -c firstline -n '__fish_seen_subcommand_from web' -a '(__fish_print_hostnames)'
 complete -c firstline -n "$server" -l listen -x -d 'Address, port or both'
 complete -c firstline -n "$server" -l allow -x -a 'any local' -d 'Networks to let in'

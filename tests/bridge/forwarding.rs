@@ -4,6 +4,7 @@ use crate::broker::{Broker, free_port, subscriber};
 use crate::scene::{Scene, check, is_urgent, send};
 use crate::support::eventually;
 use crate::tap::Tap;
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -91,6 +92,40 @@ fn mqtt_3_1_1_and_texts_arrive() {
     let _bridge =
         scene.bridge(broker.port, &[&topic[..], &["--mqtt", "3.1.1", "--payload", "text"]].concat());
     assert_eq!(subscriber.wait_for("smoke"), "boards/pi/9 smoke in the workshop");
+}
+
+#[test]
+fn home_assistant_example_reads_what_arrives() {
+    let example = include_str!("../../deploy/examples/home-assistant-firstline.yaml");
+    let scene = Scene::new("example");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 400\n"));
+    let tap = Tap::to(broker.port);
+    let mut client = server.connect();
+    client.ask("/urgent smoke in the workshop");
+    client.ask(&"x".repeat(500));
+    let _bridge = scene.bridge(tap.port, &[]);
+    tap.wait("both arrive", |acknowledged| acknowledged.len() == 2);
+    let arrived = tap.acknowledged();
+    let topics: BTreeSet<String> = after(example, "topic: ").map(|topic| topic.replace('+', "pi")).collect();
+    assert_eq!(topics, arrived.iter().map(|message| message.topic.clone()).collect());
+    let fields: BTreeSet<_> = after(example, "_json.").collect();
+    assert_eq!(fields, ["from", "key", "lost", "node", "text"].into());
+    for message in arrived {
+        let json: serde_json::Value = serde_json::from_str(&message.payload).unwrap();
+        let has = |field: &str| !json[field].is_null();
+        let is_whole = if message.is_lost() {
+            has("lost")
+        } else {
+            ["from", "key", "node", "text"].into_iter().all(has)
+        };
+        assert!(is_whole, "{json}");
+    }
+}
+
+/// The words and topics behind each of these.
+fn after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || "/+_".contains(letter);
+    text.split(start).skip(1).filter_map(move |rest| rest.split(|letter| !is_of_word(letter)).next())
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn bash_offers_each_option_of_each_command() {
 
 #[test]
 fn bash_offers_the_values_of_options() {
-    assert!(bash(&[""]).is_superset(&set(&["journal", "send", "watch", "web", "--listen"])));
+    assert!(bash(&[""]).is_superset(&set(&["journal", "send", "watch", "web", "bridge", "--listen"])));
     assert_eq!(bash(&["wa"]), set(&["watch"]));
     assert_eq!(bash(&["watch", "--since", ""]), set(&["all", "last"]));
     assert_eq!(bash(&["watch", "--since", "=", "l"]), set(&["last"]));

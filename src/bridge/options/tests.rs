@@ -1,6 +1,7 @@
 //! What is asked for, and what is refused.
 
 use super::*;
+use std::collections::BTreeSet;
 
 fn read(args: &[&str], env: &[(&str, &str)]) -> Result<Options, String> {
     let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -81,4 +82,18 @@ fn environment_file_has_every_variable() {
         let name = format!("{PREFIX}{name}");
         read_variable(OsStr::new(&name), OsStr::new(value), &[], &mut Options::new()).unwrap();
     }
+}
+
+#[test]
+fn manual_page_and_settings_file_have_every_option() {
+    let page = include_str!("../../../deploy/firstline-bridge.1").replace("\\-", "-");
+    let is_of_name = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+    let names = page.split("--").skip(1).filter_map(|rest| rest.split(|letter| !is_of_name(letter)).next());
+    let own = SETTINGS.iter().map(|setting| setting.name);
+    assert_eq!(names.collect::<BTreeSet<_>>(), own.chain(["help", "version"]).collect());
+    let file = include_str!("../../../deploy/firstline-bridge.env");
+    let lines =
+        file.lines().filter_map(|line| line.strip_prefix('#')?.strip_prefix(PREFIX)?.split('=').next());
+    let variables: BTreeSet<String> = SETTINGS.iter().map(|setting| variable(setting.name)).collect();
+    assert_eq!(lines.map(str::to_string).collect::<BTreeSet<_>>(), variables);
 }
