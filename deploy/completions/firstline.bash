@@ -10,13 +10,13 @@ _firstline() {
     fi
     if [ "$COMP_CWORD" -gt 1 ]; then
         case ${COMP_WORDS[1]} in
-        journal | send | watch | web | bridge) command=${COMP_WORDS[1]} ;;
+        journal | send | watch | handle | web | bridge) command=${COMP_WORDS[1]} ;;
         esac
     fi
 
     compopt -o filenames 2>/dev/null
     case $command:$previous in
-    :--auth-file | :--log-file | send:--token-file | watch:--token-file | watch:--state)
+    :--auth-file | :--log-file | send:--token-file | watch:--token-file | watch:--state | handle:--token-file)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
@@ -28,17 +28,18 @@ _firstline() {
     compopt +o filenames 2>/dev/null
 
     case $command:$previous in
-    journal:--min | watch:--min | send:-p | send:--priority) words='0 1 2 3 4 5 6 7 8 9' ;;
+    journal:--min | watch:--min | handle:--min | send:-p | send:--priority) words='0 1 2 3 4 5 6 7 8 9' ;;
+    :--handle) words='off 0 1 2 3 4 5 6 7 8 9' ;;
     :--allow) words='any local' ;;
     :--sync) words='all none 0 1 2 3 4 5 6 7 8 9' ;;
     :--log-level) words='error warn info debug trace off' ;;
     :--journal-size | :--log-size | journal:--resize) words='1M 16M 64M 256M 1G' ;;
     :--aging | :--realtime | :--per-address | :--rate | :--urgent-rate) words=off ;;
     :--idle-grace | :--line-timeout | :--idle-timeout | :--write-timeout) words=off ;;
-    send:--timeout | watch:--timeout) words=off ;;
+    send:--timeout | watch:--timeout | handle:--timeout) words=off ;;
     watch:--since) words='all last' ;;
-    :--listen | :--workers | :--sync-interval | :--drain-timeout) ;;
-    journal:--since | journal:--last | watch:--count) ;;
+    :--listen | :--workers | :--sync-interval | :--drain-timeout | :--handle-wait | :--handle-limit | :--attempts) ;;
+    journal:--since | journal:--last | watch:--count | handle:--count) ;;
     *) _firstline_words ;;
     esac
     mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$words" -- "$word")
@@ -50,12 +51,13 @@ _firstline_words() {
     journal) words='--since --last --min --follow --json --check --resize --help' ;;
     send) words='--priority --urgent --high --low --token-file --timeout --retry --spool --flush --help' ;;
     watch) words='--min --since --state --json --count --timeout --token-file --help' ;;
+    handle) words='--min --count --each --timeout --token-file --help' ;;
     web | bridge) ;;
     *)
         words='--listen --allow --auth-file --workers --print --journal --journal-size --sync --sync-interval --aging
-            --realtime --per-address --rate --urgent-rate --idle-grace --line-timeout --idle-timeout --write-timeout
+            --handle --handle-wait --handle-limit --attempts --realtime --per-address --rate --urgent-rate --idle-grace --line-timeout --idle-timeout --write-timeout
             --drain-timeout --log-level --log-file --log-size --sizes --version --help'
-        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch web bridge'; fi
+        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch handle web bridge'; fi
         ;;
     esac
     [[ $word == -* ]] && return
@@ -64,7 +66,7 @@ _firstline_words() {
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
         ;;
-    send | watch | web) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
+    send | watch | handle | web) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
     esac
     if [ -n "$command" ]; then words=; fi
 }

@@ -1,7 +1,7 @@
 # Completes firstline's commands, options and their values in fish.
 
 complete -c firstline -f
-set -l commands journal send watch web bridge
+set -l commands journal send watch handle web bridge
 set -l sizes '1M 16M 64M 256M 1G'
 
 # Of the server.
@@ -9,6 +9,7 @@ set -l server "not __fish_seen_subcommand_from $commands"
 complete -c firstline -n "$server" -a journal -d 'Read a journal'
 complete -c firstline -n "$server" -a send -d 'Send a message'
 complete -c firstline -n "$server" -a watch -d 'Print messages'
+complete -c firstline -n "$server" -a handle -d 'Process messages by a program'
 complete -c firstline -n "$server" -a web -d 'Show a page'
 complete -c firstline -n "$server" -a bridge -d 'Send to an MQTT broker'
 complete -c firstline -n '__fish_seen_subcommand_from web' -a '(__fish_print_hostnames)'
@@ -22,6 +23,10 @@ complete -c firstline -n "$server" -l journal-size -x -a "$sizes" -d 'What the j
 complete -c firstline -n "$server" -l sync -x -a 'all none (seq 0 9)' -d 'What to sync before the ACK'
 complete -c firstline -n "$server" -l sync-interval -x -d 'Seconds until the others are synced'
 complete -c firstline -n "$server" -l aging -x -a off -d 'Milliseconds that count as one priority'
+complete -c firstline -n "$server" -l handle -x -a 'off (seq 0 9)' -d 'Handlers process this priority or higher'
+complete -c firstline -n "$server" -l handle-wait -x -d 'Seconds to wait for a handler'
+complete -c firstline -n "$server" -l handle-limit -x -d 'Seconds a handler may take in all'
+complete -c firstline -n "$server" -l attempts -x -d 'Handlers that may lose a message'
 complete -c firstline -n "$server" -l realtime -x -a off -d 'Process under SCHED_FIFO'
 complete -c firstline -n "$server" -l per-address -x -a off -d 'Connections from one address'
 complete -c firstline -n "$server" -l rate -x -a off -d 'Lines a second of a client'
@@ -71,3 +76,11 @@ complete -c firstline -n "$watch" -l json -d 'One JSON object a line'
 complete -c firstline -n "$watch" -l count -x -d 'End after N messages'
 complete -c firstline -n "$watch" -l timeout -x -a off -d 'Seconds without a message'
 complete -c firstline -n "$watch" -l token-file -r -F -d 'Show the token in this file'
+
+set -l handle '__fish_seen_subcommand_from handle'
+complete -c firstline -n "$handle" -a '(__fish_print_hostnames)'
+complete -c firstline -n "$handle" -l each -d 'Run the program once for each task'
+complete -c firstline -n "$handle" -l min -x -a '(seq 0 9)' -d 'Only this priority or higher'
+complete -c firstline -n "$handle" -l count -x -d 'Tasks at once'
+complete -c firstline -n "$handle" -l timeout -x -a off -d 'Seconds the program may take for a task'
+complete -c firstline -n "$handle" -l token-file -r -F -d 'Show the token in this file'

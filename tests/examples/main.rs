@@ -7,6 +7,7 @@
 mod support;
 
 mod files;
+mod handling;
 mod listening;
 mod process;
 mod sending;

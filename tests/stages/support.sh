@@ -61,9 +61,10 @@ verify_unit() {
     shift 3
     # systemd-analyze checks that the started program exists.
     root=$(mktemp -d)
-    install -D "$binary" "$root/usr/bin/$unit"
+    install -D "$binary" "$root/usr/bin/${binary##*/}"
     sed "s|^ExecStart=/|ExecStart=$root/|" "deploy/$unit.service" >"$root/$unit.service"
-    units=("$root/$unit.service")
+    # Of a template, an instance.
+    units=("$root/${unit/%@/@valve}.service")
     if [ -e "deploy/$unit.socket" ]; then
         cp "deploy/$unit.socket" "$root"
         units+=("$root/$unit.socket")
