@@ -273,10 +273,8 @@ impl Handling {
                 }
             }
             // A newer server may limit a line more: then the answer was not taken.
-            Reply::Nak { line, reason, text } => {
-                if self.unconfirmed.contains_key(&line) {
-                    self.lose(&said(&reason, &text), now);
-                }
+            Reply::Nak { line, reason, text } if self.unconfirmed.contains_key(&line) => {
+                self.lose(&said(&reason, &text), now);
             }
             Reply::Bye(reason) => self.lose(&shown(&reason), now),
             _ => {}

@@ -283,7 +283,7 @@ impl Slot {
             return;
         }
         let complaint = match &self.run {
-            Run::Starting(_, until) if now >= *until => "it does not write READY 1",
+            Run::Starting(_, until) if now >= *until => "it does not write READY 1 (or is it for --each?)",
             Run::Closed(_, until) if now >= *until => "it has closed its standard input or output",
             _ => return,
         };
@@ -332,7 +332,7 @@ impl Slot {
         };
         let has_begun = run.has_begun();
         if !self.is_stopping && !self.is_ending() {
-            let when = if run.is_ready { "" } else { " before it wrote READY 1" };
+            let when = if run.is_ready { "" } else { " before it wrote READY 1 (or is it for --each?)" };
             log.tell(format_args!("PROGRAM {}{when}, and is started again", ended(status)));
         }
         self.work.as_ref()?;
