@@ -23,6 +23,12 @@ pub struct Files {
     pub key: Option<PathBuf>,
 }
 
+/// `2026-11-29`.
+const DAY_CHARS: usize = 10;
+
+/// What the library calls a certificate of an authority that a server shows as its own.
+const CA_AS_END: &str = "CaUsedAsEndEntity";
+
 /// Makes connections to one server.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -96,29 +102,29 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 /// An error of TLS for people, with what to do.
 pub fn described_tls(error: &Error) -> String {
-    let at = |time: &UnixTime| Utc(time.as_secs().saturating_mul(1_000)).to_string();
+    // Days, so that the same trouble has the same line, which the log need not repeat.
+    let day = |time: &UnixTime| -> String {
+        Utc(time.as_secs().saturating_mul(1_000)).to_string().chars().take(DAY_CHARS).collect()
+    };
     match error {
         Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => format!(
-            "the broker's certificate is not valid before {}, and the clock here says {}: it may not be set yet",
-            at(not_before),
-            at(time)
+            "the broker's certificate, or its authority's, is not valid before {}, and the clock here says {}: it may not be set yet",
+            day(not_before),
+            day(time)
         ),
-        Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
-            format!(
-                "the broker's certificate expired at {}, and the clock here says {}",
-                at(not_after),
-                at(time)
-            )
-        }
+        Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => format!(
+            "the broker's certificate, or its authority's, expired on {}, and the clock here says {}",
+            day(not_after),
+            day(time)
+        ),
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "no authority that is trusted here made the broker's certificate; --ca FILE names another"
                 .to_string()
         }
-        Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::Expired) => {
-            format!(
-                "the broker's certificate, or its authority's, is not valid at the time of the clock here: {}",
-                at(&UnixTime::now())
-            )
+        // The library has no type for it.
+        Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string() == CA_AS_END => {
+            "the broker shows the certificate of an authority; make one for the broker itself, signed by that, with basicConstraints=CA:FALSE"
+                .to_string()
         }
         Error::InvalidMessage(_) => "the broker does not speak TLS on this port".to_string(),
         error => format!("TLS: {error}"),

@@ -69,6 +69,11 @@ impl Broker {
         self.process.signal(if is_frozen { "STOP" } else { "CONT" });
     }
 
+    /// How many lines of its log have that in them.
+    pub fn count(&self, part: &str) -> usize {
+        self.process.said().iter().filter(|line| line.contains(part)).count()
+    }
+
     /// Waits for a line of its log.
     pub fn wait_for(&self, part: &str) -> String {
         self.process.wait_for(part)

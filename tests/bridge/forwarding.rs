@@ -145,6 +145,27 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
     let stranger = scene.bridge_to(&url, &["--ca", &scene.text("other.crt")]);
     stranger.wait_for("no authority that is trusted here");
     drop(stranger);
+    drop(broker);
+    // A board whose clock is not set yet; and what openssl req -x509 makes, without more.
+    for (name, key, authority, part) in [
+        ("early", "server", "ca", "is not valid before 2040-01-01, and the clock here says "),
+        ("other", "other", "other", "basicConstraints=CA:FALSE"),
+    ] {
+        let (cert, key) = (scene.text(&format!("{name}.crt")), scene.text(&format!("{key}.key")));
+        let lines = format!("cafile {ca}\ncertfile {cert}\nkeyfile {key}\n");
+        let broker = Broker::start(free_port(), &lines);
+        let authority = scene.text(&format!("{authority}.crt"));
+        let url = format!("mqtts://localhost:{}", broker.port);
+        let bridge = scene.bridge_to(&url, &["--ca", &authority]);
+        bridge.wait_for(part);
+        // The first connection is the test's.
+        eventually("three attempts", || broker.count("New connection from") >= 4);
+        let told = bridge.said().iter().filter(|line| line.contains(part)).count();
+        // Once, or twice around midnight.
+        assert!(told <= 2, "{:?}", bridge.said());
+    }
+    let broker = Broker::start(free_port(), &lines);
+    let url = format!("mqtts://localhost:{}", broker.port);
     let nobody = scene.bridge_to(&url, &["--ca", &ca]);
     nobody.wait_for("it is tried again");
     drop(nobody);
@@ -168,6 +189,12 @@ fn certificates(scene: &Scene) {
             printf 'subjectAltName=DNS:localhost\\nbasicConstraints=CA:FALSE\\n' >ext
             openssl x509 -req -in $name.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out $name.crt -days 2 -extfile ext
         done
+        printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nserial=serial\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n' >ca.cnf
+        printf '[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >>ca.cnf
+        touch index
+        echo 01 >serial
+        openssl ca -batch -notext -config ca.cnf -cert ca.crt -keyfile ca.key -in server.csr -out early.crt \
+            -startdate 20400101000000Z -enddate 20410101000000Z
         chmod 600 *.key";
     let made = Command::new("sh").args(["-c", script]).current_dir(&scene.directory.0).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

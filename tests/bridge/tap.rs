@@ -188,16 +188,21 @@ fn publish(packet: &[u8], is_5: bool) -> Option<(u16, Published)> {
     let topic_bytes = usize::from(u16::from_be_bytes([body[0], body[1]]));
     let (topic, rest) = body[2..].split_at(topic_bytes);
     let id = u16::from_be_bytes([rest[0], rest[1]]);
+    // Before the payload, MQTT 5 has properties.
+    let payload = if is_5 { after_properties(&rest[2..]) } else { &rest[2..] };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((id, Published { topic: text(topic), payload: text(payload) }))
+}
+
+/// What follows the properties at the beginning of these bytes.
+fn after_properties(bytes: &[u8]) -> &[u8] {
     let (mut length, mut at) = (0, 0);
-    // The properties, which MQTT 3.1.1 does not have.
-    while is_5 {
-        let byte = rest[2 + at];
+    loop {
+        let byte = bytes[at];
         length |= usize::from(byte & 127) << (7 * at);
         at += 1;
         if byte < 128 {
-            break;
+            return &bytes[at + length..];
         }
     }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Some((id, Published { topic: text(topic), payload: text(&rest[2 + at + length..]) }))
 }
