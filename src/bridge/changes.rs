@@ -1,5 +1,5 @@
-//! Tells when the server writes to the journal, by inotify, so that a new message does not wait for the next look by time. Where the system
-//! refuses that, looks by time go on. Knows no journal.
+//! Tells when the server writes to the journal, by inotify, so that a new message does not wait for the next look by
+//! time. Where the system refuses that, looks by time go on. Knows no journal.
 
 use super::limits::LOOK_PAUSE_MS;
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
@@ -40,7 +40,8 @@ impl Changes {
         self.looked = now;
     }
 
-    /// From when on a change is a reason to look: a server that writes all the time does not make the bridge look all the time.
+    /// From when on a change is a reason to look: a server that writes all the time does not make the bridge look all
+    /// the time.
     pub fn from(&self) -> Instant {
         self.looked + Duration::from_millis(LOOK_PAUSE_MS)
     }

@@ -1,8 +1,9 @@
-//! The way in: commands from the broker to the hub. A command is acknowledged to the broker once the hub has acknowledged it; the hub's answer goes to
-//! the command's response topic.
+//! The way in: commands from the broker to the hub. A command is acknowledged to the broker once the hub has
+//! acknowledged it; the hub's answer goes to the command's response topic.
 //!
-//! The broker keeps commands while the bridge is away. A connection that breaks before the acknowledgement makes the broker send the command
-//! again; if the hub has it already, it is not sent twice, unless the bridge was started anew in between.
+//! The broker keeps commands while the bridge is away. A connection that breaks before the acknowledgement makes the
+//! broker send the command again; if the hub has it already, it is not sent twice, unless the bridge was started anew
+//! in between.
 
 use super::counters::CommandCounters;
 use super::destination::Destination;

@@ -1,7 +1,8 @@
-//! The file of the cursors: two slots, written in turn, each in a page of its own. A write that is cut short leaves the other slot whole.
+//! The file of the cursors: two slots, written in turn, each in a page of its own. A write that is cut short leaves
+//! the other slot whole.
 //!
-//! The file has its full length from the start, so a full disk does not stop it. It is locked: a second bridge with the same file would move
-//! the cursors of the first.
+//! The file has its full length from the start, so a full disk does not stop it. It is locked: a second bridge with
+//! the same file would move the cursors of the first.
 
 use super::cursors::{Cursors, SLOT_BYTES};
 use nix::errno::Errno;

@@ -1,4 +1,5 @@
-//! How far each class has come: the cursors, and the slots in which a file keeps them. Bytes only. Numbers are little-endian.
+//! How far each class has come: the cursors, and the slots in which a file keeps them. Bytes only. Numbers are
+//! little-endian.
 //!
 //! | offset | bytes | |
 //! | ---: | ---: | --- |
@@ -33,8 +34,8 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// The same for other classes. A message whose class is another one now may lie before that class's cursor, so both go back to the lower
-    /// one: messages may arrive twice, and none is left out.
+    /// The same for other classes. A message whose class is another one now may lie before that class's cursor, so
+    /// both go back to the lower one: messages may arrive twice, and none is left out.
     pub fn with_urgent_from(self, urgent_from: Priority) -> Self {
         if self.urgent_from == urgent_from {
             return self;

@@ -1,5 +1,5 @@
-//! Connections that a broker accepts and soon closes, again and again: mostly another client has the same name, and the two push each other out.
-//! Knows no connection.
+//! Connections that a broker accepts and soon closes, again and again: mostly another client has the same name, and
+//! the two push each other out. Knows no connection.
 
 use super::limits::{SHORT_CONNECTIONS_MAX, SHORT_MS};
 use std::time::Duration;

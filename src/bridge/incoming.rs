@@ -6,8 +6,8 @@ use crate::client::Message;
 use crate::client::outcome;
 use crate::protocol::Priority;
 
-/// All commands that are not acknowledged to the broker. Their number is bounded: the broker sends no more than [`COMMANDS_MAX`] at a time, of
-/// those with an acknowledgement.
+/// All commands that are not acknowledged to the broker. Their number is bounded: the broker sends no more than
+/// [`COMMANDS_MAX`] at a time, of those with an acknowledgement.
 #[derive(Debug, Default)]
 pub struct Incoming {
     commands: Vec<Command>,
@@ -87,7 +87,8 @@ impl Incoming {
         Arrived::Command(number, message)
     }
 
-    /// Whether there is no place for another one. One that is done and that the broker did not send again gives its place away.
+    /// Whether there is no place for another one. One that is done and that the broker did not send again gives its
+    /// place away.
     fn is_full(&mut self) -> bool {
         if self.commands.len() < 2 * usize::from(COMMANDS_MAX) {
             return false;
@@ -152,7 +153,8 @@ fn outcome(delivery: Delivery, (is_refused, text): (bool, String)) -> Outcome {
     Outcome { topic, packet_id, is_refused, text, response_topic, correlation }
 }
 
-/// The priority of a command: its property `priority`, or else a last level of its topic such as `p9`, or else that of a plain line.
+/// The priority of a command: its property `priority`, or else a last level of its topic such as `p9`, or else that of
+/// a plain line.
 fn priority(delivery: &Delivery) -> Result<Priority, String> {
     let level = delivery.topic.rsplit('/').next().unwrap_or_default();
     let digit = |text: &str| match text.as_bytes() {

@@ -2,15 +2,16 @@
 
 use crate::limits::RECORD_BYTES_MAX;
 
-/// The messages of one class that are read ahead of what is sent: more than a round trip takes at the default depth, and a sync for each
-/// group rather than for each message.
+/// The messages of one class that are read ahead of what is sent: more than a round trip takes at the default depth,
+/// and a sync for each group rather than for each message.
 pub const READ_AHEAD: usize = 32;
 
-/// The bytes of the journal that one look reads for one class, so that a long search for urgent messages leaves the other class its turn.
+/// The bytes of the journal that one look reads for one class, so that a long search for urgent messages leaves the
+/// other class its turn.
 pub const LOOK_BYTES: u32 = 4 * 1024 * 1024;
 
-/// Messages on their way without an acknowledgement, unless set: enough for a round trip of 100 ms at 200 messages a second, and few enough
-/// that an urgent one overtakes the rest within them.
+/// Messages on their way without an acknowledgement, unless set: enough for a round trip of 100 ms at 200 messages a
+/// second, and few enough that an urgent one overtakes the rest within them.
 pub const IN_FLIGHT_DEFAULT: usize = 20;
 
 /// The largest `--in-flight`: it bounds the memory, and what arrives twice after a loss of the connection.
@@ -19,11 +20,12 @@ pub const IN_FLIGHT_MAX: usize = 200;
 /// Of the slots in flight, one in this many is kept for urgent messages.
 pub const RESERVED_FRACTION: usize = 4;
 
-/// Messages of one class whose places are kept, as a multiple of what is in flight: those behind an unacknowledged one may be acknowledged, but
-/// the cursor cannot pass it.
+/// Messages of one class whose places are kept, as a multiple of what is in flight: those behind an unacknowledged one
+/// may be acknowledged, but the cursor cannot pass it.
 pub const WINDOW_FACTOR: usize = 4;
 
-/// The largest publication in bytes, with room for its topic and its properties: each byte of a text takes at most 6 as JSON, and 4/3 as Base64.
+/// The largest publication in bytes, with room for its topic and its properties: each byte of a text takes at most 6
+/// as JSON, and 4/3 as Base64.
 pub const PUBLICATION_BYTES_MAX: usize = 8 * RECORD_BYTES_MAX + 2 * TOPIC_BYTES_MAX + 512;
 
 /// The longest topic or template of one. Brokers take at least this much.
@@ -32,15 +34,15 @@ pub const TOPIC_BYTES_MAX: usize = 256;
 /// The longest name of a node.
 pub const NODE_BYTES_MAX: usize = 64;
 
-/// The largest packet that a broker may send: a command with its properties. The library closes the connection on a larger one before it
-/// reserves memory for it.
+/// The largest packet that a broker may send: a command with its properties. The library closes the connection on a
+/// larger one before it reserves memory for it.
 pub const RECEIVED_PACKET_BYTES_MAX: u32 = 64 * 1024;
 
 /// What is received at a time.
 pub const RECEIVE_BYTES: usize = 16 * 1024;
 
-/// How many times [`RECEIVE_BYTES`] are received before everything else has its turn: a broker that sends without end stops nothing, and what it
-/// sent is dealt with before more is taken.
+/// How many times [`RECEIVE_BYTES`] are received before everything else has its turn: a broker that sends without end
+/// stops nothing, and what it sent is dealt with before more is taken.
 pub const RECEIVES_MAX: usize = 4;
 
 /// Answers to commands that wait for the socket, in bytes. Beyond it they are dropped: the broker does not read.
@@ -52,17 +54,19 @@ pub const UNSENT_BYTES: u32 = 4 * 1024;
 /// What TLS holds unsent.
 pub const TLS_UNSENT_BYTES: usize = 16 * 1024;
 
-/// The least time between two looks that a write of the server causes, in ms: so a server that writes without pause costs 200 looks a second at most.
+/// The least time between two looks that a write of the server causes, in ms: so a server that writes without pause
+/// costs 200 looks a second at most.
 pub const LOOK_PAUSE_MS: u64 = 5;
 
-/// When the journal is looked at again after nothing was new, in ms, without word of a write: how late an urgent message is at most. A look at an
-/// idle journal reads some pages from the cache.
+/// When the journal is looked at again after nothing was new, in ms, without word of a write: how late an urgent
+/// message is at most. A look at an idle journal reads some pages from the cache.
 pub const LOOK_MS: u64 = 100;
 
 /// The same while no connection is up.
 pub const LOOK_OFFLINE_MS: u64 = 1_000;
 
-/// How often the cursors are written at most, in ms: a flash card bears so many writes. What was acknowledged since arrives twice after a power cut.
+/// How often the cursors are written at most, in ms: a flash card bears so many writes. What was acknowledged since
+/// arrives twice after a power cut.
 pub const SAVE_MS: u64 = 5_000;
 
 /// How often the counters are written, in ms, while they change.
@@ -77,7 +81,8 @@ pub const BACKOFF_MS_MIN: u64 = 500;
 /// The longest pause, in ms: how late the backlog starts, at most, after the broker is back.
 pub const BACKOFF_MS_MAX: u64 = 60_000;
 
-/// How long one address may take to accept a connection, and the broker to answer CONNECT, in ms: with TLS on an old board some seconds.
+/// How long one address may take to accept a connection, and the broker to answer CONNECT, in ms: with TLS on an old
+/// board some seconds.
 pub const CONNECT_MS: u64 = 15_000;
 
 /// How long a name may take to be resolved, in ms: mDNS and DNS give up earlier.
@@ -95,24 +100,26 @@ pub const KEEP_ALIVE_S: u16 = 30;
 /// The pause after a refusal that may pass, in ms.
 pub const TRANSIENT_PAUSE_MS: u64 = 30_000;
 
-/// How often the broker may refuse a message with a reason that may pass, or close the connection on a message that is alone on its way, before
-/// the message counts as refused. With the pauses between, these are more than 5 minutes.
+/// How often the broker may refuse a message with a reason that may pass, or close the connection on a message that is
+/// alone on its way, before the message counts as refused. With the pauses between, these are more than 5 minutes.
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// After this many connections in a row that end without any acknowledgement, messages go one at a time: so the one at fault is known.
+/// After this many connections in a row that end without any acknowledgement, messages go one at a time: so the one at
+/// fault is known.
 pub const BARREN_CONNECTIONS_MAX: u32 = 3;
 
 /// A connection that the broker closes in order before this long, in ms, was short.
 pub const SHORT_MS: u64 = 10_000;
 
-/// After this many short connections in a row, pauses grow even if messages were acknowledged in between: two clients with one name push each other
-/// out, and each needs some time.
+/// After this many short connections in a row, pauses grow even if messages were acknowledged in between: two clients
+/// with one name push each other out, and each needs some time.
 pub const SHORT_CONNECTIONS_MAX: u32 = 3;
 
 /// The same failure is told again after this long, in ms.
 pub const REPEAT_MS: u64 = 10 * 60 * 1_000;
 
-/// Lines that can come for each message are said at most this often, in ms: a broker that refuses a whole backlog does not fill the log.
+/// Lines that can come for each message are said at most this often, in ms: a broker that refuses a whole backlog does
+/// not fill the log.
 pub const SERIES_MS: u64 = 10_000;
 
 /// The longest file with a password, in bytes.

@@ -41,7 +41,8 @@ impl Link {
         Ok(Self { transport, session, buffer, was_closed_in_order: false, has_more: false })
     }
 
-    /// Sends and receives what can be without waiting, and no more than [`RECEIVES_MAX`] allows. What came is in the session.
+    /// Sends and receives what can be without waiting, and no more than [`RECEIVES_MAX`] allows. What came is in the
+    /// session.
     pub fn pump(&mut self, now: Instant) {
         self.session.on_time(now);
         self.flush();

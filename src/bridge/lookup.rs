@@ -1,5 +1,5 @@
-//! From a name to addresses. The system's own `getent` is asked: a static binary cannot load the system's resolver modules, which are what knows
-//! `.local` and other names that are not in DNS.
+//! From a name to addresses. The system's own `getent` is asked: a static binary cannot load the system's resolver
+//! modules, which are what knows `.local` and other names that are not in DNS.
 
 use super::limits::{ADDRESSES_MAX, LOOKUP_MS};
 use super::stop::{Stop, Woken};

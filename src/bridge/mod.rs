@@ -1,5 +1,5 @@
-//! `firstline-bridge`: sends a journal to an MQTT broker, and commands from there to a server. It is a program of its own, so it may allocate,
-//! within the bounds of `limits`; nothing of it is in the server's binary.
+//! `firstline-bridge`: sends a journal to an MQTT broker, and commands from there to a server. It is a program of its
+//! own, so it may allocate, within the bounds of `limits`; nothing of it is in the server's binary.
 //!
 //! ```text
 //! journal ─> reader ─> stream of each class ─> turns ─> session ─> transport ─> broker
@@ -7,8 +7,8 @@
 //! broker ─> session ─> incoming ─> client ─> hub ─> ACK ─> incoming ─> response, PUBACK ─> broker
 //! ```
 //!
-//! The journal is the only queue. A cursor passes a message once the broker has acknowledged it, or once the broker has acknowledged that it
-//! was told of the loss. So what is in memory, and in the libraries, is never the only copy.
+//! The journal is the only queue. A cursor passes a message once the broker has acknowledged it, or once the broker
+//! has acknowledged that it was told of the loss. So what is in memory, and in the libraries, is never the only copy.
 //!
 //! | file | owns |
 //! | --- | --- |

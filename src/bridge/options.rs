@@ -1,5 +1,5 @@
-//! The options of `firstline-bridge`, from the command line and the environment. One table defines them all; the help is made of it. Opens
-//! nothing.
+//! The options of `firstline-bridge`, from the command line and the environment. One table defines them all; the help
+//! is made of it. Opens nothing.
 
 use super::broker::Broker;
 use super::exchange::Version;

@@ -1,5 +1,5 @@
-//! What goes from the journal to the broker: both classes, their turns, and what becomes of each item. Reads the journal, and knows no
-//! connection.
+//! What goes from the journal to the broker: both classes, their turns, and what becomes of each item. Reads the
+//! journal, and knows no connection.
 
 use super::class::{Class, PerClass};
 use super::counters::Counters;
@@ -165,7 +165,8 @@ impl Outgoing {
         (!urgent.is_searching() && urgent.room() > 0).then(|| urgent.read_to())
     }
 
-    /// How many IDs may still come before something is overwritten that is not sent. `None`: everything is sent, or it is not known.
+    /// How many IDs may still come before something is overwritten that is not sent. `None`: everything is sent, or it
+    /// is not known.
     pub fn ids_left(&self) -> Option<u64> {
         let next = self.cursors().next;
         let first = next[Class::Urgent].min(next[Class::Rest]);
@@ -283,8 +284,8 @@ impl Outgoing {
         Class::ALL.into_iter().find_map(|class| Some((class, self.streams[class].get(packet_id)?.clone())))
     }
 
-    /// The connection is lost. `is_blamed`: the broker closed it over the one message that was on its way, and `reason` says that this is
-    /// certain.
+    /// The connection is lost. `is_blamed`: the broker closed it over the one message that was on its way, and
+    /// `reason` says that this is certain.
     pub fn connection_lost(&mut self, is_blamed: bool, certain: Option<&str>) {
         let is_alone = is_blamed && self.in_flight() == 1;
         for class in Class::ALL {

@@ -1,5 +1,5 @@
-//! Reads the journal for both classes. Only what is on the disk is passed on: after each look the segments are synced, and if that fails, the
-//! look counts for nothing.
+//! Reads the journal for both classes. Only what is on the disk is passed on: after each look the segments are synced,
+//! and if that fails, the look counts for nothing.
 
 use super::class::{Class, PerClass};
 use super::item::{Item, Loss, Message, Reason};
@@ -134,8 +134,8 @@ impl Reader {
         next_id.map_err(|errno| Trouble::Disk(Failure::unread(&self.directory, errno)))
     }
 
-    /// How many IDs may still come before the message with that ID is overwritten, with segments as full as they are now. `None`: it is not known
-    /// yet.
+    /// How many IDs may still come before the message with that ID is overwritten, with segments as full as they are
+    /// now. `None`: it is not known yet.
     pub fn ids_left(&self, id: u64) -> Option<u64> {
         let (first, last) = (self.catalog.spans().first()?, self.catalog.spans().last()?);
         let complete = last.header.sequence.checked_sub(first.header.sequence).filter(|count| *count > 0)?;

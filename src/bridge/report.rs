@@ -35,7 +35,8 @@ impl Throttle {
     }
 }
 
-/// Lines that can come for each message: the first one is said at once, and those that follow it within [`SERIES_MS`] are counted.
+/// Lines that can come for each message: the first one is said at once, and those that follow it within [`SERIES_MS`]
+/// are counted.
 #[derive(Debug, Default)]
 pub struct Series {
     began: Option<Instant>,

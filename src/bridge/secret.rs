@@ -46,7 +46,8 @@ pub fn read_key(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 impl Login {
-    /// Reads a password from the first line of a file; with two lines, the first one is the user. `user` is the one of the broker's address.
+    /// Reads a password from the first line of a file; with two lines, the first one is the user. `user` is the one of
+    /// the broker's address.
     ///
     /// # Errors
     /// Why not, in one line with the path. It shows nothing of what the file holds.

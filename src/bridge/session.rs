@@ -1,5 +1,5 @@
-//! One MQTT connection, 5 or 3.1.1, without I/O: bytes in and out, and what came of them. The protocol is `mqtt-protocol-core`'s. Nothing is stored or
-//! repeated here: each connection has a session of its own.
+//! One MQTT connection, 5 or 3.1.1, without I/O: bytes in and out, and what came of them. The protocol is
+//! `mqtt-protocol-core`'s. Nothing is stored or repeated here: each connection has a session of its own.
 
 use super::exchange::{Cause, Delivery, End, Heard, Introduction, Publication, Unsent, Version};
 use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};

@@ -166,7 +166,8 @@ impl Stream {
         self.window.is_empty() && self.ready.is_empty()
     }
 
-    /// The connection is lost: what was not acknowledged is sent again, before all others. `is_alone`: it counts against it.
+    /// The connection is lost: what was not acknowledged is sent again, before all others. `is_alone`: it counts
+    /// against it.
     pub fn return_unsettled(&mut self, is_alone: bool) {
         for mut item in self.window.take_unsettled().rev() {
             item.attempts += u32::from(is_alone);

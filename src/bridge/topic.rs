@@ -53,7 +53,8 @@ impl Topics {
         self.0.replace(PRIORITY, &priority.number().to_string())
     }
 
-    /// Where losses are told: in place of the level with the priority and what follows it, or else one level below the topic.
+    /// Where losses are told: in place of the level with the priority and what follows it, or else one level below the
+    /// topic.
     pub fn lost(&self) -> String {
         let levels: Vec<&str> = self.0.split('/').take_while(|level| !level.contains(PRIORITY)).collect();
         if levels.is_empty() { LOST.to_string() } else { format!("{}/{LOST}", levels.join("/")) }

@@ -1,8 +1,9 @@
-//! Which class sends next: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing Using Deficit Round-Robin", 1996) with two
-//! queues, of which the urgent one leads. Knows sizes only.
+//! Which class sends next: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing Using Deficit
+//! Round-Robin", 1996) with two queues, of which the urgent one leads. Knows sizes only.
 //!
-//! While both wait, the rest earns its share of each urgent byte. It sends as soon as it has earned its next message. So with a share up to a half,
-//! an urgent message waits for one of the rest at most; and the rest gets its share of the bytes, but for what it has earned and not sent.
+//! While both wait, the rest earns its share of each urgent byte. It sends as soon as it has earned its next message.
+//! So with a share up to a half, an urgent message waits for one of the rest at most; and the rest gets its share of
+//! the bytes, but for what it has earned and not sent.
 
 use super::class::Class;
 
@@ -37,7 +38,8 @@ impl Turns {
         }
     }
 
-    /// A class has sent a message of that size. `other_waits`: the other class has a message, whether or not it may send it now.
+    /// A class has sent a message of that size. `other_waits`: the other class has a message, whether or not it may
+    /// send it now.
     pub fn sent(&mut self, class: Class, bytes: usize, other_waits: bool) {
         match class {
             Class::Urgent if other_waits => {

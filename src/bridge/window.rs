@@ -90,7 +90,8 @@ impl<T> Window<T> {
         slots.find(|slot| !slot.is_settled && slot.packet_id == packet_id).map(|slot| &mut slot.item)
     }
 
-    /// A message was acknowledged. Those that no earlier one holds back leave the window. False: it was not on its way.
+    /// A message was acknowledged. Those that no earlier one holds back leave the window. False: it was not on its
+    /// way.
     pub fn settle(&mut self, packet_id: u16) -> bool {
         let Some(slot) = self.slots.iter_mut().find(|slot| !slot.is_settled && slot.packet_id == packet_id)
         else {

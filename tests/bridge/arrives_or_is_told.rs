@@ -1,5 +1,5 @@
-//! Every acknowledged message arrives, or is told as lost; and one key stands for one message. Ten classes of faults, each with random moments from
-//! several seeds: 2, or `BRIDGE_SEEDS` of them.
+//! Every acknowledged message arrives, or is told as lost; and one key stands for one message. Ten classes of faults,
+//! each with random moments from several seeds: 2, or `BRIDGE_SEEDS` of them.
 
 use crate::broker::{Broker, free_port};
 use crate::process::Process;

@@ -1,4 +1,5 @@
-//! Brokers that break the protocol, and surroundings that fail: the bridge stays within its memory, goes on, and ends when it is told to.
+//! Brokers that break the protocol, and surroundings that fail: the bridge stays within its memory, goes on, and ends
+//! when it is told to.
 
 use crate::broker::{Broker, free_port};
 use crate::process::Process;

@@ -56,7 +56,8 @@ impl Scene {
     }
 }
 
-/// Sends these messages, every `urgent_each`-th of them urgent, and waits for the ACK of each. The texts are `NAME-NUMBER`.
+/// Sends these messages, every `urgent_each`-th of them urgent, and waits for the ACK of each. The texts are
+/// `NAME-NUMBER`.
 pub fn send(client: &mut Client, name: &str, count: usize, urgent_each: usize) -> Vec<String> {
     let texts: Vec<String> = (0..count).map(|number| format!("{name}-{number}")).collect();
     for (number, texts) in texts.chunks(32).enumerate() {
@@ -82,8 +83,8 @@ pub fn texts(published: &[Published]) -> Vec<String> {
     texts
 }
 
-/// Waits until all of these have arrived, and checks that nothing else has, that each class came in its order, and that a key stands for one
-/// message.
+/// Waits until all of these have arrived, and checks that nothing else has, that each class came in its order, and
+/// that a key stands for one message.
 pub fn check(tap: &Tap, mut expected: Vec<String>) {
     expected.sort();
     tap.wait("all messages arrive", |acknowledged| texts(acknowledged).len() >= expected.len());

@@ -1,5 +1,5 @@
-//! Stands between the bridge and the broker, and notes what is published and what is acknowledged. A message has arrived once its
-//! acknowledgement came back, whatever happens to the broker later.
+//! Stands between the bridge and the broker, and notes what is published and what is acknowledged. A message has
+//! arrived once its acknowledgement came back, whatever happens to the broker later.
 
 use crate::support::LIMIT;
 use std::collections::BTreeMap;

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// A disk that loses its power within a write: what the write was to change is then `kept` bytes of the new, and for the rest the old bytes or garbage.
+/// A disk that loses its power within a write: what the write was to change is then `kept` bytes of the new, and for
+/// the rest the old bytes or garbage.
 #[derive(Clone)]
 struct Disk(Rc<RefCell<State>>);
 
