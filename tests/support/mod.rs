@@ -421,6 +421,19 @@ pub fn run_to_end_with_input(mut command: Command) -> Output {
 pub fn signal(pid: u32, name: &str) {
     let signal: Signal = format!("SIG{name}").parse().expect("the signal exists");
     kill(Pid::from_raw(pid as i32), signal).expect("the process exists");
+    if signal == Signal::SIGSTOP {
+        // kill returns before the threads stop: until then they still see what comes.
+        eventually("all threads stop", || threads(pid).all(|state| state == 'T'));
+    }
+}
+
+/// The states of the threads of a process, see proc_pid_stat(5).
+fn threads(pid: u32) -> impl Iterator<Item = char> {
+    std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process exists").map(|thread| {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap_or_default();
+        // The name of a thread may have parentheses, too. A thread that has ended is stopped as well.
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('T')
+    })
 }
 
 /// The reply to line `n` if that is too long.
