@@ -52,7 +52,7 @@ impl Scene {
         self.bob.send("/urgent smoke in the workshop\n");
         let task = self.handler.line();
         let number = task.split(' ').nth(1).unwrap();
-        self.handler.send(&format!("/done {number} the siren is on\n"));
+        self.handler.send(format!("/done {number} the siren is on\n"));
         assert!(self.handler.line().starts_with("OK "));
         assert!(self.bob.line().ends_with("the siren is on"));
     }

@@ -5,7 +5,9 @@ use crate::journal::policy::Sync;
 use crate::protocol::Priority;
 
 /// Arguments and variables with such an option, and the refusal.
-const WITHOUT_EFFECT: [(&[&str], &[(&str, &str)], &str); 14] = [
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
+const WITHOUT_EFFECT: [Case; 14] = [
     (&["--sync=all"], &[], "--sync: does nothing without --journal DIR; give that too"),
     (&["--sync-interval", "2"], &[], "--sync-interval: does nothing without --journal DIR; give that too"),
     (&["--journal-size=1M"], &[], "--journal-size: does nothing without --journal DIR; give that too"),
