@@ -63,7 +63,8 @@ fuzz_target!(|file: &[u8]| {
                 let entry = tokens
                     .find(&Token::new(text.as_bytes()).expect("the token is valid"))
                     .expect("the token is known");
-                let rights = (entry.rights.priority_max.number(), entry.rights.may_join, entry.rights.may_handle);
+                let rights =
+                    (entry.rights.priority_max.number(), entry.rights.may_join, entry.rights.may_handle);
                 assert_eq!((entry.name.as_str(), rights), (name, (priority, may_join, may_handle)));
                 assert!(tokens.has(entry));
                 // A name may equal a token, if the owner of the file chose so.

@@ -8,10 +8,10 @@
 use firstline::auth::Tokens;
 use firstline::auth::authenticator::Authenticator;
 use firstline::clock;
-use firstline::hub::rate_limit::Rate;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::handling::fate::Rules;
 use firstline::hub::handling::shared::SharedTasks;
+use firstline::hub::rate_limit::Rate;
 use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::protocol::Priority;
