@@ -8,6 +8,7 @@ use firstline::logger::Filter;
 use firstline::options::{
     self, Action, HandleOptions, JournalOptions, Options, Page, SendOptions, Usage, WatchOptions,
 };
+use firstline::process_io::standard_error::say;
 use firstline::send_command;
 use firstline::watch_command;
 use firstline::{budget, companion};
@@ -102,6 +103,6 @@ fn show(page: Page) -> ExitCode {
 }
 
 fn fail(code: u8, reason: impl Display) -> ExitCode {
-    eprintln!("firstline: {reason}");
+    say("firstline", reason);
     ExitCode::from(code)
 }

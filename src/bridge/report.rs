@@ -1,13 +1,13 @@
 //! What the bridge says on standard error, a line each. The journal of systemd adds the time.
 
 use super::limits::{REPEAT_MS, SERIES_MS};
+use crate::process_io::standard_error;
 use std::fmt::{Arguments, Display};
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-/// Says one line. A standard error that is closed, or on a full disk, loses the line and stops nothing.
+/// Says one line; see [`standard_error::say`].
 pub fn say(line: Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "firstline-bridge: {line}");
+    standard_error::say("firstline-bridge", line);
 }
 
 /// A trouble that lasts is said once, and again after a while.

@@ -18,6 +18,7 @@ use crate::journal::segment::Identity;
 use crate::journal::tail::read_next_id;
 use crate::limits::{JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use crate::options::Printing;
+use crate::process_io::standard_error::say;
 use crate::protocol::Priority;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -176,9 +177,12 @@ impl Printer {
     fn report_missing_files(&mut self) {
         if !self.has_reported_missing_files {
             self.has_reported_missing_files = true;
-            eprintln!(
-                "firstline: {}: its files are gone; --follow waits until they are back",
-                self.directory.display()
+            say(
+                "firstline",
+                format_args!(
+                    "{}: its files are gone; --follow waits until they are back",
+                    self.directory.display()
+                ),
             );
         }
     }
@@ -193,11 +197,14 @@ impl Printer {
         }
         // A request for what follows the next message is off by one only. That is no reason for a report.
         if asked > next_id.saturating_add(1) {
-            eprintln!(
-                "firstline: {}: message {} is ahead of this history, whose newest is {}; only new messages are printed",
-                self.directory.display(),
-                asked - 1,
-                next_id - 1
+            say(
+                "firstline",
+                format_args!(
+                    "{}: message {} is ahead of this history, whose newest is {}; only new messages are printed",
+                    self.directory.display(),
+                    asked - 1,
+                    next_id - 1
+                ),
             );
         }
         Ok(())
@@ -270,7 +277,10 @@ impl Printer {
         self.verdict = Verdict::Damaged;
         let (path, Damage { offset, bytes, .. }) = (self.directory.join(NAMES[damage.segment]), damage);
         let bytes = Counted(bytes.into(), "byte");
-        eprintln!("firstline: {}: damaged: {bytes} at offset {offset}; --check tells all", path.display());
+        say(
+            "firstline",
+            format_args!("{}: damaged: {bytes} at offset {offset}; --check tells all", path.display()),
+        );
     }
 
     /// Waits before the next look at the journal. It is an error if the reader of the output has closed it.

@@ -5,6 +5,7 @@ use super::verdict::Verdict;
 use crate::counted::Counted;
 use crate::journal::files::segment_bytes;
 use crate::journal::resize::{LeftOut, Resized, resize};
+use crate::process_io::standard_error::say;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub fn run(directory: &Path, bytes: u64) -> Result<Verdict, Failure> {
     )?;
     for (file, what) in reports(&left_out) {
         let path = file.map_or(directory.into(), |name| directory.join(name));
-        eprintln!("firstline: {}: {what}", path.display());
+        say("firstline", format_args!("{}: {what}", path.display()));
     }
     Ok(if left_out.is_nothing() { Verdict::Sound } else { Verdict::Damaged })
 }

@@ -4,10 +4,10 @@ use super::arguments::{path, priority, switch, value};
 use super::names::HANDLE_WORD;
 use super::usage::{self, Usage};
 use super::values;
+use crate::client::limits::{TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
 use crate::limits::PORT_DEFAULT;
 use crate::protocol::Priority;
 use std::ffi::OsString;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ const NAMES: [&str; 5] = ["min", "count", "each", "timeout", "token-file"];
 
 /// Where to look for help.
 const HELP: &str = "firstline handle --help";
-
-/// The allowed values of `--timeout`, in milliseconds. A day is as long as `--handle-limit` of a server can be.
-const TIMEOUT_MS: RangeInclusive<u64> = 100..=24 * 60 * 60 * 1_000;
 
 /// How long PROGRAM may take for a task, if nothing is said: as long as a server gives to a handler at once.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -91,7 +88,10 @@ fn set(options: &mut HandleOptions, name: &str, parser: &mut lexopt::Parser) -> 
         "min" => options.min = value(name, parser, priority)?,
         "count" => options.count = value(name, parser, |text| values::count(text, 1..=COUNT_MAX))?,
         "each" => options.is_each = switch(name, parser, true)?,
-        "timeout" => options.timeout = value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS))?,
+        "timeout" => {
+            options.timeout =
+                value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS_MIN..=TIMEOUT_MS_MAX))?;
+        }
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
         _ => return Err(unknown(&format!("--{name}"))),
     }

@@ -1,5 +1,5 @@
-//! Parts that the commands share which speak to a server: standard output and standard error without waiting, signals
-//! as a descriptor, one wait for all of them, and why a command cannot begin. Knows no connection.
+//! Parts that the commands share: standard output and standard error without waiting, signals as a descriptor, one wait
+//! for all of them, and why a command cannot begin. Knows no connection.
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | [`progress`] | how far a command is, on a terminal |
 //! | [`ready`] | the wait |
 //! | [`file_lock`] | locks of files between processes |
+//! | [`standard_error`] | single lines for people |
 //! | [`failure`] | why a command cannot begin |
 
 pub mod failure;
@@ -16,3 +17,4 @@ pub mod interruption;
 pub mod output;
 pub mod progress;
 pub mod ready;
+pub mod standard_error;

@@ -10,6 +10,7 @@ use crate::process_io::interruption::Interruption;
 use crate::process_io::output::Output;
 use crate::process_io::progress::Progress;
 use crate::process_io::ready::ready;
+use crate::process_io::standard_error::say;
 use nix::poll::{PollFd, PollFlags};
 use std::fmt::Display;
 use std::io::{self, stderr};
@@ -211,7 +212,7 @@ impl Watching {
         }
         if let Some(complaint) = self.keeper.finish() {
             // This may block, but the process ends anyway.
-            eprintln!("firstline: {complaint}");
+            say("firstline", complaint);
             verdict = Verdict::Failed;
         }
         verdict

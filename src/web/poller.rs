@@ -12,6 +12,7 @@ use firstline::client::link::{Change, Link};
 use firstline::client::outcome::{Verdict, verdict};
 use firstline::client::wait::poll_timeout;
 use firstline::client::{Outcome, Refusal, Reply};
+use firstline::process_io::standard_error::say;
 use firstline::protocol::Priority;
 use firstline::protocol::escape::Escaped;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -162,7 +163,7 @@ impl Poller {
         if let Some(why) = away
             && before.is_none_or(|before| before.err().as_ref() != Some(&why))
         {
-            eprintln!("firstline-web: the bridge of {} is away: {why}", file.path().display());
+            say("firstline-web", format_args!("the bridge of {} is away: {why}", file.path().display()));
         }
     }
 
@@ -314,7 +315,7 @@ impl Poller {
 
     fn set_away(&mut self, why: &str) {
         if self.state.set_away(why) {
-            eprintln!("firstline-web: the hub is away: {why}");
+            say("firstline-web", format_args!("the hub is away: {why}"));
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::submission;
 use firstline::client::Token;
 use firstline::client::link::Link;
 use firstline::client::shown::described;
+use firstline::process_io::standard_error::say;
 use firstline::service::Service;
 use nix::unistd::gethostname;
 use std::io;
@@ -49,7 +50,7 @@ fn show(text: &str) -> ExitCode {
 }
 
 fn fail(code: u8, reason: &str) -> ExitCode {
-    eprintln!("firstline-web: {reason}");
+    say("firstline-web", reason);
     ExitCode::from(code)
 }
 
@@ -93,7 +94,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     let failed = |error: io::Error| format!("--listen {address}: {}", described(&error));
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    eprintln!("firstline-web: listening on {address}; the page is http://{address}/");
+    say("firstline-web", format_args!("listening on {address}; the page is http://{address}/"));
     Ok(listener)
 }
 

@@ -4,8 +4,9 @@
 mod support;
 
 use firstline::limits::{BOARD, CLIENTS};
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use support::{Client, Server, command, eventually, run_to_end};
 
 fn run(args: &[&str]) -> Output {
@@ -154,6 +155,18 @@ fn wrong_option_or_variable_exits_with_2_and_names_the_valid_values() {
         command.env(name, value);
         let reason = reason(&run_to_end(command), 2);
         assert!(reason.starts_with(parts[0]) && reason.contains(parts[1]), "{name}: {reason}");
+    }
+}
+
+#[test]
+fn unwritable_standard_error_does_not_change_the_exit_code() {
+    for (args, code) in
+        [(&["--frobnicate"][..], 2), (&["send", "--frobnicate"], 2), (&["journal", "/nowhere"], 1)]
+    {
+        let mut command = command();
+        command.args(args);
+        command.stdout(Stdio::null()).stderr(File::options().write(true).open("/dev/full").unwrap());
+        assert_eq!(command.status().unwrap().code(), Some(code), "{args:?}");
     }
 }
 

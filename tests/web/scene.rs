@@ -38,13 +38,23 @@ impl Web {
         Self::start_command(command(), hub, args)
     }
 
-    pub fn start_command(mut command: Command, hub: SocketAddr, args: &[&str]) -> Self {
+    /// Starts it, and closes the reading end of its log once it listens.
+    pub fn start_without_log_reader(hub: SocketAddr) -> Self {
+        Self::start_with(command(), hub, &[], 1)
+    }
+
+    pub fn start_command(command: Command, hub: SocketAddr, args: &[&str]) -> Self {
+        Self::start_with(command, hub, args, usize::MAX)
+    }
+
+    /// Starts it, and reads so many lines of its log.
+    fn start_with(mut command: Command, hub: SocketAddr, args: &[&str], log_lines: usize) -> Self {
         command.args(["--listen", "127.0.0.1:0"]).args(args).arg(hub.to_string());
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let (sender, log) = channel();
         thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok).take(log_lines) {
                 eprintln!("{line}");
                 let _ = sender.send(line);
             }

@@ -171,3 +171,19 @@ fn wrong_token_takes_its_time_and_gives_nothing() {
     assert!(start.elapsed() >= Duration::from_secs(4));
     eventually("the right one is taken", || web.post("/login", "", &format!("token={TOKEN}")).status == 200);
 }
+
+#[test]
+fn log_without_a_reader_stops_nothing() {
+    let mut server = server_at("127.7.0.9:0");
+    let hub = server.address;
+    let web = Web::start_without_log_reader(hub);
+    let is_up = |value: &str| {
+        let metrics = web.get("/metrics").body;
+        metrics.lines().any(|line| line == format!("firstline_up {value}"))
+    };
+    eventually("the hub is here", || is_up("1"));
+    server.end();
+    eventually("the hub is away", || is_up("0"));
+    let _server = server_at(&hub.to_string());
+    eventually("the hub is back", || is_up("1"));
+}
