@@ -1,4 +1,4 @@
-//! The values of the options of `firstline send` and `firstline watch`, as the parser gives them.
+//! Parses the values of the options of `firstline send` and `firstline watch`.
 
 use super::usage::{self, Usage};
 use crate::protocol::Priority;
@@ -14,7 +14,7 @@ pub(super) fn priority(text: &str) -> Result<Priority, String> {
     priority.ok_or_else(|| "takes a priority, 0 to 9, where 9 is the most urgent".to_string())
 }
 
-/// A path. A dash in front is an option whose predecessor lacks its value.
+/// A path. Text with a leading dash is an option, and the option before it lacks its value.
 pub(super) fn path(text: &str, of: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.starts_with('-') {
         return Err(format!("takes the path of a {of}; write ./-NAME for a path that begins with -"));
@@ -36,7 +36,7 @@ pub(super) fn value<T>(
     })
 }
 
-/// What an option without a value sets.
+/// Returns `value` for an option that takes no value.
 pub(super) fn switch<T>(name: &str, parser: &mut lexopt::Parser, value: T) -> Result<T, Usage> {
     match parser.optional_value() {
         Some(given) => Err(Usage::option(name, &given, "takes no value")),

@@ -12,7 +12,7 @@ pub(super) const WATCH_WORD: &str = "watch";
 /// If this is the first argument, the others belong to `firstline handle`.
 pub(super) const HANDLE_WORD: &str = "handle";
 
-/// If this is the first argument, the program `firstline-` with that name behind it gets the others. Each is a package
+/// If one of these names is the first argument, the program `firstline-NAME` gets the others. Each program is a package
 /// of its own.
 pub(super) const COMPANIONS: [&str; 2] = ["web", "bridge"];
 

@@ -12,29 +12,29 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options, but for --help.
+/// The options without --help.
 const NAMES: [&str; 9] =
     ["priority", "urgent", "high", "low", "token-file", "timeout", "retry", "spool", "flush"];
 
-/// Where to look for help.
+/// The command that prints the help.
 const HELP: &str = "firstline send --help";
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_millis(TIMEOUT_MS_DEFAULT);
 
-/// What `firstline send` is to do.
+/// What `firstline send` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendOptions {
-    /// The servers, unread: the client reads them.
+    /// The servers, as given: the client parses them.
     pub servers: String,
-    /// How urgent the messages are.
+    /// The priority of the messages.
     pub priority: Priority,
-    /// The file with the token, or none.
+    /// The file with the token; `None`: the client shows no token.
     pub token_file: Option<PathBuf>,
-    /// How long nothing may be answered, or none: for ever.
+    /// How long the command tries without an answer until it gives up; `None`: it never does.
     pub timeout: Option<Duration>,
-    /// Whether what became unknown is sent again.
+    /// Whether to send a message again if its fate is unknown.
     pub repeats_unknown: bool,
-    /// The directory where messages are kept that cannot be sent, or none.
+    /// The directory that keeps messages which cannot be sent; `None`: nothing keeps them.
     pub spool: Option<PathBuf>,
     /// What to send.
     pub content: Content,
@@ -43,17 +43,17 @@ pub struct SendOptions {
 /// What to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// One message, unread.
+    /// One message, as given.
     Text(Vec<u8>),
     /// Each line of standard input.
     Lines,
-    /// Only what the spool holds.
+    /// Only what the spool contains.
     Kept,
-    /// Nothing was said: each line of standard input, if there is some and it is no terminal.
+    /// No text is given: each line of standard input, if it has any and is not a terminal.
     Unsaid,
 }
 
-/// What was given so far.
+/// The arguments so far.
 struct Given {
     host: Option<OsString>,
     words: Vec<OsString>,
@@ -65,7 +65,10 @@ struct Given {
     is_flush: bool,
 }
 
-/// Reads the arguments behind the word `send`. None: `--help`.
+/// Reads the arguments after the word `send`. `None`: they ask for the help.
+///
+/// # Errors
+/// The first error, in one line.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<SendOptions>, Usage> {
     let mut given = Given {
         host: None,
@@ -172,7 +175,7 @@ fn content(words: &[OsString]) -> Result<Content, Usage> {
     }
 }
 
-/// The help of `firstline send`, each line with its LF.
+/// The help of `firstline send`. Each line ends with LF.
 pub fn help() -> String {
     format!(
         "\
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn every_option_is_parsed() {
         let smoke = of("pi", text("smoke in the workshop"));
         let urgent = SendOptions { priority: Priority::URGENT, ..smoke.clone() };
         let seconds = |seconds: u64| Some(Duration::from_millis(seconds * 1_000));
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_what_is_allowed() {
+    fn every_error_says_what_is_allowed() {
         for (args, line) in [
             (&[][..], "send: takes HOST and TEXT; see firstline send --help"),
             (&["pi", "x", "-p", "10"], "--priority 10: takes a priority, 0 to 9, where 9 is the most urgent"),
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_option_and_fits_a_terminal() {
+    fn help_names_every_option_and_fits_a_terminal() {
         let help = help();
         for name in NAMES {
             assert!(help.contains(&format!("--{name} ")), "{name}");

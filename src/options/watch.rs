@@ -11,45 +11,48 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options, but for --help.
+/// The options without --help.
 pub(super) const NAMES: [&str; 7] = ["min", "since", "state", "json", "count", "timeout", "token-file"];
 
-/// Where to look for help.
+/// The command that prints the help.
 const HELP: &str = "firstline watch --help";
 
-/// What `firstline watch` is to do.
+/// What `firstline watch` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchOptions {
-    /// The servers, unread: the client reads them.
+    /// The servers, as given: the client parses them.
     pub servers: String,
     /// The least priority.
     pub min: Priority,
-    /// Where to begin, if no state says where.
+    /// Where to begin, if the state does not say so.
     pub since: Since,
-    /// The file that keeps how far it has printed, or none.
+    /// The file that records how far the command has printed; `None`: nothing records that.
     pub state: Option<PathBuf>,
     /// Whether to print JSON.
     pub json: bool,
-    /// After how many messages to end, or none: never.
+    /// After how many messages to end; `None`: never.
     pub count: Option<u64>,
-    /// How long no message may come, or none: for ever.
+    /// How long to wait for a message until the command ends; `None`: for ever.
     pub timeout: Option<Duration>,
-    /// The file with the token, or none.
+    /// The file with the token; `None`: the client shows no token.
     pub token_file: Option<PathBuf>,
 }
 
 /// Where to begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// With the oldest message that is left.
+    /// With the oldest message in the journal.
     All,
     /// After the message with that ID.
     Id(u64),
-    /// With what comes from now on.
+    /// With the messages from now on.
     Last,
 }
 
-/// Reads the arguments behind the word `watch`. None: `--help`.
+/// Reads the arguments after the word `watch`. `None`: they ask for the help.
+///
+/// # Errors
+/// The first error, in one line.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<WatchOptions>, Usage> {
     let mut host: Option<OsString> = None;
     let mut options = WatchOptions {
@@ -119,7 +122,7 @@ fn count(text: &str) -> Result<u64, String> {
     count.ok_or_else(|| "takes a number of messages, 1 or more; without it there is no end".to_string())
 }
 
-/// The help of `firstline watch`, each line with its LF.
+/// The help of `firstline watch`. Each line ends with LF.
 pub fn help() -> String {
     format!(
         "\
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn every_option_is_parsed() {
         let seconds = |seconds: u64| Some(Duration::from_secs(seconds));
         for (args, options) in [
             (&["pi"][..], of("pi")),
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_what_is_allowed() {
+    fn every_error_says_what_is_allowed() {
         for (args, line) in [
             (&[][..], "watch: takes HOST; see firstline watch --help"),
             (&["a", "b"], "b: a second HOST; give several as HOST,HOST"),
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_option_and_fits_a_terminal() {
+    fn help_names_every_option_and_fits_a_terminal() {
         let help = help();
         for name in NAMES {
             assert!(help.contains(&format!("\n  --{name} ")), "{name}");
