@@ -61,6 +61,8 @@ pub struct Sender<T> {
     /// When the last reply came.
     heard: Instant,
     has_given_up: bool,
+    /// Connect though no message waits.
+    is_seeking: bool,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,7 @@ impl<T> Sender<T> {
             held_until: None,
             heard: Instant::now(),
             has_given_up: false,
+            is_seeking: false,
         }
     }
 
@@ -118,9 +121,22 @@ impl<T> Sender<T> {
         self.trouble.as_deref()
     }
 
-    /// Whether the time-out has passed, and nothing was acknowledged since.
+    /// Whether the time-out has passed, and no server has answered since.
     pub fn has_given_up(&self) -> bool {
         self.has_given_up
+    }
+
+    /// Tries to connect though no message waits, after a pause and then again and again, until a server
+    /// [answers](Self::is_seeking). For a caller that keeps its messages while no server is there.
+    pub fn seek(&mut self) {
+        self.is_seeking = true;
+        self.link.lose(true, Instant::now());
+    }
+
+    /// Whether it still tries to connect since the last [`seek`](Self::seek). If not, a server has answered, or denies
+    /// this client the right to send: then the next message is refused.
+    pub fn is_seeking(&self) -> bool {
+        self.is_seeking
     }
 
     /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due).
@@ -170,6 +186,7 @@ impl<T> Sender<T> {
     /// Gives up all messages, for that reason. Those in flight get an unknown outcome.
     pub fn abort(&mut self, reason: &str) {
         let now = Instant::now();
+        self.is_seeking = false;
         self.lose(reason, false, false, now);
         self.withdraw(reason);
         self.link.lose(false, now);
@@ -186,7 +203,7 @@ impl<T> Sender<T> {
         if self.link.connection().is_some() {
             return self.read(now) || self.transmit(now);
         }
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && !self.is_seeking {
             self.link.lose(false, now);
             return false;
         }
@@ -195,9 +212,13 @@ impl<T> Sender<T> {
             Change::Up => {
                 self.heard = now;
                 self.trouble = None;
+                (self.has_given_up, self.is_seeking) = (false, false);
             }
             Change::Failed(reason) => self.trouble = Some(reason),
-            Change::Denied(reason) => self.deny(&reason, now),
+            Change::Denied(reason) => {
+                self.is_seeking = false;
+                self.deny(&reason, now);
+            }
         }
         true
     }

@@ -204,7 +204,7 @@ HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}
                      are on the disk before this ends. Each call sends what DIR
                      holds, the most urgent first. A message that a call was
                      killed over is unknown, and sent again only by --retry
-  --flush            only send what DIR holds
+  --flush            only send what DIR holds, and tell what is unknown in it
   -h, --help         print this
 Put -- before TEXT that begins with -.
 
@@ -214,7 +214,8 @@ A message can fail in three ways, each told with its line on standard error:
     keep messages now; sending it later doubles nothing
   - unknown: sent, and the connection was lost before the answer
 When the time is over, or without a right, the rest of the input is not read;
-with --spool, when the time is over, it is read and kept.
+with --spool, when the time is over, it is read and kept, and the server tried
+again until the input ends.
 On Ctrl-C or SIGTERM it waits up to 1 s for the answers to what was sent, and
 tells what was not acknowledged; the second one ends it at once.
 

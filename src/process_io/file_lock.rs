@@ -33,7 +33,8 @@ pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
 }
 
 fn take(path: &Path, how: FlockArg) -> io::Result<FileLock> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?;
     loop {
         match Flock::lock(file, how) {
             Ok(lock) => return Ok(lock),

@@ -10,7 +10,9 @@
 //! | [`file_lock`] | locks of files between processes |
 //! | [`standard_error`] | single lines for people |
 //! | [`failure`] | why a command cannot begin |
+//! | [`advice`] | what its user can do about a server's reason |
 
+pub mod advice;
 pub mod failure;
 pub mod file_lock;
 pub mod interruption;

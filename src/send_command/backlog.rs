@@ -1,22 +1,27 @@
 //! The messages of a spool that this process sends, and their outcomes.
 
 use super::spool::{Contents, Name, Spool};
-use crate::client::limits::IN_FLIGHT;
 use crate::client::{Outcome, Refusal};
 use crate::process_io::file_lock::FileLock;
 use crate::protocol::Priority;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A spool, and the messages in it that this process sends.
 #[derive(Debug)]
 pub struct Backlog {
     spool: Spool,
+    /// Send messages with an unknown outcome again.
+    repeats_unknown: bool,
     /// The lock for sending; none: another process holds it.
     sending: Option<FileLock>,
     /// The messages that were not begun yet, in order.
     waiting: VecDeque<Waiting>,
+    /// Messages with an unknown outcome: a process was killed while it sent them. They are not sent again.
+    unknown: Vec<Name>,
+    /// Messages of this call that are in the spool.
+    own: BTreeSet<Name>,
 }
 
 /// A message that this process may begin.
@@ -38,36 +43,65 @@ pub struct Begun {
     pub is_doubtful: bool,
 }
 
-/// The content of a spool when it was opened.
-#[derive(Debug)]
-pub struct Found {
-    /// The spool.
-    pub backlog: Backlog,
-    /// Messages with an unknown outcome, each with its text: a process was killed while it sent them. They are not
-    /// sent again.
-    pub unknown: Vec<(Name, Vec<u8>)>,
-}
-
 impl Backlog {
     /// Opens the spool in that directory. With `repeats_unknown`, messages with an unknown outcome are sent again.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn open(path: &Path, repeats_unknown: bool) -> io::Result<Found> {
+    pub fn open(path: &Path, repeats_unknown: bool) -> io::Result<Self> {
         let spool = Spool::open(path)?;
-        let sending = spool.lock_sending()?;
+        let mut backlog = Self {
+            spool,
+            repeats_unknown,
+            sending: None,
+            waiting: VecDeque::new(),
+            unknown: Vec::new(),
+            own: BTreeSet::new(),
+        };
+        backlog.read()?;
+        Ok(backlog)
+    }
+
+    /// Reads which messages are there now, if this process may send them. Call it when no message of the spool is in
+    /// flight.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn read(&mut self) -> io::Result<()> {
+        if self.sending.is_none() {
+            self.sending = self.spool.lock_sending()?;
+        }
         // If another process sends, it also reports the outcomes.
-        let Contents { kept, sent } = if sending.is_some() { spool.contents()? } else { Contents::default() };
-        let of = |is_doubtful: bool| move |name: &Name| Waiting { name: *name, is_doubtful };
-        let mut waiting: Vec<Waiting> = kept.iter().map(of(false)).collect();
-        let mut unknown = Vec::new();
-        if repeats_unknown {
-            waiting.extend(sent.iter().map(of(true)));
+        let Contents { kept, sent } =
+            if self.sending.is_some() { self.spool.contents()? } else { Contents::default() };
+        let of = |is_doubtful: bool| move |name: Name| Waiting { name, is_doubtful };
+        let mut waiting: Vec<Waiting> = kept.into_iter().map(of(false)).collect();
+        if self.repeats_unknown {
+            waiting.extend(sent.into_iter().map(of(true)));
             waiting.sort_by_key(|waiting| waiting.name);
         } else {
-            unknown = sent.iter().map(|name| Ok((*name, spool.text(name)?))).collect::<io::Result<_>>()?;
+            self.unknown = sent;
         }
-        Ok(Found { backlog: Self { spool, sending, waiting: waiting.into() }, unknown })
+        self.waiting = waiting.into();
+        Ok(())
+    }
+
+    /// The messages with an unknown outcome, which are not sent again.
+    pub fn unknown(&self) -> &[Name] {
+        &self.unknown
+    }
+
+    /// The text of a message with an unknown outcome.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn text(&self, name: &Name) -> io::Result<Vec<u8>> {
+        self.spool.text(name)
+    }
+
+    /// The file of a message with an unknown outcome.
+    pub fn file(&self, name: &Name) -> PathBuf {
+        self.spool.file(name)
     }
 
     /// The path of the directory.
@@ -90,13 +124,13 @@ impl Backlog {
         self.waiting.len()
     }
 
-    /// Begins messages of at least that priority, as many as are sent at a time.
+    /// Begins messages of at least that priority, at most so many.
     ///
     /// # Errors
     /// Those of the system. Then the caller must send none of them.
-    pub fn begin(&mut self, min: Priority) -> io::Result<Vec<Begun>> {
+    pub fn begin(&mut self, min: Priority, count_max: usize) -> io::Result<Vec<Begun>> {
         let mut begun = Vec::new();
-        let is_begun = self.begin_into(min, &mut begun).and_then(|()| self.spool.sync());
+        let is_begun = self.begin_into(min, count_max, &mut begun).and_then(|()| self.spool.sync());
         if let Err(error) = is_begun {
             for Begun { name, is_doubtful, .. } in begun {
                 if !is_doubtful {
@@ -109,8 +143,8 @@ impl Backlog {
         Ok(begun)
     }
 
-    fn begin_into(&mut self, min: Priority, begun: &mut Vec<Begun>) -> io::Result<()> {
-        while begun.len() < IN_FLIGHT && self.has(min) {
+    fn begin_into(&mut self, min: Priority, count_max: usize, begun: &mut Vec<Begun>) -> io::Result<()> {
+        while begun.len() < count_max && self.has(min) {
             let Some(Waiting { name, is_doubtful }) = self.waiting.pop_front() else { break };
             if !is_doubtful {
                 self.spool.begin(&name)?;
@@ -123,17 +157,40 @@ impl Backlog {
         Ok(())
     }
 
+    /// Keeps a message of this call. It is not sent before the next [`read`](Self::read).
+    ///
+    /// # Errors
+    /// Those of [`Spool::keep`].
+    pub fn keep(&mut self, priority: Priority, text: &[u8]) -> io::Result<()> {
+        self.own.insert(self.spool.keep(priority, text)?);
+        Ok(())
+    }
+
+    /// How many messages of this call are kept, and have no other outcome.
+    pub fn kept(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Whether this call has kept the message.
+    pub fn is_own(&self, name: &Name) -> bool {
+        self.own.contains(name)
+    }
+
     /// Records the outcome of a message that was begun.
     ///
     /// # Errors
     /// Those of the system. Then the next call may report the message as unknown.
-    pub fn settle(&self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
+    pub fn settle(&mut self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
+        let is_kept_on = matches!(outcome, Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)));
+        if !is_kept_on {
+            self.own.remove(name);
+        }
         match outcome {
             Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => self.spool.remove(name),
             // The message keeps its name in the spool, and so stays unknown.
             Outcome::Unknown(_) => Ok(()),
-            Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) if is_doubtful => Ok(()),
-            Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)) => self.spool.give_back(name),
+            _ if is_doubtful => Ok(()),
+            _ => self.spool.give_back(name),
         }
     }
 
@@ -142,8 +199,11 @@ impl Backlog {
         self.waiting.clear();
     }
 
-    /// The spool itself.
-    pub fn spool(&self) -> &Spool {
-        &self.spool
+    /// Syncs the spool. Once this returns, all recorded outcomes survive a loss of power.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn sync(&self) -> io::Result<()> {
+        self.spool.sync()
     }
 }

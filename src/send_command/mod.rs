@@ -4,6 +4,7 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `input` | standard input, cut into lines |
+//! | `source` | the messages of this call |
 //! | `tag` | identifies a message in flight |
 //! | `report` | the output: receipts, complaints, progress |
 //! | `spool` | messages that wait in a directory |
@@ -15,6 +16,7 @@ mod backlog;
 mod input;
 mod report;
 mod sending;
+mod source;
 mod spool;
 mod tag;
 mod tally;
@@ -26,7 +28,8 @@ use crate::process_io::interruption::Interruption;
 use backlog::Backlog;
 use input::Input;
 use sending::Sending;
-use std::io::{IsTerminal as _, stdin};
+use source::Source;
+use std::io::{self, IsTerminal as _, stdin};
 pub use tally::Verdict;
 
 /// There is no TEXT, and standard input is a terminal.
@@ -49,23 +52,26 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let interruption = Interruption::block()?;
     let mut sending = Sending::new(sender, options.timeout, interruption)?;
     if let Some(path) = &options.spool {
-        let found = Backlog::open(path, options.repeats_unknown);
-        sending = sending.with_spool(
-            found.map_err(|error| Failure::system_of(format_args!("--spool {}", path.display()), &error))?,
-        );
+        let backlog = Backlog::open(path, options.repeats_unknown)
+            .map_err(|error| Failure::system_of(format_args!("--spool {}", path.display()), &error))?;
+        sending = sending.with_spool(backlog);
     }
     match &options.content {
         Content::Text(text) => {
             let message = Message::new(options.priority, text.as_slice())
                 .map_err(|error| Usage::given("TEXT".as_ref(), error))?;
-            Ok(sending.send(message))
+            Ok(sending.send(Source::one(message)))
         }
         Content::Kept => Ok(sending.flush()),
         Content::Unsaid if stdin().is_terminal() => Err(Failure::usage(NO_TEXT)),
-        Content::Unsaid => match sending.send_lines(Input::new()?, options.priority) {
+        Content::Unsaid => match sending.send(lines(options)?) {
             verdict if verdict.is_of_nothing() => Err(Failure::usage(NO_LINES)),
             verdict => Ok(verdict),
         },
-        Content::Lines => Ok(sending.send_lines(Input::new()?, options.priority)),
+        Content::Lines => Ok(sending.send(lines(options)?)),
     }
+}
+
+fn lines(options: &SendOptions) -> io::Result<Source> {
+    Ok(Source::lines(Input::new()?, options.priority))
 }

@@ -2,12 +2,13 @@
 
 use super::tag::Which;
 use super::tally::Tally;
-use crate::client::Receipt;
 use crate::client::shown::described;
+use crate::client::{Outcome, Receipt, Refusal};
 use crate::counted::Counted;
+use crate::process_io::advice::advice;
 use crate::process_io::output::Output;
 use crate::process_io::progress::Progress;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, stderr, stdout};
 use std::time::Instant;
 
@@ -46,8 +47,7 @@ impl Report {
         self.receipts.is_empty() && self.complaints.is_empty()
     }
 
-    /// Prints the receipt of a message.
-    pub fn acknowledge(&mut self, receipt: &Receipt) {
+    fn acknowledge(&mut self, receipt: &Receipt) {
         self.receipts.push(&receipt.to_string());
     }
 
@@ -76,6 +76,30 @@ impl Report {
     /// Erases the progress.
     pub fn end_progress(&mut self) {
         self.complaints.push_part(self.progress.erase());
+    }
+
+    /// Tells the outcome of a message of this call, and counts it.
+    pub fn tell(&mut self, which: Which, outcome: &Outcome) {
+        self.tally.count(outcome);
+        match outcome {
+            Outcome::Acknowledged(receipt) => self.acknowledge(receipt),
+            failure => self.complain_of(which, Told(failure)),
+        }
+    }
+
+    /// Tells the outcome of a message of the spool, which is `said` to be that one, and counts it. Its receipt is
+    /// printed only if it `is_own`: a message that this call was to send.
+    pub fn tell_kept(&mut self, said: impl Display, is_doubtful: bool, outcome: &Outcome, is_own: bool) {
+        self.tally.count(outcome);
+        match outcome {
+            Outcome::Acknowledged(receipt) => {
+                self.tally.maybe_doubled += u64::from(is_doubtful && !receipt.may_be_doubled);
+                if is_own {
+                    self.acknowledge(receipt);
+                }
+            }
+            failure => self.complain(format_args!("{}: kept message {said}", Told(failure))),
+        }
     }
 
     /// Complains about that message.
@@ -125,6 +149,21 @@ impl Report {
         if is_stderr_ready {
             // An error of standard error cannot be reported anywhere.
             let _ = self.complaints.write();
+        }
+    }
+}
+
+/// Why a message is not acknowledged, for the user of this program.
+struct Told<'a>(&'a Outcome);
+
+impl Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Outcome::Acknowledged(receipt) => receipt.fmt(f),
+            Outcome::Refused(Refusal::Client(reason)) => write!(f, "refused: {reason}{}", advice(reason)),
+            Outcome::Refused(Refusal::Message(reason)) => write!(f, "refused: {reason}"),
+            Outcome::Unknown(reason) => write!(f, "unknown, for it was sent and not answered: {reason}"),
+            Outcome::NotSent(reason) => write!(f, "not sent: {reason}"),
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Runs the client, the input, the outputs and the signals in one thread, which waits for all of them in one poll.
 
-use super::backlog::{Backlog, Begun, Found};
-use super::input::{Input, Line};
+use super::backlog::{Backlog, Begun};
 use super::report::Report;
+use super::source::{Source, Taken};
 use super::spool::Name;
 use super::tag::{Tag, Which};
 use super::tally::Verdict;
-use crate::client::limits::TEXT_BYTES_MAX;
+use crate::client::limits::{IN_FLIGHT, TEXT_BYTES_MAX};
 use crate::client::shown::{described, shown};
 use crate::client::{Message, Outcome, Refusal, Sender};
+use crate::counted::Counted;
 use crate::process_io::interruption::Interruption;
 use crate::process_io::ready::ready;
 use crate::protocol::Priority;
 use nix::poll::{PollFd, PollFlags};
+use std::fmt::Display;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -21,25 +23,30 @@ use std::time::{Duration, Instant};
 /// so fewer outcomes are unknown.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Whether the server is there. It matters only with a spool: without one, the call ends when it gives the server up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// Messages go to the server.
+    There,
+    /// Messages go to the spool: the sender has given up the server, or a signal came.
+    Away,
+    /// The server was away and answers again. It gets one message at a time until it has processed one: if it takes
+    /// messages and does not answer them, few become unknown.
+    OnTrial,
+}
+
 /// The state of one `firstline send`.
 pub struct Sending {
     sender: Sender<Tag>,
     timeout: Option<Duration>,
     interruption: Interruption,
-    /// The input; none: there is none, it has ended, or reading stopped.
-    input: Option<Input>,
-    /// The only message, until it is pushed.
-    only: Option<Message>,
-    /// The priority of this call's messages. Messages of the spool with at least this priority go first.
-    priority: Priority,
+    /// The messages of this call. Messages of the spool with at least their priority go first.
+    source: Source,
     backlog: Option<Backlog>,
     /// The call sends only the messages of the spool, and prints their receipts.
     is_flush: bool,
-    /// The sender has given up the server, or a signal came: further messages go to the spool at once.
-    is_away: bool,
+    presence: Presence,
     report: Report,
-    /// Reading stopped after the line of this number.
-    unread_from: Option<u64>,
     /// The signal that ends the call, and the time after which it waits no longer.
     ending: Option<(u8, Instant)>,
     /// A second signal came.
@@ -62,40 +69,33 @@ impl Sending {
             sender,
             timeout,
             interruption,
-            input: None,
-            only: None,
-            priority: Priority::NORMAL,
+            source: Source::none(),
             backlog: None,
             is_flush: false,
-            is_away: false,
+            presence: Presence::There,
             report: Report::new()?,
-            unread_from: None,
             ending: None,
             is_urgent: false,
             is_finishing: false,
         })
     }
 
-    /// Uses a spool: sends its messages, and keeps messages in it that are not sent. Reports those with an unknown
-    /// outcome.
-    pub fn with_spool(mut self, found: Found) -> Self {
-        for (name, text) in found.unknown {
-            self.report.tally.unknown += 1;
-            let text = shown(&String::from_utf8_lossy(&text));
-            self.report.complain(format_args!(
-                "unknown, because an earlier call sent it or was about to: {}: {text}; --retry sends it again",
-                name.priority()
-            ));
-        }
-        self.backlog = Some(found.backlog);
+    /// Uses a spool: sends its messages, and keeps messages in it that are not sent.
+    pub fn with_spool(mut self, backlog: Backlog) -> Self {
+        self.backlog = Some(backlog);
         self
     }
 
-    /// Sends one message.
-    pub fn send(mut self, message: Message) -> Verdict {
-        self.priority = message.priority();
-        self.only = Some(message);
+    /// Sends the messages of that source.
+    pub fn send(mut self, source: Source) -> Verdict {
+        let has_input = source.has_input();
+        self.source = source;
+        self.mention_unknown();
         self.run();
+        let tally = &self.report.tally;
+        if has_input && (!tally.is_well() || tally.kept > 0 || self.ending.is_some()) {
+            self.report.sum_up(self.source.unread_from());
+        }
         self.finish()
     }
 
@@ -106,19 +106,10 @@ impl Sending {
             self.report.tally.has_failed = true;
             self.report.complain("another process sends what is kept; try again later");
         }
+        self.tell_unknown();
         self.run();
         if !self.report.tally.is_well() {
-            self.report.sum_up(self.unread_from);
-        }
-        self.finish()
-    }
-
-    /// Sends each line of the input with that priority.
-    pub fn send_lines(mut self, input: Input, priority: Priority) -> Verdict {
-        (self.input, self.priority) = (Some(input), priority);
-        self.run();
-        if !self.report.tally.is_well() || self.report.tally.kept > 0 || self.ending.is_some() {
-            self.report.sum_up(self.unread_from);
+            self.report.sum_up(None);
         }
         self.finish()
     }
@@ -127,24 +118,23 @@ impl Sending {
     fn run(&mut self) {
         loop {
             self.sender.advance();
-            self.settle();
+            let has_more = self.settle();
             self.tell_trouble();
-            if self.take_kept() || self.take_only() || self.take_lines() {
-                continue;
-            }
-            if self.is_all_taken() && self.sender.is_empty() {
+            self.come_back();
+            let has_more = has_more || self.take_kept() || self.take_own();
+            if !has_more && self.is_all_taken() && self.sender.is_empty() {
                 // Closes the connection, because nothing serves it from now on.
                 self.sender.abort("done");
                 return;
             }
-            self.wait();
+            self.wait(has_more);
         }
     }
 
     /// Writes the rest of the output, and returns the result.
     fn finish(mut self) -> Verdict {
         if let Some(backlog) = &self.backlog
-            && let Err(error) = backlog.spool().sync()
+            && let Err(error) = backlog.sync()
         {
             self.report.fail(backlog.path().display(), &error);
         }
@@ -157,11 +147,47 @@ impl Sending {
         }
         // If a reader does not read, this waits until a signal comes. Even then it writes on while an output takes it.
         while !self.report.is_written() {
-            if !self.wait() && self.is_over(Instant::now()) {
+            if !self.wait(false) && self.is_over(Instant::now()) {
                 break;
             }
         }
         Verdict::new(self.report.tally, self.ending.map(|(signal, _)| signal))
+    }
+
+    // ---- Unknown since an earlier call -----------------------------------------------------------------
+
+    /// Reports in one line that the spool has messages with an unknown outcome. They are no failure of this call.
+    fn mention_unknown(&mut self) {
+        let Some(backlog) = self.backlog.as_ref().filter(|backlog| !backlog.unknown().is_empty()) else {
+            return;
+        };
+        let count = Counted(backlog.unknown().len() as u64, "message");
+        let path = backlog.path().display();
+        self.report.complain(format_args!(
+            "{count} in {path} may have been sent by an earlier call; --flush tells which, \
+             and --retry sends them again"
+        ));
+    }
+
+    /// Reports each message with an unknown outcome. They count as failures.
+    fn tell_unknown(&mut self) {
+        let Some(backlog) = &self.backlog else { return };
+        for name in backlog.unknown() {
+            match backlog.text(name) {
+                Ok(text) => {
+                    self.report.tally.unknown += 1;
+                    let text = shown(&String::from_utf8_lossy(&text));
+                    let file = backlog.file(name);
+                    self.report.complain(format_args!(
+                        "unknown, because an earlier call sent it or was about to: {}: {text}; --retry sends it \
+                         again, and to forget it remove {}",
+                        name.priority(),
+                        file.display()
+                    ));
+                }
+                Err(error) => self.report.fail(backlog.path().display(), &error),
+            }
+        }
     }
 
     // ---- Messages --------------------------------------------------------------------------------------
@@ -169,20 +195,20 @@ impl Sending {
     /// Whether there are no more messages to push.
     fn is_all_taken(&self) -> bool {
         let is_kept = self.backlog.as_ref().is_some_and(|backlog| backlog.has(Priority::MIN));
-        self.input.is_none() && self.only.is_none() && !is_kept
+        self.source.is_over() && (!is_kept || self.presence == Presence::Away)
     }
 
     /// Pushes messages of the spool; true: there was one. Those with at least the priority of this call's messages go
     /// before them. The others go when none of this call's messages waits.
     fn take_kept(&mut self) -> bool {
-        let is_idle = |input: &Input| input.is_dry() && self.sender.is_empty();
-        let is_own_taken = self.input.as_ref().is_none_or(is_idle) && self.only.is_none();
-        let min = if is_own_taken { Priority::MIN } else { self.priority };
-        let has_room = self.has_room();
-        let Some(backlog) = self.backlog.as_mut().filter(|backlog| has_room && backlog.has(min)) else {
+        if self.presence == Presence::Away || !self.has_room() {
             return false;
-        };
-        match backlog.begin(min) {
+        }
+        let is_own_taken = self.source.is_dry() && (self.source.is_over() || self.sender.is_empty());
+        let min = if is_own_taken { Priority::MIN } else { self.source.priority() };
+        let count_max = if self.presence == Presence::OnTrial { 1 } else { IN_FLIGHT };
+        let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has(min)) else { return false };
+        match backlog.begin(min, count_max) {
             Ok(begun) => begun.into_iter().for_each(|begun| self.push_kept(begun)),
             Err(error) => {
                 backlog.stop();
@@ -199,129 +225,96 @@ impl Sending {
                 let which = Which::Kept { name, is_doubtful };
                 self.sender.push(Tag { which, message: Some(message.clone()) }, message);
             }
-            // Another program has written this file.
+            // Another program has written this file, which is no message.
             Err(error) => {
-                self.report.tally.refused += 1;
-                self.report.complain(format_args!("refused: {name}, which is in the spool: {error}"));
+                let refusal = Refusal::Message(error.to_string());
+                self.settle_kept(name, is_doubtful, name, &Outcome::Refused(refusal));
             }
         }
     }
 
-    /// Pushes the only message; true: there was one.
-    fn take_only(&mut self) -> bool {
-        let Some(message) = self.only.take() else { return false };
-        self.push(Which::Only, message);
-        true
-    }
-
-    /// Pushes the lines that were read, while there is room; true: there was one.
-    fn take_lines(&mut self) -> bool {
-        let before = self.lines();
-        while self.has_room() {
-            let Some((number, line)) = self.input.as_mut().and_then(Input::next) else { break };
-            match line {
-                Line::TooLong => {
+    /// Takes messages of this call while there is room; true: there was one. Those that go to the spool take a sync of
+    /// the disk each, so this takes one of them at a time.
+    fn take_own(&mut self) -> bool {
+        let mut has_taken = false;
+        while self.has_room()
+            && let Some(taken) = self.source.take()
+        {
+            has_taken = true;
+            match taken {
+                Taken::TooLong(line) => {
                     self.report.tally.refused += 1;
-                    let reason = format!("too-long: it has more than {TEXT_BYTES_MAX} bytes");
-                    self.report.complain_of(Which::Line(number), format_args!("refused: {reason}"));
+                    let reason = format_args!("refused: too-long: it has more than {TEXT_BYTES_MAX} bytes");
+                    self.report.complain_of(Which::Line(line), reason);
                 }
-                Line::Text(text) => {
-                    // This cannot fail: a line of the input is not empty, not too long, and has no line break.
-                    if let Ok(message) = Message::new(self.priority, text) {
-                        self.push(Which::Line(number), message);
-                    }
+                Taken::Message(which, message) if self.presence == Presence::Away => {
+                    self.keep(which, &message, "the server was given up before");
+                    break;
+                }
+                Taken::Message(which, message) => {
+                    let kept = self.backlog.as_ref().map(|_| message.clone());
+                    self.sender.push(Tag { which, message: kept }, message);
                 }
             }
-        }
-        let has_taken = self.lines() > before;
-        if self.input.as_ref().is_some_and(Input::is_over) {
-            self.input = None;
         }
         has_taken
     }
 
-    /// How many lines were taken.
-    fn lines(&self) -> u64 {
-        self.input.as_ref().map_or(0, Input::lines)
-    }
-
-    /// Pushes a message of this call, or keeps it in the spool if the server was given up.
-    fn push(&mut self, which: Which, message: Message) {
-        if self.is_away {
-            self.keep(which, &message, "the server was given up before");
-        } else {
-            let kept = self.backlog.as_ref().map(|_| message.clone());
-            self.sender.push(Tag { which, message: kept }, message);
-        }
-    }
-
     /// Whether there is room for another message.
     fn has_room(&self) -> bool {
-        self.sender.has_room() && self.report.has_room()
-    }
-
-    fn read_input(&mut self) {
-        if let Some(Err(error)) = self.input.as_mut().map(Input::read) {
-            self.report.fail("standard input", &error);
-        }
-    }
-
-    /// From now on takes no more messages.
-    fn stop_reading(&mut self) {
-        self.stop_kept();
-        if let Some(input) = self.input.take() {
-            self.unread_from = Some(input.lines());
-        }
+        let is_free =
+            if self.presence == Presence::OnTrial { self.sender.is_empty() } else { self.sender.has_room() };
+        is_free && self.report.has_room()
     }
 
     // ---- Outcomes ---------------------------------------------------------------------------------------
 
-    fn settle(&mut self) {
-        while let Some((tag, outcome)) = self.sender.take_outcome() {
-            match (tag.which, tag.message) {
-                (Which::Kept { name, is_doubtful }, message) => {
-                    self.settle_kept(name, is_doubtful, message, outcome);
+    /// Records and reports outcomes; true: there may be more. A message that goes to the spool takes a sync of the
+    /// disk, so this records one of them at a time.
+    fn settle(&mut self) -> bool {
+        while let Some((Tag { which, message }, outcome)) = self.sender.take_outcome() {
+            self.hear(&outcome);
+            match (which, &outcome, message) {
+                (Which::Kept { name, is_doubtful }, _, message) => {
+                    let text = message.map(|message| shown(&String::from_utf8_lossy(message.text())));
+                    let said = format!("{}: {}", name.priority(), text.unwrap_or_default());
+                    self.settle_kept(name, is_doubtful, said, &outcome);
                 }
-                (which, message) => self.settle_own(which, message, outcome),
+                (which, Outcome::NotSent(reason), Some(message)) => {
+                    self.keep(which, &message, reason);
+                    return true;
+                }
+                (which, outcome, _) => self.report.tell(which, outcome),
             }
         }
-        if self.sender.has_given_up() && !self.is_away {
-            self.is_away = self.backlog.is_some();
-            if self.is_away { self.stop_kept() } else { self.stop_reading() }
+        if self.sender.has_given_up() && self.presence != Presence::Away {
+            self.give_up();
         }
+        false
     }
 
-    fn settle_own(&mut self, which: Which, message: Option<Message>, outcome: Outcome) {
-        if let (Outcome::NotSent(reason), Some(message)) = (&outcome, &message) {
-            return self.keep(which, message, reason);
+    /// What an outcome says of the server, and of this client.
+    fn hear(&mut self, outcome: &Outcome) {
+        let is_processed =
+            matches!(outcome, Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)));
+        if is_processed && self.presence == Presence::OnTrial {
+            self.presence = Presence::There;
         }
-        self.report.tally.count(&outcome);
         match outcome {
-            Outcome::Acknowledged(receipt) => {
-                self.report.end_trouble();
-                self.report.acknowledge(&receipt);
-            }
-            Outcome::Refused(refusal) => {
-                self.report.complain_of(which, format_args!("refused: {refusal}{}", advice(&refusal)));
-                if matches!(refusal, Refusal::Client(_)) {
-                    self.stop_reading();
-                }
-            }
-            Outcome::Unknown(reason) => {
-                self.report
-                    .complain_of(which, format_args!("unknown, for it was sent and not answered: {reason}"));
-            }
-            Outcome::NotSent(reason) => self.report.complain_of(which, format_args!("not sent: {reason}")),
+            Outcome::Acknowledged(_) => self.report.end_trouble(),
+            Outcome::Refused(Refusal::Client(_)) => self.stop(),
+            _ => {}
         }
     }
 
     /// Keeps a message of this call in the spool, because it was not sent for that reason.
     fn keep(&mut self, which: Which, message: &Message, reason: &str) {
-        let Some(backlog) = &self.backlog else { return };
+        let Some(backlog) = &mut self.backlog else { return };
+        let kept = backlog.keep(message.priority(), message.text());
         let path = backlog.path().display();
-        match backlog.spool().keep(message.priority(), message.text()) {
+        match kept {
             Ok(()) => {
-                self.report.tally.kept += 1;
+                self.report.tally.kept = backlog.kept() as u64;
                 if matches!(which, Which::Only) {
                     self.report.complain(format_args!("not sent, and kept in {path}: {reason}"));
                 }
@@ -331,49 +324,58 @@ impl Sending {
                 let error = described(&error);
                 let told = format_args!("not sent: {reason}; nor kept in {path}: {error}");
                 self.report.complain_of(which, told);
-                self.stop_reading();
+                self.stop();
             }
         }
     }
 
     /// Records and reports the outcome of a message of the spool.
-    fn settle_kept(&mut self, name: Name, is_doubtful: bool, message: Option<Message>, outcome: Outcome) {
-        let Some(backlog) = &self.backlog else { return };
-        let text = message.map_or(String::new(), |message| shown(&String::from_utf8_lossy(message.text())));
-        let which = format!("kept message {}: {text}", name.priority());
-        if let Err(error) = backlog.settle(&name, is_doubtful, &outcome) {
+    fn settle_kept(&mut self, name: Name, is_doubtful: bool, said: impl Display, outcome: &Outcome) {
+        let Some(backlog) = &mut self.backlog else { return };
+        let is_own = self.is_flush || backlog.is_own(&name);
+        if let Err(error) = backlog.settle(&name, is_doubtful, outcome) {
             self.report.fail(backlog.path().display(), &error);
         }
+        self.report.tally.kept = backlog.kept() as u64;
         if !matches!(outcome, Outcome::NotSent(_)) || self.is_flush {
-            self.report.tally.count(&outcome);
-        }
-        match outcome {
-            Outcome::Acknowledged(receipt) => {
-                self.report.end_trouble();
-                self.report.tally.maybe_doubled += u64::from(is_doubtful && !receipt.may_be_doubled);
-                if self.is_flush {
-                    self.report.acknowledge(&receipt);
-                }
-            }
-            Outcome::Refused(refusal) => {
-                self.report.complain(format_args!("refused: {refusal}{}: {which}", advice(&refusal)));
-                if matches!(refusal, Refusal::Client(_)) {
-                    self.stop_reading();
-                }
-            }
-            Outcome::Unknown(reason) => {
-                self.report
-                    .complain(format_args!("unknown, for it was sent and not answered: {reason}: {which}"));
-            }
-            Outcome::NotSent(reason) if self.is_flush => {
-                self.report.complain(format_args!("not sent: {reason}: {which}"));
-            }
-            Outcome::NotSent(_) => {}
+            self.report.tell_kept(said, is_doubtful, outcome, is_own);
         }
     }
 
-    /// Leaves the other messages of the spool for another call.
-    fn stop_kept(&mut self) {
+    // ---- The server goes and comes ---------------------------------------------------------------------
+
+    /// The sender has given up the server. Without a spool, this ends the call. With one, the call keeps further input,
+    /// and tries the server again until the input ends.
+    fn give_up(&mut self) {
+        let Some(backlog) = &self.backlog else { return self.stop() };
+        self.presence = Presence::Away;
+        if !self.source.has_input() {
+            return self.stop();
+        }
+        let path = backlog.path().display();
+        self.report.complain(format_args!(
+            "the server is given up; keeping the input in {path}, \
+             and trying again"
+        ));
+        self.sender.seek();
+    }
+
+    /// If the server was away and answers again, sends what is kept, and then further input.
+    fn come_back(&mut self) {
+        let is_back = self.presence == Presence::Away && self.ending.is_none() && !self.sender.is_seeking();
+        let Some(backlog) = self.backlog.as_mut().filter(|_| is_back && self.source.has_input()) else {
+            return;
+        };
+        self.presence = Presence::OnTrial;
+        match backlog.read() {
+            Ok(()) => self.report.complain("the server answers again; sending what is kept"),
+            Err(error) => self.report.fail(backlog.path().display(), &error),
+        }
+    }
+
+    /// From now on takes no more messages, neither of the input nor of the spool.
+    fn stop(&mut self) {
+        self.source.stop();
         let Some(backlog) = &mut self.backlog else { return };
         if self.is_flush {
             self.report.tally.not_sent += backlog.waiting() as u64;
@@ -384,7 +386,8 @@ impl Sending {
     /// Reports why messages are late, if they are.
     fn tell_trouble(&mut self) {
         let Some(trouble) = self.sender.trouble() else { return };
-        let until = self.timeout.map(|timeout| format!(" for up to {} s", timeout.as_secs_f64()));
+        let timeout = self.timeout.filter(|_| self.presence != Presence::Away);
+        let until = timeout.map(|timeout| format!(" for up to {} s", timeout.as_secs_f64()));
         self.report.tell_trouble(trouble, until.unwrap_or_default());
     }
 
@@ -394,20 +397,20 @@ impl Sending {
         self.ending.is_some_and(|(_, until)| now >= until)
     }
 
-    /// Waits for the first event and handles it; true: an output was ready.
-    fn wait(&mut self) -> bool {
+    /// Waits for the first event and handles it, or if `has_more`, only looks what has happened; true: an output was
+    /// ready.
+    fn wait(&mut self, has_more: bool) -> bool {
         let progress = if self.is_finishing { None } else { self.report.tell_progress() };
-        let input = self.input.as_ref().filter(|input| input.is_dry() && self.has_room());
         let fds = [
             Some(PollFd::new(self.interruption.as_fd(), PollFlags::POLLIN)),
-            input.map(|input| PollFd::new(input.as_fd(), PollFlags::POLLIN)),
+            self.source.interest().filter(|_| self.has_room()),
             self.report.receipts.interest(),
             self.report.complaints.interest(),
             self.sender.interest().map(|(fd, flags)| PollFd::new(fd, flags)),
         ];
         let ending = self.ending.map(|(_, until)| until);
-        let ending = ending.into_iter().chain(progress);
-        let due = self.sender.due().into_iter().chain(ending).min();
+        let now = has_more.then(Instant::now);
+        let due = [self.sender.due(), ending, progress, now].into_iter().flatten().min();
         let [signal, input, receipts, complaints, _] = ready(fds, due);
         if signal && let Some(number) = self.interruption.next() {
             self.interrupt(number);
@@ -415,8 +418,8 @@ impl Sending {
         if self.is_over(Instant::now()) {
             self.sender.abort("interrupted");
         }
-        if input {
-            self.read_input();
+        if input && let Err(error) = self.source.read() {
+            self.report.fail("standard input", &error);
         }
         self.report.write(receipts, complaints);
         receipts || complaints
@@ -428,18 +431,12 @@ impl Sending {
         let now = Instant::now();
         self.is_urgent = self.ending.is_some();
         // Messages that are withdrawn now go to the spool.
-        self.is_away = self.backlog.is_some();
+        if self.backlog.is_some() {
+            self.presence = Presence::Away;
+        }
         let until = if self.is_urgent { now } else { now + GRACE };
         self.ending = Some((signal, until));
-        self.stop_reading();
+        self.stop();
         self.sender.withdraw("interrupted");
-    }
-}
-
-/// Advice for the user of this program.
-fn advice(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::Client(reason) if reason.contains("not-authenticated") => "; give a token by --token-file",
-        _ => "",
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! A file gets its name by a rename after its content is synced. The rename to `.sent` is synced before the message is
 //! sent. There are two lock files: a process locks `lock` while it adds a message, and `sending` while it sends the
-//! messages of the spool.
+//! messages of the spool. `lock` also holds the number of the last message that was added, so that a process need not
+//! read the directory for each message. After a loss of power that number can be too low, but no process then runs on
+//! without having read the directory.
 
 use crate::client::limits::TEXT_BYTES_MAX;
 use crate::process_io::file_lock::{FileLock, lock, try_lock};
@@ -16,13 +18,13 @@ use crate::protocol::Priority;
 use std::cmp::Reverse;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// How many messages a spool keeps at most: those of some days, of a device that sends one each minute. Each takes a
 /// block of the disk, so all of them take some 40 MB.
-pub const KEPT_MAX: usize = 10_000;
+pub const KEPT_MAX: u64 = 10_000;
 
 /// Only the owner can read the texts.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -30,12 +32,26 @@ const FILE_MODE: u32 = 0o600;
 
 const BEING_WRITTEN: &str = "new";
 
+/// The longest number with its LF.
+const NUMBER_BYTES_MAX: u64 = 21;
+
 /// A directory with messages.
 #[derive(Debug)]
 pub struct Spool {
     path: PathBuf,
     /// To sync the names of the files.
     directory: File,
+    /// What this process knows of the numbers; none: it has not read the directory yet.
+    numbers: Option<Numbers>,
+}
+
+/// What a process knows of the numbers in a spool.
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    /// The last number that was given.
+    last: u64,
+    /// At most so many messages are there up to that number: others may be sent and removed meanwhile.
+    count_max: u64,
 }
 
 /// The name of a message. Names sort in the order of sending: the most urgent first, and of equal priority the oldest.
@@ -52,6 +68,10 @@ enum State {
     Sent,
 }
 
+impl State {
+    const ALL: [Self; 2] = [Self::Kept, Self::Sent];
+}
+
 /// The messages in the directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Contents {
@@ -59,6 +79,21 @@ pub struct Contents {
     pub kept: Vec<Name>,
     /// Messages that may have been sent, and have no recorded outcome, in order.
     pub sent: Vec<Name>,
+}
+
+impl Contents {
+    fn numbers(&self) -> Numbers {
+        let last = self.kept.iter().chain(&self.sent).map(|name| name.number).max();
+        Numbers { last: last.unwrap_or(0), count_max: (self.kept.len() + self.sent.len()) as u64 }
+    }
+}
+
+impl Numbers {
+    /// The same after other processes have given the numbers up to `last`; none: that number is too low.
+    fn up_to(self, last: u64) -> Option<Self> {
+        let more = last.checked_sub(self.last)?;
+        Some(Self { last, count_max: self.count_max + more })
+    }
 }
 
 impl Name {
@@ -106,7 +141,7 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
-        Ok(Self { path: path.to_path_buf(), directory: File::open(path)? })
+        Ok(Self { path: path.to_path_buf(), directory: File::open(path)?, numbers: None })
     }
 
     /// The path of the directory.
@@ -114,19 +149,14 @@ impl Spool {
         &self.path
     }
 
-    /// Keeps a message. Once this returns, the message survives a loss of power.
+    /// Keeps a message, and returns its name. Once this returns, the message survives a loss of power.
     ///
     /// # Errors
     /// [`KEPT_MAX`] messages are there, or those of the system. Then the message is not kept, unless only the last
     /// sync failed.
-    pub fn keep(&self, priority: Priority, text: &[u8]) -> io::Result<()> {
-        let _lock = lock(&self.path.join("lock"))?;
-        let Contents { kept, sent } = self.contents()?;
-        if kept.len() + sent.len() >= KEPT_MAX {
-            return Err(io::Error::other(format!("{KEPT_MAX} messages are kept already")));
-        }
-        let last = kept.iter().chain(&sent).map(|name| name.number).max();
-        let name = Name { priority: Reverse(priority), number: last.map_or(1, |last| last + 1) };
+    pub fn keep(&mut self, priority: Priority, text: &[u8]) -> io::Result<Name> {
+        let mut lock = lock(&self.path.join("lock"))?;
+        let name = Name { priority: Reverse(priority), number: self.take_number(priority, &mut lock)? };
         let new = self.path.join(BEING_WRITTEN);
         // This overwrites the file of a process that was killed. No other process writes it while this one holds the
         // lock.
@@ -142,7 +172,34 @@ impl Spool {
         self.directory.sync_all().inspect_err(|_| {
             // The caller reports that it is not kept, so no later call may send it.
             let _ = fs::remove_file(kept);
-        })
+        })?;
+        Ok(name)
+    }
+
+    /// The number for a new message of that priority. The caller holds the lock, whose file this reads and writes.
+    fn take_number(&mut self, priority: Priority, lock: &mut File) -> io::Result<u64> {
+        let mut written = String::new();
+        (&*lock).take(NUMBER_BYTES_MAX).read_to_string(&mut written)?;
+        let counted = written.trim_end().parse().ok().and_then(|last| self.numbers?.up_to(last));
+        let is_free = |numbers: &Numbers| {
+            let name = Name { priority: Reverse(priority), number: numbers.last + 1 };
+            numbers.count_max < KEPT_MAX
+                && !State::ALL.map(|state| self.path.join(name.file(state)).exists()).contains(&true)
+        };
+        // A program of an older version does not write the number, so a name can be taken.
+        let Numbers { last, count_max } = match counted.filter(is_free) {
+            Some(numbers) => numbers,
+            None => self.contents()?.numbers(),
+        };
+        if count_max >= KEPT_MAX {
+            return Err(io::Error::other(format!("{KEPT_MAX} messages are kept already")));
+        }
+        let numbers = Numbers { last: last + 1, count_max: count_max + 1 };
+        // Before the message has its name. If it never gets it, a number is left out.
+        lock.rewind()?;
+        lock.write_all(format!("{:020}\n", numbers.last).as_bytes())?;
+        self.numbers = Some(numbers);
+        Ok(numbers.last)
     }
 
     /// Takes the lock for sending; none: another process holds it. Only its holder may send the messages of the spool.
@@ -171,13 +228,18 @@ impl Spool {
         Ok(contents)
     }
 
+    /// The file of a message in the state `.sent`.
+    pub fn file(&self, name: &Name) -> PathBuf {
+        self.path.join(name.file(State::Sent))
+    }
+
     /// The text of a message in the state `.sent`.
     ///
     /// # Errors
     /// Those of the system.
     pub fn text(&self, name: &Name) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let file = File::open(self.path.join(name.file(State::Sent)))?;
+        let file = File::open(self.file(name))?;
         file.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
     }
@@ -203,7 +265,7 @@ impl Spool {
     /// # Errors
     /// Those of the system.
     pub fn remove(&self, name: &Name) -> io::Result<()> {
-        fs::remove_file(self.path.join(name.file(State::Sent)))
+        fs::remove_file(self.file(name))
     }
 
     /// Syncs the directory. Once this returns, all earlier changes survive a loss of power.
@@ -250,7 +312,7 @@ mod tests {
 
     #[test]
     fn urgent_messages_come_first_and_older_ones_before_newer() {
-        let (place, spool) = Place::new();
+        let (place, mut spool) = Place::new();
         for (priority, text) in [(4, "a"), (9, "b"), (4, "c"), (0, "d"), (9, "e")] {
             spool.keep(Priority::new(priority).unwrap(), text.as_bytes()).unwrap();
         }
@@ -262,7 +324,7 @@ mod tests {
 
     #[test]
     fn message_is_kept_until_it_is_removed() {
-        let (_place, spool) = Place::new();
+        let (_place, mut spool) = Place::new();
         spool.keep(Priority::NORMAL, b"smoke").unwrap();
         let name = spool.contents().unwrap().kept[0];
         spool.begin(&name).unwrap();
@@ -280,7 +342,7 @@ mod tests {
 
     #[test]
     fn foreign_and_unfinished_files_are_no_messages() {
-        let (place, spool) = Place::new();
+        let (place, mut spool) = Place::new();
         for file in
             ["new", "p4-1.kept", "p4-00000000000000000001.txt", "pX-00000000000000000001.kept", "notes"]
         {
@@ -294,8 +356,8 @@ mod tests {
 
     #[test]
     fn number_of_messages_is_bounded() {
-        let (place, spool) = Place::new();
-        for number in 1..=KEPT_MAX as u64 {
+        let (place, mut spool) = Place::new();
+        for number in 1..=KEPT_MAX {
             let name = Name { priority: Reverse(Priority::LOW), number };
             fs::write(place.0.join(name.file(State::Kept)), "x").unwrap();
         }
@@ -307,10 +369,47 @@ mod tests {
     fn one_process_at_a_time_sends() {
         let (place, spool) = Place::new();
         let lock = spool.lock_sending().unwrap().unwrap();
-        let other = Spool::open(&place.0).unwrap();
+        let mut other = Spool::open(&place.0).unwrap();
         assert!(other.lock_sending().unwrap().is_none());
         other.keep(Priority::NORMAL, b"x").unwrap();
         drop(lock);
         assert!(other.lock_sending().unwrap().is_some());
+    }
+
+    #[test]
+    fn numbers_rise_over_processes_and_the_directory_is_read_once() {
+        let (place, mut spool) = Place::new();
+        let mut other = Spool::open(&place.0).unwrap();
+        for spool in [&mut spool, &mut other] {
+            spool.keep(Priority::NORMAL, b"x").unwrap();
+        }
+        // A process that reads the directory would count these.
+        for number in 1_000..=1_000 + KEPT_MAX {
+            let name = Name { priority: Reverse(Priority::LOW), number };
+            fs::write(place.0.join(name.file(State::Sent)), "x").unwrap();
+        }
+        for round in 0..3 {
+            for spool in [&mut spool, &mut other] {
+                spool.keep(Priority::HIGH, format!("{round}").as_bytes()).unwrap();
+            }
+        }
+        let kept = spool.contents().unwrap().kept;
+        assert_eq!(shown(&kept), ["p7 3", "p7 4", "p7 5", "p7 6", "p7 7", "p7 8", "p4 1", "p4 2"]);
+    }
+
+    #[test]
+    fn number_that_is_missing_or_taken_overwrites_no_message() {
+        let (place, mut spool) = Place::new();
+        for written in ["", "nonsense", "00000000000000000001\n", "\u{0}\u{0}"] {
+            spool.keep(Priority::NORMAL, b"x").unwrap();
+            fs::write(place.0.join("lock"), written).unwrap();
+            Spool::open(&place.0).unwrap().keep(Priority::NORMAL, b"y").unwrap();
+        }
+        // As an older version adds a message.
+        let name = Name { priority: Reverse(Priority::NORMAL), number: 9 };
+        fs::write(place.0.join(name.file(State::Sent)), "z").unwrap();
+        spool.keep(Priority::NORMAL, b"x").unwrap();
+        let numbers: Vec<u64> = spool.contents().unwrap().kept.iter().map(|name| name.number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
     }
 }

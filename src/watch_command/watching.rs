@@ -6,6 +6,7 @@ use super::verdict::Verdict;
 use crate::client::shown::described;
 use crate::client::{Watcher, What};
 use crate::counted::Counted;
+use crate::process_io::advice::advice;
 use crate::process_io::interruption::Interruption;
 use crate::process_io::output::Output;
 use crate::process_io::progress::Progress;
@@ -253,9 +254,4 @@ impl Watching {
             let _ = self.complaints.write();
         }
     }
-}
-
-/// Advice for the user of this program.
-fn advice(reason: &str) -> &'static str {
-    if reason.contains("not-authenticated") { "; give a token by --token-file" } else { "" }
 }

@@ -1,6 +1,7 @@
 //! `firstline send` against the real server, and against some that are none.
 
 use crate::support::directory::Directory;
+use crate::support::unserved::Unserved;
 use crate::support::{HeldConsumer, LIMIT, Server, command, eventually, is_emulated, run_to_end, signal};
 use firstline::client::limits::TEXT_BYTES_MAX;
 use firstline::limits::{IN_FLIGHT, TEXT_BYTES};
@@ -362,14 +363,14 @@ fn what_is_wrong_with_the_call_is_one_line() {
 
 #[test]
 fn without_a_server_it_is_not_sent_within_the_time() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let ran = run(&[&nobody, "smoke", "--timeout", "0.3", "--retry"]);
+    let unserved = Unserved::new();
+    let ran = run(&[&unserved.address, "smoke", "--timeout", "0.3", "--retry"]);
     assert_eq!(ran.code, Some(4));
     assert!(
         ran.complaints[0].contains("not sent yet: ") && ran.complaints[1].contains("not sent: "),
         "{ran:?}"
     );
-    let ran = run_with(&[&nobody, "--timeout", "0.3"], numbered(1_000));
+    let ran = run_with(&[&unserved.address, "--timeout", "0.3"], numbered(1_000));
     assert_eq!(ran.code, Some(4));
     assert!(lines_told(&ran.complaints, "not sent: ").contains(&1));
     assert!(ran.complaints.last().unwrap().contains(" was not read"), "{:?}", ran.complaints.last());

@@ -3,9 +3,13 @@
 use crate::send::{Call, Ran, host, numbered, run, run_with, texts};
 use crate::support::directory::Directory;
 use crate::support::traced::under_strace;
-use crate::support::{HeldConsumer, Server, command};
+use crate::support::unserved::Unserved;
+use crate::support::{HeldConsumer, Server, command, eventually};
+use firstline::limits::IN_FLIGHT;
+use firstline::process_io::file_lock::try_lock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -28,13 +32,9 @@ const CALLS: [&str; 15] = [
     "close",
 ];
 
-/// An address where nobody listens.
-fn nobody() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 fn keep(spool: &Directory, args: &[&str]) {
-    let ran = run(&[&[&nobody(), "--timeout", "0.1", "--spool", spool.path()], args].concat());
+    let unserved = Unserved::new();
+    let ran = run(&[&[&unserved.address, "--timeout", "0.1", "--spool", spool.path()], args].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.complaints.last().unwrap().contains("not sent, and kept in "), "{ran:?}");
 }
@@ -77,12 +77,12 @@ fn what_was_kept_is_sent_by_the_next_call_the_most_urgent_first() {
 
 #[test]
 fn lines_are_kept_to_the_last_and_flushed() {
-    let spool = Directory::new("spool-lines");
-    let args = [&nobody(), "-", "--timeout", "0.1", "--spool", spool.path()];
+    let (spool, unserved) = (Directory::new("spool-lines"), Unserved::new());
+    let args = [&unserved.address, "-", "--timeout", "0.1", "--spool", spool.path()];
     let ran = run_with(&args, numbered(300));
     let summary = "firstline: 0 acknowledged, 0 refused, 0 unknown, 0 not sent, 300 kept";
     assert_eq!((ran.code, ran.complaints.last().map(String::as_str)), (Some(0), Some(summary)));
-    let ran = run(&[&nobody(), "--flush", "--timeout", "0.1", "--spool", spool.path()]);
+    let ran = run(&[&unserved.address, "--flush", "--timeout", "0.1", "--spool", spool.path()]);
     assert_eq!((ran.code, files(&spool).len()), (Some(4), 300), "they are kept on");
     let server = Server::start(&[]);
     let ran = flush(&spool, &server, &[]);
@@ -112,8 +112,9 @@ fn a_kept_message_that_is_refused_is_told_and_one_without_a_right_stays() {
 
 #[test]
 fn an_interruption_keeps_what_was_not_sent() {
-    let spool = Directory::new("spool-interrupted");
-    let call = Call::start(&[&nobody(), "--timeout=off", "--spool", spool.path(), "smoke"], Stdio::null());
+    let (spool, unserved) = (Directory::new("spool-interrupted"), Unserved::new());
+    let args = [&unserved.address, "--timeout=off", "--spool", spool.path(), "smoke"];
+    let call = Call::start(&args, Stdio::null());
     assert!(call.complaint().contains("trying again"));
     call.signal("TERM");
     let ran = call.end();
@@ -124,7 +125,8 @@ fn an_interruption_keeps_what_was_not_sent() {
 #[test]
 fn two_calls_at_once_send_each_message_once() {
     let (spool, journal) = (Directory::new("spool-two"), Directory::new("spool-two-journal"));
-    let args = [&nobody(), "-", "--timeout", "0.1", "--spool", spool.path()];
+    let unserved = Unserved::new();
+    let args = [&unserved.address, "-", "--timeout", "0.1", "--spool", spool.path()];
     let calls: Vec<_> = (0..2).map(|_| Call::with_pipe(&args)).collect();
     for (at, (_, input)) in calls.iter().enumerate() {
         let lines: String = (0..100).map(|number| format!("{at} {number}\n")).collect();
@@ -165,6 +167,115 @@ fn while_another_call_sends_what_is_kept_this_one_sends_its_own() {
     assert_eq!(first.end().code, Some(0));
 }
 
+// ---- The server goes and comes --------------------------------------------------------------------------
+
+#[test]
+fn while_input_stays_open_the_server_is_tried_again_and_what_is_kept_is_sent() {
+    let (spool, journal) = (Directory::new("spool-again"), Directory::new("spool-again-journal"));
+    let unserved = Unserved::new();
+    let address = unserved.address.clone();
+    let (call, mut input) = Call::with_pipe(&[&address, "-", "--timeout", "0.2", "--spool", spool.path()]);
+    writeln!(input, "a").unwrap();
+    eventually("the server is given up", || call.complaint().contains("given up; keeping the input in"));
+    writeln!(input, "b").unwrap();
+    eventually("both are kept", || files(&spool).len() == 2);
+    drop(unserved);
+    let server = Server::start(&["--listen", &address, "--journal", journal.path()]);
+    assert_eq!([call.receipt(), call.receipt()], ["1", "2"]);
+    writeln!(input, "c").unwrap();
+    assert_eq!(call.receipt(), "3");
+    drop(input);
+    let ran = call.end();
+    assert_eq!((ran.code, files(&spool).len()), (Some(0), 0), "{ran:?}");
+    drop(server);
+    assert_eq!(texts(&journal), ["a", "b", "c"].map(|text| (text.to_string(), 1)).into());
+}
+
+#[test]
+fn server_that_answers_no_message_gets_one_at_a_time_after_it_was_away() {
+    let (spool, unserved) = (Directory::new("spool-trial"), Unserved::new());
+    let address = unserved.address.clone();
+    let (call, mut input) = Call::with_pipe(&[&address, "-", "--timeout", "0.2", "--spool", spool.path()]);
+    input.write_all(numbered(10).as_bytes()).unwrap();
+    eventually("the server is given up", || call.complaint().contains("given up; keeping the input in"));
+    eventually("all are kept", || files(&spool).len() == 10);
+    drop(unserved);
+    let listener = TcpListener::bind(&address).unwrap();
+    for _ in 0..2 {
+        let mut stream = listener.accept().unwrap().0;
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("/ping"));
+        stream.write_all(b"OK 1\n").unwrap();
+        // Until the call gives it up.
+        let said: Vec<String> = lines.collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+    }
+    call.signal("TERM");
+    drop((listener, input));
+    assert_eq!(call.end().code, Some(3));
+}
+
+#[test]
+fn signal_is_heard_before_all_input_is_kept() {
+    let (spool, unserved) = (Directory::new("spool-signal"), Unserved::new());
+    fs::create_dir(&spool.0).unwrap();
+    // While another process holds this lock, the call waits with the first message that it keeps.
+    let lock = try_lock(&spool.0.join("lock")).unwrap().unwrap();
+    let args = [&unserved.address, "-", "--timeout", "0.1", "--spool", spool.path()];
+    let (call, mut input) = Call::with_pipe(&args);
+    input.write_all("x\n".repeat(8_000).as_bytes()).unwrap();
+    eventually("it waits for the lock", || waits_for_lock(call.id()));
+    call.signal("TERM");
+    drop(lock);
+    let ran = call.end();
+    assert_eq!(ran.code, Some(143), "{ran:?}");
+    assert!(ran.complaints.last().unwrap().contains(" was not read"), "{ran:?}");
+    assert!(files(&spool).len() <= 2 * IN_FLIGHT, "{} are kept", files(&spool).len());
+}
+
+/// Whether the process waits for a lock of a file: see proc_locks(5).
+fn waits_for_lock(id: u32) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks
+        .lines()
+        .any(|line| line.contains("->") && line.split_whitespace().any(|word| word == id.to_string()))
+}
+
+#[test]
+fn message_that_is_unknown_since_an_earlier_call_counts_for_flush_only() {
+    let spool = Directory::new("spool-unknown");
+    fs::create_dir(&spool.0).unwrap();
+    let file = spool.0.join("p4-00000000000000000001.sent");
+    fs::write(&file, "smoke").unwrap();
+    let server = Server::start(&[]);
+    let ran = run(&[&host(&server), "--spool", spool.path(), "own"]);
+    assert_eq!((ran.code, ran.complaints.len()), (Some(0), 1), "{ran:?}");
+    assert!(
+        ran.complaints[0].starts_with("firstline: 1 message in ") && ran.complaints[0].contains("--flush")
+    );
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let told = format!("p4: smoke; --retry sends it again, and to forget it remove {}", file.display());
+    assert!(ran.complaints[0].ends_with(&told), "{ran:?}");
+    assert_eq!(flush(&spool, &server, &["--retry"]).code, Some(0));
+    assert_eq!(files(&spool), [""; 0]);
+}
+
+#[test]
+fn file_that_is_no_message_is_told_and_removed() {
+    let spool = Directory::new("spool-empty");
+    keep(&spool, &["smoke"]);
+    for (number, text) in [(7, ""), (8, "two\nlines")] {
+        fs::write(spool.0.join(format!("p9-{number:020}.kept")), text).unwrap();
+    }
+    let server = Server::start(&[]);
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!((ran.code, ran.receipts.len(), files(&spool).len()), (Some(1), 1, 0), "{ran:?}");
+    assert!(
+        ran.complaints[0].contains("refused: ") && ran.complaints[0].ends_with("p9-00000000000000000007")
+    );
+}
+
 // ---- Failing disks, and kills ----------------------------------------------------------------------------
 
 fn traced(how: &[&str], args: &[&str]) -> Ran {
@@ -180,8 +291,8 @@ fn traced(how: &[&str], args: &[&str]) -> Ran {
 fn on_a_full_disk_nothing_is_told_as_kept() {
     let spool = Directory::new("spool-full");
     keep(&spool, &["smoke"]);
-    let nobody = nobody();
-    let args = [&nobody, "--timeout", "0.1", "--spool", spool.path(), "more"];
+    let unserved = Unserved::new();
+    let args = [&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "more"];
     // The first sync is that of the file that was kept before, which is begun.
     // The second is that of the new message, and the third that of the directory with its name.
     for (rule, kept) in [
@@ -227,11 +338,11 @@ fn killed_everywhere(
 fn a_kill_at_any_moment_loses_nothing_that_was_kept() {
     let (spool, journal) = (Directory::new("spool-kill"), Directory::new("spool-kill-journal"));
     let server = Server::start(&["--journal", journal.path()]);
-    let nobody = nobody();
+    let unserved = Unserved::new();
     let mut told = BTreeSet::new();
     let own_args = |run: usize| {
         let text = format!("own {run}");
-        [&nobody, "--timeout", "0.1", "--spool", spool.path(), &text].map(str::to_string).to_vec()
+        [&unserved.address, "--timeout", "0.1", "--spool", spool.path(), &text].map(str::to_string).to_vec()
     };
     let prepare = |run: usize| keep(&spool, &["--urgent", &format!("before {run}")]);
     let check = |run: usize, code: Option<i32>| {

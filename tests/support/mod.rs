@@ -14,6 +14,7 @@ pub mod mounted;
 pub mod random;
 pub mod stuck;
 pub mod traced;
+pub mod unserved;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
