@@ -344,8 +344,8 @@ impl Sending {
 
     // ---- The server goes and comes ---------------------------------------------------------------------
 
-    /// The sender has given up the server. Without a spool, this ends the call. With one, the call keeps further input,
-    /// and tries the server again until the input ends.
+    /// The sender has given up the server. Without a spool, this ends the call. With one, the call keeps further
+    /// input, and tries the server again until the input ends.
     fn give_up(&mut self) {
         let Some(backlog) = &self.backlog else { return self.stop() };
         self.presence = Presence::Away;
