@@ -1,6 +1,6 @@
 //! The limit of a server that waits for the disk: a loop that writes messages and syncs them, and does nothing else.
 
-use crate::server::data_directory;
+use crate::data::data_directory;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;

@@ -6,10 +6,13 @@
 //! `tests/bench/run --help` describes the options.
 
 mod bare;
+mod data;
 mod echo;
 mod growth;
+mod handled;
 mod load;
 mod protocol;
+mod rabbitmq;
 mod report;
 mod send;
 mod server;
@@ -131,6 +134,27 @@ const WORKS: &[Work] = &[
         measure: flooded_sync_us,
     },
     Work {
+        name: "handled-p50",
+        unit: "a handler takes 10 ms, 16 x 32 wait: an urgent line to its answer, median in µs",
+        better: Better::Less,
+        takes_part: Server::answers,
+        measure: |s, d| handled_us(s, d, 500),
+    },
+    Work {
+        name: "handled-p99",
+        unit: "a handler takes 10 ms, 16 x 32 wait: an urgent line to its answer, p99 in µs",
+        better: Better::Less,
+        takes_part: Server::answers,
+        measure: |s, d| handled_us(s, d, 990),
+    },
+    Work {
+        name: "handled",
+        unit: "handlers that do nothing, 16 x 32 in flight: answered/s",
+        better: Better::More,
+        takes_part: |server| server.has_handlers() || server == Server::Beanstalkd,
+        measure: |s, d| handled::per_second(s.start(), s.protocol(), load(16, 32, d)),
+    },
+    Work {
         name: "1x64",
         unit: "1 client, 64 in flight: acknowledged/s",
         better: Better::More,
@@ -184,6 +208,13 @@ fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
     }
     let running = server.start();
     urgent::under_flood(running.address, server.protocol(), flood(duration)).percentile(990) as f64 / 1e3
+}
+
+/// A percentile of the times until urgent lines are answered, in tenths of a percent.
+fn handled_us(server: Server, duration: Duration, permille: u16) -> f64 {
+    // There are ten urgent lines a second.
+    let load = load(16, 32, 10 * duration);
+    handled::urgent(server.start(), server.protocol(), load).percentile(permille) as f64 / 1e3
 }
 
 /// The median time of a sync while the server also serves clients.

@@ -10,6 +10,8 @@ pub enum Count {
     Lines(u64),
     /// That many bytes make one.
     Bytes(u64),
+    /// That many NULs make one.
+    Frames(u64),
 }
 
 /// A counter of replies or deliveries that arrive in pieces.
@@ -29,6 +31,7 @@ impl Counter {
         let (new, each) = match self.unit {
             Count::Lines(each) => (memchr::memchr_iter(b'\n', bytes).count() as u64, each),
             Count::Bytes(each) => (bytes.len() as u64, each),
+            Count::Frames(each) => (memchr::memchr_iter(0, bytes).count() as u64, each),
         };
         self.seen += new;
         let complete = self.seen / each;
@@ -58,6 +61,8 @@ pub enum Protocol {
     Beanstalkd,
     Mosquitto,
     Nats,
+    /// RabbitMQ, by a protocol of text. Only for messages that are answered: see `handled.rs`.
+    Stomp,
     /// `ncat --broker`: each line goes to all other clients, and nothing comes back.
     Broker,
 }
@@ -76,6 +81,10 @@ impl Protocol {
             // The INFO line of the server, and +OK to the CONNECT.
             Self::Nats => {
                 Greeting { send: b"CONNECT {\"verbose\":true}\r\n".to_vec(), expect: Some(Count::Lines(2)) }
+            }
+            Self::Stomp => {
+                let connect = "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:guest\n\n\0";
+                Greeting { send: connect.into(), expect: Some(Count::Frames(1)) }
             }
             _ => Greeting::none(),
         }
@@ -110,7 +119,7 @@ impl Protocol {
                 let commands = format!("CONNECT {{\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
                 greeting = Greeting { send: commands.into_bytes(), expect: Some(Count::Lines(2)) };
             }
-            Self::Beanstalkd | Self::Broker => {}
+            Self::Beanstalkd | Self::Broker | Self::Stomp => {}
         }
         greeting
     }
@@ -151,6 +160,7 @@ impl Protocol {
                 out.extend_from_slice(text);
                 out.extend_from_slice(b"\r\n");
             }
+            Self::Stomp => unreachable!("handled.rs has its own messages"),
         }
     }
 
@@ -178,6 +188,7 @@ impl Protocol {
     pub fn delivery(self, text_bytes: usize) -> Count {
         match self {
             Self::Lines | Self::Broker | Self::Beanstalkd => Count::Lines(1),
+            Self::Stomp => Count::Frames(1),
             Self::Redis => Count::Lines(7),
             Self::Nats => Count::Lines(2),
             Self::Mosquitto => {

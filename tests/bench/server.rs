@@ -1,8 +1,10 @@
 //! The servers that are compared: each with its fastest settings and without persistence, and those that can,
 //! with the settings that put a message on the disk before its acknowledgement.
 
+use crate::data::{DataDirectory, data_directory};
 use crate::load;
 use crate::protocol::Protocol;
+use crate::rabbitmq;
 use firstline::limits::CLIENTS;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to accept its first connection.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,15 @@ pub enum Server {
     EchoSynced,
     RedisSynced,
     BeanstalkdSynced,
+    /// With handlers.
+    HandledThreads,
+    /// See [`Server::HandledThreads`].
+    HandledEpoll,
+    Rabbitmq,
 }
 
 impl Server {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::FirstlineThreads,
         Self::FirstlineEpoll,
         Self::BeforeThreads,
@@ -60,6 +67,9 @@ impl Server {
         Self::EchoSynced,
         Self::RedisSynced,
         Self::BeanstalkdSynced,
+        Self::HandledThreads,
+        Self::HandledEpoll,
+        Self::Rabbitmq,
     ];
 
     pub fn name(self) -> &'static str {
@@ -82,6 +92,9 @@ impl Server {
             Self::EchoSynced => "echo, one epoll thread, a sync a round",
             Self::RedisSynced => "redis, appendfsync always",
             Self::BeanstalkdSynced => "beanstalkd -b -f 0",
+            Self::HandledThreads => "firstline --handle 0, a thread a client",
+            Self::HandledEpoll => "firstline --handle 0 --workers 1",
+            Self::Rabbitmq => "rabbitmq",
         }
     }
 
@@ -95,6 +108,8 @@ impl Server {
             | Self::JournalEpoll
             | Self::JournalTwo
             | Self::Bare
+            | Self::HandledThreads
+            | Self::HandledEpoll
             | Self::EchoSynced
             | Self::EchoThreads
             | Self::EchoEpoll => Protocol::Lines,
@@ -102,6 +117,7 @@ impl Server {
             Self::Beanstalkd | Self::BeanstalkdSynced => Protocol::Beanstalkd,
             Self::Mosquitto => Protocol::Mosquitto,
             Self::Nats => Protocol::Nats,
+            Self::Rabbitmq => Protocol::Stomp,
             Self::Broker => Protocol::Broker,
         }
     }
@@ -127,6 +143,9 @@ impl Server {
             Self::EchoSynced => "echo-synced",
             Self::RedisSynced => "redis-synced",
             Self::BeanstalkdSynced => "beanstalkd-synced",
+            Self::HandledThreads => "handled-threads",
+            Self::HandledEpoll => "handled-epoll",
+            Self::Rabbitmq => "rabbitmq",
         }
     }
 
@@ -141,7 +160,7 @@ impl Server {
     /// Whether a user might choose it in place of firstline.
     pub fn is_peer(self) -> bool {
         matches!(self, Self::Redis | Self::Beanstalkd | Self::Mosquitto | Self::Nats | Self::Broker)
-            || matches!(self, Self::RedisSynced | Self::BeanstalkdSynced)
+            || matches!(self, Self::RedisSynced | Self::BeanstalkdSynced | Self::Rabbitmq)
     }
 
     /// Whether it has a message on the disk before it acknowledges it.
@@ -155,17 +174,33 @@ impl Server {
         [Self::JournalThreads, Self::JournalEpoll, Self::JournalTwo].contains(&self)
     }
 
+    /// Whether it is firstline with handlers.
+    pub fn has_handlers(self) -> bool {
+        matches!(self, Self::HandledThreads | Self::HandledEpoll)
+    }
+
+    /// Whether it only serves messages that somebody answers.
+    fn only_answers(self) -> bool {
+        self.has_handlers() || self == Self::Rabbitmq
+    }
+
+    /// Whether its clients can process messages and answer them.
+    pub fn answers(self) -> bool {
+        self.only_answers() || matches!(self, Self::Beanstalkd | Self::Nats)
+    }
+
     /// Whether it acknowledges messages, without a disk.
     pub fn acknowledges(self) -> bool {
-        self != Self::Broker && !self.syncs()
+        self != Self::Broker && !self.syncs() && !self.only_answers()
     }
 
     /// Whether it sends messages to subscribers.
     pub fn fans_out(self) -> bool {
-        !matches!(self, Self::EchoThreads | Self::Beanstalkd) && !self.syncs()
+        !matches!(self, Self::EchoThreads | Self::Beanstalkd) && !self.syncs() && !self.only_answers()
     }
 
-    fn command(self, port: u16, data: &Path) -> Command {
+    /// The command that starts it; `names_port` is the port of a server that it needs, if it [needs one](Self::helper).
+    fn command(self, port: u16, names_port: u16, data: &Path) -> Command {
         let (program, arguments) = match self {
             Self::FirstlineThreads => (firstline(), firstline_arguments(&firstline(), port, CLIENTS)),
             Self::FirstlineEpoll => (firstline(), firstline_arguments(&firstline(), port, 1)),
@@ -184,6 +219,9 @@ impl Server {
             Self::JournalThreads => (firstline(), journal_arguments(port, CLIENTS, data)),
             Self::JournalEpoll => (firstline(), journal_arguments(port, 1, data)),
             Self::JournalTwo => (firstline(), journal_arguments(port, 2, data)),
+            Self::HandledThreads => (firstline(), handled_arguments(port, CLIENTS)),
+            Self::HandledEpoll => (firstline(), handled_arguments(port, 1)),
+            Self::Rabbitmq => return rabbitmq::command(port, names_port, free_port(), data),
             Self::Bare => unreachable!("the loop is no server"),
             Self::RedisSynced => (
                 "redis-server".into(),
@@ -212,10 +250,15 @@ impl Server {
         )
     }
 
+    /// Starts the other server that it needs, if there is one.
+    fn helper(self, port: u16) -> Option<Child> {
+        (self == Self::Rabbitmq).then(|| rabbitmq::name_server(port))
+    }
+
     /// How long firstline takes from its start to its line `listening on`.
     pub fn time_to_listen(self) -> Duration {
         let data = data_directory();
-        let mut command = self.command(free_port(), data.path());
+        let mut command = self.command(free_port(), 0, data.path());
         command
             .args(["--log-level", "info"])
             .stdin(Stdio::null())
@@ -237,20 +280,24 @@ impl Server {
         let port = free_port();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let data = data_directory();
-        let mut command = self.command(port, data.path());
+        let names_port = free_port();
+        let helper = self.helper(names_port);
+        let mut command = self.command(port, names_port, data.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Debian's sbin is not in every PATH.
         command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; tests/bench/run installs it", self.name()));
-        let running = Running { address, child, _data: data };
+        let running = Running { address, child, helper, _data: data };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < START_LIMIT, "{} does not start", self.name());
             std::thread::sleep(Duration::from_millis(2));
         }
-        if self.protocol() != Protocol::Broker {
+        if self.protocol() == Protocol::Stomp {
+            drop(load::connect(address, &self.protocol().greet_sender()));
+        } else if self.protocol() != Protocol::Broker && !self.only_answers() {
             load::await_ready(address, self.protocol());
         }
         running
@@ -261,31 +308,9 @@ impl Server {
 pub struct Running {
     pub address: SocketAddr,
     child: Child,
+    helper: Option<Child>,
     /// Removed after the server has ended.
     _data: DataDirectory,
-}
-
-/// A directory for a server's files, on the disk of the target directory; it is removed when this is dropped.
-pub struct DataDirectory(PathBuf);
-
-impl DataDirectory {
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for DataDirectory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// An empty directory.
-pub fn data_directory() -> DataDirectory {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).expect("the directory can be created");
-    DataDirectory(path)
 }
 
 impl Running {
@@ -310,8 +335,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for child in [&mut self.child].into_iter().chain(&mut self.helper) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -344,6 +371,10 @@ fn firstline_arguments(binary: &Path, port: u16, workers: usize) -> String {
         .is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--per-address"));
     let share = if counts { " --per-address off" } else { "" };
     format!("--listen 127.0.0.1:{port} --log-level off --workers {workers}{share}")
+}
+
+fn handled_arguments(port: u16, workers: usize) -> String {
+    firstline_arguments(&firstline(), port, workers) + " --handle 0"
 }
 
 fn journal_arguments(port: u16, workers: usize, data: &Path) -> String {

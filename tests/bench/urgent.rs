@@ -28,6 +28,7 @@ impl Probe {
             Protocol::Mosquitto | Protocol::Nats => {
                 (Some(connect(address, &protocol.greet_urgent_reader())), protocol.delivery(text_bytes))
             }
+            Protocol::Stomp => unreachable!("RabbitMQ only answers"),
         };
         let probe = Self { sender, reader, arrival };
         probe.sender.set_nonblocking(false).unwrap();
