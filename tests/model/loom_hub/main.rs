@@ -1,9 +1,9 @@
 //! What the threads of the hub share, in every order in which the threads may run: the queue, the pipeline, the wakes,
-//! and the outbox with its send state.
+//! the outbox with its send state, and the table of tasks.
 //!
 //! `cargo test --features loom --test loom_hub`
 //!
-//! The outbox, the queue, the pipeline, the bitmap and the flush's loop are the real ones. The kernel, and what a worker
+//! The outbox, the queue, the pipeline, the bitmap, the table of tasks and the flush's loop are the real ones. The kernel, and what a worker
 //! and the consumer do around them, are modelled here: a socket that takes a few bytes and reports once when it takes
 //! more, and a worker that sleeps until its socket or a wake ends its wait. After a lost wake-up or a byte left behind,
 //! all threads of a model sleep, which the checker detects by itself.
@@ -13,6 +13,7 @@
 #![cfg(loom)]
 
 mod connection;
+mod handling;
 mod kernel;
 mod messages;
 mod pipeline;

@@ -7,22 +7,22 @@ use loom::sync::{Arc, Condvar, Mutex as Lock};
 
 /// An eventfd in an edge-triggered epoll set: each write is reported, but several writes before a wait are
 /// reported as one.
-struct EventFd {
+pub struct EventFd {
     is_written: Lock<bool>,
     written: Condvar,
 }
 
 impl EventFd {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { is_written: Lock::new(false), written: Condvar::new() }
     }
 
-    fn write(&self) {
+    pub fn write(&self) {
         *self.is_written.lock().unwrap() = true;
         self.written.notify_one();
     }
 
-    fn wait(&self) {
+    pub fn wait(&self) {
         let mut is_written = self.is_written.lock().unwrap();
         while !*is_written {
             is_written = self.written.wait(is_written).unwrap();
