@@ -120,6 +120,7 @@ pub mod logger;
 pub mod nearest;
 #[cfg(not(loom))]
 pub mod net;
+#[cfg(not(loom))]
 pub mod options;
 #[cfg(not(loom))]
 pub mod process_io;

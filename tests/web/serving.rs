@@ -174,7 +174,7 @@ fn wrong_token_takes_its_time_and_gives_nothing() {
 
 #[test]
 fn log_without_a_reader_stops_nothing() {
-    let mut server = server_at("127.7.0.9:0");
+    let server = server_at("127.7.0.9:0");
     let hub = server.address;
     let web = Web::start_without_log_reader(hub);
     let is_up = |value: &str| {
