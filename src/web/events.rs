@@ -3,7 +3,7 @@
 use crate::answer::{self, Answer};
 use crate::limits::PIECES_WAITING_MAX;
 use crate::messages::Shown;
-use crate::router::{Rights, Site};
+use crate::site::{Rights, Site};
 use crate::state::{Reader, event};
 use http_body_util::Either;
 use http_body_util::channel::{Channel, Sender};

@@ -10,7 +10,7 @@
 //! | [`bridge`] | the counters of `firstline-bridge` |
 //! | [`metrics`] | the counters in the formats of Prometheus |
 //! | [`guard`], [`places`], [`login_gate`], [`sessions`] | access: by host name, by number of connections, by token |
-//! | [`router`], [`answer`], [`events`], [`page`] | the answers to requests |
+//! | [`router`], [`site`], [`answer`], [`events`], [`page`] | the answers to requests |
 
 mod answer;
 mod bridge;
@@ -30,6 +30,7 @@ mod program;
 mod router;
 mod server;
 mod sessions;
+mod site;
 mod state;
 mod submission;
 

@@ -2,17 +2,15 @@
 
 use crate::answer::{self, Answer};
 use crate::events;
-use crate::guard::Guard;
-use crate::limits::{BODY_BYTES_MAX, BODY_MS_MAX, HISTORIES_MAX, SUBMISSION_MS_MAX, VIEWERS_MAX};
-use crate::login_gate::{Busy, LoginGate};
+use crate::limits::{BODY_BYTES_MAX, BODY_MS_MAX, SUBMISSION_MS_MAX};
+use crate::login_gate::Busy;
 use crate::messages::plain;
 use crate::metrics::{self, Scrape};
 use crate::page;
-use crate::sessions::{Session, Sessions};
-use crate::state::State;
-use crate::submission::{Submission, Submitter};
+use crate::site::Site;
+use crate::submission::Submission;
 use constant_time_eq::constant_time_eq;
-use firstline::client::{Message, Outcome, Token};
+use firstline::client::{Message, Outcome};
 use firstline::protocol::Priority;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -22,93 +20,13 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
-
-/// What all connections share.
-pub struct Site {
-    /// The data about the hub.
-    pub state: Arc<State>,
-    guard: Guard,
-    sessions: Sessions,
-    /// The token that viewers show to read names and texts, and to send.
-    viewer_token: Option<Token>,
-    allows_send: bool,
-    submitter: Submitter,
-    /// Places for live events.
-    viewers: Arc<Semaphore>,
-    /// Places for answers with the history.
-    histories: Arc<Semaphore>,
-    policy: HeaderValue,
-    /// Lets one token at a time be checked.
-    login_gate: LoginGate,
-}
-
-/// What a viewer may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Rights {
-    /// It may read names and texts.
-    pub reads: bool,
-    /// It may send messages.
-    pub sends: bool,
-    /// It may show the token to get more rights.
-    pub may_log_in: bool,
-    /// It has shown the token.
-    pub has_logged_in: bool,
-}
 
 #[derive(Serialize)]
 struct Sent {
     outcome: &'static str,
     text: String,
-}
-
-impl Site {
-    /// A site without viewers.
-    pub fn new(
-        state: Arc<State>,
-        guard: Guard,
-        viewer_token: Option<Token>,
-        allows_send: bool,
-        submitter: Submitter,
-        sessions: Sessions,
-    ) -> Self {
-        Self {
-            state,
-            guard,
-            sessions,
-            viewer_token,
-            allows_send,
-            submitter,
-            viewers: Arc::new(Semaphore::new(VIEWERS_MAX)),
-            histories: Arc::new(Semaphore::new(HISTORIES_MAX)),
-            policy: page::policy(),
-            login_gate: LoginGate::new(),
-        }
-    }
-
-    /// Takes a place for live events until it is dropped; none: all are taken.
-    pub fn take_viewer_place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.viewers).try_acquire_owned().ok()
-    }
-
-    /// The session that the cookies name.
-    pub fn session(&self, cookies: &str) -> Option<Session> {
-        self.sessions.find(cookies, Instant::now())
-    }
-
-    /// The rights of a viewer with those cookies. Without a token for viewers, all viewers may read names and texts if
-    /// the hub asks for no tokens, and none may if it does.
-    pub fn rights(&self, cookies: &str) -> Rights {
-        let has_logged_in = self.session(cookies).is_some();
-        let is_open = self.viewer_token.is_none() && !self.state.known().has_tokens;
-        Rights {
-            reads: has_logged_in || is_open,
-            sends: has_logged_in && self.allows_send,
-            may_log_in: self.viewer_token.is_some() && !has_logged_in,
-            has_logged_in,
-        }
-    }
 }
 
 /// The answer to a request.
@@ -154,7 +72,7 @@ fn metrics(site: &Site, head: &HeaderMap) -> Answer {
             figures: known.figures.clone(),
             journal_headroom_s: known.journal_headroom_s(),
             bridge: known.bridge.clone().map(Result::ok),
-            viewers: VIEWERS_MAX - site.viewers.available_permits(),
+            viewers: site.viewers_count(),
         }
     };
     let (text, content_type) = metrics::render(scrape, text(head, header::ACCEPT));

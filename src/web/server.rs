@@ -4,7 +4,8 @@ use crate::limits::{
     CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_FIELDS_MAX, HEAD_MS_MAX, SEND_BUFFER_BYTES, WRITE_MS_MAX,
 };
 use crate::places::{Place, Places};
-use crate::router::{self, Site};
+use crate::router;
+use crate::site::Site;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
