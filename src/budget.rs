@@ -1,4 +1,5 @@
-//! The memory budget: how much memory each part needs, and the sum. `tests/process/memory.rs` compares it with the binary.
+//! The memory budget: how much memory each part needs, and the sum. `tests/process/memory.rs` compares it with the
+//! binary.
 
 use crate::auth::authenticator::State;
 use crate::auth::{Tokens, file::Buffer};

@@ -39,9 +39,9 @@
 //!   group goes to the disk while the ACKs of the last one go out. The consumer's own thread even offloads the
 //!   delivery to another thread, if more messages wait for the disk and the group is not urgent.
 //! - With `--handle`, urgent messages do not go to the heap but wait for *handlers*, clients that process them. The
-//!   worker of a handler gives it the next one when it is free. What a handler has done goes to the consumer before all
-//!   that waits there, and gets its ID, its place in the journal and its ACK like any other message. No thread waits
-//!   for a handler.
+//!   worker of a handler gives it the next one when it is free. What a handler has done goes to the consumer before
+//!   all that waits there, and gets its ID, its place in the journal and its ACK like any other message. No thread
+//!   waits for a handler.
 //! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that
 //!   clients that flood the server do not delay it.
 //! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom,
@@ -65,13 +65,15 @@
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
-//! - [`client`] — a client, for programs, `firstline send`, `watch` and `handle`. Knows the server by its protocol only.
+//! - [`client`] — a client, for programs, `firstline send`, `watch` and `handle`. Knows the server by its protocol
+//!   only.
 //! - [`process_io`] — outputs and signals of the commands that speak to a server.
 //! - [`journal_command`] — `firstline journal`: reads a journal from outside the server.
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
 //! - [`watch_command`] — `firstline watch`: prints the messages of a server, by the client.
 //! - [`handle_command`] — `firstline handle`: processes messages of a server by running a program, by the client.
-//! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature `web`.
+//! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature
+//!   `web`.
 //! - `bridge` — `firstline-bridge`, with the feature of that name: forwards a journal to an MQTT broker, and commands
 //!   from there to a server.
 //! - [`companion`] — runs a program of its own by `firstline NAME`.

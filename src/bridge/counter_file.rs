@@ -35,8 +35,8 @@ impl CounterFile {
         Self { path, written: None }
     }
 
-    /// Replaces the file, unless it has had the same text for less than [`COUNT_UNCHANGED_MS`]. A power cut may lose it;
-    /// a reader never sees a part.
+    /// Replaces the file, unless it has had the same text for less than [`COUNT_UNCHANGED_MS`]. A power cut may lose
+    /// it; a reader never sees a part.
     ///
     /// # Errors
     /// Those of the system.

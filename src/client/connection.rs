@@ -91,8 +91,8 @@ impl Connection {
         self.next_line - 1 - waiting as u64
     }
 
-    /// Begins a round. In each round, [`hear`](Self::hear) receives once at most. Otherwise a peer that never pauses would
-    /// keep the caller from its deadlines and signals. The socket stays readable for the next round.
+    /// Begins a round. In each round, [`hear`](Self::hear) receives once at most. Otherwise a peer that never pauses
+    /// would keep the caller from its deadlines and signals. The socket stays readable for the next round.
     pub fn begin_round(&mut self) {
         self.has_received = false;
     }

@@ -45,8 +45,8 @@ pub const HOST_BYTES_MAX: usize = 255;
 /// lookup of a name.
 pub const ATTEMPT_MS: u64 = 5_000;
 
-/// How long a server may say nothing while it reads its journal for a client, in milliseconds. It reads up to 8 GB, from
-/// a slow card, and perhaps no message there is urgent enough.
+/// How long a server may say nothing while it reads its journal for a client, in milliseconds. It reads up to 8 GB,
+/// from a slow card, and perhaps no message there is urgent enough.
 pub const SEARCH_MS_MAX: u64 = 15 * 60 * 1_000;
 
 /// After this silence the client checks a connection with `/ping` before it sends a message. So if the peer lost its

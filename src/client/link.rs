@@ -198,8 +198,8 @@ impl Link {
         self.backoff.pause()
     }
 
-    /// Drops the connection. If `is_wanted`, the link connects again after a pause: with the next server, if this server
-    /// accepted the connection but [served](Self::has_served) nothing.
+    /// Drops the connection. If `is_wanted`, the link connects again after a pause: with the next server, if this
+    /// server accepted the connection but [served](Self::has_served) nothing.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
         let has_next = self.server + 1 < self.servers.list().len();
         self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };

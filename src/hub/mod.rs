@@ -16,8 +16,8 @@
 //! outbox ─> committed
 //! ```
 //!
-//! No thread takes any other lock while it holds one, except the lock of the log's ring, which comes last. No thread holds a lock over a system call that can block, except
-//! the pipeline's lock, for which no thread waits.
+//! No thread takes any other lock while it holds one, except the lock of the log's ring, which comes last. No thread
+//! holds a lock over a system call that can block, except the pipeline's lock, for which no thread waits.
 
 pub mod accept;
 pub mod clients;

@@ -4,8 +4,8 @@ use crate::histogram::Histogram;
 use crate::limits::STAT_BUCKETS_US;
 use core::fmt;
 
-/// The percentiles and the largest of the times; for `/stats full` also their sum, their number, and the coarse buckets:
-/// how many times do not exceed each of [`STAT_BUCKETS_US`].
+/// The percentiles and the largest of the times; for `/stats full` also their sum, their number, and the coarse
+/// buckets: how many times do not exceed each of [`STAT_BUCKETS_US`].
 #[derive(Clone, Copy, Default)]
 pub struct Times {
     /// Half of the times do not exceed this, in nanoseconds.
@@ -49,7 +49,8 @@ impl Times {
         times
     }
 
-    /// Line `number` of [`LINES_FULL`](Self::LINES_FULL): the end of its name, and its value. The sum is in microseconds.
+    /// Line `number` of [`LINES_FULL`](Self::LINES_FULL): the end of its name, and its value. The sum is in
+    /// microseconds.
     ///
     /// # Panics
     /// If there is no such line.

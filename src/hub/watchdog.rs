@@ -1,8 +1,8 @@
 //! The watchdog: reports progress to the service manager as long as the consumer processes messages. If the consumer
 //! hangs, the reports stop and the manager restarts the server, even if all other threads work.
 //!
-//! A slow handler does not count as a hang: tasks that wait or are given are not with the consumer. A time-out of a task
-//! that has passed and was not handled counts as one.
+//! A slow handler does not count as a hang: tasks that wait or are given are not with the consumer. A time-out of a
+//! task that has passed and was not handled counts as one.
 //!
 //! A disk that does not answer does not count as a hang. Cards and USB disks freeze for half a minute and then
 //! continue. A process that waits for such a disk cannot be ended before the disk answers, and a new server would wait

@@ -30,8 +30,8 @@ pub enum Listen {
 pub enum Allow {
     /// All clients.
     Any,
-    /// Clients with a local address: loopback, private, shared (RFC 6598), link-local or unique-local, or in a network of
-    /// one of this machine's interfaces.
+    /// Clients with a local address: loopback, private, shared (RFC 6598), link-local or unique-local, or in a network
+    /// of one of this machine's interfaces.
     Local,
     /// Clients with an address in this network.
     Network(IpNet),

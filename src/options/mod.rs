@@ -68,9 +68,9 @@ pub enum Action {
 /// Reads the command line (without the program's name) and the environment.
 ///
 /// If the first argument is `journal`, `send`, `watch` or `handle`, the others are its own ([`JournalOptions`],
-/// [`SendOptions`], [`WatchOptions`], [`HandleOptions`]), and the environment does not matter. A companion parses its own
-/// arguments. Otherwise the first `--help`, `--version` or `--sizes` ends the parsing: the arguments after it and the
-/// environment are not checked.
+/// [`SendOptions`], [`WatchOptions`], [`HandleOptions`]), and the environment does not matter. A companion parses its
+/// own arguments. Otherwise the first `--help`, `--version` or `--sizes` ends the parsing: the arguments after it and
+/// the environment are not checked.
 ///
 /// # Errors
 /// The first error, in one line: an unknown option; a value that is missing or not allowed; an argument that is no

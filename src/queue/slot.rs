@@ -19,8 +19,8 @@ pub struct Slot {
     line: u64,
     /// The next slot of the chain, if this slot is in a [`Chain`](super::Chain) and not its last one.
     pub(super) next: Option<&'static mut Self>,
-    /// How many slots follow in the chain. Both are zero in a single slot, so that no page of a slot is touched before a
-    /// message needs it.
+    /// How many slots follow in the chain. Both are zero in a single slot, so that no page of a slot is touched before
+    /// a message needs it.
     pub(super) followers: u8,
     /// The length of the sender's nick, in bytes; 0: it had none.
     nick_len: u8,

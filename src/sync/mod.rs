@@ -16,8 +16,9 @@
 //!
 //! With the feature loom, the same mutex and condition variable run on a futex for the model checker
 //! [loom](https://docs.rs/loom). `tests/model/loom_sync.rs` tries the orders in which the threads may run: all of them
-//! for two threads, and up to a bound for more. `new` is not `const` in such a build. With the feature shuttle they run on [shuttle](https://docs.rs/shuttle), which tries
-//! random orders of programs that are too large for loom: `tests/model/shuttle_hub.rs`.
+//! for two threads, and up to a bound for more. `new` is not `const` in such a build. With the feature shuttle they
+//! run on [shuttle](https://docs.rs/shuttle), which tries random orders of programs that are too large for loom:
+//! `tests/model/shuttle_hub.rs`.
 
 mod bitmap;
 mod condvar;

@@ -13,9 +13,10 @@
 //! - **Usually** a thread that cannot lock sets the word to `CONTENDED`. If the word was 0, the thread has the lock.
 //!   Otherwise it sleeps while the word is `CONTENDED`, and tries again. To unlock, the owner sets the word to 0, and
 //!   wakes one sleeper if the word was `CONTENDED`. A thread that had to wait takes the lock as contended, because it
-//!   cannot know whether others wait. So at worst one unlock makes a system call that wakes no thread. The mutex is not fair: a running thread
-//!   may take the lock before a thread that was just woken. Source: Ulrich Drepper, "Futexes Are Tricky" (2011),
-//!   mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it never spins: it does not try again before it sleeps.
+//!   cannot know whether others wait. So at worst one unlock makes a system call that wakes no thread. The mutex is
+//!   not fair: a running thread may take the lock before a thread that was just woken. Source: Ulrich Drepper,
+//!   "Futexes Are Tricky" (2011), mutexes 2 and 3; as std's `sys/sync/mutex/futex.rs`, but it never spins: it does not
+//!   try again before it sleeps.
 //! - **With [priority inheritance](super::inheritance)** lock and unlock call the kernel. It keeps `CONTENDED` and the
 //!   ID of the owner in the word, lends the owner the priority of the most urgent waiter, and passes the lock to that
 //!   waiter. Source: futex(2), "Priority-inheritance futexes"; Sha, Rajkumar, Lehoczky, "Priority Inheritance

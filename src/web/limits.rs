@@ -88,8 +88,8 @@ pub const SESSIONS_MAX: usize = 64;
 /// How long a session lasts, in seconds: half a day. Then the viewer has to show the token again.
 pub const SESSION_S: u64 = 12 * 60 * 60;
 
-/// After a wrong token, the server checks no other token for this time, in milliseconds. So all guessers together have 60
-/// guesses a minute.
+/// After a wrong token, the server checks no other token for this time, in milliseconds. So all guessers together have
+/// 60 guesses a minute.
 pub const WRONG_TOKEN_MS: u64 = 1_000;
 
 /// How long a token waits for its check, in milliseconds. A guesser's tokens may wait before it.

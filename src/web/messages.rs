@@ -44,7 +44,8 @@ pub struct Batch {
 }
 
 impl Messages {
-    /// Adds a message, and numbers it. If there are too many fresh ones, leaves out the least urgent, and of those the oldest.
+    /// Adds a message, and numbers it. If there are too many fresh ones, leaves out the least urgent, and of those the
+    /// oldest.
     pub fn push(&mut self, mut message: Shown) {
         self.newest += 1;
         message.number = self.newest;
@@ -87,7 +88,8 @@ impl Messages {
 }
 
 impl Shown {
-    /// A message as the hub sent it, without a number yet. A hub escapes control characters, but another program in its place may not.
+    /// A message as the hub sent it, without a number yet. A hub escapes control characters, but another program in
+    /// its place may not.
     pub fn new(id: u64, priority: Priority, from: &str, text: &str, at_s: u64) -> Self {
         Self { number: 0, id, priority: priority.number(), from: plain(from), text: plain(text), at_s }
     }

@@ -36,8 +36,8 @@ struct LineByLine<'a> {
 }
 
 impl LineByLine<'_> {
-    /// Delivers the line of message `id`; false: the line is lost. None: the client does not receive it, because it fell
-    /// behind, or because it changed its subscription while the lock was released.
+    /// Delivers the line of message `id`; false: the line is lost. None: the client does not receive it, because it
+    /// fell behind, or because it changed its subscription while the lock was released.
     fn deliver(
         &mut self,
         outbox: &mut MutexGuard<'_, Outbox>,

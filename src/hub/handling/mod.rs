@@ -7,9 +7,10 @@
 //!                                                                        └── /refuse, no attempt left ──> NAK
 //! ```
 //!
-//! [`table`] composes [`waiting`], [`handlers`], [`entries`], [`fate`] and [`stats`]. [`entries`] are made of [`entry`]s;
-//! only [`entry`] and [`fate`] know another one, the task type of [`waiting`]. The table knows no sockets, no threads and no clock.
-//! [`shared`] shares it between threads, sends the tasks to the handlers, and sends the replies to the senders.
+//! [`table`] composes [`waiting`], [`handlers`], [`entries`], [`fate`] and [`stats`]. [`entries`] are made of
+//! [`entry`]s; only [`entry`] and [`fate`] know another one, the task type of [`waiting`]. The table knows no sockets,
+//! no threads and no clock. [`shared`] shares it between threads, sends the tasks to the handlers, and sends the
+//! replies to the senders.
 //!
 //! The worker of a handler gives it its tasks, and ends those that exceed their time. Other threads only wake that
 //! worker. The acceptor's thread refuses the messages that no handler took in time. So no thread waits for a handler.
