@@ -383,8 +383,11 @@ impl Sending {
         backlog.stop();
     }
 
-    /// Reports why messages are late, if they are.
+    /// Reports why messages are late, if the sender tries again.
     fn tell_trouble(&mut self) {
+        if self.sender.has_given_up() && !self.sender.is_seeking() {
+            return;
+        }
         let Some(trouble) = self.sender.trouble() else { return };
         let timeout = self.timeout.filter(|_| self.presence != Presence::Away);
         let until = timeout.map(|timeout| format!(" for up to {} s", timeout.as_secs_f64()));

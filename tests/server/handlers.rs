@@ -257,7 +257,7 @@ fn aging_counts_while_a_task_waits() {
     sender.send("first\n");
     let first = task(&mut handler);
     sender.send("/0 old\n");
-    server.wait_for_stats("it is old", |stats| stats["p0-oldest-ms"] > 20);
+    server.wait_for_stats("it is old", |stats| stats.get("p0-oldest-ms").is_some_and(|ms| *ms > 20));
     sender.send("/9 new\n");
     server.wait_for_stats("both wait", |stats| stats["waiting"] == 2);
     handler.send(format!("/done {}\n", first.number));

@@ -310,7 +310,7 @@ impl UrgentStream {
         let all = self.sent.len() as u64;
         self.stuck
             .server
-            .wait_for_stats("the new messages are admitted", |stats| stats["p9-admitted"] == all);
+            .wait_for_stats("the new messages are admitted", |stats| stats.get("p9-admitted") == Some(&all));
         msgs
     }
 }

@@ -335,6 +335,18 @@ fn killed_everywhere(
 
 #[test]
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
+fn given_up_server_is_not_said_to_be_tried_again() {
+    let spool = Directory::new("spool-late");
+    let unserved = Unserved::new();
+    // The only attempt fails when the time is over.
+    let how = ["-f", "-o", "/dev/null", "-e", "inject=connect:delay_enter=500000"];
+    let ran = traced(&how, &[&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "a"]);
+    assert_eq!((ran.code, ran.complaints.len()), (Some(0), 1), "{ran:?}");
+    assert!(ran.complaints[0].contains("not sent, and kept in "), "{ran:?}");
+}
+
+#[test]
+#[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn a_kill_at_any_moment_loses_nothing_that_was_kept() {
     let (spool, journal) = (Directory::new("spool-kill"), Directory::new("spool-kill-journal"));
     let server = Server::start(&["--journal", journal.path()]);
