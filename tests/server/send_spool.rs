@@ -338,8 +338,9 @@ fn killed_everywhere(
 fn given_up_server_is_not_said_to_be_tried_again() {
     let spool = Directory::new("spool-late");
     let unserved = Unserved::new();
-    // The only attempt fails when the time is over.
-    let how = ["-f", "-o", "/dev/null", "-e", "inject=connect:delay_enter=500000"];
+    // The first attempt begins when the time is over.
+    let rules = ["inject=?poll:delay_enter=300000", "inject=?ppoll:delay_enter=300000"];
+    let how = ["-f", "-o", "/dev/null", "-e", rules[0], "-e", rules[1]];
     let ran = traced(&how, &[&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "a"]);
     assert_eq!((ran.code, ran.complaints.len()), (Some(0), 1), "{ran:?}");
     assert!(ran.complaints[0].contains("not sent, and kept in "), "{ran:?}");
