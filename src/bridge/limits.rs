@@ -73,7 +73,7 @@ pub const SAVE_MS: u64 = 5_000;
 pub const COUNT_MS: u64 = 5_000;
 
 /// The same while they do not: a monitor sees by the file's age that the bridge runs, and the disk has some rest.
-pub const COUNT_UNCHANGED_MS: u64 = 60_000;
+pub const COUNT_UNCHANGED_MS: u64 = 20_000;
 
 /// The first pause after a failed connection, in ms.
 pub const BACKOFF_MS_MIN: u64 = 500;
