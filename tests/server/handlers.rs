@@ -493,11 +493,11 @@ fn sender_that_waits_for_a_handler_is_not_idle() {
     let mut handler = handler(&server, "/handle");
     let (mut sender, mut other, mut idle) = (server.connect(), server.connect(), server.connect());
     sender.send("a\n");
+    assert_eq!(task(&mut handler).text, "a");
     other.send("b\n");
     other.end_sending();
     assert_eq!(idle.ask("/ping"), "OK 1");
     assert_eq!(idle.rest(), ["ERR 0 idle"], "longer than a client may be idle");
-    assert_eq!(task(&mut handler).text, "a");
     handler.send("/done 1 one\n");
     assert_eq!([sender.line(), handler.line()], ["ACK 1 1 = one", "OK 2"]);
     assert_eq!(task(&mut handler).text, "b");
