@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options, but for --help.
-const NAMES: [&str; 5] = ["min", "count", "each", "timeout", "token-file"];
+pub(super) const NAMES: [&str; 5] = ["min", "count", "each", "timeout", "token-file"];
 
 /// Where to look for help.
 const HELP: &str = "firstline handle --help";
@@ -225,14 +225,5 @@ mod tests {
         ] {
             assert_eq!(read(args), Err(line.to_string()), "{args:?}");
         }
-    }
-
-    #[test]
-    fn help_names_every_option_and_fits_a_terminal() {
-        let help = help();
-        for name in NAMES {
-            assert!(help.contains(&format!("\n  --{name} ")), "{name}");
-        }
-        assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{help}");
     }
 }

@@ -46,18 +46,3 @@ Exit status:
   1      something is damaged or left out, or there is no journal
   2      a wrong option
 ";
-
-#[cfg(test)]
-mod tests {
-    use super::super::journal::NAMES;
-    use super::*;
-
-    #[test]
-    fn help_names_every_option_and_fits_a_terminal() {
-        let help = help();
-        for name in NAMES {
-            assert!(help.contains(&format!("\n  --{name} ")), "{name}");
-        }
-        assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{help}");
-    }
-}

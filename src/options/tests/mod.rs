@@ -354,3 +354,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn help_of_each_command_names_every_option_and_fits_a_terminal() {
+    // The help of send has several options in a line.
+    for (help, names, before) in [
+        (journal_help(), &journal::NAMES[..], "\n  "),
+        (send_help(), &send::NAMES, ""),
+        (watch_help(), &watch::NAMES, "\n  "),
+        (handle_help(), &handle::NAMES, "\n  "),
+    ] {
+        for name in names {
+            assert!(help.contains(&format!("{before}--{name} ")), "{name}: {help}");
+        }
+        assert!(help.lines().all(|line| line.len() <= 80 && line.trim_end() == line), "{help}");
+    }
+}
