@@ -55,7 +55,9 @@ pub const TASKS_MAX: usize = HANDLERS * HANDLER_TASKS;
 /// The longest `TASK` line with its LF, in bytes: a `MSG` line, with two numbers in place of the ID.
 pub const TASK_BYTES_MAX: usize = MSG_BYTES_MAX + "K".len() + NUMBER_BYTES_MAX + " ".len();
 
-/// What stands behind a text that was cut. No escaped text contains it.
+/// What stands behind a text that was cut. To a reader who undoes the escapes from the left, it is not a part of the
+/// text: its backslash is followed by neither a backslash nor `x`. An escaped text may end with the same bytes, after
+/// one more backslash.
 pub const CUT_MARK: &str = "\\...";
 
 /// The longest closing reply with the text of a handler, with its LF, in bytes. Only [`REPLY_BYTES_MAX`] of it are
@@ -69,6 +71,10 @@ pub const TASK_MS: u64 = 30 * 1_000;
 /// How long a task is not given to a handler again after a `/later`, in milliseconds: a handler that is not ready is
 /// not asked over and over, and one that soon is does not wait long.
 pub const TASK_PAUSE_MS: u64 = 1_000;
+
+/// Deadlines of waiting tasks are rounded up to a multiple of this, in milliseconds: a scan of all waiting tasks then
+/// serves all deadlines of that time. It is a tenth of the shortest `--handle-wait`.
+pub const TASK_GRAIN_MS: u64 = TIMEOUT_MS_MIN / 10;
 
 /// `--handle-wait`, unless set, in milliseconds.
 pub const HANDLE_WAIT_MS_DEFAULT: u64 = 30 * 1_000;

@@ -7,6 +7,8 @@
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::workers::worker_id::WorkerId;
 use crate::limits::{CLIENTS, FROM_BYTES_MAX, NICK_BYTES_MAX};
+use crate::queue::Chain;
+use crate::sync::Mutex;
 use heapless::String;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
@@ -154,6 +156,12 @@ pub fn host_of(peer: SocketAddr) -> SocketAddr {
         SocketAddr::V4(v4) => SocketAddr::from((*v4.ip(), 0)),
         SocketAddr::V6(v6) => SocketAddrV6::new(*v6.ip(), 0, 0, v6.scope_id()).into(),
     }
+}
+
+/// The name that the sender of a run had when it sent it.
+pub fn sender_of(run: &Chain, clients: &Mutex<ClientTable>) -> Name {
+    let nick = run.nick().and_then(|nick| Name::try_from(nick).ok());
+    nick.unwrap_or_else(|| clients.lock().origin(run.client()))
 }
 
 /// Returns an IPv4 address that is mapped to IPv6 as IPv4.

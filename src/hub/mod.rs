@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, outbox, deadline of the policy }
-//! tasks ─> one of { clients, outbox }
+//! tasks ─> one of { queue, clients, outbox }
 //! outbox ─> committed
 //! ```
 //!
@@ -37,5 +37,3 @@ pub mod stats;
 pub mod times;
 pub mod watchdog;
 pub mod workers;
-
-pub use shared::Hub;

@@ -5,13 +5,15 @@ use crate::auth::authenticator::Authenticator;
 use crate::conn_id::{ConnId, ConnSet, PerConn};
 use crate::hub::accept::places::Places;
 use crate::hub::accept::vacancies::Vacancies;
-use crate::hub::clients::{ClientTable, Name};
+use crate::hub::clients::{ClientTable, Name, sender_of};
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::policy::Policy;
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::handling::parts::TaskParts;
 use crate::hub::handling::shared::{SharedTasks, Table};
 use crate::hub::replay;
 use crate::hub::settings::{self, Settings};
+use crate::hub::workers::caller::Caller;
 use crate::hub::workers::wakeups::Wakeups;
 use crate::limits::{CLIENTS, QUEUE_MAX};
 use crate::options::Options;
@@ -89,7 +91,8 @@ impl Hub {
 
     /// How many admitted messages are not processed.
     pub fn unprocessed(&self) -> u64 {
-        // In this order: every message that counts as handled then counts as admitted, too.
+        // In this order: every message that counts as handled then counts as admitted, too; and a task that is done in
+        // between counts twice, but is never missed, because it goes from the table to the queue.
         let handled = self.counters.lock().handled;
         let tasks = self.tasks.as_ref().map_or(0, |tasks| tasks.table().unfinished());
         self.queue.admitted().saturating_sub(handled) + tasks as u64
@@ -97,8 +100,7 @@ impl Hub {
 
     /// The name that the sender of a run had when it sent it.
     pub fn sender(&self, run: &Chain) -> Name {
-        let nick = run.nick().and_then(|nick| Name::try_from(nick).ok());
-        nick.unwrap_or_else(|| self.clients.lock().origin(run.client()))
+        sender_of(run, self.clients)
     }
 
     /// The name of a client.
@@ -165,6 +167,12 @@ impl Hub {
     pub fn places(&self) -> Places<'_> {
         let Self { clients, outboxes, wakeups, settings, .. } = self;
         Places { clients, outboxes, wakeups, settings }
+    }
+
+    /// The parts of the hub from which tasks come, and to which they go, for the thread `caller`.
+    pub fn task_parts(&self, caller: Caller) -> TaskParts<'_> {
+        let Self { queue, clients, counters, outboxes, wakeups, vacancies, .. } = self;
+        TaskParts { queue, clients, counters, outboxes, wakeups, vacancies, caller }
     }
 
     /// Swaps the tokens for new ones, and wakes every session: it closes the connection if its token is gone.

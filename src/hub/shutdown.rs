@@ -41,7 +41,7 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     log::info!("shutting down");
     hub.vacancies.set_awaited(true);
     if let Some(tasks) = &hub.tasks {
-        let waiting = tasks.drain(hub) as u64;
+        let waiting = tasks.drain(&hub.task_parts(Caller::OwnThread)) as u64;
         if waiting > 0 {
             log::info!("handlers get no more tasks: refused {} that waited", Counted(waiting, "message"));
         }
@@ -90,12 +90,13 @@ pub fn refuse_rest(hub: &Hub) -> u64 {
     let mut batch = Batch::new();
     hub.queue.close();
     // Before the queue is emptied: a task that is done meanwhile goes there.
-    let given = hub.tasks.as_ref().map_or(0, |tasks| tasks.refuse_given(hub));
+    let parts = hub.task_parts(Caller::OwnThread);
+    let given = hub.tasks.as_ref().map_or(0, |tasks| tasks.refuse_given(&parts));
     while hub.queue.take_rest(&mut batch) {
         hub.counters.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
         for (_, picked) in batch.drain() {
             if let Some((tasks, id)) = hub.tasks.as_ref().zip(picked.task) {
-                tasks.release(id, clock::now_ns(), hub, Caller::OwnThread);
+                tasks.release(id, clock::now_ns(), &parts);
             }
             let conn = picked.item.client();
             let mut outbox = hub.outboxes[conn].lock();

@@ -41,7 +41,7 @@ struct TasksStats {
     /// The least priority that handlers process.
     min: Priority,
     handlers: usize,
-    given_now: usize,
+    given: usize,
     wait: Times,
     work: Times,
     events: [[u64; TaskEvent::COUNT]; Priority::COUNT],
@@ -120,7 +120,7 @@ const JOURNAL: [Counter<JournalStats>; 12] = [
 /// The lines about tasks, if handlers process any.
 const TASKS: [Counter<TasksStats>; 8] = [
     ("handlers", |t| t.handlers as u64),
-    ("tasks-with-handlers", |t| t.given_now as u64),
+    ("tasks-with-handlers", |t| t.given as u64),
     ("task-wait-p50-us", |t| t.wait.p50_ns / 1_000),
     ("task-wait-p99-us", |t| t.wait.p99_ns / 1_000),
     ("task-wait-max-us", |t| t.wait.max_ns / 1_000),
@@ -195,7 +195,7 @@ impl Snapshot {
         self.tasks = Some(TasksStats {
             min: tasks.min(),
             handlers: table.handlers().len(),
-            given_now: table.unfinished() - table.waiting().len(),
+            given: table.given(),
             wait: Times::of(&table.stats().waits, self.is_full),
             work: Times::of(&table.stats().works, self.is_full),
             events: table.stats().events(),

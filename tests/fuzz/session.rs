@@ -12,6 +12,7 @@ use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::handling::fate::Rules;
 use firstline::hub::handling::shared::SharedTasks;
 use firstline::hub::rate_limit::Rate;
+use firstline::hub::workers::caller::Caller;
 use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS_MAX};
 use firstline::options::Options;
 use firstline::protocol::Priority;
@@ -210,7 +211,7 @@ impl Run {
         if really & 15 == 15 && !self.is_draining {
             self.is_draining = true;
             if let Some(tasks) = &self.parts.hub.tasks {
-                tasks.drain(self.parts.hub);
+                tasks.drain(&self.parts.hub.task_parts(Caller::OwnThread));
             }
             self.parts.hub.drain();
         }
@@ -235,7 +236,7 @@ impl Run {
     /// Does what the acceptor's thread does for tasks.
     fn run_deadlines(&self) {
         if let Some(tasks) = &self.parts.hub.tasks {
-            tasks.run_deadlines(clock::now_ns(), self.parts.hub);
+            tasks.run_deadlines(clock::now_ns(), &self.parts.hub.task_parts(Caller::OwnThread));
         }
     }
 
@@ -247,7 +248,7 @@ impl Run {
         let had_work = self.parts.hub.queue.has_work();
         let before = self.parts.hub.queue.depths().map(|depth| depth.now as usize);
         let before_lines = self.witness.transcript.line_count();
-        let is_left = self.parts.dispatcher.try_run(firstline::hub::workers::Caller::OwnThread);
+        let is_left = self.parts.dispatcher.try_run(Caller::OwnThread);
         self.read_witness();
         let mut processed = [0; Priority::COUNT];
         self.witness

@@ -9,11 +9,11 @@
 
 mod harness;
 
-use firstline::hub::Hub;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::dispatch::dispatcher::Dispatcher;
 use firstline::hub::dispatch::sinks::journal::JournalSink;
 use firstline::hub::replay;
+use firstline::hub::shared::Hub;
 use firstline::journal::policy::Sync;
 use firstline::journal::read_only::ReadOnly;
 use firstline::limits::JOURNAL_BYTES_MIN;

@@ -16,7 +16,9 @@ mod harness;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::handling::fate::Rules;
 use firstline::hub::handling::shared::SharedTasks;
-use firstline::hub::{Hub, shutdown};
+use firstline::hub::shared::Hub;
+use firstline::hub::shutdown;
+use firstline::hub::workers::caller::Caller;
 use firstline::limits::IN_FLIGHT;
 use firstline::options::Options;
 use firstline::protocol::Priority;
@@ -149,7 +151,7 @@ impl Scenario {
     fn end(&self, end: End) {
         self.hub.vacancies.set_awaited(true);
         if let Some(tasks) = &self.hub.tasks {
-            tasks.drain(self.hub);
+            tasks.drain(&self.hub.task_parts(Caller::OwnThread));
         }
         self.hub.drain();
         while end == End::Abrupt && self.hub.clients.lock().taken().0 > 0 {

@@ -416,6 +416,50 @@ fn attempts_put_a_lost_task_back_until_the_last_one() {
     assert_eq!((stats["p4-tasks-put-back"], stats["p4-tasks-lost"], stats["p4-tasks-given"]), (2, 3, 4));
 }
 
+/// A server with a message that a handler has lost and another one may have, and the message's sender.
+fn server_with_a_lost_task(args: &[&str]) -> (Server, Client) {
+    let (server, mut handler) = server_and_handler(&[&["--attempts", "9"], args].concat());
+    let mut sender = server.connect();
+    sender.send("perhaps done\n");
+    assert_eq!(task(&mut handler).number, 1);
+    handler.reset();
+    server.wait_for_stats("it waits again", |stats| stats["p4-tasks-put-back"] == 1);
+    (server, sender)
+}
+
+#[test]
+fn lost_task_that_another_handler_refuses_is_told_as_lost_without_the_text() {
+    let (server, mut sender) = server_with_a_lost_task(&[]);
+    let mut handler = handler(&server, "/handle");
+    assert_eq!(task(&mut handler).text, "perhaps done");
+    assert_eq!(handler.ask("/refuse 1 not me"), "OK 2");
+    assert_eq!(sender.line(), "NAK 1 handler-lost");
+    assert_eq!(server.stats()["p4-tasks-refused"], 1);
+}
+
+#[test]
+fn lost_task_that_no_other_handler_takes_is_told_as_lost() {
+    let (_server, mut sender) = server_with_a_lost_task(&["--handle-wait", "0.3"]);
+    assert_eq!(sender.line(), "NAK 1 handler-lost");
+}
+
+#[test]
+fn lost_task_that_waits_in_a_shutdown_is_told_as_lost() {
+    let (mut server, mut sender) = server_with_a_lost_task(&[]);
+    server.signal("TERM");
+    assert_eq!(sender.rest(), ["NAK 1 handler-lost", "BYE shutting-down"]);
+    server.wait();
+}
+
+#[test]
+fn task_that_exceeded_its_time_before_is_told_so() {
+    let args = ["--attempts", "9", "--handle-limit", "0.3", "--handle-wait", "0.3"];
+    let (_server, mut handler) = server_and_handler(&args);
+    handler.send("perhaps done\n");
+    assert_eq!(task(&mut handler).number, 1);
+    assert_eq!(handler.line(), "NAK 2 handler-timeout", "it is silent, and there is no other handler");
+}
+
 #[test]
 fn handler_that_quits_costs_no_attempt() {
     let (server, mut handler) = server_and_handler(&[]);
@@ -702,7 +746,7 @@ fn shutdown_puts_nothing_back() {
     assert_eq!([task(&mut handler).text, task(&mut handler).text], ["a", "b"]);
     server.signal("TERM");
     assert_eq!(idle.rest(), ["BYE shutting-down"]);
-    assert_eq!(handler.ask("/later 1"), "OK 3");
+    assert_eq!(handler.ask("/later 1 not yet"), "OK 3");
     assert_eq!(sender.line(), "NAK 1 shutting-down");
     handler.reset();
     assert_eq!(sender.rest(), ["NAK 2 handler-lost", "BYE shutting-down"]);

@@ -11,6 +11,7 @@ use crate::hub::handling::shared::SharedTasks;
 use crate::hub::shared::Hub;
 use crate::hub::signals::{SignalAction, Signals};
 use crate::hub::watchdog::Watchdog;
+use crate::hub::workers::caller::Caller;
 use crate::limits::{ACCEPTS_PER_POLL_MAX, LISTENERS_MAX, LOG_THROTTLE_ADDRESSES_MAX, REJECTED_MAX};
 use crate::logger;
 use crate::logger::throttle::{LogDecision, LogThrottle};
@@ -81,10 +82,10 @@ impl<'a> Acceptor<'a> {
             }
             self.rejected.run_deadlines();
             self.assign_places();
-            self.watchdog.check(self.hub);
             if let Some(tasks) = &self.hub.tasks {
-                tasks.run_deadlines(clock::now_ns(), self.hub);
+                tasks.run_deadlines(clock::now_ns(), &self.hub.task_parts(Caller::OwnThread));
             }
+            self.watchdog.check(self.hub);
             self.accept_some();
         }
     }

@@ -7,7 +7,6 @@ use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::Ended;
 use crate::hub::handling::offer::Given;
 use crate::hub::handling::shared::SharedTasks;
-use crate::hub::workers::caller::Caller;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::HANDLER_TEXT_BYTES;
 use crate::protocol::Priority;
@@ -120,7 +119,7 @@ impl Tasks {
     ) -> Result<Answer, Refusal> {
         let text = HandlerText::new(text);
         let answer = remark_on(&text);
-        if !shared.finish(self.key(number), text, context.now_ns, context.hub) {
+        if !shared.finish(self.key(number), text, context.now_ns, &context.task_parts()) {
             return Err(Refusal::NotYours);
         }
         self.ended += 1;
@@ -134,10 +133,10 @@ impl Tasks {
         why: Ended,
         text: &[u8],
         shared: &SharedTasks,
-        context: &WorkerContext,
+        context: &mut WorkerContext,
     ) -> Result<Answer, Refusal> {
-        let (text, caller) = (HandlerText::new(text), Caller::Worker(context.worker()));
-        if !shared.end(self.key(number), why, &text, context.now_ns, context.hub, caller) {
+        let (text, parts) = (HandlerText::new(text), context.task_parts());
+        if !shared.end(self.key(number), why, &text, context.now_ns, &parts, &mut context.chunk) {
             return Err(Refusal::NotYours);
         }
         self.ended += 1;
@@ -167,9 +166,9 @@ impl Tasks {
     /// its connection is about to end.
     pub fn advance(&mut self, is_leaving: bool, context: &WorkerContext) {
         let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
-        let (now_ns, caller) = (context.now_ns, Caller::Worker(context.worker()));
+        let now_ns = context.now_ns;
         if self.due_ns.is_some_and(|due_ns| due_ns <= now_ns) {
-            let late = shared.time_out(self.conn, now_ns, context.hub, caller);
+            let late = shared.time_out(self.conn, now_ns, &context.task_parts());
             if late > 0 {
                 let late = Counted(late as u64, "task");
                 log::warn!("{} did not finish {late} in time", context.hub.name(self.conn));
@@ -184,8 +183,9 @@ impl Tasks {
 
     /// Gives the client as many tasks as it wants. Returns true if there was no room in its outbox for one.
     fn fill(&mut self, shared: &SharedTasks, context: &WorkerContext) -> bool {
+        let parts = context.task_parts();
         loop {
-            match shared.give(self.key(self.last_number + 1), context.now_ns, context.hub) {
+            match shared.give(self.key(self.last_number + 1), context.now_ns, &parts) {
                 Given::Task => self.last_number += 1,
                 given => return given == Given::NoRoom,
             }
@@ -196,8 +196,7 @@ impl Tasks {
     pub fn leave(&mut self, is_in_order: bool, context: &WorkerContext) {
         let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
         let why = if is_in_order { Ended::Left } else { Ended::Lost };
-        let caller = Caller::Worker(context.worker());
-        let left = shared.lose(self.conn, why, context.now_ns, context.hub, caller);
+        let left = shared.lose(self.conn, why, context.now_ns, &context.task_parts());
         if left > 0 {
             let (name, left) = (context.hub.name(self.conn), Counted(left as u64, "task"));
             log::warn!("{name} leaves {left} undone");

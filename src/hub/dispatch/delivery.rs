@@ -8,7 +8,7 @@ use crate::hub::egress::outbox::{FlushStatus, Outbox};
 use crate::hub::egress::subscription::Subscription;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
-use crate::limits::{CLIENTS, SEND_BYTES_MAX, TEXT_REPLY_BYTES_MAX};
+use crate::limits::{CLIENTS, SEND_BYTES_MAX};
 use crate::protocol::Priority;
 use crate::protocol::reply::{self, Nak};
 use crate::queue::{Chain, TaskId};
@@ -168,8 +168,7 @@ impl Delivery {
         }
     }
 
-    /// Releases the slot of a task that a handler has done, with the handler's text in the reply. If the sender's
-    /// outbox has no room for the longest text, flushes it first.
+    /// Releases the slot of a task that a handler has done, with the handler's text in the reply.
     fn acknowledge_task(
         &mut self,
         task: Chain,
@@ -179,17 +178,15 @@ impl Delivery {
         caller: Caller,
     ) {
         let Some(tasks) = &hub.tasks else { return };
-        let text = tasks.release(id, clock::now_ns(), hub, caller);
+        let text = tasks.release(id, clock::now_ns(), &hub.task_parts(caller));
         let (line, is_lowered) = (task.lines().start, task.is_lowered());
         let conn = task.client();
-        let (mut outbox, mut status) = (hub.outboxes[conn].lock(), FlushStatus::Nothing);
-        if !text.is_empty() && !outbox.has_room(TEXT_REPLY_BYTES_MAX) {
-            status = flush::flush(&mut outbox, &mut self.chunk);
-        }
-        outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, |out, room| match result {
+        let reply = |out: &mut _, room| match result {
             Ok(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
             Err(reason) => reply::nak(out, line, reason),
-        });
+        };
+        let mut outbox = hub.outboxes[conn].lock();
+        let status = flush::reply_with_text(&mut outbox, task, &text, &mut self.chunk, reply);
         drop(outbox);
         // `send` flushes again, and would not notice that the socket is full or broken already.
         if status != FlushStatus::Nothing {

@@ -1,6 +1,7 @@
 //! A task that a handler has, or has done.
 
 use crate::conn_id::ConnId;
+use crate::hub::handling::past::Past;
 use crate::hub::handling::waiting::WaitingTask;
 use crate::protocol::Priority;
 use crate::protocol::handler_text::HandlerText;
@@ -36,8 +37,7 @@ pub struct Entry<T> {
     item: Option<T>,
     priority: Priority,
     stamp_ns: u64,
-    losses: u8,
-    returns: u8,
+    past: Past,
     /// When the handler got it, in nanoseconds.
     pub given_ns: u64,
     /// When the handler's time for it ends, in nanoseconds.
@@ -55,8 +55,7 @@ impl<T> Entry<T> {
             item: None,
             priority: Priority::MIN,
             stamp_ns: 0,
-            losses: 0,
-            returns: 0,
+            past: Past::NONE,
             given_ns: 0,
             due_ns: 0,
             text: HandlerText::NONE,
@@ -71,8 +70,7 @@ impl<T> Entry<T> {
             item: Some(task.item),
             priority: task.priority,
             stamp_ns: task.stamp_ns,
-            losses: task.losses,
-            returns: task.returns,
+            past: task.past,
             given_ns: now_ns,
             due_ns,
             text: HandlerText::NONE,
@@ -105,8 +103,8 @@ impl<T> Entry<T> {
     /// Takes the task out, so that it can wait again from `ready_ns` on, and frees the entry.
     pub fn take_back(&mut self, ready_ns: u64) -> Option<WaitingTask<T>> {
         self.phase = Phase::Free;
-        let Self { priority, stamp_ns, losses, returns, .. } = *self;
-        self.item.take().map(|item| WaitingTask { item, priority, stamp_ns, ready_ns, losses, returns })
+        let Self { priority, stamp_ns, past, .. } = *self;
+        self.item.take().map(|item| WaitingTask { item, priority, stamp_ns, ready_ns, past })
     }
 
     /// Takes the handler's text, and frees the entry.

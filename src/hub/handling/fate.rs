@@ -1,6 +1,6 @@
 //! Decides what happens next to a task that its handler has not done. Knows neither tables nor handlers.
 
-use crate::hub::handling::waiting::WaitingTask;
+use crate::hub::handling::past::{Loss, Past};
 use crate::protocol::Priority;
 use crate::protocol::reply::Nak;
 
@@ -36,31 +36,32 @@ pub enum Ended {
 /// What happens next to a task that its handler has not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate<T> {
-    /// It waits again; this is its priority.
+    /// It waits again, and a handler may get it now; this is its priority.
     PutBack(Priority),
+    /// It waits again, and no handler gets it before its pause is over.
+    Paused,
     /// Its sender gets this NAK.
     Refused(T, Nak),
 }
 
 impl Rules {
-    /// Counts the end of a task. Returns the NAK for its sender; none: the task waits again.
+    /// Counts the end of a task. Returns why it is refused; none: the task waits again.
     ///
     /// A handler may have done a task that was lost. So even in a shutdown the NAK says that the task was lost, not
-    /// that the server shuts down.
-    pub fn refusal<T>(&self, task: &mut WaitingTask<T>, why: Ended, is_draining: bool) -> Option<Nak> {
-        match why {
-            Ended::Refused => Some(Nak::HandlerRefused),
+    /// that the server shuts down. [`Past::reason`] says the same of earlier losses.
+    pub fn refusal(&self, past: &mut Past, why: Ended, is_draining: bool) -> Option<Nak> {
+        let (reason, loss) = match why {
+            Ended::Refused => return Some(Nak::HandlerRefused),
             Ended::Later | Ended::Left => {
-                task.returns += 1;
-                let refusal = if is_draining { Nak::ShuttingDown } else { Nak::HandlerRefused };
-                (is_draining || task.returns > self.attempts).then_some(refusal)
+                let is_refused = past.count_return() > self.attempts;
+                let reason = if is_draining { Nak::ShuttingDown } else { Nak::HandlerRefused };
+                return (is_draining || is_refused).then_some(reason);
             }
-            Ended::Lost | Ended::TimedOut => {
-                task.losses += 1;
-                let refusal = if why == Ended::Lost { Nak::HandlerLost } else { Nak::HandlerTimeout };
-                (is_draining || task.losses >= self.attempts).then_some(refusal)
-            }
-        }
+            Ended::Lost => (Nak::HandlerLost, Loss::Connection),
+            Ended::TimedOut => (Nak::HandlerTimeout, Loss::Time),
+        };
+        let is_refused = past.count_loss(loss) >= self.attempts;
+        (is_draining || is_refused).then_some(reason)
     }
 }
 
@@ -70,9 +71,8 @@ mod tests {
 
     fn refusals(attempts: u8, is_draining: bool, ends: &[Ended]) -> Vec<Option<Nak>> {
         let rules = Rules { wait_ns: 0, time_ns: 0, limit_ns: 0, attempts };
-        let priority = Priority::NORMAL;
-        let mut task = WaitingTask { item: (), priority, stamp_ns: 0, ready_ns: 0, losses: 0, returns: 0 };
-        ends.iter().map(|why| rules.refusal(&mut task, *why, is_draining)).collect()
+        let mut past = Past::NONE;
+        ends.iter().map(|why| rules.refusal(&mut past, *why, is_draining)).collect()
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //! done. A task that is done goes to the queue of the consumer, like any other message.
 
 use crate::conn_id::ConnId;
-use crate::hub::Hub;
+use crate::hub::clients::sender_of;
+use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::{Ended, Fate, Rules};
 use crate::hub::handling::handlers::{ConnIds, HandlersFull};
 use crate::hub::handling::offer::{Given, Offer, Status};
+use crate::hub::handling::parts::TaskParts;
 use crate::hub::handling::table::TaskTable;
-use crate::hub::workers::Caller;
-use crate::limits::{BATCH, IN_FLIGHT, QUEUE_MAX, TASK_BYTES_MAX, TEXT_REPLY_BYTES_MAX};
+use crate::limits::{BATCH, IN_FLIGHT, QUEUE_MAX, TASK_BYTES_MAX};
 use crate::protocol::Priority;
 use crate::protocol::handler_text::HandlerText;
 use crate::protocol::reply::{self, Nak};
@@ -58,7 +59,7 @@ impl SharedTasks {
 
     /// Admits messages at the time `now_ns`, and wakes the handlers that are free for them. In a shutdown, it refuses
     /// the messages.
-    pub fn admit(&self, tasks: impl Iterator<Item = Chain>, now_ns: u64, hub: &Hub, caller: Caller) {
+    pub fn admit(&self, tasks: impl Iterator<Item = Chain>, now_ns: u64, parts: &TaskParts<'_>) {
         let (mut refused, mut highest) = (Vec::<Chain, IN_FLIGHT>::new(), None);
         let mut table = self.table.lock();
         for task in tasks {
@@ -72,9 +73,9 @@ impl SharedTasks {
             }
         }
         let free = highest.map_or_else(ConnIds::new, |priority| table.handlers().free_for(priority));
-        release(table, &free, hub, caller);
+        unlock(table, &free, parts);
         for task in refused {
-            refuse(task, Nak::ShuttingDown, &HandlerText::NONE, hub, caller);
+            refuse(task, Nak::ShuttingDown, parts);
         }
     }
 
@@ -100,37 +101,44 @@ impl SharedTasks {
     }
 
     /// Gives a handler its next task, with the number in `key`, at the time `now_ns`: puts the line into its outbox.
-    pub fn give(&self, key: TaskKey, now_ns: u64, hub: &Hub) -> Given {
-        self.table.lock().give(key, now_ns, |offer| put(key.conn, &offer, hub))
+    pub fn give(&self, key: TaskKey, now_ns: u64, parts: &TaskParts<'_>) -> Given {
+        self.table.lock().give(key, now_ns, |offer| put(key.conn, &offer, parts))
     }
 
     /// Passes a task that a handler has done to the queue of the consumer, and keeps the text for the sender; false:
     /// the handler has no such task. The caller's duties are those after
     /// [`Queue::complete`](crate::queue::Queue::complete).
-    pub fn finish(&self, key: TaskKey, text: HandlerText, now_ns: u64, hub: &Hub) -> bool {
+    ///
+    /// The table stays locked until the queue has the task: a thread that looks at one and then at the other finds it.
+    pub fn finish(&self, key: TaskKey, text: HandlerText, now_ns: u64, parts: &TaskParts<'_>) -> bool {
         let mut table = self.table.lock();
         table.note_word(key.conn);
         let finished = table.finish(key, text, now_ns);
-        drop(table);
         let is_task = finished.is_some();
-        finished.into_iter().for_each(|task| hub.queue.complete(task));
+        finished.into_iter().for_each(|task| parts.queue.complete(task));
         is_task
     }
 
-    /// Ends a task that a handler has not done, with a text for the sender; false: the handler has no such task.
+    /// Ends a task that a handler has not done, with a text for the sender; false: the handler has no such task. The
+    /// sender gets the text only if the task is refused, and if no other handler may have done it.
     pub fn end(
         &self,
         key: TaskKey,
         why: Ended,
         text: &HandlerText,
         now_ns: u64,
-        hub: &Hub,
-        caller: Caller,
+        parts: &TaskParts<'_>,
+        chunk: &mut Chunk,
     ) -> bool {
         let mut table = self.table.lock();
         table.note_word(key.conn);
-        let fate = table.end(key, why, now_ns);
-        settle(table, fate, text, hub, caller)
+        let Some(fate) = table.end(key, why, now_ns) else { return false };
+        match settle(table, fate, parts) {
+            Some((task, Nak::HandlerRefused)) => refuse_with(task, text, parts, chunk),
+            Some((task, reason)) => refuse(task, reason, parts),
+            None => {}
+        }
+        true
     }
 
     /// Restarts the time of a task, and returns how much the handler has now, in nanoseconds; none: the handler has no
@@ -142,38 +150,39 @@ impl SharedTasks {
     }
 
     /// Ends all tasks of a handler whose connection ends, for the reason `why`, and returns how many it had.
-    pub fn lose(&self, conn: ConnId, why: Ended, now_ns: u64, hub: &Hub, caller: Caller) -> usize {
-        let mut lost = 0;
-        loop {
-            let mut table = self.table.lock();
-            let fate = table.lose(conn, why, now_ns);
-            if !settle(table, fate, &HandlerText::NONE, hub, caller) {
-                return lost;
-            }
-            lost += 1;
-        }
+    pub fn lose(&self, conn: ConnId, why: Ended, now_ns: u64, parts: &TaskParts<'_>) -> usize {
+        self.end_each(|table| table.lose(conn, why, now_ns), parts)
     }
 
     /// Ends the tasks of a handler that exceed their time, and returns how many there were.
-    pub fn time_out(&self, conn: ConnId, now_ns: u64, hub: &Hub, caller: Caller) -> usize {
-        let mut late = 0;
+    pub fn time_out(&self, conn: ConnId, now_ns: u64, parts: &TaskParts<'_>) -> usize {
+        self.end_each(|table| table.time_out(conn, now_ns), parts)
+    }
+
+    /// Ends tasks with `end` until it returns none, and returns how many there were.
+    fn end_each(
+        &self,
+        mut end: impl FnMut(&mut Table) -> Option<Fate<Chain>>,
+        parts: &TaskParts<'_>,
+    ) -> usize {
+        let mut ended = 0;
         loop {
             let mut table = self.table.lock();
-            let fate = table.time_out(conn, now_ns);
-            if !settle(table, fate, &HandlerText::NONE, hub, caller) {
-                return late;
+            let Some(fate) = end(&mut table) else { return ended };
+            if let Some((task, reason)) = settle(table, fate, parts) {
+                refuse(task, reason, parts);
             }
-            late += 1;
+            ended += 1;
         }
     }
 
     // ---- From the delivery and the acceptor ------------------------------------------------------------
 
     /// Frees the entry of a task that is done, and returns its handler's text for the sender.
-    pub fn release(&self, id: TaskId, now_ns: u64, hub: &Hub, caller: Caller) -> HandlerText {
+    pub fn release(&self, id: TaskId, now_ns: u64, parts: &TaskParts<'_>) -> HandlerText {
         let mut table = self.table.lock();
         let (text, lacking) = table.release(id, now_ns);
-        release(table, &lacking, hub, caller);
+        unlock(table, &lacking, parts);
         text
     }
 
@@ -184,37 +193,37 @@ impl SharedTasks {
 
     /// Refuses the messages that no handler took in time, at most [`BATCH`] in a call. Wakes the free handlers for
     /// which a task is ready.
-    pub fn run_deadlines(&self, now_ns: u64, hub: &Hub) {
-        let mut expired = Vec::<Chain, BATCH>::new();
+    pub fn run_deadlines(&self, now_ns: u64, parts: &TaskParts<'_>) {
+        let mut expired = Vec::<(Chain, Nak), BATCH>::new();
         let mut table = self.table.lock();
         let ready = table.run_deadlines(now_ns, &mut expired);
         // No wake-up is needed: the caller reads the next deadline itself.
         table.take_due_change();
-        release(table, &ready, hub, Caller::OwnThread);
-        for task in expired {
-            refuse(task, Nak::NoHandler, &HandlerText::NONE, hub, Caller::OwnThread);
+        unlock(table, &ready, parts);
+        for (task, reason) in expired {
+            refuse(task, reason, parts);
         }
     }
 
     // ---- The shutdown ----------------------------------------------------------------------------------
 
     /// Stops admitting and giving tasks. Refuses those that wait, and returns how many there were.
-    pub fn drain(&self, hub: &Hub) -> usize {
+    pub fn drain(&self, parts: &TaskParts<'_>) -> usize {
         self.table.lock().drain();
         let mut waiting = 0;
-        while let Some(task) = { self.table.lock().take_waiting() } {
-            refuse(task, Nak::ShuttingDown, &HandlerText::NONE, hub, Caller::OwnThread);
+        while let Some((task, reason)) = { self.table.lock().take_waiting() } {
+            refuse(task, reason, parts);
             waiting += 1;
         }
         waiting
     }
 
     /// Takes the tasks from their handlers, refuses them, and returns how many there were.
-    pub fn refuse_given(&self, hub: &Hub) -> usize {
+    pub fn refuse_given(&self, parts: &TaskParts<'_>) -> usize {
         let mut given = 0;
-        while let Some((task, handler)) = { self.table.lock().take_given() } {
-            refuse(task, Nak::ShuttingDown, &HandlerText::NONE, hub, Caller::OwnThread);
-            hub.wakeups.wake(handler);
+        while let Some((task, reason, handler)) = { self.table.lock().take_given() } {
+            refuse(task, reason, parts);
+            parts.wakeups.wake_from(parts.caller, handler);
             given += 1;
         }
         given
@@ -222,51 +231,57 @@ impl SharedTasks {
 }
 
 /// Puts the line of a task into a handler's outbox; false: there is no room now.
-fn put(conn: ConnId, offer: &Offer<'_, Chain>, hub: &Hub) -> bool {
-    let (task, from) = (offer.item.messages(), hub.sender(offer.item));
+fn put(conn: ConnId, offer: &Offer<'_, Chain>, parts: &TaskParts<'_>) -> bool {
+    let (task, from) = (offer.item.messages(), sender_of(offer.item, parts.clients));
     let text = task.first().map_or(&[][..], |slot| slot.text());
     let mut line = Vec::<u8, TASK_BYTES_MAX>::new();
     let left_ms = offer.left_ns / 1_000_000;
     // It fits.
     let _ = reply::task(&mut line, offer.number, offer.priority, left_ms, &from, text);
-    hub.outboxes[conn].lock().put_task(&line)
+    parts.outboxes[conn].lock().put_task(&line)
 }
 
 /// Unlocks the table. Then wakes the acceptor's thread if the next deadline has become earlier, and the handlers.
-fn release(mut table: MutexGuard<'_, Table>, handlers: &ConnIds, hub: &Hub, caller: Caller) {
+fn unlock(mut table: MutexGuard<'_, Table>, handlers: &ConnIds, parts: &TaskParts<'_>) {
     let is_due_earlier = table.take_due_change();
     drop(table);
     if is_due_earlier {
-        hub.vacancies.wake();
+        parts.vacancies.wake();
     }
-    handlers.iter().for_each(|conn| hub.wakeups.wake_from(caller, *conn));
+    handlers.iter().for_each(|conn| parts.wakeups.wake_from(parts.caller, *conn));
 }
 
-/// Unlocks the table and carries out the fate of a task; false: there was no task.
-fn settle(
-    table: MutexGuard<'_, Table>,
-    fate: Option<Fate<Chain>>,
-    text: &HandlerText,
-    hub: &Hub,
-    caller: Caller,
-) -> bool {
+/// Unlocks the table and carries out the fate of a task. Returns the task that is to be refused, and the reason.
+///
+/// For a task that a handler may get now, this wakes all handlers that are free for it: any single one may have no room
+/// in its outbox, or be about to leave. For one that pauses, the acceptor's thread wakes them when the pause is over.
+fn settle(table: MutexGuard<'_, Table>, fate: Fate<Chain>, parts: &TaskParts<'_>) -> Option<(Chain, Nak)> {
     let free = match &fate {
-        Some(Fate::PutBack(priority)) => table.handlers().free_for(*priority),
-        Some(Fate::Refused(..)) | None => ConnIds::new(),
+        Fate::PutBack(priority) => table.handlers().free_for(*priority),
+        Fate::Paused | Fate::Refused(..) => ConnIds::new(),
     };
-    release(table, &free, hub, caller);
-    let is_task = fate.is_some();
-    if let Some(Fate::Refused(task, reason)) = fate {
-        refuse(task, reason, text, hub, caller);
+    unlock(table, &free, parts);
+    match fate {
+        Fate::Refused(task, reason) => Some((task, reason)),
+        Fate::PutBack(_) | Fate::Paused => None,
     }
-    is_task
 }
 
 /// Sends the NAK of a task to its sender, and releases the slot.
-fn refuse(task: Chain, reason: Nak, text: &HandlerText, hub: &Hub, caller: Caller) {
-    hub.counters.lock().refused[reason.index()] += 1;
+fn refuse(task: Chain, reason: Nak, parts: &TaskParts<'_>) {
+    parts.counters.lock().refused[reason.index()] += 1;
     let (conn, line) = (task.client(), task.lines().start);
-    let reply = |out: &mut _, room| reply::nak_with(out, line, reason, text, room);
-    hub.outboxes[conn].lock().reply_at_length(task, TEXT_REPLY_BYTES_MAX, reply);
-    hub.wakeups.wake_from(caller, conn);
+    parts.outboxes[conn].lock().reply(task, |out| reply::nak(out, line, reason));
+    parts.wakeups.wake_from(parts.caller, conn);
+}
+
+/// As [`refuse`], for a task that its handler refuses with a text for the sender.
+fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>, chunk: &mut Chunk) {
+    const REASON: Nak = Nak::HandlerRefused;
+    parts.counters.lock().refused[REASON.index()] += 1;
+    let (conn, line) = (task.client(), task.lines().start);
+    let reply = |out: &mut _, room| reply::nak_with(out, line, REASON, text, room);
+    // The sender's worker notices itself if the socket is full or broken.
+    let _ = flush::reply_with_text(&mut parts.outboxes[conn].lock(), task, text, chunk, reply);
+    parts.wakeups.wake_from(parts.caller, conn);
 }

@@ -9,7 +9,7 @@ use crate::hub::handling::handlers::{ConnIds, Handlers, HandlersFull};
 use crate::hub::handling::offer::{Given, Offer, Status};
 use crate::hub::handling::stats::{TaskEvent, TaskStats};
 use crate::hub::handling::waiting::{Place, WaitingTasks};
-use crate::limits::{BATCH, TASK_PAUSE_MS};
+use crate::limits::{BATCH, TASK_GRAIN_MS, TASK_PAUSE_MS};
 use crate::protocol::Priority;
 use crate::protocol::handler_text::HandlerText;
 use crate::protocol::reply::Nak;
@@ -87,7 +87,9 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.latest_ns
     }
 
+    /// Schedules a deadline. Deadlines are [rounded up](rounded_up), so that those of many tasks take one scan.
     fn schedule(&mut self, due_ns: u64) {
+        let due_ns = rounded_up(due_ns);
         if self.due_ns.is_none_or(|first_ns| due_ns < first_ns) {
             self.due_ns = Some(due_ns);
             self.is_due_earlier = true;
@@ -104,21 +106,19 @@ impl<T, const N: usize> TaskTable<T, N> {
         mem::take(&mut self.is_due_earlier)
     }
 
-    /// Moves messages that no handler took in time to `expired`, as many as fit; the others stay due. Returns the
-    /// handlers to wake: they are free, and a task for them is ready.
-    pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<T, BATCH>) -> ConnIds {
+    /// Moves messages that no handler took in time to `expired`, each with the reason for its sender, as many as fit;
+    /// the others stay due. Returns the handlers to wake: they are free, and a task for them is ready.
+    pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<(T, Nak), BATCH>) -> ConnIds {
         let now_ns = self.latest(now_ns);
         if self.due_ns.is_none_or(|due_ns| due_ns > now_ns) {
             return ConnIds::new();
         }
-        while !expired.is_full()
-            && let Some(place) = self.waiting.overdue(self.rules.wait_ns, now_ns)
-            && let Some(task) = self.waiting.take(place)
-        {
-            // This cannot fail: `expired` is not full.
-            let _ = expired.push(task.item);
-        }
-        self.due_ns = self.waiting.due_ns(self.rules.wait_ns, now_ns);
+        let room = expired.capacity() - expired.len();
+        let due_ns = self.waiting.expire(self.rules.wait_ns, now_ns, room, |task| {
+            // This cannot fail: there are no more than fit.
+            let _ = expired.push(task.refuse(Nak::NoHandler));
+        });
+        self.due_ns = due_ns.map(|due_ns| if due_ns <= now_ns { due_ns } else { rounded_up(due_ns) });
         self.served(now_ns)
     }
 
@@ -194,6 +194,7 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     /// Ends a task that a handler has done. Returns the message for the consumer; none: the handler has no such task.
     pub fn finish(&mut self, key: TaskKey, text: HandlerText, now_ns: u64) -> Option<Picked<T>> {
+        let now_ns = self.latest(now_ns);
         let id = self.find(key)?;
         self.leave_handler(id, now_ns);
         self.stats.count(self.entries[id].priority(), TaskEvent::Done);
@@ -209,6 +210,7 @@ impl<T, const N: usize> TaskTable<T, N> {
     /// Restarts the time of a task, within the limit, and returns how much the handler has now, in nanoseconds; none:
     /// the handler has no such task.
     pub fn extend(&mut self, key: TaskKey, now_ns: u64) -> Option<u64> {
+        let now_ns = self.latest(now_ns);
         let id = self.find(key)?;
         let entry = &mut self.entries[id];
         entry.due_ns = (now_ns + self.rules.time_ns).min(entry.given_ns + self.rules.limit_ns);
@@ -254,17 +256,18 @@ impl<T, const N: usize> TaskTable<T, N> {
         let pause_ns = if why == Ended::Later { TASK_PAUSE_MS * 1_000_000 } else { 0 };
         let mut task = self.entries[id].take_back(now_ns + pause_ns)?;
         self.entries.free(id);
-        if let Some(nak) = self.rules.refusal(&mut task, why, self.is_draining) {
-            if nak == Nak::HandlerRefused {
-                self.stats.count(task.priority, TaskEvent::Refused);
+        if let Some(reason) = self.rules.refusal(&mut task.past, why, self.is_draining) {
+            if reason == Nak::HandlerRefused {
+                self.stats.count(priority, TaskEvent::Refused);
             }
-            return Some(Fate::Refused(task.item, nak));
+            let (item, reason) = task.refuse(reason);
+            return Some(Fate::Refused(item, reason));
         }
         self.stats.count(priority, TaskEvent::PutBack);
         self.schedule(if pause_ns > 0 { task.ready_ns } else { now_ns + self.rules.wait_ns });
         let put = self.waiting.put_back(task);
         debug_assert!(put.is_ok(), "there is room for every message of every client");
-        Some(Fate::PutBack(priority))
+        Some(if pause_ns > 0 { Fate::Paused } else { Fate::PutBack(priority) })
     }
 
     /// Records that a handler no longer has the task of an entry.
@@ -277,6 +280,7 @@ impl<T, const N: usize> TaskTable<T, N> {
     /// Frees the entry of a task that is done and whose sender gets its reply now. Returns the handler's text. If a
     /// handler got no task because no entry was free, also returns the free handlers to wake.
     pub fn release(&mut self, id: TaskId, now_ns: u64) -> (HandlerText, ConnIds) {
+        let now_ns = self.latest(now_ns);
         let text = self.entries[id].release();
         self.entries.free(id);
         let lacking = if mem::take(&mut self.lacks_entry) { self.served(now_ns) } else { ConnIds::new() };
@@ -291,36 +295,41 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.due_ns = None;
     }
 
-    /// Takes a message that waits, if there is one. For the shutdown.
-    pub fn take_waiting(&mut self) -> Option<T> {
+    /// Takes a message that waits, if there is one, with the reason for its sender. For the shutdown. The most urgent
+    /// ones come first, in the order of their admission.
+    pub fn take_waiting(&mut self) -> Option<(T, Nak)> {
         let place = self.waiting.any()?;
-        self.waiting.take(place).map(|task| task.item)
+        self.waiting.take(place).map(|task| task.refuse(Nak::ShuttingDown))
     }
 
-    /// Takes a message that a handler has, if there is one, and returns it with the handler. For the shutdown.
-    pub fn take_given(&mut self) -> Option<(T, ConnId)> {
+    /// Takes a message that a handler has, if there is one, with the reason for its sender, and the handler. For the
+    /// shutdown. The order is that of the entries, which says nothing.
+    pub fn take_given(&mut self) -> Option<(T, Nak, ConnId)> {
         let id = self.entries.find(Phase::Given)?;
         let conn = self.entries[id].conn();
         self.handlers.remove_task(conn, id);
         let task = self.entries[id].take_back(0)?;
         self.entries.free(id);
-        Some((task.item, conn))
+        let (item, reason) = task.refuse(Nak::ShuttingDown);
+        Some((item, reason, conn))
+    }
+
+    /// How many tasks handlers have.
+    pub fn given(&self) -> usize {
+        self.handlers.tasks()
     }
 
     /// How many tasks wait or are given.
     pub fn unfinished(&self) -> usize {
-        self.waiting.len() + self.handlers.tasks()
+        self.waiting.len() + self.given()
     }
 
     // ---- Statistics ------------------------------------------------------------------------------------
 
-    /// Whether a task is still there later than `grace_ns` after its deadline: then a thread hangs.
-    pub fn is_late(&self, grace_ns: u64, now_ns: u64) -> bool {
-        self.entries
-            .given()
-            .map(|entry| entry.due_ns)
-            .chain(self.due_ns)
-            .any(|due_ns| due_ns + grace_ns < now_ns)
+    /// Whether a handler still has a task whose time ended before `since_ns`: if the workers had time to run since then,
+    /// the worker of that handler hangs.
+    pub fn is_late(&self, since_ns: u64) -> bool {
+        self.entries.given().any(|entry| entry.due_ns < since_ns)
     }
 
     /// The handlers.
@@ -337,6 +346,11 @@ impl<T, const N: usize> TaskTable<T, N> {
     pub fn waiting(&self) -> &WaitingTasks<T, N> {
         &self.waiting
     }
+}
+
+/// A deadline of a waiting task, in nanoseconds, rounded up to a multiple of [`TASK_GRAIN_MS`].
+fn rounded_up(due_ns: u64) -> u64 {
+    due_ns.next_multiple_of(TASK_GRAIN_MS * 1_000_000)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -4,8 +4,11 @@
 //! the handler that is free. A binary heap does not support that. So there is a list for each priority, in the order
 //! of admission. The next task is, of the first ready task of each list, the one with the greatest key.
 
+use crate::hub::handling::past::Past;
 use crate::protocol::Priority;
+use crate::protocol::reply::Nak;
 use crate::queue::{Depth, Order};
+use core::mem;
 
 /// A task that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +21,16 @@ pub struct WaitingTask<T> {
     pub stamp_ns: u64,
     /// From when on a handler may get the task, in nanoseconds. Its waiting time counts from then.
     pub ready_ns: u64,
-    /// How often it was lost or exceeded its time.
-    pub losses: u8,
-    /// How often handlers have given it back.
-    pub returns: u8,
+    /// What handlers have done with it.
+    pub past: Past,
+}
+
+impl<T> WaitingTask<T> {
+    /// Ends the task, which no handler has done. Returns the message, and the reason for its sender: `reason`, unless a
+    /// handler that lost the task may have done it.
+    pub fn refuse(self, reason: Nak) -> (T, Nak) {
+        (self.item, self.past.reason(reason))
+    }
 }
 
 /// A link to a node: its number, from 1; 0: there is none.
@@ -35,8 +44,14 @@ struct Node<T> {
     stamp_ns: u64,
     ready_ns: u64,
     next: Link,
-    losses: u8,
-    returns: u8,
+    past: Past,
+}
+
+impl<T> Node<T> {
+    /// A free node, and the next one.
+    const fn free(next: Link) -> Self {
+        Self { item: None, stamp_ns: 0, ready_ns: 0, next, past: Past::NONE }
+    }
 }
 
 /// The first and the last node of a list.
@@ -78,8 +93,7 @@ impl<T, const N: usize> WaitingTasks<T, N> {
     pub const fn new() -> Self {
         assert!(N < Link::MAX as usize);
         Self {
-            nodes: [const { Node { item: None, stamp_ns: 0, ready_ns: 0, next: NONE, losses: 0, returns: 0 } };
-                N],
+            nodes: [const { Node::free(NONE) }; N],
             free: NONE,
             used: 0,
             lists: [List { first: NONE, last: NONE }; Priority::COUNT],
@@ -122,7 +136,7 @@ impl<T, const N: usize> WaitingTasks<T, N> {
     /// Returns the message if `N` wait already.
     pub fn push(&mut self, item: T, priority: Priority, now_ns: u64) -> Result<(), T> {
         let stamp_ns = now_ns.max(self.stamp_last_ns + 1);
-        let task = WaitingTask { item, priority, stamp_ns, ready_ns: now_ns, losses: 0, returns: 0 };
+        let task = WaitingTask { item, priority, stamp_ns, ready_ns: now_ns, past: Past::NONE };
         self.put_back(task).map_err(|task| task.item)?;
         self.stamp_last_ns = stamp_ns;
         self.depths[priority.index()].admitted += 1;
@@ -137,14 +151,8 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         let Some(node) = self.free_node() else { return Err(task) };
         let (priority, before) = (task.priority, self.last_before(task.priority, task.stamp_ns));
         let next = self.next_of(priority, before);
-        *self.node_mut(node) = Node {
-            item: Some(task.item),
-            stamp_ns: task.stamp_ns,
-            ready_ns: task.ready_ns,
-            next,
-            losses: task.losses,
-            returns: task.returns,
-        };
+        let WaitingTask { item, stamp_ns, ready_ns, past, .. } = task;
+        *self.node_mut(node) = Node { item: Some(item), stamp_ns, ready_ns, next, past };
         self.set_next(priority, before, node);
         if next == NONE {
             self.lists[priority.index()].last = node;
@@ -192,30 +200,39 @@ impl<T, const N: usize> WaitingTasks<T, N> {
         firsts.max_by_key(|place| self.order.key(place.priority, self.node(place.node).stamp_ns))
     }
 
-    /// A task that has waited for `wait_ns` or longer at the time `now_ns`, if there is one.
-    pub fn overdue(&self, wait_ns: u64, now_ns: u64) -> Option<Place> {
-        Priority::all().find_map(|priority| self.find(priority, |node| node.ready_ns + wait_ns <= now_ns))
-    }
-
-    /// Any task, if there is one.
+    /// Any task, if there is one: the most urgent one, and of these the one that was admitted first.
     pub fn any(&self) -> Option<Place> {
         Priority::all().find_map(|priority| self.find(priority, |_| true))
     }
 
-    /// The next time, in nanoseconds, at which a task becomes ready, or one that is ready has waited for `wait_ns`;
-    /// none: no task waits. It reads all tasks.
-    pub fn due_ns(&self, wait_ns: u64, now_ns: u64) -> Option<u64> {
-        let due_ns = |node: &Node<T>| node.ready_ns + if node.ready_ns > now_ns { 0 } else { wait_ns };
-        let mut first: Option<u64> = None;
-        for list in &self.lists {
-            let mut node = list.first;
+    /// Takes the tasks that have waited for `wait_ns` or longer at the time `now_ns`, but no more than `count_max`, and
+    /// passes them to `each`: the most urgent ones first, in the order of their admission. Returns the next time, in
+    /// nanoseconds, at which a task becomes ready, or one that is ready has waited for `wait_ns`; none: no task waits.
+    /// It reads all tasks once.
+    pub fn expire(
+        &mut self,
+        wait_ns: u64,
+        now_ns: u64,
+        count_max: usize,
+        mut each: impl FnMut(WaitingTask<T>),
+    ) -> Option<u64> {
+        let (mut count, mut first_ns): (usize, Option<u64>) = (0, None);
+        for priority in Priority::all() {
+            let (mut before, mut node) = (NONE, self.lists[priority.index()].first);
             while node != NONE {
-                let due_ns = due_ns(self.node(node));
-                first = Some(first.map_or(due_ns, |first| first.min(due_ns)));
-                node = self.node(node).next;
+                let (ready_ns, next) = (self.node(node).ready_ns, self.node(node).next);
+                let due_ns = ready_ns + if ready_ns > now_ns { 0 } else { wait_ns };
+                if due_ns <= now_ns && count < count_max {
+                    count += 1;
+                    self.take(Place { priority, before, node }).into_iter().for_each(&mut each);
+                } else {
+                    first_ns = Some(first_ns.map_or(due_ns, |first_ns| first_ns.min(due_ns)));
+                    before = node;
+                }
+                node = next;
             }
         }
-        first
+        first_ns
     }
 
     /// The first node of a list for which `accepts` returns true.
@@ -238,16 +255,15 @@ impl<T, const N: usize> WaitingTasks<T, N> {
     /// Takes out the task at a place. The collection must not have changed since the place was found.
     pub fn take(&mut self, place: Place) -> Option<WaitingTask<T>> {
         let Place { priority, before, node } = place;
-        let free = Node { item: None, stamp_ns: 0, ready_ns: 0, next: self.free, losses: 0, returns: 0 };
-        let Node { item, stamp_ns, ready_ns, next, losses, returns } =
-            core::mem::replace(self.node_mut(node), free);
+        let free = Node::free(self.free);
+        let Node { item, stamp_ns, ready_ns, next, past } = mem::replace(self.node_mut(node), free);
         self.free = node;
         self.set_next(priority, before, next);
         if next == NONE {
             self.lists[priority.index()].last = before;
         }
         self.depths[priority.index()].now -= 1;
-        Some(WaitingTask { item: item?, priority, stamp_ns, ready_ns, losses, returns })
+        Some(WaitingTask { item: item?, priority, stamp_ns, ready_ns, past })
     }
 
     // ---- Nodes -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 use crate::conn_id::ConnId;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::egress::flush::Chunk;
+use crate::hub::handling::parts::TaskParts;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
 use crate::hub::workers::worker_id::WorkerId;
@@ -62,6 +63,11 @@ impl WorkerContext {
         self.worker
     }
 
+    /// The parts of the hub from which tasks come, and to which they go, for this worker.
+    pub fn task_parts(&self) -> TaskParts<'static> {
+        self.hub.task_parts(Caller::Worker(self.worker))
+    }
+
     /// Watches the socket of a new connection until it is closed.
     ///
     /// # Errors
@@ -115,8 +121,9 @@ impl WorkerContext {
             let runs = self.runs.drain(..).map(|run| (run.priority(), run));
             self.hub.queue.admit(runs, self.now_ns);
         }
+        let parts = self.task_parts();
         if let Some(tasks) = self.hub.tasks.as_ref().filter(|_| !self.tasks.is_empty()) {
-            tasks.admit(self.tasks.drain(..), self.now_ns, self.hub, Caller::Worker(self.worker));
+            tasks.admit(self.tasks.drain(..), self.now_ns, &parts);
         }
     }
 

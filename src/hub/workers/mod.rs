@@ -6,6 +6,3 @@ pub mod timer;
 pub mod wakeups;
 pub mod worker;
 pub mod worker_id;
-
-pub use caller::Caller;
-pub use worker_id::WorkerId;

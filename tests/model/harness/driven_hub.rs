@@ -7,7 +7,6 @@
 use super::promises::Transcript;
 use firstline::clock;
 use firstline::conn_id::ConnId;
-use firstline::hub::Hub;
 use firstline::hub::connection::session::Session;
 use firstline::hub::dispatch::consumer::{Consumer, ConsumerPipeline};
 use firstline::hub::dispatch::dispatcher::Dispatcher;
@@ -15,8 +14,9 @@ use firstline::hub::dispatch::policy::Policy;
 use firstline::hub::handling::fate::Rules;
 use firstline::hub::handling::shared::{SharedTasks, Table};
 use firstline::hub::replay;
-use firstline::hub::workers::WorkerId;
+use firstline::hub::shared::Hub;
 use firstline::hub::workers::worker::{Worker, WorkerParts};
+use firstline::hub::workers::worker_id::WorkerId;
 use firstline::limits::RECEIVE_BYTES;
 use firstline::options::Options;
 use firstline::protocol::Priority;

@@ -3,7 +3,7 @@
 use super::driven_hub::{Client, ReadResult};
 use super::kernel::Kernel;
 use super::promises::Transcript;
-use firstline::hub::Hub;
+use firstline::hub::shared::Hub;
 use firstline::hub::workers::worker::Worker;
 use nix::poll::PollFlags;
 use nix::sys::epoll::EpollTimeout;

@@ -10,6 +10,9 @@ const B: ConnId = ConnId::new(1);
 
 type Small = TaskTable<u32, CAPACITY>;
 
+/// The unit to which deadlines are rounded up.
+const GRAIN: u64 = TASK_GRAIN_MS * 1_000_000;
+
 const RULES: Rules = Rules { wait_ns: 1_000, time_ns: 100, limit_ns: 250, attempts: 2 };
 
 fn table(rules: Rules) -> Box<Small> {
@@ -37,7 +40,8 @@ fn admit(table: &mut Small, item: u32, priority: Priority, now: u64) {
     table.admit(item, priority, now).unwrap();
 }
 
-fn expire(table: &mut Small, now: u64) -> (std::vec::Vec<u32>, ConnIds) {
+/// The messages that expire, with the reasons for their senders, and the handlers to wake.
+fn expire(table: &mut Small, now: u64) -> (std::vec::Vec<(u32, Nak)>, ConnIds) {
     let mut expired = Vec::new();
     let wakes = table.run_deadlines(now, &mut expired);
     (expired.into_iter().collect(), wakes)
@@ -61,18 +65,18 @@ fn urgent_task_comes_first_and_only_as_many_are_given_as_wanted() {
 
 #[test]
 fn task_is_given_although_its_handlers_thread_read_the_clock_before_its_senders_did() {
-    let mut table = table(RULES);
+    let mut table = table(Rules { wait_ns: 1 << 40, ..RULES });
     table.set_handler(A, Priority::MIN, 1).unwrap();
     admit(&mut table, 1, Priority::NORMAL, 10);
     assert_eq!(give(&mut table, key(A, 1), 9), Some(1));
     assert_eq!(table.lose(A, Ended::Lost, 20), Some(Fate::PutBack(Priority::NORMAL)));
     table.set_handler(B, Priority::MIN, 1).unwrap();
     assert_eq!(give(&mut table, key(B, 1), 19), Some(1));
-    assert_eq!(table.end(key(B, 1), Ended::Later, 30), Some(Fate::PutBack(Priority::NORMAL)));
-    let ready = 30 + TASK_PAUSE_MS * 1_000_000;
-    assert_eq!(give(&mut table, key(B, 2), ready - 1), None);
-    assert_eq!(expire(&mut table, ready), (std::vec::Vec::new(), [B].into_iter().collect()));
-    assert_eq!(give(&mut table, key(B, 2), ready - 1), Some(1), "it was woken for this task");
+    assert_eq!(table.end(key(B, 1), Ended::Later, 30), Some(Fate::Paused));
+    let due = table.due_ns().unwrap();
+    assert_eq!(give(&mut table, key(B, 2), 30 + TASK_PAUSE_MS * 1_000_000 - 1), None);
+    assert_eq!(expire(&mut table, due), (std::vec::Vec::new(), [B].into_iter().collect()));
+    assert_eq!(give(&mut table, key(B, 2), 31), Some(1), "it was woken for this task");
 }
 
 #[test]
@@ -159,28 +163,89 @@ fn task_that_is_given_back_pauses_and_wakes_a_handler_then() {
     admit(&mut table, 1, Priority::NORMAL, 0);
     give(&mut table, key(A, 1), 0);
     assert!(table.take_due_change());
-    assert_eq!(table.end(key(A, 1), Ended::Later, 10), Some(Fate::PutBack(Priority::NORMAL)));
+    assert_eq!(table.end(key(A, 1), Ended::Later, 10), Some(Fate::Paused));
     let ready = 10 + TASK_PAUSE_MS * 1_000_000;
     assert!(table.take_due_change());
-    assert_eq!(table.due_ns(), Some(ready));
+    let due = table.due_ns().unwrap();
+    assert_eq!(due, ready.next_multiple_of(GRAIN));
     assert_eq!(give(&mut table, key(A, 2), ready - 1), None);
-    assert!(expire(&mut table, ready - 1).1.is_empty());
-    assert_eq!(expire(&mut table, ready), (vec![], ConnIds::from_slice(&[A]).unwrap()));
-    assert_eq!(give(&mut table, key(A, 2), ready), Some(1));
+    assert!(expire(&mut table, due - 1).1.is_empty());
+    assert_eq!(expire(&mut table, due), (vec![], ConnIds::from_slice(&[A]).unwrap()));
+    assert_eq!(give(&mut table, key(A, 2), due), Some(1));
 }
 
 #[test]
 fn message_that_no_handler_takes_expires() {
-    let mut table = table(RULES);
+    let mut table = table(Rules { wait_ns: GRAIN, ..RULES });
     admit(&mut table, 1, Priority::NORMAL, 0);
-    admit(&mut table, 2, Priority::URGENT, 10);
+    admit(&mut table, 2, Priority::URGENT, 1);
     assert!(table.take_due_change() && !table.take_due_change());
-    assert_eq!(table.due_ns(), Some(1_000));
-    assert!(expire(&mut table, 999).0.is_empty());
-    assert_eq!(expire(&mut table, 1_000).0, [1]);
-    assert_eq!(table.due_ns(), Some(1_010));
-    assert_eq!(expire(&mut table, 1_010).0, [2]);
+    assert_eq!(table.due_ns(), Some(GRAIN));
+    assert!(expire(&mut table, GRAIN - 1).0.is_empty());
+    assert_eq!(expire(&mut table, GRAIN).0, [(1, Nak::NoHandler)]);
+    assert_eq!(table.due_ns(), Some(2 * GRAIN));
+    assert_eq!(expire(&mut table, 2 * GRAIN).0, [(2, Nak::NoHandler)]);
     assert_eq!((table.due_ns(), table.unfinished()), (None, 0));
+}
+
+#[test]
+fn deadlines_that_are_close_to_each_other_are_run_together() {
+    let mut table = table(Rules { wait_ns: 1, ..RULES });
+    for item in 0..9 {
+        admit(&mut table, item, Priority::NORMAL, GRAIN + 100 * u64::from(item));
+        assert_eq!(table.take_due_change(), item == 0, "one wake-up for all");
+    }
+    assert_eq!(table.due_ns(), Some(2 * GRAIN));
+    assert_eq!(expire(&mut table, 2 * GRAIN).0.len(), 9);
+    assert_eq!(table.due_ns(), None);
+}
+
+#[test]
+fn more_messages_than_a_batch_expire_without_a_pause_and_the_urgent_ones_first() {
+    let mut table = table(RULES);
+    let urgent = (BATCH + 1) as u32;
+    (1..=urgent).for_each(|item| {
+        let priority = if item == urgent { Priority::URGENT } else { Priority::NORMAL };
+        admit(&mut table, item, priority, 0);
+    });
+    let first = expire(&mut table, GRAIN).0;
+    assert_eq!((first.len(), first[0], first[1]), (BATCH, (urgent, Nak::NoHandler), (1, Nak::NoHandler)));
+    assert!(table.due_ns().is_some_and(|due| due <= GRAIN), "the others are due now");
+    assert_eq!(expire(&mut table, GRAIN).0, [(BATCH as u32, Nak::NoHandler)]);
+}
+
+#[test]
+fn message_that_a_handler_lost_is_never_told_as_not_done() {
+    let lost = |why: Ended| {
+        let mut table = table(Rules { attempts: 9, ..RULES });
+        table.set_handler(A, Priority::MIN, 1).unwrap();
+        admit(&mut table, 1, Priority::NORMAL, 0);
+        give(&mut table, key(A, 1), 0);
+        assert_eq!(table.end(key(A, 1), why, 0), Some(Fate::PutBack(Priority::NORMAL)));
+        table
+    };
+    for (why, nak) in [(Ended::Lost, Nak::HandlerLost), (Ended::TimedOut, Nak::HandlerTimeout)] {
+        assert_eq!(expire(&mut lost(why), GRAIN).0, [(1, nak)], "no handler");
+
+        let mut refused = lost(why);
+        give(&mut refused, key(A, 2), 0);
+        assert_eq!(refused.end(key(A, 2), Ended::Refused, 0), Some(Fate::Refused(1, nak)));
+        assert_eq!(refused.stats().events()[Priority::NORMAL.index()][TaskEvent::Refused as usize], 1);
+
+        let mut waiting = lost(why);
+        waiting.drain();
+        assert_eq!(waiting.take_waiting(), Some((1, nak)));
+
+        let mut given = lost(why);
+        give(&mut given, key(A, 2), 0);
+        given.drain();
+        assert_eq!(given.take_given(), Some((1, nak, A)));
+
+        let mut left = lost(why);
+        give(&mut left, key(A, 2), 0);
+        left.drain();
+        assert_eq!(left.lose(A, Ended::Left, 0), Some(Fate::Refused(1, nak)));
+    }
 }
 
 #[test]
@@ -192,10 +257,10 @@ fn draining_table_takes_and_gives_nothing() {
     give(&mut table, key(A, 2), 0);
     table.drain();
     assert_eq!(table.admit(4, Priority::NORMAL, 0), Err(4));
-    assert_eq!((table.take_waiting(), table.take_waiting()), (Some(3), None));
+    assert_eq!((table.take_waiting(), table.take_waiting()), (Some((3, Nak::ShuttingDown)), None));
     assert_eq!(table.end(key(A, 1), Ended::Later, 1), Some(Fate::Refused(1, Nak::ShuttingDown)));
     assert_eq!(give(&mut table, key(A, 3), 1), None);
-    assert_eq!(table.take_given(), Some((2, A)));
+    assert_eq!(table.take_given(), Some((2, Nak::ShuttingDown, A)));
     assert_eq!((table.take_given(), table.unfinished()), (None, 0));
 }
 
@@ -217,13 +282,31 @@ fn handler_that_got_nothing_for_lack_of_an_entry_is_woken() {
 }
 
 #[test]
-fn task_beyond_its_deadline_and_grace_is_late() {
+fn handler_without_an_entry_is_woken_by_a_thread_that_read_the_clock_before_the_sender_did() {
+    let mut table = table(Rules { wait_ns: 1 << 40, ..RULES });
+    table.set_handler(A, Priority::MIN, 1).unwrap();
+    let mut done = None;
+    for number in 1..=TASKS_MAX as u64 {
+        admit(&mut table, number as u32, Priority::NORMAL, 0);
+        give(&mut table, key(A, number), 0).unwrap();
+        done = table.finish(key(A, number), HandlerText::NONE, 0);
+    }
+    admit(&mut table, 0, Priority::NORMAL, 10);
+    assert_eq!(give(&mut table, key(A, 1), 10), None);
+    assert_eq!(table.release(done.unwrap().task.unwrap(), 9).1, [A]);
+}
+
+#[test]
+fn task_whose_time_ended_before_is_late() {
     let mut table = table(RULES);
     table.set_handler(A, Priority::MIN, 1).unwrap();
     admit(&mut table, 1, Priority::NORMAL, 0);
     give(&mut table, key(A, 1), 0);
-    assert!(!table.is_late(50, 150));
-    assert!(table.is_late(50, 151));
+    assert!(!table.is_late(100));
+    assert!(table.is_late(101));
+    admit(&mut table, 2, Priority::NORMAL, 0);
+    table.time_out(A, 101);
+    assert!(!table.is_late(1 << 60), "the thread that asks ends tasks that wait");
 }
 
 // ---- Any steps -----------------------------------------------------------------------------------------
@@ -249,7 +332,7 @@ fn steps() -> impl Strategy<Value = std::vec::Vec<Step>> {
         4 => (0..3usize).prop_map(Step::Give),
         4 => (0..8usize, ended).prop_map(|(which, ended)| Step::End(which, ended)),
         1 => (0..3usize).prop_map(Step::Lose),
-        2 => (1..200u64).prop_map(Step::Pass),
+        2 => prop_oneof![1..200u64, Just(GRAIN)].prop_map(Step::Pass),
         1 => Just(Step::Release),
     ];
     prop::collection::vec(step, 0..200)
@@ -274,12 +357,20 @@ struct Model {
     given: std::vec::Vec<WithHandler>,
     done: std::vec::Vec<TaskId>,
     losses: BTreeMap<u32, u8>,
+    /// How each message was lost last.
+    last_losses: BTreeMap<u32, Nak>,
     wants: BTreeMap<usize, (Priority, usize)>,
 }
 
 impl Model {
-    /// Removes the lost messages from their handlers. Returns for each whether its sender gets a NAK.
-    fn lose(&mut self, is_lost: impl Fn(&WithHandler) -> bool) -> BTreeMap<u32, bool> {
+    /// The reason for the sender of a message that ends as not done: a handler that lost it may have done it.
+    fn reason(&self, item: u32, reason: Nak) -> Nak {
+        self.last_losses.get(&item).copied().unwrap_or(reason)
+    }
+
+    /// Removes the messages that are lost, for that reason, from their handlers. Returns for each whether its sender
+    /// gets a NAK.
+    fn lose(&mut self, reason: Nak, is_lost: impl Fn(&WithHandler) -> bool) -> BTreeMap<u32, bool> {
         let lost: std::vec::Vec<WithHandler> =
             self.given.iter().filter(|task| is_lost(task)).copied().collect();
         self.given.retain(|task| !is_lost(task));
@@ -287,6 +378,7 @@ impl Model {
         for task in lost {
             let losses = self.losses.entry(task.item).or_default();
             *losses += 1;
+            self.last_losses.insert(task.item, reason);
             is_refused.insert(task.item, *losses >= ATTEMPTS);
             if *losses < ATTEMPTS {
                 self.waiting.insert(task.item, task.priority);
@@ -302,6 +394,7 @@ impl Model {
         let refused = fates.iter().filter_map(|fate| match fate {
             Fate::Refused(item, _) => Some(*item),
             Fate::PutBack(_) => None,
+            Fate::Paused => panic!("no handler gave it back"),
         });
         let mut refused: std::vec::Vec<u32> = refused.collect();
         refused.sort_unstable();
@@ -338,20 +431,24 @@ impl Model {
             return self.done.extend(done.task);
         };
         match table.end(key, why, now).unwrap() {
-            Fate::PutBack(back) => {
-                assert_eq!((back, why), (priority, Ended::Later));
+            Fate::PutBack(_) => panic!("{why:?} pauses it"),
+            Fate::Paused => {
+                assert_eq!(why, Ended::Later);
                 self.waiting.insert(item, priority);
             }
-            Fate::Refused(refused, nak) => assert_eq!((refused, nak), (item, Nak::HandlerRefused)),
+            Fate::Refused(refused, reason) => {
+                assert_eq!((refused, reason), (item, self.reason(item, Nak::HandlerRefused)));
+            }
         }
     }
 
     fn pass(&mut self, table: &mut Small, now: u64) {
-        for item in expire(table, now).0 {
+        for (item, reason) in expire(table, now).0 {
             assert!(self.waiting.remove(&item).is_some());
+            assert_eq!(reason, self.reason(item, Nak::NoHandler));
         }
         for conn in 0..3 {
-            let lost = self.lose(|task| task.conn == conn && task.due <= now);
+            let lost = self.lose(Nak::HandlerTimeout, |task| task.conn == conn && task.due <= now);
             Self::check(&lost, core::iter::from_fn(|| table.time_out(ConnId::new(conn), now)));
         }
     }
@@ -380,7 +477,7 @@ proptest! {
                 Step::End(which, ended) => model.end(&mut table, which, ended, now),
                 Step::Lose(conn) => {
                     model.wants.remove(&conn);
-                    let lost = model.lose(|task| task.conn == conn);
+                    let lost = model.lose(Nak::HandlerLost, |task| task.conn == conn);
                     Model::check(&lost, core::iter::from_fn(|| table.lose(ConnId::new(conn), Ended::Lost, now)));
                 }
                 Step::Pass(time) => {

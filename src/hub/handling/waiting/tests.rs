@@ -13,8 +13,8 @@ enum Step {
     Take(u8),
     /// Put back the task that was taken first; it is ready after that time.
     PutBack(u64),
-    /// Take every task that has waited for so long.
-    Expire(u64),
+    /// Take the tasks that have waited for so long, at most so many.
+    Expire(u64, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -22,7 +22,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..10u8, 0..50u64).prop_map(|(priority, wait)| Step::Push(priority, wait)),
         3 => (0..10u8).prop_map(Step::Take),
         2 => (0..200u64).prop_map(Step::PutBack),
-        1 => (0..400u64).prop_map(Step::Expire),
+        1 => (0..400u64, 0..CAPACITY).prop_map(|(wait, max)| Step::Expire(wait, max)),
     ];
     prop::collection::vec(step, 0..200)
 }
@@ -40,6 +40,23 @@ impl Model {
             .filter(|index| fits(&self.waiting[*index]))
             .max_by_key(|index| order.key(self.waiting[*index].priority, self.waiting[*index].stamp_ns))?;
         Some(self.waiting.remove(best))
+    }
+
+    /// Takes what has waited for so long, the most urgent first, at most `max`.
+    fn expire(&mut self, wait: u64, now: u64, max: usize) -> Vec<WaitingTask<u32>> {
+        self.waiting.sort_by_key(|task| (core::cmp::Reverse(task.priority), task.stamp_ns));
+        let mut expired = Vec::new();
+        self.waiting.retain(|task| {
+            let is_over = task.ready_ns + wait <= now && expired.len() < max;
+            expired.extend(is_over.then_some(*task));
+            !is_over
+        });
+        expired
+    }
+
+    fn due(&self, wait: u64, now: u64) -> Option<u64> {
+        let due = |task: &WaitingTask<u32>| task.ready_ns + if task.ready_ns > now { 0 } else { wait };
+        self.waiting.iter().map(due).min()
     }
 }
 
@@ -65,7 +82,7 @@ proptest! {
                     if pushed.is_ok() {
                         stamp = now.max(stamp + 1);
                         let (stamp_ns, ready_ns) = (stamp, now);
-                        model.waiting.push(WaitingTask { item: serial, priority, stamp_ns, ready_ns, losses: 0, returns: 0 });
+                        model.waiting.push(WaitingTask { item: serial, priority, stamp_ns, ready_ns, past: Past::NONE });
                     }
                 }
                 Step::Take(min) => {
@@ -75,7 +92,8 @@ proptest! {
                     taken.extend(task);
                 }
                 Step::PutBack(pause) if !taken.is_empty() => {
-                    let task = WaitingTask { ready_ns: now + pause, losses: 7, ..taken.remove(0) };
+                    let mut task = WaitingTask { ready_ns: now + pause, ..taken.remove(0) };
+                    task.past.count_return();
                     let put = tasks.put_back(task);
                     prop_assert_eq!(put.is_err(), model.waiting.len() == CAPACITY);
                     if put.is_ok() {
@@ -83,26 +101,15 @@ proptest! {
                     }
                 }
                 Step::PutBack(_) => {}
-                Step::Expire(wait) => {
+                Step::Expire(wait, max) => {
                     let mut expired = Vec::new();
-                    while let Some(place) = tasks.overdue(wait, now) {
-                        expired.extend(tasks.take(place).map(|task| task.item));
-                    }
-                    let mut expected: Vec<u32> = Vec::new();
-                    model.waiting.retain(|task| {
-                        let is_over = task.ready_ns + wait <= now;
-                        expected.extend(is_over.then_some(task.item));
-                        !is_over
-                    });
-                    expired.sort_unstable();
-                    expected.sort_unstable();
-                    prop_assert_eq!(expired, expected);
+                    let due = tasks.expire(wait, now, max, |task| expired.push(task));
+                    prop_assert_eq!(expired, model.expire(wait, now, max));
+                    prop_assert_eq!(due, model.due(wait, now));
                 }
             }
             prop_assert_eq!(tasks.len(), model.waiting.len());
             prop_assert_eq!(tasks.is_empty(), model.waiting.is_empty());
-            let due = |task: &WaitingTask<u32>| task.ready_ns + if task.ready_ns > now { 0 } else { 300 };
-            prop_assert_eq!(tasks.due_ns(300, now), model.waiting.iter().map(due).min());
             for priority in Priority::all() {
                 let of = model.waiting.iter().filter(|task| task.priority == priority);
                 prop_assert_eq!(tasks.depths()[priority.index()].now as usize, of.clone().count());
