@@ -17,7 +17,8 @@ use firstline::limits::{BATCH, PIPELINE_RUNS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_T
 use firstline::options::Options;
 use firstline::protocol::Priority;
 use harness::driven_hub::{Client, Parts, ReadResult, Singletons, handling};
-use harness::promises::Witness;
+use harness::promises::check;
+use harness::witness::Witness;
 use libfuzzer_sys::fuzz_target;
 use nix::sys::epoll::EpollTimeout;
 use program::Program;
@@ -345,7 +346,7 @@ impl Run {
         witness.said = self.closed.iter().flat_map(|client| client.transcript.said()).collect();
         let ids: Vec<u64> = self.closed.iter().flat_map(|client| client.transcript.ids()).collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an ID was given twice");
-        self.closed.iter().for_each(|client| client.transcript.check(&witness));
+        self.closed.iter().for_each(|client| check(&client.transcript, &witness));
         let last_id = self.last_id + admitted;
         assert!(self.is_draining || witness.is_gone || witness.last_id().unwrap_or(self.last_id) == last_id);
         let singletons = self.parts.end();

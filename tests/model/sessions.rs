@@ -11,7 +11,8 @@ use firstline::hub::shared::Hub;
 use firstline::limits::AUTHENTICATION_MS_MAX;
 use firstline::options::Options;
 use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
-use harness::promises::Witness;
+use harness::promises::check;
+use harness::witness::Witness;
 use nix::sys::epoll::EpollTimeout;
 use std::sync::Mutex;
 
@@ -32,7 +33,7 @@ fn with_client(adjust: impl FnOnce(&mut Hub), act: impl FnOnce(&mut Parts, &mut 
         run_worker(&mut parts);
     }
     run_worker(&mut parts);
-    client.transcript.check(&Witness::nobody());
+    check(&client.transcript, &Witness::nobody());
     *free = Some(parts.end());
     client
 }

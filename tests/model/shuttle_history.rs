@@ -21,7 +21,9 @@ use firstline::options::Options;
 use harness::driven_hub::{Parts, ReadResult, Singletons};
 use harness::kernel::Kernel;
 use harness::members::{Member, await_no_clients, connect_witness, run_schedules, spawn_workers};
-use harness::promises::{Transcript, Witness};
+use harness::promises::check;
+use harness::transcript::Transcript;
+use harness::witness::Witness;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
 use std::path::{Path, PathBuf};
@@ -165,11 +167,10 @@ fn run() {
     let replay_reader = reading.join().unwrap();
     let workers = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
     while witness.read(usize::MAX) != ReadResult::End {}
-    let mut seen = Witness::new(&witness.transcript, Some(before));
-    assert_eq!(seen.last_id(), Some(last));
     // The witness does not know the messages before it subscribed.
-    seen.is_gone = true;
-    transcripts.iter().for_each(|transcript| transcript.check(&seen));
+    let seen = Witness::new(&witness.transcript, Some(before));
+    assert_eq!(seen.last_id(), Some(last));
+    transcripts.iter().for_each(|transcript| check(transcript, &seen));
     let singletons = Parts { hub, dispatcher, workers, sessions }.end();
     *SINGLETONS.lock().unwrap() = Some((singletons, replay_reader, last));
 }

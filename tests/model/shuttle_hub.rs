@@ -25,7 +25,9 @@ use firstline::protocol::Priority;
 use harness::driven_hub::{Client, Parts, ReadResult, Singletons, handling};
 use harness::kernel::Kernel;
 use harness::members::{Member, await_no_clients, connect_witness, one_in, run_schedules, spawn_workers};
-use harness::promises::{Transcript, Witness};
+use harness::promises::check;
+use harness::transcript::Transcript;
+use harness::witness::Witness;
 use nix::poll::PollFlags;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
@@ -239,7 +241,7 @@ fn run(acts: &'static [Act], handlers: u32, workers: usize, is_shared: bool, end
     seen.is_gone |= end != End::Late;
     seen.handled = hub.tasks.as_ref().map(SharedTasks::min);
     seen.said = transcripts.iter().flat_map(Transcript::said).collect();
-    transcripts.iter().for_each(|transcript| transcript.check(&seen));
+    transcripts.iter().for_each(|transcript| check(transcript, &seen));
     *SINGLETONS.lock().unwrap() = Some(Parts { hub, dispatcher, workers, sessions }.end());
 }
 

@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "a hub is leaked, and taken back when nothing refers to it")]
 
-use super::promises::Transcript;
+use super::transcript::Transcript;
 use firstline::clock;
 use firstline::conn_id::ConnId;
 use firstline::hub::connection::session::Session;

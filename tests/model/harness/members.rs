@@ -2,7 +2,7 @@
 
 use super::driven_hub::{Client, ReadResult};
 use super::kernel::Kernel;
-use super::promises::Transcript;
+use super::transcript::Transcript;
 use firstline::hub::shared::Hub;
 use firstline::hub::workers::worker::Worker;
 use nix::poll::PollFlags;

@@ -8,3 +8,7 @@ pub mod kernel;
 pub mod members;
 pub mod promises;
 pub mod protocol;
+mod refusals;
+mod reply;
+pub mod transcript;
+pub mod witness;
