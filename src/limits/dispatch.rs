@@ -1,0 +1,46 @@
+//! The queue, and the threads that process and deliver what waits in it.
+
+use super::{BATCH, CLIENTS, IN_FLIGHT, MSG_BYTES_MAX};
+
+/// The capacity of the queue: the slots of all clients together, so that it cannot overflow.
+pub const QUEUE_MAX: usize = CLIENTS * IN_FLIGHT;
+
+/// How often a thread runs the pipeline in one call, each time for one group. Then a worker polls its own connections
+/// before it calls again.
+pub const PIPELINE_RUNS_MAX: usize = 2;
+
+/// How many messages make a worker run the pipeline although other connections of it still wait to be polled: half a
+/// batch, so that the first clients get their ACKs while the worker receives the lines of the others. Fewer messages
+/// wait until the worker has polled all its connections.
+pub const PIPELINE_MESSAGES_MIN: usize = BATCH.div_ceil(2);
+
+/// How long a commit to the journal may take, on average, for workers to run the pipeline, in microseconds: several
+/// times the cost of waking another thread. If commits took longer, the worker's other clients would notice that it
+/// waits for the disk.
+pub const PIPELINE_SYNC_US_MAX: u64 = 1_000;
+
+/// With a journal, workers run the pipeline while at most one in this many groups has messages of several clients. A
+/// quarter: with one worker for each of 32 clients, the share is that low only if the clients send little.
+pub const PIPELINE_SHARED_GROUPS_DIVISOR: u32 = 4;
+
+/// The slice that a worker requests from the scheduler once it has urgent messages, in nanoseconds: the shortest that
+/// Linux permits.
+pub const SLICE_URGENT_NS: u64 = 100_000;
+
+/// Words of a bitmap with one bit for each client.
+pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
+
+/// How many events one wait of a worker returns at most; the next wait returns the rest.
+pub const EVENTS_MAX: usize = 64;
+
+/// The lines of one batch, in bytes.
+pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
+
+/// Commit groups: one that is being committed, and one that is being delivered.
+pub const GROUPS: usize = 2;
+
+/// The stack of the consumer's own thread, in bytes: it formats and copies, and its calls are not deep.
+pub const CONSUMER_STACK_BYTES: usize = 64 * 1024;
+
+/// The stack of the delivery's own thread, in bytes: as that of the consumer.
+pub const DELIVERY_STACK_BYTES: usize = CONSUMER_STACK_BYTES;
