@@ -55,7 +55,7 @@ pub struct Hub {
     draining: AtomicBool,
     /// Which threads may run the pipeline.
     pub policy: Policy,
-    /// Tells the acceptor that a place is free.
+    /// Tells the acceptor that a place is free, or that one of its deadlines has become earlier.
     pub vacancies: Vacancies,
 }
 

@@ -193,17 +193,10 @@ pub fn task(
     from: &str,
     text: &[u8],
 ) -> fmt::Result {
-    out.write_str("TASK ")?;
-    out.write_str(Decimal::new().format(number))?;
-    out.write_str(" p")?;
-    out.write_char(char::from(priority.digit()))?;
+    write_numbered(out, "TASK ", number, priority)?;
     out.write_str(" ")?;
     out.write_str(Decimal::new().format(left_ms))?;
-    out.write_str(" ")?;
-    out.write_str(from)?;
-    out.write_str(" ")?;
-    escape(text, out)?;
-    out.write_str("\n")
+    write_message(out, from, text)
 }
 
 /// Confirms line `n`, a command.
@@ -265,19 +258,28 @@ pub fn msg(
     text: &[u8],
 ) -> Result<Range<usize>, BatchFull> {
     let start = batch.len();
-    if write_msg(batch, id, priority, from, text).is_err() {
+    let written = write_numbered(batch, "MSG ", id, priority).and_then(|()| write_message(batch, from, text));
+    if written.is_err() {
         batch.truncate(start);
         return Err(BatchFull);
     }
     Ok(start..batch.len())
 }
 
-/// Writes the `MSG` line piece by piece, because that is faster than `write!`.
-fn write_msg(out: &mut VecView<u8>, id: u64, priority: Priority, from: &str, text: &[u8]) -> fmt::Result {
-    out.write_str("MSG ")?;
-    out.write_str(Decimal::new().format(id))?;
+// These two write a line piece by piece, because that is faster than `write!`.
+
+/// Writes the beginning of a line about a message: its word, a number and the priority.
+#[inline]
+fn write_numbered(out: &mut VecView<u8>, word: &str, number: u64, priority: Priority) -> fmt::Result {
+    out.write_str(word)?;
+    out.write_str(Decimal::new().format(number))?;
     out.write_str(" p")?;
-    out.write_char(char::from(priority.digit()))?;
+    out.write_char(char::from(priority.digit()))
+}
+
+/// Writes the end of a line about a message: its sender, and the escaped text.
+#[inline]
+fn write_message(out: &mut VecView<u8>, from: &str, text: &[u8]) -> fmt::Result {
     out.write_str(" ")?;
     out.write_str(from)?;
     out.write_str(" ")?;

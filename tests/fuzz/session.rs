@@ -310,9 +310,9 @@ impl Run {
         panic!("a client that waits is never answered");
     }
 
-    /// Advances the clock, if a client may wait for that: after a wrong token its answer is delayed, even if
-    /// the client is gone, a client above the rate is not read, and a message waits for a handler. Otherwise no client waits for time. Returns
-    /// whether one may wait.
+    /// Advances the clock if a client may wait for that, and returns whether one may. The answer to a wrong token is
+    /// delayed, even if the client is gone; a client above the rate is not read; and a message waits for a handler.
+    /// Otherwise no client waits for time.
     fn advance_time(&self) -> bool {
         let may_wait = self.parts.hub.authenticator.is_some()
             || self.parts.hub.settings.rate.is_some()

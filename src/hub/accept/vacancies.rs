@@ -1,10 +1,11 @@
-//! Tells the acceptor that a place is free.
+//! Tells the acceptor that a place is free, or that one of its deadlines has become earlier.
 
 use crate::hub::workers::wakeups::Waker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Wakes the thread that waits for a free place: the acceptor, or in a shutdown the thread that drains the hub.
+/// Wakes the main thread: the acceptor, and in a shutdown the thread that drains the hub. It waits for a free place, and
+/// for the next deadline of a task.
 pub struct Vacancies {
     waker: Waker,
     is_awaited: AtomicBool,

@@ -2,7 +2,8 @@
 //! the lock during the system call.
 
 use crate::clock;
-use crate::hub::egress::outbox::{FlushStatus, Outbox, Sent};
+use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::send_state::{FlushStatus, Sent};
 #[cfg(not(loom))]
 use crate::limits::TEXT_REPLY_BYTES_MAX;
 use crate::limits::{SEND_BYTES_MAX, SENDS_PER_POLL_MAX};

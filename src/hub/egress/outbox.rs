@@ -12,13 +12,11 @@
 //!
 //! This module does no input or output: see [`crate::hub::egress::flush`].
 
-pub use super::send_state::{FlushStatus, Sent};
-
 use super::buffer::Buffer;
 use super::credits::Credits;
 use super::endpoint::Endpoint;
 use super::idleness::Idleness;
-use super::send_state::Sending;
+use super::send_state::{FlushStatus, Sending, Sent};
 use super::subscription::{Subscriber, Subscription};
 use crate::limits::{OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES, TASK_BYTES_MAX};
 use crate::protocol::reply;

@@ -165,7 +165,7 @@ impl<T, const N: usize> TaskTable<T, N> {
             return Given::Nothing;
         }
         let Some((item, priority)) = self.waiting.peek(place) else { return Given::Nothing };
-        let left_ns = self.rules.time_ns.min(self.rules.limit_ns);
+        let left_ns = self.rules.time_ns;
         if !put(Offer { number: key.number, item, priority, left_ns }) {
             return Given::NoRoom;
         }

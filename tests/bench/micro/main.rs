@@ -106,7 +106,7 @@ fn outbox_round(bencher: Bencher) {
             outbox.reply(run, |out| reply::acks(out, lines, black_box(1_000_000), black_box(false)));
         }
         while let Some((_, len)) = outbox.begin_send(&mut chunk) {
-            outbox.end_send(firstline::hub::egress::outbox::Sent::Bytes(len), || 1);
+            outbox.end_send(firstline::hub::egress::send_state::Sent::Bytes(len), || 1);
         }
     });
 }

@@ -3,7 +3,8 @@
 use crate::kernel::{Kernel, WaitResult};
 use crate::pool;
 use firstline::hub::egress::flush;
-use firstline::hub::egress::outbox::{FlushStatus, Outbox, WakeOn};
+use firstline::hub::egress::outbox::{Outbox, WakeOn};
+use firstline::hub::egress::send_state::FlushStatus;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES};
 use firstline::queue::{Chain, Slots};
 use firstline::sync::{Bitmap, Mutex};
