@@ -1,8 +1,8 @@
 //! The watchdog: reports progress to the service manager as long as the consumer processes messages. If the consumer
 //! hangs, the reports stop and the manager restarts the server, even if all other threads work.
 //!
-//! A slow handler does not count as a hang: tasks that wait or are given are not with the consumer. But if the time of a
-//! task with a handler had ended before the last check, and the task is still there, the worker of the handler hangs.
+//! A slow handler does not count as a hang: tasks that wait or are given are not with the consumer. But if the time of
+//! a task with a handler had ended before the last check, and the task is still there, the worker of the handler hangs.
 //! After a stall of the whole process, the workers have until the next check. The time-outs of tasks that wait do not
 //! count: the thread that checks runs them itself.
 //!

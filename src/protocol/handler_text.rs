@@ -115,7 +115,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_cut_is_the_beginning_of_the_text(
-            text in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\\'), Just(b'.'), Just(0xc3), Just(0xbc)], 0..400),
+            text in prop::collection::vec(
+                prop_oneof![any::<u8>(), Just(b'\\'), Just(b'.'), Just(0xc3), Just(0xbc)],
+                0..400,
+            ),
             bytes_max in CUT_MARK.len()..1_100,
         ) {
             let escaped = HandlerText::new(&text).escaped(bytes_max);

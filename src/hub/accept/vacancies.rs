@@ -4,8 +4,8 @@ use crate::hub::workers::wakeups::Waker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Wakes the main thread: the acceptor, and in a shutdown the thread that drains the hub. It waits for a free place, and
-/// for the next deadline of a task.
+/// Wakes the main thread: the acceptor, and in a shutdown the thread that drains the hub. It waits for a free place,
+/// and for the next deadline of a task.
 pub struct Vacancies {
     waker: Waker,
     is_awaited: AtomicBool,

@@ -9,7 +9,8 @@ use crate::protocol::reply::Nak;
 pub struct Rules {
     /// How long a task waits for a handler at most, in nanoseconds.
     pub wait_ns: u64,
-    /// How long a handler has for a task, from its start or from the last `/extend`, in nanoseconds: at most `limit_ns`.
+    /// How long a handler has for a task, from its start or from the last `/extend`, in nanoseconds: at most
+    /// `limit_ns`.
     pub time_ns: u64,
     /// How long a handler may have a task in all, in nanoseconds.
     pub limit_ns: u64,

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! [`table`] composes [`waiting`], [`handlers`], [`entries`], [`fate`] and [`stats`]. [`entries`] are made of
-//! [`entry`]s, which know the task type of [`waiting`]. [`waiting`], [`entry`] and [`fate`] know the [`past`] of a task.
-//! The table knows no sockets, no threads and no clock. [`shared`] shares it between threads, sends the tasks to the
+//! [`entry`]s, which know the task type of [`waiting`]. [`waiting`], [`entry`] and [`fate`] know the [`past`] of a
+//! task. The table knows no sockets, no threads and no clock. [`shared`] shares it between threads, sends the tasks to the
 //! handlers, and sends the replies to the senders. For that it gets some [`parts`] of the hub.
 //!
 //! The worker of a handler gives it its tasks, and ends those that exceed their time. Other threads only wake that

@@ -326,8 +326,8 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Statistics ------------------------------------------------------------------------------------
 
-    /// Whether a handler still has a task whose time ended before `since_ns`: if the workers had time to run since then,
-    /// the worker of that handler hangs.
+    /// Whether a handler still has a task whose time ended before `since_ns`: if the workers had time to run since
+    /// then, the worker of that handler hangs.
     pub fn is_late(&self, since_ns: u64) -> bool {
         self.entries.given().any(|entry| entry.due_ns < since_ns)
     }

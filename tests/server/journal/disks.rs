@@ -138,8 +138,8 @@ fn worker_does_not_wait_for_a_slow_disk() {
     assert_eq!(server.end(), Some(0));
 }
 
-/// Sends a batch of lesser messages from each of four clients, and then an urgent one. Returns whether the urgent message
-/// and two batches at least were in the queue at the same time: a slow machine may have written them before.
+/// Sends a batch of lesser messages from each of four clients, and then an urgent one. Returns whether the urgent
+/// message and two batches at least were in the queue at the same time: a slow machine may have written them before.
 fn urgent_joins_waiting_batches(server: &Server, urgent: &str) -> bool {
     let mut observer = server.connect();
     let before = observer.stats()["admitted"];
