@@ -72,9 +72,7 @@ fn run(options: Options) -> Result<(), String> {
         for address in options.listen {
             bound.push(listen(address).await?);
         }
-        let port =
-            bound.first().and_then(|listener| listener.local_addr().ok()).map_or(0, |address| address.port());
-        let sessions = Sessions::new(port);
+        let sessions = Sessions::new().map_err(system)?;
         let site = Site::new(state, guard, viewer_token, options.allows_send, submitter, sessions);
         let (site, places) = (Arc::new(site), server::places());
         let mut listeners = tokio::task::JoinSet::new();

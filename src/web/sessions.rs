@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// The random bytes of an ID.
 const ID_BYTES: usize = 16;
 
+/// The beginning of the cookie's name.
+const COOKIE_PREFIX: &str = "firstline-web-";
+
 /// A viewer that has shown the token.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -33,10 +36,15 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// No sessions. A browser sends cookies to all ports of a host, and keeps one of each name. So the name has the
-    /// port, for several of this program on one machine.
-    pub fn new(port: u16) -> Self {
-        Self { cookie: format!("firstline-web-{port}"), sessions: Mutex::default() }
+    /// No sessions, with a new name for the cookie. A browser sends a cookie to all ports of a host, and keeps one of
+    /// each name (RFC 6265bis, section 8.5). So programs that viewers reach by one host name must have different
+    /// names. The name is random, because the program does not know the ports that viewers use: a container or a proxy
+    /// may stand between. The sessions end with the program, so no later one needs the name.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { cookie: format!("{COOKIE_PREFIX}{}", random_id()?), sessions: Mutex::default() })
     }
 
     /// The name of the cookie.
@@ -89,16 +97,14 @@ fn random_id() -> io::Result<String> {
 mod tests {
     use super::*;
 
-    const COOKIE: &str = "firstline-web-9180";
-
     #[test]
     fn session_is_found_by_its_cookie_until_it_ends() {
-        let (sessions, now) = (Sessions::new(9180), Instant::now());
+        let (sessions, now) = (Sessions::new().unwrap(), Instant::now());
+        let name = sessions.cookie();
         let session = sessions.begin(now).unwrap();
-        let cookies = format!("a=b; {COOKIE}=nonsense; {COOKIE}={}", session.id);
+        let cookies = format!("a=b; {name}=nonsense; {name}={}", session.id);
         assert_eq!(sessions.find(&cookies, now).unwrap().form_token, session.form_token);
-        assert_eq!(sessions.cookie(), COOKIE);
-        assert!(sessions.find("", now).is_none() && sessions.find(&format!("{COOKIE}="), now).is_none());
+        assert!(sessions.find("", now).is_none() && sessions.find(&format!("{name}="), now).is_none());
         assert!(sessions.find(&cookies, now + Duration::from_secs(SESSION_S)).is_none());
         let other = sessions.begin(now).unwrap();
         assert!(
@@ -109,11 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn cookies_of_two_programs_behind_one_host_name_live_side_by_side() {
+        let (one, other, now) = (Sessions::new().unwrap(), Sessions::new().unwrap(), Instant::now());
+        assert_ne!(one.cookie(), other.cookie());
+        let [of_one, of_other] = [&one, &other].map(|sessions| sessions.begin(now).unwrap());
+        let cookies = format!("{}={}; {}={}", one.cookie(), of_one.id, other.cookie(), of_other.id);
+        assert_eq!(one.find(&cookies, now).unwrap().id, of_one.id);
+        assert_eq!(other.find(&cookies, now).unwrap().id, of_other.id);
+    }
+
+    #[test]
     fn number_of_sessions_is_bounded() {
-        let (sessions, now) = (Sessions::new(9180), Instant::now());
+        let (sessions, now) = (Sessions::new().unwrap(), Instant::now());
         let first = sessions.begin(now).unwrap();
         (0..SESSIONS_MAX).for_each(|_| drop(sessions.begin(now).unwrap()));
         assert_eq!(sessions.sessions.lock().unwrap().len(), SESSIONS_MAX);
-        assert!(sessions.find(&format!("{COOKIE}={}", first.id), now).is_none());
+        assert!(sessions.find(&format!("{}={}", sessions.cookie(), first.id), now).is_none());
     }
 }

@@ -115,9 +115,9 @@ fn without_a_right_there_are_numbers_but_no_names_or_texts() {
     let guarded =
         Web::start(server.address, &["--token-file", token, "--viewer-token-file", &token_file(&directory)]);
     guarded.wait_until_here();
-    let mut viewers =
-        [web.events(""), guarded.events(&format!("firstline-web-{}=nonsense", guarded.address.port()))];
     let (cookie, _) = guarded.log_in();
+    let (name, _) = cookie.split_once('=').unwrap();
+    let mut viewers = [web.events(""), guarded.events(&format!("{name}=nonsense"))];
     let mut reader = guarded.events(&cookie);
     let mut alice = server.connect();
     assert_eq!(alice.ask("/auth 0123456789abcdeg"), "OK 1 alice");
