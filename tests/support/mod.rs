@@ -443,8 +443,13 @@ pub fn too_long(n: impl Display) -> String {
 }
 
 /// Waits by polling for a condition that no event announces.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(LIMIT, what, condition);
+}
+
+/// As [`eventually`], for what takes a known time: `limit` is several times that.
+pub fn eventually_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !condition() {
         assert!(Instant::now() < deadline, "it did not happen: {what}");
         std::thread::sleep(Duration::from_millis(10));

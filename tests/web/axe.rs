@@ -2,7 +2,7 @@
 //! fetches it.
 
 use crate::browsing::Browser;
-use crate::picture::Scene;
+use crate::scene::Scene;
 use crate::support::eventually;
 use std::fs;
 
@@ -35,7 +35,7 @@ fn page_violates_no_rule_in_any_state_size_and_color() {
     let browser = scene.open();
     assert_accessible(&browser, "without the token");
     browser.focus("#token");
-    browser.press(&format!("{}{ENTER}", crate::scene::TOKEN));
+    browser.press(&format!("{}{ENTER}", crate::web::TOKEN));
     eventually("it may send", || browser.is_visible("#send"));
     scene.talk();
     scene.wait_for_everything(&browser);

@@ -1,10 +1,15 @@
 //! The handlers, and the counters of the real `firstline-bridge`, on the page and as metrics.
 
 use crate::browsing::Browser;
-use crate::picture::Scene;
 use crate::prometheus::promtool;
-use crate::scene::Web;
-use crate::support::eventually;
+use crate::scene::Scene;
+use crate::support::{eventually, eventually_within};
+use crate::web::Web;
+use std::time::Duration;
+
+/// How long the page may take to find that a bridge has been killed: a multiple of the 45 s after which its counters are
+/// too old.
+const AWAY_LIMIT: Duration = Duration::from_secs(5 * 45);
 
 #[test]
 fn handlers_and_the_real_bridge_are_metrics_and_a_bridge_that_ends_is_away() {
@@ -28,8 +33,8 @@ fn handlers_and_the_real_bridge_are_metrics_and_a_bridge_that_ends_is_away() {
     }
     let output = promtool(&["check", "metrics"], &text);
     assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
-    scene.end_bridge();
-    eventually("the bridge is away", || {
+    scene.kill_bridge();
+    eventually_within(AWAY_LIMIT, "the bridge is away", || {
         let text = scene.web.get("/metrics").body;
         text.contains("\nfirstline_bridge_up 0\n") && !text.contains("firstline_bridge_connected")
     });

@@ -1,7 +1,7 @@
 //! The page in a real Chromium. `target/web-screenshots` has what it looked like.
 
 use crate::browsing::Browser;
-use crate::scene::{TOKEN, Web, token_file};
+use crate::web::{TOKEN, Web, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, command, eventually};
 use serde_json::json;

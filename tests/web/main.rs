@@ -20,6 +20,8 @@ mod monitoring;
 mod picture;
 mod prometheus;
 mod safety;
+#[cfg(feature = "bridge")]
 mod scene;
 mod sending;
 mod serving;
+mod web;

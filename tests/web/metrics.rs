@@ -2,7 +2,7 @@
 
 use crate::http::request;
 use crate::prometheus::{Prometheus, promtool};
-use crate::scene::Web;
+use crate::web::Web;
 use crate::support::directory::Directory;
 use crate::support::eventually;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The dashboard for Grafana and the rules for Prometheus in deploy/examples, against the metrics of everything.
 
-use crate::picture::Scene;
+use crate::scene::Scene;
 use crate::prometheus::{Prometheus, promtool};
 use crate::support::directory::Directory;
 use crate::support::eventually;
@@ -81,7 +81,7 @@ fn rules_find_a_bridge_that_has_ended_and_handlers_that_are_gone() {
         prometheus.query("firstline_bridge_up") == Some(1.0)
             && prometheus.query("firstline_handlers") == Some(1.0)
     });
-    scene.end_bridge();
+    scene.stop_bridge();
     scene.end_handler();
     for alert in ["FirstlineBridgeAway", "FirstlineNoHandler"] {
         eventually("the rule fires or waits to", || {

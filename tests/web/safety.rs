@@ -2,7 +2,7 @@
 //! `src/web/limits.rs`.
 
 use crate::http::{Http, format, request};
-use crate::scene::{Web, token_file};
+use crate::web::{Web, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, allow_many_connections, eventually};
 use std::io::{BufRead, BufReader, Write};
@@ -59,7 +59,7 @@ fn form_of_another_site_is_refused_even_with_the_cookie() {
         assert_eq!(request(web.address, "POST", "/send", &fields, &form).status, 415, "{kind}");
     }
     assert_eq!(server.stats()["processed"], 1);
-    let set = web.post("/login", "", &format!("token={}", crate::scene::TOKEN)).head["set-cookie"].clone();
+    let set = web.post("/login", "", &format!("token={}", crate::web::TOKEN)).head["set-cookie"].clone();
     assert!(set.contains("; HttpOnly") && set.contains("; SameSite=Strict"), "{set}");
 }
 

@@ -1,6 +1,6 @@
 //! Sending from the page.
 
-use crate::scene::{TOKEN, Web, command, token_file};
+use crate::web::{TOKEN, Web, command, token_file};
 use crate::support::Server;
 use crate::support::directory::Directory;
 use std::process::Stdio;

@@ -1,6 +1,6 @@
 //! What viewers get, and how it follows the hub.
 
-use crate::scene::{TOKEN, Web, private_file, token_file};
+use crate::web::{TOKEN, Web, private_file, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, command as hub_command, eventually};
 use std::time::{Duration, Instant};
