@@ -1,5 +1,5 @@
-//! The counters of `firstline-bridge`, which it writes to a file every 5 s. A file that is not written again belongs to
-//! a bridge that has ended.
+//! The counters of `firstline-bridge`, which it writes to a file. A file that is not replaced for
+//! [`BRIDGE_SILENCE_MS_MAX`] belongs to a bridge that has ended.
 
 use crate::limits::{BRIDGE_BYTES_MAX, BRIDGE_SILENCE_MS_MAX};
 use firstline::client::shown::described;

@@ -33,8 +33,8 @@ pub const STATS_MAX: usize = 1_024;
 /// How much of the file of the bridge's counters is read, in bytes. It has some 400.
 pub const BRIDGE_BYTES_MAX: u64 = 4 * 1024;
 
-/// How long the bridge may not write its counters before it counts as away, in milliseconds. It writes them every 20 s even
-/// if they do not change.
+/// How long the bridge may not write its counters before it counts as away, in milliseconds. It writes them every 20 s
+/// even if they do not change.
 pub const BRIDGE_SILENCE_MS_MAX: u64 = 45_000;
 
 /// The time between two points of the history, in seconds.
