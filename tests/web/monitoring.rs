@@ -4,10 +4,12 @@ use crate::scene::Scene;
 use crate::prometheus::{Prometheus, promtool};
 use crate::support::directory::Directory;
 use crate::support::eventually;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 const RULES: &str = "deploy/examples/prometheus-firstline.rules.yml";
+const PAGE: &str = "deploy/doc/web.md";
 const DASHBOARD: &str = "deploy/examples/grafana-firstline.json";
 
 /// The metrics that are there only once the journal has a rate.
@@ -17,8 +19,15 @@ fn dashboard() -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(DASHBOARD).unwrap()).unwrap()
 }
 
+/// The names of metrics in a text.
+fn names(text: &str) -> BTreeSet<&str> {
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let name = |at: usize| text[at..].split(|letter| !is_of_name(letter)).next().unwrap();
+    text.match_indices("firstline_").map(|(at, _)| name(at)).collect()
+}
+
 #[test]
-fn rules_and_dashboard_ask_only_for_what_there_is() {
+fn rules_dashboard_and_documentation_name_what_there_is_and_the_documentation_all_of_it() {
     let mut scene = Scene::new("web-rules");
     scene.talk();
     let output = promtool(&["check", "rules", "--lint-fatal", RULES], "");
@@ -29,15 +38,20 @@ fn rules_and_dashboard_ask_only_for_what_there_is() {
             && metrics().contains("tasks_done_total{priority=\"9\"} 1\n")
     });
     let known = metrics() + &LATE.map(|name| format!("{name} 1\n")).concat();
-    for path in [DASHBOARD, RULES] {
+    let types = || known.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for path in [DASHBOARD, RULES, PAGE] {
         let text = fs::read_to_string(path).unwrap();
-        assert!(text.matches("firstline_").count() > 10, "{path}");
-        for (at, _) in text.match_indices("firstline_") {
-            let name: String =
-                text[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let named = names(&text);
+        assert!(named.len() > 10, "{path}");
+        for name in named {
             let has_value = |end: char| known.contains(&format!("\n{name}{end}"));
-            assert!(has_value(' ') || has_value('{'), "{path}: {name} is no metric");
+            let is_histogram = path == PAGE && types().any(|known| known == name);
+            assert!(has_value(' ') || has_value('{') || is_histogram, "{path}: {name} is no metric");
         }
+    }
+    let page = fs::read_to_string(PAGE).unwrap();
+    for name in types() {
+        assert!(names(&page).contains(name), "{PAGE} lacks {name}");
     }
 }
 
