@@ -4,13 +4,16 @@
 //! With firstline, handlers say `/handle`, and the answer is in the ACK. beanstalkd has jobs with priorities; the answer
 //! is a job in a tube of the sender. RabbitMQ has a queue with priorities, a prefetch of one, and `reply-to`. NATS has
 //! requests to a queue group; it has no priorities.
+//!
+//! All servers get the same load from the same clients: a thread for each sender and each handler. A handler asks for
+//! one message at a time (NATS has no such bound, and pushes), and sends the answer to each message as soon as it is
+//! done, in a write of its own.
 
 use crate::load::{self, Load, text};
 use crate::protocol::Protocol;
 use crate::server::Running;
 use firstline::histogram::Histogram;
-use firstline::limits::HANDLER_TASKS;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,10 +29,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long the other messages pile up before the first urgent one.
 const LEAD: Duration = Duration::from_millis(300);
 
-/// How many handlers of firstline answer when the rate is measured; each has as many messages as the board permits.
-/// beanstalkd gives a connection one job after the other, so it gets more connections.
-const HANDLERS: usize = 4;
-const BEANSTALKD_HANDLERS: usize = 16;
+/// How many handlers answer when the rate is measured.
+const HANDLERS: usize = 16;
+
+/// How long an answer may take before the measurement fails: several times the 5 s that NATS takes for an urgent message
+/// behind 512 others.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A stream, read line by line or up to a NUL.
 struct Stream(BufReader<TcpStream>);
@@ -39,6 +44,7 @@ impl Stream {
     fn connect(address: SocketAddr, protocol: Protocol) -> Self {
         let stream = load::connect(address, &protocol.greet_sender());
         stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
         Self(BufReader::with_capacity(64 * 1024, stream))
     }
 
@@ -50,7 +56,10 @@ impl Stream {
     /// The next piece, up to `end`; none: the server has closed the connection.
     fn next(&mut self, end: u8) -> Option<String> {
         let mut piece = Vec::new();
-        self.0.read_until(end, &mut piece).ok()?;
+        if let Err(error) = self.0.read_until(end, &mut piece) {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "nothing came for {LIMIT:?}");
+            return None;
+        }
         // At the end a piece may be cut off.
         let piece = piece.strip_suffix(&[end])?;
         Some(String::from_utf8_lossy(piece).trim_end_matches('\r').to_string())
@@ -79,13 +88,23 @@ struct Sender {
 }
 
 impl Sender {
-    fn connect(address: SocketAddr, protocol: Protocol, index: usize, text_bytes: usize) -> Self {
+    /// A sender that has `in_flight` messages under way at most.
+    fn connect(
+        address: SocketAddr,
+        protocol: Protocol,
+        index: usize,
+        in_flight: u64,
+        text_bytes: usize,
+    ) -> Self {
         let mut stream = Stream::connect(address, protocol);
         let (name, mut answers) = (format!("r{index}"), None);
         match protocol {
             Protocol::Beanstalkd => {
                 let mut of_tube = Stream::connect(address, protocol);
-                of_tube.send(format!("watch {name}\r\nignore default\r\nreserve\r\n"));
+                // Each reservation brings one answer. As many wait as messages are under way, so that the sender need
+                // not ask between two answers.
+                let reservations = "reserve\r\n".repeat(in_flight as usize);
+                of_tube.send(format!("watch {name}\r\nignore default\r\n{reservations}"));
                 (0..2).for_each(|_| drop(of_tube.line()));
                 answers = Some(of_tube);
                 // Nobody waits for what comes back to a put.
@@ -100,31 +119,22 @@ impl Sender {
 
     /// Sends messages.
     fn ask(&mut self, count: u64, is_urgent: bool) -> bool {
-        let (mut out, len, name) = (Vec::new(), self.text.len(), &self.name);
-        for _ in 0..count {
-            let head = match (self.protocol, is_urgent) {
-                (Protocol::Beanstalkd, _) => {
-                    let rank = if is_urgent { 0 } else { 1024 };
-                    format!("put {rank} 0 60 {}\r\n{name} ", name.len() + 1 + len)
-                }
-                (Protocol::Nats, _) => format!("PUB tasks {name} {len}\r\n"),
-                (Protocol::Stomp, _) => {
-                    let rank = if is_urgent { 9 } else { 4 };
-                    let to = "destination:/amq/queue/tasks\nreply-to:/temp-queue/answers";
-                    format!("SEND\n{to}\npriority:{rank}\n\n")
-                }
-                (_, true) => "/urgent ".to_string(),
-                (_, false) => String::new(),
-            };
-            out.extend_from_slice(head.as_bytes());
-            out.extend_from_slice(&self.text);
-            out.extend_from_slice(match self.protocol {
-                Protocol::Beanstalkd | Protocol::Nats => b"\r\n",
-                Protocol::Stomp => b"\0",
-                _ => b"\n",
-            });
-        }
-        self.stream.send(out)
+        let (len, name) = (self.text.len(), &self.name);
+        let (head, end) = match self.protocol {
+            Protocol::Beanstalkd => {
+                let rank = if is_urgent { 0 } else { 1024 };
+                (format!("put {rank} 0 60 {}\r\n{name} ", name.len() + 1 + len), "\r\n")
+            }
+            Protocol::Nats => (format!("PUB tasks {name} {len}\r\n"), "\r\n"),
+            Protocol::Stomp => {
+                let rank = if is_urgent { 9 } else { 4 };
+                let to = "destination:/amq/queue/tasks\nreply-to:/temp-queue/answers";
+                (format!("SEND\n{to}\npriority:{rank}\n\n"), "\0")
+            }
+            _ => (if is_urgent { "/urgent " } else { "" }.to_string(), "\n"),
+        };
+        let message = [head.as_bytes(), &self.text, end.as_bytes()].concat();
+        self.stream.send(message.repeat(count as usize))
     }
 
     /// Waits for an answer, and returns how many have come; none: the server has closed the connection.
@@ -173,7 +183,7 @@ struct Handler {
 }
 
 impl Handler {
-    fn connect(address: SocketAddr, protocol: Protocol, tasks: usize) -> Self {
+    fn connect(address: SocketAddr, protocol: Protocol) -> Self {
         let mut stream = Stream::connect(address, protocol);
         match protocol {
             Protocol::Beanstalkd => drop(stream.send("reserve\r\n")),
@@ -188,7 +198,7 @@ impl Handler {
                 while stream.next(0).is_some_and(|frame| !frame.trim_start().starts_with("RECEIPT")) {}
             }
             _ => {
-                stream.send(format!("/handle 0 {tasks}\n"));
+                stream.send("/handle 0 1\n");
                 assert_eq!(stream.line().as_deref(), Some("OK 1"));
             }
         }
@@ -197,71 +207,60 @@ impl Handler {
 
     /// Processes messages for as long as the server lives; each takes `work`.
     fn run(mut self, work: Duration) {
-        let mut out = String::new();
-        while let Some(is_task) = self.take(&mut out) {
-            if is_task && !work.is_zero() {
+        while let Some(piece) = self.take() {
+            let Some(answer) = piece else { continue };
+            if !work.is_zero() {
                 sleep(work);
             }
-            if !self.stream.has_more() {
-                if !self.stream.send(&out) {
-                    return;
-                }
-                out.clear();
+            if !self.stream.send(answer) {
+                return;
             }
         }
     }
 
-    /// Reads a piece, and returns whether it was a message. If so, appends its answer to `out`.
-    fn take(&mut self, out: &mut String) -> Option<bool> {
+    /// Reads a piece, and returns the answer to it if it is a message.
+    fn take(&mut self) -> Option<Option<String>> {
         let stream = &mut self.stream;
-        match self.protocol {
+        let answer = match self.protocol {
             Protocol::Stomp => {
                 let frame = stream.next(0)?;
                 let header =
                     |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
                 if !frame.trim_start().starts_with("MESSAGE") {
-                    return Some(false);
+                    return Some(None);
                 }
                 let (to, id) = (header("reply-to:"), header("ack:"));
-                *out += &format!("SEND\ndestination:{to}\n\nok\0ACK\nid:{id}\n\n\0");
+                format!("SEND\ndestination:{to}\n\nok\0ACK\nid:{id}\n\n\0")
             }
             Protocol::Nats => {
                 let line = stream.line()?;
                 let words: Vec<&str> = line.split(' ').collect();
-                let ["MSG", _, _, to, _] = words[..] else { return Some(false) };
+                let ["MSG", _, _, to, _] = words[..] else { return Some(None) };
                 stream.line()?;
-                *out += &format!("PUB {to} 2\r\nok\r\n");
+                format!("PUB {to} 2\r\nok\r\n")
             }
             Protocol::Beanstalkd => {
                 let line = stream.line()?;
                 let words: Vec<&str> = line.split(' ').collect();
-                let ["RESERVED", id, bytes] = words[..] else { return Some(false) };
+                let ["RESERVED", id, bytes] = words[..] else { return Some(None) };
                 let body = stream.line()?;
                 assert_eq!(body.len().to_string(), bytes);
                 let to = body.split(' ').next()?;
-                *out += &format!("use {to}\r\nput 0 0 60 2\r\nok\r\ndelete {id}\r\nreserve\r\n");
+                format!("use {to}\r\nput 0 0 60 2\r\nok\r\ndelete {id}\r\nreserve\r\n")
             }
             _ => {
                 let line = stream.line()?;
-                let Some(task) = line.strip_prefix("TASK ") else { return Some(false) };
-                *out += "/done ";
-                *out += task.split(' ').next()?;
-                *out += " ok\n";
+                let Some(task) = line.strip_prefix("TASK ") else { return Some(None) };
+                format!("/done {} ok\n", task.split(' ').next()?)
             }
-        }
-        Some(true)
+        };
+        Some(Some(answer))
     }
 }
 
 /// Starts the handlers. They end with the server.
-fn handle(
-    running: &Running,
-    protocol: Protocol,
-    handlers: usize,
-    tasks: usize,
-    work: Duration,
-) -> Vec<JoinHandle<()>> {
-    let handlers = (0..handlers).map(|_| Handler::connect(running.address, protocol, tasks));
+fn handle(running: &Running, protocol: Protocol, handlers: usize, work: Duration) -> Vec<JoinHandle<()>> {
+    let handlers = (0..handlers).map(|_| Handler::connect(running.address, protocol));
     // All are there before the first message.
     let handlers: Vec<Handler> = handlers.collect();
     handlers.into_iter().map(|handler| thread::spawn(move || handler.run(work))).collect()
@@ -275,7 +274,7 @@ fn flood(
     answered: &Arc<AtomicU64>,
 ) -> Vec<JoinHandle<()>> {
     let keep_asking = |index| {
-        let mut sender = Sender::connect(running.address, protocol, index, load.text_bytes);
+        let mut sender = Sender::connect(running.address, protocol, index, load.in_flight, load.text_bytes);
         let answered = Arc::clone(answered);
         thread::spawn(move || {
             let mut count = load.in_flight;
@@ -293,8 +292,8 @@ fn flood(
 /// The times until urgent messages are answered. One handler takes 10 ms for each message, and the clients of `load`
 /// have many others under way.
 pub fn urgent(running: Running, protocol: Protocol, load: Load) -> Histogram {
-    let mut threads = handle(&running, protocol, 1, 1, WORK);
-    let mut sender = Sender::connect(running.address, protocol, load.connections, load.text_bytes);
+    let mut threads = handle(&running, protocol, 1, WORK);
+    let mut sender = Sender::connect(running.address, protocol, load.connections, 1, load.text_bytes);
     threads.extend(flood(&running, protocol, load, &Arc::default()));
     sleep(LEAD);
     let (mut latency, start) = (Histogram::new(), Instant::now());
@@ -312,17 +311,12 @@ pub fn urgent(running: Running, protocol: Protocol, load: Load) -> Histogram {
 
 /// How many messages are answered in a second, by handlers that do nothing.
 pub fn per_second(running: Running, protocol: Protocol, load: Load) -> f64 {
-    let handlers = if protocol == Protocol::Lines { HANDLERS } else { BEANSTALKD_HANDLERS };
-    let mut threads = handle(&running, protocol, handlers, HANDLER_TASKS, Duration::ZERO);
-    let per_second = if protocol == Protocol::Lines {
-        load::acknowledge(running.address, protocol, load).per_second()
-    } else {
-        let answered = Arc::default();
-        threads.extend(flood(&running, protocol, load, &answered));
-        let (before, start) = (answered.load(Relaxed), Instant::now());
-        sleep(load.duration);
-        (answered.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64()
-    };
+    let mut threads = handle(&running, protocol, HANDLERS, Duration::ZERO);
+    let answered = Arc::default();
+    threads.extend(flood(&running, protocol, load, &answered));
+    let (before, start) = (answered.load(Relaxed), Instant::now());
+    sleep(load.duration);
+    let per_second = (answered.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
     drop(running);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     per_second

@@ -151,7 +151,7 @@ const WORKS: &[Work] = &[
         name: "handled",
         unit: "handlers that do nothing, 16 x 32 in flight: answered/s",
         better: Better::More,
-        takes_part: |server| server.has_handlers() || server == Server::Beanstalkd,
+        takes_part: Server::answers,
         measure: |s, d| handled::per_second(s.start(), s.protocol(), load(16, 32, d)),
     },
     Work {

@@ -175,7 +175,7 @@ impl Server {
     }
 
     /// Whether it is firstline with handlers.
-    pub fn has_handlers(self) -> bool {
+    fn has_handlers(self) -> bool {
         matches!(self, Self::HandledThreads | Self::HandledEpoll)
     }
 
@@ -200,6 +200,7 @@ impl Server {
     }
 
     /// The command that starts it; `names_port` is the port of a server that it needs, if it [needs one](Self::helper).
+    /// In its arguments, DATA stands for the directory of its files, and '' for an empty one.
     fn command(self, port: u16, names_port: u16, data: &Path) -> Command {
         let (program, arguments) = match self {
             Self::FirstlineThreads => (firstline(), firstline_arguments(&firstline(), port, CLIENTS)),
@@ -208,17 +209,20 @@ impl Server {
             Self::BeforeEpoll => (before(), firstline_arguments(&before(), port, 1)),
             Self::EchoThreads => (itself(), format!("echo-threads {port}")),
             Self::EchoEpoll => (itself(), format!("echo-epoll {port}")),
-            Self::EchoSynced => (itself(), format!("echo-synced {port} {}", data.display())),
+            Self::EchoSynced => (itself(), format!("echo-synced {port} DATA")),
             Self::Redis => {
-                ("redis-server".into(), format!("--port {port} --bind 127.0.0.1 --appendonly no --save"))
+                ("redis-server".into(), format!("--port {port} --bind 127.0.0.1 --appendonly no --save ''"))
             }
             Self::Beanstalkd => ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port}")),
-            Self::Mosquitto => ("mosquitto".into(), format!("-c {}", mosquitto_settings(port).display())),
+            Self::Mosquitto => {
+                write_mosquitto_settings(port, &data.join(MOSQUITTO_SETTINGS));
+                ("mosquitto".into(), format!("-c DATA/{MOSQUITTO_SETTINGS}"))
+            }
             Self::Nats => ("nats-server".into(), format!("-a 127.0.0.1 -p {port}")),
             Self::Broker => ("ncat".into(), format!("--broker -l 127.0.0.1 {port}")),
-            Self::JournalThreads => (firstline(), journal_arguments(port, CLIENTS, data)),
-            Self::JournalEpoll => (firstline(), journal_arguments(port, 1, data)),
-            Self::JournalTwo => (firstline(), journal_arguments(port, 2, data)),
+            Self::JournalThreads => (firstline(), journal_arguments(port, CLIENTS)),
+            Self::JournalEpoll => (firstline(), journal_arguments(port, 1)),
+            Self::JournalTwo => (firstline(), journal_arguments(port, 2)),
             Self::HandledThreads => (firstline(), handled_arguments(port, CLIENTS)),
             Self::HandledEpoll => (firstline(), handled_arguments(port, 1)),
             Self::Rabbitmq => return rabbitmq::command(port, names_port, free_port(), data),
@@ -226,18 +230,22 @@ impl Server {
             Self::RedisSynced => (
                 "redis-server".into(),
                 format!(
-                    "--port {port} --bind 127.0.0.1 --dir {} --appendonly yes --appendfsync always --save",
-                    data.display()
+                    "--port {port} --bind 127.0.0.1 --dir DATA --appendonly yes --appendfsync always --save ''"
                 ),
             ),
             Self::BeanstalkdSynced => {
-                ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b {} -f 0", data.display()))
+                ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b DATA -f 0"))
             }
         };
         let mut command = Command::new(program);
-        command.args(arguments.split_whitespace());
-        if matches!(self, Self::Redis | Self::RedisSynced) {
-            command.arg("");
+        for word in arguments.split_whitespace() {
+            // A path may have blanks.
+            match (word, word.strip_prefix("DATA/")) {
+                (_, Some(name)) => command.arg(data.join(name)),
+                ("DATA", _) => command.arg(data),
+                ("''", _) => command.arg(""),
+                _ => command.arg(word),
+            };
         }
         command
     }
@@ -377,16 +385,17 @@ fn handled_arguments(port: u16, workers: usize) -> String {
     firstline_arguments(&firstline(), port, workers) + " --handle 0"
 }
 
-fn journal_arguments(port: u16, workers: usize, data: &Path) -> String {
-    firstline_arguments(&firstline(), port, workers) + &format!(" --journal {}", data.display())
+fn journal_arguments(port: u16, workers: usize) -> String {
+    firstline_arguments(&firstline(), port, workers) + " --journal DATA"
 }
 
-fn mosquitto_settings(port: u16) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("firstline-bench-mosquitto-{}.conf", std::process::id()));
+/// The name of the file with Mosquitto's settings.
+const MOSQUITTO_SETTINGS: &str = "mosquitto.conf";
+
+fn write_mosquitto_settings(port: u16, path: &Path) {
     let settings = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nlog_type none\n\
          max_inflight_messages 0\nmax_queued_messages 0\nuser root\n"
     );
-    std::fs::write(&path, settings).expect("a settings file can be written");
-    path
+    std::fs::write(path, settings).expect("a settings file can be written");
 }
