@@ -56,11 +56,13 @@ packages() { install_packages tests/run "$@" || not_here "packages are missing: 
 
 # verify_unit THRESHOLD BINARY UNIT [DROP-IN...]: whether systemd accepts UNIT, its socket if it has one, and these
 # drop-ins, and rates the exposure of the service as no higher than THRESHOLD.
-verify_unit() {
-    local threshold=$1 binary=$2 unit=$3 root said drop_in units
+verify_unit() (
+    threshold=$1 binary=$2 unit=$3
     shift 3
     # systemd-analyze checks that the started program exists.
     root=$(mktemp -d)
+    # The function runs in a subshell, which ends with it.
+    trap 'rm -r "$root"' EXIT
     install -D "$binary" "$root/usr/bin/${binary##*/}"
     sed "s|^ExecStart=/|ExecStart=$root/|" "deploy/$unit.service" >"$root/$unit.service"
     # Of a template, an instance.
@@ -74,11 +76,10 @@ verify_unit() {
     said=$(systemd-analyze verify --man=no "${units[@]}" 2>&1) || true
     if [ -n "$said" ]; then
         echo "$said" >&2
-        return 1
+        exit 1
     fi
     systemd-analyze security --offline=true --threshold="$threshold" "$root/$unit.service" | tail -n 1
-    rm -r "$root"
-}
+)
 
 # not_here REASON: ends a stage that cannot run here.
 not_here() {
