@@ -1,7 +1,7 @@
 # Completes firstline's commands, options and their values in bash.
 
 _firstline() {
-    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" words=""
+    local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command="" words="" index
     # An option and its value may be one word to the user, and are three here.
     if [ "$word" = = ]; then
         word=
@@ -13,6 +13,13 @@ _firstline() {
         journal | send | watch | handle | web | bridge) command=${COMP_WORDS[1]} ;;
         esac
     fi
+
+    # Behind -- there are no options: handle has its PROGRAM there, and send its TEXT.
+    for ((index = 2; index < COMP_CWORD; index++)); do
+        [ "${COMP_WORDS[index]}" = -- ] || continue
+        if [ "$command" = handle ]; then _firstline_program $((index + 1)); fi
+        return
+    done
 
     compopt -o filenames 2>/dev/null
     case $command:$previous in
@@ -45,6 +52,21 @@ _firstline() {
     mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$words" -- "$word")
 }
 
+# PROGRAM and its arguments, which begin at that index: as the package bash-completion has it, or else a command and files.
+_firstline_program() {
+    if declare -F _comp_command_offset >/dev/null; then
+        _comp_command_offset "$1"
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    elif [ "$COMP_CWORD" -eq "$1" ]; then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -c -- "$word")
+    else
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+    fi
+}
+
 # What may stand where no value is due: options, a command, a host, a directory.
 _firstline_words() {
     case $command in
@@ -55,7 +77,8 @@ _firstline_words() {
     web | bridge) ;;
     *)
         words='--listen --allow --auth-file --workers --print --journal --journal-size --sync --sync-interval --aging
-            --handle --handle-wait --handle-limit --attempts --realtime --per-address --rate --urgent-rate --idle-grace --line-timeout --idle-timeout --write-timeout
+            --handle --handle-wait --handle-limit --attempts --realtime --per-address --rate --urgent-rate
+            --idle-grace --line-timeout --idle-timeout --write-timeout
             --drain-timeout --log-level --log-file --log-size --sizes --version --help'
         if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch handle web bridge'; fi
         ;;

@@ -1,6 +1,21 @@
 # Completes firstline's commands, options and their values in fish.
 
 complete -c firstline -f
+
+# Whether the word stands behind --, where there are no options: handle has its PROGRAM there, and send its TEXT.
+function __firstline_is_behind_dashes
+    contains -- -- (commandline -opc)
+end
+
+# PROGRAM or its arguments, as fish completes them elsewhere.
+function __firstline_program
+    set -l words (commandline -opc)
+    set -l at (contains -i -- -- $words)
+    set -e words[1..$at]
+    set -l line (string join ' ' -- (string escape -- $words) (commandline -ct))
+    complete -C "$line"
+end
+
 set -l commands journal send watch handle web bridge
 set -l sizes '1M 16M 64M 256M 1G'
 
@@ -56,7 +71,7 @@ complete -c firstline -n "$journal" -l check -d 'Verify all records'
 complete -c firstline -n "$journal" -l resize -x -a "$sizes" -d 'Carry the history over to another size'
 
 set -l send '__fish_seen_subcommand_from send'
-complete -c firstline -n "$send" -a '(__fish_print_hostnames)'
+complete -c firstline -n "$send; and not __firstline_is_behind_dashes" -a '(__fish_print_hostnames)'
 complete -c firstline -n "$send" -s p -l priority -x -a '(seq 0 9)' -d 'How urgent'
 complete -c firstline -n "$send" -l urgent -d 'Priority 9'
 complete -c firstline -n "$send" -l high -d 'Priority 7'
@@ -68,7 +83,7 @@ complete -c firstline -n "$send" -l spool -x -a '(__fish_complete_directories)' 
 complete -c firstline -n "$send" -l flush -d 'Only send what the spool holds'
 
 set -l watch '__fish_seen_subcommand_from watch'
-complete -c firstline -n "$watch" -a '(__fish_print_hostnames)'
+complete -c firstline -n "$watch; and not __firstline_is_behind_dashes" -a '(__fish_print_hostnames)'
 complete -c firstline -n "$watch" -l min -x -a '(seq 0 9)' -d 'Only this priority or higher'
 complete -c firstline -n "$watch" -l since -x -a 'all last' -d 'Where to begin'
 complete -c firstline -n "$watch" -l state -r -F -d 'Keep here how far it has printed'
@@ -78,7 +93,8 @@ complete -c firstline -n "$watch" -l timeout -x -a off -d 'Seconds without a mes
 complete -c firstline -n "$watch" -l token-file -r -F -d 'Show the token in this file'
 
 set -l handle '__fish_seen_subcommand_from handle'
-complete -c firstline -n "$handle" -a '(__fish_print_hostnames)'
+complete -c firstline -n "$handle; and not __firstline_is_behind_dashes" -a '(__fish_print_hostnames)'
+complete -c firstline -n "$handle; and __firstline_is_behind_dashes" -a '(__firstline_program)'
 complete -c firstline -n "$handle" -l each -d 'Run the program once for each task'
 complete -c firstline -n "$handle" -l min -x -a '(seq 0 9)' -d 'Only this priority or higher'
 complete -c firstline -n "$handle" -l count -x -d 'Tasks at once'

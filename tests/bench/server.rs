@@ -233,9 +233,7 @@ impl Server {
                     "--port {port} --bind 127.0.0.1 --dir DATA --appendonly yes --appendfsync always --save ''"
                 ),
             ),
-            Self::BeanstalkdSynced => {
-                ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b DATA -f 0"))
-            }
+            Self::BeanstalkdSynced => ("beanstalkd".into(), format!("-l 127.0.0.1 -p {port} -b DATA -f 0")),
         };
         let mut command = Command::new(program);
         for word in arguments.split_whitespace() {

@@ -111,6 +111,18 @@ fn bash_offers_the_values_of_options() {
 }
 
 #[test]
+fn bash_completes_the_program_of_a_handler_behind_dashes() {
+    assert!(bash(&["handle", "pi", "--", "ba"]).contains("bash"));
+    assert_eq!(
+        bash(&["handle", "--each", "pi", "--", "./deploy/install-h"]),
+        set(&["./deploy/install-here"])
+    );
+    assert_eq!(bash(&["handle", "pi", "--", "cat", "Cargo.t"]), set(&["Cargo.toml"]));
+    assert_eq!(bash(&["handle", "pi", "--", "cat", "--ea"]), set(&[]), "it is no option of handle");
+    assert_eq!(bash(&["send", "pi", "--", "--ur"]), set(&[]), "it is TEXT");
+}
+
+#[test]
 fn zsh_and_fish_know_each_option_of_each_command() {
     let zsh = file("deploy/completions/_firstline");
     let fish = file("deploy/completions/firstline.fish");

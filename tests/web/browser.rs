@@ -1,9 +1,9 @@
 //! The page in a real Chromium. `target/web-screenshots` has what it looked like.
 
 use crate::browsing::Browser;
-use crate::web::{TOKEN, Web, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, command, eventually};
+use crate::web::{TOKEN, Web, token_file};
 use serde_json::json;
 
 const TAB: &str = "\u{E004}";

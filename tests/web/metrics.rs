@@ -2,9 +2,9 @@
 
 use crate::http::request;
 use crate::prometheus::{Prometheus, promtool};
-use crate::web::Web;
 use crate::support::directory::Directory;
 use crate::support::eventually;
+use crate::web::Web;
 use std::path::Path;
 
 /// A hub with a journal that has processed messages of several priorities, and refused some.

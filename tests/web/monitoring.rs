@@ -1,7 +1,7 @@
 //! The dashboard for Grafana and the rules for Prometheus in deploy/examples, against the metrics of everything.
 
-use crate::scene::Scene;
 use crate::prometheus::{Prometheus, promtool};
+use crate::scene::Scene;
 use crate::support::directory::Directory;
 use crate::support::eventually;
 use std::collections::BTreeSet;

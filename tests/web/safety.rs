@@ -2,9 +2,9 @@
 //! `src/web/limits.rs`.
 
 use crate::http::{Http, format, request};
-use crate::web::{Web, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, allow_many_connections, eventually};
+use crate::web::{Web, token_file};
 use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

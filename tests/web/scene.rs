@@ -2,9 +2,9 @@
 
 use crate::browsing::Browser;
 use crate::prometheus::free_address;
-use crate::web::{Web, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Client, Server, eventually};
+use crate::web::{Web, token_file};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

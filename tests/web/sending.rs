@@ -1,8 +1,8 @@
 //! Sending from the page.
 
-use crate::web::{TOKEN, Web, command, token_file};
 use crate::support::Server;
 use crate::support::directory::Directory;
+use crate::web::{TOKEN, Web, command, token_file};
 use std::process::Stdio;
 
 /// A hub, and a page that may send.

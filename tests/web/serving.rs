@@ -1,8 +1,8 @@
 //! What viewers get, and how it follows the hub.
 
-use crate::web::{TOKEN, Web, private_file, token_file};
 use crate::support::directory::Directory;
 use crate::support::{Server, command as hub_command, eventually};
+use crate::web::{TOKEN, Web, private_file, token_file};
 use std::time::{Duration, Instant};
 
 /// A server on an address of its own, so that another can take its place.
