@@ -24,7 +24,9 @@
 //! | [`watcher`] | receives messages, with the files above |
 //! | [`shown`] | text of servers and errors, made safe for a terminal |
 //!
-//! This example sends one message at a time; the listener stands for a server:
+//! # Sending
+//!
+//! This example sends one message at a time:
 //!
 //! ```
 //! use firstline::client::{Message, Outcome, Sender, Settings};
@@ -41,7 +43,8 @@
 //! #     stream.write_all(b"ACK 2 17\n").unwrap();
 //! # });
 //!
-//! let servers = server.parse().expect("such as raspberrypi, or [::1]:9090");
+//! // Such as "raspberrypi", "[::1]:9090", or "pi.local,10.0.0.7": the first that answers is used.
+//! let servers = server.parse().expect("the names of servers");
 //! let mut sender = Sender::new(servers, Settings::default());
 //! let message = Message::new(Priority::URGENT, "smoke in the workshop").expect("one line, and not too long");
 //! match sender.send(message) {
@@ -54,8 +57,54 @@
 //! ```
 //!
 //! To send many at once, call [`Sender::push`] for each, then [`Sender::wait`] and [`Sender::take_outcome`]. A program
-//! with a loop of its own polls for [`Sender::interest`] and calls [`Sender::advance`]. A [`Watcher`] works in the
-//! same way.
+//! with a loop of its own polls for [`Sender::interest`] and calls [`Sender::advance`].
+//!
+//! # Watching
+//!
+//! This example prints urgent messages until one is from alice. It goes on after the last message when the connection
+//! was lost. To go on after a restart of the program, too, keep [`Event::position`] and begin with it:
+//! [`Interest::positions`].
+//!
+//! ```
+//! use firstline::client::{Interest, Watcher, What};
+//! use firstline::protocol::Priority;
+//! # use std::io::{BufRead, BufReader, Write};
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+//! # let server = listener.local_addr().unwrap().to_string();
+//! # let thread = std::thread::spawn(move || {
+//! #     let mut stream = listener.accept().unwrap().0;
+//! #     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+//! #     for (line, answer) in [
+//! #         ("/ping", "OK 1\n"),
+//! #         ("/stats", "STAT uptime-s 1\nOK 2\n"),
+//! #         ("/join 7", "OK 3\nMSG 16 p7 bob water in the cellar\nMSG 17 p9 alice smoke in the workshop\n"),
+//! #     ] {
+//! #         assert_eq!(lines.next().unwrap().unwrap(), line);
+//! #         stream.write_all(answer.as_bytes()).unwrap();
+//! #     }
+//! # });
+//!
+//! let servers = server.parse().expect("the names of servers");
+//! let interest = Interest { min: Priority::HIGH, ..Interest::default() };
+//! let mut watcher = Watcher::new(servers, None, interest);
+//! let smoke = 'watching: loop {
+//!     watcher.wait(None);
+//!     if let Some(reason) = watcher.denial() {
+//!         panic!("the server gives no right: {reason}");
+//!     }
+//!     while let Some(event) = watcher.take_event() {
+//!         match event.what {
+//!             What::Message { from, text, .. } if from == "alice" => break 'watching text,
+//!             What::Message { id, from, text, .. } => println!("{id} {from}: {text}"),
+//!             What::Lost(count) => println!("{count} messages are missing here"),
+//!             What::Begin(Some(gap)) => println!("{gap}"),
+//!             What::Begin(None) | What::CaughtUp => {}
+//!         }
+//!     }
+//! };
+//! assert_eq!(smoke, "smoke in the workshop");
+//! # thread.join().unwrap();
+//! ```
 
 pub mod address;
 pub mod backoff;
