@@ -428,6 +428,11 @@ pub fn signal(pid: u32, name: &str) {
     }
 }
 
+/// Whether all threads of a process wait for something.
+pub fn is_asleep(pid: u32) -> bool {
+    threads(pid).all(|state| state == 'S')
+}
+
 /// The states of the threads of a process, see proc_pid_stat(5).
 fn threads(pid: u32) -> impl Iterator<Item = char> {
     std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process exists").map(|thread| {
