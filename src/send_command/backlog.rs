@@ -1,6 +1,7 @@
 //! The messages of a spool that this process sends, and their outcomes.
 
-use super::spool::{Contents, Name, Spool};
+use super::name::Name;
+use super::spool::{Contents, Spool};
 use crate::client::{Outcome, Refusal};
 use crate::process_io::file_lock::FileLock;
 use crate::protocol::Priority;

@@ -7,13 +7,19 @@
 //! | `source` | the messages of this call |
 //! | `tag` | identifies a message in flight |
 //! | `report` | the output: receipts, complaints, progress |
-//! | `spool` | messages that wait in a directory |
+//! | `spool`, `name` | messages that wait in a directory, and their names |
 //! | `backlog` | the messages of a spool that this process sends |
+//! | `kept` | the backlog, and the reports about it |
+//! | `presence`, `ending` | whether the server is there; the end by signals |
 //! | `tally` | the counts of the outcomes, and the exit code |
 //! | `sending` | the files above together with the client, in one thread and one poll |
 
 mod backlog;
+mod ending;
 mod input;
+mod kept;
+mod name;
+mod presence;
 mod report;
 mod sending;
 mod source;
@@ -30,6 +36,7 @@ use input::Input;
 use sending::Sending;
 use source::Source;
 use std::io::{self, IsTerminal as _, stdin};
+use std::path::Path;
 pub use tally::Verdict;
 
 /// There is no TEXT, and standard input is a terminal.
@@ -50,26 +57,30 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let sender = Sender::new(servers, settings);
     // Before there is another thread.
     let interruption = Interruption::block()?;
-    let mut sending = Sending::new(sender, options.timeout, interruption)?;
-    if let Some(path) = &options.spool {
-        let backlog = Backlog::open(path, options.repeats_unknown)
-            .map_err(|error| Failure::system_of(format_args!("--spool {}", path.display()), &error))?;
-        sending = sending.with_spool(backlog);
-    }
+    let sending = Sending::new(sender, options.timeout, interruption)?;
+    let spool = options.spool.as_deref().map(|path| spool(path, options)).transpose()?;
     match &options.content {
         Content::Text(text) => {
             let message = Message::new(options.priority, text.as_slice())
                 .map_err(|error| Usage::given("TEXT".as_ref(), error))?;
-            Ok(sending.send(Source::one(message)))
+            Ok(sending.send(Source::one(message), spool))
         }
-        Content::Kept => Ok(sending.flush()),
+        Content::Kept => match spool {
+            Some(spool) => Ok(sending.flush(spool)),
+            None => Err(Failure::usage("--flush takes --spool DIR")),
+        },
         Content::Unsaid if stdin().is_terminal() => Err(Failure::usage(NO_TEXT)),
-        Content::Unsaid => match sending.send(lines(options)?) {
+        Content::Unsaid => match sending.send(lines(options)?, spool) {
             verdict if verdict.is_of_nothing() => Err(Failure::usage(NO_LINES)),
             verdict => Ok(verdict),
         },
-        Content::Lines => Ok(sending.send(lines(options)?)),
+        Content::Lines => Ok(sending.send(lines(options)?, spool)),
     }
+}
+
+fn spool(path: &Path, options: &SendOptions) -> Result<Backlog, Failure> {
+    Backlog::open(path, options.repeats_unknown)
+        .map_err(|error| Failure::system_of(format_args!("--spool {}", path.display()), &error))
 }
 
 fn lines(options: &SendOptions) -> io::Result<Source> {

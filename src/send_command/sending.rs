@@ -1,15 +1,17 @@
 //! Runs the client, the input, the outputs and the signals in one thread, which waits for all of them in one poll.
 
 use super::backlog::{Backlog, Begun};
+use super::ending::Ending;
+use super::kept::Kept;
+use super::name::Name;
+use super::presence::Presence;
 use super::report::Report;
 use super::source::{Source, Taken};
-use super::spool::Name;
 use super::tag::{Tag, Which};
 use super::tally::Verdict;
-use crate::client::limits::{IN_FLIGHT, TEXT_BYTES_MAX};
-use crate::client::shown::{described, shown};
+use crate::client::limits::TEXT_BYTES_MAX;
+use crate::client::shown::shown;
 use crate::client::{Message, Outcome, Refusal, Sender};
-use crate::counted::Counted;
 use crate::process_io::interruption::Interruption;
 use crate::process_io::ready::ready;
 use crate::protocol::Priority;
@@ -19,22 +21,6 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-/// How long the process waits after a signal for the replies to messages in flight. On a LAN they come in that time,
-/// so fewer outcomes are unknown.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Whether the server is there. It matters only with a spool: without one, the call ends when it gives the server up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
-    /// Messages go to the server.
-    There,
-    /// Messages go to the spool: the sender has given up the server, or a signal came.
-    Away,
-    /// The server was away and answers again. It gets one message at a time until it has processed one: if it takes
-    /// messages and does not answer them, few become unknown.
-    OnTrial,
-}
-
 /// The state of one `firstline send`.
 pub struct Sending {
     sender: Sender<Tag>,
@@ -42,15 +28,11 @@ pub struct Sending {
     interruption: Interruption,
     /// The messages of this call. Messages of the spool with at least their priority go first.
     source: Source,
-    backlog: Option<Backlog>,
-    /// The call sends only the messages of the spool, and prints their receipts.
-    is_flush: bool,
+    /// The messages of the spool, if there is one.
+    kept: Option<Kept>,
     presence: Presence,
     report: Report,
-    /// The signal that ends the call, and the time after which it waits no longer.
-    ending: Option<(u8, Instant)>,
-    /// A second signal came.
-    is_urgent: bool,
+    ending: Ending,
     /// All messages have their outcomes; only output is left.
     is_finishing: bool,
 }
@@ -70,43 +52,39 @@ impl Sending {
             timeout,
             interruption,
             source: Source::none(),
-            backlog: None,
-            is_flush: false,
+            kept: None,
             presence: Presence::There,
             report: Report::new()?,
-            ending: None,
-            is_urgent: false,
+            ending: Ending::default(),
             is_finishing: false,
         })
     }
 
-    /// Uses a spool: sends its messages, and keeps messages in it that are not sent.
-    pub fn with_spool(mut self, backlog: Backlog) -> Self {
-        self.backlog = Some(backlog);
-        self
-    }
-
-    /// Sends the messages of that source.
-    pub fn send(mut self, source: Source) -> Verdict {
+    /// Sends the messages of that source, and those of the spool if there is one. Keeps in it what is not sent.
+    pub fn send(mut self, source: Source, spool: Option<Backlog>) -> Verdict {
         let has_input = source.has_input();
         self.source = source;
-        self.mention_unknown();
+        self.kept = spool.map(|backlog| Kept::new(backlog, false));
+        if let Some(kept) = &self.kept {
+            kept.mention_unknown(&mut self.report);
+        }
         self.run();
         let tally = &self.report.tally;
-        if has_input && (!tally.is_well() || tally.kept > 0 || self.ending.is_some()) {
+        if has_input && (!tally.is_well() || tally.kept > 0 || self.ending.signal().is_some()) {
             self.report.sum_up(self.source.unread_from());
         }
         self.finish()
     }
 
     /// Sends the messages of the spool.
-    pub fn flush(mut self) -> Verdict {
-        self.is_flush = true;
-        if self.backlog.as_ref().is_some_and(|backlog| !backlog.may_send()) {
+    pub fn flush(mut self, spool: Backlog) -> Verdict {
+        let kept = Kept::new(spool, true);
+        if !kept.may_send() {
             self.report.tally.has_failed = true;
             self.report.complain("another process sends what is kept; try again later");
         }
-        self.tell_unknown();
+        kept.tell_unknown(&mut self.report);
+        self.kept = Some(kept);
         self.run();
         if !self.report.tally.is_well() {
             self.report.sum_up(None);
@@ -133,69 +111,28 @@ impl Sending {
 
     /// Writes the rest of the output, and returns the result.
     fn finish(mut self) -> Verdict {
-        if let Some(backlog) = &self.backlog
-            && let Err(error) = backlog.sync()
-        {
-            self.report.fail(backlog.path().display(), &error);
+        if let Some(kept) = &self.kept {
+            kept.sync(&mut self.report);
         }
         self.report.tell_doubles();
         self.report.end_progress();
         self.is_finishing = true;
-        if let Some((_, until)) = &mut self.ending {
-            // The output gets its own time, unless a second signal came.
-            *until = if self.is_urgent { *until } else { Instant::now() + GRACE };
-        }
+        self.ending.renew(Instant::now());
         // If a reader does not read, this waits until a signal comes. Even then it writes on while an output takes it.
         while !self.report.is_written() {
-            if !self.wait(false) && self.is_over(Instant::now()) {
+            if !self.wait(false) && self.ending.is_over(Instant::now()) {
                 break;
             }
         }
-        Verdict::new(self.report.tally, self.ending.map(|(signal, _)| signal))
-    }
-
-    // ---- Unknown since an earlier call -----------------------------------------------------------------
-
-    /// Reports in one line that the spool has messages with an unknown outcome. They are no failure of this call.
-    fn mention_unknown(&mut self) {
-        let Some(backlog) = self.backlog.as_ref().filter(|backlog| !backlog.unknown().is_empty()) else {
-            return;
-        };
-        let count = Counted(backlog.unknown().len() as u64, "message");
-        let path = backlog.path().display();
-        self.report.complain(format_args!(
-            "{count} in {path} may have been sent by an earlier call; --flush tells which, \
-             and --retry sends them again"
-        ));
-    }
-
-    /// Reports each message with an unknown outcome. They count as failures.
-    fn tell_unknown(&mut self) {
-        let Some(backlog) = &self.backlog else { return };
-        for name in backlog.unknown() {
-            match backlog.text(name) {
-                Ok(text) => {
-                    self.report.tally.unknown += 1;
-                    let text = shown(&String::from_utf8_lossy(&text));
-                    let file = backlog.file(name);
-                    self.report.complain(format_args!(
-                        "unknown, because an earlier call sent it or was about to: {}: {text}; --retry sends it \
-                         again, and to forget it remove {}",
-                        name.priority(),
-                        file.display()
-                    ));
-                }
-                Err(error) => self.report.fail(backlog.path().display(), &error),
-            }
-        }
+        Verdict::new(self.report.tally, self.ending.signal())
     }
 
     // ---- Messages --------------------------------------------------------------------------------------
 
     /// Whether there are no more messages to push.
     fn is_all_taken(&self) -> bool {
-        let is_kept = self.backlog.as_ref().is_some_and(|backlog| backlog.has(Priority::MIN));
-        self.source.is_over() && (!is_kept || self.presence == Presence::Away)
+        let has_kept = self.kept.as_ref().is_some_and(|kept| kept.has(Priority::MIN));
+        self.source.is_over() && (!has_kept || self.presence == Presence::Away)
     }
 
     /// Pushes messages of the spool; true: there was one. Those with at least the priority of this call's messages go
@@ -206,15 +143,9 @@ impl Sending {
         }
         let is_own_taken = self.source.is_dry() && (self.source.is_over() || self.sender.is_empty());
         let min = if is_own_taken { Priority::MIN } else { self.source.priority() };
-        let count_max = if self.presence == Presence::OnTrial { 1 } else { IN_FLIGHT };
-        let Some(backlog) = self.backlog.as_mut().filter(|backlog| backlog.has(min)) else { return false };
-        match backlog.begin(min, count_max) {
-            Ok(begun) => begun.into_iter().for_each(|begun| self.push_kept(begun)),
-            Err(error) => {
-                backlog.stop();
-                self.report.fail(backlog.path().display(), &error);
-            }
-        }
+        let Some(kept) = self.kept.as_mut().filter(|kept| kept.has(min)) else { return false };
+        let begun = kept.begin(min, self.presence.in_flight_max(), &mut self.report);
+        begun.into_iter().for_each(|begun| self.push_kept(begun));
         true
     }
 
@@ -252,7 +183,7 @@ impl Sending {
                     break;
                 }
                 Taken::Message(which, message) => {
-                    let kept = self.backlog.as_ref().map(|_| message.clone());
+                    let kept = self.kept.as_ref().map(|_| message.clone());
                     self.sender.push(Tag { which, message: kept }, message);
                 }
             }
@@ -309,36 +240,16 @@ impl Sending {
 
     /// Keeps a message of this call in the spool, because it was not sent for that reason.
     fn keep(&mut self, which: Which, message: &Message, reason: &str) {
-        let Some(backlog) = &mut self.backlog else { return };
-        let kept = backlog.keep(message.priority(), message.text());
-        let path = backlog.path().display();
-        match kept {
-            Ok(()) => {
-                self.report.tally.kept = backlog.kept() as u64;
-                if matches!(which, Which::Only) {
-                    self.report.complain(format_args!("not sent, and kept in {path}: {reason}"));
-                }
-            }
-            Err(error) => {
-                self.report.tally.not_sent += 1;
-                let error = described(&error);
-                let told = format_args!("not sent: {reason}; nor kept in {path}: {error}");
-                self.report.complain_of(which, told);
-                self.stop();
-            }
+        let Some(kept) = &mut self.kept else { return };
+        if !kept.keep(which, message, reason, &mut self.report) {
+            self.stop();
         }
     }
 
     /// Records and reports the outcome of a message of the spool.
     fn settle_kept(&mut self, name: Name, is_doubtful: bool, said: impl Display, outcome: &Outcome) {
-        let Some(backlog) = &mut self.backlog else { return };
-        let is_own = self.is_flush || backlog.is_own(&name);
-        if let Err(error) = backlog.settle(&name, is_doubtful, outcome) {
-            self.report.fail(backlog.path().display(), &error);
-        }
-        self.report.tally.kept = backlog.kept() as u64;
-        if !matches!(outcome, Outcome::NotSent(_)) || self.is_flush {
-            self.report.tell_kept(said, is_doubtful, outcome, is_own);
+        if let Some(kept) = &mut self.kept {
+            kept.settle(name, is_doubtful, said, outcome, &mut self.report);
         }
     }
 
@@ -347,40 +258,31 @@ impl Sending {
     /// The sender has given up the server. Without a spool, this ends the call. With one, the call keeps further
     /// input, and tries the server again until the input ends.
     fn give_up(&mut self) {
-        let Some(backlog) = &self.backlog else { return self.stop() };
+        let Some(kept) = &self.kept else { return self.stop() };
         self.presence = Presence::Away;
         if !self.source.has_input() {
             return self.stop();
         }
-        let path = backlog.path().display();
-        self.report.complain(format_args!(
-            "the server is given up; keeping the input in {path}, \
-             and trying again"
-        ));
+        kept.tell_away(&mut self.report);
         self.sender.seek();
     }
 
     /// If the server was away and answers again, sends what is kept, and then further input.
     fn come_back(&mut self) {
-        let is_back = self.presence == Presence::Away && self.ending.is_none() && !self.sender.is_seeking();
-        let Some(backlog) = self.backlog.as_mut().filter(|_| is_back && self.source.has_input()) else {
-            return;
-        };
-        self.presence = Presence::OnTrial;
-        match backlog.read() {
-            Ok(()) => self.report.complain("the server answers again; sending what is kept"),
-            Err(error) => self.report.fail(backlog.path().display(), &error),
+        let is_back = self.presence == Presence::Away && !self.sender.is_seeking();
+        let goes_on = self.ending.signal().is_none() && self.source.has_input();
+        if let Some(kept) = self.kept.as_mut().filter(|_| is_back && goes_on) {
+            self.presence = Presence::OnTrial;
+            kept.read(&mut self.report);
         }
     }
 
     /// From now on takes no more messages, neither of the input nor of the spool.
     fn stop(&mut self) {
         self.source.stop();
-        let Some(backlog) = &mut self.backlog else { return };
-        if self.is_flush {
-            self.report.tally.not_sent += backlog.waiting() as u64;
+        if let Some(kept) = &mut self.kept {
+            kept.stop(&mut self.report);
         }
-        backlog.stop();
     }
 
     /// Reports why messages are late, if the sender tries again.
@@ -396,10 +298,6 @@ impl Sending {
 
     // ---- Waiting ---------------------------------------------------------------------------------------
 
-    fn is_over(&self, now: Instant) -> bool {
-        self.ending.is_some_and(|(_, until)| now >= until)
-    }
-
     /// Waits for the first event and handles it, or if `has_more`, only looks what has happened; true: an output was
     /// ready.
     fn wait(&mut self, has_more: bool) -> bool {
@@ -411,14 +309,13 @@ impl Sending {
             self.report.complaints.interest(),
             self.sender.interest().map(|(fd, flags)| PollFd::new(fd, flags)),
         ];
-        let ending = self.ending.map(|(_, until)| until);
         let now = has_more.then(Instant::now);
-        let due = [self.sender.due(), ending, progress, now].into_iter().flatten().min();
+        let due = [self.sender.due(), self.ending.due(), progress, now].into_iter().flatten().min();
         let [signal, input, receipts, complaints, _] = ready(fds, due);
         if signal && let Some(number) = self.interruption.next() {
             self.interrupt(number);
         }
-        if self.is_over(Instant::now()) {
+        if self.ending.is_over(Instant::now()) {
             self.sender.abort("interrupted");
         }
         if input && let Err(error) = self.source.read() {
@@ -431,14 +328,11 @@ impl Sending {
     /// Handles a signal. After the first, the call sends nothing more, and waits for replies for a short time. After
     /// the second it ends at once.
     fn interrupt(&mut self, signal: u8) {
-        let now = Instant::now();
-        self.is_urgent = self.ending.is_some();
+        self.ending.interrupt(signal, Instant::now());
         // Messages that are withdrawn now go to the spool.
-        if self.backlog.is_some() {
+        if self.kept.is_some() {
             self.presence = Presence::Away;
         }
-        let until = if self.is_urgent { now } else { now + GRACE };
-        self.ending = Some((signal, until));
         self.stop();
         self.sender.withdraw("interrupted");
     }

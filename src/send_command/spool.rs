@@ -12,11 +12,10 @@
 //! read the directory for each message. After a loss of power that number can be too low, but no process then runs on
 //! without having read the directory.
 
+use super::name::{Name, State};
 use crate::client::limits::TEXT_BYTES_MAX;
 use crate::process_io::file_lock::{FileLock, lock, try_lock};
 use crate::protocol::Priority;
-use std::cmp::Reverse;
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -54,24 +53,6 @@ struct Numbers {
     count_max: u64,
 }
 
-/// The name of a message. Names sort in the order of sending: the most urgent first, and of equal priority the oldest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
-    priority: Reverse<Priority>,
-    number: u64,
-}
-
-/// The state of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Kept,
-    Sent,
-}
-
-impl State {
-    const ALL: [Self; 2] = [Self::Kept, Self::Sent];
-}
-
 /// The messages in the directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Contents {
@@ -93,36 +74,6 @@ impl Numbers {
     fn up_to(self, last: u64) -> Option<Self> {
         let more = last.checked_sub(self.last)?;
         Some(Self { last, count_max: self.count_max + more })
-    }
-}
-
-impl Name {
-    /// The priority of the message.
-    pub fn priority(&self) -> Priority {
-        self.priority.0
-    }
-
-    fn parse(file: &str) -> Option<(Self, State)> {
-        let (rest, state) = match file.strip_suffix(".kept") {
-            Some(rest) => (rest, State::Kept),
-            None => (file.strip_suffix(".sent")?, State::Sent),
-        };
-        let (priority, number) = rest.strip_prefix('p')?.split_once('-')?;
-        let [digit] = priority.as_bytes() else { return None };
-        let name = Self { priority: Reverse(Priority::from_digit(*digit)?), number: number.parse().ok()? };
-        // Accept only the exact form that `file` makes: the number has other spellings, but they name other files.
-        (name.file(state) == file).then_some((name, state))
-    }
-
-    fn file(&self, state: State) -> String {
-        let ending = if state == State::Kept { "kept" } else { "sent" };
-        format!("{self}.{ending}")
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{:020}", self.priority.0, self.number)
     }
 }
 
@@ -156,7 +107,7 @@ impl Spool {
     /// sync failed.
     pub fn keep(&mut self, priority: Priority, text: &[u8]) -> io::Result<Name> {
         let mut lock = lock(&self.path.join("lock"))?;
-        let name = Name { priority: Reverse(priority), number: self.take_number(priority, &mut lock)? };
+        let name = Name::new(priority, self.take_number(priority, &mut lock)?);
         let new = self.path.join(BEING_WRITTEN);
         // This overwrites the file of a process that was killed. No other process writes it while this one holds the
         // lock.
@@ -182,7 +133,7 @@ impl Spool {
         (&*lock).take(NUMBER_BYTES_MAX).read_to_string(&mut written)?;
         let counted = written.trim_end().parse().ok().and_then(|last| self.numbers?.up_to(last));
         let is_free = |numbers: &Numbers| {
-            let name = Name { priority: Reverse(priority), number: numbers.last + 1 };
+            let name = Name::new(priority, numbers.last + 1);
             numbers.count_max < KEPT_MAX
                 && !State::ALL.map(|state| self.path.join(name.file(state)).exists()).contains(&true)
         };
@@ -282,134 +233,4 @@ impl Spool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new() -> (Self, Spool) {
-            static COUNT: AtomicUsize = AtomicUsize::new(0);
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("firstline-spool-{}-{count}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            let spool = Spool::open(&path).unwrap();
-            (Self(path), spool)
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn shown(names: &[Name]) -> Vec<String> {
-        names.iter().map(|name| format!("{} {}", name.priority(), name.number)).collect()
-    }
-
-    #[test]
-    fn urgent_messages_come_first_and_older_ones_before_newer() {
-        let (place, mut spool) = Place::new();
-        for (priority, text) in [(4, "a"), (9, "b"), (4, "c"), (0, "d"), (9, "e")] {
-            spool.keep(Priority::new(priority).unwrap(), text.as_bytes()).unwrap();
-        }
-        let kept = spool.contents().unwrap().kept;
-        assert_eq!(shown(&kept), ["p9 2", "p9 5", "p4 1", "p4 3", "p0 4"]);
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&place.0), mode(&place.0.join(kept[0].file(State::Kept)))), (0o700, 0o600));
-    }
-
-    #[test]
-    fn message_is_kept_until_it_is_removed() {
-        let (_place, mut spool) = Place::new();
-        spool.keep(Priority::NORMAL, b"smoke").unwrap();
-        let name = spool.contents().unwrap().kept[0];
-        spool.begin(&name).unwrap();
-        assert_eq!(
-            (spool.text(&name).unwrap(), spool.contents().unwrap().sent),
-            (b"smoke".to_vec(), vec![name])
-        );
-        spool.give_back(&name).unwrap();
-        assert_eq!(spool.contents().unwrap().kept, [name]);
-        spool.begin(&name).unwrap();
-        spool.remove(&name).unwrap();
-        assert_eq!(spool.contents().unwrap(), Contents::default());
-        spool.keep(Priority::NORMAL, b"more").unwrap();
-    }
-
-    #[test]
-    fn foreign_and_unfinished_files_are_no_messages() {
-        let (place, mut spool) = Place::new();
-        for file in
-            ["new", "p4-1.kept", "p4-00000000000000000001.txt", "pX-00000000000000000001.kept", "notes"]
-        {
-            fs::write(place.0.join(file), "x").unwrap();
-        }
-        assert_eq!(spool.contents().unwrap(), Contents::default());
-        spool.keep(Priority::NORMAL, b"y").unwrap();
-        assert!(!place.0.join("new").exists());
-        assert!(Spool::open(&place.0.join("notes")).unwrap().contents().is_err(), "a file is no directory");
-    }
-
-    #[test]
-    fn number_of_messages_is_bounded() {
-        let (place, mut spool) = Place::new();
-        for number in 1..=KEPT_MAX {
-            let name = Name { priority: Reverse(Priority::LOW), number };
-            fs::write(place.0.join(name.file(State::Kept)), "x").unwrap();
-        }
-        let error = spool.keep(Priority::URGENT, b"y").unwrap_err().to_string();
-        assert_eq!(error, "10000 messages are kept already");
-    }
-
-    #[test]
-    fn one_process_at_a_time_sends() {
-        let (place, spool) = Place::new();
-        let lock = spool.lock_sending().unwrap().unwrap();
-        let mut other = Spool::open(&place.0).unwrap();
-        assert!(other.lock_sending().unwrap().is_none());
-        other.keep(Priority::NORMAL, b"x").unwrap();
-        drop(lock);
-        assert!(other.lock_sending().unwrap().is_some());
-    }
-
-    #[test]
-    fn numbers_rise_over_processes_and_the_directory_is_read_once() {
-        let (place, mut spool) = Place::new();
-        let mut other = Spool::open(&place.0).unwrap();
-        for spool in [&mut spool, &mut other] {
-            spool.keep(Priority::NORMAL, b"x").unwrap();
-        }
-        // A process that reads the directory would count these.
-        for number in 1_000..=1_000 + KEPT_MAX {
-            let name = Name { priority: Reverse(Priority::LOW), number };
-            fs::write(place.0.join(name.file(State::Sent)), "x").unwrap();
-        }
-        for round in 0..3 {
-            for spool in [&mut spool, &mut other] {
-                spool.keep(Priority::HIGH, format!("{round}").as_bytes()).unwrap();
-            }
-        }
-        let kept = spool.contents().unwrap().kept;
-        assert_eq!(shown(&kept), ["p7 3", "p7 4", "p7 5", "p7 6", "p7 7", "p7 8", "p4 1", "p4 2"]);
-    }
-
-    #[test]
-    fn number_that_is_missing_or_taken_overwrites_no_message() {
-        let (place, mut spool) = Place::new();
-        for written in ["", "nonsense", "00000000000000000001\n", "\u{0}\u{0}"] {
-            spool.keep(Priority::NORMAL, b"x").unwrap();
-            fs::write(place.0.join("lock"), written).unwrap();
-            Spool::open(&place.0).unwrap().keep(Priority::NORMAL, b"y").unwrap();
-        }
-        // As an older version adds a message.
-        let name = Name { priority: Reverse(Priority::NORMAL), number: 9 };
-        fs::write(place.0.join(name.file(State::Sent)), "z").unwrap();
-        spool.keep(Priority::NORMAL, b"x").unwrap();
-        let numbers: Vec<u64> = spool.contents().unwrap().kept.iter().map(|name| name.number).collect();
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Identifies a message while it is in flight.
 
-use super::spool::Name;
+use super::name::Name;
 use crate::client::Message;
 
 /// Identifies a message while it is in flight.

@@ -1,0 +1,65 @@
+//! The end of a call by signals.
+
+use std::time::{Duration, Instant};
+
+/// How long the process waits after a signal for the replies to messages in flight. On a LAN they come in that time,
+/// so fewer outcomes are unknown.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Whether signals end the call. After the first, the call waits for [`GRACE`]; after the second it ends at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending {
+    /// The last signal, and the time after which the call waits no longer.
+    last: Option<(u8, Instant)>,
+    /// A second signal came.
+    is_urgent: bool,
+}
+
+impl Ending {
+    /// A signal came.
+    pub fn interrupt(&mut self, signal: u8, now: Instant) {
+        self.is_urgent = self.last.is_some();
+        self.last = Some((signal, if self.is_urgent { now } else { now + GRACE }));
+    }
+
+    /// The output that is left gets its own time, unless a second signal came.
+    pub fn renew(&mut self, now: Instant) {
+        if let Some((_, until)) = self.last.as_mut().filter(|_| !self.is_urgent) {
+            *until = now + GRACE;
+        }
+    }
+
+    /// The last signal, if one came.
+    pub fn signal(&self) -> Option<u8> {
+        self.last.map(|(signal, _)| signal)
+    }
+
+    /// Until when the call waits, if a signal came.
+    pub fn due(&self) -> Option<Instant> {
+        self.last.map(|(_, until)| until)
+    }
+
+    /// Whether the call waits no longer.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.due().is_some_and(|until| now >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_signal_gives_time_and_the_second_none() {
+        let (mut ending, start) = (Ending::default(), Instant::now());
+        assert!(ending.signal().is_none() && !ending.is_over(start));
+        ending.interrupt(2, start);
+        assert!(!ending.is_over(start) && ending.is_over(start + GRACE));
+        ending.renew(start + GRACE);
+        assert!(!ending.is_over(start + GRACE));
+        ending.interrupt(15, start + GRACE);
+        ending.renew(start + GRACE);
+        assert!(ending.is_over(start + GRACE));
+        assert_eq!(ending.signal(), Some(15));
+    }
+}

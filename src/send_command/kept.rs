@@ -1,0 +1,145 @@
+//! The messages of a spool in this call: keeps further ones, records outcomes, and reports both.
+
+use super::backlog::{Backlog, Begun};
+use super::name::Name;
+use super::report::Report;
+use super::tag::Which;
+use crate::client::shown::{described, shown};
+use crate::client::{Message, Outcome};
+use crate::counted::Counted;
+use crate::protocol::Priority;
+use std::fmt::Display;
+
+/// The messages of a spool.
+#[derive(Debug)]
+pub struct Kept {
+    backlog: Backlog,
+    /// The call sends only these, and prints their receipts.
+    is_flush: bool,
+}
+
+impl Kept {
+    /// Those of that backlog. A `flush` sends only these.
+    pub fn new(backlog: Backlog, is_flush: bool) -> Self {
+        Self { backlog, is_flush }
+    }
+
+    /// Whether this process may send them.
+    pub fn may_send(&self) -> bool {
+        self.backlog.may_send()
+    }
+
+    /// Whether a message of at least that priority waits to be begun.
+    pub fn has(&self, min: Priority) -> bool {
+        self.backlog.has(min)
+    }
+
+    /// Says that the server is given up.
+    pub fn tell_away(&self, report: &mut Report) {
+        let path = self.backlog.path().display();
+        report
+            .complain(format_args!("the server is given up; keeping the input in {path}, and trying again"));
+    }
+
+    /// Reads which messages are there, because the server answers again.
+    pub fn read(&mut self, report: &mut Report) {
+        match self.backlog.read() {
+            Ok(()) => report.complain("the server answers again; sending what is kept"),
+            Err(error) => report.fail(self.backlog.path().display(), &error),
+        }
+    }
+
+    /// Begins messages of at least that priority, at most so many. None after an error: then no more are begun.
+    pub fn begin(&mut self, min: Priority, count_max: usize, report: &mut Report) -> Vec<Begun> {
+        self.backlog.begin(min, count_max).unwrap_or_else(|error| {
+            self.backlog.stop();
+            report.fail(self.backlog.path().display(), &error);
+            Vec::new()
+        })
+    }
+
+    /// Keeps a message of this call, because it was not sent for that reason; false: it cannot be kept.
+    pub fn keep(&mut self, which: Which, message: &Message, reason: &str, report: &mut Report) -> bool {
+        let kept = self.backlog.keep(message.priority(), message.text());
+        let path = self.backlog.path().display();
+        if let Err(error) = kept {
+            report.tally.not_sent += 1;
+            let error = described(&error);
+            report.complain_of(which, format_args!("not sent: {reason}; nor kept in {path}: {error}"));
+            return false;
+        }
+        report.tally.kept = self.backlog.kept() as u64;
+        if matches!(which, Which::Only) {
+            report.complain(format_args!("not sent, and kept in {path}: {reason}"));
+        }
+        true
+    }
+
+    /// Records the outcome of a message that was begun, and reports it; `said` tells which it is.
+    pub fn settle(
+        &mut self,
+        name: Name,
+        is_doubtful: bool,
+        said: impl Display,
+        outcome: &Outcome,
+        report: &mut Report,
+    ) {
+        let is_own = self.is_flush || self.backlog.is_own(&name);
+        if let Err(error) = self.backlog.settle(&name, is_doubtful, outcome) {
+            report.fail(self.backlog.path().display(), &error);
+        }
+        report.tally.kept = self.backlog.kept() as u64;
+        if !matches!(outcome, Outcome::NotSent(_)) || self.is_flush {
+            report.tell_kept(said, is_doubtful, outcome, is_own);
+        }
+    }
+
+    /// From now on begins no more messages.
+    pub fn stop(&mut self, report: &mut Report) {
+        if self.is_flush {
+            report.tally.not_sent += self.backlog.waiting() as u64;
+        }
+        self.backlog.stop();
+    }
+
+    /// Syncs the spool. Once this returns, all recorded outcomes survive a loss of power.
+    pub fn sync(&self, report: &mut Report) {
+        if let Err(error) = self.backlog.sync() {
+            report.fail(self.backlog.path().display(), &error);
+        }
+    }
+
+    /// Reports in one line that messages have an outcome that is unknown since an earlier call. They are no failure of
+    /// this call.
+    pub fn mention_unknown(&self, report: &mut Report) {
+        let count = self.backlog.unknown().len();
+        if count == 0 {
+            return;
+        }
+        let (count, path) = (Counted(count as u64, "message"), self.backlog.path().display());
+        report.complain(format_args!(
+            "{count} in {path} may have been sent by an earlier call; --flush tells which, \
+             and --retry sends them again"
+        ));
+    }
+
+    /// Reports each of these messages. They count as failures.
+    pub fn tell_unknown(&self, report: &mut Report) {
+        for name in self.backlog.unknown() {
+            match self.backlog.text(name) {
+                Ok(text) => {
+                    report.tally.unknown += 1;
+                    let text = shown(&String::from_utf8_lossy(&text));
+                    let file = self.backlog.file(name);
+                    report.complain(format_args!(
+                        "unknown, because an earlier call sent it or was about to: {}: {text}; --retry sends it \
+                         again, and to forget it remove {}",
+                        name.priority(),
+                        file.display()
+                    ));
+                }
+                Err(error) => report.fail(self.backlog.path().display(), &error),
+            }
+        }
+    }
+}
