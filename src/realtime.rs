@@ -47,8 +47,8 @@ impl fmt::Display for Error {
             Self::Priority(priority, errno) => write!(f, "SCHED_FIFO at {priority}: {}", errno.desc()),
             Self::Memory(errno) => write!(
                 f,
-                "the memory cannot be locked ({errno:?}): the limit is {} KiB; it takes ulimit -l unlimited, in systemd \
-                 LimitMEMLOCK=infinity, or the capability CAP_IPC_LOCK",
+                "the memory cannot be locked ({errno:?}): the limit is {} KiB; it takes ulimit -l unlimited, in \
+                 systemd LimitMEMLOCK=infinity, or the capability CAP_IPC_LOCK",
                 soft_limit(Resource::RLIMIT_MEMLOCK) / 1024
             ),
         }

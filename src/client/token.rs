@@ -44,7 +44,8 @@ impl fmt::Display for BadTokenFile {
             Reason::Unread(error) => f.write_str(&super::shown::described(error)),
             Reason::NoToken => write!(
                 f,
-                "it must hold one token and nothing else: {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} printable ASCII characters"
+                "it must hold one token and nothing else: {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} printable ASCII \
+                 characters"
             ),
         }
     }

@@ -52,11 +52,13 @@ impl fmt::Display for Error {
             ),
             Self::Newer(version) => write!(
                 f,
-                "a later firstline made it: its format is {version}, and this one knows up to {VERSION}; use the later one"
+                "a later firstline made it: its format is {version}, and this one knows up to {VERSION}; use the \
+                 later one"
             ),
             Self::NoJournal => f.write_str("there is no journal in it"),
             Self::NoHeader => f.write_str(
-                "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check tells more",
+                "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check \
+                 tells more",
             ),
             Self::Foreign(name) => {
                 write!(f, "{name} in it does not belong to this journal; move it away")

@@ -87,7 +87,10 @@ mod tests {
         );
         assert_eq!(
             shown(|out| line.write_json(out)),
-            r#"{"id":17,"time":"1970-01-01T00:00:00.001Z","time_ms":1,"priority":9,"from":"alice","text":"a \"b\" \\ \u001b[2J"}"#
+            concat!(
+                r#"{"id":17,"time":"1970-01-01T00:00:00.001Z","time_ms":1,"priority":9,"from":"alice","#,
+                r#""text":"a \"b\" \\ \u001b[2J"}"#
+            )
         );
         let line = Line::Message(Record { text: b"\xff\xe2\x80\xae", ..record });
         let json = shown(|out| line.write_json(out));

@@ -64,7 +64,10 @@ impl fmt::Display for Error {
                 f,
                 "that is the broadcast address of a network, and TCP has none; give --listen an address of this machine"
             ),
-            Cause::NoInterface(interface) => write!(f, "this machine does not have the interface {interface}; ip link lists those it has"),
+            Cause::NoInterface(interface) => write!(
+                f,
+                "this machine does not have the interface {interface}; ip link lists those it has"
+            ),
             Cause::Inherited => write!(
                 f,
                 "systemd has port {} itself and hands it over; leave it out of --listen and FIRSTLINE_LISTEN, or \

@@ -75,8 +75,8 @@ pub fn optional(name: &str, set: nix::Result<()>) -> nix::Result<()> {
         Err(errno @ (Errno::ENOPROTOOPT | Errno::EOPNOTSUPP | Errno::ENOSYS)) => {
             if !LACK_IS_LOGGED.swap(true, Ordering::Relaxed) {
                 log::warn!(
-                    "this system does not let sockets have {name}: {}; a peer that is gone may be noticed late, and the kernel may \
-                     hold more for it",
+                    "this system does not let sockets have {name}: {}; a peer that is gone may be noticed late, and \
+                     the kernel may hold more for it",
                     errno.desc()
                 );
             }

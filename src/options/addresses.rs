@@ -86,8 +86,8 @@ pub(super) fn parse_allow(text: &str, allowed: &mut Vec<Allow>) -> Result<(), St
 }
 
 /// What `--allow` allows.
-const NETWORKS_ALLOWED: &str = "takes networks like 192.168.1.0/24 or 2001:db8::/32, an address alone, local, or any; host names are not \
-                        looked up";
+const NETWORKS_ALLOWED: &str = "takes networks like 192.168.1.0/24 or 2001:db8::/32, an address alone, local, or any; \
+                                host names are not looked up";
 
 /// Parses an entry of `--allow`. An address is a network of one address.
 fn network(word: &str) -> Result<Allow, String> {

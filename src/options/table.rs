@@ -314,7 +314,8 @@ pub(super) static DEPENDENCIES: [Dependency; 12] = [
     Dependency {
         name: "sync-interval",
         has_effect: |options| matches!(options.sync, Sync::From(least) if least > Priority::MIN),
-        otherwise: "unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give --sync 7, for example",
+        otherwise: "unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give \
+                    --sync 7, for example",
     },
     Dependency {
         name: "handle-wait",

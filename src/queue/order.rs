@@ -84,7 +84,10 @@ mod tests {
         }
 
         #[test]
-        fn strictly_priority_comes_first_then_admission(a in priorities(), s in 0u64..99, b in priorities(), t in 0u64..99) {
+        fn strictly_priority_comes_first_then_admission(
+            (a, b) in (priorities(), priorities()),
+            (s, t) in (0u64..99, 0u64..99),
+        ) {
             let first = Order::STRICT.key(a, s) > Order::STRICT.key(b, t);
             prop_assert_eq!(first, (a, t) > (b, s));
         }

@@ -207,7 +207,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_mixture_of_admissions_and_pops_gives_the_models_order(steps in steps(), aging_ns in prop_oneof![Just(0u64), 1..300u64]) {
+        fn any_mixture_of_admissions_and_pops_gives_the_models_order(
+            steps in steps(),
+            aging_ns in prop_oneof![Just(0u64), 1..300u64],
+        ) {
             let mut waiting: Waiting<core::ops::Range<u32>, 64> = Waiting::new();
             waiting.set_order(if aging_ns == 0 { Order::STRICT } else { Order::aging(aging_ns) });
             let (mut model, mut now, mut stamp, mut serial) = (Model::default(), 0, 0, 0);

@@ -21,7 +21,8 @@ use tokio_io_timeout::TimeoutStream;
 const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// The answer to a viewer when all places are taken.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 39\r\n\r\n\
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
+content-type: text/plain\r\ncontent-length: 39\r\n\r\n\
 too many connections; try again later.\n";
 
 /// Accepts connections of one listener for ever.

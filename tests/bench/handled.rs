@@ -1,9 +1,9 @@
-//! Messages that somebody processes and answers: how long an urgent one takes while a slow handler has others to do, and
-//! how many are answered in a second. A message is answered when its sender has what the handler says.
+//! Messages that somebody processes and answers: how long an urgent one takes while a slow handler has others to do,
+//! and how many are answered in a second. A message is answered when its sender has what the handler says.
 //!
-//! With firstline, handlers say `/handle`, and the answer is in the ACK. beanstalkd has jobs with priorities; the answer
-//! is a job in a tube of the sender. RabbitMQ has a queue with priorities, a prefetch of one, and `reply-to`. NATS has
-//! requests to a queue group; it has no priorities.
+//! With firstline, handlers say `/handle`, and the answer is in the ACK. beanstalkd has jobs with priorities; the
+//! answer is a job in a tube of the sender. RabbitMQ has a queue with priorities, a prefetch of one, and `reply-to`.
+//! NATS has requests to a queue group; it has no priorities.
 //!
 //! All servers get the same load from the same clients: a thread for each sender and each handler. A handler asks for
 //! one message at a time (NATS has no such bound, and pushes), and sends the answer to each message as soon as it is
@@ -32,8 +32,8 @@ const LEAD: Duration = Duration::from_millis(300);
 /// How many handlers answer when the rate is measured.
 const HANDLERS: usize = 16;
 
-/// How long an answer may take before the measurement fails: several times the 5 s that NATS takes for an urgent message
-/// behind 512 others.
+/// How long an answer may take before the measurement fails: several times the 5 s that NATS takes for an urgent
+/// message behind 512 others.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A stream, read line by line or up to a NUL.

@@ -46,7 +46,8 @@ fn taken_port_exits_with_1() {
     assert_eq!(
         reason,
         format!(
-            "cannot listen on {address}: another program has port {port}; stop it (ss -ltnp tells which) or choose another with --listen"
+            "cannot listen on {address}: another program has port {port}; stop it (ss -ltnp tells which) or choose \
+             another with --listen"
         )
     );
 }
@@ -84,7 +85,8 @@ fn missing_interface_exits_with_1() {
     let reason = reason(&run(&["--listen", "[fe80::1%no-such-one]:9090"]), 1);
     assert_eq!(
         reason,
-        "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one; ip link lists those it has"
+        "cannot listen on [fe80::1]:9090: this machine does not have the interface no-such-one; ip link lists those \
+         it has"
     );
 }
 

@@ -133,7 +133,8 @@ const METER: &str = "meter-BBBBBBBBBBBBBBBBBB";
 const WRONG: &str = "wrong-CCCCCCCCCCCCCCCCCC";
 
 /// The content of the auth file, unless a test writes another one.
-const LINES: &str = "# NAME TOKEN PRIORITY JOIN\n\nalice alice-AAAAAAAAAAAAAAAAAA 9 join\nmeter\tmeter-BBBBBBBBBBBBBBBBBB 4 no-join\n";
+const LINES: &str = "# NAME TOKEN PRIORITY JOIN\n\nalice alice-AAAAAAAAAAAAAAAAAA 9 join\n\
+                     meter\tmeter-BBBBBBBBBBBBBBBBBB 4 no-join\n";
 
 /// An auth file, which is removed when this is dropped.
 struct AuthFile(PathBuf);

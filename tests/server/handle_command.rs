@@ -245,7 +245,8 @@ fn task_is_given_back_by_a_program_that_has_closed_its_input() {
     let server = server(&["--attempts", "5"]);
     let path = place.path();
     let script = format!(
-        "if mkdir {path}/once; then exec <&-; echo READY 1; exec sleep 60; fi; echo READY 1; read -r a; echo ok; read -r b"
+        "if mkdir {path}/once; then exec <&-; echo READY 1; exec sleep 60; fi; echo READY 1; read -r a; echo ok; \
+         read -r b"
     );
     let call = handle(&host(&server), &[], &script);
     assert_eq!(server.connect().ask("a"), "ACK 1 1");

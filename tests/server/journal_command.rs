@@ -287,7 +287,8 @@ fn position_ahead_of_the_history_is_reported_and_new_messages_are_printed() {
     let warning = |newest: u64| {
         let directory = directory.path();
         format!(
-            "firstline: {directory}: message 5000 is ahead of this history, whose newest is {newest}; only new messages are printed\n"
+            "firstline: {directory}: message 5000 is ahead of this history, whose newest is {newest}; only new \
+             messages are printed\n"
         )
     };
     let ran = run(&[directory.path(), "--since", "5000"]);
@@ -564,7 +565,8 @@ fn wrong_directory_is_reported_in_one_line() {
     for task in [&[][..], &["--last", "1"], &["--resize", "2M"]] {
         let ran = run(&[&[directory.path()][..], task].concat());
         assert_eq!(ran.code, Some(1));
-        let reason = "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR --check tells more";
+        let reason = "no segment has a whole header: it is no journal, or badly damaged; firstline journal DIR \
+                      --check tells more";
         assert_eq!(ran.stderr, format!("firstline: {}: {reason}\n", directory.path()));
     }
     assert_eq!(run(&[directory.path(), "--check"]).code, Some(1));

@@ -308,8 +308,8 @@ fn on_a_full_disk_nothing_is_told_as_kept() {
     }
 }
 
-/// Runs a call again and again, each time killed before one call to the system: the first of each kind, the second and so on. `prepare`
-/// and `check` are told which run it is; `check` also the exit code, if it was not killed.
+/// Runs a call again and again, each time killed before one call to the system: the first of each kind, the second and
+/// so on. `prepare` and `check` are told which run it is; `check` also the exit code, if it was not killed.
 fn killed_everywhere(
     args: impl Fn(usize) -> Vec<String>,
     mut prepare: impl FnMut(usize),

@@ -84,7 +84,8 @@ struct Schedule {
     directory: Directory,
     address: String,
     server: Option<Server>,
-    /// What the texts of this server's messages begin with: `J` and the number of its journal, or `N` and how often there was none.
+    /// What the texts of this server's messages begin with: `J` and the number of its journal, or `N` and how often
+    /// there was none.
     name: String,
     without_journal: usize,
     watch: Option<(Child, String)>,

@@ -285,7 +285,8 @@ fn summarize(samples: &Samples, lives: &[Lives], shared: &Shared, place: &Path) 
     println!("lives to the end (and turned away, because the server was full): {}", counts.join(", "));
     let Tally { matched, unacknowledged, without_account } = shared.ledger.tally();
     println!(
-        "{matched} messages acknowledged and printed once, {unacknowledged} printed whose client died before its ACK, {without_account} of clients without an account"
+        "{matched} messages acknowledged and printed once, {unacknowledged} printed whose client died before its ACK, \
+         {without_account} of clients without an account"
     );
     let seconds = samples.all.len() as u64;
     for (name, text) in [("samples.csv", samples.csv()), ("soak.svg", plot::svg(&samples.panels(), seconds))]

@@ -119,7 +119,8 @@ impl Panel {
 pub fn svg(panels: &[Panel], seconds: u64) -> String {
     let (width, height) = (LEFT + WIDTH + 20.0, panels.len() as f64 * ROW + 10.0);
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" font-family=\"sans-serif\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         font-family=\"sans-serif\" \
          font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for (number, panel) in panels.iter().enumerate() {

@@ -15,7 +15,8 @@ fn examine(browser: &Browser) -> (Vec<String>, u64) {
     let axe = fs::read_to_string(AXE).expect("tests/stages/web fetches axe-core");
     browser.evaluate(&axe);
     let found = browser.evaluate(
-        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r => ({
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
+            .then(r => ({
             passes: r.passes.length,
             violations: r.violations.map(v => `${v.id}: ${v.help}: ${v.nodes.map(n => n.html).join(' | ')}`) }))",
     );

@@ -7,8 +7,8 @@ use crate::support::{eventually, eventually_within};
 use crate::web::Web;
 use std::time::Duration;
 
-/// How long the page may take to find that a bridge has been killed: a multiple of the 45 s after which its counters are
-/// too old.
+/// How long the page may take to find that a bridge has been killed: a multiple of the 45 s after which its counters
+/// are too old.
 const AWAY_LIMIT: Duration = Duration::from_secs(5 * 45);
 
 #[test]

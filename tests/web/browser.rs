@@ -162,11 +162,13 @@ const CONTRASTS: &str = "
     const luminance = name => {
         let hex = style.getPropertyValue(name).trim().slice(1);
         if (hex.length === 3) hex = [...hex].map(c => c + c).join('');
-        const [r, g, b] = [0, 2, 4].map(i => parseInt(hex.slice(i, i + 2), 16) / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+        const [r, g, b] = [0, 2, 4].map(i => parseInt(hex.slice(i, i + 2), 16) / 255)
+            .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
         return .2126 * r + .7152 * g + .0722 * b;
     };
     const contrasts = {};
-    for (const [text, backs] of [['--text', ['--back', '--panel', '--urgent-back']], ['--faint', ['--back', '--panel', '--urgent-back']],
+    for (const [text, backs] of [
+            ['--text', ['--back', '--panel', '--urgent-back']], ['--faint', ['--back', '--panel', '--urgent-back']],
             ['--urgent', ['--panel', '--back', '--urgent-back']], ['--good', ['--back']], ['--link', ['--back']]]) {
         for (const back of backs) {
             const [low, high] = [luminance(text), luminance(back)].sort((a, b) => a - b);

@@ -64,7 +64,8 @@ impl Drop for Prometheus {
     }
 }
 
-/// A free address of this machine, which something else may take meanwhile: then the program says so and the test fails.
+/// A free address of this machine, which something else may take meanwhile: then the program says so and the test
+/// fails.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -117,7 +117,10 @@ fn slow_heads_and_idle_connections_are_ended() {
     idle.send(format(web.address, "GET", "/metrics", &[], "").as_bytes());
     assert_eq!(idle.answer().unwrap().status, 200);
     let mut body = Http::connect(web.address);
-    body.send(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken=");
+    body.send(
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Content-Length: 100\r\n\r\ntoken=",
+    );
     for mut http in [slow, idle, body] {
         let answer = http.answer().map(|answer| answer.status);
         assert!(answer.is_none_or(|status| status == 408), "{answer:?}");

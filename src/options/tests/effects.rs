@@ -15,17 +15,20 @@ const WITHOUT_EFFECT: [Case; 14] = [
     (
         &["--journal=d", "--sync-interval=2"],
         &[],
-        "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give --sync 7, for example",
+        "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets less urgent messages wait \
+         for it; give --sync 7, for example",
     ),
     (
         &["--journal=d", "--sync=none", "--sync-interval=2"],
         &[],
-        "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give --sync 7, for example",
+        "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets less urgent messages wait \
+         for it; give --sync 7, for example",
     ),
     (
         &["--sync=0", "--sync-interval=2"],
         &[("FIRSTLINE_JOURNAL", "d")],
-        "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets less urgent messages wait for it; give --sync 7, for example",
+        "--sync-interval: does nothing unless --sync is a priority from 1 to 9, which lets less urgent messages wait \
+         for it; give --sync 7, for example",
     ),
     (
         &["--log-file=f", "--log-level=OFF"],

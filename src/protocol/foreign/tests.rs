@@ -1,7 +1,9 @@
 use super::*;
 use crate::limits::RECEIVE_BYTES;
 use crate::protocol::framing::Frame;
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// The lines taken from a client that sends these pieces, and the other protocol that is detected then.
 fn met(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<Foreign>) {
@@ -43,9 +45,13 @@ fn openings() -> Vec<(Vec<u8>, Foreign)> {
     let long = format!("GET /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
     let unknown = format!("FETCH /{} HTTP/1.1\r\nHost: board:9090\r\n\r\n", "x".repeat(2 * LINE_BYTES_MAX));
     let text: [(&[u8], Foreign); 23] = [
-        (b"GET / HTTP/1.1\r\nHost: board:9090\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n", Foreign::Http),
         (
-            b"POST /x HTTP/1.1\r\nHost: board:9090\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n/urgent smoke\n",
+            b"GET / HTTP/1.1\r\nHost: board:9090\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n",
+            Foreign::Http,
+        ),
+        (
+            b"POST /x HTTP/1.1\r\nHost: board:9090\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\n\
+              /urgent smoke\n",
             Foreign::Http,
         ),
         (b"OPTIONS * HTTP/1.0\n\n", Foreign::Http),
@@ -147,21 +153,24 @@ fn texts_for_people_are_lines() {
 /// What clients open with, ordinary lines, and bytes that are like both, with anything behind.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let opening = prop::sample::select(openings()).prop_map(|(bytes, _)| bytes);
-    let near = prop::collection::vec(
+    let near = vec(
         prop::sample::select(
             b"\x16\x03\x01\x10\x80\x00\x04\x06MQTTIsdpSSH-2.0\xff\xfb\xfd\xfe\xef\xbb\xbf\n\r\0 /:*HTTP/1.1Host:GET"
                 .to_vec(),
         ),
         0..40,
     );
-    let any = prop::collection::vec(any::<u8>(), 0..3 * LINE_BYTES_MAX);
+    let any = vec(any::<u8>(), 0..3 * LINE_BYTES_MAX);
     (prop_oneof![opening, near.clone(), any.clone()], prop_oneof![near, any])
         .prop_map(|(first, rest)| [first, rest].concat())
 }
 
+/// Words, the first of which is no command.
+const WORDS: &str = "[a-zA-Z0-9,.!?äöü]{1,12}( [a-zA-Z0-9,.!?äöü/]{1,12}){0,12}";
+
 proptest! {
     #[test]
-    fn no_split_changes_the_verdict(bytes in bytes(), splits in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+    fn no_split_changes_the_verdict(bytes in bytes(), splits in vec(any::<Index>(), 0..6)) {
         let mut splits: Vec<_> = splits.iter().map(|split| split.index(bytes.len() + 1)).collect();
         splits.extend([0, bytes.len()]);
         splits.sort_unstable();
@@ -173,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn words_are_never_taken_for_another_protocol(words in "[a-zA-Z0-9,.!?äöü]{1,12}( [a-zA-Z0-9,.!?äöü/]{1,12}){0,12}") {
+    fn words_are_never_taken_for_another_protocol(words in WORDS) {
         prop_assert_eq!(foreign(format!("{words}\n").as_bytes()), None);
     }
 }
