@@ -52,7 +52,8 @@ _firstline() {
     mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$words" -- "$word")
 }
 
-# PROGRAM and its arguments, which begin at that index: as the package bash-completion has it, or else a command and files.
+# PROGRAM and its arguments, which begin at that index: as the package bash-completion has it, or else a command and
+# files.
 _firstline_program() {
     if declare -F _comp_command_offset >/dev/null; then
         _comp_command_offset "$1"

@@ -3,8 +3,8 @@
 #
 #   listen.sh HOST PORT [MIN [SINCE]]     MIN: from that priority on. SINCE: those after that ID first, from the journal
 #
-# A server with a journal sends what was said meanwhile: none is missing, none comes twice, LOST K says where it has K no
-# more. Without a journal, what is said while this is not connected is lost. Ends only if refused. A token: TOKEN=...
+# A server with a journal sends what was said meanwhile: none is missing, none comes twice, LOST K says where it has K
+# no more. Without a journal, what is said while this is not connected is lost. Ends only if refused. A token: TOKEN=...
 [ $# -ge 2 ] || { sed -n 's/^#  *listen.sh/usage: listen.sh/p' "$0" >&2 && exit 2; }
 host=$1 port=$2 min=${3:-0} last=${4:-} told=
 trap '' PIPE # When the server is gone, say fails; it must not end this.

@@ -3,11 +3,12 @@
 #
 #   on-urgent.sh HOST PORT COMMAND [ARGUMENT...]          on-urgent.sh raspberrypi 9090 mail -s firstline me@example.org
 #
-# The command gets the text as standard input, and ID, PRIORITY and FROM in its environment. A text comes from anybody, so
-# do not make code of it (eval, sh -c). What cannot be printed is \xNN in it. A command that fails is told, not run again.
-# STATE=FILE keeps the ID of the last message that the command was run on; started again, this goes on after it. If this is
-# stopped between the two, the command is run again. That, and a restart of the server, take a server with a journal:
-# without one, what is urgent while this is not connected is missed. MIN=9 is about the most urgent only. A token: TOKEN=...
+# The command gets the text as standard input, and ID, PRIORITY and FROM in its environment. A text comes from anybody,
+# so do not make code of it (eval, sh -c). What cannot be printed is \xNN in it. A command that fails is told, not run
+# again. STATE=FILE keeps the ID of the last message that the command was run on; started again, this goes on after it.
+# If this is stopped between the two, the command is run again. That, and a restart of the server, take a server with a
+# journal: without one, what is urgent while this is not connected is missed. MIN=9 is about the most urgent only. A
+# token: TOKEN=...
 if [ $# -lt 3 ]; then
     sed -n 's/^#  *\(on-urgent.sh.*COMMAND [^ ]*\).*/usage: \1/p' "$0" >&2
     exit 2

@@ -3,8 +3,8 @@
 //
 //   echo '/urgent smoke' | node send.mjs HOST [PORT]      as you would type it into nc; exit code 1: some were refused
 //
-// A line is kept until its reply is here, and sent again for as long as the server is away: never lost, but it may be there
-// twice, if the server went away before it could say ACK. A token: TOKEN=... in the environment.
+// A line is kept until its reply is here, and sent again for as long as the server is away: never lost, but it may be
+// there twice, if the server went away before it could say ACK. A token: TOKEN=... in the environment.
 import { createConnection } from "node:net";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -13,8 +13,8 @@ fi
 # A line feed would end the line, and what follows it would be the next one.
 text=$(printf '%s' "$3" | tr '\n' ' ')
 
-# Line 1 is the token, or blank, which gets no reply. Line 2 is the message; after /PRIORITY a text may begin with a slash.
-# At /quit the server answers all and closes, so that every nc ends; one that cannot reach it is stopped.
+# Line 1 is the token, or blank, which gets no reply. Line 2 is the message; after /PRIORITY a text may begin with a
+# slash. At /quit the server answers all and closes, so that every nc ends; one that cannot reach it is stopped.
 say() {
     printf '%s\n/%s %s\n/quit\n' "${TOKEN:+/auth $TOKEN}" "${4:-4}" "$text" | timeout 10 nc "$1" "$2" 2>&1
 }
