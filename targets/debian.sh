@@ -13,7 +13,8 @@ install_packages() {
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         {
             echo "$who: these packages of Debian are missing, and only root can install them: ${missing[*]}"
-            echo "$who: run: ${foreign:+sudo dpkg --add-architecture $foreign && sudo apt-get update && }sudo apt-get install ${missing[*]}"
+            local first=${foreign:+sudo dpkg --add-architecture $foreign && sudo apt-get update && }
+            echo "$who: run: ${first}sudo apt-get install ${missing[*]}"
         } >&2
         return 1
     fi

@@ -17,7 +17,10 @@ host=$1 port=$2 since=
 shift 2
 if [ -s "${STATE:=/dev/null}" ]; then read -r since <"$STATE"; fi
 # Remembers an ID; a power cut leaves the old one or the new one.
-keep() { if [ "$STATE" != /dev/null ]; then echo "$1" >"$STATE.new" && sync "$STATE.new" && mv "$STATE.new" "$STATE"; fi; }
+keep() {
+    if [ "$STATE" = /dev/null ]; then return; fi
+    echo "$1" >"$STATE.new" && sync "$STATE.new" && mv "$STATE.new" "$STATE"
+}
 
 exec 3< <("$(dirname "$0")/listen.sh" "$host" "$port" "${MIN:-7}" "$since")
 listener=$!
