@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends each line of standard input to firstline, one by one, and prints OK whenever the next may come. Needs Python 3.6.
+"""Sends each line of standard input to firstline, one by one, and prints OK when the next may come. Needs: Python 3.6.
     echo '/urgent smoke' | send.py HOST [PORT]    as you would type it into nc; exit 1: some were refused, it says which
 
 A line is kept until its reply is here, and sent again for as long as the server is away: never lost, but it may be
