@@ -16,7 +16,7 @@ use super::report::{Series, Throttle, say};
 use super::stop::{Stop, Woken};
 use crate::client::backoff::Backoff;
 use crate::client::shown::shown;
-use crate::client::{Sender, Servers, Settings, Token};
+use crate::client::{Repeats, Sender, Servers, Settings, Token};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -59,8 +59,9 @@ impl Commands {
         stop: Stop,
     ) -> Self {
         let Subscription { topic, hub, token } = subscription;
-        // An unknown one is sent again by the broker at the latest, so it is done at least once in any case.
-        let settings = Settings { token, timeout: None, repeats_unknown: true };
+        // The broker repeats what it sent over a lost connection, and so does this. What became of a command at its
+        // handler is the hub's to say: a command that ends its handlers would come back to them without end.
+        let settings = Settings { token, timeout: None, repeats: Repeats::Unanswered };
         Self {
             destination,
             topic,
@@ -208,7 +209,7 @@ impl Commands {
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome.is_refused {
             let line =
-                format!("a command from {} was refused: {}", shown(&outcome.topic), shown(&outcome.text));
+                format!("a command from {} has no acknowledgement: {}", shown(&outcome.topic), shown(&outcome.text));
             self.refusals.say(line, now);
         }
         let Some(link) = &mut self.link else { return };

@@ -20,7 +20,7 @@ pub struct Counters {
 pub struct CommandCounters {
     /// Commands that the hub has acknowledged.
     pub done: AtomicU64,
-    /// Commands that the hub refused, or that are no line.
+    /// Commands that the hub did not acknowledge, or that are no line.
     pub refused: AtomicU64,
 }
 

@@ -44,7 +44,7 @@ pub struct Outcome {
     pub topic: String,
     /// What to acknowledge.
     pub packet_id: Option<u16>,
-    /// Whether the hub refused it.
+    /// Whether it has no acknowledgement: the hub refused it, or a handler may have done it.
     pub is_refused: bool,
     /// What the hub said: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
     pub text: String,
@@ -213,6 +213,10 @@ mod tests {
             (outcome.packet_id, outcome.is_refused, outcome.text.as_str()),
             (Some(6), true, "NAK no-handler")
         );
+        let third = number(incoming.take(delivery(7, "shut it")));
+        let outcome =
+            incoming.settle(third, &outcome::Outcome::Unknown("handler-lost".to_string())).unwrap();
+        assert_eq!((outcome.packet_id, outcome.text.as_str()), (Some(7), "NAK handler-lost"));
         assert!(incoming.commands.is_empty());
     }
 

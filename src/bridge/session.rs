@@ -155,7 +155,8 @@ impl Session {
         Ok(())
     }
 
-    /// Acknowledges a message of the broker. `is_refused`: with MQTT 5 its sender is told that nothing was done.
+    /// Acknowledges a message of the broker. `is_refused`: with MQTT 5 the broker is told that it was
+    /// not done, as far as is known.
     pub fn acknowledge(&mut self, packet_id: u16, is_refused: bool, now: Instant) {
         let made = if self.version == Version::V3_1_1 {
             v3_1_1::Puback::builder().packet_id(packet_id).build().map(Packet::from)

@@ -132,6 +132,6 @@ pub use message::{Message, Unsendable};
 pub use outcome::{Outcome, Receipt, Refusal};
 pub use positions::{Gap, Position, Positions, Since};
 pub use reply::Reply;
-pub use sender::{Sender, Settings};
+pub use sender::{Repeats, Sender, Settings};
 pub use token::{BadTokenFile, Token};
 pub use watcher::{Event, Interest, Watcher, What};

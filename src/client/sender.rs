@@ -28,13 +28,36 @@ pub struct Settings {
     /// If no message gets its outcome for this time, the sender gives up all messages that wait; none: it never gives
     /// up.
     pub timeout: Option<Duration>,
-    /// Whether to send a message again after an unknown outcome. This may double it.
-    pub repeats_unknown: bool,
+    /// Which messages with an unknown outcome to send again. This may double them.
+    pub repeats: Repeats,
+}
+
+/// Which messages with an unknown outcome a sender sends again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeats {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those whose connection was lost before the reply. If the server says that a handler may have processed a
+    /// message, that is its outcome: how often handlers try is the server's setting.
+    Unanswered,
+    /// All of them, also those that a handler may have processed.
+    All,
+}
+
+impl Repeats {
+    fn on_lost_connection(self) -> bool {
+        self != Self::Nothing
+    }
+
+    fn on_lost_handler(self) -> bool {
+        self == Self::All
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token: None, timeout: Some(Duration::from_millis(TIMEOUT_MS_DEFAULT)), repeats_unknown: false }
+        Self { token: None, timeout: Some(Duration::from_millis(TIMEOUT_MS_DEFAULT)), repeats: Repeats::Nothing }
     }
 }
 
@@ -46,7 +69,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Sender<T> {
     link: Link,
-    repeats_unknown: bool,
+    repeats: Repeats,
     deadline: Deadline,
     /// Not sent yet, in order.
     queue: VecDeque<Item<T>>,
@@ -80,7 +103,7 @@ impl<T> Sender<T> {
     pub fn new(servers: Servers, settings: Settings) -> Self {
         Self {
             link: Link::new(servers, settings.token),
-            repeats_unknown: settings.repeats_unknown,
+            repeats: settings.repeats,
             deadline: Deadline::new(settings.timeout),
             queue: VecDeque::new(),
             in_flight: InFlight::default(),
@@ -228,7 +251,7 @@ impl<T> Sender<T> {
         while let Some(connection) = self.link.connection() {
             match connection.hear() {
                 Heard::Nothing => return false,
-                Heard::End(reason) => self.lose(&reason, self.repeats_unknown, false, now),
+                Heard::End(reason) => self.lose(&reason, self.repeats.on_lost_connection(), false, now),
                 Heard::Reply(reply) => {
                     self.heard = now;
                     self.hear(reply, now);
@@ -245,18 +268,18 @@ impl<T> Sender<T> {
                 None => {
                     let reason =
                         format!("not a firstline server: it answers line {line}, which does not wait");
-                    self.lose(&reason, self.repeats_unknown, false, now);
+                    self.lose(&reason, self.repeats.on_lost_connection(), false, now);
                 }
             }
             return;
         }
         match reply {
             // The server has answered every line that it took, so it took none of the others.
-            Reply::Bye(reason) => self.lose(&shown(&reason), self.repeats_unknown, true, now),
+            Reply::Bye(reason) => self.lose(&shown(&reason), self.repeats.on_lost_connection(), true, now),
             // The same holds for an idle client: it is idle only if none of its messages wait.
             Reply::Err { line: 0, reason, text } => {
                 let is_answered = reason == "idle";
-                self.lose(&said(&reason, &text), self.repeats_unknown, is_answered, now);
+                self.lose(&said(&reason, &text), self.repeats.on_lost_connection(), is_answered, now);
             }
             _ => {}
         }
@@ -284,7 +307,7 @@ impl<T> Sender<T> {
                 self.requeue(item);
             }
             Verdict::Unknown(reason) => {
-                let repeats = self.repeats_unknown;
+                let repeats = self.repeats.on_lost_handler();
                 self.doubt(item, &reason, repeats, now);
             }
         }
@@ -335,13 +358,13 @@ impl<T> Sender<T> {
 
     /// The connection is lost. Requeues the messages that the server cannot know. `is_answered` says that the server
     /// has answered every line that it took; then this requeues all messages in flight.
-    fn lose(&mut self, reason: &str, repeats_unknown: bool, is_answered: bool, now: Instant) {
+    fn lose(&mut self, reason: &str, is_repeated: bool, is_answered: bool, now: Instant) {
         let last_sent = self.link.connection().map_or(0, |connection| connection.last_sent());
         for (line, item) in self.in_flight.take_all() {
             if is_answered || line > last_sent {
                 self.requeue(item);
             } else {
-                self.doubt(item, reason, repeats_unknown, now);
+                self.doubt(item, reason, is_repeated, now);
             }
         }
         if !self.queue.is_empty() {
@@ -351,8 +374,8 @@ impl<T> Sender<T> {
     }
 
     /// Handles a message with an unknown outcome: requeues or reports it.
-    fn doubt(&mut self, mut item: Item<T>, reason: &str, repeats_unknown: bool, now: Instant) {
-        if repeats_unknown {
+    fn doubt(&mut self, mut item: Item<T>, reason: &str, is_repeated: bool, now: Instant) {
+        if is_repeated {
             item.doubt = Some(reason.to_string());
             self.requeue(item);
         } else {

@@ -27,7 +27,7 @@ mod spool;
 mod tag;
 mod tally;
 
-use crate::client::{Message, Sender, Servers, Settings, Token};
+use crate::client::{Message, Repeats, Sender, Servers, Settings, Token};
 use crate::options::{Content, SendOptions, Usage};
 use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
@@ -53,7 +53,8 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let servers: Servers =
         options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
-    let settings = Settings { token, timeout: options.timeout, repeats_unknown: options.repeats_unknown };
+    let repeats = if options.repeats_unknown { Repeats::All } else { Repeats::Nothing };
+    let settings = Settings { token, timeout: options.timeout, repeats };
     let sender = Sender::new(servers, settings);
     // Before there is another thread.
     let interruption = Interruption::block()?;

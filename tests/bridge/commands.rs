@@ -27,6 +27,7 @@ fn command_is_done_and_its_answer_goes_to_the_response_topic() {
     let mut reader = server.connect();
     reader.ask("/join");
     let answers = subscriber(broker.port, &["-t", "answers/#"]);
+    broker.wait_for("answers/# (QoS 1)");
     let bridge = bridge(broker.port, &server.address.to_string());
     bridge.wait_for("commands come from do/pi/#");
     let respond = ["-D", "PUBLISH", "response-topic", "answers/me", "-D", "PUBLISH", "correlation-data", "7"];
@@ -63,6 +64,28 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let lines = [reader.line(), reader.line()];
     assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
     broker.wait_for("Received PUBACK from firstline-pi-commands");
+}
+
+#[test]
+fn command_that_ends_its_handler_is_told_and_not_repeated() {
+    let (server, broker) = (Server::start(&["--handle", "0"]), Broker::start(free_port(), ""));
+    let answers = subscriber(broker.port, &["-t", "answers/#"]);
+    broker.wait_for("answers/# (QoS 1)");
+    let bridge = bridge(broker.port, &server.address.to_string());
+    bridge.wait_for("commands come from do/pi/#");
+    let mut handler = server.connect();
+    assert_eq!(handler.ask("/handle"), "OK 1");
+    publish(broker.port, "do/pi/p9", "poison", &["-D", "PUBLISH", "response-topic", "answers/me"]);
+    assert!(handler.line().ends_with(" poison"));
+    drop(handler);
+    assert_eq!(answers.wait_for("answers/me"), "answers/me NAK handler-lost");
+    bridge.wait_for("a command from do/pi/p9 has no acknowledgement: NAK handler-lost");
+    // The next task of the next handler is the next command.
+    let mut handler = server.connect();
+    assert_eq!(handler.ask("/handle"), "OK 1");
+    publish(broker.port, "do/pi/p1", "open the valve", &[]);
+    let task = handler.line();
+    assert!(task.ends_with(" open the valve"), "{task}");
 }
 
 #[test]

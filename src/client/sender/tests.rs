@@ -15,7 +15,8 @@ fn against(
 }
 
 fn settings(timeout_ms: u64, repeats_unknown: bool) -> Settings {
-    Settings { timeout: Some(Duration::from_millis(timeout_ms)), repeats_unknown, ..Settings::default() }
+    let repeats = if repeats_unknown { Repeats::All } else { Repeats::Nothing };
+    Settings { timeout: Some(Duration::from_millis(timeout_ms)), repeats, ..Settings::default() }
 }
 
 /// Pushes messages and returns all outcomes, in the order of their tags.
@@ -244,5 +245,22 @@ fn denial_refuses_queued_messages_too() {
     let outcomes = send(&mut sender, &texts);
     let is_denial = |outcome: &Outcome| matches!(outcome, Outcome::Refused(Refusal::Client(_)));
     assert!(outcomes.iter().all(is_denial), "{outcomes:?}");
+    server.join().unwrap();
+}
+
+#[test]
+fn lost_handler_is_an_outcome_where_only_lost_connections_are_repeated() {
+    let settings = Settings { repeats: Repeats::Unanswered, ..settings(LONG_MS, false) };
+    let (mut sender, server) = against(settings, |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!([(); 2].map(|()| peer.line()), ["a", "b"]);
+        peer.say("NAK 2 handler-lost\n");
+        drop(peer);
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "b", "its connection was lost");
+        peer.say("ACK 2 1\n");
+    });
+    let lost = Outcome::Unknown("handler-lost".to_string());
+    assert_eq!(send(&mut sender, &["a", "b"]), [lost, acknowledged(1, true)]);
     server.join().unwrap();
 }
