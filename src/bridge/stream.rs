@@ -175,10 +175,15 @@ impl Stream {
         }
     }
 
-    /// The first ID that is not acknowledged.
+    /// The first ID of which neither the message nor its loss is acknowledged. A message that becomes a loss is sent
+    /// behind later ones, so the first ID may be that of any item.
     pub fn position(&self) -> u64 {
-        let waiting = self.window.first().into_iter().chain(self.ready.front());
-        waiting.map(|item| item.first).min().unwrap_or(self.read_to)
+        self.items().map(|item| item.first).min().unwrap_or(self.read_to)
+    }
+
+    /// Everything that is not acknowledged.
+    fn items(&self) -> impl Iterator<Item = &Item> {
+        self.window.unsettled().chain(&self.ready)
     }
 
     /// How many messages were read, and are not acknowledged.
@@ -223,6 +228,29 @@ mod tests {
         assert_eq!(stream.position(), 10);
         assert!(stream.settle(1) && !stream.settle(1));
         assert_eq!((stream.position(), stream.is_idle()), (20, true));
+    }
+
+    #[test]
+    fn position_never_passes_a_loss_that_is_not_told() {
+        let mut stream = Stream::new(Class::Rest, 1, 8);
+        stream.take(fresh(&[1, 2, 3, 4, 5], 6));
+        (1..=4).for_each(|packet_id| send(&mut stream, packet_id));
+        for packet_id in [2, 3] {
+            let refused = stream.get(packet_id).unwrap().clone();
+            assert!(stream.settle(packet_id));
+            stream.put_back(refused.into_loss(Reason::TooLarge).unwrap());
+        }
+        assert!(stream.settle(1));
+        assert_eq!(stream.position(), 2, "the loss of 3 is ready before that of 2");
+        send(&mut stream, 5);
+        send(&mut stream, 6);
+        assert!(stream.settle(4) && stream.settle(5));
+        assert_eq!(stream.position(), 2, "the loss of 2 is on its way, behind message 4");
+        stream.return_unsettled(false);
+        assert_eq!(stream.position(), 2);
+        send(&mut stream, 7);
+        assert!(stream.settle(7));
+        assert_eq!(stream.position(), 5);
     }
 
     #[test]

@@ -64,9 +64,9 @@ impl<T> Window<T> {
         self.slots.is_empty()
     }
 
-    /// The first one that is not acknowledged.
-    pub fn first(&self) -> Option<&T> {
-        self.slots.front().map(|slot| &slot.item)
+    /// All that are not acknowledged, in the order in which they were sent.
+    pub fn unsettled(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter(|slot| !slot.is_settled).map(|slot| &slot.item)
     }
 
     /// When the one that has waited longest was sent.
@@ -159,7 +159,7 @@ mod tests {
                 prop_assert_eq!(window.settle(id), is_open[usize::from(id)], "once only");
                 is_open[usize::from(id)] = false;
                 let first = is_open.iter().position(|open| *open).map(|id| id as u16);
-                prop_assert_eq!(window.first().copied(), first);
+                prop_assert_eq!(window.unsettled().next().copied(), first);
                 prop_assert_eq!(window.in_flight(), is_open.iter().filter(|open| **open).count());
                 prop_assert_eq!(window.oldest().is_some(), first.is_some());
             }
