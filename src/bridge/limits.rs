@@ -65,6 +65,10 @@ pub const LOOK_MS: u64 = 100;
 /// The same while no connection is up.
 pub const LOOK_OFFLINE_MS: u64 = 1_000;
 
+/// How long a record that is not whole may take to become whole, in ms: the server may be writing it, and a slow card
+/// can hold up a write for seconds. Then it counts as damaged, and messages behind it are read.
+pub const INCOMPLETE_MS: u64 = 3_000;
+
 /// How often the cursors are written at most, in ms: a flash card bears so many writes. What was acknowledged since
 /// arrives twice after a power cut.
 pub const SAVE_MS: u64 = 5_000;

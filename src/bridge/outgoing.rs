@@ -92,8 +92,8 @@ impl Outgoing {
     ///
     /// # Errors
     /// Why not now.
-    pub fn look(&mut self, now_ms: u64) -> Result<bool, Trouble> {
-        let read = self.reader.look(&mut self.streams, now_ms);
+    pub fn look(&mut self, now_ms: u64, now: Instant) -> Result<bool, Trouble> {
+        let read = self.reader.look(&mut self.streams, now_ms, now);
         match (&self.successor, &read) {
             // Its files are open, so what they hold is sent first, wherever they are now.
             (None, _) | (Some(_), Ok(true)) => read,

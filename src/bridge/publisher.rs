@@ -169,7 +169,7 @@ impl Publisher {
             self.next.files = now + Duration::from_millis(LOOK_OFFLINE_MS);
             result = self.outgoing.follow_files().map(|()| false);
         }
-        let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000));
+        let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000, now));
         let is_up = matches!(self.state, State::Up(_));
         let pause_ms = match result {
             // More came than a look takes, maybe.

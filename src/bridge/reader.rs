@@ -23,6 +23,7 @@ use nix::errno::Errno;
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Losses of one class that the other class need not tell again. Beyond it they are told twice.
 const TOLD_MAX: usize = 16;
@@ -145,11 +146,11 @@ impl Reader {
         Some(segments_left.saturating_mul(ids))
     }
 
-    /// Reads on for both classes, and syncs what was read. True: something new came.
+    /// Reads on for both classes, and syncs what was read. True: something new came. `now_ms` is the time of day.
     ///
     /// # Errors
     /// Why nothing counts; the next look repeats it.
-    pub fn look(&mut self, streams: &mut PerClass<Stream>, now_ms: u64) -> Result<bool, Trouble> {
+    pub fn look(&mut self, streams: &mut PerClass<Stream>, now_ms: u64, now: Instant) -> Result<bool, Trouble> {
         self.catalog = match catalog_of(&self.files) {
             Ok(catalog) => catalog,
             // The server rotates all the time.
@@ -159,7 +160,7 @@ impl Reader {
         let told = self.told.clone();
         let mut fresh = [None, None];
         for class in Class::ALL {
-            if streams[class].room() > 0 {
+            if streams[class].is_due(now) {
                 let read = self.read(&streams[class], now_ms);
                 let read = read.map_err(|errno| Trouble::Disk(Failure::unread(&self.directory, errno)))?;
                 fresh[class as usize] = Some(read);
@@ -177,7 +178,7 @@ impl Reader {
         }
         for (class, fresh) in Class::ALL.into_iter().zip(fresh) {
             if let Some(fresh) = fresh {
-                streams[class].take(fresh);
+                streams[class].take(fresh, now);
             }
         }
         Ok(has_new)
@@ -200,7 +201,7 @@ impl Reader {
         let mut gathered =
             Gathered { selection: self.selection, class, now_ms, items: Vec::new(), loss: None };
         let oldest = self.catalog.spans().first().map_or(0, |span| span.header.first_id);
-        let (mut rolled_back, mut has_more) = (None, true);
+        let (mut rolled_back, mut has_more, mut is_incomplete) = (None, true, false);
         let mut reading = cursor.read(&self.catalog, &mut self.window, LOOK_BYTES);
         while gathered.items.len() < room {
             let from = reading.next_id();
@@ -226,14 +227,14 @@ impl Reader {
                     rolled_back = Some(rolled_back.map_or(id, |before: u64| before.min(id)));
                 }
                 Step::Overwritten | Step::Pause => break,
-                Step::Incomplete | Step::End => {
-                    has_more = false;
+                step @ (Step::Incomplete | Step::End) => {
+                    (has_more, is_incomplete) = (false, step == Step::Incomplete);
                     break;
                 }
             }
         }
         gathered.finish();
-        Ok(Fresh { items: gathered.items, cursor, rolled_back, has_more })
+        Ok(Fresh { items: gathered.items, cursor, rolled_back, has_more, is_incomplete })
     }
 }
 
@@ -295,3 +296,6 @@ impl Gathered {
         self.items.extend(self.loss.take().map(Item::loss));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 
 use super::class::Class;
 use super::item::{Content, Item, Loss, Reason};
-use super::limits::{READ_AHEAD, WINDOW_FACTOR};
+use super::limits::{INCOMPLETE_MS, READ_AHEAD, WINDOW_FACTOR};
 use super::window::Window;
 use crate::journal::cursor::Cursor;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What one look at the journal brought for a class. It counts only once the journal is synced.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Fresh {
     pub rolled_back: Option<u64>,
     /// There may be more to read at once.
     pub has_more: bool,
+    /// The server may be writing the next record: if it is not whole at the next look, it counts as damaged.
+    pub is_incomplete: bool,
 }
 
 /// One class.
@@ -30,6 +32,8 @@ pub struct Stream {
     /// The next ID that reading comes to; everything before it is on the disk. 0: that of the oldest message.
     read_to: u64,
     has_more: bool,
+    /// Not read before then: the server may be writing the next record.
+    held_until: Option<Instant>,
     ready: VecDeque<Item>,
     window: Window<Item>,
 }
@@ -43,6 +47,7 @@ impl Stream {
             cursor: Cursor::oldest(),
             read_to: 0,
             has_more: true,
+            held_until: None,
             ready: VecDeque::new(),
             window,
         };
@@ -58,7 +63,7 @@ impl Stream {
     /// Continues at that ID; what was read ahead stays.
     pub fn go_to(&mut self, next: u64) {
         self.cursor = if next == 0 { Cursor::oldest() } else { Cursor::since(next) };
-        (self.read_to, self.has_more) = (next, true);
+        (self.read_to, self.has_more, self.held_until) = (next, true, None);
     }
 
     /// Where reading goes on.
@@ -81,8 +86,14 @@ impl Stream {
         READ_AHEAD.saturating_sub(self.ready.len())
     }
 
-    /// Takes what was read, now that it is on the disk.
-    pub fn take(&mut self, fresh: Fresh) {
+    /// Whether to read on now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.room() > 0 && self.held_until.is_none_or(|until| now >= until)
+    }
+
+    /// Takes what was read at that time, now that it is on the disk.
+    pub fn take(&mut self, fresh: Fresh, now: Instant) {
+        self.held_until = fresh.is_incomplete.then(|| now + Duration::from_millis(INCOMPLETE_MS));
         if let Some(first) = fresh.rolled_back {
             self.ready.retain(|item| item.first < first);
         }
@@ -206,7 +217,7 @@ mod tests {
 
     fn fresh(ids: &[u64], next: u64) -> Fresh {
         let items = ids.iter().copied().map(item).collect();
-        Fresh { items, cursor: Cursor::since(next), rolled_back: None, has_more: false }
+        Fresh { items, cursor: Cursor::since(next), rolled_back: None, has_more: false, is_incomplete: false }
     }
 
     fn send(stream: &mut Stream, packet_id: u16) {
@@ -218,9 +229,9 @@ mod tests {
     fn position_is_the_first_that_is_not_acknowledged() {
         let mut stream = Stream::new(Class::Rest, 5, 4);
         assert_eq!(stream.position(), 5);
-        stream.take(fresh(&[], 9));
+        stream.take(fresh(&[], 9), Instant::now());
         assert_eq!(stream.position(), 9, "those before it are of the other class");
-        stream.take(fresh(&[10, 12], 20));
+        stream.take(fresh(&[10, 12], 20), Instant::now());
         assert_eq!(stream.position(), 10);
         send(&mut stream, 1);
         send(&mut stream, 2);
@@ -233,7 +244,7 @@ mod tests {
     #[test]
     fn position_never_passes_a_loss_that_is_not_told() {
         let mut stream = Stream::new(Class::Rest, 1, 8);
-        stream.take(fresh(&[1, 2, 3, 4, 5], 6));
+        stream.take(fresh(&[1, 2, 3, 4, 5], 6), Instant::now());
         (1..=4).for_each(|packet_id| send(&mut stream, packet_id));
         for packet_id in [2, 3] {
             let refused = stream.get(packet_id).unwrap().clone();
@@ -256,7 +267,7 @@ mod tests {
     #[test]
     fn lost_connection_returns_what_is_not_acknowledged_in_order() {
         let mut stream = Stream::new(Class::Urgent, 1, 4);
-        stream.take(fresh(&[1, 2, 3, 4], 5));
+        stream.take(fresh(&[1, 2, 3, 4], 5), Instant::now());
         (1..=3).for_each(|packet_id| send(&mut stream, packet_id));
         stream.settle(2);
         stream.return_unsettled(false);
@@ -272,7 +283,7 @@ mod tests {
             let Content::Message(message) = &mut item.content else { unreachable!() };
             message.time_ms = at;
         }
-        stream.take(fresh);
+        stream.take(fresh, Instant::now());
         stream.expire(50);
         let loss = stream.pop_ready().unwrap();
         assert_eq!(loss.first, 1);
@@ -289,8 +300,8 @@ mod tests {
     #[test]
     fn what_the_server_took_back_is_not_sent() {
         let mut stream = Stream::new(Class::Rest, 1, 4);
-        stream.take(fresh(&[1, 2, 3], 4));
-        stream.take(Fresh { rolled_back: Some(2), ..fresh(&[2], 3) });
+        stream.take(fresh(&[1, 2, 3], 4), Instant::now());
+        stream.take(Fresh { rolled_back: Some(2), ..fresh(&[2], 3) }, Instant::now());
         let ids: Vec<_> = std::iter::from_fn(|| stream.pop_ready()).map(|item| item.first).collect();
         assert_eq!(ids, [1, 2]);
     }
