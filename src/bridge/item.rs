@@ -78,6 +78,11 @@ impl Item {
         Self { first: loss.ids.0, content: Content::Loss(loss), attempts: 0 }
     }
 
+    /// Whether it is the loss of what another journal had, whose place this one took.
+    pub fn is_of_other_journal(&self) -> bool {
+        matches!(&self.content, Content::Loss(loss) if loss.reason == Reason::OtherJournal)
+    }
+
     /// The same as a loss, for that reason. `None`: it is one already, so nothing more can be told.
     pub fn into_loss(self, reason: Reason) -> Option<Self> {
         match self.content {

@@ -13,7 +13,6 @@ use super::report::{Series, say};
 use super::stream::Stream;
 use super::turns::Turns;
 use super::window::Depth;
-use crate::journal::segment::Identity;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -49,6 +48,9 @@ pub struct Outgoing {
     turns: Turns,
     /// Another journal is in the place of this one. It is read once what was read of this one is sent.
     successor: Option<Reader>,
+    /// The cursors in the journal before this one. The file keeps them until the broker has the loss of its rest, so
+    /// that a restart tells it.
+    before: Option<Cursors>,
     /// What became of them.
     pub counters: Counters,
     /// Losses that are said, and those that only the log hears of.
@@ -79,11 +81,12 @@ impl Outgoing {
             manner: manner.clone(),
             reader,
             successor: None,
+            before: None,
             counters: Counters::default(),
             log: Default::default(),
         };
         if let Some(old) = saved.filter(|saved| saved.identity != identity) {
-            outgoing.tell_other_journal(old.identity, old.next);
+            outgoing.tell_other_journal(old);
         }
         Ok(outgoing)
     }
@@ -130,13 +133,14 @@ impl Outgoing {
         for class in Class::ALL {
             self.streams[class].go_to(self.reader.oldest_id());
         }
-        self.tell_other_journal(old.identity, old.next);
+        self.tell_other_journal(old);
         true
     }
 
-    fn tell_other_journal(&mut self, old: Identity, next: PerClass<u64>) {
+    fn tell_other_journal(&mut self, old: Cursors) {
+        let Cursors { identity, next, .. } = old;
         say(format_args!(
-            "{}: another journal ({}) is in the place of the one before ({old}); of that, urgent messages from ID {} and others from ID {} on may \
+            "{}: another journal ({}) is in the place of the one before ({identity}); of that, urgent messages from ID {} and others from ID {} on may \
              not have been sent; this one is sent from its oldest message on",
             self.manner.directory.display(),
             self.reader.identity(),
@@ -145,18 +149,25 @@ impl Outgoing {
         ));
         let from = next[Class::Urgent].min(next[Class::Rest]);
         let loss = Loss { count: None, ids: (from, from), reason: Reason::OtherJournal };
-        // A restart before it is acknowledged begins with the same message.
+        // Its IDs are those of the journal before.
         let item = Item { first: self.reader.oldest_id(), ..Item::loss(loss) };
         self.streams[Class::Urgent].put_back(item);
+        self.before = Some(old);
     }
 
-    /// How far both have come.
+    /// Where a restart continues.
     pub fn cursors(&self) -> Cursors {
-        Cursors {
+        let tells_other_journal = self.streams.iter().any(Stream::tells_other_journal);
+        self.before.filter(|_| tells_other_journal).unwrap_or(Cursors {
             identity: self.reader.identity(),
             urgent_from: self.manner.selection.urgent_from,
-            next: PerClass::new(|class| self.streams[class].position()),
-        }
+            next: self.next_unacknowledged(),
+        })
+    }
+
+    /// The first ID of each class that is not acknowledged.
+    pub fn next_unacknowledged(&self) -> PerClass<u64> {
+        PerClass::new(|class| self.streams[class].position())
     }
 
     /// The ID of the next message of the journal, if reading has come to its end.
@@ -168,7 +179,7 @@ impl Outgoing {
     /// How many IDs may still come before something is overwritten that is not sent. `None`: everything is sent, or it
     /// is not known.
     pub fn ids_left(&self) -> Option<u64> {
-        let next = self.cursors().next;
+        let next = self.next_unacknowledged();
         let first = next[Class::Urgent].min(next[Class::Rest]);
         let is_behind = self.next_id().is_none_or(|next_id| first < next_id);
         if is_behind { self.reader.ids_left(first) } else { None }

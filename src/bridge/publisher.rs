@@ -381,7 +381,7 @@ impl Publisher {
         let snapshot = Snapshot {
             is_connected: matches!(self.state, State::Up(_)),
             waiting: self.outgoing.waiting(),
-            next: self.outgoing.cursors().next,
+            next: self.outgoing.next_unacknowledged(),
             headroom_s: self.outgoing.ids_left().and_then(|ids| self.rate.seconds(ids)),
         };
         let text = self.outgoing.counters.json(&snapshot, &self.commands);

@@ -95,7 +95,7 @@ impl Stream {
     pub fn take(&mut self, fresh: Fresh, now: Instant) {
         self.held_until = fresh.is_incomplete.then(|| now + Duration::from_millis(INCOMPLETE_MS));
         if let Some(first) = fresh.rolled_back {
-            self.ready.retain(|item| item.first < first);
+            self.ready.retain(|item| item.first < first || item.is_of_other_journal());
         }
         self.read_to = fresh.cursor.next_id().unwrap_or(0);
         (self.cursor, self.has_more) = (fresh.cursor, fresh.has_more);
@@ -190,6 +190,11 @@ impl Stream {
     /// behind later ones, so the first ID may be that of any item.
     pub fn position(&self) -> u64 {
         self.items().map(|item| item.first).min().unwrap_or(self.read_to)
+    }
+
+    /// Whether the loss of another journal's rest is not acknowledged.
+    pub fn tells_other_journal(&self) -> bool {
+        self.items().any(Item::is_of_other_journal)
     }
 
     /// Everything that is not acknowledged.

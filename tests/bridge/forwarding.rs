@@ -70,13 +70,16 @@ fn other_classes_after_a_restart_leave_no_message_out() {
     let scene = Scene::new("classes");
     let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
-    // Urgent ones arrive, the rest does not: its only slot is taken by none, for the broker is away after the first.
-    let expected = send(&mut server.connect(), "m", 100, 2);
+    // All urgent ones arrive, the rest does not. So the cursors are far apart when they are saved.
+    tap.keep_back(Some("/p4"));
+    let mut expected = send(&mut server.connect(), "m", 100, 2);
     let mut bridge = scene.bridge(tap.port, &["--urgent", "9"]);
-    tap.wait("some arrive", |acknowledged| acknowledged.len() >= 20);
-    bridge.kill();
+    tap.wait("urgent ones arrive", |acknowledged| acknowledged.len() == 50);
+    assert_eq!(bridge.end(), Some(0));
+    let counters = scene.counters().unwrap();
+    assert!(counters["next_urgent"].as_u64() > Some(99) && counters["next_rest"] == 2, "{counters}");
+    tap.keep_back(None);
     let _bridge = scene.bridge(tap.port, &["--urgent", "4"]);
-    let mut expected = expected;
     expected.sort();
     tap.wait("all arrive", |acknowledged| crate::scene::texts(acknowledged) == expected);
 }

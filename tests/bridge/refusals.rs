@@ -142,6 +142,30 @@ fn other_journal_is_told_and_sent_from_its_beginning() {
 }
 
 #[test]
+fn rest_of_another_journal_is_told_though_the_bridge_ends_before() {
+    let scene = Scene::new("untold");
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let tap = Tap::to(broker.port);
+    server.connect().ask("first");
+    let mut bridge = scene.bridge(tap.port, &[]);
+    tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["first"]);
+    assert_eq!(bridge.end(), Some(0));
+    drop(server);
+    fs::remove_dir_all(scene.path("journal")).unwrap();
+    let server = scene.server();
+    server.connect().ask("second");
+    tap.keep_back(Some("/lost"));
+    let mut bridge = scene.bridge(tap.port, &[]);
+    tap.wait("the new journal is sent", |acknowledged| texts(acknowledged) == ["first", "second"]);
+    assert_eq!(bridge.end(), Some(0));
+    tap.keep_back(None);
+    let _bridge = scene.bridge(tap.port, &[]);
+    tap.wait("the loss is told", |acknowledged| {
+        acknowledged.iter().any(|told| told.is_lost() && told.field("reason") == "other-journal")
+    });
+}
+
+#[test]
 fn damaged_cursors_and_a_second_bridge_are_refused() {
     let scene = Scene::new("cursors");
     let server = scene.server();

@@ -50,6 +50,8 @@ struct Faults {
     delay_ms: AtomicU64,
     /// After so many packets the connection is cut; 0 and less: never.
     packets_left: AtomicI64,
+    /// Acknowledgements of topics with this in them are kept back.
+    kept_back: Mutex<Option<&'static str>>,
 }
 
 impl Tap {
@@ -72,6 +74,11 @@ impl Tap {
     /// Slows the broker down.
     pub fn delay(&self, ms: u64) {
         self.faults.delay_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// From now on keeps back the acknowledgements of topics with that in them; or passes on all.
+    pub fn keep_back(&self, part: Option<&'static str>) {
+        *self.faults.kept_back.lock().unwrap() = part;
     }
 
     /// Cuts the connection once, after so many packets of both directions; the last of them is lost.
@@ -122,36 +129,43 @@ fn join(bridge: TcpStream, broker: TcpStream, seen: &Arc<Mutex<Seen>>, faults: &
                 waiting.insert(id, published);
                 seen.most_outstanding = seen.most_outstanding.max(waiting.len());
             }
+            true
         });
     });
     let (seen, faults) = (Arc::clone(seen), Arc::clone(faults));
     spawn(move || {
         copy(broker, bridge, &faults, |packet| {
             if packet[0] >> 4 != 4 {
-                return;
+                return true;
             }
             sleep(Duration::from_millis(faults.delay_ms.load(Ordering::Relaxed)));
             let (_, body) = split(packet);
             let is_refused = body.get(2).is_some_and(|reason| *reason >= 0x80);
             let published = outstanding.lock().unwrap().remove(&u16::from_be_bytes([body[0], body[1]]));
+            let kept_back = *faults.kept_back.lock().unwrap();
+            if published.as_ref().zip(kept_back).is_some_and(|(known, part)| known.topic.contains(part)) {
+                return false;
+            }
             if let Some(published) = published.filter(|_| !is_refused) {
                 seen.lock().unwrap().acknowledged.push(published);
             }
+            true
         });
     });
 }
 
-/// Copies packets until either side ends, and notes each one before it is passed on.
-fn copy(mut from: TcpStream, mut to: TcpStream, faults: &Faults, mut note: impl FnMut(&[u8])) {
+/// Copies packets until either side ends, and notes each one before it is passed on. Those for which `note` says
+/// false are dropped.
+fn copy(mut from: TcpStream, mut to: TcpStream, faults: &Faults, mut note: impl FnMut(&[u8]) -> bool) {
     let mut bytes = Vec::new();
     let mut part = [0; 4096];
     'connection: while let Ok(count @ 1..) = from.read(&mut part) {
         bytes.extend_from_slice(&part[..count]);
         while let Some(length) = whole(&bytes) {
             let packet: Vec<u8> = bytes.drain(..length).collect();
-            note(&packet);
+            let is_passed_on = note(&packet);
             let is_cut = faults.packets_left.fetch_sub(1, Ordering::Relaxed) == 1;
-            if is_cut || to.write_all(&packet).is_err() {
+            if is_cut || (is_passed_on && to.write_all(&packet).is_err()) {
                 break 'connection;
             }
         }
