@@ -2,16 +2,18 @@
 //! the other slot whole.
 //!
 //! The file has its full length from the start, so a full disk does not stop it. It is locked: a second bridge with
-//! the same file would move the cursors of the first.
+//! the same file would move the cursors of the first. A bridge makes the file under another name, `FILE.new`, which it
+//! locks as well; so of two bridges that start at once, one makes the file, and the other ends.
 
 use super::cursors::{Cursors, SLOT_BYTES};
+use crate::process_io::file_lock::{FileLock, try_lock_open};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::OFlag;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{File, OpenOptions, create_dir_all, remove_file, rename};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::{File, OpenOptions, create_dir_all, remove_file, rename, symlink_metadata};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The distance of the slots: no disk tears two of these at once.
@@ -32,7 +34,7 @@ pub trait Storage {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 }
 
-impl Storage for Flock<File> {
+impl Storage for FileLock {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.read_exact_at(bytes, offset)
     }
@@ -52,6 +54,8 @@ pub enum Unusable {
     InUse(PathBuf),
     /// Neither slot is whole.
     Damaged(PathBuf),
+    /// It is a symbolic link.
+    Link(PathBuf),
 }
 
 impl fmt::Display for Unusable {
@@ -62,6 +66,9 @@ impl fmt::Display for Unusable {
             }
             Self::InUse(path) => {
                 write!(f, "--state {}: another bridge uses it; give each its own --state", path.display())
+            }
+            Self::Link(path) => {
+                write!(f, "--state {}: it is a symbolic link; give the path of the file itself", path.display())
             }
             Self::Damaged(path) => write!(
                 f,
@@ -82,7 +89,7 @@ pub struct Slots<S> {
 }
 
 /// The file of a bridge.
-pub type CursorFile = Slots<Flock<File>>;
+pub type CursorFile = Slots<FileLock>;
 
 impl CursorFile {
     /// Opens the file. `None` if there is none: [`create`](Self::create) makes it, once there is something to keep.
@@ -90,10 +97,10 @@ impl CursorFile {
     /// # Errors
     /// Why it cannot be used.
     pub fn open(path: &Path) -> Result<Option<Self>, Unusable> {
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        let file = match options().open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Unusable::System(path.into(), error)),
+            Err(error) => return Err(unopened(path, error)),
         };
         let slots = Slots::read(lock(file, path)?).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Unusable::Damaged(path.into()),
@@ -111,15 +118,14 @@ impl CursorFile {
         let directory = directory_of(path);
         create_dir_all(directory).map_err(system)?;
         let new = with_suffix(path, ".new");
-        match remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(system(error)),
-            _ => {}
+        let file = make_locked(&new, path)?;
+        if symlink_metadata(path).is_ok() {
+            // Another bridge has made it meanwhile. Nobody but the owner of the lock removes this one.
+            let _ = remove_file(&new);
+            return Err(Unusable::InUse(path.into()));
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let mut file = options.open(&new).map_err(system)?;
-        file.write_all(&[0; 2 * PAGE_BYTES as usize]).map_err(system)?;
-        let mut slots = Slots { storage: lock(file, path)?, generation: 0, saved: None };
+        file.write_all_at(&[0; 2 * PAGE_BYTES as usize], 0).map_err(system)?;
+        let mut slots = Slots { storage: file, generation: 0, saved: None };
         slots.save(cursors).map_err(system)?;
         slots.storage.sync_all().map_err(system)?;
         rename(&new, path).map_err(system)?;
@@ -140,11 +146,56 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn lock(file: File, path: &Path) -> Result<Flock<File>, Unusable> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => Unusable::InUse(path.into()),
-        errno => Unusable::System(path.into(), errno.into()),
-    })
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options
+}
+
+fn unopened(path: &Path, error: io::Error) -> Unusable {
+    if error.raw_os_error() == Some(Errno::ELOOP as i32) {
+        Unusable::Link(path.into())
+    } else {
+        Unusable::System(path.into(), error)
+    }
+}
+
+/// Makes the file that becomes the one at `path`, and locks it. A file that a bridge left there when it was killed is
+/// replaced.
+fn make_locked(new: &Path, path: &Path) -> Result<FileLock, Unusable> {
+    let system = |error| Unusable::System(path.into(), error);
+    match options().open(new) {
+        Ok(left) => {
+            // Its lock says that no bridge is about to use it.
+            let left = lock_at(left, new, path)?;
+            remove_file(new).map_err(system)?;
+            drop(left);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unopened(new, error)),
+    }
+    match options().create_new(true).open(new) {
+        Ok(file) => lock_at(file, new, path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Unusable::InUse(path.into())),
+        Err(error) => Err(system(error)),
+    }
+}
+
+/// Locks a file that was opened at `at`. If another one is there now, another bridge was faster.
+fn lock_at(file: File, at: &Path, path: &Path) -> Result<FileLock, Unusable> {
+    let file = lock(file, path)?;
+    let is_same = |there: std::fs::Metadata| {
+        file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()))
+    };
+    if symlink_metadata(at).is_ok_and(is_same) { Ok(file) } else { Err(Unusable::InUse(path.into())) }
+}
+
+fn lock(file: File, path: &Path) -> Result<FileLock, Unusable> {
+    match try_lock_open(file) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Unusable::InUse(path.into())),
+        Err(error) => Err(Unusable::System(path.into(), error)),
+    }
 }
 
 impl<S: Storage> Slots<S> {

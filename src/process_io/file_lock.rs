@@ -26,15 +26,32 @@ pub fn lock(path: &Path) -> io::Result<FileLock> {
 /// # Errors
 /// Those of the system.
 pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
-    match take(path, FlockArg::LockExclusiveNonblock) {
+    unless_held(take(path, FlockArg::LockExclusiveNonblock))
+}
+
+/// Takes the lock of an open file, and does not wait; none: another process holds it.
+///
+/// # Errors
+/// Those of the system.
+#[cfg(feature = "bridge")]
+pub fn try_lock_open(file: File) -> io::Result<Option<FileLock>> {
+    unless_held(take_open(file, FlockArg::LockExclusiveNonblock))
+}
+
+fn unless_held(lock: io::Result<FileLock>) -> io::Result<Option<FileLock>> {
+    match lock {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         lock => lock.map(Some),
     }
 }
 
 fn take(path: &Path, how: FlockArg) -> io::Result<FileLock> {
-    let mut file =
+    let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path)?;
+    take_open(file, how)
+}
+
+fn take_open(mut file: File, how: FlockArg) -> io::Result<FileLock> {
     loop {
         match Flock::lock(file, how) {
             Ok(lock) => return Ok(lock),

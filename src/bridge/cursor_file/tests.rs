@@ -129,3 +129,41 @@ fn damaged_file_is_never_taken_for_a_new_one() {
         assert!(error.to_string().contains("move it away"));
     }
 }
+
+#[test]
+fn of_many_that_make_the_file_at_once_one_has_it() {
+    for round in 0..20 {
+        let place = Place::new(&format!("at-once-{round}"));
+        let path = &place.file();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // What a killed one left.
+        std::fs::write(with_suffix(path, ".new"), "part").unwrap();
+        let start = &std::sync::Barrier::new(8);
+        let make = || {
+            start.wait();
+            CursorFile::create(path, cursors(round)).ok()
+        };
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.len() <= 1, "{} have it", made.len());
+        let is_in_use = matches!(CursorFile::open(path), Err(Unusable::InUse(_)));
+        assert_eq!(is_in_use, made.len() == 1, "the one that made it has the file with the name");
+    }
+}
+
+#[test]
+fn symbolic_links_are_not_followed() {
+    let place = Place::new("link");
+    let path = place.file();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let target = place.0.join("target");
+    std::fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    assert!(matches!(CursorFile::open(&path), Err(Unusable::Link(_))));
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&target, with_suffix(&path, ".new")).unwrap();
+    assert!(matches!(CursorFile::create(&path, cursors(1)), Err(Unusable::Link(_))));
+    assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+}
