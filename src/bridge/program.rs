@@ -72,11 +72,18 @@ fn run(options: &Options) -> Result<(), String> {
     let manner = manner(options, directory, &node)?;
     let state = state(options)?;
     thread::scope(|scope| {
+        // If one direction ends, for whatever reason, so does the other one.
+        let _end = stop.request_at_end();
         if let Some(commands) = commands {
+            let end = stop.request_at_end();
+            let run = move || {
+                let _end = end;
+                commands.run();
+            };
             let thread = thread::Builder::new().name("commands".to_string());
-            thread.spawn_scoped(scope, || commands.run()).map_err(|error| described(&error))?;
+            thread.spawn_scoped(scope, run).map_err(|error| described(&error))?;
         }
-        forward(manner, destination, &state, counters, stop)
+        forward(manner, destination, &state, counters, stop.clone())
     })
 }
 

@@ -179,6 +179,17 @@ fn damaged_cursors_and_a_second_bridge_are_refused() {
 }
 
 #[test]
+fn damaged_cursors_end_the_bridge_though_it_takes_commands() {
+    let (scene, broker) = (Scene::new("both"), Broker::start(free_port(), ""));
+    let _server = scene.server();
+    fs::create_dir_all(scene.path("state")).unwrap();
+    fs::write(scene.path("state/cursors"), "nonsense").unwrap();
+    let mut bridge = scene.bridge(broker.port, &["--subscribe", "do/{node}/#"]);
+    assert_eq!(bridge.code(), Some(1));
+    bridge.wait_for("move it away");
+}
+
+#[test]
 fn wrong_options_are_refused_in_one_line() {
     let scene = Scene::new("options");
     assert_refused(scene.bridge_to("http://pi", &[]), 2, "mqtt://");
