@@ -99,6 +99,8 @@ pub enum Cause {
     Message,
     /// The name of this client: another one uses it.
     Name,
+    /// The broker does not answer in time.
+    Silence,
     /// Anything else.
     Other,
 }

@@ -20,11 +20,12 @@
 //! | `key`, `topic`, `publication` | what an item looks like at the broker |
 //! | `outgoing`, `publisher` | all of these together, without a connection and with one |
 //! | `incoming`, `commands` | the way in, without a connection and with one |
-//! | `flapping` | whether connections end soon, again and again |
+//! | `barren`, `flapping` | whether connections end over a message, or soon, again and again |
 //! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
 //! | `broker`, `lookup`, `secret`, `tls`, `transport`, `link`, `destination` | the way to the broker |
 //! | `options`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
 
+mod barren;
 mod broker;
 mod changes;
 mod class;

@@ -40,6 +40,15 @@ pub struct Next {
     pub publication: Publication,
 }
 
+/// What a refusal by the broker leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The message may be taken later, so the connection has to be given up to keep the order.
+    ForNow,
+    /// The loss of a message of that class is told.
+    ForGood(Class),
+}
+
 /// Everything on its way out.
 pub struct Outgoing {
     manner: Manner,
@@ -192,7 +201,12 @@ impl Outgoing {
 
     /// How many are on their way.
     pub fn in_flight(&self) -> usize {
-        self.streams.iter().map(Stream::in_flight).sum()
+        self.in_flight_of_each().iter().sum()
+    }
+
+    /// The same for each class.
+    pub fn in_flight_of_each(&self) -> PerClass<usize> {
+        PerClass::new(|class| self.streams[class].in_flight())
     }
 
     /// When the one that has waited longest for its acknowledgement was sent.
@@ -268,27 +282,28 @@ impl Outgoing {
         }
     }
 
-    /// That one was acknowledged. False: it is not on its way.
-    pub fn acknowledged(&mut self, packet_id: u16) -> bool {
-        let Some((class, item)) = self.find(packet_id) else { return false };
+    /// That one was acknowledged. Its class; none: it is not on its way.
+    pub fn acknowledged(&mut self, packet_id: u16) -> Option<Class> {
+        let (class, item) = self.find(packet_id)?;
         match item.content {
             Content::Message(_) => self.counters.acknowledged[class] += 1,
             Content::Loss(loss) => self.counters.lose(&loss),
         }
-        self.streams[class].settle(packet_id)
+        self.streams[class].settle(packet_id);
+        Some(class)
     }
 
-    /// That one was refused. True: it may be taken later, so the connection has to be given up to keep the order.
-    pub fn rejected(&mut self, packet_id: u16, rejection: &Rejection) -> bool {
-        let Some((class, item)) = self.find(packet_id) else { return false };
-        let is_final = rejection.is_final || item.attempts + 1 >= ATTEMPTS_MAX;
-        if is_final {
+    /// That one was refused. None: it is not on its way.
+    pub fn rejected(&mut self, packet_id: u16, rejection: &Rejection) -> Option<Rejected> {
+        let (class, item) = self.find(packet_id)?;
+        if rejection.is_final || item.attempts + 1 >= ATTEMPTS_MAX {
             self.streams[class].settle(packet_id);
             self.give_up(class, item, Reason::Refused(rejection.reason.clone()));
+            Some(Rejected::ForGood(class))
         } else {
             self.streams[class].blame(packet_id);
+            Some(Rejected::ForNow)
         }
-        !is_final
     }
 
     fn find(&self, packet_id: u16) -> Option<(Class, Item)> {

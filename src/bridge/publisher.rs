@@ -1,6 +1,8 @@
 //! The way out: from the journal to the broker, over as many connections as it takes, until the process is to end.
 
+use super::barren::Barren;
 use super::changes::Changes;
+use super::class::Class;
 use super::counter_file::CounterFile;
 use super::counters::{CommandCounters, Snapshot};
 use super::cursor_file::CursorFile;
@@ -10,11 +12,11 @@ use super::flapping::Flapping;
 use super::headroom::Rate;
 use super::item::Reason;
 use super::limits::{
-    BACKOFF_MS_MAX, BACKOFF_MS_MIN, BARREN_CONNECTIONS_MAX, COUNT_MS, LOOK_MS, LOOK_OFFLINE_MS,
+    BACKOFF_MS_MAX, BACKOFF_MS_MIN, COUNT_MS, LOOK_MS, LOOK_OFFLINE_MS,
     RATE_SAMPLE_MS, SAVE_MS, TRANSIENT_PAUSE_MS,
 };
 use super::link::Link;
-use super::outgoing::{Manner, Outgoing};
+use super::outgoing::{Manner, Outgoing, Rejected};
 use super::report::{Throttle, say};
 use super::stop::{Stop, Woken};
 use super::window::Depth;
@@ -38,8 +40,7 @@ pub struct Publisher {
     stop: Stop,
     state: State,
     backoff: Backoff,
-    /// Connections in a row that brought no acknowledgement.
-    barren: u32,
+    barren: Barren,
     flapping: Flapping,
     troubles: Throttle,
     journal_troubles: Throttle,
@@ -65,7 +66,6 @@ struct Up {
     link: Link,
     receive_maximum: u16,
     depth: Depth,
-    has_served: bool,
     since: Instant,
 }
 
@@ -100,7 +100,7 @@ impl Publisher {
             stop,
             state: State::Down(now),
             backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
-            barren: 0,
+            barren: Barren::default(),
             flapping: Flapping::default(),
             troubles: Throttle::default(),
             journal_troubles: Throttle::default(),
@@ -228,20 +228,21 @@ impl Publisher {
         match heard {
             Heard::Connected { receive_maximum, .. } => self.on_connected(receive_maximum),
             Heard::Acknowledged(packet_id) => {
-                if self.outgoing.acknowledged(packet_id) {
-                    self.has_served();
+                if let Some(class) = self.outgoing.acknowledged(packet_id) {
+                    self.served(class);
                 }
             }
-            Heard::Rejected(packet_id, rejection) => {
-                if self.outgoing.rejected(packet_id, &rejection) {
-                    self.lose(&format!("the broker refuses a message for now: {}", rejection.reason), None);
+            Heard::Rejected(packet_id, rejection) => match self.outgoing.rejected(packet_id, &rejection) {
+                Some(Rejected::ForNow) => {
+                    let reason = format!("the broker refuses a message for now: {}", rejection.reason);
+                    self.lose(&reason, Cause::Other);
                     self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
-                } else {
-                    self.has_served();
                 }
-            }
+                Some(Rejected::ForGood(class)) => self.served(class),
+                None => {}
+            },
             Heard::Closed(End { reason, cause }) => {
-                self.lose(&reason, (cause == Cause::Message).then_some(reason.as_str()));
+                self.lose(&reason, cause);
                 if cause == Cause::Name {
                     // Or the two would push each other out without end.
                     self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
@@ -255,31 +256,38 @@ impl Publisher {
     fn on_connected(&mut self, receive_maximum: u16) {
         self.outgoing.counters.connections += 1;
         self.troubles.clear();
-        // One at a time, if the last connections all ended over something that was sent.
-        let in_flight = if self.barren >= BARREN_CONNECTIONS_MAX { 1 } else { self.manner.in_flight };
+        self.barren.begin();
         say(format_args!(
             "connected to {}, which takes {receive_maximum} messages at once",
             self.destination.broker
         ));
-        let depth = Depth::new(in_flight, receive_maximum);
+        let depth = self.depth(receive_maximum);
         let now = Instant::now();
         self.next.look = now;
         self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
             State::Opening(link) => {
-                State::Up(Up { link, receive_maximum, depth, has_served: false, since: now })
+                State::Up(Up { link, receive_maximum, depth, since: now })
             }
             state => state,
         };
     }
 
+    /// How many may be on their way: one, if the last connections all ended over something that was sent.
+    fn depth(&self, receive_maximum: u16) -> Depth {
+        let in_flight = if self.barren.is_one_at_a_time() { 1 } else { self.manner.in_flight };
+        Depth::new(in_flight, receive_maximum)
+    }
+
     /// The broker has taken or refused a message.
-    fn has_served(&mut self) {
-        self.barren = 0;
-        if let State::Up(up) = &mut self.state {
-            self.flapping.lasts(up.since.elapsed());
-            up.has_served = true;
-            // The message at fault is behind, if there was one.
-            up.depth = Depth::new(self.manner.in_flight, up.receive_maximum);
+    fn served(&mut self, class: Class) {
+        self.barren.served(class);
+        if let State::Up(Up { receive_maximum, since, .. }) = self.state {
+            self.flapping.lasts(since.elapsed());
+            // The message at fault may be behind now.
+            let now_allowed = self.depth(receive_maximum);
+            if let State::Up(up) = &mut self.state {
+                up.depth = now_allowed;
+            }
         }
         if !self.flapping.is_likely() {
             self.backoff.reset();
@@ -316,27 +324,19 @@ impl Publisher {
     fn check_acknowledgements(&mut self, now: Instant) {
         let timeout = self.destination.introduction.answer_timeout;
         if self.outgoing.oldest().is_some_and(|sent| now >= sent + timeout) {
-            self.lose(
-                &format!("the broker has not acknowledged a message for {} s", timeout.as_secs_f64()),
-                None,
-            );
+            let reason = format!("the broker has not acknowledged a message for {} s", timeout.as_secs_f64());
+            self.lose(&reason, Cause::Silence);
         }
     }
 
     /// The connection is over. What is not acknowledged is sent again.
-    fn lose(&mut self, reason: &str, certain: Option<&str>) {
+    fn lose(&mut self, reason: &str, cause: Cause) {
         let was_closed = self.link().is_some_and(|link| link.was_closed_in_order);
         if let State::Up(up) = &self.state {
-            self.flapping
-                .ended(up.since.elapsed(), was_closed && (up.has_served || self.outgoing.in_flight() == 0));
-            if !up.has_served && self.outgoing.in_flight() > 0 {
-                self.barren += 1;
-            }
-            if certain.is_some() && self.outgoing.in_flight() > 1 {
-                self.barren = self.barren.max(BARREN_CONNECTIONS_MAX);
-            }
+            let is_barren = self.barren.ended(self.outgoing.in_flight_of_each(), cause);
+            self.flapping.ended(up.since.elapsed(), was_closed && !is_barren);
         }
-        self.outgoing.connection_lost(was_closed, certain);
+        self.outgoing.connection_lost(was_closed, (cause == Cause::Message).then_some(reason));
         self.give_up(&self.flapping.explain(reason));
     }
 

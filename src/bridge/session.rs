@@ -95,7 +95,7 @@ impl Session {
         if self.answer_by.is_some_and(|by| now >= by) {
             self.answer_by = None;
             let seconds = self.answer_timeout.as_secs_f64();
-            self.close(format!("the broker has not answered for {seconds} s"), Cause::Other);
+            self.close(format!("the broker has not answered for {seconds} s"), Cause::Silence);
         } else if self.ping_at.is_some_and(|at| now >= at) {
             self.ping_at = None;
             let events = self.connection.notify_timer_fired(TimerKind::PingreqSend);

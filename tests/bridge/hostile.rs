@@ -4,13 +4,13 @@
 use crate::broker::{Broker, free_port};
 use crate::process::Process;
 use crate::scene::{Scene, send, texts};
-use crate::support::eventually;
+use crate::support::{LIMIT, eventually};
 use crate::tap::Tap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread::{sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A broker's consent, by MQTT 5.
 const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
@@ -120,6 +120,70 @@ fn two_boards_with_one_name_are_told_and_both_go_on() {
         eventually("both go on", || {
             scene.counters().is_some_and(|counters| counters["acknowledged_urgent"] == 1)
         });
+    }
+}
+
+/// A broker that takes urgent messages and losses, and closes the connection on any other message.
+fn urgent_only() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = |mut stream: TcpStream| {
+        while let Some(packet) = read_packet(&mut stream) {
+            let answer = match packet[0] >> 4 {
+                1 => CONNACK.to_vec(),
+                3 => {
+                    let topic = usize::from(u16::from_be_bytes([packet[1], packet[2]]));
+                    let (name, rest) = packet[3..].split_at(topic);
+                    if !name.ends_with(b"/p9") && !name.ends_with(b"/lost") {
+                        return;
+                    }
+                    vec![0x40, 2, rest[0], rest[1]]
+                }
+                _ => continue,
+            };
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    };
+    spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            spawn(move || serve(stream));
+        }
+    });
+    port
+}
+
+/// A packet without its length.
+fn read_packet(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut byte = [0];
+    stream.read_exact(&mut byte).ok()?;
+    let (mut packet, mut length, mut shift) = (byte.to_vec(), 0, 0);
+    loop {
+        stream.read_exact(&mut byte).ok()?;
+        length |= usize::from(byte[0] & 127) << shift;
+        shift += 7;
+        if byte[0] < 128 {
+            break;
+        }
+    }
+    packet.resize(1 + length, 0);
+    stream.read_exact(&mut packet[1..]).ok()?;
+    Some(packet)
+}
+
+#[test]
+fn message_at_fault_is_found_though_urgent_ones_are_taken_on_each_connection() {
+    let scene = Scene::new("at-fault");
+    let server = scene.server();
+    let mut client = server.connect();
+    client.ask("forbidden");
+    let _bridge = scene.bridge(urgent_only(), &[]);
+    let limit = Instant::now() + 3 * LIMIT;
+    while !scene.counters().is_some_and(|counters| counters["lost_refused"] == 1) {
+        client.ask("/urgent tick");
+        sleep(Duration::from_millis(50));
+        assert!(Instant::now() < limit, "{:?}", scene.counters());
     }
 }
 
