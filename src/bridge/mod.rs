@@ -23,7 +23,7 @@
 //! | `barren`, `flapping` | whether connections end over a message, or soon, again and again |
 //! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
 //! | `broker`, `lookup`, `secret`, `tls`, `transport`, `link`, `destination` | the way to the broker |
-//! | `options`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
+//! | `options`, `names`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
 
 mod barren;
 mod broker;
@@ -44,6 +44,7 @@ mod key;
 mod limits;
 mod link;
 mod lookup;
+mod names;
 mod options;
 mod outgoing;
 mod packets;

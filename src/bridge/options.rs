@@ -118,6 +118,7 @@ const SETTINGS: [Setting; 20] = [
         name: "topic",
         value: "TOPIC",
         help: "where messages go [firstline/{node}/p{priority}]",
+        // The node may be named later: `Names` measures the topic with it.
         set: |options, text| Topics::new(text, "x").map(|_| options.topic = text.to_string()),
     },
     Setting {

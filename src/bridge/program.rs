@@ -7,6 +7,7 @@ use super::cursor_file::CursorFile;
 use super::destination::Destination;
 use super::exchange::Introduction;
 use super::limits::{COMMAND_SESSION_S, LOOK_OFFLINE_MS};
+use super::names::Names;
 use super::options::{self, Action, Options};
 use super::outgoing::{Manner, Outgoing};
 use super::publication::Form;
@@ -16,7 +17,6 @@ use super::report::{Throttle, say};
 use super::secret::Login;
 use super::stop::{Stop, Woken};
 use super::tls::Tls;
-use super::topic::{Topics, is_node, with_node};
 use crate::client::Token;
 use crate::client::shown::described;
 use std::env;
@@ -40,9 +40,12 @@ pub fn main() -> ExitCode {
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Ok(Action::Run(options)) => match run(&options) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(reason) => (UNUSABLE, reason),
+        Ok(Action::Run(options)) => match Names::new(&options) {
+            Ok(names) => match run(&options, names) {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(reason) => (UNUSABLE, reason),
+            },
+            Err(reason) => (USAGE, reason),
         },
         Err(reason) => (USAGE, reason),
     };
@@ -50,17 +53,16 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run(options: &Options) -> Result<(), String> {
+fn run(options: &Options, names: Names) -> Result<(), String> {
     let stop = Stop::new().map_err(|errno| errno.desc().to_string())?;
-    let node = node(options)?;
-    let destination = destination(options, &node)?;
+    let destination = destination(options, &names.node)?;
     let counters = Arc::new(CommandCounters::default());
-    let commands = match &options.subscribe {
+    let commands = match &names.subscription {
         Some(topic) => {
             let mut destination = destination.clone();
             destination.introduction.client_id += "-commands";
             destination.introduction.keeps_session_s = COMMAND_SESSION_S;
-            let subscription = subscription(options, topic, &node)?;
+            let subscription = subscription(options, topic.clone())?;
             Some(Commands::new(destination, subscription, Arc::clone(&counters), stop.clone()))
         }
         None => None,
@@ -69,7 +71,7 @@ fn run(options: &Options) -> Result<(), String> {
         commands.into_iter().for_each(Commands::run);
         return Ok(());
     };
-    let manner = manner(options, directory, &node)?;
+    let manner = manner(options, directory, names);
     let state = state(options)?;
     thread::scope(|scope| {
         // If one direction ends, for whatever reason, so does the other one.
@@ -122,17 +124,6 @@ fn forward(
     Ok(())
 }
 
-fn node(options: &Options) -> Result<String, String> {
-    match &options.node {
-        Some(node) => Ok(node.clone()),
-        None => nix::sys::utsname::uname()
-            .ok()
-            .and_then(|names| names.nodename().to_str().map(str::to_string))
-            .filter(|name| is_node(name))
-            .ok_or_else(|| "the host name cannot be the name of a node; give --node NAME".to_string()),
-    }
-}
-
 fn destination(options: &Options, node: &str) -> Result<Destination, String> {
     let broker = options.to.clone().ok_or("--to is missing")?;
     let login = match &options.password_file {
@@ -150,22 +141,22 @@ fn destination(options: &Options, node: &str) -> Result<Destination, String> {
     Ok(Destination { broker, tls, introduction })
 }
 
-fn subscription(options: &Options, topic: &str, node: &str) -> Result<Subscription, String> {
+fn subscription(options: &Options, topic: String) -> Result<Subscription, String> {
     let token =
         options.token_file.as_deref().map(Token::read).transpose().map_err(|error| error.to_string())?;
-    Ok(Subscription { topic: with_node(topic, node)?, hub: options.hub.clone(), token })
+    Ok(Subscription { topic, hub: options.hub.clone(), token })
 }
 
-fn manner(options: &Options, directory: &Path, node: &str) -> Result<Manner, String> {
-    let topics = Topics::new(&options.topic, node)?;
+fn manner(options: &Options, directory: &Path, names: Names) -> Manner {
+    let Names { node, topics, .. } = names;
     let max_age_ms = options.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    Ok(Manner {
+    Manner {
         directory: directory.to_path_buf(),
         selection: Selection { urgent_from: options.urgent, max_age_ms },
-        form: Form { topics, payload: options.payload, node: node.to_string() },
+        form: Form { topics, payload: options.payload, node },
         in_flight: options.in_flight,
         min_share: options.min_share,
-    })
+    }
 }
 
 fn state(options: &Options) -> Result<PathBuf, String> {

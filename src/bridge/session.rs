@@ -140,7 +140,10 @@ impl Session {
     /// The topic is none.
     pub fn subscribe(&mut self, topic: &str, now: Instant) -> Result<(), String> {
         let packet_id = self.connection.acquire_packet_id().map_err(|error| error.to_string())?;
-        let made = SubEntry::new(topic, SubOpts::new().set_qos(Qos::AtLeastOnce)).and_then(|entry| {
+        // Answers to commands are no commands. MQTT 3.1.1 has no answers, and shared subscriptions cannot say this.
+        let is_without_own = self.version == Version::V5_0 && !topic.starts_with("$share/");
+        let options = SubOpts::new().set_qos(Qos::AtLeastOnce).set_nl(is_without_own);
+        let made = SubEntry::new(topic, options).and_then(|entry| {
             Ok(if self.version == Version::V3_1_1 {
                 v3_1_1::Subscribe::builder().entries(vec![entry]).packet_id(packet_id).build()?.into()
             } else {

@@ -32,6 +32,23 @@ pub fn with_node(template: &str, node: &str) -> Result<String, String> {
     }
 }
 
+/// Whether a subscription to that filter gets messages of that topic.
+pub fn matches(filter: &str, topic: &str) -> bool {
+    // `$share/GROUP/FILTER` shares the messages of FILTER with other clients.
+    let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+    let mut levels = topic.split('/');
+    for wanted in shared.map_or(filter, |(_, filter)| filter).split('/') {
+        if wanted == "#" {
+            return true;
+        }
+        match levels.next() {
+            Some(level) if wanted == "+" || wanted == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
 impl Topics {
     /// The topics of that template.
     ///
@@ -51,6 +68,11 @@ impl Topics {
     /// Where messages of that priority go.
     pub fn of(&self, priority: Priority) -> String {
         self.0.replace(PRIORITY, &priority.number().to_string())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = String> + '_ {
+        (0..=9).filter_map(Priority::new).map(|priority| self.of(priority)).chain([self.lost()])
     }
 
     /// Where losses are told: in place of the level with the priority and what follows it, or else one level below the
@@ -77,6 +99,31 @@ mod tests {
             let topics = Topics::new(template, "pi").unwrap();
             assert_eq!((topics.of(Priority::URGENT).as_str(), topics.lost().as_str()), (nine, lost));
         }
+    }
+
+    #[test]
+    fn filter_matches_as_at_a_broker() {
+        for (filter, topic, expected) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a", false),
+            ("a", "a/b", false),
+            ("a/+", "a/b", true),
+            ("a/+", "a", false),
+            ("+/b", "a/b", true),
+            ("+", "a/b", false),
+            ("#", "a/b", true),
+            ("a/#", "a/b/c", true),
+            ("a/#", "a", true),
+            ("a/#", "ab", false),
+            ("$share/all/a/#", "a/b", true),
+            ("$share/all/b", "a", false),
+        ] {
+            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
+        }
+        let topics = Topics::new("firstline/{node}/p{priority}", "pi").unwrap();
+        assert_eq!(topics.all().count(), 11);
+        assert!(topics.all().any(|topic| matches("firstline/+/lost", &topic)));
+        assert!(!topics.all().any(|topic| matches("firstline/pi/command/#", &topic)));
     }
 
     #[test]

@@ -194,6 +194,8 @@ fn wrong_options_are_refused_in_one_line() {
     let scene = Scene::new("options");
     assert_refused(scene.bridge_to("http://pi", &[]), 2, "mqtt://");
     assert_refused(scene.bridge(1, &["--urgent", "x"]), 2, "0 to 9");
+    let own = ["--subscribe", "firstline/{node}/+"];
+    assert_refused(scene.bridge(1, &own), 2, "it matches firstline/pi/p0, where this bridge publishes");
 }
 
 fn assert_refused(mut bridge: Process, code: i32, part: &str) {
