@@ -23,9 +23,22 @@ pub struct Session {
     sent: usize,
     heard: VecDeque<Heard>,
     ping_at: Option<Instant>,
-    /// Until then the broker has to answer.
-    answer_by: Option<Instant>,
+    answers: Answers,
     answer_timeout: Duration,
+}
+
+/// Until when the broker has to send each answer that it owes.
+#[derive(Debug, Default)]
+struct Answers {
+    connack: Option<Instant>,
+    suback: Option<Instant>,
+    pingresp: Option<Instant>,
+}
+
+impl Answers {
+    fn first(&self) -> Option<Instant> {
+        [self.connack, self.suback, self.pingresp].into_iter().flatten().min()
+    }
 }
 
 impl Session {
@@ -45,7 +58,7 @@ impl Session {
             sent: 0,
             heard: VecDeque::new(),
             ping_at: None,
-            answer_by: Some(now + introduction.answer_timeout),
+            answers: Answers { connack: Some(now + introduction.answer_timeout), ..Answers::default() },
             answer_timeout: introduction.answer_timeout,
         };
         let timeout_ms = u64::try_from(introduction.answer_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -87,13 +100,13 @@ impl Session {
 
     /// When to call [`on_time`](Self::on_time).
     pub fn due(&self) -> Option<Instant> {
-        [self.ping_at, self.answer_by].into_iter().flatten().min()
+        self.ping_at.into_iter().chain(self.answers.first()).min()
     }
 
     /// Does what time asks for.
     pub fn on_time(&mut self, now: Instant) {
-        if self.answer_by.is_some_and(|by| now >= by) {
-            self.answer_by = None;
+        if self.answers.first().is_some_and(|by| now >= by) {
+            self.answers = Answers::default();
             let seconds = self.answer_timeout.as_secs_f64();
             self.close(format!("the broker has not answered for {seconds} s"), Cause::Silence);
         } else if self.ping_at.is_some_and(|at| now >= at) {
@@ -154,7 +167,7 @@ impl Session {
             made.map_err(|error| format!("{topic}: it is no topic to subscribe to: {error}"))?;
         let events = self.connection.send(packet);
         self.apply(events, now);
-        self.answer_by = Some(now + self.answer_timeout);
+        self.answers.suback = Some(now + self.answer_timeout);
         Ok(())
     }
 
@@ -228,7 +241,7 @@ impl Session {
     fn set_timer(&mut self, kind: TimerKind, at: Option<Instant>) {
         match kind {
             TimerKind::PingreqSend => self.ping_at = at,
-            TimerKind::PingrespRecv => self.answer_by = at,
+            TimerKind::PingrespRecv => self.answers.pingresp = at,
             TimerKind::PingreqRecv => {}
         }
     }
@@ -292,12 +305,12 @@ impl Session {
     }
 
     fn connected(&mut self, receive_maximum: u16, session_present: bool) {
-        self.answer_by = None;
+        self.answers.connack = None;
         self.heard.push_back(Heard::Connected { receive_maximum, session_present });
     }
 
     fn subscribed(&mut self, refused: Option<String>) {
-        self.answer_by = None;
+        self.answers.suback = None;
         match refused {
             None => self.heard.push_back(Heard::Subscribed),
             Some(reason) => {
@@ -321,4 +334,41 @@ fn over(breach: Option<MqttError>) -> String {
         || "the connection is over".to_string(),
         |error| format!("the broker breaks the protocol, or is no MQTT broker: {error}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::limits::KEEP_ALIVE_S;
+
+    const PINGRESP: [u8; 2] = [0xd0, 0];
+
+    fn heard(session: &mut Session) -> Vec<Heard> {
+        std::iter::from_fn(|| session.hear()).collect()
+    }
+
+    #[test]
+    fn answer_to_one_question_is_none_to_another() {
+        let start = Instant::now();
+        let (keep_alive, timeout) = (Duration::from_secs(KEEP_ALIVE_S.into()), Duration::from_secs(60));
+        let introduction = Introduction {
+            version: Version::V5_0,
+            client_id: "pi".to_string(),
+            login: None,
+            keeps_session_s: 0,
+            answer_timeout: timeout,
+        };
+        let mut session = Session::begin(&introduction, start).unwrap();
+        session.feed(&[0x20, 3, 0, 0, 0], start);
+        assert!(matches!(heard(&mut session)[..], [Heard::Connected { .. }]));
+        session.subscribe("do/#", start).unwrap();
+        session.on_time(start + keep_alive);
+        session.feed(&PINGRESP, start + keep_alive);
+        session.on_time(start + timeout - Duration::from_millis(1));
+        assert_eq!(heard(&mut session), []);
+        session.on_time(start + timeout);
+        let [Heard::Closed(End { cause: Cause::Silence, .. })] = &heard(&mut session)[..] else {
+            panic!("the subscription has no answer")
+        };
+    }
 }
