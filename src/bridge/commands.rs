@@ -96,7 +96,7 @@ impl Commands {
                 .flatten()
                 .min();
             let files: Vec<_> =
-                self.link.as_ref().map(Link::interest).into_iter().chain(self.sender.interest()).collect();
+                self.link.as_ref().and_then(Link::interest).into_iter().chain(self.sender.interest()).collect();
             if self.stop.wait(&files, due) == Woken::Stop {
                 break;
             }
@@ -111,7 +111,7 @@ impl Commands {
 
     fn serve_broker(&mut self, now: Instant) {
         if self.link.is_none() && now >= self.retry_at {
-            self.connect();
+            self.connect(now);
         }
         if let Some(link) = &mut self.link {
             link.pump(now);
@@ -121,11 +121,9 @@ impl Commands {
         }
     }
 
-    fn connect(&mut self) {
-        let Destination { broker, tls, introduction } = &self.destination;
-        match Link::open(broker, tls.as_ref(), introduction, &self.stop) {
+    fn connect(&mut self, now: Instant) {
+        match Link::open(&self.destination, now) {
             Ok(link) => self.link = Some(link),
-            Err(_) if self.stop.is_requested() => {}
             Err(reason) => self.lose(&reason),
         }
     }
@@ -175,11 +173,12 @@ impl Commands {
     /// The connection is over; the broker sends again what was not acknowledged.
     fn lose(&mut self, reason: &str) {
         let was_closed = self.link.take().is_some_and(|link| link.was_closed_in_order);
+        let mut reason = reason.to_string();
         if let Some(subscribed) = self.subscribed.take() {
             self.flapping.ended(subscribed.elapsed(), was_closed);
+            reason = self.flapping.explain(&reason);
         }
         self.incoming.disconnect();
-        let reason = self.flapping.explain(reason);
         self.troubles.say(format_args!("{}: {reason}; it is tried again", self.destination.broker));
         self.retry_at = Instant::now() + self.backoff.pause();
     }

@@ -85,14 +85,11 @@ pub const BACKOFF_MS_MIN: u64 = 500;
 /// The longest pause, in ms: how late the backlog starts, at most, after the broker is back.
 pub const BACKOFF_MS_MAX: u64 = 60_000;
 
-/// How long one address may take to accept a connection, and the broker to answer CONNECT, in ms: with TLS on an old
-/// board some seconds.
-pub const CONNECT_MS: u64 = 15_000;
+/// How long a connection may take to come up, in ms: the lookup of the name, and all its addresses together. Addresses
+/// that do not answer share what is left, so that the last one has its turn, too.
+pub const CONNECT_MS: u64 = 20_000;
 
-/// How long a name may take to be resolved, in ms: mDNS and DNS give up earlier.
-pub const LOOKUP_MS: u64 = 10_000;
-
-/// How many addresses of one name are tried.
+/// How many addresses of one name are tried: the share of each is time enough to repeat a lost packet.
 pub const ADDRESSES_MAX: usize = 8;
 
 /// How long a PUBACK may take, unless set, in ms.

@@ -1,20 +1,20 @@
-//! A connection to the broker: the transport, and the session over it.
+//! A connection to the broker: the transport, once it is up, and the session over it.
 
-use super::broker::Broker;
-use super::exchange::{Cause, End, Heard, Introduction};
+use super::destination::Destination;
+use super::exchange::{Cause, End, Heard};
 use super::limits::{RECEIVE_BYTES, RECEIVES_MAX};
+use super::opening::Opening;
 use super::session::Session;
-use super::stop::Stop;
 use super::tls::Tls;
 use super::transport::{Received, Transport};
-use crate::client::wait::poll_timeout;
-use nix::poll::{PollFd, PollFlags, poll};
+use crate::client::wait::wait;
+use nix::poll::PollFlags;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::Instant;
 
 /// A connection.
 pub struct Link {
-    transport: Transport,
+    way: Way,
     /// What is said over it.
     pub session: Session,
     buffer: Box<[u8; RECEIVE_BYTES]>,
@@ -24,35 +24,55 @@ pub struct Link {
     has_more: bool,
 }
 
+/// How bytes go.
+enum Way {
+    /// They do not yet.
+    Opening(Opening, Option<Tls>),
+    Open(Transport),
+}
+
 impl Link {
-    /// Connects, and introduces this client.
+    /// Begins to connect, and to introduce this client. If that fails later, the session is closed.
     ///
     /// # Errors
-    /// Why not, in one line.
-    pub fn open(
-        broker: &Broker,
-        tls: Option<&Tls>,
-        introduction: &Introduction,
-        stop: &Stop,
-    ) -> Result<Self, String> {
-        let transport = Transport::connect(broker, tls, stop)?;
-        let session = Session::begin(introduction, Instant::now())?;
+    /// Why it cannot begin, in one line.
+    pub fn open(destination: &Destination, now: Instant) -> Result<Self, String> {
+        let Destination { broker, tls, introduction } = destination;
+        let way = Way::Opening(Opening::begin(broker, now)?, tls.clone());
+        let session = Session::begin(introduction, now)?;
         let buffer = Box::new([0; RECEIVE_BYTES]);
-        Ok(Self { transport, session, buffer, was_closed_in_order: false, has_more: false })
+        Ok(Self { way, session, buffer, was_closed_in_order: false, has_more: false })
     }
 
     /// Sends and receives what can be without waiting, and no more than [`RECEIVES_MAX`] allows. What came is in the
     /// session.
     pub fn pump(&mut self, now: Instant) {
+        self.connect(now);
         self.session.on_time(now);
         self.flush();
         self.has_more = (0..RECEIVES_MAX).all(|_| self.receive(now));
         self.flush();
     }
 
+    fn connect(&mut self, now: Instant) {
+        let Way::Opening(opening, tls) = &mut self.way else { return };
+        let connected = opening.advance(now).and_then(|stream| {
+            stream.map(|stream| Transport::over(stream, tls.as_ref())).transpose()
+        });
+        match connected {
+            Ok(None) => {}
+            Ok(Some(transport)) => {
+                self.way = Way::Open(transport);
+                self.session.opened(now);
+            }
+            Err(reason) => self.session.close(reason, Cause::Other),
+        }
+    }
+
     /// Receives once. False: there is no more now.
     fn receive(&mut self, now: Instant) -> bool {
-        match self.transport.receive(&mut self.buffer[..]) {
+        let Way::Open(transport) = &mut self.way else { return false };
+        match transport.receive(&mut self.buffer[..]) {
             Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
             Ok(Received::Nothing) => return false,
             Ok(Received::End) => {
@@ -67,12 +87,13 @@ impl Link {
 
     /// Sends what the socket takes.
     pub fn flush(&mut self) {
+        let Way::Open(transport) = &mut self.way else { return };
         loop {
             let unsent = self.session.unsent();
-            if unsent.is_empty() && !self.transport.wants_to_send() {
+            if unsent.is_empty() && !transport.wants_to_send() {
                 return;
             }
-            match self.transport.send(unsent) {
+            match transport.send(unsent) {
                 Ok(0) => return,
                 Ok(bytes) => self.session.advance(bytes),
                 // What the broker said last tells more, so receiving ends the session.
@@ -83,9 +104,8 @@ impl Link {
 
     /// Whether everything went out that was said: then there is room for more.
     pub fn is_clear(&self) -> bool {
-        self.session.unsent().is_empty()
-            && !self.transport.wants_to_send()
-            && !self.transport.is_handshaking()
+        let Way::Open(transport) = &self.way else { return false };
+        self.session.unsent().is_empty() && !transport.wants_to_send() && !transport.is_handshaking()
     }
 
     /// What came next.
@@ -98,24 +118,29 @@ impl Link {
     }
 
     /// What to wait for.
-    pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
-        let is_waiting = !self.session.unsent().is_empty() || self.transport.wants_to_send();
-        let out = if is_waiting { PollFlags::POLLOUT } else { PollFlags::empty() };
-        (self.transport.as_fd(), PollFlags::POLLIN | out)
+    pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match &self.way {
+            Way::Opening(opening, _) => opening.interest(),
+            Way::Open(transport) => {
+                let is_waiting = !self.session.unsent().is_empty() || transport.wants_to_send();
+                let out = if is_waiting { PollFlags::POLLOUT } else { PollFlags::empty() };
+                Some((transport.as_fd(), PollFlags::POLLIN | out))
+            }
+        }
     }
 
     /// Waits until there is something to pump, or until then.
     pub fn wait(&self, until: Instant) {
-        let (fd, flags) = self.interest();
         // Whatever ends the wait, the caller looks at everything again.
-        let _ = poll(
-            &mut [PollFd::new(fd, flags)],
-            poll_timeout(Some(self.due().map_or(until, |due| due.min(until))), Instant::now()),
-        );
+        wait(self.interest(), Some(self.due().map_or(until, |due| due.min(until))));
     }
 
     /// When to pump at the latest.
     pub fn due(&self) -> Option<Instant> {
-        if self.has_more { Some(Instant::now()) } else { self.session.due() }
+        match &self.way {
+            _ if self.has_more => Some(Instant::now()),
+            Way::Opening(opening, _) => Some(opening.due()),
+            Way::Open(_) => self.session.due(),
+        }
     }
 }

@@ -22,7 +22,7 @@
 //! | `incoming`, `commands` | the way in, without a connection and with one |
 //! | `barren`, `flapping` | whether connections end over a message, or soon, again and again |
 //! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
-//! | `broker`, `lookup`, `secret`, `tls`, `transport`, `link`, `destination` | the way to the broker |
+//! | `broker`, `secret`, `opening`, `tls`, `transport`, `link`, `destination` | the way to the broker |
 //! | `options`, `names`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
 
 mod barren;
@@ -43,8 +43,8 @@ mod item;
 mod key;
 mod limits;
 mod link;
-mod lookup;
 mod names;
+mod opening;
 mod options;
 mod outgoing;
 mod packets;

@@ -121,7 +121,7 @@ impl Publisher {
             self.serve(now);
             self.keep_records(now);
             let mut due = self.due();
-            let mut files: Vec<_> = self.link().map(Link::interest).into_iter().collect();
+            let mut files: Vec<_> = self.link().and_then(Link::interest).into_iter().collect();
             if matches!(self.state, State::Up(_)) && self.outgoing.has_room() {
                 if now < self.changes.from() {
                     due = due.min(self.changes.from());
@@ -196,7 +196,7 @@ impl Publisher {
             if now < until {
                 return;
             }
-            self.connect();
+            self.connect(now);
         }
         if let State::Opening(link) | State::Up(Up { link, .. }) = &mut self.state {
             link.pump(now);
@@ -208,11 +208,9 @@ impl Publisher {
         self.check_acknowledgements(now);
     }
 
-    fn connect(&mut self) {
-        let Destination { broker, tls, introduction } = &self.destination;
-        match Link::open(broker, tls.as_ref(), introduction, &self.stop) {
+    fn connect(&mut self, now: Instant) {
+        match Link::open(&self.destination, now) {
             Ok(link) => self.state = State::Opening(link),
-            Err(_) if self.stop.is_requested() => {}
             Err(reason) => self.give_up(&reason),
         }
     }
@@ -337,7 +335,11 @@ impl Publisher {
             self.flapping.ended(up.since.elapsed(), was_closed && !is_barren);
         }
         self.outgoing.connection_lost(was_closed, (cause == Cause::Message).then_some(reason));
-        self.give_up(&self.flapping.explain(reason));
+        if matches!(self.state, State::Up(_)) {
+            self.give_up(&self.flapping.explain(reason));
+        } else {
+            self.give_up(reason);
+        }
     }
 
     fn give_up(&mut self, reason: &str) {

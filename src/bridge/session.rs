@@ -58,7 +58,7 @@ impl Session {
             sent: 0,
             heard: VecDeque::new(),
             ping_at: None,
-            answers: Answers { connack: Some(now + introduction.answer_timeout), ..Answers::default() },
+            answers: Answers::default(),
             answer_timeout: introduction.answer_timeout,
         };
         let timeout_ms = u64::try_from(introduction.answer_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -68,6 +68,11 @@ impl Session {
         let events = session.connection.send(packet);
         session.apply(events, now);
         Ok(session)
+    }
+
+    /// Bytes can be sent from now on, so the broker has to answer.
+    pub fn opened(&mut self, now: Instant) {
+        self.answers.connack = Some(now + self.answer_timeout);
     }
 
     /// What waits to be sent.
@@ -359,6 +364,7 @@ mod tests {
             answer_timeout: timeout,
         };
         let mut session = Session::begin(&introduction, start).unwrap();
+        session.opened(start);
         session.feed(&[0x20, 3, 0, 0, 0], start);
         assert!(matches!(heard(&mut session)[..], [Heard::Connected { .. }]));
         session.subscribe("do/#", start).unwrap();

@@ -55,11 +55,6 @@ impl Stop {
         RequestAtEnd(self.clone())
     }
 
-    /// Whether the process is to end.
-    pub fn is_requested(&self) -> bool {
-        self.wait(&[], Some(Instant::now())) == Woken::Stop
-    }
-
     /// Waits for one of these, or until then.
     pub fn wait(&self, files: &[(BorrowedFd<'_>, PollFlags)], until: Option<Instant>) -> Woken {
         let own = [self.0.signals.as_fd(), self.0.requests.as_fd()];

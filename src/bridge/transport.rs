@@ -1,18 +1,12 @@
 //! Bytes to the broker and back, with TLS or without, and without waiting. Knows no MQTT.
 
-use super::broker::Broker;
-use super::limits::{CONNECT_MS, UNSENT_BYTES};
-use super::lookup;
-use super::stop::{Stop, Woken};
+use super::limits::UNSENT_BYTES;
 use super::tls::{Tls, described_tls};
-use crate::client::link::begin_connecting;
 use crate::client::shown::described;
-use nix::poll::PollFlags;
 use rustls::ClientConnection;
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
 
 /// A connection to the broker.
 #[derive(Debug)]
@@ -33,30 +27,11 @@ pub enum Received {
 }
 
 impl Transport {
-    /// Connects to the first address that accepts.
+    /// The transport over a connection that is up.
     ///
     /// # Errors
-    /// Why none does, in one line; also if the process is to end.
-    pub fn connect(broker: &Broker, tls: Option<&Tls>, stop: &Stop) -> Result<Self, String> {
-        let addresses = match (broker.server.address(), broker.server.name()) {
-            (Some(address), _) => vec![address.map_err(|error| described(&error))?],
-            (None, Some((name, port))) => lookup::addresses(name, port, stop)?,
-            (None, None) => Vec::new(),
-        };
-        let mut failure = "it has no address".to_string();
-        for address in addresses {
-            match connect(address, stop) {
-                Ok(stream) => return Self::over(stream, tls),
-                Err(error) => failure = error,
-            }
-            if stop.is_requested() {
-                break;
-            }
-        }
-        Err(failure)
-    }
-
-    fn over(stream: TcpStream, tls: Option<&Tls>) -> Result<Self, String> {
+    /// What the library of TLS refuses.
+    pub fn over(stream: TcpStream, tls: Option<&Tls>) -> Result<Self, String> {
         // Urgent messages wait behind what the kernel holds. A system that does not know the option sends as well.
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         let tls = tls.map(Tls::connection).transpose().map_err(|error| described_tls(&error))?;
@@ -119,20 +94,6 @@ impl Transport {
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
-    }
-}
-
-fn connect(address: SocketAddr, stop: &Stop) -> Result<TcpStream, String> {
-    let until = Instant::now() + Duration::from_millis(CONNECT_MS);
-    let stream = begin_connecting(address).map_err(|errno| errno.desc().to_string())?;
-    match stop.wait(&[(stream.as_fd(), PollFlags::POLLOUT)], Some(until)) {
-        Woken::Stop => return Err("it is to end".to_string()),
-        Woken::Timeout => return Err(format!("{address} does not answer")),
-        Woken::Ready => {}
-    }
-    match stream.take_error() {
-        Ok(None) => Ok(stream),
-        Ok(Some(error)) | Err(error) => Err(described(&error)),
     }
 }
 

@@ -34,6 +34,12 @@ pub const RECEIVE_BYTES: usize = 16 * 1024;
 /// How many servers a list may name. For each address that does not answer, the client waits for [`ATTEMPT_MS`].
 pub const SERVERS_MAX: usize = 8;
 
+/// How long a lookup may take, in ms: mDNS and DNS give up earlier.
+pub const LOOKUP_MS: u64 = 10_000;
+
+/// What the client reads of the output of `getent`, in bytes: more than [`ADDRESSES_MAX`] addresses take.
+pub const GETENT_BYTES_MAX: usize = 16 * 1024;
+
 /// How many addresses of one name the client tries. A name of one machine has a few.
 pub const ADDRESSES_MAX: usize = 16;
 

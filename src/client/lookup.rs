@@ -1,11 +1,17 @@
-//! The system's resolver. A lookup blocks and cannot be interrupted, so it runs in a thread of its own.
+//! Names to addresses. The system's own `getent` is asked: a static binary cannot load the system's resolver modules,
+//! which are what knows `.local` and other names that are not in DNS. Without `getent`, the C library is asked. Both
+//! block, so a lookup runs in a thread of its own.
 
-use super::limits::ADDRESSES_MAX;
-use std::io::{self, PipeReader};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use super::limits::{ADDRESSES_MAX, GETENT_BYTES_MAX, LOOKUP_MS};
+use super::wait::poll_timeout;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::io::{self, ErrorKind, PipeReader, Read};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// A lookup under way.
 #[derive(Debug)]
@@ -25,9 +31,8 @@ impl Lookup {
         let (sender, addresses) = channel();
         let name = name.to_string();
         thread::Builder::new().name("resolver".to_string()).spawn(move || {
-            let found = (name.as_str(), port).to_socket_addrs();
             // This fails if the caller has dropped the lookup.
-            let _ = sender.send(found.map(|found| found.take(ADDRESSES_MAX).collect()));
+            let _ = sender.send(resolve(&name, port));
             drop(closes_at_end);
         })?;
         Ok(Self { addresses, over })
@@ -44,7 +49,7 @@ impl Lookup {
             Err(TryRecvError::Disconnected) => Ok(Vec::new()),
         };
         Some(found.and_then(|addresses| match addresses.is_empty() {
-            true => Err(io::Error::other("it has no address")),
+            true => Err(io::Error::other("its name has no address now")),
             false => Ok(addresses),
         }))
     }
@@ -57,10 +62,73 @@ impl AsFd for Lookup {
     }
 }
 
+fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut getent = Command::new("getent");
+    getent.args(["--", "ahosts", name]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    match getent.spawn() {
+        Ok(child) => Ok(parse(&output(child, Duration::from_millis(LOOKUP_MS))?, port)),
+        // There is none, or this process may not run it.
+        Err(_) => (name, port).to_socket_addrs().map(|found| found.take(ADDRESSES_MAX).collect()),
+    }
+}
+
+/// What the program writes until it closes its output: [`GETENT_BYTES_MAX`] at most, and within that time. Then the
+/// program is ended.
+fn output(mut child: Child, limit: Duration) -> io::Result<String> {
+    let until = Instant::now() + limit;
+    let mut bytes = Vec::new();
+    let read = child.stdout.take().map_or(Ok(()), |stdout| read_until(stdout, until, &mut bytes));
+    let _ = child.kill();
+    let _ = child.wait();
+    read.map(|()| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn read_until(mut pipe: impl Read + AsFd, until: Instant, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut part = [0; 1024];
+    while bytes.len() < GETENT_BYTES_MAX {
+        let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        // After an interruption by a signal nothing can be read, perhaps, and the time is checked again.
+        let ready = poll(&mut fds, poll_timeout(Some(until), Instant::now())).unwrap_or(0);
+        if ready == 0 && Instant::now() >= until {
+            return Err(io::Error::new(ErrorKind::TimedOut, "its name was not resolved in time"));
+        }
+        if ready > 0 {
+            match pipe.read(&mut part)? {
+                0 => return Ok(()),
+                count => bytes.extend_from_slice(&part[..count]),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Parses lines such as `10.0.0.7 STREAM name`, of which each address has several.
+fn parse(answer: &str, port: u16) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for word in answer.lines().filter_map(|line| line.split_whitespace().next()) {
+        if let Some(address) = address(word, port)
+            && !addresses.contains(&address)
+            && addresses.len() < ADDRESSES_MAX
+        {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// An address, also one such as `fe80::1%eth0`, which mDNS gives.
+fn address(word: &str, port: u16) -> Option<SocketAddr> {
+    if let Ok(ip) = word.parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, port));
+    }
+    let servers = format!("[{word}]:{port}").parse::<super::address::Servers>().ok()?;
+    servers.list().first()?.address()?.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::poll::PollTimeout;
 
     fn look_up(name: &str) -> io::Result<Vec<SocketAddr>> {
         let lookup = Lookup::begin(name, 91).unwrap();
@@ -76,5 +144,28 @@ mod tests {
             "{addresses:?}"
         );
         assert!(look_up("a..b").is_err());
+    }
+
+    #[test]
+    fn each_address_counts_once() {
+        let answer = "::1             STREAM localhost\n::1             DGRAM  \n10.0.0.7 STREAM\nnonsense\n10.0.0.7 RAW\n";
+        let shown: Vec<_> = parse(answer, 91).iter().map(SocketAddr::to_string).collect();
+        assert_eq!(shown, ["[::1]:91", "10.0.0.7:91"]);
+        let many: String = (1..100).map(|last| format!("10.0.0.{last} STREAM\n")).collect();
+        assert_eq!(parse(&many, 1).len(), ADDRESSES_MAX);
+        assert_eq!(parse("fe80::1%lo STREAM x", 5).len(), 1);
+    }
+
+    fn started(script: &str) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn program_that_writes_without_end_or_hangs_is_ended() {
+        let flood = output(started("while :; do echo 10.0.0.7 STREAM; done"), Duration::from_secs(60)).unwrap();
+        assert!((GETENT_BYTES_MAX..GETENT_BYTES_MAX + 1024).contains(&flood.len()));
+        let hung = output(started("echo 10.0.0.7; exec sleep 1000"), Duration::from_millis(50));
+        assert_eq!(hung.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | [`address`], [`lookup`] | the addresses of servers: the syntax, and the system's resolver |
+//! | [`address`], [`lookup`] | the addresses of servers: the syntax, and the system's resolver program |
 //! | [`token`] | the token, from a file that only its owner can read |
 //! | [`message`] | a message as a line |
 //! | [`reply`] | the parser of the server's lines |
