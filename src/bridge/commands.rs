@@ -42,6 +42,7 @@ pub struct Commands {
     link: Option<Link>,
     /// Since when commands come.
     subscribed: Option<Instant>,
+    has_been_subscribed: bool,
     flapping: Flapping,
     retry_at: Instant,
     backoff: Backoff,
@@ -71,6 +72,7 @@ impl Commands {
             stop,
             link: None,
             subscribed: None,
+            has_been_subscribed: false,
             flapping: Flapping::default(),
             retry_at: Instant::now(),
             backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
@@ -105,6 +107,7 @@ impl Commands {
             link.session.leave(Instant::now());
             link.flush();
         }
+        self.refusals.end();
     }
 
     // ---- The broker ----------------------------------------------------------------------------------------
@@ -141,11 +144,14 @@ impl Commands {
             }
             Heard::Subscribed => {
                 self.subscribed = Some(now);
-                self.troubles.clear();
+                let is_news = self.troubles.clear() || !self.has_been_subscribed;
+                self.has_been_subscribed = true;
                 if !self.flapping.is_likely() {
                     self.backoff.reset();
                 }
-                say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
+                if is_news {
+                    say(format_args!("{}: commands come from {}", self.destination.broker, self.topic));
+                }
             }
             Heard::Delivery(delivery) => {
                 let arrived = self.incoming.take(delivery);

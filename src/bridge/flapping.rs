@@ -29,15 +29,14 @@ impl Flapping {
         self.in_a_row >= SHORT_CONNECTIONS_MAX
     }
 
-    /// The reason of an end, with what to do about it.
+    /// The reason of an end, with what to do about it. It is the same text each time, so that the log can hold it back.
     pub fn explain(&self, reason: &str) -> String {
         if !self.is_likely() {
             return reason.to_string();
         }
         format!(
-            "{reason}, soon after it had accepted this one, {} times in a row; if another client has the same name, give each board its own --node, or \
-             each bridge its own --client-id",
-            self.in_a_row
+            "{reason}, again and again soon after it had accepted this one; if another client has the same name, give each board its own --node, or \
+             each bridge its own --client-id"
         )
     }
 }

@@ -1,6 +1,6 @@
 //! How long until the journal's ring turns over what is not sent yet. Knows no clock and no journal.
 
-use super::limits::RATE_WEIGHT;
+use super::limits::RATE_MEMORY_S;
 
 /// The rate at which messages come.
 #[derive(Debug, Default)]
@@ -12,13 +12,15 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The next ID at a time. Samples of two journals must not meet: [`Rate::default`] forgets.
+    /// The next ID at a time. Samples of two journals must not meet: [`Rate::default`] forgets. A sample counts for the
+    /// time since the one before, so one after a long outage stands for all of it.
     pub fn sample(&mut self, at_s: f64, next_id: u64) {
         if let Some((before_s, before)) = self.last
             && at_s > before_s
         {
             let now = next_id.saturating_sub(before) as f64 / (at_s - before_s);
-            let averaged = |rate: f64| rate + RATE_WEIGHT * (now - rate);
+            let weight = 1.0 - (-(at_s - before_s) / RATE_MEMORY_S).exp();
+            let averaged = |rate: f64| rate + weight * (now - rate);
             self.per_second = Some(self.per_second.map_or(now, averaged));
         }
         self.last = Some((at_s, next_id));
@@ -50,5 +52,14 @@ mod tests {
         rate.sample(2_000.0, 200);
         rate.sample(2_000.0, 900);
         assert_eq!(rate.seconds(1_000), None, "no time has passed");
+    }
+
+    #[test]
+    fn rate_after_an_outage_is_that_of_the_outage() {
+        let mut rate = Rate::default();
+        rate.sample(0.0, 0);
+        rate.sample(10.0, 10_000);
+        rate.sample(10_010.0, 20_000);
+        assert_eq!(rate.seconds(1_000), Some(1_000));
     }
 }

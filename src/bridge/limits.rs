@@ -116,8 +116,15 @@ pub const SHORT_MS: u64 = 10_000;
 /// with one name push each other out, and each needs some time.
 pub const SHORT_CONNECTIONS_MAX: u32 = 3;
 
-/// The same failure is told again after this long, in ms.
+/// The same failure is said again after this long, in ms.
 pub const REPEAT_MS: u64 = 10 * 60 * 1_000;
+
+/// A failure that was said, was over and comes again is said again before that, if it lasts this long, in ms. A connection
+/// that comes and goes each second does not fill the log.
+pub const LASTS_MS: u64 = 10_000;
+
+/// How many failures are known as said: those that take turns are few.
+pub const TROUBLES_MAX: usize = 4;
 
 /// Lines that can come for each message are said at most this often, in ms: a broker that refuses a whole backlog does
 /// not fill the log.
@@ -138,8 +145,8 @@ pub const COMMAND_SESSION_S: u32 = 24 * 60 * 60;
 /// How often the rate of new messages is sampled, in ms, for the headroom.
 pub const RATE_SAMPLE_MS: u64 = 10_000;
 
-/// How much one sample counts for the rate: a minute or so is remembered.
-pub const RATE_WEIGHT: f64 = 0.2;
+/// How long the rate remembers, in s: what is older counts for a third at most.
+pub const RATE_MEMORY_S: f64 = 60.0;
 
 const _: () = {
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX);

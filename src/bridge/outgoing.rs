@@ -13,6 +13,7 @@ use super::report::{Series, say};
 use super::stream::Stream;
 use super::turns::Turns;
 use super::window::Depth;
+use crate::journal::segment::Identity;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -162,6 +163,11 @@ impl Outgoing {
         let item = Item { first: self.reader.oldest_id(), ..Item::loss(loss) };
         self.streams[Class::Urgent].put_back(item);
         self.before = Some(old);
+    }
+
+    /// The journal that is read.
+    pub fn identity(&self) -> Identity {
+        self.reader.identity()
     }
 
     /// Where a restart continues.

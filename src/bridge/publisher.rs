@@ -22,6 +22,7 @@ use super::stop::{Stop, Woken};
 use super::window::Depth;
 use crate::client::backoff::Backoff;
 use crate::clock::utc_ns;
+use crate::journal::segment::Identity;
 use nix::poll::PollFlags;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub struct Publisher {
     is_journal_away: bool,
     changes: Changes,
     rate: Rate,
+    /// The journal whose rate that is.
+    identity: Identity,
     started: Instant,
     next: Times,
 }
@@ -93,6 +96,7 @@ impl Publisher {
         Self {
             manner,
             destination,
+            identity: outgoing.identity(),
             outgoing,
             cursors,
             counter_file,
@@ -253,12 +257,15 @@ impl Publisher {
 
     fn on_connected(&mut self, receive_maximum: u16) {
         self.outgoing.counters.connections += 1;
-        self.troubles.clear();
+        // A connection that comes and goes is said as rarely as its troubles.
+        let is_news = self.troubles.clear() || self.outgoing.counters.connections == 1;
         self.barren.begin();
-        say(format_args!(
-            "connected to {}, which takes {receive_maximum} messages at once",
-            self.destination.broker
-        ));
+        if is_news {
+            say(format_args!(
+                "connected to {}, which takes {receive_maximum} messages at once",
+                self.destination.broker
+            ));
+        }
         let depth = self.depth(receive_maximum);
         let now = Instant::now();
         self.next.look = now;
@@ -357,6 +364,9 @@ impl Publisher {
             self.next.save = now + Duration::from_millis(SAVE_MS);
         }
         if now >= self.next.sample {
+            if self.identity != self.outgoing.identity() {
+                (self.identity, self.rate) = (self.outgoing.identity(), Rate::default());
+            }
             if let Some(next_id) = self.outgoing.next_id() {
                 self.rate.sample(now.duration_since(self.started).as_secs_f64(), next_id);
             }

@@ -1,7 +1,8 @@
 //! What the bridge says on standard error, a line each. The journal of systemd adds the time.
 
-use super::limits::{REPEAT_MS, SERIES_MS};
+use super::limits::{LASTS_MS, REPEAT_MS, SERIES_MS, TROUBLES_MAX};
 use crate::process_io::standard_error;
+use std::collections::VecDeque;
 use std::fmt::{Arguments, Display};
 use std::time::{Duration, Instant};
 
@@ -10,28 +11,47 @@ pub fn say(line: Arguments<'_>) {
     standard_error::say("firstline-bridge", line);
 }
 
-/// A trouble that lasts is said once, and again after a while.
+/// Says troubles, each once, and again after [`REPEAT_MS`]. One that comes again before that is said once it lasts for
+/// [`LASTS_MS`], so that a connection that comes and goes does not fill the log.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    said: Option<(String, Instant)>,
+    /// What was said lately.
+    said: VecDeque<(String, Instant)>,
+    /// Since when there is a trouble.
+    since: Option<Instant>,
+    /// Whether a trouble was said, and its end was not.
+    is_open: bool,
 }
 
 impl Throttle {
     /// Says it, unless it was said lately.
     pub fn say(&mut self, trouble: impl Display) {
-        let (line, now) = (trouble.to_string(), Instant::now());
-        let is_known = |(said, at): &(String, Instant)| {
-            *said == line && now.duration_since(*at) < Duration::from_millis(REPEAT_MS)
-        };
-        if !self.said.as_ref().is_some_and(is_known) {
-            say(format_args!("{line}"));
-            self.said = Some((line, now));
-        }
+        self.say_at(trouble, Instant::now());
     }
 
-    /// It is over. True: it was said.
+    /// True: it was said.
+    fn say_at(&mut self, trouble: impl Display, now: Instant) -> bool {
+        let (line, since) = (trouble.to_string(), *self.since.get_or_insert(now));
+        let is_over = |at: Instant, ms| now.duration_since(at) >= Duration::from_millis(ms);
+        self.said.retain(|(_, at)| !is_over(*at, REPEAT_MS));
+        let is_known = self.said.iter().any(|(said, _)| *said == line);
+        if is_known && (self.is_open || !is_over(since, LASTS_MS)) {
+            return false;
+        }
+        say(format_args!("{line}"));
+        self.said.retain(|(said, _)| *said != line);
+        if self.said.len() == TROUBLES_MAX {
+            self.said.pop_front();
+        }
+        self.said.push_back((line, now));
+        self.is_open = true;
+        true
+    }
+
+    /// It is over. True: it was said, and its end was not.
     pub fn clear(&mut self) -> bool {
-        self.said.take().is_some()
+        self.since = None;
+        std::mem::take(&mut self.is_open)
     }
 }
 
@@ -74,6 +94,29 @@ impl Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trouble_that_comes_and_goes_is_said_once_and_one_that_lasts_again() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        let (lasts, repeat) = (Duration::from_millis(LASTS_MS), Duration::from_millis(REPEAT_MS));
+        assert!(!throttle.clear());
+        for line in ["lost", "refused"] {
+            assert!(throttle.say_at(line, start) && !throttle.say_at(line, start + lasts));
+            assert!(throttle.clear(), "its end is said");
+        }
+        for line in ["lost", "refused", "lost"] {
+            assert!(!throttle.say_at(line, start) && !throttle.clear(), "neither is its end");
+        }
+        assert!(!throttle.say_at("lost", start));
+        assert!(throttle.say_at("lost", start + lasts), "it has come again, and stays");
+        assert!(!throttle.say_at("lost", start + lasts + lasts));
+        assert!(throttle.say_at("lost", start + lasts + repeat));
+        assert!(throttle.clear());
+        for number in 0..2 * TROUBLES_MAX {
+            throttle.say_at(number, start);
+        }
+        assert!(throttle.said.len() <= TROUBLES_MAX);
+    }
 
     #[test]
     fn series_says_the_first_one_and_counts_the_others() {
