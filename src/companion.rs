@@ -10,6 +10,7 @@ use std::process::Command;
 /// Why a companion does not run.
 #[derive(Debug)]
 pub struct NotRun {
+    /// Without `firstline-`. The feature has the same name.
     name: String,
     error: io::Error,
 }
@@ -17,22 +18,21 @@ pub struct NotRun {
 impl fmt::Display for NotRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, error } = self;
-        let feature = name.trim_start_matches("firstline-");
         match error.kind() {
             io::ErrorKind::NotFound => write!(
                 f,
-                "{name} is not installed; the package {name} has it, or: cargo build --release --features {feature}"
+                "firstline-{name} is not installed; the package firstline-{name} has it, or: cargo build --release --features {name}"
             ),
-            _ => write!(f, "{name} cannot be run: {error}"),
+            _ => write!(f, "firstline-{name} cannot be run: {error}"),
         }
     }
 }
 
 /// Replaces this process by the companion, and returns only if that fails.
 pub fn run(name: &str, args: &[OsString]) -> NotRun {
-    let name = format!("firstline-{name}");
-    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(&name));
-    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from(&name));
+    let file = format!("firstline-{name}");
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(&file));
+    let program = beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from(&file));
     let error = Command::new(program).args(args).exec();
-    NotRun { name, error }
+    NotRun { name: name.to_string(), error }
 }
