@@ -1,5 +1,6 @@
 //! What is sent for a class: messages, and what is told of those that cannot be sent.
 
+use super::limits::ENVELOPE_BYTES;
 use crate::journal::record::Record;
 use crate::protocol::Priority;
 use std::fmt;
@@ -76,6 +77,16 @@ impl Item {
     /// A loss.
     pub fn loss(loss: Loss) -> Self {
         Self { first: loss.ids.0, content: Content::Loss(loss), attempts: 0 }
+    }
+
+    /// What it counts for in the turns of the classes: its text, its sender, and what a packet has besides. So no packet
+    /// has to be made to know whose turn it is.
+    pub fn bytes(&self) -> usize {
+        ENVELOPE_BYTES
+            + match &self.content {
+                Content::Message(message) => message.from.len() + message.text.len(),
+                Content::Loss(_) => 0,
+            }
     }
 
     /// Whether it is the loss of what another journal had, whose place this one took.

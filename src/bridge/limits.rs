@@ -24,9 +24,11 @@ pub const RESERVED_FRACTION: usize = 4;
 /// may be acknowledged, but the cursor cannot pass it.
 pub const WINDOW_FACTOR: usize = 4;
 
-/// The largest publication in bytes, with room for its topic and its properties: each byte of a text takes at most 6
-/// as JSON, and 4/3 as Base64.
-pub const PUBLICATION_BYTES_MAX: usize = 8 * RECORD_BYTES_MAX + 2 * TOPIC_BYTES_MAX + 512;
+/// What a packet has besides a text and its sender, in bytes, in the default form: names of fields, time, key and topic.
+pub const ENVELOPE_BYTES: usize = 256;
+
+/// What an item counts for at most, in the turns of the classes.
+pub const ITEM_BYTES_MAX: usize = RECORD_BYTES_MAX + ENVELOPE_BYTES;
 
 /// The longest topic or template of one. Brokers take at least this much.
 pub const TOPIC_BYTES_MAX: usize = 256;

@@ -6,8 +6,8 @@ use super::counters::Counters;
 use super::cursors::Cursors;
 use super::exchange::{Publication, Rejection};
 use super::item::{Content, Item, Loss, Reason};
-use super::limits::{ATTEMPTS_MAX, PUBLICATION_BYTES_MAX};
-use super::publication::{Form, bytes};
+use super::limits::{ATTEMPTS_MAX, ITEM_BYTES_MAX};
+use super::publication::Form;
 use super::reader::{Reader, Selection, Trouble};
 use super::report::{Series, say};
 use super::stream::Stream;
@@ -87,7 +87,7 @@ impl Outgoing {
         };
         let mut outgoing = Self {
             streams: PerClass::new(|class| Stream::new(class, next[class], manner.in_flight)),
-            turns: Turns::new(manner.min_share, PUBLICATION_BYTES_MAX),
+            turns: Turns::new(manner.min_share, ITEM_BYTES_MAX),
             manner: manner.clone(),
             reader,
             successor: None,
@@ -256,28 +256,26 @@ impl Outgoing {
         // While urgent ones are searched for, there may be some.
         let is_clear = !self.streams[Class::Urgent].is_searching();
         let rest = if is_clear { self.candidate(Class::Rest, depth) } else { None };
-        let class = self.turns.next(urgent.as_ref().map(bytes), rest.as_ref().map(bytes))?;
-        let publication = if class == Class::Urgent { urgent } else { rest };
-        publication.map(|publication| Next { class, publication })
+        let class = self.turns.next(urgent.map(Item::bytes), rest.map(Item::bytes))?;
+        let item = if class == Class::Urgent { urgent } else { rest }?;
+        let publication = self.manner.form.publication(item, class, self.reader.identity());
+        Some(Next { class, publication })
     }
 
-    fn candidate(&self, class: Class, depth: Depth) -> Option<Publication> {
+    /// The next item of a class, if it may be sent.
+    fn candidate(&self, class: Class, depth: Depth) -> Option<&Item> {
         let stream = &self.streams[class];
         let [urgent, rest] = Class::ALL.map(|class| self.streams[class].in_flight());
-        if !stream.has_place() || !depth.admits(class, urgent, rest) {
-            return None;
-        }
-        let item = stream.first_ready()?;
-        Some(self.manner.form.publication(item, class, self.reader.identity()))
+        if stream.has_place() && depth.admits(class, urgent, rest) { stream.first_ready() } else { None }
     }
 
-    /// It was sent, under that number.
-    pub fn sent(&mut self, next: &Next, packet_id: u16, now: Instant) {
-        let other = if next.class == Class::Urgent { Class::Rest } else { Class::Urgent };
+    /// The next of a class was sent, under that number.
+    pub fn sent(&mut self, class: Class, packet_id: u16, now: Instant) {
+        let other = if class == Class::Urgent { Class::Rest } else { Class::Urgent };
         let other_waits = self.streams[other].first_ready().is_some();
-        self.turns.sent(next.class, bytes(&next.publication), other_waits);
-        if let Some(item) = self.streams[next.class].pop_ready() {
-            self.streams[next.class].sent(packet_id, item, now);
+        if let Some(item) = self.streams[class].pop_ready() {
+            self.turns.sent(class, item.bytes(), other_waits);
+            self.streams[class].sent(packet_id, item, now);
         }
     }
 

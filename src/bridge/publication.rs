@@ -83,13 +83,6 @@ impl Form {
     }
 }
 
-/// The bytes of a publication in a packet, nearly.
-pub fn bytes(publication: &Publication) -> usize {
-    let properties: usize =
-        publication.properties.iter().map(|(name, value)| name.len() + value.len() + 5).sum();
-    publication.topic.len() + publication.payload.len() + properties + 10
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +114,6 @@ mod tests {
     fn text_is_what_the_client_sent() {
         let publication = form(Payload::Text).publication(&message(), Class::Urgent, Identity(8));
         assert_eq!(publication.payload, b"say \"smoke\"\xff");
-        assert!(bytes(&publication) > publication.payload.len() + publication.topic.len());
     }
 
     #[test]

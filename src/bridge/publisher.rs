@@ -308,7 +308,7 @@ impl Publisher {
             let Some(next) = self.outgoing.next(*depth) else { break };
             match link.session.publish(&next.publication, now) {
                 Ok(packet_id) => {
-                    self.outgoing.sent(&next, packet_id, now);
+                    self.outgoing.sent(next.class, packet_id, now);
                     has_sent = true;
                 }
                 Err(Unsent::TooLarge) => self.outgoing.unsendable(next.class, Reason::TooLarge),
