@@ -5,7 +5,7 @@ use crate::broker::{Broker, free_port};
 use crate::process::Process;
 use crate::scene::{Scene, check_order};
 use crate::support::random::Random;
-use crate::support::{Server, id_of};
+use crate::support::{Server, eventually, id_of};
 use crate::tap::{Published, Tap};
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
@@ -143,9 +143,9 @@ impl Run {
             }
             Fault::BrokerFrozen => {
                 self.broker.as_ref().unwrap().freeze(true);
+                let before = self.tap.connections();
                 self.send(20, 10);
-                // An acknowledgement, or an answer.
-                self.bridge.wait_for(" for 1 s");
+                eventually("the bridge gives the connection up", || self.tap.connections() > before);
                 self.broker.as_ref().unwrap().freeze(false);
             }
             Fault::ServerKilled => {
@@ -159,7 +159,13 @@ impl Run {
                 self.bridge = self.scene.bridge(self.tap.port, &self.args);
             }
             Fault::ConnectionCut => self.tap.cut_after(1 + self.random.below(60)),
-            Fault::AcknowledgementsLate => self.tap.delay(20 + self.random.below(100) as u64),
+            Fault::AcknowledgementsLate => {
+                // As many as may be on their way take more than the time-out.
+                self.tap.delay(60 + self.random.below(60) as u64);
+                let before = self.tap.connections();
+                self.send(40, 10);
+                eventually("an acknowledgement is late", || self.tap.connections() > before);
+            }
             Fault::RightMissing => {}
             Fault::RingTurnedOver => {
                 self.kill_broker();

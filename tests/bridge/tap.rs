@@ -34,6 +34,7 @@ struct Seen {
     published: Vec<Published>,
     acknowledged: Vec<Published>,
     most_outstanding: usize,
+    connections: usize,
 }
 
 /// The tap; it forwards to whatever listens on the broker's port.
@@ -63,6 +64,7 @@ impl Tap {
         let (to, with) = (Arc::clone(&seen), Arc::clone(&faults));
         spawn(move || {
             for bridge in listener.incoming().map_while(Result::ok) {
+                to.lock().unwrap().connections += 1;
                 if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker_port)) {
                     join(bridge, broker, &to, &with);
                 }
@@ -99,6 +101,11 @@ impl Tap {
     /// The most messages without an acknowledgement at one time.
     pub fn most_outstanding(&self) -> usize {
         self.seen.lock().unwrap().most_outstanding
+    }
+
+    /// How many times the bridge has connected.
+    pub fn connections(&self) -> usize {
+        self.seen.lock().unwrap().connections
     }
 
     /// Waits until what was acknowledged is enough.
