@@ -23,7 +23,7 @@
 //! | `barren`, `flapping` | whether connections end over a message, or soon, again and again |
 //! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
 //! | `broker`, `secret`, `opening`, `tls`, `transport`, `link`, `destination` | the way to the broker |
-//! | `options`, `names`, `counters`, `counter_file`, `report`, `stop`, `program` | the program |
+//! | `options`, `names`, `counters`, `counter_file`, `records`, `report`, `stop`, `program` | the program |
 
 mod barren;
 mod broker;
@@ -52,6 +52,7 @@ mod program;
 mod publication;
 mod publisher;
 mod reader;
+mod records;
 mod report;
 mod secret;
 mod session;

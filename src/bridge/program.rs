@@ -13,6 +13,7 @@ use super::outgoing::{Manner, Outgoing};
 use super::publication::Form;
 use super::publisher::Publisher;
 use super::reader::Selection;
+use super::records::Records;
 use super::report::{Throttle, say};
 use super::secret::Login;
 use super::stop::{Stop, Woken};
@@ -119,7 +120,8 @@ fn forward(
     }
     if let Some(cursors) = cursors {
         let counter_file = CounterFile::at(counter_file::path(state));
-        Publisher::new(manner, destination, outgoing, cursors, counter_file, counters, stop).run();
+        let records = Records::new(cursors, counter_file, counters);
+        Publisher::new(manner, destination, outgoing, records, stop).run();
     }
     Ok(())
 }

@@ -3,28 +3,22 @@
 use super::barren::Barren;
 use super::changes::Changes;
 use super::class::Class;
-use super::counter_file::CounterFile;
-use super::counters::{CommandCounters, Snapshot};
-use super::cursor_file::CursorFile;
 use super::destination::Destination;
 use super::exchange::{Cause, End, Heard, Unsent};
 use super::flapping::Flapping;
-use super::headroom::Rate;
 use super::item::Reason;
 use super::limits::{
-    BACKOFF_MS_MAX, BACKOFF_MS_MIN, COUNT_MS, LOOK_MS, LOOK_OFFLINE_MS,
-    RATE_SAMPLE_MS, SAVE_MS, TRANSIENT_PAUSE_MS,
+    BACKOFF_MS_MAX, BACKOFF_MS_MIN, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS,
 };
 use super::link::Link;
 use super::outgoing::{Manner, Outgoing, Rejected};
+use super::records::Records;
 use super::report::{Throttle, say};
 use super::stop::{Stop, Woken};
 use super::window::Depth;
 use crate::client::backoff::Backoff;
 use crate::clock::utc_ns;
-use crate::journal::segment::Identity;
 use nix::poll::PollFlags;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long the end waits for acknowledgements of what is on its way.
@@ -35,9 +29,7 @@ pub struct Publisher {
     manner: Manner,
     destination: Destination,
     outgoing: Outgoing,
-    cursors: CursorFile,
-    counter_file: CounterFile,
-    commands: Arc<CommandCounters>,
+    records: Records,
     stop: Stop,
     state: State,
     backoff: Backoff,
@@ -45,14 +37,12 @@ pub struct Publisher {
     flapping: Flapping,
     troubles: Throttle,
     journal_troubles: Throttle,
-    save_troubles: Throttle,
     is_journal_away: bool,
     changes: Changes,
-    rate: Rate,
-    /// The journal whose rate that is.
-    identity: Identity,
-    started: Instant,
-    next: Times,
+    /// When to look at the journal next.
+    look_at: Instant,
+    /// When to see next whether its files are still in their place.
+    follow_at: Instant,
 }
 
 /// Where the connection stands.
@@ -72,35 +62,21 @@ struct Up {
     since: Instant,
 }
 
-/// When to do what is done now and then.
-struct Times {
-    look: Instant,
-    files: Instant,
-    save: Instant,
-    count: Instant,
-    sample: Instant,
-}
-
 impl Publisher {
     /// Everything is open; the first connection is tried at once.
     pub fn new(
         manner: Manner,
         destination: Destination,
         outgoing: Outgoing,
-        cursors: CursorFile,
-        counter_file: CounterFile,
-        commands: Arc<CommandCounters>,
+        records: Records,
         stop: Stop,
     ) -> Self {
         let now = Instant::now();
         Self {
             manner,
             destination,
-            identity: outgoing.identity(),
             outgoing,
-            cursors,
-            counter_file,
-            commands,
+            records,
             stop,
             state: State::Down(now),
             backoff: Backoff::between(BACKOFF_MS_MIN, BACKOFF_MS_MAX),
@@ -108,12 +84,10 @@ impl Publisher {
             flapping: Flapping::default(),
             troubles: Throttle::default(),
             journal_troubles: Throttle::default(),
-            save_troubles: Throttle::default(),
             is_journal_away: false,
             changes: Changes::new(now),
-            rate: Rate::default(),
-            started: now,
-            next: Times { look: now, files: now, save: now, count: now, sample: now },
+            look_at: now,
+            follow_at: now,
         }
     }
 
@@ -123,10 +97,11 @@ impl Publisher {
             let now = Instant::now();
             self.look(now);
             self.serve(now);
-            self.keep_records(now);
+            self.outgoing.flush_log(now);
+            self.records.keep(&self.outgoing, self.is_up(), now);
             let mut due = self.due();
             let mut files: Vec<_> = self.link().and_then(Link::interest).into_iter().collect();
-            if matches!(self.state, State::Up(_)) && self.outgoing.has_room() {
+            if self.is_up() && self.outgoing.has_room() {
                 if now < self.changes.from() {
                     due = due.min(self.changes.from());
                 } else {
@@ -138,7 +113,7 @@ impl Publisher {
             }
             let now = Instant::now();
             if now >= self.changes.from() && self.changes.take() {
-                self.next.look = now;
+                self.look_at = now;
             }
         }
         self.finish();
@@ -151,30 +126,34 @@ impl Publisher {
         }
     }
 
+    fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
     fn due(&self) -> Instant {
-        let Times { look, save, count, sample, .. } = self.next;
         let retry = if let State::Down(until) = self.state { Some(until) } else { None };
         let ack = self.outgoing.oldest().map(|sent| sent + self.destination.introduction.answer_timeout);
         let link = self.link().and_then(Link::due);
-        [retry, ack, link].into_iter().flatten().chain([look, save, count, sample]).min().unwrap_or(look)
+        let due = self.look_at.min(self.records.due());
+        [retry, ack, link].into_iter().flatten().fold(due, Instant::min)
     }
 
     // ---- The journal ---------------------------------------------------------------------------------------
 
     /// Reads on, if it is time.
     fn look(&mut self, now: Instant) {
-        if now < self.next.look {
+        if now < self.look_at {
             return;
         }
         let mut result = Ok(false);
         self.changes.looked(now);
-        if now >= self.next.files {
+        if now >= self.follow_at {
             self.changes.watch(&self.manner.directory);
-            self.next.files = now + Duration::from_millis(LOOK_OFFLINE_MS);
+            self.follow_at = now + Duration::from_millis(LOOK_OFFLINE_MS);
             result = self.outgoing.follow_files().map(|()| false);
         }
         let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000, now));
-        let is_up = matches!(self.state, State::Up(_));
+        let is_up = self.is_up();
         let pause_ms = match result {
             // More came than a look takes, maybe.
             Ok(true) if is_up || self.outgoing.is_searching() => 0,
@@ -190,7 +169,7 @@ impl Publisher {
             }
             Err(trouble) => self.journal_troubles.say(trouble),
         }
-        self.next.look = now + Duration::from_millis(pause_ms);
+        self.look_at = now + Duration::from_millis(pause_ms);
     }
 
     // ---- The connection ------------------------------------------------------------------------------------
@@ -268,7 +247,7 @@ impl Publisher {
         }
         let depth = self.depth(receive_maximum);
         let now = Instant::now();
-        self.next.look = now;
+        self.look_at = now;
         self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
             State::Opening(link) => {
                 State::Up(Up { link, receive_maximum, depth, since: now })
@@ -322,7 +301,7 @@ impl Publisher {
         }
         // There is room again, so more is read at once; but once for each time that something was sent.
         if has_sent && self.outgoing.is_searching() && !self.is_journal_away {
-            self.next.look = now;
+            self.look_at = now;
         }
     }
 
@@ -342,7 +321,7 @@ impl Publisher {
             self.flapping.ended(up.since.elapsed(), was_closed && !is_barren);
         }
         self.outgoing.connection_lost(was_closed, (cause == Cause::Message).then_some(reason));
-        if matches!(self.state, State::Up(_)) {
+        if self.is_up() {
             self.give_up(&self.flapping.explain(reason));
         } else {
             self.give_up(reason);
@@ -355,51 +334,7 @@ impl Publisher {
         self.state = State::Down(Instant::now() + pause);
     }
 
-    // ---- Records -------------------------------------------------------------------------------------------
-
-    fn keep_records(&mut self, now: Instant) {
-        self.outgoing.flush_log(now);
-        if now >= self.next.save {
-            self.save();
-            self.next.save = now + Duration::from_millis(SAVE_MS);
-        }
-        if now >= self.next.sample {
-            if self.identity != self.outgoing.identity() {
-                (self.identity, self.rate) = (self.outgoing.identity(), Rate::default());
-            }
-            if let Some(next_id) = self.outgoing.next_id() {
-                self.rate.sample(now.duration_since(self.started).as_secs_f64(), next_id);
-            }
-            self.next.sample = now + Duration::from_millis(RATE_SAMPLE_MS);
-        }
-        if now >= self.next.count {
-            self.count();
-            self.next.count = now + Duration::from_millis(COUNT_MS);
-        }
-    }
-
-    fn save(&mut self) {
-        match self.cursors.save(self.outgoing.cursors()) {
-            Ok(()) if self.save_troubles.clear() => say(format_args!("the cursors can be saved again")),
-            Ok(()) => {}
-            Err(error) => self.save_troubles.say(format_args!(
-                "the cursors cannot be saved: {}; after a restart, messages arrive twice",
-                crate::client::shown::described(&error)
-            )),
-        }
-    }
-
-    fn count(&mut self) {
-        let snapshot = Snapshot {
-            is_connected: matches!(self.state, State::Up(_)),
-            waiting: self.outgoing.waiting(),
-            next: self.outgoing.next_unacknowledged(),
-            headroom_s: self.outgoing.ids_left().and_then(|ids| self.rate.seconds(ids)),
-        };
-        let text = self.outgoing.counters.json(&snapshot, &self.commands);
-        // They are for monitors only, which see that the file grows old.
-        let _ = self.counter_file.write(text, Instant::now());
-    }
+    // ---- The end -------------------------------------------------------------------------------------------
 
     /// Waits a little for what is on its way, says goodbye, and saves the cursors.
     fn finish(&mut self) {
@@ -417,8 +352,7 @@ impl Publisher {
             link.session.leave(Instant::now());
             link.flush();
         }
-        self.save();
-        self.count();
+        self.records.finish(&self.outgoing, self.is_up());
         self.outgoing.end_log();
         say(format_args!(
             "ended; {} messages were on their way, and are sent again by the next start",

@@ -1,0 +1,37 @@
+//! The help.
+
+use super::table::{SETTINGS, Setting};
+
+/// The help, each line with its LF.
+pub fn help() -> String {
+    let mut help = "\
+Usage: firstline bridge --journal DIR --to mqtt://[USER@]HOST[:PORT] [OPTION]...
+
+Sends what a firstline server has in its journal to an MQTT broker, each message
+until the broker has acknowledged it: the urgent ones first, and at least once.
+A message can arrive twice; its key, NODE-ID-CHECKSUM, tells. What cannot be
+sent is told to the topic lost beside those of the messages.
+
+"
+    .to_string();
+    for Setting { name, value, help: text, .. } in &SETTINGS {
+        let option = format!("--{name} {value}");
+        // Both columns together fit a terminal.
+        if text.len() > 54 || option.len() > 22 {
+            help += &format!("  {option}\n{:8}{text}\n", "");
+        } else {
+            help += &format!("  {option:<22}  {text}\n");
+        }
+    }
+    help += "  -V, --version           print the version
+  -h, --help              print this
+
+Each option is a variable too: FIRSTLINE_BRIDGE_JOURNAL=DIR. Without --state,
+the file is cursors in $STATE_DIRECTORY, or in ~/.local/state/firstline-bridge;
+FILE.json beside it has counters, or with systemd counters.json in
+$RUNTIME_DIRECTORY. It ends on SIGTERM with 0; with 2 for a wrong option, and
+with 1 for a file that cannot be used. A broker or a journal that is away does
+not end it.
+";
+    help
+}
