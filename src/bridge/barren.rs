@@ -27,8 +27,8 @@ impl Barren {
         (self.in_a_row[class], self.has_served[class]) = (0, true);
     }
 
-    /// The connection has ended with so many of each class on their way. True: it was barren for a class. A broker that
-    /// is silent accuses no message, so that connection does not count.
+    /// The connection has ended with these numbers of messages on their way. True: it was barren for a class. It does
+    /// not count if the broker was silent, because then no message is at fault.
     pub fn ended(&mut self, in_flight: PerClass<usize>, cause: Cause) -> bool {
         let is_barren = |class: &Class| !self.has_served[*class] && in_flight[*class] > 0;
         let barren: Vec<Class> = Class::ALL.into_iter().filter(is_barren).collect();

@@ -1,9 +1,9 @@
 //! The way in: commands from the broker to the hub. A command is acknowledged to the broker once the hub has
 //! acknowledged it; the hub's answer goes to the command's response topic.
 //!
-//! The broker keeps commands while the bridge is away. A connection that breaks before the acknowledgement makes the
-//! broker send the command again; if the hub has it already, it is not sent twice, unless the bridge was started anew
-//! in between.
+//! The broker keeps commands while the bridge is away. If a connection breaks before the acknowledgement, the broker
+//! sends the command again. The bridge knows the commands that the hub has, and does not send them twice, unless it was
+//! started anew in between.
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
@@ -97,8 +97,13 @@ impl Commands {
                 .into_iter()
                 .flatten()
                 .min();
-            let files: Vec<_> =
-                self.link.as_ref().and_then(Link::interest).into_iter().chain(self.sender.interest()).collect();
+            let files: Vec<_> = self
+                .link
+                .as_ref()
+                .and_then(Link::interest)
+                .into_iter()
+                .chain(self.sender.interest())
+                .collect();
             if self.stop.wait(&files, due) == Woken::Stop {
                 break;
             }
@@ -213,8 +218,11 @@ impl Commands {
         let counter = if outcome.is_refused { &self.counters.refused } else { &self.counters.done };
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome.is_refused {
-            let line =
-                format!("a command from {} has no acknowledgement: {}", shown(&outcome.topic), shown(&outcome.text));
+            let line = format!(
+                "a command from {} has no acknowledgement: {}",
+                shown(&outcome.topic),
+                shown(&outcome.text)
+            );
             self.refusals.say(line, now);
         }
         let Some(link) = &mut self.link else { return };

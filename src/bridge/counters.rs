@@ -46,7 +46,7 @@ impl Counters {
             Reason::Expired => 2,
             Reason::TooLarge => 3,
             Reason::Refused(_) => 4,
-            // Nobody knows how many.
+            // Their number is not known.
             Reason::OtherJournal => return,
         };
         self.lost[index] += loss.count.unwrap_or(0);

@@ -68,7 +68,11 @@ impl fmt::Display for Unusable {
                 write!(f, "--state {}: another bridge uses it; give each its own --state", path.display())
             }
             Self::Link(path) => {
-                write!(f, "--state {}: it is a symbolic link; give the path of the file itself", path.display())
+                write!(
+                    f,
+                    "--state {}: it is a symbolic link; give the path of the file itself",
+                    path.display()
+                )
             }
             Self::Damaged(path) => write!(
                 f,

@@ -4,13 +4,13 @@ use super::broker::Broker;
 use super::exchange::Introduction;
 use super::tls::Tls;
 
-/// Where to connect, and as whom.
+/// Where to connect, and how to introduce this client there.
 #[derive(Clone)]
 pub struct Destination {
     /// The broker.
     pub broker: Broker,
-    /// How to speak TLS to it, if it is to be.
+    /// How to speak TLS to it; none: without TLS.
     pub tls: Option<Tls>,
-    /// As whom.
+    /// The introduction.
     pub introduction: Introduction,
 }

@@ -55,11 +55,11 @@ pub struct Delivery {
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// The broker accepts this client, and takes so many messages at once.
+    /// The broker accepts this client.
     Connected {
-        /// The broker's receive maximum.
+        /// How many messages without an acknowledgement the broker takes.
         receive_maximum: u16,
-        /// It has kept the session.
+        /// Whether the broker has kept the session.
         session_present: bool,
     },
     /// A message was acknowledged.

@@ -1,5 +1,5 @@
-//! Connections that a broker accepts and soon closes, again and again: mostly another client has the same name, and
-//! the two push each other out. Knows no connection.
+//! Connections that a broker accepts and soon closes, again and again. Mostly another client has the same name, and the
+//! broker closes the connection of one when the other connects. Knows no connection.
 
 use super::limits::{SHORT_CONNECTIONS_MAX, SHORT_MS};
 use std::time::Duration;
@@ -62,6 +62,6 @@ mod tests {
             flapping.ended(short, true);
             flapping.ended(short, false);
         }
-        assert!(!flapping.is_likely(), "a lost network is no namesake");
+        assert!(!flapping.is_likely(), "after a lost network no other client is likely");
     }
 }

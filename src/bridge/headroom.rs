@@ -26,7 +26,7 @@ impl Rate {
         self.last = Some((at_s, next_id));
     }
 
-    /// How many seconds so many IDs last. `None`: no rate is known, or nothing comes.
+    /// In how many seconds that many IDs come. `None`: no rate is known, or nothing comes.
     pub fn seconds(&self, ids: u64) -> Option<u64> {
         let rate = self.per_second.filter(|rate| *rate > 1e-6)?;
         Some((ids as f64 / rate) as u64)

@@ -214,8 +214,7 @@ mod tests {
             (Some(6), true, "NAK no-handler")
         );
         let third = number(incoming.take(delivery(7, "shut it")));
-        let outcome =
-            incoming.settle(third, &outcome::Outcome::Unknown("handler-lost".to_string())).unwrap();
+        let outcome = incoming.settle(third, &outcome::Outcome::Unknown("handler-lost".to_string())).unwrap();
         assert_eq!((outcome.packet_id, outcome.text.as_str()), (Some(7), "NAK handler-lost"));
         assert!(incoming.commands.is_empty());
     }

@@ -79,8 +79,8 @@ impl Item {
         Self { first: loss.ids.0, content: Content::Loss(loss), attempts: 0 }
     }
 
-    /// What it counts for in the turns of the classes: its text, its sender, and what a packet has besides. So no packet
-    /// has to be made to know whose turn it is.
+    /// What it counts for in the turns of the classes: its text, its sender, and what a packet has besides. So no
+    /// packet has to be made to know whose turn it is.
     pub fn bytes(&self) -> usize {
         ENVELOPE_BYTES
             + match &self.content {

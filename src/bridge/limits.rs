@@ -24,7 +24,8 @@ pub const RESERVED_FRACTION: usize = 4;
 /// may be acknowledged, but the cursor cannot pass it.
 pub const WINDOW_FACTOR: usize = 4;
 
-/// What a packet has besides a text and its sender, in bytes, in the default form: names of fields, time, key and topic.
+/// What a packet has besides a text and its sender, in bytes, in the default form: names of fields, time, key and
+/// topic.
 pub const ENVELOPE_BYTES: usize = 256;
 
 /// What an item counts for at most, in the turns of the classes.
@@ -71,8 +72,8 @@ pub const LOOK_OFFLINE_MS: u64 = 1_000;
 /// can hold up a write for seconds. Then it counts as damaged, and messages behind it are read.
 pub const INCOMPLETE_MS: u64 = 3_000;
 
-/// How often the cursors are written at most, in ms: a flash card bears so many writes. What was acknowledged since
-/// arrives twice after a power cut.
+/// How often the cursors are written at most, in ms: each write wears a flash card. What was acknowledged since the
+/// last one arrives twice after a power cut.
 pub const SAVE_MS: u64 = 5_000;
 
 /// How often the counters are written, in ms, while they change.
@@ -114,15 +115,15 @@ pub const BARREN_CONNECTIONS_MAX: u32 = 3;
 /// A connection that the broker closes in order before this long, in ms, was short.
 pub const SHORT_MS: u64 = 10_000;
 
-/// After this many short connections in a row, pauses grow even if messages were acknowledged in between: two clients
-/// with one name push each other out, and each needs some time.
+/// After this many short connections in a row, pauses grow even if messages were acknowledged in between: of two
+/// clients with one name, each then has some time for its messages.
 pub const SHORT_CONNECTIONS_MAX: u32 = 3;
 
 /// The same failure is said again after this long, in ms.
 pub const REPEAT_MS: u64 = 10 * 60 * 1_000;
 
-/// A failure that was said, was over and comes again is said again before that, if it lasts this long, in ms. A connection
-/// that comes and goes each second does not fill the log.
+/// A failure that was said, was over and comes again is said again before that, if it lasts this long, in ms. A
+/// connection that comes and goes each second does not fill the log.
 pub const LASTS_MS: u64 = 10_000;
 
 /// How many failures are known as said: those that take turns are few.

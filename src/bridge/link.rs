@@ -18,7 +18,7 @@ pub struct Link {
     /// What is said over it.
     pub session: Session,
     buffer: Box<[u8; RECEIVE_BYTES]>,
-    /// The broker closed it in order: so it may have an opinion on what was sent.
+    /// The broker closed it in order: so something that was sent may be the reason.
     pub was_closed_in_order: bool,
     /// The last pump has left something, which need not be in the socket any more.
     has_more: bool,
@@ -56,9 +56,9 @@ impl Link {
 
     fn connect(&mut self, now: Instant) {
         let Way::Opening(opening, tls) = &mut self.way else { return };
-        let connected = opening.advance(now).and_then(|stream| {
-            stream.map(|stream| Transport::over(stream, tls.as_ref())).transpose()
-        });
+        let connected = opening
+            .advance(now)
+            .and_then(|stream| stream.map(|stream| Transport::over(stream, tls.as_ref())).transpose());
         match connected {
             Ok(None) => {}
             Ok(Some(transport)) => {

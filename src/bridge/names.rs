@@ -23,8 +23,7 @@ impl Names {
     /// Why they do not go together, in one line.
     pub fn new(options: &Options) -> Result<Self, String> {
         let node = node(options)?;
-        let refused =
-            |name, value: &str, reason| Usage::option(name, OsStr::new(value), reason).to_string();
+        let refused = |name, value: &str, reason| Usage::option(name, OsStr::new(value), reason).to_string();
         let topics = Topics::new(&options.topic, &node)
             .map_err(|allowed| refused("topic", &options.topic, with_its_node(allowed, &node)))?;
         let Some(filter) = &options.subscribe else { return Ok(Self { node, topics, subscription: None }) };

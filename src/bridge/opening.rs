@@ -27,7 +27,11 @@ pub struct Opening {
 #[derive(Debug)]
 enum Step {
     LookingUp(Lookup),
-    Connecting { stream: TcpStream, address: SocketAddr, until: Instant },
+    Connecting {
+        stream: TcpStream,
+        address: SocketAddr,
+        until: Instant,
+    },
     /// The next address comes.
     Between,
 }

@@ -169,7 +169,7 @@ fn set(setting: &Setting, options: &mut Options, value: &OsStr) -> Result<(), St
     (setting.set)(options, value.to_str().ok_or("takes text in UTF-8")?)
 }
 
-/// Refuses what does not go together, so that nobody believes in an option without effect.
+/// Refuses options that do not go together, so that no option is without effect.
 fn check(options: &Options) -> Result<(), String> {
     let Some(to) = &options.to else {
         return Err(

@@ -250,7 +250,7 @@ impl Outgoing {
         }
     }
 
-    /// What to send next, if so much may be on its way.
+    /// What to send next, if `depth` allows it.
     pub fn next(&self, depth: Depth) -> Option<Next> {
         let urgent = self.candidate(Class::Urgent, depth);
         // While urgent ones are searched for, there may be some.

@@ -7,9 +7,7 @@ use super::destination::Destination;
 use super::exchange::{Cause, End, Heard, Unsent};
 use super::flapping::Flapping;
 use super::item::Reason;
-use super::limits::{
-    BACKOFF_MS_MAX, BACKOFF_MS_MIN, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS,
-};
+use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN, LOOK_MS, LOOK_OFFLINE_MS, TRANSIENT_PAUSE_MS};
 use super::link::Link;
 use super::outgoing::{Manner, Outgoing, Rejected};
 use super::records::Records;
@@ -225,7 +223,7 @@ impl Publisher {
             Heard::Closed(End { reason, cause }) => {
                 self.lose(&reason, cause);
                 if cause == Cause::Name {
-                    // Or the two would push each other out without end.
+                    // At once, this client would end the other one's connection, which would come back as well.
                     self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
                 }
             }
@@ -249,9 +247,7 @@ impl Publisher {
         let now = Instant::now();
         self.look_at = now;
         self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
-            State::Opening(link) => {
-                State::Up(Up { link, receive_maximum, depth, since: now })
-            }
+            State::Opening(link) => State::Up(Up { link, receive_maximum, depth, since: now }),
             state => state,
         };
     }
@@ -336,7 +332,7 @@ impl Publisher {
 
     // ---- The end -------------------------------------------------------------------------------------------
 
-    /// Waits a little for what is on its way, says goodbye, and saves the cursors.
+    /// Waits a little for what is on its way, disconnects, and saves the cursors.
     fn finish(&mut self) {
         let until = Instant::now() + FAREWELL;
         while self.outgoing.in_flight() > 0 && Instant::now() < until {

@@ -150,7 +150,12 @@ impl Reader {
     ///
     /// # Errors
     /// Why nothing counts; the next look repeats it.
-    pub fn look(&mut self, streams: &mut PerClass<Stream>, now_ms: u64, now: Instant) -> Result<bool, Trouble> {
+    pub fn look(
+        &mut self,
+        streams: &mut PerClass<Stream>,
+        now_ms: u64,
+        now: Instant,
+    ) -> Result<bool, Trouble> {
         self.catalog = match catalog_of(&self.files) {
             Ok(catalog) => catalog,
             // The server rotates all the time.

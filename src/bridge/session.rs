@@ -1,5 +1,5 @@
-//! One MQTT connection, 5 or 3.1.1, without I/O: bytes in and out, and what came of them. The protocol is
-//! `mqtt-protocol-core`'s. Nothing is stored or repeated here: each connection has a session of its own.
+//! One connection by MQTT 5 or 3.1.1, without I/O: it takes and gives bytes, and reports what they mean. The library
+//! `mqtt-protocol-core` has the protocol. Nothing is stored or repeated here: each connection has a session of its own.
 
 use super::exchange::{Cause, Delivery, End, Heard, Introduction, Publication, Unsent, Version};
 use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};
@@ -80,7 +80,7 @@ impl Session {
         &self.output[self.sent..]
     }
 
-    /// So much of it was sent.
+    /// That many bytes of it were sent.
     pub fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= self.output.len() {
@@ -108,7 +108,7 @@ impl Session {
         self.ping_at.into_iter().chain(self.answers.first()).min()
     }
 
-    /// Does what time asks for.
+    /// Does what is due.
     pub fn on_time(&mut self, now: Instant) {
         if self.answers.first().is_some_and(|by| now >= by) {
             self.answers = Answers::default();
@@ -196,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Says goodbye.
+    /// Disconnects in order.
     pub fn leave(&mut self, now: Instant) {
         let packet = if self.version == Version::V3_1_1 {
             v3_1_1::Disconnect::builder().build().map(Packet::from)
@@ -221,7 +221,7 @@ impl Session {
         matches!(self.heard.back(), Some(Heard::Closed(_)))
     }
 
-    // ---- What the library asks for ---------------------------------------------------------------------------
+    // ---- What the library requests ---------------------------------------------------------------------------
 
     fn apply(&mut self, events: Vec<Event>, now: Instant) {
         // It can stand behind the request to close.

@@ -18,7 +18,7 @@ pub struct Transport {
 /// What was received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(usize),
     /// Nothing now.
     Nothing,

@@ -21,7 +21,7 @@ impl Depth {
         Self { total, reserved }
     }
 
-    /// Whether a message of that class may go, with so many of both classes on their way.
+    /// Whether a message of that class may be sent while these numbers of messages are on their way.
     pub fn admits(&self, class: Class, urgent: usize, rest: usize) -> bool {
         let has_slot = urgent + rest < self.total;
         has_slot && (class == Class::Urgent || rest < self.total - self.reserved)
@@ -44,7 +44,7 @@ struct Slot<T> {
 }
 
 impl<T> Window<T> {
-    /// A window that keeps the places of so many messages.
+    /// A window with room for this number of messages.
     pub fn new(slots_max: usize) -> Self {
         Self { slots: VecDeque::new(), slots_max }
     }

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn program_that_writes_without_end_or_hangs_is_ended() {
-        let flood = output(started("while :; do echo 10.0.0.7 STREAM; done"), Duration::from_secs(60)).unwrap();
+        let flood =
+            output(started("while :; do echo 10.0.0.7 STREAM; done"), Duration::from_secs(60)).unwrap();
         assert!((GETENT_BYTES_MAX..GETENT_BYTES_MAX + 1024).contains(&flood.len()));
         let hung = output(started("echo 10.0.0.7; exec sleep 1000"), Duration::from_millis(50));
         assert_eq!(hung.unwrap_err().kind(), ErrorKind::TimedOut);

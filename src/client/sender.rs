@@ -57,7 +57,11 @@ impl Repeats {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token: None, timeout: Some(Duration::from_millis(TIMEOUT_MS_DEFAULT)), repeats: Repeats::Nothing }
+        Self {
+            token: None,
+            timeout: Some(Duration::from_millis(TIMEOUT_MS_DEFAULT)),
+            repeats: Repeats::Nothing,
+        }
     }
 }
 

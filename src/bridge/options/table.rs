@@ -164,9 +164,7 @@ pub const SETTINGS: [Setting; 20] = [
         value: "HOST[:PORT]",
         help: "the server for commands [127.0.0.1:9090]",
         set: |options, text| {
-            text.parse()
-                .map(|hub| options.hub = hub)
-                .map_err(|error: BadServers| error.to_string())
+            text.parse().map(|hub| options.hub = hub).map_err(|error: BadServers| error.to_string())
         },
     },
     Setting {
