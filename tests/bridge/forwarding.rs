@@ -77,7 +77,9 @@ fn other_classes_after_a_restart_leave_no_message_out() {
     tap.wait("urgent ones arrive", |acknowledged| acknowledged.len() == 50);
     assert_eq!(bridge.end(), Some(0));
     let counters = scene.counters().unwrap();
-    assert!(counters["next_urgent"].as_u64() > Some(99) && counters["next_rest"] == 2, "{counters}");
+    // Of each 32 that it gets at once, the server processes the urgent ones first.
+    assert!(counters["next_rest"].as_u64() <= Some(32), "{counters}");
+    assert!(counters["next_urgent"].as_u64() > Some(64), "{counters}");
     tap.keep_back(None);
     let _bridge = scene.bridge(tap.port, &["--urgent", "4"]);
     expected.sort();
