@@ -30,9 +30,18 @@ export FEATURES
 # The tests wait for the server most of their time.
 export RUST_TEST_THREADS=8
 
-# The tests of the real server without those of its journal: these do not depend on the processor or the
-# workers, and their 200 kills take long.
-SERVER=(--test server -- --skip journal:: --skip journal_command)
+# Without optimization the tests compile in a third of the time, and most of their time they wait.
+export CARGO_PROFILE_DEV_OPT_LEVEL=0
+
+# optimized COMMAND...: with the profile of Cargo.toml, for tests that compute.
+optimized() { env -u CARGO_PROFILE_DEV_OPT_LEVEL "$@"; }
+
+# Kills at every step and random schedules, some hundred in each test: they do not depend on the processor, the workers or
+# rights. The stages `guard` and `suite` run them.
+KILLS=(--skip a_kill_at_any_moment --skip watch_schedules:: --skip handle_schedules::)
+
+# The tests of the real server that may depend on the processor or the workers: those of its journal do not, either.
+SERVER=(--test server -- --skip journal:: --skip journal_command "${KILLS[@]}")
 
 say() { printf '\n== %s (at %d s)\n' "$*" "$SECONDS"; }
 
