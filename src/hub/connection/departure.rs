@@ -6,8 +6,9 @@ use crate::hub::connection::deadlines::Waits;
 use crate::hub::connection::link::{Link, Locked, needs_poll};
 use crate::hub::connection::poll_at::PollAt;
 use crate::hub::egress::flush;
-use crate::hub::egress::outbox::{Outbox, WakeOn};
+use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
+use crate::hub::egress::wake_on::WakeOn;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::FAREWELL_MS_MAX;
 use crate::net::socket;
@@ -90,7 +91,7 @@ impl Departure {
         // Not quiescent: the thread that makes it quiescent wakes this worker. Quiescent: the farewell lacks room, and
         // the socket reports when it is writable.
         let wake_on = if outbox.is_quiescent() { WakeOn::Room } else { WakeOn::Quiescence };
-        outbox.set_wake_on(wake_on);
+        outbox.wake_on = wake_on;
         Ok(await_reader(status, link, outbox, context))
     }
 
@@ -109,7 +110,7 @@ impl Departure {
             drop(outbox);
             return self.begin_lingering(link, context);
         }
-        outbox.set_wake_on(WakeOn::Room);
+        outbox.wake_on = WakeOn::Room;
         Ok(await_reader(status, link, outbox, context))
     }
 

@@ -6,8 +6,9 @@ use crate::hub::connection::deadlines::Waits;
 use crate::hub::connection::link::{Link, Locked, needs_poll};
 use crate::hub::connection::poll_at::PollAt;
 use crate::hub::egress::flush;
-use crate::hub::egress::outbox::{Outbox, WakeOn};
+use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
+use crate::hub::egress::wake_on::WakeOn;
 use crate::hub::rate_limit::RateLimiter;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::RATE_PAUSE_MS;
@@ -206,7 +207,7 @@ impl Open {
         let lacks_room = held_up.is_some() && !can_go_on
             || is_replaying && !can_replay
             || lacks_task_room && !can_be_given;
-        outbox.set_wake_on(if lacks_room { WakeOn::Room } else { WakeOn::Nothing });
+        outbox.wake_on = if lacks_room { WakeOn::Room } else { WakeOn::Nothing };
         let blocker = if can_go_on || can_be_given || needs_poll(status) {
             Blocker::Nothing
         } else if held_up.is_some() {

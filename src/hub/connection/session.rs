@@ -9,7 +9,7 @@ use crate::hub::connection::departure::Departure;
 use crate::hub::connection::link::{Link, Locked};
 use crate::hub::connection::open::Open;
 use crate::hub::connection::poll_at::PollAt;
-use crate::hub::egress::outbox::WakeOn;
+use crate::hub::egress::wake_on::WakeOn;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::RECEIVE_BYTES;
 use log::Level;
@@ -128,7 +128,7 @@ impl Session {
     fn vacate(&mut self, mut outbox: Locked, context: &mut WorkerContext) -> PollAt {
         let is_sending = outbox.sending.is_in_progress();
         let is_quiescent = outbox.is_quiescent();
-        outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
+        outbox.wake_on = if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence };
         drop(outbox);
         if !is_sending {
             self.link.socket = None;

@@ -1,7 +1,7 @@
 //! What goes to one client. The threads share it, under one mutex.
 //!
-//! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`] and [`subscription`], which
-//! do not know each other; [`flush`] sends.
+//! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
+//! [`wake_on`], which do not know each other; [`flush`] sends.
 
 pub mod buffer;
 pub mod credits;
@@ -11,3 +11,4 @@ pub mod idleness;
 pub mod outbox;
 pub mod send_state;
 pub mod subscription;
+pub mod wake_on;

@@ -18,6 +18,7 @@ use super::endpoint::Endpoint;
 use super::idleness::Idleness;
 use super::send_state::{FlushStatus, Sending, Sent};
 use super::subscription::{Subscriber, Subscription};
+use super::wake_on::WakeOn;
 use crate::limits::{OUTBOX_BYTES, REPLAY_ROOM_BYTES, REPLY_BYTES_MAX, REPLY_ROOM_BYTES, TASK_BYTES_MAX};
 use crate::protocol::reply;
 use crate::queue::{Chain, Run, Slots};
@@ -25,22 +26,12 @@ use heapless::VecView;
 use nix::errno::Errno;
 use std::os::fd::{OwnedFd, RawFd};
 
-/// What makes other threads wake the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WakeOn {
-    /// Nothing: only the socket wakes the worker.
-    Nothing,
-    /// A released slot, or sent bytes: the worker has work that lacks room.
-    Room,
-    /// No slot is outstanding and no thread sends.
-    Quiescence,
-}
-
 /// The outbox of one connection. A new one is all zeroes, so that the static outboxes take no space in the binary.
 pub struct Outbox {
     buffer: Buffer,
     credits: Credits,
-    wake_on: WakeOn,
+    /// What other threads wake the worker for.
+    pub wake_on: WakeOn,
     /// Which thread sends.
     pub sending: Sending,
     /// The connection. Only the outbox changes it.
@@ -350,21 +341,9 @@ impl Outbox {
 
     // ---- Waking the worker -----------------------------------------------------------------------------
 
-    /// Sets what other threads wake the worker for.
-    pub fn set_wake_on(&mut self, wake_on: WakeOn) {
-        self.wake_on = wake_on;
-    }
-
     /// Whether to wake the worker now. Threads other than the worker ask this after they have released slots or sent.
     pub fn is_worker_wanted(&mut self) -> bool {
-        let wanted = match self.wake_on {
-            WakeOn::Nothing => false,
-            WakeOn::Room => true,
-            WakeOn::Quiescence => self.is_quiescent(),
-        };
-        if wanted {
-            self.wake_on = WakeOn::Nothing;
-        }
-        wanted
+        let is_quiescent = self.is_quiescent();
+        self.wake_on.take(is_quiescent)
     }
 }

@@ -23,6 +23,7 @@ pub mod offer;
 #[cfg(not(loom))]
 pub mod parts;
 pub mod past;
+pub mod schedule;
 #[cfg(not(loom))]
 pub mod shared;
 pub mod stats;

@@ -7,9 +7,10 @@ use crate::hub::handling::entry::{Phase, TaskKey};
 use crate::hub::handling::fate::{Ended, Fate, Rules};
 use crate::hub::handling::handlers::{ConnIds, Handlers, HandlersFull};
 use crate::hub::handling::offer::{Given, Offer, Status};
+use crate::hub::handling::schedule::Schedule;
 use crate::hub::handling::stats::{TaskEvent, TaskStats};
 use crate::hub::handling::waiting::{Place, WaitingTasks};
-use crate::limits::{BATCH, TASK_GRAIN_MS, TASK_PAUSE_MS};
+use crate::limits::{BATCH, TASK_PAUSE_MS};
 use crate::protocol::Priority;
 use crate::protocol::handler_text::HandlerText;
 use crate::protocol::reply::Nak;
@@ -26,10 +27,8 @@ pub struct TaskTable<T, const N: usize> {
     /// The latest time of all calls, in nanoseconds. A thread reads the clock before it locks the table, so another one
     /// with a later time may come first. What is ready for that one is ready for all.
     latest_ns: u64,
-    /// No waiting task needs [`run_deadlines`](Self::run_deadlines) before this time, in nanoseconds.
-    due_ns: Option<u64>,
-    /// `due_ns` has become earlier, and the thread that waits for it does not know that yet.
-    is_due_earlier: bool,
+    /// When a waiting task needs [`run_deadlines`](Self::run_deadlines).
+    schedule: Schedule,
     /// A handler got no task because no entry was free.
     lacks_entry: bool,
     is_draining: bool,
@@ -51,8 +50,7 @@ impl<T, const N: usize> TaskTable<T, N> {
             entries: Entries::new(),
             rules: Rules { wait_ns: 0, time_ns: 0, limit_ns: 0, attempts: 0 },
             latest_ns: 0,
-            due_ns: None,
-            is_due_earlier: false,
+            schedule: Schedule::new(),
             lacks_entry: false,
             is_draining: false,
             stats: TaskStats::new(),
@@ -77,7 +75,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         }
         let now_ns = self.latest(now_ns);
         self.waiting.push(item, priority, now_ns)?;
-        self.schedule(now_ns + self.rules.wait_ns);
+        self.schedule.add(now_ns + self.rules.wait_ns);
         Ok(())
     }
 
@@ -87,30 +85,21 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.latest_ns
     }
 
-    /// Schedules a deadline. Deadlines are [rounded up](rounded_up), so that those of many tasks take one scan.
-    fn schedule(&mut self, due_ns: u64) {
-        let due_ns = rounded_up(due_ns);
-        if self.due_ns.is_none_or(|first_ns| due_ns < first_ns) {
-            self.due_ns = Some(due_ns);
-            self.is_due_earlier = true;
-        }
-    }
-
     /// When [`run_deadlines`](Self::run_deadlines) has something to do, in nanoseconds.
     pub fn due_ns(&self) -> Option<u64> {
-        self.due_ns
+        self.schedule.due_ns()
     }
 
     /// Whether that time has become earlier since the last call.
     pub fn take_due_change(&mut self) -> bool {
-        mem::take(&mut self.is_due_earlier)
+        self.schedule.take_change()
     }
 
     /// Moves messages that no handler took in time to `expired`, each with the reason for its sender, as many as fit;
     /// the others stay due. Returns the handlers to wake: they are free, and a task for them is ready.
     pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<(T, Nak), BATCH>) -> ConnIds {
         let now_ns = self.latest(now_ns);
-        if self.due_ns.is_none_or(|due_ns| due_ns > now_ns) {
+        if !self.schedule.is_due(now_ns) {
             return ConnIds::new();
         }
         let room = expired.capacity() - expired.len();
@@ -118,7 +107,7 @@ impl<T, const N: usize> TaskTable<T, N> {
             // This cannot fail: there are no more than fit.
             let _ = expired.push(task.refuse(Nak::NoHandler));
         });
-        self.due_ns = due_ns.map(|due_ns| if due_ns <= now_ns { due_ns } else { rounded_up(due_ns) });
+        self.schedule.set(due_ns, now_ns);
         self.served(now_ns)
     }
 
@@ -264,7 +253,7 @@ impl<T, const N: usize> TaskTable<T, N> {
             return Some(Fate::Refused(item, reason));
         }
         self.stats.count(priority, TaskEvent::PutBack);
-        self.schedule(if pause_ns > 0 { task.ready_ns } else { now_ns + self.rules.wait_ns });
+        self.schedule.add(if pause_ns > 0 { task.ready_ns } else { now_ns + self.rules.wait_ns });
         let put = self.waiting.put_back(task);
         debug_assert!(put.is_ok(), "there is room for every message of every client");
         Some(if pause_ns > 0 { Fate::Paused } else { Fate::PutBack(priority) })
@@ -292,7 +281,7 @@ impl<T, const N: usize> TaskTable<T, N> {
     /// Stops admitting and giving tasks. From now on no task is put back.
     pub fn drain(&mut self) {
         self.is_draining = true;
-        self.due_ns = None;
+        self.schedule = Schedule::new();
     }
 
     /// Takes a message that waits, if there is one, with the reason for its sender. For the shutdown. The most urgent
@@ -346,11 +335,6 @@ impl<T, const N: usize> TaskTable<T, N> {
     pub fn waiting(&self) -> &WaitingTasks<T, N> {
         &self.waiting
     }
-}
-
-/// A deadline of a waiting task, in nanoseconds, rounded up to a multiple of [`TASK_GRAIN_MS`].
-fn rounded_up(due_ns: u64) -> u64 {
-    due_ns.next_multiple_of(TASK_GRAIN_MS * 1_000_000)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -3,8 +3,9 @@
 use crate::kernel::{Kernel, WaitResult};
 use crate::pool;
 use firstline::hub::egress::flush;
-use firstline::hub::egress::outbox::{Outbox, WakeOn};
+use firstline::hub::egress::outbox::Outbox;
 use firstline::hub::egress::send_state::FlushStatus;
+use firstline::hub::egress::wake_on::WakeOn;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES};
 use firstline::queue::{Chain, Slots};
 use firstline::sync::{Bitmap, Mutex};
@@ -139,7 +140,7 @@ impl<'a> Worker<'a> {
     pub fn vacate(&mut self) -> bool {
         let mut outbox = self.connection.outbox.lock();
         let (is_sending, is_quiescent) = (outbox.sending.is_in_progress(), outbox.is_quiescent());
-        outbox.set_wake_on(if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence });
+        outbox.wake_on = if is_quiescent { WakeOn::Nothing } else { WakeOn::Quiescence };
         drop(outbox);
         if !is_sending {
             self.connection.kernel.change(|state| state.is_open = false);

@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Worker};
 use crate::queue::next_batches;
 use crate::{model, spawn};
-use firstline::hub::egress::outbox::WakeOn;
+use firstline::hub::egress::wake_on::WakeOn;
 use firstline::limits::IN_FLIGHT;
 use firstline::protocol::Priority;
 use firstline::queue::{Batch, Chain, Picked, Queue, Slots};
@@ -40,7 +40,7 @@ fn serve(path: &Path) -> Slots {
         if line < LINES {
             let mut outbox = connection.outbox.lock();
             let can_go_on = outbox.can_grant();
-            outbox.set_wake_on(if can_go_on { WakeOn::Nothing } else { WakeOn::Room });
+            outbox.wake_on = if can_go_on { WakeOn::Nothing } else { WakeOn::Room };
             worker.is_runnable |= can_go_on;
         }
     }

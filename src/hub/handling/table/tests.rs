@@ -1,5 +1,5 @@
 use super::*;
-use crate::limits::TASKS_MAX;
+use crate::limits::{TASK_GRAIN_MS, TASKS_MAX};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
