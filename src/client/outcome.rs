@@ -70,7 +70,7 @@ pub enum Verdict {
     Denied(String),
     /// It was not processed. To send it again later may succeed.
     Later(String),
-    /// A handler may have processed it.
+    /// A handler has processed it, or may have.
     Unknown(String),
 }
 
@@ -137,6 +137,7 @@ mod tests {
             ("NAK 2 shutting-down", Some((2, Verdict::Later(text("shutting-down"))))),
             ("NAK 2 journal-failed", Some((2, Verdict::Later(text("journal-failed"))))),
             ("NAK 2 handler-lost", Some((2, Verdict::Unknown(text("handler-lost"))))),
+            ("NAK 2 handler-unrecorded", Some((2, Verdict::Unknown(text("handler-unrecorded"))))),
             ("NAK 2 newer-reason", Some((2, Verdict::Refused(text("newer-reason"))))),
             ("ERR 0 idle", None),
             ("OK 1", None),

@@ -9,7 +9,7 @@ pub enum Meaning {
     NotUnderstood,
     /// To try again later may succeed.
     Later,
-    /// A handler may have processed the message.
+    /// A handler has processed the message, or may have.
     Unknown,
     /// Another reason, perhaps of a newer server.
     Other,
@@ -22,7 +22,7 @@ impl Meaning {
             "not-authenticated" | "wrong-token" | "not-permitted" | "not-allowed" => Self::NoRight,
             "unknown-command" | "bad-argument" => Self::NotUnderstood,
             "shutting-down" | "journal-failed" | "print-failed" => Self::Later,
-            "handler-timeout" | "handler-lost" => Self::Unknown,
+            "handler-timeout" | "handler-lost" | "handler-unrecorded" => Self::Unknown,
             _ => Self::Other,
         }
     }

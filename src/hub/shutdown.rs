@@ -10,7 +10,7 @@ use crate::hub::signals::{SignalAction, Signals};
 use crate::hub::workers::caller::Caller;
 use crate::limits::LAST_WORDS_MS;
 use crate::protocol::reply::{self, Nak};
-use crate::queue::Batch;
+use crate::queue::{Batch, Run};
 use nix::poll::{PollFd, PollFlags, poll};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -93,15 +93,17 @@ pub fn refuse_rest(hub: &Hub) -> u64 {
     let parts = hub.task_parts(Caller::OwnThread);
     let given = hub.tasks.as_ref().map_or(0, |tasks| tasks.refuse_given(&parts));
     while hub.queue.take_rest(&mut batch) {
-        hub.counters.lock().refused[Nak::ShuttingDown.index()] += batch.messages() as u64;
         for (_, picked) in batch.drain() {
+            let mut reason = Nak::ShuttingDown;
             if let Some((tasks, id)) = hub.tasks.as_ref().zip(picked.task) {
                 tasks.release(id, clock::now_ns(), &parts);
+                reason = Nak::HandlerUnrecorded;
             }
+            hub.counters.lock().refused[reason.index()] += picked.item.len() as u64;
             let conn = picked.item.client();
             let mut outbox = hub.outboxes[conn].lock();
             let lines = picked.item.lines();
-            outbox.reply(picked.item, |out| lines.for_each(|line| reply::nak(out, line, Nak::ShuttingDown)));
+            outbox.reply(picked.item, |out| lines.for_each(|line| reply::nak(out, line, reason)));
             drop(outbox);
             hub.wakeups.wake(conn);
         }

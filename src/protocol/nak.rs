@@ -23,11 +23,13 @@ pub enum Nak {
     HandlerTimeout,
     /// The connection of its handler ended: it may have been done.
     HandlerLost,
+    /// A handler has done it, and then it could not be printed or written to the journal.
+    HandlerUnrecorded,
 }
 
 impl Nak {
     /// All reasons, by their [`index`](Self::index).
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TooLong,
         Self::Empty,
         Self::ShuttingDown,
@@ -38,6 +40,7 @@ impl Nak {
         Self::NoHandler,
         Self::HandlerTimeout,
         Self::HandlerLost,
+        Self::HandlerUnrecorded,
     ];
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -60,6 +63,7 @@ impl Nak {
             Self::NoHandler => "no-handler",
             Self::HandlerTimeout => "handler-timeout",
             Self::HandlerLost => "handler-lost",
+            Self::HandlerUnrecorded => "handler-unrecorded",
         }
     }
 }

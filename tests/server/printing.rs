@@ -41,6 +41,26 @@ fn full_device_refuses_messages_and_commands_still_work() {
 }
 
 #[test]
+fn message_that_a_handler_has_done_is_not_refused_like_the_others() {
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--print", "--handle", "7"]);
+    command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let server = Server::start_command(command);
+    let (mut client, mut handler) = (server.connect(), server.connect());
+    assert_eq!(handler.ask("/handle 7 2"), "OK 1");
+    assert_eq!(client.ask("plain"), "NAK 1 print-failed");
+    client.send("/urgent shut\n/urgent open\n");
+    assert_eq!(handler.lines(2).len(), 2);
+    handler.send("/done 1 shut\n/done 2\n");
+    assert_eq!(client.lines(2), ["NAK 2 handler-unrecorded", "NAK 3 handler-unrecorded"]);
+    let stats = client.stats();
+    assert_eq!((stats["refused-print-failed"], stats["refused-handler-unrecorded"]), (1, 2));
+    assert_eq!((stats["p9-tasks-done"], stats["waiting"]), (2, 0));
+    drop((client, handler));
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
 fn pipe_without_a_reader_refuses_messages_and_the_server_survives() {
     let (mut printed, writer) = Printed::pipe();
     let server = start(writer);

@@ -121,6 +121,22 @@ fn begin_to_drain(stuck: &StuckServer, signal: &str) {
 }
 
 #[test]
+fn message_that_a_handler_has_done_is_told_so_even_if_the_drain_timeout_leaves_it_unprinted() {
+    let mut stuck = StuckServer::start(&["--drain-timeout", "1", "--handle", "9"]);
+    let (mut client, mut handler) = (stuck.server.connect(), stuck.server.connect());
+    assert_eq!(handler.ask("/handle"), "OK 1");
+    client.send("/urgent shut\nplain\n");
+    assert!(handler.line().starts_with("TASK 1 p9 "));
+    assert_eq!(handler.ask("/done 1"), "OK 2");
+    stuck.server.wait_for_stats("both are admitted", |stats| stats["admitted"] == 3);
+    begin_to_drain(&stuck, "TERM");
+    let mut refusals = client.rest();
+    refusals.sort();
+    assert_eq!(refusals, [BYE, "NAK 1 handler-unrecorded", "NAK 2 shutting-down"]);
+    assert_ne!(stuck.server.wait().code(), Some(0), "messages were not processed");
+}
+
+#[test]
 fn admitted_lines_are_acknowledged_and_received_ones_are_refused() {
     let mut stuck = StuckServer::start(&NO_DRAIN_TIMEOUT);
     let mut client = stuck.server.connect();

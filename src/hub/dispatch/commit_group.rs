@@ -30,7 +30,7 @@ pub struct NumberedBatch {
     pub first_id: u64,
     /// How many messages, from the first on, have reached every sink.
     pub accepted: usize,
-    /// Why the other messages are refused.
+    /// Why the other messages are refused. Those that a handler has done get `handler-unrecorded`.
     pub reason: Nak,
 }
 

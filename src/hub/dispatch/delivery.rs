@@ -12,7 +12,7 @@ use crate::hub::workers::caller::Caller;
 use crate::limits::{CLIENTS, SEND_BYTES_MAX};
 use crate::protocol::Priority;
 use crate::protocol::reply::{self, Nak};
-use crate::queue::{Chain, TaskId};
+use crate::queue::{Chain, Run, TaskId};
 use crate::sync::MutexGuard;
 
 /// A batch, its lines, and the span of each message's line.
@@ -159,7 +159,7 @@ impl Delivery {
             let refused_from = lines.start + accepted_in(&picked.item, index, accepted) as u64;
             if let Some(id) = picked.task {
                 let id_of_message = (refused_from > lines.start).then_some(first_id + index as u64);
-                self.acknowledge_task(picked.item, id, id_of_message.ok_or(reason), hub, caller);
+                self.acknowledge_task(picked.item, id, id_of_message, hub, caller);
                 continue;
             }
             hub.outboxes[conn].lock().reply(picked.item, |out| {
@@ -169,12 +169,13 @@ impl Delivery {
         }
     }
 
-    /// Releases the slot of a task that a handler has done, with the handler's text in the reply.
+    /// Releases the slot of a task that a handler has done, with the handler's text in the reply. Without an ID, a
+    /// sink has failed: the sender must not send the message again, because it is done.
     fn acknowledge_task(
         &mut self,
         task: Chain,
         id: TaskId,
-        result: Result<u64, Nak>,
+        id_of_message: Option<u64>,
         hub: &Hub,
         caller: Caller,
     ) {
@@ -182,9 +183,9 @@ impl Delivery {
         let text = tasks.release(id, clock::now_ns(), &hub.task_parts(caller));
         let (line, is_lowered) = (task.lines().start, task.is_lowered());
         let conn = task.client();
-        let reply = |out: &mut _, room| match result {
-            Ok(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
-            Err(reason) => reply::nak(out, line, reason),
+        let reply = |out: &mut _, room| match id_of_message {
+            Some(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
+            None => reply::nak(out, line, Nak::HandlerUnrecorded),
         };
         let mut outbox = hub.outboxes[conn].lock();
         let status = flush::reply_with_text(&mut outbox, task, &text, &mut self.chunk, reply);
@@ -218,7 +219,8 @@ fn count_processed(numbered: &NumberedBatch, hub: &Hub) {
         if accepted > 0 {
             counters.record_processed(accepted, picked.priority, now_ns.saturating_sub(picked.stamp_ns));
         }
+        let reason = if picked.task.is_some() { Nak::HandlerUnrecorded } else { numbered.reason };
+        counters.refused[reason.index()] += (picked.item.len() - accepted) as u64;
     }
     counters.handled += numbered.batch.messages() as u64;
-    counters.refused[numbered.reason.index()] += (numbered.batch.messages() - numbered.accepted) as u64;
 }

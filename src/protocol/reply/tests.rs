@@ -47,6 +47,7 @@ fn closing_replies_follow_the_protocol() {
         b"NAK 5 no-handler\n",
         b"NAK 5 handler-timeout\n",
         b"NAK 5 handler-lost\n",
+        b"NAK 5 handler-unrecorded\n",
     ];
     assert_eq!(naks, expected);
     let errs = REFUSALS.map(|reason| closing(|out| err(out, 5, reason)));

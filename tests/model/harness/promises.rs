@@ -180,7 +180,7 @@ impl<'a> Check<'a> {
     }
 
     fn nak(&mut self, n: u64, reason: &str, text: Option<&str>, lines: u64) {
-        if matches!(reason, "handler-refused" | "no-handler" | "handler-timeout" | "handler-lost") {
+        if reason == "no-handler" || reason.starts_with("handler-") {
             let request = self.take_request(n, lines);
             assert!(matches!(request, Request::Message { .. }), "NAK {n} {reason} for {request:?}");
             assert!(self.witness.handled.is_some() && (text.is_none() || reason == "handler-refused"));
