@@ -292,14 +292,15 @@ impl<T, const N: usize> TaskTable<T, N> {
     }
 
     /// Takes a message that a handler has, if there is one, with the reason for its sender, and the handler. For the
-    /// shutdown. The order is that of the entries, which says nothing.
+    /// shutdown. The handler may have done it, so the reason is that of a loss. The order is that of the entries,
+    /// which says nothing.
     pub fn take_given(&mut self) -> Option<(T, Nak, ConnId)> {
         let id = self.entries.find(Phase::Given)?;
         let conn = self.entries[id].conn();
         self.handlers.remove_task(conn, id);
         let task = self.entries[id].take_back(0)?;
         self.entries.free(id);
-        let (item, reason) = task.refuse(Nak::ShuttingDown);
+        let (item, reason) = task.refuse(Nak::HandlerLost);
         Some((item, reason, conn))
     }
 
