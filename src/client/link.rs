@@ -122,6 +122,11 @@ impl Link {
         if let State::Up(connection) = &mut self.state { Some(connection) } else { None }
     }
 
+    /// Whether there is a connection for messages.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
     /// What to wait for, besides [`due`](Self::due).
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match &self.state {
@@ -198,12 +203,14 @@ impl Link {
         self.backoff.pause()
     }
 
-    /// Drops the connection. If `is_wanted`, the link connects again after a pause: with the next server, if this
-    /// server accepted the connection but [served](Self::has_served) nothing.
+    /// Drops the connection, if there is one. If `is_wanted`, the link connects again after a pause: with the next
+    /// server, if this server accepted the connection but [served](Self::has_served) nothing.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
-        let has_next = self.server + 1 < self.servers.list().len();
-        self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };
-        self.is_serving = false;
+        if matches!(self.state, State::Up(_)) {
+            let has_next = self.server + 1 < self.servers.list().len();
+            self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };
+            self.is_serving = false;
+        }
         self.state =
             if is_wanted { State::Pausing { until: now + self.backoff.pause() } } else { State::Down };
     }

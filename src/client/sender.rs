@@ -83,7 +83,7 @@ pub struct Sender<T> {
     next: u64,
     /// Why nothing can be sent now.
     trouble: Option<String>,
-    /// Send nothing until then, because the server could not take a message.
+    /// Send nothing until then, because a message that is sent again waits for that.
     held_until: Option<Instant>,
     /// When the last reply came.
     heard: Instant,
@@ -173,7 +173,8 @@ impl<T> Sender<T> {
 
     /// When to advance at the latest.
     pub fn due(&self) -> Option<Instant> {
-        let held_until = self.held_until.filter(|_| !self.queue.is_empty());
+        // Without a connection, nothing is sent then.
+        let held_until = self.held_until.filter(|_| !self.queue.is_empty() && self.link.is_up());
         [self.link.due(), self.deadline.due(), held_until].into_iter().flatten().min()
     }
 
@@ -306,15 +307,23 @@ impl<T> Sender<T> {
                 self.deny(&reason, now);
             }
             Verdict::Later(reason) => {
-                self.held_until = Some(now + self.link.pause());
-                self.trouble = Some(reason);
+                self.hold(&reason, now);
                 self.requeue(item);
             }
             Verdict::Unknown(reason) => {
                 let repeats = self.repeats.on_lost_handler();
+                if repeats {
+                    self.hold(&reason, now);
+                }
                 self.doubt(item, &reason, repeats, now);
             }
         }
+    }
+
+    /// Sends nothing for a pause, for that reason.
+    fn hold(&mut self, reason: &str, now: Instant) {
+        self.held_until = Some(now + self.link.pause());
+        self.trouble = Some(reason.to_string());
     }
 
     /// Sends what may be sent; true: the link has to advance first.

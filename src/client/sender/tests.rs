@@ -1,4 +1,5 @@
 use super::*;
+use crate::client::limits::BACKOFF_MS_MIN;
 use crate::client::peer::Peer;
 use crate::protocol::Priority;
 use std::net::TcpListener;
@@ -263,4 +264,75 @@ fn lost_handler_is_an_outcome_where_only_lost_connections_are_repeated() {
     let lost = Outcome::Unknown("handler-lost".to_string());
     assert_eq!(send(&mut sender, &["a", "b"]), [lost, acknowledged(1, true)]);
     server.join().unwrap();
+}
+
+#[test]
+fn first_server_is_used_though_the_sender_advanced_before_there_was_a_message() {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let servers = listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string()).join(",");
+    let mut sender = Sender::new(servers.parse().unwrap(), settings(LONG_MS, false));
+    sender.advance();
+    let [first, second] = listeners;
+    let server = spawn(move || {
+        let mut peer = Peer::greet(&first);
+        assert_eq!(peer.line(), "a");
+        peer.say("ACK 2 1\n");
+        // The server is idle and closes, and the next message comes to it again.
+        peer.say("ERR 0 idle\n");
+        drop(peer);
+        let mut peer = Peer::greet(&first);
+        assert_eq!(peer.line(), "b");
+        peer.say("ACK 2 2\n");
+    });
+    assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, false)]);
+    while sender.link.is_up() {
+        wait(sender.interest(), None);
+        sender.advance();
+    }
+    sender.advance();
+    assert_eq!(send(&mut sender, &["b"]), [acknowledged(2, false)]);
+    server.join().unwrap();
+    second.set_nonblocking(true).unwrap();
+    assert!(second.accept().is_err(), "nobody connects to the second one");
+}
+
+#[test]
+fn message_that_a_handler_has_lost_is_repeated_after_a_pause() {
+    const REPEATS: u64 = 3;
+    let (mut sender, server) = against(settings(LONG_MS, true), |listener| {
+        let mut peer = Peer::greet(&listener);
+        for line in 2..2 + REPEATS {
+            assert_eq!(peer.line(), "a");
+            peer.say(&format!("NAK {line} handler-lost\n"));
+        }
+        assert_eq!(peer.line(), "a");
+        peer.say(&format!("ACK {} 1\n", 2 + REPEATS));
+    });
+    let start = Instant::now();
+    assert_eq!(send(&mut sender, &["a"]), [acknowledged(1, true)]);
+    server.join().unwrap();
+    let pauses = Duration::from_millis(REPEATS * BACKOFF_MS_MIN / 2);
+    assert!(start.elapsed() >= pauses, "{:?}", start.elapsed());
+}
+
+#[test]
+fn pause_of_a_message_wakes_nobody_while_the_server_is_away() {
+    let (mut sender, server) = against(settings(LONG_MS, false), |listener| {
+        let mut peer = Peer::greet(&listener);
+        assert_eq!(peer.line(), "a");
+        peer.say("NAK 2 journal-failed\n");
+    });
+    sender.push(0, Message::new(Priority::NORMAL, "a").unwrap());
+    sender.advance();
+    while sender.held_until.is_none() || sender.link.is_up() {
+        wait(sender.interest(), sender.due());
+        sender.advance();
+    }
+    server.join().unwrap();
+    let held_until = sender.held_until.unwrap();
+    while Instant::now() <= held_until + Duration::from_millis(1) {
+        sender.advance();
+        assert!(sender.due().is_some_and(|due| due != held_until), "it does nothing then");
+        wait(sender.interest(), Some(held_until + Duration::from_millis(2)));
+    }
 }
