@@ -224,7 +224,7 @@ Exit status; of several the least certain, which is in the order 3, 4, 1:
   1      some were refused
   2      a wrong option, a token file that cannot be used, or no message
   3      some are unknown
-  4      some were not sent
+  4      some were not sent, or the receipts were not written
   128+N  signal N ended it before the end of its input, and nothing failed
 ",
         timeout = TIMEOUT_DEFAULT.as_secs()

@@ -1,5 +1,5 @@
 //! Parts that the commands share: standard output and standard error without waiting, signals as a descriptor, one wait
-//! for all of them, and why a command cannot begin. Knows no connection.
+//! for all of them, and why a command cannot begin. Knows no messages.
 //!
 //! | file | owns |
 //! | --- | --- |

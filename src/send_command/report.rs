@@ -116,7 +116,8 @@ impl Report {
         self.complaints.push(&format!("firstline: {what}"));
     }
 
-    /// The input cannot be read, or the spool cannot be used: complains, and makes the exit code a failure.
+    /// The input cannot be read, the receipts cannot be written, or the spool cannot be used: complains, and makes the
+    /// exit code a failure.
     pub fn fail(&mut self, of: impl Display, error: &io::Error) {
         self.tally.has_failed = true;
         self.complain(format_args!("{of}: {}", described(error)));
@@ -144,7 +145,7 @@ impl Report {
     /// Writes once to each output that is ready.
     pub fn write(&mut self, is_stdout_ready: bool, is_stderr_ready: bool) {
         if is_stdout_ready && let Err(error) = self.receipts.write() {
-            self.complain(format_args!("standard output: {}", described(&error)));
+            self.fail("standard output", &error);
         }
         if is_stderr_ready {
             // An error of standard error cannot be reported anywhere.

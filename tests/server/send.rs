@@ -591,3 +591,20 @@ fn the_second_interruption_ends_it_though_nobody_reads_what_it_says() {
     });
     assert!(code.unwrap().code().is_some_and(|code| code != 0));
 }
+
+#[test]
+fn receipts_that_cannot_be_written_are_a_failure_and_stop_no_message() {
+    let server = Server::start(&[]);
+    let mut reader = server.connect();
+    assert_eq!(reader.ask("/join"), "OK 1");
+    for text in ["one", "two"] {
+        let mut command = command();
+        command.args(["send", &host(&server), text]).stdin(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(File::options().write(true).open("/dev/full").unwrap());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(told, "firstline: standard output: No space left on device\n");
+        assert_eq!(output.status.code(), Some(4));
+        assert!(reader.line().ends_with(text));
+    }
+}
