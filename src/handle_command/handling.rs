@@ -298,9 +298,9 @@ impl Handling {
 
     fn take_refusal(&mut self, report: Report, reason: &str, text: &str, now: Instant) {
         match report {
-            Report::Wanted if matches!(reason, "handlers-full" | "shutting-down") => {
-                self.lose(&said(reason, text), now);
-            }
+            Report::Wanted if reason == "handlers-full" => self.lose(&said(reason, text), now),
+            // It still takes the answers to its tasks, and then says BYE.
+            Report::Wanted if reason == "shutting-down" => {}
             Report::Wanted => self.denial = Some(said(reason, text)),
             Report::Answer(number, answer) => self.events.push_back(Event::TooLate(number, answer)),
             Report::Extend(number) => {

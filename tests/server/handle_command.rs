@@ -650,3 +650,24 @@ fn server_without_handlers_is_told() {
     peer.send("ERR 2 handlers-full there are as many handlers as may be\n");
     assert!(call.complaint().contains("not connected: handlers-full: there are as many"));
 }
+
+#[test]
+fn task_that_runs_is_answered_though_the_server_begins_to_shut_down() {
+    let place = place("handle-drain");
+    let path = place.path();
+    // The second program is ready only when the first one has a task, so that more tasks are asked for then.
+    let script = format!(
+        "wait_for() {{ while ! [ -e {path}/$1 ]; do sleep 0.02; done; }}
+        mkdir {path}/first || wait_for begun; echo READY 1
+        while read -r word k p from text; do touch {path}/begun; wait_for go; echo \"ok $text\"; done"
+    );
+    let (call, mut peer) = scripted(&["--count=2"], &script);
+    assert_eq!(peer.line(), "/handle 0 1");
+    peer.send("OK 2\nTASK 1 p4 60000 alice shut the valve\n");
+    assert_eq!(peer.line(), "/handle 0 2");
+    peer.send("ERR 3 shutting-down\n");
+    fs::write(format!("{path}/go"), "").unwrap();
+    assert_eq!(peer.line(), "/done 1 shut the valve");
+    peer.send("OK 4\nBYE shutting-down\n");
+    complaint(&call, "not connected: shutting-down");
+}
