@@ -158,6 +158,15 @@ impl Handling {
         }
     }
 
+    /// Takes the answers that the server has not confirmed, with the numbers of their tasks.
+    pub fn take_unconfirmed(&mut self) -> Vec<(u64, Answer)> {
+        let answer = |report| match report {
+            Report::Answer(number, answer) => Some((number, answer)),
+            _ => None,
+        };
+        std::mem::take(&mut self.unconfirmed).into_values().filter_map(answer).collect()
+    }
+
     fn push(&mut self, report: Report) {
         let wanted = match self.told {
             0 => "off".to_string(),
@@ -315,12 +324,8 @@ impl Handling {
 
     /// The connection is lost. The link connects again after a pause.
     fn lose(&mut self, reason: &str, now: Instant) {
-        let answer = |report| match report {
-            Report::Answer(number, answer) => Some((number, answer)),
-            _ => None,
-        };
-        let untold = std::mem::take(&mut self.unconfirmed).into_values().filter_map(answer).collect();
-        self.events.push_back(Event::Lost(untold));
+        let unconfirmed = self.take_unconfirmed();
+        self.events.push_back(Event::Lost(unconfirmed));
         self.given.clear();
         self.unknown.clear();
         self.told = 0;

@@ -158,14 +158,18 @@ impl Supervising {
             Event::TooLate(number, answer) => {
                 self.tell_untold(number, &answer, "has given up the task");
             }
-            Event::Lost(untold) => {
+            Event::Lost(unconfirmed) => {
                 for task in self.slots.iter_mut().filter_map(Slot::task_mut) {
                     task.time = None;
                 }
-                for (number, answer) in untold {
-                    self.tell_untold(number, &answer, "did not confirm it");
-                }
+                self.tell_unconfirmed(unconfirmed);
             }
+        }
+    }
+
+    fn tell_unconfirmed(&mut self, answers: Vec<(u64, Answer)>) {
+        for (number, answer) in answers {
+            self.tell_untold(number, &answer, "did not confirm it");
         }
     }
 
@@ -235,7 +239,10 @@ impl Supervising {
         let until = *ending.last_words.get_or_insert(now + LAST_WORDS);
         let has_server = self.handling.is_connected() && self.handling.denial().is_none();
         if !has_server || now >= until {
-            return Some(ending.verdict.clone());
+            let verdict = ending.verdict.clone();
+            let unconfirmed = self.handling.take_unconfirmed();
+            self.tell_unconfirmed(unconfirmed);
+            return Some(verdict);
         }
         self.handling.quit_if_settled();
         None

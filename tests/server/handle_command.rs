@@ -671,3 +671,16 @@ fn task_that_runs_is_answered_though_the_server_begins_to_shut_down() {
     peer.send("OK 4\nBYE shutting-down\n");
     complaint(&call, "not connected: shutting-down");
 }
+
+#[test]
+fn answer_that_the_server_does_not_confirm_before_the_end_is_logged() {
+    let (call, mut peer) = scripted(&["--each"], "echo shut");
+    assert_eq!(peer.line(), "/handle 0 1");
+    peer.send("OK 2\nTASK 7 p4 60000 alice shut the valve\n");
+    assert_eq!(peer.line(), "/done 7 shut");
+    call.signal("TERM");
+    let ran = call.end();
+    assert_eq!((ran.code, ran.complaints.len()), (Some(3), 1), "{ran:?}");
+    assert!(ran.complaints[0].contains("task 7: the server did not confirm it"), "{ran:?}");
+    assert!(ran.complaints[0].ends_with("\"ok shut\""), "{ran:?}");
+}
