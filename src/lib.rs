@@ -80,7 +80,8 @@
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
-//! and in [`hub::egress`] (to inspect a socket that its worker owns).
+//! in [`hub::egress`] (to inspect a socket that its worker owns), and in [`handle_command`] (to set a signal to its
+//! default action).
 
 #[cfg(not(loom))]
 pub mod alloc_guard;

@@ -8,13 +8,9 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Instant;
-
-/// The status of a process that the system has reaped itself, because this process was started with SIGCHLD ignored:
-/// neither an exit nor a signal (wait(2)).
-const UNKNOWN_STATUS: i32 = 0x7f;
 
 /// A process and its group.
 #[derive(Debug)]
@@ -81,12 +77,13 @@ impl Process {
     /// The exit status if the process has ended. Then the rest of its group is ended, too.
     pub fn reap(&mut self) -> Option<ExitStatus> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        if waitid(Id::Pid(self.group()), flags) == Ok(WaitStatus::StillAlive) {
+        // No error comes: the process is a child of this one, and nobody else reaps it.
+        if !waitid(Id::Pid(self.group()), flags).is_ok_and(|status| status != WaitStatus::StillAlive) {
             return None;
         }
         // Before the process is reaped: until then no other group can get its number.
         self.kill();
-        let status = self.child.try_wait().unwrap_or(Some(ExitStatus::from_raw(UNKNOWN_STATUS)));
+        let status = self.child.try_wait().ok().flatten();
         if status.is_some() {
             self.stage = Stage::Reaped;
         }

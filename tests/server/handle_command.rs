@@ -8,7 +8,7 @@ use firstline::limits::{CUT_MARK, HANDLER_TASKS, HANDLER_TEXT_BYTES};
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A program that answers each task with its text.
@@ -362,6 +362,19 @@ fn what_a_program_leaves_in_its_group_ends_with_it() {
         end(call);
         eventually("the last child ends", || !is_running(&child));
     }
+}
+
+#[test]
+fn end_of_a_program_is_noticed_if_the_command_is_started_with_sigchld_ignored() {
+    let server = server(&[]);
+    let inner = command();
+    let mut outer = Command::new("env");
+    outer.arg("--ignore-signal=CHLD").arg(inner.get_program()).args(inner.get_args());
+    outer.args(["handle", &host(&server), "--each", "--", "sh", "-c", "read -r text; echo \"$text\""]);
+    outer.stdin(Stdio::null());
+    let call = Call::of(outer);
+    assert_eq!(server.connect().ask("a"), "ACK 1 1 = a");
+    end(call);
 }
 
 #[test]
