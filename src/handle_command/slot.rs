@@ -39,11 +39,23 @@ pub struct Slot {
     is_stopping: bool,
 }
 
-/// A task, and when its own time is over.
+/// A task, and when its time is over.
 #[derive(Debug)]
 struct Work {
     task: Task,
+    /// The end of its own time; none: it has no time of its own.
     until: Option<Instant>,
+    /// The end of the server's time for it when the connection was lost; none: the connection was not lost.
+    lost_until: Option<Instant>,
+}
+
+impl Work {
+    /// When the task ends at the latest. After a lost connection the server's time counts only for a task without a
+    /// time of its own: the program may finish.
+    fn due(&self) -> Option<Instant> {
+        let own = self.until.or(self.lost_until);
+        own.into_iter().chain(self.task.time.map(|time| time.until)).min()
+    }
 }
 
 #[derive(Debug)]
@@ -107,7 +119,15 @@ impl Slot {
             run.give(&task);
         }
         let until = self.manner.timeout.map(|timeout| now + timeout);
-        self.work = Some(Work { task, until });
+        self.work = Some(Work { task, until, lost_until: None });
+    }
+
+    /// The connection on which its task came is lost. The program may finish, in its own time or in the server's.
+    pub fn lose_server(&mut self) {
+        if let Some(work) = &mut self.work {
+            let time = work.task.time.take();
+            work.lost_until = work.lost_until.or(time.map(|time| time.until));
+        }
     }
 
     /// Takes back a task whose program was not started.
@@ -136,7 +156,11 @@ impl Slot {
             Run::Starting(_, until) | Run::Closed(_, until) => Some(*until),
             Run::None | Run::Streaming(_) | Run::Single(_) => None,
         };
-        let running = [self.work_due(), stage].into_iter().flatten().min().filter(|_| !self.is_ending());
+        let running = [self.work.as_ref().and_then(Work::due), stage]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|_| !self.is_ending());
         let killed = self.process().and_then(Process::due);
         [running, killed, self.paused_until].into_iter().flatten().min()
     }
@@ -276,7 +300,7 @@ impl Slot {
             return;
         }
         let is_over = |until: Option<Instant>| until.is_some_and(|until| now >= until);
-        if let Some(Work { task, until }) = self.work.as_ref().filter(|_| is_over(self.work_due())) {
+        if let Some(Work { task, until, .. }) = self.work.as_ref().filter(|work| is_over(work.due())) {
             let whose = if is_over(*until) { "--timeout" } else { "the server's time for it" };
             log.tell(format_args!("task {}: PROGRAM is ended: {whose} is over", task.key.number));
             self.end(now);
@@ -364,12 +388,6 @@ impl Slot {
             Run::Starting(run, _) | Run::Streaming(run) | Run::Closed(run, _) => Some(&mut run.process),
             Run::Single(run) => Some(&mut run.process),
         }
-    }
-
-    /// When the time for the task is over: the program's, or the server's.
-    fn work_due(&self) -> Option<Instant> {
-        let work = self.work.as_ref()?;
-        work.until.into_iter().chain(work.task.time.map(|time| time.until)).min()
     }
 }
 

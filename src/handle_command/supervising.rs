@@ -159,9 +159,7 @@ impl Supervising {
                 self.tell_untold(number, &answer, "has given up the task");
             }
             Event::Lost(unconfirmed) => {
-                for task in self.slots.iter_mut().filter_map(Slot::task_mut) {
-                    task.time = None;
-                }
+                self.slots.iter_mut().for_each(Slot::lose_server);
                 self.tell_unconfirmed(unconfirmed);
             }
         }

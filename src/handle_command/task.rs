@@ -24,7 +24,7 @@ pub struct Task {
     pub from: String,
     /// The text, escaped as in `MSG`.
     pub text: String,
-    /// The server's time for it; none: the server has given it up.
+    /// The server's time for it; none: the connection is lost.
     pub time: Option<ServerTime>,
 }
 

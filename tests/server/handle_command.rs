@@ -697,3 +697,13 @@ fn answer_that_the_server_does_not_confirm_before_the_end_is_logged() {
     assert!(ran.complaints[0].contains("task 7: the server did not confirm it"), "{ran:?}");
     assert!(ran.complaints[0].ends_with("\"ok shut\""), "{ran:?}");
 }
+
+#[test]
+fn program_without_a_time_out_is_ended_after_the_servers_time_if_the_connection_is_lost() {
+    let (call, mut peer) = scripted(&["--each", "--timeout=off"], "sleep 60");
+    assert_eq!(peer.line(), "/handle 0 1");
+    peer.send("OK 2\nTASK 1 p4 1000 alice shut the valve\n");
+    drop(peer);
+    complaint(&call, "task 1: PROGRAM is ended: the server's time for it is over");
+    complaint(&call, "it may be done: \"shut the valve\"");
+}
