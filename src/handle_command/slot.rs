@@ -90,10 +90,11 @@ impl Slot {
         self.work.as_mut().map(|work| &mut work.task)
     }
 
-    /// Whether its own time for the task is over only after the server's.
+    /// Whether its program may still have the task when the server's time for it is over: its own time is over, and
+    /// after SIGTERM it has some time more.
     pub fn wants_more_time(&self) -> bool {
         let is_longer = |work: &Work| {
-            work.task.time.is_some_and(|time| work.until.is_none_or(|until| until > time.until))
+            work.task.time.is_some_and(|time| work.until.is_none_or(|until| until + TERM_GRACE >= time.until))
         };
         self.work.as_ref().is_some_and(is_longer) && !self.is_ending()
     }

@@ -136,7 +136,8 @@ HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}
   -h, --help         print this
 
 If PROGRAM ends or is ended before it answers, nobody knows how much of the task
-was done: the sender gets NAK handler-lost. The same if the connection is lost
+was done: the sender gets NAK handler-lost, or NAK handler-timeout if the
+server's --handle-limit is over before. The same if the connection is lost
 meanwhile; then PROGRAM may finish in its time (with --timeout off: in the time
 that the server gave last), and standard error says what it answers.
 On Ctrl-C or SIGTERM no more tasks are taken, and what runs has 10 s to finish.

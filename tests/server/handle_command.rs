@@ -707,3 +707,13 @@ fn program_without_a_time_out_is_ended_after_the_servers_time_if_the_connection_
     complaint(&call, "task 1: PROGRAM is ended: the server's time for it is over");
     complaint(&call, "it may be done: \"shut the valve\"");
 }
+
+#[test]
+fn more_time_is_asked_for_if_the_program_may_take_as_long_as_the_server_gives() {
+    let (call, mut peer) = scripted(&["--each", "--timeout=3"], "sleep 60");
+    assert_eq!(peer.line(), "/handle 0 1");
+    peer.send("OK 2\nTASK 1 p4 3000 alice shut the valve\n");
+    assert_eq!(peer.line(), "/extend 1");
+    peer.send("OK 3 90000\n");
+    complaint(&call, "task 1: PROGRAM is ended: --timeout is over");
+}
