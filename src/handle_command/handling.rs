@@ -99,6 +99,11 @@ impl Handling {
         key.connection == self.connection && self.given.contains(&key.number)
     }
 
+    /// Whether the server has given up that task, on the connection that there is now.
+    pub fn has_given_up(&mut self, key: TaskKey) -> bool {
+        self.is_connected() && key.connection == self.connection && !self.given.contains(&key.number)
+    }
+
     /// Whether there is a connection.
     pub fn is_connected(&mut self) -> bool {
         self.link.connection().is_some()

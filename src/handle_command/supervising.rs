@@ -18,6 +18,9 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
+/// What the log says of a server that takes no answer to a task any more.
+const GAVE_UP: &str = "has given up the task";
+
 /// The state of one `firstline handle`.
 pub struct Supervising {
     handling: Handling,
@@ -131,7 +134,12 @@ impl Supervising {
         }
         let told = answer.clone();
         if !self.handling.answer(task, answer) {
-            self.tell_untold(number, &told, "is not connected any more");
+            let has_given_up = self.handling.has_given_up(task.key);
+            self.tell_untold(
+                number,
+                &told,
+                if has_given_up { GAVE_UP } else { "was disconnected meanwhile" },
+            );
         }
     }
 
@@ -156,7 +164,7 @@ impl Supervising {
             Event::Time(key, time) => self.set_time(key, Some(time)),
             Event::GivenUp(key) => self.set_time(key, Some(ServerTime { until: now, extend_at: now })),
             Event::TooLate(number, answer) => {
-                self.tell_untold(number, &answer, "has given up the task");
+                self.tell_untold(number, &answer, GAVE_UP);
             }
             Event::Lost(unconfirmed) => {
                 self.slots.iter_mut().for_each(Slot::lose_server);

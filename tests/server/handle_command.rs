@@ -441,7 +441,7 @@ fn answer_after_the_end_of_the_server_is_logged_and_the_next_server_is_found() {
     assert!(call.complaint().contains("not connected: "));
     fs::write(&go, "").unwrap();
     let told = complaint(&call, "task 1: ");
-    assert!(told.contains("not connected any more") && told.ends_with("\"ok a\""), "{told}");
+    assert!(told.contains("was disconnected meanwhile") && told.ends_with("\"ok a\""), "{told}");
     let second = server(&["--listen", &host]);
     assert_eq!(second.connect().ask("b"), "ACK 1 1 = b");
     complaint(&call, "connected again");
@@ -716,4 +716,22 @@ fn more_time_is_asked_for_if_the_program_may_take_as_long_as_the_server_gives() 
     assert_eq!(peer.line(), "/extend 1");
     peer.send("OK 3 90000\n");
     complaint(&call, "task 1: PROGRAM is ended: --timeout is over");
+}
+
+#[test]
+fn answer_to_a_task_that_the_server_has_given_up_is_logged_as_that() {
+    let place = place("handle-given-up");
+    let begun = format!("{}/begun", place.path());
+    let script = format!("trap 'echo shut; exit 0' TERM; echo >{begun}; while :; do sleep 0.02; done");
+    let (call, mut peer) = scripted(&["--each", "--timeout=off"], &script);
+    assert_eq!(peer.line(), "/handle 0 1");
+    peer.send("OK 2\nTASK 1 p4 3000 alice shut the valve\n");
+    assert_eq!(peer.line(), "/extend 1");
+    line_in(&begun);
+    peer.send("ERR 3 not-yours you have no such task any more\n");
+    let told = complaint(&call, "is not told");
+    assert!(
+        told.contains("task 1: the server has given up the task") && told.ends_with("\"ok shut\""),
+        "{told}"
+    );
 }
