@@ -11,6 +11,7 @@ use super::verdict::Verdict;
 use crate::client::shown::{described, shown};
 use crate::client::wait::poll_timeout;
 use crate::counted::Counted;
+use crate::process_io::advice::advice;
 use crate::process_io::interruption::Interruption;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::fmt::Display;
@@ -312,9 +313,4 @@ impl Supervising {
             self.log.write();
         }
     }
-}
-
-/// Advice for the user of this program.
-fn advice(denial: &str) -> &'static str {
-    if denial.contains("not-authenticated") { "; give a token by --token-file" } else { "" }
 }
