@@ -1,6 +1,8 @@
 //! An address where no server listens, and where none can begin to.
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
+};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -16,6 +18,8 @@ impl Unserved {
         let [.., high, low] = std::process::id().to_be_bytes();
         let own = SockaddrIn::new(127, 78, high, low.clamp(1, 254), 0);
         let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        // A process that another test starts just now may still hold a copy of the socket when this value is dropped.
+        setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
         bind(socket.as_raw_fd(), &own).unwrap();
         let bound: SockaddrIn = getsockname(socket.as_raw_fd()).unwrap();
         Self { address: SocketAddrV4::from(bound).to_string(), _socket: socket }
