@@ -8,8 +8,8 @@
 # the output is the answer. Exit status: 0 it is done; 75 not now, the server gives it again; another one, not done.
 IFS= read -r text
 case $text in
-disk) df -P / | awk 'NR == 2 { print $5 " of / is used" }' ;;
-load) cut -d ' ' -f 1-3 /proc/loadavg ;;
+disk) df -P / | awk 'NR == 2 { print $5 " of / is used"; found = 1 } END { exit !found }' ;;
+kernel) uname -sr ;;
 "backup now")
     # Only one at a time: while another one runs, the answer is later.
     exec 9>"${BACKUP_LOCK:-/tmp/handler-backup.lock}" && flock -n 9 || exit 75
@@ -17,7 +17,7 @@ load) cut -d ' ' -f 1-3 /proc/loadavg ;;
     echo "the backup is done"
     ;;
 *)
-    echo "not understood; there are: disk, load, backup now"
+    echo "not understood; there are: disk, kernel, backup now"
     exit 1
     ;;
 esac

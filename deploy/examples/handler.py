@@ -17,7 +17,7 @@ def unescape(text):
     """The bytes that the sender sent: \\\\ stands for a backslash, \\xNN for a byte that cannot be printed."""
     def byte(match):
         return b"\\" if match.group(0) == rb"\\" else bytes([int(match.group(1), 16)])
-    return re.sub(rb"\\(?:\\|x([0-9a-f]{2}))", byte, text.encode())
+    return re.sub(rb"\\(?:\\|x([0-9a-f]{2}))", byte, text)
 
 
 def handle(priority, sender, text):
@@ -31,6 +31,7 @@ def handle(priority, sender, text):
 
 
 print("READY 1", flush=True)
-for line in sys.stdin:
-    _, _, priority, sender, *text = line.rstrip("\n").split(" ", 4)
-    print(handle(int(priority[1:]), sender, unescape(text[0] if text else "")), flush=True)
+# Bytes: the encoding of text would depend on the locale.
+for line in sys.stdin.buffer:
+    _, _, priority, sender, *text = line.rstrip(b"\n").split(b" ", 4)
+    print(handle(int(priority[1:]), sender.decode(), unescape(text[0] if text else b"")), flush=True)

@@ -40,7 +40,7 @@ fn handler_each_sh_does_what_is_in_its_list() {
     let _process = handle(&site, &["--each", "--count", "2"], "handler-each.sh", &variables);
     let mut client = server.connect();
     assert!(client.ask("disk").ends_with("% of / is used"));
-    assert_eq!(client.ask("load").split(' ').count(), 7);
+    assert!(client.ask("kernel").contains(" = Linux "));
     let refused = client.ask("rm -rf /; disk");
     assert!(refused.starts_with("NAK 3 handler-refused = not understood"), "{refused}");
     assert_eq!(client.ask("backup now"), "ACK 4 3 = the backup is done");
