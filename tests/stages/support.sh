@@ -16,8 +16,7 @@ are_there() {
 }
 
 # The features of tests that need what not every machine has: rights, time, programs. All stages build with the same
-# features, or each would compile the tests again. With alloc-guard, the server that cargo builds along with the tests
-# aborts when it allocates after "ready".
+# features, or each would compile the tests again. With alloc-guard, a server aborts when it allocates after "ready".
 FEATURES=alloc-guard,emulated-board,realtime,disks,faults,soak,examples
 if are_there strace; then FEATURES+=,strace; fi
 if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
@@ -54,10 +53,16 @@ release() {
     export FIRSTLINE_TEST_BINARY="$PWD/target/suite/release/firstline"
 }
 
-# usual_server: the tests use the release if all stages run, and otherwise the server that cargo builds along
-# with them.
+# guarded: builds the server that aborts when it allocates after "ready"; the tests use it from here on. It takes
+# optimization: without it each move is a copy on the stack, and the threads' stacks are small.
+guarded() {
+    optimized cargo build --features "$FEATURES" --bin firstline --target-dir target/guard
+    export FIRSTLINE_TEST_BINARY="$PWD/target/guard/debug/firstline"
+}
+
+# usual_server: the tests use the release if all stages run, and otherwise the guarded server.
 usual_server() {
-    if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then release; fi
+    if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then release; else guarded; fi
 }
 
 # packages PACKAGE...: installs missing ones, or ends the stage.
