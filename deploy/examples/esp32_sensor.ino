@@ -1,8 +1,7 @@
 // An ESP32 with Arduino that reports a reading to firstline. (ESP8266: include <ESP8266WiFi.h>, and read A0.)
 //
 // A report is kept until its ACK is here, and sent again for as long as Wi-Fi or the server are away; no other is made
-// meanwhile. None is lost while the board has power, but one may be there twice, if the server went away before its
-// ACK.
+// meanwhile. None is lost while the board has power, but one may be there twice, if the server went away before its ACK.
 #include <WiFi.h>
 const char *SSID = "my-network", *PASSWORD = "my-password", *HOST = "192.168.1.10";
 const uint16_t PORT = 9090;

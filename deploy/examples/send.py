@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""Sends each line of standard input to firstline, one by one, and prints OK when the next may come. Needs: Python 3.6.
-    echo '/urgent smoke' | send.py HOST [PORT]    as you would type it into nc; exit 1: some were refused, it says which
+"""Sends each line of standard input to firstline, one by one, and prints OK whenever the next may come. Needs: Python 3.6.
+    echo '/urgent smoke' | send.py HOST [PORT]      as you would type it into nc; exit 1: some were refused, it says which
 
-A line is kept until its reply is here, and sent again for as long as the server is away: never lost, but it may be
-there twice, if the server went away before it could say ACK. A token: TOKEN=... in the environment. With "once" behind
-the port it tries once and prints LATER when that fails, for a caller that sends the line again itself, as rsyslog does.
-"""
+A line is kept until its reply is here, and sent again for as long as the server is away: never lost, but it may be there
+twice, if the server went away before it could say ACK. A token: TOKEN=... in the environment. With "once" behind the port
+it tries once and prints LATER when that fails, for a caller that sends the line again itself, as rsyslog does."""
 import os, socket, sys, time
 class Sender:
     def __init__(self, host, port=9090, once="", token=os.environ.get("TOKEN")):
@@ -20,8 +19,7 @@ class Sender:
         self.stream.flush()
         for reply in map(bytes.decode, self.stream):
             word, number, reason = (reply.split() + [""])[:3]
-            is_for_now = reason in ("shutting-down", "journal-failed", "print-failed")
-            if f"{word} {number}" in ("ERR 0", "ERR 1") or is_for_now:
+            if f"{word} {number}" in ("ERR 0", "ERR 1") or reason in ("shutting-down", "journal-failed", "print-failed"):
                 raise OSError(reply.strip())  # Another try may end differently.
             if word in ("ACK", "NAK", "OK", "ERR") and number == str(self.number): return reply.strip()
         raise OSError("the connection has ended")
@@ -33,9 +31,7 @@ class Sender:
             if self.once: return "LATER"
             time.sleep(1)
 if __name__ == "__main__":
-    if not sys.argv[1:]:
-        sys.exit("usage: send.py HOST [PORT [once]], lines on standard input")
-    sender, status = Sender(*sys.argv[1:]), 0
+    sender, status = Sender(*(sys.argv[1:] or sys.exit("usage: send.py HOST [PORT [once]], lines on standard input"))), 0
     print("OK", flush=True)
     for line in (line.rstrip(b"\r\n") for line in sys.stdin.buffer):
         reply = sender.send(line) if line else "OK"
