@@ -44,8 +44,13 @@ impl Barren {
         !barren.is_empty()
     }
 
+    /// How many messages may be on their way, if `most` may otherwise.
+    pub fn in_flight(&self, most: usize) -> usize {
+        if self.is_one_at_a_time() { 1 } else { most }
+    }
+
     /// Whether messages go one at a time: until the broker takes one of each class in question.
-    pub fn is_one_at_a_time(&self) -> bool {
+    fn is_one_at_a_time(&self) -> bool {
         self.in_a_row.iter().any(|count| *count >= BARREN_CONNECTIONS_MAX)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::broker::Broker;
 use super::limits::{ADDRESSES_MAX, CONNECT_MS};
-use crate::client::link::begin_connecting;
+use crate::client::connecting::{begin_connecting, is_connected};
 use crate::client::lookup::Lookup;
 use crate::client::shown::described;
 use nix::poll::PollFlags;
@@ -80,7 +80,7 @@ impl Opening {
                         self.step = Step::Connecting { stream, address, until };
                         return Ok(None);
                     }
-                    Err(reason) => self.failure = reason,
+                    Err(errno) => self.failure = errno.desc().to_string(),
                 },
             }
         }
@@ -113,14 +113,6 @@ impl Opening {
     /// When to advance at the latest.
     pub fn due(&self) -> Instant {
         if let Step::Connecting { until, .. } = self.step { until } else { self.until }
-    }
-}
-
-fn is_connected(stream: &TcpStream) -> Result<bool, String> {
-    match stream.take_error() {
-        // No error and no peer: it still connects.
-        Ok(None) => Ok(stream.peer_addr().is_ok()),
-        Ok(Some(error)) | Err(error) => Err(described(&error)),
     }
 }
 

@@ -243,7 +243,7 @@ impl Publisher {
                 self.destination.broker
             ));
         }
-        let depth = self.depth(receive_maximum);
+        let depth = Depth::new(self.barren.in_flight(self.manner.in_flight), receive_maximum);
         let now = Instant::now();
         self.look_at = now;
         self.state = match std::mem::replace(&mut self.state, State::Down(now)) {
@@ -252,22 +252,13 @@ impl Publisher {
         };
     }
 
-    /// How many may be on their way: one, if the last connections all ended over something that was sent.
-    fn depth(&self, receive_maximum: u16) -> Depth {
-        let in_flight = if self.barren.is_one_at_a_time() { 1 } else { self.manner.in_flight };
-        Depth::new(in_flight, receive_maximum)
-    }
-
     /// The broker has taken or refused a message.
     fn served(&mut self, class: Class) {
         self.barren.served(class);
-        if let State::Up(Up { receive_maximum, since, .. }) = self.state {
-            self.flapping.lasts(since.elapsed());
+        if let State::Up(up) = &mut self.state {
+            self.flapping.lasts(up.since.elapsed());
             // The message at fault may be behind now.
-            let now_allowed = self.depth(receive_maximum);
-            if let State::Up(up) = &mut self.state {
-                up.depth = now_allowed;
-            }
+            up.depth = Depth::new(self.barren.in_flight(self.manner.in_flight), up.receive_maximum);
         }
         if !self.flapping.is_likely() {
             self.backoff.reset();

@@ -6,7 +6,8 @@
 
 use super::address::Servers;
 use super::backoff::Backoff;
-use super::connection::{Connection, Heard, set_up};
+use super::connecting::{begin_connecting, is_connected};
+use super::connection::{Connection, Heard};
 use super::limits::ATTEMPT_MS;
 use super::lookup::Lookup;
 use super::outcome::said;
@@ -14,15 +15,11 @@ use super::reason::Meaning;
 use super::reply::Reply;
 use super::shown::{described, shown};
 use super::token::Token;
-use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, connect, getsockopt, socket, sockopt,
-};
 use std::collections::VecDeque;
 use std::mem;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 const ATTEMPT: Duration = Duration::from_millis(ATTEMPT_MS);
@@ -206,7 +203,7 @@ impl Link {
     /// Drops the connection, if there is one. If `is_wanted`, the link connects again after a pause: with the next
     /// server, if this server accepted the connection but [served](Self::has_served) nothing.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
-        if matches!(self.state, State::Up(_)) {
+        if self.is_up() {
             let has_next = self.server + 1 < self.servers.list().len();
             self.first_server = if has_next && !self.is_serving { self.server + 1 } else { 0 };
             self.is_serving = false;
@@ -289,16 +286,13 @@ impl Link {
     }
 
     fn connect(&mut self, stream: TcpStream, until: Instant, now: Instant) -> Step {
-        match getsockopt(&stream, sockopt::SocketError).map(Errno::from_raw) {
-            // No error and no peer: the socket still connects.
-            Ok(errno) if errno as i32 == 0 && stream.peer_addr().is_err() => {
-                if now >= until {
-                    return self.fail("it does not answer", now);
-                }
+        match is_connected(&stream) {
+            Ok(false) if now >= until => self.fail("it does not answer", now),
+            Ok(false) => {
                 self.state = State::Connecting { stream, until };
                 Step::Wait
             }
-            Ok(errno) if errno as i32 == 0 => {
+            Ok(true) => {
                 let mut connection = Box::new(Connection::new(stream));
                 let greeting = self.token.as_ref().map_or(PING.to_vec(), Token::line);
                 let line = connection.push(|out| out.extend_from_slice(&greeting));
@@ -306,7 +300,7 @@ impl Link {
                 self.state = State::Proving { connection, line, until };
                 Step::On
             }
-            Ok(errno) | Err(errno) => self.fail(errno.desc(), now),
+            Err(errno) => self.fail(errno.desc(), now),
         }
     }
 
@@ -342,18 +336,6 @@ impl Link {
     fn fail(&mut self, reason: &str, now: Instant) -> Step {
         self.failure = format!("{}: {reason}", self.servers.list()[self.server]);
         self.begin_address(now)
-    }
-}
-
-/// A socket that connects.
-pub(crate) fn begin_connecting(address: SocketAddr) -> nix::Result<TcpStream> {
-    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = socket(family, SockType::Stream, flags, None)?;
-    set_up(&socket);
-    match connect(socket.as_raw_fd(), &SockaddrStorage::from(address)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(socket)),
-        Err(errno) => Err(errno),
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`reply`] | the parser of the server's lines |
 //! | [`reason`] | what the reason of a refusal means |
 //! | [`connection`] | one connection: lines out, replies in |
+//! | [`connecting`] | a socket on its way to one address |
 //! | [`link`] | connects to one of the servers, and checks that it answers |
 //! | [`in_flight`] | lines without a reply yet |
 //! | [`backoff`], [`deadline`] | pauses between attempts, and the time-out |
@@ -108,6 +109,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod connecting;
 pub mod connection;
 pub mod deadline;
 pub mod in_flight;

@@ -129,9 +129,7 @@ fn other_journal_is_told_and_sent_from_its_beginning() {
     server.connect().ask("first");
     tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["first"]);
     assert_eq!(bridge.end(), Some(0));
-    drop(server);
-    fs::remove_dir_all(scene.path("journal")).unwrap();
-    let server = scene.server();
+    let server = scene.another_journal(server);
     server.connect().ask("second");
     let bridge = scene.bridge(tap.port, &[]);
     tap.wait("it arrives, too", |acknowledged| texts(acknowledged) == ["first", "second"]);
@@ -140,9 +138,7 @@ fn other_journal_is_told_and_sent_from_its_beginning() {
         acknowledged.iter().any(|told| told.is_lost() && told.field("reason") == "other-journal")
     });
     // And again while the bridge runs.
-    drop(server);
-    fs::remove_dir_all(scene.path("journal")).unwrap();
-    let server = scene.server();
+    let server = scene.another_journal(server);
     server.connect().ask("third");
     tap.wait("it arrives, too", |acknowledged| texts(acknowledged) == ["first", "second", "third"]);
 }
@@ -156,9 +152,7 @@ fn rest_of_another_journal_is_told_though_the_bridge_ends_before() {
     let mut bridge = scene.bridge(tap.port, &[]);
     tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["first"]);
     assert_eq!(bridge.end(), Some(0));
-    drop(server);
-    fs::remove_dir_all(scene.path("journal")).unwrap();
-    let server = scene.server();
+    let server = scene.another_journal(server);
     server.connect().ask("second");
     tap.keep_back(Some("/lost"));
     let mut bridge = scene.bridge(tap.port, &[]);

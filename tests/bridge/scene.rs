@@ -37,6 +37,13 @@ impl Scene {
         Server::start_command(command)
     }
 
+    /// Ends the server, and starts one with another journal in the place of the old one.
+    pub fn another_journal(&self, server: Server) -> Server {
+        drop(server);
+        std::fs::remove_dir_all(self.path("journal")).unwrap();
+        self.server()
+    }
+
     /// A bridge to that port.
     pub fn bridge(&self, port: u16, args: &[&str]) -> Process {
         self.bridge_to(&format!("mqtt://127.0.0.1:{port}"), args)

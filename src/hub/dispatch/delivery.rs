@@ -7,6 +7,7 @@ use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::subscription::Subscription;
+use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
 use crate::limits::{CLIENTS, SEND_BYTES_MAX};
@@ -188,7 +189,7 @@ impl Delivery {
             None => reply::nak(out, line, Nak::HandlerUnrecorded),
         };
         let mut outbox = hub.outboxes[conn].lock();
-        let status = flush::reply_with_text(&mut outbox, task, &text, &mut self.chunk, reply);
+        let status = reply_with_text(&mut outbox, task, &text, &mut self.chunk, reply);
         drop(outbox);
         // `send` flushes again, and would not notice that the socket is full or broken already.
         if status != FlushStatus::Nothing {

@@ -4,18 +4,10 @@
 use crate::clock;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::{FlushStatus, Sent};
-#[cfg(not(loom))]
-use crate::limits::TEXT_REPLY_BYTES_MAX;
 use crate::limits::{SEND_BYTES_MAX, SENDS_PER_POLL_MAX};
 #[cfg(not(loom))]
 use crate::net::socket;
-#[cfg(not(loom))]
-use crate::protocol::handler_text::HandlerText;
-#[cfg(not(loom))]
-use crate::queue::Chain;
 use crate::sync::MutexGuard;
-#[cfg(not(loom))]
-use heapless::VecView;
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
@@ -44,23 +36,6 @@ pub fn flush_by(
         }
     }
     FlushStatus::Again
-}
-
-/// Releases the slot of a task with a reply that contains the handler's text: `reply` also gets how many bytes there is
-/// room for. If there is no room for the longest text, this flushes the outbox first: a text is cut only if the socket
-/// does not accept what the outbox holds. Returns the result of that flush.
-#[cfg(not(loom))]
-pub fn reply_with_text(
-    outbox: &mut MutexGuard<'_, Outbox>,
-    task: Chain,
-    text: &HandlerText,
-    chunk: &mut Chunk,
-    reply: impl FnOnce(&mut VecView<u8>, usize),
-) -> FlushStatus {
-    let lacks_room = !text.is_empty() && !outbox.has_room(TEXT_REPLY_BYTES_MAX);
-    let status = if lacks_room { flush(outbox, chunk) } else { FlushStatus::Nothing };
-    outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, reply);
-    status
 }
 
 /// Aborts an outbox. Before that, `say` may put in a last line. If it returns true, this makes one more send, of the

@@ -1,7 +1,8 @@
 //! What goes to one client. The threads share it, under one mutex.
 //!
 //! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
-//! [`wake_on`], which do not know each other; [`flush`] sends.
+//! [`wake_on`], which do not know each other; [`flush`] sends, and [`text_reply`] makes room for a
+//! handler's text.
 
 pub mod buffer;
 pub mod credits;
@@ -11,4 +12,6 @@ pub mod idleness;
 pub mod outbox;
 pub mod send_state;
 pub mod subscription;
+#[cfg(not(loom))]
+pub mod text_reply;
 pub mod wake_on;

@@ -3,7 +3,8 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::clients::sender_of;
-use crate::hub::egress::flush::{self, Chunk};
+use crate::hub::egress::flush::Chunk;
+use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::{Ended, Fate, Rules};
 use crate::hub::handling::handlers::{ConnIds, HandlersFull};
@@ -282,6 +283,6 @@ fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>, chunk: &m
     let (conn, line) = (task.client(), task.lines().start);
     let reply = |out: &mut _, room| reply::nak_with(out, line, REASON, text, room);
     // The sender's worker notices itself if the socket is full or broken.
-    let _ = flush::reply_with_text(&mut parts.outboxes[conn].lock(), task, text, chunk, reply);
+    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, chunk, reply);
     parts.wakeups.wake_from(parts.caller, conn);
 }

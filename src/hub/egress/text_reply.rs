@@ -1,0 +1,26 @@
+//! The reply to a message that a handler has ended, with the handler's text.
+
+use crate::hub::egress::flush::{Chunk, flush};
+use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::send_state::FlushStatus;
+use crate::limits::TEXT_REPLY_BYTES_MAX;
+use crate::protocol::handler_text::HandlerText;
+use crate::queue::Chain;
+use crate::sync::MutexGuard;
+use heapless::VecView;
+
+/// Releases the slot of a task with a reply that contains the handler's text: `reply` also gets how many bytes there is
+/// room for. If there is no room for the longest text, this flushes the outbox first: a text is cut only if the socket
+/// does not accept what the outbox holds. Returns the result of that flush.
+pub fn reply_with_text(
+    outbox: &mut MutexGuard<'_, Outbox>,
+    task: Chain,
+    text: &HandlerText,
+    chunk: &mut Chunk,
+    reply: impl FnOnce(&mut VecView<u8>, usize),
+) -> FlushStatus {
+    let lacks_room = !text.is_empty() && !outbox.has_room(TEXT_REPLY_BYTES_MAX);
+    let status = if lacks_room { flush(outbox, chunk) } else { FlushStatus::Nothing };
+    outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, reply);
+    status
+}
