@@ -17,6 +17,8 @@ fn handlers_and_the_real_bridge_are_metrics_and_a_bridge_that_ends_is_away() {
     scene.talk();
     let metrics = || scene.web.get("/metrics").body;
     eventually("the bridge is up", || metrics().contains("\nfirstline_bridge_up 1\n"));
+    // The figures of the hub come from another poll than those of the bridge.
+    eventually("the task is counted", || metrics().contains("\nfirstline_task_work_seconds_count 1\n"));
     let text = metrics();
     for line in [
         "firstline_bridge_connected 0",
