@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 source targets/debian.sh
-source targets/cross.sh
 source targets/usage.sh
 answer_options "$0" "$@"
 
@@ -21,8 +20,8 @@ FEATURES=alloc-guard,emulated-board,realtime,disks,faults,soak,examples
 if are_there strace; then FEATURES+=,strace; fi
 if are_there ncat curl openssl ssh mosquitto_pub telnet; then FEATURES+=,clients; fi
 if [ "$(id -u)" -eq 0 ]; then FEATURES+=,root; fi
-# For another board, which has a directory of its own: the companions have no constants of a board.
-BOARD_FEATURES=$FEATURES
+# For builds in directories of their own: those of the server alone.
+SERVER_FEATURES=$FEATURES
 # The companions, if all stages run: stages that build with other features at the same time replace each other's server.
 if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then FEATURES+=,web,bridge; fi
 export FEATURES
@@ -33,7 +32,10 @@ export RUST_TEST_THREADS=8
 export CARGO_PROFILE_DEV_OPT_LEVEL=0
 
 # optimized COMMAND...: with the profile of Cargo.toml, for tests that compute.
-optimized() { env -u CARGO_PROFILE_DEV_OPT_LEVEL "$@"; }
+optimized() (
+    unset CARGO_PROFILE_DEV_OPT_LEVEL
+    "$@"
+)
 
 # Kills at every step and random schedules, some hundred in each test: they do not depend on the processor, the workers or
 # rights. The stages `guard` and `suite` run them.
@@ -56,13 +58,26 @@ release() {
 # guarded: builds the server that aborts when it allocates after "ready"; the tests use it from here on. It takes
 # optimization: without it each move is a copy on the stack, and the threads' stacks are small.
 guarded() {
-    optimized cargo build --features "$FEATURES" --bin firstline --target-dir target/guard
+    optimized cargo build --features "$SERVER_FEATURES" --bin firstline --target-dir target/guard
     export FIRSTLINE_TEST_BINARY="$PWD/target/guard/debug/firstline"
 }
 
 # usual_server: the tests use the release if all stages run, and otherwise the guarded server.
 usual_server() {
     if [ -n "${FIRSTLINE_TEST_RELEASE:-}" ]; then release; else guarded; fi
+}
+
+# emulated BINARY RUNNER [ARGUMENT...]: the suite against a server for ARM, with these arguments for cargo.
+emulated() {
+    export FIRSTLINE_TEST_BINARY=$1 FIRSTLINE_TEST_RUNNER=$2
+    shift 2
+    say "the suite against ${FIRSTLINE_TEST_BINARY##*/}, by $FIRSTLINE_TEST_RUNNER"
+    # The emulator handles signals itself, so an ignored signal cannot be tested there. Its vfork is a fork, so it does
+    # not report that a program cannot be started.
+    run_tests "$@" "${SERVER[@]}" --skip shutdown::ignored_sighup_survives_the_terminal \
+        --skip handle_command::task_of_a_program_that_cannot_be_started_is_given_back \
+        --skip handle_command::what_cannot_work_is_one_line_that_says_why
+    unset FIRSTLINE_TEST_BINARY FIRSTLINE_TEST_RUNNER
 }
 
 # packages PACKAGE...: installs missing ones, or ends the stage.

@@ -128,20 +128,24 @@ fn one_round_is_enough_if_no_id_is_missing() {
     }
 }
 
-/// Searches for the last `count` urgent messages from `first_id` on, in a journal where each `every`-th message is
-/// urgent. Returns them, how many IDs the search went back, and how many rounds it took.
-fn urgent(every: u64, count: u64, first_id: u64) -> (Vec<u64>, u64, usize) {
+/// A journal of 3,000 messages, of which each `every`-th is urgent.
+fn journal_with_urgent(every: u64) -> SimulatedDisk {
     let disk = SimulatedDisk::new(FILE, 1);
     let mut buffers = Box::new(Buffers::new());
     let (mut writer, _) = Writer::open(disk.clone(), FILE, &mut buffers).unwrap();
-    let is_urgent = |id: u64| id.is_multiple_of(every);
-    for id in 1..=3_000 {
+    for id in 1..=3_000_u64 {
         writer.begin_group(true);
-        let priority = if is_urgent(id) { Priority::URGENT } else { Priority::NORMAL };
+        let priority = if id.is_multiple_of(every) { Priority::URGENT } else { Priority::NORMAL };
         writer.append(&Record { id, time_ms: 0, priority, from: b"a", text: b"x" });
         writer.commit(true).unwrap();
     }
-    let (catalog, mut window, mut rounds) = (catalog(&disk), [0; JOURNAL_READ_BYTES], 0);
+    disk
+}
+
+/// Searches that journal for the last `count` urgent messages from `first_id` on. Returns them, how many IDs the search
+/// went back, and how many rounds it took.
+fn urgent(disk: &SimulatedDisk, every: u64, count: u64, first_id: u64) -> (Vec<u64>, u64, usize) {
+    let (catalog, mut window, mut rounds) = (catalog(disk), [0; JOURNAL_READ_BYTES], 0);
     let mut last = Last::new(count, 3_001).since(first_id).of(Priority::HIGH);
     loop {
         rounds += 1;
@@ -149,8 +153,8 @@ fn urgent(every: u64, count: u64, first_id: u64) -> (Vec<u64>, u64, usize) {
             last.search(&catalog, &disk.fault_free(), &mut window, u32::MAX).unwrap()
         {
             let start = cursor.next_id().unwrap_or(1);
-            let mut ids = ids(&disk, &mut cursor, 0);
-            ids.retain(|id| is_urgent(*id));
+            let mut ids = ids(disk, &mut cursor, 0);
+            ids.retain(|id| id.is_multiple_of(every));
             return (ids.split_off(skipped as usize), 3_000 - start, rounds);
         }
     }
@@ -159,11 +163,12 @@ fn urgent(every: u64, count: u64, first_id: u64) -> (Vec<u64>, u64, usize) {
 #[test]
 fn search_among_priorities_goes_at_most_twice_as_far_back_as_needed() {
     for every in [1, 2, 7, 100, 1_000, 10_000] {
+        let disk = journal_with_urgent(every);
         for count in [1, 2, 10, 100, 3_000] {
             for first_id in [0, 1, 1_500, 2_999] {
                 let all: Vec<u64> = (1..=3_000).filter(|id| *id >= first_id && id % every == 0).collect();
                 let expected = &all[all.len().saturating_sub(count as usize)..];
-                let (last, back, rounds) = urgent(every, count, first_id);
+                let (last, back, rounds) = urgent(&disk, every, count, first_id);
                 assert_eq!(last, expected, "{count} of each {every}th from {first_id}");
                 assert!(rounds <= 30, "{rounds}");
                 let needed = if expected.len() as u64 == count { 3_001 - expected[0] } else { 3_000 };
