@@ -1,12 +1,13 @@
 //! The messages of a spool that this process sends, and their outcomes.
 
-use super::name::Name;
+use super::name::{Name, State};
 use super::spool::{Contents, Spool};
 use crate::client::{Outcome, Refusal};
 use crate::process_io::file_lock::FileLock;
 use crate::protocol::Priority;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 /// A spool, and the messages in it that this process sends.
@@ -31,6 +32,16 @@ struct Waiting {
     name: Name,
     /// It may have been sent before.
     is_doubtful: bool,
+}
+
+/// Messages that were taken from the spool.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// These may be sent now.
+    pub begun: Vec<Begun>,
+    /// The files of messages that cannot be read, and why. They stay as they were, and are not taken again before the
+    /// next [`read`](Backlog::read).
+    pub unreadable: Vec<(PathBuf, io::Error)>,
 }
 
 /// A message of the spool that may be sent now. If the process is killed from now on, its outcome is unknown.
@@ -97,12 +108,12 @@ impl Backlog {
     /// # Errors
     /// Those of the system.
     pub fn text(&self, name: &Name) -> io::Result<Vec<u8>> {
-        self.spool.text(name)
+        self.spool.text(name, State::Sent)
     }
 
     /// The file of a message with an unknown outcome.
     pub fn file(&self, name: &Name) -> PathBuf {
-        self.spool.file(name)
+        self.spool.file(name, State::Sent)
     }
 
     /// The path of the directory.
@@ -125,15 +136,15 @@ impl Backlog {
         self.waiting.len()
     }
 
-    /// Begins messages of at least that priority, at most so many.
+    /// Takes messages of at least that priority from the spool, at most so many.
     ///
     /// # Errors
     /// Those of the system. Then the caller must send none of them.
-    pub fn begin(&mut self, min: Priority, count_max: usize) -> io::Result<Vec<Begun>> {
-        let mut begun = Vec::new();
-        let is_begun = self.begin_into(min, count_max, &mut begun).and_then(|()| self.spool.sync());
+    pub fn begin(&mut self, min: Priority, count_max: usize) -> io::Result<Batch> {
+        let mut batch = Batch::default();
+        let is_begun = self.begin_into(min, count_max, &mut batch).and_then(|()| self.spool.sync());
         if let Err(error) = is_begun {
-            for Begun { name, is_doubtful, .. } in begun {
+            for Begun { name, is_doubtful, .. } in batch.begun {
                 if !is_doubtful {
                     // If this fails too, the next call reports the message as unknown.
                     let _ = self.spool.give_back(&name);
@@ -141,29 +152,39 @@ impl Backlog {
             }
             return Err(error);
         }
-        Ok(begun)
+        Ok(batch)
     }
 
-    fn begin_into(&mut self, min: Priority, count_max: usize, begun: &mut Vec<Begun>) -> io::Result<()> {
-        while begun.len() < count_max && self.has(min) {
+    fn begin_into(&mut self, min: Priority, count_max: usize, batch: &mut Batch) -> io::Result<()> {
+        while batch.begun.len() + batch.unreadable.len() < count_max && self.has(min) {
             let Some(Waiting { name, is_doubtful }) = self.waiting.pop_front() else { break };
-            if !is_doubtful {
-                self.spool.begin(&name)?;
+            let state = if is_doubtful { State::Sent } else { State::Kept };
+            // Before anything is changed: a file that cannot be read stays as it is.
+            match self.spool.text(&name, state) {
+                Err(error) => batch.unreadable.push((self.spool.file(&name, state), error)),
+                Ok(text) => {
+                    if !is_doubtful {
+                        self.spool.begin(&name)?;
+                    }
+                    batch.begun.push(Begun { name, text, is_doubtful });
+                }
             }
-            begun.push(Begun { name, text: Vec::new(), is_doubtful });
-        }
-        for Begun { name, text, .. } in begun {
-            *text = self.spool.text(name)?;
         }
         Ok(())
     }
 
-    /// Keeps a message of this call. It is not sent before the next [`read`](Self::read).
+    /// Keeps a message of this call, with the `wait` of [`Spool::keep`]. It is not sent before the next
+    /// [`read`](Self::read).
     ///
     /// # Errors
     /// Those of [`Spool::keep`].
-    pub fn keep(&mut self, priority: Priority, text: &[u8]) -> io::Result<()> {
-        self.own.insert(self.spool.keep(priority, text)?);
+    pub fn keep(
+        &mut self,
+        priority: Priority,
+        text: &[u8],
+        wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+    ) -> io::Result<()> {
+        self.own.insert(self.spool.keep(priority, text, wait)?);
         Ok(())
     }
 

@@ -1,10 +1,18 @@
 //! The end of a call by signals.
 
+use crate::process_io::interruption::Interruption;
+use crate::process_io::ready::ready;
+use nix::poll::{PollFd, PollFlags};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// How long the process waits after a signal for the replies to messages in flight. On a LAN they come in that time,
 /// so fewer outcomes are unknown.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a message waits at most while other processes add theirs to the spool. Each takes two syncs of the disk,
+/// in the order in which they ask; one that takes longer is stopped, or its disk is gone.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// Whether signals end the call. After the first, the call waits for [`GRACE`]; after the second it ends at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,6 +50,23 @@ impl Ending {
     /// Whether the call waits no longer.
     pub fn is_over(&self, now: Instant) -> bool {
         self.due().is_some_and(|until| now >= until)
+    }
+
+    /// Waits until that descriptor is ready; false: signals, or the time [`LOCK_WAIT`], have ended the wait.
+    pub fn wait_for_lock(&mut self, lock: BorrowedFd<'_>, interruption: &Interruption) -> bool {
+        let until = Instant::now() + LOCK_WAIT;
+        while !self.is_over(Instant::now()) && Instant::now() < until {
+            let [signals, lock] = [interruption.as_fd(), lock].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            let due = self.due().map_or(until, |due| due.min(until));
+            let [has_signal, is_free] = ready([Some(signals), Some(lock)], Some(due));
+            if is_free {
+                return true;
+            }
+            if has_signal && let Some(number) = interruption.next() {
+                self.interrupt(number, Instant::now());
+            }
+        }
+        false
     }
 }
 

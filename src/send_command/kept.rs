@@ -1,6 +1,6 @@
 //! The messages of a spool in this call: keeps further ones, records outcomes, and reports both.
 
-use super::backlog::{Backlog, Begun};
+use super::backlog::{Backlog, Batch, Begun};
 use super::name::Name;
 use super::report::Report;
 use super::tag::Which;
@@ -9,6 +9,7 @@ use crate::client::{Message, Outcome};
 use crate::counted::Counted;
 use crate::protocol::Priority;
 use std::fmt::Display;
+use std::os::fd::BorrowedFd;
 
 /// The messages of a spool.
 #[derive(Debug)]
@@ -51,16 +52,30 @@ impl Kept {
 
     /// Begins messages of at least that priority, at most so many. None after an error: then no more are begun.
     pub fn begin(&mut self, min: Priority, count_max: usize, report: &mut Report) -> Vec<Begun> {
-        self.backlog.begin(min, count_max).unwrap_or_else(|error| {
+        let Batch { begun, unreadable } = self.backlog.begin(min, count_max).unwrap_or_else(|error| {
             self.backlog.stop();
             report.fail(self.backlog.path().display(), &error);
-            Vec::new()
-        })
+            Batch::default()
+        });
+        for (file, error) in unreadable {
+            report.tally.not_sent += u64::from(self.is_flush);
+            let (file, error) = (file.display(), described(&error));
+            report.complain(format_args!("not sent: kept message {file} cannot be read: {error}"));
+        }
+        begun
     }
 
-    /// Keeps a message of this call, because it was not sent for that reason; false: it cannot be kept.
-    pub fn keep(&mut self, which: Which, message: &Message, reason: &str, report: &mut Report) -> bool {
-        let kept = self.backlog.keep(message.priority(), message.text());
+    /// Keeps a message of this call, because it was not sent for that reason; false: it cannot be kept. While another
+    /// process adds a message to the spool, calls `wait`: see [`Spool::keep`](super::spool::Spool::keep).
+    pub fn keep(
+        &mut self,
+        which: Which,
+        message: &Message,
+        reason: &str,
+        wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+        report: &mut Report,
+    ) -> bool {
+        let kept = self.backlog.keep(message.priority(), message.text(), wait);
         let path = self.backlog.path().display();
         if let Err(error) = kept {
             report.tally.not_sent += 1;
@@ -138,7 +153,14 @@ impl Kept {
                         file.display()
                     ));
                 }
-                Err(error) => report.fail(self.backlog.path().display(), &error),
+                Err(error) => {
+                    report.tally.unknown += 1;
+                    let (file, error) = (self.backlog.file(name), described(&error));
+                    let file = file.display();
+                    report.complain(format_args!(
+                        "unknown, because an earlier call sent it or was about to: {file} cannot be read: {error}"
+                    ));
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::protocol::Priority;
 use nix::poll::{PollFd, PollFlags};
 use std::fmt::Display;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// The state of one `firstline send`.
@@ -240,8 +240,14 @@ impl Sending {
 
     /// Keeps a message of this call in the spool, because it was not sent for that reason.
     fn keep(&mut self, which: Which, message: &Message, reason: &str) {
-        let Some(kept) = &mut self.kept else { return };
-        if !kept.keep(which, message, reason, &mut self.report) {
+        let Self { kept: Some(kept), interruption, ending, report, .. } = self else { return };
+        let heard = ending.signal();
+        let wait = |lock: BorrowedFd<'_>| ending.wait_for_lock(lock, interruption);
+        let is_kept = kept.keep(which, message, reason, wait, report);
+        if self.ending.signal() != heard {
+            self.withdraw();
+        }
+        if !is_kept {
             self.stop();
         }
     }
@@ -329,6 +335,11 @@ impl Sending {
     /// the second it ends at once.
     fn interrupt(&mut self, signal: u8) {
         self.ending.interrupt(signal, Instant::now());
+        self.withdraw();
+    }
+
+    /// Sends nothing more.
+    fn withdraw(&mut self) {
         // Messages that are withdrawn now go to the spool.
         if self.kept.is_some() {
             self.presence = Presence::Away;

@@ -14,10 +14,12 @@
 
 use super::name::{Name, State};
 use crate::client::limits::TEXT_BYTES_MAX;
-use crate::process_io::file_lock::{FileLock, lock, try_lock};
+use crate::process_io::awaited_lock::AwaitedLock;
+use crate::process_io::file_lock::{FileLock, try_lock};
 use crate::protocol::Priority;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -100,13 +102,19 @@ impl Spool {
         &self.path
     }
 
-    /// Keeps a message, and returns its name. Once this returns, the message survives a loss of power.
+    /// Keeps a message, and returns its name. Once this returns, the message survives a loss of power. While another
+    /// process adds a message, calls `wait`, which returns true when that descriptor is readable, or false to give up.
     ///
     /// # Errors
-    /// [`KEPT_MAX`] messages are there, or those of the system. Then the message is not kept, unless only the last
-    /// sync failed.
-    pub fn keep(&mut self, priority: Priority, text: &[u8]) -> io::Result<Name> {
-        let mut lock = lock(&self.path.join("lock"))?;
+    /// [`KEPT_MAX`] messages are there, `wait` gave up, or those of the system. Then the message is not kept, unless
+    /// only the last sync failed.
+    pub fn keep(
+        &mut self,
+        priority: Priority,
+        text: &[u8],
+        wait: impl FnOnce(BorrowedFd<'_>) -> bool,
+    ) -> io::Result<Name> {
+        let mut lock = self.lock(wait)?;
         let name = Name::new(priority, self.take_number(priority, &mut lock)?);
         let new = self.path.join(BEING_WRITTEN);
         // This overwrites the file of a process that was killed. No other process writes it while this one holds the
@@ -118,13 +126,26 @@ impl Spool {
             let _ = fs::remove_file(&new);
             return Err(error);
         }
-        let kept = self.path.join(name.file(State::Kept));
+        let kept = self.file(&name, State::Kept);
         fs::rename(new, &kept)?;
         self.directory.sync_all().inspect_err(|_| {
             // The caller reports that it is not kept, so no later call may send it.
             let _ = fs::remove_file(kept);
         })?;
         Ok(name)
+    }
+
+    /// The lock for adding a message.
+    fn lock(&self, wait: impl FnOnce(BorrowedFd<'_>) -> bool) -> io::Result<FileLock> {
+        let path = self.path.join("lock");
+        if let Some(lock) = try_lock(&path)? {
+            return Ok(lock);
+        }
+        let awaited = AwaitedLock::begin(&path)?;
+        if wait(awaited.as_fd()) {
+            return awaited.take();
+        }
+        Err(io::Error::other(format!("another process holds {}", path.display())))
     }
 
     /// The number for a new message of that priority. The caller holds the lock, whose file this reads and writes.
@@ -135,7 +156,7 @@ impl Spool {
         let is_free = |numbers: &Numbers| {
             let name = Name::new(priority, numbers.last + 1);
             numbers.count_max < KEPT_MAX
-                && !State::ALL.map(|state| self.path.join(name.file(state)).exists()).contains(&true)
+                && !State::ALL.map(|state| self.file(&name, state).exists()).contains(&true)
         };
         // A program of an older version does not write the number, so a name can be taken.
         let Numbers { last, count_max } = match counted.filter(is_free) {
@@ -179,18 +200,18 @@ impl Spool {
         Ok(contents)
     }
 
-    /// The file of a message in the state `.sent`.
-    pub fn file(&self, name: &Name) -> PathBuf {
-        self.path.join(name.file(State::Sent))
+    /// The file of a message in that state.
+    pub fn file(&self, name: &Name, state: State) -> PathBuf {
+        self.path.join(name.file(state))
     }
 
-    /// The text of a message in the state `.sent`.
+    /// The text of a message in that state.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn text(&self, name: &Name) -> io::Result<Vec<u8>> {
+    pub fn text(&self, name: &Name, state: State) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let file = File::open(self.file(name))?;
+        let file = File::open(self.file(name, state))?;
         file.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
     }
@@ -216,7 +237,7 @@ impl Spool {
     /// # Errors
     /// Those of the system.
     pub fn remove(&self, name: &Name) -> io::Result<()> {
-        fs::remove_file(self.file(name))
+        fs::remove_file(self.file(name, State::Sent))
     }
 
     /// Syncs the directory. Once this returns, all earlier changes survive a loss of power.
@@ -228,7 +249,7 @@ impl Spool {
     }
 
     fn rename(&self, name: &Name, from: State, to: State) -> io::Result<()> {
-        fs::rename(self.path.join(name.file(from)), self.path.join(name.file(to)))
+        fs::rename(self.file(name, from), self.file(name, to))
     }
 }
 

@@ -234,6 +234,24 @@ fn signal_is_heard_before_all_input_is_kept() {
     assert!(files(&spool).len() <= 2 * IN_FLIGHT, "{} are kept", files(&spool).len());
 }
 
+#[test]
+fn signals_end_a_call_while_another_process_holds_the_lock() {
+    let (spool, unserved) = (Directory::new("spool-held"), Unserved::new());
+    fs::create_dir(&spool.0).unwrap();
+    let _lock = try_lock(&spool.0.join("lock")).unwrap().unwrap();
+    for signals in [["TERM", "TERM"].as_slice(), &["INT"]] {
+        let args = [&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "smoke"];
+        let call = Call::start(&args, Stdio::null());
+        eventually("it waits for the lock", || waits_for_lock(call.id()));
+        signals.iter().for_each(|signal| call.signal(signal));
+        let ran = call.end();
+        assert_eq!(ran.code, Some(4), "{ran:?}");
+        assert!(ran.complaints.last().unwrap().contains("/lock"), "{ran:?}");
+        assert!(ran.complaints.last().unwrap().contains("nor kept in "), "{ran:?}");
+    }
+    assert_eq!(files(&spool), [""; 0]);
+}
+
 /// Whether the process waits for a lock of a file: see proc_locks(5).
 fn waits_for_lock(id: u32) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap();
@@ -260,6 +278,33 @@ fn message_that_is_unknown_since_an_earlier_call_counts_for_flush_only() {
     assert!(ran.complaints[0].ends_with(&told), "{ran:?}");
     assert_eq!(flush(&spool, &server, &["--retry"]).code, Some(0));
     assert_eq!(files(&spool), [""; 0]);
+}
+
+#[test]
+fn file_that_cannot_be_read_is_told_and_holds_nothing_up() {
+    let (spool, server) = (Directory::new("spool-unreadable"), Server::start(&[]));
+    keep(&spool, &["-p9", "a"]);
+    keep(&spool, &["-p4", "b"]);
+    // Root may read every file, but nobody can read a directory.
+    let unreadable =
+        ["p9-00000000000000000000.kept", "p5-00000000000000000007.kept", "p5-00000000000000000008.sent"];
+    unreadable.iter().for_each(|name| fs::create_dir(spool.0.join(name)).unwrap());
+    let told = |ran: &Ran, name: &str| {
+        ran.complaints
+            .iter()
+            .filter(|line| line.contains(&format!("{name} cannot be read: Is a directory")))
+            .count()
+    };
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!((ran.code, ran.receipts.len()), (Some(3), 2), "{ran:?}");
+    assert_eq!(unreadable.map(|name| told(&ran, name)), [1; 3], "{ran:?}");
+    assert_eq!(ran.complaints.last().unwrap(), "firstline: 2 acknowledged, 0 refused, 1 unknown, 2 not sent");
+    let left: BTreeSet<String> = files(&spool).into_iter().collect();
+    assert_eq!(left, unreadable.map(str::to_string).into());
+    // They do not make an own message a failure.
+    let ran = run(&[&host(&server), "--retry", "--spool", spool.path(), "c"]);
+    assert_eq!((ran.code, ran.receipts.len()), (Some(0), 1), "{ran:?}");
+    assert_eq!(unreadable.map(|name| told(&ran, name)), [1; 3], "{ran:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn shown(names: &[Name]) -> Vec<String> {
 fn urgent_messages_come_first_and_older_ones_before_newer() {
     let (place, mut spool) = Place::new();
     for (priority, text) in [(4, "a"), (9, "b"), (4, "c"), (0, "d"), (9, "e")] {
-        spool.keep(Priority::new(priority).unwrap(), text.as_bytes()).unwrap();
+        spool.keep(Priority::new(priority).unwrap(), text.as_bytes(), |_| true).unwrap();
     }
     let kept = spool.contents().unwrap().kept;
     assert_eq!(shown(&kept), ["p9 2", "p9 5", "p4 1", "p4 3", "p0 4"]);
@@ -40,16 +40,19 @@ fn urgent_messages_come_first_and_older_ones_before_newer() {
 #[test]
 fn message_is_kept_until_it_is_removed() {
     let (_place, mut spool) = Place::new();
-    spool.keep(Priority::NORMAL, b"smoke").unwrap();
+    spool.keep(Priority::NORMAL, b"smoke", |_| true).unwrap();
     let name = spool.contents().unwrap().kept[0];
     spool.begin(&name).unwrap();
-    assert_eq!((spool.text(&name).unwrap(), spool.contents().unwrap().sent), (b"smoke".to_vec(), vec![name]));
+    assert_eq!(
+        (spool.text(&name, State::Sent).unwrap(), spool.contents().unwrap().sent),
+        (b"smoke".to_vec(), vec![name])
+    );
     spool.give_back(&name).unwrap();
     assert_eq!(spool.contents().unwrap().kept, [name]);
     spool.begin(&name).unwrap();
     spool.remove(&name).unwrap();
     assert_eq!(spool.contents().unwrap(), Contents::default());
-    spool.keep(Priority::NORMAL, b"more").unwrap();
+    spool.keep(Priority::NORMAL, b"more", |_| true).unwrap();
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn foreign_and_unfinished_files_are_no_messages() {
         fs::write(place.0.join(file), "x").unwrap();
     }
     assert_eq!(spool.contents().unwrap(), Contents::default());
-    spool.keep(Priority::NORMAL, b"y").unwrap();
+    spool.keep(Priority::NORMAL, b"y", |_| true).unwrap();
     assert!(!place.0.join("new").exists());
     assert!(Spool::open(&place.0.join("notes")).unwrap().contents().is_err(), "a file is no directory");
 }
@@ -71,7 +74,7 @@ fn number_of_messages_is_bounded() {
         let name = Name::new(Priority::LOW, number);
         fs::write(place.0.join(name.file(State::Kept)), "x").unwrap();
     }
-    let error = spool.keep(Priority::URGENT, b"y").unwrap_err().to_string();
+    let error = spool.keep(Priority::URGENT, b"y", |_| true).unwrap_err().to_string();
     assert_eq!(error, "10000 messages are kept already");
 }
 
@@ -81,7 +84,7 @@ fn one_process_at_a_time_sends() {
     let lock = spool.lock_sending().unwrap().unwrap();
     let mut other = Spool::open(&place.0).unwrap();
     assert!(other.lock_sending().unwrap().is_none());
-    other.keep(Priority::NORMAL, b"x").unwrap();
+    other.keep(Priority::NORMAL, b"x", |_| true).unwrap();
     drop(lock);
     assert!(other.lock_sending().unwrap().is_some());
 }
@@ -91,7 +94,7 @@ fn numbers_rise_over_processes_and_the_directory_is_read_once() {
     let (place, mut spool) = Place::new();
     let mut other = Spool::open(&place.0).unwrap();
     for spool in [&mut spool, &mut other] {
-        spool.keep(Priority::NORMAL, b"x").unwrap();
+        spool.keep(Priority::NORMAL, b"x", |_| true).unwrap();
     }
     // A process that reads the directory would count these.
     for number in 1_000..=1_000 + KEPT_MAX {
@@ -100,7 +103,7 @@ fn numbers_rise_over_processes_and_the_directory_is_read_once() {
     }
     for round in 0..3 {
         for spool in [&mut spool, &mut other] {
-            spool.keep(Priority::HIGH, format!("{round}").as_bytes()).unwrap();
+            spool.keep(Priority::HIGH, format!("{round}").as_bytes(), |_| true).unwrap();
         }
     }
     let kept = spool.contents().unwrap().kept;
@@ -111,14 +114,14 @@ fn numbers_rise_over_processes_and_the_directory_is_read_once() {
 fn number_that_is_missing_or_taken_overwrites_no_message() {
     let (place, mut spool) = Place::new();
     for written in ["", "nonsense", "00000000000000000001\n", "\u{0}\u{0}"] {
-        spool.keep(Priority::NORMAL, b"x").unwrap();
+        spool.keep(Priority::NORMAL, b"x", |_| true).unwrap();
         fs::write(place.0.join("lock"), written).unwrap();
-        Spool::open(&place.0).unwrap().keep(Priority::NORMAL, b"y").unwrap();
+        Spool::open(&place.0).unwrap().keep(Priority::NORMAL, b"y", |_| true).unwrap();
     }
     // As an older version adds a message.
     let name = Name::new(Priority::NORMAL, 9);
     fs::write(place.0.join(name.file(State::Sent)), "z").unwrap();
-    spool.keep(Priority::NORMAL, b"x").unwrap();
+    spool.keep(Priority::NORMAL, b"x", |_| true).unwrap();
     let numbers: Vec<u64> = spool.contents().unwrap().kept.iter().map(|name| name.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 10]);
 }
