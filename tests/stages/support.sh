@@ -28,7 +28,8 @@ export FEATURES
 # The tests wait for the server most of their time.
 export RUST_TEST_THREADS=8
 
-# Without optimization the tests compile in a third of the time, and most of their time they wait.
+# Without optimization the tests compile in a third of the time, and the crates that they use in half of it; most of
+# their time the tests wait.
 export CARGO_PROFILE_DEV_OPT_LEVEL=0
 
 # optimized COMMAND...: with the profile of Cargo.toml, for tests that compute.
