@@ -13,6 +13,9 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// The room for what the server sent: the beginning of the longest line, and one receive call.
+const INPUT_BYTES: usize = RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES;
+
 /// The next thing that the server sent.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -34,11 +37,13 @@ pub struct Connection {
     output: Vec<u8>,
     /// How many bytes of `output` were sent.
     sent: usize,
-    input: Vec<u8>,
+    input: Box<[u8; INPUT_BYTES]>,
     /// Where the next line begins in `input`.
     taken: usize,
     /// Between `taken` and here there is no LF.
     scanned: usize,
+    /// Where the received bytes end in `input`.
+    received: usize,
     /// Whether bytes were received in this round.
     has_received: bool,
 }
@@ -46,15 +51,15 @@ pub struct Connection {
 impl Connection {
     /// A connection over that socket, which must not block.
     pub fn new(stream: TcpStream) -> Self {
-        let input = Vec::with_capacity(RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES);
         Self {
             stream,
             next_line: 1,
             output: Vec::new(),
             sent: 0,
-            input,
+            input: Box::new([0; INPUT_BYTES]),
             taken: 0,
             scanned: 0,
+            received: 0,
             has_received: false,
         }
     }
@@ -103,7 +108,7 @@ impl Connection {
             if let Some(line) = self.take_line() {
                 return line;
             }
-            if self.input.len() - self.taken > RECEIVED_LINE_BYTES_MAX {
+            if self.received - self.taken > RECEIVED_LINE_BYTES_MAX {
                 return Heard::End("not a firstline server: it sends a line without an end".to_string());
             }
             if self.has_received {
@@ -120,8 +125,8 @@ impl Connection {
     }
 
     fn take_line(&mut self) -> Option<Heard> {
-        let Some(lf) = memchr(b'\n', &self.input[self.scanned..]) else {
-            self.scanned = self.input.len();
+        let Some(lf) = memchr(b'\n', &self.input[self.scanned..self.received]) else {
+            self.scanned = self.received;
             return None;
         };
         let end = self.scanned + lf;
@@ -140,13 +145,12 @@ impl Connection {
 
     /// Receives once, and appends to what is left of the last time.
     fn receive(&mut self) -> io::Result<usize> {
-        self.input.drain(..self.taken);
-        (self.taken, self.scanned) = (0, self.input.len());
-        let start = self.input.len();
-        self.input.resize(start + RECEIVE_BYTES, 0);
-        let received = self.stream.read(&mut self.input[start..]);
-        self.input.truncate(start + received.as_ref().map_or(0, |bytes| *bytes));
-        received
+        self.input.copy_within(self.taken..self.received, 0);
+        self.received -= self.taken;
+        (self.taken, self.scanned) = (0, self.received);
+        let bytes = self.stream.read(&mut self.input[self.received..])?;
+        self.received += bytes;
+        Ok(bytes)
     }
 
     /// Whether only a part of a line was sent.
@@ -244,7 +248,6 @@ mod tests {
             });
             let Heard::End(reason) = hear(&mut connection) else { panic!("it is no reply") };
             assert!(reason.starts_with("not a firstline server"), "{reason}");
-            assert!(connection.input.capacity() <= RECEIVED_LINE_BYTES_MAX + 2 * RECEIVE_BYTES);
             drop(connection);
             thread.join().unwrap();
         }

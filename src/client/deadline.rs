@@ -17,9 +17,9 @@ impl Deadline {
         Self { timeout, since: None }
     }
 
-    /// A message waits. If it is the first, the time-out starts.
-    pub fn begin(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
+    /// A message waits. If it is the first, the time-out starts; `now` is called only then.
+    pub fn begin(&mut self, now: impl FnOnce() -> Instant) {
+        self.since.get_or_insert_with(now);
     }
 
     /// A message has got its outcome: the time-out restarts if another message waits, and stops if not.
@@ -52,15 +52,15 @@ mod tests {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut deadline = Deadline::new(Some(3 * second));
         assert!(!deadline.is_over(start + 100 * second));
-        deadline.begin(start);
-        deadline.begin(start + second);
+        deadline.begin(|| start);
+        deadline.begin(|| start + second);
         assert_eq!(deadline.due(), Some(start + 3 * second), "the first counts");
         deadline.settle(start + 2 * second, true);
         assert!(!deadline.is_over(start + 4 * second) && deadline.is_over(start + 5 * second));
         deadline.settle(start + 2 * second, false);
         assert_eq!(deadline.due(), None);
         let mut never = Deadline::new(None);
-        never.begin(start);
+        never.begin(|| start);
         assert!(!never.is_over(start + 1_000_000 * second));
     }
 }

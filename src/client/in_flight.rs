@@ -44,7 +44,10 @@ impl<T> InFlight<T> {
 
     /// Removes the line of that number when its reply has come; none: no such line waits.
     pub fn take(&mut self, number: u64) -> Option<T> {
-        let at = self.lines.binary_search_by_key(&number, |line| line.number).ok()?;
+        // Most replies come in the order of the lines.
+        let is_first = self.lines.front().is_some_and(|first| first.number == number);
+        let at =
+            if is_first { 0 } else { self.lines.binary_search_by_key(&number, |line| line.number).ok()? };
         let Line { bytes, load, .. } = self.lines.remove(at)?;
         self.bytes -= bytes;
         Some(load)

@@ -2,6 +2,7 @@
 
 use super::limits::TEXT_BYTES_MAX;
 use crate::protocol::Priority;
+use memchr::memchr;
 use std::fmt;
 
 /// A message that can be sent.
@@ -46,7 +47,7 @@ impl Message {
             Err(Unsendable::Empty)
         } else if text.len() > TEXT_BYTES_MAX {
             Err(Unsendable::TooLong)
-        } else if text.contains(&b'\n') {
+        } else if memchr(b'\n', &text).is_some() {
             Err(Unsendable::LineBreak)
         } else {
             Ok(Self { priority, text })
@@ -65,7 +66,7 @@ impl Message {
 
     /// Appends its line, with the LF.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.prefix());
+        self.write_prefix(out);
         out.extend_from_slice(&self.text);
         // The server drops one CR before an LF.
         out.extend_from_slice(if self.text.ends_with(b"\r") { b"\r\n" } else { b"\n" });
@@ -76,13 +77,13 @@ impl Message {
         "/9 ".len() + self.text.len() + "\r\n".len()
     }
 
-    /// The prefix for the priority. A normal message needs none, and a text of blanks alone is a message only without
-    /// a prefix.
-    fn prefix(&self) -> Vec<u8> {
+    /// Appends the prefix for the priority. A normal message needs none, and a text of blanks alone is a message only
+    /// without a prefix.
+    fn write_prefix(&self, out: &mut Vec<u8>) {
         match (self.priority, self.text.first()) {
-            (Priority::NORMAL, Some(b'/')) => b"/".to_vec(),
-            (Priority::NORMAL, _) => Vec::new(),
-            (priority, _) => vec![b'/', priority.digit(), b' '],
+            (Priority::NORMAL, Some(b'/')) => out.push(b'/'),
+            (Priority::NORMAL, _) => {}
+            (priority, _) => out.extend_from_slice(&[b'/', priority.digit(), b' ']),
         }
     }
 }

@@ -51,7 +51,7 @@ impl fmt::Display for Refusal {
 impl fmt::Display for Receipt {
     /// As in the server's `ACK`: `ID`, `ID lowered`, `ID = TEXT` or `ID lowered = TEXT`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.id)?;
+        f.write_str(itoa::Buffer::new().format(self.id))?;
         if self.is_lowered {
             f.write_str(" lowered")?;
         }

@@ -118,12 +118,16 @@ impl Reply {
 fn ack(rest: &str) -> Option<Reply> {
     let (line, rest) = split(rest);
     let (id, rest) = split(rest);
+    let (line, id) = (number(line)?, number(id)?);
+    if rest.is_empty() {
+        return Some(Reply::Ack { line, id, is_lowered: false, text: None });
+    }
     let (words, text) = match rest.strip_prefix("= ") {
         Some(text) => ("", Some(text)),
         None => rest.split_once(" = ").map_or((rest, None), |(words, text)| (words, Some(text))),
     };
     let is_lowered = words.split(' ').any(|word| word == "lowered");
-    Some(Reply::Ack { line: number(line)?, id: number(id)?, is_lowered, text: text.map(str::to_string) })
+    Some(Reply::Ack { line, id, is_lowered, text: text.map(str::to_string) })
 }
 
 /// `n REASON [TEXT]` or `n REASON [= TEXT]`.
@@ -178,12 +182,21 @@ fn priority(word: &str) -> Option<Priority> {
 
 /// The first word, and the rest after the space.
 fn split(text: &str) -> (&str, &str) {
-    text.split_once(' ').unwrap_or((text, ""))
+    match text.bytes().position(|byte| byte == b' ') {
+        Some(space) => (&text[..space], &text[space + 1..]),
+        None => (text, ""),
+    }
 }
 
-/// A decimal number of digits only; the parser of std would accept a `+`.
+/// A decimal number of digits only; the parser of std would accept a `+`, and take twice as long.
 fn number(text: &str) -> Option<u64> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    if text.is_empty() {
+        return None;
+    }
+    text.bytes().try_fold(0_u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 #[cfg(test)]

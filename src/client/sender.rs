@@ -133,7 +133,7 @@ impl<T> Sender<T> {
 
     /// Queues a message; [`advance`](Self::advance) sends it.
     pub fn push(&mut self, tag: T, message: Message) {
-        self.deadline.begin(Instant::now());
+        self.deadline.begin(Instant::now);
         self.queue.push_back(Item { number: self.next, tag, message, doubt: None });
         self.next += 1;
     }

@@ -202,7 +202,7 @@ impl Watcher {
         match self.link.advance(now) {
             Change::Nothing => return false,
             Change::Up => {
-                self.journal = None;
+                (self.journal, self.last) = (None, 0);
                 self.ask(Stage::Stats, "/stats");
             }
             Change::Failed(reason) => self.trouble = Some(reason),
@@ -272,7 +272,8 @@ impl Watcher {
                 if line == asked && reason == "ahead-of-history" =>
             {
                 match text.split(' ').next().and_then(|newest| newest.parse().ok()) {
-                    Some(newest) => self.join(newest, now),
+                    // A message that came after the server looked it up, and before its answer, is newer.
+                    Some(newest) => self.join(self.last.max(newest), now),
                     None => self.lose("not a firstline server: it does not tell its newest message", now),
                 }
             }

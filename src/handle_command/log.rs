@@ -37,9 +37,9 @@ impl Log {
         }
         if self.dropped > 0 {
             let dropped = Counted(std::mem::take(&mut self.dropped), "line");
-            self.output.push(&format!("firstline: {dropped} not shown: standard error takes no more"));
+            self.output.push(format_args!("firstline: {dropped} not shown: standard error takes no more"));
         }
-        self.output.push(&format!("firstline: {what}"));
+        self.output.push(format_args!("firstline: {what}"));
     }
 
     /// Logs that a line of a program is ignored. Tells only some of many.

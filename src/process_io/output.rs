@@ -4,6 +4,7 @@
 use memchr::memrchr;
 use nix::poll::{PollFd, PollFlags};
 use std::collections::VecDeque;
+use std::fmt::{self, Display, Write as _};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -76,9 +77,9 @@ impl Output {
     }
 
     /// Queues a line, to which it appends the LF.
-    pub fn push(&mut self, line: &str) {
-        self.push_part(line);
-        self.push_part("\n");
+    pub fn push(&mut self, line: impl Display) {
+        // Writing into memory does not fail.
+        let _ = writeln!(self, "{line}");
     }
 
     /// Queues a part of a line.
@@ -123,6 +124,13 @@ impl Output {
                 return if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) };
             }
         }
+        Ok(())
+    }
+}
+
+impl fmt::Write for Output {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.push_part(part);
         Ok(())
     }
 }

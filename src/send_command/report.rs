@@ -48,7 +48,7 @@ impl Report {
     }
 
     fn acknowledge(&mut self, receipt: &Receipt) {
-        self.receipts.push(&receipt.to_string());
+        self.receipts.push(receipt);
     }
 
     /// The server has answered, so the next trouble is reported again.
@@ -113,7 +113,7 @@ impl Report {
     /// Prints a complaint.
     pub fn complain(&mut self, what: impl Display) {
         self.end_progress();
-        self.complaints.push(&format!("firstline: {what}"));
+        self.complaints.push(format_args!("firstline: {what}"));
     }
 
     /// The input cannot be read, the receipts cannot be written, or the spool cannot be used: complains, and makes the

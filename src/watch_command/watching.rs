@@ -163,7 +163,7 @@ impl Watching {
 
     fn complain(&mut self, what: impl Display) {
         self.complaints.push_part(self.progress.erase());
-        self.complaints.push(&format!("firstline: {what}"));
+        self.complaints.push(format_args!("firstline: {what}"));
     }
 
     // ---- The end ---------------------------------------------------------------------------------------

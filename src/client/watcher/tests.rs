@@ -103,6 +103,29 @@ fn loss_is_reported_once_over_two_connections() {
 }
 
 #[test]
+fn message_that_overtakes_the_newest_id_is_no_older_history() {
+    let interest =
+        Interest { min: Priority::HIGH, positions: known(&[(Some(7), 90)]), ..Interest::default() };
+    let (mut watcher, server) = against(interest, |listener| {
+        let mut peer = Peer::serve(&listener, 7, 90, "/join 7 since 90");
+        peer.say("OK 4\n");
+        // After the refresh time: the server looks up the newest ID, sends the message, and then its answer.
+        assert!(peer.line().ends_with(" since 18446744073709551615"));
+        peer.say("MSG 201 p9 a new\nERR 5 ahead-of-history 200\n");
+        assert_eq!(peer.line(), "/join 7 since 201");
+        peer.say("OK 6\nMSG 202 p9 a newer\n");
+        assert_eq!(peer.line(), "");
+    });
+    assert_eq!(until(&mut watcher, "caught up at 7 90"), ["begin None at 7 90", "caught up at 7 90"]);
+    watcher.moved -= REFRESH;
+    let seen = until(&mut watcher, "message 202 newer at 7 202");
+    let (begin, caught_up) = ("begin None at 7 201", "caught up at 7 201");
+    assert_eq!(seen, ["message 201 new at 7 201", begin, caught_up, "message 202 newer at 7 202"]);
+    drop(watcher);
+    server.join().unwrap();
+}
+
+#[test]
 fn less_urgent_messages_count_as_read_at_the_newest_id() {
     let interest = Interest { min: Priority::HIGH, positions: known(&[(Some(7), 1)]), ..Interest::default() };
     let (mut watcher, server) = against(interest, |listener| {
