@@ -14,36 +14,35 @@ use std::time::Duration;
 /// The options, but for --help.
 pub(super) const NAMES: [&str; 5] = ["min", "count", "each", "timeout", "token-file"];
 
-/// Where to look for help.
+/// Where the help is.
 const HELP: &str = "firstline handle --help";
 
-/// How long PROGRAM may take for a task, if nothing is said: as long as a server gives to a handler at once.
+/// How long PROGRAM may take for a task by default: the time that a server gives first.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// The most tasks at once. Each takes a process, and the board with the most processors in `targets/boards` gives no
-/// handler more.
+/// The most tasks at once. Each takes a process, and no board in `targets/boards` gives a handler more.
 const COUNT_MAX: usize = 16;
 
-/// What `firstline handle` is to do.
+/// The arguments of `firstline handle`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandleOptions {
-    /// The servers, unread: the client reads them.
+    /// The servers, as given: the client parses them.
     pub servers: String,
     /// The least priority.
     pub min: Priority,
-    /// How many tasks it handles at once.
+    /// How many tasks to handle at once.
     pub count: usize,
-    /// The file with the token, or none.
+    /// The file with the token; none: the client has no token.
     pub token_file: Option<PathBuf>,
     /// Whether each task has a process of its own.
     pub is_each: bool,
-    /// How long the program may take for a task, or none: as long as the server lets it.
+    /// How long the program may take for a task; none: as long as the server permits.
     pub timeout: Option<Duration>,
-    /// The program and its arguments. It has at least one element.
+    /// The program and its arguments: at least one element.
     pub program: Vec<OsString>,
 }
 
-/// Reads the arguments behind the word `handle`. None: `--help`.
+/// Parses the arguments after the word `handle`; none: one of them is `--help`.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<HandleOptions>, Usage> {
     let mut host: Option<OsString> = None;
     let mut options = HandleOptions {
@@ -73,7 +72,7 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<HandleOptions>,
     let lacking = |what: &str| Usage::given(HANDLE_WORD.as_ref(), format_args!("takes {what}; see {HELP}"));
     let host = host.ok_or_else(|| lacking("HOST and -- PROGRAM"))?;
     if options.program.first().is_none_or(|program| program.is_empty()) {
-        return Err(lacking("-- PROGRAM behind HOST"));
+        return Err(lacking("-- PROGRAM after HOST"));
     }
     options.servers = host.to_str().ok_or_else(|| Usage::given(&host, "takes a host in ASCII"))?.to_string();
     Ok(Some(options))
@@ -114,16 +113,16 @@ protocol has it. Before the next one comes it answers with one line:
   ok [TEXT]     done; the sender gets ACK, with TEXT
   no [TEXT]     not done, and will not be; the sender gets NAK, with TEXT
   later [TEXT]  not now: the server gives the task again in a second or later
-Another line is ignored. An answer without a task ends PROGRAM. It is started
-again when it ends, after 0.1 s to 30 s; its standard error is not touched.
+Other lines are ignored. An answer without a task ends PROGRAM. Whenever PROGRAM
+ends, it is started again after 0.1 s to 30 s. Its standard error is passed on.
 
 HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}, ::1,
 [::1]:{PORT_DEFAULT}, fe80::1%eth0. Of HOST,HOST the first that answers is used.
 
   --each             run PROGRAM once for each task. It reads the text, not
                      escaped, from standard input; FIRSTLINE_PRIORITY and
-                     FIRSTLINE_FROM have the rest. Its exit status says what it
-                     did: 0 ok, 75 later, another one no. The last line of its
+                     FIRSTLINE_FROM have the rest. Its exit status is the
+                     answer: 0 ok, 75 later, any other no. The last line of its
                      output is TEXT
   --min P            only messages of priority P, 0 to 9, or higher
   --count N          handle N tasks at once, each with a PROGRAM of its own [1]
@@ -137,11 +136,11 @@ HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}
 
 If PROGRAM ends or is ended before it answers, nobody knows how much of the task
 was done: the sender gets NAK handler-lost, or NAK handler-timeout if the
-server's --handle-limit is over before. The same if the connection is lost
-meanwhile; then PROGRAM may finish in its time (with --timeout off: in the time
-that the server gave last), and standard error says what it answers.
-On Ctrl-C or SIGTERM no more tasks are taken, and what runs has 10 s to finish.
-The second signal ends it at once.
+server's --handle-limit is over first. The sender gets the same if the connection
+is lost; PROGRAM may then use the rest of its time (with --timeout off: of the
+time that the server gave last), and standard error says what it answers.
+On Ctrl-C or SIGTERM no more tasks are taken, and those that run have 10 s to
+finish. A second signal ends them at once.
 
 Exit status:
   0      a signal ended it, and no task was left half done
@@ -210,8 +209,8 @@ mod tests {
     fn every_refusal_says_what_is_allowed() {
         for (args, line) in [
             (&[][..], "handle: takes HOST and -- PROGRAM; see firstline handle --help"),
-            (&["pi"], "handle: takes -- PROGRAM behind HOST; see firstline handle --help"),
-            (&["pi", "--", ""], "handle: takes -- PROGRAM behind HOST; see firstline handle --help"),
+            (&["pi"], "handle: takes -- PROGRAM after HOST; see firstline handle --help"),
+            (&["pi", "--", ""], "handle: takes -- PROGRAM after HOST; see firstline handle --help"),
             (&["--min=x", "pi"], "--min x: takes a priority, 0 to 9, where 9 is the most urgent"),
             (
                 &["pi", "--count=0", "--", "v"],

@@ -127,7 +127,7 @@ impl Report {
     pub fn sum_up(&mut self, unread_from: Option<u64>) {
         let tally = self.tally;
         match unread_from {
-            Some(line) => self.complain(format_args!("{tally}; what is behind line {line} was not read")),
+            Some(line) => self.complain(format_args!("{tally}; the input after line {line} was not read")),
             None => self.complain(tally),
         }
     }

@@ -5,15 +5,16 @@
 //! answer is a job in a tube of the sender. RabbitMQ has a queue with priorities, a prefetch of one, and `reply-to`.
 //! NATS has requests to a queue group; it has no priorities.
 //!
-//! All servers get the same load from the same clients: a thread for each sender and each handler. A handler asks for
-//! one message at a time (NATS has no such bound, and pushes), and sends the answer to each message as soon as it is
-//! done, in a write of its own.
+//! All servers get the same load from the same clients: a thread for each sender and each handler. A handler has one
+//! message at a time, or up to a number of them (NATS has no such bound, and pushes). With one, it sends the answer as
+//! soon as the message is done; with more, it answers those that it has received in one write.
 
 use crate::load::{self, Load, text};
 use crate::protocol::Protocol;
 use crate::server::Running;
 use firstline::histogram::Histogram;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,8 +30,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long the other messages pile up before the first urgent one.
 const LEAD: Duration = Duration::from_millis(300);
 
-/// How many handlers answer when the rate is measured.
-const HANDLERS: usize = 16;
+/// Handlers of a kind.
+#[derive(Clone, Copy)]
+pub struct Handlers {
+    /// How many there are.
+    pub count: usize,
+    /// How many messages each has at once.
+    pub each: usize,
+}
 
 /// How long an answer may take before the measurement fails: several times the 5 s that NATS takes for an urgent
 /// message behind 512 others.
@@ -180,39 +187,46 @@ fn answer(protocol: Protocol, from: &mut Stream) -> Option<bool> {
 struct Handler {
     protocol: Protocol,
     stream: Stream,
+    /// It answers all that it has received at once.
+    is_batching: bool,
 }
 
 impl Handler {
-    fn connect(address: SocketAddr, protocol: Protocol) -> Self {
+    fn connect(address: SocketAddr, protocol: Protocol, each: usize) -> Self {
         let mut stream = Stream::connect(address, protocol);
         match protocol {
-            Protocol::Beanstalkd => drop(stream.send("reserve\r\n")),
+            Protocol::Beanstalkd => drop(stream.send("reserve\r\n".repeat(each))),
             Protocol::Nats => {
                 stream.send("CONNECT {\"verbose\":false}\r\nSUB tasks handlers 1\r\nPING\r\n");
                 // The +OK to the CONNECT before, and the PONG.
                 while stream.line().is_some_and(|line| line != "PONG") {}
             }
             Protocol::Stomp => {
-                let how = "ack:client-individual\nprefetch-count:1\nx-max-priority:9\nreceipt:1";
+                let how =
+                    format!("ack:client-individual\nprefetch-count:{each}\nx-max-priority:9\nreceipt:1");
                 stream.send(format!("SUBSCRIBE\nid:0\ndestination:/queue/tasks\n{how}\n\n\0"));
                 while stream.next(0).is_some_and(|frame| !frame.trim_start().starts_with("RECEIPT")) {}
             }
             _ => {
-                stream.send("/handle 0 1\n");
+                stream.send(format!("/handle 0 {each}\n"));
                 assert_eq!(stream.line().as_deref(), Some("OK 1"));
             }
         }
-        Self { protocol, stream }
+        Self { protocol, stream, is_batching: each > 1 }
     }
 
     /// Processes messages for as long as the server lives; each takes `work`.
     fn run(mut self, work: Duration) {
+        let mut answers = String::new();
         while let Some(piece) = self.take() {
-            let Some(answer) = piece else { continue };
-            if !work.is_zero() {
-                sleep(work);
+            if let Some(answer) = piece {
+                if !work.is_zero() {
+                    sleep(work);
+                }
+                answers += &answer;
             }
-            if !self.stream.send(answer) {
+            let waits = self.is_batching && self.stream.has_more();
+            if !waits && !answers.is_empty() && !self.stream.send(mem::take(&mut answers)) {
                 return;
             }
         }
@@ -259,8 +273,9 @@ impl Handler {
 }
 
 /// Starts the handlers. They end with the server.
-fn handle(running: &Running, protocol: Protocol, handlers: usize, work: Duration) -> Vec<JoinHandle<()>> {
-    let handlers = (0..handlers).map(|_| Handler::connect(running.address, protocol));
+fn handle(running: &Running, protocol: Protocol, handlers: Handlers, work: Duration) -> Vec<JoinHandle<()>> {
+    let Handlers { count, each } = handlers;
+    let handlers = (0..count).map(|_| Handler::connect(running.address, protocol, each));
     // All are there before the first message.
     let handlers: Vec<Handler> = handlers.collect();
     handlers.into_iter().map(|handler| thread::spawn(move || handler.run(work))).collect()
@@ -292,7 +307,7 @@ fn flood(
 /// The times until urgent messages are answered. One handler takes 10 ms for each message, and the clients of `load`
 /// have many others under way.
 pub fn urgent(running: Running, protocol: Protocol, load: Load) -> Histogram {
-    let mut threads = handle(&running, protocol, 1, WORK);
+    let mut threads = handle(&running, protocol, Handlers { count: 1, each: 1 }, WORK);
     let mut sender = Sender::connect(running.address, protocol, load.connections, 1, load.text_bytes);
     threads.extend(flood(&running, protocol, load, &Arc::default()));
     sleep(LEAD);
@@ -310,8 +325,8 @@ pub fn urgent(running: Running, protocol: Protocol, load: Load) -> Histogram {
 }
 
 /// How many messages are answered in a second, by handlers that do nothing.
-pub fn per_second(running: Running, protocol: Protocol, load: Load) -> f64 {
-    let mut threads = handle(&running, protocol, HANDLERS, Duration::ZERO);
+pub fn per_second(running: Running, protocol: Protocol, handlers: Handlers, load: Load) -> f64 {
+    let mut threads = handle(&running, protocol, handlers, Duration::ZERO);
     let answered = Arc::default();
     threads.extend(flood(&running, protocol, load, &answered));
     let (before, start) = (answered.load(Relaxed), Instant::now());

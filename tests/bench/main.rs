@@ -18,6 +18,7 @@ mod send;
 mod server;
 mod urgent;
 
+use handled::Handlers;
 use load::Load;
 use report::{Better, Table};
 use server::Server;
@@ -149,10 +150,17 @@ const WORKS: &[Work] = &[
     },
     Work {
         name: "handled",
-        unit: "handlers that do nothing, 16 x 32 in flight: answered/s",
+        unit: "16 handlers that do nothing, one message each, 16 x 32 in flight: answered/s",
         better: Better::More,
         takes_part: Server::answers,
-        measure: |s, d| handled::per_second(s.start(), s.protocol(), load(16, 32, d)),
+        measure: |s, d| answered(s, Handlers { count: 16, each: 1 }, d),
+    },
+    Work {
+        name: "handled-16",
+        unit: "4 handlers that do nothing, up to 16 messages each, 16 x 32 in flight: answered/s",
+        better: Better::More,
+        takes_part: Server::answers,
+        measure: |s, d| answered(s, Handlers { count: 4, each: 16 }, d),
     },
     Work {
         name: "1x64",
@@ -211,6 +219,10 @@ fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
 }
 
 /// A percentile of the times until urgent lines are answered, in tenths of a percent.
+fn answered(server: Server, handlers: Handlers, duration: Duration) -> f64 {
+    handled::per_second(server.start(), server.protocol(), handlers, load(16, 32, duration))
+}
+
 fn handled_us(server: Server, duration: Duration, permille: u16) -> f64 {
     // There are ten urgent lines a second.
     let load = load(16, 32, 10 * duration);

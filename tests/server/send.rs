@@ -331,7 +331,7 @@ fn without_a_right_it_ends_at_once() {
     writeln!(input, "a").unwrap();
     let told = call.complaint();
     assert!(told.contains("give a token by --token-file"), "{told}");
-    assert!(call.complaint().contains("behind line 1 was not read"));
+    assert!(call.complaint().contains("after line 1 was not read"));
     assert_eq!(call.end().code, Some(1));
     assert_eq!(server.stats_of(Tokens::GOOD)["admitted"], 1);
 }

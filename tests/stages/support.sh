@@ -32,7 +32,7 @@ export RUST_TEST_THREADS=8
 # their time the tests wait.
 export CARGO_PROFILE_DEV_OPT_LEVEL=0
 
-# optimized COMMAND...: with the profile of Cargo.toml, for tests that compute.
+# optimized COMMAND...: with the profile of Cargo.toml, for tests that compute. Those of the server share a directory.
 optimized() (
     unset CARGO_PROFILE_DEV_OPT_LEVEL
     "$@"
@@ -59,8 +59,8 @@ release() {
 # guarded: builds the server that aborts when it allocates after "ready"; the tests use it from here on. It takes
 # optimization: without it each move is a copy on the stack, and the threads' stacks are small.
 guarded() {
-    optimized cargo build --features "$SERVER_FEATURES" --bin firstline --target-dir target/guard
-    export FIRSTLINE_TEST_BINARY="$PWD/target/guard/debug/firstline"
+    optimized cargo build --features "$SERVER_FEATURES" --bin firstline --target-dir target/optimized
+    export FIRSTLINE_TEST_BINARY="$PWD/target/optimized/debug/firstline"
 }
 
 # usual_server: the tests use the release if all stages run, and otherwise the guarded server.
