@@ -84,7 +84,7 @@ pub mod segment;
 #[cfg(not(loom))]
 mod segment_file;
 #[cfg(all(test, not(loom)))]
-mod simulated;
+pub(crate) mod simulated;
 #[cfg(not(loom))]
 pub mod store;
 #[cfg(not(loom))]

@@ -12,6 +12,8 @@
 
 mod keeper;
 mod line;
+#[cfg(test)]
+mod power_tests;
 mod printer;
 mod state_file;
 mod verdict;
