@@ -86,6 +86,8 @@ struct Schedule {
     acknowledged: Vec<String>,
     /// Of these, those that a handler has done.
     answered: Vec<String>,
+    /// Their senders know that they are not done.
+    refused: Vec<String>,
     unknown: usize,
     kills: usize,
     steps: Vec<String>,
@@ -106,6 +108,7 @@ impl Schedule {
             said: 0,
             acknowledged: Vec::new(),
             answered: Vec::new(),
+            refused: Vec::new(),
             unknown: 0,
             kills: 0,
             steps: Vec::new(),
@@ -214,10 +217,11 @@ impl Schedule {
         for _ in 0..count {
             let Some(reply) = client.try_line() else { return Ok(()) };
             let words: Vec<&str> = reply.split(' ').collect();
-            let text = || words[1].parse::<usize>().ok().and_then(|n| texts.get(n - 1)).cloned();
+            let line = words.get(1).and_then(|line| line.parse::<usize>().ok());
+            let text = || line.and_then(|line| texts.get(line - 1)).cloned().ok_or(&reply);
             match words[..] {
                 ["ACK", _, _] | ["ACK", _, _, "=", _] => {
-                    let text = text().ok_or(&reply)?;
+                    let text = text()?;
                     if let Some(said) = words.get(4) {
                         if *said != text {
                             return Err(format!("{text} is answered by {reply}"));
@@ -226,8 +230,8 @@ impl Schedule {
                     }
                     self.acknowledged.push(text);
                 }
-                ["NAK", _, "handler-lost" | "handler-timeout"] => self.unknown += 1,
-                ["NAK", _, "no-handler" | "shutting-down" | "handler-refused"] => {}
+                ["NAK", _, "handler-lost" | "handler-timeout" | "handler-unrecorded"] => self.unknown += 1,
+                ["NAK", _, "no-handler" | "shutting-down"] => self.refused.push(text()?),
                 ["BYE", _] => return Ok(()),
                 _ => return Err(format!("not expected: {reply}")),
             }
@@ -246,6 +250,11 @@ impl Schedule {
         }
         if let Some(text) = self.acknowledged.iter().find(|text| !kept.contains_key(*text)) {
             return Err(format!("{text} is acknowledged and not kept"));
+        }
+        if let Some(text) =
+            self.refused.iter().find(|text| done.contains_key(*text) || kept.contains_key(*text))
+        {
+            return Err(format!("{text} is refused, and done or kept; done: {done:?}"));
         }
         match self.answered.iter().find(|text| !done.contains_key(*text)) {
             Some(text) => Err(format!("{text} is acknowledged by a handler and not done")),
