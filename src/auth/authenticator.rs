@@ -35,25 +35,25 @@ pub enum Verdict {
 /// The authenticator.
 pub struct Authenticator {
     state: &'static Mutex<State>,
-    /// Increases each time when the tokens are replaced.
+    /// Increases each time the tokens are replaced.
     edition: AtomicU32,
 }
 
 impl Authenticator {
-    /// The authenticator with these tokens, which it takes out of `tokens`. Startup calls this once.
+    /// Creates the authenticator, and moves the entries of `tokens` into it. Startup calls this once.
     pub fn new(tokens: &mut Tokens) -> Self {
         let authenticator = Self { state: &STATE, edition: AtomicU32::new(0) };
         authenticator.replace(tokens);
         authenticator
     }
 
-    /// Swaps the current tokens for new ones. `tokens` holds the former tokens afterwards.
+    /// Swaps the current tokens for new ones. Afterwards, `tokens` holds the previous ones.
     pub fn replace(&self, tokens: &mut Tokens) {
         mem::swap(&mut self.state.lock().tokens, tokens);
         self.edition.fetch_add(1, Ordering::Release);
     }
 
-    /// The current edition of the tokens.
+    /// The edition of the current tokens.
     pub fn edition(&self) -> u32 {
         self.edition.load(Ordering::Acquire)
     }
@@ -75,7 +75,7 @@ impl Authenticator {
         }
     }
 
-    /// Removes a connection from the queue: its token is not to be checked any more.
+    /// Removes a connection from the queue when its token no longer needs a check.
     pub fn leave(&self, conn: ConnId) {
         self.state.lock().backoff.leave(conn);
     }

@@ -1,15 +1,15 @@
-//! The login back-off: an address that tries wrong tokens waits longer each time, over all its connections.
+//! The login back-off: an address waits longer after each wrong token. All its connections share the back-off.
 //!
 //! Two delays bound how many tokens an address can try. The *reply* to a wrong token is delayed, longer each time. And
-//! after a wrong token, no token from that address is *checked* for [`WRONG_TOKEN_MS`], not even a right one.
-//! Otherwise a client that does not wait for the reply, and tries at once on another connection, would not be slowed
-//! down. Connections whose token waits for its check are in a queue, each once. So a client that shares its address
-//! with others that try wrong tokens waits for at most that time for each connection of the address. A client that
-//! connects again goes to the end of the queue.
+//! for [`WRONG_TOKEN_MS`] after a wrong token, the server *checks* no token from that address, not even a right one.
+//! Otherwise a client could avoid the delay: it would try the next token at once on another connection. Connections
+//! whose token is not checked yet wait in a queue, each at most once. So a client that shares its address with clients
+//! that try wrong tokens waits for at most [`WRONG_TOKEN_MS`] per connection of the address. A client that reconnects
+//! goes to the end of the queue.
 //!
-//! Other addresses are not affected. A table of fixed size remembers addresses. When it is full, all further addresses
-//! wait together, as if they were one. So a client with many addresses tries at most [`SUSPECTS_MAX`] tokens at a
-//! time, and one more for all further addresses together.
+//! Other addresses are not affected. A table of fixed size holds the addresses. When it is full, all further addresses
+//! share one record, as if they were one address. So a client with many addresses can try at most [`SUSPECTS_MAX`]
+//! tokens at a time, and one more for all further addresses together.
 
 use crate::conn_id::ConnId;
 use crate::limits::{CLIENTS, SUSPECTS_MAX, WRONG_TOKEN_MEMORY_MS, WRONG_TOKEN_MS, WRONG_TOKEN_MS_MAX};
@@ -23,9 +23,9 @@ const INTERVAL_NS: u64 = WRONG_TOKEN_MS * 1_000_000;
 #[derive(Default)]
 pub struct LoginBackoff {
     suspects: Vec<(IpAddr, Record), SUSPECTS_MAX>,
-    /// The record that all addresses share for which the table has no room.
+    /// The record shared by all addresses that found no room in the table.
     others: Record,
-    /// The connections whose token waits for its check, with their addresses, in order.
+    /// The connections whose token is not checked yet, with their addresses, in order of arrival.
     queue: Vec<(ConnId, IpAddr), CLIENTS>,
 }
 
@@ -63,8 +63,8 @@ impl LoginBackoff {
         Self { suspects: Vec::new(), others: Record::NOTHING, queue: Vec::new() }
     }
 
-    /// When to show a token from that address, on that connection, again, in nanoseconds; none: check it now. Until
-    /// then the connection is in the queue, unless it [leaves](Self::leave).
+    /// When the connection must show its token again, in nanoseconds; `None`: check the token now. Until then, the
+    /// connection stays in the queue unless it [leaves](Self::leave).
     pub fn waits_until(&mut self, conn: ConnId, address: IpAddr, now_ns: u64) -> Option<u64> {
         self.forget(now_ns);
         let until_ns = self.record(address).map_or(0, |record| record.until_ns).max(now_ns);
@@ -76,7 +76,7 @@ impl LoginBackoff {
             return None;
         }
         if place.is_none() {
-            // There is room: each connection is in the queue at most once.
+            // The queue has room, because it holds each connection at most once.
             let _ = self.queue.push((conn, address));
         }
         Some(until_ns + ahead as u64 * INTERVAL_NS)
@@ -95,12 +95,12 @@ impl LoginBackoff {
         }
         let mut record = Record::NOTHING;
         let answer_ns = record.add(now_ns);
-        // There is room, or the address would share the record of the others.
+        // The table has room; otherwise `record` would have returned the shared record.
         let _ = self.suspects.push((address, record));
         answer_ns
     }
 
-    /// The record of that address; none: it has none, and the table has room for one.
+    /// The record of that address; `None`: it has no record yet, and the table has room for one.
     fn record(&mut self, address: IpAddr) -> Option<&mut Record> {
         match self.place(address) {
             Some(place) => Some(&mut self.suspects[place].1),
@@ -113,7 +113,7 @@ impl LoginBackoff {
         self.suspects.iter().position(|(suspect, _)| *suspect == address)
     }
 
-    /// Whether two addresses wait together.
+    /// Whether two addresses share a record.
     fn wait_together(&self, one: IpAddr, other: IpAddr) -> bool {
         let is_other = |address| self.suspects.is_full() && self.place(address).is_none();
         one == other || is_other(one) && is_other(other)

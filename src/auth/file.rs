@@ -1,5 +1,5 @@
-//! The file of `--auth-file`. The server reads it into static memory, and only if nobody else can read it. It can be
-//! read again at any time without an allocation.
+//! The file of `--auth-file`. The server accepts it only if other users have no access to it, and reads it into static
+//! memory. Reading it again does not allocate.
 
 use super::tokens::{Mistake, Tokens};
 use crate::limits::AUTH_FILE_BYTES_MAX;
@@ -24,18 +24,18 @@ static TOKENS: ConstStaticCell<Tokens> = ConstStaticCell::new(Tokens::new());
 /// The mode bits that must not be set, because they give other users access.
 const FOR_OTHERS: u32 = 0o077;
 
-/// The mode bit that may be set nevertheless in a file of root and root's group. systemd passes credentials with it: it
-/// is the mask of an access control list, which names the user that may read them.
+/// The mode bit that is permitted if the file belongs to root and root's group. systemd sets it on credentials: there
+/// it is the mask of an access control list, which names the user that may read them.
 const FOR_ROOT_GROUP: u32 = 0o040;
 
 /// Why the file is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Error {
-    /// An error of the system.
+    /// A system call failed.
     System(Errno),
-    /// The path is that of a directory, a pipe or the like.
+    /// The path names a directory, a pipe or the like.
     NoFile,
-    /// Users other than its owner can read the file, or write to it.
+    /// Users other than its owner have access to the file.
     Exposed,
     /// The file belongs to this user, which is neither root nor the user of this process.
     Foreign(u32),
@@ -80,10 +80,10 @@ pub struct AuthFile {
 }
 
 impl AuthFile {
-    /// The file at that path, unread. Call it at the start: it allocates.
+    /// Creates the value without reading the file. Call this at startup: it allocates.
     ///
     /// # Errors
-    /// If no file can have that path.
+    /// The path contains a NUL byte.
     ///
     /// # Panics
     /// When called twice: there is only one buffer.
@@ -116,20 +116,20 @@ fn read_into(buffer: &mut Buffer, path: &CString) -> Result<usize, Error> {
     if len > AUTH_FILE_BYTES_MAX { Err(Error::TooLong) } else { Ok(len) }
 }
 
-/// Opens a file for reading, if only root and the user of this process can have written it, and only they can read it,
-/// or users that the file's access control list names: see [`FOR_ROOT_GROUP`].
+/// Opens a file for reading if root or the user of this process owns it and no other user has access. The exception is
+/// a user in the file's access control list: see [`FOR_ROOT_GROUP`].
 ///
 /// # Errors
 /// Why the file is not accepted.
 pub(crate) fn open_private(path: &CString) -> Result<OwnedFd, Error> {
-    // Non-blocking: a pipe without a writer must not block this.
+    // Non-blocking, because opening a pipe without a writer would block.
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = open(path.as_c_str(), flags, Mode::empty())?;
     check(&fstat(&file)?)?;
     Ok(file)
 }
 
-/// Checks that only root and the user of this process can have written the file, and can read it.
+/// Checks that it is a regular file, that root or the user of this process owns it, and that no other user has access.
 fn check(stat: &FileStat) -> Result<(), Error> {
     if stat.st_mode & S_IFMT != S_IFREG {
         return Err(Error::NoFile);
@@ -209,7 +209,7 @@ mod tests {
             (0o660, false),
             (0o650, false),
             (0o644, false),
-            // Of root's group only.
+            // Accepted only if the file belongs to root and root's group.
             (0o640, geteuid().is_root() && group == 0),
         ] {
             fs::set_permissions(&place.0, fs::Permissions::from_mode(mode)).unwrap();
@@ -241,7 +241,7 @@ mod tests {
         let place = Place::new("owner");
         place.write(LINE, 0o600);
         if !geteuid().is_root() {
-            // Only root can give a file away. The test above checks the owner for every user.
+            // Only root can change the owner of a file. The test above covers the other users.
             return;
         }
         chown(&place.0, Some(Uid::from_raw(4711)), Some(Gid::from_raw(4711))).unwrap();

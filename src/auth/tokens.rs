@@ -11,7 +11,8 @@
 //! valve   d8KpR2sYw6NfT0jBmQ4vXcHz  0         no-join handle
 //! ```
 //!
-//! Bytes in, a table out. Nothing here allocates, and no description of a mistake contains any part of a token.
+//! This module parses bytes into a table. It does not allocate, and no description of a mistake contains any part of a
+//! token.
 
 use crate::limits::{NICK_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKENS_MAX};
 use crate::protocol::Priority;
@@ -36,8 +37,8 @@ impl Rights {
     pub const ALL: Self = Self { priority_max: Priority::URGENT, may_join: true, may_handle: true };
 }
 
-/// A token. Two tokens are compared in constant time. It is padded with zeroes; no token contains a zero, so two
-/// different tokens stay different.
+/// A token. Two tokens are compared in constant time. A short token is padded with zero bytes. No token contains a zero
+/// byte, so different tokens stay different.
 #[derive(Clone, Copy)]
 pub struct Token([u8; TOKEN_BYTES_MAX]);
 
@@ -85,7 +86,7 @@ pub struct Tokens {
 /// A mistake in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The number of the line, from 1; none: the mistake is about the whole file.
+    /// The number of the line, from 1; `None`: the mistake concerns the whole file.
     pub line: Option<usize>,
     /// What is wrong.
     pub what: What,
@@ -104,7 +105,7 @@ pub enum What {
     Priority,
     /// The word after the priority is neither `join` nor `no-join`.
     Join,
-    /// The word after that is not `handle`.
+    /// The word after `join` or `no-join` is not `handle`.
     Handle,
     /// An earlier line has the same name.
     NameTwice,
@@ -162,10 +163,10 @@ impl Tokens {
         self.entries.is_empty()
     }
 
-    /// Replaces the entries by those of a file.
+    /// Replaces the entries with those of a file.
     ///
     /// # Errors
-    /// The first mistake. The entries are then those before the mistake, and must not be used.
+    /// The first mistake. The table then holds only the entries before the mistake, and must not be used.
     pub fn read(&mut self, file: &[u8]) -> Result<(), Mistake> {
         self.entries.clear();
         for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
@@ -197,7 +198,7 @@ impl Tokens {
     }
 }
 
-/// The entry of a line; none: the line is blank or a comment.
+/// The entry of a line; `None`: the line is blank or a comment.
 fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
     let words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
     let mut words = words.take_while(comment()).fuse();
@@ -214,8 +215,9 @@ fn entry(line: &[u8]) -> Result<Option<Entry>, What> {
     Ok(Some(Entry { name, token, rights }))
 }
 
-/// Returns whether a word precedes the comment, for each word of a line. A comment begins with a `#` at the beginning
-/// of the line or after its last word; within a token, a `#` is a character as any other.
+/// Returns a predicate that takes the words of a line in order and says whether the comment has not begun yet. A word
+/// that starts with `#` begins the comment if it is the first word, or comes after the fourth. In the other words, `#`
+/// is an ordinary character.
 fn comment() -> impl FnMut(&&[u8]) -> bool {
     let mut words = 0;
     move |word| {
@@ -237,7 +239,7 @@ fn may_join(word: &[u8]) -> Result<bool, What> {
     }
 }
 
-/// Whether the word after `join` or `no-join` permits the client to handle messages; there may be no such word.
+/// Whether the word after `join` or `no-join` permits the client to handle messages. The word is optional.
 fn may_handle(word: Option<&[u8]>) -> Result<bool, What> {
     match word {
         Some(b"handle") => Ok(true),
