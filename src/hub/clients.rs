@@ -63,7 +63,7 @@ impl ClientTable {
     }
 
     /// Takes a free place for a client from `peer`: one whose worker has the fewest connections. `worker_of` returns
-    /// the worker of a connection. None: all places are taken.
+    /// the worker of a connection. Returns `None` if all places are taken.
     pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(ConnId) -> WorkerId) -> Option<ConnId> {
         let is_free = |conn: ConnId| self.members[conn].presence == Presence::Free;
         let mut load = [0u16; CLIENTS];
@@ -120,7 +120,7 @@ impl ClientTable {
         Name::try_from(self.members[conn].name()).unwrap_or_default()
     }
 
-    /// The name of a connected client; none: the client is leaving, or there is no client.
+    /// The name of a connected client, or `None` if the client is leaving or there is no client.
     pub fn connected(&self, conn: ConnId) -> Option<Name> {
         (self.members[conn].presence == Presence::Connected).then(|| self.name(conn))
     }
@@ -136,7 +136,7 @@ impl ClientTable {
         self.members[conn].nick = String::try_from(name).unwrap_or_default();
     }
 
-    /// Gives a client a nick; false: another connected client has it.
+    /// Gives a client a nick. Returns false if another connected client has it.
     pub fn rename(&mut self, conn: ConnId, nick: &str) -> bool {
         let holds = |member: &Member| member.presence == Presence::Connected && member.nick == nick;
         if self.members.0.iter().enumerate().any(|(other, member)| other != conn.index() && holds(member)) {

@@ -11,9 +11,9 @@ use crate::protocol::reply::{Farewell, Nak};
 pub struct JournalState {
     /// Which journal it is.
     pub identity: Identity,
-    /// What it holds at most, in bytes of its files.
+    /// Its capacity, in bytes of its files.
     pub capacity_bytes: u64,
-    /// What was written since the start.
+    /// The statistics of the writes since the start.
     pub written: WriteStats,
     /// Whether messages can be kept.
     pub works: bool,
@@ -41,11 +41,11 @@ pub struct Counters {
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
-    /// The state of the journal; none: there is no journal.
+    /// The state of the journal, or `None` if there is no journal.
     pub journal: Option<JournalState>,
     /// How long the journal's syncs took, in nanoseconds.
     pub(super) sync_times: Histogram,
-    /// Damaged bytes that reads of the journal met. Each read counts them again.
+    /// Damaged bytes that reads of the journal found. Each read counts them again.
     pub journal_damage_bytes: u64,
 }
 

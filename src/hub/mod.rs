@@ -17,7 +17,8 @@
 //! ```
 //!
 //! No thread takes any other lock while it holds one, except the lock of the log's ring, which comes last. No thread
-//! holds a lock over a system call that can block, except the pipeline's lock, for which no thread waits.
+//! holds a lock over a system call that can block, except the pipeline's lock, for which no thread waits before the
+//! shutdown.
 
 pub mod accept;
 pub mod clients;

@@ -1,6 +1,6 @@
 //! A rate limiter: the generic cell rate algorithm (GCRA, ITU-T I.371). It is equivalent to a token bucket, but keeps
-//! only one number: the time at which the bucket will be full again. Each event that it lets pass moves that time
-//! later, so nothing has to refill the bucket.
+//! only one number: the time at which the bucket will be full again. Each event that passes moves that time later, so
+//! nothing has to refill the bucket.
 
 /// How many events may pass in a period, and how many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `count` events in `period_ns` nanoseconds. The largest burst is as many events as `burst_ns` nanoseconds give,
-    /// but at least one.
+    /// `count` events in `period_ns` nanoseconds. The largest burst is the number of events that the rate gives in
+    /// `burst_ns` nanoseconds, but at least one.
     ///
     /// # Panics
     /// If the count is zero. The options do not allow that.
@@ -44,7 +44,7 @@ impl RateLimiter {
         (self.full_at_ns + rate.interval_ns).saturating_sub(rate.burst_ns)
     }
 
-    /// Lets one event pass; false: the event may not pass now, and the limiter does not change.
+    /// Lets one event pass. Returns false, and does not change the limiter, if the event may not pass now.
     pub fn take(&mut self, rate: Rate, now_ns: u64) -> bool {
         let has_one = self.has_one(rate, now_ns);
         if has_one {

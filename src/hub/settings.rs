@@ -9,19 +9,20 @@ use std::time::Duration;
 
 /// The time-outs and shares that the options choose.
 pub struct Settings {
-    /// How many connections one address may have; none: all of them.
+    /// How many connections one address may have, or `None` if it may have all of them.
     pub per_address: Option<usize>,
-    /// How many lines a client may send; none: there is no limit.
+    /// How many lines a client may send, or `None` if there is no limit.
     pub rate: Option<Rate>,
-    /// How many messages of a client keep a high priority; none: all of them.
+    /// How many messages of a client keep a high priority, or `None` if all of them do.
     pub urgent_rate: Option<Rate>,
-    /// How long a client is idle before the server may evict it for another, in nanoseconds; none: it never does.
+    /// How long a client is idle before the server may evict it for another, in nanoseconds, or `None` if it never
+    /// does.
     pub idle_grace_ns: Option<u64>,
-    /// How long a client may take for a line, in nanoseconds; none: there is no limit.
+    /// How long a client may take for a line, in nanoseconds, or `None` if there is no limit.
     pub line_timeout_ns: Option<u64>,
-    /// How long a client may send nothing, in nanoseconds; none: there is no limit.
+    /// How long a client may send nothing, in nanoseconds, or `None` if there is no limit.
     pub idle_timeout_ns: Option<u64>,
-    /// How long a client may leave its bytes unread, in nanoseconds; none: there is no limit.
+    /// How long a client may leave its bytes unread, in nanoseconds, or `None` if there is no limit.
     pub write_timeout_ns: Option<u64>,
     /// How long the shutdown may take.
     pub drain_timeout: Duration,
@@ -46,7 +47,7 @@ impl Settings {
         }
     }
 
-    /// How long a client may leave its bytes unread, in milliseconds; none: there is no limit.
+    /// How long a client may leave its bytes unread, in milliseconds, or `None` if there is no limit.
     pub fn write_timeout_ms(&self) -> Option<u32> {
         self.write_timeout_ns.map(|timeout_ns| (timeout_ns / 1_000_000) as u32)
     }

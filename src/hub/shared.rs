@@ -41,7 +41,7 @@ pub struct Hub {
     pub clients: &'static Mutex<ClientTable>,
     /// The counters.
     pub counters: &'static Mutex<Counters>,
-    /// The connections that may have joined: a hint where to look, because only the outbox knows. It changes under the
+    /// The connections that may have joined. It is only a hint: the outbox has the actual state. It changes under the
     /// outbox's lock.
     pub joined: ConnSet,
     /// Wakes the workers.
@@ -91,8 +91,8 @@ impl Hub {
 
     /// How many admitted messages are not processed.
     pub fn unprocessed(&self) -> u64 {
-        // In this order: every message that counts as handled then counts as admitted, too; and a task that is done in
-        // between counts twice, but is never missed, because it goes from the table to the queue.
+        // The order matters: every message that counts as handled also counts as admitted; and a task that is done in
+        // between counts twice, but is never missed, because it moves from the table to the queue.
         let handled = self.counters.lock().handled;
         let tasks = self.tasks.as_ref().map_or(0, |tasks| tasks.table().unfinished());
         self.queue.admitted().saturating_sub(handled) + tasks as u64
@@ -113,11 +113,12 @@ impl Hub {
         self.clients.lock().address(conn)
     }
 
-    /// Lets a client join: from now on it receives messages of priority `min` and above. If it lags, what it missed
-    /// counts as lost.
+    /// Lets a client join: from now on it receives messages of priority `min` and above. If it lags, the messages that
+    /// it missed count as lost.
     pub fn join(&self, conn: ConnId, min: Priority) {
         let mut outbox = self.outboxes[conn].lock();
-        // Before `next_id` is read: the consumer publishes what is committed before it reads which clients have joined.
+        // Before `next_id` is read: the consumer publishes the committed part of the journal before it reads which
+        // clients have joined.
         self.joined.insert(conn);
         if let (Some(behind_from), Some(replay)) = (outbox.subscriber.behind_from(), &self.replay) {
             let live_from = replay.next_id();
@@ -175,7 +176,7 @@ impl Hub {
         TaskParts { queue, clients, counters, outboxes, wakeups, vacancies, caller }
     }
 
-    /// Swaps the tokens for new ones, and wakes every session: it closes the connection if its token is gone.
+    /// Swaps the tokens for new ones, and wakes every session. A session whose token is gone closes its connection.
     pub fn replace_tokens(&self, tokens: &mut Tokens) {
         if let Some(authenticator) = &self.authenticator {
             authenticator.replace(tokens);
@@ -183,8 +184,8 @@ impl Hub {
         }
     }
 
-    /// Begins the shutdown: sessions take no more lines, the consumer processes what is admitted, and each client is
-    /// told.
+    /// Begins the shutdown: sessions take no more lines, the consumer processes the admitted messages, and each client
+    /// gets a farewell.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         ConnId::all().for_each(|conn| self.wakeups.wake(conn));

@@ -57,14 +57,14 @@ fn answer_all(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Outcome {
     }
     // A worker that had not yet seen the shutdown may have admitted messages meanwhile.
     refused += refuse_rest(hub);
-    // Refused messages count as unprocessed, and so do refused tasks.
+    // `unprocessed` still counts the refused messages, but not the refused tasks.
     match hub.unprocessed() + refused {
         0 => Outcome::Drained,
         messages => Outcome::LeftOver(messages),
     }
 }
 
-/// Waits until all places are free, or for a signal; none: the deadline passed.
+/// Waits until all places are free, or for a signal. Returns `None` if the deadline passes first.
 fn wait_for_connections(hub: &Hub, signals: &Signals, deadline_ns: u64) -> Option<Outcome> {
     while clock::now_ns() < deadline_ns {
         if hub.clients.lock().taken().0 == 0 {

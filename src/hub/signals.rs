@@ -25,7 +25,7 @@ pub enum SignalAction {
 /// The signals that other processes or the kernel have sent.
 pub struct Signals {
     fd: SignalFd,
-    /// The server was started from a terminal, and without `nohup` or the like, which would let it outlive the
+    /// The server was started from a terminal, and without `nohup` or the like, with which it would outlive the
     /// terminal.
     ends_with_terminal: bool,
     /// The process ID of the session leader: a shell, or this process.
@@ -34,8 +34,8 @@ pub struct Signals {
 
 impl Signals {
     /// Blocks the signals in this thread and in the threads that it will make, so that only this descriptor delivers
-    /// them. Call it before there is another thread. SIGXFSZ is blocked, too, and never read: so a file that may not
-    /// grow is an error of the write (`EFBIG`), as a full disk is.
+    /// them. Call it before there is another thread. SIGXFSZ is blocked, too, and never read: so a write to a file that
+    /// may not grow fails with `EFBIG`, like a write to a full disk.
     ///
     /// # Errors
     /// If there are not enough descriptors, or the kernel has no signalfd.
@@ -78,7 +78,7 @@ fn terminal() -> Result<OwnedFd, Errno> {
     open("/dev/tty", flags, Mode::empty())
 }
 
-/// Whether this process was started with SIGHUP ignored. The descriptor delivers the signal nevertheless, because the
+/// Whether this process was started with SIGHUP ignored. The descriptor delivers the signal even then, because the
 /// signal is blocked.
 fn is_hang_up_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -63,7 +63,7 @@ impl From<realtime::Error> for Error {
 }
 
 /// Counts the threads that have been made but do not run yet. A new thread maps and allocates until it runs its own
-/// code, so every thread must have come that far before the server is ready.
+/// code, so the server is ready only when every thread runs its own code.
 struct Starting {
     threads: Mutex<usize>,
     started: Condvar,
@@ -185,13 +185,13 @@ fn make_hub(
         Policy::new(options.realtime.is_some(), consumer.needs_thread(), consumer.lets_workers_run());
     let hub = Hub::new(options, policy, replay, authenticator);
     let hub = HUB.init(hub.map_err(|errno| no_descriptor(errno, options.workers))?);
-    // So the first `/stats` already lists the counters of the journal.
+    // Set here, so that the first `/stats` already lists the counters of the journal.
     hub.counters.lock().journal = consumer.journal_state();
     hub.queue.set_order(settings::order(options));
     Ok((hub, DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()))))
 }
 
-/// Gives each outbox its slots, as free ones.
+/// Gives each outbox its slots; all of them are free.
 fn fill_outboxes() {
     for (outbox, slots) in OUTBOXES.0.iter().zip(take_slots()) {
         slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));

@@ -1,7 +1,7 @@
 //! A snapshot of all counters, and how `/stats` lists them.
 //!
-//! Each counter is kept where its events happen: with the queue, with each outbox, and the rest in the [`Counters`].
-//! It is a plain number behind the mutex that is held there anyway, because not every board has 64-bit atomics.
+//! Each counter is kept where its events happen: with the queue, with each outbox, and the rest in the [`Counters`]. It
+//! is a plain number, guarded by the mutex that is held there anyway, because not every board has 64-bit atomics.
 
 use crate::clock;
 use crate::hub::counters::{Counters, JournalState};
@@ -152,7 +152,7 @@ const LINES: usize = GENERAL.len()
 /// The largest number of lines about one priority.
 const OF_PRIORITY: usize = PRIORITY.len() + TaskEvent::COUNT;
 
-/// The histograms that are not of a priority: of syncs, and of tasks.
+/// The number of histograms that do not belong to a priority: those of syncs and of tasks.
 const HISTOGRAMS: usize = 3;
 
 /// The largest number of lines of `/stats full`: after those of `/stats` the journal's size, and the histograms.
@@ -233,9 +233,9 @@ impl Snapshot {
         self.priorities.iter().map(counter).sum()
     }
 
-    /// The first line from number `from` on: its name, its value, and the number from which to continue. None: there
-    /// are no more lines. A priority that never had a message has no lines. Without a journal or without handling there
-    /// are no lines about it.
+    /// The first line from number `from` on: its name, its value, and the number from which to continue. Returns `None`
+    /// if there are no more lines. A priority that never had a message has no lines. Without a journal or without
+    /// handling there are no lines about it.
     pub fn line(&self, from: usize) -> Option<(StatName, u64, usize)> {
         let end = if self.is_full { LINES_FULL } else { LINES };
         (from..end).find_map(|number| {

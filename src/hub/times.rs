@@ -1,4 +1,4 @@
-//! What `/stats` lists of a histogram of times.
+//! The values of a histogram of times that `/stats` lists.
 
 use crate::histogram::Histogram;
 use crate::limits::STAT_BUCKETS_US;
@@ -33,7 +33,7 @@ impl Times {
     /// The lines that only `/stats full` has: the sum, the number of times, and the buckets.
     pub const LINES_FULL: usize = 2 + STAT_BUCKETS_US.len();
 
-    /// Those of a histogram of nanoseconds; without the buckets unless `is_full`.
+    /// The values of a histogram of nanoseconds, with the buckets only if `is_full`.
     pub fn of(histogram: &Histogram, is_full: bool) -> Self {
         let mut times = Self {
             p50_ns: histogram.percentile(500),

@@ -21,11 +21,11 @@ use crate::service::Service;
 struct Observation {
     /// How many messages were admitted.
     admitted: u64,
-    /// How many of them were processed. It was read later, so it may be more than [`Self::admitted`].
+    /// How many messages were processed. It was read later, so it may be more than [`Self::admitted`].
     processed: u64,
-    /// How many had been processed at the check before.
+    /// How many had been processed at the previous check.
     processed_before: u64,
-    /// A handler has a task whose time had ended before the check before.
+    /// A handler has a task whose time had ended before the previous check.
     is_late: bool,
     /// The journal waits for the disk.
     is_waiting_for_disk: bool,
@@ -43,8 +43,8 @@ enum Verdict {
 }
 
 impl Observation {
-    /// The consumer has to process something between two checks if messages wait. The disk excuses what stands still
-    /// only if nothing was processed: a disk that works is often waited for, too, for a moment.
+    /// If messages wait, the consumer has to process some of them between two checks. A wait for the disk is an excuse
+    /// only if nothing was processed: the journal also waits for a working disk, for a moment.
     fn verdict(self) -> Verdict {
         let waiting = self.admitted.saturating_sub(self.processed);
         let stands_still = self.processed == self.processed_before;
@@ -68,7 +68,7 @@ pub struct Watchdog<'a> {
     checked_ns: u64,
     /// How many messages had been processed at the last check.
     processed: u64,
-    /// The disk did not answer between two checks, and the log has said so.
+    /// The disk did not answer between two checks, and that has been logged.
     is_frozen: bool,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Watchdog<'a> {
         let Some(interval_ns) = self.interval_ns.filter(|_| self.next_ns <= now_ns) else { return };
         self.next_ns = now_ns + interval_ns;
         let observation = Observation {
-            // In this order: a message that is admitted in between does not count as waiting.
+            // Read in this order: a message that is admitted in between does not count as waiting.
             admitted: hub.queue.admitted(),
             processed: hub.counters.lock().handled,
             processed_before: self.processed,
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(late.verdict(), Verdict::Hangs);
         let busy = Observation { processed_before: 3, is_waiting_for_disk: true, ..late };
         assert_eq!(busy.verdict(), Verdict::Hangs);
-        // A worker that runs the pipeline waits for the disk, and its handlers' tasks with it.
+        // A worker that runs the pipeline waits for the disk, and the tasks of its handlers wait with it.
         assert_eq!(Observation { is_waiting_for_disk: true, ..late }.verdict(), Verdict::DiskFrozen(0));
     }
 

@@ -28,7 +28,7 @@ pub enum Next {
     },
 }
 
-/// The failures of accept(2) on one listener, and the pause after them.
+/// The failures of accept(2) on one listener, and the pause that follows them.
 #[derive(Default)]
 pub struct Backoff {
     /// Failures since the last success.
@@ -69,7 +69,7 @@ impl Backoff {
         core::mem::take(&mut self.has_logged_failure)
     }
 
-    /// The end of the pause, in nanoseconds; none: the listener does not pause.
+    /// The end of the pause, in nanoseconds, or `None` if the listener does not pause.
     pub fn until_ns(&self) -> Option<u64> {
         self.until_ns
     }

@@ -1,6 +1,6 @@
-//! Pending connections: they are accepted but have no place yet. If all places are taken, or as many as one address
-//! may have, then for each pending connection the server evicts a client that no longer answers or is idle. That takes
-//! a moment, because the server tells the evicted client why. A connection is pending for that moment, and no longer.
+//! Pending connections: they are accepted but have no place yet. If all places are taken, or all that one address may
+//! have, the server evicts a client that no longer answers or is idle for each pending connection. That takes a moment,
+//! because the server tells the evicted client why. A connection is pending only for that moment.
 //!
 //! Free places go to pending connections in the order of their arrival, whichever client gave the place up. Only a
 //! connection from an address that has its share waits until that address gives up a place.
@@ -55,13 +55,13 @@ impl PendingConnections {
         self.pending.iter().filter(|connection| host_of(connection.peer) == host_of(peer)).count()
     }
 
-    /// When the time of the first pending connection is over, in nanoseconds.
+    /// When the first pending connection may no longer wait, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
         self.pending.first().map(|connection| connection.until_ns)
     }
 
     /// Assigns the free places, and requests an eviction for each connection that is left. Returns a connection to
-    /// reject, and why: its time is over, or there is no client to evict for it. Call this until it returns none.
+    /// reject, and why: its time is over, or there is no client to evict for it. Call this until it returns `None`.
     pub fn assign(
         &mut self,
         places: Places<'_>,
@@ -100,7 +100,7 @@ impl PendingConnections {
         }
     }
 
-    /// Whether the connection at that index may still wait, and a client gives up a place for it.
+    /// Whether the connection at that index may still wait, and a client is being evicted for it.
     fn has_prospect(&self, index: usize, places: Places<'_>, now_ns: u64) -> bool {
         let connection = &self.pending[index];
         let own = (!places.has_share(connection.peer)).then(|| host_of(connection.peer));

@@ -42,7 +42,7 @@ impl Rejected {
         self.lingering.iter().map(|one| PollFd::new(one.socket.as_fd(), PollFlags::POLLIN))
     }
 
-    /// When the time of the oldest is over, in nanoseconds.
+    /// When the oldest connection may no longer linger, in nanoseconds.
     pub fn deadline_ns(&self) -> Option<u64> {
         self.lingering.front().map(|one| one.until_ns)
     }

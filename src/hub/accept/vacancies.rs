@@ -12,7 +12,7 @@ pub struct Vacancies {
 }
 
 impl Vacancies {
-    /// New vacancies, for which no thread waits.
+    /// Vacancies that no thread waits for yet.
     ///
     /// # Errors
     /// If there are not enough descriptors.

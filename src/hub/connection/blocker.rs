@@ -9,8 +9,8 @@ use crate::limits::ANSWER_LINE_BYTES_MAX;
 pub enum HeldUp {
     /// The next line of a listing.
     Listing,
-    /// A line that has arrived, or the replay of what the client missed. It needs a slot, and the slot's reply needs
-    /// room.
+    /// A line that has arrived, or the replay of the messages that the client missed. It needs a slot, and the slot's
+    /// reply needs room.
     Slot,
 }
 

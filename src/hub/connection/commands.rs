@@ -1,4 +1,4 @@
-//! Executes a client's lines: each becomes a message to admit, or a reply.
+//! Executes a client's lines: turns each into a message to admit, or replies to it.
 //!
 //! Every line takes a slot, and the reply that closes the line releases the slot. So messages and commands have the
 //! same bound, and there is always room for a reply. Knows no sockets: see [`crate::hub::connection::session`].
@@ -32,14 +32,14 @@ pub struct Commands {
     credits: Slots,
     /// The listing in progress.
     listing: Option<Listing>,
-    /// What the replay reads for the client.
+    /// The state of the client's replay.
     replaying: Replaying,
     /// The client as a handler.
     tasks: Tasks,
     /// Who the client is.
     login: Login,
-    /// The client's name, as in the client table; empty: it has none. Each message keeps the name that its sender had
-    /// when it sent the message.
+    /// The client's nick, or the name of its token; empty if it has neither. Each message keeps the name that its
+    /// sender had when it sent the message.
     nick: String<NICK_BYTES_MAX>,
     /// The number of the line with `/quit`.
     quit: Option<u64>,
@@ -67,7 +67,7 @@ impl Commands {
         }
     }
 
-    /// Resets everything but the connection's ID.
+    /// Resets everything except the connection's ID.
     ///
     /// # Panics
     /// In debug builds, if a slot is left: see [`take_credits`](Self::take_credits) and
@@ -89,7 +89,7 @@ impl Commands {
 
     /// Cancels the listing in progress, or the line that waits for the replay, and returns its slot.
     pub fn cancel(&mut self) -> Option<&'static mut Slot> {
-        // Each of them blocks further lines, so there are never both.
+        // Each of them blocks further lines, so they never exist at the same time.
         self.listing.take().map(Listing::into_slot).or_else(|| self.replaying.drop_queued())
     }
 

@@ -25,13 +25,14 @@ pub enum Timeout {
 /// What a connection waits for. This decides which time-outs run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Waits {
-    /// Since when the socket accepts nothing, in nanoseconds; none: it accepts bytes, or there is nothing to send.
+    /// Since when the socket accepts nothing, in nanoseconds, or `None` if it accepts bytes or there is nothing to
+    /// send.
     pub stalled_since_ns: Option<u64>,
     /// Whether the server shuts down and the client has all its replies, so that only the rest is left to read.
     pub is_shutdown_rest: bool,
     /// Whether the client still has to show a token.
     pub must_log_in: bool,
-    /// Since when the client sends nothing and waits for nothing, in nanoseconds; none: it may be silent.
+    /// Since when the client sends nothing and waits for nothing, in nanoseconds, or `None` if it may be silent.
     pub idle_since_ns: Option<u64>,
 }
 
@@ -50,12 +51,12 @@ struct Untaken {
 pub struct Deadlines {
     /// When the client connected, in nanoseconds.
     arrived_ns: u64,
-    /// When the connection stopped taking lines, in nanoseconds; zero: it takes lines.
+    /// When the connection stopped taking lines, in nanoseconds, or zero if it takes lines.
     closing_since_ns: u64,
     /// Since when the connection waits for the end of a begun line, in nanoseconds.
     line_since_ns: Option<u64>,
-    /// How many receives in a row, apart from ends of lines, have brought a single key: a person types, and the
-    /// person's program sends each key by itself.
+    /// How many receives in a row, apart from ends of lines, have brought a single key: a person types, and the client
+    /// program sends each key by itself.
     keys: u8,
     /// When the last key arrived, in nanoseconds.
     key_ns: u64,
@@ -101,7 +102,7 @@ impl Deadlines {
         ]
     }
 
-    /// The time-out that expired first; none: none has expired. It ignores the time-out of a line: see
+    /// The time-out that expired first, or `None` if none has expired. It ignores the time-out of a line: see
     /// [`is_line_overdue`](Self::is_line_overdue).
     pub fn overdue(&self, waits: &Waits, settings: &Settings, now_ns: u64) -> Option<Timeout> {
         let running = self.running(waits, settings).into_iter().flatten();
@@ -127,7 +128,8 @@ impl Deadlines {
 
     // ---- Reading ---------------------------------------------------------------------------------------
 
-    /// Records how many bytes the kernel holds for the client, once for each stall. `held_bytes` asks the kernel.
+    /// At the beginning of a stall, records how many bytes the kernel holds for the client. `held_bytes` asks the
+    /// kernel.
     pub fn note_stall(
         &mut self,
         since_ns: Option<u64>,
@@ -159,8 +161,8 @@ impl Deadlines {
 
     // ---- Lines -----------------------------------------------------------------------------------------
 
-    /// Records that bytes arrived; `ends_line`: whether the last of them ends a line. Returns true if a person types
-    /// them: then a key may erase the one before, and each key extends the time-out of the line.
+    /// Records that bytes arrived; `ends_line` says whether the last of them ends a line. Returns true if a person
+    /// types them: then a key may erase the previous one, and each key extends the time-out of the line.
     pub fn note_keys(&mut self, bytes: usize, ends_line: bool, now_ns: u64) -> bool {
         if bytes <= KEY_BYTES_MAX && !ends_line {
             self.keys = self.keys.saturating_add(1);
@@ -185,13 +187,12 @@ impl Deadlines {
         self.line_since_ns = None;
     }
 
-    /// Whether the time for the begun line is over.
+    /// Whether the time-out of the begun line has expired.
     pub fn is_line_overdue(&self, settings: &Settings, now_ns: u64) -> bool {
         self.line_ns(settings).is_some_and(|end_ns| end_ns <= now_ns)
     }
 
-    /// When the time for the begun line is over, in nanoseconds. Each key of a typed line extends that time, up to a
-    /// bound.
+    /// When the time-out of the begun line expires, in nanoseconds. Each key of a typed line extends it, up to a bound.
     fn line_ns(&self, settings: &Settings) -> Option<u64> {
         let (since_ns, timeout_ns) = (self.line_since_ns?, settings.line_timeout_ns?);
         if self.is_typed() {

@@ -36,7 +36,7 @@ impl Departure {
     /// Stops taking lines, and ends the client's subscription and replay.
     pub fn begin(reason: Reason, link: &mut Link, context: &WorkerContext) -> Self {
         context.hub.leave(link.conn);
-        // The client no longer wants what the replay reads for it.
+        // The client no longer wants its replay.
         link.wake_replay(context);
         link.deadlines.stop_taking_lines(context.now_ns);
         Self { reason, stage: Stage::Finishing }
@@ -114,7 +114,7 @@ impl Departure {
         Ok(await_reader(status, link, outbox, context))
     }
 
-    /// Ends a departing connection for another reason than the one it departs for.
+    /// Ends a departing connection for a reason other than that of the departure.
     fn end_for(
         &mut self,
         reason: Reason,
@@ -125,7 +125,8 @@ impl Departure {
     }
 
     /// Closes the connection of a client that does not read. The kernel gets as much of the outbox as it accepts, with
-    /// the count of lost messages and the reason. It keeps them for a while in case the client comes back.
+    /// the count of lost messages and the reason. The kernel keeps these bytes for a while in case the client reads
+    /// again.
     fn cut(
         &mut self,
         reason: Reason,
@@ -153,7 +154,7 @@ impl Departure {
     /// Everything is sent. If the server closed a socket that has unread bytes, the kernel would reset the connection,
     /// and the client could lose the farewell. So the client gets some time to close its sending side, unless it has.
     fn begin_lingering(&mut self, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
-        // Before the sending side is closed: a client that has seen the end sees the count, too.
+        // Counted before the sending side is closed, so that a client that has seen the end also sees the count.
         if let Some(farewell) = self.reason.farewell() {
             context.hub.counters.lock().count_farewell(farewell);
         }
@@ -204,7 +205,7 @@ fn waits(outbox: &Outbox, context: &WorkerContext) -> Waits {
     Waits { stalled_since_ns: outbox.sending.stalled_ns(), is_shutdown_rest, ..Waits::default() }
 }
 
-/// Puts the farewell into the outbox; false: there is no room now.
+/// Puts the farewell into the outbox. Returns false if there is no room now.
 fn push_farewell(reason: Reason, link: &Link, outbox: &mut Outbox) -> bool {
     let mut lines = reply::Line::new();
     if let Some(line) = link.commands.quit() {

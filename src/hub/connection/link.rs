@@ -1,4 +1,4 @@
-//! What the open phase of a connection and its departure both use: the socket and its parts.
+//! The socket of a connection and the parts around it. Both the open phase and the departure use them.
 
 use crate::conn_id::ConnId;
 use crate::hub::connection::closing::Reason;
@@ -134,7 +134,7 @@ impl Link {
         if self.deadlines.note_keys(bytes, ends_line, context.now_ns) {
             self.receiver.framer.erase(bytes);
         }
-        // Before the lines are executed: one of them may ask for the counters.
+        // Counted before the lines are executed: one of them may request the counters.
         let cancels_eviction = self.outbox(context).note_received(bytes, context.now_ns);
         if cancels_eviction {
             context.hub.vacancies.notify();
@@ -149,7 +149,7 @@ impl Link {
         drop(outbox);
         match broken_by {
             Some(Errno::EPIPE) => self.receiver.end(),
-            // The sending thread has not recorded the error yet. It wakes this worker when it has.
+            // The sending thread has not recorded the error yet. It wakes this worker after that.
             None if is_sending => self.receiver.clear_readable(),
             _ => return Err(broken_by.unwrap_or(Errno::ECONNRESET)),
         }
@@ -189,7 +189,7 @@ impl Link {
     }
 
     /// When to poll the connection if nothing wakes it before: when a time-out expires, when an `/auth` in progress
-    /// continues, or when the time of a task is over.
+    /// continues, or when the time of a task ends.
     pub fn timer(&mut self, waits: &Waits, context: &WorkerContext) -> PollAt {
         let held_bytes = || self.socket.as_ref().and_then(socket::untaken);
         self.deadlines.note_stall(waits.stalled_since_ns, held_bytes, context.now_ns);
@@ -200,8 +200,7 @@ impl Link {
 
     // ---- The replay ------------------------------------------------------------------------------------
 
-    /// Wakes the replay for this connection: the outbox has room again, or the client no longer wants what is read for
-    /// it.
+    /// Wakes the replay for this connection: the outbox has room again, or the client no longer wants its replay.
     pub fn wake_replay(&self, context: &WorkerContext) {
         if let Some(handle) = &context.hub.replay {
             handle.wake(self.conn);

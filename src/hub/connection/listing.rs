@@ -42,7 +42,7 @@ impl Listing {
     }
 
     /// Puts lines into the outbox of `conn` until the listing is complete or the outbox has no room. Returns the
-    /// listing if it continues later; none: it is complete.
+    /// listing if it continues later, or `None` if it is complete.
     pub fn advance(mut self, hub: &Hub, conn: ConnId) -> Option<Self> {
         // At most one snapshot for each call: a snapshot reads the whole queue.
         let mut snapshot = None;
@@ -78,7 +78,7 @@ impl Listing {
     }
 }
 
-/// The `WHO` line of a connection; none: it has no connected client.
+/// The `WHO` line of a connection, or `None` if it has no connected client.
 fn who(hub: &Hub, conn: ConnId) -> Option<Line> {
     let name = hub.clients.lock().connected(conn)?;
     let (joined, last_received_ns) = {

@@ -107,7 +107,7 @@ impl Login {
         self.due_ns().is_some()
     }
 
-    /// When the `/auth` in progress continues, in nanoseconds; none: no `/auth` is in progress.
+    /// When the `/auth` in progress continues, in nanoseconds, or `None` if no `/auth` is in progress.
     pub fn due_ns(&self) -> Option<u64> {
         match self.state {
             State::Shown(_, due_ns) | State::Wrong(due_ns) => Some(due_ns),
@@ -181,7 +181,8 @@ impl Login {
         }
     }
 
-    /// Ends the `/auth` in progress with `refusal`, and returns that as its result; none: no `/auth` is in progress.
+    /// Ends the `/auth` in progress with `refusal`, and returns that as its result. Returns `None` if no `/auth` is in
+    /// progress.
     pub fn cancel(&mut self, refusal: Refusal, authenticator: Option<&Authenticator>) -> Option<Outcome> {
         self.due_ns()?;
         self.leave_queue(authenticator);
@@ -198,7 +199,7 @@ impl Login {
         matches!(self.state, State::Revoked)
     }
 
-    /// Whether the client has shown [`WRONG_TOKENS_MAX`] wrong tokens and has the reply to each.
+    /// Whether the client has shown [`WRONG_TOKENS_MAX`] wrong tokens, and has received the reply to each.
     pub fn has_used_up_tries(&self) -> bool {
         self.wrong >= WRONG_TOKENS_MAX && !self.is_under_way()
     }

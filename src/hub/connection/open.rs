@@ -90,7 +90,7 @@ impl Open {
             link.deadlines.stop_line();
             let ended = link.commands.tasks().ended();
             link.commands.take(frame, context);
-            // The end of a task does not count: the client does not choose when it gets tasks.
+            // A line that ends a task does not count: the client does not choose when it gets tasks.
             let is_counted = link.commands.tasks().ended() == ended;
             if let Some(rate) = context.hub.settings.rate.filter(|_| is_counted) {
                 self.lines.take(rate, context.now_ns);
@@ -106,8 +106,8 @@ impl Open {
         has_more(link, context) && self.may_take_line(link, context)
     }
 
-    /// If the client was too fast: when its next line is taken, in nanoseconds. Lines that are refused anyway do not
-    /// wait.
+    /// If the client was too fast, when its next line is taken, in nanoseconds. Lines that the server refuses anyway do
+    /// not wait.
     fn paced_until_ns(&self, context: &WorkerContext) -> Option<u64> {
         let is_refused = context.draining || self.refusing.is_some();
         let rate = context.hub.settings.rate.filter(|_| !is_refused)?;
@@ -134,8 +134,8 @@ impl Open {
         Ok(PollAt::Now)
     }
 
-    /// From now on refuses each line that the client has sent by now. Then the connection is closed for `reason`, and
-    /// the client gets that as its last line.
+    /// From now on refuses each line that the client has sent by now. Then the session closes the connection for
+    /// `reason`, which the client gets as its last line.
     fn refuse_all(&mut self, reason: Reason, link: &mut Link, context: &WorkerContext) {
         context.hub.revoke_reading(link.conn);
         link.wake_replay(context);
@@ -293,8 +293,8 @@ impl Open {
     }
 }
 
-/// The work that continues once the outbox has room: a listing, a line that has arrived, or the replay of what the
-/// client missed.
+/// The work that continues once the outbox has room: a listing, a line that has arrived, or the replay of the messages
+/// that the client missed.
 ///
 /// The lack of a slot does not count while no line needs one: a client often keeps as many messages in flight as it
 /// may. A line that waits for the replay does not count either, because the replay wakes this worker when it ends; nor

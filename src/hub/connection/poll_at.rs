@@ -12,7 +12,7 @@ pub enum PollAt {
 }
 
 impl PollAt {
-    /// At `deadline_ns`, in nanoseconds; none: only when it is woken.
+    /// At `deadline_ns`, in nanoseconds, or with `None`, only when it is woken.
     pub fn time(deadline_ns: Option<u64>) -> Self {
         deadline_ns.map_or(Self::Ingress, Self::Time)
     }

@@ -19,7 +19,7 @@ pub struct Receiver {
     has_mark: bool,
     /// The client has closed its sending side.
     has_ended: bool,
-    /// How many more bytes to receive; none: no limit.
+    /// How many more bytes to receive, or `None` if there is no limit.
     allowance_bytes: Option<usize>,
     /// Whether the kernel's receive buffer is [raised](socket::raise_receive_buffer): the server receives nothing
     /// until the client reads.
@@ -104,8 +104,8 @@ impl Receiver {
             Received::Bytes(bytes) => {
                 self.framer.commit(bytes);
                 self.allowance_bytes = self.allowance_bytes.map(|allowance| allowance.saturating_sub(bytes));
-                // A short receive has taken all there was, unless it stopped at a mark. Epoll reports bytes that
-                // arrive later, but not the end.
+                // A short receive has taken all bytes that had arrived, unless it stopped at a mark. Epoll reports
+                // bytes that arrive later, but does not report the end again.
                 self.is_readable = bytes == room || self.is_last || self.has_mark;
             }
             Received::Nothing => {

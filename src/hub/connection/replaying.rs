@@ -1,5 +1,5 @@
-//! One client's use of the replay: what the replay reads for it now, and what the client requested next. The replay
-//! itself is in [`crate::hub::replay`].
+//! One client's use of the replay: its replay in progress, and the request that waits. The replay itself is in
+//! [`crate::hub::replay`].
 
 use crate::conn_id::ConnId;
 use crate::hub::replay::{Handle, Request};
@@ -8,14 +8,14 @@ use crate::protocol::Priority;
 use crate::protocol::reply;
 use crate::queue::{Chain, Slot, Slots};
 
-/// What the replay reads for the client now.
+/// The kind of the replay in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing.
     Nothing,
-    /// What a line requested. The line has no reply yet.
+    /// A part of the history that a line requested. The line has no reply yet.
     Requested,
-    /// What the client missed after it fell behind.
+    /// The messages that the client missed after it fell behind.
     Missed,
 }
 
@@ -23,7 +23,7 @@ enum State {
 enum Next {
     /// A part of the history.
     Replay(Request),
-    /// Only the live messages of this priority and above, in place of what the client missed.
+    /// Only the live messages of this priority and above, in place of the messages that the client missed.
     Join(Priority),
 }
 
@@ -38,12 +38,12 @@ struct Queued {
 pub struct Replaying {
     conn: ConnId,
     state: State,
-    /// What follows what the replay reads now.
+    /// The request that follows the replay in progress.
     queued: Option<Queued>,
 }
 
 impl Replaying {
-    /// The replay reads nothing for that connection.
+    /// No replay is in progress for that connection.
     pub const fn new(conn: ConnId) -> Self {
         Self { conn, state: State::Nothing, queued: None }
     }
@@ -53,12 +53,12 @@ impl Replaying {
         self.state != State::Nothing
     }
 
-    /// Whether the replay reads what the client missed.
+    /// Whether the replay reads the messages that the client missed.
     pub fn reads_missed(&self) -> bool {
         self.state == State::Missed
     }
 
-    /// Whether a line waits until the replay has ended what it reads now.
+    /// Whether a line waits for the end of the replay in progress.
     pub fn has_queued(&self) -> bool {
         self.queued.is_some()
     }
@@ -73,7 +73,7 @@ impl Replaying {
         self.queued.take().map(|queued| queued.slot)
     }
 
-    /// Queues the request of line `line`. A catch-up that is being read pauses for it. No line may wait already.
+    /// Queues the request of line `line`. A catch-up in progress pauses for it. No line may wait already.
     pub fn queue(&mut self, request: Request, line: u64, slot: &'static mut Slot, context: &WorkerContext) {
         if let Request::JoinSince(..) = request {
             context.hub.leave(self.conn);
@@ -90,7 +90,7 @@ impl Replaying {
         self.enqueue(Queued { next: Next::Join(min), line, slot }, context);
     }
 
-    /// Requests that the replay pauses, if it reads what the client missed.
+    /// Requests that the replay pauses, if it reads the messages that the client missed.
     fn pause(&self, context: &WorkerContext) {
         if self.reads_missed() {
             context.hub.outboxes[self.conn].lock().subscriber.request_pause();
@@ -103,15 +103,15 @@ impl Replaying {
         self.queued = Some(queued);
     }
 
-    /// Makes the replay check whether the client still wants what is read for it.
+    /// Makes the reader check whether the client still wants its replay.
     pub fn stop(&self, context: &WorkerContext) {
         if let Some(handle) = context.hub.replay.as_ref().filter(|_| self.is_active()) {
             handle.wake(self.conn);
         }
     }
 
-    /// Once the replay has ended what it reads, starts the queued request, or else the replay of what the client
-    /// missed. The latter takes one of `credits`.
+    /// Once the replay in progress has ended, starts the queued request, or else the replay of the messages that the
+    /// client missed. The latter takes one of `credits`.
     pub fn advance(&mut self, credits: &mut Slots, context: &WorkerContext) {
         let Some(handle) = context.hub.replay.as_ref().filter(|handle| !handle.is_busy(self.conn)) else {
             return;

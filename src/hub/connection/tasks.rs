@@ -22,7 +22,7 @@ pub type Answer = String<32>;
 /// One client as a handler.
 pub struct Tasks {
     conn: ConnId,
-    /// Whether the table of tasks may know this client. It can be out of date until the next
+    /// Whether the table of tasks may have this client as a handler. It can be out of date until the next
     /// [`advance`](Self::advance).
     is_handler: bool,
     /// How many tasks the client has.
@@ -181,7 +181,7 @@ impl Tasks {
         self.due_ns = status.and_then(|status| status.due_ns);
     }
 
-    /// Gives the client as many tasks as it wants. Returns true if there was no room in its outbox for one.
+    /// Gives the client as many tasks as it wants. Returns true if a task did not fit into its outbox.
     fn fill(&mut self, shared: &SharedTasks, context: &WorkerContext) -> bool {
         let parts = context.task_parts();
         loop {
@@ -192,7 +192,8 @@ impl Tasks {
         }
     }
 
-    /// Ends all tasks of the client, because its connection ends, in order or not.
+    /// Ends all tasks of the client, because its connection ends. `is_in_order` says whether the client ended it in
+    /// order.
     pub fn leave(&mut self, is_in_order: bool, context: &WorkerContext) {
         let Some(shared) = context.hub.tasks.as_ref().filter(|_| self.is_handler) else { return };
         let why = if is_in_order { Ended::Left } else { Ended::Lost };
@@ -205,7 +206,7 @@ impl Tasks {
     }
 }
 
-/// The reply text for a command with a text: whether the text was cut.
+/// The reply text for a command with a text: it says whether the text was cut.
 fn remark_on(text: &HandlerText) -> Answer {
     let mut answer = Answer::new();
     if text.is_cut() {

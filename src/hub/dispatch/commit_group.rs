@@ -30,7 +30,7 @@ pub struct NumberedBatch {
     pub first_id: u64,
     /// How many messages, from the first on, have reached every sink.
     pub accepted: usize,
-    /// Why the other messages are refused. Those that a handler has done get `handler-unrecorded`.
+    /// Why the other messages are refused. Messages that a handler has done get `handler-unrecorded` instead.
     pub reason: Nak,
 }
 
@@ -89,7 +89,7 @@ impl CommitGroup {
         &mut self.batches[..self.len]
     }
 
-    /// Adds a batch that `fill` fills; false: `fill` had nothing to put in. The group must have room.
+    /// Adds a batch that `fill` fills. Returns false if `fill` had nothing to put in. The group must have room.
     pub fn add(&mut self, fill: impl FnOnce(&mut Batch<Chain>) -> bool) -> bool {
         let is_filled = fill(&mut self.batches[self.len].batch);
         self.len += usize::from(is_filled);

@@ -2,7 +2,7 @@
 //! fail. Then the [delivery](super::delivery) delivers and acknowledges them. So an ACK means that every sink has the
 //! message.
 //!
-//! With a journal the consumer processes several batches together, as many as wait at that moment. Messages that
+//! With a journal the consumer processes all batches that wait at that moment together, up to a bound. Messages that
 //! arrive during a sync share the next sync (group commit). The consumer never waits for more messages.
 
 use crate::hub::counters::JournalState;
@@ -47,7 +47,7 @@ impl Consumer {
         self.stdout_sink.is_some() || self.journal_sink.is_some()
     }
 
-    /// The state of the journal, for the counters; none: there is no journal.
+    /// The state of the journal, for the counters, or `None` if there is no journal.
     pub fn journal_state(&self) -> Option<JournalState> {
         self.journal_sink.as_ref().map(JournalSink::state)
     }
@@ -72,7 +72,7 @@ impl Consumer {
     }
 
     /// Processes the next messages into `group`, which the caller then delivers: one batch, or with a journal as many
-    /// as can be committed together. False: nothing waits.
+    /// batches as can be committed together. Returns false if nothing waits.
     pub fn process(&mut self, group: &mut CommitGroup, hub: &Hub) -> bool {
         self.run_deadlines(hub, false);
         self.take(group, hub);
@@ -83,8 +83,8 @@ impl Consumer {
         true
     }
 
-    /// Does the work of the sinks that is due, whether or not messages wait. With `is_end`, does all work that is
-    /// left.
+    /// Runs the deadlines of the sinks that have passed, whether or not messages wait. With `is_end`, the sinks finish
+    /// all work that is left.
     pub fn run_deadlines(&mut self, hub: &Hub, is_end: bool) {
         let Some(journal_sink) = &mut self.journal_sink else { return };
         // Before the deadlines are checked: a deadline that passes after this makes the pipeline run again.

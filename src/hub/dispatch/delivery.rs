@@ -38,8 +38,8 @@ struct LineByLine<'a> {
 }
 
 impl LineByLine<'_> {
-    /// Delivers the line of message `id`; false: the line is lost. None: the client does not receive it, because it
-    /// fell behind, or because it changed its subscription while the lock was released.
+    /// Delivers the line of message `id`. Returns false if the line is lost, and `None` if the client does not receive
+    /// it, because the client fell behind or changed its subscription while the lock was released.
     fn deliver(
         &mut self,
         outbox: &mut MutexGuard<'_, Outbox>,
@@ -88,8 +88,8 @@ impl Delivery {
         for index in 0..group.batches().len() {
             self.deliver(group, index, hub, caller);
             self.acknowledge(&mut group.batches()[index], hub, caller);
-            // After each batch: its clients get their replies at once, and can send more lines while the later batches
-            // are delivered.
+            // After each batch, so that its clients get their replies at once, and can send more lines while the later
+            // batches are delivered.
             self.send(hub, caller);
         }
     }
@@ -170,7 +170,7 @@ impl Delivery {
         }
     }
 
-    /// Releases the slot of a task that a handler has done, with the handler's text in the reply. Without an ID, a
+    /// Releases the slot of a task that a handler has done, with the handler's text in the reply. If it has no ID, a
     /// sink has failed: the sender must not send the message again, because it is done.
     fn acknowledge_task(
         &mut self,

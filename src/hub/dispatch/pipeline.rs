@@ -29,7 +29,7 @@ use core::mem;
 
 /// The stages of a pipeline with a consumer `C`, a delivery `D`, and groups `G`.
 pub trait Stages<C, D, G> {
-    /// Lets the consumer process the next messages into `group`; false: nothing waits.
+    /// Lets the consumer process the next messages into `group`. Returns false if nothing waits.
     fn process(&self, consumer: &mut C, group: &mut G) -> bool;
 
     /// Lets the delivery deliver `group`.

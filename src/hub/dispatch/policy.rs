@@ -13,8 +13,8 @@ pub struct Policy {
     dedicated_only: bool,
     /// Whether workers may run the pipeline now: no sink blocks them for long.
     workers_may_run: AtomicBool,
-    /// By when a thread must run the pipeline, in nanoseconds; none: there is no deadline. The consumer's own thread
-    /// meets the deadline if no other thread does.
+    /// By when a thread must run the pipeline, in nanoseconds, or `None` if there is no deadline. The consumer's own
+    /// thread meets the deadline if no other thread does.
     due_ns: Mutex<Option<u64>>,
 }
 
@@ -50,14 +50,14 @@ impl Policy {
         self.workers_may_run.store(may_run && !self.dedicated_only, Ordering::Relaxed);
     }
 
-    /// Sets by when a thread must run the pipeline, in nanoseconds; none: there is no deadline. The caller wakes the
+    /// Sets by when a thread must run the pipeline, in nanoseconds, or that there is no deadline. The caller wakes the
     /// consumer's own thread.
     pub fn set_due_ns(&self, due_ns: Option<u64>) {
         *self.due_ns.lock() = due_ns;
     }
 
-    /// How long the consumer's own thread may sleep; none: until another thread wakes it. After the deadline only the
-    /// first call returns zero: the thread that runs the pipeline then sets the next deadline.
+    /// How long the consumer's own thread may sleep, or `None` if it may sleep until another thread wakes it. After the
+    /// deadline only the first call returns zero: the thread that runs the pipeline then sets the next deadline.
     pub fn timeout(&self) -> Option<Duration> {
         let mut due_ns = self.due_ns.lock();
         let timeout = Duration::from_nanos((*due_ns)?.saturating_sub(clock::now_ns()));

@@ -74,7 +74,7 @@ impl Buffer {
         self.replies_end = 0;
     }
 
-    /// Moves the unsent bytes to the front if fewer than `bytes` bytes are free behind them.
+    /// Moves the unsent bytes to the front if fewer than `bytes` bytes are free after them.
     fn make_contiguous(&mut self, bytes: usize) {
         if self.bytes.len() + bytes > OUTBOX_BYTES {
             self.bytes.copy_within(self.sent.., 0);

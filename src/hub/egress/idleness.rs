@@ -6,7 +6,8 @@ use core::mem;
 pub struct Idleness {
     /// When something was last received, in nanoseconds.
     last_received_ns: u64,
-    /// How many slots the worker held when it last had nothing to do for the client; none: it has something to do.
+    /// How many slots the worker held when it last had nothing to do for the client, or `None` if it has something to
+    /// do.
     at_worker: Option<usize>,
     /// The client has to give up its place, unless it sends something before its worker acts on the request.
     is_eviction_requested: bool,
@@ -30,20 +31,20 @@ impl Idleness {
         self.last_received_ns
     }
 
-    /// Records that the worker has nothing to do for the client and holds that many slots; none: it has something to
-    /// do.
+    /// Records that the worker has nothing to do for the client and holds that many slots, or with `None`, that it has
+    /// something to do.
     pub fn set_at_worker(&mut self, slots: Option<usize>) {
         self.at_worker = slots;
     }
 
-    /// Since when a client with `outstanding` slots has been idle, in nanoseconds; none: the worker has something to
-    /// do for it, or one of its messages has no reply yet, so that the message's slot is neither free nor with the
-    /// worker.
+    /// Since when a client with `outstanding` slots has been idle, in nanoseconds. Returns `None` if the worker has
+    /// something to do for it, or if one of its messages has no reply yet, so that the message's slot is neither free
+    /// nor with the worker.
     pub fn since_ns(&self, outstanding: usize) -> Option<u64> {
         (self.at_worker == Some(outstanding)).then_some(self.last_received_ns)
     }
 
-    /// Requests the eviction; false: it was already requested.
+    /// Requests the eviction. Returns false if it was already requested.
     pub(super) fn request_eviction(&mut self) -> bool {
         !mem::replace(&mut self.is_eviction_requested, true)
     }

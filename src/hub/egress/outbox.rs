@@ -5,7 +5,7 @@
 //! connection's worker both put lines in. Each of them then sends, unless a send is already in progress.
 //! [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread holds the mutex over a
 //! system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them. Before it
-//! ends it looks for more, so that bytes that other threads put in meanwhile are not left behind.
+//! ends it looks for more, so that bytes that other threads put in meanwhile are sent, too.
 //!
 //! Room is reserved in advance: every outstanding slot reserves [`REPLY_BYTES_MAX`] bytes for its reply. MSG lines
 //! leave the whole reply room free, so they never keep a client from its replies.
@@ -125,15 +125,15 @@ impl Outbox {
         self.idleness.note_received(now_ns)
     }
 
-    /// Since when the client has been idle, in nanoseconds; none: the server has work for it or bytes to send to it,
-    /// or the client is subscribed.
+    /// Since when the client has been idle, in nanoseconds. Returns `None` if the server has work for it or bytes to
+    /// send to it, or if the client is subscribed.
     pub fn idle_since_ns(&self) -> Option<u64> {
         let has_nothing = self.is_empty() && self.subscriber.state() == Subscription::Off;
         self.idleness.since_ns(self.outstanding()).filter(|_| self.is_alive() && has_nothing)
     }
 
-    /// Requests the eviction of a client that has been idle since `idle_since_ns`; false: it is not any more, or the
-    /// eviction was already requested.
+    /// Requests the eviction of a client that has been idle since `idle_since_ns`. Returns false if it is no longer
+    /// idle, or if the eviction was already requested.
     pub fn request_eviction(&mut self, idle_since_ns: u64) -> bool {
         self.idle_since_ns() == Some(idle_since_ns) && self.idleness.request_eviction()
     }
@@ -167,8 +167,8 @@ impl Outbox {
         }
     }
 
-    /// As [`Outbox::reply`], for one slot and a reply that may be longer than what is reserved: `reply` also gets how
-    /// many bytes there is room for, from [`REPLY_BYTES_MAX`] to `bytes_max`.
+    /// As [`Outbox::reply`], for one slot and a reply that may be longer than the reserved room: `reply` also gets the
+    /// number of bytes that fit, from [`REPLY_BYTES_MAX`] to `bytes_max`.
     pub fn reply_at_length(
         &mut self,
         chain: Chain,
@@ -207,7 +207,7 @@ impl Outbox {
 
     // ---- Lines -----------------------------------------------------------------------------------------
 
-    /// Puts in a line without reserved room; false: there is no room now.
+    /// Puts in a line without reserved room. Returns false if there is no room now.
     pub fn push_line(&mut self, line: &[u8]) -> bool {
         let fits = self.has_room(line.len());
         if fits {
@@ -217,8 +217,8 @@ impl Outbox {
         fits
     }
 
-    /// Puts in a line of the history; false: there is no room now. It leaves the whole reply room free, so that the
-    /// client gets replies to its own lines meanwhile.
+    /// Puts in a line of the history. Returns false if there is no room now. It leaves the whole reply room free, so
+    /// that the client gets replies to its own lines meanwhile.
     pub fn put_history(&mut self, line: &[u8]) -> bool {
         let fits = self.buffer.room() >= REPLY_ROOM_BYTES + line.len();
         if fits {
@@ -227,8 +227,8 @@ impl Outbox {
         fits
     }
 
-    /// Puts in the line of a task; false: there is no room now, or nothing can be sent. It leaves the whole reply room
-    /// free, so that the handler gets replies to its own lines meanwhile.
+    /// Puts in the line of a task. Returns false if there is no room now, or if nothing can be sent. It leaves the
+    /// whole reply room free, so that the handler gets replies to its own lines meanwhile.
     pub fn put_task(&mut self, line: &[u8]) -> bool {
         self.is_alive() && self.put_history(line)
     }

@@ -36,8 +36,8 @@ pub enum SendState {
     Idle,
     /// A thread is sending. It looks for more bytes before it ends.
     InProgress,
-    /// A thread is sending, and the socket became writable meanwhile. If that send returns that the socket is full,
-    /// the result is out of date: send again.
+    /// A thread is sending, and the socket became writable meanwhile. If that send finds the socket full, the result is
+    /// out of date: send again.
     InProgressWritable,
     /// The socket is full. No send begins until the socket reports that it is writable.
     WouldBlock,
@@ -46,7 +46,7 @@ pub enum SendState {
 /// The send state of a connection, and since when its socket accepts nothing. A new one is all zeroes.
 pub struct Sending {
     state: SendState,
-    /// Since when the socket accepts nothing, in nanoseconds; 0: it accepts bytes.
+    /// Since when the socket accepts nothing, in nanoseconds, or 0 if it accepts bytes.
     stalled_ns: u64,
 }
 
@@ -56,7 +56,7 @@ impl Sending {
         Self { state: SendState::Idle, stalled_ns: 0 }
     }
 
-    /// Begins a send; false: a thread is sending, or the socket is full. After true, the caller must call
+    /// Begins a send. Returns false if a thread is sending, or if the socket is full. After true, the caller must call
     /// [`Sending::end`].
     #[must_use = "only the thread that began a send may send"]
     pub(super) fn begin(&mut self) -> bool {
@@ -74,7 +74,8 @@ impl Sending {
         became_writable
     }
 
-    /// Records that the socket is full, from now on if it was not before. No send begins until it is writable.
+    /// Records that the socket is full. If it was full before, the stall does not restart. No send begins until the
+    /// socket is writable.
     pub(super) fn block(&mut self, now_ns: impl FnOnce() -> u64) {
         self.state = SendState::WouldBlock;
         if self.stalled_ns == 0 {
@@ -114,7 +115,8 @@ impl Sending {
         matches!(self.state, SendState::InProgress | SendState::InProgressWritable)
     }
 
-    /// Since when the socket accepts nothing, in nanoseconds; none: it accepts bytes, or there is nothing to send.
+    /// Since when the socket accepts nothing, in nanoseconds, or `None` if it accepts bytes or there is nothing to
+    /// send.
     pub fn stalled_ns(&self) -> Option<u64> {
         (self.state == SendState::WouldBlock).then_some(self.stalled_ns)
     }

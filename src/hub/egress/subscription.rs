@@ -46,7 +46,7 @@ pub enum Subscription {
 /// The subscription of one client, and how many messages it lost. A new one is all zeroes.
 pub struct Subscriber {
     state: Subscription,
-    /// Lost messages that the client has not been told of.
+    /// Lost messages that are not reported to the client yet.
     lost: u64,
     /// Whether there is a connection that is not broken. Without one, nothing can be subscribed.
     is_open: bool,
@@ -88,7 +88,7 @@ impl Subscriber {
 
     // ---- Live ------------------------------------------------------------------------------------------
 
-    /// The least priority of the live messages that the client receives; none: it receives none.
+    /// The least priority of the live messages that the client receives, or `None` if it receives no live messages.
     pub fn joined(&self) -> Option<Priority> {
         if let Subscription::Live { min, .. } = self.state { Some(min) } else { None }
     }
@@ -116,7 +116,7 @@ impl Subscriber {
         self.count_lost(lost);
     }
 
-    /// Ends the subscription. The client is still told how many messages it lost.
+    /// Ends the subscription. The client still gets a report of how many messages it lost.
     pub fn leave(&mut self) {
         self.state = Subscription::Off;
     }
@@ -166,7 +166,7 @@ impl Subscriber {
         self.subscribe(Subscription::CatchingUp { min, is_pause_requested: false });
     }
 
-    /// The least priority of the history that the client catches up with; none: it has left, or has caught up.
+    /// The least priority of the history that the client catches up with, or `None` if it has left or has caught up.
     pub fn catching_up(&self) -> Option<Priority> {
         if let Subscription::CatchingUp { min, .. } = self.state { Some(min) } else { None }
     }
@@ -198,7 +198,7 @@ impl Subscriber {
         self.count_lost(1);
     }
 
-    /// How many messages are lost that the client has not been told of.
+    /// How many lost messages are not reported to the client yet.
     pub fn lost(&self) -> u64 {
         self.lost
     }

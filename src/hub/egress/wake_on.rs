@@ -12,8 +12,9 @@ pub enum WakeOn {
 }
 
 impl WakeOn {
-    /// Whether to wake the worker now, after a slot was released or bytes were sent; `is_quiescent` says whether no slot
-    /// is outstanding and no thread sends. If so, the worker is woken for nothing else until it sets this again.
+    /// Whether to wake the worker now, after a slot was released or bytes were sent; `is_quiescent` says whether no
+    /// slot is outstanding and no thread sends. If this returns true, the worker is woken for nothing else until it
+    /// sets this again.
     pub fn take(&mut self, is_quiescent: bool) -> bool {
         let is_wanted = match self {
             Self::Nothing => false,

@@ -9,7 +9,7 @@ use heapless::Vec;
 /// [`TASKS_MAX`] entries. New ones are all zeroes.
 pub struct Entries<T> {
     all: [Entry<T>; TASKS_MAX],
-    /// Those that were taken and are free again.
+    /// The entries that were taken and are free again.
     free: Vec<TaskId, TASKS_MAX>,
     /// How many were ever taken. The others are free.
     used: usize,

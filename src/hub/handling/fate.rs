@@ -14,7 +14,7 @@ pub struct Rules {
     pub time_ns: u64,
     /// How long a handler may have a task in all, in nanoseconds.
     pub limit_ns: u64,
-    /// The sender gets a NAK after this many losses of a task, and when handlers have given it back more often than
+    /// The sender gets a NAK after handlers have lost a task this many times, or have given it back more often than
     /// this.
     pub attempts: u8,
 }
@@ -37,7 +37,7 @@ pub enum Ended {
 /// What happens next to a task that its handler has not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate<T> {
-    /// It waits again, and a handler may get it now; this is its priority.
+    /// It waits again, and a handler may get it now. The value is its priority.
     PutBack(Priority),
     /// It waits again, and no handler gets it before its pause is over.
     Paused,
@@ -46,10 +46,10 @@ pub enum Fate<T> {
 }
 
 impl Rules {
-    /// Counts the end of a task. Returns why it is refused; none: the task waits again.
+    /// Counts the end of a task. Returns why it is refused, or `None` if the task waits again.
     ///
     /// A handler may have done a task that was lost. So even in a shutdown the NAK says that the task was lost, not
-    /// that the server shuts down. [`Past::reason`] says the same of earlier losses.
+    /// that the server shuts down. [`Past::reason`] applies the same rule to earlier losses.
     pub fn refusal(&self, past: &mut Past, why: Ended, is_draining: bool) -> Option<Nak> {
         let (reason, loss) = match why {
             Ended::Refused => return Some(Nak::HandlerRefused),

@@ -1,5 +1,4 @@
-//! The clients that handle tasks: which tasks each wants, and how many it has. Of a task it
-//! knows only the ID.
+//! The clients that handle tasks: which tasks each wants, and which it has. Knows of a task only the ID.
 
 use crate::conn_id::ConnId;
 use crate::limits::{HANDLER_TASKS, HANDLERS};

@@ -9,8 +9,8 @@
 //!
 //! [`table`] composes [`waiting`], [`handlers`], [`entries`], [`fate`] and [`stats`]. [`entries`] are made of
 //! [`entry`]s, which know the task type of [`waiting`]. [`waiting`], [`entry`] and [`fate`] know the [`past`] of a
-//! task. The table knows no sockets, no threads and no clock. [`shared`] shares it between threads, sends the tasks to the
-//! handlers, and sends the replies to the senders. For that it gets some [`parts`] of the hub.
+//! task. The table knows no sockets, no threads and no clock. [`shared`] shares it between threads, sends the tasks to
+//! the handlers, and sends the replies to the senders. It uses some [`parts`] of the hub for that.
 //!
 //! The worker of a handler gives it its tasks, and ends those that exceed their time. Other threads only wake that
 //! worker. The acceptor's thread refuses the messages that no handler took in time. So no thread waits for a handler.

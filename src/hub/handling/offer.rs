@@ -1,4 +1,4 @@
-//! A task that is offered to a handler, and what the table says of the handler then.
+//! A task that is offered to a handler, the result of the offer, and the status of the handler.
 
 use crate::protocol::Priority;
 

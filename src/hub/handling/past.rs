@@ -1,4 +1,4 @@
-//! What handlers have done so far with a task that none has finished. Knows neither tables nor handlers.
+//! How often handlers have lost a task or given it back so far. Knows neither tables nor handlers.
 
 use crate::protocol::reply::Nak;
 
@@ -26,7 +26,7 @@ impl Past {
     /// The past of a task that no handler has had.
     pub const NONE: Self = Self { losses: 0, returns: 0, last_loss: Loss::Never };
 
-    /// Counts a loss. Returns how many there were.
+    /// Counts a loss. Returns the number of losses so far.
     pub fn count_loss(&mut self, loss: Loss) -> u8 {
         self.losses += 1;
         self.last_loss = loss;
@@ -40,8 +40,8 @@ impl Past {
     }
 
     /// The reason that the sender gets if the task ends for `reason`. A handler that has lost the task may have done
-    /// it. Then a `reason` that says that the task was not done would be wrong, and the sender gets the last loss as
-    /// the reason.
+    /// it, so a `reason` that says that the task was not done might be wrong. In that case the sender gets the last
+    /// loss as the reason.
     pub fn reason(self, reason: Nak) -> Nak {
         match self.last_loss {
             Loss::Never => reason,

@@ -1,15 +1,15 @@
-//! When the table of tasks has something to do that only time brings. Knows no tasks.
+//! When the next deadline of the table of tasks passes. Knows no tasks.
 
 use crate::limits::TASK_GRAIN_MS;
 use core::mem;
 
-/// The next deadline of the waiting tasks. Deadlines are rounded up to multiples of [`TASK_GRAIN_MS`], so that those of
-/// many tasks take one scan.
+/// The next deadline of the waiting tasks. Deadlines are rounded up to multiples of [`TASK_GRAIN_MS`], so that one scan
+/// serves the deadlines of many tasks.
 #[derive(Default)]
 pub struct Schedule {
-    /// In nanoseconds; none: no task waits.
+    /// In nanoseconds, or `None` if no task waits.
     due_ns: Option<u64>,
-    /// `due_ns` has become earlier, and the thread that waits for it does not know that yet.
+    /// Whether `due_ns` has become earlier since the last [`take_change`](Self::take_change).
     is_earlier: bool,
 }
 

@@ -30,7 +30,7 @@ pub struct SharedTasks {
 }
 
 impl SharedTasks {
-    /// Handlers are to process the messages of priority `min` and above. The table must be empty.
+    /// Handlers process the messages of priority `min` and above. The table must be empty.
     pub fn new(min: Priority, table: &'static Mutex<Table>, rules: Rules, order: Order) -> Self {
         table.lock().configure(rules, order);
         Self { min, table }
@@ -46,7 +46,7 @@ impl SharedTasks {
         priority >= self.min
     }
 
-    /// The mutex of the table, for models: each of their hubs has a table of its own.
+    /// The mutex of the table. Only for models, in which each hub has its own table.
     pub fn shared_table(&self) -> &'static Mutex<Table> {
         self.table
     }
@@ -96,7 +96,7 @@ impl SharedTasks {
         self.table.lock().stop_handler(conn);
     }
 
-    /// The tasks of a handler; none: the client is no handler, and has no tasks.
+    /// The tasks of a handler, or `None` if the client is no handler and has no tasks.
     pub fn status(&self, conn: ConnId) -> Option<Status> {
         self.table.lock().status(conn)
     }
@@ -106,11 +106,12 @@ impl SharedTasks {
         self.table.lock().give(key, now_ns, |offer| put(key.conn, &offer, parts))
     }
 
-    /// Passes a task that a handler has done to the queue of the consumer, and keeps the text for the sender; false:
-    /// the handler has no such task. The caller's duties are those after
+    /// Passes a task that a handler has done to the queue of the consumer, and keeps the text for the sender. Returns
+    /// false if the handler has no such task. The caller's duties are those after
     /// [`Queue::complete`](crate::queue::Queue::complete).
     ///
-    /// The table stays locked until the queue has the task: a thread that looks at one and then at the other finds it.
+    /// The table stays locked until the queue has the task, so that a thread that reads first the table and then the
+    /// queue finds the task.
     pub fn finish(&self, key: TaskKey, text: HandlerText, now_ns: u64, parts: &TaskParts<'_>) -> bool {
         let mut table = self.table.lock();
         table.note_word(key.conn);
@@ -120,8 +121,8 @@ impl SharedTasks {
         is_task
     }
 
-    /// Ends a task that a handler has not done, with a text for the sender; false: the handler has no such task. The
-    /// sender gets the text only if the task is refused, and if no other handler may have done it.
+    /// Ends a task that a handler has not done, with a text for the sender. Returns false if the handler has no such
+    /// task. The sender gets the text only if the task is refused, and if no other handler may have done it.
     pub fn end(
         &self,
         key: TaskKey,
@@ -142,8 +143,8 @@ impl SharedTasks {
         true
     }
 
-    /// Restarts the time of a task, and returns how much the handler has now, in nanoseconds; none: the handler has no
-    /// such task.
+    /// Restarts the time of a task, and returns how much time the handler has now, in nanoseconds. Returns `None` if
+    /// the handler has no such task.
     pub fn extend(&self, key: TaskKey, now_ns: u64) -> Option<u64> {
         let mut table = self.table.lock();
         table.note_word(key.conn);
@@ -160,7 +161,7 @@ impl SharedTasks {
         self.end_each(|table| table.time_out(conn, now_ns), parts)
     }
 
-    /// Ends tasks with `end` until it returns none, and returns how many there were.
+    /// Ends tasks with `end` until it returns `None`, and returns their number.
     fn end_each(
         &self,
         mut end: impl FnMut(&mut Table) -> Option<Fate<Chain>>,
@@ -208,7 +209,7 @@ impl SharedTasks {
 
     // ---- The shutdown ----------------------------------------------------------------------------------
 
-    /// Stops admitting and giving tasks. Refuses those that wait, and returns how many there were.
+    /// Stops admitting and giving tasks. Refuses the tasks that wait, and returns their number.
     pub fn drain(&self, parts: &TaskParts<'_>) -> usize {
         self.table.lock().drain();
         let mut waiting = 0;
@@ -231,7 +232,7 @@ impl SharedTasks {
     }
 }
 
-/// Puts the line of a task into a handler's outbox; false: there is no room now.
+/// Puts the line of a task into a handler's outbox. Returns false if there is no room now.
 fn put(conn: ConnId, offer: &Offer<'_, Chain>, parts: &TaskParts<'_>) -> bool {
     let (task, from) = (offer.item.messages(), sender_of(offer.item, parts.clients));
     let text = task.first().map_or(&[][..], |slot| slot.text());
@@ -252,10 +253,11 @@ fn unlock(mut table: MutexGuard<'_, Table>, handlers: &ConnIds, parts: &TaskPart
     handlers.iter().for_each(|conn| parts.wakeups.wake_from(parts.caller, *conn));
 }
 
-/// Unlocks the table and carries out the fate of a task. Returns the task that is to be refused, and the reason.
+/// Unlocks the table and applies the fate of a task. If the task has to be refused, returns it with the reason.
 ///
-/// For a task that a handler may get now, this wakes all handlers that are free for it: any single one may have no room
-/// in its outbox, or be about to leave. For one that pauses, the acceptor's thread wakes them when the pause is over.
+/// For a task that a handler may get now, this wakes all handlers that are free for it, because any one of them may
+/// have no room in its outbox or be about to leave. For a task that pauses, the acceptor's thread wakes them when the
+/// pause is over.
 fn settle(table: MutexGuard<'_, Table>, fate: Fate<Chain>, parts: &TaskParts<'_>) -> Option<(Chain, Nak)> {
     let free = match &fate {
         Fate::PutBack(priority) => table.handlers().free_for(*priority),
@@ -282,7 +284,7 @@ fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>, chunk: &m
     parts.counters.lock().refused[REASON.index()] += 1;
     let (conn, line) = (task.client(), task.lines().start);
     let reply = |out: &mut _, room| reply::nak_with(out, line, REASON, text, room);
-    // The sender's worker notices itself if the socket is full or broken.
+    // If the socket is full or broken, the sender's worker notices that itself.
     let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, chunk, reply);
     parts.wakeups.wake_from(parts.caller, conn);
 }

@@ -46,7 +46,7 @@ pub struct TaskStats {
     events: [[u64; TaskEvent::COUNT]; Priority::COUNT],
     /// How long tasks waited for a handler, in nanoseconds.
     pub waits: Histogram,
-    /// How long tasks were with a handler, in nanoseconds. Those that the shutdown takes from a handler do not count.
+    /// How long handlers had their tasks, in nanoseconds. Tasks that the shutdown takes from a handler do not count.
     pub works: Histogram,
 }
 

@@ -24,8 +24,9 @@ pub struct TaskTable<T, const N: usize> {
     handlers: Handlers,
     entries: Entries<T>,
     rules: Rules,
-    /// The latest time of all calls, in nanoseconds. A thread reads the clock before it locks the table, so another one
-    /// with a later time may come first. What is ready for that one is ready for all.
+    /// The latest time of all calls, in nanoseconds. A thread reads the clock before it locks the table, so another
+    /// thread with a later time may lock it first. A task that is ready for that thread stays ready for all later
+    /// calls.
     latest_ns: u64,
     /// When a waiting task needs [`run_deadlines`](Self::run_deadlines).
     schedule: Schedule,
@@ -95,8 +96,8 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.schedule.take_change()
     }
 
-    /// Moves messages that no handler took in time to `expired`, each with the reason for its sender, as many as fit;
-    /// the others stay due. Returns the handlers to wake: they are free, and a task for them is ready.
+    /// Moves messages that no handler took in time to `expired`, each with the reason for its sender. If not all of
+    /// them fit, the others stay due. Returns the handlers to wake: they are free, and a task for them is ready.
     pub fn run_deadlines(&mut self, now_ns: u64, expired: &mut Vec<(T, Nak), BATCH>) -> ConnIds {
         let now_ns = self.latest(now_ns);
         if !self.schedule.is_due(now_ns) {
@@ -104,7 +105,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         }
         let room = expired.capacity() - expired.len();
         let due_ns = self.waiting.expire(self.rules.wait_ns, now_ns, room, |task| {
-            // This cannot fail: there are no more than fit.
+            // This cannot fail: `expire` takes no more than fit.
             let _ = expired.push(task.refuse(Nak::NoHandler));
         });
         self.schedule.set(due_ns, now_ns);
@@ -137,7 +138,7 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.handlers.stop(conn);
     }
 
-    /// The tasks of a handler; none: the client is no handler, and has no tasks.
+    /// The tasks of a handler, or `None` if the client is no handler and has no tasks.
     pub fn status(&self, conn: ConnId) -> Option<Status> {
         let tasks = self.handlers.get(conn)?.tasks();
         Some(Status { given: tasks.len(), due_ns: tasks.iter().map(|id| self.entries[*id].due_ns).min() })
@@ -181,7 +182,8 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.handlers.set_silent(conn, false);
     }
 
-    /// Ends a task that a handler has done. Returns the message for the consumer; none: the handler has no such task.
+    /// Ends a task that a handler has done. Returns the message for the consumer, or `None` if the handler has no such
+    /// task.
     pub fn finish(&mut self, key: TaskKey, text: HandlerText, now_ns: u64) -> Option<Picked<T>> {
         let now_ns = self.latest(now_ns);
         let id = self.find(key)?;
@@ -190,14 +192,14 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.entries[id].finish(id, text)
     }
 
-    /// Ends a task that a handler has not done. Returns its fate; none: the handler has no such task.
+    /// Ends a task that a handler has not done. Returns its fate, or `None` if the handler has no such task.
     pub fn end(&mut self, key: TaskKey, why: Ended, now_ns: u64) -> Option<Fate<T>> {
         let id = self.find(key)?;
         self.end_entry(id, why, now_ns)
     }
 
-    /// Restarts the time of a task, within the limit, and returns how much the handler has now, in nanoseconds; none:
-    /// the handler has no such task.
+    /// Restarts the time of a task, within the limit, and returns how much time the handler has now, in nanoseconds.
+    /// Returns `None` if the handler has no such task.
     pub fn extend(&mut self, key: TaskKey, now_ns: u64) -> Option<u64> {
         let now_ns = self.latest(now_ns);
         let id = self.find(key)?;
@@ -217,16 +219,16 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Ends ------------------------------------------------------------------------------------------
 
-    /// Ends one task of a handler whose connection ends, and returns its fate; none: the handler has no more tasks. It
-    /// gets no new ones.
+    /// Ends one task of a handler whose connection ends, and returns the task's fate, or `None` if the handler has no
+    /// more tasks. The handler gets no new tasks.
     pub fn lose(&mut self, conn: ConnId, why: Ended, now_ns: u64) -> Option<Fate<T>> {
         self.handlers.stop(conn);
         let id = self.find_of(conn, |_| true)?;
         self.end_entry(id, why, now_ns)
     }
 
-    /// Ends one task of a handler that exceeds its time, and returns its fate; none: there is no such task. The
-    /// handler gets no more tasks until it sends a command about tasks.
+    /// Ends one task of a handler that has exceeded its time, and returns the task's fate, or `None` if there is no
+    /// such task. The handler gets no more tasks until it sends a command about tasks.
     pub fn time_out(&mut self, conn: ConnId, now_ns: u64) -> Option<Fate<T>> {
         let id = self.find_of(conn, |id| self.entries[id].due_ns <= now_ns)?;
         self.handlers.set_silent(conn, true);
@@ -284,16 +286,16 @@ impl<T, const N: usize> TaskTable<T, N> {
         self.schedule = Schedule::new();
     }
 
-    /// Takes a message that waits, if there is one, with the reason for its sender. For the shutdown. The most urgent
+    /// For the shutdown: takes the next message that waits, if any, with the reason for its sender. The most urgent
     /// ones come first, in the order of their admission.
     pub fn take_waiting(&mut self) -> Option<(T, Nak)> {
         let place = self.waiting.any()?;
         self.waiting.take(place).map(|task| task.refuse(Nak::ShuttingDown))
     }
 
-    /// Takes a message that a handler has, if there is one, with the reason for its sender, and the handler. For the
-    /// shutdown. The handler may have done it, so the reason is that of a loss. The order is that of the entries,
-    /// which says nothing.
+    /// For the shutdown: takes a message that a handler has, if any, and returns it with the reason for its sender, and
+    /// the handler. The handler may have done it, so the reason is that of a loss. The order of the messages is
+    /// arbitrary.
     pub fn take_given(&mut self) -> Option<(T, Nak, ConnId)> {
         let id = self.entries.find(Phase::Given)?;
         let conn = self.entries[id].conn();
@@ -316,8 +318,8 @@ impl<T, const N: usize> TaskTable<T, N> {
 
     // ---- Statistics ------------------------------------------------------------------------------------
 
-    /// Whether a handler still has a task whose time ended before `since_ns`: if the workers had time to run since
-    /// then, the worker of that handler hangs.
+    /// Whether a handler still has a task whose time ended before `since_ns`. If so, and if the workers had time to run
+    /// since then, the worker of that handler hangs.
     pub fn is_late(&self, since_ns: u64) -> bool {
         self.entries.given().any(|entry| entry.due_ns < since_ns)
     }

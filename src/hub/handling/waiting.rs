@@ -1,8 +1,9 @@
 //! The tasks that wait for a handler, in the order of the queue. Knows no handlers, no threads and no clock.
 //!
-//! Tasks leave from the middle of the order: after the time-out of one, or if the first ones are not urgent enough for
-//! the handler that is free. A binary heap does not support that. So there is a list for each priority, in the order
-//! of admission. The next task is, of the first ready task of each list, the one with the greatest key.
+//! Tasks leave from the middle of the order: when a task times out, or when the first tasks are not urgent enough for
+//! the free handler. A binary heap does not support that. So there is a list for each priority, in the order of
+//! admission. To find the next task, take the first ready task of each list; the next task is the one among them with
+//! the greatest key.
 
 use crate::hub::handling::past::Past;
 use crate::protocol::Priority;
@@ -21,7 +22,7 @@ pub struct WaitingTask<T> {
     pub stamp_ns: u64,
     /// From when on a handler may get the task, in nanoseconds. Its waiting time counts from then.
     pub ready_ns: u64,
-    /// What handlers have done with it.
+    /// How often handlers have lost it or given it back.
     pub past: Past,
 }
 
@@ -72,7 +73,7 @@ pub struct Place {
 /// At most `N` waiting tasks. A new collection is all zeroes, so that a static one takes no space in the binary.
 pub struct WaitingTasks<T, const N: usize> {
     nodes: [Node<T>; N],
-    /// The first node of the free list: the nodes that were used and are free again.
+    /// The first node of the free list, which holds the nodes that were used and are free again.
     free: Link,
     /// How many nodes were ever used. The others have never been in a list.
     used: Link,
@@ -192,23 +193,23 @@ impl<T, const N: usize> WaitingTasks<T, N> {
 
     // ---- Out -------------------------------------------------------------------------------------------
 
-    /// The next task for a handler that wants priority `min` and above, at the time `now_ns`; none: no such task is
-    /// ready.
+    /// The next task for a handler that wants priority `min` and above, at the time `now_ns`, or `None` if no such task
+    /// is ready.
     pub fn next(&self, min: Priority, now_ns: u64) -> Option<Place> {
         let lists = Priority::all().filter(|priority| *priority >= min);
         let firsts = lists.filter_map(|priority| self.find(priority, |node| node.ready_ns <= now_ns));
         firsts.max_by_key(|place| self.order.key(place.priority, self.node(place.node).stamp_ns))
     }
 
-    /// Any task, if there is one: the most urgent one, and of these the one that was admitted first.
+    /// The most urgent task, ready or not; of several, the one that was admitted first.
     pub fn any(&self) -> Option<Place> {
         Priority::all().find_map(|priority| self.find(priority, |_| true))
     }
 
     /// Takes the tasks that have waited for `wait_ns` or longer at the time `now_ns`, but no more than `count_max`, and
     /// passes them to `each`: the most urgent ones first, in the order of their admission. Returns the next time, in
-    /// nanoseconds, at which a task becomes ready, or one that is ready has waited for `wait_ns`; none: no task waits.
-    /// It reads all tasks once.
+    /// nanoseconds, at which a task becomes ready, or at which a ready task has waited for `wait_ns`. Returns `None` if
+    /// no task waits. It reads all tasks once.
     pub fn expire(
         &mut self,
         wait_ns: u64,

@@ -1,5 +1,5 @@
-//! The interface of the other threads to the reader: they begin replays, wake the reader, and publish what is
-//! committed.
+//! The interface of the other threads to the reader: they begin replays, wake the reader, and publish the committed
+//! part of the journal.
 
 use super::request::{Replay, Request};
 use crate::conn_id::{ConnId, ConnSet, PerConn};
@@ -31,7 +31,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The handle for the journal in `directory`, of which `committed` is committed.
+    /// The handle for the journal in `directory`. `committed` is its committed part.
     pub fn new(directory: PathBuf, committed: Committed) -> Self {
         Self {
             directory,
@@ -44,13 +44,13 @@ impl Handle {
         }
     }
 
-    /// For the consumer, before it delivers: publishes what is committed.
+    /// For the consumer, before it delivers: publishes the committed part of the journal.
     pub fn publish(&self, committed: Committed) {
         *self.committed.lock() = committed;
         self.published.notify_all();
     }
 
-    /// What is committed.
+    /// The committed part of the journal.
     pub(super) fn committed(&self) -> Committed {
         *self.committed.lock()
     }
@@ -66,8 +66,8 @@ impl Handle {
     }
 
     /// Waits until the consumer publishes a rotation that is newer than `headers`, at most [`ROTATION_MS_MAX`]. The
-    /// writer writes to the new segment, and syncs, before the consumer publishes it. To read again at once would be
-    /// to spin.
+    /// writer writes to the new segment, and syncs it, before the consumer publishes it. Until then the reader would
+    /// spin if it did not wait.
     pub(super) fn await_rotation(&self, headers: &Headers) {
         let timeout = Duration::from_millis(ROTATION_MS_MAX);
         let is_old = |committed: &mut Committed| committed.headers == *headers;

@@ -3,15 +3,16 @@
 //! because of a replay.
 //!
 //! A replay owns the slot of the line that requested it. The reply that closes the line releases the slot, so no place
-//! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room,
-//! and wakes the worker. The worker sends, and wakes the reader when there is room again. Meanwhile the server takes
-//! the client's lines as usual, because the room for replies stays free. If the client leaves or joins anew, the
-//! replay ends. If a client that fell behind joins without an ID, the server counts what the client missed as lost.
+//! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room, and
+//! wakes the worker. The worker sends, and wakes the reader when there is room again. Meanwhile the server takes the
+//! client's lines as usual, because the room for replies stays free. If the client leaves or joins again, the replay
+//! ends. If a client that fell behind joins without an ID, the server counts the messages that the client missed as
+//! lost.
 //!
 //! A client that joins passes from the history to the live messages without a gap or a repetition. The consumer
-//! publishes what is committed *before* it delivers. The reader lets a client join only if the client has been sent
-//! all that is committed, and checks that under the outbox's lock. If the consumer delivers older messages after that,
-//! the delivery leaves them out by their IDs. A client that is too slow for the live messages gets the history again,
+//! publishes the committed part of the journal *before* it delivers. The reader lets a client join only if it has sent
+//! the client all committed messages, and checks that under the outbox's lock. If older messages are delivered after
+//! that, the delivery skips them by their IDs. A client that is too slow for the live messages gets the history again,
 //! from the first message that it lacks.
 //!
 //! - [`request`] — what a client requests, and a replay in progress. Knows no outbox and no thread.

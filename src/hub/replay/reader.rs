@@ -36,7 +36,7 @@ pub struct Reader {
 enum Halt {
     /// The outbox has no room. The worker wakes the reader when it has.
     NoRoom,
-    /// The replay has used its share: others go first.
+    /// The replay has used its share: the replays of other clients go first.
     Yield,
     /// The replay has ended, with a refusal or without.
     Ended(Option<Refusal>),
@@ -145,7 +145,7 @@ impl Reader {
         Ok(Halt::Yield)
     }
 
-    /// Puts messages into the outbox. None: the reader has read all that is committed.
+    /// Puts messages into the outbox. Returns `None` if the reader has read all committed messages.
     fn send(
         &mut self,
         replay: &mut Replay,
@@ -211,8 +211,8 @@ fn end(replay: Replay, refusal: Option<Refusal>, client: Client<'_>) {
     client.handle.finish(client.conn);
 }
 
-/// Why the replay ends, if the client no longer wants it: the client is gone, may not read, or has left a replay that
-/// ends only when it joins.
+/// Why the replay ends, if the client no longer wants it: the client is gone, may not read the history, or has left a
+/// replay that ends only when the client joins.
 fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
     let is_gone = !outbox.is_alive() || scope.is_endless() && outbox.subscriber.catching_up().is_none();
     if outbox.subscriber.is_reading_revoked() {
@@ -222,7 +222,8 @@ fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
     }
 }
 
-/// Why no message can be put into the outbox now; none: one can, and lost messages are reported to the client.
+/// Why no message can be put into the outbox now, or `None` if one can. Then all lost messages are reported to the
+/// client.
 fn check_room(scope: &mut Scope, client: Client<'_>) -> Option<Halt> {
     let mut outbox = client.outbox();
     if let Some(halt) = is_unwanted(scope, &outbox) {
@@ -254,8 +255,8 @@ fn format_line(line: &mut Vec<u8, MSG_BYTES_MAX>, record: &Record<'_>) {
     let _ = reply::msg(line, record.id, record.priority, from, record.text);
 }
 
-/// Ends a replay that has read all that is committed, or lets its client join, if the client has been sent all that it
-/// requested.
+/// For a replay that has read all committed messages: ends it, or lets its client join, if all that the client
+/// requested has been sent.
 fn finish_or_join(replay: &mut Replay, committed: &Committed, client: Client<'_>) -> Halt {
     let end_id = replay.scope.end_id.unwrap_or(committed.next_id);
     let missing = end_id.saturating_sub(replay.cursor.next_id().unwrap_or(end_id));
@@ -270,14 +271,15 @@ fn finish_or_join(replay: &mut Replay, committed: &Committed, client: Client<'_>
     if is_done { Halt::Ended(None) } else { Halt::Yield }
 }
 
-/// Lets a client join that has been sent all of `committed`, if nothing has been committed since. Returns true if
+/// Lets a client join to which all of `committed` has been sent, if nothing has been committed since. Returns true if
 /// nothing is left to do.
 fn join(replay: &Replay, committed: &Committed, client: Client<'_>) -> bool {
     let mut outbox = client.outbox();
     if is_unwanted(&replay.scope, &outbox).is_some() {
         return true;
     }
-    // Before `next_id` is read: the consumer publishes what is committed before it reads which clients have joined.
+    // Before `next_id` is read: the consumer publishes the committed part of the journal before it reads which clients
+    // have joined.
     client.hub.joined.insert(client.conn);
     let has_all = client.handle.next_id() == committed.next_id;
     if has_all {

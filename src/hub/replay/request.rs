@@ -36,8 +36,8 @@ pub struct Replay {
     pub(super) last: Option<Last>,
     pub(super) cursor: Cursor,
     pub(super) scope: Scope,
-    /// The number of the line that requested the replay and waits for its reply; none for a client that fell behind.
-    /// `slot` reserves the room for the reply.
+    /// The number of the line that requested the replay and waits for its reply, or `None` for a client that fell
+    /// behind. `slot` reserves the room for the reply.
     pub(super) line: Option<u64>,
     pub(super) slot: &'static mut Slot,
 }
@@ -77,14 +77,14 @@ impl Replay {
 pub struct Scope {
     /// How many messages to skip at the beginning.
     pub(super) skipped: u64,
-    /// The first ID that is not sent. None: the replay ends only when the client joins.
+    /// The first ID that is not sent, or `None` if the replay ends only when the client joins.
     pub(super) end_id: Option<u64>,
     /// Messages below this priority are not sent.
     pub(super) min: Priority,
-    /// Whether to report messages that are gone as lost. For the last messages this starts with the first one: the
-    /// client requested none before that.
+    /// Whether to report missing messages as lost. A replay of the last messages reports none before the first message
+    /// that it sends: the client did not request any before that.
     pub(super) reports_lost: bool,
-    /// How many lost messages the client still has to be told of.
+    /// How many lost messages are not reported to the client yet.
     pub(super) lost: u64,
 }
 
@@ -105,7 +105,7 @@ pub enum Action<'a> {
     Pause,
     /// The replay has sent all that the client requested.
     End,
-    /// The reader has read all that is committed.
+    /// The reader has read all committed messages.
     CaughtUp,
 }
 
@@ -135,7 +135,8 @@ impl Scope {
         if record.priority >= self.min { Action::Send(record) } else { Action::ReadOn }
     }
 
-    /// Counts `count` IDs before `next_id` as lost, without those from the end on: the client did not request them.
+    /// Counts the `count` IDs before `next_id` as lost, except those from `end_id` on, which the client did not
+    /// request.
     pub fn count_lost(&mut self, count: u64, next_id: u64) {
         let beyond = self.end_id.map_or(0, |end_id| next_id.saturating_sub(end_id));
         if self.reports_lost {

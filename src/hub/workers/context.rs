@@ -35,7 +35,7 @@ pub struct WorkerContext {
     runs: Vec<Chain, IN_FLIGHT>,
     /// The messages that handlers process, and that `admit_all` admits together.
     tasks: Vec<Chain, IN_FLIGHT>,
-    /// How many messages may still wait that this worker has admitted: those since it last ran the pipeline. If that
+    /// How many messages that this worker has admitted may still wait: those since it last ran the pipeline. If that
     /// run left messages in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
 }
@@ -92,7 +92,8 @@ impl WorkerContext {
             self.ask_for_short_slices();
         }
         if self.hub.tasks.as_ref().is_some_and(|tasks| tasks.handles(slot.priority())) {
-            // There is room: a client has no more slots. A handler gets one message at a time, so each is alone.
+            // There is room: a client has no more slots. A handler gets one message at a time, so each message is a run
+            // of its own.
             let _ = self.tasks.push(Chain::of(slot));
             return;
         }
@@ -100,7 +101,7 @@ impl WorkerContext {
         Chain::append(slot, &mut self.runs);
     }
 
-    /// Counts a task that is done: it waits for the consumer.
+    /// Counts a task that is done and waits for the consumer.
     pub fn note_completed(&mut self) {
         self.unprocessed += 1;
     }
@@ -146,8 +147,8 @@ impl WorkerContext {
 
     fn process_from(&mut self, messages_min: usize) {
         if self.unprocessed >= messages_min {
-            // If messages remain, the worker runs the pipeline again after it has polled one more client, and not only
-            // after all: urgent lines of other clients may wait.
+            // If messages remain, the worker runs the pipeline again after it has polled one more client, not after it
+            // has polled all of them: urgent lines of other clients may wait.
             self.unprocessed = if self.dispatcher.process(self.worker) { PIPELINE_MESSAGES_MIN } else { 0 };
         }
     }

@@ -1,8 +1,8 @@
 //! A worker's timer: a descriptor for its epoll set that becomes readable at a deadline.
 //!
-//! Most deadlines move before they expire: each received line postpones the idle time-out. A time-out for each wait
-//! would have to be armed and cancelled each time. Instead the worker arms the timer once, for the earliest deadline.
-//! When the timer expires, the worker arms it again for the deadline that is the earliest by then.
+//! Most deadlines move before they expire: each received line postpones the idle time-out. A timer for each wait would
+//! have to be armed and cancelled each time. Instead the worker arms the timer once, for the earliest deadline. When
+//! the timer expires, the worker arms it again for the deadline that is the earliest by then.
 
 use crate::clock;
 use nix::sys::time::TimeSpec;
@@ -26,8 +26,8 @@ impl Timer {
         Ok(Self { fd: TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?, set_ns: u64::MAX })
     }
 
-    /// Arms the timer for `deadline_ns` only, in nanoseconds; `u64::MAX`: there is no deadline, and the timer may
-    /// still expire at the one before. If the deadline has passed, the timer expires at once.
+    /// Arms the timer for `deadline_ns` only, in nanoseconds. `u64::MAX` means no deadline; the timer may then still
+    /// expire at the previous one. If the deadline has passed, the timer expires at once.
     pub fn set(&mut self, deadline_ns: u64) {
         if deadline_ns != self.set_ns && deadline_ns != u64::MAX {
             // Zero would disarm the timer.

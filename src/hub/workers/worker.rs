@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Events of the waker and the timer carry this in place of a connection's index: they only wake the worker.
+/// Events of the waker and the timer have this in place of a connection's index: they only wake the worker.
 const NO_CONNECTION: u64 = u64::MAX;
 
 /// The parts of a worker: the hub and the descriptors that it needs. Startup makes them before the worker's thread
@@ -83,7 +83,7 @@ impl Worker {
         self.wait(timeout);
         self.context.now_ns = clock::now_ns();
         self.take_wakeups();
-        // After the wakeups are taken: a session that the shutdown has woken must see the shutdown.
+        // Read after the wakeups are taken: a session that the shutdown has woken must see the shutdown.
         self.context.draining = self.context.hub.is_draining();
         self.wake_overdue();
         self.poll_sessions();
@@ -105,8 +105,8 @@ impl Worker {
         let count = loop {
             match self.context.wait(&mut events, timeout) {
                 Ok(count) => break count,
-                // A process that continues after a stop gets this error first. Only the next call reports what has
-                // happened meanwhile.
+                // A process that continues after a stop gets this error first. Only the next call reports the events of
+                // the meantime.
                 Err(Errno::EINTR) => {}
                 Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
             }
@@ -130,9 +130,9 @@ impl Worker {
         self.context.hub.wakeups.take(worker, |conn| set(runnable, conn.index() - first));
     }
 
-    /// Once the earliest deadline has passed, makes all sessions runnable: each returns its next deadline. Before that
-    /// it records all pending events. Otherwise a client that met its deadline would count as late only because the
-    /// worker did not run meanwhile.
+    /// Once the earliest deadline has passed, makes all sessions runnable, because each poll returns the session's next
+    /// deadline. Before that it records all pending events. Otherwise a client that met its deadline would count as
+    /// late only because the worker did not run meanwhile.
     fn wake_overdue(&mut self) {
         if self.context.now_ns >= self.deadline_ns {
             // Epoll reports each socket once before it reports any of them again.

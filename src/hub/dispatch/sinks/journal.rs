@@ -1,5 +1,5 @@
-//! The sink behind `--journal`. It commits each group, with a sync or without as `--sync` says, and resumes after the
-//! disk has failed.
+//! The sink of `--journal`. It commits each group, with or without a sync as `--sync` says, and resumes after a failure
+//! of the disk.
 
 use super::journal_log::JournalLog;
 use super::opening::{self, Error};
@@ -41,7 +41,7 @@ pub struct JournalSink {
     is_urgent: bool,
     /// The time of the messages of this group, in milliseconds since 1970.
     time_ms: u64,
-    /// By when the sink must sync what is committed, in nanoseconds.
+    /// By when the sink must sync the committed messages, in nanoseconds.
     due_ns: Option<u64>,
     /// While the disk does not work: when to reopen the journal, in nanoseconds.
     retry_ns: u64,
@@ -49,7 +49,8 @@ pub struct JournalSink {
     log: JournalLog,
     /// How long the disk has taken since [`JournalSink::begin`], in nanoseconds.
     took_ns: u64,
-    /// How long the disk takes before an ACK, in nanoseconds: a moving average; none: that is not known, or it failed.
+    /// How long the disk takes before an ACK, in nanoseconds: a moving average. `None` if it is not known, or if the
+    /// last commit failed.
     disk_ns: Option<u64>,
 }
 
@@ -127,12 +128,12 @@ impl JournalSink {
         self.writer.append(&Record { id, time_ms: self.time_ms, priority, from, text });
     }
 
-    /// Writes what is recorded, so that there is room for another batch.
+    /// Writes the recorded messages, so that there is room for another batch.
     pub fn flush(&mut self) {
         self.timed(Writer::flush);
     }
 
-    /// Commits the group; false: none of its messages is in the journal.
+    /// Commits the group. Returns false if none of its messages is in the journal.
     pub fn commit(&mut self, hub: &Hub) -> bool {
         let is_synced = self.is_urgent;
         let committed = self.timed(|writer| writer.commit(is_synced));
@@ -169,7 +170,7 @@ impl JournalSink {
         };
     }
 
-    /// What is committed.
+    /// The committed part of the journal.
     pub fn committed(&self) -> Committed {
         let (headers, end) = self.writer.extent();
         Committed {
@@ -190,8 +191,8 @@ impl JournalSink {
         self.due_ns
     }
 
-    /// Syncs what was acknowledged without a sync, if that is due. With `is_end`, syncs even if it is not due yet, and
-    /// closes the journal.
+    /// Syncs the messages that were acknowledged without a sync, if that is due. With `is_end`, syncs even if it is not
+    /// due yet, and closes the journal.
     pub fn sync_due(&mut self, is_end: bool, hub: &Hub) {
         if self.due_ns.is_some_and(|due_ns| is_end || due_ns <= clock::now_ns()) {
             self.took_ns = 0;

@@ -40,8 +40,8 @@ impl JournalLog {
         self.is_failing
     }
 
-    /// After the files were reopened: logs if they belong to another journal. Any other failure shows when the sink
-    /// writes to the journal.
+    /// After the files were reopened: if they belong to another journal, logs that. The sink notices any other failure
+    /// when it writes to the journal.
     pub fn after_reopening(&mut self, result: Result<(), Errno>) {
         let is_foreign = result == Err(Errno::EMEDIUMTYPE);
         if is_foreign && !self.is_foreign {
@@ -53,7 +53,7 @@ impl JournalLog {
         self.is_foreign = is_foreign;
     }
 
-    /// After a commit or a sync: logs if the disk has failed, or works again.
+    /// After a commit or a sync: if the disk has failed, or works again, logs that.
     pub fn after_commit(&mut self, result: Result<(), Errno>) {
         match result {
             Err(errno) if !self.is_failing => {

@@ -1,4 +1,4 @@
-//! The sink behind `--print`: standard output. It may block for any time, and only the consumer waits for it.
+//! The sink of `--print`: standard output. It may block for any time, and only the consumer waits for it.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 /// Writes lines to a file, a pipe or a terminal, and counts what it has written.
 pub struct StdoutSink<F = Stdout> {
     output: F,
-    /// An error cut the last line: the next line must not continue it.
+    /// An error cut off the last line: the next line must not continue it.
     is_torn: bool,
-    /// The last write failed, and the log has said so.
+    /// The last write failed, and that has been logged.
     is_failing: bool,
 }
 
@@ -35,7 +35,7 @@ impl<F: AsFd> StdoutSink<F> {
         written
     }
 
-    /// Writes `bytes`, and returns how many were written: fewer if an error came.
+    /// Writes `bytes`, and returns how many were written: fewer if an error occurred.
     fn write_all(&mut self, bytes: &[u8]) -> usize {
         let mut written = 0;
         while written < bytes.len() {
