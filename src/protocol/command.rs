@@ -1,7 +1,7 @@
 //! Parses lines into requests, and holds the text of the help.
 //!
 //! This module does not know which client sent a line, nor whether its request can be fulfilled. Its refusals have
-//! texts of their own: no reply returns a client's bytes.
+//! fixed texts, so no refusal repeats a client's bytes.
 
 use core::num::NonZeroU64;
 use core::str;
@@ -64,7 +64,7 @@ pub enum Command<'a> {
     Last(NonZeroU64),
     /// Receive the messages after that ID.
     Since(u64),
-    /// Something about tasks.
+    /// A command of a handler.
     Task(TaskCommand<'a>),
     /// Reply at once.
     Ping,
@@ -137,13 +137,13 @@ const KNOWN: [(&str, Refusal); 19] = known![
     "refuse" "later" "extend" "ping" "help" "quit"
 ];
 
-/// The refusal that says what is allowed. A text that does not fit a reply does not compile, because this is called
-/// only for constants.
+/// The refusal of an argument, with the text `allowed`, which says what is valid. A text that does not fit a reply does
+/// not compile, because this is called only for constants.
 const fn bad_argument(allowed: &'static str) -> Refusal {
     fitting(Refusal::BadArgument(allowed))
 }
 
-/// The refusal that says what the client may have meant. A text that does not fit a reply does not compile, either.
+/// The refusal of an unknown command, with `advice`. A text that does not fit a reply does not compile here either.
 const fn unknown_command(advice: &'static str) -> Refusal {
     fitting(Refusal::UnknownCommand(advice))
 }
@@ -166,9 +166,10 @@ impl<'a> From<Frame<'a>> for Request<'a> {
 
 /// Parses a line without its end.
 ///
-/// A line that does not begin with `/` is a message, and so is a line that begins with `//`. The word of any other
-/// line ends at the first blank, a space or a tab, or with the line. The word is case-insensitive. What follows that
-/// one blank is the text of a message without change, or the argument of a command with any blanks around it.
+/// A line that does not begin with `/` is a message, and so is a line that begins with `//`. The word of any other line
+/// ends at the first blank, a space or a tab, or with the line. The word is case-insensitive. All bytes after that one
+/// blank are the text of a message, unchanged, or the argument of a command, from which blanks at both ends are
+/// dropped.
 pub fn parse(line: &[u8]) -> Request<'_> {
     match line {
         [] => Request::Blank,
@@ -204,7 +205,7 @@ fn message(priority: Priority, text: &[u8]) -> Request<'_> {
     }
 }
 
-/// The priority that a word, in lower case, stands for, if it does.
+/// The priority that a word, in lower case, stands for, if any.
 fn priority(word: &[u8]) -> Option<Priority> {
     match word {
         b"urgent" => Some(Priority::URGENT),
@@ -282,7 +283,7 @@ fn join(argument: &[u8]) -> Result<Command<'_>, Refusal> {
     min(least.unwrap_or_default()).map(|min| Command::Join { min, since }).ok_or(BAD_MIN)
 }
 
-/// Whether that is the word `since`, which is case-insensitive, as commands are.
+/// Whether that is the word `since`, which is case-insensitive, like commands.
 fn is_since(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"since")
 }

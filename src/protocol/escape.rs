@@ -2,10 +2,10 @@
 //!
 //! Control characters (C0, DEL, C1), the controls that change the direction of text, and bytes that are not UTF-8 are
 //! written as `\xNN`, one for each byte of the character, in lower-case hexadecimal. A backslash is written as `\\`.
-//! Everything else stays as it is, so every language can be read, and no text can forge a line, a name or a terminal's
-//! escape sequence. Escaping is reversible. The result is at most four times as long.
+//! All other characters stay as they are, so text in every language is readable, and no text can forge a line, a name
+//! or a terminal's escape sequence. Escaping is reversible. The result is at most four times as long.
 //!
-//! This module owns both directions, and does not know what the bytes are for.
+//! This module owns both directions, and does not know the use of the bytes.
 
 use core::fmt::{self, Write};
 use core::{error, iter, str};
@@ -13,7 +13,7 @@ use core::{error, iter, str};
 /// Writes the escaped text.
 ///
 /// # Errors
-/// The error of `out`: it is full, if it has a fixed capacity. A part is written then.
+/// The error of `out`, such as a fixed capacity that is full. Then a part is written.
 pub fn escape(text: &[u8], out: &mut (impl Write + ?Sized)) -> fmt::Result {
     if let Some(plain) = plain(text) {
         return out.write_str(plain);

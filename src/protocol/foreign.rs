@@ -1,13 +1,13 @@
 //! Detects clients that speak another protocol or use another character set, by their first bytes or by a line.
 //!
 //! A web page can make its visitor's browser send a request to any port of the LAN, with lines of the page's choice in
-//! the body. So the server must take no line of a client that opens like a browser. Other such clients are people and
-//! programs that use the wrong port: one line tells them what they have reached.
+//! the body. So the server must take no line of a client whose first bytes are those of a browser. Other clients of
+//! this kind are people and programs that use the wrong port: one line tells them which server this is.
 //!
-//! Only what precedes a client's first message or command is checked. After its first line is taken, a client speaks
-//! our protocol. A first message that looks like a request can be sent as `/4 GET / HTTP/1.1`.
+//! The server checks only the lines up to a client's first message or command. After that, the client speaks the
+//! protocol of this server. A first message that looks like a request can be sent as `/4 GET / HTTP/1.1`.
 //!
-//! Only the bytes before the first LF decide, so it does not matter in which pieces they arrive.
+//! The decision depends only on the bytes, not on the pieces in which they arrive.
 
 use super::framing::Framer;
 use crate::limits::LINE_BYTES_MAX;
@@ -28,7 +28,7 @@ pub enum Foreign {
     Redis,
     /// A proxy that sends a PROXY header first.
     Proxy,
-    /// A client that speaks lines, in UTF-16.
+    /// A client that sends lines in UTF-16.
     Utf16,
 }
 
@@ -47,19 +47,19 @@ impl Foreign {
     }
 }
 
-/// What the first bytes of a connection are.
+/// The kind of the first bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
-    /// Not the beginning of another protocol; or too few bytes to decide, and then there is no whole line.
+    /// Not the beginning of another protocol, or too few bytes to decide. In the latter case no whole line has arrived.
     Lines,
     /// Another protocol.
     Foreign(Foreign),
-    /// This many bytes that are no part of a line: a byte order mark, or Telnet's negotiation. An offer of Telnet that
-    /// gets no answer counts as refused.
+    /// This many bytes that are no part of a line: a byte order mark, or Telnet's negotiation. If an offer of Telnet
+    /// gets no answer, the client treats it as refused.
     Prelude(usize),
 }
 
-/// The usual methods. They show a request line that is too long for a line: its end is never seen.
+/// The usual methods. They identify a request line that is too long for a line, and whose end is therefore unknown.
 const METHODS: [&[u8]; 9] =
     [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE"];
 
@@ -83,7 +83,7 @@ const MARK_GREATER_FIRST: &[u8] = b"\xfe\xff";
 /// Telnet's offers.
 const ALPHABETS: core::ops::RangeInclusive<u8> = 0..=7;
 
-/// The largest number of words that a Redis client announces, in digits.
+/// The length of the largest number of words that a Redis client announces, in digits.
 const REDIS_DIGITS_MAX: usize = 7;
 
 /// The other protocol that a client opens with, if the bytes so far show one. It drops a byte order mark and Telnet's
@@ -101,7 +101,7 @@ pub fn detect<const N: usize>(framer: &mut Framer<'_, N>) -> Option<Foreign> {
     }
 }
 
-/// What these first bytes are.
+/// The kind of these first bytes.
 fn opening(bytes: &[u8]) -> Opening {
     let lf = memchr(b'\n', bytes);
     let first = lf.map_or(bytes, |lf| &bytes[..lf]);
@@ -177,7 +177,7 @@ fn is_mqtt(bytes: &[u8]) -> bool {
         .is_some_and(|name| name.starts_with(b"\x00\x04MQTT") || name.starts_with(b"\x00\x06MQIsdp"))
 }
 
-/// A line that begins like a request and is too long for a line: its end is never seen.
+/// Whether this is the beginning of a request that is too long for a line, and whose end is therefore unknown.
 fn is_long_request(line: &[u8]) -> bool {
     let is_too_long = line.strip_suffix(b"\r").unwrap_or(line).len() > LINE_BYTES_MAX;
     is_too_long && parts_of_request(line).is_some_and(|(method, _)| METHODS.contains(&method))
@@ -209,14 +209,14 @@ fn is_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
-/// A line that certainly begins with the byte order mark of UTF-16.
+/// Whether the line certainly begins with the byte order mark of UTF-16.
 fn is_marked_utf_16(line: &[u8]) -> bool {
     line.starts_with(MARK_GREATER_FIRST)
         || line.starts_with(MARK_LESSER_FIRST) && line.get(3).is_some_and(|next| ALPHABETS.contains(next))
 }
 
-/// A whole line of UTF-16: it has a byte order mark; or it ends as lines of Windows do; or at least half of all
-/// characters, and at least two, are Latin, so that their high bytes are zero.
+/// Whether this is a whole line in UTF-16: it has a byte order mark, or it ends like the lines of Windows, or at least
+/// half of its characters, and at least two, are Latin, so that their high bytes are zero.
 fn is_utf_16(line: &[u8]) -> bool {
     let mut zeros = [0; 2];
     line.iter().enumerate().filter(|(_, byte)| **byte == 0).for_each(|(place, _)| zeros[place % 2] += 1);

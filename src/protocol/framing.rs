@@ -7,8 +7,8 @@
 //! [`LINE_BYTES_MAX`] bytes as they arrive, and returns one [`Frame::TooLong`] *when the LF arrives*. So replies keep
 //! the order of the lines, and the tail of such a line never counts as a line.
 //!
-//! The framer searches every byte once, and moves it at most once if the caller takes lines before it receives more.
-//! So a client that sends single bytes costs no more than its bytes.
+//! The framer searches every byte once, and moves it at most once if the caller takes lines before it receives more. So
+//! the cost is linear in the number of bytes, even if a client sends single bytes.
 
 use core::ops::Range;
 
@@ -39,7 +39,7 @@ pub struct Framer<'b, const N: usize> {
     buffer: &'b mut [u8; N],
     /// Where the next line begins.
     start: usize,
-    /// There is no LF between `start` and here.
+    /// No LF is between `start` and this position.
     scanned: usize,
     /// The end of the received bytes.
     end: usize,
@@ -58,8 +58,8 @@ impl<'b, const N: usize> Framer<'b, N> {
 
     /// The free part of the buffer, to receive into.
     ///
-    /// It is never empty after [`next`](Self::next) has returned none, unless [`end`](Self::end) was called. It may be
-    /// empty while lines wait: then a receive would return 0 bytes, as at the end.
+    /// It is never empty after [`next`](Self::next) has returned `None`, unless [`end`](Self::end) was called. It may
+    /// be empty while lines wait: then a receive would return 0 bytes, as at the end.
     pub fn free(&mut self) -> &mut [u8] {
         if self.has_ended {
             return &mut [];
@@ -165,13 +165,13 @@ impl<'b, const N: usize> Framer<'b, N> {
         self.is_too_long
     }
 
-    /// Whether a line has begun whose end has not arrived. Call it only after [`next`](Self::next) has returned none,
-    /// or [`has_next`](Self::has_next) false.
+    /// Whether a line has begun whose end has not arrived. Call it only after [`next`](Self::next) has returned `None`,
+    /// or [`has_next`](Self::has_next) has returned false.
     pub fn is_within_line(&self) -> bool {
         self.scanned == self.end && self.has_last()
     }
 
-    /// Resets the framer for another client. Nothing of the former client is left, not even in the buffer.
+    /// Resets the framer for another client. No bytes of the previous client remain, not even in the buffer.
     pub fn reset(&mut self) {
         let Self { buffer, start, scanned, end, is_too_long, has_ended } = self;
         buffer.fill(0);
@@ -215,8 +215,8 @@ impl<'b, const N: usize> Framer<'b, N> {
         }
     }
 
-    /// Moves the unfinished line to the front, but only if the longest line would not fit behind its start. A moved
-    /// line is at the front, so it is not moved again.
+    /// Moves the unfinished line to the front, but only if the longest line would not fit after its start. A moved line
+    /// is at the front, so it is not moved again.
     fn make_room(&mut self) {
         let fits = N - self.start >= ENDED_LINE_BYTES_MAX;
         if self.start < self.end && fits {

@@ -51,7 +51,7 @@ impl HandlerText {
     }
 }
 
-/// Where to cut a text that is too long: before the character that does not fit, if the text is UTF-8 there.
+/// Where to cut a text that is too long: before the character that does not fit, if the text is UTF-8 at that point.
 fn cut_at(text: &[u8]) -> usize {
     let is_continuation = |at: usize| text[at] & 0xc0 == 0x80;
     let first = (HANDLER_TEXT_BYTES - 3..=HANDLER_TEXT_BYTES).rev().find(|at| !is_continuation(*at));

@@ -13,7 +13,7 @@
 //! | [`foreign`] | detects other protocols: HTTP, TLS, SSH, MQTT, Redis, PROXY headers, UTF-16; skips Telnet's negotiation |
 //! | [`escape`] | makes a client's bytes harmless for terminals and logs |
 //!
-//! The way of a line:
+//! How a line becomes a reply:
 //!
 //! ```
 //! use firstline::limits::{RECEIVE_BYTES, REPLY_BYTES_MAX};

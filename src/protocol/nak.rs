@@ -50,7 +50,7 @@ impl Nak {
         self as usize
     }
 
-    /// The one word of the reply.
+    /// The word for the reason in the reply.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TooLong => "too-long",

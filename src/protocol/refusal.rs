@@ -3,9 +3,9 @@
 /// Why the server refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such command; with what the client may have meant.
+    /// There is no such command. The text is advice: what the client may have meant.
     UnknownCommand(&'static str),
-    /// The argument is missing, malformed or not allowed; with what is allowed.
+    /// The argument is missing, malformed or not allowed. The text says what is allowed.
     BadArgument(&'static str),
     /// A connected client has that nick.
     NickTaken,
@@ -13,7 +13,7 @@ pub enum Refusal {
     NoJournal,
     /// The journal cannot be read.
     JournalFailed,
-    /// The position is ahead of the history; with the ID of the newest message, or 0.
+    /// The position is ahead of the history. The number is the ID of the newest message, or 0.
     AheadOfHistory(u64),
     /// The server shuts down, and takes no more commands.
     ShuttingDown,
@@ -23,7 +23,7 @@ pub enum Refusal {
     WrongToken,
     /// The server needs no tokens.
     NoAuth,
-    /// The client's token does not give the right to that; with the reason.
+    /// The client's token does not give the right to that. The text is the reason.
     NotPermitted(&'static str),
     /// The server gives no tasks to handlers.
     NoHandling,
@@ -34,7 +34,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The one word of the reply.
+    /// The word for the reason in the reply.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UnknownCommand(_) => "unknown-command",
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// A few words after the reason: what the client can do. After [`Refusal::AheadOfHistory`] there is only its
+    /// A few words after the reason: what the client can do. For [`Refusal::AheadOfHistory`] the reply has only the
     /// number.
     pub const fn advice(self) -> &'static str {
         match self {

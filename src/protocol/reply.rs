@@ -1,8 +1,8 @@
 //! Formats every line that the server sends, without allocation.
 //!
-//! This module owns the format of the lines. It does not know when or how they are sent. Each line ends
-//! with LF. Numbers and the module's own words always fit. A name or text of the caller that does not fit is cut, but
-//! never the LF. Texts of other clients go only into [`msg`], which escapes them.
+//! This module owns the format of the lines. It does not know when or how the lines are sent. Each line ends with LF.
+//! Numbers and the module's own words always fit. If a name or text of the caller does not fit, it is cut; the LF is
+//! always there. Texts of other clients go only into [`msg`], which escapes them.
 
 use core::fmt::{self, Write};
 use core::ops::Range;
@@ -29,8 +29,8 @@ pub struct BatchFull;
 // The four closing replies: each line of a client gets one of them. They are written directly into the outbox, and
 // take at most REPLY_BYTES_MAX there.
 
-/// Acknowledges these lines as processed messages, with consecutive IDs from `first_id` on. `are_lowered`: their
-/// priority was lower than the sender wanted.
+/// Acknowledges these lines as processed messages, with consecutive IDs from `first_id` on. `are_lowered` says that
+/// their priority was lower than the sender wanted.
 pub fn acks(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64, are_lowered: bool) {
     // Two cases, because the usual line is copied faster without room for the remark.
     if are_lowered {
@@ -57,7 +57,7 @@ fn count<const N: usize>(out: &mut VecView<u8>, lines: Range<u64>, first_id: u64
     }
 }
 
-/// An `ACK` line that is incremented in place: both numbers are usually one more than in the line before.
+/// An `ACK` line that is incremented in place: both numbers are usually one more than in the previous line.
 ///
 /// The last digits are stored apart. A byte that was just written delays a read of the word that contains it. So the
 /// template, which is copied each time, is written to only when a tens digit changes.
@@ -113,8 +113,8 @@ impl<const N: usize> Ack<N> {
     }
 }
 
-/// Adds one to the decimal number at the end of `bytes`; false: the number needs another digit, and is no longer
-/// valid.
+/// Adds one to the decimal number at the end of `bytes`. Returns false if the number needs another digit; then it is no
+/// longer valid.
 fn count_up(bytes: &mut [u8]) -> bool {
     for digit in bytes.iter_mut().rev() {
         match digit {
@@ -154,7 +154,7 @@ pub fn nak_with(out: &mut VecView<u8>, n: u64, reason: Nak, text: &HandlerText, 
     append_with(out, &["NAK ", Decimal::new().format(n), " ", reason.as_str()], text, bytes_max);
 }
 
-/// Appends the parts, the text behind an equals sign, if there is one, and the LF: at most `bytes_max`.
+/// Appends the parts; then an equals sign and the text, if there is a text; and then the LF: at most `bytes_max` bytes.
 fn append_with<const N: usize>(
     out: &mut VecView<u8>,
     parts: &[&str; N],

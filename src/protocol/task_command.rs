@@ -13,7 +13,7 @@ pub enum TaskCommand<'a> {
     Handle {
         /// The least priority that the handler wants.
         min: Priority,
-        /// How many it wants at once: 1 to [`HANDLER_TASKS`].
+        /// How many tasks it wants at once: 1 to [`HANDLER_TASKS`].
         count: usize,
     },
     /// Receive no new tasks.
@@ -55,7 +55,7 @@ const COUNT_TEXT: [u8; COUNT_BEFORE.len() + COUNT_DIGITS] = {
     text
 };
 
-/// The command of that word, in lower case, with that argument; none: no command of handlers has that word.
+/// The command with that word, in lower case, and that argument, or `None` if no command of handlers has that word.
 pub(super) fn parse<'a>(word: &[u8], argument: &'a [u8]) -> Option<Result<TaskCommand<'a>, Refusal>> {
     Some(match word {
         b"handle" => handle(argument),

@@ -9,7 +9,7 @@ pub(super) fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// The parts before and after the first blank; the whole line and an empty part if there is no blank.
+/// The parts before and after the first blank, or the whole line and an empty part if there is no blank.
 pub(super) fn split_at_blank(line: &[u8]) -> (&[u8], &[u8]) {
     match memchr2(b' ', b'\t', line) {
         Some(blank) => (&line[..blank], &line[blank + 1..]),

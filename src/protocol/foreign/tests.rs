@@ -150,7 +150,8 @@ fn texts_for_people_are_lines() {
     }
 }
 
-/// What clients open with, ordinary lines, and bytes that are like both, with anything behind.
+/// First bytes of clients of other protocols, ordinary lines, and bytes that resemble both, followed by arbitrary
+/// bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let opening = prop::sample::select(openings()).prop_map(|(bytes, _)| bytes);
     let near = vec(
