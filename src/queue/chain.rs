@@ -72,7 +72,7 @@ impl Chain {
         debug_assert!(appended.is_ok());
     }
 
-    /// Whether the message in `slot` continues this run, and the run still fits a batch then.
+    /// Whether the message in `slot` continues this run, and the longer run still fits a batch.
     fn is_followed_by(&self, slot: &Slot) -> bool {
         self.head.line() + 1 == slot.line()
             && (self.priority(), self.is_lowered()) == (slot.priority(), slot.is_lowered())
@@ -84,8 +84,8 @@ impl Chain {
         self.head.client()
     }
 
-    /// The nick that the sender had when it sent the run; none: it had none. The nick is the same in the whole run,
-    /// because a change of the nick takes a line, which ends the run.
+    /// The nick that the sender had when it sent the run, if it had one. The nick is the same in the whole run, because
+    /// a change of the nick takes a line, which ends the run.
     pub fn nick(&self) -> Option<&str> {
         self.head.nick()
     }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::limits::TEXT_BYTES;
 
-    /// The runs that lines with these numbers and priorities make.
+    /// The runs that lines with these numbers and priorities form.
     fn runs_of(lines: &[(u64, u8)]) -> Vec<Chain, 100> {
         let mut runs = Vec::new();
         for &(line, priority) in lines {

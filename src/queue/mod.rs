@@ -114,8 +114,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         }
     }
 
-    /// Queues a task that a handler has done: the consumer picks it before the runs that wait, and after the tasks
-    /// that were done before. Afterwards the caller does as after [`Queue::admit`].
+    /// Queues a task that a handler has done: the consumer picks it before the runs that wait, and after the tasks that
+    /// were done before. Afterwards the caller has the same duties as after [`Queue::admit`].
     ///
     /// # Panics
     /// If more than [`TASKS_MAX`] tasks would wait. That is impossible: the table of tasks has no more.
@@ -151,8 +151,8 @@ impl<T: Run, const N: usize> Queue<T, N> {
         !shared.is_closed && (!shared.is_empty() || shared.is_overdue)
     }
 
-    /// Waits until another thread wakes this one, or until `timeout` has passed, if there is one. False: the queue is
-    /// closed.
+    /// Waits until another thread wakes this one, or until `timeout` has passed, if there is one. Returns false if the
+    /// queue is closed.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let is_idle = |shared: &mut Shared<T, N>| !shared.is_woken && !shared.is_closed;
         let mut shared = match timeout {
@@ -169,7 +169,7 @@ impl<T: Run, const N: usize> Queue<T, N> {
         self.shared.lock().is_overdue = false;
     }
 
-    /// Moves the next runs to `batch`, as many as fit; false: no run waits, or the queue is closed.
+    /// Moves the next runs to `batch`, as many as fit. Returns false if no run waits, or if the queue is closed.
     pub fn pick(&self, batch: &mut Batch<T>) -> bool {
         let mut shared = self.shared.lock();
         if !shared.is_closed {
@@ -188,14 +188,14 @@ impl<T: Run, const N: usize> Queue<T, N> {
             .or_else(|| shared.waiting.next_priority())
     }
 
-    /// Closes the queue: [`Queue::pick`] returns nothing any more. [`Queue::take_rest`] takes the runs that still
+    /// Closes the queue: from now on [`Queue::pick`] returns false. [`Queue::take_rest`] takes the runs that still
     /// wait.
     pub fn close(&self) {
         self.shared.lock().is_closed = true;
         self.not_empty.notify_all();
     }
 
-    /// Moves the next runs of a closed queue to `batch`, as many as fit; false: there are none.
+    /// Moves the next runs of a closed queue to `batch`, as many as fit. Returns false if there are none.
     pub fn take_rest(&self, batch: &mut Batch<T>) -> bool {
         self.shared.lock().fill(batch);
         !batch.is_empty()

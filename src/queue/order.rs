@@ -20,7 +20,7 @@ const STAMP_MASK: u64 = (1 << STAMP_BITS) - 1;
 /// The order of messages: with aging or without.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
-    /// How long a message waits to count one priority higher, in nanoseconds; 0: no aging.
+    /// How long a message waits to count one priority higher, in nanoseconds; 0 for no aging.
     aging_ns: u64,
 }
 
@@ -42,8 +42,8 @@ impl Order {
         if self.aging_ns == 0 {
             return (priority.number() as u64) << STAMP_BITS | (STAMP_MASK & !stamp);
         }
-        // If two levels are equal, the less urgent message was admitted earlier, so it goes first: the lowest digit
-        // decides.
+        // If two levels are equal, the less urgent message was admitted earlier. The lowest digit of the key makes it
+        // go first.
         let level = stamp + Self::distance(priority) * self.aging_ns;
         !(level << 4 | priority.number() as u64)
     }
@@ -97,8 +97,8 @@ mod tests {
                                              aging in 1u64..200) {
             prop_assume!(s != t);
             let order = Order::aging(aging);
-            // The aged priority of each at a later time, in units of 1 / aging. If they are equal, the earlier one is
-            // first.
+            // The aged priority of each message at a later time, in units of 1 / aging. If they are equal, the earlier
+            // message comes first.
             let (now, unit) = (1_000, aging);
             let worth = |p: Priority, stamp| u64::from(p.number()) * unit + (now - stamp);
             let first = (worth(a, s), t) > (worth(b, t), s);

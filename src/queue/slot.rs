@@ -22,7 +22,7 @@ pub struct Slot {
     /// How many slots follow in the chain. Both are zero in a single slot, so that no page of a slot is touched before
     /// a message needs it.
     pub(super) followers: u8,
-    /// The length of the sender's nick, in bytes; 0: it had none.
+    /// The length of the sender's nick, in bytes; 0 if it had none.
     nick_len: u8,
     client: ConnId,
     len: u16,
@@ -61,14 +61,14 @@ impl Slot {
         self.text[..text.len()].copy_from_slice(text);
     }
 
-    /// Adds the nick that the sender has now; empty: it has none.
+    /// Adds the nick that the sender has now; empty if it has none.
     ///
     /// # Panics
     /// If the nick is longer than [`NICK_BYTES_MAX`], which the parser refuses.
     #[inline]
     pub fn sign(&mut self, nick: &str) {
         if nick.is_empty() {
-            // As it is filled.
+            // `fill` has set this already.
             return;
         }
         self.nick_len = nick.len() as u8;
@@ -89,7 +89,7 @@ impl Slot {
         self.client
     }
 
-    /// The nick that the sender had when it sent the message; none: it had none.
+    /// The nick that the sender had when it sent the message, if it had one.
     pub fn nick(&self) -> Option<&str> {
         str::from_utf8(&self.nick[..usize::from(self.nick_len)]).ok().filter(|nick| !nick.is_empty())
     }

@@ -38,10 +38,10 @@ pub struct Picked<T> {
     pub item: T,
     /// Its priority.
     pub priority: Priority,
-    /// When the first message was admitted, in nanoseconds; strictly increasing in the order of admission. Each
-    /// further message counts as admitted one nanosecond after the one before.
+    /// When the first message was admitted, in nanoseconds; strictly increasing in the order of admission. Each further
+    /// message counts as admitted one nanosecond after the previous one.
     pub stamp_ns: u64,
-    /// The task that a handler has done, if this is one.
+    /// The ID of the task, if this is a task that a handler has done.
     pub task: Option<TaskId>,
 }
 
