@@ -1,5 +1,4 @@
-//! The wait for a lock of a file, as a descriptor to poll: flock(2) itself cannot be waited for together with other
-//! events.
+//! A file lock as a descriptor to poll: a thread waits in flock(2), because poll(2) cannot wait for a lock.
 
 use super::file_lock::{FileLock, lock};
 use std::io::{self, PipeReader};
@@ -7,20 +6,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
-/// A lock that a thread waits for. If this value is dropped, the thread goes on waiting, and then releases the lock at
+/// A lock for which a thread waits. If this value is dropped, the thread still takes the lock, and then releases it at
 /// once.
 #[derive(Debug)]
 pub struct AwaitedLock {
-    /// Closed at the other end when the thread ends.
+    /// The thread closes the other end when it ends.
     end: PipeReader,
     waiting: JoinHandle<io::Result<FileLock>>,
 }
 
 impl AwaitedLock {
-    /// Begins to wait for the lock of that file, and makes the file if it does not exist.
+    /// Starts a thread that waits for the lock of that file. Creates the file if it does not exist.
     ///
     /// # Errors
-    /// There is no descriptor or no thread left.
+    /// No descriptor is left, or the thread cannot be started.
     pub fn begin(path: &Path) -> io::Result<Self> {
         let (end, end_of_thread) = io::pipe()?;
         let path = path.to_path_buf();
@@ -32,10 +31,10 @@ impl AwaitedLock {
         Ok(Self { end, waiting })
     }
 
-    /// Takes the lock. Waits unless the descriptor is ready.
+    /// Returns the lock. Blocks unless the descriptor is ready.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The thread could not take the lock.
     ///
     /// # Panics
     /// If the thread has panicked.
@@ -44,7 +43,7 @@ impl AwaitedLock {
     }
 }
 
-/// Ready when the lock can be taken, or an error has come.
+/// Ready when the thread has the lock, or has failed.
 impl AsFd for AwaitedLock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
@@ -70,7 +69,7 @@ mod tests {
         assert!(is_ready(None));
         let taken = awaited.take().unwrap();
         assert!(try_lock(&path).unwrap().is_none());
-        // Nobody takes this one.
+        // Dropped before the thread has the lock.
         drop(AwaitedLock::begin(&path).unwrap());
         drop(taken);
         drop(lock(&path).unwrap());

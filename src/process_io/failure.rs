@@ -1,4 +1,4 @@
-//! Why a command cannot begin, in one line that says what to do next.
+//! Why a command cannot start, in one line that says what to do next.
 
 use crate::client::BadTokenFile;
 use crate::client::shown::described;
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use std::fmt::{self, Display};
 use std::io;
 
-/// Why a command cannot begin.
+/// Why a command cannot start.
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
@@ -16,7 +16,7 @@ pub struct Failure {
 
 /// The arguments are wrong, or name a file that cannot be used.
 const USAGE: u8 = 2;
-/// The system refuses a resource.
+/// A system call failed.
 const FAILED: u8 = 4;
 
 impl Failure {
@@ -25,7 +25,7 @@ impl Failure {
         Self { code: USAGE, line: line.to_string() }
     }
 
-    /// The system refuses a resource, which is `of` something, such as `--spool DIR`.
+    /// A system call failed. `of` names what it was for, such as `--spool DIR`.
     pub fn system_of(of: impl Display, error: &io::Error) -> Self {
         Self { code: FAILED, line: format!("{of}: {}", described(error)) }
     }

@@ -1,4 +1,4 @@
-//! Locks of files between processes, by flock(2).
+//! File locks between processes, with flock(2).
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -7,32 +7,32 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Only the owner may take the lock.
+/// The mode of a new lock file: only its owner can open it, and so take the lock.
 const MODE: u32 = 0o600;
 
-/// A lock that ends when this value is dropped, or its process ends.
+/// A lock that is released when this value is dropped or the process ends.
 pub type FileLock = Flock<File>;
 
-/// Takes the lock of that file, and makes the file if it does not exist. Waits while another process holds it.
+/// Locks that file, and creates it if it does not exist. Waits while another process holds the lock.
 ///
 /// # Errors
-/// Those of the system.
+/// The file cannot be opened or locked.
 pub fn lock(path: &Path) -> io::Result<FileLock> {
     take(path, FlockArg::LockExclusive)
 }
 
-/// The same, but does not wait; none: another process holds the lock.
+/// Like [`lock`], but does not wait; `None`: another process holds the lock.
 ///
 /// # Errors
-/// Those of the system.
+/// The file cannot be opened or locked.
 pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
     unless_held(take(path, FlockArg::LockExclusiveNonblock))
 }
 
-/// Takes the lock of an open file, and does not wait; none: another process holds it.
+/// Locks an open file without waiting; `None`: another process holds the lock.
 ///
 /// # Errors
-/// Those of the system.
+/// The file cannot be locked.
 #[cfg(feature = "bridge")]
 pub fn try_lock_open(file: File) -> io::Result<Option<FileLock>> {
     unless_held(take_open(file, FlockArg::LockExclusiveNonblock))

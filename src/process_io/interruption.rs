@@ -12,12 +12,12 @@ pub struct Interruption {
 }
 
 impl Interruption {
-    /// Blocks SIGTERM, SIGINT and SIGHUP in this thread and in those that it starts later, so that they come here
-    /// only. If the process was started with one of them ignored, as by `nohup` or in the background of a script, that
-    /// one stays ignored.
+    /// Blocks SIGTERM, SIGINT and SIGHUP in this thread and in those that it starts later, so that only this descriptor
+    /// reports them. A signal that was ignored when the process started, as by `nohup` or in the background of a
+    /// script, stays ignored.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn block() -> nix::Result<Self> {
         let ignored = fs::read_to_string("/proc/self/status").map_or(0, |status| ignored(&status));
         let is_heard = |signal: &Signal| ignored >> (*signal as u32 - 1) & 1 == 0;
@@ -27,7 +27,7 @@ impl Interruption {
         Ok(Self { fd: SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)? })
     }
 
-    /// The number of the next signal; none: no signal waits.
+    /// The number of the next signal; `None`: no signal is pending.
     pub fn next(&self) -> Option<u8> {
         let signal = self.fd.read_signal().ok()??;
         u8::try_from(signal.ssi_signo).ok()

@@ -1,17 +1,17 @@
-//! Parts that the commands share: standard output and standard error without waiting, signals as a descriptor, one wait
-//! for all of them, and why a command cannot begin. Knows no messages.
+//! What the commands share: output that does not block, signals as a descriptor, one poll for all descriptors, and the
+//! reason why a command cannot start. Knows no messages.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | [`output`] | lines that wait for standard output or standard error |
 //! | [`interruption`] | the signals that end a command |
-//! | [`progress`] | how far a command is, on a terminal |
-//! | [`ready`] | the wait |
+//! | [`progress`] | the progress of a command, on a terminal |
+//! | [`ready`] | the poll of several descriptors |
 //! | [`file_lock`] | locks of files between processes |
-//! | [`awaited_lock`] | the wait for one of them together with other events |
-//! | [`standard_error`] | single lines for people |
-//! | [`failure`] | why a command cannot begin |
-//! | [`advice`] | what its user can do about a server's reason |
+//! | [`awaited_lock`] | a file lock as a descriptor to poll |
+//! | [`standard_error`] | single lines on standard error |
+//! | [`failure`] | why a command cannot start |
+//! | [`advice`] | what the user can do about a server's reason |
 
 pub mod advice;
 pub mod awaited_lock;

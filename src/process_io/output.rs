@@ -1,5 +1,5 @@
-//! Lines that wait for standard output or standard error. The caller writes them when the descriptor is writable, so
-//! that it never waits for the reader.
+//! A buffer of lines for standard output or standard error. The caller writes when the descriptor is writable, so that
+//! it never blocks on a slow reader.
 
 use memchr::memrchr;
 use nix::poll::{PollFd, PollFlags};
@@ -9,14 +9,15 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
 
-/// The size of one write, in bytes: a pipe that is writable takes so much without blocking (`PIPE_BUF`, pipe(7)).
+/// The largest write, in bytes. A pipe that poll(2) reports as writable takes this many bytes without blocking
+/// (`PIPE_BUF`, pipe(7)).
 const WRITE_BYTES: usize = 4096;
 
-/// At this number of waiting bytes, the caller takes no more messages. The output of those in flight then adds less
-/// than the same number again.
+/// At this number of waiting bytes, the caller takes no more messages. More bytes can wait than this: the messages that
+/// the caller has already taken still add their lines.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// Lines that wait until their descriptor takes them.
+/// Lines that wait to be written.
 #[derive(Debug)]
 pub struct Output {
     to: File,
@@ -32,14 +33,14 @@ impl Output {
     /// An output to that descriptor.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new(to: &impl AsFd) -> io::Result<Self> {
         let to = File::from(to.as_fd().try_clone_to_owned()?);
         Ok(Self { to, waiting: VecDeque::new(), taken: 0, written: 0, is_closed: false })
     }
 
-    /// Whether the output will follow a part of a line at the end of the file: a call that was killed, or a full disk,
-    /// left it there.
+    /// Whether the output goes to a file that ends with an incomplete line. A process that was killed, or a full disk,
+    /// can leave one.
     pub fn follows_a_part(&self) -> bool {
         let is_file = self.to.metadata().is_ok_and(|metadata| metadata.is_file());
         is_file && last_byte(&self.to).is_ok_and(|byte| byte != b'\n')
@@ -90,12 +91,12 @@ impl Output {
         }
     }
 
-    /// To wait until the reader is gone: poll(2) reports that for a pipe even if no event is requested.
+    /// What to poll for the end of the reader: poll(2) reports that for a pipe even if no event is requested.
     pub fn end_of_reader(&self) -> PollFd<'_> {
         PollFd::new(self.to.as_fd(), PollFlags::empty())
     }
 
-    /// To wait until the descriptor is writable; none: no bytes wait.
+    /// What to poll before [`write`](Self::write); `None`: no bytes wait.
     pub fn interest(&self) -> Option<PollFd<'_>> {
         (!self.is_empty()).then(|| PollFd::new(self.to.as_fd(), PollFlags::POLLOUT))
     }
@@ -103,15 +104,15 @@ impl Output {
     /// Writes once. Call it when the descriptor is writable; otherwise it may block.
     ///
     /// # Errors
-    /// Those of the system, once; then the output is closed. If the reader is gone, the output is closed too, but that
-    /// is no error.
+    /// The first failure of a write; it also closes the output. If the reader is gone, this closes the output without
+    /// an error.
     pub fn write(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let waiting = self.waiting.make_contiguous();
         let part = &waiting[..waiting.len().min(WRITE_BYTES)];
-        // Whole lines, if one fits: a kill between two writes then leaves no part of a line.
+        // Writes whole lines if at least one fits, so that a kill between two writes leaves no incomplete line.
         let bytes = memrchr(b'\n', part).map_or(part.len(), |lf| lf + 1);
         match self.to.write(&part[..bytes]) {
             Ok(bytes) => {
@@ -135,7 +136,7 @@ impl fmt::Write for Output {
     }
 }
 
-/// The last byte of a file. Opens it anew, because the descriptor may permit only writing, and keeps its position.
+/// The last byte of a file. Reopens the file, because the descriptor may be write-only and must keep its position.
 fn last_byte(file: &File) -> io::Result<u8> {
     let mut file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     file.seek(SeekFrom::End(-1))?;

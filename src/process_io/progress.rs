@@ -1,5 +1,5 @@
-//! Shows the progress of a command on a terminal, if its user would see nothing otherwise: one line that each update
-//! overwrites. Knows no clock: callers pass the time.
+//! Shows the progress of a command in one line on a terminal, which each update overwrites. Shows it only if the user
+//! would see nothing otherwise. Knows no clock: callers pass the time.
 
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub const ERASE: &str = "\r\x1b[K";
 /// The progress of a command.
 #[derive(Debug)]
 pub struct Progress {
-    /// When to update the line next; none: never.
+    /// When to update the line next; `None`: never.
     due: Option<Instant>,
     is_shown: bool,
     /// The count that was shown last.
@@ -34,12 +34,13 @@ impl Progress {
         Self { due: is_wanted.then(|| now + FIRST), is_shown: false, count: 0 }
     }
 
-    /// When to call [`show`](Self::show) next; none: never.
+    /// When to call [`show`](Self::show) next; `None`: never.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// The update to write now, if it is time and the count has changed: `text`, which overwrites the line.
+    /// If an update is due and the count has changed, returns what to write: `text`, after the sequence that erases the
+    /// line.
     pub fn show(&mut self, now: Instant, count: u64, text: impl FnOnce() -> String) -> Option<String> {
         if self.due.is_none_or(|due| now < due) {
             return None;
@@ -52,7 +53,7 @@ impl Progress {
         Some(format!("{ERASE}{}", text()))
     }
 
-    /// The text to write before other output, and at the end: it erases the line if there is one.
+    /// What to write before other output and at the end: it erases the line if one is shown.
     pub fn erase(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_shown) { ERASE } else { "" }
     }

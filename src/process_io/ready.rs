@@ -4,8 +4,8 @@ use crate::client::wait::poll_timeout;
 use nix::poll::{PollFd, poll};
 use std::time::Instant;
 
-/// Waits until one of these descriptors is ready, has an error or is closed at the other end, or `due` has come, and
-/// returns which ones are. All are false if none is, after an error of poll(2), and after a signal.
+/// Waits until one of these descriptors is ready, has an error or is closed at the other end, or until `due`. Returns
+/// which of them are. At `due`, and after a signal or another error of poll(2), all are false.
 pub fn ready<const N: usize>(fds: [Option<PollFd<'_>>; N], due: Option<Instant>) -> [bool; N] {
     let is_waited_for = fds.each_ref().map(Option::is_some);
     let mut waiting: Vec<PollFd<'_>> = fds.into_iter().flatten().collect();
