@@ -1,4 +1,4 @@
-//! The addresses of servers, as a person writes them. Opens no connection.
+//! The addresses of servers, as the user writes them. Opens no connection.
 
 use super::limits::{HOST_BYTES_MAX, SERVERS_MAX};
 use crate::limits::PORT_DEFAULT;
@@ -8,8 +8,8 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-/// Servers to try in that order, 1 to [`SERVERS_MAX`]: `HOST[:PORT][,HOST[:PORT]]...`. HOST is a name, an IPv4 address
-/// or an IPv6 address. An IPv6 address needs brackets if a port follows, and may name its interface: `fe80::1%eth0`,
+/// Servers to try in order, 1 to [`SERVERS_MAX`]: `HOST[:PORT][,HOST[:PORT]]...`. HOST is a name, an IPv4 address or an
+/// IPv6 address. An IPv6 address needs brackets if a port follows, and may name its interface: `fe80::1%eth0`,
 /// `[fe80::1%eth0]:9090`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Servers(Vec<Server>);
@@ -23,14 +23,14 @@ pub struct Server {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
-    /// For the resolver.
+    /// A name for the resolver.
     Name(String),
     Address(IpAddr),
-    /// An IPv6 address of that interface, by its name or number.
+    /// An IPv6 address on an interface, which is given by its name or number.
     Scoped(Ipv6Addr, String),
 }
 
-/// Why a text is no list of servers: one line that says what is expected.
+/// Why a text is not a list of servers: one line that says what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadServers(String);
 
@@ -65,17 +65,17 @@ impl From<SocketAddr> for Servers {
 }
 
 impl Servers {
-    /// All of them, in their order.
+    /// All servers, in order.
     pub fn list(&self) -> &[Server] {
         &self.0
     }
 }
 
 impl Server {
-    /// Its address, or none if it has a name.
+    /// Its address; `None`: it has a name instead.
     ///
     /// # Errors
-    /// There is no interface of that name now.
+    /// No interface has that name now.
     pub fn address(&self) -> Option<io::Result<SocketAddr>> {
         match &self.host {
             Host::Name(_) => None,
@@ -127,7 +127,7 @@ fn server(word: &str) -> Result<Server, BadServers> {
     Ok(Server { host, port })
 }
 
-/// An IPv6 address, maybe of an interface.
+/// An IPv6 address, perhaps with an interface.
 fn v6(text: &str) -> Result<Option<Host>, BadServers> {
     let (address, interface) = text.split_once('%').map_or((text, None), |(ip, name)| (ip, Some(name)));
     let Ok(ip) = address.parse::<Ipv6Addr>() else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! The pauses between attempts. Each is up to twice as long as the one before, within a bound. A random part makes
-//! each shorter, so that the clients of a server that restarts do not come back all at once.
+//! The pauses between attempts. Their upper bound doubles each time, up to a maximum. Each pause is shortened at
+//! random, so that the clients of a server that restarts do not all reconnect at once.
 
 use super::limits::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -25,9 +25,9 @@ impl Backoff {
         Self { ms: ms_min, ms_min, ms_max }
     }
 
-    /// The next pause: at random between half of its full length and all of it.
+    /// The next pause: a random time between half of its upper bound and all of it.
     pub fn pause(&mut self) -> Duration {
-        // Std seeds the hasher with random numbers of the system; its hash of no input depends only on them.
+        // std seeds the hasher with the system's random numbers. Without input, its hash depends only on them.
         let chance = RandomState::new().build_hasher().finish();
         let ms = self.ms / 2 + chance % (self.ms / 2 + 1);
         self.ms = (2 * self.ms).min(self.ms_max);

@@ -1,4 +1,4 @@
-//! A socket on its way to one address, without waiting. Knows no names and no protocol.
+//! Connects a socket to one address without blocking. Knows no names and no protocol.
 
 use super::connection::set_up;
 use nix::errno::Errno;
@@ -8,10 +8,10 @@ use nix::sys::socket::{
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
 
-/// A socket that begins to connect.
+/// Returns a socket that has started to connect.
 ///
 /// # Errors
-/// Those of the system.
+/// The socket cannot be created, or the address refuses at once.
 pub fn begin_connecting(address: SocketAddr) -> nix::Result<TcpStream> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -23,13 +23,13 @@ pub fn begin_connecting(address: SocketAddr) -> nix::Result<TcpStream> {
     }
 }
 
-/// Whether the socket is connected; false: it still connects.
+/// Whether the socket is connected; false: it is still connecting.
 ///
 /// # Errors
-/// Why the address does not accept.
+/// Why the connection failed.
 pub fn is_connected(stream: &TcpStream) -> nix::Result<bool> {
     match Errno::from_raw(getsockopt(stream, sockopt::SocketError)?) {
-        // No error and no peer: it still connects.
+        // No error and no peer: it is still connecting.
         errno if errno as i32 == 0 => Ok(stream.peer_addr().is_ok()),
         errno => Err(errno),
     }

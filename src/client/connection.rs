@@ -1,4 +1,4 @@
-//! One connection: lines out and replies in, without waiting. Knows no messages.
+//! One connection: sends lines and receives replies, without blocking. Knows no messages.
 
 use super::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES, RECEIVE_BYTES, RECEIVED_LINE_BYTES_MAX,
@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The room for what the server sent: the beginning of the longest line, and one receive call.
+/// The size of the input buffer: it holds the longest line without its end, and the bytes of one receive call.
 const INPUT_BYTES: usize = RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES;
 
 /// The next thing that the server sent.
@@ -21,13 +21,13 @@ const INPUT_BYTES: usize = RECEIVED_LINE_BYTES_MAX + RECEIVE_BYTES;
 pub enum Heard {
     /// A reply.
     Reply(Reply),
-    /// Nothing more now: try again when the socket is readable.
+    /// No complete line now. Try again in the next round, or when the socket is readable.
     Nothing,
     /// The connection has ended, for this reason.
     End(String),
 }
 
-/// A connection that is established.
+/// An established connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -40,7 +40,7 @@ pub struct Connection {
     input: Box<[u8; INPUT_BYTES]>,
     /// Where the next line begins in `input`.
     taken: usize,
-    /// Between `taken` and here there is no LF.
+    /// `input` has no LF between `taken` and here.
     scanned: usize,
     /// Where the received bytes end in `input`.
     received: usize,
@@ -49,7 +49,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection over that socket, which must not block.
+    /// A connection over that socket, which must be non-blocking.
     pub fn new(stream: TcpStream) -> Self {
         Self {
             stream,
@@ -64,12 +64,13 @@ impl Connection {
         }
     }
 
-    /// Whether output waits until the socket takes more.
+    /// Whether output waits to be sent.
     pub fn wants_to_send(&self) -> bool {
         self.sent < self.output.len()
     }
 
-    /// Appends one line, which `write` writes with its LF, and returns its number. [`flush`](Self::flush) sends it.
+    /// Appends one line, which `write` appends with its LF, and returns the line's number. [`flush`](Self::flush) sends
+    /// it.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         write(&mut self.output);
         self.next_line += 1;
@@ -90,14 +91,16 @@ impl Connection {
         self.sent = 0;
     }
 
-    /// The highest number of a line that the kernel has taken whole. The server can know no later line.
+    /// The number of the last line that the kernel has taken completely. No later line can have reached the server
+    /// completely.
     pub fn last_sent(&self) -> u64 {
         let waiting = memchr_iter(b'\n', &self.output[self.sent..]).count();
         self.next_line - 1 - waiting as u64
     }
 
-    /// Begins a round. In each round, [`hear`](Self::hear) receives once at most. Otherwise a peer that never pauses
-    /// would keep the caller from its deadlines and signals. The socket stays readable for the next round.
+    /// Begins a round. In each round, [`hear`](Self::hear) receives at most once. Otherwise a peer that sends without a
+    /// pause would keep the caller from its deadlines and signals. What is left makes the socket readable in the next
+    /// round.
     pub fn begin_round(&mut self) {
         self.has_received = false;
     }
@@ -143,7 +146,7 @@ impl Connection {
         Some(heard)
     }
 
-    /// Receives once, and appends to what is left of the last time.
+    /// Receives once, and appends the bytes to those left over from the last call.
     fn receive(&mut self) -> io::Result<usize> {
         self.input.copy_within(self.taken..self.received, 0);
         self.received -= self.taken;
@@ -153,7 +156,7 @@ impl Connection {
         Ok(bytes)
     }
 
-    /// Whether only a part of a line was sent.
+    /// Whether the last line that was begun has been sent only in part.
     fn is_within_line(&self) -> bool {
         self.wants_to_send() && self.sent > 0 && self.output[self.sent - 1] != b'\n'
     }
@@ -166,7 +169,7 @@ impl AsFd for Connection {
 }
 
 impl Drop for Connection {
-    /// If a line was sent in part, this resets the connection: after an orderly close the server would process that
+    /// Resets the connection if a line was sent only in part: after an orderly close, the server would process that
     /// part as a line.
     fn drop(&mut self) {
         if self.is_within_line() {
@@ -175,8 +178,8 @@ impl Drop for Connection {
     }
 }
 
-/// Sets up a socket before it connects: lines go at once, all lines in flight fit the send buffer, and a peer that
-/// lost its power is noticed. The connection works without these options, so errors are ignored.
+/// Sets the options of a socket before it connects: lines are sent at once, all lines in flight fit the send buffer,
+/// and the loss of the peer's power is detected. The connection works without these options, so errors are ignored.
 pub fn set_up(socket: &impl AsFd) {
     let _ = setsockopt(socket, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(socket, sockopt::SndBuf, &SEND_BUFFER_BYTES);
@@ -192,7 +195,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// A connection, and the other end of it.
+    /// A connection and its other end.
     fn pair() -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -1,28 +1,29 @@
-//! The time-out of a sender without progress. Knows no clock: callers pass the time.
+//! The time-out of a sender that makes no progress. Knows no clock: callers pass the time.
 
 use std::time::{Duration, Instant};
 
-/// The time-out without progress. It runs while a message waits, and restarts whenever one gets its outcome.
+/// The time-out of a sender that makes no progress. It runs while a message waits, and restarts whenever a message gets
+/// its outcome.
 #[derive(Debug)]
 pub struct Deadline {
-    /// None: it never passes.
+    /// `None`: it never passes.
     timeout: Option<Duration>,
-    /// When the time-out started; none: no message waits.
+    /// When the time-out started; `None`: no message waits.
     since: Option<Instant>,
 }
 
 impl Deadline {
-    /// A deadline with that time-out; none: it never passes.
+    /// A deadline with that time-out; `None`: it never passes.
     pub fn new(timeout: Option<Duration>) -> Self {
         Self { timeout, since: None }
     }
 
-    /// A message waits. If it is the first, the time-out starts; `now` is called only then.
+    /// Records that a message waits. The first one starts the time-out; `now` is called only then.
     pub fn begin(&mut self, now: impl FnOnce() -> Instant) {
         self.since.get_or_insert_with(now);
     }
 
-    /// A message has got its outcome: the time-out restarts if another message waits, and stops if not.
+    /// Records that a message has its outcome: the time-out restarts if another message waits, and stops otherwise.
     pub fn settle(&mut self, now: Instant, is_waiting: bool) {
         self.since = is_waiting.then_some(now);
     }

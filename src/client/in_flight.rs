@@ -3,7 +3,8 @@
 use super::limits::{IN_FLIGHT, IN_FLIGHT_BYTES};
 use std::collections::VecDeque;
 
-/// Lines that wait for their replies, each with its load: at most [`IN_FLIGHT`] lines and [`IN_FLIGHT_BYTES`] bytes.
+/// Lines that wait for their replies, each with the caller's data: at most [`IN_FLIGHT`] lines and [`IN_FLIGHT_BYTES`]
+/// bytes.
 #[derive(Debug)]
 pub struct InFlight<T> {
     /// In the order of their numbers.
@@ -30,19 +31,19 @@ impl<T> InFlight<T> {
         self.lines.len() < IN_FLIGHT && self.bytes + bytes <= IN_FLIGHT_BYTES
     }
 
-    /// Whether every line is answered.
+    /// Whether no line waits for its reply.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Adds a line that is sent. Its number must be higher than all before.
+    /// Adds a line. Its number must be higher than that of any earlier line.
     pub fn push(&mut self, number: u64, bytes: usize, load: T) {
         debug_assert!(self.lines.back().is_none_or(|last| last.number < number));
         self.bytes += bytes;
         self.lines.push_back(Line { number, bytes, load });
     }
 
-    /// Removes the line of that number when its reply has come; none: no such line waits.
+    /// Removes the line of that number, whose reply has come; `None`: no such line waits.
     pub fn take(&mut self, number: u64) -> Option<T> {
         // Most replies come in the order of the lines.
         let is_first = self.lines.front().is_some_and(|first| first.number == number);
@@ -53,7 +54,7 @@ impl<T> InFlight<T> {
         Some(load)
     }
 
-    /// Removes all lines when the connection has ended, and returns them with their numbers, in order.
+    /// Removes all lines after the connection has ended, and returns them in order with their numbers.
     pub fn take_all(&mut self) -> impl Iterator<Item = (u64, T)> + use<T> {
         self.bytes = 0;
         std::mem::take(&mut self.lines).into_iter().map(|line| (line.number, line.load))

@@ -1,27 +1,26 @@
-//! Every bound of the client, each with its reason. The server's bounds are in [`crate::limits`]. This client speaks
-//! to servers of other boards too, so it uses only three of them: the default port and the length of a token, which
-//! are part of the protocol, and the messages in flight, which are the same in all files of `targets/boards`.
+//! Every bound of the client, each with its reason. The server's bounds are in [`crate::limits`]. This client also
+//! talks to servers that were built for other boards. So at run time it uses only those bounds of the server that all
+//! boards share: the default port, the length of a token, and the messages in flight.
 
 use crate::limits;
 
-/// Messages in flight on one connection: sent and not yet answered. A server of any board takes no more from one
-/// client and then stops reading. More would only wait in the kernel, and have an unknown outcome if the connection
+/// Messages in flight on one connection: sent and not yet answered. A server of any board stops reading from a client
+/// that has this many. Further messages would only wait in the kernel, and have an unknown outcome if the connection
 /// breaks.
 pub const IN_FLIGHT: usize = limits::IN_FLIGHT;
 
-/// The bytes of those messages. They all fit the socket's send buffer, so the kernel does not take a line in part.
+/// The bytes of those messages. They all fit the socket's send buffer, so the kernel does not take only part of a line.
 pub const IN_FLIGHT_BYTES: usize = 48 * 1024;
 
-/// The size requested for the socket's send buffer, in bytes. Linux also counts its own bookkeeping of each packet,
-/// which for short lines is several times the text.
+/// The size requested for the socket's send buffer, in bytes. Linux also counts its own overhead for each packet, which
+/// is several times the text of a short line.
 pub const SEND_BUFFER_BYTES: usize = 4 * IN_FLIGHT_BYTES;
 
-/// The longest text that the client sends, in bytes: several times what the server of any board takes. The server
-/// refuses a text that is too long for it; the client refuses a text longer than this itself, so that it need not keep
-/// it.
+/// The longest text that the client sends, in bytes: several times what the server of any board takes. A server refuses
+/// a text that is too long for it. The client itself refuses a text longer than this, so that it need not store it.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// The longest line with its end: the widest prefix and the longest text.
+/// The longest line that the client sends, in bytes: the longest prefix, the longest text and the line end.
 pub const SENT_LINE_BYTES_MAX: usize = "/9 ".len() + TEXT_BYTES_MAX + "\r\n".len();
 
 /// The longest line of a server, without its LF: a `MSG` whose text has every byte escaped as `\xNN`, and room for its
@@ -34,76 +33,79 @@ pub const RECEIVE_BYTES: usize = 16 * 1024;
 /// How many servers a list may name. For each address that does not answer, the client waits for [`ATTEMPT_MS`].
 pub const SERVERS_MAX: usize = 8;
 
-/// How long a lookup may take, in ms: mDNS and DNS give up earlier.
+/// How long a lookup may take, in milliseconds: mDNS and DNS give up earlier.
 pub const LOOKUP_MS: u64 = 10_000;
 
-/// What the client reads of the output of `getent`, in bytes: more than [`ADDRESSES_MAX`] addresses take.
+/// How much of the output of `getent` the client reads, in bytes: more than [`ADDRESSES_MAX`] addresses take.
 pub const GETENT_BYTES_MAX: usize = 16 * 1024;
 
 /// How many addresses of one name the client tries. A name of one machine has a few.
 pub const ADDRESSES_MAX: usize = 16;
 
-/// The longest name of a host: that of DNS (RFC 1035, section 2.3.4).
+/// The longest host name, in bytes: the limit of DNS (RFC 1035, section 2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
 
-/// How long the client waits for one address to accept and to answer the greeting. The server answers `/ping` at once,
-/// and lets a new client wait for 3 s at most while all connections are in use. The client waits as long for the
-/// lookup of a name.
+/// How long the client waits for one address to accept the connection and answer the greeting, in milliseconds. The
+/// server answers `/ping` at once, and keeps a new client pending for 3 s at most while all connections are in use. The
+/// client waits equally long for the lookup of a name.
 pub const ATTEMPT_MS: u64 = 5_000;
 
-/// How long a server may say nothing while it reads its journal for a client, in milliseconds. It reads up to 8 GB,
-/// from a slow card, and perhaps no message there is urgent enough.
+/// How long a server may send nothing while it searches its journal for a client, in milliseconds. It may read up to 8
+/// GB from a slow card, and find no message that is urgent enough.
 pub const SEARCH_MS_MAX: u64 = 15 * 60 * 1_000;
 
-/// After this silence the client checks a connection with `/ping` before it sends a message. So if the peer lost its
-/// power, or a router forgot the connection, the message is late, but its outcome is not unknown.
+/// If nothing was received for this time, in milliseconds, the client checks the connection with `/ping` before it
+/// sends a message. So if the peer lost its power, or a router dropped the connection, the message is late, but its
+/// outcome is not unknown.
 pub const PROBE_MS: u64 = 10_000;
 
-/// The first pause between attempts: a restart of the server takes about as long.
+/// The first pause between attempts, in milliseconds: a restart of the server takes about as long.
 pub const BACKOFF_MS_MIN: u64 = 100;
 
-/// The longest pause between attempts. With one server, the client tries again at most this long after the server is
-/// back.
+/// The longest pause between attempts, in milliseconds. With one server, the client tries again at most this long after
+/// the server is back.
 pub const BACKOFF_MS_MAX: u64 = 5_000;
 
-/// The shortest time-out that a command takes: with a shorter one, a loaded board counts as away.
+/// The shortest time-out that a command accepts, in milliseconds: with a shorter one, the commands would give up a
+/// board that is only busy.
 pub const TIMEOUT_MS_MIN: u64 = 100;
 
-/// The longest time-out that a command takes, a day: a longer wait needs no time-out.
+/// The longest time-out that a command accepts, in milliseconds: a day. For a longer wait, the time-out can be off.
 pub const TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
-/// The default time-out: without a reply for so long, the client gives up all messages that wait. A board boots in
-/// that time.
+/// The default time-out, in milliseconds: a board boots in that time. If no message gets its outcome for this time, the
+/// client gives up all messages that wait.
 pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
 
-/// The kernel probes a connection that has been silent for this time, in seconds, then again after each
-/// [`KEEPALIVE_INTERVAL_S`]. After [`KEEPALIVE_PROBES`] without an answer the connection is broken.
+/// The kernel probes a connection that has been silent for this time, in seconds, and then every
+/// [`KEEPALIVE_INTERVAL_S`]. After [`KEEPALIVE_PROBES`] probes without an answer, it breaks the connection.
 pub const KEEPALIVE_IDLE_S: u32 = 25;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_INTERVAL_S: u32 = 5;
 /// See [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_PROBES: u32 = 3;
 
-/// The connection is broken if the other kernel acknowledges nothing for this time, in milliseconds. If the caller
-/// sets no time-out, only this detects a peer that lost its power while messages were in flight.
+/// The kernel breaks the connection if the peer's kernel acknowledges nothing for this time, in milliseconds. If the
+/// caller sets no time-out, only this detects that the peer lost its power while messages were in flight.
 pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
 
-/// The most events that wait for the caller. At this bound the client stops reading, so the server, or its journal,
-/// keeps the rest.
+/// How many events may wait for the caller. At this bound the client stops reading, so the rest stays in the server or
+/// its journal.
 pub const EVENTS_MAX: usize = 256;
 
-/// How many journals the client keeps a position of. Each server of a list has one journal, and a new one when it
-/// starts afresh.
+/// How many positions the client keeps, one for each journal. Each server of a list has one journal, and gets another
+/// one if its directory is replaced.
 pub const JOURNALS_MAX: usize = 4 * SERVERS_MAX;
 
-/// After this time without a message of at least its priority, a watcher asks for the newest ID and moves its position
-/// there. So the less urgent messages before it do not count as lost when the journal overwrites them.
+/// If no message of at least its priority comes for this time, in seconds, a watcher asks for the newest ID and moves
+/// its position there. Otherwise it would report the less urgent messages before that ID as lost when the journal
+/// overwrites them.
 pub const REFRESH_S: u64 = 600;
 
-/// How much of a server's text is shown, in bytes: a line or two of a terminal.
+/// How much of a server's text is shown, in bytes: one or two lines of a terminal.
 pub const SHOWN_BYTES_MAX: usize = 160;
 
-/// The longest token file: the longest token, with blanks and line ends around it.
+/// The longest token file, in bytes: the longest token, with blanks and line ends around it.
 pub const TOKEN_FILE_BYTES_MAX: usize = 256;
 
 const _: () = {

@@ -1,7 +1,7 @@
-//! Connects to one of the servers, checks the connection, and connects again when it is lost. Knows no messages.
+//! Connects to one of the servers, checks the connection, and reconnects when it is lost. Knows no messages.
 //!
-//! Before a message goes over a connection, the server must answer the greeting, `/ping` or `/auth TOKEN`. So the link
-//! detects a peer of another protocol, a full server and a missing right before any message can have an unknown
+//! Before the first message is sent, the server must answer the greeting, which is `/ping` or `/auth TOKEN`. So the
+//! link detects a peer with another protocol, a full server and a wrong token before any message can have an unknown
 //! outcome.
 
 use super::address::Servers;
@@ -27,22 +27,22 @@ const ATTEMPT: Duration = Duration::from_millis(ATTEMPT_MS);
 /// The line of a probe, and of the greeting without a token.
 const PING: &[u8] = b"/ping\n";
 
-/// The way to the servers.
+/// A connection to one of several servers.
 #[derive(Debug)]
 pub struct Link {
     servers: Servers,
     token: Option<Token>,
     state: State,
     backoff: Backoff,
-    /// The index of the server that the link tries.
+    /// The index of the server that the link tries or uses.
     server: usize,
     /// The index of the server with which the next round begins.
     first_server: usize,
-    /// Whether the server has served something on this connection.
+    /// Whether the server has [served](Link::has_served) something on this connection.
     is_serving: bool,
-    /// The addresses of that server that were not tried yet.
+    /// The addresses of the server that were not tried yet.
     addresses: VecDeque<SocketAddr>,
-    /// One lookup for each server at most. A late lookup continues, and the next round waits for it again.
+    /// At most one lookup for each server. A lookup that is late continues, and the next round waits for it again.
     lookups: Vec<Option<Lookup>>,
     /// Why the last attempt failed.
     failure: String,
@@ -50,13 +50,13 @@ pub struct Link {
 
 #[derive(Debug)]
 enum State {
-    /// There is no connection, and no attempt.
+    /// There is no connection, and no attempt to connect.
     Down,
     /// The resolver looks up the name of a server.
     LookingUp { until: Instant },
     /// The socket connects.
     Connecting { stream: TcpStream, until: Instant },
-    /// The server has to answer the line of that number.
+    /// The server must answer the line of that number.
     Proving { connection: Box<Connection>, line: u64, until: Instant },
     /// Messages may be sent.
     Up(Box<Connection>),
@@ -73,11 +73,11 @@ pub enum Change {
     Up,
     /// All servers failed; this is the reason of the last one. The link tries again after a pause.
     Failed(String),
-    /// A server answers that this client has no right, for this reason. To try again would not help.
+    /// A server answers that this client has no right, for this reason. Another attempt would not help.
     Denied(String),
 }
 
-/// What a step led to.
+/// What to do after a step.
 enum Step {
     /// Take the next step.
     On,
@@ -87,7 +87,7 @@ enum Step {
     Over(Change),
 }
 
-/// What an answer to the greeting means.
+/// What a reply means for the greeting.
 enum Proof {
     Good,
     Failed(String),
@@ -140,7 +140,7 @@ impl Link {
         }
     }
 
-    /// When to advance at the latest.
+    /// The latest time for the next [`advance`](Self::advance).
     pub fn due(&self) -> Option<Instant> {
         match self.state {
             State::Down | State::Up(_) => None,
@@ -151,7 +151,7 @@ impl Link {
         }
     }
 
-    /// Takes steps towards a connection until it would have to wait.
+    /// Takes steps towards a connection until it would block.
     pub fn advance(&mut self, now: Instant) -> Change {
         loop {
             let step = match mem::replace(&mut self.state, State::Down) {
@@ -177,7 +177,7 @@ impl Link {
         }
     }
 
-    /// Checks the connection again before messages are sent.
+    /// Checks the connection with `/ping` before messages are sent again.
     pub fn probe(&mut self, now: Instant) {
         self.state = match mem::replace(&mut self.state, State::Down) {
             State::Up(mut connection) => {
@@ -200,8 +200,9 @@ impl Link {
         self.backoff.pause()
     }
 
-    /// Drops the connection, if there is one. If `is_wanted`, the link connects again after a pause: with the next
-    /// server, if this server accepted the connection but [served](Self::has_served) nothing.
+    /// Drops the connection, if there is one. If `is_wanted`, the link reconnects after a pause. It then begins with
+    /// the next server of the list, if there is one and this server answered the greeting but
+    /// [served](Self::has_served) nothing; otherwise with the first.
     pub fn lose(&mut self, is_wanted: bool, now: Instant) {
         if self.is_up() {
             let has_next = self.server + 1 < self.servers.list().len();
@@ -339,7 +340,7 @@ impl Link {
     }
 }
 
-/// What a reply means for the greeting, which is the line of that number.
+/// What a reply means for the greeting, which has that line number.
 fn proof(reply: Reply, greeting: u64) -> Proof {
     match reply {
         Reply::Ok { line, .. } if line == greeting => Proof::Good,

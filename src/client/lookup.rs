@@ -1,6 +1,6 @@
-//! Names to addresses. The system's own `getent` is asked: a static binary cannot load the system's resolver modules,
-//! which are what knows `.local` and other names that are not in DNS. Without `getent`, the C library is asked. Both
-//! block, so a lookup runs in a thread of its own.
+//! Resolves names to addresses. It runs the system's `getent`, because a static binary cannot load the system's
+//! resolver modules, which resolve `.local` and other names that are not in DNS. If `getent` cannot be started, it
+//! calls the C library. Both block, so each lookup runs in a thread of its own.
 
 use super::limits::{ADDRESSES_MAX, GETENT_BYTES_MAX, LOOKUP_MS};
 use super::wait::poll_timeout;
@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A lookup under way.
+/// A lookup in progress.
 #[derive(Debug)]
 pub struct Lookup {
     addresses: Receiver<io::Result<Vec<SocketAddr>>>,
@@ -22,23 +22,23 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Begins to look up a name.
+    /// Starts to look up a name.
     ///
     /// # Errors
-    /// There is no descriptor or no thread left.
+    /// No descriptor is left, or the thread cannot be started.
     pub fn begin(name: &str, port: u16) -> io::Result<Self> {
         let (over, closes_at_end) = io::pipe()?;
         let (sender, addresses) = channel();
         let name = name.to_string();
         thread::Builder::new().name("resolver".to_string()).spawn(move || {
-            // This fails if the caller has dropped the lookup.
+            // This fails only if the caller has dropped the lookup.
             let _ = sender.send(resolve(&name, port));
             drop(closes_at_end);
         })?;
         Ok(Self { addresses, over })
     }
 
-    /// The addresses, one or more; none: the lookup is still under way.
+    /// The addresses, one or more; `None`: the lookup is still in progress.
     ///
     /// # Errors
     /// The name cannot be resolved, or has no address.
@@ -67,13 +67,13 @@ fn resolve(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     getent.args(["--", "ahosts", name]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     match getent.spawn() {
         Ok(child) => Ok(parse(&output(child, Duration::from_millis(LOOKUP_MS))?, port)),
-        // There is none, or this process may not run it.
+        // The system has no `getent`, or this process may not run it.
         Err(_) => (name, port).to_socket_addrs().map(|found| found.take(ADDRESSES_MAX).collect()),
     }
 }
 
-/// What the program writes until it closes its output: [`GETENT_BYTES_MAX`] at most, and within that time. Then the
-/// program is ended.
+/// Returns what the program writes until it closes its output, about [`GETENT_BYTES_MAX`] bytes at most, and then kills
+/// it. It is an error if that takes longer than `limit`.
 fn output(mut child: Child, limit: Duration) -> io::Result<String> {
     let until = Instant::now() + limit;
     let mut bytes = Vec::new();
@@ -87,7 +87,7 @@ fn read_until(mut pipe: impl Read + AsFd, until: Instant, bytes: &mut Vec<u8>) -
     let mut part = [0; 1024];
     while bytes.len() < GETENT_BYTES_MAX {
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-        // After an interruption by a signal nothing can be read, perhaps, and the time is checked again.
+        // After an interruption by a signal, nothing may be readable: the loop checks the time and polls again.
         let ready = poll(&mut fds, poll_timeout(Some(until), Instant::now())).unwrap_or(0);
         if ready == 0 && Instant::now() >= until {
             return Err(io::Error::new(ErrorKind::TimedOut, "its name was not resolved in time"));
@@ -102,7 +102,7 @@ fn read_until(mut pipe: impl Read + AsFd, until: Instant, bytes: &mut Vec<u8>) -
     Ok(())
 }
 
-/// Parses lines such as `10.0.0.7 STREAM name`, of which each address has several.
+/// Parses lines such as `10.0.0.7 STREAM name`. Each address has several of them.
 fn parse(answer: &str, port: u16) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for word in answer.lines().filter_map(|line| line.split_whitespace().next()) {
@@ -116,7 +116,7 @@ fn parse(answer: &str, port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
-/// An address, also one such as `fe80::1%eth0`, which mDNS gives.
+/// Parses an address, including one with an interface, such as `fe80::1%eth0`, which mDNS can return.
 fn address(word: &str, port: u16) -> Option<SocketAddr> {
     if let Ok(ip) = word.parse::<IpAddr>() {
         return Some(SocketAddr::new(ip, port));

@@ -17,7 +17,7 @@ pub struct Message {
 pub enum Unsendable {
     /// It is empty.
     Empty,
-    /// It has more than [`TEXT_BYTES_MAX`].
+    /// It has more than [`TEXT_BYTES_MAX`] bytes.
     TooLong,
     /// It contains an LF, so it would be several lines.
     LineBreak,
@@ -36,8 +36,8 @@ impl fmt::Display for Unsendable {
 impl std::error::Error for Unsendable {}
 
 impl Message {
-    /// A message of that priority. The text may have any bytes but LF. A text that begins with `/` is a message too,
-    /// not a command.
+    /// A message of that priority. The text may contain any byte except LF. A text that begins with `/` is sent as a
+    /// message, not as a command.
     ///
     /// # Errors
     /// The text cannot be sent.
@@ -72,13 +72,13 @@ impl Message {
         out.extend_from_slice(if self.text.ends_with(b"\r") { b"\r\n" } else { b"\n" });
     }
 
-    /// The bytes of that line, at most.
+    /// The length of that line in bytes, at most.
     pub fn line_bytes(&self) -> usize {
         "/9 ".len() + self.text.len() + "\r\n".len()
     }
 
-    /// Appends the prefix for the priority. A normal message needs none, and a text of blanks alone is a message only
-    /// without a prefix.
+    /// Appends the prefix for the priority. A message of normal priority has none, because the server takes a text of
+    /// blanks alone as a message only without a prefix. If its text begins with `/`, another `/` marks it as a message.
     fn write_prefix(&self, out: &mut Vec<u8>) {
         match (self.priority, self.text.first()) {
             (Priority::NORMAL, Some(b'/')) => out.push(b'/'),

@@ -1,10 +1,10 @@
 //! A client of the server: for `firstline send`, `firstline watch`, and for programs. Knows nothing of [`crate::hub`]
 //! and [`crate::journal`].
 //!
-//! It connects to the first server of a list that answers, shows a token, and sends messages, as many at a time as the
-//! server takes. It matches each reply to its message by the line number, connects again when the connection is lost,
-//! and reports the outcome of each message. It runs in the caller's thread, with sockets that do not block and without
-//! a busy loop; only the lookup of a name has a thread of its own. Memory is bounded by [`limits`].
+//! It connects to the first server of a list that answers, shows its token if it has one, and sends messages, with as
+//! many in flight as the server takes. It matches each reply to its message by the line number, reconnects when the
+//! connection is lost, and reports the outcome of each message. It runs in the caller's thread, with non-blocking
+//! sockets and without a busy loop; only the lookup of a name has a thread of its own. Memory is bounded by [`limits`].
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -12,10 +12,10 @@
 //! | [`token`] | the token, from a file that only its owner can read |
 //! | [`message`] | a message as a line |
 //! | [`reply`] | the parser of the server's lines |
-//! | [`reason`] | what the reason of a refusal means |
+//! | [`reason`] | the meaning of each reason that a server gives |
 //! | [`connection`] | one connection: lines out, replies in |
-//! | [`connecting`] | a socket on its way to one address |
-//! | [`link`] | connects to one of the servers, and checks that it answers |
+//! | [`connecting`] | a socket that connects to one address |
+//! | [`link`] | finds a server that answers, and keeps a connection to it |
 //! | [`in_flight`] | lines without a reply yet |
 //! | [`backoff`], [`deadline`] | pauses between attempts, and the time-out |
 //! | [`wait`] | the wait for a descriptor or a time |
@@ -62,9 +62,9 @@
 //!
 //! # Watching
 //!
-//! This example prints urgent messages until one is from alice. It goes on after the last message when the connection
-//! was lost. To go on after a restart of the program, too, keep [`Event::position`] and begin with it:
-//! [`Interest::positions`].
+//! This example prints urgent messages until one is from alice. After a lost connection, it continues after the last
+//! message. To continue after a restart of the program too, save each [`Event::position`], and begin with the saved
+//! ones in [`Interest::positions`].
 //!
 //! ```
 //! use firstline::client::{Interest, Watcher, What};

@@ -5,17 +5,17 @@ use super::reply::Reply;
 use super::shown::{shown, shown_whole};
 use std::fmt;
 
-/// The outcome of a message: acknowledged, or one of three failures. Each failure needs another reaction.
+/// The outcome of a message: acknowledged, or one of three failures. Each failure needs a different reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The server has processed it.
     Acknowledged(Receipt),
-    /// The server refuses it and did not process it. To send it again would not help.
+    /// The server refused it and did not process it. Sending it again would not help.
     Refused(Refusal),
-    /// It was sent, but it is unknown, for this reason, whether the server processed it. To send it again may double
-    /// it.
+    /// It was sent, but for this reason the client does not know whether the server processed it. If it is sent again,
+    /// it may be processed twice.
     Unknown(String),
-    /// It was not processed, for this reason. To send it again later cannot double it.
+    /// It was not processed, for this reason. If it is sent again, it is not processed twice.
     NotSent(String),
 }
 
@@ -64,18 +64,17 @@ impl fmt::Display for Receipt {
 pub enum Verdict {
     /// It was processed.
     Acknowledged(Receipt),
-    /// It was not processed. To send it again would not help.
+    /// It was not processed. Sending it again would not help.
     Refused(String),
     /// It was not processed, because the client has no right to send.
     Denied(String),
-    /// It was not processed. To send it again later may succeed.
+    /// It was not processed. Sending it again later may succeed.
     Later(String),
-    /// A handler has processed it, or may have.
+    /// A handler may have processed it.
     Unknown(String),
 }
 
-/// The verdict of a reply that closes a line, with the number of that line; none: the reply closes no line, or is an
-/// `OK`.
+/// The number of the line that a reply answers, and the verdict; `None`: the reply answers no line, or is an `OK`.
 pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
     match reply {
         Reply::Ack { line, id, is_lowered, text } => {
@@ -89,7 +88,7 @@ pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
     }
 }
 
-/// A reason and the server's text after it, for people.
+/// A reason and the text that follows it, for people.
 pub fn said(reason: &str, text: &str) -> String {
     if text.is_empty() { shown(reason) } else { shown(&format!("{reason}: {text}")) }
 }

@@ -1,4 +1,4 @@
-//! How far the journal of each server was read, and where to continue. Knows no connection and no file.
+//! The position up to which each server's journal was read, and where to continue. Knows no connection and no file.
 
 use super::limits::JOURNALS_MAX;
 use std::fmt;
@@ -6,24 +6,24 @@ use std::fmt;
 /// A place in the history of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The journal's identity; none: the server keeps no journal.
+    /// The journal's identity; `None`: the server keeps no journal.
     pub journal: Option<u64>,
-    /// Everything up to this ID was read, or reported as lost. Without a journal it means nothing.
+    /// Everything up to this ID was read or reported as lost. Without a journal, it has no meaning.
     pub id: u64,
 }
 
-/// How far each journal was read, for [`JOURNALS_MAX`] journals at most: the one that was read longest ago is dropped
-/// first.
+/// The position in each journal, for [`JOURNALS_MAX`] journals at most. When a further one comes, the journal that was
+/// read longest ago is dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
-    /// The journal that was read last is first.
+    /// The most recently read journal is first.
     list: Vec<Position>,
 }
 
 /// Where to begin if no journal was read before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Since {
-    /// With the oldest message that is left.
+    /// With the oldest message that the server still has.
     All,
     /// After the message with that ID.
     Id(u64),
@@ -35,27 +35,27 @@ pub enum Since {
 /// Where to continue with a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// After that message; none: with new messages only, because the server keeps no journal.
+    /// After the message with this ID; `None`: with new messages only, because the server keeps no journal.
     pub since: Option<u64>,
-    /// Why reading does not begin where it ended, or where the caller asked.
+    /// Why reading does not begin where it ended before, or where the caller asked.
     pub gap: Option<Gap>,
 }
 
-/// Why reading does not begin where it ended, or where the caller asked.
+/// Why reading does not begin where it ended before, or where the caller asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gap {
     /// The server keeps no journal, so earlier messages are unknown.
     NoJournal,
     /// The server's journal is not among those that were read.
     OtherJournal,
-    /// The server's history ends before the last message that was read.
+    /// The server's newest message is older than the last message that was read.
     OlderHistory {
         /// The ID of that message.
         read: u64,
         /// The ID of the server's newest.
         newest: u64,
     },
-    /// The server does not have the message yet after which reading should begin.
+    /// Reading should begin after a message that the server does not have yet.
     Ahead {
         /// Its ID.
         asked: u64,
@@ -65,7 +65,7 @@ pub enum Gap {
 }
 
 impl Gap {
-    /// Whether messages may be missing, in unknown number.
+    /// Whether an unknown number of messages may be missing.
     pub fn is_loss(&self) -> bool {
         !matches!(self, Self::Ahead { .. })
     }
@@ -95,17 +95,17 @@ impl fmt::Display for Gap {
 }
 
 impl Positions {
-    /// All positions; the journal that was read last is first.
+    /// All positions; the most recently read journal is first.
     pub fn list(&self) -> &[Position] {
         &self.list
     }
 
-    /// How far that journal was read; none: there is no position of it.
+    /// The position in that journal; `None`: no position of it is known.
     pub fn of(&self, journal: Option<u64>) -> Option<u64> {
         self.list.iter().find(|position| position.journal == journal).map(|position| position.id)
     }
 
-    /// Sets the position of a journal, which is now the one that was read last.
+    /// Sets the position of a journal, which becomes the most recently read one.
     pub fn set(&mut self, position: Position) {
         if let Some(first) = self.list.first_mut().filter(|first| first.journal == position.journal) {
             *first = position;
@@ -140,7 +140,7 @@ impl Positions {
 
 #[cfg(test)]
 impl Positions {
-    /// The positions of these journals, the latest first.
+    /// The positions of these journals, the most recently read first.
     pub(crate) fn of_journals(list: &[(Option<u64>, u64)]) -> Self {
         let mut positions = Self::default();
         for &(journal, id) in list.iter().rev() {

@@ -1,17 +1,17 @@
-//! What the reason of a refusal means for this client: the only place that knows the server's reasons.
+//! What a server's reason means for this client. Only this file knows the meaning of the reasons.
 
 /// What the reason of a `NAK` or an `ERR` means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// This client has no right.
     NoRight,
-    /// The server does not know the command, or not in this form.
+    /// The server does not know the command, or its arguments.
     NotUnderstood,
-    /// To try again later may succeed.
+    /// A later attempt may succeed.
     Later,
     /// A handler has processed the message, or may have.
     Unknown,
-    /// Another reason, perhaps of a newer server.
+    /// Any other reason, perhaps of a newer server.
     Other,
 }
 
@@ -27,7 +27,7 @@ impl Meaning {
         }
     }
 
-    /// Whether the server will refuse the same command each time.
+    /// Whether a repetition of the same command cannot succeed.
     pub fn is_permanent(self) -> bool {
         matches!(self, Self::NoRight | Self::NotUnderstood)
     }

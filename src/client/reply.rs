@@ -7,7 +7,7 @@ use crate::protocol::Priority;
 pub enum Reply {
     /// The message was processed.
     Ack {
-        /// Which line.
+        /// The line that it answers.
         line: u64,
         /// Its ID, unique in the whole server.
         id: u64,
@@ -18,7 +18,7 @@ pub enum Reply {
     },
     /// The message was not processed, or a handler took it and did not report the result.
     Nak {
-        /// Which line.
+        /// The line that it answers.
         line: u64,
         /// One word.
         reason: String,
@@ -27,14 +27,14 @@ pub enum Reply {
     },
     /// The command is done.
     Ok {
-        /// Which line.
+        /// The line that it answers.
         line: u64,
-        /// For `/auth` the name of the token's owner.
+        /// For `/auth`, the client's name; for `/extend`, the time in milliseconds.
         text: String,
     },
     /// The command was refused; if `line` is 0, the server closes the connection.
     Err {
-        /// Which line, or 0.
+        /// The line that it answers, or 0.
         line: u64,
         /// One word.
         reason: String,
@@ -45,7 +45,7 @@ pub enum Reply {
     Msg {
         /// Its ID, unique in the whole server.
         id: u64,
-        /// How urgent it was.
+        /// Its priority.
         priority: Priority,
         /// The sender's name, escaped.
         from: String,
@@ -54,11 +54,11 @@ pub enum Reply {
     },
     /// That many `MSG` lines are missing here.
     Lost(u64),
-    /// A message that this client has to process: it handles.
+    /// A message that this client must process, because it is a handler.
     Task {
         /// The number of the task, from 1 on each connection.
         number: u64,
-        /// How urgent the message is.
+        /// The message's priority.
         priority: Priority,
         /// The time that the server gives for it, in milliseconds.
         left_ms: u64,
@@ -67,7 +67,7 @@ pub enum Reply {
         /// The text, escaped.
         text: String,
     },
-    /// The server closes the connection in order, after it has answered every line that it took.
+    /// The server closes the connection. It has answered every line that it took.
     Bye(String),
     /// A counter of the server: a line of the answer to `/stats`.
     Stat {
@@ -80,7 +80,7 @@ pub enum Reply {
     Who {
         /// Its name.
         from: String,
-        /// The least priority of its `/join`; none: it has not joined.
+        /// The least priority of its `/join`; `None`: it has not joined.
         min: Option<Priority>,
         /// The time since its last line, in seconds.
         idle_s: u64,
@@ -90,7 +90,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Parses a line without its LF or CR LF; none: no server of this protocol sends such a line.
+    /// Parses a line without its LF or CR LF; `None`: no server of this protocol sends such a line.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let line = str::from_utf8(line).ok()?;
         let (word, rest) = split(line);
@@ -188,7 +188,7 @@ fn split(text: &str) -> (&str, &str) {
     }
 }
 
-/// A decimal number of digits only; the parser of std would accept a `+`, and take twice as long.
+/// Parses a number of decimal digits alone. The parser of std would also accept a `+`, and takes twice as long.
 fn number(text: &str) -> Option<u64> {
     if text.is_empty() {
         return None;

@@ -1,5 +1,5 @@
-//! Sends messages with pipelining, over one connection after the other, and reports their outcomes. Only
-//! [`Sender::wait`] and [`Sender::send`] wait.
+//! Sends messages with pipelining, over one connection at a time, and reports their outcomes. Only [`Sender::wait`] and
+//! [`Sender::send`] block.
 
 use super::address::Servers;
 use super::connection::Heard;
@@ -25,7 +25,7 @@ const PROBE: Duration = Duration::from_millis(PROBE_MS);
 pub struct Settings {
     /// The client shows it to each server; a server may ignore it.
     pub token: Option<Token>,
-    /// If no message gets its outcome for this time, the sender gives up all messages that wait; none: it never gives
+    /// If no message gets its outcome for this time, the sender gives up all messages that wait; `None`: it never gives
     /// up.
     pub timeout: Option<Duration>,
     /// Which messages with an unknown outcome to send again. This may double them.
@@ -39,9 +39,9 @@ pub enum Repeats {
     #[default]
     Nothing,
     /// Those whose connection was lost before the reply. If the server says that a handler may have processed a
-    /// message, that is its outcome: how often handlers try is the server's setting.
+    /// message, the sender does not repeat it: the server's settings say how often handlers try.
     Unanswered,
-    /// All of them, also those that a handler may have processed.
+    /// All of them, including those that a handler may have processed.
     All,
 }
 
@@ -66,10 +66,10 @@ impl Default for Settings {
 }
 
 /// Sends messages to the first server that answers, [`IN_FLIGHT`] at a time, and reports the outcome of each. The
-/// caller pushes each message with a tag `T`, which comes back with the outcome.
+/// caller pushes each message with a tag `T`, and gets the tag back with the outcome.
 ///
-/// The server processes messages of one priority in their order. If the sender has to send one again, it may process
-/// those first that were in flight behind it.
+/// The server processes messages of the same priority in order. If the sender repeats a message, the server may process
+/// the messages that were in flight after it first.
 #[derive(Debug)]
 pub struct Sender<T> {
     link: Link,
@@ -83,12 +83,12 @@ pub struct Sender<T> {
     next: u64,
     /// Why nothing can be sent now.
     trouble: Option<String>,
-    /// Send nothing until then, because a message that is sent again waits for that.
+    /// Send nothing until then: a message is repeated after that pause.
     held_until: Option<Instant>,
     /// When the last reply came.
     heard: Instant,
     has_given_up: bool,
-    /// Connect though no message waits.
+    /// Connect even if no message waits.
     is_seeking: bool,
 }
 
@@ -98,12 +98,12 @@ struct Item<T> {
     number: u64,
     tag: T,
     message: Message,
-    /// Why an earlier attempt has an unknown outcome; none: no attempt has.
+    /// Why an earlier attempt has an unknown outcome; `None`: no attempt has one.
     doubt: Option<String>,
 }
 
 impl<T> Sender<T> {
-    /// A sender to those servers. It connects when there is a message.
+    /// A sender to those servers. It connects when a message waits.
     pub fn new(servers: Servers, settings: Settings) -> Self {
         Self {
             link: Link::new(servers, settings.token),
@@ -121,7 +121,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether to push another message now. The caller must check this, so that memory stays bounded.
+    /// Whether the caller may push another message now. The caller must check this, so that memory stays bounded.
     pub fn has_room(&self) -> bool {
         self.queue.len() < IN_FLIGHT && self.outcomes.len() < IN_FLIGHT
     }
@@ -153,15 +153,15 @@ impl<T> Sender<T> {
         self.has_given_up
     }
 
-    /// Tries to connect though no message waits, after a pause and then again and again, until a server
-    /// [answers](Self::is_seeking). For a caller that keeps its messages while no server is there.
+    /// Tries to connect even if no message waits: after a pause, and then repeatedly until a server
+    /// [answers](Self::is_seeking). This is for a caller that stores its messages while no server answers.
     pub fn seek(&mut self) {
         self.is_seeking = true;
         self.link.lose(true, Instant::now());
     }
 
-    /// Whether it still tries to connect since the last [`seek`](Self::seek). If not, a server has answered, or denies
-    /// this client the right to send: then the next message is refused.
+    /// Whether the last [`seek`](Self::seek) is still trying to connect. If not, a server has answered, or a server
+    /// denies this client the right to send and will refuse the next message.
     pub fn is_seeking(&self) -> bool {
         self.is_seeking
     }
@@ -171,14 +171,14 @@ impl<T> Sender<T> {
         self.link.interest()
     }
 
-    /// When to advance at the latest.
+    /// The latest time for the next [`advance`](Self::advance).
     pub fn due(&self) -> Option<Instant> {
-        // Without a connection, nothing is sent then.
+        // It matters only with a connection; the link has its own times.
         let held_until = self.held_until.filter(|_| !self.queue.is_empty() && self.link.is_up());
         [self.link.due(), self.deadline.due(), held_until].into_iter().flatten().min()
     }
 
-    /// Does what can be done without waiting: connects, sends, and reads replies.
+    /// Connects, sends, and reads replies, as far as that does not block.
     pub fn advance(&mut self) {
         let now = Instant::now();
         if let Some(connection) = self.link.connection() {
@@ -190,7 +190,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Waits until there is an outcome, or nothing more to wait for, or `until` has passed.
+    /// Blocks until there is an outcome, no message waits, or `until` has passed.
     pub fn wait(&mut self, until: Option<Instant>) {
         loop {
             self.advance();
@@ -203,7 +203,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Gives up the messages that were not sent, for that reason.
+    /// Gives up all queued messages, for that reason.
     pub fn withdraw(&mut self, reason: &str) {
         while let Some(item) = self.queue.pop_front() {
             self.give_up_unsent(item, reason);
@@ -226,7 +226,7 @@ impl<T> Sender<T> {
         !self.queue.is_empty() || !self.in_flight.is_empty()
     }
 
-    /// One step; false: there is nothing to do now.
+    /// Takes one step; false: nothing can be done now.
     fn step(&mut self, now: Instant) -> bool {
         if self.link.connection().is_some() {
             return self.read(now) || self.transmit(now);
@@ -251,7 +251,7 @@ impl<T> Sender<T> {
         true
     }
 
-    /// Reads all replies that are there; true: the connection was lost.
+    /// Reads all replies that have arrived; true: the connection was lost.
     fn read(&mut self, now: Instant) -> bool {
         while let Some(connection) = self.link.connection() {
             match connection.hear() {
@@ -281,7 +281,7 @@ impl<T> Sender<T> {
         match reply {
             // The server has answered every line that it took, so it took none of the others.
             Reply::Bye(reason) => self.lose(&shown(&reason), self.repeats.on_lost_connection(), true, now),
-            // The same holds for an idle client: it is idle only if none of its messages wait.
+            // So it has for an idle client: a client is idle only if none of its messages waits.
             Reply::Err { line: 0, reason, text } => {
                 let is_answered = reason == "idle";
                 self.lose(&said(&reason, &text), self.repeats.on_lost_connection(), is_answered, now);
@@ -320,13 +320,13 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends nothing for a pause, for that reason.
+    /// Starts a pause in which nothing is sent, for that reason.
     fn hold(&mut self, reason: &str, now: Instant) {
         self.held_until = Some(now + self.link.pause());
         self.trouble = Some(reason.to_string());
     }
 
-    /// Sends what may be sent; true: the link has to advance first.
+    /// Sends what may be sent; true: the link must advance first.
     fn transmit(&mut self, now: Instant) -> bool {
         let is_held = self.held_until.is_some_and(|until| now < until);
         if !is_held && !self.queue.is_empty() {
@@ -369,8 +369,8 @@ impl<T> Sender<T> {
         }
     }
 
-    /// The connection is lost. Requeues the messages that the server cannot know. `is_answered` says that the server
-    /// has answered every line that it took; then this requeues all messages in flight.
+    /// Handles the loss of the connection. Requeues the messages that cannot have reached the server. If `is_answered`,
+    /// the server has answered every line that it took, so this requeues all messages in flight.
     fn lose(&mut self, reason: &str, is_repeated: bool, is_answered: bool, now: Instant) {
         let last_sent = self.link.connection().map_or(0, |connection| connection.last_sent());
         for (line, item) in self.in_flight.take_all() {
@@ -431,7 +431,8 @@ impl<T> Sender<T> {
 }
 
 impl Sender<()> {
-    /// Sends one message and waits for its outcome. For programs that send one at a time: no other message may wait.
+    /// Sends one message and waits for its outcome. It is for programs that send one message at a time: no other
+    /// message may be waiting.
     pub fn send(&mut self, message: Message) -> Outcome {
         self.push((), message);
         loop {

@@ -1,4 +1,4 @@
-//! Makes text of other machines and errors of the system safe for one line of a terminal.
+//! Makes text from other machines, and the system's errors, safe for one line of a terminal.
 
 use super::limits::SHOWN_BYTES_MAX;
 use crate::protocol::escape::needs_escape;
@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use std::fmt::Write as _;
 use std::io;
 
-/// A server's text, at most about [`SHOWN_BYTES_MAX`] bytes of it. Control characters, and those that change the
-/// direction of text, become `\xNN`. The server has escaped backslashes already, so they stay.
+/// A server's text, cut after about [`SHOWN_BYTES_MAX`] bytes. Control characters, and those that change the direction
+/// of text, become `\xNN`. Backslashes stay, because the server has already escaped them.
 pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (at, character) in text.char_indices() {
@@ -21,15 +21,15 @@ pub fn shown(text: &str) -> String {
         }
         let mut bytes = [0; 4];
         for byte in character.encode_utf8(&mut bytes).bytes() {
-            // A String takes everything.
+            // Writing to a String does not fail.
             let _ = write!(shown, "\\x{byte:02x}");
         }
     }
     shown
 }
 
-/// A text that is data for programs, so it is not cut; a line of the protocol bounds its length. A server of this
-/// protocol has escaped it already. Characters that are not escaped become U+FFFD.
+/// A text that is data for programs, so it is not cut: the longest line of the protocol bounds its length. A server of
+/// this protocol has already escaped it. A character that should have been escaped becomes U+FFFD.
 pub fn shown_whole(text: &str) -> String {
     let harmless = |character: char| character == '\\' || !needs_escape(character);
     text.chars()

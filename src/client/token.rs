@@ -22,7 +22,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why there is no token in a file, in one line with its path. It shows no content of the file.
+/// Why no token can be read from a file, in one line with the file's path. The line shows no content of the file.
 #[derive(Debug)]
 pub struct BadTokenFile {
     path: PathBuf,
@@ -73,7 +73,7 @@ impl Token {
         Self::new(bytes.trim_ascii()).ok_or_else(|| bad(Reason::NoToken))
     }
 
-    /// That token, if its syntax is valid.
+    /// The token with that text, if its syntax is valid.
     pub fn new(token: &[u8]) -> Option<Self> {
         command::token(token).map(|token| Self(token.to_vec()))
     }

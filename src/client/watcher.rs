@@ -1,13 +1,13 @@
-//! Receives the messages of other clients, over one connection after the other. It reports each once and in order, or
-//! reports it as lost. Only [`Watcher::wait`] waits.
+//! Receives the messages of other clients, over one connection at a time. Reports each message once and in order, or
+//! reports it as lost. Only [`Watcher::wait`] blocks.
 //!
 //! ```text
 //! Away ── link up ─> Stats ── journal ID ─> Newest ── newest ID ─> Joining ── OK ─> Live
 //!                      └──────── no journal ──────────────────────────┘
 //! ```
 //!
-//! To learn the newest ID, the watcher sends `/join` with a position beyond every history. The server refuses it, and
-//! its refusal has the newest ID.
+//! To learn the newest ID, the watcher sends `/join` with a position that is beyond any history. The server refuses the
+//! command, and the refusal contains the newest ID. A refresh goes from `Live` back to `Newest`.
 
 use super::address::Servers;
 use super::connection::Heard;
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 const REFRESH: Duration = Duration::from_secs(REFRESH_S);
 
-/// A position beyond every history.
+/// A position that is beyond any history.
 const AHEAD: u64 = u64::MAX;
 
 /// Which messages to watch.
@@ -36,9 +36,9 @@ const AHEAD: u64 = u64::MAX;
 pub struct Interest {
     /// The least priority.
     pub min: Priority,
-    /// Where to begin with the first server, if there is no position yet.
+    /// Where to begin with the first server if `positions` is empty.
     pub since: Since,
-    /// How far journals were read before.
+    /// The positions up to which journals were read before.
     pub positions: Positions,
 }
 
@@ -52,13 +52,13 @@ impl Default for Interest {
 /// An event, and the position after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What came.
+    /// What happened.
     pub what: What,
-    /// How far the journal is read after this event.
+    /// The position in the journal after this event.
     pub position: Position,
 }
 
-/// What came.
+/// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// Reading begins or continues, perhaps after a gap.
@@ -67,7 +67,7 @@ pub enum What {
     Message {
         /// Its ID, unique in the whole server.
         id: u64,
-        /// How urgent it was.
+        /// Its priority.
         priority: Priority,
         /// The sender's name.
         from: String,
@@ -76,7 +76,7 @@ pub enum What {
     },
     /// That many messages are missing here.
     Lost(u64),
-    /// The history is read; the next messages are new.
+    /// All of the history was sent; the next messages are new.
     CaughtUp,
 }
 
@@ -86,37 +86,36 @@ pub struct Watcher {
     link: Link,
     min: Priority,
     since: Since,
-    /// How far journals are read, including the events that wait in `events`.
+    /// The positions in journals after the events that wait in `events`.
     positions: Positions,
     stage: Stage,
     /// The journal of the connected server.
     journal: Option<u64>,
-    /// The last ID of that journal that came. A message with this or a lower ID is a repetition.
+    /// The last ID that came from that journal. A message with this or a lower ID is a repetition.
     last: u64,
     /// When the position last moved.
     moved: Instant,
-    /// When the server last said something, or was asked something.
+    /// When the server last sent a line, or the watcher last asked it.
     heard: Instant,
     events: VecDeque<Event>,
-    /// Why watching is not possible now.
+    /// Why the watcher cannot watch now.
     trouble: Option<String>,
     /// Why the server does not permit this client to watch.
     denial: Option<String>,
 }
 
-/// What the watcher has asked the server on this connection, in the line of that number.
+/// What the watcher has asked the server for on this connection, and the number of the line that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// There is no connection.
     Away,
-    /// The ID of its journal.
+    /// The identity of its journal.
     Stats(u64),
     /// The newest ID of the journal.
     Newest(u64),
-    /// To send the messages. The second number is the newest ID, as the server gave it before; none: it has no
-    /// journal.
+    /// The messages. The second number is the newest ID that the server gave before; `None`: it has no journal.
     Joining(u64, Option<u64>),
-    /// Nothing more: the server sends new messages as they come.
+    /// Nothing: the server sends new messages as they come.
     Live,
 }
 
@@ -144,28 +143,28 @@ impl Watcher {
         self.events.pop_front()
     }
 
-    /// Why watching is not possible now, if so. The watcher tries again.
+    /// Why the watcher cannot watch now, if so. It tries again.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// Why the server does not permit this client to watch, if so. To try again would not help.
+    /// Why the server does not permit this client to watch, if so. Another attempt would not help.
     pub fn denial(&self) -> Option<&str> {
         self.denial.as_deref()
     }
 
-    /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due); none if the caller
-    /// must take events first.
+    /// What to wait for before the next [`advance`](Self::advance), besides [`due`](Self::due). It is also `None` if
+    /// the caller must take events first.
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         self.link.interest().filter(|_| self.has_room())
     }
 
-    /// When to advance at the latest.
+    /// The latest time for the next [`advance`](Self::advance).
     pub fn due(&self) -> Option<Instant> {
         [self.link.due(), self.refresh_due(), self.answer_due()].into_iter().flatten().min()
     }
 
-    /// Does what can be done without waiting: connects, asks, and reads, while there is room for events.
+    /// Connects, asks, and reads while there is room for events, as far as that does not block.
     pub fn advance(&mut self) {
         let now = Instant::now();
         if let Some(connection) = self.link.connection() {
@@ -174,7 +173,7 @@ impl Watcher {
         while self.has_room() && self.denial.is_none() && self.step(now) {}
     }
 
-    /// Waits until there is an event or a [denial](Self::denial), or `until` has passed.
+    /// Blocks until there is an event or a [denial](Self::denial), or `until` has passed.
     pub fn wait(&mut self, until: Option<Instant>) {
         loop {
             self.advance();
@@ -193,7 +192,7 @@ impl Watcher {
         self.events.len() < EVENTS_MAX
     }
 
-    /// One step; false: there is nothing to do now.
+    /// Takes one step; false: nothing can be done now.
     fn step(&mut self, now: Instant) -> bool {
         if let Some(connection) = self.link.connection() {
             connection.flush();
@@ -211,7 +210,7 @@ impl Watcher {
         true
     }
 
-    /// Reads what is there, while there is room; true: the connection was lost.
+    /// Reads what has arrived, while there is room for events; true: the connection was lost.
     fn read(&mut self, now: Instant) -> bool {
         while self.has_room() && self.denial.is_none() {
             let Some(connection) = self.link.connection() else { return true };
@@ -224,13 +223,13 @@ impl Watcher {
         false
     }
 
-    /// When to ask for the newest ID again; none: no need.
+    /// When to ask for the newest ID again; `None`: there is no need.
     fn refresh_due(&self) -> Option<Instant> {
         let passes_by = self.stage == Stage::Live && self.journal.is_some() && self.min > Priority::MIN;
         passes_by.then(|| self.moved + REFRESH)
     }
 
-    /// Asks for the newest ID if it is time; true: it was.
+    /// Asks for the newest ID if a refresh is due; true: it was.
     fn refresh(&mut self, now: Instant) -> bool {
         let is_due = self.refresh_due().is_some_and(|due| now >= due);
         if is_due {
@@ -239,7 +238,7 @@ impl Watcher {
         is_due
     }
 
-    /// Until when the server has to say something, if it was asked.
+    /// Until when the server must send a line, if it was asked.
     fn answer_due(&self) -> Option<Instant> {
         let silence_ms = match self.stage {
             Stage::Stats(_) | Stage::Newest(_) => ATTEMPT_MS,
@@ -249,7 +248,7 @@ impl Watcher {
         Some(self.heard + Duration::from_millis(silence_ms))
     }
 
-    /// Loses the connection if the server has not answered in time; true: it has not.
+    /// Drops the connection if the server has not answered in time; true: it has not.
     fn lose_if_silent(&mut self, now: Instant) -> bool {
         let is_silent = self.answer_due().is_some_and(|due| now >= due);
         if is_silent {
@@ -272,7 +271,8 @@ impl Watcher {
                 if line == asked && reason == "ahead-of-history" =>
             {
                 match text.split(' ').next().and_then(|newest| newest.parse().ok()) {
-                    // A message that came after the server looked it up, and before its answer, is newer.
+                    // A message that came after the server looked up its newest ID, and before its answer, has a higher
+                    // ID.
                     Some(newest) => self.join(self.last.max(newest), now),
                     None => self.lose("not a firstline server: it does not tell its newest message", now),
                 }
@@ -314,7 +314,7 @@ impl Watcher {
         self.ask(Stage::Newest, &line);
     }
 
-    /// Joins where reading ended. `newest` is the newest ID of the journal.
+    /// Joins at the position where reading ended. `newest` is the newest ID of the journal.
     fn join(&mut self, newest: u64, now: Instant) {
         let start = self.positions.start(self.journal, newest, self.since);
         let (min, newest) = (self.min.number(), start.since.map(|_| newest));
@@ -345,7 +345,7 @@ impl Watcher {
         self.tell(What::CaughtUp, position, now);
     }
 
-    /// Reports a message, unless it has come before: a `/join` after a refresh repeats messages that came in the
+    /// Reports a message, unless it is a repetition: the `/join` after a refresh repeats the messages that came in the
     /// meantime.
     fn take_message(&mut self, id: u64, message: What, now: Instant) {
         if self.journal.is_none() || id > self.last {
@@ -354,8 +354,9 @@ impl Watcher {
         }
     }
 
-    /// Reports missing messages. If the client wants only some priorities, the server's count can leave out the
-    /// others. So the count says how far the journal is read only if the client wants all priorities.
+    /// Reports missing messages. If the client wants all priorities, the server sends or counts every ID, so the count
+    /// moves the position. Otherwise the server also skips less urgent messages without counting them, so the position
+    /// stays.
     fn take_loss(&mut self, count: u64) {
         let read = self.positions.of(self.journal).unwrap_or(0);
         let id = if self.min == Priority::MIN { read.saturating_add(count) } else { read };
@@ -368,7 +369,7 @@ impl Watcher {
         self.events.push_back(Event { what, position });
     }
 
-    /// The connection is lost. The link connects again after a pause.
+    /// Handles the loss of the connection. The link reconnects after a pause.
     fn lose(&mut self, reason: &str, now: Instant) {
         self.trouble = Some(reason.to_string());
         self.stage = Stage::Away;

@@ -277,7 +277,7 @@ fn first_server_is_used_though_the_sender_advanced_before_there_was_a_message() 
         let mut peer = Peer::greet(&first);
         assert_eq!(peer.line(), "a");
         peer.say("ACK 2 1\n");
-        // The server is idle and closes, and the next message comes to it again.
+        // The server closes an idle client, and the next message goes to the same server again.
         peer.say("ERR 0 idle\n");
         drop(peer);
         let mut peer = Peer::greet(&first);

@@ -21,7 +21,7 @@ fn known(list: &[(Option<u64>, u64)]) -> Positions {
     positions
 }
 
-/// Takes events up to the one that reads `last`, and returns all as text.
+/// Takes events up to the one with the text `last`, and returns all of them as text.
 fn until(watcher: &mut Watcher, last: &str) -> Vec<String> {
     let mut seen = Vec::new();
     while seen.last().is_none_or(|seen| seen != last) {
@@ -43,7 +43,7 @@ fn until(watcher: &mut Watcher, last: &str) -> Vec<String> {
 }
 
 impl Peer {
-    /// Accepts a watcher as a server with that journal and newest ID, and expects the line `join`.
+    /// Serves a watcher as a server with that journal and newest ID, and expects the line `join`.
     fn serve(listener: &TcpListener, journal: u64, newest: u64, join: &str) -> Self {
         let mut peer = Self::greet(listener);
         assert_eq!(peer.line(), "/stats");
@@ -136,7 +136,7 @@ fn less_urgent_messages_count_as_read_at_the_newest_id() {
         peer.refuse(5, 200);
         peer.say("MSG 201 p9 a new\n");
         assert_eq!(peer.line(), "/join 7 since 90");
-        // The message that has come already comes again.
+        // The message is repeated.
         peer.say("MSG 201 p9 a new\nOK 6\nMSG 202 p9 a newer\n");
         assert_eq!(peer.line(), "");
     });
