@@ -10,7 +10,7 @@ use crate::limits::{JOURNAL_BATCH_BYTES, PAGE_BYTES};
 use nix::errno::Errno;
 
 /// The segment that the writer appends to. After a failed sync or a failed mark the writer must not use the segment
-/// again: it is unknown what is on the disk, and another sync would return `Ok`.
+/// again: the content of the disk is unknown, and another sync would return `Ok`.
 #[derive(Clone, Copy)]
 pub(super) struct ActiveSegment {
     segment: usize,
@@ -19,12 +19,12 @@ pub(super) struct ActiveSegment {
     end: u32,
     /// The end of the synced records.
     synced_end: u32,
-    /// What the segment says about issued IDs.
+    /// The marks of the segment, which say which IDs were issued.
     marks: Marks,
 }
 
 impl ActiveSegment {
-    /// A segment that begins in that file.
+    /// A new segment in that file.
     pub(super) fn new(segment: usize, header: Header) -> Self {
         let marks = Marks::of_header(&header);
         Self { segment, header, end: FIRST_OFFSET, synced_end: FIRST_OFFSET, marks }
@@ -60,7 +60,7 @@ impl ActiveSegment {
         self.marks.issued().is_unsynced
     }
 
-    /// Whether a batch fits behind this many buffered bytes.
+    /// Whether a batch fits after this many buffered bytes.
     pub(super) fn has_room(&self, waiting: usize) -> bool {
         self.end as usize + waiting + JOURNAL_BATCH_BYTES <= self.header.records_end() as usize
     }

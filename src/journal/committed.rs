@@ -1,8 +1,8 @@
-//! What the journal has committed, as its readers see it. Knows no clients.
+//! The committed part of the journal, for its readers. Knows no clients.
 
 use super::headers::Headers;
 
-/// What the writer has committed. Readers may read no further.
+/// The part of the journal that the writer has committed. Readers must not read beyond it.
 #[derive(Clone, Copy)]
 pub struct Committed {
     /// The headers of all segments. The newest segment is the last one.
@@ -11,7 +11,7 @@ pub struct Committed {
     pub end: u32,
     /// The ID of the next message.
     pub next_id: u64,
-    /// How often the writer has reopened the files. When it changes, a reader must reopen them too: they may be other
-    /// files.
+    /// How often the writer has reopened the files. When it changes, a reader must reopen them too, because other files
+    /// may be in their place.
     pub openings: u64,
 }

@@ -1,10 +1,10 @@
-//! A cursor: a position in the history, from which reading can continue later. It is given as an ID, and is just
-//! before the first message that has that ID or a higher one.
+//! A cursor: a position in the history, from which reading can continue later. It is specified by an ID, and points
+//! just before the first message that has that ID or a higher one.
 //!
-//! A reader reads a cursor with the current [`Catalog`]. The writer may overwrite the oldest segment at any time,
-//! also during the read. The cursor never mistakes a record of another segment in the same file for one of this
-//! segment, because the checksums are salted. It reports damage only if the header is still the same after it has
-//! seen the damage.
+//! A reader reads a cursor with the current [`Catalog`]. The writer may overwrite the oldest segment at any time, even
+//! during the read. The cursor never mistakes a record of another segment in the same file for one of this segment,
+//! because the checksums are salted. It reports damage only if the header is still the same after it has seen the
+//! damage.
 //!
 //! Nothing here allocates or panics, whatever the bytes are.
 
@@ -33,18 +33,18 @@ pub struct Damage {
 pub enum Step<'a> {
     /// A message.
     Record(Record<'a>),
-    /// This many IDs are not in the journal any more, or never were. The next message follows them.
+    /// This many IDs are no longer in the journal, or never were. The next message follows them.
     Lost(u64),
     /// Damage. The next [`Step::Lost`] tells which IDs it cost.
     Damage(Damage),
-    /// The writer rolled back the messages from this ID on that the cursor has reported, because the disk failed.
-    /// Other messages have these IDs, and follow. Only a reader in another process gets this, because it sees records
-    /// that are not committed.
+    /// The writer rolled back the messages from this ID on that the cursor has reported, because the disk failed. Other
+    /// messages with these IDs follow. Only a reader in another process gets this, because it sees records that are not
+    /// committed.
     RolledBack(u64),
     /// The writer overwrote the segment during the read. Continue with a new catalog.
     Overwritten,
     /// No whole record follows, but the writer may be writing one at this moment. Wait a little, and continue with a
-    /// new catalog: then the cursor reports the record, or damage.
+    /// new catalog. Then the cursor reports either the record or damage.
     Incomplete,
     /// The budget is used up.
     Pause,
@@ -57,7 +57,7 @@ pub enum Step<'a> {
 pub struct Cursor {
     /// The requested ID.
     asked: u64,
-    /// The next ID. `None`: that of the oldest message.
+    /// The next ID, or `None` for that of the oldest message.
     next_id: Option<u64>,
     /// Where the next record is, if the cursor knows it.
     place: Option<Place>,
@@ -69,8 +69,8 @@ struct Place {
     sequence: u64,
     key: SegmentKey,
     position: Position,
-    /// Whether a search through the rest of the segment has found no more records. Then new ones follow directly
-    /// behind the old ones.
+    /// Whether a search through the rest of the segment has found no more records. Then new ones follow directly after
+    /// the old ones.
     is_searched: bool,
     /// The offset at which the last read saw no whole record.
     suspect: Option<u32>,
@@ -101,7 +101,7 @@ impl Cursor {
         Self { asked: id, next_id: Some(id), place: None }
     }
 
-    /// The next ID. `None`: that of the oldest message.
+    /// The next ID, or `None` for that of the oldest message.
     pub fn next_id(&self) -> Option<u64> {
         self.next_id
     }
@@ -119,7 +119,7 @@ pub struct Reading<'a> {
     cursor: &'a mut Cursor,
     catalog: &'a Catalog,
     scan: Scan<'a>,
-    /// The segment that the scan is in. `None`: the scan has to go to the cursor's place first.
+    /// The segment that the scan is in, or `None` if the scan has to go to the cursor's place first.
     span: Option<Span>,
     budget: u32,
 }
@@ -135,7 +135,7 @@ enum Outcome {
 }
 
 impl Reading<'_> {
-    /// The next ID; 0: that of the oldest message.
+    /// The next ID, or 0 for that of the oldest message.
     pub fn next_id(&self) -> u64 {
         self.cursor.next_id.unwrap_or(0)
     }
@@ -155,13 +155,13 @@ impl Reading<'_> {
         Ok(self.scan.record().map_or(Step::End, Step::Record))
     }
 
-    /// Advances the scan to its next result, and decides what follows from it.
+    /// Advances the scan to its next result, and returns the outcome for the reader.
     fn advance(&mut self, source: &impl Source) -> Result<Outcome, Errno> {
         let Some((span, place)) = self.locate(source)? else { return Ok(Outcome::Report(Step::End)) };
         if self.budget == 0 {
             return Ok(Outcome::Report(Step::Pause));
         }
-        // New records in an open segment follow directly behind its old ones, so a second search through the whole
+        // New records in an open segment follow directly after its old ones, so a second search through the whole
         // segment is not needed.
         let is_polling = place.is_searched && matches!(span.extent, Extent::Open(_));
         let limit = if is_polling { self.budget.min(JOURNAL_READ_BYTES as u32) } else { self.budget };
@@ -180,8 +180,8 @@ impl Reading<'_> {
         }
     }
 
-    /// The segment and the place that the scan is at. If it is at none yet, the scan goes to the cursor's place, or
-    /// else searches for one. `None`: there is nothing to read.
+    /// The segment and the place that the scan is at. If the scan has no place yet, it goes to the cursor's place, or
+    /// else searches for one. Returns `None` if there is nothing to read.
     fn locate(&mut self, source: &impl Source) -> Result<Option<(Span, Place)>, Errno> {
         if let (Some(span), Some(place)) = (self.span, self.cursor.place) {
             return Ok(Some((span, place)));
@@ -199,7 +199,7 @@ impl Reading<'_> {
         Ok(Some((span, place)))
     }
 
-    /// Searches for a place shortly before the next message. `None`: there is nothing to read.
+    /// Searches for a place shortly before the next message. Returns `None` if there is nothing to read.
     fn search_place(&mut self, source: &impl Source) -> Result<Option<(Span, Place)>, Errno> {
         let next_id = self.cursor.next_id.unwrap_or(0);
         let Some(span) = self.catalog.holding(next_id) else { return Ok(None) };
@@ -280,7 +280,7 @@ impl Reading<'_> {
         Outcome::Report(Step::End)
     }
 
-    /// Goes to the next segment. If the cursor has reported records behind the end of this one, the writer has rolled
+    /// Goes to the next segment. If the cursor has reported records after the end of this one, the writer has rolled
     /// them back.
     fn enter_segment(&mut self, span: &Span, next: &Span) -> Outcome {
         let is_successor = span.header.sequence.checked_add(1) == Some(next.header.sequence);

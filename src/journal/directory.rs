@@ -13,7 +13,7 @@ use std::path::Path;
 /// The flags to open a directory with.
 pub(super) const DIRECTORY_FLAGS: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
-/// Creates the directory if it does not exist, and returns whether it did that.
+/// Creates the directory if it does not exist, and returns whether it created it.
 pub(super) fn create_if_missing(directory: &Path) -> Result<bool, Error> {
     match mkdir(directory, Mode::S_IRWXU) {
         Ok(()) => sync_parent(directory).map(|()| true),
@@ -40,7 +40,7 @@ pub(super) fn lock(directory: &Path) -> Result<Flock<OwnedFd>, Error> {
     })
 }
 
-/// The same, but if another process holds the lock, the error says which one.
+/// As [`lock`], but if another process holds the lock, the error names that process.
 ///
 /// # Errors
 /// Why it cannot.
@@ -76,7 +76,7 @@ pub(super) fn is_in_place(path: &Path, directory: &OwnedFd) -> bool {
 pub(super) fn check_free_space(directory: &OwnedFd, needed: u64) -> Result<(), Error> {
     let Ok(disk) = fstatvfs(directory) else { return Ok(()) };
     let available = disk.f_bavail.saturating_mul(disk.f_frsize);
-    // Some file systems do not tell their size.
+    // Some file systems do not report their size.
     if disk.f_blocks > 0 && available < needed {
         return Err(Error::NoRoom { needed, available });
     }

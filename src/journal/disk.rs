@@ -1,4 +1,4 @@
-//! The interface between the journal and the operating system: [`Source`] reads, [`Disk`] writes. Tests implement it
+//! The interface between the journal and the operating system: [`Source`] reads, [`Disk`] writes. Tests implement both
 //! with a disk that loses power.
 
 use nix::errno::Errno;
@@ -21,11 +21,11 @@ pub trait Disk: Source {
     /// The system's. Then a part of `bytes` may have been written.
     fn write(&mut self, segment: usize, offset: u32, bytes: &[u8]) -> Result<(), Errno>;
 
-    /// Waits until everything written to a segment is on the disk, as far as the disk tells the truth (`fdatasync`).
+    /// Waits until everything written to a segment is on the disk, if the disk reports that correctly (`fdatasync`).
     ///
     /// # Errors
-    /// The system's. Then it is unknown how much of what was written since the last sync is on the disk. `ENOENT` if
-    /// somebody removed the file from its directory.
+    /// The system's. Then it is unknown which of the writes since the last sync are on the disk. `ENOENT` if somebody
+    /// removed the file from its directory.
     fn sync(&mut self, segment: usize) -> Result<(), Errno>;
 
     /// Syncs what other processes wrote to a segment, and evicts the segment from the page cache, so that later reads

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 /// Why a journal cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Another process writes to the journal. The value is its process ID, if the system tells it.
+    /// Another process writes to the journal. The value is its process ID, if the system reports it.
     InUse(Option<u32>),
     /// The journal has another size than the requested one. Both are in bytes, of all files together.
     OtherSize {

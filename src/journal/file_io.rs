@@ -89,11 +89,11 @@ pub(super) fn file_number(from: impl AsFd, path: &Path) -> Option<(u32, u32, u64
 
 /// Whether a file is still in a directory. The call requests the link count alone. If it requested time stamps, the
 /// next write would set exact ones (Linux 6.13, "multigrain timestamps"), and the next sync would write them too; that
-/// makes the sync half as long again.
+/// makes the sync take 50 % longer.
 pub(super) fn is_linked(file: &OwnedFd) -> bool {
     match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK) {
         Ok(status) => status.stx_nlink > 0,
-        // An old kernel, or a filter of system calls, does not know `statx`.
+        // An old kernel, or a filter of system calls, does not support `statx`.
         Err(_) => fstat(file).is_ok_and(|status| status.st_nlink > 0),
     }
 }

@@ -1,4 +1,4 @@
-//! What the files of a journal contain before it is opened: their lengths, their headers, and what is lost of them.
+//! The state of a journal's files before it is opened: their lengths, their headers, and their missing parts.
 
 use super::error::Error;
 use super::file_io::{length, read_up_to, status};
@@ -12,9 +12,9 @@ use std::os::fd::OwnedFd;
 /// The state of a segment's file before anything is written to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FileState {
-    /// `None`: the file is missing.
+    /// The length, or `None` if the file is missing.
     length: Option<u64>,
-    /// The later of its headers; `None`: no copy is whole.
+    /// The later copy of its header, or `None` if no copy is whole.
     header: Option<Header>,
     /// Whether anything was ever written to it.
     is_used: bool,
@@ -57,7 +57,7 @@ pub(super) fn check_regular(file: &OwnedFd, segment: usize) -> Result<(), Error>
     if is_regular { Ok(()) } else { Err(Error::NotAFile(NAMES[segment])) }
 }
 
-/// The later of a segment's headers; `None` if no copy is whole. The file may be truncated.
+/// The later copy of a segment's header, or `None` if no copy is whole. The file may be truncated.
 ///
 /// # Errors
 /// The system's; the header is of a later version.
@@ -99,11 +99,11 @@ pub(super) fn expect_length(states: &[FileState; JOURNAL_SEGMENTS], segment_byte
     }
 }
 
-/// The length that the segments were made with, according to their headers; `None`: there are no headers.
+/// The length that the segments were made with, according to their headers, or `None` if there are no headers.
 ///
 /// # Errors
-/// [`Error::Foreign`] if the headers disagree. The length of most files is the journal's; if two lengths have equally
-/// many, that of the newest file is.
+/// [`Error::Foreign`] if the headers disagree. The length of most files counts as the journal's. If two lengths have
+/// equally many files, the length of the newest file does.
 pub(super) fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Result<Option<u32>, Error> {
     let known = || headers.iter().flatten();
     let weight = |length: &u32| {
@@ -121,8 +121,8 @@ pub(super) fn common_length(headers: &[Option<Header>; JOURNAL_SEGMENTS]) -> Res
 /// The trace at the beginning of a file that was missing or empty. No segment begins with these bytes.
 pub(super) const MISSING: &[u8] = b"missing";
 
-/// What is lost of a segment because its file is missing or has another length. A start puts a trace of it in the
-/// file.
+/// The part of a segment that is lost because its file is missing or has another length. A start writes a trace of the
+/// loss to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
     /// All of it. It may have been the newest segment.
@@ -131,10 +131,10 @@ pub(super) enum Loss {
     Mark,
 }
 
-/// What is lost of each segment, if anything.
+/// The loss in each segment, if any.
 pub(super) type Losses = [Option<Loss>; JOURNAL_SEGMENTS];
 
-/// What is lost of each segment, according to its file. Nothing is lost of a journal that was never begun.
+/// The loss in each segment, according to its file. A journal that was never begun has no losses.
 pub(super) fn losses(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> Losses {
     if is_begun(states, segment_bytes) {
         states.map(|state| Loss::of(&state, segment_bytes))
@@ -143,7 +143,7 @@ pub(super) fn losses(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32)
     }
 }
 
-/// Whether the journal was begun: something was written to it, or a file is missing though later ones exist. (A start
+/// Whether the journal was begun: something was written to it, or a file is missing although later ones exist. (A start
 /// creates the files in order.)
 fn is_begun(states: &[FileState; JOURNAL_SEGMENTS], segment_bytes: u32) -> bool {
     let is_whole = |state: &FileState| state.length() >= segment_bytes.into();

@@ -34,8 +34,8 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens the journal in that directory, and creates what does not exist, in its full length. That may take as
-    /// long as the disk takes to write all of it once.
+    /// Opens the journal in that directory, and creates missing files in their full length. That may take as long as
+    /// the disk takes to write all of the journal once.
     ///
     /// # Errors
     /// Why it cannot.
@@ -49,7 +49,7 @@ impl Files {
         opened
     }
 
-    /// The same for a directory that exists.
+    /// As [`open`](Self::open), for a directory that exists.
     fn open_existing(directory: &Path, segment_bytes: u32) -> Result<Self, Error> {
         let lock = lock_or_name_holder(directory)?;
         replacement::finish(&*lock)?;
@@ -58,7 +58,7 @@ impl Files {
     }
 
     /// How many bytes were missing at the end of segments when they were opened. A repair of the file system may have
-    /// cut them off. If it cut just behind a record, nothing else shows it.
+    /// cut them off. If it cut just after a record, nothing else shows that.
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes
     }

@@ -9,10 +9,10 @@ use nix::errno::Errno;
 /// The offset of the first record in a segment.
 pub const FIRST_OFFSET: u32 = SEGMENT_HEADER_BYTES as u32;
 
-/// The valid header in each file. `None`: the file is empty, or it contains no valid segment of the journal.
+/// The valid header in each file, or `None` if the file is empty or contains no valid segment of the journal.
 pub type Headers = [Option<Header>; JOURNAL_SEGMENTS];
 
-/// The headers of all valid segments of one journal. Left out are files of another journal (`drop_foreign`), segments
+/// The headers of all valid segments of one journal. It leaves out files of another journal (`drop_foreign`), segments
 /// that are no longer valid (`drop_superseded`), and copies (`drop_copies`).
 ///
 /// If the two copies of a header differ, the later one is valid: the writer had begun its segment in the file.
@@ -31,7 +31,7 @@ pub fn read_headers(disk: &impl Source, segment_bytes: u32) -> Result<Headers, E
     Ok(headers)
 }
 
-/// Drops copies of a file: no two segments have the same key. The original is the one in its regular file (see
+/// Drops copies of a file, which are files with the same segment key. The original is the one in its regular file (see
 /// `is_in_order`), or else the last one.
 fn drop_copies(headers: &mut Headers) {
     let all = *headers;
@@ -59,8 +59,8 @@ pub fn copied_from(
 }
 
 /// Drops segments that are older than the oldest one according to a later header, and segments with the sequence of a
-/// later one. The writer rotated to their files, but the disk refused the new headers. So the files may contain what
-/// they contained before, and no header says where that ends.
+/// later one. The writer rotated to their files, but the disk refused the new headers. So the files may still have
+/// their former content, and no header says where that ends.
 fn drop_superseded(headers: &mut Headers) {
     let oldest = headers.iter().flatten().map(Header::oldest).max().unwrap_or(0);
     let all = *headers;
@@ -73,9 +73,9 @@ fn drop_superseded(headers: &mut Headers) {
     }
 }
 
-/// Drops files that somebody put among those of another journal. The journal with the most files stays. If several
-/// have as many, the one stays that lacks the fewest files, and of these the one with the most files in their regular
-/// places.
+/// Drops files that somebody put among those of another journal. The journal with the most files stays. If several have
+/// equally many, the journal with the fewest missing files stays, and of these the one with the most files in their
+/// regular places.
 pub(super) fn drop_foreign(headers: &mut Headers) {
     let all = *headers;
     let identities = all.iter().flatten().map(Header::identity);
@@ -127,7 +127,7 @@ fn weight(files: &Headers) -> (usize, Reverse<u64>, usize, u64) {
     (count, Reverse(missing), in_order, last)
 }
 
-/// Whether a segment is in its regular file: the one that it has if the disk refuses no header.
+/// Whether a segment is in its regular file, which is its file if the disk never refused a header.
 fn is_in_order(segment: usize, header: &Header) -> bool {
     header.sequence.wrapping_sub(1) % JOURNAL_SEGMENTS as u64 == segment as u64
 }
@@ -148,9 +148,9 @@ pub fn is_used(disk: &impl Source, segment: usize) -> Result<bool, Errno> {
     Ok(false)
 }
 
-/// The headers of all segments at one moment, though another process may rotate meanwhile. It reads all headers until
-/// two reads agree: no header ever comes back ("double collect": Afek et al., "Atomic Snapshots of Shared Memory",
-/// JACM 40(4), 1993).
+/// The headers of all segments at one moment, although another process may rotate meanwhile. It reads all headers until
+/// two reads agree. That is enough because no header ever comes back ("double collect": Afek et al., "Atomic Snapshots
+/// of Shared Memory", JACM 40(4), 1993).
 ///
 /// # Errors
 /// The disk's; `EAGAIN` if no two reads of [`JOURNAL_SNAPSHOT_READS_MAX`] agree.
@@ -166,19 +166,20 @@ pub fn snapshot_headers(disk: &impl Source, segment_bytes: u32) -> Result<Header
     Err(Errno::EAGAIN)
 }
 
-/// The header of one segment: the later of its two copies. `None`: no copy is whole, or the file has another length.
+/// The header of one segment: the later of its two copies, or `None` if no copy is whole or the file has another
+/// length.
 ///
 /// # Errors
 /// The disk's.
 pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Result<Option<Header>, Errno> {
     let both = read_both_headers(disk, segment)?;
     let of_that_length = both.into_iter().flatten().filter(|header| header.segment_bytes == segment_bytes);
-    // Of equal copies it is the first one.
+    // If both copies are equal, this takes the first one.
     Ok(of_that_length
         .reduce(|first, second| if second.generation() > first.generation() { second } else { first }))
 }
 
-/// The two copies of a segment's header. `None`: the copy is not whole, or its version is unknown.
+/// The two copies of a segment's header. A copy is `None` if it is not whole or its version is unknown.
 ///
 /// # Errors
 /// The disk's.
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(kept(&[(0, of(1, 1)), (1, of(2, 10))]), [0]);
         assert_eq!(kept(&[(0, of(2, 10)), (1, of(1, 1))]), [1]);
         assert_eq!(kept(&[(0, of(1, 1)), (1, first_version(5))]), [0]);
-        // Neither lacks any, but one of them was the first file, and is the second.
+        // Neither journal lacks files, but one of them was the first file and is now the second.
         assert_eq!(kept(&[(0, of(1, 1)), (1, of(2, 1))]), [0]);
         assert_eq!(kept(&[(0, of(1, 1)), (1, first_version(1))]), [0]);
         // A file of version 1 among others of version 1, and among files of version 2.

@@ -1,14 +1,14 @@
-//! Finds where the last messages of the history begin, however their IDs are spaced. IDs are missing where messages
-//! are damaged, torn, or refused after they got an ID.
+//! Finds where the last messages of the history begin, even if IDs are missing between them. IDs are missing where
+//! messages are damaged, torn, or refused after they got an ID.
 //!
 //! The search counts backwards in rounds. A round finds the last message before the counted ones, steps back from its
-//! ID by as many IDs as messages are missing, and counts the messages there. If no ID is missing, one round is
-//! enough. The search reads the messages that it counts, and a few probes in each round. So its cost depends on the
-//! number of requested messages alone.
+//! ID by as many IDs as messages are missing, and counts the messages there. If no ID is missing, one round is enough.
+//! The search reads the messages that it counts, and a few probes in each round. So its cost depends only on the number
+//! of requested messages.
 //!
-//! If only some priorities count, their messages may be rare. So a round steps back further if the rounds before it
-//! counted fewer messages than they passed IDs, but by no more IDs than they passed in all. So the search reads at
-//! most about twice what it has to, and keeps no messages in memory.
+//! If only some priorities count, their messages may be rare. So a round steps back further if the previous rounds
+//! passed more IDs than they counted messages, but by no more IDs than these rounds passed in all. So the search reads
+//! at most about twice as much as necessary, and keeps no messages in memory.
 
 use super::catalog::Catalog;
 use super::cursor::{Cursor, Step};
@@ -40,7 +40,7 @@ pub struct Last {
 /// One round of the search.
 #[derive(Debug)]
 struct Round {
-    /// The ID that it begins with; 0: it begins with the oldest message, and is the last round.
+    /// The ID that it begins with, or 0 if it begins with the oldest message and is the last round.
     from: u64,
     /// The highest ID that it may count.
     to: u64,
@@ -55,8 +55,8 @@ pub enum Progress {
     Pause,
     /// The writer overwrote the segment during the read. Continue with a new catalog.
     Overwritten,
-    /// The search is complete. The last messages are those that count from this cursor on, without the first ones;
-    /// the number says how many to leave out.
+    /// The search is complete. The last messages are the counted ones from this cursor on, except the first few; the
+    /// number says how many to skip.
     Complete(Cursor, u64),
 }
 
@@ -67,12 +67,12 @@ impl Last {
         Self { missing: count, counted_from: end_id, first_id, min, counted, passed, round: None }
     }
 
-    /// The same among the messages with that ID or a higher one.
+    /// The same search, but only among the messages with that ID or a higher one.
     pub fn since(self, first_id: u64) -> Self {
         Self { first_id, ..self }
     }
 
-    /// The same among the messages of that priority or a higher one.
+    /// The same search, but only among the messages of that priority or a higher one.
     pub fn of(self, min: Priority) -> Self {
         Self { min, ..self }
     }
@@ -110,7 +110,7 @@ impl Last {
         Ok(Progress::Pause)
     }
 
-    /// By how many IDs the next round steps back: as many as the missing messages take if they are as dense as the
+    /// By how many IDs the next round steps back. The estimate assumes that the missing messages are as dense as the
     /// counted ones.
     fn step(&self) -> u64 {
         let spacing = self.passed.div_ceil(self.counted.max(1)).max(1);
@@ -140,7 +140,7 @@ impl Round {
         Ok(Self { from, to: before.unwrap_or(from), cursor: start_of(from), count: 0 })
     }
 
-    /// Counts the messages below `end_id`. `None`: all of them are counted.
+    /// Counts the messages below `end_id`. Returns `None` once all of them are counted.
     fn count(
         &mut self,
         end_id: u64,
@@ -164,8 +164,8 @@ impl Round {
     }
 }
 
-/// The ID of the last message before that ID; close to damage, it may be the ID of an earlier message. `None`: there is
-/// no message before it.
+/// The ID of the last message before that ID; close to damage, it may be the ID of an earlier message. Returns `None`
+/// if there is no message before it.
 fn id_before(
     id: u64,
     catalog: &Catalog,

@@ -9,7 +9,7 @@ use super::segment::Header;
 use super::tail::Tail;
 use nix::errno::Errno;
 
-/// The newest segment, and what the recovery needs to know of it.
+/// The newest segment, as the recovery needs it.
 #[derive(Clone, Copy)]
 pub(super) struct LastSegment {
     /// The index of its file.
@@ -18,12 +18,12 @@ pub(super) struct LastSegment {
     pub(super) header: Header,
     /// Where its records end.
     pub(super) tail: Tail,
-    /// What it says about issued IDs.
+    /// Its marks, which say which IDs were issued.
     pub(super) marks: Marks,
 }
 
 impl LastSegment {
-    /// Reads the newest segment; `None`: no file holds a segment.
+    /// Reads the newest segment. Returns `None` if no file holds a segment.
     ///
     /// # Errors
     /// The disk's.
@@ -40,7 +40,7 @@ impl LastSegment {
         Ok(Some(Self { segment, header, tail, marks }))
     }
 
-    /// The next ID that the server has certainly not issued, if that many newer segments are lost.
+    /// The least ID that the server has certainly not issued, if that many newer segments are lost.
     pub(super) fn next_id(&self, lost_segments: u64) -> u64 {
         let issued = self.marks.issued();
         let is_unsynced = issued.is_unsynced || lost_segments > 0;

@@ -10,16 +10,17 @@
 //! | 24 | 8 | 1: it may also have issued as many more as fit in the segment, because it acknowledged them before a sync; 0: no more |
 //!
 //! If the server acknowledges a message before it syncs it, a power cut may remove the message from the disk. The
-//! server must not issue its ID again even then. So before the first such ACK in a segment, the segment records
-//! that unsynced IDs exist: in its header if the writer knows it when the segment begins, else in a mark. An orderly
+//! server must not issue its ID again even then. So before the first such ACK in a segment, the segment records that
+//! unsynced IDs exist: in its header if the writer knows it when the segment begins, else in a mark. An orderly
 //! shutdown writes a mark with the next ID. A start after any other end skips as many IDs as the server may have
-//! issued: at most as many as there are smallest messages that fit behind the last record on the disk.
+//! issued: at most one for each of the smallest messages that fit after the last record on the disk, and those of one
+//! failed commit.
 //!
 //! The marks of a segment alternate between the two pages at its end. So a torn mark leaves the previous one intact.
 //! The checksum covers the segment's salt, so a mark of an earlier segment in the same file is not valid.
 //!
-//! If somebody truncated a file, its last mark is gone. The start that extends the file to its length leaves a trace
-//! in place of the mark. The trace means that the server may have issued IDs as if it had not synced them.
+//! If somebody truncated a file, its last mark is gone. The start that extends the file to its length leaves a trace in
+//! place of the mark. The trace means that the server may also have issued unsynced IDs.
 
 use super::disk::{Disk, Source};
 use super::number::number;
@@ -56,13 +57,13 @@ pub struct IssuedIds {
 }
 
 impl IssuedIds {
-    /// What a header alone says.
+    /// According to a header alone.
     pub fn of_header(header: &Header) -> Self {
         let is_unsynced = header.origin.is_some_and(|origin| origin.is_unsynced);
         Self { next_id: header.first_id, is_unsynced }
     }
 
-    /// The next ID that the server has certainly not issued. The records of the segment end at `end`; `by_records` is
+    /// The least ID that the server has certainly not issued. The records of the segment end at `end`; `by_records` is
     /// the next ID according to them.
     pub fn next_id(self, header: &Header, end: u32, by_records: u64) -> u64 {
         let next_id = self.next_id.max(by_records);
@@ -80,14 +81,14 @@ pub fn ids_in(header: &Header, end: u32) -> u64 {
 /// The marks of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
-    /// The number of the last mark; 0: the segment has none.
+    /// The number of the last mark, or 0 if the segment has none.
     number: u64,
-    /// What the last mark says, or else the header.
+    /// The issued IDs according to the last mark, or else to the header.
     issued: IssuedIds,
 }
 
 impl Marks {
-    /// The marks of a segment with that header that has none yet.
+    /// The marks of a new segment with that header: it has none yet.
     pub fn of_header(header: &Header) -> Self {
         Self { number: 0, issued: IssuedIds::of_header(header) }
     }
@@ -136,7 +137,7 @@ impl Marks {
         Ok(())
     }
 
-    /// Writes the last mark to its place once more, which changes nothing. The caller must sync it.
+    /// Writes the last mark to its place again, which changes nothing. The caller must sync it.
     ///
     /// # Errors
     /// The disk's; `ENODEV`: version 1 has no marks.
@@ -220,7 +221,7 @@ mod tests {
         let issued = IssuedIds::of_header(&header);
         assert_eq!(issued.next_id(&header, 4_096, 5), 5 + (131_072 - 3 * 4_096) / 32 + slack);
         assert_eq!(issued.next_id(&header, header.records_end(), 90), 90 + slack);
-        // What operations.md says, for 1M and 64M.
+        // The numbers in operations.md, for 1M and 64M.
         let of_8_mib = Header { segment_bytes: 8 << 20, ..header };
         assert_eq!((ids_in(&header, 4_096), ids_in(&of_8_mib, 4_096)), (4_736, 262_784));
         let synced = IssuedIds { next_id: 100, is_unsynced: false };

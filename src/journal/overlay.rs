@@ -6,7 +6,7 @@ use super::error::Error;
 use super::read_only::ReadOnly;
 use nix::errno::Errno;
 
-/// The files of a journal, and what was written over them. It keeps each write, so it is meant for the few pages of a
+/// The files of a journal, and the writes over them. It keeps each write, so it is meant for the few pages of a
 /// recovery.
 pub struct Overlay<'a> {
     files: &'a ReadOnly,
@@ -21,7 +21,7 @@ struct Write {
 }
 
 impl<'a> Overlay<'a> {
-    /// An overlay of these files. If something of them is lost, it already contains the traces that a start leaves.
+    /// An overlay of these files. If parts of them are lost, it already contains the traces that a start leaves.
     ///
     /// # Errors
     /// The disk's.

@@ -7,11 +7,11 @@ use crate::limits::{JOURNAL_BATCH_BYTES, PAGE_BYTES};
 use heapless::Vec;
 use nix::errno::Errno;
 
-/// The end of a segment: the written part of its last page, and the bytes that wait to be written behind it.
+/// The end of a segment: the written part of its last page, and the bytes that wait to be written after it.
 #[derive(Default)]
 pub struct Pages {
-    /// The last page from its beginning, and what follows. There is room for that page, for a batch, and for zeroes
-    /// up to a page's end.
+    /// The last page from its beginning, and the bytes after it. There is room for that page, for a batch, and for
+    /// zeroes up to a page's end.
     bytes: Vec<u8, { PAGE_BYTES + JOURNAL_BATCH_BYTES + PAGE_BYTES }>,
     /// How many of the bytes are written.
     written: usize,
@@ -48,7 +48,7 @@ impl Pages {
         self.bytes.len() - self.written
     }
 
-    /// Appends this many bytes, which the caller fills. `None`: then more than a batch would wait.
+    /// Appends this many bytes, which the caller fills. Returns `None` if more than a batch would then wait.
     pub fn extend(&mut self, bytes: usize) -> Option<&mut [u8]> {
         let start = self.bytes.len();
         if self.waiting() + bytes > JOURNAL_BATCH_BYTES {

@@ -27,7 +27,7 @@ use std::path::Path;
 
 /// The files of a journal, open for reading.
 pub struct ReadOnly {
-    /// `None`: the file is missing.
+    /// `None` if the file is missing.
     segments: [Option<OwnedFd>; JOURNAL_SEGMENTS],
     segment_bytes: u32,
 }
@@ -85,7 +85,7 @@ impl ReadOnly {
         common_length(&try_per_segment(header)?).map(drop)
     }
 
-    /// What is lost of each segment because its file is missing or has another length.
+    /// The loss in each segment whose file is missing or has another length.
     ///
     /// # Errors
     /// The system's.
@@ -104,9 +104,9 @@ impl ReadOnly {
         })
     }
 
-    /// Waits until everything that was written to a segment is on the disk, also by other processes. If that fails, the
-    /// system still shows what is not on the disk; so the segment is evicted from the page cache, and later reads show
-    /// what the disk has.
+    /// Waits until all writes to a segment, also those of other processes, are on the disk. If that fails, the page
+    /// cache may differ from the disk. So this evicts the segment from the page cache, and later reads return the
+    /// content of the disk.
     ///
     /// # Errors
     /// The system's.
@@ -114,13 +114,13 @@ impl ReadOnly {
     pub fn sync(&self, segment: usize) -> Result<(), Errno> {
         let Some(file) = &self.segments[segment] else { return Ok(()) };
         uninterrupted(|| fdatasync(file)).inspect_err(|_| {
-            // Length 0 means up to the end of the file. Where the system does not evict, a later look finds what the
-            // server has rolled back.
+            // Length 0 means up to the end of the file. If the system does not evict the pages, a later read finds that
+            // the server has rolled back their records.
             let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         })
     }
 
-    /// The actual length of a segment's file; `None`: it is missing.
+    /// The actual length of a segment's file, or `None` if it is missing.
     ///
     /// # Errors
     /// The system's.
@@ -130,7 +130,7 @@ impl ReadOnly {
 }
 
 impl Source for ReadOnly {
-    /// Bytes that a missing or truncated file lacks read as zeroes. If records should be there, the reader reports the
+    /// Bytes that a missing or truncated file lacks read as zeroes. If there should be records, the reader reports the
     /// zeroes as damage, and loses no other records.
     fn read(&self, segment: usize, offset: u32, bytes: &mut [u8]) -> Result<(), Errno> {
         bytes.fill(0);

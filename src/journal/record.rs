@@ -45,7 +45,7 @@ pub struct Record<'a> {
 pub enum Absence {
     /// The bytes do not have the segment's tag: they are empty, belong to an earlier segment, or are damaged there.
     Untagged,
-    /// The bytes have the tag, and are damaged; or the tag is damaged, and nothing else.
+    /// The bytes have the tag, and are damaged; or only the tag is damaged.
     Corrupt,
     /// The bytes have the tag, but the record is longer than they are.
     Cut,
@@ -57,8 +57,8 @@ impl<'a> Record<'a> {
         padded(RECORD_HEADER_BYTES + self.from.len() + self.text.len())
     }
 
-    /// Writes the record with its padding to the beginning of `out`, and returns how many bytes it wrote. `None`:
-    /// `out` is too short, or FROM or the text is longer than a record allows.
+    /// Writes the record with its padding to the beginning of `out`, and returns how many bytes it wrote. Returns
+    /// `None` if `out` is too short, or if FROM or the text is longer than a record allows.
     pub fn write(&self, key: &SegmentKey, out: &mut [u8]) -> Option<usize> {
         if self.from.len() > FROM_BYTES_MAX || self.text.len() > TEXT_BYTES {
             return None;
@@ -96,13 +96,13 @@ impl<'a> Record<'a> {
     pub fn check(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
         match (is_tagged(key, bytes), Self::check_untagged(key, bytes)) {
             (true, checked) => checked,
-            // It was a record. If it is the last one of the segment, nothing else shows that it is lost.
+            // This was a record. If it is the last one of the segment, nothing else shows that it is lost.
             (false, Ok(_)) => Err(Absence::Corrupt),
             (false, Err(_)) => Err(Absence::Untagged),
         }
     }
 
-    /// The same check, but without a look at the tag.
+    /// As [`check`](Self::check), but without checking the tag.
     fn check_untagged(key: &SegmentKey, bytes: &[u8]) -> Result<usize, Absence> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Absence::Cut)?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));
@@ -114,8 +114,8 @@ impl<'a> Record<'a> {
         if is_whole && Record::fields(record).is_some() { Ok(record.len()) } else { Err(Absence::Corrupt) }
     }
 
-    /// The record at the beginning of bytes that passed [`check`](Self::check). `None` is possible only for bytes
-    /// that did not.
+    /// The record at the beginning of bytes that passed [`check`](Self::check). Returns `None` only for bytes that did
+    /// not pass it.
     pub fn fields(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<RECORD_HEADER_BYTES>()?;
         let length = usize::from(u16::from_le_bytes([header[24], header[25]]));

@@ -7,12 +7,13 @@ pub struct Recovery {
     pub next_id: u64,
     /// The number of valid segments.
     pub segments: usize,
-    /// Bytes of the last segment that are damaged, with whole records behind them.
+    /// Damaged bytes of the last segment that are followed by whole records.
     pub damaged_bytes: u32,
-    /// Bytes behind the last record of the last segment that are an incomplete or damaged record: a power cut tore
-    /// them, or the disk damaged them. They stay where they are.
+    /// Bytes after the last record of the last segment that are an incomplete or damaged record: a power cut tore it,
+    /// or the disk damaged it. They stay where they are.
     pub torn_bytes: u32,
-    /// IDs before the next one that no message has. The server skips them because it may have issued them.
+    /// The number of IDs before the next one that no message has. The server skips them because it may have issued
+    /// them.
     pub skipped: u64,
     /// Used segments that cannot be read: their headers are damaged, or belong to another journal.
     pub unreadable_segments: u64,

@@ -1,4 +1,4 @@
-//! Puts a resized journal in the place of the old one, and lets readers open one of the two meanwhile.
+//! Replaces the old journal by a resized one. Meanwhile readers can open either of the two.
 //!
 //! A [resize](super::resize) writes the new journal to a directory within the old one. When the new journal is
 //! complete, the resize renames that directory: from then on the new journal is the valid one. Then its files move to
@@ -67,7 +67,7 @@ fn contains_only_segments(directory: &OwnedFd) -> Result<bool, Errno> {
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
         let name = entry.file_name().to_bytes();
-        // Some file systems do not tell the type.
+        // Some file systems do not report the type.
         let may_be_file = matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown);
         let is_segment = may_be_file && NAMES.iter().any(|segment| segment.as_bytes() == name);
         if !is_segment && name != b"." && name != b".." {
@@ -102,7 +102,7 @@ pub(super) fn open_one_journal(
     Err(Error::System("a resize keeps replacing its files; try again", Errno::EAGAIN))
 }
 
-/// Opens the directory of a new journal that is valid; `None`: there is none.
+/// Opens the directory of a valid new journal. Returns `None` if there is none.
 fn open_whole(directory: &OwnedFd) -> Result<Option<OwnedFd>, Error> {
     let cannot = |errno| Error::System("what a resize left cannot be opened", errno);
     for _ in 0..JOURNAL_SNAPSHOT_READS_MAX {

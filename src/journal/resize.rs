@@ -1,10 +1,10 @@
 //! Copies the history to segments of another length.
 //!
-//! A resize writes a new journal to a directory within the old one, and syncs it. Then it renames that directory:
-//! from then on the new journal is the valid one. The new files move to the places of the old ones, one by one; the
-//! next start or resize completes that if it is interrupted. So at any moment one of the two journals is complete,
-//! and a reader opens one of the two. The old journal does not change before: the recovery that a start would write
-//! to it happens in memory.
+//! A resize writes a new journal to a directory within the old one, and syncs it. Then it renames that directory: from
+//! then on the new journal is the valid one. The new files move to the places of the old ones, one by one; the next
+//! start or resize completes that if it is interrupted. So at any moment one of the two journals is complete, and
+//! readers open that one. Until then the old journal does not change: the recovery that a start would write to it
+//! happens in memory.
 //!
 //! The new journal needs its full size beside the old one, and a resize reads and writes the history once. A smaller
 //! journal keeps the newest messages.
@@ -39,11 +39,11 @@ pub struct Resized {
     pub messages: u64,
     /// The ID of the next message, which does not change either.
     pub next_id: u64,
-    /// What the old journal contained and the new one does not.
+    /// The parts of the old journal that the new one does not contain.
     pub left_out: LeftOut,
 }
 
-/// What a resize could not copy.
+/// The parts that a resize could not copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Bytes that were records, and are damaged.
@@ -63,7 +63,7 @@ pub struct LeftOut {
 /// meanwhile.
 ///
 /// # Errors
-/// Why it cannot. Then the journal has not changed by a byte.
+/// Why it cannot. Then no byte of the journal has changed.
 pub fn resize(directory: &Path, segment_bytes: u32) -> Result<Resized, Error> {
     let lock = lock_or_name_holder(directory).map_err(|error| match error {
         Error::System(_, Errno::ENOENT) => Error::NoJournal,
@@ -111,7 +111,7 @@ impl<'a> OldJournal<'a> {
         let (recovered, recovery) = opened.map_err(cannot_read)?;
         let mut left_out = LeftOut::of_files(files, &headers, recovered.identity())?;
         left_out.torn_bytes = recovery.torn_bytes.into();
-        // If the recovery began another segment, the header of that one says where the last one ends.
+        // If the recovery began another segment, that segment's header says where the previous one ends.
         let newest = headers.iter().flatten().map(|header| header.sequence).max().unwrap_or(0);
         let (after, end) = recovered.extent();
         let next = after.iter().flatten().find(|header| header.sequence > newest);
@@ -177,7 +177,7 @@ impl LeftOut {
         *self == Self::default()
     }
 
-    /// What the files show without a look at the records.
+    /// The losses that the files show without reading the records.
     fn of_files(files: &ReadOnly, headers: &Headers, identity: Identity) -> Result<Self, Error> {
         let mut left_out = Self::default();
         let losses = files.losses()?;
@@ -197,7 +197,7 @@ impl LeftOut {
     }
 }
 
-/// Whether an invalid segment is a copy of another file, or was used by something else than this journal.
+/// Whether an invalid segment is a copy of another file, or was used by something other than this journal.
 fn is_unreadable(
     files: &ReadOnly,
     segment: usize,
@@ -211,7 +211,7 @@ fn is_unreadable(
 }
 
 /// Creates the directory of the new journal, with the owner and the permissions of the old one: a server that starts
-/// after a power cut must be able to complete or remove what is in it.
+/// after a power cut must be able to complete or remove its content.
 fn create_unfinished(directory: &OwnedFd) -> Result<(), Error> {
     let cannot = |errno| Error::System("the directory of the new one cannot be made", errno);
     mkdirat(directory, UNFINISHED, Mode::S_IRWXU).map_err(cannot)?;

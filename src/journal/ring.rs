@@ -75,13 +75,13 @@ impl Ring {
         (self.headers[segment], self.foreign[segment]) = (None, false);
     }
 
-    /// The file of the newest segment; `None`: no file holds a segment.
+    /// The file of the newest segment, or `None` if no file holds a segment.
     pub(super) fn newest(&self) -> Option<usize> {
         let used = (0..JOURNAL_SEGMENTS).filter(|segment| self.headers[*segment].is_some());
         used.max_by_key(|segment| self.sequence_of(*segment))
     }
 
-    /// The sequence of the oldest valid segment; `None`: no file holds a segment.
+    /// The sequence of the oldest valid segment, or `None` if no file holds a segment.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.sequences().min()
     }
@@ -96,7 +96,7 @@ impl Ring {
         files
     }
 
-    /// The files with a segment, without that one.
+    /// The files that hold a segment, except that one.
     pub(super) fn used_except(&self, segment: usize) -> Vec<usize, JOURNAL_SEGMENTS> {
         (0..JOURNAL_SEGMENTS).filter(|other| *other != segment && self.headers[*other].is_some()).collect()
     }
@@ -130,13 +130,13 @@ impl Ring {
         unreadable.saturating_sub(between.saturating_add(before))
     }
 
-    /// Reads the headers again after the files were reopened, and removes segments whose headers have changed.
-    /// Returns whether the files belong to another journal, and none to this one. A segment of version 1 has no
-    /// identity. It belongs to this journal if the ring already contains it.
+    /// Reads the headers again after the files were reopened, and removes segments whose headers have changed. Returns
+    /// whether files belong to another journal, and none to this one. A segment of version 1 has no identity. It
+    /// belongs to this journal if the ring already contains it.
     pub(super) fn refresh(&mut self, disk: &impl Source) -> bool {
         let (mut has_ours, mut has_foreign) = (false, false);
         for segment in 0..JOURNAL_SEGMENTS {
-            // The ring keeps what it knows of a file that cannot be read now.
+            // If a file cannot be read now, the ring keeps its known header.
             let Ok(header) = read_header(disk, segment, self.segment_bytes) else { continue };
             let is_ours = |header: &Header| {
                 self.headers.contains(&Some(*header)) || header.identity() == Some(self.identity)
@@ -153,7 +153,7 @@ impl Ring {
     }
 
     /// Whether a file has a header of this journal that is no longer valid. A copy of another file does not count,
-    /// because what the file held before is lost.
+    /// because the former content of the file is lost.
     fn is_superseded(&self, disk: &impl Source, segment: usize) -> Result<bool, Errno> {
         let header = read_header(disk, segment, self.segment_bytes)?;
         let is_copy = copied_from(disk, segment, self.segment_bytes, &self.headers)?.is_some();

@@ -9,8 +9,8 @@ use super::store::Store;
 use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES};
 use nix::errno::Errno;
 
-/// The error with which the disk refused the header of a segment, for each file. `None`: the disk accepted the header,
-/// or no segment was to begin in that file.
+/// The error with which the disk refused the header of a segment, for each file. `None` if the disk accepted the
+/// header, or if the writer did not try that file.
 pub type Refusals = [Option<Errno>; JOURNAL_SEGMENTS];
 
 /// The end of the valid records of a segment, which the header of the next one contains.
@@ -45,7 +45,7 @@ impl<D: Disk> Rotation<D> {
     /// The disk's.
     pub(super) fn open(disk: D, segment_bytes: u32, identity: Option<Identity>) -> Result<Self, Errno> {
         let mut store = Store::new(disk);
-        // Readers see what the recovery takes for valid, so the next power cut must not lose it.
+        // Readers see the records that the recovery takes for valid, so the next power cut must not lose them.
         store.sync_and_evict_all()?;
         let ring = Ring::read(&store.disk, segment_bytes, identity)?;
         let refusals = [None; JOURNAL_SEGMENTS];
@@ -57,7 +57,7 @@ impl<D: Disk> Rotation<D> {
         &self.refusals
     }
 
-    /// From now on, the header of each new segment says that the server acknowledges messages before they are synced.
+    /// Makes the header of each new segment say that the server acknowledges messages before they are synced.
     pub(super) fn expect_unsynced(&mut self) {
         self.is_unsynced = true;
     }
@@ -72,9 +72,9 @@ impl<D: Disk> Rotation<D> {
         Ok(())
     }
 
-    /// Begins the segment after `committed`: in a file that holds nothing, or else in that of the oldest segment. If
-    /// the disk refuses its header but works otherwise, the segment begins in the next file. Each file is tried once,
-    /// but never that of the newest segment.
+    /// Begins the segment after `committed`: in an empty file, or else in that of the oldest segment. If the disk
+    /// refuses its header but works otherwise, the segment begins in the next file. Each file is tried once, but never
+    /// that of the newest segment.
     ///
     /// # Errors
     /// The disk's; `EMEDIUMTYPE`: the files belong to another journal.
@@ -99,7 +99,7 @@ impl<D: Disk> Rotation<D> {
     }
 
     /// Whether the disk accepts a write that changes nothing, in any file except the one that failed: it rewrites the
-    /// mark of a segment. If no other file holds a segment, another try loses nothing, so it returns true.
+    /// mark of a segment. If no other file holds a segment, another try loses nothing, so this returns true.
     pub(super) fn is_disk_working(&mut self, failed: usize, page: &mut [u8; PAGE_BYTES]) -> bool {
         let others = self.ring.used_except(failed);
         let mut headers = others.iter().filter_map(|segment| Some((*segment, self.ring.header(*segment)?)));
@@ -107,16 +107,16 @@ impl<D: Disk> Rotation<D> {
             || headers.any(|(segment, header)| self.store.rewrite_mark(segment, &header, page).is_ok())
     }
 
-    /// Begins the next segment in that file, and syncs its header. The header makes invalid for ever what follows the
-    /// committed records of the segment before it, and what is older than the oldest segment that is left. The
-    /// sync shows that the disk refuses a header before the writer puts records behind it.
+    /// Begins the next segment in that file, and syncs its header. The header permanently invalidates everything after
+    /// the committed records of the previous segment, and everything older than the oldest remaining segment. If the
+    /// disk refuses the header, the sync shows that before the writer puts records after it.
     fn begin_in(
         &mut self,
         segment: usize,
         committed: CommittedEnd,
         first_id: u64,
     ) -> Result<ActiveSegment, Errno> {
-        // Whatever comes of it, the former content of the file is gone.
+        // Whether or not this succeeds, the former content of the file is gone.
         self.ring.remove(segment);
         let header = self.next_header(new_segment_key()?, committed, first_id);
         let written = self.store.write_header(segment, &header);

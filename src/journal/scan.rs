@@ -1,5 +1,5 @@
-//! Scans a part of a segment record by record. Damage costs the damaged records alone: the scan continues with the
-//! next whole record.
+//! Scans a part of a segment record by record. Damage costs only the damaged records: the scan continues with the next
+//! whole record.
 
 use super::catalog::{Extent, Span};
 use super::disk::Source;
@@ -22,7 +22,7 @@ pub struct Position {
     at: u32,
     /// The scan has searched for a record up to there, and found none.
     searched: u32,
-    /// The end of the last tagged bytes in the searched part: there was a record.
+    /// The end of the last tagged bytes in the searched part, which show that there was a record.
     damage_end: Option<u32>,
 }
 
@@ -73,7 +73,7 @@ pub enum Step<'a> {
     End,
 }
 
-/// The same, but the record stays in the window.
+/// A result of a scan, but the record stays in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ahead {
     /// A record: [`Scan::record`].
@@ -109,9 +109,9 @@ impl<'a> Scan<'a> {
         self.position = position;
     }
 
-    /// A record from which the scan can continue to find the message with that ID and all later ones: it has that ID
-    /// or a lower one, and few records are between. `None`: there is no such record, and the scan has to begin where
-    /// it is.
+    /// A record from which the scan can continue to find the message with that ID and all later ones: it has that ID or
+    /// a lower one, and few records lie between. Returns `None` if there is no such record; then the scan has to begin
+    /// at its current position.
     ///
     /// IDs rise with the offsets, so this is a binary search. It reads [`JOURNAL_PROBE_BYTES`] at a time, at most 32
     /// times, and subtracts them from `budget`. Damage makes the result less close, but never wrong.
@@ -140,8 +140,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The first whole record that begins at `at`, or behind it by less than the length of the longest record.
-    /// Subtracts what it reads from `budget`.
+    /// The first whole record that begins at `at`, or after it by less than the length of the longest record. Subtracts
+    /// the bytes that it reads from `budget`.
     ///
     /// # Errors
     /// The disk's.
@@ -185,8 +185,8 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// The next result, if the scan finds it within `budget` bytes. Subtracts what it reads. `None`: the budget is
-    /// used up, and the next call continues.
+    /// The next result, if the scan finds it within `budget` bytes. Subtracts the bytes that it reads. Returns `None`
+    /// if the budget is used up; the next call continues.
     ///
     /// # Errors
     /// The disk's.
@@ -196,7 +196,7 @@ impl<'a> Scan<'a> {
             match self.take(disk, budget)? {
                 Ok(record) => return Ok(Some(record)),
                 Err(Absence::Untagged) => {}
-                // That includes a record of which the tag alone is damaged.
+                // That includes a record whose tag alone is damaged.
                 Err(_) => {
                     let behind = at.saturating_add(ALIGNMENT as u32);
                     self.position.damage_end = Some(behind.min(self.extent.end()));
@@ -238,8 +238,8 @@ impl<'a> Scan<'a> {
             let behind = searched.saturating_add(ALIGNMENT as u32).min(end);
             if is_tagged(&self.key, self.view(searched)) {
                 if Record::check(&self.key, self.view(searched)).is_ok() {
-                    // The writer writes in order, so the bytes before this record are written now. But the scan may
-                    // have read them before that, so it reads them again.
+                    // The writer writes in order, so the bytes before this record are written by now. But the scan may
+                    // have read them before they were written, so it reads them again.
                     self.loaded = 0..0;
                     let taken = self.take(disk, budget)?;
                     return Ok(Some(taken.unwrap_or_else(|_| self.damage_up_to(searched))));
@@ -292,9 +292,9 @@ impl<'a> Scan<'a> {
 /// How many bytes without a whole record show that no record follows, if the writer leaves at most `stretch_bytes`
 /// and one batch unsynced.
 ///
-/// A [tail](super::tail) probes each stretch, from the end backwards. The probe after the one that finds a record is
-/// at most a stretch further on, and has found nothing: so nothing from there on was synced. The writer has written at
-/// most a stretch and a batch, in whole pages, behind the synced records.
+/// A [tail](super::tail) probes each stretch, from the end backwards. The last probe before the one that finds a record
+/// is at most a stretch further on, and has found nothing: so nothing from there on was synced. The writer has written
+/// at most a stretch and a batch, in whole pages, after the synced records.
 pub const fn end_gap_bytes(stretch_bytes: u32) -> u32 {
     2 * stretch_bytes + (JOURNAL_PROBE_BYTES + JOURNAL_BATCH_BYTES + 2 * PAGE_BYTES) as u32
 }

@@ -16,23 +16,23 @@
 //! | 68 | 4 | the attempt: how many headers with the same sequence the disk refused before, each in another file |
 //! | 72 | 4 | the checksum: CRC-32 (IEEE) of these 72 bytes |
 //!
-//! The header is written twice, at 1,024 and at 3,072, which are in different sectors. It has the first 4,096 bytes
-//! for itself, so the writer never writes to its page again. Records follow. All files have their full length from
+//! The header is written twice, at 1,024 and at 3,072, which are in different sectors. Nothing else is in the first
+//! 4,096 bytes, so later records never touch the header's page. Records follow. All files have their full length from
 //! the start, filled with zeroes. A rotation writes a new header to the file of the oldest segment, which makes
 //! everything in that file invalid. So the journal takes no more room while it runs than at its start, and a sync
 //! writes nothing but data. The last two pages of the file hold [`marks`](super::mark).
 //!
-//! If the disk refuses a header, the segment begins in another file. The first file may then hold either header, or
-//! what it held before. So the header says what is no longer valid, whatever the other files contain: a segment older
-//! than the oldest one, and a segment with the same sequence and a lower attempt.
+//! If the disk refuses a header, the segment begins in another file. The first file may then hold the refused header,
+//! or its former content. So, whatever the other files contain, the header says which segments are no longer valid:
+//! those older than the oldest valid one, and those with the same sequence and a lower attempt.
 //!
 //! Version 1 is read, but never written. Its header is at 0 and at 2,048, it ends with the checksum at 48, and its
 //! records may extend to the end of the file.
 //!
-//! At 0 is a *guard*: a header of version 1 with a length that no segment has, 4,097. A program that only knows
-//! version 1 takes the file for part of a journal of another size, and refuses it, whatever size it expects. The
-//! guard's field at 40 holds the version of the format. So a program learns from bytes with a valid checksum that the
-//! journal is too new for it.
+//! At 0 is a *guard*: a header of version 1 with a length that no segment has, 4,097. A program that only knows version
+//! 1 takes the file for part of a journal of another size, and refuses it, whatever size it expects. The guard's field
+//! at 40 holds the version of the format. So a program can tell from bytes with a valid checksum that the journal is
+//! too new for it.
 
 use super::number::number;
 use crate::limits::{PAGE_BYTES, SEGMENT_HEADER_BYTES, SEGMENT_MARKS_BYTES};
@@ -112,7 +112,7 @@ pub struct Header {
     pub previous_end: u32,
     /// The least ID that a message in it may have.
     pub first_id: u64,
-    /// `None`: the header is of version 1, which has no such fields.
+    /// `None` if the header is of version 1, which has no such fields.
     pub origin: Option<Origin>,
 }
 
@@ -135,8 +135,8 @@ impl Header {
         self.origin.map_or(0, |origin| origin.oldest)
     }
 
-    /// Its sequence and its attempt. Of two segments of one journal, the one with the greater generation is the later
-    /// one.
+    /// Its sequence and its attempt. Of two segments of one journal, the segment with the greater generation is the
+    /// later one.
     pub fn generation(&self) -> (u64, u32) {
         (self.sequence, self.origin.map_or(0, |origin| origin.attempt))
     }
@@ -197,8 +197,8 @@ impl Header {
         Ok(if is_second { second } else { first.map(|header| header.filter(|header| !is_guard(header))) })
     }
 
-    /// The header at the beginning of these bytes. `None`: no header is there, or it is damaged, of another version,
-    /// or contradicts itself.
+    /// The header at the beginning of these bytes. Returns `None` if there is no header, or if it is damaged, of
+    /// another version, or inconsistent.
     fn parse(bytes: &[u8], version: u64, length: usize) -> Option<Self> {
         let bytes = bytes.get(..length)?;
         let field = |offset: usize, length: usize| number(&bytes[offset..offset + length]);

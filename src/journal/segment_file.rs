@@ -51,7 +51,7 @@ pub(super) fn open_all(
 
 /// The file of a segment, and its state before it was changed.
 pub(super) struct SegmentFile {
-    /// `None`: the file is missing, and not created yet.
+    /// `None` if the file is missing, and not created yet.
     file: Option<OwnedFd>,
     state: FileState,
 }
@@ -72,8 +72,8 @@ impl SegmentFile {
     }
 
     /// Creates the file if it is missing, brings it to its full length, and syncs it. It writes zeroes, so that the
-    /// blocks exist and later syncs write nothing but data. If something is lost, it leaves a trace in the file,
-    /// because that may have been the newest part.
+    /// blocks exist and later syncs write nothing but data. If a part of the segment is lost, this leaves a trace in
+    /// the file, because that part may have been the newest.
     pub(super) fn bring_to(
         &mut self,
         directory: &OwnedFd,
@@ -118,7 +118,7 @@ impl SegmentFile {
     }
 }
 
-/// Extends a file to its length, with the trace of what is lost. The trace of a mark is written last.
+/// Extends a file to its length, and writes the trace of the loss. The trace of a mark is written last.
 fn extend(file: &OwnedFd, length: u32, segment_bytes: u32, loss: Option<Loss>) -> Result<(), Errno> {
     let Some(loss) = loss else { return fill(file, length, segment_bytes) };
     let (offset, trace) = loss.trace(segment_bytes);

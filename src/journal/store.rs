@@ -1,4 +1,4 @@
-//! Writes headers, marks and records to the disk, and counts what that costs.
+//! Writes headers, marks and records to the disk, and counts bytes and syncs.
 
 use super::disk::Disk;
 use super::mark::{IssuedIds, Marks};
@@ -7,7 +7,7 @@ use super::segment::{HEADER_OFFSETS, Header};
 use crate::limits::{JOURNAL_SEGMENTS, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use nix::errno::Errno;
 
-/// What the writer has written since the start.
+/// The statistics of the writer since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct WriteStats {
     /// Bytes of committed records.
@@ -35,7 +35,7 @@ impl<D: Disk> Store<D> {
         Self { disk, stats: WriteStats::default() }
     }
 
-    /// Makes the content of all segments durable, and has later reads come from the disk.
+    /// Makes the content of all segments durable, and makes later reads come from the disk.
     ///
     /// # Errors
     /// The disk's.
@@ -84,9 +84,9 @@ impl<D: Disk> Store<D> {
         self.write_header_page(segment, &header.to_page())
     }
 
-    /// Repairs the first page of a segment: converts a header of version 1 to this version, or restores a copy that
-    /// is damaged. It writes the page in two steps. Whatever a power cut leaves after either of them, one of the
-    /// headers is whole.
+    /// Repairs the first page of a segment: converts a header of version 1 to this version, or restores a copy that is
+    /// damaged. It writes the page in two steps. Whatever a power cut leaves during either step, one of the headers is
+    /// whole.
     ///
     /// # Errors
     /// The disk's.
@@ -128,8 +128,7 @@ impl<D: Disk> Store<D> {
         Ok(())
     }
 
-    /// Writes the last mark of a segment once more, and syncs it. That changes nothing, but shows whether the disk
-    /// works.
+    /// Writes the last mark of a segment again, and syncs it. That changes nothing, but shows whether the disk works.
     ///
     /// # Errors
     /// The disk's.

@@ -1,13 +1,13 @@
 //! Finds where the records of a segment end, in a time that does not grow with the segment.
 //!
-//! Synced records have no gaps. Behind them a power cut may leave gaps, because the system writes in any order. But
-//! the writer leaves at most a *stretch* and one batch unsynced. So the search looks for a whole record in each
-//! stretch of the segment, from its end backwards. It scans from the first record that it finds. The scan ends at a
-//! gap so long that no record can follow it: [`end_gap_bytes`].
+//! Synced records have no gaps. After them a power cut may leave gaps, because the system writes pages in any order.
+//! But the writer leaves at most a *stretch* and one batch unsynced. So the search looks for a whole record in each
+//! stretch of the segment, from its end backwards. It scans from the first record that it finds. The scan ends at a gap
+//! so long that no record can follow it: [`end_gap_bytes`].
 //!
-//! A damaged record is lost. The whole ones behind it are valid: either the server acknowledged them, or they were on
-//! their way when the power failed, and then it does no harm to keep them. Bytes are torn only if they have the tag
-//! of the segment and follow its last whole record.
+//! A damaged record is lost. The whole records after it are valid: either the server acknowledged them, or they were
+//! being written when the power failed, and then keeping them does no harm. Bytes are torn only if they have the tag of
+//! the segment and follow its last whole record.
 
 use super::catalog::{Extent, Span};
 use super::disk::Source;
@@ -27,7 +27,7 @@ pub struct Tail {
     pub next_id: u64,
     /// Damaged bytes before the end, in the part that was scanned.
     pub damaged_bytes: u32,
-    /// Bytes behind the end that show that there were more records.
+    /// Bytes after the end that show that there were more records.
     pub torn_bytes: u32,
 }
 
@@ -67,7 +67,8 @@ impl Tail {
     }
 }
 
-/// The offset of a record that has all later ones behind it: the first one in the last stretch that shows one.
+/// The offset of the first record in the last stretch in which a probe finds one. No record before it matters for the
+/// end.
 fn last_stretch(
     disk: &impl Source,
     scan: &mut Scan<'_>,
@@ -87,7 +88,7 @@ fn last_stretch(
     Ok(FIRST_OFFSET)
 }
 
-/// The next ID of a journal whose last segment that is, as far as a reader can know it.
+/// The next ID of a journal whose last segment is this one, as far as a reader can know it.
 ///
 /// # Errors
 /// The disk's.

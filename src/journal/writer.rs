@@ -2,20 +2,21 @@
 //!
 //! Records are appended one by one and committed together (group commit). If a commit fails, the writer rolls back all
 //! its records: it never writes to the segment again, and begins the next one. The header of the next segment says
-//! where the valid records of the failed one end. The writer does not retry the sync, because after a failed sync it
-//! is unknown what is on the disk, and a second sync that succeeds says nothing about it ("fsyncgate", 2018).
+//! where the valid records of the failed one end. The writer does not retry the sync, because after a failed sync the
+//! content of the disk is unknown, and a second sync that succeeds says nothing about it ("fsyncgate", 2018).
 //!
 //! If the disk refuses the header of the next segment, the segment begins in the file after that one. The next
 //! rotation tries the refused file first.
 //!
 //! At the start the writer looks for the end of the last segment: see [`tail`](super::tail). All whole records before
-//! it are valid; damage between them costs the damaged records alone. If only bytes of an earlier segment follow the
-//! last record, the writer continues behind it. If there are signs of more records, a power cut tore them: they stay
+//! that end are valid; damage between them costs only the damaged records. If only bytes of an earlier segment follow
+//! the last record, the writer continues after it. If there are signs of more records, a power cut tore them: they stay
 //! where they are, and the next segment begins.
 //!
-//! The writer never issues an ID twice. It skips IDs that the server may have acknowledged though their messages are
-//! on no disk: [`mark`](super::mark) says how it knows them if the server acknowledges messages before it syncs them.
-//! It also skips IDs if the newest segments may be lost with their headers: as many as fit in them.
+//! The writer never issues an ID twice. It skips IDs that the server may have acknowledged without their messages being
+//! on the disk. If the server acknowledges messages before it syncs them, the writer knows these IDs from
+//! [`mark`](super::mark)s. It also skips IDs if the newest segments may be lost together with their headers: as many as
+//! fit in them.
 
 use super::active_segment::ActiveSegment;
 use super::disk::Disk;
@@ -39,7 +40,7 @@ use nix::errno::Errno;
 pub struct Buffers {
     /// Records that are not written yet.
     out: Pages,
-    /// What the recovery reads, and the page of a mark.
+    /// The buffer for the reads of the recovery, and for the page of a mark.
     window: Window,
 }
 
@@ -76,7 +77,7 @@ pub struct Writer<'a, D> {
     committed: CommittedEnd,
     /// The least ID of the next record.
     next_id: u64,
-    /// The same at the last commit.
+    /// `next_id` at the last commit.
     committed_id: u64,
     /// How often the writer has reopened the files.
     reopenings: u64,
@@ -93,7 +94,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         Self::open_as(disk, segment_bytes, JOURNAL_STRETCH_BYTES, buffers, None)
     }
 
-    /// The same with other stretches: see [`tail`](super::tail).
+    /// As [`open`](Self::open), with other stretches: see [`tail`](super::tail).
     #[cfg(test)]
     pub fn open_with(
         disk: D,
@@ -104,7 +105,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         Self::open_as(disk, segment_bytes, stretch_bytes, buffers, None)
     }
 
-    /// Begins a journal with the identity of another one, for a copy of that.
+    /// Begins a journal with the identity of another one, for a copy of that journal.
     ///
     /// # Errors
     /// The disk's.
@@ -172,7 +173,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         })
     }
 
-    /// Continues the last segment if nothing of it is torn, no newer one is lost, and it has room; otherwise begins
+    /// Continues the last segment if its end is not torn, no newer segment is lost, and it has room; otherwise begins
     /// the next one.
     fn resume_or_begin(&mut self, last: &LastSegment, lost_segments: u64) -> Result<(), Errno> {
         let is_whole = last.tail.torn_bytes == 0 && lost_segments == 0;
@@ -186,7 +187,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         }
     }
 
-    /// Continues the last segment behind its records.
+    /// Continues the last segment after its records.
     fn resume(&mut self, last: &LastSegment) -> Result<(), Errno> {
         let LastSegment { segment, tail, marks, .. } = *last;
         let header = self.with_origin(last.header);
@@ -209,7 +210,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         Header { origin: header.origin.or(Some(origin)), ..header }
     }
 
-    /// Marks the skipped IDs in the last readable segment. Without that, a start would issue them again if the
+    /// Marks the skipped IDs in the last readable segment. Otherwise a later start would issue them again if the
     /// segment that begins now was lost too.
     fn mark_skipped_ids(&mut self, last: &LastSegment) -> Result<(), Errno> {
         let LastSegment { segment, header, mut marks, .. } = *last;
@@ -250,12 +251,12 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.rotation.ring.identity()
     }
 
-    /// What the ring holds at most, in bytes of its files.
+    /// The capacity of the ring, in bytes of its files.
     pub fn capacity_bytes(&self) -> u64 {
         u64::from(self.rotation.ring.segment_bytes()) * JOURNAL_SEGMENTS as u64
     }
 
-    /// What the writer has written since the start.
+    /// The statistics of the writer since the start.
     pub fn stats(&self) -> WriteStats {
         self.rotation.store.stats
     }
@@ -286,8 +287,8 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.active.is_some_and(|active| active.synced_end() < self.committed.end)
     }
 
-    /// Begins a commit group. Rotates to the next segment if a batch may not fit in this one. With `is_synced`, it
-    /// syncs this one before.
+    /// Begins a commit group. Rotates to the next segment if a batch may not fit in the current one. With `is_synced`,
+    /// it syncs the current segment before.
     pub fn begin_group(&mut self, is_synced: bool) {
         debug_assert!(self.buffers.out.waiting() == 0);
         // A group without records may have left a fault. The next commit reports it.
@@ -391,7 +392,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         }
     }
 
-    /// Skips IDs: the next one is at least that one.
+    /// Skips IDs, so that the next one is at least `id`.
     pub fn skip_to(&mut self, id: u64) {
         self.set_next_id(self.committed_id.max(id));
     }
@@ -404,7 +405,7 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.retire_if_failed(written)
     }
 
-    /// Abandons the active segment after an error: it is unknown what is on the disk, and a second sync would return
+    /// Abandons the active segment after an error: the content of the disk is unknown, and a second sync would return
     /// `Ok`.
     fn retire_if_failed(&mut self, result: Result<(), Errno>) -> Result<(), Errno> {
         if result.is_err() {
@@ -450,13 +451,13 @@ impl<'a, D: Disk> Writer<'a, D> {
         self.begin_segment()
     }
 
-    /// How often the writer has reopened the files. They may be other files since.
+    /// How often the writer has reopened the files. Each time, other files may be in their place.
     pub fn reopenings(&self) -> u64 {
         self.reopenings
     }
 
-    /// Writes the buffered records to the active segment. Before that it syncs what is written, if more than a
-    /// stretch would be unsynced.
+    /// Writes the buffered records to the active segment. If more than a stretch would then be unsynced, it syncs the
+    /// written records first.
     fn write(&mut self) -> Result<(), Errno> {
         let waiting = self.buffers.out.waiting();
         if self.active.is_some_and(|active| active.is_sync_due(waiting, self.stretch_bytes)) {

@@ -132,7 +132,7 @@ fn read_with(cursor: &mut Cursor, memory: &Memory, catalog: &Catalog, bytes: u32
     all
 }
 
-/// What a reader gets that knows only the files, and not what is committed.
+/// The events for a reader that knows only the files, not the committed part of the journal.
 fn read(cursor: &mut Cursor, memory: &Memory) -> Vec<Event> {
     read_with(cursor, memory, &memory.catalog(), u32::MAX)
 }

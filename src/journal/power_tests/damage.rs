@@ -138,7 +138,7 @@ fn segment_without_header_repeats_no_id_and_its_ids_are_skipped_once() {
         let (ids, recovery) = start(&headless);
         assert_eq!((ids.len(), recovery.unreadable_segments), (16, 1), "segment {segment}");
         assert!(recovery.next_id >= 25, "segment {segment}: {recovery:?}");
-        // If the segment is between others, or before them, no ID behind them can be lost.
+        // If other segments follow the damaged one, no ID beyond theirs can be lost.
         assert_eq!(recovery.skipped > 0, segment == 2, "segment {segment}: {recovery:?}");
         let (_, again) = start(&headless);
         assert_eq!((again.next_id, again.skipped), (recovery.next_id, 0), "segment {segment}");

@@ -46,9 +46,9 @@ fn lost_sync_at_a_rotation_is_detected() {
     check_detected((Call::BeginGroup, Target::Records), Mode::From(9), 5_000);
 }
 
-/// Whether the writer issues IDs twice after a power cut just behind a rotation in a full ring. The messages in the
-/// last segment are acknowledged without a sync, and so short that they have more IDs than fit in the rest of the
-/// segment before.
+/// Whether the writer issues IDs twice after a power cut just after a rotation in a full ring. The messages in the last
+/// segment are acknowledged without a sync, and are so short that they have more IDs than fit in the rest of the
+/// previous segment.
 fn are_ids_repeated(seed: u64, ignored: Option<(Call, Target)>) -> bool {
     let Size { segment_bytes, stretch_bytes } = WHOLE;
     let disk = SimulatedDisk::new(segment_bytes, seed);

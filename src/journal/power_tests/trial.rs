@@ -14,7 +14,7 @@ use nix::errno::Errno;
 /// Short segments: the writer rotates often.
 pub(super) const SHORT: Size = Size { segment_bytes: 128 * 1024, stretch_bytes: 24 * 1024 };
 
-/// Long segments: they have many stretches, and more space behind their records than a start scans.
+/// Long segments: they have many stretches, and more space after their records than a start scans.
 pub(super) const LONG: Size = Size { segment_bytes: 512 * 1024, stretch_bytes: 8 * 1024 };
 
 /// Segments of one stretch: the writer syncs only when a commit or a rotation requires it.

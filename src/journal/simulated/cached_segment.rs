@@ -1,4 +1,4 @@
-//! A segment of the simulated disk: what is on the disk, and what is in the page cache.
+//! A segment of the simulated disk: its content on the disk, and its content in the page cache.
 
 use super::random::Random;
 use crate::limits::SEGMENT_HEADER_BYTES;
@@ -44,7 +44,7 @@ impl Segment {
         self.durable[start..start + bytes].copy_from_slice(&self.cached[start..start + bytes]);
     }
 
-    /// Replaces the cache by what is on the disk.
+    /// Replaces the content of the cache by that of the disk.
     pub(super) fn reload(&mut self, sector: usize) {
         let bytes = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
         self.cached[bytes.clone()].copy_from_slice(&self.durable[bytes]);

@@ -1,9 +1,8 @@
-//! A disk in memory, for tests: it loses what was not synced when the power fails, tears sectors, and fails as Linux
-//! does.
+//! A disk in memory, for tests: it loses unsynced writes when the power fails, tears sectors, and fails like a disk
+//! under Linux.
 //!
-//! Writes go to the cache. A sector of it reaches the disk at a sync, or at any earlier time. A
-//! failed sync leaves its sectors clean, whether they are on the disk or not, and the next sync of them returns `Ok`:
-//! so does Linux.
+//! Writes go to the cache. A sector of it reaches the disk at a sync, or at any earlier time. As under Linux, a failed
+//! sync leaves its sectors clean, whether they are on the disk or not, and the next sync of them returns `Ok`.
 
 mod cached_segment;
 mod random;
@@ -40,10 +39,10 @@ pub enum Call {
     Close,
 }
 
-/// What a sync is for.
+/// The content that a sync makes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// What another process has written.
+    /// Writes of another process.
     Former,
     /// Records, possibly with the header of their segment.
     Records,
@@ -243,7 +242,7 @@ impl State {
         Err(Errno::EIO)
     }
 
-    /// What a sync of that segment is for.
+    /// The content that a sync of that segment makes durable.
     fn target(&self, segment: usize) -> Target {
         match (self.segments[segment].has_records, self.has_failed_in_call) {
             (false, _) => Target::Header,
