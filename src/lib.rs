@@ -11,7 +11,7 @@
 //!    compiler checks it), and every message gets its reply.
 //! 4. **A client can only harm itself.** Its buffers and slots are its own, and no client waits for another's socket.
 //! 5. **Nothing spins**, and no thread holds a lock over a system call that can block, except the pipeline's lock, for
-//!    which no thread waits.
+//!    which no thread waits before the shutdown.
 //!
 //! ## The path of a message
 //! ```text
@@ -20,28 +20,28 @@
 //! client <─ send <─ outbox <─ ACK / NAK ────────────┴────────────────────────────────────────────────────┘
 //! ```
 //!
-//! - Static slots hold the texts, 64 for each client. The holder of the only reference to a slot owns it: first the
-//!   client's outbox, then the worker, the queue, the consumer, and the outbox again. The heap holds 16-byte entries:
-//!   a key of priority and admission, and that reference.
-//! - Consecutive lines of one client and one priority that arrive at once are one entry: a run, a linked list of
-//!   slots. So the cost of ordering is paid once for each run, and the consumer reads only one slot of it. A single
-//!   line is a run of one.
+//! - Static slots hold the texts, 64 for each client. The holder of the only reference to a slot owns the slot: first
+//!   the client's outbox, then the worker, the queue, the consumer, and the outbox again. The heap holds 16-byte
+//!   entries: a key of priority and admission, and that reference.
+//! - Consecutive lines of one client and one priority that arrive at once are one entry: a run, a linked list of slots.
+//!   So the cost of ordering is paid once for each run, and the consumer reads only one slot of the run to pick it. A
+//!   single line is a run of one.
 //! - A worker serves one client, or with `--workers N` its share of them, with the same code. Its sessions never wait;
 //!   the worker waits for all of them in one `epoll_wait`.
 //! - The consumer picks a batch under one lock, formats the lines, and passes them to the sinks. The delivery puts
 //!   lines and replies into outboxes, and flushes each with non-blocking sends. The worker sends what the socket does
 //!   not accept at once. Neither consumer nor delivery ever waits for a client.
 //! - The consumer is a role, not a fixed thread. A worker that has admitted a message runs the consumer itself, unless
-//!   another thread does: so no other thread has to be woken. With a journal, a worker does so while a sync takes less
-//!   than a millisecond and most groups come from one client. With a slower disk, with several clients that send all
-//!   the time, with `--print` and with `--realtime`, the consumer's own thread runs it.
+//!   another thread is running it. So no other thread has to be woken. With a journal, a worker does so while a sync
+//!   takes less than a millisecond on average and most groups come from one client. With a slower disk, with several
+//!   clients that send all the time, with `--print` and with `--realtime`, the consumer's own thread runs it.
 //! - With a journal, a thread that has committed a group releases the consumer before it delivers the group: the next
-//!   group goes to the disk while the ACKs of the last one go out. The consumer's own thread even offloads the
-//!   delivery to another thread, if more messages wait for the disk and the group is not urgent.
-//! - With `--handle`, urgent messages do not go to the heap but wait for *handlers*, clients that process them. The
-//!   worker of a handler gives it the next one when it is free. What a handler has done goes to the consumer before
-//!   all that waits there, and gets its ID, its place in the journal and its ACK like any other message. No thread
-//!   waits for a handler.
+//!   group goes to the disk while the ACKs of the last one go out. If more messages wait for the disk and the group is
+//!   not urgent, the consumer's own thread offloads the delivery to another thread.
+//! - With `--handle MIN`, messages of priority MIN and above do not go to the heap but wait for *handlers*, clients
+//!   that process them. When a handler is free, its worker gives it the next message. A message that a handler has
+//!   processed goes to the consumer before all messages that wait there, and gets its ID, its place in the journal and
+//!   its ACK like any other message. No thread waits for a handler.
 //! - A worker that has urgent messages requests short slices from the scheduler (Linux 6.12 and later), so that
 //!   clients that flood the server do not delay it.
 //! - The mutex and the condition variable sleep in a futex at once and never spin. They are model-checked with loom,
@@ -72,11 +72,10 @@
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
 //! - [`watch_command`] — `firstline watch`: prints the messages of a server, by the client.
 //! - [`handle_command`] — `firstline handle`: processes messages of a server by running a program, by the client.
-//! - `src/web` — `firstline-web`, a program of its own: a page and metrics, by the client. Only with the feature
-//!   `web`.
+//! - `src/web` — `firstline-web`, a separate program: a page and metrics, by the client. Only with the feature `web`.
 //! - `bridge` — `firstline-bridge`, with the feature of that name: forwards a journal to an MQTT broker, and commands
 //!   from there to a server.
-//! - [`companion`] — runs a program of its own by `firstline NAME`.
+//! - [`companion`] — runs the separate programs by `firstline NAME`.
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),

@@ -14,8 +14,8 @@ pub const INTERFACE_NAME_BYTES_MAX: usize = 15;
 /// Networks that may connect (`--allow`): more than a site has, and few enough to search for each connection.
 pub const ALLOWED_MAX: usize = 32;
 
-/// Networks of this machine's interfaces that `--allow local` lets in, without private ones: an address of each family
-/// for more interfaces than a board has.
+/// Networks of this machine's interfaces that `--allow local` permits, not counting private ones: an address of each
+/// family for more interfaces than a board has.
 pub const INTERFACE_NETWORKS_MAX: usize = 32;
 
 /// How long the server uses these networks before it reads them again, in milliseconds: long enough not to read them
@@ -26,8 +26,8 @@ pub const INTERFACE_NETWORKS_MS: u64 = 1_000;
 /// larger networks.
 pub const INTERFACE_NETWORK_V4_PREFIX_MIN: u8 = 16;
 
-/// The shortest prefix of an interface's IPv6 network that counts as local: that of one link, which is never longer
-/// where hosts choose their addresses (RFC 4291).
+/// The shortest prefix of an interface's IPv6 network that counts as local: that of one link. Where hosts choose their
+/// own addresses, no link has a longer prefix (RFC 4291).
 pub const INTERFACE_NETWORK_V6_PREFIX_MIN: u8 = 64;
 
 /// The buffer for one read of addresses, in bytes: rtnetlink returns no more in one message (netlink(7)).
@@ -46,23 +46,23 @@ pub const REJECTED_MAX: usize = 16;
 /// Connections that wait at the same time for the place of an evicted client. Further ones are rejected.
 pub const PENDING_MAX: usize = 16;
 
-/// Pending connections from one address that has its share of places already: so that an address leaves room for
-/// others.
+/// Pending connections from one address that already has its share of places. The bound leaves room for other
+/// addresses.
 pub const PENDING_PER_ADDRESS_MAX: usize = PENDING_MAX / 4;
 
 /// How long a pending connection waits at most, in milliseconds: as long as an evicted client may take, and some more.
 pub const PENDING_MS_MAX: u64 = FAREWELL_MS_MAX + 1_000;
 
-/// The pause after accept(2) has failed for lack of descriptors or memory, in milliseconds. After any other failure
-/// that is not about a single connection, it is the first pause, and each further pause is twice as long.
+/// The pause after accept(2) has failed for lack of descriptors or memory, in milliseconds. It is also the first pause
+/// after any other failure that does not concern only a single connection; each further pause is twice as long.
 pub const ACCEPT_RETRY_MS: u64 = 200;
 
-/// The longest of these pauses, in milliseconds: a socket that never works again costs nothing, and one that does is
-/// soon in use.
+/// The longest of these pauses, in milliseconds: long enough that a listener that never works again costs next to
+/// nothing, and short enough that one that works again is soon in use.
 pub const ACCEPT_RETRY_MS_MAX: u64 = 5_000;
 
-/// How many failures in a row that are about a single connection each cause no pause: as many as there are calls of
-/// accept(2) in a row.
+/// How many failures in a row cause no pause if each of them concerns only a single connection: as many as there are
+/// calls of accept(2) in a row.
 pub const ACCEPT_FAILURES_MAX: u32 = ACCEPTS_PER_POLL_MAX as u32;
 
 /// The port, unless `--listen` says otherwise; from the protocol.

@@ -33,8 +33,8 @@ pub const KEEPALIVE_INTERVAL_S: u32 = 5;
 /// How many probes without an answer break a connection: see [`KEEPALIVE_IDLE_S`].
 pub const KEEPALIVE_PROBES: u32 = 3;
 
-/// After how many probes or retransmissions without an answer a connection gives up its place to a new one that needs
-/// it. A single one may be lost on a radio link, or still be on its way over a slow link.
+/// After how many unanswered probes or retransmissions a connection may lose its place to a new connection. A single
+/// one may be lost on a radio link, or may still be in transit on a slow link.
 pub const UNANSWERED_MIN: u8 = 2;
 
 /// How long sent bytes may stay unacknowledged by the peer's kernel, in milliseconds. It also applies to a peer whose
@@ -54,7 +54,7 @@ pub const WRITE_MARGIN_MS: u32 = 5_000;
 pub const DISCARDS_PER_POLL_MAX: usize = 8;
 
 /// How many bytes one key sends at most: a character of UTF-8. The server recognizes a program that sends each key by
-/// itself, as telnet of Windows does, by receives that are no longer than that and end no line.
+/// itself, as telnet of Windows does, by receives that have at most this many bytes and do not end a line.
 pub const KEY_BYTES_MAX: usize = 4;
 
 /// How many such receives in a row mean that a person types: a single one may be the beginning of a line that came in

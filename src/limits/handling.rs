@@ -6,15 +6,15 @@ use super::{
 };
 
 /// The tasks that handlers have, and those that are done and not acknowledged yet: as many as all handlers may have at
-/// once. So a handler that is free always gets one, unless the disk lags behind.
+/// once. So a free handler always gets a task, unless acknowledgements wait for the disk.
 pub const TASKS_MAX: usize = HANDLERS * HANDLER_TASKS;
 
 /// The longest `TASK` line with its LF, in bytes: a `MSG` line, with two numbers in place of the ID.
 pub const TASK_BYTES_MAX: usize = MSG_BYTES_MAX + "K".len() + NUMBER_BYTES_MAX + " ".len();
 
-/// What stands behind a text that was cut. To a reader who undoes the escapes from the left, it is not a part of the
-/// text: its backslash is followed by neither a backslash nor `x`. An escaped text may end with the same bytes, after
-/// one more backslash.
+/// The mark after a text that was cut. A reader that undoes the escapes from the left cannot mistake it for a part of
+/// the text: its backslash is followed by neither a backslash nor `x`. An escaped text may end with the same bytes,
+/// after one more backslash.
 pub const CUT_MARK: &str = "\\...";
 
 /// The longest closing reply with the text of a handler, with its LF, in bytes. Only [`REPLY_BYTES_MAX`] of it are
@@ -25,8 +25,8 @@ pub const TEXT_REPLY_BYTES_MAX: usize = REPLY_BYTES_MAX + 4 * HANDLER_TEXT_BYTES
 /// not shorter: longer than a valve or a script takes, and short enough that the sender learns of a handler that hangs.
 pub const TASK_MS: u64 = 30 * 1_000;
 
-/// How long a task is not given to a handler again after a `/later`, in milliseconds: a handler that is not ready is
-/// not asked over and over, and one that soon is does not wait long.
+/// How long a task pauses after a `/later`, in milliseconds: long enough that a handler that is not ready does not get
+/// the task again and again, and short enough that a handler that becomes ready soon gets it soon.
 pub const TASK_PAUSE_MS: u64 = 1_000;
 
 /// Deadlines of waiting tasks are rounded up to a multiple of this, in milliseconds: a scan of all waiting tasks then
@@ -45,5 +45,5 @@ pub const HANDLE_LIMIT_MS_DEFAULT: u64 = 10 * TASK_MS;
 /// The longest `--handle-limit`, in milliseconds: a day. It cannot be off, because every message gets its reply.
 pub const HANDLE_LIMIT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
-/// The highest `--attempts`: a message that so many handlers have lost is not lost by accident.
+/// The highest `--attempts`: if this many handlers have lost a message, that is no accident.
 pub const ATTEMPTS_MAX: usize = 100;

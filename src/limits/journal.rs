@@ -29,14 +29,14 @@ pub const JOURNAL_BYTES_MAX: u64 = JOURNAL_SEGMENTS as u64 * 1024 * 1024 * 1024;
 /// before, and one sync covers all of them.
 pub const JOURNAL_BATCHES_MAX: usize = 16;
 
-/// The time between two attempts to reopen a journal whose disk has failed, in milliseconds.
+/// The time between two attempts to reopen a journal after its disk has failed, in milliseconds.
 pub const JOURNAL_RETRY_MS: u64 = 1_000;
 
 /// How much the replay reads for one client before it serves others, in bytes.
 pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
-/// The free room in an outbox from which on the replay reads for its client, in bytes: the longest `MSG` line, and a
-/// `LOST` line.
+/// The free room that an outbox must have before the replay reads for its client, in bytes: the longest `MSG` line, and
+/// a `LOST` line.
 pub const REPLAY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;
 
 /// How long the replay waits at most for the publication of a rotation that the writer has just begun, in
@@ -75,24 +75,24 @@ pub const JOURNAL_READ_BYTES: usize = 32 * 1024;
 /// begins and ends in it.
 pub const JOURNAL_PROBE_BYTES: usize = 2 * RECORD_BYTES_MAX.next_multiple_of(8);
 
-/// The size of the stretches into which a segment is divided for the search for its end, in bytes. The search looks
-/// into each stretch, and reads only the last one that holds something, and what may follow it. Whatever `--sync`
-/// says, at most one stretch is written without a sync. That bounds how far the system may have written ahead when the
-/// power failed. A segment of the default size is read as a whole; one of the largest size takes 127 looks, and about
-/// three times as many bytes.
+/// The size of the stretches into which a segment is divided for the search for its end, in bytes. The search probes
+/// each stretch, and reads only the last stretch that holds a record, and the part after it that may hold more.
+/// Whatever `--sync` says, at most one stretch is written without a sync. That bounds how far the system may have
+/// written ahead when the power failed. A segment of the default size is read as a whole; one of the largest size takes
+/// 127 probes, and about three times as many bytes.
 pub const JOURNAL_STRETCH_BYTES: u32 = 8 * 1024 * 1024;
 
 /// How often a disk call that a signal interrupts is repeated. A disk whose calls are interrupted more often has
 /// failed.
 pub const JOURNAL_INTERRUPTIONS_MAX: usize = 100;
 
-/// How long a reader of a journal that another process writes waits before it looks for more, in milliseconds: short
-/// for a person, and little work.
+/// How long a reader of a journal that another process writes waits before it looks for more, in milliseconds: a person
+/// does not notice the delay, and it costs little work.
 pub const JOURNAL_POLL_MS: u16 = 200;
 
-/// How often a reader of a journal that another process writes reads all headers until they form a consistent
-/// snapshot. They do not if the writer rotates meanwhile: a rotation takes a sync, and the 16 reads take a fraction of
-/// that.
+/// How often a reader of a journal that another process writes reads all headers at most, until they form a consistent
+/// snapshot. A rotation during the reads makes them inconsistent. But a rotation takes a sync, and the 16 reads take
+/// only a fraction of that time.
 pub const JOURNAL_SNAPSHOT_READS_MAX: usize = 1_000;
 
 /// The buffer for a listing of the journal's directory, in bytes. It holds some dozen names; the system needs room for

@@ -30,9 +30,9 @@ pub const MSG_BYTES_MAX: usize = "MSG ".len()
     + ESCAPED_BYTES_MAX
     + "\n".len();
 
-/// The longest closing reply (`ACK`, `NAK`, `OK`, `ERR`) with its LF, in bytes. Each slot of a client reserves that
+/// The longest closing reply (`ACK`, `NAK`, `OK`, `ERR`) with its LF, in bytes. Each slot of a client reserves this
 /// much room in the outbox, so a reply never waits for room. It is enough for an `ERR` with a number of
-/// [`NUMBER_BYTES_MAX`], its reason, and a few words on what to do.
+/// [`NUMBER_BYTES_MAX`], its reason, and a few words of advice.
 pub const REPLY_BYTES_MAX: usize = 80;
 
 /// The longest line of a listing (`WHO`, `STAT`, `HELP`) with its LF, in bytes.

@@ -1,4 +1,4 @@
-//! The times that options choose, and those of an end.
+//! The times that options choose, and those of a shutdown.
 
 /// The part of the drain time-out that is reserved for the last replies, in milliseconds, but at most a quarter of it:
 /// the server refuses the messages that are not processed by then, and sends the refusals. Half a second was too short
@@ -16,7 +16,7 @@ pub const FAREWELL_MS_MAX: u64 = 2_000;
 /// The longest timed sleep, in seconds: the largest time of a 32-bit kernel, 68 years. A longer sleep has no time-out.
 pub const SLEEP_SECONDS_MAX: u64 = i32::MAX as u64;
 
-/// The longest `--aging`, in milliseconds: a day for one step of priority is as good as none.
+/// The longest `--aging`, in milliseconds: a day for one step of priority has practically no effect.
 pub const AGING_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// The shortest of all time-outs, in milliseconds: less would close healthy clients on a radio link.
@@ -34,8 +34,8 @@ pub const WRITE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
 /// The longest `--write-timeout`, in milliseconds: an hour. For more there is `off`.
 pub const WRITE_TIMEOUT_MS_MAX: u64 = 60 * 60 * 1_000;
 
-/// `--line-timeout`, unless set, in milliseconds: longer than a radio link is usually lost. Most programs send typed
-/// lines as a whole, so a person that pauses while typing is not affected.
+/// `--line-timeout`, unless set, in milliseconds: longer than a radio link is usually lost. Most programs send a typed
+/// line as a whole, so pauses while typing do not matter.
 pub const LINE_TIMEOUT_MS_DEFAULT: u64 = 30 * 1_000;
 
 /// The longest `--line-timeout`, in milliseconds: an hour. For more there is `off`.
