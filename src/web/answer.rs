@@ -1,5 +1,5 @@
-//! HTTP answers. Each has header fields that forbid browsers to guess its type, to frame it, to store it, and to send
-//! its address to other sites.
+//! HTTP answers. The header fields of each answer tell browsers not to guess its type, not to show it in a frame, not
+//! to store it, and not to send its address to other sites.
 
 use http_body_util::channel::Channel;
 use http_body_util::{Either, Full};
@@ -48,7 +48,7 @@ pub fn line(status: StatusCode, text: &str) -> Answer {
     with(status, TEXT, Either::Left(Full::new(format!("{text}\n").into())))
 }
 
-/// Bytes, and a value to drop with them.
+/// Bytes, and a value that is dropped with them.
 struct Held<T> {
     bytes: Vec<u8>,
     _place: T,
@@ -60,7 +60,7 @@ impl<T> AsRef<[u8]> for Held<T> {
     }
 }
 
-/// An answer with JSON. Drops `place` when no byte of the answer is in memory any more.
+/// An answer with JSON. Drops `place` once all bytes of the answer have left the memory.
 pub fn json_with(what: &impl Serialize, place: impl Send + Sync + 'static) -> Answer {
     let bytes = serde_json::to_vec(what).unwrap_or_default();
     whole(JSON, Bytes::from_owner(Held { bytes, _place: place }))

@@ -36,11 +36,12 @@ pub struct Counters {
     pub lost_refused: u64,
     /// Messages in memory that the broker has not acknowledged.
     pub waiting_in_memory: u64,
-    /// How long until the journal overwrites a message that is not sent; none: not known, or nothing waits.
+    /// How long until the journal overwrites a message that is not sent, or `None` if that is not known or nothing
+    /// waits.
     pub headroom_seconds: Option<u64>,
     /// Commands that the hub acknowledged.
     pub commands_done: u64,
-    /// Commands that the hub refused, or that are no line.
+    /// Commands that the hub refused, or that are not a valid line.
     pub commands_refused: u64,
 }
 
@@ -48,7 +49,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct CounterFile {
     path: PathBuf,
-    /// The version of the file at the last reading, and when it was first read; none: it was old then.
+    /// The version of the file at the last reading, and when that version was first read, or `None` if it was old then.
     last: Option<(Version, Option<Instant>)>,
 }
 
@@ -73,7 +74,7 @@ impl CounterFile {
     /// The counters now.
     ///
     /// # Errors
-    /// Why there are none, for viewers, who need not know the path.
+    /// Why there are none, for viewers. The text does not contain the path.
     pub fn read(&mut self, now: Instant) -> Result<Counters, String> {
         let (text, version) = self.text()?;
         let counters = serde_json::from_slice(&text)
@@ -99,8 +100,8 @@ impl CounterFile {
         Ok((text, Version { inode: metadata.ino(), modified: metadata.modified().map_err(failed)? }))
     }
 
-    /// Whether the file has not changed for too long. At the first reading the wall clock tells; later readings do not
-    /// depend on it, because boards set their clock after the start.
+    /// Whether the file has not changed for too long. Only the first reading compares the file's time with the wall
+    /// clock; later readings do not depend on that clock, because boards set it after the start.
     fn is_old(&mut self, version: Version, now: Instant) -> bool {
         let since = match self.last {
             Some((last, since)) if last == version => since,

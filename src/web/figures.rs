@@ -33,7 +33,8 @@ impl Figures {
         self.0.get(name).copied()
     }
 
-    /// The counter of that name for a priority; none: the hub does not list it, as for priorities without messages.
+    /// The counter of that name for a priority, or `None` if the hub does not list it, as for priorities without
+    /// messages.
     pub fn of(&self, priority: Priority, name: &str) -> Option<u64> {
         self.get(&format!("{priority}-{name}"))
     }
@@ -79,8 +80,8 @@ impl Histogram {
         Self { sum_us: self.sum_us.saturating_sub(earlier.sum_us), count, cumulative }
     }
 
-    /// The percentile `percent`, in microseconds: the bound of its bucket; none: there are no times. Times beyond the
-    /// last bound count as that bound.
+    /// The percentile `percent`, in microseconds: the bound of its bucket, or `None` if there are no times. Times
+    /// beyond the last bound count as that bound.
     pub fn percentile_us(&self, percent: u64) -> Option<u64> {
         let rank = (u128::from(self.count) * u128::from(percent)).div_ceil(100);
         let bucket = self.cumulative.iter().position(|count| u128::from(*count) >= rank);

@@ -2,7 +2,7 @@
 //!
 //! A page of another site can make a browser send requests here. If that site makes its own name resolve to this
 //! machine (DNS rebinding), it could even read the answers. So the name in `Host` must be one of this machine. The
-//! guard recognizes other requests of other sites by the fields that browsers add, `Sec-Fetch-Site` and `Origin`.
+//! guard recognizes all other requests from other sites by the fields that browsers add, `Sec-Fetch-Site` and `Origin`.
 
 use crate::limits::HOST_BYTES_MAX;
 use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
@@ -75,7 +75,7 @@ fn is_visit(method: &Method, path: &str, head: &HeaderMap) -> bool {
 }
 
 fn text(head: &HeaderMap, name: HeaderName) -> Option<&str> {
-    // A value that is no text becomes one that no check accepts.
+    // A value that is not text becomes one that no check accepts.
     head.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 

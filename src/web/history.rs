@@ -19,7 +19,7 @@ struct Point {
     waiting: [u32; P],
     oldest_ms: [u32; P],
     processed: [u32; P],
-    /// Percentiles of the time to the ACK; 0: no message was processed.
+    /// Percentiles of the time to the ACK, or 0 if no message was processed.
     p50_us: [u32; P],
     p99_us: [u32; P],
     journal_bytes: u64,
@@ -109,8 +109,8 @@ impl History {
         columns
     }
 
-    /// For how long a journal of that capacity keeps a message, at the rate of the history, in seconds; none: the
-    /// history has no bytes for the journal.
+    /// For how long a journal of that capacity keeps a message, at the rate of the history, in seconds. Returns `None`
+    /// if the journal wrote no bytes in that time.
     pub fn journal_headroom_s(&self, capacity_bytes: u64) -> Option<u64> {
         let bytes: u64 = self.points.iter().map(|point| point.journal_bytes).sum();
         let took_ms: u64 = self.points.iter().map(|point| point.took_ms).sum();

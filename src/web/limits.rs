@@ -11,7 +11,7 @@ pub const POLL_MS: u64 = 1_000;
 pub const ANSWER_MS_MAX: u64 = 5_000;
 
 /// How often new messages go to the viewers, in milliseconds. A person does not notice the delay, and a flood of
-/// messages costs one event each time.
+/// messages costs only one event in each interval.
 pub const FLUSH_MS: u64 = 200;
 
 /// The most messages of one such event: more than a person can read in that time. If more come, the most urgent and

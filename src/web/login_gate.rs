@@ -1,4 +1,5 @@
-//! How fast viewers can try tokens: one is checked at a time, and none for [`WRONG_TOKEN_MS`] after a wrong one.
+//! Limits how fast viewers can try tokens: one token is checked at a time, and none for [`WRONG_TOKEN_MS`] after a
+//! wrong one.
 //!
 //! The delay belongs to the gate, not to the answer: the server drops the future of a request when its client hangs
 //! up, so a delay in that future would not slow down a client that does not wait for the answer.

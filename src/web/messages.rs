@@ -23,7 +23,7 @@ pub struct Shown {
     pub at_s: u64,
 }
 
-/// The last messages, and those that the viewers have not got yet.
+/// The last messages, and those that have not been sent to the viewers yet.
 #[derive(Debug, Default)]
 pub struct Messages {
     last: VecDeque<Shown>,
@@ -71,7 +71,7 @@ impl Messages {
         !self.fresh.is_empty() || self.left_out > 0
     }
 
-    /// Takes the messages that the viewers have not got yet.
+    /// Takes the messages that have not been sent to the viewers yet.
     pub fn take_fresh(&mut self) -> Batch {
         Batch { messages: self.fresh.drain(..).collect(), left_out: std::mem::take(&mut self.left_out) }
     }
@@ -81,7 +81,7 @@ impl Messages {
         self.last.iter().cloned().collect()
     }
 
-    /// Forgets all messages, because the hub no longer permits to read them.
+    /// Forgets all messages, because the hub no longer permits this client to read them.
     pub fn clear(&mut self) {
         *self = Self { newest: self.newest, ..Self::default() };
     }
@@ -95,7 +95,7 @@ impl Shown {
     }
 }
 
-/// A text without control characters and those that change the direction of text, cut if it is long.
+/// A text without control characters and without characters that change the direction of text, cut if it is long.
 pub fn plain(text: &str) -> String {
     let mut plain = String::new();
     for character in text.chars() {

@@ -25,7 +25,7 @@ pub struct Scrape {
     pub figures: Option<Arc<Figures>>,
     /// For how long the journal keeps a message, in seconds.
     pub journal_headroom_s: Option<u64>,
-    /// The counters of the bridge, or none while it is away; none: no bridge is configured.
+    /// The counters of the bridge: `None` if no bridge is configured, `Some(None)` while it is away.
     pub bridge: Option<Option<bridge::Counters>>,
     /// How many viewers get live events.
     pub viewers: usize,
@@ -261,7 +261,7 @@ fn histograms(figures: &Figures, out: &mut DescriptorEncoder) -> fmt::Result {
     Ok(())
 }
 
-/// The metrics of the bridge; without counters, only that it is away.
+/// The metrics of the bridge. Without counters, they only say that the bridge is away.
 fn bridge(counters: Option<&bridge::Counters>, out: &mut DescriptorEncoder) -> fmt::Result {
     let is_up = u64::from(counters.is_some());
     gauge(out, "firstline_bridge_up", "Whether the bridge writes its counters", None, is_up)?;

@@ -34,7 +34,7 @@ pub enum Action {
 pub struct Options {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
-    /// Names of this machine that viewers may use, besides its own.
+    /// Names of this machine that viewers may use, in addition to its own name.
     pub hosts: Vec<String>,
     /// The file with the token for the hub.
     pub token_file: Option<PathBuf>,

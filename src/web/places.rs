@@ -25,7 +25,8 @@ impl Places {
         Self { max, taken: Arc::default() }
     }
 
-    /// Takes a place for a connection of that address; none: all places are taken, or the address has its share.
+    /// Takes a place for a connection of that address. Returns `None` if all places are taken, or if the address has
+    /// its share.
     pub fn take(&self, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

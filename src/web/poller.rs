@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_millis(ANSWER_MS_MAX);
 /// The nick of this client, if the hub asks for no tokens.
 const NICK: &str = "web";
 
-/// What a line to the hub asked for.
+/// The request that a line to the hub made.
 enum Asked {
     Nick,
     Join,
@@ -43,7 +43,7 @@ pub struct Poller {
     link: Link,
     state: Arc<State>,
     submissions: Submissions,
-    /// The counters of the bridge, if viewers are to see them.
+    /// The counters of the bridge, if one is configured.
     bridge: Option<CounterFile>,
     /// The lines that wait for replies, by their numbers.
     asked: BTreeMap<u64, Asked>,
@@ -51,7 +51,7 @@ pub struct Poller {
     question: &'static [u8],
     /// When to ask for the counters next.
     poll_at: Instant,
-    /// Until when the hub has to answer the question for the counters; none: no question waits.
+    /// Until when the hub has to answer the request for the counters, or `None` if no request waits.
     answer_by: Option<Instant>,
     /// When messages last went to the viewers.
     flushed: Instant,
@@ -113,7 +113,7 @@ impl Poller {
         }
     }
 
-    /// Begins the conversation on a new connection.
+    /// Sends the first lines on a new connection.
     fn begin(&mut self, now: Instant) {
         self.ask(format!("/nick {NICK}\n").as_bytes(), Asked::Nick);
         self.ask(b"/join\n", Asked::Join);

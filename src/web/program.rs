@@ -82,7 +82,7 @@ fn run(options: Options) -> Result<(), String> {
         let thread = thread::Builder::new().name("poller".to_string()).stack_size(POLLER_STACK_BYTES);
         thread.spawn(|| poller.run()).map_err(system)?;
         service.ready(format_args!("serving the page"));
-        // The listeners never end.
+        // This never returns: the listeners run for ever.
         listeners.join_all().await;
         Ok(())
     })

@@ -45,7 +45,7 @@ pub fn places() -> Places {
 }
 
 async fn serve(stream: TcpStream, site: Arc<Site>, _place: Place) {
-    // Errors are ignored: without these options the connection takes more memory, and answers may be later.
+    // Errors are ignored: without these options the connection takes more memory, and answers may arrive later.
     let _ = setsockopt(&stream, sockopt::SndBuf, &(SEND_BUFFER_BYTES as usize));
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -54,7 +54,7 @@ async fn serve(stream: TcpStream, site: Arc<Site>, _place: Place) {
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(router::answer(&site, request).await) }
     });
-    // The way in which a connection ends makes no difference here.
+    // It does not matter how the connection ends.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))

@@ -34,7 +34,7 @@ pub struct Site {
     pub histories: Arc<Semaphore>,
     /// The `Content-Security-Policy` of the page.
     pub policy: HeaderValue,
-    /// Lets one token at a time be checked.
+    /// Limits how fast viewers can try tokens.
     pub login_gate: LoginGate,
 }
 
@@ -75,7 +75,7 @@ impl Site {
         }
     }
 
-    /// Takes a place for live events until it is dropped; none: all are taken.
+    /// Takes a place for live events until it is dropped. Returns `None` if all are taken.
     pub fn take_viewer_place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.viewers).try_acquire_owned().ok()
     }

@@ -58,7 +58,7 @@ pub struct Known {
     pub has_tokens: bool,
     /// Why the hub sends no messages, if it does not.
     pub unread: Option<String>,
-    /// The counters of the bridge, or why there are none; none: the viewers need not know of a bridge.
+    /// The counters of the bridge, or why there are none. `None` if no bridge is configured.
     pub bridge: Option<Result<bridge::Counters, String>>,
 }
 
@@ -132,7 +132,7 @@ impl State {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Whether a viewer of live events may read names and texts. Otherwise the poller need not ask for them.
+    /// Whether any viewer of live events may read names and texts. If not, the poller need not request them.
     pub fn has_readers(&self) -> bool {
         self.readers.load(Ordering::Relaxed) > 0
     }

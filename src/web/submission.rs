@@ -39,14 +39,14 @@ pub fn channel() -> io::Result<(Submitter, Submissions)> {
 }
 
 impl Submitter {
-    /// Queues a message; false: too many wait.
+    /// Queues a message. Returns false if too many wait.
     pub fn submit(&self, submission: Submission) -> bool {
         match self.queue.try_send(submission) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return false,
         }
-        // This never waits: the queue holds far fewer messages than a pipe bytes. If it fails, the poller takes the
-        // message at its next turn, within a second.
+        // This never waits: the queue holds far fewer messages than a pipe holds bytes. If it fails, the poller takes
+        // the message at its next turn, within a second.
         let _ = (&self.wake).write(&[0]);
         true
     }
