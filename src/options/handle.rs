@@ -136,9 +136,10 @@ HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}
 
 If PROGRAM ends or is ended before it answers, nobody knows how much of the task
 was done: the sender gets NAK handler-lost, or NAK handler-timeout if the
-server's --handle-limit is over first. The sender gets the same if the connection
-is lost; PROGRAM may then use the rest of its time (with --timeout off: of the
-time that the server gave last), and standard error says what it answers.
+server's --handle-limit is over first. The sender gets the same if the
+connection is lost; PROGRAM may then use the rest of its time (with --timeout
+off: of the time that the server gave last), and standard error says what it
+answers.
 On Ctrl-C or SIGTERM no more tasks are taken, and those that run have 10 s to
 finish. A second signal ends them at once.
 
