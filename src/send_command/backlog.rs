@@ -1,4 +1,4 @@
-//! The messages of a spool that this process sends, and their outcomes.
+//! The messages of a spool that this process may send, and the records of their outcomes.
 
 use super::name::{Name, State};
 use super::spool::{Contents, Spool};
@@ -10,56 +10,58 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-/// A spool, and the messages in it that this process sends.
+/// A spool, and the messages in it that this process may send.
 #[derive(Debug)]
 pub struct Backlog {
     spool: Spool,
-    /// Send messages with an unknown outcome again.
+    /// Whether to repeat messages with an unknown outcome.
     repeats_unknown: bool,
-    /// The lock for sending; none: another process holds it.
+    /// The lock for sending; `None`: another process holds it.
     sending: Option<FileLock>,
-    /// The messages that were not begun yet, in order.
+    /// The messages that were not taken yet, in the order of sending.
     waiting: VecDeque<Waiting>,
-    /// Messages with an unknown outcome: a process was killed while it sent them. They are not sent again.
+    /// Messages with an unknown outcome, which are not repeated. A process recorded that it would send them, and then
+    /// recorded no outcome.
     unknown: Vec<Name>,
-    /// Messages of this call that are in the spool.
+    /// The messages that this call has put in the spool.
     own: BTreeSet<Name>,
 }
 
-/// A message that this process may begin.
+/// A message that this process may take.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     name: Name,
-    /// It may have been sent before.
+    /// An earlier process may have sent it.
     is_doubtful: bool,
 }
 
 /// Messages that were taken from the spool.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// These may be sent now.
+    /// The messages to send now.
     pub begun: Vec<Begun>,
-    /// The files of messages that cannot be read, and why. They stay as they were, and are not taken again before the
-    /// next [`read`](Backlog::read).
+    /// The files of messages that cannot be read, with the reason. The files do not change, and the messages are not
+    /// taken again before the next [`read`](Backlog::read).
     pub unreadable: Vec<(PathBuf, io::Error)>,
 }
 
-/// A message of the spool that may be sent now. If the process is killed from now on, its outcome is unknown.
+/// A message of the spool that may be sent now. If the process is killed before it records the outcome, the outcome is
+/// unknown.
 #[derive(Debug)]
 pub struct Begun {
     /// Its name in the spool.
     pub name: Name,
     /// Its text.
     pub text: Vec<u8>,
-    /// It may have been sent before.
+    /// An earlier process may have sent it.
     pub is_doubtful: bool,
 }
 
 impl Backlog {
-    /// Opens the spool in that directory. With `repeats_unknown`, messages with an unknown outcome are sent again.
+    /// Opens the spool in that directory. With `repeats_unknown`, messages with an unknown outcome are repeated.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn open(path: &Path, repeats_unknown: bool) -> io::Result<Self> {
         let spool = Spool::open(path)?;
         let mut backlog = Self {
@@ -74,16 +76,16 @@ impl Backlog {
         Ok(backlog)
     }
 
-    /// Reads which messages are there now, if this process may send them. Call it when no message of the spool is in
-    /// flight.
+    /// Reads which messages the spool contains now, if this process may send them. Call it when no message of the spool
+    /// is in flight.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn read(&mut self) -> io::Result<()> {
         if self.sending.is_none() {
             self.sending = self.spool.lock_sending()?;
         }
-        // If another process sends, it also reports the outcomes.
+        // A process that holds the lock for sending also reports the outcomes.
         let Contents { kept, sent } =
             if self.sending.is_some() { self.spool.contents()? } else { Contents::default() };
         let of = |is_doubtful: bool| move |name: Name| Waiting { name, is_doubtful };
@@ -98,7 +100,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// The messages with an unknown outcome, which are not sent again.
+    /// The messages with an unknown outcome, which are not repeated.
     pub fn unknown(&self) -> &[Name] {
         &self.unknown
     }
@@ -106,7 +108,7 @@ impl Backlog {
     /// The text of a message with an unknown outcome.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn text(&self, name: &Name) -> io::Result<Vec<u8>> {
         self.spool.text(name, State::Sent)
     }
@@ -126,27 +128,27 @@ impl Backlog {
         self.sending.is_some()
     }
 
-    /// Whether a message of at least that priority waits to be begun.
+    /// Whether a message of at least that priority can be taken.
     pub fn has(&self, min: Priority) -> bool {
         self.waiting.front().is_some_and(|waiting| waiting.name.priority() >= min)
     }
 
-    /// How many messages wait to be begun.
+    /// How many messages were not taken yet.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Takes messages of at least that priority from the spool, at most so many.
+    /// Takes at most `count_max` messages of at least that priority, and records that they are about to be sent.
     ///
     /// # Errors
-    /// Those of the system. Then the caller must send none of them.
+    /// An I/O error. The caller must then send none of the messages.
     pub fn begin(&mut self, min: Priority, count_max: usize) -> io::Result<Batch> {
         let mut batch = Batch::default();
         let is_begun = self.begin_into(min, count_max, &mut batch).and_then(|()| self.spool.sync());
         if let Err(error) = is_begun {
             for Begun { name, is_doubtful, .. } in batch.begun {
                 if !is_doubtful {
-                    // If this fails too, the next call reports the message as unknown.
+                    // If this fails too, the message counts as unknown.
                     let _ = self.spool.give_back(&name);
                 }
             }
@@ -159,7 +161,7 @@ impl Backlog {
         while batch.begun.len() + batch.unreadable.len() < count_max && self.has(min) {
             let Some(Waiting { name, is_doubtful }) = self.waiting.pop_front() else { break };
             let state = if is_doubtful { State::Sent } else { State::Kept };
-            // Before anything is changed: a file that cannot be read stays as it is.
+            // The text is read before the file is renamed, so a file that cannot be read does not change.
             match self.spool.text(&name, state) {
                 Err(error) => batch.unreadable.push((self.spool.file(&name, state), error)),
                 Ok(text) => {
@@ -173,8 +175,8 @@ impl Backlog {
         Ok(())
     }
 
-    /// Keeps a message of this call, with the `wait` of [`Spool::keep`]. It is not sent before the next
-    /// [`read`](Self::read).
+    /// Puts a message of this call in the spool. For `wait`, see [`Spool::keep`]. The message is not sent before the
+    /// next [`read`](Self::read).
     ///
     /// # Errors
     /// Those of [`Spool::keep`].
@@ -188,20 +190,20 @@ impl Backlog {
         Ok(())
     }
 
-    /// How many messages of this call are kept, and have no other outcome.
+    /// How many messages of this call are in the spool without another outcome.
     pub fn kept(&self) -> usize {
         self.own.len()
     }
 
-    /// Whether this call has kept the message.
+    /// Whether this call has put the message in the spool.
     pub fn is_own(&self, name: &Name) -> bool {
         self.own.contains(name)
     }
 
-    /// Records the outcome of a message that was begun.
+    /// Records the outcome of a message that was taken.
     ///
     /// # Errors
-    /// Those of the system. Then the next call may report the message as unknown.
+    /// An I/O error. The message may then count as unknown.
     pub fn settle(&mut self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
         let is_kept_on = matches!(outcome, Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)));
         if !is_kept_on {
@@ -209,22 +211,22 @@ impl Backlog {
         }
         match outcome {
             Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => self.spool.remove(name),
-            // The message keeps its name in the spool, and so stays unknown.
+            // The file keeps its name, so the message stays unknown.
             Outcome::Unknown(_) => Ok(()),
             _ if is_doubtful => Ok(()),
             _ => self.spool.give_back(name),
         }
     }
 
-    /// From now on begins no more messages.
+    /// Takes no more messages from now on.
     pub fn stop(&mut self) {
         self.waiting.clear();
     }
 
-    /// Syncs the spool. Once this returns, all recorded outcomes survive a loss of power.
+    /// Syncs the spool. After this returns, all recorded outcomes survive a loss of power.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn sync(&self) -> io::Result<()> {
         self.spool.sync()
     }

@@ -1,4 +1,4 @@
-//! The end of a call by signals.
+//! Ends a call after signals.
 
 use crate::process_io::interruption::Interruption;
 use crate::process_io::ready::ready;
@@ -6,31 +6,31 @@ use nix::poll::{PollFd, PollFlags};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// How long the process waits after a signal for the replies to messages in flight. On a LAN they come in that time,
+/// How long the process waits after a signal for the replies to messages in flight. On a LAN they arrive in that time,
 /// so fewer outcomes are unknown.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a message waits at most while other processes add theirs to the spool. Each takes two syncs of the disk,
-/// in the order in which they ask; one that takes longer is stopped, or its disk is gone.
+/// The longest wait for the lock while other processes add their messages to the spool. Each of them holds it for two
+/// syncs of the disk. If that takes longer, a process is stopped, or its disk is gone.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
-/// Whether signals end the call. After the first, the call waits for [`GRACE`]; after the second it ends at once.
+/// The signals that came. After the first, the call waits for [`GRACE`]; after the second it ends at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ending {
-    /// The last signal, and the time after which the call waits no longer.
+    /// The last signal, and until when the call waits.
     last: Option<(u8, Instant)>,
     /// A second signal came.
     is_urgent: bool,
 }
 
 impl Ending {
-    /// A signal came.
+    /// Records that a signal came.
     pub fn interrupt(&mut self, signal: u8, now: Instant) {
         self.is_urgent = self.last.is_some();
         self.last = Some((signal, if self.is_urgent { now } else { now + GRACE }));
     }
 
-    /// The output that is left gets its own time, unless a second signal came.
+    /// Restarts the grace time, for the output that is left, unless a second signal came.
     pub fn renew(&mut self, now: Instant) {
         if let Some((_, until)) = self.last.as_mut().filter(|_| !self.is_urgent) {
             *until = now + GRACE;
@@ -52,7 +52,7 @@ impl Ending {
         self.due().is_some_and(|until| now >= until)
     }
 
-    /// Waits until that descriptor is ready; false: signals, or the time [`LOCK_WAIT`], have ended the wait.
+    /// Waits until that descriptor is ready; false: signals or [`LOCK_WAIT`] ended the wait.
     pub fn wait_for_lock(&mut self, lock: BorrowedFd<'_>, interruption: &Interruption) -> bool {
         let until = Instant::now() + LOCK_WAIT;
         while !self.is_over(Instant::now()) && Instant::now() < until {

@@ -1,4 +1,4 @@
-//! Standard input, cut into lines. The caller reads only when there is input, so that it never waits.
+//! Standard input, split into lines. The caller reads only when the descriptor is readable, so that it never blocks.
 
 use crate::client::limits::TEXT_BYTES_MAX;
 use memchr::memchr;
@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The size of one read, in bytes: as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The byte order mark of UTF-8, which some editors write at the beginning of a file. This module drops it, as the
-/// server does at the beginning of a connection.
+/// The byte order mark of UTF-8, which some editors write at the beginning of a file. This module drops it there, as
+/// the server does at the beginning of a connection.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A line of the input.
@@ -18,18 +18,18 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub enum Line<'a> {
     /// Its bytes without the line end: 1 to [`TEXT_BYTES_MAX`].
     Text(&'a [u8]),
-    /// It was longer, and was dropped.
+    /// The line was longer, and was dropped.
     TooLong,
 }
 
-/// An input that is read in pieces. It holds one piece and the beginning of a line at most.
+/// An input that is read piece by piece. It holds at most one piece and the beginning of a line.
 #[derive(Debug)]
 pub struct Input<R = File> {
     from: R,
     buffer: Vec<u8>,
     /// Where the next line begins in `buffer`.
     taken: usize,
-    /// Between `taken` and here there is no LF.
+    /// `buffer` has no LF between `taken` and here.
     scanned: usize,
     /// The line at `taken` is too long, and its beginning was dropped.
     is_too_long: bool,
@@ -43,7 +43,7 @@ impl Input<File> {
     /// Standard input.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
         Ok(Self::of(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
     }
@@ -71,15 +71,16 @@ impl<R: Read> Input<R> {
         self.has_ended && self.taken == self.buffer.len() && !self.is_too_long
     }
 
-    /// Whether the caller has taken all whole lines that were read.
+    /// Whether the caller has taken all complete lines that were read.
     pub fn is_dry(&self) -> bool {
         self.scanned == self.buffer.len()
     }
 
-    /// Reads once. Call it when the input is [dry](Self::is_dry) and its descriptor is readable; otherwise it waits.
+    /// Reads once. Call it when the input is [dry](Self::is_dry) and its descriptor is readable; otherwise it may
+    /// block.
     ///
     /// # Errors
-    /// Those of the system. Then the input has ended.
+    /// The read failed. The input has then ended.
     pub fn read(&mut self) -> io::Result<()> {
         self.buffer.drain(..self.taken);
         (self.taken, self.scanned) = (0, self.buffer.len());
@@ -90,7 +91,7 @@ impl<R: Read> Input<R> {
         match read {
             Ok(0) => self.has_ended = true,
             Ok(_) => {}
-            // Another process that shares the pipe has read the bytes, or a signal interrupted the call.
+            // Another process that shares the pipe may have read the bytes, or a signal interrupted the call.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => {
                 self.has_ended = true;
@@ -100,8 +101,8 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
-    /// The next line that is not empty, with its number from 1; none: no whole line is there. The last line needs no
-    /// LF.
+    /// The next line that is not empty, with its number from 1; `None`: no complete line was read. The last line of the
+    /// input needs no LF.
     pub fn next(&mut self) -> Option<(u64, Line<'_>)> {
         loop {
             let (start, end) = self.take_line()?;
@@ -136,8 +137,8 @@ impl<R: Read> Input<R> {
         Some((start, end - usize::from(has_cr)))
     }
 
-    /// Drops the beginning of a line that is too long already. The line may be longer by one CR, which belongs to the
-    /// line end.
+    /// Drops the beginning of a line that is already too long. Before that, the line may have a byte order mark and one
+    /// CR more, which do not count.
     fn cut_long_line(&mut self) {
         self.scanned = self.buffer.len();
         if self.buffer.len() - self.taken > TEXT_BYTES_MAX + MARK.len() + 1 {
@@ -168,7 +169,7 @@ mod tests {
         }
     }
 
-    /// All lines; none instead of a line that is too long.
+    /// All lines, with `None` in place of a line that is too long.
     fn lines(parts: &[&[u8]]) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut input = Input::of(Parts(parts.iter().map(|part| part.to_vec()).collect()));
         let mut lines = Vec::new();

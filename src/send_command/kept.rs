@@ -1,4 +1,4 @@
-//! The messages of a spool in this call: keeps further ones, records outcomes, and reports both.
+//! The spool as this call uses it: keeps further messages, records outcomes, and reports both.
 
 use super::backlog::{Backlog, Batch, Begun};
 use super::name::Name;
@@ -15,12 +15,12 @@ use std::os::fd::BorrowedFd;
 #[derive(Debug)]
 pub struct Kept {
     backlog: Backlog,
-    /// The call sends only these, and prints their receipts.
+    /// Whether the call is a `--flush`: it sends only these messages, and prints their receipts.
     is_flush: bool,
 }
 
 impl Kept {
-    /// Those of that backlog. A `flush` sends only these.
+    /// The messages of that backlog. With `is_flush`, the call sends only these.
     pub fn new(backlog: Backlog, is_flush: bool) -> Self {
         Self { backlog, is_flush }
     }
@@ -30,19 +30,19 @@ impl Kept {
         self.backlog.may_send()
     }
 
-    /// Whether a message of at least that priority waits to be begun.
+    /// Whether a message of at least that priority can be taken.
     pub fn has(&self, min: Priority) -> bool {
         self.backlog.has(min)
     }
 
-    /// Says that the server is given up.
+    /// Reports that the server is given up.
     pub fn tell_away(&self, report: &mut Report) {
         let path = self.backlog.path().display();
         report
             .complain(format_args!("the server is given up; keeping the input in {path}, and trying again"));
     }
 
-    /// Reads which messages are there, because the server answers again.
+    /// Reads which messages the spool contains, because the server answers again.
     pub fn read(&mut self, report: &mut Report) {
         match self.backlog.read() {
             Ok(()) => report.complain("the server answers again; sending what is kept"),
@@ -50,7 +50,8 @@ impl Kept {
         }
     }
 
-    /// Begins messages of at least that priority, at most so many. None after an error: then no more are begun.
+    /// Takes at most `count_max` messages of at least that priority, to send them. After an error, it returns none, and
+    /// no more messages are taken.
     pub fn begin(&mut self, min: Priority, count_max: usize, report: &mut Report) -> Vec<Begun> {
         let Batch { begun, unreadable } = self.backlog.begin(min, count_max).unwrap_or_else(|error| {
             self.backlog.stop();
@@ -65,8 +66,8 @@ impl Kept {
         begun
     }
 
-    /// Keeps a message of this call, because it was not sent for that reason; false: it cannot be kept. While another
-    /// process adds a message to the spool, calls `wait`: see [`Spool::keep`](super::spool::Spool::keep).
+    /// Keeps a message of this call, because it was not sent for that reason; false: it cannot be kept. For `wait`, see
+    /// [`Spool::keep`](super::spool::Spool::keep).
     pub fn keep(
         &mut self,
         which: Which,
@@ -90,7 +91,7 @@ impl Kept {
         true
     }
 
-    /// Records the outcome of a message that was begun, and reports it; `said` tells which it is.
+    /// Records and reports the outcome of a message that was taken. `said` identifies the message to the user.
     pub fn settle(
         &mut self,
         name: Name,
@@ -109,7 +110,7 @@ impl Kept {
         }
     }
 
-    /// From now on begins no more messages.
+    /// Takes no more messages from now on.
     pub fn stop(&mut self, report: &mut Report) {
         if self.is_flush {
             report.tally.not_sent += self.backlog.waiting() as u64;
@@ -117,15 +118,15 @@ impl Kept {
         self.backlog.stop();
     }
 
-    /// Syncs the spool. Once this returns, all recorded outcomes survive a loss of power.
+    /// Syncs the spool. After this returns, all recorded outcomes survive a loss of power.
     pub fn sync(&self, report: &mut Report) {
         if let Err(error) = self.backlog.sync() {
             report.fail(self.backlog.path().display(), &error);
         }
     }
 
-    /// Reports in one line that messages have an outcome that is unknown since an earlier call. They are no failure of
-    /// this call.
+    /// Reports in one line that earlier calls have left messages with an unknown outcome. This is not a failure of this
+    /// call.
     pub fn mention_unknown(&self, report: &mut Report) {
         let count = self.backlog.unknown().len();
         if count == 0 {
@@ -138,7 +139,7 @@ impl Kept {
         ));
     }
 
-    /// Reports each of these messages. They count as failures.
+    /// Reports each message with an unknown outcome. Each counts as a failure.
     pub fn tell_unknown(&self, report: &mut Report) {
         for name in self.backlog.unknown() {
             match self.backlog.text(name) {

@@ -1,18 +1,18 @@
 //! `firstline send`: sends a message, or each line of standard input, and reports the outcome of each. This process is
-//! not the server, so it may allocate; its memory is bounded for any input.
+//! not the server, so it may allocate. Its memory is bounded for any input.
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `input` | standard input, cut into lines |
+//! | `input` | standard input, split into lines |
 //! | `source` | the messages of this call |
 //! | `tag` | identifies a message in flight |
 //! | `report` | the output: receipts, complaints, progress |
 //! | `spool`, `name` | messages that wait in a directory, and their names |
 //! | `backlog` | the messages of a spool that this process sends |
 //! | `kept` | the backlog, and the reports about it |
-//! | `presence`, `ending` | whether the server is there; the end by signals |
+//! | `presence`, `ending` | whether messages go to the server or to the spool; the end by signals |
 //! | `tally` | the counts of the outcomes, and the exit code |
-//! | `sending` | the files above together with the client, in one thread and one poll |
+//! | `sending` | runs the files above and the client in one thread, with one poll |
 
 mod backlog;
 mod ending;
@@ -39,16 +39,16 @@ use std::io::{self, IsTerminal as _, stdin};
 use std::path::Path;
 pub use tally::Verdict;
 
-/// There is no TEXT, and standard input is a terminal.
+/// The error if there is no TEXT and standard input is a terminal.
 const NO_TEXT: &str = "there is no TEXT; give some, or - to type lines";
-/// There is no TEXT, and standard input has no lines. Perhaps a variable of a script is empty.
+/// The error if there is no TEXT and standard input has no lines. Perhaps a variable of a script is empty.
 const NO_LINES: &str =
     "nothing was sent: there is no TEXT, and standard input has no lines; - takes that for well";
 
 /// Sends the messages of the options, and reports their outcomes on standard output and standard error.
 ///
 /// # Errors
-/// Why it cannot begin: nothing was sent.
+/// Why the command cannot start, or had nothing to send: nothing was sent.
 pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let servers: Servers =
         options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
@@ -56,7 +56,7 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     let repeats = if options.repeats_unknown { Repeats::All } else { Repeats::Nothing };
     let settings = Settings { token, timeout: options.timeout, repeats };
     let sender = Sender::new(servers, settings);
-    // Before there is another thread.
+    // Before another thread is started, because threads inherit the blocked signals.
     let interruption = Interruption::block()?;
     let sending = Sending::new(sender, options.timeout, interruption)?;
     let spool = options.spool.as_deref().map(|path| spool(path, options)).transpose()?;

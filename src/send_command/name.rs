@@ -4,7 +4,8 @@ use crate::protocol::Priority;
 use std::cmp::Reverse;
 use std::fmt;
 
-/// The name of a message. Names sort in the order of sending: the most urgent first, and of equal priority the oldest.
+/// The name of a message. Names sort in the order of sending: by priority, the most urgent first, and then by age, the
+/// oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     priority: Reverse<Priority>,
@@ -17,7 +18,7 @@ pub struct Name {
 pub enum State {
     /// It was not sent.
     Kept,
-    /// A process was about to send it, and its outcome is not recorded yet.
+    /// A process was about to send it, and its outcome is not recorded.
     Sent,
 }
 
@@ -37,7 +38,7 @@ impl Name {
         self.priority.0
     }
 
-    /// The name and the state that the name of a file gives; none: it is no message.
+    /// Parses the name of a file into the name and the state of a message; `None`: the file is not a message.
     pub fn parse(file: &str) -> Option<(Self, State)> {
         let (rest, state) = match file.strip_suffix(".kept") {
             Some(rest) => (rest, State::Kept),
@@ -46,7 +47,8 @@ impl Name {
         let (priority, number) = rest.strip_prefix('p')?.split_once('-')?;
         let [digit] = priority.as_bytes() else { return None };
         let name = Self::new(Priority::from_digit(*digit)?, number.parse().ok()?);
-        // Accept only the exact form that `file` makes: the number has other spellings, but they name other files.
+        // Accepts only the exact form that `file` produces: a number could be spelt differently, but then it would name
+        // another file.
         (name.file(state) == file).then_some((name, state))
     }
 

@@ -1,16 +1,16 @@
-//! Whether the server is there.
+//! Whether messages go to the server or to the spool.
 
 use crate::client::limits::IN_FLIGHT;
 
-/// Whether the server is there. It matters only with a spool: without one, the call ends when it gives the server up.
+/// Whether messages go to the server or to the spool. Without a spool, the call ends when it gives up the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// Messages go to the server.
     There,
     /// Messages go to the spool: the sender has given up the server, or a signal came.
     Away,
-    /// The server was away and answers again. It gets one message at a time until it has processed one: if it takes
-    /// messages and does not answer them, few become unknown.
+    /// The server was given up and answers again. It gets one message at a time until it has processed one. So if it
+    /// takes messages and does not answer, only one becomes unknown.
     OnTrial,
 }
 

@@ -1,4 +1,4 @@
-//! The output: receipts on standard output, complaints and progress on standard error. Keeps the tally.
+//! The output: receipts on standard output, complaints and progress on standard error. Also counts the outcomes.
 
 use super::tag::Which;
 use super::tally::Tally;
@@ -12,7 +12,7 @@ use std::fmt::{self, Display};
 use std::io::{self, stderr, stdout};
 use std::time::Instant;
 
-/// The output about messages.
+/// The output, and the counts of the outcomes.
 #[derive(Debug)]
 pub struct Report {
     /// The IDs of acknowledged messages.
@@ -22,7 +22,7 @@ pub struct Report {
     /// The counts of the outcomes.
     pub tally: Tally,
     progress: Progress,
-    /// The current trouble was reported.
+    /// Whether the current trouble was reported.
     tells_trouble: bool,
 }
 
@@ -30,7 +30,7 @@ impl Report {
     /// A report on standard output and standard error.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
         let (receipts, complaints) = (Output::new(&stdout())?, Output::new(&stderr())?);
         let progress = Progress::new(Instant::now());
@@ -51,12 +51,12 @@ impl Report {
         self.receipts.push(receipt);
     }
 
-    /// The server has answered, so the next trouble is reported again.
+    /// Records that the server has answered, so that the next trouble is reported again.
     pub fn end_trouble(&mut self) {
         self.tells_trouble = false;
     }
 
-    /// Reports why messages are late, once until the next [`end_trouble`](Self::end_trouble).
+    /// Reports why messages are late, but only once before the next [`end_trouble`](Self::end_trouble).
     pub fn tell_trouble(&mut self, trouble: &str, until: impl Display) {
         if !self.tells_trouble {
             self.tells_trouble = true;
@@ -64,7 +64,7 @@ impl Report {
         }
     }
 
-    /// Shows the progress if it is wanted and due. Returns when to call this again.
+    /// Shows the progress if an update is due. Returns when to call this again.
     pub fn tell_progress(&mut self) -> Option<Instant> {
         let tally = self.tally;
         if let Some(line) = self.progress.show(Instant::now(), tally.acknowledged, || tally.to_string()) {
@@ -78,7 +78,7 @@ impl Report {
         self.complaints.push_part(self.progress.erase());
     }
 
-    /// Tells the outcome of a message of this call, and counts it.
+    /// Reports the outcome of a message of this call, and counts it.
     pub fn tell(&mut self, which: Which, outcome: &Outcome) {
         self.tally.count(outcome);
         match outcome {
@@ -87,8 +87,8 @@ impl Report {
         }
     }
 
-    /// Tells the outcome of a message of the spool, which is `said` to be that one, and counts it. Its receipt is
-    /// printed only if it `is_own`: a message that this call was to send.
+    /// Reports the outcome of a message of the spool, and counts it. `said` identifies the message to the user. Its
+    /// receipt is printed only if it `is_own`: then this call was asked to send it.
     pub fn tell_kept(&mut self, said: impl Display, is_doubtful: bool, outcome: &Outcome, is_own: bool) {
         self.tally.count(outcome);
         match outcome {
@@ -102,7 +102,7 @@ impl Report {
         }
     }
 
-    /// Complains about that message.
+    /// Prints a complaint about that message.
     pub fn complain_of(&mut self, which: Which, what: impl Display) {
         match which {
             Which::Line(line) => self.complain(format_args!("line {line}: {what}")),
@@ -116,8 +116,8 @@ impl Report {
         self.complaints.push(format_args!("firstline: {what}"));
     }
 
-    /// The input cannot be read, the receipts cannot be written, or the spool cannot be used: complains, and makes the
-    /// exit code a failure.
+    /// Reports that the input cannot be read, the receipts cannot be written, or the spool cannot be used. The exit
+    /// code will be a failure.
     pub fn fail(&mut self, of: impl Display, error: &io::Error) {
         self.tally.has_failed = true;
         self.complain(format_args!("{of}: {}", described(error)));
@@ -154,7 +154,7 @@ impl Report {
     }
 }
 
-/// Why a message is not acknowledged, for the user of this program.
+/// Why a message was not acknowledged, for the user.
 struct Told<'a>(&'a Outcome);
 
 impl Display for Told<'_> {

@@ -1,4 +1,4 @@
-//! Runs the client, the input, the outputs and the signals in one thread, which waits for all of them in one poll.
+//! Runs the client, the input, the outputs and the signals in one thread, with one poll for all of them.
 
 use super::backlog::{Backlog, Begun};
 use super::ending::Ending;
@@ -26,22 +26,22 @@ pub struct Sending {
     sender: Sender<Tag>,
     timeout: Option<Duration>,
     interruption: Interruption,
-    /// The messages of this call. Messages of the spool with at least their priority go first.
+    /// The messages of this call. Messages of the spool with at least the same priority go first.
     source: Source,
     /// The messages of the spool, if there is one.
     kept: Option<Kept>,
     presence: Presence,
     report: Report,
     ending: Ending,
-    /// All messages have their outcomes; only output is left.
+    /// All messages have their outcomes; only output is left to write.
     is_finishing: bool,
 }
 
 impl Sending {
-    /// Starts with that client, which gives up after `timeout`.
+    /// Creates the state with that client, which gives up after `timeout`.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new(
         sender: Sender<Tag>,
         timeout: Option<Duration>,
@@ -60,7 +60,8 @@ impl Sending {
         })
     }
 
-    /// Sends the messages of that source, and those of the spool if there is one. Keeps in it what is not sent.
+    /// Sends the messages of that source, and those of the spool if there is one. Messages that cannot be sent go to
+    /// the spool.
     pub fn send(mut self, source: Source, spool: Option<Backlog>) -> Verdict {
         let has_input = source.has_input();
         self.source = source;
@@ -101,7 +102,7 @@ impl Sending {
             self.come_back();
             let has_more = has_more || self.take_kept() || self.take_own();
             if !has_more && self.is_all_taken() && self.sender.is_empty() {
-                // Closes the connection, because nothing serves it from now on.
+                // Closes the connection, because nothing reads from it any more.
                 self.sender.abort("done");
                 return;
             }
@@ -118,7 +119,8 @@ impl Sending {
         self.report.end_progress();
         self.is_finishing = true;
         self.ending.renew(Instant::now());
-        // If a reader does not read, this waits until a signal comes. Even then it writes on while an output takes it.
+        // If a reader does not read, this waits until a signal comes. After the signal, it still writes as long as an
+        // output is ready.
         while !self.report.is_written() {
             if !self.wait(false) && self.ending.is_over(Instant::now()) {
                 break;
@@ -135,8 +137,8 @@ impl Sending {
         self.source.is_over() && (!has_kept || self.presence == Presence::Away)
     }
 
-    /// Pushes messages of the spool; true: there was one. Those with at least the priority of this call's messages go
-    /// before them. The others go when none of this call's messages waits.
+    /// Pushes messages of the spool; true: it took some. Those with at least the priority of this call's messages go
+    /// before them. The others go when no message of this call waits.
     fn take_kept(&mut self) -> bool {
         if self.presence == Presence::Away || !self.has_room() {
             return false;
@@ -156,7 +158,7 @@ impl Sending {
                 let which = Which::Kept { name, is_doubtful };
                 self.sender.push(Tag { which, message: Some(message.clone()) }, message);
             }
-            // Another program has written this file, which is no message.
+            // Another program has written this file, which is not a valid message.
             Err(error) => {
                 let refusal = Refusal::Message(error.to_string());
                 self.settle_kept(name, is_doubtful, name, &Outcome::Refused(refusal));
@@ -164,8 +166,8 @@ impl Sending {
         }
     }
 
-    /// Takes messages of this call while there is room; true: there was one. Those that go to the spool take a sync of
-    /// the disk each, so this takes one of them at a time.
+    /// Takes messages of this call while there is room; true: it took some. Each message for the spool takes syncs of
+    /// the disk, so after one of those this returns.
     fn take_own(&mut self) -> bool {
         let mut has_taken = false;
         while self.has_room()
@@ -200,8 +202,8 @@ impl Sending {
 
     // ---- Outcomes ---------------------------------------------------------------------------------------
 
-    /// Records and reports outcomes; true: there may be more. A message that goes to the spool takes a sync of the
-    /// disk, so this records one of them at a time.
+    /// Records and reports outcomes; true: there may be more. Each message for the spool takes syncs of the disk, so
+    /// after one of those this returns.
     fn settle(&mut self) -> bool {
         while let Some((Tag { which, message }, outcome)) = self.sender.take_outcome() {
             self.hear(&outcome);
@@ -224,7 +226,7 @@ impl Sending {
         false
     }
 
-    /// What an outcome says of the server, and of this client.
+    /// Draws conclusions from an outcome about the server and this client's rights.
     fn hear(&mut self, outcome: &Outcome) {
         let is_processed =
             matches!(outcome, Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)));
@@ -261,8 +263,8 @@ impl Sending {
 
     // ---- The server goes and comes ---------------------------------------------------------------------
 
-    /// The sender has given up the server. Without a spool, this ends the call. With one, the call keeps further
-    /// input, and tries the server again until the input ends.
+    /// Reacts when the sender has given up the server. Without a spool, this ends the call. With one, the call keeps
+    /// further input, and tries the server again until the input ends.
     fn give_up(&mut self) {
         let Some(kept) = &self.kept else { return self.stop() };
         self.presence = Presence::Away;
@@ -273,7 +275,7 @@ impl Sending {
         self.sender.seek();
     }
 
-    /// If the server was away and answers again, sends what is kept, and then further input.
+    /// If the server was given up and answers again, sends what is kept, and then further input.
     fn come_back(&mut self) {
         let is_back = self.presence == Presence::Away && !self.sender.is_seeking();
         let goes_on = self.ending.signal().is_none() && self.source.has_input();
@@ -283,7 +285,7 @@ impl Sending {
         }
     }
 
-    /// From now on takes no more messages, neither of the input nor of the spool.
+    /// Takes no more messages from now on, neither from the input nor from the spool.
     fn stop(&mut self) {
         self.source.stop();
         if let Some(kept) = &mut self.kept {
@@ -291,7 +293,7 @@ impl Sending {
         }
     }
 
-    /// Reports why messages are late, if the sender tries again.
+    /// Reports why messages are late, if the sender is still trying.
     fn tell_trouble(&mut self) {
         if self.sender.has_given_up() && !self.sender.is_seeking() {
             return;
@@ -304,8 +306,8 @@ impl Sending {
 
     // ---- Waiting ---------------------------------------------------------------------------------------
 
-    /// Waits for the first event and handles it, or if `has_more`, only looks what has happened; true: an output was
-    /// ready.
+    /// Waits for an event and handles it. If `has_more`, it handles what has happened without waiting. True: an output
+    /// was ready.
     fn wait(&mut self, has_more: bool) -> bool {
         let progress = if self.is_finishing { None } else { self.report.tell_progress() };
         let fds = [
@@ -331,8 +333,8 @@ impl Sending {
         receipts || complaints
     }
 
-    /// Handles a signal. After the first, the call sends nothing more, and waits for replies for a short time. After
-    /// the second it ends at once.
+    /// Handles a signal. After the first, the call sends nothing more, and waits for a short time for replies. After
+    /// the second, it ends at once.
     fn interrupt(&mut self, signal: u8) {
         self.ending.interrupt(signal, Instant::now());
         self.withdraw();
@@ -340,7 +342,7 @@ impl Sending {
 
     /// Sends nothing more.
     fn withdraw(&mut self) {
-        // Messages that are withdrawn now go to the spool.
+        // The messages that are withdrawn here go to the spool.
         if self.kept.is_some() {
             self.presence = Presence::Away;
         }

@@ -13,14 +13,14 @@ use std::os::fd::AsFd as _;
 pub struct Source {
     /// The only message, until it is taken.
     only: Option<Message>,
-    /// The input; none: there is none, it has ended, or reading stopped.
+    /// The input; `None`: there is none, it has ended, or reading was stopped.
     input: Option<Input>,
     priority: Priority,
-    /// Reading stopped after the line of this number.
+    /// Reading was stopped after the line of this number.
     unread_from: Option<u64>,
 }
 
-/// What came next.
+/// What [`take`](Source::take) returned.
 #[derive(Debug)]
 pub enum Taken {
     /// A message.
@@ -50,12 +50,12 @@ impl Source {
         self.priority
     }
 
-    /// Whether there will be no more messages.
+    /// Whether no more messages will come.
     pub fn is_over(&self) -> bool {
         self.only.is_none() && self.input.is_none()
     }
 
-    /// Whether input may still come.
+    /// Whether more input may come.
     pub fn has_input(&self) -> bool {
         self.input.is_some()
     }
@@ -65,7 +65,7 @@ impl Source {
         self.only.is_none() && self.input.as_ref().is_none_or(Input::is_dry)
     }
 
-    /// Takes the next message or line; none: there is none now.
+    /// Takes the next message or line; `None`: none is available now.
     pub fn take(&mut self) -> Option<Taken> {
         if let Some(message) = self.only.take() {
             return Some(Taken::Message(Which::Only, message));
@@ -75,7 +75,8 @@ impl Source {
                 None => break None,
                 Some((number, Line::TooLong)) => break Some(Taken::TooLong(number)),
                 Some((number, Line::Text(text))) => {
-                    // A line of the input is not empty, not too long, and has no line break, so none is skipped.
+                    // `Message::new` accepts each of these lines: it is not empty, not too long, and has no LF. So no
+                    // line is skipped.
                     if let Ok(message) = Message::new(self.priority, text) {
                         break Some(Taken::Message(Which::Line(number), message));
                     }
@@ -86,30 +87,30 @@ impl Source {
         taken
     }
 
-    /// To wait for more input; none: a message can be taken, or there will be none.
+    /// What to poll for more input; `None`: a message is available, or no more will come.
     pub fn interest(&self) -> Option<PollFd<'_>> {
         let input = self.input.as_ref().filter(|input| input.is_dry())?;
         Some(PollFd::new(input.as_fd(), PollFlags::POLLIN))
     }
 
-    /// Reads input once. Call it when the input is readable; otherwise it waits.
+    /// Reads input once. Call it when the input is readable; otherwise it may block.
     ///
     /// # Errors
-    /// Those of the system. Then the input has ended.
+    /// The read failed. The input has then ended.
     pub fn read(&mut self) -> io::Result<()> {
         let read = self.input.as_mut().map_or(Ok(()), Input::read);
         self.input.take_if(|input| input.is_over());
         read
     }
 
-    /// From now on reads no more input.
+    /// Reads no more input from now on.
     pub fn stop(&mut self) {
         if let Some(input) = self.input.take() {
             self.unread_from = Some(input.lines());
         }
     }
 
-    /// After which line reading stopped, if it stopped before the end.
+    /// After which line reading was stopped, if it was.
     pub fn unread_from(&self) -> Option<u64> {
         self.unread_from
     }

@@ -1,16 +1,16 @@
-//! Messages that wait in a directory until a server takes them, one file each. Knows no server.
+//! A directory of messages that wait until a server takes them, with one file for each. Knows no server.
 //!
-//! The name of a file gives the priority and the number of its message, and its state:
+//! The name of a file states the priority and the number of its message, and the message's state:
 //! - `pP-NUMBER.kept`: the message was not sent;
-//! - `pP-NUMBER.sent`: a process was about to send the message, and its outcome is not recorded yet. If that process
-//!   is killed, the file stays;
-//! - `new`: a process writes this file now; it is no message yet.
+//! - `pP-NUMBER.sent`: a process was about to send the message, and its outcome is not recorded. If that process is
+//!   killed, the file stays;
+//! - `new`: a process is writing this file; it is not a message yet.
 //!
-//! A file gets its name by a rename after its content is synced. The rename to `.sent` is synced before the message is
+//! A file is renamed to `.kept` after its content is synced. The rename to `.sent` is synced before the message is
 //! sent. There are two lock files: a process locks `lock` while it adds a message, and `sending` while it sends the
-//! messages of the spool. `lock` also holds the number of the last message that was added, so that a process need not
-//! read the directory for each message. After a loss of power that number can be too low, but no process then runs on
-//! without having read the directory.
+//! messages of the spool. `lock` also contains the number of the last message that was added, so that a process need
+//! not read the directory for each message. After a loss of power, that number can be too low. This does no harm,
+//! because each process reads the directory before it uses the number.
 
 use super::name::{Name, State};
 use crate::client::limits::TEXT_BYTES_MAX;
@@ -23,17 +23,17 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// How many messages a spool keeps at most: those of some days, of a device that sends one each minute. Each takes a
-/// block of the disk, so all of them take some 40 MB.
+/// How many messages a spool holds at most: those of a week from a device that sends one a minute. Each takes a block
+/// of the disk, so all of them take about 40 MB.
 pub const KEPT_MAX: u64 = 10_000;
 
-/// Only the owner can read the texts.
+/// The modes of new directories and files: only the owner can read the texts.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
 const BEING_WRITTEN: &str = "new";
 
-/// The longest number with its LF.
+/// The length of a number with its LF, in bytes.
 const NUMBER_BYTES_MAX: u64 = 21;
 
 /// A directory with messages.
@@ -42,25 +42,25 @@ pub struct Spool {
     path: PathBuf,
     /// To sync the names of the files.
     directory: File,
-    /// What this process knows of the numbers; none: it has not read the directory yet.
+    /// What this process knows about the numbers; `None`: it has not read the directory yet.
     numbers: Option<Numbers>,
 }
 
-/// What a process knows of the numbers in a spool.
+/// What a process knows about the numbers in a spool.
 #[derive(Clone, Copy, Debug)]
 struct Numbers {
-    /// The last number that was given.
+    /// The last number that was used.
     last: u64,
-    /// At most so many messages are there up to that number: others may be sent and removed meanwhile.
+    /// An upper bound of the messages up to that number: some may have been removed meanwhile.
     count_max: u64,
 }
 
 /// The messages in the directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Messages that were not sent, in order.
+    /// Messages that were not sent, in the order of sending.
     pub kept: Vec<Name>,
-    /// Messages that may have been sent, and have no recorded outcome, in order.
+    /// Messages that may have been sent and have no recorded outcome, in the order of sending.
     pub sent: Vec<Name>,
 }
 
@@ -72,7 +72,7 @@ impl Contents {
 }
 
 impl Numbers {
-    /// The same after other processes have given the numbers up to `last`; none: that number is too low.
+    /// The same after other processes have used the numbers up to `last`; `None`: that number is too low.
     fn up_to(self, last: u64) -> Option<Self> {
         let more = last.checked_sub(self.last)?;
         Some(Self { last, count_max: self.count_max + more })
@@ -80,14 +80,14 @@ impl Numbers {
 }
 
 impl Spool {
-    /// Opens the directory of that path, and makes it if it does not exist.
+    /// Opens the directory at that path, and creates it if it does not exist.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn open(path: &Path) -> io::Result<Self> {
         match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
             Ok(()) => {
-                // Or else the new directory itself may not survive a loss of power.
+                // Otherwise the new directory itself may not survive a loss of power.
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
             }
@@ -102,12 +102,13 @@ impl Spool {
         &self.path
     }
 
-    /// Keeps a message, and returns its name. Once this returns, the message survives a loss of power. While another
-    /// process adds a message, calls `wait`, which returns true when that descriptor is readable, or false to give up.
+    /// Adds a message, and returns its name. After this returns, the message survives a loss of power. If another
+    /// process is adding a message, this calls `wait`, which returns true when that descriptor is ready, or false to
+    /// give up.
     ///
     /// # Errors
-    /// [`KEPT_MAX`] messages are there, `wait` gave up, or those of the system. Then the message is not kept, unless
-    /// only the last sync failed.
+    /// The spool holds [`KEPT_MAX`] messages, `wait` gave up, or an I/O error. The message is then not added. Only if
+    /// the last sync failed may it be back after a loss of power, because the removal of its file is not synced.
     pub fn keep(
         &mut self,
         priority: Priority,
@@ -117,8 +118,8 @@ impl Spool {
         let mut lock = self.lock(wait)?;
         let name = Name::new(priority, self.take_number(priority, &mut lock)?);
         let new = self.path.join(BEING_WRITTEN);
-        // This overwrites the file of a process that was killed. No other process writes it while this one holds the
-        // lock.
+        // This overwrites the file that a killed process may have left. No other process writes it while this one holds
+        // the lock.
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&new)?;
         let written = file.write_all(text).and_then(|()| file.sync_all());
@@ -129,7 +130,7 @@ impl Spool {
         let kept = self.file(&name, State::Kept);
         fs::rename(new, &kept)?;
         self.directory.sync_all().inspect_err(|_| {
-            // The caller reports that it is not kept, so no later call may send it.
+            // The caller reports that the message is not kept, so no later call may send it.
             let _ = fs::remove_file(kept);
         })?;
         Ok(name)
@@ -148,7 +149,7 @@ impl Spool {
         Err(io::Error::other(format!("another process holds {}", path.display())))
     }
 
-    /// The number for a new message of that priority. The caller holds the lock, whose file this reads and writes.
+    /// Returns the number for a new message of that priority. `lock` is the locked file, which this reads and writes.
     fn take_number(&mut self, priority: Priority, lock: &mut File) -> io::Result<u64> {
         let mut written = String::new();
         (&*lock).take(NUMBER_BYTES_MAX).read_to_string(&mut written)?;
@@ -158,7 +159,7 @@ impl Spool {
             numbers.count_max < KEPT_MAX
                 && !State::ALL.map(|state| self.file(&name, state).exists()).contains(&true)
         };
-        // A program of an older version does not write the number, so a name can be taken.
+        // A process of an older version does not write the number to the lock file, so a name may be in use.
         let Numbers { last, count_max } = match counted.filter(is_free) {
             Some(numbers) => numbers,
             None => self.contents()?.numbers(),
@@ -167,17 +168,18 @@ impl Spool {
             return Err(io::Error::other(format!("{KEPT_MAX} messages are kept already")));
         }
         let numbers = Numbers { last: last + 1, count_max: count_max + 1 };
-        // Before the message has its name. If it never gets it, a number is left out.
+        // The number is written before the message gets its name. If it never gets it, the number is skipped.
         lock.rewind()?;
         lock.write_all(format!("{:020}\n", numbers.last).as_bytes())?;
         self.numbers = Some(numbers);
         Ok(numbers.last)
     }
 
-    /// Takes the lock for sending; none: another process holds it. Only its holder may send the messages of the spool.
+    /// Takes the lock for sending; `None`: another process holds it. Only the holder may send the messages of the
+    /// spool.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn lock_sending(&self) -> io::Result<Option<FileLock>> {
         try_lock(&self.path.join("sending"))
     }
@@ -185,7 +187,7 @@ impl Spool {
     /// The messages in the directory.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn contents(&self) -> io::Result<Contents> {
         let mut contents = Contents::default();
         for entry in fs::read_dir(&self.path)? {
@@ -208,7 +210,7 @@ impl Spool {
     /// The text of a message in that state.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn text(&self, name: &Name, state: State) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         let file = File::open(self.file(name, state))?;
@@ -216,18 +218,18 @@ impl Spool {
         Ok(text)
     }
 
-    /// Marks a message as about to be sent. Call [`sync`](Self::sync) before you send it.
+    /// Records that a message is about to be sent. Call [`sync`](Self::sync) before sending it.
     ///
     /// # Errors
-    /// Those of the system. Then the caller must not send it.
+    /// An I/O error. The caller must then not send the message.
     pub fn begin(&self, name: &Name) -> io::Result<()> {
         self.rename(name, State::Kept, State::Sent)
     }
 
-    /// Marks a message as not sent after all.
+    /// Records that a message was not sent after all.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn give_back(&self, name: &Name) -> io::Result<()> {
         self.rename(name, State::Sent, State::Kept)
     }
@@ -235,15 +237,15 @@ impl Spool {
     /// Removes a message that has its outcome.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn remove(&self, name: &Name) -> io::Result<()> {
         fs::remove_file(self.file(name, State::Sent))
     }
 
-    /// Syncs the directory. Once this returns, all earlier changes survive a loss of power.
+    /// Syncs the directory. After this returns, all earlier changes survive a loss of power.
     ///
     /// # Errors
-    /// Those of the system.
+    /// An I/O error.
     pub fn sync(&self) -> io::Result<()> {
         self.directory.sync_all()
     }

@@ -8,7 +8,7 @@ use crate::client::Message;
 pub struct Tag {
     /// Which message it is.
     pub which: Which,
-    /// The message itself, to keep it in the spool if it is not sent; none: there is no spool.
+    /// The message itself, to keep it in the spool if it is not sent; `None`: there is no spool.
     pub message: Option<Message>,
 }
 
@@ -23,7 +23,7 @@ pub enum Which {
     Kept {
         /// Its name there.
         name: Name,
-        /// It may have been sent before.
+        /// An earlier process may have sent it.
         is_doubtful: bool,
     },
 }

@@ -3,12 +3,12 @@
 use crate::client::Outcome;
 use std::fmt;
 
-/// How many messages had which outcome.
+/// The number of messages with each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Acknowledged.
     pub acknowledged: u64,
-    /// Of those, sent more than once: the server may have processed them twice.
+    /// Of those, how many were sent more than once, so that the server may have processed them twice.
     pub maybe_doubled: u64,
     /// Refused.
     pub refused: u64,
@@ -16,9 +16,9 @@ pub struct Tally {
     pub unknown: u64,
     /// Not sent.
     pub not_sent: u64,
-    /// Not sent, and kept in the spool: no failure.
+    /// Not sent, but kept in the spool. This is not a failure.
     pub kept: u64,
-    /// The input cannot be read or the spool cannot be used, so further messages may not have been sent.
+    /// The input could not be read, the receipts could not be written, or the spool could not be used.
     pub has_failed: bool,
 }
 
@@ -36,7 +36,7 @@ impl Tally {
         }
     }
 
-    /// Whether no message was refused, unknown or not sent, and nothing failed. Kept messages are no failure.
+    /// Whether no message was refused, unknown or not sent, and nothing else failed.
     pub fn is_well(&self) -> bool {
         self.refused + self.unknown + self.not_sent == 0 && !self.has_failed
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The result of the whole call. If there are several failures, the one with the least certain outcome counts.
+/// The result of the call. Of several failures, the one with the least certain outcome determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     tally: Tally,
@@ -60,20 +60,20 @@ pub struct Verdict {
 
 /// Some messages were refused.
 const REFUSED: u8 = 1;
-/// Some have an unknown outcome.
+/// Some messages have an unknown outcome.
 const UNKNOWN: u8 = 3;
-/// Some were not sent.
+/// Some messages were not sent, or something else failed.
 const NOT_SENT: u8 = 4;
-/// A signal ended the call: this plus the number of the signal, as in shells.
+/// A signal ended the call: the exit code is this plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 128;
 
 impl Verdict {
-    /// The result of a call with that tally; `signal` is the signal that ended it, if one did.
+    /// The result of a call with that tally. `signal` is the signal that ended the call, if one did.
     pub fn new(tally: Tally, signal: Option<u8>) -> Self {
         Self { tally, signal }
     }
 
-    /// Whether there was no message, no failure and no signal.
+    /// Whether the call had no message, no failure and no signal.
     pub fn is_of_nothing(&self) -> bool {
         self.tally == Tally::default() && self.signal.is_none()
     }

@@ -96,7 +96,7 @@ fn numbers_rise_over_processes_and_the_directory_is_read_once() {
     for spool in [&mut spool, &mut other] {
         spool.keep(Priority::NORMAL, b"x", |_| true).unwrap();
     }
-    // A process that reads the directory would count these.
+    // A process that read the directory again would count these.
     for number in 1_000..=1_000 + KEPT_MAX {
         let name = Name::new(Priority::LOW, number);
         fs::write(place.0.join(name.file(State::Sent)), "x").unwrap();
@@ -118,7 +118,7 @@ fn number_that_is_missing_or_taken_overwrites_no_message() {
         fs::write(place.0.join("lock"), written).unwrap();
         Spool::open(&place.0).unwrap().keep(Priority::NORMAL, b"y", |_| true).unwrap();
     }
-    // As an older version adds a message.
+    // An older version adds a message like this, without a number in the lock file.
     let name = Name::new(Priority::NORMAL, 9);
     fs::write(place.0.join(name.file(State::Sent)), "z").unwrap();
     spool.keep(Priority::NORMAL, b"x", |_| true).unwrap();
