@@ -5,21 +5,21 @@ use crate::client::shown::described;
 use crate::client::{Position, Positions};
 use std::time::{Duration, Instant};
 
-/// The pause between two writes. Each write costs a sync. Messages printed since the last write are printed again only
-/// if the process is killed.
+/// The pause between two writes. Each write costs a sync. If the process is killed, or the machine loses power, the
+/// next call prints the messages since the last write again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the positions up to which journals are printed.
 #[derive(Debug)]
 pub struct Keeper {
-    /// None: nothing is kept.
+    /// `None`: no state is kept.
     file: Option<StateFile>,
     printed: Positions,
-    /// When to write the file; none: it is up to date.
+    /// When to write the file; `None`: it is up to date.
     due: Option<Instant>,
-    /// The time of the last attempt to write it.
+    /// When the last attempt to write it ended.
     tried: Instant,
-    /// The current failure to write it was reported.
+    /// Whether the current failure to write it was reported.
     has_complained: bool,
 }
 
@@ -42,7 +42,7 @@ impl Keeper {
         self.due
     }
 
-    /// Saves if it is time. Returns why that failed, but only for the first of several failures in a row.
+    /// Saves if that is due. Returns why it failed, but only for the first of several failures in a row.
     pub fn save_if_due(&mut self, now: Instant) -> Option<String> {
         if self.due.is_none_or(|due| now < due) {
             return None;
@@ -52,7 +52,7 @@ impl Keeper {
         told
     }
 
-    /// Saves if the file is not up to date. Returns why that failed, if it did.
+    /// Saves if the file is not up to date. Returns why it failed, if it did.
     pub fn finish(mut self) -> Option<String> {
         self.due.and_then(|_| self.save())
     }
@@ -60,7 +60,7 @@ impl Keeper {
     fn save(&mut self) -> Option<String> {
         let file = self.file.as_ref()?;
         let saved = file.save(&self.printed);
-        // After the write, so that a slow disk has its pause too.
+        // Measured after the write, so that a slow disk also gets its pause.
         self.tried = Instant::now();
         match saved {
             Ok(()) => {

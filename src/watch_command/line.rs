@@ -7,12 +7,12 @@ use crate::protocol::Priority;
 use crate::protocol::escape::unescape;
 use std::fmt::{self, Write};
 
-/// The line of an event, without the LF; none: the event prints no line.
+/// The line of an event, without the LF; `None`: the event has no line.
 pub fn line(what: &What, is_json: bool) -> Option<String> {
     match what {
         What::Message { id, priority, from, text } if is_json => {
             let mut line = String::new();
-            // A String takes everything.
+            // Writing to a String does not fail.
             let _ = write_json(&mut line, *id, *priority, from, text);
             Some(line)
         }
@@ -26,7 +26,7 @@ pub fn line(what: &What, is_json: bool) -> Option<String> {
     }
 }
 
-/// The line for missing messages in unknown number.
+/// The line for an unknown number of missing messages.
 fn unknown_loss(is_json: bool) -> String {
     if is_json { "{\"lost\":null}" } else { "LOST ?" }.to_string()
 }

@@ -1,5 +1,5 @@
 //! `firstline watch`: prints the messages of a server, each once and in order, and reports lost ones. This process is
-//! not the server, so it may allocate; its memory is bounded for any input.
+//! not the server, so it may allocate. Its memory is bounded for any input.
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -7,8 +7,8 @@
 //! | `printer` | the output, and how much of it is written |
 //! | `state_file` | the file with the positions in journals |
 //! | `keeper` | decides when to write that file |
-//! | `verdict` | why it ended, and the exit code |
-//! | `watching` | the files above together with the client, in one thread and one poll |
+//! | `verdict` | why the command ended, and its exit code |
+//! | `watching` | runs the files above and the client in one thread, with one poll |
 
 mod keeper;
 mod line;
@@ -29,10 +29,10 @@ use state_file::StateFile;
 pub use verdict::Verdict;
 use watching::{Limits, Watching};
 
-/// Prints messages until an option, the server, the reader or a signal ends it.
+/// Prints messages until an option, the server, the reader, an error or a signal ends it.
 ///
 /// # Errors
-/// Why it cannot begin: nothing was printed.
+/// Why the command cannot start: nothing was printed.
 pub fn run(options: &WatchOptions) -> Result<Verdict, Failure> {
     let servers: Servers =
         options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
@@ -42,7 +42,7 @@ pub fn run(options: &WatchOptions) -> Result<Verdict, Failure> {
         None => (None, Positions::default()),
     };
     let interest = Interest { min: options.min, since: since(options.since), positions: positions.clone() };
-    // Before there is another thread.
+    // Before another thread is started, because threads inherit the blocked signals.
     let interruption = Interruption::block()?;
     let watcher = Watcher::new(servers, token, interest);
     let (printer, keeper) = (Printer::new(options.json)?, Keeper::new(file, positions));

@@ -1,8 +1,8 @@
-//! The watcher over power cuts of the server and kills of its own, with a journal on the simulated disk: each message
-//! comes once and in order, or is reported as lost.
+//! Tests the watcher with power cuts of the server and kills of the watcher, and a journal on the simulated disk: each
+//! message comes once and in order, or is reported as lost.
 //!
-//! The server is a thread that serves the journal by the rules of the hub: a message is sent when its commit has
-//! succeeded, and losses are reported as gaps of IDs.
+//! The server is a thread that serves the journal by the rules of the hub: it sends a message after its commit has
+//! succeeded, and reports gaps between IDs as losses.
 
 use crate::client::{Event, Interest, Position, Positions, Since, Watcher, What};
 use crate::journal::catalog::Catalog;
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const SEGMENT_BYTES: u32 = 128 * 1024;
 const STRETCH_BYTES: u32 = 16 * 1024;
 
-/// How often the server starts in each test. The watcher pauses for up to 0.1 s each time.
+/// How often the server starts in each test. Each time, the watcher pauses for up to 0.1 s.
 const BOOTS: usize = 150;
 
 /// The text of the last message.
@@ -37,7 +37,8 @@ enum Sync {
 /// What the server has written.
 #[derive(Default)]
 struct Log {
-    /// The texts of the messages with each ID. A commit that failed may leave its messages on the disk, or not.
+    /// The texts of all messages that were written with each ID. A failed commit may leave its messages on the disk, so
+    /// an ID can have several.
     texts: BTreeMap<u64, Vec<String>>,
     /// The messages that were synced.
     durable: BTreeSet<u64>,
@@ -51,7 +52,7 @@ struct Client {
 }
 
 impl Client {
-    /// Accepts the next connection, and answers its greeting; none: the watcher was killed meanwhile.
+    /// Accepts the next connection, and answers its greeting; `None`: the watcher was killed meanwhile.
     fn greet(listener: &TcpListener) -> Option<Self> {
         let stream = listener.accept().unwrap().0;
         let mut client = Self { lines: BufReader::new(stream.try_clone().unwrap()), stream };
@@ -76,7 +77,7 @@ impl Client {
     }
 }
 
-/// The server over all its starts.
+/// The server, with the state that outlives its restarts.
 struct Server {
     listener: TcpListener,
     disk: SimulatedDisk,
@@ -98,7 +99,7 @@ impl Server {
                 self.disk.fail_after(self.random.below(60) as u64, Fault::Off);
             }
             self.boot(&mut buffers, boot == 0, is_last);
-            // The first start of a journal ends in order: before that, a cut can cost its identity.
+            // The first start ends without a cut: before that, a cut can destroy the journal's identity.
             if boot > 0 && (self.disk.is_off() || self.random.once_in(2)) {
                 self.disk.cut();
                 self.log.cuts += 1;
@@ -127,7 +128,7 @@ impl Server {
         }
         if is_last {
             while !self.write(&mut writer, client.as_mut(), &[END.to_string()]) {}
-            // Until the watcher has gone.
+            // Wait until the watcher has gone.
             while client.as_mut().is_some_and(|client| client.line().is_some()) {}
         }
     }
@@ -170,7 +171,7 @@ impl Server {
         say_lost(client, lost + missing);
     }
 
-    /// Writes messages in one commit; true: it has succeeded, and they were sent.
+    /// Writes messages in one commit; true: it succeeded, and they were sent.
     fn write(
         &mut self,
         writer: &mut Writer<'_, SimulatedDisk>,
@@ -214,7 +215,8 @@ fn say_lost(client: &mut Client, count: u64) {
 struct Seen {
     texts: BTreeMap<u64, String>,
     serials: BTreeSet<String>,
-    /// How far the journal is read; none: nothing has come. A start gives no ID again, so it never goes back.
+    /// The position in the journal; `None`: nothing has come. No start uses an ID again that a watcher may have seen,
+    /// so the position never goes back.
     position: Option<Position>,
     lost: u64,
     kills: usize,
@@ -245,7 +247,7 @@ impl Seen {
         is_end
     }
 
-    /// Compares it with what the server has written.
+    /// Compares what the watchers have seen with what the server has written.
     fn check(&self, log: &Log, sync: Sync) {
         for (id, text) in &self.texts {
             assert!(log.texts[id].contains(text), "message {id} was never {text}");
@@ -254,7 +256,7 @@ impl Seen {
             let missing: Vec<&u64> = log.durable.iter().filter(|id| !self.texts.contains_key(id)).collect();
             assert_eq!(missing, [&0; 0], "synced, and not seen");
         }
-        // Otherwise the test shows nothing.
+        // Without cuts, messages and kills, the test would show nothing.
         assert!(log.cuts > BOOTS / 4 && self.texts.len() > BOOTS, "{} cuts", log.cuts);
         assert!(self.kills > 0, "no kill");
         assert_eq!(self.lost > 0, sync == Sync::None, "{} lost", self.lost);
@@ -266,7 +268,7 @@ fn check(sync: Sync, seed: u64) {
     let address = listener.local_addr().unwrap();
     let boots = Arc::new(AtomicUsize::new(0));
     let server_boots = Arc::clone(&boots);
-    // The disk stays in its thread.
+    // The thread that uses the disk also creates it.
     let server = std::thread::spawn(move || {
         let (disk, log) = (SimulatedDisk::new(SEGMENT_BYTES, seed), Log::default());
         Server { listener, disk, random: Random(!seed), sync, log, serial: 0, boots: server_boots }.run()
@@ -283,7 +285,7 @@ fn check(sync: Sync, seed: u64) {
             if seen.take(event) {
                 break 'events;
             }
-            // One connection of a killed watcher may wait to be accepted, and cost a start of the server.
+            // A killed watcher may leave a connection that waits to be accepted, and uses up one start of the server.
             if random.once_in(20) && boots.load(Ordering::SeqCst) + 3 < BOOTS {
                 let mut positions = Positions::default();
                 seen.position.into_iter().for_each(|position| positions.set(position));

@@ -1,4 +1,4 @@
-//! Prints events on standard output, and knows up to which position they are written.
+//! Prints events on standard output, and tracks the position up to which they are written.
 
 use super::line::line;
 use crate::client::{Event, Position, What};
@@ -8,20 +8,20 @@ use std::collections::VecDeque;
 use std::io::{self, stdout};
 use std::os::fd::AsFd;
 
-/// Prints events, line by line as they come.
+/// Prints each event that has a line.
 #[derive(Debug)]
 pub struct Printer {
     output: Output,
     is_json: bool,
-    /// A position is printed once that many bytes are written.
+    /// Positions, and how many bytes are written when each is printed.
     marks: VecDeque<(u64, Position)>,
 }
 
 impl Printer {
-    /// A printer on standard output, as text or as JSON.
+    /// A printer to standard output, as text or as JSON.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new(is_json: bool) -> io::Result<Self> {
         let mut printer = Self::to(&stdout(), is_json)?;
         if printer.output.follows_a_part() {
@@ -49,7 +49,7 @@ impl Printer {
         self.output.is_closed()
     }
 
-    /// Prints an event; true: it is a message.
+    /// Queues the line of an event; true: it is a message.
     pub fn print(&mut self, event: &Event) -> bool {
         if let Some(line) = line(&event.what, self.is_json) {
             self.output.push(&line);
@@ -73,7 +73,7 @@ impl Printer {
         if is_written { self.marks.pop_front().map(|(_, position)| position) } else { None }
     }
 
-    /// What to wait for: until the output is writable, or if nothing is left to write, until its reader is gone.
+    /// What to poll: whether the output is writable, or if nothing is left to write, whether its reader is gone.
     pub fn interest(&self) -> PollFd<'_> {
         self.output.interest().unwrap_or_else(|| self.output.end_of_reader())
     }
@@ -82,7 +82,7 @@ impl Printer {
     /// ready.
     ///
     /// # Errors
-    /// Those of the system. If the reader is gone, that is no error.
+    /// The write failed. It is not an error if the reader is gone.
     pub fn write(&mut self) -> io::Result<()> {
         if self.output.is_empty() {
             self.output.close();

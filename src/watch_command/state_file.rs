@@ -1,5 +1,5 @@
-//! The file with the positions in journals. Each save writes and syncs a new file, and renames it over the old one, so
-//! after a crash or a loss of power one of the two is there, and whole.
+//! The file with the positions in journals. Each save writes and syncs a new file, and renames it over the old one. So
+//! after a crash or a loss of power, the file is complete, and either the old one or the new one.
 
 use crate::client::shown::described;
 use crate::client::{Position, Positions};
@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 /// The first line: the program, and the version of the format.
 const HEAD: &str = "firstline watch, state 1";
 
-/// The words of the other lines.
+/// The text of the other lines.
 const JOURNAL: &str = "journal ";
 const READ_TO: &str = " is read to ";
-/// A server without a journal was watched.
+/// The line for a server without a journal.
 const NO_JOURNAL: &str = "a server without a journal";
 const CHECKSUM: &str = "checksum ";
 
-/// More bytes than the longest state has.
+/// An upper bound of the file's length, in bytes: longer than the longest state.
 const BYTES_MAX: u64 = 16 * 1024;
 
 const MODE: u32 = 0o600;
@@ -49,7 +49,7 @@ enum Reason {
     System(io::Error),
     /// Another process uses it.
     InUse,
-    /// It holds no state, or a damaged one.
+    /// Its content is not a state, or is damaged.
     NoState,
 }
 
@@ -75,11 +75,11 @@ impl From<StateError> for Failure {
 }
 
 impl StateFile {
-    /// Opens the file of that path, and returns its positions. It need not exist. This also writes the file once, so
-    /// that a failure to write shows at the start.
+    /// Opens the file at that path, and returns its positions. The file need not exist. This also writes the file once,
+    /// so that a failure to write shows at startup.
     ///
     /// # Errors
-    /// It holds no state or a damaged one, another process uses it, or those of the system.
+    /// The file's content is not a state or is damaged, another process uses the file, or an I/O error.
     pub fn open(path: &Path) -> Result<(Self, Positions), StateError> {
         let bad = |reason| StateError { path: path.to_path_buf(), reason };
         let system = |error| bad(Reason::System(error));
@@ -93,7 +93,7 @@ impl StateFile {
         let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
         let lock = try_lock(&beside(path, ".lock")).map_err(system)?.ok_or_else(|| bad(Reason::InUse))?;
         let file = Self { path: path.to_path_buf(), new: beside(path, ".new"), directory, _lock: lock };
-        // Another process may have held the lock and written since the first read.
+        // Another process may have held the lock, and written the file, since the first read.
         let positions = read(path).ok().and_then(|text| parse(&text)).unwrap_or(positions);
         file.save(&positions).map_err(system)?;
         Ok((file, positions))
@@ -104,10 +104,10 @@ impl StateFile {
         &self.path
     }
 
-    /// Writes the state. Once this returns, it survives a loss of power.
+    /// Writes the state. After this returns, it survives a loss of power.
     ///
     /// # Errors
-    /// Those of the system. Then the file holds the old state, or the new one if only the last sync failed.
+    /// An I/O error. The file then contains the old state, or the new one if only the last sync failed.
     pub fn save(&self, positions: &Positions) -> io::Result<()> {
         let written = self.write(positions).and_then(|()| fs::rename(&self.new, &self.path));
         if written.is_err() {
@@ -144,7 +144,7 @@ fn read(path: &Path) -> io::Result<String> {
 fn format(positions: &Positions) -> String {
     let mut text = format!("{HEAD}\n");
     for Position { journal, id } in positions.list() {
-        // A String takes everything.
+        // Writing to a String does not fail.
         let _ = match journal {
             Some(journal) => writeln!(text, "{JOURNAL}{journal}{READ_TO}{id}"),
             None => writeln!(text, "{NO_JOURNAL}"),
@@ -154,7 +154,7 @@ fn format(positions: &Positions) -> String {
     format!("{text}{CHECKSUM}{checksum:08x}\n")
 }
 
-/// The positions of a state; none: the text is no state, or a damaged one.
+/// Parses a state into its positions; `None`: the text is not a state, or is damaged.
 fn parse(text: &str) -> Option<Positions> {
     let (body, checksum) = text.strip_suffix('\n')?.rsplit_once('\n')?;
     let body = format!("{body}\n");
@@ -166,7 +166,7 @@ fn parse(text: &str) -> Option<Positions> {
         return None;
     }
     let mut positions = Positions::default();
-    // The file lists the journal that was read last first, and `set` puts each before the others.
+    // The file lists the most recently read journal first, and `set` puts each position before the others.
     for line in lines.rev() {
         positions.set(position(line)?);
     }

@@ -1,9 +1,9 @@
-//! Why `firstline watch` ended.
+//! Why `firstline watch` ended, and its exit code.
 
-/// Why it ended.
+/// Why the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has printed the number of messages of the option.
+    /// It has printed the number of messages that `--count` says.
     Counted,
     /// The reader of its output is gone.
     Unread,
@@ -13,14 +13,14 @@ pub enum Verdict {
     TimedOut,
     /// Its output or its state could not be written.
     Failed,
-    /// That signal ended it.
+    /// This signal ended it.
     Interrupted(u8),
 }
 
 const DENIED: u8 = 1;
 const TIMED_OUT: u8 = 3;
 const FAILED: u8 = 4;
-/// This plus the number of the signal, as in shells.
+/// The exit code is this plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 128;
 
 impl Verdict {

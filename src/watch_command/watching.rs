@@ -1,4 +1,4 @@
-//! Runs the client, the outputs and the signals in one thread, which waits for all of them in one poll.
+//! Runs the client, the outputs and the signals in one thread, with one poll for all of them.
 
 use super::keeper::Keeper;
 use super::printer::Printer;
@@ -18,15 +18,16 @@ use std::io::{self, stderr};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-/// How long the process waits after a signal until its output is written. A reader that reads takes it in that time.
+/// How long the process still writes its output after a signal. A reader that does not pause takes the output in that
+/// time.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The limits from the options.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// After that many messages; none: never.
+    /// The command ends after that many messages; `None`: never.
     pub count: Option<u64>,
-    /// After that time without a message; none: never.
+    /// The command ends after that time without a message; `None`: never.
     pub timeout: Option<Duration>,
 }
 
@@ -40,22 +41,22 @@ pub struct Watching {
     interruption: Interruption,
     /// How many messages were printed.
     printed: u64,
-    /// How many messages are still to be printed; none: there is no end.
+    /// How many messages are left to print; `None`: their number is not limited.
     left: Option<u64>,
     timeout: Option<Duration>,
-    /// When the last message came, or this began.
+    /// When the last message was printed; at first, when the command started. A pause of the reader moves it too.
     heard: Instant,
-    /// The current trouble was reported.
+    /// Whether the current trouble was reported.
     tells_trouble: bool,
-    /// Why it ends; none: it does not end yet.
+    /// Why the command ends; `None`: it is not ending.
     verdict: Option<Verdict>,
 }
 
 impl Watching {
-    /// Starts with that client, within those limits.
+    /// Creates the state with that client and those limits.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new(
         watcher: Watcher,
         printer: Printer,
@@ -86,7 +87,7 @@ impl Watching {
             self.keep();
             self.tell_trouble();
             self.tell_progress();
-            // A reader that pauses is no lack of messages.
+            // The time-out does not run while the reader of the output pauses.
             if !self.has_room() {
                 self.heard = Instant::now();
             }
@@ -126,7 +127,7 @@ impl Watching {
         self.left != Some(0) && self.printer.has_room() && self.complaints.has_room()
     }
 
-    /// Records what was printed, and saves it if it is time.
+    /// Records what was printed, and saves it if that is due.
     fn keep(&mut self) {
         while let Some(position) = self.printer.take_printed() {
             self.keeper.confirm(position);
@@ -136,7 +137,7 @@ impl Watching {
         }
     }
 
-    /// Reports that the server is not connected, and that it is connected again.
+    /// Reports when the connection is lost, and when the server is connected again.
     fn tell_trouble(&mut self) {
         match self.watcher.trouble() {
             Some(trouble) if !self.tells_trouble => {
@@ -152,7 +153,7 @@ impl Watching {
         }
     }
 
-    /// Shows how many messages were printed, if that is wanted and due.
+    /// Shows how many messages were printed, if an update is due.
     fn tell_progress(&mut self) {
         let printed = self.printed;
         let text = || format!("{} printed", Counted(printed, "message"));
@@ -198,8 +199,8 @@ impl Watching {
         while !self.is_written() && until.is_none_or(|until| Instant::now() < until) {
             self.wait_until(until);
             if let Some(ended) = self.verdict.take() {
-                // A signal ends the wait for a reader that does not read. An error of the output leaves some time for
-                // its complaint.
+                // A signal ends the wait for a reader that does not read. After an error of the output, some time is
+                // left to write the complaint about it.
                 let is_signal = matches!(ended, Verdict::Interrupted(_));
                 if ended == Verdict::Failed {
                     verdict = Verdict::Failed;
@@ -212,7 +213,7 @@ impl Watching {
             self.keeper.confirm(position);
         }
         if let Some(complaint) = self.keeper.finish() {
-            // This may block, but the process ends anyway.
+            // This may block, but nothing else is left to do.
             say("firstline", complaint);
             verdict = Verdict::Failed;
         }
@@ -225,7 +226,7 @@ impl Watching {
 
     // ---- Waiting ---------------------------------------------------------------------------------------
 
-    /// Waits for the first event and handles it.
+    /// Waits for an event and handles it.
     fn wait(&mut self) {
         let watched = self.watcher.due().filter(|_| self.has_room());
         let due =
