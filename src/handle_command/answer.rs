@@ -1,35 +1,35 @@
-//! What a program says: parses the lines of one that runs all the time, and judges the end of one that runs for one
-//! task.
+//! The answers of a program: parses the lines of a program that runs for many tasks, and interprets the exit of one
+//! that runs for one task.
 
 use super::limits::TEXT_BYTES_MAX;
 use std::fmt;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-/// The exit status of a program that cannot do its task now: `EX_TEMPFAIL` of sysexits(3).
+/// The exit status of a program that cannot do its task now: `EX_TEMPFAIL` in sysexits(3).
 const TEMPFAIL: i32 = 75;
 
-/// What has become of a task.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is done.
     Done(Vec<u8>),
-    /// It is not done, and will not be.
+    /// It was not done, and will not be.
     Refused(Vec<u8>),
-    /// It is not done now.
+    /// It was not done yet.
     Later(Vec<u8>),
-    /// Nobody knows how much of it is done, for this reason.
+    /// It is not known how much of it was done, for this reason.
     Unknown(String),
 }
 
-/// A line of a program that runs all the time.
+/// A line from a program that runs for many tasks.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
     /// It can take tasks.
     Ready,
     /// It answers its task.
     Answer(Answer),
-    /// Something else.
+    /// It is none of these.
     Other,
 }
 
@@ -52,13 +52,13 @@ impl Said {
 }
 
 impl Answer {
-    /// The answer of a program that has ended with that status, and whose last line that was.
+    /// The answer of a program that ended with that status after it wrote `last_line`.
     pub fn of_status(status: ExitStatus, last_line: &[u8]) -> Self {
         let text = bounded(last_line.trim_ascii());
         match status.code() {
             Some(0) => Self::Done(text),
             Some(TEMPFAIL) => Self::Later(text),
-            // A refusal without a reason helps nobody.
+            // A refusal without a reason would not help the sender.
             Some(code) if text.is_empty() => Self::Refused(format!("exit status {code}").into_bytes()),
             Some(_) => Self::Refused(text),
             None => Self::Unknown(format!("PROGRAM {}", ended(status))),
@@ -67,7 +67,7 @@ impl Answer {
 }
 
 impl fmt::Display for Answer {
-    /// As a program says it.
+    /// The line with which a program gives this answer; for `Unknown`, the reason.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, text) = match self {
             Self::Done(text) => ("ok", text),
@@ -89,7 +89,7 @@ pub fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// The beginning of a text. The server cuts a long one further, and marks it.
+/// The beginning of a text. The server shortens a long text further, and marks the cut.
 fn bounded(text: &[u8]) -> Vec<u8> {
     text[..text.len().min(TEXT_BYTES_MAX)].to_vec()
 }

@@ -1,8 +1,8 @@
-//! The connection to the server as a handler: asks for tasks, tells what has become of them, and connects again.
+//! The connection to the server as a handler: asks for tasks, sends the answers, and reconnects.
 //!
-//! If nobody knows how much of a task is done, the server must not hear that it was done or refused. Then the
-//! connection ends without `/quit` as soon as the other tasks are answered, so that the server tells the sender
-//! `handler-lost`. Until then no new tasks are wanted.
+//! If it is not known how much of a task was done, the server must not be told that it was done or refused. Instead,
+//! the connection ends without `/quit` as soon as the other tasks are answered, so that the server tells the sender
+//! `handler-lost`. Until then, this process asks for no new tasks.
 
 use super::answer::Answer;
 use super::report::Report;
@@ -18,30 +18,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-/// The way to the server.
+/// The connection to the server as a handler.
 #[derive(Debug)]
 pub struct Handling {
     link: Link,
     min: Priority,
     /// The number of the connection, from 1.
     connection: u64,
-    /// How many tasks are wanted at once.
+    /// How many tasks this process wants at once.
     wanted: usize,
-    /// How many the server was told.
+    /// The number that the server was told.
     told: usize,
-    /// What the server was told on this connection, by the number of the line. It confirms each.
+    /// The lines on this connection that the server has not confirmed yet, by line number.
     unconfirmed: BTreeMap<u64, Report>,
-    /// The tasks that the server has given and that are not answered.
+    /// The tasks that the server has given and this process has not answered.
     given: Vec<u64>,
-    /// Of these, those that nobody answers any more, and when the server's time for each is over; none: the server was
-    /// asked about it since.
+    /// Those of them with an unknown result, which will not be answered, and when the server's time for each ends.
+    /// `None`: at that time, the server was asked for more, and has not answered yet.
     unknown: Vec<(u64, Option<Instant>)>,
     events: VecDeque<Event>,
     /// Why there is no connection now.
     trouble: Option<String>,
-    /// Why the server gives no tasks.
+    /// Why the server gives this process no tasks.
     denial: Option<String>,
-    /// It has said `/quit`.
+    /// Whether `/quit` was sent.
     has_quit: bool,
 }
 
@@ -52,16 +52,16 @@ pub enum Event {
     Task(Task),
     /// It has set the time for a task.
     Time(TaskKey, ServerTime),
-    /// It has given up the task.
+    /// It no longer waits for the answer to this task.
     GivenUp(TaskKey),
-    /// The connection is lost, and with it all its tasks. These answers may not have reached the server.
+    /// The connection and all its tasks are lost. These answers may not have reached the server.
     Lost(Vec<(u64, Answer)>),
     /// An answer came too late: the sender has got another one.
     TooLate(u64, Answer),
 }
 
 impl Handling {
-    /// A handler of messages of that priority and above. It connects when a task is wanted.
+    /// A handler of messages of that priority and above. It connects when tasks are wanted.
     pub fn new(link: Link, min: Priority) -> Self {
         Self {
             link,
@@ -89,17 +89,17 @@ impl Handling {
         self.trouble.as_deref()
     }
 
-    /// Why the server gives no tasks, if so. To try again would not help.
+    /// Why the server gives this process no tasks, if so. Another attempt would not help.
     pub fn denial(&self) -> Option<&str> {
         self.denial.as_deref()
     }
 
-    /// Whether that task is with this process as far as the server says.
+    /// Whether the server waits for this process to answer that task.
     pub fn is_current(&self, key: TaskKey) -> bool {
         key.connection == self.connection && self.given.contains(&key.number)
     }
 
-    /// Whether the server has given up that task, on the connection that there is now.
+    /// Whether the server has given up that task, if it came on the current connection.
     pub fn has_given_up(&mut self, key: TaskKey) -> bool {
         self.is_connected() && key.connection == self.connection && !self.given.contains(&key.number)
     }
@@ -114,25 +114,25 @@ impl Handling {
         self.link.interest()
     }
 
-    /// When to advance at the latest.
+    /// The latest time for the next [`advance`](Self::advance).
     pub fn due(&self) -> Option<Instant> {
         let unknown = self.unknown.iter().filter_map(|(_, until)| *until).min();
         self.link.due().filter(|_| self.is_connecting()).into_iter().chain(unknown).min()
     }
 
-    /// Whether a connection is wanted, or an attempt has begun.
+    /// Whether a connection is wanted, or an attempt to connect has begun.
     fn is_connecting(&self) -> bool {
         self.wanted > 0 || self.link.interest().is_some()
     }
 
     // ---- To the server ---------------------------------------------------------------------------------
 
-    /// How many tasks are wanted at once from now on, with those that run.
+    /// Sets how many tasks are wanted at once from now on, including those that are running.
     pub fn want(&mut self, count: usize) {
         self.wanted = count;
     }
 
-    /// Tells what has become of a task; false: it cannot be told, because the server has given up the task.
+    /// Sends the answer to a task; false: the server no longer waits for it, or its connection is lost.
     pub fn answer(&mut self, task: &Task, answer: Answer) -> bool {
         let key = task.key;
         if !self.is_current(key) {
@@ -154,7 +154,7 @@ impl Handling {
         }
     }
 
-    /// Leaves in order as soon as the server has confirmed everything.
+    /// Sends `/quit`, once, if every task is answered and the server has confirmed everything.
     pub fn quit_if_settled(&mut self) {
         if self.given.is_empty() && self.unconfirmed.is_empty() && !self.has_quit {
             self.has_quit = true;
@@ -195,7 +195,7 @@ impl Handling {
 
     // ---- From the server -------------------------------------------------------------------------------
 
-    /// Does what can be done without waiting: connects, asks, and reads.
+    /// Connects, asks, and reads, as far as that does not block.
     pub fn advance(&mut self, now: Instant) {
         if let Some(connection) = self.link.connection() {
             connection.begin_round();
@@ -204,7 +204,7 @@ impl Handling {
         self.flush();
     }
 
-    /// One step; false: there is nothing to do now.
+    /// Takes one step; false: nothing can be done now.
     fn step(&mut self, now: Instant) -> bool {
         if self.link.connection().is_some() {
             self.tell_wanted();
@@ -235,7 +235,8 @@ impl Handling {
         }
     }
 
-    /// The server does not say when the time for a task is over, but it refuses to extend it then.
+    /// The server does not report that the time for a task has ended, but then refuses to extend it. So asks for more
+    /// time for each task with an unknown result when its time ends.
     fn ask_about_unknown(&mut self, now: Instant) {
         let mut due = Vec::new();
         for (number, until) in &mut self.unknown {
@@ -247,7 +248,7 @@ impl Handling {
         due.into_iter().for_each(|number| self.push(Report::Extend(number)));
     }
 
-    /// Reads what is there; true: the connection was lost.
+    /// Reads what has arrived; true: the connection was lost.
     fn read(&mut self, now: Instant) -> bool {
         while self.denial.is_none() {
             let Some(connection) = self.link.connection() else { return true };
@@ -260,7 +261,7 @@ impl Handling {
         false
     }
 
-    /// Ends the connection if nobody answers the tasks that are left on it.
+    /// Ends the connection if all tasks that are left on it have an unknown result.
     fn lose_unknown(&mut self, now: Instant) -> bool {
         let is_due =
             !self.unknown.is_empty() && self.unknown.len() == self.given.len() && self.unconfirmed.is_empty();
@@ -286,7 +287,7 @@ impl Handling {
                     self.take_refusal(report, &reason, &text, now);
                 }
             }
-            // A newer server may limit a line more: then the answer was not taken.
+            // A newer server may have a lower limit for a line, and has then not taken the answer.
             Reply::Nak { line, reason, text } if self.unconfirmed.contains_key(&line) => {
                 self.lose(&said(&reason, &text), now);
             }
@@ -313,7 +314,7 @@ impl Handling {
     fn take_refusal(&mut self, report: Report, reason: &str, text: &str, now: Instant) {
         match report {
             Report::Wanted if reason == "handlers-full" => self.lose(&said(reason, text), now),
-            // It still takes the answers to its tasks, and then says BYE.
+            // The server still takes the answers to its tasks, and then says BYE.
             Report::Wanted if reason == "shutting-down" => {}
             Report::Wanted => self.denial = Some(said(reason, text)),
             Report::Answer(number, answer) => self.events.push_back(Event::TooLate(number, answer)),
@@ -327,7 +328,7 @@ impl Handling {
         }
     }
 
-    /// The connection is lost. The link connects again after a pause.
+    /// Handles the loss of the connection. The link reconnects after a pause.
     fn lose(&mut self, reason: &str, now: Instant) {
         let unconfirmed = self.take_unconfirmed();
         self.events.push_back(Event::Lost(unconfirmed));

@@ -1,28 +1,28 @@
-//! Cuts the output of a program into lines, within bounded memory.
+//! Splits the output of a program into lines, within bounded memory.
 
 use super::limits::{LINE_BYTES_MAX, READ_BYTES};
 use memchr::memchr;
 use std::io::{self, ErrorKind, Read};
 
-/// What one read came to.
+/// The result of one read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     /// Some bytes.
     Some,
-    /// Nothing more now.
+    /// Nothing is available now.
     Nothing,
-    /// The program has closed its output.
+    /// The output is closed, or cannot be read.
     End,
 }
 
-/// The line that the program writes. Of a longer line it keeps the first [`LINE_BYTES_MAX`].
+/// The line that the program is writing. Of a longer line, it keeps the first [`LINE_BYTES_MAX`] bytes.
 #[derive(Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,
 }
 
 impl Lines {
-    /// Reads once, and calls `take` for each line that ends, without its LF.
+    /// Reads once, and calls `take` for each complete line, without its LF.
     pub fn read(&mut self, from: &mut impl Read, take: impl FnMut(&[u8])) -> Received {
         let mut bytes = [0; READ_BYTES];
         match from.read(&mut bytes) {
@@ -36,7 +36,7 @@ impl Lines {
         }
     }
 
-    /// The beginning of a line that has not ended.
+    /// The line so far, which has no LF yet.
     pub fn rest(&self) -> &[u8] {
         &self.line
     }

@@ -1,4 +1,4 @@
-//! What the process tells on standard error.
+//! The log of the command, on standard error.
 
 use super::limits::{IGNORED_LINES_MAX, IGNORED_PAUSE};
 use crate::client::shown::shown;
@@ -14,9 +14,9 @@ use std::time::Instant;
 pub struct Log {
     output: Output,
     dropped: u64,
-    /// Until when the lines of programs are counted as below.
+    /// When the current period of counting ignored lines ends.
     period_end: Option<Instant>,
-    /// How many lines of programs were ignored in this period.
+    /// How many lines of programs were ignored in the current period.
     ignored: u64,
 }
 
@@ -24,7 +24,7 @@ impl Log {
     /// A log on standard error.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
         Ok(Self { output: Output::new(&stderr())?, dropped: 0, period_end: None, ignored: 0 })
     }
@@ -42,7 +42,8 @@ impl Log {
         self.output.push(format_args!("firstline: {what}"));
     }
 
-    /// Logs that a line of a program is ignored. Tells only some of many.
+    /// Logs that a line of a program is ignored, for the first [`IGNORED_LINES_MAX`] lines of a period. Counts the
+    /// others.
     pub fn tell_ignored(&mut self, line: &[u8], now: Instant) {
         if self.period_end.is_none_or(|end| now >= end) {
             let more = self.ignored.saturating_sub(IGNORED_LINES_MAX);
@@ -65,7 +66,7 @@ impl Log {
         self.output.is_empty()
     }
 
-    /// What to wait for before [`write`](Self::write); none: there is nothing to write.
+    /// What to poll before [`write`](Self::write); `None`: nothing is left to write.
     pub fn interest(&self) -> Option<PollFd<'_>> {
         self.output.interest()
     }

@@ -1,23 +1,23 @@
 //! `firstline handle`: processes messages of a server by running a program. This process is not the server, so it may
-//! allocate; its memory is bounded for any input.
+//! allocate. Its memory is bounded for any input.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `limits` | every bound |
 //! | `task` | a task of the server |
-//! | `answer` | what a program says |
-//! | `lines` | the output of a program, cut into lines |
+//! | `answer` | the answers of a program |
+//! | `lines` | the output of a program, split into lines |
 //! | `process` | a process, its group and its pipes |
-//! | `children` | the ends of processes, as a descriptor to poll |
+//! | `children` | the exits of processes, as a descriptor to poll |
 //! | `program` | the program and its arguments |
 //! | `streaming` | a run of the program for many tasks |
 //! | `single` | a run of the program for one task |
-//! | `slot` | a place for one task at once: starts the program, and watches its time |
-//! | `report` | what was told to the server |
+//! | `slot` | room for one task: starts the program, and enforces its time-outs |
+//! | `report` | a line to the server about a task |
 //! | `handling` | the connection to the server |
 //! | `log` | the lines on standard error |
-//! | `verdict` | why it ended, and the exit code |
-//! | `supervising` | the files above together, in one thread and one poll |
+//! | `verdict` | why the command ended, and its exit code |
+//! | `supervising` | runs the files above in one thread, with one poll |
 
 mod answer;
 mod children;
@@ -47,15 +47,15 @@ use slot::{Manner, Slot};
 use supervising::Supervising;
 pub use verdict::Verdict;
 
-/// Handles tasks until the server or a signal ends it.
+/// Handles tasks until the server, a program that cannot be started, or a signal ends it.
 ///
 /// # Errors
-/// Why it cannot begin: no task was taken.
+/// Why the command cannot start: no task was taken.
 pub fn run(options: &HandleOptions) -> Result<Verdict, Failure> {
     let servers: Servers =
         options.servers.parse().map_err(|error| Usage::given(options.servers.as_ref(), error))?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
-    // Before there is another thread.
+    // Before another thread is started, because threads inherit the blocked signals.
     let (interruption, children) = (Interruption::block()?, Children::watch()?);
     let handling = Handling::new(Link::new(servers, token), options.min);
     let program = Program::new(options.program.clone());

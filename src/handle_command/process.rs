@@ -1,4 +1,4 @@
-//! One run of the program: a process in a process group of its own, and the pipes to it, which never block.
+//! One run of the program: a process in a process group of its own, with non-blocking pipes to it.
 
 use super::limits::TERM_GRACE;
 use nix::errno::Errno;
@@ -17,18 +17,18 @@ use std::time::Instant;
 pub struct Process {
     child: Child,
     stage: Stage,
-    /// It was asked to end.
+    /// Whether it was asked to end.
     is_ending: bool,
-    /// Its standard input; none: it is closed.
+    /// Its standard input; `None`: it is closed.
     pub input: Option<ChildStdin>,
-    /// Its standard output; none: it is closed.
+    /// Its standard output; `None`: it is closed.
     pub output: Option<ChildStdout>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Running,
-    /// It got SIGTERM, and gets SIGKILL then.
+    /// It got SIGTERM, and gets SIGKILL at this time.
     Terminated(Instant),
     Killed,
     Reaped,
@@ -62,26 +62,26 @@ impl Process {
         }
     }
 
-    /// When it gets SIGKILL; none: not yet.
+    /// When it gets SIGKILL; `None`: it was not asked to end, or SIGKILL was sent.
     pub fn due(&self) -> Option<Instant> {
         if let Stage::Terminated(until) = self.stage { Some(until) } else { None }
     }
 
-    /// Sends SIGKILL if it was asked to end and the time for that is over.
+    /// Sends SIGKILL if the process was asked to end and its time for that is over.
     pub fn kill_if_due(&mut self, now: Instant) {
         if self.due().is_some_and(|until| now >= until) {
             self.kill();
         }
     }
 
-    /// The exit status if the process has ended. Then the rest of its group is ended, too.
+    /// The exit status, if the process has ended. Then this also kills the rest of its group.
     pub fn reap(&mut self) -> Option<ExitStatus> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        // No error comes: the process is a child of this one, and nobody else reaps it.
+        // waitid does not fail: the process is a child of this one, and nothing else reaps it.
         if !waitid(Id::Pid(self.group()), flags).is_ok_and(|status| status != WaitStatus::StillAlive) {
             return None;
         }
-        // Before the process is reaped: until then no other group can get its number.
+        // The group is killed before the process is reaped, because after that another group can get its number.
         self.kill();
         let status = self.child.try_wait().ok().flatten();
         if status.is_some() {
@@ -95,19 +95,20 @@ impl Process {
         self.stage = Stage::Killed;
     }
 
-    /// Sends a signal to the group. After an error, as when the group is empty, there is nothing to do.
+    /// Sends a signal to the group. An error, such as an empty group, needs no reaction.
     fn signal(&self, signal: Signal) {
         let _ = killpg(self.group(), signal);
     }
 
-    /// The group has the number of the process.
+    /// The process group, which has the ID of the process.
     fn group(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 }
 
 impl Drop for Process {
-    /// Ends the group at once. This process does not wait for that: it ends itself.
+    /// Kills the group at once, without waiting for its end. Unless the start of the process failed, this process is
+    /// about to end too.
     fn drop(&mut self) {
         if self.stage != Stage::Reaped {
             self.kill();

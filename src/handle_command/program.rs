@@ -14,7 +14,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program is the first word, and the others are its arguments.
+    /// The first word is the program, and the others are its arguments.
     pub fn new(words: Vec<OsString>) -> Self {
         Self { words }
     }
@@ -27,7 +27,7 @@ impl Program {
         Process::start(&mut self.command())
     }
 
-    /// Starts it for one task, whose priority and sender are in its environment.
+    /// Starts it for one task. The task's priority and sender are in its environment.
     ///
     /// # Errors
     /// It cannot be started.

@@ -1,22 +1,22 @@
-//! What was told to the server and is not confirmed yet.
+//! The lines to the server, which the server confirms.
 
 use super::answer::Answer;
 
-/// What a line of this process says to the server.
+/// A line from this process to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// How many tasks it wants: `/handle`.
+    /// How many tasks this process wants: `/handle`.
     Wanted,
-    /// What has become of the task of that number.
+    /// The answer to the task of that number.
     Answer(u64, Answer),
-    /// It needs more time for the task of that number: `/extend`.
+    /// A request for more time for the task of that number: `/extend`.
     Extend(u64),
-    /// It leaves: `/quit`.
+    /// The end of the connection: `/quit`.
     Quit,
 }
 
 impl Report {
-    /// The line for the server, without its LF; none: an answer that the server must not get.
+    /// The line for the server, without its LF; `None`: the server must not get this answer.
     pub fn line(&self, wanted: &str) -> Option<Vec<u8>> {
         let about = |command: &str, number: u64, text: &[u8]| {
             let blank: &[u8] = if text.is_empty() { b"" } else { b" " };

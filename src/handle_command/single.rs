@@ -1,4 +1,4 @@
-//! A run of the program for one task: gives it the text, and keeps the last line of its output.
+//! A run of the program for one task: writes the text to its input, and keeps the last line of its output.
 
 use super::answer::Answer;
 use super::lines::{Lines, Received, is_temporary};
@@ -18,7 +18,7 @@ pub struct Single {
     lines: Lines,
     /// The last line that was not blank.
     last: Vec<u8>,
-    /// What it does not have yet of its text.
+    /// The part of the text that is not written yet.
     text: Vec<u8>,
 }
 
@@ -32,7 +32,7 @@ impl Single {
         Self { process, lines: Lines::default(), last: Vec::new(), text }
     }
 
-    /// Writes what its input takes, and closes it after the text. It need not read its input.
+    /// Writes what the input takes, and closes the input after the text. The program need not read it.
     pub fn write(&mut self) {
         while !self.text.is_empty()
             && let Some(input) = &mut self.process.input
@@ -46,7 +46,7 @@ impl Single {
         self.process.input = None;
     }
 
-    /// Reads once. Returns whether there may be more.
+    /// Reads once. Returns whether more may be available.
     pub fn read(&mut self) -> bool {
         let Some(output) = &mut self.process.output else { return false };
         let last = &mut self.last;
@@ -60,7 +60,7 @@ impl Single {
         }
     }
 
-    /// Its answer, now that it has ended with that status.
+    /// The answer of the process, which has ended with that status.
     pub fn answer(&mut self, status: ExitStatus) -> Answer {
         keep(&mut self.last, self.lines.rest());
         Answer::of_status(status, &self.last)

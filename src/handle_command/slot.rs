@@ -1,4 +1,4 @@
-//! A place for one task at once: starts the program, gives it the task, watches its time, and starts it again.
+//! Room for one task at a time: starts the program, gives it the task, enforces its time-outs, and restarts it.
 
 use super::answer::{Answer, Said, ended};
 use super::limits::{LAST_READS_MAX, RESTART_MS_MAX, RESTART_MS_MIN, START, TERM_GRACE};
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 /// How a slot runs its program.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// Each task has a process of its own.
+    /// Whether each task gets a process of its own.
     pub is_each: bool,
-    /// How long the program may take for a task; none: as long as the server lets it.
+    /// How long the program may take for a task; `None`: as long as the server permits.
     pub timeout: Option<Duration>,
 }
 
-/// One place for a task.
+/// Room for one task at a time.
 #[derive(Debug)]
 pub struct Slot {
     program: Program,
@@ -33,25 +33,25 @@ pub struct Slot {
     run: Run,
     work: Option<Work>,
     backoff: Backoff,
-    /// The program is not started before.
+    /// The program is not started before this time.
     paused_until: Option<Instant>,
-    /// No more tasks, and no new processes.
+    /// Whether the slot takes no more tasks. A program for many tasks is then not restarted.
     is_stopping: bool,
 }
 
-/// A task, and when its time is over.
+/// A task, and when its time ends.
 #[derive(Debug)]
 struct Work {
     task: Task,
-    /// The end of its own time; none: it has no time of its own.
+    /// The end of the time that [`Manner`] gives it; `None`: it gives no limit.
     until: Option<Instant>,
-    /// The end of the server's time for it when the connection was lost; none: the connection was not lost.
+    /// If the connection was lost: the end of the time that the server had given.
     lost_until: Option<Instant>,
 }
 
 impl Work {
-    /// When the task ends at the latest. After a lost connection the server's time counts only for a task without a
-    /// time of its own: the program may finish.
+    /// When the task must end. After the connection was lost, a task may use the rest of its own time-out. The server's
+    /// time then limits only a task without one.
     fn due(&self) -> Option<Instant> {
         let own = self.until.or(self.lost_until);
         own.into_iter().chain(self.task.time.map(|time| time.until)).min()
@@ -62,36 +62,36 @@ impl Work {
 enum Run {
     /// No process.
     None,
-    /// It has not said yet that it is ready, and must do so until then.
+    /// It has not written `READY 1` yet, and must do so before this time.
     Starting(Streaming, Instant),
     /// It takes tasks.
     Streaming(Streaming),
-    /// It has closed its standard input or output, and must end until then.
+    /// It has closed its standard input or output, and must end before this time.
     Closed(Streaming, Instant),
     /// It has one task.
     Single(Single),
 }
 
 impl Slot {
-    /// A place without a process.
+    /// A slot without a process.
     pub fn new(program: Program, manner: Manner) -> Self {
         let backoff = Backoff::between(RESTART_MS_MIN, RESTART_MS_MAX);
         let (run, work, paused_until) = (Run::None, None, None);
         Self { program, manner, run, work, backoff, paused_until, is_stopping: false }
     }
 
-    /// The task that it has.
+    /// The current task.
     pub fn task(&self) -> Option<&Task> {
         self.work.as_ref().map(|work| &work.task)
     }
 
-    /// As [`task`](Self::task), to change its times.
+    /// Like [`task`](Self::task), to change the task's times.
     pub fn task_mut(&mut self) -> Option<&mut Task> {
         self.work.as_mut().map(|work| &mut work.task)
     }
 
-    /// Whether its program may still have the task when the server's time for it is over: its own time is over, and
-    /// after SIGTERM it has some time more.
+    /// Whether the program may still work on the task when the server's time for it ends. It may if its own time-out,
+    /// with the time that it has after SIGTERM, ends later, or if it has no time-out.
     pub fn wants_more_time(&self) -> bool {
         let is_longer = |work: &Work| {
             work.task.time.is_some_and(|time| work.until.is_none_or(|until| until + TERM_GRACE >= time.until))
@@ -109,7 +109,7 @@ impl Slot {
         is_ready && self.work.is_none() && !self.is_stopping
     }
 
-    /// Whether there is no process and no task.
+    /// Whether it has no process and no task.
     pub fn is_empty(&self) -> bool {
         matches!(self.run, Run::None) && self.work.is_none()
     }
@@ -123,7 +123,8 @@ impl Slot {
         self.work = Some(Work { task, until, lost_until: None });
     }
 
-    /// The connection on which its task came is lost. The program may finish, in its own time or in the server's.
+    /// Records that the connection on which the task came is lost. The program may finish within its own time-out, or
+    /// else within the server's time.
     pub fn lose_server(&mut self) {
         if let Some(work) = &mut self.work {
             let time = work.task.time.take();
@@ -136,7 +137,7 @@ impl Slot {
         self.work.take().map(|work| work.task)
     }
 
-    /// Takes no more tasks, and ends its process when that has none.
+    /// Takes no more tasks from now on. Ends the process if it has no task.
     pub fn stop(&mut self, now: Instant) {
         self.is_stopping = true;
         if self.work.is_none() {
@@ -151,7 +152,7 @@ impl Slot {
         }
     }
 
-    /// When to advance at the latest.
+    /// The latest time for the next [`advance`](Self::advance).
     pub fn due(&self) -> Option<Instant> {
         let stage = match &self.run {
             Run::Starting(_, until) | Run::Closed(_, until) => Some(*until),
@@ -166,7 +167,7 @@ impl Slot {
         [running, killed, self.paused_until].into_iter().flatten().min()
     }
 
-    /// What to wait for besides the ends of processes.
+    /// What to poll besides the exits of processes.
     pub fn interest<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         match &self.run {
             Run::None => {}
@@ -177,10 +178,11 @@ impl Slot {
 
     // ---- Steps -----------------------------------------------------------------------------------------
 
-    /// Does what can be done without waiting. Returns what has become of a task.
+    /// Starts, reads, writes and ends processes, as far as that does not block. Returns the task that has an answer,
+    /// and the answer.
     ///
     /// # Errors
-    /// The program cannot be started. The slot keeps its task, which has not begun.
+    /// The program cannot be started. The slot keeps its task, which was not started.
     pub fn advance(&mut self, now: Instant, log: &mut Log) -> io::Result<Option<(Task, Answer)>> {
         if self.paused_until.is_some_and(|until| now >= until) {
             self.paused_until = None;
@@ -243,7 +245,7 @@ impl Slot {
         answer
     }
 
-    /// Reads once from a program that runs all the time. Returns its answer, and whether there may be more to read.
+    /// Reads once from a program that runs for many tasks. Returns its answer, and whether more may be available.
     fn read(&mut self, now: Instant, log: &mut Log) -> (Option<Answer>, bool) {
         let (Run::Starting(run, _) | Run::Streaming(run) | Run::Closed(run, _)) = &mut self.run else {
             return (None, false);
@@ -262,7 +264,7 @@ impl Slot {
                     self.backoff.reset();
                     answer = Some(said);
                 }
-                // It could be taken for the answer to the next task.
+                // This second answer, or answer without a task, could be mistaken for the answer to the next task.
                 Said::Answer(said) => self.distrust(&said, now, log),
                 Said::Other => {}
             }
@@ -287,7 +289,7 @@ impl Slot {
         }
     }
 
-    /// It has closed its input or output. Perhaps it is about to end, so it has some time for that.
+    /// Records that the program has closed its input or output. It may be about to end, and gets some time for that.
     fn take_closed(&mut self, now: Instant) {
         self.run = match std::mem::replace(&mut self.run, Run::None) {
             Run::Starting(run, _) | Run::Streaming(run) => Run::Closed(run, now + TERM_GRACE),
@@ -316,7 +318,7 @@ impl Slot {
         self.end(now);
     }
 
-    /// The process has ended: reads the rest of its output, and decides what has become of its task.
+    /// Handles the end of the process: reads the rest of its output, and determines the answer to its task.
     fn take_end(&mut self, status: ExitStatus, now: Instant, log: &mut Log) -> Option<Answer> {
         let was_ended = self.is_ending();
         let answer = match &mut self.run {
@@ -324,7 +326,7 @@ impl Slot {
             Run::Single(run) => {
                 (0..LAST_READS_MAX).take_while(|_| run.read()).count();
                 match run.answer(status) {
-                    // It was interrupted: what it says of its end is no refusal.
+                    // It was interrupted, so its exit status is not a refusal.
                     Answer::Refused(_) if was_ended => Some(Answer::Unknown("PROGRAM was ended".to_string())),
                     answer => Some(answer),
                 }
@@ -392,7 +394,7 @@ impl Slot {
     }
 }
 
-/// Whether starting a program may succeed later, after that error.
+/// Whether a later attempt to start the program may succeed, after that error.
 fn is_temporary(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(

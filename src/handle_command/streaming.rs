@@ -1,4 +1,4 @@
-//! A run of the program for many tasks: writes it `TASK` lines, and reads what it says.
+//! A run of the program for many tasks: writes `TASK` lines to its input, and reads its answers.
 
 use super::answer::Said;
 use super::lines::{Lines, Received, is_temporary};
@@ -9,17 +9,17 @@ use nix::poll::{PollFd, PollFlags};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
-/// A running program that takes one task after the other.
+/// A running program that takes one task at a time.
 #[derive(Debug)]
 pub struct Streaming {
     /// The process.
     pub process: Process,
-    /// It has said that it can take tasks.
+    /// Whether it has written `READY 1`.
     pub is_ready: bool,
     lines: Lines,
-    /// What it does not have yet of the line of its task.
+    /// The part of the task's line that is not written yet.
     line: Vec<u8>,
-    /// It has the beginning of that line.
+    /// Whether the beginning of that line is written.
     has_begun: bool,
 }
 
@@ -29,19 +29,19 @@ impl Streaming {
         Self { process, is_ready: false, lines: Lines::default(), line: Vec::new(), has_begun: false }
     }
 
-    /// Gives it a task. It must have answered the one before.
+    /// Gives it a task. It must have answered the previous one.
     pub fn give(&mut self, task: &Task) {
         let Task { key, priority, from, text, .. } = task;
         let line = format!("TASK {} {priority} {} {}\n", key.number, shown_whole(from), shown_whole(text));
         (self.line, self.has_begun) = (line.into_bytes(), false);
     }
 
-    /// Whether it can have read something of its task.
+    /// Whether it may have read a part of its task.
     pub fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    /// Writes what its input takes; false: it has closed its input, and takes no tasks any more.
+    /// Writes what the input takes; false: the input is closed, so it can take no more tasks.
     pub fn write(&mut self) -> bool {
         while !self.line.is_empty() {
             let Some(input) = &mut self.process.input else { return false };
@@ -60,7 +60,7 @@ impl Streaming {
         true
     }
 
-    /// Reads once, and calls `take` for each line with its meaning. Returns whether there may be more.
+    /// Reads once, and calls `take` with the meaning of each line and the line. Returns whether more may be available.
     pub fn read(&mut self, mut take: impl FnMut(Said, &[u8])) -> bool {
         let Some(output) = &mut self.process.output else { return false };
         match self.lines.read(output, |line| take(Said::parse(line), line)) {

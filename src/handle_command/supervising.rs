@@ -1,4 +1,4 @@
-//! Runs the connection, the programs and the signals in one thread, which waits for all of them in one poll.
+//! Runs the connection, the programs and the signals in one thread, with one poll for all of them.
 
 use super::answer::Answer;
 use super::children::Children;
@@ -19,7 +19,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
-/// What the log says of a server that takes no answer to a task any more.
+/// What the log says when the server no longer takes an answer to a task.
 const GAVE_UP: &str = "has given up the task";
 
 /// The state of one `firstline handle`.
@@ -29,20 +29,20 @@ pub struct Supervising {
     log: Log,
     interruption: Interruption,
     children: Children,
-    /// The current trouble was reported.
+    /// Whether the current trouble was reported.
     tells_trouble: bool,
-    /// Since the end began, a task was left half done, or its sender was not told what became of it.
+    /// Whether, since the end began, a task was left half done, or an answer may not have reached its sender.
     is_half_done: bool,
-    /// It ends; none: not yet.
+    /// The end in progress; `None`: the command is not ending.
     ending: Option<Ending>,
 }
 
 /// An end in progress.
 struct Ending {
     verdict: Verdict,
-    /// When programs are ended that still have a task; none: they were.
+    /// When to end the programs that still have a task; `None`: they were told to end.
     end_at: Option<Instant>,
-    /// All programs have ended, and the server has this time for its last words.
+    /// If all programs have ended: until when to wait for the server's last replies.
     last_words: Option<Instant>,
 }
 
@@ -53,10 +53,10 @@ impl Ending {
 }
 
 impl Supervising {
-    /// Starts with that connection and those slots.
+    /// Creates the state with that connection and those slots.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// No descriptor is left.
     pub fn new(
         handling: Handling,
         slots: Vec<Slot>,
@@ -88,7 +88,7 @@ impl Supervising {
             if let Some(verdict) = self.advance_end(now) {
                 return self.finish(verdict);
             }
-            // The slots have something to do after an event.
+            // After an event, the slots must advance at once.
             self.wait(if has_events { Some(now) } else { self.due() });
             if let Some(signal) = self.interruption.next()
                 && let Some(verdict) = self.take_signal(signal, Instant::now())
@@ -100,7 +100,7 @@ impl Supervising {
 
     // ---- Tasks -----------------------------------------------------------------------------------------
 
-    /// How many tasks the slots can have at once, with those that they have from this connection.
+    /// How many tasks the slots can have at once, including those that they have from this connection.
     fn wanted(&self) -> usize {
         let is_wanted = |slot: &&Slot| {
             slot.is_free() || slot.task().is_some_and(|task| self.handling.is_current(task.key))
@@ -124,7 +124,7 @@ impl Supervising {
         }
     }
 
-    /// Tells the server what has become of a task, or the log if the server cannot be told.
+    /// Tells the server the answer to a task, or logs it if the server cannot be told.
     fn answer(&mut self, task: &Task, answer: Answer) {
         let number = task.key.number;
         if let Answer::Unknown(reason) = &answer {
@@ -144,7 +144,7 @@ impl Supervising {
         }
     }
 
-    /// Logs an answer that the sender does not get.
+    /// Logs an answer that the sender may not get.
     fn tell_untold(&mut self, number: u64, answer: &Answer, because: &str) {
         if !matches!(answer, Answer::Unknown(_)) {
             self.is_half_done |= self.ending.is_some();
@@ -159,7 +159,7 @@ impl Supervising {
         match event {
             Event::Task(task) => match self.slots.iter_mut().find(|slot| slot.is_free()) {
                 Some(slot) => slot.give(task, now),
-                // It came while the number of free slots changed.
+                // The task came before the server knew that fewer slots are free.
                 None => self.answer(&task, Answer::Later(Vec::new())),
             },
             Event::Time(key, time) => self.set_time(key, Some(time)),
@@ -190,7 +190,7 @@ impl Supervising {
         for slot in self.slots.iter_mut().filter(|slot| slot.wants_more_time()) {
             let Some(task) = slot.task_mut() else { continue };
             if let Some(time) = task.time.as_mut().filter(|time| now >= time.extend_at) {
-                // Until the server answers.
+                // Do not ask again before the server answers.
                 time.extend_at = time.until;
                 self.handling.extend(task.key);
             }
@@ -204,7 +204,7 @@ impl Supervising {
 
     // ---- The log ---------------------------------------------------------------------------------------
 
-    /// Reports that the server is not connected, and that it is connected again.
+    /// Logs when the connection is lost, and when the server is connected again.
     fn tell_trouble(&mut self) {
         let is_connected = self.handling.is_connected();
         match self.handling.trouble() {
@@ -255,7 +255,8 @@ impl Supervising {
         None
     }
 
-    /// A signal came. The first one ends this process when the tasks have ended. Returns the verdict of the second.
+    /// Handles a signal. After the first, this process ends when its tasks have ended. The second ends it at once: this
+    /// returns the verdict.
     fn take_signal(&mut self, signal: u8, now: Instant) -> Option<Verdict> {
         if self.ending.is_some() {
             return Some(Verdict::Interrupted(signal));
@@ -287,14 +288,14 @@ impl Supervising {
 
     // ---- Waiting ---------------------------------------------------------------------------------------
 
-    /// When there is something to do at the latest.
+    /// The latest time for the next round.
     fn due(&self) -> Option<Instant> {
         let ending = self.ending.as_ref().and_then(|ending| ending.last_words.or(ending.end_at));
         let slots = self.slots.iter().filter_map(Slot::due);
         slots.chain([self.handling.due(), self.extend_due(), ending].into_iter().flatten()).min()
     }
 
-    /// Waits for an event, but not longer than until `due`. Writes the log if standard error takes it.
+    /// Waits for an event, but not beyond `due`. Then writes the log if standard error is writable.
     fn wait(&mut self, due: Option<Instant>) {
         let timeout = poll_timeout(due, Instant::now());
         let mut fds = vec![
@@ -305,7 +306,7 @@ impl Supervising {
         self.slots.iter().for_each(|slot| slot.interest(&mut fds));
         fds.extend(self.log.interest());
         let has_lines = self.log.interest().is_some();
-        // After an error, such as an interruption by a signal, the loop checks everything.
+        // After an error, such as an interruption by a signal, the caller checks everything.
         let is_ready = poll(&mut fds, timeout).is_ok();
         let takes_lines = is_ready && has_lines && fds.last().and_then(PollFd::any) == Some(true);
         self.children.clear();

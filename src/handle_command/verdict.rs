@@ -1,24 +1,24 @@
-//! Why `firstline handle` ended.
+//! Why `firstline handle` ended, and its exit code.
 
-/// Why it ended.
+/// Why the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A signal ended it, and no task was left half done.
+    /// A signal ended it. Since then, no task was left half done, and every answer reached the server.
     Finished,
-    /// The server gives it no tasks.
+    /// The server refuses to give it tasks.
     Denied,
-    /// A signal ended it, and a task may be half done.
+    /// A signal ended it, and a task may be half done, or an answer may not have reached the sender.
     HalfDone,
     /// The program cannot be started.
     NotStarted,
-    /// That signal, the second one, ended it at once.
+    /// A second signal, with this number, ended it at once.
     Interrupted(u8),
 }
 
 const DENIED: u8 = 1;
 const HALF_DONE: u8 = 3;
 const NOT_STARTED: u8 = 4;
-/// This plus the number of the signal, as in shells.
+/// The exit code is this plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 128;
 
 impl Verdict {
