@@ -1,8 +1,9 @@
-//! Connections that end without a sign of life for a class: its messages were on their way, and the broker took none.
-//! After some of them in a row, messages go one at a time, so that the one at fault is known. Knows no connection.
+//! Barren connections: connections that end with messages of a class in flight, of which the broker has taken none.
+//! After some of them in a row, the bridge sends one message at a time, to identify the message at fault. Knows no
+//! connection.
 //!
-//! Each class counts for itself: urgent messages that the broker takes on each connection say nothing about the one
-//! of the rest that ends each connection.
+//! Each class is counted separately: if the broker takes urgent messages on each connection, a message of the rest may
+//! still be the one that ends each connection.
 
 use super::class::{Class, PerClass};
 use super::exchange::Cause;
@@ -12,23 +13,23 @@ use super::limits::BARREN_CONNECTIONS_MAX;
 #[derive(Debug, Default)]
 pub struct Barren {
     in_a_row: PerClass<u32>,
-    /// The classes of which this connection has taken a message.
+    /// The classes of which the broker has taken a message on this connection.
     has_served: PerClass<bool>,
 }
 
 impl Barren {
-    /// A connection begins.
+    /// Begins a connection.
     pub fn begin(&mut self) {
         self.has_served = PerClass::default();
     }
 
-    /// The broker has taken or refused a message of that class.
+    /// Records that the broker has taken or refused a message of that class.
     pub fn served(&mut self, class: Class) {
         (self.in_a_row[class], self.has_served[class]) = (0, true);
     }
 
-    /// The connection has ended with these numbers of messages on their way. True: it was barren for a class. It does
-    /// not count if the broker was silent, because then no message is at fault.
+    /// Records that the connection has ended with these numbers of messages in flight. Returns true if it was barren
+    /// for a class. If the broker did not answer, the connection does not count, because no message is at fault.
     pub fn ended(&mut self, in_flight: PerClass<usize>, cause: Cause) -> bool {
         let is_barren = |class: &Class| !self.has_served[*class] && in_flight[*class] > 0;
         let barren: Vec<Class> = Class::ALL.into_iter().filter(is_barren).collect();
@@ -36,7 +37,7 @@ impl Barren {
             barren.iter().for_each(|class| self.in_a_row[*class] = self.in_a_row[*class].saturating_add(1));
         }
         if cause == Cause::Message && in_flight.iter().sum::<usize>() > 1 {
-            // One of them is at fault.
+            // One of the messages in flight is at fault.
             for class in Class::ALL.into_iter().filter(|class| in_flight[*class] > 0) {
                 self.in_a_row[class] = self.in_a_row[class].max(BARREN_CONNECTIONS_MAX);
             }
@@ -44,12 +45,13 @@ impl Barren {
         !barren.is_empty()
     }
 
-    /// How many messages may be on their way, if `most` may otherwise.
+    /// How many messages may be in flight: `most`, or 1 while messages go one at a time.
     pub fn in_flight(&self, most: usize) -> usize {
         if self.is_one_at_a_time() { 1 } else { most }
     }
 
-    /// Whether messages go one at a time: until the broker takes one of each class in question.
+    /// Whether messages go one at a time. That lasts until the broker has taken or refused a message of each class that
+    /// has reached the limit.
     fn is_one_at_a_time(&self) -> bool {
         self.in_a_row.iter().any(|count| *count >= BARREN_CONNECTIONS_MAX)
     }

@@ -1,4 +1,4 @@
-//! Where the broker is: `mqtt://[USER@]HOST[:PORT]`, or `mqtts://` for TLS. Opens nothing.
+//! The address of the broker: `mqtt://[USER@]HOST[:PORT]`, or `mqtts://` for TLS. Opens nothing.
 
 use crate::client::Servers;
 use crate::client::address::Server;
@@ -47,7 +47,7 @@ impl FromStr for Broker {
 }
 
 impl Broker {
-    /// The name or the address that its certificate must have.
+    /// The name or the address that the broker's certificate must have.
     pub fn name_for_tls(&self) -> String {
         match (self.server.name(), self.server.address()) {
             (Some((name, _)), _) => name.to_string(),
@@ -57,7 +57,7 @@ impl Broker {
     }
 }
 
-/// The address with that port, unless it has one.
+/// The address, with that port if it has none.
 fn with_port(place: &str, port: u16) -> String {
     let colons = place.matches(':').count();
     if place.starts_with('[') {

@@ -1,5 +1,5 @@
-//! Tells when the server writes to the journal, by inotify, so that a new message does not wait for the next look by
-//! time. Where the system refuses that, looks by time go on. Knows no journal.
+//! Notices by inotify when the server writes to the journal, so that a new message does not wait for the next poll. If
+//! the system refuses that, the bridge only polls. Knows no journal.
 
 use super::limits::LOOK_PAUSE_MS;
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
@@ -7,17 +7,17 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How much of what happened is read at a time: what it was does not matter.
+/// How many bytes of events are read at a time. Their content does not matter.
 const EVENT_BYTES: usize = 4096;
 
-/// How often that is read before the other parts have their turn.
+/// How many reads are done before other work continues.
 const READS_MAX: usize = 16;
 
-/// A directory that is watched.
+/// A watched directory.
 #[derive(Debug)]
 pub struct Changes {
     events: Option<OwnedFd>,
-    /// When the last look was.
+    /// When the journal was last read.
     looked: Instant,
 }
 
@@ -27,31 +27,31 @@ impl Changes {
         Self { events: init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok(), looked: now }
     }
 
-    /// Watches the directory that has this path now. Again, it watches another one as well.
+    /// Watches the directory that has this path now. If another directory was watched before, watches both.
     pub fn watch(&self, directory: &Path) {
         if let Some(events) = &self.events {
-            // Without it, looks by time find what is new.
+            // If this fails, polling finds new messages.
             let _ = add_watch(events, directory, WatchFlags::MODIFY);
         }
     }
 
-    /// There was a look, so the next one has time.
+    /// Records that the journal was read at `now`.
     pub fn looked(&mut self, now: Instant) {
         self.looked = now;
     }
 
-    /// From when on a change is a reason to look: a server that writes all the time does not make the bridge look all
-    /// the time.
+    /// From when on a change makes the bridge read the journal. The pause bounds the reads if the server writes all the
+    /// time.
     pub fn from(&self) -> Instant {
         self.looked + Duration::from_millis(LOOK_PAUSE_MS)
     }
 
-    /// What to wait for.
+    /// The descriptor to wait for.
     pub fn interest(&self) -> Option<BorrowedFd<'_>> {
         self.events.as_ref().map(|events| events.as_fd())
     }
 
-    /// Takes what happened. True: something was written.
+    /// Discards the pending events. Returns true if there were any: something was written.
     pub fn take(&self) -> bool {
         let Some(events) = &self.events else { return false };
         let mut bytes = [0; EVENT_BYTES];

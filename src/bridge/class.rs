@@ -37,18 +37,18 @@ impl fmt::Display for Class {
 pub struct PerClass<T>([T; 2]);
 
 impl<T> PerClass<T> {
-    /// What `make` makes for each class.
+    /// The results of `make` for each class.
     pub fn new(make: impl FnMut(Class) -> T) -> Self {
         Self(Class::ALL.map(make))
     }
 
-    /// These two.
+    /// These two values.
     #[cfg(test)]
     pub const fn of(urgent: T, rest: T) -> Self {
         Self([urgent, rest])
     }
 
-    /// Both.
+    /// Both values.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter()
     }

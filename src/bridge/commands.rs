@@ -1,9 +1,9 @@
-//! The way in: commands from the broker to the hub. A command is acknowledged to the broker once the hub has
-//! acknowledged it; the hub's answer goes to the command's response topic.
+//! The inbound direction: commands from the broker to the hub. The bridge acknowledges a command to the broker once it
+//! has an outcome from the hub; the hub's answer goes to the command's response topic.
 //!
 //! The broker keeps commands while the bridge is away. If a connection breaks before the acknowledgement, the broker
-//! sends the command again. The bridge knows the commands that the hub has, and does not send them twice, unless it was
-//! started anew in between.
+//! sends the command again. The bridge remembers the commands that the hub has, and does not send them twice, unless
+//! the bridge was restarted in between.
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
@@ -21,17 +21,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How to take commands.
+/// Where commands come from, and where they go.
 pub struct Subscription {
     /// The topics.
     pub topic: String,
     /// The hub.
     pub hub: Servers,
-    /// What the hub is shown.
+    /// The token for the hub.
     pub token: Option<Token>,
 }
 
-/// The way in.
+/// The inbound direction.
 pub struct Commands {
     destination: Destination,
     topic: String,
@@ -40,7 +40,7 @@ pub struct Commands {
     counters: Arc<CommandCounters>,
     stop: Stop,
     link: Option<Link>,
-    /// Since when commands come.
+    /// When the subscription was confirmed.
     subscribed: Option<Instant>,
     has_been_subscribed: bool,
     flapping: Flapping,
@@ -60,8 +60,9 @@ impl Commands {
         stop: Stop,
     ) -> Self {
         let Subscription { topic, hub, token } = subscription;
-        // The broker repeats what it sent over a lost connection, and so does this. What became of a command at its
-        // handler is the hub's to say: a command that ends its handlers would come back to them without end.
+        // If a connection to the hub is lost, this repeats only messages without an answer, as the broker does with
+        // commands. If a handler may have processed a command, the hub's answer counts: otherwise a command that
+        // crashes its handlers would come back to them without end.
         let settings = Settings { token, timeout: None, repeats: Repeats::Unanswered };
         Self {
             destination,
@@ -82,7 +83,7 @@ impl Commands {
         }
     }
 
-    /// Runs until the process is to end.
+    /// Runs until the process is requested to end.
     pub fn run(mut self) {
         loop {
             let now = Instant::now();
@@ -168,7 +169,7 @@ impl Commands {
                     self.retry_at = now + Duration::from_millis(TRANSIENT_PAUSE_MS);
                 }
             }
-            // A response that was taken, or was not: its command is done in any case.
+            // This is about a response. Its command is done, whether or not the broker took the response.
             Heard::Acknowledged(_) | Heard::Rejected(..) => {}
         }
     }
@@ -181,7 +182,7 @@ impl Commands {
         }
     }
 
-    /// The connection is over; the broker sends again what was not acknowledged.
+    /// Handles the end of the connection. The broker sends unacknowledged commands again.
     fn lose(&mut self, reason: &str) {
         let was_closed = self.link.take().is_some_and(|link| link.was_closed_in_order);
         let mut reason = reason.to_string();

@@ -1,4 +1,4 @@
-//! The file of the counters: where it is, and how it is replaced.
+//! The counter file: its path, and its replacement.
 
 use super::cursor_file::with_suffix;
 use super::limits::COUNT_UNCHANGED_MS;
@@ -9,20 +9,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Everybody may read the counters, such as `firstline-web`, which runs as another user. They have no names and texts.
+/// All users may read the counters, because `firstline-web` runs as another user. They contain no names and no texts.
 const MODE: u32 = 0o644;
 
-/// The file of the counters. systemd makes a directory in memory for it, so that the counters wear no card; without
-/// systemd, it is beside the file of the cursors.
+/// The path of the counter file. systemd provides a directory in memory for it, so that the counters do not wear out
+/// the card. Without systemd, it is beside the cursor file.
 pub fn path(cursors: &Path) -> PathBuf {
-    // systemd separates several directories by colons.
+    // If there are several directories, systemd separates them by colons.
     let of_service = env::var("RUNTIME_DIRECTORY")
         .ok()
         .and_then(|list| list.rsplit(':').next().map(|last| Path::new(last).join("counters.json")));
     of_service.unwrap_or_else(|| with_suffix(cursors, ".json"))
 }
 
-/// The file, and what is in it.
+/// The file and its content.
 #[derive(Debug)]
 pub struct CounterFile {
     path: PathBuf,
@@ -35,8 +35,8 @@ impl CounterFile {
         Self { path, written: None }
     }
 
-    /// Replaces the file, unless it has had the same text for less than [`COUNT_UNCHANGED_MS`]. A power cut may lose
-    /// it; a reader never sees a part.
+    /// Replaces the file, unless it got the same text less than [`COUNT_UNCHANGED_MS`] ago. A power cut may lose the
+    /// file, but a reader never sees a part of it.
     ///
     /// # Errors
     /// Those of the system.

@@ -1,10 +1,10 @@
-//! What the bridge has done since its start, for people and monitors: a JSON object in a file beside the cursors.
+//! The counters of the bridge since its start, for people and monitors: a JSON object in a file.
 
 use super::class::{Class, PerClass};
 use super::item::{Loss, Reason};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The counters of the way out.
+/// The counters of the outbound direction.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Messages that were acknowledged.
@@ -15,12 +15,12 @@ pub struct Counters {
     pub connections: u64,
 }
 
-/// The counters of the way in, which another thread counts.
+/// The counters of the inbound direction. Another thread counts them.
 #[derive(Debug, Default)]
 pub struct CommandCounters {
     /// Commands that the hub has acknowledged.
     pub done: AtomicU64,
-    /// Commands that the hub did not acknowledge, or that are no line.
+    /// Commands that the hub did not acknowledge, or that are not a valid line.
     pub refused: AtomicU64,
 }
 
@@ -29,16 +29,16 @@ pub struct CommandCounters {
 pub struct Snapshot {
     /// Whether the broker takes messages now.
     pub is_connected: bool,
-    /// Messages that are read, and not acknowledged.
+    /// Messages that are read but not acknowledged.
     pub waiting: usize,
     /// The first ID of each class that is not acknowledged.
     pub next: PerClass<u64>,
-    /// How long until the journal turns over what is not sent; `None`: not known, or never.
+    /// How long until the journal overwrites unsent messages, or `None` if that is not known or nothing is unsent.
     pub headroom_s: Option<u64>,
 }
 
 impl Counters {
-    /// A loss was found.
+    /// Counts a loss.
     pub fn lose(&mut self, loss: &Loss) {
         let index = match loss.reason {
             Reason::Overwritten => 0,
@@ -46,13 +46,13 @@ impl Counters {
             Reason::Expired => 2,
             Reason::TooLarge => 3,
             Reason::Refused(_) => 4,
-            // Their number is not known.
+            // The number of lost messages is not known.
             Reason::OtherJournal => return,
         };
         self.lost[index] += loss.count.unwrap_or(0);
     }
 
-    /// All of it as JSON.
+    /// All counters as JSON.
     pub fn json(&self, now: &Snapshot, commands: &CommandCounters) -> String {
         let [overwritten, missing, expired, too_large, refused] = self.lost;
         let headroom = now.headroom_s.map_or_else(|| "null".to_string(), |seconds| seconds.to_string());

@@ -1,9 +1,8 @@
-//! The file of the cursors: two slots, written in turn, each in a page of its own. A write that is cut short leaves
-//! the other slot whole.
+//! The cursor file: two slots, written alternately, each in its own page. A torn write leaves the other slot whole.
 //!
-//! The file has its full length from the start, so a full disk does not stop it. It is locked: a second bridge with
-//! the same file would move the cursors of the first. A bridge makes the file under another name, `FILE.new`, which it
-//! locks as well; so of two bridges that start at once, one makes the file, and the other ends.
+//! The file has its full length from the start, so a full disk does not prevent writes. The bridge locks it, because a
+//! second bridge with the same file would move the cursors of the first. A bridge creates the file under another name,
+//! `FILE.new`, and locks that, too. So if two bridges start at the same time, one creates the file and the other exits.
 
 use super::cursors::{Cursors, SLOT_BYTES};
 use crate::process_io::file_lock::{FileLock, try_lock_open};
@@ -16,10 +15,10 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The distance of the slots: no disk tears two of these at once.
+/// The distance between the slots: no disk tears two pages in one write.
 const PAGE_BYTES: u64 = 4096;
 
-/// The bytes under the slots.
+/// The storage of the slots.
 pub trait Storage {
     /// Reads at that offset.
     ///
@@ -30,7 +29,7 @@ pub trait Storage {
     /// Writes at that offset, and waits until it is on the disk.
     ///
     /// # Errors
-    /// The system's. Then any part of it may have been written.
+    /// The system's. Then any part of the bytes may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 }
 
@@ -48,7 +47,7 @@ impl Storage for FileLock {
 /// Why the file cannot be used.
 #[derive(Debug)]
 pub enum Unusable {
-    /// The system refuses something.
+    /// A system call failed.
     System(PathBuf, io::Error),
     /// Another process uses it.
     InUse(PathBuf),
@@ -87,7 +86,7 @@ impl fmt::Display for Unusable {
 #[derive(Debug)]
 pub struct Slots<S> {
     storage: S,
-    /// Of the slot that holds `saved`; 0: none does.
+    /// The generation of the slot that holds `saved`, or 0 if none does.
     generation: u64,
     saved: Option<Cursors>,
 }
@@ -96,7 +95,8 @@ pub struct Slots<S> {
 pub type CursorFile = Slots<FileLock>;
 
 impl CursorFile {
-    /// Opens the file. `None` if there is none: [`create`](Self::create) makes it, once there is something to keep.
+    /// Opens the file. Returns `None` if there is no file: [`create`](Self::create) makes it once there are cursors to
+    /// save.
     ///
     /// # Errors
     /// Why it cannot be used.
@@ -113,7 +113,8 @@ impl CursorFile {
         if slots.saved.is_none() { Err(Unusable::Damaged(path.into())) } else { Ok(Some(slots)) }
     }
 
-    /// Makes the file with these cursors, and the directory if it is missing. It has its name only once it is whole.
+    /// Creates the file with these cursors, and the directory if it is missing. The file gets its name only when it is
+    /// complete.
     ///
     /// # Errors
     /// Why it cannot be made.
@@ -124,7 +125,7 @@ impl CursorFile {
         let new = with_suffix(path, ".new");
         let file = make_locked(&new, path)?;
         if symlink_metadata(path).is_ok() {
-            // Another bridge has made it meanwhile. Nobody but the owner of the lock removes this one.
+            // Another bridge has created it meanwhile. Only the owner of the lock removes the new file.
             let _ = remove_file(&new);
             return Err(Unusable::InUse(path.into()));
         }
@@ -138,12 +139,12 @@ impl CursorFile {
     }
 }
 
-/// Where a file is.
+/// The directory of a file.
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A path with something behind its name.
+/// A path with a suffix after its name.
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
@@ -164,13 +165,13 @@ fn unopened(path: &Path, error: io::Error) -> Unusable {
     }
 }
 
-/// Makes the file that becomes the one at `path`, and locks it. A file that a bridge left there when it was killed is
-/// replaced.
+/// Creates the file that will be renamed to `path`, and locks it. If a killed bridge has left such a file, this
+/// replaces it.
 fn make_locked(new: &Path, path: &Path) -> Result<FileLock, Unusable> {
     let system = |error| Unusable::System(path.into(), error);
     match options().open(new) {
         Ok(left) => {
-            // Its lock says that no bridge is about to use it.
+            // If this gets the lock, no other bridge uses the file.
             let left = lock_at(left, new, path)?;
             remove_file(new).map_err(system)?;
             drop(left);
@@ -185,7 +186,7 @@ fn make_locked(new: &Path, path: &Path) -> Result<FileLock, Unusable> {
     }
 }
 
-/// Locks a file that was opened at `at`. If another one is there now, another bridge was faster.
+/// Locks a file that was opened at `at`. If another file is there now, another bridge was faster.
 fn lock_at(file: File, at: &Path, path: &Path) -> Result<FileLock, Unusable> {
     let file = lock(file, path)?;
     let is_same = |there: std::fs::Metadata| {
@@ -221,15 +222,15 @@ impl<S: Storage> Slots<S> {
         Ok(Self { storage, generation, saved })
     }
 
-    /// What was saved last.
+    /// The cursors that were saved last.
     pub fn saved(&self) -> Option<Cursors> {
         self.saved
     }
 
-    /// Saves these cursors, over the older slot.
+    /// Saves these cursors in the older slot.
     ///
     /// # Errors
-    /// The system's. Then what was saved before is still there.
+    /// The system's. Then the cursors that were saved before are still there.
     pub fn save(&mut self, cursors: Cursors) -> io::Result<()> {
         if self.saved == Some(cursors) {
             return Ok(());

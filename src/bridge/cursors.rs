@@ -1,4 +1,4 @@
-//! How far each class has come: the cursors, and the slots in which a file keeps them. Bytes only. Numbers are
+//! The cursors, which are the position of each class, and the slots in which a file keeps them. Bytes only. Numbers are
 //! little-endian.
 //!
 //! | offset | bytes | |
@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 /// The length of a slot.
 pub const SLOT_BYTES: usize = 52;
 
-/// How far the bridge has come in a journal.
+/// The position of the bridge in a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursors {
     /// The journal.
@@ -34,8 +34,9 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// The same for other classes. A message whose class is another one now may lie before that class's cursor, so
-    /// both go back to the lower one: messages may arrive twice, and none is left out.
+    /// The same cursors for another lowest urgent priority. If it changes, a message may belong to another class than
+    /// before, and may be before that class's cursor. So both cursors go back to the lower one: messages may arrive
+    /// twice, but none is left out.
     pub fn with_urgent_from(self, urgent_from: Priority) -> Self {
         if self.urgent_from == urgent_from {
             return self;
@@ -59,7 +60,7 @@ impl Cursors {
         slot
     }
 
-    /// What a slot says, and its generation. `None`: it is torn, damaged, or of another version.
+    /// The generation and the cursors in a slot, or `None` if the slot is torn, damaged, or of another version.
     pub fn from_slot(slot: &[u8; SLOT_BYTES]) -> Option<(u64, Self)> {
         let u32_at = |at: usize| u32::from_le_bytes([slot[at], slot[at + 1], slot[at + 2], slot[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;

@@ -9,7 +9,7 @@ use super::tls::Tls;
 pub struct Destination {
     /// The broker.
     pub broker: Broker,
-    /// How to speak TLS to it; none: without TLS.
+    /// How to use TLS with the broker, or `None` without TLS.
     pub tls: Option<Tls>,
     /// The introduction.
     pub introduction: Introduction,

@@ -1,4 +1,4 @@
-//! What is said to a broker, and what comes from there, in no version of MQTT.
+//! The messages to and from a broker, independent of the version of MQTT.
 
 use super::secret::Login;
 use std::time::Duration;
@@ -14,7 +14,8 @@ pub struct Introduction {
     pub client_id: String,
     /// User and password.
     pub login: Option<Login>,
-    /// How long the broker keeps this client's subscriptions and what they wait for, in seconds; 0: not at all.
+    /// How long the broker keeps this client's subscriptions and the messages for them, in seconds; 0 if it does not
+    /// keep them.
     pub keeps_session_s: u32,
     /// How long an answer may take.
     pub answer_timeout: Duration,
@@ -25,11 +26,11 @@ pub struct Introduction {
 pub struct Publication {
     /// Its topic.
     pub topic: String,
-    /// What it says.
+    /// Its payload.
     pub payload: Vec<u8>,
     /// With MQTT 5: properties with a name.
     pub properties: Vec<(&'static str, String)>,
-    /// With MQTT 5: the data of the request that it answers.
+    /// With MQTT 5: the correlation data of the request that it answers.
     pub correlation: Option<Vec<u8>>,
 }
 
@@ -42,17 +43,17 @@ pub struct Delivery {
     pub is_repeated: bool,
     /// Its topic.
     pub topic: String,
-    /// What it says.
+    /// Its payload.
     pub payload: Vec<u8>,
     /// The property `priority`.
     pub priority: Option<String>,
     /// Where the answer goes.
     pub response_topic: Option<String>,
-    /// What the answer carries.
+    /// The correlation data for the answer.
     pub correlation: Option<Vec<u8>>,
 }
 
-/// What came.
+/// An event from the broker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     /// The broker accepts this client.
@@ -62,15 +63,15 @@ pub enum Heard {
         /// Whether the broker has kept the session.
         session_present: bool,
     },
-    /// A message was acknowledged.
+    /// The broker acknowledged a message.
     Acknowledged(u16),
-    /// A message is refused.
+    /// The broker refused a message.
     Rejected(u16, Rejection),
-    /// The subscription stands.
+    /// The broker confirmed the subscription.
     Subscribed,
     /// A message.
     Delivery(Delivery),
-    /// The connection is over.
+    /// The connection has ended.
     Closed(End),
 }
 
@@ -83,19 +84,19 @@ pub struct Rejection {
     pub reason: String,
 }
 
-/// Why a connection is over.
+/// Why a connection has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// In one line.
+    /// The reason, in one line.
     pub reason: String,
-    /// What is at fault.
+    /// The cause.
     pub cause: Cause,
 }
 
-/// What a connection ended over.
+/// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A message, as the broker says.
+    /// A message, according to the broker.
     Message,
     /// The name of this client: another one uses it.
     Name,
@@ -112,6 +113,6 @@ pub enum Unsent {
     TooLarge,
     /// The broker takes no more now, or the connection is over.
     NotNow,
-    /// It cannot be written as a packet.
+    /// It cannot be encoded as a packet.
     Impossible,
 }

@@ -1,5 +1,5 @@
-//! Connections that a broker accepts and soon closes, again and again. Mostly another client has the same name, and the
-//! broker closes the connection of one when the other connects. Knows no connection.
+//! Connections that a broker accepts and soon closes, again and again. The usual cause is that another client has the
+//! same name: when one of them connects, the broker closes the connection of the other. Knows no connection.
 
 use super::limits::{SHORT_CONNECTIONS_MAX, SHORT_MS};
 use std::time::Duration;
@@ -11,25 +11,27 @@ pub struct Flapping {
 }
 
 impl Flapping {
-    /// A connection that was accepted has ended after that time. `was_closed`: the broker closed it in order.
+    /// Records that an accepted connection has ended after that time. `was_closed` says that the broker closed it in
+    /// order.
     pub fn ended(&mut self, lasted: Duration, was_closed: bool) {
         let is_short = was_closed && lasted < Duration::from_millis(SHORT_MS);
         self.in_a_row = if is_short { self.in_a_row + 1 } else { 0 };
     }
 
-    /// The connection has lasted that long.
+    /// Records how long the current connection has lasted.
     pub fn lasts(&mut self, lasted: Duration) {
         if lasted >= Duration::from_millis(SHORT_MS) {
             self.in_a_row = 0;
         }
     }
 
-    /// Whether the next connection will be short, too: then success is no reason to come back at once.
+    /// Whether the next connection is likely to be short, too. Then the bridge does not reconnect at once, even if this
+    /// connection succeeded.
     pub fn is_likely(&self) -> bool {
         self.in_a_row >= SHORT_CONNECTIONS_MAX
     }
 
-    /// The reason of an end, with what to do about it. It is the same text each time, so that the log can hold it back.
+    /// The reason for an end, with advice. It is the same text each time, so that the log can suppress repetitions.
     pub fn explain(&self, reason: &str) -> String {
         if !self.is_likely() {
             return reason.to_string();

@@ -1,8 +1,8 @@
-//! How long until the journal's ring turns over what is not sent yet. Knows no clock and no journal.
+//! How long until the journal's ring overwrites unsent messages. Knows no clock and no journal.
 
 use super::limits::RATE_MEMORY_S;
 
-/// The rate at which messages come.
+/// The rate at which messages arrive.
 #[derive(Debug, Default)]
 pub struct Rate {
     /// The last sample: its time in seconds, and the next ID then.
@@ -12,8 +12,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The next ID at a time. Samples of two journals must not meet: [`Rate::default`] forgets. A sample counts for the
-    /// time since the one before, so one after a long outage stands for all of it.
+    /// Adds a sample: the next ID at a time. Samples of two journals must not be mixed: begin another journal with
+    /// [`Rate::default`]. A sample covers the time since the previous one, so a sample after a long outage covers the
+    /// whole outage.
     pub fn sample(&mut self, at_s: f64, next_id: u64) {
         if let Some((before_s, before)) = self.last
             && at_s > before_s
@@ -26,7 +27,7 @@ impl Rate {
         self.last = Some((at_s, next_id));
     }
 
-    /// In how many seconds that many IDs come. `None`: no rate is known, or nothing comes.
+    /// How many seconds that many IDs take, or `None` if no rate is known or no messages arrive.
     pub fn seconds(&self, ids: u64) -> Option<u64> {
         let rate = self.per_second.filter(|rate| *rate > 1e-6)?;
         Some((ids as f64 / rate) as u64)

@@ -18,44 +18,44 @@ pub struct Incoming {
 #[derive(Debug)]
 struct Command {
     number: u64,
-    /// As it came last.
+    /// The last delivery of the command.
     delivery: Delivery,
-    /// Whether the broker waits for its acknowledgement over this connection.
+    /// Whether the broker waits for its acknowledgement on the current connection.
     is_connected: bool,
-    /// What the hub said.
+    /// Whether the hub refused it, and the hub's answer, once there is one.
     verdict: Option<(bool, String)>,
 }
 
-/// What a delivery is.
+/// The meaning of a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrived {
-    /// A command, for the hub, with its number.
+    /// A new command for the hub, with its number.
     Command(u64, Message),
-    /// One that is with the hub already.
+    /// A command that the hub has already.
     Known,
-    /// One that is done, or cannot be a command.
+    /// A command that is done, or a delivery that is not a valid command.
     Done(Outcome),
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Where it came from.
+    /// The topic of the command.
     pub topic: String,
-    /// What to acknowledge.
+    /// The packet to acknowledge.
     pub packet_id: Option<u16>,
-    /// Whether it has no acknowledgement: the hub refused it, or a handler may have done it.
+    /// Whether the hub did not acknowledge it: the hub refused it, or a handler may have done it.
     pub is_refused: bool,
-    /// What the hub said: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
+    /// The hub's answer: `ACK ID`, `ACK ID = TEXT` or `NAK REASON`.
     pub text: String,
-    /// Where to answer.
+    /// The topic for the answer.
     pub response_topic: Option<String>,
-    /// What the answer carries.
+    /// The correlation data for the answer.
     pub correlation: Option<Vec<u8>>,
 }
 
 impl Incoming {
-    /// A delivery has come.
+    /// Takes a delivery.
     pub fn take(&mut self, delivery: Delivery) -> Arrived {
         if let Some(at) = self.known(&delivery) {
             let command = &mut self.commands[at];
@@ -75,7 +75,7 @@ impl Incoming {
                 Err(reason) => return Arrived::Done(outcome(delivery, (true, format!("NAK {reason}")))),
             };
         if self.is_full() {
-            // Only commands without an acknowledgement are not held back by the broker.
+            // The broker limits all commands except those that need no acknowledgement.
             return Arrived::Done(outcome(
                 delivery,
                 (true, "NAK too-many: the hub takes them too slowly".to_string()),
@@ -87,8 +87,8 @@ impl Incoming {
         Arrived::Command(number, message)
     }
 
-    /// Whether there is no place for another one. One that is done and that the broker did not send again gives its
-    /// place away.
+    /// Whether there is no room for another command. If there is none, a command that is done and that the broker did
+    /// not send again makes room.
     fn is_full(&mut self) -> bool {
         if self.commands.len() < 2 * usize::from(COMMANDS_MAX) {
             return false;
@@ -97,7 +97,8 @@ impl Incoming {
         done.map(|at| self.commands.remove(at)).is_none()
     }
 
-    /// A command that the broker sends again, because it has no acknowledgement.
+    /// The index of the known command, if this is a command that the broker sends again because it has no
+    /// acknowledgement.
     fn known(&self, delivery: &Delivery) -> Option<usize> {
         let is_same = |command: &Command| {
             !command.is_connected
@@ -112,7 +113,7 @@ impl Incoming {
         }
     }
 
-    /// The hub has decided. The outcome, if the broker waits for it now.
+    /// Takes the hub's decision. Returns the outcome if the broker waits for it now.
     pub fn settle(&mut self, number: u64, decided: &outcome::Outcome) -> Option<Outcome> {
         let at = self.commands.iter().position(|command| command.number == number)?;
         let verdict = match decided {
@@ -132,14 +133,15 @@ impl Incoming {
         }
     }
 
-    /// The connection is over.
+    /// Records that the connection has ended.
     pub fn disconnect(&mut self) {
         for command in &mut self.commands {
             command.is_connected = false;
         }
     }
 
-    /// The broker has forgotten this client: nothing is sent again, so nothing need be known of what is done.
+    /// Records that the broker has dropped the session of this client. It will repeat no command, so this forgets the
+    /// commands that are done.
     pub fn forget(&mut self) {
         self.commands.retain(|command| command.verdict.is_none());
         for command in &mut self.commands {
@@ -153,8 +155,8 @@ fn outcome(delivery: Delivery, (is_refused, text): (bool, String)) -> Outcome {
     Outcome { topic, packet_id, is_refused, text, response_topic, correlation }
 }
 
-/// The priority of a command: its property `priority`, or else a last level of its topic such as `p9`, or else that of
-/// a plain line.
+/// The priority of a command: its property `priority`, or else the last level of its topic if that is like `p9`, or
+/// else the priority of a plain line.
 fn priority(delivery: &Delivery) -> Result<Priority, String> {
     let level = delivery.topic.rsplit('/').next().unwrap_or_default();
     let digit = |text: &str| match text.as_bytes() {

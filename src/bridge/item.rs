@@ -1,22 +1,22 @@
-//! What is sent for a class: messages, and what is told of those that cannot be sent.
+//! The items that are sent for a class: messages, and reports of losses, which are messages that cannot be sent.
 
 use super::limits::ENVELOPE_BYTES;
 use crate::journal::record::Record;
 use crate::protocol::Priority;
 use std::fmt;
 
-/// One thing to send. Items of a class follow each other by their IDs.
+/// One item to send. The items of a class are in the order of their IDs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What it is.
+    /// The message or the loss.
     pub content: Content,
-    /// The first ID that it is about: a bridge that starts again before it is acknowledged continues from there.
+    /// The first ID that it covers. If the bridge restarts before the item is acknowledged, it continues from this ID.
     pub first: u64,
-    /// How often the broker refused it with a reason that may pass, or closed the connection on it.
+    /// How often the broker refused it for a temporary reason, or closed the connection because of it.
     pub attempts: u32,
 }
 
-/// What an item is.
+/// The content of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A message of the journal.
@@ -43,7 +43,7 @@ pub struct Message {
 /// Messages that will not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// How many, at most. `None`: it is not known.
+    /// How many at most, or `None` if that is not known.
     pub count: Option<u64>,
     /// The first and the last ID that they may have.
     pub ids: (u64, u64),
@@ -54,7 +54,7 @@ pub struct Loss {
 /// Why messages will not be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The journal was full, and newer ones took their place.
+    /// Newer messages have overwritten them in the journal.
     Overwritten,
     /// They are damaged, or no message ever had these IDs.
     Missing,
@@ -64,7 +64,7 @@ pub enum Reason {
     TooLarge,
     /// The broker refuses them, for this reason.
     Refused(String),
-    /// Another journal is in the place of theirs.
+    /// Another journal has replaced theirs.
     OtherJournal,
 }
 
@@ -79,8 +79,8 @@ impl Item {
         Self { first: loss.ids.0, content: Content::Loss(loss), attempts: 0 }
     }
 
-    /// What it counts for in the turns of the classes: its text, its sender, and what a packet has besides. So no
-    /// packet has to be made to know whose turn it is.
+    /// Its size for the turns of the classes: its text, its sender, and an estimate of the rest of the packet. So the
+    /// bridge can decide which class sends next without encoding a packet.
     pub fn bytes(&self) -> usize {
         ENVELOPE_BYTES
             + match &self.content {
@@ -89,12 +89,12 @@ impl Item {
             }
     }
 
-    /// Whether it is the loss of what another journal had, whose place this one took.
+    /// Whether it is the loss of the rest of another journal, which this journal has replaced.
     pub fn is_of_other_journal(&self) -> bool {
         matches!(&self.content, Content::Loss(loss) if loss.reason == Reason::OtherJournal)
     }
 
-    /// The same as a loss, for that reason. `None`: it is one already, so nothing more can be told.
+    /// The item as a loss, for that reason, or `None` if it is a loss already, which cannot be reported.
     pub fn into_loss(self, reason: Reason) -> Option<Self> {
         match self.content {
             Content::Message(Message { id, .. }) => {
@@ -112,7 +112,7 @@ impl Message {
         Self { id, time_ms, priority, from: from.to_vec(), text: text.to_vec() }
     }
 
-    /// It, as a record.
+    /// The message as a record.
     pub fn record(&self) -> Record<'_> {
         let Self { id, time_ms, priority, ref from, ref text } = *self;
         Record { id, time_ms, priority, from, text }
@@ -120,7 +120,7 @@ impl Message {
 }
 
 impl Loss {
-    /// Adds messages that follow, lost for the same reason.
+    /// Adds the `count` messages that follow, up to ID `last`, lost for the same reason.
     pub fn extend(&mut self, count: u64, last: u64) {
         self.count = self.count.map(|before| before.saturating_add(count));
         self.ids.1 = self.ids.1.max(last);

@@ -1,4 +1,4 @@
-//! The key of a message: `NODE-ID-CHECKSUM`. A receiver that has seen it may drop what comes twice.
+//! The key of a message: `NODE-ID-CHECKSUM`. A receiver can recognize a repeated message by it.
 
 use super::item::Message;
 use crate::journal::segment::Identity;

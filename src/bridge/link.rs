@@ -1,4 +1,4 @@
-//! A connection to the broker: the transport, once it is up, and the session over it.
+//! A connection to the broker: the transport, once connected, and the session over it.
 
 use super::destination::Destination;
 use super::exchange::{Cause, End, Heard};
@@ -15,18 +15,18 @@ use std::time::Instant;
 /// A connection.
 pub struct Link {
     way: Way,
-    /// What is said over it.
+    /// The MQTT session over it.
     pub session: Session,
     buffer: Box<[u8; RECEIVE_BYTES]>,
-    /// The broker closed it in order: so something that was sent may be the reason.
+    /// The broker closed it in order, so a message that was sent may be the reason.
     pub was_closed_in_order: bool,
-    /// The last pump has left something, which need not be in the socket any more.
+    /// The last pump may have left bytes. They need not be in the socket: TLS may hold them.
     has_more: bool,
 }
 
-/// How bytes go.
+/// The transport.
 enum Way {
-    /// They do not yet.
+    /// It is not connected yet.
     Opening(Opening, Option<Tls>),
     Open(Transport),
 }
@@ -44,8 +44,8 @@ impl Link {
         Ok(Self { way, session, buffer, was_closed_in_order: false, has_more: false })
     }
 
-    /// Sends and receives what can be without waiting, and no more than [`RECEIVES_MAX`] allows. What came is in the
-    /// session.
+    /// Sends and receives as much as possible without waiting, and receives at most [`RECEIVES_MAX`] times. The session
+    /// has the received events.
     pub fn pump(&mut self, now: Instant) {
         self.connect(now);
         self.session.on_time(now);
@@ -69,14 +69,14 @@ impl Link {
         }
     }
 
-    /// Receives once. False: there is no more now.
+    /// Receives once. Returns false if there is no more now.
     fn receive(&mut self, now: Instant) -> bool {
         let Way::Open(transport) = &mut self.way else { return false };
         match transport.receive(&mut self.buffer[..]) {
             Ok(Received::Bytes(bytes)) => self.session.feed(&self.buffer[..bytes], now),
             Ok(Received::Nothing) => return false,
             Ok(Received::End) => {
-                // Unless it has said why before.
+                // Not if the broker has already given a reason.
                 self.was_closed_in_order = !self.session.is_closed();
                 self.session.close("the broker closed the connection".to_string(), Cause::Other);
             }
@@ -85,7 +85,7 @@ impl Link {
         !self.session.is_closed()
     }
 
-    /// Sends what the socket takes.
+    /// Sends as much as the socket accepts.
     pub fn flush(&mut self) {
         let Way::Open(transport) = &mut self.way else { return };
         loop {
@@ -96,19 +96,19 @@ impl Link {
             match transport.send(unsent) {
                 Ok(0) => return,
                 Ok(bytes) => self.session.advance(bytes),
-                // What the broker said last tells more, so receiving ends the session.
+                // The last bytes from the broker may tell the reason, so a receive ends the session.
                 Err(_) => return,
             }
         }
     }
 
-    /// Whether everything went out that was said: then there is room for more.
+    /// Whether everything is sent, so that there is room for more.
     pub fn is_clear(&self) -> bool {
         let Way::Open(transport) = &self.way else { return false };
         self.session.unsent().is_empty() && !transport.wants_to_send() && !transport.is_handshaking()
     }
 
-    /// What came next.
+    /// The next event.
     pub fn hear(&mut self) -> Option<Heard> {
         let heard = self.session.hear();
         if let Some(Heard::Closed(End { cause: Cause::Message, .. })) = heard {
@@ -117,7 +117,7 @@ impl Link {
         heard
     }
 
-    /// What to wait for.
+    /// The descriptor to wait for, and its events.
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match &self.way {
             Way::Opening(opening, _) => opening.interest(),
@@ -129,9 +129,9 @@ impl Link {
         }
     }
 
-    /// Waits until there is something to pump, or until then.
+    /// Waits until there is something to pump, or until `until`.
     pub fn wait(&self, until: Instant) {
-        // Whatever ends the wait, the caller looks at everything again.
+        // Whatever ends the wait, the caller checks everything again.
         wait(self.interest(), Some(self.due().map_or(until, |due| due.min(until))));
     }
 

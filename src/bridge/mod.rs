@@ -1,5 +1,5 @@
-//! `firstline-bridge`: sends a journal to an MQTT broker, and commands from there to a server. It is a program of its
-//! own, so it may allocate, within the bounds of `limits`; nothing of it is in the server's binary.
+//! `firstline-bridge`: sends a journal to an MQTT broker, and commands from the broker to a server. It is a separate
+//! program, so it may allocate, within the bounds of `limits`; the server's binary contains no part of it.
 //!
 //! ```text
 //! journal ─> reader ─> stream of each class ─> turns ─> session ─> transport ─> broker
@@ -7,22 +7,22 @@
 //! broker ─> session ─> incoming ─> client ─> hub ─> ACK ─> incoming ─> response, PUBACK ─> broker
 //! ```
 //!
-//! The journal is the only queue. A cursor passes a message once the broker has acknowledged it, or once the broker
-//! has acknowledged that it was told of the loss. So what is in memory, and in the libraries, is never the only copy.
+//! The journal is the only queue. A cursor passes a message once the broker has acknowledged the message, or the report
+//! of its loss. So the copies in memory and in the libraries are never the only ones.
 //!
 //! | file | owns |
 //! | --- | --- |
 //! | `limits` | every bound |
 //! | `class`, `turns` | the two classes, and which of them sends next |
-//! | `item`, `window`, `stream` | what is sent, what is on its way, and one class from its reading to its acknowledgement |
-//! | `cursors`, `cursor_file` | how far each class has come, as bytes and as a file |
-//! | `reader`, `changes`, `headroom` | the journal, when it is written, and how long it keeps what is not sent |
-//! | `key`, `topic`, `publication` | what an item looks like at the broker |
-//! | `outgoing`, `publisher` | all of these together, without a connection and with one |
-//! | `incoming`, `commands` | the way in, without a connection and with one |
-//! | `barren`, `flapping` | whether connections end over a message, or soon, again and again |
-//! | `exchange`, `packets`, `session` | what is said, as packets, and MQTT without I/O |
-//! | `broker`, `secret`, `opening`, `tls`, `transport`, `link`, `destination` | the way to the broker |
+//! | `item`, `window`, `stream` | a message or loss, those in flight, and one class from reading to acknowledgement |
+//! | `cursors`, `cursor_file` | the position of each class, as bytes and as a file |
+//! | `reader`, `changes`, `headroom` | the journal, writes to it, and how long it keeps unsent messages |
+//! | `key`, `topic`, `publication` | an item as it is published |
+//! | `outgoing`, `publisher` | the outbound direction, without a connection and with one |
+//! | `incoming`, `commands` | the inbound direction, without a connection and with one |
+//! | `barren`, `flapping` | connections that end because of a message, or that end soon, again and again |
+//! | `exchange`, `packets`, `session` | messages to and from the broker, their packets, and MQTT without I/O |
+//! | `broker`, `secret`, `opening`, `tls`, `transport`, `link`, `destination` | the connection to the broker |
 //! | `options`, `names`, `counters`, `counter_file`, `records`, `report`, `stop`, `program` | the program |
 
 mod barren;

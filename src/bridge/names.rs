@@ -1,4 +1,4 @@
-//! What the options name at the broker, with the node filled in. Connects to nothing.
+//! The node, and the topics that the options give for it. Connects to nothing.
 
 use super::options::Options;
 use super::topic::{Topics, is_node, matches, with_node};
@@ -8,11 +8,11 @@ use std::ffi::OsStr;
 /// The names.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// This board.
+    /// The name of this board.
     pub node: String,
-    /// Where messages go.
+    /// The topics of messages.
     pub topics: Topics,
-    /// Where commands come from.
+    /// The topics of commands.
     pub subscription: Option<String>,
 }
 
@@ -20,7 +20,7 @@ impl Names {
     /// The names that these options give.
     ///
     /// # Errors
-    /// Why they do not go together, in one line.
+    /// Why the options contradict each other, in one line.
     pub fn new(options: &Options) -> Result<Self, String> {
         let node = node(options)?;
         let refused = |name, value: &str, reason| Usage::option(name, OsStr::new(value), reason).to_string();

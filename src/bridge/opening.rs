@@ -1,5 +1,5 @@
-//! A connection on its way to the broker: the lookup of its name, then one address after the other, without waiting.
-//! Knows no TLS and no MQTT.
+//! Connects to the broker without waiting: looks up its name, then tries one address after the other. Knows no TLS and
+//! no MQTT.
 
 use super::broker::Broker;
 use super::limits::{ADDRESSES_MAX, CONNECT_MS};
@@ -12,13 +12,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// A connection that is not up yet.
+/// A connection that is being opened.
 #[derive(Debug)]
 pub struct Opening {
     step: Step,
-    /// The addresses that were not tried yet.
+    /// The addresses that are not tried yet.
     addresses: VecDeque<SocketAddr>,
-    /// Then it fails, whatever was not tried.
+    /// When the opening fails, even if addresses are left.
     until: Instant,
     /// Why the last address failed.
     failure: String,
@@ -32,12 +32,12 @@ enum Step {
         address: SocketAddr,
         until: Instant,
     },
-    /// The next address comes.
+    /// The next address is tried next.
     Between,
 }
 
 impl Opening {
-    /// Begins.
+    /// Begins to connect.
     ///
     /// # Errors
     /// Why it cannot, in one line.
@@ -54,7 +54,7 @@ impl Opening {
         Ok(Self { step, addresses, until, failure: "it has no address".to_string() })
     }
 
-    /// Takes all steps that need no wait. The connection, once it is up.
+    /// Takes all steps that are possible without waiting. Returns the connection once it is established.
     ///
     /// # Errors
     /// Why no address accepts, in one line.
@@ -101,7 +101,7 @@ impl Opening {
         Ok(())
     }
 
-    /// What to wait for.
+    /// The descriptor to wait for, and its events.
     pub fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match &self.step {
             Step::LookingUp(lookup) => Some((lookup.as_fd(), PollFlags::POLLIN)),

@@ -1,5 +1,5 @@
 //! The options of `firstline-bridge`, from the command line and the environment. One table defines them all; the help
-//! is made of it. Opens nothing.
+//! is generated from it. Opens nothing.
 
 use super::broker::Broker;
 use super::exchange::Version;
@@ -19,13 +19,13 @@ mod table;
 use help::help;
 use table::{SETTINGS, Setting};
 
-/// The beginning of the variables.
+/// The prefix of the names of the variables.
 const PREFIX: &str = "FIRSTLINE_BRIDGE_";
 
-/// What the bridge is to do.
+/// The settings of the bridge.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The journal to send, or none: only commands come in.
+    /// The journal to send, or `None` if the bridge only receives commands.
     pub journal: Option<PathBuf>,
     /// The broker.
     pub to: Option<Broker>,
@@ -35,17 +35,17 @@ pub struct Options {
     pub node: Option<String>,
     /// The file of the cursors.
     pub state: Option<PathBuf>,
-    /// What a payload looks like.
+    /// The form of a payload.
     pub payload: Payload,
     /// The lowest urgent priority.
     pub urgent: Priority,
-    /// What the rest gets of the bytes, in percent.
+    /// The share of the bytes that the rest gets, in percent.
     pub min_share: u64,
-    /// How many may be on their way.
+    /// How many messages may be in flight.
     pub in_flight: usize,
     /// How long an acknowledgement may take.
     pub ack_timeout: Duration,
-    /// Older messages are not sent.
+    /// The age beyond which messages are not sent.
     pub max_age: Option<Duration>,
     /// The version of MQTT.
     pub mqtt: Version,
@@ -92,11 +92,11 @@ impl Options {
 pub enum Action {
     /// Run the bridge.
     Run(Box<Options>),
-    /// Print this and exit.
+    /// Print this text and exit.
     Print(String),
 }
 
-/// Reads the command line without the program's name, and the environment. The command line wins.
+/// Reads the command line without the program's name, and the environment. The command line has precedence.
 ///
 /// # Errors
 /// The first mistake, in one line.
@@ -160,7 +160,7 @@ fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Opti
         .map_err(|allowed| Usage::variable(&name.to_string_lossy(), value, allowed).to_string())
 }
 
-/// The name of an option's variable, behind the prefix.
+/// The name of an option's variable, without the prefix.
 fn variable(name: &str) -> String {
     name.to_ascii_uppercase().replace('-', "_")
 }
@@ -169,7 +169,7 @@ fn set(setting: &Setting, options: &mut Options, value: &OsStr) -> Result<(), St
     (setting.set)(options, value.to_str().ok_or("takes text in UTF-8")?)
 }
 
-/// Refuses options that do not go together, so that no option is without effect.
+/// Refuses combinations in which an option would have no effect.
 fn check(options: &Options) -> Result<(), String> {
     let Some(to) = &options.to else {
         return Err(

@@ -1,5 +1,5 @@
-//! What goes from the journal to the broker: both classes, their turns, and what becomes of each item. Reads the
-//! journal, and knows no connection.
+//! The outbound direction, from the journal to the broker: both classes, their turns, and the outcome of each item.
+//! Reads the journal, and knows no connection.
 
 use super::class::{Class, PerClass};
 use super::counters::Counters;
@@ -17,22 +17,22 @@ use crate::journal::segment::Identity;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// How to send.
+/// The settings for sending.
 #[derive(Clone, Debug)]
 pub struct Manner {
     /// The journal.
     pub directory: PathBuf,
-    /// Which messages.
+    /// Which messages to read.
     pub selection: Selection,
     /// What is published.
     pub form: Form,
-    /// How many may be on their way.
+    /// How many messages may be in flight.
     pub in_flight: usize,
-    /// What the rest gets of the bytes, in percent.
+    /// The share of the bytes that the rest gets, in percent.
     pub min_share: u64,
 }
 
-/// What to send next.
+/// The next publication to send.
 #[derive(Debug)]
 pub struct Next {
     /// Its class.
@@ -41,34 +41,35 @@ pub struct Next {
     pub publication: Publication,
 }
 
-/// What a refusal by the broker leads to.
+/// The result of a refusal by the broker.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// The message may be taken later, so the connection has to be given up to keep the order.
+    /// The broker may take the message later, so the connection has to be closed to keep the order.
     ForNow,
-    /// The loss of a message of that class is told.
+    /// A message of that class is lost, and its loss will be reported.
     ForGood(Class),
 }
 
-/// Everything on its way out.
+/// The state of the outbound direction.
 pub struct Outgoing {
     manner: Manner,
     reader: Reader,
     streams: PerClass<Stream>,
     turns: Turns,
-    /// Another journal is in the place of this one. It is read once what was read of this one is sent.
+    /// Another journal that has replaced this one. Reading it begins once all messages that were read from this one are
+    /// sent.
     successor: Option<Reader>,
-    /// The cursors in the journal before this one. The file keeps them until the broker has the loss of its rest, so
-    /// that a restart tells it.
+    /// The cursors in the previous journal. The cursor file keeps them until the broker has acknowledged the report
+    /// that the rest of that journal is lost. So a restart reports the loss again.
     before: Option<Cursors>,
-    /// What became of them.
+    /// The counters.
     pub counters: Counters,
-    /// Losses that are said, and those that only the log hears of.
+    /// The log lines about losses that are reported to the broker, and about losses that cannot be reported.
     log: [Series; 2],
 }
 
 impl Outgoing {
-    /// Continues where the cursors are; without any, it begins with the oldest message.
+    /// Continues at the saved cursors, or begins with the oldest message if there are none.
     ///
     /// # Errors
     /// Why the journal cannot be read now.
@@ -101,21 +102,21 @@ impl Outgoing {
         Ok(outgoing)
     }
 
-    /// Reads on, if there is room. True: something new came.
+    /// Reads on, if there is room. Returns true if there was something new.
     ///
     /// # Errors
     /// Why not now.
     pub fn look(&mut self, now_ms: u64, now: Instant) -> Result<bool, Trouble> {
         let read = self.reader.look(&mut self.streams, now_ms, now);
         match (&self.successor, &read) {
-            // Its files are open, so what they hold is sent first, wherever they are now.
+            // The files of the old journal are open, so their messages are sent first, wherever the files are now.
             (None, _) | (Some(_), Ok(true)) => read,
-            // What of it cannot be read is told.
+            // The loss of the messages that cannot be read is reported.
             (Some(_), _) => Ok(self.change_journal(read.is_ok())),
         }
     }
 
-    /// Follows the files if others are in their place.
+    /// If other files are in the place of the journal's files, opens those.
     ///
     /// # Errors
     /// Why the new ones cannot be read now.
@@ -132,7 +133,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Goes over to the other journal, if all is sent that was read of the old one, and that can be read of it.
+    /// Changes to the other journal, if all messages that could be read from the old one are sent.
     fn change_journal(&mut self, is_readable: bool) -> bool {
         if !self.streams.iter().all(Stream::is_idle) || (is_readable && self.is_searching()) {
             return false;
@@ -159,7 +160,7 @@ impl Outgoing {
         ));
         let from = next[Class::Urgent].min(next[Class::Rest]);
         let loss = Loss { count: None, ids: (from, from), reason: Reason::OtherJournal };
-        // Its IDs are those of the journal before.
+        // The IDs of the loss are those of the previous journal.
         let item = Item { first: self.reader.oldest_id(), ..Item::loss(loss) };
         self.streams[Class::Urgent].put_back(item);
         self.before = Some(old);
@@ -170,7 +171,7 @@ impl Outgoing {
         self.reader.identity()
     }
 
-    /// Where a restart continues.
+    /// The cursors at which a restart continues.
     pub fn cursors(&self) -> Cursors {
         let tells_other_journal = self.streams.iter().any(Stream::tells_other_journal);
         self.before.filter(|_| tells_other_journal).unwrap_or(Cursors {
@@ -191,8 +192,8 @@ impl Outgoing {
         (!urgent.is_searching() && urgent.room() > 0).then(|| urgent.read_to())
     }
 
-    /// How many IDs may still come before something is overwritten that is not sent. `None`: everything is sent, or it
-    /// is not known.
+    /// How many more IDs can be given before the journal overwrites an unsent message, or `None` if everything is sent
+    /// or that is not known.
     pub fn ids_left(&self) -> Option<u64> {
         let next = self.next_unacknowledged();
         let first = next[Class::Urgent].min(next[Class::Rest]);
@@ -200,27 +201,27 @@ impl Outgoing {
         if is_behind { self.reader.ids_left(first) } else { None }
     }
 
-    /// How many messages are read and not acknowledged.
+    /// How many messages are read but not acknowledged.
     pub fn waiting(&self) -> usize {
         self.streams.iter().map(Stream::waiting).sum()
     }
 
-    /// How many are on their way.
+    /// How many items are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight_of_each().iter().sum()
     }
 
-    /// The same for each class.
+    /// How many items of each class are in flight.
     pub fn in_flight_of_each(&self) -> PerClass<usize> {
         PerClass::new(|class| self.streams[class].in_flight())
     }
 
-    /// When the one that has waited longest for its acknowledgement was sent.
+    /// When the item that has waited longest for its acknowledgement was sent.
     pub fn oldest(&self) -> Option<Instant> {
         self.streams.iter().filter_map(Stream::oldest).min()
     }
 
-    /// Whether there is room for what is new.
+    /// Whether there is room to read more.
     pub fn has_room(&self) -> bool {
         self.streams.iter().any(|stream| stream.room() > 0)
     }
@@ -230,19 +231,19 @@ impl Outgoing {
         self.streams.iter().any(Stream::is_searching)
     }
 
-    /// Says how many losses the log has held back, once it is time.
+    /// If it is time, logs how many lines about losses were suppressed.
     pub fn flush_log(&mut self, now: Instant) {
         self.log.iter_mut().for_each(|series| series.flush(now));
     }
 
-    /// The same at the end.
+    /// At the end, logs how many lines about losses were suppressed.
     pub fn end_log(&mut self) {
         self.log.iter_mut().for_each(Series::end);
     }
 
     // ---- Sending -------------------------------------------------------------------------------------------
 
-    /// Messages that grew too old while they waited become losses. Those on their way stay.
+    /// Turns waiting messages that have become too old into losses. Messages in flight stay.
     pub fn expire(&mut self, now_ms: u64) {
         let Some(age_ms) = self.manner.selection.max_age_ms else { return };
         for class in Class::ALL {
@@ -250,10 +251,10 @@ impl Outgoing {
         }
     }
 
-    /// What to send next, if `depth` allows it.
+    /// The next publication to send, if `depth` permits one.
     pub fn next(&self, depth: Depth) -> Option<Next> {
         let urgent = self.candidate(Class::Urgent, depth);
-        // While urgent ones are searched for, there may be some.
+        // While the search for urgent messages continues, there may be some.
         let is_clear = !self.streams[Class::Urgent].is_searching();
         let rest = if is_clear { self.candidate(Class::Rest, depth) } else { None };
         let class = self.turns.next(urgent.map(Item::bytes), rest.map(Item::bytes))?;
@@ -269,7 +270,7 @@ impl Outgoing {
         if stream.has_place() && depth.admits(class, urgent, rest) { stream.first_ready() } else { None }
     }
 
-    /// The next of a class was sent, under that number.
+    /// Records that the next item of a class was sent, with that packet ID.
     pub fn sent(&mut self, class: Class, packet_id: u16, now: Instant) {
         let other = if class == Class::Urgent { Class::Rest } else { Class::Urgent };
         let other_waits = self.streams[other].first_ready().is_some();
@@ -279,14 +280,14 @@ impl Outgoing {
         }
     }
 
-    /// It cannot be sent, for that reason: the loss is told in its place.
+    /// Records that the next item of a class cannot be sent, for that reason. The report of its loss takes its place.
     pub fn unsendable(&mut self, class: Class, reason: Reason) {
         if let Some(item) = self.streams[class].pop_ready() {
             self.give_up(class, item, reason);
         }
     }
 
-    /// That one was acknowledged. Its class; none: it is not on its way.
+    /// Records that the item was acknowledged. Returns its class, or `None` if it is not in flight.
     pub fn acknowledged(&mut self, packet_id: u16) -> Option<Class> {
         let (class, item) = self.find(packet_id)?;
         match item.content {
@@ -297,7 +298,7 @@ impl Outgoing {
         Some(class)
     }
 
-    /// That one was refused. None: it is not on its way.
+    /// Records that the item was refused. Returns `None` if it is not in flight.
     pub fn rejected(&mut self, packet_id: u16, rejection: &Rejection) -> Option<Rejected> {
         let (class, item) = self.find(packet_id)?;
         if rejection.is_final || item.attempts + 1 >= ATTEMPTS_MAX {
@@ -314,8 +315,9 @@ impl Outgoing {
         Class::ALL.into_iter().find_map(|class| Some((class, self.streams[class].get(packet_id)?.clone())))
     }
 
-    /// The connection is lost. `is_blamed`: the broker closed it over the one message that was on its way, and
-    /// `reason` says that this is certain.
+    /// Records that the connection is lost. With `is_blamed`, the broker may have closed it because of a message: if
+    /// only one was in flight, that counts as an attempt. `certain` is the reason if the broker has blamed the message
+    /// explicitly.
     pub fn connection_lost(&mut self, is_blamed: bool, certain: Option<&str>) {
         let is_alone = is_blamed && self.in_flight() == 1;
         for class in Class::ALL {
@@ -329,7 +331,7 @@ impl Outgoing {
         }
     }
 
-    /// The item will not be sent. A loss that cannot be told is counted all the same.
+    /// Gives up an item. The report of a loss that cannot be sent is dropped, but the loss is counted.
     fn give_up(&mut self, class: Class, item: Item, reason: Reason) {
         match (item.content.clone(), item.into_loss(reason.clone())) {
             (_, Some(loss)) => {
@@ -348,7 +350,7 @@ impl Outgoing {
     }
 }
 
-/// Cursors beyond the end of the history go back to its end: an older copy of the journal may have been put back.
+/// Moves cursors beyond the end of the history back to its end: an older copy of the journal may have been restored.
 fn within_history(next: PerClass<u64>, next_id: u64, directory: &Path) -> PerClass<u64> {
     if next.iter().all(|id| *id <= next_id) {
         return next;

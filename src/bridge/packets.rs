@@ -1,4 +1,4 @@
-//! From what is said to packets of MQTT 5 or 3.1.1, and back. Knows no connection.
+//! Converts messages to packets of MQTT 5 or 3.1.1, and packets to messages. Knows no connection.
 
 use super::exchange::{Cause, Delivery, Introduction, Publication, Rejection, Version};
 use super::limits::KEEP_ALIVE_S;
@@ -30,7 +30,7 @@ pub fn publish(version: Version, publication: &Publication, packet_id: u16) -> R
     Ok(publish.build()?.into())
 }
 
-/// Why the broker does not accept this client, and what to do.
+/// Why the broker does not accept this client, with advice.
 pub fn refused(code: &str) -> String {
     match code {
         "BadUserNameOrPassword" | "NotAuthorized" => {
@@ -43,7 +43,7 @@ pub fn refused(code: &str) -> String {
     }
 }
 
-/// Why the broker ends the connection, and what is at fault.
+/// Why the broker ends the connection: a line, and the cause.
 pub fn ended(code: Option<DisconnectReasonCode>) -> (String, Cause) {
     let shown = code.map_or_else(|| "no reason".to_string(), |code| code.to_string());
     match code {
@@ -74,7 +74,7 @@ pub fn rejection(code: PubackReasonCode) -> Rejection {
     Rejection { is_final, reason: code.to_string() }
 }
 
-/// The introduction.
+/// The CONNECT packet.
 ///
 /// # Errors
 /// What of it cannot be written.
@@ -121,7 +121,7 @@ pub fn delivery_5(publish: &v5_0::Publish) -> Delivery {
     delivery
 }
 
-/// The same by MQTT 3.1.1.
+/// A message of the broker, by MQTT 3.1.1.
 pub fn delivery_3(publish: &v3_1_1::Publish) -> Delivery {
     Delivery {
         packet_id: publish.packet_id(),

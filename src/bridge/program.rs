@@ -37,7 +37,7 @@ const USAGE: u8 = 2;
 pub fn main() -> ExitCode {
     let (code, reason) = match options::parse(env::args_os().skip(1), env::vars_os()) {
         Ok(Action::Print(text)) => {
-            // An error means that the reader has closed the pipe.
+            // An error means that the reader of the output has closed the pipe.
             let _ = std::io::stdout().write_all(text.as_bytes());
             return ExitCode::SUCCESS;
         }
@@ -75,7 +75,7 @@ fn run(options: &Options, names: Names) -> Result<(), String> {
     let manner = manner(options, directory, names);
     let state = state(options)?;
     thread::scope(|scope| {
-        // If one direction ends, for whatever reason, so does the other one.
+        // If one direction ends, for whatever reason, the other one ends, too.
         let _end = stop.request_at_end();
         if let Some(commands) = commands {
             let end = stop.request_at_end();
@@ -90,7 +90,7 @@ fn run(options: &Options, names: Names) -> Result<(), String> {
     })
 }
 
-/// Sends the journal, once it is there.
+/// Waits for the journal to exist, and sends it.
 fn forward(
     manner: Manner,
     destination: Destination,
@@ -165,7 +165,7 @@ fn state(options: &Options) -> Result<PathBuf, String> {
     if let Some(state) = &options.state {
         return Ok(state.clone());
     }
-    // systemd names several directories, with colons between; the last one is the bridge's.
+    // systemd separates several directories by colons; the last one is the bridge's.
     let of_service =
         env::var("STATE_DIRECTORY").ok().and_then(|list| list.rsplit(':').next().map(PathBuf::from));
     let of_user =

@@ -1,4 +1,4 @@
-//! From an item to what is published.
+//! Converts an item to a publication.
 
 use super::class::Class;
 use super::exchange::Publication;
@@ -9,10 +9,10 @@ use crate::journal::segment::Identity;
 use crate::journal_command::lines::Line;
 use std::fmt::Write as _;
 
-/// What a payload looks like.
+/// The form of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// As `firstline journal --json`, with `node` and `key`.
+    /// JSON as from `firstline journal --json`, with `node` and `key`.
     Json,
     /// The text, as the client sent it.
     Text,
@@ -21,16 +21,16 @@ pub enum Payload {
 /// How items are published.
 #[derive(Clone, Debug)]
 pub struct Form {
-    /// Where.
+    /// The topics.
     pub topics: Topics,
-    /// What a payload looks like.
+    /// The form of a payload.
     pub payload: Payload,
     /// The name of this board.
     pub node: String,
 }
 
 impl Form {
-    /// What is published for an item of that class.
+    /// The publication for an item of that class.
     pub fn publication(&self, item: &Item, class: Class, identity: Identity) -> Publication {
         match &item.content {
             Content::Message(message) => self.of_message(message, identity),
@@ -53,10 +53,10 @@ impl Form {
         Publication { topic: self.topics.of(message.priority), payload, properties, correlation: None }
     }
 
-    /// A node and a key have nothing that JSON escapes.
+    /// A node and a key contain no characters that JSON escapes.
     fn json(&self, message: &Message, key: &str) -> String {
         let mut json = String::new();
-        // A String takes everything.
+        // This cannot fail: a String grows.
         let _ = Line::Message(message.record()).write_json(&mut json);
         json.pop();
         let _ = write!(json, ",\"node\":\"{}\",\"key\":\"{key}\"}}", self.node);
@@ -67,7 +67,7 @@ impl Form {
         let Loss { count, ids: (from, to), reason } = loss;
         let shown =
             |number: Option<u64>| number.map_or_else(|| "null".to_string(), |number| number.to_string());
-        // How many of another journal there were is as unknown as the last of them.
+        // If the count is unknown, as for another journal, so is the last ID.
         let (count, to) = (shown(*count), shown(count.map(|_| *to)));
         let node = &self.node;
         let payload = format!(

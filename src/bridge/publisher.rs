@@ -1,4 +1,5 @@
-//! The way out: from the journal to the broker, over as many connections as it takes, until the process is to end.
+//! The outbound direction with its connection: from the journal to the broker. It reconnects until the process is
+//! requested to end.
 
 use super::barren::Barren;
 use super::changes::Changes;
@@ -19,10 +20,10 @@ use crate::clock::utc_ns;
 use nix::poll::PollFlags;
 use std::time::{Duration, Instant};
 
-/// How long the end waits for acknowledgements of what is on its way.
+/// How long the end waits for the acknowledgements of messages in flight.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The way out.
+/// The outbound direction with its connection.
 pub struct Publisher {
     manner: Manner,
     destination: Destination,
@@ -37,19 +38,19 @@ pub struct Publisher {
     journal_troubles: Throttle,
     is_journal_away: bool,
     changes: Changes,
-    /// When to look at the journal next.
+    /// When to read the journal next.
     look_at: Instant,
-    /// When to see next whether its files are still in their place.
+    /// When to check next whether the journal's files are still in their place.
     follow_at: Instant,
 }
 
-/// Where the connection stands.
+/// The state of the connection.
 enum State {
-    /// None, until then.
+    /// There is no connection; the next attempt is at this time.
     Down(Instant),
-    /// One that the broker has not accepted yet.
+    /// A connection that the broker has not accepted yet.
     Opening(Link),
-    /// Messages may go.
+    /// The broker has accepted the connection: messages may be sent.
     Up(Up),
 }
 
@@ -61,7 +62,7 @@ struct Up {
 }
 
 impl Publisher {
-    /// Everything is open; the first connection is tried at once.
+    /// A publisher that tries its first connection at once.
     pub fn new(
         manner: Manner,
         destination: Destination,
@@ -89,7 +90,7 @@ impl Publisher {
         }
     }
 
-    /// Runs until the process is to end.
+    /// Runs until the process is requested to end.
     pub fn run(mut self) {
         loop {
             let now = Instant::now();
@@ -153,7 +154,7 @@ impl Publisher {
         let result = result.and_then(|_| self.outgoing.look(utc_ns() / 1_000_000, now));
         let is_up = self.is_up();
         let pause_ms = match result {
-            // More came than a look takes, maybe.
+            // There may be more than one read returns.
             Ok(true) if is_up || self.outgoing.is_searching() => 0,
             Ok(_) if is_up => LOOK_MS,
             _ => LOOK_OFFLINE_MS,
@@ -223,18 +224,19 @@ impl Publisher {
             Heard::Closed(End { reason, cause }) => {
                 self.lose(&reason, cause);
                 if cause == Cause::Name {
-                    // At once, this client would end the other one's connection, which would come back as well.
+                    // If this client reconnected at once, it would end the other client's connection, and that client
+                    // would reconnect, too.
                     self.state = State::Down(now + Duration::from_millis(TRANSIENT_PAUSE_MS));
                 }
             }
-            // Nothing was subscribed to.
+            // This connection has no subscriptions.
             Heard::Subscribed | Heard::Delivery(_) => {}
         }
     }
 
     fn on_connected(&mut self, receive_maximum: u16) {
         self.outgoing.counters.connections += 1;
-        // A connection that comes and goes is said as rarely as its troubles.
+        // A connection that comes and goes is logged no more often than its failures.
         let is_news = self.troubles.clear() || self.outgoing.counters.connections == 1;
         self.barren.begin();
         if is_news {
@@ -252,12 +254,12 @@ impl Publisher {
         };
     }
 
-    /// The broker has taken or refused a message.
+    /// Records that the broker has taken or refused a message.
     fn served(&mut self, class: Class) {
         self.barren.served(class);
         if let State::Up(up) = &mut self.state {
             self.flapping.lasts(up.since.elapsed());
-            // The message at fault may be behind now.
+            // The broker may have passed the message at fault by now.
             up.depth = Depth::new(self.barren.in_flight(self.manner.in_flight), up.receive_maximum);
         }
         if !self.flapping.is_likely() {
@@ -265,7 +267,7 @@ impl Publisher {
         }
     }
 
-    /// Sends as long as the socket takes it.
+    /// Sends as much as the socket accepts.
     fn send(&mut self, now: Instant) {
         let State::Up(Up { link, depth, .. }) = &mut self.state else { return };
         let mut has_sent = false;
@@ -286,7 +288,7 @@ impl Publisher {
             }
             link.flush();
         }
-        // There is room again, so more is read at once; but once for each time that something was sent.
+        // There is room again, so more is read at once; but only once after each send.
         if has_sent && self.outgoing.is_searching() && !self.is_journal_away {
             self.look_at = now;
         }
@@ -300,7 +302,7 @@ impl Publisher {
         }
     }
 
-    /// The connection is over. What is not acknowledged is sent again.
+    /// Handles the end of the connection. Unacknowledged messages are sent again.
     fn lose(&mut self, reason: &str, cause: Cause) {
         let was_closed = self.link().is_some_and(|link| link.was_closed_in_order);
         if let State::Up(up) = &self.state {
@@ -323,12 +325,12 @@ impl Publisher {
 
     // ---- The end -------------------------------------------------------------------------------------------
 
-    /// Waits a little for what is on its way, disconnects, and saves the cursors.
+    /// Waits a little for the acknowledgements of messages in flight, disconnects, and saves the cursors.
     fn finish(&mut self) {
         let until = Instant::now() + FAREWELL;
         while self.outgoing.in_flight() > 0 && Instant::now() < until {
             let State::Up(Up { link, .. }) = &mut self.state else { break };
-            // The signal stays, so this polls without the wait for it.
+            // The stop request stays pending, so this polls only the link.
             link.wait(until);
             link.pump(Instant::now());
             while let Some(heard) = self.hear() {

@@ -1,5 +1,5 @@
-//! Reads the journal for both classes. Only what is on the disk is passed on: after each look the segments are synced,
-//! and if that fails, the look counts for nothing.
+//! Reads the journal for both classes, and passes on only messages that are on the disk: after each read it syncs the
+//! segments, and if that fails, it discards what it has read.
 
 use super::class::{Class, PerClass};
 use super::item::{Item, Loss, Message, Reason};
@@ -25,7 +25,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Losses of one class that the other class need not tell again. Beyond it they are told twice.
+/// How many losses that one class has found are remembered, so that the other class does not report them again. Further
+/// ones are reported twice.
 const TOLD_MAX: usize = 16;
 
 /// Which messages are read, and how.
@@ -33,20 +34,20 @@ const TOLD_MAX: usize = 16;
 pub struct Selection {
     /// The lowest urgent priority.
     pub urgent_from: Priority,
-    /// Older messages are not sent, in ms.
+    /// The age beyond which messages are not sent, in ms.
     pub max_age_ms: Option<u64>,
 }
 
-/// Why the journal cannot be read now. It is tried again.
+/// Why the journal cannot be read now. The bridge tries again.
 #[derive(Debug)]
 pub enum Trouble {
     /// It cannot be opened.
     Unopened(Failure),
-    /// It has no identity: a firstline from before format 2 wrote all of it.
+    /// It has no identity, because a firstline that did not know format 2 wrote all of it.
     NoIdentity(PathBuf),
     /// The disk fails.
     Disk(Failure),
-    /// What was read cannot be synced.
+    /// The messages that were read cannot be synced.
     Unsynced(PathBuf, Errno),
 }
 
@@ -81,7 +82,7 @@ pub struct Reader {
     window: Box<Window>,
     /// All segments before this sequence were complete when they were synced.
     synced_before: u64,
-    /// Losses that one class has found, with that class.
+    /// Losses that one class has found, each with that class.
     told: VecDeque<(Class, (u64, u64))>,
 }
 
@@ -120,7 +121,7 @@ impl Reader {
         self.files.is_in_place(&self.directory)
     }
 
-    /// The least ID that a message of the journal may have now. What is overwritten from now on is lost.
+    /// The least ID that a message of the journal may have now. Messages before it are overwritten.
     pub fn oldest_id(&self) -> u64 {
         self.catalog.spans().first().map_or(1, |span| span.header.first_id.max(1))
     }
@@ -135,8 +136,8 @@ impl Reader {
         next_id.map_err(|errno| Trouble::Disk(Failure::unread(&self.directory, errno)))
     }
 
-    /// How many IDs may still come before the message with that ID is overwritten, with segments as full as they are
-    /// now. `None`: it is not known yet.
+    /// How many more IDs can be given before the message with that ID is overwritten, if segments stay as full as they
+    /// are now. Returns `None` if that is not known yet.
     pub fn ids_left(&self, id: u64) -> Option<u64> {
         let (first, last) = (self.catalog.spans().first()?, self.catalog.spans().last()?);
         let complete = last.header.sequence.checked_sub(first.header.sequence).filter(|count| *count > 0)?;
@@ -146,10 +147,11 @@ impl Reader {
         Some(segments_left.saturating_mul(ids))
     }
 
-    /// Reads on for both classes, and syncs what was read. True: something new came. `now_ms` is the time of day.
+    /// Reads on for both classes, and syncs the segments. Returns true if there was something new. `now_ms` is the time
+    /// of day.
     ///
     /// # Errors
-    /// Why nothing counts; the next look repeats it.
+    /// Why this read does not count. The next call repeats it.
     pub fn look(
         &mut self,
         streams: &mut PerClass<Stream>,
@@ -158,7 +160,7 @@ impl Reader {
     ) -> Result<bool, Trouble> {
         self.catalog = match catalog_of(&self.files) {
             Ok(catalog) => catalog,
-            // The server rotates all the time.
+            // The server is rotating too often for a snapshot.
             Err(Errno::EAGAIN) => return Ok(false),
             Err(errno) => return Err(Trouble::Disk(Failure::unread(&self.directory, errno))),
         };
@@ -258,13 +260,13 @@ fn remember(told: &mut VecDeque<(Class, (u64, u64))>, class: Class, ids: (u64, u
     told.push_back((class, ids));
 }
 
-/// What is gathered for one class.
+/// The items that are gathered for one class.
 struct Gathered {
     selection: Selection,
     class: Class,
     now_ms: u64,
     items: Vec<Item>,
-    /// May grow by what follows.
+    /// A loss that the next lost messages may extend.
     loss: Option<Loss>,
 }
 

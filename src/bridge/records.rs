@@ -1,4 +1,4 @@
-//! What the way out writes down now and then: the cursors, the counters, and samples of the rate for the headroom.
+//! Writes the cursors and the counters of the outbound direction at intervals, and samples the rate for the headroom.
 
 use super::counter_file::CounterFile;
 use super::counters::{CommandCounters, Snapshot};
@@ -12,7 +12,7 @@ use crate::journal::segment::Identity;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The files, and when each is written.
+/// The files, and when to write each.
 pub struct Records {
     cursors: CursorFile,
     save_at: Instant,
@@ -21,14 +21,14 @@ pub struct Records {
     commands: Arc<CommandCounters>,
     count_at: Instant,
     rate: Rate,
-    /// The journal whose rate that is.
+    /// The journal whose rate is sampled.
     journal: Option<Identity>,
     started: Instant,
     sample_at: Instant,
 }
 
 impl Records {
-    /// Everything is due.
+    /// Records that are all due at once.
     pub fn new(cursors: CursorFile, counter_file: CounterFile, commands: Arc<CommandCounters>) -> Self {
         let now = Instant::now();
         Self {
@@ -50,7 +50,7 @@ impl Records {
         self.save_at.min(self.count_at).min(self.sample_at)
     }
 
-    /// Writes what is due.
+    /// Writes the files that are due.
     pub fn keep(&mut self, outgoing: &Outgoing, is_connected: bool, now: Instant) {
         if now >= self.save_at {
             self.save(outgoing);
@@ -66,7 +66,7 @@ impl Records {
         }
     }
 
-    /// Writes all of it at the end.
+    /// Writes all files, at the end.
     pub fn finish(&mut self, outgoing: &Outgoing, is_connected: bool) {
         self.save(outgoing);
         self.count(outgoing, is_connected, Instant::now());
@@ -101,7 +101,7 @@ impl Records {
             headroom_s: outgoing.ids_left().and_then(|ids| self.rate.seconds(ids)),
         };
         let text = outgoing.counters.json(&snapshot, &self.commands);
-        // They are for monitors only, which see that the file grows old.
+        // The counters are only for monitors, which notice if the file grows old.
         let _ = self.counter_file.write(text, now);
     }
 }

@@ -1,4 +1,4 @@
-//! What the bridge says on standard error, a line each. The journal of systemd adds the time.
+//! The log lines of the bridge, on standard error. The journal of systemd adds the time.
 
 use super::limits::{LASTS_MS, REPEAT_MS, SERIES_MS, TROUBLES_MAX};
 use crate::process_io::standard_error;
@@ -6,30 +6,30 @@ use std::collections::VecDeque;
 use std::fmt::{Arguments, Display};
 use std::time::{Duration, Instant};
 
-/// Says one line; see [`standard_error::say`].
+/// Logs one line; see [`standard_error::say`].
 pub fn say(line: Arguments<'_>) {
     standard_error::say("firstline-bridge", line);
 }
 
-/// Says troubles, each once, and again after [`REPEAT_MS`]. One that comes again before that is said once it lasts for
-/// [`LASTS_MS`], so that a connection that comes and goes does not fill the log.
+/// Logs failures: each one once, and again after [`REPEAT_MS`]. If a failure occurs again before that, it is logged
+/// only once it has lasted for [`LASTS_MS`], so that a connection that comes and goes does not fill the log.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    /// What was said lately.
+    /// The failures that were logged recently.
     said: VecDeque<(String, Instant)>,
-    /// Since when there is a trouble.
+    /// Since when there is a failure.
     since: Option<Instant>,
-    /// Whether a trouble was said, and its end was not.
+    /// Whether a failure was logged and has not ended.
     is_open: bool,
 }
 
 impl Throttle {
-    /// Says it, unless it was said lately.
+    /// Logs a failure, unless it was logged recently.
     pub fn say(&mut self, trouble: impl Display) {
         self.say_at(trouble, Instant::now());
     }
 
-    /// True: it was said.
+    /// Returns true if it was logged.
     fn say_at(&mut self, trouble: impl Display, now: Instant) -> bool {
         let (line, since) = (trouble.to_string(), *self.since.get_or_insert(now));
         let is_over = |at: Instant, ms| now.duration_since(at) >= Duration::from_millis(ms);
@@ -48,15 +48,15 @@ impl Throttle {
         true
     }
 
-    /// It is over. True: it was said, and its end was not.
+    /// Records that the failure has ended. Returns true if it was logged, so that its end should be logged, too.
     pub fn clear(&mut self) -> bool {
         self.since = None;
         std::mem::take(&mut self.is_open)
     }
 }
 
-/// Lines that can come for each message: the first one is said at once, and those that follow it within [`SERIES_MS`]
-/// are counted.
+/// Log lines that can occur for each message: the first one is logged at once, and those that follow within
+/// [`SERIES_MS`] are only counted.
 #[derive(Debug, Default)]
 pub struct Series {
     began: Option<Instant>,
@@ -64,7 +64,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// Says it, unless one was said lately.
+    /// Logs the line, unless one was logged recently.
     pub fn say(&mut self, line: impl Display, now: Instant) {
         self.flush(now);
         if self.began.is_some() {
@@ -75,7 +75,7 @@ impl Series {
         }
     }
 
-    /// Says how many were held back, once it is time.
+    /// If it is time, logs how many lines were suppressed.
     pub fn flush(&mut self, now: Instant) {
         if self.began.is_some_and(|began| now.duration_since(began) >= Duration::from_millis(SERIES_MS)) {
             self.end();

@@ -1,4 +1,4 @@
-//! What only the owner of a file may know: passwords and private keys.
+//! Secrets in files: passwords and private keys.
 
 use super::limits::{PEM_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::auth::file::open_private;
@@ -46,11 +46,11 @@ pub fn read_key(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 impl Login {
-    /// Reads a password from the first line of a file; with two lines, the first one is the user. `user` is the one of
+    /// Reads a password from a file with one line, or a user and a password from a file with two. `user` is the user in
     /// the broker's address.
     ///
     /// # Errors
-    /// Why not, in one line with the path. It shows nothing of what the file holds.
+    /// Why not, in one line with the path. It shows nothing of the file's content.
     pub fn read(path: &Path, user: Option<&str>) -> Result<Self, String> {
         let bytes = read_private(path, SECRET_BYTES_MAX as u64)?;
         let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').map(without_cr).collect();

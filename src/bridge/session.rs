@@ -1,5 +1,6 @@
-//! One connection by MQTT 5 or 3.1.1, without I/O: it takes and gives bytes, and reports what they mean. The library
-//! `mqtt-protocol-core` has the protocol. Nothing is stored or repeated here: each connection has a session of its own.
+//! One connection by MQTT 5 or 3.1.1, without I/O: it converts bytes to events, and requests to bytes. The library
+//! `mqtt-protocol-core` implements the protocol. Nothing is stored or repeated here: each connection has its own
+//! session.
 
 use super::exchange::{Cause, Delivery, End, Heard, Introduction, Publication, Unsent, Version};
 use super::limits::{COMMANDS_MAX, RECEIVED_PACKET_BYTES_MAX};
@@ -27,7 +28,7 @@ pub struct Session {
     answer_timeout: Duration,
 }
 
-/// Until when the broker has to send each answer that it owes.
+/// The deadlines for the outstanding answers of the broker.
 #[derive(Debug, Default)]
 struct Answers {
     connack: Option<Instant>,
@@ -42,10 +43,10 @@ impl Answers {
 }
 
 impl Session {
-    /// A session that introduces itself.
+    /// A session that begins with CONNECT.
     ///
     /// # Errors
-    /// What of the introduction cannot be said.
+    /// Which part of the introduction cannot be encoded.
     pub fn begin(introduction: &Introduction, now: Instant) -> Result<Self, String> {
         let options = ConnectionOptions::new()
             .maximum_packet_size_recv(RECEIVED_PACKET_BYTES_MAX)
@@ -70,17 +71,17 @@ impl Session {
         Ok(session)
     }
 
-    /// Bytes can be sent from now on, so the broker has to answer.
+    /// Records that bytes can be sent from now on, so that the broker has to answer in time.
     pub fn opened(&mut self, now: Instant) {
         self.answers.connack = Some(now + self.answer_timeout);
     }
 
-    /// What waits to be sent.
+    /// The bytes that wait to be sent.
     pub fn unsent(&self) -> &[u8] {
         &self.output[self.sent..]
     }
 
-    /// That many bytes of it were sent.
+    /// Records that this many of the [`unsent`](Self::unsent) bytes were sent.
     pub fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         if self.sent >= self.output.len() {
@@ -89,7 +90,7 @@ impl Session {
         }
     }
 
-    /// Takes what was received.
+    /// Takes received bytes.
     pub fn feed(&mut self, bytes: &[u8], now: Instant) {
         let mut cursor = Cursor::new(bytes);
         while cursor.position() < bytes.len() as u64 && !self.is_closed() {
@@ -98,7 +99,7 @@ impl Session {
         }
     }
 
-    /// What came.
+    /// The next event from the broker.
     pub fn hear(&mut self) -> Option<Heard> {
         self.heard.pop_front()
     }
@@ -108,7 +109,7 @@ impl Session {
         self.ping_at.into_iter().chain(self.answers.first()).min()
     }
 
-    /// Does what is due.
+    /// Runs the deadlines that have passed.
     pub fn on_time(&mut self, now: Instant) {
         if self.answers.first().is_some_and(|by| now >= by) {
             self.answers = Answers::default();
@@ -155,10 +156,11 @@ impl Session {
     /// Subscribes with QoS 1.
     ///
     /// # Errors
-    /// The topic is none.
+    /// The topic is not valid.
     pub fn subscribe(&mut self, topic: &str, now: Instant) -> Result<(), String> {
         let packet_id = self.connection.acquire_packet_id().map_err(|error| error.to_string())?;
-        // Answers to commands are no commands. MQTT 3.1.1 has no answers, and shared subscriptions cannot say this.
+        // The bridge must not receive its own answers as commands. MQTT 3.1.1 has no answers, and shared subscriptions
+        // do not permit this option.
         let is_without_own = self.version == Version::V5_0 && !topic.starts_with("$share/");
         let options = SubOpts::new().set_qos(Qos::AtLeastOnce).set_nl(is_without_own);
         let made = SubEntry::new(topic, options).and_then(|entry| {
@@ -176,8 +178,8 @@ impl Session {
         Ok(())
     }
 
-    /// Acknowledges a message of the broker. `is_refused`: with MQTT 5 the broker is told that it was
-    /// not done, as far as is known.
+    /// Acknowledges a message of the broker. With `is_refused` and MQTT 5, the acknowledgement says that the command
+    /// was not done, as far as is known.
     pub fn acknowledge(&mut self, packet_id: u16, is_refused: bool, now: Instant) {
         let made = if self.version == Version::V3_1_1 {
             v3_1_1::Puback::builder().packet_id(packet_id).build().map(Packet::from)
@@ -209,14 +211,14 @@ impl Session {
         }
     }
 
-    /// The connection is lost, for that reason. What came before it is heard first.
+    /// Records that the connection has ended, for that reason. Events from before the end are returned first.
     pub fn close(&mut self, reason: String, cause: Cause) {
         if !self.is_closed() {
             self.heard.push_back(Heard::Closed(End { reason, cause }));
         }
     }
 
-    /// Whether the connection is over, and that was not heard yet.
+    /// Whether the connection has ended, and that event was not returned yet.
     pub fn is_closed(&self) -> bool {
         matches!(self.heard.back(), Some(Heard::Closed(_)))
     }
@@ -224,7 +226,7 @@ impl Session {
     // ---- What the library requests ---------------------------------------------------------------------------
 
     fn apply(&mut self, events: Vec<Event>, now: Instant) {
-        // It can stand behind the request to close.
+        // The error can follow the request to close.
         let breach = events.iter().find_map(|event| match event {
             Event::NotifyError(error) => Some(*error),
             _ => None,
@@ -282,7 +284,7 @@ impl Session {
                 let (reason, cause) = packets::ended(disconnect.reason_code());
                 self.close(reason, cause);
             }
-            // The library has noted it.
+            // The library handles the other events itself.
             _ => {}
         }
     }
@@ -333,7 +335,7 @@ impl Session {
     }
 }
 
-/// Why a connection is over that the library ends.
+/// Why the library ended the connection.
 fn over(breach: Option<MqttError>) -> String {
     breach.map_or_else(
         || "the connection is over".to_string(),

@@ -1,4 +1,4 @@
-//! Waits that end when the process is to end: by a signal, or because a part of the program has ended.
+//! Waits that end when the process is requested to end: by a signal, or because a part of the program has ended.
 
 use crate::client::wait::poll_timeout;
 use crate::process_io::interruption::Interruption;
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The request to end. Nothing takes the signal or the event, so all threads see them.
+/// The request to end. No thread consumes the signal or the event, so all threads see them.
 #[derive(Clone, Debug)]
 pub struct Stop(Arc<Sources>);
 
@@ -23,7 +23,7 @@ pub struct RequestAtEnd(Stop);
 
 impl Drop for RequestAtEnd {
     fn drop(&mut self) {
-        // This fails only if there are requests without number.
+        // This fails only after 2^64 - 2 requests. Then the event is readable already.
         let _ = self.0.0.requests.write(1);
     }
 }
@@ -31,16 +31,16 @@ impl Drop for RequestAtEnd {
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// The process is to end.
+    /// The process is requested to end.
     Stop,
     /// The file or socket is ready.
     Ready,
-    /// The time has come.
+    /// The deadline has passed.
     Timeout,
 }
 
 impl Stop {
-    /// From now on the signals are heard here. Call it before other threads exist.
+    /// Blocks the signals, and receives them here from now on. Call it before other threads exist.
     ///
     /// # Errors
     /// There is no descriptor left.
@@ -55,7 +55,7 @@ impl Stop {
         RequestAtEnd(self.clone())
     }
 
-    /// Waits for one of these, or until then.
+    /// Waits for one of these files, for a stop request, or until `until`.
     pub fn wait(&self, files: &[(BorrowedFd<'_>, PollFlags)], until: Option<Instant>) -> Woken {
         let own = [self.0.signals.as_fd(), self.0.requests.as_fd()];
         let mut fds: Vec<_> = own.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
@@ -65,7 +65,7 @@ impl Stop {
             Ok(_) if fds[..own.len()].iter().any(is_ready) => Woken::Stop,
             Ok(_) if fds[own.len()..].iter().any(is_ready) => Woken::Ready,
             Ok(_) => Woken::Timeout,
-            // The caller looks at everything again.
+            // The caller checks everything again.
             Err(_) => Woken::Ready,
         }
     }

@@ -1,4 +1,5 @@
-//! One class on its way from the journal to the broker: read ahead, in flight, and its cursor. Without I/O.
+//! One class between the journal and the broker: its items that are read ahead or in flight, and its cursor. Without
+//! I/O.
 
 use super::class::Class;
 use super::item::{Content, Item, Loss, Reason};
@@ -8,18 +9,18 @@ use crate::journal::cursor::Cursor;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What one look at the journal brought for a class. It counts only once the journal is synced.
+/// The result of one read of the journal for a class. It counts only once the journal is synced.
 #[derive(Debug)]
 pub struct Fresh {
-    /// What to send.
+    /// The items to send.
     pub items: Vec<Item>,
-    /// Where the next look goes on.
+    /// Where the next read continues.
     pub cursor: Cursor,
-    /// The server has taken back what it wrote from this ID on.
+    /// The server has rolled back its messages from this ID on.
     pub rolled_back: Option<u64>,
     /// There may be more to read at once.
     pub has_more: bool,
-    /// The server may be writing the next record: if it is not whole at the next look, it counts as damaged.
+    /// The server may be writing the next record: if it is not whole at the next read, it counts as damaged.
     pub is_incomplete: bool,
 }
 
@@ -29,17 +30,17 @@ pub struct Stream {
     class: Class,
     /// Where reading goes on.
     cursor: Cursor,
-    /// The next ID that reading comes to; everything before it is on the disk. 0: that of the oldest message.
+    /// The next ID to read, or 0 for that of the oldest message. Everything before it is on the disk.
     read_to: u64,
     has_more: bool,
-    /// Not read before then: the server may be writing the next record.
+    /// When to read again, if the server may be writing the next record.
     held_until: Option<Instant>,
     ready: VecDeque<Item>,
     window: Window<Item>,
 }
 
 impl Stream {
-    /// A class from that ID on; 0 is the oldest message.
+    /// A class from that ID on; 0 means from the oldest message.
     pub fn new(class: Class, next: u64, in_flight: usize) -> Self {
         let window = Window::new(WINDOW_FACTOR * in_flight);
         let mut stream = Self {
@@ -60,7 +61,7 @@ impl Stream {
         self.class
     }
 
-    /// Continues at that ID; what was read ahead stays.
+    /// Continues at that ID. The items that are read ahead stay.
     pub fn go_to(&mut self, next: u64) {
         self.cursor = if next == 0 { Cursor::oldest() } else { Cursor::since(next) };
         (self.read_to, self.has_more, self.held_until) = (next, true, None);
@@ -71,12 +72,12 @@ impl Stream {
         &self.cursor
     }
 
-    /// The next ID that reading comes to.
+    /// The next ID to read.
     pub fn read_to(&self) -> u64 {
         self.read_to
     }
 
-    /// Whether the journal has to be read further before it is known what this class has.
+    /// Whether the journal has to be read further to find the next item of this class.
     pub fn is_searching(&self) -> bool {
         self.has_more && self.ready.is_empty()
     }
@@ -91,7 +92,7 @@ impl Stream {
         self.room() > 0 && self.held_until.is_none_or(|until| now >= until)
     }
 
-    /// Takes what was read at that time, now that it is on the disk.
+    /// Takes the result of a read, now that the messages are on the disk.
     pub fn take(&mut self, fresh: Fresh, now: Instant) {
         self.held_until = fresh.is_incomplete.then(|| now + Duration::from_millis(INCOMPLETE_MS));
         if let Some(first) = fresh.rolled_back {
@@ -102,12 +103,12 @@ impl Stream {
         self.ready.extend(fresh.items);
     }
 
-    /// The next to send.
+    /// The next item to send.
     pub fn first_ready(&self) -> Option<&Item> {
         self.ready.front()
     }
 
-    /// Makes one loss of the messages before that time which are next to send.
+    /// Turns the next messages to send, as far as they are older than that time, into one loss.
     pub fn expire(&mut self, oldest_ms: u64) {
         let mut expired: Option<Loss> = None;
         while let Some(Item { content: Content::Message(message), .. }) = self.ready.front()
@@ -125,60 +126,60 @@ impl Stream {
         }
     }
 
-    /// Whether the window keeps a place for another one.
+    /// Whether the window has room for another item.
     pub fn has_place(&self) -> bool {
         self.window.has_room()
     }
 
-    /// Takes the next to send.
+    /// Takes the next item to send.
     pub fn pop_ready(&mut self) -> Option<Item> {
         self.ready.pop_front()
     }
 
-    /// Puts something back, to be sent next.
+    /// Puts an item back, to be sent next.
     pub fn put_back(&mut self, item: Item) {
         self.ready.push_front(item);
     }
 
-    /// An item was sent.
+    /// Records that an item was sent.
     pub fn sent(&mut self, packet_id: u16, item: Item, now: Instant) {
         self.window.push(packet_id, item, now);
     }
 
-    /// The item with that number, if it is on its way.
+    /// The item with that packet ID, if it is in flight.
     pub fn get(&self, packet_id: u16) -> Option<&Item> {
         self.window.get(packet_id)
     }
 
-    /// An item was acknowledged. False: it is not on its way.
+    /// Records that an item was acknowledged. Returns false if it is not in flight.
     pub fn settle(&mut self, packet_id: u16) -> bool {
         self.window.settle(packet_id)
     }
 
-    /// The broker refused that one for now.
+    /// Counts a temporary refusal of that item by the broker.
     pub fn blame(&mut self, packet_id: u16) {
         if let Some(item) = self.window.get_mut(packet_id) {
             item.attempts += 1;
         }
     }
 
-    /// How many are on their way.
+    /// How many items are in flight.
     pub fn in_flight(&self) -> usize {
         self.window.in_flight()
     }
 
-    /// When the one that has waited longest for its acknowledgement was sent.
+    /// When the item that has waited longest for its acknowledgement was sent.
     pub fn oldest(&self) -> Option<Instant> {
         self.window.oldest()
     }
 
-    /// Whether everything that was read is acknowledged.
+    /// Whether all items that were read are acknowledged.
     pub fn is_idle(&self) -> bool {
         self.window.is_empty() && self.ready.is_empty()
     }
 
-    /// The connection is lost: what was not acknowledged is sent again, before all others. `is_alone`: it counts
-    /// against it.
+    /// Records that the connection is lost: unacknowledged items are sent again, before all others. With `is_alone`,
+    /// that counts as an attempt.
     pub fn return_unsettled(&mut self, is_alone: bool) {
         for mut item in self.window.take_unsettled().rev() {
             item.attempts += u32::from(is_alone);
@@ -186,8 +187,8 @@ impl Stream {
         }
     }
 
-    /// The first ID of which neither the message nor its loss is acknowledged. A message that becomes a loss is sent
-    /// behind later ones, so the first ID may be that of any item.
+    /// The first ID of which neither the message nor its loss is acknowledged. If a message becomes a loss, the loss is
+    /// sent after later messages, so the first ID may be that of any item.
     pub fn position(&self) -> u64 {
         self.items().map(|item| item.first).min().unwrap_or(self.read_to)
     }
@@ -197,12 +198,12 @@ impl Stream {
         self.items().any(Item::is_of_other_journal)
     }
 
-    /// Everything that is not acknowledged.
+    /// All unacknowledged items.
     fn items(&self) -> impl Iterator<Item = &Item> {
         self.window.unsettled().chain(&self.ready)
     }
 
-    /// How many messages were read, and are not acknowledged.
+    /// How many messages are read but not acknowledged, and how many reports of losses are in flight.
     pub fn waiting(&self) -> usize {
         let is_message = |item: &&Item| matches!(item.content, Content::Message(_));
         self.in_flight() + self.ready.iter().filter(is_message).count()

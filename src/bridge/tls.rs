@@ -1,4 +1,4 @@
-//! TLS: whom to trust, and who this is.
+//! TLS: the trusted authorities, and this client's certificate.
 
 use super::limits::{PEM_BYTES_MAX, TLS_UNSENT_BYTES};
 use super::secret::read_key;
@@ -12,21 +12,21 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The files that TLS takes.
+/// The files for TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     /// The authorities to trust, in place of the system's.
     pub ca: Option<PathBuf>,
-    /// This client's certificate, with those between it and its authority.
+    /// This client's certificate, with the intermediate certificates.
     pub certificate: Option<PathBuf>,
     /// Its key.
     pub key: Option<PathBuf>,
 }
 
-/// `2026-11-29`.
+/// The length of a date such as `2026-11-29`.
 const DAY_CHARS: usize = 10;
 
-/// What the library calls a certificate of an authority that a server shows as its own.
+/// The library's name for the error that a server shows the certificate of an authority as its own.
 const CA_AS_END: &str = "CaUsedAsEndEntity";
 
 /// Makes connections to one server.
@@ -37,7 +37,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// For the server of that name or address.
+    /// TLS for the server with that name or address.
     ///
     /// # Errors
     /// Why not, in one line.
@@ -60,7 +60,7 @@ impl Tls {
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// A connection that has not begun.
+    /// A connection before its handshake.
     ///
     /// # Errors
     /// The library's.
@@ -100,9 +100,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// An error of TLS for people, with what to do.
+/// An error of TLS for people, with advice.
 pub fn described_tls(error: &Error) -> String {
-    // Days, so that the same trouble has the same line, which the log need not repeat.
+    // Only the day, so that the same failure gives the same line, which the log need not repeat.
     let day = |time: &UnixTime| -> String {
         Utc(time.as_secs().saturating_mul(1_000)).to_string().chars().take(DAY_CHARS).collect()
     };
@@ -121,7 +121,7 @@ pub fn described_tls(error: &Error) -> String {
             "no authority that is trusted here made the broker's certificate; --ca FILE names another"
                 .to_string()
         }
-        // The library has no type for it.
+        // The library has no variant for this error.
         Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string() == CA_AS_END => {
             "the broker shows the certificate of an authority; make one for the broker itself, signed by that, with basicConstraints=CA:FALSE"
                 .to_string()

@@ -11,7 +11,7 @@ const LOST: &str = "lost";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics(String);
 
-/// Whether that may be the name of a node.
+/// Whether the name is valid for a node.
 pub fn is_node(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     (1..=NODE_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
@@ -20,7 +20,7 @@ pub fn is_node(name: &str) -> bool {
 /// Fills in the node. The result must be a topic filter: no control characters, and not too long.
 ///
 /// # Errors
-/// What it takes instead.
+/// What is valid instead.
 pub fn with_node(template: &str, node: &str) -> Result<String, String> {
     let topic = template.replace(NODE, node);
     if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX - LOST.len() - 1 {
@@ -53,7 +53,7 @@ impl Topics {
     /// The topics of that template.
     ///
     /// # Errors
-    /// What a template is.
+    /// What a valid template is.
     pub fn new(template: &str, node: &str) -> Result<Self, String> {
         let topic = with_node(template, node)?;
         if topic.contains(['+', '#']) {
@@ -65,18 +65,18 @@ impl Topics {
         Ok(Self(topic))
     }
 
-    /// Where messages of that priority go.
+    /// The topic of messages of that priority.
     pub fn of(&self, priority: Priority) -> String {
         self.0.replace(PRIORITY, &priority.number().to_string())
     }
 
-    /// All of them.
+    /// The topics of all priorities.
     pub fn all(&self) -> impl Iterator<Item = String> + '_ {
         (0..=9).filter_map(Priority::new).map(|priority| self.of(priority)).chain([self.lost()])
     }
 
-    /// Where losses are told: in place of the level with the priority and what follows it, or else one level below the
-    /// topic.
+    /// The topic for reports of losses. It replaces the level with the priority and all levels after it; without such a
+    /// level, it is one level below the topic.
     pub fn lost(&self) -> String {
         let levels: Vec<&str> = self.0.split('/').take_while(|level| !level.contains(PRIORITY)).collect();
         if levels.is_empty() { LOST.to_string() } else { format!("{}/{LOST}", levels.join("/")) }

@@ -1,4 +1,4 @@
-//! Bytes to the broker and back, with TLS or without, and without waiting. Knows no MQTT.
+//! Sends bytes to the broker and receives bytes from it, with or without TLS, and without waiting. Knows no MQTT.
 
 use super::limits::UNSENT_BYTES;
 use super::tls::{Tls, described_tls};
@@ -15,10 +15,10 @@ pub struct Transport {
     tls: Option<Box<ClientConnection>>,
 }
 
-/// What was received.
+/// The result of a receive.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
-    /// This number of bytes.
+    /// This many bytes.
     Bytes(usize),
     /// Nothing now.
     Nothing,
@@ -30,21 +30,21 @@ impl Transport {
     /// The transport over a connection that is up.
     ///
     /// # Errors
-    /// What the library of TLS refuses.
+    /// The error of the TLS library.
     pub fn over(stream: TcpStream, tls: Option<&Tls>) -> Result<Self, String> {
-        // Urgent messages wait behind what the kernel holds. A system that does not know the option sends as well.
+        // Urgent messages wait for the bytes that the kernel holds. Without this option the connection still works.
         let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         let tls = tls.map(Tls::connection).transpose().map_err(|error| described_tls(&error))?;
         Ok(Self { stream, tls: tls.map(Box::new) })
     }
 
-    /// Sends what the socket takes of these bytes, and returns how many.
+    /// Sends as many of these bytes as the socket accepts, and returns how many.
     ///
     /// # Errors
     /// Why the connection is lost.
     pub fn send(&mut self, bytes: &[u8]) -> Result<usize, String> {
         let Some(tls) = &mut self.tls else { return send(&mut self.stream, bytes) };
-        // What TLS has taken is sent before more is given to it.
+        // The bytes that TLS holds are sent before it gets more.
         flush(tls, &mut self.stream)?;
         if tls.wants_write() {
             return Ok(0);
@@ -54,7 +54,7 @@ impl Transport {
         Ok(taken)
     }
 
-    /// Receives what is there.
+    /// Receives the bytes that have arrived.
     ///
     /// # Errors
     /// Why the connection is lost.
@@ -73,19 +73,19 @@ impl Transport {
                 Err(error) => return Err(described(&error)),
             }
             if let Err(error) = tls.process_new_packets() {
-                // The broker is told why.
+                // This sends the alert, which tells the broker why.
                 let _ = flush(tls, &mut self.stream);
                 return Err(described_tls(&error));
             }
         }
     }
 
-    /// Whether something waits until the socket takes more.
+    /// Whether bytes wait until the socket accepts more.
     pub fn wants_to_send(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Whether the connection can carry anything yet.
+    /// Whether the handshake is still in progress.
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
@@ -131,7 +131,7 @@ fn received(result: io::Result<usize>) -> Result<Received, String> {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
             Ok(Received::Nothing)
         }
-        // TLS without a closing message: as if the connection was reset.
+        // The end of a TLS connection without a closing message counts as a reset.
         Err(error) => Err(described(&error)),
     }
 }

@@ -1,23 +1,23 @@
 //! Which class sends next: deficit round robin (Shreedhar and Varghese, "Efficient Fair Queuing Using Deficit
 //! Round-Robin", 1996) with two queues, of which the urgent one leads. Knows sizes only.
 //!
-//! While both wait, the rest earns its share of each urgent byte. It sends as soon as it has earned its next message.
-//! So with a share up to a half, an urgent message waits for one of the rest at most; and the rest gets its share of
-//! the bytes, but for what it has earned and not sent.
+//! While both classes have messages, each urgent byte earns the rest credit for its share. The rest sends as soon as
+//! the credit covers its next message. So with a share of up to a half, an urgent message waits for at most one message
+//! of the rest, and the rest gets its share of the bytes, except for the credit that it has not spent.
 
 use super::class::Class;
 
 /// The largest share that the rest may be given, in percent: beyond it, "urgent" means nothing.
 pub const SHARE_MAX: u64 = 90;
 
-/// Whose turn it is.
+/// The state of the turns.
 #[derive(Debug)]
 pub struct Turns {
-    /// What the rest gets of the bytes, in percent.
+    /// The share of the bytes that the rest gets, in percent.
     share: u64,
-    /// What the rest has earned, in bytes times (100 - `share`).
+    /// The credit of the rest, in bytes times (100 - `share`).
     earned: u64,
-    /// The largest message: it bounds what is earned while the rest may not send.
+    /// The size of the largest message. It bounds the credit that the rest can earn while it may not send.
     bytes_max: u64,
 }
 
@@ -27,7 +27,7 @@ impl Turns {
         Self { share: share.clamp(1, SHARE_MAX), earned: 0, bytes_max: bytes_max as u64 }
     }
 
-    /// Whose turn it is. For each class: the size of its next message if it may send one.
+    /// The class that sends next. `urgent` and `rest` are the sizes of their next messages, if they may send one.
     pub fn next(&self, urgent: Option<usize>, rest: Option<usize>) -> Option<Class> {
         match (urgent, rest) {
             (None, None) => None,
@@ -38,15 +38,15 @@ impl Turns {
         }
     }
 
-    /// A class has sent a message of that size. `other_waits`: the other class has a message, whether or not it may
-    /// send it now.
+    /// Records that a class has sent a message of that size. `other_waits` says that the other class has a message,
+    /// whether or not it may send it now.
     pub fn sent(&mut self, class: Class, bytes: usize, other_waits: bool) {
         match class {
             Class::Urgent if other_waits => {
                 let most = self.bytes_max * 100;
                 self.earned = (self.earned + bytes as u64 * self.share).min(most);
             }
-            // What the rest earned was for what waited then.
+            // The rest has no message, so its credit expires.
             Class::Urgent => self.earned = 0,
             Class::Rest => self.earned = self.earned.saturating_sub(self.price(bytes)),
         }
@@ -96,7 +96,7 @@ mod tests {
                     }
                 }
                 let due = urgent * share / (100 - share);
-                // What it has earned for one message more, and by the last urgent one.
+                // The credit for one more message, and the credit from the last urgent one.
                 let most = BYTES_MAX as u64 + BYTES_MAX as u64 * share / (100 - share) + 1;
                 prop_assert!(rest + most >= due);
                 prop_assert!(rest <= due + 1, "it gets no more than it earned");

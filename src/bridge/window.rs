@@ -1,34 +1,34 @@
-//! What is on its way: sent, and not yet acknowledged. Knows no connection.
+//! The items in flight: sent, but not acknowledged. Knows no connection.
 
 use super::class::Class;
 use super::limits::RESERVED_FRACTION;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// How much may be on its way.
+/// How many messages may be in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depth {
     total: usize,
-    /// Only urgent messages may use these.
+    /// How many of them are reserved for urgent messages.
     reserved: usize,
 }
 
 impl Depth {
-    /// As many as both sides allow. With one slot nothing is reserved, or the rest would starve.
+    /// As many as both sides permit. If that is one, it is not reserved, or the rest would starve.
     pub fn new(in_flight: usize, receive_maximum: u16) -> Self {
         let total = in_flight.min(receive_maximum.into()).max(1);
         let reserved = if total > 1 { (total / RESERVED_FRACTION).max(1) } else { 0 };
         Self { total, reserved }
     }
 
-    /// Whether a message of that class may be sent while these numbers of messages are on their way.
+    /// Whether a message of that class may be sent while these numbers of messages are in flight.
     pub fn admits(&self, class: Class, urgent: usize, rest: usize) -> bool {
         let has_slot = urgent + rest < self.total;
         has_slot && (class == Class::Urgent || rest < self.total - self.reserved)
     }
 }
 
-/// The messages of one class on their way, in their order.
+/// The messages of one class in flight, in order.
 #[derive(Debug)]
 pub struct Window<T> {
     slots: VecDeque<Slot<T>>,
@@ -49,12 +49,12 @@ impl<T> Window<T> {
         Self { slots: VecDeque::new(), slots_max }
     }
 
-    /// Whether there is a place for one more.
+    /// Whether there is room for one more message.
     pub fn has_room(&self) -> bool {
         self.slots.len() < self.slots_max
     }
 
-    /// How many are not acknowledged.
+    /// How many messages are not acknowledged.
     pub fn in_flight(&self) -> usize {
         self.slots.iter().filter(|slot| !slot.is_settled).count()
     }
@@ -64,34 +64,34 @@ impl<T> Window<T> {
         self.slots.is_empty()
     }
 
-    /// All that are not acknowledged, in the order in which they were sent.
+    /// All unacknowledged messages, in the order in which they were sent.
     pub fn unsettled(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter(|slot| !slot.is_settled).map(|slot| &slot.item)
     }
 
-    /// When the one that has waited longest was sent.
+    /// When the message that has waited longest was sent.
     pub fn oldest(&self) -> Option<Instant> {
         self.slots.iter().filter(|slot| !slot.is_settled).map(|slot| slot.sent).min()
     }
 
-    /// A message was sent.
+    /// Records that a message was sent.
     pub fn push(&mut self, packet_id: u16, item: T, now: Instant) {
         self.slots.push_back(Slot { packet_id, item, sent: now, is_settled: false });
     }
 
-    /// That one, if it is on its way.
+    /// The message with that packet ID, if it is in flight.
     pub fn get(&self, packet_id: u16) -> Option<&T> {
         self.slots.iter().find(|slot| !slot.is_settled && slot.packet_id == packet_id).map(|slot| &slot.item)
     }
 
-    /// The same, to change it.
+    /// The same message, to change it.
     pub fn get_mut(&mut self, packet_id: u16) -> Option<&mut T> {
         let mut slots = self.slots.iter_mut();
         slots.find(|slot| !slot.is_settled && slot.packet_id == packet_id).map(|slot| &mut slot.item)
     }
 
-    /// A message was acknowledged. Those that no earlier one holds back leave the window. False: it was not on its
-    /// way.
+    /// Records that a message was acknowledged. Acknowledged messages leave the window once all earlier ones are
+    /// acknowledged. Returns false if it was not in flight.
     pub fn settle(&mut self, packet_id: u16) -> bool {
         let Some(slot) = self.slots.iter_mut().find(|slot| !slot.is_settled && slot.packet_id == packet_id)
         else {
@@ -104,7 +104,7 @@ impl<T> Window<T> {
         true
     }
 
-    /// The connection is lost: all that were not acknowledged, in their order.
+    /// After the connection is lost, takes all unacknowledged messages, in order.
     pub fn take_unsettled(&mut self) -> impl DoubleEndedIterator<Item = T> + '_ {
         self.slots.drain(..).filter(|slot| !slot.is_settled).map(|slot| slot.item)
     }

@@ -16,7 +16,7 @@ sent is told to the topic lost beside those of the messages.
     .to_string();
     for Setting { name, value, help: text, .. } in &SETTINGS {
         let option = format!("--{name} {value}");
-        // Both columns together fit a terminal.
+        // Both columns together fit the width of a terminal.
         if text.len() > 54 || option.len() > 22 {
             help += &format!("  {option}\n{:8}{text}\n", "");
         } else {

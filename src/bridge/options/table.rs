@@ -1,4 +1,4 @@
-//! All options, each with what it takes.
+//! All options, each with its value.
 
 use super::Options;
 use crate::bridge::exchange::Version;
@@ -37,7 +37,7 @@ pub const SETTINGS: [Setting; 20] = [
         name: "topic",
         value: "TOPIC",
         help: "where messages go [firstline/{node}/p{priority}]",
-        // The node may be named later: `Names` measures the topic with it.
+        // The node may be given by a later option, so `Names` checks the length of the topic with it.
         set: |options, text| Topics::new(text, "x").map(|_| options.topic = text.to_string()),
     },
     Setting {

@@ -1,4 +1,4 @@
-//! What is asked for, and what is refused.
+//! Which options are accepted, and which are refused.
 
 use super::*;
 use std::collections::BTreeSet;
