@@ -6,32 +6,32 @@ use crate::limits::{ALLOWED_MAX, LISTENERS_MAX, PORT_DEFAULT};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// Where to listen: one `--listen`. Port 0 is any free one.
+/// Where to listen: one entry of `--listen`. Port 0 means any free port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On all addresses: IPv6 and IPv4, or IPv4 alone on a system without IPv6.
+    /// On all addresses: IPv6 and IPv4, or only IPv4 on a system without IPv6.
     Everywhere {
         /// The TCP port.
         port: u16,
     },
-    /// On this address alone.
+    /// Only on this address.
     At(SocketAddr),
-    /// On this address of this interface alone.
+    /// Only on this address of this interface.
     On {
-        /// The address, without the interface's number, which only the system knows.
+        /// The address, without the number of the interface, which only the system knows.
         address: SocketAddrV6,
         /// The interface.
         interface: Interface,
     },
 }
 
-/// Which clients may connect: one `--allow`.
+/// Which clients may connect: one entry of `--allow`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allow {
     /// All clients.
     Any,
-    /// Clients with a local address: loopback, private, shared (RFC 6598), link-local or unique-local, or in a network
-    /// of one of this machine's interfaces.
+    /// Clients with a local address. That is a loopback, private, shared (RFC 6598), link-local or unique-local
+    /// address, or one in a network of this machine's interfaces.
     Local,
     /// Clients with an address in this network.
     Network(IpNet),
@@ -44,7 +44,7 @@ pub enum Allow {
     },
 }
 
-/// Parses a list of addresses with commas or spaces, and adds them to `addresses`.
+/// Parses a list of addresses, separated by commas or spaces, and adds them to `addresses`.
 ///
 /// # Errors
 /// What `--listen` allows.
@@ -69,7 +69,7 @@ pub(super) fn parse_listen(text: &str, addresses: &mut Vec<Listen>) -> Result<()
     Ok(())
 }
 
-/// Parses a list of networks with commas or spaces, and adds them to `allowed`.
+/// Parses a list of networks, separated by commas or spaces, and adds them to `allowed`.
 ///
 /// # Errors
 /// What `--allow` allows.
@@ -107,7 +107,7 @@ fn network(word: &str) -> Result<Allow, String> {
     }
 }
 
-/// Parses a network, or one address. The address of a network must not have bits behind its prefix.
+/// Parses a network, or one address. The bits of a network's address after its prefix must be zero.
 fn whole_network(word: &str) -> Result<IpNet, String> {
     let network = word.parse::<IpAddr>().map(IpNet::from).or_else(|_| word.parse::<IpNet>());
     let network = network.map_err(|_| NETWORKS_ALLOWED)?;
@@ -130,7 +130,7 @@ fn as_ipv4(network: IpNet) -> IpNet {
     v4.and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()).map_or(network, IpNet::V4)
 }
 
-/// The entries of a list, with commas or spaces between them.
+/// The entries of a list that are separated by commas or spaces.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', ' ']).filter(|word| !word.is_empty())
 }
@@ -150,14 +150,14 @@ fn address(word: &str) -> Option<Listen> {
     }
 }
 
-/// Parses an address. It may lack the port, or the brackets.
+/// Parses an address. The port is optional; without a port, so are the brackets.
 fn socket_address(word: &str) -> Option<SocketAddr> {
     [word.to_string(), format!("{word}:{PORT_DEFAULT}"), format!("[{word}]:{PORT_DEFAULT}")]
         .iter()
         .find_map(|whole| whole.parse().ok())
 }
 
-/// The address, if it is link-local and lacks its interface. Each interface may have that address.
+/// The address, if it is link-local but names no interface. Several interfaces may have such an address.
 fn without_interface(listen: &Listen) -> Option<Ipv6Addr> {
     match listen {
         Listen::At(SocketAddr::V6(v6)) if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => {
@@ -167,7 +167,7 @@ fn without_interface(listen: &Listen) -> Option<Ipv6Addr> {
     }
 }
 
-/// The address and its kind, if it does not belong to a single machine.
+/// The address and its kind, if it is not the address of a single machine.
 fn group_address(listen: &Listen) -> Option<(IpAddr, &'static str)> {
     let ip = match listen {
         Listen::Everywhere { .. } => return None,

@@ -1,4 +1,4 @@
-//! Parses the values of the options of `firstline send` and `firstline watch`.
+//! Parses the values of the options of `firstline send`, `firstline watch` and `firstline handle`.
 
 use super::usage::{self, Usage};
 use crate::protocol::Priority;
@@ -14,7 +14,7 @@ pub(super) fn priority(text: &str) -> Result<Priority, String> {
     priority.ok_or_else(|| "takes a priority, 0 to 9, where 9 is the most urgent".to_string())
 }
 
-/// A path. Text with a leading dash is an option, and the option before it lacks its value.
+/// A path. Text with a leading dash is another option, so the value is missing.
 pub(super) fn path(text: &str, of: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.starts_with('-') {
         return Err(format!("takes the path of a {of}; write ./-NAME for a path that begins with -"));
@@ -22,7 +22,7 @@ pub(super) fn path(text: &str, of: &str) -> Result<PathBuf, String> {
     Ok(text.into())
 }
 
-/// The value of the option whose name was just read.
+/// Reads and parses the value of the option whose name the parser has just read.
 pub(super) fn value<T>(
     name: &str,
     parser: &mut lexopt::Parser,

@@ -11,16 +11,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options, but for --help.
+/// The options except --help.
 pub(super) const NAMES: [&str; 5] = ["min", "count", "each", "timeout", "token-file"];
 
-/// Where the help is.
+/// The command that prints the help.
 const HELP: &str = "firstline handle --help";
 
-/// How long PROGRAM may take for a task by default: the time that a server gives first.
+/// How long PROGRAM may take for a task by default: the time that a server allows at first.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// The most tasks at once. Each takes a process, and no board in `targets/boards` gives a handler more.
+/// The highest number of tasks at once. Each takes a process, and no board in `targets/boards` gives a handler more
+/// tasks.
 const COUNT_MAX: usize = 16;
 
 /// The arguments of `firstline handle`.
@@ -30,19 +31,19 @@ pub struct HandleOptions {
     pub servers: String,
     /// The least priority.
     pub min: Priority,
-    /// How many tasks to handle at once.
+    /// How many tasks to process at once.
     pub count: usize,
-    /// The file with the token; none: the client has no token.
+    /// The file with the token; `None`: the command shows no token.
     pub token_file: Option<PathBuf>,
-    /// Whether each task has a process of its own.
+    /// Whether each task gets a process of its own.
     pub is_each: bool,
-    /// How long the program may take for a task; none: as long as the server permits.
+    /// How long the program may take for a task; `None`: as long as the server permits.
     pub timeout: Option<Duration>,
     /// The program and its arguments: at least one element.
     pub program: Vec<OsString>,
 }
 
-/// Parses the arguments after the word `handle`; none: one of them is `--help`.
+/// Reads the arguments that follow `handle`; `None`: one of them is `--help`.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<HandleOptions>, Usage> {
     let mut host: Option<OsString> = None;
     let mut options = HandleOptions {
@@ -97,7 +98,7 @@ fn set(options: &mut HandleOptions, name: &str, parser: &mut lexopt::Parser) -> 
     Ok(())
 }
 
-/// The help of `firstline handle`, each line with its LF.
+/// The help of `firstline handle`. Each line ends with LF.
 pub fn help() -> String {
     format!(
         "\

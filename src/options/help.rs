@@ -4,7 +4,7 @@ use super::page::{PAGES, PageOption};
 use super::table::{Setting, settings};
 use crate::limits::BOARD;
 
-/// The column in which the text about an option begins.
+/// The column in which the description of an option begins.
 const TEXT_COLUMN: usize = 23;
 
 /// The part of the help that follows the options.
@@ -19,7 +19,7 @@ Exit status: 0 all was answered; 1 could not start; 2 wrong option or variable;
 3 --drain-timeout was over, the rest got NAK shutting-down; 128+N by signal N.
 ";
 
-/// The help. It fits on a screen; each line ends with LF.
+/// The help. It fits one screen. Each line ends with LF.
 pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";

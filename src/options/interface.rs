@@ -1,10 +1,10 @@
-//! The name of a network interface, as it follows the `%` of an IPv6 address (RFC 4007): `fe80::1%eth0`.
+//! The name of a network interface, which follows the `%` of an IPv6 address (RFC 4007): `fe80::1%eth0`.
 
 use crate::limits::INTERFACE_NAME_BYTES_MAX;
 use heapless::String;
 use std::fmt;
 
-/// The name of an interface, or its number in decimal digits. The interface may not exist.
+/// The name of an interface, or its number in decimal digits. The interface need not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface(String<INTERFACE_NAME_BYTES_MAX>);
 
@@ -30,8 +30,8 @@ impl fmt::Display for Interface {
     }
 }
 
-/// Splits an address with an interface: `fe80::1%eth0`, also in brackets and with a port, and `fe80::%eth0/64`.
-/// Returns the address without the interface, and the interface. `None`: the address names none.
+/// Splits an address with an interface, such as `fe80::1%eth0`, `[fe80::1%eth0]:9090` or `fe80::%eth0/64`. Returns the
+/// address without the interface, and the interface; `None`: the address names no interface.
 pub(super) fn split(word: &str) -> Option<(std::string::String, Interface)> {
     let (address, rest) = word.split_once('%')?;
     let end = rest.find([']', '/']).unwrap_or(rest.len());

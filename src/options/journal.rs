@@ -8,7 +8,7 @@ use crate::protocol::Priority;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// The options without --help.
+/// The options except --help.
 pub(super) const NAMES: [&str; 7] = ["since", "last", "min", "follow", "json", "check", "resize"];
 
 /// The command that prints the help.
@@ -28,20 +28,20 @@ pub struct JournalOptions {
 pub enum JournalTask {
     /// Print its messages.
     Print(Printing),
-    /// Verify it.
+    /// Check it for damage.
     Check,
-    /// Copy it to files of this size in all, in bytes.
+    /// Copy it to a journal of this size, in bytes.
     Resize(u64),
 }
 
 /// Which messages to print, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Printing {
-    /// Only messages after this ID; `None`: all messages.
+    /// Print only messages after this ID; `None`: all messages.
     pub since: Option<u64>,
-    /// Only this many of the last ones; `None`: all of them.
+    /// Print only this many of the last messages; `None`: all of them.
     pub last: Option<u64>,
-    /// Only messages of this priority and above; `None`: all of them.
+    /// Print only messages of this priority and above; `None`: all of them.
     pub min: Option<Priority>,
     /// Whether to continue with new messages.
     pub follow: bool,
@@ -58,7 +58,7 @@ struct Given {
     resize: Option<u64>,
 }
 
-/// Reads the arguments that follow `journal`. `None`: they ask for the help.
+/// Reads the arguments that follow `journal`; `None`: one of them is `--help`.
 ///
 /// # Errors
 /// The first error, in one line.
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Arguments with an error, and the line about it.
+    /// Wrong arguments, and the error message.
     const ERRORS: [(&[&str], &str); 30] = [
         (&[], "journal: takes the directory of a journal; see firstline journal --help"),
         (&["d", "e"], "e: a second directory; give one only, and put -- before each option"),

@@ -1,12 +1,12 @@
 //! Reads the arguments and the environment, and returns plain [`Options`].
 //!
-//! One table defines all options. The command line, the environment and `--help` are all read from it, so that none
-//! of them can forget one. The command line wins over the environment: if an option is given, the value of its
-//! variable is not checked. An empty variable counts as not set, as in the environment files of systemd. If an option
-//! is given several times, its last value is valid; only `--listen` and `--allow` add up.
+//! One table defines all options of the server. The command line, the environment and `--help` all use it, so that none
+//! of them can omit one. The command line takes precedence over the environment: if an option is given, the value of
+//! its variable is not checked. An empty variable counts as not set, as in the environment files of systemd. If an
+//! option is given several times, the last value counts; only the values of `--listen` and `--allow` accumulate.
 //!
-//! This module does not know the process: its caller passes the arguments and the environment. It opens nothing and
-//! prints nothing. It runs before "ready", so it may allocate.
+//! This module does not access the process: the caller passes the arguments and the environment. It opens nothing and
+//! prints nothing. It runs before the server logs "ready", so it may allocate.
 
 mod addresses;
 mod arguments;
@@ -59,7 +59,7 @@ pub enum Action {
     Watch(WatchOptions),
     /// Run `firstline handle`.
     Handle(HandleOptions),
-    /// Run the companion of that name, with these arguments.
+    /// Run the companion program of that name, with these arguments.
     Companion(&'static str, Vec<OsString>),
     /// Print something and exit.
     Print(Page),
@@ -67,15 +67,16 @@ pub enum Action {
 
 /// Reads the command line (without the program's name) and the environment.
 ///
-/// If the first argument is `journal`, `send`, `watch` or `handle`, the others are its own ([`JournalOptions`],
-/// [`SendOptions`], [`WatchOptions`], [`HandleOptions`]), and the environment does not matter. A companion parses its
-/// own arguments. Otherwise the first `--help`, `--version` or `--sizes` ends the parsing: the arguments after it and
-/// the environment are not checked.
+/// If the first argument is `journal`, `send`, `watch` or `handle`, the others belong to that command
+/// ([`JournalOptions`], [`SendOptions`], [`WatchOptions`], [`HandleOptions`]), and the environment is ignored. A
+/// companion program parses its own arguments. Otherwise the first `--help`, `--version` or `--sizes` ends the parsing:
+/// the arguments after it and the environment are not checked.
 ///
 /// # Errors
-/// The first error, in one line: an unknown option; a value that is missing or not allowed; an argument that is no
-/// option; an option that has no effect beside the others; a variable called `FIRSTLINE_…` that is unknown, because
-/// it may be misspelt. Variables that a container system sets for a service of that name are no error.
+/// The first error, in one line: an unknown option; a value that is missing or not allowed; an argument that is not an
+/// option; an option that has no effect together with the others; an unknown variable whose name begins with
+/// `FIRSTLINE_`, because it may be misspelt. Variables that a container system sets for a service called firstline are
+/// not errors.
 pub fn parse(
     args: impl Iterator<Item = OsString>,
     env: impl Iterator<Item = (OsString, OsString)>,
@@ -123,9 +124,9 @@ pub fn parse(
     Ok(Action::Serve(Box::new(options)))
 }
 
-/// Refuses an option that has no effect without another one, or beside it. A user who gives `--sync all` and no
-/// journal believes that an ACK means more than it does. In the environment such an option is allowed, so that one
-/// line of its file can turn the journal off.
+/// Refuses an option that has no effect with the values of the others. For example, a user who gives `--sync all`
+/// without a journal would expect too much of an ACK. In the environment, such an option is allowed, so that one line
+/// of an environment file can turn the journal off.
 fn refuse_options_without_effect(given: &[&str], options: &Options) -> Result<(), Usage> {
     let is_violated = |dependency: &&table::Dependency| {
         given.contains(&dependency.name) && !(dependency.has_effect)(options)
@@ -142,7 +143,7 @@ enum Argument {
     Page(&'static PageOption),
 }
 
-/// Looks up the next argument in the tables. `None`: there are no more.
+/// Looks up the next argument in the tables; `None`: no argument is left.
 fn next_argument(parser: &mut lexopt::Parser) -> Result<Option<Argument>, Usage> {
     let letter = match parser.next().map_err(usage::unexpected)? {
         None => return Ok(None),
@@ -181,14 +182,14 @@ fn read_option(setting: &Setting, parser: &mut lexopt::Parser, options: &mut Opt
         Some(value) => {
             set(setting, options, &value).map_err(|allowed| Usage::option(setting.name, &value, allowed))
         }
-        // No option allows an empty value. So the error says what it allows.
+        // No option allows an empty value, so this produces the error that says what the option allows.
         None => {
             set(setting, options, OsStr::new("")).map_err(|allowed| usage::missing(setting.name, allowed))
         }
     }
 }
 
-/// Reads a variable of the environment, if it is a setting.
+/// Reads an environment variable, if its name is that of a setting.
 fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Options) -> Result<(), Usage> {
     if !has_setting_name(name) || value.is_empty() {
         return Ok(());
@@ -203,7 +204,7 @@ fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Opti
     }
 }
 
-/// Whether a variable of this name should be a setting.
+/// Whether a variable of this name must be a setting.
 fn has_setting_name(name: &OsStr) -> bool {
     let begins_with = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
     let is_of_others = begins_with(TEST_PREFIX) || begins_with(BRIDGE_PREFIX);

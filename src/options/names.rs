@@ -1,4 +1,4 @@
-//! Names outside of the table of options.
+//! Names that are not in the table of options.
 
 /// If this is the first argument, the others belong to `firstline journal`.
 pub(super) const JOURNAL_WORD: &str = "journal";
@@ -12,18 +12,18 @@ pub(super) const WATCH_WORD: &str = "watch";
 /// If this is the first argument, the others belong to `firstline handle`.
 pub(super) const HANDLE_WORD: &str = "handle";
 
-/// If one of these names is the first argument, the program `firstline-NAME` gets the others. Each program is a package
-/// of its own.
+/// The companion programs. If one of these names is the first argument, the program `firstline-NAME` gets the others.
+/// Each companion is a separate package.
 pub(super) const COMPANIONS: [&str; 2] = ["web", "bridge"];
 
 /// The beginning of the names of this program's environment variables.
 pub(super) const PREFIX: &str = "FIRSTLINE_";
 
-/// The variable that chose the board at build time. It may still be set when the server runs, and means nothing to it.
+/// The variable that chooses the board at build time. It may still be set when the server runs, which ignores it.
 pub(super) const BOARD_VARIABLE: &str = "FIRSTLINE_BOARD";
 
 /// The beginning of the names of the test harness's variables, which are not settings.
 pub(super) const TEST_PREFIX: &str = "FIRSTLINE_TEST_";
 
-/// The beginning of the names of the bridge's variables, which reads them itself.
+/// The beginning of the names of the bridge's variables. The bridge reads them itself.
 pub(super) const BRIDGE_PREFIX: &str = "FIRSTLINE_BRIDGE_";

@@ -1,6 +1,6 @@
 //! The options that print something instead of running the server.
 
-/// What the program can print.
+/// A text that the program can print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// `--help`: [`help`](super::help()).

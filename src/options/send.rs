@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options without --help.
+/// The options except --help.
 pub(super) const NAMES: [&str; 9] =
     ["priority", "urgent", "high", "low", "token-file", "timeout", "retry", "spool", "flush"];
 
@@ -28,13 +28,13 @@ pub struct SendOptions {
     pub servers: String,
     /// The priority of the messages.
     pub priority: Priority,
-    /// The file with the token; `None`: the client shows no token.
+    /// The file with the token; `None`: the command shows no token.
     pub token_file: Option<PathBuf>,
-    /// How long the command tries without an answer until it gives up; `None`: it never does.
+    /// How long the command tries without an answer before it gives up; `None`: it never gives up.
     pub timeout: Option<Duration>,
-    /// Whether to send a message again if its fate is unknown.
+    /// Whether to send a message again if its outcome is unknown.
     pub repeats_unknown: bool,
-    /// The directory that keeps messages which cannot be sent; `None`: nothing keeps them.
+    /// The directory for messages that cannot be sent; `None`: such messages are not kept.
     pub spool: Option<PathBuf>,
     /// What to send.
     pub content: Content,
@@ -49,7 +49,8 @@ pub enum Content {
     Lines,
     /// Only what the spool contains.
     Kept,
-    /// No text is given: each line of standard input, if it has any and is not a terminal.
+    /// No text is given: send each line of standard input. It is an error if standard input is a terminal or has no
+    /// lines.
     Unsaid,
 }
 
@@ -65,7 +66,7 @@ struct Given {
     is_flush: bool,
 }
 
-/// Reads the arguments after the word `send`. `None`: they ask for the help.
+/// Reads the arguments that follow `send`; `None`: one of them is `--help`.
 ///
 /// # Errors
 /// The first error, in one line.
@@ -101,7 +102,7 @@ fn unknown(given: &str) -> Usage {
 }
 
 impl Given {
-    /// The first word is the host, the others are the text.
+    /// The first word is the host; the others are the text.
     fn take_word(&mut self, word: OsString) {
         match self.host {
             None => self.host = Some(word),

@@ -7,10 +7,10 @@ use crate::protocol::Priority;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How the server runs.
+/// The options of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Where to listen, at most [`limits::LISTENERS_MAX`] places. Empty means [`Listen::Everywhere`] on
+    /// Where to listen: at most [`limits::LISTENERS_MAX`] addresses. Empty means [`Listen::Everywhere`] on
     /// [`limits::PORT_DEFAULT`].
     pub listen: Vec<Listen>,
     /// Which clients may connect, at most [`limits::ALLOWED_MAX`] entries. Empty means [`Allow::Local`].
@@ -21,7 +21,7 @@ pub struct Options {
     pub workers: usize,
     /// Whether the server writes every message to standard output.
     pub print: bool,
-    /// The wait that counts as one step of priority. `None`: waiting does not raise the priority.
+    /// The waiting time that counts as one step of priority. `None`: waiting does not raise the priority.
     pub aging: Option<Duration>,
     /// Handlers process the messages of this priority and above. `None`: the server itself processes all.
     pub handle: Option<Priority>,
@@ -29,40 +29,41 @@ pub struct Options {
     pub handle_wait: Duration,
     /// How long a handler may have a message in all.
     pub handle_limit: Duration,
-    /// How many handlers may lose a message until its sender is told.
+    /// How many handlers may lose a message before its sender is told.
     pub attempts: u8,
     /// The directory of the journal. `None`: there is no journal.
     pub journal: Option<PathBuf>,
     /// The size of the journal, in bytes.
     pub journal_size: u64,
-    /// Which messages are on the disk before their ACK.
+    /// Which messages are synced to the disk before their ACK.
     pub sync: Sync,
-    /// How long the others may stay unsynced.
+    /// How long the other messages may stay unsynced.
     pub sync_interval: Duration,
     /// The real-time priority of the consumer. `None`: it is a normal thread.
     pub realtime: Option<u32>,
-    /// How many clients may connect from one address. `None`: all of them.
+    /// How many clients may be connected from one address. `None`: no limit.
     pub per_address: Option<usize>,
-    /// The lines a second that the server reads from one client. It delays the others, and refuses none. `None`: no
+    /// How many lines per second the server reads from one client. Further lines are delayed, not refused. `None`: no
     /// limit.
     pub rate: Option<usize>,
-    /// The messages a minute of one client that keep a priority of 7 and above. `None`: all of them.
+    /// How many messages per minute of one client keep a priority of 7 and above. `None`: no limit.
     pub urgent_rate: Option<usize>,
-    /// After which idle time a client is evicted for another one if all connections are taken. `None`: never.
+    /// If all connections are in use, a client that has been idle for this time is evicted for a new one. `None`: no
+    /// client is evicted.
     pub idle_grace: Option<Duration>,
-    /// How long a client may take for a line after its first byte. `None`: no limit.
+    /// How long a client may take from the first byte of a line to its end. `None`: no limit.
     pub line_timeout: Option<Duration>,
     /// How long a client may send nothing. `None`: no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may read nothing while data waits for it. `None`: no limit.
+    /// How long a client may read nothing while output waits for it. `None`: no limit.
     pub write_timeout: Option<Duration>,
     /// How long the shutdown may take.
     pub drain_timeout: Duration,
-    /// What to log, as given: [`crate::logger`] parses it.
+    /// The log filter, as given: [`crate::logger`] parses it.
     pub log_level: String,
     /// The log file. `None`: standard error.
     pub log_file: Option<PathBuf>,
-    /// The size of the log file and the previous one together, in bytes.
+    /// The maximum size of the log file and the previous one together, in bytes.
     pub log_size: u64,
 }
 

@@ -12,30 +12,31 @@ use crate::protocol::Priority;
 pub(super) struct Setting {
     /// Its name without the dashes.
     pub name: &'static str,
-    /// Its environment variable: `FIRSTLINE_` and the name. `--log-level` is an exception.
+    /// Its environment variable: `FIRSTLINE_` and the name in capitals. `--log-level` is the exception: its variable is
+    /// `FIRSTLINE_LOG`.
     pub variable: &'static str,
-    /// The name of its value in `--help`. A switch has none: its bare name turns it on.
+    /// The name of its value in `--help`. `None`: it is a switch, which its name alone turns on.
     pub value_name: Option<&'static str>,
     /// What it does, for `--help`.
     pub help: &'static str,
-    /// Its default value, as `set` reads it.
+    /// Its default value, in the form that `set` parses.
     pub default: fn() -> String,
-    /// Sets it. The error says what it allows. No option allows an empty value.
+    /// Parses a value and sets the option. The error says what the option allows. No option allows an empty value.
     pub set: fn(&mut Options, &str) -> Result<(), String>,
 }
 
-/// An option that has no effect beside some values of others.
+/// An option that has no effect with some values of other options.
 pub(super) struct Dependency {
     /// Its name without the dashes.
     pub name: &'static str,
-    /// Whether it has an effect.
+    /// Whether the option has an effect.
     pub has_effect: fn(&Options) -> bool,
-    /// When it has none, and what to do, for the error message: it follows "does nothing".
+    /// The end of the error message, after "does nothing": when the option has no effect, and what to do.
     pub otherwise: &'static str,
 }
 
-/// All settings, in the order of `--help`. The compiler must not know their number: it would unroll each search for a
-/// name, and take minutes to compile the comparisons.
+/// All settings, in the order of `--help`. `black_box` hides their number from the compiler. Otherwise it would unroll
+/// each search for a name, and take minutes to compile the comparisons.
 pub(super) fn settings() -> &'static [Setting] {
     core::hint::black_box(&SETTINGS)
 }
@@ -298,7 +299,7 @@ static SETTINGS: [Setting; 26] = [
 const WITHOUT_HANDLE: &str = "without --handle MIN; give that too";
 const WITHOUT_JOURNAL: &str = "without --journal DIR; give that too";
 
-/// All options that have no effect beside some values of others.
+/// All options that have no effect with some values of other options.
 pub(super) static DEPENDENCIES: [Dependency; 12] = [
     Dependency {
         name: "journal-size",
@@ -365,7 +366,7 @@ pub(super) static DEPENDENCIES: [Dependency; 12] = [
     },
 ];
 
-/// Names that options have in other programs, without the dashes, and their names here.
+/// Names of options in other programs, without the dashes, and the names of the same options here.
 pub(super) const NAMES_ELSEWHERE: [(&str, &str); 7] = [
     ("port", "listen"),
     ("p", "listen"),

@@ -1,4 +1,4 @@
-//! The error messages about wrong options. Each is one line.
+//! Error messages about wrong options. Each is one line.
 
 use super::names::{COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, WATCH_WORD};
 use super::page::PAGES;
@@ -9,8 +9,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::os::unix::ffi::OsStrExt;
 
-/// A wrong use of the command line or the environment: one line with the option, the given value, and the allowed
-/// ones. The given value is escaped and cut, so it adds no line break and no control character.
+/// An error in the command line or the environment: one line with the option, the given value, and what is allowed. The
+/// given value is escaped and cut, so that it adds no line break and no control character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(String);
 
@@ -39,17 +39,18 @@ impl Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// The option is the last argument, and lacks its value.
+/// The option is the last argument, so its value is missing.
 pub(super) fn missing(name: &str, allowed: String) -> Usage {
     Usage(format!("--{name} without a value: {allowed}"))
 }
 
-/// The option has no effect beside the others.
+/// The option has no effect with the values of the others.
 pub(super) fn without_effect(dependency: &Dependency) -> Usage {
     Usage(format!("--{}: does nothing {}", dependency.name, dependency.otherwise))
 }
 
-/// The argument is no option. The user may mean the word before the options, or an option without its dashes.
+/// The argument is not an option. The user may have meant a command, which must come before the options, or an option
+/// without its dashes.
 pub(super) fn positional(given: &OsStr) -> Usage {
     let advice = match nearest(
         given.as_bytes(),
@@ -73,7 +74,7 @@ fn known() -> impl Iterator<Item = &'static str> + Clone {
     settings().iter().map(|setting| setting.name).chain(PAGES.iter().map(|page| page.name))
 }
 
-/// No option has that name, which is given with its dashes.
+/// No option has that name. `given` includes the dashes.
 pub(super) fn unknown_option(given: &str) -> Usage {
     let names = known().chain(NAMES_ELSEWHERE.iter().map(|(name, _)| *name));
     unknown(given, near(given, names).map(own_name), "--help")
@@ -84,7 +85,7 @@ fn own_name(name: &'static str) -> &'static str {
     NAMES_ELSEWHERE.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| *ours)
 }
 
-/// None of the known options has that name. `help` is the command line that lists them.
+/// None of the `known` options has that name. `help` is the command that lists them.
 pub(super) fn unknown_among(
     given: &str,
     known: impl Iterator<Item = &'static str> + Clone,
@@ -93,15 +94,15 @@ pub(super) fn unknown_among(
     unknown(given, near(given, known), help)
 }
 
-/// An argument with one dash as the user wrote it, without a value. The parser has just read its first letter.
+/// Restores an argument with one dash as the user wrote it, without a value. The parser has just read its first letter.
 pub(super) fn after_one_dash(letter: char, parser: &mut lexopt::Parser) -> String {
     let rest = parser.optional_value().unwrap_or_default();
     let rest = rest.to_string_lossy();
     format!("-{letter}{}", rest.split('=').next().unwrap_or_default())
 }
 
-/// The known name that is nearest to the given one, which has its dashes. A whole name may follow a single dash, or a
-/// letter and its value.
+/// The known name that is nearest to the given one, which includes its dashes. After a single dash, the user may have
+/// written a whole name, or a letter and its value.
 fn near(given: &str, known: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
     let name = given.trim_start_matches('-').as_bytes();
     let letter = || if given.starts_with("--") { None } else { name.get(..1) };
@@ -116,7 +117,7 @@ fn unknown(given: &str, near: Option<&str>, help: &str) -> Usage {
     Usage(format!("{}: no such option; {advice}", shown(OsStr::new(given))))
 }
 
-/// No setting has that variable, though it has the prefix of the settings.
+/// No setting has that variable, although its name has the prefix of the settings.
 pub(super) fn unknown_variable(name: &OsStr) -> Usage {
     let known = || settings().iter().map(|setting| &setting.variable[PREFIX.len()..]);
     let given = name.as_bytes()[PREFIX.len()..].to_ascii_uppercase();
@@ -127,13 +128,13 @@ pub(super) fn unknown_variable(name: &OsStr) -> Usage {
     Usage(format!("{}: no such setting in the environment; {advice}", shown(name)))
 }
 
-/// An option has a value, behind its `=` or its letter, but allows none. The words are lexopt's.
+/// An option has a value after its `=` or its letter, but takes none. The text is lexopt's.
 pub(super) fn unexpected(error: lexopt::Error) -> Usage {
     let error = error.to_string();
     Usage(format!("{}: not understood; see --help", shown(OsStr::new(&error))))
 }
 
-/// A value as an error shows it: a plain one as it is, another one quoted and escaped. A long one is cut.
+/// A value as an error message shows it: plain text unchanged, any other text quoted and escaped. A long value is cut.
 fn shown(given: &OsStr) -> String {
     let bytes = given.as_bytes();
     let cut = &bytes[..bytes.len().min(USAGE_GIVEN_BYTES_MAX)];

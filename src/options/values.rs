@@ -1,6 +1,6 @@
-//! The values of options: parses text, or says what the option allows.
+//! Parses the values of options. An error says what the option allows.
 //!
-//! Zero never means "without limit": if a value can be without limit, `off` says so.
+//! Zero never means "no limit": where a limit is optional, the value `off` means that.
 
 use crate::counted::{SIZE_SUFFIXES, Size};
 use crate::journal::policy::Sync;
@@ -74,8 +74,7 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
     }
 }
 
-/// The path of a file, or `-` for none. Other text with a leading dash is an option, and the option before it lacks
-/// its value.
+/// The path of a file, or `-` for none. Any other text with a leading dash is another option, so the value is missing.
 pub(super) fn log_file(text: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "-" => Ok(None),
@@ -97,7 +96,7 @@ pub(super) fn file_or_off(text: &str) -> Result<Option<PathBuf>, String> {
     path_or_off(text, "file")
 }
 
-/// A path, or `off`. Text with a leading dash is an option, and the option before it lacks its value.
+/// A path, or `off`. Text with a leading dash is another option, so the value is missing.
 fn path_or_off(text: &str, kind: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "off" => Ok(None),
@@ -142,7 +141,7 @@ pub(super) fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, Strin
     size(text).filter(|bytes| range.contains(bytes)).ok_or_else(allowed)
 }
 
-/// A size without a check of its range.
+/// A size; its range is not checked.
 fn size(text: &str) -> Option<u64> {
     let (number, unit) = SIZE_SUFFIXES
         .iter()
@@ -151,8 +150,8 @@ fn size(text: &str) -> Option<u64> {
     digits(number)?.checked_mul(unit)
 }
 
-/// The end of an error message about a size that would be allowed, but is written as in other programs (`2m`, `2MB`,
-/// `2 MiB`): how to write it here.
+/// For a size that would be allowed but is written as in other programs (`2m`, `2MB`, `2 MiB`): the end of the error
+/// message, which shows how to write it here.
 fn suggested_size(text: &str, range: &RangeInclusive<u64>) -> String {
     let lower = text.to_ascii_lowercase();
     let bare = lower.trim_end_matches('b').trim_end_matches('i').replace(' ', "");
@@ -165,7 +164,7 @@ fn suggested_size(text: &str, range: &RangeInclusive<u64>) -> String {
     bytes.map_or_else(String::new, |bytes| format!("; write {}", Size(bytes)))
 }
 
-/// A time in milliseconds as seconds.
+/// Shows a time in milliseconds as seconds.
 pub(super) fn show_seconds(ms: u64) -> String {
     match ms % 1000 {
         0 => (ms / 1000).to_string(),
@@ -178,7 +177,7 @@ fn whole(text: &str, range: &RangeInclusive<usize>) -> Option<usize> {
     count.filter(|count| range.contains(count))
 }
 
-/// A number of decimal digits and nothing else. The parser of std would also accept a `+`.
+/// A number of decimal digits alone. The parser of std would also accept a `+`.
 pub(super) fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -202,7 +201,7 @@ fn bounds<T: Display>(range: &RangeInclusive<T>) -> String {
     format!("from {} to {}", range.start(), range.end())
 }
 
-/// The end of an error message about a zero: what zero does not mean.
+/// For a zero: the end of the error message, which says that zero does not mean this.
 fn zero(text: &str, meaning: &str) -> String {
     let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     if !number.is_empty() && number.bytes().all(|byte| matches!(byte, b'0' | b'.')) {

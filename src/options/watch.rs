@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options without --help.
+/// The options except --help.
 pub(super) const NAMES: [&str; 7] = ["min", "since", "state", "json", "count", "timeout", "token-file"];
 
 /// The command that prints the help.
@@ -24,17 +24,17 @@ pub struct WatchOptions {
     pub servers: String,
     /// The least priority.
     pub min: Priority,
-    /// Where to begin, if the state does not say so.
+    /// Where to begin, if the state has no positions.
     pub since: Since,
-    /// The file that records how far the command has printed; `None`: nothing records that.
+    /// The file that records the position up to which messages were printed; `None`: the position is not recorded.
     pub state: Option<PathBuf>,
     /// Whether to print JSON.
     pub json: bool,
-    /// After how many messages to end; `None`: never.
+    /// After how many messages to end; `None`: after no number of messages.
     pub count: Option<u64>,
-    /// How long to wait for a message until the command ends; `None`: for ever.
+    /// How long to wait for a message before the command ends; `None`: without a limit.
     pub timeout: Option<Duration>,
-    /// The file with the token; `None`: the client shows no token.
+    /// The file with the token; `None`: the command shows no token.
     pub token_file: Option<PathBuf>,
 }
 
@@ -45,11 +45,11 @@ pub enum Since {
     All,
     /// After the message with that ID.
     Id(u64),
-    /// With the messages from now on.
+    /// With new messages only.
     Last,
 }
 
-/// Reads the arguments after the word `watch`. `None`: they ask for the help.
+/// Reads the arguments that follow `watch`; `None`: one of them is `--help`.
 ///
 /// # Errors
 /// The first error, in one line.

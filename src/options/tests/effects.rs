@@ -1,10 +1,10 @@
-//! Options that have no effect without another one, or beside it.
+//! Options that have no effect with the values of others.
 
 use super::*;
 use crate::journal::policy::Sync;
 use crate::protocol::Priority;
 
-/// Arguments and variables with such an option, and the refusal.
+/// Arguments and variables with such an option, and the error message.
 type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
 
 const WITHOUT_EFFECT: [Case; 14] = [
@@ -81,7 +81,7 @@ fn option_with_an_effect_is_allowed() {
         &["--log-file=f", "--log-level=off,hub=info"],
         &["--allow=any"],
         &["--idle-grace=5", "--idle-timeout=5.1"],
-        // The default grace is longer than that. Only a given option is refused.
+        // The default of --idle-grace is longer than this --idle-timeout, but only an option that is given is refused.
         &["--idle-timeout=5"],
         &["--idle-grace=off", "--idle-timeout=5"],
         &["--urgent-rate=59", "--rate=1"],

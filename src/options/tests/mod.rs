@@ -32,7 +32,7 @@ fn setting(name: &str) -> &'static Setting {
     settings().iter().find(|setting| setting.name == name).unwrap()
 }
 
-/// What options need to have an effect: their names, a variable, and its value.
+/// Options that have an effect only with another setting: the option, the other setting's variable, and its value.
 const NEEDED: [(&str, &str, &str); 9] = [
     ("journal-size", "FIRSTLINE_JOURNAL", "here"),
     ("sync", "FIRSTLINE_JOURNAL", "here"),
@@ -50,7 +50,7 @@ fn every_setting_is_read_from_options_and_variables() {
     for (name, value, expected) in good() {
         let variable = (setting(name).variable, value);
         assert_eq!(options(&[], &[variable]), expected, "{name} {value}");
-        // On the command line, an option without an effect is refused. So it needs the others.
+        // On the command line, an option without an effect is refused, so the test also sets what the option needs.
         let needed: Vec<_> =
             NEEDED.iter().filter(|(of, ..)| *of == name).map(|(_, other, value)| (*other, *value)).collect();
         let expected = options(&[], &[&needed[..], &[variable]].concat());
@@ -67,7 +67,7 @@ fn every_wrong_value_is_refused_in_options_and_variables() {
         let shown = if value.is_empty() || value.contains(' ') { format!("{value:?}") } else { value.into() };
         let refusals = [
             (format!("--{name} {shown}: "), refusal(&[&format!("--{name}={value}")], &[])),
-            // An empty variable is not set.
+            // An empty variable counts as not set.
             (
                 format!("{}={shown}: ", setting(name).variable),
                 match value {
@@ -103,7 +103,7 @@ fn defaults_in_the_table_are_those_of_options() {
     for setting in settings() {
         let mut options = Options::default();
         (setting.set)(&mut options, &(setting.default)()).unwrap();
-        // These lists are empty by default, which means this.
+        // These lists are empty by default, which means the following.
         if setting.name == "listen" {
             assert_eq!(options.listen, [Listen::Everywhere { port: limits::PORT_DEFAULT }]);
             options.listen.clear();
@@ -291,7 +291,7 @@ fn scope_of_an_address_is_kept() {
     assert_eq!(options(&["--listen", "::1%7"], &[]).listen, [Listen::At(expected.into())]);
 }
 
-/// Arguments that are likely to resemble valid ones.
+/// Arguments that often resemble valid ones.
 fn argument() -> impl Strategy<Value = OsString> {
     let name = prop::sample::select(settings().iter().map(|setting| setting.name).collect::<Vec<_>>());
     let value = prop_oneof![
@@ -308,7 +308,7 @@ fn argument() -> impl Strategy<Value = OsString> {
     ]
 }
 
-/// Variables, most of them settings.
+/// Variables, most of which are settings.
 fn variable() -> impl Strategy<Value = (OsString, OsString)> {
     let known = prop::sample::select(settings().iter().map(|setting| setting.variable).collect::<Vec<_>>());
     let name = prop_oneof![
@@ -357,7 +357,7 @@ proptest! {
 
 #[test]
 fn help_of_each_command_names_every_option_and_fits_a_terminal() {
-    // The help of send has several options in a line.
+    // The help of send lists several options in one line.
     for (help, names, before) in [
         (journal_help(), &journal::NAMES[..], "\n  "),
         (send_help(), &send::NAMES, ""),

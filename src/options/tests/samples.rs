@@ -1,10 +1,10 @@
-//! Values of the settings: allowed ones and wrong ones.
+//! Values of the settings, allowed and wrong.
 
 use super::*;
 use crate::journal::policy::Sync;
 use crate::protocol::Priority;
 
-/// The name of a setting, an allowed value, and the options that result from the defaults.
+/// The name of a setting, an allowed value, and the resulting options if the others are at their defaults.
 type Good = (&'static str, &'static str, Options);
 
 pub fn with(change: impl FnOnce(&mut Options)) -> Options {
@@ -101,7 +101,7 @@ fn allow() -> Vec<Good> {
     ]
 }
 
-/// Allowed values of the settings that say who does the work.
+/// Allowed values of `--auth-file`, `--workers`, `--print` and the settings for handlers.
 fn work() -> Vec<Good> {
     let clients: &'static str = limits::CLIENTS.to_string().leak();
     vec![
@@ -191,7 +191,7 @@ fn time_outs_and_log() -> Vec<Good> {
     ]
 }
 
-/// Values that are not allowed, and a part of the error.
+/// Values that are not allowed, and a part of the error message.
 pub const BAD: [(&str, &str, &str); 112] = [
     ("listen", "", "host names are not looked up"),
     ("listen", ",", "host names are not looked up"),
