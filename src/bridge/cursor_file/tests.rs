@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// A disk that loses its power within a write: what the write was to change is then `kept` bytes of the new, and for
-/// the rest the old bytes or garbage.
+/// A disk that loses its power during a write. Of the bytes that the write should change, the first `kept` are new; the
+/// rest are the old bytes or garbage.
 #[derive(Clone)]
 struct Disk(Rc<RefCell<State>>);
 
 struct State {
     bytes: Vec<u8>,
-    /// After so many writes the power fails.
+    /// The power fails after this many writes.
     writes_left: usize,
     kept: usize,
     garbage: Option<u8>,
@@ -73,7 +73,7 @@ proptest! {
         let after = Slots::read(disk.clone()).unwrap().saved().unwrap();
         let expected = if kept == SLOT_BYTES { 1_000 } else { writes as u64 };
         prop_assert_eq!(after, cursors(expected));
-        // The power is back, and it goes on.
+        // The power is back, and the bridge continues.
         disk.0.borrow_mut().writes_left = 3;
         let mut slots = Slots::read(disk.clone()).unwrap();
         for next in 2_000..2_003 {
@@ -136,7 +136,7 @@ fn of_many_that_make_the_file_at_once_one_has_it() {
         let place = Place::new(&format!("at-once-{round}"));
         let path = &place.file();
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // What a killed one left.
+        // A file that a killed bridge has left.
         std::fs::write(with_suffix(path, ".new"), "part").unwrap();
         let start = &std::sync::Barrier::new(8);
         let make = || {

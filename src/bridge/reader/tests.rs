@@ -1,4 +1,4 @@
-//! What the reader passes on of a journal that is being written.
+//! Which messages the reader passes on from a journal that is being written.
 
 use super::*;
 use crate::bridge::item::Content;
@@ -40,7 +40,7 @@ impl Journal {
         Self { directory, file, end: FIRST_OFFSET.into() }
     }
 
-    /// The record of that message, and its offset, which nothing else gets.
+    /// The record of that message, and an offset that is reserved for it.
     fn reserve(&mut self, id: u64) -> (Vec<u8>, u64) {
         let mut bytes = vec![0; 1_000];
         let record = Record { id, time_ms: 1, priority: Priority::NORMAL, from: b"a", text: &[b'x'; 200] };
@@ -63,7 +63,7 @@ impl Drop for Journal {
     }
 }
 
-/// Takes all that is ready, as IDs; a loss as the ID 0.
+/// Takes all ready items, as IDs; a loss has the ID 0.
 fn ready(stream: &mut Stream) -> Vec<u64> {
     let id = |item: Item| if matches!(item.content, Content::Loss(_)) { 0 } else { item.first };
     std::iter::from_fn(|| stream.pop_ready()).map(id).collect()
@@ -80,7 +80,7 @@ fn record_that_is_being_written_is_waited_for() {
     let mut journal = Journal::new("written");
     journal.write(1);
     let (bytes, at) = journal.reserve(2);
-    // A part of it, as a reader sees it while the system copies the rest.
+    // A part of the record, as a reader sees it while the system copies the rest.
     journal.file.write_all_at(&bytes[..100], at).unwrap();
     let ((mut reader, mut streams), start) = (reader_and_streams(&journal), Instant::now());
     let held = Duration::from_millis(INCOMPLETE_MS);
