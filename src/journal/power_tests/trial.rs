@@ -180,7 +180,7 @@ impl Trial {
         }
     }
 
-    /// Opens the journal after a stop, and checks it. `None`: it cannot be opened now.
+    /// Opens the journal after a stop, and checks it. Returns `None` if it cannot be opened now.
     pub(super) fn open<'a>(
         &mut self,
         buffers: &'a mut Buffers,

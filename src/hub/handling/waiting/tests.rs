@@ -13,7 +13,7 @@ enum Step {
     Take(u8),
     /// Put back the task that was taken first; it is ready after that time.
     PutBack(u64),
-    /// Take the tasks that have waited for so long, at most so many.
+    /// Take the tasks that have waited for that long, at most that many.
     Expire(u64, usize),
 }
 
@@ -42,7 +42,7 @@ impl Model {
         Some(self.waiting.remove(best))
     }
 
-    /// Takes what has waited for so long, the most urgent first, at most `max`.
+    /// Takes the tasks that have waited for that long, the most urgent first, at most `max`.
     fn expire(&mut self, wait: u64, now: u64, max: usize) -> Vec<WaitingTask<u32>> {
         self.waiting.sort_by_key(|task| (core::cmp::Reverse(task.priority), task.stamp_ns));
         let mut expired = Vec::new();
