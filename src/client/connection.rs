@@ -99,8 +99,8 @@ impl Connection {
     }
 
     /// Begins a round. In each round, [`hear`](Self::hear) receives at most once. Otherwise a peer that sends without a
-    /// pause would keep the caller from its deadlines and signals. What is left makes the socket readable in the next
-    /// round.
+    /// pause would keep the caller from its deadlines and signals. Bytes that are left keep the socket readable for the
+    /// next round.
     pub fn begin_round(&mut self) {
         self.has_received = false;
     }

@@ -59,7 +59,7 @@ impl Message {
         self.priority
     }
 
-    /// What it says.
+    /// Its text.
     pub fn text(&self) -> &[u8] {
         &self.text
     }

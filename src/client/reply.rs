@@ -52,7 +52,7 @@ pub enum Reply {
         /// The text, escaped.
         text: String,
     },
-    /// That many `MSG` lines are missing here.
+    /// This many `MSG` lines are missing here.
     Lost(u64),
     /// A message that this client must process, because it is a handler.
     Task {

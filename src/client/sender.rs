@@ -279,9 +279,9 @@ impl<T> Sender<T> {
             return;
         }
         match reply {
-            // The server has answered every line that it took, so it took none of the others.
+            // The server has answered every line that it took, so it did not take the lines still in flight.
             Reply::Bye(reason) => self.lose(&shown(&reason), self.repeats.on_lost_connection(), true, now),
-            // So it has for an idle client: a client is idle only if none of its messages waits.
+            // The same holds if it closes an idle client: a client is idle only if none of its messages waits.
             Reply::Err { line: 0, reason, text } => {
                 let is_answered = reason == "idle";
                 self.lose(&said(&reason, &text), self.repeats.on_lost_connection(), is_answered, now);

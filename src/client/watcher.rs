@@ -74,7 +74,7 @@ pub enum What {
         /// The text.
         text: String,
     },
-    /// That many messages are missing here.
+    /// This many messages are missing here.
     Lost(u64),
     /// All of the history was sent; the next messages are new.
     CaughtUp,

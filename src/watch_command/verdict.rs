@@ -3,7 +3,7 @@
 /// Why the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has printed the number of messages that `--count` says.
+    /// It has printed as many messages as `--count` says.
     Counted,
     /// The reader of its output is gone.
     Unread,
