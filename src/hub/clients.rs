@@ -62,8 +62,8 @@ impl ClientTable {
         Self { members: PerConn([const { Member::NOBODY }; CLIENTS]), taken: 0, taken_max: 0 }
     }
 
-    /// Takes a free place for a client from `peer`: one whose worker has the fewest connections. `worker_of` returns
-    /// the worker of a connection. Returns `None` if all places are taken.
+    /// Takes a free place for a client from `peer`: a place whose worker has the fewest connections. `worker_of`
+    /// returns the worker of a connection. Returns `None` if all places are taken.
     pub fn take(&mut self, peer: SocketAddr, worker_of: impl Fn(ConnId) -> WorkerId) -> Option<ConnId> {
         let is_free = |conn: ConnId| self.members[conn].presence == Presence::Free;
         let mut load = [0u16; CLIENTS];

@@ -1,4 +1,4 @@
-//! The hub: what the threads share, and the modules that move a message from one client to the others.
+//! The hub: the state that the threads share, and the modules that move a message from one client to the others.
 //!
 //! ```text
 //! acceptor ─> worker: session ─> commands ─┐

@@ -1,4 +1,4 @@
-//! What the threads of the server share.
+//! The state that the threads of the server share.
 
 use crate::auth::Tokens;
 use crate::auth::authenticator::Authenticator;
@@ -29,7 +29,7 @@ static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static TASKS: Mutex<Table> = Mutex::new(Table::new());
 static COUNTERS: Mutex<Counters> = Mutex::new(Counters::new());
 
-/// What all threads share.
+/// The state that all threads share.
 pub struct Hub {
     /// The time-outs and shares that the options choose.
     pub settings: Settings,
@@ -55,7 +55,7 @@ pub struct Hub {
     draining: AtomicBool,
     /// Which threads may run the pipeline.
     pub policy: Policy,
-    /// Tells the acceptor that a place is free, or that one of its deadlines has become earlier.
+    /// Notifies the acceptor that a place is free, or that one of its deadlines has become earlier.
     pub vacancies: Vacancies,
 }
 

@@ -1,5 +1,5 @@
-//! The shutdown: within the drain time-out the server processes and acknowledges what it has admitted, and tells each
-//! client.
+//! The shutdown: within the drain time-out the server processes and acknowledges all admitted messages, and sends each
+//! client a farewell.
 
 use crate::clock;
 use crate::counted::Counted;
@@ -31,7 +31,7 @@ pub fn drain(hub: &Hub, dispatcher: &Dispatcher, signals: &Signals) -> Outcome {
     let deadline_ns = clock::now_ns() + hub.settings.drain_timeout.as_nanos() as u64;
     let outcome = answer_all(hub, signals, deadline_ns);
     if !matches!(outcome, Outcome::Interrupted(_)) {
-        // Syncs what was acknowledged without a sync.
+        // This syncs the messages that were acknowledged without a sync.
         dispatcher.finish(Duration::from_nanos(deadline_ns.saturating_sub(clock::now_ns())));
     }
     outcome

@@ -256,7 +256,7 @@ fn start_workers(hub: &'static Hub, dispatcher: &'static Dispatcher, workers: us
     Ok(())
 }
 
-/// Raises the limit of descriptors to what the process may need, as far as the hard limit permits.
+/// Raises the limit of descriptors to the number that the process may need, as far as the hard limit permits.
 fn raise_descriptor_limit(workers: usize) {
     let needed = descriptors_needed(workers);
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)

@@ -4,8 +4,8 @@ use crate::histogram::Histogram;
 use crate::limits::STAT_BUCKETS_US;
 use core::fmt;
 
-/// The percentiles and the largest of the times; for `/stats full` also their sum, their number, and the coarse
-/// buckets: how many times do not exceed each of [`STAT_BUCKETS_US`].
+/// The percentiles, the maximum, the sum and the number of the times; for `/stats full` also the coarse buckets: how
+/// many times do not exceed each of [`STAT_BUCKETS_US`].
 #[derive(Clone, Copy, Default)]
 pub struct Times {
     /// Half of the times do not exceed this, in nanoseconds.

@@ -16,7 +16,7 @@ use crate::hub::shared::Hub;
 use crate::limits::CLIENTS;
 use crate::service::Service;
 
-/// What a check sees.
+/// The state that a check observes.
 #[derive(Clone, Copy)]
 struct Observation {
     /// How many messages were admitted.

@@ -5,7 +5,7 @@
 use crate::limits::{ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MS, ACCEPT_RETRY_MS_MAX, LOG_THROTTLE_MS};
 use nix::errno::Errno;
 
-/// What failed.
+/// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum About {
     /// The connection that would have been accepted. accept(2) says that after such an error the caller should retry.
@@ -16,7 +16,7 @@ enum About {
     Listener,
 }
 
-/// What to do after a failure.
+/// The action after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Call accept(2) again at once.

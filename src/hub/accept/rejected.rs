@@ -47,7 +47,8 @@ impl Rejected {
         self.lingering.front().map(|one| one.until_ns)
     }
 
-    /// Discards what the peers have sent. Closes each socket whose peer has closed its side, or whose time is over.
+    /// Discards the bytes that the peers have sent. Closes each socket whose peer has closed its side, or whose time is
+    /// over.
     pub fn run_deadlines(&mut self) {
         let now_ns = clock::now_ns();
         for _ in 0..self.lingering.len() {

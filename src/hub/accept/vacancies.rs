@@ -1,4 +1,4 @@
-//! Tells the acceptor that a place is free, or that one of its deadlines has become earlier.
+//! Notifies the acceptor that a place is free, or that one of its deadlines has become earlier.
 
 use crate::hub::workers::wakeups::Waker;
 use crate::sync::atomic::{AtomicBool, Ordering};

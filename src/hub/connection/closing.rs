@@ -1,4 +1,4 @@
-//! Why a connection is closed, how, and what the server tells the client and the log: one table.
+//! Why and how a connection is closed, with the lines for the client and for the log: one table.
 
 use crate::protocol::foreign::Foreign;
 use crate::protocol::reply::Farewell;

@@ -10,7 +10,7 @@ use crate::limits::{
 /// A time-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
-    /// The server shuts down, and the client does not read what follows its replies.
+    /// The server shuts down, and the client does not read the lines after its replies.
     ShutdownRest,
     /// The client does not read.
     TooSlow,
@@ -36,7 +36,7 @@ pub struct Waits {
     pub idle_since_ns: Option<u64>,
 }
 
-/// What the kernel holds for a client whose socket accepts nothing.
+/// The bytes that the kernel holds for a client whose socket accepts nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Untaken {
     /// Since when the socket accepts nothing, in nanoseconds.
@@ -60,7 +60,7 @@ pub struct Deadlines {
     keys: u8,
     /// When the last key arrived, in nanoseconds.
     key_ns: u64,
-    /// What the kernel holds for the client, while the socket accepts nothing.
+    /// The bytes that the kernel holds for the client, while the socket accepts nothing.
     untaken: Option<Untaken>,
     /// When to check the time-outs next, in nanoseconds: no later than the first of them expires.
     check_ns: u64,
@@ -142,9 +142,9 @@ impl Deadlines {
         }
     }
 
-    /// Whether the client has read some of what the kernel holds for it since the last check. The kernel reports a
-    /// socket as writable only when a third of its buffer is free. That may take long if the client or the network is
-    /// slow.
+    /// Whether the client has read some of the bytes that the kernel holds for it since the last check. The kernel
+    /// reports a socket as writable only when a third of its buffer is free. That may take long if the client or the
+    /// network is slow.
     pub fn has_progressed(&mut self, held_bytes: impl FnOnce() -> Option<usize>, now_ns: u64) -> bool {
         let Some(then) = self.untaken else { return false };
         let bytes = held_bytes().unwrap_or(then.bytes);

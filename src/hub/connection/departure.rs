@@ -199,7 +199,7 @@ fn failure(link: &mut Link, outbox: &mut Outbox, context: &WorkerContext) -> Opt
     if link.check_due(outbox, context) { link.overdue(&waits(outbox, context), context) } else { None }
 }
 
-/// What a departing connection waits for: its client has to read.
+/// The [`Waits`] of a departing connection: its client has to read.
 fn waits(outbox: &Outbox, context: &WorkerContext) -> Waits {
     let is_shutdown_rest = context.draining && outbox.owes_nothing();
     Waits { stalled_since_ns: outbox.sending.stalled_ns(), is_shutdown_rest, ..Waits::default() }

@@ -10,7 +10,7 @@ use crate::protocol::command::HELP;
 use crate::protocol::reply::{self, Line};
 use crate::queue::{Chain, Slot};
 
-/// What a listing lists.
+/// The subject of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The clients that are connected.

@@ -20,9 +20,9 @@ use nix::errno::Errno;
 pub struct Open {
     /// Limits how many lines the client may send.
     lines: RateLimiter,
-    /// The server refuses what the client has sent, for this reason, and then closes the connection.
+    /// The server refuses the lines that the client has sent, for this reason, and then closes the connection.
     refusing: Option<Reason>,
-    /// The error of a failed send. The session still receives what has arrived.
+    /// The error of a failed send. The session still receives the bytes that have arrived.
     unsendable: Option<Errno>,
 }
 
@@ -125,7 +125,8 @@ impl Open {
 
     // ---- The reasons to close --------------------------------------------------------------------------
 
-    /// Closes the connection. If the reason says so, the session first refuses what the client has sent.
+    /// Closes the connection. If the manner of the reason is [`Manner::Refuse`], the session first refuses the lines
+    /// that the client has sent.
     fn close(&mut self, reason: Reason, link: &mut Link, context: &WorkerContext) -> Result<PollAt, Reason> {
         if reason.manner() != Manner::Refuse {
             return Err(reason);
@@ -246,7 +247,7 @@ impl Open {
     }
 
     /// When to poll again, or the reason to close the connection. The time-out of a begun line runs only if the
-    /// connection waits for nothing but its client.
+    /// connection waits only for its client.
     fn next(
         &self,
         blocker: Blocker,
@@ -319,13 +320,13 @@ fn has_line(link: &mut Link, context: &WorkerContext) -> bool {
 
 /// Whether the socket may have bytes that the session will receive.
 fn has_more(link: &Link, context: &WorkerContext) -> bool {
-    // In a shutdown, a handler still says what has become of its tasks.
+    // In a shutdown, the server still takes the commands of handlers about their tasks.
     let takes_lines = !context.draining || link.commands.tasks().has_some();
     link.receiver.has_more() && takes_lines && !link.commands.is_closing()
 }
 
-/// Waits for the end of a line, if one has begun. The time-out does not count whole lines that wait for a slot or for
-/// the rate limit, nor what follows them. It does not expire while bytes have arrived that are not received yet,
+/// Waits for the end of a line, if one has begun. The time-out does not run for whole lines that wait for a slot or for
+/// the rate limit, nor for the bytes after them. It does not expire while bytes have arrived that are not received yet,
 /// unless the line is already too long.
 fn await_line(link: &mut Link, context: &WorkerContext) -> Result<(), Reason> {
     if !link.receiver.framer.is_within_line() {

@@ -13,7 +13,7 @@ pub struct Receiver {
     pub framer: Framer<'static, RECEIVE_BYTES>,
     /// The socket may have something to receive.
     is_readable: bool,
-    /// The socket will not be reported again: nothing arrives after what has arrived by now.
+    /// Epoll will not report the socket again: all bytes have arrived, although some may not be received yet.
     is_last: bool,
     /// The socket reported urgent data. A receive stops at the mark of that data, and more may follow the mark.
     has_mark: bool,
@@ -50,8 +50,7 @@ impl Receiver {
         self.has_raised_buffer = false;
     }
 
-    /// Records the events that the socket reported. Each event in `last` means that nothing arrives after what has
-    /// arrived by now.
+    /// Records the events that the socket reported. Each event in `last` means that all bytes have arrived.
     pub fn note_events(&mut self, events: EpollFlags, last: EpollFlags) {
         self.is_last |= events.intersects(last);
         self.has_mark |= events.contains(EpollFlags::EPOLLPRI);
@@ -87,7 +86,7 @@ impl Receiver {
         self.has_ended
     }
 
-    /// Whether nothing arrives after what has arrived by now.
+    /// Whether all bytes have arrived, although some may not be received yet.
     pub fn is_ending(&self) -> bool {
         self.is_last || self.has_ended
     }

@@ -19,7 +19,7 @@ enum State {
     Missed,
 }
 
-/// What a waiting line requests.
+/// The request of a waiting line.
 enum Next {
     /// A part of the history.
     Replay(Request),
@@ -83,8 +83,8 @@ impl Replaying {
         self.enqueue(Queued { next: Next::Replay(request), line, slot }, context);
     }
 
-    /// Queues the plain `/join` of line `line`, if the replay [reads what the client missed](Self::reads_missed): only
-    /// the replay knows how much the client then loses. No line may wait already.
+    /// Queues the plain `/join` of line `line`, if the replay [reads the missed messages](Self::reads_missed): only the
+    /// replay knows how many of them the client then loses. No line may wait already.
     pub fn queue_join(&mut self, min: Priority, line: u64, slot: &'static mut Slot, context: &WorkerContext) {
         self.pause(context);
         self.enqueue(Queued { next: Next::Join(min), line, slot }, context);

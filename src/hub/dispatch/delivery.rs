@@ -1,4 +1,5 @@
-//! Delivers what the sinks have accepted: MSG lines to the clients that have joined, and replies to the senders.
+//! Delivers the messages that the sinks have accepted: MSG lines to the clients that have joined, and replies to the
+//! senders.
 
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
@@ -27,7 +28,7 @@ struct Count {
 }
 
 /// Delivers to one client whose outbox has no room for a whole run. A batch may be larger than an outbox: then this
-/// flushes the outbox, and a line is lost only if the socket does not accept what the outbox holds.
+/// flushes the outbox, and a line is lost only if the socket does not accept the bytes of the outbox.
 struct LineByLine<'a> {
     conn: ConnId,
     hub: &'a Hub,

@@ -12,7 +12,7 @@ use crate::limits::PIPELINE_MESSAGES_MIN;
 use crate::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-/// The pipeline of a hub, and the loops of the threads that do nothing but run it.
+/// The pipeline of a hub, and the loops of the threads that only run it.
 pub struct Dispatcher {
     hub: &'static Hub,
     pipeline: ConsumerPipeline,

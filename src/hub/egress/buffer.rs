@@ -1,4 +1,4 @@
-//! The bytes on their way to one client, in the order in which they were put in. Knows no slots and no sockets.
+//! The bytes that wait to be sent to one client, in the order in which they were put in. Knows no slots and no sockets.
 
 use crate::limits::OUTBOX_BYTES;
 use heapless::{Vec, VecView};
@@ -54,7 +54,7 @@ impl Buffer {
         self.mark_reply();
     }
 
-    /// Marks what was appended last as a reply.
+    /// Marks the last appended line as a reply.
     pub fn mark_reply(&mut self) {
         self.replies_end = self.bytes.len();
     }

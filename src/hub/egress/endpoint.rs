@@ -14,8 +14,8 @@ enum State {
     Closed,
     /// The connection is not known to be broken.
     Open,
-    /// The connection is broken: nothing can be sent. The worker still receives what the client sent before, and the
-    /// replies to that are dropped.
+    /// The connection is broken: nothing can be sent. The worker still receives the lines that the client sent before,
+    /// and the replies to them are dropped.
     ReceiveOnly,
 }
 
@@ -74,8 +74,8 @@ impl Endpoint {
         self.state == State::Open
     }
 
-    /// The error that broke the connection, if it is broken but has not ended: the worker still has to receive what
-    /// has arrived on it.
+    /// The error that broke the connection, if it is broken but has not ended: the worker still has to receive the
+    /// bytes that have arrived on it.
     pub fn broken_by(&self) -> Option<Errno> {
         (self.state == State::ReceiveOnly).then(|| Errno::from_raw(self.broken_by))
     }

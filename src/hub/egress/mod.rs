@@ -1,4 +1,4 @@
-//! What goes to one client. The threads share it, under one mutex.
+//! The state for sending to one client. The threads share it, under one mutex.
 //!
 //! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
 //! [`wake_on`], which do not know each other; [`flush`] sends, and [`text_reply`] makes room for a

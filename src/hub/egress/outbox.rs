@@ -1,4 +1,4 @@
-//! The outbox of one client: the replies and MSG lines on their way out, the client's free slots, and which thread
+//! The outbox of one client: the replies and MSG lines that wait to be sent, the client's free slots, and which thread
 //! sends.
 //!
 //! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex. The consumer and the
@@ -30,7 +30,7 @@ use std::os::fd::{OwnedFd, RawFd};
 pub struct Outbox {
     buffer: Buffer,
     credits: Credits,
-    /// What other threads wake the worker for.
+    /// The event at which other threads wake the worker.
     pub wake_on: WakeOn,
     /// Which thread sends.
     pub sending: Sending,

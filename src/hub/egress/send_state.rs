@@ -16,7 +16,7 @@ pub enum Sent {
     Broken(Errno),
 }
 
-/// What the sending thread does next.
+/// The next action of the sending thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushStatus {
     /// There is more to send: begin another send.
@@ -103,7 +103,8 @@ impl Sending {
         }
     }
 
-    /// If the socket is full, restarts the stall at `now_ns`: the client has read some of what the kernel holds.
+    /// If the socket is full, restarts the stall at `now_ns`: the client has read some of the bytes that the kernel
+    /// holds.
     pub fn restart_stall(&mut self, now_ns: u64) {
         if self.state == SendState::WouldBlock {
             self.stalled_ns = now_ns;

@@ -11,7 +11,7 @@ use heapless::VecView;
 
 /// Releases the slot of a task with a reply that contains the handler's text: `reply` also gets the number of bytes
 /// that fit. If there is no room for the longest text, this flushes the outbox first: a text is cut only if the socket
-/// does not accept what the outbox holds. Returns the result of that flush.
+/// does not accept the bytes of the outbox. Returns the result of that flush.
 pub fn reply_with_text(
     outbox: &mut MutexGuard<'_, Outbox>,
     task: Chain,

@@ -1,6 +1,6 @@
-//! What a worker waits for besides its socket. Knows no outbox.
+//! The events besides those of its socket that a worker waits for. Knows no outbox.
 
-/// What makes other threads wake the worker.
+/// The event at which other threads wake the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WakeOn {
     /// Nothing: only the socket wakes the worker.

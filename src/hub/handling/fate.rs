@@ -34,7 +34,7 @@ pub enum Ended {
     TimedOut,
 }
 
-/// What happens next to a task that its handler has not done.
+/// The fate of a task that its handler has not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate<T> {
     /// It waits again, and a handler may get it now. The value is its priority.

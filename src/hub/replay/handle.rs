@@ -17,7 +17,7 @@ pub type Replays = PerConn<Mutex<Option<Replay>>>;
 
 pub(super) static REPLAYS: Replays = PerConn([const { Mutex::new(None) }; CLIENTS]);
 
-/// What the threads share with the reader.
+/// The state that the other threads share with the reader.
 pub struct Handle {
     directory: PathBuf,
     committed: Mutex<Committed>,
@@ -75,7 +75,7 @@ impl Handle {
     }
 
     /// The ID of the newest message, if `position` is ahead of the history. The next ID does not count as ahead: a
-    /// client that requests what comes after it has miscounted by one, and receives the message with that ID, too.
+    /// client that requests the messages after it has miscounted by one, and also receives the message with that ID.
     pub fn newest_if_ahead(&self, position: u64) -> Option<u64> {
         let next_id = self.next_id();
         (position > next_id).then(|| next_id.saturating_sub(1))

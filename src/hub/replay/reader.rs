@@ -42,7 +42,7 @@ enum Halt {
     Ended(Option<Refusal>),
 }
 
-/// A connection that the reader serves, and what it needs for that.
+/// A connection that the reader serves, with the hub and the handle.
 #[derive(Clone, Copy)]
 struct Client<'a> {
     conn: ConnId,

@@ -1,4 +1,4 @@
-//! What a client requests, a replay in progress, and what the reader does after each step. Knows no outbox and no
+//! A client's request, a replay in progress, and the action of the reader after each step. Knows no outbox and no
 //! thread.
 
 use crate::journal::cursor::{Cursor, Damage, Step};
@@ -9,7 +9,7 @@ use crate::queue::Slot;
 use core::mem;
 use core::num::NonZeroU64;
 
-/// What a client requests.
+/// A client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The last messages, as many as given.
@@ -88,7 +88,7 @@ pub struct Scope {
     pub(super) lost: u64,
 }
 
-/// What the reader does next.
+/// The next action of the reader.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Read on.
@@ -110,7 +110,7 @@ pub enum Action<'a> {
 }
 
 impl Scope {
-    /// What the reader does after a step of the cursor.
+    /// The action of the reader after a step of the cursor.
     pub fn next_step<'a>(&mut self, step: Step<'a>) -> Action<'a> {
         match step {
             Step::Record(record) => self.next_record(record),

@@ -16,7 +16,7 @@ use heapless::Vec;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What a worker lends the session that it polls.
+/// The context that a worker lends the session that it polls.
 pub struct WorkerContext {
     worker: WorkerId,
     /// The hub.

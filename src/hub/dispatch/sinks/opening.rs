@@ -1,4 +1,4 @@
-//! Why the journal could not be opened at the start, and what the log reports about it after it was opened.
+//! The error if the journal cannot be opened at the start, and the log lines about the journal after it was opened.
 
 use crate::counted::{Counted, Size};
 use crate::journal::error::Error as JournalError;
@@ -40,7 +40,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// What a user can do about an error of the system. It follows the description of that error.
+/// Advice for an error of the system. It follows the description of that error.
 fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::EROFS => "; mount its disk for writing, or give another directory",
@@ -62,7 +62,7 @@ pub fn log_short_files(directory: &Path, bytes: u64) {
     }
 }
 
-/// Logs what was recovered.
+/// Logs the result of the recovery.
 pub fn log_recovery(directory: &Path, recovery: &Recovery, identity: Identity) {
     let directory = directory.display();
     match recovery.is_new() {

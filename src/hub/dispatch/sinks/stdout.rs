@@ -6,7 +6,7 @@ use nix::unistd::write;
 use std::io::Stdout;
 use std::os::fd::AsFd;
 
-/// Writes lines to a file, a pipe or a terminal, and counts what it has written.
+/// Writes lines to a file, a pipe or a terminal, and counts the written bytes.
 pub struct StdoutSink<F = Stdout> {
     output: F,
     /// An error cut off the last line: the next line must not continue it.
