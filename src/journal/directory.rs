@@ -68,8 +68,8 @@ pub(super) fn is_in_place(path: &Path, directory: &OwnedFd) -> bool {
     stat(path).ok().zip(fstat(directory).ok()).is_some_and(|(one, other)| same(one, other))
 }
 
-/// Checks that the disk has this many free bytes. What the file system reserves for the superuser does not count: a
-/// disk without any free space harms other programs.
+/// Checks that the disk has this many free bytes. The space that the file system reserves for the superuser does not
+/// count: a disk without any free space harms other programs.
 ///
 /// # Errors
 /// [`Error::NoRoom`].

@@ -34,7 +34,7 @@ pub enum Error {
     NotAFile(&'static str),
     /// The file with that name does not belong to this journal.
     Foreign(&'static str),
-    /// A system call failed: what the journal could not do, and the error.
+    /// A system call failed: the failed operation, and the error.
     System(&'static str, Errno),
 }
 

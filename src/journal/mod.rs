@@ -15,8 +15,8 @@
 //!   change to its files; `replacement` — puts the new files in the place of the old ones, also after a crash.
 //! - [`policy`] — which messages are synced before their ACK.
 //!
-//! The journal is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files with their full length from
-//! the start. So it never takes more room than that, a full disk cannot stop it, and a sync writes nothing but data.
+//! The journal is a ring of [`JOURNAL_SEGMENTS`](crate::limits::JOURNAL_SEGMENTS) files with their full length from the
+//! start. So it never takes more room than that, a full disk cannot stop it, and a sync writes only data.
 //!
 //! Knows neither clients nor threads. Only a resize allocates.
 

@@ -8,7 +8,7 @@
 //! | 16 | 8 | the sequence: 1 for the first segment of a journal, and one more for each rotation |
 //! | 24 | 8 | the salt of its checksums |
 //! | 32 | 4 | the tag of its records |
-//! | 36 | 4 | the end of the valid records in the previous segment: what follows them was rolled back or is torn |
+//! | 36 | 4 | the end of the valid records in the previous segment: later bytes were rolled back or are torn |
 //! | 40 | 8 | the least ID that a message in it may have |
 //! | 48 | 8 | the journal's identity: a random number, drawn when the journal is created |
 //! | 56 | 4 | 1: from its first message on, the writer may have acknowledged IDs before it synced their messages; else 0 |
@@ -20,7 +20,7 @@
 //! 4,096 bytes, so later records never touch the header's page. Records follow. All files have their full length from
 //! the start, filled with zeroes. A rotation writes a new header to the file of the oldest segment, which makes
 //! everything in that file invalid. So the journal takes no more room while it runs than at its start, and a sync
-//! writes nothing but data. The last two pages of the file hold [`marks`](super::mark).
+//! writes only data. The last two pages of the file hold [`marks`](super::mark).
 //!
 //! If the disk refuses a header, the segment begins in another file. The first file may then hold the refused header,
 //! or its former content. So, whatever the other files contain, the header says which segments are no longer valid:

@@ -72,8 +72,8 @@ impl SegmentFile {
     }
 
     /// Creates the file if it is missing, brings it to its full length, and syncs it. It writes zeroes, so that the
-    /// blocks exist and later syncs write nothing but data. If a part of the segment is lost, this leaves a trace in
-    /// the file, because that part may have been the newest.
+    /// blocks exist and later syncs write only data. If a part of the segment is lost, this leaves a trace in the file,
+    /// because that part may have been the newest.
     pub(super) fn bring_to(
         &mut self,
         directory: &OwnedFd,

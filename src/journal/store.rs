@@ -25,7 +25,7 @@ pub struct WriteStats {
 pub(super) struct Store<D> {
     /// The disk.
     pub(super) disk: D,
-    /// What was written so far.
+    /// The statistics so far.
     pub(super) stats: WriteStats,
 }
 

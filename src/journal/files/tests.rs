@@ -197,7 +197,7 @@ fn truncated_segment_keeps_its_beginning_and_no_id_is_issued_twice() {
     assert_eq!(write(&place, 5_001..5_001), 5_001);
 }
 
-/// What the next start recovers after `harm` changed the newest file of a journal with messages up to 400.
+/// The recovery of the next start after `harm` changed the newest file of a journal with messages up to 400.
 fn recover_after(name: &str, harm: impl Fn(&std::fs::File)) -> Recovery {
     let place = TestDirectory::new(name);
     write(&place, 1..401);
@@ -246,7 +246,7 @@ fn file_of_another_length_among_used_ones_is_refused_and_nothing_changes() {
         assert_eq!(ids(&place), (1..11).collect::<Vec<_>>());
     }
     std::fs::remove_file(place.0.join(NAMES[3])).unwrap();
-    // What somebody appended to a used segment stays, and costs no message.
+    // Bytes that somebody appended to a used segment stay, and cost no message.
     let used = std::fs::OpenOptions::new().append(true).open(place.0.join(NAMES[0])).unwrap();
     std::io::Write::write_all(&mut &used, b"of somebody else").unwrap();
     let length = used.metadata().unwrap().len();

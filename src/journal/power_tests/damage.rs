@@ -1,4 +1,5 @@
-//! What damage to the small journal costs: bits, ends of files, headers, and pages that cannot be written.
+//! The messages that damage to the small journal costs: to bits, ends of files and headers, and by pages that cannot be
+//! written.
 
 use super::reader::Reader;
 use super::small_journal::{SMALL_BYTES, places, small_journal, start, write_batches};

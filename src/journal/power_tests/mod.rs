@@ -1,4 +1,4 @@
-//! Thousands of power cuts, kills and disk failures, and what the journal promises for each way to sync.
+//! Thousands of power cuts, kills and disk failures, and the promises of the journal for each kind of sync.
 //!
 //! A model records which messages were acknowledged and which were refused. After each cut the trial opens the
 //! journal again, reads all of it, and compares it with the model. Then the trial continues with the same journal, so

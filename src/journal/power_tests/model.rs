@@ -1,4 +1,4 @@
-//! What a journal must contain after a power cut, and what it must not contain.
+//! The messages that a journal must contain after a power cut, and those that it must not contain.
 
 use crate::journal::headers::{FIRST_OFFSET, Headers};
 use crate::journal::mark::ids_in;
@@ -8,7 +8,7 @@ use crate::journal::simulated::Failures;
 use crate::limits::JOURNAL_SEGMENTS;
 use nix::errno::Errno;
 
-/// What the model knows about a message.
+/// The expected state of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It was acknowledged and synced, or read after a start: it must be there.
@@ -21,7 +21,7 @@ pub(super) enum Fate {
     Gone,
 }
 
-/// What the model knows about one written message.
+/// One written message and its expected state.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) serial: u64,
@@ -38,7 +38,7 @@ pub(super) enum Stop {
     PowerCut,
 }
 
-/// What a journal must contain, and what it must not contain.
+/// The messages that a journal must contain, and those that it must not contain.
 #[derive(Default)]
 pub(super) struct Model {
     /// In the order of their serial numbers, without those that the ring may have overwritten.
@@ -93,7 +93,7 @@ impl Model {
         self.top_id = kept.map(|entry| entry.id).fold(self.top_id, u64::max);
     }
 
-    /// Records how many writes and syncs failed in a call. What the call should have synced may be lost.
+    /// Records how many writes and syncs failed in a call. The messages that the call should have synced may be lost.
     pub(super) fn note_failures(&mut self, failed: Failures) {
         if failed.syncs > 0 {
             self.change(Fate::Acknowledged, Fate::Unknown);
@@ -128,7 +128,7 @@ impl Model {
         self.note_void(void);
     }
 
-    /// Compares what was read after a stop with what must be there, and records it.
+    /// Compares the messages that were read after a stop with the model, and updates the model.
     pub(super) fn check(
         &mut self,
         seen: &[(u64, u64)],

@@ -11,7 +11,7 @@ use crate::limits::{JOURNAL_READ_BYTES, JOURNAL_SEGMENTS};
 /// The IDs and serial numbers that were read.
 type Seen = Vec<(u64, u64)>;
 
-/// Reads what the journal shows. It remembers each segment until that changes.
+/// Reads the messages of the journal. It caches each segment until the segment changes.
 pub(super) struct Reader {
     known: [Option<(Part, Seen)>; JOURNAL_SEGMENTS],
     pub(super) window: Box<Window>,

@@ -1,4 +1,4 @@
-//! Runs writers on a simulated disk with faults, and checks after each of them what the journal contains.
+//! Runs writers on a simulated disk with faults, and checks the content of the journal after each of them.
 
 use super::message::Message;
 use super::model::{Fate, Model, Stop};

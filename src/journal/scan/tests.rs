@@ -51,7 +51,7 @@ impl Source for File {
     }
 }
 
-/// A segment with this many records of all lengths and with every second ID, and free space of the same size behind
+/// A segment with this many records of all lengths and with every second ID, and free space of the same size after
 /// them. Returns the offset of each record too.
 fn segment(records: u64) -> (File, std::vec::Vec<u32>) {
     let (mut bytes, mut offsets) = (std::vec::Vec::new(), std::vec::Vec::new());
