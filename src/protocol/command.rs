@@ -1,4 +1,4 @@
-//! Parses lines into requests, and holds the text of the help.
+//! Parses lines into requests, and has the text of the help.
 //!
 //! This module does not know which client sent a line, nor whether its request can be fulfilled. Its refusals have
 //! fixed texts, so no refusal repeats a client's bytes.

@@ -1,4 +1,4 @@
-//! The protocol as bytes: what clients send, and what the server sends.
+//! The protocol as bytes: the lines of clients, and the lines of the server.
 //!
 //! Nothing here does I/O, knows an operating system, allocates, or panics, whatever the bytes are. Nothing here knows
 //! which clients are connected or what the queue holds: this module turns bytes into requests, and replies into bytes.

@@ -173,7 +173,7 @@ fn append_with<const N: usize>(
     append(out, &[BEFORE_TEXT, &escaped]);
 }
 
-/// What separates the text of a handler from the rest of a reply.
+/// The separator between the text of a handler and the rest of a reply.
 const BEFORE_TEXT: &str = " = ";
 const _: () = assert!(
     PLAIN_ACK_BYTES_MAX + LOWERED.len() + BEFORE_TEXT.len() + CUT_MARK.len() <= REPLY_BYTES_MAX,
@@ -293,7 +293,7 @@ fn line(parts: &[&str]) -> Line {
     line
 }
 
-/// Appends the parts and the LF. What does not fit before the LF is cut.
+/// Appends the parts and the LF. Parts that do not fit before the LF are cut.
 #[inline]
 fn append(out: &mut VecView<u8>, parts: &[&str]) {
     for part in parts {

@@ -15,7 +15,7 @@ use core::iter;
 use core::ops::Range;
 use heapless::{Vec, VecView};
 
-/// What the queue holds in one entry: one message, or several consecutive ones that are picked together.
+/// The content of one entry of the queue: one message, or several consecutive ones that are picked together.
 #[expect(clippy::len_without_is_empty, reason = "a run is never empty")]
 pub trait Run: Sized {
     /// How many messages: at least one, at most [`BATCH`].
