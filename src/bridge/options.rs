@@ -88,7 +88,7 @@ impl Options {
     }
 }
 
-/// What the command line requests.
+/// The request of the command line.
 pub enum Action {
     /// Run the bridge.
     Run(Box<Options>),

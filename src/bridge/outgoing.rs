@@ -24,7 +24,7 @@ pub struct Manner {
     pub directory: PathBuf,
     /// Which messages to read.
     pub selection: Selection,
-    /// What is published.
+    /// The form of publications.
     pub form: Form,
     /// How many messages may be in flight.
     pub in_flight: usize,
@@ -37,7 +37,7 @@ pub struct Manner {
 pub struct Next {
     /// Its class.
     pub class: Class,
-    /// What is published.
+    /// The publication.
     pub publication: Publication,
 }
 

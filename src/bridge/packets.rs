@@ -11,7 +11,7 @@ use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError, Pub
 /// A message with QoS 1.
 ///
 /// # Errors
-/// What of it cannot be written.
+/// Which part cannot be encoded.
 pub fn publish(version: Version, publication: &Publication, packet_id: u16) -> Result<Packet, MqttError> {
     let payload = publication.payload.as_slice();
     if version == Version::V3_1_1 {
@@ -77,7 +77,7 @@ pub fn rejection(code: PubackReasonCode) -> Rejection {
 /// The CONNECT packet.
 ///
 /// # Errors
-/// What of it cannot be written.
+/// Which part cannot be encoded.
 pub fn connect(introduction: &Introduction) -> Result<Packet, MqttError> {
     let Introduction { version, client_id, login, keeps_session_s, .. } = introduction;
     let is_clean = *keeps_session_s == 0;

@@ -1,5 +1,5 @@
 //! Reads the journal for both classes, and passes on only messages that are on the disk: after each read it syncs the
-//! segments, and if that fails, it discards what it has read.
+//! segments, and if that fails, it discards the messages of that read.
 
 use super::class::{Class, PerClass};
 use super::item::{Item, Loss, Message, Reason};

@@ -20,7 +20,7 @@ pub fn is_node(name: &str) -> bool {
 /// Fills in the node. The result must be a topic filter: no control characters, and not too long.
 ///
 /// # Errors
-/// What is valid instead.
+/// A description of valid names.
 pub fn with_node(template: &str, node: &str) -> Result<String, String> {
     let topic = template.replace(NODE, node);
     if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX - LOST.len() - 1 {
@@ -53,7 +53,7 @@ impl Topics {
     /// The topics of that template.
     ///
     /// # Errors
-    /// What a valid template is.
+    /// A description of valid templates.
     pub fn new(template: &str, node: &str) -> Result<Self, String> {
         let topic = with_node(template, node)?;
         if topic.contains(['+', '#']) {
