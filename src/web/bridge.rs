@@ -53,7 +53,7 @@ pub struct CounterFile {
     last: Option<(Version, Option<Instant>)>,
 }
 
-/// What changes when the bridge replaces the file.
+/// The properties that change when the bridge replaces the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Version {
     inode: u64,

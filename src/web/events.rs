@@ -42,8 +42,8 @@ pub fn serve(site: &Arc<Site>, cookies: String) -> Answer {
     answer::with(StatusCode::OK, HeaderValue::from_static("text/event-stream"), Either::Right(body))
 }
 
-/// Sends events until the viewer is gone. It looks at the rights before each event, and the counters come each second,
-/// or within [`ANSWER_MS_MAX`](crate::limits::ANSWER_MS_MAX) more if the hub answers late.
+/// Sends events until the viewer is gone. It checks the viewer's rights before each event. The counters are sent each
+/// second, or within [`ANSWER_MS_MAX`](crate::limits::ANSWER_MS_MAX) more if the hub answers late.
 async fn send(site: &Arc<Site>, cookies: &str, mut viewer: Sender<Bytes>) {
     let mut events = site.state.subscribe();
     let mut last = None;

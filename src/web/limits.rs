@@ -95,7 +95,7 @@ pub const WRONG_TOKEN_MS: u64 = 1_000;
 /// How long a token waits for its check, in milliseconds. A guesser's tokens may wait before it.
 pub const LOGIN_WAIT_MS_MAX: u64 = 10_000;
 
-/// The answers with the history that are on their way at a time. Each has up to 400 kB, and a viewer may read slowly.
+/// The answers with the history that are being sent at a time. Each has up to 400 kB, and a viewer may read slowly.
 pub const HISTORIES_MAX: usize = 24;
 
 /// The messages of viewers that wait for the hub's answer.

@@ -18,7 +18,7 @@ const PREFIX: &str = "FIRSTLINE_WEB_";
 const NAMES: [&str; 6] =
     ["listen", "host", "token-file", "viewer-token-file", "allow-send", "bridge-counters"];
 
-/// What the program does.
+/// The action that the command line requests.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Serve the page.

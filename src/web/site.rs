@@ -1,4 +1,4 @@
-//! What all connections share, and the rights of viewers.
+//! The state that all connections share, and the rights of viewers.
 
 use crate::guard::Guard;
 use crate::limits::{HISTORIES_MAX, VIEWERS_MAX};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What all connections share.
+/// The state that all connections share.
 pub struct Site {
     /// The data about the hub.
     pub state: Arc<State>,
@@ -38,7 +38,7 @@ pub struct Site {
     pub login_gate: LoginGate,
 }
 
-/// What a viewer may do.
+/// The rights of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Rights {
     /// It may read names and texts.
