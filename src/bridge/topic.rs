@@ -20,7 +20,7 @@ pub fn is_node(name: &str) -> bool {
 /// Fills in the node. The result must be a topic filter: no control characters, and not too long.
 ///
 /// # Errors
-/// A description of valid names.
+/// A description of valid topics.
 pub fn with_node(template: &str, node: &str) -> Result<String, String> {
     let topic = template.replace(NODE, node);
     if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX - LOST.len() - 1 {
