@@ -48,7 +48,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::System(Errno::EACCES) => write!(f, "user {0} may not read it; chown {0} helps", geteuid()),
+            Self::System(Errno::EACCES) => {
+                write!(f, "user {0} may not read it; give it to that user with chown {0}", geteuid())
+            }
             Self::System(Errno::ENOENT) => {
                 f.write_str("No such file or directory; make it, or give its path")
             }

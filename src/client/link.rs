@@ -311,7 +311,9 @@ impl Link {
         loop {
             let reply = match connection.hear() {
                 Heard::Reply(reply) => reply,
-                Heard::Nothing if now >= until => return self.fail("it accepts, and does not answer", now),
+                Heard::Nothing if now >= until => {
+                    return self.fail("it accepts the connection, and does not answer", now);
+                }
                 Heard::Nothing => {
                     self.state = State::Proving { connection, line, until };
                     return Step::Wait;

@@ -76,18 +76,18 @@ impl fmt::Display for Gap {
         match self {
             Self::NoJournal => f.write_str("the server keeps no journal: what came before is lost"),
             Self::OtherJournal => f.write_str(
-                "the server has another journal than before: what comes is all of that, and what is missing of the \
-                 other is lost",
+                "the server has another journal than before: this one is printed from its beginning, and what was not \
+                 printed of the other is lost",
             ),
             Self::OlderHistory { read, newest } => write!(
                 f,
                 "the server's history ends at message {newest}, and message {read} was there before: it may be an \
-                 older copy; what comes is new"
+                 older copy; only new messages follow"
             ),
             Self::Ahead { asked, newest } => {
                 write!(
                     f,
-                    "message {asked} is ahead of the server's history, whose newest is {newest}; what comes is new"
+                    "message {asked} is ahead of the server's history, whose newest is {newest}; only new messages follow"
                 )
             }
         }

@@ -271,8 +271,9 @@ impl<T> Sender<T> {
             match self.in_flight.take(line) {
                 Some(item) => self.settle(item, verdict, now),
                 None => {
-                    let reason =
-                        format!("not a firstline server: it answers line {line}, which does not wait");
+                    let reason = format!(
+                        "not a firstline server: it answers line {line}, which has no message to answer"
+                    );
                     self.lose(&reason, self.repeats.on_lost_connection(), false, now);
                 }
             }

@@ -38,8 +38,7 @@ pub use usage::Usage;
 pub use watch::{Since, WatchOptions, help as watch_help};
 
 use names::{
-    BOARD_VARIABLE, BRIDGE_PREFIX, COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX,
-    WATCH_WORD,
+    BOARD_VARIABLE, COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD,
 };
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
@@ -206,9 +205,13 @@ fn read_variable(name: &OsStr, value: &OsStr, given: &[&str], options: &mut Opti
 
 /// Whether a variable of this name must be a setting.
 fn has_setting_name(name: &OsStr) -> bool {
-    let begins_with = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
-    let is_of_others = begins_with(TEST_PREFIX) || begins_with(BRIDGE_PREFIX);
-    begins_with(PREFIX) && !is_of_others && name != BOARD_VARIABLE
+    let name = name.as_encoded_bytes();
+    let is_of_companion = COMPANIONS
+        .iter()
+        .any(|companion| name.starts_with(format!("{PREFIX}{}_", companion.to_ascii_uppercase()).as_bytes()));
+    let is_of_others =
+        is_of_companion || name.starts_with(TEST_PREFIX.as_bytes()) || name == BOARD_VARIABLE.as_bytes();
+    name.starts_with(PREFIX.as_bytes()) && !is_of_others
 }
 
 /// Sets one option. The error says what the option allows.

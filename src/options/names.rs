@@ -13,7 +13,7 @@ pub(super) const WATCH_WORD: &str = "watch";
 pub(super) const HANDLE_WORD: &str = "handle";
 
 /// The companion programs. If one of these names is the first argument, the program `firstline-NAME` gets the others.
-/// Each companion is a separate package.
+/// Each companion is a separate package, and reads the variables `FIRSTLINE_NAME_...` itself.
 pub(super) const COMPANIONS: [&str; 2] = ["web", "bridge"];
 
 /// The beginning of the names of this program's environment variables.
@@ -24,6 +24,3 @@ pub(super) const BOARD_VARIABLE: &str = "FIRSTLINE_BOARD";
 
 /// The beginning of the names of the test harness's variables, which are not settings.
 pub(super) const TEST_PREFIX: &str = "FIRSTLINE_TEST_";
-
-/// The beginning of the names of the bridge's variables. The bridge reads them itself.
-pub(super) const BRIDGE_PREFIX: &str = "FIRSTLINE_BRIDGE_";

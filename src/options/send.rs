@@ -185,7 +185,7 @@ Usage: firstline send [OPTION]... HOST[:PORT] TEXT...
        firstline send [OPTION]... --spool DIR --flush HOST[:PORT]
 
 Sends one message, TEXT with spaces between its words, or with - each line of
-standard input that is not blank; so too without TEXT, unless that is a terminal
+standard input that is not empty; so too without TEXT, unless that is a terminal
 or has no lines. TEXT is sent as it is, also if it begins with /. Prints the ID
 of each message when it is acknowledged, and what a handler answered: ID = TEXT.
 

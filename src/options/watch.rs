@@ -129,12 +129,12 @@ pub fn help() -> String {
 Usage: firstline watch [OPTION]... HOST[:PORT]
 
 Prints the messages that the server processes, as they come: MSG ID pP FROM
-TEXT, escaped as the protocol has it. When the connection is lost it connects
-again, and goes on after the last message, if the server keeps a journal. So
-each message is printed once and in order, or it is told that it is missing:
+TEXT, escaped as in the protocol. When the connection is lost it connects
+again, and continues after the last message, if the server keeps a journal. Each
+message is printed once and in order, or reported as missing:
   - LOST K   K messages are gone from the journal; with --min, of any priority
-  - LOST ?   nobody knows how many: the server keeps no journal, or has another
-             one than before, which is then printed from its beginning
+  - LOST ?   an unknown number: the server keeps no journal, or another one than
+             before, which is then printed from its beginning
 Standard error says why.
 
 HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}, ::1,

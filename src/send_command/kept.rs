@@ -38,8 +38,7 @@ impl Kept {
     /// Reports that the server is given up.
     pub fn tell_away(&self, report: &mut Report) {
         let path = self.backlog.path().display();
-        report
-            .complain(format_args!("the server is given up; keeping the input in {path}, and trying again"));
+        report.complain(format_args!("the server is given up; keeping the input in {path} until it answers"));
     }
 
     /// Reads which messages the spool contains, because the server answers again.
@@ -134,7 +133,7 @@ impl Kept {
         }
         let (count, path) = (Counted(count as u64, "message"), self.backlog.path().display());
         report.complain(format_args!(
-            "{count} in {path} may have been sent by an earlier call; --flush tells which, \
+            "{count} in {path} may have been sent by an earlier call; --flush lists them, \
              and --retry sends them again"
         ));
     }

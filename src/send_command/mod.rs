@@ -43,7 +43,7 @@ pub use tally::Verdict;
 const NO_TEXT: &str = "there is no TEXT; give some, or - to type lines";
 /// The error if there is no TEXT and standard input has no lines. Perhaps a variable of a script is empty.
 const NO_LINES: &str =
-    "nothing was sent: there is no TEXT, and standard input has no lines; - takes that for well";
+    "nothing was sent: there is no TEXT, and standard input has no lines; with -, that is no error";
 
 /// Sends the messages of the options, and reports their outcomes on standard output and standard error.
 ///

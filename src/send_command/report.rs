@@ -163,7 +163,7 @@ impl Display for Told<'_> {
             Outcome::Acknowledged(receipt) => receipt.fmt(f),
             Outcome::Refused(Refusal::Client(reason)) => write!(f, "refused: {reason}{}", advice(reason)),
             Outcome::Refused(Refusal::Message(reason)) => write!(f, "refused: {reason}"),
-            Outcome::Unknown(reason) => write!(f, "unknown, for it was sent and not answered: {reason}"),
+            Outcome::Unknown(reason) => write!(f, "unknown, because it was sent and not answered: {reason}"),
             Outcome::NotSent(reason) => write!(f, "not sent: {reason}"),
         }
     }

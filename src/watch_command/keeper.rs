@@ -70,7 +70,7 @@ impl Keeper {
             Err(error) => {
                 self.due = Some(self.tried + PAUSE);
                 Some(format!(
-                    "--state {}: {}; what is printed now may be printed again",
+                    "--state {}: {}; messages that are printed now may be printed again",
                     file.path().display(),
                     described(&error)
                 ))

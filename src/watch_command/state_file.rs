@@ -60,7 +60,7 @@ impl Display for StateError {
             Reason::System(error) => f.write_str(&described(error)),
             Reason::InUse => f.write_str("another firstline watch uses it; give each its own"),
             Reason::NoState => f.write_str(
-                "it is no state of firstline watch, or damaged; remove it, and say by --since where to begin",
+                "it is no state of firstline watch, or it is damaged; remove it, and choose where to begin with --since",
             ),
         }
     }

@@ -157,7 +157,15 @@ fn journal_command_ignores_the_environment() {
 
 #[test]
 fn other_variables_are_ignored() {
-    let env = [("PATH", "/bin"), ("FIRSTLINE", "1"), ("FIRSTLINE_BOARD", "pi"), ("FIRSTLINE_TEST_PORT", "1")];
+    let env = [
+        ("PATH", "/bin"),
+        ("FIRSTLINE", "1"),
+        ("FIRSTLINE_BOARD", "pi"),
+        ("FIRSTLINE_TEST_PORT", "1"),
+        // One file with variables may serve the server and its companions.
+        ("FIRSTLINE_WEB_LISTEN", "9180"),
+        ("FIRSTLINE_BRIDGE_TOPIC", "plant"),
+    ];
     assert_eq!(options(&[], &env), Options::default());
 }
 
