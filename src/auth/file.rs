@@ -271,7 +271,7 @@ mod tests {
     fn each_error_is_one_line() {
         let mistake = Error::Mistake(Mistake { line: Some(3), what: What::Join });
         for (error, part) in [
-            (Error::System(Errno::EACCES), "may not read it; chown "),
+            (Error::System(Errno::EACCES), "may not read it; give it to that user with chown "),
             (Error::System(Errno::ENOENT), "No such file or directory; make it"),
             (Error::NoFile, "not a file; give the path of one"),
             (Error::Exposed, "chmod 600"),

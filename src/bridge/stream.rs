@@ -203,10 +203,9 @@ impl Stream {
         self.window.unsettled().chain(&self.ready)
     }
 
-    /// How many messages are read but not acknowledged, and how many reports of losses are in flight.
+    /// How many messages are read but not acknowledged.
     pub fn waiting(&self) -> usize {
-        let is_message = |item: &&Item| matches!(item.content, Content::Message(_));
-        self.in_flight() + self.ready.iter().filter(is_message).count()
+        self.items().filter(|item| matches!(item.content, Content::Message(_))).count()
     }
 }
 

@@ -81,7 +81,7 @@ impl Display for Content {
         }
         if quarantined_bytes > 0 {
             let records = Counted(quarantined_records, "whole record");
-            write!(f, "; {quarantined_bytes} bytes behind them are set aside, with {records}")?;
+            write!(f, "; {quarantined_bytes} bytes after them are set aside, with {records}")?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ S is seconds, such as 0.5. Most N, MS, S can be off; zero is refused. Examples:
   nc raspberrypi 9090         then /join shows what others send; /help the rest
 
 Exit status: 0 all was answered; 1 could not start; 2 wrong option or variable;
-3 --drain-timeout was over, the rest got NAK shutting-down; 128+N by signal N.
+3 --drain-timeout was over, and the rest was refused; 128+N by signal N.
 ";
 
 /// The help. It fits one screen. Each line ends with LF.

@@ -200,7 +200,7 @@ impl Tasks {
         let left = shared.lose(self.conn, why, context.now_ns, &context.task_parts());
         if left > 0 {
             let (name, left) = (context.hub.name(self.conn), Counted(left as u64, "task"));
-            log::warn!("{name} leaves {left} undone");
+            log::warn!("{name} is gone, with {left} unanswered");
         }
         *self = Self { last_number: self.last_number, ended: self.ended, ..Self::new(self.conn) };
     }
