@@ -9,7 +9,7 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A program that answers each task with its text.
 const ECHO: &str = r#"echo READY 1; while read -r word k p from text; do echo "ok $p $text"; done"#;
