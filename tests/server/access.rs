@@ -312,11 +312,11 @@ fn wrong_tokens_wait_longer_each_time_and_the_third_closes_only_that_connection(
     let server = file.start(&[]);
     let mut bystander = authenticated(&server, ALICE);
     let mut client = server.connect();
-    // In one send: the server checks nothing behind a wrong token before that one is answered.
+    let start = Instant::now();
+    // In one send: the server checks nothing after a wrong token before that one is answered.
     client.send(
         format!("/auth {WRONG}\n").repeat(usize::from(WRONG_TOKENS_MAX)) + &format!("/auth {ALICE}\n/ping\n"),
     );
-    let start = Instant::now();
     let mut due = Duration::ZERO;
     for n in 1..=WRONG_TOKENS_MAX {
         assert_eq!(bystander.ask("/ping"), format!("OK {}", n + 1), "the worker does not wait");
@@ -441,10 +441,10 @@ fn client_without_a_token_is_closed_after_the_login_time_out() {
     let file = AuthFile::new("deadline", LINES);
     let server = file.start(&[]);
     let mut known = authenticated(&server, METER);
+    let (start, mut said) = (Instant::now(), String::new());
     let mut stranger = server.connect();
     let deadline = Duration::from_millis(AUTHENTICATION_MS_MAX);
     stranger.stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    let (start, mut said) = (Instant::now(), String::new());
     while !said.ends_with("ERR 0 not-authenticated say /auth TOKEN first\n") {
         assert!(start.elapsed() < 3 * deadline, "{said}");
         // The client sends all the time, so it is not idle.
@@ -454,7 +454,7 @@ fn client_without_a_token_is_closed_after_the_login_time_out() {
             said += str::from_utf8(&part[..count]).unwrap();
         }
     }
-    assert!(start.elapsed() >= deadline - Duration::from_millis(100), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= deadline, "{:?}", start.elapsed());
     assert_eq!(known.ask("/ping"), "OK 2", "an authenticated client stays");
 }
 
