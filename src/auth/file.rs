@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_or_too_long_is_refused() {
+    fn pipes_directories_and_long_files_are_refused() {
         let place = Place::new("kind");
         assert_eq!(place.read(), Err(Error::System(Errno::ENOENT)));
         mkfifo(&place.0, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_status_is_an_answer_and_a_signal_is_none() {
+    fn exit_status_is_an_answer_and_a_signal_is_not() {
         let of = |raw: i32, line: &str| Answer::of_status(ExitStatus::from_raw(raw), line.as_bytes());
         let text = |text: &str| text.as_bytes().to_vec();
         assert_eq!(of(0, " shut \r"), Answer::Done(text("shut")));

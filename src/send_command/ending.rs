@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_signal_gives_time_and_the_second_none() {
+    fn call_ends_some_time_after_the_first_signal_and_at_once_after_the_second() {
         let (mut ending, start) = (Ending::default(), Instant::now());
         assert!(ending.signal().is_none() && !ending.is_over(start));
         ending.interrupt(2, start);

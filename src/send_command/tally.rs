@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn call_without_messages_is_of_nothing_unless_a_signal_ended_it() {
+    fn call_that_had_no_messages_and_no_signal_did_nothing() {
         assert!(Verdict::new(Tally::default(), None).is_of_nothing());
         assert!(!Verdict::new(Tally::default(), Some(2)).is_of_nothing());
     }

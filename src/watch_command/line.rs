@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_have_a_line_and_other_events_none() {
+    fn only_messages_and_losses_are_printed() {
         let of = |what: What| [false, true].map(|is_json| line(&what, is_json));
         let both = |text: &str, json: &str| [Some(text.to_string()), Some(json.to_string())];
         assert_eq!(of(What::Lost(3)), both("LOST 3", r#"{"lost":3}"#));

@@ -117,7 +117,7 @@ fn bash_offers_the_values_of_options() {
 }
 
 #[test]
-fn bash_completes_the_program_of_a_handler_behind_dashes() {
+fn bash_completes_the_program_after_the_dashes() {
     assert!(bash(&["handle", "pi", "--", "ba"]).contains("bash"));
     assert_eq!(
         bash(&["handle", "--each", "pi", "--", "./deploy/install-h"]),

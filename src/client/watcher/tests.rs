@@ -103,7 +103,7 @@ fn loss_is_reported_once_over_two_connections() {
 }
 
 #[test]
-fn message_that_overtakes_the_newest_id_is_no_older_history() {
+fn message_newer_than_the_newest_id_is_not_taken_for_an_older_history() {
     let interest =
         Interest { min: Priority::HIGH, positions: known(&[(Some(7), 90)]), ..Interest::default() };
     let (mut watcher, server) = against(interest, |listener| {
