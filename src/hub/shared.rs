@@ -144,6 +144,13 @@ impl Hub {
         outbox.subscriber.leave();
     }
 
+    /// Lets a client leave whose connection is cut short: a replay in progress ends without a reply.
+    pub fn cut_short(&self, conn: ConnId) {
+        let mut outbox = self.outboxes[conn].lock();
+        self.joined.remove(conn);
+        outbox.subscriber.cut_short();
+    }
+
     /// Forbids a client to read messages of other clients, new or old.
     pub fn revoke_reading(&self, conn: ConnId) {
         let mut outbox = self.outboxes[conn].lock();

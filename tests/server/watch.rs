@@ -3,7 +3,7 @@
 use super::send::{Call, Ran, endless_peer, host, run_with};
 use crate::support::directory::Directory;
 use crate::support::unserved::Unserved;
-use crate::support::{Server, command, eventually, run_to_end, signal};
+use crate::support::{Client, Server, command, eventually, run_to_end, signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -500,6 +500,31 @@ fn a_slow_reader_gets_everything_though_the_server_ends_its_connections() {
         BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
     assert_eq!((child.wait().unwrap().code(), lines.len()), (Some(0), COUNT));
     assert!(ids(&lines) == all(COUNT as u64));
+}
+
+#[test]
+fn history_that_is_cut_short_is_not_told_as_sent() {
+    let journal = Directory::new("cut-history");
+    let args = ["--journal", journal.path(), "--sync", "none", "--write-timeout", "0.1"];
+    let server = Server::start(&args);
+    // More than the sockets of both ends hold.
+    say_many(&server, "flood", 40_000, LONG_BYTES);
+    let slow: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send("/join 0 since 0\n");
+            client
+        })
+        .collect();
+    server.wait_for_stats("all are ended as too slow", |stats| {
+        stats.get("closed-too-slow").is_some_and(|count| *count >= 20)
+    });
+    for mut client in slow {
+        let said = client.rest();
+        let end: Vec<&String> = said.iter().rev().take(2).collect();
+        assert!(!said.iter().any(|line| line.starts_with("OK ")), "{end:?}");
+        assert_eq!(end[0], "ERR 0 too-slow");
+    }
 }
 
 #[test]

@@ -35,7 +35,10 @@ pub struct Departure {
 impl Departure {
     /// Stops taking lines, and ends the client's subscription and replay.
     pub fn begin(reason: Reason, link: &mut Link, context: &WorkerContext) -> Self {
-        context.hub.leave(link.conn);
+        match reason.manner() {
+            Manner::CutShort => context.hub.cut_short(link.conn),
+            _ => context.hub.leave(link.conn),
+        }
         // The client no longer wants its replay.
         link.wake_replay(context);
         link.deadlines.stop_taking_lines(context.now_ns);

@@ -52,12 +52,20 @@ pub struct Subscriber {
     is_open: bool,
     /// The client may not read the history any more.
     is_reading_revoked: bool,
+    /// The connection is cut short, so a replay in progress ends before its end.
+    is_cut_short: bool,
 }
 
 impl Subscriber {
     /// A subscriber without a connection.
     pub(super) const fn new() -> Self {
-        Self { state: Subscription::Off, lost: 0, is_open: false, is_reading_revoked: false }
+        Self {
+            state: Subscription::Off,
+            lost: 0,
+            is_open: false,
+            is_reading_revoked: false,
+            is_cut_short: false,
+        }
     }
 
     /// Begins a connection, without a subscription.
@@ -68,6 +76,7 @@ impl Subscriber {
         assert!(self.state == Subscription::Off && self.lost == 0);
         self.is_open = true;
         self.is_reading_revoked = false;
+        self.is_cut_short = false;
     }
 
     /// Ends the subscription, and forgets the lost messages: the connection has ended or is broken.
@@ -119,6 +128,18 @@ impl Subscriber {
     /// Ends the subscription. The client still gets a report of how many messages it lost.
     pub fn leave(&mut self) {
         self.state = Subscription::Off;
+    }
+
+    /// Ends the subscription, because the connection is cut short. A replay in progress ends without a reply: `OK`
+    /// would say that the client has all that it requested.
+    pub fn cut_short(&mut self) {
+        self.leave();
+        self.is_cut_short = true;
+    }
+
+    /// Whether the connection is cut short.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short
     }
 
     /// Ends the subscription, and forbids the client to read the history: a replay in progress ends.

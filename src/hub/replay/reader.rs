@@ -201,10 +201,11 @@ fn put_line(line: &[u8], scope: &Scope, outbox: &mut Outbox) -> Option<Halt> {
 fn end(replay: Replay, refusal: Option<Refusal>, client: Client<'_>) {
     let Replay { line, slot, .. } = replay;
     let mut outbox = client.outbox();
+    let is_cut_short = outbox.subscriber.is_cut_short();
     outbox.reply(Chain::of(slot), |out| match (line, refusal) {
         (Some(line), Some(refusal)) => reply::err(out, line, refusal),
-        (Some(line), None) => reply::ok(out, line),
-        (None, _) => {}
+        (Some(line), None) if !is_cut_short => reply::ok(out, line),
+        _ => {}
     });
     // Under the same lock as the release of the slot. Before the release, the session could begin another replay;
     // after it, the next client of the place could.
