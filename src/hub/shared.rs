@@ -9,6 +9,7 @@ use crate::hub::clients::{ClientTable, Name, sender_of};
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::policy::Policy;
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::subscription::Subscriber;
 use crate::hub::handling::parts::TaskParts;
 use crate::hub::handling::shared::{SharedTasks, Table};
 use crate::hub::replay;
@@ -139,23 +140,23 @@ impl Hub {
 
     /// Lets a client leave: it receives no more messages of other clients.
     pub fn leave(&self, conn: ConnId) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.remove(conn);
-        outbox.subscriber.leave();
+        self.end_subscription(conn, Subscriber::leave);
     }
 
     /// Lets a client leave whose connection is cut short: a replay in progress ends without a reply.
     pub fn cut_short(&self, conn: ConnId) {
-        let mut outbox = self.outboxes[conn].lock();
-        self.joined.remove(conn);
-        outbox.subscriber.cut_short();
+        self.end_subscription(conn, Subscriber::cut_short);
     }
 
     /// Forbids a client to read messages of other clients, new or old.
     pub fn revoke_reading(&self, conn: ConnId) {
+        self.end_subscription(conn, Subscriber::revoke_reading);
+    }
+
+    fn end_subscription(&self, conn: ConnId, end: fn(&mut Subscriber)) {
         let mut outbox = self.outboxes[conn].lock();
         self.joined.remove(conn);
-        outbox.subscriber.revoke_reading();
+        end(&mut outbox.subscriber);
     }
 
     /// Ends a connection's outbox: nothing more is sent to the client.

@@ -218,11 +218,12 @@ fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
     urgent::under_flood(running.address, server.protocol(), flood(duration)).percentile(990) as f64 / 1e3
 }
 
-/// A percentile of the times until urgent lines are answered, in tenths of a percent.
+/// Messages that such handlers answer in a second.
 fn answered(server: Server, handlers: Handlers, duration: Duration) -> f64 {
     handled::per_second(server.start(), server.protocol(), handlers, load(16, 32, duration))
 }
 
+/// A percentile of the times until urgent lines are answered, in tenths of a percent.
 fn handled_us(server: Server, duration: Duration, permille: u16) -> f64 {
     // There are ten urgent lines a second.
     let load = load(16, 32, 10 * duration);

@@ -529,6 +529,25 @@ fn history_that_is_cut_short_is_not_told_as_sent() {
 }
 
 #[test]
+fn begun_line_does_not_end_the_history_before_its_end() {
+    let journal = Directory::new("begun-line");
+    let server = Server::start(&["--journal", journal.path(), "--sync", "none", "--line-timeout", "0.3"]);
+    // More than the sockets of both ends hold.
+    const COUNT: usize = 40_000;
+    say_many(&server, "flood", COUNT, LONG_BYTES);
+    let mut client = server.connect();
+    client.send("/join 0 since 0\nthe rest of this line never comes");
+    assert!(client.line().starts_with("MSG 1 "));
+    // Longer than the time-out of a begun line, which does not run while the server owes a reply.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let said = client.rest();
+    let (ends, messages): (Vec<String>, Vec<String>) =
+        said.into_iter().partition(|line| !line.starts_with("MSG "));
+    assert_eq!((ends[0].as_str(), messages.len()), ("OK 1", COUNT - 1));
+    assert!(ends[1].starts_with("ERR 0 line-timeout"), "{ends:?}");
+}
+
+#[test]
 fn an_output_that_nobody_reads_is_given_up_by_a_signal_and_printed_again() {
     let place = Place::new("watch-stuck");
     let server = place.serve("journal", &[]);

@@ -35,7 +35,7 @@ pub enum Blocker {
     Rate(u64),
     /// No further line will be taken, for this reason: close the connection.
     End(Reason),
-    /// A line in progress, or the lack of a slot while no line needs one.
+    /// A line in progress, also one whose reply comes from a replay, or the lack of a slot while no line needs one.
     Line,
     /// The client: it has to send something.
     Client,

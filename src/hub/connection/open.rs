@@ -239,7 +239,7 @@ impl Open {
             && let Some(reason) = self.end_reason(link, context)
         {
             Blocker::End(reason)
-        } else if link.commands.is_blocked() {
+        } else if link.commands.is_blocked() || link.commands.awaits_reply() {
             Blocker::Line
         } else {
             Blocker::Client

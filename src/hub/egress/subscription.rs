@@ -43,6 +43,18 @@ pub enum Subscription {
     },
 }
 
+/// Whether the client may read the history. If it may not, a replay in progress ends before it has sent everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reading {
+    /// It may.
+    Permitted,
+    /// It has no right to it any more.
+    Revoked,
+    /// Its connection is being cut short.
+    CutShort,
+}
+
 /// The subscription of one client, and how many messages it lost. A new one is all zeroes.
 pub struct Subscriber {
     state: Subscription,
@@ -50,22 +62,13 @@ pub struct Subscriber {
     lost: u64,
     /// Whether there is a connection that is not broken. Without one, nothing can be subscribed.
     is_open: bool,
-    /// The client may not read the history any more.
-    is_reading_revoked: bool,
-    /// The connection is cut short, so a replay in progress ends before its end.
-    is_cut_short: bool,
+    reading: Reading,
 }
 
 impl Subscriber {
     /// A subscriber without a connection.
     pub(super) const fn new() -> Self {
-        Self {
-            state: Subscription::Off,
-            lost: 0,
-            is_open: false,
-            is_reading_revoked: false,
-            is_cut_short: false,
-        }
+        Self { state: Subscription::Off, lost: 0, is_open: false, reading: Reading::Permitted }
     }
 
     /// Begins a connection, without a subscription.
@@ -75,8 +78,7 @@ impl Subscriber {
     pub(super) fn open(&mut self) {
         assert!(self.state == Subscription::Off && self.lost == 0);
         self.is_open = true;
-        self.is_reading_revoked = false;
-        self.is_cut_short = false;
+        self.reading = Reading::Permitted;
     }
 
     /// Ends the subscription, and forgets the lost messages: the connection has ended or is broken.
@@ -130,27 +132,21 @@ impl Subscriber {
         self.state = Subscription::Off;
     }
 
-    /// Ends the subscription, because the connection is cut short. A replay in progress ends without a reply: `OK`
-    /// would say that the client has all that it requested.
+    /// Ends the subscription and a replay in progress, because the connection is cut short.
     pub fn cut_short(&mut self) {
         self.leave();
-        self.is_cut_short = true;
-    }
-
-    /// Whether the connection is cut short.
-    pub fn is_cut_short(&self) -> bool {
-        self.is_cut_short
+        self.reading = Reading::CutShort;
     }
 
     /// Ends the subscription, and forbids the client to read the history: a replay in progress ends.
     pub fn revoke_reading(&mut self) {
         self.leave();
-        self.is_reading_revoked = true;
+        self.reading = Reading::Revoked;
     }
 
-    /// Whether the client may not read the history any more.
-    pub fn is_reading_revoked(&self) -> bool {
-        self.is_reading_revoked
+    /// Whether the client may read the history.
+    pub fn reading(&self) -> Reading {
+        self.reading
     }
 
     // ---- The history -----------------------------------------------------------------------------------
@@ -280,10 +276,10 @@ mod tests {
     fn next_connection_may_read_again() {
         let mut subscriber = open();
         subscriber.revoke_reading();
-        assert!(subscriber.is_reading_revoked());
+        assert_eq!(subscriber.reading(), Reading::Revoked);
         subscriber.close();
         subscriber.open();
-        assert!(!subscriber.is_reading_revoked());
+        assert_eq!(subscriber.reading(), Reading::Permitted);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::handle::{Handle, REPLAYS};
 use super::request::{Action, Replay, Scope};
 use crate::conn_id::ConnId;
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::subscription::Reading;
 use crate::hub::shared::Hub;
 use crate::journal::catalog::Catalog;
 use crate::journal::committed::Committed;
@@ -38,8 +39,18 @@ enum Halt {
     NoRoom,
     /// The replay has used its share: the replays of other clients go first.
     Yield,
-    /// The replay has ended, with a refusal or without.
-    Ended(Option<Refusal>),
+    /// The replay has ended, and the line that requested it gets this reply.
+    Ended(Answer),
+}
+
+/// The reply to the line that requested a replay.
+enum Answer {
+    /// The client has all that it requested, or has left by a command.
+    Ok,
+    /// The rest is refused.
+    Err(Refusal),
+    /// No reply: the connection is cut short, and `OK` would say that the client has all that it requested.
+    Nothing,
 }
 
 /// A connection that the reader serves, with the hub and the handle.
@@ -86,7 +97,7 @@ impl Reader {
             if replay.line.is_none() {
                 join_after_loss(&replay, client);
             }
-            Halt::Ended(Some(Refusal::JournalFailed))
+            Halt::Ended(Answer::Err(Refusal::JournalFailed))
         });
         match halt {
             Halt::NoRoom => *REPLAYS[conn].lock() = Some(replay),
@@ -94,14 +105,14 @@ impl Reader {
                 *REPLAYS[conn].lock() = Some(replay);
                 handle.wake(conn);
             }
-            Halt::Ended(refusal) => end(replay, refusal, client),
+            Halt::Ended(answer) => end(replay, answer, client),
         }
         hub.wakeups.wake(conn);
     }
 
     fn read(&mut self, replay: &mut Replay, client: Client<'_>) -> Result<Halt, Errno> {
         if pauses_catch_up(replay, &mut client.outbox()) {
-            return Ok(Halt::Ended(None));
+            return Ok(Halt::Ended(Answer::Ok));
         }
         let committed = client.handle.committed();
         self.reopen_if_replaced(&committed, client.handle)?;
@@ -178,7 +189,7 @@ impl Reader {
                     return Ok(Some(Halt::Yield));
                 }
                 Action::Pause => return Ok(Some(Halt::Yield)),
-                Action::End => return Ok(Some(Halt::Ended(None))),
+                Action::End => return Ok(Some(Halt::Ended(Answer::Ok))),
                 Action::CaughtUp => return Ok(None),
             }
         }
@@ -198,14 +209,13 @@ fn put_line(line: &[u8], scope: &Scope, outbox: &mut Outbox) -> Option<Halt> {
 }
 
 /// Ends a replay: closes the line that requested it, if there is one, and releases the slot.
-fn end(replay: Replay, refusal: Option<Refusal>, client: Client<'_>) {
+fn end(replay: Replay, answer: Answer, client: Client<'_>) {
     let Replay { line, slot, .. } = replay;
     let mut outbox = client.outbox();
-    let is_cut_short = outbox.subscriber.is_cut_short();
-    outbox.reply(Chain::of(slot), |out| match (line, refusal) {
-        (Some(line), Some(refusal)) => reply::err(out, line, refusal),
-        (Some(line), None) if !is_cut_short => reply::ok(out, line),
-        _ => {}
+    outbox.reply(Chain::of(slot), |out| match (line, answer) {
+        (Some(line), Answer::Ok) => reply::ok(out, line),
+        (Some(line), Answer::Err(refusal)) => reply::err(out, line, refusal),
+        (None, _) | (_, Answer::Nothing) => {}
     });
     // Under the same lock as the release of the slot. Before the release, the session could begin another replay;
     // after it, the next client of the place could.
@@ -216,11 +226,13 @@ fn end(replay: Replay, refusal: Option<Refusal>, client: Client<'_>) {
 /// replay that ends only when the client joins.
 fn is_unwanted(scope: &Scope, outbox: &Outbox) -> Option<Halt> {
     let is_gone = !outbox.is_alive() || scope.is_endless() && outbox.subscriber.catching_up().is_none();
-    if outbox.subscriber.is_reading_revoked() {
-        Some(Halt::Ended(Some(Refusal::NotAuthenticated)))
-    } else {
-        is_gone.then_some(Halt::Ended(None))
-    }
+    let answer = match outbox.subscriber.reading() {
+        Reading::Revoked => Answer::Err(Refusal::NotAuthenticated),
+        Reading::CutShort => Answer::Nothing,
+        Reading::Permitted if is_gone => Answer::Ok,
+        Reading::Permitted => return None,
+    };
+    Some(Halt::Ended(answer))
 }
 
 /// Why no message can be put into the outbox now, or `None` if one can. Then all lost messages are reported to the
@@ -231,7 +243,7 @@ fn check_room(scope: &mut Scope, client: Client<'_>) -> Option<Halt> {
         return Some(halt);
     }
     if client.hub.is_draining() {
-        return Some(Halt::Ended(Some(Refusal::ShuttingDown)));
+        return Some(Halt::Ended(Answer::Err(Refusal::ShuttingDown)));
     }
     if !outbox.has_room_for_history() {
         return Some(Halt::NoRoom);
@@ -269,7 +281,7 @@ fn finish_or_join(replay: &mut Replay, committed: &Committed, client: Client<'_>
         return Halt::Yield;
     }
     let is_done = !replay.scope.is_endless() || join(replay, committed, client);
-    if is_done { Halt::Ended(None) } else { Halt::Yield }
+    if is_done { Halt::Ended(Answer::Ok) } else { Halt::Yield }
 }
 
 /// Lets a client join to which all of `committed` has been sent, if nothing has been committed since. Returns true if
