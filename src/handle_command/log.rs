@@ -6,10 +6,11 @@ use crate::counted::Counted;
 use crate::process_io::output::Output;
 use nix::poll::PollFd;
 use std::fmt::Display;
-use std::io::{self, stderr};
+use std::io;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
-/// Lines for standard error. If its reader does not read, lines are dropped and counted.
+/// Lines for people. If nobody reads them, lines are dropped and counted.
 #[derive(Debug)]
 pub struct Log {
     output: Output,
@@ -21,12 +22,12 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log on standard error.
+    /// A log to that descriptor, which is standard error.
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self { output: Output::new(&stderr())?, dropped: 0, period_end: None, ignored: 0 })
+    pub fn new(to: &impl AsFd) -> io::Result<Self> {
+        Ok(Self { output: Output::new(to)?, dropped: 0, period_end: None, ignored: 0 })
     }
 
     /// Logs a line.

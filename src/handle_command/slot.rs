@@ -402,3 +402,6 @@ fn is_temporary(error: &io::Error) -> bool {
         Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY | Errno::EINTR)
     )
 }
+
+#[cfg(test)]
+mod tests;

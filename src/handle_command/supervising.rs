@@ -15,7 +15,7 @@ use crate::process_io::advice::advice;
 use crate::process_io::interruption::Interruption;
 use nix::poll::{PollFd, PollFlags, poll};
 use std::fmt::Display;
-use std::io;
+use std::io::{self, stderr};
 use std::os::fd::AsFd as _;
 use std::time::Instant;
 
@@ -63,7 +63,7 @@ impl Supervising {
         interruption: Interruption,
         children: Children,
     ) -> io::Result<Self> {
-        let (log, tells_trouble, is_half_done, ending) = (Log::new()?, false, false, None);
+        let (log, tells_trouble, is_half_done, ending) = (Log::new(&stderr())?, false, false, None);
         Ok(Self { handling, slots, log, interruption, children, tells_trouble, is_half_done, ending })
     }
 
