@@ -140,14 +140,27 @@ fn v6(text: &str) -> Result<Option<Host>, BadServers> {
 
 /// An IPv4 address or a name.
 fn name(text: &str) -> Result<Host, BadServers> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if let Ok(ip) = text.parse::<IpAddr>() {
         Ok(Host::Address(ip))
-    } else if matches!(text.len(), 1..=HOST_BYTES_MAX) && text.bytes().all(is_allowed) {
+    } else if is_name(text) {
         Ok(Host::Name(text.to_string()))
     } else {
         Err(bad())
     }
+}
+
+/// Whether it is a host name (RFC 1123, section 2.1), which may also contain underscores. A text whose last label is a
+/// number is a wrong IPv4 address or a port without a host: no top-level domain is a number.
+fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(is_allowed) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    text.len() <= HOST_BYTES_MAX
+        && relative.split('.').all(is_label)
+        && !relative.rsplit('.').next().is_some_and(is_number)
 }
 
 fn port(text: &str) -> Option<u16> {
@@ -182,6 +195,8 @@ mod tests {
         for (text, servers) in [
             ("raspberrypi", &["raspberrypi:9090"][..]),
             ("pi.local:91", &["pi.local:91"]),
+            ("my_pi.fritz.box.", &["my_pi.fritz.box.:9090"]),
+            ("3d-printer", &["3d-printer:9090"]),
             ("10.0.0.7", &["10.0.0.7:9090"]),
             ("10.0.0.7:1", &["10.0.0.7:1"]),
             ("::1", &["[::1]:9090"]),
@@ -211,6 +226,15 @@ mod tests {
             "[::1]9",
             "[a]:1",
             "::g",
+            "-",
+            "-pi",
+            "pi-",
+            "a..b",
+            ".",
+            ".local",
+            "9090",
+            "10.0.0.300",
+            "10.0.0",
         ] {
             assert!(listed(text).is_err(), "{text}");
         }

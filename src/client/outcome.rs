@@ -83,7 +83,7 @@ pub fn verdict(reply: &Reply) -> Option<(u64, Verdict)> {
             Some((*line, Verdict::Acknowledged(receipt)))
         }
         Reply::Nak { line, reason, text } => Some((*line, of_reason(reason)(said(reason, text)))),
-        Reply::Err { line, reason, .. } if *line > 0 => Some((*line, Verdict::Refused(shown(reason)))),
+        Reply::Err { line, reason, text } if *line > 0 => Some((*line, Verdict::Refused(said(reason, text)))),
         _ => None,
     }
 }
@@ -138,6 +138,7 @@ mod tests {
             ("NAK 2 handler-lost", Some((2, Verdict::Unknown(text("handler-lost"))))),
             ("NAK 2 handler-unrecorded", Some((2, Verdict::Unknown(text("handler-unrecorded"))))),
             ("NAK 2 newer-reason", Some((2, Verdict::Refused(text("newer-reason"))))),
+            ("ERR 2 unknown try /help", Some((2, Verdict::Refused(text("unknown: try /help"))))),
             ("ERR 0 idle", None),
             ("OK 1", None),
             ("LOST 2", None),
