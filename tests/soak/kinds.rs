@@ -24,7 +24,7 @@ pub struct Kind {
 /// The result of a life: true if it came to its end, false if the server was full.
 pub type Life = Result<bool, Violation>;
 
-const fn kind(
+pub const fn kind(
     name: &'static str,
     count: usize,
     pause_ms: u64,
@@ -33,7 +33,7 @@ const fn kind(
     Kind { name, count, pause: Duration::from_millis(pause_ms), life }
 }
 
-/// All kinds. Together they leave some places of the default board free, for connections that are still being closed.
+/// All kinds of clients that do not process messages. Together they leave some places of the default board free, for connections that are still being closed.
 pub const KINDS: [Kind; 19] = [
     kind("steady", 3, 20, steady),
     kind("urgent", 2, 20, urgent),
@@ -56,7 +56,7 @@ pub const KINDS: [Kind; 19] = [
     kind("deaf", 1, 500, deaf),
 ];
 
-fn pause(random: &mut Random, ms_max: usize) {
+pub fn pause(random: &mut Random, ms_max: usize) {
     sleep(Duration::from_millis(random.below(ms_max + 1) as u64));
 }
 
@@ -116,7 +116,7 @@ fn audience(shared: &Shared, _: &mut Random, name: &str) -> Life {
 }
 
 /// Sends /quit, and reads what was on its way.
-fn quit(mut speaker: Speaker, received: &mut Received) -> Life {
+pub fn quit(mut speaker: Speaker, received: &mut Received) -> Life {
     speaker.command("/quit")?;
     let others = speaker.finish()?;
     let (last, others) = others.split_last().ok_or("the end came without BYE quit")?;
@@ -229,6 +229,11 @@ fn deaf(shared: &Shared, _: &mut Random, name: &str) -> Life {
     setsockopt(&speaker.stream, sockopt::RcvBuf, &4096).unwrap();
     let questions: Vec<u8> = (0..5_000).flat_map(|_| speaker.account.command("/help")).collect();
     speaker.send(&questions)?;
+    closed_unread(shared, speaker, name)
+}
+
+/// Reads nothing until the server closes the connection, which it must do with the reason.
+pub fn closed_unread(shared: &Shared, mut speaker: Speaker, name: &str) -> Life {
     sleep(2 * shared.write_timeout);
     speaker.account.mark_broken();
     // On a very busy machine it may not be closed yet.

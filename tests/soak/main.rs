@@ -1,9 +1,11 @@
 //! The soak: clients of every kind at once, for minutes, against the real server with a small journal. Each line must
 //! get exactly one reply, and memory, descriptors, threads and the latency of urgent lines must not grow.
 //!
-//! `tests/soak/run MINUTES [OPTION...]` runs it; the options are further ones for the server. The results are in
-//! target/soak: samples.csv, with a line for each second, and soak.svg.
+//! `tests/soak/run MINUTES [OPTION...]` runs it; the options are further ones for the server. With `--handle MIN`, there
+//! are also handlers of every kind. The results are in target/soak: samples.csv, with a line for each second, and
+//! soak.svg.
 
+mod handlers;
 mod kinds;
 mod plot;
 mod samples;
@@ -12,6 +14,7 @@ mod shared;
 mod support;
 
 use firstline::limits::{CLIENTS, IN_FLIGHT, TEXT_BYTES};
+use handlers::{HANDLERS, TIME_LIMIT, WAIT_LIMIT};
 use kinds::{KINDS, Kind};
 use samples::{Sample, Samples};
 use shared::{Arrival, Shared};
@@ -33,9 +36,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many of the last messages are compared with the journal, which has room for more.
 const COMPARED: usize = 10_000;
 
-/// How many clients of each kind lived to their end, and how many were rejected.
-#[derive(Default)]
+/// A kind of client, how many of it lived to their end, and how many were rejected.
 struct Lives {
+    kind: &'static Kind,
     lived: AtomicU64,
     rejected: AtomicU64,
 }
@@ -65,9 +68,11 @@ fn soak(duration: Duration, options: &[String]) -> Result<(), Violation> {
     let directory = place.join("journal");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&place).unwrap();
-    let (server, printed) = start(&directory, options);
-    let shared = Shared::new(server.address, CLIENTS, WRITE_TIMEOUT);
-    let lives: Vec<Lives> = KINDS.iter().map(|_| Lives::default()).collect();
+    let handled_from = handled_from(options)?;
+    let (server, printed) = start(&directory, options, handled_from.is_some());
+    let shared = Shared::new(server.address, CLIENTS, WRITE_TIMEOUT, handled_from);
+    let handlers = handled_from.map(|_| HANDLERS.iter()).into_iter().flatten();
+    let lives: Vec<Lives> = KINDS.iter().chain(handlers).map(Lives::new).collect();
     let (samples, last) = thread::scope(|scope| {
         let recording = scope.spawn(|| record(printed, &shared));
         let samples = run(&shared, &server, duration, &lives);
@@ -87,8 +92,18 @@ fn soak(duration: Duration, options: &[String]) -> Result<(), Violation> {
     check_journal(&directory, &last)
 }
 
+/// The MIN of `--handle MIN`, if the options have it.
+fn handled_from(options: &[String]) -> Result<Option<u8>, Violation> {
+    let Some(at) = options.iter().position(|option| option == "--handle") else { return Ok(None) };
+    // The clients that say something at the end must not depend on handlers, which have gone then.
+    match options.get(at + 1).and_then(|min| min.parse().ok()) {
+        Some(min @ 1..=9) => Ok(Some(min)),
+        _ => Err("say --handle 1 to --handle 9: messages of priority 0 are never handled here".to_string()),
+    }
+}
+
 /// The release server, which prints and keeps every message.
-fn start(journal: &Path, options: &[String]) -> (Server, ChildStdout) {
+fn start(journal: &Path, options: &[String], has_handlers: bool) -> (Server, ChildStdout) {
     let mut command = command();
     command
         .args([
@@ -104,6 +119,10 @@ fn start(journal: &Path, options: &[String]) -> (Server, ChildStdout) {
         .arg(journal)
         .args(options)
         .stdout(Stdio::piped());
+    if has_handlers {
+        let [limit, wait] = [TIME_LIMIT, WAIT_LIMIT].map(|time| time.as_secs().to_string());
+        command.args(["--handle-limit", &limit, "--handle-wait", &wait]);
+    }
     let mut server = Server::start_command(command);
     let printed = server.take_stdout();
     (server, printed)
@@ -155,9 +174,11 @@ fn run(shared: &Shared, server: &Server, duration: Duration, lives: &[Lives]) ->
     let all = thread::scope(|scope| {
         scope.spawn(|| speak_until(&are_gone, shared));
         let samples = thread::scope(|clients| {
-            for (kind, lives) in KINDS.iter().zip(lives) {
-                for number in 0..kind.count {
-                    clients.spawn(move || live(kind, number, lives, shared, seed));
+            // All are counted before the first one can end.
+            shared.add_senders(KINDS.iter().map(|kind| kind.count).sum());
+            for lives in lives {
+                for number in 0..lives.kind.count {
+                    clients.spawn(move || live(number, lives, shared, seed));
                 }
             }
             let samples = sample(shared, server, duration);
@@ -169,14 +190,15 @@ fn run(shared: &Shared, server: &Server, duration: Duration, lives: &[Lives]) ->
     });
     shared.verdict()?;
     all_are_gone(server, idle_descriptors)?;
-    Ok(Samples { all, idle_descriptors, places: CLIENTS })
+    Ok(Samples { all, idle_descriptors, places: CLIENTS, has_handlers: lives.len() > KINDS.len() })
 }
 
 /// Uses every place, all slots of each, and each outbox up to its capacity, so that the server has touched all
 /// memory that it may use.
 fn use_everything(server: &Server) {
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.connect()).collect();
-    let message = format!("{}\n", "x".repeat(TEXT_BYTES));
+    // No handler is there yet, and priority 0 needs none.
+    let message = format!("/0 {}\n", "x".repeat(TEXT_BYTES));
     for client in &mut clients {
         client.send(message.repeat(IN_FLIGHT));
         client.lines(IN_FLIGHT);
@@ -197,33 +219,42 @@ fn use_everything(server: &Server) {
     eventually("all others are closed", || last.stats()["clients"] == 1);
 }
 
-/// Runs one life after the other.
-fn live(kind: &Kind, number: usize, lives: &Lives, shared: &Shared, seed: u64) {
+/// Runs one life after the other, until the soak is over.
+fn live(number: usize, lives: &Lives, shared: &Shared, seed: u64) {
+    if let Err(violation) = live_on(number, lives, shared, seed) {
+        shared.report(violation);
+    }
+    if KINDS.iter().any(|kind| kind.name == lives.kind.name) {
+        shared.sender_has_gone();
+    }
+}
+
+fn live_on(number: usize, lives: &Lives, shared: &Shared, seed: u64) -> Result<(), Violation> {
+    let kind = lives.kind;
     let own = kind.name.bytes().fold(number as u64, |mixed, byte| mixed.rotate_left(7) ^ u64::from(byte));
     let mut random = Random(seed ^ own);
     for life in 1.. {
         let name = format!("{}-{number}.{life}", kind.name);
         // If a client panics, the others must not wait for ever.
-        match catch_unwind(AssertUnwindSafe(|| (kind.life)(shared, &mut random, &name))) {
-            Ok(Ok(true)) => lives.lived.fetch_add(1, Ordering::Relaxed),
-            Ok(Ok(false)) => lives.rejected.fetch_add(1, Ordering::Relaxed),
-            Ok(Err(violation)) => return shared.report(violation),
-            Err(_) => return shared.report(format!("{name} panicked")),
-        };
+        let ended = catch_unwind(AssertUnwindSafe(|| (kind.life)(shared, &mut random, &name)));
+        let has_lived = ended.map_err(|_| format!("{name} panicked"))??;
+        let count = if has_lived { &lives.lived } else { &lives.rejected };
+        count.fetch_add(1, Ordering::Relaxed);
         if shared.is_over() {
-            return;
+            break;
         }
         thread::sleep(kind.pause);
     }
+    Ok(())
 }
 
-/// Sends messages until all clients have gone: subscribers wait for that.
+/// Sends messages of all priorities until all clients have gone: subscribers and handlers wait for them.
 fn speak_until(are_gone: &AtomicBool, shared: &Shared) {
     let mut speaker = None;
     let mut life = 0;
     while !are_gone.load(Ordering::Relaxed) {
         let spoken = match &mut speaker {
-            Some(speaker) => Speaker::say_and_await_replies(speaker, 1),
+            Some(speaker) => Speaker::say_and_await_replies(speaker, 10),
             None => {
                 life += 1;
                 shared.arrive(&format!("last.{life}")).map(|arrival| match arrival {
@@ -270,9 +301,8 @@ fn all_are_gone(server: &Server, idle_descriptors: usize) -> Result<(), Violatio
 
 /// Every kind of client must have lived to its end at least once.
 fn lived_all(lives: &[Lives]) -> Result<(), Violation> {
-    let never = |lives: &Lives| lives.lived.load(Ordering::Relaxed) == 0;
-    match KINDS.iter().zip(lives).find(|(_, lives)| never(lives)) {
-        Some((kind, _)) => Err(format!("no {} lived to its end, so that kind is not tested", kind.name)),
+    match lives.iter().find(|lives| lives.lived.load(Ordering::Relaxed) == 0) {
+        Some(lives) => Err(format!("no {} lived to its end, so that kind is not tested", lives.kind.name)),
         None => Ok(()),
     }
 }
@@ -280,13 +310,12 @@ fn lived_all(lives: &[Lives]) -> Result<(), Violation> {
 /// Prints the summary, and writes the samples and the plot.
 fn summarize(samples: &Samples, lives: &[Lives], shared: &Shared, place: &Path) {
     println!("\n{}", samples.summary());
-    let counts: Vec<String> =
-        KINDS.iter().zip(lives).map(|(kind, lives)| lives.summarize(kind.name)).collect();
+    let counts: Vec<String> = lives.iter().map(Lives::summarize).collect();
     println!("lives to the end (and turned away, because the server was full): {}", counts.join(", "));
-    let Tally { matched, unacknowledged, without_account } = shared.ledger.tally();
+    let Tally { matched, unacknowledged, without_account, handled } = shared.ledger.tally();
     println!(
         "{matched} messages acknowledged and printed once, {unacknowledged} printed whose client died before its ACK, \
-         {without_account} of clients without an account"
+         {without_account} of clients without an account; {handled} done by handlers"
     );
     let seconds = samples.all.len() as u64;
     for (name, text) in [("samples.csv", samples.csv()), ("soak.svg", plot::svg(&samples.panels(), seconds))]
@@ -297,8 +326,12 @@ fn summarize(samples: &Samples, lives: &[Lives], shared: &Shared, place: &Path) 
 }
 
 impl Lives {
-    fn summarize(&self, name: &str) -> String {
+    fn new(kind: &'static Kind) -> Self {
+        Self { kind, lived: AtomicU64::new(0), rejected: AtomicU64::new(0) }
+    }
+
+    fn summarize(&self) -> String {
         let [lived, rejected] = [&self.lived, &self.rejected].map(|count| count.load(Ordering::Relaxed));
-        format!("{name} {lived} ({rejected})")
+        format!("{} {lived} ({rejected})", self.kind.name)
     }
 }

@@ -5,7 +5,7 @@ use crate::support::LIMIT;
 use crate::support::accounts::{Account, Ledger, Reply, Speaker, Violation};
 use firstline::histogram::Histogram;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub struct Shared {
     pub write_timeout: Duration,
     pub ledger: Arc<Ledger>,
     over: AtomicBool,
+    /// How many clients may still send messages for handlers.
+    senders: AtomicUsize,
     urgent: Mutex<Histogram>,
     violation: Mutex<Option<Violation>>,
 }
@@ -29,13 +31,20 @@ pub enum Arrival {
 }
 
 impl Shared {
-    pub fn new(address: SocketAddr, places: usize, write_timeout: Duration) -> Self {
+    /// `handled_from`: the least priority that handlers process.
+    pub fn new(
+        address: SocketAddr,
+        places: usize,
+        write_timeout: Duration,
+        handled_from: Option<u8>,
+    ) -> Self {
         Self {
             address,
             places,
             write_timeout,
-            ledger: Arc::default(),
+            ledger: Arc::new(Ledger::with_handlers(handled_from)),
             over: AtomicBool::new(false),
+            senders: AtomicUsize::new(0),
             urgent: Mutex::default(),
             violation: Mutex::default(),
         }
@@ -72,6 +81,19 @@ impl Shared {
     /// Tells all clients to end.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub fn add_senders(&self, count: usize) {
+        self.senders.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn sender_has_gone(&self) {
+        self.senders.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a client may still send messages. Without handlers, it would wait long for their replies.
+    pub fn has_senders(&self) -> bool {
+        self.senders.load(Ordering::Relaxed) > 0
     }
 
     /// Records a violation, which ends the soak. The first one counts.

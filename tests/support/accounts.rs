@@ -12,16 +12,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A violation of a promise, in one line.
 pub type Violation = String;
 
 // ---- All accounts together, and the sink --------------------------------------------------------------------
 
-/// What all accounts have sent and received, and what the sink has.
+/// What all accounts have sent and received, what handlers have done, and what the sink has.
 #[derive(Default)]
-pub struct Ledger(Mutex<Entries>);
+pub struct Ledger {
+    entries: Mutex<Entries>,
+    /// The least priority that handlers process.
+    handled_from: Option<u8>,
+}
 
 #[derive(Default)]
 struct Entries {
@@ -34,8 +38,10 @@ struct Entries {
 /// What is known of one account.
 #[derive(Default)]
 struct Entry {
-    /// Which of its lines the sink has, a bit each.
-    recorded: Vec<u64>,
+    /// Which of its lines the sink has.
+    recorded: Lines,
+    /// Which of its lines a handler has done.
+    handled: Lines,
     /// Lines that the sink must not have: the server refused them, or they were never sent whole.
     forbidden: BTreeSet<u64>,
     /// Messages that so far are either acknowledged or recorded, but not both, by their IDs.
@@ -60,12 +66,42 @@ pub struct Tally {
     pub unacknowledged: u64,
     /// Recorded lines that belong to no account.
     pub without_account: u64,
+    /// Messages that a handler has done.
+    pub handled: u64,
 }
 
 impl Ledger {
+    /// A ledger of a server whose handlers process messages of that priority and above.
+    pub fn with_handlers(handled_from: Option<u8>) -> Self {
+        Self { handled_from, ..Self::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap()
+    }
+
+    /// A handler does the message with that account and line, `NAME LINE`, and is about to say so. With one attempt,
+    /// the server gives no message to another handler then.
+    pub fn handle(&self, key: &str) -> Result<(), Violation> {
+        let mut entries = self.lock();
+        let Some((name, line)) = key.split_once(' ') else { return Ok(()) };
+        let entry = entries.accounts.get_mut(name);
+        let (Some(entry), Ok(line)) = (entry, line.parse()) else { return Ok(()) };
+        if !entry.handled.insert(line) {
+            return Err(format!("done twice by handlers: {key}"));
+        }
+        entries.tally.handled += 1;
+        Ok(())
+    }
+
+    /// Whether a handler has done that line.
+    fn is_handled(&self, name: &str, line: u64) -> bool {
+        self.lock().accounts.get(name).is_some_and(|entry| entry.handled.has(line))
+    }
+
     /// An ACK has come.
     fn acknowledge(&self, name: &str, id: u64, text: String) -> Result<(), Violation> {
-        let mut entries = self.0.lock().unwrap();
+        let mut entries = self.lock();
         entries.last_acknowledged = id.max(entries.last_acknowledged);
         let entry = entries.accounts.get_mut(name).expect("the account is open");
         match entry.unmatched.remove(&id) {
@@ -79,10 +115,10 @@ impl Ledger {
     }
 
     fn forbid(&self, name: &str, line: u64) -> Result<(), Violation> {
-        let mut entries = self.0.lock().unwrap();
+        let mut entries = self.lock();
         let entry = entries.accounts.get_mut(name).expect("the account is open");
         entry.forbidden.insert(line);
-        if entry.has_line(line) {
+        if entry.recorded.has(line) {
             Err(format!("{name}: line {line} was refused, but is recorded"))
         } else {
             Ok(())
@@ -91,7 +127,7 @@ impl Ledger {
 
     /// The connection has broken: some of its messages may have no ACK.
     fn mark_broken(&self, name: &str) {
-        let mut entries = self.0.lock().unwrap();
+        let mut entries = self.lock();
         let entry = entries.accounts.get_mut(name).expect("the account is open");
         entry.is_broken = true;
         let before = entry.unmatched.len();
@@ -102,7 +138,7 @@ impl Ledger {
 
     /// The sink has this message. Messages must be recorded in the order of the sink.
     pub fn record(&self, id: u64, text: &str) -> Result<(), Violation> {
-        let mut entries = self.0.lock().unwrap();
+        let mut entries = self.lock();
         let Entries { accounts, last_recorded, tally, .. } = &mut *entries;
         if id <= *last_recorded {
             return Err(format!("ID {id} is recorded after {last_recorded}"));
@@ -114,7 +150,7 @@ impl Ledger {
             tally.without_account += 1;
             return Ok(());
         };
-        if !entry.insert_line(line) || entry.forbidden.contains(&line) {
+        if !entry.recorded.insert(line) || entry.forbidden.contains(&line) {
             return Err(format!("recorded twice, or though it was refused: ID {id}, {text:?}"));
         }
         match entry.unmatched.remove(&id) {
@@ -144,17 +180,17 @@ impl Ledger {
 
     /// The highest ID that was acknowledged: every sink has it.
     pub fn last_acknowledged(&self) -> u64 {
-        self.0.lock().unwrap().last_acknowledged
+        self.lock().last_acknowledged
     }
 
     /// What was seen so far.
     pub fn tally(&self) -> Tally {
-        self.0.lock().unwrap().tally
+        self.lock().tally
     }
 
     /// Checks that no message is left unmatched. All connections and the sink must have ended.
     pub fn close(&self) -> Result<Tally, Violation> {
-        let entries = self.0.lock().unwrap();
+        let entries = self.lock();
         match entries.accounts.values().find_map(|entry| entry.unmatched.first_key_value()) {
             None => Ok(entries.tally),
             Some((id, Event::Acknowledged(text))) => {
@@ -167,16 +203,20 @@ impl Ledger {
     }
 }
 
-impl Entry {
-    fn has_line(&self, line: u64) -> bool {
-        self.recorded.get(line as usize / 64).is_some_and(|word| word >> (line % 64) & 1 == 1)
+/// A set of lines of an account, a bit each.
+#[derive(Default)]
+struct Lines(Vec<u64>);
+
+impl Lines {
+    fn has(&self, line: u64) -> bool {
+        self.0.get(line as usize / 64).is_some_and(|word| word >> (line % 64) & 1 == 1)
     }
 
-    /// Notes that the sink has that line; returns false if it had it before.
-    fn insert_line(&mut self, line: u64) -> bool {
-        let (word, had) = (line as usize / 64, self.has_line(line));
-        self.recorded.resize(self.recorded.len().max(word + 1), 0);
-        self.recorded[word] |= 1 << (line % 64);
+    /// Returns false if it had the line before.
+    fn insert(&mut self, line: u64) -> bool {
+        let (word, had) = (line as usize / 64, self.has(line));
+        self.0.resize(self.0.len().max(word + 1), 0);
+        self.0[word] |= 1 << (line % 64);
         !had
     }
 }
@@ -199,8 +239,11 @@ pub fn journal(directory: &Path, args: &[&str]) -> Result<String, Violation> {
 /// The reply that a line must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expected {
-    /// An ACK, and that text in the sink; or a NAK, if the server cannot take it now.
-    Ack(String),
+    /// An ACK, and that text in the sink; or a NAK, if the server cannot take it now. The ACK has the text of a handler
+    /// only if handlers process the message.
+    Ack { text: String, is_handled: bool },
+    /// A report on a task, which the handler may have lost because its time is over.
+    Report,
     /// A reply that starts with that text.
     Exactly(String),
     /// Any closing reply: the line is random.
@@ -212,7 +255,7 @@ enum Expected {
 pub enum Reply {
     /// A line is acknowledged, with that ID.
     Acknowledged(u64),
-    /// A message is refused for that reason, though the message itself is valid.
+    /// A message or report is refused for that reason, though it is valid in itself.
     Refused(String),
     /// A line is closed in another way.
     Closed,
@@ -234,7 +277,7 @@ impl Account {
     /// Opens an account; the name must be new and contain no spaces.
     pub fn open(ledger: &Arc<Ledger>, name: impl Into<String>) -> Self {
         let name = name.into();
-        let before = ledger.0.lock().unwrap().accounts.insert(name.clone(), Entry::default());
+        let before = ledger.lock().accounts.insert(name.clone(), Entry::default());
         assert!(before.is_none(), "two accounts {name}");
         Self { name, ledger: Arc::clone(ledger), lines: 0, open: BTreeMap::new(), last_id: 0 }
     }
@@ -252,7 +295,8 @@ impl Account {
             text.push(b' ');
             text.extend(tail);
         }
-        self.open.insert(self.lines, Expected::Ack(Escaped(&text).to_string()));
+        let is_handled = self.ledger.handled_from.is_some_and(|from| priority >= from);
+        self.open.insert(self.lines, Expected::Ack { text: Escaped(&text).to_string(), is_handled });
         [format!("/{priority} ").as_bytes(), &text, b"\n"].concat()
     }
 
@@ -283,6 +327,13 @@ impl Account {
         self.line(line.as_bytes(), "OK", "")
     }
 
+    /// A handler's report on a task.
+    pub fn report(&mut self, line: &[u8]) -> Vec<u8> {
+        self.lines += 1;
+        self.open.insert(self.lines, Expected::Report);
+        [line, b"\n"].concat()
+    }
+
     /// A line that may get any closing reply.
     pub fn anything(&mut self, line: &[u8]) -> Vec<u8> {
         self.lines += 1;
@@ -309,9 +360,14 @@ impl Account {
             return Err(format!("{}: no line waits for {reply:?}", self.name));
         };
         match (expected, word) {
-            (Expected::Ack(text), "ACK") => self.acknowledge(reply, rest, text),
+            (Expected::Ack { text, is_handled }, "ACK") => {
+                self.check_handled(reply, number, is_handled)?;
+                self.acknowledge(reply, rest, text)
+            }
             (Expected::Anything, "ACK") => self.check_id_rises(reply, rest).map(Reply::Acknowledged),
-            (Expected::Ack(_), "NAK") => {
+            (Expected::Report, "OK") => Ok(Reply::Closed),
+            (Expected::Report, "ERR") if rest == "not-yours" => Ok(Reply::Refused(rest.to_string())),
+            (Expected::Ack { .. }, "NAK") => {
                 self.ledger.forbid(&self.name, number)?;
                 Ok(Reply::Refused(rest.to_string()))
             }
@@ -319,6 +375,21 @@ impl Account {
             (Expected::Exactly(wanted), _) if reply.starts_with(&wanted) => Ok(Reply::Closed),
             (expected, _) => Err(format!("{}: {reply:?}, in place of {expected:?}", self.name)),
         }
+    }
+
+    /// A message for handlers is acknowledged only when one has done it, with the handler's text; others never have one.
+    fn check_handled(&self, reply: &str, line: u64, is_handled: bool) -> Result<(), Violation> {
+        let text = reply.split_once(" = ").map(|(_, text)| text);
+        let is_right = match text {
+            Some(text) => {
+                let key = format!("{} {line}", self.name);
+                let is_own =
+                    text.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+                is_handled && is_own && self.ledger.is_handled(&self.name, line)
+            }
+            None => !is_handled,
+        };
+        if is_right { Ok(()) } else { Err(format!("{}: {reply:?} is not what a handler did", self.name)) }
     }
 
     fn acknowledge(&mut self, reply: &str, id: &str, text: String) -> Result<Reply, Violation> {
