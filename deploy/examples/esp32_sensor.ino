@@ -6,9 +6,9 @@
 const char *SSID = "my-network", *PASSWORD = "my-password", *HOST = "192.168.1.10";
 const uint16_t PORT = 9090;
 const char *FIRST = "";  // Line 1: "/auth TOKEN" where the server asks for one. A blank line gets no reply.
-const unsigned long EVERY_MS = 60000, TIMEOUT_MS = 10000;
+const unsigned long EVERY_MS = 60000, TIMEOUT_MS = 75000;
 
-// Sends a line once, as line 2 of a connection of its own; whether it is acknowledged. At /quit the server closes.
+// Sends a line once, as line 2 of a connection of its own; whether not to send it again. At /quit the server closes.
 bool trySend(const char *line) {
   WiFiClient client;
   char reply[80];  // The longest is cut.
@@ -23,7 +23,7 @@ bool trySend(const char *line) {
     reply[length] = '\0';
     length = 0;
     Serial.println(reply);  // A NAK too: it says why, and may not be the answer at another try.
-    if (strncmp(reply, "ACK 2 ", 6) == 0) return true;
+    if (strncmp(reply, "ACK 2 ", 6) == 0 || strncmp(reply, "NAK 2 handler-", 14) == 0) return true;
   }
   return false;
 }

@@ -16,7 +16,7 @@ def report():  # From the sensor in the processor. Hot is urgent.
 def try_once(line):  # On a connection of its own. Returns the reply.
     connection = socket.socket()
     try:
-        connection.settimeout(10)
+        connection.settimeout(75)  # A handler may take 60 s.
         connection.connect(socket.getaddrinfo(*SERVER)[0][-1])
         # Line 1 is the token, or blank, which gets no reply; line 2 is the report; at /quit the server closes.
         connection.write("%s\n%s\n/quit\n" % (TOKEN and "/auth " + TOKEN, line))
@@ -34,7 +34,7 @@ wlan.active(True)
 wlan.connect(*WIFI)  # It takes some seconds, and connects again by itself.
 while True:
     line, reply = report(), ""
-    while reply[:3] != "ACK":
+    while reply[:3] not in ("ACK", "NAK") or reply[6:] in ("shutting-down", "journal-failed", "print-failed"):
         reply = try_once(line)
         print(line, "->", reply)
         time.sleep(EVERY_S if reply[:3] == "ACK" else 1)

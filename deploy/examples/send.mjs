@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 // Sends each line of standard input to firstline, one by one, and prints its reply. Needs: Node.js (run with 20).
-//
 //   echo '/urgent smoke' | node send.mjs HOST [PORT]      as you would type it into nc; exit code 1: some were refused
 //
 // A line is kept until its reply is here, and sent again for as long as the server is away: never lost, but it may be
@@ -13,7 +12,8 @@ const [host = "127.0.0.1", port = 9090] = process.argv.slice(2);
 let connection, number, settle;
 function connect() {
   const socket = (connection = createConnection({ host, port }));
-  socket.setTimeout(10_000, () => socket.destroy()); // No answer; or nothing to say, and then it is opened again.
+  // No answer, also not of a handler, which may take 60 s; or nothing to say, and then it is opened again.
+  socket.setTimeout(75_000, () => socket.destroy());
   socket.on("error", (error) => console.error(`send.mjs: ${error.message}; trying again`));
   socket.on("close", () => socket === connection && settle?.());
   createInterface({ input: socket }).on("error", () => {}).on("line", (reply) => {

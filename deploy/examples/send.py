@@ -11,7 +11,7 @@ class Sender:
         self.address, self.once, self.token, self.stream = (host, int(port)), once, token, None
     def try_once(self, line):
         if self.stream is None:
-            with socket.create_connection(self.address, timeout=10) as connection:
+            with socket.create_connection(self.address, timeout=75) as connection:  # A handler may take 60 s.
                 self.stream, self.number = connection.makefile("rwb"), 1
             self.stream.write(f"/auth {self.token}\n".encode() if self.token else b"\n")  # A blank line gets no reply.
         self.number += 1

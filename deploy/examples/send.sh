@@ -3,7 +3,7 @@
 #
 #   send.sh HOST PORT TEXT [PRIORITY]          PRIORITY: 0 to 9, 9 is the most urgent; 4 if left out
 #
-# Exit: 0 acknowledged (prints the ACK), 1 refused, 2 wrong usage, 3 no ACK after TRIES tries (60), one a second.
+# Exit: 0 acknowledged (prints the ACK), 1 refused or perhaps done, 2 wrong usage, 3 no ACK after TRIES tries (60).
 # If the server is gone before its ACK is here, the message is sent again: it is never lost, but it may be there twice.
 # Where the server asks for a token: TOKEN=... send.sh HOST PORT TEXT
 if [ $# -lt 3 ] || [ $# -gt 4 ]; then
@@ -14,9 +14,9 @@ fi
 text=$(printf '%s' "$3" | tr '\n' ' ')
 
 # Line 1 is the token, or blank, which gets no reply. Line 2 is the message; after /PRIORITY a text may begin with a
-# slash. At /quit the server answers all and closes, so that every nc ends; one that cannot reach it is stopped.
+# slash. At /quit the server answers all, within 60 s also if handlers do the work, and closes, so that every nc ends.
 say() {
-    printf '%s\n/%s %s\n/quit\n' "${TOKEN:+/auth $TOKEN}" "${4:-4}" "$text" | timeout 10 nc "$1" "$2" 2>&1
+    printf '%s\n/%s %s\n/quit\n' "${TOKEN:+/auth $TOKEN}" "${4:-4}" "$text" | timeout 75 nc "$1" "$2" 2>&1
 }
 
 try=0
@@ -26,8 +26,9 @@ while [ "$try" -lt "${TRIES:-60}" ]; do
     reply=$(printf '%s\n' "$said" | grep -m 1 -E '^(ACK 2|NAK 2|ERR [012]) ')
     case $reply in
     ACK*) echo "$reply" && exit 0 ;;
-    # Another try would end the same way.
-    *" too-long" | *" empty" | *" not-"* | *"-token"* | "ERR 2 "*) echo "send.sh: refused: $reply" >&2 && exit 1 ;;
+    # Another try would end the same way, or do twice what a handler has done.
+    "NAK 2 handler-"* | *" too-long" | *" empty" | *" not-"* | *"-token"* | "ERR 2 "*)
+        echo "send.sh: refused: $reply" >&2 && exit 1 ;;
     esac
     if [ "$try" -eq 1 ]; then echo "send.sh: no ACK from $1 port $2, trying again: ${reply:-${said:-no answer}}" >&2; fi
     sleep 1

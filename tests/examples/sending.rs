@@ -203,3 +203,34 @@ fn micropython_board_keeps_a_report_until_its_ack() {
     process.type_in("12000");
     assert_eq!(site.wait_for("86.1 C").priority, 9, "a high temperature is urgent");
 }
+
+// ---- Handlers ------------------------------------------------------------------------------------------------
+
+#[test]
+fn message_that_a_handler_may_have_done_is_not_sent_again() {
+    let site = Site::new("handled");
+    let server = site.serve_with(&["--handle", "0"]);
+    let words = site.words();
+    let mut given = 0;
+    for (report, reply) in [(Some("/refuse 1 dry"), "handler-refused = dry"), (None, "handler-lost")] {
+        for name in ["send.sh", "send.py"] {
+            let mut handler = server.connect();
+            assert_eq!(handler.ask("/handle"), "OK 1");
+            let text = (name == "send.sh").then(|| "valve".to_string());
+            let args: Vec<String> = words.iter().cloned().chain(text.clone()).collect();
+            let mut process = Process::start(command(example(name), &args));
+            if text.is_none() {
+                process.type_in("valve");
+            }
+            assert!(handler.line().starts_with("TASK 1 "));
+            given += 1;
+            match report {
+                Some(report) => handler.send(format!("{report}\n")),
+                None => drop(handler),
+            }
+            assert_eq!(process.finish(), Some(1), "{name}: {:?}", process.said());
+            assert!(process.said().iter().any(|line| line.contains(reply)), "{name}: {:?}", process.said());
+        }
+    }
+    assert_eq!(server.connect().stats()["p4-tasks-given"], given);
+}
