@@ -17,6 +17,7 @@
 use crate::limits::{NICK_BYTES_MAX, TOKEN_BYTES_MAX, TOKEN_BYTES_MIN, TOKENS_MAX};
 use crate::protocol::Priority;
 use crate::protocol::command;
+use crate::protocol::foreign::BYTE_ORDER_MARK;
 use constant_time_eq::constant_time_eq_64;
 use core::fmt;
 use heapless::{String, Vec};
@@ -169,6 +170,7 @@ impl Tokens {
     /// The first mistake. The table then holds only the entries before the mistake, and must not be used.
     pub fn read(&mut self, file: &[u8]) -> Result<(), Mistake> {
         self.entries.clear();
+        let file = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
         for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
             let added = entry(line).and_then(|entry| entry.map_or(Ok(()), |entry| self.add(entry)));
             added.map_err(|what| Mistake { line: Some(number), what })?;

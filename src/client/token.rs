@@ -4,6 +4,7 @@ use super::limits::TOKEN_FILE_BYTES_MAX;
 use crate::auth::file::{self, open_private};
 use crate::limits::{TOKEN_BYTES_MAX, TOKEN_BYTES_MIN};
 use crate::protocol::command;
+use crate::protocol::foreign::BYTE_ORDER_MARK;
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::fmt;
@@ -70,7 +71,8 @@ impl Token {
         if bytes.len() > TOKEN_FILE_BYTES_MAX {
             return Err(bad(Reason::NoToken));
         }
-        Self::new(bytes.trim_ascii()).ok_or_else(|| bad(Reason::NoToken))
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        Self::new(text.trim_ascii()).ok_or_else(|| bad(Reason::NoToken))
     }
 
     /// The token with that text, if its syntax is valid.
@@ -117,6 +119,7 @@ mod tests {
         let read =
             |text: &str, mode| Token::read(&Place::new(text, mode).0).map_err(|error| error.to_string());
         assert_eq!(read(&format!(" {token}\r\n"), 0o600), Ok(Token(token.clone().into())));
+        assert_eq!(read(&format!("\u{feff}{token}\r\n"), 0o600), Ok(Token(token.clone().into())));
         assert!(read(&token, 0o644).unwrap_err().contains("chmod 600"));
         for text in ["", "short", &format!("{token} {token}"), &"a".repeat(TOKEN_FILE_BYTES_MAX + 1)] {
             let error = read(text, 0o600).unwrap_err();

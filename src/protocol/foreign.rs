@@ -70,8 +70,8 @@ const IAC: u8 = 0xff;
 const OFFERS: core::ops::RangeInclusive<u8> = 0xfb..=DONT;
 const DONT: u8 = 0xfe;
 
-/// The byte order mark of UTF-8.
-const MARK: &[u8] = b"\xef\xbb\xbf";
+/// The byte order mark of UTF-8, which some editors write at the beginning of a file.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The byte order mark of UTF-16, little endian. A DONT of Telnet looks the same.
 const MARK_LESSER_FIRST: &[u8] = &[IAC, DONT];
@@ -150,7 +150,7 @@ fn prelude_bytes(line: &[u8], is_whole: bool) -> usize {
         let is_offer = *first == IAC && OFFERS.contains(second);
         // The next byte distinguishes a DONT from a byte order mark.
         let is_told = *second != DONT || behind.first().map_or(is_whole, |next| !ALPHABETS.contains(next));
-        if !(rest.starts_with(MARK) || is_offer && is_told) {
+        if !(rest.starts_with(BYTE_ORDER_MARK) || is_offer && is_told) {
             break;
         }
         rest = behind;

@@ -1,6 +1,7 @@
 //! Standard input, split into lines. The caller reads only when the descriptor is readable, so that it never blocks.
 
 use crate::client::limits::TEXT_BYTES_MAX;
+use crate::protocol::foreign::BYTE_ORDER_MARK;
 use memchr::memchr;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -8,10 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// The size of one read, in bytes: as much as a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
-
-/// The byte order mark of UTF-8, which some editors write at the beginning of a file. This module drops it there, as
-/// the server does at the beginning of a connection.
-const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A line of the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -131,8 +128,9 @@ impl<R: Read> Input<R> {
         };
         (self.taken, self.scanned) = (next, next);
         self.lines += 1;
-        let has_mark = self.lines == 1 && self.buffer[start..end].starts_with(MARK);
-        let start = if has_mark { start + MARK.len() } else { start };
+        // Dropped, as the server does at the beginning of a connection.
+        let has_mark = self.lines == 1 && self.buffer[start..end].starts_with(BYTE_ORDER_MARK);
+        let start = if has_mark { start + BYTE_ORDER_MARK.len() } else { start };
         let has_cr = self.buffer[start..end].ends_with(b"\r");
         Some((start, end - usize::from(has_cr)))
     }
@@ -141,7 +139,7 @@ impl<R: Read> Input<R> {
     /// CR more, which do not count.
     fn cut_long_line(&mut self) {
         self.scanned = self.buffer.len();
-        if self.buffer.len() - self.taken > TEXT_BYTES_MAX + MARK.len() + 1 {
+        if self.buffer.len() - self.taken > TEXT_BYTES_MAX + BYTE_ORDER_MARK.len() + 1 {
             self.is_too_long = true;
             self.taken = self.buffer.len();
         }

@@ -17,6 +17,7 @@ type Entry<'a> = (&'a str, &'a str, u8, bool, bool);
 /// The entries of a file, or the number of its first wrong line; 0 if there is no entry.
 fn entries_of(file: &[u8]) -> Result<Vec<Entry<'_>>, usize> {
     let mut entries: Vec<Entry<'_>> = Vec::new();
+    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
     for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
         let mut words: Vec<&[u8]> =
             line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty()).collect();

@@ -23,6 +23,7 @@ fn spaces_blank_lines_and_comments_are_ignored() {
     for file in [
         format!("alice {A} 9 join\nmeter {B} 0 no-join\n"),
         format!("alice {A} 9 join\nmeter {B} 0 no-join"),
+        format!("\u{feff}alice {A} 9 join\r\nmeter {B} 0 no-join\r\n"),
         format!("\n# all\n\n  alice\t{A}   9 \t join  \r\n\t\r\n#\nmeter {B} 0 no-join # in the cellar\n"),
         format!("alice {A} 9 join #\nmeter {B} 0 no-join #no more\n  # alice {A} 9 join"),
     ] {

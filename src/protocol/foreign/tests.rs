@@ -93,7 +93,7 @@ fn each_protocol_is_detected_before_any_line_is_taken() {
 #[test]
 fn blank_lines_a_mark_and_telnet_offers_may_precede_it() {
     for (bytes, expected) in openings() {
-        for before in [&b"\n"[..], b"\r\n\r\n", b"\xff\xfb\x1f\xff\xfd\x01", MARK] {
+        for before in [&b"\n"[..], b"\r\n\r\n", b"\xff\xfb\x1f\xff\xfd\x01", BYTE_ORDER_MARK] {
             assert_eq!(foreign(&[before, &bytes].concat()), Some(expected), "{}", bytes.escape_ascii());
         }
     }
