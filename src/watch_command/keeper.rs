@@ -6,7 +6,8 @@ use crate::client::{Position, Positions};
 use std::time::{Duration, Instant};
 
 /// The pause between two writes. Each write costs a sync. If the process is killed, or the machine loses power, the
-/// next call prints the messages since the last write again.
+/// next call prints the messages since the last write again. The first position in a journal is written at once: without
+/// it, the next call would begin at the newest message.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the positions up to which journals are printed.
@@ -31,9 +32,13 @@ impl Keeper {
 
     /// Records that everything up to that position is printed.
     pub fn confirm(&mut self, position: Position) {
-        if self.printed.list().first() != Some(&position) {
+        let last = self.printed.list().first().copied();
+        if last != Some(position) {
+            let is_first = last.is_none_or(|last| last.journal != position.journal);
+            let pause = if is_first { Duration::ZERO } else { PAUSE };
             self.printed.set(position);
-            self.due = self.file.as_ref().map(|_| self.due.unwrap_or(self.tried + PAUSE));
+            let due = self.due.into_iter().chain([self.tried + pause]).min();
+            self.due = due.filter(|_| self.file.is_some());
         }
     }
 
@@ -91,14 +96,18 @@ mod tests {
         let (file, positions) = StateFile::open(&path).unwrap();
         let mut keeper = Keeper::new(Some(file), positions);
         let position = |id| Position { journal: Some(7), id };
+        let held = || fs::read_to_string(&path).unwrap();
         assert_eq!(keeper.due(), None);
+        keeper.confirm(position(0));
+        assert_eq!(keeper.due(), Some(keeper.tried), "the first one is written at once");
+        assert_eq!(keeper.save_if_due(keeper.tried), None);
+        assert!(held().contains("journal 7 is read to 0\n"));
         keeper.confirm(position(1));
         let due = keeper.due().unwrap();
         keeper.confirm(position(2));
         assert_eq!((keeper.due(), due - keeper.tried), (Some(due), PAUSE));
-        let held = || fs::read_to_string(&path).unwrap();
         assert_eq!(keeper.save_if_due(due - Duration::from_millis(1)), None);
-        assert!(!held().contains("read to"));
+        assert!(held().contains("journal 7 is read to 0\n"));
         assert_eq!(keeper.save_if_due(due), None);
         assert!(held().contains("journal 7 is read to 2\n"));
         keeper.confirm(position(2));

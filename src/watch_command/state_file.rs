@@ -49,6 +49,8 @@ enum Reason {
     System(io::Error),
     /// Another process uses it.
     InUse,
+    /// It is a directory or a device.
+    NoFile,
     /// Its content is not a state, or is damaged.
     NoState,
 }
@@ -59,6 +61,7 @@ impl Display for StateError {
         match &self.reason {
             Reason::System(error) => f.write_str(&described(error)),
             Reason::InUse => f.write_str("another firstline watch uses it; give each its own"),
+            Reason::NoFile => f.write_str("it is not a file"),
             Reason::NoState => f.write_str(
                 "it is no state of firstline watch, or it is damaged; remove it, and choose where to begin with --since",
             ),
@@ -79,13 +82,17 @@ impl StateFile {
     /// so that a failure to write shows at startup.
     ///
     /// # Errors
-    /// The file's content is not a state or is damaged, another process uses the file, or an I/O error.
+    /// It is not a file, its content is not a state or is damaged, another process uses it, or an I/O error.
     pub fn open(path: &Path) -> Result<(Self, Positions), StateError> {
         let bad = |reason| StateError { path: path.to_path_buf(), reason };
+        // A link stays a link, and all paths of a file have one lock.
+        let target = fs::canonicalize(path);
+        let path = target.as_deref().unwrap_or(path);
         let system = |error| bad(Reason::System(error));
         let positions = match read(path) {
             Ok(text) => parse(&text).ok_or_else(|| bad(Reason::NoState))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Positions::default(),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(bad(Reason::NoFile)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(bad(Reason::NoState)),
             Err(error) => return Err(system(error)),
         };
@@ -134,7 +141,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
+        return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut text = String::new();
     file.take(BYTES_MAX).read_to_string(&mut text)?;
@@ -225,6 +232,25 @@ mod tests {
     }
 
     #[test]
+    fn link_stays_and_what_is_no_file_is_told() {
+        let place = Place::new();
+        let link = place.0.join("link");
+        std::os::unix::fs::symlink(place.state(), &link).unwrap();
+        fs::write(place.state(), format(&Positions::default())).unwrap();
+        let (file, _) = StateFile::open(&link).unwrap();
+        let saved = Positions::of_journals(&[(Some(7), 12)]);
+        file.save(&saved).unwrap();
+        assert!(StateFile::open(&place.state()).is_err(), "both paths have one lock");
+        drop(file);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(StateFile::open(&place.state()).unwrap().1, saved);
+        for path in [place.0.as_path(), Path::new("/dev/null")] {
+            let told = StateFile::open(path).unwrap_err().to_string();
+            assert!(told.ends_with(": it is not a file"), "{told}");
+        }
+    }
+
+    #[test]
     fn longest_state_can_be_read() {
         let list: Vec<_> = (0..JOURNALS_MAX as u64).map(|at| (Some(u64::MAX - at), u64::MAX)).collect();
         let text = format(&Positions::of_journals(&list));
@@ -248,7 +274,6 @@ mod tests {
             assert!(error.contains("remove it"), "{error}");
             assert_eq!(fs::read(place.state()).unwrap(), held);
         }
-        assert!(StateFile::open(Path::new("/dev/null")).unwrap_err().to_string().contains("no state"));
     }
 
     #[test]

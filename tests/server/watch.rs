@@ -607,7 +607,7 @@ fn a_state_that_cannot_be_used_is_told_and_left_as_it_is() {
         "{nowhere:?}"
     );
     let device = ran(&[&host, "--state", "/dev/null"]);
-    assert!(device.code == Some(2) && device.complaints[0].contains("no state"), "{device:?}");
+    assert!(device.code == Some(2) && device.complaints[0].contains("not a file"), "{device:?}");
 }
 
 #[test]
@@ -681,5 +681,5 @@ fn the_state_is_written_at_most_once_a_second() {
         count += 1;
     }
     let seconds = begin.elapsed().as_secs() as usize;
-    assert!(states.len() <= seconds + 3, "{} states of {count} messages in {seconds} s", states.len());
+    assert!(states.len() <= seconds + 4, "{} states of {count} messages in {seconds} s", states.len());
 }
