@@ -123,7 +123,7 @@ fn server(word: &str) -> Result<Server, BadServers> {
                 None => (name(word)?, None),
             }
         };
-    let port = port.map_or(Ok(PORT_DEFAULT), |port| self::port(port).ok_or_else(bad_port))?;
+    let port = port.map_or(Ok(PORT_DEFAULT), self::port)?;
     Ok(Server { host, port })
 }
 
@@ -163,12 +163,12 @@ fn is_name(text: &str) -> bool {
         && !relative.rsplit('.').next().is_some_and(is_number)
 }
 
-fn port(text: &str) -> Option<u16> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        text.parse().ok().filter(|port| *port > 0)
-    } else {
-        None
+fn port(text: &str) -> Result<u16, BadServers> {
+    // Perhaps a URL.
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad());
     }
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(bad_port)
 }
 
 fn bad() -> BadServers {
@@ -238,6 +238,8 @@ mod tests {
         ] {
             assert!(listed(text).is_err(), "{text}");
         }
+        let of_port = |text: &str| listed(text).unwrap_err().contains("port from 1");
+        assert!(of_port("a:0") && of_port("a:65536") && !of_port("http://a:1"));
         assert_eq!(
             listed("fe80::1"),
             Err("takes a link-local address with its interface: fe80::1%eth0".to_string())

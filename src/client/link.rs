@@ -8,7 +8,7 @@ use super::address::Servers;
 use super::backoff::Backoff;
 use super::connecting::{begin_connecting, is_connected};
 use super::connection::{Connection, Heard};
-use super::limits::ATTEMPT_MS;
+use super::limits::{ATTEMPT_MS, TOKEN_ATTEMPT_MS};
 use super::lookup::Lookup;
 use super::outcome::said;
 use super::reason::Meaning;
@@ -23,6 +23,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 const ATTEMPT: Duration = Duration::from_millis(ATTEMPT_MS);
+const TOKEN_ATTEMPT: Duration = Duration::from_millis(TOKEN_ATTEMPT_MS);
 
 /// The line of a probe, and of the greeting without a token.
 const PING: &[u8] = b"/ping\n";
@@ -296,6 +297,7 @@ impl Link {
             Ok(true) => {
                 let mut connection = Box::new(Connection::new(stream));
                 let greeting = self.token.as_ref().map_or(PING.to_vec(), Token::line);
+                let until = if self.token.is_some() { now + TOKEN_ATTEMPT } else { until };
                 let line = connection.push(|out| out.extend_from_slice(&greeting));
                 connection.flush();
                 self.state = State::Proving { connection, line, until };

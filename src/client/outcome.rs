@@ -70,6 +70,8 @@ pub enum Verdict {
     Denied(String),
     /// It was not processed. Sending it again later may succeed.
     Later(String),
+    /// It was not processed, after the server has waited for a handler.
+    NotBegun(String),
     /// A handler may have processed it.
     Unknown(String),
 }
@@ -97,6 +99,7 @@ pub fn said(reason: &str, text: &str) -> String {
 fn of_reason(reason: &str) -> fn(String) -> Verdict {
     match Meaning::of(reason) {
         Meaning::Later => Verdict::Later,
+        Meaning::NotBegun => Verdict::NotBegun,
         Meaning::NoRight => Verdict::Denied,
         Meaning::Unknown => Verdict::Unknown,
         Meaning::NotUnderstood | Meaning::Other => Verdict::Refused,
@@ -132,7 +135,7 @@ mod tests {
             ("NAK 2 too-long", Some((2, Verdict::Refused(text("too-long"))))),
             ("NAK 2 handler-refused = dry", Some((2, Verdict::Refused(text("handler-refused: dry"))))),
             ("NAK 2 not-authenticated", Some((2, Verdict::Denied(text("not-authenticated"))))),
-            ("NAK 2 no-handler", Some((2, Verdict::Refused(text("no-handler"))))),
+            ("NAK 2 no-handler", Some((2, Verdict::NotBegun(text("no-handler"))))),
             ("NAK 2 shutting-down", Some((2, Verdict::Later(text("shutting-down"))))),
             ("NAK 2 journal-failed", Some((2, Verdict::Later(text("journal-failed"))))),
             ("NAK 2 handler-lost", Some((2, Verdict::Unknown(text("handler-lost"))))),

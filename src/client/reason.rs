@@ -9,6 +9,8 @@ pub enum Meaning {
     NotUnderstood,
     /// A later attempt may succeed.
     Later,
+    /// No handler has begun the message. The server has waited for one.
+    NotBegun,
     /// A handler has processed the message, or may have.
     Unknown,
     /// Any other reason, perhaps of a newer server.
@@ -21,6 +23,7 @@ impl Meaning {
         match reason {
             "not-authenticated" | "wrong-token" | "not-permitted" | "not-allowed" => Self::NoRight,
             "unknown-command" | "bad-argument" => Self::NotUnderstood,
+            "no-handler" => Self::NotBegun,
             "shutting-down" | "journal-failed" | "print-failed" => Self::Later,
             "handler-timeout" | "handler-lost" | "handler-unrecorded" => Self::Unknown,
             _ => Self::Other,

@@ -311,6 +311,13 @@ impl<T> Sender<T> {
                 self.hold(&reason, now);
                 self.requeue(item);
             }
+            // The server has waited, so there is no second attempt here.
+            Verdict::NotBegun(reason) => {
+                self.link.has_served();
+                (self.trouble, self.has_given_up) = (None, false);
+                self.give_up_unsent(item, &reason);
+                self.settled(now);
+            }
             Verdict::Unknown(reason) => {
                 let repeats = self.repeats.on_lost_handler();
                 if repeats {

@@ -287,7 +287,7 @@ impl Poller {
             }
             Verdict::Refused(reason) => Outcome::Refused(Refusal::Message(reason)),
             Verdict::Denied(reason) => Outcome::Refused(Refusal::Client(reason)),
-            Verdict::Later(reason) => Outcome::NotSent(reason),
+            Verdict::Later(reason) | Verdict::NotBegun(reason) => Outcome::NotSent(reason),
             Verdict::Unknown(reason) => Outcome::Unknown(reason),
         };
         let _ = outcome.send(result);
