@@ -203,8 +203,9 @@ HOST is a name, an IPv4 or an IPv6 address: raspberrypi, 10.0.0.7:{PORT_DEFAULT}
                      many may be
   --spool DIR        keep what is not sent in DIR, 10000 messages at most. They
                      are on the disk before this ends. Each call sends what DIR
-                     holds, the most urgent first. A message that a call was
-                     killed over is unknown, and sent again only by --retry
+                     holds, the most urgent first. If a call is killed while it
+                     sends one of them, that one is unknown, and sent again only
+                     by --retry. If DIR cannot be used, this sends without it
   --flush            only send what DIR holds, and tell what is unknown in it
   -h, --help         print this
 Put -- before TEXT that begins with -.
@@ -212,7 +213,7 @@ Put -- before TEXT that begins with -.
 A message can fail in three ways, each told with its line on standard error:
   - refused: the server will not take it, or gives no right; not tried again
   - not sent: tried again until --timeout, also when the server ends or cannot
-    keep messages now; sending it later doubles nothing
+    keep messages now; or no handler took it; sending it later doubles nothing
   - unknown: sent, and the connection was lost before the answer
 When the time is over, or without a right, the rest of the input is not read;
 with --spool, when the time is over, it is read and kept, and the server tried

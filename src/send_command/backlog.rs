@@ -16,8 +16,10 @@ pub struct Backlog {
     spool: Spool,
     /// Whether to repeat messages with an unknown outcome.
     repeats_unknown: bool,
-    /// The lock for sending; `None`: another process holds it.
+    /// The lock for sending; `None`: another process holds it, or this one has no message to send.
     sending: Option<FileLock>,
+    /// How many messages were taken and have no outcome.
+    taken: usize,
     /// The messages that were not taken yet, in the order of sending.
     waiting: VecDeque<Waiting>,
     /// Messages with an unknown outcome, which are not repeated. A process recorded that it would send them, and then
@@ -68,6 +70,7 @@ impl Backlog {
             spool,
             repeats_unknown,
             sending: None,
+            taken: 0,
             waiting: VecDeque::new(),
             unknown: Vec::new(),
             own: BTreeSet::new(),
@@ -154,6 +157,7 @@ impl Backlog {
             }
             return Err(error);
         }
+        self.taken += batch.begun.len();
         Ok(batch)
     }
 
@@ -205,6 +209,7 @@ impl Backlog {
     /// # Errors
     /// An I/O error. The message may then count as unknown.
     pub fn settle(&mut self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
+        self.taken = self.taken.saturating_sub(1);
         let is_kept_on = matches!(outcome, Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)));
         if !is_kept_on {
             self.own.remove(name);
@@ -218,9 +223,17 @@ impl Backlog {
         }
     }
 
-    /// Takes no more messages from now on.
+    /// Takes no more messages before the next [`read`](Self::read).
     pub fn stop(&mut self) {
         self.waiting.clear();
+    }
+
+    /// Lets other processes send if this one has no message of the spool to send. A process that waits for its input may
+    /// run for days.
+    pub fn release_if_idle(&mut self) {
+        if self.taken == 0 && self.waiting.is_empty() {
+            self.sending = None;
+        }
     }
 
     /// Syncs the spool. After this returns, all recorded outcomes survive a loss of power.

@@ -35,8 +35,9 @@ impl Kept {
         self.backlog.has(min)
     }
 
-    /// Reports that the server is given up.
-    pub fn tell_away(&self, report: &mut Report) {
+    /// Takes no more messages before the next [`read`](Self::read), because the server is given up, and reports that.
+    pub fn leave(&mut self, report: &mut Report) {
+        self.backlog.stop();
         let path = self.backlog.path().display();
         report.complain(format_args!("the server is given up; keeping the input in {path} until it answers"));
     }
@@ -107,6 +108,11 @@ impl Kept {
         if !matches!(outcome, Outcome::NotSent(_)) || self.is_flush {
             report.tell_kept(said, is_doubtful, outcome, is_own);
         }
+    }
+
+    /// Lets other processes send if this one has no message of the spool to send.
+    pub fn release_if_idle(&mut self) {
+        self.backlog.release_if_idle();
     }
 
     /// Takes no more messages from now on.

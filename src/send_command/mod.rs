@@ -59,7 +59,7 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     // Before another thread is started, because threads inherit the blocked signals.
     let interruption = Interruption::block()?;
     let sending = Sending::new(sender, options.timeout, interruption)?;
-    let spool = options.spool.as_deref().map(|path| spool(path, options)).transpose()?;
+    let spool = options.spool.as_deref().map(|path| spool(path, options));
     match &options.content {
         Content::Text(text) => {
             let message = Message::new(options.priority, text.as_slice())
@@ -67,7 +67,7 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
             Ok(sending.send(Source::one(message), spool))
         }
         Content::Kept => match spool {
-            Some(spool) => Ok(sending.flush(spool)),
+            Some(spool) => Ok(sending.flush(spool?)),
             None => Err(Failure::usage("--flush takes --spool DIR")),
         },
         Content::Unsaid if stdin().is_terminal() => Err(Failure::usage(NO_TEXT)),

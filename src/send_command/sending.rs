@@ -10,8 +10,9 @@ use super::source::{Source, Taken};
 use super::tag::{Tag, Which};
 use super::tally::Verdict;
 use crate::client::limits::TEXT_BYTES_MAX;
-use crate::client::shown::shown;
+use crate::client::shown::shown_whole;
 use crate::client::{Message, Outcome, Refusal, Sender};
+use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
 use crate::process_io::ready::ready;
 use crate::protocol::Priority;
@@ -61,13 +62,18 @@ impl Sending {
     }
 
     /// Sends the messages of that source, and those of the spool if there is one. Messages that cannot be sent go to
-    /// the spool.
-    pub fn send(mut self, source: Source, spool: Option<Backlog>) -> Verdict {
+    /// the spool. If the spool cannot be used, the messages are sent without it: a full disk must not hold up an alarm.
+    pub fn send(mut self, source: Source, spool: Option<Result<Backlog, Failure>>) -> Verdict {
         let has_input = source.has_input();
         self.source = source;
-        self.kept = spool.map(|backlog| Kept::new(backlog, false));
-        if let Some(kept) = &self.kept {
-            kept.mention_unknown(&mut self.report);
+        match spool {
+            None => {}
+            Some(Ok(backlog)) => {
+                let kept = Kept::new(backlog, false);
+                kept.mention_unknown(&mut self.report);
+                self.kept = Some(kept);
+            }
+            Some(Err(failure)) => self.report.complain(format_args!("{failure}; sending without it")),
         }
         self.run();
         let tally = &self.report.tally;
@@ -98,6 +104,9 @@ impl Sending {
         loop {
             self.sender.advance();
             let has_more = self.settle();
+            if let Some(kept) = &mut self.kept {
+                kept.release_if_idle();
+            }
             self.tell_trouble();
             self.come_back();
             let has_more = has_more || self.take_kept() || self.take_own();
@@ -209,7 +218,8 @@ impl Sending {
             self.hear(&outcome);
             match (which, &outcome, message) {
                 (Which::Kept { name, is_doubtful }, _, message) => {
-                    let text = message.map(|message| shown(&String::from_utf8_lossy(message.text())));
+                    // The whole text: if the message is refused, its file is removed.
+                    let text = message.map(|message| shown_whole(&String::from_utf8_lossy(message.text())));
                     let said = format!("{}: {}", name.priority(), text.unwrap_or_default());
                     self.settle_kept(name, is_doubtful, said, &outcome);
                 }
@@ -228,9 +238,13 @@ impl Sending {
 
     /// Draws conclusions from an outcome about the server and this client's rights.
     fn hear(&mut self, outcome: &Outcome) {
-        let is_processed =
-            matches!(outcome, Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)));
-        if is_processed && self.presence == Presence::OnTrial {
+        let is_answered = match outcome {
+            Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => true,
+            // The server has answered that no handler took it.
+            Outcome::NotSent(_) => !self.sender.has_given_up(),
+            _ => false,
+        };
+        if is_answered && self.presence == Presence::OnTrial {
             self.presence = Presence::There;
         }
         match outcome {
@@ -266,12 +280,12 @@ impl Sending {
     /// Reacts when the sender has given up the server. Without a spool, this ends the call. With one, the call keeps
     /// further input, and tries the server again until the input ends.
     fn give_up(&mut self) {
-        let Some(kept) = &self.kept else { return self.stop() };
+        let Some(kept) = self.kept.as_mut() else { return self.stop() };
         self.presence = Presence::Away;
         if !self.source.has_input() {
             return self.stop();
         }
-        kept.tell_away(&mut self.report);
+        kept.leave(&mut self.report);
         self.sender.seek();
     }
 

@@ -5,7 +5,7 @@ use crate::support::directory::Directory;
 use crate::support::traced::under_strace;
 use crate::support::unserved::Unserved;
 use crate::support::{HeldConsumer, Server, command, eventually};
-use firstline::limits::IN_FLIGHT;
+use firstline::limits::{IN_FLIGHT, TEXT_BYTES};
 use firstline::process_io::file_lock::try_lock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -165,6 +165,70 @@ fn while_another_call_sends_what_is_kept_this_one_sends_its_own() {
     assert!(ran.code == Some(4) && ran.complaints[0].contains("another process"), "{ran:?}");
     held.release();
     assert_eq!(first.end().code, Some(0));
+}
+
+#[test]
+fn while_a_call_waits_for_its_input_others_send_what_is_kept() {
+    let spool = Directory::new("spool-idle");
+    let server = Server::start(&[]);
+    keep(&spool, &["before"]);
+    let (idle, mut input) = Call::with_pipe(&[&host(&server), "-", "--spool", spool.path()]);
+    writeln!(input, "first").unwrap();
+    assert_eq!(idle.receipt(), "2");
+    keep(&spool, &["--urgent", "alarm"]);
+    assert_eq!(flush(&spool, &server, &[]).code, Some(0));
+    keep(&spool, &["alarm"]);
+    let ran = run(&[&host(&server), "--spool", spool.path(), "own"]);
+    assert_eq!((ran.code, files(&spool).len()), (Some(0), 0), "{ran:?}");
+    drop(input);
+    assert_eq!(idle.end().code, Some(0));
+}
+
+#[test]
+fn message_that_no_handler_takes_is_kept_and_sent_again() {
+    let spool = Directory::new("spool-unhandled");
+    let text = "x".repeat(400);
+    let server = Server::start(&["--handle", "5", "--handle-wait", "0.1"]);
+    let ran = run(&[&host(&server), "--high", "own"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert_eq!(ran.complaints, ["firstline: not sent: no-handler"]);
+    let ran = run(&[&host(&server), "--high", "--spool", spool.path(), &text]);
+    assert_eq!((ran.code, files(&spool).len()), (Some(0), 1), "{ran:?}");
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!((ran.code, files(&spool).len()), (Some(4), 1), "{ran:?}");
+    // What the server itself processes is not held up.
+    let ran = run(&[&host(&server), "--spool", spool.path(), "own"]);
+    assert_eq!((ran.code, ran.receipts.len(), files(&spool).len()), (Some(0), 1, 1), "{ran:?}");
+    drop(server);
+    let server = Server::start(&[]);
+    assert_eq!((flush(&spool, &server, &[]).code, files(&spool).len()), (Some(0), 0));
+}
+
+#[test]
+fn text_of_a_kept_message_that_is_refused_is_told_whole() {
+    let (spool, server) = (Directory::new("spool-too-long"), Server::start(&[]));
+    let text = "x".repeat(TEXT_BYTES + 1);
+    keep(&spool, &[&text]);
+    let ran = flush(&spool, &server, &[]);
+    assert_eq!((ran.code, files(&spool).len()), (Some(1), 0), "{ran:?}");
+    assert!(ran.complaints[0].contains(&text), "{ran:?}");
+}
+
+#[test]
+fn spool_that_cannot_be_used_holds_up_no_message() {
+    let (place, server) = (Directory::new("spool-file"), Server::start(&[]));
+    fs::create_dir_all(&place.0).unwrap();
+    let path = place.0.join("file");
+    fs::write(&path, "").unwrap();
+    let path = path.to_str().unwrap();
+    let ran = run(&[&host(&server), "--spool", path, "smoke"]);
+    assert_eq!((ran.code, ran.receipts.len()), (Some(0), 1), "{ran:?}");
+    assert!(ran.complaints[0].ends_with("; sending without it"), "{ran:?}");
+    let unserved = Unserved::new();
+    let ran = run(&[&unserved.address, "--timeout", "0.1", "--spool", path, "smoke"]);
+    assert!(ran.code == Some(4) && ran.complaints.last().unwrap().contains("not sent"), "{ran:?}");
+    let ran = run(&[&host(&server), "--flush", "--spool", path]);
+    assert_eq!((ran.code, ran.receipts.len()), (Some(4), 0), "{ran:?}");
 }
 
 // ---- The server goes and comes --------------------------------------------------------------------------
