@@ -1,14 +1,14 @@
 // An ESP32 with Arduino that reports a reading to firstline. (ESP8266: include <ESP8266WiFi.h>, and read A0.)
 //
-// A report is kept until its ACK is here, and sent again for as long as Wi-Fi or the server are away; no other is made
-// meanwhile. None is lost while the board has power, but one may be there twice, if the server went away before its ACK.
+// A report is sent again until the server acknowledges it, or a handler has refused it or may have done it; no other is
+// made meanwhile. One may be there twice, if the server went away before its ACK.
 #include <WiFi.h>
 const char *SSID = "my-network", *PASSWORD = "my-password", *HOST = "192.168.1.10";
 const uint16_t PORT = 9090;
 const char *FIRST = "";  // Line 1: "/auth TOKEN" where the server asks for one. A blank line gets no reply.
 const unsigned long EVERY_MS = 60000, TIMEOUT_MS = 75000;
 
-// Sends a line once, as line 2 of a connection of its own; whether not to send it again. At /quit the server closes.
+// Sends a line once, as line 2 of its own connection. True: do not send it again. At /quit the server closes.
 bool trySend(const char *line) {
   WiFiClient client;
   char reply[80];  // The longest is cut.

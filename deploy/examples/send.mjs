@@ -12,13 +12,13 @@ const [host = "127.0.0.1", port = 9090] = process.argv.slice(2);
 let connection, number, settle;
 function connect() {
   const socket = (connection = createConnection({ host, port }));
-  // No answer, also not of a handler, which may take 60 s; or nothing to say, and then it is opened again.
+  // No reply (handlers: 30 s of waiting, 30 s of work), or nothing to send; the next line opens a new connection.
   socket.setTimeout(75_000, () => socket.destroy());
   socket.on("error", (error) => console.error(`send.mjs: ${error.message}; trying again`));
   socket.on("close", () => socket === connection && settle?.());
   createInterface({ input: socket }).on("error", () => {}).on("line", (reply) => {
     const [, n, reason] = reply.match(/^(?:ACK|NAK|OK|ERR) (\d+) ?(\S*)/) ?? [];
-    const passes = /^(shutting-down|journal-failed|print-failed)$/.test(reason) || n === "0" || n === "1";
+    const passes = /^(shutting-down|journal-failed|print-failed|no-handler)$/.test(reason) || n === "0" || n === "1";
     if (passes) socket.destroy(new Error(reply)); // Another try may end differently.
     else if (n === String(number)) settle(reply);
   });

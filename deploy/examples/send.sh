@@ -14,7 +14,7 @@ fi
 text=$(printf '%s' "$3" | tr '\n' ' ')
 
 # Line 1 is the token, or blank, which gets no reply. Line 2 is the message; after /PRIORITY a text may begin with a
-# slash. At /quit the server answers all, within 60 s also if handlers do the work, and closes, so that every nc ends.
+# slash. At /quit the server answers all and closes, so that every nc ends. Handlers: 30 s of waiting, 30 s of work.
 say() {
     printf '%s\n/%s %s\n/quit\n' "${TOKEN:+/auth $TOKEN}" "${4:-4}" "$text" | timeout 75 nc "$1" "$2" 2>&1
 }
@@ -28,7 +28,7 @@ while [ "$try" -lt "${TRIES:-60}" ]; do
     ACK*) echo "$reply" && exit 0 ;;
     # Another try would end the same way, or do twice what a handler has done.
     "NAK 2 handler-"* | *" too-long" | *" empty" | *" not-"* | *"-token"* | "ERR 2 "*)
-        echo "send.sh: refused: $reply" >&2 && exit 1 ;;
+        echo "send.sh: not sent again: $reply" >&2 && exit 1 ;;
     esac
     if [ "$try" -eq 1 ]; then echo "send.sh: no ACK from $1 port $2, trying again: ${reply:-${said:-no answer}}" >&2; fi
     sleep 1

@@ -149,8 +149,9 @@ fn name(text: &str) -> Result<Host, BadServers> {
     }
 }
 
-/// Whether it is a host name (RFC 1123, section 2.1), which may also contain underscores. A text whose last label is a
-/// number is a wrong IPv4 address or a port without a host: no top-level domain is a number.
+/// Whether the text is a host name by RFC 1123, section 2.1, except that underscores are allowed. The last label must
+/// not be a number, because no top-level domain is one: the text would be a wrong IPv4 address, or a port without a
+/// host.
 fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let is_label = |label: &str| {

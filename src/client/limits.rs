@@ -45,13 +45,14 @@ pub const ADDRESSES_MAX: usize = 16;
 /// The longest host name, in bytes: the limit of DNS (RFC 1035, section 2.3.4).
 pub const HOST_BYTES_MAX: usize = 255;
 
-/// How long the client waits for one address to accept the connection and answer the greeting `/ping`, in milliseconds. The
-/// server answers `/ping` at once, and keeps a new client pending for 3 s at most while all connections are in use. The
-/// client waits equally long for the lookup of a name.
+/// How long the client waits for one address to accept the connection and answer the greeting `/ping`, in milliseconds.
+/// The server answers `/ping` at once, and keeps a new client pending for 3 s at most while all connections are in use.
+/// The client waits equally long for the lookup of a name.
 pub const ATTEMPT_MS: u64 = 5_000;
 
-/// How long the client waits for one address if its greeting is a token, in milliseconds. After wrong tokens of the same
-/// address, the server lets even a right one wait: for 16 s by default. A client that connected again would wait longer.
+/// How long the client waits for the reply to its token after the connection is established, in milliseconds. After
+/// wrong tokens from an address, the server delays the check of every token from it, by up to 16 s with the default
+/// `--per-address`. A client that connects again goes to the end of the queue.
 pub const TOKEN_ATTEMPT_MS: u64 = 20_000;
 
 /// How long a server may send nothing while it searches its journal for a client, in milliseconds. It may read up to 8
@@ -77,9 +78,9 @@ pub const TIMEOUT_MS_MIN: u64 = 100;
 /// The longest time-out that a command accepts, in milliseconds: a day. For a longer wait, the time-out can be off.
 pub const TIMEOUT_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
-/// The default time-out, in milliseconds. A board boots in that time, and a server with its default settings answers a
-/// message that has waited for a handler and exceeded the handler's time. If no message gets its outcome for this time,
-/// the client gives up all messages that wait.
+/// The default time-out, in milliseconds. A board boots in that time. With its default settings, a server answers
+/// within 60 s: 30 s until a handler takes the message and 30 s for the handler, unless that sends `/extend`. If no
+/// message gets its outcome for this time, the client gives up all messages that wait.
 pub const TIMEOUT_MS_DEFAULT: u64 = 75_000;
 
 /// The kernel probes a connection that has been silent for this time, in seconds, and then every

@@ -70,7 +70,7 @@ pub enum Verdict {
     Denied(String),
     /// It was not processed. Sending it again later may succeed.
     Later(String),
-    /// It was not processed, after the server has waited for a handler.
+    /// It was not processed: no handler took it within the server's `--handle-wait`.
     NotBegun(String),
     /// A handler may have processed it.
     Unknown(String),

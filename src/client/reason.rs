@@ -9,7 +9,7 @@ pub enum Meaning {
     NotUnderstood,
     /// A later attempt may succeed.
     Later,
-    /// No handler has begun the message. The server has waited for one.
+    /// No handler took the message within the server's `--handle-wait`.
     NotBegun,
     /// A handler has processed the message, or may have.
     Unknown,

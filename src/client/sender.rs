@@ -311,7 +311,7 @@ impl<T> Sender<T> {
                 self.hold(&reason, now);
                 self.requeue(item);
             }
-            // The server has waited, so there is no second attempt here.
+            // The server has already waited for a handler, so the sender does not repeat the message.
             Verdict::NotBegun(reason) => {
                 self.link.has_served();
                 (self.trouble, self.has_given_up) = (None, false);

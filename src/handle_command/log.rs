@@ -22,7 +22,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log to that descriptor, which is standard error.
+    /// A log that writes to that descriptor. Its messages call it standard error.
     ///
     /// # Errors
     /// No descriptor is left.

@@ -212,8 +212,8 @@ Put -- before TEXT that begins with -.
 
 A message can fail in three ways, each told with its line on standard error:
   - refused: the server will not take it, or gives no right; not tried again
-  - not sent: tried again until --timeout, also when the server ends or cannot
-    keep messages now; or no handler took it; sending it later doubles nothing
+  - not sent: no attempt succeeded before --timeout, or no handler took it;
+    sending it later doubles nothing
   - unknown: sent, and the connection was lost before the answer
 When the time is over, or without a right, the rest of the input is not read;
 with --spool, when the time is over, it is read and kept, and the server tried

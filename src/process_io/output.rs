@@ -14,8 +14,8 @@ use std::os::fd::{AsFd, AsRawFd as _};
 const WRITE_BYTES: usize = 4096;
 
 /// At this number of waiting bytes, the caller takes no more messages. More bytes can wait than this: the messages that
-/// the caller has already taken still add their lines, at most one for each of
-/// [`client::limits::IN_FLIGHT`](crate::client::limits::IN_FLIGHT) messages.
+/// the caller has already taken still add their lines, at most one for each message in the client, which holds a small
+/// multiple of [`IN_FLIGHT`](crate::client::limits::IN_FLIGHT) messages.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// Lines that wait to be written.

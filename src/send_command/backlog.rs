@@ -16,7 +16,8 @@ pub struct Backlog {
     spool: Spool,
     /// Whether to repeat messages with an unknown outcome.
     repeats_unknown: bool,
-    /// The lock for sending; `None`: another process holds it, or this one has no message to send.
+    /// The lock for sending; `None`: another process holds it, or this one has no message of the
+    /// spool to send.
     sending: Option<FileLock>,
     /// How many messages were taken and have no outcome.
     taken: usize,
@@ -228,8 +229,8 @@ impl Backlog {
         self.waiting.clear();
     }
 
-    /// Lets other processes send if this one has no message of the spool to send. A process that waits for its input may
-    /// run for days.
+    /// Releases the lock for sending if this process has no message of the spool to send. Otherwise a process that
+    /// waits for input would keep others from sending for days.
     pub fn release_if_idle(&mut self) {
         if self.taken == 0 && self.waiting.is_empty() {
             self.sending = None;

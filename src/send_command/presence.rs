@@ -9,7 +9,7 @@ pub enum Presence {
     There,
     /// Messages go to the spool: the sender has given up the server, or a signal came.
     Away,
-    /// The server was given up and answers again. It gets one message at a time until it has processed one. So if it
+    /// The server was given up and answers again. It gets one message at a time until it has answered one. So if it
     /// takes messages and does not answer, only one becomes unknown.
     OnTrial,
 }

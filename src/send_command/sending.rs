@@ -73,7 +73,7 @@ impl Sending {
                 kept.mention_unknown(&mut self.report);
                 self.kept = Some(kept);
             }
-            Some(Err(failure)) => self.report.complain(format_args!("{failure}; sending without it")),
+            Some(Err(failure)) => self.report.complain(format_args!("{failure}; sending without the spool")),
         }
         self.run();
         let tally = &self.report.tally;
@@ -240,7 +240,7 @@ impl Sending {
     fn hear(&mut self, outcome: &Outcome) {
         let is_answered = match outcome {
             Outcome::Acknowledged(_) | Outcome::Refused(Refusal::Message(_)) => true,
-            // The server has answered that no handler took it.
+            // If the sender has not given up, this is the server's answer `no-handler`.
             Outcome::NotSent(_) => !self.sender.has_given_up(),
             _ => false,
         };

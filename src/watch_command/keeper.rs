@@ -1,4 +1,4 @@
-//! Decides when to write the state: at most once a second, and at the end.
+//! Decides when to write the state: at most once a second, at the end, and at once when the journal is another one.
 
 use super::state_file::StateFile;
 use crate::client::shown::described;
@@ -6,8 +6,9 @@ use crate::client::{Position, Positions};
 use std::time::{Duration, Instant};
 
 /// The pause between two writes. Each write costs a sync. If the process is killed, or the machine loses power, the
-/// next call prints the messages since the last write again. The first position in a journal is written at once: without
-/// it, the next call would begin at the newest message.
+/// next call prints the messages since the last write again. When the journal is another one, the position is written
+/// at once. Otherwise, after a kill, the next call would miss messages of the first journal, or print another journal
+/// again from its beginning.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps the positions up to which journals are printed.

@@ -61,7 +61,7 @@ impl Display for StateError {
         match &self.reason {
             Reason::System(error) => f.write_str(&described(error)),
             Reason::InUse => f.write_str("another firstline watch uses it; give each its own"),
-            Reason::NoFile => f.write_str("it is not a file"),
+            Reason::NoFile => f.write_str("it is not a regular file"),
             Reason::NoState => f.write_str(
                 "it is no state of firstline watch, or it is damaged; remove it, and choose where to begin with --since",
             ),
@@ -85,7 +85,7 @@ impl StateFile {
     /// It is not a file, its content is not a state or is damaged, another process uses it, or an I/O error.
     pub fn open(path: &Path) -> Result<(Self, Positions), StateError> {
         let bad = |reason| StateError { path: path.to_path_buf(), reason };
-        // A link stays a link, and all paths of a file have one lock.
+        // So `save` replaces the target of a symbolic link and not the link, and all links to a file share its lock.
         let target = fs::canonicalize(path);
         let path = target.as_deref().unwrap_or(path);
         let system = |error| bad(Reason::System(error));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn link_stays_and_what_is_no_file_is_told() {
+    fn symbolic_link_stays_and_a_special_file_is_told() {
         let place = Place::new();
         let link = place.0.join("link");
         std::os::unix::fs::symlink(place.state(), &link).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(StateFile::open(&place.state()).unwrap().1, saved);
         for path in [place.0.as_path(), Path::new("/dev/null")] {
             let told = StateFile::open(path).unwrap_err().to_string();
-            assert!(told.ends_with(": it is not a file"), "{told}");
+            assert!(told.ends_with(": it is not a regular file"), "{told}");
         }
     }
 

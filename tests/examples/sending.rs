@@ -136,9 +136,9 @@ fn send_sh_reports_refusals_and_failures() {
     let server = site.serve();
     let too_long = "x".repeat(600);
     for (args, code, why) in [
-        (vec![""], 1, "refused: NAK 2 empty"),
-        (vec![too_long.as_str()], 1, "refused: NAK 2 too-long"),
-        (vec!["text", "12"], 1, "refused: ERR 2 unknown-command"),
+        (vec![""], 1, "not sent again: NAK 2 empty"),
+        (vec![too_long.as_str()], 1, "not sent again: NAK 2 too-long"),
+        (vec!["text", "12"], 1, "not sent again: ERR 2 unknown-command"),
         (vec![], 2, "usage: send.sh HOST PORT TEXT"),
     ] {
         let mut process = send_sh(&site, "openbsd", &args);

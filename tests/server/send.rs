@@ -321,7 +321,7 @@ fn without_a_right_it_ends_at_once() {
     let with =
         |file: &PathBuf| run(&[&host, "smoke", "--timeout=off", "--token-file", file.to_str().unwrap()]);
     assert_eq!(with(&good).receipts, ["1"]);
-    // The server delays the answer to the last one for 8 s.
+    // The server answers the fourth wrong token after 8 s, later than a `/ping`.
     for _ in 0..4 {
         let ran = with(&wrong);
         let told = &ran.complaints[0];

@@ -196,7 +196,7 @@ fn message_that_no_handler_takes_is_kept_and_sent_again() {
     assert_eq!((ran.code, files(&spool).len()), (Some(0), 1), "{ran:?}");
     let ran = flush(&spool, &server, &[]);
     assert_eq!((ran.code, files(&spool).len()), (Some(4), 1), "{ran:?}");
-    // What the server itself processes is not held up.
+    // The kept message does not delay one that the server itself processes.
     let ran = run(&[&host(&server), "--spool", spool.path(), "own"]);
     assert_eq!((ran.code, ran.receipts.len(), files(&spool).len()), (Some(0), 1, 1), "{ran:?}");
     drop(server);
@@ -223,7 +223,7 @@ fn spool_that_cannot_be_used_holds_up_no_message() {
     let path = path.to_str().unwrap();
     let ran = run(&[&host(&server), "--spool", path, "smoke"]);
     assert_eq!((ran.code, ran.receipts.len()), (Some(0), 1), "{ran:?}");
-    assert!(ran.complaints[0].ends_with("; sending without it"), "{ran:?}");
+    assert!(ran.complaints[0].ends_with("; sending without the spool"), "{ran:?}");
     let unserved = Unserved::new();
     let ran = run(&[&unserved.address, "--timeout", "0.1", "--spool", path, "smoke"]);
     assert!(ran.code == Some(4) && ran.complaints.last().unwrap().contains("not sent"), "{ran:?}");

@@ -607,7 +607,7 @@ fn a_state_that_cannot_be_used_is_told_and_left_as_it_is() {
         "{nowhere:?}"
     );
     let device = ran(&[&host, "--state", "/dev/null"]);
-    assert!(device.code == Some(2) && device.complaints[0].contains("not a file"), "{device:?}");
+    assert!(device.code == Some(2) && device.complaints[0].contains("not a regular file"), "{device:?}");
 }
 
 #[test]

@@ -16,7 +16,8 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(1);
 /// The server's `--handle-wait`: short, so that messages are also refused when all handlers are busy.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// All kinds of handlers. The bad ones take few tasks each, because each task costs its time limit.
+/// All kinds of handlers. Those that do not answer take few tasks, because each such
+/// task lasts until its time limit.
 pub const HANDLERS: [Kind; 8] = [
     kind("worker", 3, 20, worker),
     kind("fickle", 1, 20, fickle),
@@ -35,7 +36,8 @@ struct Task {
     key: String,
 }
 
-/// Ends this life early if the server is full; `HANDLERS` of the board may all be taken, too.
+/// Ends this life early if the server is full. The board must have a place for each of these handlers: the reply
+/// `ERR handlers-full` counts as a violation.
 macro_rules! arrive {
     ($shared:expr, $name:expr, $count:expr) => {
         match arrive($shared, $name, $count)? {
@@ -110,7 +112,7 @@ fn worker(shared: &Shared, random: &mut Random, name: &str) -> Life {
     leave(shared, speaker)
 }
 
-/// Uses all answers, and takes its time.
+/// Uses every kind of answer, each after up to 5 ms.
 fn fickle(shared: &Shared, random: &mut Random, name: &str) -> Life {
     let mut speaker = arrive!(shared, name, 1 + random.below(3));
     for _ in 0..200 {
@@ -135,7 +137,8 @@ fn fickle(shared: &Shared, random: &mut Random, name: &str) -> Life {
 
 // ---- Handlers that do not -----------------------------------------------------------------------------------
 
-/// Never answers. The tasks that it has when it quits go to another handler.
+/// Never answers. Then it either quits, and the server gives its tasks to another handler, or it closes without
+/// `/quit`, and the senders get `handler-lost`.
 fn dead(shared: &Shared, random: &mut Random, name: &str) -> Life {
     let mut speaker = arrive!(shared, name, 1 + random.below(2));
     task(&mut speaker)?;
@@ -214,7 +217,8 @@ fn babbler(shared: &Shared, random: &mut Random, name: &str) -> Life {
         let answer = [format!("/done {} {} ", task.number, task.key).as_bytes(), &text].concat();
         let account = &mut speaker.account;
         let lines = [
-            // Priority 0 is not handled. Its own messages of other priorities could wait for itself.
+            // Handlers do not process priority 0. The server could give a message of another priority to this handler,
+            // which would then wait for its own answer.
             account.message_with(0, &text[..text.len().min(100)]),
             account.line(endless.as_bytes(), "NAK", "too-long"),
             account.report(&answer),

@@ -36,7 +36,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many of the last messages are compared with the journal, which has room for more.
 const COMPARED: usize = 10_000;
 
-/// A kind of client, how many of it lived to their end, and how many were rejected.
+/// A kind of client, how many of them lived to the end, and how many were rejected.
 struct Lives {
     kind: &'static Kind,
     lived: AtomicU64,
@@ -95,7 +95,8 @@ fn soak(duration: Duration, options: &[String]) -> Result<(), Violation> {
 /// The MIN of `--handle MIN`, if the options have it.
 fn handled_from(options: &[String]) -> Result<Option<u8>, Violation> {
     let Some(at) = options.iter().position(|option| option == "--handle") else { return Ok(None) };
-    // The clients that say something at the end must not depend on handlers, which have gone then.
+    // Some messages must need no handler: those of `use_everything`, which runs before there are any. They have
+    // priority 0.
     match options.get(at + 1).and_then(|min| min.parse().ok()) {
         Some(min @ 1..=9) => Ok(Some(min)),
         _ => Err("say --handle 1 to --handle 9: messages of priority 0 are never handled here".to_string()),
@@ -248,7 +249,8 @@ fn live_on(number: usize, lives: &Lives, shared: &Shared, seed: u64) -> Result<(
     Ok(())
 }
 
-/// Sends messages of all priorities until all clients have gone: subscribers and handlers wait for them.
+/// Sends messages of all priorities until all clients have gone, because subscribers and handlers end only after a
+/// further message.
 fn speak_until(are_gone: &AtomicBool, shared: &Shared) {
     let mut speaker = None;
     let mut life = 0;

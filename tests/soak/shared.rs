@@ -91,7 +91,8 @@ impl Shared {
         self.senders.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether a client may still send messages. Without handlers, it would wait long for their replies.
+    /// Whether a client may still send messages. Reliable handlers stay until then; otherwise each message would wait
+    /// for `--handle-wait`.
     pub fn has_senders(&self) -> bool {
         self.senders.load(Ordering::Relaxed) > 0
     }

@@ -80,8 +80,8 @@ impl Ledger {
         self.entries.lock().unwrap()
     }
 
-    /// A handler does the message with that account and line, `NAME LINE`, and is about to say so. With one attempt,
-    /// the server gives no message to another handler then.
+    /// Records that a handler has done the message `NAME LINE`. Call it before the handler sends `/done`. With
+    /// `--attempts 1`, the server gives that message to no other handler.
     pub fn handle(&self, key: &str) -> Result<(), Violation> {
         let mut entries = self.lock();
         let Some((name, line)) = key.split_once(' ') else { return Ok(()) };
@@ -239,10 +239,10 @@ pub fn journal(directory: &Path, args: &[&str]) -> Result<String, Violation> {
 /// The reply that a line must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expected {
-    /// An ACK, and that text in the sink; or a NAK, if the server cannot take it now. The ACK has the text of a handler
-    /// only if handlers process the message.
+    /// An ACK, and that text in the sink; or a NAK for any reason. The ACK has the text of a handler exactly if
+    /// `is_handled`.
     Ack { text: String, is_handled: bool },
-    /// A report on a task, which the handler may have lost because its time is over.
+    /// `OK`, or `ERR not-yours` if the time of the task is over.
     Report,
     /// A reply that starts with that text.
     Exactly(String),
@@ -377,7 +377,8 @@ impl Account {
         }
     }
 
-    /// A message for handlers is acknowledged only when one has done it, with the handler's text; others never have one.
+    /// If handlers process the message, its ACK must have the text of a handler that has done it. Otherwise the ACK must
+    /// have no text.
     fn check_handled(&self, reply: &str, line: u64, is_handled: bool) -> Result<(), Violation> {
         let text = reply.split_once(" = ").map(|(_, text)| text);
         let is_right = match text {
