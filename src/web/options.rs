@@ -283,7 +283,10 @@ mod tests {
                 "--listen pi:1: takes addresses like 127.0.0.1:9180 or [::]:9180; host names are not looked up",
             ),
             (&["pi", "po"], "po: takes one HUB; write HOST,HOST for several"),
-            (&["http://pi"], "http://pi: takes a port from 1 to 65535"),
+            (
+                &["http://pi"],
+                "http://pi: takes HOST or HOST:PORT, like raspberrypi, 10.0.0.7:9090 or [::1]:9090",
+            ),
             (
                 &["pi", "--allow-send"],
                 "--allow-send: takes --viewer-token-file FILE too, so that not everybody who reaches the page can send",

@@ -1,7 +1,7 @@
 //! A connection: the real outbox on the modelled kernel, and the loop of its worker.
 
 use crate::kernel::{Kernel, WaitResult};
-use crate::pool;
+use crate::{make, pool};
 use firstline::hub::egress::flush;
 use firstline::hub::egress::outbox::Outbox;
 use firstline::hub::egress::send_state::FlushStatus;
@@ -10,7 +10,6 @@ use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES};
 use firstline::queue::{Chain, Slots};
 use firstline::sync::{Bitmap, Mutex};
 use loom::sync::Arc;
-use loom::thread;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
@@ -26,17 +25,14 @@ pub struct Connection {
 impl Connection {
     /// A connection whose socket takes `room` bytes.
     pub fn new(room: usize) -> Arc<Self> {
-        let make = move || {
+        let connection = make(OUTBOX_BYTES, move || {
             Arc::new(Self {
                 outbox: Mutex::new(Outbox::new()),
                 kernel: Kernel::new(room),
                 wakes: Bitmap::new(),
                 pushed: std::sync::Mutex::default(),
             })
-        };
-        // An outbox is moved to the heap over the stack, and is larger than the checker's default stack.
-        let maker = thread::Builder::new().stack_size(8 * OUTBOX_BYTES).spawn(make);
-        let connection = maker.unwrap().join().unwrap();
+        });
         connection.outbox.lock().release_all(&mut pool::take());
         connection.open();
         connection

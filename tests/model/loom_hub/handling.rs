@@ -3,7 +3,7 @@
 //! `handling::shared`: they wake the handlers that are free.
 
 use crate::wakes::EventFd;
-use crate::{model, spawn};
+use crate::{make, model, spawn};
 use firstline::conn_id::ConnId;
 use firstline::hub::handling::entry::TaskKey;
 use firstline::hub::handling::fate::{Ended, Fate, Rules};
@@ -16,7 +16,6 @@ use firstline::queue::{Order, TaskId};
 use firstline::sync::{Bitmap, Mutex, MutexGuard};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use loom::thread;
 
 const A: ConnId = ConnId::new(0);
 const B: ConnId = ConnId::new(1);
@@ -37,7 +36,7 @@ struct Hub {
 
 impl Hub {
     fn new() -> Arc<Self> {
-        let make = || {
+        make(size_of::<Table>(), || {
             let mut table = Box::new(Table::new());
             table.configure(RULES, Order::STRICT);
             Arc::new(Self {
@@ -47,10 +46,7 @@ impl Hub {
                 acceptor: EventFd::new(),
                 clock_ns: AtomicU64::new(0),
             })
-        };
-        // A table is moved to the heap over the stack, and is larger than the checker's default stack.
-        let maker = thread::Builder::new().stack_size(8 * size_of::<Table>()).spawn(make);
-        maker.unwrap().join().unwrap()
+        })
     }
 
     /// The time. It differs for every caller, and a thread reads it before it locks the table.

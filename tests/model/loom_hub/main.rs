@@ -33,6 +33,12 @@ fn model(switches_max: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
+/// Makes a value in a thread whose stack has room for several moves of `bytes` bytes: the checker's default stack is
+/// small, and a value moves to the heap over the stack.
+fn make<T: Send + Sync + 'static>(bytes: usize, make: impl FnOnce() -> Arc<T> + Send + 'static) -> Arc<T> {
+    thread::Builder::new().stack_size(8 * bytes).spawn(make).unwrap().join().unwrap()
+}
+
 /// Runs `work` in a thread of its own.
 fn spawn<S: Send + Sync + 'static, R: 'static>(
     shared: &Arc<S>,

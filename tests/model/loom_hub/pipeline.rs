@@ -1,7 +1,7 @@
 //! The pipeline: workers and the consumer's own thread process and deliver, one at a time.
 
 use crate::queue::Single;
-use crate::{model, spawn};
+use crate::{make, model, spawn};
 use firstline::hub::dispatch::pipeline::{Pipeline, Stages};
 use firstline::protocol::Priority;
 use firstline::queue::{Batch, Queue};
@@ -32,8 +32,10 @@ struct Dispatch {
 
 impl Dispatch {
     fn new(messages: usize, releases_early: bool) -> Arc<Self> {
-        let pipeline = Pipeline::new(0, 0, [Numbered::new(), Numbered::new()], releases_early);
-        Arc::new(Self { queue: Queue::new(), pipeline, taken: Lock::new(Vec::new()), messages })
+        make(size_of::<Self>(), move || {
+            let pipeline = Pipeline::new(0, 0, [Numbered::new(), Numbered::new()], releases_early);
+            Arc::new(Self { queue: Queue::new(), pipeline, taken: Lock::new(Vec::new()), messages })
+        })
     }
 
     fn process(&self, picked: &mut u32, group: &mut Numbered) -> bool {
