@@ -16,8 +16,7 @@ pub struct Backlog {
     spool: Spool,
     /// Whether to repeat messages with an unknown outcome.
     repeats_unknown: bool,
-    /// The lock for sending; `None`: another process holds it, or this one has no message of the
-    /// spool to send.
+    /// The lock for sending; `None`: another process holds it, or this one has no message of the spool to send.
     sending: Option<FileLock>,
     /// How many messages were taken and have no outcome.
     taken: usize,
@@ -210,7 +209,7 @@ impl Backlog {
     /// # Errors
     /// An I/O error. The message may then count as unknown.
     pub fn settle(&mut self, name: &Name, is_doubtful: bool, outcome: &Outcome) -> io::Result<()> {
-        self.taken = self.taken.saturating_sub(1);
+        self.taken -= 1;
         let is_kept_on = matches!(outcome, Outcome::NotSent(_) | Outcome::Refused(Refusal::Client(_)));
         if !is_kept_on {
             self.own.remove(name);

@@ -62,7 +62,7 @@ impl Sending {
     }
 
     /// Sends the messages of that source, and those of the spool if there is one. Messages that cannot be sent go to
-    /// the spool. If the spool cannot be used, the messages are sent without it: a full disk must not hold up an alarm.
+    /// the spool. If the spool cannot be used, the messages are sent without it: a bad disk must not hold up an alarm.
     pub fn send(mut self, source: Source, spool: Option<Result<Backlog, Failure>>) -> Verdict {
         let has_input = source.has_input();
         self.source = source;

@@ -82,7 +82,7 @@ impl StateFile {
     /// so that a failure to write shows at startup.
     ///
     /// # Errors
-    /// It is not a file, its content is not a state or is damaged, another process uses it, or an I/O error.
+    /// It is not a regular file, its content is not a state or is damaged, another process uses it, or an I/O error.
     pub fn open(path: &Path) -> Result<(Self, Positions), StateError> {
         let bad = |reason| StateError { path: path.to_path_buf(), reason };
         // So `save` replaces the target of a symbolic link and not the link, and all links to a file share its lock.

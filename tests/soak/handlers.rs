@@ -16,8 +16,7 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(1);
 /// The server's `--handle-wait`: short, so that messages are also refused when all handlers are busy.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
-/// All kinds of handlers. Those that do not answer take few tasks, because each such
-/// task lasts until its time limit.
+/// All kinds of handlers. Those that do not answer take few tasks, because each such task lasts until its time limit.
 pub const HANDLERS: [Kind; 8] = [
     kind("worker", 3, 20, worker),
     kind("fickle", 1, 20, fickle),

@@ -33,7 +33,8 @@ pub const fn kind(
     Kind { name, count, pause: Duration::from_millis(pause_ms), life }
 }
 
-/// All kinds of clients that do not process messages. Together they leave some places of the default board free, for connections that are still being closed.
+/// All kinds of clients that do not process messages. With the handlers, they leave some places of the default board
+/// free, for connections that are still being closed.
 pub const KINDS: [Kind; 19] = [
     kind("steady", 3, 20, steady),
     kind("urgent", 2, 20, urgent),
