@@ -4,7 +4,7 @@ use crate::answer::{self, Answer};
 use crate::limits::PIECES_WAITING_MAX;
 use crate::messages::Shown;
 use crate::site::{Rights, Site};
-use crate::state::{Reader, event};
+use crate::state::{Event, Reader, event};
 use http_body_util::Either;
 use http_body_util::channel::{Channel, Sender};
 use hyper::StatusCode;
@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 /// The first event, which comes again when the viewer's rights change.
@@ -34,18 +35,19 @@ pub fn serve(site: &Arc<Site>, cookies: String) -> Answer {
         return answer::line(StatusCode::SERVICE_UNAVAILABLE, "too many viewers; try again later");
     };
     let (sender, body) = Channel::new(PIECES_WAITING_MAX);
+    // Before the answer: a viewer that has its head gets each event from then on.
+    let events = site.state.subscribe();
     let site = Arc::clone(site);
     tokio::spawn(async move {
         let _place = place;
-        send(&site, &cookies, sender).await;
+        send(&site, &cookies, events, sender).await;
     });
     answer::with(StatusCode::OK, HeaderValue::from_static("text/event-stream"), Either::Right(body))
 }
 
 /// Sends events until the viewer is gone. It checks the viewer's rights before each event. The counters are sent each
 /// second, or within [`ANSWER_MS_MAX`](crate::limits::ANSWER_MS_MAX) more if the hub answers late.
-async fn send(site: &Arc<Site>, cookies: &str, mut viewer: Sender<Bytes>) {
-    let mut events = site.state.subscribe();
+async fn send(site: &Arc<Site>, cookies: &str, mut events: Receiver<Event>, mut viewer: Sender<Bytes>) {
     let mut last = None;
     let mut _reader = None;
     loop {
