@@ -132,13 +132,16 @@ fn is_in_order(segment: usize, header: &Header) -> bool {
     header.sequence.wrapping_sub(1) % JOURNAL_SEGMENTS as u64 == segment as u64
 }
 
-/// Whether anything was ever written to a file. The second page counts too, because the header in the first one may
-/// be gone.
+/// The part of a file that shows whether it was ever used: the page of the header, which may be gone, and the first
+/// page of records.
+pub const FIRST_PAGES: u32 = FIRST_OFFSET + PAGE_BYTES as u32;
+
+/// Whether anything was ever written to a file before that offset, which is a multiple of [`PAGE_BYTES`].
 ///
 /// # Errors
 /// The disk's.
-pub fn is_used(disk: &impl Source, segment: usize) -> Result<bool, Errno> {
-    for offset in [0, FIRST_OFFSET] {
+pub fn is_used(disk: &impl Source, segment: usize, end: u32) -> Result<bool, Errno> {
+    for offset in (0..end).step_by(PAGE_BYTES) {
         let mut page = [0; PAGE_BYTES];
         disk.read(segment, offset, &mut page)?;
         if page.iter().any(|byte| *byte != 0) {

@@ -15,7 +15,7 @@ use super::directory::{check_free_space, lock_or_name_holder};
 use super::error::Error;
 use super::file_state::Loss;
 use super::files::Files;
-use super::headers::{Headers, copied_from, is_used, read_header, read_headers};
+use super::headers::{FIRST_PAGES, Headers, copied_from, is_used, read_header, read_headers};
 use super::names::NAMES;
 use super::overlay::Overlay;
 use super::read_only::ReadOnly;
@@ -207,7 +207,7 @@ fn is_unreadable(
     let header = read_header(files, segment, files.segment_bytes())?;
     let is_ours = |header: Header| header.identity().is_none_or(|its| its == identity);
     let is_copy = copied_from(files, segment, files.segment_bytes(), headers)?.is_some();
-    Ok(is_copy || (!header.is_some_and(is_ours) && is_used(files, segment)?))
+    Ok(is_copy || (!header.is_some_and(is_ours) && is_used(files, segment, FIRST_PAGES)?))
 }
 
 /// Creates the directory of the new journal, with the owner and the permissions of the old one: a server that starts

@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::disk::Source;
-use super::headers::{Headers, copied_from, is_used, read_header, read_headers};
+use super::headers::{FIRST_PAGES, Headers, copied_from, is_used, read_header, read_headers};
 use super::random::new_identity;
 use super::segment::{Header, Identity};
 use crate::limits::JOURNAL_SEGMENTS;
@@ -106,11 +106,13 @@ impl Ring {
     /// # Errors
     /// The disk's.
     pub(super) fn unreadable_segments(&self, disk: &impl Source) -> Result<u64, Errno> {
+        // Without any header, the journal would begin anew and issue its IDs again, so the files are read whole.
+        let end = if self.newest().is_some() { FIRST_PAGES } else { self.segment_bytes };
         let mut unreadable = 0;
         for segment in 0..JOURNAL_SEGMENTS {
             if self.headers[segment].is_none()
                 && !self.is_superseded(disk, segment)?
-                && is_used(disk, segment)?
+                && is_used(disk, segment, end)?
             {
                 unreadable += 1;
             }

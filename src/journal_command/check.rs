@@ -15,9 +15,7 @@ use crate::journal::read_only::ReadOnly;
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::{Header, Identity};
-use crate::limits::{
-    JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES, JOURNAL_STRETCH_BYTES, PAGE_BYTES,
-};
+use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
 use nix::errno::Errno;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -114,7 +112,8 @@ impl Report {
         } else {
             // After a start, at least one file has a header.
             let exists = files.length(segment).map_err(|_| Errno::EIO)?.is_some();
-            let has_lost_header = exists && (self.is_headless || holds_something(files, segment)?);
+            let has_lost_header =
+                exists && (self.is_headless || is_used(files, segment, files.segment_bytes())?);
             has_lost_header.then_some(What::Header)
         };
         self.findings.extend(what.map(|what| Finding { segment, what }));
@@ -250,18 +249,6 @@ impl Report {
         writeln!(out, "{verdict}: {messages} in {segments}, {} missing between them", self.missing)?;
         out.flush()
     }
-}
-
-/// Whether anything was ever written to a file: to its first two pages, or to the first page of any stretch.
-fn holds_something(files: &ReadOnly, segment: usize) -> Result<bool, Errno> {
-    for stretch in 1..=files.segment_bytes() / JOURNAL_STRETCH_BYTES {
-        let mut page = [0; PAGE_BYTES];
-        files.read(segment, stretch * JOURNAL_STRETCH_BYTES, &mut page)?;
-        if page.iter().any(|byte| *byte != 0) {
-            return Ok(true);
-        }
-    }
-    is_used(files, segment)
 }
 
 #[cfg(test)]

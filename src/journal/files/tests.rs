@@ -1,6 +1,6 @@
 use super::*;
 use crate::journal::file_state::Loss;
-use crate::journal::headers::{FIRST_OFFSET, read_headers};
+use crate::journal::headers::{FIRST_OFFSET, FIRST_PAGES, read_headers};
 use crate::journal::names::NAMES;
 use crate::journal::per_segment::try_per_segment;
 use crate::journal::read_only::ReadOnly;
@@ -344,6 +344,18 @@ fn journal_that_loses_its_only_used_file_issues_no_id_twice() {
             "{name}: {recovery:?}"
         );
     }
+}
+
+#[test]
+fn journal_without_its_first_pages_issues_no_id_twice() {
+    let place = TestDirectory::new("zeroed");
+    write(&place, 1..401);
+    for name in NAMES {
+        let file = std::fs::OpenOptions::new().write(true).open(place.0.join(name)).unwrap();
+        nix::sys::uio::pwrite(&file, &[0; FIRST_PAGES as usize], 0).unwrap();
+    }
+    let (issued, recovery) = open_and_write(&place, 1);
+    assert!(issued.start > 400 && recovery.unreadable_segments == 3 && !recovery.is_new(), "{recovery:?}");
 }
 
 /// Removes something under a writer. The commit that notices it fails; after a reopening, the next one succeeds.
