@@ -9,6 +9,7 @@
 //! | [`ready`] | the poll of several descriptors |
 //! | [`file_lock`] | locks of files between processes |
 //! | [`awaited_lock`] | a file lock as a descriptor to poll |
+//! | [`regular_file`] | opening a file that has to be a regular one |
 //! | [`standard_error`] | single lines on standard error |
 //! | [`failure`] | why a command cannot start |
 //! | [`advice`] | what the user can do about a server's reason |
@@ -21,4 +22,5 @@ pub mod interruption;
 pub mod output;
 pub mod progress;
 pub mod ready;
+pub mod regular_file;
 pub mod standard_error;

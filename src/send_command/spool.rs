@@ -16,6 +16,7 @@ use super::name::{Name, State};
 use crate::client::limits::TEXT_BYTES_MAX;
 use crate::process_io::awaited_lock::AwaitedLock;
 use crate::process_io::file_lock::{FileLock, try_lock};
+use crate::process_io::regular_file::open_regular;
 use crate::protocol::Priority;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -213,8 +214,7 @@ impl Spool {
     /// An I/O error.
     pub fn text(&self, name: &Name, state: State) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        let file = File::open(self.file(name, state))?;
-        file.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+        open_regular(&self.file(name, state))?.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
         Ok(text)
     }
 

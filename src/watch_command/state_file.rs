@@ -5,6 +5,7 @@ use crate::client::shown::described;
 use crate::client::{Position, Positions};
 use crate::process_io::failure::Failure;
 use crate::process_io::file_lock::{FileLock, try_lock};
+use crate::process_io::regular_file::open_regular;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Write as _};
 use std::fs::{self, File, OpenOptions};
@@ -49,8 +50,6 @@ enum Reason {
     System(io::Error),
     /// Another process uses it.
     InUse,
-    /// It is a directory or a device.
-    NoFile,
     /// Its content is not a state, or is damaged.
     NoState,
 }
@@ -61,7 +60,6 @@ impl Display for StateError {
         match &self.reason {
             Reason::System(error) => f.write_str(&described(error)),
             Reason::InUse => f.write_str("another firstline watch uses it; give each its own"),
-            Reason::NoFile => f.write_str("it is not a regular file"),
             Reason::NoState => f.write_str(
                 "it is no state of firstline watch, or it is damaged; remove it, and choose where to begin with --since",
             ),
@@ -92,7 +90,6 @@ impl StateFile {
         let positions = match read(path) {
             Ok(text) => parse(&text).ok_or_else(|| bad(Reason::NoState))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Positions::default(),
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Err(bad(Reason::NoFile)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(bad(Reason::NoState)),
             Err(error) => return Err(system(error)),
         };
@@ -139,12 +136,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
     let mut text = String::new();
-    file.take(BYTES_MAX).read_to_string(&mut text)?;
+    open_regular(path)?.take(BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -244,7 +237,9 @@ mod tests {
         drop(file);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(StateFile::open(&place.state()).unwrap().1, saved);
-        for path in [place.0.as_path(), Path::new("/dev/null")] {
+        let pipe = place.0.join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [place.0.as_path(), &pipe, Path::new("/dev/null")] {
             let told = StateFile::open(path).unwrap_err().to_string();
             assert!(told.ends_with(": it is not a regular file"), "{told}");
         }

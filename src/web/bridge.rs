@@ -3,11 +3,10 @@
 
 use crate::limits::{BRIDGE_BYTES_MAX, BRIDGE_SILENCE_MS_MAX};
 use firstline::client::shown::described;
-use nix::fcntl::OFlag;
+use firstline::process_io::regular_file::open_regular;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
 use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -88,13 +87,8 @@ impl CounterFile {
     /// The content of the file.
     fn text(&self) -> Result<(Vec<u8>, Version), String> {
         let failed = |error: std::io::Error| format!("its counters cannot be read: {}", described(&error));
-        // The open does not wait for a writer, if the path is that of a pipe.
-        let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path);
-        let file: File = file.map_err(failed)?;
+        let file = open_regular(&self.path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err("its counters are no regular file".to_string());
-        }
         let mut text = Vec::new();
         file.take(BRIDGE_BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
         Ok((text, Version { inode: metadata.ino(), modified: metadata.modified().map_err(failed)? }))
@@ -132,7 +126,7 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::fs::{self, File};
 
     const TEXT: &str = r#"{"connected":true,"connections":2,"acknowledged_urgent":3,"acknowledged_rest":4,
         "lost_overwritten":5,"lost_missing":0,"lost_expired":0,"lost_too_large":0,"lost_refused":0,
@@ -206,7 +200,7 @@ mod tests {
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         for path in ["/dev/zero".into(), "/proc/self".into(), pipe] {
             let error = CounterFile::new(path).read(Instant::now()).unwrap_err();
-            assert!(error.contains("no regular file"), "{error}");
+            assert!(error.ends_with("it is not a regular file"), "{error}");
         }
     }
 }
