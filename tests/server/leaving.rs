@@ -3,6 +3,7 @@
 use crate::support::{Client, Server, eventually};
 use firstline::limits::CLIENTS;
 use nix::sys::socket::{MsgFlags, send};
+use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
 
 /// Stops the server, connects many clients, and has each call `send` and `leave`. So the server finds everything at
@@ -18,12 +19,10 @@ fn with_stopped_server(server: &Server, clients: usize, send: impl Fn(&mut Clien
         eventually("the server is stopped", || has_stopped(server.pid()));
         let mut clients: Vec<Client> = (0..at_once).map(|_| server.connect()).collect();
         clients.iter_mut().for_each(&send);
-        let ports: Vec<u16> =
-            clients.iter().map(|client| client.stream.local_addr().unwrap().port()).collect();
-        let are_delivered = || ports.iter().all(|port| is_delivered(*port));
-        eventually("the server's kernel has all lines", are_delivered);
+        let ports = clients.iter().map(|client| client.stream.local_addr().unwrap().port()).collect();
+        eventually("the server's kernel has all lines", || are_delivered(&ports));
         clients.into_iter().for_each(&leave);
-        eventually("the server's kernel has all ends", are_delivered);
+        eventually("the server's kernel has all ends", || are_delivered(&ports));
         server.signal("CONT");
         // The acceptor accepts this connection after the others.
         let mut watcher = server.connect();
@@ -40,13 +39,16 @@ fn has_stopped(pid: u32) -> bool {
     })
 }
 
-/// Whether the server's kernel has acknowledged everything that was sent from that port, including the FIN.
-fn is_delivered(port: u16) -> bool {
+/// Whether the server's kernel has acknowledged everything that was sent from these ports, including the FIN.
+fn are_delivered(ports: &BTreeSet<u16>) -> bool {
     const FIN_WAIT_1: &str = "04";
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut own = sockets.filter(|words| words[1].ends_with(&format!(":{port:04X}")));
-    own.all(|words| words[3] != FIN_WAIT_1 && words[4].starts_with("00000000:"))
+    sockets.lines().skip(1).all(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let port = words[1].rsplit(':').next().unwrap();
+        let is_own = ports.contains(&u16::from_str_radix(port, 16).unwrap());
+        !is_own || words[3] != FIN_WAIT_1 && words[4].starts_with("00000000:")
+    })
 }
 
 #[test]
