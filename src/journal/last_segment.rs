@@ -44,8 +44,8 @@ impl LastSegment {
     pub(super) fn next_id(&self, lost_segments: u64) -> u64 {
         let issued = self.marks.issued();
         let is_unsynced = issued.is_unsynced || lost_segments > 0;
-        let next_id =
-            IssuedIds { is_unsynced, ..issued }.next_id(&self.header, self.tail.end, self.tail.next_id);
+        let by_tail = self.tail.next_id_after(issued.next_id);
+        let next_id = IssuedIds { is_unsynced, ..issued }.next_id(&self.header, self.tail.end, by_tail);
         next_id.saturating_add(lost_segments * ids_in(&self.header, FIRST_OFFSET))
     }
 }

@@ -23,7 +23,7 @@ use nix::errno::Errno;
 pub struct Tail {
     /// The end of its records.
     pub end: u32,
-    /// The next ID according to its records.
+    /// The next ID according to its whole records.
     pub next_id: u64,
     /// Damaged bytes before the end, in the part that was scanned.
     pub damaged_bytes: u32,
@@ -60,10 +60,14 @@ impl Tail {
                 Step::End => break,
             }
         }
-        // At most this many messages fit in the torn bytes. The server may have issued their IDs.
-        let torn = tail.torn_bytes.div_ceil(RECORD_HEADER_BYTES as u32);
-        tail.next_id = tail.next_id.saturating_add(torn.into());
         Ok(tail)
+    }
+
+    /// The next ID according to the records and the torn bytes, if all IDs below `issued` were issued before. At most
+    /// as many messages were torn as fit in these bytes. They may be newer than the mark that says what was issued.
+    pub fn next_id_after(&self, issued: u64) -> u64 {
+        let torn = self.torn_bytes.div_ceil(RECORD_HEADER_BYTES as u32);
+        self.next_id.max(issued).saturating_add(torn.into())
     }
 }
 
@@ -100,7 +104,7 @@ pub fn read_next_id(
 ) -> Result<u64, Errno> {
     let tail = Tail::read(disk, segment, header, JOURNAL_STRETCH_BYTES, window)?;
     let issued = Marks::read(disk, segment, header)?.issued();
-    Ok(issued.next_id.max(tail.next_id).max(1))
+    Ok(tail.next_id_after(issued.next_id).max(1))
 }
 
 #[cfg(test)]
@@ -202,7 +206,7 @@ mod tests {
             };
             assert_eq!(tail, expected);
             assert_eq!(tail.torn_bytes > 0, damaged == last);
-            assert!(tail.next_id > last as u64 + 1);
+            assert!(tail.next_id_after(0) > last as u64 + 1);
         }
     }
 }

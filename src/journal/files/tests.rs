@@ -347,6 +347,29 @@ fn journal_that_loses_its_only_used_file_issues_no_id_twice() {
 }
 
 #[test]
+fn damaged_message_after_skipped_ids_keeps_its_id() {
+    let place = TestDirectory::new("after-skipped");
+    let commit = |text: &[u8], is_synced| {
+        let files = Files::open(&place.0, SEGMENT_BYTES).unwrap();
+        let mut buffers = Buffers::new();
+        let (mut writer, recovery) = Writer::open(files, SEGMENT_BYTES, &mut buffers).unwrap();
+        writer.begin_group(is_synced);
+        writer.append(&record(recovery.next_id, text));
+        writer.commit(is_synced).unwrap();
+        recovery.next_id
+    };
+    commit(b"acknowledged before a sync", false);
+    let newest = commit(b"the first one after the skipped IDs", true);
+    assert!(newest > 2, "IDs are skipped");
+    let file = place.0.join(NAMES[0]);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let at = bytes.windows(9).position(|part| part == b"the first").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert!(commit(b"the next", true) > newest);
+}
+
+#[test]
 fn journal_without_its_first_pages_issues_no_id_twice() {
     let place = TestDirectory::new("zeroed");
     write(&place, 1..401);
