@@ -21,7 +21,7 @@ pub struct Pages {
 
 impl Pages {
     /// The end of a segment that ends with a page.
-    pub const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { bytes: [0; ROOM], len: 0, written: 0 }
     }
 

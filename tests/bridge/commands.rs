@@ -2,13 +2,13 @@
 
 use crate::broker::{Broker, free_port, subscriber};
 use crate::process::Process;
-use crate::scene::Scene;
+use crate::scene::{Scene, bridge_command};
 use crate::support::{Server, command};
 use std::process::Command;
 
 /// A bridge that only takes commands.
 fn bridge(broker: u16, hub: &str) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+    let mut command = bridge_command();
     let url = format!("mqtt://127.0.0.1:{broker}");
     command.args(["--node", "pi", "--to", &url, "--subscribe", "do/{node}/#", "--hub", hub]);
     Process::start(command)

@@ -3,7 +3,7 @@
 
 use crate::broker::{Broker, free_port};
 use crate::process::Process;
-use crate::scene::{Scene, send, texts};
+use crate::scene::{Scene, bridge_command, send, texts};
 use crate::support::{LIMIT, eventually};
 use crate::tap::Tap;
 use std::io::{Read, Write};
@@ -68,7 +68,8 @@ fn closed_or_full_standard_error_stops_nothing() {
         let tap = Tap::to(broker.port);
         let mut command = Command::new("sh");
         let script = if error.is_empty() { "exec \"$@\" 2>&-" } else { "exec \"$@\" 2>/dev/full" };
-        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_firstline-bridge"), "--journal"]);
+        let bridge = bridge_command();
+        command.args(["-c", script, "sh"]).arg(bridge.get_program()).args(bridge.get_args()).arg("--journal");
         command.arg(scene.path("journal")).arg("--state").arg(scene.path("state/cursors"));
         command.args(["--node", "pi", "--to", &format!("mqtt://127.0.0.1:{}", tap.port)]);
         let mut bridge = Process::start(command);
@@ -82,7 +83,7 @@ fn closed_or_full_standard_error_stops_nothing() {
 fn reader_of_standard_error_that_has_gone_stops_nothing() {
     let scene = Scene::new("pipe");
     let server = scene.server();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+    let mut command = bridge_command();
     command.arg("--journal").arg(scene.path("journal")).arg("--state").arg(scene.path("state/cursors"));
     command.args(["--node", "pi", "--to", "mqtt://127.0.0.1:1"]).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -2,11 +2,16 @@
 
 use crate::process::Process;
 use crate::support::directory::Directory;
-use crate::support::{Client, Server, command};
+use crate::support::{Client, Server, command, companion};
 use crate::tap::{Published, Tap};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+
+/// The program to test.
+pub fn bridge_command() -> Command {
+    companion("FIRSTLINE_TEST_BRIDGE", env!("CARGO_BIN_EXE_firstline-bridge"))
+}
 
 /// The directories of one test.
 pub struct Scene {
@@ -51,7 +56,7 @@ impl Scene {
 
     /// A bridge to that broker.
     pub fn bridge_to(&self, url: &str, args: &[&str]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+        let mut command = bridge_command();
         command.arg("--journal").arg(self.path("journal")).arg("--state").arg(self.path("state/cursors"));
         command.args(["--node", "pi", "--to", url]).args(args);
         Process::start(command)

@@ -4,8 +4,9 @@
 //! sleep. The server takes a free port and logs its number.
 //!
 //! Settings: `FIRSTLINE_TEST_BINARY` is the server to test, in place of the one that cargo builds with the tests.
-//! `FIRSTLINE_TEST_RUNNER` is a command that runs the server, such as an emulator. `FIRSTLINE_WORKERS` and similar
-//! variables reach the server as its own settings.
+//! `FIRSTLINE_TEST_RUNNER` is a command that runs the server, such as an emulator. `FIRSTLINE_TEST_WEB` and
+//! `FIRSTLINE_TEST_BRIDGE` are the companions to test, with the words of such a command before them.
+//! `FIRSTLINE_WORKERS` and similar variables reach the server as its own settings.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod accounts;
@@ -69,6 +70,16 @@ pub fn command() -> Command {
     };
     // All clients of a test come from one address.
     command.env("FIRSTLINE_PER_ADDRESS", "off");
+    command
+}
+
+/// The command that starts a companion: `own`, or what that variable names, with words before it such as those of an
+/// emulator.
+pub fn companion(variable: &str, own: &str) -> Command {
+    let words = std::env::var(variable).unwrap_or_else(|_| own.to_string());
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_else(|| panic!("{variable} names no program")));
+    command.args(words);
     command
 }
 

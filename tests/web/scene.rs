@@ -3,11 +3,11 @@
 use crate::browsing::Browser;
 use crate::prometheus::free_address;
 use crate::support::directory::Directory;
-use crate::support::{Client, Server, eventually};
+use crate::support::{Client, Server, companion, eventually};
 use crate::web::{Web, token_file};
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 /// A server with a journal, clients, a handler and a bridge, and the page about it for viewers with a token.
 pub struct Scene {
@@ -30,7 +30,7 @@ impl Scene {
         let args =
             ["--allow-send", "--viewer-token-file", &token_file(&directory), "--bridge-counters", &counters];
         let (server, web) = Web::with_hub(&["--journal", &journal, "--handle", "8"], &args);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firstline-bridge"));
+        let mut command = companion("FIRSTLINE_TEST_BRIDGE", env!("CARGO_BIN_EXE_firstline-bridge"));
         command.args(["--journal", &journal, "--state", &cursors, "--node", "test"]);
         // The broker is away.
         command.args(["--to", &format!("mqtt://{}", free_address())]).env_remove("RUNTIME_DIRECTORY");

@@ -2,8 +2,7 @@
 
 use crate::http::{Answer, Http, format, request};
 use crate::support::directory::Directory;
-use crate::support::{LIMIT, Server};
-use std::env;
+use crate::support::{LIMIT, Server, companion};
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -23,15 +22,9 @@ pub struct Web {
     log: Receiver<String>,
 }
 
-/// The program to test. `FIRSTLINE_TEST_WEB` is another one, with words before it such as those of an emulator.
+/// The program to test.
 pub fn command() -> Command {
-    let Ok(words) = env::var("FIRSTLINE_TEST_WEB") else {
-        return Command::new(env!("CARGO_BIN_EXE_firstline-web"));
-    };
-    let mut words = words.split_whitespace();
-    let mut command = Command::new(words.next().expect("FIRSTLINE_TEST_WEB names a program"));
-    command.args(words);
-    command
+    companion("FIRSTLINE_TEST_WEB", env!("CARGO_BIN_EXE_firstline-web"))
 }
 
 impl Web {
