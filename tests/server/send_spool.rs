@@ -349,14 +349,15 @@ fn file_that_cannot_be_read_is_told_and_holds_nothing_up() {
     let (spool, server) = (Directory::new("spool-unreadable"), Server::start(&[]));
     keep(&spool, &["-p9", "a"]);
     keep(&spool, &["-p4", "b"]);
-    // Root may read every file, but nobody can read a directory.
+    // Root may read every file, but nobody can read a directory, and a pipe blocks.
     let unreadable =
         ["p9-00000000000000000000.kept", "p5-00000000000000000007.kept", "p5-00000000000000000008.sent"];
-    unreadable.iter().for_each(|name| fs::create_dir(spool.0.join(name)).unwrap());
+    unreadable[1..].iter().for_each(|name| fs::create_dir(spool.0.join(name)).unwrap());
+    nix::unistd::mkfifo(&spool.0.join(unreadable[0]), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let told = |ran: &Ran, name: &str| {
         ran.complaints
             .iter()
-            .filter(|line| line.contains(&format!("{name} cannot be read: Is a directory")))
+            .filter(|line| line.contains(&format!("{name} cannot be read: it is not a regular file")))
             .count()
     };
     let ran = flush(&spool, &server, &[]);
