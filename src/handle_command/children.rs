@@ -13,9 +13,9 @@ pub struct Children {
 }
 
 impl Children {
-    /// Blocks SIGCHLD in this thread and in those that it starts later, so that only this descriptor reports it. Child
-    /// processes do not inherit that: std unblocks all signals for them. Also sets SIGCHLD to its default action: if it
-    /// was ignored when this process started, the system would reap the children, and their exits would go unnoticed.
+    /// Blocks SIGCHLD in this thread and in those that it starts later, so that only this descriptor reports it. Also
+    /// sets SIGCHLD to its default action: if it was ignored when this process started, the system would reap the
+    /// children, and their exits would go unnoticed.
     ///
     /// # Errors
     /// No descriptor is left.

@@ -1,9 +1,11 @@
 //! One run of the program: a process in a process group of its own, with non-blocking pipes to it.
 
+#![expect(unsafe_code, reason = "no crate has a safe way to run code between fork and exec")]
+
 use super::limits::TERM_GRACE;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigSet, Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::io;
@@ -40,6 +42,7 @@ impl Process {
     /// # Errors
     /// The program cannot be started.
     pub fn start(command: &mut Command) -> io::Result<Self> {
+        unblock_signals(command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let process = Self { child, stage: Stage::Running, is_ending: false, input, output };
@@ -115,6 +118,16 @@ impl Drop for Process {
             let _ = self.child.try_wait();
         }
     }
+}
+
+/// Has the program start without blocked signals. It would inherit those that this process takes by descriptors, and few
+/// programs unblock signals: SIGTERM would not reach them.
+fn unblock_signals(command: &mut Command) {
+    let unblock = || SigSet::empty().thread_set_mask().map_err(io::Error::from);
+    // SAFETY: After a fork, code may only call functions that are async-signal-safe, and must not allocate. This calls
+    // sigemptyset and pthread_sigmask, which are (POSIX.1-2024, 2.4.3), and an error number becomes an io::Error
+    // without an allocation.
+    unsafe { command.pre_exec(unblock) };
 }
 
 fn set_nonblocking(fd: &impl AsFd) -> io::Result<()> {

@@ -341,6 +341,24 @@ fn time_out_ends_the_whole_group_even_if_it_ignores_sigterm() {
 }
 
 #[test]
+fn program_starts_without_blocked_signals() {
+    let server = server(&[]);
+    // Shells clear the mask that they inherit, and sleep does not.
+    for args in [&["--timeout=1", "--each"][..], &["--timeout=1"]] {
+        let program =
+            if args.len() == 2 { &["sleep", "60"][..] } else { &["sh", "-c", "echo READY 1; exec sleep 60"] };
+        let host = host(&server);
+        let call = handle_by(&[&[host.as_str()][..], args, &["--"], program].concat());
+        handlers(&server, 1);
+        server.connect().send("smoke\n");
+        assert!(complaint(&call, "was ended by signal").contains("signal 15"), "{args:?}");
+        call.signal("TERM");
+        call.end();
+        handlers(&server, 0);
+    }
+}
+
+#[test]
 fn what_a_program_leaves_in_its_group_ends_with_it() {
     for is_each in [false, true] {
         let place = place("handle-forks");
