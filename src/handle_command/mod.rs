@@ -59,6 +59,7 @@ pub fn run(options: &HandleOptions) -> Result<Verdict, Failure> {
     let (interruption, children) = (Interruption::block()?, Children::watch()?);
     let handling = Handling::new(Link::new(servers, token), options.min);
     let program = Program::new(options.program.clone());
+    program.check()?;
     let manner = Manner { is_each: options.is_each, timeout: options.timeout };
     let slots = (0..options.count).map(|_| Slot::new(program.clone(), manner)).collect();
     Ok(Supervising::new(handling, slots, interruption, children)?.run())

@@ -519,11 +519,17 @@ fn what_cannot_work_is_one_line_that_says_why() {
         let (code, line) = run(&[&host(&server), "--count=16"]);
         assert!(code == Some(1) && line.ends_with(&format!("COUNT is 1 to {HANDLER_TASKS}")), "{line}");
     }
-    let (code, line) = refused(&[&host(&server), "--", "/nonexistent/valve"]);
-    assert_eq!(
-        (code, line.as_str()),
-        (Some(4), "firstline: PROGRAM cannot be started: No such file or directory")
-    );
+    for (program, reason) in [
+        ("/nonexistent/valve", "No such file or directory"),
+        ("/etc/passwd", "Permission denied"),
+        ("no valve", "it is not on the PATH; write ./PROGRAM for one in this directory"),
+    ] {
+        for args in [&[][..], &["--each"]] {
+            let (code, line) = refused(&[&[host(&server).as_str()][..], args, &["--", program]].concat());
+            let told = format!("firstline: PROGRAM {program} cannot be started: {reason}");
+            assert_eq!((code, line), (Some(4), told));
+        }
+    }
     for args in [
         &["pi"][..],
         &["pi", "--count=0", "--", "x"],
@@ -537,8 +543,13 @@ fn what_cannot_work_is_one_line_that_says_why() {
 #[test]
 fn task_of_a_program_that_cannot_be_started_is_given_back() {
     let server = server(&[]);
-    let call = handle_by(&[&host(&server), "--each", "--", "/nonexistent/valve"]);
+    let place = place("gone");
+    let program = format!("{}/valve", place.path());
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let call = handle_by(&[&host(&server), "--each", "--", &program]);
     handlers(&server, 1);
+    fs::remove_file(&program).unwrap();
     let mut sender = server.connect();
     sender.send("a\n");
     let ran = call.end();
