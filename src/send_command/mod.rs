@@ -31,19 +31,17 @@ use crate::client::{Message, Repeats, Sender, Servers, Settings, Token};
 use crate::options::{Content, SendOptions, Usage};
 use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
+use crate::process_io::standard_error::say;
 use backlog::Backlog;
 use input::Input;
 use sending::Sending;
 use source::Source;
-use std::io::{self, IsTerminal as _, stdin};
+use std::io::{self, IsTerminal as _, stderr, stdin};
 use std::path::Path;
 pub use tally::Verdict;
 
-/// The error if there is no TEXT and standard input is a terminal.
-const NO_TEXT: &str = "there is no TEXT; give some, or - to type lines";
-/// The error if there is no TEXT and standard input has no lines. Perhaps a variable of a script is empty.
-const NO_LINES: &str =
-    "nothing was sent: there is no TEXT, and standard input has no lines; with -, that is no error";
+/// The commands of the protocol that are options here.
+const URGENCIES: [&str; 3] = ["urgent", "high", "low"];
 
 /// Sends the messages of the options, and reports their outcomes on standard output and standard error.
 ///
@@ -64,18 +62,39 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
         Content::Text(text) => {
             let message = Message::new(options.priority, text.as_slice())
                 .map_err(|error| Usage::given("TEXT".as_ref(), error))?;
+            if stderr().is_terminal() {
+                warn_of_command(text);
+            }
             Ok(sending.send(Source::one(message), spool))
         }
         Content::Kept => match spool {
             Some(spool) => Ok(sending.flush(spool?)),
             None => Err(Failure::usage("--flush takes --spool DIR")),
         },
-        Content::Unsaid if stdin().is_terminal() => Err(Failure::usage(NO_TEXT)),
+        Content::Unsaid if stdin().is_terminal() => {
+            let host = &options.servers;
+            Err(Failure::usage(format_args!(
+                "there is no TEXT for HOST {host}; give some, or - to type lines"
+            )))
+        }
         Content::Unsaid => match sending.send(lines(options)?, spool) {
-            verdict if verdict.is_of_nothing() => Err(Failure::usage(NO_LINES)),
+            // Perhaps a variable of a script is empty.
+            verdict if verdict.is_of_nothing() => Err(Failure::usage(format_args!(
+                "nothing was sent: there is no TEXT for HOST {}, and standard input has no lines; with -, that is no error",
+                options.servers
+            ))),
             verdict => Ok(verdict),
         },
         Content::Lines => Ok(sending.send(lines(options)?, spool)),
+    }
+}
+
+/// Tells a person who knows the protocol that a text is never a command here.
+fn warn_of_command(text: &[u8]) {
+    let is_command =
+        |word: &&str| text.strip_prefix(b"/").is_some_and(|text| text.starts_with(word.as_bytes()));
+    if let Some(word) = URGENCIES.into_iter().find(is_command) {
+        say("firstline", format_args!("/{word} is sent as a part of the text; the option is --{word}"));
     }
 }
 

@@ -523,6 +523,27 @@ fn an_interruption_tells_what_was_not_acknowledged() {
     held.release();
 }
 
+#[test]
+fn person_who_writes_a_command_is_told_its_option() {
+    let server = Server::start(&[]);
+    let mut reader = server.connect();
+    assert_eq!(reader.ask("/join"), "OK 1");
+    let program = command();
+    let words = [program.get_program()].into_iter().chain(program.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    let line = format!("{} send {} /urgent smoke", words.join(" "), host(&server));
+    // Only `script` gives it a terminal.
+    for (shell, arguments, is_told) in
+        [("sh", &["-c", &line][..], false), ("script", &["-qec", &line, "/dev/null"], true)]
+    {
+        let ran = Command::new(shell).args(arguments).stdin(Stdio::null()).output().unwrap();
+        let said = [ran.stdout, ran.stderr].concat();
+        let told = "firstline: /urgent is sent as a part of the text; the option is --urgent";
+        assert_eq!(String::from_utf8_lossy(&said).contains(told), is_told, "{said:?}");
+        assert!(reader.line().ends_with(" /urgent smoke"));
+    }
+}
+
 /// The address of a peer that sends lines without a pause to each client.
 pub fn endless_peer() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
