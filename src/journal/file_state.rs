@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::file_io::{length, read_up_to, status};
+use super::headers::FIRST_PAGES;
 use super::mark;
 use super::names::NAMES;
 use super::segment::Header;
@@ -16,7 +17,7 @@ pub(super) struct FileState {
     length: Option<u64>,
     /// The later copy of its header, or `None` if no copy is whole.
     header: Option<Header>,
-    /// Whether anything was ever written to it.
+    /// Whether anything was ever written to it: to its first pages, or, after [`read_whole`](Self::read_whole), to any.
     is_used: bool,
 }
 
@@ -29,7 +30,21 @@ impl FileState {
     /// # Errors
     /// The system's; the header is of a later version.
     pub(super) fn of(file: &OwnedFd) -> Result<Self, Error> {
-        Ok(Self { length: Some(length(file)?), header: header_of(file)?, is_used: is_used(file)? })
+        Ok(Self {
+            length: Some(length(file)?),
+            header: header_of(file)?,
+            is_used: is_used(file, FIRST_PAGES)?,
+        })
+    }
+
+    /// Looks at the whole file for something that was written to it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn read_whole(&mut self, file: &OwnedFd) -> Result<(), Error> {
+        // A segment is not longer than that.
+        self.is_used |= is_used(file, self.length().min(i32::MAX as u64) as u32)?;
+        Ok(())
     }
 
     /// The length of the file; 0 if it is missing.
@@ -68,10 +83,10 @@ pub(super) fn header_of(file: &OwnedFd) -> Result<Option<Header>, Error> {
     Ok(headers.into_iter().flatten().max_by_key(Header::generation))
 }
 
-/// Whether anything was ever written to a file. The file may be truncated.
-fn is_used(file: &OwnedFd) -> Result<bool, Error> {
+/// Whether anything was ever written to a file before that offset. The file may be truncated.
+fn is_used(file: &OwnedFd, end: u32) -> Result<bool, Error> {
     let mut bytes = [0; PAGE_BYTES];
-    for offset in [0, SEGMENT_HEADER_BYTES as u32] {
+    for offset in (0..end).step_by(PAGE_BYTES) {
         let count = read_up_to(file, offset, &mut bytes)?;
         if bytes[..count].iter().any(|byte| *byte != 0) {
             return Ok(true);

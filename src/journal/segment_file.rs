@@ -30,6 +30,10 @@ pub(super) fn open_all(
     segment_bytes: u32,
 ) -> Result<([OwnedFd; JOURNAL_SEGMENTS], u64), Error> {
     let mut files = try_per_segment(|segment| SegmentFile::open(directory, segment))?;
+    // Without any header, the journal would begin anew, and what is in the files would be cut off or overwritten.
+    if files.iter().all(|file| !file.state.has_header()) {
+        files.iter_mut().try_for_each(SegmentFile::read_whole)?;
+    }
     let states = files.each_ref().map(|file| file.state);
     expect_length(&states, segment_bytes)?;
     let missing = |state: &FileState| u64::from(segment_bytes).saturating_sub(state.length());
@@ -69,6 +73,10 @@ impl SegmentFile {
         check_regular(&file, segment)?;
         let state = FileState::of(&file)?;
         Ok(Self { file: Some(file), state })
+    }
+
+    fn read_whole(&mut self) -> Result<(), Error> {
+        self.file.as_ref().map_or(Ok(()), |file| self.state.read_whole(file))
     }
 
     /// Creates the file if it is missing, brings it to its full length, and syncs it. It writes zeroes, so that the

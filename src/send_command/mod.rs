@@ -32,6 +32,7 @@ use crate::options::{Content, SendOptions, Usage};
 use crate::process_io::failure::Failure;
 use crate::process_io::interruption::Interruption;
 use crate::process_io::standard_error::say;
+use crate::protocol::command::{Request, parse};
 use backlog::Backlog;
 use input::Input;
 use sending::Sending;
@@ -39,9 +40,6 @@ use source::Source;
 use std::io::{self, IsTerminal as _, stderr, stdin};
 use std::path::Path;
 pub use tally::Verdict;
-
-/// The commands of the protocol that are options here.
-const URGENCIES: [&str; 3] = ["urgent", "high", "low"];
 
 /// Sends the messages of the options, and reports their outcomes on standard output and standard error.
 ///
@@ -63,7 +61,7 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
             let message = Message::new(options.priority, text.as_slice())
                 .map_err(|error| Usage::given("TEXT".as_ref(), error))?;
             if stderr().is_terminal() {
-                warn_of_command(text);
+                warn_of_word(text);
             }
             Ok(sending.send(Source::one(message), spool))
         }
@@ -89,12 +87,17 @@ pub fn run(options: &SendOptions) -> Result<Verdict, Failure> {
     }
 }
 
-/// Tells a person who knows the protocol that a text is never a command here.
-fn warn_of_command(text: &[u8]) {
-    let is_command =
-        |word: &&str| text.strip_prefix(b"/").is_some_and(|text| text.starts_with(word.as_bytes()));
-    if let Some(word) = URGENCIES.into_iter().find(is_command) {
-        say("firstline", format_args!("/{word} is sent as a part of the text; the option is --{word}"));
+/// Tells a person who knows the protocol that a word of priority, such as `/urgent`, has no effect here.
+fn warn_of_word(text: &[u8]) {
+    if text.starts_with(b"/")
+        && !text.starts_with(b"//")
+        && let Request::Message { priority, .. } = parse(text)
+    {
+        let priority = priority.number();
+        say(
+            "firstline",
+            format_args!("the word with / is sent as a part of the text; the option is -p {priority}"),
+        );
     }
 }
 

@@ -531,16 +531,23 @@ fn person_who_writes_a_command_is_told_its_option() {
     let program = command();
     let words = [program.get_program()].into_iter().chain(program.get_args());
     let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
-    let line = format!("{} send {} /urgent smoke", words.join(" "), host(&server));
     // Only `script` gives it a terminal.
-    for (shell, arguments, is_told) in
-        [("sh", &["-c", &line][..], false), ("script", &["-qec", &line, "/dev/null"], true)]
-    {
-        let ran = Command::new(shell).args(arguments).stdin(Stdio::null()).output().unwrap();
+    for (shell, text, is_told) in [
+        ("sh -c", "/urgent smoke", false),
+        ("script -qec", "/urgent smoke", true),
+        ("script -qec", "/9 smoke", true),
+        ("script -qec", "/highway", false),
+        ("script -qec", "//9 smoke", false),
+    ] {
+        let line = format!("{} send {} {text}", words.join(" "), host(&server));
+        let mut shell = shell.split(' ');
+        let mut call = Command::new(shell.next().unwrap());
+        // The file of `script`; for `sh` only a name.
+        let ran = call.args(shell).arg(line).arg("/dev/null").stdin(Stdio::null()).output().unwrap();
         let said = [ran.stdout, ran.stderr].concat();
-        let told = "firstline: /urgent is sent as a part of the text; the option is --urgent";
-        assert_eq!(String::from_utf8_lossy(&said).contains(told), is_told, "{said:?}");
-        assert!(reader.line().ends_with(" /urgent smoke"));
+        let told = "firstline: the word with / is sent as a part of the text; the option is -p 9";
+        assert_eq!(String::from_utf8_lossy(&said).contains(told), is_told, "{text}: {said:?}");
+        assert!(reader.line().ends_with(&format!(" {text}")));
     }
 }
 

@@ -73,11 +73,8 @@ emulated() {
     export FIRSTLINE_TEST_BINARY=$1 FIRSTLINE_TEST_RUNNER=$2
     shift 2
     say "the suite against ${FIRSTLINE_TEST_BINARY##*/}, by $FIRSTLINE_TEST_RUNNER"
-    # The emulator handles signals itself, so an ignored signal cannot be tested there. Its vfork is a fork, so it does
-    # not report that a program cannot be started.
-    run_tests "$@" "${SERVER[@]}" --skip shutdown::ignored_sighup_survives_the_terminal \
-        --skip handle_command::task_of_a_program_that_cannot_be_started_is_given_back \
-        --skip handle_command::what_cannot_work_is_one_line_that_says_why
+    # The emulator handles signals itself, so an ignored signal cannot be tested there.
+    run_tests "$@" "${SERVER[@]}" --skip shutdown::ignored_sighup_survives_the_terminal
     unset FIRSTLINE_TEST_BINARY FIRSTLINE_TEST_RUNNER
 }
 

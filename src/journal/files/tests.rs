@@ -377,6 +377,9 @@ fn journal_without_its_first_pages_issues_no_id_twice() {
         let file = std::fs::OpenOptions::new().write(true).open(place.0.join(name)).unwrap();
         nix::sys::uio::pwrite(&file, &[0; FIRST_PAGES as usize], 0).unwrap();
     }
+    // A smaller journal would cut off what is in them.
+    let half = SEGMENT_BYTES / 2;
+    assert_eq!(Files::open(&place.0, half).err(), Some(other_size(SEGMENT_BYTES, half)));
     let (issued, recovery) = open_and_write(&place, 1);
     assert!(issued.start > 400 && recovery.unreadable_segments == 3 && !recovery.is_new(), "{recovery:?}");
 }
