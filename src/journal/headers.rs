@@ -1,7 +1,7 @@
 //! Reads the headers of all segments, and decides which of them belong to one journal.
 
 use super::disk::Source;
-use super::segment::{Header, HeaderPage, Identity};
+use super::segment::{Header, Identity};
 use crate::limits::{JOURNAL_SEGMENTS, JOURNAL_SNAPSHOT_READS_MAX, PAGE_BYTES, SEGMENT_HEADER_BYTES};
 use core::cmp::Reverse;
 use nix::errno::Errno;
@@ -175,29 +175,14 @@ pub fn snapshot_headers(disk: &impl Source, segment_bytes: u32) -> Result<Header
 /// # Errors
 /// The disk's.
 pub fn read_header(disk: &impl Source, segment: usize, segment_bytes: u32) -> Result<Option<Header>, Errno> {
-    let both = read_both_headers(disk, segment)?;
+    let mut page = [0; SEGMENT_HEADER_BYTES];
+    disk.read(segment, 0, &mut page)?;
+    // A copy is `None` if it is not whole; of an unknown version, no copy is known.
+    let both = Header::from_page(&page).unwrap_or([None; 2]);
     let of_that_length = both.into_iter().flatten().filter(|header| header.segment_bytes == segment_bytes);
     // If both copies are equal, this takes the first one.
     Ok(of_that_length
         .reduce(|first, second| if second.generation() > first.generation() { second } else { first }))
-}
-
-/// The two copies of a segment's header. A copy is `None` if it is not whole or its version is unknown.
-///
-/// # Errors
-/// The disk's.
-fn read_both_headers(disk: &impl Source, segment: usize) -> Result<[Option<Header>; 2], Errno> {
-    Ok(Header::from_page(&read_header_page(disk, segment)?).unwrap_or([None; 2]))
-}
-
-/// The first page of a segment.
-///
-/// # Errors
-/// The disk's.
-pub fn read_header_page(disk: &impl Source, segment: usize) -> Result<HeaderPage, Errno> {
-    let mut page = [0; SEGMENT_HEADER_BYTES];
-    disk.read(segment, 0, &mut page)?;
-    Ok(page)
 }
 
 #[cfg(test)]

@@ -8,14 +8,12 @@ use super::verdict::Verdict;
 use crate::counted::Counted;
 use crate::journal::catalog::{Catalog, Extent, Span};
 use crate::journal::disk::Source;
-use crate::journal::headers::{
-    FIRST_OFFSET, copied_from, is_used, read_header, read_header_page, snapshot_headers,
-};
+use crate::journal::headers::{FIRST_OFFSET, copied_from, is_used, read_header, snapshot_headers};
 use crate::journal::read_only::ReadOnly;
 use crate::journal::record::Record;
 use crate::journal::scan::{Position, Scan, Step, Window};
 use crate::journal::segment::{Header, Identity};
-use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES};
+use crate::limits::{JOURNAL_GAPS_LISTED_MAX, JOURNAL_POLL_MS, JOURNAL_READ_BYTES, SEGMENT_HEADER_BYTES};
 use nix::errno::Errno;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -99,7 +97,8 @@ impl Report {
         segment: usize,
         header: Option<&Header>,
     ) -> Result<(), Errno> {
-        let page = read_header_page(files, segment)?;
+        let mut page = [0; SEGMENT_HEADER_BYTES];
+        files.read(segment, 0, &mut page)?;
         let in_page = Header::from_page(&page).ok().and_then(|headers| headers.into_iter().flatten().next());
         let what = if header.is_some() {
             // The comparison is with the header in the page, because the writer may have rotated to the file since

@@ -3,6 +3,7 @@
 
 use crate::hosts::enter_new_network;
 use crate::scene::Scene;
+use crate::support::directory::take_away;
 use crate::support::eventually;
 use crate::support::mounted::Mounted;
 use std::fs::File;
@@ -109,7 +110,7 @@ fn log_file_is_recreated_with_its_directory() {
     let scene = start_with_log_file("log-gone", &log);
     let bystander = scene.bystander();
     eventually("the server logs", || has(&log, "listening on"));
-    std::fs::remove_dir_all(&directory).unwrap();
+    take_away(&directory);
     // More than the size of the file: the server would have to begin a new one.
     come_and_go(&scene, "gone");
     scene.server.signal("HUP");

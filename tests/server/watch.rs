@@ -1,7 +1,7 @@
 //! `firstline watch` against the real server: restarts, journals that change, outputs that do not take what comes.
 
 use super::send::{Call, Ran, endless_peer, host, run_with};
-use crate::support::directory::Directory;
+use crate::support::directory::{Directory, take_away};
 use crate::support::unserved::Unserved;
 use crate::support::{Client, Server, command, eventually, run_to_end, signal};
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -620,7 +621,7 @@ fn a_state_that_cannot_be_written_any_more_is_told_once_and_stops_no_message() {
     let call = watch(&[&host, "--state", &format!("{directory}/state"), "--since=all", "--count=3"]);
     joined(&server, 1);
     // Nothing can be made in it any more; unlike its permissions, that holds for root too.
-    fs::remove_dir_all(&directory).unwrap();
+    take_away(Path::new(&directory));
     say(&server, &["one", "two"]);
     assert!(call.receipt().ends_with(" one") && call.receipt().ends_with(" two"));
     let told = call.complaint();

@@ -1,6 +1,7 @@
-//! A directory for one test.
+//! Directories of tests.
 
-use std::path::PathBuf;
+use super::eventually;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Makes the names unique within this process.
@@ -27,4 +28,12 @@ impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Removes a directory in which a running program may be making files at this moment. `remove_dir_all` alone fails if a
+/// file appears between its steps, so the directory gets another name first, and the program finds nothing any more.
+pub fn take_away(directory: &Path) {
+    let elsewhere = directory.with_extension("taken-away");
+    std::fs::rename(directory, &elsewhere).unwrap();
+    eventually("it is removed", || std::fs::remove_dir_all(&elsewhere).is_ok());
 }

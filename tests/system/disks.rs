@@ -9,6 +9,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::directory::take_away;
 use support::mounted::{Mounted, run};
 use support::traced::under_strace;
 use support::{Server, command, eventually, id_of};
@@ -68,7 +69,7 @@ fn deleted_journal_is_recreated_when_the_disk_has_room() {
     let server = disk.start();
     let mut client = server.connect();
     id_of(&client.ask("before"));
-    std::fs::remove_dir_all(disk.journal()).unwrap();
+    take_away(&disk.journal());
     // The space of the deleted files is free only when the server closes them.
     std::fs::write(disk.0.join("more"), [0; 1_000_000]).unwrap();
     disk.fill();

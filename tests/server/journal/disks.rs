@@ -1,7 +1,7 @@
 //! Disks that fail, hang and are slow, and directories that vanish.
 
 use super::{answer, check, fill, newest, read, start_on_slow_disk, start_traced};
-use crate::support::directory::Directory;
+use crate::support::directory::{Directory, take_away};
 use crate::support::{Client, Server, command, eventually, id_of};
 use firstline::limits::{BATCH, IN_FLIGHT};
 use std::collections::BTreeMap;
@@ -191,7 +191,7 @@ fn deleted_directory_means_naks_until_it_is_recreated() {
     let server = directory.start(&[]);
     let mut client = server.connect();
     let id = id_of(&client.ask("before"));
-    std::fs::remove_dir_all(&directory.0).unwrap();
+    take_away(&directory.0);
     assert!(client.ask("into the void").ends_with("journal-failed"));
     server.wait_for_log("messages get NAK journal-failed until it works");
     let mut reply = String::new();
@@ -231,7 +231,7 @@ fn journal_recreated_on_another_disk_is_sound() {
     let mut client = server.connect();
     // The ring rotates, so that its sequence numbers exceed the number of files.
     fill(&mut client, 40_000);
-    std::fs::remove_dir_all(&directory.0).unwrap();
+    take_away(&directory.0);
     eventually("the journal goes on in new files", || {
         client.send("again\n");
         client.line().starts_with("ACK ") && directory.0.join("7.journal").exists()

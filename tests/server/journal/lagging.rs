@@ -1,7 +1,7 @@
 //! Subscribers that read more slowly than messages come.
 
 use super::fill;
-use crate::support::directory::Directory;
+use crate::support::directory::{Directory, take_away};
 use crate::support::{Client, Server, eventually, id_of};
 use firstline::limits::JOURNAL_SEGMENTS;
 
@@ -151,10 +151,10 @@ fn unreadable_history_is_reported_as_lost_and_the_subscriber_continues() {
     let (mut reader, last) = fall_behind(&server);
     let mut client = server.connect();
     // The directory is created anew, so the server must reopen the reader's history; it is removed again before that.
-    std::fs::remove_dir_all(&directory.0).unwrap();
+    take_away(&directory.0);
     assert!(client.ask("into the void").ends_with("journal-failed"));
     eventually("an ACK again", || client.ask("after").starts_with("ACK "));
-    std::fs::remove_dir_all(&directory.0).unwrap();
+    take_away(&directory.0);
     assert!(read_up_to(&mut reader, last) > 0);
     server.wait_for_log("the journal cannot be read");
     eventually("an ACK again", || client.ask("/urgent smoke").starts_with("ACK "));

@@ -1,7 +1,7 @@
 //! What a start makes of the files that it finds: damaged, foreign, of another size or version; and the IDs after it.
 
 use super::{VERSION_1, answer, fill, numbered, record_offsets};
-use crate::support::directory::Directory;
+use crate::support::directory::{Directory, take_away};
 use crate::support::{Server, command, eventually, id_of};
 use firstline::journal::headers::{FIRST_OFFSET, read_headers};
 use firstline::journal::read_only::ReadOnly;
@@ -186,7 +186,7 @@ fn replaced_disk_with_another_journal_is_reported() {
     let server = directory.start(&[]);
     let mut client = server.connect();
     id_of(&client.ask("before"));
-    std::fs::remove_dir_all(&directory.0).unwrap();
+    take_away(&directory.0);
     std::fs::rename(&other.0, &directory.0).unwrap();
     let is_told = || server.log().iter().any(|line| line.contains("this disk holds another journal"));
     eventually("the log says so", || {
@@ -194,7 +194,7 @@ fn replaced_disk_with_another_journal_is_reported() {
         is_told()
     });
     assert_eq!(directory.messages().len(), 0);
-    std::fs::remove_dir_all(&directory.0).unwrap();
+    take_away(&directory.0);
     eventually("an ACK again", || client.ask("after").starts_with("ACK "));
 }
 
