@@ -334,22 +334,27 @@ fn wrong_tokens_wait_longer_each_time_and_the_third_closes_only_that_connection(
 
 #[test]
 fn reconnecting_does_not_shorten_the_back_off_of_an_address() {
-    let file = AuthFile::new("evade", LINES);
-    let server = file.start(&[]);
-    let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
-    let start = Instant::now();
-    for wrong in 1..=2 {
-        // The client does not wait for the answer.
-        from(5).send(format!("/auth {WRONG}\n"));
-        wait_for_wrong_tokens(&server, wrong);
-    }
-    let mut same = from(5);
-    same.send(format!("/auth {ALICE}\n"));
-    let mut other = from(6);
-    let waited = time(|| assert_eq!(other.ask(&format!("/auth {ALICE}")), "OK 1 alice"));
-    assert!(waited < Duration::from_millis(2 * WRONG_TOKEN_MS), "{waited:?}");
-    assert_eq!(same.line(), "OK 1 alice");
-    assert!(start.elapsed() >= Duration::from_millis(2 * WRONG_TOKEN_MS), "{:?}", start.elapsed());
+    let back_off = Duration::from_millis(2 * WRONG_TOKEN_MS);
+    let another_address_is_served_before = || {
+        let file = AuthFile::new("evade", LINES);
+        let server = file.start(&[]);
+        let from = |last| Client::connect_from(Ipv4Addr::new(127, 0, 0, last), server.address);
+        let start = Instant::now();
+        for wrong in 1..=2 {
+            // The client does not wait for the answer.
+            from(5).send(format!("/auth {WRONG}\n"));
+            wait_for_wrong_tokens(&server, wrong);
+        }
+        let mut same = from(5);
+        same.send(format!("/auth {ALICE}\n"));
+        let mut other = from(6);
+        let waited = time(|| assert_eq!(other.ask(&format!("/auth {ALICE}")), "OK 1 alice"));
+        assert_eq!(same.line(), "OK 1 alice");
+        assert!(start.elapsed() >= back_off, "{:?}", start.elapsed());
+        waited < back_off
+    };
+    // On a loaded machine one attempt may take longer; a server that lets other addresses wait takes longer each time.
+    assert!((0..10).any(|_| another_address_is_served_before()));
 }
 
 #[test]

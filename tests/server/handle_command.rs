@@ -326,7 +326,7 @@ fn time_out_ends_the_whole_group_even_if_it_ignores_sigterm() {
                 echo ok; done"#
             )
         };
-        let args: &[&str] = if is_each { &["--timeout=1", "--each"] } else { &["--timeout=1"] };
+        let args: &[&str] = if is_each { &["--timeout=3", "--each"] } else { &["--timeout=3"] };
         let call = handle(&host(&server), args, &script);
         let mut sender = server.connect();
         sender.send("hang\n");
@@ -568,6 +568,7 @@ fn busy(server: &Server, place: &Directory, on_term: &str) -> (Call, Client) {
         "{on_term}; read -r text; echo $$ >{path}/pid; while ! [ -e {path}/go ]; do sleep 0.02; done; echo done"
     );
     let call = handle(&host(server), &["--each"], &script);
+    handlers(server, 1);
     let mut sender = server.connect();
     sender.send("a\n");
     line_in(&format!("{path}/pid"));
@@ -758,7 +759,7 @@ fn answer_to_a_task_that_the_server_has_given_up_is_logged_as_that() {
     let script = format!("trap 'echo shut; exit 0' TERM; echo >{begun}; while :; do sleep 0.02; done");
     let (call, mut peer) = scripted(&["--each", "--timeout=off"], &script);
     assert_eq!(peer.line(), "/handle 0 1");
-    peer.send("OK 2\nTASK 1 p4 3000 alice shut the valve\n");
+    peer.send("OK 2\nTASK 1 p4 9000 alice shut the valve\n");
     assert_eq!(peer.line(), "/extend 1");
     line_in(&begun);
     peer.send("ERR 3 not-yours you have no such task any more\n");

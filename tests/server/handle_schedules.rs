@@ -161,7 +161,7 @@ impl Schedule {
     fn handler(&self, is_each: bool) -> Child {
         let done = self.path("done");
         let script = if is_each {
-            format!(r#"read -r text; sleep 0.01; echo "$text" >>{done}; echo "$text""#)
+            format!(r#"read -r text || exit; sleep 0.01; echo "$text" >>{done}; echo "$text""#)
         } else {
             format!(
                 r#"echo READY 1; while read -r word k p from text; do sleep 0.01; echo "$text" >>{done}

@@ -100,7 +100,7 @@ fn send_urgent(client: &Client, bytes: &str) {
 
 #[test]
 fn tcp_urgent_data_strands_no_line() {
-    let server = Server::start(&["--idle-timeout", "2"]);
+    let server = Server::start(&["--idle-timeout", "30"]);
     // The parts marked `true` are sent as urgent data.
     let cases: [&[(&str, bool)]; 6] = [
         (&[("/ping\n", true), ("/ping\n/ping\n", false)]),

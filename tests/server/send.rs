@@ -234,9 +234,9 @@ fn replies_are_told_while_the_input_pauses_and_the_server_ends_the_idle_connecti
     assert_eq!(observer.ask("/join 9"), "OK 1");
     let (call, mut input) = Call::with_pipe(&[&host(&server)]);
     for round in 1..=3 {
+        let before = observer.stats()["closed-idle"];
         writeln!(input, "line {round}").unwrap();
         assert_eq!(call.receipt(), round.to_string());
-        let before = observer.stats()["closed-idle"];
         eventually("the server ends the idle connection", || observer.stats()["closed-idle"] > before);
     }
     drop(input);

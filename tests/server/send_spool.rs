@@ -260,7 +260,7 @@ fn while_input_stays_open_the_server_is_tried_again_and_what_is_kept_is_sent() {
 fn server_that_answers_no_message_gets_one_at_a_time_after_it_was_away() {
     let (spool, unserved) = (Directory::new("spool-trial"), Unserved::new());
     let address = unserved.address.clone();
-    let (call, mut input) = Call::with_pipe(&[&address, "-", "--timeout", "2", "--spool", spool.path()]);
+    let (call, mut input) = Call::with_pipe(&[&address, "-", "--timeout", "4", "--spool", spool.path()]);
     input.write_all(numbered(10).as_bytes()).unwrap();
     eventually("the server is given up", || call.complaint().contains("given up; keeping the input in"));
     eventually("all are kept", || files(&spool).len() == 10);

@@ -313,13 +313,13 @@ fn unfinished_line_times_out() {
 
 #[test]
 fn each_key_extends_the_line_time_out_and_typed_erasures_apply() {
-    let server = Server::start(&["--line-timeout", "3"]);
+    let server = Server::start(&["--line-timeout", "6"]);
     let (mut watcher, mut typist) = (server.connect(), server.connect());
     assert_eq!(watcher.ask("/join"), "OK 1");
     // All keys together take longer than the line time-out.
     for key in ["s", "m", "k", "\x08", "o", "k", "\u{e9}", "\x7f", "e", "\r\n"] {
         typist.send(key);
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(700));
     }
     assert_eq!(typist.line(), "ACK 1 1");
     assert!(watcher.line().ends_with(" smoke"));
@@ -327,7 +327,7 @@ fn each_key_extends_the_line_time_out_and_typed_erasures_apply() {
     let mut verbose = server.connect();
     verbose.send("x".repeat(LINE_BYTES_MAX + 2));
     for key in ["y"; 10] {
-        std::thread::sleep(Duration::from_millis(400));
+        std::thread::sleep(Duration::from_millis(700));
         verbose.send(key);
     }
     assert_eq!(verbose.ask(""), too_long(1));
