@@ -449,15 +449,15 @@ fn answer_after_the_end_of_the_server_is_logged_and_the_next_server_is_found() {
     let place = place("handle-restart");
     let mut first = server(&[]);
     let host = host(&first);
-    let go = format!("{}/go", place.path());
+    let [go, begun] = ["go", "begun"].map(|name| format!("{}/{name}", place.path()));
     let script = format!(
-        r#"echo READY 1; while read -r word k p from text; do while ! [ -e {go} ]; do sleep 0.02; done
-        echo "ok $text"; done"#
+        r#"echo READY 1; while read -r word k p from text; do echo "$k" >{begun}
+        while ! [ -e {go} ]; do sleep 0.02; done; echo "ok $text"; done"#
     );
     let call = handle(&host, &[], &script);
     let mut sender = first.connect();
     sender.send("a\n");
-    first.wait_for_stats("it is given", |stats| stats["tasks-with-handlers"] == 1);
+    line_in(&begun);
     first.signal("KILL");
     first.wait();
     assert!(call.complaint().contains("not connected: "));
