@@ -726,7 +726,7 @@ fn shutdown_refuses_what_waits_and_lets_handlers_finish() {
 
 #[test]
 fn shutdown_refuses_what_handlers_still_have_when_the_drain_timeout_is_over() {
-    let (mut server, mut handler) = server_and_handler(&["--drain-timeout", "0.8"]);
+    let (mut server, mut handler) = server_and_handler(&["--drain-timeout", "8"]);
     let mut sender = server.connect();
     sender.send("a\n");
     assert_eq!(task(&mut handler).text, "a");

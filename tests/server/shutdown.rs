@@ -122,7 +122,7 @@ fn begin_to_drain(stuck: &StuckServer, signal: &str) {
 
 #[test]
 fn message_that_a_handler_has_done_is_told_so_even_if_the_drain_timeout_leaves_it_unprinted() {
-    let mut stuck = StuckServer::start(&["--drain-timeout", "1", "--handle", "9"]);
+    let mut stuck = StuckServer::start(&["--drain-timeout", "8", "--handle", "9"]);
     let (mut client, mut handler) = (stuck.server.connect(), stuck.server.connect());
     assert_eq!(handler.ask("/handle"), "OK 1");
     client.send("/urgent shut\nplain\n");
