@@ -1,16 +1,13 @@
 //! What the bridge does while nothing fails, and after a long outage.
 
 use crate::broker::{Broker, free_port, subscriber};
-use crate::scene::{Scene, check, is_urgent, send};
+use crate::scene::{RESIDENT_KB_MAX, Scene, check, is_urgent, send};
 use crate::support::eventually;
 use crate::tap::Tap;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-
-/// What the bridge may take, in KiB. A debug build takes somewhat more than a release.
-const RESIDENT_KB_MAX: u64 = 16 * 1024;
 
 #[test]
 fn urgent_messages_lead_after_an_outage_and_the_rest_keeps_its_share() {

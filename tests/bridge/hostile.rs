@@ -3,7 +3,7 @@
 
 use crate::broker::{Broker, free_port};
 use crate::process::Process;
-use crate::scene::{Scene, bridge_command, send, texts};
+use crate::scene::{RESIDENT_KB_MAX, Scene, bridge_command, send, texts};
 use crate::support::{LIMIT, eventually};
 use crate::tap::Tap;
 use std::io::{Read, Write};
@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 
 /// A broker's consent, by MQTT 5.
 const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
-
-/// What the bridge may take, in KiB.
-const RESIDENT_KB_MAX: u64 = 16 * 1024;
 
 /// Something that answers each connection with these bytes, and then sends these others until it is closed.
 fn sender(first: &'static [u8], then: &'static [u8]) -> u16 {

@@ -1,11 +1,14 @@
 //! Brokers, servers and bridges that are killed, frozen and slow: every message arrives, in order within its class.
 
 use crate::broker::{Broker, free_port};
-use crate::scene::{Scene, check, send};
+use crate::process::Process;
+use crate::scene::{RESIDENT_KB_MAX, Scene, check, send};
+use crate::support::eventually;
+use crate::support::fake_time::FakeTime;
 use crate::support::random::Random;
 use crate::tap::Tap;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is killed.
 #[derive(Clone, Copy, PartialEq)]
@@ -100,5 +103,46 @@ fn frozen_broker_ends_the_connection_and_nothing_is_lost() {
     let expected = send(&mut server.connect(), "m", 100, 10);
     bridge.wait_for("has not acknowledged a message for 1 s");
     broker.freeze(false);
+    check(&tap, expected);
+}
+
+/// How fast the bridge's clocks run in the long outage: a day takes 22 s.
+const TIMES: u32 = 4_000;
+
+/// Waits until a clock that began then and runs [`TIMES`] as fast is so many hours later.
+fn wait_for_hour(began: Instant, hour: u32) {
+    let due = began + Duration::from_secs(3_600) * hour / TIMES;
+    sleep(due.saturating_duration_since(Instant::now()));
+}
+
+#[test]
+fn outage_of_a_day_loses_nothing_and_fills_neither_memory_nor_log() {
+    let (scene, time) = (Scene::new("day"), FakeTime::faster(TIMES));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let tap = Tap::to(broker.port);
+    // A round trip that takes 1 ms takes 4 s by the bridge's clock.
+    let mut command = scene.command_to(&format!("mqtt://127.0.0.1:{}", tap.port), &["--ack-timeout", "600"]);
+    time.put_before(&mut command);
+    let began = Instant::now();
+    let bridge = Process::start(command);
+    bridge.wait_for("connected");
+    let mut expected = send(&mut server.connect(), "before", 50, 5);
+    // For half a day the broker accepts connections and is silent; then there is none.
+    broker.freeze(true);
+    expected.extend(send(&mut server.connect(), "silent", 200, 5));
+    wait_for_hour(began, 12);
+    let port = broker.port;
+    broker.kill();
+    expected.extend(send(&mut server.connect(), "gone", 200, 5));
+    wait_for_hour(began, 24);
+    assert!(bridge.status_kb("VmHWM") <= RESIDENT_KB_MAX, "{} KiB", bridge.status_kb("VmHWM"));
+    // Failures are logged once in ten minutes, each kind for itself; so the day has passed by its clock, too.
+    let said = bridge.said();
+    assert!((100..400).contains(&said.len()), "{said:#?}");
+    let _broker = Broker::start(port, "");
+    let connected = |said: &[String]| said.iter().filter(|line| line.contains(" connected to ")).count();
+    eventually("it is connected again", || connected(&bridge.said()) > connected(&said));
+    // From here on at its usual speed, and later than the clock can have come by now.
+    time.set("+30d x1");
     check(&tap, expected);
 }

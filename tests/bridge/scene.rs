@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// What the bridge may keep in memory, in KiB, whatever the backlog.
+pub const RESIDENT_KB_MAX: u64 = 16 * 1024;
+
 /// The program to test.
 pub fn bridge_command() -> Command {
     companion("FIRSTLINE_TEST_BRIDGE", env!("CARGO_BIN_EXE_firstline-bridge"))
@@ -56,10 +59,15 @@ impl Scene {
 
     /// A bridge to that broker.
     pub fn bridge_to(&self, url: &str, args: &[&str]) -> Process {
+        Process::start(self.command_to(url, args))
+    }
+
+    /// The command that starts a bridge to that broker.
+    pub fn command_to(&self, url: &str, args: &[&str]) -> Command {
         let mut command = bridge_command();
         command.arg("--journal").arg(self.path("journal")).arg("--state").arg(self.path("state/cursors"));
         command.args(["--node", "pi", "--to", url]).args(args);
-        Process::start(command)
+        command
     }
 
     /// The counters of the bridge, once they are there.

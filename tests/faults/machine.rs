@@ -4,11 +4,12 @@ use crate::hosts::enter_new_network;
 use crate::scene::{Scene, report_not_run};
 use crate::support::accounts::Speaker;
 use crate::support::directory::Directory;
+use crate::support::fake_time::FakeTime;
 use crate::support::mounted::run;
 use crate::support::{allow_many_connections, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -250,49 +251,9 @@ fn quit(mut speaker: Speaker) {
 
 // ---- A wrong clock ------------------------------------------------------------------------------------------
 
-/// A wall clock that the test sets for one process. The machine's clock stays as it is: a preloaded library
-/// replaces the system's wall clock only.
-struct WallClock(PathBuf);
-
-impl WallClock {
-    fn new(name: &str) -> Self {
-        let clock =
-            Self(std::env::temp_dir().join(format!("firstline-faults-{}-time-{name}", std::process::id())));
-        clock.set("+0");
-        clock
-    }
-
-    /// Preloads it into the command.
-    fn put_before(&self, command: &mut Command) {
-        let library = Path::new("/usr/lib").join(triple()).join("faketime/libfaketimeMT.so.1");
-        assert!(library.exists(), "{} is missing: tests/run faults installs it", library.display());
-        command.env("LD_PRELOAD", library);
-        command.env("FAKETIME_TIMESTAMP_FILE", &self.0).env("FAKETIME_NO_CACHE", "1");
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_RESET", "1");
-    }
-
-    /// Sets the clock to an offset from the machine's clock.
-    fn set(&self, offset: &str) {
-        let next = self.0.with_extension("next");
-        std::fs::write(&next, format!("{offset}\n")).unwrap();
-        std::fs::rename(&next, &self.0).unwrap();
-    }
-}
-
-impl Drop for WallClock {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// The name of this machine in Debian's library directories.
-fn triple() -> String {
-    format!("{}-linux-gnu", std::env::consts::ARCH)
-}
-
 #[test]
 fn setting_the_wall_clock_changes_only_the_times_in_the_journal() {
-    let clock = WallClock::new("journal");
+    let clock = FakeTime::wall_clock();
     let scene = Scene::start_with("clock", |command| {
         clock.put_before(command);
         command.args([
@@ -337,7 +298,7 @@ fn setting_the_wall_clock_changes_only_the_times_in_the_journal() {
 #[test]
 fn jump_of_the_wall_clock_is_logged_with_the_new_date() {
     enter_new_network();
-    let clock = WallClock::new("log");
+    let clock = FakeTime::wall_clock();
     clock.set("-30y");
     let directory = Directory::new("date");
     std::fs::create_dir(&directory.0).unwrap();

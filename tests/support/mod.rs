@@ -11,6 +11,7 @@
 
 pub mod accounts;
 pub mod directory;
+pub mod fake_time;
 pub mod mounted;
 pub mod random;
 pub mod stuck;
