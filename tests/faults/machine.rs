@@ -9,7 +9,7 @@ use crate::support::mounted::run;
 use crate::support::{allow_many_connections, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};
 use nix::sys::socket::{setsockopt, sockopt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
