@@ -53,7 +53,7 @@ pub(super) fn parse_listen(text: &str, addresses: &mut Vec<Listen>) -> Result<()
     let listed = listed.ok_or_else(|| {
         format!(
             "takes addresses like 127.0.0.1:{PORT_DEFAULT} or [::1]:{PORT_DEFAULT}, an address alone, \
-             or a port alone; host names are not looked up"
+             or a port up to 65535 alone; host names are not looked up"
         )
     })?;
     if let Some(ip) = listed.iter().find_map(without_interface) {

@@ -6,6 +6,7 @@ use crate::options::Usage;
 use nix::errno::Errno;
 use std::fmt::{self, Display};
 use std::io;
+use std::path::Path;
 
 /// Why a command cannot start.
 #[derive(Debug)]
@@ -28,6 +29,16 @@ impl Failure {
     /// A system call failed. `of` names what it was for, such as `--spool DIR`.
     pub fn system_of(of: impl Display, error: &io::Error) -> Self {
         Self { code: FAILED, line: format!("{of}: {}", described(error)) }
+    }
+
+    /// As [`Self::system_of`] for an option that names a path, such as `--spool`. If what is above the path is missing,
+    /// the line says how to make it.
+    pub fn system_of_path(option: &str, path: &Path, error: &io::Error) -> Self {
+        let above = path.parent().filter(|above| error.kind() == io::ErrorKind::NotFound && !above.exists());
+        let advice =
+            above.map(|above| format!("; make the directory above it: mkdir -p {}", above.display()));
+        let line = format!("{option} {}: {}{}", path.display(), described(error), advice.unwrap_or_default());
+        Self { code: FAILED, line }
     }
 
     /// The exit code of the process.
@@ -63,5 +74,26 @@ impl From<io::Error> for Failure {
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         io::Error::from(errno).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_directory_above_a_path_is_named() {
+        let said = |path: &str, kind: io::ErrorKind| {
+            Failure::system_of_path("--spool", Path::new(path), &kind.into()).to_string()
+        };
+        let missing = said("/nonexistent/a/spool", io::ErrorKind::NotFound);
+        assert!(missing.ends_with("; make the directory above it: mkdir -p /nonexistent/a"), "{missing}");
+        let denied = said("/nonexistent/a/spool", io::ErrorKind::PermissionDenied);
+        assert!(
+            denied.starts_with("--spool /nonexistent/a/spool: ") && !denied.contains("mkdir"),
+            "{denied}"
+        );
+        let gone = said("/tmp/spool", io::ErrorKind::NotFound);
+        assert!(!gone.contains("mkdir"), "what is above it is there: {gone}");
     }
 }

@@ -103,7 +103,7 @@ fn warn_of_word(text: &[u8]) {
 
 fn spool(path: &Path, options: &SendOptions) -> Result<Backlog, Failure> {
     Backlog::open(path, options.repeats_unknown)
-        .map_err(|error| Failure::system_of(format_args!("--spool {}", path.display()), &error))
+        .map_err(|error| Failure::system_of_path("--spool", path, &error))
 }
 
 fn lines(options: &SendOptions) -> io::Result<Source> {

@@ -136,7 +136,7 @@ fn outage_of_a_day_loses_nothing_and_fills_neither_memory_nor_log() {
     expected.extend(send(&mut server.connect(), "gone", 200, 5));
     wait_for_hour(began, 24);
     assert!(bridge.status_kb("VmHWM") <= RESIDENT_KB_MAX, "{} KiB", bridge.status_kb("VmHWM"));
-    // A failure is logged once in ten minutes, and there are several kinds. Few lines would mean that no day has passed.
+    // A failure is logged once in ten minutes, and there are several. Few lines would mean that no day has passed.
     let said = bridge.said();
     assert!((20..400).contains(&said.len()), "{said:#?}");
     let _broker = Broker::start(port, "");

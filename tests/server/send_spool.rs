@@ -224,6 +224,10 @@ fn spool_that_cannot_be_used_holds_up_no_message() {
     let ran = run(&[&host(&server), "--spool", path, "smoke"]);
     assert_eq!((ran.code, ran.receipts.len()), (Some(0), 1), "{ran:?}");
     assert!(ran.complaints[0].ends_with("; sending without the spool"), "{ran:?}");
+    let above = place.0.join("missing");
+    let ran = run(&[&host(&server), "--spool", above.join("spool").to_str().unwrap(), "smoke"]);
+    let advice = format!("mkdir -p {}; sending without the spool", above.display());
+    assert!(ran.code == Some(0) && ran.complaints[0].ends_with(&advice), "{ran:?}");
     let unserved = Unserved::new();
     let ran = run(&[&unserved.address, "--timeout", "0.1", "--spool", path, "smoke"]);
     assert!(ran.code == Some(4) && ran.complaints.last().unwrap().contains("not sent"), "{ran:?}");
