@@ -72,6 +72,7 @@
 //! - [`send_command`] — `firstline send`: sends messages to a server, by the client.
 //! - [`watch_command`] — `firstline watch`: prints the messages of a server, by the client.
 //! - [`handle_command`] — `firstline handle`: processes messages of a server by running a program, by the client.
+//! - [`bench_command`] — `firstline bench`: measures a server.
 //! - `src/web` — `firstline-web`, a separate program: a page and metrics, by the client. Only with the feature `web`.
 //! - `bridge` — `firstline-bridge`, with the feature of that name: forwards a journal to an MQTT broker, and commands
 //!   from there to a server.
@@ -79,13 +80,15 @@
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
-//! in [`hub::egress`] (to inspect a socket that its worker owns), and in [`handle_command`] (to set a signal to its
-//! default action).
+//! in [`hub::egress`] (to inspect a socket that its worker owns), in [`handle_command`] (signals of its programs), and in
+//! [`bench_command`] (its server ends with it).
 
 #[cfg(not(loom))]
 pub mod alloc_guard;
 #[cfg(not(loom))]
 pub mod auth;
+#[cfg(not(loom))]
+pub mod bench_command;
 #[cfg(all(feature = "bridge", not(loom)))]
 pub mod bridge;
 #[cfg(not(loom))]

@@ -1,12 +1,14 @@
 //! The program: from the arguments to the exit code.
 
+use firstline::bench_command;
 use firstline::handle_command;
 use firstline::hub::shutdown::Outcome;
 use firstline::hub::startup;
 use firstline::journal_command::{self, Verdict};
 use firstline::logger::Filter;
 use firstline::options::{
-    self, Action, HandleOptions, JournalOptions, Options, Page, SendOptions, Usage, WatchOptions,
+    self, Action, BenchOptions, HandleOptions, JournalOptions, Options, Page, SendOptions, Usage,
+    WatchOptions,
 };
 use firstline::process_io::standard_error::say;
 use firstline::send_command;
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         Ok(Action::Send(options)) => send(&options),
         Ok(Action::Watch(options)) => watch(&options),
         Ok(Action::Handle(options)) => handle(&options),
+        Ok(Action::Bench(options)) => bench(&options),
         Ok(Action::Companion(name, args)) => fail(NOT_STARTED, companion::run(name, &args)),
         Ok(Action::Print(page)) => show(page),
         Err(usage) => fail(USAGE, usage),
@@ -87,6 +90,13 @@ fn handle(options: &HandleOptions) -> ExitCode {
     }
 }
 
+fn bench(options: &BenchOptions) -> ExitCode {
+    match bench_command::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(failure.code(), failure),
+    }
+}
+
 fn show(page: Page) -> ExitCode {
     let text = match page {
         Page::Help => options::help(),
@@ -94,6 +104,7 @@ fn show(page: Page) -> ExitCode {
         Page::SendHelp => options::send_help(),
         Page::WatchHelp => options::watch_help(),
         Page::HandleHelp => options::handle_help(),
+        Page::BenchHelp => options::bench_help(),
         Page::Version => options::version() + "\n",
         Page::Sizes => budget::table(),
     };

@@ -10,7 +10,7 @@ _firstline() {
     fi
     if [ "$COMP_CWORD" -gt 1 ]; then
         case ${COMP_WORDS[1]} in
-        journal | send | watch | handle | web | bridge) command=${COMP_WORDS[1]} ;;
+        journal | send | watch | handle | bench | web | bridge) command=${COMP_WORDS[1]} ;;
         esac
     fi
 
@@ -23,7 +23,8 @@ _firstline() {
 
     compopt -o filenames 2>/dev/null
     case $command:$previous in
-    :--auth-file | :--log-file | send:--token-file | watch:--token-file | watch:--state | handle:--token-file)
+    :--auth-file | :--log-file | send:--token-file | watch:--token-file | watch:--state | handle:--token-file | \
+        bench:--token-file | bench:--save | bench:--compare)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
@@ -44,9 +45,11 @@ _firstline() {
     :--aging | :--realtime | :--per-address | :--rate | :--urgent-rate) words=off ;;
     :--idle-grace | :--line-timeout | :--idle-timeout | :--write-timeout) words=off ;;
     send:--timeout | watch:--timeout | handle:--timeout) words=off ;;
+    bench:--only) words='1x1 32x1 32x32 urgent fan-out' ;;
     watch:--since) words='all last' ;;
     :--listen | :--workers | :--sync-interval | :--drain-timeout | :--handle-wait | :--handle-limit | :--attempts) ;;
-    journal:--since | journal:--last | watch:--count | handle:--count) ;;
+    journal:--since | journal:--last | watch:--count | handle:--count | bench:--seconds | bench:--rounds | \
+        bench:--workers) ;;
     *) _firstline_words ;;
     esac
     mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$words" -- "$word")
@@ -74,6 +77,7 @@ _firstline_words() {
     journal) words='--since --last --min --follow --json --check --resize --help' ;;
     send) words='--priority --urgent --high --low --token-file --timeout --retry --spool --flush --help' ;;
     watch) words='--min --since --state --json --count --timeout --token-file --help' ;;
+    bench) words='--seconds --rounds --only --save --compare --workers --token-file --force --help' ;;
     handle) words='--min --count --each --timeout --token-file --help' ;;
     web | bridge) ;;
     *)
@@ -81,7 +85,7 @@ _firstline_words() {
             --handle --handle-wait --handle-limit --attempts --realtime --per-address --rate --urgent-rate
             --idle-grace --line-timeout --idle-timeout --write-timeout
             --drain-timeout --log-level --log-file --log-size --sizes --version --help'
-        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch handle web bridge'; fi
+        if [ "$COMP_CWORD" -eq 1 ]; then words+=' journal send watch handle bench web bridge'; fi
         ;;
     esac
     [[ $word == -* ]] && return
@@ -90,7 +94,7 @@ _firstline_words() {
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$word")
         ;;
-    send | watch | handle | web) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
+    send | watch | handle | bench | web) mapfile -t COMPREPLY < <(compgen -A hostname -- "$word") ;;
     esac
     if [ -n "$command" ]; then words=; fi
 }

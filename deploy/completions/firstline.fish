@@ -16,7 +16,7 @@ function __firstline_program
     complete -C "$line"
 end
 
-set -l commands journal send watch handle web bridge
+set -l commands journal send watch handle bench web bridge
 set -l sizes '1M 16M 64M 256M 1G'
 
 # Of the server.
@@ -25,6 +25,7 @@ complete -c firstline -n "$server" -a journal -d 'Read a journal'
 complete -c firstline -n "$server" -a send -d 'Send a message'
 complete -c firstline -n "$server" -a watch -d 'Print messages'
 complete -c firstline -n "$server" -a handle -d 'Process messages by a program'
+complete -c firstline -n "$server" -a bench -d 'Measure a server'
 complete -c firstline -n "$server" -a web -d 'Show a page'
 complete -c firstline -n "$server" -a bridge -d 'Send to an MQTT broker'
 complete -c firstline -n '__fish_seen_subcommand_from web' -a '(__fish_print_hostnames)'
@@ -100,3 +101,14 @@ complete -c firstline -n "$handle" -l min -x -a '(seq 0 9)' -d 'Only this priori
 complete -c firstline -n "$handle" -l count -x -d 'Tasks at once'
 complete -c firstline -n "$handle" -l timeout -x -a off -d 'Seconds the program may take for a task'
 complete -c firstline -n "$handle" -l token-file -r -F -d 'Show the token in this file'
+
+set -l bench '__fish_seen_subcommand_from bench'
+complete -c firstline -n "$bench; and not __firstline_is_behind_dashes" -a '(__fish_print_hostnames)'
+complete -c firstline -n "$bench" -l seconds -x -d 'How long a measurement takes'
+complete -c firstline -n "$bench" -l rounds -x -d 'How many rounds'
+complete -c firstline -n "$bench" -l only -x -a '1x1 32x1 32x32 urgent fan-out' -d 'Only these measurements'
+complete -c firstline -n "$bench" -l save -r -F -d 'Write the medians here'
+complete -c firstline -n "$bench" -l compare -r -F -d 'Compare with the medians here'
+complete -c firstline -n "$bench" -l workers -x -d 'Workers of the server that is started'
+complete -c firstline -n "$bench" -l token-file -r -F -d 'Show the token in this file'
+complete -c firstline -n "$bench" -l force -d 'Flood a server that is in use, too'

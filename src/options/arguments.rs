@@ -1,4 +1,4 @@
-//! Parses the values of the options of `firstline send`, `firstline watch` and `firstline handle`.
+//! Parses the values of the options of `firstline send`, `watch`, `handle` and `bench`.
 
 use super::usage::{self, Usage};
 use crate::protocol::Priority;

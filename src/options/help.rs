@@ -23,7 +23,7 @@ Exit status: 0 all was answered; 1 could not start; 2 wrong option or variable;
 pub fn help() -> String {
     let mut text = format!("{}: lines from nc, the urgent ones first\n\n", version());
     text += "Usage: firstline [OPTION]...\n";
-    text += "       firstline journal|send|watch|handle|web|bridge ...   see WORD --help\n";
+    text += "       firstline journal|send|watch|handle|bench|web|bridge ...  see WORD --help\n";
     text.extend(settings().iter().map(setting_line));
     text.extend(PAGES.iter().map(page_line));
     text + REST

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod arguments;
+mod bench;
 mod containers;
 mod handle;
 mod help;
@@ -26,6 +27,7 @@ mod values;
 mod watch;
 
 pub use addresses::{Allow, Listen, words};
+pub use bench::{BenchOptions, help as bench_help};
 pub use handle::{HandleOptions, help as handle_help};
 pub use help::{help, version};
 pub use interface::Interface;
@@ -38,7 +40,8 @@ pub use usage::Usage;
 pub use watch::{Since, WatchOptions, help as watch_help};
 
 use names::{
-    BOARD_VARIABLE, COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX, WATCH_WORD,
+    BENCH_WORD, BOARD_VARIABLE, COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, TEST_PREFIX,
+    WATCH_WORD,
 };
 use page::{PAGES, PageOption};
 use std::ffi::{OsStr, OsString};
@@ -58,6 +61,8 @@ pub enum Action {
     Watch(WatchOptions),
     /// Run `firstline handle`.
     Handle(HandleOptions),
+    /// Run `firstline bench`.
+    Bench(BenchOptions),
     /// Run the companion program of that name, with these arguments.
     Companion(&'static str, Vec<OsString>),
     /// Print something and exit.
@@ -66,8 +71,9 @@ pub enum Action {
 
 /// Reads the command line (without the program's name) and the environment.
 ///
-/// If the first argument is `journal`, `send`, `watch` or `handle`, the others belong to that command
-/// ([`JournalOptions`], [`SendOptions`], [`WatchOptions`], [`HandleOptions`]), and the environment is ignored. A
+/// If the first argument is `journal`, `send`, `watch`, `handle` or `bench`, the others belong to that command
+/// ([`JournalOptions`], [`SendOptions`], [`WatchOptions`], [`HandleOptions`], [`BenchOptions`]), and the environment is
+/// ignored. A
 /// companion program parses its own arguments. Otherwise the first `--help`, `--version` or `--sizes` ends the parsing:
 /// the arguments after it and the environment are not checked.
 ///
@@ -98,6 +104,10 @@ pub fn parse(
     if args.next_if(|argument| argument == HANDLE_WORD).is_some() {
         let options = handle::parse(lexopt::Parser::from_args(args))?;
         return Ok(options.map_or(Action::Print(Page::HandleHelp), Action::Handle));
+    }
+    if args.next_if(|argument| argument == BENCH_WORD).is_some() {
+        let options = bench::parse(lexopt::Parser::from_args(args))?;
+        return Ok(options.map_or(Action::Print(Page::BenchHelp), Action::Bench));
     }
     let companion = COMPANIONS.into_iter().find(|name| args.next_if(|argument| argument == name).is_some());
     if let Some(name) = companion {

@@ -12,6 +12,9 @@ pub(super) const WATCH_WORD: &str = "watch";
 /// If this is the first argument, the others belong to `firstline handle`.
 pub(super) const HANDLE_WORD: &str = "handle";
 
+/// If this is the first argument, the others belong to `firstline bench`.
+pub(super) const BENCH_WORD: &str = "bench";
+
 /// The companion programs. If one of these names is the first argument, the program `firstline-NAME` gets the others.
 /// Each companion is a separate package, and reads the variables `FIRSTLINE_NAME_...` itself.
 pub(super) const COMPANIONS: [&str; 2] = ["web", "bridge"];

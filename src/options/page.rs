@@ -13,6 +13,8 @@ pub enum Page {
     WatchHelp,
     /// `handle --help`: [`handle_help`](super::handle_help).
     HandleHelp,
+    /// `bench --help`: [`bench_help`](super::bench_help).
+    BenchHelp,
     /// `--version`: [`version`](super::version).
     Version,
     /// `--sizes`: the memory budget, [`crate::budget`].

@@ -1,56 +1,9 @@
 //! The protocols of the servers: how a message is sent, and how its replies and deliveries are counted.
 
+use firstline::bench_command::protocol::{self, Count, Greeting};
+
 /// The bytes of a message's text.
 pub type Text<'a> = &'a [u8];
-
-/// What the bytes of a stream are counted in.
-#[derive(Clone, Copy, Debug)]
-pub enum Count {
-    /// That many LFs make one.
-    Lines(u64),
-    /// That many bytes make one.
-    Bytes(u64),
-    /// That many NULs make one.
-    Frames(u64),
-}
-
-/// A counter of replies or deliveries that arrive in pieces.
-#[derive(Clone, Copy, Debug)]
-pub struct Counter {
-    unit: Count,
-    seen: u64,
-}
-
-impl Counter {
-    pub fn new(unit: Count) -> Self {
-        Self { unit, seen: 0 }
-    }
-
-    /// How many replies these bytes complete.
-    pub fn count(&mut self, bytes: &[u8]) -> u64 {
-        let (new, each) = match self.unit {
-            Count::Lines(each) => (memchr::memchr_iter(b'\n', bytes).count() as u64, each),
-            Count::Bytes(each) => (bytes.len() as u64, each),
-            Count::Frames(each) => (memchr::memchr_iter(0, bytes).count() as u64, each),
-        };
-        self.seen += new;
-        let complete = self.seen / each;
-        self.seen %= each;
-        complete
-    }
-}
-
-/// How a connection begins: what is sent, and how many bytes or lines come back before it is usable.
-pub struct Greeting {
-    pub send: Vec<u8>,
-    pub expect: Option<Count>,
-}
-
-impl Greeting {
-    fn none() -> Self {
-        Self { send: Vec::new(), expect: None }
-    }
-}
 
 /// What the load generator must know of a server's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +30,12 @@ impl Protocol {
     /// The greeting of a client that sends messages.
     pub fn greet_sender(self) -> Greeting {
         match self {
-            Self::Mosquitto => Greeting { send: mqtt_connect(), expect: Some(Count::Bytes(4)) },
+            Self::Mosquitto => greeting(mqtt_connect(), Count::Bytes(4)),
             // The INFO line of the server, and +OK to the CONNECT.
-            Self::Nats => {
-                Greeting { send: b"CONNECT {\"verbose\":true}\r\n".to_vec(), expect: Some(Count::Lines(2)) }
-            }
+            Self::Nats => greeting(b"CONNECT {\"verbose\":true}\r\n".to_vec(), Count::Lines(2)),
             Self::Stomp => {
                 let connect = "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:guest\n\n\0";
-                Greeting { send: connect.into(), expect: Some(Count::Frames(1)) }
+                greeting(connect.into(), Count::Frames(1))
             }
             _ => Greeting::none(),
         }
@@ -101,27 +52,19 @@ impl Protocol {
     }
 
     fn greet_reader_of(self, subject: &str) -> Greeting {
-        let mut greeting = self.greet_sender();
         match self {
-            Self::Lines => greeting = Greeting { send: b"/join\n".to_vec(), expect: Some(Count::Lines(1)) },
-            Self::Redis => {
-                greeting = Greeting {
-                    send: format!("SUBSCRIBE {subject}\r\n").into_bytes(),
-                    expect: Some(Count::Lines(6)),
-                };
-            }
+            Self::Lines => greeting(b"/join\n".to_vec(), Count::Lines(1)),
+            Self::Redis => greeting(format!("SUBSCRIBE {subject}\r\n").into_bytes(), Count::Lines(6)),
             Self::Mosquitto => {
-                greeting.send.extend(mqtt_subscribe(subject));
-                greeting.expect = Some(Count::Bytes(4 + 5));
+                greeting([mqtt_connect(), mqtt_subscribe(subject)].concat(), Count::Bytes(4 + 5))
             }
             Self::Nats => {
                 // Not verbose: a reader wants only its messages. The PING shows when it is subscribed.
                 let commands = format!("CONNECT {{\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
-                greeting = Greeting { send: commands.into_bytes(), expect: Some(Count::Lines(2)) };
+                greeting(commands.into_bytes(), Count::Lines(2))
             }
-            Self::Beanstalkd | Self::Broker | Self::Stomp => {}
+            Self::Beanstalkd | Self::Broker | Self::Stomp => self.greet_sender(),
         }
-        greeting
     }
 
     /// Appends a message that the server acknowledges; `number` is its number on the connection.
@@ -197,6 +140,37 @@ impl Protocol {
             }
         }
     }
+}
+
+impl protocol::Protocol for Protocol {
+    fn greet_sender(&self) -> Greeting {
+        Self::greet_sender(*self)
+    }
+
+    fn greet_reader(&self) -> Greeting {
+        Self::greet_reader(*self)
+    }
+
+    fn message(&self, out: &mut Vec<u8>, text: &[u8], number: u64) {
+        Self::message(*self, out, text, number);
+    }
+
+    fn broadcast(&self, out: &mut Vec<u8>, text: &[u8], number: u64) {
+        Self::broadcast(*self, out, text, number);
+    }
+
+    fn reply(&self) -> Count {
+        Self::reply(*self)
+    }
+
+    fn delivery(&self, text_bytes: usize) -> Count {
+        Self::delivery(*self, text_bytes)
+    }
+}
+
+/// What is sent, and what one answer is.
+pub fn greeting(send: Vec<u8>, answer: Count) -> Greeting {
+    Greeting { send, expect: Some(answer), begins: "" }
 }
 
 fn mqtt_connect() -> Vec<u8> {

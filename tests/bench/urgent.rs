@@ -1,7 +1,8 @@
 //! The latency of urgent lines while others flood the server.
 
 use crate::load::{self, Load, connect, text};
-use crate::protocol::{Count, Counter, Greeting, Protocol};
+use crate::protocol::{Protocol, greeting};
+use firstline::bench_command::protocol::{Count, Counter, Greeting};
 use firstline::histogram::Histogram;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -53,7 +54,7 @@ impl Probe {
 }
 
 fn watch_urgent() -> Greeting {
-    Greeting { send: b"watch urgent\r\nignore default\r\n".to_vec(), expect: Some(Count::Lines(2)) }
+    greeting(b"watch urgent\r\nignore default\r\n".to_vec(), Count::Lines(2))
 }
 
 /// The latencies of an urgent line every 2 ms, during `flood`.

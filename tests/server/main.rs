@@ -7,6 +7,7 @@
 mod support;
 
 mod access;
+mod bench_command;
 mod bounds;
 mod foreign;
 mod handle_command;

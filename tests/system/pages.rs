@@ -11,12 +11,13 @@ use std::process;
 /// A command and its help.
 type Command = (&'static str, fn() -> String);
 
-const COMMANDS: [Command; 5] = [
+const COMMANDS: [Command; 6] = [
     ("", options::help),
     ("journal", options::journal_help),
     ("send", options::send_help),
     ("watch", options::watch_help),
     ("handle", options::handle_help),
+    ("bench", options::bench_help),
 ];
 
 fn file(path: &str) -> String {
@@ -83,7 +84,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn each_manual_page_of_a_command_has_its_options() {
-    for command in ["send", "watch", "handle"] {
+    for command in ["send", "watch", "handle", "bench"] {
         let page = file(&format!("deploy/firstline-{command}.1")).replace("\\-", "-");
         assert_eq!(described_in(&page), help_of(command), "{command}");
     }
@@ -114,6 +115,7 @@ fn bash_offers_the_values_of_options() {
     assert_eq!(bash(&["handle", "--timeout", ""]), set(&["off"]));
     assert_eq!(bash(&["handle", "pi", "--ea"]), set(&["--each"]));
     assert_eq!(bash(&["watch", "pi", "--js"]), set(&["--json"]));
+    assert_eq!(bash(&["bench", "--only", "ur"]), set(&["urgent"]));
 }
 
 #[test]

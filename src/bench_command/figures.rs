@@ -1,0 +1,66 @@
+//! The figures of all rounds of one measurement.
+
+use super::work::{Round, Work};
+use crate::histogram::Histogram;
+
+/// The figures of all rounds of one measurement.
+#[derive(Debug)]
+pub struct Figures {
+    /// What was measured.
+    pub work: Work,
+    /// The times to the ACK in all rounds together.
+    pub latency: Histogram,
+    /// Of each round: messages a second; or, if only times were measured, the 99th percentile in microseconds.
+    rounds: Vec<f64>,
+}
+
+impl Figures {
+    /// No round yet.
+    pub fn new(work: Work) -> Self {
+        Self { work, latency: Histogram::new(), rounds: Vec::new() }
+    }
+
+    /// Adds a round.
+    pub fn add(&mut self, round: &Round) {
+        let p99_us = || round.latency.percentile(990) as f64 / 1e3;
+        self.rounds.push(round.per_second.unwrap_or_else(p99_us));
+        self.latency.merge(&round.latency);
+    }
+
+    /// The median of the rounds.
+    ///
+    /// # Panics
+    /// There was no round.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.rounds.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+
+    /// The least and the greatest of the rounds.
+    pub fn range(&self) -> (f64, f64) {
+        self.rounds
+            .iter()
+            .fold((f64::MAX, 0.0), |(least, most), figure| (figure.min(least), figure.max(most)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_and_range_are_those_of_the_rounds() {
+        let mut rates = Figures::new(Work::Flood);
+        for rate in [3.0, 1.0, 20.0] {
+            rates.add(&Round { per_second: Some(rate), latency: Histogram::new() });
+        }
+        assert_eq!((rates.median(), rates.range()), (3.0, (1.0, 20.0)));
+        let mut times = Figures::new(Work::Urgent);
+        let mut latency = Histogram::new();
+        latency.record(31_000);
+        times.add(&Round { per_second: None, latency });
+        assert!((31.0..33.0).contains(&times.median()), "{times:?}");
+        assert_eq!(times.latency.max(), 31_000);
+    }
+}

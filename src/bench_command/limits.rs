@@ -1,0 +1,28 @@
+//! The bounds of the measurements, each with its reason.
+
+use std::time::Duration;
+
+/// The most clients of a measurement: more threads than most boards have processors, and half of the places of the
+/// usual board.
+pub const CLIENTS_MAX: usize = 32;
+
+/// The clients that flood while urgent lines are sent.
+pub const FLOODING_MAX: usize = 16;
+
+/// The bytes of each text: those of a reading with its name.
+pub const TEXT_BYTES: usize = 64;
+
+/// How long a connection may take.
+pub const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// How long the server may answer nothing: then it hangs, or the network is gone.
+pub const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// The pause between two urgent lines.
+pub const URGENT_PAUSE: Duration = Duration::from_millis(2);
+
+/// The bytes of one receive.
+pub const RECEIVE_BYTES: usize = 64 * 1024;
+
+/// The largest file of figures that is read, in bytes: many times what is written.
+pub const SAVED_BYTES_MAX: u64 = 64 * 1024;

@@ -1,0 +1,96 @@
+//! Figures in a file, for a comparison with a later run: one line for each measurement, with its name and its median.
+
+use super::figures::Figures;
+use super::limits::SAVED_BYTES_MAX;
+use super::work::Work;
+use crate::process_io::failure::Failure;
+use crate::process_io::regular_file::open_regular;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+/// The first line of a file.
+const HEADING: &str = "firstline bench 1";
+
+/// The medians of a run.
+#[derive(Debug, PartialEq)]
+pub struct Saved(BTreeMap<String, f64>);
+
+impl Saved {
+    /// Those of this run.
+    pub fn of(figures: &[Figures]) -> Self {
+        Self(figures.iter().map(|of| (of.work.name().to_string(), of.median())).collect())
+    }
+
+    /// The median of a measurement, if the run had it.
+    pub fn median(&self, work: Work) -> Option<f64> {
+        self.0.get(work.name()).copied()
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not one of `--save`.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let unread = |error| Failure::system_of_path("--compare", path, &error);
+        let mut text = String::new();
+        open_regular(path)
+            .and_then(|file| file.take(SAVED_BYTES_MAX).read_to_string(&mut text))
+            .map_err(unread)?;
+        Self::parse(&text).ok_or_else(|| {
+            Failure::usage(format_args!(
+                "--compare {}: it is no file of firstline bench --save",
+                path.display()
+            ))
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        lines.next().filter(|line| *line == HEADING)?;
+        let entry = |line: &str| {
+            let (name, median) = line.split_once(' ')?;
+            let median = median.parse().ok().filter(|median: &f64| median.is_finite() && *median > 0.0)?;
+            Some((name.to_string(), median))
+        };
+        lines.map(entry).collect::<Option<BTreeMap<_, _>>>().map(Self)
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), Failure> {
+        fs::write(path, self.text()).map_err(|error| Failure::system_of_path("--save", path, &error))
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{HEADING}\n");
+        for (name, median) in &self.0 {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{name} {median}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let saved = Saved([("1x1".to_string(), 12_600.5), ("urgent".to_string(), 0.25)].into());
+        assert_eq!(Saved::parse(&saved.text()), Some(saved));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for text in ["", "root:x:0:0\n", "firstline bench 2\n1x1 1\n", "firstline bench 1\n1x1 NaN\n"] {
+            assert_eq!(Saved::parse(text), None, "{text}");
+        }
+        assert_eq!(Saved::parse("firstline bench 1\n"), Some(Saved(BTreeMap::new())));
+    }
+}

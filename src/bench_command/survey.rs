@@ -1,0 +1,161 @@
+//! What the server says about itself: what it keeps, who else uses it, and what it refused.
+
+use super::load::connect;
+use super::protocol::{Count, Counter, Lines, Protocol as _};
+use super::trouble::Trouble;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+
+/// The longest answer to `/stats`, in bytes: several times what a server says.
+const STATS_BYTES_MAX: usize = 64 * 1024;
+
+/// The server's counters at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey(BTreeMap<String, u64>);
+
+impl Survey {
+    /// Asks the server.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is no firstline server.
+    pub fn of(address: SocketAddr, lines: &Lines) -> Result<Self, Trouble> {
+        let mut stream = connect(address, &lines.greet_sender())?;
+        stream.set_nonblocking(false)?;
+        stream.write_all(b"/stats\n/quit\n")?;
+        let mut said = Vec::new();
+        stream.take(STATS_BYTES_MAX as u64).read_to_end(&mut said)?;
+        Self::parse(&String::from_utf8_lossy(&said))
+    }
+
+    fn parse(said: &str) -> Result<Self, Trouble> {
+        let stat = |line: &str| {
+            let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+            Some((name.to_string(), value.parse().ok()?))
+        };
+        let stats: BTreeMap<_, _> = said.lines().filter_map(stat).collect();
+        if stats.contains_key("processed") {
+            return Ok(Self(stats));
+        }
+        let first = said.lines().next().unwrap_or_default().to_string();
+        Err(if first.starts_with("ERR ") { Trouble::Closed(first) } else { Trouble::Foreign(first) })
+    }
+
+    /// A counter, if the server has it.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
+    }
+
+    /// Whether it keeps a journal.
+    pub fn keeps_journal(&self) -> bool {
+        self.0.contains_key("journal-id")
+    }
+
+    /// Whether messages go to handlers.
+    pub fn has_handlers(&self) -> bool {
+        self.0.contains_key("handlers")
+    }
+
+    /// Refuses a server that a flood would harm: it would fill the journal, wake the handlers, and hold up others.
+    ///
+    /// # Errors
+    /// What speaks against it.
+    pub fn refuse_if_in_use(&self) -> Result<(), Trouble> {
+        // This connection is one of them.
+        let others = self.get("clients").unwrap_or(1).saturating_sub(1);
+        let in_use = |how: &str| Err(Trouble::InUse(how.to_string()));
+        match () {
+            () if self.keeps_journal() => in_use("it keeps a journal"),
+            () if self.has_handlers() => in_use("its messages go to handlers"),
+            () if others == 1 => in_use("another client is connected to it"),
+            () if others > 1 => in_use(&format!("{others} other clients are connected to it")),
+            () => Ok(()),
+        }
+    }
+
+    /// Whether it refused lines since `before`.
+    ///
+    /// # Errors
+    /// How many, and the reason of most of them.
+    pub fn refuse_refusals(&self, before: &Self) -> Result<(), Trouble> {
+        let since = |name: &str, now: u64| now.saturating_sub(before.get(name).unwrap_or(0));
+        let refused = self.0.iter().filter_map(|(name, now)| {
+            let reason = name.strip_prefix("refused-")?;
+            Some((since(name, *now), reason.to_string()))
+        });
+        match refused.max() {
+            Some((count @ 1.., reason)) => Err(Trouble::Refused(count, reason)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How many clients the server has room for, up to `wanted`: it connects until it is turned away.
+///
+/// # Errors
+/// It cannot be reached.
+pub fn room(address: SocketAddr, lines: &Lines, wanted: usize) -> Result<usize, Trouble> {
+    let mut held = Vec::new();
+    while held.len() < wanted {
+        match connect(address, &lines.greet_sender()) {
+            Ok(stream) => held.push(stream),
+            Err(Trouble::Closed(_)) if !held.is_empty() => break,
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    let room = held.len();
+    // They end in order, so that their places are free when the first measurement begins.
+    for stream in &mut held {
+        stream.set_nonblocking(false)?;
+        stream.write_all(b"/quit\n")?;
+        let (mut counter, mut byte) = (Counter::new(Count::Lines(2)), [0]);
+        while stream.read(&mut byte)? > 0 && counter.count(&byte) == 0 {}
+    }
+    Ok(room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(said: &str) -> Survey {
+        Survey::parse(said).unwrap()
+    }
+
+    fn why(said: &str) -> Option<String> {
+        survey(said).refuse_if_in_use().err().map(|trouble| trouble.to_string())
+    }
+
+    #[test]
+    fn server_in_use_is_refused_with_what_uses_it() {
+        let idle = "STAT clients 1\nSTAT processed 0\nOK 2\n";
+        assert_eq!(why(idle), None);
+        for (more, part) in [
+            ("STAT journal-id 17\n", "keeps a journal"),
+            ("STAT handlers 0\n", "go to handlers"),
+            ("STAT clients 2\n", "another client is"),
+            ("STAT clients 4\n", "3 other clients are"),
+        ] {
+            let told = why(&(idle.to_string() + more)).unwrap();
+            assert!(told.contains(part) && told.contains("--force"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_server_is_told_with_its_first_line() {
+        for said in ["", "HTTP/1.1 400 Bad Request\r\n", "STAT clients 1\n"] {
+            assert!(matches!(Survey::parse(said), Err(Trouble::Foreign(_))), "{said}");
+        }
+        let unknown = Survey::parse("ERR 2 not-authenticated say /auth TOKEN first\nBYE quit\n");
+        assert!(matches!(unknown, Err(Trouble::Closed(_))), "{unknown:?}");
+    }
+
+    #[test]
+    fn refused_lines_are_told_with_the_reason_of_most() {
+        let before = survey("STAT processed 0\nSTAT refused-too-long 5\n");
+        let after = survey("STAT processed 9\nSTAT refused-too-long 5\nSTAT refused-journal-failed 7\n");
+        assert!(before.refuse_refusals(&before).is_ok());
+        let told = after.refuse_refusals(&before).unwrap_err().to_string();
+        assert_eq!(told, "it refused 7 lines: journal-failed");
+    }
+}
