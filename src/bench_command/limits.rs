@@ -18,6 +18,12 @@ pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long the server may answer nothing: then it hangs, or the network is gone.
 pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// How long clients of the measurement before may take to leave, and others that are just leaving.
+pub const LEAVING_MAX: Duration = Duration::from_secs(2);
+
+/// The pause between two looks at who is still there.
+pub const LEAVING_PAUSE: Duration = Duration::from_millis(20);
+
 /// The pause between two urgent lines.
 pub const URGENT_PAUSE: Duration = Duration::from_millis(2);
 

@@ -88,7 +88,12 @@ fn await_answer(stream: &mut TcpStream, mut counter: Counter, begins: &str) -> R
         if byte == *b"\n"
             && let Some(line) = String::from_utf8_lossy(&said).lines().find(|line| !line.starts_with(begins))
         {
-            return Err(Trouble::Closed(line.to_string()));
+            let line = line.to_string();
+            return Err(if line.starts_with("ERR ") {
+                Trouble::Closed(line)
+            } else {
+                Trouble::Foreign(line)
+            });
         }
         if counter.count(&byte) > 0 {
             return Ok(());

@@ -57,9 +57,10 @@ pub fn work_names() -> [&'static str; Work::ALL.len()] {
 /// Nothing can be measured, or the server went away.
 pub fn run(options: &BenchOptions) -> Result<(), Failure> {
     let before = options.compare.as_deref().map(Saved::read).transpose()?;
-    let target = Target::of(options)?;
+    let mut target = Target::of(options)?;
     let lines = Lines::new(target.token());
-    let bench = prepare(options, &target, &lines).map_err(|trouble| target.failure(&trouble))?;
+    let survey = target.survey(&lines).map_err(|trouble| target.failure(&trouble))?;
+    let bench = prepare(options, &target, &survey, &lines).map_err(|trouble| target.failure(&trouble))?;
     let figures = measure(options, &bench).map_err(|trouble| target.failure(&trouble))?;
     if let Some(path) = &options.save {
         Saved::of(&figures).write(path)?;
@@ -70,12 +71,16 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
 }
 
 /// Refuses a server that is in use, and finds out how many clients it takes.
-fn prepare<'a>(options: &BenchOptions, target: &Target, lines: &'a Lines) -> Result<Bench<'a>, Trouble> {
-    let survey = Survey::of(target.address(), lines)?;
+fn prepare<'a>(
+    options: &BenchOptions,
+    target: &Target,
+    survey: &Survey,
+    lines: &'a Lines,
+) -> Result<Bench<'a>, Trouble> {
     if !options.force && !target.is_own() {
         survey.refuse_if_in_use()?;
     }
-    Bench::new(target.address(), lines, options.duration)
+    Bench::new(target.address(), lines, survey, options.duration)
 }
 
 /// The measurements alternate, so that other load of the machine affects all of them.

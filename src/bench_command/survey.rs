@@ -1,11 +1,14 @@
 //! What the server says about itself: what it keeps, who else uses it, and what it refused.
 
+use super::limits::{LEAVING_MAX, LEAVING_PAUSE};
 use super::load::connect;
 use super::protocol::{Count, Counter, Lines, Protocol as _};
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Instant;
 
 /// The longest answer to `/stats`, in bytes: several times what a server says.
 const STATS_BYTES_MAX: usize = 64 * 1024;
@@ -28,6 +31,27 @@ impl Survey {
         Self::parse(&String::from_utf8_lossy(&said))
     }
 
+    /// Asks the server, once no more than `others` clients are connected besides this one, or [`LEAVING_MAX`] is over.
+    ///
+    /// # Errors
+    /// As for [`of`](Self::of), and the server has no place for this client.
+    pub fn when_left(address: SocketAddr, lines: &Lines, others: u64) -> Result<Self, Trouble> {
+        let until = Instant::now() + LEAVING_MAX;
+        loop {
+            let survey = Self::of(address, lines);
+            let waits = match &survey {
+                Ok(survey) => survey.others() > others,
+                // It may be full of clients that are leaving.
+                Err(Trouble::Closed(line)) => line.starts_with("ERR 0 "),
+                Err(_) => false,
+            };
+            if !waits || Instant::now() >= until {
+                return survey;
+            }
+            thread::sleep(LEAVING_PAUSE);
+        }
+    }
+
     fn parse(said: &str) -> Result<Self, Trouble> {
         let stat = |line: &str| {
             let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
@@ -46,6 +70,11 @@ impl Survey {
         self.0.get(name).copied()
     }
 
+    /// How many clients are connected besides the one that asked.
+    pub fn others(&self) -> u64 {
+        self.get("clients").unwrap_or(1).saturating_sub(1)
+    }
+
     /// Whether it keeps a journal.
     pub fn keeps_journal(&self) -> bool {
         self.0.contains_key("journal-id")
@@ -61,8 +90,7 @@ impl Survey {
     /// # Errors
     /// What speaks against it.
     pub fn refuse_if_in_use(&self) -> Result<(), Trouble> {
-        // This connection is one of them.
-        let others = self.get("clients").unwrap_or(1).saturating_sub(1);
+        let others = self.others();
         let in_use = |how: &str| Err(Trouble::InUse(how.to_string()));
         match () {
             () if self.keeps_journal() => in_use("it keeps a journal"),

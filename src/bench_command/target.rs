@@ -1,7 +1,8 @@
 //! The server to measure: one that runs, or one that is started for the measurement and ends with it.
 
-use super::limits::CONNECT_MAX;
 use super::own::Own;
+use super::protocol::Lines;
+use super::survey::Survey;
 use super::trouble::Trouble;
 use crate::client::address::Server;
 use crate::client::lookup::Lookup;
@@ -10,7 +11,7 @@ use crate::options::{BenchOptions, Usage};
 use crate::process_io::failure::Failure;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ const LOOKUP_PAUSE: Duration = Duration::from_millis(5);
 /// The server to measure.
 #[derive(Debug)]
 pub struct Target {
-    address: SocketAddr,
+    /// The addresses to try in order; once one answers, that one alone. There is at least one.
+    addresses: Vec<SocketAddr>,
     /// As the user wrote it.
     name: String,
     token: Option<Token>,
@@ -37,19 +39,42 @@ impl Target {
         let token = options.token_file.as_deref().map(Token::read).transpose()?;
         let Some(given) = &options.server else {
             let own = Own::start(options.workers.as_deref())?;
-            return Ok(Self { address: own.address, name: own.address.to_string(), token, own: Some(own) });
+            return Ok(Self {
+                addresses: vec![own.address],
+                name: own.address.to_string(),
+                token,
+                own: Some(own),
+            });
         };
         let servers: Servers = given.parse().map_err(|error| Usage::given(given.as_ref(), error))?;
         let [server] = servers.list() else {
             return Err(Usage::given(given.as_ref(), "takes one server").into());
         };
-        let address = reach(server).map_err(|error| Failure::system_of(server, &error))?;
-        Ok(Self { address, name: server.to_string(), token, own: None })
+        let addresses = addresses(server).map_err(|error| Failure::system_of(server, &error))?;
+        Ok(Self { addresses, name: server.to_string(), token, own: None })
     }
 
-    /// Its address.
+    /// Its address; before a survey, the first of them.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Asks the first of its addresses that answers.
+    ///
+    /// # Errors
+    /// None answers, or what answers is no firstline server.
+    pub fn survey(&mut self, lines: &Lines) -> Result<Survey, Trouble> {
+        let mut last = None;
+        for address in &self.addresses {
+            match Survey::when_left(*address, lines, 0) {
+                Err(trouble @ Trouble::System(_)) => last = Some(Err(trouble)),
+                answer => {
+                    self.addresses = vec![*address];
+                    return answer;
+                }
+            }
+        }
+        last.unwrap_or_else(|| Err(io::Error::from(ErrorKind::AddrNotAvailable).into()))
     }
 
     /// The token to show.
@@ -79,21 +104,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// The first of the server's addresses that accepts a connection.
-fn reach(server: &Server) -> io::Result<SocketAddr> {
-    let addresses = match (server.address(), server.name()) {
-        (Some(address), _) => vec![address?],
-        (None, Some((name, port))) => look_up(name, port)?,
-        (None, None) => Vec::new(),
-    };
-    let mut last = io::Error::from(ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_MAX) {
-            Ok(_) => return Ok(address),
-            Err(error) => last = error,
-        }
+/// The addresses of a server, one or more.
+fn addresses(server: &Server) -> io::Result<Vec<SocketAddr>> {
+    match (server.address(), server.name()) {
+        (Some(address), _) => Ok(vec![address?]),
+        (None, Some((name, port))) => look_up(name, port),
+        (None, None) => Err(ErrorKind::AddrNotAvailable.into()),
     }
-    Err(last)
 }
 
 fn look_up(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

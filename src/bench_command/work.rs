@@ -57,6 +57,8 @@ pub struct Bench<'a> {
     duration: Duration,
     /// How many clients there may be at once.
     clients: usize,
+    /// How many clients of others there are.
+    others: u64,
 }
 
 impl<'a> Bench<'a> {
@@ -64,13 +66,18 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// It cannot be reached, or takes too few.
-    pub fn new(address: SocketAddr, lines: &'a Lines, duration: Duration) -> Result<Self, Trouble> {
+    pub fn new(
+        address: SocketAddr,
+        lines: &'a Lines,
+        survey: &Survey,
+        duration: Duration,
+    ) -> Result<Self, Trouble> {
         // A survey, or the sender of urgent lines, is one more.
         let room = room(address, lines, CLIENTS_MAX + 1)?;
         if room < 3 {
             return Err(Trouble::NoRoom(room));
         }
-        Ok(Self { address, lines, duration, clients: room - 1 })
+        Ok(Self { address, lines, duration, clients: room - 1, others: survey.others() })
     }
 
     /// How many clients the measurement has: fewer than usual if the server takes fewer.
@@ -99,10 +106,11 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// The server goes away, answers nothing, or refuses lines.
     pub fn run(&self, work: Work) -> Result<Round, Trouble> {
-        let before = Survey::of(self.address, self.lines)?;
-        let result = self.measure(work)?;
-        Survey::of(self.address, self.lines)?.refuse_refusals(&before)?;
-        Ok(result)
+        let survey = || Survey::when_left(self.address, self.lines, self.others);
+        let before = survey()?;
+        let round = self.measure(work)?;
+        survey()?.refuse_refusals(&before)?;
+        Ok(round)
     }
 
     fn measure(&self, work: Work) -> Result<Round, Trouble> {

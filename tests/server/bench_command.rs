@@ -138,9 +138,7 @@ fn what_is_no_server_and_one_that_goes_away_are_told_in_one_line() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let answering = std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok).take(2) {
-            let _ = stream.write_all(b"220 mail.example.org ESMTP\r\n");
-        }
+        let _ = listener.accept().unwrap().0.write_all(b"220 mail.example.org ESMTP\r\n");
     });
     let ran = self::ran(&[&address]);
     assert!(ran.code == Some(4) && ran.reason().contains("220 mail.example.org"), "{ran:?}");

@@ -73,8 +73,10 @@ emulated() {
     export FIRSTLINE_TEST_BINARY=$1 FIRSTLINE_TEST_RUNNER=$2
     shift 2
     say "the suite against ${FIRSTLINE_TEST_BINARY##*/}, by $FIRSTLINE_TEST_RUNNER"
-    # The emulator handles signals itself, so an ignored signal cannot be tested there.
-    run_tests "$@" "${SERVER[@]}" --skip shutdown::ignored_sighup_survives_the_terminal
+    # The emulator handles signals itself, so an ignored signal cannot be tested there; and a server in an emulator
+    # cannot start itself.
+    run_tests "$@" "${SERVER[@]}" --skip shutdown::ignored_sighup_survives_the_terminal \
+        --skip bench_command::own_server --skip bench_command::interruption
     unset FIRSTLINE_TEST_BINARY FIRSTLINE_TEST_RUNNER
 }
 
