@@ -34,7 +34,8 @@ impl Figures {
     pub fn median(&self) -> f64 {
         let mut sorted = self.rounds.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        let middle = sorted.len() / 2;
+        if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
     }
 
     /// The least and the greatest of the rounds.
@@ -56,6 +57,8 @@ mod tests {
             rates.add(&Round { per_second: Some(rate), latency: Histogram::new() });
         }
         assert_eq!((rates.median(), rates.range()), (3.0, (1.0, 20.0)));
+        rates.add(&Round { per_second: Some(5.0), latency: Histogram::new() });
+        assert_eq!(rates.median(), 4.0, "of an even number, between the two in the middle");
         let mut times = Figures::new(Work::Urgent);
         let mut latency = Histogram::new();
         latency.record(31_000);

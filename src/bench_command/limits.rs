@@ -15,16 +15,19 @@ pub const TEXT_BYTES: usize = 64;
 /// How long a connection may take.
 pub const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// How long the server may answer nothing: then it hangs, or the network is gone.
+/// The longest line of an answer to a greeting, in bytes. What sends more is no firstline server.
+pub const ANSWER_LINE_BYTES_MAX: usize = 1024;
+
+/// If nothing arrives for this time, the server hangs or the network is down.
 pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// How long clients of the measurement before may take to leave, and others that are just leaving.
+/// How long to wait until earlier clients have left.
 pub const LEAVING_MAX: Duration = Duration::from_secs(2);
 
-/// The pause between two looks at who is still there.
-pub const LEAVING_PAUSE: Duration = Duration::from_millis(20);
+/// The pause between two surveys while clients leave.
+pub const LEAVING_PAUSE: Duration = Duration::from_millis(100);
 
-/// The pause between two urgent lines.
+/// The pause after the ACK of an urgent line, before the next one.
 pub const URGENT_PAUSE: Duration = Duration::from_millis(2);
 
 /// The bytes of one receive.

@@ -1,13 +1,15 @@
 //! The load generator: one thread, one epoll set, and on each connection a fixed number of messages in flight.
 
-use super::limits::{CONNECT_MAX, RECEIVE_BYTES, SILENCE_MAX};
+use super::limits::{ANSWER_LINE_BYTES_MAX, CONNECT_MAX, RECEIVE_BYTES, SILENCE_MAX};
 use super::protocol::{Counter, Greeting, Protocol};
 use super::trouble::Trouble;
 use crate::histogram::Histogram;
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many events one wait takes.
@@ -59,44 +61,65 @@ pub fn text(bytes: usize) -> Vec<u8> {
     b"abcdefghijklmnopqrstuvwxyz0123456789".iter().copied().cycle().take(bytes).collect()
 }
 
-/// Connects, and waits for the answer to the greeting. Then the connection does not block.
+/// Connects, and waits for the answer to the greeting, up to [`SILENCE_MAX`]. Then the connection does not block.
 ///
 /// # Errors
-/// The connection fails, or the server closes it.
+/// The connection fails, or the server does not serve this client.
 pub fn connect(address: SocketAddr, greeting: &Greeting) -> Result<TcpStream, Trouble> {
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_MAX)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     stream.write_all(&greeting.send)?;
     if let Some(expect) = greeting.expect {
-        await_answer(&mut stream, Counter::new(expect), greeting.begins)?;
+        await_answer(&mut stream, Counter::new(expect), greeting.is_good)?;
     }
     stream.set_nonblocking(true)?;
     Ok(stream)
 }
 
 /// Reads byte by byte, so that nothing behind the answer is lost.
-fn await_answer(stream: &mut TcpStream, mut counter: Counter, begins: &str) -> Result<(), Trouble> {
-    let (mut said, mut byte) = (Vec::new(), [0]);
+fn await_answer(
+    stream: &mut TcpStream,
+    mut counter: Counter,
+    is_good: fn(&str) -> bool,
+) -> Result<(), Trouble> {
+    let (until, mut line, mut byte) = (Instant::now() + SILENCE_MAX, Vec::new(), [0]);
     loop {
-        match stream.read(&mut byte) {
-            Ok(0) => return Err(Trouble::Closed(String::from_utf8_lossy(&said).into_owned())),
-            Ok(_) => said.extend_from_slice(&byte),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(Trouble::Silent(SILENCE_MAX)),
-            Err(error) => return Err(error.into()),
-        }
-        if byte == *b"\n"
-            && let Some(line) = String::from_utf8_lossy(&said).lines().find(|line| !line.starts_with(begins))
-        {
-            let line = line.to_string();
-            return Err(if line.starts_with("ERR ") {
-                Trouble::Closed(line)
-            } else {
-                Trouble::Foreign(line)
-            });
+        let count = read(stream, &mut byte)?;
+        line.extend_from_slice(&byte[..count]);
+        let is_whole = line.ends_with(b"\n") || line.len() == ANSWER_LINE_BYTES_MAX;
+        if count == 0 || (is_whole && !is_good(&String::from_utf8_lossy(&line))) {
+            return Err(refusal(&line));
         }
         if counter.count(&byte) > 0 {
             return Ok(());
+        }
+        if is_whole {
+            line.clear();
+        }
+        if Instant::now() > until {
+            return Err(Trouble::Silent(SILENCE_MAX));
+        }
+    }
+}
+
+/// What the last line of a server means that does not go on.
+pub fn refusal(line: &[u8]) -> Trouble {
+    let line = String::from_utf8_lossy(line).trim_end().to_string();
+    if line.is_empty() || line.starts_with("ERR ") { Trouble::Closed(line) } else { Trouble::Foreign(line) }
+}
+
+/// Reads from a connection that blocks, and again after a signal. Returns 0 at the end.
+///
+/// # Errors
+/// Nothing came for [`SILENCE_MAX`], or the connection is lost.
+pub fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Trouble> {
+    loop {
+        match stream.read(buffer) {
+            Ok(count) => return Ok(count),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(Trouble::Silent(SILENCE_MAX)),
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -134,10 +157,9 @@ impl Connection {
 
     fn flush(&mut self) -> Result<(), Trouble> {
         while !self.rest.is_empty() {
-            match self.stream.write(&self.rest) {
-                Ok(written) => drop(self.rest.drain(..written)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
+            match send(&mut self.stream, &self.rest)? {
+                0 => break,
+                written => drop(self.rest.drain(..written)),
             }
         }
         Ok(())
@@ -170,8 +192,28 @@ fn receive(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Trouble> 
     match stream.read(buffer) {
         Ok(0) => Err(Trouble::Closed(String::new())),
         Ok(count) => Ok(count),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        Err(error) if is_temporary(&error) => Ok(0),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends once; 0: the socket takes nothing now.
+fn send(stream: &mut TcpStream, bytes: &[u8]) -> Result<usize, Trouble> {
+    match stream.write(bytes) {
+        Err(error) if is_temporary(&error) => Ok(0),
+        sent => Ok(sent?),
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Waits for events; none after a signal.
+fn wait(epoll: &Epoll, events: &mut [EpollEvent]) -> Result<usize, Trouble> {
+    match epoll.wait(events, EpollTimeout::from(TICK_MS)) {
+        Err(Errno::EINTR) => Ok(0),
+        count => Ok(count?),
     }
 }
 
@@ -192,33 +234,57 @@ impl Silence {
 /// # Errors
 /// The server goes away, or answers nothing.
 pub fn acknowledge(address: SocketAddr, protocol: &impl Protocol, load: Load) -> Result<Outcome, Trouble> {
-    let text = text(load.text_bytes);
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let mut connections = Vec::new();
-    for index in 0..load.connections {
-        let stream = connect(address, &protocol.greet_sender())?;
-        epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
-        let (replies, times) = (Counter::new(protocol.reply()), VecDeque::new());
-        connections.push(Connection { stream, replies, sent: 0, in_flight: 0, times, rest: Vec::new() });
-    }
-    let mut outcome = Outcome::new();
-    let (start, mut silence) = (Instant::now(), Silence(Instant::now()));
-    for connection in &mut connections {
-        connection.fill(protocol, &text, load.in_flight, start)?;
-    }
-    let (mut events, mut buffer) = ([EpollEvent::empty(); EVENTS], vec![0; RECEIVE_BYTES]);
-    while start.elapsed() < load.duration {
-        let count = epoll.wait(&mut events, EpollTimeout::from(TICK_MS))?;
-        silence.check(count > 0)?;
-        for event in &events[..count] {
-            let connection = &mut connections[event.data() as usize];
-            outcome.replies += connection.receive(&mut buffer, &mut outcome.latency)?;
-            connection.fill(protocol, &text, load.in_flight, Instant::now())?;
+    Clients::connect(address, protocol, load)?.acknowledge(protocol, &AtomicBool::new(false))
+}
+
+/// The clients of a load; they have sent nothing yet.
+pub struct Clients {
+    load: Load,
+    epoll: Epoll,
+    connections: Vec<Connection>,
+}
+
+impl Clients {
+    /// Connects them.
+    ///
+    /// # Errors
+    /// The server does not serve all of them.
+    pub fn connect(address: SocketAddr, protocol: &impl Protocol, load: Load) -> Result<Self, Trouble> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let mut connections = Vec::new();
+        for index in 0..load.connections {
+            let stream = connect(address, &protocol.greet_sender())?;
+            epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
+            let (replies, times) = (Counter::new(protocol.reply()), VecDeque::new());
+            connections.push(Connection { stream, replies, sent: 0, in_flight: 0, times, rest: Vec::new() });
         }
+        Ok(Self { load, epoll, connections })
     }
-    outcome.elapsed = start.elapsed();
-    outcome.held = connections.into_iter().map(|connection| connection.stream).collect();
-    Ok(outcome)
+
+    /// Keeps their messages in flight, until the time is over or `is_over` is set.
+    ///
+    /// # Errors
+    /// The server goes away, or answers nothing.
+    pub fn acknowledge(mut self, protocol: &impl Protocol, is_over: &AtomicBool) -> Result<Outcome, Trouble> {
+        let (load, text, mut outcome) = (self.load, text(self.load.text_bytes), Outcome::new());
+        let (start, mut silence) = (Instant::now(), Silence(Instant::now()));
+        for connection in &mut self.connections {
+            connection.fill(protocol, &text, load.in_flight, start)?;
+        }
+        let (mut events, mut buffer) = ([EpollEvent::empty(); EVENTS], vec![0; RECEIVE_BYTES]);
+        while start.elapsed() < load.duration && !is_over.load(Ordering::Relaxed) {
+            let count = wait(&self.epoll, &mut events)?;
+            silence.check(count > 0)?;
+            for event in &events[..count] {
+                let connection = &mut self.connections[event.data() as usize];
+                outcome.replies += connection.receive(&mut buffer, &mut outcome.latency)?;
+                connection.fill(protocol, &text, load.in_flight, Instant::now())?;
+            }
+        }
+        outcome.elapsed = start.elapsed();
+        outcome.held = self.connections.into_iter().map(|connection| connection.stream).collect();
+        Ok(outcome)
+    }
 }
 
 /// A client that receives the messages of others.
@@ -266,18 +332,15 @@ pub fn fan_out(address: SocketAddr, protocol: &impl Protocol, load: Load) -> Res
     let (mut sent, start, mut silence) = (0, Instant::now(), Silence(Instant::now()));
     while start.elapsed() < load.duration {
         let delivered = readers.iter().map(|reader| reader.delivered).min().unwrap_or(0);
-        while sent - delivered < load.in_flight {
+        // Messages of others are counted too, so more may have come than were sent.
+        while sent < delivered + load.in_flight {
             protocol.broadcast(&mut rest, &text, sent);
             sent += 1;
         }
         if !rest.is_empty() {
-            match sender.write(&rest) {
-                Ok(written) => drop(rest.drain(..written)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
+            drop(rest.drain(..send(&mut sender, &rest)?));
         }
-        let count = epoll.wait(&mut events, EpollTimeout::from(TICK_MS))?;
+        let count = wait(&epoll, &mut events)?;
         silence.check(count > 0)?;
         for event in &events[..count] {
             match readers.get_mut(event.data() as usize) {

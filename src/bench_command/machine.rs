@@ -1,5 +1,6 @@
 //! The machine that this runs on.
 
+use crate::counted::Counted;
 use std::fmt;
 use std::fs;
 use std::thread::available_parallelism;
@@ -31,7 +32,7 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { processors, model, kernel } = self;
-        write!(f, "{model}, {processors} processors, Linux {kernel}")
+        write!(f, "{model}, {}, Linux {kernel}", Counted(*processors as u64, "processor"))
     }
 }
 
@@ -54,6 +55,8 @@ mod tests {
     fn processor_has_the_name_in_cpuinfo() {
         assert_eq!(processor("processor\t: 0\nmodel name\t: AMD EPYC\n"), "AMD EPYC");
         assert!(processor("").contains(std::env::consts::ARCH));
-        assert!(Machine::this().to_string().contains("Linux "));
+        let pi = Machine { processors: 1, model: "Raspberry Pi Zero".into(), kernel: "6.1.21".into() };
+        assert_eq!(pi.to_string(), "Raspberry Pi Zero, 1 processor, Linux 6.1.21");
+        assert!(!Machine::this().kernel.is_empty());
     }
 }

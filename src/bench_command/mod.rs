@@ -7,7 +7,7 @@
 //! | `limits` | the bounds |
 //! | `target` | the server to measure |
 //! | `own` | a server that is started for the measurement |
-//! | `survey` | what the server says about itself, and what speaks against a flood |
+//! | `survey` | what the server says about itself, and reasons not to flood it |
 //! | [`protocol`] | what the load generator has to know of a protocol |
 //! | [`load`] | the load generator |
 //! | [`urgent`] | the time of an urgent line in a flood |
@@ -62,12 +62,10 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
     let survey = target.survey(&lines).map_err(|trouble| target.failure(&trouble))?;
     let bench = prepare(options, &target, &survey, &lines).map_err(|trouble| target.failure(&trouble))?;
     let figures = measure(options, &bench).map_err(|trouble| target.failure(&trouble))?;
-    if let Some(path) = &options.save {
-        Saved::of(&figures).write(path)?;
-    }
+    // Before the file is written: if that fails, the figures are not lost.
     let report = report::text(options, &target, &bench, &figures, before.as_ref());
     std::io::stdout().write_all(report.as_bytes())?;
-    Ok(())
+    options.save.as_deref().map_or(Ok(()), |path| Saved::of(&figures).write(path))
 }
 
 /// Refuses a server that is in use, and finds out how many clients it takes.

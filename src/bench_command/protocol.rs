@@ -48,14 +48,14 @@ pub struct Greeting {
     pub send: Vec<u8>,
     /// What one answer is; `None`: there is none.
     pub expect: Option<Count>,
-    /// What each line of the answer begins with, if the server serves this client.
-    pub begins: &'static str,
+    /// Whether a line of the answer means that the server serves this client.
+    pub is_good: fn(&str) -> bool,
 }
 
 impl Greeting {
     /// Nothing is sent.
     pub fn none() -> Self {
-        Self { send: Vec::new(), expect: None, begins: "" }
+        Self { send: Vec::new(), expect: None, is_good: |_| true }
     }
 }
 
@@ -105,8 +105,13 @@ impl Lines {
     fn greeting(&self, commands: &[u8]) -> Greeting {
         let send = [&self.token, commands].concat();
         let answers = memchr::memchr_iter(b'\n', &send).count() as u64;
-        Greeting { send, expect: (answers > 0).then_some(Count::Lines(answers)), begins: "OK " }
+        Greeting { send, expect: (answers > 0).then_some(Count::Lines(answers)), is_good }
     }
+}
+
+/// Also if the server asks for no token and is shown one.
+fn is_good(line: &str) -> bool {
+    line.starts_with("OK ") || (line.starts_with("ERR ") && line.contains(" no-auth "))
 }
 
 impl Protocol for Lines {

@@ -58,7 +58,7 @@ fn row(of: &Figures, title: &str, before: Option<&Saved>) -> String {
         _ => write!(row, ", p50 {}, p99 {}", of_permille(500), of_permille(990)),
     };
     if let Some(before) = before.and_then(|before| before.median(of.work)) {
-        let _ = write!(row, "; {:.2} of before", of.median() / before);
+        let _ = write!(row, "; {:.2} x before", of.median() / before);
     }
     row
 }
@@ -67,8 +67,11 @@ fn row(of: &Figures, title: &str, before: Option<&Saved>) -> String {
 fn plot(latency: &Histogram) -> String {
     let bounds: [u64; BOUNDS] = core::array::from_fn(|power| FIRST_BOUND_NS << power);
     let up_to = latency.cumulative(bounds);
-    let within: Vec<u64> =
-        (0..BOUNDS).map(|at| up_to[at] - at.checked_sub(1).map_or(0, |at| up_to[at])).collect();
+    let below = |at: usize| at.checked_sub(1).map_or(0, |at| up_to[at]);
+    // The last one has no upper bound.
+    let within: Vec<u64> = (0..BOUNDS)
+        .map(|at| if at + 1 == BOUNDS { latency.count() } else { up_to[at] } - below(at))
+        .collect();
     let most = within.iter().copied().max().unwrap_or(0).max(1);
     let is_used = |count: &u64| *count > 0;
     let (Some(first), Some(last)) = (within.iter().position(is_used), within.iter().rposition(is_used))
@@ -79,8 +82,9 @@ fn plot(latency: &Histogram) -> String {
     for at in first..=last {
         let length = (within[at] as usize * BAR).div_ceil(most as usize);
         let percent = within[at] as f64 * 100.0 / latency.count().max(1) as f64;
-        let (bound, bar) = (time(bounds[at]), "#".repeat(length));
-        let _ = writeln!(plot, "  up to {bound:>7}  {bar:<BAR$} {percent:5.1} %");
+        let (word, bound) = if at + 1 == BOUNDS { ("over ", bounds[at - 1]) } else { ("up to", bounds[at]) };
+        let (bound, bar) = (time(bound), "#".repeat(length));
+        let _ = writeln!(plot, "  {word} {bound:>7}  {bar:<BAR$} {percent:5.1} %");
     }
     plot
 }

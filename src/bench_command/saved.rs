@@ -3,12 +3,13 @@
 use super::figures::Figures;
 use super::limits::SAVED_BYTES_MAX;
 use super::work::Work;
+use crate::client::shown::described;
 use crate::process_io::failure::Failure;
 use crate::process_io::regular_file::open_regular;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The first line of a file.
@@ -34,7 +35,9 @@ impl Saved {
     /// # Errors
     /// The file cannot be read, or is not one of `--save`.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let unread = |error| Failure::system_of_path("--compare", path, &error);
+        let unread = |error: io::Error| {
+            Failure::usage(format_args!("--compare {}: {}", path.display(), described(&error)))
+        };
         let mut text = String::new();
         open_regular(path)
             .and_then(|file| file.take(SAVED_BYTES_MAX).read_to_string(&mut text))

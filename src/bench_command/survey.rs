@@ -1,11 +1,11 @@
 //! What the server says about itself: what it keeps, who else uses it, and what it refused.
 
-use super::limits::{LEAVING_MAX, LEAVING_PAUSE};
-use super::load::connect;
+use super::limits::{LEAVING_MAX, LEAVING_PAUSE, SILENCE_MAX};
+use super::load::{connect, read, refusal};
 use super::protocol::{Count, Counter, Lines, Protocol as _};
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
@@ -27,7 +27,10 @@ impl Survey {
         stream.set_nonblocking(false)?;
         stream.write_all(b"/stats\n/quit\n")?;
         let mut said = Vec::new();
-        stream.take(STATS_BYTES_MAX as u64).read_to_end(&mut said)?;
+        stream.take(STATS_BYTES_MAX as u64).read_to_end(&mut said).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => Trouble::Silent(SILENCE_MAX),
+            _ => error.into(),
+        })?;
         Self::parse(&String::from_utf8_lossy(&said))
     }
 
@@ -61,8 +64,7 @@ impl Survey {
         if stats.contains_key("processed") {
             return Ok(Self(stats));
         }
-        let first = said.lines().next().unwrap_or_default().to_string();
-        Err(if first.starts_with("ERR ") { Trouble::Closed(first) } else { Trouble::Foreign(first) })
+        Err(refusal(said.lines().next().unwrap_or_default().as_bytes()))
     }
 
     /// A counter, if the server has it.
@@ -85,35 +87,40 @@ impl Survey {
         self.0.contains_key("handlers")
     }
 
-    /// Refuses a server that a flood would harm: it would fill the journal, wake the handlers, and hold up others.
+    /// Refuses a server that a flood would harm: it would fill the journal, wake the handlers, and delay others.
     ///
     /// # Errors
-    /// What speaks against it.
+    /// The reason not to flood it.
     pub fn refuse_if_in_use(&self) -> Result<(), Trouble> {
         let others = self.others();
-        let in_use = |how: &str| Err(Trouble::InUse(how.to_string()));
-        match () {
-            () if self.keeps_journal() => in_use("it keeps a journal"),
-            () if self.has_handlers() => in_use("its messages go to handlers"),
-            () if others == 1 => in_use("another client is connected to it"),
-            () if others > 1 => in_use(&format!("{others} other clients are connected to it")),
-            () => Ok(()),
-        }
+        let reason = if self.keeps_journal() {
+            "it keeps a journal".to_string()
+        } else if self.has_handlers() {
+            "its messages go to handlers".to_string()
+        } else if others == 1 {
+            "another client is connected to it".to_string()
+        } else if others > 1 {
+            format!("{others} other clients are connected to it")
+        } else {
+            return Ok(());
+        };
+        Err(Trouble::InUse(reason))
     }
 
-    /// Whether it refused lines since `before`.
+    /// Whether it refused, lowered or lost messages since `before`: then the figures would not be what they say.
     ///
     /// # Errors
-    /// How many, and the reason of most of them.
+    /// What it did, how often, and of refusals the most frequent reason.
     pub fn refuse_refusals(&self, before: &Self) -> Result<(), Trouble> {
-        let since = |name: &str, now: u64| now.saturating_sub(before.get(name).unwrap_or(0));
-        let refused = self.0.iter().filter_map(|(name, now)| {
-            let reason = name.strip_prefix("refused-")?;
-            Some((since(name, *now), reason.to_string()))
-        });
-        match refused.max() {
-            Some((count @ 1.., reason)) => Err(Trouble::Refused(count, reason)),
-            _ => Ok(()),
+        let since = |name: &str| self.get(name).unwrap_or(0).saturating_sub(before.get(name).unwrap_or(0));
+        let refused = self.0.keys().filter_map(|name| Some((since(name), name.strip_prefix("refused-")?)));
+        if let Some((count @ 1.., reason)) = refused.max() {
+            return Err(Trouble::Refused(count, reason.to_string()));
+        }
+        match (since("lowered"), since("msgs-lost")) {
+            (0, 0) => Ok(()),
+            (0, lost) => Err(Trouble::Lost(lost)),
+            (lowered, _) => Err(Trouble::Lowered(lowered)),
         }
     }
 }
@@ -137,7 +144,7 @@ pub fn room(address: SocketAddr, lines: &Lines, wanted: usize) -> Result<usize, 
         stream.set_nonblocking(false)?;
         stream.write_all(b"/quit\n")?;
         let (mut counter, mut byte) = (Counter::new(Count::Lines(2)), [0]);
-        while stream.read(&mut byte)? > 0 && counter.count(&byte) == 0 {}
+        while read(stream, &mut byte)? > 0 && counter.count(&byte) == 0 {}
     }
     Ok(room)
 }
@@ -171,19 +178,30 @@ mod tests {
 
     #[test]
     fn what_is_no_server_is_told_with_its_first_line() {
-        for said in ["", "HTTP/1.1 400 Bad Request\r\n", "STAT clients 1\n"] {
+        for said in ["HTTP/1.1 400 Bad Request\r\n", "STAT clients 1\n"] {
             assert!(matches!(Survey::parse(said), Err(Trouble::Foreign(_))), "{said}");
         }
         let unknown = Survey::parse("ERR 2 not-authenticated say /auth TOKEN first\nBYE quit\n");
         assert!(matches!(unknown, Err(Trouble::Closed(_))), "{unknown:?}");
     }
 
+    fn before_text() -> &'static str {
+        "STAT processed 0\nSTAT refused-too-long 5\n"
+    }
+
     #[test]
     fn refused_lines_are_told_with_the_reason_of_most() {
-        let before = survey("STAT processed 0\nSTAT refused-too-long 5\n");
+        let before = survey(before_text());
         let after = survey("STAT processed 9\nSTAT refused-too-long 5\nSTAT refused-journal-failed 7\n");
         assert!(before.refuse_refusals(&before).is_ok());
         let told = after.refuse_refusals(&before).unwrap_err().to_string();
         assert_eq!(told, "it refused 7 lines: journal-failed");
+        for (more, part) in
+            [("STAT lowered 3\n", "it lowered 3 urgent lines"), ("STAT msgs-lost 1\n", "lost 1 message ")]
+        {
+            let after = survey(&(before_text().to_string() + more));
+            let told = after.refuse_refusals(&before).unwrap_err().to_string();
+            assert!(told.contains(part), "{told}");
+        }
     }
 }

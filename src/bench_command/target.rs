@@ -38,7 +38,7 @@ impl Target {
     pub fn of(options: &BenchOptions) -> Result<Self, Failure> {
         let token = options.token_file.as_deref().map(Token::read).transpose()?;
         let Some(given) = &options.server else {
-            let own = Own::start(options.workers.as_deref())?;
+            let own = Own::start(options.workers)?;
             return Ok(Self {
                 addresses: vec![own.address],
                 name: own.address.to_string(),

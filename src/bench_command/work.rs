@@ -50,7 +50,7 @@ impl Work {
     }
 }
 
-/// A server, and what is measured with.
+/// A server, and the settings of its measurements.
 pub struct Bench<'a> {
     address: SocketAddr,
     lines: &'a Lines,
@@ -110,6 +110,9 @@ impl<'a> Bench<'a> {
         let before = survey()?;
         let round = self.measure(work)?;
         survey()?.refuse_refusals(&before)?;
+        if round.per_second.map_or(round.latency.count() == 0, |rate| rate == 0.0) {
+            return Err(Trouble::Nothing);
+        }
         Ok(round)
     }
 

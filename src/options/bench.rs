@@ -4,7 +4,7 @@ use super::arguments::{path, switch, value};
 use super::usage::{self, Usage};
 use super::values;
 use crate::bench_command::work_names;
-use crate::limits::PORT_DEFAULT;
+use crate::limits::{CLIENTS, PORT_DEFAULT};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub struct BenchOptions {
     /// The figures of an earlier run.
     pub compare: Option<PathBuf>,
     /// `--workers` of the server that is started.
-    pub workers: Option<String>,
+    pub workers: Option<usize>,
     /// The file with the token; `None`: the command shows no token.
     pub token_file: Option<PathBuf>,
     /// Whether a server that is in use is measured, too.
@@ -89,8 +89,9 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<BenchOptions>, 
         let allowed = "is for the server that is started without HOST; give one of them";
         return Err(Usage::given("--workers".as_ref(), allowed));
     }
-    if options.force && options.server.is_none() {
-        return Err(Usage::given("--force".as_ref(), format_args!("takes HOST; see {HELP}")));
+    let of_host = [("--force", options.force), ("--token-file", options.token_file.is_some())];
+    if let Some((name, _)) = of_host.into_iter().find(|(_, is_given)| *is_given && options.server.is_none()) {
+        return Err(Usage::given(name.as_ref(), format_args!("takes HOST; see {HELP}")));
     }
     Ok(Some(options))
 }
@@ -109,7 +110,7 @@ fn set(options: &mut BenchOptions, name: &str, parser: &mut lexopt::Parser) -> R
         "only" => options.only = value(name, parser, only)?,
         "save" => options.save = Some(value(name, parser, |text| path(text, "file"))?),
         "compare" => options.compare = Some(value(name, parser, |text| path(text, "file"))?),
-        "workers" => options.workers = Some(value(name, parser, workers)?),
+        "workers" => options.workers = Some(value(name, parser, |text| values::count(text, 1..=CLIENTS))?),
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
         "force" => options.force = switch(name, parser, true)?,
         _ => return Err(unknown(&format!("--{name}"))),
@@ -131,43 +132,38 @@ fn only(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// The server itself checks the number.
-fn workers(text: &str) -> Result<String, String> {
-    let is_number = text == "off" || values::digits(text).is_some_and(|workers| workers > 0);
-    if is_number { Ok(text.to_string()) } else { Err("takes a number of workers, or off".to_string()) }
-}
-
 /// The help of `firstline bench`. Each line ends with LF.
 pub fn help() -> String {
     format!(
         "\
 Usage: firstline bench [OPTION]... [HOST[:PORT]]
 
-Measures a server, and prints a table: the median of the rounds, the least and
-the most of them, and the times from a message to its ACK. Without HOST it
-starts a server of its own on this machine, and ends it afterwards; then both
-share the processors.
+Measures a server, and prints a table: the median, lowest and highest of the
+rounds, and of all rounds together the times from a message to its ACK. Without
+HOST it starts a server of its own on this machine, and ends it afterwards; then
+both share the processors.
 
   1x1      1 client with 1 message in flight: the round trip
   32x1     32 clients with 1 message in flight each
   32x32    32 clients with 32 messages in flight each
-  urgent   an urgent line every 2 ms, while 16 clients flood with 32 each
+  urgent   an urgent line 2 ms after the ACK of the one before, while 16 clients
+           flood with 32 each
   fan-out  1 sender with 16 messages in flight, to 32 clients that joined
 
 If the server takes fewer clients from this machine (see its --per-address),
-there are as many as it takes. HOST is a name, an IPv4 or an IPv6 address:
+there is one fewer than it takes. HOST is a name, an IPv4 or an IPv6 address:
 raspberrypi, 10.0.0.7:{PORT_DEFAULT}, [::1]:{PORT_DEFAULT}. A server that keeps a journal, has
 handlers or other clients is refused, because it would be flooded.
 
-  --seconds S        how long a measurement takes in each round [1]
-  --rounds N         the rounds, in which the measurements alternate [5]
+  --seconds S        how long a measurement takes in each round, 0.1 to 60 [1]
+  --rounds N         the rounds, 1 to 100; measurements alternate [5]
   --only M,M         only these measurements [all]
   --save F           write the medians to the file F
-  --compare F        print how many times those in F the medians are
-  --workers N        of the server that is started: its option of that name
-  --token-file F     show the server the token in F, a file that only its owner
-                     can read
-  --force            flood a server that is in use, too
+  --compare F        print each median divided by the one in F
+  --workers N        start the server with --workers N; only without HOST
+  --token-file F     show HOST the token in F, a file that only its owner can
+                     read
+  --force            flood HOST although it is in use
   -h, --help         print this
 
 Exit status: 0 measured; 2 a wrong option or file; 4 the server cannot be
@@ -209,7 +205,7 @@ mod tests {
         let cases = [
             (&[][..], usual()),
             (&["pi", "--force"], BenchOptions { force: true, ..of_host() }),
-            (&["--workers=1"], BenchOptions { workers: Some("1".to_string()), ..usual() }),
+            (&["--workers=1"], BenchOptions { workers: Some(1), ..usual() }),
             (
                 &["pi", "--seconds", "0.5", "--rounds", "3"],
                 BenchOptions { duration: Duration::from_millis(500), rounds: 3, ..of_host() },
@@ -238,9 +234,10 @@ mod tests {
             (&["--seconds", "0"], "takes seconds from 0.1 to 60"),
             (&["--rounds", "0"], "from 1 to 100"),
             (&["--only", "1x1,flood"], "takes some of 1x1,32x1,32x32,urgent,fan-out"),
-            (&["--workers", "0"], "takes a number of workers"),
+            (&["--workers", "0"], "takes a whole number from 1 to"),
             (&["--workers", "1", "pi"], "started without HOST"),
             (&["--force"], "takes HOST"),
+            (&["--token-file", "/t"], "takes HOST"),
             (&["--round", "3"], "--rounds"),
             (&["--save"], "takes the path of a file"),
         ] {

@@ -1,6 +1,6 @@
 //! Error messages about wrong options. Each is one line.
 
-use super::names::{COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, WATCH_WORD};
+use super::names::{BENCH_WORD, COMPANIONS, HANDLE_WORD, JOURNAL_WORD, PREFIX, SEND_WORD, WATCH_WORD};
 use super::page::PAGES;
 use super::table::{Dependency, NAMES_ELSEWHERE, settings};
 use crate::limits::USAGE_GIVEN_BYTES_MAX;
@@ -54,7 +54,7 @@ pub(super) fn without_effect(dependency: &Dependency) -> Usage {
 pub(super) fn positional(given: &OsStr) -> Usage {
     let advice = match nearest(
         given.as_bytes(),
-        known().chain([JOURNAL_WORD, SEND_WORD, WATCH_WORD, HANDLE_WORD]).chain(COMPANIONS),
+        known().chain([JOURNAL_WORD, SEND_WORD, WATCH_WORD, HANDLE_WORD, BENCH_WORD]).chain(COMPANIONS),
     ) {
         Some(near) if near == JOURNAL_WORD => format!("did you mean firstline {near} DIR?"),
         Some(near) if near == SEND_WORD => format!("did you mean firstline {near} HOST TEXT?"),
@@ -62,7 +62,9 @@ pub(super) fn positional(given: &OsStr) -> Usage {
         Some(near) if near == HANDLE_WORD => {
             format!("did you mean firstline {near} HOST -- PROGRAM?")
         }
-        Some(near) if COMPANIONS.contains(&near) => format!("did you mean firstline {near}?"),
+        Some(near) if near == BENCH_WORD || COMPANIONS.contains(&near) => {
+            format!("did you mean firstline {near}?")
+        }
         Some(near) => format!("did you mean --{near}?"),
         None => "--listen says where to listen, --help the rest".to_string(),
     };

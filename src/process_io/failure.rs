@@ -34,7 +34,8 @@ impl Failure {
     /// As [`Self::system_of`] for an option that names a path, such as `--spool`. If what is above the path is missing,
     /// the line says how to make it.
     pub fn system_of_path(option: &str, path: &Path, error: &io::Error) -> Self {
-        let above = path.parent().filter(|above| error.kind() == io::ErrorKind::NotFound && !above.exists());
+        let is_missing = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
+        let above = path.parent().filter(|_| error.kind() == io::ErrorKind::NotFound).filter(is_missing);
         let advice =
             above.map(|above| format!("; make the directory above it: mkdir -p {}", above.display()));
         let line = format!("{option} {}: {}{}", path.display(), described(error), advice.unwrap_or_default());
@@ -95,5 +96,6 @@ mod tests {
         );
         let gone = said("/tmp/spool", io::ErrorKind::NotFound);
         assert!(!gone.contains("mkdir"), "what is above it is there: {gone}");
+        assert!(!said("spool", io::ErrorKind::NotFound).contains("mkdir"));
     }
 }

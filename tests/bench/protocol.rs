@@ -170,7 +170,7 @@ impl protocol::Protocol for Protocol {
 
 /// What is sent, and what one answer is.
 pub fn greeting(send: Vec<u8>, answer: Count) -> Greeting {
-    Greeting { send, expect: Some(answer), begins: "" }
+    Greeting { send, expect: Some(answer), is_good: |_| true }
 }
 
 fn mqtt_connect() -> Vec<u8> {

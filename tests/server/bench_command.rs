@@ -7,7 +7,6 @@ use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What ended.
@@ -30,10 +29,10 @@ impl Ran {
     }
 }
 
-/// The command, with the shortest measurements.
+/// The command, with short measurements.
 fn bench(args: &[&str]) -> Command {
     let mut command = command();
-    command.args(["bench", "--seconds", "0.1", "--rounds", "2"]).args(args).stdin(Stdio::null());
+    command.args(["bench", "--seconds", "0.2", "--rounds", "2"]).args(args).stdin(Stdio::null());
     command
 }
 
@@ -42,12 +41,13 @@ fn ran(args: &[&str]) -> Ran {
 }
 
 #[test]
-fn own_server_is_measured_and_ends_with_it() {
+fn own_server_is_measured_and_figures_are_compared() {
     let place = Directory::new("bench");
     fs::create_dir_all(&place.0).unwrap();
     let saved = place.0.join("figures");
     let saved = saved.to_str().unwrap();
-    let ran = self::ran(&["--save", saved]);
+    // Long enough for some answers on a machine that does much else.
+    let ran = self::ran(&["--seconds", "0.5", "--save", saved]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for row in ["1 client, 1 in flight ", " clients, 1 in flight each ", " clients, 32 in flight each "] {
         let line =
@@ -59,21 +59,9 @@ fn own_server_is_measured_and_ends_with_it() {
         "{ran:?}"
     );
     assert!(ran.printed.contains("# ") && ran.printed.contains(" %"), "the plot: {ran:?}");
-    let address = ran
-        .printed
-        .lines()
-        .next()
-        .unwrap()
-        .split_once("server:")
-        .unwrap()
-        .1
-        .trim()
-        .split_once(',')
-        .unwrap()
-        .0;
-    eventually("its server has ended", || std::net::TcpStream::connect(address).is_err());
-    let again = self::ran(&["--only", "1x1,urgent", "--workers", "1", "--compare", saved]);
-    assert_eq!(again.printed.matches(" of before").count(), 2, "{again:?}");
+    let again =
+        self::ran(&["--seconds", "0.5", "--only", "1x1,urgent", "--workers", "1", "--compare", saved]);
+    assert_eq!((again.code, again.printed.matches(" x before").count()), (Some(0), 2), "{again:?}");
     assert!(!again.printed.contains("deliveries"), "{again:?}");
 }
 
@@ -144,12 +132,14 @@ fn what_is_no_server_and_one_that_goes_away_are_told_in_one_line() {
     assert!(ran.code == Some(4) && ran.reason().contains("220 mail.example.org"), "{ran:?}");
     answering.join().unwrap();
     let mut server = Server::start(&[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("/ping"), "OK 1");
     let child = bench(&["--seconds", "60", "--only", "32x32", "--force", &host(&server)])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    server.wait_for_stats("it is flooded", |stats| stats["processed"] > 1_000);
+    eventually("it is flooded", || client.stats()["processed"] > 1_000);
     server.signal("KILL");
     server.wait();
     let ran = Ran::of(child.wait_with_output().unwrap());
@@ -157,19 +147,47 @@ fn what_is_no_server_and_one_that_goes_away_are_told_in_one_line() {
     assert!(ran.reason().starts_with(&format!("firstline: {}: ", host(&server))), "{ran:?}");
 }
 
+/// The state of a process, or `None` if it is gone.
+fn state(pid: &str) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 #[test]
-fn interruption_ends_its_server_too() {
-    let mut child = bench(&["--seconds", "60", "--only", "1x1"]).stderr(Stdio::piped()).spawn().unwrap();
-    let pid = child.id();
-    let mut server = None;
-    eventually("it has a server", || {
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        server = children.split_whitespace().next().map(str::to_string);
-        server.is_some()
-    });
-    signal(pid, "TERM");
-    child.wait().unwrap();
-    eventually("its server has ended", || {
-        !Path::new(&format!("/proc/{}", server.as_deref().unwrap())).exists()
-    });
+fn its_server_ends_with_it_however_it_ends() {
+    for how in ["TERM", "KILL"] {
+        let mut child = bench(&["--seconds", "60", "--only", "1x1"]).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let mut server = String::new();
+        eventually("it has a server", || {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            server = children.split_whitespace().next().unwrap_or_default().to_string();
+            // Before that it is still a copy of this program.
+            fs::read_to_string(format!("/proc/{server}/cmdline")).is_ok_and(|args| args.contains("--listen"))
+        });
+        signal(pid, how);
+        child.wait().unwrap();
+        eventually("its server has ended", || matches!(state(&server), None | Some('Z' | 'X')));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_told_and_cost_no_figures() {
+    let server = Server::start(&[]);
+    let place = Directory::new("bench-files");
+    let missing = place.0.join("figures");
+    let missing = missing.to_str().unwrap();
+    let unread = ran(&[&host(&server), "--compare", missing]);
+    assert!(unread.code == Some(2) && unread.reason().ends_with("No such file or directory"), "{unread:?}");
+    let unwritten = ran(&[&host(&server), "--only", "1x1", "--seconds", "0.5", "--save", missing]);
+    assert_eq!(unwritten.code, Some(4), "{unwritten:?}");
+    assert!(unwritten.printed.contains("1 client, 1 in flight"), "{unwritten:?}");
+    assert!(unwritten.reason().contains("mkdir -p "), "{unwritten:?}");
+}
+
+#[test]
+fn urgent_lines_that_are_lowered_are_no_figures() {
+    let server = Server::start(&["--urgent-rate", "1"]);
+    let ran = ran(&[&host(&server), "--only", "urgent", "--seconds", "0.5"]);
+    assert!(ran.code == Some(4) && ran.reason().contains("--urgent-rate"), "{ran:?}");
 }

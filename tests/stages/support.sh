@@ -76,7 +76,7 @@ emulated() {
     # The emulator handles signals itself, so an ignored signal cannot be tested there; and a server in an emulator
     # cannot start itself.
     run_tests "$@" "${SERVER[@]}" --skip shutdown::ignored_sighup_survives_the_terminal \
-        --skip bench_command::own_server --skip bench_command::interruption
+        --skip bench_command::own_server --skip bench_command::its_server
     unset FIRSTLINE_TEST_BINARY FIRSTLINE_TEST_RUNNER
 }
 
