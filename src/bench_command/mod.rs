@@ -4,7 +4,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `limits` | the bounds |
+//! | [`limits`] | the bounds |
 //! | `target` | the server to measure |
 //! | `own` | a server that is started for the measurement |
 //! | `survey` | what the server says about itself, and reasons not to flood it |
@@ -18,10 +18,10 @@
 //! | `machine` | the machine that this runs on |
 //! | `report` | tables and plots as text |
 //!
-//! [`protocol`], [`load`] and [`urgent`] also measure other servers, in `tests/bench`.
+//! [`protocol`] and [`load`] also measure other servers, in `tests/bench`.
 
 mod figures;
-mod limits;
+pub mod limits;
 pub mod load;
 mod machine;
 mod own;
