@@ -124,6 +124,26 @@ pub fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Trouble>
     }
 }
 
+/// Sends the last lines of a connection, and returns what the server says until it closes that.
+///
+/// # Errors
+/// It says more than `max` bytes, or takes longer than [`SILENCE_MAX`]; or the connection is lost.
+pub fn converse(mut stream: TcpStream, lines: &[u8], max: usize) -> Result<String, Trouble> {
+    stream.set_nonblocking(false)?;
+    stream.write_all(lines)?;
+    let (until, mut said, mut buffer) = (Instant::now() + SILENCE_MAX, Vec::new(), [0; 4096]);
+    loop {
+        let count = read(&mut stream, &mut buffer)?;
+        said.extend_from_slice(&buffer[..count]);
+        if count == 0 {
+            return Ok(String::from_utf8_lossy(&said).into_owned());
+        }
+        if said.len() > max || Instant::now() > until {
+            return Err(Trouble::Silent(SILENCE_MAX));
+        }
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     replies: Counter,

@@ -15,15 +15,15 @@
 //! | `work` | the measurements |
 //! | `figures` | the figures of all rounds |
 //! | `saved` | figures in a file |
-//! | `machine` | the machine that this runs on |
+//! | [`machine`] | the machine that this runs on |
 //! | `report` | tables and plots as text |
 //!
-//! [`protocol`] and [`load`] also measure other servers, in `tests/bench`.
+//! [`protocol`], [`load`] and [`machine`] also serve `tests/bench`, which measures other servers.
 
 mod figures;
 pub mod limits;
 pub mod load;
-mod machine;
+pub mod machine;
 mod own;
 pub mod protocol;
 mod report;
@@ -87,8 +87,8 @@ fn measure(options: &BenchOptions, bench: &Bench<'_>) -> Result<Vec<Figures>, Tr
     let mut figures: Vec<Figures> = wanted.map(Figures::new).collect();
     for round in 1..=options.rounds {
         say("firstline", format_args!("round {round} of {}", options.rounds));
-        for of in &mut figures {
-            of.add(&bench.run(of.work)?);
+        for measured in &mut figures {
+            measured.add(&bench.run(measured.work)?);
         }
     }
     Ok(figures)

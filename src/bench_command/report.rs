@@ -34,31 +34,36 @@ pub fn text(
         text,
         "{rounds} of {seconds} s, texts of {TEXT_BYTES} bytes: the median of the rounds (the least to the most)\n",
     );
-    for of in figures {
-        let _ = writeln!(text, "{}", row(of, &bench.title(of.work), before));
+    for measured in figures {
+        let _ = writeln!(text, "{}", row(measured, &bench.title(measured.work), before));
     }
-    for of in figures.iter().filter(|of| of.work == Work::Urgent) {
-        let _ = write!(text, "\n{}: the times to the ACK\n{}", bench.title(of.work), plot(&of.latency));
+    for measured in figures.iter().filter(|measured| measured.work == Work::Urgent) {
+        let _ = write!(
+            text,
+            "\n{}: the times to the ACK\n{}",
+            bench.title(measured.work),
+            plot(&measured.latency)
+        );
     }
     text
 }
 
 /// One measurement as a line.
-fn row(of: &Figures, title: &str, before: Option<&Saved>) -> String {
-    let (least, most) = of.range();
-    let (show, of_what): (fn(f64) -> String, _) = match of.work {
+fn row(figures: &Figures, title: &str, before: Option<&Saved>) -> String {
+    let (least, most) = figures.range();
+    let (show, kind): (fn(f64) -> String, _) = match figures.work {
         Work::Urgent => (time_of_us, "p99 "),
         _ => (rate, ""),
     };
-    let mut row = format!("{title:<32} {of_what}{} ({} to {})", show(of.median()), show(least), show(most));
-    let of_permille = |permille| time(of.latency.percentile(permille));
-    let _ = match of.work {
+    let mut row = format!("{title:<32} {kind}{} ({} to {})", show(figures.median()), show(least), show(most));
+    let percentile = |permille| time(figures.latency.percentile(permille));
+    let _ = match figures.work {
         Work::FanOut => Ok(()),
-        Work::Urgent => write!(row, ", p50 {}, longest {}", of_permille(500), time(of.latency.max())),
-        _ => write!(row, ", p50 {}, p99 {}", of_permille(500), of_permille(990)),
+        Work::Urgent => write!(row, ", p50 {}, longest {}", percentile(500), time(figures.latency.max())),
+        _ => write!(row, ", p50 {}, p99 {}", percentile(500), percentile(990)),
     };
-    if let Some(before) = before.and_then(|before| before.median(of.work)) {
-        let _ = write!(row, "; {:.2} x before", of.median() / before);
+    if let Some(before) = before.and_then(|before| before.median(figures.work)) {
+        let _ = write!(row, "; {:.2} x before", figures.median() / before);
     }
     row
 }

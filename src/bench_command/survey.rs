@@ -1,11 +1,10 @@
 //! What the server says about itself: what it keeps, who else uses it, and what it refused.
 
-use super::limits::{LEAVING_MAX, LEAVING_PAUSE, SILENCE_MAX};
-use super::load::{connect, read, refusal};
-use super::protocol::{Count, Counter, Lines, Protocol as _};
+use super::limits::{LEAVING_MAX, LEAVING_PAUSE};
+use super::load::{connect, converse, refusal};
+use super::protocol::{Lines, Protocol as _};
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
@@ -23,15 +22,8 @@ impl Survey {
     /// # Errors
     /// It cannot be reached, or is no firstline server.
     pub fn of(address: SocketAddr, lines: &Lines) -> Result<Self, Trouble> {
-        let mut stream = connect(address, &lines.greet_sender())?;
-        stream.set_nonblocking(false)?;
-        stream.write_all(b"/stats\n/quit\n")?;
-        let mut said = Vec::new();
-        stream.take(STATS_BYTES_MAX as u64).read_to_end(&mut said).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => Trouble::Silent(SILENCE_MAX),
-            _ => error.into(),
-        })?;
-        Self::parse(&String::from_utf8_lossy(&said))
+        let stream = connect(address, &lines.greet_sender())?;
+        Self::parse(&converse(stream, b"/stats\n/quit\n", STATS_BYTES_MAX)?)
     }
 
     /// Asks the server, once no more than `others` clients are connected besides this one, or [`LEAVING_MAX`] is over.
@@ -140,11 +132,8 @@ pub fn room(address: SocketAddr, lines: &Lines, wanted: usize) -> Result<usize, 
     }
     let room = held.len();
     // They end in order, so that their places are free when the first measurement begins.
-    for stream in &mut held {
-        stream.set_nonblocking(false)?;
-        stream.write_all(b"/quit\n")?;
-        let (mut counter, mut byte) = (Counter::new(Count::Lines(2)), [0]);
-        while read(stream, &mut byte)? > 0 && counter.count(&byte) == 0 {}
+    for stream in held {
+        converse(stream, b"/quit\n", STATS_BYTES_MAX)?;
     }
     Ok(room)
 }

@@ -73,9 +73,8 @@ pub enum Action {
 ///
 /// If the first argument is `journal`, `send`, `watch`, `handle` or `bench`, the others belong to that command
 /// ([`JournalOptions`], [`SendOptions`], [`WatchOptions`], [`HandleOptions`], [`BenchOptions`]), and the environment is
-/// ignored. A
-/// companion program parses its own arguments. Otherwise the first `--help`, `--version` or `--sizes` ends the parsing:
-/// the arguments after it and the environment are not checked.
+/// ignored. A companion program parses its own arguments. Otherwise the first `--help`, `--version` or `--sizes` ends
+/// the parsing: the arguments after it and the environment are not checked.
 ///
 /// # Errors
 /// The first error, in one line: an unknown option; a value that is missing or not allowed; an argument that is not an

@@ -1,6 +1,7 @@
 //! The report: tables of medians and ratios, and a plot of the same figures.
 
 use crate::server::Server;
+use firstline::bench_command::machine::Machine;
 use std::fmt::{self, Write};
 
 /// Which of two figures is better.
@@ -85,19 +86,7 @@ pub fn show(figure: f64) -> String {
 
 /// The machine of the measurement.
 pub fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("")
-        .trim_start_matches(['\t', ' ', ':']);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    format!(
-        "{cores} cores ({model}), Linux {}; the load generator runs on them too; 64-byte texts",
-        kernel.trim()
-    )
+    format!("{}; the load generator runs on it too; 64-byte texts", Machine::this())
 }
 
 /// All medians in one table: a row for each measurement, a column for each server.

@@ -1,11 +1,13 @@
 //! The latency of urgent lines while others flood the server.
 
-use crate::load::{self, Load, connect, text};
+use crate::load::{Load, connect, text};
 use crate::protocol::{Protocol, greeting};
+use firstline::bench_command::load::Clients;
 use firstline::bench_command::protocol::{Count, Counter, Greeting};
 use firstline::histogram::Histogram;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// The pause between two urgent lines.
@@ -64,7 +66,8 @@ pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Hist
         probe.sender.write_all(b"use urgent\r\n").unwrap();
         let _ = probe.sender.read(&mut [0; 64]).unwrap();
     }
-    let flooding = std::thread::spawn(move || load::acknowledge(address, protocol, flood));
+    let clients = Clients::connect(address, &protocol, flood).expect("the server accepts");
+    let flooding = std::thread::spawn(move || clients.acknowledge(&protocol, &AtomicBool::new(false)));
     let (mut latency, mut buffer, start) = (Histogram::new(), vec![0; 64 * 1024], Instant::now());
     let mut number = 0;
     while start.elapsed() < flood.duration.mul_f32(0.9) {
@@ -81,7 +84,7 @@ pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Hist
         }
         std::thread::sleep(PAUSE);
     }
-    flooding.join().unwrap();
+    flooding.join().unwrap().expect("the server answers");
     latency
 }
 
