@@ -1,9 +1,61 @@
-//! Parses the values of the options of `firstline send`, `watch`, `handle` and `bench`.
+//! The arguments of the commands `firstline journal`, `send`, `watch`, `handle` and `bench`.
 
 use super::usage::{self, Usage};
 use crate::protocol::Priority;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+
+/// One argument of a command.
+pub(super) enum Argument {
+    /// `--help` or `-h`.
+    Help,
+    /// The name of an option of the command. [`value`] or [`switch`] reads what follows it.
+    Option(&'static str),
+    /// No option.
+    Word(OsString),
+}
+
+/// The options that a command has besides `--help`.
+pub(super) struct Known {
+    /// Their names.
+    pub names: &'static [&'static str],
+    /// Those that have a letter, too.
+    pub letters: &'static [(char, &'static str)],
+    /// The command that prints the help.
+    pub help: &'static str,
+}
+
+impl Known {
+    /// Reads the next argument; `None`: there is none.
+    ///
+    /// # Errors
+    /// The argument is an option that the command does not have.
+    pub(super) fn next(&self, parser: &mut lexopt::Parser) -> Result<Option<Argument>, Usage> {
+        let Some(argument) = parser.next().map_err(usage::unexpected)? else { return Ok(None) };
+        let name = match argument {
+            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(Some(Argument::Help)),
+            lexopt::Arg::Value(word) => return Ok(Some(Argument::Word(word))),
+            lexopt::Arg::Long(name) => self.named(name).ok_or_else(|| self.unknown(&format!("--{name}"))),
+            lexopt::Arg::Short(letter) => {
+                self.lettered(letter).ok_or_else(|| self.unknown(&usage::after_one_dash(letter, parser)))
+            }
+        };
+        Ok(Some(Argument::Option(name?)))
+    }
+
+    fn named(&self, name: &str) -> Option<&'static str> {
+        self.names.iter().copied().find(|known| *known == name)
+    }
+
+    fn lettered(&self, letter: char) -> Option<&'static str> {
+        self.letters.iter().find(|(known, _)| *known == letter).map(|(_, name)| *name)
+    }
+
+    /// The command has no option that is `written` so.
+    fn unknown(&self, written: &str) -> Usage {
+        usage::unknown_among(written, self.names.iter().copied().chain(["help"]), self.help)
+    }
+}
 
 /// A priority.
 pub(super) fn priority(text: &str) -> Result<Priority, String> {

@@ -1,7 +1,7 @@
 //! The arguments of `firstline bench`.
 
-use super::arguments::{path, switch, value};
-use super::usage::{self, Usage};
+use super::arguments::{Argument, Known, path, switch, value};
+use super::usage::Usage;
 use super::values;
 use crate::bench_command::work_names;
 use crate::limits::{CLIENTS, PORT_DEFAULT};
@@ -14,6 +14,8 @@ pub(super) const NAMES: [&str; 8] =
 
 /// The command that prints the help.
 const HELP: &str = "firstline bench --help";
+
+const KNOWN: Known = Known { names: &NAMES, letters: &[], help: HELP };
 
 /// `--seconds`, unless set, in milliseconds: long enough for a percentile of the urgent lines.
 const SECONDS_MS_DEFAULT: u64 = 1_000;
@@ -70,19 +72,15 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<BenchOptions>, 
         token_file: None,
         force: false,
     };
-    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
+    while let Some(argument) = KNOWN.next(&mut parser)? {
         match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
-            lexopt::Arg::Long(name) => {
-                let name = name.to_string();
-                set(&mut options, &name, &mut parser)?;
-            }
-            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
-            lexopt::Arg::Value(value) if options.server.is_none() => {
+            Argument::Help => return Ok(None),
+            Argument::Option(name) => set(&mut options, name, &mut parser)?,
+            Argument::Word(value) if options.server.is_none() => {
                 let host = value.to_str().ok_or_else(|| Usage::given(&value, "takes a host in ASCII"))?;
                 options.server = Some(host.to_string());
             }
-            lexopt::Arg::Value(value) => return Err(Usage::given(&value, "a second HOST; it takes one")),
+            Argument::Word(value) => return Err(Usage::given(&value, "a second HOST; it takes one")),
         }
     }
     if options.workers.is_some() && options.server.is_some() {
@@ -94,10 +92,6 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<BenchOptions>, 
         return Err(Usage::given(name.as_ref(), format_args!("takes HOST; see {HELP}")));
     }
     Ok(Some(options))
-}
-
-fn unknown(given: &str) -> Usage {
-    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
 fn set(options: &mut BenchOptions, name: &str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
@@ -113,7 +107,7 @@ fn set(options: &mut BenchOptions, name: &str, parser: &mut lexopt::Parser) -> R
         "workers" => options.workers = Some(value(name, parser, |text| values::count(text, 1..=CLIENTS))?),
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
         "force" => options.force = switch(name, parser, true)?,
-        _ => return Err(unknown(&format!("--{name}"))),
+        _ => unreachable!("{name} is none of NAMES"),
     }
     Ok(())
 }

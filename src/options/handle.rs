@@ -1,6 +1,6 @@
 //! The arguments of `firstline handle`.
 
-use super::arguments::{path, priority, switch, value};
+use super::arguments::{Argument, Known, path, priority, switch, value};
 use super::names::HANDLE_WORD;
 use super::usage::{self, Usage};
 use super::values;
@@ -16,6 +16,8 @@ pub(super) const NAMES: [&str; 5] = ["min", "count", "each", "timeout", "token-f
 
 /// The command that prints the help.
 const HELP: &str = "firstline handle --help";
+
+const KNOWN: Known = Known { names: &NAMES, letters: &[], help: HELP };
 
 /// How long PROGRAM may take for a task by default: the time that a server allows at first.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -55,16 +57,12 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<HandleOptions>,
         timeout: Some(TIMEOUT_DEFAULT),
         program: Vec::new(),
     };
-    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
+    while let Some(argument) = KNOWN.next(&mut parser)? {
         match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
-            lexopt::Arg::Long(name) => {
-                let name = name.to_string();
-                set(&mut options, &name, &mut parser)?;
-            }
-            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
-            lexopt::Arg::Value(value) if host.is_none() => host = Some(value),
-            lexopt::Arg::Value(value) => {
+            Argument::Help => return Ok(None),
+            Argument::Option(name) => set(&mut options, name, &mut parser)?,
+            Argument::Word(value) if host.is_none() => host = Some(value),
+            Argument::Word(value) => {
                 options.program.push(value);
                 options.program.extend(parser.raw_args().map_err(usage::unexpected)?);
             }
@@ -79,10 +77,6 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<HandleOptions>,
     Ok(Some(options))
 }
 
-fn unknown(given: &str) -> Usage {
-    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
-}
-
 fn set(options: &mut HandleOptions, name: &str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
     match name {
         "min" => options.min = value(name, parser, priority)?,
@@ -93,7 +87,7 @@ fn set(options: &mut HandleOptions, name: &str, parser: &mut lexopt::Parser) -> 
                 value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS_MIN..=TIMEOUT_MS_MAX))?;
         }
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
-        _ => return Err(unknown(&format!("--{name}"))),
+        _ => unreachable!("{name} is none of NAMES"),
     }
     Ok(())
 }

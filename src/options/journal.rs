@@ -1,11 +1,12 @@
 //! The options of `firstline journal`.
 
+use super::arguments::{Argument, Known, priority, switch, value};
 use super::names::JOURNAL_WORD;
-use super::usage::{self, Usage};
+use super::usage::Usage;
 use super::values;
 use crate::limits;
 use crate::protocol::Priority;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The options except --help.
@@ -13,6 +14,8 @@ pub(super) const NAMES: [&str; 7] = ["since", "last", "min", "follow", "json", "
 
 /// The command that prints the help.
 const HELP: &str = "firstline journal --help";
+
+const KNOWN: Known = Known { names: &NAMES, letters: &[], help: HELP };
 
 /// What `firstline journal` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,79 +67,38 @@ struct Given {
 /// The first error, in one line.
 pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<JournalOptions>, Usage> {
     let mut given = Given::default();
-    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
+    while let Some(argument) = KNOWN.next(&mut parser)? {
         match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
-            lexopt::Arg::Long(name) => match NAMES.into_iter().find(|known| *known == name) {
-                Some(name) => given.set_option(name, &mut parser)?,
-                None => return Err(unknown(&format!("--{name}"))),
-            },
-            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
-            lexopt::Arg::Value(value) => given.set_directory(value)?,
+            Argument::Help => return Ok(None),
+            Argument::Option(name) => given.set(name, &mut parser)?,
+            Argument::Word(word) => given.set_directory(word)?,
         }
     }
     given.options().map(Some)
 }
 
-fn unknown(given: &str) -> Usage {
-    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
-}
-
-/// Reads the value of the option whose name the parser has just read.
-fn value<T>(
-    name: &str,
-    parser: &mut lexopt::Parser,
-    allowed: &str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<T, Usage> {
-    let Ok(value) = parser.value() else { return Err(usage::missing(name, allowed.to_string())) };
-    value.to_str().and_then(read).ok_or_else(|| Usage::option(name, &value, allowed))
-}
-
-/// Refuses a value of the switch whose name the parser has just read.
-fn switch(name: &str, parser: &mut lexopt::Parser) -> Result<bool, Usage> {
-    match parser.optional_value() {
-        Some(value) => Err(Usage::option(name, &value, "takes no value")),
-        None => Ok(true),
-    }
-}
-
-fn priority(text: &str) -> Option<Priority> {
-    match text.as_bytes() {
-        [digit] => Priority::from_digit(*digit),
-        _ => None,
-    }
-}
-
-fn resize(parser: &mut lexopt::Parser) -> Result<u64, Usage> {
-    let given = parser.value().ok();
-    let text = given.as_deref().and_then(OsStr::to_str).unwrap_or_default();
-    let bytes = values::bytes(text, limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX);
-    bytes.map_err(|allowed| match &given {
-        Some(value) => Usage::option("resize", value, allowed),
-        None => usage::missing("resize", allowed),
-    })
+fn number(text: &str, of: &str) -> Result<u64, String> {
+    values::digits(text).ok_or_else(|| format!("takes {of}, a whole number"))
 }
 
 impl Given {
-    /// Sets the option with one of the [`NAMES`].
-    fn set_option(&mut self, name: &'static str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
+    fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
         match name {
             "since" => {
-                let allowed = "takes the ID of a message, a whole number";
-                self.printing.since = Some(value(name, parser, allowed, values::digits)?);
+                self.printing.since = Some(value(name, parser, |text| number(text, "the ID of a message"))?);
             }
             "last" => {
-                let allowed = "takes a number of messages, a whole number";
-                self.printing.last = Some(value(name, parser, allowed, values::digits)?);
+                self.printing.last = Some(value(name, parser, |text| number(text, "a number of messages"))?);
             }
-            "min" => {
-                self.printing.min = Some(value(name, parser, "takes a priority, 0 to 9", priority)?);
+            "min" => self.printing.min = Some(value(name, parser, priority)?),
+            "follow" => self.printing.follow = switch(name, parser, true)?,
+            "json" => self.printing.json = switch(name, parser, true)?,
+            "check" => self.check = switch(name, parser, true)?,
+            "resize" => {
+                let allowed = limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX;
+                self.resize = Some(value(name, parser, |text| values::bytes(text, allowed))?);
             }
-            "follow" => self.printing.follow = switch(name, parser)?,
-            "json" => self.printing.json = switch(name, parser)?,
-            "check" => self.check = switch(name, parser)?,
-            _ => self.resize = Some(resize(parser)?),
+            _ => unreachable!("{name} is none of NAMES"),
         }
         Ok(())
     }
@@ -251,9 +213,9 @@ mod tests {
         (&["d", "--last"], "--last without a value: takes a number of messages, a whole number"),
         (&["d", "--last", "ten"], "--last ten: takes a number of messages, a whole number"),
         (&["d", "--last=-1"], "--last -1: takes a number of messages, a whole number"),
-        (&["d", "--min"], "--min without a value: takes a priority, 0 to 9"),
-        (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
-        (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9"),
+        (&["d", "--min"], "--min without a value: takes a priority, 0 to 9, where 9 is the most urgent"),
+        (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9, where 9 is the most urgent"),
+        (&["d", "--min", "urgent"], "--min urgent: takes a priority, 0 to 9, where 9 is the most urgent"),
         (
             &["d", "--check", "--last=1"],
             "--check: takes the directory and no other option; leave the others out",

@@ -1,8 +1,8 @@
 //! The arguments of `firstline send`.
 
-use super::arguments::{path, priority, switch, value};
+use super::arguments::{Argument, Known, path, priority, switch, value};
 use super::names::SEND_WORD;
-use super::usage::{self, Usage};
+use super::usage::Usage;
 use super::values;
 use crate::client::limits::{TIMEOUT_MS_DEFAULT, TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
 use crate::limits::PORT_DEFAULT;
@@ -18,6 +18,8 @@ pub(super) const NAMES: [&str; 9] =
 
 /// The command that prints the help.
 const HELP: &str = "firstline send --help";
+
+const KNOWN: Known = Known { names: &NAMES, letters: &[('p', "priority")], help: HELP };
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_millis(TIMEOUT_MS_DEFAULT);
 
@@ -81,24 +83,14 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<SendOptions>, U
         spool: None,
         is_flush: false,
     };
-    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
-        let name = match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
-            lexopt::Arg::Short('p') => "priority".to_string(),
-            lexopt::Arg::Long(name) => name.to_string(),
-            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
-            lexopt::Arg::Value(value) => {
-                given.take_word(value);
-                continue;
-            }
-        };
-        given.set(&name, &mut parser)?;
+    while let Some(argument) = KNOWN.next(&mut parser)? {
+        match argument {
+            Argument::Help => return Ok(None),
+            Argument::Option(name) => given.set(name, &mut parser)?,
+            Argument::Word(word) => given.take_word(word),
+        }
     }
     given.options().map(Some)
-}
-
-fn unknown(given: &str) -> Usage {
-    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
 impl Given {
@@ -125,7 +117,7 @@ impl Given {
             "high" => self.priority = switch(name, parser, Priority::HIGH)?,
             "low" => self.priority = switch(name, parser, Priority::LOW)?,
             "retry" => self.repeats_unknown = switch(name, parser, true)?,
-            _ => return Err(unknown(&format!("--{name}"))),
+            _ => unreachable!("{name} is none of NAMES"),
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! The arguments of `firstline watch`.
 
-use super::arguments::{path, priority, switch, value};
+use super::arguments::{Argument, Known, path, priority, switch, value};
 use super::names::WATCH_WORD;
-use super::usage::{self, Usage};
+use super::usage::Usage;
 use super::values;
 use crate::client::limits::{TIMEOUT_MS_MAX, TIMEOUT_MS_MIN};
 use crate::limits::PORT_DEFAULT;
@@ -16,6 +16,8 @@ pub(super) const NAMES: [&str; 7] = ["min", "since", "state", "json", "count", "
 
 /// The command that prints the help.
 const HELP: &str = "firstline watch --help";
+
+const KNOWN: Known = Known { names: &NAMES, letters: &[], help: HELP };
 
 /// What `firstline watch` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,16 +67,12 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<WatchOptions>, 
         timeout: None,
         token_file: None,
     };
-    while let Some(argument) = parser.next().map_err(usage::unexpected)? {
+    while let Some(argument) = KNOWN.next(&mut parser)? {
         match argument {
-            lexopt::Arg::Long("help") | lexopt::Arg::Short('h') => return Ok(None),
-            lexopt::Arg::Long(name) => {
-                let name = name.to_string();
-                set(&mut options, &name, &mut parser)?;
-            }
-            lexopt::Arg::Short(letter) => return Err(unknown(&usage::after_one_dash(letter, &mut parser))),
-            lexopt::Arg::Value(value) if host.is_none() => host = Some(value),
-            lexopt::Arg::Value(value) => {
+            Argument::Help => return Ok(None),
+            Argument::Option(name) => set(&mut options, name, &mut parser)?,
+            Argument::Word(value) if host.is_none() => host = Some(value),
+            Argument::Word(value) => {
                 return Err(Usage::given(&value, "a second HOST; give several as HOST,HOST"));
             }
         }
@@ -84,10 +82,6 @@ pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Option<WatchOptions>, 
     };
     options.servers = host.to_str().ok_or_else(|| Usage::given(&host, "takes a host in ASCII"))?.to_string();
     Ok(Some(options))
-}
-
-fn unknown(given: &str) -> Usage {
-    usage::unknown_among(given, NAMES.into_iter().chain(["help"]), HELP)
 }
 
 fn set(options: &mut WatchOptions, name: &str, parser: &mut lexopt::Parser) -> Result<(), Usage> {
@@ -102,7 +96,7 @@ fn set(options: &mut WatchOptions, name: &str, parser: &mut lexopt::Parser) -> R
                 value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS_MIN..=TIMEOUT_MS_MAX))?
         }
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
-        _ => return Err(unknown(&format!("--{name}"))),
+        _ => unreachable!("{name} is none of NAMES"),
     }
     Ok(())
 }

@@ -586,7 +586,7 @@ fn wrong_option_is_reported_in_one_line() {
         (&["d", "--chek"], "did you mean --check?"),
         (&["d", "--las"], "did you mean --last?"),
         (&["d", "--last", "all"], "--last all: takes a number of messages, a whole number"),
-        (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9"),
+        (&["d", "--min", "10"], "--min 10: takes a priority, 0 to 9, where 9 is the most urgent"),
     ] {
         let ran = run(args);
         assert_eq!((ran.code, ran.stdout.len()), (Some(2), 0));
