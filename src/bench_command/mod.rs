@@ -65,7 +65,8 @@ pub fn run(options: &BenchOptions) -> Result<(), Failure> {
     // Before the file is written: if that fails, the figures are not lost.
     let report = report::text(options, &target, &bench, &figures, before.as_ref());
     std::io::stdout().write_all(report.as_bytes())?;
-    options.save.as_deref().map_or(Ok(()), |path| Saved::of(&figures).write(path))
+    let Some(path) = &options.save else { return Ok(()) };
+    Saved::of(report::circumstances(options, &target, &bench), &figures).write(path)
 }
 
 /// Refuses a server that is in use, and finds out how many clients it takes.

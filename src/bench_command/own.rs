@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid};
+use std::fmt;
 use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
@@ -18,6 +19,7 @@ use std::thread;
 pub struct Own {
     /// Its address.
     pub address: SocketAddr,
+    workers: Option<usize>,
     child: Child,
 }
 
@@ -50,9 +52,16 @@ impl Own {
                 let address = address.parse().map_err(io::Error::other).map_err(unstarted)?;
                 // A thread reads the log; otherwise the pipe fills, and the server loses records.
                 thread::spawn(move || io::copy(&mut log, &mut io::sink()));
-                return Ok(Self { address, child });
+                return Ok(Self { address, workers, child });
             }
         }
+    }
+}
+
+impl fmt::Display for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a server that was started for this on the same machine")?;
+        self.workers.map_or(Ok(()), |workers| write!(f, " with --workers {workers}"))
     }
 }
 

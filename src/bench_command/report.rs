@@ -18,6 +18,13 @@ const FIRST_BOUND_NS: u64 = 16_000;
 /// The length of the longest bar, in characters.
 const BAR: usize = 40;
 
+/// What is measured and how, in one line.
+pub fn circumstances(options: &BenchOptions, target: &Target, bench: &Bench<'_>) -> String {
+    let (rounds, seconds) = (Counted(options.rounds, "round"), options.duration.as_secs_f64());
+    let clients = Counted(bench.clients(Work::Flood) as u64, "client");
+    format!("{target}; from {}; {rounds} of {seconds} s, up to {clients}", Machine::this())
+}
+
 /// The report; each line ends with LF. Writing to a String does not fail.
 pub fn text(
     options: &BenchOptions,
@@ -29,6 +36,9 @@ pub fn text(
     let mut text = String::new();
     let _ = writeln!(text, "server:        {target}");
     let _ = writeln!(text, "measured from: {}", Machine::this());
+    if let Some(before) = before {
+        let _ = writeln!(text, "compared with: {}", before.circumstances);
+    }
     let (rounds, seconds) = (Counted(options.rounds, "round"), options.duration.as_secs_f64());
     let _ = writeln!(
         text,

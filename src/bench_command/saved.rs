@@ -1,4 +1,5 @@
-//! Figures in a file, for a comparison with a later run: one line for each measurement, with its name and its median.
+//! Figures in a file, for a comparison with a later run: one line that says what was measured and how, and one for each
+//! measurement, with its name and its median.
 
 use super::figures::Figures;
 use super::limits::SAVED_BYTES_MAX;
@@ -13,21 +14,26 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The first line of a file.
-const HEADING: &str = "firstline bench 1";
+const HEADING: &str = "firstline bench 2";
 
 /// The medians of a run.
 #[derive(Debug, PartialEq)]
-pub struct Saved(BTreeMap<String, f64>);
+pub struct Saved {
+    /// What was measured and how, in one line.
+    pub circumstances: String,
+    medians: BTreeMap<String, f64>,
+}
 
 impl Saved {
     /// Those of this run.
-    pub fn of(figures: &[Figures]) -> Self {
-        Self(figures.iter().map(|of| (of.work.name().to_string(), of.median())).collect())
+    pub fn of(circumstances: String, figures: &[Figures]) -> Self {
+        let medians = figures.iter().map(|of| (of.work.name().to_string(), of.median())).collect();
+        Self { circumstances, medians }
     }
 
     /// The median of a measurement, if the run had it.
     pub fn median(&self, work: Work) -> Option<f64> {
-        self.0.get(work.name()).copied()
+        self.medians.get(work.name()).copied()
     }
 
     /// Reads a file.
@@ -53,12 +59,15 @@ impl Saved {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         lines.next().filter(|line| *line == HEADING)?;
+        // A terminal must not obey what stands there.
+        let circumstances = lines.next().filter(|line| !line.contains(char::is_control))?.to_string();
         let entry = |line: &str| {
             let (name, median) = line.split_once(' ')?;
             let median = median.parse().ok().filter(|median: &f64| median.is_finite() && *median > 0.0)?;
             Some((name.to_string(), median))
         };
-        lines.map(entry).collect::<Option<BTreeMap<_, _>>>().map(Self)
+        let medians = lines.map(entry).collect::<Option<_>>()?;
+        Some(Self { circumstances, medians })
     }
 
     /// Writes the file.
@@ -70,8 +79,8 @@ impl Saved {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{HEADING}\n");
-        for (name, median) in &self.0 {
+        let mut text = format!("{HEADING}\n{}\n", self.circumstances);
+        for (name, median) in &self.medians {
             // Writing to a String does not fail.
             let _ = writeln!(text, "{name} {median}");
         }
@@ -85,15 +94,24 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let saved = Saved([("1x1".to_string(), 12_600.5), ("urgent".to_string(), 0.25)].into());
+        let medians = [("1x1".to_string(), 12_600.5), ("urgent".to_string(), 0.25)].into();
+        let saved = Saved { circumstances: "10.0.0.7:7878, 32 clients".to_string(), medians };
         assert_eq!(Saved::parse(&saved.text()), Some(saved));
     }
 
     #[test]
     fn other_files_are_refused() {
-        for text in ["", "root:x:0:0\n", "firstline bench 2\n1x1 1\n", "firstline bench 1\n1x1 NaN\n"] {
+        for text in [
+            "",
+            "root:x:0:0\n",
+            "firstline bench 1\n1x1 1\n",
+            "firstline bench 2\n",
+            "firstline bench 2\npi\n1x1 NaN\n",
+            "firstline bench 2\n\u{1b}[31m\n1x1 1\n",
+        ] {
             assert_eq!(Saved::parse(text), None, "{text}");
         }
-        assert_eq!(Saved::parse("firstline bench 1\n"), Some(Saved(BTreeMap::new())));
+        let none = Saved { circumstances: "pi".to_string(), medians: BTreeMap::new() };
+        assert_eq!(Saved::parse("firstline bench 2\npi\n"), Some(none));
     }
 }

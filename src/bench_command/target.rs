@@ -96,11 +96,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
-        if self.is_own() {
-            f.write_str(", a server that was started for this on the same machine")
-        } else {
-            Ok(())
-        }
+        self.own.as_ref().map_or(Ok(()), |own| write!(f, ", {own}"))
     }
 }
 
