@@ -5,6 +5,11 @@
 
 use std::{collections::BTreeSet, env, fs, path::Path, process::exit};
 
+use toml::{
+    Spanned,
+    de::{DeInteger, DeTable},
+};
+
 /// The board that is built when `FIRSTLINE_BOARD` is not set.
 const BOARD_DEFAULT: &str = "pi";
 
@@ -96,19 +101,23 @@ fn constants(boards: &Path, board: &str) -> Result<String, String> {
     let file = format!("targets/boards/{board}.toml");
     let text =
         fs::read_to_string(boards.join(format!("{board}.toml"))).map_err(|e| format!("{file}: {e}"))?;
-    let table: toml::Table = text.parse().map_err(|e| format!("{file}: {e}"))?;
-    if let Some(key) = table.keys().find(|key| !is_known(key)) {
+    let table = DeTable::parse(&text).map_err(|e| format!("{file}: {e}"))?.into_inner();
+    if let Some(key) = table.keys().map(Spanned::get_ref).find(|key| !is_known(key)) {
         let keys: Vec<_> = KEYS.iter().map(|(key, _)| *key).chain(KEYS_OF_SCRIPT).collect();
         return Err(format!("{file}: unknown key {key}; the keys are: {}", keys.join(", ")));
     }
     let mut code = format!("/// The board this was built for.\npub const BOARD: &str = {board:?};\n");
     for (key, purpose) in KEYS {
         let value = table.get(key).ok_or_else(|| format!("{file}: the key {key} is missing"))?;
-        let value = value.as_integer().filter(|value| *value > 0);
+        let value = value.get_ref().as_integer().and_then(above_zero);
         let value = value.ok_or_else(|| format!("{file}: {key} must be a whole number above zero"))?;
         code += &format!("/// {purpose}\npub const {}: usize = {value};\n", key.to_uppercase());
     }
     Ok(code)
+}
+
+fn above_zero(value: &DeInteger) -> Option<u64> {
+    u64::from_str_radix(value.as_str(), value.radix()).ok().filter(|value| *value > 0)
 }
 
 fn is_known(key: &str) -> bool {
