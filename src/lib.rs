@@ -63,6 +63,7 @@
 //! - [`net`] — listeners, which addresses may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the shutdown.
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
+//! - [`code_pages`] — unmaps the code that only the start uses.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
 //! - [`client`] — a client, for programs, `firstline send`, `watch` and `handle`. Knows the server by its protocol
@@ -80,8 +81,8 @@
 //! - [`alloc_guard`] — the check of principle 2, in test builds.
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
-//! in [`hub::egress`] (to inspect a socket that its worker owns), in [`handle_command`] (signals of its programs), and in
-//! [`bench_command`] (its server ends with it).
+//! in [`hub::egress`] (to inspect a socket that its worker owns), in [`code_pages`] (advice to the kernel), in
+//! [`handle_command`] (signals of its programs), and in [`bench_command`] (its server ends with it).
 
 #[cfg(not(loom))]
 pub mod alloc_guard;
@@ -96,6 +97,8 @@ pub mod budget;
 #[cfg(not(loom))]
 pub mod client;
 pub mod clock;
+#[cfg(not(loom))]
+pub mod code_pages;
 pub mod companion;
 pub mod conn_id;
 pub mod counted;

@@ -5,6 +5,7 @@ use crate::journal::segment::Identity;
 use crate::journal::store::WriteStats;
 use crate::protocol::Priority;
 use crate::protocol::reply::{Farewell, Nak};
+use heapless::Vec;
 
 /// The state of the journal.
 #[derive(Clone, Copy)]
@@ -41,8 +42,9 @@ pub struct Counters {
     pub msgs_sent: u64,
     /// MSG lines lost because their reader was too slow.
     pub msgs_lost: u64,
-    /// The state of the journal, or `None` if there is no journal.
-    pub journal: Option<JournalState>,
+    /// The state of the journal, if there is one. A vector, because an empty vector is all zeroes: a static one takes
+    /// no space in the binary.
+    journal: Vec<JournalState, 1>,
     /// How long the journal's syncs took, in nanoseconds.
     pub(super) sync_times: Histogram,
     /// Damaged bytes that reads of the journal found. Each read counts them again.
@@ -69,10 +71,22 @@ impl Counters {
             lines_cut_off: 0,
             msgs_sent: 0,
             msgs_lost: 0,
-            journal: None,
+            journal: Vec::new(),
             sync_times: Histogram::new(),
             journal_damage_bytes: 0,
         }
+    }
+
+    /// The state of the journal, or `None` if there is no journal.
+    pub fn journal(&self) -> Option<JournalState> {
+        self.journal.first().copied()
+    }
+
+    /// Sets the state of the journal.
+    pub fn set_journal(&mut self, state: JournalState) {
+        self.journal.clear();
+        // There is room: it is empty.
+        let _ = self.journal.push(state);
     }
 
     /// Counts a connection that is closed with that farewell.

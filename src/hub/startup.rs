@@ -28,8 +28,9 @@ use crate::options::{Interface, Options};
 use crate::queue::{Chain, take_slots};
 use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
-use crate::{alloc_guard, clock, logger, net, realtime};
+use crate::{alloc_guard, clock, code_pages, logger, net, realtime};
 use core::fmt;
+use heapless::Vec;
 use ipnet::Ipv6Net;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
@@ -41,7 +42,7 @@ use std::time::Duration;
 pub type ReceiveBuffers = [[u8; RECEIVE_BYTES]; CLIENTS];
 
 static RECEIVE: ConstStaticCell<ReceiveBuffers> = ConstStaticCell::new([[0; RECEIVE_BYTES]; CLIENTS]);
-static SESSIONS: StaticCell<[Session; CLIENTS]> = StaticCell::new();
+static SESSIONS: ConstStaticCell<Vec<Session, CLIENTS>> = ConstStaticCell::new(Vec::new());
 static HUB: StaticCell<Hub> = StaticCell::new();
 static DISPATCHER: StaticCell<Dispatcher> = StaticCell::new();
 static STARTING: Starting = Starting { threads: Mutex::new(0), started: Condvar::new() };
@@ -186,7 +187,9 @@ fn make_hub(
     let hub = Hub::new(options, policy, replay, authenticator);
     let hub = HUB.init(hub.map_err(|errno| no_descriptor(errno, options.workers))?);
     // Set here, so that the first `/stats` already lists the counters of the journal.
-    hub.counters.lock().journal = consumer.journal_state();
+    if let Some(state) = consumer.journal_state() {
+        hub.counters.lock().set_journal(state);
+    }
     hub.queue.set_order(settings::order(options));
     Ok((hub, DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()))))
 }
@@ -203,9 +206,15 @@ fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &O
     start_own_threads(hub, dispatcher, options)?;
     start_workers(hub, dispatcher, options.workers)?;
     STARTING.wait();
-    if let Some(priority) = options.realtime {
-        realtime::lock_memory()?;
-        log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
+    match options.realtime {
+        Some(priority) => {
+            realtime::lock_memory()?;
+            log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
+        }
+        None => {
+            let bytes = code_pages::unmap_unused();
+            log::debug!("{} KiB of code need not stay in memory", bytes / 1024);
+        }
     }
     Ok(())
 }
@@ -238,13 +247,10 @@ fn start_own_threads(
 
 /// Starts the workers, each with its share of the sessions.
 fn start_workers(hub: &'static Hub, dispatcher: &'static Dispatcher, workers: usize) -> Result<(), Error> {
-    let mut buffers = ConnId::all().zip(RECEIVE.take());
-    let mut sessions: &'static mut [Session] = SESSIONS.init_with(|| {
-        core::array::from_fn(|_| {
-            let (conn, buffer) = buffers.next().expect("as many buffers as sessions");
-            Session::new(conn, buffer)
-        })
-    });
+    let sessions = SESSIONS.take();
+    // One by one: an array of all of them would be made on the stack.
+    sessions.extend(ConnId::all().zip(RECEIVE.take()).map(|(conn, buffer)| Session::new(conn, buffer)));
+    let mut sessions: &'static mut [Session] = sessions;
     for worker in (0..workers).map(WorkerId::new) {
         let (mine, others) = sessions.split_at_mut(hub.wakeups.connections_of(worker).len());
         sessions = others;

@@ -211,7 +211,7 @@ impl Snapshot {
         self.commands_refused = counters.commands_refused;
         self.msgs_sent = counters.msgs_sent;
         self.msgs_lost = counters.msgs_lost;
-        self.journal = counters.journal.map(|state| JournalStats {
+        self.journal = counters.journal().map(|state| JournalStats {
             state,
             sync: Times::of(&counters.sync_times, self.is_full),
             damage_bytes: counters.journal_damage_bytes,

@@ -35,7 +35,8 @@ pub struct NumberedBatch {
 }
 
 impl NumberedBatch {
-    const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::PrintFailed };
+    /// All zeroes, so that the groups take no space in the binary: no message is refused for that reason.
+    const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::TooLong };
 
     /// How many messages of a run are accepted, if its first message has that index in the batch.
     pub fn accepted_in(&self, run: &Chain, index: usize) -> usize {

@@ -11,7 +11,7 @@ use crate::hub::egress::subscription::Subscription;
 use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
-use crate::limits::{CLIENTS, SEND_BYTES_MAX};
+use crate::limits::CLIENTS;
 use crate::protocol::Priority;
 use crate::protocol::reply::{self, Nak};
 use crate::queue::{Chain, Run, TaskId};
@@ -81,7 +81,7 @@ impl Delivery {
     /// A delivery that has delivered nothing yet.
     #[expect(clippy::new_without_default, reason = "startup makes the only one")]
     pub fn new() -> Self {
-        Self { touched: ConnSet::new(), chunk: [0; SEND_BYTES_MAX] }
+        Self { touched: ConnSet::new(), chunk: Chunk::new() }
     }
 
     /// Delivers a processed group. `caller` is the thread that does it.

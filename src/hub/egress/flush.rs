@@ -8,11 +8,13 @@ use crate::limits::{SEND_BYTES_MAX, SENDS_PER_POLL_MAX};
 #[cfg(not(loom))]
 use crate::net::socket;
 use crate::sync::MutexGuard;
+use heapless::{Vec, VecView};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// The bytes are copied here before they are sent. Each sending thread has its own.
-pub type Chunk = [u8; SEND_BYTES_MAX];
+/// The bytes are copied here before they are sent. Each sending thread has its own, and touches no more of its memory
+/// than it sends.
+pub type Chunk = Vec<u8, SEND_BYTES_MAX>;
 
 /// Sends until the outbox is empty, its socket is full or broken, or another thread is sending. After
 /// [`SENDS_PER_POLL_MAX`] system calls it stops and returns [`FlushStatus::Again`].
@@ -25,11 +27,11 @@ pub fn flush(outbox: &mut MutexGuard<'_, Outbox>, chunk: &mut Chunk) -> FlushSta
 pub fn flush_by(
     call: impl Fn(RawFd, &[u8]) -> nix::Result<usize>,
     outbox: &mut MutexGuard<'_, Outbox>,
-    chunk: &mut [u8],
+    chunk: &mut VecView<u8>,
 ) -> FlushStatus {
     for _ in 0..SENDS_PER_POLL_MAX {
-        let Some((socket, len)) = outbox.begin_send(chunk) else { return FlushStatus::Nothing };
-        let sent = MutexGuard::unlocked(outbox, || outcome(call(socket, &chunk[..len])));
+        let Some(socket) = outbox.begin_send(chunk) else { return FlushStatus::Nothing };
+        let sent = MutexGuard::unlocked(outbox, || outcome(call(socket, chunk)));
         match outbox.end_send(sent, clock::now_ns) {
             FlushStatus::Again => {}
             next => return next,
@@ -48,8 +50,8 @@ pub fn flush_last(
 ) {
     let last = if say(outbox) { outbox.begin_send(chunk) } else { None };
     outbox.abort();
-    if let Some((socket, len)) = last {
-        let sent = MutexGuard::unlocked(outbox, || outcome(socket::send(socket, &chunk[..len])));
+    if let Some(socket) = last {
+        let sent = MutexGuard::unlocked(outbox, || outcome(socket::send(socket, chunk)));
         outbox.end_send(sent, clock::now_ns);
     }
 }

@@ -299,16 +299,18 @@ impl Outbox {
     // ---- Sending ---------------------------------------------------------------------------------------
 
     /// Begins a send if no send is in progress, the socket is not known to be full, and there is something to send.
-    /// Copies the first bytes to `chunk`, and returns the socket and how many bytes to send. The caller must then call
+    /// Copies the first bytes to `chunk`, as many as it can hold, and returns the socket. The caller must then call
     /// [`Outbox::end_send`].
-    pub fn begin_send(&mut self, chunk: &mut [u8]) -> Option<(RawFd, usize)> {
+    pub fn begin_send(&mut self, chunk: &mut VecView<u8>) -> Option<RawFd> {
         if !self.is_alive() || self.is_empty() || !self.sending.begin() {
             return None;
         }
         let unsent = self.buffer.unsent();
-        let len = unsent.len().min(chunk.len());
-        chunk[..len].copy_from_slice(&unsent[..len]);
-        Some((self.endpoint.socket(), len))
+        let len = unsent.len().min(chunk.capacity());
+        chunk.clear();
+        // It has room for these.
+        let _ = chunk.extend_from_slice(&unsent[..len]);
+        Some(self.endpoint.socket())
     }
 
     /// Ends a send, and returns what to do next.

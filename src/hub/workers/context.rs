@@ -8,7 +8,7 @@ use crate::hub::handling::parts::TaskParts;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
 use crate::hub::workers::worker_id::WorkerId;
-use crate::limits::{IN_FLIGHT, PIPELINE_MESSAGES_MIN, SEND_BYTES_MAX};
+use crate::limits::{IN_FLIGHT, PIPELINE_MESSAGES_MIN};
 use crate::protocol::Priority;
 use crate::queue::{Chain, Slot};
 use crate::scheduler;
@@ -49,7 +49,7 @@ impl WorkerContext {
             dispatcher,
             draining: false,
             now_ns: 0,
-            chunk: [0; SEND_BYTES_MAX],
+            chunk: Chunk::new(),
             epoll,
             has_short_slices: false,
             runs: Vec::new(),

@@ -4,8 +4,9 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use firstline::hub::egress::flush::Chunk;
 use firstline::hub::egress::outbox::Outbox;
-use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
+use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES};
 use firstline::protocol::Priority;
 use firstline::protocol::command::Request;
 use firstline::protocol::framing::Framer;
@@ -92,7 +93,7 @@ fn outbox_round(bencher: Bencher) {
     }
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     outbox.open(socket.into(), 1);
-    let (mut credits, mut chunk) = (Slots::new(), [0; SEND_BYTES_MAX]);
+    let (mut credits, mut chunk) = (Slots::new(), Chunk::new());
     let (mut runs, mut line) = (heapless::Vec::<Chain, IN_FLIGHT>::new(), 1_000);
     bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
         outbox.grant(&mut credits);
@@ -105,8 +106,8 @@ fn outbox_round(bencher: Bencher) {
             let lines = run.lines();
             outbox.reply(run, |out| reply::acks(out, lines, black_box(1_000_000), black_box(false)));
         }
-        while let Some((_, len)) = outbox.begin_send(&mut chunk) {
-            outbox.end_send(firstline::hub::egress::send_state::Sent::Bytes(len), || 1);
+        while outbox.begin_send(&mut chunk).is_some() {
+            outbox.end_send(firstline::hub::egress::send_state::Sent::Bytes(chunk.len()), || 1);
         }
     });
 }

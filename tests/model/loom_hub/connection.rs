@@ -9,6 +9,7 @@ use firstline::hub::egress::wake_on::WakeOn;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES};
 use firstline::queue::{Chain, Slots};
 use firstline::sync::{Bitmap, Mutex};
+use heapless::VecView;
 use loom::sync::Arc;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -54,7 +55,7 @@ impl Connection {
     }
 
     /// The flush's loop on the modelled socket.
-    pub fn send(&self, chunk: &mut [u8]) -> FlushStatus {
+    pub fn send(&self, chunk: &mut VecView<u8>) -> FlushStatus {
         flush::flush_by(|_, bytes| self.kernel.send(bytes), &mut self.outbox.lock(), chunk)
     }
 
@@ -66,7 +67,7 @@ impl Connection {
     }
 
     /// As the delivery's send; returns whether the worker asked to be woken.
-    pub fn send_and_wake(&self, chunk: &mut [u8]) -> bool {
+    pub fn send_and_wake(&self, chunk: &mut VecView<u8>) -> bool {
         let mut outbox = self.outbox.lock();
         let next = flush::flush_by(|_, bytes| self.kernel.send(bytes), &mut outbox, chunk);
         let wanted = outbox.is_worker_wanted();
@@ -128,7 +129,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Sends, and requests another poll if more is left.
-    pub fn send(&mut self, chunk: &mut [u8]) {
+    pub fn send(&mut self, chunk: &mut VecView<u8>) {
         self.is_runnable |= self.connection.send(chunk) == FlushStatus::Again;
     }
 

@@ -7,6 +7,7 @@ use firstline::hub::egress::wake_on::WakeOn;
 use firstline::limits::IN_FLIGHT;
 use firstline::protocol::Priority;
 use firstline::queue::{Batch, Chain, Picked, Queue, Slots};
+use heapless::Vec;
 use loom::sync::Arc;
 
 /// A connection, and the queue between its worker and the consumer.
@@ -36,7 +37,7 @@ fn serve(path: &Path) -> Slots {
             path.queue.admit(runs.into_iter().map(|run| (Priority::NORMAL, run)), 1);
             path.queue.wake_if_waiting();
         }
-        worker.send(&mut [0; 2]);
+        worker.send(&mut Vec::<u8, 2>::new());
         if line < LINES {
             let mut outbox = connection.outbox.lock();
             let can_go_on = outbox.can_grant();
@@ -54,7 +55,7 @@ fn consume(path: &Path) {
             let mut lines = run.lines().map(|line| line as u8);
             path.connection.outbox.lock().reply(run, |out| out.extend(&mut lines));
         }
-        path.connection.send_and_wake(&mut [0; 2]);
+        path.connection.send_and_wake(&mut Vec::<u8, 2>::new());
     };
     while next_batches(&path.queue, process) {}
 }
@@ -66,7 +67,7 @@ fn every_line_is_answered_with_few_slots_and_every_slot_is_released() {
         let mut unused = connection.grant(IN_FLIGHT - 2);
         let path = Arc::new(Path { connection: Arc::clone(&connection), queue: Queue::new() });
         let (worker, consumer) = (spawn(&path, serve), spawn(&path, consume));
-        assert_eq!(connection.read(LINES as usize), (1..=LINES as u8).collect::<Vec<_>>());
+        assert_eq!(connection.read(LINES as usize), (1..=LINES as u8).collect::<std::vec::Vec<_>>());
         path.queue.close();
         consumer.join().unwrap();
         connection.kernel.change(|state| state.has_ended = true);

@@ -5,6 +5,7 @@ use crate::{model, spawn};
 use firstline::limits::OUTBOX_BYTES;
 use firstline::protocol::Priority;
 use firstline::queue::Chain;
+use heapless::Vec;
 
 #[test]
 fn after_an_abort_no_send_begins_and_at_most_one_wake_announces_quiescence() {
@@ -12,7 +13,7 @@ fn after_an_abort_no_send_begins_and_at_most_one_wake_announces_quiescence() {
         let connection = Connection::new(3);
         let mut slots = connection.grant(2);
         let consumer = spawn(&connection, move |connection| {
-            let (mut chunk, mut wake_ups) = ([0; 2], 0);
+            let (mut chunk, mut wake_ups) = (Vec::<u8, 2>::new(), 0);
             while let Some(slot) = slots.pop() {
                 connection.outbox.lock().reply(Chain::of(slot), |out| out.extend_from_slice(b"12").unwrap());
                 wake_ups += u32::from(connection.send_and_wake(&mut chunk));
@@ -21,10 +22,10 @@ fn after_an_abort_no_send_begins_and_at_most_one_wake_announces_quiescence() {
         });
         let mut worker = Worker::new(&connection);
         connection.push(b"a");
-        worker.send(&mut [0; 2]);
+        worker.send(&mut Vec::<u8, 2>::new());
         let mut outbox = connection.outbox.lock();
         outbox.abort();
-        assert!(outbox.is_empty() && outbox.begin_send(&mut [0; 2]).is_none());
+        assert!(outbox.is_empty() && outbox.begin_send(&mut Vec::<u8, 2>::new()).is_none());
         drop(outbox);
         while !worker.vacate() {
             assert!(worker.wait());
@@ -60,10 +61,10 @@ fn reuse(room: usize) {
             while let Some(slot) = slots.pop() {
                 deliver(connection);
                 connection.outbox.lock().reply(Chain::of(slot), |out| out.push(b'r').unwrap());
-                connection.send_and_wake(&mut [0; 16]);
+                connection.send_and_wake(&mut Vec::<u8, 16>::new());
             }
             deliver(connection);
-            connection.send_and_wake(&mut [0; 16]);
+            connection.send_and_wake(&mut Vec::<u8, 16>::new());
         });
         let mut worker = Worker::new(&connection);
         connection.outbox.lock().abort();
@@ -79,7 +80,7 @@ fn reuse(room: usize) {
         connection.open();
         assert!(connection.outbox.lock().endpoint.take_arrival().is_some());
         connection.push(b"next");
-        worker.send(&mut [0; 16]);
+        worker.send(&mut Vec::<u8, 16>::new());
         consumer.join().unwrap();
         assert_eq!(connection.read(4), b"next");
         let outbox = connection.outbox.lock();

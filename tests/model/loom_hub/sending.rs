@@ -3,6 +3,7 @@
 use crate::connection::{Connection, Worker};
 use crate::{model, spawn};
 use firstline::limits::SENDS_PER_POLL_MAX;
+use heapless::Vec;
 
 /// The worker and the consumer push lines and send pieces of `PIECE` bytes, while the client reads everything.
 fn send_from_both<const PIECE: usize>(
@@ -20,13 +21,13 @@ fn send_from_both<const PIECE: usize>(
                     connection.push(line.as_bytes());
                     worker.is_runnable = !lines.as_slice().is_empty();
                 }
-                worker.send(&mut [0; PIECE]);
+                worker.send(&mut Vec::<u8, PIECE>::new());
             }
         });
         let consumer = spawn(&connection, move |connection| {
             for line in of_consumer {
                 connection.push(line.as_bytes());
-                connection.send_and_wake(&mut [0; PIECE]);
+                connection.send_and_wake(&mut Vec::<u8, PIECE>::new());
             }
         });
         let len = of_worker.iter().chain(of_consumer).map(|line| line.len()).sum();
@@ -75,7 +76,7 @@ fn if_all_threads_sleep_on_unsent_bytes_the_worker_knows_that_the_socket_is_full
             let (mut worker, mut knows) = (Worker::new(connection), false);
             connection.push(b"ab");
             while worker.wait() {
-                worker.send(&mut [0]);
+                worker.send(&mut Vec::<u8, 1>::new());
                 // As the session's timer, which starts the write time-out.
                 knows = connection.outbox.lock().sending.stalled_ns().is_some();
             }
@@ -83,7 +84,7 @@ fn if_all_threads_sleep_on_unsent_bytes_the_worker_knows_that_the_socket_is_full
         });
         let consumer = spawn(&connection, |connection| {
             connection.push(b"1");
-            connection.send_and_wake(&mut [0]);
+            connection.send_and_wake(&mut Vec::<u8, 1>::new());
         });
         consumer.join().unwrap();
         connection.kernel.change(|state| state.has_ended = true);

@@ -225,7 +225,7 @@ impl JournalSink {
 
     /// Updates the counters.
     pub fn update_counters(&self, hub: &Hub) {
-        hub.counters.lock().journal = Some(self.state());
+        hub.counters.lock().set_journal(self.state());
     }
 
     /// Logs the result of a commit or a sync, if it is a change.
