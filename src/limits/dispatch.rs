@@ -33,6 +33,14 @@ pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 /// How many events one wait of a worker returns at most; the next wait returns the rest.
 pub const EVENTS_MAX: usize = 64;
 
+/// From how many messages at once a client counts as one that floods. A device that sends what it measures, or a person
+/// at `nc`, sends fewer.
+pub const FLOOD_MESSAGES: usize = 8;
+
+/// How many messages of clients that flood a worker admits before it asks the kernel what has come from the others. It
+/// costs as much as a message or two.
+pub const MESSAGES_BETWEEN_EVENTS: usize = 64;
+
 /// The lines of one batch, in bytes.
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;
 

@@ -12,9 +12,19 @@ use crate::limits::{IN_FLIGHT, PIPELINE_MESSAGES_MIN};
 use crate::protocol::Priority;
 use crate::queue::{Chain, Slot};
 use crate::scheduler;
+use core::mem;
 use heapless::Vec;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
+
+/// Messages that one session has admitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Admitted {
+    /// How many.
+    pub messages: usize,
+    /// Whether one of them has the priority HIGH or a higher one.
+    pub is_urgent: bool,
+}
 
 /// The context that a worker lends the session that it polls.
 pub struct WorkerContext {
@@ -35,6 +45,8 @@ pub struct WorkerContext {
     runs: Vec<Chain, IN_FLIGHT>,
     /// The messages that handlers process, and that `admit_all` admits together.
     tasks: Vec<Chain, IN_FLIGHT>,
+    /// The messages that the session that is being polled has admitted.
+    admitted: Admitted,
     /// How many messages that this worker has admitted may still wait: those since it last ran the pipeline. If that
     /// run left messages in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
@@ -54,6 +66,7 @@ impl WorkerContext {
             has_short_slices: false,
             runs: Vec::new(),
             tasks: Vec::new(),
+            admitted: Admitted::default(),
             unprocessed: 0,
         }
     }
@@ -88,7 +101,9 @@ impl WorkerContext {
 
     /// Collects a filled slot for [`admit_all`](Self::admit_all).
     pub fn admit(&mut self, slot: &'static mut Slot) {
+        self.admitted.messages += 1;
         if slot.priority() >= Priority::HIGH {
+            self.admitted.is_urgent = true;
             self.ask_for_short_slices();
         }
         if self.hub.tasks.as_ref().is_some_and(|tasks| tasks.handles(slot.priority())) {
@@ -99,6 +114,11 @@ impl WorkerContext {
         }
         self.unprocessed += 1;
         Chain::append(slot, &mut self.runs);
+    }
+
+    /// The messages that were admitted since the last call.
+    pub fn take_admitted(&mut self) -> Admitted {
+        mem::take(&mut self.admitted)
     }
 
     /// Counts a task that is done and waits for the consumer.

@@ -38,6 +38,12 @@ impl Timer {
         }
         self.set_ns = deadline_ns;
     }
+
+    /// Epoll has reported that the timer expired, and does so once: [`set`](Self::set) arms the timer again, even for
+    /// the same deadline.
+    pub fn note_expired(&mut self) {
+        self.set_ns = u64::MAX;
+    }
 }
 
 impl AsFd for Timer {
@@ -50,6 +56,7 @@ impl AsFd for Timer {
 mod tests {
     use super::*;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
     fn expires(timer: &Timer, timeout: PollTimeout) -> bool {
         poll(&mut [PollFd::new(timer.as_fd(), PollFlags::POLLIN)], timeout) == Ok(1)
@@ -72,6 +79,21 @@ mod tests {
         let mut timer = Timer::new().unwrap();
         timer.set(1);
         assert!(expires(&timer, PollTimeout::NONE));
+    }
+
+    #[test]
+    fn timer_that_expired_is_armed_again_for_the_same_deadline() {
+        let epoll = Epoll::new(EpollCreateFlags::empty()).unwrap();
+        let mut timer = Timer::new().unwrap();
+        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0)).unwrap();
+        let reports = |timeout: EpollTimeout| epoll.wait(&mut [EpollEvent::empty()], timeout) == Ok(1);
+        timer.set(1);
+        assert!(reports(EpollTimeout::NONE));
+        timer.set(1);
+        assert!(!reports(EpollTimeout::ZERO), "it is not armed again");
+        timer.note_expired();
+        timer.set(1);
+        assert!(reports(EpollTimeout::NONE));
     }
 
     #[test]

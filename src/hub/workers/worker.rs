@@ -7,15 +7,18 @@ use crate::hub::connection::session::Session;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::shared::Hub;
 use crate::hub::workers::context::WorkerContext;
+use crate::hub::workers::session_set::SessionSet;
 use crate::hub::workers::timer::Timer;
 use crate::hub::workers::worker_id::WorkerId;
-use crate::limits::{CLIENT_WORDS, EVENTS_MAX};
+use crate::limits::{EVENTS_MAX, FLOOD_MESSAGES, MESSAGES_BETWEEN_EVENTS};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Events of the waker and the timer have this in place of a connection's index: they only wake the worker.
-const NO_CONNECTION: u64 = u64::MAX;
+/// Events of the waker have this in place of a connection's index: they only wake the worker.
+const WAKER: u64 = u64::MAX;
+/// Events of the timer have this.
+const TIMER: u64 = u64::MAX - 1;
 
 /// The parts of a worker: the hub and the descriptors that it needs. Startup makes them before the worker's thread
 /// starts, so that an error ends the start. The type is small because the heap holds what a new thread receives.
@@ -42,8 +45,8 @@ impl WorkerParts {
         let (epoll, timer) = (Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?, Timer::new()?);
         // Edge-triggered: epoll reports each wake and each expiration once, and nothing has to read them.
         let events = EpollFlags::EPOLLIN | EpollFlags::EPOLLET;
-        epoll.add(hub.wakeups.waker(worker), EpollEvent::new(events, NO_CONNECTION))?;
-        epoll.add(&timer, EpollEvent::new(events, NO_CONNECTION))?;
+        epoll.add(hub.wakeups.waker(worker), EpollEvent::new(events, WAKER))?;
+        epoll.add(&timer, EpollEvent::new(events, TIMER))?;
         Ok(Self { hub, dispatcher, worker, sessions, epoll, timer })
     }
 }
@@ -54,8 +57,12 @@ pub struct Worker {
     sessions: &'static mut [Session],
     first: usize,
     context: WorkerContext,
-    /// Bit `i` is set if session `i` has to be polled.
-    runnable: [u32; CLIENT_WORDS],
+    /// The sessions that have to be polled.
+    runnable: SessionSet,
+    /// The sessions that flood: the last messages that they admitted came in bulk, and none of them was urgent.
+    flooding: SessionSet,
+    /// How many messages the worker has admitted since it last asked for events.
+    admitted: usize,
     /// No session has an earlier deadline than this, in nanoseconds.
     deadline_ns: u64,
     timer: Timer,
@@ -67,7 +74,16 @@ impl Worker {
         let WorkerParts { hub, dispatcher, worker, sessions, epoll, timer } = parts;
         let context = WorkerContext::new(hub, dispatcher, worker, epoll);
         let first = hub.wakeups.connections_of(worker).start;
-        Self { sessions, first, context, runnable: [0; CLIENT_WORDS], deadline_ns: u64::MAX, timer }
+        Self {
+            sessions,
+            first,
+            context,
+            runnable: SessionSet::EMPTY,
+            flooding: SessionSet::EMPTY,
+            admitted: 0,
+            deadline_ns: u64::MAX,
+            timer,
+        }
     }
 
     /// Serves the sessions for as long as the process lives.
@@ -111,23 +127,30 @@ impl Worker {
                 Err(errno) => unreachable!("epoll_wait on valid arguments: {errno}"),
             }
         };
-        for event in events[..count].iter().filter(|event| event.data() != NO_CONNECTION) {
-            let session = event.data() as usize - self.first;
-            self.sessions[session].note_events(event.events());
-            self.set_runnable(session);
+        for event in &events[..count] {
+            match event.data() {
+                WAKER => {}
+                TIMER => self.timer.note_expired(),
+                index => {
+                    let session = index as usize - self.first;
+                    self.sessions[session].note_events(event.events());
+                    self.runnable.insert(session);
+                }
+            }
         }
+        self.admitted = 0;
         count
     }
 
     fn has_work(&self) -> bool {
-        self.context.has_unprocessed() || self.runnable.iter().any(|word| *word != 0)
+        self.context.has_unprocessed() || !self.runnable.is_empty()
     }
 
     /// Makes each session runnable that a thread has woken.
     fn take_wakeups(&mut self) {
         let (runnable, first) = (&mut self.runnable, self.first);
         let worker = self.context.worker();
-        self.context.hub.wakeups.take(worker, |conn| set(runnable, conn.index() - first));
+        self.context.hub.wakeups.take(worker, |conn| runnable.insert(conn.index() - first));
     }
 
     /// Once the earliest deadline has passed, makes all sessions runnable, because each poll returns the session's next
@@ -139,30 +162,50 @@ impl Worker {
             let rounds = self.sessions.len().div_ceil(EVENTS_MAX);
             let _ = (0..rounds).find(|_| self.note_events(EpollTimeout::ZERO) < EVENTS_MAX);
             self.deadline_ns = u64::MAX;
-            (0..self.sessions.len()).for_each(|session| self.set_runnable(session));
+            (0..self.sessions.len()).for_each(|session| self.runnable.insert(session));
         }
     }
 
-    /// Polls each runnable session once.
+    /// Polls each runnable session once, and those that flood last. Between those it asks for events, so that a line of
+    /// any other client waits until one flooding session was polled, and not all of them.
     fn poll_sessions(&mut self) {
-        for word in 0..CLIENT_WORDS {
-            let mut bits = core::mem::take(&mut self.runnable[word]);
-            while bits != 0 {
-                let session = word * 32 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                match self.sessions[session].poll(&mut self.context) {
-                    PollAt::Now => self.set_runnable(session),
-                    PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
-                    PollAt::Ingress => {}
-                }
-                self.context.process_if_worth_a_run();
+        self.poll_each_that_does_not_flood();
+        for session in self.runnable.iter() {
+            self.poll(session);
+            if self.admitted >= MESSAGES_BETWEEN_EVENTS {
+                self.note_events(EpollTimeout::ZERO);
+                self.poll_each_that_does_not_flood();
             }
         }
         self.context.process();
     }
 
-    fn set_runnable(&mut self, session: usize) {
-        set(&mut self.runnable, session);
+    fn poll_each_that_does_not_flood(&mut self) {
+        let quiet = self.runnable.without(&self.flooding);
+        quiet.iter().for_each(|session| self.poll(session));
+        if !quiet.is_empty() {
+            self.context.process();
+        }
+    }
+
+    /// Polls a session, if it is runnable.
+    fn poll(&mut self, session: usize) {
+        if !self.runnable.remove(session) {
+            return;
+        }
+        match self.sessions[session].poll(&mut self.context) {
+            PollAt::Now => self.runnable.insert(session),
+            PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
+            PollAt::Ingress => {}
+        }
+        let admitted = self.context.take_admitted();
+        self.admitted += admitted.messages;
+        if admitted.messages >= FLOOD_MESSAGES && !admitted.is_urgent {
+            self.flooding.insert(session);
+        } else if admitted.messages > 0 {
+            self.flooding.remove(session);
+        }
+        self.context.process_if_worth_a_run();
     }
 }
 
@@ -171,8 +214,4 @@ impl AsFd for Worker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.context.as_fd()
     }
-}
-
-fn set(words: &mut [u32; CLIENT_WORDS], bit: usize) {
-    words[bit / 32] |= 1 << (bit % 32);
 }
