@@ -8,7 +8,9 @@ use crate::hub::accept::vacancies::Vacancies;
 use crate::hub::clients::{ClientTable, Name, sender_of};
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::policy::Policy;
+use crate::hub::egress::flush::{self, Chunk};
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::subscription::Subscriber;
 use crate::hub::handling::parts::TaskParts;
 use crate::hub::handling::shared::{SharedTasks, Table};
@@ -112,6 +114,18 @@ impl Hub {
     /// The address of a client.
     pub fn address(&self, conn: ConnId) -> IpAddr {
         self.clients.lock().address(conn)
+    }
+
+    /// Sends what the outbox of a connection holds, as far as the socket accepts it, and wakes the connection's worker
+    /// if it has work after that. `caller` is the thread that does this.
+    pub fn send(&self, conn: ConnId, chunk: &mut Chunk, caller: Caller) {
+        let mut outbox = self.outboxes[conn].lock();
+        let next = flush::flush(&mut outbox, chunk);
+        let is_wanted = outbox.is_worker_wanted();
+        drop(outbox);
+        if is_wanted || next != FlushStatus::Nothing {
+            self.wakeups.wake_from(caller, conn);
+        }
     }
 
     /// Lets a client join: from now on it receives messages of priority `min` and above. If it lags, the messages that

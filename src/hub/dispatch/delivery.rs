@@ -201,15 +201,7 @@ impl Delivery {
     /// Flushes the outboxes of all touched connections, and wakes the workers that have work after that.
     fn send(&mut self, hub: &Hub, caller: Caller) {
         let Self { touched, chunk } = self;
-        touched.drain(0..CLIENTS, |conn| {
-            let mut outbox = hub.outboxes[conn].lock();
-            let next = flush::flush(&mut outbox, chunk);
-            let is_wanted = outbox.is_worker_wanted();
-            drop(outbox);
-            if is_wanted || next != FlushStatus::Nothing {
-                hub.wakeups.wake_from(caller, conn);
-            }
-        });
+        touched.drain(0..CLIENTS, |conn| hub.send(conn, chunk, caller));
     }
 }
 

@@ -4,10 +4,10 @@
 //!
 //! A replay owns the slot of the line that requested it. The reply that closes the line releases the slot, so no place
 //! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room, and
-//! wakes the worker. The worker sends, and wakes the reader when there is room again. Meanwhile the server takes the
-//! client's lines as usual, because the room for replies stays free. If the client leaves or joins again, the replay
-//! ends. If a client that fell behind joins without an ID, the server counts the messages that the client missed as
-//! lost.
+//! sends. If the socket is full, it leaves the rest to the worker, which wakes it when there is room again. Meanwhile
+//! the server takes the client's lines as usual, because the room for replies stays free. If the client leaves or joins
+//! again, the replay ends. If a client that fell behind joins without an ID, the server counts the messages that the
+//! client missed as lost.
 //!
 //! A client that joins passes from the history to the live messages without a gap or a repetition. The consumer
 //! publishes the committed part of the journal *before* it delivers. The reader lets a client join only if it has sent

@@ -3,9 +3,11 @@
 use super::handle::{Handle, REPLAYS};
 use super::request::{Action, Replay, Scope};
 use crate::conn_id::ConnId;
+use crate::hub::egress::flush::Chunk;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::subscription::Reading;
 use crate::hub::shared::Hub;
+use crate::hub::workers::caller::Caller;
 use crate::journal::catalog::Catalog;
 use crate::journal::committed::Committed;
 use crate::journal::cursor::{Cursor, Damage};
@@ -31,6 +33,8 @@ pub struct Reader {
     openings: u64,
     window: &'static mut Window,
     line: Vec<u8, MSG_BYTES_MAX>,
+    /// The buffer for bytes that are being sent.
+    chunk: Chunk,
 }
 
 /// Why the reader stops working on a replay for now.
@@ -73,7 +77,7 @@ impl Reader {
     /// # Panics
     /// When called twice: there is only one reader.
     pub fn new(files: ReadOnly) -> Self {
-        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new() }
+        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), chunk: Chunk::new() }
     }
 
     /// Reads for as long as the process lives.
@@ -99,15 +103,20 @@ impl Reader {
             }
             Halt::Ended(Answer::Err(Refusal::JournalFailed))
         });
+        let is_ended = matches!(halt, Halt::Ended(_));
+        let lacks_room = matches!(halt, Halt::NoRoom);
         match halt {
-            Halt::NoRoom => *REPLAYS[conn].lock() = Some(replay),
-            Halt::Yield => {
-                *REPLAYS[conn].lock() = Some(replay);
-                handle.wake(conn);
-            }
             Halt::Ended(answer) => end(replay, answer, client),
+            Halt::NoRoom | Halt::Yield => *REPLAYS[conn].lock() = Some(replay),
         }
-        hub.wakeups.wake(conn);
+        // Here, and not in the worker: that would have to wake for each outbox that this fills, and urgent lines of its
+        // other clients would wait meanwhile.
+        hub.send(conn, &mut self.chunk, Caller::OwnThread);
+        if is_ended || lacks_room && !client.outbox().has_room_for_history() {
+            hub.wakeups.wake(conn);
+        } else {
+            handle.wake(conn);
+        }
     }
 
     fn read(&mut self, replay: &mut Replay, client: Client<'_>) -> Result<Halt, Errno> {
