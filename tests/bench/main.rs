@@ -10,6 +10,7 @@ mod data;
 mod echo;
 mod growth;
 mod handled;
+mod history;
 mod load;
 mod protocol;
 mod rabbitmq;
@@ -70,6 +71,13 @@ const WORKS: &[Work] = &[
         better: Better::Less,
         takes_part: Server::acknowledges,
         measure: urgent_p99_us,
+    },
+    Work {
+        name: "urgent-idle",
+        unit: "urgent line on an idle server: p99 in µs",
+        better: Better::Less,
+        takes_part: Server::acknowledges,
+        measure: idle_p99_us,
     },
     Work {
         name: "fan-16",
@@ -133,6 +141,27 @@ const WORKS: &[Work] = &[
         better: Better::Less,
         takes_part: |server| server.keeps_journal() || server == Server::Bare,
         measure: flooded_sync_us,
+    },
+    Work {
+        name: "history-urgent",
+        unit: "urgent line while 60 clients read a full journal: p99 in µs",
+        better: Better::Less,
+        takes_part: Server::keeps_journal,
+        measure: |s, d| history_p99_us(s, 60, d),
+    },
+    Work {
+        name: "history-idle",
+        unit: "urgent line of an idle server with a full journal: p99 in µs",
+        better: Better::Less,
+        takes_part: Server::keeps_journal,
+        measure: |s, d| history_p99_us(s, 0, d),
+    },
+    Work {
+        name: "history-flood",
+        unit: "16 x 32 flooding while a client reads a full journal: percent slower",
+        better: Better::Less,
+        takes_part: Server::keeps_journal,
+        measure: |s, d| history_cost(s, 1, d),
     },
     Work {
         name: "handled-p50",
@@ -216,6 +245,21 @@ fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
     }
     let running = server.start();
     urgent::under_flood(running.address, server.protocol(), flood(duration)).percentile(990) as f64 / 1e3
+}
+
+fn history_p99_us(server: Server, readers: usize, duration: Duration) -> f64 {
+    let running = server.start();
+    history::urgent(running.address, server.protocol(), readers, flood(duration)).percentile(990) as f64 / 1e3
+}
+
+fn history_cost(server: Server, readers: usize, duration: Duration) -> f64 {
+    let running = server.start();
+    history::cost_to_flood(running.address, server.protocol(), readers, load(16, 32, duration))
+}
+
+fn idle_p99_us(server: Server, duration: Duration) -> f64 {
+    let running = server.start();
+    urgent::alone(running.address, server.protocol(), flood(duration)).percentile(990) as f64 / 1e3
 }
 
 /// Messages that such handlers answer in a second.

@@ -19,6 +19,8 @@ struct Probe {
     sender: TcpStream,
     reader: Option<TcpStream>,
     arrival: Count,
+    protocol: Protocol,
+    text: Vec<u8>,
 }
 
 impl Probe {
@@ -33,10 +35,35 @@ impl Probe {
             }
             Protocol::Stomp => unreachable!("RabbitMQ only answers"),
         };
-        let probe = Self { sender, reader, arrival };
+        let mut probe = Self { sender, reader, arrival, protocol, text: text(text_bytes) };
         probe.sender.set_nonblocking(false).unwrap();
         probe.reader.iter().for_each(|reader| reader.set_nonblocking(false).unwrap());
+        if protocol == Protocol::Beanstalkd {
+            probe.sender.write_all(b"use urgent\r\n").unwrap();
+            let _ = probe.sender.read(&mut [0; 64]).unwrap();
+        }
         probe
+    }
+
+    /// The latencies of a message every 2 ms, for that long.
+    fn measure_for(&mut self, duration: Duration) -> Histogram {
+        let (mut latency, mut buffer, start) = (Histogram::new(), vec![0; 64 * 1024], Instant::now());
+        let mut number = 0;
+        while start.elapsed() < duration {
+            let mut message = Vec::new();
+            if self.protocol == Protocol::Beanstalkd {
+                // A beanstalkd reader requests each message.
+                self.reader.as_mut().unwrap().write_all(b"reserve\r\n").unwrap();
+            }
+            self.protocol.urgent(&mut message, &self.text, number);
+            number += 1;
+            latency.record(self.measure(&message, &mut buffer).as_nanos() as u64);
+            if self.reader.is_some() {
+                drain(&mut self.sender, &mut buffer);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        latency
     }
 
     /// Sends a message, and returns how long it takes to get through.
@@ -62,30 +89,16 @@ fn watch_urgent() -> Greeting {
 /// The latencies of an urgent line every 2 ms, during `flood`.
 pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Histogram {
     let mut probe = Probe::new(address, protocol, flood.text_bytes);
-    if protocol == Protocol::Beanstalkd {
-        probe.sender.write_all(b"use urgent\r\n").unwrap();
-        let _ = probe.sender.read(&mut [0; 64]).unwrap();
-    }
     let clients = Clients::connect(address, &protocol, flood).expect("the server accepts");
     let flooding = std::thread::spawn(move || clients.acknowledge(&protocol, &AtomicBool::new(false)));
-    let (mut latency, mut buffer, start) = (Histogram::new(), vec![0; 64 * 1024], Instant::now());
-    let mut number = 0;
-    while start.elapsed() < flood.duration.mul_f32(0.9) {
-        let mut message = Vec::new();
-        if protocol == Protocol::Beanstalkd {
-            // A beanstalkd reader requests each message.
-            probe.reader.as_mut().unwrap().write_all(b"reserve\r\n").unwrap();
-        }
-        protocol.urgent(&mut message, &text(flood.text_bytes), number);
-        number += 1;
-        latency.record(probe.measure(&message, &mut buffer).as_nanos() as u64);
-        if probe.reader.is_some() {
-            drain(&mut probe.sender, &mut buffer);
-        }
-        std::thread::sleep(PAUSE);
-    }
+    let latency = probe.measure_for(flood.duration.mul_f32(0.9));
     flooding.join().unwrap().expect("the server answers");
     latency
+}
+
+/// The latencies of an urgent line every 2 ms, for as long as `load` says, without its flood.
+pub fn alone(address: SocketAddr, protocol: Protocol, load: Load) -> Histogram {
+    Probe::new(address, protocol, load.text_bytes).measure_for(load.duration)
 }
 
 /// Reads the sender's own replies, so that its socket never fills.
