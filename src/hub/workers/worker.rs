@@ -106,12 +106,13 @@ impl Worker {
         // When this worker wakes its own sessions, it does not use the waker. So it must take these wakeups before it
         // sleeps.
         self.take_wakeups();
+        // Here, for models wait between two rounds.
+        self.timer.set(self.deadline_ns);
         self.has_work()
     }
 
     /// Waits for a socket, the waker or the timer. Does not wait if there is work.
     fn wait(&mut self, timeout: EpollTimeout) {
-        self.timer.set(self.deadline_ns);
         self.note_events(if self.has_work() { EpollTimeout::ZERO } else { timeout });
     }
 
@@ -169,8 +170,9 @@ impl Worker {
     /// Polls each runnable session once, and those that flood last. Between those it asks for events, so that a line of
     /// any other client waits until one flooding session was polled, and not all of them.
     fn poll_sessions(&mut self) {
-        self.poll_each_that_does_not_flood();
-        for session in self.runnable.iter() {
+        let runnable = self.runnable;
+        let quiet = self.poll_each_that_does_not_flood();
+        for session in runnable.without(&quiet).iter() {
             self.poll(session);
             if self.admitted >= MESSAGES_BETWEEN_EVENTS {
                 self.note_events(EpollTimeout::ZERO);
@@ -180,12 +182,14 @@ impl Worker {
         self.context.process();
     }
 
-    fn poll_each_that_does_not_flood(&mut self) {
+    /// Polls each runnable session that does not flood, once, and returns them.
+    fn poll_each_that_does_not_flood(&mut self) -> SessionSet {
         let quiet = self.runnable.without(&self.flooding);
         quiet.iter().for_each(|session| self.poll(session));
         if !quiet.is_empty() {
             self.context.process();
         }
+        quiet
     }
 
     /// Polls a session, if it is runnable.
