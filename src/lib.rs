@@ -63,7 +63,7 @@
 //! - [`net`] — listeners, which addresses may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the shutdown.
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
-//! - [`code_pages`] — unmaps the code that only the start uses.
+//! - [`code_pages`] — unmaps the program's code once after the start; what is used is mapped again.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
 //! - [`client`] — a client, for programs, `firstline send`, `watch` and `handle`. Knows the server by its protocol

@@ -61,7 +61,7 @@ impl Own {
 impl fmt::Display for Own {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a server that was started for this on the same machine")?;
-        self.workers.map_or(Ok(()), |workers| write!(f, " with --workers {workers}"))
+        self.workers.map_or(Ok(()), |workers| write!(f, ", with --workers {workers}"))
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 /// The first line of a file.
 const HEADING: &str = "firstline bench 2";
 
-/// The medians of a run.
+/// The medians of a run, and how they were measured.
 #[derive(Debug, PartialEq)]
 pub struct Saved {
     /// What was measured and how, in one line.
@@ -59,7 +59,7 @@ impl Saved {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         lines.next().filter(|line| *line == HEADING)?;
-        // A terminal must not obey what stands there.
+        // It is printed, and control characters would change the terminal.
         let circumstances = lines.next().filter(|line| !line.contains(char::is_control))?.to_string();
         let entry = |line: &str| {
             let (name, median) = line.split_once(' ')?;

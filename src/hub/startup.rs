@@ -212,8 +212,8 @@ fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &O
             log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
         }
         None => {
-            let bytes = code_pages::unmap_unused();
-            log::debug!("{} KiB of code need not stay in memory", bytes / 1024);
+            let bytes = code_pages::unmap_code();
+            log::debug!("unmapped {} KiB of code; what is used is mapped again", bytes / 1024);
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ pub const PIPELINE_RUNS_MAX: usize = 2;
 
 /// How many messages make a worker run the pipeline although other connections of it still wait to be polled: half a
 /// batch, so that the first clients get their ACKs while the worker receives the lines of the others. Fewer messages
-/// wait until the worker has polled all its connections.
+/// wait until the worker has polled all its connections, unless one of them is urgent.
 pub const PIPELINE_MESSAGES_MIN: usize = BATCH.div_ceil(2);
 
 /// How long a commit to the journal may take, on average, for workers to run the pipeline, in microseconds: several
@@ -33,13 +33,17 @@ pub const CLIENT_WORDS: usize = CLIENTS.div_ceil(32);
 /// How many events one wait of a worker returns at most; the next wait returns the rest.
 pub const EVENTS_MAX: usize = 64;
 
-/// From how many messages at once a client counts as one that floods. A device that sends what it measures, or a person
-/// at `nc`, sends fewer.
-pub const FLOOD_MESSAGES: usize = 8;
+/// A client floods if one poll of its session takes at least this many lines that are no urgent messages, or leaves
+/// some for the next poll. A device that sends what it measures, or a person at `nc`, sends fewer.
+pub const FLOOD_LINES: usize = 8;
 
-/// How many messages of clients that flood a worker admits before it asks the kernel what has come from the others. It
-/// costs as much as a message or two.
-pub const MESSAGES_BETWEEN_EVENTS: usize = 64;
+/// How long a worker remembers that a client has flooded, in milliseconds: a device that sends what it has kept during
+/// an outage floods for a moment, and its next message is worth no less than those of others.
+pub const FLOOD_MEMORY_MS: u64 = 100;
+
+/// After this many lines, a worker that polls sessions that flood asks for new events. That costs as much as one or two
+/// messages.
+pub const LINES_BETWEEN_EVENTS: usize = 64;
 
 /// The lines of one batch, in bytes.
 pub const BATCH_BYTES_MAX: usize = BATCH * MSG_BYTES_MAX;

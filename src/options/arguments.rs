@@ -11,7 +11,7 @@ pub(super) enum Argument {
     Help,
     /// The name of an option of the command. [`value`] or [`switch`] reads what follows it.
     Option(&'static str),
-    /// No option.
+    /// An argument that is not an option.
     Word(OsString),
 }
 
@@ -19,7 +19,7 @@ pub(super) enum Argument {
 pub(super) struct Known {
     /// Their names.
     pub names: &'static [&'static str],
-    /// Those that have a letter, too.
+    /// The letters, each with the name that it stands for.
     pub letters: &'static [(char, &'static str)],
     /// The command that prints the help.
     pub help: &'static str,
@@ -51,7 +51,7 @@ impl Known {
         self.letters.iter().find(|(known, _)| *known == letter).map(|(_, name)| *name)
     }
 
-    /// The command has no option that is `written` so.
+    /// The error for an option that the command does not have, as `written`.
     fn unknown(&self, written: &str) -> Usage {
         usage::unknown_among(written, self.names.iter().copied().chain(["help"]), self.help)
     }
@@ -93,5 +93,29 @@ pub(super) fn switch<T>(name: &str, parser: &mut lexopt::Parser, value: T) -> Re
     match parser.optional_value() {
         Some(given) => Err(Usage::option(name, &given, "takes no value")),
         None => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{bench, handle, journal, names, send, watch};
+    use std::ffi::OsString;
+
+    #[test]
+    fn every_option_of_a_command_is_set() {
+        for (command, options) in [
+            (names::BENCH_WORD, &bench::NAMES[..]),
+            (names::HANDLE_WORD, &handle::NAMES),
+            (names::JOURNAL_WORD, &journal::NAMES),
+            (names::SEND_WORD, &send::NAMES),
+            (names::WATCH_WORD, &watch::NAMES),
+        ] {
+            for option in options.iter().flat_map(|name| [format!("--{name}"), format!("--{name}=1")]) {
+                let refused =
+                    super::super::parse([command, &option].map(OsString::from).into_iter(), [].into_iter());
+                let told = refused.err().map(|usage| usage.to_string()).unwrap_or_default();
+                assert!(!told.contains("no such option"), "{command} {option}: {told}");
+            }
+        }
     }
 }

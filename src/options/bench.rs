@@ -107,7 +107,7 @@ fn set(options: &mut BenchOptions, name: &str, parser: &mut lexopt::Parser) -> R
         "workers" => options.workers = Some(value(name, parser, |text| values::count(text, 1..=CLIENTS))?),
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
         "force" => options.force = switch(name, parser, true)?,
-        _ => unreachable!("{name} is none of NAMES"),
+        _ => unreachable!("--{name} is among NAMES, and nothing sets it"),
     }
     Ok(())
 }

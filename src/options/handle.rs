@@ -87,7 +87,7 @@ fn set(options: &mut HandleOptions, name: &str, parser: &mut lexopt::Parser) -> 
                 value(name, parser, |text| values::seconds_or_off(text, TIMEOUT_MS_MIN..=TIMEOUT_MS_MAX))?;
         }
         "token-file" => options.token_file = Some(value(name, parser, |text| path(text, "file"))?),
-        _ => unreachable!("{name} is none of NAMES"),
+        _ => unreachable!("--{name} is among NAMES, and nothing sets it"),
     }
     Ok(())
 }

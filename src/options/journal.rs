@@ -98,7 +98,7 @@ impl Given {
                 let allowed = limits::JOURNAL_BYTES_MIN..=limits::JOURNAL_BYTES_MAX;
                 self.resize = Some(value(name, parser, |text| values::bytes(text, allowed))?);
             }
-            _ => unreachable!("{name} is none of NAMES"),
+            _ => unreachable!("--{name} is among NAMES, and nothing sets it"),
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ impl Given {
             "high" => self.priority = switch(name, parser, Priority::HIGH)?,
             "low" => self.priority = switch(name, parser, Priority::LOW)?,
             "retry" => self.repeats_unknown = switch(name, parser, true)?,
-            _ => unreachable!("{name} is none of NAMES"),
+            _ => unreachable!("--{name} is among NAMES, and nothing sets it"),
         }
         Ok(())
     }

@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// More messages than a journal of the usual size holds, whatever their texts.
+/// More messages than a journal of the usual size holds.
 const MESSAGES: u64 = JOURNAL_BYTES_DEFAULT / 64;
 
-/// How often the readers look whether they should end, in milliseconds.
+/// How often the readers check whether they should end, in milliseconds.
 const TICK_MS: u16 = 20;
 
-/// How long a server may take for what takes it some seconds.
+/// After that, a step that takes seconds counts as stuck.
 const STUCK: Duration = Duration::from_secs(600);
 
 /// Fills the journal.
@@ -31,7 +31,7 @@ fn fill(address: SocketAddr, protocol: Protocol, load: Load) {
     // The readers take nearly all places.
     let start = Instant::now();
     while stat(address, "clients") > 1 {
-        assert!(start.elapsed() < STUCK, "clients that left stay");
+        assert!(start.elapsed() < STUCK, "the server still counts clients that left");
         thread::sleep(Duration::from_millis(u64::from(TICK_MS)));
     }
 }
@@ -42,13 +42,21 @@ fn beside<R>(address: SocketAddr, readers: usize, work: impl FnOnce() -> R) -> R
     clients.resize_with(readers, || Client::new(address));
     thread::scope(|scope| {
         scope.spawn(|| read(clients, &is_over));
-        let result = work();
-        is_over.store(true, Ordering::Relaxed);
-        result
+        let _end = End(&is_over);
+        work()
     })
 }
 
-/// A client that requests all of the history whenever it has got it.
+/// Ends the readers when it is dropped, also by a panic.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A client that requests the whole history again each time it has received it.
 struct Client {
     stream: TcpStream,
     is_at_line_start: bool,
@@ -106,7 +114,7 @@ pub fn cost_to_flood(address: SocketAddr, protocol: Protocol, readers: usize, lo
     let flood = || load::acknowledge(address, protocol, load).per_second();
     let start = Instant::now();
     let (mut alone, mut beside_readers) = (0.0, 0.0);
-    // In turns, because the machine's other load changes.
+    // Alternating, because the machine's other load changes.
     for _ in 0..4 {
         alone += flood();
         beside_readers += beside(address, readers, flood);

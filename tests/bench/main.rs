@@ -151,7 +151,7 @@ const WORKS: &[Work] = &[
     },
     Work {
         name: "history-idle",
-        unit: "urgent line of an idle server with a full journal: p99 in µs",
+        unit: "urgent line on an idle server with a full journal: p99 in µs",
         better: Better::Less,
         takes_part: Server::keeps_journal,
         measure: |s, d| history_p99_us(s, 0, d),

@@ -96,7 +96,7 @@ pub fn under_flood(address: SocketAddr, protocol: Protocol, flood: Load) -> Hist
     latency
 }
 
-/// The latencies of an urgent line every 2 ms, for as long as `load` says, without its flood.
+/// The latencies of an urgent line every 2 ms for `load.duration`, without a flood.
 pub fn alone(address: SocketAddr, protocol: Protocol, load: Load) -> Histogram {
     Probe::new(address, protocol, load.text_bytes).measure_for(load.duration)
 }

@@ -8,7 +8,7 @@ use firstline::auth::authenticator::Authenticator;
 use firstline::clock;
 use firstline::hub::dispatch::consumer::Consumer;
 use firstline::hub::shared::Hub;
-use firstline::limits::AUTHENTICATION_MS_MAX;
+use firstline::limits::{AUTHENTICATION_MS_MAX, FLOOD_LINES, FLOOD_MEMORY_MS};
 use firstline::options::Options;
 use harness::driven_hub::{Client, Parts, ReadResult, Singletons};
 use harness::promises::check;
@@ -90,4 +90,93 @@ fn login_timeout_refuses_the_listing_under_way() {
     );
     assert_eq!(client.transcript.last_words(), Some("ERR 0 not-authenticated".to_string()));
     assert!(client.transcript.was_refused("not-authenticated"), "the listing in progress is refused");
+}
+
+// ---- Clients that flood --------------------------------------------------------------------------------
+
+/// Lets two clients of one worker send at the same time, twice, and returns which of the second pair of messages got the
+/// lower ID: whether it was that of the second client. `between` may replace the second client.
+fn second_client_is_first(
+    flood: &[u8],
+    message: &[u8],
+    of_other: &[u8],
+    between: impl Fn(&mut Parts, Client) -> Client,
+) -> bool {
+    let mut is_first = None;
+    with_client(
+        |_| (),
+        |parts, client| {
+            for attempt in 0..ATTEMPTS {
+                let start_ns = clock::now_ns();
+                let mut other = Client::connect(parts.hub, 2 + attempt, 1 << 16).expect("a place is free");
+                client.send(flood);
+                other.send(of_other);
+                run_worker(parts);
+                other = between(parts, other);
+                client.send(message);
+                other.send(b"quiet\n");
+                run_worker(parts);
+                let took_ns = clock::now_ns() - start_ns;
+                let [of_client, of_other] = [&mut *client, &mut other].map(last_id);
+                leave(parts, other);
+                // A worker does not remember for long who has flooded.
+                if took_ns < FLOOD_MEMORY_MS * 1_000_000 {
+                    is_first = Some(of_other < of_client);
+                    break;
+                }
+            }
+            client.end_sending();
+        },
+    );
+    is_first.expect("the machine does that little within the time")
+}
+
+/// How often a step is tried that may take longer than a worker remembers.
+const ATTEMPTS: u32 = 1_000;
+
+/// The ID of the last message that was acknowledged.
+fn last_id(client: &mut Client) -> u64 {
+    while client.read(usize::MAX) != ReadResult::Nothing {}
+    client.transcript.ids().last().expect("a message was acknowledged")
+}
+
+fn leave(parts: &mut Parts, mut client: Client) {
+    client.end_sending();
+    while client.read(usize::MAX) != ReadResult::End {
+        run_worker(parts);
+    }
+    run_worker(parts);
+}
+
+#[test]
+fn line_of_a_client_comes_before_those_of_clients_that_flood() {
+    let stay = |_: &mut Parts, other| other;
+    let (flood, bulk) = (b"a\n".repeat(FLOOD_LINES), b"b\n".repeat(FLOOD_LINES));
+    assert!(second_client_is_first(&flood, &bulk, b"/ping\n", stay));
+    let few = b"a\n".repeat(FLOOD_LINES - 1);
+    assert!(!second_client_is_first(&few, b"b\n", b"/ping\n", stay), "a client that does not flood is first");
+}
+
+#[test]
+fn client_floods_whatever_its_lines_are() {
+    let stay = |_: &mut Parts, other| other;
+    for flood in
+        [&b"\n".repeat(FLOOD_LINES), &b"/ping\n".repeat(FLOOD_LINES), &b"/urgent\n".repeat(FLOOD_LINES)]
+    {
+        assert!(second_client_is_first(flood, b"b\n", b"/ping\n", stay), "{flood:?}");
+    }
+    let urgent = b"/urgent a\n".repeat(FLOOD_LINES);
+    assert!(!second_client_is_first(&urgent, b"b\n", b"/ping\n", stay), "urgent messages are no flood");
+}
+
+#[test]
+fn next_client_of_a_place_has_not_flooded() {
+    let flood = b"a\n".repeat(FLOOD_LINES);
+    let replace = |parts: &mut Parts, other| {
+        leave(parts, other);
+        let next = Client::connect(parts.hub, 2 + ATTEMPTS, 1 << 16).expect("a place is free");
+        run_worker(parts);
+        next
+    };
+    assert!(second_client_is_first(&flood, b"b\n", &flood, replace));
 }

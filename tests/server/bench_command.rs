@@ -65,7 +65,7 @@ fn own_server_is_measured_and_figures_are_compared() {
     assert!(!again.printed.contains("deliveries"), "{again:?}");
     let before = again.printed.lines().find_map(|line| line.strip_prefix("compared with: "));
     assert!(before.unwrap().contains("; 2 rounds of 0.5 s, up to "), "{again:?}");
-    assert!(again.printed.contains(" with --workers 1\n"), "{again:?}");
+    assert!(again.printed.contains(", with --workers 1\n"), "{again:?}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ export RUST_TEST_THREADS=8
 # Without optimization the tests compile in a third of the time, and the crates that they use in half of it; most of
 # their time the tests wait.
 export CARGO_PROFILE_DEV_OPT_LEVEL=0
-# A test says where it panicked without debug information, too, which takes a ninth of the time.
+# A panic names its file and line without debug information, too, which would take a ninth of the compile time.
 export CARGO_PROFILE_DEV_DEBUG=none
 
 # optimized COMMAND...: with the profile of Cargo.toml, for tests that compute. Those of the server share a directory.

@@ -1,4 +1,4 @@
-//! Addresses where no server listens, and where no other program can begin to.
+//! Addresses where no server listens, and that the system gives to no other program.
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
@@ -16,7 +16,6 @@ pub struct Unserved {
 impl Unserved {
     pub fn new() -> Self {
         let [.., high, low] = std::process::id().to_be_bytes();
-        // A process that another test starts just now may still hold a copy of the socket when this value is dropped.
         let (socket, address) = bound_to(SockaddrIn::new(127, 78, high, low.clamp(1, 254), 0));
         Self { address: address.to_string(), _socket: socket }
     }
@@ -27,12 +26,13 @@ impl Unserved {
 /// connections.
 pub fn reserved_port() -> u16 {
     let (socket, address) = bound_to(SockaddrIn::new(127, 0, 0, 1, 0));
-    // It stays open.
+    // Never closed, so that the port stays reserved.
     let _ = socket.into_raw_fd();
     address.port()
 }
 
-/// A socket that does not listen, and its address. Others can bind the same one only with `SO_REUSEADDR`, too.
+/// A socket that does not listen, and its address. Another socket can bind the same address only with `SO_REUSEADDR`. A
+/// process that another test starts just now may still hold a copy of the socket when it is closed here.
 fn bound_to(address: SockaddrIn) -> (OwnedFd, SocketAddrV4) {
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();

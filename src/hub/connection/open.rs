@@ -87,6 +87,7 @@ impl Open {
                 return link.commands.opening().set_foreign(foreign);
             }
             let Some(frame) = link.receiver.framer.next() else { return };
+            context.count_line();
             link.deadlines.stop_line();
             let ended = link.commands.tasks().ended();
             link.commands.take(frame, context);
@@ -222,7 +223,8 @@ impl Open {
             link.raise_receive_buffer();
         }
         if can_replay || is_replaying && context.draining {
-            // The replay wakes this worker when it has put lines into the outbox, and when it has ended.
+            // The replay sends by itself. It wakes this worker when the socket or the outbox is full, and when it has
+            // ended.
             link.wake_replay(context);
         }
         next

@@ -3,7 +3,7 @@
 /// When to poll a session next, unless its socket or another thread wakes it earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollAt {
-    /// As soon as the other runnable sessions have been polled: there is more to do.
+    /// After the other runnable sessions, or before those that flood: there is more to do.
     Now,
     /// At this time at the latest, in nanoseconds.
     Time(u64),

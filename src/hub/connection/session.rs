@@ -39,6 +39,16 @@ impl Session {
         Self { phase: Phase::Vacant, link: Link::new(conn, buffer) }
     }
 
+    /// Whether the session takes lines.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    /// Whether there is no connection.
+    pub fn is_vacant(&self) -> bool {
+        matches!(self.phase, Phase::Vacant)
+    }
+
     /// Records the events that the socket reported.
     pub fn note_events(&mut self, events: EpollFlags) {
         self.link.note_events(events);

@@ -35,7 +35,7 @@ pub struct NumberedBatch {
 }
 
 impl NumberedBatch {
-    /// All zeroes, so that the groups take no space in the binary: no message is refused for that reason.
+    /// All zeroes, so that the groups take no space in the binary. The reason stands there until there is one.
     const NONE: Self = Self { batch: Batch::new(), first_id: 0, accepted: 0, reason: Nak::TooLong };
 
     /// How many messages of a run are accepted, if its first message has that index in the batch.

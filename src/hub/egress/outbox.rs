@@ -1,11 +1,11 @@
 //! The outbox of one client: the replies and MSG lines that wait to be sent, the client's free slots, and which thread
 //! sends.
 //!
-//! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex. The consumer and the
-//! connection's worker both put lines in. Each of them then sends, unless a send is already in progress.
-//! [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread holds the mutex over a
-//! system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them. Before it
-//! ends it looks for more, so that bytes that other threads put in meanwhile are sent, too.
+//! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex. The consumer, the
+//! connection's worker and the reader of the history put lines in. Each of them then sends, unless a send is already in
+//! progress. [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread holds the mutex
+//! over a system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them.
+//! Before it ends it looks for more, so that bytes that other threads put in meanwhile are sent, too.
 //!
 //! Room is reserved in advance: every outstanding slot reserves [`REPLY_BYTES_MAX`] bytes for its reply. MSG lines
 //! leave the whole reply room free, so they never keep a client from its replies.

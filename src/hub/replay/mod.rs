@@ -4,7 +4,7 @@
 //!
 //! A replay owns the slot of the line that requested it. The reply that closes the line releases the slot, so no place
 //! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room, and
-//! sends. If the socket is full, it leaves the rest to the worker, which wakes it when there is room again. Meanwhile
+//! sends. If the socket is full, the worker sends the rest, and wakes the reader when the outbox has room. Meanwhile
 //! the server takes the client's lines as usual, because the room for replies stays free. If the client leaves or joins
 //! again, the replay ends. If a client that fell behind joins without an ID, the server counts the messages that the
 //! client missed as lost.

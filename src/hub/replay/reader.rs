@@ -109,8 +109,8 @@ impl Reader {
             Halt::Ended(answer) => end(replay, answer, client),
             Halt::NoRoom | Halt::Yield => *REPLAYS[conn].lock() = Some(replay),
         }
-        // Here, and not in the worker: that would have to wake for each outbox that this fills, and urgent lines of its
-        // other clients would wait meanwhile.
+        // Not the worker: it would wake for each outbox that the reader fills, and delay urgent lines of its other
+        // clients.
         hub.send(conn, &mut self.chunk, Caller::OwnThread);
         if is_ended || lacks_room && !client.outbox().has_room_for_history() {
             hub.wakeups.wake(conn);

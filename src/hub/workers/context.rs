@@ -17,13 +17,13 @@ use heapless::Vec;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Messages that one session has admitted.
+/// What one poll of a session took.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Admitted {
-    /// How many.
-    pub messages: usize,
-    /// Whether one of them has the priority HIGH or a higher one.
-    pub is_urgent: bool,
+pub struct Taken {
+    /// The lines: messages, commands, and lines that are refused.
+    pub lines: usize,
+    /// The messages among them of priority HIGH or above.
+    pub urgent: usize,
 }
 
 /// The context that a worker lends the session that it polls.
@@ -45,8 +45,10 @@ pub struct WorkerContext {
     runs: Vec<Chain, IN_FLIGHT>,
     /// The messages that handlers process, and that `admit_all` admits together.
     tasks: Vec<Chain, IN_FLIGHT>,
-    /// The messages that the session that is being polled has admitted.
-    admitted: Admitted,
+    /// What the session that is being polled has taken.
+    taken: Taken,
+    /// Whether urgent messages were admitted since the worker last ran the pipeline.
+    has_urgent: bool,
     /// How many messages that this worker has admitted may still wait: those since it last ran the pipeline. If that
     /// run left messages in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
     unprocessed: usize,
@@ -66,7 +68,8 @@ impl WorkerContext {
             has_short_slices: false,
             runs: Vec::new(),
             tasks: Vec::new(),
-            admitted: Admitted::default(),
+            taken: Taken::default(),
+            has_urgent: false,
             unprocessed: 0,
         }
     }
@@ -101,9 +104,9 @@ impl WorkerContext {
 
     /// Collects a filled slot for [`admit_all`](Self::admit_all).
     pub fn admit(&mut self, slot: &'static mut Slot) {
-        self.admitted.messages += 1;
         if slot.priority() >= Priority::HIGH {
-            self.admitted.is_urgent = true;
+            self.taken.urgent += 1;
+            self.has_urgent = true;
             self.ask_for_short_slices();
         }
         if self.hub.tasks.as_ref().is_some_and(|tasks| tasks.handles(slot.priority())) {
@@ -116,9 +119,14 @@ impl WorkerContext {
         Chain::append(slot, &mut self.runs);
     }
 
-    /// The messages that were admitted since the last call.
-    pub fn take_admitted(&mut self) -> Admitted {
-        mem::take(&mut self.admitted)
+    /// Counts a line that the session takes.
+    pub fn count_line(&mut self) {
+        self.taken.lines += 1;
+    }
+
+    /// What was taken since the last call.
+    pub fn take_taken(&mut self) -> Taken {
+        mem::take(&mut self.taken)
     }
 
     /// Counts a task that is done and waits for the consumer.
@@ -159,6 +167,13 @@ impl WorkerContext {
         self.process_from(self.dispatcher.messages_worth_a_run());
     }
 
+    /// As [`process`](Self::process), but only if an urgent message waits.
+    pub fn process_if_urgent(&mut self) {
+        if self.has_urgent {
+            self.process();
+        }
+    }
+
     /// Processes the admitted messages in this thread, if it may run the pipeline and no other thread does; otherwise
     /// another thread processes them.
     pub fn process(&mut self) {
@@ -167,6 +182,7 @@ impl WorkerContext {
 
     fn process_from(&mut self, messages_min: usize) {
         if self.unprocessed >= messages_min {
+            self.has_urgent = false;
             // If messages remain, the worker runs the pipeline again after it has polled one more client, not after it
             // has polled all of them: urgent lines of other clients may wait.
             self.unprocessed = if self.dispatcher.process(self.worker) { PIPELINE_MESSAGES_MIN } else { 0 };

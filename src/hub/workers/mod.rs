@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod context;
+pub mod floods;
 pub mod session_set;
 pub mod timer;
 pub mod wakeups;

@@ -31,6 +31,12 @@ impl SessionSet {
         self.words.iter().all(|word| *word == 0)
     }
 
+    /// The set with the sessions of another.
+    pub fn with(mut self, others: &Self) -> Self {
+        self.words.iter_mut().zip(others.words).for_each(|(word, others)| *word |= others);
+        self
+    }
+
     /// The set without the sessions of another.
     pub fn without(mut self, others: &Self) -> Self {
         self.words.iter_mut().zip(others.words).for_each(|(word, others)| *word &= !others);
@@ -75,8 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn difference_has_only_the_others() {
+    fn union_has_both_and_difference_only_the_others() {
         let (even, all) = (set((0..CLIENTS).step_by(2)), set(0..CLIENTS));
+        let odd = set((1..CLIENTS).step_by(2));
+        assert_eq!(sessions(even.with(&odd)), sessions(all));
         assert_eq!(sessions(all.without(&even)), (1..CLIENTS).step_by(2).collect::<Vec<_>>());
         assert!(even.without(&all).is_empty());
     }

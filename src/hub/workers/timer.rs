@@ -39,8 +39,8 @@ impl Timer {
         self.set_ns = deadline_ns;
     }
 
-    /// Epoll has reported that the timer expired, and does so once: [`set`](Self::set) arms the timer again, even for
-    /// the same deadline.
+    /// Records that epoll has reported the expiration. It reports it once, so the next [`set`](Self::set) arms the
+    /// timer again, even for the same deadline.
     pub fn note_expired(&mut self) {
         self.set_ns = u64::MAX;
     }

@@ -7,10 +7,11 @@ use crate::hub::connection::session::Session;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::shared::Hub;
 use crate::hub::workers::context::WorkerContext;
+use crate::hub::workers::floods::Floods;
 use crate::hub::workers::session_set::SessionSet;
 use crate::hub::workers::timer::Timer;
 use crate::hub::workers::worker_id::WorkerId;
-use crate::limits::{EVENTS_MAX, FLOOD_MESSAGES, MESSAGES_BETWEEN_EVENTS};
+use crate::limits::{EVENTS_MAX, FLOOD_LINES, LINES_BETWEEN_EVENTS};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -59,10 +60,9 @@ pub struct Worker {
     context: WorkerContext,
     /// The sessions that have to be polled.
     runnable: SessionSet,
-    /// The sessions that flood: the last messages that they admitted came in bulk, and none of them was urgent.
-    flooding: SessionSet,
-    /// How many messages the worker has admitted since it last asked for events.
-    admitted: usize,
+    floods: Floods,
+    /// How many lines the worker has taken since it last asked for events.
+    lines: usize,
     /// No session has an earlier deadline than this, in nanoseconds.
     deadline_ns: u64,
     timer: Timer,
@@ -79,8 +79,8 @@ impl Worker {
             first,
             context,
             runnable: SessionSet::EMPTY,
-            flooding: SessionSet::EMPTY,
-            admitted: 0,
+            floods: Floods::NONE,
+            lines: 0,
             deadline_ns: u64::MAX,
             timer,
         }
@@ -98,15 +98,14 @@ impl Worker {
     pub fn round(&mut self, timeout: EpollTimeout) -> bool {
         self.wait(timeout);
         self.context.now_ns = clock::now_ns();
+        self.floods.forget_before(self.context.now_ns);
         self.take_wakeups();
-        // Read after the wakeups are taken: a session that the shutdown has woken must see the shutdown.
-        self.context.draining = self.context.hub.is_draining();
         self.wake_overdue();
         self.poll_sessions();
         // When this worker wakes its own sessions, it does not use the waker. So it must take these wakeups before it
         // sleeps.
         self.take_wakeups();
-        // Here, for models wait between two rounds.
+        // Not in `wait`: models wait for the descriptor between two rounds, and the timer must be armed by then.
         self.timer.set(self.deadline_ns);
         self.has_work()
     }
@@ -139,7 +138,7 @@ impl Worker {
                 }
             }
         }
-        self.admitted = 0;
+        self.lines = 0;
         count
     }
 
@@ -152,6 +151,8 @@ impl Worker {
         let (runnable, first) = (&mut self.runnable, self.first);
         let worker = self.context.worker();
         self.context.hub.wakeups.take(worker, |conn| runnable.insert(conn.index() - first));
+        // Read after the wakeups are taken: a session that the shutdown has woken must see the shutdown.
+        self.context.draining = self.context.hub.is_draining();
     }
 
     /// Once the earliest deadline has passed, makes all sessions runnable, because each poll returns the session's next
@@ -167,47 +168,58 @@ impl Worker {
         }
     }
 
-    /// Polls each runnable session once, and those that flood last. Between those it asks for events, so that a line of
-    /// any other client waits until one flooding session was polled, and not all of them.
+    /// Polls the runnable sessions that do not flood, and then each one that floods, once. Each time the worker has
+    /// taken [`LINES_BETWEEN_EVENTS`] lines, it asks for events and polls the others again, so that their lines do not
+    /// wait for all that flood.
     fn poll_sessions(&mut self) {
         let runnable = self.runnable;
-        let quiet = self.poll_each_that_does_not_flood();
+        let quiet = self.poll_quiet();
         for session in runnable.without(&quiet).iter() {
             self.poll(session);
-            if self.admitted >= MESSAGES_BETWEEN_EVENTS {
+            if self.lines >= LINES_BETWEEN_EVENTS {
                 self.note_events(EpollTimeout::ZERO);
-                self.poll_each_that_does_not_flood();
+                self.take_wakeups();
+                self.poll_quiet();
             }
         }
         self.context.process();
     }
 
-    /// Polls each runnable session that does not flood, once, and returns them.
-    fn poll_each_that_does_not_flood(&mut self) -> SessionSet {
-        let quiet = self.runnable.without(&self.flooding);
+    /// Polls each runnable session that does not flood, once, and returns the set of them.
+    fn poll_quiet(&mut self) -> SessionSet {
+        let quiet = self.runnable.without(&self.floods.sessions());
         quiet.iter().for_each(|session| self.poll(session));
-        if !quiet.is_empty() {
-            self.context.process();
-        }
+        self.context.process_if_urgent();
         quiet
     }
 
     /// Polls a session, if it is runnable.
-    fn poll(&mut self, session: usize) {
-        if !self.runnable.remove(session) {
+    fn poll(&mut self, index: usize) {
+        if !self.runnable.remove(index) {
             return;
         }
-        match self.sessions[session].poll(&mut self.context) {
-            PollAt::Now => self.runnable.insert(session),
+        let session = &mut self.sessions[index];
+        let was_open = session.is_open();
+        let next = session.poll(&mut self.context);
+        let taken = self.context.take_taken();
+        self.lines += taken.lines;
+        let has_more = next == PollAt::Now && taken.urgent == 0;
+        let floods = match (was_open, session.is_open()) {
+            (true, true) => taken.lines - taken.urgent.min(taken.lines) >= FLOOD_LINES || has_more,
+            // It has just arrived.
+            (false, true) => false,
+            // It is leaving, and what it still sends is discarded.
+            (_, false) => !session.is_vacant(),
+        };
+        if floods {
+            self.floods.insert(index);
+        } else if !session.is_open() || taken.lines > 0 {
+            self.floods.remove(index);
+        }
+        match next {
+            PollAt::Now => self.runnable.insert(index),
             PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
             PollAt::Ingress => {}
-        }
-        let admitted = self.context.take_admitted();
-        self.admitted += admitted.messages;
-        if admitted.messages >= FLOOD_MESSAGES && !admitted.is_urgent {
-            self.flooding.insert(session);
-        } else if admitted.messages > 0 {
-            self.flooding.remove(session);
         }
         self.context.process_if_worth_a_run();
     }
