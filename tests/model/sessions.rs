@@ -94,8 +94,8 @@ fn login_timeout_refuses_the_listing_under_way() {
 
 // ---- Clients that flood --------------------------------------------------------------------------------
 
-/// Lets two clients of one worker send at the same time, twice, and returns which of the second pair of messages got the
-/// lower ID: whether it was that of the second client. `between` may replace the second client.
+/// Lets two clients of one worker send at the same time, twice, and returns which of the second pair of messages got
+/// the lower ID: whether it was that of the second client. `between` may replace the second client.
 fn second_client_is_first(
     flood: &[u8],
     message: &[u8],

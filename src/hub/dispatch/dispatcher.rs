@@ -91,8 +91,9 @@ impl Dispatcher {
         PipelineRun { dispatcher: self, caller }
     }
 
-    /// How many messages of a worker are worth a run while others of its connections still wait to be polled, if none of
-    /// the messages is urgent. With a journal the worker polls all of them first: one sync serves all their messages.
+    /// How many messages of a worker are worth a run while others of its connections still wait to be polled, if none
+    /// of the messages is urgent. With a journal the worker polls all of them first: one sync serves all their
+    /// messages.
     pub fn messages_worth_a_run(&self) -> usize {
         if self.hub.replay.is_some() { usize::MAX } else { PIPELINE_MESSAGES_MIN }
     }
