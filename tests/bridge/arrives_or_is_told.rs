@@ -1,11 +1,10 @@
 //! Every acknowledged message arrives, or is told as lost; and one key stands for one message. Ten classes of faults,
 //! each with random moments from several seeds: 2, or `BRIDGE_SEEDS` of them.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::process::Process;
 use crate::scene::{Scene, check_order};
 use crate::support::random::Random;
-use crate::support::unserved::reserved_port;
 use crate::support::{Server, eventually, id_of};
 use crate::tap::{Published, Tap};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +94,7 @@ impl Run {
         if kind == Kind::Nats {
             args.extend(["--mqtt", "3.1.1"]);
         }
-        let port = reserved_port();
+        let port = free_port();
         let tap = Tap::to(port);
         let (server, bridge) = (scene.server(), scene.bridge(tap.port, &args));
         let (random, acknowledged) = (Random(seed), BTreeMap::new());

@@ -3,11 +3,15 @@
 use crate::process::Process;
 use crate::support::directory::Directory;
 use crate::support::eventually;
-use crate::support::unserved::reserved_port;
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
 
 /// A broker; it is killed when this is dropped.
 pub struct Broker {
@@ -42,7 +46,7 @@ impl Broker {
         let directory = Directory::new("nats");
         fs::create_dir_all(&directory.0).unwrap();
         let path = directory.0.join("nats.conf");
-        let own = reserved_port();
+        let own = free_port();
         let text = format!(
             "server_name: bridge\nlisten: \"127.0.0.1:{own}\"\njetstream {{ store_dir: {store:?} }}\n\
              mqtt {{ listen: \"127.0.0.1:{port}\" }}\n"

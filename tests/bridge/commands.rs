@@ -1,9 +1,8 @@
 //! Commands from the broker: acknowledged once the server has acknowledged them.
 
-use crate::broker::{Broker, subscriber};
+use crate::broker::{Broker, free_port, subscriber};
 use crate::process::Process;
 use crate::scene::{Scene, bridge_command};
-use crate::support::unserved::reserved_port;
 use crate::support::{Server, command};
 use std::process::Command;
 
@@ -24,7 +23,7 @@ fn publish(port: u16, topic: &str, text: &str, args: &[&str]) {
 
 #[test]
 fn command_is_done_and_its_answer_goes_to_the_response_topic() {
-    let (server, broker) = (Server::start(&[]), Broker::start(reserved_port(), ""));
+    let (server, broker) = (Server::start(&[]), Broker::start(free_port(), ""));
     let mut reader = server.connect();
     reader.ask("/join");
     let answers = subscriber(broker.port, &["-t", "answers/#"]);
@@ -45,8 +44,8 @@ fn command_is_done_and_its_answer_goes_to_the_response_topic() {
 
 #[test]
 fn command_waits_at_the_broker_until_the_server_has_done_it() {
-    let port = reserved_port();
-    let (broker, hub) = (Broker::start(port, ""), format!("127.0.0.1:{}", reserved_port()));
+    let port = free_port();
+    let (broker, hub) = (Broker::start(port, ""), format!("127.0.0.1:{}", free_port()));
     let mut first = bridge(port, &hub);
     first.wait_for("commands come from");
     publish(port, "do/pi/p7", "open the valve", &[]);
@@ -69,7 +68,7 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
 
 #[test]
 fn command_that_ends_its_handler_is_told_and_not_repeated() {
-    let (server, broker) = (Server::start(&["--handle", "0"]), Broker::start(reserved_port(), ""));
+    let (server, broker) = (Server::start(&["--handle", "0"]), Broker::start(free_port(), ""));
     let answers = subscriber(broker.port, &["-t", "answers/#"]);
     broker.wait_for("answers/# (QoS 1)");
     let bridge = bridge(broker.port, &server.address.to_string());

@@ -1,9 +1,8 @@
 //! What the bridge does while nothing fails, and after a long outage.
 
-use crate::broker::{Broker, subscriber};
+use crate::broker::{Broker, free_port, subscriber};
 use crate::scene::{RESIDENT_KB_MAX, Scene, check, is_urgent, send};
 use crate::support::eventually;
-use crate::support::unserved::reserved_port;
 use crate::tap::Tap;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -13,7 +12,7 @@ use std::process::Command;
 #[test]
 fn urgent_messages_lead_after_an_outage_and_the_rest_keeps_its_share() {
     let scene = Scene::new("outage");
-    let (server, port) = (scene.server(), reserved_port());
+    let (server, port) = (scene.server(), free_port());
     let tap = Tap::to(port);
     let bridge = scene.bridge(tap.port, &[]);
     bridge.wait_for("it is tried again");
@@ -36,7 +35,7 @@ fn receive_maximum_and_in_flight_are_kept() {
         ("", &["--in-flight", "1"], 1),
     ] {
         let scene = Scene::new("maximum");
-        let (server, broker) = (scene.server(), Broker::start(reserved_port(), lines));
+        let (server, broker) = (scene.server(), Broker::start(free_port(), lines));
         let tap = Tap::to(broker.port);
         let expected = send(&mut server.connect(), "m", 300, 3);
         let _bridge = scene.bridge(tap.port, args);
@@ -48,7 +47,7 @@ fn receive_maximum_and_in_flight_are_kept() {
 #[test]
 fn restart_continues_where_it_was() {
     let scene = Scene::new("restart");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     let mut expected = Vec::new();
     for run in 0..3 {
@@ -66,7 +65,7 @@ fn restart_continues_where_it_was() {
 #[test]
 fn other_classes_after_a_restart_leave_no_message_out() {
     let scene = Scene::new("classes");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     // All urgent ones arrive, the rest does not. So the cursors are far apart when they are saved.
     tap.keep_back(Some("/p4"));
@@ -87,7 +86,7 @@ fn other_classes_after_a_restart_leave_no_message_out() {
 #[test]
 fn mqtt_3_1_1_and_texts_arrive() {
     let scene = Scene::new("old");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let subscriber = subscriber(broker.port, &["-t", "boards/#"]);
     broker.wait_for("SUBSCRIBE");
     server.connect().ask("/urgent smoke in the workshop");
@@ -101,7 +100,7 @@ fn mqtt_3_1_1_and_texts_arrive() {
 fn home_assistant_example_reads_what_arrives() {
     let example = include_str!("../../deploy/examples/home-assistant-firstline.yaml");
     let scene = Scene::new("example");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), "max_packet_size 400\n"));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 400\n"));
     let tap = Tap::to(broker.port);
     let mut client = server.connect();
     client.ask("/urgent smoke in the workshop");
@@ -141,7 +140,7 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
         scene.text("server.crt"),
         scene.text("server.key")
     );
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), &lines));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), &lines));
     let url = format!("mqtts://localhost:{}", broker.port);
     let (ca, cert, key) = (scene.text("ca.crt"), scene.text("client.crt"), scene.text("client.key"));
     server.connect().ask("a secret");
@@ -156,7 +155,7 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
     ] {
         let (cert, key) = (scene.text(&format!("{name}.crt")), scene.text(&format!("{key}.key")));
         let lines = format!("cafile {ca}\ncertfile {cert}\nkeyfile {key}\n");
-        let broker = Broker::start(reserved_port(), &lines);
+        let broker = Broker::start(free_port(), &lines);
         let authority = scene.text(&format!("{authority}.crt"));
         let url = format!("mqtts://localhost:{}", broker.port);
         let bridge = scene.bridge_to(&url, &["--ca", &authority]);
@@ -168,7 +167,7 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
         // Once, or twice around midnight.
         assert!(told <= 2, "{:?}", bridge.said());
     }
-    let broker = Broker::start(reserved_port(), &lines);
+    let broker = Broker::start(free_port(), &lines);
     let url = format!("mqtts://localhost:{}", broker.port);
     let nobody = scene.bridge_to(&url, &["--ca", &ca]);
     nobody.wait_for("it is tried again");

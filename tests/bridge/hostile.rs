@@ -1,10 +1,9 @@
 //! Brokers that break the protocol, and surroundings that fail: the bridge stays within its memory, goes on, and ends
 //! when it is told to.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::process::Process;
 use crate::scene::{RESIDENT_KB_MAX, Scene, bridge_command, send, texts};
-use crate::support::unserved::reserved_port;
 use crate::support::{LIMIT, eventually};
 use crate::tap::Tap;
 use std::io::{Read, Write};
@@ -62,7 +61,7 @@ fn what_is_no_broker_is_told() {
 fn closed_or_full_standard_error_stops_nothing() {
     for error in ["/dev/full", ""] {
         let scene = Scene::new("stderr");
-        let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+        let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
         let tap = Tap::to(broker.port);
         let mut command = Command::new("sh");
         let script = if error.is_empty() { "exec \"$@\" 2>&-" } else { "exec \"$@\" 2>/dev/full" };
@@ -97,7 +96,7 @@ fn reader_of_standard_error_that_has_gone_stops_nothing() {
 #[test]
 fn two_boards_with_one_name_are_told_and_both_go_on() {
     let scene = Scene::new("namesakes");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     server.connect().ask("hello");
     let first = scene.bridge(broker.port, &[]);
     eventually("it arrives", || scene.counters().is_some_and(|counters| counters["acknowledged_rest"] == 1));
@@ -189,7 +188,7 @@ fn message_at_fault_is_found_though_urgent_ones_are_taken_on_each_connection() {
 #[test]
 fn backlog_that_is_refused_does_not_fill_the_log() {
     let scene = Scene::new("log");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), "max_packet_size 100\n"));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 100\n"));
     send(&mut server.connect(), "m", 300, 5);
     let mut bridge = scene.bridge(broker.port, &[]);
     eventually("all are given up", || {
@@ -203,7 +202,7 @@ fn backlog_that_is_refused_does_not_fill_the_log() {
 #[test]
 fn journal_that_is_moved_away_during_an_outage_is_sent_to_its_end() {
     let scene = Scene::new("moved");
-    let (server, port) = (scene.server(), reserved_port());
+    let (server, port) = (scene.server(), free_port());
     let tap = Tap::to(port);
     let bridge = scene.bridge(tap.port, &[]);
     bridge.wait_for("it is tried again");

@@ -1,12 +1,11 @@
 //! Brokers, servers and bridges that are killed, frozen and slow: every message arrives, in order within its class.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::process::Process;
 use crate::scene::{RESIDENT_KB_MAX, Scene, check, send};
 use crate::support::eventually;
 use crate::support::fake_time::FakeTime;
 use crate::support::random::Random;
-use crate::support::unserved::reserved_port;
 use crate::tap::Tap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ enum Victim {
 fn survives_kills(victim: Victim, seed: u64) {
     let scene = Scene::new("kills");
     let mut random = Random(seed);
-    let port = reserved_port();
+    let port = free_port();
     let tap = Tap::to(port);
     let (mut server, mut broker) = (scene.server(), Some(Broker::start(port, "")));
     let mut bridge = scene.bridge(tap.port, &[]);
@@ -84,7 +83,7 @@ fn several_killed_at_once_lose_nothing() {
 #[test]
 fn slow_broker_gets_everything_once() {
     let scene = Scene::new("slow");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     tap.delay(5);
     let _bridge = scene.bridge(tap.port, &["--in-flight", "4"]);
@@ -96,7 +95,7 @@ fn slow_broker_gets_everything_once() {
 #[test]
 fn frozen_broker_ends_the_connection_and_nothing_is_lost() {
     let scene = Scene::new("frozen");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     let bridge = scene.bridge(tap.port, &["--ack-timeout", "1"]);
     bridge.wait_for("connected");
@@ -119,7 +118,7 @@ fn wait_for_hour(began: Instant, hour: u32) {
 #[test]
 fn outage_of_a_day_loses_nothing_and_fills_neither_memory_nor_log() {
     let (scene, time) = (Scene::new("day"), FakeTime::faster(TIMES));
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     // A round trip that takes 1 ms takes 4 s by the bridge's clock.
     let mut command = scene.command_to(&format!("mqtt://127.0.0.1:{}", tap.port), &["--ack-timeout", "600"]);

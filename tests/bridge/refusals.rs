@@ -1,10 +1,9 @@
 //! What cannot be sent is told, and never stops what can.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, free_port};
 use crate::process::Process;
 use crate::scene::{Scene, check_order, send, texts};
 use crate::support::eventually;
-use crate::support::unserved::reserved_port;
 use crate::tap::Tap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +18,7 @@ fn lost(tap: &Tap, reason: &str) -> u64 {
 #[test]
 fn overwritten_messages_are_told_and_the_others_arrive() {
     let scene = Scene::new("overwritten");
-    let (server, port) = (scene.server(), reserved_port());
+    let (server, port) = (scene.server(), free_port());
     let tap = Tap::to(port);
     // The bridge has begun, so it knows what it misses.
     let mut bridge = scene.bridge(tap.port, &[]);
@@ -44,7 +43,7 @@ fn overwritten_messages_are_told_and_the_others_arrive() {
 #[test]
 fn expired_messages_are_told() {
     let scene = Scene::new("expired");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     send(&mut server.connect(), "old", 20, 5);
     std::thread::sleep(std::time::Duration::from_millis(2_100));
@@ -62,7 +61,7 @@ fn expired_messages_are_told() {
 #[test]
 fn message_that_is_too_large_is_told_and_passed_over() {
     let scene = Scene::new("large");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), "max_packet_size 400\n"));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 400\n"));
     let tap = Tap::to(broker.port);
     let mut client = server.connect();
     client.ask("before");
@@ -78,7 +77,7 @@ fn message_without_right_is_told_and_passed_over() {
     let scene = Scene::new("right");
     fs::write(scene.path("acl"), "topic write firstline/pi/p4\ntopic write firstline/pi/lost\n").unwrap();
     let lines = format!("acl_file {}\n", scene.text("acl"));
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), &lines));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), &lines));
     let tap = Tap::to(broker.port);
     let mut client = server.connect();
     client.ask("before");
@@ -99,7 +98,7 @@ fn wrong_password_is_told_and_the_right_one_goes_on() {
         .unwrap();
     assert!(made.success());
     let lines = format!("allow_anonymous false\npassword_file {}\n", scene.text("users"));
-    let (server, broker) = (scene.server(), Broker::start_with(reserved_port(), &lines));
+    let (server, broker) = (scene.server(), Broker::start_with(free_port(), &lines));
     let tap = Tap::to(broker.port);
     server.connect().ask("hello");
     let (file, url) = (scene.text("password"), format!("mqtt://me@127.0.0.1:{}", tap.port));
@@ -122,7 +121,7 @@ fn wrong_password_is_told_and_the_right_one_goes_on() {
 #[test]
 fn other_journal_is_told_and_sent_from_its_beginning() {
     let scene = Scene::new("other");
-    let broker = Broker::start(reserved_port(), "");
+    let broker = Broker::start(free_port(), "");
     let tap = Tap::to(broker.port);
     let mut bridge = scene.bridge(tap.port, &[]);
     bridge.wait_for("the bridge waits for it");
@@ -147,7 +146,7 @@ fn other_journal_is_told_and_sent_from_its_beginning() {
 #[test]
 fn rest_of_another_journal_is_told_though_the_bridge_ends_before() {
     let scene = Scene::new("untold");
-    let (server, broker) = (scene.server(), Broker::start(reserved_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
     let tap = Tap::to(broker.port);
     server.connect().ask("first");
     let mut bridge = scene.bridge(tap.port, &[]);
@@ -171,17 +170,17 @@ fn damaged_cursors_and_a_second_bridge_are_refused() {
     let scene = Scene::new("cursors");
     let server = scene.server();
     server.connect().ask("hello");
-    let mut bridge = scene.bridge(reserved_port(), &[]);
+    let mut bridge = scene.bridge(free_port(), &[]);
     bridge.wait_for("it is tried again");
-    assert_refused(scene.bridge(reserved_port(), &[]), 1, "another bridge uses it");
+    assert_refused(scene.bridge(free_port(), &[]), 1, "another bridge uses it");
     bridge.kill();
     fs::write(scene.path("state/cursors"), "nonsense").unwrap();
-    assert_refused(scene.bridge(reserved_port(), &[]), 1, "move it away");
+    assert_refused(scene.bridge(free_port(), &[]), 1, "move it away");
 }
 
 #[test]
 fn damaged_cursors_end_the_bridge_though_it_takes_commands() {
-    let (scene, broker) = (Scene::new("both"), Broker::start(reserved_port(), ""));
+    let (scene, broker) = (Scene::new("both"), Broker::start(free_port(), ""));
     let _server = scene.server();
     fs::create_dir_all(scene.path("state")).unwrap();
     fs::write(scene.path("state/cursors"), "nonsense").unwrap();

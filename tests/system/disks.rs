@@ -12,7 +12,6 @@ use std::process::Command;
 use support::directory::take_away;
 use support::mounted::{Mounted, run};
 use support::traced::under_strace;
-use support::unserved::reserved_port;
 use support::{Server, command, eventually, id_of};
 
 /// The size of the journals here: the smallest that is permitted.
@@ -261,7 +260,7 @@ fn ran(args: &[&str]) -> (Option<i32>, String, String) {
 fn what_a_full_disk_cannot_keep_is_told_as_not_sent_and_nothing_that_is_kept_is_lost() {
     let disk = Mounted::tmpfs("spool", 1_000);
     let spool = disk.0.join("spool");
-    let nobody = format!("127.0.0.1:{}", reserved_port());
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let keep =
         |text: &str| ran(&["send", "--timeout=0.1", "--spool", spool.to_str().unwrap(), &nobody, text]);
     let (code, _, said) = keep("kept");

@@ -10,12 +10,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use support::unserved::reserved_port;
 use support::{Client, id_of};
 
 /// How long any step may take, including the boot: a loaded machine emulates slowly.
@@ -46,7 +45,8 @@ struct Board {
 
 impl Board {
     fn boot(machine: &str, binary: &str) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
+        // The port is free now, and QEMU binds it a moment later.
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
         let binary = std::env::var(binary).expect("tests/run sets this variable");
         let mut child = Command::new("targets/emulate")
             .args([machine, &binary, "--print"])

@@ -3,10 +3,9 @@
 use crate::http::request;
 use crate::support::directory::Directory;
 use crate::support::eventually;
-use crate::support::unserved::reserved_port;
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -28,7 +27,7 @@ impl Prometheus {
             rules.display()
         );
         fs::write(&config, text).unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], reserved_port()));
+        let address = free_address();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}/data", directory.path()))
@@ -63,6 +62,12 @@ impl Drop for Prometheus {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A free address of this machine, which something else may take meanwhile: then the program says so and the test
+/// fails.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Runs promtool with that input.

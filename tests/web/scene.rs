@@ -1,8 +1,8 @@
 //! The real page about a real server with a journal, clients, a handler and a bridge.
 
 use crate::browsing::Browser;
+use crate::prometheus::free_address;
 use crate::support::directory::Directory;
-use crate::support::unserved::reserved_port;
 use crate::support::{Client, Server, companion, eventually};
 use crate::web::{Web, token_file};
 use std::fs;
@@ -33,9 +33,7 @@ impl Scene {
         let mut command = companion("FIRSTLINE_TEST_BRIDGE", env!("CARGO_BIN_EXE_firstline-bridge"));
         command.args(["--journal", &journal, "--state", &cursors, "--node", "test"]);
         // The broker is away.
-        command
-            .args(["--to", &format!("mqtt://127.0.0.1:{}", reserved_port())])
-            .env_remove("RUNTIME_DIRECTORY");
+        command.args(["--to", &format!("mqtt://{}", free_address())]).env_remove("RUNTIME_DIRECTORY");
         let bridge = command.stdin(Stdio::null()).spawn().unwrap();
         let [mut handler, mut alice, mut bob] = [server.connect(), server.connect(), server.connect()];
         for (client, lines) in [
