@@ -25,6 +25,7 @@ use nix::errno::Errno;
 use static_cell::ConstStaticCell;
 
 static WINDOW: ConstStaticCell<Window> = ConstStaticCell::new([0; JOURNAL_READ_BYTES]);
+static CHUNK: ConstStaticCell<Chunk> = ConstStaticCell::new(Chunk::new());
 
 /// Reads the journal for clients. There is only one reader.
 pub struct Reader {
@@ -34,7 +35,7 @@ pub struct Reader {
     window: &'static mut Window,
     line: Vec<u8, MSG_BYTES_MAX>,
     /// The buffer for bytes that are being sent.
-    chunk: Chunk,
+    chunk: &'static mut Chunk,
 }
 
 /// Why the reader stops working on a replay for now.
@@ -77,7 +78,7 @@ impl Reader {
     /// # Panics
     /// When called twice: there is only one reader.
     pub fn new(files: ReadOnly) -> Self {
-        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), chunk: Chunk::new() }
+        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), chunk: CHUNK.take() }
     }
 
     /// Reads for as long as the process lives.
@@ -111,7 +112,7 @@ impl Reader {
         }
         // Not the worker: it would wake for each outbox that the reader fills, and delay urgent lines of its other
         // clients.
-        hub.send(conn, &mut self.chunk, Caller::OwnThread);
+        hub.send(conn, self.chunk, Caller::OwnThread);
         if is_ended || lacks_room && !client.outbox().has_room_for_history() {
             hub.wakeups.wake(conn);
         } else {
