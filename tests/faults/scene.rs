@@ -2,6 +2,7 @@
 
 use crate::support::accounts::{Account, Ledger, Speaker, Tally};
 use crate::support::{Client, LIMIT, Server, command};
+use firstline::limits::CLIENTS;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -93,9 +94,11 @@ impl Scene {
         self.watcher().stats()[name]
     }
 
-    /// The number of connected clients, without the one that asks.
+    /// The number of connected clients, without the one that asks. While others leave, the server may have no place for
+    /// that one; then they are as many as there can be.
     pub fn clients(&self) -> u64 {
-        self.stat("clients") - 1
+        let mut client = self.server.connect();
+        if client.ask("/ping").starts_with("OK ") { client.stats()["clients"] - 1 } else { CLIENTS as u64 }
     }
 
     /// The directory of the journal.
