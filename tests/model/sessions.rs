@@ -119,7 +119,7 @@ fn second_client_is_first(
                 let took_ns = clock::now_ns() - start_ns;
                 let [of_client, of_other] = [&mut *client, &mut other].map(last_id);
                 leave(parts, other);
-                // A worker does not remember for long who has flooded.
+                // After that time the worker may have forgotten the flood.
                 if took_ns < FLOOD_MEMORY_MS * 1_000_000 {
                     is_first = Some(of_other < of_client);
                     break;

@@ -8,7 +8,7 @@ use crate::hub::handling::parts::TaskParts;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
 use crate::hub::workers::worker_id::WorkerId;
-use crate::limits::{IN_FLIGHT, PIPELINE_MESSAGES_MIN};
+use crate::limits::{FLOOD_LINES, IN_FLIGHT, PIPELINE_MESSAGES_MIN};
 use crate::protocol::Priority;
 use crate::queue::{Chain, Slot};
 use crate::scheduler;
@@ -24,6 +24,13 @@ pub struct Taken {
     pub lines: usize,
     /// The messages among them of priority HIGH or above.
     pub urgent: usize,
+}
+
+impl Taken {
+    /// Whether a client that sends this much at once floods.
+    pub fn is_flood(self) -> bool {
+        self.lines.saturating_sub(self.urgent) >= FLOOD_LINES
+    }
 }
 
 /// The context that a worker lends the session that it polls.
@@ -47,7 +54,7 @@ pub struct WorkerContext {
     tasks: Vec<Chain, IN_FLIGHT>,
     /// What the session that is being polled has taken.
     taken: Taken,
-    /// Whether urgent messages were admitted since the worker last ran the pipeline.
+    /// Whether urgent messages for the pipeline were admitted since the worker last ran it.
     has_urgent: bool,
     /// How many messages that this worker has admitted may still wait: those since it last ran the pipeline. If that
     /// run left messages in the queue, they count as [`PIPELINE_MESSAGES_MIN`].
@@ -106,7 +113,6 @@ impl WorkerContext {
     pub fn admit(&mut self, slot: &'static mut Slot) {
         if slot.priority() >= Priority::HIGH {
             self.taken.urgent += 1;
-            self.has_urgent = true;
             self.ask_for_short_slices();
         }
         if self.hub.tasks.as_ref().is_some_and(|tasks| tasks.handles(slot.priority())) {
@@ -115,6 +121,7 @@ impl WorkerContext {
             let _ = self.tasks.push(Chain::of(slot));
             return;
         }
+        self.has_urgent |= slot.priority() >= Priority::HIGH;
         self.unprocessed += 1;
         Chain::append(slot, &mut self.runs);
     }

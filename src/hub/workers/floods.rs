@@ -35,7 +35,7 @@ impl Floods {
     }
 
     /// Begins another period, if this one is over at `now_ns`, in nanoseconds.
-    pub fn forget_before(&mut self, now_ns: u64) {
+    pub fn forget_old(&mut self, now_ns: u64) {
         if now_ns.saturating_sub(self.since_ns) >= FLOOD_MEMORY_MS * 1_000_000 {
             *self = Self { recent: SessionSet::EMPTY, before: self.recent, since_ns: now_ns };
         }
@@ -53,16 +53,16 @@ mod tests {
     #[test]
     fn session_that_no_longer_floods_is_forgotten() {
         let (mut floods, period_ns) = (Floods::NONE, FLOOD_MEMORY_MS * 1_000_000);
-        floods.forget_before(period_ns);
+        floods.forget_old(period_ns);
         floods.insert(1);
         floods.insert(0);
         floods.remove(1);
-        floods.forget_before(2 * period_ns - 1);
+        floods.forget_old(2 * period_ns - 1);
         assert_eq!(sessions(&floods), [0]);
-        floods.forget_before(2 * period_ns);
+        floods.forget_old(2 * period_ns);
         assert_eq!(sessions(&floods), [0], "the period before is remembered");
         floods.insert(1);
-        floods.forget_before(3 * period_ns);
+        floods.forget_old(3 * period_ns);
         assert_eq!(sessions(&floods), [1]);
         floods.remove(1);
         assert!(floods.sessions().is_empty());

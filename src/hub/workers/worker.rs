@@ -6,12 +6,12 @@ use crate::hub::connection::poll_at::PollAt;
 use crate::hub::connection::session::Session;
 use crate::hub::dispatch::dispatcher::Dispatcher;
 use crate::hub::shared::Hub;
-use crate::hub::workers::context::WorkerContext;
+use crate::hub::workers::context::{Taken, WorkerContext};
 use crate::hub::workers::floods::Floods;
 use crate::hub::workers::session_set::SessionSet;
 use crate::hub::workers::timer::Timer;
 use crate::hub::workers::worker_id::WorkerId;
-use crate::limits::{EVENTS_MAX, FLOOD_LINES, LINES_BETWEEN_EVENTS};
+use crate::limits::{EVENTS_MAX, LINES_BETWEEN_EVENTS};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -98,7 +98,7 @@ impl Worker {
     pub fn round(&mut self, timeout: EpollTimeout) -> bool {
         self.wait(timeout);
         self.context.now_ns = clock::now_ns();
-        self.floods.forget_before(self.context.now_ns);
+        self.floods.forget_old(self.context.now_ns);
         self.take_wakeups();
         self.wake_overdue();
         self.poll_sessions();
@@ -198,30 +198,34 @@ impl Worker {
         if !self.runnable.remove(index) {
             return;
         }
-        let session = &mut self.sessions[index];
-        let was_open = session.is_open();
-        let next = session.poll(&mut self.context);
+        let was_open = self.sessions[index].is_open();
+        let next = self.sessions[index].poll(&mut self.context);
         let taken = self.context.take_taken();
         self.lines += taken.lines;
-        let has_more = next == PollAt::Now && taken.urgent == 0;
-        let floods = match (was_open, session.is_open()) {
-            (true, true) => taken.lines - taken.urgent.min(taken.lines) >= FLOOD_LINES || has_more,
-            // It has just arrived.
-            (false, true) => false,
-            // It is leaving, and what it still sends is discarded.
-            (_, false) => !session.is_vacant(),
-        };
-        if floods {
-            self.floods.insert(index);
-        } else if !session.is_open() || taken.lines > 0 {
-            self.floods.remove(index);
-        }
+        self.note_flood(index, was_open, next, taken);
         match next {
             PollAt::Now => self.runnable.insert(index),
             PollAt::Time(deadline_ns) => self.deadline_ns = self.deadline_ns.min(deadline_ns),
             PollAt::Ingress => {}
         }
         self.context.process_if_worth_a_run();
+    }
+
+    /// Records whether a session has flooded, or no longer floods, after a poll that took `taken` and returned `next`.
+    fn note_flood(&mut self, index: usize, was_open: bool, next: PollAt, taken: Taken) {
+        let session = &self.sessions[index];
+        let has_flooded = match (was_open, session.is_open()) {
+            (true, true) => taken.is_flood() || next == PollAt::Now && taken.urgent == 0,
+            // It has just arrived.
+            (false, true) => false,
+            // It is leaving, and what it still sends is discarded.
+            (_, false) => !session.is_vacant(),
+        };
+        if has_flooded {
+            self.floods.insert(index);
+        } else if !session.is_open() || taken.lines > 0 {
+            self.floods.remove(index);
+        }
     }
 }
 
