@@ -1,13 +1,15 @@
 //! Every acknowledged message arrives, or is told as lost; and one key stands for one message. Ten classes of faults,
 //! each with random moments from several seeds: 2, or `BRIDGE_SEEDS` of them.
 
-use crate::broker::{Broker, free_port};
+use crate::broker::Broker;
 use crate::process::Process;
 use crate::scene::{Scene, check_order};
+use crate::support::own_address::own_address;
 use crate::support::random::Random;
 use crate::support::{Server, eventually, id_of};
 use crate::tap::{Published, Tap};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -79,7 +81,7 @@ struct Run {
     lines: String,
     args: Vec<&'static str>,
     tap: Tap,
-    port: u16,
+    address: SocketAddr,
     server: Server,
     broker: Option<Broker>,
     bridge: Process,
@@ -94,20 +96,31 @@ impl Run {
         if kind == Kind::Nats {
             args.extend(["--mqtt", "3.1.1"]);
         }
-        let port = free_port();
-        let tap = Tap::to(port);
-        let (server, bridge) = (scene.server(), scene.bridge(tap.port, &args));
+        let address = own_address();
+        let tap = Tap::to(address);
+        let (server, bridge) = (scene.server(), scene.bridge(tap.address, &args));
         let (random, acknowledged) = (Random(seed), BTreeMap::new());
-        let mut run =
-            Self { scene, random, kind, lines, args, tap, port, server, broker: None, bridge, acknowledged };
+        let mut run = Self {
+            scene,
+            random,
+            kind,
+            lines,
+            args,
+            tap,
+            address,
+            server,
+            broker: None,
+            bridge,
+            acknowledged,
+        };
         run.start_broker();
         run
     }
 
     fn start_broker(&mut self) {
         self.broker = Some(match self.kind {
-            Kind::Mosquitto => Broker::start(self.port, &self.lines),
-            Kind::Nats => Broker::start_nats(self.port, &self.scene.path("nats")),
+            Kind::Mosquitto => Broker::start(self.address, &self.lines),
+            Kind::Nats => Broker::start_nats(self.address, &self.scene.path("nats")),
         });
     }
 
@@ -156,7 +169,7 @@ impl Run {
             Fault::BridgeKilled => {
                 self.bridge.kill();
                 self.send(20, 10);
-                self.bridge = self.scene.bridge(self.tap.port, &self.args);
+                self.bridge = self.scene.bridge(self.tap.address, &self.args);
             }
             Fault::ConnectionCut => self.tap.cut_after(1 + self.random.below(60)),
             Fault::AcknowledgementsLate => {

@@ -3,60 +3,62 @@
 use crate::process::Process;
 use crate::support::directory::Directory;
 use crate::support::eventually;
+use crate::support::own_address::own_address;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
 /// A broker; it is killed when this is dropped.
 pub struct Broker {
-    pub port: u16,
+    pub address: SocketAddr,
     process: Process,
     _directory: Directory,
 }
 
 impl Broker {
     /// Starts one that everybody may use, with these further lines of configuration.
-    pub fn start(port: u16, lines: &str) -> Self {
-        Self::start_with(port, &format!("allow_anonymous true\n{lines}"))
+    pub fn start(address: SocketAddr, lines: &str) -> Self {
+        Self::start_with(address, &format!("allow_anonymous true\n{lines}"))
     }
 
     /// The same, without that right.
-    pub fn start_with(port: u16, lines: &str) -> Self {
+    pub fn start_with(address: SocketAddr, lines: &str) -> Self {
         let directory = Directory::new("mosquitto");
         fs::create_dir_all(&directory.0).unwrap();
         let path = directory.0.join("mosquitto.conf");
         // In the order of the file: these stand before the listener, its own lines behind.
-        fs::write(&path, format!("user root\npersistence false\nlistener {port} 127.0.0.1\n{lines}"))
-            .unwrap();
+        let listener = format!("listener {} {}", address.port(), address.ip());
+        fs::write(&path, format!("user root\npersistence false\n{listener}\n{lines}")).unwrap();
         let mut command = Command::new("mosquitto");
         command.args(["-v", "-c"]).arg(&path);
-        let process = Process::start(command);
-        eventually("mosquitto accepts", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
-        Self { port, process, _directory: directory }
+        Self::run(command, address, directory)
     }
 
     /// A nats-server, which speaks MQTT 3.1.1 and keeps its messages in that directory.
-    pub fn start_nats(port: u16, store: &Path) -> Self {
+    pub fn start_nats(address: SocketAddr, store: &Path) -> Self {
         let directory = Directory::new("nats");
         fs::create_dir_all(&directory.0).unwrap();
         let path = directory.0.join("nats.conf");
-        let own = free_port();
+        let own = own_address();
         let text = format!(
-            "server_name: bridge\nlisten: \"127.0.0.1:{own}\"\njetstream {{ store_dir: {store:?} }}\n\
-             mqtt {{ listen: \"127.0.0.1:{port}\" }}\n"
+            "server_name: bridge\nlisten: \"{own}\"\njetstream {{ store_dir: {store:?} }}\n\
+             mqtt {{ listen: \"{address}\" }}\n"
         );
         fs::write(&path, text).unwrap();
         let mut command = Command::new("nats-server");
         command.arg("-c").arg(&path);
-        let process = Process::start(command);
-        eventually("nats-server accepts", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
-        Self { port, process, _directory: directory }
+        Self::run(command, address, directory)
+    }
+
+    /// Runs the broker until it accepts connections.
+    fn run(command: Command, address: SocketAddr, directory: Directory) -> Self {
+        let mut process = Process::start(command);
+        eventually("the broker accepts", || {
+            assert!(process.is_running(), "the broker ended: {:#?}", process.said());
+            TcpStream::connect(address).is_ok()
+        });
+        Self { address, process, _directory: directory }
     }
 
     /// Kills it.
@@ -80,11 +82,14 @@ impl Broker {
     }
 }
 
+/// The arguments of mosquitto's clients that say where the broker is.
+pub fn at(broker: SocketAddr) -> [String; 4] {
+    ["-h".to_string(), broker.ip().to_string(), "-p".to_string(), broker.port().to_string()]
+}
+
 /// Prints what comes to a topic: `TOPIC PAYLOAD`.
-pub fn subscriber(port: u16, args: &[&str]) -> Process {
+pub fn subscriber(broker: SocketAddr, args: &[&str]) -> Process {
     let mut command = Command::new("mosquitto_sub");
-    command
-        .args(["-h", "127.0.0.1", "-V", "5", "-q", "1", "-F", "%t %p", "-p", &port.to_string()])
-        .args(args);
+    command.args(at(broker)).args(["-V", "5", "-q", "1", "-F", "%t %p"]).args(args);
     Process::start(command)
 }

@@ -1,58 +1,60 @@
 //! Commands from the broker: acknowledged once the server has acknowledged them.
 
-use crate::broker::{Broker, free_port, subscriber};
+use crate::broker::{Broker, at, subscriber};
 use crate::process::Process;
 use crate::scene::{Scene, bridge_command};
+use crate::support::own_address::own_address;
 use crate::support::{Server, command};
+use std::net::SocketAddr;
 use std::process::Command;
 
 /// A bridge that only takes commands.
-fn bridge(broker: u16, hub: &str) -> Process {
+fn bridge(broker: SocketAddr, hub: &str) -> Process {
     let mut command = bridge_command();
-    let url = format!("mqtt://127.0.0.1:{broker}");
+    let url = format!("mqtt://{broker}");
     command.args(["--node", "pi", "--to", &url, "--subscribe", "do/{node}/#", "--hub", hub]);
     Process::start(command)
 }
 
 /// Publishes a command with these further arguments.
-fn publish(port: u16, topic: &str, text: &str, args: &[&str]) {
+fn publish(broker: SocketAddr, topic: &str, text: &str, args: &[&str]) {
     let mut command = Command::new("mosquitto_pub");
-    command.args(["-h", "127.0.0.1", "-V", "5", "-q", "1", "-p", &port.to_string(), "-t", topic, "-m", text]);
+    command.args(at(broker)).args(["-V", "5", "-q", "1", "-t", topic, "-m", text]);
     assert!(command.args(args).status().unwrap().success());
 }
 
 #[test]
 fn command_is_done_and_its_answer_goes_to_the_response_topic() {
-    let (server, broker) = (Server::start(&[]), Broker::start(free_port(), ""));
+    let (server, broker) = (Server::start(&[]), Broker::start(own_address(), ""));
     let mut reader = server.connect();
     reader.ask("/join");
-    let answers = subscriber(broker.port, &["-t", "answers/#"]);
+    let answers = subscriber(broker.address, &["-t", "answers/#"]);
     broker.wait_for("answers/# (QoS 1)");
-    let bridge = bridge(broker.port, &server.address.to_string());
+    let bridge = bridge(broker.address, &server.address.to_string());
     bridge.wait_for("commands come from do/pi/#");
     let respond = ["-D", "PUBLISH", "response-topic", "answers/me", "-D", "PUBLISH", "correlation-data", "7"];
-    publish(broker.port, "do/pi/p9", "open the valve", &respond);
+    publish(broker.address, "do/pi/p9", "open the valve", &respond);
     let line = reader.line();
     assert!(line.starts_with("MSG 1 p9 ") && line.ends_with(" open the valve"), "{line}");
     assert_eq!(answers.wait_for("ACK"), "answers/me ACK 1");
-    publish(broker.port, "do/pi/x", "", &respond);
+    publish(broker.address, "do/pi/x", "", &respond);
     assert_eq!(answers.wait_for("NAK"), "answers/me NAK empty");
-    publish(broker.port, "do/pi/x", "close it", &["-D", "PUBLISH", "user-property", "priority", "2"]);
+    publish(broker.address, "do/pi/x", "close it", &["-D", "PUBLISH", "user-property", "priority", "2"]);
     let line = reader.line();
     assert!(line.starts_with("MSG 2 p2 ") && line.ends_with(" close it"), "{line}");
 }
 
 #[test]
 fn command_waits_at_the_broker_until_the_server_has_done_it() {
-    let port = free_port();
-    let (broker, hub) = (Broker::start(port, ""), format!("127.0.0.1:{}", free_port()));
-    let mut first = bridge(port, &hub);
+    let address = own_address();
+    let (broker, hub) = (Broker::start(address, ""), own_address().to_string());
+    let mut first = bridge(address, &hub);
     first.wait_for("commands come from");
-    publish(port, "do/pi/p7", "open the valve", &[]);
+    publish(address, "do/pi/p7", "open the valve", &[]);
     // No server is there, so the broker has no acknowledgement; and it keeps what comes while no bridge is there.
     first.wait_for("the hub takes no commands");
     first.kill();
-    publish(port, "do/pi/p7", "close it", &[]);
+    publish(address, "do/pi/p7", "close it", &[]);
     let mut command = command();
     command.args(["--listen", &hub, "--journal"]);
     let scene = Scene::new("commands");
@@ -60,7 +62,7 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let server = Server::start_command(command);
     let mut reader = server.connect();
     reader.ask("/join");
-    let _second = bridge(port, &hub);
+    let _second = bridge(address, &hub);
     let lines = [reader.line(), reader.line()];
     assert!(lines[0].ends_with(" open the valve") && lines[1].ends_with(" close it"), "{lines:?}");
     broker.wait_for("Received PUBACK from firstline-pi-commands");
@@ -68,14 +70,14 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
 
 #[test]
 fn command_that_ends_its_handler_is_told_and_not_repeated() {
-    let (server, broker) = (Server::start(&["--handle", "0"]), Broker::start(free_port(), ""));
-    let answers = subscriber(broker.port, &["-t", "answers/#"]);
+    let (server, broker) = (Server::start(&["--handle", "0"]), Broker::start(own_address(), ""));
+    let answers = subscriber(broker.address, &["-t", "answers/#"]);
     broker.wait_for("answers/# (QoS 1)");
-    let bridge = bridge(broker.port, &server.address.to_string());
+    let bridge = bridge(broker.address, &server.address.to_string());
     bridge.wait_for("commands come from do/pi/#");
     let mut handler = server.connect();
     assert_eq!(handler.ask("/handle"), "OK 1");
-    publish(broker.port, "do/pi/p9", "poison", &["-D", "PUBLISH", "response-topic", "answers/me"]);
+    publish(broker.address, "do/pi/p9", "poison", &["-D", "PUBLISH", "response-topic", "answers/me"]);
     assert!(handler.line().ends_with(" poison"));
     drop(handler);
     assert_eq!(answers.wait_for("answers/me"), "answers/me NAK handler-lost");
@@ -83,7 +85,7 @@ fn command_that_ends_its_handler_is_told_and_not_repeated() {
     // The next task of the next handler is the next command.
     let mut handler = server.connect();
     assert_eq!(handler.ask("/handle"), "OK 1");
-    publish(broker.port, "do/pi/p1", "open the valve", &[]);
+    publish(broker.address, "do/pi/p1", "open the valve", &[]);
     let task = handler.line();
     assert!(task.ends_with(" open the valve"), "{task}");
 }

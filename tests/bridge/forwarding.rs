@@ -1,23 +1,25 @@
 //! What the bridge does while nothing fails, and after a long outage.
 
-use crate::broker::{Broker, free_port, subscriber};
+use crate::broker::{Broker, subscriber};
 use crate::scene::{RESIDENT_KB_MAX, Scene, check, is_urgent, send};
 use crate::support::eventually;
+use crate::support::own_address::own_address;
 use crate::tap::Tap;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 #[test]
 fn urgent_messages_lead_after_an_outage_and_the_rest_keeps_its_share() {
     let scene = Scene::new("outage");
-    let (server, port) = (scene.server(), free_port());
-    let tap = Tap::to(port);
-    let bridge = scene.bridge(tap.port, &[]);
+    let (server, address) = (scene.server(), own_address());
+    let tap = Tap::to(address);
+    let bridge = scene.bridge(tap.address, &[]);
     bridge.wait_for("it is tried again");
     let expected = send(&mut server.connect(), "m", 2_000, 4);
-    let _broker = Broker::start(port, "");
+    let _broker = Broker::start(address, "");
     check(&tap, expected);
     let published = tap.published();
     let last_urgent = published.iter().rposition(is_urgent).unwrap();
@@ -35,10 +37,10 @@ fn receive_maximum_and_in_flight_are_kept() {
         ("", &["--in-flight", "1"], 1),
     ] {
         let scene = Scene::new("maximum");
-        let (server, broker) = (scene.server(), Broker::start(free_port(), lines));
-        let tap = Tap::to(broker.port);
+        let (server, broker) = (scene.server(), Broker::start(own_address(), lines));
+        let tap = Tap::to(broker.address);
         let expected = send(&mut server.connect(), "m", 300, 3);
-        let _bridge = scene.bridge(tap.port, args);
+        let _bridge = scene.bridge(tap.address, args);
         check(&tap, expected);
         assert_eq!(tap.most_outstanding(), most);
     }
@@ -47,11 +49,11 @@ fn receive_maximum_and_in_flight_are_kept() {
 #[test]
 fn restart_continues_where_it_was() {
     let scene = Scene::new("restart");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
     let mut expected = Vec::new();
     for run in 0..3 {
-        let mut bridge = scene.bridge(tap.port, &[]);
+        let mut bridge = scene.bridge(tap.address, &[]);
         expected.extend(send(&mut server.connect(), &format!("run{run}"), 50, 5));
         check(&tap, expected.clone());
         assert_eq!(bridge.end(), Some(0));
@@ -65,12 +67,12 @@ fn restart_continues_where_it_was() {
 #[test]
 fn other_classes_after_a_restart_leave_no_message_out() {
     let scene = Scene::new("classes");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
     // All urgent ones arrive, the rest does not. So the cursors are far apart when they are saved.
     tap.keep_back(Some("/p4"));
     let mut expected = send(&mut server.connect(), "m", 100, 2);
-    let mut bridge = scene.bridge(tap.port, &["--urgent", "9"]);
+    let mut bridge = scene.bridge(tap.address, &["--urgent", "9"]);
     tap.wait("urgent ones arrive", |acknowledged| acknowledged.len() == 50);
     assert_eq!(bridge.end(), Some(0));
     let counters = scene.counters().unwrap();
@@ -78,7 +80,7 @@ fn other_classes_after_a_restart_leave_no_message_out() {
     assert!(counters["next_rest"].as_u64() <= Some(32), "{counters}");
     assert!(counters["next_urgent"].as_u64() > Some(64), "{counters}");
     tap.keep_back(None);
-    let _bridge = scene.bridge(tap.port, &["--urgent", "4"]);
+    let _bridge = scene.bridge(tap.address, &["--urgent", "4"]);
     expected.sort();
     tap.wait("all arrive", |acknowledged| crate::scene::texts(acknowledged) == expected);
 }
@@ -86,13 +88,13 @@ fn other_classes_after_a_restart_leave_no_message_out() {
 #[test]
 fn mqtt_3_1_1_and_texts_arrive() {
     let scene = Scene::new("old");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let subscriber = subscriber(broker.port, &["-t", "boards/#"]);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let subscriber = subscriber(broker.address, &["-t", "boards/#"]);
     broker.wait_for("SUBSCRIBE");
     server.connect().ask("/urgent smoke in the workshop");
     let topic = ["--topic", "boards/{node}/{priority}"];
     let _bridge =
-        scene.bridge(broker.port, &[&topic[..], &["--mqtt", "3.1.1", "--payload", "text"]].concat());
+        scene.bridge(broker.address, &[&topic[..], &["--mqtt", "3.1.1", "--payload", "text"]].concat());
     assert_eq!(subscriber.wait_for("smoke"), "boards/pi/9 smoke in the workshop");
 }
 
@@ -100,12 +102,12 @@ fn mqtt_3_1_1_and_texts_arrive() {
 fn home_assistant_example_reads_what_arrives() {
     let example = include_str!("../../deploy/examples/home-assistant-firstline.yaml");
     let scene = Scene::new("example");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 400\n"));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), "max_packet_size 400\n"));
+    let tap = Tap::to(broker.address);
     let mut client = server.connect();
     client.ask("/urgent smoke in the workshop");
     client.ask(&"x".repeat(500));
-    let _bridge = scene.bridge(tap.port, &[]);
+    let _bridge = scene.bridge(tap.address, &[]);
     tap.wait("both arrive", |acknowledged| acknowledged.len() == 2);
     let arrived = tap.acknowledged();
     let topics: BTreeSet<String> = after(example, "topic: ").map(|topic| topic.replace('+', "pi")).collect();
@@ -130,6 +132,11 @@ fn after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(move |rest| rest.split(|letter| !is_of_word(letter)).next())
 }
 
+/// A free port at the name that the certificates have.
+fn at_localhost() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
 #[test]
 fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
     let scene = Scene::new("tls");
@@ -140,8 +147,8 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
         scene.text("server.crt"),
         scene.text("server.key")
     );
-    let (server, broker) = (scene.server(), Broker::start(free_port(), &lines));
-    let url = format!("mqtts://localhost:{}", broker.port);
+    let (server, broker) = (scene.server(), Broker::start(at_localhost(), &lines));
+    let url = format!("mqtts://localhost:{}", broker.address.port());
     let (ca, cert, key) = (scene.text("ca.crt"), scene.text("client.crt"), scene.text("client.key"));
     server.connect().ask("a secret");
     let stranger = scene.bridge_to(&url, &["--ca", &scene.text("other.crt")]);
@@ -155,9 +162,9 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
     ] {
         let (cert, key) = (scene.text(&format!("{name}.crt")), scene.text(&format!("{key}.key")));
         let lines = format!("cafile {ca}\ncertfile {cert}\nkeyfile {key}\n");
-        let broker = Broker::start(free_port(), &lines);
+        let broker = Broker::start(at_localhost(), &lines);
         let authority = scene.text(&format!("{authority}.crt"));
-        let url = format!("mqtts://localhost:{}", broker.port);
+        let url = format!("mqtts://localhost:{}", broker.address.port());
         let bridge = scene.bridge_to(&url, &["--ca", &authority]);
         bridge.wait_for(part);
         // "New connection from", or "Client connection from … failed" if the broker learns of the failure while it
@@ -167,8 +174,8 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
         // Once, or twice around midnight.
         assert!(told <= 2, "{:?}", bridge.said());
     }
-    let broker = Broker::start(free_port(), &lines);
-    let url = format!("mqtts://localhost:{}", broker.port);
+    let broker = Broker::start(at_localhost(), &lines);
+    let url = format!("mqtts://localhost:{}", broker.address.port());
     let nobody = scene.bridge_to(&url, &["--ca", &ca]);
     nobody.wait_for("it is tried again");
     drop(nobody);

@@ -1,13 +1,14 @@
 //! Brokers that break the protocol, and surroundings that fail: the bridge stays within its memory, goes on, and ends
 //! when it is told to.
 
-use crate::broker::{Broker, free_port};
+use crate::broker::Broker;
 use crate::process::Process;
 use crate::scene::{RESIDENT_KB_MAX, Scene, bridge_command, send, texts};
+use crate::support::own_address::own_address;
 use crate::support::{LIMIT, eventually};
 use crate::tap::Tap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
@@ -16,9 +17,9 @@ use std::time::{Duration, Instant};
 const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
 
 /// Something that answers each connection with these bytes, and then sends these others until it is closed.
-fn sender(first: &'static [u8], then: &'static [u8]) -> u16 {
+fn sender(first: &'static [u8], then: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let address = listener.local_addr().unwrap();
     let flood = move |mut stream: TcpStream| {
         let many: Vec<u8> = then.iter().copied().cycle().take(then.len() * 4_000).collect();
         let _ = stream.read(&mut [0; 1_000]);
@@ -32,7 +33,7 @@ fn sender(first: &'static [u8], then: &'static [u8]) -> u16 {
             spawn(move || flood(stream));
         }
     });
-    port
+    address
 }
 
 #[test]
@@ -61,14 +62,14 @@ fn what_is_no_broker_is_told() {
 fn closed_or_full_standard_error_stops_nothing() {
     for error in ["/dev/full", ""] {
         let scene = Scene::new("stderr");
-        let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-        let tap = Tap::to(broker.port);
+        let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+        let tap = Tap::to(broker.address);
         let mut command = Command::new("sh");
         let script = if error.is_empty() { "exec \"$@\" 2>&-" } else { "exec \"$@\" 2>/dev/full" };
         let bridge = bridge_command();
         command.args(["-c", script, "sh"]).arg(bridge.get_program()).args(bridge.get_args()).arg("--journal");
         command.arg(scene.path("journal")).arg("--state").arg(scene.path("state/cursors"));
-        command.args(["--node", "pi", "--to", &format!("mqtt://127.0.0.1:{}", tap.port)]);
+        command.args(["--node", "pi", "--to", &format!("mqtt://{}", tap.address)]);
         let mut bridge = Process::start(command);
         server.connect().ask("hello");
         tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["hello"]);
@@ -96,13 +97,13 @@ fn reader_of_standard_error_that_has_gone_stops_nothing() {
 #[test]
 fn two_boards_with_one_name_are_told_and_both_go_on() {
     let scene = Scene::new("namesakes");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
     server.connect().ask("hello");
-    let first = scene.bridge(broker.port, &[]);
+    let first = scene.bridge(broker.address, &[]);
     eventually("it arrives", || scene.counters().is_some_and(|counters| counters["acknowledged_rest"] == 1));
     let other = Scene::new("namesakes");
     let other_server = other.server();
-    let second = other.bridge(broker.port, &[]);
+    let second = other.bridge(broker.address, &[]);
     // A message for each connection, so that each of them is a success.
     let is_told = |bridge: &Process| bridge.said().iter().any(|line| line.contains("--client-id"));
     let (mut of_first, mut of_second) = (server.connect(), other_server.connect());
@@ -122,9 +123,9 @@ fn two_boards_with_one_name_are_told_and_both_go_on() {
 }
 
 /// A broker that takes urgent messages and losses, and closes the connection on any other message.
-fn urgent_only() -> u16 {
+fn urgent_only() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let address = listener.local_addr().unwrap();
     let serve = |mut stream: TcpStream| {
         while let Some(packet) = read_packet(&mut stream) {
             let answer = match packet[0] >> 4 {
@@ -149,7 +150,7 @@ fn urgent_only() -> u16 {
             spawn(move || serve(stream));
         }
     });
-    port
+    address
 }
 
 /// A packet without its length.
@@ -188,9 +189,9 @@ fn message_at_fault_is_found_though_urgent_ones_are_taken_on_each_connection() {
 #[test]
 fn backlog_that_is_refused_does_not_fill_the_log() {
     let scene = Scene::new("log");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 100\n"));
+    let (server, broker) = (scene.server(), Broker::start(own_address(), "max_packet_size 100\n"));
     send(&mut server.connect(), "m", 300, 5);
-    let mut bridge = scene.bridge(broker.port, &[]);
+    let mut bridge = scene.bridge(broker.address, &[]);
     eventually("all are given up", || {
         scene.counters().is_some_and(|counters| counters["lost_too_large"] == 300)
     });
@@ -202,9 +203,9 @@ fn backlog_that_is_refused_does_not_fill_the_log() {
 #[test]
 fn journal_that_is_moved_away_during_an_outage_is_sent_to_its_end() {
     let scene = Scene::new("moved");
-    let (server, port) = (scene.server(), free_port());
-    let tap = Tap::to(port);
-    let bridge = scene.bridge(tap.port, &[]);
+    let (server, address) = (scene.server(), own_address());
+    let tap = Tap::to(address);
+    let bridge = scene.bridge(tap.address, &[]);
     bridge.wait_for("it is tried again");
     // More than is read ahead.
     let mut expected = send(&mut server.connect(), "old", 400, 5);
@@ -213,7 +214,7 @@ fn journal_that_is_moved_away_during_an_outage_is_sent_to_its_end() {
     std::fs::rename(scene.path("journal"), scene.path("aside")).unwrap();
     let server = scene.server();
     expected.extend(send(&mut server.connect(), "new", 20, 5));
-    let _broker = Broker::start(port, "");
+    let _broker = Broker::start(address, "");
     expected.sort();
     tap.wait("all arrive", |acknowledged| texts(acknowledged) == expected);
     bridge.wait_for("another journal");

@@ -1,10 +1,11 @@
 //! Brokers, servers and bridges that are killed, frozen and slow: every message arrives, in order within its class.
 
-use crate::broker::{Broker, free_port};
+use crate::broker::Broker;
 use crate::process::Process;
 use crate::scene::{RESIDENT_KB_MAX, Scene, check, send};
 use crate::support::eventually;
 use crate::support::fake_time::FakeTime;
+use crate::support::own_address::own_address;
 use crate::support::random::Random;
 use crate::tap::Tap;
 use std::thread::sleep;
@@ -24,10 +25,10 @@ enum Victim {
 fn survives_kills(victim: Victim, seed: u64) {
     let scene = Scene::new("kills");
     let mut random = Random(seed);
-    let port = free_port();
-    let tap = Tap::to(port);
-    let (mut server, mut broker) = (scene.server(), Some(Broker::start(port, "")));
-    let mut bridge = scene.bridge(tap.port, &[]);
+    let address = own_address();
+    let tap = Tap::to(address);
+    let (mut server, mut broker) = (scene.server(), Some(Broker::start(address, "")));
+    let mut bridge = scene.bridge(tap.address, &[]);
     let mut expected = Vec::new();
     for round in 0..6 {
         let is_hit =
@@ -50,9 +51,9 @@ fn survives_kills(victim: Victim, seed: u64) {
             server = scene.server();
         }
         expected.extend(send(&mut server.connect(), &format!("away{round}"), 50, 5));
-        broker.get_or_insert_with(|| Broker::start(port, ""));
+        broker.get_or_insert_with(|| Broker::start(address, ""));
         if hits[2] {
-            bridge = scene.bridge(tap.port, &[]);
+            bridge = scene.bridge(tap.address, &[]);
         }
     }
     check(&tap, expected);
@@ -83,10 +84,10 @@ fn several_killed_at_once_lose_nothing() {
 #[test]
 fn slow_broker_gets_everything_once() {
     let scene = Scene::new("slow");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
     tap.delay(5);
-    let _bridge = scene.bridge(tap.port, &["--in-flight", "4"]);
+    let _bridge = scene.bridge(tap.address, &["--in-flight", "4"]);
     let expected = send(&mut server.connect(), "m", 300, 10);
     check(&tap, expected.clone());
     assert_eq!(tap.published().len(), expected.len());
@@ -95,9 +96,9 @@ fn slow_broker_gets_everything_once() {
 #[test]
 fn frozen_broker_ends_the_connection_and_nothing_is_lost() {
     let scene = Scene::new("frozen");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
-    let bridge = scene.bridge(tap.port, &["--ack-timeout", "1"]);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
+    let bridge = scene.bridge(tap.address, &["--ack-timeout", "1"]);
     bridge.wait_for("connected");
     broker.freeze(true);
     let expected = send(&mut server.connect(), "m", 100, 10);
@@ -118,10 +119,10 @@ fn wait_for_hour(began: Instant, hour: u32) {
 #[test]
 fn outage_of_a_day_loses_nothing_and_fills_neither_memory_nor_log() {
     let (scene, time) = (Scene::new("day"), FakeTime::faster(TIMES));
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
     // A round trip that takes 1 ms takes 4 s by the bridge's clock.
-    let mut command = scene.command_to(&format!("mqtt://127.0.0.1:{}", tap.port), &["--ack-timeout", "600"]);
+    let mut command = scene.command_to(&format!("mqtt://{}", tap.address), &["--ack-timeout", "600"]);
     time.put_before(&mut command);
     let began = Instant::now();
     let bridge = Process::start(command);
@@ -131,7 +132,7 @@ fn outage_of_a_day_loses_nothing_and_fills_neither_memory_nor_log() {
     broker.freeze(true);
     expected.extend(send(&mut server.connect(), "silent", 200, 5));
     wait_for_hour(began, 12);
-    let port = broker.port;
+    let address = broker.address;
     broker.kill();
     expected.extend(send(&mut server.connect(), "gone", 200, 5));
     wait_for_hour(began, 24);
@@ -139,7 +140,7 @@ fn outage_of_a_day_loses_nothing_and_fills_neither_memory_nor_log() {
     // A failure is logged once in ten minutes, and there are several. Few lines would mean that no day has passed.
     let said = bridge.said();
     assert!((20..400).contains(&said.len()), "{said:#?}");
-    let _broker = Broker::start(port, "");
+    let _broker = Broker::start(address, "");
     let connected = |said: &[String]| said.iter().filter(|line| line.contains(" connected to ")).count();
     eventually("it is connected again", || connected(&bridge.said()) > connected(&said));
     // From here on at its usual speed, and later than the clock can have come by now.

@@ -5,8 +5,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// A process; it is killed when this is dropped.
+/// How many lines are shown of each program when a test fails.
+const SAID_LAST: usize = 40;
+
+/// A process; it is killed when this is dropped, and shows what it said last if the test has failed.
 pub struct Process {
+    name: String,
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
 }
@@ -16,10 +20,10 @@ impl Process {
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let said = Arc::default();
+        let (name, said) = (command.get_program().display().to_string(), Arc::default());
         collect(child.stdout.take().unwrap(), &said);
         collect(child.stderr.take().unwrap(), &said);
-        Self { child, said }
+        Self { name, child, said }
     }
 
     /// Its lines so far, of standard output and error.
@@ -85,6 +89,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            let said = self.said();
+            println!("{} said last:\n{}", self.name, said[said.len().saturating_sub(SAID_LAST)..].join("\n"));
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What cannot be sent is told, and never stops what can.
 
-use crate::broker::{Broker, free_port};
+use crate::broker::Broker;
 use crate::process::Process;
 use crate::scene::{Scene, check_order, send, texts};
 use crate::support::eventually;
+use crate::support::own_address::own_address;
 use crate::tap::Tap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -18,17 +19,17 @@ fn lost(tap: &Tap, reason: &str) -> u64 {
 #[test]
 fn overwritten_messages_are_told_and_the_others_arrive() {
     let scene = Scene::new("overwritten");
-    let (server, port) = (scene.server(), free_port());
-    let tap = Tap::to(port);
+    let (server, address) = (scene.server(), own_address());
+    let tap = Tap::to(address);
     // The bridge has begun, so it knows what it misses.
-    let mut bridge = scene.bridge(tap.port, &[]);
+    let mut bridge = scene.bridge(tap.address, &[]);
     bridge.wait_for("it is tried again");
     bridge.kill();
     // Several times what the journal holds.
     let long = "x".repeat(400);
     let sent = send(&mut server.connect(), &long, 6_000, 10);
-    let _broker = Broker::start(port, "");
-    let _bridge = scene.bridge(tap.port, &[]);
+    let _broker = Broker::start(address, "");
+    let _bridge = scene.bridge(tap.address, &[]);
     let last = sent.last().unwrap();
     tap.wait("the last one arrives", |acknowledged| {
         acknowledged.iter().any(|message| !message.is_lost() && message.field("text") == last.as_str())
@@ -43,11 +44,11 @@ fn overwritten_messages_are_told_and_the_others_arrive() {
 #[test]
 fn expired_messages_are_told() {
     let scene = Scene::new("expired");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
     send(&mut server.connect(), "old", 20, 5);
     std::thread::sleep(std::time::Duration::from_millis(2_100));
-    let _bridge = scene.bridge(tap.port, &["--max-age", "2"]);
+    let _bridge = scene.bridge(tap.address, &["--max-age", "2"]);
     tap.wait("losses are told", |_| lost(&tap, "expired") >= 20);
     // However slow the machine is, one of these is fast enough.
     let mut client = server.connect();
@@ -61,13 +62,13 @@ fn expired_messages_are_told() {
 #[test]
 fn message_that_is_too_large_is_told_and_passed_over() {
     let scene = Scene::new("large");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), "max_packet_size 400\n"));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), "max_packet_size 400\n"));
+    let tap = Tap::to(broker.address);
     let mut client = server.connect();
     client.ask("before");
     client.ask(&"x".repeat(500));
     client.ask("after");
-    let _bridge = scene.bridge(tap.port, &[]);
+    let _bridge = scene.bridge(tap.address, &[]);
     tap.wait("the last one arrives", |acknowledged| texts(acknowledged) == ["after", "before"]);
     tap.wait("the loss is told", |_| lost(&tap, "too-large") == 1);
 }
@@ -77,13 +78,13 @@ fn message_without_right_is_told_and_passed_over() {
     let scene = Scene::new("right");
     fs::write(scene.path("acl"), "topic write firstline/pi/p4\ntopic write firstline/pi/lost\n").unwrap();
     let lines = format!("acl_file {}\n", scene.text("acl"));
-    let (server, broker) = (scene.server(), Broker::start(free_port(), &lines));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), &lines));
+    let tap = Tap::to(broker.address);
     let mut client = server.connect();
     client.ask("before");
     client.ask("/urgent not permitted");
     client.ask("after");
-    let bridge = scene.bridge(tap.port, &[]);
+    let bridge = scene.bridge(tap.address, &[]);
     tap.wait("the others arrive", |acknowledged| texts(acknowledged) == ["after", "before"]);
     tap.wait("the loss is told", |_| lost(&tap, "refused: NotAuthorized") == 1);
     bridge.wait_for("1 not sent of IDs 2 to 2: refused: NotAuthorized");
@@ -98,10 +99,10 @@ fn wrong_password_is_told_and_the_right_one_goes_on() {
         .unwrap();
     assert!(made.success());
     let lines = format!("allow_anonymous false\npassword_file {}\n", scene.text("users"));
-    let (server, broker) = (scene.server(), Broker::start_with(free_port(), &lines));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start_with(own_address(), &lines));
+    let tap = Tap::to(broker.address);
     server.connect().ask("hello");
-    let (file, url) = (scene.text("password"), format!("mqtt://me@127.0.0.1:{}", tap.port));
+    let (file, url) = (scene.text("password"), format!("mqtt://me@{}", tap.address));
     let write = |text: &str, mode| {
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
@@ -121,9 +122,9 @@ fn wrong_password_is_told_and_the_right_one_goes_on() {
 #[test]
 fn other_journal_is_told_and_sent_from_its_beginning() {
     let scene = Scene::new("other");
-    let broker = Broker::start(free_port(), "");
-    let tap = Tap::to(broker.port);
-    let mut bridge = scene.bridge(tap.port, &[]);
+    let broker = Broker::start(own_address(), "");
+    let tap = Tap::to(broker.address);
+    let mut bridge = scene.bridge(tap.address, &[]);
     bridge.wait_for("the bridge waits for it");
     let server = scene.server();
     server.connect().ask("first");
@@ -131,7 +132,7 @@ fn other_journal_is_told_and_sent_from_its_beginning() {
     assert_eq!(bridge.end(), Some(0));
     let server = scene.another_journal(server);
     server.connect().ask("second");
-    let bridge = scene.bridge(tap.port, &[]);
+    let bridge = scene.bridge(tap.address, &[]);
     tap.wait("it arrives, too", |acknowledged| texts(acknowledged) == ["first", "second"]);
     bridge.wait_for("another journal");
     tap.wait("that is told", |acknowledged| {
@@ -146,20 +147,20 @@ fn other_journal_is_told_and_sent_from_its_beginning() {
 #[test]
 fn rest_of_another_journal_is_told_though_the_bridge_ends_before() {
     let scene = Scene::new("untold");
-    let (server, broker) = (scene.server(), Broker::start(free_port(), ""));
-    let tap = Tap::to(broker.port);
+    let (server, broker) = (scene.server(), Broker::start(own_address(), ""));
+    let tap = Tap::to(broker.address);
     server.connect().ask("first");
-    let mut bridge = scene.bridge(tap.port, &[]);
+    let mut bridge = scene.bridge(tap.address, &[]);
     tap.wait("it arrives", |acknowledged| texts(acknowledged) == ["first"]);
     assert_eq!(bridge.end(), Some(0));
     let server = scene.another_journal(server);
     server.connect().ask("second");
     tap.keep_back(Some("/lost"));
-    let mut bridge = scene.bridge(tap.port, &[]);
+    let mut bridge = scene.bridge(tap.address, &[]);
     tap.wait("the new journal is sent", |acknowledged| texts(acknowledged) == ["first", "second"]);
     assert_eq!(bridge.end(), Some(0));
     tap.keep_back(None);
-    let _bridge = scene.bridge(tap.port, &[]);
+    let _bridge = scene.bridge(tap.address, &[]);
     tap.wait("the loss is told", |acknowledged| {
         acknowledged.iter().any(|told| told.is_lost() && told.field("reason") == "other-journal")
     });
@@ -170,21 +171,21 @@ fn damaged_cursors_and_a_second_bridge_are_refused() {
     let scene = Scene::new("cursors");
     let server = scene.server();
     server.connect().ask("hello");
-    let mut bridge = scene.bridge(free_port(), &[]);
+    let mut bridge = scene.bridge(own_address(), &[]);
     bridge.wait_for("it is tried again");
-    assert_refused(scene.bridge(free_port(), &[]), 1, "another bridge uses it");
+    assert_refused(scene.bridge(own_address(), &[]), 1, "another bridge uses it");
     bridge.kill();
     fs::write(scene.path("state/cursors"), "nonsense").unwrap();
-    assert_refused(scene.bridge(free_port(), &[]), 1, "move it away");
+    assert_refused(scene.bridge(own_address(), &[]), 1, "move it away");
 }
 
 #[test]
 fn damaged_cursors_end_the_bridge_though_it_takes_commands() {
-    let (scene, broker) = (Scene::new("both"), Broker::start(free_port(), ""));
+    let (scene, broker) = (Scene::new("both"), Broker::start(own_address(), ""));
     let _server = scene.server();
     fs::create_dir_all(scene.path("state")).unwrap();
     fs::write(scene.path("state/cursors"), "nonsense").unwrap();
-    let mut bridge = scene.bridge(broker.port, &["--subscribe", "do/{node}/#"]);
+    let mut bridge = scene.bridge(broker.address, &["--subscribe", "do/{node}/#"]);
     assert_eq!(bridge.code(), Some(1));
     bridge.wait_for("move it away");
 }
@@ -193,9 +194,13 @@ fn damaged_cursors_end_the_bridge_though_it_takes_commands() {
 fn wrong_options_are_refused_in_one_line() {
     let scene = Scene::new("options");
     assert_refused(scene.bridge_to("http://pi", &[]), 2, "mqtt://");
-    assert_refused(scene.bridge(1, &["--urgent", "x"]), 2, "0 to 9");
+    assert_refused(scene.bridge(own_address(), &["--urgent", "x"]), 2, "0 to 9");
     let own = ["--subscribe", "firstline/{node}/+"];
-    assert_refused(scene.bridge(1, &own), 2, "it matches firstline/pi/p0, where this bridge publishes");
+    assert_refused(
+        scene.bridge(own_address(), &own),
+        2,
+        "it matches firstline/pi/p0, where this bridge publishes",
+    );
 }
 
 fn assert_refused(mut bridge: Process, code: i32, part: &str) {

@@ -5,6 +5,7 @@ use crate::support::directory::Directory;
 use crate::support::{Client, Server, command, companion};
 use crate::tap::{Published, Tap};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -52,9 +53,9 @@ impl Scene {
         self.server()
     }
 
-    /// A bridge to that port.
-    pub fn bridge(&self, port: u16, args: &[&str]) -> Process {
-        self.bridge_to(&format!("mqtt://127.0.0.1:{port}"), args)
+    /// A bridge to that address.
+    pub fn bridge(&self, broker: SocketAddr, args: &[&str]) -> Process {
+        self.bridge_to(&format!("mqtt://{broker}"), args)
     }
 
     /// A bridge to that broker.

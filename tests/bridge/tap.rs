@@ -4,7 +4,7 @@
 use crate::support::LIMIT;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
@@ -37,9 +37,9 @@ struct Seen {
     connections: usize,
 }
 
-/// The tap; it forwards to whatever listens on the broker's port.
+/// The tap; it forwards to whatever listens at the broker's address.
 pub struct Tap {
-    pub port: u16,
+    pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     faults: Arc<Faults>,
 }
@@ -56,21 +56,21 @@ struct Faults {
 }
 
 impl Tap {
-    pub fn to(broker_port: u16) -> Self {
+    pub fn to(broker: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let faults = Arc::<Faults>::default();
         let (to, with) = (Arc::clone(&seen), Arc::clone(&faults));
         spawn(move || {
             for bridge in listener.incoming().map_while(Result::ok) {
                 to.lock().unwrap().connections += 1;
-                if let Ok(broker) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker_port)) {
+                if let Ok(broker) = TcpStream::connect(broker) {
                     join(bridge, broker, &to, &with);
                 }
             }
         });
-        Self { port, seen, faults }
+        Self { address, seen, faults }
     }
 
     /// Slows the broker down.

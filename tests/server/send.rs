@@ -1,7 +1,7 @@
 //! `firstline send` against the real server, and against some that are none.
 
 use crate::support::directory::Directory;
-use crate::support::unserved::Unserved;
+use crate::support::own_address::own_address;
 use crate::support::{
     HeldConsumer, LIMIT, Server, command, eventually, is_asleep, is_emulated, run_to_end, signal,
 };
@@ -371,14 +371,14 @@ fn what_is_wrong_with_the_call_is_one_line() {
 
 #[test]
 fn without_a_server_it_is_not_sent_within_the_time() {
-    let unserved = Unserved::new();
-    let ran = run(&[&unserved.address, "smoke", "--timeout", "0.3", "--retry"]);
+    let unserved = own_address().to_string();
+    let ran = run(&[&unserved, "smoke", "--timeout", "0.3", "--retry"]);
     assert_eq!(ran.code, Some(4));
     assert!(
         ran.complaints[0].contains("not sent yet: ") && ran.complaints[1].contains("not sent: "),
         "{ran:?}"
     );
-    let ran = run_with(&[&unserved.address, "--timeout", "0.3"], numbered(1_000));
+    let ran = run_with(&[&unserved, "--timeout", "0.3"], numbered(1_000));
     assert_eq!(ran.code, Some(4));
     assert!(lines_told(&ran.complaints, "not sent: ").contains(&1));
     assert!(ran.complaints.last().unwrap().contains(" was not read"), "{:?}", ran.complaints.last());

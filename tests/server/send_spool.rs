@@ -2,8 +2,8 @@
 
 use crate::send::{Call, Ran, host, numbered, run, run_with, texts};
 use crate::support::directory::Directory;
+use crate::support::own_address::own_address;
 use crate::support::traced::under_strace;
-use crate::support::unserved::Unserved;
 use crate::support::{HeldConsumer, Server, command, eventually};
 use firstline::limits::{IN_FLIGHT, TEXT_BYTES};
 use firstline::process_io::file_lock::try_lock;
@@ -33,8 +33,8 @@ const CALLS: [&str; 15] = [
 ];
 
 fn keep(spool: &Directory, args: &[&str]) {
-    let unserved = Unserved::new();
-    let ran = run(&[&[&unserved.address, "--timeout", "0.1", "--spool", spool.path()], args].concat());
+    let unserved = own_address().to_string();
+    let ran = run(&[&[&unserved, "--timeout", "0.1", "--spool", spool.path()], args].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.complaints.last().unwrap().contains("not sent, and kept in "), "{ran:?}");
 }
@@ -77,12 +77,12 @@ fn what_was_kept_is_sent_by_the_next_call_the_most_urgent_first() {
 
 #[test]
 fn lines_are_kept_to_the_last_and_flushed() {
-    let (spool, unserved) = (Directory::new("spool-lines"), Unserved::new());
-    let args = [&unserved.address, "-", "--timeout", "0.1", "--spool", spool.path()];
+    let (spool, unserved) = (Directory::new("spool-lines"), own_address().to_string());
+    let args = [&unserved, "-", "--timeout", "0.1", "--spool", spool.path()];
     let ran = run_with(&args, numbered(300));
     let summary = "firstline: 0 acknowledged, 0 refused, 0 unknown, 0 not sent, 300 kept";
     assert_eq!((ran.code, ran.complaints.last().map(String::as_str)), (Some(0), Some(summary)));
-    let ran = run(&[&unserved.address, "--flush", "--timeout", "0.1", "--spool", spool.path()]);
+    let ran = run(&[&unserved, "--flush", "--timeout", "0.1", "--spool", spool.path()]);
     assert_eq!((ran.code, files(&spool).len()), (Some(4), 300), "they are kept on");
     let server = Server::start(&[]);
     let ran = flush(&spool, &server, &[]);
@@ -112,8 +112,8 @@ fn a_kept_message_that_is_refused_is_told_and_one_without_a_right_stays() {
 
 #[test]
 fn an_interruption_keeps_what_was_not_sent() {
-    let (spool, unserved) = (Directory::new("spool-interrupted"), Unserved::new());
-    let args = [&unserved.address, "--timeout=off", "--spool", spool.path(), "smoke"];
+    let (spool, unserved) = (Directory::new("spool-interrupted"), own_address().to_string());
+    let args = [&unserved, "--timeout=off", "--spool", spool.path(), "smoke"];
     let call = Call::start(&args, Stdio::null());
     assert!(call.complaint().contains("trying again"));
     call.signal("TERM");
@@ -125,8 +125,8 @@ fn an_interruption_keeps_what_was_not_sent() {
 #[test]
 fn two_calls_at_once_send_each_message_once() {
     let (spool, journal) = (Directory::new("spool-two"), Directory::new("spool-two-journal"));
-    let unserved = Unserved::new();
-    let args = [&unserved.address, "-", "--timeout", "0.1", "--spool", spool.path()];
+    let unserved = own_address().to_string();
+    let args = [&unserved, "-", "--timeout", "0.1", "--spool", spool.path()];
     let calls: Vec<_> = (0..2).map(|_| Call::with_pipe(&args)).collect();
     for (at, (_, input)) in calls.iter().enumerate() {
         let lines: String = (0..100).map(|number| format!("{at} {number}\n")).collect();
@@ -228,8 +228,8 @@ fn spool_that_cannot_be_used_holds_up_no_message() {
     let ran = run(&[&host(&server), "--spool", above.join("spool").to_str().unwrap(), "smoke"]);
     let advice = format!("mkdir -p {}; sending without the spool", above.display());
     assert!(ran.code == Some(0) && ran.complaints[0].ends_with(&advice), "{ran:?}");
-    let unserved = Unserved::new();
-    let ran = run(&[&unserved.address, "--timeout", "0.1", "--spool", path, "smoke"]);
+    let unserved = own_address().to_string();
+    let ran = run(&[&unserved, "--timeout", "0.1", "--spool", path, "smoke"]);
     assert!(ran.code == Some(4) && ran.complaints.last().unwrap().contains("not sent"), "{ran:?}");
     let ran = run(&[&host(&server), "--flush", "--spool", path]);
     assert_eq!((ran.code, ran.receipts.len()), (Some(4), 0), "{ran:?}");
@@ -240,15 +240,13 @@ fn spool_that_cannot_be_used_holds_up_no_message() {
 #[test]
 fn while_input_stays_open_the_server_is_tried_again_and_what_is_kept_is_sent() {
     let (spool, journal) = (Directory::new("spool-again"), Directory::new("spool-again-journal"));
-    let unserved = Unserved::new();
-    let address = unserved.address.clone();
+    let address = own_address().to_string();
     // Later, the server has as long to answer.
     let (call, mut input) = Call::with_pipe(&[&address, "-", "--timeout", "5", "--spool", spool.path()]);
     writeln!(input, "a").unwrap();
     eventually("the server is given up", || call.complaint().contains("given up; keeping the input in"));
     writeln!(input, "b").unwrap();
     eventually("both are kept", || files(&spool).len() == 2);
-    drop(unserved);
     let server = Server::start(&["--listen", &address, "--journal", journal.path()]);
     assert_eq!([call.receipt(), call.receipt()], ["1", "2"]);
     writeln!(input, "c").unwrap();
@@ -262,13 +260,11 @@ fn while_input_stays_open_the_server_is_tried_again_and_what_is_kept_is_sent() {
 
 #[test]
 fn server_that_answers_no_message_gets_one_at_a_time_after_it_was_away() {
-    let (spool, unserved) = (Directory::new("spool-trial"), Unserved::new());
-    let address = unserved.address.clone();
+    let (spool, address) = (Directory::new("spool-trial"), own_address().to_string());
     let (call, mut input) = Call::with_pipe(&[&address, "-", "--timeout", "4", "--spool", spool.path()]);
     input.write_all(numbered(10).as_bytes()).unwrap();
     eventually("the server is given up", || call.complaint().contains("given up; keeping the input in"));
     eventually("all are kept", || files(&spool).len() == 10);
-    drop(unserved);
     let listener = TcpListener::bind(&address).unwrap();
     for _ in 0..2 {
         let mut stream = listener.accept().unwrap().0;
@@ -286,11 +282,11 @@ fn server_that_answers_no_message_gets_one_at_a_time_after_it_was_away() {
 
 #[test]
 fn signal_is_heard_before_all_input_is_kept() {
-    let (spool, unserved) = (Directory::new("spool-signal"), Unserved::new());
+    let (spool, unserved) = (Directory::new("spool-signal"), own_address().to_string());
     fs::create_dir(&spool.0).unwrap();
     // While another process holds this lock, the call waits with the first message that it keeps.
     let lock = try_lock(&spool.0.join("lock")).unwrap().unwrap();
-    let args = [&unserved.address, "-", "--timeout", "0.1", "--spool", spool.path()];
+    let args = [&unserved, "-", "--timeout", "0.1", "--spool", spool.path()];
     let (call, mut input) = Call::with_pipe(&args);
     input.write_all("x\n".repeat(8_000).as_bytes()).unwrap();
     eventually("it waits for the lock", || waits_for_lock(call.id()));
@@ -304,11 +300,11 @@ fn signal_is_heard_before_all_input_is_kept() {
 
 #[test]
 fn signals_end_a_call_while_another_process_holds_the_lock() {
-    let (spool, unserved) = (Directory::new("spool-held"), Unserved::new());
+    let (spool, unserved) = (Directory::new("spool-held"), own_address().to_string());
     fs::create_dir(&spool.0).unwrap();
     let _lock = try_lock(&spool.0.join("lock")).unwrap().unwrap();
     for signals in [["TERM", "TERM"].as_slice(), &["INT"]] {
-        let args = [&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "smoke"];
+        let args = [&unserved, "--timeout", "0.1", "--spool", spool.path(), "smoke"];
         let call = Call::start(&args, Stdio::null());
         eventually("it waits for the lock", || waits_for_lock(call.id()));
         signals.iter().for_each(|signal| call.signal(signal));
@@ -406,8 +402,8 @@ fn traced(how: &[&str], args: &[&str]) -> Ran {
 fn on_a_full_disk_nothing_is_told_as_kept() {
     let spool = Directory::new("spool-full");
     keep(&spool, &["smoke"]);
-    let unserved = Unserved::new();
-    let args = [&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "more"];
+    let unserved = own_address().to_string();
+    let args = [&unserved, "--timeout", "0.1", "--spool", spool.path(), "more"];
     // The first sync is that of the file that was kept before, which is begun.
     // The second is that of the new message, and the third that of the directory with its name.
     for (rule, kept) in [
@@ -452,11 +448,11 @@ fn killed_everywhere(
 #[cfg_attr(not(feature = "strace"), ignore = "takes strace")]
 fn given_up_server_is_not_said_to_be_tried_again() {
     let spool = Directory::new("spool-late");
-    let unserved = Unserved::new();
+    let unserved = own_address().to_string();
     // The first attempt begins when the time is over.
     let rules = ["inject=?poll:delay_enter=300000", "inject=?ppoll:delay_enter=300000"];
     let how = ["-f", "-o", "/dev/null", "-e", rules[0], "-e", rules[1]];
-    let ran = traced(&how, &[&unserved.address, "--timeout", "0.1", "--spool", spool.path(), "a"]);
+    let ran = traced(&how, &[&unserved, "--timeout", "0.1", "--spool", spool.path(), "a"]);
     assert_eq!((ran.code, ran.complaints.len()), (Some(0), 1), "{ran:?}");
     assert!(ran.complaints[0].contains("not sent, and kept in "), "{ran:?}");
 }
@@ -466,11 +462,11 @@ fn given_up_server_is_not_said_to_be_tried_again() {
 fn a_kill_at_any_moment_loses_nothing_that_was_kept() {
     let (spool, journal) = (Directory::new("spool-kill"), Directory::new("spool-kill-journal"));
     let server = Server::start(&["--journal", journal.path()]);
-    let unserved = Unserved::new();
+    let unserved = own_address().to_string();
     let mut told = BTreeSet::new();
     let own_args = |run: usize| {
         let text = format!("own {run}");
-        [&unserved.address, "--timeout", "0.1", "--spool", spool.path(), &text].map(str::to_string).to_vec()
+        [&unserved, "--timeout", "0.1", "--spool", spool.path(), &text].map(str::to_string).to_vec()
     };
     let prepare = |run: usize| keep(&spool, &["--urgent", &format!("before {run}")]);
     let check = |run: usize, code: Option<i32>| {

@@ -2,7 +2,7 @@
 
 use super::send::{Call, Ran, endless_peer, host, run_with};
 use crate::support::directory::{Directory, take_away};
-use crate::support::unserved::Unserved;
+use crate::support::own_address::own_address;
 use crate::support::{Client, Server, command, eventually, run_to_end, signal};
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -144,13 +144,11 @@ fn messages_are_printed_as_they_come_and_only_those_that_are_asked_for() {
 
 #[test]
 fn it_waits_for_a_server_and_ends_when_no_message_comes() {
-    let unserved = Unserved::new();
-    let address = unserved.address.clone();
+    let address = own_address().to_string();
     let timed_out = ran(&[&address, "--timeout", "0.3"]);
     assert_eq!((timed_out.code, timed_out.receipts.len()), (Some(3), 0));
     let call = watch(&[&address, "--count=1"]);
     assert!(call.complaint().contains("trying again"));
-    drop(unserved);
     let server = Server::start(&["--listen", &address]);
     assert_eq!(call.complaint(), "firstline: connected again");
     say(&server, &["hello"]);

@@ -13,10 +13,10 @@ pub mod accounts;
 pub mod directory;
 pub mod fake_time;
 pub mod mounted;
+pub mod own_address;
 pub mod random;
 pub mod stuck;
 pub mod traced;
-pub mod unserved;
 
 use firstline::limits::{CONSUMER_STACK_BYTES, LOGGER_STACK_BYTES, WORKER_STACK_BYTES};
 use nix::fcntl::{FcntlArg, fcntl};
