@@ -37,7 +37,7 @@ impl Copy {
     /// What cargo says when it builds for that board, which must fail.
     fn failure(&self, board: &str) -> String {
         let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["check", "--lib", "--offline", "--locked", "--target-dir"])
+            .args(["build", "--lib", "--offline", "--locked", "--target-dir"])
             .arg(&self.target)
             .current_dir(&self.source)
             .env("FIRSTLINE_BOARD", board)
