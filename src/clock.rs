@@ -7,9 +7,13 @@
 //! repeated.
 
 #[cfg(any(fuzzing, shuttle))]
-pub use by_hand::now_ns;
+pub use by_hand::{now_ns, now_ns as processor_ns};
+#[cfg(not(any(fuzzing, shuttle)))]
+use nix::time::{ClockId, clock_gettime};
 use std::fmt::{self, Display};
 use std::sync::OnceLock;
+#[cfg(not(any(fuzzing, shuttle)))]
+use std::time::Duration;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 static START: OnceLock<Instant> = OnceLock::new();
@@ -26,6 +30,13 @@ pub fn start() {
 #[cfg(not(any(fuzzing, shuttle)))]
 pub fn now_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+/// How long the calling thread has run on a processor, in nanoseconds; 0 if the kernel does not say. It does not
+/// allocate.
+#[cfg(not(any(fuzzing, shuttle)))]
+pub fn processor_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 
 /// The wall clock, in nanoseconds since 1970; 0 if it is before 1970. It may have any value, and jumps when it is set:

@@ -35,6 +35,27 @@ pub const JOURNAL_RETRY_MS: u64 = 1_000;
 /// How much the replay reads for one client before it serves others, in bytes.
 pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
+/// From so many messages a second on, clients flood the server: a slow board then has nothing left to do for the
+/// history without delaying them.
+pub const REPLAY_FLOOD_PER_SECOND: u64 = 5_000;
+
+/// The shortest time in which messages are counted to tell a flood, in milliseconds: groups of them are committed.
+pub const REPLAY_FLOOD_WINDOW_MS: u64 = 50;
+
+/// How long a flood is remembered, in milliseconds: longer than a slow SD card takes for a sync.
+pub const REPLAY_FLOOD_MS: u64 = 1_000;
+
+/// Beside a flood, the replays that end take one part in so many of one processor: the flood hardly notices, and 64 MiB
+/// still take less than a minute.
+pub const REPLAY_SHARE: u64 = 32;
+
+/// How much of a processor's time such replays take at once before they are limited to that share, in milliseconds:
+/// enough to read a few thousand messages on any board.
+pub const REPLAY_BURST_MS: u64 = 20;
+
+/// How long the reader of the history waits at most before it looks again at who can be served, in milliseconds.
+pub const REPLAY_PAUSE_MS_MAX: u64 = 50;
+
 /// The free room that an outbox must have before the replay reads for its client, in bytes: the longest `MSG` line, and
 /// a `LOST` line.
 pub const REPLAY_ROOM_BYTES: usize = MSG_BYTES_MAX + ANSWER_LINE_BYTES_MAX;

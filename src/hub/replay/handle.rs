@@ -116,6 +116,11 @@ impl Handle {
         }
     }
 
+    /// For the reader: waits that long. Wake-ups are kept.
+    pub(super) fn pause(&self, ns: u64) {
+        drop(self.wakes.wait_timeout_while(self.is_woken.lock(), Duration::from_nanos(ns), |_| true));
+    }
+
     /// For the reader: waits until a thread wakes it, and calls `visit` with each connection that it was woken for.
     pub(super) fn for_each_woken(&self, visit: impl FnMut(ConnId)) {
         *self.wakes.wait_while(self.is_woken.lock(), |is_woken| !*is_woken) = false;

@@ -1,6 +1,6 @@
 //! Replay: a thread of its own reads the journal for the clients that request it (`/last`, `/since`,
-//! `/join MIN since ID`), as fast as each client reads. So neither the consumer nor a worker ever waits for the disk
-//! because of a replay.
+//! `/join MIN since ID`), as fast as each client reads, or more slowly if clients flood the server. So neither the
+//! consumer nor a worker ever waits for the disk because of a replay.
 //!
 //! A replay owns the slot of the line that requested it. The reply that closes the line releases the slot, so no place
 //! goes to another client while the reader still reads for it. The reader fills the outbox as far as there is room, and
@@ -16,10 +16,12 @@
 //! from the first message that it lacks.
 //!
 //! - [`request`] — what a client requests, and a replay in progress. Knows no outbox and no thread.
+//! - [`pace`] — how much of a processor the history takes beside a flood.
 //! - [`handle`] — the interface of the other threads to the reader.
 //! - [`reader`] — the thread that reads.
 
 pub mod handle;
+pub mod pace;
 pub mod reader;
 pub mod request;
 

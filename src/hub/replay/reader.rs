@@ -1,7 +1,9 @@
 //! The thread that reads the journal for clients: a bounded amount for each, one after the other.
 
 use super::handle::{Handle, REPLAYS};
+use super::pace::Pace;
 use super::request::{Action, Replay, Scope};
+use crate::clock;
 use crate::conn_id::ConnId;
 use crate::hub::egress::flush::Chunk;
 use crate::hub::egress::outbox::Outbox;
@@ -36,6 +38,7 @@ pub struct Reader {
     line: Vec<u8, MSG_BYTES_MAX>,
     /// The buffer for bytes that are being sent.
     chunk: &'static mut Chunk,
+    pace: Pace,
 }
 
 /// Why the reader stops working on a replay for now.
@@ -70,6 +73,13 @@ impl Client<'_> {
     fn outbox(&self) -> MutexGuard<'static, Outbox> {
         self.hub.outboxes[self.conn].lock()
     }
+
+    /// Whether its replay may have to wait for its share of the processor: it ends without joining. If the client is
+    /// gone, or the server ends, the replay ends at once.
+    fn is_paced(&self) -> bool {
+        let ends = REPLAYS[self.conn].lock().as_ref().is_some_and(|replay| !replay.scope.is_endless());
+        ends && !self.hub.is_draining() && self.outbox().is_alive()
+    }
 }
 
 impl Reader {
@@ -78,7 +88,8 @@ impl Reader {
     /// # Panics
     /// When called twice: there is only one reader.
     pub fn new(files: ReadOnly) -> Self {
-        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), chunk: CHUNK.take() }
+        let pace = Pace::default();
+        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), chunk: CHUNK.take(), pace }
     }
 
     /// Reads for as long as the process lives.
@@ -90,7 +101,36 @@ impl Reader {
 
     /// Waits until a thread wakes the reader, and reads a bounded amount for each connection that it was woken for.
     pub fn round(&mut self, hub: &Hub, handle: &Handle) {
-        handle.for_each_woken(|conn| self.serve(Client { conn, hub, handle }));
+        let (mut is_someone_served, mut must_someone_wait) = (false, false);
+        handle.for_each_woken(|conn| {
+            let client = Client { conn, hub, handle };
+            if self.must_wait(client) {
+                must_someone_wait = true;
+                handle.wake(conn);
+            } else {
+                is_someone_served = true;
+                self.serve_and_count(client);
+            }
+        });
+        if must_someone_wait && !is_someone_served {
+            handle.pause(self.pace.wait_ns(clock::now_ns()));
+        }
+    }
+
+    /// Whether the replay of that client has had its share of the processor beside a flood.
+    fn must_wait(&self, client: Client<'_>) -> bool {
+        self.pace.wait_ns(clock::now_ns()) > 0 && client.is_paced()
+    }
+
+    /// Serves a client, and counts what that takes.
+    fn serve_and_count(&mut self, client: Client<'_>) {
+        if !client.is_paced() {
+            return self.serve(client);
+        }
+        let before_ns = clock::processor_ns();
+        self.serve(client);
+        let processor_ns = clock::processor_ns() - before_ns;
+        self.pace.count(processor_ns, client.handle.next_id(), clock::now_ns());
     }
 
     /// Reads a bounded amount for one connection.

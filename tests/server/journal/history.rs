@@ -3,6 +3,7 @@
 use super::{answer, fill, flip, numbered};
 use crate::support::directory::Directory;
 use crate::support::{Client, Server, id_of};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn history_is_sent_oldest_first() {
@@ -75,6 +76,41 @@ fn join_since_sends_the_history_and_then_live_messages_without_gap_or_repetition
         assert_eq!(reader.ask("/ping"), "OK 2");
     }
     sending.join().unwrap();
+}
+
+#[test]
+fn beside_a_flood_the_history_arrives_whole_and_the_server_ends() {
+    let directory = Directory::new("flood");
+    let server = directory.start(&["--sync", "none", "--journal-size", "64M"]);
+    let mut client = server.connect();
+    fill(&mut client, 10_000);
+    let (address, is_over) = (server.address, AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| {
+            let mut client = Client::connect(address);
+            while !is_over.load(Ordering::Relaxed) {
+                fill(&mut client, 1_000);
+            }
+        });
+        let mut readers = [server.connect(), server.connect()];
+        readers.iter_mut().for_each(|reader| reader.send("/since 0\n"));
+        for reader in &mut readers {
+            let (messages, others) = answer(reader);
+            assert_eq!(others, ["OK 1"]);
+            assert_eq!(messages.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids(messages.len()));
+            assert!(messages.len() >= 10_000, "{}", messages.len());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        flooding.join().unwrap();
+        readers[0].send("/since 0\n");
+        assert!(readers[0].line().starts_with("MSG 1 "));
+    });
+    assert_eq!(server.end(), Some(0));
+}
+
+/// The first IDs, so many of them.
+fn ids(count: usize) -> Vec<u64> {
+    (1..=count as u64).collect()
 }
 
 #[test]
