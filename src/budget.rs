@@ -7,7 +7,6 @@ use crate::hub::clients::ClientTable;
 use crate::hub::connection::session::Session;
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::commit_group::CommitGroup;
-use crate::hub::egress::flush::Chunk;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::handling::shared::Table;
 use crate::hub::replay::Replays;
@@ -54,7 +53,7 @@ pub const STATIC: [Item; 14] = [
     Item::new("clients", 1, size_of::<Mutex<ClientTable>>()),
     Item::new("batches under way", GROUPS, size_of::<CommitGroup>()),
     Item::new("journal buffers", 1, size_of::<Buffers>()),
-    Item::new("readers of the journal", 1, size_of::<Replays>() + size_of::<Window>() + size_of::<Chunk>()),
+    Item::new("readers of the journal", 1, size_of::<Replays>() + size_of::<Window>()),
     Item::new("authenticator", 1, size_of::<Mutex<State>>()),
     Item::new("the auth file as it is read", 1, size_of::<Buffer>() + size_of::<Tokens>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Counters>>()),

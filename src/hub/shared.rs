@@ -8,7 +8,7 @@ use crate::hub::accept::vacancies::Vacancies;
 use crate::hub::clients::{ClientTable, Name, sender_of};
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::policy::Policy;
-use crate::hub::egress::flush::{self, Chunk};
+use crate::hub::egress::flush;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::subscription::Subscriber;
@@ -118,9 +118,9 @@ impl Hub {
 
     /// Sends what the outbox of a connection holds, as far as the socket accepts it, and wakes the connection's worker
     /// if it has work after that. `caller` is the thread that does this.
-    pub fn send(&self, conn: ConnId, chunk: &mut Chunk, caller: Caller) {
+    pub fn send(&self, conn: ConnId, caller: Caller) {
         let mut outbox = self.outboxes[conn].lock();
-        let next = flush::flush(&mut outbox, chunk);
+        let next = flush::flush(&mut outbox);
         let is_wanted = outbox.is_worker_wanted();
         drop(outbox);
         if is_wanted || next != FlushStatus::Nothing {

@@ -127,6 +127,18 @@ fn load(server: &Server) {
 }
 
 #[test]
+fn threads_have_no_heaps_of_their_own() {
+    if is_emulated() {
+        return println!("an emulator maps as it translates: nothing to compare");
+    }
+    // Each heap would take 64 MiB of addresses.
+    let server = Server::start(&["--workers", &WORKERS.to_string()]);
+    let mapped_kb = server.status("VmSize");
+    let static_kb = (sizes()["total"] / 1024) as u64;
+    assert!(mapped_kb < static_kb + 48 * 1024, "{mapped_kb} KiB, of which {static_kb} are static");
+}
+
+#[test]
 fn under_load_nothing_more_is_mapped() {
     if is_emulated() {
         return println!("an emulator maps as it translates: nothing to compare");

@@ -86,7 +86,7 @@ impl Departure {
             drop(outbox);
             return self.end_for(reason, link, context);
         }
-        let status = flush::flush(&mut outbox, &mut context.chunk);
+        let status = flush::flush(&mut outbox);
         if outbox.is_quiescent() && push_farewell(self.reason, link, &mut outbox) {
             self.stage = Stage::Flushing;
             return Ok(PollAt::Now);
@@ -108,7 +108,7 @@ impl Departure {
             drop(outbox);
             return self.end_for(reason, link, context);
         }
-        let status = flush::flush(&mut outbox, &mut context.chunk);
+        let status = flush::flush(&mut outbox);
         if outbox.is_empty() && !outbox.sending.is_in_progress() {
             drop(outbox);
             return self.begin_lingering(link, context);
@@ -145,10 +145,8 @@ impl Departure {
         let mut outbox = link.outbox(context);
         link.release_credits(&mut outbox);
         outbox.sending.set_writable();
-        flush::flush(&mut outbox, &mut context.chunk);
-        flush::flush_last(&mut outbox, &mut context.chunk, |outbox| {
-            !has_farewell && push_farewell(reason, link, outbox)
-        });
+        flush::flush(&mut outbox);
+        flush::flush_last(&mut outbox, |outbox| !has_farewell && push_farewell(reason, link, outbox));
         drop(outbox);
         context.hub.abort(link.conn);
         self.begin_lingering(link, context)

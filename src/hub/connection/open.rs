@@ -59,7 +59,7 @@ impl Open {
         let is_leaving = self.is_leaving(link);
         link.commands.tasks_mut().advance(is_leaving, context);
         let mut outbox = link.outbox(context);
-        let status = flush::flush(&mut outbox, &mut context.chunk);
+        let status = flush::flush(&mut outbox);
         self.wait(status, link, outbox, context)
     }
 

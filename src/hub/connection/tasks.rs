@@ -136,7 +136,7 @@ impl Tasks {
         context: &mut WorkerContext,
     ) -> Result<Answer, Refusal> {
         let (text, parts) = (HandlerText::new(text), context.task_parts());
-        if !shared.end(self.key(number), why, &text, context.now_ns, &parts, &mut context.chunk) {
+        if !shared.end(self.key(number), why, &text, context.now_ns, &parts) {
             return Err(Refusal::NotYours);
         }
         self.ended += 1;

@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
-use crate::hub::egress::flush::{self, Chunk};
+use crate::hub::egress::flush::flush;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::subscription::Subscription;
@@ -33,7 +33,6 @@ struct LineByLine<'a> {
     conn: ConnId,
     hub: &'a Hub,
     caller: Caller,
-    chunk: &'a mut Chunk,
     /// Whether a flush may still make room.
     may_make_room: bool,
 }
@@ -49,7 +48,7 @@ impl LineByLine<'_> {
         line: &[u8],
     ) -> Option<bool> {
         if self.may_make_room && !outbox.has_room_for_msg(line) {
-            if flush::flush(outbox, self.chunk) != FlushStatus::Nothing {
+            if flush(outbox) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
             self.may_make_room = outbox.has_room_for_msg(line);
@@ -74,14 +73,13 @@ impl LineByLine<'_> {
 pub struct Delivery {
     /// Connections with new bytes in their outboxes.
     touched: ConnSet,
-    chunk: Chunk,
 }
 
 impl Delivery {
     /// A delivery that has delivered nothing yet.
     #[expect(clippy::new_without_default, reason = "startup makes the only one")]
     pub fn new() -> Self {
-        Self { touched: ConnSet::new(), chunk: Chunk::new() }
+        Self { touched: ConnSet::new() }
     }
 
     /// Delivers a processed group. `caller` is the thread that does it.
@@ -116,10 +114,9 @@ impl Delivery {
 
     /// Puts the lines into one outbox: the lines of a run together if they fit, or else [line by line](LineByLine).
     fn deliver_to(&mut self, conn: ConnId, formatted: &Formatted, hub: &Hub, caller: Caller) -> Count {
-        let Self { touched, chunk } = self;
         let (numbered, lines, spans) = formatted;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let mut by_line = LineByLine { conn, hub, caller, chunk, may_make_room: true };
+        let mut by_line = LineByLine { conn, hub, caller, may_make_room: true };
         for (index, run) in numbered.batch.runs() {
             // Read anew for each run: the client may have changed it while the lock was released.
             let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { break };
@@ -132,7 +129,7 @@ impl Delivery {
             if run.priority < min || run.item.client() == conn {
                 continue;
             }
-            touched.insert(conn);
+            self.touched.insert(conn);
             let together = &lines[first.start..spans[spans.len() - 1].end];
             if outbox.has_room_for_msg(together) {
                 outbox.deliver(together);
@@ -190,7 +187,7 @@ impl Delivery {
             None => reply::nak(out, line, Nak::HandlerUnrecorded),
         };
         let mut outbox = hub.outboxes[conn].lock();
-        let status = reply_with_text(&mut outbox, task, &text, &mut self.chunk, reply);
+        let status = reply_with_text(&mut outbox, task, &text, reply);
         drop(outbox);
         // `send` flushes again, and would not notice that the socket is full or broken already.
         if status != FlushStatus::Nothing {
@@ -200,8 +197,7 @@ impl Delivery {
 
     /// Flushes the outboxes of all touched connections, and wakes the workers that have work after that.
     fn send(&mut self, hub: &Hub, caller: Caller) {
-        let Self { touched, chunk } = self;
-        touched.drain(0..CLIENTS, |conn| hub.send(conn, chunk, caller));
+        self.touched.drain(0..CLIENTS, |conn| hub.send(conn, caller));
     }
 }
 

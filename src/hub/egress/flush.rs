@@ -12,18 +12,19 @@ use heapless::{Vec, VecView};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// The bytes are copied here before they are sent. Each sending thread has its own, and touches no more of its memory
-/// than it sends.
-pub type Chunk = Vec<u8, SEND_BYTES_MAX>;
+/// The bytes are copied here before they are sent. It is on the stack only while they are, so a thread that waits has
+/// no page for it.
+type Chunk = Vec<u8, SEND_BYTES_MAX>;
 
 /// Sends until the outbox is empty, its socket is full or broken, or another thread is sending. After
 /// [`SENDS_PER_POLL_MAX`] system calls it stops and returns [`FlushStatus::Again`].
 #[cfg(not(loom))]
-pub fn flush(outbox: &mut MutexGuard<'_, Outbox>, chunk: &mut Chunk) -> FlushStatus {
-    flush_by(socket::send, outbox, chunk)
+#[inline(never)] // The caller's frame would have the chunk.
+pub fn flush(outbox: &mut MutexGuard<'_, Outbox>) -> FlushStatus {
+    flush_by(socket::send, outbox, &mut Chunk::new())
 }
 
-/// As [`flush`], with `call` in place of the system call, for models of sockets.
+/// As [`flush`], with `call` in place of the system call, for models of sockets, and with the caller's buffer.
 pub fn flush_by(
     call: impl Fn(RawFd, &[u8]) -> nix::Result<usize>,
     outbox: &mut MutexGuard<'_, Outbox>,
@@ -43,15 +44,13 @@ pub fn flush_by(
 /// Aborts an outbox. Before that, `say` may put in a last line. If it returns true, this makes one more send, of the
 /// first bytes that the outbox holds.
 #[cfg(not(loom))]
-pub fn flush_last(
-    outbox: &mut MutexGuard<'_, Outbox>,
-    chunk: &mut Chunk,
-    say: impl FnOnce(&mut Outbox) -> bool,
-) {
-    let last = if say(outbox) { outbox.begin_send(chunk) } else { None };
+#[inline(never)] // The caller's frame would have the chunk.
+pub fn flush_last(outbox: &mut MutexGuard<'_, Outbox>, say: impl FnOnce(&mut Outbox) -> bool) {
+    let mut chunk = Chunk::new();
+    let last = if say(outbox) { outbox.begin_send(&mut chunk) } else { None };
     outbox.abort();
     if let Some(socket) = last {
-        let sent = MutexGuard::unlocked(outbox, || outcome(socket::send(socket, chunk)));
+        let sent = MutexGuard::unlocked(outbox, || outcome(socket::send(socket, &chunk)));
         outbox.end_send(sent, clock::now_ns);
     }
 }

@@ -1,6 +1,6 @@
 //! The reply to a message that a handler has ended, with the handler's text.
 
-use crate::hub::egress::flush::{Chunk, flush};
+use crate::hub::egress::flush::flush;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::limits::TEXT_REPLY_BYTES_MAX;
@@ -16,11 +16,10 @@ pub fn reply_with_text(
     outbox: &mut MutexGuard<'_, Outbox>,
     task: Chain,
     text: &HandlerText,
-    chunk: &mut Chunk,
     reply: impl FnOnce(&mut VecView<u8>, usize),
 ) -> FlushStatus {
     let lacks_room = !text.is_empty() && !outbox.has_room(TEXT_REPLY_BYTES_MAX);
-    let status = if lacks_room { flush(outbox, chunk) } else { FlushStatus::Nothing };
+    let status = if lacks_room { flush(outbox) } else { FlushStatus::Nothing };
     outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, reply);
     status
 }

@@ -3,7 +3,6 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::clients::sender_of;
-use crate::hub::egress::flush::Chunk;
 use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::{Ended, Fate, Rules};
@@ -130,13 +129,12 @@ impl SharedTasks {
         text: &HandlerText,
         now_ns: u64,
         parts: &TaskParts<'_>,
-        chunk: &mut Chunk,
     ) -> bool {
         let mut table = self.table.lock();
         table.note_word(key.conn);
         let Some(fate) = table.end(key, why, now_ns) else { return false };
         match settle(table, fate, parts) {
-            Some((task, Nak::HandlerRefused)) => refuse_with(task, text, parts, chunk),
+            Some((task, Nak::HandlerRefused)) => refuse_with(task, text, parts),
             Some((task, reason)) => refuse(task, reason, parts),
             None => {}
         }
@@ -279,12 +277,12 @@ fn refuse(task: Chain, reason: Nak, parts: &TaskParts<'_>) {
 }
 
 /// As [`refuse`], for a task that its handler refuses with a text for the sender.
-fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>, chunk: &mut Chunk) {
+fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>) {
     const REASON: Nak = Nak::HandlerRefused;
     parts.counters.lock().refused[REASON.index()] += 1;
     let (conn, line) = (task.client(), task.lines().start);
     let reply = |out: &mut _, room| reply::nak_with(out, line, REASON, text, room);
     // If the socket is full or broken, the sender's worker notices that itself.
-    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, chunk, reply);
+    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, reply);
     parts.wakeups.wake_from(parts.caller, conn);
 }

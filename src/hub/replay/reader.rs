@@ -5,7 +5,6 @@ use super::pace::Pace;
 use super::request::{Action, Replay, Scope};
 use crate::clock;
 use crate::conn_id::ConnId;
-use crate::hub::egress::flush::Chunk;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::subscription::Reading;
 use crate::hub::shared::Hub;
@@ -27,7 +26,6 @@ use nix::errno::Errno;
 use static_cell::ConstStaticCell;
 
 static WINDOW: ConstStaticCell<Window> = ConstStaticCell::new([0; JOURNAL_READ_BYTES]);
-static CHUNK: ConstStaticCell<Chunk> = ConstStaticCell::new(Chunk::new());
 
 /// Reads the journal for clients. There is only one reader.
 pub struct Reader {
@@ -36,8 +34,6 @@ pub struct Reader {
     openings: u64,
     window: &'static mut Window,
     line: Vec<u8, MSG_BYTES_MAX>,
-    /// The buffer for bytes that are being sent.
-    chunk: &'static mut Chunk,
     pace: Pace,
 }
 
@@ -89,7 +85,7 @@ impl Reader {
     /// When called twice: there is only one reader.
     pub fn new(files: ReadOnly) -> Self {
         let pace = Pace::default();
-        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), chunk: CHUNK.take(), pace }
+        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), pace }
     }
 
     /// Reads for as long as the process lives.
@@ -152,7 +148,7 @@ impl Reader {
         }
         // Not the worker: it would wake for each outbox that the reader fills, and delay urgent lines of its other
         // clients.
-        hub.send(conn, self.chunk, Caller::OwnThread);
+        hub.send(conn, Caller::OwnThread);
         if is_ended || lacks_room && !client.outbox().has_room_for_history() {
             hub.wakeups.wake(conn);
         } else {

@@ -3,7 +3,6 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::dispatch::dispatcher::Dispatcher;
-use crate::hub::egress::flush::Chunk;
 use crate::hub::handling::parts::TaskParts;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
@@ -43,8 +42,6 @@ pub struct WorkerContext {
     pub draining: bool,
     /// The time when the worker last woke, in nanoseconds.
     pub now_ns: u64,
-    /// The buffer for bytes that are being sent.
-    pub chunk: Chunk,
     epoll: Epoll,
     /// Whether the worker has asked the scheduler for short slices.
     has_short_slices: bool,
@@ -70,7 +67,6 @@ impl WorkerContext {
             dispatcher,
             draining: false,
             now_ns: 0,
-            chunk: Chunk::new(),
             epoll,
             has_short_slices: false,
             runs: Vec::new(),

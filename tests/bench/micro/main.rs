@@ -4,9 +4,8 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use firstline::hub::egress::flush::Chunk;
 use firstline::hub::egress::outbox::Outbox;
-use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES};
+use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
 use firstline::protocol::Priority;
 use firstline::protocol::command::Request;
 use firstline::protocol::framing::Framer;
@@ -93,7 +92,7 @@ fn outbox_round(bencher: Bencher) {
     }
     let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
     outbox.open(socket.into(), 1);
-    let (mut credits, mut chunk) = (Slots::new(), Chunk::new());
+    let (mut credits, mut chunk) = (Slots::new(), heapless::Vec::<u8, SEND_BYTES_MAX>::new());
     let (mut runs, mut line) = (heapless::Vec::<Chain, IN_FLIGHT>::new(), 1_000);
     bencher.counter(ItemsCount::new(IN_FLIGHT)).bench_local(|| {
         outbox.grant(&mut credits);
