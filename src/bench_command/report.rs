@@ -8,7 +8,7 @@ use super::target::Target;
 use super::work::{Bench, Work};
 use crate::counted::Counted;
 use crate::histogram::Histogram;
-use crate::options::BenchOptions;
+use crate::options::{BenchOptions, version};
 use std::fmt::Write as _;
 
 /// The plot's bars have these upper bounds, in nanoseconds: each is twice the one before.
@@ -22,7 +22,8 @@ const BAR: usize = 40;
 pub fn circumstances(options: &BenchOptions, target: &Target, bench: &Bench<'_>) -> String {
     let (rounds, seconds) = (Counted(options.rounds, "round"), options.duration.as_secs_f64());
     let clients = Counted(bench.clients(Work::Flood) as u64, "client");
-    format!("{target}; from {}; {rounds} of {seconds} s, up to {clients}", Machine::this())
+    let machine = Machine::this();
+    format!("{target}; from {machine} by {}; {rounds} of {seconds} s, up to {clients}", version())
 }
 
 /// The report; each line ends with LF. Writing to a String does not fail.

@@ -311,10 +311,11 @@ impl Snapshot {
     }
 }
 
-/// The count per day, at the average rate since the start.
+/// The count per day, at the average rate since the start; the first minute counts as a whole one.
 fn per_day(count: u64, uptime_ns: u64) -> u64 {
-    const DAY_NS: u128 = 24 * 60 * 60 * 1_000_000_000;
-    (u128::from(count) * DAY_NS / u128::from(uptime_ns.max(1))) as u64
+    const MINUTE_NS: u64 = 60 * 1_000_000_000;
+    const DAY_NS: u64 = 24 * 60 * MINUTE_NS;
+    (u128::from(count) * u128::from(DAY_NS) / u128::from(uptime_ns.max(MINUTE_NS))) as u64
 }
 
 /// `part` in percent of `whole`; 0 if both are 0.
@@ -327,4 +328,18 @@ fn stat_name(name: core::fmt::Arguments<'_>) -> StatName {
     // It fits: all names are short.
     let _ = stat.write_fmt(name);
     stat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_of_a_day_is_that_of_a_minute_at_least() {
+        const SECOND_NS: u64 = 1_000_000_000;
+        assert_eq!(per_day(4_096, SECOND_NS / 1_000), 4_096 * 24 * 60);
+        assert_eq!(per_day(4_096, 60 * SECOND_NS), 4_096 * 24 * 60);
+        assert_eq!(per_day(4_096, 2 * 24 * 60 * 60 * SECOND_NS), 2_048);
+        assert_eq!(per_day(0, 0), 0);
+    }
 }

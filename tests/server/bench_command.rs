@@ -3,6 +3,7 @@
 use super::send::host;
 use crate::support::directory::Directory;
 use crate::support::{Server, command, eventually, signal};
+use firstline::options::version;
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -64,7 +65,7 @@ fn own_server_is_measured_and_figures_are_compared() {
     assert_eq!((again.code, again.printed.matches(" x before").count()), (Some(0), 2), "{again:?}");
     assert!(!again.printed.contains("deliveries"), "{again:?}");
     let before = again.printed.lines().find_map(|line| line.strip_prefix("compared with: "));
-    assert!(before.unwrap().contains("; 2 rounds of 0.5 s, up to "), "{again:?}");
+    assert!(before.unwrap().contains(&format!(" by {}; 2 rounds of 0.5 s, up to ", version())), "{again:?}");
     assert!(again.printed.contains(", with --workers 1\n"), "{again:?}");
 }
 
