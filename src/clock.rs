@@ -7,7 +7,7 @@
 //! repeated.
 
 #[cfg(any(fuzzing, shuttle))]
-pub use by_hand::{now_ns, now_ns as processor_ns};
+pub use by_hand::{now_ns, now_ns as thread_cpu_ns};
 #[cfg(not(any(fuzzing, shuttle)))]
 use nix::time::{ClockId, clock_gettime};
 use std::fmt::{self, Display};
@@ -32,10 +32,10 @@ pub fn now_ns() -> u64 {
     START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
-/// How long the calling thread has run on a processor, in nanoseconds; 0 if the kernel does not say. It does not
-/// allocate.
+/// The CPU time of the calling thread, in nanoseconds; 0 if the kernel does not say. It does not allocate. In fuzzers
+/// and models it is [`now_ns`].
 #[cfg(not(any(fuzzing, shuttle)))]
-pub fn processor_ns() -> u64 {
+pub fn thread_cpu_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |time| Duration::from(time).as_nanos() as u64)
 }
 

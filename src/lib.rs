@@ -63,7 +63,7 @@
 //! - [`net`] — listeners, which addresses may connect, and the two calls that move bytes.
 //! - [`hub`] — clients, their outboxes, the threads, and the shutdown.
 //! - [`service`] — the sockets that systemd passes, and the notifications that it gets.
-//! - [`heap`] — one heap for all threads.
+//! - [`malloc_arenas`] — limits the C library to one arena.
 //! - [`code_pages`] — unmaps the program's code once after the start; what is used is mapped again.
 //! - [`clock`], [`logger`], [`hub::stats`], [`histogram`] — logs and statistics.
 //! - [`options`] — the options and variables of the command line.
@@ -83,7 +83,7 @@
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
 //! in [`hub::egress`] (to inspect a socket that its worker owns), in [`code_pages`] (advice to the kernel), in
-//! [`heap`] (a setting of the C library), in [`handle_command`] (signals of its programs), and in [`bench_command`]
+//! [`malloc_arenas`] (a setting of the C library), in [`handle_command`] (signals of its programs), and in [`bench_command`]
 //! (its server ends with it).
 
 #[cfg(not(loom))]
@@ -106,8 +106,6 @@ pub mod conn_id;
 pub mod counted;
 #[cfg(not(loom))]
 pub mod handle_command;
-#[cfg(not(loom))]
-pub mod heap;
 pub mod histogram;
 #[cfg(not(loom))]
 pub mod hub;
@@ -129,6 +127,8 @@ pub mod json;
 pub mod limits;
 #[cfg(not(loom))]
 pub mod logger;
+#[cfg(not(loom))]
+pub mod malloc_arenas;
 pub mod nearest;
 #[cfg(not(loom))]
 pub mod net;

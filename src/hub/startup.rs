@@ -28,7 +28,7 @@ use crate::options::{Interface, Options};
 use crate::queue::{Chain, take_slots};
 use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
-use crate::{alloc_guard, clock, code_pages, heap, logger, net, realtime};
+use crate::{alloc_guard, clock, code_pages, logger, malloc_arenas, net, realtime};
 use core::fmt;
 use heapless::Vec;
 use ipnet::Ipv6Net;
@@ -97,7 +97,7 @@ impl Starting {
 /// # Errors
 /// Why it could not start.
 pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> {
-    heap::share();
+    malloc_arenas::limit_to_one();
     let service = Service::from_environment();
     let inherited = service::take_listeners().map_err(|error| Error(error.to_string()))?;
     if options.realtime.is_some() {

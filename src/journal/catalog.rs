@@ -84,6 +84,12 @@ impl Catalog {
         self.spans.iter().find(|span| span.header.sequence > sequence)
     }
 
+    /// Whether the next rotation overwrites the message with that ID: all files are in use, and it is in the oldest.
+    pub fn is_overwritten_next(&self, id: u64) -> bool {
+        let second = self.spans.get(1).filter(|_| self.spans.is_full());
+        second.is_some_and(|second| id < second.header.first_id)
+    }
+
     /// The segment in which a search for that ID begins: the last one that may contain it, or else the oldest one.
     pub fn holding(&self, id: u64) -> Option<&Span> {
         self.spans.iter().rev().find(|span| span.header.first_id <= id).or(self.spans.first())

@@ -35,26 +35,29 @@ pub const JOURNAL_RETRY_MS: u64 = 1_000;
 /// How much the replay reads for one client before it serves others, in bytes.
 pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
-/// From so many messages a second on, clients flood the server: a slow board then has nothing left to do for the
-/// history without delaying them.
+/// From this many committed messages a second on, clients flood the server. A slow board then has no CPU time for
+/// replays without delaying messages.
 pub const REPLAY_FLOOD_PER_SECOND: u64 = 5_000;
 
-/// The shortest time in which messages are counted to tell a flood, in milliseconds: groups of them are committed.
+/// The rate is measured over this many commits at least: their sizes and times vary.
+pub const REPLAY_FLOOD_COMMITS: u32 = 8;
+
+/// The rate is measured over this time at least, in milliseconds: what a client sends at once is no flood.
 pub const REPLAY_FLOOD_WINDOW_MS: u64 = 50;
 
-/// How long a flood is remembered, in milliseconds: longer than a slow SD card takes for a sync.
-pub const REPLAY_FLOOD_MS: u64 = 1_000;
+/// How long a flood counts after it was measured, in milliseconds: longer than some commits take on a slow SD card.
+pub const REPLAY_FLOOD_MS: u64 = 2_000;
 
-/// Beside a flood, the replays that end take one part in so many of one processor: the flood hardly notices, and 64 MiB
-/// still take less than a minute.
-pub const REPLAY_SHARE: u64 = 32;
+/// During a flood, all finite replays together get one part in this many of one processor's time. On a fast board, a
+/// whole journal of 64 MiB then takes a quarter of a minute.
+pub const REPLAY_CPU_DIVISOR: u64 = 32;
 
-/// How much of a processor's time such replays take at once before they are limited to that share, in milliseconds:
-/// enough to read a few thousand messages on any board.
+/// The CPU time that finite replays get at once during a flood, before they are limited, in milliseconds: enough to
+/// read a few thousand messages on any board.
 pub const REPLAY_BURST_MS: u64 = 20;
 
-/// How long the reader of the history waits at most before it looks again at who can be served, in milliseconds.
-pub const REPLAY_PAUSE_MS_MAX: u64 = 50;
+/// How long the reader waits at most before it checks again whether finite replays may go on, in milliseconds.
+pub const REPLAY_WAIT_MS_MAX: u64 = 50;
 
 /// The free room that an outbox must have before the replay reads for its client, in bytes: the longest `MSG` line, and
 /// a `LOST` line.

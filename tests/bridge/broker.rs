@@ -32,7 +32,7 @@ impl Broker {
         fs::write(&path, format!("user root\npersistence false\n{listener}\n{lines}")).unwrap();
         let mut command = Command::new("mosquitto");
         command.args(["-v", "-c"]).arg(&path);
-        Self::run(command, address, directory)
+        Self::start_and_wait(command, address, directory)
     }
 
     /// A nats-server, which speaks MQTT 3.1.1 and keeps its messages in that directory.
@@ -48,11 +48,14 @@ impl Broker {
         fs::write(&path, text).unwrap();
         let mut command = Command::new("nats-server");
         command.arg("-c").arg(&path);
-        Self::run(command, address, directory)
+        Self::start_and_wait(command, address, directory)
     }
 
-    /// Runs the broker until it accepts connections.
-    fn run(command: Command, address: SocketAddr, directory: Directory) -> Self {
+    /// Starts the broker, and waits until it accepts connections.
+    ///
+    /// # Panics
+    /// If the broker ends before.
+    fn start_and_wait(command: Command, address: SocketAddr, directory: Directory) -> Self {
         let mut process = Process::start(command);
         eventually("the broker accepts", || {
             assert!(process.is_running(), "the broker ended: {:#?}", process.said());
@@ -82,14 +85,14 @@ impl Broker {
     }
 }
 
-/// The arguments of mosquitto's clients that say where the broker is.
-pub fn at(broker: SocketAddr) -> [String; 4] {
+/// The options of mosquitto's clients that name the broker.
+pub fn broker_options(broker: SocketAddr) -> [String; 4] {
     ["-h".to_string(), broker.ip().to_string(), "-p".to_string(), broker.port().to_string()]
 }
 
 /// Prints what comes to a topic: `TOPIC PAYLOAD`.
 pub fn subscriber(broker: SocketAddr, args: &[&str]) -> Process {
     let mut command = Command::new("mosquitto_sub");
-    command.args(at(broker)).args(["-V", "5", "-q", "1", "-F", "%t %p"]).args(args);
+    command.args(broker_options(broker)).args(["-V", "5", "-q", "1", "-F", "%t %p"]).args(args);
     Process::start(command)
 }

@@ -1,6 +1,6 @@
 //! Commands from the broker: acknowledged once the server has acknowledged them.
 
-use crate::broker::{Broker, at, subscriber};
+use crate::broker::{Broker, broker_options, subscriber};
 use crate::process::Process;
 use crate::scene::{Scene, bridge_command};
 use crate::support::own_address::own_address;
@@ -19,7 +19,7 @@ fn bridge(broker: SocketAddr, hub: &str) -> Process {
 /// Publishes a command with these further arguments.
 fn publish(broker: SocketAddr, topic: &str, text: &str, args: &[&str]) {
     let mut command = Command::new("mosquitto_pub");
-    command.args(at(broker)).args(["-V", "5", "-q", "1", "-t", topic, "-m", text]);
+    command.args(broker_options(broker)).args(["-V", "5", "-q", "1", "-t", topic, "-m", text]);
     assert!(command.args(args).status().unwrap().success());
 }
 

@@ -132,8 +132,9 @@ fn after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(start).skip(1).filter_map(move |rest| rest.split(|letter| !is_of_word(letter)).next())
 }
 
-/// A free port at the name that the certificates have.
-fn at_localhost() -> SocketAddr {
+/// An address at `localhost`, the name in the certificates. Nothing reserves its port: another program may take it
+/// before the broker does, and then the test fails.
+fn localhost_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
@@ -147,7 +148,7 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
         scene.text("server.crt"),
         scene.text("server.key")
     );
-    let (server, broker) = (scene.server(), Broker::start(at_localhost(), &lines));
+    let (server, broker) = (scene.server(), Broker::start(localhost_address(), &lines));
     let url = format!("mqtts://localhost:{}", broker.address.port());
     let (ca, cert, key) = (scene.text("ca.crt"), scene.text("client.crt"), scene.text("client.key"));
     server.connect().ask("a secret");
@@ -162,7 +163,7 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
     ] {
         let (cert, key) = (scene.text(&format!("{name}.crt")), scene.text(&format!("{key}.key")));
         let lines = format!("cafile {ca}\ncertfile {cert}\nkeyfile {key}\n");
-        let broker = Broker::start(at_localhost(), &lines);
+        let broker = Broker::start(localhost_address(), &lines);
         let authority = scene.text(&format!("{authority}.crt"));
         let url = format!("mqtts://localhost:{}", broker.address.port());
         let bridge = scene.bridge_to(&url, &["--ca", &authority]);
@@ -174,7 +175,7 @@ fn tls_with_a_client_certificate_by_a_trusted_authority_only() {
         // Once, or twice around midnight.
         assert!(told <= 2, "{:?}", bridge.said());
     }
-    let broker = Broker::start(at_localhost(), &lines);
+    let broker = Broker::start(localhost_address(), &lines);
     let url = format!("mqtts://localhost:{}", broker.address.port());
     let nobody = scene.bridge_to(&url, &["--ca", &ca]);
     nobody.wait_for("it is tried again");

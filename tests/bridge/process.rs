@@ -5,10 +5,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-/// How many lines are shown of each program when a test fails.
-const SAID_LAST: usize = 40;
+/// How many of its last lines a process shows if the test fails.
+const LINES_SHOWN_MAX: usize = 40;
 
-/// A process; it is killed when this is dropped, and shows what it said last if the test has failed.
+/// A process. Dropping it kills the process, and prints its last lines if the test panics.
 pub struct Process {
     name: String,
     child: Child,
@@ -91,7 +91,11 @@ impl Drop for Process {
         self.kill();
         if std::thread::panicking() {
             let said = self.said();
-            println!("{} said last:\n{}", self.name, said[said.len().saturating_sub(SAID_LAST)..].join("\n"));
+            println!(
+                "{} said last:\n{}",
+                self.name,
+                said[said.len().saturating_sub(LINES_SHOWN_MAX)..].join("\n")
+            );
         }
     }
 }

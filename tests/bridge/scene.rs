@@ -53,12 +53,12 @@ impl Scene {
         self.server()
     }
 
-    /// A bridge to that address.
+    /// Starts a bridge to the broker at that address, without TLS.
     pub fn bridge(&self, broker: SocketAddr, args: &[&str]) -> Process {
         self.bridge_to(&format!("mqtt://{broker}"), args)
     }
 
-    /// A bridge to that broker.
+    /// Starts a bridge to the broker at that URL.
     pub fn bridge_to(&self, url: &str, args: &[&str]) -> Process {
         Process::start(self.command_to(url, args))
     }

@@ -127,11 +127,11 @@ fn load(server: &Server) {
 }
 
 #[test]
-fn threads_have_no_heaps_of_their_own() {
+fn threads_share_one_malloc_arena() {
     if is_emulated() {
         return println!("an emulator maps as it translates: nothing to compare");
     }
-    // Each heap would take 64 MiB of addresses.
+    // Each further arena would reserve 64 MiB of addresses.
     let server = Server::start(&["--workers", &WORKERS.to_string()]);
     let mapped_kb = server.status("VmSize");
     let static_kb = (sizes()["total"] / 1024) as u64;

@@ -41,7 +41,7 @@ optimized() (
 )
 
 # Kills at every step and random schedules, some hundred in each test: they do not depend on the processor, the workers or
-# rights. The stages `guard` and `suite` run them, but a quick run does not.
+# rights. The stages `guard` and `suite` run them, `guard` only if `tests/run` has arguments.
 KILLS=(--skip a_kill_at_any_moment --skip watch_schedules:: --skip handle_schedules::)
 
 # The tests of the real server that may depend on the processor or the workers: those of its journal do not, either.

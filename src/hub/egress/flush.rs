@@ -12,14 +12,14 @@ use heapless::{Vec, VecView};
 use nix::errno::Errno;
 use std::os::fd::RawFd;
 
-/// The bytes are copied here before they are sent. It is on the stack only while they are, so a thread that waits has
+/// The buffer of one send. It is in the frame of `flush`, not in that of the worker: a thread that has never sent has
 /// no page for it.
 type Chunk = Vec<u8, SEND_BYTES_MAX>;
 
 /// Sends until the outbox is empty, its socket is full or broken, or another thread is sending. After
 /// [`SENDS_PER_POLL_MAX`] system calls it stops and returns [`FlushStatus::Again`].
 #[cfg(not(loom))]
-#[inline(never)] // The caller's frame would have the chunk.
+#[inline(never)] // The chunk would be in the caller's frame.
 pub fn flush(outbox: &mut MutexGuard<'_, Outbox>) -> FlushStatus {
     flush_by(socket::send, outbox, &mut Chunk::new())
 }
@@ -44,7 +44,7 @@ pub fn flush_by(
 /// Aborts an outbox. Before that, `say` may put in a last line. If it returns true, this makes one more send, of the
 /// first bytes that the outbox holds.
 #[cfg(not(loom))]
-#[inline(never)] // The caller's frame would have the chunk.
+#[inline(never)] // The chunk would be in the caller's frame.
 pub fn flush_last(outbox: &mut MutexGuard<'_, Outbox>, say: impl FnOnce(&mut Outbox) -> bool) {
     let mut chunk = Chunk::new();
     let last = if say(outbox) { outbox.begin_send(&mut chunk) } else { None };

@@ -116,14 +116,18 @@ impl Handle {
         }
     }
 
-    /// For the reader: waits that long. Wake-ups are kept.
-    pub(super) fn pause(&self, ns: u64) {
-        drop(self.wakes.wait_timeout_while(self.is_woken.lock(), Duration::from_nanos(ns), |_| true));
+    /// For the reader: waits until a thread wakes it, at most for that time in nanoseconds.
+    pub(super) fn await_wake_up(&self, timeout_ns: Option<u64>) {
+        let (is_woken, is_quiet) = (self.is_woken.lock(), |is_woken: &mut bool| !*is_woken);
+        let mut is_woken = match timeout_ns.map(Duration::from_nanos) {
+            Some(timeout) => self.wakes.wait_timeout_while(is_woken, timeout, is_quiet).0,
+            None => self.wakes.wait_while(is_woken, is_quiet),
+        };
+        *is_woken = false;
     }
 
-    /// For the reader: waits until a thread wakes it, and calls `visit` with each connection that it was woken for.
+    /// For the reader: calls `visit` with each connection that it was woken for.
     pub(super) fn for_each_woken(&self, visit: impl FnMut(ConnId)) {
-        *self.wakes.wait_while(self.is_woken.lock(), |is_woken| !*is_woken) = false;
         self.woken.drain(0..CLIENTS, visit);
     }
 }

@@ -16,12 +16,12 @@
 //! from the first message that it lacks.
 //!
 //! - [`request`] — what a client requests, and a replay in progress. Knows no outbox and no thread.
-//! - [`pace`] — how much of a processor the history takes beside a flood.
+//! - [`limiter`] — limits the CPU time of replays during a flood.
 //! - [`handle`] — the interface of the other threads to the reader.
 //! - [`reader`] — the thread that reads.
 
 pub mod handle;
-pub mod pace;
+pub mod limiter;
 pub mod reader;
 pub mod request;
 

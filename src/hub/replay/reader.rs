@@ -1,10 +1,10 @@
 //! The thread that reads the journal for clients: a bounded amount for each, one after the other.
 
 use super::handle::{Handle, REPLAYS};
-use super::pace::Pace;
+use super::limiter::ReplayLimiter;
 use super::request::{Action, Replay, Scope};
 use crate::clock;
-use crate::conn_id::ConnId;
+use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::subscription::Reading;
 use crate::hub::shared::Hub;
@@ -17,10 +17,11 @@ use crate::journal::names::NAMES;
 use crate::journal::read_only::ReadOnly;
 use crate::journal::record::Record;
 use crate::journal::scan::Window;
-use crate::limits::{JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL};
+use crate::limits::{CLIENTS, JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL};
 use crate::protocol::reply::{self, Refusal};
 use crate::queue::Chain;
 use crate::sync::MutexGuard;
+use core::mem;
 use heapless::Vec;
 use nix::errno::Errno;
 use static_cell::ConstStaticCell;
@@ -34,7 +35,11 @@ pub struct Reader {
     openings: u64,
     window: &'static mut Window,
     line: Vec<u8, MSG_BYTES_MAX>,
-    pace: Pace,
+    limiter: ReplayLimiter,
+    /// The connections whose replays wait until the limiter permits more.
+    postponed: ConnSet,
+    /// The connection of the limited replay that was served last.
+    limited_last: ConnId,
 }
 
 /// Why the reader stops working on a replay for now.
@@ -70,11 +75,23 @@ impl Client<'_> {
         self.hub.outboxes[self.conn].lock()
     }
 
-    /// Whether its replay may have to wait for its share of the processor: it ends without joining. If the client is
-    /// gone, or the server ends, the replay ends at once.
-    fn is_paced(&self) -> bool {
-        let ends = REPLAYS[self.conn].lock().as_ref().is_some_and(|replay| !replay.scope.is_endless());
-        ends && !self.hub.is_draining() && self.outbox().is_alive()
+    /// Whether the limiter applies to the client's replay: the replay is finite and must not hurry, the client may
+    /// still have it, and the server does not shut down.
+    fn is_limited(&self) -> bool {
+        let is_finite = |replay: &&Replay| !replay.scope.is_endless();
+        let next_id =
+            REPLAYS[self.conn].lock().as_ref().filter(is_finite).map(|replay| replay.cursor.next_id());
+        let can_wait = next_id.is_some_and(|id| !self.is_overwritten_next(id.unwrap_or(0)));
+        if !can_wait || self.hub.is_draining() {
+            return false;
+        }
+        let outbox = self.outbox();
+        outbox.is_alive() && outbox.subscriber.reading() == Reading::Permitted
+    }
+
+    fn is_overwritten_next(&self, id: u64) -> bool {
+        let committed = self.handle.committed();
+        Catalog::new(&committed.headers, Some(committed.end)).is_overwritten_next(id)
     }
 }
 
@@ -84,8 +101,15 @@ impl Reader {
     /// # Panics
     /// When called twice: there is only one reader.
     pub fn new(files: ReadOnly) -> Self {
-        let pace = Pace::default();
-        Self { files, openings: 0, window: WINDOW.take(), line: Vec::new(), pace }
+        Self {
+            files,
+            openings: 0,
+            window: WINDOW.take(),
+            line: Vec::new(),
+            limiter: ReplayLimiter::default(),
+            postponed: ConnSet::new(),
+            limited_last: ConnId::FIRST,
+        }
     }
 
     /// Reads for as long as the process lives.
@@ -95,38 +119,38 @@ impl Reader {
         }
     }
 
-    /// Waits until a thread wakes the reader, and reads a bounded amount for each connection that it was woken for.
+    /// Waits until a thread wakes the reader, or for a while if replays are postponed; then reads a bounded amount for
+    /// each connection, as far as the limiter permits.
     pub fn round(&mut self, hub: &Hub, handle: &Handle) {
-        let (mut is_someone_served, mut must_someone_wait) = (false, false);
-        handle.for_each_woken(|conn| {
-            let client = Client { conn, hub, handle };
-            if self.must_wait(client) {
-                must_someone_wait = true;
-                handle.wake(conn);
-            } else {
-                is_someone_served = true;
-                self.serve_and_count(client);
-            }
-        });
-        if must_someone_wait && !is_someone_served {
-            handle.pause(self.pace.wait_ns(clock::now_ns()));
+        let has_postponed = !self.postponed.is_empty();
+        handle.await_wake_up(has_postponed.then(|| self.limiter.wait_ns(clock::now_ns())));
+        let postponed = mem::replace(&mut self.postponed, ConnSet::new());
+        // The limiter may permit only one of them each time: they take turns.
+        let next = self.limited_last.index() + 1;
+        let mut visit = |conn| self.serve_or_postpone(Client { conn, hub, handle });
+        postponed.drain(next..CLIENTS, &mut visit);
+        postponed.drain(0..next, &mut visit);
+        handle.for_each_woken(visit);
+    }
+
+    fn serve_or_postpone(&mut self, client: Client<'_>) {
+        if self.limiter.wait_ns(clock::now_ns()) > 0 && client.is_limited() {
+            self.postponed.insert(client.conn);
+        } else {
+            self.serve_and_charge(client);
         }
     }
 
-    /// Whether the replay of that client has had its share of the processor beside a flood.
-    fn must_wait(&self, client: Client<'_>) -> bool {
-        self.pace.wait_ns(clock::now_ns()) > 0 && client.is_paced()
-    }
-
-    /// Serves a client, and counts what that takes.
-    fn serve_and_count(&mut self, client: Client<'_>) {
-        if !client.is_paced() {
+    /// Serves a client, and charges its replay for the CPU time.
+    fn serve_and_charge(&mut self, client: Client<'_>) {
+        if !client.is_limited() {
             return self.serve(client);
         }
-        let before_ns = clock::processor_ns();
+        self.limited_last = client.conn;
+        let before_ns = clock::thread_cpu_ns();
         self.serve(client);
-        let processor_ns = clock::processor_ns() - before_ns;
-        self.pace.count(processor_ns, client.handle.next_id(), clock::now_ns());
+        let cpu_ns = clock::thread_cpu_ns().saturating_sub(before_ns);
+        self.limiter.charge(cpu_ns, client.handle.next_id(), clock::now_ns());
     }
 
     /// Reads a bounded amount for one connection.

@@ -3,7 +3,10 @@
 use super::{answer, fill, flip, numbered};
 use crate::support::directory::Directory;
 use crate::support::{Client, Server, id_of};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, panicking, spawn};
 
 #[test]
 fn history_is_sent_oldest_first() {
@@ -78,39 +81,58 @@ fn join_since_sends_the_history_and_then_live_messages_without_gap_or_repetition
     sending.join().unwrap();
 }
 
-#[test]
-fn beside_a_flood_the_history_arrives_whole_and_the_server_ends() {
-    let directory = Directory::new("flood");
-    let server = directory.start(&["--sync", "none", "--journal-size", "64M"]);
-    let mut client = server.connect();
-    fill(&mut client, 10_000);
-    let (address, is_over) = (server.address, AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let flooding = scope.spawn(|| {
-            let mut client = Client::connect(address);
-            while !is_over.load(Ordering::Relaxed) {
-                fill(&mut client, 1_000);
-            }
-        });
-        let mut readers = [server.connect(), server.connect()];
-        readers.iter_mut().for_each(|reader| reader.send("/since 0\n"));
-        for reader in &mut readers {
-            let (messages, others) = answer(reader);
-            assert_eq!(others, ["OK 1"]);
-            assert_eq!(messages.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids(messages.len()));
-            assert!(messages.len() >= 10_000, "{}", messages.len());
-        }
-        is_over.store(true, Ordering::Relaxed);
-        flooding.join().unwrap();
-        readers[0].send("/since 0\n");
-        assert!(readers[0].line().starts_with("MSG 1 "));
-    });
-    assert_eq!(server.end(), Some(0));
+/// Sends messages all the time, until it is dropped.
+struct Flood {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// The first IDs, so many of them.
-fn ids(count: usize) -> Vec<u64> {
-    (1..=count as u64).collect()
+impl Flood {
+    fn start(address: SocketAddr) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_over);
+        let flood = move || {
+            let mut client = Client::connect(address);
+            while !ends.load(Ordering::Relaxed) {
+                fill(&mut client, 1_000);
+            }
+        };
+        Self { is_over, thread: Some(spawn(flood)) }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || panicking());
+    }
+}
+
+#[test]
+fn history_is_complete_during_a_flood_and_does_not_delay_the_shutdown() {
+    const MESSAGES: usize = 40_000;
+    let directory = Directory::new("flood");
+    let server = directory.start(&["--sync", "none", "--journal-size", "64M"]);
+    fill(&mut server.connect(), MESSAGES);
+    let flood = Flood::start(server.address);
+    let mut readers = [server.connect(), server.connect()];
+    readers.iter_mut().for_each(|reader| reader.send("/since 0\n"));
+    let mut other = server.connect();
+    other.send("/last 3\n");
+    let (messages, others) = answer(&mut other);
+    assert_eq!((messages.len(), others), (3, vec!["OK 1".to_string()]));
+    for reader in &mut readers {
+        let (messages, others) = answer(reader);
+        assert_eq!(others, ["OK 1"]);
+        let ids: Vec<u64> = messages.iter().map(|(id, _)| *id).collect();
+        assert!(ids.len() >= MESSAGES && ids.iter().copied().eq(1..=ids.len() as u64), "{}", ids.len());
+    }
+    let mut last = server.connect();
+    last.send("/since 0\n");
+    assert!(last.line().starts_with("MSG 1 "));
+    drop(flood);
+    assert_eq!(server.end(), Some(0));
 }
 
 #[test]
