@@ -83,8 +83,8 @@
 //!
 //! `unsafe` is only in [`sync`], in [`scheduler`], in [`alloc_guard`], in [`net::socket`] (one request to the kernel),
 //! in [`hub::egress`] (to inspect a socket that its worker owns), in [`code_pages`] (advice to the kernel), in
-//! [`malloc_arenas`] (a setting of the C library), in [`handle_command`] (signals of its programs), and in [`bench_command`]
-//! (its server ends with it).
+//! [`malloc_arenas`] (a setting of the C library), in [`handle_command`] (signals of its programs), and in
+//! [`bench_command`] (its server ends with it).
 
 #[cfg(not(loom))]
 pub mod alloc_guard;

@@ -48,9 +48,14 @@ impl RateLimiter {
     pub fn take(&mut self, rate: Rate, now_ns: u64) -> bool {
         let has_one = self.has_one(rate, now_ns);
         if has_one {
-            self.full_at_ns = self.full_at_ns.max(now_ns) + rate.interval_ns;
+            self.charge(rate, 1, now_ns);
         }
         has_one
+    }
+
+    /// Counts events that have passed, also more than may pass now: for work whose cost is known only afterwards.
+    pub fn charge(&mut self, rate: Rate, events: u64, now_ns: u64) {
+        self.full_at_ns = self.full_at_ns.max(now_ns) + events * rate.interval_ns;
     }
 }
 

@@ -147,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_the_oldest_segment_are_overwritten_next_once_all_are_in_use() {
+        let all: Vec<_, JOURNAL_SEGMENTS> =
+            (0..JOURNAL_SEGMENTS).map(|n| (n, header(n as u64 + 1, 4_096, 10 * n as u64 + 1))).collect();
+        let full = catalog(&all, None);
+        assert_eq!([1, 10, 11, 71].map(|id| full.is_overwritten_next(id)), [true, true, false, false]);
+        assert!(!catalog(&all[1..], None).is_overwritten_next(11), "a file is free");
+    }
+
+    #[test]
     fn empty_catalog_holds_no_id() {
         assert_eq!(catalog(&[], None), Catalog::default());
         assert_eq!(Catalog::default().holding(1), None);

@@ -35,8 +35,8 @@ pub const JOURNAL_RETRY_MS: u64 = 1_000;
 /// How much the replay reads for one client before it serves others, in bytes.
 pub const REPLAY_BYTES_PER_POLL: u32 = 2 * JOURNAL_READ_BYTES as u32;
 
-/// From this many committed messages a second on, clients flood the server. A slow board then has no CPU time for
-/// replays without delaying messages.
+/// From this many committed messages a second on, clients flood the server: devices that report something send far
+/// fewer.
 pub const REPLAY_FLOOD_PER_SECOND: u64 = 5_000;
 
 /// The rate is measured over this many commits at least: their sizes and times vary.
@@ -48,12 +48,11 @@ pub const REPLAY_FLOOD_WINDOW_MS: u64 = 50;
 /// How long a flood counts after it was measured, in milliseconds: longer than some commits take on a slow SD card.
 pub const REPLAY_FLOOD_MS: u64 = 2_000;
 
-/// During a flood, all finite replays together get one part in this many of one processor's time. On a fast board, a
-/// whole journal of 64 MiB then takes a quarter of a minute.
+/// During a flood, all finite replays together get one part in this many of one processor's time.
 pub const REPLAY_CPU_DIVISOR: u64 = 32;
 
-/// The CPU time that finite replays get at once during a flood, before they are limited, in milliseconds: enough to
-/// read a few thousand messages on any board.
+/// The CPU time that finite replays get at once during a flood, before they are limited, in milliseconds: a short
+/// `/last` then takes no longer than without a flood.
 pub const REPLAY_BURST_MS: u64 = 20;
 
 /// How long the reader waits at most before it checks again whether finite replays may go on, in milliseconds.

@@ -1,5 +1,6 @@
 //! Limits the CPU time of replays during a flood. Knows no clock and no thread.
 
+use crate::hub::rate_limit::{Rate, RateLimiter};
 use crate::limits::{
     REPLAY_BURST_MS, REPLAY_CPU_DIVISOR, REPLAY_FLOOD_COMMITS, REPLAY_FLOOD_MS, REPLAY_FLOOD_PER_SECOND,
     REPLAY_FLOOD_WINDOW_MS, REPLAY_WAIT_MS_MAX,
@@ -11,19 +12,20 @@ const SECOND: u64 = 1_000 * MS;
 /// How long it takes until a whole burst is permitted again, in nanoseconds.
 const BURST_NS: u64 = REPLAY_CPU_DIVISOR * REPLAY_BURST_MS * MS;
 
+/// The limit: an event is one nanosecond of CPU time.
+const RATE: Rate = Rate::new(1, REPLAY_CPU_DIVISOR, BURST_NS);
+
 /// How long the rate is measured at most, in nanoseconds.
 const WINDOW_NS_MAX: u64 = REPLAY_FLOOD_MS * MS / 2;
 
-/// Limits the CPU time of finite replays during a flood, with the generic cell rate algorithm: an event is one
-/// nanosecond of CPU time (see [`rate_limit`](crate::hub::rate_limit)). A new one permits a whole burst.
+/// Limits the CPU time of finite replays during a flood. A new one permits a whole burst.
 ///
 /// A replay is finite unless it ends only when its client joins. Such a client must read faster than messages are
 /// committed, or it would never join: so its replay has no limit.
 #[derive(Default)]
 pub struct ReplayLimiter {
     detector: FloodDetector,
-    /// When a whole burst will be permitted again, in nanoseconds.
-    full_at_ns: u64,
+    cpu_time: RateLimiter,
 }
 
 impl ReplayLimiter {
@@ -31,20 +33,19 @@ impl ReplayLimiter {
     pub fn charge(&mut self, cpu_ns: u64, next_id: u64, now_ns: u64) {
         self.detector.observe(next_id, now_ns);
         if now_ns < self.detector.until_ns {
-            self.full_at_ns = self.full_at_ns.max(now_ns).saturating_add(REPLAY_CPU_DIVISOR * cpu_ns);
+            self.cpu_time.charge(RATE, cpu_ns, now_ns);
         }
     }
 
     /// How long finite replays have to wait, in nanoseconds: at most [`REPLAY_WAIT_MS_MAX`], then the caller asks
     /// again.
     pub fn wait_ns(&self, now_ns: u64) -> u64 {
-        let until_full_ns = self.full_at_ns.saturating_sub(now_ns);
-        until_full_ns.saturating_sub(BURST_NS).min(REPLAY_WAIT_MS_MAX * MS)
+        self.cpu_time.ready_ns(RATE).saturating_sub(now_ns).min(REPLAY_WAIT_MS_MAX * MS)
     }
 }
 
-/// Detects a flood from the rate at which messages are committed. The consumer commits in groups, so a window ends after
-/// [`REPLAY_FLOOD_COMMITS`] of them, but not before [`REPLAY_FLOOD_WINDOW_MS`], and in any case after
+/// Detects a flood from the rate at which messages are committed. The consumer commits in groups, so a window ends
+/// after [`REPLAY_FLOOD_COMMITS`] of them, but not before [`REPLAY_FLOOD_WINDOW_MS`], and in any case after
 /// [`WINDOW_NS_MAX`].
 #[derive(Default)]
 struct FloodDetector {
