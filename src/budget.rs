@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
-use crate::sync::Mutex;
+use crate::sync::{Monitor, Mutex};
 use core::fmt::Write;
 
 /// One consumer of memory.
@@ -45,7 +45,7 @@ impl Item {
 /// The static memory: the binary's `.bss` and `.data`.
 pub const STATIC: [Item; 14] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
-    Item::new("outboxes", CLIENTS, size_of::<Mutex<Outbox>>()),
+    Item::new("outboxes", CLIENTS, size_of::<Monitor<Outbox>>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("tasks of handlers", 1, size_of::<Mutex<Table>>()),

@@ -22,11 +22,12 @@ use crate::limits::{CLIENTS, QUEUE_MAX};
 use crate::options::Options;
 use crate::protocol::Priority;
 use crate::queue::{Chain, Queue};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Monitor, Mutex};
 use std::net::IpAddr;
 
-pub(super) static OUTBOXES: PerConn<Mutex<Outbox>> = PerConn([const { Mutex::new(Outbox::new()) }; CLIENTS]);
+pub(super) static OUTBOXES: PerConn<Monitor<Outbox>> =
+    PerConn([const { Monitor::new(Outbox::new()) }; CLIENTS]);
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static TASKS: Mutex<Table> = Mutex::new(Table::new());
@@ -37,7 +38,7 @@ pub struct Hub {
     /// The time-outs and shares that the options choose.
     pub settings: Settings,
     /// The outbox of each connection.
-    pub outboxes: &'static PerConn<Mutex<Outbox>>,
+    pub outboxes: &'static PerConn<Monitor<Outbox>>,
     /// The runs that wait for the consumer.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
     /// The client table: the name, address and state of each connection.

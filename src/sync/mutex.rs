@@ -178,11 +178,6 @@ impl<'a, T> MutexGuard<'a, T> {
         let _relock = Relock(guard.mutex);
         work()
     }
-
-    /// The mutex that `guard` keeps locked.
-    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
-        guard.mutex
-    }
 }
 
 impl<T> Deref for MutexGuard<'_, T> {

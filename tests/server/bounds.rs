@@ -1,10 +1,14 @@
 //! The bounds hold: whatever one client does, the others are served meanwhile, and afterwards the server's
 //! footprint is what it was before. Every test ends in [`Bounded::assert_unharmed`].
 
+#[cfg(feature = "strace")]
+use crate::support::traced::under_strace;
 use crate::support::{
     Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
     too_long,
 };
+#[cfg(feature = "strace")]
+use firstline::limits::SEND_WAIT_MS_MAX;
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, REJECTED_MAX, TEXT_BYTES};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -328,19 +332,38 @@ fn subscriber_that_does_not_read_delays_no_sender_and_is_told_what_it_lost() {
 
 #[test]
 fn subscriber_that_reads_loses_nothing_of_the_largest_batch() {
-    let (server, mut printed) = start_with_unread_output();
-    let mut reader = join(&server);
-    let mut senders = [server.connect(), server.connect()];
+    deliver_largest_batch(command());
+}
+
+/// The first send of each thread takes long, as if the scheduler did not run the thread. In that of the subscriber's
+/// worker, the consumer delivers.
+#[cfg(feature = "strace")]
+#[test]
+fn subscriber_that_reads_loses_nothing_while_its_worker_is_held_in_a_send() {
+    let slow = format!("inject=sendto:delay_exit={}:when=1", SEND_WAIT_MS_MAX / 4 * 1_000);
+    deliver_largest_batch(under_strace(
+        &["-D", "-f", "-o", "/dev/null", "-e", "trace=sendto", "-e", &slow],
+        &command(),
+    ));
+}
+
+/// Delivers more to a subscriber at once than its outbox can hold; the subscriber reads everything.
+fn deliver_largest_batch(server: Command) {
+    let (server, mut printed) = start_with_unread_output(server);
+    let (mut reader, mut senders) = (server.connect(), [server.connect(), server.connect()]);
     let line = format!("{}\n", "b".repeat(TEXT_BYTES));
     senders.iter_mut().for_each(|sender| sender.send(line.repeat(IN_FLIGHT)));
     let all = senders.len() * IN_FLIGHT;
     server.wait_for_stats("all messages wait", |stats| stats["admitted"] == all as u64);
+    assert_eq!(reader.ask("/join"), "OK 1");
 
     thread::spawn(move || std::io::copy(&mut printed, &mut std::io::sink()));
-    for _ in 0..all {
-        let line = reader.line();
-        assert!(line.starts_with("MSG "), "{line:?}, though it has read all there was");
+    let mut received = Received::default();
+    while received.ids.last() != Some(&(all as u64)) {
+        received.take(reader.line());
+        assert_eq!(received.lost, 0, "though it has read all there was");
     }
+    assert!(received.ids.is_sorted_by(|a, b| a + 1 == *b), "{:?}", received.ids);
     senders.iter_mut().for_each(|sender| expect_acks(sender, IN_FLIGHT));
 }
 
@@ -460,8 +483,7 @@ fn full_server_says_so_and_serves_again_when_a_place_is_free() {
 }
 
 /// A server that prints to a pipe that nobody reads: the processing thread blocks when the pipe is full.
-fn start_with_unread_output() -> (Server, ChildStdout) {
-    let mut command = command();
+fn start_with_unread_output(mut command: Command) -> (Server, ChildStdout) {
     command.args(["--listen", "127.0.0.1:0", "--print"]).stdout(Stdio::piped());
     let mut server = Server::start_command(command);
     let printed = server.take_stdout();
@@ -472,7 +494,7 @@ fn start_with_unread_output() -> (Server, ChildStdout) {
 #[test]
 fn every_client_may_have_all_its_slots_outstanding_at_once() {
     allow_many_connections();
-    let (server, mut printed) = start_with_unread_output();
+    let (server, mut printed) = start_with_unread_output(command());
     let mut clients = all_clients(&server);
     let (watcher, others) = clients.split_first_mut().unwrap();
 

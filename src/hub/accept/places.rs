@@ -5,7 +5,7 @@ use crate::hub::clients::ClientTable;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::settings::Settings;
 use crate::hub::workers::wakeups::Wakeups;
-use crate::sync::Mutex;
+use crate::sync::{Monitor, Mutex};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
@@ -15,7 +15,7 @@ pub struct Places<'a> {
     /// The client table.
     pub clients: &'a Mutex<ClientTable>,
     /// The outbox of each connection.
-    pub outboxes: &'a PerConn<Mutex<Outbox>>,
+    pub outboxes: &'a PerConn<Monitor<Outbox>>,
     /// Wakes the workers.
     pub wakeups: &'a Wakeups,
     /// How many places an address may have, and how long a client must be idle before it can be evicted.

@@ -12,14 +12,14 @@ use crate::hub::workers::context::WorkerContext;
 use crate::limits::{CLIENTS, RECEIVE_BYTES};
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
-use crate::sync::MutexGuard;
+use crate::sync::MonitorGuard;
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::mem;
 use std::os::fd::OwnedFd;
 
 /// The outbox of a connection, locked.
-pub type Locked = MutexGuard<'static, Outbox>;
+pub type Locked = MonitorGuard<'static, Outbox>;
 
 /// One connection: its socket, its receiver, its commands, and its time-outs.
 pub struct Link {

@@ -1,7 +1,7 @@
-//! The state for sending to one client. The threads share it, under one mutex.
+//! The state for sending to one client. The threads share it, under one lock.
 //!
 //! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
-//! [`wake_on`], which do not know each other; [`flush`] sends, and [`text_reply`] makes room for a
+//! [`wake_on`], which do not know each other; [`flush`] sends, with [`send_wait`]; and [`text_reply`] makes room for a
 //! handler's text.
 
 pub mod buffer;
@@ -11,6 +11,7 @@ pub mod flush;
 pub mod idleness;
 pub mod outbox;
 pub mod send_state;
+pub mod send_wait;
 pub mod subscription;
 #[cfg(not(loom))]
 pub mod text_reply;

@@ -9,7 +9,7 @@ use crate::hub::workers::caller::Caller;
 use crate::hub::workers::wakeups::Wakeups;
 use crate::limits::QUEUE_MAX;
 use crate::queue::{Chain, Queue};
-use crate::sync::Mutex;
+use crate::sync::{Monitor, Mutex};
 
 /// The parts of the hub from which tasks come, and to which they go, and the thread that uses them.
 #[derive(Clone, Copy)]
@@ -21,7 +21,7 @@ pub struct TaskParts<'a> {
     /// Counts the tasks that are refused.
     pub counters: &'a Mutex<Counters>,
     /// The outboxes of the handlers, which get tasks, and of the senders, which get replies.
-    pub outboxes: &'a PerConn<Mutex<Outbox>>,
+    pub outboxes: &'a PerConn<Monitor<Outbox>>,
     /// Wakes the workers of the handlers and of the senders.
     pub wakeups: &'a Wakeups,
     /// Wakes the acceptor's thread, which runs the deadlines.

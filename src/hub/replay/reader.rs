@@ -20,7 +20,7 @@ use crate::journal::scan::Window;
 use crate::limits::{CLIENTS, JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL};
 use crate::protocol::reply::{self, Refusal};
 use crate::queue::Chain;
-use crate::sync::MutexGuard;
+use crate::sync::MonitorGuard;
 use core::mem;
 use heapless::Vec;
 use nix::errno::Errno;
@@ -71,7 +71,7 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    fn outbox(&self) -> MutexGuard<'static, Outbox> {
+    fn outbox(&self) -> MonitorGuard<'static, Outbox> {
         self.hub.outboxes[self.conn].lock()
     }
 

@@ -5,18 +5,21 @@ use crate::{make, pool};
 use firstline::hub::egress::flush;
 use firstline::hub::egress::outbox::Outbox;
 use firstline::hub::egress::send_state::FlushStatus;
+use firstline::hub::egress::send_wait::SendWait;
 use firstline::hub::egress::wake_on::WakeOn;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES};
 use firstline::queue::{Chain, Slots};
-use firstline::sync::{Bitmap, Mutex};
+use firstline::sync::{Bitmap, Monitor, MonitorGuard};
 use heapless::VecView;
 use loom::sync::Arc;
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A connection's outbox, its kernel side, and its wake bit.
 pub struct Connection {
-    pub outbox: Mutex<Outbox>,
+    pub outbox: Monitor<Outbox>,
     pub kernel: Kernel,
     wakes: Bitmap<1>,
     /// All bytes in the order in which they were pushed. Used only while the outbox is locked, so it needs no model.
@@ -28,7 +31,7 @@ impl Connection {
     pub fn new(room: usize) -> Arc<Self> {
         let connection = make(OUTBOX_BYTES, move || {
             Arc::new(Self {
-                outbox: Mutex::new(Outbox::new()),
+                outbox: Monitor::new(Outbox::new()),
                 kernel: Kernel::new(room),
                 wakes: Bitmap::new(),
                 pushed: std::sync::Mutex::default(),
@@ -76,6 +79,18 @@ impl Connection {
             self.wake();
         }
         wanted
+    }
+
+    /// Sends, as a thread that would drop what is not sent; it waits for the other thread's send as long as that takes.
+    /// Returns whether all is sent.
+    pub fn send_all(&self, chunk: &mut VecView<u8>) -> bool {
+        let chunk = RefCell::new(chunk);
+        let flush = |outbox: &mut MonitorGuard<'_, Outbox>| {
+            flush::flush_by(|_, bytes| self.kernel.send(bytes), outbox, *chunk.borrow_mut())
+        };
+        let (mut outbox, mut wait) = (self.outbox.lock(), SendWait::at_most(Duration::MAX));
+        flush::flush_until_by(flush, Outbox::is_empty, &mut outbox, &mut wait);
+        outbox.is_empty()
     }
 
     /// The client reads until it has `len` bytes.

@@ -68,6 +68,31 @@ fn worker_sends_the_rest_above_the_flush_limit() {
     send_from_both::<1>(2, 99, &["a"], &[MORE]);
 }
 
+/// The worker sends a line while another thread must send all, and returns whether it has.
+fn send_all_beside_the_worker(room: usize, expected: bool) {
+    model(3, move || {
+        let connection = Connection::new(room);
+        let worker = spawn(&connection, |connection| {
+            connection.push(b"abc");
+            connection.send(&mut Vec::<u8, 2>::new());
+        });
+        connection.push(b"12");
+        assert_eq!(connection.send_all(&mut Vec::<u8, 2>::new()), expected);
+        worker.join().unwrap();
+        connection.return_slots();
+    });
+}
+
+#[test]
+fn thread_that_must_send_all_waits_for_the_send_of_another() {
+    send_all_beside_the_worker(99, true);
+}
+
+#[test]
+fn thread_that_must_send_all_does_not_wait_for_a_full_socket() {
+    send_all_beside_the_worker(1, false);
+}
+
 #[test]
 fn if_all_threads_sleep_on_unsent_bytes_the_worker_knows_that_the_socket_is_full() {
     model(3, || {
