@@ -5,7 +5,7 @@ use super::load::{connect, converse, refusal};
 use super::protocol::{Lines, Protocol as _};
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Instant;
 
@@ -22,7 +22,11 @@ impl Survey {
     /// # Errors
     /// It cannot be reached, or is no firstline server.
     pub fn of(address: SocketAddr, lines: &Lines) -> Result<Self, Trouble> {
-        let stream = connect(address, &lines.greet_sender())?;
+        Self::last_of(connect(address, &lines.greet_sender())?)
+    }
+
+    /// Asks the server, and ends the connection.
+    fn last_of(stream: TcpStream) -> Result<Self, Trouble> {
         Self::parse(&converse(stream, b"/stats\n/quit\n", STATS_BYTES_MAX)?)
     }
 
@@ -117,20 +121,29 @@ impl Survey {
     }
 }
 
-/// How many clients the server has room for, up to `wanted`: it connects until it is turned away.
+/// How many clients the server has room for, up to `wanted`, beside `others`: it connects until it is turned away. If
+/// the server then has more clients than these, some are leaving, and it tries again until [`LEAVING_MAX`] is over.
 ///
 /// # Errors
 /// It cannot be reached.
-pub fn room(address: SocketAddr, lines: &Lines, wanted: usize) -> Result<usize, Trouble> {
-    let mut held = Vec::new();
+pub fn room(address: SocketAddr, lines: &Lines, wanted: usize, others: u64) -> Result<usize, Trouble> {
+    let (until, mut held, mut asked) = (Instant::now() + LEAVING_MAX, Vec::new(), 0);
     while held.len() < wanted {
         match connect(address, &lines.greet_sender()) {
             Ok(stream) => held.push(stream),
-            Err(Trouble::Closed(_)) if !held.is_empty() => break,
+            Err(trouble @ Trouble::Closed(_)) => {
+                let last = held.pop().ok_or(trouble)?;
+                let is_another_leaving = Survey::last_of(last)?.others() > held.len() as u64 + others;
+                if !is_another_leaving || Instant::now() >= until {
+                    asked = 1;
+                    break;
+                }
+                thread::sleep(LEAVING_PAUSE);
+            }
             Err(trouble) => return Err(trouble),
         }
     }
-    let room = held.len();
+    let room = held.len() + asked;
     // They end in order, so that their places are free when the first measurement begins.
     for stream in held {
         converse(stream, b"/quit\n", STATS_BYTES_MAX)?;
@@ -141,6 +154,9 @@ pub fn room(address: SocketAddr, lines: &Lines, wanted: usize) -> Result<usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     fn survey(said: &str) -> Survey {
         Survey::parse(said).unwrap()
@@ -192,5 +208,42 @@ mod tests {
             let told = after.refuse_refusals(&before).unwrap_err().to_string();
             assert!(told.contains(part), "{told}");
         }
+    }
+
+    /// A server with two places, of which a client takes one that leaves once `/stats` has told of it.
+    fn server_with_a_leaving_client() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let taken = &AtomicU64::new(1);
+            let serve = |stream: TcpStream| {
+                if taken.fetch_add(1, SeqCst) == 2 {
+                    taken.fetch_sub(1, SeqCst);
+                    return write!(&stream, "ERR 0 full\n");
+                }
+                for line in BufReader::new(&stream).lines() {
+                    match line?.as_str() {
+                        "/ping" => write!(&stream, "OK 1\n")?,
+                        "/stats" => {
+                            write!(&stream, "STAT clients {}\nSTAT processed 0\n", taken.swap(1, SeqCst))?
+                        }
+                        _ => break,
+                    }
+                }
+                taken.fetch_sub(1, SeqCst);
+                Ok(())
+            };
+            thread::scope(|scope| {
+                listener.incoming().for_each(|stream| drop(scope.spawn(|| serve(stream.unwrap()))));
+            });
+        });
+        address
+    }
+
+    #[test]
+    fn place_of_a_client_that_is_leaving_counts() {
+        let lines = Lines::new(None);
+        assert_eq!(room(server_with_a_leaving_client(), &lines, 9, 0).unwrap(), 2);
+        assert_eq!(room(server_with_a_leaving_client(), &lines, 2, 0).unwrap(), 2);
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Bench<'a> {
         duration: Duration,
     ) -> Result<Self, Trouble> {
         // A survey, or the sender of urgent lines, is one more.
-        let room = room(address, lines, CLIENTS_MAX + 1)?;
+        let room = room(address, lines, CLIENTS_MAX + 1, survey.others())?;
         if room < 3 {
             return Err(Trouble::NoRoom(room));
         }
