@@ -2,11 +2,12 @@
 //! binary.
 
 use crate::auth::authenticator::State;
-use crate::auth::{Tokens, file::Buffer};
+use crate::auth::{Tokens, file};
 use crate::hub::clients::ClientTable;
 use crate::hub::connection::session::Session;
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::commit_group::CommitGroup;
+use crate::hub::egress::buffer::Buffer;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::handling::shared::Table;
 use crate::hub::replay::Replays;
@@ -43,9 +44,10 @@ impl Item {
 }
 
 /// The static memory: the binary's `.bss` and `.data`.
-pub const STATIC: [Item; 14] = [
+pub const STATIC: [Item; 15] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
     Item::new("outboxes", CLIENTS, size_of::<Monitor<Outbox>>()),
+    Item::new("buffers of outboxes", CLIENTS, size_of::<Buffer>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),
     Item::new("tasks of handlers", 1, size_of::<Mutex<Table>>()),
@@ -55,7 +57,7 @@ pub const STATIC: [Item; 14] = [
     Item::new("journal buffers", 1, size_of::<Buffers>()),
     Item::new("readers of the journal", 1, size_of::<Replays>() + size_of::<Window>()),
     Item::new("authenticator", 1, size_of::<Mutex<State>>()),
-    Item::new("the auth file as it is read", 1, size_of::<Buffer>() + size_of::<Tokens>()),
+    Item::new("the auth file as it is read", 1, size_of::<file::Buffer>() + size_of::<Tokens>()),
     Item::new("counters and latency histograms", 1, size_of::<Mutex<Counters>>()),
     Item::new("log ring", 1, logger::RING_BYTES),
 ];

@@ -219,13 +219,13 @@ mod tests {
             let serve = |stream: TcpStream| {
                 if taken.fetch_add(1, SeqCst) == 2 {
                     taken.fetch_sub(1, SeqCst);
-                    return write!(&stream, "ERR 0 full\n");
+                    return writeln!(&stream, "ERR 0 full");
                 }
                 for line in BufReader::new(&stream).lines() {
                     match line?.as_str() {
-                        "/ping" => write!(&stream, "OK 1\n")?,
+                        "/ping" => writeln!(&stream, "OK 1")?,
                         "/stats" => {
-                            write!(&stream, "STAT clients {}\nSTAT processed 0\n", taken.swap(1, SeqCst))?
+                            writeln!(&stream, "STAT clients {}\nSTAT processed 0", taken.swap(1, SeqCst))?
                         }
                         _ => break,
                     }

@@ -8,6 +8,7 @@ use crate::hub::accept::vacancies::Vacancies;
 use crate::hub::clients::{ClientTable, Name, sender_of};
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::policy::Policy;
+use crate::hub::egress::buffer::take_buffers;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
@@ -21,13 +22,12 @@ use crate::hub::workers::wakeups::Wakeups;
 use crate::limits::{CLIENTS, QUEUE_MAX};
 use crate::options::Options;
 use crate::protocol::Priority;
-use crate::queue::{Chain, Queue};
+use crate::queue::{Chain, Queue, take_slots};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Monitor, Mutex};
 use std::net::IpAddr;
 
-pub(super) static OUTBOXES: PerConn<Monitor<Outbox>> =
-    PerConn([const { Monitor::new(Outbox::new()) }; CLIENTS]);
+static OUTBOXES: PerConn<Monitor<Outbox>> = PerConn([const { Monitor::new(Outbox::new()) }; CLIENTS]);
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static TASKS: Mutex<Table> = Mutex::new(Table::new());
@@ -91,6 +91,19 @@ impl Hub {
             policy,
             vacancies: Vacancies::new()?,
         })
+    }
+
+    /// Gives each outbox its buffer and its slots; all of them are free.
+    ///
+    /// # Panics
+    /// When called twice in a process.
+    pub fn fill_outboxes(&self) {
+        let parts = take_buffers().iter_mut().zip(take_slots());
+        for (outbox, (buffer, slots)) in self.outboxes.0.iter().zip(parts) {
+            let mut outbox = outbox.lock();
+            outbox.attach(buffer);
+            slots.iter_mut().for_each(|slot| outbox.release_slots(Chain::of(slot)));
+        }
     }
 
     /// How many admitted messages are not processed.

@@ -13,7 +13,7 @@ use crate::hub::dispatch::sinks::journal::JournalSink;
 use crate::hub::dispatch::sinks::stdout::StdoutSink;
 use crate::hub::replay;
 use crate::hub::settings;
-use crate::hub::shared::{Hub, OUTBOXES};
+use crate::hub::shared::Hub;
 use crate::hub::shutdown::{self, Outcome};
 use crate::hub::signals::Signals;
 use crate::hub::workers::worker::{Worker, WorkerParts};
@@ -25,7 +25,6 @@ use crate::limits::{
 };
 use crate::net::{Allowed, Listener};
 use crate::options::{Interface, Options};
-use crate::queue::{Chain, take_slots};
 use crate::service::{self, Service};
 use crate::sync::{Condvar, Mutex};
 use crate::{alloc_guard, clock, code_pages, logger, malloc_arenas, net, realtime};
@@ -112,7 +111,7 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     let mut auth_file = open_auth_file(options)?;
     let authenticator = auth_file.as_mut().map(read_tokens).transpose()?;
     let (hub, dispatcher) = make_hub(options, authenticator, &service)?;
-    fill_outboxes();
+    hub.fill_outboxes();
     start_threads(hub, dispatcher, options)?;
     let allowed = Allowed::new(&options.allow, clock::now_ns());
     allowed.awaited().for_each(log_missing_interface);
@@ -193,13 +192,6 @@ fn make_hub(
     }
     hub.queue.set_order(settings::order(options));
     Ok((hub, DISPATCHER.init(Dispatcher::new(hub, consumer.into_pipeline()))))
-}
-
-/// Gives each outbox its slots; all of them are free.
-fn fill_outboxes() {
-    for (outbox, slots) in OUTBOXES.0.iter().zip(take_slots()) {
-        slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
-    }
 }
 
 /// Starts all threads, and waits until each of them runs.

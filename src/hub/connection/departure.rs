@@ -258,6 +258,7 @@ mod tests {
         let policy = Policy::new(false, false, true);
         let hub: &'static Hub =
             Box::leak(Box::new(Hub::new(&Options::default(), policy, None, None).unwrap()));
+        hub.fill_outboxes();
         let pipeline = Consumer::new(None, None).into_pipeline();
         let dispatcher = Box::leak(Box::new(Dispatcher::new(hub, pipeline)));
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();

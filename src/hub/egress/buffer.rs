@@ -1,21 +1,40 @@
 //! The bytes that wait to be sent to one client, in the order in which they were put in. Knows no slots and no sockets.
 
-use crate::limits::OUTBOX_BYTES;
+use crate::limits::{CLIENTS, OUTBOX_BYTES};
 use heapless::{Vec, VecView};
+use static_cell::ConstStaticCell;
 
 /// Up to [`OUTBOX_BYTES`] bytes that are not sent yet. A new buffer is all zeroes.
+#[repr(C)] // So that the first bytes are in the page of the numbers, and few lines touch one page only.
 pub struct Buffer {
-    bytes: Vec<u8, OUTBOX_BYTES>,
     /// The first `sent` of `bytes` are sent.
     sent: usize,
     /// The end of the last reply in `bytes`. After it there are only messages of other clients.
     replies_end: usize,
+    bytes: Vec<u8, OUTBOX_BYTES>,
+}
+
+/// The buffers of all outboxes.
+static BUFFERS: ConstStaticCell<[Buffer; CLIENTS]> = ConstStaticCell::new([const { Buffer::new() }; CLIENTS]);
+
+/// Returns all buffers, one for each client. No page of them is touched before a client gets a line.
+///
+/// # Panics
+/// When called twice.
+pub fn take_buffers() -> &'static mut [Buffer; CLIENTS] {
+    BUFFERS.take()
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Buffer {
     /// An empty buffer.
-    pub(super) const fn new() -> Self {
-        Self { bytes: Vec::new(), sent: 0, replies_end: 0 }
+    pub const fn new() -> Self {
+        Self { sent: 0, replies_end: 0, bytes: Vec::new() }
     }
 
     /// Whether nothing is left to send.

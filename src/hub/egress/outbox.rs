@@ -28,7 +28,9 @@ use std::os::fd::{OwnedFd, RawFd};
 
 /// The outbox of one connection. A new one is all zeroes, so that the static outboxes take no space in the binary.
 pub struct Outbox {
-    buffer: Buffer,
+    /// Apart from the rest: the outboxes of all clients share few pages, and no page of a buffer is touched before the
+    /// client gets a line. `None` until startup attaches it.
+    buffer: Option<&'static mut Buffer>,
     credits: Credits,
     /// The event at which other threads wake the worker.
     pub wake_on: WakeOn,
@@ -55,10 +57,11 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An outbox without a connection. All its slots are outstanding: startup releases them first.
+    /// An outbox without a connection, a buffer and slots: startup [attaches](Self::attach) a buffer, without which the
+    /// outbox panics, and releases the slots, which all count as outstanding.
     pub const fn new() -> Self {
         Self {
-            buffer: Buffer::new(),
+            buffer: None,
             credits: Credits::new(),
             sending: Sending::new(),
             wake_on: WakeOn::Nothing,
@@ -71,6 +74,28 @@ impl Outbox {
         }
     }
 
+    /// Attaches the buffer.
+    ///
+    /// # Panics
+    /// If there is one already.
+    pub fn attach(&mut self, buffer: &'static mut Buffer) {
+        assert!(self.buffer.is_none());
+        self.buffer = Some(buffer);
+    }
+
+    /// Takes the buffer back, for models.
+    pub fn detach(&mut self) -> Option<&'static mut Buffer> {
+        self.buffer.take()
+    }
+
+    fn buffer(&self) -> &Buffer {
+        self.buffer.as_deref().expect("startup attaches it")
+    }
+
+    fn buffer_mut(&mut self) -> &mut Buffer {
+        self.buffer.as_deref_mut().expect("startup attaches it")
+    }
+
     // ---- The connection --------------------------------------------------------------------------------
 
     /// Begins a connection on `socket`. The worker takes the socket with [`Endpoint::take_arrival`].
@@ -78,7 +103,7 @@ impl Outbox {
     /// # Panics
     /// If something of the previous connection is left.
     pub fn open(&mut self, socket: OwnedFd, now_ns: u64) {
-        assert!(self.is_quiescent() && self.buffer.is_empty());
+        assert!(self.is_quiescent() && self.buffer().is_empty());
         self.endpoint.open(socket);
         self.subscriber.open();
         self.idleness = Idleness::new(now_ns);
@@ -101,7 +126,7 @@ impl Outbox {
 
     /// Drops everything that is not sent.
     fn discard(&mut self) {
-        self.buffer.clear();
+        self.buffer_mut().clear();
         self.subscriber.close();
         self.sending.cancel_wait();
     }
@@ -161,7 +186,7 @@ impl Outbox {
         let replies = chain.len();
         self.release_slots(chain);
         if self.is_alive() {
-            self.buffer.append_replies(replies * REPLY_BYTES_MAX, reply);
+            self.buffer_mut().append_replies(replies * REPLY_BYTES_MAX, reply);
         } else {
             self.replies_unsent += replies as u64;
         }
@@ -178,8 +203,8 @@ impl Outbox {
         debug_assert_eq!(chain.len(), 1);
         self.release_slots(chain);
         if self.is_alive() {
-            let room = (self.buffer.room() - self.credits.reserved_bytes()).min(bytes_max);
-            self.buffer.append_replies(room, |out| reply(out, room));
+            let room = (self.buffer().room() - self.credits.reserved_bytes()).min(bytes_max);
+            self.buffer_mut().append_replies(room, |out| reply(out, room));
         } else {
             self.replies_unsent += 1;
         }
@@ -187,12 +212,12 @@ impl Outbox {
 
     /// Grants free slots: moves as many to `granted` as the buffer has room for replies.
     pub fn grant(&mut self, granted: &mut Slots) {
-        self.credits.grant(granted, self.buffer.room());
+        self.credits.grant(granted, self.buffer().room());
     }
 
     /// Whether [`Outbox::grant`] would grant a slot.
     pub fn can_grant(&self) -> bool {
-        self.credits.can_grant(self.buffer.room())
+        self.credits.can_grant(self.buffer().room())
     }
 
     /// How many slots are granted, in the queue, or being processed.
@@ -212,7 +237,7 @@ impl Outbox {
         let fits = self.has_room(line.len());
         if fits {
             self.append(line);
-            self.buffer.mark_reply();
+            self.buffer_mut().mark_reply();
         }
         fits
     }
@@ -220,7 +245,7 @@ impl Outbox {
     /// Puts in a line of the history. Returns false if there is no room now. It leaves the whole reply room free, so
     /// that the client gets replies to its own lines meanwhile.
     pub fn put_history(&mut self, line: &[u8]) -> bool {
-        let fits = self.buffer.room() >= REPLY_ROOM_BYTES + line.len();
+        let fits = self.buffer().room() >= REPLY_ROOM_BYTES + line.len();
         if fits {
             self.append(line);
         }
@@ -235,12 +260,12 @@ impl Outbox {
 
     /// Whether [`Outbox::put_task`] would put in the line of any task.
     pub fn has_room_for_task(&self) -> bool {
-        self.is_alive() && self.buffer.room() >= REPLY_ROOM_BYTES + TASK_BYTES_MAX
+        self.is_alive() && self.buffer().room() >= REPLY_ROOM_BYTES + TASK_BYTES_MAX
     }
 
     /// Whether there is room for any line of the history.
     pub fn has_room_for_history(&self) -> bool {
-        self.buffer.room() >= REPLY_ROOM_BYTES + REPLAY_ROOM_BYTES
+        self.buffer().room() >= REPLY_ROOM_BYTES + REPLAY_ROOM_BYTES
     }
 
     /// Puts in one MSG line, or several at once if they fit. Otherwise counts one message as lost and returns false. A
@@ -261,14 +286,14 @@ impl Outbox {
 
     /// Whether [`Outbox::deliver`] would put `line` in.
     pub fn has_room_for_msg(&self, line: &[u8]) -> bool {
-        self.subscriber.lost() == 0 && self.buffer.room() >= REPLY_ROOM_BYTES + line.len()
+        self.subscriber.lost() == 0 && self.buffer().room() >= REPLY_ROOM_BYTES + line.len()
     }
 
     /// Puts in a LOST line if messages were lost and half of the room for MSG lines is free again. So a slow reader
     /// gets runs of lines with one LOST line between them, and not a LOST line after each line.
     pub fn push_lost(&mut self) {
         const ROOM_TO_RESUME: usize = REPLY_ROOM_BYTES + (OUTBOX_BYTES - REPLY_ROOM_BYTES) / 2;
-        if self.subscriber.lost() > 0 && self.buffer.room() >= ROOM_TO_RESUME {
+        if self.subscriber.lost() > 0 && self.buffer().room() >= ROOM_TO_RESUME {
             let lost = self.subscriber.take_lost();
             self.append(&reply::lost(lost));
         }
@@ -276,23 +301,23 @@ impl Outbox {
 
     /// Whether [`Outbox::push_line`] would put in a line of that length.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.buffer.room() >= self.credits.reserved_bytes() + bytes
+        self.buffer().room() >= self.credits.reserved_bytes() + bytes
     }
 
     /// Whether no slot is outstanding and all replies are sent. Messages of other clients may be left.
     pub fn owes_nothing(&self) -> bool {
-        self.credits.are_all_free() && self.buffer.has_sent_replies()
+        self.credits.are_all_free() && self.buffer().has_sent_replies()
     }
 
     /// Whether nothing is left to send.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.buffer().is_empty()
     }
 
     /// Puts a line in. If the connection has ended or is broken, the line is dropped.
     fn append(&mut self, line: &[u8]) {
         if self.is_alive() {
-            self.buffer.append(line);
+            self.buffer_mut().append(line);
         }
     }
 
@@ -305,7 +330,7 @@ impl Outbox {
         if !self.is_alive() || self.is_empty() || !self.sending.begin() {
             return None;
         }
-        let unsent = self.buffer.unsent();
+        let unsent = self.buffer().unsent();
         let len = unsent.len().min(chunk.capacity());
         chunk.clear();
         // It has room for these.
@@ -334,7 +359,7 @@ impl Outbox {
     }
 
     fn progress(&mut self, bytes: usize) -> FlushStatus {
-        self.buffer.advance(bytes);
+        self.buffer_mut().advance(bytes);
         self.bytes_out += bytes as u64;
         self.sending.progress();
         self.push_lost();

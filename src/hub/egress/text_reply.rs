@@ -29,6 +29,7 @@ pub fn reply_with_text(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::egress::buffer::Buffer;
     use crate::hub::egress::send_state::Sent;
     use crate::limits::{IN_FLIGHT, SEND_BYTES_MAX};
     use crate::queue::{Slot, Slots};
@@ -39,9 +40,10 @@ mod tests {
     use std::thread;
 
     /// An outbox without room for a text, in whose connection another thread is sending, with the slot of a task.
-    fn full(socket: UnixStream) -> (Box<Monitor<Outbox>>, Chain) {
-        let monitor = Box::new(Monitor::new(Outbox::new()));
+    fn full(socket: UnixStream) -> (Monitor<Outbox>, Chain) {
+        let monitor = Monitor::new(Outbox::new());
         let (mut outbox, mut slots) = (monitor.lock(), Slots::new());
+        outbox.attach(Box::leak(Box::new(Buffer::new())));
         (0..IN_FLIGHT).for_each(|_| slots.put(Chain::of(Box::leak(Box::new(Slot::EMPTY)))));
         outbox.release_all(&mut slots);
         outbox.open(socket.into(), 0);

@@ -4,6 +4,7 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use firstline::hub::egress::buffer::Buffer;
 use firstline::hub::egress::outbox::Outbox;
 use firstline::limits::{IN_FLIGHT, MSG_BYTES_MAX, RECEIVE_BYTES, SEND_BYTES_MAX};
 use firstline::protocol::Priority;
@@ -86,7 +87,8 @@ fn msg_line(bencher: Bencher, name: &str) {
 /// Grants, fills, answers and sends a client's messages.
 #[divan::bench]
 fn outbox_round(bencher: Bencher) {
-    let mut outbox = Box::new(Outbox::new());
+    let mut outbox = Outbox::new();
+    outbox.attach(Box::leak(Box::new(Buffer::new())));
     for slot in Box::leak(Box::new([const { Slot::EMPTY }; IN_FLIGHT])) {
         outbox.release_slots(Chain::of(slot));
     }

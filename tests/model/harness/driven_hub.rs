@@ -20,7 +20,7 @@ use firstline::hub::workers::worker_id::WorkerId;
 use firstline::limits::RECEIVE_BYTES;
 use firstline::options::Options;
 use firstline::protocol::Priority;
-use firstline::queue::{Chain, Order, Queue, take_slots};
+use firstline::queue::{Order, Queue};
 use firstline::sync::Mutex;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io::{ErrorKind, Write};
@@ -34,7 +34,7 @@ pub struct Singletons {
     /// For a consumer with a journal.
     pub history: Option<replay::Handle>,
     sessions: &'static mut [Session],
-    are_slots_in_outboxes: bool,
+    are_outboxes_filled: bool,
 }
 
 impl Singletons {
@@ -46,7 +46,7 @@ impl Singletons {
             pipeline: consumer.into_pipeline(),
             history,
             sessions: Box::leak(sessions),
-            are_slots_in_outboxes: false,
+            are_outboxes_filled: false,
         }
     }
 }
@@ -62,7 +62,7 @@ pub struct Parts {
 impl Parts {
     /// A hub for these options, without time-outs and rates, except for those that `adjust` sets.
     pub fn new(singletons: Singletons, options: &Options, adjust: impl FnOnce(&mut Hub)) -> Self {
-        let Singletons { mut pipeline, history, sessions, are_slots_in_outboxes } = singletons;
+        let Singletons { mut pipeline, history, sessions, are_outboxes_filled } = singletons;
         let consumer = pipeline.consumer();
         let policy = Policy::new(false, consumer.needs_thread(), consumer.lets_workers_run());
         let mut hub = Hub::new(options, policy, history, None).expect("there are descriptors");
@@ -74,10 +74,8 @@ impl Parts {
         adjust(&mut hub);
         let hub: &'static Hub = Box::leak(Box::new(hub));
         let dispatcher: &'static Dispatcher = Box::leak(Box::new(Dispatcher::new(hub, pipeline)));
-        if !are_slots_in_outboxes {
-            for (outbox, slots) in hub.outboxes.0.iter().zip(take_slots()) {
-                slots.iter_mut().for_each(|slot| outbox.lock().release_slots(Chain::of(slot)));
-            }
+        if !are_outboxes_filled {
+            hub.fill_outboxes();
         }
         // SAFETY: the workers have the sessions until they are dropped, and `Parts::end` returns the sessions
         // only after that.
@@ -111,7 +109,7 @@ impl Parts {
         };
         let pipeline = dispatcher.into_pipeline();
         drop(queue);
-        Singletons { pipeline, history: hub.replay, sessions, are_slots_in_outboxes: true }
+        Singletons { pipeline, history: hub.replay, sessions, are_outboxes_filled: true }
     }
 }
 

@@ -30,14 +30,15 @@ impl Connection {
     /// A connection whose socket takes `room` bytes.
     pub fn new(room: usize) -> Arc<Self> {
         let connection = make(OUTBOX_BYTES, move || {
-            Arc::new(Self {
+            let connection = Arc::new(Self {
                 outbox: Monitor::new(Outbox::new()),
                 kernel: Kernel::new(room),
                 wakes: Bitmap::new(),
                 pushed: std::sync::Mutex::default(),
-            })
+            });
+            pool::fill(&mut connection.outbox.lock());
+            connection
         });
-        connection.outbox.lock().release_all(&mut pool::take());
         connection.open();
         connection
     }

@@ -1,22 +1,28 @@
-//! Slots for all models, one after the other: slots are static, so each model must return all of them.
+//! Slots and buffers for all models, one after the other: they are static, so each model must return all of them.
 
+use firstline::hub::egress::buffer::Buffer;
 use firstline::hub::egress::outbox::Outbox;
 use firstline::limits::IN_FLIGHT;
 use firstline::queue::{Chain, Slot, Slots};
 
-static POOL: std::sync::Mutex<Vec<Slots>> = std::sync::Mutex::new(Vec::new());
+/// What an outbox has.
+type Parts = (Slots, &'static mut Buffer);
 
-/// All slots of one connection.
-pub fn take() -> Slots {
+static POOL: std::sync::Mutex<Vec<Parts>> = std::sync::Mutex::new(Vec::new());
+
+/// Gives an outbox all slots of one connection, and a buffer.
+pub fn fill(outbox: &mut Outbox) {
     let pooled = POOL.lock().unwrap().pop();
-    pooled.unwrap_or_else(|| {
+    let (mut slots, buffer) = pooled.unwrap_or_else(|| {
         let mut slots = Slots::new();
         (0..IN_FLIGHT).for_each(|_| slots.put(Chain::of(Box::leak(Box::new(Slot::EMPTY)))));
-        slots
-    })
+        (slots, Box::leak(Box::new(Buffer::new())))
+    });
+    outbox.attach(buffer);
+    outbox.release_all(&mut slots);
 }
 
-/// Takes back the slots from an outbox, which must have all of them, each once.
+/// Takes back the slots from an outbox, which must have all of them, each once, and the buffer.
 pub fn put_back(outbox: &mut Outbox) {
     let mut slots = Slots::new();
     assert!(outbox.is_quiescent());
@@ -29,5 +35,7 @@ pub fn put_back(outbox: &mut Outbox) {
     addresses.sort_unstable();
     addresses.dedup();
     assert_eq!(addresses.len(), IN_FLIGHT);
-    POOL.lock().unwrap().push(pooled);
+    let buffer = outbox.detach().expect("it was filled");
+    buffer.clear();
+    POOL.lock().unwrap().push((pooled, buffer));
 }
