@@ -8,7 +8,7 @@ use crate::hub::connection::session::Session;
 use crate::hub::counters::Counters;
 use crate::hub::dispatch::commit_group::CommitGroup;
 use crate::hub::egress::buffer::Buffer;
-use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::shared_outbox::SharedOutbox;
 use crate::hub::handling::shared::Table;
 use crate::hub::replay::Replays;
 use crate::journal::scan::Window;
@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::logger;
 use crate::queue::{Chain, Queue, Slot};
-use crate::sync::{Monitor, Mutex};
+use crate::sync::Mutex;
 use core::fmt::Write;
 
 /// One consumer of memory.
@@ -46,7 +46,7 @@ impl Item {
 /// The static memory: the binary's `.bss` and `.data`.
 pub const STATIC: [Item; 15] = [
     Item::new("message slots", QUEUE_MAX, size_of::<Slot>()),
-    Item::new("outboxes", CLIENTS, size_of::<Monitor<Outbox>>()),
+    Item::new("outboxes", CLIENTS, size_of::<SharedOutbox>()),
     Item::new("buffers of outboxes", CLIENTS, size_of::<Buffer>()),
     Item::new("receive buffers", CLIENTS, RECEIVE_BYTES),
     Item::new("queue entries", QUEUE_MAX, size_of::<Queue<Chain, QUEUE_MAX>>() / QUEUE_MAX),

@@ -125,25 +125,36 @@ impl Survey {
 /// the server then has more clients than these, some are leaving, and it tries again until [`LEAVING_MAX`] is over.
 ///
 /// # Errors
-/// It cannot be reached.
+/// It cannot be reached, or has no room at all.
 pub fn room(address: SocketAddr, lines: &Lines, wanted: usize, others: u64) -> Result<usize, Trouble> {
-    let (until, mut held, mut asked) = (Instant::now() + LEAVING_MAX, Vec::new(), 0);
-    while held.len() < wanted {
-        match connect(address, &lines.greet_sender()) {
-            Ok(stream) => held.push(stream),
-            Err(trouble @ Trouble::Closed(_)) => {
-                let last = held.pop().ok_or(trouble)?;
-                let is_another_leaving = Survey::last_of(last)?.others() > held.len() as u64 + others;
-                if !is_another_leaving || Instant::now() >= until {
-                    asked = 1;
-                    break;
-                }
-                thread::sleep(LEAVING_PAUSE);
-            }
-            Err(trouble) => return Err(trouble),
+    let (until, mut held, mut had_room) = (Instant::now() + LEAVING_MAX, Vec::new(), false);
+    let room = loop {
+        if held.len() == wanted {
+            break wanted;
         }
-    }
-    let room = held.len() + asked;
+        let turned_away = match connect(address, &lines.greet_sender()) {
+            Ok(stream) => {
+                held.push(stream);
+                had_room = true;
+                continue;
+            }
+            Err(trouble @ Trouble::Closed(_)) if had_room => trouble,
+            Err(trouble) => return Err(trouble),
+        };
+        let is_late = Instant::now() >= until;
+        match held.pop() {
+            Some(last) => {
+                let has_unexpected = Survey::last_of(last)?.others() > held.len() as u64 + others;
+                if !has_unexpected || is_late {
+                    break held.len() + 1;
+                }
+            }
+            // The clients that were asked are still leaving.
+            None if is_late => return Err(turned_away),
+            None => {}
+        }
+        thread::sleep(LEAVING_PAUSE);
+    };
     // They end in order, so that their places are free when the first measurement begins.
     for stream in held {
         converse(stream, b"/quit\n", STATS_BYTES_MAX)?;
@@ -210,7 +221,7 @@ mod tests {
         }
     }
 
-    /// A server with two places, of which a client takes one that leaves once `/stats` has told of it.
+    /// A server with two places. A leaving client has one of them until the first `/stats`.
     fn server_with_a_leaving_client() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -10,8 +10,8 @@ use crate::hub::counters::Counters;
 use crate::hub::dispatch::policy::Policy;
 use crate::hub::egress::buffer::take_buffers;
 use crate::hub::egress::flush;
-use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
+use crate::hub::egress::shared_outbox::SharedOutbox;
 use crate::hub::egress::subscription::Subscriber;
 use crate::hub::handling::parts::TaskParts;
 use crate::hub::handling::shared::{SharedTasks, Table};
@@ -23,11 +23,11 @@ use crate::limits::{CLIENTS, QUEUE_MAX};
 use crate::options::Options;
 use crate::protocol::Priority;
 use crate::queue::{Chain, Queue, take_slots};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Monitor, Mutex};
 use std::net::IpAddr;
 
-static OUTBOXES: PerConn<Monitor<Outbox>> = PerConn([const { Monitor::new(Outbox::new()) }; CLIENTS]);
+static OUTBOXES: PerConn<SharedOutbox> = PerConn([const { SharedOutbox::new() }; CLIENTS]);
 static QUEUE: Queue<Chain, QUEUE_MAX> = Queue::new();
 static CLIENT_TABLE: Mutex<ClientTable> = Mutex::new(ClientTable::new());
 static TASKS: Mutex<Table> = Mutex::new(Table::new());
@@ -38,7 +38,7 @@ pub struct Hub {
     /// The time-outs and shares that the options choose.
     pub settings: Settings,
     /// The outbox of each connection.
-    pub outboxes: &'static PerConn<Monitor<Outbox>>,
+    pub outboxes: &'static PerConn<SharedOutbox>,
     /// The runs that wait for the consumer.
     pub queue: &'static Queue<Chain, QUEUE_MAX>,
     /// The client table: the name, address and state of each connection.
@@ -93,7 +93,7 @@ impl Hub {
         })
     }
 
-    /// Gives each outbox its buffer and its slots; all of them are free.
+    /// Gives each outbox its buffer and its slots; all slots are free.
     ///
     /// # Panics
     /// When called twice in a process.

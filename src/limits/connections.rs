@@ -9,12 +9,6 @@ pub const SEND_BYTES_MAX: usize = 4096;
 /// Sends for one client in each poll of its session.
 pub const SENDS_PER_POLL_MAX: usize = 4;
 
-/// How long a thread waits in all, for the messages of one batch, for other threads that are sending, in milliseconds.
-/// These sends never wait for a client. So one takes longer than microseconds only if the scheduler does not run its
-/// thread: for some tens of milliseconds on a busy board. If it takes longer than this, the messages of other clients
-/// matter more than those of the client for which it sends.
-pub const SEND_WAIT_MS_MAX: u64 = 1_000;
-
 /// How much the kernel may hold for one connection in each direction, in bytes. Without this bound, Linux lets the
 /// buffers of a client that does not read grow to megabytes. The kernel doubles the value for its own bookkeeping.
 pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;

@@ -49,9 +49,8 @@ impl Condvar {
     }
 
     /// Releases the mutex, sleeps until a notification, and takes the mutex again. It may return spuriously.
-    pub fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.sleep(&mut guard, None);
-        guard
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.sleep(guard, None).0
     }
 
     /// As [`Condvar::wait`], for no longer than `timeout`; `true` if the time-out passed first.
@@ -60,11 +59,10 @@ impl Condvar {
     /// [`SLEEP_SECONDS_MAX`](crate::limits::SLEEP_SECONDS_MAX) counts as none.
     pub fn wait_timeout<'a, T>(
         &self,
-        mut guard: MutexGuard<'a, T>,
+        guard: MutexGuard<'a, T>,
         timeout: Duration,
     ) -> (MutexGuard<'a, T>, bool) {
-        let timed_out = self.sleep(&mut guard, Some(timeout));
-        (guard, timed_out)
+        self.sleep(guard, Some(timeout))
     }
 
     /// Waits while `condition` holds; does not wait if it does not hold now.
@@ -85,10 +83,18 @@ impl Condvar {
         &self,
         mut guard: MutexGuard<'a, T>,
         timeout: Duration,
-        condition: impl FnMut(&mut T) -> bool,
+        mut condition: impl FnMut(&mut T) -> bool,
     ) -> (MutexGuard<'a, T>, bool) {
-        let timed_out = self.sleep_while(&mut guard, timeout, condition);
-        (guard, timed_out)
+        let start = Instant::now();
+        let mut timed_out = false;
+        while condition(&mut guard) {
+            if timed_out {
+                return (guard, true);
+            }
+            let left = timeout.saturating_sub(start.elapsed());
+            (guard, timed_out) = self.wait_timeout(guard, left);
+        }
+        (guard, false)
     }
 
     /// Wakes one of the waiting threads, if there is one.
@@ -105,50 +111,25 @@ impl Condvar {
         }
     }
 
-    /// As [`Condvar::wait_timeout_while`], for a caller that keeps its guard.
-    pub(super) fn sleep_while<T>(
-        &self,
-        guard: &mut MutexGuard<'_, T>,
-        timeout: Duration,
-        mut condition: impl FnMut(&mut T) -> bool,
-    ) -> bool {
-        let start = Instant::now();
-        let mut timed_out = false;
-        while condition(guard) {
-            if timed_out {
-                return true;
-            }
-            let left = timeout.saturating_sub(start.elapsed());
-            timed_out = self.sleep(guard, Some(left));
-        }
-        false
-    }
-
-    /// Releases the mutex, sleeps, and takes the mutex again; `true` if `timeout` ended the sleep.
-    fn sleep<T>(&self, guard: &mut MutexGuard<'_, T>, timeout: Option<Duration>) -> bool {
+    /// Releases the mutex and sleeps; `true` if `timeout` ended the sleep.
+    fn sleep<'a, T>(&self, guard: MutexGuard<'a, T>, timeout: Option<Duration>) -> (MutexGuard<'a, T>, bool) {
+        let mutex = MutexGuard::mutex(&guard);
         // Both before the unlock: see the documentation of this module.
         self.waiters.fetch_add(1, Relaxed);
         let seen = self.notified.word.load(Relaxed);
-        let woken = MutexGuard::unlocked(guard, || {
-            let woken = self.notified.wait(seen, timeout);
-            self.waiters.fetch_sub(1, Relaxed);
-            woken
-        });
-        !woken
+        drop(guard);
+        let woken = self.notified.wait(seen, timeout);
+        self.waiters.fetch_sub(1, Relaxed);
+        (mutex.lock(), !woken)
     }
 
     /// Changes the number if a thread waits, and returns whether one does.
     fn announce(&self) -> bool {
-        let has_waiters = self.has_waiters();
+        let has_waiters = self.waiters.load(Relaxed) != 0;
         if has_waiters {
             self.notified.word.fetch_add(1, Relaxed);
         }
         has_waiters
-    }
-
-    /// Whether a thread waits.
-    pub(super) fn has_waiters(&self) -> bool {
-        self.waiters.load(Relaxed) != 0
     }
 }
 

@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use super::atomic::{AtomicU32, Ordering::Relaxed};
 use super::checker::sync::{Condvar, Mutex, MutexGuard};
 use super::checker::thread::yield_now;
-use crate::limits::SLEEP_SECONDS_MAX;
 
 /// The bit of the word that says that threads wait for the lock: `FUTEX_WAITERS`.
 const WAITERS: u32 = 1 << 31;
@@ -52,14 +51,13 @@ impl Futex {
 
     /// Sleeps while the word is `expected`, until another thread wakes this one; `false` if `timeout` passed first.
     ///
-    /// A model has no clock. A timed sleep ends as soon as other threads had a chance to run, unless its time-out is
-    /// above [`SLEEP_SECONDS_MAX`], which counts as none.
+    /// A model has no clock. A timed sleep ends as soon as other threads had a chance to run.
     pub fn wait(&self, expected: u32, timeout: Option<Duration>) -> bool {
         let waiters = self.waiters();
         if self.word.load(Relaxed) != expected {
             return true;
         }
-        if timeout.is_some_and(|timeout| timeout.as_secs() <= SLEEP_SECONDS_MAX) {
+        if timeout.is_some() {
             drop(waiters);
             yield_now();
             return false;

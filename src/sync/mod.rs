@@ -8,7 +8,6 @@
 //! - [`Mutex`], [`MutexGuard`]: one word in three states, and the value it guards.
 //! - [`inheritance`]: whether a thread that waits for a mutex lends its priority to the holder.
 //! - [`Condvar`]: waits for a change of what a mutex guards. A notification without a waiter makes no system call.
-//! - [`Monitor`], [`MonitorGuard`]: a mutex with its condition variable, in one value.
 //! - [`Bitmap`]: a set of small numbers that threads share without a lock.
 //! - [`atomic`]: the atomics of the target, or those of the model checker.
 //!
@@ -25,7 +24,6 @@ mod bitmap;
 mod condvar;
 mod helgrind;
 pub mod inheritance;
-mod monitor;
 mod mutex;
 
 #[cfg(not(any(loom, shuttle)))]
@@ -43,7 +41,6 @@ use shuttle as checker;
 pub use bitmap::Bitmap;
 pub use condvar::Condvar;
 pub use futex::Futex;
-pub use monitor::{Monitor, MonitorGuard};
 pub use mutex::{Mutex, MutexGuard};
 
 use futex::thread_id;

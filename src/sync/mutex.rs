@@ -95,6 +95,12 @@ impl<T> Mutex<T> {
         self.value.into_inner()
     }
 
+    /// Whether other threads may wait for the lock.
+    #[cfg(test)]
+    pub fn is_contended(&self) -> bool {
+        self.futex.word.load(Relaxed) & CONTENDED != 0
+    }
+
     fn take_or_wait(&self) {
         if !self.take() {
             self.take_contended();
@@ -177,6 +183,11 @@ impl<'a, T> MutexGuard<'a, T> {
         guard.mutex.release();
         let _relock = Relock(guard.mutex);
         work()
+    }
+
+    /// The mutex that `guard` keeps locked.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
     }
 }
 

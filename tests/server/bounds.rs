@@ -7,8 +7,6 @@ use crate::support::{
     Client, Kind, LIMIT, Server, allow_many_connections, command, eventually, id_of, is_emulated, mappings,
     too_long,
 };
-#[cfg(feature = "strace")]
-use firstline::limits::SEND_WAIT_MS_MAX;
 use firstline::limits::{CLIENTS, IN_FLIGHT, LINE_BYTES_MAX, RECEIVE_BYTES, REJECTED_MAX, TEXT_BYTES};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -335,16 +333,14 @@ fn subscriber_that_reads_loses_nothing_of_the_largest_batch() {
     deliver_largest_batch(command());
 }
 
-/// The first send of each thread takes long, as if the scheduler did not run the thread. In that of the subscriber's
-/// worker, the consumer delivers.
+/// The first send of each thread takes a quarter of a second, as if the scheduler did not run the thread. The consumer
+/// delivers while the subscriber's worker is held in its first send.
 #[cfg(feature = "strace")]
 #[test]
 fn subscriber_that_reads_loses_nothing_while_its_worker_is_held_in_a_send() {
-    let slow = format!("inject=sendto:delay_exit={}:when=1", SEND_WAIT_MS_MAX / 4 * 1_000);
-    deliver_largest_batch(under_strace(
-        &["-D", "-f", "-o", "/dev/null", "-e", "trace=sendto", "-e", &slow],
-        &command(),
-    ));
+    let how =
+        ["-D", "-f", "-o", "/dev/null", "-e", "trace=sendto", "-e", "inject=sendto:delay_exit=250000:when=1"];
+    deliver_largest_batch(under_strace(&how, &command()));
 }
 
 /// Delivers more to a subscriber at once than its outbox can hold; the subscriber reads everything.

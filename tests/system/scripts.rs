@@ -26,8 +26,8 @@ const DIRECTORIES: [&str; 11] = [
 /// A stand-in for a program with other options.
 const STAND_IN: &str = "recording_engine";
 
-/// The executable files of these directories whose interpreter this machine has. The stage `units` names those that it
-/// leaves out.
+/// The executable files of these directories, without those in Python if this machine does not have it: the stage
+/// `units` says so.
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = DIRECTORIES.into_iter().flat_map(|name| fs::read_dir(root.join(name)).unwrap());
@@ -36,18 +36,19 @@ fn scripts() -> Vec<PathBuf> {
         .filter(|path| {
             path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
         })
-        .filter(|path| name(path) != STAND_IN && has_interpreter(path))
+        .filter(|path| name(path) != STAND_IN && (!is_python(path) || has_python()))
         .collect();
     scripts.sort();
     scripts
 }
 
-/// Whether the `PATH` has the program that a script names in its first line, as `#!/usr/bin/env PROGRAM`.
-fn has_interpreter(script: &Path) -> bool {
-    let text = fs::read_to_string(script).unwrap();
-    let Some(program) = text.lines().next().unwrap().strip_prefix("#!/usr/bin/env ") else { return true };
+fn is_python(script: &Path) -> bool {
+    fs::read_to_string(script).unwrap().starts_with("#!/usr/bin/env python3\n")
+}
+
+fn has_python() -> bool {
     std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .any(|directory| directory.join(program).exists())
+        .any(|directory| directory.join("python3").exists())
 }
 
 /// Runs a script from another directory, as a user with the script in the `PATH` does.

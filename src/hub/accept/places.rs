@@ -2,10 +2,10 @@
 
 use crate::conn_id::{ConnId, PerConn};
 use crate::hub::clients::ClientTable;
-use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::shared_outbox::SharedOutbox;
 use crate::hub::settings::Settings;
 use crate::hub::workers::wakeups::Wakeups;
-use crate::sync::{Monitor, Mutex};
+use crate::sync::Mutex;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
@@ -15,7 +15,7 @@ pub struct Places<'a> {
     /// The client table.
     pub clients: &'a Mutex<ClientTable>,
     /// The outbox of each connection.
-    pub outboxes: &'a PerConn<Monitor<Outbox>>,
+    pub outboxes: &'a PerConn<SharedOutbox>,
     /// Wakes the workers.
     pub wakeups: &'a Wakeups,
     /// How many places an address may have, and how long a client must be idle before it can be evicted.

@@ -8,7 +8,6 @@ use crate::hub::connection::poll_at::PollAt;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
-use crate::hub::egress::send_wait::SendWait;
 use crate::hub::egress::wake_on::WakeOn;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::FAREWELL_MS_MAX;
@@ -146,7 +145,7 @@ impl Departure {
         let mut outbox = link.outbox(context);
         link.release_credits(&mut outbox);
         outbox.sending.set_writable();
-        flush::flush_until(Outbox::is_empty, &mut outbox, &mut SendWait::default());
+        flush::flush_until(Outbox::is_empty, &mut outbox);
         flush::flush_last(&mut outbox, |outbox| !has_farewell && push_farewell(reason, link, outbox));
         drop(outbox);
         context.hub.abort(link.conn);
@@ -253,7 +252,7 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    /// The only context among the unit tests: its pipeline takes the static commit groups.
+    /// The only context among the unit tests: it takes the static commit groups, slots and buffers.
     fn context() -> WorkerContext {
         let policy = Policy::new(false, false, true);
         let hub: &'static Hub =

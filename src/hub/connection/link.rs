@@ -8,18 +8,18 @@ use crate::hub::connection::poll_at::PollAt;
 use crate::hub::connection::receive::Receiver;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
+use crate::hub::egress::shared_outbox::LockedOutbox;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::{CLIENTS, RECEIVE_BYTES};
 use crate::net::socket::{self, Received};
 use crate::queue::Chain;
-use crate::sync::MonitorGuard;
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use std::mem;
 use std::os::fd::OwnedFd;
 
 /// The outbox of a connection, locked.
-pub type Locked = MonitorGuard<'static, Outbox>;
+pub type Locked = LockedOutbox<'static>;
 
 /// One connection: its socket, its receiver, its commands, and its time-outs.
 pub struct Link {

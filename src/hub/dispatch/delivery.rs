@@ -5,18 +5,17 @@ use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
 use crate::hub::egress::flush::flush_until;
-use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
-use crate::hub::egress::send_wait::SendWait;
+use crate::hub::egress::shared_outbox::LockedOutbox;
 use crate::hub::egress::subscription::Subscription;
 use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
 use crate::limits::CLIENTS;
 use crate::protocol::Priority;
+use crate::protocol::handler_text::HandlerText;
 use crate::protocol::reply::{self, Nak};
 use crate::queue::{Chain, Run, TaskId};
-use crate::sync::MonitorGuard;
 
 /// A batch, its lines, and the span of each message's line.
 type Formatted<'a> = (&'a mut NumberedBatch, &'a [u8], &'a [LineSpan]);
@@ -29,13 +28,11 @@ struct Count {
 }
 
 /// Delivers to one client whose outbox has no room for a whole run. A batch may be larger than an outbox: then this
-/// flushes the outbox, and a line is lost only if the socket does not accept the bytes of the outbox, or if another
-/// thread's send takes longer than the [`SendWait`].
+/// flushes the outbox, and a line is lost only if the socket does not accept the bytes of the outbox.
 struct LineByLine<'a> {
     conn: ConnId,
     hub: &'a Hub,
     caller: Caller,
-    wait: &'a mut SendWait,
     /// Whether a flush may still make room.
     may_make_room: bool,
 }
@@ -45,15 +42,13 @@ impl LineByLine<'_> {
     /// it, because the client fell behind or changed its subscription while the lock was released.
     fn deliver(
         &mut self,
-        outbox: &mut MonitorGuard<'_, Outbox>,
+        outbox: &mut LockedOutbox<'_>,
         id: u64,
         priority: Priority,
         line: &[u8],
     ) -> Option<bool> {
         if self.may_make_room && !outbox.has_room_for_msg(line) {
-            // If the client loses messages already, this has waited for it before.
-            let is_enough = |outbox: &Outbox| outbox.has_room_for_msg(line) || outbox.subscriber.lost() > 0;
-            if flush_until(is_enough, outbox, self.wait) != FlushStatus::Nothing {
+            if flush_until(|outbox| outbox.has_room_for_msg(line), outbox) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
             self.may_make_room = outbox.has_room_for_msg(line);
@@ -69,8 +64,8 @@ impl LineByLine<'_> {
     }
 
     /// Wakes the worker. That is a system call, so the lock is released meanwhile.
-    fn wake(&self, outbox: &mut MonitorGuard<'_, Outbox>) {
-        MonitorGuard::unlocked(outbox, || self.hub.wakeups.wake_from(self.caller, self.conn));
+    fn wake(&self, outbox: &mut LockedOutbox<'_>) {
+        outbox.unlocked(|| self.hub.wakeups.wake_from(self.caller, self.conn));
     }
 }
 
@@ -78,21 +73,18 @@ impl LineByLine<'_> {
 pub struct Delivery {
     /// Connections with new bytes in their outboxes.
     touched: ConnSet,
-    /// How long it may still wait for sends of other threads, for the batch that it delivers.
-    wait: SendWait,
 }
 
 impl Delivery {
     /// A delivery that has delivered nothing yet.
     #[expect(clippy::new_without_default, reason = "startup makes the only one")]
     pub fn new() -> Self {
-        Self { touched: ConnSet::new(), wait: SendWait::default() }
+        Self { touched: ConnSet::new() }
     }
 
     /// Delivers a processed group. `caller` is the thread that does it.
     pub fn deliver_all(&mut self, group: &mut CommitGroup, hub: &Hub, caller: Caller) {
         for index in 0..group.batches().len() {
-            self.wait = SendWait::default();
             self.deliver(group, index, hub, caller);
             self.acknowledge(&mut group.batches()[index], hub, caller);
             // After each batch, so that its clients get their replies at once, and can send more lines while the later
@@ -124,7 +116,7 @@ impl Delivery {
     fn deliver_to(&mut self, conn: ConnId, formatted: &Formatted, hub: &Hub, caller: Caller) -> Count {
         let (numbered, lines, spans) = formatted;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let mut by_line = LineByLine { conn, hub, caller, wait: &mut self.wait, may_make_room: true };
+        let mut by_line = LineByLine { conn, hub, caller, may_make_room: true };
         for (index, run) in numbered.batch.runs() {
             // Read anew for each run: the client may have changed it while the lock was released.
             let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { break };
@@ -194,8 +186,10 @@ impl Delivery {
             Some(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
             None => reply::nak(out, line, Nak::HandlerUnrecorded),
         };
+        // A NAK that no sink has the message contains no text.
+        let text_of_reply = if id_of_message.is_some() { &text } else { &HandlerText::NONE };
         let mut outbox = hub.outboxes[conn].lock();
-        let status = reply_with_text(&mut outbox, task, &text, &mut self.wait, reply);
+        let status = reply_with_text(&mut outbox, task, text_of_reply, reply);
         drop(outbox);
         // `send` flushes again, and would not notice that the socket is full or broken already.
         if status != FlushStatus::Nothing {

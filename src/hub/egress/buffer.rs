@@ -5,7 +5,7 @@ use heapless::{Vec, VecView};
 use static_cell::ConstStaticCell;
 
 /// Up to [`OUTBOX_BYTES`] bytes that are not sent yet. A new buffer is all zeroes.
-#[repr(C)] // So that the first bytes are in the page of the numbers, and few lines touch one page only.
+#[repr(C)] // The numbers come first, so that they and the first lines are in one page.
 pub struct Buffer {
     /// The first `sent` of `bytes` are sent.
     sent: usize,
@@ -17,7 +17,7 @@ pub struct Buffer {
 /// The buffers of all outboxes.
 static BUFFERS: ConstStaticCell<[Buffer; CLIENTS]> = ConstStaticCell::new([const { Buffer::new() }; CLIENTS]);
 
-/// Returns all buffers, one for each client. No page of them is touched before a client gets a line.
+/// Returns all buffers, one for each client. No page of them is written to before a client gets a line.
 ///
 /// # Panics
 /// When called twice.
@@ -86,8 +86,11 @@ impl Buffer {
         }
     }
 
-    /// Drops everything, sent or not.
+    /// Drops everything, sent or not. Writes nothing to an empty buffer, whose page may not be in memory.
     pub fn clear(&mut self) {
+        if self.bytes.is_empty() {
+            return;
+        }
         self.bytes.clear();
         self.sent = 0;
         self.replies_end = 0;

@@ -4,13 +4,12 @@
 use crate::clock;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::{FlushStatus, Sent};
-use crate::hub::egress::send_wait::SendWait;
+use crate::hub::egress::shared_outbox::LockedOutbox;
 #[cfg(not(loom))]
 use crate::limits::SEND_BYTES_MAX;
 use crate::limits::SENDS_PER_POLL_MAX;
 #[cfg(not(loom))]
 use crate::net::socket;
-use crate::sync::MonitorGuard;
 #[cfg(not(loom))]
 use heapless::Vec;
 use heapless::VecView;
@@ -26,52 +25,47 @@ type Chunk = Vec<u8, SEND_BYTES_MAX>;
 /// [`SENDS_PER_POLL_MAX`] system calls it stops and returns [`FlushStatus::Again`].
 #[cfg(not(loom))]
 #[inline(never)] // The chunk would be in the caller's frame.
-pub fn flush(outbox: &mut MonitorGuard<'_, Outbox>) -> FlushStatus {
+pub fn flush(outbox: &mut LockedOutbox<'_>) -> FlushStatus {
     flush_by(socket::send, outbox, &mut Chunk::new())
 }
 
 /// As [`flush`], with `call` in place of the system call, for models of sockets, and with the caller's buffer.
 pub fn flush_by(
     call: impl Fn(RawFd, &[u8]) -> nix::Result<usize>,
-    outbox: &mut MonitorGuard<'_, Outbox>,
+    outbox: &mut LockedOutbox<'_>,
     chunk: &mut VecView<u8>,
 ) -> FlushStatus {
     for _ in 0..SENDS_PER_POLL_MAX {
         let Some(socket) = outbox.begin_send(chunk) else { return FlushStatus::Nothing };
-        let sent = MonitorGuard::unlocked(outbox, || outcome(call(socket, chunk)));
-        let next = outbox.end_send(sent, clock::now_ns);
-        MonitorGuard::notify_all(outbox);
-        if next != FlushStatus::Again {
-            return next;
+        match outbox
+            .send(|| outcome(call(socket, chunk)), |outbox, sent| outbox.end_send(sent, clock::now_ns))
+        {
+            FlushStatus::Again => {}
+            next => return next,
         }
     }
     FlushStatus::Again
 }
 
-/// As [`flush`], for a caller that would drop what is not sent. If another thread is sending, this waits until that
-/// send has ended or `is_enough` holds, and tries again; it gives up when `wait` is over.
+/// As [`flush`], for a caller that would drop what is not sent: while another thread sends and `is_enough` does not hold,
+/// this waits until that send has ended, and tries again.
 #[cfg(not(loom))]
-pub fn flush_until(
-    is_enough: impl Fn(&Outbox) -> bool,
-    outbox: &mut MonitorGuard<'_, Outbox>,
-    wait: &mut SendWait,
-) -> FlushStatus {
-    flush_until_by(flush, is_enough, outbox, wait)
+pub fn flush_until(is_enough: impl Fn(&Outbox) -> bool, outbox: &mut LockedOutbox<'_>) -> FlushStatus {
+    flush_until_by(flush, is_enough, outbox)
 }
 
 /// As [`flush_until`], with `flush` in place of [`flush()`], for models of sockets.
 pub fn flush_until_by(
-    flush: impl Fn(&mut MonitorGuard<'_, Outbox>) -> FlushStatus,
+    flush: impl Fn(&mut LockedOutbox<'_>) -> FlushStatus,
     is_enough: impl Fn(&Outbox) -> bool,
-    outbox: &mut MonitorGuard<'_, Outbox>,
-    wait: &mut SendWait,
+    outbox: &mut LockedOutbox<'_>,
 ) -> FlushStatus {
-    let must_wait = |outbox: &Outbox| outbox.sending.is_in_progress() && !is_enough(outbox);
     loop {
         let status = flush(outbox);
-        if status != FlushStatus::Nothing || !must_wait(outbox) || wait.wait_while(outbox, must_wait) {
+        if status != FlushStatus::Nothing || is_enough(outbox) || !outbox.sending.is_in_progress() {
             return status;
         }
+        outbox.await_send();
     }
 }
 
@@ -79,14 +73,15 @@ pub fn flush_until_by(
 /// first bytes that the outbox holds.
 #[cfg(not(loom))]
 #[inline(never)] // The chunk would be in the caller's frame.
-pub fn flush_last(outbox: &mut MonitorGuard<'_, Outbox>, say: impl FnOnce(&mut Outbox) -> bool) {
+pub fn flush_last(outbox: &mut LockedOutbox<'_>, say: impl FnOnce(&mut Outbox) -> bool) {
     let mut chunk = Chunk::new();
     let last = if say(outbox) { outbox.begin_send(&mut chunk) } else { None };
     outbox.abort();
     if let Some(socket) = last {
-        let sent = MonitorGuard::unlocked(outbox, || outcome(socket::send(socket, &chunk)));
-        outbox.end_send(sent, clock::now_ns);
-        MonitorGuard::notify_all(outbox);
+        outbox.send(
+            || outcome(socket::send(socket, &chunk)),
+            |outbox, sent| outbox.end_send(sent, clock::now_ns),
+        );
     }
 }
 

@@ -1,7 +1,7 @@
-//! The state for sending to one client. The threads share it, under one lock.
+//! The state for sending to one client. The threads share it, under one mutex.
 //!
 //! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
-//! [`wake_on`], which do not know each other; [`flush`] sends, with [`send_wait`]; and [`text_reply`] makes room for a
+//! [`wake_on`], which do not know each other; [`shared_outbox`] adds the locks, [`flush`] sends, and [`text_reply`] makes room for a
 //! handler's text.
 
 pub mod buffer;
@@ -11,7 +11,7 @@ pub mod flush;
 pub mod idleness;
 pub mod outbox;
 pub mod send_state;
-pub mod send_wait;
+pub mod shared_outbox;
 pub mod subscription;
 #[cfg(not(loom))]
 pub mod text_reply;

@@ -1,7 +1,8 @@
 //! The outbox of one client: the replies and MSG lines that wait to be sent, the client's free slots, and which thread
 //! sends.
 //!
-//! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex. The consumer, the
+//! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex, in
+//! [`SharedOutbox`](super::shared_outbox::SharedOutbox). The consumer, the
 //! connection's worker and the reader of the history put lines in. Each of them then sends, unless a send is already in
 //! progress. [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread holds the mutex
 //! over a system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them.
@@ -28,8 +29,8 @@ use std::os::fd::{OwnedFd, RawFd};
 
 /// The outbox of one connection. A new one is all zeroes, so that the static outboxes take no space in the binary.
 pub struct Outbox {
-    /// Apart from the rest: the outboxes of all clients share few pages, and no page of a buffer is touched before the
-    /// client gets a line. `None` until startup attaches it.
+    /// Apart from the rest: the outboxes of all clients share few pages, and no page of a buffer is written to before
+    /// the client gets a line. `None` until startup attaches it.
     buffer: Option<&'static mut Buffer>,
     credits: Credits,
     /// The event at which other threads wake the worker.
@@ -83,7 +84,8 @@ impl Outbox {
         self.buffer = Some(buffer);
     }
 
-    /// Takes the buffer back, for models.
+    /// Takes the buffer back.
+    #[cfg(loom)]
     pub fn detach(&mut self) -> Option<&'static mut Buffer> {
         self.buffer.take()
     }

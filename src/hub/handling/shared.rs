@@ -3,7 +3,6 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::clients::sender_of;
-use crate::hub::egress::send_wait::SendWait;
 use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::{Ended, Fate, Rules};
@@ -284,6 +283,6 @@ fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>) {
     let (conn, line) = (task.client(), task.lines().start);
     let reply = |out: &mut _, room| reply::nak_with(out, line, REASON, text, room);
     // If the socket is full or broken, the sender's worker notices that itself.
-    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, &mut SendWait::default(), reply);
+    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, reply);
     parts.wakeups.wake_from(parts.caller, conn);
 }

@@ -6,6 +6,7 @@ use super::request::{Action, Replay, Scope};
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::egress::outbox::Outbox;
+use crate::hub::egress::shared_outbox::LockedOutbox;
 use crate::hub::egress::subscription::Reading;
 use crate::hub::shared::Hub;
 use crate::hub::workers::caller::Caller;
@@ -20,7 +21,6 @@ use crate::journal::scan::Window;
 use crate::limits::{CLIENTS, JOURNAL_READ_BYTES, MSG_BYTES_MAX, REPLAY_BYTES_PER_POLL};
 use crate::protocol::reply::{self, Refusal};
 use crate::queue::Chain;
-use crate::sync::MonitorGuard;
 use core::mem;
 use heapless::Vec;
 use nix::errno::Errno;
@@ -71,7 +71,7 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    fn outbox(&self) -> MonitorGuard<'static, Outbox> {
+    fn outbox(&self) -> LockedOutbox<'static> {
         self.hub.outboxes[self.conn].lock()
     }
 

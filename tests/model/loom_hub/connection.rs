@@ -5,21 +5,20 @@ use crate::{make, pool};
 use firstline::hub::egress::flush;
 use firstline::hub::egress::outbox::Outbox;
 use firstline::hub::egress::send_state::FlushStatus;
-use firstline::hub::egress::send_wait::SendWait;
+use firstline::hub::egress::shared_outbox::{LockedOutbox, SharedOutbox};
 use firstline::hub::egress::wake_on::WakeOn;
 use firstline::limits::{IN_FLIGHT, OUTBOX_BYTES};
 use firstline::queue::{Chain, Slots};
-use firstline::sync::{Bitmap, Monitor, MonitorGuard};
+use firstline::sync::Bitmap;
 use heapless::VecView;
 use loom::sync::Arc;
 use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 /// A connection's outbox, its kernel side, and its wake bit.
 pub struct Connection {
-    pub outbox: Monitor<Outbox>,
+    pub outbox: SharedOutbox,
     pub kernel: Kernel,
     wakes: Bitmap<1>,
     /// All bytes in the order in which they were pushed. Used only while the outbox is locked, so it needs no model.
@@ -31,7 +30,7 @@ impl Connection {
     pub fn new(room: usize) -> Arc<Self> {
         let connection = make(OUTBOX_BYTES, move || {
             let connection = Arc::new(Self {
-                outbox: Monitor::new(Outbox::new()),
+                outbox: SharedOutbox::new(),
                 kernel: Kernel::new(room),
                 wakes: Bitmap::new(),
                 pushed: std::sync::Mutex::default(),
@@ -82,15 +81,14 @@ impl Connection {
         wanted
     }
 
-    /// Sends, as a thread that would drop what is not sent; it waits for the other thread's send as long as that takes.
-    /// Returns whether all is sent.
+    /// Sends, as a thread that would drop what is not sent. Returns whether all is sent.
     pub fn send_all(&self, chunk: &mut VecView<u8>) -> bool {
         let chunk = RefCell::new(chunk);
-        let flush = |outbox: &mut MonitorGuard<'_, Outbox>| {
+        let flush = |outbox: &mut LockedOutbox<'_>| {
             flush::flush_by(|_, bytes| self.kernel.send(bytes), outbox, *chunk.borrow_mut())
         };
-        let (mut outbox, mut wait) = (self.outbox.lock(), SendWait::at_most(Duration::MAX));
-        flush::flush_until_by(flush, Outbox::is_empty, &mut outbox, &mut wait);
+        let mut outbox = self.outbox.lock();
+        flush::flush_until_by(flush, Outbox::is_empty, &mut outbox);
         outbox.is_empty()
     }
 

@@ -3,6 +3,7 @@
 use crate::connection::{Connection, Worker};
 use crate::{model, spawn};
 use firstline::limits::SENDS_PER_POLL_MAX;
+use firstline::sync::inheritance;
 use heapless::Vec;
 
 /// The worker and the consumer push lines and send pieces of `PIECE` bytes, while the client reads everything.
@@ -68,19 +69,25 @@ fn worker_sends_the_rest_above_the_flush_limit() {
     send_from_both::<1>(2, 99, &["a"], &[MORE]);
 }
 
-/// The worker sends a line while another thread must send all, and returns whether it has.
+/// The worker sends a line while another thread must send all; `expected` says whether it has then. Without priority
+/// inheritance, and with it.
 fn send_all_beside_the_worker(room: usize, expected: bool) {
-    model(3, move || {
-        let connection = Connection::new(room);
-        let worker = spawn(&connection, |connection| {
-            connection.push(b"abc");
-            connection.send(&mut Vec::<u8, 2>::new());
+    for inherits in [false, true] {
+        model(3, move || {
+            if inherits {
+                inheritance::turn_on().unwrap();
+            }
+            let connection = Connection::new(room);
+            let worker = spawn(&connection, |connection| {
+                connection.push(b"abc");
+                connection.send(&mut Vec::<u8, 2>::new());
+            });
+            connection.push(b"12");
+            assert_eq!(connection.send_all(&mut Vec::<u8, 2>::new()), expected);
+            worker.join().unwrap();
+            connection.return_slots();
         });
-        connection.push(b"12");
-        assert_eq!(connection.send_all(&mut Vec::<u8, 2>::new()), expected);
-        worker.join().unwrap();
-        connection.return_slots();
-    });
+    }
 }
 
 #[test]
