@@ -11,10 +11,13 @@
 //! means that a thread may take the second lock while it holds the first:
 //!
 //! ```text
-//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, outbox, deadline of the policy }
+//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, send, outbox, deadline of the policy }
 //! tasks ─> one of { queue, clients, outbox }
-//! outbox ─> committed
+//! send ─> outbox ─> committed
 //! ```
+//!
+//! `send` is the lock of an outbox's send in progress. The thread that sends takes it when it has the outbox locked,
+//! against the order: [`egress::shared_outbox`] says why that is no deadlock.
 //!
 //! No thread takes any other lock while it holds one, except the lock of the log's ring, which comes last. No thread
 //! holds a lock over a system call that can block, except the pipeline's lock, for which no thread waits before the

@@ -7,9 +7,10 @@ use core::ops::{Deref, DerefMut};
 /// The outbox of one connection, which several threads use. A new one is all zeroes.
 pub struct SharedOutbox {
     outbox: Mutex<Outbox>,
-    /// The sending thread holds this lock during its system call, which never waits for the client. So others can wait
-    /// until the send has ended, and with `--realtime` they lend the sending thread their priority. A thread that takes
-    /// this lock while it has that of the outbox waits only for threads that release it at once.
+    /// The thread that sends holds this lock during its system call, which never waits for the client. So others can
+    /// wait until the send has ended, and with `--realtime` they lend that thread their priority. It takes this lock
+    /// while it has the outbox locked. That is no deadlock: the send state makes it the only thread that sends, so only
+    /// threads that have waited for the previous send can have this lock, and they release it at once.
     send: Mutex<()>,
 }
 
@@ -54,8 +55,8 @@ impl LockedOutbox<'_> {
 
     /// Makes the system call of a send that this thread has begun, with the outbox unlocked, and ends the send by `end`.
     pub fn send<R, S>(&mut self, call: impl FnOnce() -> S, end: impl FnOnce(&mut Outbox, S) -> R) -> R {
-        // Taken before the outbox is unlocked, and released after the send has ended: a thread that finds a send in
-        // progress must not find this lock free, or it would spin.
+        // From before the outbox is unlocked until the send has ended: if a thread found a send in progress and this
+        // lock free, it would spin.
         let _in_progress = self.send.lock();
         let sent = self.unlocked(call);
         end(&mut self.outbox, sent)
