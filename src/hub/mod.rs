@@ -11,7 +11,7 @@
 //! means that a thread may take the second lock while it holds the first:
 //!
 //! ```text
-//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, send, outbox, deadline of the policy }
+//! pipeline ─> delivery ─> one of { queue, tasks, clients, counters, authenticator, send, outbox, policy's deadline }
 //! tasks ─> one of { queue, clients, outbox }
 //! send ─> outbox ─> committed
 //! ```

@@ -1,4 +1,5 @@
-//! What reading the history costs others: readers fetch a full journal again and again, as fast as they can.
+//! What reading the history costs others: readers request a full journal, or its last messages, again and again, as
+//! fast as they can.
 
 use crate::load::{self, Load, connect};
 use crate::protocol::Protocol;
@@ -36,10 +37,23 @@ fn fill(address: SocketAddr, protocol: Protocol, load: Load) {
     }
 }
 
-/// Calls `work` while that many clients read the history.
-fn beside<R>(address: SocketAddr, readers: usize, work: impl FnOnce() -> R) -> R {
+/// The request for all messages that the journal has.
+pub const ALL: &[u8] = b"/since 0\n";
+
+/// The request for a thousand messages, the newest ones.
+pub const LAST: &[u8] = b"/last 1000\n";
+
+/// Readers that all send the same request.
+#[derive(Clone, Copy)]
+pub struct Readers {
+    pub count: usize,
+    pub request: &'static [u8],
+}
+
+/// Calls `work` while clients read the history.
+fn beside<R>(address: SocketAddr, readers: Readers, work: impl FnOnce() -> R) -> R {
     let (is_over, mut clients) = (AtomicBool::new(false), Vec::new());
-    clients.resize_with(readers, || Client::new(address));
+    clients.resize_with(readers.count, || Client::new(address, readers.request));
     thread::scope(|scope| {
         scope.spawn(|| read(clients, &is_over));
         let _end = End(&is_over);
@@ -56,17 +70,18 @@ impl Drop for End<'_> {
     }
 }
 
-/// A client that requests the whole history again each time it has received it.
+/// A client that sends its request again each time it has received the answer.
 struct Client {
     stream: TcpStream,
+    request: &'static [u8],
     is_at_line_start: bool,
 }
 
 impl Client {
-    fn new(address: SocketAddr) -> Self {
+    fn new(address: SocketAddr, request: &'static [u8]) -> Self {
         let mut stream = connect(address, &Protocol::Lines.greet_sender());
-        stream.write_all(b"/since 0\n").expect("the socket is empty");
-        Self { stream, is_at_line_start: true }
+        stream.write_all(request).expect("the socket is empty");
+        Self { stream, request, is_at_line_start: true }
     }
 
     /// Receives once.
@@ -81,7 +96,7 @@ impl Client {
             // Others begin with M for a message and L for lost ones.
             if self.is_at_line_start && matches!(line[0], b'O' | b'E') {
                 assert_eq!(line[0], b'O', "{}", String::from_utf8_lossy(line));
-                self.stream.write_all(b"/since 0\n").expect("the socket is empty");
+                self.stream.write_all(self.request).expect("the socket is empty");
             }
             self.is_at_line_start = line.ends_with(b"\n");
         }
@@ -102,14 +117,14 @@ fn read(mut clients: Vec<Client>, is_over: &AtomicBool) {
     }
 }
 
-/// The times of urgent lines while that many clients read the history.
-pub fn urgent(address: SocketAddr, protocol: Protocol, readers: usize, load: Load) -> Histogram {
+/// The times of urgent lines while clients read the history.
+pub fn urgent(address: SocketAddr, protocol: Protocol, readers: Readers, load: Load) -> Histogram {
     fill(address, protocol, load);
     beside(address, readers, || urgent::alone(address, protocol, load))
 }
 
-/// By how much a flood is slower while that many clients read the history, in percent.
-pub fn cost_to_flood(address: SocketAddr, protocol: Protocol, readers: usize, load: Load) -> f64 {
+/// By how much a flood is slower while clients read the history, in percent.
+pub fn cost_to_flood(address: SocketAddr, protocol: Protocol, readers: Readers, load: Load) -> f64 {
     fill(address, protocol, load);
     let flood = || load::acknowledge(address, protocol, load).per_second();
     let start = Instant::now();

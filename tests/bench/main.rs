@@ -20,6 +20,7 @@ mod server;
 mod urgent;
 
 use handled::Handlers;
+use history::Readers;
 use load::Load;
 use report::{Better, Table};
 use server::Server;
@@ -161,7 +162,14 @@ const WORKS: &[Work] = &[
         unit: "16 x 32 flooding while a client reads a full journal: percent slower",
         better: Better::Less,
         takes_part: Server::keeps_journal,
-        measure: |s, d| history_cost(s, 1, d),
+        measure: |s, d| history_cost(s, history::ALL, d),
+    },
+    Work {
+        name: "last-flood",
+        unit: "16 x 32 flooding while a client says /last 1000 again and again: percent slower",
+        better: Better::Less,
+        takes_part: Server::keeps_journal,
+        measure: |s, d| history_cost(s, history::LAST, d),
     },
     Work {
         name: "handled-p50",
@@ -249,11 +257,13 @@ fn urgent_p99_us(server: Server, duration: Duration) -> f64 {
 
 fn history_p99_us(server: Server, readers: usize, duration: Duration) -> f64 {
     let running = server.start();
+    let readers = Readers { count: readers, request: history::ALL };
     history::urgent(running.address, server.protocol(), readers, flood(duration)).percentile(990) as f64 / 1e3
 }
 
-fn history_cost(server: Server, readers: usize, duration: Duration) -> f64 {
+fn history_cost(server: Server, request: &'static [u8], duration: Duration) -> f64 {
     let running = server.start();
+    let readers = Readers { count: 1, request };
     history::cost_to_flood(running.address, server.protocol(), readers, load(16, 32, duration))
 }
 

@@ -47,8 +47,8 @@ pub fn flush_by(
     FlushStatus::Again
 }
 
-/// As [`flush`], for a caller that would drop what is not sent: while another thread sends and `is_enough` does not hold,
-/// this waits until that send has ended, and tries again.
+/// As [`flush`], for a caller that would drop what is not sent: while another thread sends and `is_enough` does not
+/// hold, this waits until that send has ended, and tries again.
 #[cfg(not(loom))]
 pub fn flush_until(is_enough: impl Fn(&Outbox) -> bool, outbox: &mut LockedOutbox<'_>) -> FlushStatus {
     flush_until_by(flush, is_enough, outbox)

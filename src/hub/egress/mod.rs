@@ -1,8 +1,8 @@
 //! The state for sending to one client. The threads share it, under one mutex.
 //!
 //! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
-//! [`wake_on`], which do not know each other; [`shared_outbox`] adds the locks, [`flush`] sends, and [`text_reply`] makes room for a
-//! handler's text.
+//! [`wake_on`], which do not know each other; [`shared_outbox`] adds the locks, [`flush`] sends, and [`text_reply`]
+//! makes room for a handler's text.
 
 pub mod buffer;
 pub mod credits;

@@ -1,8 +1,8 @@
 //! Which thread may send to one client, and since when the socket accepts nothing. Knows no bytes.
 //!
-//! One thread sends at a time, and it does not have the outbox locked during its system call. If another thread finds a
-//! send in progress, it leaves its bytes to the sending thread, which looks for more before it ends. A thread that lacks
-//! room for its bytes waits until that send has ended.
+//! One thread sends at a time, and it does not have the outbox locked during its system call. If another thread finds
+//! a send in progress, it leaves its bytes to the sending thread, which looks for more before it ends. A thread that
+//! lacks room for its bytes waits until that send has ended.
 
 use nix::errno::Errno;
 

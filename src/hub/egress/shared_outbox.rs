@@ -53,7 +53,7 @@ impl LockedOutbox<'_> {
         MutexGuard::unlocked(&mut self.outbox, work)
     }
 
-    /// Makes the system call of a send that this thread has begun, with the outbox unlocked, and ends the send by `end`.
+    /// Makes the system call of a send that this thread has begun, with the outbox unlocked; `end` ends the send.
     pub fn send<R, S>(&mut self, call: impl FnOnce() -> S, end: impl FnOnce(&mut Outbox, S) -> R) -> R {
         // From before the outbox is unlocked until the send has ended: if a thread found a send in progress and this
         // lock free, it would spin.
