@@ -22,11 +22,11 @@ impl Survey {
     /// # Errors
     /// It cannot be reached, or is no firstline server.
     pub fn of(address: SocketAddr, lines: &Lines) -> Result<Self, Trouble> {
-        Self::last_of(connect(address, &lines.greet_sender())?)
+        Self::ask_and_quit(connect(address, &lines.greet_sender())?)
     }
 
     /// Asks the server, and ends the connection.
-    fn last_of(stream: TcpStream) -> Result<Self, Trouble> {
+    fn ask_and_quit(stream: TcpStream) -> Result<Self, Trouble> {
         Self::parse(&converse(stream, b"/stats\n/quit\n", STATS_BYTES_MAX)?)
     }
 
@@ -121,8 +121,9 @@ impl Survey {
     }
 }
 
-/// How many clients the server has room for, up to `wanted`, beside `others`: it connects until it is turned away. If
-/// the server then has more clients than these, some are leaving, and it tries again until [`LEAVING_MAX`] is over.
+/// How many connections the server accepts from here, at most `wanted`, while `others` other clients stay connected.
+/// Connects until the server refuses one. If the server then counts more clients than these, some are leaving: tries
+/// again for up to [`LEAVING_MAX`].
 ///
 /// # Errors
 /// It cannot be reached, or has no room at all.
@@ -144,12 +145,12 @@ pub fn room(address: SocketAddr, lines: &Lines, wanted: usize, others: u64) -> R
         let is_late = Instant::now() >= until;
         match held.pop() {
             Some(last) => {
-                let has_unexpected = Survey::last_of(last)?.others() > held.len() as u64 + others;
+                let has_unexpected = Survey::ask_and_quit(last)?.others() > held.len() as u64 + others;
                 if !has_unexpected || is_late {
                     break held.len() + 1;
                 }
             }
-            // The clients that were asked are still leaving.
+            // Each connection has asked and quit, and the server still counts one of them.
             None if is_late => return Err(turned_away),
             None => {}
         }

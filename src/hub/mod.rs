@@ -16,10 +16,10 @@
 //! send ─> outbox ─> committed
 //! ```
 //!
-//! `send` is the lock of an outbox's send in progress. The thread that sends takes it when it has the outbox locked,
-//! against the order: [`egress::shared_outbox`] says why that is no deadlock.
+//! `send` is the lock of an outbox's send in progress. One exception: the sending thread locks it while it has the
+//! outbox locked; [`egress::shared_outbox`] says why that is no deadlock.
 //!
-//! No thread takes any other lock while it holds one, except the lock of the log's ring, which comes last. No thread
+//! Otherwise a thread that holds a lock takes only the lock of the log's ring, which comes last. No thread
 //! holds a lock over a system call that can block, except the pipeline's lock, for which no thread waits before the
 //! shutdown.
 

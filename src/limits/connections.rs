@@ -2,8 +2,8 @@
 
 use super::CLIENTS;
 
-/// How many bytes of an outbox one `send` takes at most. The sending thread copies them first, so that it holds no
-/// lock during the system call.
+/// How many bytes of an outbox one `send` takes at most. The sending thread copies them first, so that the
+/// outbox is unlocked during the system call.
 pub const SEND_BYTES_MAX: usize = 4096;
 
 /// Sends for one client in each poll of its session.

@@ -95,7 +95,7 @@ impl<T> Mutex<T> {
         self.value.into_inner()
     }
 
-    /// Whether other threads may wait for the lock.
+    /// Whether other threads might be waiting for the lock.
     #[cfg(test)]
     pub fn is_contended(&self) -> bool {
         self.futex.word.load(Relaxed) & CONTENDED != 0

@@ -165,8 +165,8 @@ const WORKS: &[Work] = &[
         measure: |s, d| history_cost(s, history::ALL, d),
     },
     Work {
-        name: "last-flood",
-        unit: "16 x 32 flooding while a client says /last 1000 again and again: percent slower",
+        name: "last-1000-flood",
+        unit: "16 x 32 flooding while a client requests /last 1000 again and again: percent slower",
         better: Better::Less,
         takes_part: Server::keeps_journal,
         measure: |s, d| history_cost(s, history::LAST, d),

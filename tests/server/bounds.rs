@@ -344,8 +344,8 @@ fn subscriber_that_reads_loses_nothing_while_its_worker_is_held_in_a_send() {
 }
 
 /// Delivers more to a subscriber at once than its outbox can hold; the subscriber reads everything.
-fn deliver_largest_batch(server: Command) {
-    let (server, mut printed) = start_with_unread_output(server);
+fn deliver_largest_batch(command: Command) {
+    let (server, mut printed) = start_with_unread_output(command);
     let (mut reader, mut senders) = (server.connect(), [server.connect(), server.connect()]);
     let line = format!("{}\n", "b".repeat(TEXT_BYTES));
     senders.iter_mut().for_each(|sender| sender.send(line.repeat(IN_FLIGHT)));

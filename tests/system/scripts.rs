@@ -26,8 +26,8 @@ const DIRECTORIES: [&str; 11] = [
 /// A stand-in for a program with other options.
 const STAND_IN: &str = "recording_engine";
 
-/// The executable files of these directories, without those in Python if this machine does not have it: the stage
-/// `units` says so.
+/// The executable files of these directories. If python3 is missing, scripts in Python are left out; the stage `units`
+/// then names tests/bench/bridge, the only one.
 fn scripts() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = DIRECTORIES.into_iter().flat_map(|name| fs::read_dir(root.join(name)).unwrap());

@@ -145,7 +145,7 @@ impl Departure {
         let mut outbox = link.outbox(context);
         link.release_credits(&mut outbox);
         outbox.sending.set_writable();
-        flush::flush_until(Outbox::is_empty, &mut outbox);
+        flush::flush_or_await(Outbox::is_empty, &mut outbox);
         flush::flush_last(&mut outbox, |outbox| !has_farewell && push_farewell(reason, link, outbox));
         drop(outbox);
         context.hub.abort(link.conn);

@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
-use crate::hub::egress::flush::flush_until;
+use crate::hub::egress::flush::flush_or_await;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::shared_outbox::LockedOutbox;
 use crate::hub::egress::subscription::Subscription;
@@ -48,7 +48,7 @@ impl LineByLine<'_> {
         line: &[u8],
     ) -> Option<bool> {
         if self.may_make_room && !outbox.has_room_for_msg(line) {
-            if flush_until(|outbox| outbox.has_room_for_msg(line), outbox) != FlushStatus::Nothing {
+            if flush_or_await(|outbox| outbox.has_room_for_msg(line), outbox) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
             self.may_make_room = outbox.has_room_for_msg(line);
@@ -186,10 +186,10 @@ impl Delivery {
             Some(id) => reply::ack_with(out, line, id, is_lowered, &text, room),
             None => reply::nak(out, line, Nak::HandlerUnrecorded),
         };
-        // A NAK that no sink has the message contains no text.
-        let text_of_reply = if id_of_message.is_some() { &text } else { &HandlerText::NONE };
+        // If a sink has failed, the reply contains no text, so it needs no more room than is reserved.
+        let sent_text = if id_of_message.is_some() { &text } else { &HandlerText::NONE };
         let mut outbox = hub.outboxes[conn].lock();
-        let status = reply_with_text(&mut outbox, task, text_of_reply, reply);
+        let status = reply_with_text(&mut outbox, task, sent_text, reply);
         drop(outbox);
         // `send` flushes again, and would not notice that the socket is full or broken already.
         if status != FlushStatus::Nothing {

@@ -5,7 +5,7 @@ use heapless::{Vec, VecView};
 use static_cell::ConstStaticCell;
 
 /// Up to [`OUTBOX_BYTES`] bytes that are not sent yet. A new buffer is all zeroes.
-#[repr(C)] // The numbers come first, so that they and the first lines are in one page.
+#[repr(C)] // The numbers come first: beside the first lines, usually in the same page.
 pub struct Buffer {
     /// The first `sent` of `bytes` are sent.
     sent: usize,

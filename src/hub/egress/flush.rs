@@ -1,5 +1,5 @@
 //! Sends what an outbox holds, and never waits for the client. The caller holds the outbox's lock; `flush` releases
-//! the lock during the system call. [`flush_until`] also waits for a send of another thread.
+//! the lock during the system call. [`flush_or_await`] also waits for a send of another thread.
 
 use crate::clock;
 use crate::hub::egress::outbox::Outbox;
@@ -47,21 +47,21 @@ pub fn flush_by(
     FlushStatus::Again
 }
 
-/// As [`flush`], for a caller that would drop what is not sent: while another thread sends and `is_enough` does not
-/// hold, this waits until that send has ended, and tries again.
+/// As [`flush`], for a caller that loses bytes if it cannot send now: if another thread is sending and `is_enough` does
+/// not hold, this waits until that send has ended, and flushes again. It does not wait for a full socket.
 #[cfg(not(loom))]
-pub fn flush_until(is_enough: impl Fn(&Outbox) -> bool, outbox: &mut LockedOutbox<'_>) -> FlushStatus {
-    flush_until_by(flush, is_enough, outbox)
+pub fn flush_or_await(is_enough: impl Fn(&Outbox) -> bool, outbox: &mut LockedOutbox<'_>) -> FlushStatus {
+    flush_or_await_by(flush, is_enough, outbox)
 }
 
-/// As [`flush_until`], with `flush` in place of [`flush()`], for models of sockets.
-pub fn flush_until_by(
-    flush: impl Fn(&mut LockedOutbox<'_>) -> FlushStatus,
+/// As [`flush_or_await`], but flushes by `flush_once`, for models of sockets.
+pub fn flush_or_await_by(
+    flush_once: impl Fn(&mut LockedOutbox<'_>) -> FlushStatus,
     is_enough: impl Fn(&Outbox) -> bool,
     outbox: &mut LockedOutbox<'_>,
 ) -> FlushStatus {
     loop {
-        let status = flush(outbox);
+        let status = flush_once(outbox);
         if status != FlushStatus::Nothing || is_enough(outbox) || !outbox.sending.is_in_progress() {
             return status;
         }

@@ -1,4 +1,4 @@
-//! The state for sending to one client. The threads share it, under one mutex.
+//! The state for sending to one client. Several threads use it.
 //!
 //! [`outbox`] composes [`buffer`], [`credits`], [`endpoint`], [`idleness`], [`send_state`], [`subscription`] and
 //! [`wake_on`], which do not know each other; [`shared_outbox`] adds the locks, [`flush`] sends, and [`text_reply`]

@@ -1,12 +1,12 @@
 //! The outbox of one client: the replies and MSG lines that wait to be sent, the client's free slots, and which thread
 //! sends.
 //!
-//! An outbox belongs to a connection, has a fixed size, and is guarded by the connection's mutex, in
-//! [`SharedOutbox`](super::shared_outbox::SharedOutbox). The consumer, the
-//! connection's worker and the reader of the history put lines in. Each of them then sends, unless a send is already in
-//! progress. [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread holds the mutex
-//! over a system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them.
-//! Before it ends it looks for more, so that bytes that other threads put in meanwhile are sent, too.
+//! An outbox belongs to a connection, has a fixed size, and is guarded by the mutex of its
+//! [`SharedOutbox`](super::shared_outbox::SharedOutbox). The consumer, the connection's worker and the reader of the
+//! history put lines in. Each of them then sends, unless a send is already in progress.
+//! [`SendState`](super::send_state::SendState) keeps the bytes in order although no thread has the outbox locked during
+//! a system call: only the sending thread takes bytes out. That thread copies the bytes before it sends them. Before it
+//! ends it looks for more, so that bytes that other threads put in meanwhile are sent, too.
 //!
 //! Room is reserved in advance: every outstanding slot reserves [`REPLY_BYTES_MAX`] bytes for its reply. MSG lines
 //! leave the whole reply room free, so they never keep a client from its replies.
@@ -29,8 +29,8 @@ use std::os::fd::{OwnedFd, RawFd};
 
 /// The outbox of one connection. A new one is all zeroes, so that the static outboxes take no space in the binary.
 pub struct Outbox {
-    /// Apart from the rest: the outboxes of all clients share few pages, and no page of a buffer is written to before
-    /// the client gets a line. `None` until startup attaches it.
+    /// Stored apart from the other fields, so that the outboxes of all clients fit in a few pages. `None` until startup
+    /// attaches it.
     buffer: Option<&'static mut Buffer>,
     credits: Credits,
     /// The event at which other threads wake the worker.
@@ -58,8 +58,8 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An outbox without a connection, a buffer and slots: startup [attaches](Self::attach) a buffer, without which the
-    /// outbox panics, and releases the slots, which all count as outstanding.
+    /// An outbox without connection, buffer or slots. All slots count as outstanding. Startup
+    /// [attaches](Self::attach) the buffer and releases the slots; without the buffer, methods that use it panic.
     pub const fn new() -> Self {
         Self {
             buffer: None,

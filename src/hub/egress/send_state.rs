@@ -2,7 +2,8 @@
 //!
 //! One thread sends at a time, and it does not have the outbox locked during its system call. If another thread finds
 //! a send in progress, it leaves its bytes to the sending thread, which looks for more before it ends. A thread that
-//! lacks room for its bytes waits until that send has ended.
+//! would otherwise lose or cut something waits until that send has ended: see
+//! [`flush_or_await`](super::flush::flush_or_await).
 
 use nix::errno::Errno;
 

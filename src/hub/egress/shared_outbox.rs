@@ -1,4 +1,4 @@
-//! An outbox with the locks that its threads share: that of its state, and that of the send in progress.
+//! An outbox behind two locks: one guards its state, and the sending thread holds the other during a send.
 
 use crate::hub::egress::outbox::Outbox;
 use crate::sync::{Mutex, MutexGuard};
@@ -7,10 +7,12 @@ use core::ops::{Deref, DerefMut};
 /// The outbox of one connection, which several threads use. A new one is all zeroes.
 pub struct SharedOutbox {
     outbox: Mutex<Outbox>,
-    /// The thread that sends holds this lock during its system call, which never waits for the client. So others can
-    /// wait until the send has ended, and with `--realtime` they lend that thread their priority. It takes this lock
-    /// while it has the outbox locked. That is no deadlock: the send state makes it the only thread that sends, so only
-    /// threads that have waited for the previous send can have this lock, and they release it at once.
+    /// The sending thread holds this lock during its system call, which does not wait for the client. A thread that
+    /// waits for the end of the send locks it; with `--realtime` it lends the sending thread its priority.
+    ///
+    /// The sending thread locks this while it has the outbox locked, and locks the outbox again while it holds this.
+    /// That is no deadlock: only one thread sends at a time (see `send_state`), and a waiting thread has the outbox
+    /// unlocked while it waits, and releases this before it locks the outbox again.
     send: Mutex<()>,
 }
 
@@ -33,7 +35,7 @@ impl SharedOutbox {
         LockedOutbox { outbox: self.outbox.lock(), send: &self.send }
     }
 
-    /// Whether a thread waits until a send has ended.
+    /// Whether a thread may be waiting for the end of a send.
     #[cfg(test)]
     pub fn is_send_awaited(&self) -> bool {
         self.send.is_contended()
@@ -55,14 +57,15 @@ impl LockedOutbox<'_> {
 
     /// Makes the system call of a send that this thread has begun, with the outbox unlocked; `end` ends the send.
     pub fn send<R, S>(&mut self, call: impl FnOnce() -> S, end: impl FnOnce(&mut Outbox, S) -> R) -> R {
-        // From before the outbox is unlocked until the send has ended: if a thread found a send in progress and this
-        // lock free, it would spin.
+        // Locked before the outbox is unlocked, and held until the send has ended. Otherwise a waiting thread could
+        // find a send in progress and this lock free, and would spin.
         let _in_progress = self.send.lock();
         let sent = self.unlocked(call);
         end(&mut self.outbox, sent)
     }
 
-    /// Unlocks the outbox until the send in progress of another thread has ended.
+    /// Unlocks the outbox, and waits at least until the send in progress of another thread has ended. Each send is one
+    /// system call that does not block.
     pub fn await_send(&mut self) {
         let send = self.send;
         self.unlocked(|| drop(send.lock()));

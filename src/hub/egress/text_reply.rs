@@ -1,6 +1,6 @@
 //! The reply to a message that a handler has ended, with the handler's text.
 
-use crate::hub::egress::flush::flush_until;
+use crate::hub::egress::flush::flush_or_await;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::shared_outbox::LockedOutbox;
@@ -20,7 +20,7 @@ pub fn reply_with_text(
 ) -> FlushStatus {
     let has_room = |outbox: &Outbox| outbox.has_room(TEXT_REPLY_BYTES_MAX);
     let lacks_room = !text.is_empty() && !has_room(outbox);
-    let status = if lacks_room { flush_until(has_room, outbox) } else { FlushStatus::Nothing };
+    let status = if lacks_room { flush_or_await(has_room, outbox) } else { FlushStatus::Nothing };
     outbox.reply_at_length(task, TEXT_REPLY_BYTES_MAX, reply);
     status
 }
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_finds_a_send_in_progress_waits_for_room() {
+    fn reply_with_text_waits_for_a_send_in_progress() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let (shared, task) = full(ours);
         let reply = || {

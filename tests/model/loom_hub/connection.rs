@@ -81,14 +81,14 @@ impl Connection {
         wanted
     }
 
-    /// Sends, as a thread that would drop what is not sent. Returns whether all is sent.
+    /// Sends everything, and waits for a send of another thread, but not for the socket. Returns whether all is sent.
     pub fn send_all(&self, chunk: &mut VecView<u8>) -> bool {
         let chunk = RefCell::new(chunk);
         let flush = |outbox: &mut LockedOutbox<'_>| {
             flush::flush_by(|_, bytes| self.kernel.send(bytes), outbox, *chunk.borrow_mut())
         };
         let mut outbox = self.outbox.lock();
-        flush::flush_until_by(flush, Outbox::is_empty, &mut outbox);
+        flush::flush_or_await_by(flush, Outbox::is_empty, &mut outbox);
         outbox.is_empty()
     }
 

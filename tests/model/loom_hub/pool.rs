@@ -5,7 +5,7 @@ use firstline::hub::egress::outbox::Outbox;
 use firstline::limits::IN_FLIGHT;
 use firstline::queue::{Chain, Slot, Slots};
 
-/// What an outbox has.
+/// The slots and the buffer of one outbox.
 type Parts = (Slots, &'static mut Buffer);
 
 static POOL: std::sync::Mutex<Vec<Parts>> = std::sync::Mutex::new(Vec::new());

@@ -69,8 +69,8 @@ fn worker_sends_the_rest_above_the_flush_limit() {
     send_from_both::<1>(2, 99, &["a"], &[MORE]);
 }
 
-/// The worker sends a line while another thread must send all; `expected` says whether it has then. Without priority
-/// inheritance, and with it.
+/// The worker sends a line while another thread sends everything; `expected` says whether all is sent then. Runs
+/// without and with priority inheritance.
 fn send_all_beside_the_worker(room: usize, expected: bool) {
     for inherits in [false, true] {
         model(3, move || {
@@ -91,12 +91,12 @@ fn send_all_beside_the_worker(room: usize, expected: bool) {
 }
 
 #[test]
-fn thread_that_must_send_all_waits_for_the_send_of_another() {
+fn thread_that_sends_everything_waits_for_the_send_of_another() {
     send_all_beside_the_worker(99, true);
 }
 
 #[test]
-fn thread_that_must_send_all_does_not_wait_for_a_full_socket() {
+fn thread_that_sends_everything_does_not_wait_for_a_full_socket() {
     send_all_beside_the_worker(1, false);
 }
 
