@@ -9,6 +9,15 @@ pub const SEND_BYTES_MAX: usize = 4096;
 /// Sends for one client in each poll of its session.
 pub const SENDS_PER_POLL_MAX: usize = 4;
 
+/// The delivery waits for sends of other threads for at most one part in this many of the time. Such a wait takes long
+/// only if the scheduler does not run the sending thread. But a client that floods the server with commands keeps its
+/// thread sending, and without a limit it would delay the messages of all others.
+pub const SEND_WAIT_DIVISOR: u64 = 32;
+
+/// How long the delivery may wait for sends at once, in milliseconds, before that share applies: many times as long as
+/// the scheduler of a busy board keeps a thread waiting.
+pub const SEND_WAIT_BURST_MS: u64 = 1_000;
+
 /// How much the kernel may hold for one connection in each direction, in bytes. Without this bound, Linux lets the
 /// buffers of a client that does not read grow to megabytes. The kernel doubles the value for its own bookkeeping.
 pub const SOCKET_BUFFER_BYTES: usize = 64 * 1024;

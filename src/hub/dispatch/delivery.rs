@@ -4,8 +4,10 @@
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
-use crate::hub::egress::flush::flush_or_await;
+use crate::hub::egress::flush::{flush, flush_or_await_by};
+use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
+use crate::hub::egress::send_waits::SendWaits;
 use crate::hub::egress::shared_outbox::LockedOutbox;
 use crate::hub::egress::subscription::Subscription;
 use crate::hub::egress::text_reply::reply_with_text;
@@ -28,11 +30,13 @@ struct Count {
 }
 
 /// Delivers to one client whose outbox has no room for a whole run. A batch may be larger than an outbox: then this
-/// flushes the outbox, and a line is lost only if the socket does not accept the bytes of the outbox.
+/// flushes the outbox, and a line is lost only if the socket does not accept the bytes of the outbox, or if the
+/// delivery has waited too long for sends of other threads ([`SendWaits`]).
 struct LineByLine<'a> {
     conn: ConnId,
     hub: &'a Hub,
     caller: Caller,
+    waits: &'a mut SendWaits,
     /// Whether a flush may still make room.
     may_make_room: bool,
 }
@@ -48,7 +52,7 @@ impl LineByLine<'_> {
         line: &[u8],
     ) -> Option<bool> {
         if self.may_make_room && !outbox.has_room_for_msg(line) {
-            if flush_or_await(|outbox| outbox.has_room_for_msg(line), outbox) != FlushStatus::Nothing {
+            if self.flush_for(line, outbox) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
             self.may_make_room = outbox.has_room_for_msg(line);
@@ -63,6 +67,15 @@ impl LineByLine<'_> {
         Some(outbox.deliver(line))
     }
 
+    /// Flushes the outbox, so that it has room for `line`.
+    fn flush_for(&mut self, line: &[u8], outbox: &mut LockedOutbox<'_>) -> FlushStatus {
+        if !self.waits.is_permitted() {
+            return flush(outbox);
+        }
+        let has_room = |outbox: &Outbox| outbox.has_room_for_msg(line);
+        flush_or_await_by(flush, has_room, |outbox| self.waits.await_send(outbox), outbox)
+    }
+
     /// Wakes the worker. That is a system call, so the lock is released meanwhile.
     fn wake(&self, outbox: &mut LockedOutbox<'_>) {
         outbox.unlocked(|| self.hub.wakeups.wake_from(self.caller, self.conn));
@@ -73,13 +86,15 @@ impl LineByLine<'_> {
 pub struct Delivery {
     /// Connections with new bytes in their outboxes.
     touched: ConnSet,
+    /// How long it has waited for sends of other threads.
+    waits: SendWaits,
 }
 
 impl Delivery {
     /// A delivery that has delivered nothing yet.
     #[expect(clippy::new_without_default, reason = "startup makes the only one")]
     pub fn new() -> Self {
-        Self { touched: ConnSet::new() }
+        Self { touched: ConnSet::new(), waits: SendWaits::default() }
     }
 
     /// Delivers a processed group. `caller` is the thread that does it.
@@ -116,7 +131,7 @@ impl Delivery {
     fn deliver_to(&mut self, conn: ConnId, formatted: &Formatted, hub: &Hub, caller: Caller) -> Count {
         let (numbered, lines, spans) = formatted;
         let (mut outbox, mut count) = (hub.outboxes[conn].lock(), Count::default());
-        let mut by_line = LineByLine { conn, hub, caller, may_make_room: true };
+        let mut by_line = LineByLine { conn, hub, caller, waits: &mut self.waits, may_make_room: true };
         for (index, run) in numbered.batch.runs() {
             // Read anew for each run: the client may have changed it while the lock was released.
             let Subscription::Live { min, live_from, .. } = outbox.subscriber.state() else { break };

@@ -51,13 +51,15 @@ pub fn flush_by(
 /// not hold, this waits until that send has ended, and flushes again. It does not wait for a full socket.
 #[cfg(not(loom))]
 pub fn flush_or_await(is_enough: impl Fn(&Outbox) -> bool, outbox: &mut LockedOutbox<'_>) -> FlushStatus {
-    flush_or_await_by(flush, is_enough, outbox)
+    flush_or_await_by(flush, is_enough, |outbox| outbox.await_send(), outbox)
 }
 
-/// As [`flush_or_await`], but flushes by `flush_once`, for models of sockets.
+/// As [`flush_or_await`], but flushes by `flush_once`, and waits by `await_send`: for models of sockets, and to measure
+/// the waits.
 pub fn flush_or_await_by(
     flush_once: impl Fn(&mut LockedOutbox<'_>) -> FlushStatus,
     is_enough: impl Fn(&Outbox) -> bool,
+    mut await_send: impl FnMut(&mut LockedOutbox<'_>),
     outbox: &mut LockedOutbox<'_>,
 ) -> FlushStatus {
     loop {
@@ -65,7 +67,7 @@ pub fn flush_or_await_by(
         if status != FlushStatus::Nothing || is_enough(outbox) || !outbox.sending.is_in_progress() {
             return status;
         }
-        outbox.await_send();
+        await_send(outbox);
     }
 }
 

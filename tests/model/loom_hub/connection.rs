@@ -88,7 +88,7 @@ impl Connection {
             flush::flush_by(|_, bytes| self.kernel.send(bytes), outbox, *chunk.borrow_mut())
         };
         let mut outbox = self.outbox.lock();
-        flush::flush_or_await_by(flush, Outbox::is_empty, &mut outbox);
+        flush::flush_or_await_by(flush, Outbox::is_empty, |outbox| outbox.await_send(), &mut outbox);
         outbox.is_empty()
     }
 
