@@ -5,6 +5,7 @@ use super::load::{connect, converse, refusal};
 use super::protocol::{Lines, Protocol as _};
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Instant;
@@ -22,12 +23,25 @@ impl Survey {
     /// # Errors
     /// It cannot be reached, or is no firstline server.
     pub fn of(address: SocketAddr, lines: &Lines) -> Result<Self, Trouble> {
-        Self::ask_and_quit(connect(address, &lines.greet_sender())?)
+        let stream = connect(address, &lines.greet_sender())?;
+        Self::parse(&converse(stream, b"/stats\n/quit\n", STATS_BYTES_MAX)?)
     }
 
-    /// Asks the server, and ends the connection.
-    fn ask_and_quit(stream: TcpStream) -> Result<Self, Trouble> {
-        Self::parse(&converse(stream, b"/stats\n/quit\n", STATS_BYTES_MAX)?)
+    /// Asks the server over a connection that stays open.
+    fn over(stream: &mut TcpStream) -> Result<Self, Trouble> {
+        stream.set_nonblocking(false)?;
+        stream.write_all(b"/stats\n")?;
+        let mut said = String::new();
+        for line in BufReader::new(stream.take(STATS_BYTES_MAX as u64)).lines() {
+            let line = line?;
+            said += &line;
+            said.push('\n');
+            if line.starts_with("OK ") || line.starts_with("ERR ") {
+                break;
+            }
+        }
+        stream.set_nonblocking(true)?;
+        Self::parse(&said)
     }
 
     /// Asks the server, once no more than `others` clients are connected besides this one, or [`LEAVING_MAX`] is over.
@@ -122,40 +136,31 @@ impl Survey {
 }
 
 /// How many connections the server accepts from here, at most `wanted`, while `others` other clients stay connected.
-/// Connects until the server refuses one. If the server then counts more clients than these, some are leaving: tries
-/// again for up to [`LEAVING_MAX`].
+/// Connects until the server refuses one although no client was leaving before: the server then counted no more clients
+/// than these. Tries for up to [`LEAVING_MAX`].
 ///
 /// # Errors
 /// It cannot be reached, or has no room at all.
 pub fn room(address: SocketAddr, lines: &Lines, wanted: usize, others: u64) -> Result<usize, Trouble> {
-    let (until, mut held, mut had_room) = (Instant::now() + LEAVING_MAX, Vec::new(), false);
-    let room = loop {
-        if held.len() == wanted {
-            break wanted;
-        }
-        let turned_away = match connect(address, &lines.greet_sender()) {
+    let (until, mut held, mut was_left) = (Instant::now() + LEAVING_MAX, Vec::new(), false);
+    while held.len() < wanted {
+        match connect(address, &lines.greet_sender()) {
             Ok(stream) => {
                 held.push(stream);
-                had_room = true;
-                continue;
+                was_left = false;
             }
-            Err(trouble @ Trouble::Closed(_)) if had_room => trouble,
-            Err(trouble) => return Err(trouble),
-        };
-        let is_late = Instant::now() >= until;
-        match held.pop() {
-            Some(last) => {
-                let has_unexpected = Survey::ask_and_quit(last)?.others() > held.len() as u64 + others;
-                if !has_unexpected || is_late {
-                    break held.len() + 1;
+            Err(Trouble::Closed(_)) if !held.is_empty() && (was_left || Instant::now() >= until) => break,
+            Err(trouble @ Trouble::Closed(_)) => {
+                let clients = Survey::over(held.last_mut().ok_or(trouble)?)?.others() + 1;
+                was_left = clients <= held.len() as u64 + others;
+                if !was_left {
+                    thread::sleep(LEAVING_PAUSE);
                 }
             }
-            // Each connection has asked and quit, and the server still counts one of them.
-            None if is_late => return Err(turned_away),
-            None => {}
+            Err(trouble) => return Err(trouble),
         }
-        thread::sleep(LEAVING_PAUSE);
-    };
+    }
+    let room = held.len();
     // They end in order, so that their places are free when the first measurement begins.
     for stream in held {
         converse(stream, b"/quit\n", STATS_BYTES_MAX)?;
@@ -166,7 +171,6 @@ pub fn room(address: SocketAddr, lines: &Lines, wanted: usize, others: u64) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -222,27 +226,29 @@ mod tests {
         }
     }
 
-    /// A server with two places. A leaving client has one of them until the first `/stats`.
-    fn server_with_a_leaving_client() -> SocketAddr {
+    /// A server with two places. A leaving client has one of them until the first `/stats`, or until the first client is
+    /// turned away.
+    fn server_with_a_leaving_client(leaves_early: bool) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
-            let taken = &AtomicU64::new(1);
+            let (taken, leaving) = (&AtomicU64::new(0), &AtomicU64::new(1));
             let serve = |stream: TcpStream| {
-                if taken.fetch_add(1, SeqCst) == 2 {
-                    taken.fetch_sub(1, SeqCst);
+                if taken.load(SeqCst) + leaving.load(SeqCst) == 2 {
+                    leaving.fetch_and(u64::from(!leaves_early), SeqCst);
                     return writeln!(&stream, "ERR 0 full");
                 }
+                taken.fetch_add(1, SeqCst);
                 for line in BufReader::new(&stream).lines() {
                     match line?.as_str() {
                         "/ping" => writeln!(&stream, "OK 1")?,
                         "/stats" => {
-                            writeln!(&stream, "STAT clients {}\nSTAT processed 0", taken.swap(1, SeqCst))?
+                            let clients = taken.load(SeqCst) + leaving.swap(0, SeqCst);
+                            writeln!(&stream, "STAT clients {clients}\nSTAT processed 0\nOK 2")?;
                         }
                         _ => break,
                     }
                 }
-                taken.fetch_sub(1, SeqCst);
                 Ok(())
             };
             thread::scope(|scope| {
@@ -255,7 +261,9 @@ mod tests {
     #[test]
     fn place_of_a_client_that_is_leaving_counts() {
         let lines = Lines::new(None);
-        assert_eq!(room(server_with_a_leaving_client(), &lines, 9, 0).unwrap(), 2);
-        assert_eq!(room(server_with_a_leaving_client(), &lines, 2, 0).unwrap(), 2);
+        for leaves_early in [false, true] {
+            assert_eq!(room(server_with_a_leaving_client(leaves_early), &lines, 9, 0).unwrap(), 2);
+            assert_eq!(room(server_with_a_leaving_client(leaves_early), &lines, 2, 0).unwrap(), 2);
+        }
     }
 }
