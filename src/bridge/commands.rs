@@ -220,7 +220,7 @@ impl Commands {
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome.is_refused {
             let line = format!(
-                "a command from {} has no acknowledgement: {}",
+                "a command from {} was answered with {}",
                 shown(&outcome.topic),
                 shown(&outcome.text)
             );

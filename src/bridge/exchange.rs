@@ -41,6 +41,8 @@ pub struct Delivery {
     pub packet_id: Option<u16>,
     /// Whether it may have been sent before.
     pub is_repeated: bool,
+    /// Whether the broker had retained it from before the subscription.
+    pub is_retained: bool,
     /// Its topic.
     pub topic: String,
     /// Its payload.

@@ -68,6 +68,13 @@ impl Incoming {
                 }
             };
         }
+        if delivery.is_retained {
+            // The broker sends it again after each start, and a command is to be done once.
+            return Arrived::Done(outcome(
+                delivery,
+                (true, "NAK retained: send it without that flag".to_string()),
+            ));
+        }
         let message =
             match priority(&delivery).map(|priority| Message::new(priority, delivery.payload.clone())) {
                 Ok(Ok(message)) => message,
@@ -240,7 +247,8 @@ mod tests {
     fn what_cannot_be_a_command_is_refused_at_once() {
         let mut incoming = Incoming::default();
         let bad_priority = Delivery { priority: Some("10".to_string()), ..delivery(1, "x") };
-        for delivery in [delivery(1, ""), delivery(1, "two\nlines"), bad_priority] {
+        let retained = Delivery { is_retained: true, ..delivery(1, "x") };
+        for delivery in [delivery(1, ""), delivery(1, "two\nlines"), bad_priority, retained] {
             let Arrived::Done(outcome) = incoming.take(delivery) else { panic!("it is no command") };
             assert!(
                 outcome.is_refused && outcome.packet_id == Some(1) && outcome.text.starts_with("NAK "),

@@ -104,6 +104,7 @@ pub fn delivery_5(publish: &v5_0::Publish) -> Delivery {
     let mut delivery = Delivery {
         packet_id: publish.packet_id(),
         is_repeated: publish.dup(),
+        is_retained: publish.retain(),
         topic: publish.topic_name().to_string(),
         payload: publish.payload().as_slice().to_vec(),
         ..Delivery::default()
@@ -126,6 +127,7 @@ pub fn delivery_3(publish: &v3_1_1::Publish) -> Delivery {
     Delivery {
         packet_id: publish.packet_id(),
         is_repeated: publish.dup(),
+        is_retained: publish.retain(),
         topic: publish.topic_name().to_string(),
         payload: publish.payload().as_slice().to_vec(),
         ..Delivery::default()

@@ -45,6 +45,19 @@ fn command_is_done_and_its_answer_goes_to_the_response_topic() {
 }
 
 #[test]
+fn retained_command_from_before_the_subscription_is_refused() {
+    let (server, broker) = (Server::start(&[]), Broker::start(own_address(), ""));
+    let mut reader = server.connect();
+    reader.ask("/join");
+    publish(broker.address, "do/pi/p9", "retained", &["-r"]);
+    let bridge = bridge(broker.address, &server.address.to_string());
+    bridge.wait_for("a command from do/pi/p9 was answered with NAK retained");
+    publish(broker.address, "do/pi/p9", "new", &["-r"]);
+    let line = reader.line();
+    assert!(line.starts_with("MSG 1 p9 ") && line.ends_with(" new"), "{line}");
+}
+
+#[test]
 fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let address = own_address();
     let (broker, hub) = (Broker::start(address, ""), own_address().to_string());
@@ -81,7 +94,7 @@ fn command_that_ends_its_handler_is_told_and_not_repeated() {
     assert!(handler.line().ends_with(" poison"));
     drop(handler);
     assert_eq!(answers.wait_for("answers/me"), "answers/me NAK handler-lost");
-    bridge.wait_for("a command from do/pi/p9 has no acknowledgement: NAK handler-lost");
+    bridge.wait_for("a command from do/pi/p9 was answered with NAK handler-lost");
     // The next task of the next handler is the next command.
     let mut handler = server.connect();
     assert_eq!(handler.ask("/handle"), "OK 1");
