@@ -7,7 +7,7 @@
 
 use super::counters::CommandCounters;
 use super::destination::Destination;
-use super::exchange::{Cause, End, Heard, Publication};
+use super::exchange::{Cause, End, Heard, Publication, Rejection};
 use super::flapping::Flapping;
 use super::incoming::{Arrived, Incoming, Outcome};
 use super::limits::{ANSWER_BYTES_MAX, BACKOFF_MS_MAX, BACKOFF_MS_MIN, TRANSIENT_PAUSE_MS};
@@ -169,8 +169,12 @@ impl Commands {
                     self.retry_at = now + Duration::from_millis(TRANSIENT_PAUSE_MS);
                 }
             }
-            // This is about a response. Its command is done, whether or not the broker took the response.
-            Heard::Acknowledged(_) | Heard::Rejected(..) => {}
+            // These are about an answer. Its command is done, whether or not the broker took the answer.
+            Heard::Acknowledged(_) => {}
+            Heard::Rejected(_, Rejection { reason, .. }) => {
+                let why = "the bridge must be permitted to publish to the response topic";
+                self.refusals.say(format!("the broker refused an answer: {reason}; {why}"), now);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The node, and the topics that the options give for it. Connects to nothing.
 
 use super::options::Options;
-use super::topic::{Topics, is_node, matches, with_node};
+use super::topic::{Topics, filter_with_node, is_node, matches};
 use crate::options::Usage;
 use std::ffi::OsStr;
 
@@ -27,7 +27,7 @@ impl Names {
         let topics = Topics::new(&options.topic, &node)
             .map_err(|allowed| refused("topic", &options.topic, with_its_node(allowed, &node)))?;
         let Some(filter) = &options.subscribe else { return Ok(Self { node, topics, subscription: None }) };
-        let subscription = with_node(filter, &node)
+        let subscription = filter_with_node(filter, &node)
             .map_err(|allowed| refused("subscribe", filter, with_its_node(allowed, &node)))?;
         let own = topics.all().find(|topic| matches(&subscription, topic));
         if let Some(topic) = own.filter(|_| options.journal.is_some()) {

@@ -32,6 +32,25 @@ pub fn with_node(template: &str, node: &str) -> Result<String, String> {
     }
 }
 
+/// Fills in the node of a topic filter.
+///
+/// # Errors
+/// A description of valid filters.
+pub fn filter_with_node(template: &str, node: &str) -> Result<String, String> {
+    let filter = with_node(template, node)?;
+    // From the last level on, which has the index 0.
+    let is_valid = |(index, level): (usize, &str)| match level {
+        "+" => true,
+        "#" => index == 0,
+        level => !level.contains(['+', '#']),
+    };
+    if filter.split('/').rev().enumerate().all(is_valid) {
+        Ok(filter)
+    } else {
+        Err("takes + only as a whole level, and # only as the last level".to_string())
+    }
+}
+
 /// Whether a subscription to that filter gets messages of that topic.
 pub fn matches(filter: &str, topic: &str) -> bool {
     // `$share/GROUP/FILTER` shares the messages of FILTER with other clients.
@@ -98,6 +117,21 @@ mod tests {
         ] {
             let topics = Topics::new(template, "pi").unwrap();
             assert_eq!((topics.of(Priority::URGENT).as_str(), topics.lost().as_str()), (nine, lost));
+        }
+    }
+
+    #[test]
+    fn wildcards_are_whole_levels() {
+        for (filter, expected) in [
+            ("#", true),
+            ("+/a/+", true),
+            ("{node}/+/#", true),
+            ("#/a", false),
+            ("a/#/b", false),
+            ("a#", false),
+            ("a/b+", false),
+        ] {
+            assert_eq!(filter_with_node(filter, "pi").is_ok(), expected, "{filter}");
         }
     }
 

@@ -58,6 +58,19 @@ fn retained_command_from_before_the_subscription_is_refused() {
 }
 
 #[test]
+fn answer_that_the_broker_refuses_is_told() {
+    let scene = Scene::new("answers");
+    std::fs::create_dir_all(scene.path("")).unwrap();
+    std::fs::write(scene.path("acl"), "topic readwrite do/#\n").unwrap();
+    let broker = Broker::start(own_address(), &format!("acl_file {}\n", scene.text("acl")));
+    let server = Server::start(&[]);
+    let bridge = bridge(broker.address, &server.address.to_string());
+    bridge.wait_for("commands come from do/pi/#");
+    publish(broker.address, "do/pi/p9", "x", &["-D", "PUBLISH", "response-topic", "answers/me"]);
+    bridge.wait_for("the broker refused an answer: NotAuthorized");
+}
+
+#[test]
 fn command_waits_at_the_broker_until_the_server_has_done_it() {
     let address = own_address();
     let (broker, hub) = (Broker::start(address, ""), own_address().to_string());

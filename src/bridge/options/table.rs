@@ -4,7 +4,7 @@ use super::Options;
 use crate::bridge::exchange::Version;
 use crate::bridge::limits::IN_FLIGHT_MAX;
 use crate::bridge::publication::Payload;
-use crate::bridge::topic::{Topics, is_node, with_node};
+use crate::bridge::topic::{Topics, filter_with_node, is_node};
 use crate::bridge::turns::SHARE_MAX;
 use crate::client::BadServers;
 use crate::protocol::Priority;
@@ -157,7 +157,7 @@ pub const SETTINGS: [Setting; 20] = [
         name: "subscribe",
         value: "TOPIC",
         help: "take commands from there, and send them to the server",
-        set: |options, text| with_node(text, "x").map(|_| options.subscribe = Some(text.to_string())),
+        set: |options, text| filter_with_node(text, "x").map(|_| options.subscribe = Some(text.to_string())),
     },
     Setting {
         name: "hub",

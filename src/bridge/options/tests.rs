@@ -41,6 +41,7 @@ fn every_refusal_says_what_is_allowed() {
         (&["--max-age", "x"], "or off"),
         (&["--mqtt", "4"], "5 or 3.1.1"),
         (&["--topic", "a/#"], "without + and #"),
+        (&["--subscribe", "a/#/b"], "# only as the last level"),
         (&["--node", "a b"], "A-Z"),
         (&["--to", "pi"], "mqtt://"),
         (&["--to", "mqtt://me:secret@pi"], "--password-file"),
