@@ -127,16 +127,32 @@ pub fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, Trouble>
 /// Sends the last lines of a connection, and returns what the server says until it closes that.
 ///
 /// # Errors
-/// It says more than `max` bytes, or takes longer than [`SILENCE_MAX`]; or the connection is lost.
+/// As for [`ask`].
 pub fn converse(mut stream: TcpStream, lines: &[u8], max: usize) -> Result<String, Trouble> {
+    ask(&mut stream, lines, max, |_| false)
+}
+
+/// Sends lines, and returns what the server says until that is the whole answer, or until it closes the connection.
+/// Then the connection does not block.
+///
+/// # Errors
+/// It says more than `max` bytes, or takes longer than [`SILENCE_MAX`]; or the connection is lost.
+pub fn ask(
+    stream: &mut TcpStream,
+    lines: &[u8],
+    max: usize,
+    is_whole: impl Fn(&str) -> bool,
+) -> Result<String, Trouble> {
     stream.set_nonblocking(false)?;
     stream.write_all(lines)?;
     let (until, mut said, mut buffer) = (Instant::now() + SILENCE_MAX, Vec::new(), [0; 4096]);
     loop {
-        let count = read(&mut stream, &mut buffer)?;
+        let count = read(stream, &mut buffer)?;
         said.extend_from_slice(&buffer[..count]);
-        if count == 0 {
-            return Ok(String::from_utf8_lossy(&said).into_owned());
+        let text = String::from_utf8_lossy(&said);
+        if count == 0 || is_whole(&text) {
+            stream.set_nonblocking(true)?;
+            return Ok(text.into_owned());
         }
         if said.len() > max || Instant::now() > until {
             return Err(Trouble::Silent(SILENCE_MAX));

@@ -1,11 +1,10 @@
 //! What the server says about itself: what it keeps, who else uses it, and what it refused.
 
 use super::limits::{LEAVING_MAX, LEAVING_PAUSE};
-use super::load::{connect, converse, refusal};
+use super::load::{ask, connect, converse, refusal};
 use super::protocol::{Lines, Protocol as _};
 use super::trouble::Trouble;
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Instant;
@@ -29,19 +28,10 @@ impl Survey {
 
     /// Asks the server over a connection that stays open.
     fn over(stream: &mut TcpStream) -> Result<Self, Trouble> {
-        stream.set_nonblocking(false)?;
-        stream.write_all(b"/stats\n")?;
-        let mut said = String::new();
-        for line in BufReader::new(stream.take(STATS_BYTES_MAX as u64)).lines() {
-            let line = line?;
-            said += &line;
-            said.push('\n');
-            if line.starts_with("OK ") || line.starts_with("ERR ") {
-                break;
-            }
-        }
-        stream.set_nonblocking(true)?;
-        Self::parse(&said)
+        // The last line of an answer begins so.
+        let is_last = |line: &str| line.starts_with("OK ") || line.starts_with("ERR ");
+        let is_whole = |said: &str| said.ends_with('\n') && said.lines().next_back().is_some_and(is_last);
+        Self::parse(&ask(stream, b"/stats\n", STATS_BYTES_MAX, is_whole)?)
     }
 
     /// Asks the server, once no more than `others` clients are connected besides this one, or [`LEAVING_MAX`] is over.
@@ -171,6 +161,7 @@ pub fn room(address: SocketAddr, lines: &Lines, wanted: usize, others: u64) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -226,8 +217,8 @@ mod tests {
         }
     }
 
-    /// A server with two places. A leaving client has one of them until the first `/stats`, or until the first client is
-    /// turned away.
+    /// A server with two places. A leaving client has one of them until the first `/stats`, or until the first client
+    /// is turned away.
     fn server_with_a_leaving_client(leaves_early: bool) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

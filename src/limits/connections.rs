@@ -11,10 +11,11 @@ pub const SENDS_PER_POLL_MAX: usize = 4;
 
 /// The delivery waits for sends of other threads for at most one part in this many of the time. Such a wait takes long
 /// only if the scheduler does not run the sending thread. But a client that floods the server with commands keeps its
-/// thread sending, and without a limit it would delay the messages of all others.
+/// thread sending, and without a limit it would delay the messages of all others. Other threads wait up to
+/// [`SEND_WAIT_BURST_MS`] each time.
 pub const SEND_WAIT_DIVISOR: u64 = 32;
 
-/// How long the delivery may wait for sends at once, in milliseconds, before that share applies: many times as long as
+/// How long a thread may wait for sends at once, in milliseconds, before that share applies: many times as long as
 /// the scheduler of a busy board keeps a thread waiting.
 pub const SEND_WAIT_BURST_MS: u64 = 1_000;
 

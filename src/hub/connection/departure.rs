@@ -8,6 +8,7 @@ use crate::hub::connection::poll_at::PollAt;
 use crate::hub::egress::flush;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
+use crate::hub::egress::send_waits::SendWaits;
 use crate::hub::egress::wake_on::WakeOn;
 use crate::hub::workers::context::WorkerContext;
 use crate::limits::FAREWELL_MS_MAX;
@@ -145,7 +146,7 @@ impl Departure {
         let mut outbox = link.outbox(context);
         link.release_credits(&mut outbox);
         outbox.sending.set_writable();
-        flush::flush_or_await(Outbox::is_empty, &mut outbox);
+        flush::flush_or_await(Outbox::is_empty, &mut SendWaits::default(), &mut outbox);
         flush::flush_last(&mut outbox, |outbox| !has_farewell && push_farewell(reason, link, outbox));
         drop(outbox);
         context.hub.abort(link.conn);

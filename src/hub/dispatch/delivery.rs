@@ -4,7 +4,7 @@
 use crate::clock;
 use crate::conn_id::{ConnId, ConnSet};
 use crate::hub::dispatch::commit_group::{CommitGroup, LineSpan, NumberedBatch, accepted_in};
-use crate::hub::egress::flush::{flush, flush_or_await_by};
+use crate::hub::egress::flush::flush_or_await;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::FlushStatus;
 use crate::hub::egress::send_waits::SendWaits;
@@ -52,7 +52,8 @@ impl LineByLine<'_> {
         line: &[u8],
     ) -> Option<bool> {
         if self.may_make_room && !outbox.has_room_for_msg(line) {
-            if self.flush_for(line, outbox) != FlushStatus::Nothing {
+            let has_room = |outbox: &Outbox| outbox.has_room_for_msg(line);
+            if flush_or_await(has_room, self.waits, outbox) != FlushStatus::Nothing {
                 self.wake(outbox);
             }
             self.may_make_room = outbox.has_room_for_msg(line);
@@ -65,15 +66,6 @@ impl LineByLine<'_> {
             return None;
         }
         Some(outbox.deliver(line))
-    }
-
-    /// Flushes the outbox, so that it has room for `line`.
-    fn flush_for(&mut self, line: &[u8], outbox: &mut LockedOutbox<'_>) -> FlushStatus {
-        if !self.waits.is_permitted() {
-            return flush(outbox);
-        }
-        let has_room = |outbox: &Outbox| outbox.has_room_for_msg(line);
-        flush_or_await_by(flush, has_room, |outbox| self.waits.await_send(outbox), outbox)
     }
 
     /// Wakes the worker. That is a system call, so the lock is released meanwhile.
@@ -204,7 +196,7 @@ impl Delivery {
         // If a sink has failed, the reply contains no text, so it needs no more room than is reserved.
         let sent_text = if id_of_message.is_some() { &text } else { &HandlerText::NONE };
         let mut outbox = hub.outboxes[conn].lock();
-        let status = reply_with_text(&mut outbox, task, sent_text, reply);
+        let status = reply_with_text(&mut outbox, &mut self.waits, task, sent_text, reply);
         drop(outbox);
         // `send` flushes again, and would not notice that the socket is full or broken already.
         if status != FlushStatus::Nothing {

@@ -4,6 +4,8 @@
 use crate::clock;
 use crate::hub::egress::outbox::Outbox;
 use crate::hub::egress::send_state::{FlushStatus, Sent};
+#[cfg(not(loom))]
+use crate::hub::egress::send_waits::SendWaits;
 use crate::hub::egress::shared_outbox::LockedOutbox;
 #[cfg(not(loom))]
 use crate::limits::SEND_BYTES_MAX;
@@ -48,26 +50,32 @@ pub fn flush_by(
 }
 
 /// As [`flush`], for a caller that loses bytes if it cannot send now: if another thread is sending and `is_enough` does
-/// not hold, this waits until that send has ended, and flushes again. It does not wait for a full socket.
+/// not hold, this waits until that send has ended, as far as `waits` permits, and flushes again. It does not wait for a
+/// full socket.
 #[cfg(not(loom))]
-pub fn flush_or_await(is_enough: impl Fn(&Outbox) -> bool, outbox: &mut LockedOutbox<'_>) -> FlushStatus {
-    flush_or_await_by(flush, is_enough, |outbox| outbox.await_send(), outbox)
+pub fn flush_or_await(
+    is_enough: impl Fn(&Outbox) -> bool,
+    waits: &mut SendWaits,
+    outbox: &mut LockedOutbox<'_>,
+) -> FlushStatus {
+    flush_or_await_by(flush, is_enough, |outbox| waits.await_send(outbox), outbox)
 }
 
-/// As [`flush_or_await`], but flushes by `flush_once`, and waits by `await_send`: for models of sockets, and to measure
-/// the waits.
+/// As [`flush_or_await`], but flushes by `flush_once`, and waits by `await_send`, which returns false if it must not
+/// wait: for models of sockets.
 pub fn flush_or_await_by(
     flush_once: impl Fn(&mut LockedOutbox<'_>) -> FlushStatus,
     is_enough: impl Fn(&Outbox) -> bool,
-    mut await_send: impl FnMut(&mut LockedOutbox<'_>),
+    mut await_send: impl FnMut(&mut LockedOutbox<'_>) -> bool,
     outbox: &mut LockedOutbox<'_>,
 ) -> FlushStatus {
     loop {
         let status = flush_once(outbox);
-        if status != FlushStatus::Nothing || is_enough(outbox) || !outbox.sending.is_in_progress() {
+        let must_wait =
+            status == FlushStatus::Nothing && !is_enough(outbox) && outbox.sending.is_in_progress();
+        if !must_wait || !await_send(outbox) {
             return status;
         }
-        await_send(outbox);
     }
 }
 

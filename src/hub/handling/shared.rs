@@ -3,6 +3,7 @@
 
 use crate::conn_id::ConnId;
 use crate::hub::clients::sender_of;
+use crate::hub::egress::send_waits::SendWaits;
 use crate::hub::egress::text_reply::reply_with_text;
 use crate::hub::handling::entry::TaskKey;
 use crate::hub::handling::fate::{Ended, Fate, Rules};
@@ -283,6 +284,7 @@ fn refuse_with(task: Chain, text: &HandlerText, parts: &TaskParts<'_>) {
     let (conn, line) = (task.client(), task.lines().start);
     let reply = |out: &mut _, room| reply::nak_with(out, line, REASON, text, room);
     // If the socket is full or broken, the sender's worker notices that itself.
-    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), task, text, reply);
+    let waits = &mut SendWaits::default();
+    let _ = reply_with_text(&mut parts.outboxes[conn].lock(), waits, task, text, reply);
     parts.wakeups.wake_from(parts.caller, conn);
 }

@@ -87,8 +87,12 @@ impl Connection {
         let flush = |outbox: &mut LockedOutbox<'_>| {
             flush::flush_by(|_, bytes| self.kernel.send(bytes), outbox, *chunk.borrow_mut())
         };
+        let await_send = |outbox: &mut LockedOutbox<'_>| {
+            outbox.await_send();
+            true
+        };
         let mut outbox = self.outbox.lock();
-        flush::flush_or_await_by(flush, Outbox::is_empty, |outbox| outbox.await_send(), &mut outbox);
+        flush::flush_or_await_by(flush, Outbox::is_empty, await_send, &mut outbox);
         outbox.is_empty()
     }
 
