@@ -114,6 +114,10 @@ impl Commands {
             link.flush();
         }
         self.refusals.end();
+        say(format_args!(
+            "no more commands; {} were on their way to the hub, and are sent again after the next start",
+            self.incoming.unacknowledged()
+        ));
     }
 
     // ---- The broker ----------------------------------------------------------------------------------------

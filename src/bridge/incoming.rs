@@ -140,6 +140,11 @@ impl Incoming {
         }
     }
 
+    /// How many commands the broker sends again if the bridge ends now.
+    pub fn unacknowledged(&self) -> usize {
+        self.commands.iter().filter(|command| command.delivery.packet_id.is_some()).count()
+    }
+
     /// Records that the connection has ended.
     pub fn disconnect(&mut self) {
         for command in &mut self.commands {
@@ -170,9 +175,14 @@ fn priority(delivery: &Delivery) -> Result<Priority, String> {
         [digit] => Priority::from_digit(*digit),
         _ => None,
     };
-    match &delivery.priority {
-        Some(given) => digit(given).ok_or_else(|| "bad-priority: the property takes 0 to 9".to_string()),
-        None => Ok(level.strip_prefix('p').and_then(digit).unwrap_or(Priority::NORMAL)),
+    if let Some(given) = &delivery.priority {
+        return digit(given).ok_or_else(|| "bad-priority: the property takes 0 to 9".to_string());
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match level.strip_prefix('p').filter(|text| is_number(text)) {
+        // `p10` was meant as a priority, and must not count as a usual one.
+        Some(text) => digit(text).ok_or_else(|| "bad-priority: the topic takes p0 to p9".to_string()),
+        None => Ok(Priority::NORMAL),
     }
 }
 
@@ -267,11 +277,14 @@ mod tests {
             ("a", None, 4),
             ("a/p0", None, 0),
             ("a/p9", Some("2"), 2),
-            ("a/p10", None, 4),
             ("p7", None, 7),
             ("a/p", None, 4),
+            ("a/pump10", None, 4),
         ] {
             assert_eq!(of(topic, property), Ok(expected), "{topic}");
+        }
+        for (topic, property) in [("a/p10", None), ("a/p9", Some("10")), ("a", Some("p9"))] {
+            assert!(of(topic, property).is_err_and(|reason| reason.starts_with("bad-priority")), "{topic}");
         }
     }
 

@@ -17,7 +17,7 @@ fn bridge(broker: SocketAddr, hub: &str) -> Process {
 }
 
 /// Publishes a command with these further arguments.
-fn publish(broker: SocketAddr, topic: &str, text: &str, args: &[&str]) {
+pub fn publish(broker: SocketAddr, topic: &str, text: &str, args: &[&str]) {
     let mut command = Command::new("mosquitto_pub");
     command.args(broker_options(broker)).args(["-V", "5", "-q", "1", "-t", topic, "-m", text]);
     assert!(command.args(args).status().unwrap().success());
@@ -79,7 +79,10 @@ fn command_waits_at_the_broker_until_the_server_has_done_it() {
     publish(address, "do/pi/p7", "open the valve", &[]);
     // No server is there, so the broker has no acknowledgement; and it keeps what comes while no bridge is there.
     first.wait_for("the hub takes no commands");
-    first.kill();
+    assert_eq!(first.end(), Some(0));
+    first.wait_for(
+        "no more commands; 1 were on their way to the hub, and are sent again after the next start",
+    );
     publish(address, "do/pi/p7", "close it", &[]);
     let mut command = command();
     command.args(["--listen", &hub, "--journal"]);
