@@ -2,9 +2,13 @@
 
 mod arrives_or_is_told;
 mod broker;
+#[cfg(feature = "faults")]
+mod cables;
 mod commands;
 mod forwarding;
 mod hostile;
+#[cfg(feature = "faults")]
+mod local_names;
 mod nats;
 mod outages;
 mod process;

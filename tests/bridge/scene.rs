@@ -39,10 +39,13 @@ impl Scene {
 
     /// A server with the journal, on any port.
     pub fn server(&self) -> Server {
+        self.server_at("127.0.0.1:0")
+    }
+
+    /// The same, at that address.
+    pub fn server_at(&self, listen: &str) -> Server {
         let mut command = command();
-        command
-            .args(["--listen", "127.0.0.1:0", "--journal-size", "1M", "--journal"])
-            .arg(self.path("journal"));
+        command.args(["--listen", listen, "--journal-size", "1M", "--journal"]).arg(self.path("journal"));
         Server::start_command(command)
     }
 

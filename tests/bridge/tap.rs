@@ -57,7 +57,12 @@ struct Faults {
 
 impl Tap {
     pub fn to(broker: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::at((Ipv4Addr::LOCALHOST, 0).into(), broker)
+    }
+
+    /// The same, with its own address.
+    pub fn at(address: SocketAddr, broker: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let faults = Arc::<Faults>::default();

@@ -1,6 +1,6 @@
 //! Addresses that appear and disappear: on the server's machine, and on its interfaces.
 
-use crate::hosts::{Host, enter_new_network, ip};
+use crate::support::hosts::{Host, enter_new_network, ip};
 use crate::support::{Client, Server, command, eventually};
 use nix::net::if_::if_nametoindex;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};

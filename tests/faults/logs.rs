@@ -1,10 +1,10 @@
 //! Logs that cannot be written: standard error that is full, blocked, broken or closed, and a log file whose
 //! disk is full or whose directory is gone.
 
-use crate::hosts::enter_new_network;
 use crate::scene::Scene;
 use crate::support::directory::take_away;
 use crate::support::eventually;
+use crate::support::hosts::enter_new_network;
 use crate::support::mounted::Mounted;
 use std::fs::File;
 use std::path::Path;

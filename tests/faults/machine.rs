@@ -1,10 +1,10 @@
 //! Machines without memory, without processor time, or with a wrong clock.
 
-use crate::hosts::enter_new_network;
 use crate::scene::{Scene, report_not_run};
 use crate::support::accounts::Speaker;
 use crate::support::directory::Directory;
 use crate::support::fake_time::FakeTime;
+use crate::support::hosts::enter_new_network;
 use crate::support::mounted::run;
 use crate::support::{allow_many_connections, command, eventually};
 use firstline::limits::{CLIENTS, IN_FLIGHT, SOCKET_BUFFER_BYTES};

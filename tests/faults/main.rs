@@ -6,8 +6,6 @@
 //! (bounds, disks), standard output that fails (printing), disks of the journal that fail (disks, journal).
 
 mod addresses;
-mod bad_cable;
-mod hosts;
 mod logs;
 mod machine;
 mod network;

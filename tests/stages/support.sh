@@ -85,6 +85,38 @@ emulated() {
 # packages PACKAGE...: installs missing ones, or ends the stage.
 packages() { install_packages tests/run "$@" || not_here "packages are missing: $*"; }
 
+# needed_by PACKAGE...: the libraries that these Debian packages depend on and that are not installed here, by
+# their names in this release; of alternatives the first.
+needed_by() {
+    apt-cache depends --important "$@" | awk '
+        /^ *[|]?(Pre)?Depends: / { if (!other) print $2; other = /^ *[|]/ }' | grep '^lib' | sort -u |
+        while read -r package; do
+            dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || echo "$package"
+        done
+}
+
+# packages_of DIRECTORY PACKAGE...: fetches Debian packages with the libraries that they need, once. A test
+# unpacks them where it needs them; they are not installed.
+packages_of() {
+    local directory=$1 package all=() next
+    shift
+    mkdir -p "$directory"
+    if [ "$(cat "$directory/of" 2>/dev/null)" = "$*" ]; then return; fi
+    apt-cache show "$@" >/dev/null 2>&1 || update_package_lists
+    next=("$@")
+    while [ ${#next[@]} -gt 0 ]; do
+        all+=("${next[@]}")
+        mapfile -t next < <(comm -23 <(needed_by "${next[@]}") <(printf '%s\n' "${all[@]}" | sort -u))
+    done
+    for package in "${all[@]}"; do
+        (cd "$directory" && apt-get download -qq -o APT::Sandbox::User=root "$package") ||
+            (update_package_lists && cd "$directory" && apt-get download -qq -o APT::Sandbox::User=root "$package") ||
+            return 1
+    done
+    # The list is written last: it shows that all are there.
+    echo "$*" >"$directory/of"
+}
+
 # verify_unit THRESHOLD BINARY UNIT [DROP-IN...]: whether systemd accepts UNIT, its socket if it has one, and these
 # drop-ins, and rates the exposure of the service as no higher than THRESHOLD.
 verify_unit() (

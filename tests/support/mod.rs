@@ -10,8 +10,10 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod accounts;
+pub mod bad_cable;
 pub mod directory;
 pub mod fake_time;
+pub mod hosts;
 pub mod mounted;
 pub mod own_address;
 pub mod random;

@@ -1,10 +1,11 @@
-//! A cable that loses, delays and reorders packets, on any kernel with TUN: a device at each end, and this
-//! process between them. Few kernels of small machines have netem; if one has it, the tests use that as well.
+//! A cable that loses, doubles, delays and reorders packets, or carries none in one direction, on any kernel with TUN: a
+//! device at each end, and this process between them. Few kernels of small machines have netem; if one has it, the
+//! tests of the server use that as well.
 
 #![expect(unsafe_code, reason = "no crate has this request to the kernel")]
 
-use crate::hosts::{Host, ip};
-use crate::support::random::Random;
+use super::hosts::{Host, ip};
+use super::random::Random;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::cmp::Reverse;
@@ -25,16 +26,32 @@ const DELAY_MS_MAX: usize = 20;
 
 /// What happened to the packets, in both directions.
 #[derive(Default)]
-pub struct Counts {
-    pub passed: AtomicU64,
-    pub lost: AtomicU64,
-    pub overtaken: AtomicU64,
+struct Counts {
+    passed: AtomicU64,
+    lost: AtomicU64,
+    overtaken: AtomicU64,
+}
+
+/// A direction of the cable.
+#[derive(Clone, Copy, Debug)]
+pub enum Direction {
+    /// From the host to the namespace of the server.
+    FromHost,
+    ToHost,
+}
+
+/// What the threads that carry share with the test.
+#[derive(Default)]
+struct State {
+    counts: Counts,
+    /// Whether every packet in this direction is lost.
+    is_dead: [AtomicBool; 2],
+    is_cut: AtomicBool,
 }
 
 /// The cable; it is cut when this is dropped.
 pub struct Cable {
-    pub counts: Arc<Counts>,
-    is_cut: Arc<AtomicBool>,
+    state: Arc<State>,
     carrying: Vec<JoinHandle<()>>,
 }
 
@@ -44,20 +61,36 @@ impl Cable {
         let (name, local, peer) = (host.device(), host.server_address(), host.address());
         let here = device(&name, &format!("{local} peer {peer}"));
         let there = host.on(move || device("wire", &format!("{peer} peer {local}")));
-        let (counts, is_cut) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
-        let carry = |seed, from: &File, to: &File| {
+        let state = Arc::<State>::default();
+        let carry = |direction, from: &File, to: &File| {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-            let (counts, is_cut) = (Arc::clone(&counts), Arc::clone(&is_cut));
-            std::thread::spawn(move || carry(Random(seed), from, to, &counts, &is_cut))
+            let state = Arc::clone(&state);
+            std::thread::spawn(move || carry(direction, from, to, &state))
         };
-        let carrying = vec![carry(1, &here, &there), carry(2, &there, &here)];
-        Self { counts, is_cut, carrying }
+        let carrying =
+            vec![carry(Direction::ToHost, &here, &there), carry(Direction::FromHost, &there, &here)];
+        Self { state, carrying }
+    }
+
+    /// Some packets must have been lost, and some must have overtaken others.
+    pub fn assert_was_bad(&self) {
+        let Counts { passed, lost, overtaken } = &self.state.counts;
+        let [passed, lost, overtaken] = [passed, lost, overtaken].map(|count| count.load(Ordering::Relaxed));
+        assert!(
+            lost > passed / 100 && overtaken > passed / 100,
+            "{passed} passed, {lost} lost, {overtaken} overtaken"
+        );
+    }
+
+    /// From now on no packet in that direction arrives; or they do again.
+    pub fn set_dead(&self, direction: Direction, is_dead: bool) {
+        self.state.is_dead[direction as usize].store(is_dead, Ordering::Relaxed);
     }
 }
 
 impl Drop for Cable {
     fn drop(&mut self) {
-        self.is_cut.store(true, Ordering::Relaxed);
+        self.state.is_cut.store(true, Ordering::Relaxed);
         self.carrying.drain(..).for_each(|carrying| carrying.join().unwrap());
     }
 }
@@ -85,14 +118,17 @@ fn device(name: &str, addresses: &str) -> File {
 type Packet = Reverse<(Instant, u64, Vec<u8>)>;
 
 /// Carries packets in one direction, with losses and delays.
-fn carry(mut random: Random, mut from: File, mut to: File, counts: &Counts, is_cut: &AtomicBool) {
+fn carry(direction: Direction, mut from: File, mut to: File, state: &State) {
+    let State { counts, is_dead, is_cut } = state;
+    let mut random = Random(direction as u64 + 1);
     let (mut under_way, mut number, mut last) = (BinaryHeap::<Packet>::new(), 0, 0);
     let mut buffer = vec![0; 64 * 1024];
     while !is_cut.load(Ordering::Relaxed) {
         if is_readable(&from, under_way.peek()) {
             let bytes = from.read(&mut buffer).unwrap();
             number += 1;
-            if random.below(1_000) < LOST_PERMILLE {
+            let is_dead = is_dead[direction as usize].load(Ordering::Relaxed);
+            if is_dead || random.below(1_000) < LOST_PERMILLE {
                 counts.lost.fetch_add(1, Ordering::Relaxed);
                 continue;
             }

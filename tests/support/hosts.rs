@@ -2,9 +2,9 @@
 //!
 //! The thread of a test has a namespace of its own, for its server, and so has each host. They end with the test.
 
-use crate::support::LIMIT;
-use crate::support::accounts::{Account, Speaker};
-use crate::support::mounted::run;
+use super::LIMIT;
+use super::accounts::{Account, Speaker};
+use super::mounted::run;
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,7 +12,8 @@ use std::os::fd::AsRawFd;
 
 /// Gives the calling thread a network namespace of its own, with only a loopback interface.
 pub fn enter_new_network() {
-    unshare(CloneFlags::CLONE_NEWNET).expect("only root may make namespaces: sudo tests/run faults");
+    unshare(CloneFlags::CLONE_NEWNET)
+        .expect("only root may make namespaces; tests/run says what runs without");
     ip("link set lo up");
 }
 
