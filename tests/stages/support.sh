@@ -117,6 +117,23 @@ packages_of() {
     echo "$*" >"$directory/of"
 }
 
+# prepare_bridge_networks: prepares the tests of the bridge that make machines and their networks; those that cannot run
+# here are in the array `skipped` then, as options of the test program.
+prepare_bridge_networks() {
+    local package mdns=$PWD/target/mdns-packages
+    skipped=()
+    if ! unshare --mount --net true; then
+        echo "NOT RUN: bad cables, and names with .local: namespaces cannot be made"
+        skipped+=(--skip cables:: --skip local_names::)
+    elif ! packages_of "$mdns" avahi-daemon libnss-mdns; then
+        echo "NOT RUN: names with .local: the packages avahi-daemon and libnss-mdns cannot be had"
+        skipped+=(--skip local_names::)
+    else
+        for package in "$mdns"/*.deb; do dpkg-deb -x "$package" "$mdns/unpacked"; done
+        export FIRSTLINE_TEST_MDNS=$mdns/unpacked
+    fi
+}
+
 # verify_unit THRESHOLD BINARY UNIT [DROP-IN...]: whether systemd accepts UNIT, its socket if it has one, and these
 # drop-ins, and rates the exposure of the service as no higher than THRESHOLD.
 verify_unit() (
