@@ -1,8 +1,8 @@
 //! The pages of the program's code that stay mapped.
 //!
 //! One binary is the server and all commands, and whenever code is used for the first time, Linux also maps the pages
-//! around it (`fault_around_bytes`, 64 KiB). So a server that has just started has nearly all code in its resident
-//! memory, most of which it never uses.
+//! around it: 64 KiB (`fault_around_bytes`), and since Linux 6.18 the whole large folio of the page cache, up to 2 MiB. So
+//! a server that has just started has nearly all code in its resident memory, most of which it never uses.
 
 #![expect(unsafe_code, reason = "no crate has a safe way to call madvise")]
 
@@ -24,27 +24,58 @@ const SWAPPED: u64 = 1 << 62;
 /// The page is one of a file, or shared.
 const OF_FILE: u64 = 1 << 61;
 
-/// Unmaps the pages of this program's code, and the constants that the linker placed before it: most of what is mapped
-/// after the start is not used again. A later access maps a page again, normally from the page cache. Returns the size
-/// of the unmapped ranges, in bytes. A range in which a page was changed stays mapped, and so does everything if
-/// `/proc` is missing or the kernel refuses.
-pub fn unmap_code() -> usize {
-    let (Ok(program), Ok(pages)) = (fs::read_link("/proc/self/exe"), File::open("/proc/self/pagemap")) else {
-        return 0;
-    };
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let ranges = up_to_code(&maps, &program).into_iter();
-    ranges.filter(|range| is_unchanged(range, &pages) && unmap(range.clone())).map(|range| range.len()).sum()
+/// The mappings of the program that hold its code, and the constants that the linker places before it: usually two.
+const MAPPINGS_MAX: usize = 4;
+
+/// The size of the parts into which mappings are split: the kernel maps no page beyond the part. Smaller parts
+/// would have fewer unused pages, and take more reads from the disk after the page cache has dropped the code.
+const PART_BYTES: usize = 32 * 1024;
+
+/// The addresses of the program's code, and of the constants before it, of which no page was changed.
+#[derive(Debug)]
+pub struct Code(heapless::Vec<Range<usize>, MAPPINGS_MAX>);
+
+impl Code {
+    /// Finds them, and splits their mappings as far as the kernel permits it. A mapping with a changed page is not among
+    /// them; if `/proc` is missing, there are none. Allocates.
+    pub fn split() -> Self {
+        let code = Self::find();
+        let parts = code.0.iter().flat_map(|range| parts(range.clone()));
+        // Neighbors of which only one has this advice are separate mappings. No core dump has code in it, anyway.
+        parts.step_by(2).for_each(|part| advise(part, MmapAdvise::MADV_DONTDUMP));
+        code
+    }
+
+    fn find() -> Self {
+        let (Ok(program), Ok(pages)) = (fs::read_link("/proc/self/exe"), File::open("/proc/self/pagemap"))
+        else {
+            return Self(heapless::Vec::new());
+        };
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let ranges = up_to_code(&maps, &program).into_iter();
+        Self(ranges.filter(|range| is_unchanged(range, &pages)).take(MAPPINGS_MAX).collect())
+    }
+
+    /// Unmaps these pages, as far as the kernel permits it: most of what the start has mapped is not used again. A later
+    /// access maps a page again, normally from the page cache. Does not allocate.
+    pub fn unmap(self) {
+        self.0.iter().cloned().for_each(|range| advise(range, MmapAdvise::MADV_DONTNEED));
+    }
 }
 
-/// Unmaps the pages of addresses that [are unchanged](is_unchanged). Returns false if the kernel refuses.
-fn unmap(range: Range<usize>) -> bool {
-    let address = NonNull::new(ptr::with_exposed_provenance_mut::<c_void>(range.start));
-    address.is_some_and(|address| {
-        // SAFETY: the pages are a private mapping of a file, and nobody has changed them. So a later access reads the
-        // bytes of the file again, which are those that the mapping shows now.
-        unsafe { madvise(address, range.len(), MmapAdvise::MADV_DONTNEED) }.is_ok()
-    })
+/// Divides addresses at the multiples of [`PART_BYTES`].
+fn parts(range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let Range { start, end } = range;
+    let first = start - start % PART_BYTES;
+    (first..end).step_by(PART_BYTES).map(move |part| part.max(start)..end.min(part + PART_BYTES))
+}
+
+/// Advises the kernel about addresses that [are unchanged](is_unchanged). It may refuse: then they stay as they are.
+fn advise(range: Range<usize>, advice: MmapAdvise) {
+    let Some(address) = NonNull::new(ptr::with_exposed_provenance_mut::<c_void>(range.start)) else { return };
+    // SAFETY: the pages are a private mapping of a file, and nobody has changed them. So if the advice unmaps them, a
+    // later access reads the bytes of the file again, which are those that the mapping shows now.
+    let _ = unsafe { madvise(address, range.len(), advice) };
 }
 
 /// Whether all pages of a mapping of a file are those of the file, from the text of `/proc/self/pagemap` (the kernel's
@@ -109,8 +140,31 @@ mod tests {
     #[test]
     fn program_runs_on_without_its_pages() {
         let constant = MAPS.len();
-        assert!(unmap_code() > 0);
+        let code = Code::split();
+        assert!(!code.0.is_empty());
+        code.unmap();
         assert_eq!((MAPS.len(), up_to_code(MAPS, Path::new("/usr/bin/a firstline")).len()), (constant, 2));
+    }
+
+    #[test]
+    fn parts_are_aligned_and_cover_everything() {
+        let whole = 3 * PART_BYTES;
+        let of = |range| parts(range).collect::<Vec<_>>();
+        assert_eq!(of(whole..whole + 1), [whole..whole + 1]);
+        let (first, last) = (whole - 4096..whole, whole + PART_BYTES..whole + PART_BYTES + 4096);
+        assert_eq!(of(first.start..last.end), [first, whole..whole + PART_BYTES, last]);
+        assert!(of(whole..whole).is_empty());
+    }
+
+    #[test]
+    fn split_code_is_in_mappings_of_one_part() {
+        let code = Code::split();
+        let program = fs::read_link("/proc/self/exe").unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let largest =
+            maps.lines().filter_map(|line| mapping(line, &program)).filter(|(rights, _)| *rights == "r-xp");
+        let largest = largest.map(|(_, range)| range.len()).max().unwrap();
+        assert!(!code.0.is_empty() && largest <= PART_BYTES, "{largest}");
     }
 
     #[test]

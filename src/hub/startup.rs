@@ -115,9 +115,13 @@ pub fn run(options: &Options, filter: logger::Filter) -> Result<Outcome, Error> 
     start_threads(hub, dispatcher, options)?;
     let allowed = Allowed::new(&options.allow, clock::now_ns());
     allowed.awaited().for_each(log_missing_interface);
+    let code = options.realtime.is_none().then(code_pages::Code::split);
     alloc_guard::arm();
     listeners.iter().for_each(log_listener);
     service.ready(format_args!("listening, for {CLIENTS} clients"));
+    if let Some(code) = code {
+        code.unmap();
+    }
     Acceptor::new(hub, &signals, &service, listeners, allowed, auth_file).run();
     service.stopping();
     let outcome = shutdown::drain(hub, dispatcher, &signals);
@@ -199,15 +203,9 @@ fn start_threads(hub: &'static Hub, dispatcher: &'static Dispatcher, options: &O
     start_own_threads(hub, dispatcher, options)?;
     start_workers(hub, dispatcher, options.workers)?;
     STARTING.wait();
-    match options.realtime {
-        Some(priority) => {
-            realtime::lock_memory()?;
-            log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
-        }
-        None => {
-            let bytes = code_pages::unmap_code();
-            log::debug!("unmapped {} KiB of code; what is used is mapped again", bytes / 1024);
-        }
+    if let Some(priority) = options.realtime {
+        realtime::lock_memory()?;
+        log::info!("the consumer runs in real time, at priority {priority}; the memory is locked");
     }
     Ok(())
 }
